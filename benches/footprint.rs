@@ -1,0 +1,205 @@
+//! Time from process start to the first answer, memory when idle, and memory per cached user.
+//!
+//! `cargo bench --bench footprint`
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs
+)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use codex_miroir::cache::CacheSettings;
+use codex_miroir::codex::{Codex, CodexSettings, Encoding, Freshness, Layer, PageFormat, Want};
+use codex_miroir::now::Now;
+use codex_miroir::store::directory::DirectoryStore;
+use codex_miroir::user::UserId;
+use support::{Process, median, resident_kib, write_samples};
+
+const USERS: usize = 2_000;
+const TASKS: usize = 200;
+const STARTS: usize = 11;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|it| !it.starts_with("--bench"))
+        .collect();
+    if let [role, folder, encodings] = arguments.as_slice()
+        && role == "users"
+    {
+        return hold_users(Path::new(folder), encodings);
+    }
+    start_and_idle();
+    users();
+}
+
+/// A service over 200 tasks whose artifact is on disk.
+fn start_and_idle() {
+    let folder = tempfile::tempdir().unwrap();
+    write_samples(folder.path(), "local", TASKS);
+    warm(folder.path());
+    let mut milliseconds = Vec::new();
+    let mut resident = Vec::new();
+    for _ in 0..STARTS {
+        let began = Instant::now();
+        let service = Process::service(folder.path());
+        let answer = get(&service.address);
+        milliseconds.push(began.elapsed().as_secs_f64() * 1e3);
+        assert!(answer.contains("x-codex-cache: artifact"), "{answer}");
+        std::thread::sleep(Duration::from_millis(200));
+        resident.push(service.resident_kib() as f64);
+    }
+    println!(
+        "process start to first 200, artifact on disk: median {:.1} ms of {STARTS}",
+        median(&mut milliseconds)
+    );
+    println!(
+        "resident when idle after it: median {:.1} MB",
+        median(&mut resident) / 1024.0
+    );
+}
+
+/// Lets a first process make state and artifact.
+fn warm(folder: &Path) {
+    let service = Process::service(folder);
+    get(&service.address);
+    let artifact = folder.join("artifacts/local/timeline.json");
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !artifact.exists() {
+        assert!(
+            Instant::now() < patience,
+            "the artifact is written after the first answer"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn get(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "GET /codex HTTP/1.1\r\nhost: {address}\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}
+
+/// Many users' state and artifact, made from one real user's; then processes that read them all.
+fn users() {
+    let folder = tempfile::tempdir().unwrap();
+    write_samples(folder.path(), "local", TASKS);
+    warm(folder.path());
+    let artifact =
+        std::fs::read_to_string(folder.path().join("artifacts/local/timeline.json")).unwrap();
+    let state = std::fs::read_to_string(folder.path().join("state/local/state.json")).unwrap();
+    for user in (0..USERS).map(name) {
+        let own = artifact.replace("\"userId\":\"local\"", &format!("\"userId\":\"{user}\""));
+        assert_ne!(own, artifact);
+        for (kind, file, text) in [
+            ("artifacts", "timeline.json", &own),
+            ("state", "state.json", &state),
+        ] {
+            let place = folder.path().join(kind).join(&user);
+            std::fs::create_dir_all(&place).unwrap();
+            std::fs::write(place.join(file), text).unwrap();
+        }
+    }
+    for encodings in ["gzip", "gzip,identity"] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let output = command
+            .arg("users")
+            .arg(folder.path())
+            .arg(encodings)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        print!("{}", String::from_utf8(output.stdout).unwrap());
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("user{number:05}")
+}
+
+/// In a process of its own: what it grows by when every user's week has been asked for.
+fn hold_users(folder: &Path, encodings: &str) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let codex = codex(folder);
+        // One user first, so that what is there once isn't counted as the users'.
+        show(&codex, &name(0), encodings).await;
+        let before = resident_kib("self");
+        for user in (1..USERS).map(name) {
+            show(&codex, &user, encodings).await;
+        }
+        let after = resident_kib("self");
+        let (held, weighed) = codex.memory_size();
+        assert_eq!(held as usize, USERS, "none was evicted");
+        println!(
+            "{USERS} cached users of {TASKS} open tasks, asked for {encodings}: {:.1} KB resident each, {:.1} KB by the cache's own weighing",
+            (after - before) as f64 / (USERS - 1) as f64,
+            weighed as f64 / 1024.0 / USERS as f64
+        );
+    });
+}
+
+fn codex(folder: &Path) -> Codex {
+    let hour = Duration::from_secs(3600);
+    let cache = CacheSettings {
+        memory_ttl: hour,
+        artifact_ttl: hour,
+        revalidate: hour,
+        stale_if_error: hour,
+        memory_max_bytes: 1 << 30,
+        deadline: hour,
+        zone: chrono_tz::Europe::Berlin,
+    };
+    let store = DirectoryStore::open(folder, Utc::now).unwrap();
+    Codex::new(
+        Arc::new(store),
+        CodexSettings {
+            cache,
+            rebuilds_per_minute: u32::MAX,
+        },
+    )
+}
+
+async fn show(codex: &Codex, user: &str, encodings: &str) {
+    let now = Now {
+        utc: Utc::now(),
+        mono: Instant::now(),
+    };
+    let want = Want {
+        user: UserId::parse(user).unwrap(),
+        seen: None,
+        freshness: Freshness::Bounded,
+        now,
+    };
+    let read = codex.week(&want).await.unwrap();
+    assert_eq!(read.layer, Layer::Artifact);
+    for encoding in encodings.split(',') {
+        let encoding = if encoding == "gzip" {
+            Encoding::Gzip
+        } else {
+            Encoding::Identity
+        };
+        codex.page(&read.entry, PageFormat::Json, encoding);
+    }
+}

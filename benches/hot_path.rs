@@ -1,0 +1,273 @@
+//! GET /codex answered from memory, against a bare axum handler that returns the same bytes and
+//! headers: both as processes of their own, over TCP with keep-alive, 32 connections, in alternating
+//! pairs. Prints medians, and the medians of the pairs' ratios.
+//!
+//! `cargo bench --bench hot_path -- [seconds per run, default 3] [pairs, default 7]`
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs
+)]
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use support::{Process, median, write_samples};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const CONNECTIONS: usize = 32;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|it| !it.starts_with("--bench"))
+        .collect();
+    if arguments.first().map(String::as_str) == Some("bare") {
+        return bare(&arguments[1]);
+    }
+    let number = |at: usize, default: u64| {
+        arguments
+            .get(at)
+            .and_then(|it| it.parse().ok())
+            .unwrap_or(default)
+    };
+    for encoding in ["gzip", "identity"] {
+        compare(encoding, Duration::from_secs(number(0, 3)), number(1, 7));
+    }
+}
+
+/// One run's figures.
+struct Figures {
+    per_second: f64,
+    p50: f64,
+    p99: f64,
+}
+
+fn compare(encoding: &str, span: Duration, pairs: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    write_samples(folder.path(), "local", 200);
+    let service = Process::service(folder.path());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let request = |address: &str| {
+        format!(
+            "GET /codex HTTP/1.1\r\nhost: {address}\r\naccept: application/json\r\naccept-encoding: {encoding}\r\n\
+             authorization: Bearer gho_0123456789abcdefghijklmnopqrstuvwxyz\r\nuser-agent: bench\r\n\r\n"
+        )
+    };
+    let of_service = request(&service.address);
+    runtime.block_on(answer(&service.address, &of_service));
+    let (head, body) = runtime.block_on(answer(&service.address, &of_service));
+    assert!(head.contains("x-codex-cache: memory"), "{head}");
+
+    let recorded = folder.path().join("answer");
+    std::fs::write(
+        &recorded,
+        format!("{head}\n\n")
+            .into_bytes()
+            .into_iter()
+            .chain(body.clone())
+            .collect::<Vec<u8>>(),
+    )
+    .unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let bare = Process::start(command.arg("bare").arg(&recorded), |line| {
+        Some(line.to_owned())
+    });
+    let of_bare = request(&bare.address);
+    let (bare_head, bare_body) = runtime.block_on(answer(&bare.address, &of_bare));
+    assert_eq!(
+        (names(&bare_head), bare_body.len()),
+        (names(&head), body.len()),
+        "the same headers and bytes"
+    );
+
+    let run = |address: &str, request: &str| runtime.block_on(load(address, request, span));
+    run(&service.address, &of_service);
+    run(&bare.address, &of_bare);
+    let measured: Vec<(Figures, Figures)> = (0..pairs)
+        .map(|_| {
+            (
+                run(&service.address, &of_service),
+                run(&bare.address, &of_bare),
+            )
+        })
+        .collect();
+    println!(
+        "GET /codex from memory, {encoding}, {} bytes, {CONNECTIONS} connections, {pairs} pairs of {span:?}",
+        body.len()
+    );
+    print_row("req/s", &measured, |it| it.per_second);
+    print_row("p50 µs", &measured, |it| it.p50);
+    print_row("p99 µs", &measured, |it| it.p99);
+}
+
+fn print_row(name: &str, measured: &[(Figures, Figures)], figure: fn(&Figures) -> f64) {
+    let of = |pick: fn(&(Figures, Figures)) -> &Figures| {
+        median(
+            &mut measured
+                .iter()
+                .map(|pair| figure(pick(pair)))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let ratio = median(
+        &mut measured
+            .iter()
+            .map(|(service, bare)| figure(service) / figure(bare))
+            .collect::<Vec<_>>(),
+    );
+    println!(
+        "  {name:7} service {:9.0}   bare {:9.0}   ratio {ratio:.3}",
+        of(|pair| &pair.0),
+        of(|pair| &pair.1)
+    );
+}
+
+/// Sends `request` on every connection, again as soon as it is answered, for `span`.
+async fn load(address: &str, request: &str, span: Duration) -> Figures {
+    let end = Instant::now() + span;
+    let clients = (0..CONNECTIONS).map(|_| client(address, request.as_bytes(), end));
+    let began = Instant::now();
+    let mut latencies: Vec<f64> = futures::future::join_all(clients)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+    let elapsed = began.elapsed().as_secs_f64();
+    latencies.sort_by(f64::total_cmp);
+    let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize];
+    Figures {
+        per_second: latencies.len() as f64 / elapsed,
+        p50: at(0.50),
+        p99: at(0.99),
+    }
+}
+
+/// Microseconds of each request of one connection.
+async fn client(address: &str, request: &[u8], end: Instant) -> Vec<f64> {
+    let mut stream = connect(address).await;
+    let mut buffer = vec![0; 256 << 10];
+    let mut latencies = Vec::with_capacity(1 << 16);
+    loop {
+        let sent = Instant::now();
+        if sent >= end {
+            return latencies;
+        }
+        stream.write_all(request).await.unwrap();
+        receive(&mut stream, &mut buffer).await;
+        latencies.push(sent.elapsed().as_secs_f64() * 1e6);
+    }
+}
+
+async fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Reads one answer; gives the length of its head and of the whole.
+async fn receive(stream: &mut TcpStream, buffer: &mut [u8]) -> (usize, usize) {
+    let mut filled = 0;
+    let mut expected = None;
+    loop {
+        let read = stream.read(&mut buffer[filled..]).await.unwrap();
+        assert!(read > 0, "the connection was closed");
+        filled += read;
+        if expected.is_none() {
+            expected = head_and_whole(&buffer[..filled]);
+        }
+        if let Some((head, whole)) = expected
+            && filled >= whole
+        {
+            return (head, whole);
+        }
+    }
+}
+
+/// Where the head ends, and the whole answer, once the head is there.
+fn head_and_whole(bytes: &[u8]) -> Option<(usize, usize)> {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let text = std::str::from_utf8(&bytes[..head]).unwrap();
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .expect("it has a length");
+    Some((head, head + 4 + length.parse::<usize>().unwrap()))
+}
+
+/// One answer: its head with `\n` lines, and its body.
+async fn answer(address: &str, request: &str) -> (String, Vec<u8>) {
+    let mut stream = connect(address).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut buffer = vec![0; 256 << 10];
+    let (head, whole) = receive(&mut stream, &mut buffer).await;
+    let text = String::from_utf8(buffer[..head].to_vec())
+        .unwrap()
+        .replace("\r\n", "\n");
+    (text, buffer[head + 4..whole].to_vec())
+}
+
+fn names(head: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = head
+        .lines()
+        .skip(1)
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// The handler to compare with: nothing but the recorded bytes and headers.
+fn bare(recorded: &str) {
+    let recorded = std::fs::read(recorded).unwrap();
+    let end = recorded
+        .windows(2)
+        .position(|window| window == b"\n\n")
+        .unwrap();
+    let head = std::str::from_utf8(&recorded[..end]).unwrap();
+    let body = Bytes::copy_from_slice(&recorded[end + 2..]);
+    // The server itself adds these two.
+    let own = ["date", "content-length"];
+    let headers: HeaderMap = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(name, _)| !own.contains(name))
+        .map(|(name, value)| {
+            (
+                HeaderName::try_from(name).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        })
+        .collect();
+    let handler = move || {
+        let (headers, body) = (headers.clone(), body.clone());
+        async move {
+            let mut response = Response::new(Body::from(body));
+            *response.headers_mut() = headers;
+            response
+        }
+    };
+    let router: Router = Router::new().route("/codex", get(handler));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        println!("{}", listener.local_addr().unwrap());
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        axum::serve(listener, router).await.unwrap();
+    });
+}

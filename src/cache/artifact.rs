@@ -1,0 +1,189 @@
+//! The artifact layer: a user's parsed files as one blob, so that an instance that starts needs no
+//! listing. Disposable: it counts only as long as it says it was built from the current version.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::state::{Format, Version};
+use crate::task::{
+    ContentView, Datum, FileRecord, FileView, FixedSlot, FixedSlotView, GitSha, Kategorie, Parsed,
+    Problem, Slot, Status, Task, TaskTable, TaskView,
+};
+use crate::user::UserId;
+
+/// `artifacts/{user}/timeline.json`, read.
+#[derive(Debug)]
+pub(super) struct Artifact {
+    /// The state's version when its files were listed; with nothing pending before or after.
+    pub built_from: Version,
+    /// When its files were listed, by the storage's clock.
+    pub listed_at: DateTime<Utc>,
+    /// The files.
+    pub table: TaskTable,
+}
+
+impl Artifact {
+    /// Reads a blob. `None` for the older service's artifact of the same name, another major format
+    /// or a damaged one: it is then as if there were none.
+    pub(super) fn parse(bytes: &[u8], user: &UserId) -> Option<Self> {
+        let document: Document<'_> = serde_json::from_slice(bytes).ok()?;
+        if document.format.major != Format::CURRENT.major || document.user_id != user.as_str() {
+            return None;
+        }
+        let files = document
+            .files
+            .into_iter()
+            .map(FileDocument::into_record)
+            .collect();
+        Some(Self {
+            built_from: document.built_from,
+            listed_at: document.cache_created_at,
+            table: TaskTable::new(files),
+        })
+    }
+}
+
+/// Writes the artifact of `table`.
+pub(super) fn artifact_bytes(
+    user: &UserId,
+    table: &TaskTable,
+    built_from: Version,
+    listed_at: DateTime<Utc>,
+) -> Vec<u8> {
+    let document = Document {
+        format: Format::CURRENT,
+        built_by: Cow::Borrowed(concat!("codex-miroir ", env!("CARGO_PKG_VERSION"))),
+        built_from,
+        cache_created_at: listed_at,
+        user_id: Cow::Borrowed(user.as_str()),
+        files: table.iter().map(FileDocument::of).collect(),
+    };
+    // Strings, numbers and lists of them: nothing in it can fail to serialise.
+    serde_json::to_vec(&document).unwrap_or_default()
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    format: Format,
+    #[serde(borrow)]
+    built_by: Cow<'a, str>,
+    built_from: Version,
+    cache_created_at: DateTime<Utc>,
+    #[serde(borrow)]
+    user_id: Cow<'a, str>,
+    #[serde(borrow)]
+    files: Vec<FileDocument<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FileDocument<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    etag: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    sha: Option<GitSha>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    task: Option<TaskDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    problem: Option<Cow<'a, Problem>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    settled: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskDocument<'a> {
+    #[serde(borrow)]
+    title: Cow<'a, str>,
+    kategorie: Kategorie,
+    status: Status,
+    #[serde(borrow, skip_serializing_if = "Vec::is_empty", default)]
+    tags: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    deadline: Option<Datum>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    fixed_slot: Option<Slot>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    fixed_slot_problem: Option<Cow<'a, Problem>>,
+    #[serde(
+        rename = "abgeschlossen_am",
+        skip_serializing_if = "Option::is_none",
+        default
+    )]
+    abgeschlossen_am: Option<Slot>,
+}
+
+impl<'a> FileDocument<'a> {
+    fn of(file: FileView<'a>) -> Self {
+        let mut document = Self {
+            name: file.name.into(),
+            etag: file.etag.into(),
+            sha: file.sha,
+            task: None,
+            problem: None,
+            settled: false,
+        };
+        match file.content {
+            ContentView::Task(task) => document.task = Some(TaskDocument::of(task)),
+            ContentView::NotATask => {}
+            ContentView::Settled => document.settled = true,
+            ContentView::Unreadable(problem) => document.problem = Some(Cow::Borrowed(problem)),
+        }
+        document
+    }
+
+    fn into_record(self) -> FileRecord {
+        let content = match (self.task, self.problem, self.settled) {
+            (Some(task), _, _) => Parsed::Task(task.into_task()),
+            (None, Some(problem), _) => Parsed::Unreadable(problem.into_owned()),
+            (None, None, true) => Parsed::Settled,
+            (None, None, false) => Parsed::NotATask,
+        };
+        FileRecord {
+            name: self.name.into_owned(),
+            etag: self.etag.into_owned(),
+            sha: self.sha,
+            content,
+        }
+    }
+}
+
+impl<'a> TaskDocument<'a> {
+    fn of(task: TaskView<'a>) -> Self {
+        let (fixed_slot, fixed_slot_problem) = match task.fixed_slot {
+            FixedSlotView::None => (None, None),
+            FixedSlotView::At(slot) => (Some(slot), None),
+            FixedSlotView::Invalid(problem) => (None, Some(Cow::Borrowed(problem))),
+        };
+        Self {
+            title: task.title.into(),
+            kategorie: task.kategorie,
+            status: task.status,
+            tags: task.tags.iter().map(Cow::Borrowed).collect(),
+            deadline: task.deadline,
+            fixed_slot,
+            fixed_slot_problem,
+            abgeschlossen_am: task.abgeschlossen_am,
+        }
+    }
+
+    fn into_task(self) -> Task {
+        Task {
+            title: self.title.into_owned(),
+            kategorie: self.kategorie,
+            status: self.status,
+            tags: self.tags.into_iter().map(Cow::into_owned).collect(),
+            deadline: self.deadline,
+            fixed_slot: match (self.fixed_slot, self.fixed_slot_problem) {
+                (_, Some(problem)) => FixedSlot::Invalid(Box::new(problem.into_owned())),
+                (Some(slot), None) => FixedSlot::At(slot),
+                (None, None) => FixedSlot::None,
+            },
+            abgeschlossen_am: self.abgeschlossen_am,
+        }
+    }
+}

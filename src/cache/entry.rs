@@ -1,0 +1,324 @@
+//! What an instance knows of one user, and the bytes made from it.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use super::state::Version;
+use crate::now::Now;
+use crate::store::{ETag, Prefix};
+use crate::task::{TaskTable, UsedIds};
+use crate::timeline::{Timeline, place};
+use crate::user::UserId;
+use crate::view::{self, Bodies, Stamps, Week};
+
+/// How much of a user's history an entry is known to contain (COHERENCE.md, "Read").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knowledge {
+    /// Every change up to this one is surely contained.
+    pub lo: Version,
+    /// No change after this one is.
+    pub hi: Version,
+    /// `lo == hi`, and nothing was pending.
+    pub exact: bool,
+    /// The state blob it was read beside; `None` when that wasn't one version of it.
+    pub state: Option<ETag>,
+    /// The counter for new tasks.
+    pub next_id: u32,
+}
+
+/// A user's files as last listed, with the answers made from them.
+///
+/// Never changed in place but for `validated` and the answers, which are made once, on first demand.
+#[derive(Debug)]
+pub struct Entry {
+    /// Whose.
+    pub user: UserId,
+    /// What it contains.
+    pub knowledge: Knowledge,
+    /// The files.
+    pub table: Arc<TaskTable>,
+    /// When they were last listed, by the storage's clock.
+    pub listed_at: DateTime<Utc>,
+    /// From when on a listing has to prove them again.
+    pub listing_expires: Instant,
+    /// When this instance took it in.
+    pub born: Instant,
+    /// Nanoseconds after `born`: the moment before the state request that last confirmed it.
+    validated: AtomicU64,
+    /// Bytes of the answers made so far.
+    answers: AtomicUsize,
+    moment: Moment,
+}
+
+/// The answers for one stretch of time in which no slot passes.
+#[derive(Debug)]
+struct Moment {
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+    json: Page,
+    html: Page,
+}
+
+/// One format of an answer.
+#[derive(Debug, Default)]
+struct Page {
+    etag: OnceLock<Box<str>>,
+    identity: OnceLock<Bytes>,
+    gzip: OnceLock<Bytes>,
+}
+
+/// What the timeline is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageFormat {
+    /// The timeline document.
+    Json,
+    /// The printable page.
+    Html,
+}
+
+/// How the bytes are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As they are.
+    Identity,
+    /// gzip.
+    Gzip,
+}
+
+/// An answer, ready to be sent.
+#[derive(Debug, Clone)]
+pub struct PageBytes<'a> {
+    /// Weak entity tag, quoted: equal on all instances that know the same files.
+    pub etag: &'a str,
+    /// The body.
+    pub bytes: Bytes,
+    /// Whether this call made the body, so that the entry weighs more now.
+    pub made: bool,
+}
+
+impl Entry {
+    /// An entry for `table`, placed as of `now`.
+    pub fn new(
+        user: UserId,
+        knowledge: Knowledge,
+        table: Arc<TaskTable>,
+        listed_at: DateTime<Utc>,
+        listing_expires: Instant,
+        now: Now,
+        zone: Tz,
+    ) -> Self {
+        Self {
+            user,
+            knowledge,
+            moment: Moment::new(now.utc, zone),
+            table,
+            listed_at,
+            listing_expires,
+            born: now.mono,
+            validated: AtomicU64::new(0),
+            answers: AtomicUsize::new(0),
+        }
+    }
+
+    /// The same files for another stretch of time: nothing is read, they are only placed anew.
+    pub fn placed_at(&self, now: Now, zone: Tz) -> Self {
+        Self {
+            moment: Moment::new(now.utc, zone),
+            answers: AtomicUsize::new(0),
+            ..self.copy()
+        }
+    }
+
+    /// The same files, confirmed by another version of the state blob that changed none of them.
+    pub fn confirmed_by(&self, state: ETag, next_id: u32, zone: Tz) -> Self {
+        let knowledge = Knowledge {
+            state: Some(state),
+            next_id,
+            ..self.knowledge.clone()
+        };
+        let moment = Moment::new(self.moment.from, zone);
+        Self {
+            knowledge,
+            moment,
+            answers: AtomicUsize::new(0),
+            ..self.copy()
+        }
+    }
+
+    fn copy(&self) -> Self {
+        Self {
+            user: self.user.clone(),
+            knowledge: self.knowledge.clone(),
+            table: Arc::clone(&self.table),
+            listed_at: self.listed_at,
+            listing_expires: self.listing_expires,
+            born: self.born,
+            validated: AtomicU64::new(self.validated.load(Ordering::Relaxed)),
+            answers: AtomicUsize::new(self.answers.load(Ordering::Relaxed)),
+            moment: Moment::empty(self.moment.from, self.moment.until),
+        }
+    }
+
+    /// How long ago the state blob last confirmed it.
+    pub fn age(&self, now: Now) -> Duration {
+        let validated = self.born + Duration::from_nanos(self.validated.load(Ordering::Relaxed));
+        now.mono.saturating_duration_since(validated)
+    }
+
+    /// The state blob confirmed it by a request sent after `moment`.
+    pub fn validated_at(&self, moment: Instant) {
+        let since_born = moment.saturating_duration_since(self.born).as_nanos();
+        let since_born = u64::try_from(since_born).unwrap_or(u64::MAX);
+        self.validated.fetch_max(since_born, Ordering::Relaxed);
+    }
+
+    /// Whether its answers are still true at `now`: no slot has passed since, and the clock wasn't
+    /// put back to before it was placed.
+    pub fn shows(&self, now: Now) -> bool {
+        (self.moment.from..self.moment.until).contains(&now.utc)
+    }
+
+    /// What it occupies, in bytes, answers included.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.user.as_str().len()
+            + self.table.weight()
+            + self.answers.load(Ordering::Relaxed)
+    }
+
+    /// The week as it is at the entry's moment.
+    pub fn timeline(&self, zone: Tz) -> Timeline {
+        place(&self.table, self.moment.from, zone)
+    }
+
+    /// The answer in this form, made on first demand. Holds as long as [`Self::shows`] does.
+    pub fn page(&self, format: PageFormat, encoding: Encoding, zone: Tz) -> PageBytes<'_> {
+        let page = match format {
+            PageFormat::Json => &self.moment.json,
+            PageFormat::Html => &self.moment.html,
+        };
+        let slot = match encoding {
+            Encoding::Identity => &page.identity,
+            Encoding::Gzip => &page.gzip,
+        };
+        let mut made = false;
+        let bytes = slot.get_or_init(|| {
+            made = true;
+            let (etag, plain) = self.render(format, zone);
+            page.etag.get_or_init(|| etag);
+            let bytes = match encoding {
+                Encoding::Identity => plain.into_boxed_slice(),
+                Encoding::Gzip => gzip(&plain).into_boxed_slice(),
+            };
+            self.answers.fetch_add(bytes.len(), Ordering::Relaxed);
+            Bytes::from(bytes)
+        });
+        // Set before the body was.
+        let etag = page.etag.get().map_or("", |etag| etag);
+        PageBytes {
+            etag,
+            bytes: bytes.clone(),
+            made,
+        }
+    }
+
+    /// The page with rendered bodies in it, and its entity tag. Not kept: bodies aren't cached.
+    pub fn page_with_bodies(&self, bodies: &Bodies, zone: Tz) -> (Box<str>, Vec<u8>) {
+        let timeline = self.timeline(zone);
+        self.with_week(&timeline, zone, |week, stamps| {
+            let mut hash = Sha256::new();
+            hash.update(view::json(week, stamps).stable());
+            for (row, body) in bodies {
+                hash.update(row.to_le_bytes());
+                hash.update(body);
+            }
+            (
+                etag_of(hash, "b"),
+                view::html(week, stamps, bodies).into_bytes(),
+            )
+        })
+    }
+
+    fn render(&self, format: PageFormat, zone: Tz) -> (Box<str>, Vec<u8>) {
+        let timeline = self.timeline(zone);
+        self.with_week(&timeline, zone, |week, stamps| {
+            let document = view::json(week, stamps);
+            let hash = Sha256::new_with_prefix(document.stable());
+            match format {
+                PageFormat::Json => (etag_of(hash, "j"), document.into_bytes()),
+                PageFormat::Html => (
+                    etag_of(hash, "h"),
+                    view::html(week, stamps, &Bodies::new()).into_bytes(),
+                ),
+            }
+        })
+    }
+
+    fn with_week<T>(
+        &self,
+        timeline: &Timeline,
+        zone: Tz,
+        show: impl FnOnce(&Week<'_>, &Stamps) -> T,
+    ) -> T {
+        let folder = Prefix::raw(&self.user);
+        let used = UsedIds::of(&self.table);
+        let week = Week {
+            user: &self.user,
+            folder: folder.as_str(),
+            table: &self.table,
+            timeline,
+            zone,
+            next_available_id: used.next_available(self.knowledge.next_id),
+            free_ids: used.free(),
+        };
+        let stamps = Stamps {
+            cache_created_at: self.listed_at,
+            generated_at: self.moment.from,
+            version: self.knowledge.hi.0,
+        };
+        show(&week, &stamps)
+    }
+}
+
+impl Moment {
+    fn new(from: DateTime<Utc>, zone: Tz) -> Self {
+        Self::empty(from, crate::timeline::next_boundary(from, zone))
+    }
+
+    fn empty(from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+        Self {
+            from,
+            until,
+            json: Page::default(),
+            html: Page::default(),
+        }
+    }
+}
+
+/// A weak entity tag: 128 bits of the hash, and a letter for the format.
+fn etag_of(hash: Sha256, format: &str) -> Box<str> {
+    let digest = hash.finalize();
+    let hex: String = digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("W/\"{hex}{format}\"").into()
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::new(6));
+    // Writing into a vector can't fail.
+    let _ = encoder.write_all(plain);
+    let mut packed = encoder.finish().unwrap_or_default();
+    packed.shrink_to_fit();
+    packed
+}

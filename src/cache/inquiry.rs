@@ -1,0 +1,292 @@
+//! One read that goes to storage: the state blob, then memory confirmed, the artifact, or a rebuild
+//! (COHERENCE.md, "Read", 2 to 4).
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::artifact::Artifact;
+use super::entry::{Entry, Knowledge};
+use super::flights::{Began, Promise};
+use super::rebuild::Ground;
+use super::state::{State, StateFound, Version};
+use super::{Freshness, Inner, Layer, ReadError, Requests, Want};
+use crate::store::{Answer, ETag, GetIf, Got, Key, StoreError};
+use crate::user::UserId;
+
+/// What an inquiry brings back.
+#[derive(Debug, Clone)]
+pub(super) struct Flown {
+    pub entry: Arc<Entry>,
+    pub layer: Layer,
+    pub requests: Requests,
+}
+
+/// What a look at the state blob showed.
+pub(super) struct StateSeen {
+    /// `None`: still the version asked about.
+    pub found: Option<StateFound>,
+    /// The storage's clock.
+    pub date: DateTime<Utc>,
+}
+
+/// The artifact blob, as far as it was asked for.
+enum ArtifactSeen {
+    NotAsked,
+    /// `None`: there is none that could be used.
+    Asked(Option<Artifact>),
+}
+
+/// A read under way.
+pub(super) struct Inquiry {
+    inner: Arc<Inner>,
+    want: Want,
+    /// Whatever memory has, current or not.
+    base: Option<Arc<Entry>>,
+    artifact: ArtifactSeen,
+    requests: Requests,
+    promise: Promise,
+}
+
+impl Inquiry {
+    pub(super) fn new(inner: Arc<Inner>, want: Want, promise: Promise) -> Self {
+        let base = inner.memory.get(&want.user);
+        Self {
+            inner,
+            want,
+            base,
+            artifact: ArtifactSeen::NotAsked,
+            requests: Requests::default(),
+            promise,
+        }
+    }
+
+    pub(super) async fn answer(mut self) -> Result<Flown, ReadError> {
+        let seen = self.look().await?;
+        self.promise.send_replace(self.surely_contained(&seen));
+        if let Some(entry) = self.confirmed(&seen) {
+            return Ok(Flown {
+                entry,
+                layer: Layer::Memory,
+                requests: self.requests,
+            });
+        }
+        if let Some(entry) = self.taken(&seen).await? {
+            return Ok(Flown {
+                entry,
+                layer: Layer::Artifact,
+                requests: self.requests,
+            });
+        }
+        self.rebuilt(seen).await
+    }
+
+    /// The entry that a word from the state blob makes an answer.
+    fn current(&self) -> Option<&Arc<Entry>> {
+        let counts = |entry: &&Arc<Entry>| self.inner.counts(entry, self.want.now);
+        self.base
+            .as_ref()
+            .filter(counts)
+            .filter(|_| self.want.freshness != Freshness::Rebuilt)
+    }
+
+    /// Whatever comes of it: an answer contains every change that was finished when the state was read.
+    fn surely_contained(&self, seen: &StateSeen) -> Option<Version> {
+        match &seen.found {
+            None => self.current().map(|entry| entry.knowledge.lo),
+            Some(StateFound::Present(state, _)) => Some(state.finished()),
+            Some(_) => Some(Version::default()),
+        }
+    }
+
+    /// Asks for the state; together with the artifact where memory has nothing to go on with.
+    async fn look(&mut self) -> Result<StateSeen, ReadError> {
+        let known = self
+            .current()
+            .and_then(|entry| entry.knowledge.state.clone());
+        let condition = known.map_or(GetIf::Any, GetIf::Changed);
+        let in_time = |entry: &Arc<Entry>| self.inner.in_memory_time(entry, self.want.now);
+        let user = &self.want.user;
+        if self.base.as_ref().is_some_and(in_time) {
+            return self
+                .inner
+                .read_state(user, condition, &mut self.requests)
+                .await;
+        }
+        self.requests.reads += 1;
+        let state = self.inner.read_state(user, condition, &mut self.requests);
+        let (seen, artifact) = tokio::join!(state, self.inner.read_artifact(user));
+        self.artifact = ArtifactSeen::Asked(artifact?);
+        seen
+    }
+
+    /// Memory, when the state blob says that no change has come.
+    fn confirmed(&self, seen: &StateSeen) -> Option<Arc<Entry>> {
+        let entry = self.current()?;
+        let entry = match &seen.found {
+            None => Arc::clone(entry),
+            Some(StateFound::Present(state, etag)) => {
+                let same = state.pending.is_empty() && state.version == entry.knowledge.hi;
+                let zone = self.inner.settings.zone;
+                same.then(|| Arc::new(entry.confirmed_by(etag.clone(), state.next_id, zone)))?
+            }
+            Some(_) => return None,
+        };
+        entry.validated_at(self.want.now.mono);
+        self.inner.memory.publish(&entry);
+        Some(entry)
+    }
+
+    /// The artifact, when it was built from the very version the state is at, with nothing pending.
+    async fn taken(&mut self, seen: &StateSeen) -> Result<Option<Arc<Entry>>, ReadError> {
+        let Some(StateFound::Present(state, etag)) = &seen.found else {
+            return Ok(None);
+        };
+        // A state behind what this instance has shown was made again; it is raised by a rebuild.
+        let behind = self
+            .base
+            .as_ref()
+            .is_some_and(|entry| state.version < entry.knowledge.hi);
+        if behind || !state.pending.is_empty() || self.want.freshness == Freshness::Rebuilt {
+            return Ok(None);
+        }
+        if let ArtifactSeen::NotAsked = self.artifact {
+            self.requests.reads += 1;
+            self.artifact = ArtifactSeen::Asked(self.inner.read_artifact(&self.want.user).await?);
+        }
+        let ArtifactSeen::Asked(found) = &mut self.artifact else {
+            return Ok(None);
+        };
+        let current = |it: &mut Artifact| self.inner.is_current(it, state, seen.date);
+        Ok(found
+            .take_if(current)
+            .map(|artifact| self.take(artifact, state, etag, seen.date)))
+    }
+
+    fn take(
+        &self,
+        artifact: Artifact,
+        state: &State,
+        etag: &ETag,
+        date: DateTime<Utc>,
+    ) -> Arc<Entry> {
+        let knowledge = Knowledge {
+            lo: state.version,
+            hi: state.version,
+            exact: true,
+            state: Some(etag.clone()),
+            next_id: state.next_id,
+        };
+        let settings = &self.inner.settings;
+        let age = (date - artifact.listed_at).to_std().unwrap_or_default();
+        let expires = self.want.now.mono + settings.artifact_ttl.saturating_sub(age);
+        let (user, table) = (self.want.user.clone(), Arc::new(artifact.table));
+        let (listed_at, now) = (artifact.listed_at, self.want.now);
+        let entry = Entry::new(
+            user,
+            knowledge,
+            table,
+            listed_at,
+            expires,
+            now,
+            settings.zone,
+        );
+        let entry = Arc::new(entry);
+        self.inner.memory.publish(&entry);
+        entry
+    }
+
+    /// A rebuild from what was found, or one under way that lists late enough.
+    async fn rebuilt(self, seen: StateSeen) -> Result<Flown, ReadError> {
+        let (inner, user) = (Arc::clone(&self.inner), self.want.user.clone());
+        let mut requests = self.requests;
+        let same_key = self.want.freshness != Freshness::Rebuilt;
+        let ground = self.ground(seen);
+        let key = ground.settled_key();
+        let begin = |listed| Arc::clone(&inner).rebuild(ground, listed);
+        let (waiting, began) = inner.flights.rebuild(&user, key, same_key, begin);
+        let rebuilt = waiting.await?;
+        if began == Began::Here {
+            requests += rebuilt.requests;
+        }
+        Ok(Flown {
+            entry: rebuilt.entry,
+            layer: Layer::Rebuild,
+            requests,
+        })
+    }
+
+    /// The newest files known of are the base; what is known *exactly* shows foreign changes.
+    fn ground(self, seen: StateSeen) -> Ground {
+        let artifact = match self.artifact {
+            ArtifactSeen::Asked(found) => found,
+            ArtifactSeen::NotAsked => None,
+        };
+        let of_memory = self.base.map(|entry| {
+            let exact_at = entry.knowledge.exact.then_some(entry.knowledge.hi);
+            (entry.knowledge.hi, Arc::clone(&entry.table), exact_at)
+        });
+        let of_artifact =
+            artifact.map(|it| (it.built_from, Arc::new(it.table), Some(it.built_from)));
+        let newest = of_memory
+            .into_iter()
+            .chain(of_artifact)
+            .max_by_key(|(version, ..)| *version);
+        let (floor, base, base_exact_at) = match newest {
+            Some((version, table, exact_at)) => (version, Some(table), exact_at),
+            None => (Version::default(), None, None),
+        };
+        Ground {
+            user: self.want.user,
+            now: self.want.now,
+            // A rebuild is begun with the state in hand: a current entry would have been confirmed.
+            state: seen.found.unwrap_or(StateFound::Missing),
+            date: seen.date,
+            base,
+            base_exact_at,
+            floor,
+        }
+    }
+}
+
+impl Inner {
+    pub(super) async fn read_state(
+        &self,
+        user: &UserId,
+        condition: GetIf,
+        requests: &mut Requests,
+    ) -> Result<StateSeen, ReadError> {
+        requests.reads += 1;
+        let Answer { value, date } = self.store.get(&Key::state(user), condition).await?;
+        let found = match value {
+            Got::Unchanged => None,
+            Got::Absent | Got::Changed => Some(StateFound::Missing),
+            Got::Blob(blob) => Some(match State::parse(&blob.bytes)? {
+                Some(state) => StateFound::Present(Box::new(state), blob.etag),
+                None => {
+                    tracing::warn!(%user, "the state blob is damaged and is made again");
+                    StateFound::Damaged(blob.etag)
+                }
+            }),
+        };
+        Ok(StateSeen { found, date })
+    }
+
+    async fn read_artifact(&self, user: &UserId) -> Result<Option<Artifact>, StoreError> {
+        match self
+            .store
+            .get(&Key::artifact(user), GetIf::Any)
+            .await?
+            .value
+        {
+            Got::Blob(blob) => Ok(Artifact::parse(&blob.bytes, user)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Built from this version, and its files listed not too long ago by the storage's own clock.
+    fn is_current(&self, artifact: &Artifact, state: &State, date: DateTime<Utc>) -> bool {
+        let age = (date - artifact.listed_at).to_std().unwrap_or_default();
+        artifact.built_from == state.version && age < self.settings.artifact_ttl
+    }
+}

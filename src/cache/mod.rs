@@ -1,0 +1,202 @@
+//! The dual-layer cache: a user's parsed files in memory, in front of the artifact blob, with a
+//! rebuild from the task files behind both. Promises, protocol and budgets: COHERENCE.md.
+//!
+//! Nothing is ever invalidated. An entry says which versions it contains, a read decides by that and
+//! by the state blob whether it is good enough, and publishing compares versions.
+
+mod artifact;
+mod entry;
+mod flights;
+mod inquiry;
+mod memory;
+mod read;
+mod rebuild;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use crate::now::Now;
+use crate::store::{BlobStore, StoreError};
+use crate::user::UserId;
+
+pub use entry::{Encoding, Entry, Knowledge, PageBytes, PageFormat};
+pub use state::{
+    ChangeKind, Format, Idempotent, NewerFormat, PendingFile, PendingOp, State, StateFound, Version,
+};
+
+use flights::Flights;
+use inquiry::Flown;
+use memory::Memory;
+use rebuild::Rebuilt;
+
+/// How long things count, and how much is kept.
+#[derive(Debug, Clone)]
+pub struct CacheSettings {
+    /// Past this age an entry in memory is only the base of the next rebuild, or a stale answer.
+    pub memory_ttl: Duration,
+    /// Past this time after the files were listed, only another listing proves them.
+    pub artifact_ttl: Duration,
+    /// How long an entry answers without asking the state blob (P2).
+    pub revalidate: Duration,
+    /// How long after its last validation an entry may stand in while the store is away (P9).
+    pub stale_if_error: Duration,
+    /// Bound of the memory layer.
+    pub memory_max_bytes: u64,
+    /// After this a read is given up, and its requests with it.
+    pub deadline: Duration,
+    /// The zone tasks are placed in.
+    pub zone: Tz,
+}
+
+/// The cache of one instance. Cloning shares it.
+#[derive(Clone)]
+pub struct Cache {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn BlobStore>,
+    memory: Memory,
+    flights: Arc<Flights<Flown, Rebuilt>>,
+    settings: CacheSettings,
+}
+
+/// What a reader wants.
+#[derive(Debug, Clone)]
+pub struct Want {
+    /// Whose files.
+    pub user: UserId,
+    /// The highest version the client has seen (P1, P3).
+    pub seen: Option<Version>,
+    /// How new the answer must be.
+    pub freshness: Freshness,
+    /// When the request arrived.
+    pub now: Now,
+}
+
+/// How new an answer must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Every change acknowledged [`CacheSettings::revalidate`] ago is in it.
+    Bounded,
+    /// Every change acknowledged before the request arrived is in it.
+    Strict,
+    /// The files are listed after the request arrived, so that changes of other writers are in it, too.
+    Rebuilt,
+}
+
+/// An answer to a reader.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// What is known of the user, placed for the moment of the request.
+    pub entry: Arc<Entry>,
+    /// Where it came from.
+    pub layer: Layer,
+    /// The storage requests that this reader had sent.
+    pub requests: Requests,
+}
+
+/// Where an answer came from; `x-codex-cache` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// This instance knew it.
+    Memory,
+    /// The artifact blob.
+    Artifact,
+    /// Listed and parsed.
+    Rebuild,
+    /// Memory, while the store is away.
+    Stale,
+}
+
+impl Layer {
+    /// As the header spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Artifact => "artifact",
+            Self::Rebuild => "rebuild",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// Storage requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// GET and LIST.
+    pub reads: u32,
+    /// PUT and DELETE.
+    pub writes: u32,
+}
+
+impl std::ops::AddAssign for Requests {
+    fn add_assign(&mut self, more: Self) {
+        self.reads += more.reads;
+        self.writes += more.writes;
+    }
+}
+
+/// Why a read has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// The store didn't answer, and nothing known may stand in.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It took longer than [`CacheSettings::deadline`].
+    #[error("the read took too long")]
+    TimedOut,
+    /// Other instances changed the user's state again and again meanwhile.
+    #[error("the user's state kept changing")]
+    Contended,
+    /// A newer version of the service wrote something this one can't read.
+    #[error(transparent)]
+    NewerFormat(#[from] NewerFormat),
+    /// The work ended without a result: a defect.
+    #[error("the read broke off")]
+    Broken,
+}
+
+impl Cache {
+    /// A cache in front of `store`.
+    pub fn new(store: Arc<dyn BlobStore>, settings: CacheSettings) -> Self {
+        let keep = settings.memory_ttl.max(settings.stale_if_error);
+        let memory = Memory::new(settings.memory_max_bytes, keep);
+        let flights = Arc::new(Flights::new(settings.deadline));
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                memory,
+                flights,
+                settings,
+            }),
+        }
+    }
+
+    /// The user's week as fresh as `want` says. Costs nothing while memory is fresh enough.
+    pub async fn read(&self, want: &Want) -> Result<Read, ReadError> {
+        self.inner.read(want).await
+    }
+
+    /// The entry's answer in this form. Made on first demand, then kept with the entry.
+    pub fn page<'a>(
+        &self,
+        entry: &'a Arc<Entry>,
+        format: PageFormat,
+        encoding: Encoding,
+    ) -> PageBytes<'a> {
+        let page = entry.page(format, encoding, self.inner.settings.zone);
+        if page.made {
+            self.inner.memory.replace(entry, entry);
+        }
+        page
+    }
+
+    /// How many users memory holds, and what they occupy together in bytes.
+    pub fn memory_size(&self) -> (u64, u64) {
+        self.inner.memory.size()
+    }
+}

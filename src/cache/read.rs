@@ -1,0 +1,114 @@
+//! The read rules, as far as they need no storage: when memory answers, when a reader joins another,
+//! and what stands in while the store is away (COHERENCE.md, "Read").
+
+use std::sync::Arc;
+
+use super::entry::Entry;
+use super::flights::{Began, Flight};
+use super::inquiry::{Flown, Inquiry};
+use super::{Freshness, Inner, Layer, Read, ReadError, Requests, Want};
+use crate::now::Now;
+
+impl Inner {
+    pub(super) async fn read(self: &Arc<Self>, want: &Want) -> Result<Read, ReadError> {
+        if let Some(entry) = self
+            .memory
+            .get(&want.user)
+            .filter(|entry| self.answers(entry, want))
+        {
+            return Ok(self.shown(entry, Layer::Memory, Requests::default(), want.now));
+        }
+        match self.fetch_or_join(want).await {
+            Ok((flown, began)) => {
+                let requests = if began == Began::Here {
+                    flown.requests
+                } else {
+                    Requests::default()
+                };
+                Ok(self.shown(flown.entry, flown.layer, requests, want.now))
+            }
+            Err(error) => {
+                let stale = self.stale(want, &error).ok_or(error)?;
+                Ok(self.shown(stale, Layer::Stale, Requests::default(), want.now))
+            }
+        }
+    }
+
+    /// Rule 1: known exactly, confirmed a moment ago, and nothing newer was seen.
+    fn answers(&self, entry: &Entry, want: &Want) -> bool {
+        want.freshness == Freshness::Bounded
+            && entry.age(want.now) < self.settings.revalidate
+            && want.seen.is_none_or(|seen| seen <= entry.knowledge.lo)
+            && self.counts(entry, want.now)
+    }
+
+    /// Neither memory's nor the listing's time is over, so a word from the state blob is enough.
+    pub(super) fn counts(&self, entry: &Entry, now: Now) -> bool {
+        entry.knowledge.exact && self.in_memory_time(entry, now) && now.mono < entry.listing_expires
+    }
+
+    /// Past it, the entry is only the base of a rebuild, or a stale answer.
+    pub(super) fn in_memory_time(&self, entry: &Entry, now: Now) -> bool {
+        now.mono.saturating_duration_since(entry.born) < self.settings.memory_ttl
+    }
+
+    /// The entry with answers that are true now: when a slot has passed, the same files placed anew.
+    fn shown(&self, entry: Arc<Entry>, layer: Layer, requests: Requests, now: Now) -> Read {
+        if entry.shows(now) {
+            return Read {
+                entry,
+                layer,
+                requests,
+            };
+        }
+        let placed = Arc::new(entry.placed_at(now, self.settings.zone));
+        self.memory.replace(&entry, &placed);
+        Read {
+            entry: placed,
+            layer,
+            requests,
+        }
+    }
+
+    /// Joins what is on its way if that is new enough, else begins a read of its own.
+    ///
+    /// A read that began before this reader came is joined for what its first look at the state
+    /// promises; one that began later contains whatever was acknowledged before, by construction.
+    async fn fetch_or_join(self: &Arc<Self>, want: &Want) -> Result<(Flown, Began), ReadError> {
+        let arrived = self.flights.mark();
+        if let Some(flight) = self
+            .flights
+            .running(&want.user)
+            .filter(|flight| self.is_recent(flight, want))
+            && flight.will_contain(want.seen).await
+        {
+            return Ok((flight.result.await?, Began::Earlier));
+        }
+        let may_join =
+            |flight: &Flight<Flown>| flight.id >= arrived && want.freshness != Freshness::Rebuilt;
+        let begin = |promise| Inquiry::new(Arc::clone(self), want.clone(), promise).answer();
+        let (flight, began) = self
+            .flights
+            .read(&want.user, want.now.mono, may_join, begin);
+        Ok((flight.result.await?, began))
+    }
+
+    fn is_recent(&self, flight: &Flight<Flown>, want: &Want) -> bool {
+        let age = want.now.mono.saturating_duration_since(flight.started);
+        want.freshness == Freshness::Bounded && age < self.settings.revalidate
+    }
+
+    /// What may stand in while the store is away (P9): known and not too old, containing all that the
+    /// client has seen. `None` where an answer must be new, or the error isn't the store's absence.
+    fn stale(&self, want: &Want, error: &ReadError) -> Option<Arc<Entry>> {
+        let away = matches!(error, ReadError::Store(_) | ReadError::TimedOut);
+        if !away || want.freshness != Freshness::Bounded {
+            return None;
+        }
+        let entry = self.memory.get(&want.user)?;
+        let young = entry.age(want.now) < self.settings.stale_if_error;
+        let enough = want.seen.is_none_or(|seen| seen <= entry.knowledge.lo);
+        tracing::warn!(user = %want.user, %error, served = young && enough, "storage is away");
+        (young && enough).then_some(entry)
+    }
+}

@@ -1,0 +1,381 @@
+//! A user's index made from the task files themselves (COHERENCE.md, "Read", 4).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::artifact::artifact_bytes;
+use super::entry::{Entry, Knowledge};
+use super::state::{State, StateFound, Version};
+use super::{Inner, ReadError, Requests};
+use crate::now::Now;
+use crate::store::{ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, StoreError, Written};
+use crate::task::{
+    FileName, FileRecord, MAX_FILE_BYTES, Parsed, Problem, ProblemCode, TaskTable, UsedIds,
+    git_sha, parse,
+};
+use crate::user::UserId;
+
+/// How many files are fetched at once.
+const FETCHES: usize = 32;
+
+/// How often a rebuild begins again because another writer was quicker, before it answers with what
+/// it has.
+const ATTEMPTS: u32 = 3;
+
+/// What a rebuild starts from.
+pub(super) struct Ground {
+    pub user: UserId,
+    pub now: Now,
+    /// The state as just read.
+    pub state: StateFound,
+    /// The storage's clock at that read: before the LIST.
+    pub date: DateTime<Utc>,
+    /// The files last known, so that only others are fetched.
+    pub base: Option<Arc<TaskTable>>,
+    /// The version at which `base` was exact, if it was.
+    pub base_exact_at: Option<Version>,
+    /// Every version this instance has met, in memory or in an artifact.
+    pub floor: Version,
+}
+
+/// A rebuilt entry and what it cost.
+#[derive(Debug, Clone)]
+pub(super) struct Rebuilt {
+    pub entry: Arc<Entry>,
+    pub requests: Requests,
+}
+
+/// How a rebuild's end looks to the state blob.
+enum Ending {
+    Known(Knowledge),
+    /// Another writer was quicker; begin again from this.
+    Again(StateFound),
+}
+
+impl Inner {
+    /// Lists, fetches what changed, and asks the state again. Publishes the entry; when it is exact,
+    /// the artifact is written after the answer.
+    pub(super) async fn rebuild(
+        self: Arc<Self>,
+        mut ground: Ground,
+        listed: Arc<AtomicBool>,
+    ) -> Result<Rebuilt, ReadError> {
+        let mut requests = Requests::default();
+        let mut attempt = 1;
+        let mut foreign = false;
+        let (table, knowledge) = loop {
+            listed.store(true, Ordering::SeqCst);
+            let table = self.list_and_fetch(&ground, &mut requests).await?;
+            foreign |= ground.is_foreign_change(&table);
+            match self
+                .conclude(&ground, &table, foreign, &mut requests)
+                .await?
+            {
+                Ending::Known(knowledge) => break (table, knowledge),
+                Ending::Again(state) if attempt < ATTEMPTS => {
+                    ground.state = state;
+                    (ground.base, ground.base_exact_at) = (Some(table), None);
+                    attempt += 1;
+                }
+                Ending::Again(_) => return Err(ReadError::Contended),
+            }
+        };
+        let expires = ground.now.mono + self.settings.artifact_ttl;
+        let Ground {
+            user, now, date, ..
+        } = ground;
+        let entry = Arc::new(Entry::new(
+            user,
+            knowledge,
+            table,
+            date,
+            expires,
+            now,
+            self.settings.zone,
+        ));
+        self.memory.publish(&entry);
+        if entry.knowledge.exact {
+            self.write_artifact_later(&entry);
+        }
+        Ok(Rebuilt { entry, requests })
+    }
+
+    async fn list_and_fetch(
+        &self,
+        ground: &Ground,
+        requests: &mut Requests,
+    ) -> Result<Arc<TaskTable>, ReadError> {
+        let listing = self.store.list(&Prefix::raw(&ground.user)).await?.value;
+        requests.reads += listing.requests;
+        let (mut files, unknown) = sort_out(listing.blobs, ground.base.as_deref());
+        requests.reads += unknown.len() as u32;
+        let fetched: Vec<Option<FileRecord>> = stream::iter(unknown)
+            .map(|name| self.fetch(&ground.user, name))
+            .buffer_unordered(FETCHES)
+            .try_collect()
+            .await?;
+        files.extend(fetched.into_iter().flatten());
+        Ok(Arc::new(TaskTable::new(files)))
+    }
+
+    /// `None` when it is gone since it was listed.
+    async fn fetch(&self, user: &UserId, name: FileName) -> Result<Option<FileRecord>, StoreError> {
+        // Listed names without '/', '\' and control characters are always blob names.
+        let Ok(key) = Key::raw(user, name.as_str()) else {
+            return Ok(None);
+        };
+        let Got::Blob(blob) = self.store.get(&key, GetIf::Any).await?.value else {
+            return Ok(None);
+        };
+        Ok(Some(FileRecord {
+            etag: blob.etag.as_str().to_owned(),
+            sha: Some(git_sha(&blob.bytes)),
+            content: parse(&name, &blob.bytes),
+            name: name.to_string(),
+        }))
+    }
+
+    async fn conclude(
+        &self,
+        ground: &Ground,
+        table: &TaskTable,
+        foreign: bool,
+        requests: &mut Requests,
+    ) -> Result<Ending, ReadError> {
+        match &ground.state {
+            StateFound::Missing => {
+                self.make_state(ground, table, PutIf::Absent, requests)
+                    .await
+            }
+            StateFound::Damaged(etag) => {
+                self.make_state(ground, table, PutIf::Same(etag.clone()), requests)
+                    .await
+            }
+            StateFound::Present(state, etag) => {
+                let behind = state.version < ground.floor;
+                let writable = state.pending.is_empty() && !state.is_read_only();
+                if (foreign || behind) && writable {
+                    self.raise_version(ground, state, etag, table, requests)
+                        .await
+                } else {
+                    self.ask_again(ground, state, etag, requests).await
+                }
+            }
+        }
+    }
+
+    /// No state: a new user's, or one that was lost. Only the one whose PUT succeeds is exact.
+    async fn make_state(
+        &self,
+        ground: &Ground,
+        table: &TaskTable,
+        condition: PutIf,
+        requests: &mut Requests,
+    ) -> Result<Ending, ReadError> {
+        let legacy = self.legacy_next_id(&ground.user, requests).await?;
+        let clock = Version(u64::try_from(ground.date.timestamp_millis()).unwrap_or(0));
+        let state = State::new(
+            clock.max(ground.floor),
+            UsedIds::of(table).above_all().max(legacy),
+        );
+        self.swap_state(&ground.user, &state, condition, requests)
+            .await
+    }
+
+    /// Something else changed the files at this very version, or the state was made again with a
+    /// version that is behind one already shown: what is shown now gets a version of its own.
+    async fn raise_version(
+        &self,
+        ground: &Ground,
+        state: &State,
+        etag: &ETag,
+        table: &TaskTable,
+        requests: &mut Requests,
+    ) -> Result<Ending, ReadError> {
+        let raised = state.after_foreign_write(ground.floor, UsedIds::of(table).above_all());
+        self.swap_state(&ground.user, &raised, PutIf::Same(etag.clone()), requests)
+            .await
+    }
+
+    async fn swap_state(
+        &self,
+        user: &UserId,
+        state: &State,
+        condition: PutIf,
+        requests: &mut Requests,
+    ) -> Result<Ending, ReadError> {
+        let blob = Put {
+            bytes: state.to_bytes().into(),
+            ..Put::default()
+        };
+        requests.writes += 1;
+        match self
+            .store
+            .put(&Key::state(user), blob, condition)
+            .await?
+            .value
+        {
+            Written::Done(etag) => Ok(Ending::Known(Knowledge {
+                lo: state.version,
+                hi: state.version,
+                exact: true,
+                state: Some(etag),
+                next_id: state.next_id,
+            })),
+            Written::Refused => {
+                let seen = self.read_state(user, GetIf::Any, requests).await?;
+                Ok(Ending::Again(seen.found.unwrap_or(StateFound::Missing)))
+            }
+        }
+    }
+
+    /// The second look at the state: what was listed is exact when nothing changed around it.
+    async fn ask_again(
+        &self,
+        ground: &Ground,
+        first: &State,
+        etag: &ETag,
+        requests: &mut Requests,
+    ) -> Result<Ending, ReadError> {
+        let condition = GetIf::Changed(etag.clone());
+        let seen = self.read_state(&ground.user, condition, requests).await?;
+        let lo = first.finished();
+        let known = |hi: Version, exact: bool, next_id: u32, state: Option<ETag>| {
+            Ok(Ending::Known(Knowledge {
+                lo: lo.min(hi),
+                hi,
+                exact,
+                state,
+                next_id,
+            }))
+        };
+        match seen.found {
+            None => known(
+                first.version,
+                first.pending.is_empty(),
+                first.next_id,
+                Some(etag.clone()),
+            ),
+            Some(StateFound::Present(second, _)) => {
+                known(second.version, false, second.next_id, None)
+            }
+            Some(gone) => Ok(Ending::Again(gone)),
+        }
+    }
+
+    /// What the older service left as the next id; 0 when it left nothing readable.
+    async fn legacy_next_id(
+        &self,
+        user: &UserId,
+        requests: &mut Requests,
+    ) -> Result<u32, ReadError> {
+        requests.reads += 1;
+        let answer = self
+            .store
+            .get(&Key::legacy_next_id(user), GetIf::Any)
+            .await?;
+        let Got::Blob(blob) = answer.value else {
+            return Ok(0);
+        };
+        let text = std::str::from_utf8(&blob.bytes).unwrap_or("").trim();
+        let number: u32 = text.parse().unwrap_or_else(|_| {
+            tracing::warn!(%user, "nextId.txt holds no number; it is ignored");
+            0
+        });
+        Ok(number.min(UsedIds::ALL))
+    }
+
+    fn write_artifact_later(self: &Arc<Self>, entry: &Arc<Entry>) {
+        let (inner, entry) = (Arc::clone(self), Arc::clone(entry));
+        tokio::spawn(async move {
+            let bytes = artifact_bytes(
+                &entry.user,
+                &entry.table,
+                entry.knowledge.hi,
+                entry.listed_at,
+            );
+            let blob = Put {
+                bytes: bytes.into(),
+                ..Put::default()
+            };
+            if let Err(error) = inner
+                .store
+                .put(&Key::artifact(&entry.user), blob, PutIf::Any)
+                .await
+            {
+                tracing::warn!(user = %entry.user, %error, "the artifact could not be written; reads cost a listing");
+            }
+        });
+    }
+}
+
+impl Ground {
+    /// The state blob's version, when nothing is pending in it: whoever reads the same one later may
+    /// join this rebuild.
+    pub(super) fn settled_key(&self) -> Option<ETag> {
+        match &self.state {
+            StateFound::Present(state, etag) if state.pending.is_empty() => Some(etag.clone()),
+            _ => None,
+        }
+    }
+
+    /// The files differ from what was known exactly at this very version, so nothing of ours changed
+    /// them. Settled files count as absent.
+    fn is_foreign_change(&self, table: &TaskTable) -> bool {
+        let (Some(base), StateFound::Present(state, _)) = (&self.base, &self.state) else {
+            return false;
+        };
+        if self.base_exact_at != Some(state.version) || !state.pending.is_empty() {
+            return false;
+        }
+        let files = |table: &TaskTable| -> Vec<(String, String)> {
+            let there = table.iter().filter(|file| !file.is_settled());
+            there
+                .map(|file| (file.name.to_owned(), file.etag.to_owned()))
+                .collect()
+        };
+        files(base) != files(table)
+    }
+}
+
+/// Splits a listing into what is known already, or needs no look inside, and what must be fetched.
+/// Files that aren't `.md` are none of ours.
+fn sort_out(blobs: Vec<Listed>, base: Option<&TaskTable>) -> (Vec<FileRecord>, Vec<FileName>) {
+    let (mut known, mut unknown) = (Vec::with_capacity(blobs.len()), Vec::new());
+    for blob in blobs.into_iter().filter(|blob| blob.name.ends_with(".md")) {
+        let before = base.and_then(|base| base.find(&blob.name));
+        match (
+            before.filter(|file| file.etag == blob.etag.as_str()),
+            blob.name.parse::<FileName>(),
+        ) {
+            (Some(file), _) => known.push(file.to_record()),
+            (None, Err(error)) => known.push(unreadable(
+                blob,
+                ProblemCode::BadFileName,
+                error.to_string(),
+            )),
+            (None, Ok(_)) if blob.size > MAX_FILE_BYTES as u64 => {
+                let message = "The file is over 1 MiB: make it smaller.".to_owned();
+                known.push(unreadable(blob, ProblemCode::TooLarge, message));
+            }
+            (None, Ok(name)) => unknown.push(name),
+        }
+    }
+    (known, unknown)
+}
+
+fn unreadable(blob: Listed, code: ProblemCode, message: String) -> FileRecord {
+    FileRecord {
+        name: blob.name,
+        etag: blob.etag.as_str().to_owned(),
+        sha: None,
+        content: Parsed::Unreadable(Problem {
+            line: None,
+            code,
+            message,
+        }),
+    }
+}

@@ -1,0 +1,225 @@
+//! The per-user state blob: what every instance agrees on (COHERENCE.md, "State").
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::store::ETag;
+
+/// The version of a user's data: grows by one with every change, starts at the storage's clock.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// The one after it.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `major.minor` of a JSON blob. A newer minor only adds members; a newer major may mean anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Format {
+    /// Another one can't be written by this version.
+    pub major: u32,
+    /// Newer ones are written back as they are.
+    pub minor: u32,
+}
+
+impl Format {
+    /// What this version writes.
+    pub const CURRENT: Self = Self { major: 1, minor: 0 };
+}
+
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}.{}", self.major, self.minor))
+    }
+}
+
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parts = text.split_once('.').and_then(|(major, minor)| {
+            Some(Self {
+                major: major.parse().ok()?,
+                minor: minor.parse().ok()?,
+            })
+        });
+        parts.ok_or_else(|| serde::de::Error::custom("format is written major.minor"))
+    }
+}
+
+/// Members this version doesn't know; they survive a rewrite.
+type Unknown = Map<String, Value>;
+
+/// `state/{user}/state.json`, changed only by compare-and-swap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Of the whole blob.
+    pub format: Format,
+    /// The newest change, finished or not.
+    pub version: Version,
+    /// The number the next task gets; from 10,000 on, the counter is used up.
+    pub next_id: u32,
+    /// What is being written, by op id.
+    #[serde(default)]
+    pub pending: BTreeMap<String, PendingOp>,
+    /// What was created under an `Idempotency-Key`, by the key's SHA-256 in hex.
+    #[serde(default)]
+    pub idempotency: BTreeMap<String, Idempotent>,
+    /// See [`Unknown`].
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// The mark of an op whose files may or may not have changed yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingOp {
+    /// The version the op was given.
+    pub version: Version,
+    /// When the mark was set, by the storage's clock.
+    pub at: DateTime<Utc>,
+    /// What it writes.
+    pub files: Vec<PendingFile>,
+    /// See [`Unknown`].
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// One file of a pending op.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingFile {
+    /// The file's name in the user's tasks folder.
+    pub name: String,
+    /// The id its PUT carries, as sixteen hexadecimal digits.
+    pub write_id: String,
+    /// What is done to it.
+    pub kind: ChangeKind,
+    /// See [`Unknown`].
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// What an op does to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// It wasn't there.
+    Create,
+    /// It is replaced.
+    Update,
+    /// It is removed.
+    Delete,
+}
+
+/// What was created under an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Idempotent {
+    /// SHA-256 of the request's body, in hex.
+    pub body: String,
+    /// The op that creates it.
+    pub op: String,
+    /// The task's number.
+    pub id: u32,
+    /// The file's name.
+    pub file: String,
+    /// The version the op was given.
+    pub version: Version,
+    /// When, by the storage's clock.
+    pub at: DateTime<Utc>,
+    /// See [`Unknown`].
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// What a read of the state blob found.
+#[derive(Debug, Clone)]
+pub enum StateFound {
+    /// Nothing there.
+    Missing,
+    /// Something that isn't a state blob: it is made again, in place of exactly this version.
+    Damaged(ETag),
+    /// A state, and its blob's version.
+    Present(Box<State>, ETag),
+}
+
+/// The blob was written by a newer major version of the service and means something this one can't
+/// know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the state blob has a newer format")]
+pub struct NewerFormat;
+
+impl State {
+    /// A new user's state, or one that was lost: `floor` is every version that may have been handed
+    /// out before.
+    pub fn new(floor: Version, next_id: u32) -> Self {
+        Self {
+            format: Format::CURRENT,
+            version: floor.next(),
+            next_id,
+            pending: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
+            unknown: Unknown::new(),
+        }
+    }
+
+    /// Reads a blob. `Ok(None)` for one that is damaged.
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, NewerFormat> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: Format,
+        }
+        match (
+            serde_json::from_slice::<Self>(bytes),
+            serde_json::from_slice::<Head>(bytes),
+        ) {
+            (Ok(state), _) => Ok(Some(state)),
+            (Err(_), Ok(head)) if head.format.major > Format::CURRENT.major => Err(NewerFormat),
+            (Err(_), _) => Ok(None),
+        }
+    }
+
+    /// As it is stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Maps with string keys, strings and numbers: nothing in it can fail to serialise.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+
+    /// Written by a newer major version: may be read, never rewritten.
+    pub fn is_read_only(&self) -> bool {
+        self.format.major > Format::CURRENT.major
+    }
+
+    /// Every change up to this one is finished: in the files for whoever lists them from now on.
+    pub fn finished(&self) -> Version {
+        let lowest = self.pending.values().map(|op| op.version).min();
+        lowest.map_or(self.version, |lowest| Version(lowest.0.saturating_sub(1)))
+    }
+
+    /// The state after a change that something else made to the files: a new version, and a counter
+    /// above every number in them.
+    pub fn after_foreign_write(&self, floor: Version, next_id: u32) -> Self {
+        Self {
+            version: self.version.max(floor).next(),
+            next_id: self.next_id.max(next_id),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The week with rendered bodies. Bodies aren't cached: each is one GET, all of them together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::{Codex, WeekError, WeekWithBodies};
+use crate::cache::{Entry, Freshness, ReadError, Requests, Want};
+use crate::store::{ETag, GetIf, Got, Key};
+use crate::task::body_of;
+use crate::view::{Bodies, markdown_to_html};
+
+/// How many bodies are fetched at once: a week has 21 slots.
+const FETCHES: usize = 21;
+
+/// How often the week is read again because a task changed while its body was fetched.
+const ATTEMPTS: u32 = 3;
+
+impl Codex {
+    /// The week as HTML, with the body of each task that has a slot.
+    ///
+    /// A body is fetched only in the version the week knows (`If-Match`); when it has changed, the
+    /// week is read again, so that no body shows a change whose version the answer doesn't name.
+    pub async fn week_with_bodies(&self, want: &Want) -> Result<WeekWithBodies, WeekError> {
+        let mut read = self.week(want).await?;
+        let mut requests = read.requests;
+        let again = Want {
+            freshness: Freshness::Rebuilt,
+            ..want.clone()
+        };
+        for _ in 0..ATTEMPTS {
+            if let Some(bodies) = self.bodies(&read.entry, &mut requests).await? {
+                let (etag, page) = read.entry.page_with_bodies(&bodies, self.zone);
+                read.requests = requests;
+                return Ok(WeekWithBodies {
+                    read,
+                    etag,
+                    bytes: Bytes::from(page),
+                });
+            }
+            read = self.cache.read(&again).await?;
+            requests += read.requests;
+        }
+        Err(ReadError::Contended.into())
+    }
+
+    /// `None` when a file isn't what the week was made from any more.
+    async fn bodies(
+        &self,
+        entry: &Arc<Entry>,
+        requests: &mut Requests,
+    ) -> Result<Option<Bodies>, ReadError> {
+        let timeline = entry.timeline(self.zone);
+        let slots = timeline.days.iter().flat_map(|day| &day.slots);
+        let rows: Vec<usize> = slots
+            .filter_map(|slot| slot.task)
+            .map(|placed| placed.row)
+            .collect();
+        requests.reads += rows.len() as u32;
+        stream::iter(rows)
+            .map(|row| self.body(entry, row))
+            .buffer_unordered(FETCHES)
+            .try_collect::<Vec<_>>()
+            .await
+            .map(|bodies| bodies.into_iter().collect())
+    }
+
+    async fn body(&self, entry: &Entry, row: usize) -> Result<Option<(usize, String)>, ReadError> {
+        let file = entry.table.file(row);
+        let Ok(key) = Key::raw(&entry.user, file.name) else {
+            return Ok(None);
+        };
+        let condition = GetIf::Same(ETag::new(file.etag));
+        let Got::Blob(blob) = self
+            .store
+            .get(&key, condition)
+            .await
+            .map_err(ReadError::from)?
+            .value
+        else {
+            return Ok(None);
+        };
+        let text = String::from_utf8_lossy(&blob.bytes);
+        Ok(Some((row, markdown_to_html(body_of(&text)))))
+    }
+}

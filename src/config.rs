@@ -1,0 +1,309 @@
+//! Every setting: its name, its default, what it may be (SPEC.md 7). Read once at the start; a wrong
+//! value ends it with one line that names the variable.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use crate::user::UserId;
+
+/// All settings of a process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the blobs are.
+    pub storage: StorageChoice,
+    /// `AZURE_BLOB_CONTAINER`, default `codex-cache`.
+    pub container: String,
+    /// `CODEX_BIND`, default 127.0.0.1.
+    pub bind: IpAddr,
+    /// `FUNCTIONS_CUSTOMHANDLER_PORT`, else `PORT`, else 7071.
+    pub port: u16,
+    /// `CODEX_TIME_ZONE`, default `Europe/Berlin`.
+    pub time_zone: Tz,
+    /// `CODEX_AUTH`.
+    pub auth: Auth,
+    /// `CODEX_MEMORY_TTL_SECONDS`, default 300.
+    pub memory_ttl: Duration,
+    /// `CODEX_ARTIFACT_TTL_SECONDS`, default 900.
+    pub artifact_ttl: Duration,
+    /// `CODEX_REVALIDATE_SECONDS`, default 5.
+    pub revalidate: Duration,
+    /// `CODEX_STALE_IF_ERROR_SECONDS`, default 3600.
+    pub stale_if_error: Duration,
+    /// `CODEX_MEMORY_MAX_BYTES`, default 128 MiB.
+    pub memory_max_bytes: u64,
+    /// `CODEX_REBUILDS_PER_MINUTE`, default 60: `nocache` and strict reads, per user and instance.
+    pub rebuilds_per_minute: u32,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// One local user (`CODEX_DEV_USER`, default `local`); requests must come by a loopback name.
+    Dev {
+        /// Whose files every request is about.
+        user: UserId,
+    },
+}
+
+/// Where the blobs are, and which variable said so.
+#[derive(Debug, Clone)]
+pub enum StorageChoice {
+    /// An Azure connection string.
+    ConnectionString {
+        /// The variable it came from.
+        variable: String,
+        /// The string, with its key.
+        value: Secret,
+    },
+    /// Azure by the app's own identity.
+    ManagedIdentity {
+        /// The variable it came from.
+        variable: String,
+        /// The blob service's URL, or the account's name.
+        account: String,
+        /// Which of several identities.
+        client_id: Option<String>,
+    },
+    /// A folder on disk.
+    Directory {
+        /// `CODEX_DATA_DIR`, or that it is the default.
+        variable: String,
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// A value that must not be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `value` from now on.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The value itself, for whom it is meant.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// A setting can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} {was}; it must be {allowed}")]
+pub struct ConfigError {
+    variable: String,
+    was: String,
+    allowed: String,
+}
+
+impl ConfigError {
+    /// `was` completes a sentence that begins with the variable's name, as in `is "7"`; it holds no
+    /// secret.
+    pub fn new(variable: &str, was: impl Into<String>, allowed: impl Into<String>) -> Self {
+        Self {
+            variable: variable.to_owned(),
+            was: was.into(),
+            allowed: allowed.into(),
+        }
+    }
+}
+
+/// Settings that put sign-in by GitHub or a platform in the place of one local user.
+const SIGN_IN: [&str; 4] = [
+    "GITHUB_OWNER",
+    "GITHUB_REPO",
+    "GITHUB_TOKEN",
+    "GITHUB_OAUTH_CLIENT_ID",
+];
+
+impl Config {
+    /// Reads every setting through `lookup`. A blank value counts as not set.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let settings = Lookup(|name: &str| lookup(name).filter(|value| !value.trim().is_empty()));
+        let bind = settings.parsed("CODEX_BIND", IpAddr::from([127, 0, 0, 1]), "an IP address")?;
+        Ok(Self {
+            storage: settings.storage()?,
+            container: settings.container()?,
+            bind,
+            port: settings.port()?,
+            time_zone: settings.parsed(
+                "CODEX_TIME_ZONE",
+                Tz::Europe__Berlin,
+                "a zone as in Europe/Berlin",
+            )?,
+            auth: settings.auth(bind)?,
+            memory_ttl: settings.seconds("CODEX_MEMORY_TTL_SECONDS", 300)?,
+            artifact_ttl: settings.seconds("CODEX_ARTIFACT_TTL_SECONDS", 900)?,
+            revalidate: settings.seconds("CODEX_REVALIDATE_SECONDS", 5)?,
+            stale_if_error: settings.seconds("CODEX_STALE_IF_ERROR_SECONDS", 3600)?,
+            memory_max_bytes: settings.parsed(
+                "CODEX_MEMORY_MAX_BYTES",
+                128 << 20,
+                "a number of bytes",
+            )?,
+            rebuilds_per_minute: settings.parsed(
+                "CODEX_REBUILDS_PER_MINUTE",
+                60,
+                "a whole number",
+            )?,
+        })
+    }
+}
+
+/// The environment, or what a test puts in its place.
+struct Lookup<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Lookup<F> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.0)(name)
+    }
+
+    fn parsed<T: FromStr>(&self, name: &str, default: T, allowed: &str) -> Result<T, ConfigError> {
+        match self.text(name) {
+            None => Ok(default),
+            Some(text) => text
+                .trim()
+                .parse()
+                .map_err(|_| ConfigError::new(name, format!("is {text:?}"), allowed)),
+        }
+    }
+
+    fn seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
+        /// Longer spans are a slip of the keyboard, and would overflow a clock's arithmetic.
+        const MAX: u64 = 366 * 24 * 3600;
+        let allowed = "a whole number of seconds, at most a year";
+        match self.parsed(name, default, allowed)? {
+            seconds @ 0..=MAX => Ok(Duration::from_secs(seconds)),
+            seconds => Err(ConfigError::new(name, format!("is \"{seconds}\""), allowed)),
+        }
+    }
+
+    fn port(&self) -> Result<u16, ConfigError> {
+        let by_host = self.text("FUNCTIONS_CUSTOMHANDLER_PORT").is_some();
+        let name = if by_host {
+            "FUNCTIONS_CUSTOMHANDLER_PORT"
+        } else {
+            "PORT"
+        };
+        self.parsed(name, 7071, "a port, 0 to 65535")
+    }
+
+    fn container(&self) -> Result<String, ConfigError> {
+        let name = "AZURE_BLOB_CONTAINER";
+        let container = self.text(name).unwrap_or_else(|| "codex-cache".to_owned());
+        let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        let edges =
+            !container.starts_with('-') && !container.ends_with('-') && !container.contains("--");
+        if (3..=63).contains(&container.len()) && container.bytes().all(letters) && edges {
+            return Ok(container);
+        }
+        let allowed = "3 to 63 of a-z, 0-9 and single '-', as Azure wants container names";
+        Err(ConfigError::new(name, format!("is {container:?}"), allowed))
+    }
+
+    /// The first of our own variable's three forms, the Functions host's three, and the folder.
+    fn storage(&self) -> Result<StorageChoice, ConfigError> {
+        let named = ["AZURE_BLOB_CONN", "AzureWebJobsStorage"]
+            .iter()
+            .find_map(|name| self.azure(name));
+        if let Some(choice) = named {
+            return Ok(choice);
+        }
+        if let Some(path) = self.text("CODEX_DATA_DIR") {
+            return Ok(StorageChoice::Directory {
+                variable: "CODEX_DATA_DIR".to_owned(),
+                path: path.into(),
+            });
+        }
+        if self.is_hosted() {
+            let was = "is not set, nor is AZURE_BLOB_CONN or AzureWebJobsStorage";
+            let allowed = "named explicitly where a Functions host starts the service: a folder that outlives it, \
+                           or better a storage account in AZURE_BLOB_CONN";
+            return Err(ConfigError::new("CODEX_DATA_DIR", was, allowed));
+        }
+        let variable = "default; CODEX_DATA_DIR and AZURE_BLOB_CONN are not set".to_owned();
+        Ok(StorageChoice::Directory {
+            variable,
+            path: "./codex-data".into(),
+        })
+    }
+
+    fn azure(&self, name: &str) -> Option<StorageChoice> {
+        if let Some(value) = self.text(name) {
+            return Some(StorageChoice::ConnectionString {
+                variable: name.to_owned(),
+                value: Secret(value),
+            });
+        }
+        let (variable, account) = ["blobServiceUri", "accountName"].iter().find_map(|part| {
+            let variable = format!("{name}__{part}");
+            self.text(&variable).map(|account| (variable, account))
+        })?;
+        let client_id = self.text(&format!("{name}__clientId"));
+        Some(StorageChoice::ManagedIdentity {
+            variable,
+            account,
+            client_id,
+        })
+    }
+
+    fn is_hosted(&self) -> bool {
+        ["FUNCTIONS_CUSTOMHANDLER_PORT", "WEBSITE_SITE_NAME"]
+            .iter()
+            .any(|name| self.text(name).is_some())
+    }
+
+    /// SPEC.md 6, as far as this version goes: `dev` is the only mode, so whatever would need another
+    /// one is a start error instead of an open door.
+    fn auth(&self, bind: IpAddr) -> Result<Auth, ConfigError> {
+        let refuse = |was: String, allowed: &str| Err(ConfigError::new("CODEX_AUTH", was, allowed));
+        if self.text("WEBSITE_SITE_NAME").is_some() {
+            return refuse(
+                "is dev, the only mode of this version, while WEBSITE_SITE_NAME is set".to_owned(),
+                "used off Azure, where no stranger reaches the service",
+            );
+        }
+        match self.text("CODEX_AUTH").as_deref().map(str::trim) {
+            Some("dev") => {}
+            Some(other) => return refuse(format!("is {other:?}"), "dev"),
+            None => {
+                let configured = SIGN_IN.iter().find(|name| self.text(name).is_some());
+                if let Some(name) = configured {
+                    return refuse(
+                        format!("is not set while {name} is"),
+                        "dev: one local user without sign-in",
+                    );
+                }
+                if !bind.is_loopback() || self.is_hosted() {
+                    let was = "is not set while others may reach the service".to_owned();
+                    return refuse(was, "dev, if every local caller may act as the one user");
+                }
+            }
+        }
+        let name = self
+            .text("CODEX_DEV_USER")
+            .unwrap_or_else(|| "local".to_owned());
+        let user = UserId::parse(&name);
+        let user = user.map_err(|_| {
+            ConfigError::new(
+                "CODEX_DEV_USER",
+                format!("is {name:?}"),
+                "1 to 64 of A-Z, a-z, 0-9, '-' and '_'",
+            )
+        })?;
+        Ok(Auth::Dev { user })
+    }
+}

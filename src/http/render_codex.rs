@@ -1,0 +1,203 @@
+//! `renderCodex`: GET `/codex` (SPEC.md 1).
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use sha2::{Digest, Sha256};
+
+use super::extract::{
+    Caller, X_CODEX_VERSION, accepted_encoding, has_already, known_version, wants_strict,
+};
+use super::{ApiError, App, Code};
+use crate::codex::{Encoding, Freshness, PageFormat, Read, Want};
+use crate::now::Now;
+use crate::view::STYLESHEET;
+
+const X_CODEX_CACHE: HeaderName = HeaderName::from_static("x-codex-cache");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// What the query asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    format: PageFormat,
+    nocache: bool,
+    bodies: bool,
+}
+
+/// The user's week as JSON (default) or HTML.
+///
+/// 200, or 304 when `If-None-Match` names what would be sent; `?nocache=true` lists the files anew,
+/// `Cache-Control: no-cache` asks the state at least; `?format=html&bodies=true` shows the tasks'
+/// bodies. 400 `invalid_query`: `format`, `nocache` or `bodies` holds something else. 403
+/// `host_not_allowed`. 429 `too_many_requests`. 503 `storage_unavailable`: the store is away and
+/// nothing recent enough is known.
+pub(super) async fn render_codex(
+    State(app): State<App>,
+    Caller(user): Caller,
+    now: Now,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let asked = Asked::of(uri.query())?;
+    let freshness = match asked.nocache {
+        true => Freshness::Rebuilt,
+        false if wants_strict(&headers) => Freshness::Strict,
+        false => Freshness::Bounded,
+    };
+    let seen = known_version(&headers, &user);
+    let want = Want {
+        user,
+        seen,
+        freshness,
+        now,
+    };
+    if asked.bodies && asked.format == PageFormat::Html {
+        let week = app.codex.week_with_bodies(&want).await?;
+        return Ok(answer(
+            &headers,
+            asked.format,
+            &week.read,
+            &week.etag,
+            week.bytes,
+            Encoding::Identity,
+        ));
+    }
+    let read = app.codex.week(&want).await?;
+    let encoding = accepted_encoding(&headers);
+    let page = app.codex.page(&read.entry, asked.format, encoding);
+    Ok(answer(
+        &headers,
+        asked.format,
+        &read,
+        page.etag,
+        page.bytes,
+        encoding,
+    ))
+}
+
+impl Asked {
+    /// Parameters it doesn't know are left to others: a Functions key comes as `code`.
+    fn of(query: Option<&str>) -> Result<Self, ApiError> {
+        let mut asked = Self {
+            format: PageFormat::Json,
+            nocache: false,
+            bodies: false,
+        };
+        for pair in query.unwrap_or_default().split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+            match name {
+                "format" => asked.format = format(&value)?,
+                "nocache" => asked.nocache = flag("nocache", &value)?,
+                "bodies" => asked.bodies = flag("bodies", &value)?,
+                _ => {}
+            }
+        }
+        Ok(asked)
+    }
+}
+
+fn format(value: &Cow<'_, str>) -> Result<PageFormat, ApiError> {
+    match &**value {
+        "json" => Ok(PageFormat::Json),
+        "html" => Ok(PageFormat::Html),
+        _ => Err(ApiError::new(Code::InvalidQuery, "format must be json or html.").field("format")),
+    }
+}
+
+fn flag(name: &'static str, value: &Cow<'_, str>) -> Result<bool, ApiError> {
+    match &**value {
+        "true" | "1" => Ok(true),
+        "false" | "0" | "" => Ok(false),
+        _ => Err(
+            ApiError::new(Code::InvalidQuery, "This parameter must be true or false.").field(name),
+        ),
+    }
+}
+
+fn answer(
+    request: &HeaderMap,
+    format: PageFormat,
+    read: &Read,
+    etag: &str,
+    bytes: Bytes,
+    encoding: Encoding,
+) -> Response {
+    let unchanged = has_already(request, etag);
+    let body = if unchanged {
+        Body::empty()
+    } else {
+        Body::from(bytes)
+    };
+    let mut response = Response::new(body);
+    if unchanged {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.reserve(12);
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        headers.insert(ETAG, etag);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    headers.insert(X_CODEX_CACHE, HeaderValue::from_static(read.layer.as_str()));
+    headers.insert(
+        X_CODEX_VERSION,
+        HeaderValue::from(read.entry.knowledge.hi.0),
+    );
+    headers.insert(SERVER_TIMING, server_timing(read));
+    if !unchanged {
+        describe_body(headers, format, encoding);
+    }
+    response
+}
+
+fn describe_body(headers: &mut HeaderMap, format: PageFormat, encoding: Encoding) {
+    match format {
+        PageFormat::Json => {
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/json; charset=utf-8"),
+            );
+        }
+        PageFormat::Html => {
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("text/html; charset=utf-8"),
+            );
+            headers.insert(CONTENT_SECURITY_POLICY, CONTENT_POLICY.clone());
+        }
+    }
+    if encoding == Encoding::Gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+}
+
+/// The storage requests this answer needed.
+fn server_timing(read: &Read) -> HeaderValue {
+    let (reads, writes) = (read.requests.reads, read.requests.writes);
+    if reads == 0 && writes == 0 {
+        return HeaderValue::from_static(r#"reads;desc="0", writes;desc="0""#);
+    }
+    let text = format!(r#"reads;desc="{reads}", writes;desc="{writes}""#);
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// The page is its own style sheet and nothing else: no script, no frame, nothing fetched.
+static CONTENT_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(Sha256::digest(STYLESHEET));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+});

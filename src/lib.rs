@@ -1,0 +1,32 @@
+//! CodexMiroir plans a week from numbered markdown files and serves the timeline over HTTP.
+//!
+//! The rooms, in the direction data flows through them:
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`config`], [`telemetry`] | settings from the environment; log lines |
+//! | [`http`] | the edge: routes, extractors, what an error is called |
+//! | [`codex`] | the operations |
+//! | [`cache`] | memory, artifact, state, rebuild: who knows what, and how exactly |
+//! | [`store`] | blobs: Azure, or a directory |
+//! | [`task`] | pure: what a task file says, and how to change it without loss |
+//! | [`timeline`] | pure: tasks, a moment and a zone give a week |
+//! | [`view`] | pure: a week as JSON and HTML |
+//! | [`admin`], [`demo`] | what the command line does besides serving |
+//! | [`user`], [`now`] | two values everybody hands on |
+//!
+//! Who may import whom is a table in `tests/it/rooms.rs`, and held by it.
+
+pub mod admin;
+pub mod cache;
+pub mod codex;
+pub mod config;
+pub mod demo;
+pub mod http;
+pub mod now;
+pub mod store;
+pub mod task;
+pub mod telemetry;
+pub mod timeline;
+pub mod user;
+pub mod view;

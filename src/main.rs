@@ -1,0 +1,266 @@
+//! The command line: settings in, the service wired and running.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use chrono::Utc;
+use clap::{Parser, Subcommand};
+use codex_miroir::cache::CacheSettings;
+use codex_miroir::codex::{Codex, CodexSettings};
+use codex_miroir::config::{Auth, Config, ConfigError, StorageChoice};
+use codex_miroir::demo::{self, Folder};
+use codex_miroir::store::BlobStore;
+use codex_miroir::store::azure::{AzureConnection, AzureStore};
+use codex_miroir::store::directory::DirectoryStore;
+use codex_miroir::user::UserId;
+use codex_miroir::{admin, http, telemetry};
+use tokio::net::TcpListener;
+
+/// Plans a week from numbered markdown files and serves the timeline.
+#[derive(Parser)]
+#[command(name = "codex-miroir", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the timeline (what happens without a command, too).
+    Serve,
+    /// Fill an empty folder with a sample person's week and serve it.
+    Demo,
+    /// Copy the task files of a data folder into the configured storage, replacing nothing there.
+    Import {
+        /// The data folder: it holds raw/{user}/tasks.
+        folder: PathBuf,
+    },
+}
+
+/// Why the process ends, in one line.
+type Failure = Box<dyn std::error::Error>;
+
+/// A read gives up after this, and takes its storage requests back.
+const READ_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long running requests may take to finish after SIGTERM or Ctrl-C.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = tokio::runtime::Runtime::new()
+        .map_err(Failure::from)
+        .and_then(|runtime| {
+            let result = runtime.block_on(run(arguments.command.unwrap_or(Command::Serve)));
+            // A hung file system must not keep the process.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            result
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("codex-miroir: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    telemetry::init(variable("RUST_LOG").as_deref())?;
+    let config = Config::from_lookup(variable)?;
+    match command {
+        Command::Serve => serve(&config).await,
+        Command::Demo => serve_demo(config).await,
+        Command::Import { folder } => import(&config, &folder).await,
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Binds first: the Functions host asks for an answer at once, and storage may take its time.
+async fn serve(config: &Config) -> Result<(), Failure> {
+    let listener = bind(config).await?;
+    let (store, described) = open_store(config)?;
+    let address = listener.local_addr()?;
+    let Auth::Dev { user } = &config.auth;
+    tracing::info!(%address, storage = described, auth = "dev", %user, "serving; whoever reaches this address is this user");
+    let app = http::App::new(Codex::new(store, settings(config)), config.auth.clone());
+    serve_until_told(listener, http::router(app)).await
+}
+
+async fn bind(config: &Config) -> Result<TcpListener, Failure> {
+    let address = SocketAddr::new(config.bind, config.port);
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("can't listen on {address}: {error}").into())
+}
+
+async fn serve_until_told(listener: TcpListener, router: axum::Router) -> Result<(), Failure> {
+    let listener = listener.tap_io(|stream| {
+        // Answers are written whole; waiting to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+    });
+    let (told, mut grace) = tokio::sync::watch::channel(());
+    let shutdown = async move {
+        signal().await;
+        tracing::info!("finishing running requests");
+        drop(told);
+    };
+    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
+    let overdue = async {
+        // Only ever an error: that the sender is gone.
+        let _ = grace.changed().await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
+    };
+    tokio::select! {
+        result = server => Ok(result?),
+        () = overdue => Ok(()),
+    }
+}
+
+/// SIGTERM or Ctrl-C.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+fn settings(config: &Config) -> CodexSettings {
+    CodexSettings {
+        cache: CacheSettings {
+            memory_ttl: config.memory_ttl,
+            artifact_ttl: config.artifact_ttl,
+            revalidate: config.revalidate,
+            stale_if_error: config.stale_if_error,
+            memory_max_bytes: config.memory_max_bytes,
+            deadline: READ_DEADLINE,
+            zone: config.time_zone,
+        },
+        rebuilds_per_minute: config.rebuilds_per_minute,
+    }
+}
+
+/// The configured store, and how the start line calls it.
+fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
+    let azure = |variable: &str,
+                 connection: AzureConnection|
+     -> Result<(Arc<dyn BlobStore>, String), Failure> {
+        let store = AzureStore::new(connection, &config.container)?;
+        let described = format!("{store} ({variable})");
+        Ok((Arc::new(store), described))
+    };
+    match &config.storage {
+        StorageChoice::ConnectionString { variable, value } => {
+            let connection = AzureConnection::parse(value.reveal()).map_err(|error| {
+                ConfigError::new(
+                    variable,
+                    format!("can't be used: {error}"),
+                    "an Azure Storage connection string",
+                )
+            })?;
+            azure(variable, connection)
+        }
+        StorageChoice::ManagedIdentity {
+            variable,
+            account,
+            client_id,
+        } => {
+            let connection = AzureConnection::managed_identity(account, client_id.as_deref())
+                .map_err(|error| {
+                    ConfigError::new(
+                        variable,
+                        format!("can't be used: {error}"),
+                        "an account name or https URL",
+                    )
+                })?;
+            azure(variable, connection)
+        }
+        StorageChoice::Directory { variable, path } => {
+            let store = DirectoryStore::open(path, Utc::now)?;
+            Ok((
+                Arc::new(store),
+                format!("folder {} ({variable})", path.display()),
+            ))
+        }
+    }
+}
+
+/// Serves a sample week from a folder of its own, whatever storage is configured otherwise.
+#[expect(
+    clippy::print_stdout,
+    reason = "says what to open to the person who started it"
+)]
+async fn serve_demo(mut config: Config) -> Result<(), Failure> {
+    let folder =
+        PathBuf::from(variable("CODEX_DATA_DIR").unwrap_or_else(|| "./codex-demo".to_owned()));
+    let Auth::Dev { user } = &config.auth;
+    let found = demo::inspect(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    match found {
+        Folder::Foreign => return Err(not_ours(&folder)),
+        Folder::Empty => fill(&folder, user, &config).await?,
+        Folder::Ours => println!(
+            "The sample week in {} is from an earlier start; delete the folder for a new one.",
+            folder.display()
+        ),
+    }
+    let variable = "demo".to_owned();
+    config.storage = StorageChoice::Directory {
+        variable,
+        path: folder,
+    };
+    let host = format!("http://localhost:{}", config.port);
+    println!("\nOpen   {host}/codex?format=html\nor     curl {host}/codex\nCtrl-C ends it.\n");
+    serve(&config).await
+}
+
+fn not_ours(folder: &Path) -> Failure {
+    let folder = folder.display();
+    format!("{folder} holds something else and is left alone; name an empty or new folder in CODEX_DATA_DIR").into()
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "says where the files are to the person who started it"
+)]
+async fn fill(folder: &Path, user: &UserId, config: &Config) -> Result<(), Failure> {
+    demo::mark(folder)?;
+    let store = DirectoryStore::open(folder, Utc::now)?;
+    let today = Utc::now().with_timezone(&config.time_zone).date_naive();
+    let files = demo::fill(&store, user, today).await?;
+    println!(
+        "{files} task files are in {}/raw/{user}/tasks; edit them with any editor.",
+        folder.display()
+    );
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result")]
+async fn import(config: &Config, folder: &Path) -> Result<(), Failure> {
+    if !folder.is_dir() {
+        return Err(format!("{} is not a folder", folder.display()).into());
+    }
+    let Auth::Dev { user } = &config.auth;
+    let from = DirectoryStore::open(folder, Utc::now)?;
+    let (to, described) = open_store(config)?;
+    let imported = admin::import(&from, &*to, user).await?;
+    println!(
+        "{described}: {} files copied, {} were there already",
+        imported.copied, imported.present
+    );
+    Ok(())
+}

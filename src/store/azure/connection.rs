@@ -1,0 +1,273 @@
+//! Where the storage account is and how it lets us in, from settings (SPEC.md 4 and 7).
+
+use std::collections::HashMap;
+use std::fmt;
+
+use azure_core::credentials::Secret;
+use azure_core::http::Url;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// The emulator's account, the same on every machine and documented by its makers.
+const EMULATOR: (&str, &str, &str) = (
+    "devstoreaccount1",
+    "http://127.0.0.1:10000/devstoreaccount1",
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+);
+
+/// A storage account. Neither `Debug` nor `Display` shows a secret.
+#[derive(Debug, Clone)]
+pub struct AzureConnection {
+    account: String,
+    endpoint: Url,
+    credential: Credential,
+}
+
+/// How requests prove who they are from.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// The account's key, base64: every request is signed.
+    AccountKey(Secret),
+    /// A shared access signature, the query that every URL gets.
+    Sas(Secret),
+    /// The identity of the machine or app, or a user-assigned one by its client id.
+    ManagedIdentity {
+        /// None for the system-assigned identity.
+        client_id: Option<String>,
+    },
+}
+
+/// Why a connection can't be made. Shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadConnection {
+    /// Every part is `Name=value`.
+    #[error("part {0} of the connection string has no '='")]
+    NotAPair(usize),
+    /// A part that has to be there isn't.
+    #[error("the connection string has no {0}")]
+    Missing(&'static str),
+    /// A part can't be what it has to be.
+    #[error("{part} must be {expected}")]
+    Invalid {
+        /// The part's name.
+        part: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The container's name breaks Azure's rule.
+    #[error(
+        "a container's name is 3 to 63 of a-z, 0-9 and single '-' between them, which '{0}' isn't"
+    )]
+    Container(String),
+    /// The client can't be built.
+    #[error("the storage client can't be set up: {0}")]
+    Setup(String),
+}
+
+impl AzureConnection {
+    /// Parses a connection string as the portal shows it: `Name=value` parts separated by `;`, names
+    /// in any letter case, each split at its first `=` (keys and signatures end in more of them).
+    pub fn parse(text: &str) -> Result<Self, BadConnection> {
+        let parts = Parts::read(text)?;
+        if parts
+            .get("UseDevelopmentStorage")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        {
+            return parts.emulator();
+        }
+        let endpoint = parts.endpoint()?;
+        let credential = parts.credential()?;
+        let account = match (parts.get("AccountName"), &credential) {
+            (Some(name), _) => name.to_owned(),
+            (None, Credential::AccountKey(_)) => return Err(BadConnection::Missing("AccountName")),
+            (None, _) => account_of(&endpoint),
+        };
+        Ok(Self {
+            account,
+            endpoint,
+            credential,
+        })
+    }
+
+    /// A connection as the machine's or app's own identity, or as the user-assigned one named by
+    /// `client_id`. `service` is the blob service's https URI, or just the account's name.
+    pub fn managed_identity(service: &str, client_id: Option<&str>) -> Result<Self, BadConnection> {
+        let endpoint = if service.contains("://") {
+            endpoint("blobServiceUri", service)?
+        } else {
+            let name = account_name("accountName", service)?;
+            endpoint(
+                "accountName",
+                &format!("https://{name}.blob.core.windows.net"),
+            )?
+        };
+        if endpoint.scheme() != "https" {
+            // A token over http could be read by anybody on the way.
+            return Err(BadConnection::Invalid {
+                part: "blobServiceUri",
+                expected: "an https URL",
+            });
+        }
+        let client_id = client_id.map(str::to_owned);
+        Ok(Self {
+            account: account_of(&endpoint),
+            endpoint,
+            credential: Credential::ManagedIdentity { client_id },
+        })
+    }
+
+    /// The account's name.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The blob service's URL, without credentials and without a slash at the end of its path.
+    pub fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+
+    /// What requests prove themselves with.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+}
+
+/// For the start line, as in `account codex at codex.blob.core.windows.net`.
+impl fmt::Display for AzureConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.endpoint.host_str().unwrap_or_default();
+        write!(f, "account {} at {host}", self.account)?;
+        match self.endpoint.port() {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A connection string's parts, by their names in lower case.
+struct Parts<'a>(HashMap<String, &'a str>);
+
+impl<'a> Parts<'a> {
+    fn read(text: &'a str) -> Result<Self, BadConnection> {
+        let mut parts = HashMap::new();
+        for (at, part) in text.split(';').map(str::trim).enumerate() {
+            if !part.is_empty() {
+                let (name, value) = part
+                    .split_once('=')
+                    .ok_or(BadConnection::NotAPair(at + 1))?;
+                parts.insert(name.trim().to_ascii_lowercase(), value.trim());
+            }
+        }
+        Ok(Self(parts))
+    }
+
+    /// The part's value, if it has one.
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0
+            .get(&name.to_ascii_lowercase())
+            .copied()
+            .filter(|value| !value.is_empty())
+    }
+
+    fn emulator(&self) -> Result<AzureConnection, BadConnection> {
+        if self.get("DevelopmentStorageProxyUri").is_some() {
+            return Err(BadConnection::Invalid {
+                part: "DevelopmentStorageProxyUri",
+                expected: "left out; an emulator elsewhere is named by BlobEndpoint",
+            });
+        }
+        let (account, url, key) = EMULATOR;
+        Ok(AzureConnection {
+            account: account.to_owned(),
+            endpoint: endpoint("BlobEndpoint", url)?,
+            credential: Credential::AccountKey(Secret::new(key)),
+        })
+    }
+
+    fn endpoint(&self) -> Result<Url, BadConnection> {
+        if let Some(url) = self.get("BlobEndpoint") {
+            return endpoint("BlobEndpoint", url);
+        }
+        let name = self
+            .get("AccountName")
+            .ok_or(BadConnection::Missing("AccountName (or BlobEndpoint)"))?;
+        let name = account_name("AccountName", name)?;
+        let protocol = self.get("DefaultEndpointsProtocol").unwrap_or("https");
+        let suffix = self.get("EndpointSuffix").unwrap_or("core.windows.net");
+        endpoint(
+            "EndpointSuffix",
+            &format!("{protocol}://{name}.blob.{suffix}"),
+        )
+    }
+
+    fn credential(&self) -> Result<Credential, BadConnection> {
+        match (self.get("AccountKey"), self.get("SharedAccessSignature")) {
+            (Some(key), _) => account_key(key),
+            (None, Some(sas)) => signature(sas),
+            (None, None) => Err(BadConnection::Missing(
+                "AccountKey or SharedAccessSignature",
+            )),
+        }
+    }
+}
+
+fn account_key(key: &str) -> Result<Credential, BadConnection> {
+    match STANDARD.decode(key) {
+        Ok(bytes) if !bytes.is_empty() => Ok(Credential::AccountKey(Secret::new(key.to_owned()))),
+        _ => Err(BadConnection::Invalid {
+            part: "AccountKey",
+            expected: "base64",
+        }),
+    }
+}
+
+fn signature(sas: &str) -> Result<Credential, BadConnection> {
+    let sas = sas.trim_start_matches('?');
+    if sas.split('&').any(|pair| pair.starts_with("sig=")) {
+        Ok(Credential::Sas(Secret::new(sas.to_owned())))
+    } else {
+        Err(BadConnection::Invalid {
+            part: "SharedAccessSignature",
+            expected: "a query with 'sig='",
+        })
+    }
+}
+
+fn account_name<'a>(part: &'static str, name: &'a str) -> Result<&'a str, BadConnection> {
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if (3..=24).contains(&name.len()) && name.bytes().all(allowed) {
+        Ok(name)
+    } else {
+        Err(BadConnection::Invalid {
+            part,
+            expected: "3 to 24 of a-z and 0-9",
+        })
+    }
+}
+
+/// Takes an http or https URL without credentials; a slash at its end would make `//container`.
+fn endpoint(part: &'static str, text: &str) -> Result<Url, BadConnection> {
+    let bad = BadConnection::Invalid {
+        part,
+        expected: "an http or https URL without a query",
+    };
+    let Ok(mut url) = Url::parse(text) else {
+        return Err(bad);
+    };
+    let plain = url.query().is_none() && url.username().is_empty() && url.password().is_none();
+    if !plain || !matches!(url.scheme(), "http" | "https") {
+        return Err(bad);
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The account an endpoint is for: its path where the host is an address (the emulator), else the
+/// host's first label.
+fn account_of(endpoint: &Url) -> String {
+    let first_segment = endpoint.path().split('/').find(|part| !part.is_empty());
+    let first_label = endpoint.domain().and_then(|host| host.split('.').next());
+    first_segment.or(first_label).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,117 @@
+//! How requests travel: one HTTP client, few tries, short waits.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use azure_core::http::policies::{Policy, PolicyResult};
+use azure_core::http::{
+    ClientOptions, Context, ExponentialRetryOptions, Request, RetryOptions, Transport, Url,
+};
+use azure_core::time::Duration as SdkDuration;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::connection::BadConnection;
+
+/// A store that doesn't take a connection by then won't take it soon.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// One try, from connecting to the body's last byte.
+const TRY: Duration = Duration::from_secs(10);
+
+/// Below the four minutes after which Azure's load balancers forget a silent connection.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// The client's options but for the credential: two more tries, 200 and some 400 ms apart.
+pub(super) fn client_options(endpoint: &Url) -> Result<ClientOptions, BadConnection> {
+    let client = http_client(endpoint).map_err(BadConnection::Setup)?;
+    Ok(ClientOptions {
+        per_call_policies: vec![Arc::new(PlainPath)],
+        retry: RetryOptions::exponential(ExponentialRetryOptions {
+            initial_delay: SdkDuration::milliseconds(200),
+            max_retries: 2,
+            max_total_elapsed: SdkDuration::seconds(20),
+            max_delay: SdkDuration::seconds(2),
+        }),
+        transport: Some(Transport::new(Arc::new(client))),
+        ..ClientOptions::default()
+    })
+}
+
+/// The SDK's own client needs the machine's CA files and a provider installed for the process; this
+/// one brings both along. Storage speaks HTTP/1.1, and what it stores must not be decompressed.
+fn http_client(endpoint: &Url) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls().map_err(|e| e.to_string())?)
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(TRY)
+        .pool_idle_timeout(IDLE);
+    if is_loopback(endpoint) {
+        // An emulator is never behind the proxy that the environment may name.
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|e| e.to_string())
+}
+
+fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+fn is_loopback(endpoint: &Url) -> bool {
+    let host = endpoint.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    host == "localhost" || address.is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// What a URL's path may hold as it is, but what servers and proxies on the way like to rewrite,
+/// after which a signature no longer fits.
+const TOUCHY: &AsciiSet = &CONTROLS
+    .add(b'!')
+    .add(b'$')
+    .add(b'&')
+    .add(b'\'')
+    .add(b'(')
+    .add(b')')
+    .add(b'*')
+    .add(b'+')
+    .add(b',')
+    .add(b':')
+    .add(b';')
+    .add(b'=')
+    .add(b'@')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'|');
+
+/// Sends a blob's name with nothing but unreserved characters, `%XX` and slashes. The SDK encodes
+/// the slashes, too, and leaves [`TOUCHY`] characters bare.
+#[derive(Debug)]
+struct PlainPath;
+
+#[async_trait]
+impl Policy for PlainPath {
+    async fn send(
+        &self,
+        context: &Context,
+        request: &mut Request,
+        next: &[Arc<dyn Policy>],
+    ) -> PolicyResult {
+        let url = request.url_mut();
+        // A `%` in the name itself has become `%25`, so every `%2F` is a slash.
+        let path = utf8_percent_encode(url.path(), TOUCHY)
+            .to_string()
+            .replace("%2F", "/");
+        url.set_path(&path);
+        next[0].send(context, request, &next[1..]).await
+    }
+}

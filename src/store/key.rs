@@ -1,0 +1,108 @@
+//! The names of everything in storage (SPEC.md 4).
+
+use std::fmt;
+
+use crate::user::UserId;
+
+/// Where one blob is, and what it holds.
+///
+/// Invariants: relative, `/`-separated, no empty, `.` or `..` segment, no `\`, no control character;
+/// safe to append to a container URL (percent-encoded) or a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    path: String,
+    content_type: &'static str,
+}
+
+/// A folder of blobs, ending in `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Prefix(String);
+
+/// The text can't be the last part of a blob's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a blob name")]
+pub struct BadBlobName;
+
+const JSON: &str = "application/json; charset=utf-8";
+const MARKDOWN: &str = "text/markdown; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+impl Key {
+    /// `raw/{user}/tasks/{name}`: a task file, the truth.
+    pub fn raw(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
+        let odd = |c: char| c == '/' || c == '\\' || c.is_control();
+        if name.is_empty() || name == "." || name == ".." || name.chars().any(odd) {
+            return Err(BadBlobName);
+        }
+        Ok(Self {
+            path: format!("raw/{user}/tasks/{name}"),
+            content_type: MARKDOWN,
+        })
+    }
+
+    /// `artifacts/{user}/timeline.json`: the cached artifact, disposable.
+    pub fn artifact(user: &UserId) -> Self {
+        Self {
+            path: format!("artifacts/{user}/timeline.json"),
+            content_type: JSON,
+        }
+    }
+
+    /// `state/{user}/state.json`: the durable bookkeeping.
+    pub fn state(user: &UserId) -> Self {
+        Self {
+            path: format!("state/{user}/state.json"),
+            content_type: JSON,
+        }
+    }
+
+    /// `state/{user}/nextId.txt`: the older service's next id, decimal.
+    pub fn legacy_next_id(user: &UserId) -> Self {
+        Self {
+            path: format!("state/{user}/nextId.txt"),
+            content_type: TEXT,
+        }
+    }
+
+    /// A blob that never exists: asking for it shows whether the store answers at all.
+    pub fn probe() -> Self {
+        Self {
+            path: "state/.probe".to_owned(),
+            content_type: TEXT,
+        }
+    }
+
+    /// From the container's or folder's top.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What a store that keeps content types is told.
+    pub fn content_type(&self) -> &'static str {
+        self.content_type
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}
+
+impl Prefix {
+    /// `raw/{user}/tasks/`: all task files of a user.
+    pub fn raw(user: &UserId) -> Self {
+        Self(format!("raw/{user}/tasks/"))
+    }
+
+    /// Ends in `/`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,91 @@
+//! Days and times of day, as files spell them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{Datelike, NaiveDate};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{UnknownWord, words};
+
+words! {
+    /// One of a day's three slots.
+    Zeit, "zeit", "morgens, nachmittags, abends", {
+        /// Morning, passed from 9:00.
+        Morgens = "morgens",
+        /// Afternoon, passed from 14:00.
+        Nachmittags = "nachmittags",
+        /// Evening, passed from 19:00; never filled automatically.
+        Abends = "abends",
+    }
+}
+
+/// A calendar day, `dd.mm.yyyy`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Datum(pub NaiveDate);
+
+/// Not a date that exists, written `dd.mm.yyyy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a date is written dd.mm.yyyy and must exist, as in 24.12.2026")]
+pub struct BadDatum;
+
+impl FromStr for Datum {
+    type Err = BadDatum;
+
+    fn from_str(text: &str) -> Result<Self, BadDatum> {
+        let bytes = text.as_bytes();
+        let shaped = bytes.len() == 10
+            && bytes.iter().enumerate().all(|(at, byte)| match at {
+                2 | 5 => *byte == b'.',
+                _ => byte.is_ascii_digit(),
+            });
+        if !shaped {
+            return Err(BadDatum);
+        }
+        let number = |range: std::ops::Range<usize>| text[range].parse().map_err(|_| BadDatum);
+        let (day, month, year) = (number(0..2)?, number(3..5)?, number(6..10)?);
+        NaiveDate::from_ymd_opt(year as i32, month, day)
+            .map(Self)
+            .ok_or(BadDatum)
+    }
+}
+
+impl fmt::Display for Datum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:02}.{:02}.{:04}",
+            self.0.day(),
+            self.0.month(),
+            self.0.year()
+        )
+    }
+}
+
+impl fmt::Debug for Datum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Datum {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Datum {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A place in the week: a day and one of its three slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Slot {
+    /// The day.
+    pub datum: Datum,
+    /// The time of day.
+    pub zeit: Zeit,
+}

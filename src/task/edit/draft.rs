@@ -1,0 +1,321 @@
+//! The patches that turn a file's text into the edited one.
+
+use std::ops::Range;
+
+use super::super::front_matter::{Parts, entry, line_at, part};
+use super::super::slot;
+use super::super::write::slot_lines;
+use super::super::yaml::{Entry, Kind, Node, Style};
+use super::super::{Datum, Slot};
+
+/// A text, what is known of it, and what is to become of it.
+pub(super) struct Draft<'a> {
+    text: &'a str,
+    parts: &'a Parts,
+    root: &'a Node,
+    patches: Vec<(Range<usize>, String)>,
+}
+
+/// A blank inside a line.
+pub(super) fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t')
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(text: &'a str, parts: &'a Parts, root: &'a Node) -> Self {
+        Self {
+            text,
+            parts,
+            root,
+            patches: vec![],
+        }
+    }
+
+    /// The edited text. `None` when two patches want the same bytes.
+    pub(super) fn finish(mut self) -> Option<String> {
+        self.patches.sort_by_key(|(range, _)| range.start);
+        let mut edited = String::with_capacity(self.text.len());
+        let mut done = 0;
+        for (range, new) in &self.patches {
+            edited.push_str(self.text.get(done..range.start)?);
+            edited.push_str(new);
+            done = range.end;
+        }
+        edited.push_str(self.text.get(done..)?);
+        Some(edited)
+    }
+
+    pub(super) fn patch(&mut self, range: Range<usize>, new: String) {
+        self.patches.push((range, new));
+    }
+
+    pub(super) fn text(&self, range: Range<usize>) -> &'a str {
+        part(self.text, &range)
+    }
+
+    pub(super) fn newline(&self) -> &'static str {
+        self.parts.newline
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
+        entry(self.root, key)
+    }
+
+    /// The line around byte `at`, with its line ending.
+    pub(super) fn line(&self, at: usize) -> Range<usize> {
+        let start = self.text(0..at).rfind('\n').map_or(0, |end| end + 1);
+        start..line_at(self.text, at).end
+    }
+
+    /// The end of the line around byte `at`, without its line ending.
+    pub(super) fn line_end(&self, at: usize) -> usize {
+        let rest = self.text(at..self.line(at).end);
+        at + rest.trim_end_matches(['\r', '\n']).len()
+    }
+
+    /// The blanks that `at` is indented by. `None` if anything else stands before it.
+    fn indent(&self, at: usize) -> Option<&'a str> {
+        let before = self.text(self.line(at).start..at);
+        before.trim_matches(is_blank).is_empty().then_some(before)
+    }
+
+    /// Adds the lines of a new key before the closing line.
+    pub(super) fn insert(&mut self, lines: &[String]) {
+        let first = match &self.root.kind {
+            Kind::Mapping { entries, .. } => entries
+                .first()
+                .and_then(|entry| self.indent(entry.key_range.start)),
+            _ => None,
+        };
+        let indent = first.unwrap_or_default();
+        let at = self.parts.closing.start;
+        let text = lines
+            .iter()
+            .map(|line| format!("{indent}{line}{}", self.newline()))
+            .collect();
+        self.patch(at..at, text);
+    }
+
+    /// Makes `word`, which needs no quotes, the value of `key`.
+    pub(super) fn set_word(&mut self, key: &str, word: &str) -> Option<()> {
+        match self.entry(key) {
+            None => self.insert(&[format!("{key}: {word}")]),
+            Some(entry) if word != "null" && self.is_writable(&entry.value) => {
+                self.set_scalar(&entry.value, word);
+            }
+            Some(entry) => self.replace_value(entry, word, &[])?,
+        }
+        Some(())
+    }
+
+    /// Whether [`Self::set_scalar`] can change this.
+    fn is_writable(&self, node: &Node) -> bool {
+        let Kind::Scalar { style, .. } = node.kind else {
+            return false;
+        };
+        let after_colon = self.text(0..node.range.start).ends_with(':');
+        style != Style::Block && (!node.range.is_empty() || after_colon)
+    }
+
+    /// Puts `word` in a scalar's place, inside its quotes if it has some.
+    fn set_scalar(&mut self, node: &Node, word: &str) {
+        let new = match node.kind {
+            _ if node.range.is_empty() => format!(" {word}"),
+            Kind::Scalar {
+                style: Style::Single,
+                ..
+            } => format!("'{word}'"),
+            Kind::Scalar {
+                style: Style::Double,
+                ..
+            } => format!("\"{word}\""),
+            _ => word.to_owned(),
+        };
+        self.patch(node.range.clone(), new);
+    }
+
+    /// Makes `slot` the value of `key`, in the form that is there.
+    pub(super) fn set_slot(&mut self, key: &str, slot: Slot) -> Option<()> {
+        let lines = slot_lines(key, slot);
+        let Some(entry) = self.entry(key) else {
+            self.insert(&lines);
+            return Some(());
+        };
+        let (datum, zeit) = (
+            slot::find(&entry.value, "datum"),
+            slot::find(&entry.value, "zeit"),
+        );
+        let found: Vec<_> = [datum, zeit].into_iter().flatten().collect();
+        let whole = found.len() == 2 || matches!(entry.value.kind, Kind::Mapping { .. });
+        if !whole || !found.iter().all(|entry| self.is_writable(&entry.value)) {
+            return self.replace_value(entry, "", lines.get(1..)?);
+        }
+        match datum {
+            Some(datum) if datum.value.text()?.parse::<Datum>() == Ok(slot.datum) => {}
+            Some(datum) => self.set_scalar(&datum.value, &slot.datum.to_string()),
+            None => self.add_key(&entry.value, &format!("datum: {}", slot.datum))?,
+        }
+        match zeit {
+            Some(zeit) if zeit.value.text()?.eq_ignore_ascii_case(slot.zeit.as_str()) => {}
+            Some(zeit) => self.set_scalar(&zeit.value, slot.zeit.as_str()),
+            None => self.add_key(&entry.value, &format!("zeit: {}", slot.zeit))?,
+        }
+        Some(())
+    }
+
+    /// Adds `line`, a key with its value, at the end of a mapping.
+    fn add_key(&mut self, mapping: &Node, line: &str) -> Option<()> {
+        let Kind::Mapping { entries, flow } = &mapping.kind else {
+            return None;
+        };
+        if *flow {
+            self.add_key_in_braces(mapping.range.end.checked_sub(1)?, entries.last(), line);
+        } else {
+            let indent = self.indent(entries.first()?.key_range.start)?;
+            let end = self.line_end(mapping.range.end);
+            self.patch(end..end, format!("{}{indent}{line}", self.newline()));
+        }
+        Some(())
+    }
+
+    fn add_key_in_braces(&mut self, brace: usize, last: Option<&Entry>, line: &str) {
+        let end = last.map_or(brace, |entry| entry.value.range.end);
+        let open_end = last.is_none() || self.text(end..brace).trim_ascii_start().starts_with(',');
+        let first_there = !self.patches.iter().any(|(range, _)| range.start == brace);
+        match (open_end, first_there) {
+            (false, _) => self.patch(end..end, format!(", {line}")),
+            (true, true) => self.patch(brace..brace, line.to_owned()),
+            (true, false) => self.patch(brace..brace, format!(", {line}")),
+        }
+    }
+
+    /// Removes the lines of `key`, or only its value when a comment would go with it.
+    pub(super) fn remove(&mut self, key: &str) -> Option<()> {
+        let Some(entry) = self.entry(key) else {
+            return Some(());
+        };
+        self.indent(entry.key_range.start)?;
+        let lines = self.line(entry.key_range.start).start..self.line(entry.value.range.end).end;
+        let inside = self.comments(&(entry.key_range.end..lines.end), &entry.value);
+        if !inside.is_empty() || self.has_comment_below(lines.end) {
+            return self.replace_value(entry, "", &[]);
+        }
+        self.patch(lines, String::new());
+        Some(())
+    }
+
+    /// Whether an indented comment comes next. It is the value's, and without its key before it, it
+    /// could become text of a `|` value further up.
+    fn has_comment_below(&self, at: usize) -> bool {
+        let below = self.text(at..self.parts.yaml.end);
+        let next = below
+            .lines()
+            .find(|line| !line.trim_matches(is_blank).is_empty());
+        next.is_some_and(|line| {
+            line.starts_with(is_blank) && line.trim_start_matches(is_blank).starts_with('#')
+        })
+    }
+
+    /// Makes `inline`, followed by `lines`, the value of an entry, whatever it was. The comments in
+    /// it stay: one beside the key where it is, the others on lines of their own after the value.
+    pub(super) fn replace_value(
+        &mut self,
+        entry: &Entry,
+        inline: &str,
+        lines: &[String],
+    ) -> Option<()> {
+        let indent = self.indent(entry.key_range.start)?;
+        let colon =
+            entry.key_range.end + self.text(entry.key_range.end..self.text.len()).find(':')?;
+        let range = colon + 1..self.line_end(entry.value.range.end.max(colon + 1));
+        let first_line_end = self.line(colon).end;
+        let mut value = if inline.is_empty() {
+            String::new()
+        } else {
+            format!(" {inline}")
+        };
+        let (beside, inner): (Vec<_>, Vec<_>) = self
+            .comments(&range, &entry.value)
+            .into_iter()
+            .partition(|comment| comment.start < first_line_end);
+        beside
+            .into_iter()
+            .for_each(|comment| value.push_str(self.text(comment)));
+        for line in lines {
+            value.extend([self.newline(), indent, line]);
+        }
+        for comment in inner {
+            value.extend([
+                self.newline(),
+                indent,
+                "  ",
+                self.text(comment).trim_start_matches(is_blank),
+            ]);
+        }
+        self.patch(range, value);
+        Some(())
+    }
+
+    /// The comments in `range`, each with the blanks before it. Outside of the scalars of `value`
+    /// there are only blanks, indicators and comments, so there a `#` starts one.
+    pub(super) fn comments(&self, range: &Range<usize>, value: &Node) -> Vec<Range<usize>> {
+        let mut scalars = vec![];
+        collect_scalars(value, &mut scalars);
+        let mut comments = vec![];
+        let mut from = range.start;
+        for scalar in scalars {
+            self.comments_between(from..scalar.start.min(range.end), &mut comments);
+            from = from.max(scalar.end);
+        }
+        self.comments_between(from..range.end, &mut comments);
+        comments
+    }
+
+    fn comments_between(&self, gap: Range<usize>, comments: &mut Vec<Range<usize>>) {
+        let mut from = gap.start;
+        while let Some(at) = self.text(from..gap.end).find('#') {
+            let blanks = self.text(from..from + at).trim_end_matches(is_blank).len();
+            let end = self.line_end(from + at).min(gap.end);
+            comments.push(from + blanks..end);
+            from = end;
+        }
+    }
+
+    /// Replaces the body. The blank line before it is added where the body would lose its first
+    /// line to it, or where there was no body yet.
+    pub(super) fn set_body(&mut self, body: &str) {
+        let Parts {
+            closing,
+            body: old,
+            newline,
+            ..
+        } = self.parts;
+        let has_blank = old.start > closing.end;
+        let needs_blank = old.is_empty() || body.starts_with('\n') || body.starts_with("\r\n");
+        let ended = self.text(closing.clone()).ends_with('\n');
+        let mut new = String::new();
+        if !ended {
+            new.push_str(newline);
+        }
+        if !has_blank && needs_blank {
+            new.push_str(newline);
+        }
+        self.patch(old.clone(), new + body);
+    }
+}
+
+/// The places of a value's scalars, keys included, in the file's order.
+fn collect_scalars(node: &Node, scalars: &mut Vec<Range<usize>>) {
+    match &node.kind {
+        Kind::Scalar { .. } => scalars.push(node.range.clone()),
+        Kind::Sequence { items, .. } => {
+            items.iter().for_each(|item| collect_scalars(item, scalars));
+        }
+        Kind::Mapping { entries, .. } => {
+            for entry in entries {
+                scalars.push(entry.key_range.clone());
+                collect_scalars(&entry.value, scalars);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Changes a list of tags in the form it has.
+
+use std::ops::Range;
+
+use super::super::quote::scalar;
+use super::super::write::tag_lines;
+use super::super::yaml::{Kind, Node, Style};
+use super::draft::{Draft, is_blank};
+
+/// Makes `tags` the list. `None` when that can't be done here.
+pub(super) fn set(draft: &mut Draft<'_>, tags: &[String]) -> Option<()> {
+    let lines = tag_lines(tags);
+    let Some(entry) = draft.entry("tags") else {
+        draft.insert(&lines);
+        return Some(());
+    };
+    match &entry.value.kind {
+        _ if tags.is_empty() => draft.replace_value(entry, "[]", &[]),
+        Kind::Sequence { flow: true, .. }
+            if draft.comments(&entry.value.range, &entry.value).is_empty() =>
+        {
+            let items: Vec<_> = tags.iter().map(|tag| scalar(tag)).collect();
+            draft.patch(entry.value.range.clone(), format!("[{}]", items.join(", ")));
+            Some(())
+        }
+        Kind::Sequence { items, flow: false } => {
+            match items.iter().map(|item| Item::of(draft, item)).collect() {
+                Some(items) => update(draft, items, tags),
+                None => draft.replace_value(entry, "", lines.get(1..)?),
+            }
+        }
+        _ => draft.replace_value(entry, "", lines.get(1..)?),
+    }
+}
+
+/// A tag that has a line of its own: `  - tag`, maybe with a comment.
+struct Item<'a> {
+    tag: &'a str,
+    /// The whole line with its line ending.
+    line: Range<usize>,
+    value: Range<usize>,
+}
+
+impl<'a> Item<'a> {
+    fn of(draft: &Draft<'a>, node: &'a Node) -> Option<Self> {
+        let Kind::Scalar { text: tag, style } = &node.kind else {
+            return None;
+        };
+        let line = draft.line(node.range.start);
+        let marker = draft
+            .text(line.start..node.range.start)
+            .trim_start_matches(is_blank)
+            .strip_prefix('-')?;
+        let alone = !marker.is_empty() && marker.trim_matches(is_blank).is_empty();
+        let whole = *style != Style::Block && !node.range.is_empty() && node.range.end <= line.end;
+        (alone && whole).then(|| Self {
+            tag,
+            line,
+            value: node.range.clone(),
+        })
+    }
+}
+
+/// Keeps the lines at both ends that stay, rewrites, removes or adds those between.
+fn update(draft: &mut Draft<'_>, items: Vec<Item<'_>>, tags: &[String]) -> Option<()> {
+    let kept = |(item, tag): &(&Item<'_>, &String)| item.tag == tag.as_str();
+    let before = items.iter().zip(tags).take_while(kept).count();
+    let most = items.len().min(tags.len()) - before;
+    let after = items
+        .iter()
+        .rev()
+        .zip(tags.iter().rev())
+        .take(most)
+        .take_while(kept)
+        .count();
+    let (old, new) = (
+        items.get(before..items.len() - after)?,
+        tags.get(before..tags.len() - after)?,
+    );
+    for (item, tag) in old.iter().zip(new) {
+        draft.patch(item.value.clone(), scalar(tag));
+    }
+    for item in old.iter().skip(new.len()) {
+        remove(draft, item);
+    }
+    let added = new.get(old.len()..).unwrap_or_default();
+    add(draft, &items, before + old.len(), added)
+}
+
+/// Removes an item's line, except for its comment.
+fn remove(draft: &mut Draft<'_>, item: &Item<'_>) {
+    let rest = draft.text(item.value.end..item.line.end);
+    let marker = draft
+        .text(item.line.start..item.value.start)
+        .find('-')
+        .unwrap_or(0);
+    match rest.find('#') {
+        Some(comment) => draft.patch(
+            item.line.start + marker..item.value.end + comment,
+            String::new(),
+        ),
+        None => draft.patch(item.line.clone(), String::new()),
+    }
+}
+
+/// Adds lines before the item number `at`, looking like the first item's.
+fn add(draft: &mut Draft<'_>, items: &[Item<'_>], at: usize, tags: &[String]) -> Option<()> {
+    let first = items.first()?;
+    let marker = draft.text(first.line.start..first.value.start);
+    let newline = draft.newline();
+    for tag in tags.iter().map(|tag| scalar(tag)) {
+        match at.checked_sub(1) {
+            Some(previous) => {
+                // Before the line ending, so that a key added after the list stays after it.
+                let end = draft.line_end(items.get(previous)?.value.end);
+                draft.patch(end..end, format!("{newline}{marker}{tag}"));
+            }
+            None => draft.patch(
+                first.line.start..first.line.start,
+                format!("{marker}{tag}{newline}"),
+            ),
+        }
+    }
+    Some(())
+}

@@ -1,0 +1,238 @@
+//! PURE. What a task file says: parsing it, changing it without touching anything else, and the
+//! packed table of all of a user's files (SPEC.md 2).
+
+mod date;
+mod edit;
+mod file_name;
+mod front_matter;
+mod ids;
+mod parse;
+mod quote;
+mod slot;
+mod table;
+mod title;
+mod write;
+mod yaml;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use date::{BadDatum, Datum, Slot, Zeit};
+pub use edit::{Edit, EditError, edit};
+pub use file_name::{BadFileName, FileName, TaskId};
+pub use ids::UsedIds;
+pub use parse::{MAX_FILE_BYTES, Parsed, parse};
+pub use table::{ContentView, FileRecord, FileView, FixedSlotView, Tags, TaskTable, TaskView};
+pub use title::{slug, title_of};
+pub use write::{NewTask, new_file};
+
+/// One of the words a front matter key may hold isn't known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} must be one of {allowed}")]
+pub struct UnknownWord {
+    /// The key, as it stands in the file.
+    pub key: &'static str,
+    /// The words it may hold.
+    pub allowed: &'static str,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $key:literal, $allowed:literal, { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in its natural order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word as files and answers spell it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.as_str()) }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(UnknownWord { key: $key, allowed: $allowed }),
+                }
+            }
+        }
+    };
+}
+use words;
+
+words! {
+    /// Which days a task may be planned on.
+    Kategorie, "kategorie", "arbeit, privat", {
+        /// Work: Monday to Friday.
+        Arbeit = "arbeit",
+        /// Private: Saturday and Sunday.
+        Privat = "privat",
+    }
+}
+
+words! {
+    /// Where a task stands; only open ones are planned.
+    Status, "status", "offen, abgeschlossen, abgebrochen", {
+        /// Open. Also when a file says nothing.
+        Offen = "offen",
+        /// Done.
+        Abgeschlossen = "abgeschlossen",
+        /// Cancelled.
+        Abgebrochen = "abgebrochen",
+    }
+}
+
+/// A task as its file states it. The number comes from the file's name, so it isn't repeated here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The first heading, else what the file name says (SPEC.md 1, "Title").
+    pub title: String,
+    /// Work or private.
+    pub kategorie: Kategorie,
+    /// Open, done or cancelled.
+    pub status: Status,
+    /// The tags' source texts, in the file's order.
+    pub tags: Vec<String>,
+    /// The last day it may be done on.
+    pub deadline: Option<Datum>,
+    /// The appointment, if it has one.
+    pub fixed_slot: FixedSlot,
+    /// When it was done.
+    pub abgeschlossen_am: Option<Slot>,
+}
+
+/// What a file says of `fixedSlot`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FixedSlot {
+    /// Nothing, `null`, or no `datum`: planned automatically.
+    None,
+    /// Exactly here.
+    At(Slot),
+    /// A `datum` is meant but it is impossible, or `zeit` is missing or unknown. While the task is
+    /// open it stands in `problems` instead of a slot.
+    Invalid(Box<Problem>),
+}
+
+/// One entry of the timeline's `problems`, without the file it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Line in the file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub line: Option<u32>,
+    /// A stable code, snake case.
+    pub code: ProblemCode,
+    /// One English sentence that says what to do.
+    pub message: String,
+}
+
+/// Why a file can't be read, or a warning about a user's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemCode {
+    /// A `.md` file whose name isn't `NNNN.md`, `NNNN-.md` or `NNNN-Title.md`.
+    BadFileName,
+    /// Over [`MAX_FILE_BYTES`].
+    TooLarge,
+    /// The bytes aren't UTF-8.
+    NotUtf8,
+    /// `---js` or any other language after the opening line.
+    UnsupportedFrontMatter,
+    /// The opening `---` has no closing one.
+    UnclosedFrontMatter,
+    /// The front matter isn't YAML, or not the part of YAML that is read here (no aliases, tags,
+    /// second documents; depth and size bounded), or not a mapping.
+    BadYaml,
+    /// A key stands twice.
+    DuplicateKey,
+    /// `kategorie` is missing or not one of the two.
+    BadKategorie,
+    /// `status` is not one of the three.
+    BadStatus,
+    /// `tags` is not a list of scalars.
+    BadTags,
+    /// `deadline` is not a date that exists.
+    BadDeadline,
+    /// `fixedSlot` names an impossible `datum`, or no valid `zeit`.
+    InvalidFixedSlot,
+    /// Fewer than 100 numbers are left.
+    IdsRunningOut,
+}
+
+/// The markdown after the front matter; all of `text` where there is none that can be told apart.
+pub fn body_of(text: &str) -> &str {
+    match front_matter::split(text) {
+        Ok(Some(parts)) => front_matter::part(text, &parts.body),
+        Ok(None) | Err(_) => text,
+    }
+}
+
+/// The git blob SHA-1 of `bytes`: what Git and every answer's `etag` call this content.
+pub fn git_sha(bytes: &[u8]) -> GitSha {
+    use sha1::{Digest, Sha1};
+    let mut hasher = Sha1::new();
+    hasher.update(b"blob ");
+    hasher.update(bytes.len().to_string().as_bytes());
+    hasher.update([0]);
+    hasher.update(bytes);
+    GitSha(hasher.finalize().into())
+}
+
+/// A git blob SHA-1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GitSha(pub [u8; 20]);
+
+impl fmt::Display for GitSha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for GitSha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for GitSha {
+    type Err = BadGitSha;
+    fn from_str(text: &str) -> Result<Self, BadGitSha> {
+        let mut sha = [0; 20];
+        if text.len() != 40 || !text.is_ascii() {
+            return Err(BadGitSha);
+        }
+        for (byte, at) in sha.iter_mut().zip((0..40).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| BadGitSha)?;
+        }
+        Ok(Self(sha))
+    }
+}
+
+impl Serialize for GitSha {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for GitSha {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Not forty hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a git SHA is forty hexadecimal digits")]
+pub struct BadGitSha;

@@ -1,0 +1,105 @@
+//! A task's title, and the part of its file's name that is made from one (SPEC.md 1, "Tasks").
+
+use pulldown_cmark::{Event, Parser, Tag};
+use unicode_normalization::UnicodeNormalization;
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
+
+use super::FileName;
+
+/// The title of the task in the file `name`: the first heading of `body` that has text, else the
+/// file stem after `NNNN-` with `-` read as space, else the number.
+pub fn title_of(name: &FileName, body: &str) -> String {
+    heading(body).unwrap_or_else(|| from_name(name))
+}
+
+fn from_name(name: &FileName) -> String {
+    let words = name.stem().get(5..).unwrap_or_default().replace('-', " ");
+    match words.trim() {
+        "" => name.id().to_string(),
+        words => words.to_owned(),
+    }
+}
+
+/// The first heading with text, as it stands in the source: markup inside is kept, and so are
+/// closing `#`s, so that every title that was asked for reads back.
+pub(super) fn heading(body: &str) -> Option<String> {
+    // Without a line that could be one the markdown needn't be looked at.
+    if !body.contains(['#', '=', '-']) {
+        return None;
+    }
+    let events = Parser::new(body).into_offset_iter();
+    let headings = events.filter(|(event, _)| matches!(event, Event::Start(Tag::Heading { .. })));
+    headings
+        .map(|(_, range)| heading_text(body.get(range).unwrap_or_default()))
+        .find(|text| !text.is_empty())
+}
+
+fn heading_text(source: &str) -> String {
+    let source = source.trim_matches(is_blank);
+    let marked = source.trim_start_matches('#');
+    let marks = source.len() - marked.len();
+    if (1..=6).contains(&marks) && (marked.is_empty() || marked.starts_with(is_blank)) {
+        return marked.trim_matches(is_blank).to_owned();
+    }
+    underlined_text(source)
+}
+
+/// The text of a heading that is underlined: its lines as one. In a quote, the later lines still
+/// carry their `>`.
+fn underlined_text(source: &str) -> String {
+    let marks = |c| is_blank(c) || c == '>';
+    let lines = source
+        .lines()
+        .map(|line| line.trim_start_matches(marks).trim_end_matches(is_blank));
+    let is_text = |line: &&str| {
+        !line.is_empty()
+            && !line.bytes().all(|byte| byte == b'=')
+            && !line.bytes().all(|byte| byte == b'-')
+    };
+    lines.filter(is_text).collect::<Vec<_>>().join(" ")
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+/// No slug is longer, in code points.
+const MAX_SLUG: usize = 50;
+
+/// What `text` contributes to a file's name: letters, marks and digits of any script stay; every
+/// other run becomes one `-`, but not at the ends; at most 50 code points, in NFC; `untitled` when
+/// nothing is left (SPEC.md 1, "File name").
+pub fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    let mut length = 0;
+    let mut gap = false;
+    for c in text.nfc() {
+        if !is_word(c) {
+            gap = true;
+            continue;
+        }
+        let dash = gap && length > 0;
+        if length + usize::from(dash) >= MAX_SLUG {
+            break;
+        }
+        if dash {
+            slug.push('-');
+        }
+        slug.push(c);
+        length += 1 + usize::from(dash);
+        gap = false;
+    }
+    if slug.is_empty() {
+        "untitled".to_owned()
+    } else {
+        slug
+    }
+}
+
+fn is_word(c: char) -> bool {
+    let group = c.general_category_group();
+    matches!(
+        group,
+        GeneralCategoryGroup::Letter | GeneralCategoryGroup::Mark
+    ) || c.general_category() == GeneralCategory::DecimalNumber
+}

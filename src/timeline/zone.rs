@@ -1,0 +1,46 @@
+//! Local times in a zone that may skip or repeat them.
+
+use chrono::{DateTime, Days, Duration, LocalResult, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+
+use crate::task::Datum;
+
+/// Hours at which what is shown changes by itself: midnight, and the three at which a slot passes.
+pub(super) const BOUNDARIES: [u32; 4] = [0, 9, 14, 19];
+
+/// When it is `hour` o'clock on `datum`: the earlier one where that time exists twice, the first
+/// instant after the gap where it doesn't exist (SPEC.md 3).
+pub fn instant_of(datum: Datum, hour: u32, zone: Tz) -> DateTime<Utc> {
+    let time = NaiveTime::from_hms_opt(hour, 0, 0).unwrap_or(NaiveTime::MIN);
+    let local = datum.0.and_time(time);
+    match zone.from_local_datetime(&local) {
+        LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.with_timezone(&Utc),
+        LocalResult::None => end_of_gap(local, zone),
+    }
+}
+
+/// The first boundary after `now`.
+pub fn next_boundary(now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
+    let today = now.with_timezone(&zone).date_naive();
+    (0..3)
+        .filter_map(|days| today.checked_add_days(Days::new(days)))
+        .flat_map(|day| BOUNDARIES.map(|hour| instant_of(Datum(day), hour, zone)))
+        .find(|boundary| *boundary > now)
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// The first whole second whose local time is at or after `local`, which itself doesn't exist.
+/// Clocks are only ever put forward by whole seconds, by at most a day (Samoa, 2011).
+fn end_of_gap(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
+    let middle = local.and_utc();
+    let (mut before, mut after) = (middle - Duration::days(2), middle + Duration::days(2));
+    while after - before > Duration::seconds(1) {
+        let half = before + Duration::seconds((after - before).num_seconds() / 2);
+        if half.with_timezone(&zone).naive_local() >= local {
+            after = half;
+        } else {
+            before = half;
+        }
+    }
+    after
+}

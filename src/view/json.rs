@@ -1,0 +1,213 @@
+//! The timeline document (SPEC.md 1).
+
+use chrono::Datelike;
+use serde::{Serialize, Serializer};
+
+use super::{FEW_IDS, Stamps, Week, problem_in, rfc3339, task_in};
+use crate::task::{Datum, Kategorie, ProblemCode, Status, Tags, TaskId, Zeit};
+use crate::timeline::{Placed, Reason, Unplaced};
+
+/// A document in two pieces: `stable` is equal on every instance that knows the same files, and is
+/// what the `ETag` is made from.
+#[derive(Debug)]
+pub struct Document {
+    stamps: String,
+    stable: Vec<u8>,
+}
+
+impl Document {
+    /// The bytes that the `ETag` is the hash of: all but the two times and `version`.
+    pub fn stable(&self) -> &[u8] {
+        &self.stable
+    }
+
+    /// The whole document.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = self.stamps.into_bytes();
+        bytes.extend_from_slice(&self.stable[1..]);
+        bytes
+    }
+}
+
+/// Writes the timeline document of `week`.
+pub fn json(week: &Week<'_>, stamps: &Stamps) -> Document {
+    let document = TimelineDocument::new(week);
+    Document {
+        stamps: format!(
+            r#"{{"cacheCreatedAt":"{}","generatedAt":"{}","version":{},"#,
+            rfc3339(stamps.cache_created_at),
+            rfc3339(stamps.generated_at),
+            stamps.version
+        ),
+        // Strings, numbers and lists of them: there is nothing in it that could fail.
+        stable: serde_json::to_vec(&document).unwrap_or_else(|_| b"{}".to_vec()),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TimelineDocument<'a> {
+    valid_until: String,
+    user_id: &'a str,
+    time_zone: &'a str,
+    week_start: Datum,
+    next_available_id: Option<TaskId>,
+    timeline: Vec<DayDocument<'a>>,
+    unplaced: Vec<UnplacedDocument<'a>>,
+    problems: Vec<ProblemDocument<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DayDocument<'a> {
+    datum: Datum,
+    day_of_week: u32,
+    slots: Vec<SlotDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct SlotDocument<'a> {
+    zeit: Zeit,
+    task: Option<PlacedDocument<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlacedDocument<'a> {
+    file: FilePath<'a>,
+    id: TaskId,
+    title: &'a str,
+    kategorie: Kategorie,
+    status: Status,
+    tags: Tags<'a>,
+    deadline: Option<Datum>,
+    deadline_missed: bool,
+    is_fixed: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UnplacedDocument<'a> {
+    file: FilePath<'a>,
+    id: TaskId,
+    title: &'a str,
+    kategorie: Kategorie,
+    deadline: Option<Datum>,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_by: Option<FilePath<'a>>,
+}
+
+#[derive(Serialize)]
+struct ProblemDocument<'a> {
+    file: FilePath<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    code: ProblemCode,
+    message: std::borrow::Cow<'a, str>,
+}
+
+/// The full blob path, put together only while it is written.
+struct FilePath<'a> {
+    folder: &'a str,
+    name: &'a str,
+}
+
+impl Serialize for FilePath<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}{}", self.folder, self.name))
+    }
+}
+
+impl<'a> TimelineDocument<'a> {
+    fn new(week: &Week<'a>) -> Self {
+        let timeline = week.timeline;
+        let days = timeline.days.iter().map(|day| DayDocument {
+            datum: day.datum,
+            day_of_week: day.datum.0.weekday().num_days_from_sunday(),
+            slots: day
+                .slots
+                .iter()
+                .map(|slot| SlotDocument {
+                    zeit: slot.zeit,
+                    task: slot.task.and_then(|task| placed(week, task)),
+                })
+                .collect(),
+        });
+        Self {
+            valid_until: rfc3339(timeline.valid_until),
+            user_id: week.user.as_str(),
+            time_zone: week.zone.name(),
+            week_start: timeline.today,
+            next_available_id: week.next_available_id,
+            timeline: days.collect(),
+            unplaced: timeline
+                .unplaced
+                .iter()
+                .filter_map(|it| unplaced(week, *it))
+                .collect(),
+            problems: problems(week),
+        }
+    }
+}
+
+fn path<'a>(week: &Week<'a>, row: usize) -> FilePath<'a> {
+    FilePath {
+        folder: week.folder,
+        name: week.table.file(row).name,
+    }
+}
+
+fn placed<'a>(week: &Week<'a>, placed: Placed) -> Option<PlacedDocument<'a>> {
+    let task = task_in(week, placed.row)?;
+    Some(PlacedDocument {
+        file: path(week, placed.row),
+        id: task.id,
+        title: task.title,
+        kategorie: task.kategorie,
+        status: task.status,
+        tags: task.tags,
+        deadline: task.deadline,
+        deadline_missed: placed.deadline_missed,
+        is_fixed: placed.is_fixed,
+    })
+}
+
+fn unplaced<'a>(week: &Week<'a>, unplaced: Unplaced) -> Option<UnplacedDocument<'a>> {
+    let task = task_in(week, unplaced.row)?;
+    Some(UnplacedDocument {
+        file: path(week, unplaced.row),
+        id: task.id,
+        title: task.title,
+        kategorie: task.kategorie,
+        deadline: task.deadline,
+        reason: unplaced.reason.as_str(),
+        taken_by: match unplaced.reason {
+            Reason::SlotTaken { by } => Some(path(week, by)),
+            _ => None,
+        },
+    })
+}
+
+fn problems<'a>(week: &Week<'a>) -> Vec<ProblemDocument<'a>> {
+    let of_files = week.timeline.problems.iter().filter_map(|row| {
+        let problem = problem_in(week, *row)?;
+        Some(ProblemDocument {
+            file: path(week, *row),
+            line: problem.line,
+            code: problem.code,
+            message: problem.message.as_str().into(),
+        })
+    });
+    let running_out = (week.free_ids <= FEW_IDS).then(|| ProblemDocument {
+        file: FilePath { folder: week.folder, name: "" },
+        line: None,
+        code: ProblemCode::IdsRunningOut,
+        message: format!(
+            "Only {} of the 10,000 task numbers are free: remove files of tasks that are long done.",
+            week.free_ids
+        )
+        .into(),
+    });
+    of_files.chain(running_out).collect()
+}

@@ -1,0 +1,74 @@
+//! PURE. A timeline as the bytes a client gets: JSON and HTML.
+
+mod html;
+mod json;
+mod markdown;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
+
+use crate::task::{ContentView, FixedSlotView, Problem, TaskId, TaskTable, TaskView};
+use crate::timeline::Timeline;
+use crate::user::UserId;
+
+pub use html::{Bodies, STYLESHEET, html};
+pub use json::{Document, json};
+pub use markdown::markdown_to_html;
+
+/// Everything an answer shows of one user.
+#[derive(Debug, Clone, Copy)]
+pub struct Week<'a> {
+    /// Whose week.
+    pub user: &'a UserId,
+    /// Folder of the task files in storage, ending in `/`; `file` members start with it.
+    pub folder: &'a str,
+    /// The files.
+    pub table: &'a TaskTable,
+    /// Placed from `table`.
+    pub timeline: &'a Timeline,
+    /// The zone it was placed in.
+    pub zone: Tz,
+    /// The number the next new task gets; `None` when all are used up.
+    pub next_available_id: Option<TaskId>,
+    /// How many numbers no file has.
+    pub free_ids: usize,
+}
+
+/// When an answer's data was made; the part of a document that differs between instances.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamps {
+    /// When the files were last listed, by the storage's clock.
+    pub cache_created_at: DateTime<Utc>,
+    /// When the tasks were placed.
+    pub generated_at: DateTime<Utc>,
+    /// The version of the user's data.
+    pub version: u64,
+}
+
+/// Few enough free numbers to warn about (SPEC.md 1, "Ids").
+const FEW_IDS: usize = 100;
+
+/// RFC 3339 in UTC, whole seconds.
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The task in `row`, if that file is one.
+fn task_in<'a>(week: &Week<'a>, row: usize) -> Option<TaskView<'a>> {
+    match week.table.file(row).content {
+        ContentView::Task(task) => Some(task),
+        _ => None,
+    }
+}
+
+/// Why the file in `row` stands in `problems`.
+fn problem_in<'a>(week: &Week<'a>, row: usize) -> Option<&'a Problem> {
+    match week.table.file(row).content {
+        ContentView::Unreadable(problem) => Some(problem),
+        ContentView::Task(TaskView {
+            fixed_slot: FixedSlotView::Invalid(problem),
+            ..
+        }) => Some(problem),
+        _ => None,
+    }
+}

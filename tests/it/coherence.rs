@@ -1,0 +1,704 @@
+//! The read side's promises (COHERENCE.md), one instance against another, in chosen orders.
+
+use std::time::Duration;
+
+use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp, State};
+use codex_miroir::codex::{
+    Encoding, Freshness, Layer, PageFormat, ReadError, Version, Want, WeekError,
+};
+use serde_json::{Value, json};
+
+use crate::support::losing_store::Loss;
+use crate::support::scene::{ARTIFACT, Instance, RAW, STATE, Scene, settle, task, titles};
+
+/// Another process's op: its mark is set, its files aren't written yet.
+fn mark(scene: &Scene, op: &str, name: &str) -> Version {
+    scene.change_state(|state| {
+        state.version = state.version.next();
+        let file = PendingFile {
+            name: name.to_owned(),
+            write_id: "00000000000000ff".to_owned(),
+            kind: ChangeKind::Create,
+            unknown: serde_json::Map::new(),
+        };
+        let pending = PendingOp {
+            version: state.version,
+            at: scene.now().utc,
+            files: vec![file],
+            unknown: serde_json::Map::new(),
+        };
+        state.pending.insert(op.to_owned(), pending);
+    })
+}
+
+/// And its end: the mark is taken away.
+fn unmark(scene: &Scene, op: &str) {
+    scene.change_state(|state| {
+        state.pending.remove(op);
+    });
+}
+
+#[tokio::test]
+async fn a_hundred_first_readers_make_one_rebuild() {
+    let scene = Scene::with_tasks(20);
+    let a = scene.instance();
+    let listing = a.gate.hold_next("list", RAW);
+    let readers = futures::future::join_all((0..100).map(|_| scene.read(&a)));
+    let (reads, ()) = tokio::join!(readers, async {
+        listing.reached().await;
+        settle().await;
+        listing.release();
+    });
+    assert_eq!(
+        a.took(),
+        "1 get artifacts, 20 get raw, 2 get state, 1 list raw, 1 put artifacts, 1 put state"
+    );
+    let first = a.json(&reads[0]);
+    assert!(reads.iter().all(|read| a.json(read) == first));
+    let charged = reads.iter().filter(|read| read.requests.reads > 0).count();
+    assert_eq!(
+        charged, 1,
+        "a shared request counts for the reader that sent it"
+    );
+}
+
+#[tokio::test]
+async fn a_change_is_seen_with_its_version_at_once_and_without_it_after_five_seconds() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    let version = mark(&scene, "op", "0001-Neu.md");
+    scene.file("0001-Neu.md", &task("Neu"));
+    // Acknowledged here; the mark is still set.
+    let read = scene.read_having_seen(&b, version).await;
+    assert_eq!(titles(&b.json(&read)), ["Aufgabe 0", "Neu"]);
+    scene.pass(Duration::from_millis(5_001));
+    assert_eq!(titles(&a.json(&scene.read(&a).await)), ["Aufgabe 0", "Neu"]);
+}
+
+#[tokio::test]
+async fn while_something_is_pending_an_answer_is_good_once_and_says_how_much_it_contains() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let before = scene.read(&a).await.entry.knowledge.hi;
+    let first = mark(&scene, "one", "0001-Eins.md");
+    let second = mark(&scene, "two", "0002-Zwei.md");
+    scene.pass_seconds(5);
+    let read = scene.read(&a).await;
+    let known = &read.entry.knowledge;
+    assert_eq!((known.lo, known.hi, known.exact), (before, second, false));
+    assert_eq!(first, before.next());
+    a.took();
+    scene.read(&a).await;
+    let counts = a.requests.take();
+    assert_eq!(
+        counts.of_kind("list", "raw"),
+        1,
+        "the next read asks again: {counts}"
+    );
+    assert_eq!(
+        counts.of_kind("put", "artifacts"),
+        0,
+        "nothing inexact is written: {counts}"
+    );
+}
+
+#[tokio::test]
+async fn a_state_that_changes_during_the_rebuild_leaves_the_answer_inexact() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let before = scene.read(&a).await.entry.knowledge.hi;
+    scene.pass_seconds(5);
+    let version = scene.change_state(|state| state.version = state.version.next());
+    let listing = a.gate.hold_next("list", RAW);
+    let (read, ()) = tokio::join!(scene.read(&a), async {
+        listing.reached().await;
+        mark(&scene, "late", "0001-Spät.md");
+        listing.release();
+    });
+    let known = &read.entry.knowledge;
+    assert_eq!(
+        (known.lo, known.hi, known.exact),
+        (version, version.next(), false)
+    );
+    assert!(known.lo > before);
+}
+
+/// P4, with the rebuild that began before the change ending after the one that began later.
+#[tokio::test]
+async fn an_older_rebuild_never_replaces_a_newer_one() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.pass_seconds(5);
+    scene.change_state(|state| state.version = state.version.next());
+    let slow = a.gate.hold_next("get", STATE);
+    let again = a.gate.hold_next("get", STATE);
+    slow.release();
+    let older = tokio::spawn({
+        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+        async move { codex.week(&want).await }
+    });
+    // The older rebuild has listed and stands before its second look at the state.
+    again.reached().await;
+    let version = mark(&scene, "op", "0001-Neu.md");
+    scene.file("0001-Neu.md", &task("Neu"));
+    unmark(&scene, "op");
+    let newer = scene.read_having_seen(&a, version).await;
+    assert_eq!(titles(&a.json(&newer)), ["Aufgabe 0", "Neu"]);
+    again.release();
+    older.await.unwrap().unwrap();
+    settle().await;
+    let b = scene.instance();
+    for instance in [&a, &b] {
+        let read = scene.read(instance).await;
+        assert_eq!(
+            titles(&instance.json(&read)),
+            ["Aufgabe 0", "Neu"],
+            "the older one stuck"
+        );
+        assert_eq!(read.entry.knowledge.lo, version);
+    }
+}
+
+/// Between a write's PUT and its finishing the state doesn't change: a LIST from before the PUT must
+/// not be shared with a reader who comes after the acknowledgement.
+#[tokio::test]
+async fn a_reader_never_joins_a_listing_from_before_the_change_it_has_seen() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let version = mark(&scene, "op", "0001-Neu.md");
+    scene.pass_seconds(5);
+    let fetch_done = a.gate.hold_next("get", STATE);
+    let second_look = a.gate.hold_next("get", STATE);
+    fetch_done.release();
+    let early = tokio::spawn({
+        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+        async move { codex.week(&want).await }
+    });
+    second_look.reached().await;
+    // The early reader has listed; now the file is written and acknowledged.
+    scene.file("0001-Neu.md", &task("Neu"));
+    let read = scene.read_having_seen(&a, version).await;
+    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Neu"]);
+    let read = scene.read_strictly(&a).await;
+    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Neu"]);
+    second_look.release();
+    early.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn strict_readers_of_the_same_settled_state_share_a_running_rebuild() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.change_state(|state| state.version = state.version.next());
+    a.took();
+    let listing = a.gate.hold_next("list", RAW);
+    let readers = futures::future::join_all((0..10).map(|_| scene.read_strictly(&a)));
+    let (_, ()) = tokio::join!(readers, async {
+        listing.reached().await;
+        settle().await;
+        listing.release();
+    });
+    assert_eq!(a.requests.take().of_kind("list", "raw"), 1);
+}
+
+#[tokio::test]
+async fn nocache_never_shares_a_listing_that_was_sent_before_it_came() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let fetch = a.gate.hold_next("get", &format!("{RAW}0001"));
+    scene.file("0001-Fremd.md", &task("Fremd"));
+    let (early, late) = tokio::join!(scene.rebuild(&a), async {
+        fetch.reached().await;
+        scene.file("0002-Später.md", &task("Später"));
+        let late = scene.rebuild(&a).await;
+        fetch.release();
+        late
+    });
+    assert_eq!(titles(&a.json(&late)), ["Aufgabe 0", "Fremd", "Später"]);
+    assert!(titles(&a.json(&early)).contains(&"Fremd".to_owned()));
+    let (of_early, of_late) = (&early.entry.knowledge, &late.entry.knowledge);
+    assert!(
+        of_early.hi >= of_late.hi,
+        "the one that ended last was raised above the other"
+    );
+}
+
+#[tokio::test]
+async fn a_made_up_version_is_capped_to_the_one_just_read() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.took();
+    let read = scene.read_having_seen(&a, Version(u64::MAX)).await;
+    assert_eq!(
+        (read.layer, a.took().as_str()),
+        (Layer::Memory, "1 get state")
+    );
+}
+
+#[tokio::test]
+async fn an_artifact_counts_only_for_its_own_version_with_nothing_pending() {
+    let scene = Scene::with_tasks(1);
+    scene.read(&scene.instance()).await;
+    mark(&scene, "op", "0001-Neu.md");
+    scene.file("0001-Neu.md", &task("Neu"));
+    let pending = scene.instance();
+    let read = scene.read(&pending).await;
+    assert_eq!(
+        (read.layer, titles(&pending.json(&read)).len()),
+        (Layer::Rebuild, 2)
+    );
+    unmark(&scene, "op");
+    let finished = scene.instance();
+    let read = scene.read(&finished).await;
+    assert_eq!(
+        (read.layer, titles(&finished.json(&read)).len()),
+        (Layer::Rebuild, 2)
+    );
+    let known = &read.entry.knowledge;
+    assert!(known.exact && known.lo == scene.state().version);
+}
+
+#[tokio::test]
+async fn foreign_files_are_seen_within_the_artifact_ttl_and_get_a_version() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let before = scene.read(&a).await.entry.knowledge.hi;
+    scene.file("0041-Fremd.md", &task("Fremd"));
+    for _ in 0..179 {
+        scene.pass_seconds(5);
+        assert_eq!(titles(&a.json(&scene.read(&a).await)).len(), 1);
+    }
+    scene.pass_seconds(5);
+    let read = scene.read(&a).await;
+    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Fremd"]);
+    assert_eq!(read.entry.knowledge.hi, before.next());
+    assert_eq!(
+        scene.state().next_id,
+        42,
+        "the counter stays above every number"
+    );
+    assert_eq!(a.json(&read)["nextAvailableId"], "0042");
+}
+
+#[tokio::test]
+async fn caches_are_disposable_under_a_running_service_and_between_two() {
+    let scene = Scene::with_tasks(5);
+    let a = scene.instance();
+    let before = without_times(a.json(&scene.read(&a).await));
+    scene.store.foreign_delete(ARTIFACT);
+    scene.pass_seconds(5);
+    assert_eq!(without_times(a.json(&scene.read(&a).await)), before);
+    let b = scene.instance();
+    assert_eq!(without_times(b.json(&scene.read(&b).await)), before);
+    scene.store.foreign_delete(STATE);
+    let c = scene.instance();
+    assert_eq!(without_times(c.json(&scene.read(&c).await)), before);
+    scene.store.foreign_delete(STATE);
+    scene.pass_seconds(5);
+    assert_eq!(without_times(c.json(&scene.read(&c).await)), before);
+}
+
+/// All but when it was made, and under which version.
+fn without_times(mut document: Value) -> Value {
+    for member in ["cacheCreatedAt", "generatedAt", "version"] {
+        document.as_object_mut().unwrap().remove(member);
+    }
+    document
+}
+
+#[tokio::test]
+async fn a_state_made_again_never_hands_out_a_version_twice() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    // Far ahead of the clock, as after a thousand changes in a second.
+    let high = scene.change_state(|state| state.version = Version(state.version.0 + 1_000_000));
+    scene.pass_seconds(5);
+    assert_eq!(scene.read(&a).await.entry.knowledge.hi, high);
+    scene.store.foreign_delete(STATE);
+    let b = scene.instance();
+    assert!(
+        scene.read(&b).await.entry.knowledge.hi > high,
+        "the artifact knew the version"
+    );
+    scene.store.foreign_delete(STATE);
+    scene.store.foreign_delete(ARTIFACT);
+    let c = scene.instance();
+    let low = scene.read(&c).await.entry.knowledge.hi;
+    assert!(low < high, "nothing is left to know it by");
+    scene.pass_seconds(5);
+    assert!(
+        scene.read(&a).await.entry.knowledge.hi > high,
+        "who knows it raises the state above it"
+    );
+    assert!(scene.state().version > high);
+}
+
+#[tokio::test]
+async fn two_first_readers_of_two_instances_agree_on_one_state() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    let put = a.gate.hold_next("put", STATE);
+    let (of_a, of_b) = tokio::join!(scene.read(&a), async {
+        put.reached().await;
+        let of_b = scene.read(&b).await;
+        put.release();
+        of_b
+    });
+    assert_eq!(of_a.entry.knowledge.hi, of_b.entry.knowledge.hi);
+    assert!(of_a.entry.knowledge.exact && of_b.entry.knowledge.exact);
+}
+
+#[tokio::test]
+async fn the_older_services_blobs_are_read_without_an_error() {
+    let scene = Scene::with_tasks(2);
+    scene.store.foreign_write("state/anna/nextId.txt", b"57\n");
+    scene.store.foreign_write(
+        ARTIFACT,
+        br#"{"weekStart":"01.01.2025","timeline":[],"version":"abc"}"#,
+    );
+    let a = scene.instance();
+    let read = scene.read(&a).await;
+    assert_eq!(read.layer, Layer::Rebuild);
+    assert_eq!(
+        (
+            titles(&a.json(&read)).len(),
+            a.json(&read)["nextAvailableId"].clone()
+        ),
+        (2, json!("0057"))
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_state_is_made_again() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let before = scene.read(&a).await.entry.knowledge.hi;
+    scene
+        .store
+        .foreign_write(STATE, b"{\"format\":\"1.0\",\"vers");
+    scene.pass_seconds(5);
+    let read = scene.read(&a).await;
+    assert!(read.entry.knowledge.exact && read.entry.knowledge.hi > before);
+    assert_eq!(scene.state().version, read.entry.knowledge.hi);
+}
+
+#[tokio::test]
+async fn a_newer_minor_format_keeps_its_members_and_a_newer_major_is_never_written() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let mut state: Value = serde_json::from_slice(&scene.store.peek(STATE).unwrap().bytes).unwrap();
+    state["format"] = json!("1.7");
+    state["later"] = json!({"kept": [1, 2]});
+    scene
+        .store
+        .foreign_write(STATE, state.to_string().as_bytes());
+    scene.file("0009-Fremd.md", &task("Fremd"));
+    scene.rebuild(&a).await;
+    let rewritten: Value = serde_json::from_slice(&scene.store.peek(STATE).unwrap().bytes).unwrap();
+    assert_eq!(
+        (&rewritten["format"], &rewritten["later"]),
+        (&json!("1.7"), &json!({"kept": [1, 2]}))
+    );
+    assert_ne!(rewritten["version"], state["version"]);
+
+    state["format"] = json!("2.0");
+    let etag = scene
+        .store
+        .foreign_write(STATE, state.to_string().as_bytes());
+    scene.file("0010-Fremd.md", &task("Noch eine"));
+    let read = scene.rebuild(&a).await;
+    assert_eq!(titles(&a.json(&read)).len(), 3, "reading goes on");
+    assert_eq!(scene.store.peek(STATE).unwrap().etag, etag);
+
+    scene
+        .store
+        .foreign_write(STATE, br#"{"format":"2.0","everything":"else"}"#);
+    let error = a.try_read(scene.want(Freshness::Strict)).await.unwrap_err();
+    assert!(
+        matches!(error, WeekError::Read(ReadError::NewerFormat(_))),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_outage_shows_the_last_known_week_up_to_the_limit_and_never_an_older_one_than_seen() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let seen = scene.read(&a).await.entry.knowledge.hi;
+    a.line.set_outage(true);
+    scene.pass_seconds(5);
+    assert_eq!(scene.read(&a).await.layer, Layer::Stale);
+    assert_eq!(scene.read_having_seen(&a, seen).await.layer, Layer::Stale);
+    for want in [
+        Want {
+            seen: Some(seen.next()),
+            ..scene.want(Freshness::Bounded)
+        },
+        scene.want(Freshness::Strict),
+        scene.want(Freshness::Rebuilt),
+    ] {
+        let error = a.try_read(want).await.unwrap_err();
+        assert!(
+            matches!(error, WeekError::Read(ReadError::Store(_))),
+            "{error}"
+        );
+    }
+    scene.pass_seconds(3_594);
+    assert_eq!(scene.read(&a).await.layer, Layer::Stale);
+    scene.pass_seconds(1);
+    assert!(a.try_read(scene.want(Freshness::Bounded)).await.is_err());
+    a.line.set_outage(false);
+    assert_eq!(
+        scene.read(&a).await.layer,
+        Layer::Rebuild,
+        "the listing is an hour old"
+    );
+}
+
+#[tokio::test]
+async fn a_stale_week_shows_no_slot_that_has_passed() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.line.set_outage(true);
+    scene.pass_seconds(3_599);
+    let document = a.json(&scene.read(&a).await);
+    assert_eq!(document["timeline"][0]["slots"][0]["zeit"], "morgens");
+    let scene = Scene::starting("2026-03-09T07:30:00Z");
+    scene.file("0000-Erste.md", &task("Erste"));
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.line.set_outage(true);
+    scene.pass_seconds(1_800);
+    let read = scene.read(&a).await;
+    assert_eq!(read.layer, Layer::Stale);
+    assert_eq!(
+        a.json(&read)["timeline"][0]["slots"][0]["zeit"],
+        "nachmittags"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_store_is_cut_by_the_deadline_and_holds_up_no_later_read() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let hung = a.gate.hold_next("list", RAW);
+    let error = a
+        .try_read(scene.want(Freshness::Bounded))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, WeekError::Read(ReadError::TimedOut)),
+        "{error}"
+    );
+    hung.reached().await;
+    assert_eq!(scene.read(&a).await.layer, Layer::Rebuild);
+}
+
+#[tokio::test]
+async fn a_reader_who_leaves_takes_nothing_away_from_the_others() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let listing = a.gate.hold_next("list", RAW);
+    let first = tokio::spawn({
+        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+        async move { codex.week(&want).await }
+    });
+    listing.reached().await;
+    first.abort();
+    let (read, ()) = tokio::join!(scene.read(&a), async {
+        settle().await;
+        listing.release();
+    });
+    assert_eq!(read.layer, Layer::Rebuild);
+    assert_eq!(a.requests.take().of_kind("list", "raw"), 1);
+}
+
+#[tokio::test]
+async fn a_lost_artifact_costs_a_rebuild_elsewhere_and_nothing_else() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    a.line.lose_next("put", ARTIFACT, Loss::Request);
+    let of_a = scene.read(&a).await;
+    let b = scene.instance();
+    let of_b = scene.read(&b).await;
+    assert_eq!((of_a.layer, of_b.layer), (Layer::Rebuild, Layer::Rebuild));
+    assert_eq!(of_a.entry.knowledge.hi, of_b.entry.knowledge.hi);
+}
+
+#[tokio::test]
+async fn equal_files_have_equal_tags_on_all_instances_and_differ_by_format() {
+    let scene = Scene::with_tasks(3);
+    let (a, b) = (scene.instance(), scene.instance());
+    let tag = |instance: &Instance, read, format| {
+        instance
+            .codex
+            .page(read, format, Encoding::Gzip)
+            .etag
+            .to_owned()
+    };
+    let of_a = scene.read(&a).await.entry;
+    scene.pass_seconds(100);
+    scene.rebuild(&a).await;
+    let of_b = scene.read(&b).await.entry;
+    assert_eq!(
+        tag(&a, &of_a, PageFormat::Json),
+        tag(&b, &of_b, PageFormat::Json)
+    );
+    assert_ne!(
+        tag(&a, &of_a, PageFormat::Json),
+        tag(&a, &of_a, PageFormat::Html)
+    );
+    scene.file("0003-Neu.md", &task("Neu"));
+    let changed = scene.rebuild(&b).await.entry;
+    assert_ne!(
+        tag(&b, &of_b, PageFormat::Json),
+        tag(&b, &changed, PageFormat::Json)
+    );
+}
+
+#[tokio::test]
+async fn settled_files_count_as_absent() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let version = scene.read(&a).await.entry.knowledge.hi;
+    scene.file("0050-Nie-angekommen.md", "---\ntyp: settled\n---\n");
+    let read = scene.rebuild(&a).await;
+    assert_eq!(
+        read.entry.knowledge.hi, version,
+        "and are no foreign change"
+    );
+    let document = a.json(&read);
+    assert_eq!(
+        (
+            document["nextAvailableId"].clone(),
+            document["problems"].clone()
+        ),
+        (json!("0001"), json!([]))
+    );
+}
+
+#[tokio::test]
+async fn the_counter_past_9999_gives_the_lowest_free_number_and_warns_when_few_are_left() {
+    let scene = Scene::with_tasks(2);
+    scene.file("9999-irgendwann.md", &task("Irgendwann"));
+    let a = scene.instance();
+    let document = a.json(&scene.read(&a).await);
+    assert_eq!(document["nextAvailableId"], "0002");
+    assert_eq!(document["problems"], json!([]));
+    for number in 2..9_899 {
+        scene.file(&format!("{number:04}.md"), "keine Aufgabe\n");
+    }
+    let document = a.json(&scene.rebuild(&a).await);
+    assert_eq!(document["nextAvailableId"], "9899");
+    assert_eq!(document["problems"][0]["code"], "ids_running_out");
+    for number in 9_899..9_999 {
+        scene.file(&format!("{number:04}.md"), "keine Aufgabe\n");
+    }
+    assert_eq!(
+        a.json(&scene.rebuild(&a).await)["nextAvailableId"],
+        Value::Null
+    );
+}
+
+#[tokio::test]
+async fn odd_files_are_problems_and_are_not_fetched_in_vain() {
+    let scene = Scene::with_tasks(1);
+    scene.file("Notizen.md", "ohne Nummer");
+    scene.file("12-kurz.md", "zu kurze Nummer");
+    scene.file("liste.txt", "keine Markdown-Datei");
+    scene.file("0002-groß.md", &"x".repeat((1 << 20) + 1));
+    scene
+        .store
+        .foreign_write(&format!("{RAW}alt/0003-tief.md"), task("Tief").as_bytes());
+    let a = scene.instance();
+    let document = a.json(&scene.read(&a).await);
+    assert_eq!(a.requests.take().of_kind("get", "raw"), 1);
+    let problems: Vec<(&str, &str)> = document["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it["file"].as_str().unwrap(), it["code"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        problems,
+        [
+            ("raw/anna/tasks/0002-groß.md", "too_large"),
+            ("raw/anna/tasks/12-kurz.md", "bad_file_name"),
+            ("raw/anna/tasks/Notizen.md", "bad_file_name"),
+        ]
+    );
+    assert_eq!(titles(&document), ["Aufgabe 0"]);
+}
+
+#[tokio::test]
+async fn bodies_are_those_of_the_version_shown() {
+    let scene = Scene::with_tasks(2);
+    let a = scene.instance();
+    let before = scene.read(&a).await;
+    let fetch = a.gate.hold_next("get", &format!("{RAW}0001"));
+    let want = scene.want(Freshness::Bounded);
+    let (week, ()) = tokio::join!(a.codex.week_with_bodies(&want), async {
+        fetch.reached().await;
+        scene.file(
+            "0001-Aufgabe.md",
+            "---\ntyp: task\nkategorie: arbeit\n---\n\n# Neuer Titel\n\nNeuer Text.\n",
+        );
+        fetch.release();
+    });
+    let week = week.unwrap();
+    let page = String::from_utf8(week.bytes.to_vec()).unwrap();
+    assert!(
+        page.contains("Neuer Text.") && !page.contains("Aufgabe 1"),
+        "title and body belong together"
+    );
+    assert!(week.read.entry.knowledge.hi > before.entry.knowledge.hi);
+}
+
+#[tokio::test]
+async fn one_users_reads_touch_nothing_of_another() {
+    let scene = Scene::with_tasks(2);
+    let a = scene.instance();
+    let other = codex_miroir::user::UserId::parse("bert").unwrap();
+    scene.read(&a).await;
+    let kept = a.codex.memory_size().0;
+    a.took();
+    for _ in 0..3 {
+        scene.pass_seconds(5);
+        a.read(Want {
+            user: other.clone(),
+            ..scene.want(Freshness::Rebuilt)
+        })
+        .await;
+    }
+    assert!(
+        a.requests
+            .take_requests()
+            .iter()
+            .all(|request| request.path.contains("/bert/"))
+    );
+    assert_eq!(a.codex.memory_size().0, kept + 1);
+}
+
+#[tokio::test]
+async fn a_state_blob_survives_a_round_trip_whole() {
+    let text = json!({
+        "format": "1.3", "version": 5, "nextId": 7, "extra": true,
+        "pending": {"op1": {"version": 5, "at": "2026-03-09T07:00:00Z", "note": 1,
+            "files": [{"name": "0001-a.md", "writeId": "00000000000000ff", "kind": "delete", "why": "x"}]}},
+        "idempotency": {"ab": {"body": "cd", "op": "op0", "id": 3, "file": "0003-b.md", "version": 4,
+            "at": "2026-03-09T06:00:00Z", "more": [1]}},
+    });
+    let state = State::parse(text.to_string().as_bytes()).unwrap().unwrap();
+    let again: Value = serde_json::from_slice(&state.to_bytes()).unwrap();
+    assert_eq!(again, text);
+}

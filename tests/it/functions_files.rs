@@ -1,0 +1,78 @@
+//! The files the Functions host reads (FUNCTIONS_HOST.md, "Files").
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+fn read(path: impl AsRef<Path>) -> Value {
+    serde_json::from_str(&fs::read_to_string(root().join(path)).unwrap()).unwrap()
+}
+
+#[test]
+fn the_host_file_hands_requests_through_as_they_are() {
+    let host = read("host.json");
+    assert_eq!(host["version"], "2.0");
+    assert_eq!(host["extensions"]["http"]["routePrefix"], "");
+    let handler = &host["customHandler"];
+    assert_eq!(
+        handler["description"]["defaultExecutablePath"],
+        "codex-miroir"
+    );
+    assert_eq!(handler["enableProxyingHttpRequest"], true);
+    assert_eq!(handler["enableForwardingHttpRequest"], true);
+    assert!(
+        handler.get("http").is_none(),
+        "routes there can't be combined with function.json folders"
+    );
+}
+
+#[test]
+fn the_local_settings_hold_placeholders_only() {
+    let settings = read("local.settings.json");
+    assert_eq!(
+        settings["Values"],
+        json!({
+            "FUNCTIONS_WORKER_RUNTIME": "custom",
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            "AzureWebJobsDisableHomepage": "true",
+            "CODEX_AUTH": "dev",
+        })
+    );
+}
+
+#[test]
+fn every_function_is_an_anonymous_trigger_in_and_a_response_out() {
+    let mut functions = Vec::new();
+    for entry in fs::read_dir(root().join("function.json-templates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let function = read(folder.join("function.json"));
+        let bindings = function["bindings"].as_array().unwrap();
+        let (trigger, out) = (&bindings[0], &bindings[1]);
+        assert_eq!(
+            (bindings.len(), &trigger["type"], &out["type"]),
+            (2, &json!("httpTrigger"), &json!("http"))
+        );
+        assert_eq!(
+            (&trigger["direction"], &out["direction"]),
+            (&json!("in"), &json!("out"))
+        );
+        assert_eq!(
+            trigger["authLevel"], "anonymous",
+            "without it every call needs a key"
+        );
+        functions.push((
+            folder.file_name().unwrap().to_str().unwrap().to_owned(),
+            trigger["route"].clone(),
+            trigger["methods"].clone(),
+        ));
+    }
+    assert_eq!(
+        functions,
+        [("renderCodex".to_owned(), json!("codex"), json!(["get"]))]
+    );
+}

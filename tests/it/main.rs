@@ -1,0 +1,29 @@
+//! Every test, in one binary: a file per function or promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod budgets;
+mod coherence;
+mod functions_files;
+mod placement;
+mod processes;
+mod render_codex;
+mod rooms;
+mod settings;
+mod store_azure;
+mod store_azure_connection;
+mod store_conformance;
+mod store_directory;
+mod store_doubles;
+mod support;
+mod task_edit;
+mod task_edit_properties;
+mod task_files;
+mod task_hostile;
+mod task_parse;
+mod task_title;
+mod task_write;

@@ -1,0 +1,365 @@
+//! The service as its users run it: real processes over a folder and over Azurite.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::azurite::azurite;
+use crate::support::process::{Answer, Service, codex_miroir, eventually};
+use crate::support::scene::{task, titles};
+
+/// A data folder with `count` open work tasks of the user `local`.
+fn folder(count: usize) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(tasks(&folder)).unwrap();
+    for number in 0..count {
+        save(
+            &folder,
+            &format!("{number:04}-Aufgabe.md"),
+            &task(&format!("Aufgabe {number}")),
+        );
+    }
+    folder
+}
+
+fn tasks(folder: &TempDir) -> PathBuf {
+    folder.path().join("raw/local/tasks")
+}
+
+/// What an editor does.
+fn save(folder: &TempDir, name: &str, text: &str) {
+    fs::write(tasks(folder).join(name), text).unwrap();
+}
+
+/// Every file below `folder` with its bytes.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            found.insert(path, bytes);
+        }
+    }
+    found
+}
+
+/// The document without what tells instances apart.
+fn stable(answer: &Answer) -> Value {
+    let mut document = answer.json();
+    for member in ["cacheCreatedAt", "generatedAt", "version"] {
+        document.as_object_mut().unwrap().remove(member);
+    }
+    document
+}
+
+#[test]
+fn the_demo_fills_a_new_folder_with_a_believable_week_and_serves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("neu");
+    let demo = Service::start(codex_miroir().arg("demo").env("CODEX_DATA_DIR", &data));
+    let document = demo.get("/codex").json();
+    assert!(titles(&document).len() >= 12, "{document}");
+    let reasons: Vec<&str> = document["unplaced"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["reason"].as_str().unwrap())
+        .collect();
+    assert!(
+        reasons.contains(&"horizon_full") && reasons.contains(&"slot_taken"),
+        "more tasks than slots: {reasons:?}"
+    );
+    let problems = document["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "one broken file: {problems:?}");
+    assert!(problems[0]["line"].is_u64() && problems[0]["code"] == "bad_yaml");
+    assert!(
+        demo.log()
+            .iter()
+            .any(|line| line.contains("/codex?format=html")),
+        "{:?}",
+        demo.log()
+    );
+    let html = demo.get("/codex?format=html&bodies=true");
+    assert!(html.body.contains("Ohne Platz") && html.body.contains("Nicht lesbar"));
+    demo.kill();
+
+    let before = contents(&data.join("raw"));
+    let again = Service::start(codex_miroir().arg("demo").env("CODEX_DATA_DIR", &data));
+    assert_eq!(
+        stable(&again.get("/codex"))["timeline"],
+        document["timeline"]
+    );
+    assert_eq!(
+        contents(&data.join("raw")),
+        before,
+        "an earlier demo's files stay"
+    );
+}
+
+#[test]
+fn the_demo_never_writes_into_a_folder_that_holds_something_else() {
+    let folder = folder(1);
+    let before = contents(folder.path());
+    let output = codex_miroir()
+        .arg("demo")
+        .env("CODEX_DATA_DIR", folder.path())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("holds something else") && said.contains("CODEX_DATA_DIR"),
+        "{said}"
+    );
+    assert_eq!(contents(folder.path()), before);
+}
+
+#[test]
+fn a_new_process_takes_the_artifact_with_two_requests_and_shows_the_same() {
+    let folder = folder(20);
+    let first = Service::over(folder.path());
+    let rebuilt = first.get("/codex");
+    assert_eq!(rebuilt.header("x-codex-cache"), "rebuild");
+    eventually("the artifact is written", || {
+        folder.path().join("artifacts/local/timeline.json").exists()
+    });
+    first.kill();
+    let second = Service::over(folder.path());
+    let taken = second.get("/codex");
+    assert_eq!(
+        (taken.header("x-codex-cache"), taken.header("server-timing")),
+        ("artifact", r#"reads;desc="2", writes;desc="0""#)
+    );
+    assert_eq!(
+        (taken.header("etag"), stable(&taken)),
+        (rebuilt.header("etag"), stable(&rebuilt))
+    );
+    assert_eq!(second.get("/codex").header("x-codex-cache"), "memory");
+}
+
+#[test]
+fn two_processes_over_one_folder_agree_next_to_an_editor() {
+    let folder = folder(3);
+    let (a, b) = (Service::over(folder.path()), Service::over(folder.path()));
+    assert_eq!(stable(&a.get("/codex")), stable(&b.get("/codex")));
+    for round in 0..10 {
+        save(
+            &folder,
+            "0001-Aufgabe.md",
+            &task(&format!("Fassung {round}")),
+        );
+        let seen = a.get("/codex?nocache=true");
+        assert_eq!(titles(&seen.json())[1], format!("Fassung {round}"));
+        let version = format!("x-codex-version: {}\r\n", seen.header("x-codex-version"));
+        let of_b = b.send("/codex", &version);
+        assert_eq!(
+            titles(&of_b.json())[1],
+            format!("Fassung {round}"),
+            "never the old one, with the version"
+        );
+        assert_eq!(of_b.header("etag"), seen.header("etag"));
+    }
+}
+
+#[test]
+fn deleting_the_artifacts_under_a_running_service_and_the_state_between_two_changes_no_answer() {
+    let folder = folder(30);
+    let a = Service::over(folder.path());
+    let before = stable(&a.get("/codex"));
+    let artifacts = folder.path().join("artifacts");
+    eventually("the artifact is written", || {
+        artifacts.join("local/timeline.json").exists()
+    });
+    fs::remove_dir_all(&artifacts).unwrap();
+    assert_eq!(stable(&a.get("/codex")), before);
+    assert_eq!(
+        stable(&a.send("/codex", "cache-control: no-cache\r\n")),
+        before
+    );
+    assert_eq!(stable(&Service::over(folder.path()).get("/codex")), before);
+    a.kill();
+    fs::remove_dir_all(folder.path().join("state")).unwrap();
+    assert_eq!(stable(&Service::over(folder.path()).get("/codex")), before);
+}
+
+#[test]
+fn a_kill_at_any_moment_of_the_first_reads_harms_nothing() {
+    let folder = folder(50);
+    for delay in (0..60).step_by(3) {
+        let service = Service::over(folder.path());
+        let _answer = service.begin("/codex?nocache=true", "");
+        std::thread::sleep(Duration::from_millis(delay));
+        service.kill();
+    }
+    let service = Service::over(folder.path());
+    let document = service.get("/codex").json();
+    assert_eq!(
+        (
+            titles(&document).len(),
+            document["problems"].as_array().unwrap().len()
+        ),
+        (10, 0)
+    );
+    assert_eq!(service.get("/codex").header("x-codex-cache"), "memory");
+}
+
+#[test]
+fn sigterm_finishes_running_requests() {
+    let folder = folder(3_000);
+    let service = Service::over(folder.path());
+    let running = service.begin("/codex", "");
+    // The request is under way when its first file has been asked for, at the latest now.
+    std::thread::sleep(Duration::from_millis(50));
+    service.terminate();
+    let answer = Answer::read(running);
+    assert_eq!(answer.json()["unplaced"].as_array().unwrap().len(), 2_990);
+    assert!(service.wait().success());
+}
+
+#[test]
+fn a_wrong_setting_ends_the_start_with_one_line() {
+    let output = codex_miroir()
+        .env("CODEX_TIME_ZONE", "Berlin")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        said,
+        "codex-miroir: CODEX_TIME_ZONE is \"Berlin\"; it must be a zone as in Europe/Berlin\n"
+    );
+    assert!(!output.status.success() && output.stdout.is_empty());
+    let output = codex_miroir()
+        .env("AZURE_BLOB_CONN", "AccountName=a;AccountKey=geheim!")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("codex-miroir: AZURE_BLOB_CONN can't be used: "),
+        "{said}"
+    );
+    assert!(
+        !said.contains("geheim") && said.lines().count() == 1,
+        "{said}"
+    );
+}
+
+#[test]
+fn with_the_store_away_it_starts_and_says_so() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let service = Service::start(codex_miroir().env("AZURE_BLOB_CONN", azurite().with_key(nobody)));
+    assert_eq!(service.get("/").status, 200);
+    assert_eq!(service.get("/healthz").status, 200);
+    assert_eq!(service.get("/readyz").status, 503);
+    let refused = service.get("/codex");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "2"));
+    assert!(
+        refused.body.contains("storage_unavailable") && !refused.body.contains("127.0.0.1"),
+        "{}",
+        refused.body
+    );
+}
+
+#[test]
+fn a_read_from_memory_logs_nothing_and_the_start_names_the_storage() {
+    let folder = folder(1);
+    let service = Service::over(folder.path());
+    service.get("/codex");
+    let before = service.log();
+    for _ in 0..20 {
+        service.get("/codex");
+    }
+    assert_eq!(service.log(), before);
+    let start: Value = serde_json::from_str(&before[0]).unwrap();
+    let storage = start["storage"].as_str().unwrap();
+    assert_eq!(
+        storage,
+        format!("folder {} (CODEX_DATA_DIR)", folder.path().display())
+    );
+    assert_eq!(
+        (&start["auth"], &start["user"]),
+        (&"dev".into(), &"local".into())
+    );
+}
+
+#[test]
+fn on_azurite_the_imported_demo_shows_the_same_week_on_every_instance() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Service::start(
+        codex_miroir()
+            .arg("demo")
+            .env("CODEX_DATA_DIR", folder.path()),
+    );
+    let expected = demo.get("/codex");
+
+    let (connection, container) = (azurite().with_key(azurite().port()), azurite().container());
+    let azure = || {
+        let mut command = codex_miroir();
+        command
+            .env("AZURE_BLOB_CONN", &connection)
+            .env("AZURE_BLOB_CONTAINER", &container);
+        command
+    };
+    let import = || {
+        let output = azure().arg("import").arg(folder.path()).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(import().contains("32 files copied, 0 were there already"));
+    assert!(
+        import().contains("0 files copied, 32 were there already"),
+        "nothing is replaced"
+    );
+
+    let a = Service::start(&mut azure());
+    let of_a = a.get("/codex");
+    assert_eq!(
+        (of_a.header("x-codex-cache"), of_a.header("etag")),
+        ("rebuild", expected.header("etag"))
+    );
+    assert_eq!(stable(&of_a), stable(&expected));
+    let start: Value = serde_json::from_str(&a.log()[0]).unwrap();
+    let storage = start["storage"].as_str().unwrap();
+    assert!(
+        storage.contains("devstoreaccount1") && storage.contains(&container),
+        "{storage}"
+    );
+
+    let taken = std::cell::RefCell::new(Answer::read(
+        Service::start(&mut azure()).begin("/codex", ""),
+    ));
+    eventually("a new instance takes the artifact", || {
+        *taken.borrow_mut() = Service::start(&mut azure()).get("/codex");
+        taken.borrow().header("x-codex-cache") == "artifact"
+    });
+    let of_b = taken.into_inner();
+    assert_eq!(
+        of_b.header("server-timing"),
+        r#"reads;desc="2", writes;desc="0""#
+    );
+    assert_eq!(stable(&of_b), stable(&of_a));
+    assert_eq!(a.get("/readyz").status, 200);
+    let secret = azurite().with_key(0);
+    let key = secret
+        .split("AccountKey=")
+        .nth(1)
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap();
+    assert!(a.log().iter().all(|line| !line.contains(key)));
+}

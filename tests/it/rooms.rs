@@ -1,0 +1,130 @@
+//! Who may import whom: data flows one way. `user` and `now` are values everybody hands on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room with the rooms it may name after `crate::`.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("admin", &["store", "user"]),
+    (
+        "cache",
+        &["store", "task", "timeline", "view", "now", "user"],
+    ),
+    (
+        "codex",
+        &["cache", "store", "task", "timeline", "view", "now", "user"],
+    ),
+    ("config", &["user"]),
+    ("demo", &["store", "task", "user"]),
+    ("http", &["codex", "config", "task", "view", "now", "user"]),
+    ("now", &[]),
+    ("store", &["config", "user"]),
+    ("task", &["config"]),
+    ("telemetry", &["config"]),
+    ("timeline", &["task"]),
+    ("user", &[]),
+    ("view", &["timeline", "task", "user"]),
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut found = Vec::new();
+    for path in entries {
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// `src/cache/read.rs` is in the room `cache`; `lib.rs` and `main.rs` stand outside.
+fn room(src: &Path, file: &Path) -> Option<String> {
+    let first = file
+        .strip_prefix(src)
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap()
+        .to_str()
+        .unwrap();
+    let room = first.strip_suffix(".rs").unwrap_or(first);
+    (room != "lib" && room != "main").then(|| room.to_owned())
+}
+
+/// Every room named in `text` after `crate::`, grouped imports included.
+fn named(text: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    };
+    let mut rooms = Vec::new();
+    for after in text.split("crate::").skip(1) {
+        match after.strip_prefix('{') {
+            Some(group) => rooms.extend(
+                group
+                    .split('}')
+                    .next()
+                    .unwrap()
+                    .split(',')
+                    .map(|item| word(item.trim())),
+            ),
+            None => rooms.push(word(after)),
+        }
+    }
+    rooms
+}
+
+#[test]
+fn rooms_import_only_what_the_table_allows() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = 0;
+    for file in sources(&src) {
+        let Some(room) = room(&src, &file) else {
+            continue;
+        };
+        let allowed = ALLOWED.iter().find(|(name, _)| *name == room);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{room} is in no row of the table"));
+        for other in named(&fs::read_to_string(&file).unwrap()) {
+            seen += 1;
+            assert!(
+                other == room || allowed.contains(&other.as_str()),
+                "{} names crate::{other}",
+                file.display()
+            );
+        }
+    }
+    assert!(seen > 50, "only {seen} imports were found");
+}
+
+#[test]
+fn the_clock_is_read_at_the_edge_only() {
+    // A lock measures its own waiting.
+    const MAY: [&str; 4] = [
+        "http/extract.rs",
+        "http/request_id.rs",
+        "main.rs",
+        "directory/lock.rs",
+    ];
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in sources(&src) {
+        let text = fs::read_to_string(&file).unwrap();
+        let may = MAY.iter().any(|edge| file.ends_with(edge));
+        for clock in [
+            "Utc::now()",
+            "SystemTime::now()",
+            "Instant::now()",
+            "Local::now()",
+        ] {
+            assert!(
+                may || !text.contains(clock),
+                "{} reads {clock}",
+                file.display()
+            );
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What every store does, one fact a function (HOUSE.md 6).
+//!
+//! Each fact gets a user of its own, in a store that other users may be using.
+
+mod concurrency;
+mod conditions;
+mod contents;
+mod listing;
+mod write_ids;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use codex_miroir::store::{
+    Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, WriteId, WriteIds,
+    Written,
+};
+use codex_miroir::user::UserId;
+
+/// Makes a test of every fact on every store.
+macro_rules! every_store {
+    ($($group:ident: $($fact:ident),+;)+) => {
+        every_store!(@ memory { $($group: $($fact),+;)+ });
+        every_store!(@ directory { $($group: $($fact),+;)+ });
+        every_store!(@ azurite_key { $($group: $($fact),+;)+ });
+        every_store!(@ azurite_sas { $($group: $($fact),+;)+ });
+    };
+    (@ $store:ident { $($group:ident: $($fact:ident),+;)+ }) => {
+        mod $store {
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $fact() {
+                    let opened = super::stores::$store();
+                    let user = super::user(stringify!($fact));
+                    super::$group::$fact(&*opened.store, &user).await;
+                }
+            )+)+
+        }
+    };
+}
+
+every_store! {
+    contents: bytes_come_back_as_written, an_empty_blob_comes_back_empty, a_big_blob_comes_back_whole,
+        odd_names_name_their_own_blob, every_kind_of_key_works, a_date_is_the_stores_time;
+    conditions: an_absent_blob_is_absent_in_every_form, changed_gives_only_news, same_gives_only_that_version,
+        create_needs_a_free_name, update_needs_the_named_version, any_overwrites,
+        the_same_bytes_again_are_another_version, a_version_never_comes_back,
+        delete_needs_the_named_version, etags_count_quoted_or_not;
+    listing: an_unknown_user_has_an_empty_listing, a_listing_has_the_etags_of_get_and_put,
+        a_listing_shows_no_other_user, a_listing_shows_no_deeper_folder, a_deleted_blob_leaves_the_listing;
+    write_ids: write_ids_come_back, write_ids_are_replaced_by_each_write, only_sixteen_write_ids_are_kept,
+        a_write_without_ids_loses_them, a_repeated_update_is_recognised, a_repeated_create_is_recognised,
+        a_create_after_a_delete_has_only_its_own_id;
+    concurrency: of_many_updates_one_wins, of_many_creates_one_wins, of_many_deletes_one_wins,
+        a_reader_sees_whole_versions_only, users_do_not_wait_for_each_other;
+}
+
+/// The stores under test.
+mod stores {
+    use super::Arc;
+    use codex_miroir::store::BlobStore;
+    use codex_miroir::store::azure::{AzureConnection, AzureStore};
+    use codex_miroir::store::directory::DirectoryStore;
+
+    use crate::support::azurite::azurite;
+    use crate::support::memory_store::MemoryStore;
+
+    /// A store, and what must outlive it.
+    pub(super) struct Opened {
+        pub(super) store: Arc<dyn BlobStore>,
+        _folder: Option<tempfile::TempDir>,
+    }
+
+    pub(super) fn memory() -> Opened {
+        Opened {
+            store: Arc::new(MemoryStore::new(chrono::Utc::now())),
+            _folder: None,
+        }
+    }
+
+    pub(super) fn directory() -> Opened {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::open(folder.path(), chrono::Utc::now).unwrap();
+        Opened {
+            store: Arc::new(store),
+            _folder: Some(folder),
+        }
+    }
+
+    pub(super) fn azurite_key() -> Opened {
+        azure(&azurite().with_key(azurite().port()))
+    }
+
+    pub(super) fn azurite_sas() -> Opened {
+        azure(&azurite().with_sas(azurite().port()))
+    }
+
+    /// In a container that isn't there yet.
+    fn azure(connection: &str) -> Opened {
+        let connection = AzureConnection::parse(connection).unwrap();
+        let store = AzureStore::new(connection, &azurite().container()).unwrap();
+        Opened {
+            store: Arc::new(store),
+            _folder: None,
+        }
+    }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+fn raw(user: &UserId, name: &str) -> Key {
+    Key::raw(user, name).unwrap()
+}
+
+fn bytes(text: &str) -> Put {
+    Put {
+        bytes: Bytes::from(text.to_owned()),
+        writes: WriteIds::default(),
+    }
+}
+
+fn by(text: &str, writes: WriteIds) -> Put {
+    Put {
+        bytes: Bytes::from(text.to_owned()),
+        writes,
+    }
+}
+
+/// The ids of a first write.
+fn first(id: u64) -> WriteIds {
+    WriteIds::default().followed_by(WriteId(id))
+}
+
+async fn put(store: &dyn BlobStore, key: &Key, blob: Put, condition: PutIf) -> Written {
+    store.put(key, blob, condition).await.unwrap().value
+}
+
+/// A write that must succeed.
+async fn written(store: &dyn BlobStore, key: &Key, blob: Put, condition: PutIf) -> ETag {
+    match put(store, key, blob, condition).await {
+        Written::Done(etag) => etag,
+        Written::Refused => panic!("{key} was refused"),
+    }
+}
+
+async fn get(store: &dyn BlobStore, key: &Key, condition: GetIf) -> Got {
+    store.get(key, condition).await.unwrap().value
+}
+
+/// A blob that must be there.
+async fn blob(store: &dyn BlobStore, key: &Key) -> Blob {
+    match get(store, key, GetIf::Any).await {
+        Got::Blob(blob) => blob,
+        other => panic!("{key}: {other:?}"),
+    }
+}
+
+/// The user's raw files, sorted by name.
+async fn listed(store: &dyn BlobStore, user: &UserId) -> Vec<Listed> {
+    let mut blobs = store.list(&Prefix::raw(user)).await.unwrap().value.blobs;
+    blobs.sort_by(|a, b| a.name.cmp(&b.name));
+    blobs
+}
+
+async fn names(store: &dyn BlobStore, user: &UserId) -> Vec<String> {
+    listed(store, user)
+        .await
+        .into_iter()
+        .map(|listed| listed.name)
+        .collect()
+}

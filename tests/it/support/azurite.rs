@@ -1,0 +1,149 @@
+//! One real Azurite for the whole test process.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The emulator's fixed account and its well-known key.
+pub(crate) const ACCOUNT: &str = "devstoreaccount1";
+pub(crate) const KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// Runs Azurite until standard input ends: that is when the test process ends, however it does.
+/// An interrupt from the keyboard reaches the whole group and must not end the watcher first.
+const WATCHER: &str = r#"trap '' INT HUP; "$@" & read -r _; kill -9 $!"#;
+
+/// A running emulator.
+pub(crate) struct Azurite {
+    port: u16,
+    // Its pipes are closed by the end of this process: that ends the watcher, and so the emulator.
+    _watcher: Child,
+    _output: Box<dyn BufRead + Send + Sync>,
+}
+
+/// The emulator of this process, started when first asked for.
+pub(crate) fn azurite() -> &'static Azurite {
+    static STARTED: OnceLock<Azurite> = OnceLock::new();
+    STARTED.get_or_init(Azurite::start)
+}
+
+impl Azurite {
+    fn start() -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/node_modules/azurite/dist/src/blob/main.js");
+        assert!(
+            script.exists(),
+            "Azurite isn't installed: tests/run installs it (npm ci in tests/)"
+        );
+        let mut watcher = Command::new("sh")
+            .args(["-c", WATCHER, "sh", "node"])
+            .arg(script)
+            .args([
+                "--blobHost",
+                "127.0.0.1",
+                "--blobPort",
+                "0",
+                "--inMemoryPersistence",
+            ])
+            .args(["--skipApiVersionCheck", "--disableTelemetry", "--silent"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh and node are there");
+        let mut output = BufReader::new(watcher.stdout.take().unwrap());
+        let port = read_port(&mut output);
+        Self {
+            port,
+            _watcher: watcher,
+            _output: Box::new(output),
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A connection string with the account's key, for the emulator or a proxy before it.
+    pub(crate) fn with_key(&self, port: u16) -> String {
+        format!(
+            "AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={}/",
+            endpoint(port)
+        )
+    }
+
+    /// The same with a shared access signature.
+    pub(crate) fn with_sas(&self, port: u16) -> String {
+        format!(
+            "BlobEndpoint={}/;SharedAccessSignature=?{}",
+            endpoint(port),
+            account_sas()
+        )
+    }
+
+    /// A container name that no other test has.
+    pub(crate) fn container(&self) -> String {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        format!("test-{}", LAST.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Sends a request past the store, allowed to do anything, and gives status and headers. `path`
+    /// is below the account, percent-encoded.
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &str) -> String {
+        self.exchange(
+            &format!("{method} /{ACCOUNT}/{path}?{}", account_sas()),
+            headers,
+        )
+        .await
+    }
+
+    /// As somebody without any credentials.
+    pub(crate) async fn send_anonymously(&self, method: &str, path: &str) -> String {
+        self.exchange(&format!("{method} /{ACCOUNT}/{path}"), "")
+            .await
+    }
+
+    async fn exchange(&self, line: &str, headers: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let host =
+            "Host: 127.0.0.1\r\nConnection: close\r\nContent-Length: 0\r\nx-ms-version: 2020-08-04";
+        let request = format!("{line} HTTP/1.1\r\n{host}\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).to_lowercase()
+    }
+}
+
+/// The port the emulator chose, from the line that says it listens.
+fn read_port(output: &mut impl BufRead) -> u16 {
+    let lines = output.lines().map_while(Result::ok);
+    let line = lines.filter(|line| line.contains("http://")).next();
+    let line = line.expect("Azurite ended before it listened; start it by hand to see why");
+    line.rsplit(':').next().unwrap().trim().parse().unwrap()
+}
+
+fn endpoint(port: u16) -> String {
+    format!("http://127.0.0.1:{port}/{ACCOUNT}")
+}
+
+/// A signature for everything, as the portal's "Shared access signature" page makes them.
+fn account_sas() -> String {
+    let (version, expiry) = ("2020-08-04", "2099-01-01T00:00:00Z");
+    let text = format!("{ACCOUNT}\nrwdlac\nb\nsco\n\n{expiry}\n\nhttps,http\n{version}\n");
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&STANDARD.decode(KEY).unwrap()).unwrap();
+    mac.update(text.as_bytes());
+    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    let signature = utf8_percent_encode(&signature, NON_ALPHANUMERIC);
+    let expiry = utf8_percent_encode(expiry, NON_ALPHANUMERIC);
+    format!("sv={version}&ss=b&srt=sco&sp=rwdlac&se={expiry}&spr=https,http&sig={signature}")
+}

@@ -1,0 +1,106 @@
+//! Holds chosen calls back, so that a test decides in which order things happen.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use codex_miroir::store::{
+    Answer, BlobStore, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf, StoreError,
+    Written,
+};
+use tokio::sync::Notify;
+
+/// A store with gates in front. Clones share them.
+#[derive(Clone)]
+pub(crate) struct GateStore {
+    inner: Arc<dyn BlobStore>,
+    gates: Arc<Mutex<Vec<Gate>>>,
+}
+
+#[derive(Clone)]
+struct Gate {
+    operation: &'static str,
+    path: String,
+    held: Held,
+}
+
+/// One call that is held back before it reaches the store.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    reached: Arc<Notify>,
+    released: Arc<Notify>,
+}
+
+impl Held {
+    /// Waits until the call stands at the gate.
+    pub(crate) async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    /// Lets it through, now or when it comes.
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
+    }
+}
+
+impl GateStore {
+    pub(crate) fn new(inner: Arc<dyn BlobStore>) -> Self {
+        Self {
+            inner,
+            gates: Arc::default(),
+        }
+    }
+
+    /// Holds the next `operation` on a path that begins with `path`.
+    pub(crate) fn hold_next(&self, operation: &'static str, path: &str) -> Held {
+        let held = Held::default();
+        let gate = Gate {
+            operation,
+            path: path.to_owned(),
+            held: held.clone(),
+        };
+        self.gates.lock().unwrap().push(gate);
+        held
+    }
+
+    async fn pass(&self, operation: &'static str, path: &str) {
+        let gate = {
+            let mut gates = self.gates.lock().unwrap();
+            let here = gates
+                .iter()
+                .position(|gate| gate.operation == operation && path.starts_with(&gate.path));
+            here.map(|at| gates.remove(at))
+        };
+        if let Some(gate) = gate {
+            gate.held.reached.notify_one();
+            gate.held.released.notified().await;
+        }
+    }
+}
+
+#[async_trait]
+impl BlobStore for GateStore {
+    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+        self.pass("get", key.path()).await;
+        self.inner.get(key, condition).await
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        blob: Put,
+        condition: PutIf,
+    ) -> Result<Answer<Written>, StoreError> {
+        self.pass("put", key.path()).await;
+        self.inner.put(key, blob, condition).await
+    }
+
+    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+        self.pass("delete", key.path()).await;
+        self.inner.delete(key, if_match).await
+    }
+
+    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+        self.pass("list", prefix.as_str()).await;
+        self.inner.list(prefix).await
+    }
+}

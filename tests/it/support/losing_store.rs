@@ -1,0 +1,123 @@
+//! Loses requests and answers on the way, as a network does.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use codex_miroir::store::{
+    Answer, BlobStore, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf, StoreError,
+    Written,
+};
+
+/// What befalls one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It never gets there.
+    Request,
+    /// It happens, and the caller hears nothing.
+    Answer,
+    /// It happens, and is then sent again, as the SDK does: the caller gets the second answer.
+    FirstAnswer,
+}
+
+/// A store behind a bad line. Clones share the line.
+#[derive(Clone)]
+pub(crate) struct LosingStore {
+    inner: Arc<dyn BlobStore>,
+    planned: Arc<Mutex<Vec<Plan>>>,
+    outage: Arc<AtomicBool>,
+}
+
+/// The operation, how its path begins, and what befalls it.
+type Plan = (&'static str, String, Loss);
+
+impl LosingStore {
+    pub(crate) fn new(inner: Arc<dyn BlobStore>) -> Self {
+        Self {
+            inner,
+            planned: Arc::default(),
+            outage: Arc::default(),
+        }
+    }
+
+    /// The next `operation` on a path that begins with `path` fares this way. Plans queue up.
+    pub(crate) fn lose_next(&self, operation: &'static str, path: &str, loss: Loss) {
+        self.planned
+            .lock()
+            .unwrap()
+            .push((operation, path.to_owned(), loss));
+    }
+
+    /// While it is on, nothing gets there.
+    pub(crate) fn set_outage(&self, on: bool) {
+        self.outage.store(on, Ordering::SeqCst);
+    }
+
+    fn plan(&self, operation: &'static str, path: &str) -> Option<Loss> {
+        if self.outage.load(Ordering::SeqCst) {
+            return Some(Loss::Request);
+        }
+        let mut planned = self.planned.lock().unwrap();
+        let due = planned
+            .iter()
+            .position(|(op, start, _)| *op == operation && path.starts_with(start))?;
+        Some(planned.remove(due).2)
+    }
+
+    async fn send<T, F>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        call: impl Fn() -> F + Send,
+    ) -> Result<Answer<T>, StoreError>
+    where
+        F: Future<Output = Result<Answer<T>, StoreError>> + Send,
+        T: Send,
+    {
+        let reason = match self.plan(operation, path) {
+            None => return call().await,
+            Some(Loss::FirstAnswer) => {
+                call().await?;
+                return call().await;
+            }
+            Some(Loss::Answer) => call().await.map(|_| "answer lost")?,
+            Some(Loss::Request) => "request lost",
+        };
+        Err(StoreError::Unavailable {
+            operation,
+            key: path.to_owned(),
+            reason: reason.to_owned(),
+        })
+    }
+}
+
+#[async_trait]
+impl BlobStore for LosingStore {
+    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+        self.send("get", key.path(), || self.inner.get(key, condition.clone()))
+            .await
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        blob: Put,
+        condition: PutIf,
+    ) -> Result<Answer<Written>, StoreError> {
+        self.send("put", key.path(), || {
+            self.inner.put(key, blob.clone(), condition.clone())
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+        self.send("delete", key.path(), || self.inner.delete(key, if_match))
+            .await
+    }
+
+    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+        self.send("list", prefix.as_str(), || self.inner.list(prefix))
+            .await
+    }
+}

@@ -1,0 +1,173 @@
+//! A store that is only a map: the reference that the others are compared with.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use codex_miroir::store::{
+    Answer, Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix, Put, PutIf,
+    StoreError, WriteIds, Written,
+};
+
+/// How many blobs Azure gives a page, and so how many requests a listing costs.
+const PAGE: usize = 5_000;
+
+/// Blobs in memory. Clones share them, as instances of the service share a container.
+#[derive(Clone)]
+pub(crate) struct MemoryStore(Arc<Mutex<Container>>);
+
+struct Container {
+    blobs: BTreeMap<String, Blob>,
+    writes: u64,
+    now: DateTime<Utc>,
+}
+
+impl MemoryStore {
+    /// Empty. Its clock stands at `now` until it is set.
+    pub(crate) fn new(now: DateTime<Utc>) -> Self {
+        Self(Arc::new(Mutex::new(Container {
+            blobs: BTreeMap::new(),
+            writes: 0,
+            now,
+        })))
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.container().now
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.container().now += by;
+    }
+
+    /// What something else writes: no condition, no write ids.
+    pub(crate) fn foreign_write(&self, path: &str, bytes: &[u8]) -> ETag {
+        let put = Put {
+            bytes: bytes.to_vec().into(),
+            writes: WriteIds::default(),
+        };
+        self.container().store(path, put)
+    }
+
+    /// What something else removes.
+    pub(crate) fn foreign_delete(&self, path: &str) -> bool {
+        self.container().blobs.remove(path).is_some()
+    }
+
+    /// A look without a request.
+    pub(crate) fn peek(&self, path: &str) -> Option<Blob> {
+        self.container().blobs.get(path).cloned()
+    }
+
+    /// Every path there is, sorted.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.container().blobs.keys().cloned().collect()
+    }
+
+    fn container(&self) -> MutexGuard<'_, Container> {
+        self.0.lock().unwrap()
+    }
+
+    fn answer<T>(&self, act: impl FnOnce(&mut Container) -> T) -> Result<Answer<T>, StoreError> {
+        let mut container = self.container();
+        let value = act(&mut container);
+        Ok(Answer {
+            value,
+            date: container.now,
+        })
+    }
+}
+
+impl Container {
+    fn store(&mut self, path: &str, put: Put) -> ETag {
+        self.writes += 1;
+        let etag = ETag::new(&format!("0x{:012X}", self.writes));
+        let blob = Blob {
+            bytes: put.bytes,
+            etag: etag.clone(),
+            writes: put.writes,
+        };
+        self.blobs.insert(path.to_owned(), blob);
+        etag
+    }
+
+    fn get(&self, path: &str, condition: &GetIf) -> Got {
+        match (self.blobs.get(path), condition) {
+            (None, _) => Got::Absent,
+            (Some(blob), GetIf::Changed(known)) if blob.etag == *known => Got::Unchanged,
+            (Some(blob), GetIf::Same(wanted)) if blob.etag != *wanted => Got::Changed,
+            (Some(blob), _) => Got::Blob(blob.clone()),
+        }
+    }
+
+    fn put(&mut self, path: &str, put: Put, condition: &PutIf) -> Written {
+        let current = self.blobs.get(path).map(|blob| &blob.etag);
+        let holds = match condition {
+            PutIf::Any => true,
+            PutIf::Absent => current.is_none(),
+            PutIf::Same(etag) => current == Some(etag),
+        };
+        if holds {
+            Written::Done(self.store(path, put))
+        } else {
+            Written::Refused
+        }
+    }
+
+    fn delete(&mut self, path: &str, if_match: &ETag) -> Deleted {
+        match self.blobs.get(path) {
+            None => Deleted::Absent,
+            Some(blob) if blob.etag != *if_match => Deleted::Refused,
+            Some(_) => {
+                self.blobs.remove(path);
+                Deleted::Done
+            }
+        }
+    }
+
+    fn list(&self, prefix: &str) -> Listing {
+        let blobs: Vec<Listed> = self
+            .blobs
+            .iter()
+            .filter_map(|(path, blob)| Some((path.strip_prefix(prefix)?, blob)))
+            .filter(|(name, _)| !name.contains('/'))
+            .map(|(name, blob)| listed(name, blob))
+            .collect();
+        let requests = u32::try_from(blobs.len().div_ceil(PAGE).max(1)).unwrap();
+        Listing { blobs, requests }
+    }
+}
+
+fn listed(name: &str, blob: &Blob) -> Listed {
+    Listed {
+        name: name.to_owned(),
+        etag: blob.etag.clone(),
+        size: blob.bytes.len() as u64,
+    }
+}
+
+#[async_trait]
+impl BlobStore for MemoryStore {
+    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+        self.answer(|container| container.get(key.path(), &condition))
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        blob: Put,
+        condition: PutIf,
+    ) -> Result<Answer<Written>, StoreError> {
+        self.answer(|container| container.put(key.path(), blob, &condition))
+    }
+
+    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+        self.answer(|container| container.delete(key.path(), if_match))
+    }
+
+    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+        self.answer(|container| container.list(prefix.as_str()))
+    }
+}

@@ -1,0 +1,10 @@
+//! What the tests stand on.
+
+pub(crate) mod azurite;
+pub(crate) mod counting_store;
+pub(crate) mod gate_store;
+pub(crate) mod losing_store;
+pub(crate) mod memory_store;
+pub(crate) mod process;
+pub(crate) mod scene;
+pub(crate) mod tcp_proxy;

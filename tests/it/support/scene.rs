@@ -1,0 +1,219 @@
+//! One user, one store, any number of instances, and a clock the test moves.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use codex_miroir::cache::{CacheSettings, State};
+use codex_miroir::codex::{
+    Codex, CodexSettings, Encoding, Freshness, PageFormat, Read, Version, Want, WeekError,
+};
+use codex_miroir::now::Now;
+use codex_miroir::store::BlobStore;
+use codex_miroir::user::UserId;
+use serde_json::Value;
+
+use super::counting_store::CountingStore;
+use super::gate_store::GateStore;
+use super::losing_store::LosingStore;
+use super::memory_store::MemoryStore;
+
+pub(crate) const RAW: &str = "raw/anna/tasks/";
+pub(crate) const STATE: &str = "state/anna/state.json";
+pub(crate) const ARTIFACT: &str = "artifacts/anna/timeline.json";
+
+/// Monday, 9 March 2026, 8:00 in Berlin: all 21 slots are ahead.
+pub(crate) const MONDAY: &str = "2026-03-09T07:00:00Z";
+
+pub(crate) struct Scene {
+    pub(crate) store: MemoryStore,
+    now: Mutex<Now>,
+}
+
+/// A process of the service: a cache of its own, over the one store.
+pub(crate) struct Instance {
+    pub(crate) codex: Codex,
+    pub(crate) requests: CountingStore,
+    pub(crate) line: LosingStore,
+    pub(crate) gate: GateStore,
+}
+
+pub(crate) fn anna() -> UserId {
+    UserId::parse("anna").unwrap()
+}
+
+/// An open work task.
+pub(crate) fn task(title: &str) -> String {
+    format!("---\ntyp: task\nkategorie: arbeit\nstatus: offen\n---\n\n# {title}\n")
+}
+
+impl Scene {
+    pub(crate) fn new() -> Self {
+        Self::starting(MONDAY)
+    }
+
+    pub(crate) fn starting(moment: &str) -> Self {
+        let utc: DateTime<Utc> = moment.parse().unwrap();
+        Self {
+            store: MemoryStore::new(utc),
+            now: Mutex::new(Now {
+                utc,
+                mono: Instant::now(),
+            }),
+        }
+    }
+
+    /// `count` open work tasks, 0000 and on.
+    pub(crate) fn with_tasks(count: usize) -> Self {
+        let scene = Self::new();
+        for number in 0..count {
+            scene.file(
+                &format!("{number:04}-Aufgabe.md"),
+                &task(&format!("Aufgabe {number}")),
+            );
+        }
+        scene
+    }
+
+    /// Something else writes a file.
+    pub(crate) fn file(&self, name: &str, text: &str) {
+        self.store
+            .foreign_write(&format!("{RAW}{name}"), text.as_bytes());
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        *self.now.lock().unwrap()
+    }
+
+    /// Time passes, for the store and for the instances.
+    pub(crate) fn pass(&self, by: Duration) {
+        self.store.advance(by);
+        let mut now = self.now.lock().unwrap();
+        *now = Now {
+            utc: now.utc + by,
+            mono: now.mono + by,
+        };
+    }
+
+    pub(crate) fn pass_seconds(&self, seconds: u64) {
+        self.pass(Duration::from_secs(seconds));
+    }
+
+    pub(crate) fn instance(&self) -> Instance {
+        self.instance_with_rebuilds(1_000)
+    }
+
+    pub(crate) fn instance_with_rebuilds(&self, rebuilds_per_minute: u32) -> Instance {
+        let line = LosingStore::new(Arc::new(self.store.clone()));
+        let gate = GateStore::new(Arc::new(line.clone()));
+        let requests = CountingStore::new(Arc::new(gate.clone()));
+        let store: Arc<dyn BlobStore> = Arc::new(requests.clone());
+        let cache = CacheSettings {
+            memory_ttl: Duration::from_secs(300),
+            artifact_ttl: Duration::from_secs(900),
+            revalidate: Duration::from_secs(5),
+            stale_if_error: Duration::from_secs(3600),
+            memory_max_bytes: 64 << 20,
+            deadline: Duration::from_secs(30),
+            zone: chrono_tz::Europe::Berlin,
+        };
+        let codex = Codex::new(
+            store,
+            CodexSettings {
+                cache,
+                rebuilds_per_minute,
+            },
+        );
+        Instance {
+            codex,
+            requests,
+            line,
+            gate,
+        }
+    }
+
+    pub(crate) fn want(&self, freshness: Freshness) -> Want {
+        Want {
+            user: anna(),
+            seen: None,
+            freshness,
+            now: self.now(),
+        }
+    }
+
+    pub(crate) async fn read(&self, instance: &Instance) -> Read {
+        instance.read(self.want(Freshness::Bounded)).await
+    }
+
+    pub(crate) async fn read_strictly(&self, instance: &Instance) -> Read {
+        instance.read(self.want(Freshness::Strict)).await
+    }
+
+    pub(crate) async fn rebuild(&self, instance: &Instance) -> Read {
+        instance.read(self.want(Freshness::Rebuilt)).await
+    }
+
+    pub(crate) async fn read_having_seen(&self, instance: &Instance, seen: Version) -> Read {
+        instance
+            .read(Want {
+                seen: Some(seen),
+                ..self.want(Freshness::Bounded)
+            })
+            .await
+    }
+
+    pub(crate) fn state(&self) -> State {
+        let blob = self.store.peek(STATE).expect("there is a state");
+        State::parse(&blob.bytes).unwrap().unwrap()
+    }
+
+    /// What another process does to the state blob.
+    pub(crate) fn change_state(&self, change: impl FnOnce(&mut State)) -> Version {
+        let mut state = self.state();
+        change(&mut state);
+        self.store.foreign_write(STATE, &state.to_bytes());
+        state.version
+    }
+}
+
+impl Instance {
+    /// Reads, and lets what follows the answer happen.
+    pub(crate) async fn read(&self, want: Want) -> Read {
+        let read = self.try_read(want).await.expect("the read has an answer");
+        settle().await;
+        read
+    }
+
+    pub(crate) async fn try_read(&self, want: Want) -> Result<Read, WeekError> {
+        self.codex.week(&want).await
+    }
+
+    /// The timeline document of an answer.
+    pub(crate) fn json(&self, read: &Read) -> Value {
+        let page = self
+            .codex
+            .page(&read.entry, PageFormat::Json, Encoding::Identity);
+        serde_json::from_slice(&page.bytes).unwrap()
+    }
+
+    /// The requests since the last look, as in `1 get artifacts, 1 get state`.
+    pub(crate) fn took(&self) -> String {
+        self.requests.take().to_string()
+    }
+}
+
+/// Lets everything that is ready to run do so: the store in memory never waits.
+pub(crate) async fn settle() {
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The titles in slots, in order.
+pub(crate) fn titles(document: &Value) -> Vec<String> {
+    let days = document["timeline"].as_array().unwrap();
+    let slots = days.iter().flat_map(|day| day["slots"].as_array().unwrap());
+    slots
+        .filter_map(|slot| Some(slot["task"]["title"].as_str()?.to_owned()))
+        .collect()
+}

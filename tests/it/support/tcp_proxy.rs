@@ -1,0 +1,164 @@
+//! A bad line between a client and a server on loopback.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What happens to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The connection is closed before the server hears of the request.
+    Refuse,
+    /// The server answers, and the connection is closed before the client hears of it.
+    LoseAnswer,
+    /// Nobody ever answers.
+    Hang,
+}
+
+/// Passes HTTP/1.1 requests on, each on a connection of its own, and notes them.
+#[derive(Clone)]
+pub(crate) struct TcpProxy {
+    port: u16,
+    upstream: u16,
+    line: Arc<Mutex<Line>>,
+}
+
+#[derive(Default)]
+struct Line {
+    /// `GET /path`, in the order they came.
+    seen: Vec<String>,
+    planned: Vec<Plan>,
+    down: Option<Fault>,
+}
+
+/// The method, how many requests with it pass before, and what happens then.
+struct Plan(String, usize, Fault);
+
+impl TcpProxy {
+    /// Listens on a free port until the test's runtime ends.
+    pub(crate) async fn start(upstream: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let proxy = Self {
+            port,
+            upstream,
+            line: Arc::default(),
+        };
+        let serving = proxy.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let proxy = serving.clone();
+                // An error is a client that has gone, whose request is lost with it.
+                tokio::spawn(async move { proxy.serve(client).await });
+            }
+        });
+        proxy
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The `nth` request (from 1) with this method from now on fares this way.
+    pub(crate) fn plan(&self, method: &str, nth: usize, fault: Fault) {
+        self.line
+            .lock()
+            .unwrap()
+            .planned
+            .push(Plan(method.to_owned(), nth - 1, fault));
+    }
+
+    /// Every request fares this way, until it is set to none again.
+    pub(crate) fn set_down(&self, fault: Option<Fault>) {
+        self.line.lock().unwrap().down = fault;
+    }
+
+    /// The requests since the last take, as `GET /path?query`.
+    pub(crate) fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.line.lock().unwrap().seen)
+    }
+
+    async fn serve(&self, mut client: TcpStream) -> io::Result<()> {
+        let Some((head, body)) = read_request(&mut client).await? else {
+            return Ok(());
+        };
+        let fault = self.line.lock().unwrap().note(&head);
+        match fault {
+            Some(Fault::Refuse) => return Ok(()),
+            Some(Fault::Hang) => std::future::pending().await,
+            _ => {}
+        }
+        let answer = self.forward(&head, &body).await?;
+        if fault != Some(Fault::LoseAnswer) {
+            client.write_all(&answer).await?;
+            client.shutdown().await?;
+        }
+        Ok(())
+    }
+
+    /// With `Connection: close` the end of the stream is the end of the answer, and the answer
+    /// tells the client to close its side, too.
+    async fn forward(&self, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+        let mut server = TcpStream::connect(("127.0.0.1", self.upstream)).await?;
+        let head = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+        server.write_all(head.as_bytes()).await?;
+        server.write_all(body).await?;
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer).await?;
+        Ok(answer)
+    }
+}
+
+impl Line {
+    fn note(&mut self, head: &str) -> Option<Fault> {
+        let mut words = head.split(' ');
+        let (method, path) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
+        self.seen.push(format!("{method} {path}"));
+        let mut due = None;
+        self.planned.retain_mut(|Plan(of, before, fault)| {
+            if of != method {
+                return true;
+            }
+            if *before == 0 {
+                due = Some(*fault);
+            }
+            let stays = *before > 0;
+            *before = before.saturating_sub(1);
+            stays
+        });
+        self.down.or(due)
+    }
+}
+
+/// The head with its empty line, and the body; none when the client closed instead.
+async fn read_request(client: &mut TcpStream) -> io::Result<Option<(String, Vec<u8>)>> {
+    let mut read = Vec::new();
+    let end = loop {
+        if let Some(at) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if client.read_buf(&mut read).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let mut body = read.split_off(end);
+    let head = String::from_utf8_lossy(&read).into_owned();
+    let length = content_length(&head);
+    while body.len() < length {
+        if client.read_buf(&mut body).await? == 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some((head, body)))
+}
+
+fn content_length(head: &str) -> usize {
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    length.map_or(0, |(_, value)| value.trim().parse().unwrap())
+}

@@ -1,0 +1,410 @@
+//! Editing a task file (SPEC.md 2): an edit changes only the lines of the fields it changes.
+
+use codex_miroir::task::{Edit, EditError, FileName, ProblemCode, Slot, Status, Zeit, edit};
+
+fn name() -> FileName {
+    "0042-x.md".parse().unwrap()
+}
+
+fn slot(datum: &str, zeit: Zeit) -> Slot {
+    Slot {
+        datum: datum.parse().unwrap(),
+        zeit,
+    }
+}
+
+fn front(lines: &str) -> String {
+    format!("---\ntyp: task\nkategorie: arbeit\n{lines}---\n\nText\n")
+}
+
+/// Applies `change` to a task with `before` in its front matter and expects `after` there, with
+/// both line endings.
+fn becomes(before: &str, change: &Edit, after: &str) {
+    assert_eq!(
+        edit(&name(), &front(before), change).as_deref(),
+        Ok(front(after).as_str()),
+        "{before:?}"
+    );
+    let windows = |lines| front(lines).replace('\n', "\r\n");
+    assert_eq!(
+        edit(&name(), &windows(before), change),
+        Ok(windows(after)),
+        "{before:?} with CRLF"
+    );
+}
+
+fn tags(tags: &[&str]) -> Edit {
+    Edit {
+        tags: Some(tags.iter().map(ToString::to_string).collect()),
+        ..Edit::default()
+    }
+}
+
+fn status(status: Status) -> Edit {
+    Edit {
+        status: Some(status),
+        ..Edit::default()
+    }
+}
+
+fn deadline(deadline: Option<&str>) -> Edit {
+    Edit {
+        deadline: Some(deadline.map(|text| text.parse().unwrap())),
+        ..Edit::default()
+    }
+}
+
+fn fixed(slot: Option<Slot>) -> Edit {
+    Edit {
+        fixed_slot: Some(slot),
+        ..Edit::default()
+    }
+}
+
+fn done(slot: Option<Slot>) -> Edit {
+    Edit {
+        abgeschlossen_am: Some(slot),
+        ..Edit::default()
+    }
+}
+
+fn body(body: &str) -> Edit {
+    Edit {
+        body: Some(body.into()),
+        ..Edit::default()
+    }
+}
+
+#[test]
+fn a_word_is_changed_in_place() {
+    let closed = status(Status::Abgeschlossen);
+    becomes(
+        "status: offen # now\nx: y\n",
+        &closed,
+        "status: abgeschlossen # now\nx: y\n",
+    );
+    becomes(
+        "status:   'offen'  \n",
+        &closed,
+        "status:   'abgeschlossen'  \n",
+    );
+    becomes(
+        "\"status\" : \"offen\"\n",
+        &closed,
+        "\"status\" : \"abgeschlossen\"\n",
+    );
+    becomes(
+        "status:\n  offen # below\n",
+        &closed,
+        "status:\n  abgeschlossen # below\n",
+    );
+    becomes("status:\n", &closed, "status: abgeschlossen\n");
+    becomes(
+        "status: # empty\n",
+        &closed,
+        "status: abgeschlossen # empty\n",
+    );
+    becomes(
+        "status: >- # folded\n  offen\n",
+        &closed,
+        "status: abgeschlossen # folded\n",
+    );
+    becomes(
+        "x: y # last\n# end\n",
+        &closed,
+        "x: y # last\n# end\nstatus: abgeschlossen\n",
+    );
+}
+
+#[test]
+fn a_deadline_comes_changes_and_goes() {
+    let set = deadline(Some("01.02.2026"));
+    becomes("", &set, "deadline: 01.02.2026\n");
+    becomes(
+        "deadline: null # soon\n",
+        &set,
+        "deadline: 01.02.2026 # soon\n",
+    );
+    becomes(
+        "deadline: ''\nx: y\n",
+        &set,
+        "deadline: '01.02.2026'\nx: y\n",
+    );
+    becomes("deadline: 02.02.2026\nx: y\n", &deadline(None), "x: y\n");
+    becomes(
+        "deadline: 02.02.2026 # soon\n",
+        &deadline(None),
+        "deadline: # soon\n",
+    );
+    becomes(
+        "deadline:\n  # one\n  02.02.2026 # two\nx: y\n",
+        &deadline(None),
+        "deadline:\n  # one\n  # two\nx: y\n",
+    );
+    becomes("deadline: ''\n", &deadline(None), "deadline: ''\n");
+    let below = "x: |\n  text\ndeadline: 02.02.2026\n  # below\n";
+    becomes(
+        below,
+        &deadline(None),
+        "x: |\n  text\ndeadline:\n  # below\n",
+    );
+}
+
+#[test]
+fn tags_keep_their_form_and_their_comments() {
+    becomes("", &tags(&["a", "b: c"]), "tags:\n  - a\n  - 'b: c'\n");
+    becomes(
+        "tags: [] # none\n",
+        &tags(&["a", "b]"]),
+        "tags: [a, 'b]'] # none\n",
+    );
+    becomes("tags: [a, b]\n", &tags(&[]), "tags: []\n");
+    becomes(
+        "tags: [ # one\n  a, # two\n  b]\nx: y\n",
+        &tags(&["c"]),
+        "tags: # one\n  - c\n  # two\nx: y\n",
+    );
+    becomes(
+        "tags: a # alone\n",
+        &tags(&["a", "b"]),
+        "tags: # alone\n  - a\n  - b\n",
+    );
+    becomes("tags: null\n", &tags(&["a"]), "tags:\n  - a\n");
+    becomes(
+        "tags:\n- a # 1\n# between\n- b # 2\n",
+        &tags(&["b"]),
+        "tags:\n# 1\n# between\n- b # 2\n",
+    );
+    becomes(
+        "tags:\n- a # 1\n- b\n",
+        &tags(&["a", "x", "b"]),
+        "tags:\n- a # 1\n- x\n- b\n",
+    );
+    becomes(
+        "tags:\n    -   b\n",
+        &tags(&["a", "b", "c"]),
+        "tags:\n    -   a\n    -   b\n    -   c\n",
+    );
+    becomes(
+        "tags:\n  - 'a' # 1\n  - \"b\" # 2\n",
+        &tags(&["a", "c"]),
+        "tags:\n  - 'a' # 1\n  - c # 2\n",
+    );
+    becomes(
+        "tags: # all\n  - a # 1\n  # 2\n  - b\n",
+        &tags(&[]),
+        "tags: [] # all\n  # 1\n  # 2\n",
+    );
+    becomes(
+        "tags:\n  -\n    a # 1\n  - b\n",
+        &tags(&["b"]),
+        "tags:\n  - b\n  # 1\n",
+    );
+    becomes("tags:\n  - a\n", &tags(&["a", " ", ""]), "tags:\n  - a\n");
+}
+
+#[test]
+fn a_slot_keeps_its_form() {
+    let set = fixed(Some(slot("24.12.2026", Zeit::Abends)));
+    let block = "fixedSlot:\n  datum: 24.12.2026\n  zeit: abends\n";
+    becomes("", &set, block);
+    becomes("fixedSlot: null\n", &set, block);
+    becomes("fixedSlot:\n", &set, block);
+    becomes(
+        "fixedSlot: '' # later\nx: y\n",
+        &set,
+        "fixedSlot: # later\n  datum: 24.12.2026\n  zeit: abends\nx: y\n",
+    );
+    becomes("fixedSlot: heute\n", &set, block);
+    becomes(
+        "fixedSlot:\n  zeit: 'morgens' # z\n  datum: \"01.01.2026\" # d\n",
+        &set,
+        "fixedSlot:\n  zeit: 'abends' # z\n  datum: \"24.12.2026\" # d\n",
+    );
+    becomes(
+        "fixedSlot:\n  zeit: ABENDS\n  datum: 01.01.2026\n",
+        &set,
+        "fixedSlot:\n  zeit: ABENDS\n  datum: 24.12.2026\n",
+    );
+    becomes(
+        "fixedSlot:\n- datum: 01.01.2026 # d\n- zeit: morgens\n",
+        &set,
+        "fixedSlot:\n- datum: 24.12.2026 # d\n- zeit: abends\n",
+    );
+    becomes(
+        "fixedSlot: {datum: 01.01.2026, zeit: morgens} # f\n",
+        &set,
+        "fixedSlot: {datum: 24.12.2026, zeit: abends} # f\n",
+    );
+    becomes(
+        "fixedSlot: [{datum: 01.01.2026}, {zeit: morgens}]\n",
+        &set,
+        "fixedSlot: [{datum: 24.12.2026}, {zeit: abends}]\n",
+    );
+    becomes(
+        "fixedSlot: {}\n",
+        &set,
+        "fixedSlot: {datum: 24.12.2026, zeit: abends}\n",
+    );
+    becomes(
+        "fixedSlot: {datum:}\n",
+        &set,
+        "fixedSlot: {datum: 24.12.2026, zeit: abends}\n",
+    );
+    becomes(
+        "fixedSlot: { ort: x, }\n",
+        &set,
+        "fixedSlot: { ort: x, datum: 24.12.2026, zeit: abends}\n",
+    );
+    becomes(
+        "fixedSlot: { ort: x }\n",
+        &set,
+        "fixedSlot: { ort: x, datum: 24.12.2026, zeit: abends }\n",
+    );
+    becomes(
+        "fixedSlot: { ort: x, # }\n  }\n",
+        &set,
+        "fixedSlot: { ort: x, # }\n  datum: 24.12.2026, zeit: abends}\n",
+    );
+    becomes(
+        "fixedSlot:\n    datum: null\n    ort: x # o\n",
+        &set,
+        "fixedSlot:\n    datum: 24.12.2026\n    ort: x # o\n    zeit: abends\n",
+    );
+    becomes(
+        "fixedSlot:\n  - datum: 01.01.2026 # d\n",
+        &set,
+        "fixedSlot:\n  datum: 24.12.2026\n  zeit: abends\n  # d\n",
+    );
+    becomes(
+        "fixedSlot: # a\n  datum: 01.01.2026 # b\n  zeit: morgens\n",
+        &fixed(None),
+        "fixedSlot: null # a\n  # b\n",
+    );
+    becomes("fixedSlot: heute\n", &fixed(None), "fixedSlot: null\n");
+    becomes(
+        "fixedSlot: {zeit: morgens}\n",
+        &fixed(None),
+        "fixedSlot: {zeit: morgens}\n",
+    );
+}
+
+#[test]
+fn completion_is_written_and_removed() {
+    let block = "abgeschlossen_am:\n  datum: 24.12.2026\n  zeit: abends\n";
+    becomes(
+        "x: y\n",
+        &done(Some(slot("24.12.2026", Zeit::Abends))),
+        &format!("x: y\n{block}"),
+    );
+    becomes(&format!("{block}x: y\n"), &done(None), "x: y\n");
+    becomes("abgeschlossen_am: gestern\n", &done(None), "");
+    becomes(
+        "abgeschlossen_am: {datum: 24.12.2026, zeit: abends} # c\n",
+        &done(None),
+        "abgeschlossen_am: # c\n",
+    );
+    let both = Edit {
+        status: Some(Status::Abgeschlossen),
+        ..done(Some(slot("24.12.2026", Zeit::Abends)))
+    };
+    becomes(
+        "tags: []\n",
+        &both,
+        &format!("tags: []\nstatus: abgeschlossen\n{block}"),
+    );
+}
+
+#[test]
+fn a_key_added_after_a_growing_list_stays_after_it() {
+    let both = Edit {
+        status: Some(Status::Abgebrochen),
+        ..tags(&["a", "b"])
+    };
+    becomes(
+        "tags:\n- a\n",
+        &both,
+        "tags:\n- a\n- b\nstatus: abgebrochen\n",
+    );
+}
+
+#[test]
+fn a_new_body_is_stored_as_sent() {
+    for (before, asked, after) in [
+        ("---\n\nold", "new", "---\n\nnew"),
+        ("---\n\nold\n", "", "---\n\n"),
+        ("---\nold\n", "new\r\n", "---\nnew\r\n"),
+        ("---\nold\n", "\nnew", "---\n\n\nnew"),
+        ("---\nold\n", "\r\nnew", "---\n\n\r\nnew"),
+        ("---\n", "new", "---\n\nnew"),
+        ("---\n\n", "\n---\n\n", "---\n\n\n---\n\n"),
+        ("---", "new", "---\n\nnew"),
+        ("--- ", "\u{FEFF}new", "--- \n\n\u{FEFF}new"),
+    ] {
+        let head = "---\ntyp: task\nkategorie: arbeit\n";
+        assert_eq!(
+            edit(&name(), &format!("{head}{before}"), &body(asked)),
+            Ok(format!("{head}{after}")),
+            "{before:?}"
+        );
+    }
+    assert_eq!(
+        edit(
+            &name(),
+            "---\r\ntyp: task\r\nkategorie: arbeit\r\n---",
+            &body("x")
+        ),
+        Ok("---\r\ntyp: task\r\nkategorie: arbeit\r\n---\r\n\r\nx".into())
+    );
+}
+
+#[test]
+fn front_matter_in_braces_is_not_editable_but_its_body_is() {
+    let text = "---\n# c\n{typ: task, kategorie: arbeit, deadline: 01.01.2026}\n---\n\nold";
+    assert_eq!(
+        edit(&name(), text, &status(Status::Abgebrochen)),
+        Err(EditError::NotEditable { line: 3 })
+    );
+    assert_eq!(
+        edit(&name(), text, &status(Status::Offen)).as_deref(),
+        Ok(text)
+    );
+    assert_eq!(
+        edit(&name(), text, &body("new")),
+        Ok(text.replace("old", "new"))
+    );
+}
+
+#[test]
+fn what_would_change_something_else_is_not_editable() {
+    let lone = front("x: y\ndeadline: 01.01.2026\rz: y\n");
+    assert_eq!(
+        edit(&name(), &lone, &deadline(None)),
+        Err(EditError::NotEditable { line: 5 })
+    );
+    let ended = front("x: y\n...\n");
+    assert_eq!(
+        edit(&name(), &ended, &deadline(Some("01.01.2026"))),
+        Err(EditError::NotEditable { line: 2 })
+    );
+}
+
+#[test]
+fn what_is_not_a_readable_task_is_not_edited() {
+    for text in [
+        "",
+        "# x",
+        "---\ntyp: note\n---\n",
+        "---\ntyp: settled\n---\n",
+    ] {
+        assert_eq!(
+            edit(&name(), text, &body("x")),
+            Err(EditError::NotATask),
+            "{text:?}"
+        );
+    }
+    let anchored = edit(&name(), &front("a: &x b\n"), &body("x"));
+    assert!(
+        matches!(anchored, Err(EditError::Unreadable(problem)) if problem.code == ProblemCode::BadYaml && problem.line == Some(4))
+    );
+}
