@@ -3,7 +3,8 @@
 //! `cargo bench --bench core`
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod support;
+#[path = "support/samples.rs"]
+mod samples;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -20,7 +21,7 @@ use codex_miroir::task::{Edit, FileName, FileRecord, Status, TaskTable, edit, gi
 use codex_miroir::timeline::place;
 use codex_miroir::user::UserId;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use support::{sample_file, write_samples};
+use samples::{sample_file, write_samples};
 
 fn table(count: usize) -> TaskTable {
     let records = (0..count).map(sample_file).map(|(name, text)| FileRecord {

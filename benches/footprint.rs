@@ -8,7 +8,10 @@
     missing_docs
 )]
 
-mod support;
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/samples.rs"]
+mod samples;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -23,7 +26,8 @@ use codex_miroir::codex::{Codex, CodexSettings, Encoding, Freshness, Layer, Page
 use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
-use support::{Process, median, resident_kib, write_samples};
+use process::{Process, median};
+use samples::write_samples;
 
 const USERS: usize = 2_000;
 const TASKS: usize = 200;
@@ -57,7 +61,7 @@ fn start_and_idle() {
         milliseconds.push(began.elapsed().as_secs_f64() * 1e3);
         assert!(answer.contains("x-codex-cache: artifact"), "{answer}");
         std::thread::sleep(Duration::from_millis(200));
-        resident.push(service.resident_kib() as f64);
+        resident.push(resident_kib(&service.child.id().to_string()) as f64);
     }
     println!(
         "process start to first 200, artifact on disk: median {:.1} ms of {STARTS}",
@@ -202,4 +206,17 @@ async fn show(codex: &Codex, user: &str, encodings: &str) {
         };
         codex.page(&read.entry, PageFormat::Json, encoding);
     }
+}
+
+/// Resident memory of `process` (an id, or `self`) in KiB.
+fn resident_kib(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux tells");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("it has a size");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse().ok())
+        .expect("in KiB")
 }

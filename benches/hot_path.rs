@@ -10,7 +10,10 @@
     missing_docs
 )]
 
-mod support;
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/samples.rs"]
+mod samples;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,7 +25,8 @@ use axum::routing::get;
 use axum::serve::ListenerExt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use support::{Process, median, write_samples};
+use process::{Process, median};
+use samples::write_samples;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

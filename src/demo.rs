@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use chrono::{Days, NaiveDate};
+use chrono::{Datelike, Days, NaiveDate, Weekday};
 
 use crate::store::{BlobStore, Key, Put, PutIf, StoreError, WriteIds};
 use crate::task::{Datum, EditError, Kategorie, NewTask, Slot, Status, Zeit, new_file};
@@ -144,6 +144,20 @@ impl Sample {
         Self { status, ..self }
     }
 
+    /// Appointments at work aren't on a weekend: then they are on the Monday after it.
+    fn appointment(&self, day: Datum) -> Datum {
+        let past_weekend = match (self.kategorie, day.0.weekday()) {
+            (Arbeit, Weekday::Sat) => 2,
+            (Arbeit, Weekday::Sun) => 1,
+            _ => 0,
+        };
+        Datum(
+            day.0
+                .checked_add_days(Days::new(past_weekend))
+                .unwrap_or(day.0),
+        )
+    }
+
     fn task(&self, today: NaiveDate) -> NewTask {
         let day = |days: u64| Datum(today.checked_add_days(Days::new(days)).unwrap_or(today));
         let done = Slot {
@@ -157,7 +171,7 @@ impl Sample {
             tags: self.tags.iter().map(|tag| (*tag).to_owned()).collect(),
             deadline: self.deadline.map(day),
             fixed_slot: self.fixed.map(|(days, zeit)| Slot {
-                datum: day(days),
+                datum: self.appointment(day(days)),
                 zeit,
             }),
             abgeschlossen_am: (self.status == Status::Abgeschlossen).then_some(done),
@@ -318,7 +332,7 @@ const SAMPLES: &[Sample] = &[
         &["presse"],
         "Fragen vorab an die Pressestelle.\n",
     )
-    .at(5, Nachmittags),
+    .at(4, Nachmittags),
     Sample::new(Privat, "Sportkurs anmelden", &["gesundheit", "sport"], "").due(3),
     Sample::new(
         Arbeit,

@@ -13,6 +13,10 @@ use crate::task::{
 };
 use crate::user::UserId;
 
+/// What this version writes, and the only one it reads: the minor grows whenever the same task file
+/// would be parsed to something else, so that no older parser's work is taken over.
+const FORMAT: Format = Format { major: 1, minor: 0 };
+
 /// `artifacts/{user}/timeline.json`, read.
 #[derive(Debug)]
 pub(super) struct Artifact {
@@ -25,11 +29,11 @@ pub(super) struct Artifact {
 }
 
 impl Artifact {
-    /// Reads a blob. `None` for the older service's artifact of the same name, another major format
+    /// Reads a blob. `None` for the older service's artifact of the same name, another format
     /// or a damaged one: it is then as if there were none.
     pub(super) fn parse(bytes: &[u8], user: &UserId) -> Option<Self> {
         let document: Document<'_> = serde_json::from_slice(bytes).ok()?;
-        if document.format.major != Format::CURRENT.major || document.user_id != user.as_str() {
+        if document.format != FORMAT || document.user_id != user.as_str() {
             return None;
         }
         let files = document
@@ -53,7 +57,7 @@ pub(super) fn artifact_bytes(
     listed_at: DateTime<Utc>,
 ) -> Vec<u8> {
     let document = Document {
-        format: Format::CURRENT,
+        format: FORMAT,
         built_by: Cow::Borrowed(concat!("codex-miroir ", env!("CARGO_PKG_VERSION"))),
         built_from,
         cache_created_at: listed_at,
@@ -160,7 +164,7 @@ impl<'a> TaskDocument<'a> {
             FixedSlotView::Invalid(problem) => (None, Some(Cow::Borrowed(problem))),
         };
         Self {
-            title: task.title.into(),
+            title: task.title.text(),
             kategorie: task.kategorie,
             status: task.status,
             tags: task.tags.iter().map(Cow::Borrowed).collect(),

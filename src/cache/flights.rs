@@ -36,7 +36,7 @@ impl<T: Clone> Flight<T> {
         let mut promised = self.promised.clone();
         // An error: the read ended without getting that far.
         promised
-            .wait_for(|lo| lo.is_some())
+            .wait_for(Option::is_some)
             .await
             .is_ok_and(|lo| *lo >= Some(seen))
     }

@@ -39,7 +39,7 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        match &*app.auth {
+        match app.auth() {
             Auth::Dev { user } => {
                 only_loopback(&parts.headers)?;
                 Ok(Self(user.clone()))

@@ -13,23 +13,31 @@ use axum::routing::get;
 
 use crate::codex::Codex;
 use crate::config::Auth;
+use request_id::RequestIds;
 
 pub use error::{ApiError, Code};
 
-/// What every handler may use.
+/// What every handler may use. Shared, so that handing it to a handler touches one counter.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+struct Shared {
     codex: Codex,
-    auth: Arc<Auth>,
+    auth: Auth,
 }
 
 impl App {
     /// An application over `codex` that lets in whom `auth` says.
     pub fn new(codex: Codex, auth: Auth) -> Self {
-        Self {
-            codex,
-            auth: Arc::new(auth),
-        }
+        Self(Arc::new(Shared { codex, auth }))
+    }
+
+    fn codex(&self) -> &Codex {
+        &self.0.codex
+    }
+
+    fn auth(&self) -> &Auth {
+        &self.0.auth
     }
 }
 
@@ -42,6 +50,6 @@ pub fn router(app: App) -> Router {
         .route("/codex", get(render_codex::render_codex))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(axum::middleware::from_fn(request_id::wrap))
+        .layer(RequestIds)
         .with_state(app)
 }

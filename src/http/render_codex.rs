@@ -1,10 +1,9 @@
 //! `renderCodex`: GET `/codex` (SPEC.md 1).
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +11,7 @@ use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::extract::{
@@ -45,16 +44,16 @@ pub(super) async fn render_codex(
     State(app): State<App>,
     Caller(user): Caller,
     now: Now,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let asked = Asked::of(uri.query())?;
+    let asked = Asked::of(request.uri().query())?;
+    let headers = request.headers();
     let freshness = match asked.nocache {
         true => Freshness::Rebuilt,
-        false if wants_strict(&headers) => Freshness::Strict,
+        false if wants_strict(headers) => Freshness::Strict,
         false => Freshness::Bounded,
     };
-    let seen = known_version(&headers, &user);
+    let seen = known_version(headers, &user);
     let want = Want {
         user,
         seen,
@@ -62,9 +61,9 @@ pub(super) async fn render_codex(
         now,
     };
     if asked.bodies && asked.format == PageFormat::Html {
-        let week = app.codex.week_with_bodies(&want).await?;
+        let week = app.codex().week_with_bodies(&want).await?;
         return Ok(answer(
-            &headers,
+            headers,
             asked.format,
             &week.read,
             &week.etag,
@@ -72,11 +71,11 @@ pub(super) async fn render_codex(
             Encoding::Identity,
         ));
     }
-    let read = app.codex.week(&want).await?;
-    let encoding = accepted_encoding(&headers);
-    let page = app.codex.page(&read.entry, asked.format, encoding);
+    let read = app.codex().week(&want).await?;
+    let encoding = accepted_encoding(headers);
+    let page = app.codex().page(&read.entry, asked.format, encoding);
     Ok(answer(
-        &headers,
+        headers,
         asked.format,
         &read,
         page.etag,
@@ -107,16 +106,16 @@ impl Asked {
     }
 }
 
-fn format(value: &Cow<'_, str>) -> Result<PageFormat, ApiError> {
-    match &**value {
+fn format(value: &str) -> Result<PageFormat, ApiError> {
+    match value {
         "json" => Ok(PageFormat::Json),
         "html" => Ok(PageFormat::Html),
         _ => Err(ApiError::new(Code::InvalidQuery, "format must be json or html.").field("format")),
     }
 }
 
-fn flag(name: &'static str, value: &Cow<'_, str>) -> Result<bool, ApiError> {
-    match &**value {
+fn flag(name: &'static str, value: &str) -> Result<bool, ApiError> {
+    match value {
         "true" | "1" => Ok(true),
         "false" | "0" | "" => Ok(false),
         _ => Err(

@@ -277,7 +277,7 @@ pub enum StoreError {
     /// No usable answer: refused, reset, timed out, 5xx. A write may or may not have happened.
     #[error("storage can't be reached for {operation} {key}: {reason}")]
     Unavailable {
-        /// `get`, `put`, `delete`, `list`.
+        /// `get`, `put`, `delete`, `list`; `open` for a directory.
         operation: &'static str,
         /// The path that was asked for.
         key: String,
@@ -287,7 +287,7 @@ pub enum StoreError {
     /// The store knows us but won't let us: wrong key, missing role, read-only or full disk.
     #[error("storage refuses {operation} {key}: {reason}")]
     Denied {
-        /// `get`, `put`, `delete`, `list`.
+        /// `get`, `put`, `delete`, `list`; `open` for a directory.
         operation: &'static str,
         /// The path that was asked for.
         key: String,

@@ -24,7 +24,9 @@ pub use edit::{Edit, EditError, edit};
 pub use file_name::{BadFileName, FileName, TaskId};
 pub use ids::UsedIds;
 pub use parse::{MAX_FILE_BYTES, Parsed, parse};
-pub use table::{ContentView, FileRecord, FileView, FixedSlotView, Tags, TaskTable, TaskView};
+pub use table::{
+    ContentView, FileRecord, FileView, FixedSlotView, Tags, TaskTable, TaskView, Title,
+};
 pub use title::{slug, title_of};
 pub use write::{NewTask, new_file};
 

@@ -1,14 +1,20 @@
 //! All of a user's files, packed.
 //!
 //! An instance keeps one table per cached user, so its size decides how many users fit: texts lie in
-//! one string, equal ones once, and a row is a few offsets. 200 tasks take about 20 KB.
+//! one string, titles that the file name says already aren't kept, equal lists of tags are kept once,
+//! and a row is some 50 bytes. `benches/footprint.rs` prints what that comes to.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroU32;
 
-use serde::ser::SerializeSeq;
+use chrono::{Datelike, NaiveDate};
 use serde::{Serialize, Serializer};
 
-use super::{Datum, FixedSlot, GitSha, Kategorie, Parsed, Problem, Slot, Status, Task, TaskId};
+use super::{
+    Datum, FixedSlot, GitSha, Kategorie, Parsed, Problem, Slot, Status, Task, TaskId, Zeit,
+};
 
 /// A file as it goes into a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +61,7 @@ pub struct TaskView<'a> {
     /// Its number.
     pub id: TaskId,
     /// See [`Task::title`].
-    pub title: &'a str,
+    pub title: Title<'a>,
     /// See [`Task::kategorie`].
     pub kategorie: Kategorie,
     /// See [`Task::status`].
@@ -81,6 +87,47 @@ pub enum FixedSlotView<'a> {
     Invalid(&'a Problem),
 }
 
+/// A task's title.
+#[derive(Debug, Clone, Copy)]
+pub enum Title<'a> {
+    /// As it stands in the body.
+    Plain(&'a str),
+    /// This piece of the file name, with `-` read as space.
+    OfName(&'a str),
+}
+
+impl<'a> Title<'a> {
+    /// The title in one piece.
+    pub fn text(self) -> Cow<'a, str> {
+        match self {
+            Self::Plain(text) => text.into(),
+            Self::OfName(piece) => piece.replace('-', " ").into(),
+        }
+    }
+}
+
+impl fmt::Display for Title<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::OfName(piece) = self else {
+            return f.write_str(&self.text());
+        };
+        for (at, word) in piece.split('-').enumerate() {
+            f.write_str(if at > 0 { " " } else { "" })?;
+            f.write_str(word)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Title<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Plain(text) => serializer.serialize_str(text),
+            Self::OfName(_) => serializer.collect_str(self),
+        }
+    }
+}
+
 /// A task's tags, in the file's order.
 #[derive(Debug, Clone, Copy)]
 pub struct Tags<'a> {
@@ -102,11 +149,7 @@ impl<'a> Tags<'a> {
 
 impl Serialize for Tags<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(Some(self.spans.len()))?;
-        for tag in self.iter() {
-            seq.serialize_element(tag)?;
-        }
-        seq.end()
+        serializer.collect_seq(self.iter())
     }
 }
 
@@ -123,6 +166,30 @@ impl Span {
     }
 }
 
+/// A slot in four bytes: its day's number times three plus the time of day. Days are those of the
+/// years 0 to 9999, so it is never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PackedSlot(NonZeroU32);
+
+impl PackedSlot {
+    fn pack(slot: Slot) -> Option<Self> {
+        let day = u32::try_from(slot.datum.0.num_days_from_ce() + DAYS_BEFORE_CE).ok()?;
+        NonZeroU32::new(day * 3 + slot.zeit as u32).map(Self)
+    }
+
+    fn unpack(self) -> Option<Slot> {
+        let day = i32::try_from(self.0.get() / 3).ok()? - DAYS_BEFORE_CE;
+        let zeit = *Zeit::ALL.get(self.0.get() as usize % 3)?;
+        Some(Slot {
+            datum: Datum(NaiveDate::from_num_days_from_ce_opt(day)?),
+            zeit,
+        })
+    }
+}
+
+/// The year 0, which `dd.mm.yyyy` can name, and one more.
+const DAYS_BEFORE_CE: i32 = 367;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Task {
@@ -136,17 +203,37 @@ enum Kind {
 
 #[derive(Debug, Clone, Copy)]
 struct Row {
-    name: Span,
-    etag: Span,
+    /// Where its name begins; its ETag follows it.
+    at: u32,
+    name_len: u16,
+    etag_len: u16,
     title: Span,
     first_tag: u32,
     tags: u16,
     kind: Kind,
+    /// The title is a piece of the name, with `-` read as space.
+    title_of_name: bool,
     has_sha: bool,
     sha: [u8; 20],
     deadline: Option<Datum>,
-    fixed_slot: Option<Slot>,
-    abgeschlossen_am: Option<Slot>,
+    fixed_slot: Option<PackedSlot>,
+    abgeschlossen_am: Option<PackedSlot>,
+}
+
+impl Row {
+    fn name(self) -> Span {
+        Span {
+            at: self.at,
+            len: u32::from(self.name_len),
+        }
+    }
+
+    fn etag(self) -> Span {
+        Span {
+            at: self.at + u32::from(self.name_len),
+            len: u32::from(self.etag_len),
+        }
+    }
 }
 
 /// A user's files in the order they are planned: by number, then by the bytes of the name.
@@ -209,8 +296,8 @@ impl TaskTable {
     pub fn file(&self, row: usize) -> FileView<'_> {
         let it = &self.rows[row];
         FileView {
-            name: it.name.of(&self.text),
-            etag: it.etag.of(&self.text),
+            name: it.name().of(&self.text),
+            etag: it.etag().of(&self.text),
             sha: it.has_sha.then_some(GitSha(it.sha)),
             content: self.content(row, it),
         }
@@ -220,7 +307,7 @@ impl TaskTable {
     pub fn find(&self, name: &str) -> Option<FileView<'_>> {
         let row = self
             .rows
-            .binary_search_by(|row| row.name.of(&self.text).cmp(name))
+            .binary_search_by(|row| row.name().of(&self.text).cmp(name))
             .ok()?;
         Some(self.file(row))
     }
@@ -245,8 +332,11 @@ impl TaskTable {
     ) -> TaskView<'a> {
         let first = it.first_tag as usize;
         TaskView {
-            id: leading_number(it.name.of(&self.text)),
-            title: it.title.of(&self.text),
+            id: leading_number(it.name().of(&self.text)),
+            title: match (it.title.of(&self.text), it.title_of_name) {
+                (piece, true) => Title::OfName(piece),
+                (text, false) => Title::Plain(text),
+            },
             kategorie,
             status,
             tags: Tags {
@@ -254,12 +344,12 @@ impl TaskTable {
                 spans: &self.tags[first..first + it.tags as usize],
             },
             deadline: it.deadline,
-            fixed_slot: match (problem, it.fixed_slot) {
+            fixed_slot: match (problem, it.fixed_slot.and_then(PackedSlot::unpack)) {
                 (Some(problem), _) => FixedSlotView::Invalid(problem),
                 (None, Some(slot)) => FixedSlotView::At(slot),
                 (None, None) => FixedSlotView::None,
             },
-            abgeschlossen_am: it.abgeschlossen_am,
+            abgeschlossen_am: it.abgeschlossen_am.and_then(PackedSlot::unpack),
         }
     }
 
@@ -315,7 +405,7 @@ impl TaskView<'_> {
     /// An owned copy.
     pub fn to_task(&self) -> Task {
         Task {
-            title: self.title.to_owned(),
+            title: self.title.text().into_owned(),
             kategorie: self.kategorie,
             status: self.status,
             tags: self.tags.iter().map(str::to_owned).collect(),
@@ -333,7 +423,8 @@ impl TaskView<'_> {
 #[derive(Default)]
 struct Packer<'a> {
     text: String,
-    known: HashMap<&'a str, Span>,
+    known_texts: HashMap<&'a str, Span>,
+    known_tags: HashMap<&'a [String], u32>,
     rows: Vec<Row>,
     tags: Vec<Span>,
     problems: Vec<(u32, Problem)>,
@@ -343,13 +434,21 @@ impl<'a> Packer<'a> {
     fn file(&mut self, file: &'a FileRecord) {
         let row = self.rows.len() as u32;
         let name = self.append(&file.name);
+        let etag = self.append(&file.etag);
+        let lengths = (u16::try_from(name.len), u16::try_from(etag.len));
+        // Stores allow names and ETags of some hundred bytes.
+        let (Ok(name_len), Ok(etag_len)) = lengths else {
+            return;
+        };
         let mut packed = Row {
-            name,
-            etag: self.append(&file.etag),
+            at: name.at,
+            name_len,
+            etag_len,
             title: Span::default(),
-            first_tag: self.tags.len() as u32,
+            first_tag: 0,
             tags: 0,
             kind: Kind::NotATask,
+            title_of_name: false,
             has_sha: file.sha.is_some(),
             sha: file.sha.map_or([0; 20], |sha| sha.0),
             deadline: None,
@@ -373,51 +472,77 @@ impl<'a> Packer<'a> {
             kategorie: task.kategorie,
             status: task.status,
         };
-        packed.title = self.title(&task.title, packed.name);
+        (packed.title, packed.title_of_name) = self.title(&task.title, packed.name());
         packed.deadline = task.deadline;
-        packed.abgeschlossen_am = task.abgeschlossen_am;
-        for tag in task.tags.iter().take(MAX_TAGS) {
-            let span = self.intern(tag);
-            self.tags.push(span);
-            packed.tags += 1;
-        }
+        packed.abgeschlossen_am = task.abgeschlossen_am.and_then(PackedSlot::pack);
+        (packed.first_tag, packed.tags) = self.tags(&task.tags);
         match &task.fixed_slot {
             FixedSlot::None => {}
-            FixedSlot::At(slot) => packed.fixed_slot = Some(*slot),
+            FixedSlot::At(slot) => packed.fixed_slot = PackedSlot::pack(*slot),
             FixedSlot::Invalid(problem) => self.problems.push((row, (**problem).clone())),
         }
     }
 
-    /// Titles are often a piece of the name already.
-    fn title(&mut self, title: &'a str, name: Span) -> Span {
-        match name.of(&self.text).find(title) {
-            Some(at) => Span {
-                at: name.at + at as u32,
-                len: title.len() as u32,
-            },
-            None => self.intern(title),
+    /// Files are usually named after their title. A title with a `-` of its own is kept apart.
+    fn title(&mut self, title: &'a str, name: Span) -> (Span, bool) {
+        let slug = title.replace(' ', "-");
+        match name
+            .of(&self.text)
+            .find(&slug)
+            .filter(|_| !title.contains('-'))
+        {
+            Some(at) => (
+                Span {
+                    at: name.at + at as u32,
+                    len: slug.len() as u32,
+                },
+                true,
+            ),
+            None => (self.intern(title), false),
         }
     }
 
+    fn tags(&mut self, tags: &'a [String]) -> (u32, u16) {
+        let tags = &tags[..tags.len().min(MAX_TAGS)];
+        let first = match self.known_tags.get(tags) {
+            Some(first) => *first,
+            None => self.new_tags(tags),
+        };
+        (first, tags.len() as u16)
+    }
+
+    fn new_tags(&mut self, tags: &'a [String]) -> u32 {
+        let first = self.tags.len() as u32;
+        for tag in tags {
+            let span = self.intern(tag);
+            self.tags.push(span);
+        }
+        self.known_tags.insert(tags, first);
+        first
+    }
+
     fn intern(&mut self, piece: &'a str) -> Span {
-        if let Some(span) = self.known.get(piece) {
+        if let Some(span) = self.known_texts.get(piece) {
             return *span;
         }
         let span = self.append(piece);
-        self.known.insert(piece, span);
+        self.known_texts.insert(piece, span);
         span
     }
 
     fn append(&mut self, piece: &str) -> Span {
-        // Offsets are 32 bits wide; 10,000 files of titles can't reach that, odd ones are cut out.
-        let (Ok(at), Ok(len)) = (u32::try_from(self.text.len()), u32::try_from(piece.len())) else {
-            return Span::default();
-        };
-        if at.checked_add(len).is_none() {
+        let end = self.text.len() + piece.len();
+        // Offsets have 32 bits. What files there can be stays far below; were it not so, a text would
+        // be empty rather than another's.
+        if u32::try_from(end).is_err() {
             return Span::default();
         }
+        let at = self.text.len() as u32;
         self.text.push_str(piece);
-        Span { at, len }
+        Span {
+            at,
+            len: piece.len() as u32,
+        }
     }
 
     fn finish(self) -> TaskTable {

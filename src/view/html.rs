@@ -69,8 +69,9 @@ fn slot(week: &Week<'_>, slot: &DaySlot, bodies: &Bodies) -> Markup {
     let task = slot
         .task
         .and_then(|placed| Some((placed, task_in(week, placed.row)?)));
+    let is_fixed = slot.task.is_some_and(|placed| placed.is_fixed);
     html! {
-        dt { (zeit(slot.zeit)) }
+        dt { (zeit(slot.zeit)) @if is_fixed { " · Termin" } }
         @match task {
             Some((placed, task)) => dd class=(task.kategorie) {
                 (in_slot(placed, task))
@@ -83,8 +84,7 @@ fn slot(week: &Week<'_>, slot: &DaySlot, bodies: &Bodies) -> Markup {
 
 fn in_slot(placed: Placed, task: TaskView<'_>) -> Markup {
     html! {
-        @if placed.is_fixed { span title="fester Termin" { "📌 " } }
-        span.dim { (task.id) " " } (task.title)
+        span.dim { (task.id) " " } (task.title.text())
         @if let Some(deadline) = task.deadline {
             div.dim.late[placed.deadline_missed] {
                 "bis " (deadline)
@@ -113,7 +113,7 @@ fn unplaced_item(week: &Week<'_>, unplaced: &Unplaced) -> Markup {
     html! {
         @if let Some(task) = task_in(week, unplaced.row) {
             li {
-                span.dim { (task.id) " " } (task.title)
+                span.dim { (task.id) " " } (task.title.text())
                 span.dim {
                     " – " (reason(week, unplaced.reason))
                     @if let Some(deadline) = task.deadline { ", bis " (deadline) }

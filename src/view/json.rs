@@ -4,7 +4,7 @@ use chrono::Datelike;
 use serde::{Serialize, Serializer};
 
 use super::{FEW_IDS, Stamps, Week, problem_in, rfc3339, task_in};
-use crate::task::{Datum, Kategorie, ProblemCode, Status, Tags, TaskId, Zeit};
+use crate::task::{Datum, Kategorie, ProblemCode, Status, Tags, TaskId, Title, Zeit};
 use crate::timeline::{Placed, Reason, Unplaced};
 
 /// A document in two pieces: `stable` is equal on every instance that knows the same files, and is
@@ -76,7 +76,7 @@ struct SlotDocument<'a> {
 struct PlacedDocument<'a> {
     file: FilePath<'a>,
     id: TaskId,
-    title: &'a str,
+    title: Title<'a>,
     kategorie: Kategorie,
     status: Status,
     tags: Tags<'a>,
@@ -90,7 +90,7 @@ struct PlacedDocument<'a> {
 struct UnplacedDocument<'a> {
     file: FilePath<'a>,
     id: TaskId,
-    title: &'a str,
+    title: Title<'a>,
     kategorie: Kategorie,
     deadline: Option<Datum>,
     reason: &'static str,

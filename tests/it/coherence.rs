@@ -377,6 +377,36 @@ async fn the_older_services_blobs_are_read_without_an_error() {
 }
 
 #[tokio::test]
+async fn an_artifact_of_another_format_or_user_is_as_if_there_were_none() {
+    let scene = Scene::with_tasks(2);
+    scene.read(&scene.instance()).await;
+    let written = scene.store.peek(ARTIFACT).unwrap();
+    let document: Value = serde_json::from_slice(&written.bytes).unwrap();
+    for (member, value) in [
+        ("format", json!("1.1")),
+        ("format", json!("2.0")),
+        ("userId", json!("bert")),
+    ] {
+        let mut other = document.clone();
+        other[member] = value;
+        scene
+            .store
+            .foreign_write(ARTIFACT, other.to_string().as_bytes());
+        let b = scene.instance();
+        let read = scene.read(&b).await;
+        assert_eq!(
+            (read.layer, titles(&b.json(&read)).len()),
+            (Layer::Rebuild, 2),
+            "{member}"
+        );
+    }
+    scene
+        .store
+        .foreign_write(ARTIFACT, &written.bytes[..written.bytes.len() / 2]);
+    assert_eq!(scene.read(&scene.instance()).await.layer, Layer::Rebuild);
+}
+
+#[tokio::test]
 async fn a_damaged_state_is_made_again() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();

@@ -1,5 +1,8 @@
 //! The directory store next to other stores on its folder, editors and crashes (SPEC.md 4).
 
+#[cfg(unix)]
+mod unix;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -139,13 +142,12 @@ async fn two_saves_in_one_tick_never_leave_the_first_under_the_seconds_version()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_save_in_place_is_never_read_half() {
+async fn a_file_that_is_saved_all_the_time_is_read_and_settles() {
     let fixture = Fixture::new();
     fixture.written("a").await;
     let path = fixture.path();
     let editor = std::thread::spawn(move || {
         for round in 0..60_u8 {
-            // Never empty for long, and the length changes with the content.
             let letter = char::from(b'a' + round % 26);
             fs::write(
                 &path,
@@ -281,7 +283,9 @@ async fn what_a_crash_leaves_is_ignored_and_later_removed() {
         7200,
     );
     DirectoryStore::open(fixture.folder.path(), Utc::now).unwrap();
-    eventually("the sweep beside the opening removes it", || !elsewhere.exists());
+    eventually("the sweep beside the opening removes it", || {
+        !elsewhere.exists()
+    });
     assert!(young.exists());
     assert_eq!(fixture.read().await.etag, etag);
 }
@@ -348,132 +352,4 @@ async fn only_files_are_listed_and_odd_names_are_printable() {
         fixture.store.get(&folder, GetIf::Any).await.unwrap().value,
         Got::Absent
     ));
-}
-
-/// What only Unix file systems have.
-#[cfg(unix)]
-mod unix {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn sockets_are_skipped_and_names_that_are_not_utf8_are_escaped() {
-        let fixture = Fixture::new();
-        fixture.written("x").await;
-        let _socket = UnixListener::bind(fixture.tasks().join("0002.md")).unwrap();
-        fs::write(
-            fixture
-                .tasks()
-                .join(OsStr::from_bytes(b"0003-\xff\xfe\xc3\xa4.md")),
-            "y",
-        )
-        .unwrap();
-        assert_eq!(fixture.names().await, ["0001.md", "0003-\\xff\\xfeä.md"]);
-    }
-
-    #[tokio::test]
-    async fn a_linked_tasks_folder_is_used_where_it_is() {
-        let fixture = Fixture::new();
-        let notes = tempfile::tempdir().unwrap();
-        fs::create_dir_all(fixture.folder.path().join("raw/ada")).unwrap();
-        symlink(notes.path(), fixture.tasks()).unwrap();
-        let etag = fixture.written("x").await;
-        assert_eq!(fs::read(notes.path().join("0001.md")).unwrap(), b"x");
-        assert_eq!(
-            (fixture.names().await, fixture.read().await.etag),
-            (vec!["0001.md".to_owned()], etag)
-        );
-
-        drop(notes);
-        assert!(
-            fixture
-                .store
-                .list(&Prefix::raw(&fixture.user))
-                .await
-                .is_err()
-        );
-        assert!(fixture.store.get(&fixture.key, GetIf::Any).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_linked_file_stays_a_link() {
-        let fixture = Fixture::new();
-        let notes = tempfile::tempdir().unwrap();
-        let real = notes.path().join("steuer.md");
-        fs::write(&real, "old").unwrap();
-        fs::create_dir_all(fixture.tasks()).unwrap();
-        symlink(&real, fixture.path()).unwrap();
-        let old = fixture.read().await.etag;
-        assert_eq!(fixture.listed().await[0].etag, old);
-        assert!(matches!(
-            fixture.put("new", PutIf::Same(old)).await,
-            Written::Done(_)
-        ));
-        assert_eq!(fs::read(&real).unwrap(), b"new");
-        assert!(fixture.path().is_symlink());
-    }
-
-    #[tokio::test]
-    async fn a_files_permissions_stay() {
-        let fixture = Fixture::new();
-        fixture.written("old").await;
-        fs::set_permissions(fixture.path(), fs::Permissions::from_mode(0o600)).unwrap();
-        fixture.written("new").await;
-        assert_eq!(
-            fs::metadata(fixture.path()).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-    }
-
-    #[tokio::test]
-    async fn a_name_too_long_for_the_disk_is_absent_and_can_not_be_written() {
-        let fixture = Fixture::new();
-        let key = Key::raw(&fixture.user, &format!("0001-{}.md", "x".repeat(300))).unwrap();
-        assert!(matches!(
-            fixture.store.get(&key, GetIf::Any).await.unwrap().value,
-            Got::Absent
-        ));
-        let refused = fixture
-            .store
-            .put(&key, Put::default(), PutIf::Absent)
-            .await
-            .err();
-        assert!(
-            matches!(refused, Some(StoreError::Denied { .. })),
-            "{refused:?}"
-        );
-    }
-}
-
-/// `/sys` is a folder that nobody may write to, not even root.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_read_only_folder_is_read_and_refuses_writes() {
-    let fixture = Fixture::new();
-    fs::create_dir_all(fixture.folder.path().join("raw/ada")).unwrap();
-    std::os::unix::fs::symlink("/sys", fixture.tasks()).unwrap();
-    assert_eq!(fixture.names().await, Vec::<String>::new());
-    let put = Put {
-        bytes: "x".into(),
-        writes: WriteIds::default(),
-    };
-    let refused = fixture
-        .store
-        .put(&fixture.key, put, PutIf::Absent)
-        .await
-        .err();
-    assert!(
-        matches!(
-            refused,
-            Some(StoreError::Denied {
-                operation: "put",
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
 }

@@ -204,6 +204,22 @@ fn tags_keep_their_form_and_their_comments() {
 }
 
 #[test]
+fn a_removed_tag_leaves_its_comment() {
+    let before = "tags:\n  - a # 1\n  - b\n  - b # 2\n";
+    becomes(
+        before,
+        &tags(&["b", "b"]),
+        "tags:\n  # 1\n  - b\n  - b # 2\n",
+    );
+    becomes(
+        before,
+        &tags(&["a", "b"]),
+        "tags:\n  - a # 1\n  - b\n  # 2\n",
+    );
+    becomes("tags:\n- a\n- a # 2\n", &tags(&["a"]), "tags:\n- a\n# 2\n");
+}
+
+#[test]
 fn a_slot_keeps_its_form() {
     let set = fixed(Some(slot("24.12.2026", Zeit::Abends)));
     let block = "fixedSlot:\n  datum: 24.12.2026\n  zeit: abends\n";
@@ -363,6 +379,10 @@ fn front_matter_in_braces_is_not_editable_but_its_body_is() {
     let text = "---\n# c\n{typ: task, kategorie: arbeit, deadline: 01.01.2026}\n---\n\nold";
     assert_eq!(
         edit(&name(), text, &status(Status::Abgebrochen)),
+        Err(EditError::NotEditable { line: 3 })
+    );
+    assert_eq!(
+        edit(&name(), text, &deadline(Some("02.02.2026"))),
         Err(EditError::NotEditable { line: 3 })
     );
     assert_eq!(

@@ -142,6 +142,19 @@ fn deep_nesting_and_alias_bombs_are_refused() {
 }
 
 #[test]
+fn a_list_that_never_ends_is_given_up_at_the_bound() {
+    let Parsed::Unreadable(problem) = read(&front(&format!("x:\n  [{}", "a,".repeat(100_000))))
+    else {
+        panic!("is read");
+    };
+    assert!(
+        problem.message.contains("more than 2000 values"),
+        "{}",
+        problem.message
+    );
+}
+
+#[test]
 fn a_hostile_file_takes_no_longer_than_its_length() {
     // A quadratic step takes minutes on this size; a slow machine in a debug build stays far below.
     for text in hostile(MAX_FILE_BYTES / 4) {

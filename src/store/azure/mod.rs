@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use azure_core::Error;
 use azure_core::credentials::TokenCredential;
 use azure_core::http::headers::Headers;
-use azure_core::http::{ClientOptions, Etag, RequestContent};
+use azure_core::http::{ClientOptions, Etag};
 use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId};
 use azure_storage_blob::models::{
     BlobClientDeleteOptions, BlobClientDownloadOptions, BlobClientDownloadResult,
@@ -36,7 +36,8 @@ use super::{
 /// The metadata that carries a blob's [`WriteIds`].
 const WRITES: &str = "writes";
 
-/// Blobs up to this size are one request each way; larger ones the SDK cuts into pieces.
+/// Blobs up to this size are one request each way; larger ones the SDK cuts into pieces. (An empty
+/// one is two to read: the SDK asks for a range, which an empty blob hasn't got.)
 const ONE_REQUEST: usize = 256 << 20;
 
 /// Blobs in one container.

@@ -23,13 +23,14 @@ const TRY: Duration = Duration::from_secs(10);
 /// Below the four minutes after which Azure's load balancers forget a silent connection.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// The client's options but for the credential: two more tries, 200 and some 400 ms apart.
+/// The client's options but for the credential. Two more tries: the SDK waits twice the delay before
+/// the first, four times before the second, and up to 255 ms more.
 pub(super) fn client_options(endpoint: &Url) -> Result<ClientOptions, BadConnection> {
     let client = http_client(endpoint).map_err(BadConnection::Setup)?;
     Ok(ClientOptions {
         per_call_policies: vec![Arc::new(PlainPath)],
         retry: RetryOptions::exponential(ExponentialRetryOptions {
-            initial_delay: SdkDuration::milliseconds(200),
+            initial_delay: SdkDuration::milliseconds(50),
             max_retries: 2,
             max_total_elapsed: SdkDuration::seconds(20),
             max_delay: SdkDuration::seconds(2),

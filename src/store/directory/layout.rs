@@ -1,9 +1,9 @@
 //! Where things are below the root.
 
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::files::make_folder;
 use crate::store::{Key, Prefix};
 
 /// The store's own folder below the root, beside `raw`, `artifacts` and `state`.
@@ -20,7 +20,7 @@ impl Layout {
     /// shows that another folder has taken the root's place, such as a bare mount point.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
-        fs::create_dir_all(root.join(OWN).join("locks"))?;
+        make_folder(&root.join(OWN).join("locks"))?;
         Ok(Self { root })
     }
 

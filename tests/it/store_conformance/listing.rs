@@ -39,9 +39,7 @@ pub(super) async fn a_listing_shows_no_other_user(store: &dyn BlobStore, user: &
     ));
 }
 
-/// Of the keys there are, only another user's can lie deeper: in a folder whose name is the end of
-/// this one's prefix. So the deeper blob is another user's whose raw files lie below.
-pub(super) async fn a_listing_shows_no_deeper_folder(store: &dyn BlobStore, user: &UserId) {
+pub(super) async fn a_listing_shows_raw_files_only(store: &dyn BlobStore, user: &UserId) {
     written(store, &raw(user, "0001.md"), bytes("x"), PutIf::Absent).await;
     written(store, &Key::state(user), bytes("{}"), PutIf::Absent).await;
     written(store, &Key::artifact(user), bytes("{}"), PutIf::Absent).await;

@@ -126,8 +126,8 @@ impl Azurite {
 
 /// The port the emulator chose, from the line that says it listens.
 fn read_port(output: &mut impl BufRead) -> u16 {
-    let lines = output.lines().map_while(Result::ok);
-    let line = lines.filter(|line| line.contains("http://")).next();
+    let mut lines = output.lines().map_while(Result::ok);
+    let line = lines.find(|line| line.contains("http://"));
     let line = line.expect("Azurite ended before it listened; start it by hand to see why");
     line.rsplit(':').next().unwrap().trim().parse().unwrap()
 }

@@ -1,0 +1,156 @@
+//! Answers other than the expected ones, and what errors show.
+
+use super::*;
+
+#[tokio::test]
+async fn a_refused_port_fails_soon_and_shows_no_secret() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    for connection in [azurite().with_key(port), azurite().with_sas(port)] {
+        let started = Instant::now();
+        let error = store(&connection, "codex-cache")
+            .get(&key(), GetIf::Any)
+            .await
+            .unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(15));
+        assert!(matches!(error, StoreError::Unavailable { .. }));
+        assert!(error.to_string().contains("refused"), "{error}");
+        assert_no_secret(&error);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_or_signature_is_denied_and_not_shown() {
+    let port = azurite().port();
+    let other_key = KEY.replace("Eby8", "Abcd");
+    let wrong_key = azurite().with_key(port).replace(KEY, &other_key);
+    let wrong_sas = azurite().with_sas(port).replace("sp=rwdlac", "sp=rwdlacup");
+    for connection in [wrong_key, wrong_sas] {
+        let store = store(&connection, "codex-cache");
+        let error = store
+            .put(&key(), put("x", 1), PutIf::Any)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Denied { .. }), "{error}");
+        assert!(
+            error.to_string().contains("403 AuthorizationFailure"),
+            "{error}"
+        );
+        assert_no_secret(&error);
+        assert!(!format!("{error:?}").contains(&other_key));
+    }
+}
+
+fn assert_no_secret(error: &StoreError) {
+    let shown = format!("{error} {error:?}");
+    assert!(
+        !shown.contains(KEY) && !shown.contains("sig=") && !shown.contains("http"),
+        "{shown}"
+    );
+}
+
+/// A server that gives every request the same answer.
+async fn fake_storage(status: u16, headers: HeaderMap) -> AzureStore {
+    let status = StatusCode::from_u16(status).unwrap();
+    serve(axum::Router::new().fallback(async move || (status, headers))).await
+}
+
+async fn serve(app: axum::Router) -> AzureStore {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    store(&fake_connection(port), "codex-cache")
+}
+
+fn fake_connection(port: u16) -> String {
+    format!("AccountName=fake;AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{port}/fake")
+}
+
+#[tokio::test]
+async fn an_answer_that_says_nothing_of_the_blob_is_no_outcome() {
+    let unavailable = [
+        (404, ""),
+        (409, "ContainerBeingDeleted"),
+        (412, "LeaseIdMissing"),
+        (302, ""),
+        (400, "InvalidHeaderValue"),
+        (500, "InternalError"),
+        (503, "ServerBusy"),
+    ];
+    let errors = join_all(unavailable.map(|(status, code)| errors_of(status, code))).await;
+    for (answer, errors) in unavailable.iter().zip(errors) {
+        let all = errors
+            .iter()
+            .all(|e| matches!(e, StoreError::Unavailable { .. }));
+        assert!(all, "{answer:?}: {errors:?}");
+    }
+    for status in [401, 403] {
+        let errors = errors_of(status, "AuthenticationFailed").await;
+        assert!(
+            errors
+                .iter()
+                .all(|e| matches!(e, StoreError::Denied { .. })),
+            "{errors:?}"
+        );
+    }
+}
+
+/// What each operation makes of the answer.
+async fn errors_of(status: u16, code: &str) -> Vec<StoreError> {
+    let mut headers = HeaderMap::new();
+    if !code.is_empty() {
+        headers.insert("x-ms-error-code", code.parse().unwrap());
+    }
+    let store = fake_storage(status, headers).await;
+    let same = PutIf::Same(ETag::new("0x1"));
+    let (get, put, delete, list) = (
+        store.get(&key(), GetIf::Any).await,
+        store.put(&key(), put("x", 1), same).await,
+        store.delete(&key(), &ETag::new("0x1")).await,
+        store.list(&Prefix::raw(&ada())).await,
+    );
+    vec![
+        get.unwrap_err(),
+        put.unwrap_err(),
+        delete.unwrap_err(),
+        list.unwrap_err(),
+    ]
+}
+
+#[tokio::test]
+async fn all_pages_are_listed_and_counted() {
+    let app = axum::Router::new().fallback(async |uri: Uri| {
+        let second = uri.query().unwrap_or_default().contains("marker=next");
+        let (name, marker) = if second {
+            ("0002.md", "")
+        } else {
+            ("0001.md", "next")
+        };
+        format!(
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults><Blobs><Blob>\
+             <Name>raw/ada/tasks/{name}</Name><Properties><Etag>0x1</Etag>\
+             <Content-Length>7</Content-Length></Properties></Blob></Blobs>\
+             <NextMarker>{marker}</NextMarker></EnumerationResults>"
+        )
+    });
+    let listing = serve(app)
+        .await
+        .list(&Prefix::raw(&ada()))
+        .await
+        .unwrap()
+        .value;
+    let names: Vec<&str> = listing
+        .blobs
+        .iter()
+        .map(|blob| blob.name.as_str())
+        .collect();
+    assert_eq!((names, listing.requests), (vec!["0001.md", "0002.md"], 2));
+    assert_eq!(
+        (listing.blobs[0].etag.as_str(), listing.blobs[0].size),
+        ("0x1", 7)
+    );
+}
