@@ -3,6 +3,8 @@
 //! `cargo bench --bench core`
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "support/operations.rs"]
+mod operations;
 #[path = "support/samples.rs"]
 mod samples;
 
@@ -12,8 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::{Codex, CodexSettings, Freshness, Layer, Want};
+use codex_miroir::codex::{Codex, Freshness, Layer, Want};
 use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::store::{BlobStore, Key, Put, PutIf};
@@ -21,6 +22,7 @@ use codex_miroir::task::{Edit, FileName, FileRecord, Status, TaskTable, edit, gi
 use codex_miroir::timeline::place;
 use codex_miroir::user::UserId;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use operations::codex;
 use samples::{sample_file, write_samples};
 
 fn table(count: usize) -> TaskTable {
@@ -74,23 +76,7 @@ impl Disk {
     }
 
     fn codex(&self) -> Codex {
-        let hour = Duration::from_secs(3600);
-        let cache = CacheSettings {
-            memory_ttl: hour,
-            artifact_ttl: hour,
-            revalidate: hour,
-            stale_if_error: hour,
-            memory_max_bytes: 1 << 30,
-            deadline: hour,
-            zone: chrono_tz::Europe::Berlin,
-        };
-        Codex::new(
-            Arc::clone(&self.store) as Arc<dyn BlobStore>,
-            CodexSettings {
-                cache,
-                rebuilds_per_minute: u32::MAX,
-            },
-        )
+        codex(&self.store)
     }
 
     async fn change_one(&self) {

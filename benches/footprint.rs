@@ -8,6 +8,8 @@
     missing_docs
 )]
 
+#[path = "support/operations.rs"]
+mod operations;
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/samples.rs"]
@@ -21,11 +23,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::{Codex, CodexSettings, Encoding, Freshness, Layer, PageFormat, Want};
+use codex_miroir::codex::{Codex, Encoding, Freshness, Layer, PageFormat, Want};
 use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
+use operations::codex;
 use process::{Process, median};
 use samples::write_samples;
 
@@ -146,7 +148,7 @@ fn name(number: usize) -> String {
 fn hold_users(folder: &Path, encodings: &str) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let codex = codex(folder);
+        let codex = codex(&Arc::new(DirectoryStore::open(folder, Utc::now).unwrap()));
         // One user first, so that what is there once isn't counted as the users'.
         show(&codex, &name(0), encodings).await;
         let before = resident_kib("self");
@@ -162,27 +164,6 @@ fn hold_users(folder: &Path, encodings: &str) {
             weighed as f64 / 1024.0 / USERS as f64
         );
     });
-}
-
-fn codex(folder: &Path) -> Codex {
-    let hour = Duration::from_secs(3600);
-    let cache = CacheSettings {
-        memory_ttl: hour,
-        artifact_ttl: hour,
-        revalidate: hour,
-        stale_if_error: hour,
-        memory_max_bytes: 1 << 30,
-        deadline: hour,
-        zone: chrono_tz::Europe::Berlin,
-    };
-    let store = DirectoryStore::open(folder, Utc::now).unwrap();
-    Codex::new(
-        Arc::new(store),
-        CodexSettings {
-            cache,
-            rebuilds_per_minute: u32::MAX,
-        },
-    )
 }
 
 async fn show(codex: &Codex, user: &str, encodings: &str) {

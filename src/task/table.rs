@@ -4,17 +4,19 @@
 //! one string, titles that the file name says already aren't kept, equal lists of tags are kept once,
 //! and a row is some 50 bytes. `benches/footprint.rs` prints what that comes to.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt;
-use std::num::NonZeroU32;
+mod pack;
+mod row;
 
-use chrono::{Datelike, NaiveDate};
+use std::borrow::Cow;
+use std::fmt;
+
 use serde::{Serialize, Serializer};
 
 use super::{
-    Datum, FixedSlot, GitSha, Kategorie, Parsed, Problem, Slot, Status, Task, TaskId, Zeit,
+    Datum, FileName, FixedSlot, GitSha, Kategorie, Parsed, Problem, Slot, Status, Task, TaskId,
 };
+use pack::Packer;
+use row::{Kind, PackedSlot, Row, Span};
 
 /// A file as it goes into a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,89 +155,6 @@ impl Serialize for Tags<'_> {
     }
 }
 
-/// A piece of a table's text, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Span {
-    at: u32,
-    len: u32,
-}
-
-impl Span {
-    fn of(self, text: &str) -> &str {
-        &text[self.at as usize..(self.at + self.len) as usize]
-    }
-}
-
-/// A slot in four bytes: its day's number times three plus the time of day. Days are those of the
-/// years 0 to 9999, so it is never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct PackedSlot(NonZeroU32);
-
-impl PackedSlot {
-    fn pack(slot: Slot) -> Option<Self> {
-        let day = u32::try_from(slot.datum.0.num_days_from_ce() + DAYS_BEFORE_CE).ok()?;
-        NonZeroU32::new(day * 3 + slot.zeit as u32).map(Self)
-    }
-
-    fn unpack(self) -> Option<Slot> {
-        let day = i32::try_from(self.0.get() / 3).ok()? - DAYS_BEFORE_CE;
-        let zeit = *Zeit::ALL.get(self.0.get() as usize % 3)?;
-        Some(Slot {
-            datum: Datum(NaiveDate::from_num_days_from_ce_opt(day)?),
-            zeit,
-        })
-    }
-}
-
-/// The year 0, which `dd.mm.yyyy` can name, and one more.
-const DAYS_BEFORE_CE: i32 = 367;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Task {
-        kategorie: Kategorie,
-        status: Status,
-    },
-    NotATask,
-    Settled,
-    Unreadable,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    /// Where its name begins; its ETag follows it.
-    at: u32,
-    name_len: u16,
-    etag_len: u16,
-    title: Span,
-    first_tag: u32,
-    tags: u16,
-    kind: Kind,
-    /// The title is a piece of the name, with `-` read as space.
-    title_of_name: bool,
-    has_sha: bool,
-    sha: [u8; 20],
-    deadline: Option<Datum>,
-    fixed_slot: Option<PackedSlot>,
-    abgeschlossen_am: Option<PackedSlot>,
-}
-
-impl Row {
-    fn name(self) -> Span {
-        Span {
-            at: self.at,
-            len: u32::from(self.name_len),
-        }
-    }
-
-    fn etag(self) -> Span {
-        Span {
-            at: self.at + u32::from(self.name_len),
-            len: u32::from(self.etag_len),
-        }
-    }
-}
-
 /// A user's files in the order they are planned: by number, then by the bytes of the name.
 #[derive(Debug, Default)]
 pub struct TaskTable {
@@ -245,9 +164,6 @@ pub struct TaskTable {
     /// Of unreadable files and impossible appointments, by row.
     problems: Box<[(u32, Problem)]>,
 }
-
-/// More tags than any task has a use for; further ones are left out of the table.
-const MAX_TAGS: usize = u16::MAX as usize;
 
 impl TaskTable {
     /// Packs `files`; when a name stands twice, the later one counts.
@@ -394,10 +310,7 @@ impl FileView<'_> {
 
     /// The file's number, for a name that has one.
     pub fn id(&self) -> Option<TaskId> {
-        self.name
-            .parse::<super::FileName>()
-            .ok()
-            .map(|name| name.id())
+        self.name.parse::<FileName>().ok().map(|name| name.id())
     }
 }
 
@@ -416,141 +329,6 @@ impl TaskView<'_> {
                 FixedSlotView::Invalid(problem) => FixedSlot::Invalid(Box::new(problem.clone())),
             },
             abgeschlossen_am: self.abgeschlossen_am,
-        }
-    }
-}
-
-#[derive(Default)]
-struct Packer<'a> {
-    text: String,
-    known_texts: HashMap<&'a str, Span>,
-    known_tags: HashMap<&'a [String], u32>,
-    rows: Vec<Row>,
-    tags: Vec<Span>,
-    problems: Vec<(u32, Problem)>,
-}
-
-impl<'a> Packer<'a> {
-    fn file(&mut self, file: &'a FileRecord) {
-        let row = self.rows.len() as u32;
-        let name = self.append(&file.name);
-        let etag = self.append(&file.etag);
-        let lengths = (u16::try_from(name.len), u16::try_from(etag.len));
-        // Stores allow names and ETags of some hundred bytes.
-        let (Ok(name_len), Ok(etag_len)) = lengths else {
-            return;
-        };
-        let mut packed = Row {
-            at: name.at,
-            name_len,
-            etag_len,
-            title: Span::default(),
-            first_tag: 0,
-            tags: 0,
-            kind: Kind::NotATask,
-            title_of_name: false,
-            has_sha: file.sha.is_some(),
-            sha: file.sha.map_or([0; 20], |sha| sha.0),
-            deadline: None,
-            fixed_slot: None,
-            abgeschlossen_am: None,
-        };
-        match &file.content {
-            Parsed::Task(task) => self.task(task, row, &mut packed),
-            Parsed::NotATask => {}
-            Parsed::Settled => packed.kind = Kind::Settled,
-            Parsed::Unreadable(problem) => {
-                packed.kind = Kind::Unreadable;
-                self.problems.push((row, problem.clone()));
-            }
-        }
-        self.rows.push(packed);
-    }
-
-    fn task(&mut self, task: &'a Task, row: u32, packed: &mut Row) {
-        packed.kind = Kind::Task {
-            kategorie: task.kategorie,
-            status: task.status,
-        };
-        (packed.title, packed.title_of_name) = self.title(&task.title, packed.name());
-        packed.deadline = task.deadline;
-        packed.abgeschlossen_am = task.abgeschlossen_am.and_then(PackedSlot::pack);
-        (packed.first_tag, packed.tags) = self.tags(&task.tags);
-        match &task.fixed_slot {
-            FixedSlot::None => {}
-            FixedSlot::At(slot) => packed.fixed_slot = PackedSlot::pack(*slot),
-            FixedSlot::Invalid(problem) => self.problems.push((row, (**problem).clone())),
-        }
-    }
-
-    /// Files are usually named after their title. A title with a `-` of its own is kept apart.
-    fn title(&mut self, title: &'a str, name: Span) -> (Span, bool) {
-        let slug = title.replace(' ', "-");
-        match name
-            .of(&self.text)
-            .find(&slug)
-            .filter(|_| !title.contains('-'))
-        {
-            Some(at) => (
-                Span {
-                    at: name.at + at as u32,
-                    len: slug.len() as u32,
-                },
-                true,
-            ),
-            None => (self.intern(title), false),
-        }
-    }
-
-    fn tags(&mut self, tags: &'a [String]) -> (u32, u16) {
-        let tags = &tags[..tags.len().min(MAX_TAGS)];
-        let first = match self.known_tags.get(tags) {
-            Some(first) => *first,
-            None => self.new_tags(tags),
-        };
-        (first, tags.len() as u16)
-    }
-
-    fn new_tags(&mut self, tags: &'a [String]) -> u32 {
-        let first = self.tags.len() as u32;
-        for tag in tags {
-            let span = self.intern(tag);
-            self.tags.push(span);
-        }
-        self.known_tags.insert(tags, first);
-        first
-    }
-
-    fn intern(&mut self, piece: &'a str) -> Span {
-        if let Some(span) = self.known_texts.get(piece) {
-            return *span;
-        }
-        let span = self.append(piece);
-        self.known_texts.insert(piece, span);
-        span
-    }
-
-    fn append(&mut self, piece: &str) -> Span {
-        let end = self.text.len() + piece.len();
-        // Offsets have 32 bits. What files there can be stays far below; were it not so, a text would
-        // be empty rather than another's.
-        if u32::try_from(end).is_err() {
-            return Span::default();
-        }
-        let at = self.text.len() as u32;
-        self.text.push_str(piece);
-        Span {
-            at,
-            len: piece.len() as u32,
-        }
-    }
-
-    fn finish(self) -> TaskTable {
-        TaskTable {
-            text: self.text.into_boxed_str(),
-            rows: self.rows.into_boxed_slice(),
-            tags: self.tags.into_boxed_slice(),
-            problems: self.problems.into_boxed_slice(),
         }
     }
 }

@@ -6,6 +6,7 @@
     unreachable_pub
 )]
 
+mod blobs;
 mod budgets;
 mod coherence;
 mod functions_files;
@@ -25,5 +26,6 @@ mod task_edit_properties;
 mod task_files;
 mod task_hostile;
 mod task_parse;
+mod task_table;
 mod task_title;
 mod task_write;
