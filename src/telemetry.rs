@@ -5,31 +5,42 @@
 use std::io::IsTerminal;
 
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::ConfigError;
 
 /// Starts logging at the levels `RUST_LOG` names, `info` when it names none.
+///
+/// Only this crate's lines: the storage SDK and the HTTP client log request URLs, which may carry a
+/// signature.
 pub fn init(rust_log: Option<&str>) -> Result<(), ConfigError> {
     let directives = rust_log.map_or("info", str::trim);
-    let filter = EnvFilter::try_new(directives).map_err(|_| {
+    let levels = EnvFilter::try_new(directives).map_err(|_| {
         let allowed = "levels as in info or codex_miroir=debug,info";
         ConfigError::new("RUST_LOG", format!("is {directives:?}"), allowed)
     })?;
-    let warnings = std::io::stderr.with_max_level(Level::WARN);
-    let writer = warnings.or_else(std::io::stdout);
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
-    if std::io::stdout().is_terminal() {
-        builder.with_target(false).compact().init();
+    let ours = filter_fn(|line| line.target().starts_with(env!("CARGO_CRATE_NAME")));
+    let lines = fmt::layer().with_writer(
+        std::io::stderr
+            .with_max_level(Level::WARN)
+            .or_else(std::io::stdout),
+    );
+    let lines = if std::io::stdout().is_terminal() {
+        lines.with_target(false).compact().boxed()
     } else {
-        builder
+        lines
             .json()
             .flatten_event(true)
             .with_current_span(false)
-            .init();
-    }
+            .boxed()
+    };
+    tracing_subscriber::registry()
+        .with(levels)
+        .with(ours)
+        .with(lines)
+        .init();
     Ok(())
 }

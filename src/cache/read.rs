@@ -90,7 +90,12 @@ impl Inner {
         let (flight, began) = self
             .flights
             .read(&want.user, want.now.mono, may_join, begin);
-        Ok((flight.result.await?, began))
+        let result = flight.result.await;
+        if let (Err(error), Began::Here) = (&result, began) {
+            // Once for all who waited; each of them may still get what was known before.
+            tracing::warn!(user = %want.user, %error, "the user's files can't be read");
+        }
+        Ok((result?, began))
     }
 
     fn is_recent(&self, flight: &Flight<Flown>, want: &Want) -> bool {
@@ -108,7 +113,6 @@ impl Inner {
         let entry = self.memory.get(&want.user)?;
         let young = entry.age(want.now) < self.settings.stale_if_error;
         let enough = want.seen.is_none_or(|seen| seen <= entry.knowledge.lo);
-        tracing::warn!(user = %want.user, %error, served = young && enough, "storage is away");
         (young && enough).then_some(entry)
     }
 }

@@ -1,5 +1,7 @@
 //! The only place where an error becomes a status and a body (SPEC.md 1 and 8).
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,13 +13,15 @@ use serde::Serialize;
 
 use crate::codex::{ReadError, WeekError};
 
-/// A refusal, as the client is told. It holds no internal message, path or key.
+/// A refusal, as the client is told: no internal message, path or key. What led to it is kept for the
+/// log.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     code: Code,
     message: &'static str,
     field: Option<&'static str>,
     retry_after: Option<Duration>,
+    cause: Option<Arc<str>>,
 }
 
 /// The stable code of a refusal.
@@ -71,6 +75,7 @@ impl ApiError {
             message,
             field: None,
             retry_after: None,
+            cause: None,
         }
     }
 
@@ -88,6 +93,19 @@ impl ApiError {
             retry_after: Some(after),
             ..self
         }
+    }
+
+    /// Keeps for the log what led to it.
+    pub fn caused_by(self, cause: &impl fmt::Display) -> Self {
+        Self {
+            cause: Some(cause.to_string().into()),
+            ..self
+        }
+    }
+
+    /// What led to it; nothing for what the client did wrong.
+    pub(super) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     /// The status it is answered with.
@@ -158,7 +176,7 @@ impl From<WeekError> for ApiError {
 
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
-        match error {
+        let refusal = match error {
             ReadError::Store(_) | ReadError::TimedOut => Self::new(
                 Code::StorageUnavailable,
                 "The storage can't be reached: try again soon.",
@@ -175,7 +193,8 @@ impl From<ReadError> for ApiError {
                 Code::Internal,
                 "Something broke: try again, and report the requestId.",
             ),
-        }
+        };
+        refusal.caused_by(&error)
     }
 }
 

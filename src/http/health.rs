@@ -32,9 +32,10 @@ pub(super) async fn healthz() -> Response {
 
 /// `GET /readyz`: 200 when the store answers, else 503 `storage_unavailable`; remembered for 5 s.
 pub(super) async fn readyz(State(app): State<App>, now: Now) -> Result<Response, ApiError> {
-    app.codex().is_ready(now).await.map_err(|error| {
-        tracing::warn!(%error, "not ready");
-        ApiError::new(Code::StorageUnavailable, "The storage can't be reached.")
-    })?;
+    let unreachable = ApiError::new(Code::StorageUnavailable, "The storage can't be reached.");
+    app.codex()
+        .is_ready(now)
+        .await
+        .map_err(|error| unreachable.caused_by(&error))?;
     Ok(json(r#"{"ok":true}"#))
 }

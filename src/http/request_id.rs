@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::ApiError;
 use super::error::replace_error;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -102,8 +103,8 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for Answering<F> {
 /// A read from memory logs nothing above `debug`.
 fn finish(response: Response, method: &Method, path: &str, took: Duration) -> Response {
     let id = next_id();
-    let mut response = replace_error(response, &id);
     report(&id, method, path, &response, took);
+    let mut response = replace_error(response, &id);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(X_REQUEST_ID, id);
@@ -112,10 +113,18 @@ fn finish(response: Response, method: &Method, path: &str, took: Duration) -> Re
     response
 }
 
+/// One line for a request that failed, with its cause, or that was slow. An outage is a warning: it
+/// passes without anybody mending the service.
 fn report(id: &str, method: &Method, path: &str, response: &Response, took: Duration) {
     let (status, took_ms) = (response.status().as_u16(), took.as_millis() as u64);
-    if response.status().is_server_error() {
-        tracing::error!(request_id = id, %method, path, status, took_ms, "request failed");
+    let cause = response
+        .extensions()
+        .get::<ApiError>()
+        .and_then(ApiError::cause);
+    if status == 503 {
+        tracing::warn!(request_id = id, %method, path, status, took_ms, cause, "request refused");
+    } else if status >= 500 {
+        tracing::error!(request_id = id, %method, path, status, took_ms, cause, "request failed");
     } else if took > SLOW {
         tracing::info!(request_id = id, %method, path, status, took_ms, "slow request");
     } else {

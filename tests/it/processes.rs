@@ -271,6 +271,28 @@ fn with_the_store_away_it_starts_and_says_so() {
 }
 
 #[test]
+fn no_line_at_any_level_carries_a_signature_or_a_key() {
+    let port = azurite().port();
+    for connection in [azurite().with_sas(port), azurite().with_key(port)] {
+        let mut command = codex_miroir();
+        command
+            .env("AZURE_BLOB_CONN", &connection)
+            .env("AZURE_BLOB_CONTAINER", azurite().container());
+        let service = Service::start(command.env("RUST_LOG", "trace"));
+        assert_eq!(service.get("/codex?nocache=true&code=geheim").status, 200);
+        service.terminate();
+        eventually("it says that it ends", || {
+            service.log().iter().any(|line| line.contains("finishing"))
+        });
+        for line in service.log() {
+            for secret in ["sig=", "AccountKey", "SharedKey", "geheim", "Eby8vdM"] {
+                assert!(!line.contains(secret), "{secret} in {line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_read_from_memory_logs_nothing_and_the_start_names_the_storage() {
     let folder = folder(1);
     let service = Service::over(folder.path());

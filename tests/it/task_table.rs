@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use codex_miroir::task::{
     Datum, FileRecord, FixedSlot, GitSha, Kategorie, Parsed, Problem, ProblemCode, Slot, Status,
-    Task, TaskTable, UsedIds, Zeit,
+    Task, TaskId, TaskTable, UsedIds, Zeit,
 };
 use proptest::prelude::*;
 
@@ -121,7 +121,7 @@ fn numbers_of_all_files_but_settled_ones_are_taken() {
         file("0007-c.md", Parsed::Settled),
     ]);
     assert_eq!((some.above_all(), some.free()), (3, 9_998));
-    assert_eq!(some.next_available(0).map(|id| id.number()), Some(3));
-    assert_eq!(some.next_available(12).map(|id| id.number()), Some(12));
-    assert_eq!(some.next_available(10_000).map(|id| id.number()), Some(1));
+    assert_eq!(some.next_available(0).map(TaskId::number), Some(3));
+    assert_eq!(some.next_available(12).map(TaskId::number), Some(12));
+    assert_eq!(some.next_available(10_000).map(TaskId::number), Some(1));
 }
