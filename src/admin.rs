@@ -10,6 +10,8 @@ pub struct Imported {
     pub copied: usize,
     /// Files that were there already, in whatever version; they stay as they are.
     pub present: usize,
+    /// Files whose names no store can have.
+    pub skipped: usize,
 }
 
 /// Copies a user's files from one store to another, and replaces nothing there.
@@ -24,6 +26,7 @@ pub async fn import(
     let mut imported = Imported::default();
     for listed in from.list(&Prefix::raw(user)).await?.value.blobs {
         let Ok(key) = Key::raw(user, &listed.name) else {
+            imported.skipped += 1;
             continue;
         };
         let Got::Blob(blob) = from.get(&key, GetIf::Any).await?.value else {

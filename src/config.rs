@@ -163,6 +163,13 @@ impl Config {
     }
 }
 
+/// Azure's rule for container names: 3 to 63 of `a–z 0–9` and single `-`, none at either end.
+pub fn is_container_name(name: &str) -> bool {
+    let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let dashes = !name.starts_with('-') && !name.ends_with('-') && !name.contains("--");
+    (3..=63).contains(&name.len()) && name.bytes().all(letters) && dashes
+}
+
 /// The environment, or what a test puts in its place.
 struct Lookup<F>(F);
 
@@ -204,10 +211,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
     fn container(&self) -> Result<String, ConfigError> {
         let name = "AZURE_BLOB_CONTAINER";
         let container = self.text(name).unwrap_or_else(|| "codex-cache".to_owned());
-        let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-        let edges =
-            !container.starts_with('-') && !container.ends_with('-') && !container.contains("--");
-        if (3..=63).contains(&container.len()) && container.bytes().all(letters) && edges {
+        if is_container_name(&container) {
             return Ok(container);
         }
         let allowed = "3 to 63 of a-z, 0-9 and single '-', as Azure wants container names";

@@ -16,13 +16,19 @@ use Zeit::{Abends, Morgens, Nachmittags};
 /// Marks a folder as this demo's own.
 const MARKER: &str = "codex-miroir-demo.txt";
 
+/// What it says while the folder is being filled, and then.
+const UNFINISHED: &str = "codex-miroir demo is filling this folder.\n";
+const FINISHED: &str = "codex-miroir demo filled this folder. Delete it to start afresh.\n";
+
 /// What a folder is to the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folder {
     /// It may be filled.
     Empty,
+    /// An earlier demo began to fill it.
+    Unfinished,
     /// An earlier demo filled it.
-    Ours,
+    Filled,
     /// It holds something else and is left alone.
     Foreign,
 }
@@ -47,23 +53,23 @@ pub fn inspect(folder: &Path) -> io::Result<Folder> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Folder::Empty),
         entries => entries?,
     };
-    if folder.join(MARKER).is_file() {
-        return Ok(Folder::Ours);
+    match fs::read_to_string(folder.join(MARKER)) {
+        Ok(said) if said == FINISHED => Ok(Folder::Filled),
+        Ok(_) => Ok(Folder::Unfinished),
+        Err(_) if entries.next().is_none() => Ok(Folder::Empty),
+        Err(_) => Ok(Folder::Foreign),
     }
-    Ok(if entries.next().is_none() {
-        Folder::Empty
-    } else {
-        Folder::Foreign
-    })
 }
 
 /// Marks an empty folder as the demo's, before anything else is written into it.
-pub fn mark(folder: &Path) -> io::Result<()> {
+pub fn begin(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    fs::write(
-        folder.join(MARKER),
-        "This folder was filled by `codex-miroir demo`. Delete it to start afresh.\n",
-    )
+    fs::write(folder.join(MARKER), UNFINISHED)
+}
+
+/// Marks the folder as filled: from now on its files are the person's own.
+pub fn finish(folder: &Path) -> io::Result<()> {
+    fs::write(folder.join(MARKER), FINISHED)
 }
 
 /// Writes the sample week, with dates relative to `today`. Files that are there already stay.

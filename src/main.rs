@@ -79,13 +79,20 @@ async fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
+/// A blank value counts as not set.
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
 }
 
-/// Binds first: the Functions host asks for an answer at once, and storage may take its time.
 async fn serve(config: &Config) -> Result<(), Failure> {
-    let listener = bind(config).await?;
+    serve_on(bind(config).await?, config).await
+}
+
+/// With the port bound already: the Functions host asks for an answer at once, and storage may take
+/// its time.
+async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure> {
     let (store, described) = open_store(config)?;
     let address = listener.local_addr()?;
     let Auth::Dev { user } = &config.auth;
@@ -208,59 +215,63 @@ fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> 
 async fn serve_demo(mut config: Config) -> Result<(), Failure> {
     let folder =
         PathBuf::from(variable("CODEX_DATA_DIR").unwrap_or_else(|| "./codex-demo".to_owned()));
+    let listener = bind(&config).await?;
     let Auth::Dev { user } = &config.auth;
-    let found = demo::inspect(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    match found {
-        Folder::Foreign => return Err(not_ours(&folder)),
-        Folder::Empty => fill(&folder, user, &config).await?,
-        Folder::Ours => println!(
-            "The sample week in {} is from an earlier start; delete the folder for a new one.",
-            folder.display()
-        ),
-    }
-    let variable = "demo".to_owned();
+    let said = fill_demo(&folder, user, &config).await?;
+    let port = listener.local_addr()?.port();
+    let host = format!("http://localhost:{port}");
+    println!(
+        "{said}\n\nOpen   {host}/codex?format=html\nor     curl {host}/codex\nCtrl-C ends it.\n"
+    );
     config.storage = StorageChoice::Directory {
-        variable,
+        variable: "demo".to_owned(),
         path: folder,
     };
-    let host = format!("http://localhost:{}", config.port);
-    println!("\nOpen   {host}/codex?format=html\nor     curl {host}/codex\nCtrl-C ends it.\n");
-    serve(&config).await
+    serve_on(listener, &config).await
 }
 
-fn not_ours(folder: &Path) -> Failure {
-    let folder = folder.display();
-    format!("{folder} holds something else and is left alone; name an empty or new folder in CODEX_DATA_DIR").into()
-}
-
-#[expect(
-    clippy::print_stdout,
-    reason = "says where the files are to the person who started it"
-)]
-async fn fill(folder: &Path, user: &UserId, config: &Config) -> Result<(), Failure> {
-    demo::mark(folder)?;
-    let store = DirectoryStore::open(folder, Utc::now)?;
-    let today = Utc::now().with_timezone(&config.time_zone).date_naive();
-    let files = demo::fill(&store, user, today).await?;
-    println!(
-        "{files} task files are in {}/raw/{user}/tasks; edit them with any editor.",
-        folder.display()
-    );
-    Ok(())
+/// Fills the folder where that is to be done, and says what is in it now.
+async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<String, Failure> {
+    let shown = folder.display();
+    match demo::inspect(folder).map_err(|error| format!("{shown}: {error}"))? {
+        Folder::Foreign => Err(format!(
+            "{shown} holds something else and is left alone; name an empty or new folder in CODEX_DATA_DIR"
+        )
+        .into()),
+        Folder::Filled => Ok(format!(
+            "The sample week in {shown} is from an earlier start; delete the folder for a new one."
+        )),
+        Folder::Empty | Folder::Unfinished => {
+            demo::begin(folder)?;
+            let store = DirectoryStore::open(folder, Utc::now)?;
+            let today = Utc::now().with_timezone(&config.time_zone).date_naive();
+            let files = demo::fill(&store, user, today).await?;
+            demo::finish(folder)?;
+            Ok(format!("{files} task files are in {shown}/raw/{user}/tasks; edit them with any editor."))
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
 async fn import(config: &Config, folder: &Path) -> Result<(), Failure> {
-    if !folder.is_dir() {
-        return Err(format!("{} is not a folder", folder.display()).into());
+    if !folder.join("raw").is_dir() {
+        return Err(format!(
+            "{} is no data folder: it has no folder raw",
+            folder.display()
+        )
+        .into());
     }
     let Auth::Dev { user } = &config.auth;
     let from = DirectoryStore::open(folder, Utc::now)?;
     let (to, described) = open_store(config)?;
     let imported = admin::import(&from, &*to, user).await?;
+    let admin::Imported {
+        copied,
+        present,
+        skipped,
+    } = imported;
     println!(
-        "{described}: {} files copied, {} were there already",
-        imported.copied, imported.present
+        "{described}: {copied} files copied, {present} were there already, {skipped} have names that can't be stored"
     );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What an instance knows of one user, and the bytes made from it.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::state::Version;
 use crate::now::Now;
 use crate::store::{ETag, Prefix};
 use crate::task::{TaskTable, UsedIds};
-use crate::timeline::{Timeline, place};
+use crate::timeline::{Timeline, place, stretch};
 use crate::user::UserId;
 use crate::view::{self, Bodies, Stamps, Week};
 
@@ -37,33 +38,40 @@ pub struct Knowledge {
 
 /// A user's files as last listed, with the answers made from them.
 ///
-/// Never changed in place but for `validated` and the answers, which are made once, on first demand.
+/// Never changed in place but for what was heard of the store since, and the answers, which are made
+/// once, on first demand.
 #[derive(Debug)]
 pub struct Entry {
     /// Whose.
     pub user: UserId,
     /// What it contains.
     pub knowledge: Knowledge,
-    /// The files.
-    pub table: Arc<TaskTable>,
-    /// When they were last listed, by the storage's clock.
-    pub listed_at: DateTime<Utc>,
-    /// From when on a listing has to prove them again.
-    pub listing_expires: Instant,
-    /// When this instance took it in.
-    pub born: Instant,
-    /// Nanoseconds after `born`: the moment before the state request that last confirmed it.
-    validated: AtomicU64,
+    files: Arc<Files>,
     /// Bytes of the answers made so far.
     answers: AtomicUsize,
     moment: Moment,
 }
 
+/// The files, and what was heard of them since; shared by the entries that only place them anew.
+#[derive(Debug)]
+struct Files {
+    table: Arc<TaskTable>,
+    listed_at: DateTime<Utc>,
+    listing_expires: Instant,
+    born: Instant,
+    /// Nanoseconds after `born`: the moment before the state request that last confirmed them.
+    validated: AtomicU64,
+    /// Nanoseconds after `born`: the last attempt to ask the store that failed; 0 for none.
+    failed: AtomicU64,
+}
+
 /// The answers for one stretch of time in which no slot passes.
 #[derive(Debug)]
 struct Moment {
-    from: DateTime<Utc>,
-    until: DateTime<Utc>,
+    /// When the tasks were placed, and shown as such.
+    placed: DateTime<Utc>,
+    /// From the boundary before it to the one after it.
+    holds: Range<DateTime<Utc>>,
     json: Page,
     html: Page,
 }
@@ -105,103 +113,147 @@ pub struct PageBytes<'a> {
     pub made: bool,
 }
 
+/// Files just listed, or taken from an artifact.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) table: Arc<TaskTable>,
+    /// When they were listed, by the storage's clock.
+    pub(super) listed_at: DateTime<Utc>,
+    /// From when on another listing has to prove them.
+    pub(super) listing_expires: Instant,
+}
+
 impl Entry {
-    /// An entry for `table`, placed as of `now`.
-    pub fn new(
+    /// An entry for what was found, placed as of `now`, the moment before the state request.
+    pub(super) fn new(
         user: UserId,
         knowledge: Knowledge,
-        table: Arc<TaskTable>,
-        listed_at: DateTime<Utc>,
-        listing_expires: Instant,
+        found: Found,
         now: Now,
         zone: Tz,
     ) -> Self {
-        Self {
-            user,
-            knowledge,
-            moment: Moment::new(now.utc, zone),
-            table,
-            listed_at,
-            listing_expires,
+        let files = Files {
+            table: found.table,
+            listed_at: found.listed_at,
+            listing_expires: found.listing_expires,
             born: now.mono,
             validated: AtomicU64::new(0),
-            answers: AtomicUsize::new(0),
-        }
+            failed: AtomicU64::new(0),
+        };
+        Self::with(user, knowledge, Arc::new(files), Moment::new(now.utc, zone))
     }
 
     /// The same files for another stretch of time: nothing is read, they are only placed anew.
-    pub fn placed_at(&self, now: Now, zone: Tz) -> Self {
-        Self {
-            moment: Moment::new(now.utc, zone),
-            answers: AtomicUsize::new(0),
-            ..self.copy()
-        }
+    pub(super) fn placed_at(&self, now: Now, zone: Tz) -> Self {
+        let moment = Moment::new(now.utc, zone);
+        Self::with(
+            self.user.clone(),
+            self.knowledge.clone(),
+            Arc::clone(&self.files),
+            moment,
+        )
     }
 
     /// The same files, confirmed by another version of the state blob that changed none of them.
-    pub fn confirmed_by(&self, state: ETag, next_id: u32, zone: Tz) -> Self {
+    pub(super) fn confirmed_by(&self, state: ETag, next_id: u32, zone: Tz) -> Self {
         let knowledge = Knowledge {
             state: Some(state),
             next_id,
             ..self.knowledge.clone()
         };
-        let moment = Moment::new(self.moment.from, zone);
-        Self {
+        let moment = Moment::new(self.moment.placed, zone);
+        Self::with(
+            self.user.clone(),
             knowledge,
+            Arc::clone(&self.files),
             moment,
-            answers: AtomicUsize::new(0),
-            ..self.copy()
-        }
+        )
     }
 
-    fn copy(&self) -> Self {
+    fn with(user: UserId, knowledge: Knowledge, files: Arc<Files>, moment: Moment) -> Self {
         Self {
-            user: self.user.clone(),
-            knowledge: self.knowledge.clone(),
-            table: Arc::clone(&self.table),
-            listed_at: self.listed_at,
-            listing_expires: self.listing_expires,
-            born: self.born,
-            validated: AtomicU64::new(self.validated.load(Ordering::Relaxed)),
-            answers: AtomicUsize::new(self.answers.load(Ordering::Relaxed)),
-            moment: Moment::empty(self.moment.from, self.moment.until),
+            user,
+            knowledge,
+            files,
+            answers: AtomicUsize::new(0),
+            moment,
         }
     }
 
-    /// How long ago the state blob last confirmed it.
-    pub fn age(&self, now: Now) -> Duration {
-        let validated = self.born + Duration::from_nanos(self.validated.load(Ordering::Relaxed));
-        now.mono.saturating_duration_since(validated)
+    /// The files.
+    pub fn table(&self) -> &Arc<TaskTable> {
+        &self.files.table
     }
 
-    /// The state blob confirmed it by a request sent after `moment`.
-    pub fn validated_at(&self, moment: Instant) {
-        let since_born = moment.saturating_duration_since(self.born).as_nanos();
-        let since_born = u64::try_from(since_born).unwrap_or(u64::MAX);
-        self.validated.fetch_max(since_born, Ordering::Relaxed);
+    /// When the files were last listed, by the storage's clock.
+    pub(super) fn listed_at(&self) -> DateTime<Utc> {
+        self.files.listed_at
     }
 
-    /// Whether its answers are still true at `now`: no slot has passed since, and the clock wasn't
-    /// put back to before it was placed.
-    pub fn shows(&self, now: Now) -> bool {
-        (self.moment.from..self.moment.until).contains(&now.utc)
+    /// From when on another listing has to prove the files.
+    pub(super) fn listing_expires(&self) -> Instant {
+        self.files.listing_expires
+    }
+
+    /// How long ago this instance took the files in.
+    pub(super) fn in_memory(&self, now: Now) -> Duration {
+        now.mono.saturating_duration_since(self.files.born)
+    }
+
+    /// How long ago the state blob last confirmed the files.
+    pub(super) fn age(&self, now: Now) -> Duration {
+        self.in_memory(now)
+            .saturating_sub(nanoseconds(&self.files.validated))
+    }
+
+    /// The state blob confirmed the files by a request sent after `moment`.
+    pub(super) fn validated_at(&self, moment: Instant) {
+        self.files
+            .validated
+            .fetch_max(self.since_born(moment), Ordering::Relaxed);
+    }
+
+    /// How long ago the store was last asked in vain; `None` when it wasn't since it last answered.
+    pub(super) fn failed_ago(&self, now: Now) -> Option<Duration> {
+        let (failed, validated) = (
+            nanoseconds(&self.files.failed),
+            nanoseconds(&self.files.validated),
+        );
+        (failed > validated).then(|| self.in_memory(now).saturating_sub(failed))
+    }
+
+    /// The store was asked in vain, by a reader who came at `moment`.
+    pub(super) fn failed_at(&self, moment: Instant) {
+        self.files
+            .failed
+            .fetch_max(self.since_born(moment), Ordering::Relaxed);
+    }
+
+    fn since_born(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.files.born).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX)
+    }
+
+    /// Whether its answers are true at `now`: no boundary lies between, in either direction.
+    pub(super) fn shows(&self, now: Now) -> bool {
+        self.moment.holds.contains(&now.utc)
     }
 
     /// What it occupies, in bytes, answers included.
-    pub fn weight(&self) -> usize {
+    pub(super) fn weight(&self) -> usize {
         size_of::<Self>()
             + self.user.as_str().len()
-            + self.table.weight()
+            + self.files.table.weight()
             + self.answers.load(Ordering::Relaxed)
     }
 
     /// The week as it is at the entry's moment.
     pub fn timeline(&self, zone: Tz) -> Timeline {
-        place(&self.table, self.moment.from, zone)
+        place(&self.files.table, self.moment.placed, zone)
     }
 
     /// The answer in this form, made on first demand. Holds as long as [`Self::shows`] does.
-    pub fn page(&self, format: PageFormat, encoding: Encoding, zone: Tz) -> PageBytes<'_> {
+    pub(super) fn page(&self, format: PageFormat, encoding: Encoding, zone: Tz) -> PageBytes<'_> {
         let page = match format {
             PageFormat::Json => &self.moment.json,
             PageFormat::Html => &self.moment.html,
@@ -270,19 +322,19 @@ impl Entry {
         show: impl FnOnce(&Week<'_>, &Stamps) -> T,
     ) -> T {
         let folder = Prefix::raw(&self.user);
-        let used = UsedIds::of(&self.table);
+        let used = UsedIds::of(&self.files.table);
         let week = Week {
             user: &self.user,
             folder: folder.as_str(),
-            table: &self.table,
+            table: &self.files.table,
             timeline,
             zone,
             next_available_id: used.next_available(self.knowledge.next_id),
             free_ids: used.free(),
         };
         let stamps = Stamps {
-            cache_created_at: self.listed_at,
-            generated_at: self.moment.from,
+            cache_created_at: self.files.listed_at,
+            generated_at: self.moment.placed,
             version: self.knowledge.hi.0,
         };
         show(&week, &stamps)
@@ -290,18 +342,18 @@ impl Entry {
 }
 
 impl Moment {
-    fn new(from: DateTime<Utc>, zone: Tz) -> Self {
-        Self::empty(from, crate::timeline::next_boundary(from, zone))
-    }
-
-    fn empty(from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+    fn new(placed: DateTime<Utc>, zone: Tz) -> Self {
         Self {
-            from,
-            until,
+            placed,
+            holds: stretch(placed, zone),
             json: Page::default(),
             html: Page::default(),
         }
     }
+}
+
+fn nanoseconds(counter: &AtomicU64) -> Duration {
+    Duration::from_nanos(counter.load(Ordering::Relaxed))
 }
 
 /// A weak entity tag: 128 bits of the hash, and a letter for the format.

@@ -30,15 +30,29 @@ pub(super) struct Flight<T: Clone> {
 }
 
 impl<T: Clone> Flight<T> {
-    /// Whether the result will contain everything up to `seen`. Waits for the state's answer at most.
+    /// Whether the result will contain everything up to `seen`, or will be an error for everybody.
+    /// Waits for the state's answer at most.
     pub(super) async fn will_contain(&self, seen: Option<Version>) -> bool {
         let Some(seen) = seen else { return true };
         let mut promised = self.promised.clone();
-        // An error: the read ended without getting that far.
         promised
             .wait_for(Option::is_some)
             .await
             .is_ok_and(|lo| *lo >= Some(seen))
+            || self.has_failed()
+    }
+
+    /// Whether the state's answer, or an error, comes within `patience`.
+    pub(super) async fn is_answered_within(&self, patience: Duration) -> bool {
+        let mut promised = self.promised.clone();
+        tokio::time::timeout(patience, promised.wait_for(Option::is_some))
+            .await
+            .is_ok()
+    }
+
+    /// It ended before the state was read.
+    fn has_failed(&self) -> bool {
+        self.promised.borrow().is_none()
     }
 }
 
@@ -61,8 +75,8 @@ struct OfUser<F: Clone, R: Clone> {
     rebuild: Option<Rebuilding<R>>,
 }
 
-/// Everything on its way. One user's readers never wait for another's: the map's locks are held for
-/// a look-up only.
+/// Everything on its way. One user's readers never wait for another's: the map's locks are held as
+/// long as it takes to look or to begin.
 pub(super) struct Flights<F: Clone, R: Clone> {
     users: DashMap<UserId, OfUser<F, R>>,
     ids: AtomicU64,
@@ -109,13 +123,8 @@ where
             return (flight.clone(), Began::Earlier);
         }
         let id = self.next_id();
-        let landing = Landing {
-            flights: Arc::clone(self),
-            user: user.clone(),
-            id,
-        };
         let (promise, promised) = watch::channel(None);
-        let result = self.launch(begin(promise), landing);
+        let result = self.launch(user, id, begin(promise));
         let flight = Flight {
             id,
             started,
@@ -150,12 +159,7 @@ where
         }
         let id = self.next_id();
         let listed = Arc::new(AtomicBool::new(false));
-        let landing = Landing {
-            flights: Arc::clone(self),
-            user: user.clone(),
-            id,
-        };
-        let result = self.launch(begin(Arc::clone(&listed)), landing);
+        let result = self.launch(user, id, begin(Arc::clone(&listed)));
         of_user.rebuild = Some(Rebuilding {
             id,
             key,
@@ -169,15 +173,24 @@ where
         self.ids.fetch_add(1, Ordering::SeqCst)
     }
 
+    /// The task takes itself off the map when it ends; one that never runs, because the process is
+    /// ending, stays on it.
     fn launch<T: Clone + Send + Sync + 'static>(
-        &self,
+        self: &Arc<Self>,
+        user: &UserId,
+        id: u64,
         work: impl Future<Output = Result<T, ReadError>> + Send + 'static,
-        landing: Landing<F, R>,
     ) -> Waiting<T> {
-        let limited = tokio::time::timeout(self.deadline, work);
+        let (flights, user) = (Arc::clone(self), user.clone());
         let task = tokio::spawn(async move {
-            let _landing = landing;
-            limited.await.unwrap_or(Err(ReadError::TimedOut))
+            let _landing = Landing {
+                flights: &flights,
+                user: &user,
+                id,
+            };
+            tokio::time::timeout(flights.deadline, work)
+                .await
+                .unwrap_or(Err(ReadError::TimedOut))
         });
         task.map(|joined| joined.unwrap_or(Err(ReadError::Broken)))
             .boxed()
@@ -204,21 +217,21 @@ impl<F: Clone, R: Clone> OfUser<F, R> {
 }
 
 /// Takes a flight off the map when its task ends, in whatever way.
-struct Landing<F: Clone + Send + Sync + 'static, R: Clone + Send + Sync + 'static> {
-    flights: Arc<Flights<F, R>>,
-    user: UserId,
+struct Landing<'a, F: Clone, R: Clone> {
+    flights: &'a Flights<F, R>,
+    user: &'a UserId,
     id: u64,
 }
 
-impl<F: Clone + Send + Sync + 'static, R: Clone + Send + Sync + 'static> Drop for Landing<F, R> {
+impl<F: Clone, R: Clone> Drop for Landing<'_, F, R> {
     fn drop(&mut self) {
-        if let Some(mut of_user) = self.flights.users.get_mut(&self.user) {
+        let users = &self.flights.users;
+        if let Some(mut of_user) = users.get_mut(self.user) {
             of_user.read.take_if(|flight| flight.id == self.id);
             of_user.rebuild.take_if(|rebuild| rebuild.id == self.id);
         }
-        let idle = |_: &UserId, of_user: &OfUser<F, R>| {
+        users.remove_if(self.user, |_, of_user| {
             of_user.read.is_none() && of_user.rebuild.is_none()
-        };
-        self.flights.users.remove_if(&self.user, idle);
+        });
     }
 }

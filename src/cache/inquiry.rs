@@ -2,16 +2,17 @@
 //! (COHERENCE.md, "Read", 2 to 4).
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::artifact::Artifact;
-use super::entry::{Entry, Knowledge};
+use super::entry::{Entry, Found, Knowledge};
 use super::flights::{Began, Promise};
 use super::rebuild::Ground;
 use super::state::{State, StateFound, Version};
 use super::{Freshness, Inner, Layer, ReadError, Requests, Want};
-use crate::store::{Answer, ETag, GetIf, Got, Key, StoreError};
+use crate::store::{Answer, ETag, GetIf, Got, Key};
 use crate::user::UserId;
 
 /// What an inquiry brings back.
@@ -62,7 +63,15 @@ impl Inquiry {
     }
 
     pub(super) async fn answer(mut self) -> Result<Flown, ReadError> {
-        let seen = self.look().await?;
+        tracing::debug!(user = %self.want.user, freshness = ?self.want.freshness, "asking storage");
+        let mut seen = self.look().await?;
+        if self.artifact_is_ahead(&seen) {
+            // The two were asked for together, and another instance finished a change in between.
+            seen = self
+                .inner
+                .read_state(&self.want.user, GetIf::Any, &mut self.requests)
+                .await?;
+        }
         self.promise.send_replace(self.surely_contained(&seen));
         if let Some(entry) = self.confirmed(&seen) {
             return Ok(Flown {
@@ -116,25 +125,37 @@ impl Inquiry {
         self.requests.reads += 1;
         let state = self.inner.read_state(user, condition, &mut self.requests);
         let (seen, artifact) = tokio::join!(state, self.inner.read_artifact(user));
-        self.artifact = ArtifactSeen::Asked(artifact?);
+        self.artifact = ArtifactSeen::Asked(artifact);
         seen
+    }
+
+    fn artifact_is_ahead(&self, seen: &StateSeen) -> bool {
+        match (&self.artifact, &seen.found) {
+            (ArtifactSeen::Asked(Some(artifact)), Some(StateFound::Present(state, _))) => {
+                artifact.built_from > state.version
+            }
+            _ => false,
+        }
     }
 
     /// Memory, when the state blob says that no change has come.
     fn confirmed(&self, seen: &StateSeen) -> Option<Arc<Entry>> {
         let entry = self.current()?;
-        let entry = match &seen.found {
-            None => Arc::clone(entry),
-            Some(StateFound::Present(state, etag)) => {
-                let same = state.pending.is_empty() && state.version == entry.knowledge.hi;
-                let zone = self.inner.settings.zone;
-                same.then(|| Arc::new(entry.confirmed_by(etag.clone(), state.next_id, zone)))?
+        let now = self.want.now.mono;
+        match &seen.found {
+            None => {
+                entry.validated_at(now);
+                Some(Arc::clone(entry))
             }
-            Some(_) => return None,
-        };
-        entry.validated_at(self.want.now.mono);
-        self.inner.memory.publish(&entry);
-        Some(entry)
+            Some(StateFound::Present(state, etag)) if state.is_settled_at(entry.knowledge.hi) => {
+                entry.validated_at(now);
+                let zone = self.inner.settings.zone;
+                let entry = Arc::new(entry.confirmed_by(etag.clone(), state.next_id, zone));
+                self.inner.memory.publish(&entry);
+                Some(entry)
+            }
+            Some(_) => None,
+        }
     }
 
     /// The artifact, when it was built from the very version the state is at, with nothing pending.
@@ -152,7 +173,7 @@ impl Inquiry {
         }
         if let ArtifactSeen::NotAsked = self.artifact {
             self.requests.reads += 1;
-            self.artifact = ArtifactSeen::Asked(self.inner.read_artifact(&self.want.user).await?);
+            self.artifact = ArtifactSeen::Asked(self.inner.read_artifact(&self.want.user).await);
         }
         let ArtifactSeen::Asked(found) = &mut self.artifact else {
             return Ok(None);
@@ -178,19 +199,16 @@ impl Inquiry {
             next_id: state.next_id,
         };
         let settings = &self.inner.settings;
-        let age = (date - artifact.listed_at).to_std().unwrap_or_default();
-        let expires = self.want.now.mono + settings.artifact_ttl.saturating_sub(age);
-        let (user, table) = (self.want.user.clone(), Arc::new(artifact.table));
-        let (listed_at, now) = (artifact.listed_at, self.want.now);
-        let entry = Entry::new(
-            user,
-            knowledge,
-            table,
-            listed_at,
-            expires,
-            now,
-            settings.zone,
-        );
+        let left = settings
+            .artifact_ttl
+            .saturating_sub(age(date, artifact.listed_at).unwrap_or_default());
+        let found = Found {
+            table: Arc::new(artifact.table),
+            listed_at: artifact.listed_at,
+            listing_expires: self.want.now.mono + left,
+        };
+        let user = self.want.user.clone();
+        let entry = Entry::new(user, knowledge, found, self.want.now, settings.zone);
         let entry = Arc::new(entry);
         self.inner.memory.publish(&entry);
         entry
@@ -224,7 +242,7 @@ impl Inquiry {
         };
         let of_memory = self.base.map(|entry| {
             let exact_at = entry.knowledge.exact.then_some(entry.knowledge.hi);
-            (entry.knowledge.hi, Arc::clone(&entry.table), exact_at)
+            (entry.knowledge.hi, Arc::clone(entry.table()), exact_at)
         });
         let of_artifact =
             artifact.map(|it| (it.built_from, Arc::new(it.table), Some(it.built_from)));
@@ -272,21 +290,38 @@ impl Inner {
         Ok(StateSeen { found, date })
     }
 
-    async fn read_artifact(&self, user: &UserId) -> Result<Option<Artifact>, StoreError> {
-        match self
-            .store
-            .get(&Key::artifact(user), GetIf::Any)
-            .await?
-            .value
-        {
-            Got::Blob(blob) => Ok(Artifact::parse(&blob.bytes, user)),
-            _ => Ok(None),
+    /// An artifact that can't be had is as if there were none: it is only a short cut.
+    async fn read_artifact(&self, user: &UserId) -> Option<Artifact> {
+        match self.store.get(&Key::artifact(user), GetIf::Any).await {
+            Ok(Answer {
+                value: Got::Blob(blob),
+                ..
+            }) => Artifact::parse(&blob.bytes, user),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%user, %error, "the artifact can't be read; reads cost a listing");
+                None
+            }
         }
     }
 
     /// Built from this version, and its files listed not too long ago by the storage's own clock.
     fn is_current(&self, artifact: &Artifact, state: &State, date: DateTime<Utc>) -> bool {
-        let age = (date - artifact.listed_at).to_std().unwrap_or_default();
-        artifact.built_from == state.version && age < self.settings.artifact_ttl
+        let in_time = |age| age < self.settings.artifact_ttl;
+        artifact.built_from == state.version && age(date, artifact.listed_at).is_some_and(in_time)
+    }
+}
+
+/// How far two answers' times may be apart that were given at the same moment.
+const CLOCK_STEP: TimeDelta = TimeDelta::seconds(2);
+
+/// The time from `then` to `date`, both by the storage's clock. `None` for a time in the future: that
+/// clock was put back since, and how old the thing is can't be known.
+fn age(date: DateTime<Utc>, then: DateTime<Utc>) -> Option<Duration> {
+    let age = date - then;
+    if age < -CLOCK_STEP {
+        None
+    } else {
+        Some(age.to_std().unwrap_or_default())
     }
 }

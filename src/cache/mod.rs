@@ -149,8 +149,8 @@ pub enum ReadError {
     /// It took longer than [`CacheSettings::deadline`].
     #[error("the read took too long")]
     TimedOut,
-    /// Other instances changed the user's state again and again meanwhile.
-    #[error("the user's state kept changing")]
+    /// Files changed again and again while they were read.
+    #[error("the files kept changing while they were read")]
     Contended,
     /// A newer version of the service wrote something this one can't read.
     #[error(transparent)]
@@ -158,6 +158,13 @@ pub enum ReadError {
     /// The work ended without a result: a defect.
     #[error("the read broke off")]
     Broken,
+}
+
+impl ReadError {
+    /// The store is away, so that what is known may stand in.
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::TimedOut)
+    }
 }
 
 impl Cache {

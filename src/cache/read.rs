@@ -2,12 +2,17 @@
 //! and what stands in while the store is away (COHERENCE.md, "Read").
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::entry::Entry;
 use super::flights::{Began, Flight};
 use super::inquiry::{Flown, Inquiry};
 use super::{Freshness, Inner, Layer, Read, ReadError, Requests, Want};
 use crate::now::Now;
+
+/// A store that takes longer for the small state blob is as good as away: what is known is shown. The
+/// read itself goes on.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Inner {
     pub(super) async fn read(self: &Arc<Self>, want: &Want) -> Result<Read, ReadError> {
@@ -18,7 +23,19 @@ impl Inner {
         {
             return Ok(self.shown(entry, Layer::Memory, Requests::default(), want.now));
         }
-        match self.fetch_or_join(want).await {
+        let known = self.stand_in(want);
+        if let Some(entry) = known
+            .as_ref()
+            .filter(|entry| self.failed_recently(entry, want))
+        {
+            return Ok(self.shown(
+                Arc::clone(entry),
+                Layer::Stale,
+                Requests::default(),
+                want.now,
+            ));
+        }
+        match self.fetch_or_join(want, known.is_some()).await {
             Ok((flown, began)) => {
                 let requests = if began == Began::Here {
                     flown.requests
@@ -27,10 +44,12 @@ impl Inner {
                 };
                 Ok(self.shown(flown.entry, flown.layer, requests, want.now))
             }
-            Err(error) => {
-                let stale = self.stale(want, &error).ok_or(error)?;
-                Ok(self.shown(stale, Layer::Stale, Requests::default(), want.now))
+            Err(error) if error.is_outage() => {
+                let entry = self.stand_in(want).ok_or(error)?;
+                entry.failed_at(want.now.mono);
+                Ok(self.shown(entry, Layer::Stale, Requests::default(), want.now))
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -44,12 +63,14 @@ impl Inner {
 
     /// Neither memory's nor the listing's time is over, so a word from the state blob is enough.
     pub(super) fn counts(&self, entry: &Entry, now: Now) -> bool {
-        entry.knowledge.exact && self.in_memory_time(entry, now) && now.mono < entry.listing_expires
+        entry.knowledge.exact
+            && self.in_memory_time(entry, now)
+            && now.mono < entry.listing_expires()
     }
 
     /// Past it, the entry is only the base of a rebuild, or a stale answer.
     pub(super) fn in_memory_time(&self, entry: &Entry, now: Now) -> bool {
-        now.mono.saturating_duration_since(entry.born) < self.settings.memory_ttl
+        entry.in_memory(now) < self.settings.memory_ttl
     }
 
     /// The entry with answers that are true now: when a slot has passed, the same files placed anew.
@@ -74,7 +95,12 @@ impl Inner {
     ///
     /// A read that began before this reader came is joined for what its first look at the state
     /// promises; one that began later contains whatever was acknowledged before, by construction.
-    async fn fetch_or_join(self: &Arc<Self>, want: &Want) -> Result<(Flown, Began), ReadError> {
+    /// Where something else may be shown (`replaceable`), a silent store counts as away after a while.
+    async fn fetch_or_join(
+        self: &Arc<Self>,
+        want: &Want,
+        replaceable: bool,
+    ) -> Result<(Flown, Began), ReadError> {
         let arrived = self.flights.mark();
         if let Some(flight) = self
             .flights
@@ -90,7 +116,10 @@ impl Inner {
         let (flight, began) = self
             .flights
             .read(&want.user, want.now.mono, may_join, begin);
-        let result = flight.result.await;
+        let result = match replaceable && !flight.is_answered_within(PATIENCE).await {
+            true => Err(ReadError::TimedOut),
+            false => flight.result.await,
+        };
         if let (Err(error), Began::Here) = (&result, began) {
             // Once for all who waited; each of them may still get what was known before.
             tracing::warn!(user = %want.user, %error, "the user's files can't be read");
@@ -104,15 +133,19 @@ impl Inner {
     }
 
     /// What may stand in while the store is away (P9): known and not too old, containing all that the
-    /// client has seen. `None` where an answer must be new, or the error isn't the store's absence.
-    fn stale(&self, want: &Want, error: &ReadError) -> Option<Arc<Entry>> {
-        let away = matches!(error, ReadError::Store(_) | ReadError::TimedOut);
-        if !away || want.freshness != Freshness::Bounded {
-            return None;
-        }
+    /// client has seen. `None` where an answer must be new.
+    fn stand_in(&self, want: &Want) -> Option<Arc<Entry>> {
         let entry = self.memory.get(&want.user)?;
-        let young = entry.age(want.now) < self.settings.stale_if_error;
-        let enough = want.seen.is_none_or(|seen| seen <= entry.knowledge.lo);
-        (young && enough).then_some(entry)
+        let fit = want.freshness == Freshness::Bounded
+            && entry.age(want.now) < self.settings.stale_if_error
+            && want.seen.is_none_or(|seen| seen <= entry.knowledge.lo);
+        fit.then_some(entry)
+    }
+
+    /// The store was away a moment ago; asking it again for every reader would only make them wait.
+    fn failed_recently(&self, entry: &Entry, want: &Want) -> bool {
+        entry
+            .failed_ago(want.now)
+            .is_some_and(|ago| ago < self.settings.revalidate)
     }
 }

@@ -1,5 +1,6 @@
 //! A user's index made from the task files themselves (COHERENCE.md, "Read", 4).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,14 +8,16 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::artifact::artifact_bytes;
-use super::entry::{Entry, Knowledge};
+use super::entry::{Entry, Found, Knowledge};
 use super::state::{State, StateFound, Version};
 use super::{Inner, ReadError, Requests};
 use crate::now::Now;
-use crate::store::{ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, StoreError, Written};
+use crate::store::{
+    Answer, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, StoreError, Written,
+};
 use crate::task::{
-    FileName, FileRecord, MAX_FILE_BYTES, Parsed, Problem, ProblemCode, TaskTable, UsedIds,
-    git_sha, parse,
+    FileName, FileRecord, FileView, MAX_FILE_BYTES, Parsed, Problem, ProblemCode, TaskTable,
+    UsedIds, git_sha, parse,
 };
 use crate::user::UserId;
 
@@ -80,22 +83,22 @@ impl Inner {
                     (ground.base, ground.base_exact_at) = (Some(table), None);
                     attempt += 1;
                 }
-                Ending::Again(_) => return Err(ReadError::Contended),
+                Ending::Again(state) => break (table, inexact(&ground.state, &state)),
             }
         };
-        let expires = ground.now.mono + self.settings.artifact_ttl;
-        let Ground {
-            user, now, date, ..
-        } = ground;
-        let entry = Arc::new(Entry::new(
-            user,
-            knowledge,
+        let found = Found {
             table,
-            date,
-            expires,
-            now,
+            listed_at: ground.date,
+            listing_expires: ground.now.mono + self.settings.artifact_ttl,
+        };
+        let entry = Entry::new(
+            ground.user,
+            knowledge,
+            found,
+            ground.now,
             self.settings.zone,
-        ));
+        );
+        let entry = Arc::new(entry);
         self.memory.publish(&entry);
         if entry.knowledge.exact {
             self.write_artifact_later(&entry);
@@ -121,14 +124,24 @@ impl Inner {
         Ok(Arc::new(TaskTable::new(files)))
     }
 
-    /// `None` when it is gone since it was listed.
+    /// `None` when it isn't there (any more). A file that may not be opened is that file's problem
+    /// and costs the others nothing.
     async fn fetch(&self, user: &UserId, name: FileName) -> Result<Option<FileRecord>, StoreError> {
         // Listed names without '/', '\' and control characters are always blob names.
         let Ok(key) = Key::raw(user, name.as_str()) else {
             return Ok(None);
         };
-        let Got::Blob(blob) = self.store.get(&key, GetIf::Any).await?.value else {
-            return Ok(None);
+        let blob = match self.store.get(&key, GetIf::Any).await {
+            Ok(Answer {
+                value: Got::Blob(blob),
+                ..
+            }) => blob,
+            Ok(_) => return Ok(None),
+            Err(StoreError::Denied { reason, .. }) => {
+                tracing::warn!(%user, file = name.as_str(), reason, "a task file can't be read");
+                return Ok(Some(denied(name.as_str())));
+            }
+            Err(error) => return Err(error),
         };
         Ok(Some(FileRecord {
             etag: blob.etag.as_str().to_owned(),
@@ -293,9 +306,9 @@ impl Inner {
         tokio::spawn(async move {
             let bytes = artifact_bytes(
                 &entry.user,
-                &entry.table,
+                entry.table(),
                 entry.knowledge.hi,
-                entry.listed_at,
+                entry.listed_at(),
             );
             let blob = Put {
                 bytes: bytes.into(),
@@ -341,36 +354,91 @@ impl Ground {
     }
 }
 
-/// Splits a listing into what is known already, or needs no look inside, and what must be fetched.
-/// Files that aren't `.md` are none of ours.
+/// What is known when others kept changing the state around each listing: the files as listed last,
+/// after the first of these states was read and before the second.
+fn inexact(first: &StateFound, last: &StateFound) -> Knowledge {
+    let (lo, next_id) = match first {
+        StateFound::Present(state, _) => (state.finished(), state.next_id),
+        StateFound::Missing | StateFound::Damaged(_) => (Version::default(), 0),
+    };
+    let hi = match last {
+        StateFound::Present(state, _) => state.version.max(lo),
+        StateFound::Missing | StateFound::Damaged(_) => lo,
+    };
+    Knowledge {
+        lo,
+        hi,
+        exact: false,
+        state: None,
+        next_id,
+    }
+}
+
+/// Splits a listing into what is known already, or needs no look inside, and what must be asked for:
+/// what is new, and what was there before and is missing now. The latter may have been renamed over
+/// while it was listed (COHERENCE.md, "Known traps"). Files that aren't `.md` are none of ours.
 fn sort_out(blobs: Vec<Listed>, base: Option<&TaskTable>) -> (Vec<FileRecord>, Vec<FileName>) {
-    let (mut known, mut unknown) = (Vec::with_capacity(blobs.len()), Vec::new());
-    for blob in blobs.into_iter().filter(|blob| blob.name.ends_with(".md")) {
-        let before = base.and_then(|base| base.find(&blob.name));
-        match (
-            before.filter(|file| file.etag == blob.etag.as_str()),
-            blob.name.parse::<FileName>(),
-        ) {
-            (Some(file), _) => known.push(file.to_record()),
-            (None, Err(error)) => known.push(unreadable(
-                blob,
-                ProblemCode::BadFileName,
-                error.to_string(),
-            )),
-            (None, Ok(_)) if blob.size > MAX_FILE_BYTES as u64 => {
-                let message = "The file is over 1 MiB: make it smaller.".to_owned();
-                known.push(unreadable(blob, ProblemCode::TooLarge, message));
-            }
-            (None, Ok(name)) => unknown.push(name),
+    let ours: Vec<Listed> = blobs
+        .into_iter()
+        .filter(|blob| blob.name.ends_with(".md"))
+        .collect();
+    let mut unknown = base.map_or_else(Vec::new, |base| missing(&ours, base));
+    let mut known = Vec::with_capacity(ours.len());
+    for blob in ours {
+        match base
+            .and_then(|base| base.find(&blob.name))
+            .filter(|file| is_same(file, &blob))
+        {
+            Some(file) => known.push(file.to_record()),
+            None => match why_not_read(&blob) {
+                Some((code, message)) => {
+                    known.push(problem(&blob.name, blob.etag.as_str(), code, message))
+                }
+                None => unknown.extend(blob.name.parse::<FileName>()),
+            },
         }
     }
     (known, unknown)
 }
 
-fn unreadable(blob: Listed, code: ProblemCode, message: String) -> FileRecord {
+/// A file whose version can't be told, because it may not be looked at, is never the same.
+fn is_same(file: &FileView<'_>, blob: &Listed) -> bool {
+    file.etag == blob.etag.as_str() && !file.etag.is_empty()
+}
+
+fn missing(listed: &[Listed], base: &TaskTable) -> Vec<FileName> {
+    let names: HashSet<&str> = listed.iter().map(|blob| blob.name.as_str()).collect();
+    let gone = base
+        .iter()
+        .filter(|file| !file.is_settled() && !names.contains(file.name));
+    gone.filter_map(|file| file.name.parse().ok()).collect()
+}
+
+/// Why there is no use in reading a file.
+fn why_not_read(blob: &Listed) -> Option<(ProblemCode, String)> {
+    if let Err(error) = blob.name.parse::<FileName>() {
+        return Some((ProblemCode::BadFileName, error.to_string()));
+    }
+    let too_large = blob.size > MAX_FILE_BYTES as u64;
+    too_large.then(|| {
+        (
+            ProblemCode::TooLarge,
+            "The file is over 1 MiB: make it smaller.".to_owned(),
+        )
+    })
+}
+
+/// Asked for again at every listing: giving a file its permissions back changes nothing else of it.
+fn denied(name: &str) -> FileRecord {
+    let message =
+        "The service may not open the file: give it the permission to read it.".to_owned();
+    problem(name, "", ProblemCode::NotReadable, message)
+}
+
+fn problem(name: &str, etag: &str, code: ProblemCode, message: String) -> FileRecord {
     FileRecord {
-        name: blob.name,
-        etag: blob.etag.as_str().to_owned(),
+        name: name.to_owned(),
+        etag: etag.to_owned(),
         sha: None,
         content: Parsed::Unreadable(Problem {
             line: None,

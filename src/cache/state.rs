@@ -213,6 +213,11 @@ impl State {
         lowest.map_or(self.version, |lowest| Version(lowest.0.saturating_sub(1)))
     }
 
+    /// Nothing has changed since `version`, and nothing is being changed.
+    pub fn is_settled_at(&self, version: Version) -> bool {
+        self.version == version && self.pending.is_empty()
+    }
+
     /// The state after a change that something else made to the files: a new version, and a counter
     /// above every number in them.
     pub fn after_foreign_write(&self, floor: Version, next_id: u32) -> Self {

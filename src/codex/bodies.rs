@@ -14,7 +14,7 @@ use crate::view::{Bodies, markdown_to_html};
 /// How many bodies are fetched at once: a week has 21 slots.
 const FETCHES: usize = 21;
 
-/// How often the week is read again because a task changed while its body was fetched.
+/// How often bodies are fetched before tasks that keep changing meanwhile are given up.
 const ATTEMPTS: u32 = 3;
 
 impl Codex {
@@ -29,7 +29,7 @@ impl Codex {
             freshness: Freshness::Rebuilt,
             ..want.clone()
         };
-        for _ in 0..ATTEMPTS {
+        for attempt in 1.. {
             if let Some(bodies) = self.bodies(&read.entry, &mut requests).await? {
                 let (etag, page) = read.entry.page_with_bodies(&bodies, self.zone);
                 read.requests = requests;
@@ -38,6 +38,9 @@ impl Codex {
                     etag,
                     bytes: Bytes::from(page),
                 });
+            }
+            if attempt == ATTEMPTS {
+                break;
             }
             read = self.cache.read(&again).await?;
             requests += read.requests;
@@ -67,7 +70,7 @@ impl Codex {
     }
 
     async fn body(&self, entry: &Entry, row: usize) -> Result<Option<(usize, String)>, ReadError> {
-        let file = entry.table.file(row);
+        let file = entry.table().file(row);
         let Ok(key) = Key::raw(&entry.user, file.name) else {
             return Ok(None);
         };

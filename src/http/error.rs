@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::OriginalUri;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
@@ -40,7 +39,7 @@ pub enum Code {
     TooManyRequests,
     /// The store can't be reached.
     StorageUnavailable,
-    /// Other writers were quicker, again and again.
+    /// Tasks kept changing while their bodies were read.
     Busy,
     /// A newer version of the service wrote the user's state.
     NewerFormat,
@@ -133,7 +132,11 @@ impl ApiError {
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(after) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+            // Rounded up: who obeys must not come too early.
+            headers.insert(
+                RETRY_AFTER,
+                HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64),
+            );
         }
         response
     }
@@ -182,9 +185,11 @@ impl From<ReadError> for ApiError {
                 "The storage can't be reached: try again soon.",
             )
             .retry_after(SOON),
-            ReadError::Contended => {
-                Self::new(Code::Busy, "Other changes were quicker: try again.").retry_after(SOON)
-            }
+            ReadError::Contended => Self::new(
+                Code::Busy,
+                "Tasks kept changing while they were read: try again.",
+            )
+            .retry_after(SOON),
             ReadError::NewerFormat(_) => Self::new(
                 Code::NewerFormat,
                 "The data was written by a newer version of the service: update this one.",
@@ -199,7 +204,7 @@ impl From<ReadError> for ApiError {
 }
 
 /// Any path that isn't a route.
-pub(super) async fn no_such_route(OriginalUri(_): OriginalUri) -> ApiError {
+pub(super) async fn no_such_route() -> ApiError {
     ApiError::new(
         Code::NotFound,
         "There is nothing at this path; the week is at /codex.",

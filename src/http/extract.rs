@@ -100,7 +100,7 @@ pub(super) fn known_version(headers: &HeaderMap, user: &UserId) -> Option<Versio
     by_header.into_iter().chain(by_cookie).max().map(Version)
 }
 
-/// `Cache-Control: no-cache` (or `no-store`): the answer must contain everything up to now.
+/// `Cache-Control: no-cache`: the answer must contain everything up to now.
 pub(super) fn wants_strict(headers: &HeaderMap) -> bool {
     let values = headers
         .get_all(CACHE_CONTROL)

@@ -284,7 +284,8 @@ pub enum StoreError {
         /// What went wrong, for the log.
         reason: String,
     },
-    /// The store knows us but won't let us: wrong key, missing role, read-only or full disk.
+    /// The store answers and won't do it, until somebody changes something there: wrong key, missing
+    /// role, archived blob, file without permission, read-only or full disk.
     #[error("storage refuses {operation} {key}: {reason}")]
     Denied {
         /// `get`, `put`, `delete`, `list`; `open` for a directory.

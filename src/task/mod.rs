@@ -147,6 +147,8 @@ pub enum ProblemCode {
     BadFileName,
     /// Over [`MAX_FILE_BYTES`].
     TooLarge,
+    /// The service may not open it.
+    NotReadable,
     /// The bytes aren't UTF-8.
     NotUtf8,
     /// `---js` or any other language after the opening line.

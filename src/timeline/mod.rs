@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::task::{Datum, Zeit};
 
 pub use place::place;
-pub use zone::{instant_of, next_boundary};
+pub use zone::{instant_of, next_boundary, stretch};
 
 /// How many calendar days are planned, today included.
 pub const DAYS: i64 = 7;

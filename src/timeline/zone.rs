@@ -1,5 +1,7 @@
 //! Local times in a zone that may skip or repeat them.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Days, Duration, LocalResult, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
@@ -19,14 +21,28 @@ pub fn instant_of(datum: Datum, hour: u32, zone: Tz) -> DateTime<Utc> {
     }
 }
 
+/// The stretch around `now` in which nothing changes by itself: from the last of 0:00, 9:00, 14:00 and
+/// 19:00 local time to the next.
+pub fn stretch(now: DateTime<Utc>, zone: Tz) -> Range<DateTime<Utc>> {
+    let today = now.with_timezone(&zone).date_naive();
+    let days = [
+        today.pred_opt(),
+        Some(today),
+        today.succ_opt(),
+        today.checked_add_days(Days::new(2)),
+    ];
+    let boundaries = || {
+        let instants = |day| BOUNDARIES.map(|hour| instant_of(Datum(day), hour, zone));
+        days.into_iter().flatten().flat_map(instants)
+    };
+    let last = boundaries().filter(|boundary| *boundary <= now).max();
+    let next = boundaries().filter(|boundary| *boundary > now).min();
+    last.unwrap_or(DateTime::<Utc>::MIN_UTC)..next.unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
 /// The first boundary after `now`.
 pub fn next_boundary(now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
-    let today = now.with_timezone(&zone).date_naive();
-    (0..3)
-        .filter_map(|days| today.checked_add_days(Days::new(days)))
-        .flat_map(|day| BOUNDARIES.map(|hour| instant_of(Datum(day), hour, zone)))
-        .find(|boundary| *boundary > now)
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    stretch(now, zone).end
 }
 
 /// The first whole second whose local time is at or after `local`, which itself doesn't exist.

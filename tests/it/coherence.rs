@@ -392,6 +392,207 @@ async fn an_outage_shows_the_last_known_week_up_to_the_limit_and_never_an_older_
 }
 
 #[tokio::test]
+async fn during_an_outage_one_reader_in_five_seconds_asks_the_store() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.line.set_outage(true);
+    scene.pass_seconds(5);
+    a.took();
+    for _ in 0..50 {
+        assert_eq!(scene.read(&a).await.layer, Layer::Stale);
+    }
+    assert_eq!(a.took(), "1 get state");
+    scene.pass_seconds(5);
+    assert_eq!(scene.read(&a).await.layer, Layer::Stale);
+    assert_eq!(a.took(), "1 get state");
+    a.line.set_outage(false);
+    scene.pass_seconds(5);
+    assert_eq!(
+        scene.read(&a).await.layer,
+        Layer::Memory,
+        "and it is over as soon as one succeeds"
+    );
+    assert_eq!(scene.read(&a).await.layer, Layer::Memory);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_holds_a_known_week_up_for_three_seconds_only() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.pass_seconds(5);
+    let _hung = a.gate.hold_next("get", STATE);
+    let began = tokio::time::Instant::now();
+    assert_eq!(scene.read(&a).await.layer, Layer::Stale);
+    assert_eq!(began.elapsed(), Duration::from_secs(3));
+    assert_eq!(
+        scene.read(&a).await.layer,
+        Layer::Stale,
+        "and nobody after it"
+    );
+    assert_eq!(began.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_reader_with_a_version_shares_the_failure_it_waited_for() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let seen = scene.read(&a).await.entry.knowledge.hi;
+    scene.pass_seconds(5);
+    a.took();
+    let hung = a.gate.hold_next("get", STATE);
+    a.line.lose_next("get", STATE, Loss::Request);
+    let want = Want {
+        seen: Some(seen.next()),
+        ..scene.want(Freshness::Bounded)
+    };
+    let (first, second, ()) = tokio::join!(scene.read(&a), a.try_read(want), async {
+        hung.reached().await;
+        settle().await;
+        hung.release();
+    });
+    assert_eq!((first.layer, second.is_err()), (Layer::Stale, true));
+    assert_eq!(a.took(), "1 get state");
+}
+
+#[tokio::test]
+async fn an_artifact_that_cannot_be_read_costs_a_rebuild_and_nothing_else() {
+    let scene = Scene::with_tasks(2);
+    scene.read(&scene.instance()).await;
+    let b = scene.instance();
+    b.line.lose_next("get", ARTIFACT, Loss::Request);
+    let read = scene.read(&b).await;
+    assert_eq!(
+        (read.layer, titles(&b.json(&read)).len()),
+        (Layer::Rebuild, 2)
+    );
+}
+
+#[tokio::test]
+async fn an_artifact_from_the_future_is_not_taken() {
+    let scene = Scene::with_tasks(1);
+    scene.read(&scene.instance()).await;
+    let mut artifact: Value =
+        serde_json::from_slice(&scene.store.peek(ARTIFACT).unwrap().bytes).unwrap();
+    let mut listed_at = async |moment: &str| {
+        artifact["cacheCreatedAt"] = moment.into();
+        scene
+            .store
+            .foreign_write(ARTIFACT, artifact.to_string().as_bytes());
+        scene.read(&scene.instance()).await.layer
+    };
+    assert_eq!(
+        listed_at("2026-03-09T07:00:01Z").await,
+        Layer::Artifact,
+        "clocks step by a second"
+    );
+    assert_eq!(listed_at("2026-03-09T09:00:00Z").await, Layer::Rebuild);
+}
+
+#[tokio::test]
+async fn a_change_finished_between_two_first_requests_costs_one_more() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let b = scene.instance();
+    let artifact = b.gate.hold_next("get", ARTIFACT);
+    let (read, ()) = tokio::join!(scene.read(&b), async {
+        artifact.reached().await;
+        settle().await;
+        scene.file("0001-Neu.md", &task("Neu"));
+        scene.rebuild(&a).await;
+        artifact.release();
+    });
+    assert_eq!(
+        (read.layer, b.took().as_str()),
+        (Layer::Artifact, "1 get artifacts, 2 get state")
+    );
+    assert_eq!(titles(&b.json(&read)), ["Aufgabe 0", "Neu"]);
+}
+
+#[tokio::test]
+async fn a_file_that_a_listing_missed_is_looked_up_by_name() {
+    let scene = Scene::with_tasks(3);
+    let a = scene.instance();
+    let before = scene.read(&a).await.entry.knowledge.hi;
+    a.took();
+    a.line.omit_next("0001-Aufgabe.md");
+    let read = scene.rebuild(&a).await;
+    assert_eq!(titles(&a.json(&read)).len(), 3);
+    assert_eq!(
+        a.took(),
+        "1 get raw, 2 get state, 1 list raw, 1 put artifacts"
+    );
+    assert_eq!(read.entry.knowledge.hi, before, "and is no foreign change");
+    scene.store.foreign_delete(&format!("{RAW}0001-Aufgabe.md"));
+    assert_eq!(
+        titles(&a.json(&scene.rebuild(&a).await)),
+        ["Aufgabe 0", "Aufgabe 2"]
+    );
+}
+
+/// Each time it wants to raise the version for a foreign change, somebody else was quicker.
+#[tokio::test]
+async fn a_rebuild_that_always_loses_answers_with_what_it_has() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.file("0001-Fremd.md", &task("Fremd"));
+    let mut first = scene.state().version;
+    let puts: Vec<_> = (0..3).map(|_| a.gate.hold_next("put", STATE)).collect();
+    let (read, ()) = tokio::join!(scene.rebuild(&a), async {
+        for put in &puts {
+            put.reached().await;
+            first = scene.state().version;
+            scene.change_state(|state| state.version = state.version.next());
+            put.release();
+        }
+    });
+    let known = &read.entry.knowledge;
+    assert_eq!(
+        (known.lo, known.hi, known.exact),
+        (first, first.next(), false)
+    );
+    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Fremd"]);
+}
+
+#[tokio::test]
+async fn memory_stays_below_its_bound_and_an_evicted_user_is_answered_right() {
+    let scene = Scene::new();
+    let a = scene.instance_with(1_000, 64 << 10);
+    for number in 0..200 {
+        let user = codex_miroir::user::UserId::parse(&format!("user{number}")).unwrap();
+        let path = format!("raw/{user}/tasks/0000-Eine.md");
+        scene
+            .store
+            .foreign_write(&path, task(&format!("Von {user}")).as_bytes());
+        let read = a
+            .read(Want {
+                user,
+                ..scene.want(Freshness::Bounded)
+            })
+            .await;
+        a.json(&read);
+    }
+    let (users, bytes) = a.codex.memory_size();
+    assert!(
+        bytes <= 64 << 10 && (5..100).contains(&users),
+        "{users} users in {bytes} bytes"
+    );
+    for number in 0..200 {
+        let user = codex_miroir::user::UserId::parse(&format!("user{number}")).unwrap();
+        let read = a
+            .read(Want {
+                user,
+                ..scene.want(Freshness::Bounded)
+            })
+            .await;
+        assert_eq!(titles(&a.json(&read)), [format!("Von user{number}")]);
+    }
+}
+
+#[tokio::test]
 async fn a_stale_week_shows_no_slot_that_has_passed() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();

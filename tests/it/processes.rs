@@ -202,25 +202,92 @@ fn a_kill_at_any_moment_of_the_first_reads_harms_nothing() {
     let document = service.get("/codex").json();
     assert_eq!(
         (
-            titles(&document).len(),
+            shown(&document),
             document["problems"].as_array().unwrap().len()
         ),
-        (10, 0)
+        (50, 0)
     );
     assert_eq!(service.get("/codex").header("x-codex-cache"), "memory");
 }
 
 #[test]
 fn sigterm_finishes_running_requests() {
-    let folder = folder(3_000);
-    let service = Service::over(folder.path());
+    let folder = folder(5_000);
+    let service = Service::start(
+        codex_miroir()
+            .env("CODEX_DATA_DIR", folder.path())
+            .env("RUST_LOG", "debug"),
+    );
+    let said = |what: &str| service.log().iter().position(|line| line.contains(what));
     let running = service.begin("/codex", "");
-    // The request is under way when its first file has been asked for, at the latest now.
-    std::thread::sleep(Duration::from_millis(50));
+    eventually("the request is under way", || {
+        said("asking storage").is_some()
+    });
     service.terminate();
     let answer = Answer::read(running);
-    assert_eq!(answer.json()["unplaced"].as_array().unwrap().len(), 2_990);
+    assert_eq!(shown(&answer.json()), 5_000);
+    eventually("the request's end is logged", || {
+        said("\"path\":\"/codex\"").is_some()
+    });
+    assert!(
+        said("finishing running requests") < said("\"path\":\"/codex\""),
+        "it was still running: {:?}",
+        service.log()
+    );
     assert!(service.wait().success());
+}
+
+/// How many tasks have a slot or a reason for having none: depends on no time of day.
+fn shown(document: &Value) -> usize {
+    titles(document).len() + document["unplaced"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_file_that_may_not_be_opened_is_its_own_problem() {
+    let folder = folder(3);
+    std::os::unix::fs::symlink("0003-im-Kreis.md", tasks(&folder).join("0003-im-Kreis.md"))
+        .unwrap();
+    let service = Service::over(folder.path());
+    let document = service.get("/codex").json();
+    assert_eq!(
+        (shown(&document), document["problems"][0]["code"].as_str()),
+        (3, Some("not_readable"))
+    );
+    fs::remove_file(tasks(&folder).join("0003-im-Kreis.md")).unwrap();
+    save(&folder, "0003-im-Kreis.md", &task("Wieder da"));
+    let document = service.get("/codex?nocache=true").json();
+    assert_eq!(
+        (
+            shown(&document),
+            document["problems"].as_array().unwrap().len()
+        ),
+        (4, 0)
+    );
+}
+
+#[test]
+fn a_demo_that_was_cut_off_is_filled_up_and_one_that_wasnt_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("demo");
+    let tasks_of = |data: &Path| contents(&data.join("raw")).len();
+    let start = || Service::start(codex_miroir().arg("demo").env("CODEX_DATA_DIR", &data));
+    start().kill();
+    let all = tasks_of(&data);
+    let first = contents(&data.join("raw")).into_keys().next().unwrap();
+    fs::remove_file(&first).unwrap();
+    start().kill();
+    assert_eq!(
+        tasks_of(&data),
+        all - 1,
+        "what the person removed stays removed"
+    );
+    fs::write(
+        data.join("codex-miroir-demo.txt"),
+        "codex-miroir demo is filling this folder.\n",
+    )
+    .unwrap();
+    start().kill();
+    assert_eq!(tasks_of(&data), all);
 }
 
 #[test]

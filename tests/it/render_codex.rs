@@ -402,7 +402,7 @@ async fn the_hosts_ping_is_cheap_and_no_redirect() {
 #[tokio::test]
 async fn rebuilds_on_demand_are_limited_per_user() {
     let scene = scene();
-    let a = scene.instance_with_rebuilds(3);
+    let a = scene.instance_with(3, 1 << 20);
     for _ in 0..3 {
         assert_eq!(
             send(&a, get("/codex?nocache=true")).await.status,

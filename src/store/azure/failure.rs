@@ -83,14 +83,15 @@ impl Call<'_> {
     /// No answer.
     pub(super) fn failed(self, error: &Error) -> StoreError {
         let (operation, key) = (self.operation, self.path.to_owned());
-        match error.http_status().map(u16::from) {
-            Some(401 | 403) => StoreError::Denied {
+        let status = error.http_status().map(u16::from);
+        if matches!(status, Some(401 | 403)) || is_archived(error) {
+            return StoreError::Denied {
                 operation,
                 key,
                 reason: reason(error),
-            },
-            _ => self.unavailable(reason(error)),
+            };
         }
+        self.unavailable(reason(error))
     }
 
     /// A success that doesn't say what a success says.
@@ -105,6 +106,18 @@ impl Call<'_> {
             reason,
         }
     }
+}
+
+/// In the archive tier a blob is listed but can't be read, until somebody brings it back.
+fn is_archived(error: &Error) -> bool {
+    let ErrorKind::HttpResponse {
+        error_code: Some(code),
+        ..
+    } = error.kind()
+    else {
+        return false;
+    };
+    code == "BlobArchived" || code == "BlobBeingRehydrated"
 }
 
 /// What went wrong, without what may hold a secret: the body of a refused request repeats the text

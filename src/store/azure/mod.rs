@@ -32,6 +32,7 @@ use super::{
     Answer, Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix, Put, PutIf,
     StoreError, WriteIds, Written,
 };
+use crate::config::is_container_name;
 
 /// The metadata that carries a blob's [`WriteIds`].
 const WRITES: &str = "writes";
@@ -313,16 +314,6 @@ fn metadata(writes: &WriteIds) -> Option<HashMap<String, String>> {
 
 fn sdk_etag(etag: &ETag) -> Etag {
     Etag::from(etag.quoted())
-}
-
-/// Azure's rule for container names, without the special ones that begin with `$`.
-fn is_container_name(name: &str) -> bool {
-    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    (3..=63).contains(&name.len())
-        && name.bytes().all(allowed)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && !name.contains("--")
 }
 
 fn container_client(

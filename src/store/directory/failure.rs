@@ -8,11 +8,19 @@ use crate::store::StoreError;
 pub(super) fn store_error(operation: &'static str, path: &str, error: &io::Error) -> StoreError {
     let (key, reason) = (path.to_owned(), error.to_string());
     match error.kind() {
+        _ if is_loop_of_links(error) => StoreError::Denied {
+            operation,
+            key,
+            reason,
+        },
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
         | ErrorKind::StorageFull
         | ErrorKind::QuotaExceeded
         | ErrorKind::FileTooLarge
+        | ErrorKind::IsADirectory
+        | ErrorKind::NotADirectory
+        | ErrorKind::ResourceBusy
         | ErrorKind::InvalidFilename => StoreError::Denied {
             operation,
             key,
@@ -33,3 +41,11 @@ pub(super) fn is_nowhere(error: &io::Error) -> bool {
         ErrorKind::NotFound | ErrorKind::InvalidFilename
     )
 }
+
+/// Links that lead to each other. [`ErrorKind`] has no stable name for it.
+fn is_loop_of_links(error: &io::Error) -> bool {
+    cfg!(target_os = "linux") && error.raw_os_error() == Some(ELOOP)
+}
+
+/// Linux's number for too many levels of symbolic links.
+const ELOOP: i32 = 40;

@@ -28,6 +28,11 @@ impl Layout {
         &self.root
     }
 
+    /// Every folder the store writes below; whatever else is in the root is none of its business.
+    pub(super) fn folders(&self) -> [PathBuf; 4] {
+        ["raw", "artifacts", "state", OWN].map(|folder| self.root.join(folder))
+    }
+
     pub(super) fn blob(&self, key: &Key) -> PathBuf {
         self.root.join(key.path())
     }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use super::files::{is_temporary, remove_if_abandoned};
 use super::layout::Layout;
 use super::version::{Version, unsettled};
-use crate::store::{Listed, Listing, Prefix};
+use crate::store::{ETag, Listed, Listing, Prefix};
 
 /// [`crate::store::BlobStore::list`].
 pub(super) fn list(
@@ -33,14 +33,18 @@ pub(super) fn list(
     };
     let mut blobs = Vec::with_capacity(names.len());
     for name in names {
-        // Linked files count, sub-folders, sockets and what has gone again don't.
-        if let Some(version) = Version::at(&folder.join(&name))? {
-            blobs.push(Listed {
-                name: printable(&name),
-                etag: version.etag(),
-                size: version.size,
-            });
-        }
+        // Linked files count, sub-folders, sockets and what has gone again don't. What may not be
+        // looked at is there all the same, in a version that equals no other.
+        let (etag, size) = match Version::at(&folder.join(&name)) {
+            Ok(Some(version)) => (version.etag(), version.size),
+            Ok(None) => continue,
+            Err(_) => (ETag::new(""), 0),
+        };
+        blobs.push(Listed {
+            name: printable(&name),
+            etag,
+            size,
+        });
     }
     Ok(Listing { blobs, requests: 1 })
 }

@@ -56,9 +56,9 @@ impl DirectoryStore {
     pub fn open(root: &Path, clock: fn() -> DateTime<Utc>) -> Result<Self, StoreError> {
         let layout =
             Layout::open(root).map_err(|e| store_error("open", &root.display().to_string(), &e))?;
-        let (folder, now) = (layout.root().to_owned(), clock().into());
+        let (folders, now) = (layout.folders(), clock().into());
         // Beside everything else: it looks at every file there is, and nothing waits for it.
-        std::thread::spawn(move || files::sweep(&folder, now));
+        std::thread::spawn(move || folders.iter().for_each(|folder| files::sweep(folder, now)));
         Ok(Self {
             layout: Arc::new(layout),
             turns: Turns::default(),

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use super::failure::is_nowhere;
 use super::layout::Layout;
 use super::sidecar;
-use super::version::Version;
+use super::version::{Version, unsettled};
 use crate::store::{Blob, ETag, GetIf, Got, Key, WriteIds};
 
 /// How often a file is looked at that doesn't come to rest.
@@ -43,9 +43,13 @@ pub(super) fn get(
     condition: &GetIf,
 ) -> io::Result<Got> {
     let path = layout.blob(key);
-    let mut unsettled = None;
-    for _ in 0..ROUNDS {
+    let mut restless = None;
+    for round in 0..ROUNDS {
         let Some(version) = Version::at(&path)? else {
+            if let Some(pause) = being_saved(layout, key, clock).filter(|_| round == 0) {
+                sleep(pause);
+                continue;
+            }
             return layout.check_absent(&path).map(|()| Got::Absent);
         };
         if let Some(answer) = without_reading(condition, &version.etag()) {
@@ -55,18 +59,29 @@ pub(super) fn get(
             Look::Whole(blob) => return Ok(Got::Blob(blob)),
             Look::Torn => sleep(SAVE_PAUSE),
             Look::Unsettled(blob, pause) => {
-                unsettled = Some(blob);
+                restless = Some(blob);
                 sleep(pause);
             }
         }
     }
-    let restless = || {
-        io::Error::new(
-            ErrorKind::ResourceBusy,
-            "the file keeps changing while it is read",
-        )
-    };
-    unsettled.map(Got::Blob).ok_or_else(restless)
+    let busy = "the file keeps changing while it is read";
+    restless
+        .map(Got::Blob)
+        .ok_or_else(|| io::Error::new(ErrorKind::ResourceBusy, busy))
+}
+
+/// How long to wait before a missing file counts as absent: some editors move the old file away before
+/// they write the new one. Only where its folder changed just now.
+fn being_saved(layout: &Layout, key: &Key, clock: fn() -> DateTime<Utc>) -> Option<Duration> {
+    // Only task files have a sidecar, and are edited.
+    layout.sidecar(key)?;
+    let changed = layout
+        .blob(key)
+        .parent()?
+        .metadata()
+        .and_then(|folder| folder.modified())
+        .ok()?;
+    unsettled(changed, clock().into())
 }
 
 fn without_reading(condition: &GetIf, etag: &ETag) -> Option<Got> {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 
 use super::failure::is_nowhere;
-use super::files::{TempFile, make_folder};
+use super::files::{TempFile, make_folder, sync_folder};
 use crate::store::{ETag, WriteIds};
 
 /// The write ids of the version `etag`; none if the store didn't write it.
@@ -42,7 +42,9 @@ pub(super) fn prepare(
     make_folder(folder)?;
     let temp = TempFile::write(folder, lines.as_bytes())?;
     temp.sync()?;
-    temp.replace(sidecar)
+    temp.replace(sidecar)?;
+    // Durable before its file is: else a power cut could leave the file without its ids.
+    sync_folder(folder)
 }
 
 /// After its blob has gone. One that stays behind matches no later version.

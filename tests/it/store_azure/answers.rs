@@ -88,8 +88,13 @@ async fn an_answer_that_says_nothing_of_the_blob_is_no_outcome() {
             .all(|e| matches!(e, StoreError::Unavailable { .. }));
         assert!(all, "{answer:?}: {errors:?}");
     }
-    for status in [401, 403] {
-        let errors = errors_of(status, "AuthenticationFailed").await;
+    let denied = [
+        (401, "AuthenticationFailed"),
+        (403, "AuthenticationFailed"),
+        (409, "BlobArchived"),
+    ];
+    for (status, code) in denied {
+        let errors = errors_of(status, code).await;
         assert!(
             errors
                 .iter()

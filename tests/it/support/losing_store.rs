@@ -27,6 +27,8 @@ pub(crate) struct LosingStore {
     inner: Arc<dyn BlobStore>,
     planned: Arc<Mutex<Vec<Plan>>>,
     outage: Arc<AtomicBool>,
+    /// Names that the next listing lacks.
+    omitted: Arc<Mutex<Vec<String>>>,
 }
 
 /// The operation, how its path begins, and what befalls it.
@@ -38,6 +40,7 @@ impl LosingStore {
             inner,
             planned: Arc::default(),
             outage: Arc::default(),
+            omitted: Arc::default(),
         }
     }
 
@@ -47,6 +50,11 @@ impl LosingStore {
             .lock()
             .unwrap()
             .push((operation, path.to_owned(), loss));
+    }
+
+    /// The next listing lacks this name, as one may that meets a rename.
+    pub(crate) fn omit_next(&self, name: &str) {
+        self.omitted.lock().unwrap().push(name.to_owned());
     }
 
     /// While it is on, nothing gets there.
@@ -117,7 +125,14 @@ impl BlobStore for LosingStore {
     }
 
     async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
-        self.send("list", prefix.as_str(), || self.inner.list(prefix))
-            .await
+        let mut answer = self
+            .send("list", prefix.as_str(), || self.inner.list(prefix))
+            .await?;
+        let omitted = std::mem::take(&mut *self.omitted.lock().unwrap());
+        answer
+            .value
+            .blobs
+            .retain(|blob| !omitted.contains(&blob.name));
+        Ok(answer)
     }
 }

@@ -100,10 +100,14 @@ impl Scene {
     }
 
     pub(crate) fn instance(&self) -> Instance {
-        self.instance_with_rebuilds(1_000)
+        self.instance_with(1_000, 64 << 20)
     }
 
-    pub(crate) fn instance_with_rebuilds(&self, rebuilds_per_minute: u32) -> Instance {
+    pub(crate) fn instance_with(
+        &self,
+        rebuilds_per_minute: u32,
+        memory_max_bytes: u64,
+    ) -> Instance {
         let line = LosingStore::new(Arc::new(self.store.clone()));
         let gate = GateStore::new(Arc::new(line.clone()));
         let requests = CountingStore::new(Arc::new(gate.clone()));
@@ -113,7 +117,7 @@ impl Scene {
             artifact_ttl: Duration::from_secs(900),
             revalidate: Duration::from_secs(5),
             stale_if_error: Duration::from_secs(3600),
-            memory_max_bytes: 64 << 20,
+            memory_max_bytes,
             deadline: Duration::from_secs(30),
             zone: chrono_tz::Europe::Berlin,
         };
