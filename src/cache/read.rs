@@ -45,8 +45,13 @@ impl Inner {
                 Ok(self.shown(flown.entry, flown.layer, requests, want.now))
             }
             Err(error) if error.is_outage() => {
-                let entry = self.stand_in(want).ok_or(error)?;
-                entry.failed_at(want.now.mono);
+                let entry = self.stand_in(want).ok_or_else(|| error.clone())?;
+                let waited = if matches!(error, ReadError::TimedOut) {
+                    PATIENCE
+                } else {
+                    Duration::ZERO
+                };
+                entry.failed_at(want.now.mono + waited);
                 Ok(self.shown(entry, Layer::Stale, Requests::default(), want.now))
             }
             Err(error) => Err(error),
@@ -102,13 +107,15 @@ impl Inner {
         replaceable: bool,
     ) -> Result<(Flown, Began), ReadError> {
         let arrived = self.flights.mark();
-        if let Some(flight) = self
+        let running = self
             .flights
             .running(&want.user)
-            .filter(|flight| self.is_recent(flight, want))
-            && flight.will_contain(want.seen).await
-        {
-            return Ok((flight.result.await?, Began::Earlier));
+            .filter(|flight| self.is_recent(flight, want));
+        if let Some(flight) = running {
+            self.is_answered(&flight, want, replaceable).await?;
+            if flight.will_contain(want.seen).await {
+                return Ok((flight.result.await?, Began::Earlier));
+            }
         }
         let may_join =
             |flight: &Flight<Flown>| flight.id >= arrived && want.freshness != Freshness::Rebuilt;
@@ -116,15 +123,30 @@ impl Inner {
         let (flight, began) = self
             .flights
             .read(&want.user, want.now.mono, may_join, begin);
-        let result = match replaceable && !flight.is_answered_within(PATIENCE).await {
-            true => Err(ReadError::TimedOut),
-            false => flight.result.await,
+        let result = match self.is_answered(&flight, want, replaceable).await {
+            Ok(()) => flight.result.await,
+            Err(silent) => Err(silent),
         };
         if let (Err(error), Began::Here) = (&result, began) {
             // Once for all who waited; each of them may still get what was known before.
             tracing::warn!(user = %want.user, %error, "the user's files can't be read");
         }
         Ok((result?, began))
+    }
+
+    /// Gives the store until [`PATIENCE`] after the read began, where something else may be shown.
+    async fn is_answered(
+        &self,
+        flight: &Flight<Flown>,
+        want: &Want,
+        replaceable: bool,
+    ) -> Result<(), ReadError> {
+        let waited = want.now.mono.saturating_duration_since(flight.started);
+        let patience = PATIENCE.saturating_sub(waited);
+        match replaceable && !flight.is_answered_within(patience).await {
+            true => Err(ReadError::TimedOut),
+            false => Ok(()),
+        }
     }
 
     fn is_recent(&self, flight: &Flight<Flown>, want: &Want) -> bool {

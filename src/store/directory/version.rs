@@ -5,6 +5,9 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::failure::is_nowhere;
 use crate::store::ETag;
 
@@ -41,12 +44,18 @@ impl Version {
         }
     }
 
+    /// Short, because an instance keeps one for every file it knows.
     pub(super) fn etag(&self) -> ETag {
         let time = match self.modified.duration_since(UNIX_EPOCH) {
             Ok(after) => after.as_nanos(),
             Err(before) => before.duration().as_nanos().wrapping_neg(),
         };
-        ETag::new(&format!("{time:x}-{:x}-{:x}", self.inode, self.size))
+        // Nanoseconds need more than 64 bits from the year 2554 on.
+        let parts = [time as u64, self.inode, self.size].map(|part| {
+            let bytes = part.to_be_bytes();
+            URL_SAFE_NO_PAD.encode(&bytes[part.leading_zeros() as usize / 8..])
+        });
+        ETag::new(&parts.join("."))
     }
 
     /// How long from `now` until a further save can't go unnoticed; none when that is so already.
