@@ -171,7 +171,7 @@ impl TaskTable {
         files.reverse();
         files.sort_by(|a, b| a.name.cmp(&b.name));
         files.dedup_by(|a, b| a.name == b.name);
-        let mut packer = Packer::for_files(&files);
+        let mut packer = Packer::default();
         for file in &files {
             packer.file(file);
         }

@@ -20,19 +20,6 @@ pub(super) struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    /// With room for what is certain, so that little is moved about.
-    pub(super) fn for_files(files: &[FileRecord]) -> Self {
-        let text = files
-            .iter()
-            .map(|file| file.name.len() + file.etag.len())
-            .sum();
-        Self {
-            text: String::with_capacity(text),
-            rows: Vec::with_capacity(files.len()),
-            ..Self::default()
-        }
-    }
-
     pub(super) fn file(&mut self, file: &'a FileRecord) {
         let row = self.rows.len() as u32;
         let name = self.append(&file.name);
