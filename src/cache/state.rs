@@ -81,7 +81,7 @@ pub struct State {
     /// What was created under an `Idempotency-Key`, by the key's SHA-256 in hex.
     #[serde(default)]
     pub idempotency: BTreeMap<String, Idempotent>,
-    /// See [`Unknown`].
+    /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -96,7 +96,7 @@ pub struct PendingOp {
     pub at: DateTime<Utc>,
     /// What it writes.
     pub files: Vec<PendingFile>,
-    /// See [`Unknown`].
+    /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -111,7 +111,7 @@ pub struct PendingFile {
     pub write_id: String,
     /// What is done to it.
     pub kind: ChangeKind,
-    /// See [`Unknown`].
+    /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -144,7 +144,7 @@ pub struct Idempotent {
     pub version: Version,
     /// When, by the storage's clock.
     pub at: DateTime<Utc>,
-    /// See [`Unknown`].
+    /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
 }

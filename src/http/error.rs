@@ -154,7 +154,7 @@ struct ErrorDocument<'a> {
     request_id: Option<&'a str>,
 }
 
-/// The body is written where the request's id is known: in [`super::request_id`].
+/// The body is written where the request's id is known: in `request_id`.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());

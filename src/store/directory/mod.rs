@@ -4,10 +4,10 @@
 //! - A write is a temporary file beside its target, made durable and then renamed over it: readers
 //!   need no lock, and `kill -9` leaves the old bytes or the new ones.
 //! - Writers of one user's folder take turns through a lock file, so that a condition still holds
-//!   when its write happens. Editors know nothing of the lock; see [`write`] and [`read`] for how
+//!   when its write happens. Editors know nothing of the lock; see the modules `write` and `read` for how
 //!   their saves are met.
 //! - A version is what `stat` says (time, inode, size), so a listing reads no file.
-//! - Write ids lie in files of their own, see [`sidecar`].
+//! - Write ids lie in files of their own, see the module `sidecar`.
 
 mod failure;
 mod files;
