@@ -36,9 +36,6 @@ pub enum Folder {
 /// Why the sample week wasn't written.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// The folder can't be read or written.
-    #[error("the folder can't be used: {0}")]
-    Folder(#[from] io::Error),
     /// The store refused a file.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -233,7 +233,8 @@ async fn serve_demo(mut config: Config) -> Result<(), Failure> {
 /// Fills the folder where that is to be done, and says what is in it now.
 async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<String, Failure> {
     let shown = folder.display();
-    match demo::inspect(folder).map_err(|error| format!("{shown}: {error}"))? {
+    let here = |error: std::io::Error| format!("{shown}: {error}");
+    match demo::inspect(folder).map_err(here)? {
         Folder::Foreign => Err(format!(
             "{shown} holds something else and is left alone; name an empty or new folder in CODEX_DATA_DIR"
         )
@@ -242,11 +243,11 @@ async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<Stri
             "The sample week in {shown} is from an earlier start; delete the folder for a new one."
         )),
         Folder::Empty | Folder::Unfinished => {
-            demo::begin(folder)?;
+            demo::begin(folder).map_err(here)?;
             let store = DirectoryStore::open(folder, Utc::now)?;
             let today = Utc::now().with_timezone(&config.time_zone).date_naive();
             let files = demo::fill(&store, user, today).await?;
-            demo::finish(folder)?;
+            demo::finish(folder).map_err(here)?;
             Ok(format!("{files} task files are in {shown}/raw/{user}/tasks; edit them with any editor."))
         }
     }

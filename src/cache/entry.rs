@@ -61,7 +61,7 @@ struct Files {
     born: Instant,
     /// Nanoseconds after `born`: the moment before the state request that last confirmed them.
     validated: AtomicU64,
-    /// Nanoseconds after `born`: the last attempt to ask the store that failed; 0 for none.
+    /// Nanoseconds after `born`: when the store was last asked in vain; 0 when it has answered since.
     failed: AtomicU64,
 }
 
@@ -206,23 +206,21 @@ impl Entry {
             .saturating_sub(nanoseconds(&self.files.validated))
     }
 
-    /// The state blob confirmed the files by a request sent after `moment`.
+    /// The state blob confirmed the files by a request sent after `moment`: the store is there.
     pub(super) fn validated_at(&self, moment: Instant) {
         self.files
             .validated
             .fetch_max(self.since_born(moment), Ordering::Relaxed);
+        self.files.failed.store(0, Ordering::Relaxed);
     }
 
-    /// How long ago the store was last asked in vain; `None` when it wasn't since it last answered.
+    /// How long ago the store was last asked in vain; `None` when it has answered since.
     pub(super) fn failed_ago(&self, now: Now) -> Option<Duration> {
-        let (failed, validated) = (
-            nanoseconds(&self.files.failed),
-            nanoseconds(&self.files.validated),
-        );
-        (failed > validated).then(|| self.in_memory(now).saturating_sub(failed))
+        let failed = nanoseconds(&self.files.failed);
+        (!failed.is_zero()).then(|| self.in_memory(now).saturating_sub(failed))
     }
 
-    /// The store was asked in vain, by a reader who came at `moment`.
+    /// The store was given up at `moment`.
     pub(super) fn failed_at(&self, moment: Instant) {
         self.files
             .failed

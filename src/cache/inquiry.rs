@@ -65,13 +65,6 @@ impl Inquiry {
     pub(super) async fn answer(mut self) -> Result<Flown, ReadError> {
         tracing::debug!(user = %self.want.user, freshness = ?self.want.freshness, "asking storage");
         let mut seen = self.look().await?;
-        if self.artifact_is_ahead(&seen) {
-            // The two were asked for together, and another instance finished a change in between.
-            seen = self
-                .inner
-                .read_state(&self.want.user, GetIf::Any, &mut self.requests)
-                .await?;
-        }
         self.promise.send_replace(self.surely_contained(&seen));
         if let Some(entry) = self.confirmed(&seen) {
             return Ok(Flown {
@@ -80,7 +73,18 @@ impl Inquiry {
                 requests: self.requests,
             });
         }
-        if let Some(entry) = self.taken(&seen).await? {
+        if self.has_use_for_artifact(&seen) {
+            self.requests.reads += 1;
+            self.artifact = ArtifactSeen::Asked(self.inner.read_artifact(&self.want.user).await);
+        }
+        if self.artifact_is_ahead(&seen) {
+            // Another instance finished a change between the two requests.
+            seen = self
+                .inner
+                .read_state(&self.want.user, GetIf::Any, &mut self.requests)
+                .await?;
+        }
+        if let Some(entry) = self.taken(&seen) {
             return Ok(Flown {
                 entry,
                 layer: Layer::Artifact,
@@ -158,30 +162,39 @@ impl Inquiry {
         }
     }
 
-    /// The artifact, when it was built from the very version the state is at, with nothing pending.
-    async fn taken(&mut self, seen: &StateSeen) -> Result<Option<Arc<Entry>>, ReadError> {
-        let Some(StateFound::Present(state, etag)) = &seen.found else {
-            return Ok(None);
-        };
-        // A state behind what this instance has shown was made again; it is raised by a rebuild.
+    /// Not asked for yet, and it may be the answer, or know the versions of a state that was lost.
+    fn has_use_for_artifact(&self, seen: &StateSeen) -> bool {
+        let open = matches!(self.artifact, ArtifactSeen::NotAsked);
+        open && match &seen.found {
+            None => false,
+            Some(StateFound::Present(state, _)) => self.may_be_taken(state),
+            Some(StateFound::Missing | StateFound::Damaged(_)) => true,
+        }
+    }
+
+    /// Whether an artifact of this state's version would be an answer. A state behind what this
+    /// instance has shown was made again; it is raised by a rebuild.
+    fn may_be_taken(&self, state: &State) -> bool {
         let behind = self
             .base
             .as_ref()
             .is_some_and(|entry| state.version < entry.knowledge.hi);
-        if behind || !state.pending.is_empty() || self.want.freshness == Freshness::Rebuilt {
-            return Ok(None);
-        }
-        if let ArtifactSeen::NotAsked = self.artifact {
-            self.requests.reads += 1;
-            self.artifact = ArtifactSeen::Asked(self.inner.read_artifact(&self.want.user).await);
+        !behind && state.pending.is_empty() && self.want.freshness != Freshness::Rebuilt
+    }
+
+    /// The artifact, when it was built from the very version the state is at, with nothing pending.
+    fn taken(&mut self, seen: &StateSeen) -> Option<Arc<Entry>> {
+        let Some(StateFound::Present(state, etag)) = &seen.found else {
+            return None;
+        };
+        if !self.may_be_taken(state) {
+            return None;
         }
         let ArtifactSeen::Asked(found) = &mut self.artifact else {
-            return Ok(None);
+            return None;
         };
-        let current = |it: &mut Artifact| self.inner.is_current(it, state, seen.date);
-        Ok(found
-            .take_if(current)
-            .map(|artifact| self.take(artifact, state, etag, seen.date)))
+        let artifact = found.take_if(|it| self.inner.is_current(it, state, seen.date))?;
+        Some(self.take(artifact, state, etag, seen.date))
     }
 
     fn take(

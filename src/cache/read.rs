@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::entry::Entry;
 use super::flights::{Began, Flight};
 use super::inquiry::{Flown, Inquiry};
@@ -35,6 +37,7 @@ impl Inner {
                 want.now,
             ));
         }
+        let asked = Instant::now();
         match self.fetch_or_join(want, known.is_some()).await {
             Ok((flown, began)) => {
                 let requests = if began == Began::Here {
@@ -45,13 +48,12 @@ impl Inner {
                 Ok(self.shown(flown.entry, flown.layer, requests, want.now))
             }
             Err(error) if error.is_outage() => {
-                let entry = self.stand_in(want).ok_or_else(|| error.clone())?;
-                let waited = if matches!(error, ReadError::TimedOut) {
-                    PATIENCE
-                } else {
-                    Duration::ZERO
-                };
-                entry.failed_at(want.now.mono + waited);
+                let entry = self.stand_in(want).ok_or(error)?;
+                if self.answers(&entry, want) {
+                    // Another reader was luckier meanwhile.
+                    return Ok(self.shown(entry, Layer::Memory, Requests::default(), want.now));
+                }
+                entry.failed_at(want.now.mono + asked.elapsed());
                 Ok(self.shown(entry, Layer::Stale, Requests::default(), want.now))
             }
             Err(error) => Err(error),

@@ -137,7 +137,7 @@ impl Inner {
                 ..
             }) => blob,
             Ok(_) => return Ok(None),
-            Err(StoreError::Denied { reason, .. }) => {
+            Err(StoreError::Unreadable { reason, .. }) => {
                 tracing::warn!(%user, file = name.as_str(), reason, "a task file can't be read");
                 return Ok(Some(denied(name.as_str())));
             }
@@ -357,13 +357,13 @@ impl Ground {
 /// What is known when others kept changing the state around each listing: the files as listed last,
 /// after the first of these states was read and before the second.
 fn inexact(first: &StateFound, last: &StateFound) -> Knowledge {
-    let (lo, next_id) = match first {
-        StateFound::Present(state, _) => (state.finished(), state.next_id),
-        StateFound::Missing | StateFound::Damaged(_) => (Version::default(), 0),
+    let lo = match first {
+        StateFound::Present(state, _) => state.finished(),
+        StateFound::Missing | StateFound::Damaged(_) => Version::default(),
     };
-    let hi = match last {
-        StateFound::Present(state, _) => state.version.max(lo),
-        StateFound::Missing | StateFound::Damaged(_) => lo,
+    let (hi, next_id) = match last {
+        StateFound::Present(state, _) => (state.version.max(lo), state.next_id),
+        StateFound::Missing | StateFound::Damaged(_) => (lo, 0),
     };
     Knowledge {
         lo,

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::{Codex, WeekError, WeekWithBodies};
 use crate::cache::{Entry, Freshness, ReadError, Requests, Want};
-use crate::store::{ETag, GetIf, Got, Key};
+use crate::store::{Answer, ETag, GetIf, Got, Key, StoreError};
 use crate::task::body_of;
 use crate::view::{Bodies, markdown_to_html};
 
@@ -16,6 +16,9 @@ const FETCHES: usize = 21;
 
 /// How often bodies are fetched before tasks that keep changing meanwhile are given up.
 const ATTEMPTS: u32 = 3;
+
+/// In place of a body that the service may not open any more.
+const CLOSED: &str = "*Der Text ist nicht lesbar.*";
 
 impl Codex {
     /// The week as HTML, with the body of each task that has a slot.
@@ -75,14 +78,14 @@ impl Codex {
             return Ok(None);
         };
         let condition = GetIf::Same(ETag::new(file.etag));
-        let Got::Blob(blob) = self
-            .store
-            .get(&key, condition)
-            .await
-            .map_err(ReadError::from)?
-            .value
-        else {
-            return Ok(None);
+        let blob = match self.store.get(&key, condition).await {
+            Ok(Answer {
+                value: Got::Blob(blob),
+                ..
+            }) => blob,
+            Ok(_) => return Ok(None),
+            Err(StoreError::Unreadable { .. }) => return Ok(Some((row, markdown_to_html(CLOSED)))),
+            Err(error) => return Err(error.into()),
         };
         let text = String::from_utf8_lossy(&blob.bytes);
         Ok(Some((row, markdown_to_html(body_of(&text)))))

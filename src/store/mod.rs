@@ -284,12 +284,21 @@ pub enum StoreError {
         /// What went wrong, for the log.
         reason: String,
     },
-    /// The store answers and won't do it, until somebody changes something there: wrong key, missing
-    /// role, archived blob, file without permission, read-only or full disk.
+    /// The store answers and won't do it for us, until somebody changes something there: wrong key,
+    /// missing role, read-only or full disk.
     #[error("storage refuses {operation} {key}: {reason}")]
     Denied {
         /// `get`, `put`, `delete`, `list`; `open` for a directory.
         operation: &'static str,
+        /// The path that was asked for.
+        key: String,
+        /// What went wrong, for the log.
+        reason: String,
+    },
+    /// This one blob can't be read, and the others can: a file without permission or a circle of links,
+    /// a blob in the archive tier.
+    #[error("{key} can't be read: {reason}")]
+    Unreadable {
         /// The path that was asked for.
         key: String,
         /// What went wrong, for the log.

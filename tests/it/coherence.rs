@@ -356,7 +356,7 @@ async fn two_first_readers_of_two_instances_agree_on_one_state() {
     assert!(of_a.entry.knowledge.exact && of_b.entry.knowledge.exact);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_outage_shows_the_last_known_week_up_to_the_limit_and_never_an_older_one_than_seen() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
@@ -391,7 +391,7 @@ async fn an_outage_shows_the_last_known_week_up_to_the_limit_and_never_an_older_
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn during_an_outage_one_reader_in_five_seconds_asks_the_store() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
@@ -511,6 +511,101 @@ async fn a_change_finished_between_two_first_requests_costs_one_more() {
     assert_eq!(titles(&b.json(&read)), ["Aufgabe 0", "Neu"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_hangs_is_remembered_as_an_outage_from_its_end() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.change_state(|state| state.version = state.version.next());
+    scene.pass_seconds(5);
+    let _hung = a.gate.hold_next("list", RAW);
+    let began = tokio::time::Instant::now();
+    assert_eq!(scene.read(&a).await.layer, Layer::Stale);
+    assert_eq!(began.elapsed(), Duration::from_secs(30));
+    scene.pass_seconds(34);
+    a.took();
+    assert_eq!(
+        (scene.read(&a).await.layer, a.took().as_str()),
+        (Layer::Stale, "")
+    );
+    scene.pass_seconds(1);
+    assert_eq!(scene.read(&a).await.layer, Layer::Rebuild);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_read_that_succeeds_ends_the_outage_for_all() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.line.set_outage(true);
+    scene.pass_seconds(5);
+    assert_eq!(scene.read(&a).await.layer, Layer::Stale);
+    a.line.set_outage(false);
+    scene.pass_seconds(1);
+    assert_eq!(scene.read(&a).await.layer, Layer::Stale);
+    assert_eq!(scene.read_strictly(&a).await.layer, Layer::Memory);
+    assert_eq!(scene.read(&a).await.layer, Layer::Memory);
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_be_opened_costs_the_others_nothing() {
+    let scene = Scene::with_tasks(3);
+    let a = scene.instance();
+    a.line
+        .lose_next("get", &format!("{RAW}0001"), Loss::Unreadable);
+    let document = a.json(&scene.read(&a).await);
+    assert_eq!(titles(&document), ["Aufgabe 0", "Aufgabe 2"]);
+    assert_eq!(document["problems"][0]["code"], "not_readable");
+    // Its permission comes back, which changes nothing else of it.
+    assert_eq!(titles(&a.json(&scene.rebuild(&a).await)).len(), 3);
+    // And goes again, while only its body is asked for.
+    a.line
+        .lose_next("get", &format!("{RAW}0001"), Loss::Unreadable);
+    let week = a
+        .codex
+        .week_with_bodies(&scene.want(Freshness::Bounded))
+        .await
+        .unwrap();
+    let page = String::from_utf8(week.bytes.to_vec()).unwrap();
+    assert!(page.contains("Der Text ist nicht lesbar.") && page.contains("Aufgabe 2"));
+}
+
+#[tokio::test]
+async fn a_change_finished_before_a_second_artifact_request_costs_one_more() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    scene.change_state(|state| state.version = state.version.next());
+    scene.pass_seconds(5);
+    b.took();
+    let artifact = b.gate.hold_next("get", ARTIFACT);
+    let (read, ()) = tokio::join!(scene.read(&b), async {
+        artifact.reached().await;
+        scene.file("0001-Neu.md", &task("Neu"));
+        scene.rebuild(&a).await;
+        scene.change_state(|state| state.version = state.version.next());
+        scene.rebuild(&a).await;
+        artifact.release();
+    });
+    assert_eq!(
+        (read.layer, b.took().as_str()),
+        (Layer::Artifact, "1 get artifacts, 2 get state")
+    );
+}
+
+#[tokio::test]
+async fn a_lost_states_versions_are_known_from_the_artifact_also_with_a_memory() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    let high = scene.change_state(|state| state.version = Version(state.version.0 + 1_000_000));
+    scene.read(&b).await;
+    scene.store.foreign_delete(STATE);
+    scene.pass_seconds(5);
+    assert!(scene.read(&a).await.entry.knowledge.hi > high);
+}
+
 #[tokio::test]
 async fn a_file_that_a_listing_missed_is_looked_up_by_name() {
     let scene = Scene::with_tasks(3);
@@ -592,7 +687,7 @@ async fn memory_stays_below_its_bound_and_an_evicted_user_is_answered_right() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stale_week_shows_no_slot_that_has_passed() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();

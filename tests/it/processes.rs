@@ -229,6 +229,7 @@ fn sigterm_finishes_running_requests() {
     eventually("the request's end is logged", || {
         said("\"path\":\"/codex\"").is_some()
     });
+    assert!(said("finishing running requests").is_some());
     assert!(
         said("finishing running requests") < said("\"path\":\"/codex\""),
         "it was still running: {:?}",

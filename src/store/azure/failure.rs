@@ -83,15 +83,20 @@ impl Call<'_> {
     /// No answer.
     pub(super) fn failed(self, error: &Error) -> StoreError {
         let (operation, key) = (self.operation, self.path.to_owned());
-        let status = error.http_status().map(u16::from);
-        if matches!(status, Some(401 | 403)) || is_archived(error) {
-            return StoreError::Denied {
-                operation,
+        if is_archived(error) {
+            return StoreError::Unreadable {
                 key,
                 reason: reason(error),
             };
         }
-        self.unavailable(reason(error))
+        match error.http_status().map(u16::from) {
+            Some(401 | 403) => StoreError::Denied {
+                operation,
+                key,
+                reason: reason(error),
+            },
+            _ => self.unavailable(reason(error)),
+        }
     }
 
     /// A success that doesn't say what a success says.

@@ -8,19 +8,12 @@ use crate::store::StoreError;
 pub(super) fn store_error(operation: &'static str, path: &str, error: &io::Error) -> StoreError {
     let (key, reason) = (path.to_owned(), error.to_string());
     match error.kind() {
-        _ if is_loop_of_links(error) => StoreError::Denied {
-            operation,
-            key,
-            reason,
-        },
+        _ if operation == "get" && is_closed(error) => StoreError::Unreadable { key, reason },
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
         | ErrorKind::StorageFull
         | ErrorKind::QuotaExceeded
         | ErrorKind::FileTooLarge
-        | ErrorKind::IsADirectory
-        | ErrorKind::NotADirectory
-        | ErrorKind::ResourceBusy
         | ErrorKind::InvalidFilename => StoreError::Denied {
             operation,
             key,
@@ -42,9 +35,11 @@ pub(super) fn is_nowhere(error: &io::Error) -> bool {
     )
 }
 
-/// Links that lead to each other. [`ErrorKind`] has no stable name for it.
-fn is_loop_of_links(error: &io::Error) -> bool {
-    cfg!(target_os = "linux") && error.raw_os_error() == Some(ELOOP)
+/// The file itself is closed to us: no permission, or links that lead to each other, for which
+/// [`ErrorKind`] has no stable name.
+fn is_closed(error: &io::Error) -> bool {
+    let circle = cfg!(target_os = "linux") && error.raw_os_error() == Some(ELOOP);
+    circle || error.kind() == ErrorKind::PermissionDenied
 }
 
 /// Linux's number for too many levels of symbolic links.

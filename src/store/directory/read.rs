@@ -44,9 +44,11 @@ pub(super) fn get(
 ) -> io::Result<Got> {
     let path = layout.blob(key);
     let mut restless = None;
-    for round in 0..ROUNDS {
+    let mut waited = false;
+    for _ in 0..ROUNDS {
         let Some(version) = Version::at(&path)? else {
-            if let Some(pause) = being_saved(layout, key, clock).filter(|_| round == 0) {
+            if let Some(pause) = being_saved(layout, key, clock).filter(|_| !waited) {
+                waited = true;
                 sleep(pause);
                 continue;
             }

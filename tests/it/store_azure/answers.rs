@@ -88,17 +88,24 @@ async fn an_answer_that_says_nothing_of_the_blob_is_no_outcome() {
             .all(|e| matches!(e, StoreError::Unavailable { .. }));
         assert!(all, "{answer:?}: {errors:?}");
     }
-    let denied = [
-        (401, "AuthenticationFailed"),
-        (403, "AuthenticationFailed"),
-        (409, "BlobArchived"),
-    ];
+    let denied = [(401, "AuthenticationFailed"), (403, "AuthenticationFailed")];
     for (status, code) in denied {
         let errors = errors_of(status, code).await;
         assert!(
             errors
                 .iter()
                 .all(|e| matches!(e, StoreError::Denied { .. })),
+            "{errors:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_archived_blob_is_its_own_problem() {
+    for code in ["BlobArchived", "BlobBeingRehydrated"] {
+        let errors = errors_of(409, code).await;
+        assert!(
+            matches!(errors[0], StoreError::Unreadable { .. }),
             "{errors:?}"
         );
     }

@@ -15,6 +15,8 @@ use codex_miroir::store::{
 pub(crate) enum Loss {
     /// It never gets there.
     Request,
+    /// This blob can't be read, others can.
+    Unreadable,
     /// It happens, and the caller hears nothing.
     Answer,
     /// It happens, and is then sent again, as the SDK does: the caller gets the second answer.
@@ -88,6 +90,10 @@ impl LosingStore {
             Some(Loss::FirstAnswer) => {
                 call().await?;
                 return call().await;
+            }
+            Some(Loss::Unreadable) => {
+                let (key, reason) = (path.to_owned(), "no permission".to_owned());
+                return Err(StoreError::Unreadable { key, reason });
             }
             Some(Loss::Answer) => call().await.map(|_| "answer lost")?,
             Some(Loss::Request) => "request lost",
