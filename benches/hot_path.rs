@@ -69,7 +69,7 @@ fn compare(encoding: &str, span: Duration, pairs: u64) {
     let request = |address: &str| {
         format!(
             "GET /codex HTTP/1.1\r\nhost: {address}\r\naccept: application/json\r\naccept-encoding: {encoding}\r\n\
-             authorization: Bearer gho_0123456789abcdefghijklmnopqrstuvwxyz\r\nuser-agent: bench\r\n\r\n"
+             authorization: Bearer 0123456789-abcdefghijklmnopqrstuvwxyz-0123\r\nuser-agent: bench\r\n\r\n"
         )
     };
     let of_service = request(&service.address);
