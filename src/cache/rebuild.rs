@@ -138,7 +138,8 @@ impl Inner {
             }) => blob,
             Ok(_) => return Ok(None),
             Err(StoreError::Unreadable { reason, .. }) => {
-                tracing::warn!(%user, file = name.as_str(), reason, "a task file can't be read");
+                // By its number: the rest of the name is the task's title, which is nobody's business.
+                tracing::warn!(%user, task = %name.id(), reason, "a task file can't be read");
                 return Ok(Some(denied(name.as_str())));
             }
             Err(error) => return Err(error),

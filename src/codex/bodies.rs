@@ -9,16 +9,13 @@ use super::{Codex, WeekError, WeekWithBodies};
 use crate::cache::{Entry, Freshness, ReadError, Requests, Want};
 use crate::store::{Answer, ETag, GetIf, Got, Key, StoreError};
 use crate::task::body_of;
-use crate::view::{Bodies, markdown_to_html};
+use crate::view::{Bodies, CLOSED_BODY, markdown_to_html};
 
 /// How many bodies are fetched at once: a week has 21 slots.
 const FETCHES: usize = 21;
 
 /// How often bodies are fetched before tasks that keep changing meanwhile are given up.
 const ATTEMPTS: u32 = 3;
-
-/// In place of a body that the service may not open any more.
-const CLOSED: &str = "*Der Text ist nicht lesbar.*";
 
 impl Codex {
     /// The week as HTML, with the body of each task that has a slot.
@@ -84,7 +81,7 @@ impl Codex {
                 ..
             }) => blob,
             Ok(_) => return Ok(None),
-            Err(StoreError::Unreadable { .. }) => return Ok(Some((row, markdown_to_html(CLOSED)))),
+            Err(StoreError::Unreadable { .. }) => return Ok(Some((row, CLOSED_BODY.to_owned()))),
             Err(error) => return Err(error.into()),
         };
         let text = String::from_utf8_lossy(&blob.bytes);

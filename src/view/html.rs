@@ -18,6 +18,9 @@ pub const STYLESHEET: &str = include_str!("week.css");
 /// Rendered, harmless bodies by row, for the tasks whose bodies are to be shown.
 pub type Bodies = BTreeMap<usize, String>;
 
+/// Shown in place of a body that the service may not open.
+pub const CLOSED_BODY: &str = "<p><em>Der Text ist nicht lesbar.</em></p>";
+
 const WEEKDAYS: [&str; 7] = [
     "Sonntag",
     "Montag",

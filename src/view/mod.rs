@@ -11,7 +11,7 @@ use crate::task::{ContentView, FixedSlotView, Problem, TaskId, TaskTable, TaskVi
 use crate::timeline::Timeline;
 use crate::user::UserId;
 
-pub use html::{Bodies, STYLESHEET, html};
+pub use html::{Bodies, CLOSED_BODY, STYLESHEET, html};
 pub use json::{Document, json};
 pub use markdown::markdown_to_html;
 

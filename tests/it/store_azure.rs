@@ -52,13 +52,7 @@ async fn proxied() -> (AzureStore, TcpProxy, String) {
 /// The same after the first write has made the container.
 async fn proxied_with_blob() -> (AzureStore, TcpProxy, ETag) {
     let (store, proxy, _) = proxied().await;
-    let etag = done(
-        store
-            .put(&key(), put("old", 1), PutIf::Absent)
-            .await
-            .unwrap()
-            .value,
-    );
+    let etag = created(&store).await;
     proxy.take_requests();
     (store, proxy, etag)
 }
@@ -68,6 +62,12 @@ fn done(written: Written) -> ETag {
         Written::Done(etag) => etag,
         Written::Refused => panic!("refused"),
     }
+}
+
+/// The first write of [`key`], which makes the container, too.
+async fn created(store: &AzureStore) -> ETag {
+    let put = store.put(&key(), put("old", 1), PutIf::Absent).await;
+    done(put.unwrap().value)
 }
 
 async fn writes(store: &AzureStore) -> WriteIds {

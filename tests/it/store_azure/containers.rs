@@ -34,13 +34,7 @@ async fn the_first_write_makes_the_container_and_reads_do_not() {
         ["GET blob", "GET container", "PUT blob", "DELETE blob"]
     );
 
-    done(
-        store
-            .put(&key(), put("x", 1), PutIf::Absent)
-            .await
-            .unwrap()
-            .value,
-    );
+    created(&store).await;
     assert_eq!(methods(&proxy), ["PUT blob", "PUT container", "PUT blob"]);
     done(
         store
@@ -170,13 +164,7 @@ async fn a_name_is_sent_in_characters_that_nobody_rewrites() {
 async fn folders_and_what_is_in_them_are_not_listed() {
     let container = azurite().container();
     let store = store(&azurite().with_key(azurite().port()), &container);
-    done(
-        store
-            .put(&key(), put("x", 1), PutIf::Absent)
-            .await
-            .unwrap()
-            .value,
-    );
+    created(&store).await;
     let block = "x-ms-blob-type: BlockBlob\r\n";
     let folder = format!("{block}x-ms-meta-hdi_isfolder: true\r\n");
     for (name, headers) in [("sub/0002.md", block), ("sub", &folder), ("0003.md", block)] {
@@ -194,13 +182,7 @@ async fn folders_and_what_is_in_them_are_not_listed() {
 async fn a_blob_has_its_content_type() {
     let container = azurite().container();
     let store = store(&azurite().with_key(azurite().port()), &container);
-    done(
-        store
-            .put(&key(), put("x", 1), PutIf::Absent)
-            .await
-            .unwrap()
-            .value,
-    );
+    created(&store).await;
     let answer = azurite()
         .send("HEAD", &format!("{container}/{}", key()), "")
         .await;
