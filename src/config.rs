@@ -32,12 +32,19 @@ pub struct Config {
     pub artifact_ttl: Duration,
     /// `CODEX_REVALIDATE_SECONDS`, default 5.
     pub revalidate: Duration,
+    /// `CODEX_PENDING_EXPIRY_SECONDS`, default 60: when others settle what an instance left.
+    pub pending_expiry: Duration,
     /// `CODEX_STALE_IF_ERROR_SECONDS`, default 3600.
     pub stale_if_error: Duration,
     /// `CODEX_MEMORY_MAX_BYTES`, default 128 MiB.
     pub memory_max_bytes: u64,
     /// `CODEX_REBUILDS_PER_MINUTE`, default 60: `nocache` and strict reads, per user and instance.
     pub rebuilds_per_minute: u32,
+    /// `CODEX_WRITES_PER_MINUTE`, default 600, per user and instance.
+    pub writes_per_minute: u32,
+    /// `GITHUB_BASE_PATH`, default `codex-miroir`: where task files lie in the repository; without
+    /// slashes at its ends.
+    pub github_base_path: String,
 }
 
 /// Who may ask.
@@ -148,6 +155,7 @@ impl Config {
             memory_ttl: settings.seconds("CODEX_MEMORY_TTL_SECONDS", 300)?,
             artifact_ttl: settings.seconds("CODEX_ARTIFACT_TTL_SECONDS", 900)?,
             revalidate: settings.seconds("CODEX_REVALIDATE_SECONDS", 5)?,
+            pending_expiry: settings.pending_expiry()?,
             stale_if_error: settings.seconds("CODEX_STALE_IF_ERROR_SECONDS", 3600)?,
             memory_max_bytes: settings.parsed(
                 "CODEX_MEMORY_MAX_BYTES",
@@ -159,6 +167,8 @@ impl Config {
                 60,
                 "a whole number",
             )?,
+            writes_per_minute: settings.parsed("CODEX_WRITES_PER_MINUTE", 600, "a whole number")?,
+            github_base_path: settings.github_base_path()?,
         })
     }
 }
@@ -196,6 +206,28 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
             seconds @ 0..=MAX => Ok(Duration::from_secs(seconds)),
             seconds => Err(ConfigError::new(name, format!("is \"{seconds}\""), allowed)),
         }
+    }
+
+    /// A write that takes longer than this must set its mark anew, so it can't be nothing.
+    fn pending_expiry(&self) -> Result<Duration, ConfigError> {
+        let name = "CODEX_PENDING_EXPIRY_SECONDS";
+        match self.seconds(name, 60)? {
+            Duration::ZERO => Err(ConfigError::new(name, "is \"0\"", "at least 1 second")),
+            expiry => Ok(expiry),
+        }
+    }
+
+    fn github_base_path(&self) -> Result<String, ConfigError> {
+        let name = "GITHUB_BASE_PATH";
+        let path = self.text(name).unwrap_or_else(|| "codex-miroir".to_owned());
+        let segments: Vec<&str> = path.trim().trim_matches('/').split('/').collect();
+        let odd = |c: char| c == '\\' || c.is_control();
+        let fits = |it: &&str| !it.is_empty() && *it != "." && *it != ".." && !it.contains(odd);
+        if segments.iter().all(fits) {
+            return Ok(segments.join("/"));
+        }
+        let allowed = "a folder in the repository, as in codex-miroir or notes/codex";
+        Err(ConfigError::new(name, format!("is {path:?}"), allowed))
     }
 
     fn port(&self) -> Result<u16, ConfigError> {

@@ -97,7 +97,11 @@ async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure>
     let address = listener.local_addr()?;
     let Auth::Dev { user } = &config.auth;
     tracing::info!(%address, storage = described, auth = "dev", %user, "serving; whoever reaches this address is this user");
-    let app = http::App::new(Codex::new(store, settings(config)), config.auth.clone());
+    let app = http::App::new(
+        Codex::new(store, settings(config)),
+        config.auth.clone(),
+        &config.github_base_path,
+    );
     serve_until_told(listener, http::router(app)).await
 }
 
@@ -147,6 +151,16 @@ async fn signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
+/// From the operating system. Without it ids could come twice, and one instance could take another's
+/// write for its own.
+#[expect(
+    clippy::expect_used,
+    reason = "a machine without randomness can't serve"
+)]
+fn random_id() -> u64 {
+    getrandom::u64().expect("the operating system gives random numbers")
+}
+
 fn settings(config: &Config) -> CodexSettings {
     CodexSettings {
         cache: CacheSettings {
@@ -156,9 +170,12 @@ fn settings(config: &Config) -> CodexSettings {
             stale_if_error: config.stale_if_error,
             memory_max_bytes: config.memory_max_bytes,
             deadline: READ_DEADLINE,
+            pending_expiry: config.pending_expiry,
             zone: config.time_zone,
+            ids: random_id,
         },
         rebuilds_per_minute: config.rebuilds_per_minute,
+        writes_per_minute: config.writes_per_minute,
     }
 }
 

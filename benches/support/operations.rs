@@ -16,13 +16,16 @@ pub(crate) fn codex(store: &Arc<DirectoryStore>) -> Codex {
         stale_if_error: hour,
         memory_max_bytes: 1 << 30,
         deadline: hour,
+        pending_expiry: hour,
         zone: chrono_tz::Europe::Berlin,
+        ids: || getrandom::u64().expect("the operating system gives random numbers"),
     };
     Codex::new(
         Arc::clone(store) as _,
         CodexSettings {
             cache,
             rebuilds_per_minute: u32::MAX,
+            writes_per_minute: u32::MAX,
         },
     )
 }

@@ -13,27 +13,49 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use super::state::Version;
+use super::state::{SeenState, Version};
 use crate::now::Now;
 use crate::store::{ETag, Prefix};
-use crate::task::{TaskTable, UsedIds};
+use crate::task::{FileRecord, TaskTable, UsedIds};
 use crate::timeline::{Timeline, place, stretch};
 use crate::user::UserId;
 use crate::view::{self, Bodies, Stamps, Week};
 
 /// How much of a user's history an entry is known to contain (COHERENCE.md, "Read").
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Knowledge {
     /// Every change up to this one is surely contained.
     pub lo: Version,
     /// No change after this one is.
     pub hi: Version,
-    /// `lo == hi`, and nothing was pending.
+    /// `lo == hi`, and nothing was pending but ops of this instance that are in it.
     pub exact: bool,
-    /// The state blob it was read beside; `None` when that wasn't one version of it.
-    pub state: Option<ETag>,
+    /// The newest state blob this instance knows of; it may be ahead of `hi`.
+    pub state: Option<Arc<SeenState>>,
+}
+
+impl Knowledge {
+    /// Everything up to this state, and nothing after it.
+    pub(super) fn exactly(state: Arc<SeenState>) -> Self {
+        let version = state.state.version;
+        Self {
+            lo: version,
+            hi: version,
+            exact: true,
+            state: Some(state),
+        }
+    }
+
+    /// The version of the state blob that confirms it, as long as it stays that one.
+    pub(super) fn confirmed_by(&self) -> Option<&ETag> {
+        let state = self.state.as_ref()?;
+        (self.exact && state.state.version == self.hi).then_some(&state.etag)
+    }
+
     /// The counter for new tasks.
-    pub next_id: u32,
+    fn next_id(&self) -> u32 {
+        self.state.as_ref().map_or(0, |seen| seen.state.next_id)
+    }
 }
 
 /// A user's files as last listed, with the answers made from them.
@@ -47,9 +69,7 @@ pub struct Entry {
     /// What it contains.
     pub knowledge: Knowledge,
     files: Arc<Files>,
-    /// Bytes of the answers made so far.
-    answers: AtomicUsize,
-    moment: Moment,
+    moment: Arc<Moment>,
 }
 
 /// The files, and what was heard of them since; shared by the entries that only place them anew.
@@ -72,6 +92,8 @@ struct Moment {
     placed: DateTime<Utc>,
     /// From the boundary before it to the one after it.
     holds: Range<DateTime<Utc>>,
+    /// Bytes of the answers made so far.
+    weight: AtomicUsize,
     json: Page,
     html: Page,
 }
@@ -123,6 +145,17 @@ pub(super) struct Found {
     pub(super) listing_expires: Instant,
 }
 
+/// What one op of this instance changed.
+#[derive(Debug)]
+pub(super) struct Changed<'a> {
+    /// The files as they are now; one that was removed is [`Parsed::Settled`](crate::task::Parsed).
+    pub(super) files: &'a [FileRecord],
+    /// The moment before the op's compare-and-swap was sent.
+    pub(super) sent: Instant,
+    /// The newest state blob known.
+    pub(super) state: Option<Arc<SeenState>>,
+}
+
 impl Entry {
     /// An entry for what was found, placed as of `now`, the moment before the state request.
     pub(super) fn new(
@@ -146,38 +179,63 @@ impl Entry {
     /// The same files for another stretch of time: nothing is read, they are only placed anew.
     pub(super) fn placed_at(&self, now: Now, zone: Tz) -> Self {
         let moment = Moment::new(now.utc, zone);
-        Self::with(
-            self.user.clone(),
-            self.knowledge.clone(),
-            Arc::clone(&self.files),
-            moment,
-        )
+        let files = Arc::clone(&self.files);
+        Self::with(self.user.clone(), self.knowledge.clone(), files, moment)
     }
 
-    /// The same files, confirmed by another version of the state blob that changed none of them.
-    pub(super) fn confirmed_by(&self, state: ETag, next_id: u32, zone: Tz) -> Self {
+    /// The same files beside a newer state blob. Where it changes no answer, the answers stay.
+    pub(super) fn beside(&self, state: Arc<SeenState>, zone: Tz) -> Self {
         let knowledge = Knowledge {
             state: Some(state),
-            next_id,
             ..self.knowledge.clone()
         };
-        let moment = Moment::new(self.moment.placed, zone);
-        Self::with(
-            self.user.clone(),
-            knowledge,
-            Arc::clone(&self.files),
-            moment,
-        )
+        let moment = if knowledge.next_id() == self.knowledge.next_id() {
+            Arc::clone(&self.moment)
+        } else {
+            Moment::new(self.moment.placed, zone)
+        };
+        let files = Arc::clone(&self.files);
+        Self::with(self.user.clone(), knowledge, files, moment)
     }
 
-    fn with(user: UserId, knowledge: Knowledge, files: Arc<Files>, moment: Moment) -> Self {
+    /// After the change that made the next version, whose compare-and-swap was sent after `sent`.
+    /// When the files were listed, and how long that counts, stays.
+    pub(super) fn after(&self, change: Changed<'_>, zone: Tz) -> Self {
+        let version = self.knowledge.hi.next();
+        let knowledge = Knowledge {
+            lo: version,
+            hi: version,
+            exact: true,
+            state: change.state.or_else(|| self.knowledge.state.clone()),
+        };
+        let table = match change.files {
+            [] => Arc::clone(&self.files.table),
+            files => Arc::new(self.files.table.with(files)),
+        };
+        let files = Files {
+            table,
+            listed_at: self.files.listed_at,
+            listing_expires: self.files.listing_expires,
+            born: self.files.born,
+            validated: AtomicU64::new(self.since_born(change.sent)),
+            failed: AtomicU64::new(0),
+        };
+        let moment = Moment::new(self.moment.placed, zone);
+        Self::with(self.user.clone(), knowledge, Arc::new(files), moment)
+    }
+
+    fn with(user: UserId, knowledge: Knowledge, files: Arc<Files>, moment: Arc<Moment>) -> Self {
         Self {
             user,
             knowledge,
             files,
-            answers: AtomicUsize::new(0),
             moment,
         }
+    }
+
+    /// The folder of the files in storage.
+    pub fn folder(&self) -> Prefix {
+        Prefix::raw(&self.user)
     }
 
     /// The files.
@@ -242,7 +300,12 @@ impl Entry {
         size_of::<Self>()
             + self.user.as_str().len()
             + self.files.table.weight()
-            + self.answers.load(Ordering::Relaxed)
+            + self
+                .knowledge
+                .state
+                .as_ref()
+                .map_or(0, |seen| seen.weight())
+            + self.moment.weight.load(Ordering::Relaxed)
     }
 
     /// The week as it is at the entry's moment.
@@ -269,7 +332,7 @@ impl Entry {
                 Encoding::Identity => plain.into_boxed_slice(),
                 Encoding::Gzip => gzip(&plain).into_boxed_slice(),
             };
-            self.answers.fetch_add(bytes.len(), Ordering::Relaxed);
+            self.moment.weight.fetch_add(bytes.len(), Ordering::Relaxed);
             Bytes::from(bytes)
         });
         // Set before the body was.
@@ -319,7 +382,7 @@ impl Entry {
         zone: Tz,
         show: impl FnOnce(&Week<'_>, &Stamps) -> T,
     ) -> T {
-        let folder = Prefix::raw(&self.user);
+        let folder = self.folder();
         let used = UsedIds::of(&self.files.table);
         let week = Week {
             user: &self.user,
@@ -327,7 +390,7 @@ impl Entry {
             table: &self.files.table,
             timeline,
             zone,
-            next_available_id: used.next_available(self.knowledge.next_id),
+            next_available_id: used.next_available(self.knowledge.next_id()),
             free_ids: used.free(),
         };
         let stamps = Stamps {
@@ -340,13 +403,14 @@ impl Entry {
 }
 
 impl Moment {
-    fn new(placed: DateTime<Utc>, zone: Tz) -> Self {
-        Self {
+    fn new(placed: DateTime<Utc>, zone: Tz) -> Arc<Self> {
+        Arc::new(Self {
             placed,
             holds: stretch(placed, zone),
+            weight: AtomicUsize::new(0),
             json: Page::default(),
             html: Page::default(),
-        }
+        })
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::artifact::Artifact;
+use super::clock::Watch;
 use super::entry::{Entry, Found, Knowledge};
 use super::flights::{Began, Promise};
 use super::rebuild::Ground;
-use super::state::{State, StateFound, Version};
+use super::state::{SeenState, State, StateFound, Version};
 use super::{Freshness, Inner, Layer, ReadError, Requests, Want};
-use crate::store::{Answer, ETag, GetIf, Got, Key};
+use crate::store::{Answer, GetIf, Got, Key};
 use crate::user::UserId;
 
 /// What an inquiry brings back.
@@ -42,6 +43,7 @@ enum ArtifactSeen {
 pub(super) struct Inquiry {
     inner: Arc<Inner>,
     want: Want,
+    watch: Watch,
     /// Whatever memory has, current or not.
     base: Option<Arc<Entry>>,
     artifact: ArtifactSeen,
@@ -54,6 +56,7 @@ impl Inquiry {
         let base = inner.memory.get(&want.user);
         Self {
             inner,
+            watch: Watch::starting(want.now),
             want,
             base,
             artifact: ArtifactSeen::NotAsked,
@@ -65,6 +68,9 @@ impl Inquiry {
     pub(super) async fn answer(mut self) -> Result<Flown, ReadError> {
         tracing::debug!(user = %self.want.user, freshness = ?self.want.freshness, "asking storage");
         let mut seen = self.look().await?;
+        if let Some(settled) = self.settled(&seen).await {
+            seen = settled;
+        }
         self.promise.send_replace(self.surely_contained(&seen));
         if let Some(entry) = self.confirmed(&seen) {
             return Ok(Flown {
@@ -81,7 +87,7 @@ impl Inquiry {
             // Another instance finished a change between the two requests.
             seen = self
                 .inner
-                .read_state(&self.want.user, GetIf::Any, &mut self.requests)
+                .read_state(&self.want.user, GetIf::Any, &self.watch, &mut self.requests)
                 .await?;
         }
         if let Some(entry) = self.taken(&seen) {
@@ -92,6 +98,22 @@ impl Inquiry {
             });
         }
         self.rebuilt(seen).await
+    }
+
+    /// The state without the marks that were left too long, if it had some.
+    async fn settled(&mut self, seen: &StateSeen) -> Option<StateSeen> {
+        let Some(StateFound::Present(present)) = &seen.found else {
+            return None;
+        };
+        let settling = self
+            .inner
+            .settle(&self.want.user, present, seen.date, &self.watch);
+        let (state, requests) = settling.await?;
+        self.requests += requests;
+        Some(StateSeen {
+            found: Some(StateFound::Present(state)),
+            date: seen.date,
+        })
     }
 
     /// The entry that a word from the state blob makes an answer.
@@ -107,7 +129,7 @@ impl Inquiry {
     fn surely_contained(&self, seen: &StateSeen) -> Option<Version> {
         match &seen.found {
             None => self.current().map(|entry| entry.knowledge.lo),
-            Some(StateFound::Present(state, _)) => Some(state.finished()),
+            Some(StateFound::Present(seen)) => Some(seen.state.finished()),
             Some(_) => Some(Version::default()),
         }
     }
@@ -116,18 +138,20 @@ impl Inquiry {
     async fn look(&mut self) -> Result<StateSeen, ReadError> {
         let known = self
             .current()
-            .and_then(|entry| entry.knowledge.state.clone());
+            .and_then(|entry| entry.knowledge.confirmed_by().cloned());
         let condition = known.map_or(GetIf::Any, GetIf::Changed);
         let in_time = |entry: &Arc<Entry>| self.inner.in_memory_time(entry, self.want.now);
-        let user = &self.want.user;
+        let (user, watch) = (&self.want.user, &self.watch);
         if self.base.as_ref().is_some_and(in_time) {
             return self
                 .inner
-                .read_state(user, condition, &mut self.requests)
+                .read_state(user, condition, watch, &mut self.requests)
                 .await;
         }
         self.requests.reads += 1;
-        let state = self.inner.read_state(user, condition, &mut self.requests);
+        let state = self
+            .inner
+            .read_state(user, condition, watch, &mut self.requests);
         let (seen, artifact) = tokio::join!(state, self.inner.read_artifact(user));
         self.artifact = ArtifactSeen::Asked(artifact);
         seen
@@ -135,8 +159,8 @@ impl Inquiry {
 
     fn artifact_is_ahead(&self, seen: &StateSeen) -> bool {
         match (&self.artifact, &seen.found) {
-            (ArtifactSeen::Asked(Some(artifact)), Some(StateFound::Present(state, _))) => {
-                artifact.built_from > state.version
+            (ArtifactSeen::Asked(Some(artifact)), Some(StateFound::Present(seen))) => {
+                artifact.built_from > seen.state.version
             }
             _ => false,
         }
@@ -151,10 +175,10 @@ impl Inquiry {
                 entry.validated_at(now);
                 Some(Arc::clone(entry))
             }
-            Some(StateFound::Present(state, etag)) if state.is_settled_at(entry.knowledge.hi) => {
+            Some(StateFound::Present(seen)) if seen.state.is_settled_at(entry.knowledge.hi) => {
                 entry.validated_at(now);
                 let zone = self.inner.settings.zone;
-                let entry = Arc::new(entry.confirmed_by(etag.clone(), state.next_id, zone));
+                let entry = Arc::new(entry.beside(Arc::clone(seen), zone));
                 self.inner.memory.publish(&entry);
                 Some(entry)
             }
@@ -167,7 +191,7 @@ impl Inquiry {
         let open = matches!(self.artifact, ArtifactSeen::NotAsked);
         open && match &seen.found {
             None => false,
-            Some(StateFound::Present(state, _)) => self.may_be_taken(state),
+            Some(StateFound::Present(seen)) => self.may_be_taken(&seen.state),
             Some(StateFound::Missing | StateFound::Damaged(_)) => true,
         }
     }
@@ -184,33 +208,22 @@ impl Inquiry {
 
     /// The artifact, when it was built from the very version the state is at, with nothing pending.
     fn taken(&mut self, seen: &StateSeen) -> Option<Arc<Entry>> {
-        let Some(StateFound::Present(state, etag)) = &seen.found else {
+        let Some(StateFound::Present(present)) = &seen.found else {
             return None;
         };
-        if !self.may_be_taken(state) {
+        if !self.may_be_taken(&present.state) {
             return None;
         }
         let ArtifactSeen::Asked(found) = &mut self.artifact else {
             return None;
         };
+        let state = &present.state;
         let artifact = found.take_if(|it| self.inner.is_current(it, state, seen.date))?;
-        Some(self.take(artifact, state, etag, seen.date))
+        Some(self.take(artifact, Arc::clone(present), seen.date))
     }
 
-    fn take(
-        &self,
-        artifact: Artifact,
-        state: &State,
-        etag: &ETag,
-        date: DateTime<Utc>,
-    ) -> Arc<Entry> {
-        let knowledge = Knowledge {
-            lo: state.version,
-            hi: state.version,
-            exact: true,
-            state: Some(etag.clone()),
-            next_id: state.next_id,
-        };
+    fn take(&self, artifact: Artifact, state: Arc<SeenState>, date: DateTime<Utc>) -> Arc<Entry> {
+        let knowledge = Knowledge::exactly(state);
         let settings = &self.inner.settings;
         let left = settings
             .artifact_ttl
@@ -270,6 +283,7 @@ impl Inquiry {
         Ground {
             user: self.want.user,
             now: self.want.now,
+            watch: self.watch,
             // A rebuild is begun with the state in hand: a current entry would have been confirmed.
             state: seen.found.unwrap_or(StateFound::Missing),
             date: seen.date,
@@ -285,15 +299,20 @@ impl Inner {
         &self,
         user: &UserId,
         condition: GetIf,
+        watch: &Watch,
         requests: &mut Requests,
     ) -> Result<StateSeen, ReadError> {
         requests.reads += 1;
         let Answer { value, date } = self.store.get(&Key::state(user), condition).await?;
+        self.clock.heard(date, watch.now());
         let found = match value {
             Got::Unchanged => None,
             Got::Absent | Got::Changed => Some(StateFound::Missing),
             Got::Blob(blob) => Some(match State::parse(&blob.bytes)? {
-                Some(state) => StateFound::Present(Box::new(state), blob.etag),
+                Some(state) => StateFound::Present(Arc::new(SeenState {
+                    state,
+                    etag: blob.etag,
+                })),
                 None => {
                     tracing::warn!(%user, "the state blob is damaged and is made again");
                     StateFound::Damaged(blob.etag)

@@ -7,6 +7,7 @@ use moka::ops::compute::Op;
 use moka::sync::Cache;
 
 use super::entry::Entry;
+use super::state::Version;
 use crate::user::UserId;
 
 /// Entries by user. There is no invalidation: an entry is judged by its versions when it is read,
@@ -78,4 +79,35 @@ impl Memory {
 fn contains_more(present: &Entry, new: &Entry) -> bool {
     let (present, new) = (&present.knowledge, &new.knowledge);
     present.lo > new.lo || (present.lo == new.lo && present.exact && !new.exact)
+}
+
+/// The highest version this instance has acknowledged to each user, for as long as an older entry could
+/// stand in (P9). Beside the entries, because they may be evicted.
+#[derive(Debug, Clone)]
+pub(super) struct Acknowledged {
+    versions: Cache<UserId, Version>,
+}
+
+impl Acknowledged {
+    /// Keeps each for `keep` after it was last raised.
+    pub(super) fn new(keep: Duration) -> Self {
+        Self {
+            versions: Cache::builder().time_to_live(keep).build(),
+        }
+    }
+
+    /// The change with this version is about to be acknowledged.
+    pub(super) fn note(&self, user: &UserId, version: Version) {
+        self.versions
+            .entry(user.clone())
+            .and_compute_with(|present| match present {
+                Some(present) if *present.value() >= version => Op::Nop,
+                _ => Op::Put(version),
+            });
+    }
+
+    /// Whether an entry that surely contains everything up to `lo` has all that was acknowledged.
+    pub(super) fn is_in(&self, user: &UserId, lo: Version) -> bool {
+        self.versions.get(user).is_none_or(|version| version <= lo)
+    }
 }

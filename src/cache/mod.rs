@@ -4,14 +4,19 @@
 //! Nothing is ever invalidated. An entry says which versions it contains, a read decides by that and
 //! by the state blob whether it is good enough, and publishing compares versions.
 
+mod amend;
 mod artifact;
+mod clock;
 mod entry;
 mod flights;
 mod inquiry;
+mod ledger;
 mod memory;
 mod read;
 mod rebuild;
+mod settle;
 mod state;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +27,22 @@ use crate::now::Now;
 use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
 
+pub use amend::KeyHashes;
 pub use entry::{Encoding, Entry, Knowledge, PageBytes, PageFormat};
 pub use state::{
-    ChangeKind, Format, Idempotent, NewerFormat, PendingFile, PendingOp, State, StateFound, Version,
+    ChangeKind, Format, Idempotent, LegacyNextId, NewerFormat, PendingFile, PendingOp, SeenState,
+    State, StateFound, Version,
+};
+pub use write::{
+    Act, BatchDone, ChangeError, Created, Decision, FileChange, FileChanged, FileFate, MAX_BATCH,
+    NewFile, Writer,
 };
 
+use clock::StorageClock;
 use flights::Flights;
 use inquiry::Flown;
-use memory::Memory;
+use ledger::Ledgers;
+use memory::{Acknowledged, Memory};
 use rebuild::Rebuilt;
 
 /// How long things count, and how much is kept.
@@ -47,8 +60,12 @@ pub struct CacheSettings {
     pub memory_max_bytes: u64,
     /// After this a read is given up, and its requests with it.
     pub deadline: Duration,
+    /// How long a mark may stand before others settle it.
+    pub pending_expiry: Duration,
     /// The zone tasks are placed in.
     pub zone: Tz,
+    /// Where the ids of ops and writes come from: never the same twice, on no instance.
+    pub ids: fn() -> u64,
 }
 
 /// The cache of one instance. Cloning shares it.
@@ -61,6 +78,9 @@ struct Inner {
     store: Arc<dyn BlobStore>,
     memory: Memory,
     flights: Arc<Flights<Flown, Rebuilt>>,
+    ledgers: Ledgers,
+    acknowledged: Acknowledged,
+    clock: StorageClock,
     settings: CacheSettings,
 }
 
@@ -160,6 +180,29 @@ pub enum ReadError {
     Broken,
 }
 
+/// Why a write isn't acknowledged.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// The store or the state can't be used; nothing was written, and nothing will be.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The user has no state blob yet.
+    #[error("the user has no state")]
+    NoState,
+    /// It may have happened, or may still happen.
+    #[error("whether it was written can't be known yet")]
+    OutcomeUnknown,
+    /// Others were quicker each time; nothing was written.
+    #[error("others kept writing there")]
+    Conflict(Version),
+    /// Every number has a file.
+    #[error("all 10,000 task numbers are taken")]
+    IdsExhausted(Version),
+    /// The key stands for another request.
+    #[error("the Idempotency-Key was used for another request")]
+    KeyReused(Version),
+}
+
 impl ReadError {
     /// The store is away, so that what is known may stand in.
     fn is_outage(&self) -> bool {
@@ -173,11 +216,15 @@ impl Cache {
         let keep = settings.memory_ttl.max(settings.stale_if_error);
         let memory = Memory::new(settings.memory_max_bytes, keep);
         let flights = Arc::new(Flights::new(settings.deadline));
+        let acknowledged = Acknowledged::new(settings.stale_if_error);
         Self {
             inner: Arc::new(Inner {
                 store,
                 memory,
                 flights,
+                ledgers: Ledgers::default(),
+                acknowledged,
+                clock: StorageClock::default(),
                 settings,
             }),
         }
@@ -200,6 +247,11 @@ impl Cache {
             self.inner.memory.replace(entry, entry);
         }
         page
+    }
+
+    /// What this instance knows of the user, however old it is.
+    pub fn known(&self, user: &UserId) -> Option<Arc<Entry>> {
+        self.inner.memory.get(user)
     }
 
     /// How many users memory holds, and what they occupy together in bytes.

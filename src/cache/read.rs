@@ -162,7 +162,8 @@ impl Inner {
         let entry = self.memory.get(&want.user)?;
         let fit = want.freshness == Freshness::Bounded
             && entry.age(want.now) < self.settings.stale_if_error
-            && want.seen.is_none_or(|seen| seen <= entry.knowledge.lo);
+            && want.seen.is_none_or(|seen| seen <= entry.knowledge.lo)
+            && self.acknowledged.is_in(&want.user, entry.knowledge.lo);
         fit.then_some(entry)
     }
 

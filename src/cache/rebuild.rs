@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::artifact::artifact_bytes;
+use super::clock::Watch;
 use super::entry::{Entry, Found, Knowledge};
-use super::state::{State, StateFound, Version};
+use super::state::{LegacyNextId, SeenState, State, StateFound, Version};
 use super::{Inner, ReadError, Requests};
 use crate::now::Now;
 use crate::store::{
@@ -32,6 +33,7 @@ const ATTEMPTS: u32 = 3;
 pub(super) struct Ground {
     pub user: UserId,
     pub now: Now,
+    pub watch: Watch,
     /// The state as just read.
     pub state: StateFound,
     /// The storage's clock at that read: before the LIST.
@@ -168,14 +170,14 @@ impl Inner {
                 self.make_state(ground, table, PutIf::Same(etag.clone()), requests)
                     .await
             }
-            StateFound::Present(state, etag) => {
+            StateFound::Present(seen) => {
+                let state = &seen.state;
                 let behind = state.version < ground.floor;
                 let writable = state.pending.is_empty() && !state.is_read_only();
                 if (foreign || behind) && writable {
-                    self.raise_version(ground, state, etag, table, requests)
-                        .await
+                    self.raise_version(ground, seen, table, requests).await
                 } else {
-                    self.ask_again(ground, state, etag, requests).await
+                    self.ask_again(ground, seen, requests).await
                 }
             }
         }
@@ -191,12 +193,15 @@ impl Inner {
     ) -> Result<Ending, ReadError> {
         let legacy = self.legacy_next_id(&ground.user, requests).await?;
         let clock = Version(u64::try_from(ground.date.timestamp_millis()).unwrap_or(0));
-        let state = State::new(
-            clock.max(ground.floor),
-            UsedIds::of(table).above_all().max(legacy),
-        );
-        self.swap_state(&ground.user, &state, condition, requests)
-            .await
+        let next_id = legacy.as_ref().map_or(0, |legacy| legacy.number);
+        let state = State {
+            legacy_next_id: legacy,
+            ..State::new(
+                clock.max(ground.floor),
+                UsedIds::of(table).above_all().max(next_id),
+            )
+        };
+        self.swap_state(ground, state, condition, requests).await
     }
 
     /// Something else changed the files at this very version, or the state was made again with a
@@ -204,20 +209,20 @@ impl Inner {
     async fn raise_version(
         &self,
         ground: &Ground,
-        state: &State,
-        etag: &ETag,
+        seen: &SeenState,
         table: &TaskTable,
         requests: &mut Requests,
     ) -> Result<Ending, ReadError> {
-        let raised = state.after_foreign_write(ground.floor, UsedIds::of(table).above_all());
-        self.swap_state(&ground.user, &raised, PutIf::Same(etag.clone()), requests)
-            .await
+        let above_all = UsedIds::of(table).above_all();
+        let raised = seen.state.after_foreign_write(ground.floor, above_all);
+        let condition = PutIf::Same(seen.etag.clone());
+        self.swap_state(ground, raised, condition, requests).await
     }
 
     async fn swap_state(
         &self,
-        user: &UserId,
-        state: &State,
+        ground: &Ground,
+        state: State,
         condition: PutIf,
         requests: &mut Requests,
     ) -> Result<Ending, ReadError> {
@@ -225,6 +230,7 @@ impl Inner {
             bytes: state.to_bytes().into(),
             ..Put::default()
         };
+        let (user, watch) = (&ground.user, &ground.watch);
         requests.writes += 1;
         match self
             .store
@@ -232,15 +238,12 @@ impl Inner {
             .await?
             .value
         {
-            Written::Done(etag) => Ok(Ending::Known(Knowledge {
-                lo: state.version,
-                hi: state.version,
-                exact: true,
-                state: Some(etag),
-                next_id: state.next_id,
-            })),
+            Written::Done(etag) => {
+                let seen = Arc::new(SeenState { state, etag });
+                Ok(Ending::Known(Knowledge::exactly(seen)))
+            }
             Written::Refused => {
-                let seen = self.read_state(user, GetIf::Any, requests).await?;
+                let seen = self.read_state(user, GetIf::Any, watch, requests).await?;
                 Ok(Ending::Again(seen.found.unwrap_or(StateFound::Missing)))
             }
         }
@@ -250,79 +253,77 @@ impl Inner {
     async fn ask_again(
         &self,
         ground: &Ground,
-        first: &State,
-        etag: &ETag,
+        first: &Arc<SeenState>,
         requests: &mut Requests,
     ) -> Result<Ending, ReadError> {
-        let condition = GetIf::Changed(etag.clone());
-        let seen = self.read_state(&ground.user, condition, requests).await?;
-        let lo = first.finished();
-        let known = |hi: Version, exact: bool, next_id: u32, state: Option<ETag>| {
-            Ok(Ending::Known(Knowledge {
-                lo: lo.min(hi),
-                hi,
-                exact,
-                state,
-                next_id,
-            }))
-        };
+        let condition = GetIf::Changed(first.etag.clone());
+        let seen = self
+            .read_state(&ground.user, condition, &ground.watch, requests)
+            .await?;
+        let lo = first.state.finished();
         match seen.found {
-            None => known(
-                first.version,
-                first.pending.is_empty(),
-                first.next_id,
-                Some(etag.clone()),
-            ),
-            Some(StateFound::Present(second, _)) => {
-                known(second.version, false, second.next_id, None)
-            }
+            None => Ok(Ending::Known(Knowledge {
+                lo,
+                hi: first.state.version,
+                exact: first.state.pending.is_empty(),
+                state: Some(Arc::clone(first)),
+            })),
+            Some(StateFound::Present(second)) => Ok(Ending::Known(Knowledge {
+                lo: lo.min(second.state.version),
+                hi: second.state.version,
+                exact: false,
+                state: Some(second),
+            })),
             Some(gone) => Ok(Ending::Again(gone)),
         }
     }
 
     /// What the older service left as the next id; 0 when it left nothing readable.
-    async fn legacy_next_id(
+    pub(super) async fn legacy_next_id(
         &self,
         user: &UserId,
         requests: &mut Requests,
-    ) -> Result<u32, ReadError> {
+    ) -> Result<Option<LegacyNextId>, ReadError> {
         requests.reads += 1;
         let answer = self
             .store
             .get(&Key::legacy_next_id(user), GetIf::Any)
             .await?;
         let Got::Blob(blob) = answer.value else {
-            return Ok(0);
+            return Ok(None);
         };
         let text = std::str::from_utf8(&blob.bytes).unwrap_or("").trim();
         let number: u32 = text.parse().unwrap_or_else(|_| {
             tracing::warn!(%user, "nextId.txt holds no number; it is ignored");
             0
         });
-        Ok(number.min(UsedIds::ALL))
+        Ok(Some(LegacyNextId {
+            number: number.min(UsedIds::ALL),
+            etag: blob.etag,
+        }))
     }
 
     fn write_artifact_later(self: &Arc<Self>, entry: &Arc<Entry>) {
         let (inner, entry) = (Arc::clone(self), Arc::clone(entry));
-        tokio::spawn(async move {
-            let bytes = artifact_bytes(
-                &entry.user,
-                entry.table(),
-                entry.knowledge.hi,
-                entry.listed_at(),
-            );
-            let blob = Put {
-                bytes: bytes.into(),
-                ..Put::default()
-            };
-            if let Err(error) = inner
-                .store
-                .put(&Key::artifact(&entry.user), blob, PutIf::Any)
-                .await
-            {
-                tracing::warn!(user = %entry.user, %error, "the artifact could not be written; reads cost a listing");
-            }
-        });
+        tokio::spawn(async move { inner.write_artifact(&entry).await });
+    }
+
+    /// Its failure costs a listing, and nothing else.
+    pub(super) async fn write_artifact(&self, entry: &Entry) {
+        let bytes = artifact_bytes(
+            &entry.user,
+            entry.table(),
+            entry.knowledge.hi,
+            entry.listed_at(),
+        );
+        let blob = Put {
+            bytes: bytes.into(),
+            ..Put::default()
+        };
+        let key = Key::artifact(&entry.user);
+        if let Err(error) = self.store.put(&key, blob, PutIf::Any).await {
+            tracing::warn!(user = %entry.user, %error, "the artifact could not be written; reads cost a listing");
+        }
     }
 }
 
@@ -331,7 +332,7 @@ impl Ground {
     /// join this rebuild.
     pub(super) fn settled_key(&self) -> Option<ETag> {
         match &self.state {
-            StateFound::Present(state, etag) if state.pending.is_empty() => Some(etag.clone()),
+            StateFound::Present(seen) if seen.state.pending.is_empty() => Some(seen.etag.clone()),
             _ => None,
         }
     }
@@ -339,9 +340,10 @@ impl Ground {
     /// The files differ from what was known exactly at this very version, so nothing of ours changed
     /// them. Settled files count as absent.
     fn is_foreign_change(&self, table: &TaskTable) -> bool {
-        let (Some(base), StateFound::Present(state, _)) = (&self.base, &self.state) else {
+        let (Some(base), StateFound::Present(seen)) = (&self.base, &self.state) else {
             return false;
         };
+        let state = &seen.state;
         if self.base_exact_at != Some(state.version) || !state.pending.is_empty() {
             return false;
         }
@@ -359,19 +361,18 @@ impl Ground {
 /// after the first of these states was read and before the second.
 fn inexact(first: &StateFound, last: &StateFound) -> Knowledge {
     let lo = match first {
-        StateFound::Present(state, _) => state.finished(),
+        StateFound::Present(seen) => seen.state.finished(),
         StateFound::Missing | StateFound::Damaged(_) => Version::default(),
     };
-    let (hi, next_id) = match last {
-        StateFound::Present(state, _) => (state.version.max(lo), state.next_id),
-        StateFound::Missing | StateFound::Damaged(_) => (lo, 0),
+    let state = match last {
+        StateFound::Present(seen) => Some(Arc::clone(seen)),
+        StateFound::Missing | StateFound::Damaged(_) => None,
     };
     Knowledge {
         lo,
-        hi,
+        hi: state.as_ref().map_or(lo, |seen| seen.state.version.max(lo)),
         exact: false,
-        state: None,
-        next_id,
+        state,
     }
 }
 

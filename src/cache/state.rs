@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -81,9 +82,22 @@ pub struct State {
     /// What was created under an `Idempotency-Key`, by the key's SHA-256 in hex.
     #[serde(default)]
     pub idempotency: BTreeMap<String, Idempotent>,
+    /// The older service's counter, where there is one: it is kept at or above `next_id`, so that going
+    /// back is possible.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub legacy_next_id: Option<LegacyNextId>,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+/// `state/{user}/nextId.txt` as last read or written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LegacyNextId {
+    /// What it says.
+    pub number: u32,
+    /// Its version.
+    pub etag: ETag,
 }
 
 /// The mark of an op whose files may or may not have changed yet.
@@ -156,8 +170,31 @@ pub enum StateFound {
     Missing,
     /// Something that isn't a state blob: it is made again, in place of exactly this version.
     Damaged(ETag),
-    /// A state, and its blob's version.
-    Present(Box<State>, ETag),
+    /// A state.
+    Present(Arc<SeenState>),
+}
+
+/// A state blob as it was read or written.
+#[derive(Debug, Clone)]
+pub struct SeenState {
+    /// What it says.
+    pub state: State,
+    /// Its version.
+    pub etag: ETag,
+}
+
+impl SeenState {
+    /// Whether it surely is the later of the two: at one version marks are only ever taken away.
+    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+        let progress = |it: &Self| (it.state.version, std::cmp::Reverse(it.state.pending.len()));
+        progress(self) > progress(other)
+    }
+
+    /// What it occupies, in bytes, more or less: the records are what can be many.
+    pub(super) fn weight(&self) -> usize {
+        const RECORD: usize = size_of::<Idempotent>() + 4 * 64;
+        size_of::<Self>() + 128 + self.state.idempotency.len() * RECORD
+    }
 }
 
 /// The blob was written by a newer major version of the service and means something this one can't
@@ -176,6 +213,7 @@ impl State {
             next_id,
             pending: BTreeMap::new(),
             idempotency: BTreeMap::new(),
+            legacy_next_id: None,
             unknown: Unknown::new(),
         }
     }

@@ -70,21 +70,40 @@ impl Codex {
     }
 
     async fn body(&self, entry: &Entry, row: usize) -> Result<Option<(usize, String)>, ReadError> {
+        Ok(match self.fetch(entry, row).await? {
+            Body::Text(text) => Some((row, markdown_to_html(body_of(&text)))),
+            Body::Closed => Some((row, CLOSED_BODY.to_owned())),
+            Body::Changed => None,
+        })
+    }
+
+    /// A file's text, only in the version that the index knows (`If-Match`): else an answer would show
+    /// a change whose version it doesn't name.
+    pub(super) async fn fetch(&self, entry: &Entry, row: usize) -> Result<Body, ReadError> {
         let file = entry.table().file(row);
         let Ok(key) = Key::raw(&entry.user, file.name) else {
-            return Ok(None);
+            return Ok(Body::Closed);
         };
         let condition = GetIf::Same(ETag::new(file.etag));
-        let blob = match self.store.get(&key, condition).await {
+        match self.store.get(&key, condition).await {
             Ok(Answer {
                 value: Got::Blob(blob),
                 ..
-            }) => blob,
-            Ok(_) => return Ok(None),
-            Err(StoreError::Unreadable { .. }) => return Ok(Some((row, CLOSED_BODY.to_owned()))),
-            Err(error) => return Err(error.into()),
-        };
-        let text = String::from_utf8_lossy(&blob.bytes);
-        Ok(Some((row, markdown_to_html(body_of(&text)))))
+            }) => Ok(Body::Text(
+                String::from_utf8_lossy(&blob.bytes).into_owned(),
+            )),
+            Ok(_) => Ok(Body::Changed),
+            Err(StoreError::Unreadable { .. }) => Ok(Body::Closed),
+            Err(error) => Err(error.into()),
+        }
     }
+}
+
+/// A file's text, as far as it can be had.
+pub(super) enum Body {
+    Text(String),
+    /// It isn't what the index says any more.
+    Changed,
+    /// It may not be opened.
+    Closed,
 }

@@ -3,7 +3,10 @@
 
 mod bodies;
 mod limit;
+mod locate;
 mod probe;
+mod tasks;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +14,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono_tz::Tz;
 
-use crate::cache::{Cache, CacheSettings, Entry};
+use crate::cache::{Cache, CacheSettings, Entry, WriteError};
 use crate::store::{BlobStore, StoreError};
+use crate::task::{EditError, Problem};
+use crate::view::markdown_to_html;
 
 pub use crate::cache::{
-    Encoding, Freshness, Layer, PageBytes, PageFormat, Read, ReadError, Requests, Version, Want,
+    Encoding, Freshness, KeyHashes, Layer, PageBytes, PageFormat, Read, ReadError, Requests,
+    Version, Want,
 };
 use limit::Limiter;
 use probe::Probe;
+pub use tasks::{Filter, TaskList, TaskShown};
+pub use write::{IfMatch, TaskChanged, TaskCompleted, TaskCreated};
 
 /// What the operations need to know of the settings.
 #[derive(Debug, Clone)]
@@ -27,6 +35,8 @@ pub struct CodexSettings {
     pub cache: CacheSettings,
     /// Rebuilds and strict reads a user may ask of this instance in a minute.
     pub rebuilds_per_minute: u32,
+    /// Writes a user may ask of this instance in a minute.
+    pub writes_per_minute: u32,
 }
 
 /// CodexMiroir's operations over one store. Cloning shares everything.
@@ -35,6 +45,7 @@ pub struct Codex {
     store: Arc<dyn BlobStore>,
     cache: Cache,
     rebuilds: Arc<Limiter>,
+    writes: Arc<Limiter>,
     probe: Arc<Probe>,
     zone: Tz,
 }
@@ -51,6 +62,113 @@ pub enum WeekError {
         /// When to come back.
         retry_after: Duration,
     },
+}
+
+/// Why a request about tasks is refused.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// Why.
+    pub error: TaskError,
+    /// The version of the user's data that this is about, where it was looked at.
+    pub version: Option<Version>,
+}
+
+/// What is wrong with a request about tasks.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TaskError {
+    /// The cache or the store couldn't do it.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A write that may have happened, or may still happen.
+    #[error("whether it was written can't be known yet")]
+    OutcomeUnknown,
+    /// The user asked for more than this instance grants.
+    #[error("too many requests")]
+    TooMany {
+        /// When to come back.
+        retry_after: Duration,
+        /// What there were too many of.
+        of: Limited,
+    },
+    /// There is no such task.
+    #[error("no such task")]
+    NotFound,
+    /// Several files have the number.
+    #[error("several files have the number")]
+    Ambiguous {
+        /// Their stems, by which each can be asked for.
+        stems: Vec<String>,
+    },
+    /// The task's file can't be read.
+    #[error("the file can't be read: {}", .0.message)]
+    Unreadable(Problem),
+    /// It can't be written like that.
+    #[error(transparent)]
+    Edit(EditError),
+    /// The task isn't the one `If-Match` names any more.
+    #[error("the task has changed")]
+    PreconditionFailed,
+    /// Others kept changing the task; nothing was written.
+    #[error("others kept changing the task")]
+    Conflict,
+    /// Every number has a file.
+    #[error("all task numbers are taken")]
+    IdsExhausted,
+    /// The `Idempotency-Key` stands for another request.
+    #[error("the Idempotency-Key was used for another request")]
+    KeyReused,
+}
+
+/// What a user may not ask for without end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// `nocache` and strict reads.
+    Rebuilds,
+    /// Creating, changing, completing.
+    Writes,
+}
+
+impl Refusal {
+    fn at(error: TaskError, version: Version) -> Self {
+        Self {
+            error,
+            version: Some(version),
+        }
+    }
+}
+
+impl<E: Into<TaskError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            version: None,
+        }
+    }
+}
+
+impl From<WeekError> for TaskError {
+    fn from(error: WeekError) -> Self {
+        match error {
+            WeekError::Read(error) => Self::Read(error),
+            WeekError::TooMany { retry_after } => Self::TooMany {
+                retry_after,
+                of: Limited::Rebuilds,
+            },
+        }
+    }
+}
+
+impl From<WriteError> for Refusal {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Read(error) => error.into(),
+            WriteError::NoState => ReadError::Broken.into(),
+            WriteError::OutcomeUnknown => TaskError::OutcomeUnknown.into(),
+            WriteError::Conflict(version) => Self::at(TaskError::Conflict, version),
+            WriteError::IdsExhausted(version) => Self::at(TaskError::IdsExhausted, version),
+            WriteError::KeyReused(version) => Self::at(TaskError::KeyReused, version),
+        }
+    }
 }
 
 /// A week with the bodies of its tasks.
@@ -71,6 +189,7 @@ impl Codex {
         Self {
             cache: Cache::new(Arc::clone(&store), settings.cache),
             rebuilds: Arc::new(Limiter::per_minute(settings.rebuilds_per_minute)),
+            writes: Arc::new(Limiter::per_minute(settings.writes_per_minute)),
             probe: Arc::default(),
             store,
             zone,
@@ -84,6 +203,19 @@ impl Codex {
             granted.map_err(|retry_after| WeekError::TooMany { retry_after })?;
         }
         Ok(self.cache.read(want).await?)
+    }
+
+    fn allow_write(&self, want: &Want) -> Result<(), TaskError> {
+        let granted = self.writes.take(&want.user, want.now.mono);
+        granted.map_err(|retry_after| TaskError::TooMany {
+            retry_after,
+            of: Limited::Writes,
+        })
+    }
+
+    /// Markdown as it is shown, harmless.
+    pub fn preview(&self, markdown: &str) -> String {
+        markdown_to_html(markdown)
     }
 
     /// The bytes of a week in this form.

@@ -1,5 +1,6 @@
 //! The only place where an error becomes a status and a body (SPEC.md 1 and 8).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +11,21 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::codex::{ReadError, WeekError};
+use super::extract::X_CODEX_VERSION;
+use crate::codex::{Limited, ReadError, Refusal, TaskError, Version, WeekError};
+use crate::task::EditError;
 
 /// A refusal, as the client is told: no internal message, path or key. What led to it is kept for the
 /// log.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     code: Code,
-    message: &'static str,
-    field: Option<&'static str>,
+    message: Cow<'static, str>,
+    field: Option<Cow<'static, str>>,
+    stems: Option<Arc<[String]>>,
+    line: Option<u32>,
     retry_after: Option<Duration>,
+    version: Option<Version>,
     cause: Option<Arc<str>>,
 }
 
@@ -29,14 +35,50 @@ pub struct ApiError {
 pub enum Code {
     /// A query parameter holds something it can't.
     InvalidQuery,
+    /// A header holds something it can't.
+    InvalidHeader,
+    /// The path names a task by something that can't be one.
+    InvalidId,
+    /// The body isn't a JSON object.
+    InvalidJson,
+    /// A member of the body holds something it can't.
+    InvalidField,
+    /// The body has a member that the route doesn't know.
+    UnknownField,
     /// The request names a host that isn't this machine.
     HostNotAllowed,
+    /// A page of another site sent the request.
+    CrossOrigin,
     /// No such route.
     NotFound,
+    /// No such task.
+    TaskNotFound,
     /// The route knows other methods.
     MethodNotAllowed,
+    /// Several tasks have the number.
+    AmbiguousId,
+    /// The task's file can't be read.
+    TaskUnreadable,
+    /// The task's front matter can't be changed without touching something else.
+    FrontMatterNotEditable,
+    /// Others kept changing the task.
+    Conflict,
+    /// All numbers are taken.
+    IdsExhausted,
+    /// The task isn't what `If-Match` names.
+    PreconditionFailed,
+    /// The body is larger than a request may be.
+    BodyTooLarge,
+    /// The file would be larger than a task may be.
+    TaskTooLarge,
+    /// The body isn't JSON by its content type.
+    UnsupportedMediaType,
+    /// The `Idempotency-Key` stands for another request.
+    IdempotencyKeyReused,
     /// More than this instance grants one user.
     TooManyRequests,
+    /// It may have been written, or not.
+    OutcomeUnknown,
     /// The store can't be reached.
     StorageUnavailable,
     /// Tasks kept changing while their bodies were read.
@@ -50,12 +92,26 @@ pub enum Code {
 impl Code {
     fn status(self) -> StatusCode {
         match self {
-            Self::InvalidQuery => StatusCode::BAD_REQUEST,
-            Self::HostNotAllowed => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::InvalidQuery
+            | Self::InvalidHeader
+            | Self::InvalidId
+            | Self::InvalidJson
+            | Self::InvalidField
+            | Self::UnknownField => StatusCode::BAD_REQUEST,
+            Self::HostNotAllowed | Self::CrossOrigin => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::TaskNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::AmbiguousId
+            | Self::TaskUnreadable
+            | Self::FrontMatterNotEditable
+            | Self::Conflict
+            | Self::IdsExhausted => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::BodyTooLarge | Self::TaskTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Self::StorageUnavailable | Self::Busy | Self::NewerFormat => {
+            Self::StorageUnavailable | Self::Busy | Self::NewerFormat | Self::OutcomeUnknown => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -68,20 +124,23 @@ const SOON: Duration = Duration::from_secs(2);
 
 impl ApiError {
     /// A refusal; `message` is one sentence that says what to do.
-    pub fn new(code: Code, message: &'static str) -> Self {
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
-            message,
+            message: message.into(),
             field: None,
+            stems: None,
+            line: None,
             retry_after: None,
+            version: None,
             cause: None,
         }
     }
 
     /// Names the parameter or member at fault.
-    pub fn field(self, field: &'static str) -> Self {
+    pub fn field(self, field: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            field: Some(field),
+            field: Some(field.into()),
             ..self
         }
     }
@@ -118,8 +177,10 @@ impl ApiError {
         let document = ErrorDocument {
             ok: false,
             code: self.code,
-            error: self.message,
-            field: self.field,
+            error: &self.message,
+            field: self.field.as_deref(),
+            stems: self.stems.as_deref(),
+            line: self.line,
             request_id: status.is_server_error().then_some(request_id),
         };
         // Strings and a flag: nothing in it can fail to serialise.
@@ -131,6 +192,9 @@ impl ApiError {
             HeaderValue::from_static("application/json; charset=utf-8"),
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(version) = self.version {
+            headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
+        }
         if let Some(after) = self.retry_after {
             // Rounded up: who obeys must not come too early.
             headers.insert(
@@ -147,9 +211,13 @@ impl ApiError {
 struct ErrorDocument<'a> {
     ok: bool,
     code: Code,
-    error: &'static str,
+    error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'static str>,
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stems: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
 }
@@ -166,13 +234,92 @@ impl IntoResponse for ApiError {
 
 impl From<WeekError> for ApiError {
     fn from(error: WeekError) -> Self {
+        TaskError::from(error).into()
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            version: refusal.version,
+            ..refusal.error.into()
+        }
+    }
+}
+
+impl From<TaskError> for ApiError {
+    fn from(error: TaskError) -> Self {
         match error {
-            WeekError::TooMany { retry_after } => {
-                let message =
-                    "Too many rebuilds in a minute: read without nocache, or try again later.";
+            TaskError::Read(error) => error.into(),
+            TaskError::OutcomeUnknown => Self::new(
+                Code::OutcomeUnknown,
+                "Whether it was written can't be known yet: repeat it soon, with the same Idempotency-Key if it had one.",
+            )
+            .retry_after(SOON)
+            .caused_by(&error),
+            TaskError::TooMany { retry_after, of } => {
+                let message = match of {
+                    Limited::Rebuilds => "Too many rebuilds in a minute: read without nocache, or try again later.",
+                    Limited::Writes => "Too many changes in a minute: try again later.",
+                };
                 Self::new(Code::TooManyRequests, message).retry_after(retry_after)
             }
-            WeekError::Read(error) => error.into(),
+            TaskError::NotFound => {
+                Self::new(Code::TaskNotFound, "There is no such task: look for it in /api/tasks?status=alle.")
+            }
+            TaskError::Ambiguous { stems } => Self {
+                stems: Some(stems.into()),
+                ..Self::new(Code::AmbiguousId, "Several tasks have this number: ask by one of the stems.")
+            },
+            TaskError::Unreadable(problem) => Self {
+                line: problem.line,
+                ..Self::new(
+                    Code::TaskUnreadable,
+                    format!("The task's file can't be read, so it must be mended by hand: {}.", problem.message.trim_end_matches('.')),
+                )
+            },
+            TaskError::Edit(error) => error.into(),
+            TaskError::PreconditionFailed => Self::new(
+                Code::PreconditionFailed,
+                "The task has changed: get it again, and decide anew.",
+            ),
+            TaskError::Conflict => Self::new(
+                Code::Conflict,
+                "Others kept changing the task, and nothing was written: try again.",
+            ),
+            TaskError::IdsExhausted => Self::new(
+                Code::IdsExhausted,
+                "All 10,000 task numbers are taken: remove files of tasks that are long done.",
+            ),
+            TaskError::KeyReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "This Idempotency-Key came with another body before: use a new key.",
+            ),
+        }
+    }
+}
+
+impl From<EditError> for ApiError {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::BadText { field } => Self::new(
+                Code::InvalidField,
+                "This text holds a control character, a line break where one line is meant, or a non-character: remove it.",
+            )
+            .field(field),
+            EditError::TooLarge => Self::new(
+                Code::TaskTooLarge,
+                "The task would be larger than 1 MiB, or have more tags than can be read: shorten it.",
+            ),
+            EditError::NotEditable { line } => Self {
+                line: Some(line),
+                ..Self::new(
+                    Code::FrontMatterNotEditable,
+                    "The front matter can't be changed here without touching something else: edit the file by hand.",
+                )
+            },
+            EditError::Unreadable(problem) => TaskError::Unreadable(problem).into(),
+            EditError::NotATask => TaskError::NotFound.into(),
         }
     }
 }

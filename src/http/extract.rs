@@ -3,19 +3,21 @@
 use std::convert::Infallible;
 use std::time::Instant;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use chrono::Utc;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, HOST, IF_NONE_MATCH};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, HOST, IF_NONE_MATCH, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
 use super::{ApiError, App, Code};
-use crate::codex::{Encoding, Version};
+use crate::codex::{Encoding, Freshness, Version, Want};
 use crate::config::Auth;
 use crate::now::Now;
+use crate::task::TaskRef;
 use crate::user::UserId;
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The version of the user's data, in requests and answers.
 pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-version");
 
@@ -42,9 +44,61 @@ impl FromRequestParts<App> for Caller {
         match app.auth() {
             Auth::Dev { user } => {
                 only_loopback(&parts.headers)?;
+                if !parts.method.is_safe() {
+                    only_own_pages(&parts.headers)?;
+                }
                 Ok(Self(user.clone()))
             }
         }
+    }
+}
+
+/// A page of another site may send a change here without being able to read the answer. A browser
+/// says which page it was; a request that says nothing is a command-line client's (SPEC.md 6).
+fn only_own_pages(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let own = [&X_FORWARDED_HOST, &HOST].into_iter().find_map(text);
+    let by_origin = text(&ORIGIN).map(|origin| {
+        let authority = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"));
+        authority.is_some() && authority == own
+    });
+    let by_site = text(&SEC_FETCH_SITE).map(|site| site == "same-origin");
+    if by_origin.or(by_site).unwrap_or(true) {
+        return Ok(());
+    }
+    let message = "A page of another site can't change tasks: open this service's own page.";
+    Err(ApiError::new(Code::CrossOrigin, message))
+}
+
+/// A task named in the path.
+#[derive(Debug, Clone)]
+pub(super) struct TaskPath(pub TaskRef);
+
+impl FromRequestParts<App> for TaskPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let path = Path::<String>::from_request_parts(parts, app).await;
+        let id = path.ok().and_then(|Path(id)| id.parse().ok());
+        id.map(Self).ok_or_else(|| {
+            let message = "A task is named by its four digits or its whole file stem, as in 0042 or 0042-Steuer.";
+            ApiError::new(Code::InvalidId, message).field("id")
+        })
+    }
+}
+
+/// What a request about a user's tasks brings along.
+pub(super) fn want(headers: &HeaderMap, user: UserId, now: Now) -> Want {
+    Want {
+        seen: known_version(headers, &user),
+        user,
+        freshness: match wants_strict(headers) {
+            true => Freshness::Strict,
+            false => Freshness::Bounded,
+        },
+        now,
     }
 }
 

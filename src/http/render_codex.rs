@@ -11,19 +11,15 @@ use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::extract::{
-    Caller, X_CODEX_VERSION, accepted_encoding, has_already, known_version, wants_strict,
-};
+use super::answer::{SERVER_TIMING, X_CODEX_CACHE, server_timing};
+use super::extract::{Caller, X_CODEX_VERSION, accepted_encoding, has_already, want};
 use super::{ApiError, App, Code};
-use crate::codex::{Encoding, Freshness, PageFormat, Read, Want};
+use crate::codex::{Encoding, Freshness, PageFormat, Read};
 use crate::now::Now;
 use crate::view::STYLESHEET;
-
-const X_CODEX_CACHE: HeaderName = HeaderName::from_static("x-codex-cache");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What the query asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,18 +44,10 @@ pub(super) async fn render_codex(
 ) -> Result<Response, ApiError> {
     let asked = Asked::of(request.uri().query())?;
     let headers = request.headers();
-    let freshness = match asked.nocache {
-        true => Freshness::Rebuilt,
-        false if wants_strict(headers) => Freshness::Strict,
-        false => Freshness::Bounded,
-    };
-    let seen = known_version(headers, &user);
-    let want = Want {
-        user,
-        seen,
-        freshness,
-        now,
-    };
+    let mut want = want(headers, user, now);
+    if asked.nocache {
+        want.freshness = Freshness::Rebuilt;
+    }
     if asked.bodies && asked.format == PageFormat::Html {
         let week = app.codex().week_with_bodies(&want).await?;
         return Ok(answer(
@@ -154,7 +142,7 @@ fn answer(
         X_CODEX_VERSION,
         HeaderValue::from(read.entry.knowledge.hi.0),
     );
-    headers.insert(SERVER_TIMING, server_timing(read));
+    headers.insert(SERVER_TIMING, server_timing(read.requests));
     if !unchanged {
         describe_body(headers, format, encoding);
     }
@@ -180,16 +168,6 @@ fn describe_body(headers: &mut HeaderMap, format: PageFormat, encoding: Encoding
     if encoding == Encoding::Gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-}
-
-/// The storage requests this answer needed.
-fn server_timing(read: &Read) -> HeaderValue {
-    let (reads, writes) = (read.requests.reads, read.requests.writes);
-    if reads == 0 && writes == 0 {
-        return HeaderValue::from_static(r#"reads;desc="0", writes;desc="0""#);
-    }
-    let text = format!(r#"reads;desc="{reads}", writes;desc="{writes}""#);
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// The page is its own style sheet and nothing else: no script, no frame, nothing fetched.

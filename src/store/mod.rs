@@ -239,6 +239,11 @@ impl WriteIds {
         self.0.contains(&id)
     }
 
+    /// The write that made this version; none if something else did.
+    pub fn newest(&self) -> Option<WriteId> {
+        self.0.first().copied()
+    }
+
     /// None: written by something else.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

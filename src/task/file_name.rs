@@ -60,6 +60,12 @@ pub struct FileName(Box<str>);
 pub struct BadFileName;
 
 impl FileName {
+    /// The name of a new task's file. What a name can't hold becomes `-`.
+    pub fn numbered(id: TaskId, slug: &str) -> Self {
+        let odd = |c: char| c == '/' || c == '\\' || c.is_control();
+        Self(format!("{id}-{}.md", slug.replace(odd, "-")).into())
+    }
+
     /// The number the name starts with.
     pub fn id(&self) -> TaskId {
         TaskId(
@@ -101,5 +107,27 @@ impl FromStr for FileName {
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What a request calls a task by (SPEC.md 1, "Routes").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskRef {
+    /// Four digits: whichever file has this number, if only one has.
+    Number(TaskId),
+    /// A whole file stem: this file.
+    File(FileName),
+}
+
+impl FromStr for TaskRef {
+    type Err = BadFileName;
+
+    fn from_str(text: &str) -> Result<Self, BadFileName> {
+        let name: FileName = format!("{text}.md").parse()?;
+        Ok(if text.len() == 4 {
+            Self::Number(name.id())
+        } else {
+            Self::File(name)
+        })
     }
 }

@@ -41,10 +41,16 @@ impl UsedIds {
     /// The number the next new task gets: the counter, or past 9999 the lowest that is free.
     pub fn next_available(&self, next_id: u32) -> Option<TaskId> {
         let counter = next_id.max(self.above_all());
-        let number = match u16::try_from(counter).ok().and_then(TaskId::new) {
-            Some(id) => return Some(id),
-            None => self.used.iter().position(|used| !used)?,
-        };
-        u16::try_from(number).ok().and_then(TaskId::new)
+        u16::try_from(counter)
+            .ok()
+            .and_then(TaskId::new)
+            .or_else(|| self.lowest_free(&[]))
+    }
+
+    /// The lowest number that no file has, and that isn't one of `taken`.
+    pub fn lowest_free(&self, taken: &[TaskId]) -> Option<TaskId> {
+        let ids = (0..=TaskId::MAX.number()).filter_map(TaskId::new);
+        let mut free = ids.filter(|id| !self.used[usize::from(id.number())]);
+        free.find(|id| !taken.contains(id))
     }
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use date::{BadDatum, Datum, Slot, Zeit};
 pub use edit::{Edit, EditError, edit};
-pub use file_name::{BadFileName, FileName, TaskId};
+pub use file_name::{BadFileName, FileName, TaskId, TaskRef};
 pub use ids::UsedIds;
 pub use parse::{MAX_FILE_BYTES, Parsed, parse};
 pub use table::{

@@ -178,6 +178,12 @@ impl TaskTable {
         packer.finish()
     }
 
+    /// The same with `files` in the place of those of their names.
+    pub fn with(&self, files: &[FileRecord]) -> Self {
+        let present = self.iter().map(|file| file.to_record());
+        Self::new(present.chain(files.iter().cloned()).collect())
+    }
+
     /// How many files there are.
     pub fn len(&self) -> usize {
         self.rows.len()

@@ -3,6 +3,7 @@
 mod html;
 mod json;
 mod markdown;
+mod task;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
@@ -14,6 +15,7 @@ use crate::user::UserId;
 pub use html::{Bodies, CLOSED_BODY, STYLESHEET, html};
 pub use json::{Document, json};
 pub use markdown::markdown_to_html;
+pub use task::{FileObject, TaskObject};
 
 /// Everything an answer shows of one user.
 #[derive(Debug, Clone, Copy)]

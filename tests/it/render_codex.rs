@@ -61,7 +61,11 @@ impl Reply {
 }
 
 async fn send(instance: &Instance, request: http::request::Builder) -> Reply {
-    let app = router(App::new(instance.codex.clone(), Auth::Dev { user: anna() }));
+    let app = router(App::new(
+        instance.codex.clone(),
+        Auth::Dev { user: anna() },
+        "codex-miroir",
+    ));
     Reply::of(
         app.oneshot(request.body(Body::empty()).unwrap())
             .await

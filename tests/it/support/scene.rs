@@ -119,13 +119,16 @@ impl Scene {
             stale_if_error: Duration::from_secs(3600),
             memory_max_bytes,
             deadline: Duration::from_secs(30),
+            pending_expiry: Duration::from_secs(60),
             zone: chrono_tz::Europe::Berlin,
+            ids: || getrandom::u64().unwrap(),
         };
         let codex = Codex::new(
             store,
             CodexSettings {
                 cache,
                 rebuilds_per_minute,
+                writes_per_minute: 10_000,
             },
         );
         Instance {

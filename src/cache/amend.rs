@@ -1,0 +1,272 @@
+//! PURE. What an instance does to the state blob, as data: an amendment can be applied again to a newer
+//! state when a compare-and-swap is lost, and several go into one (COHERENCE.md, "State", "Write").
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::state::{ChangeKind, Idempotent, LegacyNextId, PendingFile, PendingOp, State, Version};
+use crate::store::WriteId;
+use crate::task::{FileName, TaskId, UsedIds};
+
+/// How long a create is remembered by its `Idempotency-Key` (SPEC.md 1).
+const REMEMBERED: TimeDelta = TimeDelta::hours(24);
+
+/// How many creates are remembered, so that the state blob stays small.
+const MAX_REMEMBERED: usize = 5_000;
+
+/// One thing to do to the state.
+#[derive(Debug, Clone)]
+pub(super) enum Amendment {
+    /// Marks a new task and gives it a number.
+    Create(NewTaskMark),
+    /// Marks files whose names are known.
+    Mark(FilesMark),
+    /// Takes a mark away whose files have been answered for.
+    Finish {
+        /// The mark.
+        op: String,
+        /// Nothing was created, so no `Idempotency-Key` stands for it.
+        undone: bool,
+        /// The older service's counter was written.
+        legacy: Option<LegacyNextId>,
+    },
+    /// Takes a mark away whose files have been settled: this very mark, not a later one of that name.
+    Settle {
+        /// Its name.
+        op: String,
+        /// The mark itself.
+        mark: PendingOp,
+        /// Its create can't happen any more.
+        undone: bool,
+    },
+}
+
+/// A task about to be created.
+#[derive(Debug, Clone)]
+pub(super) struct NewTaskMark {
+    pub op: String,
+    pub write_id: WriteId,
+    /// The file's name after its number.
+    pub slug: String,
+    pub key: Option<KeyHashes>,
+    /// The numbers that files have, where the counter may be used up.
+    pub index: Option<NumbersInUse>,
+    /// A mark of the same op, under which nothing may be written any more.
+    pub replaces: Option<String>,
+}
+
+/// Files about to be changed.
+#[derive(Debug, Clone)]
+pub(super) struct FilesMark {
+    pub op: String,
+    pub files: Vec<(FileName, WriteId, ChangeKind)>,
+    /// A mark of the same op, under which nothing may be written any more.
+    pub replaces: Option<String>,
+}
+
+/// An `Idempotency-Key` and what was sent with it, as they are stored: SHA-256 in hex.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyHashes {
+    /// Of the key.
+    pub key: String,
+    /// Of the request's body.
+    pub body: String,
+}
+
+/// The numbers of a user's files at one version, with nothing pending.
+#[derive(Debug, Clone)]
+pub(super) struct NumbersInUse {
+    pub version: Version,
+    pub used: Arc<UsedIds>,
+}
+
+/// What came of an amendment.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Amended {
+    /// The mark is set, with this version.
+    Marked(Version),
+    /// The mark of a new task is set.
+    Created(Version, FileName),
+    /// The mark is gone.
+    Done,
+    /// The key stands for an earlier create, with its mark while it isn't finished.
+    Reused(Idempotent, Option<PendingOp>),
+    /// The key stands for something else.
+    KeyReused,
+    /// The counter is used up: the numbers that files have at this version are needed.
+    NeedsNumbers,
+    /// No number is free.
+    Exhausted,
+}
+
+impl State {
+    /// Applies one amendment as of `at`, by the storage's clock.
+    pub(super) fn amend(&mut self, amendment: &Amendment, at: DateTime<Utc>) -> Amended {
+        match amendment {
+            Amendment::Create(mark) => self.create(mark, at),
+            Amendment::Mark(mark) => self.mark(mark, at),
+            Amendment::Finish { op, undone, legacy } => {
+                self.pending.remove(op);
+                if *undone {
+                    self.forget(op);
+                }
+                if let Some(legacy) = legacy {
+                    self.legacy_next_id = Some(legacy.clone());
+                }
+                Amended::Done
+            }
+            Amendment::Settle { op, mark, undone } => {
+                if self.pending.get(op) == Some(mark) {
+                    self.pending.remove(op);
+                    if *undone {
+                        self.forget(op);
+                    }
+                }
+                Amended::Done
+            }
+        }
+    }
+
+    fn create(&mut self, mark: &NewTaskMark, at: DateTime<Utc>) -> Amended {
+        let known = mark
+            .key
+            .as_ref()
+            .and_then(|key| Some((key, self.idempotency.get(&key.key)?)));
+        if let Some((key, record)) = known.filter(|(_, it)| Some(&it.op) != mark.replaces.as_ref())
+        {
+            return if record.body == key.body {
+                let pending = self.pending.get(&record.op).cloned();
+                Amended::Reused(record.clone(), pending)
+            } else {
+                Amended::KeyReused
+            };
+        }
+        let number = match self.free_number(mark.index.as_ref()) {
+            Ok(number) => number,
+            Err(why) => return why,
+        };
+        let name = FileName::numbered(number, &mark.slug);
+        let version = self.set_mark(
+            &mark.op,
+            mark.replaces.as_deref(),
+            vec![pending_file(&name, mark.write_id, ChangeKind::Create)],
+            at,
+        );
+        if let Some(key) = &mark.key {
+            let record = Idempotent {
+                body: key.body.clone(),
+                op: mark.op.clone(),
+                id: u32::from(number.number()),
+                file: name.to_string(),
+                version,
+                at,
+                unknown: serde_json::Map::new(),
+            };
+            self.idempotency.insert(key.key.clone(), record);
+            self.forget_old(at);
+        }
+        Amended::Created(version, name)
+    }
+
+    fn mark(&mut self, mark: &FilesMark, at: DateTime<Utc>) -> Amended {
+        let files = mark
+            .files
+            .iter()
+            .map(|(name, write_id, kind)| pending_file(name, *write_id, *kind));
+        let files = files.collect();
+        for (name, ..) in &mark.files {
+            self.count_past(name.id());
+        }
+        Amended::Marked(self.set_mark(&mark.op, mark.replaces.as_deref(), files, at))
+    }
+
+    fn set_mark(
+        &mut self,
+        op: &str,
+        replaces: Option<&str>,
+        files: Vec<PendingFile>,
+        at: DateTime<Utc>,
+    ) -> Version {
+        if let Some(old) = replaces {
+            self.pending.remove(old);
+        }
+        self.version = self.version.next();
+        let mark = PendingOp {
+            version: self.version,
+            at,
+            files,
+            unknown: serde_json::Map::new(),
+        };
+        self.pending.insert(op.to_owned(), mark);
+        self.version
+    }
+
+    /// The counter's number while it has one; past 9999 the lowest that neither a file nor a mark has,
+    /// which an index can tell as long as everything after its version is still marked.
+    fn free_number(&mut self, index: Option<&NumbersInUse>) -> Result<TaskId, Amended> {
+        let counter = u16::try_from(self.next_id).ok().and_then(TaskId::new);
+        if let Some(number) = counter {
+            self.count_past(number);
+            return Ok(number);
+        }
+        let index = index
+            .filter(|index| self.is_covered(index.version))
+            .ok_or(Amended::NeedsNumbers)?;
+        let marked: Vec<TaskId> = self
+            .pending
+            .values()
+            .flat_map(|op| &op.files)
+            .filter_map(|file| file.name.parse::<FileName>().ok())
+            .map(|name| name.id())
+            .collect();
+        index.used.lowest_free(&marked).ok_or(Amended::Exhausted)
+    }
+
+    /// Whether every change after `version` is a mark that still stands.
+    fn is_covered(&self, version: Version) -> bool {
+        let since = self.pending.values().filter(|op| op.version > version);
+        version <= self.version && since.count() as u64 == self.version.0 - version.0
+    }
+
+    fn count_past(&mut self, number: TaskId) {
+        self.next_id = self.next_id.max(u32::from(number.number()) + 1);
+    }
+
+    fn forget(&mut self, op: &str) {
+        self.idempotency.retain(|_, record| record.op != op);
+    }
+
+    /// Records past their time go, and over the number the oldest; never one that is pending.
+    fn forget_old(&mut self, at: DateTime<Utc>) {
+        let Self {
+            idempotency,
+            pending,
+            ..
+        } = self;
+        idempotency.retain(|_, it| at - it.at < REMEMBERED || pending.contains_key(&it.op));
+        let over = idempotency.len().saturating_sub(MAX_REMEMBERED);
+        if over == 0 {
+            return;
+        }
+        let finished = idempotency
+            .iter()
+            .filter(|(_, it)| !pending.contains_key(&it.op));
+        let mut oldest: Vec<_> = finished
+            .map(|(key, it)| (it.at, it.version, key.clone()))
+            .collect();
+        oldest.sort();
+        for (.., key) in oldest.into_iter().take(over) {
+            idempotency.remove(&key);
+        }
+    }
+}
+
+fn pending_file(name: &FileName, write_id: WriteId, kind: ChangeKind) -> PendingFile {
+    PendingFile {
+        name: name.to_string(),
+        write_id: write_id.to_string(),
+        kind,
+        unknown: serde_json::Map::new(),
+    }
+}

@@ -1,0 +1,398 @@
+//! The one hand that writes a user's state blob in this process (COHERENCE.md, "Together"): while one
+//! compare-and-swap is under way, amendments wait, and the next one carries all of them.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::amend::{Amended, Amendment};
+use super::clock::Watch;
+use super::state::{SeenState, State, StateFound, Version};
+use super::{Inner, ReadError, Requests, WriteError};
+use crate::store::{Answer, GetIf, Key, Put, PutIf, Written};
+use crate::task::FileRecord;
+use crate::user::UserId;
+
+/// How often a swap is tried again because another instance was quicker.
+const ROUNDS: u32 = 50;
+
+/// A storage call that takes longer is given up, so that it can't hold up the user's next request.
+pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(15);
+
+/// The ledgers of the users who are being written for just now.
+#[derive(Default)]
+pub(super) struct Ledgers {
+    users: Arc<DashMap<UserId, Arc<Ledger>>>,
+}
+
+/// What this process is about to write for one user.
+#[derive(Default)]
+pub(super) struct Ledger {
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    waiting: Vec<Waiting>,
+    swapping: bool,
+    /// The newest state known here.
+    latest: Option<Arc<SeenState>>,
+    /// Own ops whose files were answered for, but not yet those of every op before them.
+    answered: BTreeMap<Version, AnsweredOp>,
+}
+
+/// What an own op changed, for this instance's entry.
+#[derive(Debug)]
+pub(super) struct AnsweredOp {
+    /// The files as they are now; none for an op that wrote nothing.
+    pub files: Vec<FileRecord>,
+    /// The moment before its compare-and-swap was sent.
+    pub sent: Instant,
+}
+
+/// An amendment in the queue.
+struct Waiting {
+    amendment: Amendment,
+    watch: Watch,
+    done: oneshot::Sender<Result<Committed, WriteError>>,
+}
+
+/// An amendment that is in the state blob.
+#[derive(Debug)]
+pub(super) struct Committed {
+    pub amended: Amended,
+    /// The state with it.
+    pub seen: Arc<SeenState>,
+    /// The moment before the swap was sent.
+    pub sent: Instant,
+    /// What it took; a shared swap counts for one of those who shared it.
+    pub requests: Requests,
+}
+
+/// A ledger in use: it goes when nobody uses it any more.
+pub(super) struct OpenLedger {
+    user: UserId,
+    ledger: Option<Arc<Ledger>>,
+    users: Arc<DashMap<UserId, Arc<Ledger>>>,
+}
+
+impl Ledgers {
+    pub(super) fn open(&self, user: &UserId) -> OpenLedger {
+        let ledger = Arc::clone(&self.users.entry(user.clone()).or_default());
+        OpenLedger {
+            user: user.clone(),
+            ledger: Some(ledger),
+            users: Arc::clone(&self.users),
+        }
+    }
+}
+
+impl Clone for OpenLedger {
+    fn clone(&self) -> Self {
+        Self {
+            user: self.user.clone(),
+            ledger: self.ledger.clone(),
+            users: Arc::clone(&self.users),
+        }
+    }
+}
+
+impl Deref for OpenLedger {
+    type Target = Ledger;
+
+    #[expect(clippy::expect_used, reason = "it is taken only when it is dropped")]
+    fn deref(&self) -> &Ledger {
+        self.ledger.as_ref().expect("an open ledger")
+    }
+}
+
+impl Drop for OpenLedger {
+    fn drop(&mut self) {
+        drop(self.ledger.take());
+        // Only the map's own hold on it is left.
+        self.users
+            .remove_if(&self.user, |_, ledger| Arc::strong_count(ledger) == 1);
+    }
+}
+
+impl OpenLedger {
+    pub(super) fn user(&self) -> &UserId {
+        &self.user
+    }
+}
+
+impl Ledger {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest state known here.
+    fn latest(&self) -> Option<Arc<SeenState>> {
+        self.book().latest.clone()
+    }
+
+    fn take_waiting(&self) -> Vec<Waiting> {
+        let mut book = self.book();
+        let batch = mem::take(&mut book.waiting);
+        book.swapping = !batch.is_empty();
+        batch
+    }
+}
+
+/// Lets the next amendment begin a swap of its own, should this one break off.
+struct Swapping<'a>(&'a Ledger);
+
+impl Drop for Swapping<'_> {
+    fn drop(&mut self) {
+        let mut book = self.0.book();
+        if book.swapping {
+            book.swapping = false;
+            book.waiting.clear();
+        }
+    }
+}
+
+impl Inner {
+    /// Puts `amendment` into the state blob, together with whatever else waits.
+    pub(super) async fn amend(
+        self: &Arc<Self>,
+        ledger: &OpenLedger,
+        amendment: Amendment,
+        watch: &Watch,
+    ) -> Result<Committed, WriteError> {
+        let (done, committed) = oneshot::channel();
+        let begin = {
+            let mut book = ledger.book();
+            book.waiting.push(Waiting {
+                amendment,
+                watch: *watch,
+                done,
+            });
+            !mem::replace(&mut book.swapping, true)
+        };
+        if begin {
+            let (inner, ledger) = (Arc::clone(self), ledger.clone());
+            tokio::spawn(async move { inner.swap_all(&ledger).await });
+        }
+        committed.await.unwrap_or(Err(ReadError::Broken.into()))
+    }
+
+    async fn swap_all(self: &Arc<Self>, ledger: &OpenLedger) {
+        let _swapping = Swapping(ledger);
+        loop {
+            let batch = ledger.take_waiting();
+            let Some(newest) = batch.iter().map(|it| it.watch).max_by_key(Watch::now) else {
+                return;
+            };
+            let amendments: Vec<Amendment> = batch.iter().map(|it| it.amendment.clone()).collect();
+            let mut requests = Requests::default();
+            let swapped = self.swap(ledger, &amendments, &newest, &mut requests).await;
+            match swapped {
+                Ok(swapped) => {
+                    self.note_state(&ledger.user, &swapped.seen);
+                    for (waiting, amended) in batch.into_iter().zip(swapped.amended) {
+                        // Whoever has gone has no use for it.
+                        let _ = waiting.done.send(Ok(Committed {
+                            amended,
+                            seen: Arc::clone(&swapped.seen),
+                            sent: swapped.sent,
+                            requests: mem::take(&mut requests),
+                        }));
+                    }
+                }
+                Err(error) => {
+                    ledger.book().latest = None;
+                    for waiting in batch {
+                        let _ = waiting.done.send(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One compare-and-swap with all `amendments`, again for as long as others are quicker.
+    async fn swap(
+        &self,
+        ledger: &OpenLedger,
+        amendments: &[Amendment],
+        watch: &Watch,
+        requests: &mut Requests,
+    ) -> Result<Swapped, WriteError> {
+        let mut base = self.newest_state(ledger);
+        // Only a state read from here on can say that there is nothing to do.
+        let mut asked = None;
+        for _ in 0..ROUNDS {
+            let known = base.clone().zip(self.clock.at(watch.now()));
+            let Some((before, at)) = known else {
+                let sent = watch.now();
+                let seen = self.present_state(ledger, GetIf::Any, None, watch, requests);
+                base = Some(seen.await?);
+                asked = Some(sent);
+                continue;
+            };
+            if before.state.is_read_only() {
+                return Err(ReadError::NewerFormat(super::NewerFormat).into());
+            }
+            let mut next = before.state.clone();
+            let amended = amendments.iter().map(|it| next.amend(it, at)).collect();
+            let sent = watch.now();
+            if next == before.state {
+                if let Some(sent) = asked {
+                    return Ok(Swapped {
+                        amended,
+                        seen: before,
+                        sent,
+                    });
+                }
+                let condition = GetIf::Changed(before.etag.clone());
+                let seen = self.present_state(ledger, condition, Some(before), watch, requests);
+                base = Some(seen.await?);
+                asked = Some(sent);
+                continue;
+            }
+            match self
+                .put_state(ledger, &next, &before, watch, requests)
+                .await?
+            {
+                Some(seen) => {
+                    return Ok(Swapped {
+                        amended,
+                        seen,
+                        sent,
+                    });
+                }
+                None => {
+                    let seen = self.present_state(ledger, GetIf::Any, None, watch, requests);
+                    let seen = seen.await?;
+                    if has_marks_of(&next, &before.state, &seen.state) {
+                        // The refusal was the answer to this very swap's own success.
+                        return Ok(Swapped {
+                            amended,
+                            seen,
+                            sent,
+                        });
+                    }
+                    base = Some(seen);
+                    asked = Some(sent);
+                }
+            }
+        }
+        Err(ReadError::Contended.into())
+    }
+
+    /// The newest state known without asking.
+    pub(super) fn newest_state(&self, ledger: &OpenLedger) -> Option<Arc<SeenState>> {
+        let of_memory = self
+            .memory
+            .get(&ledger.user)
+            .and_then(|entry| entry.knowledge.state.clone());
+        match (ledger.latest(), of_memory) {
+            (Some(latest), Some(other)) if other.is_newer_than(&latest) => Some(other),
+            (latest, other) => latest.or(other),
+        }
+    }
+
+    /// The state as it is in storage; `known` is what the condition names.
+    async fn present_state(
+        &self,
+        ledger: &OpenLedger,
+        condition: GetIf,
+        known: Option<Arc<SeenState>>,
+        watch: &Watch,
+        requests: &mut Requests,
+    ) -> Result<Arc<SeenState>, WriteError> {
+        let seen = timely(self.read_state(&ledger.user, condition, watch, requests)).await?;
+        let present = match (seen.found, known) {
+            (None, Some(known)) => known,
+            (Some(StateFound::Present(present)), _) => present,
+            _ => return Err(WriteError::NoState),
+        };
+        ledger.book().latest = Some(Arc::clone(&present));
+        Ok(present)
+    }
+
+    async fn put_state(
+        &self,
+        ledger: &OpenLedger,
+        next: &State,
+        before: &SeenState,
+        watch: &Watch,
+        requests: &mut Requests,
+    ) -> Result<Option<Arc<SeenState>>, WriteError> {
+        let blob = Put {
+            bytes: next.to_bytes().into(),
+            ..Put::default()
+        };
+        requests.writes += 1;
+        let key = Key::state(&ledger.user);
+        let put = self.store.put(&key, blob, PutIf::Same(before.etag.clone()));
+        let put = async { put.await.map_err(ReadError::from) };
+        let Answer { value, date } = timely(put).await?;
+        self.clock.heard(date, watch.now());
+        let Written::Done(etag) = value else {
+            return Ok(None);
+        };
+        let seen = Arc::new(SeenState {
+            state: next.clone(),
+            etag,
+        });
+        ledger.book().latest = Some(Arc::clone(&seen));
+        Ok(Some(seen))
+    }
+
+    /// An own op's files have been answered for: this instance's entry goes on to it, as soon as
+    /// every op before it has been answered for, too.
+    pub(super) fn answered(&self, ledger: &OpenLedger, version: Version, op: AnsweredOp) {
+        let mut book = ledger.book();
+        book.answered.insert(version, op);
+        let zone = self.settings.zone;
+        while let Some(entry) = self.memory.get(&ledger.user) {
+            let hi = entry.knowledge.hi;
+            book.answered.retain(|version, _| *version > hi);
+            let next = book.answered.first_entry();
+            let Some(next) = next.filter(|next| entry.knowledge.exact && *next.key() == hi.next())
+            else {
+                return;
+            };
+            let AnsweredOp { files, sent } = next.remove();
+            let state = book.latest.clone();
+            let changed = super::entry::Changed {
+                files: &files,
+                sent,
+                state,
+            };
+            self.memory.publish(&Arc::new(entry.after(changed, zone)));
+        }
+    }
+}
+
+/// What a batch became.
+struct Swapped {
+    amended: Vec<Amended>,
+    seen: Arc<SeenState>,
+    sent: Instant,
+}
+
+/// Whether a mark that `next` added to `before` is in `seen`: nobody else sets it.
+fn has_marks_of(next: &State, before: &State, seen: &State) -> bool {
+    let mut added = next
+        .pending
+        .iter()
+        .filter(|(op, _)| !before.pending.contains_key(*op));
+    added.any(|(op, mark)| seen.pending.get(op) == Some(mark))
+}
+
+/// The call's answer, unless the store keeps silent for [`CALL_DEADLINE`].
+pub(super) async fn timely<T>(
+    call: impl Future<Output = Result<T, ReadError>>,
+) -> Result<T, ReadError> {
+    timeout(CALL_DEADLINE, call)
+        .await
+        .unwrap_or(Err(ReadError::TimedOut))
+}

@@ -1,0 +1,189 @@
+//! What is done about the marks of ops whose instance is gone, or too slow (COHERENCE.md, "Settling").
+//!
+//! A mark is never just removed: its request may still land, unseen. First every file of the op is
+//! brought to where that request must fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::try_join_all;
+
+use super::amend::Amendment;
+use super::clock::Watch;
+use super::ledger::timely;
+use super::state::{ChangeKind, PendingFile, PendingOp, SeenState};
+use super::{Inner, ReadError, Requests, WriteError};
+use crate::store::{
+    Answer, Blob, GetIf, Got, Key, Put, PutIf, StoreError, WriteId, WriteIds, Written,
+};
+use crate::user::UserId;
+
+/// What stands in a settled create's place.
+const SETTLED: &str = "---\ntyp: settled\n---\n";
+
+/// How often one file is tried that keeps changing.
+const ATTEMPTS: u32 = 5;
+
+/// How one file of a mark ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FileEnd {
+    /// As it was meant, or it makes no difference any more.
+    Done,
+    /// A create that hasn't landed, and won't.
+    NeverCreated,
+    /// It kept changing, or can't be read: another time.
+    Open,
+}
+
+impl Inner {
+    /// Settles the marks in `seen` that are past their time by the storage's clock, which says `date`.
+    /// `None` when there are none, or none that could be settled now: a read can do without.
+    pub(super) async fn settle(
+        self: &Arc<Self>,
+        user: &UserId,
+        seen: &SeenState,
+        date: DateTime<Utc>,
+        watch: &Watch,
+    ) -> Option<(Arc<SeenState>, Requests)> {
+        if seen.state.is_read_only() {
+            return None;
+        }
+        let overdue = seen
+            .state
+            .pending
+            .iter()
+            .filter(|(_, mark)| is_overdue(mark, date, self.settings.pending_expiry));
+        let mut settled = None;
+        let mut requests = Requests::default();
+        for (op, mark) in overdue {
+            match self.settle_op(user, op, mark, watch, &mut requests).await {
+                Ok(Some(seen)) => settled = Some(seen),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%user, op, %error, "a mark that was left can't be settled yet");
+                    break;
+                }
+            }
+        }
+        settled.map(|seen| (seen, requests))
+    }
+
+    async fn settle_op(
+        self: &Arc<Self>,
+        user: &UserId,
+        op: &str,
+        mark: &PendingOp,
+        watch: &Watch,
+        requests: &mut Requests,
+    ) -> Result<Option<Arc<SeenState>>, WriteError> {
+        let Some(undone) = self.settle_files(user, mark, requests).await? else {
+            return Ok(None);
+        };
+        let amendment = Amendment::Settle {
+            op: op.to_owned(),
+            mark: mark.clone(),
+            undone,
+        };
+        let ledger = self.ledgers.open(user);
+        let committed = self.amend(&ledger, amendment, watch).await?;
+        *requests += committed.requests;
+        tracing::info!(%user, op, version = mark.version.0, undone, "settled a mark that was left");
+        Ok(Some(committed.seen))
+    }
+
+    /// Settles every file of an op. Whether it was a create that never happened; `None` when a file
+    /// can't be settled now.
+    async fn settle_files(
+        &self,
+        user: &UserId,
+        mark: &PendingOp,
+        requests: &mut Requests,
+    ) -> Result<Option<bool>, ReadError> {
+        let ends = mark.files.iter().map(|file| self.settle_file(user, file));
+        let mut undone = false;
+        for (end, took) in try_join_all(ends).await? {
+            *requests += took;
+            match end {
+                FileEnd::Done => {}
+                FileEnd::NeverCreated => undone = true,
+                FileEnd::Open => return Ok(None),
+            }
+        }
+        Ok(Some(undone))
+    }
+
+    async fn settle_file(
+        &self,
+        user: &UserId,
+        file: &PendingFile,
+    ) -> Result<(FileEnd, Requests), ReadError> {
+        let mut requests = Requests::default();
+        let Ok(key) = Key::raw(user, &file.name) else {
+            return Ok((FileEnd::Done, requests));
+        };
+        for _ in 0..ATTEMPTS {
+            requests.reads += 1;
+            let Some(found) = self.look_at(&key).await? else {
+                return Ok((FileEnd::Open, requests));
+            };
+            let (blob, condition) = match (file.kind, found) {
+                (_, Some(blob)) if has_landed(file, &blob) => return Ok((FileEnd::Done, requests)),
+                (ChangeKind::Update | ChangeKind::Delete, None) => {
+                    return Ok((FileEnd::Done, requests));
+                }
+                (ChangeKind::Create, Some(_)) => return Ok((FileEnd::NeverCreated, requests)),
+                (ChangeKind::Create, None) => (settled_file(), PutIf::Absent),
+                (ChangeKind::Update | ChangeKind::Delete, Some(blob)) => {
+                    let same = Put {
+                        bytes: blob.bytes,
+                        writes: blob.writes,
+                    };
+                    (same, PutIf::Same(blob.etag))
+                }
+            };
+            requests.writes += 1;
+            let put = async { Ok(self.store.put(&key, blob, condition).await?.value) };
+            if let Written::Done(_) = timely(put).await? {
+                let end = match file.kind {
+                    ChangeKind::Create => FileEnd::NeverCreated,
+                    ChangeKind::Update | ChangeKind::Delete => FileEnd::Done,
+                };
+                return Ok((end, requests));
+            }
+        }
+        Ok((FileEnd::Open, requests))
+    }
+
+    /// The file, if there is one. `None` when it can't be read.
+    async fn look_at(&self, key: &Key) -> Result<Option<Option<Blob>>, ReadError> {
+        let got = async { Ok(self.store.get(key, GetIf::Any).await) };
+        match timely(got).await? {
+            Ok(Answer {
+                value: Got::Blob(blob),
+                ..
+            }) => Ok(Some(Some(blob))),
+            Ok(_) => Ok(Some(None)),
+            Err(StoreError::Unreadable { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether a mark's time is over at `date`. A clock decides only when to try.
+pub(super) fn is_overdue(mark: &PendingOp, date: DateTime<Utc>, expiry: Duration) -> bool {
+    (date - mark.at).to_std().is_ok_and(|age| age >= expiry)
+}
+
+fn has_landed(file: &PendingFile, blob: &Blob) -> bool {
+    file.write_id
+        .parse()
+        .is_ok_and(|id: WriteId| blob.writes.contains(id))
+}
+
+fn settled_file() -> Put {
+    Put {
+        bytes: SETTLED.into(),
+        writes: WriteIds::default(),
+    }
+}

@@ -1,0 +1,161 @@
+//! Listing tasks, and showing one.
+
+use std::sync::Arc;
+
+use super::bodies::Body;
+use super::locate::{Located, locate, refusal};
+use super::{Codex, Freshness, Read, Refusal, Requests, TaskError, Want, WeekError};
+use crate::cache::{Entry, ReadError};
+use crate::task::{ContentView, FileName, Kategorie, Problem, Status, TaskRef, TaskView, body_of};
+use crate::view::markdown_to_html;
+
+/// Which tasks a list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these; `None` for all.
+    pub status: Option<Status>,
+    /// Only these.
+    pub kategorie: Option<Kategorie>,
+    /// Only those with exactly this tag.
+    pub tag: Option<String>,
+    /// Only those with this in number, title or a tag, in any letter case.
+    pub text: Option<String>,
+    /// Only those after this file.
+    pub after: Option<FileName>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Some of a user's tasks.
+#[derive(Debug, Clone)]
+pub struct TaskList {
+    /// The index they are in.
+    pub read: Read,
+    /// Their rows, in placement order.
+    pub rows: Vec<usize>,
+    /// The last file of this list, when there are more after it.
+    pub next: Option<FileName>,
+}
+
+/// One task, with its text.
+#[derive(Debug, Clone)]
+pub struct TaskShown {
+    /// The index it is in.
+    pub read: Read,
+    /// Its row.
+    pub row: usize,
+    /// Its body; the whole text of a file that can't be read as a task; `None` when the file can't be
+    /// opened, or is too large to be.
+    pub body: Option<String>,
+    /// The body as harmless HTML; `None` for a file that can't be read.
+    pub html: Option<String>,
+    /// Why the file can't be read.
+    pub problem: Option<Problem>,
+    /// All storage requests it took.
+    pub requests: Requests,
+}
+
+/// How often a task is fetched that keeps changing meanwhile.
+const ATTEMPTS: u32 = 3;
+
+impl Codex {
+    /// The tasks that `filter` lets through, in placement order.
+    pub async fn list(&self, want: &Want, filter: &Filter) -> Result<TaskList, WeekError> {
+        let read = self.week(want).await?;
+        let table = read.entry.table();
+        let needle = filter.text.as_ref().map(|text| text.to_lowercase());
+        let mut matching = (0..table.len()).filter(|row| {
+            let file = table.file(*row);
+            let later = filter
+                .after
+                .as_ref()
+                .is_none_or(|after| file.name > after.as_str());
+            later && matches!(file.content, ContentView::Task(task) if shows(filter, needle.as_deref(), &task))
+        });
+        let rows: Vec<usize> = matching.by_ref().take(filter.limit).collect();
+        let next = match (matching.next(), rows.last()) {
+            (Some(_), Some(last)) => table.file(*last).name.parse().ok(),
+            _ => None,
+        };
+        Ok(TaskList { read, rows, next })
+    }
+
+    /// One task with its body, which is of exactly the version that the answer names.
+    pub async fn task(&self, want: &Want, task: &TaskRef) -> Result<TaskShown, Refusal> {
+        let mut read = self.week(want).await?;
+        let mut requests = read.requests;
+        for attempt in 1.. {
+            let entry = &read.entry;
+            let (row, problem) = match locate(entry.table(), task) {
+                Located::Task(row) => (row, None),
+                Located::Unreadable(row, problem) => (row, Some(problem)),
+                other => return Err(refusal(other, entry.knowledge.hi)),
+            };
+            requests.reads += 1;
+            match self.text_of(entry, row, problem.is_some()).await? {
+                Body::Text(text) => {
+                    let body = match problem {
+                        None => body_of(&text).to_owned(),
+                        Some(_) => text,
+                    };
+                    let html = problem.is_none().then(|| markdown_to_html(&body));
+                    return Ok(TaskShown {
+                        body: Some(body),
+                        html,
+                        row,
+                        problem,
+                        requests,
+                        read,
+                    });
+                }
+                Body::Closed => {
+                    return Ok(TaskShown {
+                        body: None,
+                        html: None,
+                        row,
+                        problem,
+                        requests,
+                        read,
+                    });
+                }
+                Body::Changed if attempt < ATTEMPTS => {}
+                Body::Changed => break,
+            }
+            let again = Want {
+                freshness: Freshness::Rebuilt,
+                ..want.clone()
+            };
+            read = self.cache.read(&again).await?;
+            requests += read.requests;
+        }
+        Err(TaskError::Read(ReadError::Contended).into())
+    }
+
+    /// The text in the index's version. A file that was never opened has none worth fetching.
+    async fn text_of(
+        &self,
+        entry: &Arc<Entry>,
+        row: usize,
+        unreadable: bool,
+    ) -> Result<Body, ReadError> {
+        if unreadable && entry.table().file(row).sha.is_none() {
+            return Ok(Body::Closed);
+        }
+        self.fetch(entry, row).await
+    }
+}
+
+fn shows(filter: &Filter, needle: Option<&str>, task: &TaskView<'_>) -> bool {
+    let has = |text: &str, needle: &str| text.to_lowercase().contains(needle);
+    filter.status.is_none_or(|status| status == task.status)
+        && filter.kategorie.is_none_or(|it| it == task.kategorie)
+        && filter
+            .tag
+            .as_ref()
+            .is_none_or(|tag| task.tags.iter().any(|it| it == tag))
+        && needle.is_none_or(|needle| {
+            task.id.to_string().contains(needle)
+                || has(&task.title.text(), needle)
+                || task.tags.iter().any(|tag| has(tag, needle))
+        })
+}

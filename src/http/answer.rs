@@ -1,0 +1,72 @@
+//! How answers look.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::extract::X_CODEX_VERSION;
+use crate::codex::{Read, Requests, Version};
+use crate::task::GitSha;
+use crate::user::UserId;
+
+/// Which layer answered.
+pub(super) const X_CODEX_CACHE: HeaderName = HeaderName::from_static("x-codex-cache");
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// A JSON answer that no cache may keep without asking.
+pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
+    // Documents are strings, numbers and lists of them: nothing in them can fail to serialise.
+    let bytes = serde_json::to_vec(document).unwrap_or_default();
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response
+}
+
+/// Names what a read showed, and what it took.
+pub(super) fn describe_read(headers: &mut HeaderMap, read: &Read, requests: Requests) {
+    let version = read.entry.knowledge.hi;
+    headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
+    headers.insert(X_CODEX_CACHE, HeaderValue::from_static(read.layer.as_str()));
+    headers.insert(SERVER_TIMING, server_timing(requests));
+}
+
+/// Names the version that contains what was written, in a header and, for browsers that go on to other
+/// pages, in a cookie; and what it took.
+pub(super) fn describe_write(
+    headers: &mut HeaderMap,
+    user: &UserId,
+    version: Version,
+    requests: Requests,
+) {
+    headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
+    let cookie = format!("codex_version={user}:{version}; Path=/; HttpOnly; SameSite=Lax");
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        headers.insert(SET_COOKIE, cookie);
+    }
+    headers.insert(SERVER_TIMING, server_timing(requests));
+}
+
+/// Names a task's content.
+pub(super) fn insert_etag(headers: &mut HeaderMap, etag: GitSha) {
+    if let Ok(etag) = HeaderValue::try_from(format!("\"{etag}\"")) {
+        headers.insert(ETAG, etag);
+    }
+}
+
+/// The storage requests this answer needed.
+pub(super) fn server_timing(requests: Requests) -> HeaderValue {
+    let Requests { reads, writes } = requests;
+    if reads == 0 && writes == 0 {
+        return HeaderValue::from_static(r#"reads;desc="0", writes;desc="0""#);
+    }
+    let text = format!(r#"reads;desc="{reads}", writes;desc="{writes}""#);
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

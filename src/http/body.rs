@@ -1,0 +1,205 @@
+//! JSON bodies: read whole, then member by member, so that a refusal names the member (SPEC.md 8).
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+
+use super::{ApiError, Code};
+use crate::task::{Datum, Slot, Zeit};
+
+/// No request is longer.
+const MAX_BYTES: usize = 1 << 20;
+
+/// The body's bytes. 413 over 1 MiB, 415 for one that isn't JSON by its content type; an empty one
+/// needs none.
+pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > MAX_BYTES as u64) {
+        return Err(too_large());
+    }
+    let bytes = match Limited::new(body, MAX_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Err(_) => {
+            let message = "The body broke off: send it again.";
+            return Err(ApiError::new(Code::InvalidJson, message));
+        }
+    };
+    if bytes.is_empty() || is_json(headers) {
+        return Ok(bytes);
+    }
+    let message = "The body must be JSON: send it with Content-Type: application/json.";
+    Err(ApiError::new(Code::UnsupportedMediaType, message))
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(
+        Code::BodyTooLarge,
+        "The body is over 1 MiB: send a smaller one.",
+    )
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next());
+    essence.is_some_and(|it| it.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A JSON object whose members are taken out one by one; what is left at the end is refused.
+#[derive(Debug)]
+pub(super) struct Members {
+    /// Names the object in refusals, as in `fixedSlot.`; empty for the body itself.
+    path: String,
+    members: Map<String, Value>,
+}
+
+impl Members {
+    /// The body's. An empty body means `{}`.
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, ApiError> {
+        let value = match bytes {
+            [] => Value::Object(Map::new()),
+            bytes => serde_json::from_slice(bytes).map_err(|error| {
+                let place = format!("line {}, column {}", error.line(), error.column());
+                let message = format!("The body isn't JSON at {place}: mend it.");
+                ApiError::new(Code::InvalidJson, message)
+            })?,
+        };
+        match value {
+            Value::Object(members) => Ok(Self {
+                path: String::new(),
+                members,
+            }),
+            _ => {
+                let message = "The body must be a JSON object, as in {\"kategorie\":\"arbeit\"}.";
+                Err(ApiError::new(Code::InvalidJson, message))
+            }
+        }
+    }
+
+    /// A text; `None` when it isn't there.
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.members.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.invalid(name, "must be a text")),
+        }
+    }
+
+    /// A text that means something else; `None` when it isn't there.
+    pub(super) fn parsed<T>(&mut self, name: &str) -> Result<Option<T>, ApiError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let text = self.text(name)?;
+        text.map(|text| self.parse(name, &text)).transpose()
+    }
+
+    /// The same, or `null`, which clears the field.
+    pub(super) fn clearable<T>(&mut self, name: &str) -> Result<Option<Option<T>>, ApiError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        if self.takes_null(name) {
+            return Ok(Some(None));
+        }
+        Ok(self.parsed(name)?.map(Some))
+    }
+
+    /// A list of texts; `None` when it isn't there.
+    pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+        let items = match self.members.remove(name) {
+            None => return Ok(None),
+            Some(Value::Array(items)) => items,
+            Some(_) => return Err(self.invalid(name, "must be a list of texts")),
+        };
+        let texts = items.into_iter().map(|item| match item {
+            Value::String(text) => Ok(text),
+            _ => Err(self.invalid(name, "must be a list of texts")),
+        });
+        texts.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// `{datum, zeit}`, both of them, or `null`, which clears the field.
+    pub(super) fn clearable_slot(&mut self, name: &str) -> Result<Option<Option<Slot>>, ApiError> {
+        if self.takes_null(name) {
+            return Ok(Some(None));
+        }
+        let members = match self.members.remove(name) {
+            None => return Ok(None),
+            Some(Value::Object(members)) => members,
+            Some(_) => return Err(self.invalid(name, "must be {datum, zeit} or null")),
+        };
+        let mut inner = Self {
+            path: format!("{}{name}.", self.path),
+            members,
+        };
+        let slot = inner.slot()?;
+        inner.none_left()?;
+        match slot {
+            Some(slot) => Ok(Some(Some(slot))),
+            None => Err(inner.invalid("datum", "is missing: give datum and zeit")),
+        }
+    }
+
+    /// `datum` and `zeit`: both or neither. `zeit` in any letter case.
+    pub(super) fn slot(&mut self) -> Result<Option<Slot>, ApiError> {
+        let datum: Option<Datum> = self.parsed("datum")?;
+        let zeit = self.text("zeit")?;
+        let zeit: Option<Zeit> = zeit
+            .map(|zeit| self.parse("zeit", &zeit.to_lowercase()))
+            .transpose()?;
+        match (datum, zeit) {
+            (Some(datum), Some(zeit)) => Ok(Some(Slot { datum, zeit })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(self.invalid("zeit", "is missing: give datum and zeit")),
+            (None, Some(_)) => Err(self.invalid("datum", "is missing: give datum and zeit")),
+        }
+    }
+
+    /// Refuses whatever hasn't been taken.
+    pub(super) fn none_left(&self) -> Result<(), ApiError> {
+        match self.members.keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                let message = "This field isn't known here: leave it out.";
+                let field = format!("{}{name}", self.path);
+                Err(ApiError::new(Code::UnknownField, message).field(field))
+            }
+        }
+    }
+
+    /// A refusal of the member `name`; `what` goes on after its name.
+    pub(super) fn invalid(&self, name: &str, what: &str) -> ApiError {
+        let field = format!("{}{name}", self.path);
+        ApiError::new(Code::InvalidField, format!("{field} {what}.")).field(field)
+    }
+
+    fn parse<T>(&self, name: &str, text: &str) -> Result<T, ApiError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        text.parse()
+            .map_err(|error| self.invalid(name, &format!("can't be that: {error}")))
+    }
+
+    fn takes_null(&mut self, name: &str) -> bool {
+        let is_null = self.members.get(name).is_some_and(Value::is_null);
+        if is_null {
+            self.members.remove(name);
+        }
+        is_null
+    }
+}

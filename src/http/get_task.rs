@@ -1,0 +1,66 @@
+//! `getTask`: GET `/api/tasks/{id}` (SPEC.md 1, "Tasks").
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::answer::{describe_read, insert_etag, json};
+use super::extract::{Caller, TaskPath, want};
+use super::{ApiError, App};
+use crate::now::Now;
+use crate::task::Problem;
+use crate::view::{FileObject, TaskObject};
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    ok: bool,
+    #[serde(flatten)]
+    of: Object<'a>,
+    body: Option<&'a str>,
+    html: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a Problem>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Object<'a> {
+    Task(TaskObject<'a>),
+    File(FileObject<'a>),
+}
+
+/// One task with its markdown `body` and rendered, harmless `html`. A file that can't be read comes
+/// with its whole text as `body` and its `problem`.
+///
+/// 200. 400 `invalid_id`. 403 `host_not_allowed`. 404 `task_not_found`. 409 `ambiguous_id`. 429
+/// `too_many_requests`. 503 `storage_unavailable`, `busy`.
+pub(super) async fn get_task(
+    State(app): State<App>,
+    Caller(user): Caller,
+    TaskPath(task): TaskPath,
+    now: Now,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let want = want(request.headers(), user, now);
+    let shown = app.codex().task(&want, &task).await?;
+    let entry = &shown.read.entry;
+    let (file, folder) = (entry.table().file(shown.row), entry.folder());
+    let document = Shown {
+        ok: true,
+        of: match TaskObject::new(folder.as_str(), &file) {
+            Some(task) => Object::Task(task),
+            None => Object::File(FileObject::new(folder.as_str(), &file)),
+        },
+        body: shown.body.as_deref(),
+        html: shown.html.as_deref(),
+        problem: shown.problem.as_ref(),
+    };
+    let mut response = json(StatusCode::OK, &document);
+    let headers = response.headers_mut();
+    describe_read(headers, &shown.read, shown.requests);
+    if let Some(etag) = file.sha {
+        insert_etag(headers, etag);
+    }
+    Ok(response)
+}

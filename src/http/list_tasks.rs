@@ -1,0 +1,104 @@
+//! `listTasks`: GET `/api/tasks` (SPEC.md 1, "List").
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::answer::{describe_read, json};
+use super::extract::{Caller, want};
+use super::{ApiError, App, Code};
+use crate::codex::Filter;
+use crate::now::Now;
+use crate::task::{FileName, Status};
+use crate::view::TaskObject;
+
+/// The most tasks in one answer, and how many there are when nobody says (SPEC.md 1).
+const MAX_LIMIT: usize = 500;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a> {
+    ok: bool,
+    tasks: Vec<TaskObject<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// The tasks that the query lets through, in placement order: `status` (default `offen`, or `alle`),
+/// `kategorie`, `tag`, `q`, `limit`, `cursor`. Costs no storage request beyond the timeline's.
+///
+/// 200. 400 `invalid_query`. 403 `host_not_allowed`. 429 `too_many_requests`. 503
+/// `storage_unavailable`.
+pub(super) async fn list_tasks(
+    State(app): State<App>,
+    Caller(user): Caller,
+    now: Now,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let filter = filter(request.uri().query().unwrap_or_default())?;
+    let want = want(request.headers(), user, now);
+    let list = app.codex().list(&want, &filter).await?;
+    let (entry, folder) = (&list.read.entry, list.read.entry.folder());
+    let objects = list.rows.iter().filter_map(|row| {
+        let file = entry.table().file(*row);
+        TaskObject::new(folder.as_str(), &file)
+    });
+    let document = Listed {
+        ok: true,
+        tasks: objects.collect(),
+        next_cursor: list.next.as_ref().map(cursor),
+    };
+    let mut response = json(StatusCode::OK, &document);
+    describe_read(response.headers_mut(), &list.read, list.read.requests);
+    Ok(response)
+}
+
+/// Parameters it doesn't know are left to others: a Functions key comes as `code`.
+fn filter(query: &str) -> Result<Filter, ApiError> {
+    let mut filter = Filter {
+        status: Some(Status::Offen),
+        limit: MAX_LIMIT,
+        ..Filter::default()
+    };
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "status" if value == "alle" => filter.status = None,
+            "status" => {
+                let allowed = "status must be offen, abgeschlossen, abgebrochen or alle.";
+                filter.status = Some(value.parse().map_err(|_| invalid("status", allowed))?);
+            }
+            "kategorie" => {
+                let allowed = "kategorie must be arbeit or privat.";
+                filter.kategorie = Some(value.parse().map_err(|_| invalid("kategorie", allowed))?);
+            }
+            "tag" => filter.tag = Some(value.into_owned()),
+            "q" => filter.text = Some(value.into_owned()),
+            "limit" => {
+                let limit = value.parse().ok().filter(|it| (1..=MAX_LIMIT).contains(it));
+                filter.limit = limit.ok_or_else(|| invalid("limit", "limit must be 1 to 500."))?;
+            }
+            "cursor" => {
+                let message = "cursor must be the nextCursor of an earlier answer.";
+                filter.after = Some(after(&value).ok_or_else(|| invalid("cursor", message))?);
+            }
+            _ => {}
+        }
+    }
+    Ok(filter)
+}
+
+fn invalid(name: &'static str, message: &'static str) -> ApiError {
+    ApiError::new(Code::InvalidQuery, message).field(name)
+}
+
+/// Goes on after this file, whatever comes or goes meanwhile.
+fn cursor(last: &FileName) -> String {
+    URL_SAFE_NO_PAD.encode(last.as_str())
+}
+
+fn after(cursor: &str) -> Option<FileName> {
+    let name = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    std::str::from_utf8(&name).ok()?.parse().ok()
+}

@@ -1,0 +1,100 @@
+//! `updateTask`: PUT and PATCH `/api/tasks/{id}` (SPEC.md 1, "Update").
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::IF_MATCH;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use super::answer::{describe_write, insert_etag, json};
+use super::body::{self, Members};
+use super::create_task::accept_typ;
+use super::extract::{Caller, TaskPath, want};
+use super::{ApiError, App};
+use crate::codex::IfMatch;
+use crate::now::Now;
+use crate::task::{Edit, GitSha, TaskId};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Updated {
+    ok: bool,
+    id: TaskId,
+    etag: GitSha,
+    version: u64,
+    git_pushed: bool,
+    git_pending: bool,
+}
+
+/// Changes the fields given, leaves the rest; PUT means the same as PATCH. `null` clears `deadline` and
+/// `fixedSlot`. Lines that say something else stay as they are, byte by byte.
+///
+/// 200, also when there was nothing to change. 400 `invalid_id`, `invalid_json`, `invalid_field`,
+/// `unknown_field`. 403 `host_not_allowed`, `cross_origin`. 404 `task_not_found`. 409 `ambiguous_id`,
+/// `task_unreadable`, `front_matter_not_editable`, `conflict`. 412 `precondition_failed`: the task isn't
+/// what `If-Match` names. 413 `body_too_large`, `task_too_large`. 415 `unsupported_media_type`. 429
+/// `too_many_requests`. 503 `storage_unavailable`: nothing was written; `outcome_unknown`: it may have
+/// been.
+pub(super) async fn update_task(
+    State(app): State<App>,
+    Caller(user): Caller,
+    TaskPath(task): TaskPath,
+    now: Now,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let bytes = body::read(&parts.headers, body).await?;
+    let fields = fields(Members::of(&bytes)?)?;
+    let want = want(&parts.headers, user, now);
+    let if_match = if_match(&parts.headers);
+    let updated = app.codex().update(&want, &task, fields, if_match).await?;
+    let document = Updated {
+        ok: true,
+        id: updated.name.id(),
+        etag: updated.etag,
+        version: updated.version.0,
+        git_pushed: false,
+        git_pending: false,
+    };
+    let mut response = json(StatusCode::OK, &document);
+    let headers = response.headers_mut();
+    describe_write(headers, &want.user, updated.version, updated.requests);
+    insert_etag(headers, updated.etag);
+    Ok(response)
+}
+
+fn fields(mut members: Members) -> Result<Edit, ApiError> {
+    accept_typ(&mut members)?;
+    let edit = Edit {
+        kategorie: members.parsed("kategorie")?,
+        status: members.parsed("status")?,
+        tags: members.texts("tags")?,
+        deadline: members.clearable("deadline")?,
+        fixed_slot: members.clearable_slot("fixedSlot")?,
+        abgeschlossen_am: None,
+        body: members.text("body")?,
+    };
+    members.none_left()?;
+    Ok(edit)
+}
+
+/// What isn't one of this service's entity tags is one that matches nothing (RFC 9110, 13.1.1).
+fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
+    if !headers.contains_key(IF_MATCH) {
+        return None;
+    }
+    let values = headers.get_all(IF_MATCH).iter();
+    let tags: Vec<&str> = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    if tags.contains(&"*") {
+        return Some(IfMatch::Any);
+    }
+    let etags = tags.into_iter().filter_map(|tag| {
+        let tag = tag.strip_prefix('"')?.strip_suffix('"')?;
+        tag.parse().ok()
+    });
+    Some(IfMatch::OneOf(etags.collect()))
+}
