@@ -11,7 +11,7 @@ mod samples;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::Utc;
 use codex_miroir::codex::{Codex, Freshness, Layer, Want};
@@ -109,10 +109,7 @@ fn user() -> UserId {
 }
 
 async fn rebuild(codex: &Codex) {
-    let now = Now {
-        utc: Utc::now(),
-        mono: Instant::now(),
-    };
+    let now = Now::of_clocks(Utc::now(), std::time::Instant::now());
     let want = Want {
         user: user(),
         seen: None,

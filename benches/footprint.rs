@@ -167,10 +167,7 @@ fn hold_users(folder: &Path, encodings: &str) {
 }
 
 async fn show(codex: &Codex, user: &str, encodings: &str) {
-    let now = Now {
-        utc: Utc::now(),
-        mono: Instant::now(),
-    };
+    let now = Now::of_clocks(Utc::now(), Instant::now());
     let want = Want {
         user: UserId::parse(user).unwrap(),
         seen: None,

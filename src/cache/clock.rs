@@ -1,48 +1,9 @@
-//! What time it is, as far as the protocol cares: how long a request has been under way, and what the
-//! storage's clock says.
+//! What the storage's clock says, as far as this instance has heard.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::time::Instant as Started;
-
-use crate::now::Now;
-
-/// A request's own time: its arrival, and what has passed since.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Watch {
-    arrived: Now,
-    started: Started,
-}
-
-impl Watch {
-    /// Runs from now on.
-    pub(super) fn starting(arrived: Now) -> Self {
-        Self {
-            arrived,
-            started: Started::now(),
-        }
-    }
-
-    /// The moment it is.
-    pub(super) fn now(&self) -> Instant {
-        self.arrived.mono + self.passed()
-    }
-
-    /// The time since the request arrived.
-    pub(super) fn passed(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// The request, as if it had arrived now.
-    pub(super) fn later(&self) -> Now {
-        Now {
-            utc: self.arrived.utc + self.passed(),
-            mono: self.now(),
-        }
-    }
-}
 
 /// The storage's clock, from the last answer and what has passed since. Wall clocks of two instances
 /// are never compared.

@@ -148,6 +148,8 @@ pub(super) struct Found {
 /// What one op of this instance changed.
 #[derive(Debug)]
 pub(super) struct Changed<'a> {
+    /// The version it made: the next one.
+    pub(super) version: Version,
     /// The files as they are now; one that was removed is [`Parsed::Settled`](crate::task::Parsed).
     pub(super) files: &'a [FileRecord],
     /// The moment before the op's compare-and-swap was sent.
@@ -198,13 +200,11 @@ impl Entry {
         Self::with(self.user.clone(), knowledge, files, moment)
     }
 
-    /// After the change that made the next version, whose compare-and-swap was sent after `sent`.
-    /// When the files were listed, and how long that counts, stays.
+    /// After a change to exactly these files. When they were listed, and how long that counts, stays.
     pub(super) fn after(&self, change: Changed<'_>, zone: Tz) -> Self {
-        let version = self.knowledge.hi.next();
         let knowledge = Knowledge {
-            lo: version,
-            hi: version,
+            lo: change.version,
+            hi: change.version,
             exact: true,
             state: change.state.or_else(|| self.knowledge.state.clone()),
         };

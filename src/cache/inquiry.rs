@@ -7,12 +7,12 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::artifact::Artifact;
-use super::clock::Watch;
 use super::entry::{Entry, Found, Knowledge};
 use super::flights::{Began, Promise};
 use super::rebuild::Ground;
 use super::state::{SeenState, State, StateFound, Version};
-use super::{Freshness, Inner, Layer, ReadError, Requests, Want};
+use super::{Freshness, Inner, Layer, Mutation, ReadError, Requests, Want};
+use crate::now::Now;
 use crate::store::{Answer, GetIf, Got, Key};
 use crate::user::UserId;
 
@@ -43,7 +43,6 @@ enum ArtifactSeen {
 pub(super) struct Inquiry {
     inner: Arc<Inner>,
     want: Want,
-    watch: Watch,
     /// Whatever memory has, current or not.
     base: Option<Arc<Entry>>,
     artifact: ArtifactSeen,
@@ -56,7 +55,6 @@ impl Inquiry {
         let base = inner.memory.get(&want.user);
         Self {
             inner,
-            watch: Watch::starting(want.now),
             want,
             base,
             artifact: ArtifactSeen::NotAsked,
@@ -87,7 +85,12 @@ impl Inquiry {
             // Another instance finished a change between the two requests.
             seen = self
                 .inner
-                .read_state(&self.want.user, GetIf::Any, &self.watch, &mut self.requests)
+                .read_state(
+                    &self.want.user,
+                    GetIf::Any,
+                    &self.want.now,
+                    &mut self.requests,
+                )
                 .await?;
         }
         if let Some(entry) = self.taken(&seen) {
@@ -107,7 +110,7 @@ impl Inquiry {
         };
         let settling = self
             .inner
-            .settle(&self.want.user, present, seen.date, &self.watch);
+            .settle(&self.want.user, present, seen.date, &self.want.now);
         let (state, requests) = settling.await?;
         self.requests += requests;
         Some(StateSeen {
@@ -129,7 +132,7 @@ impl Inquiry {
     fn surely_contained(&self, seen: &StateSeen) -> Option<Version> {
         match &seen.found {
             None => self.current().map(|entry| entry.knowledge.lo),
-            Some(StateFound::Present(seen)) => Some(seen.state.finished()),
+            Some(StateFound::Present(seen)) => Some(self.inner.contained_from(&seen.state)),
             Some(_) => Some(Version::default()),
         }
     }
@@ -141,17 +144,17 @@ impl Inquiry {
             .and_then(|entry| entry.knowledge.confirmed_by().cloned());
         let condition = known.map_or(GetIf::Any, GetIf::Changed);
         let in_time = |entry: &Arc<Entry>| self.inner.in_memory_time(entry, self.want.now);
-        let (user, watch) = (&self.want.user, &self.watch);
+        let (user, now) = (&self.want.user, &self.want.now);
         if self.base.as_ref().is_some_and(in_time) {
             return self
                 .inner
-                .read_state(user, condition, watch, &mut self.requests)
+                .read_state(user, condition, now, &mut self.requests)
                 .await;
         }
         self.requests.reads += 1;
         let state = self
             .inner
-            .read_state(user, condition, watch, &mut self.requests);
+            .read_state(user, condition, now, &mut self.requests);
         let (seen, artifact) = tokio::join!(state, self.inner.read_artifact(user));
         self.artifact = ArtifactSeen::Asked(artifact);
         seen
@@ -203,7 +206,8 @@ impl Inquiry {
             .base
             .as_ref()
             .is_some_and(|entry| state.version < entry.knowledge.hi);
-        !behind && state.pending.is_empty() && self.want.freshness != Freshness::Rebuilt
+        let settled = state.pending.is_empty() || self.inner.breaks(Mutation::ArtifactWhilePending);
+        !behind && settled && self.want.freshness != Freshness::Rebuilt
     }
 
     /// The artifact, when it was built from the very version the state is at, with nothing pending.
@@ -246,7 +250,10 @@ impl Inquiry {
         let mut requests = self.requests;
         let same_key = self.want.freshness != Freshness::Rebuilt;
         let ground = self.ground(seen);
-        let key = ground.settled_key();
+        let key = match inner.breaks(Mutation::JoinWhilePending) {
+            true => ground.any_key(),
+            false => ground.settled_key(),
+        };
         let begin = |listed| Arc::clone(&inner).rebuild(ground, listed);
         let (waiting, began) = inner.flights.rebuild(&user, key, same_key, begin);
         let rebuilt = waiting.await?;
@@ -283,7 +290,6 @@ impl Inquiry {
         Ground {
             user: self.want.user,
             now: self.want.now,
-            watch: self.watch,
             // A rebuild is begun with the state in hand: a current entry would have been confirmed.
             state: seen.found.unwrap_or(StateFound::Missing),
             date: seen.date,
@@ -299,12 +305,12 @@ impl Inner {
         &self,
         user: &UserId,
         condition: GetIf,
-        watch: &Watch,
+        now: &Now,
         requests: &mut Requests,
     ) -> Result<StateSeen, ReadError> {
         requests.reads += 1;
         let Answer { value, date } = self.store.get(&Key::state(user), condition).await?;
-        self.clock.heard(date, watch.now());
+        self.clock.heard(date, now.later().mono);
         let found = match value {
             Got::Unchanged => None,
             Got::Absent | Got::Changed => Some(StateFound::Missing),
@@ -337,10 +343,20 @@ impl Inner {
         }
     }
 
+    /// Every change up to this one is in a listing that is sent after this state was read.
+    pub(super) fn contained_from(&self, state: &State) -> Version {
+        match self.breaks(Mutation::LoDespiteMarks) {
+            true => state.version,
+            false => state.finished(),
+        }
+    }
+
     /// Built from this version, and its files listed not too long ago by the storage's own clock.
     fn is_current(&self, artifact: &Artifact, state: &State, date: DateTime<Utc>) -> bool {
         let in_time = |age| age < self.settings.artifact_ttl;
-        artifact.built_from == state.version && age(date, artifact.listed_at).is_some_and(in_time)
+        let same =
+            artifact.built_from == state.version || self.breaks(Mutation::ArtifactOfAnyVersion);
+        same && age(date, artifact.listed_at).is_some_and(in_time)
     }
 }
 

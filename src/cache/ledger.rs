@@ -12,11 +12,11 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::amend::{Amended, Amendment};
-use super::clock::Watch;
 use super::state::{SeenState, State, StateFound, Version};
-use super::{Inner, ReadError, Requests, WriteError};
-use crate::store::{Answer, GetIf, Key, Put, PutIf, Written};
-use crate::task::FileRecord;
+use super::{Inner, Mutation, ReadError, Requests, WriteError};
+use crate::now::Now;
+use crate::store::{Answer, ETag, GetIf, Key, Put, PutIf, Written};
+use crate::task::{FileRecord, TaskTable};
 use crate::user::UserId;
 
 /// How often a swap is tried again because another instance was quicker.
@@ -50,8 +50,8 @@ struct Book {
 /// What an own op changed, for this instance's entry.
 #[derive(Debug)]
 pub(super) struct AnsweredOp {
-    /// The files as they are now; none for an op that wrote nothing.
-    pub files: Vec<FileRecord>,
+    /// The files as they are now, each with the version it replaced; none for an op that wrote nothing.
+    pub files: Vec<(FileRecord, Option<ETag>)>,
     /// The moment before its compare-and-swap was sent.
     pub sent: Instant,
 }
@@ -59,7 +59,7 @@ pub(super) struct AnsweredOp {
 /// An amendment in the queue.
 struct Waiting {
     amendment: Amendment,
-    watch: Watch,
+    now: Now,
     done: oneshot::Sender<Result<Committed, WriteError>>,
 }
 
@@ -164,14 +164,14 @@ impl Inner {
         self: &Arc<Self>,
         ledger: &OpenLedger,
         amendment: Amendment,
-        watch: &Watch,
+        now: &Now,
     ) -> Result<Committed, WriteError> {
         let (done, committed) = oneshot::channel();
         let begin = {
             let mut book = ledger.book();
             book.waiting.push(Waiting {
                 amendment,
-                watch: *watch,
+                now: *now,
                 done,
             });
             !mem::replace(&mut book.swapping, true)
@@ -187,7 +187,11 @@ impl Inner {
         let _swapping = Swapping(ledger);
         loop {
             let batch = ledger.take_waiting();
-            let Some(newest) = batch.iter().map(|it| it.watch).max_by_key(Watch::now) else {
+            let Some(newest) = batch
+                .iter()
+                .map(|it| it.now)
+                .max_by_key(|now| now.later().mono)
+            else {
                 return;
             };
             let amendments: Vec<Amendment> = batch.iter().map(|it| it.amendment.clone()).collect();
@@ -221,17 +225,17 @@ impl Inner {
         &self,
         ledger: &OpenLedger,
         amendments: &[Amendment],
-        watch: &Watch,
+        now: &Now,
         requests: &mut Requests,
     ) -> Result<Swapped, WriteError> {
         let mut base = self.newest_state(ledger);
         // Only a state read from here on can say that there is nothing to do.
         let mut asked = None;
         for _ in 0..ROUNDS {
-            let known = base.clone().zip(self.clock.at(watch.now()));
+            let known = base.clone().zip(self.clock.at(now.later().mono));
             let Some((before, at)) = known else {
-                let sent = watch.now();
-                let seen = self.present_state(ledger, GetIf::Any, None, watch, requests);
+                let sent = now.later().mono;
+                let seen = self.present_state(ledger, GetIf::Any, None, now, requests);
                 base = Some(seen.await?);
                 asked = Some(sent);
                 continue;
@@ -241,7 +245,10 @@ impl Inner {
             }
             let mut next = before.state.clone();
             let amended = amendments.iter().map(|it| next.amend(it, at)).collect();
-            let sent = watch.now();
+            if self.breaks(Mutation::NoMark) {
+                next.pending.clear();
+            }
+            let sent = now.later().mono;
             if next == before.state {
                 if let Some(sent) = asked {
                     return Ok(Swapped {
@@ -251,13 +258,13 @@ impl Inner {
                     });
                 }
                 let condition = GetIf::Changed(before.etag.clone());
-                let seen = self.present_state(ledger, condition, Some(before), watch, requests);
+                let seen = self.present_state(ledger, condition, Some(before), now, requests);
                 base = Some(seen.await?);
                 asked = Some(sent);
                 continue;
             }
             match self
-                .put_state(ledger, &next, &before, watch, requests)
+                .put_state(ledger, &next, &before, now, requests)
                 .await?
             {
                 Some(seen) => {
@@ -268,7 +275,7 @@ impl Inner {
                     });
                 }
                 None => {
-                    let seen = self.present_state(ledger, GetIf::Any, None, watch, requests);
+                    let seen = self.present_state(ledger, GetIf::Any, None, now, requests);
                     let seen = seen.await?;
                     if has_marks_of(&next, &before.state, &seen.state) {
                         // The refusal was the answer to this very swap's own success.
@@ -304,10 +311,10 @@ impl Inner {
         ledger: &OpenLedger,
         condition: GetIf,
         known: Option<Arc<SeenState>>,
-        watch: &Watch,
+        now: &Now,
         requests: &mut Requests,
     ) -> Result<Arc<SeenState>, WriteError> {
-        let seen = timely(self.read_state(&ledger.user, condition, watch, requests)).await?;
+        let seen = timely(self.read_state(&ledger.user, condition, now, requests)).await?;
         let present = match (seen.found, known) {
             (None, Some(known)) => known,
             (Some(StateFound::Present(present)), _) => present,
@@ -322,7 +329,7 @@ impl Inner {
         ledger: &OpenLedger,
         next: &State,
         before: &SeenState,
-        watch: &Watch,
+        now: &Now,
         requests: &mut Requests,
     ) -> Result<Option<Arc<SeenState>>, WriteError> {
         let blob = Put {
@@ -334,7 +341,7 @@ impl Inner {
         let put = self.store.put(&key, blob, PutIf::Same(before.etag.clone()));
         let put = async { put.await.map_err(ReadError::from) };
         let Answer { value, date } = timely(put).await?;
-        self.clock.heard(date, watch.now());
+        self.clock.heard(date, now.later().mono);
         let Written::Done(etag) = value else {
             return Ok(None);
         };
@@ -355,14 +362,23 @@ impl Inner {
         while let Some(entry) = self.memory.get(&ledger.user) {
             let hi = entry.knowledge.hi;
             book.answered.retain(|version, _| *version > hi);
+            let is_next = |it: Version| it == hi.next() || self.breaks(Mutation::AdvanceEachOp);
             let next = book.answered.first_entry();
-            let Some(next) = next.filter(|next| entry.knowledge.exact && *next.key() == hi.next())
-            else {
+            let next = next.filter(|next| entry.knowledge.exact && is_next(*next.key()));
+            let Some(next) = next else {
                 return;
             };
-            let AnsweredOp { files, sent } = next.remove();
+            let (version, AnsweredOp { files, sent }) = next.remove_entry();
+            if !files
+                .iter()
+                .all(|(file, old)| follows(entry.table(), file, old.as_ref()))
+            {
+                return;
+            }
+            let files: Vec<FileRecord> = files.into_iter().map(|(file, _)| file).collect();
             let state = book.latest.clone();
             let changed = super::entry::Changed {
+                version,
                 files: &files,
                 sent,
                 state,
@@ -370,6 +386,13 @@ impl Inner {
             self.memory.publish(&Arc::new(entry.after(changed, zone)));
         }
     }
+}
+
+/// Whether a file was changed in the version that the table knows. Else it contains a change that came
+/// in between, whose version may be a later one: versions are in the order of marks, not of files.
+fn follows(table: &TaskTable, file: &FileRecord, old: Option<&ETag>) -> bool {
+    let known = table.find(&file.name).filter(|known| !known.is_settled());
+    known.map(|known| known.etag) == old.map(ETag::as_str)
 }
 
 /// What a batch became.

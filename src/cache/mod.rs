@@ -12,6 +12,7 @@ mod flights;
 mod inquiry;
 mod ledger;
 mod memory;
+mod mutation;
 mod read;
 mod rebuild;
 mod settle;
@@ -29,6 +30,7 @@ use crate::user::UserId;
 
 pub use amend::KeyHashes;
 pub use entry::{Encoding, Entry, Knowledge, PageBytes, PageFormat};
+pub use mutation::Mutation;
 pub use state::{
     ChangeKind, Format, Idempotent, LegacyNextId, NewerFormat, PendingFile, PendingOp, SeenState,
     State, StateFound, Version,
@@ -82,6 +84,8 @@ struct Inner {
     acknowledged: Acknowledged,
     clock: StorageClock,
     settings: CacheSettings,
+    #[cfg(feature = "mutations")]
+    mutation: std::sync::OnceLock<Mutation>,
 }
 
 /// What a reader wants.
@@ -226,6 +230,8 @@ impl Cache {
                 acknowledged,
                 clock: StorageClock::default(),
                 settings,
+                #[cfg(feature = "mutations")]
+                mutation: std::sync::OnceLock::new(),
             }),
         }
     }
@@ -252,6 +258,17 @@ impl Cache {
     /// What this instance knows of the user, however old it is.
     pub fn known(&self, user: &UserId) -> Option<Arc<Entry>> {
         self.inner.memory.get(user)
+    }
+
+    /// Breaks a rule from now on.
+    #[cfg(feature = "mutations")]
+    pub(crate) fn break_rule(&self, mutation: Mutation) {
+        let _ = self.inner.mutation.set(mutation);
+    }
+
+    /// Whether this rule is broken on purpose.
+    pub(crate) fn breaks(&self, mutation: Mutation) -> bool {
+        self.inner.breaks(mutation)
     }
 
     /// How many users memory holds, and what they occupy together in bytes.

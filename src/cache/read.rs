@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::entry::Entry;
 use super::flights::{Began, Flight};
 use super::inquiry::{Flown, Inquiry};
@@ -37,7 +35,6 @@ impl Inner {
                 want.now,
             ));
         }
-        let asked = Instant::now();
         match self.fetch_or_join(want, known.is_some()).await {
             Ok((flown, began)) => {
                 let requests = if began == Began::Here {
@@ -53,7 +50,7 @@ impl Inner {
                     // Another reader was luckier meanwhile.
                     return Ok(self.shown(entry, Layer::Memory, Requests::default(), want.now));
                 }
-                entry.failed_at(want.now.mono + asked.elapsed());
+                entry.failed_at(want.now.later().mono);
                 Ok(self.shown(entry, Layer::Stale, Requests::default(), want.now))
             }
             Err(error) => Err(error),

@@ -8,10 +8,9 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::artifact::artifact_bytes;
-use super::clock::Watch;
 use super::entry::{Entry, Found, Knowledge};
 use super::state::{LegacyNextId, SeenState, State, StateFound, Version};
-use super::{Inner, ReadError, Requests};
+use super::{Inner, Mutation, ReadError, Requests};
 use crate::now::Now;
 use crate::store::{
     Answer, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, StoreError, Written,
@@ -33,7 +32,6 @@ const ATTEMPTS: u32 = 3;
 pub(super) struct Ground {
     pub user: UserId,
     pub now: Now,
-    pub watch: Watch,
     /// The state as just read.
     pub state: StateFound,
     /// The storage's clock at that read: before the LIST.
@@ -102,7 +100,7 @@ impl Inner {
         );
         let entry = Arc::new(entry);
         self.memory.publish(&entry);
-        if entry.knowledge.exact {
+        if entry.knowledge.exact || self.breaks(Mutation::ArtifactWhilePending) {
             self.write_artifact_later(&entry);
         }
         Ok(Rebuilt { entry, requests })
@@ -194,12 +192,13 @@ impl Inner {
         let legacy = self.legacy_next_id(&ground.user, requests).await?;
         let clock = Version(u64::try_from(ground.date.timestamp_millis()).unwrap_or(0));
         let next_id = legacy.as_ref().map_or(0, |legacy| legacy.number);
+        let floor = match self.breaks(Mutation::StateFromZero) {
+            true => Version::default(),
+            false => clock.max(ground.floor),
+        };
         let state = State {
             legacy_next_id: legacy,
-            ..State::new(
-                clock.max(ground.floor),
-                UsedIds::of(table).above_all().max(next_id),
-            )
+            ..State::new(floor, UsedIds::of(table).above_all().max(next_id))
         };
         self.swap_state(ground, state, condition, requests).await
     }
@@ -230,7 +229,7 @@ impl Inner {
             bytes: state.to_bytes().into(),
             ..Put::default()
         };
-        let (user, watch) = (&ground.user, &ground.watch);
+        let (user, now) = (&ground.user, &ground.now);
         requests.writes += 1;
         match self
             .store
@@ -243,7 +242,7 @@ impl Inner {
                 Ok(Ending::Known(Knowledge::exactly(seen)))
             }
             Written::Refused => {
-                let seen = self.read_state(user, GetIf::Any, watch, requests).await?;
+                let seen = self.read_state(user, GetIf::Any, now, requests).await?;
                 Ok(Ending::Again(seen.found.unwrap_or(StateFound::Missing)))
             }
         }
@@ -256,11 +255,14 @@ impl Inner {
         first: &Arc<SeenState>,
         requests: &mut Requests,
     ) -> Result<Ending, ReadError> {
+        if self.breaks(Mutation::NoSecondLook) && first.state.pending.is_empty() {
+            return Ok(Ending::Known(Knowledge::exactly(Arc::clone(first))));
+        }
         let condition = GetIf::Changed(first.etag.clone());
         let seen = self
-            .read_state(&ground.user, condition, &ground.watch, requests)
+            .read_state(&ground.user, condition, &ground.now, requests)
             .await?;
-        let lo = first.state.finished();
+        let lo = self.contained_from(&first.state);
         match seen.found {
             None => Ok(Ending::Known(Knowledge {
                 lo,
@@ -334,6 +336,14 @@ impl Ground {
         match &self.state {
             StateFound::Present(seen) if seen.state.pending.is_empty() => Some(seen.etag.clone()),
             _ => None,
+        }
+    }
+
+    /// The state blob's version, whatever is pending in it.
+    pub(super) fn any_key(&self) -> Option<ETag> {
+        match &self.state {
+            StateFound::Present(seen) => Some(seen.etag.clone()),
+            StateFound::Missing | StateFound::Damaged(_) => None,
         }
     }
 

@@ -10,10 +10,10 @@ use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
 
 use super::amend::Amendment;
-use super::clock::Watch;
 use super::ledger::timely;
 use super::state::{ChangeKind, PendingFile, PendingOp, SeenState};
-use super::{Inner, ReadError, Requests, WriteError};
+use super::{Inner, Mutation, ReadError, Requests, WriteError};
+use crate::now::Now;
 use crate::store::{
     Answer, Blob, GetIf, Got, Key, Put, PutIf, StoreError, WriteId, WriteIds, Written,
 };
@@ -44,7 +44,7 @@ impl Inner {
         user: &UserId,
         seen: &SeenState,
         date: DateTime<Utc>,
-        watch: &Watch,
+        now: &Now,
     ) -> Option<(Arc<SeenState>, Requests)> {
         if seen.state.is_read_only() {
             return None;
@@ -57,7 +57,7 @@ impl Inner {
         let mut settled = None;
         let mut requests = Requests::default();
         for (op, mark) in overdue {
-            match self.settle_op(user, op, mark, watch, &mut requests).await {
+            match self.settle_op(user, op, mark, now, &mut requests).await {
                 Ok(Some(seen)) => settled = Some(seen),
                 Ok(None) => {}
                 Err(error) => {
@@ -74,7 +74,7 @@ impl Inner {
         user: &UserId,
         op: &str,
         mark: &PendingOp,
-        watch: &Watch,
+        now: &Now,
         requests: &mut Requests,
     ) -> Result<Option<Arc<SeenState>>, WriteError> {
         let Some(undone) = self.settle_files(user, mark, requests).await? else {
@@ -86,7 +86,7 @@ impl Inner {
             undone,
         };
         let ledger = self.ledgers.open(user);
-        let committed = self.amend(&ledger, amendment, watch).await?;
+        let committed = self.amend(&ledger, amendment, now).await?;
         *requests += committed.requests;
         tracing::info!(%user, op, version = mark.version.0, undone, "settled a mark that was left");
         Ok(Some(committed.seen))
@@ -100,7 +100,13 @@ impl Inner {
         mark: &PendingOp,
         requests: &mut Requests,
     ) -> Result<Option<bool>, ReadError> {
-        let ends = mark.files.iter().map(|file| self.settle_file(user, file));
+        let count = match () {
+            () if self.breaks(Mutation::RemoveUnsettled) => 0,
+            () if self.breaks(Mutation::SettleFirstFileOnly) => 1,
+            () => mark.files.len(),
+        };
+        let files = mark.files.iter().take(count);
+        let ends = files.map(|file| self.settle_file(user, file));
         let mut undone = false;
         for (end, took) in try_join_all(ends).await? {
             *requests += took;

@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::amend::{Amended, Amendment, FilesMark, KeyHashes, NewTaskMark, NumbersInUse};
-use super::clock::Watch;
 use super::ledger::{AnsweredOp, Committed, OpenLedger, timely};
 use super::settle::is_overdue;
 use super::state::{
     ChangeKind, Idempotent, LegacyNextId, PendingOp, SeenState, StateFound, Version,
 };
-use super::{Cache, Entry, Freshness, Inner, ReadError, Requests, Want, WriteError};
+use super::{Cache, Entry, Freshness, Inner, Mutation, ReadError, Requests, Want, WriteError};
 use crate::now::Now;
 use crate::store::{
     Answer, Blob, Deleted, ETag, GetIf, Got, Key, Put, PutIf, StoreError, WriteId, WriteIds,
@@ -132,6 +131,16 @@ pub enum Act {
     Remove(ETag),
 }
 
+impl Act {
+    /// The version that goes.
+    fn replaces(&self) -> Option<ETag> {
+        match self {
+            Self::Create(_) => None,
+            Self::Replace { etag, .. } | Self::Remove(etag) => Some(etag.clone()),
+        }
+    }
+}
+
 /// What became of a file in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFate {
@@ -200,24 +209,24 @@ impl Cache {
 }
 
 /// One write under way.
-struct Op {
-    inner: Arc<Inner>,
+pub(super) struct Op {
+    pub(super) inner: Arc<Inner>,
     ledger: OpenLedger,
-    user: UserId,
-    watch: Watch,
-    requests: Requests,
+    pub(super) user: UserId,
+    pub(super) now: Now,
+    pub(super) requests: Requests,
 }
 
 /// A mark this op has set.
-struct Mark {
-    op: String,
-    version: Version,
+pub(super) struct Mark {
+    pub(super) op: String,
+    pub(super) version: Version,
     /// The moment before its swap was sent.
-    sent: Instant,
+    pub(super) sent: Instant,
 }
 
 /// What is known of a write to a file after all that could be asked.
-enum Outcome {
+pub(super) enum Outcome {
     /// It happened, and this is the file. Not of use to this instance's entry when somebody else has
     /// changed the file since.
     Landed(Option<ETag>),
@@ -229,13 +238,23 @@ enum Outcome {
     Unknown,
 }
 
+/// What a file says of a write.
+enum Landed {
+    /// It is in it; it is its last one, if there is an ETag.
+    Yes(Option<ETag>),
+    /// It isn't in it.
+    No,
+    /// There is no such file.
+    Gone,
+}
+
 impl Op {
     fn new(inner: &Arc<Inner>, writer: Writer) -> Self {
         Self {
             inner: Arc::clone(inner),
             ledger: inner.ledgers.open(&writer.user),
             user: writer.user,
-            watch: Watch::starting(writer.now),
+            now: writer.now,
             requests: Requests::default(),
         }
     }
@@ -297,7 +316,7 @@ impl Op {
             };
             match self.put(&mark, &name, put, condition, write_id).await {
                 Outcome::Landed(etag) => {
-                    let record = etag.map(|etag| record(&name, etag, &file.bytes));
+                    let record = etag.map(|etag| (record(&name, etag, &file.bytes), None));
                     let version = self.acknowledge(&mark, record.map(|it| vec![it])).await?;
                     self.finish(mark, false);
                     return Ok(Created {
@@ -330,10 +349,14 @@ impl Op {
             return Err(ReadError::Broken.into());
         };
         if let Some(pending) = pending {
-            let date = self.inner.clock.at(self.watch.now()).unwrap_or(pending.at);
+            let date = self
+                .inner
+                .clock
+                .at(self.now.later().mono)
+                .unwrap_or(pending.at);
             if is_overdue(&pending, date, self.inner.settings.pending_expiry) {
-                let (inner, watch) = (Arc::clone(&self.inner), self.watch);
-                if let Some((_, requests)) = inner.settle(&self.user, &seen, date, &watch).await {
+                let (inner, now) = (Arc::clone(&self.inner), self.now);
+                if let Some((_, requests)) = inner.settle(&self.user, &seen, date, &now).await {
                     self.requests += requests;
                 }
                 return Ok(None);
@@ -353,7 +376,7 @@ impl Op {
             let mark = Mark {
                 op: earlier.op.clone(),
                 version: earlier.version,
-                sent: self.watch.now(),
+                sent: self.now.later().mono,
             };
             match self.put(&mark, &name, put, PutIf::Absent, write_id).await {
                 Outcome::Landed(_) => {}
@@ -361,9 +384,9 @@ impl Op {
                 Outcome::Denied(error) => return Err(ReadError::from(error).into()),
                 Outcome::Unknown => return Err(WriteError::OutcomeUnknown),
             }
-            self.inner.acknowledged.note(&self.user, earlier.version);
             self.finish(mark, false);
         }
+        self.inner.acknowledged.note(&self.user, earlier.version);
         Ok(Some(Created {
             version: earlier.version,
             name,
@@ -408,6 +431,10 @@ impl Op {
         T: Send,
         E: Send,
     {
+        #[cfg(feature = "mutations")]
+        if self.inner.breaks(Mutation::MarkAfterWrite) {
+            return self.write_then_mark(name, decide).await;
+        }
         let mut replaces: Option<Mark> = None;
         for _ in 0..ATTEMPTS {
             let write_id = self.write_id();
@@ -436,6 +463,7 @@ impl Op {
                 Ok(Decision::Write(bytes, value)) => (bytes, value),
                 Ok(Decision::Keep(value)) => {
                     let version = mark.version;
+                    self.inner.acknowledged.note(&self.user, version);
                     self.give_up(Some(mark));
                     return Ok(self.changed(version, value, false));
                 }
@@ -445,19 +473,27 @@ impl Op {
                     return Err(ChangeError::Refused(refusal, version));
                 }
             };
+            let old = blob.etag;
             let put = Put {
                 bytes: bytes.clone(),
                 writes: blob.writes.followed_by(write_id),
             };
             match self
-                .put(&mark, name, put, PutIf::Same(blob.etag), write_id)
+                .put(&mark, name, put, PutIf::Same(old.clone()), write_id)
                 .await
             {
                 Outcome::Landed(etag) => {
-                    let record = etag.map(|etag| record(name, etag, &bytes));
+                    let record = etag.map(|etag| (record(name, etag, &bytes), Some(old)));
                     let version = self.acknowledge(&mark, record.map(|it| vec![it])).await?;
                     self.finish(mark, false);
                     return Ok(self.changed(version, value, true));
+                }
+                #[cfg(feature = "mutations")]
+                Outcome::Refused if self.inner.breaks(Mutation::SecondPutUnderMark) => {
+                    match self.put_again(&mark, name, decide, write_id).await {
+                        Some((version, value)) => return Ok(self.changed(version, value, true)),
+                        None => replaces = Some(mark),
+                    }
                 }
                 Outcome::Refused => replaces = Some(mark),
                 Outcome::Denied(error) => {
@@ -473,7 +509,7 @@ impl Op {
         Err(ChangeError::Conflict(version))
     }
 
-    fn changed<T>(&self, version: Version, value: T, written: bool) -> FileChanged<T> {
+    pub(super) fn changed<T>(&self, version: Version, value: T, written: bool) -> FileChanged<T> {
         FileChanged {
             version,
             value,
@@ -505,7 +541,9 @@ impl Op {
                 match outcome {
                     Outcome::Landed(etag) => {
                         fates[at] = FileFate::Done;
-                        let record = etag.map(|etag| record(&change.name, etag, &bytes));
+                        let record = etag.map(|etag| {
+                            (record(&change.name, etag, &bytes), change.act.replaces())
+                        });
                         records = records.zip(record).map(|(mut all, record)| {
                             all.push(record);
                             all
@@ -523,7 +561,7 @@ impl Op {
     }
 
     fn batch_time_is_over(&self, mark: &Mark) -> bool {
-        let passed = self.watch.now().saturating_duration_since(mark.sent);
+        let passed = self.now.later().mono.saturating_duration_since(mark.sent);
         passed >= BATCH_TIME || self.is_stale(mark)
     }
 
@@ -559,7 +597,7 @@ impl Op {
             inner: Arc::clone(&self.inner),
             ledger: self.ledger.clone(),
             user: self.user.clone(),
-            watch: self.watch,
+            now: self.now,
             requests: Requests::default(),
         };
         let (mark, found) = tokio::join!(self.mark(files, None), beside.get(name));
@@ -567,7 +605,7 @@ impl Op {
         Ok((mark?, found))
     }
 
-    async fn mark(
+    pub(super) async fn mark(
         &mut self,
         files: Vec<(FileName, WriteId, ChangeKind)>,
         replaces: Option<&Mark>,
@@ -594,7 +632,7 @@ impl Op {
         for _ in 0..ATTEMPTS {
             let amended = self
                 .inner
-                .amend(&self.ledger, amendment.clone(), &self.watch)
+                .amend(&self.ledger, amendment.clone(), &self.now)
                 .await;
             match amended {
                 Err(WriteError::NoState) => self.read(Freshness::Strict).await?,
@@ -613,19 +651,19 @@ impl Op {
             user: self.user.clone(),
             seen: None,
             freshness,
-            now: self.watch.later(),
+            now: self.now.later(),
         };
         let read = self.inner.read(&want).await?;
         self.requests += read.requests;
         Ok(read.entry)
     }
 
-    async fn get(&mut self, name: &FileName) -> Result<Option<Blob>, WriteError> {
+    pub(super) async fn get(&mut self, name: &FileName) -> Result<Option<Blob>, WriteError> {
         let key = key(&self.user, name)?;
         self.requests.reads += 1;
         let got = async { Ok(self.inner.store.get(&key, GetIf::Any).await?) };
         let Answer { value, date } = timely(got).await?;
-        self.inner.clock.heard(date, self.watch.now());
+        self.inner.clock.heard(date, self.now.later().mono);
         Ok(match value {
             Got::Blob(blob) => Some(blob),
             Got::Absent | Got::Changed | Got::Unchanged => None,
@@ -645,10 +683,21 @@ impl Op {
             // Somebody may be settling it: nothing may be written under it any more.
             return Outcome::Refused;
         }
+        self.send(name, put, condition, id).await
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        name: &FileName,
+        put: Put,
+        condition: PutIf,
+        id: WriteId,
+    ) -> Outcome {
         let Ok(key) = key(&self.user, name) else {
             return Outcome::Refused;
         };
         self.requests.writes += 1;
+        let creates = condition == PutIf::Absent;
         let sent = self.inner.store.put(&key, put, condition);
         let sent = timely(async { Ok(sent.await?) }).await;
         match sent {
@@ -656,10 +705,17 @@ impl Op {
                 value: Written::Done(etag),
                 ..
             }) => Outcome::Landed(Some(etag)),
-            Ok(_) => self.has_landed(name, id).await.unwrap_or(Outcome::Unknown),
-            // No answer at all: a file that isn't there now may still come.
+            Ok(_) if self.inner.breaks(Mutation::LostAnswerIsConflict) => Outcome::Refused,
+            Ok(_) => match self.has_landed(name, id).await {
+                Ok(Landed::Yes(etag)) => Outcome::Landed(etag),
+                // Something was there. It may have been this very file, which has gone since.
+                Ok(Landed::Gone) if creates => Outcome::Unknown,
+                Ok(Landed::Gone | Landed::No) => Outcome::Refused,
+                Err(_) => Outcome::Unknown,
+            },
+            // No answer at all: a write that isn't there now may still come.
             Err(error) => match (self.has_landed(name, id).await, error) {
-                (Ok(Outcome::Landed(etag)), _) => Outcome::Landed(etag),
+                (Ok(Landed::Yes(etag)), _) => Outcome::Landed(etag),
                 (Ok(_), ReadError::Store(denied @ StoreError::Denied { .. })) => {
                     Outcome::Denied(denied)
                 }
@@ -669,12 +725,13 @@ impl Op {
     }
 
     /// Whether the write `id` is in the file as it is now.
-    async fn has_landed(&mut self, name: &FileName, id: WriteId) -> Result<Outcome, WriteError> {
+    async fn has_landed(&mut self, name: &FileName, id: WriteId) -> Result<Landed, WriteError> {
         Ok(match self.get(name).await? {
             Some(blob) if blob.writes.contains(id) => {
-                Outcome::Landed((blob.writes.newest() == Some(id)).then_some(blob.etag))
+                Landed::Yes((blob.writes.newest() == Some(id)).then_some(blob.etag))
             }
-            _ => Outcome::Refused,
+            Some(_) => Landed::No,
+            None => Landed::Gone,
         })
     }
 
@@ -701,22 +758,22 @@ impl Op {
     /// Whether somebody may be settling this mark already, or soon.
     fn is_stale(&self, mark: &Mark) -> bool {
         let expiry = self.inner.settings.pending_expiry;
-        let passed = self.watch.now().saturating_duration_since(mark.sent);
+        let passed = self.now.later().mono.saturating_duration_since(mark.sent);
         passed >= expiry - expiry / 8
     }
 
     /// The change is in the files: from here on it must not be forgotten. The version to tell; of a
     /// mark that has become old meanwhile, the state's own, since others may have settled it.
-    async fn acknowledge(
+    pub(super) async fn acknowledge(
         &mut self,
         mark: &Mark,
-        records: Option<Vec<FileRecord>>,
+        records: Option<Vec<(FileRecord, Option<ETag>)>>,
     ) -> Result<Version, WriteError> {
         let mut version = mark.version;
         if self.is_stale(mark) {
             let inner = Arc::clone(&self.inner);
             let seen =
-                timely(inner.read_state(&self.user, GetIf::Any, &self.watch, &mut self.requests))
+                timely(inner.read_state(&self.user, GetIf::Any, &self.now, &mut self.requests))
                     .await;
             version = match seen.map(|seen| seen.found) {
                 Ok(Some(StateFound::Present(seen))) => version.max(seen.state.version),
@@ -730,7 +787,7 @@ impl Op {
         Ok(version)
     }
 
-    fn answered(&self, mark: &Mark, files: Vec<FileRecord>) {
+    fn answered(&self, mark: &Mark, files: Vec<(FileRecord, Option<ETag>)>) {
         let sent = mark.sent;
         let op = AnsweredOp { files, sent };
         self.inner.answered(&self.ledger, mark.version, op);
@@ -764,16 +821,16 @@ impl Op {
     }
 
     /// Takes the mark away, after the answer.
-    fn finish(&self, mark: Mark, undone: bool) {
-        let (inner, ledger, watch) = (Arc::clone(&self.inner), self.ledger.clone(), self.watch);
-        tokio::spawn(async move { inner.finish(&ledger, mark.op, undone, &watch).await });
+    pub(super) fn finish(&self, mark: Mark, undone: bool) {
+        let (inner, ledger, now) = (Arc::clone(&self.inner), self.ledger.clone(), self.now);
+        tokio::spawn(async move { inner.finish(&ledger, mark.op, undone, &now).await });
     }
 
     fn op_id(&self) -> String {
         WriteId((self.inner.settings.ids)()).to_string()
     }
 
-    fn write_id(&self) -> WriteId {
+    pub(super) fn write_id(&self) -> WriteId {
         WriteId((self.inner.settings.ids)())
     }
 }
@@ -809,14 +866,8 @@ const LEGACY_AHEAD: u32 = 100;
 impl Inner {
     /// Takes an op's mark away. When that leaves nothing pending, and this instance knows the files
     /// exactly, the artifact is written.
-    async fn finish(
-        self: &Arc<Self>,
-        ledger: &OpenLedger,
-        op: String,
-        undone: bool,
-        watch: &Watch,
-    ) {
-        let legacy = match self.keep_legacy_ahead(ledger, watch).await {
+    async fn finish(self: &Arc<Self>, ledger: &OpenLedger, op: String, undone: bool, now: &Now) {
+        let legacy = match self.keep_legacy_ahead(ledger, now).await {
             Ok(legacy) => legacy,
             Err(error) => {
                 let user = ledger.user();
@@ -825,7 +876,7 @@ impl Inner {
             }
         };
         let amendment = Amendment::Finish { op, undone, legacy };
-        match self.amend(ledger, amendment, watch).await {
+        match self.amend(ledger, amendment, now).await {
             Ok(committed) => {
                 let state = &committed.seen.state;
                 let entry = self.memory.get(ledger.user());
@@ -847,7 +898,7 @@ impl Inner {
     async fn keep_legacy_ahead(
         &self,
         ledger: &OpenLedger,
-        watch: &Watch,
+        now: &Now,
     ) -> Result<Option<LegacyNextId>, ReadError> {
         let Some(seen) = self.newest_state(ledger) else {
             return Ok(None);
@@ -867,7 +918,7 @@ impl Inner {
             };
             let put = self.store.put(&key, put, PutIf::Same(legacy.etag.clone()));
             let Answer { value, date } = timely(async { Ok(put.await?) }).await?;
-            self.clock.heard(date, watch.now());
+            self.clock.heard(date, now.later().mono);
             legacy = match value {
                 Written::Done(etag) => LegacyNextId { number, etag },
                 Written::Refused => {

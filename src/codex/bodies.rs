@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::{Codex, WeekError, WeekWithBodies};
-use crate::cache::{Entry, Freshness, ReadError, Requests, Want};
+use crate::cache::{Entry, Freshness, Mutation, ReadError, Requests, Want};
 use crate::store::{Answer, ETag, GetIf, Got, Key, StoreError};
 use crate::task::body_of;
 use crate::view::{Bodies, CLOSED_BODY, markdown_to_html};
@@ -84,7 +84,10 @@ impl Codex {
         let Ok(key) = Key::raw(&entry.user, file.name) else {
             return Ok(Body::Closed);
         };
-        let condition = GetIf::Same(ETag::new(file.etag));
+        let condition = match self.cache.breaks(Mutation::BodyOfAnyVersion) {
+            true => GetIf::Any,
+            false => GetIf::Same(ETag::new(file.etag)),
+        };
         match self.store.get(&key, condition).await {
             Ok(Answer {
                 value: Got::Blob(blob),

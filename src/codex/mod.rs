@@ -17,11 +17,12 @@ use chrono_tz::Tz;
 use crate::cache::{Cache, CacheSettings, Entry, WriteError};
 use crate::store::{BlobStore, StoreError};
 use crate::task::{EditError, Problem};
+use crate::user::UserId;
 use crate::view::markdown_to_html;
 
 pub use crate::cache::{
-    Encoding, Freshness, KeyHashes, Layer, PageBytes, PageFormat, Read, ReadError, Requests,
-    Version, Want,
+    Act, BatchDone, Encoding, FileChange, FileFate, Freshness, KeyHashes, Layer, MAX_BATCH,
+    PageBytes, PageFormat, Read, ReadError, Requests, Version, Want,
 };
 use limit::Limiter;
 use probe::Probe;
@@ -213,6 +214,19 @@ impl Codex {
         })
     }
 
+    /// Writes up to [`MAX_BATCH`] files under one version; see [`FileFate`] for what may become of each.
+    pub async fn write_files(
+        &self,
+        want: &Want,
+        changes: Vec<FileChange>,
+    ) -> Result<BatchDone, Refusal> {
+        let writer = write::writer(want);
+        let done = self.cache.write_batch(writer, changes).await?;
+        let files = done.fates.iter().filter(|it| **it == FileFate::Done);
+        tracing::info!(user = %want.user, op = "files", files = files.count(), version = done.version.0, "written");
+        Ok(done)
+    }
+
     /// Markdown as it is shown, harmless.
     pub fn preview(&self, markdown: &str) -> String {
         markdown_to_html(markdown)
@@ -231,6 +245,17 @@ impl Codex {
     /// Whether the store answers; remembered for five seconds.
     pub async fn is_ready(&self, now: crate::now::Now) -> Result<(), StoreError> {
         self.probe.ask(&*self.store, now).await
+    }
+
+    /// Breaks a rule of the protocol from now on, for the simulation to find.
+    #[cfg(feature = "mutations")]
+    pub fn break_rule(&self, mutation: crate::cache::Mutation) {
+        self.cache.break_rule(mutation);
+    }
+
+    /// What this instance knows of the user, however old it is.
+    pub fn known(&self, user: &UserId) -> Option<Arc<Entry>> {
+        self.cache.known(user)
     }
 
     /// How many users memory holds, and what they occupy together in bytes.

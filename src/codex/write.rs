@@ -245,7 +245,7 @@ impl Codex {
     }
 }
 
-fn writer(want: &Want) -> Writer {
+pub(super) fn writer(want: &Want) -> Writer {
     Writer {
         user: want.user.clone(),
         now: want.now,

@@ -26,10 +26,7 @@ impl<S: Sync> FromRequestParts<S> for Now {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self {
-            utc: Utc::now(),
-            mono: Instant::now(),
-        })
+        Ok(Self::of_clocks(Utc::now(), Instant::now()))
     }
 }
 

@@ -56,10 +56,7 @@ impl Scene {
         let utc: DateTime<Utc> = moment.parse().unwrap();
         Self {
             store: MemoryStore::new(utc),
-            now: Mutex::new(Now {
-                utc,
-                mono: Instant::now(),
-            }),
+            now: Mutex::new(Now::of_clocks(utc, Instant::now())),
         }
     }
 
@@ -82,7 +79,10 @@ impl Scene {
     }
 
     pub(crate) fn now(&self) -> Now {
-        *self.now.lock().unwrap()
+        Now {
+            started: tokio::time::Instant::now(),
+            ..*self.now.lock().unwrap()
+        }
     }
 
     /// Time passes, for the store and for the instances.
@@ -92,6 +92,7 @@ impl Scene {
         *now = Now {
             utc: now.utc + by,
             mono: now.mono + by,
+            started: now.started,
         };
     }
 

@@ -1,0 +1,160 @@
+//! What must hold of every answer (COHERENCE.md, "Promises"), checked against the history of the store.
+//!
+//! A task file's history is the list of its versions. A change *is contained* in an answer that shows its
+//! file at the change's version or a later one. So what an answer contains can be told from the ETags in
+//! its index, whatever order things happened in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use codex_miroir::task::{TaskTable, git_sha};
+
+use crate::world::{FileVersion, World};
+
+/// A change that was acknowledged.
+#[derive(Debug, Clone)]
+pub(crate) struct Acknowledged {
+    pub(crate) file: String,
+    /// Its place in the file's history.
+    pub(crate) position: usize,
+    pub(crate) at: Duration,
+    pub(crate) instance: usize,
+}
+
+/// The positions that a client has seen, or knows by an acknowledgement: it must not see older ones.
+pub(crate) type Floors = BTreeMap<String, usize>;
+
+/// Raises a floor.
+pub(crate) fn raise(floors: &mut Floors, file: &str, position: usize) {
+    let floor = floors.entry(file.to_owned()).or_default();
+    *floor = position.max(*floor);
+}
+
+/// The version in a file's history that a table shows; the last at which it was absent for a file that
+/// the table lacks. `None` for a file that never was absent since its first version.
+fn shown<'a>(history: &'a [FileVersion], name: &str, table: &TaskTable) -> Option<&'a FileVersion> {
+    match table.find(name).filter(|file| !file.is_settled()) {
+        Some(file) => history.iter().find(|it| it.etag.as_str() == file.etag),
+        None => history.iter().rfind(|it| it.is_absent()),
+    }
+}
+
+/// Whether `table` shows `file` at `position` or later.
+fn contains(world: &World, file: &str, position: usize, table: &TaskTable) -> bool {
+    let history = &world.history[file];
+    shown(history, file, table).is_some_and(|shown| shown.position >= position)
+}
+
+/// Every file of `table` says what its version says.
+pub(crate) fn check_contents(world: &World, table: &TaskTable) -> Result<(), String> {
+    for file in table.iter().filter(|file| !file.is_settled()) {
+        let history = world.history.get(file.name).map_or(&[][..], Vec::as_slice);
+        let version = history.iter().find(|it| it.etag.as_str() == file.etag);
+        let text = version.and_then(|it| it.text.as_ref());
+        let same = text.is_some_and(|text| file.sha == Some(git_sha(text.as_bytes())));
+        if !same {
+            return Err(format!(
+                "{} at {} shows a content it never had",
+                file.name, file.etag
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// P1, P3: nothing that the client has seen or was told of is missing.
+pub(crate) fn check_floors(
+    world: &World,
+    floors: &Floors,
+    table: &TaskTable,
+) -> Result<(), String> {
+    for (file, position) in floors {
+        if !contains(world, file, *position, table) {
+            let shown = shown(&world.history[file], file, table).map(|it| it.position);
+            return Err(format!(
+                "{file} is shown at {shown:?}, the client knows {position}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// P2, P9: nothing that was acknowledged to `whom` before `before` is missing.
+pub(crate) fn check_acknowledged<'a>(
+    world: &World,
+    changes: impl Iterator<Item = &'a Acknowledged>,
+    table: &TaskTable,
+) -> Result<(), String> {
+    for change in changes {
+        if !contains(world, &change.file, change.position, table) {
+            let shown = shown(&world.history[&change.file], &change.file, table);
+            let shown = shown.map(|it| it.position);
+            return Err(format!(
+                "{change:?} is missing, its file is shown at {shown:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What the client has seen now. An editor's versions count as the service's version before them: only
+/// the service's own writes are promised to stay. A file that isn't there may also not be there yet.
+pub(crate) fn note_shown(world: &World, floors: &mut Floors, table: &TaskTable) {
+    for (file, history) in &world.history {
+        let shown = shown(history, file, table).filter(|it| !it.is_absent());
+        if let Some(shown) = shown {
+            raise_to_own(floors, file, history, shown.position);
+        }
+    }
+}
+
+/// Raises a floor to the service's last version up to `position`.
+pub(crate) fn raise_to_own(
+    floors: &mut Floors,
+    file: &str,
+    history: &[FileVersion],
+    position: usize,
+) {
+    let own = history.iter().rfind(|it| it.own && it.position <= position);
+    if let Some(own) = own {
+        raise(floors, file, own.position);
+    }
+}
+
+/// Where the change that wrote `token` stands in the file's history.
+pub(crate) fn position_of(world: &World, file: &str, token: &str) -> Option<usize> {
+    let has = |it: &&FileVersion| it.text.as_ref().is_some_and(|text| text.contains(token));
+    Some(world.history.get(file)?.iter().find(has)?.position)
+}
+
+/// Where the removal of the version `etag` stands in the file's history.
+pub(crate) fn removal_of(world: &World, file: &str, etag: &str) -> Option<usize> {
+    let history = world.history.get(file)?;
+    let removed = history.iter().position(|it| it.etag.as_str() == etag)?;
+    let after = history[removed..].iter().find(|it| it.is_absent())?;
+    Some(after.position)
+}
+
+/// The positions at which a file had this body: the first and the last.
+pub(crate) fn positions_of_body(world: &World, file: &str, body: &str) -> Option<(usize, usize)> {
+    let end = format!("---\n\n{body}");
+    let has = |it: &&FileVersion| it.text.as_ref().is_some_and(|text| text.ends_with(&end));
+    let history = world.history.get(file)?;
+    Some((
+        history.iter().find(has)?.position,
+        history.iter().rfind(has)?.position,
+    ))
+}
+
+/// The files that a create made, each with the time it was there: from the write that made it to the one
+/// that removed it.
+pub(crate) fn made_with(world: &World, token: &str) -> Vec<(String, u64, u64)> {
+    let made = world.history.iter().filter_map(|(name, versions)| {
+        let has = |it: &FileVersion| it.text.as_ref().is_some_and(|text| text.contains(token));
+        let first = versions.iter().position(has)?;
+        let removed = versions[first..].iter().find(|it| it.is_absent());
+        let end = removed.map_or(u64::MAX, |it| it.order);
+        Some((name.clone(), versions[first].order, end))
+    });
+    made.collect()
+}

@@ -1,0 +1,143 @@
+//! The protocol under every order of things: a deterministic simulation of several instances over one
+//! store (COHERENCE.md, "Shown by"). What happens in a run follows from its seed alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod checker;
+mod run;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use codex_miroir::cache::Mutation;
+use run::{Plan, Report, Tally, run};
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number"))
+    })
+}
+
+/// Steps of a run, before everything heals.
+const STEPS: u32 = 500;
+
+/// Runs seeds from `first` on, on all cores, until one fails or there are `count`.
+fn search(
+    first: u64,
+    count: u64,
+    mutation: Option<Mutation>,
+) -> (u64, Tally, Option<(u64, Report)>) {
+    let next = AtomicU64::new(first);
+    let steps = AtomicU64::new(0);
+    let tally = Mutex::new(Tally::default());
+    let failed: Mutex<Option<(u64, Report)>> = Mutex::new(None);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::SeqCst);
+            let found = failed.lock().unwrap().as_ref().map(|(seed, _)| *seed);
+            if seed >= first + count || found.is_some_and(|found| found < seed) {
+                return;
+            }
+            let report = run(Plan {
+                seed,
+                steps: STEPS,
+                mutation,
+                traced: false,
+            });
+            steps.fetch_add(report.steps, Ordering::SeqCst);
+            *tally.lock().unwrap() += report.tally;
+            if report.violation.is_some() {
+                let mut failed = failed.lock().unwrap();
+                if failed.as_ref().is_none_or(|(before, _)| seed < *before) {
+                    *failed = Some((seed, report));
+                }
+                return;
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(work);
+        }
+    });
+    (
+        steps.into_inner(),
+        tally.into_inner().unwrap(),
+        failed.into_inner().unwrap(),
+    )
+}
+
+/// The same run once more, with all that happened.
+fn explain(seed: u64, mutation: Option<Mutation>) -> String {
+    let report = run(Plan {
+        seed,
+        steps: STEPS,
+        mutation,
+        traced: true,
+    });
+    format!(
+        "{}\nseed {seed}: {}",
+        report.log.join("\n"),
+        report.violation.as_deref().unwrap_or("no violation")
+    )
+}
+
+#[test]
+fn no_promise_is_broken_in_any_order_of_things() {
+    if let Some(seed) = setting("SIMULATION_SEED") {
+        println!("{}", explain(seed, None));
+    }
+    let (first, count) = (
+        setting("SIMULATION_FIRST").unwrap_or(0),
+        setting("SIMULATION_SEEDS").unwrap_or(20_000),
+    );
+    let began = Instant::now();
+    let (steps, tally, failed) = search(first, count, None);
+    println!(
+        "{count} seeds from {first}: {steps} steps in {:.0?}: {tally:?}",
+        began.elapsed()
+    );
+    if let Some((seed, _)) = failed {
+        panic!("{}", explain(seed, None));
+    }
+}
+
+#[test]
+fn every_broken_rule_is_found() {
+    let count = setting("SIMULATION_SEEDS").unwrap_or(20_000);
+    let mut unfound = vec![];
+    for mutation in Mutation::ALL {
+        let began = Instant::now();
+        let (steps, _, failed) = search(0, count, Some(mutation));
+        match failed {
+            Some((seed, report)) => println!(
+                "{mutation:?}: found after {} seeds, {steps} steps, {:.1?}: {}",
+                seed + 1,
+                began.elapsed(),
+                report.violation.unwrap_or_default()
+            ),
+            None => unfound.push(mutation),
+        }
+    }
+    assert!(
+        unfound.is_empty(),
+        "not found in {count} seeds: {unfound:?}"
+    );
+}
+
+#[test]
+fn a_seed_always_gives_the_same_run() {
+    for seed in 0..20 {
+        assert_eq!(explain(seed, None), explain(seed, None));
+    }
+}

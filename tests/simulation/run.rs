@@ -1,0 +1,1014 @@
+//! One simulated run: instances, clients, a scheduler that decides everything by one seed.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use codex_miroir::cache::{CacheSettings, Mutation, State};
+use codex_miroir::codex::{
+    Act, BatchDone, Codex, CodexSettings, FileChange, FileFate, Freshness, KeyHashes, Layer, Read,
+    Refusal, TaskChanged, TaskCompleted, TaskCreated, TaskError, TaskShown, Version, Want,
+    WeekError,
+};
+use codex_miroir::now::Now;
+use codex_miroir::store::{ETag, WriteIds};
+use codex_miroir::task::{Datum, Edit, FileName, Kategorie, NewTask, Slot, Status, Zeit};
+use codex_miroir::user::UserId;
+use fastrand::Rng;
+
+use crate::checker::{
+    Acknowledged, Floors, check_acknowledged, check_contents, check_floors, made_with, note_shown,
+    position_of, positions_of_body, raise, raise_to_own, removal_of,
+};
+use crate::world::{ARTIFACT, RAW, STATE, SimStore, World};
+
+/// What a run is made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) steps: u32,
+    pub(crate) mutation: Option<Mutation>,
+    /// Whether what happens is written down.
+    pub(crate) traced: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) steps: u64,
+    /// The promise that was broken, and how.
+    pub(crate) violation: Option<String>,
+    pub(crate) log: Vec<String>,
+    pub(crate) tally: Tally,
+}
+
+/// What happened in a run, so that one can see that things do.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tally {
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+    pub(crate) failures: u64,
+    pub(crate) crashes: u64,
+    pub(crate) lost: u64,
+    pub(crate) settled: u64,
+    pub(crate) stale: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.reads += more.reads;
+        self.writes += more.writes;
+        self.failures += more.failures;
+        self.crashes += more.crashes;
+        self.lost += more.lost;
+        self.settled += more.settled;
+        self.stale += more.stale;
+    }
+}
+
+const REVALIDATE: Duration = Duration::from_secs(5);
+const EXPIRY: Duration = Duration::from_secs(60);
+
+/// Of a thousand steps, how many are this; drawn anew for each seed, so that seeds differ in what they
+/// are about.
+struct Odds {
+    request: u32,
+    crash: u32,
+    fail: u32,
+    retry: u32,
+    foreign: u32,
+    pass: u32,
+    long_pass: u32,
+    outage: u32,
+    lose_artifact: u32,
+    lose_state: u32,
+    /// Of a hundred requests, how many write.
+    writes: u32,
+    slow_one_in: u64,
+}
+
+impl Odds {
+    fn draw(rng: &mut Rng) -> Self {
+        let mut some = |of: &[u32]| of[rng.usize(..of.len())];
+        Self {
+            request: some(&[100, 200, 300]),
+            crash: some(&[0, 0, 2, 8]),
+            fail: some(&[0, 0, 10, 40]),
+            retry: some(&[0, 10, 60]),
+            foreign: some(&[0, 0, 2, 10]),
+            pass: some(&[5, 20, 60]),
+            long_pass: some(&[0, 4, 12]),
+            outage: some(&[0, 0, 0, 4]),
+            lose_artifact: some(&[0, 0, 4]),
+            lose_state: some(&[0, 0, 0, 6]),
+            writes: some(&[20, 50, 80]),
+            slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
+        }
+    }
+}
+
+/// A request under way, or over.
+#[derive(Debug, Clone)]
+enum Request {
+    Read(Freshness),
+    Task(FileName),
+    Create { token: String, keyed: bool },
+    Update { name: FileName, token: String },
+    Complete { name: FileName, token: String },
+    Batch(Vec<(FileName, BatchAct)>),
+}
+
+#[derive(Debug, Clone)]
+enum BatchAct {
+    Create(String),
+    Replace(String, ETag, WriteIds),
+    Remove(ETag),
+}
+
+#[derive(Debug)]
+enum Answer {
+    Read(Result<Read, WeekError>),
+    Task(Result<TaskShown, Refusal>),
+    Created(Result<TaskCreated, Refusal>),
+    Changed(Result<TaskChanged, Refusal>),
+    Completed(Result<TaskCompleted, Refusal>),
+    Batch(Result<BatchDone, Refusal>),
+}
+
+struct Finished {
+    client: usize,
+    instance: usize,
+    request: Request,
+    sent: Duration,
+    /// What the client knew when it sent it.
+    seen: Option<Version>,
+    floors: Floors,
+    answered: Duration,
+    answer: Answer,
+}
+
+struct Client {
+    /// Brings back the versions it gets.
+    session: bool,
+    seen: Option<Version>,
+    floors: Floors,
+    /// The instance it waits for.
+    waits: Option<usize>,
+    /// A keyed create without an answer, to be repeated.
+    repeat: Option<Request>,
+}
+
+pub(crate) struct Run {
+    plan: Plan,
+    rng: Rng,
+    odds: Odds,
+    world: Arc<Mutex<World>>,
+    epoch: (DateTime<Utc>, Instant, tokio::time::Instant),
+    /// Every instance there ever was; the dead ones stand still.
+    instances: Vec<Codex>,
+    clients: Vec<Client>,
+    finished: Arc<Mutex<Vec<Finished>>>,
+    acknowledged: Vec<Acknowledged>,
+    created: Vec<(String, Option<FileName>)>,
+    tokens: u32,
+    steps: u64,
+    tally: Tally,
+}
+
+fn anna() -> UserId {
+    UserId::parse("anna").unwrap()
+}
+
+thread_local! {
+    /// Of the run on this thread.
+    static LAST_ID: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Ids that differ within a run and are the same in the next run of its seed.
+fn next_id() -> u64 {
+    LAST_ID.with(|last| {
+        last.set(last.get() + 1);
+        last.get().wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    })
+}
+
+/// Runs `plan` to its end, or to the first broken promise.
+pub(crate) fn run(plan: Plan) -> Report {
+    LAST_ID.set(0);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async move {
+        let mut run = Run::new(plan);
+        let violation = run.play().await.err();
+        let log = run.world().log();
+        Report {
+            steps: run.steps,
+            violation,
+            log,
+            tally: run.tally,
+        }
+    })
+}
+
+impl Run {
+    fn new(plan: Plan) -> Self {
+        let mut rng = Rng::with_seed(plan.seed);
+        let utc: DateTime<Utc> = "2026-03-09T07:00:00Z".parse().unwrap();
+        let odds = Odds::draw(&mut rng);
+        let mut run = Self {
+            world: Arc::new(Mutex::new(World::new(utc, plan.traced))),
+            epoch: (utc, Instant::now(), tokio::time::Instant::now()),
+            instances: vec![],
+            clients: vec![],
+            finished: Arc::default(),
+            acknowledged: vec![],
+            created: vec![],
+            tokens: 0,
+            steps: 0,
+            tally: Tally::default(),
+            plan,
+            rng,
+            odds,
+        };
+        for _ in 0..run.rng.usize(3..=4) {
+            run.start_instance();
+        }
+        for _ in 0..run.rng.usize(2..=5) {
+            let session = run.rng.u8(..4) > 0;
+            run.clients.push(Client {
+                session,
+                seen: None,
+                floors: Floors::new(),
+                waits: None,
+                repeat: None,
+            });
+        }
+        for number in 0..run.rng.usize(1..=3) {
+            let text = text_of(&format!("s{number}."));
+            run.world()
+                .foreign_write(&format!("{number:04}-Datei.md"), &text);
+        }
+        run
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    fn note(&self, line: impl FnOnce() -> String) {
+        self.world().note(line);
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.epoch.2.elapsed()
+    }
+
+    fn now(&self) -> Now {
+        let elapsed = self.elapsed();
+        Now {
+            utc: self.epoch.0 + elapsed,
+            mono: self.epoch.1 + elapsed,
+            started: self.epoch.2 + elapsed,
+        }
+    }
+
+    fn start_instance(&mut self) {
+        let instance = {
+            let mut world = self.world();
+            world.alive.push(true);
+            world.reachable.push(true);
+            world.alive.len() - 1
+        };
+        let store = SimStore {
+            world: Arc::clone(&self.world),
+            instance,
+            slow_one_in: self.odds.slow_one_in,
+        };
+        let cache = CacheSettings {
+            memory_ttl: Duration::from_secs(300),
+            artifact_ttl: Duration::from_secs(900),
+            revalidate: REVALIDATE,
+            stale_if_error: Duration::from_secs(3600),
+            memory_max_bytes: 1 << 24,
+            deadline: Duration::from_secs(30),
+            pending_expiry: EXPIRY,
+            zone: chrono_tz::Europe::Berlin,
+            ids: next_id,
+        };
+        let settings = CodexSettings {
+            cache,
+            rebuilds_per_minute: u32::MAX,
+            writes_per_minute: u32::MAX,
+        };
+        let codex = Codex::new(Arc::new(store), settings);
+        if let Some(mutation) = self.plan.mutation {
+            codex.break_rule(mutation);
+        }
+        self.instances.push(codex);
+    }
+
+    fn living(&self) -> Vec<usize> {
+        let world = self.world();
+        (0..world.alive.len())
+            .filter(|it| world.alive[*it])
+            .collect()
+    }
+
+    fn pick_instance(&mut self) -> usize {
+        let living = self.living();
+        living[self.rng.usize(..living.len())]
+    }
+
+    fn token(&mut self) -> String {
+        self.tokens += 1;
+        // Ends in a mark, so that no token begins another.
+        format!("t{}.", self.tokens)
+    }
+
+    async fn play(&mut self) -> Result<(), String> {
+        for _ in 0..self.plan.steps {
+            self.step().await;
+            self.steps += 1;
+            self.settle_down().await?;
+        }
+        self.end().await
+    }
+
+    /// Lets everything that can go on do so: with the clock stopped, a sleep returns when all others wait.
+    async fn settle_down(&mut self) -> Result<(), String> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let finished = std::mem::take(&mut *self.finished.lock().unwrap());
+        finished.into_iter().try_for_each(|it| self.check(it))
+    }
+
+    async fn step(&mut self) {
+        let mut roll = self.rng.u32(..1000);
+        let mut is = |odds: u32| {
+            let hit = roll < odds;
+            roll = roll.saturating_sub(odds);
+            hit
+        };
+        let o = &self.odds;
+        let (request, crash, foreign, pass, long, outage, artifact, state) = (
+            o.request,
+            o.crash,
+            o.foreign,
+            o.pass,
+            o.long_pass,
+            o.outage,
+            o.lose_artifact,
+            o.lose_state,
+        );
+        if is(request) {
+            self.send_request();
+        } else if is(crash) {
+            self.crash();
+        } else if is(foreign) {
+            self.foreign_write();
+        } else if is(pass) {
+            let millis = [100, 1_000, 3_000, 5_100][self.rng.usize(..4)];
+            self.pass(Duration::from_millis(millis)).await;
+        } else if is(long) {
+            let seconds = [16, 31, 62, 62, 70, 301, 901][self.rng.usize(..7)];
+            self.pass(Duration::from_secs(seconds)).await;
+        } else if is(outage) {
+            let instance = self.pick_instance();
+            let mut world = self.world();
+            let on = !world.reachable[instance];
+            world.reachable[instance] = on;
+            world.note(|| format!("i{instance} reaches the store: {on}"));
+        } else if is(artifact) {
+            self.note(|| "the artifact vanishes".to_owned());
+            self.world().blobs.remove(ARTIFACT);
+        } else if is(state) {
+            self.lose_state();
+        } else {
+            self.move_a_call();
+        }
+    }
+
+    async fn pass(&mut self, time: Duration) {
+        self.note(|| format!("{time:?} pass"));
+        tokio::time::sleep(time).await;
+    }
+
+    /// One call takes effect, or its answer arrives, or something befalls it.
+    fn move_a_call(&mut self) {
+        let mut world = self.world.lock().unwrap();
+        if world.calls.is_empty() {
+            return;
+        }
+        let mut at = self.rng.usize(..world.calls.len());
+        if world.calls[at].slow && self.rng.u8(..25) > 0 {
+            // Another one first, if there is one that isn't slow.
+            let quick: Vec<usize> = (0..world.calls.len())
+                .filter(|it| !world.calls[*it].slow)
+                .collect();
+            match quick.len() {
+                0 => {}
+                count => at = quick[self.rng.usize(..count)],
+            }
+        }
+        let call = &world.calls[at];
+        let (instance, answered, writes) =
+            (call.instance, call.answer.is_some(), call.call.writes());
+        let abandoned = call.is_abandoned();
+        if !world.alive[instance] || abandoned {
+            // Nobody waits for it. It may still get there, late.
+            match answered || self.rng.u8(..3) == 0 {
+                true => world.deliver(at),
+                false => world.perform(at),
+            }
+            return;
+        }
+        let fails = !world.reachable[instance] || self.rng.u32(..1000) < self.odds.fail;
+        if fails {
+            self.tally.lost += 1;
+            world.fail(at);
+        } else if answered {
+            world.deliver(at);
+        } else if writes && self.rng.u32(..1000) < self.odds.retry {
+            self.tally.lost += 1;
+            world.perform_twice(at);
+        } else {
+            world.perform(at);
+        }
+    }
+
+    fn crash(&mut self) {
+        let instance = self.pick_instance();
+        self.tally.crashes += 1;
+        {
+            let mut world = self.world();
+            world.alive[instance] = false;
+            world.note(|| format!("i{instance} is killed"));
+        }
+        for client in &mut self.clients {
+            if client.waits == Some(instance) {
+                client.waits = None;
+            }
+        }
+        self.start_instance();
+    }
+
+    /// An editor saves a file, or a new one.
+    fn foreign_write(&mut self) {
+        let token = self.token();
+        let number = self.rng.usize(..4);
+        let mut world = self.world.lock().unwrap();
+        let name = match self.rng.u8(..4) {
+            0 => format!("{:04}-Fremd.md", 50 + number),
+            _ => format!("{number:04}-Datei.md"),
+        };
+        world.note(|| format!("an editor saves {name}"));
+        world.foreign_write(&name, &text_of(&token));
+    }
+
+    /// The state blob vanishes, while no write is in flight.
+    fn lose_state(&mut self) {
+        let busy = self.clients.iter().any(|client| client.waits.is_some());
+        let mut world = self.world();
+        let writing = world
+            .calls
+            .iter()
+            .any(|call| call.call.writes() && call.call.path() != ARTIFACT);
+        let state = world
+            .blobs
+            .get(STATE)
+            .and_then(|blob| State::parse(&blob.bytes).unwrap());
+        if !busy && !writing && state.is_some_and(|state| state.pending.is_empty()) {
+            world.note(|| "the state vanishes".to_owned());
+            world.blobs.remove(STATE);
+        }
+    }
+
+    fn send_request(&mut self) {
+        let idle: Vec<usize> = (0..self.clients.len())
+            .filter(|it| self.clients[*it].waits.is_none())
+            .collect();
+        if idle.is_empty() {
+            return self.move_a_call();
+        }
+        let client = idle[self.rng.usize(..idle.len())];
+        if self.rng.u8(..8) == 0 {
+            self.tell_another(client);
+        }
+        let instance = self.pick_instance();
+        let request = match self.clients[client].repeat.take() {
+            Some(request) => request,
+            None => self.invent_request(),
+        };
+        self.begin(client, instance, request);
+    }
+
+    /// A client learns of another's version, and so of what that one knows.
+    fn tell_another(&mut self, client: usize) {
+        let other = self.rng.usize(..self.clients.len());
+        if !self.clients[client].session || !self.clients[other].session {
+            return;
+        }
+        let (seen, floors) = (self.clients[other].seen, self.clients[other].floors.clone());
+        let client = &mut self.clients[client];
+        client.seen = client.seen.max(seen);
+        for (file, position) in &floors {
+            raise(&mut client.floors, file, *position);
+        }
+    }
+
+    fn invent_request(&mut self) -> Request {
+        if self.rng.u32(..100) >= self.odds.writes {
+            return match self.rng.u8(..10) {
+                0 | 1 => Request::Read(Freshness::Strict),
+                2 => Request::Read(Freshness::Rebuilt),
+                3 | 4 => Request::Task(self.any_file()),
+                _ => Request::Read(Freshness::Bounded),
+            };
+        }
+        let token = self.token();
+        match self.rng.u8(..10) {
+            0 | 1 => {
+                let keyed = self.rng.bool();
+                self.created.push((token.clone(), None));
+                Request::Create { token, keyed }
+            }
+            2 => Request::Complete {
+                name: self.any_file(),
+                token: day_of(self.tokens),
+            },
+            3 | 4 => self.invent_batch(),
+            _ => Request::Update {
+                name: self.any_file(),
+                token,
+            },
+        }
+    }
+
+    fn any_file(&mut self) -> FileName {
+        let names: Vec<FileName> = self
+            .world()
+            .history
+            .keys()
+            .filter_map(|name| name.parse().ok())
+            .collect();
+        names[self.rng.usize(..names.len())].clone()
+    }
+
+    /// What a sync does: some files made or replaced, one perhaps removed.
+    fn invent_batch(&mut self) -> Request {
+        let mut acts: Vec<(FileName, BatchAct)> = vec![];
+        for _ in 0..self.rng.usize(1..=3) {
+            let name = match self.rng.u8(..4) {
+                0 => format!("{:04}-Datei.md", self.rng.usize(..5))
+                    .parse()
+                    .unwrap(),
+                _ => self.any_file(),
+            };
+            if acts.iter().any(|(other, _)| *other == name) {
+                continue;
+            }
+            let token = self.token();
+            let blob = self.world().blobs.get(&format!("{RAW}{name}")).cloned();
+            let act = match blob {
+                None => BatchAct::Create(token),
+                Some(blob) if self.rng.u8(..3) == 0 => BatchAct::Remove(blob.etag),
+                Some(blob) => BatchAct::Replace(token, blob.etag, blob.writes),
+            };
+            acts.push((name, act));
+        }
+        Request::Batch(acts)
+    }
+
+    fn begin(&mut self, client: usize, instance: usize, request: Request) {
+        let of = &mut self.clients[client];
+        of.waits = Some(instance);
+        let (seen, floors) = match of.session {
+            true => (of.seen, of.floors.clone()),
+            false => (None, Floors::new()),
+        };
+        let want = Want {
+            user: anna(),
+            seen,
+            freshness: Freshness::Bounded,
+            now: self.now(),
+        };
+        self.note(|| {
+            format!("client {client} having seen {seen:?} asks i{instance} for {request:?}")
+        });
+        let (codex, finished) = (self.instances[instance].clone(), Arc::clone(&self.finished));
+        let (sent, epoch) = (self.elapsed(), self.epoch.2);
+        tokio::spawn(async move {
+            let answer = ask(&codex, want, &request).await;
+            finished.lock().unwrap().push(Finished {
+                client,
+                instance,
+                request,
+                sent,
+                seen,
+                floors,
+                answered: epoch.elapsed(),
+                answer,
+            });
+        });
+    }
+
+    fn check(&mut self, it: Finished) -> Result<(), String> {
+        if !self.world().alive[it.instance] {
+            return Ok(());
+        }
+        self.note(|| format!("client {} gets {}", it.client, summary(&it.answer)));
+        let (client, instance) = (it.client, it.instance);
+        let checked = match &it.answer {
+            Answer::Read(Ok(read)) => self.check_read(&it, read),
+            Answer::Task(Ok(shown)) => self.check_task(&it, shown),
+            Answer::Created(Ok(created)) => {
+                let Request::Create { token, .. } = &it.request else {
+                    unreachable!()
+                };
+                for (of, name) in &mut self.created {
+                    if of == token {
+                        *name = Some(created.name.clone());
+                    }
+                }
+                self.acknowledge(
+                    &it,
+                    created.version,
+                    &[(created.name.clone(), token.clone())],
+                )
+            }
+            Answer::Changed(Ok(changed)) => {
+                let Request::Update { token, .. } = &it.request else {
+                    unreachable!()
+                };
+                self.acknowledge(
+                    &it,
+                    changed.version,
+                    &[(changed.name.clone(), token.clone())],
+                )
+            }
+            Answer::Completed(Ok(done)) if done.already => Ok(()),
+            Answer::Completed(Ok(done)) => {
+                let Request::Complete { token, .. } = &it.request else {
+                    unreachable!()
+                };
+                self.acknowledge(
+                    &it,
+                    done.task.version,
+                    &[(done.task.name.clone(), token.clone())],
+                )
+            }
+            Answer::Batch(Ok(done)) => self.acknowledge_batch(&it, done),
+            _ => {
+                self.tally.failures += 1;
+                if let (Request::Create { keyed: true, .. }, Answer::Created(Err(refusal))) =
+                    (&it.request, &it.answer)
+                    && matches!(
+                        refusal.error,
+                        TaskError::OutcomeUnknown | TaskError::Read(_)
+                    )
+                    && self.rng.u8(..4) > 0
+                {
+                    self.clients[client].repeat = Some(it.request.clone());
+                }
+                Ok(())
+            }
+        };
+        if self.clients[client].waits == Some(instance) {
+            self.clients[client].waits = None;
+        }
+        checked
+    }
+
+    fn check_read(&mut self, it: &Finished, read: &Read) -> Result<(), String> {
+        self.tally.reads += 1;
+        let stale = read.layer == Layer::Stale;
+        self.tally.stale += u64::from(stale);
+        let Request::Read(freshness) = it.request else {
+            unreachable!()
+        };
+        let table = read.entry.table();
+        let world = self.world.lock().unwrap();
+        check_contents(&world, table)?;
+        check_floors(&world, &it.floors, table).map_err(|why| format!("P1 or P3: {why}"))?;
+        let late = match freshness {
+            Freshness::Bounded => REVALIDATE,
+            Freshness::Strict | Freshness::Rebuilt => Duration::ZERO,
+        };
+        let due = self.acknowledged.iter().filter(|change| match stale {
+            true => change.instance == it.instance && change.at < it.sent,
+            false => change.at + late < it.sent,
+        });
+        check_acknowledged(&world, due, table)
+            .map_err(|why| format!("{}: {why}", if stale { "P9" } else { "P2" }))?;
+        let of = &mut self.clients[it.client];
+        of.seen = of.seen.max(Some(read.entry.knowledge.hi));
+        note_shown(&world, &mut of.floors, table);
+        Ok(())
+    }
+
+    fn check_task(&mut self, it: &Finished, shown: &TaskShown) -> Result<(), String> {
+        self.tally.reads += 1;
+        let name = shown.read.entry.table().file(shown.row).name.to_owned();
+        let world = self.world.lock().unwrap();
+        let body = shown.body.as_deref().unwrap_or_default();
+        let (first, last) = positions_of_body(&world, &name, body)
+            .ok_or_else(|| format!("{name} is shown with a body it never had"))?;
+        if it.floors.get(&name).is_some_and(|floor| last < *floor) {
+            return Err(format!(
+                "P1 or P3: the body of {name} is of {last}, the client knows {:?}",
+                it.floors
+            ));
+        }
+        let of = &mut self.clients[it.client];
+        of.seen = of.seen.max(Some(shown.read.entry.knowledge.hi));
+        raise_to_own(&mut of.floors, &name, &world.history[&name], first);
+        Ok(())
+    }
+
+    fn acknowledge_batch(&mut self, it: &Finished, done: &BatchDone) -> Result<(), String> {
+        let Request::Batch(acts) = &it.request else {
+            unreachable!()
+        };
+        let mut written = vec![];
+        for ((name, act), fate) in acts.iter().zip(&done.fates) {
+            match (act, fate) {
+                (_, FileFate::Lost | FileFate::Untried) => {}
+                (BatchAct::Create(token) | BatchAct::Replace(token, ..), FileFate::Done) => {
+                    written.push((name.clone(), token.clone()));
+                }
+                (BatchAct::Remove(etag), FileFate::Done) => {
+                    let position = removal_of(&self.world(), name.as_str(), etag.as_str());
+                    let position =
+                        position.ok_or_else(|| format!("P7: {name} was never removed"))?;
+                    self.acknowledge_at(it, done.version, name, position);
+                }
+            }
+        }
+        self.acknowledge(it, done.version, &written)
+    }
+
+    fn acknowledge(
+        &mut self,
+        it: &Finished,
+        version: Version,
+        written: &[(FileName, String)],
+    ) -> Result<(), String> {
+        self.tally.writes += 1;
+        for (name, token) in written {
+            let position = position_of(&self.world(), name.as_str(), token);
+            let position = position.ok_or_else(|| {
+                format!("P7: {token} was acknowledged and is in no version of {name}")
+            })?;
+            self.acknowledge_at(it, version, name, position);
+        }
+        Ok(())
+    }
+
+    fn acknowledge_at(
+        &mut self,
+        it: &Finished,
+        version: Version,
+        name: &FileName,
+        position: usize,
+    ) {
+        self.acknowledged.push(Acknowledged {
+            file: name.to_string(),
+            position,
+            at: it.answered,
+            instance: it.instance,
+        });
+        let of = &mut self.clients[it.client];
+        of.seen = of.seen.max(it.seen).max(Some(version));
+        raise(&mut of.floors, name.as_str(), position);
+    }
+
+    /// Everything heals, what was left is settled, and all instances say the same as the store.
+    async fn end(&mut self) -> Result<(), String> {
+        self.odds.fail = 0;
+        self.odds.retry = 0;
+        self.note(|| "everything heals".to_owned());
+        let reachable = vec![true; self.instances.len()];
+        self.world().reachable = reachable;
+        self.drain().await?;
+        self.pass(EXPIRY + Duration::from_secs(5)).await;
+        for instance in self.living() {
+            self.ask_alone(instance, Request::Read(Freshness::Strict))
+                .await?;
+        }
+        let state = self
+            .world()
+            .blobs
+            .get(STATE)
+            .map(|blob| State::parse(&blob.bytes).unwrap().unwrap());
+        if let Some(state) = state.filter(|state| !state.pending.is_empty()) {
+            return Err(format!("P7: marks are left: {:?}", state.pending));
+        }
+        let token = self.token();
+        self.created.push((token.clone(), None));
+        let writer = self.pick_instance();
+        let before = self.acknowledged.len();
+        self.ask_alone(
+            writer,
+            Request::Create {
+                token,
+                keyed: false,
+            },
+        )
+        .await?;
+        if self.acknowledged.len() == before {
+            return Err("P7: after everything healed a create fails".to_owned());
+        }
+        for instance in self.living() {
+            self.ask_alone(instance, Request::Read(Freshness::Strict))
+                .await?;
+            self.ask_alone(instance, Request::Read(Freshness::Rebuilt))
+                .await?;
+            self.check_equal(instance)?;
+        }
+        self.start_instance();
+        let newest = self.instances.len() - 1;
+        self.ask_alone(newest, Request::Read(Freshness::Strict))
+            .await?;
+        self.check_equal(newest)?;
+        self.check_creates()
+    }
+
+    /// Nothing was doubled, and nothing acknowledged was lost. A create that wasn't acknowledged, and
+    /// whose file somebody removed, may be made again.
+    fn check_creates(&self) -> Result<(), String> {
+        let world = self.world();
+        for (token, name) in &self.created {
+            let made = made_with(&world, token);
+            let doubled = made.iter().enumerate().any(|(at, (_, begin, end))| {
+                let later = made[at + 1..].iter();
+                later
+                    .into_iter()
+                    .any(|(_, other, over)| other < end && begin < over)
+            });
+            let there = name
+                .as_ref()
+                .is_none_or(|name| made.iter().any(|(made, ..)| made == name.as_str()));
+            if doubled || !there {
+                return Err(format!(
+                    "P7: {token} is {name:?} by its answer, and was made as {made:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the instance knows is what the store has.
+    fn check_equal(&self, instance: usize) -> Result<(), String> {
+        let world = self.world();
+        let entry = self.instances[instance]
+            .known(&anna())
+            .ok_or("nothing is known")?;
+        let there = |name: &str, text: &str| {
+            (name.ends_with(".md") && !text.contains("typ: settled")).then(|| name.to_owned())
+        };
+        let stored: Vec<(String, String)> = world
+            .blobs
+            .iter()
+            .filter_map(|(path, blob)| {
+                let name = path.strip_prefix(RAW)?;
+                let name = there(name, &String::from_utf8_lossy(&blob.bytes))?;
+                Some((name, blob.etag.as_str().to_owned()))
+            })
+            .collect();
+        let known: Vec<(String, String)> = entry
+            .table()
+            .iter()
+            .filter(|file| !file.is_settled())
+            .map(|file| (file.name.to_owned(), file.etag.to_owned()))
+            .collect();
+        match known == stored {
+            true => Ok(()),
+            false => Err(format!(
+                "i{instance} knows {known:?}, the store has {stored:?}"
+            )),
+        }
+    }
+
+    async fn ask_alone(&mut self, instance: usize, request: Request) -> Result<(), String> {
+        let client = 0;
+        self.clients[client].waits = None;
+        self.begin(client, instance, request);
+        self.drain().await?;
+        match self.clients[client].waits {
+            None => Ok(()),
+            Some(_) => Err(format!("P7: i{instance} doesn't answer")),
+        }
+    }
+
+    async fn drain(&mut self) -> Result<(), String> {
+        for _ in 0..5_000 {
+            self.settle_down().await?;
+            if self.world().calls.is_empty() {
+                return Ok(());
+            }
+            self.move_a_call();
+            self.steps += 1;
+        }
+        Err("the calls never end".to_owned())
+    }
+}
+
+async fn ask(codex: &Codex, want: Want, request: &Request) -> Answer {
+    match request.clone() {
+        Request::Read(freshness) => Answer::Read(codex.week(&Want { freshness, ..want }).await),
+        Request::Task(name) => Answer::Task(codex.task(&want, &by_stem(&name)).await),
+        Request::Create { token, keyed } => {
+            let task = NewTask {
+                title: None,
+                kategorie: Kategorie::Arbeit,
+                status: Status::Offen,
+                tags: vec![],
+                deadline: None,
+                fixed_slot: None,
+                abgeschlossen_am: None,
+                body: format!("{token}\n"),
+            };
+            let key = keyed.then(|| KeyHashes {
+                key: format!("key-{token}"),
+                body: token.clone(),
+            });
+            Answer::Created(codex.create(&want, task, key).await)
+        }
+        Request::Update { name, token } => {
+            let edit = Edit {
+                body: Some(format!("{token}\n")),
+                ..Edit::default()
+            };
+            Answer::Changed(codex.update(&want, &by_stem(&name), edit, None).await)
+        }
+        Request::Complete { name, token } => {
+            let slot = Slot {
+                datum: token.parse().unwrap(),
+                zeit: Zeit::Morgens,
+            };
+            Answer::Completed(codex.complete(&want, &by_stem(&name), Some(slot)).await)
+        }
+        Request::Batch(acts) => {
+            let changes = acts.into_iter().map(|(name, act)| FileChange {
+                name,
+                act: match act {
+                    BatchAct::Create(token) => Act::Create(text_of(&token).into()),
+                    BatchAct::Replace(token, etag, writes) => Act::Replace {
+                        bytes: text_of(&token).into(),
+                        etag,
+                        writes,
+                    },
+                    BatchAct::Remove(etag) => Act::Remove(etag),
+                },
+            });
+            Answer::Batch(codex.write_files(&want, changes.collect()).await)
+        }
+    }
+}
+
+fn by_stem(name: &FileName) -> codex_miroir::task::TaskRef {
+    codex_miroir::task::TaskRef::File(name.clone())
+}
+
+fn text_of(token: &str) -> String {
+    format!("---\ntyp: task\nkategorie: arbeit\nstatus: offen\n---\n\n{token}\n")
+}
+
+/// A day that stands for a token.
+fn day_of(token: u32) -> String {
+    let first = NaiveDate::from_ymd_opt(1900, 1, 1).unwrap();
+    Datum(first + TimeDelta::days(i64::from(token))).to_string()
+}
+
+fn summary(answer: &Answer) -> String {
+    match answer {
+        Answer::Read(Ok(read)) => format!(
+            "a week from {:?} lo {} hi {} exact {}: {:?}",
+            read.layer,
+            read.entry.knowledge.lo,
+            read.entry.knowledge.hi,
+            read.entry.knowledge.exact,
+            read.entry
+                .table()
+                .iter()
+                .map(|file| (file.name.to_owned(), file.etag.to_owned()))
+                .collect::<Vec<_>>()
+        ),
+        Answer::Task(Ok(shown)) => format!("{:?} of {}", shown.body, shown.read.entry.knowledge.hi),
+        Answer::Created(Ok(it)) => format!("{} created as {}", it.name, it.version),
+        Answer::Changed(Ok(it)) => format!("{} changed as {}", it.name, it.version),
+        Answer::Completed(Ok(it)) => format!(
+            "{} done as {}, already: {}",
+            it.task.name, it.task.version, it.already
+        ),
+        Answer::Batch(Ok(it)) => format!("{:?} as {}", it.fates, it.version),
+        Answer::Read(Err(error)) => format!("{error}"),
+        Answer::Task(Err(error))
+        | Answer::Created(Err(error))
+        | Answer::Changed(Err(error))
+        | Answer::Completed(Err(error))
+        | Answer::Batch(Err(error)) => format!("{:?}", error.error),
+    }
+}

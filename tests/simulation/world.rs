@@ -1,0 +1,418 @@
+//! The store of a simulated run. Every call stands still twice, before it takes effect and before its
+//! answer arrives, until the scheduler lets it go on; or doesn't.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
+use codex_miroir::store::{
+    Answer, Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix, Put, PutIf,
+    StoreError, WriteIds, Written,
+};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+pub(crate) const RAW: &str = "raw/anna/tasks/";
+pub(crate) const STATE: &str = "state/anna/state.json";
+pub(crate) const ARTIFACT: &str = "artifacts/anna/timeline.json";
+
+/// The container, and every call under way to it.
+pub(crate) struct World {
+    pub(crate) blobs: BTreeMap<String, Blob>,
+    pub(crate) calls: Vec<PendingCall>,
+    /// Every version a task file has had, oldest first.
+    pub(crate) history: BTreeMap<String, Vec<FileVersion>>,
+    /// Whether each instance's calls get through.
+    pub(crate) reachable: Vec<bool>,
+    pub(crate) alive: Vec<bool>,
+    started: Instant,
+    epoch: DateTime<Utc>,
+    writes: u64,
+    calls_made: u64,
+    log: Option<Vec<String>>,
+}
+
+/// One version of a task file.
+#[derive(Debug, Clone)]
+pub(crate) struct FileVersion {
+    pub(crate) etag: ETag,
+    /// `None`: it was removed.
+    pub(crate) text: Option<String>,
+    /// By the service, not by an editor.
+    pub(crate) own: bool,
+    /// How many other contents the file had before: settling writes the same once more.
+    pub(crate) position: usize,
+    /// When it was written, among all writes.
+    pub(crate) order: u64,
+}
+
+impl FileVersion {
+    /// Removed, or settled.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.text
+            .as_deref()
+            .is_none_or(|text| text.contains("typ: settled"))
+    }
+}
+
+/// A call on its way.
+pub(crate) struct PendingCall {
+    pub(crate) id: u64,
+    pub(crate) instance: usize,
+    pub(crate) call: Call,
+    /// It has taken effect, and this is its answer.
+    pub(crate) answer: Option<Reply>,
+    caller: oneshot::Sender<Result<Reply, StoreError>>,
+    /// How readily the scheduler picks it.
+    pub(crate) slow: bool,
+}
+
+impl PendingCall {
+    /// Nobody waits for the answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.caller.is_closed()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Call {
+    Get(String, GetIf),
+    Put(String, Put, PutIf),
+    Delete(String, ETag),
+    List(String),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    Got(Answer<Got>),
+    Written(Answer<Written>),
+    Deleted(Answer<Deleted>),
+    Listed(Answer<Listing>),
+}
+
+impl Call {
+    fn name(&self) -> (&'static str, &str) {
+        match self {
+            Self::Get(path, _) => ("get", path),
+            Self::Put(path, ..) => ("put", path),
+            Self::Delete(path, _) => ("delete", path),
+            Self::List(path) => ("list", path),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.name().1
+    }
+
+    pub(crate) fn writes(&self) -> bool {
+        matches!(self, Self::Put(..) | Self::Delete(..))
+    }
+}
+
+impl World {
+    pub(crate) fn new(epoch: DateTime<Utc>, traced: bool) -> Self {
+        Self {
+            blobs: BTreeMap::new(),
+            calls: vec![],
+            history: BTreeMap::new(),
+            reachable: vec![],
+            alive: vec![],
+            started: Instant::now(),
+            epoch,
+            writes: 0,
+            calls_made: 0,
+            log: traced.then(Vec::new),
+        }
+    }
+
+    /// The storage's clock, in whole seconds as Azure gives it.
+    pub(crate) fn date(&self) -> DateTime<Utc> {
+        (self.epoch + self.started.elapsed()).trunc_subsecs(0)
+    }
+
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        let at = self.started.elapsed();
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>9.3}s  {}", at.as_secs_f64(), line()));
+        }
+    }
+
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.clone().unwrap_or_default()
+    }
+
+    /// What an editor does: no condition, no write ids.
+    pub(crate) fn foreign_write(&mut self, name: &str, text: &str) {
+        let put = Put {
+            bytes: text.as_bytes().to_vec().into(),
+            writes: WriteIds::default(),
+        };
+        self.store(&format!("{RAW}{name}"), put, false);
+    }
+
+    fn store(&mut self, path: &str, put: Put, own: bool) -> ETag {
+        self.writes += 1;
+        let etag = ETag::new(&format!("0x{:X}", self.writes));
+        if let Some(name) = path.strip_prefix(RAW) {
+            let text = String::from_utf8_lossy(&put.bytes).into_owned();
+            self.record(name, etag.clone(), Some(text), own);
+        }
+        let blob = Blob {
+            bytes: put.bytes,
+            etag: etag.clone(),
+            writes: put.writes,
+        };
+        self.blobs.insert(path.to_owned(), blob);
+        etag
+    }
+
+    fn apply(&mut self, call: &Call) -> Reply {
+        let date = self.date();
+        match call {
+            Call::Get(path, condition) => {
+                let value = match (self.blobs.get(path), condition) {
+                    (None, _) => Got::Absent,
+                    (Some(blob), GetIf::Changed(known)) if blob.etag == *known => Got::Unchanged,
+                    (Some(blob), GetIf::Same(wanted)) if blob.etag != *wanted => Got::Changed,
+                    (Some(blob), _) => Got::Blob(blob.clone()),
+                };
+                Reply::Got(Answer { value, date })
+            }
+            Call::Put(path, put, condition) => {
+                let current = self.blobs.get(path).map(|blob| &blob.etag);
+                let holds = match condition {
+                    PutIf::Any => true,
+                    PutIf::Absent => current.is_none(),
+                    PutIf::Same(etag) => current == Some(etag),
+                };
+                let value = match holds {
+                    true => Written::Done(self.store(path, put.clone(), true)),
+                    false => Written::Refused,
+                };
+                Reply::Written(Answer { value, date })
+            }
+            Call::Delete(path, if_match) => {
+                let value = match self.blobs.get(path) {
+                    None => Deleted::Absent,
+                    Some(blob) if blob.etag != *if_match => Deleted::Refused,
+                    Some(_) => {
+                        self.remove(path);
+                        Deleted::Done
+                    }
+                };
+                Reply::Deleted(Answer { value, date })
+            }
+            Call::List(prefix) => {
+                let blobs = self.blobs.iter().filter_map(|(path, blob)| {
+                    Some(Listed {
+                        name: path.strip_prefix(prefix.as_str())?.to_owned(),
+                        etag: blob.etag.clone(),
+                        size: blob.bytes.len() as u64,
+                    })
+                });
+                let value = Listing {
+                    blobs: blobs.collect(),
+                    requests: 1,
+                };
+                Reply::Listed(Answer { value, date })
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, path: &str) {
+        self.blobs.remove(path);
+        if let Some(name) = path.strip_prefix(RAW) {
+            self.writes += 1;
+            let etag = ETag::new(&format!("gone-{:X}", self.writes));
+            self.record(name, etag, None, true);
+        }
+    }
+
+    fn record(&mut self, name: &str, etag: ETag, text: Option<String>, own: bool) {
+        let versions = self.history.entry(name.to_owned()).or_default();
+        let last = versions.last();
+        let same = last.is_some_and(|last| last.text == text);
+        let position = last.map_or(0, |last| last.position + usize::from(!same));
+        let own = match last {
+            Some(last) if same => last.own,
+            _ => own,
+        };
+        versions.push(FileVersion {
+            etag,
+            text,
+            own,
+            position,
+            order: self.writes,
+        });
+    }
+
+    /// The call takes effect; its answer is on its way.
+    pub(crate) fn perform(&mut self, at: usize) {
+        let call = self.calls[at].call.clone();
+        let reply = self.apply(&call);
+        self.note_call(at, "happens", &reply);
+        self.calls[at].answer = Some(reply);
+    }
+
+    /// It takes effect, the answer is lost, and the client sends it once more: the second answer is on
+    /// its way.
+    pub(crate) fn perform_twice(&mut self, at: usize) {
+        let call = self.calls[at].call.clone();
+        self.apply(&call);
+        let reply = self.apply(&call);
+        self.note_call(at, "happens twice", &reply);
+        self.calls[at].answer = Some(reply);
+    }
+
+    /// The answer arrives, if somebody still waits for it.
+    pub(crate) fn deliver(&mut self, at: usize) {
+        let pending = self.calls.swap_remove(at);
+        if self.alive[pending.instance]
+            && let Some(reply) = pending.answer
+        {
+            let _ = pending.caller.send(Ok(reply));
+        }
+    }
+
+    /// The caller hears that there is no answer. Whether the call takes effect stays as it is.
+    pub(crate) fn fail(&mut self, at: usize) {
+        let pending = self.calls.swap_remove(at);
+        let (operation, path) = pending.call.name();
+        let (instance, done) = (pending.instance, pending.answer.is_some());
+        let error = StoreError::Unavailable {
+            operation,
+            key: path.to_owned(),
+            reason: "no answer".to_owned(),
+        };
+        self.note(|| format!("i{instance} {:?} fails, done: {done}", pending.call.name()));
+        if self.alive[instance] {
+            let _ = pending.caller.send(Err(error));
+        }
+    }
+
+    fn note_call(&mut self, at: usize, what: &str, reply: &Reply) {
+        if self.log.is_none() {
+            return;
+        }
+        let PendingCall {
+            id, instance, call, ..
+        } = &self.calls[at];
+        let (operation, path) = call.name();
+        let short = path.trim_start_matches("raw/anna/tasks/");
+        let detail = match (call, reply) {
+            (Call::Put(_, put, _), Reply::Written(answer)) => format!(
+                "{:?} writes [{}] {:?}",
+                answer.value,
+                put.writes,
+                String::from_utf8_lossy(&put.bytes)
+                    .replace("  ", "")
+                    .replace('\n', " ")
+            ),
+            (_, Reply::Got(answer)) => match &answer.value {
+                Got::Blob(blob) => format!("{:?}", blob.etag),
+                other => format!("{other:?}"),
+            },
+            (_, Reply::Listed(answer)) => format!(
+                "{:?}",
+                answer
+                    .value
+                    .blobs
+                    .iter()
+                    .map(|it| (&*it.name, &it.etag))
+                    .collect::<Vec<_>>()
+            ),
+            (_, reply) => format!("{reply:?}"),
+        };
+        let line = format!("i{instance} #{id} {operation} {short} {what}: {detail}");
+        self.note(|| line);
+    }
+}
+
+/// One instance's way to the world.
+#[derive(Clone)]
+pub(crate) struct SimStore {
+    pub(crate) world: Arc<Mutex<World>>,
+    pub(crate) instance: usize,
+    /// One in so many calls is slow.
+    pub(crate) slow_one_in: u64,
+}
+
+impl SimStore {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    async fn call(&self, call: Call) -> Result<Reply, StoreError> {
+        let (caller, answered) = oneshot::channel();
+        {
+            let mut world = self.world();
+            world.calls_made += 1;
+            let id = world.calls_made;
+            // A cheap hash, so that which calls are slow is the seed's doing.
+            let slow =
+                (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).is_multiple_of(self.slow_one_in);
+            world.calls.push(PendingCall {
+                id,
+                instance: self.instance,
+                call,
+                answer: None,
+                caller,
+                slow,
+            });
+        }
+        match answered.await {
+            Ok(result) => result,
+            // The instance is dead: nothing goes on here.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+macro_rules! reply {
+    ($reply:expr, $variant:ident) => {
+        match $reply {
+            Reply::$variant(answer) => Ok(answer),
+            other => unreachable!("{other:?}"),
+        }
+    };
+}
+
+#[async_trait]
+impl BlobStore for SimStore {
+    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+        reply!(
+            self.call(Call::Get(key.path().to_owned(), condition))
+                .await?,
+            Got
+        )
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        blob: Put,
+        condition: PutIf,
+    ) -> Result<Answer<Written>, StoreError> {
+        reply!(
+            self.call(Call::Put(key.path().to_owned(), blob, condition))
+                .await?,
+            Written
+        )
+    }
+
+    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+        reply!(
+            self.call(Call::Delete(key.path().to_owned(), if_match.clone()))
+                .await?,
+            Deleted
+        )
+    }
+
+    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+        reply!(
+            self.call(Call::List(prefix.as_str().to_owned())).await?,
+            Listed
+        )
+    }
+}
