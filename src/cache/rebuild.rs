@@ -170,7 +170,8 @@ impl Inner {
             }
             StateFound::Present(seen) => {
                 let state = &seen.state;
-                let behind = state.version < ground.floor;
+                let behind =
+                    state.version < ground.floor || state.next_id < UsedIds::of(table).above_all();
                 let writable = state.pending.is_empty() && !state.is_read_only();
                 if (foreign || behind) && writable {
                     self.raise_version(ground, seen, table, requests).await
@@ -203,8 +204,9 @@ impl Inner {
         self.swap_state(ground, state, condition, requests).await
     }
 
-    /// Something else changed the files at this very version, or the state was made again with a
-    /// version that is behind one already shown: what is shown now gets a version of its own.
+    /// Something else changed the files at this very version or took a number that was still to come, or
+    /// the state was made again with a version that is behind one already shown: what is shown now gets a
+    /// version of its own.
     async fn raise_version(
         &self,
         ground: &Ground,

@@ -276,7 +276,7 @@ impl Op {
             let (version, name) = match committed.amended {
                 Amended::Created(version, name) => (version, name),
                 Amended::Reused(record, pending) => {
-                    self.give_up(replaces.take());
+                    self.abandon(replaces.take());
                     if let Some(created) =
                         self.reuse(record, pending, &file, committed.seen).await?
                     {
@@ -285,11 +285,11 @@ impl Op {
                     continue;
                 }
                 Amended::KeyReused => {
-                    self.give_up(replaces);
+                    self.abandon(replaces);
                     return Err(WriteError::KeyReused(committed.seen.state.version));
                 }
                 Amended::Exhausted => {
-                    self.give_up(replaces);
+                    self.abandon(replaces);
                     return Err(WriteError::IdsExhausted(committed.seen.state.version));
                 }
                 _ => {
@@ -299,16 +299,22 @@ impl Op {
                     continue;
                 }
             };
-            let again = replaces.is_some();
-            self.leave(replaces.take());
+            let again = replaces.take().is_some();
             let mark = Mark {
                 op,
                 version,
                 sent: committed.sent,
             };
-            let Some(condition) = self.place_for(&name, again).await? else {
-                replaces = Some(mark);
-                continue;
+            let condition = match self.place_for(&name, again).await {
+                Ok(Some(condition)) => condition,
+                Ok(None) => {
+                    replaces = Some(mark);
+                    continue;
+                }
+                Err(error) => {
+                    self.give_up(mark);
+                    return Err(error);
+                }
             };
             let put = Put {
                 bytes: file.bytes.clone(),
@@ -332,7 +338,7 @@ impl Op {
             }
         }
         let version = replaces.as_ref().map(|mark| mark.version);
-        self.give_up(replaces);
+        self.abandon(replaces);
         Err(version.map_or(ReadError::Contended.into(), WriteError::Conflict))
     }
 
@@ -444,18 +450,17 @@ impl Op {
                 // A later mark is set before the file is looked at again.
                 Some(old) => {
                     let mark = self.mark(files, Some(&old)).await?;
-                    self.leave(Some(old));
                     (mark, self.get(name).await)
                 }
             };
             let blob = match found {
                 Ok(Some(blob)) => blob,
                 Ok(None) => {
-                    self.give_up(Some(mark));
+                    self.give_up(mark);
                     return Err(ChangeError::Gone);
                 }
                 Err(error) => {
-                    self.give_up(Some(mark));
+                    self.give_up(mark);
                     return Err(error.into());
                 }
             };
@@ -464,12 +469,12 @@ impl Op {
                 Ok(Decision::Keep(value)) => {
                     let version = mark.version;
                     self.inner.acknowledged.note(&self.user, version);
-                    self.give_up(Some(mark));
+                    self.give_up(mark);
                     return Ok(self.changed(version, value, false));
                 }
                 Err(refusal) => {
                     let version = mark.version;
-                    self.give_up(Some(mark));
+                    self.give_up(mark);
                     return Err(ChangeError::Refused(refusal, version));
                 }
             };
@@ -505,7 +510,7 @@ impl Op {
         let version = replaces
             .as_ref()
             .map_or(Version::default(), |mark| mark.version);
-        self.give_up(replaces);
+        self.abandon(replaces);
         Err(ChangeError::Conflict(version))
     }
 
@@ -549,7 +554,10 @@ impl Op {
                             all
                         });
                     }
-                    Outcome::Refused => fates[at] = FileFate::Lost,
+                    Outcome::Refused => {
+                        fates[at] = FileFate::Lost;
+                        records = None;
+                    }
                     Outcome::Denied(error) => return Err(ReadError::from(error).into()),
                     Outcome::Unknown => return Err(WriteError::OutcomeUnknown),
                 }
@@ -793,17 +801,16 @@ impl Op {
         self.inner.answered(&self.ledger, mark.version, op);
     }
 
-    /// Nothing was written under this mark, and nothing will be; another one has replaced it.
-    fn leave(&self, mark: Option<Mark>) {
-        if let Some(mark) = mark {
-            self.answered(&mark, vec![]);
-        }
+    /// Nothing was sent under this mark, and nothing will be: it goes, after the answer.
+    fn give_up(&self, mark: Mark) {
+        self.answered(&mark, vec![]);
+        self.finish(mark, true);
     }
 
-    /// Nothing was written under this mark, and nothing will be: it goes, after the answer.
-    fn give_up(&self, mark: Option<Mark>) {
+    /// The same for a mark whose write was refused. Something else is in its place that this instance's
+    /// entry doesn't know, so the entry doesn't go on to it.
+    fn abandon(&self, mark: Option<Mark>) {
         if let Some(mark) = mark {
-            self.answered(&mark, vec![]);
             self.finish(mark, true);
         }
     }
@@ -811,7 +818,6 @@ impl Op {
     /// The same at once, because something waits for it.
     async fn withdraw(&mut self, mark: Option<Mark>) -> Result<(), WriteError> {
         let Some(mark) = mark else { return Ok(()) };
-        self.answered(&mark, vec![]);
         let amendment = Amendment::Finish {
             op: mark.op,
             undone: true,

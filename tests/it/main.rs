@@ -29,3 +29,5 @@ mod task_parse;
 mod task_table;
 mod task_title;
 mod task_write;
+mod tasks_api;
+mod writes;

@@ -1,82 +1,10 @@
 //! GET /codex, as a client meets it.
 
-use axum::body::Body;
-use axum::response::Response;
-use codex_miroir::config::Auth;
-use codex_miroir::http::{App, router};
 use http::{Request, StatusCode};
-use http_body_util::BodyExt;
 use insta::assert_snapshot;
-use serde_json::Value;
-use tower::ServiceExt;
 
-use crate::support::scene::{Instance, Scene, anna, task};
-
-/// An answer, read to its end.
-struct Reply {
-    status: StatusCode,
-    headers: http::HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Reply {
-    async fn of(response: Response) -> Self {
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Self {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    /// Status and body of a refusal, without what differs from run to run.
-    fn refusal(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            "application/json; charset=utf-8"
-        );
-        assert!(!self.header("x-request-id").is_empty());
-        let id = self.header("x-request-id");
-        format!(
-            "{} {}",
-            self.status.as_u16(),
-            self.text().replace(id, "(id)")
-        )
-    }
-}
-
-async fn send(instance: &Instance, request: http::request::Builder) -> Reply {
-    let app = router(App::new(
-        instance.codex.clone(),
-        Auth::Dev { user: anna() },
-        "codex-miroir",
-    ));
-    Reply::of(
-        app.oneshot(request.body(Body::empty()).unwrap())
-            .await
-            .unwrap(),
-    )
-    .await
-}
-
-fn get(path: &str) -> http::request::Builder {
-    Request::get(path).header("host", "localhost:7071")
-}
+use crate::support::http::{get, send};
+use crate::support::scene::{Scene, task};
 
 /// The HTTP layer reads the real clock, so these scenes stand at the present.
 fn scene() -> Scene {

@@ -50,9 +50,12 @@ pub(crate) struct FileVersion {
 impl FileVersion {
     /// Removed, or settled.
     pub(crate) fn is_absent(&self) -> bool {
-        self.text
-            .as_deref()
-            .is_none_or(|text| text.contains("typ: settled"))
+        self.text.is_none() || self.is_settled()
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        let text = self.text.as_deref();
+        text.is_some_and(|text| text.contains("typ: settled"))
     }
 }
 

@@ -109,6 +109,20 @@ impl Scene {
         rebuilds_per_minute: u32,
         memory_max_bytes: u64,
     ) -> Instance {
+        self.instance_of(rebuilds_per_minute, 10_000, memory_max_bytes)
+    }
+
+    /// One that lets each user write so often in a minute.
+    pub(crate) fn instance_limited(&self, writes_per_minute: u32) -> Instance {
+        self.instance_of(1_000, writes_per_minute, 64 << 20)
+    }
+
+    fn instance_of(
+        &self,
+        rebuilds_per_minute: u32,
+        writes_per_minute: u32,
+        memory_max_bytes: u64,
+    ) -> Instance {
         let line = LosingStore::new(Arc::new(self.store.clone()));
         let gate = GateStore::new(Arc::new(line.clone()));
         let requests = CountingStore::new(Arc::new(gate.clone()));
@@ -129,7 +143,7 @@ impl Scene {
             CodexSettings {
                 cache,
                 rebuilds_per_minute,
-                writes_per_minute: 10_000,
+                writes_per_minute,
             },
         );
         Instance {

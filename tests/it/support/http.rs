@@ -1,0 +1,116 @@
+//! Requests to the router itself, and their answers read to the end.
+
+use axum::body::Body;
+use codex_miroir::config::Auth;
+use codex_miroir::http::{App, router};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::scene::{Instance, anna, settle};
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The document of a success.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> Value {
+        assert!(self.status.is_success(), "{} {}", self.status, self.text());
+        let document = self.json();
+        assert_eq!(document["ok"], true, "{document}");
+        document
+    }
+
+    /// Status and body of a refusal, without what differs from run to run.
+    pub(crate) fn refusal(&self) -> String {
+        assert_eq!(
+            self.header("content-type"),
+            "application/json; charset=utf-8"
+        );
+        let id = self.header("x-request-id");
+        assert!(!id.is_empty());
+        format!(
+            "{} {}",
+            self.status.as_u16(),
+            self.text().replace(id, "(id)")
+        )
+    }
+}
+
+/// Sends a request as it is, without a body.
+pub(crate) async fn send(instance: &Instance, request: http::request::Builder) -> Reply {
+    send_body(instance, request, Body::empty()).await
+}
+
+/// Sends a request as it is, and lets what follows the answer happen.
+pub(crate) async fn send_body(
+    instance: &Instance,
+    request: http::request::Builder,
+    body: impl Into<Body>,
+) -> Reply {
+    let reply = answer(instance, request, body).await;
+    settle().await;
+    reply
+}
+
+/// Sends a request as it is, and gives the answer as soon as it is there.
+pub(crate) async fn answer(
+    instance: &Instance,
+    request: http::request::Builder,
+    body: impl Into<Body>,
+) -> Reply {
+    let auth = Auth::Dev { user: anna() };
+    let app = router(App::new(instance.codex.clone(), auth, "codex-miroir"));
+    let request = request.body(body.into()).unwrap();
+    let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    Reply {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
+}
+
+/// A request with this method by a loopback name.
+pub(crate) fn request(method: &str, path: &str) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost:7071")
+}
+
+pub(crate) fn get(path: &str) -> http::request::Builder {
+    request("GET", path)
+}
+
+/// Sends a JSON body.
+pub(crate) async fn send_json(
+    instance: &Instance,
+    method: &str,
+    path: &str,
+    body: impl ToString,
+) -> Reply {
+    let request = request(method, path).header("content-type", "application/json");
+    send_body(instance, request, body.to_string()).await
+}

@@ -1,0 +1,817 @@
+//! The write side's promises (COHERENCE.md), with the store's answers held back, lost and doubled. Orders
+//! that nobody thought of are the simulation's business.
+
+use std::time::Duration;
+
+use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
+use codex_miroir::codex::{
+    Act, FileChange, FileFate, Freshness, KeyHashes, Layer, Refusal, TaskChanged, TaskCompleted,
+    TaskCreated, TaskError, Version,
+};
+use codex_miroir::store::WriteId;
+use codex_miroir::task::{Edit, Kategorie, NewTask, Status, TaskRef};
+
+use crate::support::losing_store::Loss;
+use crate::support::scene::{ARTIFACT, Instance, RAW, STATE, Scene, settle, task, titles};
+
+fn new_task(title: &str) -> NewTask {
+    NewTask {
+        title: Some(title.to_owned()),
+        kategorie: Kategorie::Arbeit,
+        status: Status::Offen,
+        tags: vec![],
+        deadline: None,
+        fixed_slot: None,
+        abgeschlossen_am: None,
+        body: String::new(),
+    }
+}
+
+fn key(key: &str) -> Option<KeyHashes> {
+    Some(KeyHashes {
+        key: key.to_owned(),
+        body: "body".to_owned(),
+    })
+}
+
+fn id(text: &str) -> TaskRef {
+    text.parse().unwrap()
+}
+
+fn tags(tag: &str) -> Edit {
+    Edit {
+        tags: Some(vec![tag.to_owned()]),
+        ..Edit::default()
+    }
+}
+
+async fn create(scene: &Scene, instance: &Instance, title: &str) -> Result<TaskCreated, Refusal> {
+    create_with(scene, instance, title, None).await
+}
+
+async fn create_with(
+    scene: &Scene,
+    instance: &Instance,
+    title: &str,
+    key: Option<KeyHashes>,
+) -> Result<TaskCreated, Refusal> {
+    let want = scene.want(Freshness::Bounded);
+    let created = instance.codex.create(&want, new_task(title), key).await;
+    settle().await;
+    created
+}
+
+async fn update(
+    scene: &Scene,
+    instance: &Instance,
+    task: &str,
+    edit: Edit,
+) -> Result<TaskChanged, Refusal> {
+    let want = scene.want(Freshness::Bounded);
+    let updated = instance.codex.update(&want, &id(task), edit, None).await;
+    settle().await;
+    updated
+}
+
+async fn complete(
+    scene: &Scene,
+    instance: &Instance,
+    task: &str,
+) -> Result<TaskCompleted, Refusal> {
+    let want = scene.want(Freshness::Bounded);
+    let completed = instance.codex.complete(&want, &id(task), None).await;
+    settle().await;
+    completed
+}
+
+/// The titles of open tasks as this instance shows them, strictly.
+async fn open_tasks(scene: &Scene, instance: &Instance) -> Vec<String> {
+    titles(&instance.json(&scene.read_strictly(instance).await))
+}
+
+#[tokio::test]
+async fn the_instance_that_wrote_shows_it_at_once_without_a_request() {
+    let scene = Scene::with_tasks(3);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let created = create(&scene, &a, "Neu").await.unwrap();
+    a.took();
+    let read = scene.read_having_seen(&a, created.version).await;
+    assert_eq!((read.layer, a.took().as_str()), (Layer::Memory, ""));
+    assert_eq!(
+        titles(&a.json(&read)),
+        ["Aufgabe 0", "Aufgabe 1", "Aufgabe 2", "Neu"]
+    );
+    let done = complete(&scene, &a, "0001").await.unwrap();
+    a.took();
+    let read = scene.read_having_seen(&a, done.task.version).await;
+    assert_eq!((read.layer, a.took().as_str()), (Layer::Memory, ""));
+    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Aufgabe 2", "Neu"]);
+    let rebuilt = scene.rebuild(&a).await;
+    assert_eq!(a.json(&rebuilt)["timeline"], a.json(&read)["timeline"]);
+    assert_eq!(
+        rebuilt.entry.knowledge.hi, done.task.version,
+        "an own write is no foreign one"
+    );
+}
+
+#[tokio::test]
+async fn another_instance_shows_it_with_the_version_at_once_and_without_it_after_five_seconds() {
+    let scene = Scene::with_tasks(2);
+    let (a, b, c) = (scene.instance(), scene.instance(), scene.instance());
+    for instance in [&a, &b, &c] {
+        scene.read(instance).await;
+    }
+    let done = complete(&scene, &a, "0000").await.unwrap();
+    b.took();
+    let read = scene.read_having_seen(&b, done.task.version).await;
+    assert_eq!(titles(&b.json(&read)), ["Aufgabe 1"]);
+    assert_eq!(b.took(), "1 get artifacts, 1 get state");
+    assert_eq!(
+        titles(&c.json(&scene.read(&c).await)),
+        ["Aufgabe 0", "Aufgabe 1"]
+    );
+    scene.pass(Duration::from_millis(5_001));
+    assert_eq!(titles(&c.json(&scene.read(&c).await)), ["Aufgabe 1"]);
+}
+
+#[tokio::test]
+async fn the_time_of_the_listing_is_not_renewed_by_a_write_and_the_listing_still_expires() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let listed = a.json(&scene.read(&a).await)["cacheCreatedAt"].clone();
+    scene.pass_seconds(600);
+    create(&scene, &a, "Neu").await.unwrap();
+    let read = scene.read(&a).await;
+    assert_eq!(a.json(&read)["cacheCreatedAt"], listed);
+    scene.pass_seconds(301);
+    a.took();
+    let read = scene.read(&a).await;
+    assert_eq!(read.layer, Layer::Rebuild, "fifteen minutes are over");
+}
+
+/// Fifty at once share a handful of swaps, and the entry goes on in version order.
+#[tokio::test]
+async fn creates_at_once_share_swaps_and_get_numbers_without_gaps() {
+    let scene = Scene::with_tasks(2);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.took();
+    let creates = (0..50).map(|number| {
+        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+        async move {
+            let task = new_task(&format!("Neu {number}"));
+            codex.create(&want, task, None).await.unwrap()
+        }
+    });
+    let created = futures::future::join_all(creates).await;
+    settle().await;
+    let mut ids: Vec<u16> = created.iter().map(|it| it.name.id().number()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (2..52).collect::<Vec<u16>>());
+    let counts = a.requests.take();
+    assert_eq!(counts.of_kind("put", "raw"), 50);
+    assert!(
+        counts.of_kind("put", "state") <= 6 && counts.of_kind("get", "state") == 0,
+        "{counts}"
+    );
+    let highest = created.iter().map(|it| it.version).max().unwrap();
+    let read = scene.read_having_seen(&a, highest).await;
+    assert_eq!(
+        (read.layer, a.took().as_str()),
+        (Layer::Memory, ""),
+        "once all were answered for, nothing needs to be asked"
+    );
+    assert_eq!(read.entry.table().len(), 52);
+    assert!(scene.state().pending.is_empty());
+}
+
+/// Mutation 12, in one order: the second op of a shared swap is answered before the first.
+#[tokio::test]
+async fn an_op_of_a_shared_swap_is_not_shown_before_those_before_it() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let lone = a.gate.hold_next("put", STATE);
+    let slow = a.gate.hold_next("put", "raw/anna/tasks/0002-Zwei");
+    let start = |title: &str| {
+        let (codex, want, task) = (
+            a.codex.clone(),
+            scene.want(Freshness::Bounded),
+            new_task(title),
+        );
+        tokio::spawn(async move { codex.create(&want, task, None).await.unwrap() })
+    };
+    let one = start("Eins");
+    lone.reached().await;
+    let (two, three) = (start("Zwei"), start("Drei"));
+    settle().await;
+    lone.release();
+    let one = one.await.unwrap();
+    let three = three.await.unwrap();
+    settle().await;
+    assert_eq!(three.version.0, one.version.0 + 2);
+    let read = scene.read_having_seen(&a, three.version).await;
+    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Eins", "Drei"]);
+    assert!(!read.entry.knowledge.exact && read.entry.knowledge.lo < three.version);
+    slow.release();
+    let two = two.await.unwrap();
+    settle().await;
+    let read = scene.read_having_seen(&a, two.version).await;
+    assert_eq!(
+        titles(&a.json(&read)),
+        ["Aufgabe 0", "Eins", "Zwei", "Drei"]
+    );
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_recognised_and_nothing_is_doubled() {
+    for (operation, path) in [("put", STATE), ("put", RAW)] {
+        for loss in [Loss::FirstAnswer, Loss::Answer] {
+            let scene = Scene::with_tasks(1);
+            let a = scene.instance();
+            scene.read(&a).await;
+            a.line.lose_next(operation, path, loss);
+            let created = create(&scene, &a, "Neu").await;
+            if path == STATE && loss == Loss::Answer {
+                // Nothing was written under a mark of which nobody knows.
+                assert!(matches!(created.unwrap_err().error, TaskError::Read(_)));
+                assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
+                continue;
+            }
+            assert_eq!(created.unwrap().name.as_str(), "0001-Neu.md");
+            assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0", "Neu"]);
+            a.line.lose_next(operation, path, loss);
+            update(&scene, &a, "0001", tags("neu")).await.unwrap();
+            a.line.lose_next(operation, path, Loss::FirstAnswer);
+            complete(&scene, &a, "0001").await.unwrap();
+            assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
+            assert!(scene.state().pending.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_outcome_is_unknown_says_so_and_is_settled_later() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    a.line.lose_next("put", RAW, Loss::Request);
+    let unknown = create(&scene, &a, "Neu").await.unwrap_err();
+    assert!(matches!(unknown.error, TaskError::OutcomeUnknown));
+    assert_eq!(scene.state().pending.len(), 1);
+    // The next write and read work at once.
+    let other = create(&scene, &a, "Andere").await.unwrap();
+    assert_eq!(other.name.as_str(), "0002-Andere.md");
+    assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Andere"]);
+    scene.pass_seconds(62);
+    assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Andere"]);
+    assert!(scene.state().pending.is_empty(), "settled");
+    let settled = scene.store.peek(&format!("{RAW}0001-Neu.md")).unwrap();
+    assert_eq!(&settled.bytes[..], b"---\ntyp: settled\n---\n");
+    // It counts as absent, and its number isn't handed out again.
+    assert_eq!(
+        create(&scene, &b, "Neu").await.unwrap().name.as_str(),
+        "0003-Neu.md"
+    );
+    assert!(matches!(
+        update(&scene, &b, "0001", tags("x"))
+            .await
+            .unwrap_err()
+            .error,
+        TaskError::NotFound
+    ));
+}
+
+#[tokio::test]
+async fn a_late_update_fails_once_its_mark_was_settled() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    let late = a.gate.hold_next("put", RAW);
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let updating =
+        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("spät"), None).await });
+    late.reached().await;
+    scene.pass_seconds(62);
+    scene.read_strictly(&b).await;
+    assert!(
+        scene.state().pending.is_empty(),
+        "settled while it was on its way"
+    );
+    let before = scene.read_strictly(&b).await.entry.knowledge.hi;
+    late.release();
+    let updated = updating.await.unwrap().unwrap();
+    settle().await;
+    assert!(
+        updated.version > before,
+        "it was refused, and came again under a mark of its own"
+    );
+    let read = scene.read_having_seen(&b, updated.version).await;
+    let row = read.entry.table().find("0000-Aufgabe.md").unwrap();
+    assert!(format!("{:?}", row.to_record().content).contains("spät"));
+    assert!(scene.state().pending.is_empty());
+}
+
+/// Every file of an op is settled before its mark goes (mutation 14).
+#[tokio::test]
+async fn every_file_of_a_batch_is_settled() {
+    let scene = Scene::with_tasks(3);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let file = |name: &str, write_id: &str, kind| PendingFile {
+        name: name.to_owned(),
+        write_id: write_id.to_owned(),
+        kind,
+        unknown: serde_json::Map::new(),
+    };
+    let etag = |name: &str| {
+        scene
+            .store
+            .peek(&format!("{RAW}{name}"))
+            .map(|blob| blob.etag)
+    };
+    let before = ["0000-Aufgabe.md", "0001-Aufgabe.md"].map(etag);
+    scene.change_state(|state| {
+        state.version = state.version.next();
+        let mark = PendingOp {
+            version: state.version,
+            at: scene.now().utc,
+            files: vec![
+                file("0000-Aufgabe.md", "00000000000000aa", ChangeKind::Update),
+                file("0001-Aufgabe.md", "00000000000000ab", ChangeKind::Delete),
+                file("0009-Neu.md", "00000000000000ac", ChangeKind::Create),
+                file("../böse.md", "kein hex", ChangeKind::Create),
+            ],
+            unknown: serde_json::Map::new(),
+        };
+        state.pending.insert("fremd".to_owned(), mark);
+    });
+    scene.pass_seconds(59);
+    scene.read(&a).await;
+    assert_eq!(scene.state().pending.len(), 1, "its time isn't over");
+    scene.pass_seconds(6);
+    a.took();
+    let read = scene.read(&a).await;
+    assert_eq!(titles(&a.json(&read)).len(), 3);
+    assert!(scene.state().pending.is_empty());
+    for (name, old) in ["0000-Aufgabe.md", "0001-Aufgabe.md"].iter().zip(before) {
+        assert_ne!(etag(name), old, "{name} has another ETag");
+        assert!(
+            scene
+                .store
+                .peek(&format!("{RAW}{name}"))
+                .unwrap()
+                .bytes
+                .starts_with(b"---\ntyp: task")
+        );
+    }
+    assert!(etag("0009-Neu.md").is_some());
+    let read = scene.read(&a).await;
+    assert!(read.entry.knowledge.exact);
+}
+
+#[tokio::test]
+async fn a_read_goes_on_when_a_mark_cannot_be_settled() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.line.lose_next("put", RAW, Loss::Request);
+    create(&scene, &a, "Neu").await.unwrap_err();
+    scene.pass_seconds(62);
+    a.line.lose_next("put", RAW, Loss::Request);
+    assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
+    assert_eq!(scene.state().pending.len(), 1);
+    assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
+    assert!(scene.state().pending.is_empty());
+}
+
+#[tokio::test]
+async fn two_instances_edit_different_fields_at_once_and_both_stay() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    let held = a.gate.hold_next("put", RAW);
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let updating =
+        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("a"), None).await });
+    held.reached().await;
+    let of_b = Edit {
+        kategorie: Some(Kategorie::Privat),
+        ..Edit::default()
+    };
+    update(&scene, &b, "0000", of_b).await.unwrap();
+    held.release();
+    updating.await.unwrap().unwrap();
+    settle().await;
+    let text = scene.store.peek(&format!("{RAW}0000-Aufgabe.md")).unwrap();
+    let text = String::from_utf8(text.bytes.to_vec()).unwrap();
+    assert!(
+        text.contains("kategorie: privat") && text.contains("- a"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_edit_that_loses_three_times_is_a_conflict_and_writes_nothing() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let gates: Vec<_> = (0..3).map(|_| a.gate.hold_next("put", RAW)).collect();
+    let updating =
+        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("nie"), None).await });
+    for (round, gate) in gates.iter().enumerate() {
+        gate.reached().await;
+        scene.file("0000-Aufgabe.md", &task(&format!("Fremd {round}")));
+        gate.release();
+    }
+    let refused = updating.await.unwrap().unwrap_err();
+    settle().await;
+    assert!(matches!(refused.error, TaskError::Conflict));
+    assert_eq!(open_tasks(&scene, &a).await, ["Fremd 2"]);
+    assert!(scene.state().pending.is_empty());
+}
+
+#[tokio::test]
+async fn a_task_that_was_renamed_meanwhile_is_found_again() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.store.foreign_delete(&format!("{RAW}0000-Aufgabe.md"));
+    scene.file("0000-Anders.md", &task("Anders"));
+    let done = complete(&scene, &a, "0000").await.unwrap();
+    assert_eq!(done.task.name.as_str(), "0000-Anders.md");
+    scene.store.foreign_delete(&format!("{RAW}0000-Anders.md"));
+    let gone = update(&scene, &a, "0000", tags("x")).await.unwrap_err();
+    assert!(matches!(gone.error, TaskError::NotFound) && gone.version.is_some());
+    assert!(scene.state().pending.is_empty());
+}
+
+#[tokio::test]
+async fn one_key_at_once_on_two_instances_makes_one_task() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    // The first has set its mark and is about to write; the second does it in its place.
+    let held = a.gate.hold_next("put", RAW);
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let first = tokio::spawn(async move { codex.create(&want, new_task("Neu"), key("k")).await });
+    held.reached().await;
+    let second = create_with(&scene, &b, "Neu", key("k")).await.unwrap();
+    held.release();
+    let first = first.await.unwrap().unwrap();
+    settle().await;
+    assert_eq!((first.reused, second.reused), (false, true));
+    assert_eq!((&first.name, first.version), (&second.name, second.version));
+    assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Neu"]);
+    assert!(scene.state().pending.is_empty());
+}
+
+#[tokio::test]
+async fn a_dead_instances_key_is_brought_to_its_end_by_the_next_request() {
+    for expired in [false, true] {
+        let scene = Scene::with_tasks(1);
+        let (a, b) = (scene.instance(), scene.instance());
+        scene.read(&a).await;
+        a.line.lose_next("put", RAW, Loss::Request);
+        create_with(&scene, &a, "Neu", key("k")).await.unwrap_err();
+        if expired {
+            scene.pass_seconds(62);
+        }
+        let again = create_with(&scene, &b, "Neu", key("k")).await.unwrap();
+        // After its time nobody may write under the mark any more: the repeat is a new create.
+        let expected = match expired {
+            false => ("0001-Neu.md", true),
+            true => ("0002-Neu.md", false),
+        };
+        assert_eq!((again.name.as_str(), again.reused), expected);
+        assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Neu"]);
+        assert!(scene.state().pending.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn keys_are_kept_a_day_and_five_thousand_of_them() {
+    let scene = Scene::with_tasks(0);
+    let a = scene.instance();
+    let first = create_with(&scene, &a, "Neu", key("k")).await.unwrap();
+    scene.pass_seconds(23 * 3600);
+    let again = create_with(&scene, &a, "Neu", key("k")).await.unwrap();
+    assert_eq!((again.name, again.reused), (first.name, true));
+    scene.pass_seconds(3700);
+    create_with(&scene, &a, "Neu", key("other")).await.unwrap();
+    let anew = create_with(&scene, &a, "Neu", key("k")).await.unwrap();
+    assert!(!anew.reused);
+    scene.change_state(|state| {
+        let record = state.idempotency["k"].clone();
+        for number in 0..5_000 {
+            let mut record = record.clone();
+            record.at -= chrono::TimeDelta::seconds(1 + number);
+            state.idempotency.insert(format!("old-{number:04}"), record);
+        }
+    });
+    create_with(&scene, &a, "Neu", key("newest")).await.unwrap();
+    let state = scene.state();
+    assert_eq!(state.idempotency.len(), 5_000);
+    assert!(state.idempotency.contains_key("k") && state.idempotency.contains_key("newest"));
+    assert!(
+        !state.idempotency.contains_key("old-4999"),
+        "the oldest go first"
+    );
+}
+
+#[tokio::test]
+async fn numbers_go_on_above_files_from_elsewhere_and_the_older_services_counter() {
+    let scene = Scene::with_tasks(1);
+    let path = "state/anna/nextId.txt";
+    scene.store.foreign_write(path, b"57\n");
+    let (a, b) = (scene.instance(), scene.instance());
+    assert_eq!(
+        create(&scene, &a, "Eins").await.unwrap().name.id().number(),
+        57
+    );
+    let legacy = || {
+        let blob = scene.store.peek(path).unwrap();
+        String::from_utf8(blob.bytes.to_vec())
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+    };
+    assert_eq!(legacy(), 158, "going back is possible: it is kept ahead");
+    a.took();
+    for _ in 0..3 {
+        create(&scene, &a, "Mehr").await.unwrap();
+    }
+    assert_eq!(
+        a.requests.counts().of_kind("put", "state"),
+        6,
+        "and not written each time"
+    );
+    assert_eq!(legacy(), 158);
+    // The older service went on for a while.
+    scene.store.foreign_write(path, b"200");
+    scene.file("0199-Von-dort.md", &task("Von dort"));
+    scene.rebuild(&a).await;
+    assert_eq!(
+        create(&scene, &b, "Zwei").await.unwrap().name.id().number(),
+        200
+    );
+    assert!(legacy() >= 201);
+    scene.file("0250-Fremd.md", &task("Fremd"));
+    scene.rebuild(&b).await;
+    assert_eq!(
+        create(&scene, &a, "Drei").await.unwrap().name.id().number(),
+        251
+    );
+    assert!(legacy() >= 252);
+}
+
+#[tokio::test]
+async fn past_9999_the_lowest_free_number_is_taken_and_none_left_is_said() {
+    let scene = Scene::with_tasks(2);
+    scene.file("9999-irgendwann.md", &task("Irgendwann"));
+    scene.file("0003-Da.md", &task("Da"));
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    let creates = (0..6).map(|number| {
+        let codex = if number % 2 == 0 { &a } else { &b }.codex.clone();
+        let want = scene.want(Freshness::Bounded);
+        async move { codex.create(&want, new_task("Neu"), None).await.unwrap() }
+    });
+    let created = futures::future::join_all(creates).await;
+    settle().await;
+    let mut ids: Vec<u16> = created.iter().map(|it| it.name.id().number()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [2, 4, 5, 6, 7, 8]);
+    for number in 9..9_999 {
+        scene.file(&format!("{number:04}.md"), "x");
+    }
+    let document = a.json(&scene.rebuild(&a).await);
+    assert_eq!(document["nextAvailableId"], serde_json::Value::Null);
+    assert_eq!(document["problems"][0]["code"], "ids_running_out");
+    let refused = create(&scene, &a, "Keine").await.unwrap_err();
+    assert!(matches!(refused.error, TaskError::IdsExhausted));
+    scene.store.foreign_delete(&format!("{RAW}0500.md"));
+    scene.rebuild(&a).await;
+    assert_eq!(
+        create(&scene, &a, "Doch").await.unwrap().name.as_str(),
+        "0500-Doch.md"
+    );
+    assert!(scene.state().pending.is_empty());
+}
+
+/// P9: an instance that acknowledged a change never shows a week without it, however long the store is away.
+#[tokio::test]
+async fn what_stands_in_for_a_store_that_is_away_has_every_acknowledged_change() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    // The entry can't go on: the file was somebody else's before.
+    scene.file("0000-Aufgabe.md", &task("Fremd"));
+    update(&scene, &a, "0000", tags("neu")).await.unwrap();
+    a.line.set_outage(true);
+    scene.pass_seconds(10);
+    let refused = a.try_read(scene.want(Freshness::Bounded)).await;
+    assert!(refused.is_err(), "an older week must not stand in");
+    a.line.set_outage(false);
+    scene.read(&a).await;
+    a.line.set_outage(true);
+    scene.pass_seconds(10);
+    assert_eq!(scene.read(&a).await.layer, Layer::Stale);
+    let refused = create(&scene, &a, "Neu").await.unwrap_err();
+    assert!(matches!(refused.error, TaskError::Read(_)));
+    a.line.set_outage(false);
+    scene.pass_seconds(10);
+    assert_eq!(
+        create(&scene, &a, "Neu").await.unwrap().name.as_str(),
+        "0001-Neu.md"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_hangs_is_cut_and_frees_the_next_request() {
+    for (operation, path) in [("put", STATE), ("put", RAW), ("get", RAW)] {
+        let scene = Scene::with_tasks(1);
+        let a = scene.instance();
+        scene.read(&a).await;
+        let _hung = a.gate.hold_next(operation, path);
+        let began = tokio::time::Instant::now();
+        let refused = update(&scene, &a, "0000", tags("hängt")).await;
+        assert!(refused.is_err(), "{operation} {path}");
+        let waited = began.elapsed();
+        assert!(
+            waited < Duration::from_secs(20),
+            "{operation} {path}: {waited:?}"
+        );
+        let began = tokio::time::Instant::now();
+        update(&scene, &a, "0000", tags("geht")).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn a_users_write_costs_other_users_nothing() {
+    let scene = Scene::with_tasks(1);
+    for number in 0..3 {
+        scene.store.foreign_write(
+            &format!("raw/berta/tasks/{number:04}-Ihres.md"),
+            task("Ihres").as_bytes(),
+        );
+    }
+    let a = scene.instance();
+    let berta = codex_miroir::user::UserId::parse("berta").unwrap();
+    let of_berta = codex_miroir::codex::Want {
+        user: berta,
+        ..scene.want(Freshness::Bounded)
+    };
+    a.read(of_berta.clone()).await;
+    scene.read(&a).await;
+    a.requests.take_requests();
+    create(&scene, &a, "Neu").await.unwrap();
+    update(&scene, &a, "0000", tags("x")).await.unwrap();
+    complete(&scene, &a, "0001").await.unwrap();
+    let requests = a.requests.take_requests();
+    assert!(
+        requests.len() > 8 && requests.iter().all(|it| it.path.contains("/anna/")),
+        "{requests:?}"
+    );
+    assert_eq!(a.codex.memory_size().0, 2);
+    a.read(of_berta).await;
+    assert_eq!(a.took(), "", "her entry is still there");
+}
+
+#[tokio::test]
+async fn a_newer_format_is_never_rewritten() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.change_state(|state| state.format.major = 2);
+    let before = scene.store.peek(STATE).unwrap().etag;
+    for instance in [&a, &b] {
+        let refused = create(&scene, instance, "Neu").await.unwrap_err();
+        assert!(
+            matches!(
+                refused.error,
+                TaskError::Read(codex_miroir::codex::ReadError::NewerFormat(_))
+            ),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(scene.store.peek(STATE).unwrap().etag, before);
+    assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
+}
+
+#[tokio::test]
+async fn a_newer_minors_members_survive_a_write() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.change_state(|state| {
+        state
+            .unknown
+            .insert("neu".to_owned(), serde_json::json!({"a": [1]}));
+    });
+    create(&scene, &a, "Neu").await.unwrap();
+    assert_eq!(scene.state().unknown["neu"], serde_json::json!({"a": [1]}));
+}
+
+#[tokio::test]
+async fn a_batch_writes_each_file_or_says_that_it_did_not() {
+    let scene = Scene::with_tasks(3);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    let peek = |name: &str| scene.store.peek(&format!("{RAW}{name}")).unwrap();
+    let change = |name: &str, act| FileChange {
+        name: name.parse().unwrap(),
+        act,
+    };
+    let (old, stale) = (peek("0001-Aufgabe.md"), peek("0002-Aufgabe.md").etag);
+    scene.file("0002-Aufgabe.md", &task("Fremd"));
+    let changes = vec![
+        change("0001-Aufgabe.md", Act::Remove(old.etag.clone())),
+        change("0001-Neuer-Name.md", Act::Create(task("Umbenannt").into())),
+        change("0000-Aufgabe.md", Act::Create(task("Schon da").into())),
+        change(
+            "0002-Aufgabe.md",
+            Act::Replace {
+                bytes: task("Nie").into(),
+                etag: stale,
+                writes: old.writes,
+            },
+        ),
+        change("0077-Weit.md", Act::Create(task("Weit").into())),
+    ];
+    let want = scene.want(Freshness::Bounded);
+    let done = a.codex.write_files(&want, changes).await.unwrap();
+    settle().await;
+    assert_eq!(
+        done.fates,
+        [
+            FileFate::Done,
+            FileFate::Done,
+            FileFate::Lost,
+            FileFate::Lost,
+            FileFate::Done
+        ]
+    );
+    let read = scene.read_having_seen(&b, done.version).await;
+    assert_eq!(
+        titles(&b.json(&read)),
+        ["Aufgabe 0", "Umbenannt", "Fremd", "Weit"]
+    );
+    assert_eq!(
+        create(&scene, &b, "Danach")
+            .await
+            .unwrap()
+            .name
+            .id()
+            .number(),
+        78
+    );
+    assert!(scene.state().pending.is_empty());
+    let ids = peek("0077-Weit.md").writes;
+    assert!(!ids.is_empty() && !ids.contains(WriteId(0)));
+}
+
+#[tokio::test]
+async fn the_artifact_is_written_after_the_last_of_several_ops_only() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let before = scene.store.peek(ARTIFACT).unwrap().etag;
+    let held = a.gate.hold_next("put", "raw/anna/tasks/0001");
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let slow = tokio::spawn(async move { codex.create(&want, new_task("Langsam"), None).await });
+    held.reached().await;
+    create(&scene, &a, "Schnell").await.unwrap();
+    assert_eq!(
+        scene.store.peek(ARTIFACT).unwrap().etag,
+        before,
+        "something is pending"
+    );
+    held.release();
+    slow.await.unwrap().unwrap();
+    settle().await;
+    assert_ne!(scene.store.peek(ARTIFACT).unwrap().etag, before);
+    let fresh = scene.instance();
+    assert_eq!(scene.read(&fresh).await.layer, Layer::Artifact);
+}
+
+#[tokio::test]
+async fn a_made_up_version_is_no_obstacle() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    let read = scene.read_having_seen(&a, Version(u64::MAX)).await;
+    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0"]);
+    let want = codex_miroir::codex::Want {
+        seen: Some(Version(u64::MAX)),
+        ..scene.want(Freshness::Bounded)
+    };
+    let done = a.codex.complete(&want, &id("0000"), None).await.unwrap();
+    assert!(done.task.version < Version(u64::MAX));
+}
