@@ -6,6 +6,7 @@ use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::codex::{
     Encoding, Freshness, Layer, PageFormat, ReadError, Version, Want, WeekError,
 };
+use codex_miroir::task::FileName;
 use serde_json::Value;
 
 use crate::support::losing_store::Loss;
@@ -15,6 +16,8 @@ use crate::support::scene::{ARTIFACT, Instance, RAW, STATE, Scene, settle, task,
 fn mark(scene: &Scene, op: &str, name: &str) -> Version {
     scene.change_state(|state| {
         state.version = state.version.next();
+        let number: FileName = name.parse().unwrap();
+        state.next_id = state.next_id.max(u32::from(number.id().number()) + 1);
         let file = PendingFile {
             name: name.to_owned(),
             write_id: "00000000000000ff".to_owned(),

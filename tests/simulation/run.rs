@@ -395,7 +395,8 @@ impl Run {
 
     /// One call takes effect, or its answer arrives, or something befalls it.
     fn move_a_call(&mut self) {
-        let mut world = self.world.lock().unwrap();
+        let shared = Arc::clone(&self.world);
+        let mut world = shared.lock().unwrap();
         if world.calls.is_empty() {
             return;
         }
@@ -418,7 +419,14 @@ impl Run {
             // Nobody waits for it. It may still get there, late, or never.
             match (answered, self.rng.u8(..30)) {
                 (true, _) | (false, 0) => world.deliver(at),
-                (false, 1 | 2) => world.perform(at),
+                (false, 1 | 2) => {
+                    let late = writes && call.call.path().starts_with(RAW);
+                    world.perform(at);
+                    drop(world);
+                    if late && self.rng.bool() {
+                        self.begin_anew();
+                    }
+                }
                 _ => {}
             }
             return;
@@ -437,8 +445,33 @@ impl Run {
         }
     }
 
-    fn crash(&mut self) {
+    /// A write has landed late. Whoever knows the files exactly takes it for an editor's; so let somebody
+    /// look who knows nothing.
+    fn begin_anew(&mut self) {
+        self.world().blobs.remove(ARTIFACT);
         let instance = self.pick_instance();
+        self.kill(instance);
+    }
+
+    /// Most likely of an instance that has a task file's write on its way.
+    fn crash(&mut self) {
+        let writing: Vec<usize> = {
+            let world = self.world();
+            let calls = world.calls.iter().filter(|call| {
+                call.call.writes()
+                    && call.call.path().starts_with(RAW)
+                    && world.alive[call.instance]
+            });
+            calls.map(|call| call.instance).collect()
+        };
+        let instance = match writing.len() {
+            count if count > 0 && self.rng.u8(..3) > 0 => writing[self.rng.usize(..count)],
+            _ => self.pick_instance(),
+        };
+        self.kill(instance);
+    }
+
+    fn kill(&mut self, instance: usize) {
         self.tally.crashes += 1;
         {
             let mut world = self.world();
