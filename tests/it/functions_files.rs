@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use insta::assert_snapshot;
 use serde_json::{Value, json};
+
+use crate::support::http::{request, send};
+use crate::support::scene::{Scene, task};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -71,8 +75,39 @@ fn every_function_is_an_anonymous_trigger_in_and_a_response_out() {
             trigger["methods"].clone(),
         ));
     }
-    assert_eq!(
-        functions,
-        [("renderCodex".to_owned(), json!("codex"), json!(["get"]))]
-    );
+    functions.sort_by(|a, b| a.0.cmp(&b.0));
+    let rows: Vec<String> = functions
+        .iter()
+        .map(|(name, route, methods)| format!("{name} {methods} {route}"))
+        .collect();
+    assert_snapshot!(rows.join("\n"), @r#"
+    completeTask ["post"] "api/tasks/{id}/complete"
+    createTask ["post"] "api/tasks"
+    getTask ["get"] "api/tasks/{id}"
+    listTasks ["get"] "api/tasks"
+    preview ["post"] "api/preview"
+    renderCodex ["get"] "codex"
+    updateTask ["put","patch"] "api/tasks/{id}"
+    "#);
+}
+
+/// Every function has a route for each of its methods.
+#[tokio::test]
+async fn the_router_knows_every_function() {
+    let scene = Scene::starting(&chrono::Utc::now().to_rfc3339());
+    scene.file("0000-Da.md", &task("Da"));
+    let a = scene.instance();
+    for entry in fs::read_dir(root().join("function.json-templates")).unwrap() {
+        let trigger = read(entry.unwrap().path().join("function.json"))["bindings"][0].clone();
+        let route = trigger["route"].as_str().unwrap().replace("{id}", "0000");
+        for method in trigger["methods"].as_array().unwrap() {
+            let method = method.as_str().unwrap().to_uppercase();
+            let reply = send(&a, request(&method, &format!("/{route}"))).await;
+            assert!(
+                !matches!(reply.status.as_u16(), 404 | 405),
+                "{method} {route}: {}",
+                reply.text()
+            );
+        }
+    }
 }

@@ -30,4 +30,5 @@ mod task_table;
 mod task_title;
 mod task_write;
 mod tasks_api;
+mod write_processes;
 mod writes;

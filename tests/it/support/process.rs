@@ -86,13 +86,18 @@ impl Service {
 
     /// Sends a request without waiting for the answer.
     pub(crate) fn begin(&self, path: &str, headers: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let host = &self.address;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        stream
+        begin(&self.address, "GET", path, headers, "")
+    }
+
+    /// Sends a JSON body.
+    pub(crate) fn send_json(&self, method: &str, path: &str, body: &str) -> Answer {
+        Answer::read(self.begin_json(method, path, body))
+    }
+
+    /// The same, without waiting for the answer.
+    pub(crate) fn begin_json(&self, method: &str, path: &str, body: &str) -> TcpStream {
+        let headers = "content-type: application/json\r\n";
+        begin(&self.address, method, path, headers, body)
     }
 
     /// SIGTERM, as a container's end sends it.
@@ -132,6 +137,24 @@ impl Drop for Service {
     }
 }
 
+/// Sends a request to `address` on a connection of its own.
+pub(crate) fn begin(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
 fn collect(stream: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
     let log = Arc::clone(log);
     std::thread::spawn(move || {
@@ -150,17 +173,22 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn read(mut stream: TcpStream) -> Self {
+    pub(crate) fn read(stream: TcpStream) -> Self {
+        Self::try_read(stream).expect("an answer has a head")
+    }
+
+    /// `None` when the other side has gone without one.
+    pub(crate) fn try_read(mut stream: TcpStream) -> Option<Self> {
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
+        let _ = stream.read_to_end(&mut bytes);
         let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
+        let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self {
+        Some(Self {
             status,
             head: head.to_owned(),
             body: body.to_owned(),
-        }
+        })
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -172,8 +200,14 @@ impl Answer {
             .unwrap_or("")
     }
 
+    #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        assert_eq!(self.status, 200, "{}", self.body);
+        assert!(
+            matches!(self.status, 200 | 201),
+            "{} {}",
+            self.status,
+            self.body
+        );
         serde_json::from_str(&self.body).unwrap()
     }
 }

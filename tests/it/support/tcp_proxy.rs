@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     LoseAnswer,
     /// Nobody ever answers.
     Hang,
+    /// The server does what was asked for, and nobody ever answers.
+    HangAnswer,
 }
 
 /// Passes HTTP/1.1 requests on, each on a connection of its own, and notes them.
@@ -31,9 +33,11 @@ struct Line {
     seen: Vec<String>,
     planned: Vec<Plan>,
     down: Option<Fault>,
+    /// Requests that a hanging fault has befallen, the server's part done.
+    hanging: usize,
 }
 
-/// The method, how many requests with it pass before, and what happens then.
+/// The method or `*`, how many requests with it pass before, and what happens then.
 struct Plan(String, usize, Fault);
 
 impl TcpProxy {
@@ -61,7 +65,7 @@ impl TcpProxy {
         self.port
     }
 
-    /// The `nth` request (from 1) with this method from now on fares this way.
+    /// The `nth` request (from 1) with this method, or of all for `*`, from now on fares this way.
     pub(crate) fn plan(&self, method: &str, nth: usize, fault: Fault) {
         self.line
             .lock()
@@ -80,6 +84,16 @@ impl TcpProxy {
         std::mem::take(&mut self.line.lock().unwrap().seen)
     }
 
+    /// Whether a request hangs, with whatever the server had to do for it done.
+    pub(crate) fn hangs(&self) -> bool {
+        self.line.lock().unwrap().hanging > 0
+    }
+
+    async fn hang(&self) {
+        self.line.lock().unwrap().hanging += 1;
+        std::future::pending().await
+    }
+
     async fn serve(&self, mut client: TcpStream) -> io::Result<()> {
         let Some((head, body)) = read_request(&mut client).await? else {
             return Ok(());
@@ -87,10 +101,13 @@ impl TcpProxy {
         let fault = self.line.lock().unwrap().note(&head);
         match fault {
             Some(Fault::Refuse) => return Ok(()),
-            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Hang) => self.hang().await,
             _ => {}
         }
         let answer = self.forward(&head, &body).await?;
+        if fault == Some(Fault::HangAnswer) {
+            self.hang().await;
+        }
         if fault != Some(Fault::LoseAnswer) {
             client.write_all(&answer).await?;
             client.shutdown().await?;
@@ -121,7 +138,7 @@ impl Line {
         self.seen.push(format!("{method} {path}"));
         let mut due = None;
         self.planned.retain_mut(|Plan(of, before, fault)| {
-            if of != method {
+            if of != method && of != "*" {
                 return true;
             }
             if *before == 0 {

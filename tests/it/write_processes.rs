@@ -1,0 +1,545 @@
+//! Writes as their users meet them: real processes over Azurite and over a folder, and `kill -9`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use codex_miroir::cache::State;
+use codex_miroir::store::azure::{AzureConnection, AzureStore};
+use codex_miroir::store::{BlobStore, GetIf, Got, Key};
+use codex_miroir::user::UserId;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::support::azurite::azurite;
+use crate::support::process::{Answer, Service, begin, codex_miroir, eventually};
+use crate::support::scene::titles;
+use crate::support::tcp_proxy::{Fault, TcpProxy};
+
+/// Where processes meet.
+enum Place {
+    Azurite { container: String },
+    Folder(TempDir),
+}
+
+impl Place {
+    /// One of each.
+    fn both() -> [Self; 2] {
+        [Self::azurite(), Self::Folder(tempfile::tempdir().unwrap())]
+    }
+
+    fn azurite() -> Self {
+        let container = azurite().container();
+        Self::Azurite { container }
+    }
+
+    fn command(&self) -> Command {
+        self.command_by(azurite().port())
+    }
+
+    /// Azurite by another port.
+    fn command_by(&self, port: u16) -> Command {
+        let mut command = codex_miroir();
+        match self {
+            Self::Azurite { container } => command
+                .env("AZURE_BLOB_CONN", azurite().with_key(port))
+                .env("AZURE_BLOB_CONTAINER", container),
+            Self::Folder(folder) => command.env("CODEX_DATA_DIR", folder.path()),
+        };
+        command
+    }
+
+    fn service(&self) -> Service {
+        Service::start(&mut self.command())
+    }
+
+    /// A look at a blob past the service.
+    fn blob(&self, runtime: &Runtime, key: &Key) -> Option<Vec<u8>> {
+        match self {
+            Self::Folder(folder) => std::fs::read(folder.path().join(key.path())).ok(),
+            Self::Azurite { container } => {
+                let connection =
+                    AzureConnection::parse(&azurite().with_key(azurite().port())).unwrap();
+                let store = AzureStore::new(connection, container).unwrap();
+                match runtime.block_on(store.get(key, GetIf::Any)).unwrap().value {
+                    Got::Blob(blob) => Some(blob.bytes.to_vec()),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    fn state(&self, runtime: &Runtime) -> State {
+        let bytes = self.blob(runtime, &Key::state(&local())).unwrap();
+        State::parse(&bytes).unwrap().unwrap()
+    }
+}
+
+fn local() -> UserId {
+    UserId::parse("local").unwrap()
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn create(service: &Service, title: &str) -> Answer {
+    let body = json!({"kategorie": "arbeit", "title": title}).to_string();
+    service.send_json("POST", "/api/tasks", &body)
+}
+
+fn complete(service: &Service, id: &str) -> Answer {
+    service.send_json("POST", &format!("/api/tasks/{id}/complete"), "")
+}
+
+fn with_version(answer: &Answer) -> String {
+    format!("x-codex-version: {}\r\n", answer.header("x-codex-version"))
+}
+
+/// Creates `count` tasks over all `services` at once, as many threads each as would do so in a browser farm,
+/// and checks that each got a number of its own, without gaps.
+fn create_at_once(services: &[Service], count: usize, threads: usize) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let workers: Vec<_> = (0..threads)
+        .map(|_| {
+            let next = Arc::clone(&next);
+            let addresses: Vec<String> = services.iter().map(|it| it.address.clone()).collect();
+            thread::spawn(move || {
+                let mut ids = vec![];
+                loop {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    if number >= count {
+                        return ids;
+                    }
+                    let body = json!({"kategorie": "arbeit", "title": format!("Aufgabe {number}")});
+                    let headers = "content-type: application/json\r\n";
+                    let address = &addresses[number % addresses.len()];
+                    let answer = Answer::read(begin(
+                        address,
+                        "POST",
+                        "/api/tasks",
+                        headers,
+                        &body.to_string(),
+                    ));
+                    assert_eq!(answer.status, 201, "{}", answer.body);
+                    ids.push(answer.json()["id"].as_str().unwrap().to_owned());
+                }
+            })
+        })
+        .collect();
+    let ids: BTreeSet<String> = workers
+        .into_iter()
+        .flat_map(|worker| worker.join().unwrap())
+        .collect();
+    let expected: BTreeSet<String> = (0..count).map(|number| format!("{number:04}")).collect();
+    assert_eq!(ids, expected);
+}
+
+/// Both through proxies that count, so that it can be told what they took together.
+fn count_creates(processes: usize, count: usize) -> (usize, usize) {
+    let runtime = runtime();
+    let place = Place::azurite();
+    let proxies: Vec<TcpProxy> = (0..processes)
+        .map(|_| runtime.block_on(TcpProxy::start(azurite().port())))
+        .collect();
+    let services: Vec<Service> = proxies
+        .iter()
+        .map(|proxy| Service::start(&mut place.command_by(proxy.port())))
+        .collect();
+    for service in &services {
+        assert_eq!(service.get("/codex").status, 200);
+    }
+    eventually("the first artifact is there", || {
+        place.blob(&runtime, &Key::artifact(&local())).is_some()
+    });
+    for proxy in &proxies {
+        proxy.take_requests();
+    }
+    create_at_once(&services, count, 50);
+    eventually("every mark is gone", || {
+        place.state(&runtime).pending.is_empty()
+    });
+    // What the last one does after its answer: the artifact, if anything.
+    thread::sleep(Duration::from_millis(200));
+    let requests: Vec<String> = proxies.iter().flat_map(TcpProxy::take_requests).collect();
+    let of_state = requests.iter().filter(|it| it.contains("/state/")).count();
+    for service in &services {
+        let week = service.send("/codex", "cache-control: no-cache\r\n").json();
+        let shown = titles(&week).len() + week["unplaced"].as_array().unwrap().len();
+        assert_eq!(shown, count);
+    }
+    (requests.len(), of_state)
+}
+
+#[test]
+fn fifty_creates_at_once_over_two_processes_get_fifty_numbers() {
+    let (requests, of_state) = count_creates(2, 50);
+    println!(
+        "50 creates over 2 processes: {requests} storage requests, {of_state} of them for the state"
+    );
+    assert!(requests <= 50 * 3, "{requests} requests");
+}
+
+#[test]
+fn five_hundred_creates_over_three_processes_get_five_hundred_numbers() {
+    let (requests, of_state) = count_creates(3, 500);
+    println!(
+        "500 creates over 3 processes: {requests} storage requests, {of_state} of them for the state"
+    );
+    assert!(requests <= 500 * 3, "{requests} requests");
+}
+
+#[test]
+fn fifty_creates_at_once_over_two_processes_and_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let services = [Service::over(folder.path()), Service::over(folder.path())];
+    create_at_once(&services, 50, 50);
+    let files = std::fs::read_dir(folder.path().join("raw/local/tasks")).unwrap();
+    assert_eq!(files.count(), 50);
+}
+
+/// P1, on every instance, with header or cookie; and on the instance that wrote without any request.
+#[test]
+fn a_change_is_seen_at_once_by_whoever_brings_its_version() {
+    for place in Place::both() {
+        let services = [place.service(), place.service(), place.service()];
+        for service in &services {
+            service.get("/codex");
+        }
+        for round in 0..10 {
+            let (a, b, c) = (
+                &services[round % 3],
+                &services[(round + 1) % 3],
+                &services[(round + 2) % 3],
+            );
+            let created = create(a, &format!("Runde {round}"));
+            assert_eq!(created.status, 201, "{}", created.body);
+            let id = created.json()["id"].as_str().unwrap().to_owned();
+            let title = format!("Runde {round}");
+            assert!(titles(&b.send("/codex", &with_version(&created)).json()).contains(&title));
+            let cookie = created.header("set-cookie").split(';').next().unwrap();
+            let by_cookie = c
+                .send("/codex", &format!("cookie: x=y; {cookie}\r\n"))
+                .json();
+            assert!(titles(&by_cookie).contains(&title));
+            let done = complete(b, &id);
+            assert_eq!(done.status, 200, "{}", done.body);
+            for service in [c, a, b] {
+                let seen = service.send("/codex", &with_version(&done)).json();
+                assert!(
+                    !titles(&seen).contains(&title),
+                    "the old state on another instance"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_instance_that_wrote_answers_from_memory_with_the_change() {
+    for place in Place::both() {
+        let a = place.service();
+        a.get("/codex");
+        for round in 0..5 {
+            let created = create(&a, &format!("Runde {round}"));
+            let read = a.send("/codex", &with_version(&created));
+            assert_eq!(
+                (read.header("x-codex-cache"), read.header("server-timing")),
+                ("memory", r#"reads;desc="0", writes;desc="0""#)
+            );
+            assert!(titles(&read.json()).contains(&format!("Runde {round}")));
+            let done = complete(&a, created.json()["id"].as_str().unwrap());
+            // Without the version, too.
+            let read = a.get("/codex");
+            assert_eq!(
+                read.header("server-timing"),
+                r#"reads;desc="0", writes;desc="0""#
+            );
+            assert_eq!(
+                read.header("x-codex-version"),
+                done.header("x-codex-version")
+            );
+            assert!(titles(&read.json()).is_empty());
+        }
+    }
+}
+
+/// P2, with the default of five seconds, and strictly at once.
+#[test]
+fn a_change_is_seen_without_its_version_within_five_seconds_and_strictly_at_once() {
+    let places = Place::both();
+    let pairs: Vec<[Service; 2]> = places
+        .iter()
+        .map(|place| [place.service(), place.service()])
+        .collect();
+    for [a, b] in &pairs {
+        create(a, "Neu");
+        b.send("/codex", "cache-control: no-cache\r\n");
+        assert_eq!(titles(&b.get("/codex").json()), ["Neu"]);
+        assert_eq!(complete(a, "0000").status, 200);
+    }
+    thread::sleep(Duration::from_millis(5_050));
+    for [a, b] in &pairs {
+        assert!(titles(&b.get("/codex").json()).is_empty());
+        create(a, "Noch eine");
+        let strict = b.send("/codex", "cache-control: no-cache\r\n").json();
+        assert_eq!(titles(&strict), ["Noch eine"]);
+    }
+}
+
+/// What a task file is after an op, or was before it.
+fn text(place: &Place, runtime: &Runtime, name: &str) -> Option<String> {
+    let bytes = place.blob(runtime, &Key::raw(&local(), name).unwrap())?;
+    Some(String::from_utf8(bytes).unwrap())
+}
+
+/// An op, its request, and how its file looks before and after.
+#[derive(Clone, Copy)]
+struct Victim {
+    name: &'static str,
+    method: &'static str,
+    path: &'static str,
+    body: &'static str,
+    file: &'static str,
+    /// In the file once it has happened.
+    sign: &'static str,
+    /// How many storage requests it makes, its finishing included.
+    requests: usize,
+}
+
+const VICTIMS: [Victim; 3] = [
+    Victim {
+        name: "create",
+        method: "POST",
+        path: "/api/tasks",
+        body: r#"{"kategorie":"arbeit","title":"Neu"}"#,
+        file: "0001-Neu.md",
+        sign: "# Neu",
+        requests: 4,
+    },
+    Victim {
+        name: "update",
+        method: "PATCH",
+        path: "/api/tasks/0000",
+        body: r#"{"tags":["neu"]}"#,
+        file: "0000-Alt.md",
+        sign: "tags: [neu]",
+        requests: 5,
+    },
+    Victim {
+        name: "complete",
+        method: "POST",
+        path: "/api/tasks/0000/complete",
+        body: r#"{"datum":"01.02.2026","zeit":"abends"}"#,
+        file: "0000-Alt.md",
+        sign: "status: abgeschlossen",
+        requests: 5,
+    },
+];
+
+/// Kills a process while its `nth` storage request is on its way there (`Fault::Hang`) or its answer on
+/// the way back (`Fault::HangAnswer`), and looks at what it left.
+fn kill_at(victim: Victim, nth: usize, fault: Fault) -> String {
+    let runtime = runtime();
+    let place = Place::azurite();
+    let first = place.service();
+    assert_eq!(create(&first, "Alt").status, 201);
+    eventually("the first mark is gone", || {
+        place.state(&runtime).pending.is_empty()
+    });
+    let before = text(&place, &runtime, victim.file);
+    let proxy = runtime.block_on(TcpProxy::start(azurite().port()));
+    let doomed = Service::start(&mut place.command_by(proxy.port()));
+    doomed.get("/codex");
+    proxy.plan("*", nth, fault);
+    let running = doomed.begin_json(victim.method, victim.path, victim.body);
+    eventually("the request hangs", || proxy.hangs());
+    // Whatever was answered before is on its way already; the rest is cut off.
+    thread::sleep(Duration::from_millis(20));
+    doomed.kill();
+    let answer = Answer::try_read(running).filter(|answer| answer.status < 300);
+
+    let after = Service::start(place.command().env("CODEX_PENDING_EXPIRY_SECONDS", "1"));
+    let week = after.get("/codex");
+    assert_eq!(week.status, 200, "the next read works at once");
+    let whole = text(&place, &runtime, victim.file);
+    let happened = whole
+        .as_ref()
+        .is_some_and(|text| text.contains(victim.sign));
+    assert!(
+        happened || whole == before,
+        "{whole:?} is neither before nor after"
+    );
+    assert!(
+        happened || answer.is_none(),
+        "an acknowledged {} is lost",
+        victim.name
+    );
+    let next = create(&after, "Danach");
+    assert_eq!(
+        next.status, 201,
+        "the next write works at once: {}",
+        next.body
+    );
+    let seen = after.send("/codex", &with_version(&next)).json();
+    assert!(titles(&seen).contains(&"Danach".to_owned()));
+    read_until_settled(&after, || place.state(&runtime));
+    let settled = text(&place, &runtime, victim.file).filter(|it| !it.contains("typ: settled"));
+    assert_eq!(
+        settled,
+        whole.filter(|it| !it.contains("typ: settled")),
+        "settling changes no task"
+    );
+    format!(
+        "{} killed {} request {nth}: {}, {}",
+        victim.name,
+        if fault == Fault::Hang {
+            "before"
+        } else {
+            "after"
+        },
+        if happened { "there" } else { "not there" },
+        if answer.is_some() {
+            "acknowledged"
+        } else {
+            "not acknowledged"
+        },
+    )
+}
+
+/// Readers settle what was left, once its time is over; not more of them than are allowed in a minute.
+fn read_until_settled(service: &Service, state: impl Fn() -> State) {
+    eventually("what was left is settled", || {
+        let settled = state().pending.is_empty();
+        if !settled {
+            thread::sleep(Duration::from_millis(1_100));
+            let read = service.send("/codex", "cache-control: no-cache\r\n");
+            assert_eq!(read.status, 200, "{}", read.body);
+        }
+        settled
+    });
+}
+
+/// Every place between two storage requests, not a sample of them.
+#[test]
+fn kill_between_any_two_storage_requests_loses_nothing() {
+    let cases: Vec<(Victim, usize, Fault)> = VICTIMS
+        .iter()
+        .flat_map(|victim| {
+            (1..=victim.requests)
+                .flat_map(|nth| [Fault::Hang, Fault::HangAnswer].map(|fault| (*victim, nth, fault)))
+        })
+        .collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..7 {
+            scope.spawn(|| {
+                while let Some((victim, nth, fault)) =
+                    cases.get(next.fetch_add(1, Ordering::SeqCst))
+                {
+                    println!("{}", kill_at(*victim, *nth, *fault));
+                }
+            });
+        }
+    });
+}
+
+/// That the enumeration above is whole: an op makes as many requests as it says, and no more.
+#[test]
+fn an_op_makes_as_many_storage_requests_as_it_can_be_killed_at() {
+    for victim in VICTIMS {
+        let runtime = runtime();
+        let place = Place::azurite();
+        let first = place.service();
+        assert_eq!(create(&first, "Alt").status, 201);
+        eventually("the first mark is gone", || {
+            place.state(&runtime).pending.is_empty()
+        });
+        let proxy = runtime.block_on(TcpProxy::start(azurite().port()));
+        let service = Service::start(&mut place.command_by(proxy.port()));
+        service.get("/codex");
+        thread::sleep(Duration::from_millis(100));
+        proxy.take_requests();
+        let answer = service.send_json(victim.method, victim.path, victim.body);
+        assert!(answer.status < 300, "{}", answer.body);
+        let seen = std::cell::RefCell::new(vec![]);
+        eventually("the artifact is written", || {
+            seen.borrow_mut().extend(proxy.take_requests());
+            seen.borrow().iter().any(|it| it.contains("/artifacts/"))
+        });
+        thread::sleep(Duration::from_millis(100));
+        seen.borrow_mut().extend(proxy.take_requests());
+        assert_eq!(seen.borrow().len(), victim.requests, "{:?}", seen.borrow());
+    }
+}
+
+/// On a folder there is no line to cut, so the moments are many instead.
+#[test]
+fn kill_at_many_moments_over_a_folder_loses_nothing_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut command = codex_miroir();
+        command.env("CODEX_DATA_DIR", folder.path());
+        Service::start(command.env("CODEX_PENDING_EXPIRY_SECONDS", "1"))
+    };
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..40u64 {
+        let doomed = start();
+        let running: Vec<_> = (0..6)
+            .map(|number| {
+                let body = json!({"kategorie": "arbeit", "title": format!("R{round}n{number}")});
+                doomed.begin_json("POST", "/api/tasks", &body.to_string())
+            })
+            .collect();
+        thread::sleep(Duration::from_micros(round * 700));
+        doomed.kill();
+        for answer in running.into_iter().filter_map(Answer::try_read) {
+            assert_eq!(answer.status, 201, "{}", answer.body);
+            let document: Value = serde_json::from_str(&answer.body).unwrap();
+            acknowledged.insert(document["filename"].as_str().unwrap().to_owned());
+        }
+        let next = start();
+        assert_eq!(next.get("/codex").status, 200);
+        let body = json!({"kategorie": "arbeit", "title": format!("R{round}danach")});
+        let created = next.send_json("POST", "/api/tasks", &body.to_string());
+        acknowledged.insert(created.json()["filename"].as_str().unwrap().to_owned());
+    }
+    assert!(acknowledged.len() > 60, "{}", acknowledged.len());
+    let service = start();
+    read_until_settled(&service, || {
+        let state = std::fs::read(folder.path().join("state/local/state.json")).unwrap();
+        State::parse(&state).unwrap().unwrap()
+    });
+    let tasks = folder.path().join("raw/local/tasks");
+    for name in &acknowledged {
+        let text = std::fs::read_to_string(tasks.join(name)).unwrap();
+        assert!(text.contains("typ: task"), "{name}: {text}");
+    }
+    whole_files_only(&tasks);
+}
+
+fn whole_files_only(tasks: &Path) {
+    for entry in std::fs::read_dir(tasks).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with(".md") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let whole = text.ends_with("n\n")
+                || text.ends_with("---\n")
+                || text
+                    .lines()
+                    .last()
+                    .is_some_and(|line| line.starts_with("# R"));
+            assert!(whole, "{name}: {text:?}");
+        }
+    }
+}
