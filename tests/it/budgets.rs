@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use codex_miroir::codex::{Layer, Requests};
+use codex_miroir::codex::{Filter, Freshness, KeyHashes, Layer, Requests};
+use codex_miroir::task::{Edit, Kategorie, NewTask, Status};
 use serde_json::Value;
 
-use crate::support::scene::{Scene, task, titles};
+use crate::support::counting_store::{Counts, Request};
+use crate::support::scene::{Instance, RAW, STATE, Scene, settle, task, titles};
 
 #[tokio::test]
 async fn the_first_read_of_all_lists_fetches_and_makes_the_state() {
@@ -239,4 +241,221 @@ fn first_slot(document: &Value) -> String {
 
 fn rfc3339(scene: &Scene) -> String {
     scene.now().utc.to_rfc3339()
+}
+
+fn new_task() -> NewTask {
+    NewTask {
+        title: Some("Neu".to_owned()),
+        kategorie: Kategorie::Arbeit,
+        status: Status::Offen,
+        tags: vec![],
+        deadline: None,
+        fixed_slot: None,
+        abgeschlossen_am: None,
+        body: String::new(),
+    }
+}
+
+fn tags(tag: &str) -> Edit {
+    Edit {
+        tags: Some(vec![tag.to_owned()]),
+        ..Edit::default()
+    }
+}
+
+/// What an op took before its answer and after it, told apart by holding back what follows the answer.
+async fn before_and_after<T>(
+    instance: &Instance,
+    op: impl Future<Output = T>,
+) -> (T, String, String) {
+    // The mark's swap is the first PUT of the state, its removal the second.
+    let (mark, removal) = (
+        instance.gate.hold_next("put", STATE),
+        instance.gate.hold_next("put", STATE),
+    );
+    mark.release();
+    let answer = op.await;
+    removal.reached().await;
+    let mut before = instance.requests.take_requests();
+    // The removal stands at the gate, counted already.
+    let last = before.pop();
+    assert_eq!(last.map(|it| it.path).as_deref(), Some(STATE));
+    removal.release();
+    settle().await;
+    let mut after = instance.requests.take_requests();
+    after.insert(0, Request::of("put", STATE));
+    (
+        answer,
+        Counts::of(&before).to_string(),
+        Counts::of(&after).to_string(),
+    )
+}
+
+#[tokio::test]
+async fn a_create_costs_two_before_its_answer_and_two_after() {
+    let scene = Scene::with_tasks(3);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.took();
+    let want = scene.want(Freshness::Bounded);
+    let (created, before, after) =
+        before_and_after(&a, a.codex.create(&want, new_task(), None)).await;
+    assert_eq!(
+        (before.as_str(), after.as_str()),
+        ("1 put raw, 1 put state", "1 put artifacts, 1 put state")
+    );
+    let requests = Requests {
+        reads: 0,
+        writes: 2,
+    };
+    assert_eq!(created.unwrap().requests, requests);
+    // With a key, too: its record is in the same swap.
+    let key = KeyHashes {
+        key: "k".to_owned(),
+        body: "b".to_owned(),
+    };
+    let keyed = a.codex.create(&want, new_task(), Some(key.clone()));
+    let (_, before, after) = before_and_after(&a, keyed).await;
+    assert_eq!(
+        (before.as_str(), after.as_str()),
+        ("1 put raw, 1 put state", "1 put artifacts, 1 put state")
+    );
+    let again = a.codex.create(&want, new_task(), Some(key)).await.unwrap();
+    settle().await;
+    assert_eq!((again.reused, a.took().as_str()), (true, "1 get state"));
+}
+
+#[tokio::test]
+async fn an_update_and_a_completion_cost_three_before_their_answer_and_two_after() {
+    let scene = Scene::with_tasks(3);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.took();
+    // However old what memory knows is.
+    scene.pass_seconds(200);
+    let want = scene.want(Freshness::Bounded);
+    let (first, second) = ("0000".parse().unwrap(), "0001".parse().unwrap());
+    let (updated, before, after) =
+        before_and_after(&a, a.codex.update(&want, &first, tags("x"), None)).await;
+    let budget = (
+        "1 get raw, 1 put raw, 1 put state",
+        "1 put artifacts, 1 put state",
+    );
+    assert_eq!((before.as_str(), after.as_str()), budget);
+    let requests = Requests {
+        reads: 1,
+        writes: 2,
+    };
+    assert_eq!(updated.unwrap().requests, requests);
+    let (_, before, after) = before_and_after(&a, a.codex.complete(&want, &second, None)).await;
+    assert_eq!((before.as_str(), after.as_str()), budget);
+}
+
+/// Three requests in two round trips: the mark and the file's text together, then the file.
+#[tokio::test]
+async fn an_update_fetches_the_text_while_its_mark_is_set() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let (mark, text) = (a.gate.hold_next("put", STATE), a.gate.hold_next("get", RAW));
+    let (want, first) = (scene.want(Freshness::Bounded), "0000".parse().unwrap());
+    let (updated, ()) = tokio::join!(a.codex.update(&want, &first, tags("x"), None), async {
+        mark.reached().await;
+        text.reached().await;
+        mark.release();
+        text.release();
+    });
+    updated.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_swap_adds_two() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    let want = scene.want(Freshness::Bounded);
+    b.codex.create(&want, new_task(), None).await.unwrap();
+    settle().await;
+    a.took();
+    let (_, before, _) = before_and_after_lost(&a, a.codex.create(&want, new_task(), None)).await;
+    assert_eq!(before, "1 get state, 1 put raw, 2 put state");
+}
+
+/// The same when the mark's first swap is lost.
+async fn before_and_after_lost<T>(
+    instance: &Instance,
+    op: impl Future<Output = T>,
+) -> (T, String, String) {
+    let lost = instance.gate.hold_next("put", STATE);
+    lost.release();
+    before_and_after(instance, op).await
+}
+
+#[tokio::test]
+async fn what_needs_no_write_is_confirmed_with_one_request() {
+    let scene = Scene::with_tasks(2);
+    let a = scene.instance();
+    scene.read(&a).await;
+    let want = scene.want(Freshness::Bounded);
+    let (first, none) = ("0000".parse().unwrap(), "0099".parse().unwrap());
+    a.codex.complete(&want, &first, None).await.unwrap();
+    settle().await;
+    a.took();
+    assert!(a.codex.complete(&want, &first, None).await.unwrap().already);
+    assert_eq!(a.took(), "1 get state");
+    assert!(a.codex.complete(&want, &none, None).await.is_err());
+    assert_eq!(a.took(), "1 get state");
+    assert!(a.codex.update(&want, &none, tags("x"), None).await.is_err());
+    assert_eq!(a.took(), "1 get state");
+}
+
+#[tokio::test]
+async fn after_another_instances_finished_change_a_read_costs_two() {
+    let scene = Scene::with_tasks(2);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    let want = scene.want(Freshness::Bounded);
+    a.codex.create(&want, new_task(), None).await.unwrap();
+    settle().await;
+    b.took();
+    scene.pass_seconds(5);
+    scene.read(&b).await;
+    assert_eq!(b.took(), "1 get artifacts, 1 get state");
+}
+
+#[tokio::test]
+async fn the_older_services_counter_costs_one_more_now_and_then() {
+    let scene = Scene::with_tasks(1);
+    scene.store.foreign_write("state/anna/nextId.txt", b"1");
+    let a = scene.instance();
+    scene.read(&a).await;
+    let want = scene.want(Freshness::Bounded);
+    let mut took = vec![];
+    for _ in 0..102 {
+        a.took();
+        a.codex.create(&want, new_task(), None).await.unwrap();
+        settle().await;
+        took.push(a.requests.take().total());
+    }
+    assert_eq!((took[0], took[1], took[100], took[101]), (5, 4, 4, 5));
+    assert_eq!(took.iter().sum::<u32>(), 102 * 4 + 2);
+}
+
+#[tokio::test]
+async fn the_list_and_a_task_cost_what_the_week_costs_and_the_text() {
+    let scene = Scene::with_tasks(3);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.took();
+    let want = scene.want(Freshness::Bounded);
+    let filter = Filter {
+        limit: 500,
+        ..Filter::default()
+    };
+    assert_eq!(a.codex.list(&want, &filter).await.unwrap().rows.len(), 3);
+    assert_eq!(a.took(), "");
+    a.codex.task(&want, &"0000".parse().unwrap()).await.unwrap();
+    assert_eq!(a.took(), "1 get raw");
 }

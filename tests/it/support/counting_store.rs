@@ -52,15 +52,19 @@ impl CountingStore {
     }
 
     fn note(&self, operation: &'static str, path: &str) {
-        self.seen.lock().unwrap().push(Request {
-            operation,
-            path: path.to_owned(),
-        });
+        self.seen.lock().unwrap().push(Request::of(operation, path));
+    }
+}
+
+impl Request {
+    pub(crate) fn of(operation: &'static str, path: &str) -> Self {
+        let path = path.to_owned();
+        Self { operation, path }
     }
 }
 
 impl Counts {
-    fn of(requests: &[Request]) -> Self {
+    pub(crate) fn of(requests: &[Request]) -> Self {
         let mut counts = Self::default();
         for request in requests {
             let kind = request
