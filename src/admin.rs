@@ -1,7 +1,8 @@
 //! What the command line does for an operator.
 
-use crate::store::{BlobStore, GetIf, Got, Key, Prefix, Put, PutIf, StoreError, WriteIds, Written};
-use crate::user::UserId;
+use crate::codex::{Act, Codex, FileChange, FileFate, MAX_BATCH, Refusal, Want};
+use crate::store::{BlobStore, GetIf, Got, Key, Prefix, StoreError};
+use crate::task::FileName;
 
 /// How an import went.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -10,36 +11,68 @@ pub struct Imported {
     pub copied: usize,
     /// Files that were there already, in whatever version; they stay as they are.
     pub present: usize,
-    /// Files whose names no store can have.
+    /// Files that aren't called as task files are.
     pub skipped: usize,
 }
 
-/// Copies a user's files from one store to another, and replaces nothing there.
-///
-/// Running instances see the files as those of any other writer: within the artifact TTL, or at once
-/// with `nocache`.
+/// Why an import broke off. What was copied until then stays; it can be repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The folder can't be read.
+    #[error(transparent)]
+    From(#[from] StoreError),
+    /// The storage can't be written.
+    #[error("{}", .0.error)]
+    To(Refusal),
+}
+
+/// Copies a user's task files from a store to the one behind `to`, and replaces nothing there. Running
+/// instances see them at once, as any change of the service's own.
 pub async fn import(
     from: &dyn BlobStore,
-    to: &dyn BlobStore,
-    user: &UserId,
-) -> Result<Imported, StoreError> {
+    to: &Codex,
+    want: &Want,
+) -> Result<Imported, ImportError> {
     let mut imported = Imported::default();
-    for listed in from.list(&Prefix::raw(user)).await?.value.blobs {
-        let Ok(key) = Key::raw(user, &listed.name) else {
+    let mut batch = vec![];
+    for listed in from.list(&Prefix::raw(&want.user)).await?.value.blobs {
+        let name = listed.name.parse::<FileName>().ok();
+        let key = Key::raw(&want.user, &listed.name).ok();
+        let Some((name, key)) = name.zip(key) else {
             imported.skipped += 1;
             continue;
         };
-        let Got::Blob(blob) = from.get(&key, GetIf::Any).await?.value else {
-            continue;
-        };
-        let copy = Put {
-            bytes: blob.bytes,
-            writes: WriteIds::default(),
-        };
-        match to.put(&key, copy, PutIf::Absent).await?.value {
-            Written::Done(_) => imported.copied += 1,
-            Written::Refused => imported.present += 1,
+        if let Got::Blob(blob) = from.get(&key, GetIf::Any).await?.value {
+            let act = Act::Create(blob.bytes);
+            batch.push(FileChange { name, act });
+        }
+        if batch.len() == MAX_BATCH {
+            write(to, want, &mut batch, &mut imported).await?;
         }
     }
+    write(to, want, &mut batch, &mut imported).await?;
     Ok(imported)
+}
+
+/// Writes the batch, and again what its time wasn't enough for.
+async fn write(
+    to: &Codex,
+    want: &Want,
+    batch: &mut Vec<FileChange>,
+    imported: &mut Imported,
+) -> Result<(), ImportError> {
+    while !batch.is_empty() {
+        let want = Want {
+            now: want.now.later(),
+            ..want.clone()
+        };
+        let done = to.write_files(&want, batch.clone()).await;
+        let done = done.map_err(ImportError::To)?;
+        let count = |fate| done.fates.iter().filter(|it| **it == fate).count();
+        imported.copied += count(FileFate::Done);
+        imported.present += count(FileFate::Lost);
+        let mut fates = done.fates.iter();
+        batch.retain(|_| fates.next() == Some(&FileFate::Untried));
+    }
+    Ok(())
 }

@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::serve::ListenerExt;
 use chrono::Utc;
 use clap::{Parser, Subcommand};
 use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::{Codex, CodexSettings};
+use codex_miroir::codex::{Codex, CodexSettings, Freshness, Want};
 use codex_miroir::config::{Auth, Config, ConfigError, StorageChoice};
 use codex_miroir::demo::{self, Folder};
+use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
@@ -97,12 +98,12 @@ async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure>
     let address = listener.local_addr()?;
     let Auth::Dev { user } = &config.auth;
     tracing::info!(%address, storage = described, auth = "dev", %user, "serving; whoever reaches this address is this user");
-    let app = http::App::new(
-        Codex::new(store, settings(config)),
-        config.auth.clone(),
-        &config.github_base_path,
-    );
-    serve_until_told(listener, http::router(app)).await
+    let codex = Codex::new(store, settings(config));
+    let app = http::App::new(codex.clone(), config.auth.clone(), &config.github_base_path);
+    serve_until_told(listener, http::router(app)).await?;
+    // Marks that stay behind are settled by others, only later.
+    let _ = tokio::time::timeout(SHUTDOWN_GRACE, codex.finish_writes()).await;
+    Ok(())
 }
 
 async fn bind(config: &Config) -> Result<TcpListener, Failure> {
@@ -281,15 +282,23 @@ async fn import(config: &Config, folder: &Path) -> Result<(), Failure> {
     }
     let Auth::Dev { user } = &config.auth;
     let from = DirectoryStore::open(folder, Utc::now)?;
-    let (to, described) = open_store(config)?;
-    let imported = admin::import(&from, &*to, user).await?;
+    let (store, described) = open_store(config)?;
+    let to = Codex::new(store, settings(config));
+    let want = Want {
+        user: user.clone(),
+        seen: None,
+        freshness: Freshness::Bounded,
+        now: Now::of_clocks(Utc::now(), Instant::now()),
+    };
+    let imported = admin::import(&from, &to, &want).await?;
+    to.finish_writes().await;
     let admin::Imported {
         copied,
         present,
         skipped,
     } = imported;
     println!(
-        "{described}: {copied} files copied, {present} were there already, {skipped} have names that can't be stored"
+        "{described}: {copied} files copied, {present} were there already, {skipped} aren't called as task files are"
     );
     Ok(())
 }

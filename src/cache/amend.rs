@@ -100,6 +100,14 @@ pub(super) enum Amended {
     Exhausted,
 }
 
+/// Why a new task has no number.
+enum NoNumber {
+    /// Which are free can't be told from the state alone.
+    Unknown,
+    /// All are taken.
+    None,
+}
+
 impl State {
     /// Applies one amendment as of `at`, by the storage's clock.
     pub(super) fn amend(&mut self, amendment: &Amendment, at: DateTime<Utc>) -> Amended {
@@ -144,7 +152,8 @@ impl State {
         }
         let number = match self.free_number(mark.index.as_ref()) {
             Ok(number) => number,
-            Err(why) => return why,
+            Err(NoNumber::Unknown) => return Amended::NeedsNumbers,
+            Err(NoNumber::None) => return Amended::Exhausted,
         };
         let name = FileName::numbered(number, &mark.slug);
         let version = self.set_mark(
@@ -204,7 +213,7 @@ impl State {
 
     /// The counter's number while it has one; past 9999 the lowest that neither a file nor a mark has,
     /// which an index can tell as long as everything after its version is still marked.
-    fn free_number(&mut self, index: Option<&NumbersInUse>) -> Result<TaskId, Amended> {
+    fn free_number(&mut self, index: Option<&NumbersInUse>) -> Result<TaskId, NoNumber> {
         let counter = u16::try_from(self.next_id).ok().and_then(TaskId::new);
         if let Some(number) = counter {
             self.count_past(number);
@@ -212,7 +221,7 @@ impl State {
         }
         let index = index
             .filter(|index| self.is_covered(index.version))
-            .ok_or(Amended::NeedsNumbers)?;
+            .ok_or(NoNumber::Unknown)?;
         let marked: Vec<TaskId> = self
             .pending
             .values()
@@ -220,7 +229,7 @@ impl State {
             .filter_map(|file| file.name.parse::<FileName>().ok())
             .map(|name| name.id())
             .collect();
-        index.used.lowest_free(&marked).ok_or(Amended::Exhausted)
+        index.used.lowest_free(&marked).ok_or(NoNumber::None)
     }
 
     /// Whether every change after `version` is a mark that still stands.

@@ -91,6 +91,15 @@ impl Ledgers {
             users: Arc::clone(&self.users),
         }
     }
+
+    /// Waits until nothing is being written for anybody.
+    pub(super) async fn closed(&self) {
+        /// Between two looks: an op takes some milliseconds.
+        const PAUSE: Duration = Duration::from_millis(5);
+        while !self.users.is_empty() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
 }
 
 impl Clone for OpenLedger {

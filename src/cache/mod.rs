@@ -255,6 +255,11 @@ impl Cache {
         page
     }
 
+    /// Waits for what follows the answers to writes, so that a process that ends leaves no mark.
+    pub async fn finish_writes(&self) {
+        self.inner.ledgers.closed().await;
+    }
+
     /// What this instance knows of the user, however old it is.
     pub fn known(&self, user: &UserId) -> Option<Arc<Entry>> {
         self.inner.memory.get(user)

@@ -78,7 +78,7 @@ mod broken_writes {
 
     use super::super::WriteError;
     use super::super::state::{ChangeKind, StateFound, Version};
-    use super::super::write::{ChangeError, Decision, FileChanged, Mark, Op, Outcome};
+    use super::super::write::{ChangeError, Decide, Decision, FileChanged, Mark, Op, Outcome};
     use crate::store::{GetIf, Put, PutIf, WriteId};
     use crate::task::FileName;
 
@@ -87,7 +87,7 @@ mod broken_writes {
         pub(in super::super) async fn write_then_mark<T, E>(
             &mut self,
             name: &FileName,
-            decide: &(dyn Fn(&[u8]) -> Result<Decision<T>, E> + Send + Sync),
+            decide: &Decide<T, E>,
         ) -> Result<FileChanged<T>, ChangeError<E>> {
             let write_id = self.write_id();
             let blob = self.get(name).await?.ok_or(ChangeError::Gone)?;
@@ -116,7 +116,7 @@ mod broken_writes {
             &mut self,
             mark: &Mark,
             name: &FileName,
-            decide: &(dyn Fn(&[u8]) -> Result<Decision<T>, E> + Send + Sync),
+            decide: &Decide<T, E>,
             write_id: WriteId,
         ) -> Option<(Version, T)> {
             let inner = Arc::clone(&self.inner);

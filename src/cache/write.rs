@@ -72,6 +72,9 @@ pub enum Decision<T> {
     Keep(T),
 }
 
+/// Makes up its mind about a file by its text.
+pub(super) type Decide<T, E> = dyn Fn(&[u8]) -> Result<Decision<T>, E> + Send + Sync;
+
 /// A file that was looked at, and changed if that was decided.
 #[derive(Debug, Clone)]
 pub struct FileChanged<T> {
@@ -431,7 +434,7 @@ impl Op {
     async fn change<T, E>(
         &mut self,
         name: &FileName,
-        decide: &(dyn Fn(&[u8]) -> Result<Decision<T>, E> + Send + Sync),
+        decide: &Decide<T, E>,
     ) -> Result<FileChanged<T>, ChangeError<E>>
     where
         T: Send,

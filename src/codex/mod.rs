@@ -253,6 +253,11 @@ impl Codex {
         self.cache.break_rule(mutation);
     }
 
+    /// Waits for what follows the answers to writes, so that a process that ends leaves nothing to others.
+    pub async fn finish_writes(&self) {
+        self.cache.finish_writes().await;
+    }
+
     /// What this instance knows of the user, however old it is.
     pub fn known(&self, user: &UserId) -> Option<Arc<Entry>> {
         self.cache.known(user)

@@ -96,7 +96,7 @@ impl Codex {
         if task.status == Status::Abgeschlossen {
             task.abgeschlossen_am = Some(completion_slot(want.now.utc, self.zone));
         }
-        let (slug, text) = new_file(&task).map_err(|error| TaskError::Edit(error))?;
+        let (slug, text) = new_file(&task).map_err(TaskError::Edit)?;
         let bytes = Bytes::from(text);
         let etag = git_sha(&bytes);
         let file = NewFile { slug, bytes, key };

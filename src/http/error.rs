@@ -18,7 +18,10 @@ use crate::task::EditError;
 /// A refusal, as the client is told: no internal message, path or key. What led to it is kept for the
 /// log.
 #[derive(Debug, Clone)]
-pub struct ApiError {
+pub struct ApiError(Box<Told>);
+
+#[derive(Debug, Clone)]
+struct Told {
     code: Code,
     message: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
@@ -125,7 +128,7 @@ const SOON: Duration = Duration::from_secs(2);
 impl ApiError {
     /// A refusal; `message` is one sentence that says what to do.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Told {
             code,
             message: message.into(),
             field: None,
@@ -134,53 +137,66 @@ impl ApiError {
             retry_after: None,
             version: None,
             cause: None,
-        }
+        }))
     }
 
     /// Names the parameter or member at fault.
-    pub fn field(self, field: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            field: Some(field.into()),
-            ..self
-        }
+    pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.0.field = Some(field.into());
+        self
     }
 
     /// Says when to come back.
-    pub fn retry_after(self, after: Duration) -> Self {
-        Self {
-            retry_after: Some(after),
-            ..self
-        }
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after = Some(after);
+        self
+    }
+
+    /// Names the stems that can be asked for instead.
+    fn stems(mut self, stems: Vec<String>) -> Self {
+        self.0.stems = Some(stems.into());
+        self
+    }
+
+    /// Names the line of the file at fault.
+    fn line(mut self, line: Option<u32>) -> Self {
+        self.0.line = line;
+        self
+    }
+
+    /// Names the version of the user's data it is about.
+    fn version(mut self, version: Option<Version>) -> Self {
+        self.0.version = version;
+        self
     }
 
     /// Keeps for the log what led to it.
-    pub fn caused_by(self, cause: &impl fmt::Display) -> Self {
-        Self {
-            cause: Some(cause.to_string().into()),
-            ..self
-        }
+    pub fn caused_by(mut self, cause: &impl fmt::Display) -> Self {
+        self.0.cause = Some(cause.to_string().into());
+        self
     }
 
     /// What led to it; nothing for what the client did wrong.
     pub(super) fn cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
-        self.code.status()
+        self.0.code.status()
     }
 
     /// The response, with the request's id where it helps the operator to find the reason.
     pub(super) fn respond(&self, request_id: &str) -> Response {
         let status = self.status();
+        let told = &self.0;
         let document = ErrorDocument {
             ok: false,
-            code: self.code,
-            error: &self.message,
-            field: self.field.as_deref(),
-            stems: self.stems.as_deref(),
-            line: self.line,
+            code: told.code,
+            error: &told.message,
+            field: told.field.as_deref(),
+            stems: told.stems.as_deref(),
+            line: told.line,
             request_id: status.is_server_error().then_some(request_id),
         };
         // Strings and a flag: nothing in it can fail to serialise.
@@ -192,10 +208,10 @@ impl ApiError {
             HeaderValue::from_static("application/json; charset=utf-8"),
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(version) = self.version {
+        if let Some(version) = told.version {
             headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
         }
-        if let Some(after) = self.retry_after {
+        if let Some(after) = told.retry_after {
             // Rounded up: who obeys must not come too early.
             headers.insert(
                 RETRY_AFTER,
@@ -240,10 +256,7 @@ impl From<WeekError> for ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        Self {
-            version: refusal.version,
-            ..refusal.error.into()
-        }
+        Self::from(refusal.error).version(refusal.version)
     }
 }
 
@@ -267,17 +280,16 @@ impl From<TaskError> for ApiError {
             TaskError::NotFound => {
                 Self::new(Code::TaskNotFound, "There is no such task: look for it in /api/tasks?status=alle.")
             }
-            TaskError::Ambiguous { stems } => Self {
-                stems: Some(stems.into()),
-                ..Self::new(Code::AmbiguousId, "Several tasks have this number: ask by one of the stems.")
-            },
-            TaskError::Unreadable(problem) => Self {
-                line: problem.line,
-                ..Self::new(
-                    Code::TaskUnreadable,
-                    format!("The task's file can't be read, so it must be mended by hand: {}.", problem.message.trim_end_matches('.')),
-                )
-            },
+            TaskError::Ambiguous { stems } => Self::new(
+                Code::AmbiguousId,
+                "Several tasks have this number: ask by one of the stems.",
+            )
+            .stems(stems),
+            TaskError::Unreadable(problem) => {
+                let why = problem.message.trim_end_matches('.');
+                let message = format!("The task's file can't be read, so mend it by hand: {why}.");
+                Self::new(Code::TaskUnreadable, message).line(problem.line)
+            }
             TaskError::Edit(error) => error.into(),
             TaskError::PreconditionFailed => Self::new(
                 Code::PreconditionFailed,
@@ -311,13 +323,11 @@ impl From<EditError> for ApiError {
                 Code::TaskTooLarge,
                 "The task would be larger than 1 MiB, or have more tags than can be read: shorten it.",
             ),
-            EditError::NotEditable { line } => Self {
-                line: Some(line),
-                ..Self::new(
-                    Code::FrontMatterNotEditable,
-                    "The front matter can't be changed here without touching something else: edit the file by hand.",
-                )
-            },
+            EditError::NotEditable { line } => Self::new(
+                Code::FrontMatterNotEditable,
+                "The front matter can't be changed here without touching something else: edit the file by hand.",
+            )
+            .line(Some(line)),
             EditError::Unreadable(problem) => TaskError::Unreadable(problem).into(),
             EditError::NotATask => TaskError::NotFound.into(),
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Each room with the rooms it may name after `crate::`.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("admin", &["store", "user"]),
+    ("admin", &["codex", "store", "task"]),
     (
         "cache",
         &["store", "task", "timeline", "view", "now", "user"],

@@ -29,9 +29,14 @@ fn without_any_setting_it_serves_one_local_user_from_a_folder() {
         config.memory_ttl,
         config.artifact_ttl,
         config.revalidate,
+        config.pending_expiry,
         config.stale_if_error,
     ];
-    assert_eq!(seconds.map(|it| it.as_secs()), [300, 900, 5, 3600]);
+    assert_eq!(seconds.map(|it| it.as_secs()), [300, 900, 5, 60, 3600]);
+    assert_eq!(
+        (config.writes_per_minute, config.github_base_path.as_str()),
+        (600, "codex-miroir")
+    );
     assert!(
         matches!(config.storage, StorageChoice::Directory { path, .. } if path.ends_with("codex-data"))
     );
@@ -85,7 +90,20 @@ fn a_wrong_value_is_one_line_with_the_variable_and_what_it_may_be() {
     assert_snapshot!(refusal(&[("CODEX_MEMORY_TTL_SECONDS", "99999999999")]), @r#"CODEX_MEMORY_TTL_SECONDS is "99999999999"; it must be a whole number of seconds, at most a year"#);
     assert_snapshot!(refusal(&[("AZURE_BLOB_CONTAINER", "Codex_Cache")]), @r#"AZURE_BLOB_CONTAINER is "Codex_Cache"; it must be 3 to 63 of a-z, 0-9 and single '-', as Azure wants container names"#);
     assert_snapshot!(refusal(&[("CODEX_DEV_USER", "../etc")]), @r#"CODEX_DEV_USER is "../etc"; it must be 1 to 64 of A-Z, a-z, 0-9, '-' and '_'"#);
+    assert_snapshot!(refusal(&[("CODEX_PENDING_EXPIRY_SECONDS", "0")]), @r#"CODEX_PENDING_EXPIRY_SECONDS is "0"; it must be at least 1 second"#);
+    assert_snapshot!(refusal(&[("CODEX_WRITES_PER_MINUTE", "viele")]), @r#"CODEX_WRITES_PER_MINUTE is "viele"; it must be a whole number"#);
+    assert_snapshot!(refusal(&[("GITHUB_BASE_PATH", "a/../b")]), @r#"GITHUB_BASE_PATH is "a/../b"; it must be a folder in the repository, as in codex-miroir or notes/codex"#);
     assert_snapshot!(refusal(&[("CODEX_AUTH", "github")]), @r#"CODEX_AUTH is "github"; it must be dev"#);
+}
+
+#[test]
+fn the_repositorys_folder_may_have_several_segments() {
+    let path = |value: &str| {
+        config(&[("GITHUB_BASE_PATH", value)])
+            .unwrap()
+            .github_base_path
+    };
+    assert_eq!(path("/notes/codex/"), "notes/codex");
 }
 
 #[test]

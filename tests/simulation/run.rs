@@ -20,7 +20,7 @@ use crate::checker::{
     Acknowledged, Floors, check_acknowledged, check_contents, check_floors, made_with, note_shown,
     position_of, positions_of_body, raise, raise_to_own, removal_of,
 };
-use crate::world::{ARTIFACT, RAW, STATE, SimStore, World};
+use crate::world::{ARTIFACT, FileVersion, RAW, STATE, SimStore, World};
 
 /// What a run is made from.
 #[derive(Debug, Clone, Copy)]
@@ -612,7 +612,7 @@ impl Run {
                 let world = self.world();
                 let versions = world.history.get(name.as_str());
                 // The name of a settled file isn't freed before an hour has passed, which no run lasts.
-                let settled = versions.is_some_and(|it| it.iter().any(|it| it.is_settled()));
+                let settled = versions.is_some_and(|it| it.iter().any(FileVersion::is_settled));
                 (world.blobs.get(&format!("{RAW}{name}")).cloned(), settled)
             };
             let act = match blob {
