@@ -24,6 +24,9 @@ pub enum ImportError {
     /// The storage can't be written.
     #[error("{}", .0.error)]
     To(Refusal),
+    /// The storage takes longer for a single file than a mark may stand.
+    #[error("the storage is too slow for CODEX_PENDING_EXPIRY_SECONDS; make it longer")]
+    TooSlow,
 }
 
 /// Copies a user's task files from a store to the one behind `to`, and replaces nothing there. Running
@@ -71,6 +74,9 @@ async fn write(
         let count = |fate| done.fates.iter().filter(|it| **it == fate).count();
         imported.copied += count(FileFate::Done);
         imported.present += count(FileFate::Lost);
+        if count(FileFate::Untried) == batch.len() {
+            return Err(ImportError::TooSlow);
+        }
         let mut fates = done.fates.iter();
         batch.retain(|_| fates.next() == Some(&FileFate::Untried));
     }

@@ -50,6 +50,8 @@ pub(super) struct NewTaskMark {
     /// The file's name after its number.
     pub slug: String,
     pub key: Option<KeyHashes>,
+    /// One above every number that this instance knows of.
+    pub above_all: u32,
     /// The numbers that files have, where the counter may be used up.
     pub index: Option<NumbersInUse>,
     /// A mark of the same op, under which nothing may be written any more.
@@ -137,6 +139,10 @@ impl State {
     }
 
     fn create(&mut self, mark: &NewTaskMark, at: DateTime<Utc>) -> Amended {
+        if mark.key.is_some() {
+            self.forget_old(at);
+        }
+        self.next_id = self.next_id.max(mark.above_all);
         let known = mark
             .key
             .as_ref()
@@ -173,7 +179,7 @@ impl State {
                 unknown: serde_json::Map::new(),
             };
             self.idempotency.insert(key.key.clone(), record);
-            self.forget_old(at);
+            self.forget_over(MAX_REMEMBERED);
         }
         Amended::Created(version, name)
     }
@@ -246,27 +252,29 @@ impl State {
         self.idempotency.retain(|_, record| record.op != op);
     }
 
-    /// Records past their time go, and over the number the oldest; never one that is pending.
+    /// Records past their time go, but never one that is pending.
     fn forget_old(&mut self, at: DateTime<Utc>) {
-        let Self {
-            idempotency,
-            pending,
-            ..
-        } = self;
-        idempotency.retain(|_, it| at - it.at < REMEMBERED || pending.contains_key(&it.op));
-        let over = idempotency.len().saturating_sub(MAX_REMEMBERED);
+        let pending = &self.pending;
+        self.idempotency
+            .retain(|_, it| at - it.at < REMEMBERED || pending.contains_key(&it.op));
+    }
+
+    /// Of more than `most` records the oldest go, but never one that is pending.
+    fn forget_over(&mut self, most: usize) {
+        let over = self.idempotency.len().saturating_sub(most);
         if over == 0 {
             return;
         }
-        let finished = idempotency
+        let finished = self
+            .idempotency
             .iter()
-            .filter(|(_, it)| !pending.contains_key(&it.op));
+            .filter(|(_, it)| !self.pending.contains_key(&it.op));
         let mut oldest: Vec<_> = finished
             .map(|(key, it)| (it.at, it.version, key.clone()))
             .collect();
         oldest.sort();
         for (.., key) in oldest.into_iter().take(over) {
-            idempotency.remove(&key);
+            self.idempotency.remove(&key);
         }
     }
 }

@@ -12,8 +12,8 @@ pub(super) struct StorageClock {
     heard: Mutex<Option<(DateTime<Utc>, Instant)>>,
 }
 
-/// Answers give whole seconds: a time made from one is this much late at most, and never early, so
-/// that no mark looks older than it is.
+/// Answers give whole seconds. A time made from one is a second late rather than early, so that no mark
+/// looks old too soon to who holds it against an answer's own time.
 const WHOLE_SECOND: TimeDelta = TimeDelta::seconds(1);
 
 impl StorageClock {

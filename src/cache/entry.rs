@@ -154,6 +154,8 @@ pub(super) struct Changed<'a> {
     pub(super) files: &'a [FileRecord],
     /// The moment before the op's compare-and-swap was sent.
     pub(super) sent: Instant,
+    /// As of when the tasks are placed.
+    pub(super) placed: DateTime<Utc>,
     /// The newest state blob known.
     pub(super) state: Option<Arc<SeenState>>,
 }
@@ -220,7 +222,7 @@ impl Entry {
             validated: AtomicU64::new(self.since_born(change.sent)),
             failed: AtomicU64::new(0),
         };
-        let moment = Moment::new(self.moment.placed, zone);
+        let moment = Moment::new(change.placed.max(self.moment.placed), zone);
         Self::with(self.user.clone(), knowledge, Arc::new(files), moment)
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use super::ReadError;
 use super::state::Version;
@@ -25,8 +25,8 @@ pub(super) struct Flight<T: Clone> {
     /// The arrival of the reader who began it, before its state request.
     pub started: Instant,
     pub result: Waiting<T>,
-    /// What the result will surely contain; known once the state has been read.
-    promised: watch::Receiver<Option<Version>>,
+    /// What the result will surely contain; known once the state has been read. `None`: it ended before.
+    promised: Shared<BoxFuture<'static, Option<Version>>>,
 }
 
 impl<T: Clone> Flight<T> {
@@ -34,30 +34,29 @@ impl<T: Clone> Flight<T> {
     /// Waits for the state's answer at most.
     pub(super) async fn will_contain(&self, seen: Option<Version>) -> bool {
         let Some(seen) = seen else { return true };
-        let mut promised = self.promised.clone();
-        promised
-            .wait_for(Option::is_some)
-            .await
-            .is_ok_and(|lo| *lo >= Some(seen))
-            || self.has_failed()
+        let promised = self.promised.clone().await;
+        promised.is_none_or(|lo| lo >= seen)
     }
 
     /// Whether the state's answer, or an error, comes within `patience`.
     pub(super) async fn is_answered_within(&self, patience: Duration) -> bool {
-        let mut promised = self.promised.clone();
-        tokio::time::timeout(patience, promised.wait_for(Option::is_some))
+        tokio::time::timeout(patience, self.promised.clone())
             .await
             .is_ok()
     }
-
-    /// It ended before the state was read.
-    fn has_failed(&self) -> bool {
-        self.promised.borrow().is_none()
-    }
 }
 
-/// Tells a flight's readers what it will surely contain.
-pub(super) type Promise = watch::Sender<Option<Version>>;
+/// Tells a flight's readers, once, what it will surely contain.
+pub(super) struct Promise(Option<oneshot::Sender<Version>>);
+
+impl Promise {
+    pub(super) fn give(&mut self, lo: Version) {
+        if let Some(readers) = self.0.take() {
+            // Whoever has gone needs no promise.
+            let _ = readers.send(lo);
+        }
+    }
+}
 
 /// A rebuild under way.
 #[derive(Clone)]
@@ -123,13 +122,13 @@ where
             return (flight.clone(), Began::Earlier);
         }
         let id = self.next_id();
-        let (promise, promised) = watch::channel(None);
-        let result = self.launch(user, id, begin(promise));
+        let (promise, promised) = oneshot::channel();
+        let result = self.launch(user, id, begin(Promise(Some(promise))));
         let flight = Flight {
             id,
             started,
             result,
-            promised,
+            promised: promised.map(Result::ok).boxed().shared(),
         };
         of_user.read = Some(flight.clone());
         (flight, Began::Here)

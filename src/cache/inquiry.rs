@@ -66,10 +66,11 @@ impl Inquiry {
     pub(super) async fn answer(mut self) -> Result<Flown, ReadError> {
         tracing::debug!(user = %self.want.user, freshness = ?self.want.freshness, "asking storage");
         let mut seen = self.look().await?;
+        // Before anything is settled, which may take a while: the store has answered.
+        self.promise.give(self.surely_contained(&seen));
         if let Some(settled) = self.settled(&seen).await {
             seen = settled;
         }
-        self.promise.send_replace(self.surely_contained(&seen));
         if let Some(entry) = self.confirmed(&seen) {
             return Ok(Flown {
                 entry,
@@ -129,11 +130,13 @@ impl Inquiry {
     }
 
     /// Whatever comes of it: an answer contains every change that was finished when the state was read.
-    fn surely_contained(&self, seen: &StateSeen) -> Option<Version> {
+    fn surely_contained(&self, seen: &StateSeen) -> Version {
         match &seen.found {
-            None => self.current().map(|entry| entry.knowledge.lo),
-            Some(StateFound::Present(seen)) => Some(self.inner.contained_from(&seen.state)),
-            Some(_) => Some(Version::default()),
+            None => self
+                .current()
+                .map_or(Version::default(), |entry| entry.knowledge.lo),
+            Some(StateFound::Present(seen)) => self.inner.contained_from(&seen.state),
+            Some(StateFound::Missing | StateFound::Damaged(_)) => Version::default(),
         }
     }
 

@@ -7,16 +7,18 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::amend::{Amended, Amendment};
+use super::entry::Changed;
 use super::state::{SeenState, State, StateFound, Version};
 use super::{Inner, Mutation, ReadError, Requests, WriteError};
 use crate::now::Now;
 use crate::store::{Answer, ETag, GetIf, Key, Put, PutIf, Written};
-use crate::task::{FileRecord, TaskTable};
+use crate::task::{FileName, FileRecord, Parsed, TaskTable};
 use crate::user::UserId;
 
 /// How often a swap is tried again because another instance was quicker.
@@ -39,7 +41,7 @@ pub(super) struct Ledger {
 
 #[derive(Default)]
 struct Book {
-    waiting: Vec<Waiting>,
+    waiting: Vec<Queued>,
     swapping: bool,
     /// The newest state known here.
     latest: Option<Arc<SeenState>>,
@@ -47,17 +49,29 @@ struct Book {
     answered: BTreeMap<Version, AnsweredOp>,
 }
 
-/// What an own op changed, for this instance's entry.
+/// What an own op did to its files, for this instance's entry.
 #[derive(Debug)]
 pub(super) struct AnsweredOp {
-    /// The files as they are now, each with the version it replaced; none for an op that wrote nothing.
-    pub files: Vec<(FileRecord, Option<ETag>)>,
+    /// The files it looked at.
+    pub files: Vec<AnsweredFile>,
     /// The moment before its compare-and-swap was sent.
     pub sent: Instant,
+    /// When it was answered for.
+    pub answered: DateTime<Utc>,
+}
+
+/// A file that an op looked at.
+#[derive(Debug)]
+pub(super) struct AnsweredFile {
+    pub name: FileName,
+    /// The version that was there.
+    pub old: Option<ETag>,
+    /// What the op made of it, if it wrote it.
+    pub new: Option<FileRecord>,
 }
 
 /// An amendment in the queue.
-struct Waiting {
+struct Queued {
     amendment: Amendment,
     now: Now,
     done: oneshot::Sender<Result<Committed, WriteError>>,
@@ -146,7 +160,7 @@ impl Ledger {
         self.book().latest.clone()
     }
 
-    fn take_waiting(&self) -> Vec<Waiting> {
+    fn take_waiting(&self) -> Vec<Queued> {
         let mut book = self.book();
         let batch = mem::take(&mut book.waiting);
         book.swapping = !batch.is_empty();
@@ -155,12 +169,16 @@ impl Ledger {
 }
 
 /// Lets the next amendment begin a swap of its own, should this one break off.
-struct Swapping<'a>(&'a Ledger);
+struct Swapping<'a> {
+    ledger: &'a Ledger,
+    /// It has said itself that it is over; somebody else may be swapping since.
+    over: bool,
+}
 
 impl Drop for Swapping<'_> {
     fn drop(&mut self) {
-        let mut book = self.0.book();
-        if book.swapping {
+        if !self.over {
+            let mut book = self.ledger.book();
             book.swapping = false;
             book.waiting.clear();
         }
@@ -178,7 +196,7 @@ impl Inner {
         let (done, committed) = oneshot::channel();
         let begin = {
             let mut book = ledger.book();
-            book.waiting.push(Waiting {
+            book.waiting.push(Queued {
                 amendment,
                 now: *now,
                 done,
@@ -193,7 +211,10 @@ impl Inner {
     }
 
     async fn swap_all(self: &Arc<Self>, ledger: &OpenLedger) {
-        let _swapping = Swapping(ledger);
+        let mut swapping = Swapping {
+            ledger,
+            over: false,
+        };
         loop {
             let batch = ledger.take_waiting();
             let Some(newest) = batch
@@ -201,6 +222,7 @@ impl Inner {
                 .map(|it| it.now)
                 .max_by_key(|now| now.later().mono)
             else {
+                swapping.over = true;
                 return;
             };
             let amendments: Vec<Amendment> = batch.iter().map(|it| it.amendment.clone()).collect();
@@ -362,46 +384,64 @@ impl Inner {
         Ok(Some(seen))
     }
 
-    /// An own op's files have been answered for: this instance's entry goes on to it, as soon as
-    /// every op before it has been answered for, too.
+    /// An own op's files have been answered for: this instance's entry goes on to it, as soon as every op
+    /// before it has been answered for, too.
     pub(super) fn answered(&self, ledger: &OpenLedger, version: Version, op: AnsweredOp) {
         let mut book = ledger.book();
         book.answered.insert(version, op);
-        let zone = self.settings.zone;
-        while let Some(entry) = self.memory.get(&ledger.user) {
-            let hi = entry.knowledge.hi;
-            book.answered.retain(|version, _| *version > hi);
-            let is_next = |it: Version| it == hi.next() || self.breaks(Mutation::AdvanceEachOp);
-            let next = book.answered.first_entry();
-            let next = next.filter(|next| entry.knowledge.exact && is_next(*next.key()));
-            let Some(next) = next else {
-                return;
-            };
-            let (version, AnsweredOp { files, sent }) = next.remove_entry();
-            if !files
-                .iter()
-                .all(|(file, old)| follows(entry.table(), file, old.as_ref()))
-            {
-                return;
+        let Some(entry) = self.memory.get(&ledger.user) else {
+            return;
+        };
+        let mut at = entry.knowledge.hi;
+        book.answered.retain(|version, _| *version > at);
+        let mut changed = BTreeMap::new();
+        let mut last = None;
+        while let Some(next) = book.answered.first_entry() {
+            let is_next = *next.key() == at.next() || self.breaks(Mutation::AdvanceEachOp);
+            if !is_next || !entry.knowledge.exact {
+                break;
             }
-            let files: Vec<FileRecord> = files.into_iter().map(|(file, _)| file).collect();
-            let state = book.latest.clone();
-            let changed = super::entry::Changed {
-                version,
-                files: &files,
+            let (version, op) = next.remove_entry();
+            if !op
+                .files
+                .iter()
+                .all(|file| follows(entry.table(), &changed, file))
+            {
+                break;
+            }
+            at = version;
+            last = Some((op.sent, op.answered));
+            let written = op.files.into_iter().filter_map(|file| file.new);
+            changed.extend(written.map(|file| (file.name.clone(), file)));
+        }
+        if let Some((sent, answered)) = last {
+            let changed = Changed {
+                version: at,
+                files: &changed.into_values().collect::<Vec<_>>(),
                 sent,
-                state,
+                placed: answered,
+                state: book.latest.clone(),
             };
-            self.memory.publish(&Arc::new(entry.after(changed, zone)));
+            let entry = entry.after(changed, self.settings.zone);
+            self.memory.publish(&Arc::new(entry));
         }
     }
 }
 
-/// Whether a file was changed in the version that the table knows. Else it contains a change that came
-/// in between, whose version may be a later one: versions are in the order of marks, not of files.
-fn follows(table: &TaskTable, file: &FileRecord, old: Option<&ETag>) -> bool {
-    let known = table.find(&file.name).filter(|known| !known.is_settled());
-    known.map(|known| known.etag) == old.map(ETag::as_str)
+/// Whether an op met a file in the version that the table knows, with the changes of the ops before it.
+/// Else it contains a change that came in between, whose version may be a later one: versions are in the
+/// order of marks, not of files.
+fn follows(table: &TaskTable, changed: &BTreeMap<String, FileRecord>, file: &AnsweredFile) -> bool {
+    let old = file.old.as_ref().map(ETag::as_str);
+    let of_table = || {
+        let known = table.find(file.name.as_str());
+        known.filter(|it| !it.is_settled()).map(|it| it.etag)
+    };
+    match changed.get(file.name.as_str()) {
+        Some(known) if known.content == Parsed::Settled => old.is_none(),
+        Some(known) => old == Some(known.etag.as_str()),
+        None => old == of_table(),
+    }
 }
 
 /// What a batch became.
@@ -421,7 +461,7 @@ fn has_marks_of(next: &State, before: &State, seen: &State) -> bool {
 }
 
 /// The call's answer, unless the store keeps silent for [`CALL_DEADLINE`].
-pub(super) async fn timely<T>(
+pub(crate) async fn timely<T>(
     call: impl Future<Output = Result<T, ReadError>>,
 ) -> Result<T, ReadError> {
     timeout(CALL_DEADLINE, call)

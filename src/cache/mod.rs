@@ -44,6 +44,7 @@ use clock::StorageClock;
 use flights::Flights;
 use inquiry::Flown;
 use ledger::Ledgers;
+pub(crate) use ledger::timely;
 use memory::{Acknowledged, Memory};
 use rebuild::Rebuilt;
 
@@ -170,17 +171,17 @@ pub enum ReadError {
     /// The store didn't answer, and nothing known may stand in.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It took longer than [`CacheSettings::deadline`].
-    #[error("the read took too long")]
+    /// It took too long: [`CacheSettings::deadline`] for a whole read, less for a single request.
+    #[error("the storage took too long")]
     TimedOut,
-    /// Files changed again and again while they were read.
-    #[error("the files kept changing while they were read")]
+    /// Others were quicker again and again.
+    #[error("others kept changing the user's data")]
     Contended,
     /// A newer version of the service wrote something this one can't read.
     #[error(transparent)]
     NewerFormat(#[from] NewerFormat),
     /// The work ended without a result: a defect.
-    #[error("the read broke off")]
+    #[error("the work broke off")]
     Broken,
 }
 
@@ -193,9 +194,9 @@ pub enum WriteError {
     /// The user has no state blob yet.
     #[error("the user has no state")]
     NoState,
-    /// It may have happened, or may still happen.
+    /// It may have happened, or may still happen, with this version.
     #[error("whether it was written can't be known yet")]
-    OutcomeUnknown,
+    OutcomeUnknown(Version),
     /// Others were quicker each time; nothing was written.
     #[error("others kept writing there")]
     Conflict(Version),

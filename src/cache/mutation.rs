@@ -90,7 +90,7 @@ mod broken_writes {
             decide: &Decide<T, E>,
         ) -> Result<FileChanged<T>, ChangeError<E>> {
             let write_id = self.write_id();
-            let blob = self.get(name).await?.ok_or(ChangeError::Gone)?;
+            let blob = self.get(name).await?.ok_or(ChangeError::Gone(Version(0)))?;
             let (bytes, value) = match decide(&blob.bytes) {
                 Ok(Decision::Write(bytes, value)) => (bytes, value),
                 Ok(Decision::Keep(value)) => return Ok(self.changed(Version(0), value, false)),
@@ -102,12 +102,12 @@ mod broken_writes {
             };
             match self.send(name, put, PutIf::Same(blob.etag), write_id).await {
                 Outcome::Landed(_) => {}
-                _ => return Err(WriteError::OutcomeUnknown.into()),
+                _ => return Err(WriteError::OutcomeUnknown(Version(0)).into()),
             }
             let files = vec![(name.clone(), write_id, ChangeKind::Update)];
             let mark = self.mark(files, None).await?;
             let version = self.acknowledge(&mark, None).await?;
-            self.finish(mark, false);
+            self.finish(mark);
             Ok(self.changed(version, value, true))
         }
 
@@ -140,13 +140,7 @@ mod broken_writes {
                 Outcome::Landed(_) => {}
                 _ => return None,
             }
-            self.finish(
-                Mark {
-                    op: mark.op.clone(),
-                    ..*mark
-                },
-                false,
-            );
+            self.finish(mark.clone());
             Some((mark.version, value))
         }
     }

@@ -9,6 +9,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::artifact::artifact_bytes;
 use super::entry::{Entry, Found, Knowledge};
+use super::ledger::timely;
 use super::state::{LegacyNextId, SeenState, State, StateFound, Version};
 use super::{Inner, Mutation, ReadError, Requests};
 use crate::now::Now;
@@ -17,7 +18,7 @@ use crate::store::{
 };
 use crate::task::{
     FileName, FileRecord, FileView, MAX_FILE_BYTES, Parsed, Problem, ProblemCode, TaskTable,
-    UsedIds, git_sha, parse,
+    UsedIds,
 };
 use crate::user::UserId;
 
@@ -144,12 +145,7 @@ impl Inner {
             }
             Err(error) => return Err(error),
         };
-        Ok(Some(FileRecord {
-            etag: blob.etag.as_str().to_owned(),
-            sha: Some(git_sha(&blob.bytes)),
-            content: parse(&name, &blob.bytes),
-            name: name.to_string(),
-        }))
+        Ok(Some(FileRecord::of(&name, blob.etag.as_str(), &blob.bytes)))
     }
 
     async fn conclude(
@@ -170,8 +166,7 @@ impl Inner {
             }
             StateFound::Present(seen) => {
                 let state = &seen.state;
-                let behind =
-                    state.version < ground.floor || state.next_id < UsedIds::of(table).above_all();
+                let behind = state.version < ground.floor || state.next_id < table.above_all();
                 let writable = state.pending.is_empty() && !state.is_read_only();
                 if (foreign || behind) && writable {
                     self.raise_version(ground, seen, table, requests).await
@@ -199,7 +194,7 @@ impl Inner {
         };
         let state = State {
             legacy_next_id: legacy,
-            ..State::new(floor, UsedIds::of(table).above_all().max(next_id))
+            ..State::new(floor, table.above_all().max(next_id))
         };
         self.swap_state(ground, state, condition, requests).await
     }
@@ -214,7 +209,7 @@ impl Inner {
         table: &TaskTable,
         requests: &mut Requests,
     ) -> Result<Ending, ReadError> {
-        let above_all = UsedIds::of(table).above_all();
+        let above_all = table.above_all();
         let raised = seen.state.after_foreign_write(ground.floor, above_all);
         let condition = PutIf::Same(seen.etag.clone());
         self.swap_state(ground, raised, condition, requests).await
@@ -289,10 +284,8 @@ impl Inner {
         requests: &mut Requests,
     ) -> Result<Option<LegacyNextId>, ReadError> {
         requests.reads += 1;
-        let answer = self
-            .store
-            .get(&Key::legacy_next_id(user), GetIf::Any)
-            .await?;
+        let key = Key::legacy_next_id(user);
+        let answer = timely(async { Ok(self.store.get(&key, GetIf::Any).await?) }).await?;
         let Got::Blob(blob) = answer.value else {
             return Ok(None);
         };
@@ -325,7 +318,8 @@ impl Inner {
             ..Put::default()
         };
         let key = Key::artifact(&entry.user);
-        if let Err(error) = self.store.put(&key, blob, PutIf::Any).await {
+        let put = async { Ok(self.store.put(&key, blob, PutIf::Any).await?) };
+        if let Err(error) = timely(put).await {
             tracing::warn!(user = %entry.user, %error, "the artifact could not be written; reads cost a listing");
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 
 use super::amend::Amendment;
 use super::ledger::timely;
@@ -17,10 +17,8 @@ use crate::now::Now;
 use crate::store::{
     Answer, Blob, GetIf, Got, Key, Put, PutIf, StoreError, WriteId, WriteIds, Written,
 };
+use crate::task::SETTLED_FILE;
 use crate::user::UserId;
-
-/// What stands in a settled create's place.
-const SETTLED: &str = "---\ntyp: settled\n---\n";
 
 /// How often one file is tried that keeps changing.
 const ATTEMPTS: u32 = 5;
@@ -54,22 +52,41 @@ impl Inner {
             .pending
             .iter()
             .filter(|(_, mark)| is_overdue(mark, date, self.settings.pending_expiry));
-        let mut settled = None;
+        // All at once: their removals share a swap.
+        let settling = overdue.map(|(op, mark)| self.settle_op(user, op, mark, now));
+        let mut settled: Option<Arc<SeenState>> = None;
         let mut requests = Requests::default();
-        for (op, mark) in overdue {
-            match self.settle_op(user, op, mark, now, &mut requests).await {
-                Ok(Some(seen)) => settled = Some(seen),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%user, op, %error, "a mark that was left can't be settled yet");
-                    break;
-                }
+        for (ended, took) in join_all(settling).await {
+            requests += took;
+            let Some(state) = ended else { continue };
+            if settled
+                .as_ref()
+                .is_none_or(|known| state.is_newer_than(known))
+            {
+                settled = Some(state);
             }
         }
         settled.map(|seen| (seen, requests))
     }
 
+    /// Settles one op. The state without its mark; `None` when that can't be done now.
     async fn settle_op(
+        self: &Arc<Self>,
+        user: &UserId,
+        op: &str,
+        mark: &PendingOp,
+        now: &Now,
+    ) -> (Option<Arc<SeenState>>, Requests) {
+        let mut requests = Requests::default();
+        let settled = self.try_settle(user, op, mark, now, &mut requests).await;
+        let seen = settled.unwrap_or_else(|error| {
+            tracing::warn!(%user, op, %error, "a mark that was left can't be settled yet");
+            None
+        });
+        (seen, requests)
+    }
+
+    async fn try_settle(
         self: &Arc<Self>,
         user: &UserId,
         op: &str,
@@ -189,7 +206,7 @@ fn has_landed(file: &PendingFile, blob: &Blob) -> bool {
 
 fn settled_file() -> Put {
     Put {
-        bytes: SETTLED.into(),
+        bytes: SETTLED_FILE.into(),
         writes: WriteIds::default(),
     }
 }

@@ -237,7 +237,7 @@ impl State {
     /// As it is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Maps with string keys, strings and numbers: nothing in it can fail to serialise.
-        serde_json::to_vec_pretty(self).unwrap_or_default()
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// Written by a newer major version: may be read, never rewritten.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::{Codex, WeekError, WeekWithBodies};
-use crate::cache::{Entry, Freshness, Mutation, ReadError, Requests, Want};
+use crate::cache::{Entry, Freshness, Mutation, ReadError, Requests, Want, timely};
 use crate::store::{Answer, ETag, GetIf, Got, Key, StoreError};
 use crate::task::body_of;
 use crate::view::{Bodies, CLOSED_BODY, markdown_to_html};
@@ -88,7 +88,8 @@ impl Codex {
             true => GetIf::Any,
             false => GetIf::Same(ETag::new(file.etag)),
         };
-        match self.store.get(&key, condition).await {
+        let got = async { Ok(self.store.get(&key, condition).await) };
+        match timely(got).await? {
             Ok(Answer {
                 value: Got::Blob(blob),
                 ..

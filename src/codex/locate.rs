@@ -31,9 +31,14 @@ pub(super) struct Target {
 
 /// Looks `task` up. Files that aren't tasks, and settled ones, count as absent.
 pub(super) fn locate(table: &TaskTable, task: &TaskRef) -> Located {
+    let digits = match task {
+        TaskRef::File(_) => String::new(),
+        TaskRef::Number(id) => id.to_string(),
+    };
     let is_meant = |name: &str| match task {
         TaskRef::File(file) => file.as_str() == name,
-        TaskRef::Number(id) => name.parse::<FileName>().is_ok_and(|file| file.id() == *id),
+        // Parsed only where that is in doubt: most names differ in the digits already.
+        TaskRef::Number(_) => name.starts_with(&digits) && name.parse::<FileName>().is_ok(),
     };
     let found: Vec<usize> = (0..table.len())
         .filter(|row| {
@@ -54,7 +59,8 @@ pub(super) fn locate(table: &TaskTable, task: &TaskRef) -> Located {
         _ => Located::Ambiguous(
             found
                 .iter()
-                .map(|row| table.file(*row).name.trim_end_matches(".md").to_owned())
+                .filter_map(|row| table.file(*row).name.strip_suffix(".md"))
+                .map(str::to_owned)
                 .collect(),
         ),
     }
@@ -91,21 +97,32 @@ impl Codex {
         task: &TaskRef,
         freshness: Freshness,
     ) -> Result<Target, Refusal> {
+        let mut read = self.confirmed(want, freshness).await?;
+        let mut located = locate(read.entry.table(), task);
+        // Whoever has just repaired it with an editor is not to be told of the old fault.
+        if matches!(located, Located::Unreadable(..)) && freshness != Freshness::Rebuilt {
+            read = self.confirmed(want, Freshness::Rebuilt).await?;
+            located = locate(read.entry.table(), task);
+        }
+        let Read {
+            entry, requests, ..
+        } = read;
+        match located {
+            Located::Task(row) => target_in(entry, row, requests),
+            other => Err(refusal(other, entry.knowledge.hi)),
+        }
+    }
+
+    /// An index that is confirmed now. Listing the files anew counts as a rebuild that the user asked for.
+    async fn confirmed(&self, want: &Want, freshness: Freshness) -> Result<Read, TaskError> {
+        if freshness == Freshness::Rebuilt {
+            self.allow_rebuild(want)?;
+        }
         let want = Want {
             freshness,
             ..want.clone()
         };
-        let Read {
-            entry, requests, ..
-        } = self.cache.read(&want).await?;
-        match locate(entry.table(), task) {
-            Located::Task(row) => target_in(entry, row, requests),
-            // Whoever has just repaired it with an editor is not to be told of the old fault.
-            Located::Unreadable(..) if freshness != Freshness::Rebuilt => {
-                Box::pin(self.confirmed_target(&want, task, Freshness::Rebuilt)).await
-            }
-            other => Err(refusal(other, entry.knowledge.hi)),
-        }
+        Ok(self.cache.read(&want).await?)
     }
 }
 

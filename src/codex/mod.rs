@@ -164,7 +164,7 @@ impl From<WriteError> for Refusal {
         match error {
             WriteError::Read(error) => error.into(),
             WriteError::NoState => ReadError::Broken.into(),
-            WriteError::OutcomeUnknown => TaskError::OutcomeUnknown.into(),
+            WriteError::OutcomeUnknown(version) => Self::at(TaskError::OutcomeUnknown, version),
             WriteError::Conflict(version) => Self::at(TaskError::Conflict, version),
             WriteError::IdsExhausted(version) => Self::at(TaskError::IdsExhausted, version),
             WriteError::KeyReused(version) => Self::at(TaskError::KeyReused, version),
@@ -200,10 +200,14 @@ impl Codex {
     /// The user's week, as fresh as `want` says.
     pub async fn week(&self, want: &Want) -> Result<Read, WeekError> {
         if want.freshness != Freshness::Bounded {
-            let granted = self.rebuilds.take(&want.user, want.now.mono);
-            granted.map_err(|retry_after| WeekError::TooMany { retry_after })?;
+            self.allow_rebuild(want)?;
         }
         Ok(self.cache.read(want).await?)
+    }
+
+    fn allow_rebuild(&self, want: &Want) -> Result<(), WeekError> {
+        let granted = self.rebuilds.take(&want.user, want.now.mono);
+        granted.map_err(|retry_after| WeekError::TooMany { retry_after })
     }
 
     fn allow_write(&self, want: &Want) -> Result<(), TaskError> {

@@ -91,8 +91,10 @@ impl Codex {
                 Located::Unreadable(row, problem) => (row, Some(problem)),
                 other => return Err(refusal(other, entry.knowledge.hi)),
             };
-            requests.reads += 1;
-            match self.text_of(entry, row, problem.is_some()).await? {
+            match self
+                .text_of(entry, row, problem.is_some(), &mut requests)
+                .await?
+            {
                 Body::Text(text) => {
                     let body = match problem {
                         None => body_of(&text).to_owned(),
@@ -137,10 +139,12 @@ impl Codex {
         entry: &Arc<Entry>,
         row: usize,
         unreadable: bool,
+        requests: &mut Requests,
     ) -> Result<Body, ReadError> {
         if unreadable && entry.table().file(row).sha.is_none() {
             return Ok(Body::Closed);
         }
+        requests.reads += 1;
         self.fetch(entry, row).await
     }
 }

@@ -22,6 +22,8 @@ pub struct TaskCreated {
     pub name: FileName,
     /// The version that contains it.
     pub version: Version,
+    /// The newest version known, which contains it: a later one for a request that came before.
+    pub known: Version,
     /// What Git calls its content.
     pub etag: GitSha,
     /// An earlier request with the same key had created it.
@@ -107,6 +109,7 @@ impl Codex {
         Ok(TaskCreated {
             name: created.name,
             version: created.version,
+            known: created.known,
             etag,
             reused: created.reused,
             requests: created.requests,
@@ -123,7 +126,12 @@ impl Codex {
         if_match: Option<IfMatch>,
     ) -> Result<TaskChanged, Refusal> {
         self.allow_write(want)?;
-        let mut target = self.target(want, task, |_| false).await?;
+        // Nothing to change is a matter for a confirmed index.
+        let changes_nothing = fields == Edit::default();
+        let mut target = match changes_nothing {
+            true => self.confirmed_target(want, task, Freshness::Strict).await?,
+            false => self.target(want, task, |_| false).await?,
+        };
         if !fits(&target, if_match.as_ref()) {
             // Memory may be behind what the client knows.
             target = self.confirmed_target(want, task, Freshness::Strict).await?;
@@ -131,6 +139,15 @@ impl Codex {
                 let version = target.entry.knowledge.hi;
                 return Err(Refusal::at(TaskError::PreconditionFailed, version));
             }
+        }
+        let etag = target.entry.table().file(target.row).sha;
+        if let Some(etag) = etag.filter(|_| changes_nothing) {
+            return Ok(TaskChanged {
+                name: target.name,
+                version: target.entry.knowledge.hi,
+                etag,
+                requests: target.requests,
+            });
         }
         let slot = completion_slot(want.now.utc, self.zone);
         let decide = move |name: &FileName, bytes: &[u8]| {
@@ -233,7 +250,7 @@ impl Codex {
                     done.requests += target.requests;
                     return Ok((name, done));
                 }
-                Err(ChangeError::Gone) if !last => {
+                Err(ChangeError::Gone(_)) if !last => {
                     target = self
                         .confirmed_target(want, task, Freshness::Rebuilt)
                         .await?;
@@ -261,7 +278,7 @@ fn log_write<T>(user: &UserId, op: &str, name: &FileName, done: &FileChanged<T>)
 
 fn refusal_of(error: ChangeError<Objection>) -> Refusal {
     match error {
-        ChangeError::Gone => TaskError::NotFound.into(),
+        ChangeError::Gone(version) => Refusal::at(TaskError::NotFound, version),
         ChangeError::Refused(Objection::Edit(EditError::NotATask), version) => {
             Refusal::at(TaskError::NotFound, version)
         }

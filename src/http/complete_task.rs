@@ -33,7 +33,8 @@ struct Completed {
 /// without the other among them), `unknown_field`. 403 `host_not_allowed`, `cross_origin`. 404
 /// `task_not_found`. 409 `ambiguous_id`, `task_unreadable`, `front_matter_not_editable`, `conflict`. 413
 /// `body_too_large`, `task_too_large`. 415 `unsupported_media_type`. 429 `too_many_requests`. 503
-/// `storage_unavailable`: nothing was written; `outcome_unknown`: it may have been.
+/// `storage_unavailable`, `busy`, `newer_format`: nothing was written; `outcome_unknown`: it may have
+/// been. 500 `internal`.
 pub(super) async fn complete_task(
     State(app): State<App>,
     Caller(user): Caller,

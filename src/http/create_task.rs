@@ -49,8 +49,8 @@ struct Created<'a> {
 /// before. 400 `invalid_json`, `invalid_field`, `unknown_field`, `invalid_header`. 403
 /// `host_not_allowed`, `cross_origin`. 409 `ids_exhausted`, `conflict`. 413 `body_too_large`,
 /// `task_too_large`. 415 `unsupported_media_type`. 422 `idempotency_key_reused`. 429
-/// `too_many_requests`. 503 `storage_unavailable`: nothing was written; `outcome_unknown`: it may have
-/// been.
+/// `too_many_requests`. 503 `storage_unavailable`, `busy`, `newer_format`: nothing was written;
+/// `outcome_unknown`: it may have been. 500 `internal`.
 pub(super) async fn create_task(
     State(app): State<App>,
     Caller(user): Caller,
@@ -83,7 +83,7 @@ pub(super) async fn create_task(
     };
     let mut response = json(status, &document);
     let headers = response.headers_mut();
-    describe_write(headers, &want.user, created.version, created.requests);
+    describe_write(headers, &want.user, created.known, created.requests);
     if !created.reused {
         // Of a task created before, the content may be another by now.
         insert_etag(headers, created.etag);

@@ -1,5 +1,6 @@
 //! What every request gets: an id, a look at how long it took, and its error's body.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -113,21 +114,39 @@ fn finish(response: Response, method: &Method, path: &str, took: Duration) -> Re
     response
 }
 
+/// A path as it may be logged: of a task's stem the number, the rest is the task's title.
+struct Untitled<'a>(&'a str);
+
+impl fmt::Display for Untitled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const TASKS: &str = "/api/tasks/";
+        let Some(stem) = self.0.strip_prefix(TASKS) else {
+            return f.write_str(self.0);
+        };
+        let (stem, rest) = stem.split_at(stem.find('/').unwrap_or(stem.len()));
+        let title = stem.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number = &stem[..stem.len() - title.len()];
+        let more = if title.is_empty() { "" } else { "…" };
+        write!(f, "{TASKS}{number}{more}{rest}")
+    }
+}
+
 /// One line for a request that failed, with its cause, or that was slow. An outage is a warning: it
 /// passes without anybody mending the service.
 fn report(id: &str, method: &Method, path: &str, response: &Response, took: Duration) {
     let (status, took_ms) = (response.status().as_u16(), took.as_millis() as u64);
+    let path = Untitled(path);
     let cause = response
         .extensions()
         .get::<ApiError>()
         .and_then(ApiError::cause);
     if status == 503 {
-        tracing::warn!(request_id = id, %method, path, status, took_ms, cause, "request refused");
+        tracing::warn!(request_id = id, %method, %path, status, took_ms, cause, "request refused");
     } else if status >= 500 {
-        tracing::error!(request_id = id, %method, path, status, took_ms, cause, "request failed");
+        tracing::error!(request_id = id, %method, %path, status, took_ms, cause, "request failed");
     } else if took > SLOW {
-        tracing::info!(request_id = id, %method, path, status, took_ms, "slow request");
+        tracing::info!(request_id = id, %method, %path, status, took_ms, "slow request");
     } else {
-        tracing::debug!(request_id = id, %method, path, status, took_ms, "request");
+        tracing::debug!(request_id = id, %method, %path, status, took_ms, "request");
     }
 }

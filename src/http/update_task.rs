@@ -33,8 +33,8 @@ struct Updated {
 /// `unknown_field`. 403 `host_not_allowed`, `cross_origin`. 404 `task_not_found`. 409 `ambiguous_id`,
 /// `task_unreadable`, `front_matter_not_editable`, `conflict`. 412 `precondition_failed`: the task isn't
 /// what `If-Match` names. 413 `body_too_large`, `task_too_large`. 415 `unsupported_media_type`. 429
-/// `too_many_requests`. 503 `storage_unavailable`: nothing was written; `outcome_unknown`: it may have
-/// been.
+/// `too_many_requests`. 503 `storage_unavailable`, `busy`, `newer_format`: nothing was written;
+/// `outcome_unknown`: it may have been. 500 `internal`.
 pub(super) async fn update_task(
     State(app): State<App>,
     Caller(user): Caller,

@@ -276,11 +276,22 @@ impl WriteIds {
     }
 }
 
+/// A path as it may be logged: of a task file's name the number, the rest is the task's title.
+fn untitled(key: &str) -> String {
+    match key.split_once("/tasks/") {
+        Some((folder, name)) if key.starts_with("raw/") => {
+            let rest = name.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{folder}/tasks/{}…", &name[..name.len() - rest.len()])
+        }
+        _ => key.to_owned(),
+    }
+}
+
 /// Why a storage call has no outcome. Holds no account key, no signature and no URL with one.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// No usable answer: refused, reset, timed out, 5xx. A write may or may not have happened.
-    #[error("storage can't be reached for {operation} {key}: {reason}")]
+    #[error("storage can't be reached for {operation} {}: {reason}", untitled(key))]
     Unavailable {
         /// `get`, `put`, `delete`, `list`; `open` for a directory.
         operation: &'static str,
@@ -291,7 +302,7 @@ pub enum StoreError {
     },
     /// The store answers and won't do it for us, until somebody changes something there: wrong key,
     /// missing role, read-only or full disk.
-    #[error("storage refuses {operation} {key}: {reason}")]
+    #[error("storage refuses {operation} {}: {reason}", untitled(key))]
     Denied {
         /// `get`, `put`, `delete`, `list`; `open` for a directory.
         operation: &'static str,
@@ -302,7 +313,7 @@ pub enum StoreError {
     },
     /// This one blob can't be read, and the others can: a file without permission or a circle of links,
     /// a blob in the archive tier.
-    #[error("{key} can't be read: {reason}")]
+    #[error("{} can't be read: {reason}", untitled(key))]
     Unreadable {
         /// The path that was asked for.
         key: String,

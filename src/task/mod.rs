@@ -23,7 +23,7 @@ pub use date::{BadDatum, Datum, Slot, Zeit};
 pub use edit::{Edit, EditError, edit};
 pub use file_name::{BadFileName, FileName, TaskId, TaskRef};
 pub use ids::UsedIds;
-pub use parse::{MAX_FILE_BYTES, Parsed, parse};
+pub use parse::{MAX_FILE_BYTES, Parsed, SETTLED_FILE, parse};
 pub use table::{
     ContentView, FileRecord, FileView, FixedSlotView, Tags, TaskTable, TaskView, Title,
 };

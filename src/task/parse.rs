@@ -13,6 +13,9 @@ use super::{
 /// A longer file isn't read, and none is written (SPEC.md 2).
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
+/// The text of a file that counts as absent (COHERENCE.md, "Settling").
+pub const SETTLED_FILE: &str = "---\ntyp: settled\n---\n";
+
 /// What a file turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {

@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Datum, FileName, FixedSlot, GitSha, Kategorie, Parsed, Problem, Slot, Status, Task, TaskId,
+    git_sha, parse,
 };
 use pack::Packer;
 use row::{Kind, PackedSlot, Row, Span};
@@ -29,6 +30,18 @@ pub struct FileRecord {
     pub sha: Option<GitSha>,
     /// What it says.
     pub content: Parsed,
+}
+
+impl FileRecord {
+    /// The record of a file with this content.
+    pub fn of(name: &FileName, etag: &str, bytes: &[u8]) -> Self {
+        Self {
+            name: name.to_string(),
+            etag: etag.to_owned(),
+            sha: Some(git_sha(bytes)),
+            content: parse(name, bytes),
+        }
+    }
 }
 
 /// A row of a table.
@@ -182,6 +195,15 @@ impl TaskTable {
     pub fn with(&self, files: &[FileRecord]) -> Self {
         let present = self.iter().map(|file| file.to_record());
         Self::new(present.chain(files.iter().cloned()).collect())
+    }
+
+    /// One above the highest number; 0 when there is none. Settled files count as absent.
+    pub fn above_all(&self) -> u32 {
+        let there = (0..self.rows.len()).rev().map(|row| self.file(row));
+        let highest = there
+            .filter(|file| !file.is_settled())
+            .find_map(|file| file.id());
+        highest.map_or(0, |id| u32::from(id.number()) + 1)
     }
 
     /// How many files there are.

@@ -348,12 +348,25 @@ fn no_line_at_any_level_carries_a_signature_or_a_key() {
             .env("AZURE_BLOB_CONTAINER", azurite().container());
         let service = Service::start(command.env("RUST_LOG", "trace"));
         assert_eq!(service.get("/codex?nocache=true&code=geheim").status, 200);
+        let body = r#"{"kategorie":"arbeit","title":"Titelgeheimnis","body":"Textgeheimnis"}"#;
+        let created = service.send_json("POST", "/api/tasks", body);
+        let location = created.header("location").to_owned();
+        assert_eq!(created.status, 201);
+        assert_eq!(service.get(&location).status, 200);
+        assert_eq!(service.get("/api/tasks/0099-Titelgeheimnis").status, 404);
         service.terminate();
         eventually("it says that it ends", || {
             service.log().iter().any(|line| line.contains("finishing"))
         });
         for line in service.log() {
-            for secret in ["sig=", "AccountKey", "SharedKey", "geheim", "Eby8vdM"] {
+            for secret in [
+                "sig=",
+                "AccountKey",
+                "SharedKey",
+                "geheim",
+                "Titel",
+                "Eby8vdM",
+            ] {
                 assert!(!line.contains(secret), "{secret} in {line}");
             }
         }

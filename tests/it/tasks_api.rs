@@ -879,6 +879,13 @@ async fn an_idempotency_key_makes_one_task_of_two_requests() {
     let (mut first, same) = (first.ok(), same.ok());
     first["reused"] = json!(true);
     assert_eq!(first, same);
+    // Its version stays the first, but a client that goes on from there must not go back.
+    let later = create(&b, json!({"kategorie": "arbeit"})).await;
+    let version = later.header("x-codex-version").to_owned();
+    let again = keyed(&b, "k-1", body).await;
+    assert_eq!(again.ok()["version"], first["version"]);
+    assert_eq!(again.header("x-codex-version"), version);
+    assert!(again.header("set-cookie").contains(&version));
     let other = keyed(&a, "k-1", r#"{"kategorie":"arbeit","title": "Einmal"}"#).await;
     assert_snapshot!(other.refusal(), @r#"422 {"ok":false,"code":"idempotency_key_reused","error":"This Idempotency-Key came with another body before: use a new key."}"#);
     for bad in ["", "a b", "ä", &"x".repeat(256)] {
@@ -893,6 +900,8 @@ async fn an_idempotency_key_makes_one_task_of_two_requests() {
         keyed(&a, &"x".repeat(255), body).await.status,
         StatusCode::CREATED
     );
-    let list = send(&a, get("/api/tasks")).await.ok();
-    assert_eq!(list["tasks"].as_array().unwrap().len(), 2);
+    let list = send(&a, get("/api/tasks").header("cache-control", "no-cache"))
+        .await
+        .ok();
+    assert_eq!(list["tasks"].as_array().unwrap().len(), 3);
 }

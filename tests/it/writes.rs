@@ -502,7 +502,6 @@ async fn keys_are_kept_a_day_and_five_thousand_of_them() {
     let again = create_with(&scene, &a, "Neu", key("k")).await.unwrap();
     assert_eq!((again.name, again.reused), (first.name, true));
     scene.pass_seconds(3700);
-    create_with(&scene, &a, "Neu", key("other")).await.unwrap();
     let anew = create_with(&scene, &a, "Neu", key("k")).await.unwrap();
     assert!(!anew.reused);
     scene.change_state(|state| {
@@ -521,6 +520,62 @@ async fn keys_are_kept_a_day_and_five_thousand_of_them() {
         !state.idempotency.contains_key("old-4999"),
         "the oldest go first"
     );
+}
+
+#[tokio::test]
+async fn a_create_meets_a_settled_file_past_9999_and_takes_its_place() {
+    let scene = Scene::with_tasks(2);
+    scene.file("9999-irgendwann.md", &task("Irgendwann"));
+    scene.file("0002-Neu.md", "---\ntyp: settled\n---\n");
+    let a = scene.instance();
+    scene.read(&a).await;
+    let created = create(&scene, &a, "Neu").await.unwrap();
+    assert_eq!(created.name.as_str(), "0002-Neu.md");
+    assert_eq!(
+        open_tasks(&scene, &a).await,
+        ["Aufgabe 0", "Aufgabe 1", "Neu", "Irgendwann"]
+    );
+    assert!(scene.state().pending.is_empty());
+}
+
+/// The text is fetched beside the mark's swap, so it may be newer than the mark: another instance's change
+/// that has a later version.
+#[tokio::test]
+async fn what_a_write_happens_to_see_is_not_taken_for_its_own_version() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    let text = a.gate.hold_next("get", RAW);
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let late = tokio::spawn(async move { codex.complete(&want, &id("0000"), None).await });
+    text.reached().await;
+    settle().await;
+    complete(&scene, &b, "0000").await.unwrap();
+    text.release();
+    let late = late.await.unwrap().unwrap();
+    settle().await;
+    assert!(late.already);
+    let read = scene.read_having_seen(&a, late.task.version).await;
+    assert!(
+        titles(&a.json(&read)).is_empty(),
+        "it was told that the task is done"
+    );
+}
+
+#[tokio::test]
+async fn ops_that_share_their_finishing_write_one_artifact() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.took();
+    let creates = (0..20).map(|_| {
+        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+        async move { codex.create(&want, new_task("Neu"), None).await.unwrap() }
+    });
+    futures::future::join_all(creates).await;
+    settle().await;
+    assert_eq!(a.requests.take().of_kind("put", "artifacts"), 1);
 }
 
 #[tokio::test]
@@ -562,6 +617,11 @@ async fn numbers_go_on_above_files_from_elsewhere_and_the_older_services_counter
     assert!(legacy() >= 201);
     scene.file("0250-Fremd.md", &task("Fremd"));
     scene.rebuild(&b).await;
+    assert_eq!(
+        scene.state().next_id,
+        251,
+        "although nobody knew the files before"
+    );
     assert_eq!(
         create(&scene, &a, "Drei").await.unwrap().name.id().number(),
         251

@@ -692,7 +692,7 @@ impl Run {
                     &[(changed.name.clone(), token.clone())],
                 )
             }
-            Answer::Completed(Ok(done)) if done.already => Ok(()),
+            Answer::Completed(Ok(done)) if done.already => self.learn_of(&it, done),
             Answer::Completed(Ok(done)) => {
                 let Request::Complete { token, .. } = &it.request else {
                     unreachable!()
@@ -768,6 +768,19 @@ impl Run {
         let of = &mut self.clients[it.client];
         of.seen = of.seen.max(Some(shown.read.entry.knowledge.hi));
         raise_to_own(&mut of.floors, &name, &world.history[&name], first);
+        Ok(())
+    }
+
+    /// The client is told that somebody has done the task before.
+    fn learn_of(&mut self, it: &Finished, done: &TaskCompleted) -> Result<(), String> {
+        let name = done.task.name.as_str();
+        let day = done.at.map(|slot| slot.datum.to_string());
+        let day = day.ok_or_else(|| format!("{name} was done without a day"))?;
+        let position = position_of(&self.world(), name, &day)
+            .ok_or_else(|| format!("{name} was never done on {day}"))?;
+        let of = &mut self.clients[it.client];
+        of.seen = of.seen.max(it.seen).max(Some(done.task.version));
+        raise(&mut of.floors, name, position);
         Ok(())
     }
 

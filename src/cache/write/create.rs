@@ -1,0 +1,263 @@
+//! Creating a task: a number from the state, a file that isn't there yet (COHERENCE.md, "Write").
+
+use std::sync::Arc;
+
+use super::file::Outcome;
+use super::mark::Mark;
+use super::{Created, NewFile, Op};
+use crate::cache::amend::{Amended, Amendment, NewTaskMark, NumbersInUse};
+use crate::cache::ledger::{AnsweredFile, Committed};
+use crate::cache::settle::is_overdue;
+use crate::cache::state::{Idempotent, PendingOp, SeenState};
+use crate::cache::{Entry, ReadError, WriteError};
+use crate::store::{Put, PutIf, WriteId, WriteIds};
+use crate::task::{FileName, Parsed, UsedIds, parse};
+
+/// How often a create is tried: besides lost files, an index or another's mark may have to be waited
+/// for. Past 9999, a mark that an instance left can keep the numbers unknown until it is settled.
+const ATTEMPTS: u32 = 8;
+
+/// What a create has learnt from the tries before.
+#[derive(Default)]
+struct Tries {
+    /// The mark of the last one, whose write was refused.
+    refused: Option<Mark>,
+    /// Something was in a new file's place once: from now on the place is looked at first.
+    look: bool,
+    /// The numbers in use, where the counter is used up.
+    numbers: Option<NumbersInUse>,
+}
+
+impl Op {
+    pub(super) async fn create(&mut self, file: NewFile) -> Result<Created, WriteError> {
+        let mut tries = Tries {
+            numbers: self.known_numbers(),
+            ..Tries::default()
+        };
+        for _ in 0..ATTEMPTS {
+            let (op, write_id) = (self.op_id(), self.write_id());
+            let committed = self.mark_new(&op, write_id, &file, &mut tries).await?;
+            let seen = committed.seen;
+            let (version, name) = match committed.amended {
+                Amended::Created(version, name) => (version, name),
+                Amended::Reused(record, pending) => {
+                    self.abandon(tries.refused.take());
+                    match self.reuse(record, pending, &file, &seen).await? {
+                        Some(created) => return Ok(created),
+                        None => continue,
+                    }
+                }
+                Amended::KeyReused => {
+                    self.abandon(tries.refused);
+                    return Err(WriteError::KeyReused(seen.state.version));
+                }
+                Amended::Exhausted => {
+                    self.abandon(tries.refused);
+                    return Err(WriteError::IdsExhausted(seen.state.version));
+                }
+                Amended::NeedsNumbers | Amended::Marked(_) | Amended::Done => {
+                    // A mark of its own would keep the index from ever being exact.
+                    self.withdraw(tries.refused.take()).await?;
+                    tries.numbers = Some(numbers_of(&*self.read_strictly().await?));
+                    continue;
+                }
+            };
+            let mark = Mark {
+                op,
+                version,
+                sent: committed.sent,
+            };
+            match self
+                .put_new(&mark, &name, &file, write_id, tries.look)
+                .await?
+            {
+                Some(files) => {
+                    let version = self.acknowledge(&mark, files).await?;
+                    self.finish(mark);
+                    return Ok(Created {
+                        version,
+                        known: version,
+                        name,
+                        reused: false,
+                        requests: self.requests,
+                    });
+                }
+                None => (tries.refused, tries.look) = (Some(mark), true),
+            }
+        }
+        let version = tries.refused.as_ref().map(|mark| mark.version);
+        self.abandon(tries.refused);
+        Err(version.map_or(ReadError::Contended.into(), WriteError::Conflict))
+    }
+
+    /// Sets a mark, in the place of the one before.
+    async fn mark_new(
+        &mut self,
+        op: &str,
+        write_id: WriteId,
+        file: &NewFile,
+        tries: &mut Tries,
+    ) -> Result<Committed, WriteError> {
+        let known = self.inner.memory.get(&self.user);
+        let mark = NewTaskMark {
+            op: op.to_owned(),
+            write_id,
+            slug: file.slug.clone(),
+            key: file.key.clone(),
+            above_all: known.map_or(0, |entry| entry.table().above_all()),
+            index: tries.numbers.take(),
+            replaces: tries.refused.as_ref().map(|mark| mark.op.clone()),
+        };
+        let committed = self.amend(Amendment::Create(mark)).await?;
+        if let Amended::Created(..) = committed.amended {
+            tries.refused = None;
+        }
+        Ok(committed)
+    }
+
+    /// Puts the new file. What this instance's entry is to learn of it; `None` when something else has its
+    /// place.
+    async fn put_new(
+        &mut self,
+        mark: &Mark,
+        name: &FileName,
+        file: &NewFile,
+        write_id: WriteId,
+        look: bool,
+    ) -> Result<Option<Option<Vec<AnsweredFile>>>, WriteError> {
+        let condition = match self.place_for(name, look).await {
+            Ok(Some(condition)) => condition,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                self.give_up(mark, vec![]);
+                return Err(error);
+            }
+        };
+        let put = Put {
+            bytes: file.bytes.clone(),
+            writes: WriteIds::default().followed_by(write_id),
+        };
+        match self.put(mark, name, put, condition, write_id).await {
+            Outcome::Landed(written) => Ok(Some(written.map(|written| {
+                let (name, old) = (name.clone(), None);
+                let new = Some(written.record(&name));
+                vec![AnsweredFile { name, old, new }]
+            }))),
+            Outcome::Refused => Ok(None),
+            Outcome::Denied(error) => Err(ReadError::from(error).into()),
+            Outcome::Unknown => Err(WriteError::OutcomeUnknown(mark.version)),
+        }
+    }
+
+    /// An earlier request with the same key: as it ended, or brought to its end here. `None` when it
+    /// came to nothing meanwhile, so that this one may be the first.
+    async fn reuse(
+        &mut self,
+        earlier: Idempotent,
+        pending: Option<PendingOp>,
+        file: &NewFile,
+        seen: &Arc<SeenState>,
+    ) -> Result<Option<Created>, WriteError> {
+        let Ok(name) = earlier.file.parse::<FileName>() else {
+            return Err(ReadError::Broken.into());
+        };
+        if let Some(pending) = pending
+            && !self
+                .bring_to_its_end(&earlier, &pending, &name, file, seen)
+                .await?
+        {
+            return Ok(None);
+        }
+        let known = earlier.version.max(seen.state.version);
+        self.inner.acknowledged.note(&self.user, earlier.version);
+        Ok(Some(Created {
+            version: earlier.version,
+            known,
+            name,
+            reused: true,
+            requests: self.requests,
+        }))
+    }
+
+    /// Does the same PUT that the earlier request's instance does or did, unless its mark is too old.
+    /// Whether the file is there now.
+    async fn bring_to_its_end(
+        &mut self,
+        earlier: &Idempotent,
+        pending: &PendingOp,
+        name: &FileName,
+        file: &NewFile,
+        seen: &Arc<SeenState>,
+    ) -> Result<bool, WriteError> {
+        let moment = self.now.later().mono;
+        let date = self.inner.clock.at(moment).unwrap_or(pending.at);
+        if is_overdue(pending, date, self.inner.settings.pending_expiry) {
+            let (inner, now) = (Arc::clone(&self.inner), self.now);
+            if let Some((_, requests)) = inner.settle(&self.user, seen, date, &now).await {
+                self.requests += requests;
+            }
+            return Ok(false);
+        }
+        let write_id = pending
+            .files
+            .first()
+            .and_then(|it| it.write_id.parse::<WriteId>().ok());
+        let Some(write_id) = write_id else {
+            return Err(ReadError::Broken.into());
+        };
+        let put = Put {
+            bytes: file.bytes.clone(),
+            writes: WriteIds::default().followed_by(write_id),
+        };
+        // Not this op's mark: its age is the storage clock's business, which was just asked.
+        let mark = Mark {
+            op: earlier.op.clone(),
+            version: earlier.version,
+            sent: moment,
+        };
+        match self.put(&mark, name, put, PutIf::Absent, write_id).await {
+            Outcome::Landed(_) => {
+                self.finish(mark);
+                Ok(true)
+            }
+            Outcome::Refused => Ok(false),
+            Outcome::Denied(error) => Err(ReadError::from(error).into()),
+            Outcome::Unknown => Err(WriteError::OutcomeUnknown(earlier.version)),
+        }
+    }
+
+    /// Under which condition a new file may be put: usually without a look. `None` when something else
+    /// has the name.
+    async fn place_for(
+        &mut self,
+        name: &FileName,
+        look: bool,
+    ) -> Result<Option<PutIf>, WriteError> {
+        if !look {
+            return Ok(Some(PutIf::Absent));
+        }
+        Ok(match self.get(name).await? {
+            None => Some(PutIf::Absent),
+            Some(blob) if parse(name, &blob.bytes) == Parsed::Settled => {
+                Some(PutIf::Same(blob.etag))
+            }
+            Some(_) => None,
+        })
+    }
+
+    /// The numbers that files have as far as memory knows, once the counter is used up.
+    fn known_numbers(&self) -> Option<NumbersInUse> {
+        let state = self.inner.newest_state(&self.ledger)?;
+        let used_up = state.state.next_id >= UsedIds::ALL;
+        let entry = self.inner.memory.get(&self.user).filter(|_| used_up)?;
+        Some(numbers_of(&entry))
+    }
+}
+
+/// Every change up to `lo` is in the index, whatever else is.
+fn numbers_of(entry: &Entry) -> NumbersInUse {
+    NumbersInUse {
+        version: entry.knowledge.lo,
+        used: Arc::new(UsedIds::of(entry.table())),
+    }
+}
