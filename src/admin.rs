@@ -1,6 +1,6 @@
 //! What the command line does for an operator.
 
-use crate::codex::{Act, Codex, FileChange, FileFate, MAX_BATCH, Refusal, Want};
+use crate::codex::{Act, Codex, FileChange, FileFate, MAX_BATCH, Refusal, Want, WeekError};
 use crate::store::{BlobStore, GetIf, Got, Key, Prefix, StoreError};
 use crate::task::FileName;
 
@@ -21,6 +21,9 @@ pub enum ImportError {
     /// The folder can't be read.
     #[error(transparent)]
     From(#[from] StoreError),
+    /// The storage can't be read.
+    #[error(transparent)]
+    Read(#[from] WeekError),
     /// The storage can't be written.
     #[error("{}", .0.error)]
     To(Refusal),
@@ -38,6 +41,8 @@ pub async fn import(
 ) -> Result<Imported, ImportError> {
     let mut imported = Imported::default();
     let mut batch = vec![];
+    // So that it is known which files there only count as absent.
+    to.week(want).await?;
     for listed in from.list(&Prefix::raw(&want.user)).await?.value.blobs {
         let name = listed.name.parse::<FileName>().ok();
         let key = Key::raw(&want.user, &listed.name).ok();

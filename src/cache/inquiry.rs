@@ -253,9 +253,10 @@ impl Inquiry {
         let mut requests = self.requests;
         let same_key = self.want.freshness != Freshness::Rebuilt;
         let ground = self.ground(seen);
-        let key = match inner.breaks(Mutation::JoinWhilePending) {
-            true => ground.any_key(),
-            false => ground.settled_key(),
+        let key = match () {
+            () if inner.breaks(Mutation::JoinWhilePending) => ground.any_key(),
+            () if inner.breaks(Mutation::JoinByVersion) => ground.version_key(),
+            () => ground.settled_key(),
         };
         let begin = |listed| Arc::clone(&inner).rebuild(ground, listed);
         let (waiting, began) = inner.flights.rebuild(&user, key, same_key, begin);

@@ -45,6 +45,8 @@ struct Book {
     swapping: bool,
     /// The newest state known here.
     latest: Option<Arc<SeenState>>,
+    /// The older service's counter is just being written.
+    counting: bool,
     /// Own ops whose files were answered for, but not yet those of every op before them.
     answered: BTreeMap<Version, AnsweredOp>,
 }
@@ -87,6 +89,8 @@ pub(super) struct Committed {
     pub sent: Instant,
     /// What it took; a shared swap counts for one of those who shared it.
     pub requests: Requests,
+    /// It is the last removal of a mark in its swap.
+    pub closes: bool,
 }
 
 /// A ledger in use: it goes when nobody uses it any more.
@@ -160,6 +164,16 @@ impl Ledger {
         self.book().latest.clone()
     }
 
+    /// Whether the caller may write the older service's counter: one op at a time does.
+    pub(super) fn may_count(&self) -> bool {
+        !mem::replace(&mut self.book().counting, true)
+    }
+
+    /// The older service's counter has been written.
+    pub(super) fn has_counted(&self) {
+        self.book().counting = false;
+    }
+
     fn take_waiting(&self) -> Vec<Queued> {
         let mut book = self.book();
         let batch = mem::take(&mut book.waiting);
@@ -231,13 +245,17 @@ impl Inner {
             match swapped {
                 Ok(swapped) => {
                     self.note_state(&ledger.user, &swapped.seen);
-                    for (waiting, amended) in batch.into_iter().zip(swapped.amended) {
+                    let finishes = |it: &Amendment| matches!(it, Amendment::Finish { .. });
+                    let last = amendments.iter().rposition(finishes);
+                    let ended = batch.into_iter().zip(swapped.amended).enumerate();
+                    for (at, (waiting, amended)) in ended {
                         // Whoever has gone has no use for it.
                         let _ = waiting.done.send(Ok(Committed {
                             amended,
                             seen: Arc::clone(&swapped.seen),
                             sent: swapped.sent,
                             requests: mem::take(&mut requests),
+                            closes: Some(at) == last,
                         }));
                     }
                 }

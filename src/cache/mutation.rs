@@ -21,6 +21,8 @@ pub enum Mutation {
     NoSecondLook,
     /// 7: a running rebuild is joined by its state's ETag while something is pending.
     JoinWhilePending,
+    /// 7, too: a running rebuild is joined by its state's version.
+    JoinByVersion,
     /// 8: old marks are removed without settling their files.
     RemoveUnsettled,
     /// 9: a lost answer is taken for a conflict.
@@ -40,7 +42,7 @@ pub enum Mutation {
 impl Mutation {
     /// All of them, in the order of COHERENCE.md.
     #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoMark,
         Self::MarkAfterWrite,
         Self::ArtifactWhilePending,
@@ -48,6 +50,7 @@ impl Mutation {
         Self::LoDespiteMarks,
         Self::NoSecondLook,
         Self::JoinWhilePending,
+        Self::JoinByVersion,
         Self::RemoveUnsettled,
         Self::LostAnswerIsConflict,
         Self::StateFromZero,

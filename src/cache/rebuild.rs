@@ -335,6 +335,14 @@ impl Ground {
         }
     }
 
+    /// The state's version instead of the blob's.
+    pub(super) fn version_key(&self) -> Option<ETag> {
+        match &self.state {
+            StateFound::Present(seen) => Some(ETag::new(&seen.state.version.to_string())),
+            StateFound::Missing | StateFound::Damaged(_) => None,
+        }
+    }
+
     /// The state blob's version, whatever is pending in it.
     pub(super) fn any_key(&self) -> Option<ETag> {
         match &self.state {

@@ -17,7 +17,7 @@ use crate::now::Now;
 use crate::store::{
     Answer, Blob, GetIf, Got, Key, Put, PutIf, StoreError, WriteId, WriteIds, Written,
 };
-use crate::task::SETTLED_FILE;
+use crate::task::{FileName, Parsed, SETTLED_FILE, parse};
 use crate::user::UserId;
 
 /// How often one file is tried that keeps changing.
@@ -69,8 +69,8 @@ impl Inner {
         settled.map(|seen| (seen, requests))
     }
 
-    /// Settles one op. The state without its mark; `None` when that can't be done now.
-    async fn settle_op(
+    /// Settles one op, whatever its age. The state without its mark; `None` when that can't be done now.
+    pub(super) async fn settle_op(
         self: &Arc<Self>,
         user: &UserId,
         op: &str,
@@ -155,8 +155,12 @@ impl Inner {
                 (ChangeKind::Update | ChangeKind::Delete, None) => {
                     return Ok((FileEnd::Done, requests));
                 }
-                (ChangeKind::Create, Some(_)) => return Ok((FileEnd::NeverCreated, requests)),
                 (ChangeKind::Create, None) => (settled_file(), PutIf::Absent),
+                // The create may be about to replace just this.
+                (ChangeKind::Create, Some(blob)) if is_settled(file, &blob) => {
+                    (settled_file(), PutIf::Same(blob.etag))
+                }
+                (ChangeKind::Create, Some(_)) => return Ok((FileEnd::NeverCreated, requests)),
                 (ChangeKind::Update | ChangeKind::Delete, Some(blob)) => {
                     let same = Put {
                         bytes: blob.bytes,
@@ -202,6 +206,11 @@ fn has_landed(file: &PendingFile, blob: &Blob) -> bool {
     file.write_id
         .parse()
         .is_ok_and(|id: WriteId| blob.writes.contains(id))
+}
+
+fn is_settled(file: &PendingFile, blob: &Blob) -> bool {
+    let name = file.name.parse::<FileName>();
+    name.is_ok_and(|name| parse(&name, &blob.bytes) == Parsed::Settled)
 }
 
 fn settled_file() -> Put {

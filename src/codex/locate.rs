@@ -82,6 +82,7 @@ impl Codex {
             _ => false,
         };
         if let Some(entry) = self.cache.known(&want.user)
+            && want.seen.is_none_or(|seen| seen <= entry.knowledge.lo)
             && let Located::Task(row) = locate(entry.table(), task)
             && !is_done(&entry, row)
         {

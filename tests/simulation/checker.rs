@@ -101,11 +101,29 @@ pub(crate) fn check_acknowledged<'a>(
 /// the service's own writes are promised to stay. A file that isn't there may also not be there yet.
 pub(crate) fn note_shown(world: &World, floors: &mut Floors, table: &TaskTable) {
     for (file, history) in &world.history {
-        let shown = shown(history, file, table).filter(|it| !it.is_absent());
-        if let Some(shown) = shown {
-            raise_to_own(floors, file, history, shown.position);
+        match shown(history, file, table) {
+            Some(shown) if !shown.is_absent() => {
+                raise_to_own(floors, file, history, shown.position);
+            }
+            // Known before and not there now: it was removed since.
+            _ => {
+                let floor = floors.get(file).copied();
+                let gone = floor.and_then(|floor| first_absence(history, floor));
+                gone.into_iter().for_each(|at| raise(floors, file, at));
+            }
         }
     }
+}
+
+/// The first version from `position` on in which the service had removed the file.
+fn first_absence(history: &[FileVersion], position: usize) -> Option<usize> {
+    let absent = |it: &&FileVersion| it.position >= position && it.is_absent();
+    Some(history.iter().find(absent)?.position)
+}
+
+/// Whether the file was absent in a version from `position` on.
+pub(crate) fn was_absent(world: &World, file: &str, position: usize) -> bool {
+    first_absence(&world.history[file], position).is_some()
 }
 
 /// Raises a floor to the service's last version up to `position`.

@@ -18,7 +18,7 @@ use fastrand::Rng;
 
 use crate::checker::{
     Acknowledged, Floors, check_acknowledged, check_contents, check_floors, made_with, note_shown,
-    position_of, positions_of_body, raise, raise_to_own, removal_of,
+    position_of, positions_of_body, raise, raise_to_own, removal_of, was_absent,
 };
 use crate::world::{ARTIFACT, FileVersion, RAW, STATE, SimStore, World};
 
@@ -82,6 +82,8 @@ struct Odds {
     lose_state: u32,
     /// Of a hundred requests, how many write.
     writes: u32,
+    /// The memory layer's bound in bytes: with none, entries vanish at once.
+    memory: u64,
     slow_one_in: u64,
 }
 
@@ -100,6 +102,7 @@ impl Odds {
             lose_artifact: some(&[0, 0, 4]),
             lose_state: some(&[0, 0, 0, 6]),
             writes: some(&[20, 50, 80]),
+            memory: u64::from(some(&[1 << 24, 1 << 24, 1 << 24, 1 << 24, 0])),
             slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
         }
     }
@@ -150,8 +153,8 @@ struct Client {
     session: bool,
     seen: Option<Version>,
     floors: Floors,
-    /// The instance it waits for.
-    waits: Option<usize>,
+    /// The instance it waits for, and what it asked.
+    waits: Option<(usize, Request)>,
     /// A keyed create without an answer, to be repeated.
     repeat: Option<Request>,
 }
@@ -168,6 +171,8 @@ pub(crate) struct Run {
     finished: Arc<Mutex<Vec<Finished>>>,
     acknowledged: Vec<Acknowledged>,
     created: Vec<(String, Option<FileName>)>,
+    /// Of requests that were refused for good: they are in no file.
+    nothing: Vec<String>,
     tokens: u32,
     steps: u64,
     tally: Tally,
@@ -224,6 +229,7 @@ impl Run {
             finished: Arc::default(),
             acknowledged: vec![],
             created: vec![],
+            nothing: vec![],
             tokens: 0,
             steps: 0,
             tally: Tally::default(),
@@ -290,7 +296,7 @@ impl Run {
             artifact_ttl: Duration::from_secs(900),
             revalidate: REVALIDATE,
             stale_if_error: Duration::from_secs(3600),
-            memory_max_bytes: 1 << 24,
+            memory_max_bytes: self.odds.memory,
             deadline: Duration::from_secs(30),
             pending_expiry: EXPIRY,
             zone: chrono_tz::Europe::Berlin,
@@ -329,7 +335,6 @@ impl Run {
     async fn play(&mut self) -> Result<(), String> {
         for _ in 0..self.plan.steps {
             self.step().await;
-            self.steps += 1;
             self.settle_down().await?;
         }
         self.end().await
@@ -360,6 +365,7 @@ impl Run {
             o.lose_artifact,
             o.lose_state,
         );
+        self.steps += 1;
         if is(request) {
             self.send_request();
         } else if is(crash) {
@@ -384,6 +390,7 @@ impl Run {
         } else if is(state) {
             self.lose_state();
         } else {
+            self.steps -= 1;
             self.move_a_call();
         }
     }
@@ -395,9 +402,12 @@ impl Run {
 
     /// One call takes effect, or its answer arrives, or something befalls it.
     fn move_a_call(&mut self) {
+        self.steps += 1;
         let shared = Arc::clone(&self.world);
         let mut world = shared.lock().unwrap();
         if world.calls.is_empty() {
+            // Nothing moved.
+            self.steps -= 1;
             return;
         }
         let mut at = self.rng.usize(..world.calls.len());
@@ -479,8 +489,10 @@ impl Run {
             world.note(|| format!("i{instance} is killed"));
         }
         for client in &mut self.clients {
-            if client.waits == Some(instance) {
-                client.waits = None;
+            if let Some((_, request)) = client.waits.take_if(|(of, _)| *of == instance) {
+                // Nobody will answer; whoever sent a key sends it again.
+                let keyed = matches!(request, Request::Create { keyed: true, .. });
+                client.repeat = keyed.then_some(request);
             }
         }
         self.start_instance();
@@ -528,6 +540,7 @@ impl Run {
             .filter(|it| self.clients[*it].waits.is_none())
             .collect();
         if idle.is_empty() {
+            self.steps -= 1;
             return self.move_a_call();
         }
         let client = idle[self.rng.usize(..idle.len())];
@@ -537,7 +550,7 @@ impl Run {
         let instance = self.pick_instance();
         let request = match self.clients[client].repeat.take() {
             Some(request) => request,
-            None => self.invent_request(),
+            None => self.same_again().unwrap_or_else(|| self.invent_request()),
         };
         self.begin(client, instance, request);
     }
@@ -554,6 +567,19 @@ impl Run {
         for (file, position) in &floors {
             raise(&mut client.floors, file, *position);
         }
+    }
+
+    /// Now and then the keyed create that another client waits for, as a form that was sent twice.
+    fn same_again(&mut self) -> Option<Request> {
+        let waiting = self
+            .clients
+            .iter()
+            .filter_map(|client| client.waits.as_ref());
+        let keyed = waiting
+            .map(|(_, request)| request)
+            .find(|it| matches!(it, Request::Create { keyed: true, .. }))?
+            .clone();
+        (self.rng.u8(..6) == 0).then_some(keyed)
     }
 
     fn invent_request(&mut self) -> Request {
@@ -627,16 +653,22 @@ impl Run {
 
     fn begin(&mut self, client: usize, instance: usize, request: Request) {
         let of = &mut self.clients[client];
-        of.waits = Some(instance);
+        of.waits = Some((instance, request.clone()));
         let (seen, floors) = match of.session {
             true => (of.seen, of.floors.clone()),
             false => (None, Floors::new()),
         };
+        // Wall clocks differ from instance to instance; nothing may rest on them.
+        let offset = TimeDelta::hours(instance as i64 % 5 - 2);
+        let now = self.now();
         let want = Want {
             user: anna(),
             seen,
             freshness: Freshness::Bounded,
-            now: self.now(),
+            now: Now {
+                utc: now.utc + offset,
+                ..now
+            },
         };
         self.note(|| {
             format!("client {client} having seen {seen:?} asks i{instance} for {request:?}")
@@ -676,6 +708,7 @@ impl Run {
                         *name = Some(created.name.clone());
                     }
                 }
+                self.nothing.retain(|it| it != token);
                 self.acknowledge(
                     &it,
                     created.version,
@@ -706,6 +739,7 @@ impl Run {
             Answer::Batch(Ok(done)) => self.acknowledge_batch(&it, done),
             _ => {
                 self.tally.failures += 1;
+                self.check_refusal(&it)?;
                 if let (Request::Create { keyed: true, .. }, Answer::Created(Err(refusal))) =
                     (&it.request, &it.answer)
                     && matches!(
@@ -719,10 +753,49 @@ impl Run {
                 Ok(())
             }
         };
-        if self.clients[client].waits == Some(instance) {
-            self.clients[client].waits = None;
-        }
+        self.clients[client]
+            .waits
+            .take_if(|(of, _)| *of == instance);
         checked
+    }
+
+    /// A task that the client knows isn't "not found", unless it was removed; and what is refused
+    /// because the store can't be used was never written.
+    fn check_refusal(&mut self, it: &Finished) -> Result<(), String> {
+        let refusal = match &it.answer {
+            Answer::Task(Err(refusal))
+            | Answer::Created(Err(refusal))
+            | Answer::Changed(Err(refusal))
+            | Answer::Completed(Err(refusal)) => refusal,
+            _ => return Ok(()),
+        };
+        let (name, token) = match &it.request {
+            Request::Task(name) => (Some(name), None),
+            Request::Update { name, token } | Request::Complete { name, token } => {
+                (Some(name), Some(token))
+            }
+            Request::Create {
+                token,
+                keyed: false,
+            } => (None, Some(token)),
+            _ => (None, None),
+        };
+        if let (TaskError::NotFound, Some(name)) = (&refusal.error, name) {
+            let world = self.world();
+            let floor = it.floors.get(name.as_str());
+            let gone = |floor: &usize| was_absent(&world, name.as_str(), *floor);
+            if !floor.is_none_or(gone) {
+                return Err(format!(
+                    "P1: {name} isn't found, the client knows {floor:?}"
+                ));
+            }
+        }
+        // An editor may have saved over a write whose answer was lost, so that nobody can tell any more.
+        let nothing = matches!(refusal.error, TaskError::Read(_)) && self.odds.foreign == 0;
+        if let Some(token) = token.filter(|_| nothing) {
+            self.nothing.push(token.clone());
+        }
+        Ok(())
     }
 
     fn check_read(&mut self, it: &Finished, read: &Read) -> Result<(), String> {
@@ -732,6 +805,9 @@ impl Run {
         let Request::Read(freshness) = it.request else {
             unreachable!()
         };
+        if stale && freshness != Freshness::Bounded {
+            return Err(format!("P9: something stale for a {freshness:?} read"));
+        }
         let table = read.entry.table();
         let world = self.world.lock().unwrap();
         check_contents(&world, table)?;
@@ -763,6 +839,14 @@ impl Run {
             return Err(format!(
                 "P1 or P3: the body of {name} is of {last}, the client knows {:?}",
                 it.floors
+            ));
+        }
+        let due = self.acknowledged.iter().find(|change| {
+            change.file == name && change.at + REVALIDATE < it.sent && change.position > last
+        });
+        if let Some(change) = due.filter(|_| shown.read.layer != Layer::Stale) {
+            return Err(format!(
+                "P2: the body of {name} is of {last}: {change:?} is missing"
             ));
         }
         let of = &mut self.clients[it.client];
@@ -868,7 +952,6 @@ impl Run {
         let token = self.token();
         self.created.push((token.clone(), None));
         let writer = self.pick_instance();
-        let before = self.acknowledged.len();
         self.ask_alone(
             writer,
             Request::Create {
@@ -877,9 +960,6 @@ impl Run {
             },
         )
         .await?;
-        if self.acknowledged.len() == before {
-            return Err("P7: after everything healed a create fails".to_owned());
-        }
         for instance in self.living() {
             self.ask_alone(instance, Request::Read(Freshness::Strict))
                 .await?;
@@ -899,6 +979,16 @@ impl Run {
     /// whose file somebody removed, may be made again.
     fn check_creates(&self) -> Result<(), String> {
         let world = self.world();
+        let wrong = self
+            .nothing
+            .iter()
+            .find(|it| !made_with(&world, it).is_empty());
+        if let Some(token) = wrong {
+            return Err(format!(
+                "{token} was refused, and is in {:?}",
+                made_with(&world, token)
+            ));
+        }
         for (token, name) in &self.created {
             let made = made_with(&world, token);
             let doubled = made.iter().enumerate().any(|(at, (_, begin, end))| {
@@ -922,9 +1012,10 @@ impl Run {
     /// What the instance knows is what the store has.
     fn check_equal(&self, instance: usize) -> Result<(), String> {
         let world = self.world();
-        let entry = self.instances[instance]
-            .known(&anna())
-            .ok_or("nothing is known")?;
+        let Some(entry) = self.instances[instance].known(&anna()) else {
+            // It keeps nothing.
+            return Ok(());
+        };
         let there = |name: &str, text: &str| {
             (name.ends_with(".md") && !text.contains("typ: settled")).then(|| name.to_owned())
         };
@@ -955,9 +1046,11 @@ impl Run {
         let client = 0;
         self.clients[client].waits = None;
         self.begin(client, instance, request);
+        let failures = self.tally.failures;
         self.drain().await?;
-        match self.clients[client].waits {
-            None => Ok(()),
+        match &self.clients[client].waits {
+            None if self.tally.failures == failures => Ok(()),
+            None => Err(format!("P7: after everything healed i{instance} refuses")),
             Some(_) => Err(format!("P7: i{instance} doesn't answer")),
         }
     }
@@ -969,7 +1062,6 @@ impl Run {
                 return Ok(());
             }
             self.move_a_call();
-            self.steps += 1;
         }
         Err("the calls never end".to_owned())
     }

@@ -11,6 +11,7 @@ use crate::cache::ledger::AnsweredFile;
 use crate::cache::state::ChangeKind;
 use crate::cache::{ReadError, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
+use crate::task::FileName;
 
 /// How many files go into one batch at most.
 pub const MAX_BATCH: usize = 50;
@@ -45,8 +46,9 @@ impl Op {
         &mut self,
         changes: Vec<FileChange>,
     ) -> Result<BatchDone, WriteError> {
-        let ids: Vec<WriteId> = changes.iter().map(|_| self.write_id()).collect();
-        let files = changes
+        let batch = &changes[..changes.len().min(MAX_BATCH)];
+        let ids: Vec<WriteId> = batch.iter().map(|_| self.write_id()).collect();
+        let files = batch
             .iter()
             .zip(&ids)
             .map(|(change, id)| (change.name.clone(), *id, change.act.kind()));
@@ -54,12 +56,12 @@ impl Op {
         let mut fates = vec![FileFate::Untried; changes.len()];
         let mut answered = Some(vec![]);
         let (removed, written): (Vec<usize>, Vec<usize>) =
-            (0..changes.len()).partition(|at| changes[*at].act.removes());
+            (0..batch.len()).partition(|at| batch[*at].act.removes());
         for at in written.into_iter().chain(removed) {
             if self.is_batch_over(&mark) {
                 break;
             }
-            let change = &changes[at];
+            let change = &batch[at];
             match self.act(&mark, change, ids[at]).await {
                 Outcome::Landed(written) => {
                     fates[at] = FileFate::Done;
@@ -77,8 +79,12 @@ impl Op {
                     fates[at] = FileFate::Lost;
                     answered = None;
                 }
-                // What was done until then is acknowledged; the next batch meets the same refusal first.
-                Outcome::Denied(_) if fates.contains(&FileFate::Done) => break,
+                // What was done until then is acknowledged. The mark stays, to be settled: a first try of
+                // what was denied may still be on its way.
+                Outcome::Denied(_) if fates.contains(&FileFate::Done) => {
+                    let version = self.acknowledge(&mark, None).await?;
+                    return Ok(BatchDone { version, fates });
+                }
                 Outcome::Denied(error) => return Err(ReadError::from(error).into()),
                 Outcome::Unknown => return Err(WriteError::OutcomeUnknown(mark.version)),
             }
@@ -95,7 +101,7 @@ impl Op {
 
     async fn act(&mut self, mark: &Mark, change: &FileChange, id: WriteId) -> Outcome {
         let (bytes, before, condition) = match &change.act {
-            Act::Create(bytes) => (bytes, WriteIds::default(), PutIf::Absent),
+            Act::Create(bytes) => (bytes, WriteIds::default(), self.place_of(&change.name)),
             Act::Replace {
                 bytes,
                 etag,
@@ -108,6 +114,19 @@ impl Op {
             writes: before.followed_by(id),
         };
         self.put(mark, &change.name, put, condition, id).await
+    }
+}
+
+impl Op {
+    /// Under which condition a file is made: a settled one, as far as memory knows, may be replaced.
+    fn place_of(&self, name: &FileName) -> PutIf {
+        let entry = self.inner.memory.get(&self.user);
+        let settled = entry.and_then(|entry| {
+            let file = entry.table().find(name.as_str())?;
+            let stored = file.is_settled() && !file.etag.is_empty();
+            stored.then(|| ETag::new(file.etag))
+        });
+        settled.map_or(PutIf::Absent, PutIf::Same)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Created, NewFile, Op};
 use crate::cache::amend::{Amended, Amendment, NewTaskMark, NumbersInUse};
 use crate::cache::ledger::{AnsweredFile, Committed};
 use crate::cache::settle::is_overdue;
-use crate::cache::state::{Idempotent, PendingOp, SeenState};
+use crate::cache::state::{Idempotent, PendingOp, SeenState, Version};
 use crate::cache::{Entry, ReadError, WriteError};
 use crate::store::{Put, PutIf, WriteId, WriteIds};
 use crate::task::{FileName, Parsed, UsedIds, parse};
@@ -82,7 +82,14 @@ impl Op {
                         requests: self.requests,
                     });
                 }
-                None => (tries.refused, tries.look) = (Some(mark), true),
+                None => {
+                    tries.look = true;
+                    tries.refused = match file.key.is_some() && self.is_stale(&mark) {
+                        false => Some(mark),
+                        // Another request with the key may be writing under it in this one's place.
+                        true => self.settle_own(mark, &seen).await?,
+                    };
+                }
             }
         }
         let version = tries.refused.as_ref().map(|mark| mark.version);
@@ -149,6 +156,23 @@ impl Op {
         }
     }
 
+    /// Settles this op's own mark, which has become too old to be written under.
+    async fn settle_own(
+        &mut self,
+        mark: Mark,
+        seen: &Arc<SeenState>,
+    ) -> Result<Option<Mark>, WriteError> {
+        let unknown = WriteError::OutcomeUnknown(mark.version);
+        let Some(pending) = seen.state.pending.get(&mark.op) else {
+            return Err(unknown);
+        };
+        let (inner, now) = (Arc::clone(&self.inner), self.now);
+        let settling = inner.settle_op(&self.user, &mark.op, pending, &now);
+        let (settled, requests) = settling.await;
+        self.requests += requests;
+        settled.map(|_| None).ok_or(unknown)
+    }
+
     /// An earlier request with the same key: as it ended, or brought to its end here. `None` when it
     /// came to nothing meanwhile, so that this one may be the first.
     async fn reuse(
@@ -161,14 +185,14 @@ impl Op {
         let Ok(name) = earlier.file.parse::<FileName>() else {
             return Err(ReadError::Broken.into());
         };
-        if let Some(pending) = pending
-            && !self
-                .bring_to_its_end(&earlier, &pending, &name, file, seen)
-                .await?
-        {
-            return Ok(None);
+        let mut known = earlier.version.max(seen.state.version);
+        if let Some(pending) = pending {
+            let ended = self.bring_to_its_end(&earlier, &pending, &name, file, seen);
+            match ended.await? {
+                Some(version) => known = known.max(version),
+                None => return Ok(None),
+            }
         }
-        let known = earlier.version.max(seen.state.version);
         self.inner.acknowledged.note(&self.user, earlier.version);
         Ok(Some(Created {
             version: earlier.version,
@@ -179,8 +203,8 @@ impl Op {
         }))
     }
 
-    /// Does the same PUT that the earlier request's instance does or did, unless its mark is too old.
-    /// Whether the file is there now.
+    /// Does the same PUT that the earlier request's instance does or did, unless its mark is too old. The
+    /// version to tell, if the file is there now.
     async fn bring_to_its_end(
         &mut self,
         earlier: &Idempotent,
@@ -188,7 +212,7 @@ impl Op {
         name: &FileName,
         file: &NewFile,
         seen: &Arc<SeenState>,
-    ) -> Result<bool, WriteError> {
+    ) -> Result<Option<Version>, WriteError> {
         let moment = self.now.later().mono;
         let date = self.inner.clock.at(moment).unwrap_or(pending.at);
         if is_overdue(pending, date, self.inner.settings.pending_expiry) {
@@ -196,7 +220,7 @@ impl Op {
             if let Some((_, requests)) = inner.settle(&self.user, seen, date, &now).await {
                 self.requests += requests;
             }
-            return Ok(false);
+            return Ok(None);
         }
         let write_id = pending
             .files
@@ -209,18 +233,20 @@ impl Op {
             bytes: file.bytes.clone(),
             writes: WriteIds::default().followed_by(write_id),
         };
-        // Not this op's mark: its age is the storage clock's business, which was just asked.
+        // Not this op's mark, so its age is what the storage's clock says.
+        let age = (date - pending.at).to_std().unwrap_or_default();
         let mark = Mark {
             op: earlier.op.clone(),
             version: earlier.version,
-            sent: moment,
+            sent: moment.checked_sub(age).unwrap_or(moment),
         };
         match self.put(&mark, name, put, PutIf::Absent, write_id).await {
             Outcome::Landed(_) => {
+                let version = self.acknowledge(&mark, None).await?;
                 self.finish(mark);
-                Ok(true)
+                Ok(Some(version))
             }
-            Outcome::Refused => Ok(false),
+            Outcome::Refused => Ok(None),
             Outcome::Denied(error) => Err(ReadError::from(error).into()),
             Outcome::Unknown => Err(WriteError::OutcomeUnknown(earlier.version)),
         }

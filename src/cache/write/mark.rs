@@ -137,14 +137,17 @@ impl Op {
 
 impl Inner {
     /// Takes an op's mark away. When that leaves nothing pending, and this instance knows the files exactly,
-    /// the artifact is written: once for all ops that share the swap, by the one it counts for.
+    /// the artifact is written: once for all ops that share the swap.
     async fn take_away(self: &Arc<Self>, ledger: &OpenLedger, mark: Mark, end: End, now: &Now) {
         let user = ledger.user();
-        let legacy = self.keep_legacy_ahead(ledger, now).await;
-        let legacy = legacy.unwrap_or_else(|error| {
-            tracing::warn!(%user, %error, "the older service's nextId.txt can't be written");
-            None
-        });
+        let mut legacy = None;
+        if ledger.may_count() {
+            legacy = self.keep_legacy_ahead(ledger, now).await.unwrap_or_else(|error| {
+                tracing::warn!(%user, %error, "the older service's nextId.txt can't be written");
+                None
+            });
+            ledger.has_counted();
+        }
         let amendment = Amendment::Finish {
             op: mark.op,
             undone: end == End::Undone,
@@ -153,10 +156,9 @@ impl Inner {
         match self.amend(ledger, amendment, now).await {
             Ok(committed) => {
                 let state = &committed.seen.state;
-                let swapped = committed.requests.writes > 0;
                 let entry = self.memory.get(user).filter(|entry| {
                     let known = &entry.knowledge;
-                    swapped && known.exact && state.is_settled_at(known.hi)
+                    committed.closes && known.exact && state.is_settled_at(known.hi)
                 });
                 if let Some(entry) = entry {
                     self.write_artifact(&entry).await;

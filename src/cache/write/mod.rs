@@ -123,7 +123,7 @@ pub struct FileChange {
 /// What becomes of a file in a batch.
 #[derive(Debug, Clone)]
 pub enum Act {
-    /// It is made, if there is none.
+    /// It is made, if there is none, or only a settled one that this instance knows of.
     Create(Bytes),
     /// It is replaced, if it still is this version.
     Replace {
@@ -145,7 +145,7 @@ pub enum FileFate {
     Done,
     /// Somebody else had changed it: nothing was done to it.
     Lost,
-    /// The batch's time was over before it came to this one: nothing was done to it.
+    /// The batch was full, or its time was over, before it came to this one: nothing was done to it.
     Untried,
 }
 
