@@ -76,10 +76,13 @@ pub struct KeyHashes {
     pub body: String,
 }
 
-/// The numbers of a user's files at one version, with nothing pending.
+/// The numbers of a user's files: of every change up to `version` but those that were pending then, and
+/// maybe of later ones.
 #[derive(Debug, Clone)]
 pub(super) struct NumbersInUse {
     pub version: Version,
+    /// The ops that were pending.
+    pub pending: Vec<String>,
     pub used: Arc<UsedIds>,
 }
 
@@ -218,7 +221,7 @@ impl State {
     }
 
     /// The counter's number while it has one; past 9999 the lowest that neither a file nor a mark has,
-    /// which an index can tell as long as everything after its version is still marked.
+    /// which an index can tell as long as everything that may not be in it is still marked.
     fn free_number(&mut self, index: Option<&NumbersInUse>) -> Result<TaskId, NoNumber> {
         let counter = u16::try_from(self.next_id).ok().and_then(TaskId::new);
         if let Some(number) = counter {
@@ -226,7 +229,7 @@ impl State {
             return Ok(number);
         }
         let index = index
-            .filter(|index| self.is_covered(index.version))
+            .filter(|index| self.covers(index))
             .ok_or(NoNumber::Unknown)?;
         let marked: Vec<TaskId> = self
             .pending
@@ -238,10 +241,15 @@ impl State {
         index.used.lowest_free(&marked).ok_or(NoNumber::None)
     }
 
-    /// Whether every change after `version` is a mark that still stands.
-    fn is_covered(&self, version: Version) -> bool {
-        let since = self.pending.values().filter(|op| op.version > version);
-        version <= self.version && since.count() as u64 == self.version.0 - version.0
+    /// Whether every change that may not be in the index is a mark that still stands.
+    fn covers(&self, index: &NumbersInUse) -> bool {
+        let since = self
+            .pending
+            .values()
+            .filter(|op| op.version > index.version);
+        index.version <= self.version
+            && since.count() as u64 == self.version.0 - index.version.0
+            && index.pending.iter().all(|op| self.pending.contains_key(op))
     }
 
     fn count_past(&mut self, number: TaskId) {

@@ -32,6 +32,8 @@ pub struct Knowledge {
     pub exact: bool,
     /// The newest state blob this instance knows of; it may be ahead of `hi`.
     pub state: Option<Arc<SeenState>>,
+    /// The state before the files were listed, where that isn't exact: what was finished then is in it.
+    pub before: Option<Arc<SeenState>>,
 }
 
 impl Knowledge {
@@ -43,6 +45,7 @@ impl Knowledge {
             hi: version,
             exact: true,
             state: Some(state),
+            before: None,
         }
     }
 
@@ -209,6 +212,7 @@ impl Entry {
             hi: change.version,
             exact: true,
             state: change.state.or_else(|| self.knowledge.state.clone()),
+            before: None,
         };
         let table = match change.files {
             [] => Arc::clone(&self.files.table),

@@ -266,12 +266,14 @@ impl Inner {
                 hi: first.state.version,
                 exact: first.state.pending.is_empty(),
                 state: Some(Arc::clone(first)),
+                before: Some(Arc::clone(first)),
             })),
             Some(StateFound::Present(second)) => Ok(Ending::Known(Knowledge {
                 lo: lo.min(second.state.version),
                 hi: second.state.version,
                 exact: false,
                 state: Some(second),
+                before: Some(Arc::clone(first)),
             })),
             Some(gone) => Ok(Ending::Again(gone)),
         }
@@ -387,6 +389,7 @@ fn inexact(first: &StateFound, last: &StateFound) -> Knowledge {
         hi: state.as_ref().map_or(lo, |seen| seen.state.version.max(lo)),
         exact: false,
         state,
+        before: None,
     }
 }
 

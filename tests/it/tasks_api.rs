@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::support::http::{Reply, get, request, send, send_body, send_json};
+use crate::support::losing_store::Loss;
 use crate::support::scene::{Instance, RAW, Scene, task};
 
 /// The HTTP layer reads the real clock, so these scenes stand at the present.
@@ -904,4 +905,79 @@ async fn an_idempotency_key_makes_one_task_of_two_requests() {
         .await
         .ok();
     assert_eq!(list["tasks"].as_array().unwrap().len(), 3);
+}
+
+/// What a client is told when the store or others are in the way; the orders behind it are in `writes`.
+#[tokio::test]
+async fn what_stands_in_the_way_of_a_write_is_said_with_what_to_do() {
+    let scene = scene();
+    scene.file("0000-Da.md", &task("Da"));
+    let a = scene.instance();
+    send(&a, get("/codex")).await;
+
+    a.line.lose_next("put", RAW, Loss::Request);
+    let unknown = create(&a, json!({"kategorie": "arbeit"})).await;
+    assert_snapshot!(unknown.refusal(), @r#"503 {"ok":false,"code":"outcome_unknown","error":"Whether it was written can't be known yet: repeat it soon, with the same Idempotency-Key if it had one.","requestId":"(id)"}"#);
+    assert_eq!(unknown.header("retry-after"), "2");
+    assert!(!unknown.header("x-codex-version").is_empty());
+
+    a.line.set_outage(true);
+    let away = create(&a, json!({"kategorie": "arbeit"})).await;
+    assert_snapshot!(away.refusal(), @r#"503 {"ok":false,"code":"storage_unavailable","error":"The storage can't be reached: try again soon.","requestId":"(id)"}"#);
+    assert_eq!(away.header("retry-after"), "2");
+    a.line.set_outage(false);
+
+    let gates: Vec<_> = (0..3).map(|_| a.gate.hold_next("put", RAW)).collect();
+    let losing = update(&a, "0000", json!({"tags": ["nie"]}));
+    let (conflict, ()) = tokio::join!(losing, async {
+        for (round, gate) in gates.iter().enumerate() {
+            gate.reached().await;
+            scene.file("0000-Da.md", &task(&format!("Fremd {round}")));
+            gate.release();
+        }
+    });
+    assert_snapshot!(conflict.refusal(), @r#"409 {"ok":false,"code":"conflict","error":"Others kept changing the task, and nothing was written: try again."}"#);
+    assert_eq!(text_of(&scene, "0000-Da.md"), task("Fremd 2"));
+
+    scene.change_state(|state| state.format.major = 2);
+    let newer = create(&scene.instance(), json!({"kategorie": "arbeit"})).await;
+    assert_snapshot!(newer.refusal(), @r#"503 {"ok":false,"code":"newer_format","error":"The data was written by a newer version of the service: update this one.","requestId":"(id)"}"#);
+}
+
+#[tokio::test]
+async fn without_a_free_number_a_create_says_so() {
+    let scene = scene();
+    let a = scene.instance();
+    for number in 0..10_000 {
+        scene.file(&format!("{number:04}.md"), "x");
+    }
+    let none = create(&a, json!({"kategorie": "arbeit"})).await;
+    assert_snapshot!(none.refusal(), @r#"409 {"ok":false,"code":"ids_exhausted","error":"All 10,000 task numbers are taken: remove files of tasks that are long done."}"#);
+}
+
+#[tokio::test]
+async fn titles_that_mean_something_to_yaml_come_back_as_they_were_sent() {
+    let scene = scene();
+    let a = scene.instance();
+    for title in [
+        "a]",
+        "#x",
+        "123",
+        "yes",
+        "---",
+        "===",
+        "zeile\u{2028}zeile",
+        "<script>",
+        "- x",
+        "# doppelt",
+    ] {
+        let created = create(&a, json!({"kategorie": "arbeit", "title": title}))
+            .await
+            .ok();
+        let shown = show(&a, created["id"].as_str().unwrap()).await;
+        assert_eq!(
+            (&shown["title"], &shown["body"]),
+            (&json!(title), &json!(format!("# {title}\n")))
+        );
+    }
 }

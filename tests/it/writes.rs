@@ -875,3 +875,100 @@ async fn a_made_up_version_is_no_obstacle() {
     let done = a.codex.complete(&want, &id("0000"), None).await.unwrap();
     assert!(done.task.version < Version(u64::MAX));
 }
+
+/// Past 9999 a create may replace a settled file, and then `If-None-Match` doesn't stop it when it is late.
+#[tokio::test]
+async fn a_late_create_over_a_settled_file_fails_once_its_mark_was_settled() {
+    let scene = Scene::with_tasks(2);
+    scene.file("9999-irgendwann.md", &task("Irgendwann"));
+    scene.file("0002-Neu.md", "---\ntyp: settled\n---\n");
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    let (refused, late) = (a.gate.hold_next("put", RAW), a.gate.hold_next("put", RAW));
+    refused.release();
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let creating = tokio::spawn(async move { codex.create(&want, new_task("Neu"), None).await });
+    late.reached().await;
+    scene.pass_seconds(62);
+    let settled = scene.read_strictly(&b).await;
+    assert!(scene.state().pending.is_empty());
+    late.release();
+    let created = creating.await.unwrap().unwrap();
+    settle().await;
+    assert!(
+        created.version > settled.entry.knowledge.hi,
+        "under a mark of its own"
+    );
+    let read = scene.read_having_seen(&b, created.version).await;
+    assert_eq!(
+        titles(&b.json(&read)),
+        ["Aufgabe 0", "Aufgabe 1", "Neu", "Irgendwann"]
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_knows_more_than_memory_gets_its_index_confirmed() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.file("0000-Zweite.md", &task("Zweite"));
+    let seen = scene.rebuild(&b).await.entry.knowledge.hi;
+    let want = codex_miroir::codex::Want {
+        seen: Some(seen),
+        ..scene.want(Freshness::Bounded)
+    };
+    let refused = a
+        .codex
+        .update(&want, &id("0000"), tags("x"), None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused.error, TaskError::Ambiguous { .. }),
+        "{refused:?}"
+    );
+}
+
+/// The sum over all answers is what was sent before them, however the swaps were shared.
+#[tokio::test]
+async fn a_shared_request_counts_for_one_op() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.took();
+    let creates = (0..20).map(|_| {
+        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+        async move { codex.create(&want, new_task("Neu"), None).await.unwrap() }
+    });
+    let created = futures::future::join_all(creates).await;
+    settle().await;
+    let said: u32 = created
+        .iter()
+        .map(|it| it.requests.reads + it.requests.writes)
+        .sum();
+    let counts = a.requests.take();
+    let marks = said - counts.of_kind("put", "raw");
+    assert!(
+        marks >= 1 && marks < counts.of_kind("put", "state"),
+        "{said} of {counts}"
+    );
+}
+
+/// P7: past 9999, too, nobody has to wait for a mark that an instance left.
+#[tokio::test]
+async fn a_mark_that_was_left_keeps_no_numbers_past_9999() {
+    let scene = Scene::with_tasks(2);
+    scene.file("9999-irgendwann.md", &task("Irgendwann"));
+    let a = scene.instance();
+    scene.read(&a).await;
+    a.line.lose_next("put", RAW, Loss::Request);
+    create(&scene, &a, "Offen").await.unwrap_err();
+    for number in 3..6 {
+        let created = create(&scene, &a, "Neu").await.unwrap();
+        assert_eq!(
+            created.name.id().number(),
+            number,
+            "0002 may still be taken"
+        );
+    }
+    assert_eq!(scene.state().pending.len(), 1);
+}

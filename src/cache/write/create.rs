@@ -14,7 +14,7 @@ use crate::store::{Put, PutIf, WriteId, WriteIds};
 use crate::task::{FileName, Parsed, UsedIds, parse};
 
 /// How often a create is tried: besides lost files, an index or another's mark may have to be waited
-/// for. Past 9999, a mark that an instance left can keep the numbers unknown until it is settled.
+/// for.
 const ATTEMPTS: u32 = 8;
 
 /// What a create has learnt from the tries before.
@@ -280,10 +280,18 @@ impl Op {
     }
 }
 
-/// Every change up to `lo` is in the index, whatever else is.
 fn numbers_of(entry: &Entry) -> NumbersInUse {
+    let known = &entry.knowledge;
+    let (version, pending) = match &known.before {
+        Some(before) if !known.exact => (
+            before.state.version,
+            before.state.pending.keys().cloned().collect(),
+        ),
+        _ => (known.lo, vec![]),
+    };
     NumbersInUse {
-        version: entry.knowledge.lo,
+        version,
+        pending,
         used: Arc::new(UsedIds::of(entry.table())),
     }
 }

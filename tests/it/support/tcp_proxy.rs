@@ -37,8 +37,15 @@ struct Line {
     hanging: usize,
 }
 
-/// The method or `*`, how many requests with it pass before, and what happens then.
-struct Plan(String, usize, Fault);
+struct Plan {
+    method: String,
+    /// Stands in the request's path.
+    path: String,
+    /// How many such requests pass before.
+    before: usize,
+    /// What happens then.
+    fault: Fault,
+}
 
 impl TcpProxy {
     /// Listens on a free port until the test's runtime ends.
@@ -65,13 +72,19 @@ impl TcpProxy {
         self.port
     }
 
-    /// The `nth` request (from 1) with this method, or of all for `*`, from now on fares this way.
+    /// The `nth` request (from 1) with this method from now on fares this way.
     pub(crate) fn plan(&self, method: &str, nth: usize, fault: Fault) {
-        self.line
-            .lock()
-            .unwrap()
-            .planned
-            .push(Plan(method.to_owned(), nth - 1, fault));
+        self.plan_at(method, "/", nth, fault);
+    }
+
+    /// The same, of the requests whose path has this in it.
+    pub(crate) fn plan_at(&self, method: &str, path: &str, nth: usize, fault: Fault) {
+        self.line.lock().unwrap().planned.push(Plan {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            before: nth - 1,
+            fault,
+        });
     }
 
     /// Every request fares this way, until it is set to none again.
@@ -137,15 +150,15 @@ impl Line {
         );
         self.seen.push(format!("{method} {path}"));
         let mut due = None;
-        self.planned.retain_mut(|Plan(of, before, fault)| {
-            if of != method && of != "*" {
+        self.planned.retain_mut(|plan| {
+            if plan.method != method || !path.contains(&plan.path) {
                 return true;
             }
-            if *before == 0 {
-                due = Some(*fault);
+            if plan.before == 0 {
+                due = Some(plan.fault);
             }
-            let stays = *before > 0;
-            *before = before.saturating_sub(1);
+            let stays = plan.before > 0;
+            plan.before = plan.before.saturating_sub(1);
             stays
         });
         self.down.or(due)
