@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use codex_miroir::codex::{Filter, Freshness, KeyHashes, Layer, Requests};
-use codex_miroir::task::{Edit, Kategorie, NewTask, Status};
+use codex_miroir::task::Edit;
 use serde_json::Value;
 
 use crate::support::counting_store::{Counts, Request};
-use crate::support::scene::{Instance, RAW, STATE, Scene, settle, task, titles};
+use crate::support::scene::{Instance, RAW, STATE, Scene, new_task, settle, task, titles};
 
 #[tokio::test]
 async fn the_first_read_of_all_lists_fetches_and_makes_the_state() {
@@ -243,19 +243,6 @@ fn rfc3339(scene: &Scene) -> String {
     scene.now().utc.to_rfc3339()
 }
 
-fn new_task() -> NewTask {
-    NewTask {
-        title: Some("Neu".to_owned()),
-        kategorie: Kategorie::Arbeit,
-        status: Status::Offen,
-        tags: vec![],
-        deadline: None,
-        fixed_slot: None,
-        abgeschlossen_am: None,
-        body: String::new(),
-    }
-}
-
 fn tags(tag: &str) -> Edit {
     Edit {
         tags: Some(vec![tag.to_owned()]),
@@ -299,7 +286,7 @@ async fn a_create_costs_two_before_its_answer_and_two_after() {
     a.took();
     let want = scene.want(Freshness::Bounded);
     let (created, before, after) =
-        before_and_after(&a, a.codex.create(&want, new_task(), None)).await;
+        before_and_after(&a, a.codex.create(&want, new_task("Neu"), None)).await;
     assert_eq!(
         (before.as_str(), after.as_str()),
         ("1 put raw, 1 put state", "1 put artifacts, 1 put state")
@@ -314,13 +301,17 @@ async fn a_create_costs_two_before_its_answer_and_two_after() {
         key: "k".to_owned(),
         body: "b".to_owned(),
     };
-    let keyed = a.codex.create(&want, new_task(), Some(key.clone()));
+    let keyed = a.codex.create(&want, new_task("Neu"), Some(key.clone()));
     let (_, before, after) = before_and_after(&a, keyed).await;
     assert_eq!(
         (before.as_str(), after.as_str()),
         ("1 put raw, 1 put state", "1 put artifacts, 1 put state")
     );
-    let again = a.codex.create(&want, new_task(), Some(key)).await.unwrap();
+    let again = a
+        .codex
+        .create(&want, new_task("Neu"), Some(key))
+        .await
+        .unwrap();
     settle().await;
     assert_eq!((again.reused, a.took().as_str()), (true, "1 get state"));
 }
@@ -375,10 +366,11 @@ async fn a_lost_swap_adds_two() {
     scene.read(&a).await;
     scene.read(&b).await;
     let want = scene.want(Freshness::Bounded);
-    b.codex.create(&want, new_task(), None).await.unwrap();
+    b.codex.create(&want, new_task("Neu"), None).await.unwrap();
     settle().await;
     a.took();
-    let (_, before, _) = before_and_after_lost(&a, a.codex.create(&want, new_task(), None)).await;
+    let (_, before, _) =
+        before_and_after_lost(&a, a.codex.create(&want, new_task("Neu"), None)).await;
     assert_eq!(before, "1 get state, 1 put raw, 2 put state");
 }
 
@@ -417,7 +409,7 @@ async fn after_another_instances_finished_change_a_read_costs_two() {
     scene.read(&a).await;
     scene.read(&b).await;
     let want = scene.want(Freshness::Bounded);
-    a.codex.create(&want, new_task(), None).await.unwrap();
+    a.codex.create(&want, new_task("Neu"), None).await.unwrap();
     settle().await;
     b.took();
     scene.pass_seconds(5);
@@ -435,7 +427,7 @@ async fn the_older_services_counter_costs_one_more_now_and_then() {
     let mut took = vec![];
     for _ in 0..102 {
         a.took();
-        a.codex.create(&want, new_task(), None).await.unwrap();
+        a.codex.create(&want, new_task("Neu"), None).await.unwrap();
         settle().await;
         took.push(a.requests.take().total());
     }

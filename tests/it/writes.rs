@@ -9,23 +9,12 @@ use codex_miroir::codex::{
     TaskCreated, TaskError, Version,
 };
 use codex_miroir::store::WriteId;
-use codex_miroir::task::{Edit, Kategorie, NewTask, Status, TaskRef};
+use codex_miroir::task::{Edit, Kategorie, TaskRef};
 
 use crate::support::losing_store::Loss;
-use crate::support::scene::{ARTIFACT, Instance, RAW, STATE, Scene, settle, task, titles};
-
-fn new_task(title: &str) -> NewTask {
-    NewTask {
-        title: Some(title.to_owned()),
-        kategorie: Kategorie::Arbeit,
-        status: Status::Offen,
-        tags: vec![],
-        deadline: None,
-        fixed_slot: None,
-        abgeschlossen_am: None,
-        body: String::new(),
-    }
-}
+use crate::support::scene::{
+    ARTIFACT, Instance, RAW, STATE, Scene, new_task, settle, task, titles,
+};
 
 fn key(key: &str) -> Option<KeyHashes> {
     Some(KeyHashes {

@@ -10,6 +10,7 @@ use codex_miroir::codex::{
 };
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
+use codex_miroir::task::{Kategorie, NewTask, Status};
 use codex_miroir::user::UserId;
 use serde_json::Value;
 
@@ -45,6 +46,20 @@ pub(crate) fn anna() -> UserId {
 /// An open work task.
 pub(crate) fn task(title: &str) -> String {
     format!("---\ntyp: task\nkategorie: arbeit\nstatus: offen\n---\n\n# {title}\n")
+}
+
+/// What a person asks for who gives a title and nothing else.
+pub(crate) fn new_task(title: &str) -> NewTask {
+    NewTask {
+        title: Some(title.to_owned()),
+        kategorie: Kategorie::Arbeit,
+        status: Status::Offen,
+        tags: vec![],
+        deadline: None,
+        fixed_slot: None,
+        abgeschlossen_am: None,
+        body: String::new(),
+    }
 }
 
 impl Scene {
