@@ -7,7 +7,7 @@
 //! | [`config`], [`telemetry`] | settings from the environment; log lines |
 //! | [`http`] | the edge: routes, extractors, what an error is called |
 //! | [`codex`] | the operations |
-//! | [`cache`] | memory, artifact, state, rebuild: who knows what, and how exactly |
+//! | [`cache`] | memory, artifact, state, rebuild: who knows what, and how exactly; how files are written so that all know |
 //! | [`store`] | blobs: Azure, or a directory |
 //! | [`task`] | pure: what a task file says, and how to change it without loss |
 //! | [`timeline`] | pure: tasks, a moment and a zone give a week |
