@@ -34,6 +34,14 @@ enum FileEnd {
     Open,
 }
 
+/// A file as settling meets it.
+enum Met {
+    Blob(Blob),
+    Absent,
+    /// It can't be read.
+    Closed,
+}
+
 impl Inner {
     /// Settles the marks in `seen` that are past their time by the storage's clock, which says `date`.
     /// `None` when there are none, or none that could be settled now: a read can do without.
@@ -147,21 +155,23 @@ impl Inner {
         };
         for _ in 0..ATTEMPTS {
             requests.reads += 1;
-            let Some(found) = self.look_at(&key).await? else {
-                return Ok((FileEnd::Open, requests));
-            };
-            let (blob, condition) = match (file.kind, found) {
-                (_, Some(blob)) if has_landed(file, &blob) => return Ok((FileEnd::Done, requests)),
-                (ChangeKind::Update | ChangeKind::Delete, None) => {
+            let (blob, condition) = match (file.kind, self.look_at(&key).await?) {
+                (_, Met::Closed) => return Ok((FileEnd::Open, requests)),
+                (_, Met::Blob(blob)) if has_landed(file, &blob) => {
                     return Ok((FileEnd::Done, requests));
                 }
-                (ChangeKind::Create, None) => (settled_file(), PutIf::Absent),
+                (ChangeKind::Update | ChangeKind::Delete, Met::Absent) => {
+                    return Ok((FileEnd::Done, requests));
+                }
+                (ChangeKind::Create, Met::Absent) => (settled_file(), PutIf::Absent),
                 // The create may be about to replace just this.
-                (ChangeKind::Create, Some(blob)) if is_settled(file, &blob) => {
+                (ChangeKind::Create, Met::Blob(blob)) if is_settled(file, &blob) => {
                     (settled_file(), PutIf::Same(blob.etag))
                 }
-                (ChangeKind::Create, Some(_)) => return Ok((FileEnd::NeverCreated, requests)),
-                (ChangeKind::Update | ChangeKind::Delete, Some(blob)) => {
+                (ChangeKind::Create, Met::Blob(_)) => {
+                    return Ok((FileEnd::NeverCreated, requests));
+                }
+                (ChangeKind::Update | ChangeKind::Delete, Met::Blob(blob)) => {
                     let same = Put {
                         bytes: blob.bytes,
                         writes: blob.writes,
@@ -182,16 +192,15 @@ impl Inner {
         Ok((FileEnd::Open, requests))
     }
 
-    /// The file, if there is one. `None` when it can't be read.
-    async fn look_at(&self, key: &Key) -> Result<Option<Option<Blob>>, ReadError> {
+    async fn look_at(&self, key: &Key) -> Result<Met, ReadError> {
         let got = async { Ok(self.store.get(key, GetIf::Any).await) };
         match timely(got).await? {
             Ok(Answer {
                 value: Got::Blob(blob),
                 ..
-            }) => Ok(Some(Some(blob))),
-            Ok(_) => Ok(Some(None)),
-            Err(StoreError::Unreadable { .. }) => Ok(None),
+            }) => Ok(Met::Blob(blob)),
+            Ok(_) => Ok(Met::Absent),
+            Err(StoreError::Unreadable { .. }) => Ok(Met::Closed),
             Err(error) => Err(error.into()),
         }
     }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::extract::X_CODEX_VERSION;
-use crate::codex::{Read, Requests, Version};
+use crate::codex::{Read, Requests, TaskChanged, Version};
 use crate::task::GitSha;
 use crate::user::UserId;
 
@@ -52,6 +52,15 @@ pub(super) fn describe_write(
         headers.insert(SET_COOKIE, cookie);
     }
     headers.insert(SERVER_TIMING, server_timing(requests));
+}
+
+/// The answer to a change of a task.
+pub(super) fn changed(user: &UserId, task: &TaskChanged, document: &impl Serialize) -> Response {
+    let mut response = json(StatusCode::OK, document);
+    let headers = response.headers_mut();
+    describe_write(headers, user, task.version, task.requests);
+    insert_etag(headers, task.etag);
+    response
 }
 
 /// Names a task's content.

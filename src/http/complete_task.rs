@@ -2,10 +2,9 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
 use serde::Serialize;
 
-use super::answer::{describe_write, insert_etag, json};
+use super::answer::changed;
 use super::body::{self, Members};
 use super::extract::{Caller, TaskPath, want};
 use super::{ApiError, App};
@@ -60,9 +59,5 @@ pub(super) async fn complete_task(
         git_pushed: false,
         git_pending: false,
     };
-    let mut response = json(StatusCode::OK, &document);
-    let headers = response.headers_mut();
-    describe_write(headers, &want.user, task.version, task.requests);
-    insert_etag(headers, task.etag);
-    Ok(response)
+    Ok(changed(&want.user, &task, &document))
 }

@@ -2,11 +2,11 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::HeaderMap;
 use http::header::IF_MATCH;
-use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use super::answer::{describe_write, insert_etag, json};
+use super::answer::changed;
 use super::body::{self, Members};
 use super::create_task::accept_typ;
 use super::extract::{Caller, TaskPath, want};
@@ -56,11 +56,7 @@ pub(super) async fn update_task(
         git_pushed: false,
         git_pending: false,
     };
-    let mut response = json(StatusCode::OK, &document);
-    let headers = response.headers_mut();
-    describe_write(headers, &want.user, updated.version, updated.requests);
-    insert_etag(headers, updated.etag);
-    Ok(response)
+    Ok(changed(&want.user, &updated, &document))
 }
 
 fn fields(mut members: Members) -> Result<Edit, ApiError> {

@@ -961,3 +961,37 @@ async fn a_mark_that_was_left_keeps_no_numbers_past_9999() {
     }
     assert_eq!(scene.state().pending.len(), 1);
 }
+
+/// One op at a time writes the older service's counter, and holds it against the newest state.
+#[tokio::test]
+async fn the_older_services_counter_stays_ahead_of_creates_at_once() {
+    let scene = Scene::with_tasks(1);
+    let path = "state/anna/nextId.txt";
+    scene.store.foreign_write(path, b"1");
+    let a = scene.instance();
+    scene.read(&a).await;
+    let slow = a.gate.hold_next("put", path);
+    let create = |_| {
+        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+        async move { codex.create(&want, new_task("Neu"), None).await.unwrap() }
+    };
+    let first = tokio::spawn(create(0));
+    slow.reached().await;
+    futures::future::join_all((1..200).map(create)).await;
+    slow.release();
+    first.await.unwrap();
+    settle().await;
+    let blob = scene.store.peek(path).unwrap();
+    let number: u32 = std::str::from_utf8(&blob.bytes).unwrap().parse().unwrap();
+    assert_eq!(scene.state().next_id, 201);
+    assert!(number >= 201, "{number}");
+    let written = a.requests.take_requests();
+    let written = written
+        .iter()
+        .filter(|it| it.operation == "put" && it.path == path);
+    assert_eq!(
+        written.count(),
+        2,
+        "once late, and once more for those who came meanwhile"
+    );
+}

@@ -28,6 +28,14 @@ struct Tries {
     numbers: Option<NumbersInUse>,
 }
 
+/// What became of a new file's PUT.
+enum Tried {
+    /// It is there. What this instance's entry is to learn of it, if it can.
+    Landed(Option<Vec<AnsweredFile>>),
+    /// Something else has its place.
+    Taken,
+}
+
 impl Op {
     pub(super) async fn create(&mut self, file: NewFile) -> Result<Created, WriteError> {
         let mut tries = Tries {
@@ -71,7 +79,7 @@ impl Op {
                 .put_new(&mark, &name, &file, write_id, tries.look)
                 .await?
             {
-                Some(files) => {
+                Tried::Landed(files) => {
                     let version = self.acknowledge(&mark, files).await?;
                     self.finish(mark);
                     return Ok(Created {
@@ -82,7 +90,7 @@ impl Op {
                         requests: self.requests,
                     });
                 }
-                None => {
+                Tried::Taken => {
                     tries.look = true;
                     tries.refused = match file.key.is_some() && self.is_stale(&mark) {
                         false => Some(mark),
@@ -122,8 +130,7 @@ impl Op {
         Ok(committed)
     }
 
-    /// Puts the new file. What this instance's entry is to learn of it; `None` when something else has its
-    /// place.
+    /// Puts the new file, once.
     async fn put_new(
         &mut self,
         mark: &Mark,
@@ -131,10 +138,10 @@ impl Op {
         file: &NewFile,
         write_id: WriteId,
         look: bool,
-    ) -> Result<Option<Option<Vec<AnsweredFile>>>, WriteError> {
+    ) -> Result<Tried, WriteError> {
         let condition = match self.place_for(name, look).await {
             Ok(Some(condition)) => condition,
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(Tried::Taken),
             Err(error) => {
                 self.give_up(mark, vec![]);
                 return Err(error);
@@ -145,12 +152,12 @@ impl Op {
             writes: WriteIds::default().followed_by(write_id),
         };
         match self.put(mark, name, put, condition, write_id).await {
-            Outcome::Landed(written) => Ok(Some(written.map(|written| {
+            Outcome::Landed(written) => Ok(Tried::Landed(written.map(|written| {
                 let (name, old) = (name.clone(), None);
                 let new = Some(written.record(&name));
                 vec![AnsweredFile { name, old, new }]
             }))),
-            Outcome::Refused => Ok(None),
+            Outcome::Refused => Ok(Tried::Taken),
             Outcome::Denied(error) => Err(ReadError::from(error).into()),
             Outcome::Unknown => Err(WriteError::OutcomeUnknown(mark.version)),
         }

@@ -184,10 +184,13 @@ impl Inner {
         };
         let key = Key::legacy_next_id(ledger.user());
         for _ in 0..ATTEMPTS {
-            if legacy.number >= seen.state.next_id.min(UsedIds::ALL) {
+            // Others, who leave the writing to this op, may have taken numbers meanwhile.
+            let newest = self.newest_state(ledger);
+            let next_id = newest.map_or(0, |newest| newest.state.next_id);
+            if legacy.number >= next_id.min(UsedIds::ALL) {
                 break;
             }
-            let number = (seen.state.next_id + LEGACY_AHEAD).min(UsedIds::ALL);
+            let number = (next_id + LEGACY_AHEAD).min(UsedIds::ALL);
             let put = Put {
                 bytes: number.to_string().into(),
                 ..Put::default()
