@@ -1,6 +1,8 @@
 //! Every setting: its name, its default, what it may be (SPEC.md 7). Read once at the start; a wrong
 //! value ends it with one line that names the variable.
 
+mod github;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use crate::user::UserId;
+
+pub use github::{Credentials, GitHubConfig, RepositoryConfig};
 
 /// All settings of a process.
 #[derive(Debug, Clone)]
@@ -42,9 +46,8 @@ pub struct Config {
     pub rebuilds_per_minute: u32,
     /// `CODEX_WRITES_PER_MINUTE`, default 600, per user and instance.
     pub writes_per_minute: u32,
-    /// `GITHUB_BASE_PATH`, default `codex-miroir`: where task files lie in the repository; without
-    /// slashes at its ends.
-    pub github_base_path: String,
+    /// The repository that mirrors the tasks.
+    pub github: GitHubConfig,
 }
 
 /// Who may ask.
@@ -168,7 +171,7 @@ impl Config {
                 "a whole number",
             )?,
             writes_per_minute: settings.parsed("CODEX_WRITES_PER_MINUTE", 600, "a whole number")?,
-            github_base_path: settings.github_base_path()?,
+            github: settings.github()?,
         })
     }
 }
@@ -215,19 +218,6 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
             Duration::ZERO => Err(ConfigError::new(name, "is \"0\"", "at least 1 second")),
             expiry => Ok(expiry),
         }
-    }
-
-    fn github_base_path(&self) -> Result<String, ConfigError> {
-        let name = "GITHUB_BASE_PATH";
-        let path = self.text(name).unwrap_or_else(|| "codex-miroir".to_owned());
-        let segments: Vec<&str> = path.trim().trim_matches('/').split('/').collect();
-        let odd = |c: char| c == '\\' || c.is_control();
-        let fits = |it: &&str| !it.is_empty() && *it != "." && *it != ".." && !it.contains(odd);
-        if segments.iter().all(fits) {
-            return Ok(segments.join("/"));
-        }
-        let allowed = "a folder in the repository, as in codex-miroir or notes/codex";
-        Err(ConfigError::new(name, format!("is {path:?}"), allowed))
     }
 
     fn port(&self) -> Result<u16, ConfigError> {

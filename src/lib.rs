@@ -8,12 +8,13 @@
 //! | [`http`] | the edge: routes, extractors, what an error is called |
 //! | [`codex`] | the operations |
 //! | [`cache`] | memory, artifact, state, rebuild: who knows what, and how exactly; how files are written so that all know |
+//! | [`github`] | what Git and GitHub say and are told: client, webhook, reconciling, merging |
 //! | [`store`] | blobs: Azure, or a directory |
 //! | [`task`] | pure: what a task file says, and how to change it without loss |
 //! | [`timeline`] | pure: tasks, a moment and a zone give a week |
 //! | [`view`] | pure: a week as JSON and HTML |
 //! | [`admin`], [`demo`] | what the command line does besides serving |
-//! | [`user`], [`now`] | two values everybody hands on |
+//! | [`user`], [`now`], [`net`] | two values everybody hands on; TLS |
 //!
 //! Who may import whom is a table in `tests/it/rooms.rs`, and held by it.
 
@@ -22,7 +23,9 @@ pub mod cache;
 pub mod codex;
 pub mod config;
 pub mod demo;
+pub mod github;
 pub mod http;
+pub mod net;
 pub mod now;
 pub mod store;
 pub mod task;

@@ -99,7 +99,7 @@ async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure>
     let Auth::Dev { user } = &config.auth;
     tracing::info!(%address, storage = described, auth = "dev", %user, "serving; whoever reaches this address is this user");
     let codex = Codex::new(store, settings(config));
-    let app = http::App::new(codex.clone(), config.auth.clone(), &config.github_base_path);
+    let app = http::App::new(codex.clone(), config.auth.clone(), &config.github.base_path);
     serve_until_told(listener, http::router(app)).await?;
     // Marks that stay behind are settled by others, only later.
     let _ = tokio::time::timeout(SHUTDOWN_GRACE, codex.finish_writes()).await;

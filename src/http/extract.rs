@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName};
 use super::{ApiError, App, Code};
 use crate::codex::{Encoding, Freshness, Version, Want};
 use crate::config::Auth;
+use crate::net;
 use crate::now::Now;
 use crate::task::TaskRef;
 use crate::user::UserId;
@@ -114,15 +115,13 @@ fn only_loopback(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(Code::HostNotAllowed, message))
 }
 
+/// Whether a `Host` header names this machine.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or(""),
         None => host.split(':').next().unwrap_or(""),
     };
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse()
-            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    net::is_loopback(name)
 }
 
 /// The highest version the client says it has seen: the larger of header and cookie. A cookie of

@@ -34,7 +34,7 @@ fn without_any_setting_it_serves_one_local_user_from_a_folder() {
     ];
     assert_eq!(seconds.map(|it| it.as_secs()), [300, 900, 5, 60, 3600]);
     assert_eq!(
-        (config.writes_per_minute, config.github_base_path.as_str()),
+        (config.writes_per_minute, config.github.base_path.as_str()),
         (600, "codex-miroir")
     );
     assert!(
@@ -101,7 +101,8 @@ fn the_repositorys_folder_may_have_several_segments() {
     let path = |value: &str| {
         config(&[("GITHUB_BASE_PATH", value)])
             .unwrap()
-            .github_base_path
+            .github
+            .base_path
     };
     assert_eq!(path("/notes/codex/"), "notes/codex");
 }

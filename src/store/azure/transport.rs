@@ -1,6 +1,5 @@
 //! How requests travel: one HTTP client, few tries, short waits.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use azure_core::time::Duration as SdkDuration;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::connection::BadConnection;
+use crate::net;
 
 /// A store that doesn't take a connection by then won't take it soon.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -44,32 +44,17 @@ pub(super) fn client_options(endpoint: &Url) -> Result<ClientOptions, BadConnect
 /// one brings both along. Storage speaks HTTP/1.1, and what it stores must not be decompressed.
 fn http_client(endpoint: &Url) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls().map_err(|e| e.to_string())?)
+        .tls_backend_preconfigured(net::tls().map_err(|e| e.to_string())?)
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .timeout(TRY)
         .pool_idle_timeout(IDLE);
-    if is_loopback(endpoint) {
+    if net::is_loopback(endpoint.host_str().unwrap_or_default()) {
         // An emulator is never behind the proxy that the environment may name.
         builder = builder.no_proxy();
     }
     builder.build().map_err(|e| e.to_string())
-}
-
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}
-
-fn is_loopback(endpoint: &Url) -> bool {
-    let host = endpoint.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
-    host == "localhost" || address.is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// What a URL's path may hold as it is, but what servers and proxies on the way like to rewrite,
