@@ -52,7 +52,11 @@ pub async fn import(
         };
         if let Got::Blob(blob) = from.get(&key, GetIf::Any).await?.value {
             let act = Act::Create(blob.bytes);
-            batch.push(FileChange { name, act });
+            batch.push(FileChange {
+                name,
+                act,
+                merged: vec![],
+            });
         }
         if batch.len() == MAX_BATCH {
             write(to, want, &mut batch, &mut imported).await?;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::state::{ChangeKind, Idempotent, LegacyNextId, PendingFile, PendingOp, State, Version};
+use super::state::{
+    ChangeKind, Idempotent, LegacyNextId, MergedFile, PendingFile, PendingOp, State, Version,
+};
 use crate::store::WriteId;
 use crate::task::{FileName, TaskId, UsedIds};
 
@@ -14,6 +16,9 @@ const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// How many creates are remembered, so that the state blob stays small.
 const MAX_REMEMBERED: usize = 5_000;
+
+/// How many merged files are told of at once, so that the state blob stays small.
+const MAX_MERGED: usize = 500;
 
 /// One thing to do to the state.
 #[derive(Debug, Clone)]
@@ -63,6 +68,8 @@ pub(super) struct NewTaskMark {
 pub(super) struct FilesMark {
     pub op: String,
     pub files: Vec<(FileName, WriteId, ChangeKind)>,
+    /// Those among them that become something merged with what Git had.
+    pub merged: Vec<(FileName, MergedFile)>,
     /// A mark of the same op, under which nothing may be written any more.
     pub replaces: Option<String>,
 }
@@ -195,6 +202,12 @@ impl State {
         let files = files.collect();
         for (name, ..) in &mark.files {
             self.count_past(name.id());
+            self.merged.remove(name.as_str());
+        }
+        for (name, merged) in &mark.merged {
+            if self.merged.len() < MAX_MERGED {
+                self.merged.insert(name.to_string(), merged.clone());
+            }
         }
         Amended::Marked(self.set_mark(&mark.op, mark.replaces.as_deref(), files, at))
     }

@@ -1,5 +1,6 @@
 //! What an instance knows of one user, and the bytes made from it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,13 +14,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use super::state::{SeenState, Version};
+use super::state::{MergedFile, SeenState, Version};
 use crate::now::Now;
 use crate::store::{ETag, Prefix};
 use crate::task::{FileRecord, TaskTable, UsedIds};
 use crate::timeline::{Timeline, place, stretch};
 use crate::user::UserId;
-use crate::view::{self, Bodies, Stamps, Week};
+use crate::view::{self, Bodies, MergedRow, Stamps, Week};
 
 /// How much of a user's history an entry is known to contain (COHERENCE.md, "Read").
 #[derive(Debug, Clone)]
@@ -53,6 +54,17 @@ impl Knowledge {
     pub(super) fn confirmed_by(&self) -> Option<&ETag> {
         let state = self.state.as_ref()?;
         (self.exact && state.state.version == self.hi).then_some(&state.etag)
+    }
+
+    /// Whether nothing that the state says itself is shown differently.
+    fn shows_the_same(&self, other: &Self) -> bool {
+        self.next_id() == other.next_id() && self.merged() == other.merged()
+    }
+
+    /// What was merged, if anything was.
+    fn merged(&self) -> Option<&BTreeMap<String, MergedFile>> {
+        let merged = &self.state.as_ref()?.state.merged;
+        (!merged.is_empty()).then_some(merged)
     }
 
     /// The counter for new tasks.
@@ -196,7 +208,7 @@ impl Entry {
             state: Some(state),
             ..self.knowledge.clone()
         };
-        let moment = if knowledge.next_id() == self.knowledge.next_id() {
+        let moment = if knowledge.shows_the_same(&self.knowledge) {
             Arc::clone(&self.moment)
         } else {
             Moment::new(self.moment.placed, zone)
@@ -382,6 +394,18 @@ impl Entry {
         })
     }
 
+    /// The files that are still what they were merged to.
+    fn merged_rows(&self) -> Vec<MergedRow<'_>> {
+        let table = &self.files.table;
+        let merged = self.knowledge.merged().into_iter().flatten();
+        let merged = merged.filter_map(|(name, merged)| {
+            let row = table.row(name)?;
+            let fields = &*merged.fields;
+            (table.file(row).sha == Some(merged.sha)).then_some(MergedRow { row, fields })
+        });
+        merged.collect()
+    }
+
     fn with_week<T>(
         &self,
         timeline: &Timeline,
@@ -390,6 +414,7 @@ impl Entry {
     ) -> T {
         let folder = self.folder();
         let used = UsedIds::of(&self.files.table);
+        let merged = self.merged_rows();
         let week = Week {
             user: &self.user,
             folder: folder.as_str(),
@@ -398,6 +423,7 @@ impl Entry {
             zone,
             next_available_id: used.next_available(self.knowledge.next_id()),
             free_ids: used.free(),
+            merged: &merged,
         };
         let stamps = Stamps {
             cache_created_at: self.files.listed_at,

@@ -32,8 +32,8 @@ pub use amend::KeyHashes;
 pub use entry::{Encoding, Entry, Knowledge, PageBytes, PageFormat};
 pub use mutation::Mutation;
 pub use state::{
-    ChangeKind, Format, Idempotent, LegacyNextId, NewerFormat, PendingFile, PendingOp, SeenState,
-    State, StateFound, Version,
+    ChangeKind, Format, Idempotent, LegacyNextId, MergedFile, NewerFormat, PendingFile, PendingOp,
+    SeenState, State, StateFound, Version,
 };
 pub use write::{
     Act, BatchDone, ChangeError, Created, Decision, FileChange, FileChanged, FileFate, MAX_BATCH,

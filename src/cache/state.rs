@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::store::ETag;
+use crate::task::GitSha;
 
 /// The version of a user's data: grows by one with every change, starts at the storage's clock.
 #[derive(
@@ -86,9 +87,21 @@ pub struct State {
     /// back is possible.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub legacy_next_id: Option<LegacyNextId>,
+    /// Files that were merged with what Git had, by name, until their next change.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub merged: BTreeMap<String, MergedFile>,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+/// A file whose fields were changed both here and in Git.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedFile {
+    /// The content that came of it: of another one this says nothing.
+    pub sha: GitSha,
+    /// The fields in which the change made here stands.
+    pub fields: Vec<String>,
 }
 
 /// `state/{user}/nextId.txt` as last read or written.
@@ -214,6 +227,7 @@ impl State {
             pending: BTreeMap::new(),
             idempotency: BTreeMap::new(),
             legacy_next_id: None,
+            merged: BTreeMap::new(),
             unknown: Unknown::new(),
         }
     }

@@ -266,6 +266,7 @@ pub(super) fn writer(want: &Want) -> Writer {
     Writer {
         user: want.user.clone(),
         now: want.now,
+        hint: None,
     }
 }
 

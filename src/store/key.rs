@@ -64,6 +64,30 @@ impl Key {
         }
     }
 
+    /// `state/{user}/git.json`: what Git is known to hold.
+    pub fn git(user: &UserId) -> Self {
+        Self {
+            path: format!("state/{user}/git.json"),
+            content_type: JSON,
+        }
+    }
+
+    /// `state/.github.json`: how far the whole repository has been taken in. No user is called that.
+    pub fn github() -> Self {
+        Self {
+            path: "state/.github.json".to_owned(),
+            content_type: JSON,
+        }
+    }
+
+    /// `queue/{user}`: this user has something that Git or the store doesn't have yet.
+    pub fn hint(user: &UserId) -> Self {
+        Self {
+            path: format!("queue/{user}"),
+            content_type: TEXT,
+        }
+    }
+
     /// A blob that never exists: asking for it shows whether the store answers at all.
     pub fn probe() -> Self {
         Self {
@@ -93,6 +117,11 @@ impl Prefix {
     /// `raw/{user}/tasks/`: all task files of a user.
     pub fn raw(user: &UserId) -> Self {
         Self(format!("raw/{user}/tasks/"))
+    }
+
+    /// `queue/`: a hint for each user who has something to share with Git.
+    pub fn queue() -> Self {
+        Self("queue/".to_owned())
     }
 
     /// Ends in `/`.

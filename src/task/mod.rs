@@ -172,6 +172,8 @@ pub enum ProblemCode {
     InvalidFixedSlot,
     /// Fewer than 100 numbers are left.
     IdsRunningOut,
+    /// A field was changed both here and in Git.
+    MergedConflict,
 }
 
 /// The markdown after the front matter; all of `text` where there is none that can be told apart.

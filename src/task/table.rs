@@ -249,11 +249,13 @@ impl TaskTable {
 
     /// The file of this name.
     pub fn find(&self, name: &str) -> Option<FileView<'_>> {
-        let row = self
-            .rows
-            .binary_search_by(|row| row.name().of(&self.text).cmp(name))
-            .ok()?;
-        Some(self.file(row))
+        self.row(name).map(|row| self.file(row))
+    }
+
+    /// The row of the file of this name.
+    pub fn row(&self, name: &str) -> Option<usize> {
+        let named = |row: &Row| row.name().of(&self.text).cmp(name);
+        self.rows.binary_search_by(named).ok()
     }
 
     fn content<'a>(&'a self, row: usize, it: &'a Row) -> ContentView<'a> {

@@ -140,11 +140,20 @@ fn reason(week: &Week<'_>, reason: Reason) -> Markup {
 fn problem_list(week: &Week<'_>) -> Markup {
     let few_ids = week.free_ids <= FEW_IDS;
     html! {
-        @if few_ids || !week.timeline.problems.is_empty() {
+        @if few_ids || !week.timeline.problems.is_empty() || !week.merged.is_empty() {
             section.list {
-                h2 { "Nicht lesbar" }
+                h2 { (if week.timeline.problems.is_empty() && !few_ids { "Hinweise" } else { "Nicht lesbar" }) }
                 ul {
                     @for row in &week.timeline.problems { (problem_item(week, *row)) }
+                    @for merged in week.merged {
+                        li {
+                            (week.table.file(merged.row).name)
+                            span.dim {
+                                ": hier und in Git geändert; es gilt, was hier geändert wurde ("
+                                (merged.fields.join(", ")) ")"
+                            }
+                        }
+                    }
                     @if few_ids { li { "Nur noch " (week.free_ids) " Nummern sind frei." } }
                 }
             }

@@ -209,5 +209,15 @@ fn problems<'a>(week: &Week<'a>) -> Vec<ProblemDocument<'a>> {
         )
         .into(),
     });
-    of_files.chain(running_out).collect()
+    let merged = week.merged.iter().map(|merged| ProblemDocument {
+        file: path(week, merged.row),
+        line: None,
+        code: ProblemCode::MergedConflict,
+        message: format!(
+            "It was changed here and in Git; of {} the change made here stands, look at Git's history for the other.",
+            merged.fields.join(", ")
+        )
+        .into(),
+    });
+    of_files.chain(merged).chain(running_out).collect()
 }

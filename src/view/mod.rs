@@ -34,6 +34,17 @@ pub struct Week<'a> {
     pub next_available_id: Option<TaskId>,
     /// How many numbers no file has.
     pub free_ids: usize,
+    /// Files in which a change made here stands against one made in Git.
+    pub merged: &'a [MergedRow<'a>],
+}
+
+/// A file whose fields were changed both here and in Git.
+#[derive(Debug, Clone, Copy)]
+pub struct MergedRow<'a> {
+    /// The file.
+    pub row: usize,
+    /// The fields in which the change made here stands.
+    pub fields: &'a [String],
 }
 
 /// When an answer's data was made; the part of a document that differs between instances.

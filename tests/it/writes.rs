@@ -778,6 +778,7 @@ async fn a_batch_writes_each_file_or_says_that_it_did_not() {
     let change = |name: &str, act| FileChange {
         name: name.parse().unwrap(),
         act,
+        merged: vec![],
     };
     let (old, stale) = (peek("0001-Aufgabe.md"), peek("0002-Aufgabe.md").etag);
     scene.file("0002-Aufgabe.md", &task("Fremd"));

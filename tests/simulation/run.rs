@@ -1112,6 +1112,7 @@ async fn ask(codex: &Codex, want: Want, request: &Request) -> Answer {
         Request::Batch(acts) => {
             let changes = acts.into_iter().map(|(name, act)| FileChange {
                 name,
+                merged: vec![],
                 act: match act {
                     BatchAct::Create(token) => Act::Create(text_of(&token).into()),
                     BatchAct::Replace(token, etag, writes) => Act::Replace {

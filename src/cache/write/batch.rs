@@ -8,10 +8,10 @@ use super::file::{Outcome, WrittenFile};
 use super::mark::Mark;
 use super::{Act, BatchDone, FileChange, FileFate, Op};
 use crate::cache::ledger::AnsweredFile;
-use crate::cache::state::ChangeKind;
+use crate::cache::state::{ChangeKind, MergedFile};
 use crate::cache::{ReadError, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
-use crate::task::FileName;
+use crate::task::{FileName, git_sha};
 
 /// How many files go into one batch at most.
 pub const MAX_BATCH: usize = 50;
@@ -41,6 +41,20 @@ impl Act {
     }
 }
 
+impl FileChange {
+    /// What the state is to say of a merged file.
+    fn merged_file(&self) -> Option<(FileName, MergedFile)> {
+        let Act::Replace { bytes, .. } = &self.act else {
+            return None;
+        };
+        let merged = || MergedFile {
+            sha: git_sha(bytes),
+            fields: self.merged.clone(),
+        };
+        (!self.merged.is_empty()).then(|| (self.name.clone(), merged()))
+    }
+}
+
 impl Op {
     pub(super) async fn batch(
         &mut self,
@@ -52,7 +66,10 @@ impl Op {
             .iter()
             .zip(&ids)
             .map(|(change, id)| (change.name.clone(), *id, change.act.kind()));
-        let mark = self.mark(files.collect(), None).await?;
+        let merged = batch.iter().filter_map(FileChange::merged_file);
+        let mark = self
+            .mark_merged(files.collect(), merged.collect(), None)
+            .await?;
         let mut fates = vec![FileFate::Untried; changes.len()];
         let mut answered = Some(vec![]);
         let (removed, written): (Vec<usize>, Vec<usize>) =

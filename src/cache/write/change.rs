@@ -110,6 +110,7 @@ impl Op {
             user: self.user.clone(),
             now: self.now,
             requests: Requests::default(),
+            hint: None,
         };
         let (mark, found) = tokio::join!(self.mark(files, None), beside.get(name));
         self.requests += beside.requests;

@@ -1,11 +1,15 @@
 //! One task file's requests, and what came of each when its answer got lost.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::Op;
 use super::mark::Mark;
 use crate::cache::ledger::timely;
-use crate::cache::{Mutation, ReadError, WriteError};
+use crate::cache::{Inner, Mutation, ReadError, WriteError};
 use crate::store::{
     Answer, Blob, Deleted, ETag, GetIf, Got, Key, Put, PutIf, StoreError, WriteId, Written,
 };
@@ -33,6 +37,26 @@ impl WrittenFile {
     /// For this instance's entry.
     pub(super) fn record(&self, name: &FileName) -> FileRecord {
         FileRecord::of(name, self.etag.as_str(), &self.bytes)
+    }
+}
+
+/// How long a write waits for the hint beside it.
+const HINT_PATIENCE: Duration = Duration::from_secs(2);
+
+impl Inner {
+    /// Puts a hint. Without it whoever follows it only comes later.
+    async fn put_hint(&self, key: &Key, bytes: Bytes) {
+        let put = Put {
+            bytes,
+            ..Put::default()
+        };
+        let put = self.store.put(key, put, PutIf::Any);
+        let error = match timeout(HINT_PATIENCE, put).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(%error, "a hint can't be written; what it is about will be found later");
     }
 }
 
@@ -75,7 +99,15 @@ impl Op {
             // Somebody may be settling it: nothing may be written under it any more.
             return Outcome::Refused;
         }
-        self.send(name, put, condition, id).await
+        match self.hint.take() {
+            None => self.send(name, put, condition, id).await,
+            Some((key, bytes)) => {
+                self.requests.writes += 1;
+                let inner = Arc::clone(&self.inner);
+                let hint = inner.put_hint(&key, bytes);
+                tokio::join!(self.send(name, put, condition, id), hint).0
+            }
+        }
     }
 
     pub(in crate::cache) async fn send(

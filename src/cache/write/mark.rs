@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{ATTEMPTS, Op};
 use crate::cache::amend::{Amended, Amendment, FilesMark};
 use crate::cache::ledger::{AnsweredFile, AnsweredOp, OpenLedger, timely};
-use crate::cache::state::{ChangeKind, LegacyNextId, SeenState, StateFound, Version};
+use crate::cache::state::{ChangeKind, LegacyNextId, MergedFile, SeenState, StateFound, Version};
 use crate::cache::{Inner, ReadError, Requests, WriteError};
 use crate::now::Now;
 use crate::store::{Answer, GetIf, Key, Put, PutIf, WriteId, Written};
@@ -40,10 +40,21 @@ impl Op {
         files: Vec<(FileName, WriteId, ChangeKind)>,
         replaces: Option<&Mark>,
     ) -> Result<Mark, WriteError> {
+        self.mark_merged(files, vec![], replaces).await
+    }
+
+    /// A mark on files of which some become what `merged` says.
+    pub(super) async fn mark_merged(
+        &mut self,
+        files: Vec<(FileName, WriteId, ChangeKind)>,
+        merged: Vec<(FileName, MergedFile)>,
+        replaces: Option<&Mark>,
+    ) -> Result<Mark, WriteError> {
         let op = self.op_id();
         let mark = FilesMark {
             op: op.clone(),
             files,
+            merged,
             replaces: replaces.map(|mark| mark.op.clone()),
         };
         let committed = self.amend(Amendment::Mark(mark)).await?;

@@ -19,7 +19,7 @@ use super::ledger::{Committed, OpenLedger};
 use super::state::Version;
 use super::{Cache, Entry, Freshness, Inner, ReadError, Requests, Want, WriteError};
 use crate::now::Now;
-use crate::store::{ETag, WriteId, WriteIds};
+use crate::store::{ETag, Key, WriteId, WriteIds};
 use crate::task::FileName;
 use crate::user::UserId;
 
@@ -39,6 +39,9 @@ pub struct Writer {
     pub user: UserId,
     /// When the request arrived.
     pub now: Now,
+    /// A blob to put beside the first file that is written, whose failure doesn't matter: it only makes
+    /// others look here sooner.
+    pub hint: Option<(Key, Bytes)>,
 }
 
 /// A task to be created.
@@ -118,6 +121,9 @@ pub struct FileChange {
     pub name: FileName,
     /// What becomes of it.
     pub act: Act,
+    /// For a file that is replaced by what it was merged to: the fields in which Git's change gave way,
+    /// which the timeline tells of until the file's next change.
+    pub merged: Vec<String>,
 }
 
 /// What becomes of a file in a batch.
@@ -206,6 +212,8 @@ pub(super) struct Op {
     pub(super) user: UserId,
     pub(super) now: Now,
     pub(super) requests: Requests,
+    /// See [`Writer::hint`]; taken when it is put.
+    hint: Option<(Key, Bytes)>,
 }
 
 impl Op {
@@ -216,6 +224,7 @@ impl Op {
             user: writer.user,
             now: writer.now,
             requests: Requests::default(),
+            hint: writer.hint,
         }
     }
 
