@@ -48,6 +48,9 @@ pub struct Config {
     pub writes_per_minute: u32,
     /// The repository that mirrors the tasks.
     pub github: GitHubConfig,
+    /// `FUNCTIONS_CUSTOMHANDLER_PORT` is set: a Functions host has started the service, and calls for its
+    /// timers.
+    pub hosted: bool,
 }
 
 /// Who may ask.
@@ -172,6 +175,7 @@ impl Config {
             )?,
             writes_per_minute: settings.parsed("CODEX_WRITES_PER_MINUTE", 600, "a whole number")?,
             github: settings.github()?,
+            hosted: settings.text("FUNCTIONS_CUSTOMHANDLER_PORT").is_some(),
         })
     }
 }

@@ -10,9 +10,10 @@ use axum::serve::ListenerExt;
 use chrono::Utc;
 use clap::{Parser, Subcommand};
 use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::{Codex, CodexSettings, Freshness, Want};
+use codex_miroir::codex::{Codex, CodexSettings, Freshness, GitSettings, Want};
 use codex_miroir::config::{Auth, Config, ConfigError, StorageChoice};
 use codex_miroir::demo::{self, Folder};
+use codex_miroir::github::Repository;
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
@@ -20,6 +21,7 @@ use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 use codex_miroir::{admin, http, telemetry};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// Plans a week from numbered markdown files and serves the timeline.
 #[derive(Parser)]
@@ -98,9 +100,21 @@ async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure>
     let address = listener.local_addr()?;
     let Auth::Dev { user } = &config.auth;
     tracing::info!(%address, storage = described, auth = "dev", %user, "serving; whoever reaches this address is this user");
-    let codex = Codex::new(store, settings(config));
-    let app = http::App::new(codex.clone(), config.auth.clone(), &config.github.base_path);
+    let codex = Codex::new(store, settings(config)?);
+    let app = http::App::new(
+        codex.clone(),
+        config.auth.clone(),
+        config.github.clone(),
+        config.hosted,
+    );
+    let mut background = JoinSet::new();
+    background.spawn(codex.clone().push_in_background());
+    if !config.hosted {
+        background.spawn(codex.clone().tick_in_background());
+    }
     serve_until_told(listener, http::router(app)).await?;
+    // What isn't in Git yet is in the queue.
+    background.shutdown().await;
     // Marks that stay behind are settled by others, only later.
     let _ = tokio::time::timeout(SHUTDOWN_GRACE, codex.finish_writes()).await;
     Ok(())
@@ -162,8 +176,18 @@ fn random_id() -> u64 {
     getrandom::u64().expect("the operating system gives random numbers")
 }
 
-fn settings(config: &Config) -> CodexSettings {
-    CodexSettings {
+/// What the clocks show, for what happens without a request.
+fn now() -> Now {
+    Now::of_clocks(Utc::now(), Instant::now())
+}
+
+fn settings(config: &Config) -> Result<CodexSettings, Failure> {
+    let git = Repository::new(&config.github)?.map(|repository| GitSettings {
+        repository,
+        base_path: config.github.base_path.clone(),
+        clock: now,
+    });
+    Ok(CodexSettings {
         cache: CacheSettings {
             memory_ttl: config.memory_ttl,
             artifact_ttl: config.artifact_ttl,
@@ -177,7 +201,8 @@ fn settings(config: &Config) -> CodexSettings {
         },
         rebuilds_per_minute: config.rebuilds_per_minute,
         writes_per_minute: config.writes_per_minute,
-    }
+        git,
+    })
 }
 
 /// The configured store, and how the start line calls it.
@@ -283,12 +308,12 @@ async fn import(config: &Config, folder: &Path) -> Result<(), Failure> {
     let Auth::Dev { user } = &config.auth;
     let from = DirectoryStore::open(folder, Utc::now)?;
     let (store, described) = open_store(config)?;
-    let to = Codex::new(store, settings(config));
+    let to = Codex::new(store, settings(config)?);
     let want = Want {
         user: user.clone(),
         seen: None,
         freshness: Freshness::Bounded,
-        now: Now::of_clocks(Utc::now(), Instant::now()),
+        now: now(),
     };
     let imported = admin::import(&from, &to, &want).await?;
     to.finish_writes().await;

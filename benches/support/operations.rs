@@ -26,6 +26,7 @@ pub(crate) fn codex(store: &Arc<DirectoryStore>) -> Codex {
             cache,
             rebuilds_per_minute: u32::MAX,
             writes_per_minute: u32::MAX,
+            git: None,
         },
     )
 }

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::state::{MergedFile, SeenState, Version};
 use crate::now::Now;
 use crate::store::{ETag, Prefix};
-use crate::task::{FileRecord, TaskTable, UsedIds};
+use crate::task::{FileRecord, TaskId, TaskTable, UsedIds};
 use crate::timeline::{Timeline, place, stretch};
 use crate::user::UserId;
 use crate::view::{self, Bodies, MergedRow, Stamps, Week};
@@ -324,6 +324,12 @@ impl Entry {
                 .as_ref()
                 .map_or(0, |seen| seen.weight())
             + self.moment.weight.load(Ordering::Relaxed)
+    }
+
+    /// The number the next new task gets; `None` when all are used up.
+    pub fn next_available_id(&self) -> Option<TaskId> {
+        let used = UsedIds::of(&self.files.table);
+        used.next_available(self.knowledge.next_id())
     }
 
     /// The week as it is at the entry's moment.

@@ -2,6 +2,7 @@
 //! edge's business.
 
 mod bodies;
+mod git;
 mod limit;
 mod locate;
 mod probe;
@@ -24,13 +25,18 @@ pub use crate::cache::{
     Act, BatchDone, Encoding, FileChange, FileFate, Freshness, KeyHashes, Layer, MAX_BATCH,
     PageBytes, PageFormat, Read, ReadError, Requests, Version, Want,
 };
+use git::Git;
+pub use git::{
+    FetchReport, GitSettings, GitState, GitStatus, GitTrouble, LastError, Made, PullNote,
+    SyncRequest, Synced, TickReport, UserReport,
+};
 use limit::Limiter;
 use probe::Probe;
 pub use tasks::{Filter, TaskList, TaskShown};
 pub use write::{IfMatch, TaskChanged, TaskCompleted, TaskCreated};
 
 /// What the operations need to know of the settings.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CodexSettings {
     /// Of the cache.
     pub cache: CacheSettings,
@@ -38,6 +44,8 @@ pub struct CodexSettings {
     pub rebuilds_per_minute: u32,
     /// Writes a user may ask of this instance in a minute.
     pub writes_per_minute: u32,
+    /// The mirror on GitHub, when GitHub mode is on.
+    pub git: Option<GitSettings>,
 }
 
 /// CodexMiroir's operations over one store. Cloning shares everything.
@@ -48,6 +56,7 @@ pub struct Codex {
     rebuilds: Arc<Limiter>,
     writes: Arc<Limiter>,
     probe: Arc<Probe>,
+    git: Option<Arc<Git>>,
     zone: Tz,
 }
 
@@ -192,6 +201,7 @@ impl Codex {
             rebuilds: Arc::new(Limiter::per_minute(settings.rebuilds_per_minute)),
             writes: Arc::new(Limiter::per_minute(settings.writes_per_minute)),
             probe: Arc::default(),
+            git: settings.git.map(|git| Arc::new(Git::new(git))),
             store,
             zone,
         }
@@ -224,11 +234,16 @@ impl Codex {
         want: &Want,
         changes: Vec<FileChange>,
     ) -> Result<BatchDone, Refusal> {
-        let writer = write::writer(want);
+        let writer = self.writer(want);
         let done = self.cache.write_batch(writer, changes).await?;
         let files = done.fates.iter().filter(|it| **it == FileFate::Done);
         tracing::info!(user = %want.user, op = "files", files = files.count(), version = done.version.0, "written");
         Ok(done)
+    }
+
+    /// The side that looks at GitHub.
+    fn git(&self) -> Result<Arc<Git>, GitTrouble> {
+        self.git.clone().ok_or(GitTrouble::Off)
     }
 
     /// Markdown as it is shown, harmless.

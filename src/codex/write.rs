@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use super::locate::Target;
 use super::{Codex, Freshness, Refusal, Requests, TaskError, Version, Want};
 use crate::cache::{ChangeError, Decision, FileChanged, KeyHashes, NewFile, WriteError, Writer};
+use crate::store::Key;
 use crate::task::{
     ContentView, Datum, Edit, EditError, FileName, GitSha, NewTask, Parsed, Slot, Status, Task,
     TaskRef, Zeit, edit, git_sha, new_file, parse,
@@ -41,6 +42,8 @@ pub struct TaskChanged {
     pub version: Version,
     /// What Git calls its content.
     pub etag: GitSha,
+    /// Whether there was something to write.
+    pub written: bool,
     /// The storage requests sent before the answer.
     pub requests: Requests,
 }
@@ -102,7 +105,7 @@ impl Codex {
         let bytes = Bytes::from(text);
         let etag = git_sha(&bytes);
         let file = NewFile { slug, bytes, key };
-        let created = self.cache.create(writer(want), file).await?;
+        let created = self.cache.create(self.writer(want), file).await?;
         if !created.reused {
             tracing::info!(user = %want.user, op = "create", task = %created.name.id(), version = created.version.0, "written");
         }
@@ -146,6 +149,7 @@ impl Codex {
                 name: target.name,
                 version: target.entry.knowledge.hi,
                 etag,
+                written: false,
                 requests: target.requests,
             });
         }
@@ -219,6 +223,7 @@ impl Codex {
                 name: target.name.clone(),
                 version: target.entry.knowledge.hi,
                 etag,
+                written: false,
                 requests: target.requests,
             },
             at: task.abgeschlossen_am,
@@ -244,7 +249,10 @@ impl Codex {
             let name = target.name;
             let (decide, of_file) = (Arc::clone(&decide), name.clone());
             let decide = move |bytes: &[u8]| decide(&of_file, bytes);
-            let changed = self.cache.change(writer(want), name.clone(), decide).await;
+            let changed = self
+                .cache
+                .change(self.writer(want), name.clone(), decide)
+                .await;
             match changed {
                 Ok(mut done) => {
                     done.requests += target.requests;
@@ -262,11 +270,20 @@ impl Codex {
     }
 }
 
-pub(super) fn writer(want: &Want) -> Writer {
-    Writer {
-        user: want.user.clone(),
-        now: want.now,
-        hint: None,
+impl Codex {
+    /// Who writes. In GitHub mode a hint goes beside the file, by which others find what Git doesn't have.
+    pub(super) fn writer(&self, want: &Want) -> Writer {
+        let hint = || {
+            (
+                Key::hint(&want.user),
+                Bytes::from(want.now.utc.to_rfc3339()),
+            )
+        };
+        Writer {
+            user: want.user.clone(),
+            now: want.now,
+            hint: self.git.is_some().then(hint),
+        }
     }
 }
 
@@ -347,6 +364,7 @@ fn changed<T>(name: FileName, done: &FileChanged<T>, etag: GitSha) -> TaskChange
         name,
         version: done.version,
         etag,
+        written: done.written,
         requests: done.requests,
     }
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::extract::X_CODEX_VERSION;
-use crate::codex::{Read, Requests, TaskChanged, Version};
+use crate::codex::{GitState, Read, Requests, TaskChanged, Version};
 use crate::task::GitSha;
 use crate::user::UserId;
 
@@ -52,6 +52,40 @@ pub(super) fn describe_write(
         headers.insert(SET_COOKIE, cookie);
     }
     headers.insert(SERVER_TIMING, server_timing(requests));
+}
+
+/// What an answer says of Git.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GitFields {
+    git_pushed: bool,
+    git_pending: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit_sha: Option<GitSha>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pr_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pr_number: Option<u64>,
+}
+
+impl From<GitState> for GitFields {
+    fn from(state: GitState) -> Self {
+        let (commit, pull) = match state.made {
+            Some(made) => (Some((made.commit, made.html_url)), made.pull),
+            None => (None, None),
+        };
+        let (commit_sha, html_url) = commit.unzip();
+        Self {
+            git_pushed: state.pushed,
+            git_pending: state.pending,
+            commit_sha,
+            html_url,
+            pr_number: pull.as_ref().map(|it| it.number),
+            pr_url: pull.map(|it| it.html_url),
+        }
+    }
 }
 
 /// The answer to a change of a task.

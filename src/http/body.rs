@@ -19,20 +19,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// The body's bytes. 413 over 1 MiB, 415 for one that isn't JSON by its content type; an empty one
 /// needs none.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > MAX_BYTES as u64) {
-        return Err(too_large());
-    }
-    let bytes = match Limited::new(body, MAX_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Err(_) => {
-            let message = "The body broke off: send it again.";
-            return Err(ApiError::new(Code::InvalidJson, message));
-        }
-    };
+    let bytes = bytes(headers, body, MAX_BYTES).await?;
     if bytes.is_empty() || is_json(headers) {
         return Ok(bytes);
     }
@@ -40,11 +27,31 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiEr
     Err(ApiError::new(Code::UnsupportedMediaType, message))
 }
 
-fn too_large() -> ApiError {
-    ApiError::new(
-        Code::BodyTooLarge,
-        "The body is over 1 MiB: send a smaller one.",
-    )
+/// The body's bytes, whatever they are. 413 for more than `limit`.
+pub(super) async fn bytes(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > limit as u64) {
+        return Err(too_large(limit));
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Err(_) => {
+            let message = "The body broke off: send it again.";
+            Err(ApiError::new(Code::InvalidJson, message))
+        }
+    }
+}
+
+fn too_large(limit: usize) -> ApiError {
+    let message = format!("The body is over {} MiB: send a smaller one.", limit >> 20);
+    ApiError::new(Code::BodyTooLarge, message)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -4,9 +4,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::answer::changed;
+use super::answer::{GitFields, changed};
 use super::body::{self, Members};
-use super::extract::{Caller, TaskPath, want};
+use super::extract::{Caller, TaskPath, waits_for_git, want};
 use super::{ApiError, App};
 use crate::now::Now;
 use crate::task::{GitSha, Slot, TaskId};
@@ -21,8 +21,8 @@ struct Completed {
     already_completed: bool,
     etag: GitSha,
     version: u64,
-    git_pushed: bool,
-    git_pending: bool,
+    #[serde(flatten)]
+    git: GitFields,
 }
 
 /// Marks a task as done, at `{datum, zeit}` or now.
@@ -49,6 +49,8 @@ pub(super) async fn complete_task(
     let want = want(&parts.headers, user, now);
     let completed = app.codex().complete(&want, &task, slot).await?;
     let task = completed.task;
+    let wait = waits_for_git(&parts.headers, parts.uri.query());
+    let git = app.codex().git_after(&want, &task, wait).await;
     let document = Completed {
         ok: true,
         id: task.name.id(),
@@ -56,8 +58,7 @@ pub(super) async fn complete_task(
         already_completed: completed.already,
         etag: task.etag,
         version: task.version.0,
-        git_pushed: false,
-        git_pending: false,
+        git: git.into(),
     };
     Ok(changed(&want.user, &task, &document))
 }

@@ -8,9 +8,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::answer::{describe_write, insert_etag, json};
+use super::answer::{GitFields, describe_write, insert_etag, json};
 use super::body::{self, Members};
-use super::extract::{Caller, want};
+use super::extract::{Caller, waits_for_git, want};
 use super::{ApiError, App, Code};
 use crate::codex::KeyHashes;
 use crate::now::Now;
@@ -37,8 +37,8 @@ struct Created<'a> {
     path: String,
     filename: &'a str,
     version: u64,
-    git_pushed: bool,
-    git_pending: bool,
+    #[serde(flatten)]
+    git: GitFields,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     reused: bool,
 }
@@ -67,14 +67,22 @@ pub(super) async fn create_task(
     });
     let want = want(&parts.headers, user, now);
     let created = app.codex().create(&want, task, hashes).await?;
+    let wait = waits_for_git(&parts.headers, parts.uri.query());
+    let git = match created.reused {
+        true => app.codex().git_state(&want, &created.name).await,
+        false => {
+            app.codex()
+                .pushed(&want, &created.name, created.etag, wait)
+                .await
+        }
+    };
     let document = Created {
         ok: true,
         id: created.name.id(),
         path: repository_path(&app, &want.user, &created.name),
         filename: created.name.as_str(),
         version: created.version.0,
-        git_pushed: false,
-        git_pending: false,
+        git: git.into(),
         reused: created.reused,
     };
     let status = match created.reused {

@@ -12,7 +12,8 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::extract::X_CODEX_VERSION;
-use crate::codex::{Limited, ReadError, Refusal, TaskError, Version, WeekError};
+use crate::codex::{GitTrouble, Limited, ReadError, Refusal, TaskError, Version, WeekError};
+use crate::github::GitHubError;
 use crate::task::EditError;
 
 /// A refusal, as the client is told: no internal message, path or key. What led to it is kept for the
@@ -27,6 +28,7 @@ struct Told {
     field: Option<Cow<'static, str>>,
     stems: Option<Arc<[String]>>,
     line: Option<u32>,
+    count: Option<usize>,
     retry_after: Option<Duration>,
     version: Option<Version>,
     cause: Option<Arc<str>>,
@@ -78,6 +80,20 @@ pub enum Code {
     UnsupportedMediaType,
     /// The `Idempotency-Key` stands for another request.
     IdempotencyKeyReused,
+    /// GitHub mode is off.
+    GithubNotConfigured,
+    /// GitHub can't be reached, or grants no more requests for now.
+    GithubUnavailable,
+    /// GitHub won't let the service do it, until somebody changes a setting there or here.
+    GithubDenied,
+    /// So many files would be removed that it has to be confirmed.
+    MassDelete,
+    /// No webhook secret is configured, so no delivery can be trusted.
+    WebhookNotConfigured,
+    /// The signature isn't of these bytes, by the configured secret.
+    BadSignature,
+    /// The payload isn't what GitHub sends.
+    InvalidPayload,
     /// More than this instance grants one user.
     TooManyRequests,
     /// It may have been written, or not.
@@ -100,7 +116,9 @@ impl Code {
             | Self::InvalidId
             | Self::InvalidJson
             | Self::InvalidField
+            | Self::InvalidPayload
             | Self::UnknownField => StatusCode::BAD_REQUEST,
+            Self::BadSignature => StatusCode::UNAUTHORIZED,
             Self::HostNotAllowed | Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound | Self::TaskNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -108,15 +126,21 @@ impl Code {
             | Self::TaskUnreadable
             | Self::FrontMatterNotEditable
             | Self::Conflict
+            | Self::GithubNotConfigured
+            | Self::MassDelete
             | Self::IdsExhausted => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge | Self::TaskTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Self::StorageUnavailable | Self::Busy | Self::NewerFormat | Self::OutcomeUnknown => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::StorageUnavailable
+            | Self::Busy
+            | Self::NewerFormat
+            | Self::OutcomeUnknown
+            | Self::GithubUnavailable
+            | Self::GithubDenied
+            | Self::WebhookNotConfigured => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -124,6 +148,9 @@ impl Code {
 
 /// When a client may try again what failed for a reason that passes.
 const SOON: Duration = Duration::from_secs(2);
+
+/// When a client may try again what somebody has to mend first.
+const LATER: Duration = Duration::from_secs(60);
 
 impl ApiError {
     /// A refusal; `message` is one sentence that says what to do.
@@ -134,6 +161,7 @@ impl ApiError {
             field: None,
             stems: None,
             line: None,
+            count: None,
             retry_after: None,
             version: None,
             cause: None,
@@ -155,6 +183,12 @@ impl ApiError {
     /// Names the stems that can be asked for instead.
     fn stems(mut self, stems: Vec<String>) -> Self {
         self.0.stems = Some(stems.into());
+        self
+    }
+
+    /// Names how many it is about.
+    fn count(mut self, count: usize) -> Self {
+        self.0.count = Some(count);
         self
     }
 
@@ -197,6 +231,7 @@ impl ApiError {
             field: told.field.as_deref(),
             stems: told.stems.as_deref(),
             line: told.line,
+            count: told.count,
             request_id: status.is_server_error().then_some(request_id),
         };
         // Strings and a flag: nothing in it can fail to serialise.
@@ -234,6 +269,8 @@ struct ErrorDocument<'a> {
     stems: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
 }
@@ -307,6 +344,47 @@ impl From<TaskError> for ApiError {
                 Code::IdempotencyKeyReused,
                 "This Idempotency-Key came with another body before: use a new key.",
             ),
+        }
+    }
+}
+
+impl From<GitTrouble> for ApiError {
+    fn from(trouble: GitTrouble) -> Self {
+        let away = "GitHub can't be reached, or grants no more requests for now: try again later.";
+        match &trouble {
+            GitTrouble::Off => Self::new(
+                Code::GithubNotConfigured,
+                "GitHub mode is off: set GITHUB_OWNER, GITHUB_REPO and credentials.",
+            ),
+            GitTrouble::GitHub(GitHubError::Limited { retry_after }) => {
+                Self::new(Code::GithubUnavailable, away).retry_after(*retry_after)
+            }
+            GitTrouble::GitHub(GitHubError::Denied { .. }) => Self::new(
+                Code::GithubDenied,
+                "GitHub doesn't let the service at the repository: check the repository's name, the branch and the credentials.",
+            )
+            .retry_after(LATER)
+            .caused_by(&trouble),
+            GitTrouble::GitHub(_) => Self::new(Code::GithubUnavailable, away)
+                .retry_after(SOON)
+                .caused_by(&trouble),
+            GitTrouble::Read(error) => error.clone().into(),
+            GitTrouble::Write(error) => Refusal::from(error.clone()).into(),
+            GitTrouble::TooMany { retry_after } => {
+                let (retry_after, of) = (*retry_after, Limited::Rebuilds);
+                TaskError::TooMany { retry_after, of }.into()
+            }
+            GitTrouble::NewerFormat => Self::new(
+                Code::NewerFormat,
+                "A newer version of the service wrote what Git is known to hold: use that version.",
+            )
+            .retry_after(LATER),
+            GitTrouble::Contended => TaskError::Conflict.into(),
+            GitTrouble::MassDelete(count) => Self::new(
+                Code::MassDelete,
+                format!("{count} files have gone from Git, which is more than half: send clean=true&confirm={count} to remove them here."),
+            )
+            .count(*count),
         }
     }
 }

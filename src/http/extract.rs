@@ -17,7 +17,8 @@ use crate::now::Now;
 use crate::task::TaskRef;
 use crate::user::UserId;
 
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The version of the user's data, in requests and answers.
 pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-version");
@@ -148,6 +149,26 @@ pub(super) fn known_version(headers: &HeaderMap, user: &UserId) -> Option<Versio
             }
         });
     by_header.into_iter().chain(by_cookie).max().map(Version)
+}
+
+/// Whether a change is to be answered only after its commit: `Prefer: wait` (RFC 7240) or `?git=wait`.
+pub(super) fn waits_for_git(headers: &HeaderMap, query: Option<&str>) -> bool {
+    let values = headers.get_all(PREFER).iter();
+    let preferences = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let name = |it: &str| {
+        it.split([';', '='])
+            .next()
+            .unwrap_or("")
+            .trim()
+            .to_ascii_lowercase()
+    };
+    let asked = query
+        .unwrap_or_default()
+        .split('&')
+        .any(|it| it == "git=wait");
+    asked || preferences.into_iter().any(|it| name(it) == "wait")
 }
 
 /// `Cache-Control: no-cache`: the answer must contain everything up to now.

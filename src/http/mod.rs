@@ -7,11 +7,14 @@ mod create_task;
 mod error;
 mod extract;
 mod get_task;
+mod git_push;
+mod github_webhook;
 mod health;
 mod list_tasks;
 mod preview;
 mod render_codex;
 mod request_id;
+mod sync;
 mod update_task;
 
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::codex::Codex;
-use crate::config::Auth;
+use crate::config::{Auth, GitHubConfig, Secret};
 use request_id::RequestIds;
 
 pub use error::{ApiError, Code};
@@ -32,17 +35,19 @@ pub struct App(Arc<Shared>);
 struct Shared {
     codex: Codex,
     auth: Auth,
-    github_base_path: String,
+    github: GitHubConfig,
+    hosted: bool,
 }
 
 impl App {
-    /// An application over `codex` that lets in whom `auth` says. `github_base_path` is where task
-    /// files lie in the repository.
-    pub fn new(codex: Codex, auth: Auth, github_base_path: &str) -> Self {
+    /// An application over `codex` that lets in whom `auth` says. `hosted` says that a Functions host
+    /// calls for what its timers trigger.
+    pub fn new(codex: Codex, auth: Auth, github: GitHubConfig, hosted: bool) -> Self {
         Self(Arc::new(Shared {
             codex,
             auth,
-            github_base_path: github_base_path.to_owned(),
+            github,
+            hosted,
         }))
     }
 
@@ -55,13 +60,22 @@ impl App {
     }
 
     fn github_base_path(&self) -> &str {
-        &self.0.github_base_path
+        &self.0.github.base_path
+    }
+
+    fn webhook_secret(&self) -> Option<&Secret> {
+        self.0.github.webhook_secret.as_ref()
     }
 }
 
 /// Every route there is.
 pub fn router(app: App) -> Router {
-    Router::new()
+    let mut router = Router::new();
+    if app.0.hosted {
+        // Only the host calls them, and only where there is one.
+        router = router.route("/gitPush", post(git_push::git_push));
+    }
+    router
         .route("/", get(health::root))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -81,6 +95,8 @@ pub fn router(app: App) -> Router {
             post(complete_task::complete_task),
         )
         .route("/api/preview", post(preview::preview))
+        .route("/sync", get(sync::sync_state).post(sync::sync))
+        .route("/github/webhook", post(github_webhook::github_webhook))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(RequestIds)

@@ -102,7 +102,7 @@ fn format(value: &str) -> Result<PageFormat, ApiError> {
     }
 }
 
-fn flag(name: &'static str, value: &str) -> Result<bool, ApiError> {
+pub(super) fn flag(name: &'static str, value: &str) -> Result<bool, ApiError> {
     match value {
         "true" | "1" => Ok(true),
         "false" | "0" | "" => Ok(false),

@@ -6,10 +6,10 @@ use http::HeaderMap;
 use http::header::IF_MATCH;
 use serde::Serialize;
 
-use super::answer::changed;
+use super::answer::{GitFields, changed};
 use super::body::{self, Members};
 use super::create_task::accept_typ;
-use super::extract::{Caller, TaskPath, want};
+use super::extract::{Caller, TaskPath, waits_for_git, want};
 use super::{ApiError, App};
 use crate::codex::IfMatch;
 use crate::now::Now;
@@ -22,8 +22,8 @@ struct Updated {
     id: TaskId,
     etag: GitSha,
     version: u64,
-    git_pushed: bool,
-    git_pending: bool,
+    #[serde(flatten)]
+    git: GitFields,
 }
 
 /// Changes the fields given, leaves the rest; PUT means the same as PATCH. `null` clears `deadline` and
@@ -48,13 +48,14 @@ pub(super) async fn update_task(
     let want = want(&parts.headers, user, now);
     let if_match = if_match(&parts.headers);
     let updated = app.codex().update(&want, &task, fields, if_match).await?;
+    let wait = waits_for_git(&parts.headers, parts.uri.query());
+    let git = app.codex().git_after(&want, &updated, wait).await;
     let document = Updated {
         ok: true,
         id: updated.name.id(),
         etag: updated.etag,
         version: updated.version.0,
-        git_pushed: false,
-        git_pending: false,
+        git: git.into(),
     };
     Ok(changed(&want.user, &updated, &document))
 }

@@ -311,6 +311,7 @@ impl Run {
             cache,
             rebuilds_per_minute: u32::MAX,
             writes_per_minute: u32::MAX,
+            git: None,
         };
         let codex = Codex::new(Arc::new(store), settings);
         if let Some(mutation) = self.plan.mutation {

@@ -1,7 +1,7 @@
 //! Requests to the router itself, and their answers read to the end.
 
 use axum::body::Body;
-use codex_miroir::config::Auth;
+use codex_miroir::config::{Auth, Config, GitHubConfig};
 use codex_miroir::http::{App, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -74,6 +74,11 @@ pub(crate) async fn send_body(
     reply
 }
 
+/// The settings of GitHub when there are none.
+fn github() -> GitHubConfig {
+    Config::from_lookup(|_| None).unwrap().github
+}
+
 /// Sends a request as it is, and gives the answer as soon as it is there.
 pub(crate) async fn answer(
     instance: &Instance,
@@ -81,7 +86,7 @@ pub(crate) async fn answer(
     body: impl Into<Body>,
 ) -> Reply {
     let auth = Auth::Dev { user: anna() };
-    let app = router(App::new(instance.codex.clone(), auth, "codex-miroir"));
+    let app = router(App::new(instance.codex.clone(), auth, github(), false));
     let request = request.body(body.into()).unwrap();
     let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes().to_vec();

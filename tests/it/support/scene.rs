@@ -159,6 +159,7 @@ impl Scene {
                 cache,
                 rebuilds_per_minute,
                 writes_per_minute,
+                git: None,
             },
         );
         Instance {

@@ -1,0 +1,319 @@
+//! Bringing the store to what the repository has now: after a delivery of the webhook, and when the timer
+//! notices that one never came.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::mirror::Mirror;
+use super::reconcile::{Reconciling, SyncMode, UserReport};
+use super::{Git, GitTrouble};
+use crate::codex::Codex;
+use crate::github::{GitSnapshot, Skipped};
+use crate::now::Now;
+use crate::store::{ETag, GetIf, Got, Key, Prefix, Put, PutIf};
+use crate::task::GitSha;
+use crate::user::UserId;
+
+/// What a delivery may take: GitHub waits for ten seconds. After this the rest is left to the timer.
+const DELIVERY: Duration = Duration::from_millis(6500);
+
+/// What is under way then gets this long to come to its end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The timer's work ends before the next one begins.
+const TICK: Duration = Duration::from_secs(50);
+
+/// Users brought up to date at once.
+const USERS: usize = 4;
+
+/// What was brought to what the repository has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FetchReport {
+    /// The commit.
+    pub head: Option<GitSha>,
+    /// Each user whose files weren't those of the commit.
+    pub users: Vec<(UserId, UserReport)>,
+    /// Folders that are no user's.
+    pub skipped: Vec<Skipped>,
+}
+
+/// What the timer came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TickReport {
+    /// Users whose files were brought up to date from Git.
+    pub fetched: usize,
+    /// Users in the queue with whom everything is shared now.
+    pub drained: usize,
+    /// Users who stay in the queue.
+    pub left: usize,
+}
+
+/// Runs that answer for each other: who comes while one is under way waits for the next, and that one
+/// answers all who came before it began.
+#[derive(Default)]
+pub(super) struct Runs {
+    state: Mutex<Option<Run>>,
+    arrivals: std::sync::atomic::AtomicU64,
+}
+
+struct Run {
+    /// Who came up to this number is answered for.
+    began_after: u64,
+    result: Result<FetchReport, GitTrouble>,
+}
+
+impl Runs {
+    /// `work`'s result, or that of somebody else's which began after this call.
+    async fn join<F>(&self, work: impl FnOnce() -> F + Send) -> Result<FetchReport, GitTrouble>
+    where
+        F: Future<Output = Result<FetchReport, GitTrouble>> + Send,
+    {
+        use std::sync::atomic::Ordering::SeqCst;
+        let ticket = self.arrivals.fetch_add(1, SeqCst) + 1;
+        let mut last = self.state.lock().await;
+        if let Some(run) = &*last
+            && run.began_after >= ticket
+        {
+            return run.result.clone();
+        }
+        let began_after = self.arrivals.load(SeqCst);
+        let result = work().await;
+        *last = Some(Run {
+            began_after,
+            result: result.clone(),
+        });
+        result
+    }
+}
+
+impl Codex {
+    /// Brings every user's files to what the repository has now. Calls at the same time share one run.
+    /// What takes too long is noted in the queue and left to the timer.
+    ///
+    /// # Errors
+    /// When nothing could be found out; then nothing has been changed either.
+    pub async fn fetch_all(&self, now: Now) -> Result<FetchReport, GitTrouble> {
+        let git = self.git()?;
+        let codex = self.clone();
+        let work = move || async move {
+            // Goes on to its end also when GitHub doesn't wait.
+            let until = now.later().started + DELIVERY;
+            let run = tokio::spawn(async move { codex.fetch_until(until, now.later()).await });
+            run.await.unwrap_or(Err(GitTrouble::Contended))
+        };
+        git.runs.join(work).await
+    }
+
+    async fn fetch_until(&self, until: Instant, now: Now) -> Result<FetchReport, GitTrouble> {
+        let git = self.git()?;
+        let (mut mirror, mut etag) = self.mirror().await?;
+        let snapshot = git.snapshot().await?;
+        let mut report = FetchReport {
+            head: snapshot.commit(),
+            skipped: snapshot.tree.skipped.clone(),
+            users: vec![],
+        };
+        let changed = changed_users(&mirror, &snapshot);
+        let mut own = true;
+        if !changed.is_empty() {
+            for user in &changed {
+                mirror.users.insert(user.to_string(), None);
+            }
+            etag = self.put_mirror(&mirror, etag).await?;
+            own = etag.is_some();
+        }
+        let users = stream::iter(changed.clone());
+        let users = users.map(|user| self.fetch_user(Arc::clone(&git), user, until, now));
+        let reports: Vec<_> = users.buffered(USERS).collect().await;
+        let before = mirror.clone();
+        mirror.head = snapshot.commit();
+        for (user, fetched) in changed.into_iter().zip(reports) {
+            match fetched.folder {
+                _ if !fetched.is_whole() => {}
+                None => drop(mirror.users.remove(user.as_str())),
+                folder => drop(mirror.users.insert(user.to_string(), folder)),
+            }
+            report.users.push((user, fetched));
+        }
+        // Where somebody else has written it meanwhile, that stands, and the timer looks again.
+        if own && mirror != before {
+            self.put_mirror(&mirror, etag).await?;
+        }
+        Ok(report)
+    }
+
+    /// Brings one user's files up to date, or leaves a hint that this is to be done.
+    async fn fetch_user(
+        &self,
+        git: Arc<Git>,
+        user: UserId,
+        until: Instant,
+        now: Now,
+    ) -> UserReport {
+        let (git, user) = (&git, &user);
+        let mode = SyncMode {
+            released: true,
+            ..SyncMode::by_itself(Some(until))
+        };
+        let run = self.reconcile(git, user, now, mode);
+        let report = match timeout_at(until + GRACE, run).await {
+            Ok(Ok(report)) => report,
+            Ok(Err(error)) => {
+                tracing::warn!(%user, %error, "warn: this user's files aren't those of Git yet");
+                UserReport::unfinished()
+            }
+            Err(_) => UserReport::unfinished(),
+        };
+        if report.unfinished || report.has_news() {
+            self.leave_hint(user, now).await;
+            git.enqueue(user);
+        }
+        report
+    }
+
+    /// One look at one user's three sides, and what follows from it.
+    pub(super) async fn reconcile(
+        &self,
+        git: &Git,
+        user: &UserId,
+        now: Now,
+        mode: SyncMode,
+    ) -> Result<UserReport, GitTrouble> {
+        let report = UserReport::default();
+        let codex = self;
+        let work = Reconciling {
+            codex,
+            git,
+            user,
+            now,
+            mode,
+            report,
+        };
+        work.run().await
+    }
+
+    /// Says in the queue that something is left to do for the user.
+    pub(super) async fn leave_hint(&self, user: &UserId, now: Now) {
+        let put = Put {
+            bytes: hint_text(now),
+            ..Put::default()
+        };
+        if let Err(error) = self.store.put(&Key::hint(user), put, PutIf::Any).await {
+            tracing::warn!(%user, %error, "warn: a hint can't be written; what it is about will be found later");
+        }
+    }
+
+    /// What the timer does: notice commits of which no delivery came, and share with Git what the queue
+    /// says isn't shared. Any instance may do it, and several at once do no harm.
+    ///
+    /// # Errors
+    /// When the queue can't be read. What GitHub doesn't do stays in the queue.
+    pub async fn tick(&self, now: Now) -> Result<TickReport, GitTrouble> {
+        let git = self.git()?;
+        let until = now.started + TICK;
+        let mut report = TickReport::default();
+        match self.fetch_missed(&git, until, now).await {
+            Ok(fetched) => report.fetched = fetched,
+            Err(error) => tracing::warn!(%error, "warn: GitHub can't be asked what is new"),
+        }
+        let queue = self.store.list(&Prefix::queue()).await?.value;
+        for listed in queue.blobs {
+            let Ok(user) = UserId::parse(&listed.name) else {
+                continue;
+            };
+            let work = self.drain(&git, &user, until, now.later());
+            match timeout_at(until + GRACE, work).await {
+                Ok(Ok(true)) => report.drained += 1,
+                Ok(Ok(false)) | Err(_) => report.left += 1,
+                Ok(Err(error)) => {
+                    tracing::warn!(%user, %error, "warn: not everything is shared with Git yet");
+                    report.left += 1;
+                    self.note_trouble(&user, &error, now).await;
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    async fn fetch_missed(&self, git: &Git, until: Instant, now: Now) -> Result<usize, GitTrouble> {
+        let (mirror, _) = self.mirror().await?;
+        let snapshot = git.snapshot().await?;
+        if snapshot.commit() == mirror.head {
+            return Ok(0);
+        }
+        Ok(self.fetch_until(until, now.later()).await?.users.len())
+    }
+
+    /// Shares with Git whatever this user has to share, either way. Whether nothing is left.
+    async fn drain(
+        &self,
+        git: &Arc<Git>,
+        user: &UserId,
+        until: Instant,
+        now: Now,
+    ) -> Result<bool, GitTrouble> {
+        let hint = self.hint(user).await?;
+        let mode = SyncMode::by_itself(Some(until));
+        let report = self.reconcile(git, user, now, mode).await?;
+        let all = self.push(git, user, now.later()).await?;
+        let done = all && !report.unfinished;
+        if done {
+            self.drop_hint(user, hint).await?;
+        }
+        Ok(done)
+    }
+
+    /// The version of the user's hint.
+    pub(super) async fn hint(&self, user: &UserId) -> Result<Option<ETag>, GitTrouble> {
+        match self.store.get(&Key::hint(user), GetIf::Any).await?.value {
+            Got::Blob(hint) => Ok(Some(hint.etag)),
+            Got::Absent | Got::Changed | Got::Unchanged => Ok(None),
+        }
+    }
+
+    /// Removes the hint if nobody has left another one since.
+    pub(super) async fn drop_hint(
+        &self,
+        user: &UserId,
+        hint: Option<ETag>,
+    ) -> Result<(), GitTrouble> {
+        if let Some(etag) = hint {
+            self.store.delete(&Key::hint(user), &etag).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The text of a hint: since when.
+pub(super) fn hint_text(now: Now) -> bytes::Bytes {
+    now.utc.to_rfc3339().into()
+}
+
+/// Users whose folder in Git isn't the one that was last taken in.
+fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> Vec<UserId> {
+    let known = mirror
+        .users
+        .keys()
+        .filter_map(|user| UserId::parse(user).ok());
+    let users: BTreeSet<UserId> = known.chain(snapshot.tree.users.keys().cloned()).collect();
+    let differs = |user: &UserId| {
+        let claim = mirror.users.get(user.as_str()).copied().flatten();
+        claim.is_none() || claim != snapshot.user(user).folder
+    };
+    users.into_iter().filter(differs).collect()
+}
+
+impl UserReport {
+    fn unfinished() -> Self {
+        Self {
+            unfinished: true,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! PURE. What is to be done with one user's files, by the three sides of each.
+
+use std::collections::BTreeSet;
+
+use super::book::Book;
+use crate::github::{Decision, Side, Sides, UserTree, decide};
+use crate::store::ETag;
+use crate::task::{ContentView, FileName, FileView, GitSha, Status, TaskTable};
+
+/// More files than this, and more than half of them, are only removed when somebody confirms it.
+const FEW: usize = 5;
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// What the base is to say without anything being changed here.
+    pub agreed: Vec<Agreed>,
+    /// To be written or removed here, what is removed last.
+    pub changes: Vec<Change>,
+    /// To be committed.
+    pub unpushed: Vec<Unpushed>,
+}
+
+/// A file of which Git holds something else than the base says.
+#[derive(Debug, Clone)]
+pub(super) struct Agreed {
+    pub name: FileName,
+    /// What the base says, which must still be so when it is changed.
+    pub before: Option<GitSha>,
+    /// What Git holds.
+    pub held: Option<GitSha>,
+    /// Whether that is done, where that is known.
+    pub done: Option<bool>,
+    /// Pushes whose end is known by that.
+    pub pushed: Vec<GitSha>,
+}
+
+impl Agreed {
+    /// Writes it into the base.
+    pub(super) fn note(&self, book: &mut Book) {
+        match self.held {
+            Some(held) => book.hold(&self.name, held, self.done),
+            None => book.drop(&self.name),
+        }
+        for sha in &self.pushed {
+            book.forget_push(&self.name, *sha);
+        }
+    }
+}
+
+/// A file to be changed here.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    pub name: FileName,
+    pub kind: Kind,
+    /// What the base says, which must still be so when it is changed.
+    pub base: Option<GitSha>,
+    /// The version that is there, if one is.
+    pub etag: Option<ETag>,
+}
+
+/// What becomes of a file here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It becomes Git's.
+    Take(GitSha),
+    /// It becomes Git's and ours together.
+    Merge(Option<GitSha>, GitSha),
+    /// It goes.
+    Remove,
+}
+
+/// A file that Git doesn't have as it is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unpushed {
+    pub name: FileName,
+    pub sha: GitSha,
+    pub etag: ETag,
+    /// What Git has instead.
+    pub replaces: Option<GitSha>,
+}
+
+impl Plan {
+    /// By what `git.json` says, what the store has, and what Git has.
+    pub(super) fn of(book: &Book, table: &TaskTable, tree: &UserTree) -> Self {
+        let mut plan = Self::default();
+        let ours = table.iter().filter_map(|file| file.name.parse().ok());
+        let based = book.files.keys().filter_map(|name| name.parse().ok());
+        let names: BTreeSet<FileName> = ours
+            .chain(based)
+            .chain(tree.files.keys().cloned())
+            .collect();
+        for name in names {
+            let file = table.find(name.as_str());
+            let sides = Sides {
+                base: book.base(&name),
+                pushing: book.pushing(&name),
+                ours: file.as_ref().map_or(Side::Absent, side),
+                theirs: tree.files.get(&name).copied().unwrap_or(Side::Absent),
+            };
+            plan.add(name, file.as_ref(), &sides);
+        }
+        plan.changes
+            .sort_by_key(|change| change.kind == Kind::Remove);
+        plan.unpushed
+            .retain(|it| !book.is_proposed(&it.name, it.sha));
+        plan
+    }
+
+    fn add(&mut self, name: FileName, file: Option<&FileView<'_>>, sides: &Sides<'_>) {
+        // A settled file's version is known to whoever puts a new one in its place.
+        let there = file.filter(|file| !file.is_settled());
+        let etag = there.map(|file| ETag::new(file.etag));
+        let mut change = |name, kind| {
+            let (base, etag) = (sides.base, etag.clone());
+            self.changes.push(Change {
+                name,
+                kind,
+                base,
+                etag,
+            });
+        };
+        match decide(sides) {
+            Decision::Nothing | Decision::Leave => {}
+            Decision::Agreed(sha) => self.agreed.push(Agreed {
+                name,
+                before: sides.base,
+                held: Some(sha),
+                done: Some(file.is_some_and(is_done)),
+                pushed: sides.pushing.to_vec(),
+            }),
+            Decision::Forget => self.agreed.push(Agreed {
+                name,
+                before: sides.base,
+                held: None,
+                done: None,
+                pushed: vec![],
+            }),
+            Decision::Take(theirs) => change(name, Kind::Take(theirs)),
+            Decision::Merge { base, theirs } => change(name, Kind::Merge(base, theirs)),
+            Decision::Remove => change(name, Kind::Remove),
+            Decision::Unpushed(replaces) => {
+                if sides.base != replaces {
+                    self.agreed.push(Agreed {
+                        name: name.clone(),
+                        before: sides.base,
+                        held: replaces,
+                        done: None,
+                        pushed: replaces.into_iter().collect(),
+                    });
+                }
+                if let (Side::Content(sha), Some(etag)) = (sides.ours, etag) {
+                    self.unpushed.push(Unpushed {
+                        name,
+                        sha,
+                        etag,
+                        replaces,
+                    });
+                }
+            }
+        }
+    }
+
+    /// How many files would go.
+    pub(super) fn removals(&self) -> usize {
+        self.changes
+            .iter()
+            .filter(|it| it.kind == Kind::Remove)
+            .count()
+    }
+
+    /// Whether so many files would go that somebody has to confirm it (SPEC.md 5, "Mass delete").
+    pub(super) fn is_mass_delete(&self, table: &TaskTable) -> bool {
+        let there = table
+            .iter()
+            .filter(|file| file.id().is_some() && !file.is_settled());
+        let removals = self.removals();
+        removals > FEW && removals * 2 > there.count()
+    }
+
+    /// Nothing goes.
+    pub(super) fn keep_all(&mut self) {
+        self.changes.retain(|it| it.kind != Kind::Remove);
+    }
+}
+
+/// What the store doesn't share with Git yet, as far as `git.json` can tell.
+pub(super) fn unpushed(book: &Book, table: &TaskTable) -> Vec<Unpushed> {
+    let files = table.iter().filter_map(|file| {
+        let name: FileName = file.name.parse().ok()?;
+        let Side::Content(sha) = side(&file) else {
+            return None;
+        };
+        let replaces = book.base(&name);
+        let etag = ETag::new(file.etag);
+        let waits = replaces != Some(sha) && !book.is_proposed(&name, sha);
+        waits.then_some(Unpushed {
+            name,
+            sha,
+            etag,
+            replaces,
+        })
+    });
+    files.collect()
+}
+
+fn side(file: &FileView<'_>) -> Side {
+    match (file.is_settled(), file.sha) {
+        (true, _) => Side::Absent,
+        (false, Some(sha)) => Side::Content(sha),
+        (false, None) => Side::Other,
+    }
+}
+
+/// Whether a file says that its task is done.
+pub(super) fn is_done(file: &FileView<'_>) -> bool {
+    matches!(file.content, ContentView::Task(task) if task.status == Status::Abgeschlossen)
+}

@@ -1,0 +1,140 @@
+//! `githubWebhook`: POST `/github/webhook` (SPEC.md 5, "Webhook").
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, StatusCode};
+use serde::Serialize;
+
+use super::answer::json;
+use super::body;
+use super::{ApiError, App, Code};
+use crate::codex::{FetchReport, UserReport};
+use crate::github::{self, Delivery, Skipped};
+use crate::now::Now;
+use crate::task::GitSha;
+use crate::user::UserId;
+
+const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
+const EVENT: HeaderName = HeaderName::from_static("x-github-event");
+
+/// GitHub caps payloads at 25 MB.
+const MAX_BYTES: usize = 25 << 20;
+
+#[derive(Serialize)]
+struct Pong {
+    ok: bool,
+}
+
+#[derive(Serialize)]
+struct Ignored {
+    ok: bool,
+    ignored: bool,
+    reason: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fetched {
+    ok: bool,
+    head: Option<GitSha>,
+    users_affected: usize,
+    results: Vec<UserResult>,
+    problems: Vec<Skipped>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserResult {
+    user_id: String,
+    changed: usize,
+    deleted: usize,
+    skipped: usize,
+    merged: usize,
+    unfinished: bool,
+    problems: Vec<Skipped>,
+}
+
+/// Brings the store to what the repository has now; the payload only says that something moved.
+///
+/// 200 for a push to the branch, with what was done; what takes too long is noted first and done by the
+/// timer (`unfinished`). 200 for a `ping`. 202 `ignored` for other events, branches and repositories. 400
+/// `invalid_payload`. 401 `bad_signature`: nothing was looked at. 409 `github_not_configured`. 413
+/// `body_too_large` over 25 MiB. 503 `webhook_not_configured`: without a secret nothing is accepted;
+/// `github_unavailable`, `github_denied`, `storage_unavailable`: the timer does it later. 500 `internal`.
+pub(super) async fn github_webhook(
+    State(app): State<App>,
+    now: Now,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let Some(secret) = app.webhook_secret() else {
+        let message =
+            "No webhook secret is configured: set GITHUB_WEBHOOK_SECRET here and at GitHub.";
+        return Err(ApiError::new(Code::WebhookNotConfigured, message));
+    };
+    let bytes = body::bytes(&parts.headers, body, MAX_BYTES).await?;
+    let signature = text(&parts.headers, &SIGNATURE);
+    github::verify(secret, signature, &bytes).map_err(|_| {
+        let message = "The signature doesn't fit: give GitHub the secret that is configured here.";
+        ApiError::new(Code::BadSignature, message)
+    })?;
+    let event = text(&parts.headers, &EVENT).unwrap_or_default();
+    let delivery = github::parse(event, &bytes).map_err(|_| {
+        let message = "The payload isn't one of GitHub's: send what GitHub sends.";
+        ApiError::new(Code::InvalidPayload, message)
+    })?;
+    match delivery {
+        Delivery::Ping => Ok(json(StatusCode::OK, &Pong { ok: true })),
+        Delivery::Other => Ok(ignored("another event")),
+        Delivery::Push(push) => match app.codex().is_ignored(&push) {
+            Some(reason) => Ok(ignored(reason)),
+            None => {
+                let fetched = app.codex().fetch_all(now).await?;
+                Ok(json(StatusCode::OK, &Fetched::of(fetched)))
+            }
+        },
+    }
+}
+
+fn ignored(reason: &'static str) -> Response {
+    let (ok, ignored) = (true, true);
+    json(
+        StatusCode::ACCEPTED,
+        &Ignored {
+            ok,
+            ignored,
+            reason,
+        },
+    )
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+impl Fetched {
+    fn of(report: FetchReport) -> Self {
+        let results: Vec<_> = report.users.into_iter().map(UserResult::of).collect();
+        Self {
+            ok: true,
+            head: report.head,
+            users_affected: results.len(),
+            results,
+            problems: report.skipped,
+        }
+    }
+}
+
+impl UserResult {
+    fn of((user, report): (UserId, UserReport)) -> Self {
+        Self {
+            user_id: user.to_string(),
+            changed: report.changed,
+            deleted: report.deleted,
+            skipped: report.skipped.len(),
+            merged: report.merged,
+            unfinished: report.unfinished,
+            problems: report.skipped,
+        }
+    }
+}

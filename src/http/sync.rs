@@ -1,0 +1,207 @@
+//! `sync`: POST and GET `/sync` (SPEC.md 1, "Sync").
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use http::header::ALLOW;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::answer::{SERVER_TIMING, describe_write, json};
+use super::error::no_such_method;
+use super::extract::{Caller, want};
+use super::render_codex::flag;
+use super::{ApiError, App, Code};
+use crate::codex::{GitStatus, LastError, PullNote, Requests, SyncRequest, Synced};
+use crate::github::{RateLimit, Skipped};
+use crate::now::Now;
+use crate::task::{GitSha, TaskId};
+
+/// What the query asks for.
+#[derive(Debug, Default)]
+struct Asked {
+    mode: Option<String>,
+    clean: Option<bool>,
+    confirm: Option<usize>,
+    since: bool,
+    reference: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SyncDone<'a> {
+    ok: bool,
+    mode: &'a str,
+    #[serde(rename = "ref")]
+    reference: &'a str,
+    user_id: &'a str,
+    scope: &'static str,
+    changed: usize,
+    removed: usize,
+    skipped: usize,
+    merged: usize,
+    next_id: Option<TaskId>,
+    cache_cleared: bool,
+    head: Option<GitSha>,
+    problems: &'a [Skipped],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SyncState {
+    ok: bool,
+    head: Option<GitSha>,
+    synced_at: Option<DateTime<Utc>>,
+    unpushed: Vec<Waiting>,
+    pull_requests: Vec<Proposed>,
+    last_error: Option<LastError>,
+    rate_limit: Option<RateLimit>,
+}
+
+#[derive(Serialize)]
+struct Waiting {
+    id: TaskId,
+    filename: String,
+}
+
+#[derive(Serialize)]
+struct Proposed {
+    filename: String,
+    #[serde(flatten)]
+    note: PullNote,
+}
+
+/// Brings the caller's files and Git together: what Git has is taken, what it doesn't have is pushed
+/// afterwards. `mode` `diff` means the same as `full`; `clean=false` removes nothing; `since` is ignored.
+///
+/// 200. 400 `invalid_query`. 403 as every change. 409 `github_not_configured`; `mass_delete`: more than
+/// half of the files would go, so repeat it with `confirm={count}`, and nothing was done; `conflict`. 429
+/// `too_many_requests`. 503 `github_unavailable`, `github_denied`, `storage_unavailable`, `newer_format`.
+/// 500 `internal`.
+pub(super) async fn sync(
+    State(app): State<App>,
+    Caller(user): Caller,
+    now: Now,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let asked = Asked::of(query.as_deref())?;
+    let branch = app.codex().mirrored_branch()?;
+    if asked.reference.as_ref().is_some_and(|it| it != branch) {
+        let message = format!("ref can only be {branch}, the branch that mirrors the tasks.");
+        return Err(ApiError::new(Code::InvalidQuery, message).field("ref"));
+    }
+    let want = want(&headers, user, now);
+    let request = SyncRequest {
+        clean: asked.clean.unwrap_or(true),
+        confirm: asked.confirm,
+    };
+    let Synced {
+        report,
+        version,
+        next_id,
+    } = app.codex().sync(&want, request).await?;
+    let document = SyncDone {
+        ok: true,
+        mode: asked.mode.as_deref().unwrap_or("full"),
+        reference: branch,
+        user_id: want.user.as_str(),
+        scope: "tasks",
+        changed: report.changed,
+        removed: report.deleted,
+        skipped: report.skipped.len(),
+        merged: report.merged,
+        next_id,
+        cache_cleared: report.changed + report.deleted + report.merged > 0,
+        head: report.commit,
+        problems: &report.skipped,
+    };
+    let mut response = json(StatusCode::OK, &document);
+    describe_write(
+        response.headers_mut(),
+        &want.user,
+        version,
+        Requests::default(),
+    );
+    response.headers_mut().remove(SERVER_TIMING);
+    Ok(response)
+}
+
+/// How the caller's files and Git stand. Changes nothing, and asks GitHub nothing.
+///
+/// 200. 403 `host_not_allowed`. 405 `method_not_allowed` with `mode`, `since` or `clean`, which are a
+/// POST's. 409 `github_not_configured`. 503 `storage_unavailable`, `newer_format`. 500 `internal`.
+pub(super) async fn sync_state(
+    State(app): State<App>,
+    Caller(user): Caller,
+    now: Now,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let asked = Asked::of(query.as_deref())?;
+    if asked.since || asked.mode.is_some() || asked.clean.is_some() {
+        let mut response = no_such_method().await.into_response();
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("POST"));
+        return Ok(response);
+    }
+    let want = want(&headers, user, now);
+    let status = app.codex().git_status(&want).await?;
+    Ok(json(StatusCode::OK, &SyncState::of(status)))
+}
+
+impl SyncState {
+    fn of(status: GitStatus) -> Self {
+        let waiting = status.unpushed.into_iter().map(|name| Waiting {
+            id: name.id(),
+            filename: name.to_string(),
+        });
+        let proposed = status
+            .pulls
+            .into_iter()
+            .map(|(filename, note)| Proposed { filename, note });
+        Self {
+            ok: true,
+            head: status.head,
+            synced_at: status.synced_at,
+            unpushed: waiting.collect(),
+            pull_requests: proposed.collect(),
+            last_error: status.last_error,
+            rate_limit: status.rate_limit,
+        }
+    }
+}
+
+impl Asked {
+    /// Parameters it doesn't know are left to others: a Functions key comes as `code`.
+    fn of(query: Option<&str>) -> Result<Self, ApiError> {
+        let mut asked = Self::default();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "mode" if matches!(&*value, "full" | "diff") => {
+                    asked.mode = Some(value.into_owned())
+                }
+                "mode" => return Err(invalid("mode", "mode must be full or diff.")),
+                "clean" => asked.clean = Some(flag("clean", &value)?),
+                "confirm" => {
+                    let number = value.parse().ok();
+                    let message =
+                        "confirm must be the number of files to remove, as mass_delete says it.";
+                    asked.confirm = Some(number.ok_or_else(|| invalid("confirm", message))?);
+                }
+                "since" => asked.since = true,
+                "ref" => {
+                    let branch = value.strip_prefix("refs/heads/").unwrap_or(&value);
+                    asked.reference = Some(branch.to_owned());
+                }
+                _ => {}
+            }
+        }
+        Ok(asked)
+    }
+}
+
+fn invalid(field: &'static str, message: &'static str) -> ApiError {
+    ApiError::new(Code::InvalidQuery, message).field(field)
+}
