@@ -3,6 +3,7 @@
 pub(crate) mod azurite;
 pub(crate) mod counting_store;
 pub(crate) mod gate_store;
+pub(crate) mod github;
 pub(crate) mod http;
 pub(crate) mod losing_store;
 pub(crate) mod memory_store;

@@ -1,0 +1,206 @@
+//! A request as it came, the answer as it goes, and GitHub's refusals.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::HeaderMap;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+/// A request, read whole.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) method: String,
+    /// As it came, percent-encoded, without the query.
+    pub(super) path: String,
+    /// Decoded.
+    pub(super) segments: Vec<String>,
+    /// Decoded.
+    pub(super) query: Vec<(String, String)>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// What an answer carries.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    None,
+    Json(Value),
+    Raw(String, Vec<u8>),
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) content: Content,
+}
+
+/// An answer, or the refusal that ends the request early.
+pub(super) type Answer = Result<Reply, Box<Reply>>;
+
+impl Call {
+    pub(super) fn new(method: &str, target: &http::Uri, headers: HeaderMap, body: Bytes) -> Self {
+        let path = target.path().to_owned();
+        let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+        let query = form_urlencoded::parse(target.query().unwrap_or("").as_bytes());
+        Self {
+            method: method.to_owned(),
+            segments: path.split('/').skip(1).map(decode).collect(),
+            query: query.into_owned().collect(),
+            path,
+            headers,
+            body,
+        }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.query.iter();
+        let (_, value) = pairs.find(|(key, _)| key == name)?;
+        Some(value)
+    }
+
+    /// The body's members.
+    pub(super) fn json(&self) -> Result<Value, Box<Reply>> {
+        if self.body.is_empty() {
+            return Ok(json!({}));
+        }
+        let body: Option<Value> = serde_json::from_slice(&self.body).ok();
+        body.filter(Value::is_object)
+            .ok_or_else(|| refuse(400, "Problems parsing JSON"))
+    }
+
+    /// The body's fields, as a form has them.
+    pub(super) fn form(&self) -> Vec<(String, String)> {
+        form_urlencoded::parse(&self.body).into_owned().collect()
+    }
+
+    /// The value after `Bearer` or `token`.
+    pub(super) fn bearer(&self) -> Option<&str> {
+        let (scheme, token) = self.header("authorization")?.split_once(' ')?;
+        let fits = ["bearer", "token"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known));
+        fits.then_some(token.trim())
+    }
+
+    /// Name and password.
+    pub(super) fn basic(&self) -> Option<(String, String)> {
+        let (scheme, text) = self.header("authorization")?.split_once(' ')?;
+        let bytes = STANDARD.decode(text.trim()).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        let (name, password) = text.split_once(':')?;
+        scheme
+            .eq_ignore_ascii_case("basic")
+            .then(|| (name.to_owned(), password.to_owned()))
+    }
+
+    /// Whether it asks for the bytes themselves.
+    pub(super) fn wants_raw(&self) -> bool {
+        self.header("accept").is_some_and(|accept| {
+            [
+                "application/vnd.github.raw",
+                "application/vnd.github.v3.raw",
+            ]
+            .iter()
+            .any(|raw| accept.contains(raw))
+        })
+    }
+}
+
+impl Reply {
+    pub(super) fn json(status: u16, body: Value) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::Json(body),
+        }
+    }
+
+    pub(super) fn empty(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::None,
+        }
+    }
+
+    pub(super) fn raw(status: u16, kind: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::Raw(kind.to_owned(), bytes.into()),
+        }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    /// The answer's bytes and their type.
+    pub(super) fn bytes(&self) -> (Option<String>, Vec<u8>) {
+        match &self.content {
+            Content::None => (None, Vec::new()),
+            Content::Json(body) => (
+                Some("application/json; charset=utf-8".to_owned()),
+                serde_json::to_vec(body).unwrap(),
+            ),
+            Content::Raw(kind, bytes) => (Some(kind.clone()), bytes.clone()),
+        }
+    }
+}
+
+/// Where GitHub's refusals point to.
+const DOCUMENTATION: &str = "https://docs.github.com/rest";
+
+/// A refusal in GitHub's form.
+pub(super) fn refuse(status: u16, message: &str) -> Box<Reply> {
+    Box::new(Reply::json(
+        status,
+        json!({
+            "message": message,
+            "documentation_url": DOCUMENTATION,
+            "status": status.to_string(),
+        }),
+    ))
+}
+
+/// The refusal of a value, with what is wrong with it.
+pub(super) fn invalid(message: &str, errors: Value) -> Box<Reply> {
+    Box::new(Reply::json(
+        422,
+        json!({
+            "message": message,
+            "errors": errors,
+            "documentation_url": DOCUMENTATION,
+            "status": "422",
+        }),
+    ))
+}
+
+/// Something isn't there, or isn't for this caller to know of.
+pub(super) fn not_found() -> Box<Reply> {
+    refuse(404, "Not Found")
+}
+
+/// A member that must be a text.
+pub(super) fn text(body: &Value, name: &str) -> Result<String, Box<Reply>> {
+    match &body[name] {
+        Value::String(text) => Ok(text.clone()),
+        Value::Null => Err(refuse(
+            422,
+            &format!("Invalid request.\n\n\"{name}\" wasn't supplied."),
+        )),
+        other => {
+            let message =
+                format!("Invalid request.\n\nFor 'properties/{name}', {other} is not a string.");
+            Err(refuse(422, &message))
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A bare repository, read and written by git's own plumbing.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+
+/// What a ref that isn't there is at, for git and in a push payload.
+pub(crate) const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
+
+/// An object as it is stored.
+pub(super) struct Object {
+    pub(super) kind: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The repository. One at a time uses it: the world's lock is its lock.
+pub(super) struct Git {
+    folder: PathBuf,
+    reader: Helper,
+    /// By kind of object.
+    writers: HashMap<&'static str, Helper>,
+}
+
+/// A git process that answers a line with an object or a SHA. It ends with its input, so with us.
+struct Helper {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Git {
+    /// An empty one in a folder of its own, which whoever made it removes.
+    pub(super) fn init(folder: &Path) -> Self {
+        let repository = folder.join("repository.git");
+        let made = git(&repository, &["init", "--bare", "--quiet"]).output();
+        let made = made.expect("git is there");
+        assert!(made.status.success(), "{made:?}");
+        Self {
+            reader: Helper::start(&mut git(&repository, &["cat-file", "--batch-command"])),
+            writers: HashMap::new(),
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// For a real clone.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join("repository.git")
+    }
+
+    /// Runs git and gives its answer, good or bad.
+    pub(super) fn try_run(&self, arguments: &[&str]) -> Output {
+        git(&self.path(), arguments).output().unwrap()
+    }
+
+    /// Runs git and gives what it says.
+    #[track_caller]
+    pub(super) fn run(&self, arguments: &[&str]) -> String {
+        let output = self.try_run(arguments);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "git {arguments:?}: {complaint}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Whatever git finds under this name: a SHA, a full ref, `{commit}:{path}`.
+    pub(super) fn read(&mut self, name: &str) -> Option<Object> {
+        let (_, kind, size) = self.ask("contents", name)?;
+        let mut bytes = vec![0; size + 1];
+        self.reader.output.read_exact(&mut bytes).unwrap();
+        bytes.pop();
+        Some(Object { kind, bytes })
+    }
+
+    /// SHA, kind and size, without the bytes.
+    pub(super) fn look(&mut self, name: &str) -> Option<(String, String, usize)> {
+        self.ask("info", name)
+    }
+
+    /// The object with this SHA, if it is of this kind.
+    pub(super) fn read_as(&mut self, kind: &str, sha: &str) -> Option<Vec<u8>> {
+        if !is_sha(sha) {
+            return None;
+        }
+        let object = self.read(sha)?;
+        (object.kind == kind).then_some(object.bytes)
+    }
+
+    fn ask(&mut self, command: &str, name: &str) -> Option<(String, String, usize)> {
+        // A name with a line's end would be two commands.
+        if name.is_empty() || name.contains(['\n', '\0']) {
+            return None;
+        }
+        let line = self.reader.answer(&format!("{command} {name}"));
+        let mut words = line.split(' ');
+        let (sha, kind, size) = (words.next()?, words.next()?, words.next()?);
+        let size = size.parse().ok()?;
+        Some((sha.to_owned(), kind.to_owned(), size))
+    }
+
+    /// Stores an object as it is, however odd. Its SHA is git's.
+    pub(super) fn write(&mut self, kind: &'static str, bytes: &[u8]) -> String {
+        let repository = self.path();
+        let file = self.folder.join("object");
+        fs::write(&file, bytes).unwrap();
+        let writer = self.writers.entry(kind).or_insert_with(|| {
+            let literally = ["--literally", "--no-filters", "-w", "--stdin-paths"];
+            let arguments = ["-c", "core.fsync=none", "hash-object", "-t", kind];
+            Helper::start(git(&repository, &arguments).args(literally))
+        });
+        let sha = writer.answer(file.to_str().unwrap());
+        assert!(is_sha(&sha), "git hash-object: {sha:?}");
+        sha
+    }
+
+    /// Where a full ref is.
+    pub(super) fn tip(&mut self, reference: &str) -> Option<String> {
+        if !is_ref(reference) {
+            return None;
+        }
+        self.look(reference).map(|(sha, _, _)| sha)
+    }
+
+    /// Moves a ref from exactly `old` to `new`; either may be [`NO_COMMIT`].
+    pub(super) fn move_ref(&self, reference: &str, old: &str, new: &str) -> Result<(), String> {
+        let output = match new {
+            NO_COMMIT => self.try_run(&["update-ref", "-d", reference, old]),
+            _ => self.try_run(&["update-ref", reference, new, old]),
+        };
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        output.status.success().then_some(()).ok_or(complaint)
+    }
+
+    /// Whether every commit of `old` is in `new`.
+    pub(super) fn is_ancestor(&self, old: &str, new: &str) -> bool {
+        let output = self.try_run(&["merge-base", "--is-ancestor", old, new]);
+        output.status.success()
+    }
+}
+
+impl Helper {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("git is there");
+        Self {
+            input: child.stdin.take().unwrap(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    fn answer(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").unwrap();
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).unwrap();
+        answer.trim_end_matches('\n').to_owned()
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Git with nothing of this machine's settings.
+fn git(repository: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", repository)
+        .env("LC_ALL", "C")
+        .env("GIT_DIR", repository)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .stdin(Stdio::null());
+    for role in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{role}_NAME"), "GitHub");
+        command.env(format!("GIT_{role}_EMAIL"), "noreply@github.com");
+    }
+    command
+}
+
+/// Forty digits.
+pub(super) fn is_sha(text: &str) -> bool {
+    text.len() == 40
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// A full ref, and no expression that git would work out.
+pub(super) fn is_ref(text: &str) -> bool {
+    let odd = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+    let part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && !part.ends_with('.')
+            && !part.ends_with(".lock")
+    };
+    text.starts_with("refs/")
+        && !text.contains(odd)
+        && !text.contains("..")
+        && !text.contains("@{")
+        && text.split('/').all(part)
+}

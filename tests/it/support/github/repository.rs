@@ -1,0 +1,263 @@
+//! The repository as a second clone has it: what a test pushes, and what it finds there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use sha1::{Digest, Sha1};
+
+use super::GitHub;
+use super::commit::{self, Commit, Signature};
+use super::git::NO_COMMIT;
+use super::tree::{self, EXECUTABLE, Edits, Entry, FILE, FOLDER, LINK, SUBMODULE};
+use super::world::World;
+
+/// What a commit does to a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    File(Vec<u8>),
+    Executable(Vec<u8>),
+    /// To this target.
+    Link(String),
+    /// At this commit of another repository.
+    Submodule(String),
+    Delete,
+}
+
+impl From<&str> for Change {
+    fn from(text: &str) -> Self {
+        Self::File(text.as_bytes().to_vec())
+    }
+}
+
+impl From<String> for Change {
+    fn from(text: String) -> Self {
+        Self::File(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Change {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::File(bytes)
+    }
+}
+
+/// The SHA git gives a file with these bytes.
+pub(crate) fn blob_sha(bytes: &[u8]) -> String {
+    let mut hash = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
+    hash.update(bytes);
+    let digest = hash.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl World {
+    fn edits(&mut self, changes: &[(&str, Change)]) -> Edits {
+        let mut edits = Edits::new();
+        for (path, change) in changes {
+            let mut blob =
+                |mode: &str, bytes: &[u8]| Some((mode.to_owned(), self.git.write("blob", bytes)));
+            let edit = match change {
+                Change::File(bytes) => blob(FILE, bytes),
+                Change::Executable(bytes) => blob(EXECUTABLE, bytes),
+                Change::Link(target) => blob(LINK, target.as_bytes()),
+                Change::Submodule(sha) => Some((SUBMODULE.to_owned(), sha.clone())),
+                Change::Delete => None,
+            };
+            edits.insert(path.as_bytes().to_vec(), edit);
+        }
+        edits
+    }
+
+    /// A commit that no ref names yet, by the owner from a clone.
+    fn make_commit(&mut self, parent: Option<&str>, tree: &str, message: &str) -> String {
+        let person = Signature {
+            name: self.owner_login(),
+            email: format!("{}@example.org", self.owner_login()),
+            at: self.now(),
+        };
+        let parents: Vec<String> = parent.iter().map(|sha| (*sha).to_owned()).collect();
+        commit::write(&mut self.git, tree, &parents, &person, &person, message)
+    }
+
+    fn commits_on(&mut self, parent: Option<String>, commits: &[Told<'_>]) -> Vec<String> {
+        let mut parent = parent;
+        let mut made = Vec::new();
+        for (changes, message) in commits {
+            let tree = parent
+                .as_deref()
+                .and_then(|sha| commit::tree_of(&mut self.git, sha));
+            let edits = self.edits(changes);
+            let tree = tree::edited(&mut self.git, tree.as_deref(), &edits);
+            let sha = self.make_commit(parent.as_deref(), &tree, message);
+            made.push(sha.clone());
+            parent = Some(sha);
+        }
+        made
+    }
+}
+
+/// A commit to be made: the changes and the message.
+pub(crate) type Told<'a> = (&'a [(&'a str, Change)], &'a str);
+
+/// Pushes from a second clone; each is one delivery.
+impl GitHub {
+    /// One commit on top of the branch, which begins with it if it isn't there. Gives its SHA.
+    pub(crate) fn commit(&self, branch: &str, changes: &[(&str, Change)], message: &str) -> String {
+        self.push(branch, &[(changes, message)]).remove(0)
+    }
+
+    /// Several commits in one push, oldest first.
+    pub(crate) fn push(&self, branch: &str, commits: &[Told<'_>]) -> Vec<String> {
+        self.hub.work(|world| {
+            let tip = world.branch(branch);
+            let made = world.commits_on(tip, commits);
+            world.move_branch(branch, made.last().unwrap());
+            made
+        })
+    }
+
+    /// The branch is rewritten: these commits on top of `base`, whatever it was.
+    pub(crate) fn force_push(
+        &self,
+        branch: &str,
+        base: Option<&str>,
+        commits: &[Told<'_>],
+    ) -> Vec<String> {
+        self.hub.work(|world| {
+            let made = world.commits_on(base.map(str::to_owned), commits);
+            let tip = made.last().map(String::as_str).or(base);
+            world.move_branch(branch, tip.unwrap());
+            made
+        })
+    }
+
+    /// The branch is at this commit now, forced if need be; it is made if it isn't there.
+    pub(crate) fn set_branch(&self, branch: &str, sha: &str) {
+        self.hub.work(|world| world.move_branch(branch, sha));
+    }
+
+    pub(crate) fn delete_branch(&self, branch: &str) {
+        self.hub
+            .work(|world| world.drop_branch(branch, world.owner));
+    }
+
+    /// A commit whose tree has, in one folder, files with any names at all: `..`, slashes, no UTF-8.
+    /// Git itself would refuse them.
+    pub(crate) fn commit_odd_names(
+        &self,
+        branch: &str,
+        folder: &str,
+        files: &[(&[u8], &[u8])],
+        message: &str,
+    ) -> String {
+        self.hub.work(|world| {
+            let tip = world.branch(branch).unwrap();
+            let root = commit::tree_of(&mut world.git, &tip).unwrap();
+            let standing = match folder {
+                "" => Some(root.clone()),
+                _ => tree::find(&mut world.git, &root, folder).map(|entry| entry.sha),
+            };
+            let mut entries =
+                standing.map_or_else(Vec::new, |sha| tree::read(&mut world.git, &sha));
+            for (name, bytes) in files {
+                entries.retain(|entry| entry.name != *name);
+                entries.push(Entry {
+                    mode: FILE.to_owned(),
+                    name: name.to_vec(),
+                    sha: world.git.write("blob", bytes),
+                });
+            }
+            let mut tree = tree::write(&mut world.git, entries);
+            if !folder.is_empty() {
+                let edit = Some((FOLDER.to_owned(), tree));
+                let edits = Edits::from([(folder.as_bytes().to_vec(), edit)]);
+                tree = tree::edited(&mut world.git, Some(&root), &edits);
+            }
+            let sha = world.make_commit(Some(&tip), &tree, message);
+            world.move_branch(branch, &sha);
+            sha
+        })
+    }
+}
+
+impl World {
+    #[track_caller]
+    fn move_branch(&mut self, branch: &str, sha: &str) {
+        let by = self.owner;
+        self.push(&format!("refs/heads/{branch}"), sha, by).unwrap();
+    }
+}
+
+/// What is in the repository.
+impl GitHub {
+    /// Where a branch is.
+    pub(crate) fn head(&self, branch: &str) -> Option<String> {
+        self.hub.work(|world| world.branch(branch))
+    }
+
+    /// The names of all branches.
+    pub(crate) fn branches(&self) -> Vec<String> {
+        let arguments = ["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"];
+        let names = self.hub.work(|world| world.git.run(&arguments));
+        names.lines().map(str::to_owned).collect()
+    }
+
+    /// Every file of a branch; none if there is no such branch.
+    pub(crate) fn files(&self, branch: &str) -> BTreeMap<String, Vec<u8>> {
+        self.hub.work(|world| {
+            let tip = world.branch(branch);
+            let tree = tip.and_then(|tip| commit::tree_of(&mut world.git, &tip));
+            let walked = tree.map_or_else(Vec::new, |tree| tree::walk(&mut world.git, &tree));
+            let mut files = BTreeMap::new();
+            for entry in walked.iter().filter(|entry| entry.kind() == "blob") {
+                let bytes = world.git.read_as("blob", &entry.sha).unwrap();
+                files.insert(entry.path(), bytes);
+            }
+            files
+        })
+    }
+
+    /// One file of a branch, as text.
+    pub(crate) fn file(&self, branch: &str, path: &str) -> Option<String> {
+        self.hub.work(|world| {
+            let tip = world.branch(branch)?;
+            let tree = commit::tree_of(&mut world.git, &tip)?;
+            let entry = tree::find(&mut world.git, &tree, path)?;
+            let bytes = world.git.read_as("blob", &entry.sha)?;
+            String::from_utf8(bytes).ok()
+        })
+    }
+
+    /// A branch's commits, newest first.
+    pub(crate) fn log(&self, branch: &str) -> Vec<Commit> {
+        self.hub.work(|world| match world.branch(branch) {
+            Some(tip) => commit::log(&mut world.git, &tip),
+            None => Vec::new(),
+        })
+    }
+
+    /// Whether a file with these bytes ever stood at this path, on any ref.
+    pub(crate) fn blob_in_history(&self, path: &str, content: &[u8]) -> bool {
+        let blobs = self
+            .hub
+            .work(|world| commit::blobs_at(&mut world.git, path));
+        blobs.contains(&blob_sha(content))
+    }
+
+    /// The bare repository's folder, to clone it or to ask git about it. Pushes past the hub have no
+    /// deliveries.
+    pub(crate) fn git_dir(&self) -> PathBuf {
+        self.hub.work(|world| world.git.path())
+    }
+
+    /// Git's own check of every object.
+    #[track_caller]
+    pub(crate) fn check(&self) {
+        self.hub
+            .work(|world| world.git.run(&["fsck", "--strict", "--no-dangling"]));
+        assert!(self.folder.path().exists());
+        assert_ne!(
+            self.head(self.setup.default_branch).as_deref(),
+            Some(NO_COMMIT)
+        );
+    }
+}

@@ -1,0 +1,243 @@
+//! Git's trees: read, walked, and edited by path.
+
+use std::collections::BTreeMap;
+
+use super::git::{Git, is_sha};
+
+/// Files, links to other files, other repositories, and folders, as git numbers them.
+pub(super) const FILE: &str = "100644";
+pub(super) const EXECUTABLE: &str = "100755";
+pub(super) const LINK: &str = "120000";
+pub(super) const SUBMODULE: &str = "160000";
+pub(super) const FOLDER: &str = "040000";
+
+/// A line of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) mode: String,
+    pub(super) name: Vec<u8>,
+    pub(super) sha: String,
+}
+
+/// A line of a walk: the name is the whole path.
+pub(super) type Walked = Entry;
+
+/// What becomes of a path: this mode and object, or nothing.
+pub(super) type Edits = BTreeMap<Vec<u8>, Option<(String, String)>>;
+
+impl Entry {
+    /// `blob`, `tree` or `commit`.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.mode.as_str() {
+            FOLDER => "tree",
+            SUBMODULE => "commit",
+            _ => "blob",
+        }
+    }
+
+    pub(super) fn path(&self) -> String {
+        String::from_utf8_lossy(&self.name).into_owned()
+    }
+
+    /// Git sorts a folder as if its name ended in a slash.
+    fn rank(&self) -> Vec<u8> {
+        let mut rank = self.name.clone();
+        if self.mode == FOLDER {
+            rank.push(b'/');
+        }
+        rank
+    }
+}
+
+/// The lines of a stored tree.
+pub(super) fn parse(bytes: &[u8]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let space = rest.iter().position(|byte| *byte == b' ').unwrap();
+        let end = rest.iter().position(|byte| *byte == 0).unwrap();
+        let mode = String::from_utf8_lossy(&rest[..space]);
+        let sha = rest[end + 1..end + 21].iter();
+        entries.push(Entry {
+            mode: format!("{mode:0>6}"),
+            name: rest[space + 1..end].to_vec(),
+            sha: sha.map(|byte| format!("{byte:02x}")).collect(),
+        });
+        rest = &rest[end + 21..];
+    }
+    entries
+}
+
+/// Stores a tree, in git's order.
+pub(super) fn write(git: &mut Git, mut entries: Vec<Entry>) -> String {
+    entries.sort_by_key(Entry::rank);
+    let mut bytes = Vec::new();
+    for entry in entries {
+        assert!(is_sha(&entry.sha), "{entry:?}");
+        bytes.extend(entry.mode.trim_start_matches('0').bytes());
+        bytes.push(b' ');
+        bytes.extend(&entry.name);
+        bytes.push(0);
+        let digits = entry.sha.as_bytes().chunks(2);
+        bytes.extend(
+            digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()),
+        );
+    }
+    git.write("tree", &bytes)
+}
+
+/// The lines of the tree with this SHA.
+pub(super) fn read(git: &mut Git, sha: &str) -> Vec<Entry> {
+    let bytes = git.read_as("tree", sha);
+    parse(&bytes.unwrap_or_default())
+}
+
+/// Everything below a tree, each folder before what is in it.
+pub(super) fn walk(git: &mut Git, sha: &str) -> Vec<Walked> {
+    let mut found = Vec::new();
+    walk_below(git, sha, b"", &mut found);
+    found
+}
+
+fn walk_below(git: &mut Git, sha: &str, above: &[u8], found: &mut Vec<Walked>) {
+    for mut entry in read(git, sha) {
+        entry.name = join(above, &entry.name);
+        let folder = (entry.mode == FOLDER).then(|| (entry.sha.clone(), entry.name.clone()));
+        found.push(entry);
+        if let Some((sha, path)) = folder {
+            walk_below(git, &sha, &path, found);
+        }
+    }
+}
+
+fn join(above: &[u8], name: &[u8]) -> Vec<u8> {
+    match above {
+        [] => name.to_vec(),
+        _ => [above, b"/", name].concat(),
+    }
+}
+
+/// What stands at a path.
+pub(super) fn find(git: &mut Git, tree: &str, path: &str) -> Option<Entry> {
+    let mut sha = tree.to_owned();
+    let mut parts = path.split('/').peekable();
+    while let Some(part) = parts.next() {
+        let entry = read(git, &sha)
+            .into_iter()
+            .find(|entry| entry.name == part.as_bytes())?;
+        if parts.peek().is_none() {
+            return Some(entry);
+        }
+        if entry.mode != FOLDER {
+            return None;
+        }
+        sha = entry.sha;
+    }
+    None
+}
+
+/// The tree with these changes; folders that come to be empty go. `None` for the empty tree.
+pub(super) fn edit(git: &mut Git, tree: Option<&str>, edits: &Edits) -> Option<String> {
+    let mut entries = tree.map_or_else(Vec::new, |sha| read(git, sha));
+    let mut below: BTreeMap<&[u8], Edits> = BTreeMap::new();
+    for (path, edit) in edits {
+        match path.iter().position(|byte| *byte == b'/') {
+            Some(slash) => {
+                let folder = below.entry(&path[..slash]).or_default();
+                folder.insert(path[slash + 1..].to_vec(), edit.clone());
+            }
+            None => put(&mut entries, path, edit.clone()),
+        }
+    }
+    for (name, edits) in below {
+        let folder = entries
+            .iter()
+            .find(|entry| entry.name == name && entry.mode == FOLDER)
+            .map(|entry| entry.sha.clone());
+        let only_removes = edits.values().all(Option::is_none);
+        if folder.is_none() && only_removes {
+            continue;
+        }
+        let folder = edit(git, folder.as_deref(), &edits);
+        put(
+            &mut entries,
+            name,
+            folder.map(|sha| (FOLDER.to_owned(), sha)),
+        );
+    }
+    (!entries.is_empty()).then(|| write(git, entries))
+}
+
+/// The same, where the empty tree is a tree, too.
+pub(super) fn edited(git: &mut Git, tree: Option<&str>, edits: &Edits) -> String {
+    edit(git, tree, edits).unwrap_or_else(|| write(git, Vec::new()))
+}
+
+fn put(entries: &mut Vec<Entry>, name: &[u8], object: Option<(String, String)>) {
+    entries.retain(|entry| entry.name != name);
+    entries.extend(object.map(|(mode, sha)| Entry {
+        mode,
+        name: name.to_vec(),
+        sha,
+    }));
+}
+
+/// What differs between two trees: the path, what stood there and what stands there.
+pub(super) struct Difference {
+    pub(super) path: String,
+    pub(super) old: Option<Entry>,
+    pub(super) new: Option<Entry>,
+}
+
+/// The files that differ, by path; folders that are the same aren't read.
+pub(super) fn differences(git: &mut Git, old: Option<&str>, new: Option<&str>) -> Vec<Difference> {
+    let mut found = Vec::new();
+    compare(git, old, new, b"", &mut found);
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn compare(
+    git: &mut Git,
+    old: Option<&str>,
+    new: Option<&str>,
+    above: &[u8],
+    found: &mut Vec<Difference>,
+) {
+    if old == new {
+        return;
+    }
+    let mut names: BTreeMap<Vec<u8>, [Option<Entry>; 2]> = BTreeMap::new();
+    for (side, tree) in [old, new].into_iter().enumerate() {
+        for entry in tree.map_or_else(Vec::new, |sha| read(git, sha)) {
+            let sides = names.entry(entry.name.clone()).or_default();
+            sides[side] = Some(entry);
+        }
+    }
+    for (name, sides) in names {
+        if sides[0] == sides[1] {
+            continue;
+        }
+        let path = join(above, &name);
+        let [old_folder, new_folder] = sides.each_ref().map(folder);
+        if old_folder.is_some() || new_folder.is_some() {
+            compare(
+                git,
+                old_folder.as_deref(),
+                new_folder.as_deref(),
+                &path,
+                found,
+            );
+        }
+        let [old, new] = sides.map(|entry| entry.filter(|entry| entry.mode != FOLDER));
+        if old.is_some() || new.is_some() {
+            let path = String::from_utf8_lossy(&path).into_owned();
+            found.push(Difference { path, old, new });
+        }
+    }
+}
+
+fn folder(entry: &Option<Entry>) -> Option<String> {
+    let entry = entry.as_ref().filter(|entry| entry.mode == FOLDER)?;
+    Some(entry.sha.clone())
+}
