@@ -11,6 +11,7 @@ mod blobs;
 mod budgets;
 mod coherence;
 mod functions_files;
+mod github_double;
 mod placement;
 mod processes;
 mod render_codex;
