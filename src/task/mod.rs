@@ -6,6 +6,7 @@ mod edit;
 mod file_name;
 mod front_matter;
 mod ids;
+mod outline;
 mod parse;
 mod quote;
 mod slot;
@@ -23,6 +24,7 @@ pub use date::{BadDatum, Datum, Slot, Zeit};
 pub use edit::{Edit, EditError, edit};
 pub use file_name::{BadFileName, FileName, TaskId, TaskRef};
 pub use ids::UsedIds;
+pub use outline::{Block, Outline, outline};
 pub use parse::{MAX_FILE_BYTES, Parsed, SETTLED_FILE, parse};
 pub use table::{
     ContentView, FileRecord, FileView, FixedSlotView, Tags, TaskTable, TaskView, Title,

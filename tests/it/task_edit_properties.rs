@@ -62,7 +62,7 @@ fn any_tags() -> impl Strategy<Value = Vec<String>> {
 }
 
 /// One change of one field, with the field's key.
-fn one_change() -> impl Strategy<Value = (&'static str, Edit)> {
+pub(crate) fn one_change() -> impl Strategy<Value = (&'static str, Edit)> {
     let none = Edit::default;
     prop_oneof![
         1 => select(Kategorie::ALL).prop_map(move |word| ("kategorie", Edit { kategorie: Some(word), ..none() })),

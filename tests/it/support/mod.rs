@@ -7,6 +7,7 @@ pub(crate) mod github;
 pub(crate) mod http;
 pub(crate) mod losing_store;
 pub(crate) mod memory_store;
+pub(crate) mod mirror;
 pub(crate) mod process;
 pub(crate) mod scene;
 pub(crate) mod tcp_proxy;
