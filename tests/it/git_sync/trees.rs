@@ -1,0 +1,416 @@
+//! What pushes do to the store: it comes to the repository's current tree, however it got there.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::support::github::Change;
+use crate::support::mirror::{Files, Mirror, create, tick};
+use crate::support::process::Service;
+use crate::support::scene::task;
+
+/// Delivers what waits, and holds the store against the tree.
+async fn delivered(mirror: &Mirror, service: &Service) {
+    let outcomes = mirror.deliver(service).await;
+    assert!(outcomes.iter().all(|it| it.0 == Some(200)), "{outcomes:?}");
+    assert_eq!(mirror.in_store().await, mirror.in_git());
+}
+
+fn numbered(count: usize) -> Vec<(String, String)> {
+    let file = |at| (format!("{at:04}-Nummer.md"), task(&format!("Nummer {at}")));
+    (0..count).map(file).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_an_edit_and_a_removal_arrive() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let text = task("Alt");
+    mirror.commit(
+        &[
+            ("0001-Alt.md", Some(&text)),
+            ("0002-Weg.md", Some(&task("Weg"))),
+            ("0003-Anders.md", Some(&task("Anders"))),
+        ],
+        "Begin",
+    );
+    delivered(&mirror, &service).await;
+    mirror.commit(
+        &[
+            ("0001-Alt.md", None),
+            ("0001-Neu.md", Some(&text)),
+            ("0002-Weg.md", None),
+            ("0003-Anders.md", Some(&task("Ganz anders"))),
+        ],
+        "Rename, remove, edit",
+    );
+    delivered(&mirror, &service).await;
+    assert_eq!(mirror.in_store().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_later_commit_of_the_same_push_removes_never_arrives() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let (a, b) = (mirror.path("0001-a.md"), mirror.path("0002-b.md"));
+    let (add, remove) = (
+        [
+            (a.as_str(), task("a").into()),
+            (b.as_str(), task("b").into()),
+        ],
+        [(a.as_str(), Change::Delete)],
+    );
+    mirror
+        .github
+        .push("main", &[(&add, "Add both"), (&remove, "Remove one")]);
+    delivered(&mirror, &service).await;
+    assert_eq!(
+        mirror.in_store().await.into_keys().collect::<Vec<_>>(),
+        ["0002-b.md"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_branch_another_repository_and_other_events_are_ignored() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    mirror.github.commit(
+        "feature",
+        &[(&mirror.path("0001-a.md"), task("a").into())],
+        "Try",
+    );
+    mirror
+        .github
+        .queue_delivery("issues", &json!({"action": "opened"}));
+    let push = json!({"ref": "refs/heads/main", "repository": {"full_name": "eve/notes"}});
+    mirror.github.queue_delivery("push", &push);
+    mirror.github.ping();
+    mirror.github.clear_requests();
+    let outcomes = mirror.deliver(&service).await;
+    let statuses: Vec<_> = outcomes.iter().map(|it| it.0).collect();
+    assert_eq!(statuses, [Some(202), Some(202), Some(202), Some(200)]);
+    assert_eq!(outcomes[0].1["ignored"], true);
+    assert!(mirror.github.requests().is_empty(), "nothing was asked for");
+    assert!(mirror.in_store().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_push_that_rewrites_history_is_followed() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let base = mirror.github.head("main").unwrap();
+    mirror.commit(
+        &[
+            ("0001-a.md", Some(&task("a"))),
+            ("0002-b.md", Some(&task("b"))),
+        ],
+        "One",
+    );
+    mirror.commit(&[("0003-c.md", Some(&task("c")))], "Two");
+    delivered(&mirror, &service).await;
+    let path = mirror.path("0001-a.md");
+    mirror.github.force_push(
+        "main",
+        Some(&base),
+        &[(&[(path.as_str(), task("a anders").into())], "Anew")],
+    );
+    delivered(&mirror, &service).await;
+    assert_eq!(mirror.in_store().await.len(), 1);
+    // And back again, to a tree that was there before.
+    let path = mirror.path("0002-b.md");
+    mirror.github.force_push(
+        "main",
+        Some(&base),
+        &[(&[(path.as_str(), task("b").into())], "Once more")],
+    );
+    delivered(&mirror, &service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_path_may_have_several_segments() {
+    let mirror = Mirror::at("notes/2026/codex");
+    let service = mirror.service();
+    mirror.commit(&[("0001-a.md", Some(&task("a")))], "Add");
+    // Beside it, and where it would be with another base path.
+    mirror.github.commit(
+        "main",
+        &[
+            ("codex/anna/tasks/0002-b.md", task("b").into()),
+            ("notes/2026/codexx/anna/tasks/0003-c.md", task("c").into()),
+        ],
+        "Elsewhere",
+    );
+    delivered(&mirror, &service).await;
+    create(&service, "Von hier");
+    mirror.until_equal(&service).await;
+    assert_eq!(mirror.in_git().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_thousand_files_of_three_users_in_one_push_arrive() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let mut changes = vec![];
+    for user in ["anna", "ben", "carla"] {
+        changes.extend((0..1000).map(|at| {
+            let path = format!("codex-miroir/{user}/tasks/{at:04}-Nummer.md");
+            (path, task(&format!("{user} {at}")))
+        }));
+    }
+    let changes: Vec<_> = changes
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str().into()))
+        .collect();
+    mirror.github.commit("main", &changes, "Everything");
+    let began = std::time::Instant::now();
+    let outcomes = mirror.deliver(&service).await;
+    println!("answered {} after {:?}", outcomes[0].1, began.elapsed());
+    assert_eq!(
+        outcomes[0].0,
+        Some(200),
+        "inside the ten seconds that GitHub waits"
+    );
+    // What is left is in the queue, and the timer's.
+    while !mirror.queue().await.is_empty() {
+        tick(&service);
+    }
+    println!("{:#?}", service.log());
+    println!("all there after {:?}", began.elapsed());
+    for user in ["anna", "ben", "carla"] {
+        assert_eq!(mirror.in_store_of(user).await, mirror.in_git_of(user));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_github_truncates_is_read_folder_by_folder() {
+    let mirror = Mirror::at("notes/codex");
+    let service = mirror.service();
+    let files = numbered(120);
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), Some(text.as_str())))
+        .collect();
+    mirror.commit(&files, "Many");
+    mirror.github.commit(
+        "main",
+        &[("notes/codex/ben/tasks/0001-b.md", task("b").into())],
+        "Another's",
+    );
+    // Each folder fits, all of them together don't.
+    mirror.github.set_tree_limit(121);
+    delivered(&mirror, &service).await;
+    assert_eq!(mirror.in_store_of("ben").await.len(), 1);
+    // Where even one folder doesn't fit nothing is concluded.
+    mirror.github.set_tree_limit(50);
+    mirror.commit(&[("0000-Nummer.md", None)], "Remove one");
+    let outcomes = mirror.deliver(&service).await;
+    assert_eq!(outcomes[0].0, Some(503), "{outcomes:?}");
+    assert_eq!(mirror.in_store().await.len(), 120);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_reordered_and_late_deliveries_change_nothing_more() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    for at in 0..4 {
+        mirror.commit(&[(&format!("000{at}-a.md"), Some(&task("a")))], "Add");
+    }
+    mirror.commit(&[("0000-a.md", None)], "Remove");
+    mirror.github.duplicate_deliveries();
+    mirror.github.shuffle_deliveries(7);
+    let replayed = mirror.github.pending();
+    delivered(&mirror, &service).await;
+    let state = mirror.book().await;
+    let version = service.get("/codex").header("x-codex-version").to_owned();
+    for delivery in &replayed {
+        let url = format!("http://{}/github/webhook", service.address);
+        assert_eq!(
+            mirror.github.deliver(delivery, &url).await.status,
+            Some(200)
+        );
+    }
+    assert_eq!(
+        (
+            mirror.book().await,
+            service.get("/codex").header("x-codex-version")
+        ),
+        (state, &*version)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_at_once_share_their_work() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    for at in 0..20 {
+        mirror.commit(&[(&format!("{at:04}-a.md"), Some(&task("a")))], "Add");
+    }
+    mirror.github.clear_requests();
+    let url = format!("http://{}/github/webhook", service.address);
+    let outcomes = mirror.github.deliver_at_once(&url).await;
+    assert!(outcomes.iter().all(|it| it.status == Some(200)));
+    assert_eq!(mirror.in_store().await, mirror.in_git());
+    let trees = mirror.github.calls("GET", "/git/trees");
+    assert_eq!(trees, 1, "one tree for twenty deliveries");
+    let blobs = mirror.github.calls("GET", "/git/blobs");
+    assert_eq!(blobs, 20, "each file is fetched once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn most_of_the_files_are_only_removed_when_somebody_confirms_it() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let files = numbered(10);
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), Some(text.as_str())))
+        .collect();
+    mirror.commit(&files, "Ten");
+    delivered(&mirror, &service).await;
+    let gone: Vec<_> = files[..8]
+        .iter()
+        .map(|(name, _)| (*name, None))
+        .chain([(
+            "0020-Neu.md",
+            Some("---\ntyp: task\nkategorie: privat\n---\n\nNeu\n"),
+        )])
+        .collect();
+    mirror.commit(&gone, "Remove eight, add one");
+    let outcomes = mirror.deliver(&service).await;
+    let result = &outcomes[0].1["results"][0];
+    assert_eq!(
+        (&result["changed"], &result["deleted"]),
+        (&json!(1), &json!(0)),
+        "{outcomes:?}"
+    );
+    assert_eq!(result["problems"][0]["code"], "mass_delete");
+    assert_eq!(mirror.in_store().await.len(), 11);
+    let state = service.get("/sync").json();
+    assert_eq!(state["lastError"]["code"], "mass_delete");
+    let refused = service.send_json("POST", "/sync", "");
+    assert_eq!(refused.status, 409);
+    let refused: serde_json::Value = serde_json::from_str(&refused.body).unwrap();
+    assert_eq!(
+        (&refused["code"], &refused["count"]),
+        (&json!("mass_delete"), &json!(8))
+    );
+    assert_eq!(
+        service
+            .send_json("POST", "/sync?clean=true&confirm=7", "")
+            .status,
+        409
+    );
+    let kept = service.send_json("POST", "/sync?clean=false", "").json();
+    assert_eq!(kept["removed"], 0);
+    let synced = service
+        .send_json("POST", "/sync?clean=true&confirm=8", "")
+        .json();
+    assert_eq!(
+        (&synced["removed"], &synced["cacheCleared"]),
+        (&json!(8), &json!(true))
+    );
+    assert_eq!(mirror.in_store().await, mirror.in_git());
+    assert_eq!(service.get("/sync").json()["lastError"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_sync_of_500_unchanged_files_costs_two_requests() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let files = numbered(500);
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), Some(text.as_str())))
+        .collect();
+    mirror.commit(&files, "Many");
+    service.send_json("POST", "/sync", "").json();
+    assert_eq!(mirror.in_store().await, mirror.in_git());
+    drop(service);
+    let fresh = mirror.service();
+    mirror.github.clear_requests();
+    let synced = fresh.send_json("POST", "/sync?mode=full", "").json();
+    let asked: Vec<_> = mirror
+        .github
+        .requests()
+        .into_iter()
+        .map(|it| (it.method, it.path))
+        .collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    let mut counts = BTreeMap::new();
+    for member in ["changed", "removed", "merged", "skipped"] {
+        counts.insert(member, synced[member].clone());
+    }
+    assert!(counts.values().all(|it| it == 0), "{counts:?}");
+    assert_eq!(
+        (&synced["nextId"], &synced["scope"]),
+        (&json!("0500"), &json!("tasks"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sync_by_hand_takes_again_what_an_editor_removed_here() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    mirror.commit(&[("0001-a.md", Some(&task("a")))], "Add");
+    delivered(&mirror, &service).await;
+    let store = mirror.store();
+    let user = codex_miroir::user::UserId::parse("anna").unwrap();
+    let key = codex_miroir::store::Key::raw(&user, "0001-a.md").unwrap();
+    let codex_miroir::store::Got::Blob(blob) = store
+        .get(&key, codex_miroir::store::GetIf::Any)
+        .await
+        .unwrap()
+        .value
+    else {
+        panic!("it is there");
+    };
+    store.delete(&key, &blob.etag).await.unwrap();
+    service.send_json("POST", "/sync", "").json();
+    assert_eq!(
+        mirror.in_store().await,
+        Files::from([("0001-a.md".to_owned(), task("a"))])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sync_says_what_is_wrong_with_a_question() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let code = |answer: crate::support::process::Answer| {
+        let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        (
+            answer.status,
+            body["code"].as_str().unwrap().to_owned(),
+            body["field"].as_str().map(str::to_owned),
+        )
+    };
+    let field = |name: &str| (400, "invalid_query".to_owned(), Some(name.to_owned()));
+    assert_eq!(
+        code(service.send_json("POST", "/sync?mode=half", "")),
+        field("mode")
+    );
+    assert_eq!(
+        code(service.send_json("POST", "/sync?confirm=many", "")),
+        field("confirm")
+    );
+    assert_eq!(
+        code(service.send_json("POST", "/sync?clean=maybe", "")),
+        field("clean")
+    );
+    assert_eq!(
+        code(service.send_json("POST", "/sync?ref=other", "")),
+        field("ref")
+    );
+    let get = service.get("/sync?mode=full");
+    assert_eq!((get.status, get.header("allow")), (405, "POST"));
+    service
+        .send_json("POST", "/sync?mode=diff&ref=main&since=2020-01-01", "")
+        .json();
+    let off = mirror.service_without_github();
+    for answer in [off.send_json("POST", "/sync", ""), off.get("/sync")] {
+        assert_eq!(
+            code(answer),
+            (409, "github_not_configured".to_owned(), None)
+        );
+    }
+}
