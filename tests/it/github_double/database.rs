@@ -240,6 +240,10 @@ async fn branches_are_made_compared_and_deleted() {
     assert_eq!(compared["files"][0]["filename"], "1.md");
     assert_eq!(compared["commits"][1]["commit"]["message"], "Two");
     client.get("compare/main...no").await.json(404);
+    let odd = json!({ "ref": "refs/heads/ä-b", "sha": head });
+    let odd = client.post("git/refs", odd).await;
+    assert!(odd.header("location").ends_with("heads/%C3%A4-b"));
+    github.delete_branch("ä-b");
     let gone = client.request(Method::DELETE, "git/refs/heads/codex/anna/0001");
     assert_eq!(super::hear(gone).await.status, 204);
     assert_eq!(github.branches(), ["main"]);

@@ -63,11 +63,12 @@ async fn a_lost_answer_was_done_and_a_reset_was_not() {
     assert!(seen[0].token.as_ref().unwrap().starts_with("ghp_"));
     assert_eq!(github.calls("PUT", "/contents"), 3);
     assert_eq!(github.calls("PUT", "/content"), 0);
-    assert!(
-        github.requests()[0]
-            .path
-            .ends_with("/repos/anna/notes/contents/lost.md")
+    let whole = format!(
+        "/repos/{}/{}/contents/lost.md",
+        github.owner(),
+        github.repo()
     );
+    assert_eq!(github.requests()[0].path, whole);
     github.clear_requests();
     assert_eq!(github.calls("*", "/"), 0);
 }

@@ -43,6 +43,15 @@ fn ids(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().map(|one| one.id.clone()).collect()
 }
 
+/// The example of GitHub's page "Validating webhook deliveries".
+#[test]
+fn a_signature_is_that_of_githubs_example() {
+    assert_eq!(
+        sign("It's a Secret to Everybody", b"Hello, World!"),
+        "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    );
+}
+
 #[tokio::test]
 async fn every_push_tells_what_it_did() {
     let github = GitHub::start();

@@ -53,6 +53,12 @@ async fn turn_in(github: &GitHub, code: &str, secret: &str, verifier: &str) -> V
     hear(request.body(form)).await.json(200)
 }
 
+#[test]
+fn a_challenge_is_that_of_rfc_7636() {
+    let challenge = s256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    assert_eq!(challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+}
+
 #[tokio::test]
 async fn signing_in_gives_a_token_of_that_person_and_app() {
     let github = with_app();
@@ -193,4 +199,10 @@ async fn an_installation_has_a_token_for_an_hour() {
     client.get("/user").await.json(403);
     github.advance(Duration::from_secs(3_601));
     client.get("git/ref/heads/main").await.json(401);
+    github.set_installation_token_life(Duration::from_secs(90));
+    let late = chrono::Utc::now().timestamp() + 3_601;
+    let again = json!({ "iat": late, "exp": late + 60, "iss": 77 });
+    let given = ask(&again, 880).await.json(201);
+    let expires = chrono::DateTime::parse_from_rfc3339(&text(&given["expires_at"])).unwrap();
+    assert!((expires.timestamp() - late - 90).abs() < 30);
 }

@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::TimeDelta;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde_json::{Value, json};
 
@@ -83,7 +82,7 @@ impl World {
             return Err(not_found());
         }
         let id = app.installation;
-        let expires = self.now() + TimeDelta::hours(1);
+        let expires = self.now() + self.installation_life;
         let token = self
             .people
             .grant("ghs_", Grant::Installation { id, expires });

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::commit::{self, Signature};
@@ -38,13 +39,20 @@ pub(super) fn is_path(path: &str) -> bool {
     path.split('/').all(part)
 }
 
+/// What stays as it is in a part of an address.
+const PLAIN: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// A path in an address.
-fn encode(path: &str) -> String {
-    let parts = path.split('/');
-    let parts = parts.map(|part| {
-        percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC).to_string()
-    });
-    parts.collect::<Vec<_>>().join("/")
+pub(super) fn encode(path: &str) -> String {
+    let parts = path
+        .split('/')
+        .map(|part| utf8_percent_encode(part, &PLAIN));
+    let parts: Vec<String> = parts.map(|part| part.to_string()).collect();
+    parts.join("/")
 }
 
 impl World {
@@ -142,7 +150,8 @@ impl World {
             _ => 0,
         };
         let encoded = encode(path);
-        let url = self.api(&format!("contents/{encoded}?ref={}", encode(at)));
+        let at = encode(at);
+        let url = self.api(&format!("contents/{encoded}?ref={at}"));
         let part = if kind == "dir" { "trees" } else { "blobs" };
         let git = self.api(&format!("git/{part}/{}", entry.sha));
         let page = if kind == "dir" { "tree" } else { "blob" };

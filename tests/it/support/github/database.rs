@@ -1,4 +1,4 @@
-//! The git database: refs, commits, trees and blobs; and what lies between two commits.
+//! The git database: refs, commits, trees and blobs.
 
 use serde_json::{Value, json};
 
@@ -9,10 +9,6 @@ use super::git::{NO_COMMIT, is_ref, is_sha};
 use super::tree::{self, EXECUTABLE, Edits, Entry, FILE, FOLDER, LINK, SUBMODULE};
 use super::world::{Caller, World};
 
-/// A comparison names at most so many files and commits.
-const MOST_COMPARED: usize = 300;
-const MOST_COMMITS: usize = 250;
-
 /// What a route that wants a SHA says to anything else.
 fn check_sha(sha: &str) -> Result<(), Box<Reply>> {
     let message = "The sha parameter must be exactly 40 characters and contain only [0-9a-f].";
@@ -22,7 +18,7 @@ fn check_sha(sha: &str) -> Result<(), Box<Reply>> {
 }
 
 impl World {
-    fn check_filled(&mut self) -> Result<(), Box<Reply>> {
+    fn check_filled(&self) -> Result<(), Box<Reply>> {
         match self.is_empty() {
             true => Err(refuse(409, "Git Repository is empty.")),
             false => Ok(()),
@@ -302,84 +298,5 @@ impl World {
         let moved = self.push(&reference, NO_COMMIT, by);
         moved.map_err(|complaint| refuse(422, &complaint))?;
         Ok(Reply::empty(204))
-    }
-
-    /// `GET /repos/{owner}/{repo}/compare/{base}...{head}`.
-    pub(super) fn compare(&mut self, ends: &str) -> Answer {
-        let (base, head) = ends.split_once("...").ok_or_else(not_found)?;
-        let (base, head) = (self.resolve(base), self.resolve(head));
-        let (base, head) = base.zip(head).ok_or_else(not_found)?;
-        let output = self.git.try_run(&["merge-base", &base, &head]);
-        let merge_base = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if merge_base.is_empty() {
-            return Err(refuse(
-                404,
-                &format!("No common ancestor between {base} and {head}."),
-            ));
-        }
-        let ahead = commit::between(&mut self.git, &head, std::slice::from_ref(&base));
-        let behind = commit::between(&mut self.git, &base, std::slice::from_ref(&head));
-        let status = match (ahead.len(), behind.len()) {
-            (0, 0) => "identical",
-            (_, 0) => "ahead",
-            (0, _) => "behind",
-            _ => "diverged",
-        };
-        let mut shown = |sha: &str| {
-            let commit = commit::read(&mut self.git, sha).unwrap();
-            self.commit(&commit)
-        };
-        let (base_commit, merge_base_commit) = (shown(&base), shown(&merge_base));
-        let commits: Vec<Value> = ahead
-            .iter()
-            .take(MOST_COMMITS)
-            .map(|sha| shown(sha))
-            .collect();
-        let html = self.html(&format!("compare/{ends}"));
-        let mut files = self.compare_files(&merge_base, &head);
-        files.truncate(MOST_COMPARED);
-        Ok(Reply::json(
-            200,
-            json!({
-                "url": self.api(&format!("compare/{ends}")),
-                "html_url": html,
-                "permalink_url": html,
-                "diff_url": format!("{html}.diff"),
-                "patch_url": format!("{html}.patch"),
-                "base_commit": base_commit,
-                "merge_base_commit": merge_base_commit,
-                "status": status,
-                "ahead_by": ahead.len(),
-                "behind_by": behind.len(),
-                "total_commits": ahead.len(),
-                "commits": commits,
-                "files": files,
-            }),
-        ))
-    }
-
-    /// The files that differ between two commits.
-    pub(super) fn compare_files(&mut self, base: &str, head: &str) -> Vec<Value> {
-        let [old, new] = [base, head].map(|sha| commit::tree_of(&mut self.git, sha));
-        let found = tree::differences(&mut self.git, old.as_deref(), new.as_deref());
-        let files = found.into_iter().map(|difference| {
-            let status = match (&difference.old, &difference.new) {
-                (None, _) => "added",
-                (_, None) => "removed",
-                _ => "modified",
-            };
-            let path = &difference.path;
-            let sha = difference.new.as_ref().or(difference.old.as_ref());
-            json!({
-                "sha": sha.map(|entry| &entry.sha),
-                "filename": path,
-                "status": status,
-                "additions": 1, "deletions": 1, "changes": 2,
-                "blob_url": self.html(&format!("blob/{head}/{path}")),
-                "raw_url": self.html(&format!("raw/{head}/{path}")),
-                "contents_url": self.api(&format!("contents/{path}?ref={head}")),
-            })
-        });
-        files.collect()
     }
 }

@@ -122,7 +122,7 @@ impl World {
                     }
                 }
             }
-            _ => Err(not_found()),
+            _ => Err(not_built(call)),
         }
     }
 
@@ -145,7 +145,7 @@ impl World {
             ["compare", ends @ ..] => self.compare(&ends.join("/")),
             ["pulls"] => self.list_pulls(call),
             ["pulls", number] => self.get_pull(number),
-            _ => Err(not_found()),
+            _ => Err(not_built(call)),
         }
     }
 
@@ -164,9 +164,15 @@ impl World {
             }
             ("POST", ["pulls"]) => self.open_pull(call, caller),
             ("PATCH", ["pulls", number]) => self.change_pull(call, number),
-            _ => Err(not_found()),
+            _ => Err(not_built(call)),
         }
     }
+}
+
+/// What GitHub has, perhaps, and this hub hasn't; no status of GitHub's, so that it is noticed.
+fn not_built(call: &Call) -> Box<Reply> {
+    let message = format!("the tests' GitHub has no {} {}", call.method, call.path);
+    refuse(501, &message)
 }
 
 /// Gives an answer its tag, and says whether the client has it already.

@@ -7,6 +7,7 @@
 mod accounts;
 mod app_key;
 mod commit;
+mod compare;
 mod contents;
 mod control;
 mod database;
@@ -14,6 +15,7 @@ mod deliveries;
 mod exchange;
 mod exchanges;
 mod git;
+mod hook;
 mod hub;
 mod limits;
 mod oauth;
@@ -35,10 +37,10 @@ use tokio::runtime::Runtime;
 
 pub(crate) use app_key::app_private_key;
 pub(crate) use deliveries::{Delivery, http_client, sign};
-pub(crate) use git::NO_COMMIT;
+pub(crate) use git::{NO_COMMIT, blob_sha};
 pub(crate) use oauth::s256;
 pub(crate) use pulls::Merge;
-pub(crate) use repository::{Change, blob_sha};
+pub(crate) use repository::Change;
 pub(crate) use traffic::Fault;
 
 use deliveries::Deliveries;
@@ -181,6 +183,8 @@ fn begin(setup: &Setup, url: &str, git: Git) -> World {
         tree_limit: 100_000,
         push_commits: 2_048,
         empty_commit_lists: false,
+        filled: false,
+        installation_life: Duration::from_secs(3_600),
         ahead: Duration::ZERO,
     }
 }

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use sha1::{Digest, Sha1};
-
 use super::GitHub;
 use super::commit::{self, Commit, Signature};
-use super::git::NO_COMMIT;
+use super::git::{NO_COMMIT, blob_sha};
 use super::tree::{self, EXECUTABLE, Edits, Entry, FILE, FOLDER, LINK, SUBMODULE};
 use super::world::World;
 
@@ -21,6 +19,18 @@ pub(crate) enum Change {
     /// At this commit of another repository.
     Submodule(String),
     Delete,
+}
+
+impl Change {
+    /// The mode and the bytes of what is a blob.
+    fn blob(&self) -> Option<(&'static str, &[u8])> {
+        match self {
+            Self::File(bytes) => Some((FILE, bytes)),
+            Self::Executable(bytes) => Some((EXECUTABLE, bytes)),
+            Self::Link(target) => Some((LINK, target.as_bytes())),
+            Self::Submodule(_) | Self::Delete => None,
+        }
+    }
 }
 
 impl From<&str> for Change {
@@ -41,30 +51,20 @@ impl From<Vec<u8>> for Change {
     }
 }
 
-/// The SHA git gives a file with these bytes.
-pub(crate) fn blob_sha(bytes: &[u8]) -> String {
-    let mut hash = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
-    hash.update(bytes);
-    let digest = hash.finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 impl World {
     fn edits(&mut self, changes: &[(&str, Change)]) -> Edits {
-        let mut edits = Edits::new();
-        for (path, change) in changes {
-            let mut blob =
-                |mode: &str, bytes: &[u8]| Some((mode.to_owned(), self.git.write("blob", bytes)));
-            let edit = match change {
-                Change::File(bytes) => blob(FILE, bytes),
-                Change::Executable(bytes) => blob(EXECUTABLE, bytes),
-                Change::Link(target) => blob(LINK, target.as_bytes()),
-                Change::Submodule(sha) => Some((SUBMODULE.to_owned(), sha.clone())),
-                Change::Delete => None,
+        let blobs: Vec<_> = changes.iter().filter_map(|(_, one)| one.blob()).collect();
+        let bytes: Vec<&[u8]> = blobs.iter().map(|(_, bytes)| *bytes).collect();
+        let mut blobs = self.git.write_blobs(&bytes).into_iter();
+        let edits = changes.iter().map(|(path, change)| {
+            let edit = match (change, change.blob()) {
+                (_, Some((mode, _))) => blobs.next().map(|sha| (mode.to_owned(), sha)),
+                (Change::Submodule(sha), _) => Some((SUBMODULE.to_owned(), sha.clone())),
+                _ => None,
             };
-            edits.insert(path.as_bytes().to_vec(), edit);
-        }
-        edits
+            (path.as_bytes().to_vec(), edit)
+        });
+        edits.collect()
     }
 
     /// A commit that no ref names yet, by the owner from a clone.

@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use super::commit::{Commit, Signature};
+use super::contents::encode;
 use super::world::World;
 
 /// `2026-01-31T12:00:00Z`.
@@ -228,7 +229,7 @@ impl World {
 
     /// A ref and what it points to.
     pub(super) fn reference(&self, reference: &str, sha: &str) -> Value {
-        let below = reference.strip_prefix("refs/").unwrap_or(reference);
+        let below = encode(reference.strip_prefix("refs/").unwrap_or(reference));
         json!({
             "ref": reference,
             "node_id": node_id(reference),

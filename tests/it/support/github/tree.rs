@@ -138,7 +138,10 @@ pub(super) fn find(git: &mut Git, tree: &str, path: &str) -> Option<Entry> {
 
 /// The tree with these changes; folders that come to be empty go. `None` for the empty tree.
 pub(super) fn edit(git: &mut Git, tree: Option<&str>, edits: &Edits) -> Option<String> {
-    let mut entries = tree.map_or_else(Vec::new, |sha| read(git, sha));
+    let entries = tree.map_or_else(Vec::new, |sha| read(git, sha)).into_iter();
+    let mut entries: BTreeMap<Vec<u8>, (String, String)> = entries
+        .map(|entry| (entry.name, (entry.mode, entry.sha)))
+        .collect();
     let mut below: BTreeMap<&[u8], Edits> = BTreeMap::new();
     for (path, edit) in edits {
         match path.iter().position(|byte| *byte == b'/') {
@@ -150,21 +153,20 @@ pub(super) fn edit(git: &mut Git, tree: Option<&str>, edits: &Edits) -> Option<S
         }
     }
     for (name, edits) in below {
-        let folder = entries
-            .iter()
-            .find(|entry| entry.name == name && entry.mode == FOLDER)
-            .map(|entry| entry.sha.clone());
+        let folder = entries.get(name).filter(|(mode, _)| mode == FOLDER);
+        let folder = folder.map(|(_, sha)| sha.clone());
         let only_removes = edits.values().all(Option::is_none);
         if folder.is_none() && only_removes {
             continue;
         }
         let folder = edit(git, folder.as_deref(), &edits);
-        put(
-            &mut entries,
-            name,
-            folder.map(|sha| (FOLDER.to_owned(), sha)),
-        );
+        let folder = folder.map(|sha| (FOLDER.to_owned(), sha));
+        put(&mut entries, name, folder);
     }
+    let entries = entries.into_iter();
+    let entries: Vec<Entry> = entries
+        .map(|(name, (mode, sha))| Entry { mode, name, sha })
+        .collect();
     (!entries.is_empty()).then(|| write(git, entries))
 }
 
@@ -173,13 +175,15 @@ pub(super) fn edited(git: &mut Git, tree: Option<&str>, edits: &Edits) -> String
     edit(git, tree, edits).unwrap_or_else(|| write(git, Vec::new()))
 }
 
-fn put(entries: &mut Vec<Entry>, name: &[u8], object: Option<(String, String)>) {
-    entries.retain(|entry| entry.name != name);
-    entries.extend(object.map(|(mode, sha)| Entry {
-        mode,
-        name: name.to_vec(),
-        sha,
-    }));
+fn put(
+    entries: &mut BTreeMap<Vec<u8>, (String, String)>,
+    name: &[u8],
+    object: Option<(String, String)>,
+) {
+    match object {
+        Some(object) => entries.insert(name.to_vec(), object),
+        None => entries.remove(name),
+    };
 }
 
 /// What differs between two trees: the path, what stood there and what stands there.

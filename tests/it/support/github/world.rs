@@ -31,6 +31,10 @@ pub(super) struct World {
     pub(super) push_commits: usize,
     /// As GitHub leaves the list out of an extremely large push.
     pub(super) empty_commit_lists: bool,
+    /// Whether anything was ever pushed.
+    pub(super) filled: bool,
+    /// How long an installation's token lasts.
+    pub(super) installation_life: Duration,
     /// How far the hub's clock is ahead.
     pub(super) ahead: Duration,
 }
@@ -185,8 +189,9 @@ impl World {
         })
     }
 
-    pub(super) fn is_empty(&mut self) -> bool {
-        self.git.run(&["for-each-ref", "--count=1"]).is_empty()
+    /// Whether nothing was ever pushed.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.filled
     }
 
     /// Moves a ref from where it is, queues the push's delivery, and lets pull requests follow.
@@ -194,6 +199,7 @@ impl World {
         let old = self.git.tip(reference);
         let old = old.unwrap_or_else(|| NO_COMMIT.to_owned());
         self.git.move_ref(reference, &old, new)?;
+        self.filled = true;
         if old != new {
             let payload = self.push_payload(reference, &old, new, by);
             let push = PushDelivery { payload };
