@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::mirror::Mirror;
 use super::reconcile::{Reconciling, SyncMode, UserReport};
+use super::worker::Task;
 use super::{Git, GitTrouble};
 use crate::codex::Codex;
 use crate::github::{GitSnapshot, Skipped};
@@ -27,7 +28,7 @@ const DELIVERY: Duration = Duration::from_millis(6500);
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The timer's work ends before the next one begins.
-const TICK: Duration = Duration::from_secs(50);
+pub(super) const TICK: Duration = Duration::from_secs(50);
 
 /// Users brought up to date at once.
 const USERS: usize = 4;
@@ -135,7 +136,7 @@ impl Codex {
         mirror.head = snapshot.commit();
         for (user, fetched) in changed.into_iter().zip(reports) {
             match fetched.folder {
-                _ if !fetched.is_whole() => {}
+                _ if fetched.unfinished => {}
                 None => drop(mirror.users.remove(user.as_str())),
                 folder => drop(mirror.users.insert(user.to_string(), folder)),
             }
@@ -172,7 +173,7 @@ impl Codex {
         };
         if report.unfinished || report.has_news() {
             self.leave_hint(user, now).await;
-            git.enqueue(user);
+            git.enqueue(user, Task::of(&report));
         }
         report
     }
@@ -244,14 +245,15 @@ impl Codex {
     async fn fetch_missed(&self, git: &Git, until: Instant, now: Now) -> Result<usize, GitTrouble> {
         let (mirror, _) = self.mirror().await?;
         let snapshot = git.snapshot().await?;
-        if snapshot.commit() == mirror.head {
+        let taken_in = mirror.users.values().all(Option::is_some);
+        if snapshot.commit() == mirror.head && taken_in {
             return Ok(0);
         }
         Ok(self.fetch_until(until, now.later()).await?.users.len())
     }
 
     /// Shares with Git whatever this user has to share, either way. Whether nothing is left.
-    async fn drain(
+    pub(super) async fn drain(
         &self,
         git: &Arc<Git>,
         user: &UserId,

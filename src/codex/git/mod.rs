@@ -35,7 +35,7 @@ pub use reconcile::UserReport;
 pub use status::{GitState, GitStatus, SyncRequest, Synced};
 
 use fetch::Runs;
-use worker::Outbox;
+use worker::{Outbox, Task};
 
 /// What the operations need to know of GitHub.
 #[derive(Clone)]
@@ -172,9 +172,9 @@ impl Git {
         })
     }
 
-    /// Has the user's files pushed.
-    fn enqueue(&self, user: &UserId) {
-        self.outbox.add(user, (self.clock)());
+    /// Has the user's files pushed, or more.
+    fn enqueue(&self, user: &UserId, task: Task) {
+        self.outbox.add(user, task, (self.clock)());
     }
 }
 

@@ -25,7 +25,7 @@ use crate::user::UserId;
 const ROUNDS: u32 = 6;
 
 /// Files fetched at once, from GitHub and the store.
-const FETCHES: usize = 8;
+const FETCHES: usize = 16;
 
 /// How far a sync may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +77,6 @@ pub struct UserReport {
 }
 
 impl UserReport {
-    /// Whether the files here are those of the commit now, but for what Git doesn't have yet.
-    pub(super) fn is_whole(&self) -> bool {
-        let held = |it: &Skipped| it.code == SkipCode::MassDelete;
-        !self.unfinished && !self.skipped.iter().any(held)
-    }
-
     /// Whether there is something here that Git doesn't have.
     pub(super) fn has_news(&self) -> bool {
         self.unpushed > 0 || self.merged > 0

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::plan::unpushed;
 use super::reconcile::{SyncMode, UserReport};
+use super::worker::Task;
 use super::{GitTrouble, LastError, Made, PullNote, WAIT};
 use crate::cache::Freshness;
 use crate::codex::{Codex, TaskChanged, Version, Want};
@@ -76,7 +77,7 @@ impl Codex {
         let report = self.reconcile(&git, &want.user, want.now, mode).await?;
         if report.unfinished || report.has_news() {
             self.leave_hint(&want.user, want.now).await;
-            git.enqueue(&want.user);
+            git.enqueue(&want.user, Task::of(&report));
         }
         let strict = super::want(&want.user, want.now.later(), Freshness::Strict);
         let entry = self.cache.read(&strict).await?.entry;
@@ -120,7 +121,7 @@ impl Codex {
         };
         let user = &want.user;
         if !wait {
-            git.enqueue(user);
+            git.enqueue(user, Task::Push);
             return pending;
         }
         let push = self.push(&git, user, want.now.later());
@@ -129,7 +130,7 @@ impl Codex {
             tracing::warn!(%user, %error, "warn: a commit that somebody waits for is left for later");
         }
         // The hint goes when the worker has looked.
-        git.enqueue(user);
+        git.enqueue(user, Task::Push);
         match git.recent.get(&(user.clone(), name.clone(), sha)) {
             Some(made) => GitState {
                 pushed: made.pull.is_none(),

@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::book::Book;
+use super::fetch;
+use super::reconcile::UserReport;
 use super::{Git, GitTrouble};
 use crate::codex::Codex;
 use crate::now::Now;
@@ -30,8 +32,28 @@ pub(super) struct Outbox {
     filled: Notify,
 }
 
+/// What is to be done for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Task {
+    /// Commit what Git doesn't have.
+    Push,
+    /// Take what Git has, too.
+    Drain,
+}
+
+impl Task {
+    /// What is left to do after this.
+    pub(super) fn of(report: &UserReport) -> Self {
+        match report.unfinished {
+            true => Self::Drain,
+            false => Self::Push,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Due {
+    task: Task,
     at: Instant,
     /// How long it was waited after the last try; nothing before the first.
     pause: Duration,
@@ -39,25 +61,30 @@ struct Due {
 
 /// What the worker does next.
 enum Next {
-    Push(UserId, Duration),
+    Do(UserId, Due),
     WaitUntil(Instant),
     WaitForever,
 }
 
 impl Outbox {
-    /// Has the user's files pushed; when a try has failed, not before its pause is over.
-    pub(super) fn add(&self, user: &UserId, now: Now) {
-        let first = Due {
-            at: now.started,
-            pause: Duration::ZERO,
-        };
-        self.waiting().entry(user.clone()).or_insert(first);
+    /// Has something done for the user; when a try has failed, not before its pause is over.
+    pub(super) fn add(&self, user: &UserId, task: Task, now: Now) {
+        let (at, pause) = (now.started, Duration::ZERO);
+        self.insert(user.clone(), Due { task, at, pause });
         self.filled.notify_one();
     }
 
-    fn add_again(&self, user: UserId, wait: Duration, pause: Duration, now: Now) {
-        let at = now.started + wait;
-        self.waiting().insert(user, Due { at, pause });
+    fn insert(&self, user: UserId, due: Due) {
+        let mut waiting = self.waiting();
+        let merged = match waiting.get(&user) {
+            None => due,
+            Some(before) => Due {
+                task: before.task.max(due.task),
+                at: before.at.max(due.at),
+                pause: before.pause.max(due.pause),
+            },
+        };
+        waiting.insert(user, merged);
     }
 
     fn next(&self, now: Now) -> Next {
@@ -70,7 +97,7 @@ impl Outbox {
             return Next::WaitUntil(due.at);
         }
         waiting.remove(&user);
-        Next::Push(user, due.pause)
+        Next::Do(user, due)
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<UserId, Due>> {
@@ -84,7 +111,7 @@ impl Codex {
         let Ok(git) = self.git() else { return };
         loop {
             match git.outbox.next((git.clock)()) {
-                Next::Push(user, pause) => self.push_or_again(&git, user, pause).await,
+                Next::Do(user, due) => self.do_or_again(&git, user, due).await,
                 Next::WaitUntil(at) => {
                     let _ = timeout_at(at, git.outbox.filled.notified()).await;
                 }
@@ -93,10 +120,14 @@ impl Codex {
         }
     }
 
-    async fn push_or_again(&self, git: &Arc<Git>, user: UserId, pause: Duration) {
+    async fn do_or_again(&self, git: &Arc<Git>, user: UserId, due: Due) {
         let now = (git.clock)();
-        let pause = (pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
-        let wait = match self.push_and_drop_hint(git, &user, now).await {
+        let pause = (due.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+        let done = match due.task {
+            Task::Push => self.push_and_drop_hint(git, &user, now).await,
+            Task::Drain => self.drain(git, &user, now.started + fetch::TICK, now).await,
+        };
+        let wait = match done {
             Ok(true) => return,
             // Somebody is writing just now, or something there is in the way.
             Ok(false) => pause,
@@ -107,7 +138,9 @@ impl Codex {
                 error.retry_after().unwrap_or(pause)
             }
         };
-        git.outbox.add_again(user, wait, pause, (git.clock)());
+        let at = (git.clock)().started + wait;
+        let task = due.task;
+        git.outbox.insert(user, Due { task, at, pause });
     }
 
     async fn push_and_drop_hint(

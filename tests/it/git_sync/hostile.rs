@@ -161,7 +161,14 @@ async fn what_is_no_task_in_the_repository_is_passed_over_and_said() {
     let mut all = lines(&answer["problems"]);
     all.extend(lines(&answer["results"][0]["problems"]));
     all.sort();
-    assert_snapshot!(all.join("\n"), @"");
+    assert_snapshot!(all.join("\n"), @r#"
+    bad_file_name codex-miroir/anna/tasks/notizen.md | A task file is called NNNN.md or NNNN-Title.md: rename it.
+    bad_user_id codex-miroir/böse user/tasks | "böse user" can't be a user: it is 1 to 64 of A-Z, a-z, 0-9, '-' and '_'.
+    not_a_file codex-miroir/anna/tasks/0002-link.md | It is a symbolic link, and a task is a plain file.
+    not_a_file codex-miroir/anna/tasks/0003-modul.md | It is a submodule, and a task is a plain file.
+    not_a_file codex-miroir/anna/tasks/0005-ordner.md | It is a folder, and a task is a plain file.
+    too_large codex-miroir/anna/tasks/0004-gross.md | It has 2097152 bytes, and a task at most 1048576: make it smaller.
+    "#);
     assert_eq!(
         mirror.in_store().await.into_keys().collect::<Vec<_>>(),
         ["0001-gut.md", "0006-ausführbar.md"]

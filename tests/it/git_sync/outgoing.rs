@@ -7,8 +7,14 @@ use serde_json::json;
 use super::titles;
 use crate::support::github::{Fault, Merge};
 use crate::support::mirror::{Mirror, create, send, tick};
-use crate::support::process::eventually;
+use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
+
+/// Ends a service so that it leaves no mark to be settled.
+fn ended(service: Service) {
+    service.terminate();
+    assert!(service.wait().success());
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_files_become_one_commit() {
@@ -17,7 +23,7 @@ async fn many_files_become_one_commit() {
     for at in 0..25 {
         create(&off, &format!("Nummer {at}"));
     }
-    drop(off);
+    ended(off);
     let before = mirror.github.log("main").len();
     let service = mirror.service();
     assert_eq!(
@@ -327,7 +333,7 @@ async fn the_first_commit_of_an_empty_repository_is_made() {
     for at in 0..12 {
         create(&off, &format!("Nummer {at}"));
     }
-    drop(off);
+    ended(off);
     let service = mirror.service();
     service.send_json("POST", "/sync", "").json();
     mirror.until_equal(&service).await;
@@ -428,7 +434,7 @@ async fn two_instances_that_push_at_once_commit_once() {
     for at in 0..8 {
         create(&off, &format!("Nummer {at}"));
     }
-    drop(off);
+    ended(off);
     let (a, b) = (mirror.service(), mirror.service());
     a.send_json("POST", "/sync", "").json();
     std::thread::scope(|scope| {

@@ -174,7 +174,6 @@ async fn three_thousand_files_of_three_users_in_one_push_arrive() {
     while !mirror.queue().await.is_empty() {
         tick(&service);
     }
-    println!("{:#?}", service.log());
     println!("all there after {:?}", began.elapsed());
     for user in ["anna", "ben", "carla"] {
         assert_eq!(mirror.in_store_of(user).await, mirror.in_git_of(user));
