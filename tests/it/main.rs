@@ -11,6 +11,7 @@ mod blobs;
 mod budgets;
 mod coherence;
 mod functions_files;
+mod git_interleavings;
 mod git_sync;
 mod github_double;
 mod merge;
