@@ -1,6 +1,7 @@
 //! Every setting: its name, its default, what it may be (SPEC.md 7). Read once at the start; a wrong
 //! value ends it with one line that names the variable.
 
+mod auth;
 mod github;
 
 use std::fmt;
@@ -11,8 +12,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use crate::user::UserId;
-
+pub use auth::{Allowed, Auth, OAuthApp, PublicUrl};
 pub use github::{Credentials, GitHubConfig, RepositoryConfig};
 
 /// All settings of a process.
@@ -30,6 +30,10 @@ pub struct Config {
     pub time_zone: Tz,
     /// `CODEX_AUTH`.
     pub auth: Auth,
+    /// `CODEX_PUBLIC_URL`, default `https://$WEBSITE_HOSTNAME`, else the loopback address.
+    pub public_url: PublicUrl,
+    /// `CODEX_ALLOWED_ORIGINS`, none by default.
+    pub allowed_origins: Vec<String>,
     /// `CODEX_MEMORY_TTL_SECONDS`, default 300.
     pub memory_ttl: Duration,
     /// `CODEX_ARTIFACT_TTL_SECONDS`, default 900.
@@ -51,16 +55,6 @@ pub struct Config {
     /// `FUNCTIONS_CUSTOMHANDLER_PORT` is set: a Functions host has started the service, and calls for its
     /// timers.
     pub hosted: bool,
-}
-
-/// Who may ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
-    /// One local user (`CODEX_DEV_USER`, default `local`); requests must come by a loopback name.
-    Dev {
-        /// Whose files every request is about.
-        user: UserId,
-    },
 }
 
 /// Where the blobs are, and which variable said so.
@@ -134,30 +128,26 @@ impl ConfigError {
     }
 }
 
-/// Settings that put sign-in by GitHub or a platform in the place of one local user.
-const SIGN_IN: [&str; 4] = [
-    "GITHUB_OWNER",
-    "GITHUB_REPO",
-    "GITHUB_TOKEN",
-    "GITHUB_OAUTH_CLIENT_ID",
-];
-
 impl Config {
     /// Reads every setting through `lookup`. A blank value counts as not set.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let settings = Lookup(|name: &str| lookup(name).filter(|value| !value.trim().is_empty()));
         let bind = settings.parsed("CODEX_BIND", IpAddr::from([127, 0, 0, 1]), "an IP address")?;
+        let port = settings.port()?;
+        let public_url = settings.public_url(bind, port)?;
         Ok(Self {
             storage: settings.storage()?,
             container: settings.container()?,
             bind,
-            port: settings.port()?,
+            port,
             time_zone: settings.parsed(
                 "CODEX_TIME_ZONE",
                 Tz::Europe__Berlin,
                 "a zone as in Europe/Berlin",
             )?,
-            auth: settings.auth(bind)?,
+            auth: settings.auth(bind, &public_url)?,
+            public_url,
+            allowed_origins: settings.allowed_origins()?,
             memory_ttl: settings.seconds("CODEX_MEMORY_TTL_SECONDS", 300)?,
             artifact_ttl: settings.seconds("CODEX_ARTIFACT_TTL_SECONDS", 900)?,
             revalidate: settings.seconds("CODEX_REVALIDATE_SECONDS", 5)?,
@@ -294,46 +284,5 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         ["FUNCTIONS_CUSTOMHANDLER_PORT", "WEBSITE_SITE_NAME"]
             .iter()
             .any(|name| self.text(name).is_some())
-    }
-
-    /// SPEC.md 6, as far as this version goes: `dev` is the only mode, so whatever would need another
-    /// one is a start error instead of an open door.
-    fn auth(&self, bind: IpAddr) -> Result<Auth, ConfigError> {
-        let refuse = |was: String, allowed: &str| Err(ConfigError::new("CODEX_AUTH", was, allowed));
-        if self.text("WEBSITE_SITE_NAME").is_some() {
-            return refuse(
-                "is dev, the only mode of this version, while WEBSITE_SITE_NAME is set".to_owned(),
-                "used off Azure, where no stranger reaches the service",
-            );
-        }
-        match self.text("CODEX_AUTH").as_deref().map(str::trim) {
-            Some("dev") => {}
-            Some(other) => return refuse(format!("is {other:?}"), "dev"),
-            None => {
-                let configured = SIGN_IN.iter().find(|name| self.text(name).is_some());
-                if let Some(name) = configured {
-                    return refuse(
-                        format!("is not set while {name} is"),
-                        "dev: one local user without sign-in",
-                    );
-                }
-                if !bind.is_loopback() || self.is_hosted() {
-                    let was = "is not set while others may reach the service".to_owned();
-                    return refuse(was, "dev, if every local caller may act as the one user");
-                }
-            }
-        }
-        let name = self
-            .text("CODEX_DEV_USER")
-            .unwrap_or_else(|| "local".to_owned());
-        let user = UserId::parse(&name);
-        let user = user.map_err(|_| {
-            ConfigError::new(
-                "CODEX_DEV_USER",
-                format!("is {name:?}"),
-                "1 to 64 of A-Z, a-z, 0-9, '-' and '_'",
-            )
-        })?;
-        Ok(Auth::Dev { user })
     }
 }

@@ -11,9 +11,9 @@ use chrono::Utc;
 use clap::{Parser, Subcommand};
 use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{Codex, CodexSettings, Freshness, GitSettings, Want};
-use codex_miroir::config::{Auth, Config, ConfigError, StorageChoice};
+use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::demo::{self, Folder};
-use codex_miroir::github::Repository;
+use codex_miroir::github::{Repository, Transport};
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
@@ -41,6 +41,9 @@ enum Command {
     Import {
         /// The data folder: it holds raw/{user}/tasks.
         folder: PathBuf,
+        /// Whose files; without sign-in the local user's.
+        #[arg(long)]
+        user: Option<String>,
     },
 }
 
@@ -78,7 +81,7 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve => serve(&config).await,
         Command::Demo => serve_demo(config).await,
-        Command::Import { folder } => import(&config, &folder).await,
+        Command::Import { folder, user } => import(&config, &folder, user.as_deref()).await,
     }
 }
 
@@ -98,15 +101,15 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure> {
     let (store, described) = open_store(config)?;
     let address = listener.local_addr()?;
-    let Auth::Dev { user } = &config.auth;
-    tracing::info!(%address, storage = described, auth = "dev", %user, "serving; whoever reaches this address is this user");
-    let codex = Codex::new(store, settings(config)?);
-    let app = http::App::new(
-        codex.clone(),
-        config.auth.clone(),
-        config.github.clone(),
-        config.hosted,
-    );
+    let config = &Config {
+        public_url: config.public_url.clone().on_port(address.port()),
+        ..config.clone()
+    };
+    let github = Arc::new(Transport::new(&config.github.api_url)?);
+    let gate = http::Gate::new(config, &github)?;
+    say_who_may(config, address, &described);
+    let codex = Codex::new(store, settings(config, &github)?);
+    let app = http::App::new(codex.clone(), gate, config.github.clone(), config.hosted);
     let mut background = JoinSet::new();
     background.spawn(codex.clone().push_in_background());
     if !config.hosted {
@@ -118,6 +121,14 @@ async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure>
     // Marks that stay behind are settled by others, only later.
     let _ = tokio::time::timeout(SHUTDOWN_GRACE, codex.finish_writes()).await;
     Ok(())
+}
+
+/// The start line.
+fn say_who_may(config: &Config, address: SocketAddr, storage: &str) {
+    let (auth, who, url) = (&config.auth, config.auth.to_string(), &config.public_url);
+    let user = auth.dev_user().map(tracing::field::display);
+    let auth = auth.as_str();
+    tracing::info!(%address, storage, auth, user, who, public_url = %url, "serving");
 }
 
 async fn bind(config: &Config) -> Result<TcpListener, Failure> {
@@ -181,8 +192,8 @@ fn now() -> Now {
     Now::of_clocks(Utc::now(), Instant::now())
 }
 
-fn settings(config: &Config) -> Result<CodexSettings, Failure> {
-    let git = Repository::new(&config.github)?.map(|repository| GitSettings {
+fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, Failure> {
+    let git = Repository::new(&config.github, github)?.map(|repository| GitSettings {
         repository,
         base_path: config.github.base_path.clone(),
         clock: now,
@@ -259,7 +270,13 @@ async fn serve_demo(mut config: Config) -> Result<(), Failure> {
     let folder =
         PathBuf::from(variable("CODEX_DATA_DIR").unwrap_or_else(|| "./codex-demo".to_owned()));
     let listener = bind(&config).await?;
-    let Auth::Dev { user } = &config.auth;
+    let user = config.auth.dev_user().ok_or_else(|| {
+        ConfigError::new(
+            "CODEX_AUTH",
+            format!("is {}", config.auth.as_str()),
+            "dev for the demo",
+        )
+    })?;
     let said = fill_demo(&folder, user, &config).await?;
     let port = listener.local_addr()?.port();
     let host = format!("http://localhost:{port}");
@@ -297,7 +314,7 @@ async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<Stri
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
-async fn import(config: &Config, folder: &Path) -> Result<(), Failure> {
+async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<(), Failure> {
     if !folder.join("raw").is_dir() {
         return Err(format!(
             "{} is no data folder: it has no folder raw",
@@ -305,12 +322,19 @@ async fn import(config: &Config, folder: &Path) -> Result<(), Failure> {
         )
         .into());
     }
-    let Auth::Dev { user } = &config.auth;
+    let user = match user {
+        Some(name) => UserId::parse(name)?,
+        None => {
+            let local = config.auth.dev_user().cloned();
+            local.ok_or("where people sign in, say whose files: import FOLDER --user LOGIN")?
+        }
+    };
     let from = DirectoryStore::open(folder, Utc::now)?;
     let (store, described) = open_store(config)?;
-    let to = Codex::new(store, settings(config)?);
+    let github = Arc::new(Transport::new(&config.github.api_url)?);
+    let to = Codex::new(store, settings(config, &github)?);
     let want = Want {
-        user: user.clone(),
+        user,
         seen: None,
         freshness: Freshness::Bounded,
         now: now(),

@@ -5,6 +5,7 @@ mod bodies;
 mod git;
 mod limit;
 mod locate;
+mod owner;
 mod probe;
 mod tasks;
 mod write;
@@ -31,6 +32,8 @@ pub use git::{
     SyncRequest, Synced, TickReport, UserReport,
 };
 use limit::Limiter;
+use owner::Owners;
+pub use owner::{Holder, OwnerError};
 use probe::Probe;
 pub use tasks::{Filter, TaskList, TaskShown};
 pub use write::{IfMatch, TaskChanged, TaskCompleted, TaskCreated};
@@ -55,6 +58,7 @@ pub struct Codex {
     cache: Cache,
     rebuilds: Arc<Limiter>,
     writes: Arc<Limiter>,
+    owners: Arc<Owners>,
     probe: Arc<Probe>,
     git: Option<Arc<Git>>,
     zone: Tz,
@@ -200,6 +204,7 @@ impl Codex {
             cache: Cache::new(Arc::clone(&store), settings.cache),
             rebuilds: Arc::new(Limiter::per_minute(settings.rebuilds_per_minute)),
             writes: Arc::new(Limiter::per_minute(settings.writes_per_minute)),
+            owners: Arc::default(),
             probe: Arc::default(),
             git: settings.git.map(|git| Arc::new(Git::new(git))),
             store,

@@ -3,6 +3,7 @@
 //! PURE are [`decide`], [`verify`] and [`parse`], [`TaskTree`] and [`Story`]; [`Repository`] asks GitHub.
 //! Whatever knows GitHub's documents stops here, everybody else sees our own types.
 
+mod accounts;
 mod app;
 mod merge;
 mod message;
@@ -13,6 +14,7 @@ mod transport;
 mod tree;
 mod webhook;
 
+pub use accounts::{Account, Exchanged, OAuth, SignIn};
 pub use merge::{Merged, merge};
 pub use message::{Became, Story, message_of_all};
 pub use reconcile::{Decision, Side, Sides, decide};

@@ -98,7 +98,7 @@ pub struct Pull {
 
 /// The mirror repository.
 pub struct Repository {
-    transport: Transport,
+    transport: Arc<Transport>,
     config: RepositoryConfig,
     app: Option<AppToken>,
     path: String,
@@ -214,7 +214,10 @@ impl Repository {
     ///
     /// # Errors
     /// When no client can be made, or the app's key can't be read; in words that hold no secret.
-    pub fn new(config: &GitHubConfig) -> Result<Option<Arc<Self>>, String> {
+    pub fn new(
+        config: &GitHubConfig,
+        transport: &Arc<Transport>,
+    ) -> Result<Option<Arc<Self>>, String> {
         let Some(repository) = config.repository.clone() else {
             return Ok(None);
         };
@@ -232,7 +235,7 @@ impl Repository {
             segment(&repository.repo)
         );
         Ok(Some(Arc::new(Self {
-            transport: Transport::new(&config.api_url)?,
+            transport: Arc::clone(transport),
             config: repository,
             app,
             path,

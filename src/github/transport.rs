@@ -369,7 +369,7 @@ fn within_one_origin(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redire
     }
 }
 
-fn unavailable(operation: &'static str, error: &reqwest::Error) -> GitHubError {
+pub(super) fn unavailable(operation: &'static str, error: &reqwest::Error) -> GitHubError {
     let reason = if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {
@@ -384,7 +384,7 @@ fn unavailable(operation: &'static str, error: &reqwest::Error) -> GitHubError {
 }
 
 /// The body, as long as it isn't larger than it may be.
-async fn bounded(
+pub(super) async fn bounded(
     mut answer: reqwest::Response,
     operation: &'static str,
     limit: usize,

@@ -2,10 +2,11 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, REFERRER_POLICY, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use super::App;
 use super::extract::X_CODEX_VERSION;
 use crate::codex::{GitState, Read, Requests, TaskChanged, Version};
 use crate::task::GitSha;
@@ -30,6 +31,19 @@ pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
     response
 }
 
+/// Sends a browser on. Where it comes from stays untold: the address may hold a sign-in's code.
+pub(super) fn redirect(location: &str) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::try_from(location) {
+        headers.insert(LOCATION, location);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
 /// Names what a read showed, and what it took.
 pub(super) fn describe_read(headers: &mut HeaderMap, read: &Read, requests: Requests) {
     let version = read.entry.knowledge.hi;
@@ -42,16 +56,23 @@ pub(super) fn describe_read(headers: &mut HeaderMap, read: &Read, requests: Requ
 /// pages, in a cookie; and what it took.
 pub(super) fn describe_write(
     headers: &mut HeaderMap,
+    app: &App,
     user: &UserId,
     version: Version,
     requests: Requests,
 ) {
+    name_version(headers, app, user, version);
+    headers.insert(SERVER_TIMING, server_timing(requests));
+}
+
+/// Names the version that contains what was done.
+pub(super) fn name_version(headers: &mut HeaderMap, app: &App, user: &UserId, version: Version) {
     headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
-    let cookie = format!("codex_version={user}:{version}; Path=/; HttpOnly; SameSite=Lax");
+    let secure = app.gate().cookies().secure();
+    let cookie = format!("codex_version={user}:{version}; Path=/; HttpOnly; SameSite=Lax{secure}");
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
         headers.insert(SET_COOKIE, cookie);
     }
-    headers.insert(SERVER_TIMING, server_timing(requests));
 }
 
 /// What an answer says of Git.
@@ -89,10 +110,15 @@ impl From<GitState> for GitFields {
 }
 
 /// The answer to a change of a task.
-pub(super) fn changed(user: &UserId, task: &TaskChanged, document: &impl Serialize) -> Response {
+pub(super) fn changed(
+    app: &App,
+    user: &UserId,
+    task: &TaskChanged,
+    document: &impl Serialize,
+) -> Response {
     let mut response = json(StatusCode::OK, document);
     let headers = response.headers_mut();
-    describe_write(headers, user, task.version, task.requests);
+    describe_write(headers, app, user, task.version, task.requests);
     insert_etag(headers, task.etag);
     response
 }

@@ -29,7 +29,7 @@ struct Completed {
 ///
 /// 200; for a task that is done already with its first `completedAt` and `alreadyCompleted`, and
 /// nothing is written. 400 `invalid_id`, `invalid_json`, `invalid_field` (one of `datum` and `zeit`
-/// without the other among them), `unknown_field`. 403 `host_not_allowed`, `cross_origin`. 404
+/// without the other among them), `unknown_field`. 401, 403 as [`Caller`] says. 404
 /// `task_not_found`. 409 `ambiguous_id`, `task_unreadable`, `front_matter_not_editable`, `conflict`. 413
 /// `body_too_large`, `task_too_large`. 415 `unsupported_media_type`. 429 `too_many_requests`. 503
 /// `storage_unavailable`, `busy`, `newer_format`: nothing was written; `outcome_unknown`: it may have
@@ -60,5 +60,5 @@ pub(super) async fn complete_task(
         version: task.version.0,
         git: git.into(),
     };
-    Ok(changed(&want.user, &task, &document))
+    Ok(changed(&app, &want.user, &task, &document))
 }

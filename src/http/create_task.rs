@@ -46,8 +46,8 @@ struct Created<'a> {
 /// Creates a task and gives it a number.
 ///
 /// 201 with `Location`; 200 with `reused` when the same `Idempotency-Key` came with the same body
-/// before. 400 `invalid_json`, `invalid_field`, `unknown_field`, `invalid_header`. 403
-/// `host_not_allowed`, `cross_origin`. 409 `ids_exhausted`, `conflict`. 413 `body_too_large`,
+/// before. 400 `invalid_json`, `invalid_field`, `unknown_field`, `invalid_header`. 401,
+/// 403 as [`Caller`] says. 409 `ids_exhausted`, `conflict`. 413 `body_too_large`,
 /// `task_too_large`. 415 `unsupported_media_type`. 422 `idempotency_key_reused`. 429
 /// `too_many_requests`. 503 `storage_unavailable`, `busy`, `newer_format`: nothing was written;
 /// `outcome_unknown`: it may have been. 500 `internal`.
@@ -91,7 +91,7 @@ pub(super) async fn create_task(
     };
     let mut response = json(status, &document);
     let headers = response.headers_mut();
-    describe_write(headers, &want.user, created.known, created.requests);
+    describe_write(headers, &app, &want.user, created.known, created.requests);
     if !created.reused {
         // Of a task created before, the content may be another by now.
         insert_etag(headers, created.etag);

@@ -7,12 +7,18 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::extract::X_CODEX_VERSION;
-use crate::codex::{GitTrouble, Limited, ReadError, Refusal, TaskError, Version, WeekError};
+use super::auth::Denial;
+use super::extract::{X_CODEX_VERSION, wants_page};
+use crate::codex::{
+    GitTrouble, Limited, OwnerError, ReadError, Refusal, TaskError, Version, WeekError,
+};
 use crate::github::GitHubError;
 use crate::task::EditError;
 
@@ -32,6 +38,7 @@ struct Told {
     retry_after: Option<Duration>,
     version: Option<Version>,
     cause: Option<Arc<str>>,
+    as_page: bool,
 }
 
 /// The stable code of a refusal.
@@ -50,6 +57,22 @@ pub enum Code {
     InvalidField,
     /// The body has a member that the route doesn't know.
     UnknownField,
+    /// The sign-in wasn't begun by this browser, took too long or was ended before.
+    SignInExpired,
+    /// GitHub doesn't take the sign-in's code.
+    SignInFailed,
+    /// Nothing says who asks.
+    NotSignedIn,
+    /// The token is nobody's.
+    TokenInvalid,
+    /// The token was given to another app.
+    TokenForeign,
+    /// Whoever it is isn't on the list.
+    LoginNotAllowed,
+    /// The login belonged to another account before.
+    LoginReassigned,
+    /// The person said no at GitHub.
+    AccessDenied,
     /// The request names a host that isn't this machine.
     HostNotAllowed,
     /// A page of another site sent the request.
@@ -70,6 +93,8 @@ pub enum Code {
     Conflict,
     /// All numbers are taken.
     IdsExhausted,
+    /// Nobody signs in by a browser here.
+    OauthNotConfigured,
     /// The task isn't what `If-Match` names.
     PreconditionFailed,
     /// The body is larger than a request may be.
@@ -100,6 +125,10 @@ pub enum Code {
     OutcomeUnknown,
     /// The store can't be reached.
     StorageUnavailable,
+    /// Who asks can't be found out just now.
+    AuthUnavailable,
+    /// Whose the login is can't be read.
+    OwnerUnreadable,
     /// Tasks kept changing while their bodies were read.
     Busy,
     /// A newer version of the service wrote the user's state.
@@ -117,9 +146,17 @@ impl Code {
             | Self::InvalidJson
             | Self::InvalidField
             | Self::InvalidPayload
-            | Self::UnknownField => StatusCode::BAD_REQUEST,
-            Self::BadSignature => StatusCode::UNAUTHORIZED,
-            Self::HostNotAllowed | Self::CrossOrigin => StatusCode::FORBIDDEN,
+            | Self::UnknownField
+            | Self::SignInExpired
+            | Self::SignInFailed => StatusCode::BAD_REQUEST,
+            Self::NotSignedIn | Self::TokenInvalid | Self::TokenForeign | Self::BadSignature => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::HostNotAllowed
+            | Self::CrossOrigin
+            | Self::LoginNotAllowed
+            | Self::LoginReassigned
+            | Self::AccessDenied => StatusCode::FORBIDDEN,
             Self::NotFound | Self::TaskNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::AmbiguousId
@@ -128,13 +165,16 @@ impl Code {
             | Self::Conflict
             | Self::GithubNotConfigured
             | Self::MassDelete
-            | Self::IdsExhausted => StatusCode::CONFLICT,
+            | Self::IdsExhausted
+            | Self::OauthNotConfigured => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge | Self::TaskTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageUnavailable
+            | Self::AuthUnavailable
+            | Self::OwnerUnreadable
             | Self::Busy
             | Self::NewerFormat
             | Self::OutcomeUnknown
@@ -165,6 +205,7 @@ impl ApiError {
             retry_after: None,
             version: None,
             cause: None,
+            as_page: false,
         }))
     }
 
@@ -210,6 +251,17 @@ impl ApiError {
         self
     }
 
+    /// Tells it as a page where a person reads the answer.
+    pub(super) fn page_for(mut self, headers: &HeaderMap) -> Self {
+        self.0.as_page = wants_page(headers);
+        self
+    }
+
+    /// Its stable code.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
     /// What led to it; nothing for what the client did wrong.
     pub(super) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
@@ -234,14 +286,25 @@ impl ApiError {
             count: told.count,
             request_id: status.is_server_error().then_some(request_id),
         };
-        // Strings and a flag: nothing in it can fail to serialise.
-        let bytes = serde_json::to_vec(&document).unwrap_or_default();
+        let (bytes, kind) = match told.as_page {
+            true => (page(&told.message), "text/html; charset=utf-8"),
+            // Strings and a flag: nothing in it can fail to serialise.
+            false => (
+                serde_json::to_vec(&document).unwrap_or_default(),
+                "application/json; charset=utf-8",
+            ),
+        };
         let mut response = (status, bytes).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        if told.as_page {
+            let nothing =
+                "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(nothing));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(version) = told.version {
             headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
@@ -255,6 +318,18 @@ impl ApiError {
         }
         response
     }
+}
+
+/// A refusal on the way of a person who signs in.
+fn page(message: &str) -> Vec<u8> {
+    let page = maud::html! {
+        (maud::DOCTYPE)
+        html lang="en" {
+            head { meta charset="utf-8"; title { "CodexMiroir" } }
+            body { p { (message) } p { a href="/auth/github" { "Sign in" } } }
+        }
+    };
+    page.into_string().into_bytes()
 }
 
 #[derive(Serialize)]
@@ -438,6 +513,85 @@ impl From<ReadError> for ApiError {
     }
 }
 
+impl From<Denial> for ApiError {
+    fn from(denial: Denial) -> Self {
+        let (code, message) = match denial {
+            Denial::Owner(error) => return error.into(),
+            Denial::Unavailable { retry_after, cause } => {
+                let message = "GitHub can't say now who you are: try again soon.";
+                let refusal = Self::new(Code::AuthUnavailable, message);
+                return refusal.retry_after(retry_after).caused_by(&cause);
+            }
+            Denial::NotSignedIn => (
+                Code::NotSignedIn,
+                "Nobody is signed in: send Authorization: Bearer with a GitHub token, or sign in at /auth/github.",
+            ),
+            Denial::TokenInvalid => (
+                Code::TokenInvalid,
+                "GitHub doesn't know this token: make a new one, or sign in again.",
+            ),
+            Denial::TokenForeign => (
+                Code::TokenForeign,
+                "This token wasn't given to this service: use a personal access token, or sign in at /auth/github.",
+            ),
+            Denial::NotAllowed => (
+                Code::LoginNotAllowed,
+                "This login may not enter: ask the operator to name it in CODEX_ALLOWED_LOGINS.",
+            ),
+            Denial::CrossOrigin => (
+                Code::CrossOrigin,
+                "A page of another site can't change tasks: open this service's own page, or send Authorization: Bearer.",
+            ),
+            Denial::Host => (
+                Code::HostNotAllowed,
+                "Without sign-in only this machine may ask: use localhost or 127.0.0.1 in the address.",
+            ),
+            Denial::NoBrowserSignIn => (
+                Code::OauthNotConfigured,
+                "Nobody signs in by GitHub's pages here: that takes CODEX_AUTH=github and GITHUB_OAUTH_CLIENT_ID with its secret.",
+            ),
+            Denial::NoSignIn => (
+                Code::SignInExpired,
+                "This sign-in wasn't begun in this browser, took too long or was ended before: begin again at /auth/github.",
+            ),
+            Denial::SaidNo => (
+                Code::AccessDenied,
+                "The sign-in was declined at GitHub: begin again at /auth/github to allow it.",
+            ),
+            Denial::CodeRefused => (
+                Code::SignInFailed,
+                "GitHub didn't confirm this sign-in: begin again at /auth/github.",
+            ),
+        };
+        Self::new(code, message)
+    }
+}
+
+impl From<OwnerError> for ApiError {
+    fn from(error: OwnerError) -> Self {
+        let refusal = match &error {
+            OwnerError::Reassigned => {
+                let message = "This login belonged to another GitHub account when its tasks were made: ask the operator whose they are.";
+                return Self::new(Code::LoginReassigned, message);
+            }
+            OwnerError::NewerFormat => Self::new(
+                Code::NewerFormat,
+                "The data was written by a newer version of the service: update this one.",
+            ),
+            OwnerError::Unreadable => Self::new(
+                Code::OwnerUnreadable,
+                "Whose these tasks are can't be read: the operator must mend or remove owner.json.",
+            ),
+            OwnerError::Store(_) | OwnerError::TimedOut => Self::new(
+                Code::StorageUnavailable,
+                "The storage can't be reached: try again soon.",
+            )
+            .retry_after(SOON),
+        };
+        refusal.caused_by(&error)
+    }
+}
+
 /// Any path that isn't a route.
 pub(super) async fn no_such_route() -> ApiError {
     ApiError::new(
@@ -460,9 +614,10 @@ pub(super) fn replace_error(response: Response, request_id: &str) -> Response {
         return response;
     };
     let mut told = error.respond(request_id);
+    let own = told.headers().clone();
     for (name, value) in response.headers() {
-        if name != CONTENT_LENGTH && !told.headers().contains_key(name) {
-            told.headers_mut().insert(name, value.clone());
+        if name != CONTENT_LENGTH && !own.contains_key(name) {
+            told.headers_mut().append(name, value.clone());
         }
     }
     told

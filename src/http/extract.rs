@@ -5,34 +5,40 @@ use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Path};
 use chrono::Utc;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, HOST, IF_NONE_MATCH, ORIGIN};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
 use super::{ApiError, App, Code};
 use crate::codex::{Encoding, Freshness, Version, Want};
-use crate::config::Auth;
-use crate::net;
 use crate::now::Now;
 use crate::task::TaskRef;
 use crate::user::UserId;
 
-pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The version of the user's data, in requests and answers.
 pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-version");
 
-/// The one place where the clocks are read.
+/// The one place where the clocks are read; unless whoever hands over the request has said when it
+/// arrived, which no client can.
+fn moment(parts: &Parts) -> Now {
+    let said = parts.extensions.get().copied();
+    said.unwrap_or_else(|| Now::of_clocks(Utc::now(), Instant::now()))
+}
+
 impl<S: Sync> FromRequestParts<S> for Now {
     type Rejection = Infallible;
 
-    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of_clocks(Utc::now(), Instant::now()))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(moment(parts))
     }
 }
 
 /// Whose files a request is about. A handler that takes it can't be reached by anybody else.
+///
+/// Refuses with 401 `not_signed_in`, `token_invalid`, `token_foreign`; 403 `host_not_allowed`,
+/// `cross_origin`, `login_not_allowed`, `login_reassigned`; 503 `auth_unavailable`,
+/// `storage_unavailable`, `newer_format`, `owner_unreadable`.
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub UserId);
 
@@ -40,35 +46,9 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        match app.auth() {
-            Auth::Dev { user } => {
-                only_loopback(&parts.headers)?;
-                if !parts.method.is_safe() {
-                    only_own_pages(&parts.headers)?;
-                }
-                Ok(Self(user.clone()))
-            }
-        }
+        let now = moment(parts);
+        Ok(Self(app.gate().caller(app.codex(), parts, now).await?))
     }
-}
-
-/// A page of another site may send a change here without being able to read the answer. A browser
-/// says which page it was; a request that says nothing is a command-line client's (SPEC.md 6).
-fn only_own_pages(headers: &HeaderMap) -> Result<(), ApiError> {
-    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
-    let own = [&X_FORWARDED_HOST, &HOST].into_iter().find_map(text);
-    let by_origin = text(&ORIGIN).map(|origin| {
-        let authority = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"));
-        authority.is_some() && authority == own
-    });
-    let by_site = text(&SEC_FETCH_SITE).map(|site| site == "same-origin");
-    if by_origin.or(by_site).unwrap_or(true) {
-        return Ok(());
-    }
-    let message = "A page of another site can't change tasks: open this service's own page.";
-    Err(ApiError::new(Code::CrossOrigin, message))
 }
 
 /// A task named in the path.
@@ -99,30 +79,6 @@ pub(super) fn want(headers: &HeaderMap, user: UserId, now: Now) -> Want {
         },
         now,
     }
-}
-
-/// Against DNS rebinding: a page of another site may make its own name point to 127.0.0.1, but then
-/// the request names that site (SPEC.md 6, `CODEX_AUTH=dev`).
-fn only_loopback(headers: &HeaderMap) -> Result<(), ApiError> {
-    let mut named = headers
-        .get_all(HOST)
-        .iter()
-        .chain(headers.get_all(X_FORWARDED_HOST).iter());
-    if headers.contains_key(HOST) && named.all(|host| host.to_str().is_ok_and(is_loopback)) {
-        return Ok(());
-    }
-    let message =
-        "Without sign-in only this machine may ask: use localhost or 127.0.0.1 in the address.";
-    Err(ApiError::new(Code::HostNotAllowed, message))
-}
-
-/// Whether a `Host` header names this machine.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(""),
-        None => host.split(':').next().unwrap_or(""),
-    };
-    net::is_loopback(name)
 }
 
 /// The highest version the client says it has seen: the larger of header and cookie. A cookie of
@@ -169,6 +125,16 @@ pub(super) fn waits_for_git(headers: &HeaderMap, query: Option<&str>) -> bool {
         .split('&')
         .any(|it| it == "git=wait");
     asked || preferences.into_iter().any(|it| name(it) == "wait")
+}
+
+/// Whether a browser asks, for a person to read the answer.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .filter_map(|range| range.split(';').next())
+        .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
 }
 
 /// `Cache-Control: no-cache`: the answer must contain everything up to now.

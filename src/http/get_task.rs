@@ -33,7 +33,7 @@ enum Object<'a> {
 /// One task with its markdown `body` and rendered, harmless `html`. A file that can't be read comes
 /// with its whole text as `body` and its `problem`.
 ///
-/// Answers 200. 400 `invalid_id`. 403 `host_not_allowed`. 404 `task_not_found`. 409 `ambiguous_id`.
+/// Answers 200. 400 `invalid_id`. 401, 403 as [`Caller`] says. 404 `task_not_found`. 409 `ambiguous_id`.
 /// 429 `too_many_requests`. 503 `storage_unavailable`, `busy`.
 pub(super) async fn get_task(
     State(app): State<App>,

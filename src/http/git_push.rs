@@ -6,9 +6,9 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::answer::json;
+use super::auth::X_FORWARDED_HOST;
 use super::body;
 use super::error::no_such_route;
-use super::extract::X_FORWARDED_HOST;
 use super::{ApiError, App};
 use crate::codex::GitTrouble;
 use crate::functions::{TriggerAnswer, triggered};

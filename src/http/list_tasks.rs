@@ -29,7 +29,7 @@ struct Listed<'a> {
 /// The tasks that the query lets through, in placement order: `status` (default `offen`, or `alle`),
 /// `kategorie`, `tag`, `q`, `limit`, `cursor`. Costs no storage request beyond the timeline's.
 ///
-/// Answers 200. 400 `invalid_query`. 403 `host_not_allowed`. 429 `too_many_requests`. 503
+/// Answers 200. 400 `invalid_query`. 401, 403 as [`Caller`] says. 429 `too_many_requests`. 503
 /// `storage_unavailable`.
 pub(super) async fn list_tasks(
     State(app): State<App>,

@@ -1,6 +1,9 @@
 //! The edge: what a request means, and how an answer looks. [`router`] is the whole route table.
 
 mod answer;
+mod auth;
+mod auth_github;
+mod auth_github_callback;
 mod body;
 mod complete_task;
 mod create_task;
@@ -14,6 +17,7 @@ mod list_tasks;
 mod preview;
 mod render_codex;
 mod request_id;
+mod session;
 mod sync;
 mod update_task;
 
@@ -23,9 +27,10 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::codex::Codex;
-use crate::config::{Auth, GitHubConfig, Secret};
+use crate::config::{GitHubConfig, Secret};
 use request_id::RequestIds;
 
+pub use auth::Gate;
 pub use error::{ApiError, Code};
 
 /// What every handler may use. Shared, so that handing it to a handler touches one counter.
@@ -34,18 +39,18 @@ pub struct App(Arc<Shared>);
 
 struct Shared {
     codex: Codex,
-    auth: Auth,
+    gate: Gate,
     github: GitHubConfig,
     hosted: bool,
 }
 
 impl App {
-    /// An application over `codex` that lets in whom `auth` says. `hosted` says that a Functions host
+    /// An application over `codex` that lets in whom `gate` does. `hosted` says that a Functions host
     /// calls for what its timers trigger.
-    pub fn new(codex: Codex, auth: Auth, github: GitHubConfig, hosted: bool) -> Self {
+    pub fn new(codex: Codex, gate: Gate, github: GitHubConfig, hosted: bool) -> Self {
         Self(Arc::new(Shared {
             codex,
-            auth,
+            gate,
             github,
             hosted,
         }))
@@ -55,8 +60,8 @@ impl App {
         &self.0.codex
     }
 
-    fn auth(&self) -> &Auth {
-        &self.0.auth
+    fn gate(&self) -> &Gate {
+        &self.0.gate
     }
 
     fn github_base_path(&self) -> &str {
@@ -70,12 +75,13 @@ impl App {
 
 /// Every route there is.
 pub fn router(app: App) -> Router {
-    let mut router = Router::new();
+    let (cors, upkeep) = (app.gate().cors(), app.gate().upkeep());
+    let mut routes = Router::new();
     if app.0.hosted {
         // Only the host calls them, and only where there is one.
-        router = router.route("/gitPush", post(git_push::git_push));
+        routes = routes.route("/gitPush", post(git_push::git_push));
     }
-    router
+    let routes = routes
         .route("/", get(health::root))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -97,8 +103,22 @@ pub fn router(app: App) -> Router {
         .route("/api/preview", post(preview::preview))
         .route("/sync", get(sync::sync_state).post(sync::sync))
         .route("/github/webhook", post(github_webhook::github_webhook))
+        .route("/auth/github", get(auth_github::auth_github))
+        .route(
+            "/auth/github/callback",
+            get(auth_github_callback::auth_github_callback),
+        )
+        .route("/auth/me", get(session::me))
+        .route("/auth/logout", post(session::logout))
         .fallback(error::no_such_route)
-        .method_not_allowed_fallback(error::no_such_method)
-        .layer(RequestIds)
-        .with_state(app)
+        .method_not_allowed_fallback(error::no_such_method);
+    let routes = match upkeep {
+        Some(upkeep) => routes.layer(upkeep),
+        None => routes,
+    };
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes.layer(RequestIds).with_state(app)
 }

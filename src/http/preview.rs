@@ -18,8 +18,8 @@ struct Preview<'a> {
 
 /// Renders `{body}` as a task's body is rendered, and stores nothing.
 ///
-/// Answers 200. 400 `invalid_json`, `invalid_field`, `unknown_field`. 403 `host_not_allowed`,
-/// `cross_origin`. 413 `body_too_large`. 415 `unsupported_media_type`.
+/// Answers 200. 400 `invalid_json`, `invalid_field`, `unknown_field`. 401, 403 as
+/// [`Caller`] says. 413 `body_too_large`. 415 `unsupported_media_type`.
 pub(super) async fn preview(
     State(app): State<App>,
     Caller(_): Caller,

@@ -14,8 +14,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::answer::{SERVER_TIMING, X_CODEX_CACHE, server_timing};
-use super::extract::{Caller, X_CODEX_VERSION, accepted_encoding, has_already, want};
+use super::answer::{SERVER_TIMING, X_CODEX_CACHE, redirect, server_timing};
+use super::extract::{Caller, X_CODEX_VERSION, accepted_encoding, has_already, want, wants_page};
 use super::{ApiError, App, Code};
 use crate::codex::{Encoding, Freshness, PageFormat, Read};
 use crate::now::Now;
@@ -33,15 +33,19 @@ struct Asked {
 ///
 /// 200, or 304 when `If-None-Match` names what would be sent; `?nocache=true` lists the files anew,
 /// `Cache-Control: no-cache` asks the state at least; `?format=html&bodies=true` shows the tasks'
-/// bodies. 400 `invalid_query`: `format`, `nocache` or `bodies` holds something else. 403
-/// `host_not_allowed`. 429 `too_many_requests`. 503 `storage_unavailable`: the store is away and
+/// bodies. A browser that nobody is signed in with is sent to sign in (302). 400 `invalid_query`: `format`,
+/// `nocache` or `bodies` holds something else. 401, 403 and 503 as [`Caller`] says. 429 `too_many_requests`. 503 `storage_unavailable`: the store is away and
 /// nothing recent enough is known.
 pub(super) async fn render_codex(
     State(app): State<App>,
-    Caller(user): Caller,
+    caller: Result<Caller, ApiError>,
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let user = match caller {
+        Ok(Caller(user)) => user,
+        Err(refusal) => return to_sign_in(&app, &request, refusal),
+    };
     let asked = Asked::of(request.uri().query())?;
     let headers = request.headers();
     let mut want = want(headers, user, now);
@@ -70,6 +74,26 @@ pub(super) async fn render_codex(
         page.bytes,
         encoding,
     ))
+}
+
+/// A browser without a session is sent to sign in, and comes back to what it asked for; everybody else
+/// gets the refusal.
+fn to_sign_in(app: &App, request: &Request, refusal: ApiError) -> Result<Response, ApiError> {
+    let unknown = refusal.code() == Code::NotSignedIn && app.gate().signs_in_browsers();
+    if !unknown || !wants_page(request.headers()) {
+        return Err(refusal);
+    }
+    // Others' parameters stay behind: a Functions key comes as `code`.
+    let query = request.uri().query().unwrap_or_default();
+    let ours = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        matches!(name, "format" | "bodies" | "nocache")
+    };
+    let query: Vec<&str> = query.split('&').filter(ours).collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    let page = format!("/codex{mark}{}", query.join("&"));
+    let page: String = form_urlencoded::byte_serialize(page.as_bytes()).collect();
+    Ok(redirect(&format!("/auth/github?return_to={page}")))
 }
 
 impl Asked {

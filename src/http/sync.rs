@@ -7,12 +7,12 @@ use http::header::ALLOW;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::answer::{SERVER_TIMING, describe_write, json};
+use super::answer::{json, name_version};
 use super::error::no_such_method;
 use super::extract::{Caller, want};
 use super::render_codex::flag;
 use super::{ApiError, App, Code};
-use crate::codex::{GitStatus, LastError, PullNote, Requests, SyncRequest, Synced};
+use crate::codex::{GitStatus, LastError, PullNote, SyncRequest, Synced};
 use crate::github::{RateLimit, Skipped};
 use crate::now::Now;
 use crate::task::{GitSha, TaskId};
@@ -117,13 +117,7 @@ pub(super) async fn sync(
         problems: &report.skipped,
     };
     let mut response = json(StatusCode::OK, &document);
-    describe_write(
-        response.headers_mut(),
-        &want.user,
-        version,
-        Requests::default(),
-    );
-    response.headers_mut().remove(SERVER_TIMING);
+    name_version(response.headers_mut(), &app, &want.user, version);
     Ok(response)
 }
 

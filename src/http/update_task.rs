@@ -30,7 +30,7 @@ struct Updated {
 /// `fixedSlot`. Lines that say something else stay as they are, byte by byte.
 ///
 /// 200, also when there was nothing to change. 400 `invalid_id`, `invalid_json`, `invalid_field`,
-/// `unknown_field`. 403 `host_not_allowed`, `cross_origin`. 404 `task_not_found`. 409 `ambiguous_id`,
+/// `unknown_field`. 401, 403 as [`Caller`] says. 404 `task_not_found`. 409 `ambiguous_id`,
 /// `task_unreadable`, `front_matter_not_editable`, `conflict`. 412 `precondition_failed`: the task isn't
 /// what `If-Match` names. 413 `body_too_large`, `task_too_large`. 415 `unsupported_media_type`. 429
 /// `too_many_requests`. 503 `storage_unavailable`, `busy`, `newer_format`: nothing was written;
@@ -57,7 +57,7 @@ pub(super) async fn update_task(
         version: updated.version.0,
         git: git.into(),
     };
-    Ok(changed(&want.user, &updated, &document))
+    Ok(changed(&app, &want.user, &updated, &document))
 }
 
 fn fields(mut members: Members) -> Result<Edit, ApiError> {

@@ -56,6 +56,14 @@ impl Key {
         }
     }
 
+    /// `state/{user}/owner.json`: whose account the user's name stands for.
+    pub fn owner(user: &UserId) -> Self {
+        Self {
+            path: format!("state/{user}/owner.json"),
+            content_type: JSON,
+        }
+    }
+
     /// `state/{user}/nextId.txt`: the older service's next id, decimal.
     pub fn legacy_next_id(user: &UserId) -> Self {
         Self {

@@ -7,6 +7,7 @@
     unreachable_pub
 )]
 
+mod auth;
 mod blobs;
 mod budgets;
 mod coherence;

@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("config", &["net", "user"]),
     ("demo", &["store", "task", "user"]),
+    ("functions", &[]),
     ("github", &["config", "net", "task", "user"]),
     (
         "http",

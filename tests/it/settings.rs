@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use codex_miroir::config::{Auth, Config, ConfigError, StorageChoice};
+use codex_miroir::config::{Allowed, Auth, Config, ConfigError, Secret, StorageChoice};
 use insta::assert_snapshot;
 
 fn config(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -19,11 +19,12 @@ fn refusal(settings: &[(&str, &str)]) -> String {
 #[test]
 fn without_any_setting_it_serves_one_local_user_from_a_folder() {
     let config = config(&[]).unwrap();
-    let Auth::Dev { user } = &config.auth;
+    let user = config.auth.dev_user().unwrap();
     assert_eq!(
         (user.as_str(), config.port, config.bind.to_string().as_str()),
         ("local", 7071, "127.0.0.1")
     );
+    assert_eq!(config.public_url.origin(), "http://127.0.0.1:7071");
     assert_eq!(config.time_zone, chrono_tz::Europe::Berlin);
     let seconds = [
         config.memory_ttl,
@@ -93,7 +94,7 @@ fn a_wrong_value_is_one_line_with_the_variable_and_what_it_may_be() {
     assert_snapshot!(refusal(&[("CODEX_PENDING_EXPIRY_SECONDS", "0")]), @r#"CODEX_PENDING_EXPIRY_SECONDS is "0"; it must be at least 1 second"#);
     assert_snapshot!(refusal(&[("CODEX_WRITES_PER_MINUTE", "viele")]), @r#"CODEX_WRITES_PER_MINUTE is "viele"; it must be a whole number"#);
     assert_snapshot!(refusal(&[("GITHUB_BASE_PATH", "a/../b")]), @r#"GITHUB_BASE_PATH is "a/../b"; it must be a folder in the repository, as in codex-miroir or notes/codex"#);
-    assert_snapshot!(refusal(&[("CODEX_AUTH", "github")]), @r#"CODEX_AUTH is "github"; it must be dev"#);
+    assert_snapshot!(refusal(&[("CODEX_AUTH", "gitlab")]), @r#"CODEX_AUTH is "gitlab"; it must be github, easyauth or dev"#);
 }
 
 #[test]
@@ -107,18 +108,167 @@ fn the_repositorys_folder_may_have_several_segments() {
     assert_eq!(path("/notes/codex/"), "notes/codex");
 }
 
+/// Azure's storage and name, which every setting for it needs.
+const AZURE: [(&str, &str); 2] = [("WEBSITE_SITE_NAME", "app"), ("CODEX_DATA_DIR", "d")];
+
+fn azure<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    AZURE.iter().chain(more).copied().collect()
+}
+
 #[test]
 fn an_open_door_is_a_start_error() {
-    assert_snapshot!(refusal(&[("CODEX_BIND", "0.0.0.0")]), @r#"CODEX_AUTH is not set while others may reach the service; it must be dev, if every local caller may act as the one user"#);
-    assert_snapshot!(refusal(&[("GITHUB_OWNER", "wer")]), @r#"CODEX_AUTH is not set while GITHUB_OWNER is; it must be dev: one local user without sign-in"#);
-    assert_snapshot!(refusal(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "1"), ("CODEX_DATA_DIR", "d")]), @r#"CODEX_AUTH is not set while others may reach the service; it must be dev, if every local caller may act as the one user"#);
-    assert_snapshot!(refusal(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "1"), ("CODEX_AUTH", "dev")]), @r#"CODEX_DATA_DIR is not set, nor is AZURE_BLOB_CONN or AzureWebJobsStorage; it must be named explicitly where a Functions host starts the service: a folder that outlives it, or better a storage account in AZURE_BLOB_CONN"#);
-    assert_snapshot!(refusal(&[("WEBSITE_SITE_NAME", "app"), ("CODEX_AUTH", "dev"), ("CODEX_DATA_DIR", "d")]), @r#"CODEX_AUTH is dev, the only mode of this version, while WEBSITE_SITE_NAME is set; it must be used off Azure, where no stranger reaches the service"#);
+    assert_snapshot!(refusal(&[("CODEX_BIND", "0.0.0.0")]), @"CODEX_AUTH is not set while others may reach the service; it must be github, easyauth, or dev if every local caller may act as the one user");
+    assert_snapshot!(refusal(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "1"), ("CODEX_DATA_DIR", "d")]), @"CODEX_AUTH is not set while others may reach the service; it must be github, easyauth, or dev if every local caller may act as the one user");
+    assert_snapshot!(refusal(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "1"), ("CODEX_AUTH", "dev")]), @"CODEX_DATA_DIR is not set, nor is AZURE_BLOB_CONN or AzureWebJobsStorage; it must be named explicitly where a Functions host starts the service: a folder that outlives it, or better a storage account in AZURE_BLOB_CONN");
+    assert_snapshot!(refusal(&azure(&[("CODEX_AUTH", "dev")])), @"CODEX_AUTH is dev while WEBSITE_SITE_NAME is set; it must be github or easyauth on Azure, where strangers reach the service");
+    assert_snapshot!(refusal(&azure(&[])), @"CODEX_ALLOWED_LOGINS is not set, nor is GITHUB_OWNER; it must be logins separated by commas, as in anna,ben, or * for everyone");
+    assert_snapshot!(refusal(&azure(&[("CODEX_AUTH", "easyauth"), ("CODEX_ALLOWED_LOGINS", "*")])), @"CODEX_AUTH is easyauth while WEBSITE_AUTH_ENABLED isn't true; it must be github as long as the platform's authentication is off: anybody could say who they are");
+    assert_snapshot!(refusal(&[("WEBSITE_AUTH_ENABLED", "True"), ("CODEX_AUTH", "easyauth")]), @"CODEX_ALLOWED_LOGINS is not set, nor is GITHUB_OWNER; it must be logins separated by commas, as in anna,ben, or * for everyone");
+}
+
+#[test]
+fn half_a_configuration_of_github_is_no_open_door_either() {
+    for name in [
+        "GITHUB_REPO",
+        "GITHUB_TOKEN",
+        "GITHUB_OAUTH_CLIENT_ID",
+        "GITHUB_OAUTH_CLIENT_SECRET",
+    ] {
+        let refused = refusal(&[(name, "x")]);
+        let named = refused.contains("CODEX_ALLOWED_LOGINS") || refused.contains("GITHUB_OAUTH");
+        assert!(named, "{name}: {refused}");
+    }
+    let owner = config(&[("GITHUB_OWNER", "anna")]).unwrap();
+    assert_eq!(owner.auth.as_str(), "github");
+}
+
+#[test]
+fn the_mode_of_sign_in_follows_from_what_is_configured() {
+    let mode = |settings: &[(&str, &str)]| config(settings).unwrap().auth.as_str();
+    let owner = ("GITHUB_OWNER", "anna");
+    let host = ("FUNCTIONS_CUSTOMHANDLER_PORT", "1");
+    let folder = ("CODEX_DATA_DIR", "d");
+    let dev = ("CODEX_AUTH", "dev");
+    assert_eq!(mode(&[]), "dev");
+    assert_eq!(mode(&[dev, owner, host, folder]), "dev", "said explicitly");
+    assert_eq!(mode(&azure(&[owner])), "github");
+    let oauth = [
+        ("GITHUB_OAUTH_CLIENT_ID", "id"),
+        ("GITHUB_OAUTH_CLIENT_SECRET", "s"),
+        ("CODEX_ALLOWED_LOGINS", "anna"),
+    ];
+    assert_eq!(mode(&oauth), "github");
+    assert_eq!(mode(&[("CODEX_AUTH", " github "), owner]), "github");
+    let enabled = ("WEBSITE_AUTH_ENABLED", "True");
+    let easy = config(&azure(&[("CODEX_AUTH", "easyauth"), enabled, owner])).unwrap();
+    assert_eq!(
+        easy.auth,
+        Auth::EasyAuth {
+            provider: "github".to_owned(),
+            allowed: Allowed::Logins(vec!["anna".to_owned()]),
+        }
+    );
+}
+
+#[test]
+fn who_may_enter_is_said_in_any_letter_case() {
+    let allowed = |logins: &str| {
+        let auth = config(&[("CODEX_AUTH", "github"), ("CODEX_ALLOWED_LOGINS", logins)]);
+        match auth.unwrap().auth {
+            Auth::GitHub { allowed, .. } => allowed,
+            other => panic!("{other:?}"),
+        }
+    };
+    let two = allowed(" Anna, ben ,");
+    assert_eq!(
+        ["anna", "BEN", "carl", ""].map(|login| two.lets_in(login)),
+        [true, true, false, false]
+    );
+    assert!(allowed("anna,*").lets_in("carl"));
+    assert_eq!(two.to_string(), "Anna, ben");
+    let none = [("CODEX_AUTH", "github"), ("CODEX_ALLOWED_LOGINS", " , ")];
+    assert_snapshot!(refusal(&none), @"CODEX_ALLOWED_LOGINS names nobody; it must be logins separated by commas, as in anna,ben, or * for everyone");
+    let odd = [
+        ("CODEX_AUTH", "github"),
+        ("CODEX_ALLOWED_LOGINS", "anna ben"),
+    ];
+    assert_snapshot!(refusal(&odd), @r#"CODEX_ALLOWED_LOGINS holds "anna ben"; it must be logins separated by commas, as in anna,ben, or * for everyone"#);
+}
+
+#[test]
+fn what_signing_in_needs_is_checked_at_the_start() {
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    let owner = ("GITHUB_OWNER", "anna");
+    let id = ("GITHUB_OAUTH_CLIENT_ID", "id");
+    let secret = ("GITHUB_OAUTH_CLIENT_SECRET", "geheim");
+    assert_snapshot!(refusal(&[owner, id]), @"GITHUB_OAUTH_CLIENT_SECRET is not set; it must be set together with GITHUB_OAUTH_CLIENT_ID, or neither of them");
+    assert_snapshot!(refusal(&[owner, secret]), @"GITHUB_OAUTH_CLIENT_ID is not set; it must be set together with GITHUB_OAUTH_CLIENT_SECRET, or neither of them");
+    assert_snapshot!(refusal(&[owner, ("CODEX_SESSION_KEY", "kurz")]), @"CODEX_SESSION_KEY holds a shorter key; it must be random text of at least 32 characters; several, separated by commas, to change it");
+    assert_snapshot!(refusal(&[owner, ("CODEX_SESSION_KEY", &format!("{KEY},kurz"))]), @"CODEX_SESSION_KEY holds a shorter key; it must be random text of at least 32 characters; several, separated by commas, to change it");
+    assert_snapshot!(refusal(&[owner, ("CODEX_PUBLIC_URL", "http://codex.example")]), @r#"CODEX_PUBLIC_URL is "http://codex.example"; it must be an https address without a path, as in https://codex.example; http only for this machine"#);
+    assert_snapshot!(refusal(&[owner, ("CODEX_PUBLIC_URL", "https://codex.example/app")]), @r#"CODEX_PUBLIC_URL is "https://codex.example/app"; it must be an https address without a path, as in https://codex.example; http only for this machine"#);
+    assert_snapshot!(refusal(&[owner, ("CODEX_ALLOWED_ORIGINS", "https://a.example, *")]), @r#"CODEX_ALLOWED_ORIGINS holds "*"; it must be origins separated by commas, as in https://app.example"#);
+    let elsewhere = (
+        "GITHUB_OAUTH_REDIRECT_URI",
+        "https://other.example/auth/github/callback",
+    );
+    let public = ("CODEX_PUBLIC_URL", "https://codex.example");
+    assert_snapshot!(refusal(&[owner, id, secret, public, elsewhere]), @r#"GITHUB_OAUTH_REDIRECT_URI is "https://other.example/auth/github/callback"; it must be an address at https://codex.example, which is where CODEX_PUBLIC_URL or its default says people reach the service"#);
+
+    let keys = |settings: &[(&str, &str)]| match config(settings).unwrap().auth {
+        Auth::GitHub { session_keys, .. } => session_keys,
+        other => panic!("{other:?}"),
+    };
+    let of = |text: &str| Secret::new(text.to_owned());
+    assert_eq!(keys(&[owner, id, secret]), [of("geheim")]);
+    let two = format!("{KEY}, {KEY}2");
+    let set = ("CODEX_SESSION_KEY", two.as_str());
+    assert_eq!(
+        keys(&[owner, id, secret, set]),
+        [of(KEY), of(&format!("{KEY}2"))]
+    );
+}
+
+#[test]
+fn the_public_address_is_the_named_one_the_platforms_or_this_machine() {
+    let url = |settings: &[(&str, &str)]| config(settings).unwrap().public_url;
+    let named = ("CODEX_PUBLIC_URL", "HTTPS://Codex.Example:443/");
+    let platform = ("WEBSITE_HOSTNAME", "app.azurewebsites.net");
+    assert_eq!(url(&[named, platform]).origin(), "https://codex.example");
+    assert_eq!(url(&[platform]).origin(), "https://app.azurewebsites.net");
+    assert_eq!(
+        url(&[("WEBSITE_HOSTNAME", "localhost:7071")]).origin(),
+        "http://localhost:7071",
+        "the Functions host on a developer's machine"
+    );
+    let free = url(&[("PORT", "0"), ("CODEX_BIND", "::1")]);
+    assert_eq!(free.on_port(4711).origin(), "http://[::1]:4711");
+    assert_eq!(
+        url(&[named]).on_port(4711).origin(),
+        "https://codex.example"
+    );
+    let origins = config(&[(
+        "CODEX_ALLOWED_ORIGINS",
+        "https://a.example/, http://b.example:81",
+    )]);
+    assert_eq!(
+        origins.unwrap().allowed_origins,
+        ["https://a.example", "http://b.example:81"]
+    );
 }
 
 #[test]
 fn no_secret_is_printed() {
-    let settings = [("AZURE_BLOB_CONN", "AccountName=a;AccountKey=geheim")];
+    let settings = [
+        ("AZURE_BLOB_CONN", "AccountName=a;AccountKey=geheim"),
+        ("GITHUB_OWNER", "anna"),
+        ("GITHUB_OAUTH_CLIENT_ID", "id"),
+        ("GITHUB_OAUTH_CLIENT_SECRET", "geheim"),
+        (
+            "CODEX_SESSION_KEY",
+            "geheim0123456789abcdef0123456789abcdef",
+        ),
+    ];
     let printed = format!("{:?}", config(&settings).unwrap());
     assert!(
         !printed.contains("geheim") && printed.contains("(secret)"),

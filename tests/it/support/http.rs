@@ -1,8 +1,8 @@
 //! Requests to the router itself, and their answers read to the end.
 
 use axum::body::Body;
-use codex_miroir::config::{Auth, Config, GitHubConfig};
-use codex_miroir::http::{App, router};
+use codex_miroir::config::{Config, GitHubConfig};
+use codex_miroir::http::{App, Gate, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -85,8 +85,8 @@ pub(crate) async fn answer(
     request: http::request::Builder,
     body: impl Into<Body>,
 ) -> Reply {
-    let auth = Auth::Dev { user: anna() };
-    let app = router(App::new(instance.codex.clone(), auth, github(), false));
+    let app = App::new(instance.codex.clone(), Gate::dev(anna()), github(), false);
+    let app = router(app);
     let request = request.body(body.into()).unwrap();
     let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes().to_vec();

@@ -200,6 +200,16 @@ impl Answer {
             .unwrap_or("")
     }
 
+    /// All of them, as often as they came.
+    pub(crate) fn headers(&self) -> http::HeaderMap {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let pairs = lines.map(|(name, value)| {
+            let name = http::HeaderName::try_from(name).unwrap();
+            (name, http::HeaderValue::try_from(value).unwrap())
+        });
+        pairs.collect()
+    }
+
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         assert!(

@@ -1,0 +1,220 @@
+//! Who asks, and whether they may (SPEC.md 6).
+//!
+//! A bearer token comes before a cookie: whoever sends one means it. What identifies somebody is never
+//! logged and never part of a refusal.
+
+mod bearer;
+mod by_github;
+mod cookies;
+mod cors;
+mod denial;
+mod easyauth;
+mod flight;
+mod origin;
+mod return_to;
+mod seal;
+mod session;
+mod sign_in;
+mod tokens;
+mod upkeep;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method};
+use tower_http::cors::CorsLayer;
+
+use crate::codex::Codex;
+use crate::config::{Allowed, Auth, Config, PublicUrl, Secret};
+use crate::github::Transport;
+use crate::now::Now;
+use crate::user::UserId;
+
+pub(super) use bearer::Bearer;
+pub(super) use cookies::CookieNames;
+pub(super) use denial::Denial;
+pub(super) use flight::Flight;
+pub(super) use origin::X_FORWARDED_HOST;
+pub(super) use return_to::ReturnTo;
+pub(super) use upkeep::CookieUpkeep;
+
+use by_github::ByGitHub;
+
+/// The door: knows who may enter and by what they are known.
+pub struct Gate {
+    mode: Mode,
+    public_url: PublicUrl,
+    allowed_origins: Vec<HeaderValue>,
+    cookies: CookieNames,
+}
+
+enum Mode {
+    Dev { user: UserId },
+    GitHub(Box<ByGitHub>),
+    EasyAuth { provider: String, allowed: Allowed },
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(super) struct Person {
+    /// Whose files.
+    pub(super) user: UserId,
+    /// What the provider calls them.
+    pub(super) login: String,
+}
+
+impl Gate {
+    /// One local user, without any sign-in.
+    pub fn dev(user: UserId) -> Self {
+        let public_url = PublicUrl::default();
+        Self {
+            mode: Mode::Dev { user },
+            cookies: CookieNames::of(&public_url),
+            public_url,
+            allowed_origins: Vec::new(),
+        }
+    }
+
+    /// As the settings say; `transport` is the way to GitHub.
+    ///
+    /// # Errors
+    /// When a setting can't be used after all, in words.
+    pub fn new(config: &Config, transport: &Arc<Transport>) -> Result<Self, String> {
+        let public_url = config.public_url.clone();
+        let mode = match &config.auth {
+            Auth::Dev { user } => Mode::Dev { user: user.clone() },
+            Auth::EasyAuth { provider, allowed } => Mode::EasyAuth {
+                provider: provider.clone(),
+                allowed: allowed.clone(),
+            },
+            Auth::GitHub {
+                allowed,
+                oauth,
+                session_keys,
+            } => {
+                let gate = ByGitHub::new(config, transport, allowed, oauth.as_ref(), session_keys);
+                Mode::GitHub(Box::new(gate?))
+            }
+        };
+        let origins = config.allowed_origins.iter();
+        let origins = origins.map(|it| HeaderValue::try_from(it).map_err(|it| it.to_string()));
+        Ok(Self {
+            mode,
+            cookies: CookieNames::of(&public_url),
+            public_url,
+            allowed_origins: origins.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What cookies are called here, and how they are set.
+    pub(super) fn cookies(&self) -> &CookieNames {
+        &self.cookies
+    }
+
+    /// As `CODEX_AUTH` calls it.
+    pub(super) fn mode(&self) -> &'static str {
+        match &self.mode {
+            Mode::Dev { .. } => "dev",
+            Mode::GitHub(_) => "github",
+            Mode::EasyAuth { .. } => "easyauth",
+        }
+    }
+
+    /// Whether a browser without a session can be sent to sign in.
+    pub(super) fn signs_in_browsers(&self) -> bool {
+        matches!(&self.mode, Mode::GitHub(gate) if gate.oauth.is_some())
+    }
+
+    /// What every answer does about cookies, where there are any.
+    pub(super) fn upkeep(&self) -> Option<CookieUpkeep> {
+        matches!(self.mode, Mode::GitHub(_)).then(|| CookieUpkeep::new(self.cookies))
+    }
+
+    /// Lets pages of `CODEX_ALLOWED_ORIGINS` read answers.
+    pub(super) fn cors(&self) -> Option<CorsLayer> {
+        cors::layer(&self.allowed_origins)
+    }
+
+    /// Whether the request may be looked at at all: it names this machine where it must, and a change
+    /// comes from the service's own page or brings a token.
+    pub(super) fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<(), Denial> {
+        let dev = matches!(self.mode, Mode::Dev { .. });
+        if dev && !origin::names_this_machine(headers) {
+            return Err(Denial::Host);
+        }
+        // A page can't add this header to a request to another site without having been allowed to.
+        if method.is_safe() || Bearer::of(headers) != Bearer::None {
+            return Ok(());
+        }
+        let own = match dev {
+            true => origin::is_of_own_host(headers),
+            false => origin::is_of(self.public_url.origin(), headers),
+        };
+        own.then_some(()).ok_or(Denial::CrossOrigin)
+    }
+
+    /// Whose files the request is about, when whoever asks may.
+    pub(super) async fn caller(
+        &self,
+        codex: &Codex,
+        parts: &Parts,
+        now: Now,
+    ) -> Result<UserId, Denial> {
+        self.admit(&parts.method, &parts.headers)?;
+        match &self.mode {
+            Mode::Dev { user } => Ok(user.clone()),
+            Mode::GitHub(gate) => gate.identify(codex, parts, &self.cookies, now).await,
+            Mode::EasyAuth { provider, allowed } => {
+                let person = by_platform(codex, &parts.headers, provider, allowed, now);
+                Ok(person.await?.user)
+            }
+        }
+    }
+
+    /// The same, with what the provider calls them.
+    pub(super) async fn person(
+        &self,
+        codex: &Codex,
+        parts: &Parts,
+        now: Now,
+    ) -> Result<Person, Denial> {
+        if let Mode::EasyAuth { provider, allowed } = &self.mode {
+            self.admit(&parts.method, &parts.headers)?;
+            return by_platform(codex, &parts.headers, provider, allowed, now).await;
+        }
+        let user = self.caller(codex, parts, now).await?;
+        let login = user.to_string();
+        Ok(Person { user, login })
+    }
+}
+
+async fn by_platform(
+    codex: &Codex,
+    headers: &HeaderMap,
+    provider: &str,
+    allowed: &Allowed,
+    now: Now,
+) -> Result<Person, Denial> {
+    let it = easyauth::principal(headers, provider).ok_or(Denial::NotSignedIn)?;
+    if !allowed.lets_in(&it.name) && !allowed.lets_in(it.user.as_str()) {
+        return Err(Denial::NotAllowed);
+    }
+    codex.confirm_owner(&it.user, &it.holder, now).await?;
+    Ok(Person {
+        user: it.user,
+        login: it.name,
+    })
+}
+
+/// The text as its SHA-256: what tokens and states are remembered by.
+fn sha256(text: &str) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(text).into()
+}
+
+/// A secret of the settings as the seed of keys for cookies, whatever its length.
+fn key_seed(secret: &Secret) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    let seed = Sha256::new().chain_update("codex-miroir cookies 1\0");
+    seed.chain_update(secret.reveal()).finalize().into()
+}

@@ -1,0 +1,77 @@
+//! A browser's way to GitHub's pages and back.
+
+use http::{HeaderMap, HeaderValue};
+
+use super::by_github::ByGitHub;
+use super::session::Session;
+use super::{Denial, Flight, Gate, Mode, ReturnTo, cookies, flight};
+use crate::codex::Codex;
+use crate::github::{Exchanged, OAuth};
+use crate::now::Now;
+
+impl Gate {
+    /// Begins a sign-in: where the browser goes, and the cookie that it comes back with.
+    pub(in crate::http) fn begin(
+        &self,
+        return_to: ReturnTo,
+        now: Now,
+    ) -> Result<(String, HeaderValue), Denial> {
+        let (gate, oauth) = self.by_browser()?;
+        let begun = oauth.begin();
+        let flight = Flight::new(&begun, return_to, now);
+        let sealed = gate.seals.seal(self.cookies.flight, &flight.to_text());
+        let cookie = sealed.and_then(|it| self.cookies.set(self.cookies.flight, &it, flight::LIFE));
+        let cookie = cookie.ok_or(Denial::NoBrowserSignIn)?;
+        Ok((begun.url, cookie))
+    }
+
+    /// The sign-in that this browser has begun, with the state that came back; only once.
+    pub(in crate::http) fn resume(
+        &self,
+        headers: &HeaderMap,
+        state: &str,
+        now: Now,
+    ) -> Result<Flight, Denial> {
+        let (gate, _) = self.by_browser()?;
+        let mut sealed = cookies::named(headers, self.cookies.flight);
+        let opened = sealed.find_map(|it| gate.seals.open(self.cookies.flight, it));
+        let flight = opened.and_then(|text| Flight::parse(&text));
+        let flight = flight.filter(|it| it.is_of(state, now));
+        flight
+            .filter(|_| gate.used.first_use(state))
+            .ok_or(Denial::NoSignIn)
+    }
+
+    /// Ends a sign-in: turns in the code, sees who it is and drops the token. Gives the session's cookie.
+    pub(in crate::http) async fn land(
+        &self,
+        codex: &Codex,
+        flight: &Flight,
+        code: &str,
+        now: Now,
+    ) -> Result<HeaderValue, Denial> {
+        let (gate, oauth) = self.by_browser()?;
+        let exchanged = oauth.exchange(&gate.transport, code, flight.verifier());
+        let token = match exchanged.await? {
+            Exchanged::Token(token) => token,
+            Exchanged::Refused => return Err(Denial::CodeRefused),
+        };
+        let account = gate.transport.account(&token).await?;
+        let account = account.ok_or(Denial::TokenInvalid)?;
+        gate.let_in(codex, &account, now).await?;
+        tracing::info!(user = %account.login, "signed in");
+        let session = Session::new(account, now);
+        gate.session_cookie(&self.cookies, &session, now)
+            .ok_or(Denial::NoBrowserSignIn)
+    }
+
+    fn by_browser(&self) -> Result<(&ByGitHub, &OAuth), Denial> {
+        match &self.mode {
+            Mode::GitHub(gate) => match &gate.oauth {
+                Some(oauth) => Ok((gate, oauth)),
+                None => Err(Denial::NoBrowserSignIn),
+            },
+            Mode::Dev { .. } | Mode::EasyAuth { .. } => Err(Denial::NoBrowserSignIn),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `authGithub`: GET `/auth/github` (SPEC.md 6).
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::SET_COOKIE;
+
+use super::answer::redirect;
+use super::auth::ReturnTo;
+use super::{ApiError, App, Code};
+use crate::now::Now;
+
+/// Begins a sign-in by GitHub's pages.
+///
+/// 302 to GitHub, with a sealed cookie that ends after ten minutes. `return_to` is a path of this service
+/// to go on to, default `/codex?format=html`. 400 `invalid_query`: `return_to` is something else. 409
+/// `oauth_not_configured`: nobody signs in by a browser here.
+pub(super) async fn auth_github(
+    State(app): State<App>,
+    now: Now,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let page = |error: ApiError| error.page_for(request.headers());
+    let return_to = return_to(request.uri().query()).map_err(page)?;
+    let begun = app.gate().begin(return_to, now);
+    let (url, cookie) = begun.map_err(|denial| page(denial.into()))?;
+    let mut response = redirect(&url);
+    response.headers_mut().append(SET_COOKIE, cookie);
+    Ok(response)
+}
+
+fn return_to(query: Option<&str>) -> Result<ReturnTo, ApiError> {
+    let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let Some((_, path)) = pairs.find(|(name, _)| name == "return_to") else {
+        return Ok(ReturnTo::default());
+    };
+    ReturnTo::parse(&path).ok_or_else(|| {
+        let message = "return_to must be a path of this service, as in /codex?format=html.";
+        ApiError::new(Code::InvalidQuery, message).field("return_to")
+    })
+}

@@ -1,0 +1,82 @@
+//! `session`: GET `/auth/me` and POST `/auth/logout` (SPEC.md 6).
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::answer::json;
+use super::{ApiError, App};
+use crate::now::Now;
+use crate::user::UserId;
+
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+/// Where the platform ends its own session, which isn't this service's to end.
+const PLATFORM_LOGOUT: &str = "/.auth/logout";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Me<'a> {
+    ok: bool,
+    login: &'a str,
+    user_id: &'a str,
+    auth: &'static str,
+    allowed: bool,
+}
+
+#[derive(Serialize)]
+struct LoggedOut {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'static str>,
+}
+
+/// Who asks: `{ok, login, userId, auth, allowed}`; `auth` is `github`, `easyauth` or `dev`.
+///
+/// Answers 200. 401 `not_signed_in`, `token_invalid`, `token_foreign`. 403 `login_not_allowed`,
+/// `login_reassigned`, `host_not_allowed`. 503 `auth_unavailable`, `storage_unavailable`,
+/// `newer_format`, `owner_unreadable`.
+pub(super) async fn me(
+    State(app): State<App>,
+    now: Now,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, _) = request.into_parts();
+    let gate = app.gate();
+    let person = gate.person(app.codex(), &parts, now).await?;
+    let user: &UserId = &person.user;
+    let document = Me {
+        ok: true,
+        login: &person.login,
+        user_id: user.as_str(),
+        auth: gate.mode(),
+        allowed: true,
+    };
+    Ok(no_store(json(StatusCode::OK, &document)))
+}
+
+/// Ends the session in this browser: its cookies go, and whatever it has kept of the service's pages.
+///
+/// 200 `{ok}`, also without a session; behind the platform's authentication with `next`, where its own
+/// session is ended. 403 `cross_origin`, `host_not_allowed`.
+pub(super) async fn logout(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let gate = app.gate();
+    gate.admit(request.method(), request.headers())?;
+    let next = (gate.mode() == "easyauth").then_some(PLATFORM_LOGOUT);
+    let mut response = no_store(json(StatusCode::OK, &LoggedOut { ok: true, next }));
+    let headers = response.headers_mut();
+    let everything = HeaderValue::from_static(r#""cache", "cookies", "storage""#);
+    headers.insert(CLEAR_SITE_DATA, everything);
+    for cookie in gate.cookies().expire_all() {
+        headers.append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+fn no_store(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

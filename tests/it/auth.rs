@@ -1,0 +1,212 @@
+//! Who may: tokens, sessions, signing in, the platform's word, and pages of other sites.
+
+mod easyauth;
+mod pages;
+mod processes;
+mod sessions;
+mod sign_in;
+mod tokens;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use codex_miroir::config::Config;
+use codex_miroir::github::Transport;
+use codex_miroir::http::{App, Gate, router};
+use codex_miroir::now::Now;
+use http::request::Builder;
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use crate::support::github::{GitHub, http_client};
+use crate::support::http::Reply;
+use crate::support::scene::{Instance, Scene, settle};
+
+const ORIGIN: &str = "https://codex.example";
+const CLIENT: &str = "Iv1.madeup";
+const SECRET: &str = "made-up-client-secret";
+const SESSION: &str = "__Host-codex_session";
+const FLIGHT: &str = "__Host-codex_sign_in";
+
+/// GitHub, a store and a clock. `anna` is 1001 and may enter, `berta` is 1002 and may not.
+struct Town {
+    github: GitHub,
+    scene: Scene,
+}
+
+/// A process of the service with settings of its own.
+struct Service {
+    instance: Instance,
+    routes: Router,
+}
+
+impl Town {
+    fn new() -> Self {
+        let github = GitHub::start();
+        github.add_user("berta", 1_002);
+        let callback = format!("{ORIGIN}/auth/github/callback");
+        github.add_oauth_app(CLIENT, SECRET, &callback);
+        github.add_oauth_app("Iv1.another", "another-secret", "https://another.example");
+        github.sign_in("anna");
+        let scene = Scene::new();
+        Self { github, scene }
+    }
+
+    fn service(&self) -> Service {
+        self.service_with(&[])
+    }
+
+    /// The last of two settings with one name stands; an empty one isn't set.
+    fn service_with(&self, settings: &[(&str, &str)]) -> Service {
+        let url = self.github.url();
+        let usual = [
+            ("GITHUB_API_URL", url),
+            ("GITHUB_URL", url),
+            ("CODEX_PUBLIC_URL", ORIGIN),
+            ("CODEX_ALLOWED_LOGINS", "anna"),
+            ("GITHUB_OAUTH_CLIENT_ID", CLIENT),
+            ("GITHUB_OAUTH_CLIENT_SECRET", SECRET),
+        ];
+        let all: BTreeMap<&str, &str> = usual.iter().chain(settings).copied().collect();
+        let lookup = |name: &str| all.get(name).map(|value| (*value).to_owned());
+        let config = Config::from_lookup(lookup).unwrap();
+        let transport = Arc::new(Transport::new(&config.github.api_url).unwrap());
+        let gate = Gate::new(&config, &transport).unwrap();
+        let instance = self.scene.instance();
+        let app = App::new(instance.codex.clone(), gate, config.github.clone(), false);
+        let routes = router(app);
+        Service { instance, routes }
+    }
+
+    /// How often GitHub was asked whose a token is.
+    fn asked(&self) -> usize {
+        self.github.calls("GET", "/user")
+    }
+
+    fn owner(&self, user: &str) -> Option<String> {
+        let blob = self.scene.store.peek(&format!("state/{user}/owner.json"))?;
+        Some(String::from_utf8(blob.bytes.to_vec()).unwrap())
+    }
+}
+
+impl Service {
+    async fn send(&self, town: &Town, request: Builder) -> Reply {
+        self.send_at(town.scene.now(), request).await
+    }
+
+    async fn send_at(&self, now: Now, request: Builder) -> Reply {
+        let request = request.extension(now).body(Body::empty()).unwrap();
+        let answer = self.routes.clone().oneshot(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        settle().await;
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    /// What GET `/codex` with this token comes to.
+    async fn by_token(&self, town: &Town, token: &str) -> String {
+        said(&self.send(town, bearer(get("/codex"), token)).await)
+    }
+
+    async fn by_cookie(&self, town: &Town, cookie: &str) -> String {
+        said(
+            &self
+                .send(town, get("/codex").header("cookie", cookie))
+                .await,
+        )
+    }
+}
+
+fn request(method: &str, path: &str) -> Builder {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "codex.example")
+}
+
+fn get(path: &str) -> Builder {
+    request("GET", path)
+}
+
+fn bearer(request: Builder, token: &str) -> Builder {
+    request.header("authorization", format!("Bearer {token}"))
+}
+
+/// Status and code, as in `401 token_invalid`.
+fn said(reply: &Reply) -> String {
+    let status = reply.status.as_u16();
+    let document: Option<serde_json::Value> = serde_json::from_slice(&reply.body).ok();
+    let code = document.and_then(|it| Some(it["code"].as_str()?.to_owned()));
+    match code {
+        Some(code) => format!("{status} {code}"),
+        None => status.to_string(),
+    }
+}
+
+/// What a browser keeps.
+#[derive(Debug, Clone, Default)]
+struct Jar(BTreeMap<String, String>);
+
+impl Jar {
+    fn take(&mut self, headers: &HeaderMap) {
+        for cookie in headers.get_all("set-cookie") {
+            let cookie = cookie.to_str().unwrap();
+            let (pair, attributes) = cookie.split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            if attributes.contains("Max-Age=0;") {
+                self.0.remove(name);
+            } else {
+                self.0.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    fn header(&self) -> String {
+        let pairs = self.0.iter();
+        let pairs: Vec<String> = pairs
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join("; ")
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+/// Where GitHub's page at this address sends the browser, without the origin.
+async fn at_github(url: &str) -> String {
+    let page = http_client().get(url).send().await.unwrap();
+    assert_eq!(page.status(), 302);
+    let back = page.headers()["location"].to_str().unwrap();
+    back.strip_prefix(ORIGIN).unwrap().to_owned()
+}
+
+/// Begins to sign in: GitHub's address, and the browser's cookies.
+async fn begin(town: &Town, service: &Service, query: &str) -> (String, Jar) {
+    let begun = service
+        .send(town, get(&format!("/auth/github{query}")))
+        .await;
+    assert_eq!(begun.status, 302, "{}", begun.text());
+    let mut jar = Jar::default();
+    jar.take(&begun.headers);
+    (begun.header("location").to_owned(), jar)
+}
+
+/// Signs in whoever sits before the browser; the cookies it has then.
+async fn sign_in(town: &Town, service: &Service) -> Jar {
+    let (url, mut jar) = begin(town, service, "").await;
+    let back = get(&at_github(&url).await).header("cookie", jar.header());
+    let landed = service.send(town, back).await;
+    assert_eq!(landed.status, 302, "{}", landed.text());
+    jar.take(&landed.headers);
+    assert_eq!(jar.0.keys().collect::<Vec<_>>(), [SESSION]);
+    jar
+}

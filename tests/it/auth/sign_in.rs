@@ -1,0 +1,304 @@
+//! Signing in by GitHub's pages.
+
+use insta::assert_snapshot;
+
+use super::{CLIENT, FLIGHT, ORIGIN, SESSION, Service, Town, at_github, begin, get, said, sign_in};
+use crate::support::github::{Fault, s256};
+use crate::support::http::Reply;
+
+/// The query's member, decoded.
+fn member(url: &str, name: &str) -> String {
+    let query = url.split_once('?').unwrap().1;
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(key, _)| key == name).unwrap().1.into_owned()
+}
+
+async fn land(town: &Town, service: &Service, back: &str, cookies: &str) -> Reply {
+    service
+        .send(town, get(back).header("cookie", cookies))
+        .await
+}
+
+#[tokio::test]
+async fn the_whole_way_by_following_redirects() {
+    let town = Town::new();
+    let service = town.service();
+    let page = get("/codex?format=html&bodies=true&code=functions-key")
+        .header("accept", "text/html,application/xhtml+xml;q=0.9");
+    let asked = service.send(&town, page).await;
+    assert_eq!(asked.status, 302);
+    assert_snapshot!(asked.header("location"), @"/auth/github?return_to=%2Fcodex%3Fformat%3Dhtml%26bodies%3Dtrue");
+    let begun = service.send(&town, get(asked.header("location"))).await;
+    assert_eq!(
+        (begun.status.as_u16(), begun.header("cache-control")),
+        (302, "no-store")
+    );
+    let cookie = begun.header("set-cookie");
+    let (value, attributes) = cookie.split_once(';').unwrap();
+    assert!(value.starts_with(FLIGHT));
+    assert_snapshot!(attributes, @" Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure");
+
+    let url = begun.header("location");
+    let known = [
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "code_challenge_method",
+    ];
+    let known: Vec<String> = known.iter().map(|name| member(url, name)).collect();
+    assert_snapshot!(known.join(" "), @"Iv1.madeup https://codex.example/auth/github/callback code S256");
+    assert!(!url.contains("scope="), "who somebody is, is public: {url}");
+    assert!(member(url, "state").len() >= 20);
+
+    let back = at_github(url).await;
+    let landed = land(&town, &service, &back, value).await;
+    assert_eq!(landed.status, 302, "{}", landed.text());
+    assert_eq!(landed.header("location"), "/codex?format=html&bodies=true");
+    assert_eq!(
+        (
+            landed.header("referrer-policy"),
+            landed.header("cache-control")
+        ),
+        ("no-referrer", "no-store")
+    );
+    let set: Vec<String> = landed
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .map(|it| {
+            let text = it.to_str().unwrap();
+            let (pair, attributes) = text.split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            format!(
+                "{name}={}; {attributes}",
+                if value.is_empty() { "" } else { "…" }
+            )
+        })
+        .collect();
+    assert_snapshot!(set.join("\n"), @r#"
+    __Host-codex_session=…;  Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure
+    __Host-codex_sign_in=;  Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure
+    "#);
+    assert_eq!(town.asked(), 1);
+}
+
+#[tokio::test]
+async fn pkce_is_really_used() {
+    let town = Town::new();
+    let service = town.service();
+    // The double compares what is turned in with the challenge: a verifier of another sign-in fails.
+    let (first, jar) = begin(&town, &service, "").await;
+    let challenge = member(&first, "code_challenge");
+    assert_eq!(challenge.len(), s256("").len());
+    let back = at_github(&first.replace(&challenge, &s256("an attacker's"))).await;
+    let refused = land(&town, &service, &back, &jar.header()).await;
+    assert_eq!(said(&refused), "400 sign_in_failed");
+    let (second, _) = begin(&town, &service, "").await;
+    assert_ne!(member(&second, "code_challenge"), challenge);
+    assert_ne!(member(&second, "state"), member(&first, "state"));
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_once() {
+    let town = Town::new();
+    let service = town.service();
+    let (url, jar) = begin(&town, &service, "").await;
+    let back = at_github(&url).await;
+    assert_eq!(
+        land(&town, &service, &back, &jar.header()).await.status,
+        302
+    );
+    town.github.clear_requests();
+    let again = land(&town, &service, &back, &jar.header()).await;
+    assert_eq!(said(&again), "400 sign_in_expired");
+    assert_eq!(town.github.requests().len(), 0);
+    let elsewhere = land(&town, &town.service(), &back, &jar.header()).await;
+    assert_eq!(
+        said(&elsewhere),
+        "400 sign_in_failed",
+        "GitHub takes the code once, too"
+    );
+}
+
+#[tokio::test]
+async fn only_the_browser_that_began_can_end_it() {
+    let town = Town::new();
+    let service = town.service();
+    let (url, jar) = begin(&town, &service, "").await;
+    let (other_url, other_jar) = begin(&town, &service, "").await;
+    let back = at_github(&url).await;
+    let wrong = back.replace("state=", "state=x");
+    let cookies = jar.header();
+    let sealed_by_others = format!("{FLIGHT}=AAAA");
+    for (back, cookies) in [
+        (back.as_str(), ""),
+        (&back, &other_jar.header()),
+        (&back, &sealed_by_others),
+        (&wrong, &cookies),
+        ("/auth/github/callback", &cookies),
+        ("/auth/github/callback?code=x", &cookies),
+    ] {
+        let refused = land(&town, &service, back, cookies).await;
+        assert_eq!(said(&refused), "400 sign_in_expired", "{back}");
+        let gone = format!("{FLIGHT}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(refused.header("set-cookie"), gone);
+    }
+    assert_eq!(town.github.calls("POST", "/login/oauth/access_token"), 0);
+    assert!(!other_url.is_empty());
+    town.scene.pass_seconds(600);
+    let late = land(&town, &service, &back, &cookies).await;
+    assert_eq!(said(&late), "400 sign_in_expired");
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_page_for_a_person() {
+    let town = Town::new();
+    let service = town.service();
+    town.github.deny_sign_in();
+    let (url, jar) = begin(&town, &service, "").await;
+    let back = at_github(&url).await;
+    let refused = get(&back)
+        .header("cookie", jar.header())
+        .header("accept", "text/html");
+    let refused = service.send(&town, refused).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("content-type")),
+        (403, "text/html; charset=utf-8")
+    );
+    assert_snapshot!(refused.text(), @r#"<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>CodexMiroir</title></head><body><p>The sign-in was declined at GitHub: begin again at /auth/github to allow it.</p><p><a href="/auth/github">Sign in</a></p></body></html>"#);
+    assert!(
+        refused
+            .header("content-security-policy")
+            .starts_with("default-src 'none'")
+    );
+    assert!(refused.header("set-cookie").contains("Max-Age=0"));
+    let (url, jar) = begin(&town, &service, "").await;
+    let refused = land(&town, &service, &at_github(&url).await, &jar.header()).await;
+    assert_eq!(said(&refused), "403 access_denied");
+}
+
+#[tokio::test]
+async fn who_may_not_enter_gets_no_session() {
+    let town = Town::new();
+    let service = town.service();
+    town.github.sign_in("berta");
+    let (url, jar) = begin(&town, &service, "").await;
+    let refused = land(&town, &service, &at_github(&url).await, &jar.header()).await;
+    assert_eq!(said(&refused), "403 login_not_allowed");
+    assert!(!refused.header("set-cookie").contains(SESSION));
+    assert_eq!(town.scene.store.paths().len(), 0);
+}
+
+#[tokio::test]
+async fn while_github_is_away_nobody_new_signs_in_and_it_says_so() {
+    let town = Town::new();
+    let service = town.service();
+    for path in ["/login/oauth/access_token", "/user"] {
+        for fault in [
+            Fault::Status(502),
+            Fault::Status(429),
+            Fault::Reset,
+            Fault::Html,
+        ] {
+            let (url, jar) = begin(&town, &service, "").await;
+            let back = at_github(&url).await;
+            town.github.fail_at("*", path, fault.clone());
+            let refused = land(&town, &service, &back, &jar.header()).await;
+            assert_eq!(said(&refused), "503 auth_unavailable", "{path} {fault:?}");
+            town.github.recover();
+        }
+    }
+    sign_in(&town, &service).await;
+    let wrong = town.service_with(&[("GITHUB_OAUTH_CLIENT_SECRET", "wrong")]);
+    let (url, jar) = begin(&town, &wrong, "").await;
+    let refused = land(&town, &wrong, &at_github(&url).await, &jar.header()).await;
+    assert_eq!(said(&refused), "503 auth_unavailable");
+}
+
+#[tokio::test]
+async fn return_to_leads_nowhere_else() {
+    let town = Town::new();
+    let service = town.service();
+    let encode = |path: &str| form_urlencoded::byte_serialize(path.as_bytes()).collect::<String>();
+    for path in [
+        "/",
+        "/codex",
+        "/codex?format=html&bodies=true#montag",
+        "/%2F/evil.example",
+    ] {
+        let (url, jar) = begin(&town, &service, &format!("?return_to={}", encode(path))).await;
+        let landed = land(&town, &service, &at_github(&url).await, &jar.header()).await;
+        assert_eq!(landed.header("location"), path);
+    }
+    for path in [
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "\t//evil.example",
+        " //evil.example",
+        "/\n/evil.example",
+        "/a\r\nset-cookie: x=y",
+        "https://evil.example",
+        "https:evil.example",
+        "javascript:alert(1)",
+        "codex",
+        "@evil.example",
+        "",
+        "/\u{0}",
+        "/ä",
+        &format!("/{}", "x".repeat(2_000)),
+    ] {
+        let query = format!("/auth/github?return_to={}", encode(path));
+        let refused = service.send(&town, get(&query)).await;
+        assert_eq!(said(&refused), "400 invalid_query", "{path:?}");
+        assert_eq!(refused.json()["field"], "return_to");
+    }
+}
+
+#[tokio::test]
+async fn without_an_app_nobody_signs_in_by_a_browser() {
+    let town = Town::new();
+    let service = town.service_with(&[
+        ("GITHUB_OAUTH_CLIENT_ID", ""),
+        ("GITHUB_OAUTH_CLIENT_SECRET", ""),
+    ]);
+    let refused = service.send(&town, get("/auth/github")).await;
+    assert_snapshot!(refused.refusal(), @r#"409 {"ok":false,"code":"oauth_not_configured","error":"Nobody signs in by GitHub's pages here: that takes CODEX_AUTH=github and GITHUB_OAUTH_CLIENT_ID with its secret."}"#);
+    let back = service
+        .send(&town, get("/auth/github/callback?code=x&state=y"))
+        .await;
+    assert_eq!(said(&back), "409 oauth_not_configured");
+    let page = get("/codex").header("accept", "text/html");
+    assert_eq!(said(&service.send(&town, page).await), "401 not_signed_in");
+}
+
+#[tokio::test]
+async fn only_a_browser_is_sent_to_sign_in() {
+    let town = Town::new();
+    let service = town.service();
+    let json = get("/codex").header("accept", "application/json");
+    assert_eq!(said(&service.send(&town, json).await), "401 not_signed_in");
+    let by_token = super::bearer(get("/codex"), "ghp_wrong").header("accept", "text/html");
+    assert_eq!(
+        said(&service.send(&town, by_token).await),
+        "401 token_invalid"
+    );
+    let page = get("/codex").header("accept", "text/html");
+    let page = service.send(&town, page).await;
+    assert_eq!(page.header("location"), "/auth/github?return_to=%2Fcodex");
+    let api = get("/api/tasks").header("accept", "text/html");
+    assert_eq!(said(&service.send(&town, api).await), "401 not_signed_in");
+}
+
+#[tokio::test]
+async fn the_callback_is_where_the_settings_say() {
+    let town = Town::new();
+    let named = format!("{ORIGIN}/auth/github/callback?from=github");
+    town.github.add_oauth_app(CLIENT, super::SECRET, &named);
+    let service = town.service_with(&[("GITHUB_OAUTH_REDIRECT_URI", &named)]);
+    let (url, jar) = begin(&town, &service, "").await;
+    assert_eq!(member(&url, "redirect_uri"), named);
+    let landed = land(&town, &service, &at_github(&url).await, &jar.header()).await;
+    assert_eq!(landed.status, 302);
+}
