@@ -74,7 +74,7 @@ struct Proposed {
 /// Brings the caller's files and Git together: what Git has is taken, what it doesn't have is pushed
 /// afterwards. `mode` `diff` means the same as `full`; `clean=false` removes nothing; `since` is ignored.
 ///
-/// 200. 400 `invalid_query`. 403 as every change. 409 `github_not_configured`; `mass_delete`: more than
+/// 200 with what was done. 400 `invalid_query`. 403 as every change. 409 `github_not_configured`; `mass_delete`: more than
 /// half of the files would go, so repeat it with `confirm={count}`, and nothing was done; `conflict`. 429
 /// `too_many_requests`. 503 `github_unavailable`, `github_denied`, `storage_unavailable`, `newer_format`.
 /// 500 `internal`.
@@ -123,7 +123,7 @@ pub(super) async fn sync(
 
 /// How the caller's files and Git stand. Changes nothing, and asks GitHub nothing.
 ///
-/// 200. 403 `host_not_allowed`. 405 `method_not_allowed` with `mode`, `since` or `clean`, which are a
+/// 200 with what is known. 403 `host_not_allowed`. 405 `method_not_allowed` with `mode`, `since` or `clean`, which are a
 /// POST's. 409 `github_not_configured`. 503 `storage_unavailable`, `newer_format`. 500 `internal`.
 pub(super) async fn sync_state(
     State(app): State<App>,
