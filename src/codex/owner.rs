@@ -122,7 +122,7 @@ impl Codex {
         if same {
             return Ok(());
         }
-        tracing::warn!(%user, "warn: somebody else's account has this login now");
+        tracing::warn!(%user, "somebody else's account has this login now");
         Err(OwnerError::Reassigned)
     }
 }

@@ -334,11 +334,7 @@ impl Transport {
     fn limited(&self, operation: &'static str, wait: Duration, of_service: bool) -> GitHubError {
         let retry_after = wait.clamp(Duration::from_secs(1), MAX_WAIT);
         let seconds = retry_after.as_secs();
-        tracing::warn!(
-            operation,
-            seconds,
-            "warn: GitHub grants no more requests for now"
-        );
+        tracing::warn!(operation, seconds, "GitHub grants no more requests for now");
         if of_service {
             self.limits().closed_until = Some(Instant::now() + retry_after);
         }

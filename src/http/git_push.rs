@@ -37,7 +37,7 @@ pub(super) async fn git_push(
         ),
         Err(GitTrouble::Off) => "GitHub mode is off".to_owned(),
         Err(error) => {
-            tracing::warn!(%error, "warn: the queue can't be read");
+            tracing::warn!(%error, "the queue can't be read");
             format!("nothing done: {error}")
         }
     };

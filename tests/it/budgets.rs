@@ -7,6 +7,8 @@ use codex_miroir::task::Edit;
 use serde_json::Value;
 
 use crate::support::counting_store::{Counts, Request};
+use crate::support::github::{Fault, GitHub};
+use crate::support::losing_store::Loss;
 use crate::support::scene::{Instance, RAW, STATE, Scene, new_task, settle, task, titles};
 
 #[tokio::test]
@@ -450,4 +452,71 @@ async fn the_list_and_a_task_cost_what_the_week_costs_and_the_text() {
     assert_eq!(a.took(), "");
     a.codex.task(&want, &"0000".parse().unwrap()).await.unwrap();
     assert_eq!(a.took(), "1 get raw");
+}
+
+#[tokio::test]
+async fn in_github_mode_a_write_costs_one_more_beside_the_file() {
+    let github = GitHub::start();
+    let scene = Scene::with_tasks(3);
+    let a = scene.instance_mirrored(&github);
+    scene.read(&a).await;
+    a.took();
+    let want = scene.want(Freshness::Bounded);
+    for away in [false, true] {
+        if away {
+            github.fail(Fault::Reset);
+        }
+        let create = a.codex.create(&want, new_task("Neu"), None);
+        let (created, before, after) = before_and_after(&a, create).await;
+        assert_eq!(
+            (before.as_str(), after.as_str()),
+            (
+                "1 put queue, 1 put raw, 1 put state",
+                "1 put artifacts, 1 put state"
+            )
+        );
+        assert_eq!(created.unwrap().requests.writes, 3);
+        let task = "0001".parse().unwrap();
+        let tags = Edit {
+            tags: Some(vec![format!("{away}")]),
+            ..Edit::default()
+        };
+        let update = a.codex.update(&want, &task, tags, None);
+        let (updated, before, after) = before_and_after(&a, update).await;
+        updated.unwrap();
+        assert_eq!(
+            (before.as_str(), after.as_str()),
+            (
+                "1 get raw, 1 put queue, 1 put raw, 1 put state",
+                "1 put artifacts, 1 put state"
+            )
+        );
+    }
+    assert!(
+        github.requests().is_empty(),
+        "a write itself asks GitHub nothing"
+    );
+}
+
+#[tokio::test]
+async fn the_hint_goes_beside_the_file_and_its_failure_fails_nothing() {
+    let github = GitHub::start();
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance_mirrored(&github);
+    scene.read(&a).await;
+    let (raw, hint) = (
+        a.gate.hold_next("put", "raw/"),
+        a.gate.hold_next("put", "queue/"),
+    );
+    let want = scene.want(Freshness::Bounded);
+    let (created, ()) = tokio::join!(a.codex.create(&want, new_task("Neu"), None), async {
+        raw.reached().await;
+        hint.reached().await;
+        raw.release();
+        hint.release();
+    });
+    created.unwrap();
+    a.line.lose_next("put", "queue/", Loss::Request);
+    let created = a.codex.create(&want, new_task("Noch eine"), None).await;
+    created.expect("the file is there, and the hint is only a hint");
 }

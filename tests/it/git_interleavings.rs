@@ -51,7 +51,7 @@ fn the_store_and_the_repository_end_equal_and_no_edit_is_lost() {
                     if seed >= end || failed.lock().unwrap().len() > 2 {
                         return;
                     }
-                    if let Err(story) = Run::new(seed, &counts).to_its_end() {
+                    if let Err(story) = Run::new(seed, &counts).finish() {
                         failed.lock().unwrap().push(format!("seed {seed}: {story}"));
                     }
                 }
@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn to_its_end(mut self) -> Result<(), String> {
+    fn finish(mut self) -> Result<(), String> {
         for _ in 0..self.rng.usize(12..30) {
             match self.rng.u8(0..20) {
                 0..3 => self.create(),

@@ -1,6 +1,7 @@
 //! The store and the repository come to the same, whatever happens on the way (SPEC.md 5).
 
 mod hostile;
+mod logs;
 mod outgoing;
 mod trees;
 

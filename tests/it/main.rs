@@ -13,6 +13,7 @@ mod budgets;
 mod coherence;
 mod functions_files;
 mod git_interleavings;
+mod git_pure;
 mod git_sync;
 mod github_double;
 mod merge;

@@ -166,7 +166,7 @@ impl Codex {
         let report = match timeout_at(until + GRACE, run).await {
             Ok(Ok(report)) => report,
             Ok(Err(error)) => {
-                tracing::warn!(%user, %error, "warn: this user's files aren't those of Git yet");
+                tracing::warn!(%user, %error, "this user's files aren't those of Git yet");
                 UserReport::unfinished()
             }
             Err(_) => UserReport::unfinished(),
@@ -206,7 +206,7 @@ impl Codex {
             ..Put::default()
         };
         if let Err(error) = self.store.put(&Key::hint(user), put, PutIf::Any).await {
-            tracing::warn!(%user, %error, "warn: a hint can't be written; what it is about will be found later");
+            tracing::warn!(%user, %error, "a hint can't be written; what it is about will be found later");
         }
     }
 
@@ -221,7 +221,7 @@ impl Codex {
         let mut report = TickReport::default();
         match self.fetch_missed(&git, until, now).await {
             Ok(fetched) => report.fetched = fetched,
-            Err(error) => tracing::warn!(%error, "warn: GitHub can't be asked what is new"),
+            Err(error) => tracing::warn!(%error, "GitHub can't be asked what is new"),
         }
         let queue = self.store.list(&Prefix::queue()).await?.value;
         for listed in queue.blobs {
@@ -233,7 +233,7 @@ impl Codex {
                 Ok(Ok(true)) => report.drained += 1,
                 Ok(Ok(false)) | Err(_) => report.left += 1,
                 Ok(Err(error)) => {
-                    tracing::warn!(%user, %error, "warn: not everything is shared with Git yet");
+                    tracing::warn!(%user, %error, "not everything is shared with Git yet");
                     report.left += 1;
                     self.note_trouble(&user, &error, now).await;
                 }

@@ -127,7 +127,7 @@ impl Codex {
         let push = self.push(&git, user, want.now.later());
         let pushed = tokio::time::timeout(WAIT.saturating_sub(want.now.passed()), push).await;
         if let Ok(Err(error)) = &pushed {
-            tracing::warn!(%user, %error, "warn: a commit that somebody waits for is left for later");
+            tracing::warn!(%user, %error, "a commit that somebody waits for is left for later");
         }
         // The hint goes when the worker has looked.
         git.enqueue(user, Task::Push);

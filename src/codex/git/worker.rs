@@ -133,7 +133,7 @@ impl Codex {
             Ok(false) => pause,
             Err(error) => {
                 let seconds = pause.as_secs();
-                tracing::warn!(%user, %error, seconds, "warn: what was written isn't in Git yet; trying again");
+                tracing::warn!(%user, %error, seconds, "what was written isn't in Git yet; trying again");
                 self.note_trouble(&user, &error, now).await;
                 error.retry_after().unwrap_or(pause)
             }
@@ -168,7 +168,7 @@ impl Codex {
                 Ok(report) => {
                     tracing::debug!(?report, "looked for what Git and the store don't share")
                 }
-                Err(error) => tracing::warn!(%error, "warn: the queue can't be read"),
+                Err(error) => tracing::warn!(%error, "the queue can't be read"),
             }
         }
     }
@@ -182,7 +182,7 @@ impl Codex {
             }
         };
         if let Err(error) = self.change_book(user, note).await {
-            tracing::warn!(%user, %error, "warn: git.json can't be written");
+            tracing::warn!(%user, %error, "git.json can't be written");
         }
     }
 }

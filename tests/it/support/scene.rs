@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use codex_miroir::cache::{CacheSettings, State};
 use codex_miroir::codex::{
-    Codex, CodexSettings, Encoding, Freshness, PageFormat, Read, Version, Want, WeekError,
+    Codex, CodexSettings, Encoding, Freshness, GitSettings, PageFormat, Read, Version, Want,
+    WeekError,
 };
+use codex_miroir::config::Config;
+use codex_miroir::github::{Repository, Transport};
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::task::{Kategorie, NewTask, Status};
@@ -16,6 +19,7 @@ use serde_json::Value;
 
 use super::counting_store::CountingStore;
 use super::gate_store::GateStore;
+use super::github::GitHub;
 use super::losing_store::LosingStore;
 use super::memory_store::MemoryStore;
 
@@ -138,6 +142,43 @@ impl Scene {
         writes_per_minute: u32,
         memory_max_bytes: u64,
     ) -> Instance {
+        self.instance_beside(
+            rebuilds_per_minute,
+            writes_per_minute,
+            memory_max_bytes,
+            None,
+        )
+    }
+
+    /// One in GitHub mode, in which nobody pushes what is written.
+    pub(crate) fn instance_mirrored(&self, github: &GitHub) -> Instance {
+        let settings = [
+            ("GITHUB_OWNER", github.owner().to_owned()),
+            ("GITHUB_REPO", github.repo().to_owned()),
+            ("GITHUB_TOKEN", github.personal_token(github.owner())),
+            ("GITHUB_API_URL", github.url().to_owned()),
+        ];
+        let lookup = |name: &str| {
+            let found = settings.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let config = Config::from_lookup(lookup).unwrap().github;
+        let transport = Arc::new(Transport::new(&config.api_url).unwrap());
+        let git = GitSettings {
+            repository: Repository::new(&config, &transport).unwrap().unwrap(),
+            base_path: config.base_path,
+            clock: || Now::of_clocks(Utc::now(), Instant::now()),
+        };
+        self.instance_beside(1_000, 10_000, 64 << 20, Some(git))
+    }
+
+    fn instance_beside(
+        &self,
+        rebuilds_per_minute: u32,
+        writes_per_minute: u32,
+        memory_max_bytes: u64,
+        git: Option<GitSettings>,
+    ) -> Instance {
         let line = LosingStore::new(Arc::new(self.store.clone()));
         let gate = GateStore::new(Arc::new(line.clone()));
         let requests = CountingStore::new(Arc::new(gate.clone()));
@@ -159,7 +200,7 @@ impl Scene {
                 cache,
                 rebuilds_per_minute,
                 writes_per_minute,
-                git: None,
+                git,
             },
         );
         Instance {

@@ -1,0 +1,333 @@
+//! The parts of the exchange with Git that know neither GitHub nor a store: what becomes of a file, what a
+//! commit is called, what a delivery says.
+
+use codex_miroir::config::Secret;
+use codex_miroir::github::{
+    Decision, Delivery, EntryKind, Push, Side, Sides, Story, TaskTree, TreeEntry, decide,
+    message_of_all, parse, verify,
+};
+use codex_miroir::task::{GitSha, git_sha};
+use codex_miroir::user::UserId;
+use insta::assert_snapshot;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::support::github::sign;
+use crate::support::scene::task;
+
+fn sha(letter: char) -> GitSha {
+    git_sha(letter.to_string().as_bytes())
+}
+
+/// `-` is nothing, `?` something that isn't a task's text, a letter a content.
+fn side(letter: char) -> Side {
+    match letter {
+        '-' => Side::Absent,
+        '?' => Side::Other,
+        letter => Side::Content(sha(letter)),
+    }
+}
+
+/// As in `bot`: base, ours, theirs; then what was about to be committed.
+fn decided(sides: &str) -> Decision {
+    let letters: Vec<char> = sides.chars().collect();
+    let pushing: Vec<GitSha> = letters[3..].iter().map(|letter| sha(*letter)).collect();
+    decide(&Sides {
+        base: (letters[0] != '-').then(|| sha(letters[0])),
+        pushing: &pushing,
+        ours: side(letters[1]),
+        theirs: side(letters[2]),
+    })
+}
+
+/// The sentences of SPEC.md 5, in its order.
+#[test]
+fn each_sentence_about_the_three_sides_holds() {
+    let (a, b, c) = (sha('a'), sha('b'), sha('c'));
+    let rows = [
+        ("aaa", Decision::Nothing, "the same everywhere"),
+        ("-aa", Decision::Agreed(a), "theirs = ours: base := theirs"),
+        ("baa", Decision::Agreed(a), "theirs = ours: base := theirs"),
+        ("aab", Decision::Take(b), "ours = base: take theirs"),
+        (
+            "aba",
+            Decision::Unpushed(Some(a)),
+            "theirs = base: ours is unpushed",
+        ),
+        (
+            "aa-",
+            Decision::Remove,
+            "gone in Git and ours = base: delete",
+        ),
+        (
+            "ab-",
+            Decision::Unpushed(None),
+            "gone in Git but edited here: keep, unpushed",
+        ),
+        (
+            "-a-",
+            Decision::Unpushed(None),
+            "in neither base nor tree: unpushed, never deleted",
+        ),
+        ("a-a", Decision::Take(a), "gone here: taken again from Git"),
+        ("a-b", Decision::Take(b), "gone here: taken again from Git"),
+        ("--a", Decision::Take(a), "never been here"),
+        ("a--", Decision::Forget, "gone on both sides: base dropped"),
+        ("---", Decision::Nothing, "never been anywhere"),
+        (
+            "abc",
+            Decision::Merge {
+                base: Some(a),
+                theirs: c,
+            },
+            "all different: merge",
+        ),
+        (
+            "-bc",
+            Decision::Merge {
+                base: None,
+                theirs: c,
+            },
+            "without a base: merge two-way",
+        ),
+        (
+            "acbb",
+            Decision::Unpushed(Some(b)),
+            "an own push that comes back counts as base",
+        ),
+        ("acbcb", Decision::Unpushed(Some(b)), "also an earlier one"),
+        (
+            "aabb",
+            Decision::Unpushed(Some(b)),
+            "also when it was taken back here since",
+        ),
+        ("abbb", Decision::Agreed(b), "its end is known then"),
+        ("bbbb", Decision::Agreed(b), "its end is known then"),
+        (
+            "aa?",
+            Decision::Leave,
+            "a link there is no reason to remove anything here",
+        ),
+        (
+            "a?b",
+            Decision::Leave,
+            "nor a file here that can't be opened",
+        ),
+    ];
+    for (sides, decision, why) in rows {
+        assert_eq!(decided(sides), decision, "{sides}: {why}");
+    }
+}
+
+/// What a step towards each other does to one file.
+fn step(base: &mut Option<GitSha>, ours: &mut Side, theirs: &mut Side) -> Decision {
+    let sides = Sides {
+        base: *base,
+        pushing: &[],
+        ours: *ours,
+        theirs: *theirs,
+    };
+    let decision = decide(&sides);
+    match decision {
+        Decision::Nothing | Decision::Leave => {}
+        Decision::Agreed(sha) => *base = Some(sha),
+        Decision::Forget => *base = None,
+        Decision::Take(sha) => (*base, *ours) = (Some(sha), Side::Content(sha)),
+        Decision::Remove => (*base, *ours) = (None, Side::Absent),
+        Decision::Merge { theirs, .. } => (*base, *ours) = (Some(theirs), side('m')),
+        // And the push.
+        Decision::Unpushed(_) => {
+            *theirs = *ours;
+            if let Side::Content(sha) = *ours {
+                *base = Some(sha);
+            }
+        }
+    }
+    decision
+}
+
+fn any_side() -> impl Strategy<Value = Side> {
+    prop::sample::select(vec!['-', 'a', 'b', 'c']).prop_map(side)
+}
+
+proptest! {
+    #[test]
+    fn two_steps_make_the_sides_equal_and_nothing_unknown_to_git_goes(
+        base in prop::sample::select(vec![None, Some(sha('a')), Some(sha('b')), Some(sha('c'))]),
+        ours in any_side(),
+        theirs in any_side(),
+    ) {
+        let (mut b, mut o, mut t) = (base, ours, theirs);
+        let first = step(&mut b, &mut o, &mut t);
+        step(&mut b, &mut o, &mut t);
+        prop_assert_eq!(o, t);
+        prop_assert_eq!(b.map_or(Side::Absent, Side::Content), o);
+        prop_assert_eq!(step(&mut b, &mut o, &mut t), Decision::Nothing);
+        // What goes was in Git as it was here, and has gone from there.
+        if first == Decision::Remove {
+            prop_assert!(theirs == Side::Absent && base.map(Side::Content) == Some(ours));
+        }
+        // What is written over was in Git as it was here, or is merged.
+        if let Decision::Take(_) = first {
+            prop_assert!(ours == Side::Absent || base.map(Side::Content) == Some(ours));
+        }
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_bytes_and_secret_only(
+        body in prop::collection::vec(any::<u8>(), 0..200),
+        other in prop::collection::vec(any::<u8>(), 0..200),
+        secret in "[a-z]{1,40}",
+        wrong in "[a-z]{1,40}",
+    ) {
+        let signature = sign(&secret, &body);
+        let secret_of = |text: &str| Secret::new(text.to_owned());
+        prop_assert!(verify(&secret_of(&secret), Some(&signature), &body).is_ok());
+        prop_assert_eq!(verify(&secret_of(&secret), Some(&signature), &other).is_ok(), body == other);
+        prop_assert_eq!(verify(&secret_of(&wrong), Some(&signature), &body).is_ok(), secret == wrong);
+        prop_assert!(verify(&secret_of(&secret), None, &body).is_err());
+    }
+
+    #[test]
+    fn whatever_a_delivery_holds_is_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..400), event in "[a-z_]{0,20}") {
+        let _ = parse(&event, &body);
+        let _ = parse("push", &body);
+        prop_assert!(verify(&Secret::new(String::new()), Some(&sign("", &body)), &body).is_err(), "an empty key signs nothing");
+    }
+}
+
+#[test]
+fn every_payload_that_github_publishes_is_understood() {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/node_modules/@octokit/webhooks-examples"
+    );
+    let (mut pushes, mut others) = (0, 0);
+    for entry in std::fs::read_dir(folder).expect("tests/run installs the examples") {
+        let index = entry.unwrap().path().join("index.json");
+        let Ok(text) = std::fs::read(&index) else {
+            continue;
+        };
+        let events: Vec<Value> = serde_json::from_slice(&text).unwrap();
+        for event in &events {
+            let name = event["name"].as_str().unwrap();
+            for example in event["examples"].as_array().unwrap() {
+                let body = serde_json::to_vec(example).unwrap();
+                let delivery = parse(name, &body).unwrap();
+                let expected = match name {
+                    "push" => Delivery::Push(Push {
+                        repository: example["repository"]["full_name"]
+                            .as_str()
+                            .unwrap()
+                            .to_owned(),
+                        reference: example["ref"].as_str().unwrap().to_owned(),
+                    }),
+                    "ping" => Delivery::Ping,
+                    _ => Delivery::Other,
+                };
+                assert_eq!(delivery, expected, "{name}");
+                match name {
+                    "push" => pushes += 1,
+                    _ => others += 1,
+                }
+                // As a form, the other content type that a webhook may be set up with.
+                let form = form_urlencoded::Serializer::new(String::new())
+                    .append_pair("payload", std::str::from_utf8(&body).unwrap())
+                    .finish();
+                assert_eq!(
+                    parse(name, form.as_bytes()).unwrap(),
+                    expected,
+                    "{name} as a form"
+                );
+            }
+        }
+    }
+    println!("{pushes} pushes and {others} others");
+    assert!(pushes > 5 && others > 100);
+}
+
+#[test]
+fn a_commit_says_what_a_file_became() {
+    let name = "0042-Steuer.md".parse().unwrap();
+    let done = task("Steuer").replace("offen", "abgeschlossen");
+    let privat = task("Steuer").replace("arbeit", "privat");
+    let story = |text: &str, in_git, was_done| Story::of(&name, text.as_bytes(), in_git, was_done);
+    let stories = [
+        story(&task("Steuer"), false, false),
+        story(&privat, false, false),
+        story(&done, false, false),
+        story("no task", false, false),
+        story(&task("Steuer"), true, false),
+        story(&done, true, false),
+        story(&done, true, true),
+        story(&task("Steuer"), true, true),
+    ];
+    let user = UserId::parse("anna").unwrap();
+    let rows: Vec<String> = stories
+        .iter()
+        .map(|it| format!("{} | {}", it.message(), it.branch("codex/tasks", &user)))
+        .collect();
+    assert_snapshot!(rows.join("\n"), @r"
+    [codex] add task 0042 (arbeit) | codex/tasks/anna/0042
+    [codex] add task 0042 (privat) | codex/tasks/anna/0042
+    [codex] add task 0042 (arbeit) | codex/tasks/anna/0042
+    [codex] add task 0042 | codex/tasks/anna/0042
+    [codex] update task 0042 | codex/tasks/anna/0042-update
+    [codex] complete task 0042 | codex/tasks/anna/0042-complete
+    [codex] update task 0042 | codex/tasks/anna/0042-update
+    [codex] update task 0042 | codex/tasks/anna/0042-update
+    ");
+    assert_snapshot!(message_of_all(&stories[3..6]), @r"
+    [codex] bring 3 tasks
+
+    add task 0042
+    update task 0042
+    complete task 0042
+    ");
+    assert_eq!(message_of_all(&stories[..1]), stories[0].message());
+}
+
+#[test]
+fn only_files_in_a_users_folder_count() {
+    let entry = |path: &str, kind| TreeEntry {
+        path: path.to_owned(),
+        kind,
+        sha: sha('a'),
+        size: (kind == EntryKind::File).then_some(3),
+    };
+    let paths = [
+        "notes/codex/anna/tasks/0001-a.md",
+        "notes/codex/Ben_2-x/tasks/0002-b.md",
+        "notes/codex/anna/0003-c.md",
+        "notes/codex/anna/tasks/alt/0004-d.md",
+        "notes/codexx/anna/tasks/0005-e.md",
+        "notes/codex/tasks/0006-f.md",
+        "codex/anna/tasks/0007-g.md",
+        "notes/codex/anna/tasks/../0008-h.md",
+    ];
+    let mut entries: Vec<_> = paths
+        .iter()
+        .map(|path| entry(path, EntryKind::File))
+        .collect();
+    entries.push(entry("notes/codex/anna/tasks", EntryKind::Folder));
+    let tree = TaskTree::of(&entries, "notes/codex");
+    let found: Vec<String> = tree
+        .users
+        .iter()
+        .map(|(user, files)| {
+            format!(
+                "{user}: {:?}, {:?}",
+                files
+                    .files
+                    .keys()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>(),
+                files.folder.is_some()
+            )
+        })
+        .collect();
+    assert_snapshot!(found.join("\n"), @r#"
+    Ben_2-x: ["0002-b.md"], false
+    anna: ["0001-a.md"], true
+    "#);
+}
