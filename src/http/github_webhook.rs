@@ -40,6 +40,8 @@ struct Fetched {
     users_affected: usize,
     results: Vec<UserResult>,
     problems: Vec<Skipped>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    postponed: bool,
 }
 
 #[derive(Serialize)]
@@ -57,7 +59,8 @@ struct UserResult {
 /// Brings the store to what the repository has now; the payload only says that something moved.
 ///
 /// 200 for a push to the branch, with what was done; what takes too long is noted first and done by the
-/// timer (`unfinished`). 200 for a `ping`. 202 `ignored` for other events, branches and repositories. 400
+/// timer (`unfinished`). 200 for a `ping`. 202 `ignored` for other events, branches and repositories; 202
+/// `postponed` when the delivery before takes so long that this one is wholly left to the timer. 400
 /// `invalid_payload`. 401 `bad_signature`: nothing was looked at. 409 `github_not_configured`. 413
 /// `body_too_large` over 25 MiB. 503 `webhook_not_configured`: without a secret nothing is accepted;
 /// `github_unavailable`, `github_denied`, `storage_unavailable`: the timer does it later. 500 `internal`.
@@ -90,7 +93,11 @@ pub(super) async fn github_webhook(
             Some(reason) => Ok(ignored(reason)),
             None => {
                 let fetched = app.codex().fetch_all(now).await?;
-                Ok(json(StatusCode::OK, &Fetched::of(fetched)))
+                let status = match fetched.postponed {
+                    true => StatusCode::ACCEPTED,
+                    false => StatusCode::OK,
+                };
+                Ok(json(status, &Fetched::of(fetched)))
             }
         },
     }
@@ -121,6 +128,7 @@ impl Fetched {
             users_affected: results.len(),
             results,
             problems: report.skipped,
+            postponed: report.postponed,
         }
     }
 }

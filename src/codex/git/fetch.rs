@@ -27,6 +27,9 @@ const DELIVERY: Duration = Duration::from_millis(6500);
 /// What is under way then gets this long to come to its end.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// A delivery is answered after this time in any case, also when it waits for the one before it.
+const ANSWER: Duration = Duration::from_secs(9);
+
 /// The timer's work ends before the next one begins.
 pub(super) const TICK: Duration = Duration::from_secs(50);
 
@@ -42,6 +45,8 @@ pub struct FetchReport {
     pub users: Vec<(UserId, UserReport)>,
     /// Folders that are no user's.
     pub skipped: Vec<Skipped>,
+    /// Nothing was looked at yet, because what came before takes its time; the timer will.
+    pub postponed: bool,
 }
 
 /// What the timer came to.
@@ -95,7 +100,8 @@ impl Runs {
 
 impl Codex {
     /// Brings every user's files to what the repository has now. Calls at the same time share one run.
-    /// What takes too long is noted in the queue and left to the timer.
+    /// What takes too long is noted in the queue and left to the timer, which also notices a commit that
+    /// wasn't looked at at all.
     ///
     /// # Errors
     /// When nothing could be found out; then nothing has been changed either.
@@ -108,7 +114,13 @@ impl Codex {
             let run = tokio::spawn(async move { codex.fetch_until(until, now.later()).await });
             run.await.unwrap_or(Err(GitTrouble::Contended))
         };
-        git.runs.join(work).await
+        let joined = timeout_at(now.started + ANSWER, git.runs.join(work)).await;
+        joined.unwrap_or_else(|_| {
+            Ok(FetchReport {
+                postponed: true,
+                ..FetchReport::default()
+            })
+        })
     }
 
     async fn fetch_until(&self, until: Instant, now: Now) -> Result<FetchReport, GitTrouble> {
@@ -118,7 +130,7 @@ impl Codex {
         let mut report = FetchReport {
             head: snapshot.commit(),
             skipped: snapshot.tree.skipped.clone(),
-            users: vec![],
+            ..FetchReport::default()
         };
         let changed = changed_users(&mirror, &snapshot);
         let mut own = true;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::titles;
-use crate::support::github::{Fault, Merge};
+use crate::support::github::{Fault, Merge, app_private_key};
 use crate::support::mirror::{Mirror, create, send, tick};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
@@ -444,6 +444,64 @@ async fn two_instances_that_push_at_once_commit_once() {
     });
     mirror.until_equal(&a).await;
     assert_eq!(mirror.github.log("main").len(), 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_installation_pushes_with_tokens_that_it_renews() {
+    let mirror = Mirror::new()
+        .without("GITHUB_TOKEN")
+        .with("GITHUB_APP_ID", "77")
+        .with("GITHUB_APP_INSTALLATION_ID", "99")
+        .with("GITHUB_APP_PRIVATE_KEY", app_private_key());
+    mirror.github.add_github_app(77, 99);
+    // Shorter than what a token must have left.
+    mirror
+        .github
+        .set_installation_token_life(Duration::from_secs(200));
+    let service = mirror.service();
+    create(&service, "Eins");
+    mirror.until_equal(&service).await;
+    create(&service, "Zwei");
+    mirror.until_equal(&service).await;
+    assert!(
+        mirror
+            .github
+            .calls("POST", "/app/installations/99/access_tokens")
+            >= 2
+    );
+    mirror
+        .github
+        .set_installation_token_life(Duration::from_secs(3600));
+    create(&service, "Drei");
+    mirror.until_equal(&service).await;
+    let before = mirror
+        .github
+        .calls("POST", "/app/installations/99/access_tokens");
+    create(&service, "Vier");
+    mirror.until_equal(&service).await;
+    assert_eq!(
+        mirror
+            .github
+            .calls("POST", "/app/installations/99/access_tokens"),
+        before
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_another_host_gets_no_token() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let elsewhere = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let address = format!("http://{}/", elsewhere.local_addr().unwrap());
+    mirror.github.fail(Fault::Redirect(address));
+    create(&service, "Hierher");
+    eventually("the refusal is noted", || {
+        mirror.book_now()["lastError"]["code"] == "github_denied"
+    });
+    assert!(elsewhere.accept().is_err(), "nobody came");
+    mirror.github.recover();
+    mirror.until_equal(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,11 @@
 //! What pushes do to the store: it comes to the repository's current tree, however it got there.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::github::Change;
+use crate::support::github::{Change, Fault};
 use crate::support::mirror::{Files, Mirror, create, tick};
 use crate::support::process::Service;
 use crate::support::scene::task;
@@ -344,6 +345,40 @@ async fn a_full_sync_of_500_unchanged_files_costs_two_requests() {
         (&synced["nextId"], &synced["scope"]),
         (&json!("0500"), &json!("tasks"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_answered_within_ten_seconds_though_github_hangs() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    mirror.commit(
+        &[
+            ("0001-a.md", Some(&task("a"))),
+            ("0002-b.md", Some(&task("b"))),
+        ],
+        "Add",
+    );
+    mirror.github.plan("GET", "/git/blobs", 2, Fault::Hang);
+    let began = Instant::now();
+    let url = format!("http://{}/github/webhook", service.address);
+    let deliveries = mirror.github.pending();
+    // The second one comes while the first is under way, and would have to wait for it.
+    let (first, second) = tokio::join!(mirror.github.deliver(&deliveries[0], &url), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        mirror.github.deliver(&deliveries[0], &url).await
+    });
+    let took = began.elapsed();
+    let body: serde_json::Value = serde_json::from_str(&first.body).unwrap();
+    assert_eq!(body["results"][0]["unfinished"], true, "{body}");
+    assert!(second.status.is_some(), "{second:?}");
+    println!("both answered after {took:?}");
+    assert!(
+        took < Duration::from_millis(10_900),
+        "GitHub waits for ten seconds: {took:?}"
+    );
+    mirror.github.recover();
+    tick(&service);
+    mirror.until_equal(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

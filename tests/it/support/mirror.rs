@@ -118,6 +118,12 @@ impl Mirror {
         self
     }
 
+    /// Without one of the usual settings.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.settings.retain(|(known, _)| *known != name);
+        self
+    }
+
     /// The binary with all settings, as the Functions host starts it.
     pub(crate) fn command(&self) -> Command {
         let mut command = codex_miroir();
