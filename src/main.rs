@@ -283,6 +283,8 @@ async fn serve_demo(mut config: Config) -> Result<(), Failure> {
     println!(
         "{said}\n\nOpen   {host}/codex?format=html\nor     curl {host}/codex\nCtrl-C ends it.\n"
     );
+    // Samples are nobody's tasks, so no repository gets them.
+    config.github.repository = None;
     config.storage = StorageChoice::Directory {
         variable: "demo".to_owned(),
         path: folder,

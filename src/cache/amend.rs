@@ -9,7 +9,7 @@ use super::state::{
     ChangeKind, Idempotent, LegacyNextId, MergedFile, PendingFile, PendingOp, State, Version,
 };
 use crate::store::WriteId;
-use crate::task::{FileName, TaskId, UsedIds};
+use crate::task::{FileName, GitSha, TaskId, UsedIds};
 
 /// How long a create is remembered by its `Idempotency-Key` (SPEC.md 1).
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
@@ -68,8 +68,9 @@ pub(super) struct NewTaskMark {
 pub(super) struct FilesMark {
     pub op: String,
     pub files: Vec<(FileName, WriteId, ChangeKind)>,
-    /// Those among them that become something merged with what Git had.
-    pub merged: Vec<(FileName, MergedFile)>,
+    /// Those among them that become this content, merged with what Git had, in which these fields' changes
+    /// made here stand.
+    pub merged: Vec<(FileName, GitSha, Vec<String>)>,
     /// A mark of the same op, under which nothing may be written any more.
     pub replaces: Option<String>,
 }
@@ -127,9 +128,11 @@ impl State {
             Amendment::Create(mark) => self.create(mark, at),
             Amendment::Mark(mark) => self.mark(mark, at),
             Amendment::Finish { op, undone, legacy } => {
-                self.pending.remove(op);
+                let finished = self.pending.remove(op);
                 if *undone {
                     self.forget(op);
+                } else if let Some(finished) = finished {
+                    self.forget_merged(&finished);
                 }
                 if let Some(legacy) = legacy {
                     self.legacy_next_id = Some(legacy.clone());
@@ -202,14 +205,20 @@ impl State {
         let files = files.collect();
         for (name, ..) in &mark.files {
             self.count_past(name.id());
-            self.merged.remove(name.as_str());
         }
-        for (name, merged) in &mark.merged {
-            if self.merged.len() < MAX_MERGED {
-                self.merged.insert(name.to_string(), merged.clone());
+        let version = self.set_mark(&mark.op, mark.replaces.as_deref(), files, at);
+        for (name, sha, fields) in &mark.merged {
+            let merged = MergedFile {
+                sha: *sha,
+                fields: fields.clone(),
+                version,
+            };
+            self.merged.insert(name.to_string(), merged);
+            if self.merged.len() > MAX_MERGED {
+                self.merged.pop_first();
             }
         }
-        Amended::Marked(self.set_mark(&mark.op, mark.replaces.as_deref(), files, at))
+        Amended::Marked(version)
     }
 
     fn set_mark(
@@ -267,6 +276,16 @@ impl State {
 
     fn count_past(&mut self, number: TaskId) {
         self.next_id = self.next_id.max(u32::from(number.number()) + 1);
+    }
+
+    /// What was merged before has been changed since.
+    fn forget_merged(&mut self, op: &PendingOp) {
+        for file in &op.files {
+            let before = |it: &MergedFile| it.version < op.version;
+            if self.merged.get(&file.name).is_some_and(before) {
+                self.merged.remove(&file.name);
+            }
+        }
     }
 
     fn forget(&mut self, op: &str) {

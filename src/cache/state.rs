@@ -102,6 +102,8 @@ pub struct MergedFile {
     pub sha: GitSha,
     /// The fields in which the change made here stands.
     pub fields: Vec<String>,
+    /// The version of the op that merged it.
+    pub version: Version,
 }
 
 /// `state/{user}/nextId.txt` as last read or written.

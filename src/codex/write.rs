@@ -6,9 +6,11 @@ use bytes::Bytes;
 use chrono::{DateTime, Timelike, Utc};
 use chrono_tz::Tz;
 
+use super::git::hint_text;
 use super::locate::Target;
 use super::{Codex, Freshness, Refusal, Requests, TaskError, Version, Want};
 use crate::cache::{ChangeError, Decision, FileChanged, KeyHashes, NewFile, WriteError, Writer};
+use crate::now::Now;
 use crate::store::Key;
 use crate::task::{
     ContentView, Datum, Edit, EditError, FileName, GitSha, NewTask, Parsed, Slot, Status, Task,
@@ -273,15 +275,15 @@ impl Codex {
 impl Codex {
     /// Who writes. In GitHub mode a hint goes beside the file, by which others find what Git doesn't have.
     pub(super) fn writer(&self, want: &Want) -> Writer {
-        let hint = || {
-            (
-                Key::hint(&want.user),
-                Bytes::from(want.now.utc.to_rfc3339()),
-            )
-        };
+        self.writer_for(&want.user, want.now)
+    }
+
+    /// The same without a request.
+    pub(super) fn writer_for(&self, user: &UserId, now: Now) -> Writer {
+        let hint = || (Key::hint(user), hint_text(now));
         Writer {
-            user: want.user.clone(),
-            now: want.now,
+            user: user.clone(),
+            now,
             hint: self.git.is_some().then(hint),
         }
     }

@@ -77,6 +77,11 @@ impl AppToken {
         Ok(token)
     }
 
+    /// Forgets the token: it isn't good any more.
+    pub(super) async fn forget(&self) {
+        *self.token.lock().await = None;
+    }
+
     /// A JSON Web Token (RFC 7519), signed by the app's key.
     fn proof(&self, now: DateTime<Utc>) -> Result<Secret, GitHubError> {
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);

@@ -10,6 +10,8 @@ pub struct Sides<'a> {
     pub base: Option<GitSha>,
     /// What was about to be committed here: in a tree that shows one of them it counts as the base.
     pub pushing: &'a [GitSha],
+    /// What was about to be taken from Git: in a store that shows one of them it counts as the base.
+    pub taking: &'a [GitSha],
     /// What the store has.
     pub ours: Side,
     /// What Git has now.
@@ -53,6 +55,13 @@ pub enum Decision {
     Leave,
 }
 
+impl Sides<'_> {
+    /// Whether it isn't noted yet how a push or a take of this content ended.
+    fn is_open(&self, sha: GitSha) -> bool {
+        self.pushing.contains(&sha) || self.taking.contains(&sha)
+    }
+}
+
 /// Decides for one file.
 pub fn decide(sides: &Sides<'_>) -> Decision {
     use Side::{Absent, Content, Other};
@@ -64,18 +73,25 @@ pub fn decide(sides: &Sides<'_>) -> Decision {
         },
         // Gone here, by an editor's hand: Git has it still. Or it has never been here.
         (Absent, Content(theirs)) => Decision::Take(theirs),
-        (Content(ours), Absent) if sides.base == Some(ours) => Decision::Remove,
+        (Content(ours), Absent) if sides.base == Some(ours) || sides.taking.contains(&ours) => {
+            Decision::Remove
+        }
         (Content(_), Absent) => Decision::Unpushed(None),
         (Content(ours), Content(theirs)) if ours == theirs => match sides.base {
-            Some(base) if base == theirs && sides.pushing.is_empty() => Decision::Nothing,
+            Some(base) if base == theirs && !sides.is_open(theirs) => Decision::Nothing,
             _ => Decision::Agreed(theirs),
         },
         (Content(ours), Content(theirs)) => {
-            let own_push = sides.pushing.contains(&theirs);
-            let base = if own_push { Some(theirs) } else { sides.base };
+            let base = if sides.taking.contains(&ours) {
+                Some(ours)
+            } else if sides.pushing.contains(&theirs) {
+                Some(theirs)
+            } else {
+                sides.base
+            };
             match base {
-                Some(base) if base == theirs => Decision::Unpushed(Some(theirs)),
                 Some(base) if base == ours => Decision::Take(theirs),
+                Some(base) if base == theirs => Decision::Unpushed(Some(theirs)),
                 base => Decision::Merge { base, theirs },
             }
         }

@@ -1,6 +1,7 @@
 //! The mirror repository, behind our own types. GitHub's documents stop here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +20,9 @@ const MAX_TREE_BYTES: usize = 32 << 20;
 
 /// What one request that makes a tree may carry of file contents; GitHub refuses more than some 40 MB.
 const MAX_TREE_REQUEST: usize = 4 << 20;
+
+/// Nor of entries, so that GitHub answers in time.
+const MAX_TREE_ENTRIES: usize = 200;
 
 /// A branch's newest commit, as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub struct CommitMade {
     pub sha: GitSha,
     /// A page that shows it.
     pub html_url: String,
+    /// The commit it was made on.
+    pub parent: Option<GitSha>,
 }
 
 /// Several files for one commit.
@@ -138,6 +144,17 @@ struct PutAnswer {
 struct CommitAnswer {
     sha: GitSha,
     html_url: String,
+    parents: Vec<ShaAnswer>,
+}
+
+impl From<CommitAnswer> for CommitMade {
+    fn from(answer: CommitAnswer) -> Self {
+        Self {
+            sha: answer.sha,
+            html_url: answer.html_url,
+            parent: answer.parents.first().map(|it| it.sha),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -257,6 +274,11 @@ impl Repository {
         self.config.pull_requests.as_deref()
     }
 
+    /// How long GitHub grants no requests; nothing when it does.
+    pub fn wait(&self) -> Duration {
+        self.transport.wait()
+    }
+
     /// What GitHub last said of its limits.
     pub fn rate_limit(&self) -> Option<RateLimit> {
         self.transport.rate_limit()
@@ -275,6 +297,7 @@ impl Repository {
             ..Call::get(operation, &path, Sender::Service(&token))
         };
         let reply = self.transport.send(call, NONE).await?;
+        self.heed(&reply).await;
         match reply.status {
             StatusCode::NOT_MODIFIED => Ok(HeadSeen::Unchanged),
             StatusCode::CONFLICT => Ok(HeadSeen::Empty),
@@ -301,8 +324,7 @@ impl Repository {
         }
         let mut sha = commit;
         for part in base.split('/') {
-            let (entries, _) = self.whole_folder(sha).await?;
-            match folder(&entries, part) {
+            match folder(&self.whole_folder(sha).await?, part) {
                 Some(found) => sha = found,
                 None => return Ok(vec![]),
             }
@@ -312,15 +334,15 @@ impl Repository {
             return Ok(prefixed(below, base));
         }
         let mut found = vec![];
-        for user in self.whole_folder(sha).await?.0 {
+        for user in self.whole_folder(sha).await? {
             let path = format!("{base}/{}", user.path);
             if user.kind != EntryKind::Folder {
                 continue;
             }
-            let (inside, _) = self.whole_folder(user.sha).await?;
+            let inside = self.whole_folder(user.sha).await?;
             if let Some(tasks) = folder(&inside, "tasks") {
                 let path = format!("{path}/tasks");
-                found.extend(prefixed(self.whole_folder(tasks).await?.0, &path));
+                found.extend(prefixed(self.whole_folder(tasks).await?, &path));
                 found.extend(
                     inside
                         .into_iter()
@@ -335,13 +357,13 @@ impl Repository {
         Ok(found)
     }
 
-    async fn whole_folder(&self, sha: GitSha) -> Result<(Vec<TreeEntry>, bool), GitHubError> {
+    async fn whole_folder(&self, sha: GitSha) -> Result<Vec<TreeEntry>, GitHubError> {
         match self.tree_at(sha, false).await? {
             (_, true) => Err(GitHubError::Unexpected {
                 operation: "read the tree",
                 reason: "a folder has too many entries",
             }),
-            whole => Ok(whole),
+            (entries, false) => Ok(entries),
         }
     }
 
@@ -413,15 +435,14 @@ impl Repository {
         // Without a SHA of what it replaces, a file that is there is refused as unprocessable.
         let exists = reply.status == StatusCode::UNPROCESSABLE_ENTITY
             && file.replaces.is_none()
-            && String::from_utf8_lossy(&reply.bytes).contains("sha");
-        if reply.status == StatusCode::CONFLICT || exists {
+            && says(&reply, "sha");
+        // A rule of the repository refuses with the same status.
+        let moved = reply.status == StatusCode::CONFLICT && !says(&reply, "rule violation");
+        if moved || exists {
             return Ok(Committed::Stale);
         }
         let answer: PutAnswer = reply.success(operation)?.json(operation)?;
-        Ok(Committed::Done(CommitMade {
-            sha: answer.commit.sha,
-            html_url: answer.commit.html_url,
-        }))
+        Ok(Committed::Done(answer.commit.into()))
     }
 
     /// Commits several files at once: one tree, one commit, and a move of the branch that loses nothing.
@@ -447,15 +468,11 @@ impl Repository {
         let path = format!("{}/git/refs/heads/{}", self.path, segments(self.branch()));
         let body = serde_json::json!({"sha": made.sha, "force": false});
         let reply = self.write(operation, Method::PATCH, &path, &body).await?;
-        if reply.status == StatusCode::UNPROCESSABLE_ENTITY || reply.status == StatusCode::CONFLICT
-        {
+        if reply.status == StatusCode::UNPROCESSABLE_ENTITY && says(&reply, "fast forward") {
             return Ok(Committed::Stale);
         }
         reply.success(operation)?;
-        Ok(Committed::Done(CommitMade {
-            sha: made.sha,
-            html_url: made.html_url,
-        }))
+        Ok(Committed::Done(made.into()))
     }
 
     async fn tree_of(&self, commit: GitSha) -> Result<GitSha, GitHubError> {
@@ -504,15 +521,44 @@ impl Repository {
         Ok(reply.success(operation)?.json::<ShaAnswer>(operation)?.sha)
     }
 
+    /// Where a branch is.
+    pub async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
+        let operation = "read a branch";
+        let reply = self
+            .branch_ref(operation, branch)
+            .await?
+            .success(operation)?;
+        Ok(reply.json::<RefAnswer>(operation)?.object.sha)
+    }
+
+    /// Whether there is a branch of this name.
+    pub async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError> {
+        let operation = "look for a branch";
+        let reply = self.branch_ref(operation, branch).await?;
+        if reply.status == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        reply.success(operation).map(|_| true)
+    }
+
+    async fn branch_ref(
+        &self,
+        operation: &'static str,
+        branch: &str,
+    ) -> Result<Reply, GitHubError> {
+        let path = format!("{}/git/ref/heads/{}", self.path, segments(branch));
+        let token = self.token().await?;
+        let call = Call::get(operation, &path, Sender::Service(&token));
+        self.transport.send(call, NONE).await
+    }
+
     /// Makes a branch. `false` when there is one of that name.
     pub async fn make_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
         let operation = "make a branch";
         let path = format!("{}/git/refs", self.path);
         let body = serde_json::json!({"ref": format!("refs/heads/{branch}"), "sha": at});
         let reply = self.write(operation, Method::POST, &path, &body).await?;
-        if reply.status == StatusCode::UNPROCESSABLE_ENTITY
-            && String::from_utf8_lossy(&reply.bytes).contains("already exists")
-        {
+        if reply.status == StatusCode::UNPROCESSABLE_ENTITY && says(&reply, "already exists") {
             return Ok(false);
         }
         reply.success(operation)?;
@@ -572,6 +618,13 @@ impl Repository {
         Ok(reply.json::<PullAnswer>(operation)?.into())
     }
 
+    /// A token that was taken back before its end is got anew by the next request.
+    async fn heed(&self, reply: &Reply) {
+        if let (StatusCode::UNAUTHORIZED, Some(app)) = (reply.status, &self.app) {
+            app.forget().await;
+        }
+    }
+
     async fn write(
         &self,
         operation: &'static str,
@@ -581,7 +634,9 @@ impl Repository {
     ) -> Result<Reply, GitHubError> {
         let token = self.token().await?;
         let call = Call::sending(operation, method, path, Sender::Service(&token));
-        self.transport.send(call, Some(body)).await
+        let reply = self.transport.send(call, Some(body)).await?;
+        self.heed(&reply).await;
+        Ok(reply)
     }
 
     async fn token(&self) -> Result<Secret, GitHubError> {
@@ -601,6 +656,13 @@ impl Repository {
             email: &self.config.committer_email,
         }
     }
+}
+
+/// Whether a refusal's message has these words: statuses alone don't tell refusals apart.
+fn says(reply: &Reply, words: &str) -> bool {
+    String::from_utf8_lossy(&reply.bytes)
+        .to_lowercase()
+        .contains(words)
 }
 
 /// A path or a branch's name, its slashes kept.
@@ -631,7 +693,7 @@ fn chunks(files: &[(String, Bytes)]) -> Vec<&[(String, Bytes)]> {
     let (mut from, mut weight) = (0, 0);
     for (at, (path, bytes)) in files.iter().enumerate() {
         let more = path.len() + bytes.len();
-        if at > from && weight + more > MAX_TREE_REQUEST {
+        if at > from && (weight + more > MAX_TREE_REQUEST || at - from == MAX_TREE_ENTRIES) {
             chunks.push(&files[from..at]);
             (from, weight) = (at, 0);
         }

@@ -341,12 +341,18 @@ impl Transport {
         GitHubError::Limited { retry_after }
     }
 
-    fn wait_is_over(&self) -> Result<(), GitHubError> {
+    /// How long GitHub grants the service no requests; nothing when it does.
+    pub fn wait(&self) -> Duration {
         let until = self.limits().closed_until;
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        match left.filter(|left| !left.is_zero()) {
-            Some(retry_after) => Err(GitHubError::Limited { retry_after }),
-            None => Ok(()),
+        until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        })
+    }
+
+    fn wait_is_over(&self) -> Result<(), GitHubError> {
+        match self.wait() {
+            Duration::ZERO => Ok(()),
+            retry_after => Err(GitHubError::Limited { retry_after }),
         }
     }
 

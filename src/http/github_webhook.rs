@@ -1,9 +1,12 @@
 //! `githubWebhook`: POST `/github/webhook` (SPEC.md 5, "Webhook").
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::answer::json;
 use super::body;
@@ -19,6 +22,12 @@ const EVENT: HeaderName = HeaderName::from_static("x-github-event");
 
 /// GitHub caps payloads at 25 MB.
 const MAX_BYTES: usize = 25 << 20;
+
+/// How many bodies of that size may be in memory before anybody has proved anything.
+static BODIES: Semaphore = Semaphore::const_new(4);
+
+/// How long one may take to come.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Pong {
@@ -61,7 +70,7 @@ struct UserResult {
 /// 200 for a push to the branch, with what was done; what takes too long is noted first and done by the
 /// timer (`unfinished`). 200 for a `ping`. 202 `ignored` for other events, branches and repositories; 202
 /// `postponed` when the delivery before takes so long that this one is wholly left to the timer. 400
-/// `invalid_payload`. 401 `bad_signature`: nothing was looked at. 409 `github_not_configured`. 413
+/// `invalid_payload`. 401 `bad_signature`: nothing was looked at. 413
 /// `body_too_large` over 25 MiB. 503 `webhook_not_configured`: without a secret nothing is accepted;
 /// `github_unavailable`, `github_denied`, `storage_unavailable`: the timer does it later. 500 `internal`.
 pub(super) async fn github_webhook(
@@ -75,12 +84,18 @@ pub(super) async fn github_webhook(
             "No webhook secret is configured: set GITHUB_WEBHOOK_SECRET here and at GitHub.";
         return Err(ApiError::new(Code::WebhookNotConfigured, message));
     };
-    let bytes = body::bytes(&parts.headers, body, MAX_BYTES).await?;
-    let signature = text(&parts.headers, &SIGNATURE);
-    github::verify(secret, signature, &bytes).map_err(|_| {
-        let message = "The signature doesn't fit: give GitHub the secret that is configured here.";
-        ApiError::new(Code::BadSignature, message)
-    })?;
+    let signature = text(&parts.headers, &SIGNATURE).ok_or_else(bad_signature)?;
+    let bytes = {
+        // Few at once, since nobody has proved anything yet.
+        let _turn = BODIES.acquire().await;
+        let body = body::bytes(&parts.headers, body, MAX_BYTES);
+        let read = tokio::time::timeout(PATIENCE, body).await;
+        read.unwrap_or_else(|_| {
+            let message = "The body took too long: send it again.";
+            Err(ApiError::new(Code::InvalidPayload, message))
+        })?
+    };
+    github::verify(secret, Some(signature), &bytes).map_err(|_| bad_signature())?;
     let event = text(&parts.headers, &EVENT).unwrap_or_default();
     let delivery = github::parse(event, &bytes).map_err(|_| {
         let message = "The payload isn't one of GitHub's: send what GitHub sends.";
@@ -101,6 +116,11 @@ pub(super) async fn github_webhook(
             }
         },
     }
+}
+
+fn bad_signature() -> ApiError {
+    let message = "The signature doesn't fit: give GitHub the secret that is configured here.";
+    ApiError::new(Code::BadSignature, message)
 }
 
 fn ignored(reason: &'static str) -> Response {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::answer::{json, name_version};
 use super::error::no_such_method;
-use super::extract::{Caller, want};
+use super::extract::{Caller, X_CODEX_VERSION, want};
 use super::render_codex::flag;
 use super::{ApiError, App, Code};
 use crate::codex::{GitStatus, LastError, PullNote, SyncRequest, Synced};
@@ -23,7 +23,6 @@ struct Asked {
     mode: Option<String>,
     clean: Option<bool>,
     confirm: Option<usize>,
-    since: bool,
     reference: Option<String>,
 }
 
@@ -132,8 +131,9 @@ pub(super) async fn sync_state(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let asked = Asked::of(query.as_deref())?;
-    if asked.since || asked.mode.is_some() || asked.clean.is_some() {
+    let names = form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes());
+    let is_post = |name: &str| matches!(name, "mode" | "since" | "clean");
+    if names.into_iter().any(|(name, _)| is_post(&name)) {
         let mut response = no_such_method().await.into_response();
         response
             .headers_mut()
@@ -142,7 +142,11 @@ pub(super) async fn sync_state(
     }
     let want = want(&headers, user, now);
     let status = app.codex().git_status(&want).await?;
-    Ok(json(StatusCode::OK, &SyncState::of(status)))
+    let version = status.version;
+    let mut response = json(StatusCode::OK, &SyncState::of(status));
+    let headers = response.headers_mut();
+    headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
+    Ok(response)
 }
 
 impl SyncState {
@@ -184,7 +188,6 @@ impl Asked {
                         "confirm must be the number of files to remove, as mass_delete says it.";
                     asked.confirm = Some(number.ok_or_else(|| invalid("confirm", message))?);
                 }
-                "since" => asked.since = true,
                 "ref" => {
                     let branch = value.strip_prefix("refs/heads/").unwrap_or(&value);
                     asked.reference = Some(branch.to_owned());

@@ -142,7 +142,9 @@ async fn the_timer_brings_what_no_delivery_told_of() {
     let answer = tick(&service).json();
     assert_eq!(answer["Outputs"], json!({}));
     assert_eq!(mirror.in_store().await, mirror.in_git());
-    assert_snapshot!(answer["Logs"][0].as_str().unwrap(), @"1 users brought up to date, 0 drained, 0 left in the queue");
+    let said = answer["Logs"][0].as_str().unwrap();
+    assert!(said.starts_with("1 users brought up to date, "), "{said}");
+    mirror.until_equal(&service).await;
     mirror.github.clear_requests();
     tick(&service).json();
     let asked: Vec<_> = mirror

@@ -8,10 +8,10 @@ use super::file::{Outcome, WrittenFile};
 use super::mark::Mark;
 use super::{Act, BatchDone, FileChange, FileFate, Op};
 use crate::cache::ledger::AnsweredFile;
-use crate::cache::state::{ChangeKind, MergedFile};
+use crate::cache::state::ChangeKind;
 use crate::cache::{ReadError, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
-use crate::task::{FileName, git_sha};
+use crate::task::{FileName, GitSha, git_sha};
 
 /// How many files go into one batch at most.
 pub const MAX_BATCH: usize = 50;
@@ -43,15 +43,12 @@ impl Act {
 
 impl FileChange {
     /// What the state is to say of a merged file.
-    fn merged_file(&self) -> Option<(FileName, MergedFile)> {
+    fn merged_file(&self) -> Option<(FileName, GitSha, Vec<String>)> {
         let Act::Replace { bytes, .. } = &self.act else {
             return None;
         };
-        let merged = || MergedFile {
-            sha: git_sha(bytes),
-            fields: self.merged.clone(),
-        };
-        (!self.merged.is_empty()).then(|| (self.name.clone(), merged()))
+        let merged = || (self.name.clone(), git_sha(bytes), self.merged.clone());
+        (!self.merged.is_empty()).then(merged)
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::Instant;
 use super::{ATTEMPTS, Op};
 use crate::cache::amend::{Amended, Amendment, FilesMark};
 use crate::cache::ledger::{AnsweredFile, AnsweredOp, OpenLedger, timely};
-use crate::cache::state::{ChangeKind, LegacyNextId, MergedFile, SeenState, StateFound, Version};
+use crate::cache::state::{ChangeKind, LegacyNextId, SeenState, StateFound, Version};
 use crate::cache::{Inner, ReadError, Requests, WriteError};
 use crate::now::Now;
 use crate::store::{Answer, GetIf, Key, Put, PutIf, WriteId, Written};
-use crate::task::{FileName, UsedIds};
+use crate::task::{FileName, GitSha, UsedIds};
 use crate::user::UserId;
 
 /// A mark this op has set.
@@ -47,7 +47,7 @@ impl Op {
     pub(super) async fn mark_merged(
         &mut self,
         files: Vec<(FileName, WriteId, ChangeKind)>,
-        merged: Vec<(FileName, MergedFile)>,
+        merged: Vec<(FileName, GitSha, Vec<String>)>,
         replaces: Option<&Mark>,
     ) -> Result<Mark, WriteError> {
         let op = self.op_id();

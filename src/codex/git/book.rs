@@ -17,15 +17,17 @@ use crate::user::UserId;
 /// How often a swap is tried again because somebody else was quicker.
 const ROUNDS: u32 = 20;
 
-/// How many contents are remembered of a file that was about to be committed: pushes whose end nobody
-/// knows.
-const MAX_PUSHING: usize = 8;
+/// How many contents are remembered of a file whose way to or from Git nobody knows the end of.
+const MAX_OPEN: usize = 8;
 
 /// What Git is known to hold of a user's files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Book {
     pub format: Format,
+    /// Which repository, branch and folder this is about. Of another place nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
     /// The commit that was last looked at.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub commit: Option<GitSha>,
@@ -38,9 +40,15 @@ pub(super) struct Book {
     /// Those among them that Git holds as done.
     #[serde(default)]
     pub done: BTreeSet<String>,
-    /// What was about to be committed, by name.
+    /// What was about to be committed, by name: it may be in Git.
     #[serde(default)]
-    pub pushing: BTreeMap<String, Vec<GitSha>>,
+    pub pushing: Open,
+    /// What was about to be taken from Git, by name: it may be in the store.
+    #[serde(default)]
+    pub taking: Open,
+    /// The branch that is about to be made for a file's pull request, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub proposing: BTreeMap<String, String>,
     /// Pull requests that hold what isn't merged yet, by file.
     #[serde(default)]
     pub pulls: BTreeMap<String, PullNote>,
@@ -52,6 +60,11 @@ pub(super) struct Book {
     unknown: Map<String, Value>,
 }
 
+/// Contents whose way nobody knows the end of, by file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Open(BTreeMap<String, Vec<GitSha>>);
+
 /// A pull request with a file's change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,7 +73,7 @@ pub struct PullNote {
     pub branch: String,
     /// The content that the branch has.
     pub sha: GitSha,
-    /// The request.
+    /// The request, as it was last seen.
     #[serde(flatten)]
     pub pull: Pull,
 }
@@ -80,14 +93,65 @@ impl Default for Book {
     fn default() -> Self {
         Self {
             format: Format::CURRENT,
+            place: None,
             commit: None,
             synced_at: None,
             files: BTreeMap::new(),
             done: BTreeSet::new(),
-            pushing: BTreeMap::new(),
+            pushing: Open::default(),
+            taking: Open::default(),
+            proposing: BTreeMap::new(),
             pulls: BTreeMap::new(),
             last_error: None,
             unknown: Map::new(),
+        }
+    }
+}
+
+impl Open {
+    /// Of one file.
+    pub(super) fn of(&self, name: &FileName) -> &[GitSha] {
+        self.0.get(name.as_str()).map_or(&[], |it| it)
+    }
+
+    /// One more.
+    pub(super) fn begin(&mut self, name: &FileName, sha: GitSha) {
+        let open = self.0.entry(name.to_string()).or_default();
+        if !open.contains(&sha) {
+            open.push(sha);
+        }
+        if open.len() > MAX_OPEN {
+            open.remove(0);
+        }
+    }
+
+    /// How this one ended is known.
+    pub(super) fn end(&mut self, name: &FileName, sha: GitSha) {
+        let Some(open) = self.0.get_mut(name.as_str()) else {
+            return;
+        };
+        open.retain(|it| *it != sha);
+        if open.is_empty() {
+            self.0.remove(name.as_str());
+        }
+    }
+
+    /// Every file with one.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+
+    /// Also those of another.
+    pub(super) fn join(&mut self, other: &Self) {
+        for (name, contents) in &other.0 {
+            let mine = self.0.entry(name.clone()).or_default();
+            mine.extend(
+                contents
+                    .iter()
+                    .filter(|sha| !mine.contains(sha))
+                    .copied()
+                    .collect::<Vec<_>>(),
+            );
         }
     }
 }
@@ -96,11 +160,6 @@ impl Book {
     /// What Git holds of a file.
     pub(super) fn base(&self, name: &FileName) -> Option<GitSha> {
         self.files.get(name.as_str()).copied()
-    }
-
-    /// What was about to be committed of a file.
-    pub(super) fn pushing(&self, name: &FileName) -> &[GitSha] {
-        self.pushing.get(name.as_str()).map_or(&[], |it| it)
     }
 
     /// A pull request has this content already.
@@ -122,35 +181,14 @@ impl Book {
         if self.is_proposed(name, sha) {
             self.pulls.remove(key);
         }
-    }
-
-    /// The end of this push is known.
-    pub(super) fn forget_push(&mut self, name: &FileName, sha: GitSha) {
-        let Some(pushing) = self.pushing.get_mut(name.as_str()) else {
-            return;
-        };
-        pushing.retain(|it| *it != sha);
-        if pushing.is_empty() {
-            self.pushing.remove(name.as_str());
-        }
+        self.pushing.end(name, sha);
+        self.taking.end(name, sha);
     }
 
     /// Git doesn't hold the file (any more).
     pub(super) fn drop(&mut self, name: &FileName) {
         self.files.remove(name.as_str());
         self.done.remove(name.as_str());
-        self.pushing.remove(name.as_str());
-    }
-
-    /// This content is about to be committed.
-    pub(super) fn push(&mut self, name: &FileName, sha: GitSha) {
-        let pushing = self.pushing.entry(name.to_string()).or_default();
-        if !pushing.contains(&sha) {
-            pushing.push(sha);
-        }
-        if pushing.len() > MAX_PUSHING {
-            pushing.remove(0);
-        }
     }
 
     /// Remembers what went wrong, since when, or that nothing does any more.
@@ -163,6 +201,12 @@ impl Book {
                 at,
             },
         });
+    }
+
+    /// Something got into Git, so whatever kept it from there is over; removals that are held back aren't.
+    pub(super) fn went_well(&mut self) {
+        let held = |it: &LastError| it.code == "mass_delete";
+        self.last_error = self.last_error.take().filter(held);
     }
 
     fn read(bytes: &[u8]) -> Result<Option<Self>, GitTrouble> {
@@ -181,17 +225,21 @@ impl Book {
 }
 
 impl Codex {
-    /// The user's `git.json`. One that is lost or damaged counts as empty: then what both sides have is
-    /// merged, and nothing is lost.
+    /// The user's `git.json`. One that is lost, damaged, or about another repository counts as empty: then
+    /// what both sides have is merged, and nothing is lost.
     pub(super) async fn book(&self, user: &UserId) -> Result<(Book, Option<ETag>), GitTrouble> {
+        let place = self.git()?.place();
         let got = self.store.get(&Key::git(user), GetIf::Any).await?.value;
-        match got {
-            Got::Blob(blob) => {
-                let book = Book::read(&blob.bytes)?;
-                Ok((book.unwrap_or_default(), Some(blob.etag)))
-            }
-            Got::Absent | Got::Changed | Got::Unchanged => Ok((Book::default(), None)),
-        }
+        let (book, etag) = match got {
+            Got::Blob(blob) => (Book::read(&blob.bytes)?, Some(blob.etag)),
+            Got::Absent | Got::Changed | Got::Unchanged => (None, None),
+        };
+        let book = book.filter(|it| it.place.as_ref() == Some(&place));
+        let fresh = || Book {
+            place: Some(place.clone()),
+            ..Book::default()
+        };
+        Ok((book.unwrap_or_else(fresh), etag))
     }
 
     /// Changes the user's `git.json`. `change` may be applied again to a newer one, so it looks before it
@@ -205,7 +253,7 @@ impl Codex {
             let (before, etag) = self.book(user).await?;
             let mut book = before.clone();
             change(&mut book);
-            if book == before && etag.is_some() {
+            if book == before {
                 return Ok(book);
             }
             let put = Put {

@@ -12,12 +12,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::mirror::Mirror;
 use super::reconcile::{Reconciling, SyncMode, UserReport};
-use super::worker::Task;
 use super::{Git, GitTrouble};
 use crate::codex::Codex;
 use crate::github::{GitSnapshot, Skipped};
 use crate::now::Now;
-use crate::store::{ETag, GetIf, Got, Key, Prefix, Put, PutIf};
+use crate::store::{Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf};
 use crate::task::GitSha;
 use crate::user::UserId;
 
@@ -31,7 +30,13 @@ const GRACE: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(9);
 
 /// The timer's work ends before the next one begins.
-pub(super) const TICK: Duration = Duration::from_secs(50);
+const TICK: Duration = Duration::from_secs(50);
+
+/// One user's share of it, so that nobody who is slow keeps all others from their turn.
+pub(super) const SHARE: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether nothing is left, while something always is.
+const LOOKS: u32 = 4;
 
 /// Users brought up to date at once.
 const USERS: usize = 4;
@@ -125,7 +130,7 @@ impl Codex {
 
     async fn fetch_until(&self, until: Instant, now: Now) -> Result<FetchReport, GitTrouble> {
         let git = self.git()?;
-        let (mut mirror, mut etag) = self.mirror().await?;
+        let (mut mirror, etag) = self.mirror().await?;
         let snapshot = git.snapshot().await?;
         let mut report = FetchReport {
             head: snapshot.commit(),
@@ -133,48 +138,42 @@ impl Codex {
             ..FetchReport::default()
         };
         let changed = changed_users(&mirror, &snapshot);
-        let mut own = true;
-        if !changed.is_empty() {
-            for user in &changed {
-                mirror.users.insert(user.to_string(), None);
-            }
-            etag = self.put_mirror(&mirror, etag).await?;
-            own = etag.is_some();
-        }
         let users = stream::iter(changed.clone());
         let users = users.map(|user| self.fetch_user(Arc::clone(&git), user, until, now));
-        let reports: Vec<_> = users.buffered(USERS).collect().await;
+        let fetched: Vec<_> = users.buffered(USERS).collect().await;
+        let noted = fetched.iter().all(Result::is_ok);
         let before = mirror.clone();
-        mirror.head = snapshot.commit();
-        for (user, fetched) in changed.into_iter().zip(reports) {
-            match fetched.folder {
-                _ if fetched.unfinished => {}
-                None => drop(mirror.users.remove(user.as_str())),
-                folder => drop(mirror.users.insert(user.to_string(), folder)),
+        for (user, fetched) in changed.into_iter().zip(fetched) {
+            let fetched = fetched.unwrap_or_else(|_| UserReport::unfinished());
+            if fetched.clean {
+                mirror.note(&user, fetched.folder);
             }
             report.users.push((user, fetched));
         }
-        // Where somebody else has written it meanwhile, that stands, and the timer looks again.
-        if own && mirror != before {
+        // Everything that is left is in the queue; if not, the timer looks at this commit again.
+        if noted {
+            mirror.head = snapshot.commit();
+        }
+        if mirror != before {
+            // Where somebody else has written it meanwhile, that stands.
             self.put_mirror(&mirror, etag).await?;
         }
         Ok(report)
     }
 
-    /// Brings one user's files up to date, or leaves a hint that this is to be done.
+    /// Brings one user's files up to date; what is left to do is in the queue.
+    ///
+    /// # Errors
+    /// When not even that could be noted.
     async fn fetch_user(
         &self,
         git: Arc<Git>,
         user: UserId,
         until: Instant,
         now: Now,
-    ) -> UserReport {
+    ) -> Result<UserReport, GitTrouble> {
         let (git, user) = (&git, &user);
-        let mode = SyncMode {
-            released: true,
-            ..SyncMode::by_itself(Some(until))
-        };
-        let run = self.reconcile(git, user, now, mode);
+        let run = self.reconcile(git, user, now, SyncMode::by_itself(Some(until)));
         let report = match timeout_at(until + GRACE, run).await {
             Ok(Ok(report)) => report,
             Ok(Err(error)) => {
@@ -183,11 +182,11 @@ impl Codex {
             }
             Err(_) => UserReport::unfinished(),
         };
-        if report.unfinished || report.has_news() {
-            self.leave_hint(user, now).await;
-            git.enqueue(user, Task::of(&report));
+        if report.has_news() || !report.clean {
+            self.leave_hint(user, now).await?;
+            git.enqueue(user);
         }
-        report
+        Ok(report)
     }
 
     /// One look at one user's three sides, and what follows from it.
@@ -212,14 +211,13 @@ impl Codex {
     }
 
     /// Says in the queue that something is left to do for the user.
-    pub(super) async fn leave_hint(&self, user: &UserId, now: Now) {
+    pub(super) async fn leave_hint(&self, user: &UserId, now: Now) -> Result<(), GitTrouble> {
         let put = Put {
             bytes: hint_text(now),
             ..Put::default()
         };
-        if let Err(error) = self.store.put(&Key::hint(user), put, PutIf::Any).await {
-            tracing::warn!(%user, %error, "a hint can't be written; what it is about will be found later");
-        }
+        self.store.put(&Key::hint(user), put, PutIf::Any).await?;
+        Ok(())
     }
 
     /// What the timer does: notice commits of which no delivery came, and share with Git what the queue
@@ -236,35 +234,51 @@ impl Codex {
             Err(error) => tracing::warn!(%error, "GitHub can't be asked what is new"),
         }
         let queue = self.store.list(&Prefix::queue()).await?.value;
-        for listed in queue.blobs {
-            let Ok(user) = UserId::parse(&listed.name) else {
-                continue;
-            };
-            let work = self.drain(&git, &user, until, now.later());
-            match timeout_at(until + GRACE, work).await {
-                Ok(Ok(true)) => report.drained += 1,
-                Ok(Ok(false)) | Err(_) => report.left += 1,
-                Ok(Err(error)) => {
-                    tracing::warn!(%user, %error, "not everything is shared with Git yet");
-                    report.left += 1;
-                    self.note_trouble(&user, &error, now).await;
-                }
-            }
-        }
+        let waiting = queue
+            .blobs
+            .iter()
+            .filter_map(|it| UserId::parse(&it.name).ok());
+        let waiting = git.in_turn(waiting.collect());
+        let drained = stream::iter(waiting).map(|user| self.drain_in_time(&git, user, until, now));
+        let drained: Vec<bool> = drained.buffer_unordered(USERS).collect().await;
+        report.drained = drained.iter().filter(|done| **done).count();
+        report.left = drained.len() - report.drained;
         Ok(report)
     }
 
     async fn fetch_missed(&self, git: &Git, until: Instant, now: Now) -> Result<usize, GitTrouble> {
         let (mirror, _) = self.mirror().await?;
         let snapshot = git.snapshot().await?;
-        let taken_in = mirror.users.values().all(Option::is_some);
-        if snapshot.commit() == mirror.head && taken_in {
+        if snapshot.commit() == mirror.head {
             return Ok(0);
         }
         Ok(self.fetch_until(until, now.later()).await?.users.len())
     }
 
-    /// Shares with Git whatever this user has to share, either way. Whether nothing is left.
+    /// One user's share of the timer's time. Whether nothing is left.
+    pub(super) async fn drain_in_time(
+        &self,
+        git: &Arc<Git>,
+        user: UserId,
+        until: Instant,
+        now: Now,
+    ) -> bool {
+        let now = now.later();
+        let until = until.min(now.started + SHARE);
+        let drained = timeout_at(until + GRACE, self.drain(git, &user, until, now));
+        match drained.await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => {
+                tracing::warn!(%user, %error, "not everything is shared with Git yet");
+                self.note_trouble(&user, &error, now).await;
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Shares with Git whatever this user has to share, either way, and removes the hint when a look finds
+    /// nothing left. Whether that is so.
     pub(super) async fn drain(
         &self,
         git: &Arc<Git>,
@@ -272,54 +286,62 @@ impl Codex {
         until: Instant,
         now: Now,
     ) -> Result<bool, GitTrouble> {
-        let hint = self.hint(user).await?;
-        let mode = SyncMode::by_itself(Some(until));
-        let report = self.reconcile(git, user, now, mode).await?;
-        let all = self.push(git, user, now.later()).await?;
-        let done = all && !report.unfinished;
-        if done {
-            self.drop_hint(user, hint).await?;
+        for _ in 0..LOOKS {
+            let (mut mirror, noted) = self.mirror().await?;
+            let hint = self.hint(user).await?;
+            let pushed = self.push(git, user, now.later()).await;
+            let mode = SyncMode::by_itself(Some(until));
+            let report = self.reconcile(git, user, now.later(), mode).await?;
+            // What Git has is here, whatever became of what Git doesn't have.
+            pushed?;
+            if report.unfinished {
+                return Ok(false);
+            }
+            if !report.clean || report.unpushed > 0 || report.changed + report.merged > 0 {
+                continue;
+            }
+            self.refresh_pulls(git, user).await?;
+            if mirror.users.get(user.as_str()).copied() != report.folder {
+                mirror.note(user, report.folder);
+                if self.put_mirror(&mirror, noted).await?.is_none() {
+                    continue;
+                }
+            }
+            return self.drop_hint(user, hint).await;
         }
-        Ok(done)
+        Ok(false)
     }
 
     /// The version of the user's hint.
-    pub(super) async fn hint(&self, user: &UserId) -> Result<Option<ETag>, GitTrouble> {
+    async fn hint(&self, user: &UserId) -> Result<Option<ETag>, GitTrouble> {
         match self.store.get(&Key::hint(user), GetIf::Any).await?.value {
             Got::Blob(hint) => Ok(Some(hint.etag)),
             Got::Absent | Got::Changed | Got::Unchanged => Ok(None),
         }
     }
 
-    /// Removes the hint if nobody has left another one since.
-    pub(super) async fn drop_hint(
-        &self,
-        user: &UserId,
-        hint: Option<ETag>,
-    ) -> Result<(), GitTrouble> {
-        if let Some(etag) = hint {
-            self.store.delete(&Key::hint(user), &etag).await?;
-        }
-        Ok(())
+    /// Removes the hint if nobody has left another one since. Whether there is none now.
+    async fn drop_hint(&self, user: &UserId, hint: Option<ETag>) -> Result<bool, GitTrouble> {
+        let Some(etag) = hint else {
+            return Ok(self.hint(user).await?.is_none());
+        };
+        let deleted = self.store.delete(&Key::hint(user), &etag).await?.value;
+        Ok(deleted != Deleted::Refused)
     }
 }
 
 /// The text of a hint: since when.
-pub(super) fn hint_text(now: Now) -> bytes::Bytes {
+pub(in crate::codex) fn hint_text(now: Now) -> bytes::Bytes {
     now.utc.to_rfc3339().into()
 }
 
 /// Users whose folder in Git isn't the one that was last taken in.
 fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> Vec<UserId> {
-    let known = mirror
-        .users
-        .keys()
-        .filter_map(|user| UserId::parse(user).ok());
+    let known = mirror.users.keys();
+    let known = known.filter_map(|user| UserId::parse(user).ok());
     let users: BTreeSet<UserId> = known.chain(snapshot.tree.users.keys().cloned()).collect();
-    let differs = |user: &UserId| {
-        let claim = mirror.users.get(user.as_str()).copied().flatten();
-        claim.is_none() || claim != snapshot.user(user).folder
-    };
+    let differs =
+        |user: &UserId| mirror.users.get(user.as_str()).copied() != snapshot.user(user).folder;
     users.into_iter().filter(differs).collect()
 }
 

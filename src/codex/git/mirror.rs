@@ -1,8 +1,10 @@
 //! `state/.github.json`: how far the whole repository has been taken in, so that a delivery is only
 //! followed up for the users whose files have changed.
 //!
-//! A claim says that a user's files here are those of a folder in Git. It is taken back before they are
-//! brought to something else, so a crash in between leaves none.
+//! It is a filter, and right by two rules. While a user's files are being brought to another commit's
+//! there is a hint in the queue, which is put before the first change. And a hint is only removed after a
+//! look that found nothing to change and whose folder is noted here, by a swap with the version that was
+//! read before the look.
 
 use std::collections::BTreeMap;
 
@@ -16,29 +18,39 @@ use crate::store::{ETag, GetIf, Got, Key, Put, PutIf, Written};
 use crate::task::GitSha;
 use crate::user::UserId;
 
-/// How often a swap is tried again because somebody else was quicker.
-const ROUNDS: u32 = 10;
-
 /// How far the repository has been taken in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Mirror {
     pub format: Format,
+    /// Which repository, branch and folder this is about. Of another place nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
     /// Up to this commit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub head: Option<GitSha>,
-    /// Every user whose files Git has or had, with the fingerprint of the folder that was taken in whole;
-    /// without one, the files are being brought to something else, or weren't.
+    /// The fingerprint of each user's folder that was taken in whole.
     #[serde(default)]
-    pub users: BTreeMap<String, Option<GitSha>>,
+    pub users: BTreeMap<String, GitSha>,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     unknown: Map<String, Value>,
+}
+
+impl Mirror {
+    /// Notes what a look at a user's files found to be taken in.
+    pub(super) fn note(&mut self, user: &UserId, folder: Option<GitSha>) {
+        match folder {
+            Some(folder) => drop(self.users.insert(user.to_string(), folder)),
+            None => drop(self.users.remove(user.as_str())),
+        }
+    }
 }
 
 impl Default for Mirror {
     fn default() -> Self {
         Self {
             format: Format::CURRENT,
+            place: None,
             head: None,
             users: BTreeMap::new(),
             unknown: Map::new(),
@@ -49,36 +61,24 @@ impl Default for Mirror {
 impl Codex {
     /// The mirror's state. One that is lost only means that everything is looked at again.
     pub(super) async fn mirror(&self) -> Result<(Mirror, Option<ETag>), GitTrouble> {
+        let place = Some(self.git()?.place());
         let got = self.store.get(&Key::github(), GetIf::Any).await?.value;
-        let Got::Blob(blob) = got else {
-            return Ok((Mirror::default(), None));
+        let (mirror, etag): (Option<Mirror>, _) = match got {
+            Got::Blob(blob) => (serde_json::from_slice(&blob.bytes).ok(), Some(blob.etag)),
+            Got::Absent | Got::Changed | Got::Unchanged => (None, None),
         };
-        let mirror: Option<Mirror> = serde_json::from_slice(&blob.bytes).ok();
-        match mirror {
-            Some(mirror) if mirror.format.major > Format::CURRENT.major => {
-                Err(GitTrouble::NewerFormat)
-            }
-            mirror => Ok((mirror.unwrap_or_default(), Some(blob.etag))),
+        if mirror
+            .as_ref()
+            .is_some_and(|it| it.format.major > Format::CURRENT.major)
+        {
+            return Err(GitTrouble::NewerFormat);
         }
-    }
-
-    /// Takes back the claim on a user's files before they become those of another folder.
-    pub(super) async fn release(
-        &self,
-        user: &UserId,
-        folder: Option<GitSha>,
-    ) -> Result<(), GitTrouble> {
-        for _ in 0..ROUNDS {
-            let (mut mirror, etag) = self.mirror().await?;
-            match mirror.users.get_mut(user.as_str()) {
-                Some(claim) if claim.is_some() && *claim != folder => *claim = None,
-                _ => return Ok(()),
-            }
-            if self.put_mirror(&mirror, etag).await?.is_some() {
-                return Ok(());
-            }
-        }
-        Err(GitTrouble::Contended)
+        let mirror = mirror.filter(|it| it.place == place);
+        let fresh = || Mirror {
+            place: place.clone(),
+            ..Mirror::default()
+        };
+        Ok((mirror.unwrap_or_else(fresh), etag))
     }
 
     /// Writes the mirror's state if nobody else has; its new version, or `None`.

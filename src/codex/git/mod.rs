@@ -1,10 +1,17 @@
 //! What Git and the store don't share yet, and how they come to (SPEC.md 5). One engine behind the
-//! webhook, sync by hand, the push after a write, and the timer: [`Plan`] decides, the rest carries out.
+//! webhook, sync by hand, the push after a write, and the timer: [`Plan`](plan::Plan) decides, the rest
+//! carries out.
 //!
-//! Three rules keep it right with several instances and crashes. `git.json` is read before the
-//! repository's tree, and the tree before the store's files, so a tree is never older than what Git is
-//! known to hold. A file here is only changed if it still is what was decided about. And the base follows
-//! only what was answered.
+//! What keeps it right with several instances and crashes:
+//!
+//! - A look reads `git.json`, then the store, then Git's tree, then `git.json` again. So a tree is never
+//!   older than what Git was known to hold, nor than what the store had taken from it; a file whose base
+//!   moved in between is looked at again, and one that changed here since is protected by its ETag.
+//! - What is about to be committed is noted first (`pushing`), and so is what is about to be taken
+//!   (`taking`): whoever comes upon it later, also after a crash, knows where it came from.
+//! - The base follows only what was answered.
+//! - A hint in the queue is put before the first change, here as with every write; it goes only after a
+//!   look that found nothing left to do, and only if it still is the one from before that look.
 
 mod book;
 mod fetch;
@@ -16,10 +23,12 @@ mod reconcile;
 mod status;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moka::sync::Cache as Moka;
+use tokio::time::Instant;
 
 use super::Want;
 use crate::cache::{Freshness, ReadError, WriteError};
@@ -30,12 +39,13 @@ use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
 pub use book::{LastError, PullNote};
+pub(super) use fetch::hint_text;
 pub use fetch::{FetchReport, TickReport};
 pub use reconcile::UserReport;
 pub use status::{GitState, GitStatus, SyncRequest, Synced};
 
 use fetch::Runs;
-use worker::{Outbox, Task};
+use worker::Outbox;
 
 /// What the operations need to know of GitHub.
 #[derive(Clone)]
@@ -47,6 +57,13 @@ pub struct GitSettings {
     /// What time it is, for what happens without a request.
     pub clock: fn() -> Now,
 }
+
+/// So long after an own commit GitHub may still show the branch as it was before: what is read from a
+/// replica lags. Whoever really sets the branch back there within this time is followed after it.
+const LAG: Duration = Duration::from_secs(5);
+
+/// How often the branch is looked at until it shows an own commit.
+const LOOKS: u32 = 4;
 
 /// What was committed lately, for those who wait for it.
 const MAX_RECENT: u64 = 1_000;
@@ -65,6 +82,9 @@ pub(super) struct Git {
     branch: tokio::sync::Mutex<()>,
     runs: Runs,
     outbox: Outbox,
+    turn: AtomicUsize,
+    /// Commits that this instance has committed on lately, and until when they are no news.
+    overtaken: Mutex<Vec<(GitSha, Instant)>>,
     recent: Moka<(UserId, FileName, GitSha), Made>,
 }
 
@@ -75,6 +95,8 @@ pub struct Made {
     pub commit: GitSha,
     /// Its page.
     pub html_url: String,
+    /// The commit it was made on.
+    pub parent: Option<GitSha>,
     /// The pull request, if it is one.
     pub pull: Option<crate::github::Pull>,
 }
@@ -133,11 +155,20 @@ impl GitTrouble {
         }
     }
 
-    /// When to try again, if that was said.
-    fn retry_after(&self) -> Option<Duration> {
+    /// The same for a person, without anything that is only for the log.
+    fn told(&self) -> &'static str {
         match self {
-            Self::GitHub(GitHubError::Limited { retry_after }) => Some(*retry_after),
-            _ => None,
+            Self::Off => "GitHub mode is off.",
+            Self::GitHub(GitHubError::Limited { .. }) => "GitHub grants no more requests for now.",
+            Self::GitHub(GitHubError::Denied { .. }) => {
+                "GitHub doesn't let the service at the repository: check its name, the branch, the rules and the credentials."
+            }
+            Self::GitHub(_) => "GitHub can't be reached.",
+            Self::Read(_) | Self::Write(_) => "The storage can't be reached.",
+            Self::TooMany { .. } => "There were too many requests.",
+            Self::NewerFormat => "A newer version of the service wrote what Git is known to hold.",
+            Self::Contended => "Others kept changing the same files.",
+            Self::MassDelete(_) => "So many files would be removed that it has to be confirmed.",
         }
     }
 }
@@ -152,6 +183,8 @@ impl Git {
             branch: tokio::sync::Mutex::default(),
             runs: Runs::default(),
             outbox: Outbox::default(),
+            turn: AtomicUsize::new(0),
+            overtaken: Mutex::default(),
             recent: Moka::new(MAX_RECENT),
         }
     }
@@ -164,17 +197,66 @@ impl Git {
     /// The repository as it is now: read after this was called, and not read again where it is unchanged.
     async fn snapshot(&self) -> Result<Arc<GitSnapshot>, GitHubError> {
         let mut seen = self.seen.lock().await;
-        let known = seen.as_deref();
-        let newer = self.repository.snapshot(known, &self.base_path).await?;
-        Ok(match newer {
-            Some(newer) => Arc::clone(seen.insert(Arc::new(newer))),
-            None => seen.clone().unwrap_or_default(),
+        for _ in 0..LOOKS {
+            let known = seen.as_deref();
+            let newer = self.repository.snapshot(known, &self.base_path).await?;
+            let snapshot = match newer {
+                Some(newer) => Arc::clone(seen.insert(Arc::new(newer))),
+                None => seen.clone().unwrap_or_default(),
+            };
+            if !snapshot.commit().is_some_and(|it| self.is_overtaken(it)) {
+                return Ok(snapshot);
+            }
+            // It was read before an own commit, or from somewhere that doesn't have it yet.
+            tokio::time::sleep(LAG / 20).await;
+        }
+        Err(GitHubError::Unavailable {
+            operation: "read the branch",
+            reason: "it shows a commit from before an own one".to_owned(),
         })
     }
 
-    /// Has the user's files pushed, or more.
-    fn enqueue(&self, user: &UserId, task: Task) {
-        self.outbox.add(user, task, (self.clock)());
+    /// From the branch's next commit on, which is an own one, this one is no news.
+    fn overtake(&self, commit: Option<GitSha>, now: Now) {
+        let mut overtaken = self
+            .overtaken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        overtaken.retain(|(_, until)| *until > now.started);
+        overtaken.extend(commit.map(|commit| (commit, now.started + LAG)));
+    }
+
+    fn is_overtaken(&self, commit: GitSha) -> bool {
+        let now = (self.clock)().started;
+        let overtaken = self
+            .overtaken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        overtaken
+            .iter()
+            .any(|(it, until)| *it == commit && *until > now)
+    }
+
+    /// Has whatever the user's files and Git don't share yet shared.
+    fn enqueue(&self, user: &UserId) {
+        self.outbox.add(user, (self.clock)());
+    }
+
+    /// Which repository, branch and folder the users' files are mirrored in.
+    fn place(&self) -> String {
+        let (repository, branch) = (self.repository.full_name(), self.repository.branch());
+        format!("{repository}@{branch}:{}", self.base_path)
+    }
+
+    /// Those who wait, beginning with another each time.
+    fn in_turn(&self, mut waiting: Vec<UserId>) -> Vec<UserId> {
+        waiting.sort();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        if !waiting.is_empty() {
+            let first = turn % waiting.len();
+            waiting.rotate_left(first);
+        }
+        waiting
     }
 }
 

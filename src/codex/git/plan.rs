@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub changes: Vec<Change>,
     /// To be committed.
     pub unpushed: Vec<Unpushed>,
+    /// To be committed, if there weren't something in their place in Git that isn't a task's text.
+    pub blocked: Vec<FileName>,
 }
 
 /// A file of which Git holds something else than the base says.
@@ -31,8 +33,6 @@ pub(super) struct Agreed {
     pub held: Option<GitSha>,
     /// Whether that is done, where that is known.
     pub done: Option<bool>,
-    /// Pushes whose end is known by that.
-    pub pushed: Vec<GitSha>,
 }
 
 impl Agreed {
@@ -41,9 +41,6 @@ impl Agreed {
         match self.held {
             Some(held) => book.hold(&self.name, held, self.done),
             None => book.drop(&self.name),
-        }
-        for sha in &self.pushed {
-            book.forget_push(&self.name, *sha);
         }
     }
 }
@@ -84,17 +81,22 @@ impl Plan {
     /// By what `git.json` says, what the store has, and what Git has.
     pub(super) fn of(book: &Book, table: &TaskTable, tree: &UserTree) -> Self {
         let mut plan = Self::default();
+        let noted = book
+            .files
+            .keys()
+            .chain(book.pushing.names())
+            .chain(book.taking.names());
         let ours = table.iter().filter_map(|file| file.name.parse().ok());
-        let based = book.files.keys().filter_map(|name| name.parse().ok());
         let names: BTreeSet<FileName> = ours
-            .chain(based)
+            .chain(noted.filter_map(|name| name.parse().ok()))
             .chain(tree.files.keys().cloned())
             .collect();
         for name in names {
             let file = table.find(name.as_str());
             let sides = Sides {
                 base: book.base(&name),
-                pushing: book.pushing(&name),
+                pushing: book.pushing.of(&name),
+                taking: book.taking.of(&name),
                 ours: file.as_ref().map_or(Side::Absent, side),
                 theirs: tree.files.get(&name).copied().unwrap_or(Side::Absent),
             };
@@ -111,8 +113,9 @@ impl Plan {
         // A settled file's version is known to whoever puts a new one in its place.
         let there = file.filter(|file| !file.is_settled());
         let etag = there.map(|file| ETag::new(file.etag));
+        let before = sides.base;
         let mut change = |name, kind| {
-            let (base, etag) = (sides.base, etag.clone());
+            let (base, etag) = (before, etag.clone());
             self.changes.push(Change {
                 name,
                 kind,
@@ -121,32 +124,35 @@ impl Plan {
             });
         };
         match decide(sides) {
-            Decision::Nothing | Decision::Leave => {}
+            Decision::Nothing => {}
+            Decision::Leave => {
+                let is_ours = matches!(sides.ours, Side::Content(sha) if before != Some(sha));
+                if is_ours && sides.theirs == Side::Other {
+                    self.blocked.push(name);
+                }
+            }
             Decision::Agreed(sha) => self.agreed.push(Agreed {
                 name,
-                before: sides.base,
+                before,
                 held: Some(sha),
                 done: Some(file.is_some_and(is_done)),
-                pushed: sides.pushing.to_vec(),
             }),
             Decision::Forget => self.agreed.push(Agreed {
                 name,
-                before: sides.base,
+                before,
                 held: None,
                 done: None,
-                pushed: vec![],
             }),
             Decision::Take(theirs) => change(name, Kind::Take(theirs)),
             Decision::Merge { base, theirs } => change(name, Kind::Merge(base, theirs)),
             Decision::Remove => change(name, Kind::Remove),
             Decision::Unpushed(replaces) => {
-                if sides.base != replaces {
+                if before != replaces {
                     self.agreed.push(Agreed {
                         name: name.clone(),
-                        before: sides.base,
+                        before,
                         held: replaces,
                         done: None,
-                        pushed: replaces.into_iter().collect(),
                     });
                 }
                 if let (Side::Content(sha), Some(etag)) = (sides.ours, etag) {
@@ -159,6 +165,17 @@ impl Plan {
                 }
             }
         }
+    }
+
+    /// Leaves out files whose base another look has moved meanwhile. Whether there were any.
+    pub(super) fn keep_unmoved(&mut self, newer: &Book) -> bool {
+        let before = self.agreed.len() + self.changes.len() + self.unpushed.len();
+        self.agreed.retain(|it| newer.base(&it.name) == it.before);
+        self.changes.retain(|it| newer.base(&it.name) == it.base);
+        let rebased = |it: &Unpushed| self.agreed.iter().any(|agreed| agreed.name == it.name);
+        self.unpushed
+            .retain(|it| newer.base(&it.name) == it.replaces || rebased(it));
+        self.agreed.len() + self.changes.len() + self.unpushed.len() < before
     }
 
     /// How many files would go.
@@ -184,24 +201,17 @@ impl Plan {
     }
 }
 
-/// What the store doesn't share with Git yet, as far as `git.json` can tell.
+/// What the store doesn't share with Git yet, as far as `git.json` can tell without a look at Git.
 pub(super) fn unpushed(book: &Book, table: &TaskTable) -> Vec<Unpushed> {
-    let files = table.iter().filter_map(|file| {
-        let name: FileName = file.name.parse().ok()?;
-        let Side::Content(sha) = side(&file) else {
-            return None;
-        };
-        let replaces = book.base(&name);
-        let etag = ETag::new(file.etag);
-        let waits = replaces != Some(sha) && !book.is_proposed(&name, sha);
-        waits.then_some(Unpushed {
-            name,
-            sha,
-            etag,
-            replaces,
-        })
-    });
-    files.collect()
+    let as_known = UserTree {
+        files: book
+            .files
+            .iter()
+            .filter_map(|(name, sha)| Some((name.parse().ok()?, Side::Content(*sha))))
+            .collect(),
+        ..UserTree::empty()
+    };
+    Plan::of(book, table, &as_known).unpushed
 }
 
 fn side(file: &FileView<'_>) -> Side {

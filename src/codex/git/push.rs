@@ -4,29 +4,33 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::book::Book;
 use super::plan::{Plan, Unpushed, unpushed};
 use super::reconcile::{SyncMode, is_done};
 use super::{Git, GitTrouble, Made, want};
-use crate::cache::Freshness;
+use crate::cache::{Entry, Freshness};
 use crate::codex::Codex;
-use crate::github::{
-    CommitMade, Committed, FileToPut, FilesToCommit, GitHubError, Story, message_of_all,
-};
+use crate::github::{Committed, FileToPut, FilesToCommit, GitHubError, Story, message_of_all};
 use crate::now::Now;
+use crate::task::FileName;
 use crate::user::UserId;
 
 /// Up to so many files get a commit of their own.
 const FEW: usize = 10;
 
-/// How often it is looked anew because something moved, here or there.
-const ROUNDS: u32 = 8;
+/// No commit has more files; the rest get the next.
+const MANY: usize = 1_000;
 
-/// How often Git may turn out to have something else, each time it was looked at.
-const MAX_STALE: u32 = 3;
+/// Nor more bytes of texts, which are held at once.
+const MAX_BYTES: usize = 16 << 20;
+
+/// How often it is looked anew because something moved, here or there.
+const ROUNDS: u32 = 12;
+
+/// How often Git's side is looked at.
+const LOOKS: u32 = 3;
 
 /// Files read from the store at once.
 const READS: usize = 8;
@@ -42,76 +46,117 @@ pub(super) struct Outgoing {
 
 /// What one look at what is to be committed came to.
 pub(super) enum Round {
-    /// There is nothing (more). Whether that is sure, since nothing is being written.
-    Nothing(bool),
-    /// Something was committed, or moved: look again.
+    /// There is nothing (more).
+    Nothing,
+    /// Something was committed, or moved here: go on.
     Again,
-    /// Git has something else than was thought.
+    /// Git has something else than was thought, or may have: look there first.
+    Look,
+}
+
+/// What became of a file on its way to Git.
+pub(super) enum Sent {
+    Done(Made),
+    /// Git has something else than it replaces. It isn't there, and won't be.
     Stale,
+    /// It isn't there, and won't be.
+    Refused(GitTrouble),
+    /// Nobody knows, or it wasn't tried: the others needn't be tried either.
+    Unknown(GitTrouble),
+}
+
+impl Sent {
+    pub(super) fn of(sent: Result<Committed, GitHubError>) -> Self {
+        match sent {
+            Ok(Committed::Done(commit)) => Self::Done(Made {
+                commit: commit.sha,
+                html_url: commit.html_url,
+                parent: commit.parent,
+                pull: None,
+            }),
+            Ok(Committed::Stale) => Self::Stale,
+            Err(error) => error.into(),
+        }
+    }
+}
+
+impl From<GitHubError> for Sent {
+    fn from(error: GitHubError) -> Self {
+        match error {
+            GitHubError::Denied { .. } => Self::Refused(error.into()),
+            error => Self::Unknown(error.into()),
+        }
+    }
 }
 
 impl Codex {
-    /// Commits what Git doesn't have of this user's files. Whether surely nothing is left.
+    /// Commits what Git doesn't have of this user's files, as far as it can.
+    ///
+    /// # Errors
+    /// Why something isn't committed, after the others were tried.
     pub(super) async fn push(
         &self,
         git: &Arc<Git>,
         user: &UserId,
         now: Now,
-    ) -> Result<bool, GitTrouble> {
-        let mut stale = 0;
+    ) -> Result<(), GitTrouble> {
+        let (mut looks, mut blocked) = (0, vec![]);
         for _ in 0..ROUNDS {
             let round = {
                 let _one_writer = git.branch.lock().await;
-                self.push_round(git, user, now.later()).await?
+                let looked = looks > 0;
+                self.push_round(git, user, &blocked, looked, now.later())
+                    .await?
             };
             match round {
-                Round::Nothing(sure) => return Ok(sure),
+                Round::Nothing => return Ok(()),
                 Round::Again => {}
-                // Something that isn't a task's text may be in a file's place there.
-                Round::Stale if stale == MAX_STALE => return Ok(false),
-                Round::Stale => {
-                    stale += 1;
+                Round::Look if looks == LOOKS => break,
+                Round::Look => {
+                    looks += 1;
                     let mode = SyncMode::by_itself(None);
-                    self.reconcile(git, user, now.later(), mode).await?;
+                    blocked = self.reconcile(git, user, now.later(), mode).await?.blocked;
                 }
             }
         }
-        Ok(false)
+        Ok(())
     }
 
-    async fn push_round(&self, git: &Git, user: &UserId, now: Now) -> Result<Round, GitTrouble> {
+    async fn push_round(
+        &self,
+        git: &Git,
+        user: &UserId,
+        blocked: &[FileName],
+        looked: bool,
+        now: Now,
+    ) -> Result<Round, GitTrouble> {
         let (book, _) = self.book(user).await?;
-        let entry = self
-            .cache
-            .read(&want(user, now, Freshness::Strict))
-            .await?
-            .entry;
-        let waiting = unpushed(&book, entry.table());
+        let strictly = want(user, now, Freshness::Strict);
+        let entry = self.cache.read(&strictly).await?.entry;
+        let mut waiting = unpushed(&book, entry.table());
+        waiting.retain(|it| !blocked.contains(&it.name));
         if waiting.is_empty() {
-            return Ok(Round::Nothing(entry.knowledge.exact));
+            return Ok(Round::Nothing);
         }
-        let (outgoing, moved) = match git.repository.pull_prefix() {
-            None if waiting.len() > FEW => {
-                return self.push_many(git, user, &book, now.later()).await;
-            }
-            _ => self.outgoing(user, &book, waiting).await?,
-        };
-        self.mark_pushing(user, &outgoing).await?;
-        let round = match git.repository.pull_prefix() {
-            None => self.push_few(git, user, &outgoing).await?,
-            Some(prefix) => self.propose(git, user, &book, &outgoing, prefix).await?,
-        };
-        Ok(if moved { Round::Again } else { round })
+        // How an earlier push ended must be known first, or there would be more and more to know.
+        let open = |it: &Unpushed| !book.pushing.of(&it.name).is_empty();
+        if !looked && waiting.iter().any(open) {
+            return Ok(Round::Look);
+        }
+        match git.repository.pull_prefix() {
+            Some(prefix) => self.propose(git, user, &book, waiting, prefix).await,
+            None if waiting.len() > FEW => self.push_many(git, user, &book, &entry, blocked).await,
+            None => self.push_few(git, user, &book, waiting).await,
+        }
     }
 
-    /// The files' texts, of those that still are what the index says; and whether some aren't.
-    async fn outgoing(
+    /// The files' texts, of those that still are what the index says.
+    pub(super) async fn outgoing(
         &self,
         user: &UserId,
         book: &Book,
         waiting: Vec<Unpushed>,
-    ) -> Result<(Vec<Outgoing>, bool), GitTrouble> {
-        let number = waiting.len();
+    ) -> Result<Vec<Outgoing>, GitTrouble> {
         let texts = stream::iter(waiting).map(|file| async move {
             let blob = self.raw(user, &file.name, &file.etag).await?;
             let Some(blob) = blob else { return Ok(None) };
@@ -124,17 +169,33 @@ impl Codex {
                 file,
             }))
         });
-        let texts: Vec<Option<Outgoing>> = texts.buffered(READS).try_collect().await?;
-        let outgoing: Vec<Outgoing> = texts.into_iter().flatten().collect();
-        let moved = outgoing.len() < number;
-        Ok((outgoing, moved))
+        let (mut texts, mut outgoing, mut bytes) = (texts.buffered(READS).boxed(), vec![], 0);
+        while let Some(text) = texts.try_next().await? {
+            let Some(it) = text else { continue };
+            bytes += it.text.len();
+            outgoing.push(it);
+            if bytes > MAX_BYTES {
+                break;
+            }
+        }
+        Ok(outgoing)
     }
 
     /// Notes what is about to be committed, so that it is known again in a tree when the answer gets lost.
-    async fn mark_pushing(&self, user: &UserId, outgoing: &[Outgoing]) -> Result<(), GitTrouble> {
+    pub(super) async fn mark_pushing(
+        &self,
+        git: &Git,
+        user: &UserId,
+        outgoing: &[Outgoing],
+    ) -> Result<(), GitTrouble> {
+        let wait = git.repository.wait();
+        if !wait.is_zero() {
+            let retry_after = wait;
+            return Err(GitHubError::Limited { retry_after }.into());
+        }
         let mark = |book: &mut Book| {
             for it in outgoing {
-                book.push(&it.file.name, it.file.sha);
+                book.pushing.begin(&it.file.name, it.file.sha);
             }
         };
         self.change_book(user, mark).await.map(drop)
@@ -145,11 +206,13 @@ impl Codex {
         &self,
         git: &Git,
         user: &UserId,
-        outgoing: &[Outgoing],
+        book: &Book,
+        waiting: Vec<Unpushed>,
     ) -> Result<Round, GitTrouble> {
-        let mut made = vec![];
-        let mut round: Result<Round, GitTrouble> = Ok(Round::Again);
-        for it in outgoing {
+        let outgoing = self.outgoing(user, book, waiting).await?;
+        self.mark_pushing(git, user, &outgoing).await?;
+        let mut sent = vec![];
+        for it in &outgoing {
             let path = git.path(user, &it.file.name);
             let put = FileToPut {
                 path: &path,
@@ -158,20 +221,14 @@ impl Codex {
                 replaces: it.file.replaces,
                 message: &it.story.message(),
             };
-            match git.repository.put_file(&put).await {
-                Ok(Committed::Done(commit)) => made.push((it, commit)),
-                // What is wrong with one file doesn't stop the others.
-                Ok(Committed::Stale) if round.is_ok() => round = Ok(Round::Stale),
-                Ok(Committed::Stale) => {}
-                Err(error @ GitHubError::Denied { status: 422, .. }) => round = Err(error.into()),
-                Err(error) => {
-                    round = Err(error.into());
-                    break;
-                }
+            let outcome = Sent::of(git.repository.put_file(&put).await);
+            let unknown = matches!(outcome, Sent::Unknown(_));
+            sent.push((it, outcome));
+            if unknown {
+                break;
             }
         }
-        self.note_committed(git, user, &made).await?;
-        round
+        self.note_sent(git, user, sent).await
     }
 
     /// One commit for all, on top of a tree that was looked at.
@@ -180,28 +237,27 @@ impl Codex {
         git: &Git,
         user: &UserId,
         book: &Book,
-        now: Now,
+        entry: &Entry,
+        blocked: &[FileName],
     ) -> Result<Round, GitTrouble> {
+        // In this order: see the module's first page.
         let snapshot = git.snapshot().await?;
-        let entry = self
-            .cache
-            .read(&want(user, now, Freshness::Strict))
-            .await?
-            .entry;
-        let mut files = Plan::of(book, entry.table(), snapshot.user(user)).unpushed;
-        files.retain(|it| it.replaces == book.base(&it.name));
+        let (newer, _) = self.book(user).await?;
+        let mut plan = Plan::of(&newer, entry.table(), snapshot.user(user));
+        plan.keep_unmoved(book);
+        let mut files = plan.unpushed;
+        files.retain(|it| it.replaces == newer.base(&it.name) && !blocked.contains(&it.name));
         let Some(parent) = snapshot.commit() else {
             // The first commit of a repository can only be made by a file of its own.
             files.truncate(1);
-            let (outgoing, _) = self.outgoing(user, book, files).await?;
-            self.mark_pushing(user, &outgoing).await?;
-            return self.push_few(git, user, &outgoing).await;
+            return self.push_few(git, user, &newer, files).await;
         };
-        let (outgoing, _) = self.outgoing(user, book, files).await?;
+        files.truncate(MANY);
+        let outgoing = self.outgoing(user, &newer, files).await?;
         if outgoing.is_empty() {
-            return Ok(Round::Stale);
+            return Ok(Round::Look);
         }
-        self.mark_pushing(user, &outgoing).await?;
+        self.mark_pushing(git, user, &outgoing).await?;
         let stories: Vec<Story> = outgoing.iter().map(|it| it.story.clone()).collect();
         let files = outgoing
             .iter()
@@ -211,46 +267,49 @@ impl Codex {
             files: files.collect(),
             message: &message_of_all(&stories),
         };
-        match git.repository.commit(&commit).await? {
-            Committed::Stale => Ok(Round::Stale),
-            Committed::Done(commit) => {
-                let made: Vec<_> = outgoing.iter().map(|it| (it, commit.clone())).collect();
-                self.note_committed(git, user, &made).await?;
-                Ok(Round::Again)
-            }
-        }
+        let committed = git.repository.commit(&commit).await;
+        let sent = outgoing.iter().map(|it| (it, Sent::of(committed.clone())));
+        self.note_sent(git, user, sent.collect()).await
     }
 
-    /// Git holds these now.
-    async fn note_committed(
+    /// Notes what became of files on their way to Git.
+    pub(super) async fn note_sent(
         &self,
         git: &Git,
         user: &UserId,
-        made: &[(&Outgoing, CommitMade)],
-    ) -> Result<(), GitTrouble> {
-        if made.is_empty() {
-            return Ok(());
-        }
+        sent: Vec<(&Outgoing, Sent)>,
+    ) -> Result<Round, GitTrouble> {
+        let now = (git.clock)();
         let note = |book: &mut Book| {
-            for (it, _) in made {
-                // Somebody else may have moved it on meanwhile.
-                if book.base(&it.file.name) == it.file.replaces {
-                    book.hold(&it.file.name, it.file.sha, Some(it.done));
+            for (it, outcome) in &sent {
+                let (name, sha) = (&it.file.name, it.file.sha);
+                match outcome {
+                    // Somebody else may have moved it on meanwhile.
+                    Sent::Done(_) if book.base(name) == it.file.replaces => {
+                        book.hold(name, sha, Some(it.done));
+                        book.went_well();
+                    }
+                    Sent::Done(_) | Sent::Stale | Sent::Refused(_) => book.pushing.end(name, sha),
+                    Sent::Unknown(_) => {}
                 }
-                book.forget_push(&it.file.name, it.file.sha);
             }
-            book.last_error = None;
         };
-        for (it, commit) in made {
-            let key = (user.clone(), it.file.name.clone(), it.file.sha);
-            let made = Made {
-                commit: commit.sha,
-                html_url: commit.html_url.clone(),
-                pull: None,
-            };
-            git.recent.insert(key, made);
-            tracing::info!(%user, op = "push", task = %it.file.name.id(), commit = %commit.sha, "committed");
+        self.change_book(user, note).await?;
+        let mut round = Round::Again;
+        let mut trouble = None;
+        for (it, outcome) in sent {
+            let task = it.file.name.id();
+            match outcome {
+                Sent::Done(made) => {
+                    tracing::info!(%user, op = "push", %task, commit = %made.commit, "committed");
+                    git.overtake(made.parent, now);
+                    let key = (user.clone(), it.file.name.clone(), it.file.sha);
+                    git.recent.insert(key, made);
+                }
+                Sent::Stale => round = Round::Look,
+                Sent::Refused(error) | Sent::Unknown(error) => trouble = trouble.or(Some(error)),
+            }
         }
-        self.change_book(user, note).await.map(drop)
+        trouble.map_or(Ok(round), Err)
     }
 }

@@ -1,8 +1,6 @@
 //! Bringing one user's files to what Git and the store agree on, by the write protocol and in its
 //! batches.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
@@ -11,18 +9,19 @@ use tokio::time::Instant;
 use super::book::Book;
 use super::plan::{Change, Kind, Plan};
 use super::{Git, GitTrouble, want};
-use crate::cache::{
-    Act, Entry, FileChange, FileFate, Freshness, MAX_BATCH, ReadError, WriteError, Writer,
-};
+use crate::cache::{Act, Entry, FileChange, FileFate, Freshness, MAX_BATCH, ReadError};
 use crate::codex::Codex;
 use crate::github::{GitHubError, GitSnapshot, SkipCode, Skipped, merge};
 use crate::now::Now;
-use crate::store::{Blob, ETag, GetIf, Got, Key, StoreError, WriteIds};
+use crate::store::{Blob, ETag, GetIf, Got, Key, WriteIds};
 use crate::task::{FileName, GitSha, MAX_FILE_BYTES, Parsed, Status, git_sha, parse};
 use crate::user::UserId;
 
 /// How often it is looked anew because files changed meanwhile.
 const ROUNDS: u32 = 6;
+
+/// So many files in a row that can't be written say that it isn't the files.
+const MAX_FAILURES: u32 = 2;
 
 /// Files fetched at once, from GitHub and the store.
 const FETCHES: usize = 16;
@@ -34,12 +33,11 @@ pub(super) struct SyncMode {
     pub removes: bool,
     /// So many removals somebody has confirmed.
     pub confirmed: Option<usize>,
-    /// A mass removal is refused before anything is done, instead of being left out.
-    pub refuses: bool,
+    /// Somebody asked for it: a mass removal is refused before anything is done, instead of being left
+    /// out, and the time is remembered.
+    pub by_hand: bool,
     /// When to leave the rest to the timer.
     pub until: Option<Instant>,
-    /// The claim on the user's files was taken back already.
-    pub released: bool,
 }
 
 impl SyncMode {
@@ -48,9 +46,8 @@ impl SyncMode {
         Self {
             removes: true,
             confirmed: None,
-            refuses: false,
+            by_hand: false,
             until,
-            released: false,
         }
     }
 }
@@ -66,20 +63,25 @@ pub struct UserReport {
     pub merged: usize,
     /// What was passed over, and why.
     pub skipped: Vec<Skipped>,
-    /// How many files the store has that Git doesn't have as they are.
+    /// How many files the store has that Git doesn't have as they are, as of the last look.
     pub unpushed: usize,
+    /// Files that can't be committed, because something else is in their place in Git.
+    pub blocked: Vec<FileName>,
     /// The commit this is about.
     pub commit: Option<GitSha>,
     /// The files' fingerprint in that commit.
     pub folder: Option<GitSha>,
+    /// The last look found nothing to change here, and nobody writing: until it began, everything that
+    /// Git has was here.
+    pub clean: bool,
     /// Something is left for another time.
     pub unfinished: bool,
 }
 
 impl UserReport {
-    /// Whether there is something here that Git doesn't have.
+    /// Whether something was changed here, or is to be committed: then there is a hint in the queue.
     pub(super) fn has_news(&self) -> bool {
-        self.unpushed > 0 || self.merged > 0
+        self.unpushed + self.changed + self.deleted + self.merged > 0
     }
 }
 
@@ -112,15 +114,11 @@ pub(super) struct Reconciling<'a> {
 }
 
 impl Reconciling<'_> {
-    /// Looks at the three sides and brings them together, again while they move.
+    /// Looks at the three sides and brings them together, again while they move, until a look finds
+    /// nothing to change.
     pub(super) async fn run(mut self) -> Result<UserReport, GitTrouble> {
         for _ in 0..ROUNDS {
-            // In this order: see the module's first page.
-            let (book, _) = self.codex.book(self.user).await?;
-            let snapshot = self.git.snapshot().await?;
-            let want = want(self.user, self.now.later(), Freshness::Rebuilt);
-            let entry = self.codex.cache.read(&want).await?.entry;
-            if self.round(&book, &snapshot, &entry).await? {
+            if self.round().await? {
                 return Ok(self.report);
             }
         }
@@ -128,31 +126,31 @@ impl Reconciling<'_> {
         Ok(self.report)
     }
 
-    /// Whether it is done.
-    async fn round(
-        &mut self,
-        book: &Book,
-        snapshot: &GitSnapshot,
-        entry: &Arc<Entry>,
-    ) -> Result<bool, GitTrouble> {
+    /// One look, and what follows from it. Whether it was the last one.
+    async fn round(&mut self) -> Result<bool, GitTrouble> {
+        // In this order: see the module's first page.
+        let (mut book, _) = self.codex.book(self.user).await?;
+        let want = want(self.user, self.now.later(), Freshness::Rebuilt);
+        let entry = self.codex.cache.read(&want).await?.entry;
+        let snapshot = self.git.snapshot().await?;
+        let (newer, _) = self.codex.book(self.user).await?;
+        book.pushing.join(&newer.pushing);
+        book.taking.join(&newer.taking);
         let tree = snapshot.user(self.user);
-        let mut plan = Plan::of(book, entry.table(), tree);
+        let mut plan = Plan::of(&book, entry.table(), tree);
+        let moved = plan.keep_unmoved(&newer);
         self.report.commit = snapshot.commit();
         self.report.folder = tree.folder;
         self.report.skipped = tree.skipped.clone();
         self.report.unpushed = plan.unpushed.len();
-        self.guard(&mut plan, snapshot, entry)?;
+        self.report.blocked = std::mem::take(&mut plan.blocked);
+        self.guard(&mut plan, &snapshot, &entry)?;
         let changes = std::mem::take(&mut plan.changes);
-        if !changes.is_empty() && !self.mode.released {
-            self.codex.release(self.user, tree.folder).await?;
-        }
-        let mut settled = self.apply(changes).await?;
-        if self.is_late() {
-            self.report.unfinished = true;
-            settled = true;
-        }
-        self.note(&plan, snapshot).await?;
-        Ok(settled)
+        self.report.clean = changes.is_empty() && !moved && entry.knowledge.exact;
+        let last = changes.is_empty() && !moved;
+        self.note(&plan, &snapshot).await?;
+        self.apply(changes).await?;
+        Ok(last || self.report.unfinished)
     }
 
     /// Holds back removals that nobody may have meant.
@@ -167,7 +165,7 @@ impl Reconciling<'_> {
         if !self.mode.removes || snapshot.commit().is_none() {
             plan.keep_all();
         } else if plan.is_mass_delete(entry.table()) && self.mode.confirmed != Some(removals) {
-            if self.mode.refuses {
+            if self.mode.by_hand {
                 return Err(GitTrouble::MassDelete(removals));
             }
             plan.keep_all();
@@ -182,106 +180,115 @@ impl Reconciling<'_> {
         Ok(())
     }
 
-    /// Carries changes out. Whether nothing has to be looked at anew.
-    async fn apply(&mut self, changes: Vec<Change>) -> Result<bool, GitTrouble> {
-        let mut settled = true;
+    /// Carries changes out, as far as it goes.
+    async fn apply(&mut self, changes: Vec<Change>) -> Result<(), GitTrouble> {
+        if !changes.is_empty() {
+            // Whatever becomes of this, somebody will look again.
+            self.codex.leave_hint(self.user, self.now.later()).await?;
+        }
         for batch in changes.chunks(MAX_BATCH) {
             if self.is_late() {
-                return Ok(false);
+                self.report.unfinished = true;
+                return Ok(());
             }
-            let mut ready = vec![];
-            let mut failed = vec![];
-            let user = self.user;
             let prepared = stream::iter(batch.to_vec()).map(|change| self.prepare(change));
             let prepared: Vec<Prepared> = prepared.buffered(FETCHES).collect().await;
+            let mut ready = vec![];
+            let mut failed = 0;
             for prepared in prepared {
                 match prepared {
                     Prepared::Ready(it) => ready.push(it),
-                    Prepared::Moved => settled = false,
-                    Prepared::Failed(name, trouble) => failed.push((name, trouble)),
+                    Prepared::Moved => {}
+                    Prepared::Failed(name, trouble) => {
+                        failed += 1;
+                        self.fail(&name, &trouble);
+                    }
                 }
             }
-            // One file that can't be had doesn't stop the others; none at all is another matter.
-            if ready.is_empty() && failed.len() == batch.len() {
-                return Err(failed.swap_remove(0).1);
+            // One file that can't be had doesn't stop the others; none at all is an outage.
+            if failed == batch.len() {
+                return Ok(());
             }
-            for (name, trouble) in failed {
-                tracing::warn!(%user, task = %name.id(), error = %trouble, "a file of Git's can't be taken");
-                self.skip(
-                    &name,
-                    "It couldn't be fetched; it is tried again within the hour.",
-                );
-                self.report.unfinished = true;
-            }
-            settled &= self.write(ready).await?;
+            self.take(ready).await?;
         }
-        Ok(settled)
+        Ok(())
     }
 
-    /// Writes a batch, as far as it goes. Whether nothing has to be looked at anew.
-    async fn write(&mut self, mut ready: Vec<Ready>) -> Result<bool, GitTrouble> {
-        let mut settled = true;
-        while !ready.is_empty() {
-            let changes = ready.iter().map(|it| it.change.clone()).collect();
-            let writer = Writer {
-                user: self.user.clone(),
-                now: self.now.later(),
-                hint: None,
-            };
-            let done = match self.codex.cache.write_batch(writer, changes).await {
-                Ok(done) => done,
-                Err(WriteError::Read(ReadError::Store(StoreError::Denied { .. }))) => {
-                    // The first one can't be stored; the others may be.
-                    let refused = ready.remove(0);
-                    self.skip(&refused.change.name, "The storage refuses it.");
-                    self.report.unfinished = true;
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let user = self.user;
-            let version = done.version.0;
-            tracing::info!(%user, op = "sync", files = ready.len(), version, "written");
-            let mut left = vec![];
-            let mut landed = vec![];
-            for (it, fate) in ready.into_iter().zip(&done.fates) {
-                match fate {
-                    FileFate::Done => landed.push(it),
-                    FileFate::Untried => left.push(it),
-                    FileFate::Lost => settled = false,
+    /// Writes a batch, and one by one when something in it can't be written.
+    async fn take(&mut self, ready: Vec<Ready>) -> Result<(), GitTrouble> {
+        let note = |book: &mut Book| {
+            for it in &ready {
+                if let (Some((theirs, _)), false) = (it.theirs, it.merged) {
+                    book.taking.begin(&it.change.name, theirs);
                 }
             }
-            self.follow(&landed).await?;
-            if landed.is_empty() && !left.is_empty() {
-                return Ok(false);
-            }
-            ready = left;
+        };
+        self.codex.change_book(self.user, note).await?;
+        if self.write(&ready).await.is_ok() {
+            return Ok(());
         }
-        Ok(settled)
+        let mut failures = 0;
+        for it in &ready {
+            match self.write(std::slice::from_ref(it)).await {
+                Ok(()) => failures = 0,
+                Err(trouble) => {
+                    self.fail(&it.change.name, &trouble);
+                    failures += 1;
+                }
+            }
+            if failures >= MAX_FAILURES {
+                // It isn't the files.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes files under one mark after another, as long as it goes on.
+    async fn write(&mut self, ready: &[Ready]) -> Result<(), GitTrouble> {
+        let mut left: Vec<&Ready> = ready.iter().collect();
+        while !left.is_empty() {
+            let changes = left.iter().map(|it| it.change.clone()).collect();
+            let writer = self.codex.writer_for(self.user, self.now.later());
+            let done = self.codex.cache.write_batch(writer, changes).await?;
+            let user = self.user;
+            let (files, version) = (left.len(), done.version.0);
+            tracing::info!(%user, op = "sync", files, version, "written");
+            let mut untried = vec![];
+            let mut tried = vec![];
+            for (it, fate) in left.into_iter().zip(&done.fates) {
+                match fate {
+                    FileFate::Untried => untried.push(it),
+                    fate => tried.push((it, *fate == FileFate::Done)),
+                }
+            }
+            self.follow(&tried).await?;
+            if tried.is_empty() {
+                return Err(GitTrouble::Contended);
+            }
+            left = untried;
+        }
+        Ok(())
     }
 
     /// The base follows what was written, where nobody else has moved it meanwhile.
-    async fn follow(&mut self, landed: &[Ready]) -> Result<(), GitTrouble> {
-        if landed.is_empty() {
-            return Ok(());
-        }
+    async fn follow(&mut self, tried: &[(&Ready, bool)]) -> Result<(), GitTrouble> {
         let follow = |book: &mut Book| {
-            for it in landed {
+            for (it, landed) in tried {
                 let name = &it.change.name;
-                if book.base(name) != it.base {
-                    continue;
-                }
+                let unmoved = book.base(name) == it.base;
                 match it.theirs {
-                    Some((theirs, done)) => {
+                    Some((theirs, done)) if *landed && unmoved => {
                         book.hold(name, theirs, Some(done));
-                        book.forget_push(name, theirs);
                     }
-                    None => book.drop(name),
+                    Some((theirs, _)) => book.taking.end(name, theirs),
+                    None if *landed && unmoved => book.drop(name),
+                    None => {}
                 }
             }
         };
         self.codex.change_book(self.user, follow).await?;
-        for it in landed {
+        for (it, _) in tried.iter().filter(|(_, landed)| *landed) {
             match (it.theirs, it.merged) {
                 (None, _) => self.report.deleted += 1,
                 (Some(_), true) => self.report.merged += 1,
@@ -300,19 +307,26 @@ impl Reconciling<'_> {
             .iter()
             .find(|it| it.code == SkipCode::MassDelete);
         let held = held.map(|it| ("mass_delete", it.message.clone()));
+        let blocked = self.report.blocked.first().map(|name| {
+            let path = self.git.path(self.user, name);
+            (
+                "not_a_file",
+                format!("In Git {path} isn't a plain file of at most 1 MiB: move it away there."),
+            )
+        });
+        let by_hand = self.mode.by_hand;
         let note = |book: &mut Book| {
             for agreed in &plan.agreed {
                 if book.base(&agreed.name) == agreed.before {
                     agreed.note(book);
                 }
             }
-            book.commit = commit;
-            book.synced_at = Some(at);
-            book.trouble(
-                held.as_ref()
-                    .map(|(code, message)| (*code, message.clone())),
-                at,
-            );
+            if book.commit != commit || by_hand {
+                book.commit = commit;
+                book.synced_at = Some(at);
+            }
+            let trouble = held.as_ref().or(blocked.as_ref());
+            book.trouble(trouble.map(|(code, message)| (*code, message.clone())), at);
         };
         self.codex.change_book(self.user, note).await?;
         Ok(())
@@ -323,11 +337,15 @@ impl Reconciling<'_> {
         self.mode.until.is_some_and(passed)
     }
 
-    fn skip(&mut self, name: &FileName, message: &str) {
+    /// A file that can't be taken now is left for another time, and the others aren't.
+    fn fail(&mut self, name: &FileName, trouble: &GitTrouble) {
+        let user = self.user;
+        tracing::warn!(%user, task = %name.id(), error = %trouble, "a file of Git's can't be taken");
+        self.report.unfinished = true;
         self.report.skipped.push(Skipped {
             file: self.git.path(self.user, name),
             code: SkipCode::Failed,
-            message: message.to_owned(),
+            message: "It couldn't be fetched or written; it is tried again.".to_owned(),
         });
     }
 

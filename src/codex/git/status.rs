@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 
 use super::plan::unpushed;
 use super::reconcile::{SyncMode, UserReport};
-use super::worker::Task;
 use super::{GitTrouble, LastError, Made, PullNote, WAIT};
 use crate::cache::Freshness;
 use crate::codex::{Codex, TaskChanged, Version, Want};
@@ -26,6 +25,8 @@ pub struct GitStatus {
     pub last_error: Option<LastError>,
     /// What GitHub last said of its limits to this instance.
     pub rate_limit: Option<RateLimit>,
+    /// The version of the user's data that this is about.
+    pub version: Version,
 }
 
 /// Whether Git has what was written.
@@ -71,13 +72,13 @@ impl Codex {
         let mode = SyncMode {
             removes: request.clean,
             confirmed: request.confirm,
-            refuses: true,
+            by_hand: true,
             ..SyncMode::by_itself(None)
         };
         let report = self.reconcile(&git, &want.user, want.now, mode).await?;
-        if report.unfinished || report.has_news() {
-            self.leave_hint(&want.user, want.now).await;
-            git.enqueue(&want.user, Task::of(&report));
+        if report.has_news() || !report.clean {
+            self.leave_hint(&want.user, want.now.later()).await?;
+            git.enqueue(&want.user);
         }
         let strict = super::want(&want.user, want.now.later(), Freshness::Strict);
         let entry = self.cache.read(&strict).await?.entry;
@@ -106,6 +107,7 @@ impl Codex {
             pulls: book.pulls.into_iter().collect(),
             last_error: book.last_error,
             rate_limit: git.repository.rate_limit(),
+            version: entry.knowledge.hi,
         })
     }
 
@@ -121,7 +123,7 @@ impl Codex {
         };
         let user = &want.user;
         if !wait {
-            git.enqueue(user, Task::Push);
+            git.enqueue(user);
             return pending;
         }
         let push = self.push(&git, user, want.now.later());
@@ -130,7 +132,7 @@ impl Codex {
             tracing::warn!(%user, %error, "a commit that somebody waits for is left for later");
         }
         // The hint goes when the worker has looked.
-        git.enqueue(user, Task::Push);
+        git.enqueue(user);
         match git.recent.get(&(user.clone(), name.clone(), sha)) {
             Some(made) => GitState {
                 pushed: made.pull.is_none(),
@@ -151,9 +153,9 @@ impl Codex {
 
     /// Whether Git has a file as it is, which wasn't written just now.
     pub async fn git_state(&self, want: &Want, name: &FileName) -> GitState {
-        if self.git().is_err() {
+        let Ok(git) = self.git() else {
             return GitState::default();
-        }
+        };
         let held = self
             .book(&want.user)
             .await
@@ -162,6 +164,9 @@ impl Codex {
         let read = self.cache.read(want).await.ok();
         let ours = read.and_then(|read| read.entry.table().find(name.as_str())?.sha);
         let pushed = held.is_some() && held == ours;
+        if !pushed {
+            git.enqueue(&want.user);
+        }
         GitState {
             pushed,
             pending: !pushed,

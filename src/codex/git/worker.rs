@@ -10,7 +10,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::book::Book;
 use super::fetch;
-use super::reconcile::UserReport;
 use super::{Git, GitTrouble};
 use crate::codex::Codex;
 use crate::now::Now;
@@ -32,28 +31,8 @@ pub(super) struct Outbox {
     filled: Notify,
 }
 
-/// What is to be done for a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Task {
-    /// Commit what Git doesn't have.
-    Push,
-    /// Take what Git has, too.
-    Drain,
-}
-
-impl Task {
-    /// What is left to do after this.
-    pub(super) fn of(report: &UserReport) -> Self {
-        match report.unfinished {
-            true => Self::Drain,
-            false => Self::Push,
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Due {
-    task: Task,
     at: Instant,
     /// How long it was waited after the last try; nothing before the first.
     pause: Duration,
@@ -68,9 +47,9 @@ enum Next {
 
 impl Outbox {
     /// Has something done for the user; when a try has failed, not before its pause is over.
-    pub(super) fn add(&self, user: &UserId, task: Task, now: Now) {
+    pub(super) fn add(&self, user: &UserId, now: Now) {
         let (at, pause) = (now.started, Duration::ZERO);
-        self.insert(user.clone(), Due { task, at, pause });
+        self.insert(user.clone(), Due { at, pause });
         self.filled.notify_one();
     }
 
@@ -79,7 +58,6 @@ impl Outbox {
         let merged = match waiting.get(&user) {
             None => due,
             Some(before) => Due {
-                task: before.task.max(due.task),
                 at: before.at.max(due.at),
                 pause: before.pause.max(due.pause),
             },
@@ -122,39 +100,15 @@ impl Codex {
 
     async fn do_or_again(&self, git: &Arc<Git>, user: UserId, due: Due) {
         let now = (git.clock)();
-        let pause = (due.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
-        let done = match due.task {
-            Task::Push => self.push_and_drop_hint(git, &user, now).await,
-            Task::Drain => self.drain(git, &user, now.started + fetch::TICK, now).await,
-        };
-        let wait = match done {
-            Ok(true) => return,
-            // Somebody is writing just now, or something there is in the way.
-            Ok(false) => pause,
-            Err(error) => {
-                let seconds = pause.as_secs();
-                tracing::warn!(%user, %error, seconds, "what was written isn't in Git yet; trying again");
-                self.note_trouble(&user, &error, now).await;
-                error.retry_after().unwrap_or(pause)
-            }
-        };
-        let at = (git.clock)().started + wait;
-        let task = due.task;
-        git.outbox.insert(user, Due { task, at, pause });
-    }
-
-    async fn push_and_drop_hint(
-        &self,
-        git: &Arc<Git>,
-        user: &UserId,
-        now: Now,
-    ) -> Result<bool, GitTrouble> {
-        let hint = self.hint(user).await?;
-        let done = self.push(git, user, now).await?;
-        if done {
-            self.drop_hint(user, hint).await?;
+        let until = now.started + fetch::SHARE;
+        if self.drain_in_time(git, user.clone(), until, now).await {
+            return;
         }
-        Ok(done)
+        // GitHub is away, somebody is writing just now, or something there is in the way.
+        let pause = (due.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+        let wait = git.repository.wait().max(pause);
+        let at = (git.clock)().started + wait;
+        git.outbox.insert(user, Due { at, pause });
     }
 
     /// Does the timer's work once a minute, for ever. Does nothing while GitHub mode is off.
@@ -175,7 +129,7 @@ impl Codex {
 
     /// Remembers what went wrong, for whoever asks; once, not with every try.
     pub(super) async fn note_trouble(&self, user: &UserId, trouble: &GitTrouble, now: Now) {
-        let (code, message) = (trouble.code(), trouble.to_string());
+        let (code, message) = (trouble.code(), trouble.told().to_owned());
         let note = |book: &mut Book| {
             if book.last_error.as_ref().is_none_or(|it| it.code != code) {
                 book.trouble(Some((code, message.clone())), now.utc);

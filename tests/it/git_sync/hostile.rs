@@ -4,8 +4,8 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::support::github::{Change, sign};
-use crate::support::mirror::{HOOK_SECRET, Mirror, create, send};
-use crate::support::process::{Answer, Service};
+use crate::support::mirror::{HOOK_SECRET, Mirror, create, send, tick};
+use crate::support::process::{Answer, Service, eventually};
 use crate::support::scene::task;
 
 /// A push to the branch, signed so or not at all.
@@ -219,10 +219,48 @@ async fn a_link_in_a_tasks_place_stops_nothing_else() {
         .send_json("PATCH", "/api/tasks/0000", r#"{"tags": ["a"]}"#)
         .json();
     create(&service, "Zwei");
-    crate::support::process::eventually("the other one is committed", || {
-        mirror.in_git().len() == 2
+    eventually("the other one is committed", || mirror.in_git().len() == 2);
+    eventually("it is said", || {
+        mirror.book_now()["lastError"]["code"] == "not_a_file"
     });
     assert!(mirror.in_store().await[&name].contains("tags"));
+    // Nothing waits for what somebody has to mend in Git.
+    let mut waiting = 0;
+    while !mirror.queue().await.is_empty() {
+        waiting += 1;
+        assert!(waiting < 200);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    mirror.github.clear_requests();
+    tick(&service);
+    assert_eq!(mirror.github.calls("PUT", "/contents"), 0);
+    mirror.commit(&[(&name, None)], "Take it away");
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_pull_requests_a_link_in_a_tasks_place_stops_nothing_else() {
+    let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
+    let service = mirror.service();
+    mirror.github.commit(
+        "main",
+        &[(
+            &mirror.path("0000-Eins.md"),
+            Change::Link("anderswo".to_owned()),
+        )],
+        "Link it",
+    );
+    for title in ["Eins", "Zwei"] {
+        create(&service, title);
+    }
+    eventually("the other one is proposed", || {
+        mirror.github.pulls().len() == 1
+    });
+    eventually("nothing waits", || {
+        mirror.book_now()["lastError"]["code"] == "not_a_file"
+    });
+    assert_eq!(mirror.github.branches().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -295,6 +295,21 @@ async fn edits_on_both_sides_are_merged_and_said_until_the_next_edit() {
             .body
             .contains("hier und in Git geändert")
     );
+    // One that changes nothing, or is refused, is no edit.
+    service.send_json("PATCH", "/api/tasks/0001", "{}").json();
+    service
+        .send_json("PATCH", "/api/tasks/0001", r#"{"tags": ["hier"]}"#)
+        .json();
+    let stale = "if-match: \"0123456789012345678901234567890123456789\"\r\n";
+    send(
+        &service,
+        "PATCH",
+        "/api/tasks/0001",
+        stale,
+        r#"{"tags": ["nie"]}"#,
+    );
+    let problems = service.get("/codex").json()["problems"].clone();
+    assert_eq!(problems[0]["code"], "merged_conflict", "{problems}");
     service
         .send_json("PATCH", "/api/tasks/0001", r#"{"tags": ["hier", "neu"]}"#)
         .json();
@@ -524,4 +539,55 @@ async fn a_limit_is_waited_for() {
         "nothing is asked before the limit ends"
     );
     mirror.until_equal(&service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_branch_of_a_merged_request_is_not_used_again() {
+    let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
+    let service = mirror.service();
+    let edit = |tag: &str| {
+        let body = json!({"tags": [tag]}).to_string();
+        send(&service, "PATCH", "/api/tasks/0000?git=wait", "", &body).json()
+    };
+    mirror.commit(&[("0000-Da.md", Some(&task("Da")))], "Add");
+    mirror.deliver(&service).await;
+    assert_eq!(edit("eins")["prNumber"], 1);
+    mirror.github.merge_pull(1, Merge::Squash).unwrap();
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    assert_eq!(edit("zwei")["prNumber"], 2);
+    let pulls = mirror.github.pulls();
+    let heads: Vec<&str> = pulls.iter().map(|it| it.head.as_str()).collect();
+    assert_eq!(
+        heads,
+        [
+            "codex/tasks/anna/0000-update",
+            "codex/tasks/anna/0000-update-2"
+        ]
+    );
+    mirror.github.merge_pull(2, Merge::Commit).unwrap();
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    assert!(mirror.in_git()["0000-Da.md"].contains("zwei"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_a_broken_push_left_is_taken_up() {
+    let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
+    let service = mirror.service();
+    mirror.github.plan("POST", "/pulls", 1, Fault::LoseAnswer);
+    create(&service, "Vorschlag");
+    eventually("it is proposed", || {
+        mirror.book_now()["pulls"]["0000-Vorschlag.md"].is_object()
+    });
+    mirror.github.plan("POST", "/pulls", 1, Fault::Reset);
+    create(&service, "Noch einer");
+    eventually("it is proposed", || {
+        mirror.book_now()["pulls"]["0001-Noch-einer.md"].is_object()
+    });
+    let pulls = mirror.github.pulls();
+    let heads: Vec<&str> = pulls.iter().map(|it| it.head.as_str()).collect();
+    assert_eq!(heads, ["codex/tasks/anna/0000", "codex/tasks/anna/0001"]);
+    let branches = mirror.github.branches();
+    assert_eq!(branches.len(), 3, "{branches:?}");
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::github::{Change, Fault};
+use crate::support::github::{Change, Fault, blob_sha};
 use crate::support::mirror::{Files, Mirror, create, tick};
-use crate::support::process::Service;
+use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
 
 /// Delivers what waits, and holds the store against the tree.
@@ -163,7 +163,7 @@ async fn three_thousand_files_of_three_users_in_one_push_arrive() {
         .map(|(path, text)| (path.as_str(), text.as_str().into()))
         .collect();
     mirror.github.commit("main", &changes, "Everything");
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let outcomes = mirror.deliver(&service).await;
     println!("answered {} after {:?}", outcomes[0].1, began.elapsed());
     assert_eq!(
@@ -220,6 +220,7 @@ async fn repeated_reordered_and_late_deliveries_change_nothing_more() {
     mirror.github.shuffle_deliveries(7);
     let replayed = mirror.github.pending();
     delivered(&mirror, &service).await;
+    mirror.until_equal(&service).await;
     let state = mirror.book().await;
     let version = service.get("/codex").header("x-codex-version").to_owned();
     for delivery in &replayed {
@@ -267,6 +268,7 @@ async fn most_of_the_files_are_only_removed_when_somebody_confirms_it() {
         .collect();
     mirror.commit(&files, "Ten");
     delivered(&mirror, &service).await;
+    mirror.until_equal(&service).await;
     let gone: Vec<_> = files[..8]
         .iter()
         .map(|(name, _)| (*name, None))
@@ -435,8 +437,12 @@ async fn sync_says_what_is_wrong_with_a_question() {
         code(service.send_json("POST", "/sync?ref=other", "")),
         field("ref")
     );
-    let get = service.get("/sync?mode=full");
-    assert_eq!((get.status, get.header("allow")), (405, "POST"));
+    for query in ["mode=full", "mode=half", "clean=maybe", "since=1"] {
+        let get = service.get(&format!("/sync?{query}"));
+        assert_eq!((get.status, get.header("allow")), (405, "POST"), "{query}");
+    }
+    let version = service.get("/codex").header("x-codex-version").to_owned();
+    assert_eq!(service.get("/sync").header("x-codex-version"), version);
     service
         .send_json("POST", "/sync?mode=diff&ref=main&since=2020-01-01", "")
         .json();
@@ -447,4 +453,87 @@ async fn sync_says_what_is_wrong_with_a_question() {
             (409, "github_not_configured".to_owned(), None)
         );
     }
+}
+
+/// An own push lands, and the task is edited again, while a delivery's look at the tree is under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_made_while_the_tree_is_read_is_no_conflict() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    create(&service, "Schnell");
+    mirror.until_equal(&service).await;
+    mirror.commit(&[("0009-Andere.md", Some(&task("Andere")))], "Another");
+    let url = format!("http://{}/github/webhook", service.address);
+    let delivery = mirror.github.pending().pop().unwrap();
+    let held = mirror.github.hold("GET", "/git/trees");
+    let edit = |tag: &str| {
+        let body = json!({"tags": [tag]}).to_string();
+        service.send_json("PATCH", "/api/tasks/0000", &body).json();
+    };
+    let (outcome, ()) = tokio::join!(mirror.github.deliver(&delivery, &url), async {
+        held.reached().await;
+        let commits = mirror.github.log("main").len();
+        edit("eins");
+        eventually("the edit is committed", || {
+            mirror.github.log("main").len() > commits
+        });
+        edit("zwei");
+        held.release();
+    });
+    assert_eq!(outcome.status, Some(200), "{outcome:?}");
+    mirror.until_equal(&service).await;
+    assert!(mirror.in_git()["0000-Schnell.md"].contains("zwei"));
+    assert_eq!(
+        service.get("/codex?nocache=true").json()["problems"],
+        json!([])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pointed_at_another_place_it_removes_nothing() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    mirror.commit(
+        &[
+            ("0001-a.md", Some(&task("a"))),
+            ("0002-b.md", Some(&task("b"))),
+        ],
+        "Add",
+    );
+    delivered(&mirror, &service).await;
+    mirror.until_equal(&service).await;
+    service.terminate();
+    assert!(service.wait().success());
+    let mirror = mirror.moved_to("elsewhere");
+    let service = mirror.service();
+    tick(&service).json();
+    service.send_json("POST", "/sync", "").json();
+    mirror.until_equal(&service).await;
+    assert_eq!(mirror.in_git().len(), 2, "what was here is there, too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_fetched_stops_nothing_else() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    create(&service, "Hier");
+    mirror.until_equal(&service).await;
+    mirror.commit(&[("0001-a.md", Some(&task("a")))], "Add");
+    let sha = blob_sha(task("a").as_bytes());
+    mirror
+        .github
+        .fail_at("GET", &format!("/git/blobs/{sha}"), Fault::Status(500));
+    let outcomes = mirror.deliver(&service).await;
+    assert_eq!(
+        outcomes[0].1["results"][0]["unfinished"], true,
+        "{outcomes:?}"
+    );
+    service
+        .send_json("PATCH", "/api/tasks/0000", r#"{"tags": ["doch"]}"#)
+        .json();
+    eventually("the edit is committed", || {
+        mirror.in_git()["0000-Hier.md"].contains("doch")
+    });
+    mirror.github.recover();
+    mirror.until_equal(&service).await;
 }

@@ -124,6 +124,12 @@ impl Mirror {
         self
     }
 
+    /// With the task files of the repository below another path.
+    pub(crate) fn moved_to(self, base: &'static str) -> Self {
+        let moved = self.with("GITHUB_BASE_PATH", base);
+        Self { base, ..moved }
+    }
+
     /// The binary with all settings, as the Functions host starts it.
     pub(crate) fn command(&self) -> Command {
         let mut command = codex_miroir();
