@@ -1,5 +1,6 @@
 //! The store and the repository come to the same, whatever happens on the way (SPEC.md 5).
 
+mod crashes;
 mod hostile;
 mod logs;
 mod outgoing;
