@@ -11,7 +11,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::mirror::Mirror;
-use super::reconcile::{Reconciling, SyncMode, UserReport};
+use super::reconcile::Reconciling;
+use super::report::{SyncMode, UserReport};
 use super::{Git, GitTrouble};
 use crate::codex::Codex;
 use crate::github::{GitSnapshot, Skipped};
@@ -343,13 +344,4 @@ fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> Vec<UserId> {
     let differs =
         |user: &UserId| mirror.users.get(user.as_str()).copied() != snapshot.user(user).folder;
     users.into_iter().filter(differs).collect()
-}
-
-impl UserReport {
-    fn unfinished() -> Self {
-        Self {
-            unfinished: true,
-            ..Self::default()
-        }
-    }
 }

@@ -20,6 +20,7 @@ mod plan;
 mod pulls;
 mod push;
 mod reconcile;
+mod report;
 mod status;
 mod worker;
 
@@ -41,7 +42,7 @@ use crate::user::UserId;
 pub use book::{LastError, PullNote};
 pub(super) use fetch::hint_text;
 pub use fetch::{FetchReport, TickReport};
-pub use reconcile::UserReport;
+pub use report::UserReport;
 pub use status::{GitState, GitStatus, SyncRequest, Synced};
 
 use fetch::Runs;

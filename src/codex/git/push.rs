@@ -8,7 +8,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::book::Book;
 use super::plan::{Plan, Unpushed, unpushed};
-use super::reconcile::{SyncMode, is_done};
+use super::reconcile::is_done;
+use super::report::SyncMode;
 use super::{Git, GitTrouble, Made, want};
 use crate::cache::{Entry, Freshness};
 use crate::codex::Codex;

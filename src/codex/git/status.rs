@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::plan::unpushed;
-use super::reconcile::{SyncMode, UserReport};
+use super::report::{SyncMode, UserReport};
 use super::{GitTrouble, LastError, Made, PullNote, WAIT};
 use crate::cache::Freshness;
 use crate::codex::{Codex, TaskChanged, Version, Want};
