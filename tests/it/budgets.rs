@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use codex_miroir::codex::{Filter, Freshness, KeyHashes, Layer, Requests};
+use codex_miroir::codex::{Filter, Freshness, KeyHashes, Layer, Requests, SyncRequest};
 use codex_miroir::task::Edit;
 use serde_json::Value;
 
 use crate::support::counting_store::{Counts, Request};
-use crate::support::github::{Fault, GitHub};
+use crate::support::github::{Change, Fault, GitHub};
 use crate::support::losing_store::Loss;
 use crate::support::scene::{Instance, RAW, STATE, Scene, new_task, settle, task, titles};
 
@@ -519,4 +519,44 @@ async fn the_hint_goes_beside_the_file_and_its_failure_fails_nothing() {
     a.line.lose_next("put", "queue/", Loss::Request);
     let created = a.codex.create(&want, new_task("Noch eine"), None).await;
     created.expect("the file is there, and the hint is only a hint");
+}
+
+#[tokio::test]
+async fn a_full_sync_of_unchanged_files_lists_once_and_fetches_nothing() {
+    let github = GitHub::start();
+    let scene = Scene::with_tasks(500);
+    let a = scene.instance_mirrored(&github);
+    let files = scene.store.paths();
+    let files = files.iter().filter_map(|path| path.strip_prefix(RAW));
+    let files = files.map(|name| {
+        let bytes = scene.store.peek(&format!("{RAW}{name}")).unwrap().bytes;
+        let path = format!("codex-miroir/anna/tasks/{name}");
+        (path, Change::File(bytes.to_vec()))
+    });
+    let files: Vec<_> = files.collect();
+    let changes: Vec<_> = files
+        .iter()
+        .map(|(path, change)| (path.as_str(), change.clone()))
+        .collect();
+    github.commit("main", &changes, "Everything");
+    let (request, want) = (
+        SyncRequest {
+            clean: true,
+            confirm: None,
+        },
+        scene.want(Freshness::Bounded),
+    );
+    let first = a.codex.sync(&want, request).await.unwrap();
+    assert_eq!((first.report.changed, first.report.unpushed), (0, 0));
+    a.took();
+    github.clear_requests();
+    let again = a.codex.sync(&want, request).await.unwrap();
+    assert!(again.report.clean);
+    assert_eq!(
+        a.took(),
+        "6 get state, 1 list raw, 1 put artifacts",
+        "of them git.json three times: before the look, after it, and to note it"
+    );
+    let asked: Vec<_> = github.requests().iter().map(|it| it.status).collect();
+    assert_eq!(asked, [Some(304)], "the tree is known, and the branch free");
 }
