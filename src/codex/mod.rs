@@ -200,11 +200,12 @@ impl Codex {
     /// Operations over `store`.
     pub fn new(store: Arc<dyn BlobStore>, settings: CodexSettings) -> Self {
         let zone = settings.cache.zone;
+        let owners = Owners::new(settings.cache.stale_if_error);
         Self {
             cache: Cache::new(Arc::clone(&store), settings.cache),
             rebuilds: Arc::new(Limiter::per_minute(settings.rebuilds_per_minute)),
             writes: Arc::new(Limiter::per_minute(settings.writes_per_minute)),
-            owners: Arc::default(),
+            owners: Arc::new(owners),
             probe: Arc::default(),
             git: settings.git.map(|git| Arc::new(Git::new(git))),
             store,

@@ -1,10 +1,12 @@
 //! Whose account a user's name stands for: a login may be given up and taken by somebody else, who must
 //! not find the first one's tasks (SPEC.md 6).
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use super::Codex;
 use crate::cache::Format;
@@ -60,11 +62,21 @@ struct Record<'a> {
     holder: &'a Holder,
 }
 
-/// How long an answer of the store is remembered: only an operator changes it.
-const REMEMBERED: Duration = Duration::from_secs(3600);
+/// How long an answer of the store is taken without asking again. Only an operator changes it.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
 /// How long it is remembered for somebody else, so that an operator who mends it needn't wait.
 const REMEMBERED_AGAINST: Duration = Duration::from_secs(30);
+
+/// How long an older answer is still taken while the store is asked again, or can't be: nobody waits for
+/// it then. It is longer where the last known week stands in for longer.
+const STANDS_IN: Duration = Duration::from_secs(3 * 3600);
+
+/// How long the store isn't asked again about somebody whom an older answer lets in.
+const AWAY: Duration = Duration::from_secs(10);
+
+/// How long a failure is told to everybody who asks: clients are told to come back after that.
+const FAILED: Duration = Duration::from_secs(2);
 
 /// Users known at once.
 const MAX_USERS: u64 = 100_000;
@@ -74,25 +86,114 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the store has said.
 #[derive(Debug)]
-pub(super) struct Owners(Cache<UserId, std::sync::Arc<(Holder, Instant)>>);
+pub(super) struct Owners {
+    slots: Cache<UserId, Arc<Slot>>,
+    stands_in: Duration,
+}
 
-impl Default for Owners {
-    fn default() -> Self {
-        Self(Cache::new(MAX_USERS))
+#[derive(Debug, Default)]
+struct Slot {
+    memory: RwLock<Memory>,
+    /// Held by who asks the store; the others wait for the answer, or do with what is known.
+    asking: Arc<Mutex<()>>,
+}
+
+/// What is known of one name.
+#[derive(Debug, Default)]
+struct Memory {
+    said: Option<(Holder, Instant)>,
+    failed: Option<(OwnerError, Instant)>,
+}
+
+/// What follows from it.
+enum Known {
+    Verdict(Result<(), OwnerError>),
+    /// It is theirs, but somebody should look again.
+    Aging,
+}
+
+impl Memory {
+    fn says(&self, holder: &Holder, now: Instant, stands_in: Duration) -> Option<Known> {
+        let age = |at: &Instant| now.saturating_duration_since(*at);
+        let failed = |within| self.failed.as_ref().filter(|(_, at)| age(at) < within);
+        match &self.said {
+            Some((of, at)) if of == holder && age(at) < REMEMBERED => {
+                return Some(Known::Verdict(Ok(())));
+            }
+            Some((of, at)) if of == holder && age(at) < stands_in => {
+                return Some(match failed(AWAY) {
+                    Some(_) => Known::Verdict(Ok(())),
+                    None => Known::Aging,
+                });
+            }
+            Some((of, at)) if of != holder && age(at) < REMEMBERED_AGAINST => {
+                return Some(Known::Verdict(Err(OwnerError::Reassigned)));
+            }
+            _ => {}
+        }
+        let (error, _) = failed(FAILED)?;
+        Some(Known::Verdict(Err(error.clone())))
+    }
+
+    fn learn(&mut self, answer: Result<Holder, OwnerError>, now: Instant) {
+        match answer {
+            Ok(of) => {
+                self.said = Some((of, now));
+                self.failed = None;
+            }
+            Err(error) => {
+                // What is written there now isn't what was.
+                if !matches!(error, OwnerError::Store(_) | OwnerError::TimedOut) {
+                    self.said = None;
+                }
+                self.failed = Some((error, now));
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn says(&self, holder: &Holder, now: Now, stands_in: Duration) -> Option<Known> {
+        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+        memory.says(holder, now.mono, stands_in)
+    }
+
+    /// Asks the store, and remembers what it says.
+    async fn ask(
+        &self,
+        store: &dyn BlobStore,
+        user: &UserId,
+        holder: &Holder,
+        now: Now,
+    ) -> Result<(), OwnerError> {
+        let asked = tokio::time::timeout(PATIENCE, recorded(store, user, holder)).await;
+        let answer = asked.unwrap_or(Err(OwnerError::TimedOut));
+        let verdict = match &answer {
+            Ok(of) if of == holder => Ok(()),
+            Ok(_) => Err(OwnerError::Reassigned),
+            Err(error) => Err(error.clone()),
+        };
+        if matches!(verdict, Err(OwnerError::Reassigned)) {
+            tracing::warn!(%user, "somebody else's account has this login now");
+        }
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        memory.learn(answer, now.later().mono);
+        verdict
     }
 }
 
 impl Owners {
-    /// Whether it is known whose the name is, and that it is theirs.
-    fn says(&self, user: &UserId, holder: &Holder, now: Now) -> Option<Result<(), OwnerError>> {
-        let known = self.0.get(user)?;
-        let (of, at) = &*known;
-        let age = now.mono.saturating_duration_since(*at);
-        match of == holder {
-            true if age < REMEMBERED => Some(Ok(())),
-            false if age < REMEMBERED_AGAINST => Some(Err(OwnerError::Reassigned)),
-            _ => None,
+    /// `stale_if_error` is how long the last known week stands in: so long must its owner be known.
+    pub(super) fn new(stale_if_error: Duration) -> Self {
+        Self {
+            slots: Cache::new(MAX_USERS),
+            stands_in: STANDS_IN.max(stale_if_error.saturating_add(REMEMBERED)),
         }
+    }
+
+    fn slot(&self, user: &UserId) -> Arc<Slot> {
+        let known = self.slots.get(user);
+        known.unwrap_or_else(|| self.slots.get_with(user.clone(), Arc::default))
     }
 }
 
@@ -107,23 +208,46 @@ impl Codex {
         holder: &Holder,
         now: Now,
     ) -> Result<(), OwnerError> {
-        if let Some(known) = self.owners.says(user, holder, now) {
-            return known;
+        let slot = self.owners.slot(user);
+        match slot.says(holder, now, self.owners.stands_in) {
+            Some(Known::Verdict(verdict)) => verdict,
+            Some(Known::Aging) => {
+                self.look_again(slot, user, holder, now);
+                Ok(())
+            }
+            // Boxed, so that what is rare doesn't make every request's future larger.
+            None => Box::pin(self.ask_owner(&slot, user, holder, now)).await,
         }
-        // Boxed, so that what is rare doesn't make every request's future larger.
-        Box::pin(self.ask_owner(user, holder, now)).await
     }
 
-    async fn ask_owner(&self, user: &UserId, holder: &Holder, now: Now) -> Result<(), OwnerError> {
-        let asked = tokio::time::timeout(PATIENCE, recorded(&*self.store, user, holder)).await;
-        let of = asked.map_err(|_| OwnerError::TimedOut)??;
-        let same = of == *holder;
-        self.owners.0.insert(user.clone(), (of, now.mono).into());
-        if same {
-            return Ok(());
+    async fn ask_owner(
+        &self,
+        slot: &Slot,
+        user: &UserId,
+        holder: &Holder,
+        now: Now,
+    ) -> Result<(), OwnerError> {
+        let _asking = slot.asking.lock().await;
+        match slot.says(holder, now, self.owners.stands_in) {
+            Some(Known::Verdict(verdict)) => verdict,
+            Some(Known::Aging) => Ok(()),
+            None => slot.ask(&*self.store, user, holder, now).await,
         }
-        tracing::warn!(%user, "somebody else's account has this login now");
-        Err(OwnerError::Reassigned)
+    }
+
+    /// Asks the store while nobody waits, unless somebody does already.
+    fn look_again(&self, slot: Arc<Slot>, user: &UserId, holder: &Holder, now: Now) {
+        let Ok(asking) = Arc::clone(&slot.asking).try_lock_owned() else {
+            return;
+        };
+        let (store, user, holder) = (Arc::clone(&self.store), user.clone(), holder.clone());
+        tokio::spawn(async move {
+            match slot.ask(&*store, &user, &holder, now).await {
+                Ok(()) | Err(OwnerError::Reassigned) => {}
+                Err(error) => tracing::warn!(%user, %error, "can't look again whose the login is"),
+            }
+            drop(asking);
+        });
     }
 }
 

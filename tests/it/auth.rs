@@ -1,6 +1,7 @@
 //! Who may: tokens, sessions, signing in, the platform's word, and pages of other sites.
 
 mod easyauth;
+mod owners;
 mod pages;
 mod processes;
 mod sessions;
