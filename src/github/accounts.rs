@@ -56,6 +56,17 @@ struct User {
     id: u64,
 }
 
+/// What GitHub says of a token that an app was given.
+#[derive(Deserialize)]
+struct Grant {
+    app: GrantedApp,
+}
+
+#[derive(Deserialize)]
+struct GrantedApp {
+    client_id: String,
+}
+
 impl Transport {
     /// Whose the token is; `None` when GitHub doesn't know it, or the account's name can't be a user's
     /// here.
@@ -90,7 +101,17 @@ impl Transport {
         let reply = self.send(call, Some(&Asked { access_token })).await?;
         match reply.status {
             StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => Ok(false),
-            _ => reply.success(APP).map(|_| true),
+            StatusCode::OK => {
+                let grant: Grant = reply.json(APP)?;
+                Ok(grant.app.client_id == app.client_id)
+            }
+            _ => {
+                reply.success(APP)?;
+                Err(GitHubError::Unexpected {
+                    operation: APP,
+                    reason: "another success than 200",
+                })
+            }
         }
     }
 }

@@ -51,12 +51,17 @@ impl Gate {
         now: Now,
     ) -> Result<HeaderValue, Denial> {
         let (gate, oauth) = self.by_browser()?;
+        if code.is_empty() {
+            return Err(Denial::CodeRefused);
+        }
+        let turn = gate.tokens.turn().await?;
         let exchanged = oauth.exchange(&gate.transport, code, flight.verifier());
         let token = match exchanged.await? {
             Exchanged::Token(token) => token,
             Exchanged::Refused => return Err(Denial::CodeRefused),
         };
         let account = gate.transport.account(&token).await?;
+        drop(turn);
         let account = account.ok_or(Denial::TokenInvalid)?;
         gate.let_in(codex, &account, now).await?;
         tracing::info!(user = %account.login, "signed in");

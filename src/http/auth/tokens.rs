@@ -1,12 +1,11 @@
 //! What is known of bearer tokens: each is asked about once, and remembered by its hash.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::{Denial, sha256};
@@ -17,14 +16,13 @@ use crate::now::Now;
 /// How long GitHub's yes is taken without asking again.
 const ACCEPTED: Duration = Duration::from_secs(5 * 60);
 
-/// How long it stands in while GitHub can't be asked.
+/// How long it stands in while GitHub can't be asked, or somebody else waits for its answer.
 const ACCEPTED_MEANWHILE: Duration = Duration::from_secs(3600);
 
 /// How long GitHub's no is remembered.
 const REFUSED: Duration = Duration::from_secs(30);
 
-/// How long a token that stands in isn't asked about again while GitHub is away, so that not every
-/// request waits for that.
+/// How long a token that stands in isn't asked about again while GitHub is away.
 const AWAY: Duration = Duration::from_secs(10);
 
 /// Told to wait longer than that, GitHub is asked again all the same.
@@ -33,7 +31,8 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Tokens remembered at once; beyond it the least used are forgotten.
 const MAX_TOKENS: u64 = 10_000;
 
-/// Tokens asked about at once: whoever sends made-up ones must not use up the machine's connections.
+/// Questions to GitHub at once: whoever sends made-up tokens or codes must not use up the machine's
+/// connections.
 const MAX_QUESTIONS: usize = 64;
 
 /// How long a question waits for its turn.
@@ -48,29 +47,16 @@ pub(super) enum TokenRefusal {
     Foreign,
 }
 
-/// Whose a token is.
-#[derive(Debug)]
-pub(super) struct Known {
-    pub(super) account: Account,
-    confirmed: AtomicBool,
-}
-
-impl Known {
-    /// Whether the login is known to be this account's.
-    pub(super) fn is_confirmed(&self) -> bool {
-        self.confirmed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn confirm(&self) {
-        self.confirmed.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Everything known of tokens.
 pub(super) struct Tokens {
+    slots: Cache<[u8; 32], Arc<Slot>>,
+    asker: Arc<Asker>,
+}
+
+/// Who asks GitHub.
+struct Asker {
     transport: Arc<Transport>,
     app: Option<OAuthApp>,
-    slots: Cache<[u8; 32], Arc<Slot>>,
     questions: Semaphore,
 }
 
@@ -83,30 +69,27 @@ impl fmt::Debug for Tokens {
 #[derive(Default)]
 struct Slot {
     memory: RwLock<Memory>,
-    /// Held by who asks GitHub; the others wait for the answer.
-    asking: Mutex<()>,
+    /// Held by who asks GitHub; the others wait for the answer, unless an older one will do.
+    asking: Arc<Mutex<()>>,
 }
 
 /// What is known of one token.
 #[derive(Default)]
 struct Memory {
-    accepted: Option<(Arc<Known>, Instant)>,
+    accepted: Option<(Arc<Account>, Instant)>,
     refused: Option<(TokenRefusal, Instant)>,
     /// GitHub couldn't be asked, and isn't until then.
     away: Option<(GitHubError, Instant)>,
 }
 
-type Verdict = Result<Arc<Known>, Denial>;
+type Verdict = Result<Arc<Account>, Denial>;
 
 impl Memory {
     /// What follows from it, or `None`: ask.
     fn verdict(&self, now: Instant) -> Option<Verdict> {
         let age = |at: &Instant| now.saturating_duration_since(*at);
-        let accepted = self.accepted.as_ref();
-        if let Some((known, at)) = accepted
-            && age(at) < ACCEPTED
-        {
-            return Some(Ok(Arc::clone(known)));
+        if let Some(account) = self.accepted_within(ACCEPTED, now) {
+            return Some(Ok(account));
         }
         if let Some((refusal, at)) = &self.refused
             && age(at) < REFUSED
@@ -117,19 +100,21 @@ impl Memory {
         if now > *until {
             return None;
         }
-        Some(match accepted {
-            Some((known, at)) if age(at) < ACCEPTED_MEANWHILE => Ok(Arc::clone(known)),
-            _ => Err(error.clone().into()),
-        })
+        let meanwhile = self.accepted_within(ACCEPTED_MEANWHILE, now);
+        Some(meanwhile.ok_or_else(|| error.clone().into()))
+    }
+
+    fn accepted_within(&self, age: Duration, now: Instant) -> Option<Arc<Account>> {
+        let (account, at) = self.accepted.as_ref()?;
+        let young = now.saturating_duration_since(*at) < age;
+        young.then(|| Arc::clone(account))
     }
 
     fn learn(&mut self, answer: Result<Result<Account, TokenRefusal>, GitHubError>, now: Instant) {
         match answer {
             Ok(Ok(account)) => {
-                let confirmed = AtomicBool::new(false);
-                let known = Arc::new(Known { account, confirmed });
                 *self = Self {
-                    accepted: Some((known, now)),
+                    accepted: Some((Arc::new(account), now)),
                     ..Self::default()
                 };
             }
@@ -157,17 +142,47 @@ impl Slot {
         let memory = self.memory.read();
         memory.unwrap_or_else(PoisonError::into_inner).verdict(now)
     }
+
+    /// What will do while GitHub is asked, and whether it couldn't be the last time.
+    fn meanwhile(&self, now: Instant) -> Option<(Arc<Account>, bool)> {
+        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+        let account = memory.accepted_within(ACCEPTED_MEANWHILE, now)?;
+        Some((account, memory.away.is_some()))
+    }
+
+    /// Asks, remembers what GitHub says, and then lets the others go on.
+    async fn find_out(
+        &self,
+        _asking: OwnedMutexGuard<()>,
+        asker: &Asker,
+        token: &Secret,
+        now: Now,
+    ) -> Verdict {
+        let answer = asker.ask(token).await;
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        memory.learn(answer, now.later().mono);
+        let verdict = memory.verdict(now.mono);
+        verdict.unwrap_or(Err(Denial::TokenInvalid))
+    }
 }
 
 impl Tokens {
     /// `app` is the one whose tokens are taken besides people's own.
     pub(super) fn new(transport: Arc<Transport>, app: Option<OAuthApp>) -> Self {
+        let questions = Semaphore::new(MAX_QUESTIONS);
         Self {
-            transport,
-            app,
             slots: Cache::new(MAX_TOKENS),
-            questions: Semaphore::new(MAX_QUESTIONS),
+            asker: Arc::new(Asker {
+                transport,
+                app,
+                questions,
+            }),
         }
+    }
+
+    /// One of the questions that may be under way at once, for whoever asks GitHub by another way.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, GitHubError> {
+        self.asker.turn().await
     }
 
     /// Whose the token is. Asks GitHub when that isn't known; requests that come meanwhile share the
@@ -181,23 +196,35 @@ impl Tokens {
         match slot.verdict(now.mono) {
             Some(verdict) => verdict,
             // Boxed, so that what is rare doesn't make every request's future larger.
-            None => Box::pin(self.find_out(&slot, token, now)).await,
+            None => Box::pin(self.find_out(slot, token, now)).await,
         }
     }
 
-    async fn find_out(&self, slot: &Slot, token: &str, now: Now) -> Verdict {
-        let _asking = slot.asking.lock().await;
+    /// An answer that isn't too old will do while somebody else waits for GitHub. After a question that
+    /// failed nobody waits for the next one.
+    async fn find_out(&self, slot: Arc<Slot>, token: &str, now: Now) -> Verdict {
+        let meanwhile = slot.meanwhile(now.mono);
+        let asking = match (&meanwhile, Arc::clone(&slot.asking).try_lock_owned()) {
+            (_, Ok(asking)) => asking,
+            (Some((account, _)), Err(_)) => return Ok(Arc::clone(account)),
+            (None, Err(_)) => Arc::clone(&slot.asking).lock_owned().await,
+        };
         if let Some(verdict) = slot.verdict(now.mono) {
             return verdict;
         }
-        let answer = self.ask(&Secret::new(token.to_owned())).await;
-        let mut memory = slot.memory.write().unwrap_or_else(PoisonError::into_inner);
-        memory.learn(answer, now.later().mono);
-        memory
-            .verdict(now.mono)
-            .unwrap_or(Err(Denial::TokenInvalid))
+        let (asker, token) = (Arc::clone(&self.asker), Secret::new(token.to_owned()));
+        let question = async move { slot.find_out(asking, &asker, &token, now).await };
+        match meanwhile {
+            Some((account, true)) => {
+                tokio::spawn(question);
+                Ok(account)
+            }
+            _ => question.await,
+        }
     }
+}
 
+impl Asker {
     async fn ask(&self, token: &Secret) -> Result<Result<Account, TokenRefusal>, GitHubError> {
         match self.issuer(token.reveal()) {
             Issuer::Person => {}
@@ -218,8 +245,8 @@ impl Tokens {
     async fn turn(&self) -> Result<SemaphorePermit<'_>, GitHubError> {
         let turn = timeout(TURN, self.questions.acquire()).await;
         turn.ok().and_then(Result::ok).ok_or_else(|| {
-            let reason = "too many tokens are asked about at once".to_owned();
-            let operation = "whose a token is";
+            let reason = "too much is asked at once".to_owned();
+            let operation = "whose a token or a code is";
             GitHubError::Unavailable { operation, reason }
         })
     }

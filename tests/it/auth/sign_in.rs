@@ -1,5 +1,7 @@
 //! Signing in by GitHub's pages.
 
+use std::time::Duration;
+
 use insta::assert_snapshot;
 
 use super::{CLIENT, FLIGHT, ORIGIN, SESSION, Service, Town, at_github, begin, get, said, sign_in};
@@ -213,6 +215,51 @@ async fn while_github_is_away_nobody_new_signs_in_and_it_says_so() {
     let (url, jar) = begin(&town, &wrong, "").await;
     let refused = land(&town, &wrong, &at_github(&url).await, &jar.header()).await;
     assert_eq!(said(&refused), "503 auth_unavailable");
+}
+
+#[tokio::test]
+async fn without_a_code_github_isnt_asked() {
+    let town = Town::new();
+    let service = town.service();
+    for code in ["", "code=&"] {
+        let (url, jar) = begin(&town, &service, "").await;
+        let back = format!(
+            "/auth/github/callback?{code}state={}",
+            member(&url, "state")
+        );
+        let refused = land(&town, &service, &back, &jar.header()).await;
+        assert_eq!(said(&refused), "400 sign_in_failed");
+    }
+    assert_eq!(town.github.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn codes_and_tokens_share_the_machines_connections() {
+    let town = Town::new();
+    let service = town.service();
+    let (url, jar) = begin(&town, &service, "").await;
+    let back = at_github(&url).await;
+    town.github.fail(Fault::Hang);
+    let tokens: Vec<String> = (0..64).map(|number| format!("ghp_{number}")).collect();
+    let tokens = tokens.iter().map(|token| service.by_token(&town, token));
+    let cookies = jar.header();
+    let landing = async {
+        while town.github.hanging() < 64 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        land(&town, &service, &back, &cookies).await
+    };
+    let recover = async {
+        while town.github.hanging() < 64 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(town.github.hanging(), 64);
+        assert_eq!(town.github.calls("POST", "/login/oauth/access_token"), 0);
+        town.github.recover();
+    };
+    let (_, landed, ()) = futures::join!(futures::future::join_all(tokens), landing, recover);
+    assert_eq!(landed.status, 302, "{}", landed.text());
 }
 
 #[tokio::test]

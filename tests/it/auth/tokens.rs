@@ -1,13 +1,12 @@
 //! `Authorization: Bearer`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
 use serde_json::json;
 
 use super::{Town, bearer, get, request, said};
 use crate::support::github::Fault;
-use crate::support::losing_store::Loss;
 use crate::support::scene::task;
 
 #[tokio::test]
@@ -183,6 +182,32 @@ async fn a_wrong_secret_of_the_app_is_no_refusal_of_a_token() {
 }
 
 #[tokio::test]
+async fn only_a_200_that_names_this_app_says_that_a_token_is_its() {
+    let town = Town::new();
+    let path = format!("/applications/{}/token", super::CLIENT);
+    for (fault, wanted) in [
+        (Fault::Status(202), "503 auth_unavailable"),
+        (Fault::Html, "503 auth_unavailable"),
+        (Fault::Status(404), "401 token_foreign"),
+        (Fault::Status(422), "401 token_foreign"),
+    ] {
+        let service = town.service();
+        let ours = town.github.app_token(super::CLIENT, "anna", &[]);
+        town.github.fail_at("POST", &path, fault.clone());
+        assert_eq!(service.by_token(&town, &ours).await, wanted, "{fault:?}");
+        town.github.recover();
+        assert_eq!(town.asked(), 0);
+    }
+    // Its own id in another spelling is another app's.
+    let other = super::CLIENT.to_uppercase();
+    town.github.answer_for_app(super::CLIENT, &other);
+    let ours = town.github.app_token(super::CLIENT, "anna", &[]);
+    let said = town.service().by_token(&town, &ours).await;
+    assert_eq!(said, "401 token_foreign");
+    assert_eq!(town.asked(), 0);
+}
+
+#[tokio::test]
 async fn a_refusal_is_remembered_for_thirty_seconds_and_a_yes_for_five_minutes() {
     let town = Town::new();
     let service = town.service();
@@ -248,6 +273,54 @@ async fn while_github_is_away_a_known_token_stays_good_for_an_hour() {
 }
 
 #[tokio::test]
+async fn while_github_hangs_a_known_token_waits_for_it_once_and_the_others_dont() {
+    let town = Town::new();
+    let service = town.service();
+    let token = town.github.personal_token("anna");
+    assert_eq!(service.by_token(&town, &token).await, "200");
+    town.scene.pass_seconds(301);
+    town.github.fail(Fault::Hang);
+    let hanging = async || {
+        while town.github.hanging() == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let others = async || {
+        let began = Instant::now();
+        let all = futures::future::join_all((0..20).map(|_| service.by_token(&town, &token))).await;
+        assert!(all.iter().all(|it| it == "200"), "{all:?}");
+        assert!(began.elapsed() < Duration::from_secs(4), "they wait");
+        assert_eq!(town.github.hanging(), 1);
+    };
+    let meanwhile = async {
+        hanging().await;
+        others().await;
+        town.github.recover();
+    };
+    let (asker, ()) = futures::future::join(service.by_token(&town, &token), meanwhile).await;
+    assert_eq!(asker, "200");
+
+    // The last question failed, so nobody waits for the next one.
+    town.github.fail(Fault::Hang);
+    town.scene.pass_seconds(20);
+    let (asker, ()) = futures::future::join(service.by_token(&town, &token), hanging()).await;
+    assert_eq!(asker, "200");
+    others().await;
+    // A good answer to it ends that.
+    town.github.recover();
+    town.scene.pass_seconds(20);
+    town.github.clear_requests();
+    for _ in 0..200 {
+        assert_eq!(service.by_token(&town, &token).await, "200");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(town.asked(), 1);
+    town.github.revoke(&token);
+    town.scene.pass_seconds(301);
+    assert_eq!(service.by_token(&town, &token).await, "401 token_invalid");
+}
+
+#[tokio::test]
 async fn a_limit_of_github_is_no_refusal_and_says_when_to_come_back() {
     let town = Town::new();
     let service = town.service();
@@ -257,97 +330,6 @@ async fn a_limit_of_github_is_no_refusal_and_says_when_to_come_back() {
     assert_eq!(said(&refused), "503 auth_unavailable");
     let after = refused.header("retry-after").parse::<u32>().unwrap();
     assert!((900..=1_000).contains(&after), "{after}");
-}
-
-#[tokio::test]
-async fn a_login_that_changed_hands_finds_nothing_of_its_former_owner() {
-    let town = Town::new();
-    let service = town.service();
-    let token = town.github.personal_token("anna");
-    assert_eq!(service.by_token(&town, &token).await, "200");
-    town.github.reassign_login("anna", 2_001);
-    let new = town.github.personal_token("anna");
-    let refused = service.send(&town, bearer(get("/codex"), &new)).await;
-    assert_snapshot!(refused.refusal(), @r#"403 {"ok":false,"code":"login_reassigned","error":"This login belonged to another GitHub account when its tasks were made: ask the operator whose they are."}"#);
-    assert_eq!(
-        town.service().by_token(&town, &new).await,
-        "403 login_reassigned"
-    );
-    // The former owner is called something else now, once GitHub is asked again.
-    town.scene.pass_seconds(301);
-    assert_eq!(
-        service.by_token(&town, &token).await,
-        "403 login_not_allowed"
-    );
-    assert_eq!(
-        town.owner("anna").unwrap(),
-        r#"{"format":"1.0","githubId":1001}"#
-    );
-}
-
-#[tokio::test]
-async fn whose_the_login_is_must_be_readable() {
-    let town = Town::new();
-    let token = town.github.personal_token("anna");
-    let owner = |text: &str| {
-        town.scene
-            .store
-            .foreign_write("state/anna/owner.json", text.as_bytes());
-    };
-    for (text, said) in [
-        (r#"{"format":"1.7","githubId":1001,"since":"2020"}"#, "200"),
-        (r#"{"format":"2.0","account":[1001]}"#, "503 newer_format"),
-        (r#"{"format":"2.0","githubId":1001}"#, "503 newer_format"),
-        (
-            r#"{"format":"1.0","githubId":"1001"}"#,
-            "503 owner_unreadable",
-        ),
-        (r#"{"githubId":1001}"#, "503 owner_unreadable"),
-        ("", "503 owner_unreadable"),
-        (r#"{"format":"1.0","githubId":7}"#, "403 login_reassigned"),
-        (
-            r#"{"format":"1.0","provider":"aad","subject":"1001"}"#,
-            "403 login_reassigned",
-        ),
-    ] {
-        owner(text);
-        assert_eq!(town.service().by_token(&town, &token).await, said, "{text}");
-        assert_eq!(town.owner("anna").unwrap(), text, "it is never rewritten");
-    }
-}
-
-#[tokio::test]
-async fn an_operator_who_gives_a_login_to_its_new_owner_waits_half_a_minute() {
-    let town = Town::new();
-    let service = town.service();
-    let store = &town.scene.store;
-    store.foreign_write("state/anna/owner.json", br#"{"format":"1.0","githubId":7}"#);
-    let token = town.github.personal_token("anna");
-    assert_eq!(
-        service.by_token(&town, &token).await,
-        "403 login_reassigned"
-    );
-    store.foreign_delete("state/anna/owner.json");
-    town.scene.pass_seconds(31);
-    assert_eq!(service.by_token(&town, &token).await, "200");
-}
-
-#[tokio::test]
-async fn without_the_store_nobody_new_is_let_in_and_who_is_known_stays() {
-    let town = Town::new();
-    let service = town.service();
-    let token = town.github.personal_token("anna");
-    service.instance.line.set_outage(true);
-    assert_eq!(
-        service.by_token(&town, &token).await,
-        "503 storage_unavailable"
-    );
-    service.instance.line.set_outage(false);
-    assert_eq!(service.by_token(&town, &token).await, "200");
-    service.instance.line.set_outage(true);
-    town.scene.pass_seconds(310);
-    assert_eq!(service.by_token(&town, &token).await, "200");
-    assert_eq!(town.asked(), 2);
 }
 
 #[tokio::test]
@@ -366,30 +348,6 @@ async fn the_list_is_asked_on_every_request() {
             assert_eq!(service.by_cookie(&town, &cookie).await, said, "{logins}");
         }
     }
-}
-
-#[tokio::test]
-async fn two_spellings_of_a_login_on_a_store_that_ignores_case_are_one_folder_of_one_account() {
-    let town = Town::new();
-    let service = town.service_with(&[("CODEX_ALLOWED_LOGINS", "*")]);
-    assert_eq!(
-        service
-            .by_token(&town, &town.github.personal_token("anna"))
-            .await,
-        "200"
-    );
-    // What such a store does: the other spelling's blob is the same one.
-    let owner = town.owner("anna").unwrap();
-    town.github.reassign_login("anna", 2_001);
-    town.github.rename_user("anna", "Anna");
-    town.scene
-        .store
-        .foreign_write("state/Anna/owner.json", owner.as_bytes());
-    let other = town.github.personal_token("Anna");
-    assert_eq!(
-        service.by_token(&town, &other).await,
-        "403 login_reassigned"
-    );
 }
 
 #[tokio::test]
@@ -422,46 +380,4 @@ async fn a_change_by_token_needs_no_page() {
         };
         assert_eq!(said(&service.send(&town, change).await), "200");
     }
-}
-
-#[tokio::test]
-async fn the_first_account_gets_the_login_whatever_gets_lost_or_comes_at_once() {
-    let town = Town::new();
-    let token = town.github.personal_token("anna");
-    for (loss, first) in [
-        (Loss::Request, "503 storage_unavailable"),
-        (Loss::Answer, "503 storage_unavailable"),
-        (Loss::FirstAnswer, "200"),
-    ] {
-        let owner = "state/anna/owner.json";
-        town.scene.store.foreign_delete(owner);
-        let service = town.service();
-        service.instance.line.lose_next("put", owner, loss);
-        assert_eq!(service.by_token(&town, &token).await, first, "{loss:?}");
-        assert_eq!(service.by_token(&town, &token).await, "200", "{loss:?}");
-        assert!(town.owner("anna").unwrap().contains("1001"));
-    }
-
-    let town = Town::new();
-    let (a, b) = (
-        town.service_with(super::easyauth::SETTINGS),
-        town.service_with(super::easyauth::SETTINGS),
-    );
-    let ask = async |service: &super::Service, number: &str| {
-        let principal = super::easyauth::github("anna", number);
-        let me = get("/auth/me").header("x-ms-client-principal", principal);
-        said(&service.send(&town, me).await)
-    };
-    let held = a.instance.gate.hold_next("put", "state/anna/owner.json");
-    let (first, second) = futures::future::join(ask(&a, "1001"), async {
-        held.reached().await;
-        let second = ask(&b, "2001").await;
-        held.release();
-        second
-    })
-    .await;
-    assert_eq!(
-        (first.as_str(), second.as_str()),
-        ("403 login_reassigned", "200")
-    );
 }

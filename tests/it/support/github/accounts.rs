@@ -33,8 +33,8 @@ impl World {
 
     /// `POST /applications/{client_id}/token`.
     pub(super) fn check_token(&self, call: &Call, client: &str, caller: &Caller) -> Answer {
-        let app = self.people.oauth_apps.get(client);
-        let known = matches!((app, caller), (Some(app), Caller::Basic(name, secret))
+        let app = self.people.oauth_apps.get(client).ok_or_else(not_found)?;
+        let known = matches!(caller, Caller::Basic(name, secret)
             if name == client && *secret == app.secret);
         if !known {
             return Err(not_found());
@@ -61,7 +61,7 @@ impl World {
             "token_last_eight": &token[token.len() - 8..],
             "hashed_token": "0".repeat(64),
             "app": {
-                "client_id": client,
+                "client_id": app.named,
                 "name": "codex-miroir",
                 "url": format!("{}/apps/codex-miroir", self.base),
             },

@@ -64,10 +64,19 @@ impl GitHub {
         let app = OAuthApp {
             secret: secret.to_owned(),
             callback: callback.to_owned(),
+            named: client.to_owned(),
         };
         let client = client.to_owned();
         self.hub
             .work(|world| world.people.oauth_apps.insert(client, app));
+    }
+
+    /// What is said of this app's tokens names another app from now on.
+    pub(crate) fn answer_for_app(&self, client: &str, named: &str) {
+        self.hub.work(|world| {
+            let app = world.people.oauth_apps.get_mut(client).unwrap();
+            named.clone_into(&mut app.named);
+        });
     }
 
     /// `gho_…`, as a sign-in with this app gives it.

@@ -17,6 +17,8 @@ pub(super) struct OAuthApp {
     pub(super) secret: String,
     /// Registered; what a sign-in names must begin with it.
     pub(super) callback: String,
+    /// As what it is named in an answer about one of its tokens.
+    pub(super) named: String,
 }
 
 /// A GitHub App with its one installation.
