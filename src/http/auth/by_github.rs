@@ -10,8 +10,7 @@ use super::flight::Used;
 use super::seal::Seals;
 use super::session::Session;
 use super::tokens::Tokens;
-use super::upkeep::Renewed;
-use super::{Bearer, Denial};
+use super::{Bearer, Denial, upkeep};
 use crate::codex::{Codex, Holder};
 use crate::config::{Allowed, Config, OAuthApp, PublicUrl, Secret};
 use crate::github::{Account, OAuth, Transport};
@@ -22,7 +21,7 @@ use crate::user::UserId;
 pub(super) struct ByGitHub {
     allowed: Allowed,
     pub(super) transport: Arc<Transport>,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
     pub(super) seals: Seals,
     pub(super) oauth: Option<OAuth>,
     pub(super) used: Used,
@@ -75,17 +74,9 @@ impl ByGitHub {
     }
 
     async fn by_token(&self, codex: &Codex, token: &str, now: Now) -> Result<UserId, Denial> {
-        let known = self.tokens.whose(token, now).await?;
-        let login = &known.account.login;
-        if known.is_confirmed() {
-            return match self.allowed.lets_in(login.as_str()) {
-                true => Ok(login.clone()),
-                false => Err(Denial::NotAllowed),
-            };
-        }
-        self.let_in(codex, &known.account, now).await?;
-        known.confirm();
-        Ok(login.clone())
+        let account = self.tokens.whose(token, now).await?;
+        self.let_in(codex, &account, now).await?;
+        Ok(account.login.clone())
     }
 
     async fn by_cookie(
@@ -102,12 +93,11 @@ impl ByGitHub {
         let session = session.ok_or(Denial::NotSignedIn)?;
         self.let_in(codex, session.account(), now).await?;
         if let Some(renewed) = session.renewed(now)
-            && let Some(place) = parts.extensions.get::<Renewed>()
             && let Some(cookie) = self.session_cookie(cookies, &renewed, now)
         {
-            place.put(cookie);
+            upkeep::renew(cookie);
         }
-        Ok(session.account().login.clone())
+        Ok(session.into_account().login)
     }
 
     /// On every request: the list may have changed, and so may the login's owner.

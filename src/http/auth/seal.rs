@@ -32,11 +32,11 @@ impl Seals {
     }
 
     /// What was sealed for this name; `None` for whatever wasn't.
-    pub(super) fn open(&self, name: &str, sealed: &str) -> Option<String> {
+    pub(super) fn open(&self, name: &'static str, sealed: &str) -> Option<String> {
         let jar = CookieJar::new();
         let mut keys = self.0.iter();
         keys.find_map(|key| {
-            let cookie = Cookie::new(name.to_owned(), sealed.to_owned());
+            let cookie = Cookie::new(name, sealed.to_owned());
             let opened = jar.private(key).decrypt(cookie)?;
             Some(opened.value().to_owned())
         })

@@ -12,8 +12,8 @@ const IDLE: i64 = 7 * 24 * 3600;
 /// A session ends so long after its sign-in, in seconds.
 const LONGEST: i64 = 30 * 24 * 3600;
 
-/// A session in use is sealed anew once a day, not with every answer.
-const RENEW_AFTER: i64 = 24 * 3600;
+/// A session in use is sealed anew once an hour, not with every answer.
+const RENEW_AFTER: i64 = 3600;
 
 /// Of this form.
 const VERSION: &str = "1";
@@ -40,6 +40,10 @@ impl Session {
 
     pub(super) fn account(&self) -> &Account {
         &self.account
+    }
+
+    pub(super) fn into_account(self) -> Account {
+        self.account
     }
 
     pub(super) fn is_valid(&self, now: Now) -> bool {

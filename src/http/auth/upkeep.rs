@@ -1,7 +1,7 @@
 //! What every answer does about cookies: a session in use is renewed, the older service's is expired.
 
+use std::cell::OnceCell;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use axum::extract::Request;
@@ -9,18 +9,20 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::SET_COOKIE;
 use pin_project_lite::pin_project;
+use tokio::task::futures::TaskLocalFuture;
 use tower::{Layer, Service};
 
 use super::cookies::{CookieNames, OLDER_SESSION, named};
 
-/// Where whoever opens a session's cookie leaves the renewed one for the answer.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Renewed(Arc<OnceLock<HeaderValue>>);
+tokio::task_local! {
+    /// The session's new cookie, for the answer to the request under way. It is part of the request's
+    /// future, so that the many requests that renew nothing allocate nothing for it.
+    static RENEWED: OnceCell<HeaderValue>;
+}
 
-impl Renewed {
-    pub(super) fn put(&self, cookie: HeaderValue) {
-        let _ = self.0.set(cookie);
-    }
+/// Sends the session's new cookie with the answer to the request under way.
+pub(super) fn renew(cookie: HeaderValue) {
+    let _ = RENEWED.try_with(|place| place.set(cookie));
 }
 
 /// The layer around every route. It costs a request without cookies one look.
@@ -58,17 +60,12 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithUpkeep<S
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let has = |name| named(request.headers(), name).next().is_some();
-        let older = has(OLDER_SESSION).then(|| self.names.expire_older());
-        let renewed = has(self.names.session).then(Renewed::default);
-        if let Some(renewed) = &renewed {
-            request.extensions_mut().insert(renewed.clone());
-        }
+    fn call(&mut self, request: Request) -> Self::Future {
+        let older = named(request.headers(), OLDER_SESSION).next();
+        let older = older.and_then(|_| self.names.expire_older());
         Answering {
-            inner: self.inner.call(request),
-            renewed,
-            older: older.flatten(),
+            inner: RENEWED.scope(OnceCell::new(), self.inner.call(request)),
+            older,
         }
     }
 }
@@ -77,8 +74,7 @@ pin_project! {
     /// The answer under way.
     pub(in crate::http) struct Answering<F> {
         #[pin]
-        inner: F,
-        renewed: Option<Renewed>,
+        inner: TaskLocalFuture<OnceCell<HeaderValue>, F>,
         older: Option<HeaderValue>,
     }
 }
@@ -87,14 +83,11 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for Answering<F> {
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut response = ready!(this.inner.poll(context))?;
+        let mut this = self.project();
+        let mut response = ready!(this.inner.as_mut().poll(context))?;
         let headers = response.headers_mut();
-        let renewed = this.renewed.take();
-        if let Some(cookie) = renewed.and_then(|it| it.0.get().cloned()) {
-            headers.append(SET_COOKIE, cookie);
-        }
-        if let Some(cookie) = this.older.take() {
+        let renewed = this.inner.take_value().and_then(OnceCell::into_inner);
+        for cookie in renewed.into_iter().chain(this.older.take()) {
             headers.append(SET_COOKIE, cookie);
         }
         Poll::Ready(Ok(response))
