@@ -26,9 +26,9 @@ pub enum Auth {
         /// `CODEX_SESSION_KEY`, else derived from the OAuth app's secret: the first seals, all open.
         session_keys: Vec<Secret>,
     },
-    /// The platform in front has checked who it is (App Service Authentication).
+    /// The platform in front (`WEBSITE_SITE_NAME`) has checked who it is (App Service Authentication).
     EasyAuth {
-        /// `CODEX_EASYAUTH_IDP`, default `github`: the only provider whose word counts.
+        /// `CODEX_EASYAUTH_IDP`, default `github`: the only provider whose word counts, in lower case.
         provider: String,
         /// Who may enter.
         allowed: Allowed,
@@ -42,7 +42,8 @@ pub struct OAuthApp {
     pub client_id: String,
     /// `GITHUB_OAUTH_CLIENT_SECRET`.
     pub client_secret: Secret,
-    /// `GITHUB_OAUTH_REDIRECT_URI`, where it is set: at the public URL's origin.
+    /// `GITHUB_OAUTH_REDIRECT_URI`, where it is set: the callback at the public URL's origin, perhaps
+    /// with a query.
     pub redirect_uri: Option<String>,
 }
 
@@ -142,6 +143,11 @@ impl PublicUrl {
         &self.origin
     }
 
+    fn is_this_machine(&self) -> bool {
+        let url = Url::parse(&self.origin);
+        url.is_ok_and(|url| url.host_str().is_some_and(net::is_loopback))
+    }
+
     /// Whether cookies may be marked `Secure`.
     pub fn is_https(&self) -> bool {
         self.origin.starts_with("https:")
@@ -172,15 +178,24 @@ fn is_origin(url: &Url) -> bool {
 
 /// Settings that put sign-in in the place of one local user, also when others are still missing: half a
 /// configuration must not be an open door.
-const SIGN_IN: [&str; 7] = [
+const SIGN_IN: [&str; 13] = [
     "GITHUB_OWNER",
     "GITHUB_REPO",
     "GITHUB_TOKEN",
     "GITHUB_APP_ID",
+    "GITHUB_APP_PRIVATE_KEY",
+    "GITHUB_APP_INSTALLATION_ID",
+    "GITHUB_WEBHOOK_SECRET",
     "GITHUB_OAUTH_CLIENT_ID",
     "GITHUB_OAUTH_CLIENT_SECRET",
+    "GITHUB_OAUTH_REDIRECT_URI",
     "CODEX_ALLOWED_LOGINS",
+    "CODEX_SESSION_KEY",
+    "CODEX_EASYAUTH_IDP",
 ];
+
+/// Where the router takes what GitHub's page sends back.
+const CALLBACK: &str = "/auth/github/callback";
 
 /// A session key that is shorter could be guessed.
 const MIN_SESSION_KEY: usize = 32;
@@ -193,18 +208,24 @@ enum Mode {
 
 impl<F: Fn(&str) -> Option<String>> Lookup<F> {
     pub(super) fn auth(&self, bind: IpAddr, public: &PublicUrl) -> Result<Auth, ConfigError> {
-        let oauth = self.oauth(public)?;
+        let oauth = self.oauth()?;
         let session_keys = self.session_keys(oauth.as_ref())?;
-        match self.mode(bind)? {
+        match self.mode(bind, public)? {
             Mode::Dev => self.dev_user().map(|user| Auth::Dev { user }),
-            Mode::GitHub => Ok(Auth::GitHub {
-                allowed: self.allowed(true)?,
-                oauth,
-                session_keys,
-            }),
+            Mode::GitHub => {
+                let allowed = self.allowed(true)?;
+                let redirect_uri = self.redirect_uri(public)?;
+                Ok(Auth::GitHub {
+                    allowed,
+                    oauth: oauth.map(|app| OAuthApp {
+                        redirect_uri,
+                        ..app
+                    }),
+                    session_keys,
+                })
+            }
             Mode::EasyAuth => {
-                let provider = self.trimmed("CODEX_EASYAUTH_IDP");
-                let provider = provider.unwrap_or_else(|| "github".to_owned());
+                let provider = self.provider()?;
                 let allowed = self.allowed(provider == "github")?;
                 Ok(Auth::EasyAuth { provider, allowed })
             }
@@ -215,24 +236,52 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         self.text(name).map(|text| text.trim().to_owned())
     }
 
-    fn mode(&self, bind: IpAddr) -> Result<Mode, ConfigError> {
+    /// In lower case, as the platform writes it; it is part of the address where people sign in.
+    fn provider(&self) -> Result<String, ConfigError> {
+        let name = "CODEX_EASYAUTH_IDP";
+        let Some(text) = self.trimmed(name) else {
+            return Ok("github".to_owned());
+        };
+        let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        if !text.bytes().all(fits) {
+            let allowed = "a provider's name of letters, digits, '-' and '_', as in github or aad";
+            return Err(ConfigError::new(name, format!("is {text:?}"), allowed));
+        }
+        Ok(text.to_ascii_lowercase())
+    }
+
+    fn mode(&self, bind: IpAddr, public: &PublicUrl) -> Result<Mode, ConfigError> {
         let refuse = |was: String, allowed: &str| Err(ConfigError::new("CODEX_AUTH", was, allowed));
         let on_azure = self.text("WEBSITE_SITE_NAME").is_some();
+        let public = self.text("CODEX_PUBLIC_URL").is_some() && !public.is_this_machine();
         let configured = SIGN_IN.iter().any(|name| self.text(name).is_some());
         match self.trimmed("CODEX_AUTH").as_deref() {
             Some("dev") if on_azure => refuse(
                 "is dev while WEBSITE_SITE_NAME is set".to_owned(),
                 "github or easyauth on Azure, where strangers reach the service",
             ),
+            Some("dev") if public => refuse(
+                "is dev while CODEX_PUBLIC_URL is another address than this machine's".to_owned(),
+                "github or easyauth where others reach the service",
+            ),
             Some("dev") => Ok(Mode::Dev),
             Some("github") => Ok(Mode::GitHub),
-            Some("easyauth") if self.platform_authenticates() => Ok(Mode::EasyAuth),
+            Some("easyauth") if self.platform_authenticates() && on_azure => Ok(Mode::EasyAuth),
+            Some("easyauth") if self.platform_authenticates() => refuse(
+                "is easyauth while WEBSITE_SITE_NAME isn't set".to_owned(),
+                "github or dev outside Azure: nobody takes off a header there that says who somebody is",
+            ),
             Some("easyauth") => refuse(
                 "is easyauth while WEBSITE_AUTH_ENABLED isn't true".to_owned(),
                 "github as long as the platform's authentication is off: anybody could say who they are",
             ),
             Some(other) => refuse(format!("is {other:?}"), "github, easyauth or dev"),
             None if on_azure || configured => Ok(Mode::GitHub),
+            None if public => refuse(
+                "is not set while CODEX_PUBLIC_URL is another address than this machine's"
+                    .to_owned(),
+                "github or easyauth",
+            ),
             None if bind.is_loopback() && !self.is_hosted() => Ok(Mode::Dev),
             None => refuse(
                 "is not set while others may reach the service".to_owned(),
@@ -283,13 +332,13 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         }
     }
 
-    fn oauth(&self, public: &PublicUrl) -> Result<Option<OAuthApp>, ConfigError> {
+    fn oauth(&self) -> Result<Option<OAuthApp>, ConfigError> {
         let names = ["GITHUB_OAUTH_CLIENT_ID", "GITHUB_OAUTH_CLIENT_SECRET"];
         match (self.trimmed(names[0]), self.secret(names[1])) {
             (Some(client_id), Some(client_secret)) => Ok(Some(OAuthApp {
                 client_id,
                 client_secret,
-                redirect_uri: self.redirect_uri(public)?,
+                redirect_uri: None,
             })),
             (None, None) => Ok(None),
             (id, _) => {
@@ -308,12 +357,14 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         let Some(text) = self.trimmed(name) else {
             return Ok(None);
         };
-        let fits = |url: &Url| url.origin().ascii_serialization() == public.origin();
+        let fits = |url: &Url| {
+            url.origin().ascii_serialization() == public.origin() && url.path() == CALLBACK
+        };
         match Url::parse(&text).ok().filter(fits) {
             Some(url) => Ok(Some(url.into())),
             None => {
                 let allowed = format!(
-                    "an address at {public}, which is where CODEX_PUBLIC_URL or its default says people reach the service"
+                    "{public}{CALLBACK}, which is where CODEX_PUBLIC_URL or its default says people reach the service"
                 );
                 Err(ConfigError::new(name, format!("is {text:?}"), allowed))
             }

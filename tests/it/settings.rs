@@ -123,7 +123,19 @@ fn an_open_door_is_a_start_error() {
     assert_snapshot!(refusal(&azure(&[("CODEX_AUTH", "dev")])), @"CODEX_AUTH is dev while WEBSITE_SITE_NAME is set; it must be github or easyauth on Azure, where strangers reach the service");
     assert_snapshot!(refusal(&azure(&[])), @"CODEX_ALLOWED_LOGINS is not set, nor is GITHUB_OWNER; it must be logins separated by commas, as in anna,ben, or * for everyone");
     assert_snapshot!(refusal(&azure(&[("CODEX_AUTH", "easyauth"), ("CODEX_ALLOWED_LOGINS", "*")])), @"CODEX_AUTH is easyauth while WEBSITE_AUTH_ENABLED isn't true; it must be github as long as the platform's authentication is off: anybody could say who they are");
-    assert_snapshot!(refusal(&[("WEBSITE_AUTH_ENABLED", "True"), ("CODEX_AUTH", "easyauth")]), @"CODEX_ALLOWED_LOGINS is not set, nor is GITHUB_OWNER; it must be logins separated by commas, as in anna,ben, or * for everyone");
+    assert_snapshot!(refusal(&azure(&[("WEBSITE_AUTH_ENABLED", "True"), ("CODEX_AUTH", "easyauth")])), @"CODEX_ALLOWED_LOGINS is not set, nor is GITHUB_OWNER; it must be logins separated by commas, as in anna,ben, or * for everyone");
+    assert_snapshot!(refusal(&[("WEBSITE_AUTH_ENABLED", "True"), ("CODEX_AUTH", "easyauth"), ("CODEX_ALLOWED_LOGINS", "*")]), @"CODEX_AUTH is easyauth while WEBSITE_SITE_NAME isn't set; it must be github or dev outside Azure: nobody takes off a header there that says who somebody is");
+    let public = ("CODEX_PUBLIC_URL", "https://codex.example");
+    assert_snapshot!(refusal(&[public]), @"CODEX_AUTH is not set while CODEX_PUBLIC_URL is another address than this machine's; it must be github or easyauth");
+    assert_snapshot!(refusal(&[public, ("CODEX_AUTH", "dev")]), @"CODEX_AUTH is dev while CODEX_PUBLIC_URL is another address than this machine's; it must be github or easyauth where others reach the service");
+    for here in [
+        "http://localhost:7071",
+        "https://127.0.0.1",
+        "http://[::1]:81",
+    ] {
+        let config = config(&[("CODEX_PUBLIC_URL", here)]).unwrap();
+        assert_eq!(config.auth.as_str(), "dev", "{here}");
+    }
 }
 
 #[test]
@@ -131,10 +143,17 @@ fn half_a_configuration_of_github_is_no_open_door_either() {
     for name in [
         "GITHUB_REPO",
         "GITHUB_TOKEN",
+        "GITHUB_APP_ID",
+        "GITHUB_APP_PRIVATE_KEY",
+        "GITHUB_APP_INSTALLATION_ID",
+        "GITHUB_WEBHOOK_SECRET",
         "GITHUB_OAUTH_CLIENT_ID",
         "GITHUB_OAUTH_CLIENT_SECRET",
+        "GITHUB_OAUTH_REDIRECT_URI",
+        "CODEX_SESSION_KEY",
+        "CODEX_EASYAUTH_IDP",
     ] {
-        let refused = refusal(&[(name, "x")]);
+        let refused = refusal(&[(name, "0123456789abcdef0123456789abcdef")]);
         let named = refused.contains("CODEX_ALLOWED_LOGINS") || refused.contains("GITHUB_OAUTH");
         assert!(named, "{name}: {refused}");
     }
@@ -160,7 +179,18 @@ fn the_mode_of_sign_in_follows_from_what_is_configured() {
     assert_eq!(mode(&oauth), "github");
     assert_eq!(mode(&[("CODEX_AUTH", " github "), owner]), "github");
     let enabled = ("WEBSITE_AUTH_ENABLED", "True");
-    let easy = config(&azure(&[("CODEX_AUTH", "easyauth"), enabled, owner])).unwrap();
+    let easyauth = ("CODEX_AUTH", "easyauth");
+    let provider = |name| -> Result<String, ConfigError> {
+        let settings = azure(&[easyauth, enabled, owner, ("CODEX_EASYAUTH_IDP", name)]);
+        match config(&settings)?.auth {
+            Auth::EasyAuth { provider, .. } => Ok(provider),
+            other => panic!("{other:?}"),
+        }
+    };
+    let names = ["GitHub", " aad ", "my-Own_1"].map(|name| provider(name).unwrap());
+    assert_eq!(names, ["github", "aad", "my-own_1"]);
+    assert_snapshot!(provider("a/../b").unwrap_err(), @r#"CODEX_EASYAUTH_IDP is "a/../b"; it must be a provider's name of letters, digits, '-' and '_', as in github or aad"#);
+    let easy = config(&azure(&[easyauth, enabled, owner])).unwrap();
     assert_eq!(
         easy.auth,
         Auth::EasyAuth {
@@ -213,7 +243,14 @@ fn what_signing_in_needs_is_checked_at_the_start() {
         "https://other.example/auth/github/callback",
     );
     let public = ("CODEX_PUBLIC_URL", "https://codex.example");
-    assert_snapshot!(refusal(&[owner, id, secret, public, elsewhere]), @r#"GITHUB_OAUTH_REDIRECT_URI is "https://other.example/auth/github/callback"; it must be an address at https://codex.example, which is where CODEX_PUBLIC_URL or its default says people reach the service"#);
+    assert_snapshot!(refusal(&[owner, id, secret, public, elsewhere]), @r#"GITHUB_OAUTH_REDIRECT_URI is "https://other.example/auth/github/callback"; it must be https://codex.example/auth/github/callback, which is where CODEX_PUBLIC_URL or its default says people reach the service"#);
+
+    let page = ("GITHUB_OAUTH_REDIRECT_URI", "https://codex.example/login");
+    assert_snapshot!(refusal(&[owner, id, secret, public, page]), @r#"GITHUB_OAUTH_REDIRECT_URI is "https://codex.example/login"; it must be https://codex.example/auth/github/callback, which is where CODEX_PUBLIC_URL or its default says people reach the service"#);
+    assert!(
+        config(&[id, secret, page, ("CODEX_AUTH", "dev")]).is_ok(),
+        "nobody is sent there"
+    );
 
     let keys = |settings: &[(&str, &str)]| match config(settings).unwrap().auth {
         Auth::GitHub { session_keys, .. } => session_keys,
@@ -231,7 +268,11 @@ fn what_signing_in_needs_is_checked_at_the_start() {
 
 #[test]
 fn the_public_address_is_the_named_one_the_platforms_or_this_machine() {
-    let url = |settings: &[(&str, &str)]| config(settings).unwrap().public_url;
+    let url = |settings: &[(&str, &str)]| {
+        let auth = [("CODEX_ALLOWED_LOGINS", "anna")];
+        let settings: Vec<_> = settings.iter().chain(&auth).copied().collect();
+        config(&settings).unwrap().public_url
+    };
     let named = ("CODEX_PUBLIC_URL", "HTTPS://Codex.Example:443/");
     let platform = ("WEBSITE_HOSTNAME", "app.azurewebsites.net");
     assert_eq!(url(&[named, platform]).origin(), "https://codex.example");

@@ -2,6 +2,7 @@
 //! the answer; a browser says which page it was.
 
 use http::header::{HOST, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName};
 
 use crate::net;
@@ -30,14 +31,13 @@ pub(super) fn is_of(origin: &str, headers: &HeaderMap) -> bool {
 }
 
 /// Whether the page is one of the host that the request names; without sign-in, where a request that says
-/// nothing is a command-line client's.
+/// nothing is a command-line client's. Only http is spoken there.
 pub(super) fn is_of_own_host(headers: &HeaderMap) -> bool {
-    let host = [&X_FORWARDED_HOST, &HOST];
-    let host = host.into_iter().find_map(|name| text(headers, name));
+    let named = [&X_FORWARDED_HOST, &HOST];
+    let host = named.into_iter().find(|name| headers.contains_key(*name));
+    let host = host.and_then(|name| authority(headers, name));
     let own = |origin: &str| {
-        let authority = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"));
+        let authority = origin.strip_prefix("http://").and_then(strictly);
         authority.is_some() && authority == host
     };
     is_own(headers, own).unwrap_or(true)
@@ -46,16 +46,26 @@ pub(super) fn is_of_own_host(headers: &HeaderMap) -> bool {
 /// Against DNS rebinding: a page of another site may make its own name point to 127.0.0.1, but then the
 /// request names that site.
 pub(super) fn names_this_machine(headers: &HeaderMap) -> bool {
-    let hosts = headers.get_all(HOST).iter();
-    let mut named = hosts.chain(headers.get_all(X_FORWARDED_HOST).iter());
-    headers.contains_key(HOST) && named.all(|host| host.to_str().is_ok_and(is_loopback))
+    let local =
+        |name| authority(headers, name).is_some_and(|it: Authority| net::is_loopback(it.host()));
+    local(&HOST) && (!headers.contains_key(X_FORWARDED_HOST) || local(&X_FORWARDED_HOST))
 }
 
-/// Whether a `Host` header names this machine.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(""),
-        None => host.split(':').next().unwrap_or(""),
-    };
-    net::is_loopback(name)
+/// The one host that the header names; `None` when it names none, several, or something else.
+fn authority(headers: &HeaderMap, name: &HeaderName) -> Option<Authority> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => strictly(value.to_str().ok()?),
+        _ => None,
+    }
+}
+
+/// A host, perhaps with a port, and nothing else.
+fn strictly(text: &str) -> Option<Authority> {
+    let authority: Authority = text.parse().ok()?;
+    let rest = text.strip_prefix(authority.host())?;
+    let port = rest.strip_prefix(':');
+    let port =
+        port.map(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok());
+    port.unwrap_or(rest.is_empty()).then_some(authority)
 }

@@ -112,6 +112,20 @@ async fn without_sign_in_only_this_machine_may_be_named() {
         "evil.example:7071",
         "localhost.evil.example",
         "127.0.0.1.evil.example",
+        "localhost:7071, evil.example",
+        "localhost:7071,evil.example",
+        "localhost,localhost",
+        "[::1].evil.example",
+        "[::1].evil.example:7071",
+        "[::1",
+        "::1",
+        "localhost:",
+        "localhost:70710",
+        "localhost:+7071",
+        "localhost:7071/evil.example",
+        "localhost@evil.example",
+        "evil.example@localhost",
+        "",
     ] {
         assert_eq!(
             said(&service.send(&town, named(host)).await),
@@ -128,6 +142,11 @@ async fn without_sign_in_only_this_machine_may_be_named() {
             "403 host_not_allowed"
         );
     }
+    for name in ["host", "x-forwarded-host"] {
+        let twice = named("localhost").header("x-forwarded-host", "localhost");
+        let twice = service.send(&town, twice.header(name, "127.0.0.1")).await;
+        assert_eq!(said(&twice), "403 host_not_allowed", "{name}");
+    }
     let begun = named("localhost").uri("/auth/github");
     assert_eq!(
         said(&service.send(&town, begun).await),
@@ -135,6 +154,19 @@ async fn without_sign_in_only_this_machine_may_be_named() {
     );
     let logout = named("localhost").uri("/auth/logout").method("POST");
     assert_eq!(said(&service.send(&town, logout).await), "200");
+    for (origin, wanted) in [
+        ("http://localhost:7071", "200"),
+        ("http://LOCALHOST:7071", "200"),
+        ("https://localhost:7071", "403 cross_origin"),
+        ("http://localhost", "403 cross_origin"),
+        ("http://localhost:7072", "403 cross_origin"),
+        ("http://localhost:7071,evil.example", "403 cross_origin"),
+        ("null", "403 cross_origin"),
+    ] {
+        let logout = named("localhost:7071").uri("/auth/logout").method("POST");
+        let logout = service.send(&town, logout.header("origin", origin)).await;
+        assert_eq!(said(&logout), wanted, "{origin}");
+    }
 }
 
 #[tokio::test]
