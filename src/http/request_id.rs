@@ -114,20 +114,50 @@ fn finish(response: Response, method: &Method, path: &str, took: Duration) -> Re
     response
 }
 
-/// A path as it may be logged: of a task's stem the number, the rest is the task's title.
-struct Untitled<'a>(&'a str);
+/// A path as it may be logged. Whatever isn't a route may be anything, and of a task's stem only the number
+/// may be told: the rest is the task's title.
+struct Known<'a>(&'a str);
 
-impl fmt::Display for Untitled<'_> {
+impl fmt::Display for Known<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const TASKS: &str = "/api/tasks/";
-        let Some(stem) = self.0.strip_prefix(TASKS) else {
-            return f.write_str(self.0);
+        match self.0 {
+            "/"
+            | "/healthz"
+            | "/readyz"
+            | "/codex"
+            | "/api/tasks"
+            | "/api/preview"
+            | "/sync"
+            | "/github/webhook"
+            | "/gitPush"
+            | "/auth/github"
+            | "/auth/github/callback"
+            | "/auth/me"
+            | "/auth/logout" => f.write_str(self.0),
+            path => match path.strip_prefix("/api/tasks/") {
+                Some(task) => self.task(task, f),
+                None => f.write_str("…"),
+            },
+        }
+    }
+}
+
+impl Known<'_> {
+    fn task(&self, path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (stem, complete) = match path.strip_suffix("/complete") {
+            Some(stem) => (stem, "/complete"),
+            None => (path, ""),
         };
-        let (stem, rest) = stem.split_at(stem.find('/').unwrap_or(stem.len()));
-        let title = stem.trim_start_matches(|c: char| c.is_ascii_digit());
-        let number = &stem[..stem.len() - title.len()];
-        let more = if title.is_empty() { "" } else { "…" };
-        write!(f, "{TASKS}{number}{more}{rest}")
+        let numbered = stem.split_at_checked(4).filter(|(number, title)| {
+            number.bytes().all(|b| b.is_ascii_digit())
+                && (title.is_empty() || title.starts_with('-'))
+                && !title.contains('/')
+        });
+        match numbered {
+            Some((number, "")) => write!(f, "/api/tasks/{number}{complete}"),
+            Some((number, _)) => write!(f, "/api/tasks/{number}…{complete}"),
+            None => f.write_str("…"),
+        }
     }
 }
 
@@ -135,7 +165,7 @@ impl fmt::Display for Untitled<'_> {
 /// passes without anybody mending the service.
 fn report(id: &str, method: &Method, path: &str, response: &Response, took: Duration) {
     let (status, took_ms) = (response.status().as_u16(), took.as_millis() as u64);
-    let path = Untitled(path);
+    let path = Known(path);
     let cause = response
         .extensions()
         .get::<ApiError>()

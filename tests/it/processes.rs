@@ -374,6 +374,55 @@ fn no_line_at_any_level_carries_a_signature_or_a_key() {
 }
 
 #[test]
+fn of_a_path_only_what_is_a_route_is_logged() {
+    let folder = folder(1);
+    let mut command = codex_miroir();
+    command.env("CODEX_DATA_DIR", folder.path());
+    let service = Service::start(command.env("RUST_LOG", "trace"));
+    for (method, path, shown) in [
+        ("GET", "/healthz", "/healthz"),
+        ("GET", "/codex?x=Titelgeheimnis", "/codex"),
+        ("GET", "/api/tasks/0042", "/api/tasks/0042"),
+        ("GET", "/api/tasks/0042-Titelgeheimnis", "/api/tasks/0042…"),
+        (
+            "POST",
+            "/api/tasks/0042-Titelgeheimnis/complete",
+            "/api/tasks/0042…/complete",
+        ),
+        (
+            "GET",
+            "/api/tasks/0042-%54itelgeheimnis",
+            "/api/tasks/0042…",
+        ),
+        ("GET", "/api/tasks//0042-Titelgeheimnis", "…"),
+        ("GET", "/API/tasks/0042-Titelgeheimnis", "…"),
+        ("GET", "//api/tasks/0042-Titelgeheimnis", "…"),
+        ("GET", "/api/tasks/0042/Titelgeheimnis", "…"),
+        ("GET", "/api/tasks/0042-a/Titelgeheimnis", "…"),
+        ("GET", "/api/tasks/0042-a/Titelgeheimnis/complete", "…"),
+        ("GET", "/api/tasks/0042Titelgeheimnis", "…"),
+        ("GET", "/api/tasks/Titelgeheimnis", "…"),
+        ("GET", "/api/tasks/004912345678", "…"),
+        ("GET", "/api/task/0042-Titelgeheimnis", "…"),
+        ("GET", "/Titelgeheimnis", "…"),
+    ] {
+        let before = service.log().len();
+        service.send_json(method, path, "");
+        let line = || {
+            let log = service.log();
+            let line = log[before..].iter().find(|it| it.contains("took_ms"));
+            line.map(|it| serde_json::from_str::<Value>(it).unwrap())
+        };
+        eventually("it is logged", || line().is_some());
+        assert_eq!(line().unwrap()["path"], shown, "{path}");
+    }
+    for line in service.log() {
+        let secrets = ["itelgeheimnis", "004912345678"];
+        assert!(!secrets.iter().any(|it| line.contains(it)), "{line}");
+    }
+}
+
+#[test]
 fn a_read_from_memory_logs_nothing_and_the_start_names_the_storage() {
     let folder = folder(1);
     let service = Service::over(folder.path());

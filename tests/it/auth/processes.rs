@@ -105,7 +105,7 @@ fn no_token_cookie_code_or_secret_is_ever_logged() {
         Fault::Status(429),
         Fault::Reset,
     ] {
-        github.fail(fault);
+        github.fail(fault.clone());
         let token = format!("ghp_unknown{}", secrets.len());
         let away = send(
             &service,
@@ -115,10 +115,23 @@ fn no_token_cookie_code_or_secret_is_ever_logged() {
         );
         assert_eq!(away.status, 503);
         secrets.push(token);
-        let begun = send(&service, "GET", "/auth/github", "");
-        let mut jar = Jar::default();
-        jar.take(&begun.headers());
         github.recover();
+        // Back from GitHub's page, where the code or then the token meets the fault.
+        for (path, calls) in [("/login/oauth/access_token", 0), ("/user", 1)] {
+            let begun = send(&service, "GET", "/auth/github", "");
+            let mut jar = Jar::default();
+            jar.take(&begun.headers());
+            secrets.push(jar.get("codex_sign_in").to_owned());
+            let back = visit(begun.header("location"));
+            let back = back.strip_prefix(&origin).unwrap();
+            secrets.extend(back.split(['=', '&']).skip(1).step_by(2).map(str::to_owned));
+            github.fail_at("*", path, fault.clone());
+            let users = github.calls("GET", "/user");
+            let cookies = format!("cookie: {}\r\n", jar.header());
+            assert_eq!(send(&service, "GET", back, &cookies).status, 503);
+            assert_eq!(github.calls("GET", "/user"), users + calls);
+            github.recover();
+        }
     }
     let key = "functions-key-of-somebody";
     send(
