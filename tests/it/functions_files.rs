@@ -2,9 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use axum::body::Body;
+use codex_miroir::config::Config;
+use codex_miroir::github::Transport;
+use codex_miroir::http::{App, Gate, router};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::support::http::{request, send};
 use crate::support::scene::{Scene, task};
@@ -96,6 +102,7 @@ fn every_function_is_an_anonymous_trigger_in_and_a_response_out() {
     session ["get","post"] "auth/{action}"
     sync ["get","post"] "sync"
     updateTask ["put","patch"] "api/tasks/{id}"
+    web ["get","head","options"] "{*path}"
     "#);
 }
 
@@ -127,8 +134,12 @@ async fn the_router_knows_every_function() {
             continue;
         }
         let route = trigger["route"].as_str().unwrap().replace("{id}", "0000");
+        let route = route.replace("{*path}", "healthz");
         for method in trigger["methods"].as_array().unwrap() {
             let method = method.as_str().unwrap().to_uppercase();
+            if method == "OPTIONS" {
+                continue;
+            }
             let action = if method == "GET" { "me" } else { "logout" };
             let route = route.replace("{action}", action);
             let reply = send(&a, request(&method, &format!("/{route}"))).await;
@@ -138,5 +149,32 @@ async fn the_router_knows_every_function() {
                 reply.text()
             );
         }
+    }
+}
+
+/// What `web` takes OPTIONS for: the layer around the router answers it for every path.
+#[tokio::test]
+async fn a_preflight_to_any_path_is_answered() {
+    let settings = [("CODEX_ALLOWED_ORIGINS", "https://app.example")];
+    let lookup = |name: &str| {
+        let found = settings.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let config = Config::from_lookup(lookup).unwrap();
+    let transport = Arc::new(Transport::new(&config.github.api_url).unwrap());
+    let gate = Gate::new(&config, &transport).unwrap();
+    let codex = Scene::new().instance().codex;
+    let routes = router(App::new(codex, gate, config.github, true));
+    for path in ["/codex", "/api/tasks/0000", "/api/tasks/0000/complete"] {
+        let preflight = request("OPTIONS", path)
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "PATCH");
+        let preflight = preflight.body(Body::empty()).unwrap();
+        let answer = routes.clone().oneshot(preflight).await.unwrap();
+        let allowed = &answer.headers()["access-control-allow-origin"];
+        assert_eq!(
+            (answer.status().as_u16(), allowed.to_str().unwrap()),
+            (200, "https://app.example")
+        );
     }
 }
