@@ -22,7 +22,7 @@ pub(super) async fn auth_github(
     let page = |error: ApiError| error.page_for(request.headers());
     let return_to = return_to(request.uri().query()).map_err(page)?;
     let begun = app.gate().begin(return_to, now);
-    let (url, cookie) = begun.map_err(|denial| page(denial.into()))?;
+    let (url, cookie) = begun.map_err(|denial| page(app.denied(denial)))?;
     let mut response = redirect(&url);
     response.headers_mut().append(SET_COOKIE, cookie);
     Ok(response)

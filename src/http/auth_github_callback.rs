@@ -2,12 +2,12 @@
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
-use http::header::SET_COOKIE;
+use http::HeaderValue;
+use http::header::{REFERRER_POLICY, SET_COOKIE};
 
+use super::App;
 use super::answer::redirect;
-use super::auth::Denial;
-use super::{ApiError, App};
+use super::auth::{Denial, Flight};
 use crate::now::Now;
 
 /// What GitHub's page sends back.
@@ -24,7 +24,7 @@ struct Back {
 /// before, or took over ten minutes; `sign_in_failed`: GitHub doesn't take the code. 403 `access_denied`:
 /// the person said no; `login_not_allowed`, `login_reassigned`. 409 `oauth_not_configured`. 503
 /// `auth_unavailable`, `storage_unavailable`, `newer_format`, `owner_unreadable`. A browser gets a
-/// refusal as a page. In any case the sign-in is over.
+/// refusal as a page. The sign-in is over then; one with another state, begun in another window, goes on.
 pub(super) async fn auth_github_callback(
     State(app): State<App>,
     now: Now,
@@ -32,28 +32,31 @@ pub(super) async fn auth_github_callback(
 ) -> Response {
     let (parts, _) = request.into_parts();
     let back = Back::of(parts.uri.query());
-    let mut response = match land(&app, &parts.headers, &back, now).await {
-        Ok(response) => response,
-        Err(denial) => {
-            let error = ApiError::from(denial).page_for(&parts.headers);
-            error.into_response()
-        }
+    let resumed = app.gate().resume(&parts.headers, &back.state, now);
+    let landed = match resumed.flight {
+        Ok(flight) => land(&app, &flight, &back, now).await,
+        Err(denial) => Err(denial),
     };
-    if let Some(cookie) = app.gate().cookies().expire_flight() {
-        response.headers_mut().append(SET_COOKIE, cookie);
+    let refused = |denial| app.denied(denial).page_for(&parts.headers).into_response();
+    let mut response = landed.unwrap_or_else(refused);
+    let headers = response.headers_mut();
+    // The address holds a code.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let cookie = app.gate().cookies().expire_flight();
+    if let Some(cookie) = cookie.filter(|_| resumed.is_over) {
+        headers.append(SET_COOKIE, cookie);
     }
     response
 }
 
-async fn land(app: &App, headers: &HeaderMap, back: &Back, now: Now) -> Result<Response, Denial> {
+async fn land(app: &App, flight: &Flight, back: &Back, now: Now) -> Result<Response, Denial> {
     let gate = app.gate();
-    let flight = gate.resume(headers, &back.state, now)?;
     match back.error.as_deref() {
         Some("access_denied") => return Err(Denial::SaidNo),
         Some(_) => return Err(Denial::CodeRefused),
         None => {}
     }
-    let session = gate.land(app.codex(), &flight, &back.code, now).await?;
+    let session = gate.land(app.codex(), flight, &back.code, now).await?;
     let mut response = redirect(flight.return_to().as_str());
     response.headers_mut().append(SET_COOKIE, session);
     Ok(response)

@@ -8,13 +8,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::auth::Denial;
+use super::auth::{Denial, Door, platform_page};
 use super::extract::{X_CODEX_VERSION, wants_page};
 use crate::codex::{
     GitTrouble, Limited, OwnerError, ReadError, Refusal, TaskError, Version, WeekError,
@@ -287,7 +287,7 @@ impl ApiError {
             request_id: status.is_server_error().then_some(request_id),
         };
         let (bytes, kind) = match told.as_page {
-            true => (page(&told.message), "text/html; charset=utf-8"),
+            true => (page(told), "text/html; charset=utf-8"),
             // Strings and a flag: nothing in it can fail to serialise.
             false => (
                 serde_json::to_vec(&document).unwrap_or_default(),
@@ -301,6 +301,7 @@ impl ApiError {
             let nothing =
                 "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(nothing));
+            headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -320,13 +321,17 @@ impl ApiError {
     }
 }
 
-/// A refusal on the way of a person who signs in.
-fn page(message: &str) -> Vec<u8> {
+/// A refusal on the way of a person who signs in. The way begins again only where there is one.
+fn page(told: &Told) -> Vec<u8> {
+    let begins = told.code != Code::OauthNotConfigured;
     let page = maud::html! {
         (maud::DOCTYPE)
         html lang="en" {
             head { meta charset="utf-8"; title { "CodexMiroir" } }
-            body { p { (message) } p { a href="/auth/github" { "Sign in" } } }
+            body {
+                p { (told.message) }
+                @if begins { p { a href="/auth/github" { "Sign in" } } }
+            }
         }
     };
     page.into_string().into_bytes()
@@ -513,26 +518,34 @@ impl From<ReadError> for ApiError {
     }
 }
 
-impl From<Denial> for ApiError {
-    fn from(denial: Denial) -> Self {
+impl ApiError {
+    /// Why somebody isn't let in, with what helps where people get in by this door.
+    pub(super) fn denied(denial: Denial, door: Door<'_>) -> Self {
         let (code, message) = match denial {
             Denial::Owner(error) => return error.into(),
+            Denial::NotSignedIn => return Self::new(Code::NotSignedIn, not_signed_in(door)),
             Denial::Unavailable { retry_after, cause } => {
                 let message = "GitHub can't say now who you are: try again soon.";
                 let refusal = Self::new(Code::AuthUnavailable, message);
                 return refusal.retry_after(retry_after).caused_by(&cause);
             }
-            Denial::NotSignedIn => (
-                Code::NotSignedIn,
-                "Nobody is signed in: send Authorization: Bearer with a GitHub token, or sign in at /auth/github.",
-            ),
             Denial::TokenInvalid => (
                 Code::TokenInvalid,
-                "GitHub doesn't know this token: make a new one, or sign in again.",
+                match door {
+                    Door::TokensAndPages => {
+                        "GitHub doesn't know this token: make a new one, or sign in again."
+                    }
+                    _ => "GitHub doesn't know this token: make a new one.",
+                },
             ),
             Denial::TokenForeign => (
                 Code::TokenForeign,
-                "This token wasn't given to this service: use a personal access token, or sign in at /auth/github.",
+                match door {
+                    Door::TokensAndPages => {
+                        "This token wasn't given to this service: use a personal access token, or sign in at /auth/github."
+                    }
+                    _ => "Tokens of apps aren't taken here: use a personal access token of GitHub.",
+                },
             ),
             Denial::NotAllowed => (
                 Code::LoginNotAllowed,
@@ -540,7 +553,14 @@ impl From<Denial> for ApiError {
             ),
             Denial::CrossOrigin => (
                 Code::CrossOrigin,
-                "A page of another site can't change tasks: open this service's own page, or send Authorization: Bearer.",
+                match door {
+                    Door::Tokens | Door::TokensAndPages => {
+                        "A page of another site can't change tasks: open this service's own page, or send Authorization: Bearer."
+                    }
+                    Door::Dev | Door::Platform(_) => {
+                        "A page of another site can't change tasks: open this service's own page."
+                    }
+                },
             ),
             Denial::Host => (
                 Code::HostNotAllowed,
@@ -567,11 +587,26 @@ impl From<Denial> for ApiError {
     }
 }
 
+/// What to do where nothing says who asks.
+fn not_signed_in(door: Door<'_>) -> Cow<'static, str> {
+    match door {
+        Door::TokensAndPages => "Nobody is signed in: send Authorization: Bearer with a GitHub token, or sign in at /auth/github.".into(),
+        Door::Dev | Door::Tokens => {
+            "Nobody is signed in: send Authorization: Bearer with a personal access token of GitHub."
+                .into()
+        }
+        Door::Platform(provider) => {
+            let page = platform_page(provider);
+            format!("Nobody is signed in by {provider}: sign in at {page}.").into()
+        }
+    }
+}
+
 impl From<OwnerError> for ApiError {
     fn from(error: OwnerError) -> Self {
         let refusal = match &error {
             OwnerError::Reassigned => {
-                let message = "This login belonged to another GitHub account when its tasks were made: ask the operator whose they are.";
+                let message = "This login belonged to another account when its tasks were made: ask the operator whose they are.";
                 return Self::new(Code::LoginReassigned, message);
             }
             OwnerError::NewerFormat => Self::new(
@@ -580,7 +615,7 @@ impl From<OwnerError> for ApiError {
             ),
             OwnerError::Unreadable => Self::new(
                 Code::OwnerUnreadable,
-                "Whose these tasks are can't be read: the operator must mend or remove owner.json.",
+                "Whose these tasks are can't be read: the operator must mend owner.json.",
             ),
             OwnerError::Store(_) | OwnerError::TimedOut => Self::new(
                 Code::StorageUnavailable,

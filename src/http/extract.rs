@@ -47,7 +47,8 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let now = moment(parts);
-        Ok(Self(app.gate().caller(app.codex(), parts, now).await?))
+        let caller = app.gate().caller(app.codex(), parts, now).await;
+        caller.map(Self).map_err(|denial| app.denied(denial))
     }
 }
 

@@ -64,6 +64,11 @@ impl App {
         &self.0.gate
     }
 
+    /// Tells why somebody isn't let in.
+    fn denied(&self, denial: auth::Denial) -> ApiError {
+        ApiError::denied(denial, self.gate().door())
+    }
+
     fn github_base_path(&self) -> &str {
         &self.0.github.base_path
     }

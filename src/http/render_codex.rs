@@ -79,8 +79,7 @@ pub(super) async fn render_codex(
 /// A browser without a session is sent to sign in, and comes back to what it asked for; everybody else
 /// gets the refusal.
 fn to_sign_in(app: &App, request: &Request, refusal: ApiError) -> Result<Response, ApiError> {
-    let unknown = refusal.code() == Code::NotSignedIn && app.gate().signs_in_browsers();
-    if !unknown || !wants_page(request.headers()) {
+    if refusal.code() != Code::NotSignedIn || !wants_page(request.headers()) {
         return Err(refusal);
     }
     // Others' parameters stay behind: a Functions key comes as `code`.
@@ -92,8 +91,8 @@ fn to_sign_in(app: &App, request: &Request, refusal: ApiError) -> Result<Respons
     let query: Vec<&str> = query.split('&').filter(ours).collect();
     let mark = if query.is_empty() { "" } else { "?" };
     let page = format!("/codex{mark}{}", query.join("&"));
-    let page: String = form_urlencoded::byte_serialize(page.as_bytes()).collect();
-    Ok(redirect(&format!("/auth/github?return_to={page}")))
+    let sign_in = app.gate().sign_in_page(request.headers(), &page);
+    sign_in.map(|address| redirect(&address)).ok_or(refusal)
 }
 
 impl Asked {

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::answer::json;
+use super::auth::Door;
 use super::{ApiError, App};
 use crate::now::Now;
 use crate::user::UserId;
@@ -45,7 +46,8 @@ pub(super) async fn me(
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     let gate = app.gate();
-    let person = gate.person(app.codex(), &parts, now).await?;
+    let person = gate.person(app.codex(), &parts, now).await;
+    let person = person.map_err(|denial| app.denied(denial))?;
     let user: &UserId = &person.user;
     let document = Me {
         ok: true,
@@ -63,8 +65,10 @@ pub(super) async fn me(
 /// session is ended. 403 `cross_origin`, `host_not_allowed`.
 pub(super) async fn logout(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let gate = app.gate();
-    gate.admit(request.method(), request.headers())?;
-    let next = (gate.mode() == "easyauth").then_some(PLATFORM_LOGOUT);
+    let admitted = gate.admit(request.method(), request.headers());
+    admitted.map_err(|denial| app.denied(denial))?;
+    let by_platform = matches!(gate.door(), Door::Platform(_));
+    let next = by_platform.then_some(PLATFORM_LOGOUT);
     let mut response = no_store(json(StatusCode::OK, &LoggedOut { ok: true, next }));
     let headers = response.headers_mut();
     let everything = HeaderValue::from_static(r#""cache", "cookies", "storage""#);

@@ -5,12 +5,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::sha256;
 use crate::codex::Holder;
 use crate::user::UserId;
 
-const PRINCIPAL: HeaderName = HeaderName::from_static("x-ms-client-principal");
+pub(super) const PRINCIPAL: HeaderName = HeaderName::from_static("x-ms-client-principal");
 
 /// GitHub's login.
 const GITHUB_LOGIN: &str = "urn:github:login";
@@ -38,10 +39,13 @@ struct Document {
     claims: Vec<Claim>,
 }
 
+/// Whatever a provider puts into others must not keep those from being read that are looked at.
 #[derive(Deserialize)]
 struct Claim {
-    typ: String,
-    val: String,
+    #[serde(default)]
+    typ: Value,
+    #[serde(default)]
+    val: Value,
 }
 
 impl Document {
@@ -49,7 +53,7 @@ impl Document {
     fn claim(&self, typ: &str) -> Option<&str> {
         let mut found = self.claims.iter().filter(|claim| claim.typ == typ);
         match (found.next(), found.next()) {
-            (Some(claim), None) if !claim.val.is_empty() => Some(&claim.val),
+            (Some(claim), None) => claim.val.as_str().filter(|val| !val.is_empty()),
             _ => None,
         }
     }
@@ -63,7 +67,7 @@ pub(super) fn principal(headers: &HeaderMap, provider: &str) -> Option<Principal
     };
     let bytes = STANDARD.decode(value.as_bytes()).ok()?;
     let document: Document = serde_json::from_slice(&bytes).ok()?;
-    if document.auth_typ != provider {
+    if !document.auth_typ.eq_ignore_ascii_case(provider) {
         return None;
     }
     match provider {

@@ -47,12 +47,15 @@ impl Flight {
         &self.verifier
     }
 
-    /// Whether it is the sign-in with this state, and not too old. Hashes are compared, so that the time
-    /// it takes tells nothing about the state.
-    pub(super) fn is_of(&self, state: &str, now: Now) -> bool {
-        let age = now.utc.timestamp() - self.issued;
-        let same = sha256(self.state.reveal()) == sha256(state);
-        same && age < LIFE.as_secs().cast_signed()
+    /// Whether it is the sign-in with this state. Hashes are compared, so that the time it takes tells
+    /// nothing about the state.
+    pub(super) fn has_state(&self, state: &str) -> bool {
+        sha256(self.state.reveal()) == sha256(state)
+    }
+
+    /// Whether it took too long.
+    pub(super) fn is_late(&self, now: Now) -> bool {
+        now.utc.timestamp() - self.issued >= LIFE.as_secs().cast_signed()
     }
 
     /// State and verifier are base64 for URLs, so they hold no dot.

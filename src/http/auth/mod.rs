@@ -54,6 +54,19 @@ enum Mode {
     EasyAuth { provider: String, allowed: Allowed },
 }
 
+/// How people get in here, for what a refusal advises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door<'a> {
+    /// Whoever reaches it is in.
+    Dev,
+    /// By a GitHub token.
+    Tokens,
+    /// By a GitHub token, or by GitHub's pages.
+    TokensAndPages,
+    /// By the platform's pages for this provider.
+    Platform(&'a str),
+}
+
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(super) struct Person {
@@ -120,14 +133,35 @@ impl Gate {
         }
     }
 
-    /// Whether a browser without a session can be sent to sign in.
-    pub(super) fn signs_in_browsers(&self) -> bool {
-        matches!(&self.mode, Mode::GitHub(gate) if gate.oauth.is_some())
+    /// How people get in here.
+    pub(super) fn door(&self) -> Door<'_> {
+        match &self.mode {
+            Mode::Dev { .. } => Door::Dev,
+            Mode::GitHub(gate) if gate.oauth.is_some() => Door::TokensAndPages,
+            Mode::GitHub(_) => Door::Tokens,
+            Mode::EasyAuth { provider, .. } => Door::Platform(provider),
+        }
     }
 
-    /// What every answer does about cookies, where there are any.
+    /// Where a browser that nobody is signed in with can be sent, to come back to this path. Whom the
+    /// platform has let in already it would send back at once.
+    pub(super) fn sign_in_page(&self, headers: &HeaderMap, path: &str) -> Option<String> {
+        let (page, parameter) = match self.door() {
+            Door::TokensAndPages => ("/auth/github".to_owned(), "return_to"),
+            Door::Platform(provider) if !headers.contains_key(easyauth::PRINCIPAL) => {
+                (platform_page(provider), "post_login_redirect_uri")
+            }
+            Door::Dev | Door::Tokens | Door::Platform(_) => return None,
+        };
+        let path: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
+        Some(format!("{page}?{parameter}={path}"))
+    }
+
+    /// What every answer does about cookies, where people sign in. Without that the service is at a name
+    /// that it shares with other programs, whose cookie `session` may be.
     pub(super) fn upkeep(&self) -> Option<CookieUpkeep> {
-        matches!(self.mode, Mode::GitHub(_)).then(|| CookieUpkeep::new(self.cookies))
+        let dev = matches!(self.mode, Mode::Dev { .. });
+        (!dev).then(|| CookieUpkeep::new(self.cookies))
     }
 
     /// Lets pages of `CODEX_ALLOWED_ORIGINS` read answers.
@@ -204,6 +238,11 @@ async fn by_platform(
         user: it.user,
         login: it.name,
     })
+}
+
+/// Where the platform lets people sign in.
+pub(super) fn platform_page(provider: &str) -> String {
+    format!("/.auth/login/{provider}")
 }
 
 /// The text as its SHA-256: what tokens and states are remembered by.

@@ -9,6 +9,22 @@ use crate::codex::Codex;
 use crate::github::{Exchanged, OAuth};
 use crate::now::Now;
 
+/// What a browser has brought back.
+#[derive(Debug)]
+pub(in crate::http) struct Resumed {
+    pub(in crate::http) flight: Result<Flight, Denial>,
+    /// Whether the cookie has had its use. One of another sign-in hasn't, which may be under way in
+    /// another of the browser's windows.
+    pub(in crate::http) is_over: bool,
+}
+
+impl Resumed {
+    fn of_nothing(denial: Denial) -> Self {
+        let (flight, is_over) = (Err(denial), false);
+        Self { flight, is_over }
+    }
+}
+
 impl Gate {
     /// Begins a sign-in: where the browser goes, and the cookie that it comes back with.
     pub(in crate::http) fn begin(
@@ -26,20 +42,27 @@ impl Gate {
     }
 
     /// The sign-in that this browser has begun, with the state that came back; only once.
-    pub(in crate::http) fn resume(
-        &self,
-        headers: &HeaderMap,
-        state: &str,
-        now: Now,
-    ) -> Result<Flight, Denial> {
-        let (gate, _) = self.by_browser()?;
-        let mut sealed = cookies::named(headers, self.cookies.flight);
-        let opened = sealed.find_map(|it| gate.seals.open(self.cookies.flight, it));
-        let flight = opened.and_then(|text| Flight::parse(&text));
-        let flight = flight.filter(|it| it.is_of(state, now));
-        flight
-            .filter(|_| gate.used.first_use(state))
-            .ok_or(Denial::NoSignIn)
+    pub(in crate::http) fn resume(&self, headers: &HeaderMap, state: &str, now: Now) -> Resumed {
+        let gate = match self.by_browser() {
+            Ok((gate, _)) => gate,
+            Err(denial) => return Resumed::of_nothing(denial),
+        };
+        let sealed = || cookies::named(headers, self.cookies.flight);
+        let opened = sealed().find_map(|it| gate.seals.open(self.cookies.flight, it));
+        let Some(flight) = opened.and_then(|text| Flight::parse(&text)) else {
+            return Resumed {
+                flight: Err(Denial::NoSignIn),
+                is_over: sealed().next().is_some(),
+            };
+        };
+        if !flight.has_state(state) {
+            return Resumed::of_nothing(Denial::NoSignIn);
+        }
+        let usable = !flight.is_late(now) && gate.used.first_use(state);
+        Resumed {
+            flight: usable.then_some(flight).ok_or(Denial::NoSignIn),
+            is_over: true,
+        }
     }
 
     /// Ends a sign-in: turns in the code, sees who it is and drops the token. Gives the session's cookie.

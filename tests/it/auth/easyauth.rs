@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::{Town, get, request, said};
@@ -97,7 +98,7 @@ async fn without_the_platforms_header_nobody_is_anybody() {
     let service = town.service_with(SETTINGS);
     let token = town.github.personal_token("anna");
     for (name, value) in [
-        ("accept", "text/html".to_owned()),
+        ("accept", "application/json".to_owned()),
         ("authorization", format!("Bearer {token}")),
         ("x-ms-client-principal-name", "anna".to_owned()),
         ("x-ms-client-principal-id", "1001".to_owned()),
@@ -112,6 +113,68 @@ async fn without_the_platforms_header_nobody_is_anybody() {
     let logout = request("POST", "/auth/logout").header("origin", super::ORIGIN);
     let logout = service.send(&town, logout).await;
     assert_eq!(logout.ok(), json!({"ok": true, "next": "/.auth/logout"}));
+}
+
+#[tokio::test]
+async fn a_browser_is_sent_to_the_platforms_sign_in_and_others_are_told_of_it() {
+    let town = Town::new();
+    let mut settings = SETTINGS.to_vec();
+    settings.push(("CODEX_EASYAUTH_IDP", "GitHub"));
+    let service = town.service_with(&settings);
+    let browser = |path: &str| get(path).header("accept", "text/html,*/*;q=0.8");
+    let page = browser("/codex?format=html&bodies=true&code=functions-key");
+    let page = service.send(&town, page).await;
+    assert_eq!(page.status, 302);
+    assert_snapshot!(page.header("location"), @"/.auth/login/github?post_login_redirect_uri=%2Fcodex%3Fformat%3Dhtml%26bodies%3Dtrue");
+    // Whom the platform has let in by something else it would send back at once.
+    let other = principal("aad", &[(NAME_IDENTIFIER, "1001")]);
+    let other = browser("/codex").header("x-ms-client-principal", other);
+    assert_eq!(said(&service.send(&town, other).await), "401 not_signed_in");
+    let api = service.send(&town, browser("/api/tasks")).await;
+    assert_snapshot!(api.refusal(), @r#"401 {"ok":false,"code":"not_signed_in","error":"Nobody is signed in by github: sign in at /.auth/login/github."}"#);
+    let change = service.send(&town, request("POST", "/api/preview")).await;
+    assert_snapshot!(change.refusal(), @r#"403 {"ok":false,"code":"cross_origin","error":"A page of another site can't change tasks: open this service's own page."}"#);
+}
+
+#[tokio::test]
+async fn the_older_services_cookie_is_expired_here_too() {
+    let town = Town::new();
+    let service = town.service_with(SETTINGS);
+    let me = get("/auth/me")
+        .header("cookie", "session=gho_older")
+        .header("x-ms-client-principal", github("anna", "1001"));
+    let me = service.send(&town, me).await;
+    assert_eq!(
+        (me.status.as_u16(), me.header("set-cookie")),
+        (
+            200,
+            "session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"
+        )
+    );
+}
+
+#[tokio::test]
+async fn claims_that_arent_texts_are_passed_over() {
+    let town = Town::new();
+    let service = town.service_with(SETTINGS);
+    let me = async |login: Value| {
+        let document = json!({"auth_typ": "GitHub", "claims": [
+            {"typ": "site_admin", "val": false},
+            {"typ": "teams", "val": ["a", 1]},
+            {"typ": "urn:github:bio", "val": null},
+            {"typ": 7},
+            {},
+            {"typ": NAME_IDENTIFIER, "val": "1001", "more": {}},
+            {"typ": "urn:github:login", "val": login},
+        ]});
+        let principal = STANDARD.encode(document.to_string());
+        let me = get("/auth/me").header("x-ms-client-principal", principal);
+        said(&service.send(&town, me).await)
+    };
+    assert_eq!(me("anna".into()).await, "200");
+    for login in [json!(7), json!(null), json!(["anna"]), json!({"a": "anna"})] {
+        assert_eq!(me(login).await, "401 not_signed_in");
+    }
 }
 
 #[tokio::test]

@@ -190,7 +190,7 @@ async fn a_login_that_changed_hands_finds_nothing_of_its_former_owner() {
     town.github.reassign_login("anna", 2_001);
     let new = town.github.personal_token("anna");
     let refused = service.send(&town, bearer(get("/codex"), &new)).await;
-    assert_snapshot!(refused.refusal(), @r#"403 {"ok":false,"code":"login_reassigned","error":"This login belonged to another GitHub account when its tasks were made: ask the operator whose they are."}"#);
+    assert_snapshot!(refused.refusal(), @r#"403 {"ok":false,"code":"login_reassigned","error":"This login belonged to another account when its tasks were made: ask the operator whose they are."}"#);
     assert_eq!(
         town.service().by_token(&town, &new).await,
         "403 login_reassigned"

@@ -132,24 +132,34 @@ async fn only_the_browser_that_began_can_end_it() {
     let wrong = back.replace("state=", "state=x");
     let cookies = jar.header();
     let sealed_by_others = format!("{FLIGHT}=AAAA");
-    for (back, cookies) in [
-        (back.as_str(), ""),
-        (&back, &other_jar.header()),
-        (&back, &sealed_by_others),
-        (&wrong, &cookies),
-        ("/auth/github/callback", &cookies),
-        ("/auth/github/callback?code=x", &cookies),
+    let gone = format!("{FLIGHT}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+    for (back, cookies, set) in [
+        (back.as_str(), "", ""),
+        (&back, &other_jar.header(), ""),
+        (&back, &sealed_by_others, &gone),
+        (&wrong, &cookies, ""),
+        ("/auth/github/callback", &cookies, ""),
+        ("/auth/github/callback?code=x", &cookies, ""),
     ] {
         let refused = land(&town, &service, back, cookies).await;
         assert_eq!(said(&refused), "400 sign_in_expired", "{back}");
-        let gone = format!("{FLIGHT}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
-        assert_eq!(refused.header("set-cookie"), gone);
+        assert_eq!(refused.header("set-cookie"), set, "{back}");
+        assert_eq!(refused.header("referrer-policy"), "no-referrer");
     }
     assert_eq!(town.github.calls("POST", "/login/oauth/access_token"), 0);
-    assert!(!other_url.is_empty());
+    // The sign-in of the other window goes on.
+    let other = land(
+        &town,
+        &service,
+        &at_github(&other_url).await,
+        &other_jar.header(),
+    )
+    .await;
+    assert_eq!(other.status, 302);
     town.scene.pass_seconds(600);
     let late = land(&town, &service, &back, &cookies).await;
     assert_eq!(said(&late), "400 sign_in_expired");
+    assert_eq!(late.header("set-cookie"), gone);
 }
 
 #[tokio::test]
@@ -174,6 +184,13 @@ async fn a_refusal_is_a_page_for_a_person() {
             .starts_with("default-src 'none'")
     );
     assert!(refused.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(refused.header("referrer-policy"), "no-referrer");
+    let odd = get("/auth/github?return_to=x").header("accept", "text/html");
+    let odd = service.send(&town, odd).await;
+    assert_eq!(
+        (odd.status.as_u16(), odd.header("referrer-policy")),
+        (400, "no-referrer")
+    );
     let (url, jar) = begin(&town, &service, "").await;
     let refused = land(&town, &service, &at_github(&url).await, &jar.header()).await;
     assert_eq!(said(&refused), "403 access_denied");
@@ -317,7 +334,17 @@ async fn without_an_app_nobody_signs_in_by_a_browser() {
         .await;
     assert_eq!(said(&back), "409 oauth_not_configured");
     let page = get("/codex").header("accept", "text/html");
-    assert_eq!(said(&service.send(&town, page).await), "401 not_signed_in");
+    let page = service.send(&town, page).await;
+    assert_snapshot!(page.refusal(), @r#"401 {"ok":false,"code":"not_signed_in","error":"Nobody is signed in: send Authorization: Bearer with a personal access token of GitHub."}"#);
+    let app_token = super::bearer(get("/codex"), "gho_of-an-app");
+    let app_token = service.send(&town, app_token).await;
+    assert_snapshot!(app_token.refusal(), @r#"401 {"ok":false,"code":"token_foreign","error":"Tokens of apps aren't taken here: use a personal access token of GitHub."}"#);
+    let begun = get("/auth/github").header("accept", "text/html");
+    let begun = service.send(&town, begun).await;
+    assert!(
+        !begun.text().contains("href"),
+        "no way back to where it fails"
+    );
 }
 
 #[tokio::test]
