@@ -56,6 +56,7 @@ pub async fn import(
                 name,
                 act,
                 merged: vec![],
+                write: None,
             });
         }
         if batch.len() == MAX_BATCH {

@@ -10,8 +10,6 @@ pub struct Sides<'a> {
     pub base: Option<GitSha>,
     /// What was about to be committed here: in a tree that shows one of them it counts as the base.
     pub pushing: &'a [GitSha],
-    /// What was about to be taken from Git: in a store that shows one of them it counts as the base.
-    pub taking: &'a [GitSha],
     /// What the store has.
     pub ours: Side,
     /// What Git has now.
@@ -55,13 +53,6 @@ pub enum Decision {
     Leave,
 }
 
-impl Sides<'_> {
-    /// Whether it isn't noted yet how a push or a take of this content ended.
-    fn is_open(&self, sha: GitSha) -> bool {
-        self.pushing.contains(&sha) || self.taking.contains(&sha)
-    }
-}
-
 /// Decides for one file.
 pub fn decide(sides: &Sides<'_>) -> Decision {
     use Side::{Absent, Content, Other};
@@ -73,22 +64,15 @@ pub fn decide(sides: &Sides<'_>) -> Decision {
         },
         // Gone here, by an editor's hand: Git has it still. Or it has never been here.
         (Absent, Content(theirs)) => Decision::Take(theirs),
-        (Content(ours), Absent) if sides.base == Some(ours) || sides.taking.contains(&ours) => {
-            Decision::Remove
-        }
+        (Content(ours), Absent) if sides.base == Some(ours) => Decision::Remove,
         (Content(_), Absent) => Decision::Unpushed(None),
         (Content(ours), Content(theirs)) if ours == theirs => match sides.base {
-            Some(base) if base == theirs && !sides.is_open(theirs) => Decision::Nothing,
+            Some(base) if base == theirs && !sides.pushing.contains(&theirs) => Decision::Nothing,
             _ => Decision::Agreed(theirs),
         },
         (Content(ours), Content(theirs)) => {
-            let base = if sides.taking.contains(&ours) {
-                Some(ours)
-            } else if sides.pushing.contains(&theirs) {
-                Some(theirs)
-            } else {
-                sides.base
-            };
+            let own_push = sides.pushing.contains(&theirs);
+            let base = if own_push { Some(theirs) } else { sides.base };
             match base {
                 Some(base) if base == ours => Decision::Take(theirs),
                 Some(base) if base == theirs => Decision::Unpushed(Some(theirs)),

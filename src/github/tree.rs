@@ -8,6 +8,9 @@ use super::reconcile::Side;
 use crate::task::{FileName, GitSha, MAX_FILE_BYTES};
 use crate::user::UserId;
 
+/// What every file system can hold, and a temporary name beside it.
+const MAX_NAME_BYTES: usize = 200;
+
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeEntry {
@@ -72,6 +75,8 @@ pub struct UserTree {
     pub skipped: Vec<Skipped>,
     /// Its fingerprint: equal for equal files.
     pub folder: Option<GitSha>,
+    /// Something else is in the folder's place: of no file it can be said that it isn't there.
+    pub closed: bool,
 }
 
 /// All users' task files in a tree.
@@ -97,10 +102,20 @@ impl TaskTree {
                 continue;
             };
             let mut parts = below.splitn(3, '/');
-            let (Some(user), Some("tasks"), rest) = (parts.next(), parts.next(), parts.next())
-            else {
+            let (Some(user), folder, rest) = (parts.next(), parts.next(), parts.next()) else {
                 continue;
             };
+            match (folder, entry.kind) {
+                (Some("tasks"), _) => {}
+                // In a user's own place, where a folder belongs.
+                (None, EntryKind::Link | EntryKind::Other) => {
+                    if let Ok(user) = UserId::parse(user) {
+                        tree.users.entry(user).or_default().close(entry);
+                    }
+                    continue;
+                }
+                _ => continue,
+            }
             match UserId::parse(user) {
                 Ok(user) => tree.users.entry(user).or_default().take(rest, entry),
                 Err(_) => tree.skip_user(&entry.path, user, rest),
@@ -127,13 +142,30 @@ impl UserTree {
             files: BTreeMap::new(),
             skipped: vec![],
             folder: None,
+            closed: false,
         }
+    }
+
+    /// What Git has of a file.
+    pub fn side(&self, name: &FileName) -> Side {
+        match (self.closed, self.files.get(name)) {
+            (true, _) => Side::Other,
+            (false, side) => side.copied().unwrap_or(Side::Absent),
+        }
+    }
+
+    fn close(&mut self, entry: &TreeEntry) {
+        self.closed = true;
+        let message = "A folder belongs here: move this away.".to_owned();
+        self.skipped
+            .push(skipped(&entry.path, SkipCode::NotAFile, message));
     }
 
     fn take(&mut self, rest: Option<&str>, entry: &TreeEntry) {
         let Some(rest) = rest else {
-            if entry.kind == EntryKind::Folder {
-                self.folder = Some(entry.sha);
+            self.folder = Some(entry.sha);
+            if entry.kind != EntryKind::Folder {
+                self.close(entry);
             }
             return;
         };
@@ -146,8 +178,11 @@ impl UserTree {
         if rest.contains('/') || !rest.ends_with(".md") {
             return;
         }
-        let Ok(name) = rest.parse::<FileName>() else {
-            let message = "A task file is called NNNN.md or NNNN-Title.md: rename it.".to_owned();
+        let name = rest.parse::<FileName>().ok();
+        let Some(name) = name.filter(|it| it.as_str().len() <= MAX_NAME_BYTES) else {
+            let message = format!(
+                "A task file is called NNNN.md or NNNN-Title.md, in {MAX_NAME_BYTES} bytes at most: rename it."
+            );
             self.skipped
                 .push(skipped(&entry.path, SkipCode::BadFileName, message));
             return;

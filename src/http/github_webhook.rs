@@ -27,7 +27,7 @@ const MAX_BYTES: usize = 25 << 20;
 static BODIES: Semaphore = Semaphore::const_new(4);
 
 /// How long one may take to come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct Pong {
@@ -87,9 +87,11 @@ pub(super) async fn github_webhook(
     let signature = text(&parts.headers, &SIGNATURE).ok_or_else(bad_signature)?;
     let bytes = {
         // Few at once, since nobody has proved anything yet.
-        let _turn = BODIES.acquire().await;
-        let body = body::bytes(&parts.headers, body, MAX_BYTES);
-        let read = tokio::time::timeout(PATIENCE, body).await;
+        let read = async {
+            let _turn = BODIES.acquire().await;
+            body::bytes(&parts.headers, body, MAX_BYTES).await
+        };
+        let read = tokio::time::timeout(PATIENCE, read).await;
         read.unwrap_or_else(|_| {
             let message = "The body took too long: send it again.";
             Err(ApiError::new(Code::InvalidPayload, message))

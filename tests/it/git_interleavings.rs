@@ -420,7 +420,6 @@ impl<'a> Run<'a> {
         let there: BTreeSet<&str> = self
             .edits
             .iter()
-            .chain(&self.pushed)
             .map(String::as_str)
             .filter(|mark| texts.contains(*mark))
             .collect();

@@ -28,18 +28,13 @@ fn side(letter: char) -> Side {
     }
 }
 
-/// As in `bot`: base, ours, theirs; then `>` what was about to be committed, `<` to be taken.
+/// As in `bot`: base, ours, theirs; then what was about to be committed.
 fn decided(sides: &str) -> Decision {
     let letters: Vec<char> = sides.chars().collect();
-    let open = |way: char| -> Vec<GitSha> {
-        let ways = letters[3..].chunks(2).filter(|it| it[0] == way);
-        ways.map(|it| sha(it[1])).collect()
-    };
-    let (pushing, taking) = (open('>'), open('<'));
+    let pushing: Vec<GitSha> = letters[3..].iter().map(|letter| sha(*letter)).collect();
     decide(&Sides {
         base: (letters[0] != '-').then(|| sha(letters[0])),
         pushing: &pushing,
-        taking: &taking,
         ours: side(letters[1]),
         theirs: side(letters[2]),
     })
@@ -96,39 +91,18 @@ fn each_sentence_about_the_three_sides_holds() {
             "without a base: merge two-way",
         ),
         (
-            "acb>b",
+            "acbb",
             Decision::Unpushed(Some(b)),
             "an own push that comes back counts as base",
         ),
+        ("acbcb", Decision::Unpushed(Some(b)), "also an earlier one"),
         (
-            "acb>c>b",
-            Decision::Unpushed(Some(b)),
-            "also an earlier one",
-        ),
-        (
-            "aab>b",
+            "aabb",
             Decision::Unpushed(Some(b)),
             "also when it was taken back here since",
         ),
-        ("abb>b", Decision::Agreed(b), "its end is known then"),
-        (
-            "abc<b",
-            Decision::Take(c),
-            "what was taken from Git, before a crash, counts as base",
-        ),
-        (
-            "ab-<b",
-            Decision::Remove,
-            "also when it has gone from there since",
-        ),
-        ("-bc<b", Decision::Take(c), "also where there was no base"),
-        (
-            "aba<b",
-            Decision::Take(a),
-            "also when Git went back to the base",
-        ),
-        ("abb<b", Decision::Agreed(b), "its end is known then"),
-        ("bbb>b", Decision::Agreed(b), "its end is known then"),
+        ("abbb", Decision::Agreed(b), "its end is known then"),
+        ("bbbb", Decision::Agreed(b), "its end is known then"),
         (
             "aa?",
             Decision::Leave,
@@ -150,7 +124,6 @@ fn step(base: &mut Option<GitSha>, ours: &mut Side, theirs: &mut Side) -> Decisi
     let sides = Sides {
         base: *base,
         pushing: &[],
-        taking: &[],
         ours: *ours,
         theirs: *theirs,
     };

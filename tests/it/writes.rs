@@ -779,6 +779,7 @@ async fn a_batch_writes_each_file_or_says_that_it_did_not() {
         name: name.parse().unwrap(),
         act,
         merged: vec![],
+        write: None,
     };
     let (old, stale) = (peek("0001-Aufgabe.md"), peek("0002-Aufgabe.md").etag);
     scene.file("0002-Aufgabe.md", &task("Fremd"));

@@ -1114,6 +1114,7 @@ async fn ask(codex: &Codex, want: Want, request: &Request) -> Answer {
             let changes = acts.into_iter().map(|(name, act)| FileChange {
                 name,
                 merged: vec![],
+                write: None,
                 act: match act {
                     BatchAct::Create(token) => Act::Create(text_of(&token).into()),
                     BatchAct::Replace(token, etag, writes) => Act::Replace {

@@ -58,7 +58,10 @@ impl Op {
         changes: Vec<FileChange>,
     ) -> Result<BatchDone, WriteError> {
         let batch = &changes[..changes.len().min(MAX_BATCH)];
-        let ids: Vec<WriteId> = batch.iter().map(|_| self.write_id()).collect();
+        let ids = batch
+            .iter()
+            .map(|it| it.write.unwrap_or_else(|| self.write_id()));
+        let ids: Vec<WriteId> = ids.collect();
         let files = batch
             .iter()
             .zip(&ids)
@@ -67,6 +70,8 @@ impl Op {
         let mark = self
             .mark_merged(files.collect(), merged.collect(), None)
             .await?;
+        // Before the first request, also where that is a removal's.
+        self.put_hint().await;
         let mut fates = vec![FileFate::Untried; changes.len()];
         let mut answered = Some(vec![]);
         let (removed, written): (Vec<usize>, Vec<usize>) =

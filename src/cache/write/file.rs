@@ -99,13 +99,22 @@ impl Op {
             // Somebody may be settling it: nothing may be written under it any more.
             return Outcome::Refused;
         }
-        match self.hint.take() {
-            None => self.send(name, put, condition, id).await,
-            Some((key, bytes)) => {
-                self.requests.writes += 1;
-                let inner = Arc::clone(&self.inner);
-                let hint = inner.put_hint(&key, bytes);
-                tokio::join!(self.send(name, put, condition, id), hint).0
+        let hint = self.hint();
+        tokio::join!(self.send(name, put, condition, id), hint).0
+    }
+
+    /// Puts the hint, if it hasn't been put yet.
+    pub(super) async fn put_hint(&mut self) {
+        self.hint().await;
+    }
+
+    fn hint(&mut self) -> impl Future<Output = ()> + use<> {
+        let hint = self.hint.take();
+        self.requests.writes += u32::from(hint.is_some());
+        let inner = Arc::clone(&self.inner);
+        async move {
+            if let Some((key, bytes)) = hint {
+                inner.put_hint(&key, bytes).await;
             }
         }
     }

@@ -124,6 +124,8 @@ pub struct FileChange {
     /// For a file that is replaced by what it was merged to: the fields in which Git's change gave way,
     /// which the timeline tells of until the file's next change.
     pub merged: Vec<String>,
+    /// What the write is to be recognised by, where the caller wants to know it before.
+    pub write: Option<WriteId>,
 }
 
 /// What becomes of a file in a batch.
@@ -189,6 +191,11 @@ impl Cache {
         let changed = tokio::spawn(async move { op.change(&name, &decide).await });
         let broken = || Err(ChangeError::Write(ReadError::Broken.into()));
         changed.await.unwrap_or_else(|_| broken())
+    }
+
+    /// A new write id.
+    pub fn write_id(&self) -> WriteId {
+        WriteId((self.inner.settings.ids)())
     }
 
     /// Writes up to [`MAX_BATCH`] files under one version: first what is made or replaced, then what is

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use super::GitTrouble;
 use crate::cache::Format;
 use crate::codex::Codex;
 use crate::github::Pull;
-use crate::store::{ETag, GetIf, Got, Key, Put, PutIf, Written};
+use crate::store::{ETag, GetIf, Got, Key, Put, PutIf, WriteId, WriteIds, Written};
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
@@ -19,6 +19,9 @@ const ROUNDS: u32 = 20;
 
 /// How many contents are remembered of a file whose way to or from Git nobody knows the end of.
 const MAX_OPEN: usize = 8;
+
+/// A write that was noted longer ago isn't under way any more: marks end before, and so do requests.
+const TAKING_ENDS: TimeDelta = TimeDelta::minutes(5);
 
 /// What Git is known to hold of a user's files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,8 +47,8 @@ pub(super) struct Book {
     #[serde(default)]
     pub pushing: Open,
     /// What was about to be taken from Git, by name: it may be in the store.
-    #[serde(default)]
-    pub taking: Open,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub taking: BTreeMap<String, Vec<Taking>>,
     /// The branch that is about to be made for a file's pull request, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub proposing: BTreeMap<String, String>,
@@ -64,6 +67,38 @@ pub(super) struct Book {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Open(BTreeMap<String, Vec<GitSha>>);
+
+/// A content of Git's, alone or merged with ours, about to be written here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Taking {
+    /// What Git had.
+    pub sha: GitSha,
+    /// The write that brings it: whatever has this among its write ids has come from it.
+    write: String,
+    /// When it was noted.
+    at: DateTime<Utc>,
+}
+
+impl Taking {
+    pub(super) fn new(sha: GitSha, write: WriteId, at: DateTime<Utc>) -> Self {
+        let write = write.to_string();
+        Self { sha, write, at }
+    }
+
+    /// Whether these write ids have it.
+    pub(super) fn is_in(&self, writes: &WriteIds) -> bool {
+        self.write.parse().is_ok_and(|id| writes.contains(id))
+    }
+
+    fn is_by(&self, write: WriteId) -> bool {
+        self.write == write.to_string()
+    }
+
+    /// Whether it is too old to be still under way.
+    pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
+        now - self.at > TAKING_ENDS
+    }
+}
 
 /// A pull request with a file's change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +124,13 @@ pub struct LastError {
     pub at: DateTime<Utc>,
 }
 
+impl LastError {
+    /// Whether it is about what a look has found, not about something that failed.
+    pub(super) fn is_of_look(&self) -> bool {
+        matches!(self.code.as_str(), "mass_delete" | "not_a_file")
+    }
+}
+
 impl Default for Book {
     fn default() -> Self {
         Self {
@@ -99,7 +141,7 @@ impl Default for Book {
             files: BTreeMap::new(),
             done: BTreeSet::new(),
             pushing: Open::default(),
-            taking: Open::default(),
+            taking: BTreeMap::new(),
             proposing: BTreeMap::new(),
             pulls: BTreeMap::new(),
             last_error: None,
@@ -134,6 +176,11 @@ impl Open {
         if open.is_empty() {
             self.0.remove(name.as_str());
         }
+    }
+
+    /// How all of a file's ended is known.
+    pub(super) fn end_all(&mut self, name: &FileName) {
+        self.0.remove(name.as_str());
     }
 
     /// Every file with one.
@@ -178,11 +225,40 @@ impl Book {
             Some(false) => drop(self.done.remove(key)),
             None => {}
         }
+        // What was proposed is there, with every commit on the way to it.
         if self.is_proposed(name, sha) {
             self.pulls.remove(key);
+            self.pushing.end_all(name);
         }
+        self.proposing.remove(key);
         self.pushing.end(name, sha);
-        self.taking.end(name, sha);
+    }
+
+    /// Git holds this by a write that was answered, there or here: none before it, which were all
+    /// conditional, can land any more.
+    pub(super) fn hold_after_write(&mut self, name: &FileName, sha: GitSha, done: bool) {
+        self.hold(name, sha, Some(done));
+        self.pushing.end_all(name);
+        self.taking.remove(name.as_str());
+    }
+
+    /// Something is about to be taken.
+    pub(super) fn begin_taking(&mut self, name: &FileName, taking: Taking) {
+        let open = self.taking.entry(name.to_string()).or_default();
+        open.push(taking);
+        if open.len() > MAX_OPEN {
+            open.remove(0);
+        }
+    }
+
+    /// This write didn't happen, and won't.
+    pub(super) fn end_taking(&mut self, name: &FileName, write: WriteId) {
+        if let Some(open) = self.taking.get_mut(name.as_str()) {
+            open.retain(|it| !it.is_by(write));
+            if open.is_empty() {
+                self.taking.remove(name.as_str());
+            }
+        }
     }
 
     /// Git doesn't hold the file (any more).
@@ -203,10 +279,10 @@ impl Book {
         });
     }
 
-    /// Something got into Git, so whatever kept it from there is over; removals that are held back aren't.
+    /// Nothing waits for Git any more, so whatever kept it from there is over; what a look has found wrong
+    /// isn't.
     pub(super) fn went_well(&mut self) {
-        let held = |it: &LastError| it.code == "mass_delete";
-        self.last_error = self.last_error.take().filter(held);
+        self.last_error = self.last_error.take().filter(LastError::is_of_look);
     }
 
     fn read(bytes: &[u8]) -> Result<Option<Self>, GitTrouble> {
@@ -234,7 +310,11 @@ impl Codex {
             Got::Blob(blob) => (Book::read(&blob.bytes)?, Some(blob.etag)),
             Got::Absent | Got::Changed | Got::Unchanged => (None, None),
         };
-        let book = book.filter(|it| it.place.as_ref() == Some(&place));
+        let mut book = book.filter(|it| it.place.as_ref() == Some(&place));
+        if let (Some(book), None) = (&mut book, self.git()?.repository.pull_prefix()) {
+            // Pull requests of another time are no reason to hold anything back.
+            book.pulls.clear();
+        }
         let fresh = || Book {
             place: Some(place.clone()),
             ..Book::default()

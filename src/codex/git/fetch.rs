@@ -10,6 +10,7 @@ use futures::stream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use super::book::Book;
 use super::mirror::Mirror;
 use super::reconcile::Reconciling;
 use super::report::{SyncMode, UserReport};
@@ -35,6 +36,9 @@ const TICK: Duration = Duration::from_secs(50);
 
 /// One user's share of it, so that nobody who is slow keeps all others from their turn.
 pub(super) const SHARE: Duration = Duration::from_secs(20);
+
+/// How often a swap is tried again because somebody else was quicker.
+const ROUNDS: u32 = 20;
 
 /// How often it is looked whether nothing is left, while something always is.
 const LOOKS: u32 = 4;
@@ -110,7 +114,7 @@ impl Codex {
     /// wasn't looked at at all.
     ///
     /// # Errors
-    /// When nothing could be found out; then nothing has been changed either.
+    /// When it couldn't be found out, or not be noted, what there is to do; the timer tries again.
     pub async fn fetch_all(&self, now: Now) -> Result<FetchReport, GitTrouble> {
         let git = self.git()?;
         let codex = self.clone();
@@ -253,7 +257,9 @@ impl Codex {
         if snapshot.commit() == mirror.head {
             return Ok(0);
         }
-        Ok(self.fetch_until(until, now.later()).await?.users.len())
+        let now = now.later();
+        let share = until.min(now.started + SHARE);
+        Ok(self.fetch_until(share, now).await?.users.len())
     }
 
     /// One user's share of the timer's time. Whether nothing is left.
@@ -288,9 +294,9 @@ impl Codex {
         now: Now,
     ) -> Result<bool, GitTrouble> {
         for _ in 0..LOOKS {
-            let (mut mirror, noted) = self.mirror().await?;
+            let before = self.mirror().await?.0.of(user);
             let hint = self.hint(user).await?;
-            let pushed = self.push(git, user, now.later()).await;
+            let pushed = self.push(git, user, until, now.later()).await;
             let mode = SyncMode::by_itself(Some(until));
             let report = self.reconcile(git, user, now.later(), mode).await?;
             // What Git has is here, whatever became of what Git doesn't have.
@@ -298,17 +304,38 @@ impl Codex {
             if report.unfinished {
                 return Ok(false);
             }
-            if !report.clean || report.unpushed > 0 || report.changed + report.merged > 0 {
+            if !report.clean || report.has_news() {
                 continue;
             }
-            self.refresh_pulls(git, user).await?;
-            if mirror.users.get(user.as_str()).copied() != report.folder {
-                mirror.note(user, report.folder);
-                if self.put_mirror(&mirror, noted).await?.is_none() {
-                    continue;
-                }
+            if let Err(error) = self.refresh_pulls(git, user).await {
+                tracing::debug!(%user, %error, "what became of pull requests isn't known");
             }
-            return self.drop_hint(user, hint).await;
+            self.change_book(user, Book::went_well).await?;
+            if self.note_taken_in(user, before, report.folder).await? {
+                return self.drop_hint(user, hint).await;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Notes that a look has found this folder to be taken in, unless somebody has noted something else
+    /// since before that look. Whether it is noted.
+    async fn note_taken_in(
+        &self,
+        user: &UserId,
+        before: Option<GitSha>,
+        folder: Option<GitSha>,
+    ) -> Result<bool, GitTrouble> {
+        for _ in 0..ROUNDS {
+            let (mut mirror, etag) = self.mirror().await?;
+            let noted = mirror.of(user);
+            if noted == folder || noted != before {
+                return Ok(noted == folder);
+            }
+            mirror.note(user, folder);
+            if self.put_mirror(&mirror, etag).await?.is_some() {
+                return Ok(true);
+            }
         }
         Ok(false)
     }
@@ -341,7 +368,6 @@ fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> Vec<UserId> {
     let known = mirror.users.keys();
     let known = known.filter_map(|user| UserId::parse(user).ok());
     let users: BTreeSet<UserId> = known.chain(snapshot.tree.users.keys().cloned()).collect();
-    let differs =
-        |user: &UserId| mirror.users.get(user.as_str()).copied() != snapshot.user(user).folder;
+    let differs = |user: &UserId| mirror.of(user) != snapshot.user(user).folder;
     users.into_iter().filter(differs).collect()
 }

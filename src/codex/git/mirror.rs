@@ -3,8 +3,8 @@
 //!
 //! It is a filter, and right by two rules. While a user's files are being brought to another commit's
 //! there is a hint in the queue, which is put before the first change. And a hint is only removed after a
-//! look that found nothing to change and whose folder is noted here, by a swap with the version that was
-//! read before the look.
+//! look that found nothing to change and whose folder is noted here, in the place of what was noted before
+//! that look.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,11 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
+    /// The folder that was taken in.
+    pub(super) fn of(&self, user: &UserId) -> Option<GitSha> {
+        self.users.get(user.as_str()).copied()
+    }
+
     /// Notes what a look at a user's files found to be taken in.
     pub(super) fn note(&mut self, user: &UserId, folder: Option<GitSha>) {
         match folder {

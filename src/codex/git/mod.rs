@@ -7,8 +7,8 @@
 //! - A look reads `git.json`, then the store, then Git's tree, then `git.json` again. So a tree is never
 //!   older than what Git was known to hold, nor than what the store had taken from it; a file whose base
 //!   moved in between is looked at again, and one that changed here since is protected by its ETag.
-//! - What is about to be committed is noted first (`pushing`), and so is what is about to be taken
-//!   (`taking`): whoever comes upon it later, also after a crash, knows where it came from.
+//! - What is about to be committed is noted first (`pushing`), and so is what is about to be taken, with
+//!   its write id (`taking`): whoever comes upon it later, also after a crash, knows where it came from.
 //! - The base follows only what was answered.
 //! - A hint in the queue is put before the first change, here as with every write; it goes only after a
 //!   look that found nothing left to do, and only if it still is the one from before that look.
@@ -245,7 +245,8 @@ impl Git {
 
     /// Which repository, branch and folder the users' files are mirrored in.
     fn place(&self) -> String {
-        let (repository, branch) = (self.repository.full_name(), self.repository.branch());
+        let repository = self.repository.full_name().to_lowercase();
+        let branch = self.repository.branch();
         format!("{repository}@{branch}:{}", self.base_path)
     }
 

@@ -81,11 +81,7 @@ impl Plan {
     /// By what `git.json` says, what the store has, and what Git has.
     pub(super) fn of(book: &Book, table: &TaskTable, tree: &UserTree) -> Self {
         let mut plan = Self::default();
-        let noted = book
-            .files
-            .keys()
-            .chain(book.pushing.names())
-            .chain(book.taking.names());
+        let noted = book.files.keys().chain(book.pushing.names());
         let ours = table.iter().filter_map(|file| file.name.parse().ok());
         let names: BTreeSet<FileName> = ours
             .chain(noted.filter_map(|name| name.parse().ok()))
@@ -96,9 +92,8 @@ impl Plan {
             let sides = Sides {
                 base: book.base(&name),
                 pushing: book.pushing.of(&name),
-                taking: book.taking.of(&name),
                 ours: file.as_ref().map_or(Side::Absent, side),
-                theirs: tree.files.get(&name).copied().unwrap_or(Side::Absent),
+                theirs: tree.side(&name),
             };
             plan.add(name, file.as_ref(), &sides);
         }
@@ -212,6 +207,13 @@ pub(super) fn unpushed(book: &Book, table: &TaskTable) -> Vec<Unpushed> {
         ..UserTree::empty()
     };
     Plan::of(book, table, &as_known).unpushed
+}
+
+/// The same without what may have come from Git just now: a look finds that out.
+pub(super) fn surely_unpushed(book: &Book, table: &TaskTable) -> Vec<Unpushed> {
+    let mut files = unpushed(book, table);
+    files.retain(|it| !book.taking.contains_key(it.name.as_str()));
+    files
 }
 
 fn side(file: &FileView<'_>) -> Side {

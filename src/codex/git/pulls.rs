@@ -76,7 +76,7 @@ impl Codex {
         prefix: &str,
     ) -> Result<Option<Proposed>, GitTrouble> {
         let place = match self.open_place(git, user, book, it).await? {
-            Some(place) => place,
+            Some(place) => Some(place),
             None => {
                 let theirs = snapshot.user(user).files.get(&it.file.name).copied();
                 let replaces = it.file.replaces.map(Side::Content);
@@ -86,6 +86,7 @@ impl Codex {
                 self.new_place(git, user, book, it, head, prefix).await?
             }
         };
+        let Some(place) = place else { return Ok(None) };
         let made = if place.has == Some(it.file.sha) {
             None
         } else {
@@ -108,7 +109,14 @@ impl Codex {
             Some(pull) => pull,
             None => {
                 let title = it.story.message();
-                git.repository.open_pull(&branch, &title).await?
+                match git.repository.open_pull(&branch, &title).await? {
+                    Some(pull) => pull,
+                    // Another instance was quicker.
+                    None => {
+                        let pull = git.repository.pull_of(&branch).await?;
+                        pull.ok_or(GitTrouble::Contended)?
+                    }
+                }
             }
         };
         let made = match made {
@@ -148,7 +156,7 @@ impl Codex {
         Ok(Some(Place { branch, has, pull }))
     }
 
-    /// A branch for a new request. One that is there already is only taken when it is noted as this file's
+    /// A branch for a new request; `None` when there is a request by now. One that is there already is only taken when it is noted as this file's
     /// own: left by a push that broke off.
     async fn new_place(
         &self,
@@ -158,7 +166,7 @@ impl Codex {
         it: &Outgoing,
         head: GitSha,
         prefix: &str,
-    ) -> Result<Place, GitTrouble> {
+    ) -> Result<Option<Place>, GitTrouble> {
         let name = &it.file.name;
         let first = it.story.branch(prefix, user);
         let own = book.proposing.get(name.as_str());
@@ -167,26 +175,32 @@ impl Codex {
                 1 => first.clone(),
                 number => format!("{first}-{number}"),
             };
-            let is_own = own == Some(&branch);
-            if !is_own {
-                if git.repository.has_branch(&branch).await? {
-                    continue;
+            let mut is_own = own == Some(&branch);
+            if !is_own && git.repository.has_branch(&branch).await? {
+                // Another instance may be at it, or done with it, since that was read.
+                let (newer, _) = self.book(user).await?;
+                is_own = newer.proposing.get(name.as_str()) == Some(&branch);
+                match is_own {
+                    false if newer.is_proposed(name, it.file.sha) => return Ok(None),
+                    false => continue,
+                    true => {}
                 }
+            }
+            if !is_own {
                 let note = |book: &mut Book| {
                     book.proposing.insert(name.to_string(), branch.clone());
                 };
                 self.change_book(user, note).await?;
             }
-            if !git.repository.make_branch(&branch, head).await? && !is_own {
-                continue;
-            }
+            // One that was made since it was looked for is another instance's, which is about the same.
+            is_own |= !git.repository.make_branch(&branch, head).await?;
             let path = git.path(user, name);
             let has = git.repository.file_on(&branch, &path).await?;
             let pull = match is_own {
                 true => git.repository.pull_of(&branch).await?,
                 false => None,
             };
-            return Ok(Place { branch, has, pull });
+            return Ok(Some(Place { branch, has, pull }));
         }
         Err(GitTrouble::Contended)
     }
@@ -211,7 +225,6 @@ impl Codex {
         let change = |book: &mut Book| {
             book.pulls.insert(name.to_string(), note.clone());
             book.proposing.remove(name.as_str());
-            book.went_well();
         };
         self.change_book(user, change).await.map(drop)
     }

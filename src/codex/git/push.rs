@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 
 use super::book::Book;
-use super::plan::{Plan, Unpushed, unpushed};
+use super::plan::{Plan, Unpushed, surely_unpushed};
 use super::reconcile::is_done;
 use super::report::SyncMode;
 use super::{Git, GitTrouble, Made, want};
@@ -99,28 +100,24 @@ impl Codex {
         &self,
         git: &Arc<Git>,
         user: &UserId,
+        until: Instant,
         now: Now,
     ) -> Result<(), GitTrouble> {
         let (mut looks, mut blocked) = (0, vec![]);
         for _ in 0..ROUNDS {
-            let round = {
-                let _one_writer = git.branch.lock().await;
-                let looked = looks > 0;
-                self.push_round(git, user, &blocked, looked, now.later())
-                    .await?
-            };
-            match round {
+            let round = self.push_round(git, user, &blocked, looks > 0, now.later());
+            match round.await? {
                 Round::Nothing => return Ok(()),
                 Round::Again => {}
-                Round::Look if looks == LOOKS => break,
+                Round::Look if looks == LOOKS => return Err(GitTrouble::Contended),
                 Round::Look => {
                     looks += 1;
-                    let mode = SyncMode::by_itself(None);
+                    let mode = SyncMode::by_itself(Some(until));
                     blocked = self.reconcile(git, user, now.later(), mode).await?.blocked;
                 }
             }
         }
-        Ok(())
+        Err(GitTrouble::Contended)
     }
 
     async fn push_round(
@@ -131,10 +128,15 @@ impl Codex {
         looked: bool,
         now: Now,
     ) -> Result<Round, GitTrouble> {
+        // A request is made of several steps, which two may not take side by side.
+        let _proposing = match git.repository.pull_prefix() {
+            Some(_) => Some(git.branch.lock().await),
+            None => None,
+        };
         let (book, _) = self.book(user).await?;
         let strictly = want(user, now, Freshness::Strict);
         let entry = self.cache.read(&strictly).await?.entry;
-        let mut waiting = unpushed(&book, entry.table());
+        let mut waiting = surely_unpushed(&book, entry.table());
         waiting.retain(|it| !blocked.contains(&it.name));
         if waiting.is_empty() {
             return Ok(Round::Nothing);
@@ -222,7 +224,10 @@ impl Codex {
                 replaces: it.file.replaces,
                 message: &it.story.message(),
             };
-            let outcome = Sent::of(git.repository.put_file(&put).await);
+            let outcome = {
+                let _one_writer = git.branch.lock().await;
+                Sent::of(git.repository.put_file(&put).await)
+            };
             let unknown = matches!(outcome, Sent::Unknown(_));
             sent.push((it, outcome));
             if unknown {
@@ -247,7 +252,9 @@ impl Codex {
         let mut plan = Plan::of(&newer, entry.table(), snapshot.user(user));
         plan.keep_unmoved(book);
         let mut files = plan.unpushed;
-        files.retain(|it| it.replaces == newer.base(&it.name) && !blocked.contains(&it.name));
+        let taken = |it: &Unpushed| newer.taking.contains_key(it.name.as_str());
+        files.retain(|it| it.replaces == newer.base(&it.name) && !taken(it));
+        files.retain(|it| !blocked.contains(&it.name));
         let Some(parent) = snapshot.commit() else {
             // The first commit of a repository can only be made by a file of its own.
             files.truncate(1);
@@ -268,7 +275,10 @@ impl Codex {
             files: files.collect(),
             message: &message_of_all(&stories),
         };
-        let committed = git.repository.commit(&commit).await;
+        let committed = {
+            let _one_writer = git.branch.lock().await;
+            git.repository.commit(&commit).await
+        };
         let sent = outgoing.iter().map(|it| (it, Sent::of(committed.clone())));
         self.note_sent(git, user, sent.collect()).await
     }
@@ -287,11 +297,10 @@ impl Codex {
                 match outcome {
                     // Somebody else may have moved it on meanwhile.
                     Sent::Done(_) if book.base(name) == it.file.replaces => {
-                        book.hold(name, sha, Some(it.done));
-                        book.went_well();
+                        book.hold_after_write(name, sha, it.done);
                     }
-                    Sent::Done(_) | Sent::Stale | Sent::Refused(_) => book.pushing.end(name, sha),
-                    Sent::Unknown(_) => {}
+                    // What is refused here may have been committed by another attempt.
+                    Sent::Done(_) | Sent::Stale | Sent::Refused(_) | Sent::Unknown(_) => {}
                 }
             }
         };

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::time::Instant;
 
-use super::book::Book;
+use super::book::{Book, LastError, Taking};
 use super::plan::{Change, Kind, Plan};
 use super::report::{SyncMode, UserReport};
 use super::{Git, GitTrouble, want};
@@ -74,12 +74,18 @@ impl Reconciling<'_> {
         let (mut book, _) = self.codex.book(self.user).await?;
         let want = want(self.user, self.now.later(), Freshness::Rebuilt);
         let entry = self.codex.cache.read(&want).await?.entry;
+        if !book.taking.is_empty() {
+            book = self.settle_takes(&book, &entry).await?;
+        }
         let snapshot = self.git.snapshot().await?;
         let (newer, _) = self.codex.book(self.user).await?;
         book.pushing.join(&newer.pushing);
-        book.taking.join(&newer.taking);
         let tree = snapshot.user(self.user);
         let mut plan = Plan::of(&book, entry.table(), tree);
+        if snapshot.commit().is_none() && !book.files.is_empty() {
+            // From a repository that has lost its commits nothing follows.
+            plan.agreed.clear();
+        }
         let moved = plan.keep_unmoved(&newer);
         self.report.commit = snapshot.commit();
         self.report.folder = tree.folder;
@@ -93,6 +99,42 @@ impl Reconciling<'_> {
         self.note(&plan, &snapshot).await?;
         self.apply(changes).await?;
         Ok(last || self.report.unfinished)
+    }
+
+    /// Finds out, for takes whose end isn't noted, whether the files here have come from them: then that is
+    /// what Git was known to hold.
+    async fn settle_takes(&self, book: &Book, entry: &Entry) -> Result<Book, GitTrouble> {
+        let mut came_from = vec![];
+        for (name, takes) in &book.taking {
+            let Ok(name) = name.parse::<FileName>() else {
+                continue;
+            };
+            let file = entry.table().find(name.as_str());
+            let Some(file) = file.filter(|file| !file.is_settled()) else {
+                continue;
+            };
+            let etag = ETag::new(file.etag);
+            if let Some(blob) = self.codex.raw(self.user, &name, &etag).await? {
+                let newest = takes.iter().rev().find(|it| it.is_in(&blob.writes));
+                came_from.extend(newest.map(|it| (name, it.sha, takes.clone())));
+            }
+        }
+        let now = self.now.later().utc;
+        let settle = |newer: &mut Book| {
+            for (name, sha, takes) in &came_from {
+                if newer.base(name) == book.base(name) {
+                    newer.hold(name, *sha, None);
+                }
+                if newer.taking.get(name.as_str()) == Some(takes) {
+                    newer.taking.remove(name.as_str());
+                }
+            }
+            newer.taking.retain(|_, takes| {
+                takes.retain(|it| !it.is_over(now));
+                !takes.is_empty()
+            });
+        };
+        self.codex.change_book(self.user, settle).await
     }
 
     /// Holds back removals that nobody may have meant.
@@ -158,10 +200,11 @@ impl Reconciling<'_> {
 
     /// Writes a batch, and one by one when something in it can't be written.
     async fn take(&mut self, ready: Vec<Ready>) -> Result<(), GitTrouble> {
+        let now = self.now.later().utc;
         let note = |book: &mut Book| {
             for it in &ready {
-                if let (Some((theirs, _)), false) = (it.theirs, it.merged) {
-                    book.taking.begin(&it.change.name, theirs);
+                if let (Some((theirs, _)), Some(write)) = (it.theirs, it.change.write) {
+                    book.begin_taking(&it.change.name, Taking::new(theirs, write, now));
                 }
             }
         };
@@ -221,11 +264,13 @@ impl Reconciling<'_> {
                 let unmoved = book.base(name) == it.base;
                 match it.theirs {
                     Some((theirs, done)) if *landed && unmoved => {
-                        book.hold(name, theirs, Some(done));
+                        book.hold_after_write(name, theirs, done);
                     }
-                    Some((theirs, _)) => book.taking.end(name, theirs),
                     None if *landed && unmoved => book.drop(name),
-                    None => {}
+                    _ => {}
+                }
+                if let Some(write) = it.change.write {
+                    book.end_taking(name, write);
                 }
             }
         };
@@ -256,7 +301,7 @@ impl Reconciling<'_> {
                 format!("In Git {path} isn't a plain file of at most 1 MiB: move it away there."),
             )
         });
-        let by_hand = self.mode.by_hand;
+        let (by_hand, removes) = (self.mode.by_hand, self.mode.removes);
         let note = |book: &mut Book| {
             for agreed in &plan.agreed {
                 if book.base(&agreed.name) == agreed.before {
@@ -267,8 +312,12 @@ impl Reconciling<'_> {
                 book.commit = commit;
                 book.synced_at = Some(at);
             }
-            let trouble = held.as_ref().or(blocked.as_ref());
-            book.trouble(trouble.map(|(code, message)| (*code, message.clone())), at);
+            let found = held.as_ref().or(blocked.as_ref());
+            if found.is_some()
+                || removes && book.last_error.as_ref().is_some_and(LastError::is_of_look)
+            {
+                book.trouble(found.map(|(code, message)| (*code, message.clone())), at);
+            }
         };
         self.codex.change_book(self.user, note).await?;
         Ok(())
@@ -308,6 +357,7 @@ impl Reconciling<'_> {
                     name: name.clone(),
                     act,
                     merged: fields,
+                    write: Some(self.codex.cache.write_id()),
                 },
                 base: change.base,
                 theirs,

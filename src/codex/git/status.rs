@@ -126,20 +126,27 @@ impl Codex {
             git.enqueue(user);
             return pending;
         }
-        let push = self.push(&git, user, want.now.later());
-        let pushed = tokio::time::timeout(WAIT.saturating_sub(want.now.passed()), push).await;
-        if let Ok(Err(error)) = &pushed {
-            tracing::warn!(%user, %error, "a commit that somebody waits for is left for later");
-        }
-        // The hint goes when the worker has looked.
+        // Whoever asks may go before it is done.
         git.enqueue(user);
-        match git.recent.get(&(user.clone(), name.clone(), sha)) {
-            Some(made) => GitState {
-                pushed: made.pull.is_none(),
-                pending: made.pull.is_some(),
-                made: Some(made),
-            },
-            None => pending,
+        let key = (user.clone(), name.clone(), sha);
+        git.recent.invalidate(&key);
+        let now = want.now.later();
+        let until = want.now.started + WAIT;
+        let push = self.push(&git, user, until, now);
+        match tokio::time::timeout_at(until, push).await {
+            Ok(Err(error)) => {
+                tracing::warn!(%user, %error, "a commit that somebody waits for is left for later");
+            }
+            Ok(Ok(())) | Err(_) => {}
+        }
+        let Some(made) = git.recent.get(&key) else {
+            // Another instance may have committed it.
+            return self.git_state(want, name).await;
+        };
+        GitState {
+            pushed: made.pull.is_none(),
+            pending: made.pull.is_some(),
+            made: Some(made),
         }
     }
 

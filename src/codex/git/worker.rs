@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::book::Book;
+use super::book::{Book, LastError};
 use super::fetch;
 use super::{Git, GitTrouble};
 use crate::codex::Codex;
 use crate::now::Now;
 use crate::user::UserId;
+
+/// Users served at once, so that one who is slow doesn't keep the others waiting.
+const HANDS: usize = 3;
 
 /// How soon a push is tried again that failed; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -87,9 +91,13 @@ impl Codex {
     /// Pushes what writes leave in this process's outbox, for ever. Does nothing while GitHub mode is off.
     pub async fn push_in_background(self) {
         let Ok(git) = self.git() else { return };
+        join_all((0..HANDS).map(|_| self.push_what_is_due(&git))).await;
+    }
+
+    async fn push_what_is_due(&self, git: &Arc<Git>) {
         loop {
             match git.outbox.next((git.clock)()) {
-                Next::Do(user, due) => self.do_or_again(&git, user, due).await,
+                Next::Do(user, due) => self.do_or_again(git, user, due).await,
                 Next::WaitUntil(at) => {
                     let _ = timeout_at(at, git.outbox.filled.notified()).await;
                 }
@@ -131,7 +139,8 @@ impl Codex {
     pub(super) async fn note_trouble(&self, user: &UserId, trouble: &GitTrouble, now: Now) {
         let (code, message) = (trouble.code(), trouble.told().to_owned());
         let note = |book: &mut Book| {
-            if book.last_error.as_ref().is_none_or(|it| it.code != code) {
+            let other = |it: &LastError| it.code != code && !it.is_of_look();
+            if book.last_error.as_ref().is_none_or(other) {
                 book.trouble(Some((code, message.clone())), now.utc);
             }
         };

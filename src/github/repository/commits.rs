@@ -154,8 +154,9 @@ impl Repository {
         let exists = reply.status == StatusCode::UNPROCESSABLE_ENTITY
             && file.replaces.is_none()
             && says(&reply, "sha");
-        // A rule of the repository refuses with the same status.
-        let moved = reply.status == StatusCode::CONFLICT && !says(&reply, "rule violation");
+        // Rules of the repository refuse with the same status.
+        let moved = reply.status == StatusCode::CONFLICT
+            && (says(&reply, "does not match") || says(&reply, "but expected"));
         if moved || exists {
             return Ok(Committed::Stale);
         }

@@ -98,16 +98,19 @@ impl Repository {
         ))
     }
 
-    /// Opens a pull request of a branch onto the service's own.
-    pub async fn open_pull(&self, branch: &str, title: &str) -> Result<Pull, GitHubError> {
+    /// Opens a pull request of a branch onto the service's own. `None` when there is one already.
+    pub async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError> {
         let operation = "open a pull request";
         let path = format!("{}/pulls", self.path);
         let body = serde_json::json!({"title": title, "head": branch, "base": self.branch()});
         let reply = self.write(operation, Method::POST, &path, &body).await?;
-        Ok(reply
-            .success(operation)?
-            .json::<PullAnswer>(operation)?
-            .into())
+        let exists =
+            reply.status == StatusCode::UNPROCESSABLE_ENTITY && says(&reply, "already exists");
+        if exists {
+            return Ok(None);
+        }
+        let pull: PullAnswer = reply.success(operation)?.json(operation)?;
+        Ok(Some(pull.into()))
     }
 
     /// The open pull request of a branch.

@@ -12,12 +12,14 @@ use crate::support::scene::task;
 use crate::support::tcp_proxy::{Fault, TcpProxy};
 
 /// The writes of a delivery that brings one new file, in their order.
-const TAKING: [(&str, &str, usize); 8] = [
-    ("PUT", "/queue/anna", 1),
+const TAKING: [(&str, &str, usize); 10] = [
     ("PUT", "git.json", 1),
-    ("PUT", "state.json", 1),
-    ("PUT", "/raw/", 1),
+    ("PUT", "/queue/anna", 1),
     ("PUT", "git.json", 2),
+    ("PUT", "state.json", 1),
+    ("PUT", "/queue/anna", 2),
+    ("PUT", "/raw/", 1),
+    ("PUT", "git.json", 3),
     ("PUT", "state.json", 2),
     ("PUT", ".github.json", 1),
     ("DELETE", "/queue/anna", 1),
@@ -81,6 +83,40 @@ async fn what_was_being_taken_when_the_process_died_is_not_taken_for_an_edit() {
         );
         assert!(files["0000-Hier.md"].contains("weiter"));
         println!("taking, killed at {method} {path} {nth}, {cut:?}: as it should be");
+    }
+}
+
+/// Who edits a file that had just been taken knows nothing of its base not being noted.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_what_was_just_taken_is_an_edit_of_that() {
+    let old = "---\ntyp: task\nkategorie: arbeit\nstatus: offen\ntags: [alt]\n---\n\nText\n";
+    let new = old.replace("[alt]", "[neu]");
+    for tags in [["alt"], ["anders"]] {
+        let (mirror, proxy, service) = begun().await;
+        mirror.commit(&[("0005-Da.md", Some(old))], "Add");
+        mirror.deliver(&service).await;
+        mirror.until_equal(&service).await;
+        mirror.commit(&[("0005-Da.md", Some(&new))], "Edit");
+        let delivery = mirror.github.take_deliveries().pop().unwrap();
+        // Taken, but the base isn't noted.
+        proxy.plan_at("PUT", "git.json", 3, Fault::Hang);
+        let url = format!("http://{}/github/webhook", service.address);
+        let (_, ()) = tokio::join!(mirror.github.deliver(&delivery, &url), async {
+            eventually("the request is cut", || proxy.hangs());
+            service.kill();
+        });
+        let service = mirror.service_without_github();
+        assert!(mirror.in_store().await["0005-Da.md"].contains("neu"));
+        let body = json!({"tags": tags}).to_string();
+        service.send_json("PATCH", "/api/tasks/0005", &body).json();
+        drop(service);
+        let service = mirror.service();
+        service.send_json("POST", "/sync", "").json();
+        ended_equal(&mirror, &service).await;
+        let text = mirror.in_git()["0005-Da.md"].clone();
+        assert!(text.contains(tags[0]), "{text}");
+        let week = service.get("/codex?nocache=true").json();
+        assert_eq!(week["problems"], json!([]), "{tags:?}");
     }
 }
 

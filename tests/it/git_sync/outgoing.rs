@@ -591,3 +591,28 @@ async fn a_branch_that_a_broken_push_left_is_taken_up() {
     let branches = mirror.github.branches();
     assert_eq!(branches.len(), 3, "{branches:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_propose_a_change_once() {
+    let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
+    let off = mirror.service_without_github();
+    for at in 0..4 {
+        create(&off, &format!("Nummer {at}"));
+    }
+    ended(off);
+    let (a, b) = (mirror.service(), mirror.service());
+    a.send_json("POST", "/sync", "").json();
+    std::thread::scope(|scope| {
+        for service in [&a, &b] {
+            scope.spawn(move || tick(service).json());
+        }
+    });
+    eventually("all are proposed", || {
+        mirror.book_now()["pulls"].as_object().unwrap().len() == 4
+    });
+    let pulls = mirror.github.pulls();
+    let mut heads: Vec<&str> = pulls.iter().map(|it| it.head.as_str()).collect();
+    heads.sort_unstable();
+    let expected = [0, 1, 2, 3].map(|at| format!("codex/tasks/anna/{at:04}"));
+    assert_eq!(heads, expected);
+}
