@@ -133,11 +133,8 @@ impl Codex {
         let now = want.now.later();
         let until = want.now.started + WAIT;
         let push = self.push(&git, user, until, now);
-        match tokio::time::timeout_at(until, push).await {
-            Ok(Err(error)) => {
-                tracing::warn!(%user, %error, "a commit that somebody waits for is left for later");
-            }
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::time::timeout_at(until, push).await {
+            tracing::warn!(%user, %error, "a commit that somebody waits for is left for later");
         }
         let Some(made) = git.recent.get(&key) else {
             // Another instance may have committed it.
