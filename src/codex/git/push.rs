@@ -214,8 +214,17 @@ impl Codex {
     ) -> Result<Round, GitTrouble> {
         let outgoing = self.outgoing(user, book, waiting).await?;
         self.mark_pushing(git, user, &outgoing).await?;
+        self.send_each(git, user, &outgoing).await
+    }
+
+    async fn send_each(
+        &self,
+        git: &Git,
+        user: &UserId,
+        outgoing: &[Outgoing],
+    ) -> Result<Round, GitTrouble> {
         let mut sent = vec![];
-        for it in &outgoing {
+        for it in outgoing {
             let path = git.path(user, &it.file.name);
             let put = FileToPut {
                 path: &path,
@@ -279,6 +288,10 @@ impl Codex {
             let _one_writer = git.branch.lock().await;
             git.repository.commit(&commit).await
         };
+        if let Err(GitHubError::Denied { .. }) = committed {
+            // One of them may be what is refused; the others aren't to wait for it.
+            return self.send_each(git, user, &outgoing).await;
+        }
         let sent = outgoing.iter().map(|it| (it, Sent::of(committed.clone())));
         self.note_sent(git, user, sent.collect()).await
     }

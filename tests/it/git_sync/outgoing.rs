@@ -616,3 +616,20 @@ async fn two_instances_propose_a_change_once() {
     let expected = [0, 1, 2, 3].map(|at| format!("codex/tasks/anna/{at:04}"));
     assert_eq!(heads, expected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_commit_of_all_is_refused_each_gets_its_own() {
+    let mirror = Mirror::new();
+    let off = mirror.service_without_github();
+    for at in 0..12 {
+        create(&off, &format!("Nummer {at}"));
+    }
+    ended(off);
+    mirror
+        .github
+        .fail_at("POST", "/git/trees", Fault::Status(422));
+    let service = mirror.service();
+    service.send_json("POST", "/sync", "").json();
+    mirror.until_equal(&service).await;
+    assert_eq!(mirror.github.log("main").len(), 13);
+}
