@@ -242,6 +242,12 @@ impl Book {
         self.taking.remove(name.as_str());
     }
 
+    /// Whether a file with these write ids has come from Git by a take whose end isn't noted.
+    pub(super) fn is_taken(&self, name: &FileName, writes: &WriteIds) -> bool {
+        let takes = self.taking.get(name.as_str());
+        takes.is_some_and(|takes| takes.iter().any(|it| it.is_in(writes)))
+    }
+
     /// Something is about to be taken.
     pub(super) fn begin_taking(&mut self, name: &FileName, taking: Taking) {
         let open = self.taking.entry(name.to_string()).or_default();

@@ -209,13 +209,6 @@ pub(super) fn unpushed(book: &Book, table: &TaskTable) -> Vec<Unpushed> {
     Plan::of(book, table, &as_known).unpushed
 }
 
-/// The same without what may have come from Git just now: a look finds that out.
-pub(super) fn surely_unpushed(book: &Book, table: &TaskTable) -> Vec<Unpushed> {
-    let mut files = unpushed(book, table);
-    files.retain(|it| !book.taking.contains_key(it.name.as_str()));
-    files
-}
-
 fn side(file: &FileView<'_>) -> Side {
     match (file.is_settled(), file.sha) {
         (true, _) => Side::Absent,

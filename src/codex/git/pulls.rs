@@ -41,6 +41,9 @@ impl Codex {
     ) -> Result<Round, GitTrouble> {
         let snapshot = git.snapshot().await?;
         let outgoing = self.outgoing(user, book, waiting).await?;
+        if outgoing.is_empty() {
+            return Ok(Round::Look);
+        }
         self.mark_pushing(git, user, &outgoing).await?;
         let mut sent = vec![];
         for it in &outgoing {

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::book::Book;
-use super::plan::{Plan, Unpushed, surely_unpushed};
+use super::plan::{Plan, Unpushed, unpushed};
 use super::reconcile::is_done;
 use super::report::SyncMode;
 use super::{Git, GitTrouble, Made, want};
@@ -136,7 +136,7 @@ impl Codex {
         let (book, _) = self.book(user).await?;
         let strictly = want(user, now, Freshness::Strict);
         let entry = self.cache.read(&strictly).await?.entry;
-        let mut waiting = surely_unpushed(&book, entry.table());
+        let mut waiting = unpushed(&book, entry.table());
         waiting.retain(|it| !blocked.contains(&it.name));
         if waiting.is_empty() {
             return Ok(Round::Nothing);
@@ -162,6 +162,8 @@ impl Codex {
     ) -> Result<Vec<Outgoing>, GitTrouble> {
         let texts = stream::iter(waiting).map(|file| async move {
             let blob = self.raw(user, &file.name, &file.etag).await?;
+            // What has come from Git just now is no news for it: a look finds that out.
+            let blob = blob.filter(|blob| !book.is_taken(&file.name, &blob.writes));
             let Some(blob) = blob else { return Ok(None) };
             let in_git = file.replaces.is_some();
             let was_done = book.done.contains(file.name.as_str());
@@ -213,6 +215,9 @@ impl Codex {
         waiting: Vec<Unpushed>,
     ) -> Result<Round, GitTrouble> {
         let outgoing = self.outgoing(user, book, waiting).await?;
+        if outgoing.is_empty() {
+            return Ok(Round::Look);
+        }
         self.mark_pushing(git, user, &outgoing).await?;
         self.send_each(git, user, &outgoing).await
     }
@@ -261,8 +266,7 @@ impl Codex {
         let mut plan = Plan::of(&newer, entry.table(), snapshot.user(user));
         plan.keep_unmoved(book);
         let mut files = plan.unpushed;
-        let taken = |it: &Unpushed| newer.taking.contains_key(it.name.as_str());
-        files.retain(|it| it.replaces == newer.base(&it.name) && !taken(it));
+        files.retain(|it| it.replaces == newer.base(&it.name));
         files.retain(|it| !blocked.contains(&it.name));
         let Some(parent) = snapshot.commit() else {
             // The first commit of a repository can only be made by a file of its own.

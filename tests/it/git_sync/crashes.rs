@@ -120,6 +120,31 @@ async fn an_edit_of_what_was_just_taken_is_an_edit_of_that() {
     }
 }
 
+/// What was noted as about to be taken, and never was, keeps no edit from Git.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_take_that_never_happened_holds_nothing_up() {
+    let (mirror, proxy, service) = begun().await;
+    mirror.deliver(&service).await;
+    let before = mirror.in_git()["0000-Hier.md"].clone();
+    mirror.commit(
+        &[("0000-Hier.md", Some(&format!("{before}Mehr\n")))],
+        "Edit",
+    );
+    let delivery = mirror.github.take_deliveries().pop().unwrap();
+    proxy.plan_at("PUT", "/raw/", 1, Fault::Hang);
+    let url = format!("http://{}/github/webhook", service.address);
+    let (_, ()) = tokio::join!(mirror.github.deliver(&delivery, &url), async {
+        eventually("the request is cut", || proxy.hangs());
+        service.kill();
+    });
+    mirror.commit(&[("0000-Hier.md", Some(&before))], "Take it back");
+    let service = mirror.service();
+    let body = r#"{"tags": ["weiter"]}"#;
+    service.send_json("PATCH", "/api/tasks/0000", body).json();
+    ended_equal(&mirror, &service).await;
+    assert!(mirror.in_git()["0000-Hier.md"].contains("weiter"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
     for ((method, path, nth), cut) in cuts(PUSHING) {
