@@ -86,7 +86,8 @@ pub(super) struct Git {
     turn: AtomicUsize,
     /// Commits that this instance has committed on lately, and until when they are no news.
     overtaken: Mutex<Vec<(GitSha, Instant)>>,
-    recent: Moka<(UserId, FileName, GitSha), Made>,
+    /// Of each file the content committed last, and where.
+    recent: Moka<(UserId, FileName), (GitSha, Made)>,
 }
 
 /// Where a change is to be seen on GitHub.
@@ -241,6 +242,18 @@ impl Git {
     /// Has whatever the user's files and Git don't share yet shared.
     fn enqueue(&self, user: &UserId) {
         self.outbox.add(user, (self.clock)());
+    }
+
+    /// Remembers where this content of a file is to be seen.
+    fn remember(&self, user: &UserId, name: &FileName, sha: GitSha, made: Made) {
+        self.recent
+            .insert((user.clone(), name.clone()), (sha, made));
+    }
+
+    /// Where this content of a file is to be seen, if it was the last one committed here.
+    fn made(&self, user: &UserId, name: &FileName, sha: GitSha) -> Option<Made> {
+        let (last, made) = self.recent.get(&(user.clone(), name.clone()))?;
+        (last == sha).then_some(made)
     }
 
     /// Which repository, branch and folder the users' files are mirrored in.

@@ -222,7 +222,7 @@ impl Codex {
             pull: Some(pull.clone()),
             ..made
         };
-        git.recent.insert((user.clone(), name.clone(), sha), made);
+        git.remember(user, name, sha, made);
         // It stays among what was pushed: a tree that shows it has it from there.
         let note = PullNote { branch, sha, pull };
         let change = |book: &mut Book| {

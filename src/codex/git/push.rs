@@ -308,6 +308,13 @@ impl Codex {
         sent: Vec<(&Outgoing, Sent)>,
     ) -> Result<Round, GitTrouble> {
         let now = (git.clock)();
+        for (it, outcome) in &sent {
+            if let Sent::Done(made) = outcome {
+                // First, so that whoever finds it noted as committed also finds where.
+                git.remember(user, &it.file.name, it.file.sha, made.clone());
+                git.overtake(made.parent, now);
+            }
+        }
         let note = |book: &mut Book| {
             for (it, outcome) in &sent {
                 let (name, sha) = (&it.file.name, it.file.sha);
@@ -329,9 +336,6 @@ impl Codex {
             match outcome {
                 Sent::Done(made) => {
                     tracing::info!(%user, op = "push", %task, commit = %made.commit, "committed");
-                    git.overtake(made.parent, now);
-                    let key = (user.clone(), it.file.name.clone(), it.file.sha);
-                    git.recent.insert(key, made);
                 }
                 Sent::Stale => round = Round::Look,
                 Sent::Refused(error) | Sent::Unknown(error) => trouble = trouble.or(Some(error)),

@@ -122,21 +122,18 @@ impl Codex {
             ..GitState::default()
         };
         let user = &want.user;
-        if !wait {
-            git.enqueue(user);
-            return pending;
-        }
         // Whoever asks may go before it is done.
         git.enqueue(user);
-        let key = (user.clone(), name.clone(), sha);
-        git.recent.invalidate(&key);
+        if !wait {
+            return pending;
+        }
         let now = want.now.later();
         let until = want.now.started + WAIT;
         let push = self.push(&git, user, until, now);
         if let Ok(Err(error)) = tokio::time::timeout_at(until, push).await {
             tracing::warn!(%user, %error, "a commit that somebody waits for is left for later");
         }
-        let Some(made) = git.recent.get(&key) else {
+        let Some(made) = git.made(user, name, sha) else {
             // Another instance may have committed it.
             return self.git_state(want, name).await;
         };
