@@ -50,6 +50,8 @@ pub struct Config {
     pub rebuilds_per_minute: u32,
     /// `CODEX_WRITES_PER_MINUTE`, default 600, per user and instance.
     pub writes_per_minute: u32,
+    /// `CODEX_METRICS_TOKEN`: who may read `/metrics`; nobody by default.
+    pub metrics_token: Option<Secret>,
     /// The repository that mirrors the tasks.
     pub github: GitHubConfig,
     /// `FUNCTIONS_CUSTOMHANDLER_PORT` is set: a Functions host has started the service, and calls for its
@@ -164,6 +166,7 @@ impl Config {
                 "a whole number",
             )?,
             writes_per_minute: settings.parsed("CODEX_WRITES_PER_MINUTE", 600, "a whole number")?,
+            metrics_token: settings.metrics_token()?,
             github: settings.github()?,
             hosted: settings.text("FUNCTIONS_CUSTOMHANDLER_PORT").is_some(),
         })
@@ -212,6 +215,20 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
             Duration::ZERO => Err(ConfigError::new(name, "is \"0\"", "at least 1 second")),
             expiry => Ok(expiry),
         }
+    }
+
+    fn metrics_token(&self) -> Result<Option<Secret>, ConfigError> {
+        /// A shorter one could be guessed.
+        const SHORTEST: usize = 16;
+        let name = "CODEX_METRICS_TOKEN";
+        let Some(token) = self.text(name) else {
+            return Ok(None);
+        };
+        if token.len() >= SHORTEST && token.bytes().all(|c| c.is_ascii_graphic()) {
+            return Ok(Some(Secret(token)));
+        }
+        let allowed = "at least 16 visible ASCII characters";
+        Err(ConfigError::new(name, "can't be used", allowed))
     }
 
     fn port(&self) -> Result<u16, ConfigError> {

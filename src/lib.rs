@@ -4,7 +4,7 @@
 //!
 //! | room | what it does |
 //! |---|---|
-//! | [`config`], [`telemetry`] | settings from the environment; log lines |
+//! | [`config`], [`telemetry`], [`metrics`] | settings from the environment; log lines; counts |
 //! | [`http`] | the edge: routes, extractors, what an error is called |
 //! | [`codex`] | the operations |
 //! | [`cache`] | memory, artifact, state, rebuild: who knows what, and how exactly; how files are written so that all know |
@@ -15,6 +15,7 @@
 //! | [`timeline`] | pure: tasks, a moment and a zone give a week |
 //! | [`view`] | pure: a week as JSON and HTML |
 //! | [`admin`], [`demo`] | what the command line does besides serving |
+//! | [`context`] | which request the present work is for, as log lines say it |
 //! | [`user`], [`now`], [`net`] | two values everybody hands on; TLS |
 //!
 //! Who may import whom is a table in `tests/it/rooms.rs`, and held by it.
@@ -23,10 +24,12 @@ pub mod admin;
 pub mod cache;
 pub mod codex;
 pub mod config;
+pub mod context;
 pub mod demo;
 pub mod functions;
 pub mod github;
 pub mod http;
+pub mod metrics;
 pub mod net;
 pub mod now;
 pub mod store;

@@ -14,10 +14,12 @@ use codex_miroir::codex::{Codex, CodexSettings, Freshness, GitSettings, Want};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::demo::{self, Folder};
 use codex_miroir::github::{Repository, Transport};
+use codex_miroir::metrics::Metrics;
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
+use codex_miroir::store::metered::MeteredStore;
 use codex_miroir::user::UserId;
 use codex_miroir::{admin, http, telemetry};
 use tokio::net::TcpListener;
@@ -56,17 +58,28 @@ const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// How long running requests may take to finish after SIGTERM or Ctrl-C.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
+/// A Functions host takes 0 for the end of its function and starts nothing again; after this it does,
+/// without counting an error (FUNCTIONS_HOST.md, "Process").
+const START_AGAIN: u8 = 200;
+
+/// How often the log sums up.
+const SUMMARY: Duration = Duration::from_secs(60);
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    let serves = matches!(command, Command::Serve);
     let result = tokio::runtime::Runtime::new()
         .map_err(Failure::from)
         .and_then(|runtime| {
-            let result = runtime.block_on(run(arguments.command.unwrap_or(Command::Serve)));
+            let result = runtime.block_on(run(command));
             // A hung file system must not keep the process.
             runtime.shutdown_timeout(Duration::from_secs(1));
             result
         });
     match result {
+        Ok(()) if serves && variable("FUNCTIONS_CUSTOMHANDLER_PORT").is_some() => {
+            ExitCode::from(START_AGAIN)
+        }
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("codex-miroir: {failure}");
@@ -105,12 +118,16 @@ async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure>
         public_url: config.public_url.clone().on_port(address.port()),
         ..config.clone()
     };
+    let store = Arc::new(MeteredStore::new(store));
     let github = Arc::new(Transport::new(&config.github.api_url)?);
+    let calls = (store.calls().clone(), github.calls().clone());
+    let metrics = Arc::new(Metrics::new(calls.0, calls.1));
     let gate = http::Gate::new(config, &github)?;
     say_who_may(config, address, &described);
     let codex = Codex::new(store, settings(config, &github)?);
-    let app = http::App::new(codex.clone(), gate, config.github.clone(), config.hosted);
+    let app = http::App::new(codex.clone(), gate, config, Arc::clone(&metrics));
     let mut background = JoinSet::new();
+    background.spawn(sum_up(codex.clone(), metrics));
     background.spawn(codex.clone().push_in_background());
     if !config.hosted {
         background.spawn(codex.clone().tick_in_background());
@@ -128,7 +145,18 @@ fn say_who_may(config: &Config, address: SocketAddr, storage: &str) {
     let (auth, who, url) = (&config.auth, config.auth.to_string(), &config.public_url);
     let user = auth.dev_user().map(tracing::field::display);
     let auth = auth.as_str();
-    tracing::info!(%address, storage, auth, user, who, public_url = %url, "serving");
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, %address, storage, auth, user, who, public_url = %url, "serving");
+}
+
+/// Once a minute a line with what happened in it, and how things stand.
+async fn sum_up(codex: Codex, metrics: Arc<Metrics>) {
+    let mut minutes = tokio::time::interval(SUMMARY);
+    minutes.tick().await;
+    loop {
+        minutes.tick().await;
+        telemetry::sum_up(&metrics, &codex.standing(now()));
+    }
 }
 
 async fn bind(config: &Config) -> Result<TcpListener, Failure> {

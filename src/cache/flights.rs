@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::ReadError;
 use super::state::Version;
+use crate::context::carried;
 use crate::store::ETag;
 use crate::user::UserId;
 
@@ -181,7 +182,7 @@ where
         work: impl Future<Output = Result<T, ReadError>> + Send + 'static,
     ) -> Waiting<T> {
         let (flights, user) = (Arc::clone(self), user.clone());
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(carried(async move {
             let _landing = Landing {
                 flights: &flights,
                 user: &user,
@@ -190,7 +191,7 @@ where
             tokio::time::timeout(flights.deadline, work)
                 .await
                 .unwrap_or(Err(ReadError::TimedOut))
-        });
+        }));
         task.map(|joined| joined.unwrap_or(Err(ReadError::Broken)))
             .boxed()
             .shared()

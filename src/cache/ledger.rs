@@ -16,6 +16,7 @@ use super::amend::{Amended, Amendment};
 use super::entry::Changed;
 use super::state::{SeenState, State, StateFound, Version};
 use super::{Inner, Mutation, ReadError, Requests, WriteError};
+use crate::context::carried;
 use crate::now::Now;
 use crate::store::{Answer, ETag, GetIf, Key, Put, PutIf, Written};
 use crate::task::{FileName, FileRecord, Parsed, TaskTable};
@@ -108,6 +109,11 @@ impl Ledgers {
             ledger: Some(ledger),
             users: Arc::clone(&self.users),
         }
+    }
+
+    /// How many users are being written for.
+    pub(super) fn open_now(&self) -> usize {
+        self.users.len()
     }
 
     /// Waits until nothing is being written for anybody.
@@ -219,7 +225,7 @@ impl Inner {
         };
         if begin {
             let (inner, ledger) = (Arc::clone(self), ledger.clone());
-            tokio::spawn(async move { inner.swap_all(&ledger).await });
+            tokio::spawn(carried(async move { inner.swap_all(&ledger).await }));
         }
         committed.await.unwrap_or(Err(ReadError::Broken.into()))
     }

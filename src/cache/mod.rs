@@ -20,6 +20,7 @@ mod state;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -84,6 +85,7 @@ struct Inner {
     ledgers: Ledgers,
     acknowledged: Acknowledged,
     clock: StorageClock,
+    rebuilds: AtomicU64,
     settings: CacheSettings,
     #[cfg(feature = "mutations")]
     mutation: std::sync::OnceLock<Mutation>,
@@ -230,6 +232,7 @@ impl Cache {
                 ledgers: Ledgers::default(),
                 acknowledged,
                 clock: StorageClock::default(),
+                rebuilds: AtomicU64::new(0),
                 settings,
                 #[cfg(feature = "mutations")]
                 mutation: std::sync::OnceLock::new(),
@@ -275,6 +278,16 @@ impl Cache {
     /// Whether this rule is broken on purpose.
     pub(crate) fn breaks(&self, mutation: Mutation) -> bool {
         self.inner.breaks(mutation)
+    }
+
+    /// How many rebuilds there were.
+    pub fn rebuilds(&self) -> u64 {
+        self.inner.rebuilds.load(Ordering::Relaxed)
+    }
+
+    /// How many users are just being written for.
+    pub fn writing(&self) -> usize {
+        self.inner.ledgers.open_now()
     }
 
     /// How many users memory holds, and what they occupy together in bytes.

@@ -12,6 +12,7 @@ use super::entry::{Entry, Found, Knowledge};
 use super::ledger::timely;
 use super::state::{LegacyNextId, SeenState, State, StateFound, Version};
 use super::{Inner, Mutation, ReadError, Requests};
+use crate::context::carried;
 use crate::now::Now;
 use crate::store::{
     Answer, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, StoreError, Written,
@@ -67,6 +68,7 @@ impl Inner {
         mut ground: Ground,
         listed: Arc<AtomicBool>,
     ) -> Result<Rebuilt, ReadError> {
+        self.rebuilds.fetch_add(1, Ordering::Relaxed);
         let mut requests = Requests::default();
         let mut attempt = 1;
         let mut foreign = false;
@@ -169,7 +171,12 @@ impl Inner {
                 let behind = state.version < ground.floor || state.next_id < table.above_all();
                 let writable = state.pending.is_empty() && !state.is_read_only();
                 if (foreign || behind) && writable {
-                    self.raise_version(ground, seen, table, requests).await
+                    let reason = match foreign {
+                        true => "files changed by others",
+                        false => "state behind",
+                    };
+                    self.raise_version(ground, seen, table, reason, requests)
+                        .await
                 } else {
                     self.ask_again(ground, seen, requests).await
                 }
@@ -196,7 +203,9 @@ impl Inner {
             legacy_next_id: legacy,
             ..State::new(floor, table.above_all().max(next_id))
         };
-        self.swap_state(ground, state, condition, requests).await
+        let reason = "state made";
+        self.swap_state(ground, state, condition, reason, requests)
+            .await
     }
 
     /// Something else changed the files at this very version or took a number that was still to come, or
@@ -207,12 +216,14 @@ impl Inner {
         ground: &Ground,
         seen: &SeenState,
         table: &TaskTable,
+        reason: &'static str,
         requests: &mut Requests,
     ) -> Result<Ending, ReadError> {
         let above_all = table.above_all();
         let raised = seen.state.after_foreign_write(ground.floor, above_all);
         let condition = PutIf::Same(seen.etag.clone());
-        self.swap_state(ground, raised, condition, requests).await
+        self.swap_state(ground, raised, condition, reason, requests)
+            .await
     }
 
     async fn swap_state(
@@ -220,6 +231,7 @@ impl Inner {
         ground: &Ground,
         state: State,
         condition: PutIf,
+        reason: &'static str,
         requests: &mut Requests,
     ) -> Result<Ending, ReadError> {
         let blob = Put {
@@ -235,6 +247,7 @@ impl Inner {
             .value
         {
             Written::Done(etag) => {
+                tracing::info!(%user, version = state.version.0, reason, "new version");
                 let seen = Arc::new(SeenState { state, etag });
                 Ok(Ending::Known(Knowledge::exactly(seen)))
             }
@@ -304,7 +317,7 @@ impl Inner {
 
     fn write_artifact_later(self: &Arc<Self>, entry: &Arc<Entry>) {
         let (inner, entry) = (Arc::clone(self), Arc::clone(entry));
-        tokio::spawn(async move { inner.write_artifact(&entry).await });
+        tokio::spawn(carried(async move { inner.write_artifact(&entry).await }));
     }
 
     /// Its failure costs a listing, and nothing else.

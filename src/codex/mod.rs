@@ -17,6 +17,7 @@ use bytes::Bytes;
 use chrono_tz::Tz;
 
 use crate::cache::{Cache, CacheSettings, Entry, WriteError};
+use crate::metrics::Standing;
 use crate::store::{BlobStore, StoreError};
 use crate::task::{EditError, Problem};
 use crate::user::UserId;
@@ -240,11 +241,8 @@ impl Codex {
         want: &Want,
         changes: Vec<FileChange>,
     ) -> Result<BatchDone, Refusal> {
-        let writer = self.writer(want);
-        let done = self.cache.write_batch(writer, changes).await?;
-        let files = done.fates.iter().filter(|it| **it == FileFate::Done);
-        tracing::info!(user = %want.user, op = "files", files = files.count(), version = done.version.0, "written");
-        Ok(done)
+        let writer = self.writer(want, "files");
+        Ok(self.cache.write_batch(writer, changes).await?)
     }
 
     /// The side that looks at GitHub.
@@ -286,6 +284,21 @@ impl Codex {
     /// What this instance knows of the user, however old it is.
     pub fn known(&self, user: &UserId) -> Option<Arc<Entry>> {
         self.cache.known(user)
+    }
+
+    /// How things stand in this instance.
+    pub fn standing(&self, now: crate::now::Now) -> Standing {
+        let (cached_users, cached_bytes) = self.cache.memory_size();
+        let unpushed = self.git.as_ref().map(|git| git.unpushed());
+        let (unpushed, since) = unpushed.unwrap_or_default();
+        Standing {
+            rebuilds: self.cache.rebuilds(),
+            cached_users,
+            cached_bytes,
+            pending: self.cache.writing() as u64,
+            unpushed: unpushed as u64,
+            oldest_unpushed: since.map(|since| now.started - since),
+        }
     }
 
     /// How many users memory holds, and what they occupy together in bytes.

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::Codex;
 use crate::cache::Format;
+use crate::context::carried;
 use crate::now::Now;
 use crate::store::{BlobStore, GetIf, Got, Key, Put, PutIf, StoreError, Written};
 use crate::user::UserId;
@@ -241,13 +242,13 @@ impl Codex {
             return;
         };
         let (store, user, holder) = (Arc::clone(&self.store), user.clone(), holder.clone());
-        tokio::spawn(async move {
+        tokio::spawn(carried(async move {
             match slot.ask(&*store, &user, &holder, now).await {
                 Ok(()) | Err(OwnerError::Reassigned) => {}
                 Err(error) => tracing::warn!(%user, %error, "can't look again whose the login is"),
             }
             drop(asking);
-        });
+        }));
     }
 }
 

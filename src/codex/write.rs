@@ -107,10 +107,8 @@ impl Codex {
         let bytes = Bytes::from(text);
         let etag = git_sha(&bytes);
         let file = NewFile { slug, bytes, key };
-        let created = self.cache.create(self.writer(want), file).await?;
-        if !created.reused {
-            tracing::info!(user = %want.user, op = "create", task = %created.name.id(), version = created.version.0, "written");
-        }
+        let writer = self.writer(want, "create");
+        let created = self.cache.create(writer, file).await?;
         Ok(TaskCreated {
             name: created.name,
             version: created.version,
@@ -165,8 +163,7 @@ impl Codex {
             let edited = edit(name, text, &with_completion(&fields, &task, slot))?;
             Ok(decision(text, edited, etag, |etag| etag))
         };
-        let (name, done) = self.change(want, task, target, decide).await?;
-        log_write(&want.user, "update", &name, &done);
+        let (name, done) = self.change(want, task, target, "update", decide).await?;
         Ok(changed(name, &done, done.value))
     }
 
@@ -203,9 +200,8 @@ impl Codex {
                 (etag, Some(slot), false)
             }))
         };
-        let (name, done) = self.change(want, task, target, decide).await?;
+        let (name, done) = self.change(want, task, target, "complete", decide).await?;
         let (etag, at, already) = done.value;
-        log_write(&want.user, "complete", &name, &done);
         Ok(TaskCompleted {
             task: changed(name, &done, etag),
             at,
@@ -239,6 +235,7 @@ impl Codex {
         want: &Want,
         task: &TaskRef,
         target: Target,
+        reason: &'static str,
         decide: D,
     ) -> Result<(FileName, FileChanged<T>), Refusal>
     where
@@ -253,7 +250,7 @@ impl Codex {
             let decide = move |bytes: &[u8]| decide(&of_file, bytes);
             let changed = self
                 .cache
-                .change(self.writer(want), name.clone(), decide)
+                .change(self.writer(want, reason), name.clone(), decide)
                 .await;
             match changed {
                 Ok(mut done) => {
@@ -274,25 +271,19 @@ impl Codex {
 
 impl Codex {
     /// Who writes. In GitHub mode a hint goes beside the file, by which others find what Git doesn't have.
-    pub(super) fn writer(&self, want: &Want) -> Writer {
-        self.writer_for(&want.user, want.now)
+    pub(super) fn writer(&self, want: &Want, reason: &'static str) -> Writer {
+        self.writer_for(&want.user, want.now, reason)
     }
 
     /// The same without a request.
-    pub(super) fn writer_for(&self, user: &UserId, now: Now) -> Writer {
+    pub(super) fn writer_for(&self, user: &UserId, now: Now, reason: &'static str) -> Writer {
         let hint = || (Key::hint(user), hint_text(now));
         Writer {
             user: user.clone(),
             now,
+            reason,
             hint: self.git.is_some().then(hint),
         }
-    }
-}
-
-/// One line for each change: who did what, and which version it made.
-fn log_write<T>(user: &UserId, op: &str, name: &FileName, done: &FileChanged<T>) {
-    if done.written {
-        tracing::info!(%user, op, task = %name.id(), version = done.version.0, "written");
     }
 }
 

@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::config::Secret;
+use crate::metrics::{Calls, Outcome};
 use crate::net;
 
 /// GitHub answers within this time, or is away. One try, from connecting to the last byte.
@@ -186,6 +187,7 @@ pub struct Transport {
     client: reqwest::Client,
     api: String,
     limits: Mutex<Limits>,
+    calls: Calls,
 }
 
 #[derive(Default)]
@@ -235,7 +237,13 @@ impl Transport {
             client: builder.build().map_err(|error| error.to_string())?,
             api: api.trim_end_matches('/').to_owned(),
             limits: Mutex::default(),
+            calls: Calls::default(),
         })
+    }
+
+    /// What it counts.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// The client, for GitHub's pages beside the API.
@@ -262,6 +270,22 @@ impl Transport {
         if of_service {
             self.wait_is_over()?;
         }
+        let (operation, began) = (call.operation, Instant::now());
+        let reply = self.sent(call, body, of_service).await;
+        let outcome = match &reply {
+            Ok(_) => Outcome::Answered,
+            Err(_) => Outcome::Failed,
+        };
+        self.calls.note(operation, outcome, began.elapsed());
+        reply
+    }
+
+    async fn sent(
+        &self,
+        call: Call<'_>,
+        body: Option<&(impl Serialize + Sync)>,
+        of_service: bool,
+    ) -> Result<Reply, GitHubError> {
         let operation = call.operation;
         let answer = self.request(&call, body).send().await;
         let answer = answer.map_err(|error| unavailable(operation, &error))?;

@@ -209,6 +209,12 @@ impl ApiError {
         }))
     }
 
+    /// Something that must not happen.
+    pub(super) fn defect() -> Self {
+        let message = "Something broke: try again, and report the requestId.";
+        Self::new(Code::Internal, message)
+    }
+
     /// Names the parameter or member at fault.
     pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.0.field = Some(field.into());
@@ -509,10 +515,7 @@ impl From<ReadError> for ApiError {
                 Code::NewerFormat,
                 "The data was written by a newer version of the service: update this one.",
             ),
-            ReadError::Broken => Self::new(
-                Code::Internal,
-                "Something broke: try again, and report the requestId.",
-            ),
+            ReadError::Broken => Self::defect(),
         };
         refusal.caused_by(&error)
     }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::{ApiError, App, Code};
 use crate::codex::{Encoding, Freshness, Version, Want};
+use crate::context;
 use crate::now::Now;
 use crate::task::TaskRef;
 use crate::user::UserId;
@@ -48,7 +49,9 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let now = moment(parts);
         let caller = app.gate().caller(app.codex(), parts, now).await;
-        caller.map(Self).map_err(|denial| app.denied(denial))
+        let user = caller.map_err(|denial| app.denied(denial))?;
+        context::note_user(&user);
+        Ok(Self(user))
     }
 }
 

@@ -14,6 +14,7 @@ mod git_push;
 mod github_webhook;
 mod health;
 mod list_tasks;
+mod metrics;
 mod preview;
 mod render_codex;
 mod request_id;
@@ -27,7 +28,8 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::codex::Codex;
-use crate::config::{GitHubConfig, Secret};
+use crate::config::{Config, GitHubConfig, Secret};
+use crate::metrics::Metrics;
 use request_id::RequestIds;
 
 pub use auth::Gate;
@@ -42,17 +44,21 @@ struct Shared {
     gate: Gate,
     github: GitHubConfig,
     hosted: bool,
+    metrics: Arc<Metrics>,
+    metrics_token: Option<Secret>,
 }
 
 impl App {
-    /// An application over `codex` that lets in whom `gate` does. `hosted` says that a Functions host
-    /// calls for what its timers trigger.
-    pub fn new(codex: Codex, gate: Gate, github: GitHubConfig, hosted: bool) -> Self {
+    /// An application over `codex` that lets in whom `gate` does. Of the settings it heeds those on GitHub,
+    /// on the Functions host and on who may read `metrics`.
+    pub fn new(codex: Codex, gate: Gate, config: &Config, metrics: Arc<Metrics>) -> Self {
         Self(Arc::new(Shared {
             codex,
             gate,
-            github,
-            hosted,
+            github: config.github.clone(),
+            hosted: config.hosted,
+            metrics,
+            metrics_token: config.metrics_token.clone(),
         }))
     }
 
@@ -81,6 +87,7 @@ impl App {
 /// Every route there is.
 pub fn router(app: App) -> Router {
     let (cors, upkeep) = (app.gate().cors(), app.gate().upkeep());
+    let ids = RequestIds(Arc::clone(&app.0.metrics));
     let mut routes = Router::new();
     if app.0.hosted {
         // Only the host calls them, and only where there is one.
@@ -90,6 +97,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(health::root))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/codex", get(render_codex::render_codex))
         .route(
             "/api/tasks",
@@ -125,5 +133,5 @@ pub fn router(app: App) -> Router {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    routes.layer(RequestIds).with_state(app)
+    routes.layer(ids).with_state(app)
 }

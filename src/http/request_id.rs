@@ -1,20 +1,24 @@
 //! What every request gets: an id, a look at how long it took, and its error's body.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::LazyLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
-use axum::response::Response;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::ApiError;
+use super::answer::X_CODEX_CACHE;
 use super::error::replace_error;
+use crate::context::{self, OfRequest, RequestContext, of_request};
+use crate::metrics::Metrics;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
@@ -22,36 +26,34 @@ const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-ty
 /// A request that takes longer is worth a line in the log.
 const SLOW: Duration = Duration::from_millis(250);
 
-/// A counter behind a prefix of this process: unique, and nearly free.
+/// A counter behind this instance's name: unique, and nearly free.
 fn next_id() -> String {
-    static PREFIX: LazyLock<String> = LazyLock::new(|| {
-        use std::hash::{BuildHasher, RandomState};
-        format!(
-            "{:08x}",
-            RandomState::new().hash_one(std::process::id()) as u32
-        )
-    });
     static COUNTER: AtomicU64 = AtomicU64::new(0);
-    format!("{}-{:x}", *PREFIX, COUNTER.fetch_add(1, Ordering::Relaxed))
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{count:x}", context::instance())
 }
 
 /// The layer around every route. A service of its own rather than a function, because a function
 /// would cost three allocations and a copy of the inner service for each request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RequestIds;
+#[derive(Clone)]
+pub(super) struct RequestIds(pub(super) Arc<Metrics>);
 
 impl<S> Layer<S> for RequestIds {
     type Service = WithRequestId<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WithRequestId { inner }
+        WithRequestId {
+            inner,
+            metrics: Arc::clone(&self.0),
+        }
     }
 }
 
 /// A service whose answers carry an id.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct WithRequestId<S> {
     inner: S,
+    metrics: Arc<Metrics>,
 }
 
 impl<S: Service<Request, Response = Response>> Service<Request> for WithRequestId<S> {
@@ -65,12 +67,12 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithRequestI
 
     fn call(&mut self, request: Request) -> Self::Future {
         let began = Instant::now();
-        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let known = RequestContext::new(next_id(), method, uri, headers, show_path);
         Answering {
-            inner: self.inner.call(request),
+            inner: of_request(Arc::new(known), self.inner.call(request)),
             began,
-            method,
-            uri,
+            metrics: Arc::clone(&self.metrics),
         }
     }
 }
@@ -79,10 +81,9 @@ pin_project! {
     /// The answer under way.
     pub(super) struct Answering<F> {
         #[pin]
-        inner: F,
+        inner: OfRequest<F>,
         began: Instant,
-        method: Method,
-        uri: Uri,
+        metrics: Arc<Metrics>,
     }
 }
 
@@ -90,28 +91,38 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for Answering<F> {
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(context))?;
-        Poll::Ready(Ok(finish(
-            response,
-            this.method,
-            this.uri.path(),
-            this.began.elapsed(),
-        )))
+        let mut this = self.project();
+        let mut inner = this.inner.as_mut();
+        // A handler that panics is polled no more, so nothing of it is seen half done.
+        let polled = catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context)));
+        let response = match polled {
+            Ok(polled) => ready!(polled)?,
+            Err(_) => ApiError::defect().into_response(),
+        };
+        let layer = response.headers().get(X_CODEX_CACHE);
+        let layer = layer.and_then(|layer| layer.to_str().ok());
+        this.metrics.answered(response.status().as_u16(), layer);
+        Poll::Ready(Ok(match inner.take_value() {
+            Some(request) => finish(response, request, this.began.elapsed()),
+            None => response,
+        }))
     }
 }
 
 /// A read from memory logs nothing above `debug`.
-fn finish(response: Response, method: &Method, path: &str, took: Duration) -> Response {
-    let id = next_id();
-    report(&id, method, path, &response, took);
-    let mut response = replace_error(response, &id);
+fn finish(response: Response, request: Arc<RequestContext>, took: Duration) -> Response {
+    report(&request, &response, took);
+    let mut response = replace_error(response, request.id());
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::try_from(request.id()) {
         headers.insert(X_REQUEST_ID, id);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+fn show_path(path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fmt::Display::fmt(&Known(path), f)
 }
 
 /// A path as it may be logged. Whatever isn't a route may be anything, and of a task's stem only the number
@@ -130,6 +141,7 @@ impl fmt::Display for Known<'_> {
             | "/sync"
             | "/github/webhook"
             | "/gitPush"
+            | "/metrics"
             | "/auth/github"
             | "/auth/github/callback"
             | "/auth/me"
@@ -163,20 +175,19 @@ impl Known<'_> {
 
 /// One line for a request that failed, with its cause, or that was slow. An outage is a warning: it
 /// passes without anybody mending the service.
-fn report(id: &str, method: &Method, path: &str, response: &Response, took: Duration) {
+fn report(request: &Arc<RequestContext>, response: &Response, took: Duration) {
     let (status, took_ms) = (response.status().as_u16(), took.as_millis() as u64);
-    let path = Known(path);
     let cause = response
         .extensions()
         .get::<ApiError>()
         .and_then(ApiError::cause);
-    if status == 503 {
-        tracing::warn!(request_id = id, %method, %path, status, took_ms, cause, "request refused");
-    } else if status >= 500 {
-        tracing::error!(request_id = id, %method, %path, status, took_ms, cause, "request failed");
-    } else if took > SLOW {
-        tracing::info!(request_id = id, %method, %path, status, took_ms, "slow request");
-    } else {
-        tracing::debug!(request_id = id, %method, %path, status, took_ms, "request");
+    if status < 500 && took <= SLOW && !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
     }
+    context::about(request, || match status {
+        503 => tracing::warn!(status, took_ms, cause, "request refused"),
+        500.. => tracing::error!(status, took_ms, cause, "request failed"),
+        _ if took > SLOW => tracing::info!(status, took_ms, "slow request"),
+        _ => tracing::debug!(status, took_ms, "request"),
+    });
 }

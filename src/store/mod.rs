@@ -7,6 +7,7 @@
 pub mod azure;
 pub mod directory;
 mod key;
+pub mod metered;
 
 use std::fmt;
 use std::str::FromStr;

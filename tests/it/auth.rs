@@ -77,7 +77,7 @@ impl Town {
         let transport = Arc::new(Transport::new(&config.github.api_url).unwrap());
         let gate = Gate::new(&config, &transport).unwrap();
         let instance = self.scene.instance();
-        let app = App::new(instance.codex.clone(), gate, config.github.clone(), false);
+        let app = App::new(instance.codex.clone(), gate, &config, Arc::default());
         let routes = router(app);
         Service { instance, routes }
     }

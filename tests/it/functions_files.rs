@@ -164,7 +164,7 @@ async fn a_preflight_to_any_path_is_answered() {
     let transport = Arc::new(Transport::new(&config.github.api_url).unwrap());
     let gate = Gate::new(&config, &transport).unwrap();
     let codex = Scene::new().instance().codex;
-    let routes = router(App::new(codex, gate, config.github, true));
+    let routes = router(App::new(codex, gate, &config, Arc::default()));
     for path in ["/codex", "/api/tasks/0000", "/api/tasks/0000/complete"] {
         let preflight = request("OPTIONS", path)
             .header("origin", "https://app.example")

@@ -414,7 +414,8 @@ fn of_a_path_only_what_is_a_route_is_logged() {
             line.map(|it| serde_json::from_str::<Value>(it).unwrap())
         };
         eventually("it is logged", || line().is_some());
-        assert_eq!(line().unwrap()["path"], shown, "{path}");
+        let route = format!("{method} {shown}");
+        assert_eq!(line().unwrap()["route"], route, "{path}");
     }
     for line in service.log() {
         let secrets = ["itelgeheimnis", "004912345678"];

@@ -111,6 +111,7 @@ impl Op {
             now: self.now,
             requests: Requests::default(),
             hint: None,
+            reason: self.reason,
         };
         let (mark, found) = tokio::join!(self.mark(files, None), beside.get(name));
         self.requests += beside.requests;

@@ -8,6 +8,7 @@ use crate::cache::amend::{Amended, Amendment, FilesMark};
 use crate::cache::ledger::{AnsweredFile, AnsweredOp, OpenLedger, timely};
 use crate::cache::state::{ChangeKind, LegacyNextId, SeenState, StateFound, Version};
 use crate::cache::{Inner, ReadError, Requests, WriteError};
+use crate::context::carried;
 use crate::now::Now;
 use crate::store::{Answer, GetIf, Key, Put, PutIf, WriteId, Written};
 use crate::task::{FileName, GitSha, UsedIds};
@@ -142,7 +143,9 @@ impl Op {
 
     fn end(&self, mark: Mark, end: End) {
         let (inner, ledger, now) = (Arc::clone(&self.inner), self.ledger.clone(), self.now);
-        tokio::spawn(async move { inner.take_away(&ledger, mark, end, &now).await });
+        tokio::spawn(carried(async move {
+            inner.take_away(&ledger, mark, end, &now).await
+        }));
     }
 }
 

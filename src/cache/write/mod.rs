@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::amend::{Amendment, KeyHashes};
+use super::amend::{Amended, Amendment, KeyHashes};
 use super::ledger::{Committed, OpenLedger};
 use super::state::Version;
 use super::{Cache, Entry, Freshness, Inner, ReadError, Requests, Want, WriteError};
+use crate::context::carried;
 use crate::now::Now;
 use crate::store::{ETag, Key, WriteId, WriteIds};
 use crate::task::FileName;
@@ -39,6 +40,8 @@ pub struct Writer {
     pub user: UserId,
     /// When the request arrived.
     pub now: Now,
+    /// What the write is for, in a word for the log.
+    pub reason: &'static str,
     /// A blob to put beside the first file that is written, whose failure doesn't matter: it only makes
     /// others look here sooner.
     pub hint: Option<(Key, Bytes)>,
@@ -170,7 +173,7 @@ impl Cache {
     /// Creates a task file. Goes on to its end also when nobody waits for it any more.
     pub async fn create(&self, writer: Writer, file: NewFile) -> Result<Created, WriteError> {
         let mut op = Op::new(&self.inner, writer);
-        let created = tokio::spawn(async move { op.create(file).await });
+        let created = tokio::spawn(carried(async move { op.create(file).await }));
         created.await.unwrap_or(Err(ReadError::Broken.into()))
     }
 
@@ -188,7 +191,7 @@ impl Cache {
         D: Fn(&[u8]) -> Result<Decision<T>, E> + Send + Sync + 'static,
     {
         let mut op = Op::new(&self.inner, writer);
-        let changed = tokio::spawn(async move { op.change(&name, &decide).await });
+        let changed = tokio::spawn(carried(async move { op.change(&name, &decide).await }));
         let broken = || Err(ChangeError::Write(ReadError::Broken.into()));
         changed.await.unwrap_or_else(|_| broken())
     }
@@ -207,7 +210,7 @@ impl Cache {
         changes: Vec<FileChange>,
     ) -> Result<BatchDone, WriteError> {
         let mut op = Op::new(&self.inner, writer);
-        let done = tokio::spawn(async move { op.batch(changes).await });
+        let done = tokio::spawn(carried(async move { op.batch(changes).await }));
         done.await.unwrap_or(Err(ReadError::Broken.into()))
     }
 }
@@ -221,6 +224,7 @@ pub(super) struct Op {
     pub(super) requests: Requests,
     /// See [`Writer::hint`]; taken when it is put.
     hint: Option<(Key, Bytes)>,
+    reason: &'static str,
 }
 
 impl Op {
@@ -232,6 +236,7 @@ impl Op {
             now: writer.now,
             requests: Requests::default(),
             hint: writer.hint,
+            reason: writer.reason,
         }
     }
 
@@ -245,6 +250,7 @@ impl Op {
             match amended {
                 Err(WriteError::NoState) => self.read_strictly().await?,
                 Ok(committed) => {
+                    self.tell(&amendment, &committed.amended);
                     self.requests += committed.requests;
                     return Ok(committed);
                 }
@@ -252,6 +258,22 @@ impl Op {
             };
         }
         Err(ReadError::Contended.into())
+    }
+
+    /// One line for each new version: by it an operator finds who made what a reader saw.
+    fn tell(&self, amendment: &Amendment, amended: &Amended) {
+        let (op, version, tasks) = match (amendment, amended) {
+            (Amendment::Create(mark), Amended::Created(version, name)) => {
+                (&mark.op, version, name.id().to_string())
+            }
+            (Amendment::Mark(mark), Amended::Marked(version)) => {
+                let ids = mark.files.iter().map(|(name, ..)| name.id().to_string());
+                (&mark.op, version, ids.collect::<Vec<_>>().join(" "))
+            }
+            _ => return,
+        };
+        let (user, version, reason) = (&self.user, version.0, self.reason);
+        tracing::info!(%user, version, op, reason, tasks, "new version");
     }
 
     async fn read_strictly(&mut self) -> Result<Arc<Entry>, ReadError> {

@@ -16,6 +16,7 @@ use super::reconcile::Reconciling;
 use super::report::{SyncMode, UserReport};
 use super::{Git, GitTrouble};
 use crate::codex::Codex;
+use crate::context::carried;
 use crate::github::{GitSnapshot, Skipped};
 use crate::now::Now;
 use crate::store::{Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf};
@@ -121,7 +122,9 @@ impl Codex {
         let work = move || async move {
             // Goes on to its end also when GitHub doesn't wait.
             let until = now.later().started + DELIVERY;
-            let run = tokio::spawn(async move { codex.fetch_until(until, now.later()).await });
+            let run = tokio::spawn(carried(async move {
+                codex.fetch_until(until, now.later()).await
+            }));
             run.await.unwrap_or(Err(GitTrouble::Contended))
         };
         let joined = timeout_at(now.started + ANSWER, git.runs.join(work)).await;
@@ -244,10 +247,15 @@ impl Codex {
             .iter()
             .filter_map(|it| UserId::parse(&it.name).ok());
         let waiting = git.in_turn(waiting.collect());
-        let drained = stream::iter(waiting).map(|user| self.drain_in_time(&git, user, until, now));
-        let drained: Vec<bool> = drained.buffer_unordered(USERS).collect().await;
-        report.drained = drained.iter().filter(|done| **done).count();
-        report.left = drained.len() - report.drained;
+        let all = waiting.len();
+        let drained = stream::iter(waiting).map(async |user| {
+            let done = self.drain_in_time(&git, user.clone(), until, now).await;
+            (!done).then_some(user)
+        });
+        let left: Vec<_> = drained.buffer_unordered(USERS).collect().await;
+        let left: Vec<UserId> = left.into_iter().flatten().collect();
+        (report.drained, report.left) = (all - left.len(), left.len());
+        git.note_left(left, now);
         Ok(report)
     }
 

@@ -24,6 +24,7 @@ mod report;
 mod status;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -83,6 +84,8 @@ pub(super) struct Git {
     branch: tokio::sync::Mutex<()>,
     runs: Runs,
     outbox: Outbox,
+    /// Users whose hints the timer left in the queue, and since when it does.
+    left: Mutex<BTreeMap<UserId, Instant>>,
     turn: AtomicUsize,
     /// Commits that this instance has committed on lately, and until when they are no news.
     overtaken: Mutex<Vec<(GitSha, Instant)>>,
@@ -185,6 +188,7 @@ impl Git {
             branch: tokio::sync::Mutex::default(),
             runs: Runs::default(),
             outbox: Outbox::default(),
+            left: Mutex::default(),
             turn: AtomicUsize::new(0),
             overtaken: Mutex::default(),
             recent: Moka::new(MAX_RECENT),
@@ -261,6 +265,23 @@ impl Git {
         let repository = self.repository.full_name().to_lowercase();
         let branch = self.repository.branch();
         format!("{repository}@{branch}:{}", self.base_path)
+    }
+
+    /// Those whom the timer could not serve, as of now.
+    fn note_left(&self, left: Vec<UserId>, now: Now) {
+        let mut noted = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = |user: &UserId| noted.get(user).copied().unwrap_or(now.started);
+        let left = left.into_iter().map(|user| (since(&user), user));
+        let left = left.map(|(since, user)| (user, since)).collect();
+        *noted = left;
+    }
+
+    /// How many users have something that isn't shared with Git, as far as is known here, and since when the
+    /// first of them.
+    pub(super) fn unpushed(&self) -> (usize, Option<Instant>) {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = left.values().min().copied();
+        (left.len().max(self.outbox.len()), first)
     }
 
     /// Those who wait, beginning with another each time.

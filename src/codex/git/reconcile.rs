@@ -234,11 +234,8 @@ impl Reconciling<'_> {
         let mut left: Vec<&Ready> = ready.iter().collect();
         while !left.is_empty() {
             let changes = left.iter().map(|it| it.change.clone()).collect();
-            let writer = self.codex.writer_for(self.user, self.now.later());
+            let writer = self.codex.writer_for(self.user, self.now.later(), "sync");
             let done = self.codex.cache.write_batch(writer, changes).await?;
-            let user = self.user;
-            let (files, version) = (left.len(), done.version.0);
-            tracing::info!(%user, op = "sync", files, version, "written");
             let mut untried = vec![];
             let mut tried = vec![];
             for (it, fate) in left.into_iter().zip(&done.fates) {

@@ -69,6 +69,10 @@ impl Outbox {
         waiting.insert(user, merged);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.waiting().len()
+    }
+
     fn next(&self, now: Now) -> Next {
         let mut waiting = self.waiting();
         let first = waiting.iter().min_by_key(|(_, due)| due.at);

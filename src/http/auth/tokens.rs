@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::{Denial, sha256};
 use crate::config::{OAuthApp, Secret};
+use crate::context::carried;
 use crate::github::{Account, GitHubError, Transport};
 use crate::now::Now;
 
@@ -216,7 +217,7 @@ impl Tokens {
         let question = async move { slot.find_out(asking, &asker, &token, now).await };
         match meanwhile {
             Some((account, true)) => {
-                tokio::spawn(question);
+                tokio::spawn(carried(question));
                 Ok(account)
             }
             _ => question.await,

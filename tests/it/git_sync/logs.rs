@@ -90,7 +90,7 @@ async fn no_secret_and_nothing_of_a_task_is_ever_logged() {
     mirror.until_equal(&service).await;
     eventually("all is said", || service.log().len() > 50);
     let log = service.log().join("\n");
-    for expected in ["GitHub answered", "written", "committed"] {
+    for expected in ["GitHub answered", "new version", "committed"] {
         assert!(log.contains(expected), "the log says nothing of {expected}");
     }
     let token = mirror.github.requests()[0].token.clone().unwrap();

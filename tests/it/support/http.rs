@@ -1,7 +1,9 @@
 //! Requests to the router itself, and their answers read to the end.
 
+use std::sync::Arc;
+
 use axum::body::Body;
-use codex_miroir::config::{Config, GitHubConfig};
+use codex_miroir::config::Config;
 use codex_miroir::http::{App, Gate, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -74,9 +76,9 @@ pub(crate) async fn send_body(
     reply
 }
 
-/// The settings of GitHub when there are none.
-fn github() -> GitHubConfig {
-    Config::from_lookup(|_| None).unwrap().github
+/// The settings when there are none.
+fn config() -> Config {
+    Config::from_lookup(|_| None).unwrap()
 }
 
 /// Sends a request as it is, and gives the answer as soon as it is there.
@@ -85,7 +87,8 @@ pub(crate) async fn answer(
     request: http::request::Builder,
     body: impl Into<Body>,
 ) -> Reply {
-    let app = App::new(instance.codex.clone(), Gate::dev(anna()), github(), false);
+    let (codex, gate) = (instance.codex.clone(), Gate::dev(anna()));
+    let app = App::new(codex, gate, &config(), Arc::default());
     let app = router(app);
     let request = request.body(body.into()).unwrap();
     let (parts, body) = app.oneshot(request).await.unwrap().into_parts();

@@ -1,0 +1,137 @@
+//! Which request the present work is for, so that each log line of that work can say so.
+//!
+//! It travels with the task that answers the request, and with whatever that task leaves running:
+//! [`carried`] takes it along. Nothing is formatted before a line is written, since most requests write
+//! none.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use http::{HeaderMap, HeaderValue, Method, Uri};
+
+use crate::user::UserId;
+
+tokio::task_local! {
+    static CURRENT: Arc<RequestContext>;
+}
+
+/// Names this process among the service's instances: eight hexadecimal digits, new at each start.
+pub fn instance() -> &'static str {
+    static INSTANCE: LazyLock<String> = LazyLock::new(|| {
+        use std::hash::{BuildHasher, RandomState};
+        let random = RandomState::new().hash_one(std::process::id());
+        format!("{:08x}", random as u32)
+    });
+    &INSTANCE
+}
+
+/// How a path may be logged.
+pub type ShowPath = fn(&str, &mut fmt::Formatter<'_>) -> fmt::Result;
+
+/// What a log line says of the request it is about.
+#[derive(Debug)]
+pub struct RequestContext {
+    id: String,
+    method: Method,
+    uri: Uri,
+    show_path: ShowPath,
+    invocation: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
+    user: OnceLock<UserId>,
+}
+
+impl RequestContext {
+    /// Of a request that is called `id` and whose path is logged as `show_path` does it.
+    pub fn new(
+        id: String,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        show_path: ShowPath,
+    ) -> Self {
+        Self {
+            id,
+            method: method.clone(),
+            uri: uri.clone(),
+            show_path,
+            invocation: headers.get("x-azure-functions-invocationid").cloned(),
+            traceparent: headers.get("traceparent").cloned(),
+            user: OnceLock::new(),
+        }
+    }
+
+    /// What the answer calls the request.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Method and path, as they may be logged.
+    pub fn route(&self) -> impl fmt::Display {
+        struct Route<'a>(&'a RequestContext);
+        impl fmt::Display for Route<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{} ", self.0.method)?;
+                (self.0.show_path)(self.0.uri.path(), f)
+            }
+        }
+        Route(self)
+    }
+
+    /// Whose files it is about, once that is known.
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.get()
+    }
+
+    /// The Functions host's name for the call. Anybody may send the header, so only what looks like one.
+    pub fn invocation_id(&self) -> Option<&str> {
+        let id = self.invocation.as_ref()?.to_str().ok()?;
+        let fits = |c: u8| c.is_ascii_hexdigit() || c == b'-';
+        (id.len() <= 36 && id.bytes().all(fits)).then_some(id)
+    }
+
+    /// The trace and the caller's span in it (W3C Trace Context, `traceparent`).
+    pub fn trace(&self) -> Option<(&str, &str)> {
+        let header = self.traceparent.as_ref()?.to_str().ok()?;
+        let mut parts = header.split('-').skip(1);
+        let (trace, span) = (parts.next()?, parts.next()?);
+        let hex = |text: &str, length: usize| {
+            text.len() == length && text.bytes().all(|c| c.is_ascii_hexdigit())
+        };
+        (hex(trace, 32) && hex(span, 16)).then_some((trace, span))
+    }
+}
+
+/// The work of answering one request; see [`of_request`].
+pub type OfRequest<F> = tokio::task::futures::TaskLocalFuture<Arc<RequestContext>, F>;
+
+/// `work`, whose log lines are about this request.
+pub fn of_request<F: Future>(request: Arc<RequestContext>, work: F) -> OfRequest<F> {
+    CURRENT.scope(request, work)
+}
+
+/// `work`, whose log lines are about the present request also when it becomes a task of its own.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let request = CURRENT.try_with(Arc::clone).ok();
+    async move {
+        match request {
+            Some(request) => of_request(request, work).await,
+            None => work.await,
+        }
+    }
+}
+
+/// Lets `tell` write lines about this request, outside its work.
+pub fn about(request: &Arc<RequestContext>, tell: impl FnOnce()) {
+    CURRENT.sync_scope(Arc::clone(request), tell);
+}
+
+/// The present request is about this user's files.
+pub fn note_user(user: &UserId) {
+    // Outside a request there is nobody to tell; a second user of one request there isn't.
+    let _ = CURRENT.try_with(|request| request.user.set(user.clone()));
+}
+
+/// Shows the present request to `look`, if there is one.
+pub fn with_request(look: impl FnOnce(&RequestContext)) {
+    let _ = CURRENT.try_with(|request| look(request));
+}

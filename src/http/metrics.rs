@@ -1,0 +1,45 @@
+//! GET `/metrics`: what this instance counts, for Prometheus.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use sha2::{Digest, Sha256};
+
+use super::error::no_such_route;
+use super::{ApiError, App, Code};
+use crate::config::Secret;
+use crate::now::Now;
+
+/// As Prometheus asks for it.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What this instance counts, in the OpenMetrics text format. No label names a user.
+///
+/// 200 for who brings `CODEX_METRICS_TOKEN` as a bearer token. 401 `token_invalid`. 404 `not_found` while
+/// no token is set.
+pub(super) async fn metrics(
+    State(app): State<App>,
+    now: Now,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let shared = &app.0;
+    let Some(token) = &shared.metrics_token else {
+        return Err(no_such_route().await);
+    };
+    if !brings(request.headers(), token) {
+        let message = "Send the token of CODEX_METRICS_TOKEN as Authorization: Bearer.";
+        return Err(ApiError::new(Code::TokenInvalid, message));
+    }
+    let text = shared.metrics.render(&shared.codex.standing(now));
+    let text = text.map_err(|error| ApiError::defect().caused_by(&error))?;
+    let headers = [(CONTENT_TYPE, OPENMETRICS), (CACHE_CONTROL, "no-store")];
+    Ok((headers, text).into_response())
+}
+
+/// Hashes are compared, so that the time it takes tells nothing of the token.
+fn brings(headers: &HeaderMap, token: &Secret) -> bool {
+    let sent = headers.get(AUTHORIZATION);
+    let sent = sent.and_then(|sent| sent.to_str().ok()?.strip_prefix("Bearer "));
+    sent.is_some_and(|sent| Sha256::digest(sent) == Sha256::digest(token.reveal()))
+}
