@@ -38,5 +38,6 @@ mod task_table;
 mod task_title;
 mod task_write;
 mod tasks_api;
+mod telemetry;
 mod write_processes;
 mod writes;

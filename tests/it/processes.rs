@@ -226,16 +226,26 @@ fn sigterm_finishes_running_requests() {
     service.terminate();
     let answer = Answer::read(running);
     assert_eq!(shown(&answer.json()), 5_000);
-    eventually("the request's end is logged", || {
-        said("\"path\":\"/codex\"").is_some()
-    });
+    eventually("the request's end is logged", || said("took_ms").is_some());
     assert!(said("finishing running requests").is_some());
     assert!(
-        said("finishing running requests") < said("\"path\":\"/codex\""),
+        said("finishing running requests") < said("took_ms"),
         "it was still running: {:?}",
         service.log()
     );
     assert!(service.wait().success());
+}
+
+/// It starts nothing again that ended with 0 (FUNCTIONS_HOST.md, "Process").
+#[test]
+fn under_the_functions_host_its_end_asks_for_a_new_start() {
+    let folder = folder(1);
+    let mut command = codex_miroir();
+    command.env("CODEX_DATA_DIR", folder.path());
+    command.env("CODEX_AUTH", "dev");
+    let service = Service::start(command.env("FUNCTIONS_CUSTOMHANDLER_PORT", "0"));
+    service.terminate();
+    assert_eq!(service.wait().code(), Some(200));
 }
 
 /// How many tasks have a slot or a reason for having none: depends on no time of day.

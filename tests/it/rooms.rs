@@ -15,7 +15,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "codex",
         &[
-            "cache", "store", "task", "timeline", "view", "github", "now", "user",
+            "cache", "context", "metrics", "store", "task", "timeline", "view", "github", "now",
+            "user",
         ],
     ),
     ("config", &["net", "user"]),

@@ -21,6 +21,7 @@ struct Gate {
     operation: &'static str,
     path: String,
     held: Held,
+    breaks: bool,
 }
 
 /// One call that is held back before it reaches the store.
@@ -57,9 +58,21 @@ impl GateStore {
             operation,
             path: path.to_owned(),
             held: held.clone(),
+            breaks: false,
         };
         self.gates.lock().unwrap().push(gate);
         held
+    }
+
+    /// The next `operation` on a path that begins with `path` panics.
+    pub(crate) fn break_next(&self, operation: &'static str, path: &str) {
+        let gate = Gate {
+            operation,
+            path: path.to_owned(),
+            held: Held::default(),
+            breaks: true,
+        };
+        self.gates.lock().unwrap().push(gate);
     }
 
     async fn pass(&self, operation: &'static str, path: &str) {
@@ -71,6 +84,7 @@ impl GateStore {
             here.map(|at| gates.remove(at))
         };
         if let Some(gate) = gate {
+            assert!(!gate.breaks, "a planted defect");
             gate.held.reached.notify_one();
             gate.held.released.notified().await;
         }
