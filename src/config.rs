@@ -253,11 +253,10 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
 
     /// The first of our own variable's three forms, the Functions host's three, and the folder.
     fn storage(&self) -> Result<StorageChoice, ConfigError> {
-        let named = ["AZURE_BLOB_CONN", "AzureWebJobsStorage"]
-            .iter()
-            .find_map(|name| self.azure(name));
-        if let Some(choice) = named {
-            return Ok(choice);
+        for name in ["AZURE_BLOB_CONN", "AzureWebJobsStorage"] {
+            if let Some(choice) = self.azure(name)? {
+                return Ok(choice);
+            }
         }
         if let Some(path) = self.text("CODEX_DATA_DIR") {
             return Ok(StorageChoice::Directory {
@@ -278,23 +277,40 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         })
     }
 
-    fn azure(&self, name: &str) -> Option<StorageChoice> {
+    fn azure(&self, name: &str) -> Result<Option<StorageChoice>, ConfigError> {
         if let Some(value) = self.text(name) {
-            return Some(StorageChoice::ConnectionString {
+            return Ok(Some(StorageChoice::ConnectionString {
                 variable: name.to_owned(),
                 value: Secret(value),
-            });
+            }));
         }
-        let (variable, account) = ["blobServiceUri", "accountName"].iter().find_map(|part| {
+        let named = ["blobServiceUri", "accountName"].iter().find_map(|part| {
             let variable = format!("{name}__{part}");
             self.text(&variable).map(|account| (variable, account))
-        })?;
-        let client_id = self.text(&format!("{name}__clientId"));
-        Some(StorageChoice::ManagedIdentity {
+        });
+        let Some((variable, account)) = named else {
+            return Ok(None);
+        };
+        Ok(Some(StorageChoice::ManagedIdentity {
             variable,
             account,
-            client_id,
-        })
+            client_id: self.client_id(&format!("{name}__clientId"))?,
+        }))
+    }
+
+    /// Which of several identities the app has.
+    fn client_id(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let id = self.text(name).map(|id| id.trim().to_owned());
+        let fits =
+            |id: &String| id.len() == 36 && id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-');
+        match id {
+            Some(id) if !fits(&id) => {
+                let allowed =
+                    "a managed identity's client id, as in 1f7a0c2e-0000-0000-0000-000000000000";
+                Err(ConfigError::new(name, format!("is {id:?}"), allowed))
+            }
+            id => Ok(id),
+        }
     }
 
     fn is_hosted(&self) -> bool {

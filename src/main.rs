@@ -123,8 +123,8 @@ async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure>
     let calls = (store.calls().clone(), github.calls().clone());
     let metrics = Arc::new(Metrics::new(calls.0, calls.1));
     let gate = http::Gate::new(config, &github)?;
-    say_who_may(config, address, &described);
     let codex = Codex::new(store, settings(config, &github)?);
+    say_who_may(config, address, &described);
     let app = http::App::new(codex.clone(), gate, config, Arc::clone(&metrics));
     let mut background = JoinSet::new();
     background.spawn(sum_up(codex.clone(), metrics));
@@ -145,8 +145,10 @@ fn say_who_may(config: &Config, address: SocketAddr, storage: &str) {
     let (auth, who, url) = (&config.auth, config.auth.to_string(), &config.public_url);
     let user = auth.dev_user().map(tracing::field::display);
     let auth = auth.as_str();
+    let repository = config.github.repository.as_ref();
+    let repository = repository.map(|it| format!("{}/{} {}", it.owner, it.repo, it.branch));
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, %address, storage, auth, user, who, public_url = %url, "serving");
+    tracing::info!(version, %address, storage, auth, user, who, repository, public_url = %url, "serving");
 }
 
 /// Once a minute a line with what happened in it, and how things stand.
@@ -280,7 +282,10 @@ fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> 
             azure(variable, connection)
         }
         StorageChoice::Directory { variable, path } => {
-            let store = DirectoryStore::open(path, Utc::now)?;
+            let store = DirectoryStore::open(path, Utc::now).map_err(|error| {
+                let allowed = "a folder that the service may make and write to";
+                ConfigError::new(variable, format!("can't be used: {error}"), allowed)
+            })?;
             Ok((
                 Arc::new(store),
                 format!("folder {} ({variable})", path.display()),

@@ -334,7 +334,9 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
 
     fn oauth(&self) -> Result<Option<OAuthApp>, ConfigError> {
         let names = ["GITHUB_OAUTH_CLIENT_ID", "GITHUB_OAUTH_CLIENT_SECRET"];
-        match (self.trimmed(names[0]), self.secret(names[1])) {
+        let by = |it: Option<Secret>| it.map(|it| it.reveal().to_owned());
+        let client_id = by(self.header_secret(names[0])?);
+        match (client_id, self.header_secret(names[1])?) {
             (Some(client_id), Some(client_secret)) => Ok(Some(OAuthApp {
                 client_id,
                 client_secret,

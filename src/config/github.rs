@@ -73,6 +73,32 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
             .map(|text| Secret::new(text.trim().to_owned()))
     }
 
+    /// A secret that travels in a header.
+    pub(super) fn header_secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
+        let secret = self.secret(name);
+        let fits = |it: &Secret| it.reveal().bytes().all(|c| c.is_ascii_graphic());
+        match secret.as_ref().is_none_or(fits) {
+            true => Ok(secret),
+            false => {
+                let allowed = "visible ASCII characters on one line";
+                Err(ConfigError::new(name, "can't be used", allowed))
+            }
+        }
+    }
+
+    /// A part of `Name <address>` in a commit.
+    fn committer(&self, name: &str, default: &str) -> Result<String, ConfigError> {
+        let text = self.text(name).unwrap_or_else(|| default.to_owned());
+        let odd = |c: char| c.is_control() || c == '<' || c == '>';
+        match text.contains(odd) {
+            false => Ok(text.trim().to_owned()),
+            true => {
+                let allowed = "one line without '<' and '>'";
+                Err(ConfigError::new(name, format!("is {text:?}"), allowed))
+            }
+        }
+    }
+
     /// GitHub mode is on when owner, repository and credentials are set (SPEC.md 5).
     fn repository(&self) -> Result<Option<RepositoryConfig>, ConfigError> {
         let [owner, repo] = ["GITHUB_OWNER", "GITHUB_REPO"].map(|name| self.name(name));
@@ -82,15 +108,14 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         let (Some(owner), Some(repo), Some(credentials)) = (owner, repo, credentials) else {
             return Ok(None);
         };
-        let or = |name: &str, default: &str| self.text(name).unwrap_or_else(|| default.to_owned());
         Ok(Some(RepositoryConfig {
             owner,
             repo,
             branch,
             credentials,
             pull_requests,
-            committer_name: or("GITHUB_COMMITTER_NAME", "Codex Miroir Bot"),
-            committer_email: or("GITHUB_COMMITTER_EMAIL", "bot@example.com"),
+            committer_name: self.committer("GITHUB_COMMITTER_NAME", "Codex Miroir Bot")?,
+            committer_email: self.committer("GITHUB_COMMITTER_EMAIL", "bot@example.com")?,
         }))
     }
 
@@ -129,7 +154,8 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
                 installation: self.parsed(app[2], 0, "the installation's number")?,
             }));
         }
-        Ok(self.secret("GITHUB_TOKEN").map(Credentials::Token))
+        let token = self.header_secret("GITHUB_TOKEN")?;
+        Ok(token.map(Credentials::Token))
     }
 
     fn branch(&self) -> Result<String, ConfigError> {

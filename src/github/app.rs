@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::transport::{Call, GitHubError, Sender, Transport};
-use crate::config::Secret;
+use crate::config::{ConfigError, Secret};
 
 /// A token is replaced this long before its end, so that none ends under way.
 const EARLY: TimeDelta = TimeDelta::minutes(5);
@@ -42,10 +42,18 @@ struct TokenAnswer {
 
 impl AppToken {
     /// Reads the key, PEM in either of the two forms there are.
-    pub(super) fn new(id: &str, private_key: &Secret, installation: u64) -> Result<Self, String> {
+    pub(super) fn new(
+        id: &str,
+        private_key: &Secret,
+        installation: u64,
+    ) -> Result<Self, ConfigError> {
         let der = PrivateKeyDer::from_pem_slice(private_key.reveal().as_bytes()).ok();
         let key = der.and_then(|der| rustls::crypto::ring::sign::any_supported_type(&der).ok());
-        let key = key.ok_or("GITHUB_APP_PRIVATE_KEY isn't a private RSA key in PEM form")?;
+        let key = key.ok_or_else(|| {
+            let allowed =
+                "an app's private key, RSA in PEM form; its line breaks may be written \\n";
+            ConfigError::new("GITHUB_APP_PRIVATE_KEY", "can't be used", allowed)
+        })?;
         Ok(Self {
             id: id.to_owned(),
             installation,

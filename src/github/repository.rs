@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::AppToken;
 use super::transport::{Call, GitHubError, RateLimit, Reply, Sender, Transport, segment};
-use crate::config::{Credentials, GitHubConfig, RepositoryConfig, Secret};
+use crate::config::{ConfigError, Credentials, GitHubConfig, RepositoryConfig, Secret};
 use crate::task::GitSha;
 
 pub use commits::{CommitMade, Committed, FileToPut, FilesToCommit};
@@ -75,7 +75,7 @@ impl Repository {
     pub fn new(
         config: &GitHubConfig,
         transport: &Arc<Transport>,
-    ) -> Result<Option<Arc<Self>>, String> {
+    ) -> Result<Option<Arc<Self>>, ConfigError> {
         let Some(repository) = config.repository.clone() else {
             return Ok(None);
         };

@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 use std::panic;
 
 use tracing::{Level, Subscriber};
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 use tracing_subscriber::prelude::*;
@@ -28,7 +28,9 @@ use lines::{Json, TimeAndRequest};
 /// When `RUST_LOG` can't be read.
 pub fn init(rust_log: Option<&str>) -> Result<(), ConfigError> {
     let directives = rust_log.map_or("info", str::trim);
-    let levels = EnvFilter::try_new(directives).map_err(|_| {
+    let levels = EnvFilter::try_new(directives).ok();
+    let levels = levels.filter(|_| !directives.split(',').any(is_slip));
+    let levels = levels.ok_or_else(|| {
         let allowed = "levels as in info or codex_miroir=debug,info";
         ConfigError::new("RUST_LOG", format!("is {directives:?}"), allowed)
     })?;
@@ -50,6 +52,15 @@ pub fn init(rust_log: Option<&str>) -> Result<(), ConfigError> {
         .init();
     panic::set_hook(Box::new(|panic| tell_panic(panic.location())));
     Ok(())
+}
+
+/// A lone word is a level, or names what is to be logged. Another's name would silence this service, which
+/// nobody means who writes it.
+fn is_slip(directive: &str) -> bool {
+    let word = directive.trim();
+    let is_level = word.parse::<LevelFilter>().is_ok();
+    let ours = word.starts_with(env!("CARGO_CRATE_NAME"));
+    !is_level && !ours && !word.contains(['=', '['])
 }
 
 /// Lines as a host takes them: one JSON object each, with what is known of the request.

@@ -1,6 +1,6 @@
 //! The service as its users run it: real processes over a folder and over Azurite.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -234,6 +234,209 @@ fn sigterm_finishes_running_requests() {
         service.log()
     );
     assert!(service.wait().success());
+}
+
+/// A wrong value of each setting, with what else it takes for the value to matter.
+const WRONG: &[(&str, &str, &[(&str, &str)])] = &[
+    ("AZURE_BLOB_CONN", "AccountName=a;AccountKey=geheim!", &[]),
+    ("AZURE_BLOB_CONN__accountName", "Konto!", &[]),
+    (
+        "AZURE_BLOB_CONN__blobServiceUri",
+        "http://konto.example",
+        &[],
+    ),
+    (
+        "AZURE_BLOB_CONN__clientId",
+        "meine",
+        &[("AZURE_BLOB_CONN__accountName", "konto")],
+    ),
+    ("AZURE_BLOB_CONTAINER", "Codex_Cache", &[]),
+    ("AzureWebJobsStorage", "UseDevelopmentStorage=maybe", &[]),
+    ("AzureWebJobsStorage__accountName", "Konto!", &[]),
+    ("CODEX_ALLOWED_LOGINS", "anna,be n", &[]),
+    ("CODEX_ALLOWED_ORIGINS", "app.example", &[]),
+    ("CODEX_ARTIFACT_TTL_SECONDS", "15m", &[]),
+    ("CODEX_AUTH", "gitlab", &[]),
+    ("CODEX_BIND", "localhost", &[]),
+    ("CODEX_DATA_DIR", "/dev/null/daten", &[]),
+    ("CODEX_DEV_USER", "../etc", &[]),
+    (
+        "CODEX_EASYAUTH_IDP",
+        "git hub",
+        &[
+            ("CODEX_AUTH", "easyauth"),
+            ("WEBSITE_AUTH_ENABLED", "true"),
+            ("WEBSITE_SITE_NAME", "app"),
+            ("CODEX_DATA_DIR", "d"),
+            ("CODEX_ALLOWED_LOGINS", "*"),
+        ],
+    ),
+    ("CODEX_MEMORY_MAX_BYTES", "128 MiB", &[]),
+    ("CODEX_MEMORY_TTL_SECONDS", "-5", &[]),
+    ("CODEX_METRICS_TOKEN", "geheim", &[]),
+    ("CODEX_PENDING_EXPIRY_SECONDS", "0", &[]),
+    ("CODEX_PUBLIC_URL", "codex.example", &[]),
+    ("CODEX_REBUILDS_PER_MINUTE", "viele", &[]),
+    ("CODEX_REVALIDATE_SECONDS", "1.5", &[]),
+    (
+        "CODEX_SESSION_KEY",
+        "geheim",
+        &[
+            ("CODEX_ALLOWED_LOGINS", "anna"),
+            ("GITHUB_OAUTH_CLIENT_ID", "c"),
+            ("GITHUB_OAUTH_CLIENT_SECRET", "s"),
+        ],
+    ),
+    ("CODEX_STALE_IF_ERROR_SECONDS", "99999999999", &[]),
+    ("CODEX_TIME_ZONE", "Berlin", &[]),
+    ("CODEX_WRITES_PER_MINUTE", "-1", &[]),
+    ("CREATE_VIA_PR", "ja", &[]),
+    (
+        "FUNCTIONS_CUSTOMHANDLER_PORT",
+        "siebzig",
+        &[("CODEX_DATA_DIR", "d"), ("CODEX_AUTH", "dev")],
+    ),
+    ("GITHUB_API_URL", "http://api.github.example", &[]),
+    (
+        "GITHUB_APP_ID",
+        "",
+        &[
+            ("GITHUB_APP_PRIVATE_KEY", "k"),
+            ("GITHUB_APP_INSTALLATION_ID", "1"),
+        ],
+    ),
+    (
+        "GITHUB_APP_INSTALLATION_ID",
+        "eins",
+        &[("GITHUB_APP_ID", "1"), ("GITHUB_APP_PRIVATE_KEY", "k")],
+    ),
+    (
+        "GITHUB_APP_PRIVATE_KEY",
+        "geheim",
+        &[
+            ("GITHUB_APP_ID", "1"),
+            ("GITHUB_APP_INSTALLATION_ID", "1"),
+            ("GITHUB_OWNER", "anna"),
+            ("GITHUB_REPO", "codex"),
+        ],
+    ),
+    ("GITHUB_BASE_PATH", "a/../b", &[]),
+    ("GITHUB_BRANCH", "dev", &[("GITHUB_DEFAULT_BRANCH", "main")]),
+    ("GITHUB_COMMITTER_EMAIL", "<bot@example.com>", REPOSITORY),
+    ("GITHUB_COMMITTER_NAME", "Bot\nBot", REPOSITORY),
+    ("GITHUB_DEFAULT_BRANCH", "zwei worte", &[]),
+    (
+        "GITHUB_OAUTH_CLIENT_ID",
+        "zwei worte",
+        &[
+            ("CODEX_ALLOWED_LOGINS", "anna"),
+            ("GITHUB_OAUTH_CLIENT_SECRET", "s"),
+        ],
+    ),
+    (
+        "GITHUB_OAUTH_CLIENT_SECRET",
+        "geheim geheim",
+        &[
+            ("CODEX_ALLOWED_LOGINS", "anna"),
+            ("GITHUB_OAUTH_CLIENT_ID", "c"),
+        ],
+    ),
+    (
+        "GITHUB_OAUTH_REDIRECT_URI",
+        "https://anders.example/x",
+        &[
+            ("CODEX_ALLOWED_LOGINS", "anna"),
+            ("GITHUB_OAUTH_CLIENT_ID", "c"),
+            ("GITHUB_OAUTH_CLIENT_SECRET", "s"),
+        ],
+    ),
+    ("GITHUB_OWNER", "anna/codex", &[]),
+    ("GITHUB_PR_BRANCH_PREFIX", "codex..tasks", &[]),
+    ("GITHUB_REPO", "https://github.example/anna/codex", &[]),
+    ("GITHUB_TOKEN", "geheim\ngeheim", REPOSITORY),
+    ("GITHUB_URL", "ftp://github.example", &[]),
+    ("PORT", "70000", &[]),
+    ("RUST_LOG", "laut", &[]),
+    (
+        "WEBSITE_HOSTNAME",
+        "app example",
+        &[
+            ("WEBSITE_SITE_NAME", "app"),
+            ("CODEX_DATA_DIR", "d"),
+            ("CODEX_ALLOWED_LOGINS", "anna"),
+        ],
+    ),
+];
+
+const REPOSITORY: &[(&str, &str)] = &[
+    ("GITHUB_OWNER", "anna"),
+    ("GITHUB_REPO", "codex"),
+    ("GITHUB_TOKEN", "t"),
+];
+
+#[test]
+fn a_wrong_value_of_each_setting_ends_the_start_with_a_line_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (variable, value, more) in WRONG {
+        let mut command = codex_miroir();
+        command.current_dir(folder.path()).env_remove("PORT");
+        if variable.starts_with("GITHUB_") {
+            // Whoever configures something of GitHub has people sign in.
+            command.env("CODEX_ALLOWED_LOGINS", "anna");
+        }
+        command.envs(more.iter().copied()).env(variable, value);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        println!("{}", said.trim_end());
+        let one_line = said.lines().count() == 1 && output.stdout.is_empty();
+        let named = said.starts_with(&format!("codex-miroir: {variable} "));
+        assert!(
+            one_line && named && said.contains("; it must be "),
+            "{variable}: {said}"
+        );
+        assert!(!said.contains("geheim"), "{said}");
+        assert_eq!(output.status.code(), Some(1), "{variable}");
+    }
+}
+
+/// Those that the platform sets, and those that may be anything.
+const FREE: [&str; 3] = [
+    "GITHUB_WEBHOOK_SECRET",
+    "WEBSITE_AUTH_ENABLED",
+    "WEBSITE_SITE_NAME",
+];
+
+#[test]
+fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = [
+        "config.rs",
+        "config/auth.rs",
+        "config/github.rs",
+        "main.rs",
+        "telemetry/mod.rs",
+    ];
+    let texts = files.map(|file| fs::read_to_string(src.join(file)).unwrap());
+    let names = texts
+        .iter()
+        .flat_map(|text| text.split('"').skip(1).step_by(2));
+    let prefixes = [
+        "CODEX_",
+        "GITHUB_",
+        "AZURE_BLOB_",
+        "FUNCTIONS_",
+        "WEBSITE_",
+        "CREATE_",
+    ];
+    let is_name = |text: &&str| {
+        let whole = text.bytes().all(|c| c.is_ascii_uppercase() || c == b'_');
+        whole && !text.ends_with('_') && prefixes.iter().any(|it| text.starts_with(it))
+    };
+    let names: BTreeSet<&str> = names.filter(is_name).collect();
+    assert!(names.len() > 40, "{names:?}");
+    let tried = |name: &str| WRONG.iter().any(|(it, ..)| *it == name) || FREE.contains(&name);
+    let left: Vec<&&str> = names.iter().filter(|name| !tried(name)).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// It starts nothing again that ended with 0 (FUNCTIONS_HOST.md, "Process").
