@@ -16,9 +16,9 @@ mod process;
 mod samples;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,8 +45,67 @@ fn main() {
     {
         return hold_users(Path::new(folder), encodings);
     }
+    ready();
     start_and_idle();
     users();
+}
+
+/// From the process's start to its first answer to `GET /`, by which the Functions host knows that it is
+/// ready: over a folder, and with a storage account that nobody answers for.
+fn ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = free_port();
+    let away = format!(
+        "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=AAAA;\
+         BlobEndpoint=http://127.0.0.1:{nobody}/devstoreaccount1"
+    );
+    let data = folder.path().to_str().unwrap();
+    for (what, variable, value) in [
+        ("over a folder", "CODEX_DATA_DIR", data),
+        ("with the storage away", "AZURE_BLOB_CONN", &away),
+    ] {
+        let mut milliseconds: Vec<f64> = (0..STARTS)
+            .map(|_| time_to_ready(variable, value))
+            .collect();
+        let longest = milliseconds.iter().copied().fold(0.0, f64::max);
+        println!(
+            "process start to ready, {what}: median {:.1} ms of {STARTS}, longest {longest:.1} ms",
+            median(&mut milliseconds)
+        );
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn time_to_ready(variable: &str, value: &str) -> f64 {
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
+    command.env_clear().env(variable, value);
+    command
+        .env("CODEX_AUTH", "dev")
+        .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
+    let began = Instant::now();
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let mut answer = String::new();
+    while !answer.starts_with("HTTP/1.1 200") {
+        assert!(began.elapsed() < Duration::from_secs(10), "{answer}");
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+            std::thread::sleep(Duration::from_micros(200));
+            continue;
+        };
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        answer.clear();
+        let _ = stream.read_to_string(&mut answer);
+    }
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    took
 }
 
 /// A service over 200 tasks whose artifact is on disk.
