@@ -140,7 +140,7 @@ impl State {
                 Amended::Done
             }
             Amendment::Settle { op, mark, undone } => {
-                if self.pending.get(op) == Some(mark) {
+                if self.pending.get(op).is_some_and(|it| it.is(mark)) {
                     self.pending.remove(op);
                     if *undone {
                         self.forget(op);
@@ -212,6 +212,7 @@ impl State {
                 sha: *sha,
                 fields: fields.clone(),
                 version,
+                unknown: serde_json::Map::new(),
             };
             self.merged.insert(name.to_string(), merged);
             if self.merged.len() > MAX_MERGED {

@@ -481,7 +481,7 @@ fn has_marks_of(next: &State, before: &State, seen: &State) -> bool {
         .pending
         .iter()
         .filter(|(op, _)| !before.pending.contains_key(*op));
-    added.any(|(op, mark)| seen.pending.get(op) == Some(mark))
+    added.any(|(op, mark)| seen.pending.get(op).is_some_and(|it| it.is(mark)))
 }
 
 /// The call's answer, unless the store keeps silent for [`CALL_DEADLINE`].

@@ -9,6 +9,7 @@ mod artifact;
 mod clock;
 mod entry;
 mod flights;
+mod format;
 mod inquiry;
 mod ledger;
 mod memory;
@@ -31,9 +32,10 @@ use crate::user::UserId;
 
 pub use amend::KeyHashes;
 pub use entry::{Encoding, Entry, Knowledge, PageBytes, PageFormat};
+pub use format::Format;
 pub use mutation::Mutation;
 pub use state::{
-    ChangeKind, Format, Idempotent, LegacyNextId, MergedFile, NewerFormat, PendingFile, PendingOp,
+    ChangeKind, Idempotent, LegacyNextId, MergedFile, NewerFormat, PendingFile, PendingOp,
     SeenState, State, StateFound, Version,
 };
 pub use write::{

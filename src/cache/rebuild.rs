@@ -312,6 +312,7 @@ impl Inner {
         Ok(Some(LegacyNextId {
             number: number.min(UsedIds::ALL),
             etag: blob.etag,
+            unknown: serde_json::Map::new(),
         }))
     }
 
@@ -320,8 +321,13 @@ impl Inner {
         tokio::spawn(carried(async move { inner.write_artifact(&entry).await }));
     }
 
-    /// Its failure costs a listing, and nothing else.
+    /// Its failure costs a listing, and nothing else. Where a newer major version keeps the books, it is that
+    /// version's to write.
     pub(super) async fn write_artifact(&self, entry: &Entry) {
+        let state = entry.knowledge.state.as_ref();
+        if state.is_some_and(|seen| seen.state.is_read_only()) {
+            return;
+        }
         let bytes = artifact_bytes(
             &entry.user,
             entry.table(),

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::format::Format;
 use crate::store::ETag;
 use crate::task::GitSha;
 
@@ -31,41 +32,8 @@ impl fmt::Display for Version {
     }
 }
 
-/// `major.minor` of a JSON blob. A newer minor only adds members; a newer major may mean anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Format {
-    /// Another one can't be written by this version.
-    pub major: u32,
-    /// Newer ones are written back as they are.
-    pub minor: u32,
-}
-
-impl Format {
-    /// What this version writes.
-    pub const CURRENT: Self = Self { major: 1, minor: 0 };
-}
-
-impl Serialize for Format {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}.{}", self.major, self.minor))
-    }
-}
-
-impl<'de> Deserialize<'de> for Format {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let parts = text.split_once('.').and_then(|(major, minor)| {
-            Some(Self {
-                major: major.parse().ok()?,
-                minor: minor.parse().ok()?,
-            })
-        });
-        parts.ok_or_else(|| serde::de::Error::custom("format is written major.minor"))
-    }
-}
-
 /// Members this version doesn't know; they survive a rewrite.
-type Unknown = Map<String, Value>;
+pub(super) type Unknown = Map<String, Value>;
 
 /// `state/{user}/state.json`, changed only by compare-and-swap.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +72,9 @@ pub struct MergedFile {
     pub fields: Vec<String>,
     /// The version of the op that merged it.
     pub version: Version,
+    /// Members this version doesn't know; they survive a rewrite.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// `state/{user}/nextId.txt` as last read or written.
@@ -113,6 +84,9 @@ pub struct LegacyNextId {
     pub number: u32,
     /// Its version.
     pub etag: ETag,
+    /// Members this version doesn't know; they survive a rewrite.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// The mark of an op whose files may or may not have changed yet.
@@ -128,6 +102,20 @@ pub struct PendingOp {
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+impl PendingOp {
+    /// Whether it is this very mark, and not a later one of its name. A newer version may have added members
+    /// since.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let writes = |it: &Self| -> Vec<_> {
+            let files = it.files.iter();
+            files
+                .map(|file| (file.name.clone(), file.write_id.clone(), file.kind))
+                .collect()
+        };
+        self.version == other.version && writes(self) == writes(other)
+    }
 }
 
 /// One file of a pending op.
@@ -234,19 +222,13 @@ impl State {
         }
     }
 
-    /// Reads a blob. `Ok(None)` for one that is damaged.
+    /// Reads a blob. `Ok(None)` for one that is damaged. What a newer version wrote is never damaged, only
+    /// not understood: to make it again would lose what it says.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, NewerFormat> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: Format,
-        }
-        match (
-            serde_json::from_slice::<Self>(bytes),
-            serde_json::from_slice::<Head>(bytes),
-        ) {
-            (Ok(state), _) => Ok(Some(state)),
-            (Err(_), Ok(head)) if head.format.major > Format::CURRENT.major => Err(NewerFormat),
-            (Err(_), _) => Ok(None),
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(state) => Ok(Some(state)),
+            Err(_) if Format::is_of_newer(bytes) => Err(NewerFormat),
+            Err(_) => Ok(None),
         }
     }
 
@@ -258,7 +240,7 @@ impl State {
 
     /// Written by a newer major version: may be read, never rewritten.
     pub fn is_read_only(&self) -> bool {
-        self.format.major > Format::CURRENT.major
+        self.format.is_read_only()
     }
 
     /// Every change up to this one is finished: in the files for whoever lists them from now on.

@@ -287,13 +287,13 @@ async fn read(store: &dyn BlobStore, key: &Key) -> Result<Option<Holder>, OwnerE
 
 /// In doubt nobody: an account that isn't named can't be told from another.
 fn parse(bytes: &[u8]) -> Result<Holder, OwnerError> {
-    #[derive(Deserialize)]
-    struct Head {
-        format: Format,
-    }
-    let head: Head = serde_json::from_slice(bytes).map_err(|_| OwnerError::Unreadable)?;
-    if head.format.major > Format::CURRENT.major {
+    let format = Format::of(bytes).ok_or(OwnerError::Unreadable)?;
+    if format.is_read_only() {
         return Err(OwnerError::NewerFormat);
     }
-    serde_json::from_slice(bytes).map_err(|_| OwnerError::Unreadable)
+    let unreadable = match format > Format::CURRENT {
+        true => OwnerError::NewerFormat,
+        false => OwnerError::Unreadable,
+    };
+    serde_json::from_slice(bytes).map_err(|_| unreadable)
 }

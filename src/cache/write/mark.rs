@@ -213,11 +213,18 @@ impl Inner {
             let Answer { value, date } = timely(async { Ok(put.await?) }).await?;
             self.clock.heard(date, now.later().mono);
             legacy = match value {
-                Written::Done(etag) => LegacyNextId { number, etag },
+                Written::Done(etag) => LegacyNextId {
+                    number,
+                    etag,
+                    ..legacy
+                },
                 Written::Refused => {
                     let user = ledger.user();
                     match self.legacy_next_id(user, &mut Requests::default()).await? {
-                        Some(legacy) => legacy,
+                        Some(newest) => LegacyNextId {
+                            unknown: legacy.unknown,
+                            ..newest
+                        },
                         None => return Ok(None),
                     }
                 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -77,12 +78,19 @@ pub(super) struct Taking {
     write: String,
     /// When it was noted.
     at: DateTime<Utc>,
+    /// Members this version doesn't know; they survive a rewrite.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 impl Taking {
     pub(super) fn new(sha: GitSha, write: WriteId, at: DateTime<Utc>) -> Self {
-        let write = write.to_string();
-        Self { sha, write, at }
+        Self {
+            sha,
+            write: write.to_string(),
+            at,
+            unknown: Map::new(),
+        }
     }
 
     /// Whether these write ids have it.
@@ -111,6 +119,26 @@ pub struct PullNote {
     /// The request, as it was last seen.
     #[serde(flatten)]
     pub pull: Pull,
+    /// Members this version doesn't know; they survive a rewrite.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+impl PullNote {
+    pub(super) fn new(branch: String, sha: GitSha, pull: Pull) -> Self {
+        Self {
+            branch,
+            sha,
+            pull,
+            unknown: Map::new(),
+        }
+    }
+
+    /// Only the members this version knows: nobody is told the others.
+    pub(super) fn known(mut self) -> Self {
+        self.unknown.clear();
+        self
+    }
 }
 
 /// What went wrong last between Git and the store.
@@ -122,9 +150,18 @@ pub struct LastError {
     pub message: String,
     /// When it was first noticed.
     pub at: DateTime<Utc>,
+    /// Members this version doesn't know; they survive a rewrite.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 impl LastError {
+    /// Only the members this version knows: nobody is told the others.
+    pub(super) fn known(mut self) -> Self {
+        self.unknown.clear();
+        self
+    }
+
     /// Whether it is about what a look has found, not about something that failed.
     pub(super) fn is_of_look(&self) -> bool {
         matches!(self.code.as_str(), "mass_delete" | "not_a_file")
@@ -267,6 +304,17 @@ impl Book {
         }
     }
 
+    /// A pull request has this content now: the one known of, or another.
+    pub(super) fn propose(&mut self, name: &FileName, mut note: PullNote) {
+        if let Some(before) = self.pulls.remove(name.as_str())
+            && before.branch == note.branch
+        {
+            note.unknown = before.unknown;
+        }
+        self.pulls.insert(name.to_string(), note);
+        self.proposing.remove(name.as_str());
+    }
+
     /// Git doesn't hold the file (any more).
     pub(super) fn drop(&mut self, name: &FileName) {
         self.files.remove(name.as_str());
@@ -281,6 +329,7 @@ impl Book {
                 code: code.to_owned(),
                 message,
                 at,
+                unknown: Map::new(),
             },
         });
     }
@@ -290,20 +339,17 @@ impl Book {
     pub(super) fn went_well(&mut self) {
         self.last_error = self.last_error.take().filter(LastError::is_of_look);
     }
+}
 
-    fn read(bytes: &[u8]) -> Result<Option<Self>, GitTrouble> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: Format,
-        }
-        let newer = |format: Format| format.major > Format::CURRENT.major;
-        if let Ok(head) = serde_json::from_slice::<Head>(bytes)
-            && newer(head.format)
-        {
-            return Err(GitTrouble::NewerFormat);
-        }
-        Ok(serde_json::from_slice(bytes).ok())
+/// Reads a blob of what is known of Git; `None` for one that is damaged. What a newer version wrote is never
+/// damaged, only not understood.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, GitTrouble> {
+    let read = serde_json::from_slice(bytes).ok();
+    let read_only = Format::of(bytes).is_some_and(Format::is_read_only);
+    if read_only || (read.is_none() && Format::is_of_newer(bytes)) {
+        return Err(GitTrouble::NewerFormat);
     }
+    Ok(read)
 }
 
 impl Codex {
@@ -312,8 +358,8 @@ impl Codex {
     pub(super) async fn book(&self, user: &UserId) -> Result<(Book, Option<ETag>), GitTrouble> {
         let place = self.git()?.place();
         let got = self.store.get(&Key::git(user), GetIf::Any).await?.value;
-        let (book, etag) = match got {
-            Got::Blob(blob) => (Book::read(&blob.bytes)?, Some(blob.etag)),
+        let (book, etag): (Option<Book>, _) = match got {
+            Got::Blob(blob) => (parse(&blob.bytes)?, Some(blob.etag)),
             Got::Absent | Got::Changed | Got::Unchanged => (None, None),
         };
         let mut book = book.filter(|it| it.place.as_ref() == Some(&place));

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::GitTrouble;
+use super::book::parse;
 use crate::cache::Format;
 use crate::codex::Codex;
 use crate::store::{ETag, GetIf, Got, Key, Put, PutIf, Written};
@@ -69,15 +70,9 @@ impl Codex {
         let place = Some(self.git()?.place());
         let got = self.store.get(&Key::github(), GetIf::Any).await?.value;
         let (mirror, etag): (Option<Mirror>, _) = match got {
-            Got::Blob(blob) => (serde_json::from_slice(&blob.bytes).ok(), Some(blob.etag)),
+            Got::Blob(blob) => (parse(&blob.bytes)?, Some(blob.etag)),
             Got::Absent | Got::Changed | Got::Unchanged => (None, None),
         };
-        if mirror
-            .as_ref()
-            .is_some_and(|it| it.format.major > Format::CURRENT.major)
-        {
-            return Err(GitTrouble::NewerFormat);
-        }
         let mirror = mirror.filter(|it| it.place == place);
         let fresh = || Mirror {
             place: place.clone(),

@@ -224,11 +224,8 @@ impl Codex {
         };
         git.remember(user, name, sha, made);
         // It stays among what was pushed: a tree that shows it has it from there.
-        let note = PullNote { branch, sha, pull };
-        let change = |book: &mut Book| {
-            book.pulls.insert(name.to_string(), note.clone());
-            book.proposing.remove(name.as_str());
-        };
+        let note = PullNote::new(branch, sha, pull);
+        let change = |book: &mut Book| book.propose(name, note.clone());
         self.change_book(user, change).await.map(drop)
     }
 

@@ -104,8 +104,12 @@ impl Codex {
                 .into_iter()
                 .map(|it| it.name)
                 .collect(),
-            pulls: book.pulls.into_iter().collect(),
-            last_error: book.last_error,
+            pulls: book
+                .pulls
+                .into_iter()
+                .map(|(name, note)| (name, note.known()))
+                .collect(),
+            last_error: book.last_error.map(LastError::known),
             rate_limit: git.repository.rate_limit(),
             version: entry.knowledge.hi,
         })
