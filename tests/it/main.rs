@@ -39,5 +39,6 @@ mod task_title;
 mod task_write;
 mod tasks_api;
 mod telemetry;
+mod versions;
 mod write_processes;
 mod writes;

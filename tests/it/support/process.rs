@@ -100,6 +100,11 @@ impl Service {
         begin(&self.address, method, path, headers, body)
     }
 
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM, as a container's end sends it.
     pub(crate) fn terminate(&self) {
         let status = Command::new("kill")
