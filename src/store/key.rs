@@ -10,8 +10,8 @@ use crate::user::UserId;
 /// safe to append to a container URL (percent-encoded) or a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    path: String,
-    content_type: &'static str,
+    pub(super) path: String,
+    pub(super) content_type: &'static str,
 }
 
 /// A folder of blobs, ending in `/`.
@@ -25,7 +25,7 @@ pub struct BadBlobName;
 
 const JSON: &str = "application/json; charset=utf-8";
 const MARKDOWN: &str = "text/markdown; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 impl Key {
     /// `raw/{user}/tasks/{name}`: a task file, the truth.
@@ -125,6 +125,36 @@ impl Prefix {
     /// `raw/{user}/tasks/`: all task files of a user.
     pub fn raw(user: &UserId) -> Self {
         Self(format!("raw/{user}/tasks/"))
+    }
+
+    /// `raw/`: a folder for each user who has task files.
+    pub fn all_raw() -> Self {
+        Self("raw/".to_owned())
+    }
+
+    /// `state/`: a folder for each user, and what belongs to none.
+    pub fn all_state() -> Self {
+        Self("state/".to_owned())
+    }
+
+    /// `artifacts/`: a folder for each user.
+    pub fn all_artifacts() -> Self {
+        Self("artifacts/".to_owned())
+    }
+
+    /// `state/{user}/`: a user's bookkeeping.
+    pub fn state(user: &UserId) -> Self {
+        Self(format!("state/{user}/"))
+    }
+
+    /// `artifacts/{user}/`: what is cached of a user.
+    pub fn artifacts(user: &UserId) -> Self {
+        Self(format!("artifacts/{user}/"))
+    }
+
+    /// `state/{user}/idempotency/`: the older service's records of a user.
+    pub fn legacy_idempotency(user: &UserId) -> Self {
+        Self(format!("state/{user}/idempotency/"))
     }
 
     /// `queue/`: a hint for each user who has something to share with Git.

@@ -1,6 +1,6 @@
 //! Where the blobs are: one small trait, two stores behind it (SPEC.md 4).
 //!
-//! Every call is one storage request, or one per page for [`BlobStore::list`]. An expected outcome
+//! Every call is one storage request, or one per page for [`BlobStore::list`] and [`BlobStore::contents`]. An expected outcome
 //! (absent, unchanged, a condition that doesn't hold) is a value; an error is a call whose outcome
 //! isn't known or that was refused outright.
 
@@ -8,14 +8,16 @@ pub mod azure;
 pub mod directory;
 mod key;
 pub mod metered;
+mod leftover;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use key::{BadBlobName, Key, Prefix};
@@ -42,6 +44,10 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// Every blob directly below `prefix` (nothing from deeper folders), in no particular order.
     async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError>;
+
+    /// What is directly below `prefix`, blobs and folders, in no particular order: what is deeper costs
+    /// nothing. A folder without a blob may be named, and may not.
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError>;
 }
 
 /// An answer with the time at the store when it was given (`Date`), the only clock that instances
@@ -141,6 +147,18 @@ pub struct Listing {
     pub requests: u32,
 }
 
+/// What is directly below a prefix.
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    /// The folders' names below the prefix, each once, without a slash. Odd bytes come as in
+    /// [`Listed::name`].
+    pub folders: BTreeSet<String>,
+    /// The blobs.
+    pub blobs: Vec<Listed>,
+    /// How many storage requests it took.
+    pub requests: u32,
+}
+
 /// A blob in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -151,6 +169,15 @@ pub struct Listed {
     pub etag: ETag,
     /// In bytes.
     pub size: u64,
+    /// When it was last written, by the store's clock; none where that can't be told.
+    pub modified: Option<DateTime<Utc>>,
+}
+
+impl Listed {
+    /// Whether it hasn't been written for this long at `date`, by the store's clock.
+    pub fn is_older_than(&self, age: TimeDelta, date: DateTime<Utc>) -> bool {
+        self.modified.is_some_and(|modified| date - modified > age)
+    }
 }
 
 /// A version of a blob, without quotes: LIST gives it bare, headers quoted.

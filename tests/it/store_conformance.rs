@@ -11,6 +11,7 @@ mod write_ids;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::TimeDelta;
 use codex_miroir::store::{
     Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, WriteId, WriteIds,
     Written,
@@ -47,7 +48,9 @@ every_store! {
         the_same_bytes_again_are_another_version, a_version_never_comes_back,
         delete_needs_the_named_version, etags_count_quoted_or_not;
     listing: an_unknown_user_has_an_empty_listing, a_listing_has_the_etags_of_get_and_put,
-        a_listing_shows_no_other_user, a_listing_shows_raw_files_only, a_deleted_blob_leaves_the_listing;
+        a_listing_shows_no_other_user, a_listing_shows_raw_files_only, a_deleted_blob_leaves_the_listing,
+        a_listing_says_when_a_blob_was_last_written, the_contents_of_a_prefix_are_its_blobs_and_folders,
+        every_users_folder_is_in_the_contents_above;
     write_ids: write_ids_come_back, write_ids_are_replaced_by_each_write, only_sixteen_write_ids_are_kept,
         a_write_without_ids_loses_them, a_repeated_update_is_recognised, a_repeated_create_is_recognised,
         a_create_after_a_delete_has_only_its_own_id;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use codex_miroir::store::{
-    Answer, Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix, Put, PutIf,
-    StoreError, WriteIds, Written,
+    Answer, Blob, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix,
+    Put, PutIf, StoreError, WriteIds, Written,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,6 +20,8 @@ pub(crate) const ARTIFACT: &str = "artifacts/anna/timeline.json";
 /// The container, and every call under way to it.
 pub(crate) struct World {
     pub(crate) blobs: BTreeMap<String, Blob>,
+    /// When each was written last, by the storage's clock.
+    modified: BTreeMap<String, DateTime<Utc>>,
     pub(crate) calls: Vec<PendingCall>,
     /// Every version a task file has had, oldest first.
     pub(crate) history: BTreeMap<String, Vec<FileVersion>>,
@@ -84,6 +86,7 @@ pub(crate) enum Call {
     Put(String, Put, PutIf),
     Delete(String, ETag),
     List(String),
+    Contents(String),
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +95,7 @@ pub(crate) enum Reply {
     Written(Answer<Written>),
     Deleted(Answer<Deleted>),
     Listed(Answer<Listing>),
+    Contents(Answer<Contents>),
 }
 
 impl Call {
@@ -100,7 +104,7 @@ impl Call {
             Self::Get(path, _) => ("get", path),
             Self::Put(path, ..) => ("put", path),
             Self::Delete(path, _) => ("delete", path),
-            Self::List(path) => ("list", path),
+            Self::List(path) | Self::Contents(path) => ("list", path),
         }
     }
 
@@ -117,6 +121,7 @@ impl World {
     pub(crate) fn new(epoch: DateTime<Utc>, traced: bool) -> Self {
         Self {
             blobs: BTreeMap::new(),
+            modified: BTreeMap::new(),
             calls: vec![],
             history: BTreeMap::new(),
             reachable: vec![],
@@ -167,6 +172,7 @@ impl World {
             writes: put.writes,
         };
         self.blobs.insert(path.to_owned(), blob);
+        self.modified.insert(path.to_owned(), self.date());
         etag
     }
 
@@ -209,20 +215,36 @@ impl World {
                 Reply::Deleted(Answer { value, date })
             }
             Call::List(prefix) => {
-                let blobs = self.blobs.iter().filter_map(|(path, blob)| {
-                    Some(Listed {
-                        name: path.strip_prefix(prefix.as_str())?.to_owned(),
-                        etag: blob.etag.clone(),
-                        size: blob.bytes.len() as u64,
-                    })
-                });
                 let value = Listing {
-                    blobs: blobs.collect(),
+                    blobs: self.directly_below(prefix),
                     requests: 1,
                 };
                 Reply::Listed(Answer { value, date })
             }
+            Call::Contents(prefix) => {
+                let below = self.blobs.keys().filter_map(|it| it.strip_prefix(prefix));
+                let folders = below.filter_map(|name| Some(name.split_once('/')?.0.to_owned()));
+                let value = Contents {
+                    folders: folders.collect(),
+                    blobs: self.directly_below(prefix),
+                    requests: 1,
+                };
+                Reply::Contents(Answer { value, date })
+            }
         }
+    }
+
+    fn directly_below(&self, prefix: &str) -> Vec<Listed> {
+        let below = self.blobs.iter().filter_map(|(path, blob)| {
+            let name = path.strip_prefix(prefix)?;
+            (!name.contains('/')).then(|| Listed {
+                name: name.to_owned(),
+                etag: blob.etag.clone(),
+                size: blob.bytes.len() as u64,
+                modified: self.modified.get(path).copied(),
+            })
+        });
+        below.collect()
     }
 
     fn answered(&mut self, at: usize, reply: Reply) {
@@ -444,6 +466,14 @@ impl BlobStore for SimStore {
         reply!(
             self.call(Call::List(prefix.as_str().to_owned())).await?,
             Listed
+        )
+    }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        reply!(
+            self.call(Call::Contents(prefix.as_str().to_owned()))
+                .await?,
+            Contents
         )
     }
 }

@@ -1,6 +1,7 @@
 //! Azure Blob Storage: a real account, or the emulator Azurite (SPEC.md 4).
 
 mod connection;
+mod contents;
 mod failure;
 mod shared_key;
 mod transport;
@@ -22,6 +23,7 @@ use azure_storage_blob::models::{
     ListBlobsIncludeItem,
 };
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
+use chrono::DateTime;
 use futures::TryStreamExt;
 use tokio::sync::OnceCell;
 
@@ -29,8 +31,8 @@ pub use self::connection::{AzureConnection, BadConnection, Credential};
 use self::failure::{Call, Verdict};
 use self::shared_key::SharedKey;
 use super::{
-    Answer, Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix, Put, PutIf,
-    StoreError, WriteIds, Written,
+    Answer, Blob, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix,
+    Put, PutIf, StoreError, WriteIds, Written,
 };
 use crate::config::is_container_name;
 
@@ -228,6 +230,28 @@ impl BlobStore for AzureStore {
             _ => Err(call.failed(&error)),
         }
     }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        let call = Call {
+            operation: "list",
+            path: prefix.as_str(),
+        };
+        let mut contents = Contents::default();
+        let error = match self.one_level(prefix, &mut contents).await {
+            Ok(headers) => return call.answer(contents, &headers),
+            Err(error) => error,
+        };
+        match Verdict::of(&error) {
+            Verdict::NoContainer => {
+                let empty = Contents {
+                    requests: contents.requests + 1,
+                    ..Contents::default()
+                };
+                call.answer_in(empty, &error)
+            }
+            _ => Err(call.failed(&error)),
+        }
+    }
 }
 
 impl AzureStore {
@@ -304,6 +328,9 @@ fn listed(prefix: &Prefix, item: BlobItem) -> Option<Listed> {
         name: name.to_owned(),
         etag: ETag::new(properties.etag?.as_ref()),
         size: properties.content_length.unwrap_or_default(),
+        modified: properties
+            .last_modified
+            .and_then(|time| DateTime::from_timestamp(time.unix_timestamp(), 0)),
     })
 }
 

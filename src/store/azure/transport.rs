@@ -12,6 +12,7 @@ use azure_core::time::Duration as SdkDuration;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::connection::BadConnection;
+use super::contents::Delimiter;
 use crate::net;
 
 /// A store that doesn't take a connection by then won't take it soon.
@@ -28,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(90);
 pub(super) fn client_options(endpoint: &Url) -> Result<ClientOptions, BadConnection> {
     let client = http_client(endpoint).map_err(BadConnection::Setup)?;
     Ok(ClientOptions {
-        per_call_policies: vec![Arc::new(PlainPath)],
+        per_call_policies: vec![Arc::new(PlainPath), Arc::new(Delimiter)],
         retry: RetryOptions::exponential(ExponentialRetryOptions {
             initial_delay: SdkDuration::milliseconds(50),
             max_retries: 2,

@@ -1,4 +1,4 @@
-//! Listing a folder: names, and a `stat` each.
+//! Listing a folder: names, and a `stat` or two each.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use super::files::{is_temporary, remove_if_abandoned};
 use super::layout::Layout;
 use super::version::{Version, unsettled};
-use crate::store::{ETag, Listed, Listing, Prefix};
+use crate::store::{Contents, ETag, Listed, Listing, Prefix};
 
 /// [`crate::store::BlobStore::list`].
 pub(super) fn list(
@@ -21,32 +21,67 @@ pub(super) fn list(
     prefix: &Prefix,
 ) -> io::Result<Listing> {
     let folder = layout.folder(prefix);
-    let names = match all_names(&folder, clock) {
+    let names = names_or_none(layout, clock, &folder)?;
+    let blobs = names.iter().filter_map(|name| listed(&folder, name));
+    Ok(Listing {
+        blobs: blobs.collect(),
+        requests: 1,
+    })
+}
+
+/// [`crate::store::BlobStore::contents`].
+pub(super) fn contents(
+    layout: &Layout,
+    clock: fn() -> DateTime<Utc>,
+    prefix: &Prefix,
+) -> io::Result<Contents> {
+    let folder = layout.folder(prefix);
+    let names = names_or_none(layout, clock, &folder)?;
+    let (folders, others): (Vec<_>, Vec<_>) = names
+        .into_iter()
+        .partition(|name| folder.join(name).is_dir());
+    Ok(Contents {
+        folders: folders.iter().map(|name| printable(name)).collect(),
+        blobs: others
+            .iter()
+            .filter_map(|name| listed(&folder, name))
+            .collect(),
+        requests: 1,
+    })
+}
+
+/// Linked files count, sub-folders, sockets and what has gone again don't. What may not be looked at is
+/// there all the same, in a version that equals no other.
+fn listed(folder: &Path, name: &OsStr) -> Option<Listed> {
+    let (etag, size, modified) = match Version::at(&folder.join(name)) {
+        Ok(version) => {
+            let version = version?;
+            (version.etag(), version.size, Some(version.modified.into()))
+        }
+        Err(_) => (ETag::new(""), 0, None),
+    };
+    Some(Listed {
+        name: printable(name),
+        etag,
+        size,
+        modified,
+    })
+}
+
+/// The names in a folder, none when it isn't there.
+fn names_or_none(
+    layout: &Layout,
+    clock: fn() -> DateTime<Utc>,
+    folder: &Path,
+) -> io::Result<HashSet<OsString>> {
+    match all_names(folder, clock) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Asked of a name inside, so that the folder itself is looked at, too.
-            return layout.check_absent(&folder.join("any")).map(|()| Listing {
-                blobs: Vec::new(),
-                requests: 1,
-            });
+            let absent = layout.check_absent(&folder.join("any"));
+            absent.map(|()| HashSet::new())
         }
-        names => names?,
-    };
-    let mut blobs = Vec::with_capacity(names.len());
-    for name in names {
-        // Linked files count, sub-folders, sockets and what has gone again don't. What may not be
-        // looked at is there all the same, in a version that equals no other.
-        let (etag, size) = match Version::at(&folder.join(&name)) {
-            Ok(Some(version)) => (version.etag(), version.size),
-            Ok(None) => continue,
-            Err(_) => (ETag::new(""), 0),
-        };
-        blobs.push(Listed {
-            name: printable(&name),
-            etag,
-            size,
-        });
+        names => names,
     }
-    Ok(Listing { blobs, requests: 1 })
 }
 
 /// Every name in the folder. While entries come and go an enumeration may miss one that is being

@@ -32,8 +32,8 @@ use tokio::time::timeout;
 use self::failure::store_error;
 use self::layout::Layout;
 use super::{
-    Answer, BlobStore, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf, StoreError,
-    Written,
+    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
+    StoreError, Written,
 };
 
 /// Blobs as files below one folder.
@@ -151,6 +151,14 @@ impl BlobStore for DirectoryStore {
         let asked = prefix.clone();
         self.run("list", prefix.as_str(), move |layout, clock| {
             list::list(layout, clock, &asked)
+        })
+        .await
+    }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        let asked = prefix.clone();
+        self.run("list", prefix.as_str(), move |layout, clock| {
+            list::contents(layout, clock, &asked)
         })
         .await
     }

@@ -16,9 +16,92 @@ pub(super) async fn a_listing_has_the_etags_of_get_and_put(store: &dyn BlobStore
             name: name.to_owned(),
             etag,
             size: name.len() as u64,
+            modified: None,
         });
     }
-    assert_eq!(listed(store, user).await, expected);
+    let listed = listed(store, user).await.into_iter();
+    let untimed = listed.map(|blob| Listed {
+        modified: None,
+        ..blob
+    });
+    assert_eq!(untimed.collect::<Vec<_>>(), expected);
+}
+
+/// Azure gives whole seconds, and a directory a time that may lie a little ahead of the clock's.
+pub(super) async fn a_listing_says_when_a_blob_was_last_written(
+    store: &dyn BlobStore,
+    user: &UserId,
+) {
+    let key = raw(user, "0001.md");
+    let before = store.get(&key, GetIf::Any).await.unwrap().date;
+    written(store, &key, bytes("x"), PutIf::Absent).await;
+    let after = store.get(&key, GetIf::Any).await.unwrap().date;
+    let second = TimeDelta::seconds(1);
+    let of_list = listed(store, user).await[0].modified.unwrap();
+    let contents = store.contents(&Prefix::state(user)).await.unwrap().value;
+    assert!(contents.blobs.is_empty());
+    written(store, &Key::state(user), bytes("{}"), PutIf::Absent).await;
+    let contents = store.contents(&Prefix::state(user)).await.unwrap();
+    let (of_contents, later) = (contents.value.blobs[0].modified.unwrap(), contents.date);
+    assert!(before - second <= of_list && of_list <= after + second);
+    assert!(of_list <= of_contents && of_contents <= later + second);
+    let blob = &contents.value.blobs[0];
+    assert!(!blob.is_older_than(TimeDelta::minutes(1), later));
+    assert!(blob.is_older_than(TimeDelta::minutes(1), later + TimeDelta::minutes(2)));
+}
+
+pub(super) async fn the_contents_of_a_prefix_are_its_blobs_and_folders(
+    store: &dyn BlobStore,
+    user: &UserId,
+) {
+    let contents = store.contents(&Prefix::state(user)).await.unwrap().value;
+    assert_eq!((contents.folders.len(), contents.blobs.len()), (0, 0));
+    // In this order a page has a folder between two blobs.
+    let record = Key::leftover(&Prefix::legacy_idempotency(user), "key one.txt").unwrap();
+    for key in [Key::git(user), record.clone(), Key::state(user)] {
+        written(store, &key, bytes("{}"), PutIf::Absent).await;
+    }
+    let contents = store.contents(&Prefix::state(user)).await.unwrap().value;
+    let mut blobs = contents.blobs;
+    blobs.sort_by(|a, b| a.name.cmp(&b.name));
+    let names: Vec<&str> = blobs.iter().map(|blob| blob.name.as_str()).collect();
+    assert_eq!(names, ["git.json", "state.json"]);
+    assert_eq!(contents.folders.iter().collect::<Vec<_>>(), ["idempotency"]);
+    assert_eq!(contents.requests, 1);
+    let state = blob(store, &Key::state(user)).await;
+    assert_eq!((&blobs[1].etag, blobs[1].size), (&state.etag, 2));
+    let records = Prefix::legacy_idempotency(user);
+    let records = store.contents(&records).await.unwrap().value;
+    assert_eq!(records.blobs[0].name, "key one.txt");
+    let etag = &records.blobs[0].etag;
+    let deleted = store.delete(&record, etag).await.unwrap().value;
+    assert_eq!(deleted, Deleted::Done);
+}
+
+pub(super) async fn every_users_folder_is_in_the_contents_above(
+    store: &dyn BlobStore,
+    user: &UserId,
+) {
+    let longer = UserId::parse(&format!("{user}-b")).unwrap();
+    for user in [user, &longer] {
+        written(store, &raw(user, "0001.md"), bytes("x"), PutIf::Absent).await;
+        written(store, &Key::state(user), bytes("{}"), PutIf::Absent).await;
+        written(store, &Key::artifact(user), bytes("{}"), PutIf::Absent).await;
+    }
+    for above in [
+        Prefix::all_raw(),
+        Prefix::all_state(),
+        Prefix::all_artifacts(),
+    ] {
+        let folders = store.contents(&above).await.unwrap().value.folders;
+        for user in [user, &longer] {
+            assert!(folders.contains(user.as_str()), "{above}: {folders:?}");
+        }
+        assert!(
+            !folders.iter().any(|name| name.contains('/')),
+            "{folders:?}"
+        );
+    }
 }
 
 pub(super) async fn a_listing_shows_no_other_user(store: &dyn BlobStore, user: &UserId) {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    Answer, BlobStore, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf, StoreError,
-    Written,
+    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
+    StoreError, Written,
 };
 
 /// A store that counts and passes on. Clones share the count.
@@ -127,6 +127,15 @@ impl BlobStore for CountingStore {
     async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
         self.note("list", prefix.as_str());
         let answer = self.inner.list(prefix).await?;
+        for _ in 1..answer.value.requests {
+            self.note("list", prefix.as_str());
+        }
+        Ok(answer)
+    }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        self.note("list", prefix.as_str());
+        let answer = self.inner.contents(prefix).await?;
         for _ in 1..answer.value.requests {
             self.note("list", prefix.as_str());
         }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    Answer, BlobStore, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf, StoreError,
-    Written,
+    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
+    StoreError, Written,
 };
 use tokio::sync::Notify;
 
@@ -116,5 +116,10 @@ impl BlobStore for GateStore {
     async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
         self.pass("list", prefix.as_str()).await;
         self.inner.list(prefix).await
+    }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        self.pass("list", prefix.as_str()).await;
+        self.inner.contents(prefix).await
     }
 }

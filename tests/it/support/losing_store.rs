@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    Answer, BlobStore, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf, StoreError,
-    Written,
+    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
+    StoreError, Written,
 };
 
 /// What befalls one call.
@@ -140,5 +140,10 @@ impl BlobStore for LosingStore {
             .blobs
             .retain(|blob| !omitted.contains(&blob.name));
         Ok(answer)
+    }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        self.send("list", prefix.as_str(), || self.inner.contents(prefix))
+            .await
     }
 }

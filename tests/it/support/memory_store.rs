@@ -1,14 +1,14 @@
 //! A store that is only a map: the reference that the others are compared with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use codex_miroir::store::{
-    Answer, Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix, Put, PutIf,
-    StoreError, WriteIds, Written,
+    Answer, Blob, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix,
+    Put, PutIf, StoreError, WriteIds, Written,
 };
 
 /// How many blobs Azure gives a page, and so how many requests a listing costs.
@@ -20,6 +20,8 @@ pub(crate) struct MemoryStore(Arc<Mutex<Container>>);
 
 struct Container {
     blobs: BTreeMap<String, Blob>,
+    /// When each was written last.
+    modified: BTreeMap<String, DateTime<Utc>>,
     writes: u64,
     now: DateTime<Utc>,
 }
@@ -29,6 +31,7 @@ impl MemoryStore {
     pub(crate) fn new(now: DateTime<Utc>) -> Self {
         Self(Arc::new(Mutex::new(Container {
             blobs: BTreeMap::new(),
+            modified: BTreeMap::new(),
             writes: 0,
             now,
         })))
@@ -90,6 +93,7 @@ impl Container {
             writes: put.writes,
         };
         self.blobs.insert(path.to_owned(), blob);
+        self.modified.insert(path.to_owned(), self.now);
         etag
     }
 
@@ -133,19 +137,31 @@ impl Container {
             .iter()
             .filter_map(|(path, blob)| Some((path.strip_prefix(prefix)?, blob)))
             .filter(|(name, _)| !name.contains('/'))
-            .map(|(name, blob)| listed(name, blob))
+            .map(|(name, blob)| Listed {
+                name: name.to_owned(),
+                etag: blob.etag.clone(),
+                size: blob.bytes.len() as u64,
+                modified: self.modified.get(&format!("{prefix}{name}")).copied(),
+            })
             .collect();
-        let requests = u32::try_from(blobs.len().div_ceil(PAGE).max(1)).unwrap();
+        let requests = pages(blobs.len());
         Listing { blobs, requests }
+    }
+
+    fn contents(&self, prefix: &str) -> Contents {
+        let below = self.blobs.keys().filter_map(|it| it.strip_prefix(prefix));
+        let folders = below.filter_map(|name| Some(name.split_once('/')?.0.to_owned()));
+        let (folders, blobs): (BTreeSet<_>, _) = (folders.collect(), self.list(prefix).blobs);
+        Contents {
+            requests: pages(folders.len() + blobs.len()),
+            folders,
+            blobs,
+        }
     }
 }
 
-fn listed(name: &str, blob: &Blob) -> Listed {
-    Listed {
-        name: name.to_owned(),
-        etag: blob.etag.clone(),
-        size: blob.bytes.len() as u64,
-    }
+fn pages(entries: usize) -> u32 {
+    u32::try_from(entries.div_ceil(PAGE).max(1)).unwrap()
 }
 
 #[async_trait]
@@ -169,5 +185,9 @@ impl BlobStore for MemoryStore {
 
     async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
         self.answer(|container| container.list(prefix.as_str()))
+    }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        self.answer(|container| container.contents(prefix.as_str()))
     }
 }

@@ -1,0 +1,134 @@
+//! One level of the container: blobs and folders. The SDK knows neither the delimiter that asks for it nor
+//! the folders in its answer, so both are done here.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::Error;
+use azure_core::http::headers::Headers;
+use azure_core::http::pager::PagerOptions;
+use azure_core::http::policies::{Policy, PolicyResult};
+use azure_core::http::{Context, Request};
+use azure_core::xml::from_xml;
+use azure_storage_blob::models::{
+    BlobContainerClientListBlobsOptions, BlobItem, ListBlobsIncludeItem,
+};
+use futures::TryStreamExt;
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+
+use super::{AzureStore, listed};
+use crate::store::{Contents, Prefix};
+
+/// In a request's context: only what is directly below the prefix is wanted.
+struct OneLevel;
+
+/// Adds the delimiter to requests that want [`OneLevel`].
+#[derive(Debug)]
+pub(super) struct Delimiter;
+
+#[async_trait]
+impl Policy for Delimiter {
+    async fn send(
+        &self,
+        context: &Context,
+        request: &mut Request,
+        next: &[Arc<dyn Policy>],
+    ) -> PolicyResult {
+        if context.value::<OneLevel>().is_some() {
+            let mut query = request.url_mut().query_pairs_mut();
+            query.append_pair("delimiter", "/");
+        }
+        next[0].send(context, request, &next[1..]).await
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(rename = "Blobs", default)]
+    entries: Entries,
+}
+
+/// Blobs and folders in one alphabet.
+#[derive(Default, Deserialize)]
+struct Entries {
+    #[serde(rename = "$value", default)]
+    all: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+enum Entry {
+    Blob(Box<BlobItem>),
+    BlobPrefix(Folder),
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Folder {
+    #[serde(rename = "Name")]
+    name: Name,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    /// It holds characters that XML can't.
+    #[serde(rename = "@Encoded", default)]
+    encoded: bool,
+    #[serde(rename = "$text", default)]
+    text: String,
+}
+
+impl Name {
+    fn read(&self) -> String {
+        match self.encoded {
+            true => percent_decode_str(&self.text).decode_utf8_lossy().into(),
+            false => self.text.clone(),
+        }
+    }
+}
+
+impl AzureStore {
+    /// Fills `contents` from every page, and gives the last one's headers.
+    pub(super) async fn one_level(
+        &self,
+        prefix: &Prefix,
+        contents: &mut Contents,
+    ) -> Result<Headers, Error> {
+        let options = BlobContainerClientListBlobsOptions {
+            prefix: Some(prefix.as_str().to_owned()),
+            include: Some(vec![ListBlobsIncludeItem::Metadata]),
+            method_options: PagerOptions {
+                context: Context::new().with_value(OneLevel),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let mut pages = self.client.list_blobs(Some(options))?.into_pages();
+        let mut headers = Headers::new();
+        while let Some(page) = pages.try_next().await? {
+            contents.requests += 1;
+            headers = page.headers().clone();
+            let page: Page = from_xml(page.into_body())?;
+            for entry in page.entries.all {
+                add(prefix, entry, contents);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+fn add(prefix: &Prefix, entry: Entry, contents: &mut Contents) {
+    match entry {
+        Entry::Blob(item) => contents.blobs.extend(listed(prefix, *item)),
+        Entry::BlobPrefix(folder) => {
+            let path = folder.name.read();
+            let name = path.strip_prefix(prefix.as_str());
+            let name = name.map(|name| name.trim_end_matches('/'));
+            contents
+                .folders
+                .extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
+        }
+        Entry::Other => {}
+    }
+}
