@@ -131,6 +131,7 @@ async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure>
     background.spawn(codex.clone().push_in_background());
     if !config.hosted {
         background.spawn(codex.clone().tick_in_background());
+        background.spawn(codex.clone().tidy_up_in_background(now));
     }
     serve_until_told(listener, http::router(app)).await?;
     // What isn't in Git yet is in the queue.

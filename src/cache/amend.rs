@@ -1,6 +1,7 @@
 //! PURE. What an instance does to the state blob, as data: an amendment can be applied again to a newer
 //! state when a compare-and-swap is lost, and several go into one (COHERENCE.md, "State", "Write").
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -45,6 +46,8 @@ pub(super) enum Amendment {
         /// Its create can't happen any more.
         undone: bool,
     },
+    /// Forgets creates past their time.
+    ForgetOld,
 }
 
 /// A task about to be created.
@@ -146,6 +149,10 @@ impl State {
                         self.forget(op);
                     }
                 }
+                Amended::Done
+            }
+            Amendment::ForgetOld => {
+                self.forget_old(at);
                 Amended::Done
             }
         }
@@ -293,11 +300,16 @@ impl State {
         self.idempotency.retain(|_, record| record.op != op);
     }
 
-    /// Records past their time go, but never one that is pending.
+    /// How many creates are past their time.
+    pub(super) fn old_records(&self, at: DateTime<Utc>) -> usize {
+        let records = self.idempotency.values();
+        records.filter(|it| is_old(it, &self.pending, at)).count()
+    }
+
+    /// Records past their time go.
     fn forget_old(&mut self, at: DateTime<Utc>) {
         let pending = &self.pending;
-        self.idempotency
-            .retain(|_, it| at - it.at < REMEMBERED || pending.contains_key(&it.op));
+        self.idempotency.retain(|_, it| !is_old(it, pending, at));
     }
 
     /// Of more than `most` records the oldest go, but never one that is pending.
@@ -318,6 +330,11 @@ impl State {
             self.idempotency.remove(&key);
         }
     }
+}
+
+/// Past its time; never one that is pending.
+fn is_old(record: &Idempotent, pending: &BTreeMap<String, PendingOp>, at: DateTime<Utc>) -> bool {
+    at - record.at >= REMEMBERED && !pending.contains_key(&record.op)
 }
 
 fn pending_file(name: &FileName, write_id: WriteId, kind: ChangeKind) -> PendingFile {

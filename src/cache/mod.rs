@@ -18,6 +18,7 @@ mod read;
 mod rebuild;
 mod settle;
 mod state;
+mod tidy;
 mod write;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use state::{
     ChangeKind, Idempotent, LegacyNextId, MergedFile, NewerFormat, PendingFile, PendingOp,
     SeenState, State, StateFound, Version,
 };
+pub use tidy::Tidied;
 pub use write::{
     Act, BatchDone, ChangeError, Created, Decision, FileChange, FileChanged, FileFate, MAX_BATCH,
     NewFile, Writer,

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod git;
+mod janitor;
 mod limit;
 mod locate;
 mod owner;
@@ -32,6 +33,7 @@ pub use git::{
     FetchReport, GitSettings, GitState, GitStatus, GitTrouble, LastError, Made, PullNote,
     SyncRequest, Synced, TickReport, UserReport,
 };
+pub use janitor::{JanitorError, JanitorReport};
 use limit::Limiter;
 use owner::Owners;
 pub use owner::{Holder, OwnerError};

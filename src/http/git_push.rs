@@ -1,17 +1,11 @@
-//! `gitPush`: the timer trigger, which the Functions host calls (FUNCTIONS_HOST.md, "Which form a call
-//! takes").
+//! `gitPush`: the timer trigger by which Git and the store come together.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
 
-use super::answer::json;
-use super::auth::X_FORWARDED_HOST;
-use super::body;
-use super::error::no_such_route;
+use super::trigger::{only_the_host, said};
 use super::{ApiError, App};
 use crate::codex::GitTrouble;
-use crate::functions::{TriggerAnswer, triggered};
 use crate::now::Now;
 
 /// Shares with Git what isn't shared yet, either way; any instance may, and several at once do no harm.
@@ -24,13 +18,8 @@ pub(super) async fn git_push(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let forwarded = parts.headers.contains_key(X_FORWARDED_HOST);
-    let bytes = body::read(&parts.headers, body).await?;
-    if forwarded || triggered(&bytes).as_deref() != Ok("gitPush") {
-        return Err(no_such_route().await);
-    }
-    let said = match app.codex().tick(now).await {
+    only_the_host("gitPush", request).await?;
+    Ok(said(match app.codex().tick(now).await {
         Ok(report) => format!(
             "{} users brought up to date, {} drained, {} left in the queue",
             report.fetched, report.drained, report.left
@@ -40,6 +29,5 @@ pub(super) async fn git_push(
             tracing::warn!(%error, "the queue can't be read");
             format!("nothing done: {error}")
         }
-    };
-    Ok(json(StatusCode::OK, &TriggerAnswer::saying(said)))
+    }))
 }

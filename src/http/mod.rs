@@ -13,6 +13,7 @@ mod get_task;
 mod git_push;
 mod github_webhook;
 mod health;
+mod janitor;
 mod list_tasks;
 mod metrics;
 mod preview;
@@ -20,6 +21,7 @@ mod render_codex;
 mod request_id;
 mod session;
 mod sync;
+mod trigger;
 mod update_task;
 
 use std::sync::Arc;
@@ -91,7 +93,9 @@ pub fn router(app: App) -> Router {
     let mut routes = Router::new();
     if app.0.hosted {
         // Only the host calls them, and only where there is one.
-        routes = routes.route("/gitPush", post(git_push::git_push));
+        routes = routes
+            .route("/gitPush", post(git_push::git_push))
+            .route("/janitor", post(janitor::janitor));
     }
     let routes = routes
         .route("/", get(health::root))

@@ -142,6 +142,7 @@ impl fmt::Display for Known<'_> {
             | "/github/webhook"
             | "/gitPush"
             | "/metrics"
+            | "/janitor"
             | "/auth/github"
             | "/auth/github/callback"
             | "/auth/me"

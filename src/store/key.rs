@@ -152,9 +152,12 @@ impl Prefix {
         Self(format!("artifacts/{user}/"))
     }
 
+    /// The last folder of [`Self::legacy_idempotency`].
+    pub const IDEMPOTENCY: &str = "idempotency";
+
     /// `state/{user}/idempotency/`: the older service's records of a user.
     pub fn legacy_idempotency(user: &UserId) -> Self {
-        Self(format!("state/{user}/idempotency/"))
+        Self(format!("state/{user}/{}/", Self::IDEMPOTENCY))
     }
 
     /// `queue/`: a hint for each user who has something to share with Git.

@@ -12,9 +12,9 @@ impl Key {
         let folders: Vec<&str> = prefix.as_str().trim_end_matches('/').split('/').collect();
         let is_one = match folders[..] {
             ["artifacts"] | ["artifacts", _] => is_timeline(name),
-            ["state", "idempotency"] => is_kept_beside(name) || is_record(name),
+            ["state", Prefix::IDEMPOTENCY] => is_kept_beside(name) || is_record(name),
             ["state"] | ["state", _] => is_kept_beside(name),
-            ["state", _, "idempotency"] => is_record(name),
+            ["state", _, Prefix::IDEMPOTENCY] => is_record(name),
             _ => false,
         };
         (is_one && !name.chars().any(is_odd)).then(|| Self {

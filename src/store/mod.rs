@@ -7,8 +7,8 @@
 pub mod azure;
 pub mod directory;
 mod key;
-pub mod metered;
 mod leftover;
+pub mod metered;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -129,8 +129,11 @@ fn no_promise_is_broken_in_any_order_of_things() {
             crashes,
             lost,
             stale,
+            tidied,
+            freed,
         } = tally;
-        for happened in [reads, writes, failures, crashes, lost, stale] {
+        let all = [reads, writes, failures, crashes, lost, stale, tidied, freed];
+        for happened in all {
             assert!(happened > 1_000, "too little happens: {tally:?}");
         }
     }

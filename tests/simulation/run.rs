@@ -51,6 +51,9 @@ pub(crate) struct Tally {
     pub(crate) crashes: u64,
     pub(crate) lost: u64,
     pub(crate) stale: u64,
+    pub(crate) tidied: u64,
+    /// Settled files that the janitor removed.
+    pub(crate) freed: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -61,6 +64,8 @@ impl std::ops::AddAssign for Tally {
         self.crashes += more.crashes;
         self.lost += more.lost;
         self.stale += more.stale;
+        self.tidied += more.tidied;
+        self.freed += more.freed;
     }
 }
 
@@ -80,6 +85,7 @@ struct Odds {
     outage: u32,
     lose_artifact: u32,
     lose_state: u32,
+    tidy: u32,
     /// Of a hundred requests, how many write.
     writes: u32,
     /// The memory layer's bound in bytes: with none, entries vanish at once.
@@ -101,6 +107,7 @@ impl Odds {
             outage: some(&[0, 0, 0, 4]),
             lose_artifact: some(&[0, 0, 4]),
             lose_state: some(&[0, 0, 0, 6]),
+            tidy: some(&[0, 2, 8]),
             writes: some(&[20, 50, 80]),
             memory: u64::from(some(&[1 << 24, 1 << 24, 1 << 24, 1 << 24, 0])),
             slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
@@ -207,6 +214,7 @@ pub(crate) fn run(plan: Plan) -> Report {
         let mut run = Run::new(plan);
         let violation = run.play().await.err();
         let log = run.world().log();
+        run.tally.freed = run.world().freed;
         Report {
             steps: run.steps,
             violation,
@@ -361,7 +369,7 @@ impl Run {
             hit
         };
         let o = &self.odds;
-        let (request, crash, foreign, pass, long, outage, artifact, state) = (
+        let (request, crash, foreign, pass, long, outage, artifact, state, tidy) = (
             o.request,
             o.crash,
             o.foreign,
@@ -370,6 +378,7 @@ impl Run {
             o.outage,
             o.lose_artifact,
             o.lose_state,
+            o.tidy,
         );
         self.steps += 1;
         if is(request) {
@@ -382,7 +391,7 @@ impl Run {
             let millis = [100, 1_000, 3_000, 5_100][self.rng.usize(..4)];
             self.pass(Duration::from_millis(millis)).await;
         } else if is(long) {
-            let seconds = [16, 31, 62, 62, 70, 301, 901][self.rng.usize(..7)];
+            let seconds = [16, 31, 62, 62, 70, 301, 901, 3_700][self.rng.usize(..8)];
             self.pass(Duration::from_secs(seconds)).await;
         } else if is(outage) {
             let instance = self.pick_instance();
@@ -395,10 +404,21 @@ impl Run {
             self.world().blobs.remove(ARTIFACT);
         } else if is(state) {
             self.lose_state();
+        } else if is(tidy) {
+            self.tidy_up();
         } else {
             self.steps -= 1;
             self.move_a_call();
         }
+    }
+
+    /// An instance's janitor comes.
+    fn tidy_up(&mut self) {
+        self.tally.tidied += 1;
+        let instance = self.pick_instance();
+        self.note(|| format!("i{instance} tidies up"));
+        let (codex, now) = (self.instances[instance].clone(), self.now());
+        tokio::spawn(async move { drop(codex.tidy_up(now).await) });
     }
 
     async fn pass(&mut self, time: Duration) {
@@ -643,7 +663,7 @@ impl Run {
             let (blob, settled) = {
                 let world = self.world();
                 let versions = world.history.get(name.as_str());
-                // The name of a settled file isn't freed before an hour has passed, which no run lasts.
+                // Only the janitor frees the name of a settled file.
                 let settled = versions.is_some_and(|it| it.iter().any(FileVersion::is_settled));
                 (world.blobs.get(&format!("{RAW}{name}")).cloned(), settled)
             };

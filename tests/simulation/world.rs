@@ -28,6 +28,8 @@ pub(crate) struct World {
     /// Whether each instance's calls get through.
     pub(crate) reachable: Vec<bool>,
     pub(crate) alive: Vec<bool>,
+    /// Settled files that were removed.
+    pub(crate) freed: u64,
     started: Instant,
     epoch: DateTime<Utc>,
     writes: u64,
@@ -126,6 +128,7 @@ impl World {
             history: BTreeMap::new(),
             reachable: vec![],
             alive: vec![],
+            freed: 0,
             started: Instant::now(),
             epoch,
             writes: 0,
@@ -208,6 +211,9 @@ impl World {
                     None => Deleted::Absent,
                     Some(blob) if blob.etag != *if_match => Deleted::Refused,
                     Some(_) => {
+                        let name = path.strip_prefix(RAW).unwrap_or_default();
+                        let last = self.history.get(name).and_then(|it| it.last());
+                        self.freed += u64::from(last.is_some_and(FileVersion::is_settled));
                         self.remove(path);
                         Deleted::Done
                     }

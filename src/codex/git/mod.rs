@@ -21,6 +21,7 @@ mod pulls;
 mod push;
 mod reconcile;
 mod report;
+mod scan;
 mod status;
 mod worker;
 

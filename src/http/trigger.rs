@@ -1,0 +1,31 @@
+//! The calls that only the Functions host makes, for what its timers trigger (FUNCTIONS_HOST.md, "Which form
+//! a call takes").
+
+use axum::extract::Request;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::ApiError;
+use super::answer::json;
+use super::auth::X_FORWARDED_HOST;
+use super::body;
+use super::error::no_such_route;
+use crate::functions::{TriggerAnswer, triggered};
+
+/// Lets the host through, when it calls for `function`.
+///
+/// 404 `not_found` for whoever isn't the host: a proxied request, or one that doesn't name the function.
+pub(super) async fn only_the_host(function: &str, request: Request) -> Result<(), ApiError> {
+    let (parts, body) = request.into_parts();
+    let forwarded = parts.headers.contains_key(X_FORWARDED_HOST);
+    let bytes = body::read(&parts.headers, body).await?;
+    if forwarded || triggered(&bytes).as_deref() != Ok(function) {
+        return Err(no_such_route().await);
+    }
+    Ok(())
+}
+
+/// 200 with one line for the host's log of the invocation: it would only count a failure.
+pub(super) fn said(line: String) -> Response {
+    json(StatusCode::OK, &TriggerAnswer::saying(line))
+}
