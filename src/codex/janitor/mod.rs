@@ -28,7 +28,7 @@ use super::Codex;
 use super::git::GitTrouble;
 use crate::cache::{ReadError, WriteError};
 use crate::now::Now;
-use crate::store::{Answer, Contents, Deleted, Key, Listed, Prefix, StoreError};
+use crate::store::{Answer, Contents, Deleted, ETag, Key, Listed, Prefix, StoreError};
 use crate::user::UserId;
 
 pub use report::JanitorReport;
@@ -200,9 +200,11 @@ impl Pass {
     ) -> Result<(), JanitorError> {
         let unused = |blob: &&Listed| blob.is_older_than(LEFTOVER_STAYS, contents.date);
         let unused = contents.value.blobs.iter().filter(unused);
-        let leftovers = unused.filter_map(|blob| Some((Key::leftover(prefix, &blob.name)?, blob)));
+        let leftovers: Vec<(Key, ETag)> = unused
+            .filter_map(|blob| Some((Key::leftover(prefix, &blob.name)?, blob.etag.clone())))
+            .collect();
         let mut removals = stream::iter(leftovers)
-            .map(async |(key, blob)| self.remove(&key, blob).await)
+            .map(|(key, etag)| self.remove(key, etag))
             .buffer_unordered(TOGETHER);
         while let Some(removed) = removals.next().await {
             report.leftovers += usize::from(removed?);
@@ -210,9 +212,9 @@ impl Pass {
         Ok(())
     }
 
-    /// Whether it was still the blob that was listed.
-    async fn remove(&self, key: &Key, blob: &Listed) -> Result<bool, StoreError> {
-        let deleted = self.codex.store.delete(key, &blob.etag).await?.value;
+    /// Whether it was still the version that was listed.
+    async fn remove(&self, key: Key, etag: ETag) -> Result<bool, StoreError> {
+        let deleted = self.codex.store.delete(&key, &etag).await?.value;
         Ok(deleted == Deleted::Done)
     }
 

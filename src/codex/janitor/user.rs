@@ -21,7 +21,7 @@ impl Pass {
         report.settled += tidied.settled;
         let is_gone = !tidied.has_state && !tidied.has_files;
         if let Some(artifact) = artifact.filter(|_| is_gone) {
-            let gone = self.remove(&Key::artifact(user), &artifact).await?;
+            let gone = self.remove(Key::artifact(user), artifact.etag).await?;
             report.artifacts += usize::from(gone);
         }
         self.user_state(user, report).await?;
