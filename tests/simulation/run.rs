@@ -214,7 +214,8 @@ pub(crate) fn run(plan: Plan) -> Report {
         let mut run = Run::new(plan);
         let violation = run.play().await.err();
         let log = run.world().log();
-        run.tally.freed = run.world().freed;
+        let freed = run.world().freed;
+        run.tally.freed = freed;
         Report {
             steps: run.steps,
             violation,
