@@ -6,8 +6,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::{
-    Answer, BlobStore, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf, StoreError,
-    Written,
+    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
+    StoreError, Written,
 };
 use crate::metrics::{Calls, Outcome};
 
@@ -70,5 +70,8 @@ impl BlobStore for MeteredStore {
 
     async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
         self.count("list", self.inner.list(prefix)).await
+    }
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        self.count("list", self.inner.contents(prefix)).await
     }
 }

@@ -445,10 +445,10 @@ async fn only_reads(shared: &Shared) {
         assert_ne!(read.header("x-codex-cache"), "artifact");
     }
     let file = shared.acknowledged.lock().unwrap().keys().next().cloned();
-    let task = format!("/api/tasks/{}", file.unwrap().strip_suffix(".md").unwrap());
+    let one = format!("/api/tasks/{}", file.unwrap().strip_suffix(".md").unwrap());
     assert_eq!(
         shared
-            .send(&old.address, "GET", &task, "", "")
+            .send(&old.address, "GET", &one, "", "")
             .unwrap()
             .status,
         200
@@ -459,7 +459,7 @@ async fn only_reads(shared: &Shared) {
             "/api/tasks",
             r#"{"kategorie":"arbeit","title":"Nein"}"#,
         ),
-        ("PATCH", &*task, r#"{"tags":["nein"]}"#),
+        ("PATCH", &*one, r#"{"tags":["nein"]}"#),
         ("POST", "/sync", ""),
         ("GET", "/sync", ""),
     ] {
