@@ -110,16 +110,18 @@ fn every_function_is_an_anonymous_trigger_in_and_a_response_out() {
 /// form a call takes").
 #[test]
 fn timers_have_a_schedule_of_six_fields() {
-    let push = read("function.json-templates/gitPush/function.json");
-    assert_eq!(
-        push["bindings"],
-        json!([{
-            "type": "timerTrigger",
-            "direction": "in",
-            "name": "timer",
-            "schedule": "0 * * * * *",
-        }])
-    );
+    for (function, schedule) in [("gitPush", "0 * * * * *"), ("janitor", "0 17 * * * *")] {
+        let timer = read(format!("function.json-templates/{function}/function.json"));
+        assert_eq!(
+            timer["bindings"],
+            json!([{
+                "type": "timerTrigger",
+                "direction": "in",
+                "name": "timer",
+                "schedule": schedule,
+            }])
+        );
+    }
 }
 
 /// Every function has a route for each of its methods.

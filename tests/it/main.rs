@@ -16,6 +16,7 @@ mod git_interleavings;
 mod git_pure;
 mod git_sync;
 mod github_double;
+mod janitor;
 mod merge;
 mod merge_properties;
 mod placement;

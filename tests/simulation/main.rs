@@ -132,10 +132,10 @@ fn no_promise_is_broken_in_any_order_of_things() {
             tidied,
             freed,
         } = tally;
-        let all = [reads, writes, failures, crashes, lost, stale, tidied, freed];
-        for happened in all {
+        for happened in [reads, writes, failures, crashes, lost, stale, tidied] {
             assert!(happened > 1_000, "too little happens: {tally:?}");
         }
+        assert!(freed > 100, "too little happens: {tally:?}");
     }
 }
 

@@ -107,7 +107,7 @@ impl Odds {
             outage: some(&[0, 0, 0, 4]),
             lose_artifact: some(&[0, 0, 4]),
             lose_state: some(&[0, 0, 0, 6]),
-            tidy: some(&[0, 2, 8]),
+            tidy: some(&[0, 3, 8]),
             writes: some(&[20, 50, 80]),
             memory: u64::from(some(&[1 << 24, 1 << 24, 1 << 24, 1 << 24, 0])),
             slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
@@ -392,7 +392,7 @@ impl Run {
             let millis = [100, 1_000, 3_000, 5_100][self.rng.usize(..4)];
             self.pass(Duration::from_millis(millis)).await;
         } else if is(long) {
-            let seconds = [16, 31, 62, 62, 70, 301, 901, 3_700][self.rng.usize(..8)];
+            let seconds = [16, 31, 62, 62, 70, 301, 901][self.rng.usize(..7)];
             self.pass(Duration::from_secs(seconds)).await;
         } else if is(outage) {
             let instance = self.pick_instance();
@@ -406,6 +406,10 @@ impl Run {
         } else if is(state) {
             self.lose_state();
         } else if is(tidy) {
+            if self.rng.bool() {
+                // Settled files have had their hour.
+                self.pass(Duration::from_secs(3_700)).await;
+            }
             self.tidy_up();
         } else {
             self.steps -= 1;

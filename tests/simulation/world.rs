@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
@@ -16,6 +17,9 @@ use tokio::time::Instant;
 pub(crate) const RAW: &str = "raw/anna/tasks/";
 pub(crate) const STATE: &str = "state/anna/state.json";
 pub(crate) const ARTIFACT: &str = "artifacts/anna/timeline.json";
+
+/// No request is on its way for longer.
+const LIVES: Duration = Duration::from_secs(3_600);
 
 /// The container, and every call under way to it.
 pub(crate) struct World {
@@ -68,6 +72,7 @@ pub(crate) struct PendingCall {
     pub(crate) id: u64,
     pub(crate) instance: usize,
     pub(crate) call: Call,
+    begun: Instant,
     /// It has taken effect, and this is its answer.
     pub(crate) answer: Option<Reply>,
     caller: oneshot::Sender<Result<Reply, StoreError>>,
@@ -259,16 +264,23 @@ impl World {
         if let Call::Delete(path, _) = call.call.clone()
             && !self.blobs.contains_key(&path)
         {
-            self.forget_creates(&path);
+            let versions = self.history.get(path.strip_prefix(RAW).unwrap_or_default());
+            let before = versions.and_then(|it| it.iter().rfind(|it| it.text.is_some()));
+            // In the place of a settled file others may have been about to write something, too.
+            let lives = match before.is_some_and(FileVersion::is_settled) {
+                true => LIVES,
+                false => Duration::ZERO,
+            };
+            self.forget_creates(&path, lives);
         }
     }
 
     /// A copy of a create that is still on its way when its file is removed would make it again, and no
     /// mark tells of it: the one thing the protocol doesn't cover. Requests don't live that long.
-    fn forget_creates(&mut self, path: &str) {
+    fn forget_creates(&mut self, path: &str, lives: Duration) {
         self.calls.retain(|call| {
             let creates = matches!(&call.call, Call::Put(of, _, PutIf::Absent) if of == path);
-            !creates || call.answer.is_some()
+            !creates || call.answer.is_some() || call.begun.elapsed() < lives
         });
     }
 
@@ -415,6 +427,7 @@ impl SimStore {
                 id,
                 instance: self.instance,
                 call,
+                begun: Instant::now(),
                 answer: None,
                 caller,
                 slow,

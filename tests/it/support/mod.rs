@@ -5,6 +5,7 @@ pub(crate) mod counting_store;
 pub(crate) mod gate_store;
 pub(crate) mod github;
 pub(crate) mod http;
+pub(crate) mod later_store;
 pub(crate) mod losing_store;
 pub(crate) mod memory_store;
 pub(crate) mod mirror;

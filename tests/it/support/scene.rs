@@ -183,25 +183,12 @@ impl Scene {
         let gate = GateStore::new(Arc::new(line.clone()));
         let requests = CountingStore::new(Arc::new(gate.clone()));
         let store: Arc<dyn BlobStore> = Arc::new(requests.clone());
-        let cache = CacheSettings {
-            memory_ttl: Duration::from_secs(300),
-            artifact_ttl: Duration::from_secs(900),
-            revalidate: Duration::from_secs(5),
-            stale_if_error: Duration::from_secs(3600),
-            memory_max_bytes,
-            deadline: Duration::from_secs(30),
-            pending_expiry: Duration::from_secs(60),
-            zone: chrono_tz::Europe::Berlin,
-            ids: || getrandom::u64().unwrap(),
-        };
-        let codex = Codex::new(
+        let codex = codex_over(
             store,
-            CodexSettings {
-                cache,
-                rebuilds_per_minute,
-                writes_per_minute,
-                git,
-            },
+            rebuilds_per_minute,
+            writes_per_minute,
+            memory_max_bytes,
+            git,
         );
         Instance {
             codex,
@@ -253,6 +240,34 @@ impl Scene {
         self.store.foreign_write(STATE, &state.to_bytes());
         state.version
     }
+}
+
+/// The operations over any store, with these limits.
+pub(crate) fn codex_over(
+    store: Arc<dyn BlobStore>,
+    rebuilds_per_minute: u32,
+    writes_per_minute: u32,
+    memory_max_bytes: u64,
+    git: Option<GitSettings>,
+) -> Codex {
+    let cache = CacheSettings {
+        memory_ttl: Duration::from_secs(300),
+        artifact_ttl: Duration::from_secs(900),
+        revalidate: Duration::from_secs(5),
+        stale_if_error: Duration::from_secs(3600),
+        memory_max_bytes,
+        deadline: Duration::from_secs(30),
+        pending_expiry: Duration::from_secs(60),
+        zone: chrono_tz::Europe::Berlin,
+        ids: || getrandom::u64().unwrap(),
+    };
+    let settings = CodexSettings {
+        cache,
+        rebuilds_per_minute,
+        writes_per_minute,
+        git,
+    };
+    Codex::new(store, settings)
 }
 
 impl Instance {

@@ -1,0 +1,204 @@
+//! What the janitor removes, and what it must keep (SPEC.md 1, `janitor`).
+
+mod beside;
+mod costs;
+mod crashes;
+mod every_store;
+mod keeps;
+mod trigger;
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use codex_miroir::cache::{ChangeKind, Idempotent, PendingFile, PendingOp, State};
+use codex_miroir::codex::{JanitorReport, Version};
+use codex_miroir::store::WriteId;
+use serde_json::Map;
+
+use crate::support::scene::{Instance, RAW, Scene, task};
+
+/// As settling writes it.
+const SETTLED: &str = "---\ntyp: settled\n---\n";
+
+/// What the older service leaves, of users and of none.
+const LEFTOVERS: [&str; 8] = [
+    "artifacts/anna/timeline_1762423200000_20260308_07.json",
+    "artifacts/timeline_main.json",
+    "state/anna/cacheVersion.txt",
+    "state/anna/lastHeadSha.txt",
+    "state/anna/idempotency/key.txt",
+    "state/cacheVersion.txt",
+    "state/idempotency/another key.txt",
+    "state/lastHeadSha.txt",
+];
+
+/// A mark on one file.
+fn mark(name: &str, kind: ChangeKind, version: u64, at: DateTime<Utc>) -> PendingOp {
+    PendingOp {
+        version: Version(version),
+        at,
+        files: vec![PendingFile {
+            name: name.to_owned(),
+            write_id: WriteId(7).to_string(),
+            kind,
+            unknown: Map::new(),
+        }],
+        unknown: Map::new(),
+    }
+}
+
+/// What is remembered of a create under a key.
+fn record(op: &str, at: DateTime<Utc>) -> Idempotent {
+    Idempotent {
+        body: "0".repeat(64),
+        op: op.to_owned(),
+        id: 1,
+        file: "0001.md".to_owned(),
+        version: Version(1),
+        at,
+        unknown: Map::new(),
+    }
+}
+
+/// One of everything that goes: a record, a mark, a settled file, an artifact, leftovers.
+async fn crowded() -> Scene {
+    let scene = Scene::with_tasks(2);
+    scene.file("0007-Nie.md", SETTLED);
+    for path in LEFTOVERS {
+        scene.store.foreign_write(path, b"old");
+    }
+    for path in ["state/anna/nextId.txt", "state/nextId.txt"] {
+        scene.store.foreign_write(path, b"8");
+    }
+    scene.read(&scene.instance()).await;
+    scene
+        .store
+        .foreign_write("artifacts/weg/timeline.json", b"{}");
+    let at = scene.now().utc;
+    scene.pass(Duration::from_secs(26 * 3600));
+    let now = scene.now().utc;
+    scene.change_state(|state: &mut State| {
+        state.version = state.version.next();
+        let version = state.version.0;
+        let op = mark("0008-Auch nie.md", ChangeKind::Create, version, at);
+        state.pending.insert("left".to_owned(), op);
+        state.idempotency.insert("a".repeat(64), record("old", at));
+        let young = now - TimeDelta::hours(23);
+        let young = record("young", young);
+        state.idempotency.insert("b".repeat(64), young);
+    });
+    scene
+}
+
+/// What the crowded scene becomes.
+fn assert_tidy(scene: &Scene, version: Version, context: &str) {
+    let paths = scene.store.paths();
+    let expected = [
+        "artifacts/anna/timeline.json",
+        "raw/anna/tasks/0000-Aufgabe.md",
+        "raw/anna/tasks/0001-Aufgabe.md",
+        // Settled just now.
+        "raw/anna/tasks/0008-Auch nie.md",
+        "state/anna/nextId.txt",
+        "state/anna/state.json",
+        "state/nextId.txt",
+    ];
+    assert_eq!(paths, expected, "{context}");
+    let state = scene.state();
+    assert_eq!(state.version, version, "{context}: it needs no version");
+    assert!(state.pending.is_empty(), "{context}: {:?}", state.pending);
+    let records: Vec<_> = state.idempotency.values().map(|it| &it.op).collect();
+    assert_eq!(records, ["young"], "{context}");
+}
+
+async fn tidy_up(scene: &Scene, instance: &Instance) -> JanitorReport {
+    instance.codex.tidy_up(scene.now()).await.unwrap()
+}
+
+fn raw(name: &str) -> String {
+    format!("{RAW}{name}")
+}
+
+#[tokio::test]
+async fn everything_that_is_expired_goes() {
+    let scene = crowded().await;
+    let version = scene.state().version;
+    let report = tidy_up(&scene, &scene.instance()).await;
+    assert_eq!(
+        report.to_string(),
+        "users 3: expired records 1, settled marks 1, settled files 1, artifacts of users gone 1, \
+         leftovers of the older service 8, hints 0; failed 0, left 0",
+        "the third user is called idempotency"
+    );
+    assert_tidy(&scene, version, "once");
+    let again = tidy_up(&scene, &scene.instance()).await;
+    let nothing = JanitorReport {
+        users: 1,
+        ..JanitorReport::default()
+    };
+    assert_eq!(again, nothing);
+    assert_tidy(&scene, version, "twice");
+}
+
+#[tokio::test]
+async fn two_at_once_do_what_one_does() {
+    let scene = crowded().await;
+    let version = scene.state().version;
+    let (a, b) = (scene.instance(), scene.instance());
+    let (one, two) = tokio::join!(tidy_up(&scene, &a), tidy_up(&scene, &b));
+    assert_eq!((one.failed, two.failed), (0, 0));
+    assert_eq!(one.leftovers + two.leftovers, 8);
+    assert_eq!(one.settled + two.settled, 1);
+    assert_tidy(&scene, version, "two at once");
+}
+
+/// The same by one instance, as when the host calls twice.
+#[tokio::test]
+async fn an_instance_can_do_it_twice_at_once() {
+    let scene = crowded().await;
+    let version = scene.state().version;
+    let a = scene.instance();
+    let (one, two) = tokio::join!(tidy_up(&scene, &a), tidy_up(&scene, &a));
+    assert_eq!((one.failed, two.failed), (0, 0));
+    assert_tidy(&scene, version, "one instance twice");
+}
+
+#[tokio::test]
+async fn one_users_failure_does_not_stop_the_others() {
+    let scene = crowded().await;
+    for user in ["aaa", "zzz"] {
+        let path = format!("state/{user}/state.json");
+        scene.store.foreign_write(&path, br#"{"format":"2.0"}"#);
+    }
+    let version = scene.state().version;
+    let a = scene.instance();
+    let report = tidy_up(&scene, &a).await;
+    assert_eq!((report.users, report.failed, report.left), (3, 2, 0));
+    for user in ["aaa", "zzz"] {
+        let path = format!("state/{user}/state.json");
+        assert_eq!(
+            &scene.store.peek(&path).unwrap().bytes[..],
+            br#"{"format":"2.0"}"#
+        );
+        scene.store.foreign_delete(&path);
+    }
+    assert_tidy(&scene, version, "beside a newer format");
+}
+
+/// A task that is there for everybody stays, and so does what was read of it.
+#[tokio::test]
+async fn a_read_after_it_shows_what_it_showed_before() {
+    let scene = crowded().await;
+    let a = scene.instance();
+    let before = a.json(&scene.read_strictly(&a).await);
+    tidy_up(&scene, &scene.instance()).await;
+    for instance in [&a, &scene.instance()] {
+        let after = instance.json(&scene.read_strictly(instance).await);
+        assert_eq!(after["timeline"], before["timeline"]);
+        assert_eq!(after["version"], before["version"]);
+    }
+    assert_eq!(
+        scene.store.peek(&raw("0000-Aufgabe.md")).unwrap().bytes,
+        task("Aufgabe 0")
+    );
+}

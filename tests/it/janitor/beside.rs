@@ -1,0 +1,194 @@
+//! The janitor beside writers: nothing that was acknowledged is lost, and nothing is doubled.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use codex_miroir::codex::{Act, FileChange, FileFate, Freshness, KeyHashes, Want};
+use codex_miroir::store::ETag;
+use futures::future::join_all;
+
+use super::{SETTLED, crowded, raw, tidy_up};
+use crate::support::scene::{Instance, Scene, new_task, task};
+
+/// A change of one file.
+async fn change(instance: &Instance, want: &Want, name: &str, act: Act) -> FileFate {
+    let change = FileChange {
+        name: name.parse().unwrap(),
+        act,
+        merged: vec![],
+        write: None,
+    };
+    let done = instance.codex.write_files(want, vec![change]).await;
+    done.unwrap().fates[0]
+}
+
+/// A settled file whose hour is over.
+async fn with_settled(name: &str) -> Scene {
+    let scene = Scene::with_tasks(1);
+    scene.file(name, SETTLED);
+    scene.read(&scene.instance()).await;
+    scene.pass_seconds(3_700);
+    scene
+}
+
+#[tokio::test]
+async fn a_file_that_takes_a_settled_ones_place_stays() {
+    let scene = with_settled("0007-Nie.md").await;
+    let (writer, janitor) = (scene.instance(), scene.instance());
+    let delete = janitor.gate.hold_next("delete", "raw/");
+    let (report, ()) = tokio::join!(tidy_up(&scene, &janitor), async {
+        delete.reached().await;
+        let want = scene.want(Freshness::Bounded);
+        let act = Act::Create(task("Nun doch").into());
+        let fate = change(&writer, &want, "0007-Nie.md", act).await;
+        assert_eq!(fate, FileFate::Done);
+        delete.release();
+    });
+    assert_eq!((report.settled, report.failed), (0, 0));
+    let there = scene.store.peek(&raw("0007-Nie.md")).unwrap();
+    assert_eq!(there.bytes, task("Nun doch"));
+}
+
+/// The writer has looked at the settled file, and it goes before the new one comes.
+#[tokio::test]
+async fn who_was_about_to_take_a_settled_ones_place_gets_it() {
+    let scene = with_settled("0007-Nie.md").await;
+    let (writer, janitor) = (scene.instance(), scene.instance());
+    scene.read(&writer).await;
+    let (delete, put) = (
+        janitor.gate.hold_next("delete", "raw/"),
+        writer.gate.hold_next("put", "raw/"),
+    );
+    let want = scene.want(Freshness::Bounded);
+    let act = Act::Create(task("Nun doch").into());
+    let (report, fate, ()) = tokio::join!(
+        tidy_up(&scene, &janitor),
+        change(&writer, &want, "0007-Nie.md", act),
+        async {
+            delete.reached().await;
+            put.reached().await;
+            delete.release();
+            while scene.store.peek(&raw("0007-Nie.md")).is_some() {
+                tokio::task::yield_now().await;
+            }
+            put.release();
+        }
+    );
+    assert_eq!((report.settled, fate), (1, FileFate::Done));
+    let there = scene.store.peek(&raw("0007-Nie.md")).unwrap();
+    assert_eq!(there.bytes, task("Nun doch"));
+    assert!(scene.state().pending.is_empty());
+}
+
+/// A mark is settled while its own writer only was slow: that one begins anew, and ends once.
+#[tokio::test]
+async fn a_slow_create_whose_mark_is_settled_is_there_once() {
+    let scene = Scene::with_tasks(1);
+    let (writer, janitor) = (scene.instance(), scene.instance());
+    scene.read(&writer).await;
+    let put = writer.gate.hold_next("put", "raw/");
+    let want = scene.want(Freshness::Bounded);
+    let (created, ()) = tokio::join!(
+        writer.codex.create(&want, new_task("Langsam"), None),
+        async {
+            put.reached().await;
+            scene.pass_seconds(61);
+            assert_eq!(tidy_up(&scene, &janitor).await.marks, 1);
+            put.release();
+        }
+    );
+    let name = created.unwrap().name;
+    let there = scene.store.peek(&raw(name.as_str())).unwrap();
+    assert!(String::from_utf8_lossy(&there.bytes).contains("Langsam"));
+    let with_it = scene.store.paths().into_iter().filter(|path| {
+        let blob = scene.store.peek(path).unwrap();
+        path.starts_with("raw/") && String::from_utf8_lossy(&blob.bytes).contains("Langsam")
+    });
+    assert_eq!(with_it.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn creates_beside_it_are_all_there_once() {
+    const WRITERS: usize = 3;
+    const EACH: usize = 40;
+    let scene = Arc::new(crowded().await);
+    for number in 20..60 {
+        scene.file(&format!("{number:04}-Alt.md"), SETTLED);
+    }
+    scene.pass_seconds(3_700);
+    let writers = (0..WRITERS).map(|writer| {
+        let (scene, instance) = (Arc::clone(&scene), scene.instance());
+        tokio::spawn(async move {
+            let mut named = vec![];
+            for number in 0..EACH {
+                let title = format!("{writer}-{number}");
+                let key = KeyHashes {
+                    key: title.clone(),
+                    body: "body".to_owned(),
+                };
+                let want = scene.want(Freshness::Bounded);
+                // Twice, as somebody does who heard nothing.
+                for _ in 0..2 {
+                    let made = instance
+                        .codex
+                        .create(&want, new_task(&title), Some(key.clone()));
+                    named.push((made.await.unwrap().name.to_string(), title.clone()));
+                }
+                let taken = format!("{:04}-Alt.md", 20 + number);
+                let act = Act::Create(task(&format!("alt {number}")).into());
+                change(&instance, &want, &taken, act).await;
+            }
+            named
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let janitors = (0..2).map(|_| {
+        let (scene, instance) = (Arc::clone(&scene), scene.instance());
+        tokio::spawn(async move {
+            for _ in 0..60 {
+                assert_eq!(tidy_up(&scene, &instance).await.failed, 0);
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let janitors: Vec<_> = janitors.collect();
+    let named: Vec<_> = join_all(writers)
+        .await
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .collect();
+    join_all(janitors)
+        .await
+        .into_iter()
+        .for_each(Result::unwrap);
+    let different: BTreeSet<_> = named.iter().cloned().collect();
+    assert_eq!(
+        different.len(),
+        WRITERS * EACH,
+        "each key stands for one task"
+    );
+    for (name, title) in &different {
+        let blob = scene.store.peek(&raw(name)).unwrap();
+        assert!(
+            String::from_utf8_lossy(&blob.bytes).contains(title),
+            "{name}"
+        );
+    }
+    for number in 0..EACH {
+        let blob = scene
+            .store
+            .peek(&raw(&format!("{:04}-Alt.md", 20 + number)))
+            .unwrap();
+        assert_eq!(blob.bytes, task(&format!("alt {number}")));
+    }
+    assert_ne!(
+        scene.store.peek(&raw("0000-Aufgabe.md")).unwrap().etag,
+        ETag::new("")
+    );
+    let a = scene.instance();
+    let shown = scene.read_strictly(&a).await.entry;
+    assert_eq!(
+        shown.table().iter().filter(|it| !it.is_settled()).count(),
+        2 + WRITERS * EACH + EACH
+    );
+}

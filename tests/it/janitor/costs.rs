@@ -1,0 +1,147 @@
+//! What a pass costs in storage requests, exactly, and what it costs others.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta};
+use codex_miroir::codex::Freshness;
+use codex_miroir::now::Now;
+
+use super::{SETTLED, crowded, record, tidy_up};
+use crate::support::github::GitHub;
+use crate::support::later_store::LaterStore;
+use crate::support::losing_store::Loss;
+use crate::support::memory_store::MemoryStore;
+use crate::support::scene::{MONDAY, STATE, Scene, codex_over, new_task, settle};
+
+#[tokio::test]
+async fn a_quiet_user_costs_four_and_all_together_three() {
+    let scene = Scene::with_tasks(3);
+    scene.read(&scene.instance()).await;
+    let before = scene.store.peek(STATE).unwrap().etag;
+    let a = scene.instance();
+    tidy_up(&scene, &a).await;
+    assert_eq!(
+        a.took(),
+        "1 get state, 2 list artifacts, 2 list raw, 2 list state"
+    );
+    assert_eq!(scene.store.peek(STATE).unwrap().etag, before);
+}
+
+#[tokio::test]
+async fn what_there_is_to_do_costs_a_delete_each_and_one_swap() {
+    let scene = crowded().await;
+    let a = scene.instance();
+    tidy_up(&scene, &a).await;
+    // The state: its mark and its record go in a swap each. The task files: one is looked at and settled,
+    // one is looked at and removed. Beside anna there are one who is gone and the folder idempotency.
+    assert_eq!(
+        a.took(),
+        "3 delete artifacts, 1 delete raw, 6 delete state, 2 get raw, 3 get state, 4 list artifacts, \
+         4 list raw, 5 list state, 1 put raw, 2 put state"
+    );
+}
+
+#[tokio::test]
+async fn in_github_mode_what_is_not_in_git_is_found_once() {
+    let github = GitHub::start();
+    let scene = Scene::new();
+    let a = scene.instance_mirrored(&github);
+    let want = scene.want(Freshness::Bounded);
+    a.line.lose_next("put", "queue/", Loss::Request);
+    a.codex.create(&want, new_task("Neu"), None).await.unwrap();
+    settle().await;
+    assert!(
+        scene.store.peek("queue/anna").is_none(),
+        "the hint was lost"
+    );
+    let b = scene.instance_mirrored(&github);
+    let report = tidy_up(&scene, &b).await;
+    assert_eq!((report.hints, report.failed), (1, 0));
+    assert_eq!(
+        b.took(),
+        "1 get artifacts, 3 get state, 2 list artifacts, 1 list queue, 2 list raw, 2 list state, \
+         1 put queue",
+        "of the state's one is git.json, one the read's"
+    );
+    let hint = scene.store.peek("queue/anna").unwrap().etag;
+    assert_eq!(tidy_up(&scene, &b).await.hints, 0);
+    assert_eq!(
+        b.took(),
+        "1 get state, 2 list artifacts, 1 list queue, 2 list raw, 2 list state",
+        "who has a hint isn't looked at for one"
+    );
+    assert_eq!(scene.store.peek("queue/anna").unwrap().etag, hint);
+    assert!(github.requests().is_empty(), "GitHub isn't asked");
+    // The hint is followed, and then there is nothing to find.
+    let git = b
+        .codex
+        .tick(Now::of_clocks(scene.now().utc, std::time::Instant::now()));
+    assert_eq!(git.await.unwrap().drained, 1);
+    b.took();
+    assert_eq!(tidy_up(&scene, &b).await.hints, 0);
+    assert!(scene.store.peek("queue/anna").is_none());
+}
+
+/// Nobody's files changed, so nobody's next read lists them.
+#[tokio::test]
+async fn it_costs_a_warm_instance_one_look_at_the_state() {
+    let scene = Scene::with_tasks(3);
+    scene.file("0007-Nie.md", SETTLED);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.pass_seconds(3_700);
+    scene.read(&a).await;
+    let at = scene.now().utc - TimeDelta::hours(30);
+    scene.change_state(|state| {
+        state.idempotency.insert("a".repeat(64), record("old", at));
+    });
+    scene.read_strictly(&a).await;
+    a.took();
+    let report = tidy_up(&scene, &scene.instance()).await;
+    assert_eq!((report.records, report.settled), (1, 1));
+    let version = scene.state().version;
+    scene.pass_seconds(6);
+    let read = scene.read(&a).await;
+    assert_eq!(a.took(), "1 get state");
+    assert_eq!(read.entry.knowledge.hi, version);
+    // Also one that lists them finds no foreign change.
+    scene.rebuild(&a).await;
+    assert_eq!(a.took(), "2 get state, 1 list raw, 1 put artifacts");
+    assert_eq!(scene.state().version, version);
+}
+
+/// More users than a pass gets through: the next passes begin with others, until everybody had a turn.
+#[tokio::test(start_paused = true)]
+async fn a_pass_ends_in_time_and_everybody_gets_a_turn() {
+    const USERS: usize = 60;
+    let utc: DateTime<_> = MONDAY.parse().unwrap();
+    let store = MemoryStore::new(utc);
+    let leftover = |user: usize| format!("state/user-{user}/cacheVersion.txt");
+    for user in 0..USERS {
+        store.foreign_write(&leftover(user), b"old");
+    }
+    store.advance(Duration::from_secs(2 * 24 * 3600));
+    let slow = LaterStore::slow(std::sync::Arc::new(store.clone()), Duration::from_secs(15));
+    let codex = codex_over(std::sync::Arc::new(slow), 1_000, 1_000, 1 << 24, None);
+    let mut passes = 0;
+    while !store.paths().is_empty() {
+        let began = tokio::time::Instant::now();
+        let now = Now {
+            started: began,
+            ..Now::of_clocks(utc + TimeDelta::hours(passes), std::time::Instant::now())
+        };
+        let report = codex.tidy_up(now).await.unwrap();
+        assert!(
+            began.elapsed() < Duration::from_secs(290),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(report.users + report.failed + report.left, USERS);
+        if passes == 0 {
+            assert!(report.users > 0 && report.left > 0, "{report}");
+        }
+        passes += 1;
+        assert!(passes < 24, "{:?} had no turn yet", store.paths());
+    }
+    assert!(passes > 1);
+}

@@ -1,0 +1,122 @@
+//! `POST /janitor`, as the Functions host calls it and as others try to.
+
+use axum::Router;
+use axum::body::Body;
+use codex_miroir::config::Config;
+use codex_miroir::http::{App, Gate, router};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::{assert_tidy, crowded};
+use crate::support::http::request;
+use crate::support::losing_store::Loss;
+use crate::support::scene::{Instance, Scene, anna};
+
+fn routes(instance: &Instance, hosted: bool) -> Router {
+    let github = Config::from_lookup(|_| None).unwrap().github;
+    router(App::new(
+        instance.codex.clone(),
+        Gate::dev(anna()),
+        github,
+        hosted,
+    ))
+}
+
+fn call(function: &str) -> String {
+    json!({"Data": {}, "Metadata": {"sys": {"MethodName": function}}}).to_string()
+}
+
+async fn post(routes: &Router, header: Option<(&str, &str)>, body: String) -> (u16, Value) {
+    let mut post = request("POST", "/janitor").header("content-type", "application/json");
+    if let Some((name, value)) = header {
+        post = post.header(name, value);
+    }
+    let answer = routes.clone().oneshot(post.body(Body::from(body)).unwrap());
+    let (parts, body) = answer.await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (
+        parts.status.as_u16(),
+        serde_json::from_slice(&body).unwrap(),
+    )
+}
+
+/// The request's own clock is the real one; the store's says what has expired.
+#[tokio::test]
+async fn the_host_is_told_what_was_done() {
+    let scene = crowded().await;
+    let version = scene.state().version;
+    let routes = routes(&scene.instance(), true);
+    let (status, answer) = post(&routes, None, call("janitor")).await;
+    let line = "users 3: expired records 1, settled marks 1, settled files 1, artifacts of users gone 1, \
+                leftovers of the older service 8, hints 0; failed 0, left 0";
+    assert_eq!(
+        (status, answer),
+        (
+            200,
+            json!({"Outputs": {}, "Logs": [line], "ReturnValue": null})
+        )
+    );
+    assert_tidy(&scene, version, "by the host");
+}
+
+#[tokio::test]
+async fn nobody_but_the_host_can_call_it() {
+    let scene = crowded().await;
+    let before = scene.store.paths();
+    let hosted = routes(&scene.instance(), true);
+    let forwarded = Some(("x-forwarded-host", "codex.example"));
+    let mut refused = vec![post(&hosted, forwarded, call("janitor")).await];
+    for body in ["", "{}", "null", &call("gitPush"), &call("Janitor")] {
+        refused.push(post(&hosted, None, body.to_owned()).await);
+    }
+    let alone = routes(&scene.instance(), false);
+    refused.push(post(&alone, None, call("janitor")).await);
+    for (status, answer) in refused {
+        assert_eq!((status, &answer["code"]), (404, &json!("not_found")));
+    }
+    assert_eq!(scene.store.paths(), before);
+}
+
+#[tokio::test]
+async fn an_outage_fails_no_invocation() {
+    let scene = crowded().await;
+    let version = scene.state().version;
+    let a = scene.instance();
+    let routes = routes(&a, true);
+    a.line.set_outage(true);
+    let (status, answer) = post(&routes, None, call("janitor")).await;
+    assert_eq!(status, 200);
+    let said = answer["Logs"][0].as_str().unwrap();
+    assert!(
+        said.starts_with("nothing done: storage can't be reached"),
+        "{said}"
+    );
+    a.line.set_outage(false);
+    // Only anna's state can't be had.
+    a.line.lose_next("get", "state/anna/", Loss::Request);
+    let (status, answer) = post(&routes, None, call("janitor")).await;
+    let said = answer["Logs"][0].as_str().unwrap();
+    assert_eq!(status, 200);
+    assert!(said.ends_with("failed 1, left 0"), "{said}");
+    post(&routes, None, call("janitor")).await;
+    assert_tidy(&scene, version, "after the outage");
+}
+
+/// Who comes upon failure after failure doesn't try everybody.
+#[tokio::test]
+async fn in_the_midst_of_an_outage_it_stops_early() {
+    let scene = Scene::new();
+    for user in 0..100 {
+        let path = format!("state/user-{user}/cacheVersion.txt");
+        scene.store.foreign_write(&path, b"old");
+    }
+    let a = scene.instance();
+    for _ in 0..100 {
+        a.line.lose_next("list", "artifacts/user-", Loss::Request);
+    }
+    let report = a.codex.tidy_up(scene.now()).await.unwrap();
+    assert_eq!(report.users, 0);
+    assert!((12..=16).contains(&report.failed), "{report}");
+    assert_eq!(report.failed + report.left, 100);
+}

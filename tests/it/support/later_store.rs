@@ -1,0 +1,82 @@
+//! A store whose clock is ahead of itself, so that what was written just now is old; and a slow one.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use codex_miroir::store::{
+    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
+    StoreError, Written,
+};
+
+/// Any store, seen from later on. Clones share how much later.
+#[derive(Clone)]
+pub(crate) struct LaterStore {
+    inner: Arc<dyn BlobStore>,
+    ahead: Arc<Mutex<TimeDelta>>,
+    /// What each call takes.
+    pause: Duration,
+}
+
+impl LaterStore {
+    pub(crate) fn new(inner: Arc<dyn BlobStore>) -> Self {
+        Self {
+            inner,
+            ahead: Arc::default(),
+            pause: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn slow(inner: Arc<dyn BlobStore>, pause: Duration) -> Self {
+        Self {
+            pause,
+            ..Self::new(inner)
+        }
+    }
+
+    /// Its clock goes ahead.
+    pub(crate) fn pass(&self, by: TimeDelta) {
+        *self.ahead.lock().unwrap() += by;
+    }
+
+    async fn later<T>(
+        &self,
+        call: impl Future<Output = Result<Answer<T>, StoreError>> + Send,
+    ) -> Result<Answer<T>, StoreError> {
+        if !self.pause.is_zero() {
+            tokio::time::sleep(self.pause).await;
+        }
+        let Answer { value, date } = call.await?;
+        let date = date + *self.ahead.lock().unwrap();
+        Ok(Answer { value, date })
+    }
+}
+
+#[async_trait]
+impl BlobStore for LaterStore {
+    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+        self.later(self.inner.get(key, condition)).await
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        blob: Put,
+        condition: PutIf,
+    ) -> Result<Answer<Written>, StoreError> {
+        self.later(self.inner.put(key, blob, condition)).await
+    }
+
+    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+        self.later(self.inner.delete(key, if_match)).await
+    }
+
+    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+        self.later(self.inner.list(prefix)).await
+    }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        self.later(self.inner.contents(prefix)).await
+    }
+}
