@@ -87,6 +87,8 @@ impl Inner {
         now: &Now,
         tidied: &mut Tidied,
     ) -> Result<Arc<SeenState>, WriteError> {
+        // Open until the end: a second swap then goes on from the first one's state.
+        let ledger = self.ledgers.open(user);
         let mut seen = Arc::clone(before);
         if let Some((settled, _)) = self.settle(user, before, date, now).await {
             let expiry = self.settings.pending_expiry;
@@ -101,7 +103,6 @@ impl Inner {
         }
         let old = seen.state.old_records(date);
         if old > 0 {
-            let ledger = self.ledgers.open(user);
             seen = self.amend(&ledger, Amendment::ForgetOld, now).await?.seen;
             tidied.records = old;
         }

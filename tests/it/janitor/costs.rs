@@ -32,11 +32,12 @@ async fn what_there_is_to_do_costs_a_delete_each_and_one_swap() {
     let scene = crowded().await;
     let a = scene.instance();
     tidy_up(&scene, &a).await;
-    // The state: its mark and its record go in a swap each. The task files: one is looked at and settled,
-    // one is looked at and removed. Beside anna there are one who is gone and the folder idempotency.
+    // The state: its mark and its record go in a swap each, before the first of which it is read again. The
+    // task files: one is looked at and settled, one is looked at and removed. Beside anna there are one who
+    // is gone and the folder idempotency.
     assert_eq!(
         a.took(),
-        "3 delete artifacts, 1 delete raw, 6 delete state, 2 get raw, 3 get state, 4 list artifacts, \
+        "3 delete artifacts, 1 delete raw, 6 delete state, 2 get raw, 4 get state, 4 list artifacts, \
          4 list raw, 5 list state, 1 put raw, 2 put state"
     );
 }
@@ -125,6 +126,7 @@ async fn a_pass_ends_in_time_and_everybody_gets_a_turn() {
     let codex = codex_over(std::sync::Arc::new(slow), 1_000, 1_000, 1 << 24, None);
     let mut passes = 0;
     while !store.paths().is_empty() {
+        let there = store.paths().len();
         let began = tokio::time::Instant::now();
         let now = Now {
             started: began,
@@ -136,7 +138,7 @@ async fn a_pass_ends_in_time_and_everybody_gets_a_turn() {
             "{:?}",
             began.elapsed()
         );
-        assert_eq!(report.users + report.failed + report.left, USERS);
+        assert_eq!(report.users + report.failed + report.left, there);
         if passes == 0 {
             assert!(report.users > 0 && report.left > 0, "{report}");
         }

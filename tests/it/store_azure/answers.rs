@@ -166,3 +166,66 @@ async fn all_pages_are_listed_and_counted() {
         ("0x1", 7)
     );
 }
+
+/// Azure has blobs and folders in one alphabet, an account with a hierarchical namespace names the folders
+/// among the blobs, too, and a name that XML can't hold comes encoded.
+#[tokio::test]
+async fn blobs_and_folders_of_one_level_come_mixed_and_in_pages() {
+    let app = axum::Router::new().fallback(async |uri: Uri| {
+        let query = uri.query().unwrap_or_default();
+        assert!(query.contains("delimiter=%2F"), "{query}");
+        let blob = |name: &str, metadata: &str| {
+            format!(
+                "<Blob><Name>{name}</Name><Properties><Last-Modified>Mon, 09 Mar 2026 07:00:00 GMT\
+                 </Last-Modified><Etag>0x1</Etag><Content-Length>7</Content-Length></Properties>\
+                 <Metadata>{metadata}</Metadata></Blob>"
+            )
+        };
+        let folder = |name: &str| format!("<BlobPrefix><Name>{name}</Name></BlobPrefix>");
+        let is_folder = "<hdi_isfolder>true</hdi_isfolder>";
+        let (entries, marker) = match query.contains("marker=next") {
+            false => (
+                [
+                    blob("state/.github.json", ""),
+                    blob("state/ada", is_folder),
+                    folder("state/ada/"),
+                    blob("state/cacheVersion.txt", ""),
+                    folder("state/grace/"),
+                ]
+                .concat(),
+                "next",
+            ),
+            true => (
+                "<BlobPrefix><Name Encoded=\"true\">state%2Fodd%EF%BF%BE%2F</Name></BlobPrefix>\
+                 <Something/>"
+                    .to_owned()
+                    + &blob("state/z.txt", ""),
+                "",
+            ),
+        };
+        format!(
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults><Blobs>{entries}</Blobs>\
+             <NextMarker>{marker}</NextMarker></EnumerationResults>"
+        )
+    });
+    let store = serve(app).await;
+    let contents = store.contents(&Prefix::all_state()).await.unwrap().value;
+    let names: Vec<&str> = contents.blobs.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, [".github.json", "cacheVersion.txt", "z.txt"]);
+    let folders: Vec<&String> = contents.folders.iter().collect();
+    assert_eq!(folders, ["ada", "grace", "odd\u{FFFE}"]);
+    assert_eq!(contents.requests, 2);
+    let modified = contents.blobs[0].modified.unwrap();
+    assert_eq!(modified.to_rfc3339(), "2026-03-09T07:00:00+00:00");
+}
+
+#[tokio::test]
+async fn a_container_that_is_not_there_has_no_contents() {
+    let store = store(
+        &azurite().with_key(azurite().port()),
+        &azurite().container(),
+    );
+    let contents = store.contents(&Prefix::all_raw()).await.unwrap().value;
+    assert!(contents.blobs.is_empty() && contents.folders.is_empty());
+    assert_eq!(contents.requests, 1);
+}
