@@ -8,7 +8,7 @@
 //! | [`http`] | the edge: routes, extractors, what an error is called |
 //! | [`codex`] | the operations |
 //! | [`cache`] | memory, artifact, state, rebuild: who knows what, and how exactly; how files are written so that all know |
-//! | [`functions`] | pure: what the Functions host says and is told |
+//! | [`functions`] | what the Functions host says and is told, and the app folder it starts from |
 //! | [`github`] | what Git and GitHub say and are told: client, webhook, reconciling, merging |
 //! | [`store`] | blobs: Azure, or a directory |
 //! | [`task`] | pure: what a task file says, and how to change it without loss |

@@ -13,6 +13,7 @@ use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{Codex, CodexSettings, Freshness, GitSettings, Want};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::demo::{self, Folder};
+use codex_miroir::functions::package::{self, Order};
 use codex_miroir::github::{Repository, Transport};
 use codex_miroir::metrics::Metrics;
 use codex_miroir::now::Now;
@@ -46,6 +47,20 @@ enum Command {
         /// Whose files; without sign-in the local user's.
         #[arg(long)]
         user: Option<String>,
+    },
+    /// Write a complete Azure Functions app folder.
+    Package {
+        /// A new or empty folder, or an earlier package, whose files are replaced.
+        folder: PathBuf,
+        /// Another build of this program to put in.
+        #[arg(long, value_name = "FILE")]
+        executable: Option<PathBuf>,
+        /// Also write an archive for zip deploy.
+        #[arg(long, value_name = "FILE")]
+        zip: Option<PathBuf>,
+        /// When gitPush runs, in six NCRONTAB fields; every minute without it.
+        #[arg(long, value_name = "SCHEDULE")]
+        push_schedule: Option<String>,
     },
 }
 
@@ -89,13 +104,28 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<(), Failure> {
-    telemetry::init(variable("RUST_LOG").as_deref())?;
-    let config = Config::from_lookup(variable)?;
     match command {
-        Command::Serve => serve(&config).await,
-        Command::Demo => serve_demo(config).await,
-        Command::Import { folder, user } => import(&config, &folder, user.as_deref()).await,
+        Command::Serve => serve(&configured()?).await,
+        Command::Demo => serve_demo(configured()?).await,
+        Command::Import { folder, user } => import(&configured()?, &folder, user.as_deref()).await,
+        Command::Package {
+            folder,
+            executable,
+            zip,
+            push_schedule,
+        } => package(Order {
+            folder,
+            executable: executable.map_or_else(std::env::current_exe, Ok)?,
+            zip,
+            push: push_schedule.map(|it| it.parse()).transpose()?,
+        }),
     }
+}
+
+/// The settings, with logging as they say.
+fn configured() -> Result<Config, Failure> {
+    telemetry::init(variable("RUST_LOG").as_deref())?;
+    Ok(Config::from_lookup(variable)?)
 }
 
 /// A blank value counts as not set.
@@ -385,5 +415,12 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
     println!(
         "{described}: {copied} files copied, {present} were there already, {skipped} aren't called as task files are"
     );
+    Ok(())
+}
+
+/// The settings in force here play no part: the app has its own.
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn package(order: Order) -> Result<(), Failure> {
+    println!("{}", package::write(&order)?);
     Ok(())
 }

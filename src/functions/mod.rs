@@ -1,5 +1,7 @@
 //! What the Functions host says and is told beside proxied requests (FUNCTIONS_HOST.md, "Which form a
-//! call takes"). PURE.
+//! call takes"), and the folder it is started with.
+
+pub mod package;
 
 use serde::{Deserialize, Serialize};
 

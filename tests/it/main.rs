@@ -19,6 +19,7 @@ mod github_double;
 mod janitor;
 mod merge;
 mod merge_properties;
+mod package;
 mod placement;
 mod processes;
 mod render_codex;
