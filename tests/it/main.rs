@@ -12,6 +12,7 @@ mod blobs;
 mod budgets;
 mod coherence;
 mod functions_files;
+mod functions_host;
 mod git_interleavings;
 mod git_pure;
 mod git_sync;

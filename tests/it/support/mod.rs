@@ -2,6 +2,7 @@
 
 pub(crate) mod azurite;
 pub(crate) mod counting_store;
+pub(crate) mod functions_host;
 pub(crate) mod gate_store;
 pub(crate) mod github;
 pub(crate) mod http;

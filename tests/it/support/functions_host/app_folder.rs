@@ -1,0 +1,46 @@
+//! The packaged folder that is started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::support::process::codex_miroir;
+
+/// The folder, packaged once in a test run by the binary itself; with `CODEX_TEST_PACKAGE` a copy of that
+/// one.
+pub(crate) fn packaged() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("functions-app");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        match std::env::var_os("CODEX_TEST_PACKAGE") {
+            Some(given) => copy(Path::new(&given), &folder),
+            None => package(&folder),
+        }
+        folder
+    })
+}
+
+fn package(folder: &Path) {
+    let output = codex_miroir().arg("package").arg(folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+/// With each file's mode.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    let entries = fs::read_dir(from);
+    let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    for entry in entries {
+        let entry = entry.unwrap();
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &target);
+        } else {
+            fs::copy(&source, &target).unwrap();
+        }
+    }
+}
