@@ -11,11 +11,15 @@ use crate::support::process::codex_miroir;
 pub(crate) fn packaged() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("functions-app");
+        let given = std::env::var_os("CODEX_TEST_PACKAGE");
+        let name = given
+            .as_ref()
+            .map_or("functions-app", |_| "functions-app-copy");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         if folder.exists() {
             fs::remove_dir_all(&folder).unwrap();
         }
-        match std::env::var_os("CODEX_TEST_PACKAGE") {
+        match given {
             Some(given) => copy(Path::new(&given), &folder),
             None => package(&folder),
         }
