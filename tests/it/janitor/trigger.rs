@@ -1,5 +1,7 @@
 //! `POST /janitor`, as the Functions host calls it and as others try to.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use codex_miroir::config::Config;
@@ -14,12 +16,16 @@ use crate::support::losing_store::Loss;
 use crate::support::scene::{Instance, Scene, anna};
 
 fn routes(instance: &Instance, hosted: bool) -> Router {
-    let github = Config::from_lookup(|_| None).unwrap().github;
+    let config = Config {
+        hosted,
+        ..Config::from_lookup(|_| None).unwrap()
+    };
+    let gate = Gate::dev(anna());
     router(App::new(
         instance.codex.clone(),
-        Gate::dev(anna()),
-        github,
-        hosted,
+        gate,
+        &config,
+        Arc::default(),
     ))
 }
 
