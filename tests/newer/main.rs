@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = Arc::new(Newer::over(open(&config)?, format));
     let codex = Codex::new(store, settings(&config, &github)?);
     let gate = http::Gate::new(&config, &github)?;
-    let app = http::App::new(codex.clone(), gate, config.github.clone(), config.hosted);
+    let app = http::App::new(codex.clone(), gate, &config, Arc::default());
     tokio::spawn(codex.push_in_background());
     println!(r#"{{"address":"{address}"}}"#);
     Ok(axum::serve(listener, http::router(app)).await?)

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    Answer, BlobStore, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf, StoreError,
-    Written,
+    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
+    StoreError, Written,
 };
 use serde_json::Value;
 
@@ -112,5 +112,9 @@ impl BlobStore for Newer {
 
     async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
         self.inner.list(prefix).await
+    }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        self.inner.contents(prefix).await
     }
 }
