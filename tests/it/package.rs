@@ -202,7 +202,7 @@ fn packaging_that_was_cut_off_can_be_repeated() {
     fs::remove_dir_all(desk.path("dist/host.json")).unwrap();
     write(&order).unwrap();
     let left = contents(&desk.path("dist")).into_keys();
-    assert_eq!(left.filter(|name| name.ends_with(".new")).count(), 0);
+    assert_eq!(left.filter(|name| name.ends_with("-new")).count(), 0);
 }
 
 #[test]

@@ -81,7 +81,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Packag
         fs::create_dir_all(folder).map_err(PackageError::at(folder))?;
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
+    name.push(".codex-miroir-new");
     let beside = path.with_file_name(name);
     let written = fs::write(&beside, bytes)
         .and_then(|()| set_mode(&beside, mode))

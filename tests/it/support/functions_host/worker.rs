@@ -178,17 +178,27 @@ impl Worker {
 
     /// Notes when it answers, and has it killed when it doesn't. Never comes back.
     async fn watch_start(&self, began: Instant) {
-        while began.elapsed() < INITIALIZATION {
+        if tokio::time::timeout(INITIALIZATION, self.ask())
+            .await
+            .is_ok()
+        {
+            self.answered_after(began.elapsed());
+        } else {
+            self.kill();
+        }
+        std::future::pending().await
+    }
+
+    /// Until it answers, whatever that is.
+    async fn ask(&self) {
+        loop {
             let question = Request::get("/").header("host", format!("127.0.0.1:{}", self.port));
             let question = question.body(Body::empty()).unwrap();
             if wire::try_once(self.port, question).await.is_ok() {
-                self.answered_after(began.elapsed());
-                return std::future::pending().await;
+                return;
             }
             tokio::time::sleep(POLL).await;
         }
-        self.kill();
-        std::future::pending().await
     }
 }
 
