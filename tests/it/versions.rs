@@ -393,7 +393,7 @@ async fn what_a_newer_minor_notes_of_a_pull_request_stays() {
         assert_eq!(note()[member], before[member], "{member}");
     }
     assert!(note()["newerVersion"].is_u64(), "{}", note());
-    shared.until_done(&[new.address.clone()], "GET", "/sync", "", "");
+    shared.until_done(std::slice::from_ref(&new.address), "GET", "/sync", "", "");
     let said = shared.until_done(&addresses, "GET", "/sync", "", "");
     assert!(!said.to_string().contains("newerVersion"), "{said}");
     missed_nothing(&new);
