@@ -1,5 +1,7 @@
 //! The command line: settings in, the service wired and running.
 
+mod operator;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,6 +64,17 @@ enum Command {
         #[arg(long, value_name = "SCHEDULE")]
         push_schedule: Option<String>,
     },
+    /// Say why a user sees what they see: all there is of them in storage. Changes nothing.
+    Inspect {
+        /// The user, as GitHub spells the login.
+        user: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hand out or remove all there is of a user, or say whose the login is.
+    #[command(subcommand)]
+    User(operator::UserCommand),
 }
 
 /// Why the process ends, in one line.
@@ -119,6 +132,8 @@ async fn run(command: Command) -> Result<(), Failure> {
             zip,
             push: push_schedule.map(|it| it.parse()).transpose()?,
         }),
+        Command::Inspect { user, json } => operator::inspect(&configured()?, &user, json).await,
+        Command::User(command) => operator::run(&configured()?, command).await,
     }
 }
 

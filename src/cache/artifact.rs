@@ -2,12 +2,13 @@
 //! listing. Disposable: it counts only as long as it says it was built from the current version.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::format::Format;
-use super::state::Version;
+use super::state::{State, Version};
 use crate::task::{
     ContentView, Datum, FileRecord, FileView, FixedSlot, FixedSlotView, GitSha, Kategorie, Parsed,
     Problem, Slot, Status, Task, TaskTable, TaskView,
@@ -20,7 +21,9 @@ const FORMAT: Format = Format { major: 1, minor: 0 };
 
 /// `artifacts/{user}/timeline.json`, read.
 #[derive(Debug)]
-pub(super) struct Artifact {
+pub struct Artifact {
+    /// The program that wrote it.
+    pub built_by: String,
     /// The state's version when its files were listed; with nothing pending before or after.
     pub built_from: Version,
     /// When its files were listed, by the storage's clock.
@@ -29,10 +32,52 @@ pub(super) struct Artifact {
     pub table: TaskTable,
 }
 
+/// Why a reader doesn't take an artifact and lists the files instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    /// Something is being written, or was left half done.
+    Pending,
+    /// It was built from another version than the state is at.
+    OtherVersion,
+    /// Its files were listed too long ago, or in the future: then the storage's clock was put back since,
+    /// and how old it is can't be known.
+    OutOfTime,
+}
+
+/// How far two answers' times may be apart that were given at the same moment.
+const CLOCK_STEP: TimeDelta = TimeDelta::seconds(2);
+
 impl Artifact {
+    /// How long ago its files were listed, at `date` by the storage's clock. `None` for a time in the
+    /// future.
+    pub fn age(&self, date: DateTime<Utc>) -> Option<Duration> {
+        let age = date - self.listed_at;
+        (age >= -CLOCK_STEP).then(|| age.to_std().unwrap_or_default())
+    }
+
+    /// Why a reader who finds this state at `date` doesn't take it, if so.
+    pub fn not_taken(&self, state: &State, date: DateTime<Utc>, ttl: Duration) -> Option<NotTaken> {
+        match () {
+            () if !state.pending.is_empty() => Some(NotTaken::Pending),
+            () if !self.is_of(state) => Some(NotTaken::OtherVersion),
+            () if !self.is_in_time(date, ttl) => Some(NotTaken::OutOfTime),
+            () => None,
+        }
+    }
+
+    /// Whether it was built from the version that the state is at.
+    pub(super) fn is_of(&self, state: &State) -> bool {
+        self.built_from == state.version
+    }
+
+    /// Whether its files were listed not too long ago.
+    pub(super) fn is_in_time(&self, date: DateTime<Utc>, ttl: Duration) -> bool {
+        self.age(date).is_some_and(|age| age < ttl)
+    }
+
     /// Reads a blob. `None` for the older service's artifact of the same name, another format
     /// or a damaged one: it is then as if there were none.
-    pub(super) fn parse(bytes: &[u8], user: &UserId) -> Option<Self> {
+    pub fn parse(bytes: &[u8], user: &UserId) -> Option<Self> {
         let document: Document<'_> = serde_json::from_slice(bytes).ok()?;
         if document.format != FORMAT || document.user_id != user.as_str() {
             return None;
@@ -43,6 +88,7 @@ impl Artifact {
             .map(FileDocument::into_record)
             .collect();
         Some(Self {
+            built_by: document.built_by.into_owned(),
             built_from: document.built_from,
             listed_at: document.cache_created_at,
             table: TaskTable::new(files),

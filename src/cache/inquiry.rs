@@ -2,9 +2,8 @@
 //! (COHERENCE.md, "Read", 2 to 4).
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::artifact::Artifact;
 use super::entry::{Entry, Found, Knowledge};
@@ -234,7 +233,7 @@ impl Inquiry {
         let settings = &self.inner.settings;
         let left = settings
             .artifact_ttl
-            .saturating_sub(age(date, artifact.listed_at).unwrap_or_default());
+            .saturating_sub(artifact.age(date).unwrap_or_default());
         let found = Found {
             table: Arc::new(artifact.table),
             listed_at: artifact.listed_at,
@@ -357,23 +356,7 @@ impl Inner {
 
     /// Built from this version, and its files listed not too long ago by the storage's own clock.
     fn is_current(&self, artifact: &Artifact, state: &State, date: DateTime<Utc>) -> bool {
-        let in_time = |age| age < self.settings.artifact_ttl;
-        let same =
-            artifact.built_from == state.version || self.breaks(Mutation::ArtifactOfAnyVersion);
-        same && age(date, artifact.listed_at).is_some_and(in_time)
-    }
-}
-
-/// How far two answers' times may be apart that were given at the same moment.
-const CLOCK_STEP: TimeDelta = TimeDelta::seconds(2);
-
-/// The time from `then` to `date`, both by the storage's clock. `None` for a time in the future: that
-/// clock was put back since, and how old the thing is can't be known.
-fn age(date: DateTime<Utc>, then: DateTime<Utc>) -> Option<Duration> {
-    let age = date - then;
-    if age < -CLOCK_STEP {
-        None
-    } else {
-        Some(age.to_std().unwrap_or_default())
+        let same = artifact.is_of(state) || self.breaks(Mutation::ArtifactOfAnyVersion);
+        same && artifact.is_in_time(date, self.settings.artifact_ttl)
     }
 }

@@ -12,6 +12,7 @@ mod flights;
 mod format;
 mod inquiry;
 mod ledger;
+mod listed;
 mod memory;
 mod mutation;
 mod read;
@@ -32,8 +33,10 @@ use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
 
 pub use amend::KeyHashes;
+pub use artifact::{Artifact, NotTaken};
 pub use entry::{Encoding, Entry, Knowledge, PageBytes, PageFormat};
 pub use format::Format;
+pub use listed::{denied, to_be_read};
 pub use mutation::Mutation;
 pub use state::{
     ChangeKind, Idempotent, LegacyNextId, MergedFile, NewerFormat, PendingFile, PendingOp,

@@ -10,6 +10,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::artifact::artifact_bytes;
 use super::entry::{Entry, Found, Knowledge};
 use super::ledger::timely;
+use super::listed::{denied, to_be_read};
 use super::state::{LegacyNextId, SeenState, State, StateFound, Version};
 use super::{Inner, Mutation, ReadError, Requests};
 use crate::context::carried;
@@ -17,10 +18,7 @@ use crate::now::Now;
 use crate::store::{
     Answer, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, StoreError, Written,
 };
-use crate::task::{
-    FileName, FileRecord, FileView, MAX_FILE_BYTES, Parsed, Problem, ProblemCode, TaskTable,
-    UsedIds,
-};
+use crate::task::{FileName, FileRecord, FileView, TaskTable, UsedIds};
 use crate::user::UserId;
 
 /// How many files are fetched at once.
@@ -143,7 +141,7 @@ impl Inner {
             Err(StoreError::Unreadable { reason, .. }) => {
                 // By its number: the rest of the name is the task's title, which is nobody's business.
                 tracing::warn!(%user, task = %name.id(), reason, "a task file can't be read");
-                return Ok(Some(denied(name.as_str())));
+                return Ok(Some(denied(&name)));
             }
             Err(error) => return Err(error),
         };
@@ -428,11 +426,9 @@ fn sort_out(blobs: Vec<Listed>, base: Option<&TaskTable>) -> (Vec<FileRecord>, V
             .filter(|file| is_same(file, &blob))
         {
             Some(file) => known.push(file.to_record()),
-            None => match why_not_read(&blob) {
-                Some((code, message)) => {
-                    known.push(problem(&blob.name, blob.etag.as_str(), code, message))
-                }
-                None => unknown.extend(blob.name.parse::<FileName>()),
+            None => match to_be_read(&blob) {
+                Ok(name) => unknown.push(name),
+                Err(record) => known.push(*record),
             },
         }
     }
@@ -450,38 +446,4 @@ fn missing(listed: &[Listed], base: &TaskTable) -> Vec<FileName> {
         .iter()
         .filter(|file| !file.is_settled() && !names.contains(file.name));
     gone.filter_map(|file| file.name.parse().ok()).collect()
-}
-
-/// Why there is no use in reading a file.
-fn why_not_read(blob: &Listed) -> Option<(ProblemCode, String)> {
-    if let Err(error) = blob.name.parse::<FileName>() {
-        return Some((ProblemCode::BadFileName, error.to_string()));
-    }
-    let too_large = blob.size > MAX_FILE_BYTES as u64;
-    too_large.then(|| {
-        (
-            ProblemCode::TooLarge,
-            "The file is over 1 MiB: make it smaller.".to_owned(),
-        )
-    })
-}
-
-/// Asked for again at every listing: giving a file its permissions back changes nothing else of it.
-fn denied(name: &str) -> FileRecord {
-    let message =
-        "The service may not open the file: give it the permission to read it.".to_owned();
-    problem(name, "", ProblemCode::NotReadable, message)
-}
-
-fn problem(name: &str, etag: &str, code: ProblemCode, message: String) -> FileRecord {
-    FileRecord {
-        name: name.to_owned(),
-        etag: etag.to_owned(),
-        sha: None,
-        content: Parsed::Unreadable(Problem {
-            line: None,
-            code,
-            message,
-        }),
-    }
 }

@@ -4,7 +4,6 @@
 //! brought to where that request must fail.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::{join_all, try_join_all};
@@ -14,9 +13,7 @@ use super::ledger::timely;
 use super::state::{ChangeKind, PendingFile, PendingOp, SeenState};
 use super::{Inner, Mutation, ReadError, Requests, WriteError};
 use crate::now::Now;
-use crate::store::{
-    Answer, Blob, GetIf, Got, Key, Put, PutIf, StoreError, WriteId, WriteIds, Written,
-};
+use crate::store::{Answer, Blob, GetIf, Got, Key, Put, PutIf, StoreError, WriteIds, Written};
 use crate::task::{FileName, Parsed, SETTLED_FILE, parse};
 use crate::user::UserId;
 
@@ -59,7 +56,7 @@ impl Inner {
             .state
             .pending
             .iter()
-            .filter(|(_, mark)| is_overdue(mark, date, self.settings.pending_expiry));
+            .filter(|(_, mark)| mark.is_overdue(date, self.settings.pending_expiry));
         // All at once: their removals share a swap.
         let settling = overdue.map(|(op, mark)| self.settle_op(user, op, mark, now));
         let mut settled: Option<Arc<SeenState>> = None;
@@ -157,7 +154,7 @@ impl Inner {
             requests.reads += 1;
             let (blob, condition) = match (file.kind, self.look_at(&key).await?) {
                 (_, Met::Closed) => return Ok((FileEnd::Open, requests)),
-                (_, Met::Blob(blob)) if has_landed(file, &blob) => {
+                (_, Met::Blob(blob)) if file.is_in(&blob.writes) => {
                     return Ok((FileEnd::Done, requests));
                 }
                 (ChangeKind::Update | ChangeKind::Delete, Met::Absent) => {
@@ -204,17 +201,6 @@ impl Inner {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Whether a mark's time is over at `date`. A clock decides only when to try.
-pub(super) fn is_overdue(mark: &PendingOp, date: DateTime<Utc>, expiry: Duration) -> bool {
-    (date - mark.at).to_std().is_ok_and(|age| age >= expiry)
-}
-
-fn has_landed(file: &PendingFile, blob: &Blob) -> bool {
-    file.write_id
-        .parse()
-        .is_ok_and(|id: WriteId| blob.writes.contains(id))
 }
 
 fn is_settled(file: &PendingFile, blob: &Blob) -> bool {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::format::Format;
-use crate::store::ETag;
+use crate::store::{ETag, WriteId, WriteIds};
 use crate::task::GitSha;
 
 /// The version of a user's data: grows by one with every change, starts at the storage's clock.
@@ -116,6 +117,12 @@ impl PendingOp {
         };
         self.version == other.version && writes(self) == writes(other)
     }
+
+    /// Whether its time is over at `date`, by the storage's clock, which decides only when to try to
+    /// settle it.
+    pub fn is_overdue(&self, date: DateTime<Utc>, expiry: Duration) -> bool {
+        (date - self.at).to_std().is_ok_and(|age| age >= expiry)
+    }
 }
 
 /// One file of a pending op.
@@ -131,6 +138,14 @@ pub struct PendingFile {
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+impl PendingFile {
+    /// Whether a file with these write ids has the op's write in it.
+    pub fn is_in(&self, writes: &WriteIds) -> bool {
+        let id = self.write_id.parse::<WriteId>();
+        id.is_ok_and(|id| writes.contains(id))
+    }
 }
 
 /// What an op does to a file.

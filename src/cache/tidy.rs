@@ -8,7 +8,6 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::amend::Amendment;
 use super::ledger::timely;
-use super::settle::is_overdue;
 use super::state::{SeenState, StateFound};
 use super::{Cache, Inner, ReadError, Requests, WriteError};
 use crate::now::Now;
@@ -95,7 +94,7 @@ impl Inner {
             let pending = &before.state.pending;
             let overdue = pending
                 .iter()
-                .filter(|(_, mark)| is_overdue(mark, date, expiry));
+                .filter(|(_, mark)| mark.is_overdue(date, expiry));
             tidied.marks = overdue
                 .filter(|(op, _)| !settled.state.pending.contains_key(*op))
                 .count();

@@ -7,6 +7,7 @@ mod janitor;
 mod limit;
 mod locate;
 mod owner;
+mod owner_file;
 mod probe;
 mod tasks;
 mod write;
@@ -25,18 +26,20 @@ use crate::user::UserId;
 use crate::view::markdown_to_html;
 
 pub use crate::cache::{
-    Act, BatchDone, Encoding, FileChange, FileFate, Freshness, KeyHashes, Layer, MAX_BATCH,
-    PageBytes, PageFormat, Read, ReadError, Requests, Version, Want,
+    Act, Artifact, BatchDone, ChangeKind, Encoding, FileChange, FileFate, Format, Freshness,
+    KeyHashes, Layer, MAX_BATCH, NewerFormat, NotTaken, PageBytes, PageFormat, PendingFile,
+    PendingOp, Read, ReadError, Requests, State, Version, Want, denied, to_be_read,
 };
 use git::Git;
 pub use git::{
-    FetchReport, GitSettings, GitState, GitStatus, GitTrouble, LastError, Made, PullNote,
-    SyncRequest, Synced, TickReport, UserReport,
+    FetchReport, GitNote, GitSettings, GitState, GitStatus, GitTrouble, LastError, Made, Mirrored,
+    PullNote, SyncRequest, Synced, TickReport, UserReport, forget_mirrored, mirrored,
 };
 pub use janitor::{JanitorError, JanitorReport};
 use limit::Limiter;
 use owner::Owners;
 pub use owner::{Holder, OwnerError};
+pub use owner_file::OwnerFile;
 use probe::Probe;
 pub use tasks::{Filter, TaskList, TaskShown};
 pub use write::{IfMatch, TaskChanged, TaskCompleted, TaskCreated};

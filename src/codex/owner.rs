@@ -286,7 +286,7 @@ async fn read(store: &dyn BlobStore, key: &Key) -> Result<Option<Holder>, OwnerE
 }
 
 /// In doubt nobody: an account that isn't named can't be told from another.
-fn parse(bytes: &[u8]) -> Result<Holder, OwnerError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Holder, OwnerError> {
     let format = Format::of(bytes).ok_or(OwnerError::Unreadable)?;
     if format.is_read_only() {
         return Err(OwnerError::NewerFormat);

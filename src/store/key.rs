@@ -30,13 +30,31 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 impl Key {
     /// `raw/{user}/tasks/{name}`: a task file, the truth.
     pub fn raw(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
+        Self::inside(&Prefix::raw(user), name, MARKDOWN)
+    }
+
+    /// `state/{user}/{name}`: whatever a listing shows there, also what the older service left.
+    pub fn in_state(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
+        Self::inside(&Prefix::state(user), name, TEXT)
+    }
+
+    /// `artifacts/{user}/{name}`: whatever a listing shows there, also what the older service left.
+    pub fn in_artifacts(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
+        Self::inside(&Prefix::artifacts(user), name, TEXT)
+    }
+
+    fn inside(
+        folder: &Prefix,
+        name: &str,
+        content_type: &'static str,
+    ) -> Result<Self, BadBlobName> {
         let odd = |c: char| c == '/' || c == '\\' || c.is_control();
         if name.is_empty() || name == "." || name == ".." || name.chars().any(odd) {
             return Err(BadBlobName);
         }
         Ok(Self {
-            path: format!("raw/{user}/tasks/{name}"),
-            content_type: MARKDOWN,
+            path: format!("{folder}{name}"),
+            content_type,
         })
     }
 

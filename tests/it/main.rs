@@ -7,6 +7,7 @@
     unreachable_pub
 )]
 
+mod admin;
 mod auth;
 mod blobs;
 mod budgets;

@@ -7,7 +7,6 @@ use super::mark::Mark;
 use super::{Created, NewFile, Op};
 use crate::cache::amend::{Amended, Amendment, NewTaskMark, NumbersInUse};
 use crate::cache::ledger::{AnsweredFile, Committed};
-use crate::cache::settle::is_overdue;
 use crate::cache::state::{Idempotent, PendingOp, SeenState, Version};
 use crate::cache::{Entry, ReadError, WriteError};
 use crate::store::{Put, PutIf, WriteId, WriteIds};
@@ -222,7 +221,7 @@ impl Op {
     ) -> Result<Option<Version>, WriteError> {
         let moment = self.now.later().mono;
         let date = self.inner.clock.at(moment).unwrap_or(pending.at);
-        if is_overdue(pending, date, self.inner.settings.pending_expiry) {
+        if pending.is_overdue(date, self.inner.settings.pending_expiry) {
             let (inner, now) = (Arc::clone(&self.inner), self.now);
             if let Some((_, requests)) = inner.settle(&self.user, seen, date, &now).await {
                 self.requests += requests;

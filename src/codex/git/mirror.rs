@@ -38,6 +38,12 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
+    /// As it is stored.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        // Maps with string keys and strings: nothing in it can fail to serialise.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// The folder that was taken in.
     pub(super) fn of(&self, user: &UserId) -> Option<GitSha> {
         self.users.get(user.as_str()).copied()
@@ -88,8 +94,7 @@ impl Codex {
         etag: Option<ETag>,
     ) -> Result<Option<ETag>, GitTrouble> {
         let put = Put {
-            // Maps with string keys and strings: nothing in it can fail to serialise.
-            bytes: serde_json::to_vec(mirror).unwrap_or_default().into(),
+            bytes: mirror.to_bytes().into(),
             ..Put::default()
         };
         let condition = etag.map_or(PutIf::Absent, PutIf::Same);

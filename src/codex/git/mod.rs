@@ -16,6 +16,7 @@
 mod book;
 mod fetch;
 mod mirror;
+mod note;
 mod plan;
 mod pulls;
 mod push;
@@ -44,6 +45,7 @@ use crate::user::UserId;
 pub use book::{LastError, PullNote};
 pub(super) use fetch::hint_text;
 pub use fetch::{FetchReport, TickReport};
+pub use note::{GitNote, Mirrored, forget_mirrored, mirrored};
 pub use report::UserReport;
 pub use status::{GitState, GitStatus, SyncRequest, Synced};
 

@@ -1,5 +1,8 @@
 //! Whose a login is: `owner.json`, and what is remembered of it.
 
+use codex_miroir::admin::{self, RebindError, Rebound};
+use codex_miroir::codex::Holder;
+use codex_miroir::config::Config;
 use futures::future::{join, join_all};
 use insta::assert_snapshot;
 
@@ -112,6 +115,83 @@ async fn a_login_that_is_handed_over_is_the_new_owners_within_ten_minutes() {
         town.owner("anna").unwrap().contains("2001"),
         "the former owner's reads write nothing"
     );
+}
+
+#[tokio::test]
+async fn a_login_that_the_operator_rebinds_is_followed_by_a_running_instance() {
+    let town = Town::new();
+    let service = town.service();
+    let former = super::sign_in(&town, &service).await.header();
+    let owner = r#"{"format":"1.1","githubId":1001,"later":{"a":[1]}}"#;
+    town.scene.store.foreign_write(OWNER, owner.as_bytes());
+    let user = crate::support::scene::anna();
+    let rebound = admin::rebind(&town.scene.store, &user, 2_001, false).await;
+    let (was, now) = (1_001, 2_001);
+    assert_eq!(
+        rebound.unwrap(),
+        Rebound {
+            before: Some(Holder::GitHub { number: was }),
+            number: now,
+            written: true,
+        }
+    );
+    assert_snapshot!(town.owner("anna").unwrap(), @r#"{"format":"1.1","githubId":2001,"later":{"a":[1]}}"#);
+    town.scene.pass_seconds(31);
+    town.github.reassign_login("anna", 2_001);
+    let new = town.github.personal_token("anna");
+    assert_eq!(service.by_token(&town, &new).await, "200");
+    assert_eq!(
+        service.by_cookie(&town, &former).await,
+        "403 login_reassigned"
+    );
+}
+
+#[tokio::test]
+async fn rebinding_writes_only_what_was_looked_at() {
+    let town = Town::new();
+    let (store, user) = (&town.scene.store, crate::support::scene::anna());
+    let none = admin::rebind(store, &user, 1, false).await;
+    assert!(matches!(none, Err(RebindError::NoOwner(_))));
+    assert_eq!(town.owner("anna"), None);
+    let instance = town.scene.instance();
+    instance.line.lose_next("put", OWNER, Loss::FirstAnswer);
+    let made = admin::rebind(&instance.requests, &user, 1_001, true).await;
+    assert!(made.unwrap().written, "its own success is no conflict");
+    let held = instance.gate.hold_next("put", OWNER);
+    let (slow, of) = (instance.requests.clone(), user.clone());
+    let slow = tokio::spawn(async move { admin::rebind(&slow, &of, 3, false).await });
+    held.reached().await;
+    admin::rebind(store, &user, 2_001, false).await.unwrap();
+    held.release();
+    assert!(matches!(slow.await.unwrap(), Err(RebindError::Changed)));
+    assert!(town.owner("anna").unwrap().contains("2001"));
+    store.foreign_write(OWNER, br#"{"format":"2.0","githubId":1}"#);
+    let newer = admin::rebind(store, &user, 3, true).await;
+    assert!(matches!(newer, Err(RebindError::Newer)));
+    store.foreign_write(OWNER, b"damaged");
+    let mended = admin::rebind(store, &user, 3, false).await.unwrap();
+    assert_eq!((mended.before, mended.written), (None, true));
+}
+
+#[test]
+fn what_owner_json_means_depends_on_the_sign_in() {
+    let behind = |settings: &[(&str, &str)]| {
+        let found = |name: &str| settings.iter().find(|(it, _)| *it == name);
+        let lookup = |name: &str| found(name).map(|(_, value)| (*value).to_owned());
+        let auth = Config::from_lookup(lookup).unwrap().auth;
+        admin::meaning(&auth).map_err(|error| error.to_string())
+    };
+    let easy = [
+        ("CODEX_AUTH", "easyauth"),
+        ("WEBSITE_AUTH_ENABLED", "true"),
+        ("WEBSITE_SITE_NAME", "codex"),
+        ("CODEX_ALLOWED_LOGINS", "anna"),
+        ("AZURE_BLOB_CONN", "UseDevelopmentStorage=true"),
+    ];
+    assert!(behind(&[]).unwrap().contains("(dev)"));
+    assert!(behind(&easy).unwrap().contains("10 more minutes"));
+    let other = [&easy[..], &[("CODEX_EASYAUTH_IDP", "aad")]].concat();
+    assert!(behind(&other).unwrap_err().starts_with("behind aad"));
 }
 
 #[tokio::test]

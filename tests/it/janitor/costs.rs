@@ -123,7 +123,7 @@ async fn a_pass_ends_in_time_and_everybody_gets_a_turn() {
     }
     store.advance(Duration::from_secs(2 * 24 * 3600));
     let slow = LaterStore::slow(std::sync::Arc::new(store.clone()), Duration::from_secs(15));
-    let codex = codex_over(std::sync::Arc::new(slow), 1_000, 1_000, 1 << 24, None);
+    let codex = codex_over(std::sync::Arc::new(slow));
     let mut passes = 0;
     while !store.paths().is_empty() {
         let there = store.paths().len();

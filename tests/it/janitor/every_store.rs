@@ -84,7 +84,7 @@ async fn everything_that_is_expired_goes(inner: Arc<dyn BlobStore>) {
     }
     put(&store, &Key::state(&anna), &state.to_bytes(), none()).await;
 
-    let codex = codex_over(Arc::new(store.clone()), 1_000, 1_000, 1 << 24, None);
+    let codex = codex_over(Arc::new(store.clone()));
     let of_clocks = || Now::of_clocks(Utc::now(), std::time::Instant::now());
     let young = codex.tidy_up(of_clocks()).await.unwrap();
     let artifact_only = JanitorReport {

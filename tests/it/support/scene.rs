@@ -182,14 +182,13 @@ impl Scene {
         let line = LosingStore::new(Arc::new(self.store.clone()));
         let gate = GateStore::new(Arc::new(line.clone()));
         let requests = CountingStore::new(Arc::new(gate.clone()));
-        let store: Arc<dyn BlobStore> = Arc::new(requests.clone());
-        let codex = codex_over(
-            store,
+        let settings = settings(
             rebuilds_per_minute,
             writes_per_minute,
             memory_max_bytes,
             git,
         );
+        let codex = Codex::new(Arc::new(requests.clone()), settings);
         Instance {
             codex,
             requests,
@@ -242,34 +241,6 @@ impl Scene {
     }
 }
 
-/// The operations over any store, with these limits.
-pub(crate) fn codex_over(
-    store: Arc<dyn BlobStore>,
-    rebuilds_per_minute: u32,
-    writes_per_minute: u32,
-    memory_max_bytes: u64,
-    git: Option<GitSettings>,
-) -> Codex {
-    let cache = CacheSettings {
-        memory_ttl: Duration::from_secs(300),
-        artifact_ttl: Duration::from_secs(900),
-        revalidate: Duration::from_secs(5),
-        stale_if_error: Duration::from_secs(3600),
-        memory_max_bytes,
-        deadline: Duration::from_secs(30),
-        pending_expiry: Duration::from_secs(60),
-        zone: chrono_tz::Europe::Berlin,
-        ids: || getrandom::u64().unwrap(),
-    };
-    let settings = CodexSettings {
-        cache,
-        rebuilds_per_minute,
-        writes_per_minute,
-        git,
-    };
-    Codex::new(store, settings)
-}
-
 impl Instance {
     /// Reads, and lets what follows the answer happen.
     pub(crate) async fn read(&self, want: Want) -> Read {
@@ -293,6 +264,36 @@ impl Instance {
     /// The requests since the last look, as in `1 get artifacts, 1 get state`.
     pub(crate) fn took(&self) -> String {
         self.requests.take().to_string()
+    }
+}
+
+/// The operations over any store, as the command line makes them.
+pub(crate) fn codex_over(store: Arc<dyn BlobStore>) -> Codex {
+    Codex::new(store, settings(1_000, 10_000, 64 << 20, None))
+}
+
+fn settings(
+    rebuilds_per_minute: u32,
+    writes_per_minute: u32,
+    memory_max_bytes: u64,
+    git: Option<GitSettings>,
+) -> CodexSettings {
+    let cache = CacheSettings {
+        memory_ttl: Duration::from_secs(300),
+        artifact_ttl: Duration::from_secs(900),
+        revalidate: Duration::from_secs(5),
+        stale_if_error: Duration::from_secs(3600),
+        memory_max_bytes,
+        deadline: Duration::from_secs(30),
+        pending_expiry: Duration::from_secs(60),
+        zone: chrono_tz::Europe::Berlin,
+        ids: || getrandom::u64().unwrap(),
+    };
+    CodexSettings {
+        cache,
+        rebuilds_per_minute,
+        writes_per_minute,
+        git,
     }
 }
 

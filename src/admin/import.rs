@@ -1,4 +1,4 @@
-//! What the command line does for an operator.
+//! Copying the task files of a data folder into the configured storage.
 
 use crate::codex::{Act, Codex, FileChange, FileFate, MAX_BATCH, Refusal, Want, WeekError};
 use crate::store::{BlobStore, GetIf, Got, Key, Prefix, StoreError};

@@ -1,0 +1,97 @@
+//! PURE. What a deletion is about to remove, and what stays, in words.
+
+use std::fmt;
+
+use super::{Holdings, Kept};
+use crate::admin::words::{Plain, count};
+use crate::user::UserId;
+
+/// Where the blobs were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// A container of a storage account.
+    Container,
+    /// A folder on disk.
+    Folder,
+}
+
+/// What there is: one line for each kind.
+impl fmt::Display for Holdings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "raw        {}", count(self.raw, "file", "files"))?;
+        writeln!(f, "artifacts  {}", count(self.artifacts, "blob", "blobs"))?;
+        let state = self.state.join(", ");
+        let state = if state.is_empty() { "none" } else { &state };
+        writeln!(f, "state      {}", Plain(state))?;
+        let hint = if self.hint { "a hint" } else { "none" };
+        writeln!(f, "queue      {hint}")
+    }
+}
+
+impl Holdings {
+    /// What is known to stay in Git.
+    pub fn in_git(&self, user: &UserId) -> String {
+        let Some(place) = &self.place else {
+            return "In Git: whatever was mirrored there, and its history.".to_owned();
+        };
+        let (repository, base) = place.split_once(':').unwrap_or((place.as_str(), ""));
+        let files = count(self.in_git.len(), "file", "files");
+        let path = format!("{base}/{user}/tasks");
+        let (repository, path) = (Plain(repository), Plain(&path));
+        let again = match self.in_git.is_empty() {
+            true => "",
+            false => " A sync takes the files again: remove them there first.",
+        };
+        format!("In Git: {files} in {path} of {repository}, and what is in its history.{again}")
+    }
+}
+
+impl Kept {
+    /// What stays, a sentence for each; `before` is what there was.
+    pub fn stays(&self, user: &UserId, before: &Holdings, storage: Storage) -> Vec<String> {
+        let mut stays = vec![before.in_git(user), of_storage(storage).to_owned()];
+        stays.push(
+            "In instances: what they know, until they are next asked. Sessions stay good: whoever is let in \
+             (CODEX_ALLOWED_LOGINS) begins anew, and the login is the first account's that signs in by it."
+                .to_owned(),
+        );
+        if self.settled > 0 {
+            let files = count(self.settled, "settled file", "settled files");
+            stays.push(format!(
+                "In raw: {files}, empty but for the name, against creates that may still come; the janitor removes them."
+            ));
+        }
+        if self.mirrored {
+            stays.push(
+                "In state/.github.json: the name, so that the files aren't taken from Git again with somebody else's \
+                 commit; it goes when the service next sees a commit without the folder."
+                    .to_owned(),
+            );
+        }
+        for name in &self.odd {
+            let name = Plain(name);
+            stays.push(format!(
+                "{name}: no blob can have this name; remove it by hand."
+            ));
+        }
+        if !self.came_back.is_empty() {
+            let names = self.came_back.join(", ");
+            stays.push(format!(
+                "In state: {}, made anew, because somebody asked for the user meanwhile.",
+                Plain(&names)
+            ));
+        }
+        stays
+    }
+}
+
+fn of_storage(storage: Storage) -> &'static str {
+    match storage {
+        Storage::Container => {
+            "In the storage account: soft-deleted blobs and versions, for as long as its data protection says."
+        }
+        Storage::Folder => {
+            "In the folder: empty folders and locks called after the user, and whatever backups there are."
+        }
+    }
+}

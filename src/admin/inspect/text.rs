@@ -1,0 +1,253 @@
+//! PURE. The report for a person. Labels stay as they are, so that scripts may look for them.
+
+use std::fmt::{self, Formatter};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::differences::Difference;
+use super::report::{ArtifactPart, GitPart, Mark, MarkedFile, Part, RawPart, Report, StatePart};
+use crate::admin::words::{Plain, count, holder, span};
+use crate::codex::ChangeKind;
+
+/// One line: a label in a column of its own, and what it is about.
+macro_rules! line {
+    ($f:expr, $label:expr, $($text:tt)+) => {
+        writeln!($f, "{:<16}{}", $label, format_args!($($text)+))
+    };
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        line!(f, "user", "{}", self.user_id)?;
+        if let Some(at) = self.asked_at {
+            line!(f, "asked at", "{} by the storage's clock", time(at))?;
+        }
+        if self.moved_meanwhile {
+            line!(
+                f,
+                "moved",
+                "the state was written meanwhile: the parts may not be of one moment"
+            )?;
+        }
+        part(f, "state", &self.state, state)?;
+        line!(
+            f,
+            "pending",
+            "{}",
+            count(self.pending.len(), "mark", "marks")
+        )?;
+        self.pending.iter().try_for_each(|it| mark(f, it))?;
+        part(f, "artifact", &self.artifact, artifact)?;
+        differences(f, self.differences.as_deref())?;
+        part(f, "raw", &self.raw, raw)?;
+        part(f, "owner", &self.owner, |f, it| {
+            line!(f, "owner", "{}", holder(it))
+        })?;
+        part(f, "git", &self.git, git)?;
+        if let Some(unpushed) = &self.unpushed {
+            let files = count(unpushed.len(), "file", "files");
+            line!(f, "unpushed", "{files} that Git doesn't have as they are")?;
+            names(f, "  unpushed", unpushed)?;
+        }
+        part(f, "queue", &self.queue, |f, it| {
+            line!(f, "queue", "a hint since {}", Plain(&it.since))
+        })?;
+        part(f, "leftovers", &self.leftovers, |f, it| {
+            let blobs = count(it.blobs.len(), "blob", "blobs");
+            line!(f, "leftovers", "{blobs} beside the known ones")?;
+            names(f, "  blob", &it.blobs)
+        })
+    }
+}
+
+fn part<T>(
+    f: &mut Formatter<'_>,
+    label: &str,
+    part: &Part<T>,
+    present: impl FnOnce(&mut Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    match part {
+        Part::Absent => line!(f, label, "none"),
+        Part::Damaged { reason } => line!(f, label, "damaged: {}", Plain(reason)),
+        Part::Unreadable { reason } => line!(f, label, "can't be read: {}", Plain(reason)),
+        Part::Present(it) => present(f, it),
+    }
+}
+
+fn names(f: &mut Formatter<'_>, label: &str, names: &[String]) -> fmt::Result {
+    names
+        .iter()
+        .try_for_each(|name| line!(f, label, "{}", Plain(name)))
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+fn seconds(seconds: i64) -> String {
+    span(Duration::from_secs(seconds.unsigned_abs()))
+}
+
+fn state(f: &mut Formatter<'_>, it: &StatePart) -> fmt::Result {
+    let next = match it.next_id {
+        0..10_000 => format!("{:04}", it.next_id),
+        _ => "the lowest free one".to_owned(),
+    };
+    let (version, format) = (it.version, it.format);
+    let format = format_args!("{}.{}", format.major, format.minor);
+    line!(
+        f,
+        "state",
+        "version {version}, next number {next}, format {format}"
+    )?;
+    if it.finished != it.version {
+        line!(f, "  finished", "up to version {}", it.finished)?;
+    }
+    if it.read_only {
+        line!(f, "  read only", "a newer version of the service wrote it")?;
+    }
+    line!(
+        f,
+        "  idempotency",
+        "{}",
+        count(it.idempotency_records, "record", "records")
+    )?;
+    if let Some(number) = it.legacy_next_id {
+        line!(f, "  nextId.txt", "{number}, the older service's counter")?;
+    }
+    names(f, "  merged", &it.merged)
+}
+
+fn mark(f: &mut Formatter<'_>, it: &Mark) -> fmt::Result {
+    let settling = match it.overdue {
+        true => "the next read settles it",
+        false => "not yet to be settled",
+    };
+    let (op, age) = (Plain(&it.op), seconds(it.age_seconds));
+    line!(
+        f,
+        "  mark",
+        "{op}, version {}, {age} old, {settling}",
+        it.version
+    )?;
+    it.files.iter().try_for_each(|it| marked(f, it))
+}
+
+fn marked(f: &mut Formatter<'_>, it: &MarkedFile) -> fmt::Result {
+    let kind = match it.kind {
+        ChangeKind::Create => "    create",
+        ChangeKind::Update => "    update",
+        ChangeKind::Delete => "    delete",
+    };
+    let landed = match it.landed {
+        Some(true) => "landed",
+        Some(false) => "not landed",
+        None => "can't be told whether it landed",
+    };
+    line!(f, kind, "{}: {landed}", Plain(&it.name))
+}
+
+fn artifact(f: &mut Formatter<'_>, it: &ArtifactPart) -> fmt::Result {
+    let by = Plain(&it.built_by);
+    line!(
+        f,
+        "artifact",
+        "{} built by {by} from version {}",
+        count(it.files, "file", "files"),
+        it.built_from
+    )?;
+    let age = it.age_seconds.map_or("in the future".to_owned(), |age| {
+        format!("{} ago", seconds(age))
+    });
+    line!(f, "  listed", "{}, {age}", time(it.cache_created_at))?;
+    match it.reason {
+        None => line!(f, "  taken", "yes, by a reader that knows nothing yet"),
+        Some(reason) => line!(f, "  taken", "no: {reason}"),
+    }
+}
+
+fn differences(f: &mut Formatter<'_>, found: Option<&[Difference]>) -> fmt::Result {
+    let Some(found) = found else {
+        return line!(f, "differences", "none to tell without artifact and raw");
+    };
+    let files = count(found.len(), "file", "files");
+    line!(f, "differences", "{files} between the artifact and raw")?;
+    found.iter().try_for_each(|it| difference(f, it))
+}
+
+fn difference(f: &mut Formatter<'_>, it: &Difference) -> fmt::Result {
+    let by = it.by.map_or(String::new(), |by| format!(", {by}"));
+    line!(f, "  file", "{}: {}{by}", Plain(&it.name), it.change)
+}
+
+fn raw(f: &mut Formatter<'_>, it: &RawPart) -> fmt::Result {
+    let files = count(it.files, "file", "files");
+    let tasks = count(it.tasks, "task", "tasks");
+    let (unreadable, settled) = (it.unreadable.len(), it.settled.len());
+    line!(
+        f,
+        "raw",
+        "{files}: {tasks}, {unreadable} unreadable; {settled} settled"
+    )?;
+    for it in &it.unreadable {
+        let code = serde_json::to_string(&it.code).unwrap_or_default();
+        let code = code.trim_matches('"');
+        let place = it
+            .line
+            .map_or(String::new(), |line| format!(", line {line}"));
+        line!(f, "  unreadable", "{}: {code}{place}", Plain(&it.name))?;
+    }
+    names(f, "  settled", &it.settled)?;
+    if it.others > 0 {
+        line!(
+            f,
+            "  ignored",
+            "{} whose name isn't .md",
+            count(it.others, "file", "files")
+        )?;
+    }
+    it.failed.iter().try_for_each(|it| {
+        line!(
+            f,
+            "  can't be read",
+            "{}: {}",
+            Plain(&it.name),
+            Plain(&it.reason)
+        )
+    })
+}
+
+fn git(f: &mut Formatter<'_>, it: &GitPart) -> fmt::Result {
+    let place = it.place.as_deref().unwrap_or("nowhere");
+    let files = count(it.files, "file", "files");
+    line!(f, "git", "{files} known in {}", Plain(place))?;
+    if !it.current {
+        line!(f, "  elsewhere", "files aren't mirrored there now")?;
+    }
+    if let Some(commit) = &it.commit {
+        let at = it
+            .synced_at
+            .map_or(String::new(), |at| format!(", looked at {}", time(at)));
+        line!(f, "  commit", "{commit}{at}")?;
+    }
+    names(f, "  pushing", &it.pushing)?;
+    names(f, "  taking", &it.taking)?;
+    names(f, "  proposing", &it.proposing)?;
+    for (name, address) in &it.pulls {
+        line!(f, "  pull request", "{}: {}", Plain(name), Plain(address))?;
+    }
+    match &it.last_error {
+        None => Ok(()),
+        Some((code, message, at)) => {
+            line!(
+                f,
+                "  last error",
+                "{} since {}: {}",
+                Plain(code),
+                time(*at),
+                Plain(message)
+            )
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What the command line does for an operator.
+
+mod deletion;
+mod export;
+mod inspect;
+mod interrupted;
+mod processes;
+
+use serde_json::json;
+
+use crate::support::scene::Scene;
+
+const GIT: &str = "state/anna/git.json";
+const OWNER: &str = "state/anna/owner.json";
+const HINT: &str = "queue/anna";
+const MIRROR: &str = "state/.github.json";
+const PLACE: &str = "anna/week@main:codex-miroir";
+
+/// What Git is known to hold: these files by name, with made-up contents.
+fn in_git(scene: &Scene, files: &[(&str, &str)]) {
+    let files: serde_json::Map<_, _> = files
+        .iter()
+        .map(|(name, sha)| ((*name).to_owned(), json!(sha)))
+        .collect();
+    let book = json!({"format": "1.0", "place": PLACE, "files": files});
+    scene.store.foreign_write(GIT, book.to_string().as_bytes());
+}
+
+/// Both users' folders have been taken in.
+fn mirrored(scene: &Scene) {
+    let sha = "1".repeat(40);
+    let mirror = json!({
+        "format": "1.0", "place": PLACE, "users": {"anna": sha, "berta": sha}, "later": 1
+    });
+    scene
+        .store
+        .foreign_write(MIRROR, mirror.to_string().as_bytes());
+}

@@ -1,0 +1,281 @@
+//! `user delete`: nothing of the user stays, whatever comes in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use codex_miroir::admin::{self, DeleteError, Deletion, Kept, Storage};
+use codex_miroir::codex::Freshness;
+use codex_miroir::store::BlobStore;
+use codex_miroir::task::SETTLED_FILE;
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use super::interrupted::{Interrupted, Last};
+use super::{GIT, HINT, MIRROR, OWNER, in_git, mirrored};
+use crate::support::losing_store::Loss;
+use crate::support::scene::{
+    ARTIFACT, RAW, STATE, Scene, anna, codex_over, new_task, settle, titles,
+};
+
+fn deletion(scene: &Scene) -> Deletion {
+    Deletion {
+        user: anna(),
+        despite_git: false,
+        github_off: false,
+        patience: Duration::from_secs(90),
+        now: scene.now(),
+    }
+}
+
+async fn delete(store: impl BlobStore + Clone, deletion: &Deletion) -> Result<Kept, DeleteError> {
+    let codex = codex_over(Arc::new(store.clone()));
+    admin::delete(&store, &codex, deletion).await
+}
+
+/// A user with everything that a user can have, and another one.
+async fn full() -> Scene {
+    let scene = Scene::with_tasks(3);
+    scene.store.foreign_write("state/anna/nextId.txt", b"57");
+    scene.read(&scene.instance()).await;
+    scene.file("Notiz.md", "kein Task");
+    scene.file("bild.png", "");
+    scene.file("0009-Nie.md", SETTLED_FILE);
+    in_git(&scene, &[]);
+    mirrored(&scene);
+    scene
+        .store
+        .foreign_write(OWNER, br#"{"format":"1.0","githubId":1001}"#);
+    scene.store.foreign_write(HINT, b"");
+    scene
+        .store
+        .foreign_write("artifacts/anna/timeline_1.json", b"{}");
+    scene
+        .store
+        .foreign_write("state/anna/cacheVersion.txt", b"1");
+    scene.store.foreign_write("raw/berta/tasks/0000-B.md", b"");
+    scene.store.foreign_write("state/berta/state.json", b"{}");
+    scene.store.foreign_write("queue/berta", b"");
+    scene
+}
+
+/// Only what is nobody's, or somebody else's.
+fn assert_gone(scene: &Scene, about: &str) {
+    let left = [
+        "queue/berta",
+        "raw/anna/tasks/0009-Nie.md",
+        "raw/berta/tasks/0000-B.md",
+        MIRROR,
+        "state/berta/state.json",
+    ];
+    assert_eq!(scene.store.paths(), left, "{about}");
+    let mirror: Value = serde_json::from_slice(&scene.store.peek(MIRROR).unwrap().bytes).unwrap();
+    let users = mirror["users"].as_object().unwrap();
+    assert_eq!(users.keys().collect::<Vec<_>>(), ["berta"], "{about}");
+    assert_eq!(mirror["later"], 1, "{about}");
+}
+
+#[tokio::test]
+async fn all_of_a_user_goes_and_nothing_of_anybody_elses() {
+    let scene = full().await;
+    let user = anna();
+    let before = admin::holdings(&scene.store, &user).await.unwrap();
+    let paths = scene.store.paths();
+    assert_snapshot!(before.to_string(), @r"
+    raw        6 files
+    artifacts  2 blobs
+    state      cacheVersion.txt, git.json, nextId.txt, owner.json, state.json
+    queue      a hint
+    ");
+    assert_eq!(scene.store.paths(), paths, "looking removes nothing");
+    let kept = delete(scene.store.clone(), &deletion(&scene))
+        .await
+        .unwrap();
+    assert_gone(&scene, "at once");
+    assert_snapshot!(kept.stays(&user, &before, Storage::Container).join("\n"), @r"
+    In Git: 0 files in codex-miroir/anna/tasks of anna/week@main, and what is in its history.
+    In the storage account: soft-deleted blobs and versions, for as long as its data protection says.
+    In instances: what they know, until they are next asked. Sessions stay good: whoever is let in (CODEX_ALLOWED_LOGINS) begins anew, and the login is the first account's that signs in by it.
+    In raw: 1 settled file, empty but for the name, against creates that may still come; the janitor removes them.
+    ");
+    assert_eq!(kept.removed, 13);
+    let again = delete(scene.store.clone(), &deletion(&scene))
+        .await
+        .unwrap();
+    assert_eq!(again.removed, 0);
+}
+
+#[tokio::test]
+async fn a_deletion_that_breaks_off_anywhere_is_done_by_repeating_it() {
+    for last in [Last::Answered, Last::Unanswered] {
+        let mut done = false;
+        for requests in 0..200 {
+            let scene = full().await;
+            let serving = scene.instance();
+            scene.read(&serving).await;
+            let line = Interrupted::after(requests, last, scene.store.clone());
+            done = delete(line, &deletion(&scene)).await.is_ok();
+            settle().await;
+            if done {
+                assert!(requests > 30, "{requests} requests are too few");
+                break;
+            }
+            let about = format!("{last:?} after {requests}");
+            let there = titles(&serving.json(&scene.read_strictly(&serving).await)).len();
+            assert!(there <= 3, "{about}");
+            let owned = scene.store.peek(OWNER).is_some();
+            let gone = there == 0 && scene.store.peek(GIT).is_none();
+            assert!(
+                owned || gone,
+                "{about}: somebody else would find {there} tasks"
+            );
+            settle().await;
+            // Whatever the mark is of that was left: nothing waits for it.
+            delete(scene.store.clone(), &deletion(&scene))
+                .await
+                .unwrap();
+            assert_gone(&scene, &about);
+        }
+        assert!(done, "{last:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_running_instance_shows_the_empty_week_at_once_to_who_asks_strictly_and_else_in_time() {
+    let scene = full().await;
+    let (a, b) = (scene.instance(), scene.instance());
+    for instance in [&a, &b] {
+        assert_eq!(titles(&instance.json(&scene.read(instance).await)).len(), 3);
+    }
+    delete(scene.store.clone(), &deletion(&scene))
+        .await
+        .unwrap();
+    let strict = scene.read_strictly(&a).await;
+    assert!(titles(&a.json(&strict)).is_empty());
+    scene.pass_seconds(5);
+    let bounded = scene.read(&b).await;
+    assert!(titles(&b.json(&bounded)).is_empty());
+    let known = scene.read(&scene.instance()).await;
+    assert!(titles(&scene.instance().json(&known)).is_empty());
+}
+
+#[tokio::test]
+async fn no_rebuild_from_before_brings_an_old_week_back() {
+    let scene = full().await;
+    let a = scene.instance();
+    let late = a.gate.hold_next("put", ARTIFACT);
+    scene.rebuild(&a).await;
+    late.reached().await;
+    delete(scene.store.clone(), &deletion(&scene))
+        .await
+        .unwrap();
+    late.release();
+    settle().await;
+    assert!(
+        scene.store.peek(ARTIFACT).is_some(),
+        "the rebuild's artifact is late"
+    );
+    let b = scene.instance();
+    assert!(titles(&b.json(&scene.read(&b).await)).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_under_way_is_waited_for_and_settled_when_its_time_is_over() {
+    let scene = full().await;
+    let dead = scene.instance();
+    dead.line.lose_next("put", RAW, Loss::Request);
+    let want = scene.want(Freshness::Bounded);
+    assert!(
+        dead.codex
+            .create(&want, new_task("Spät"), None)
+            .await
+            .is_err()
+    );
+    let early = delete(scene.store.clone(), &deletion(&scene)).await;
+    assert!(matches!(early, Err(DeleteError::Contended)), "{early:?}");
+    assert!(scene.store.peek(STATE).is_some() && scene.store.peek(OWNER).is_some());
+    scene.pass_seconds(61);
+    let kept = delete(scene.store.clone(), &deletion(&scene))
+        .await
+        .unwrap();
+    assert_eq!((kept.settled, kept.came_back), (2, vec![]));
+    let raw: Vec<String> = scene
+        .store
+        .paths()
+        .into_iter()
+        .filter(|it| it.starts_with(RAW))
+        .collect();
+    assert_eq!(
+        raw,
+        ["raw/anna/tasks/0009-Nie.md", "raw/anna/tasks/0057-Spät.md"]
+    );
+}
+
+#[tokio::test]
+async fn a_file_created_meanwhile_goes_too() {
+    let scene = full().await;
+    let serving = scene.instance();
+    scene.read(&serving).await;
+    let deleting = scene.instance();
+    let held = deleting.gate.hold_next("delete", STATE);
+    let (store, wanted) = (deleting.requests.clone(), deletion(&scene));
+    let deleting = tokio::spawn(async move { delete(store, &wanted).await });
+    held.reached().await;
+    let want = scene.want(Freshness::Bounded);
+    serving
+        .codex
+        .create(&want, new_task("Neu"), None)
+        .await
+        .unwrap();
+    settle().await;
+    held.release();
+    deleting.await.unwrap().unwrap();
+    assert_gone(&scene, "also what came meanwhile");
+}
+
+#[tokio::test]
+async fn what_git_holds_keeps_the_user_unless_somebody_says_so() {
+    let scene = full().await;
+    in_git(&scene, &[("0000-Aufgabe.md", &"2".repeat(40))]);
+    let before = scene.store.paths();
+    let refused = delete(scene.store.clone(), &deletion(&scene))
+        .await
+        .unwrap_err();
+    assert_snapshot!(refused.to_string(), @"git.json says that Git holds 1 of the user's files, which a sync would take again: remove them there first, or say --despite-git");
+    assert_eq!(scene.store.paths(), before);
+    let despite = Deletion {
+        despite_git: true,
+        ..deletion(&scene)
+    };
+    let kept = delete(scene.store.clone(), &despite).await.unwrap();
+    assert!(
+        kept.mirrored,
+        "else anybody's next commit would bring the files back"
+    );
+    // Repeated without git.json, which would tell that Git has nothing.
+    let kept = delete(scene.store.clone(), &deletion(&scene))
+        .await
+        .unwrap();
+    assert!(kept.mirrored);
+    let off = Deletion {
+        github_off: true,
+        ..deletion(&scene)
+    };
+    delete(scene.store.clone(), &off).await.unwrap();
+    assert_gone(&scene, "nothing takes files from Git");
+}
+
+#[tokio::test]
+async fn what_a_newer_version_wrote_is_left_alone() {
+    for (path, blob) in [
+        (STATE, json!({"format": "2.0"})),
+        (GIT, json!({"format": "2.0"})),
+        (OWNER, json!({"format": "2.0", "githubId": 1})),
+    ] {
+        let scene = full().await;
+        scene.store.foreign_write(path, blob.to_string().as_bytes());
+        let before = scene.store.paths();
+        let refused = delete(scene.store.clone(), &deletion(&scene)).await;
+        assert!(matches!(refused, Err(DeleteError::Newer(_))), "{path}");
+        assert_eq!(scene.store.paths(), before, "{path}");
+    }
+}

@@ -1,0 +1,94 @@
+//! A store that goes away after so many requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use codex_miroir::store::{
+    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
+    StoreError, Written,
+};
+
+use crate::support::memory_store::MemoryStore;
+
+/// What befalls the last request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    /// It is answered; the next one isn't sent.
+    Answered,
+    /// It happens, and its answer is lost.
+    Unanswered,
+}
+
+/// Counts down. Clones share the count.
+#[derive(Clone)]
+pub(super) struct Interrupted {
+    inner: MemoryStore,
+    left: Arc<AtomicI64>,
+    last: Last,
+}
+
+impl Interrupted {
+    pub(super) fn after(requests: i64, last: Last, inner: MemoryStore) -> Self {
+        Self {
+            inner,
+            left: Arc::new(AtomicI64::new(requests)),
+            last,
+        }
+    }
+
+    async fn send<T>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        call: impl Future<Output = Result<Answer<T>, StoreError>>,
+    ) -> Result<Answer<T>, StoreError> {
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        let gone = || StoreError::Unavailable {
+            operation,
+            key: path.to_owned(),
+            reason: "interrupted".to_owned(),
+        };
+        if left <= 0 {
+            return Err(gone());
+        }
+        let answer = call.await;
+        match (left, self.last) {
+            (1, Last::Unanswered) => Err(gone()),
+            _ => answer,
+        }
+    }
+}
+
+#[async_trait]
+impl BlobStore for Interrupted {
+    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+        self.send("get", key.path(), self.inner.get(key, condition))
+            .await
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        blob: Put,
+        condition: PutIf,
+    ) -> Result<Answer<Written>, StoreError> {
+        self.send("put", key.path(), self.inner.put(key, blob, condition))
+            .await
+    }
+
+    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+        self.send("delete", key.path(), self.inner.delete(key, if_match))
+            .await
+    }
+
+    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+        self.send("list", prefix.as_str(), self.inner.list(prefix))
+            .await
+    }
+
+    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+        self.send("list", prefix.as_str(), self.inner.contents(prefix))
+            .await
+    }
+}
