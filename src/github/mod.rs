@@ -24,4 +24,4 @@ pub use repository::{
 pub use snapshot::GitSnapshot;
 pub use transport::{Call, GitHubError, RateLimit, Reply, Sender, Transport, segment};
 pub use tree::{EntryKind, SkipCode, Skipped, TaskTree, TreeEntry, UserTree};
-pub use webhook::{BadPayload, BadSignature, Delivery, Push, parse, verify};
+pub use webhook::{BadPayload, BadSignature, Delivery, Push, PushPayload, parse, verify};

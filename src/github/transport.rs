@@ -16,6 +16,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use crate::config::Secret;
 use crate::metrics::{Calls, Outcome};
@@ -109,7 +110,7 @@ pub struct Reply {
 }
 
 /// How many requests GitHub still grants, by its last answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RateLimit {
     /// In an hour.
     pub limit: u64,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::reconcile::Side;
 use crate::task::{FileName, GitSha, MAX_FILE_BYTES};
@@ -38,7 +39,7 @@ pub enum EntryKind {
 }
 
 /// Something in the repository that is passed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Skipped {
     /// Where it is.
     pub file: String,
@@ -49,7 +50,7 @@ pub struct Skipped {
 }
 
 /// Why something in the repository is passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipCode {
     /// The folder can't be a user's.

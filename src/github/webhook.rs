@@ -4,6 +4,7 @@
 use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
+use utoipa::ToSchema;
 
 use crate::config::Secret;
 
@@ -37,14 +38,16 @@ pub struct Push {
     pub reference: String,
 }
 
-#[derive(Deserialize)]
-struct PushPayload {
+/// What is read of a push's payload.
+#[derive(Deserialize, ToSchema)]
+pub struct PushPayload {
     #[serde(rename = "ref")]
     reference: String,
     repository: Repository,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PushedRepository)]
 struct Repository {
     full_name: String,
 }

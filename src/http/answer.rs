@@ -2,9 +2,13 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, REFERRER_POLICY, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use super::App;
 use super::extract::X_CODEX_VERSION;
@@ -44,6 +48,15 @@ pub(super) fn redirect(location: &str) -> Response {
     response
 }
 
+/// What a page may do that is this style sheet and nothing else.
+pub(super) fn page_policy(stylesheet: &str) -> HeaderValue {
+    let hash = STANDARD.encode(Sha256::digest(stylesheet));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+}
+
 /// Names what a read showed, and what it took.
 pub(super) fn describe_read(headers: &mut HeaderMap, read: &Read, requests: Requests) {
     let version = read.entry.knowledge.hi;
@@ -76,12 +89,13 @@ pub(super) fn name_version(headers: &mut HeaderMap, app: &App, user: &UserId, ve
 }
 
 /// What an answer says of Git.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct GitFields {
     git_pushed: bool,
     git_pending: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = GitSha, required = false)]
     commit_sha: Option<GitSha>,
     #[serde(skip_serializing_if = "Option::is_none")]
     html_url: Option<String>,

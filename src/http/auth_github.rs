@@ -6,14 +6,25 @@ use http::header::SET_COOKIE;
 
 use super::answer::redirect;
 use super::auth::ReturnTo;
+use super::openapi::refusals;
+use super::openapi::requests::LocalPath;
 use super::{ApiError, App, Code};
 use crate::now::Now;
+
+refusals!(Refusals as page:; InvalidQuery, OauthNotConfigured);
 
 /// Begins a sign-in by GitHub's pages.
 ///
 /// 302 to GitHub, with a sealed cookie that ends after ten minutes. `return_to` is a path of this service
-/// to go on to, default `/codex?format=html`. 400 `invalid_query`: `return_to` is something else. 409
-/// `oauth_not_configured`: nobody signs in by a browser here.
+/// to go on to, default `/codex?format=html`. A browser gets a refusal as a page.
+#[utoipa::path(
+    get,
+    path = "/auth/github",
+    tag = "sign-in",
+    params(("return_to" = Option<LocalPath>, Query, description = "Where to go on.")),
+    responses((status = 302, description = "To GitHub."), Refusals),
+    security(()),
+)]
 pub(super) async fn auth_github(
     State(app): State<App>,
     now: Now,

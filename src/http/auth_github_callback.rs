@@ -8,6 +8,7 @@ use http::header::{REFERRER_POLICY, SET_COOKIE};
 use super::App;
 use super::answer::redirect;
 use super::auth::{Denial, Flight};
+use super::openapi::refusals;
 use crate::now::Now;
 
 /// What GitHub's page sends back.
@@ -18,13 +19,26 @@ struct Back {
     error: Option<String>,
 }
 
+refusals!(Refusals as page:; SignInExpired, SignInFailed, AccessDenied, LoginNotAllowed, LoginReassigned,
+    OauthNotConfigured, AuthUnavailable, StorageUnavailable, NewerFormat, OwnerUnreadable);
+
 /// Ends a sign-in: turns in the code, sees who it is, drops the token, and gives the browser a session.
 ///
 /// 302 to where the person wanted to go. 400 `sign_in_expired`: this browser hasn't begun it, has ended it
-/// before, or took over ten minutes; `sign_in_failed`: GitHub doesn't take the code. 403 `access_denied`:
-/// the person said no; `login_not_allowed`, `login_reassigned`. 409 `oauth_not_configured`. 503
-/// `auth_unavailable`, `storage_unavailable`, `newer_format`, `owner_unreadable`. A browser gets a
+/// before, or took over ten minutes; `sign_in_failed`: GitHub doesn't take the code. A browser gets a
 /// refusal as a page. The sign-in is over then; one with another state, begun in another window, goes on.
+#[utoipa::path(
+    get,
+    path = "/auth/github/callback",
+    tag = "sign-in",
+    params(
+        ("code" = Option<String>, Query, description = "What GitHub gives the browser."),
+        ("state" = Option<String>, Query, description = "What the sign-in was begun with."),
+        ("error" = Option<String>, Query, description = "What GitHub says instead of `code`."),
+    ),
+    responses((status = 302, description = "To where the person wanted to go."), Refusals),
+    security(()),
+)]
 pub(super) async fn auth_github_callback(
     State(app): State<App>,
     now: Now,

@@ -9,7 +9,9 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
+use super::openapi::requests::AnyCaseZeit;
 use super::{ApiError, Code};
 use crate::task::{Datum, Slot, Zeit};
 
@@ -60,6 +62,19 @@ fn is_json(headers: &HeaderMap) -> bool {
         .and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next());
     essence.is_some_and(|it| it.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A day and a time of day.
+#[expect(
+    dead_code,
+    reason = "for the API's document; members are taken out one by one"
+)]
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SlotGiven)]
+pub(super) struct SlotBody {
+    datum: Datum,
+    zeit: AnyCaseZeit,
 }
 
 /// A JSON object whose members are taken out one by one; what is left at the end is refused.

@@ -3,19 +3,23 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::{GitFields, changed};
-use super::body::{self, Members};
+use super::body::{self, Members, SlotBody};
 use super::extract::{Caller, TaskPath, waits_for_git, want};
+use super::openapi::refusals;
+use super::openapi::requests::{Known, OfTask, Waiting};
 use super::{ApiError, App};
 use crate::now::Now;
 use crate::task::{GitSha, Slot, TaskId};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Completed {
     ok: bool,
     id: TaskId,
+    #[schema(required)]
     completed_at: Option<Slot>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     already_completed: bool,
@@ -25,15 +29,39 @@ struct Completed {
     git: GitFields,
 }
 
+/// When it was done; now unless it says something else.
+#[expect(
+    dead_code,
+    reason = "for the API's document; members are taken out one by one"
+)]
+#[derive(ToSchema)]
+#[schema(as = Completion)]
+#[serde(untagged)]
+enum CompletionBody {
+    At(SlotBody),
+    Now(Nothing),
+}
+
+/// No member.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT);
+
 /// Marks a task as done, at `{datum, zeit}` or now.
 ///
 /// 200; for a task that is done already with its first `completedAt` and `alreadyCompleted`, and
-/// nothing is written. 400 `invalid_id`, `invalid_json`, `invalid_field` (one of `datum` and `zeit`
-/// without the other among them), `unknown_field`. 401, 403 as [`Caller`] says. 404
-/// `task_not_found`. 409 `ambiguous_id`, `task_unreadable`, `front_matter_not_editable`, `conflict`. 413
-/// `body_too_large`, `task_too_large`. 415 `unsupported_media_type`. 429 `too_many_requests`. 503
-/// `storage_unavailable`, `busy`, `newer_format`: nothing was written; `outcome_unknown`: it may have
-/// been. 500 `internal`.
+/// nothing is written. One of `datum` and `zeit` without the other is refused. A refusal means that
+/// nothing was written, but for `outcome_unknown`.
+#[utoipa::path(
+    post,
+    path = "/api/tasks/{id}/complete",
+    tag = "tasks",
+    params(OfTask, Waiting, Known),
+    request_body = Option<CompletionBody>,
+    responses((status = 200, description = "Done.", body = Completed), Refusals),
+)]
 pub(super) async fn complete_task(
     State(app): State<App>,
     Caller(user): Caller,

@@ -7,14 +7,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use super::answer::{GitFields, describe_write, insert_etag, json};
-use super::body::{self, Members};
+use super::body::{self, Members, SlotBody};
 use super::extract::{Caller, waits_for_git, want};
+use super::openapi::refusals;
+use super::openapi::requests::{Known, Line, Markdown, OnceOnly, Waiting};
 use super::{ApiError, App, Code};
 use crate::codex::KeyHashes;
 use crate::now::Now;
-use crate::task::{FileName, NewTask, Status, TaskId};
+use crate::task::{Datum, FileName, Kategorie, NewTask, Status, TaskId};
 use crate::user::UserId;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -29,7 +32,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Created<'a> {
     ok: bool,
@@ -43,14 +46,68 @@ struct Created<'a> {
     reused: bool,
 }
 
+/// A new task.
+#[expect(
+    dead_code,
+    reason = "for the API's document; members are taken out one by one"
+)]
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewTask, rename_all = "camelCase")]
+struct NewTaskBody {
+    #[schema(value_type = TaskWord, required = false)]
+    typ: Option<TaskWord>,
+    kategorie: Kategorie,
+    /// `offen` unless it says something else.
+    #[schema(value_type = Status, required = false)]
+    status: Option<Status>,
+    /// Written as the first heading, unless the body has one.
+    #[schema(value_type = Line, required = false)]
+    title: Option<Line>,
+    /// Blank ones are dropped.
+    #[schema(value_type = Vec<Line>, required = false)]
+    tags: Option<Vec<Line>>,
+    deadline: Option<Datum>,
+    fixed_slot: Option<SlotBody>,
+    #[schema(value_type = Markdown, required = false)]
+    body: Option<Markdown>,
+}
+
+/// `typ` may be there, as long as it says this.
+#[expect(dead_code, reason = "for the API's document")]
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(super) enum TaskWord {
+    Task,
+}
+
+refusals!(Refusals: CALLER, READ, BODY, WRITE; InvalidHeader, IdsExhausted, IdempotencyKeyReused);
+
 /// Creates a task and gives it a number.
 ///
 /// 201 with `Location`; 200 with `reused` when the same `Idempotency-Key` came with the same body
-/// before. 400 `invalid_json`, `invalid_field`, `unknown_field`, `invalid_header`. 401,
-/// 403 as [`Caller`] says. 409 `ids_exhausted`, `conflict`. 413 `body_too_large`,
-/// `task_too_large`. 415 `unsupported_media_type`. 422 `idempotency_key_reused`. 429
-/// `too_many_requests`. 503 `storage_unavailable`, `busy`, `newer_format`: nothing was written;
-/// `outcome_unknown`: it may have been. 500 `internal`.
+/// before. A refusal means that nothing was written, but for `outcome_unknown`.
+#[utoipa::path(
+    post,
+    path = "/api/tasks",
+    tag = "tasks",
+    params(
+        OnceOnly,
+        Waiting,
+        Known,
+    ),
+    request_body = NewTaskBody,
+    responses(
+        (status = 201, description = "Created.", body = Created, links(
+            ("get" = (operation_id = "getTask", parameters(("id" = "$response.body#/id")))),
+            ("update" = (operation_id = "updateTask", parameters(("id" = "$response.body#/id")))),
+            ("put" = (operation_id = "putTask", parameters(("id" = "$response.body#/id")))),
+            ("complete" = (operation_id = "completeTask", parameters(("id" = "$response.body#/id")))),
+        )),
+        (status = 200, description = "Created before, with the same key and body.", body = Created),
+        Refusals,
+    ),
+)]
 pub(super) async fn create_task(
     State(app): State<App>,
     Caller(user): Caller,

@@ -13,7 +13,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::Code;
 use super::auth::{Denial, Door, platform_page};
 use super::extract::{X_CODEX_VERSION, wants_page};
 use crate::codex::{
@@ -39,151 +41,6 @@ struct Told {
     version: Option<Version>,
     cause: Option<Arc<str>>,
     as_page: bool,
-}
-
-/// The stable code of a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
-    /// A query parameter holds something it can't.
-    InvalidQuery,
-    /// A header holds something it can't.
-    InvalidHeader,
-    /// The path names a task by something that can't be one.
-    InvalidId,
-    /// The body isn't a JSON object.
-    InvalidJson,
-    /// A member of the body holds something it can't.
-    InvalidField,
-    /// The body has a member that the route doesn't know.
-    UnknownField,
-    /// The sign-in wasn't begun by this browser, took too long or was ended before.
-    SignInExpired,
-    /// GitHub doesn't take the sign-in's code.
-    SignInFailed,
-    /// Nothing says who asks.
-    NotSignedIn,
-    /// The token is nobody's.
-    TokenInvalid,
-    /// The token was given to another app.
-    TokenForeign,
-    /// Whoever it is isn't on the list.
-    LoginNotAllowed,
-    /// The login belonged to another account before.
-    LoginReassigned,
-    /// The person said no at GitHub.
-    AccessDenied,
-    /// The request names a host that isn't this machine.
-    HostNotAllowed,
-    /// A page of another site sent the request.
-    CrossOrigin,
-    /// No such route.
-    NotFound,
-    /// No such task.
-    TaskNotFound,
-    /// The route knows other methods.
-    MethodNotAllowed,
-    /// Several tasks have the number.
-    AmbiguousId,
-    /// The task's file can't be read.
-    TaskUnreadable,
-    /// The task's front matter can't be changed without touching something else.
-    FrontMatterNotEditable,
-    /// Others kept changing the task.
-    Conflict,
-    /// All numbers are taken.
-    IdsExhausted,
-    /// Nobody signs in by a browser here.
-    OauthNotConfigured,
-    /// The task isn't what `If-Match` names.
-    PreconditionFailed,
-    /// The body is larger than a request may be.
-    BodyTooLarge,
-    /// The file would be larger than a task may be.
-    TaskTooLarge,
-    /// The body isn't JSON by its content type.
-    UnsupportedMediaType,
-    /// The `Idempotency-Key` stands for another request.
-    IdempotencyKeyReused,
-    /// GitHub mode is off.
-    GithubNotConfigured,
-    /// GitHub can't be reached, or grants no more requests for now.
-    GithubUnavailable,
-    /// GitHub won't let the service do it, until somebody changes a setting there or here.
-    GithubDenied,
-    /// So many files would be removed that it has to be confirmed.
-    MassDelete,
-    /// No webhook secret is configured, so no delivery can be trusted.
-    WebhookNotConfigured,
-    /// The signature isn't of these bytes, by the configured secret.
-    BadSignature,
-    /// The payload isn't what GitHub sends.
-    InvalidPayload,
-    /// More than this instance grants one user.
-    TooManyRequests,
-    /// It may have been written, or not.
-    OutcomeUnknown,
-    /// The store can't be reached.
-    StorageUnavailable,
-    /// Who asks can't be found out just now.
-    AuthUnavailable,
-    /// Whose the login is can't be read.
-    OwnerUnreadable,
-    /// Tasks kept changing while their bodies were read.
-    Busy,
-    /// A newer version of the service wrote the user's state.
-    NewerFormat,
-    /// A defect.
-    Internal,
-}
-
-impl Code {
-    fn status(self) -> StatusCode {
-        match self {
-            Self::InvalidQuery
-            | Self::InvalidHeader
-            | Self::InvalidId
-            | Self::InvalidJson
-            | Self::InvalidField
-            | Self::InvalidPayload
-            | Self::UnknownField
-            | Self::SignInExpired
-            | Self::SignInFailed => StatusCode::BAD_REQUEST,
-            Self::NotSignedIn | Self::TokenInvalid | Self::TokenForeign | Self::BadSignature => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::HostNotAllowed
-            | Self::CrossOrigin
-            | Self::LoginNotAllowed
-            | Self::LoginReassigned
-            | Self::AccessDenied => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::TaskNotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::AmbiguousId
-            | Self::TaskUnreadable
-            | Self::FrontMatterNotEditable
-            | Self::Conflict
-            | Self::GithubNotConfigured
-            | Self::MassDelete
-            | Self::IdsExhausted
-            | Self::OauthNotConfigured => StatusCode::CONFLICT,
-            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::BodyTooLarge | Self::TaskTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Self::StorageUnavailable
-            | Self::AuthUnavailable
-            | Self::OwnerUnreadable
-            | Self::Busy
-            | Self::NewerFormat
-            | Self::OutcomeUnknown
-            | Self::GithubUnavailable
-            | Self::GithubDenied
-            | Self::WebhookNotConfigured => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
 }
 
 /// When a client may try again what failed for a reason that passes.
@@ -343,9 +200,11 @@ fn page(told: &Told) -> Vec<u8> {
     page.into_string().into_bytes()
 }
 
-#[derive(Serialize)]
+/// What every refusal says.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ErrorDocument<'a> {
+#[schema(as = Refusal)]
+pub(super) struct ErrorDocument<'a> {
     ok: bool,
     code: Code,
     error: &'a str,

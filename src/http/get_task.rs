@@ -4,22 +4,32 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::{describe_read, insert_etag, json};
 use super::extract::{Caller, TaskPath, want};
+use super::openapi::requests::{Known, OfTask};
+use super::openapi::{Either, refusals};
 use super::{ApiError, App};
 use crate::now::Now;
 use crate::task::Problem;
 use crate::view::{FileObject, TaskObject};
 
-#[derive(Serialize)]
+/// What [`Object`] is.
+type TaskOrFile = Either<TaskObject<'static>, FileObject<'static>>;
+
+#[derive(Serialize, ToSchema)]
 struct Shown<'a> {
     ok: bool,
     #[serde(flatten)]
+    #[schema(value_type = TaskOrFile)]
     of: Object<'a>,
+    #[schema(required)]
     body: Option<&'a str>,
+    #[schema(required)]
     html: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Problem, required = false)]
     problem: Option<&'a Problem>,
 }
 
@@ -30,11 +40,19 @@ enum Object<'a> {
     File(FileObject<'a>),
 }
 
+refusals!(Refusals: CALLER, READ, TASK);
+
 /// One task with its markdown `body` and rendered, harmless `html`. A file that can't be read comes
 /// with its whole text as `body` and its `problem`.
 ///
-/// Answers 200. 400 `invalid_id`. 401, 403 as [`Caller`] says. 404 `task_not_found`. 409 `ambiguous_id`.
-/// 429 `too_many_requests`. 503 `storage_unavailable`, `busy`.
+/// Answers 200. 409 with the stems when several tasks have the number.
+#[utoipa::path(
+    get,
+    path = "/api/tasks/{id}",
+    tag = "tasks",
+    params(OfTask, Known),
+    responses((status = 200, description = "The task.", body = Shown), Refusals),
+)]
 pub(super) async fn get_task(
     State(app): State<App>,
     Caller(user): Caller,

@@ -7,12 +7,15 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use super::answer::json;
 use super::body;
+use super::openapi::requests::Event;
+use super::openapi::{Either, refusals};
 use super::{ApiError, App, Code};
 use crate::codex::{FetchReport, UserReport};
-use crate::github::{self, Delivery, Skipped};
+use crate::github::{self, Delivery, PushPayload, Skipped};
 use crate::now::Now;
 use crate::task::GitSha;
 use crate::user::UserId;
@@ -29,22 +32,23 @@ static BODIES: Semaphore = Semaphore::const_new(4);
 /// How long one may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Pong {
     ok: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Ignored {
     ok: bool,
     ignored: bool,
     reason: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Fetched {
     ok: bool,
+    #[schema(required)]
     head: Option<GitSha>,
     users_affected: usize,
     results: Vec<UserResult>,
@@ -53,7 +57,7 @@ struct Fetched {
     postponed: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UserResult {
     user_id: String,
@@ -65,14 +69,34 @@ struct UserResult {
     problems: Vec<Skipped>,
 }
 
+/// What is answered at once.
+type Taken = Either<Fetched, Pong>;
+
+/// What isn't done, or not yet.
+type Accepted = Either<Ignored, Fetched>;
+
+refusals!(Refusals: READ, GITHUB; InvalidPayload, BadSignature, BodyTooLarge, WebhookNotConfigured, Conflict);
+
 /// Brings the store to what the repository has now; the payload only says that something moved.
 ///
 /// 200 for a push to the branch, with what was done; what takes too long is noted first and done by the
 /// timer (`unfinished`). 200 for a `ping`. 202 `ignored` for other events, branches and repositories; 202
-/// `postponed` when the delivery before takes so long that this one is wholly left to the timer. 400
-/// `invalid_payload`. 401 `bad_signature`: nothing was looked at. 413
-/// `body_too_large` over 25 MiB. 503 `webhook_not_configured`: without a secret nothing is accepted;
-/// `github_unavailable`, `github_denied`, `storage_unavailable`: the timer does it later. 500 `internal`.
+/// `postponed` when the delivery before takes so long that this one is wholly left to the timer. 401: nothing
+/// was looked at. 413 over 25 MiB. 503 without a secret, by which alone deliveries are accepted; otherwise
+/// the timer does it later.
+#[utoipa::path(
+    post,
+    path = "/github/webhook",
+    tag = "git",
+    params(Event),
+    request_body(content = PushPayload, description = "What is read of a push; also as the form field `payload`. Of other events the body is not read."),
+    responses(
+        (status = 200, description = "What was done for a push; `ok` alone for a ping.", body = Taken),
+        (status = 202, description = "Another event, repository or branch; or left to the timer.", body = Accepted),
+        Refusals,
+    ),
+    security(("signature" = [])),
+)]
 pub(super) async fn github_webhook(
     State(app): State<App>,
     now: Now,
@@ -84,7 +108,7 @@ pub(super) async fn github_webhook(
             "No webhook secret is configured: set GITHUB_WEBHOOK_SECRET here and at GitHub.";
         return Err(ApiError::new(Code::WebhookNotConfigured, message));
     };
-    let signature = text(&parts.headers, &SIGNATURE).ok_or_else(bad_signature)?;
+    let signature = header(&parts.headers, &SIGNATURE).ok_or_else(bad_signature)?;
     let bytes = {
         // Few at once, since nobody has proved anything yet.
         let read = async {
@@ -98,7 +122,7 @@ pub(super) async fn github_webhook(
         })?
     };
     github::verify(secret, Some(signature), &bytes).map_err(|_| bad_signature())?;
-    let event = text(&parts.headers, &EVENT).unwrap_or_default();
+    let event = header(&parts.headers, &EVENT).unwrap_or_default();
     let delivery = github::parse(event, &bytes).map_err(|_| {
         let message = "The payload isn't one of GitHub's: send what GitHub sends.";
         ApiError::new(Code::InvalidPayload, message)
@@ -137,7 +161,7 @@ fn ignored(reason: &'static str) -> Response {
     )
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 

@@ -6,31 +6,62 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::{describe_read, json};
 use super::extract::{Caller, want};
+use super::openapi::refusals;
+use super::openapi::requests::Known;
 use super::{ApiError, App, Code};
 use crate::codex::Filter;
 use crate::now::Now;
-use crate::task::{FileName, Status};
+use crate::task::{FileName, Kategorie, Status};
 use crate::view::TaskObject;
 
 /// The most tasks in one answer, and how many there are when nobody says (SPEC.md 1).
 const MAX_LIMIT: usize = 500;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Listed<'a> {
     ok: bool,
     tasks: Vec<TaskObject<'a>>,
+    #[schema(required)]
     next_cursor: Option<String>,
 }
+
+/// Open unless it says something else.
+#[expect(dead_code, reason = "for the API's document")]
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum AnyStatus {
+    Offen,
+    Abgeschlossen,
+    Abgebrochen,
+    Alle,
+}
+
+refusals!(Refusals: CALLER, READ; InvalidQuery);
 
 /// The tasks that the query lets through, in placement order: `status` (default `offen`, or `alle`),
 /// `kategorie`, `tag`, `q`, `limit`, `cursor`. Costs no storage request beyond the timeline's.
 ///
-/// Answers 200. 400 `invalid_query`. 401, 403 as [`Caller`] says. 429 `too_many_requests`. 503
-/// `storage_unavailable`.
+/// Answers 200.
+#[utoipa::path(
+    get,
+    path = "/api/tasks",
+    tag = "tasks",
+    params(
+        ("status" = Option<AnyStatus>, Query, description = "`offen` unless it says something else."),
+        ("kategorie" = Option<Kategorie>, Query, description = "Only these."),
+        ("tag" = Option<String>, Query, description = "Only those with exactly this tag."),
+        ("q" = Option<String>, Query, description = "Only those with this in number, title or a tag, in any letter case."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "At most so many."),
+        ("cursor" = Option<String>, Query, description = "Goes on after an earlier answer: its `nextCursor`."),
+        Known,
+    ),
+    responses((status = 200, description = "The tasks.", body = Listed), Refusals),
+)]
 pub(super) async fn list_tasks(
     State(app): State<App>,
     Caller(user): Caller,

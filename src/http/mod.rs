@@ -5,6 +5,7 @@ mod auth;
 mod auth_github;
 mod auth_github_callback;
 mod body;
+mod code;
 mod complete_task;
 mod create_task;
 mod error;
@@ -16,6 +17,7 @@ mod health;
 mod janitor;
 mod list_tasks;
 mod metrics;
+mod openapi;
 mod preview;
 mod render_codex;
 mod request_id;
@@ -27,7 +29,10 @@ mod update_task;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::post;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::codex::Codex;
 use crate::config::{Config, GitHubConfig, Secret};
@@ -35,7 +40,8 @@ use crate::metrics::Metrics;
 use request_id::RequestIds;
 
 pub use auth::Gate;
-pub use error::{ApiError, Code};
+pub use code::Code;
+pub use error::ApiError;
 
 /// What every handler may use. Shared, so that handing it to a handler touches one counter.
 #[derive(Clone)]
@@ -86,11 +92,38 @@ impl App {
     }
 }
 
+/// Every route that the API's document tells of. The path stands in each handler's `#[utoipa::path]`, and
+/// again here, so that the table can be read.
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(health::root)) // GET /
+        .routes(routes!(health::healthz)) // GET /healthz
+        .routes(routes!(health::readyz)) // GET /readyz
+        .routes(routes!(openapi::serve::openapi_json)) // GET /openapi.json
+        .routes(routes!(openapi::serve::docs)) // GET /docs
+        .routes(routes!(render_codex::render_codex)) // GET /codex
+        .routes(routes!(list_tasks::list_tasks, create_task::create_task)) // GET, POST /api/tasks
+        .routes(routes!(get_task::get_task, update_task::update_task)) // GET, PUT, PATCH /api/tasks/{id}
+        .routes(routes!(complete_task::complete_task)) // POST /api/tasks/{id}/complete
+        .routes(routes!(preview::preview)) // POST /api/preview
+        .routes(routes!(sync::sync_state, sync::sync)) // GET, POST /sync
+        .routes(routes!(github_webhook::github_webhook)) // POST /github/webhook
+        .routes(routes!(auth_github::auth_github)) // GET /auth/github
+        .routes(routes!(auth_github_callback::auth_github_callback)) // GET /auth/github/callback
+        .routes(routes!(session::me)) // GET /auth/me
+        .routes(routes!(session::logout)) // POST /auth/logout
+}
+
+/// The API's document, as `/openapi.json` gives it.
+pub fn openapi() -> OpenApi {
+    openapi::complete(documented().into_openapi())
+}
+
 /// Every route there is.
 pub fn router(app: App) -> Router {
     let (cors, upkeep) = (app.gate().cors(), app.gate().upkeep());
     let ids = RequestIds(Arc::clone(&app.0.metrics));
-    let mut routes = Router::new();
+    let (mut routes, _) = documented().split_for_parts();
     if app.0.hosted {
         // Only the host calls them, and only where there is one.
         routes = routes
@@ -98,35 +131,6 @@ pub fn router(app: App) -> Router {
             .route("/janitor", post(janitor::janitor));
     }
     let routes = routes
-        .route("/", get(health::root))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::metrics))
-        .route("/codex", get(render_codex::render_codex))
-        .route(
-            "/api/tasks",
-            get(list_tasks::list_tasks).post(create_task::create_task),
-        )
-        .route(
-            "/api/tasks/{id}",
-            get(get_task::get_task)
-                .put(update_task::update_task)
-                .patch(update_task::update_task),
-        )
-        .route(
-            "/api/tasks/{id}/complete",
-            post(complete_task::complete_task),
-        )
-        .route("/api/preview", post(preview::preview))
-        .route("/sync", get(sync::sync_state).post(sync::sync))
-        .route("/github/webhook", post(github_webhook::github_webhook))
-        .route("/auth/github", get(auth_github::auth_github))
-        .route(
-            "/auth/github/callback",
-            get(auth_github_callback::auth_github_callback),
-        )
-        .route("/auth/me", get(session::me))
-        .route("/auth/logout", post(session::logout))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method);
     let routes = match upkeep {

@@ -4,22 +4,45 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::json;
 use super::body::{self, Members};
 use super::extract::Caller;
+use super::openapi::refusals;
 use super::{ApiError, App};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Preview<'a> {
     ok: bool,
     html: &'a str,
 }
 
+/// Markdown to render, any text.
+#[expect(
+    dead_code,
+    reason = "for the API's document; members are taken out one by one"
+)]
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ToPreview)]
+struct PreviewBody {
+    #[schema(value_type = String, required = false)]
+    body: Option<String>,
+}
+
+refusals!(Refusals: CALLER, BODY; CrossOrigin);
+
 /// Renders `{body}` as a task's body is rendered, and stores nothing.
 ///
-/// Answers 200. 400 `invalid_json`, `invalid_field`, `unknown_field`. 401, 403 as
-/// [`Caller`] says. 413 `body_too_large`. 415 `unsupported_media_type`.
+/// Answers 200.
+#[utoipa::path(
+    post,
+    path = "/api/preview",
+    tag = "tasks",
+    request_body = Option<PreviewBody>,
+    responses((status = 200, description = "What a browser may show.", body = Preview), Refusals),
+)]
 pub(super) async fn preview(
     State(app): State<App>,
     Caller(_): Caller,

@@ -5,21 +5,46 @@ use std::sync::LazyLock;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
-use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
-use super::answer::{SERVER_TIMING, X_CODEX_CACHE, redirect, server_timing};
+use super::answer::{SERVER_TIMING, X_CODEX_CACHE, page_policy, redirect, server_timing};
 use super::extract::{Caller, X_CODEX_VERSION, accepted_encoding, has_already, want, wants_page};
+use super::openapi::refusals;
+use super::openapi::requests::{Cached, Known};
 use super::{ApiError, App, Code};
 use crate::codex::{Encoding, Freshness, PageFormat, Read};
 use crate::now::Now;
-use crate::view::STYLESHEET;
+use crate::view::{Document, STYLESHEET};
+
+/// The week's forms.
+#[expect(dead_code, reason = "for the API's document")]
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum Format {
+    Json,
+    Html,
+}
+
+/// Yes or no.
+#[expect(dead_code, reason = "for the API's document")]
+#[derive(ToSchema)]
+pub(super) enum Flag {
+    #[schema(rename = "true")]
+    True,
+    #[schema(rename = "1")]
+    One,
+    #[schema(rename = "false")]
+    False,
+    #[schema(rename = "0")]
+    Zero,
+    #[schema(rename = "")]
+    Nothing,
+}
 
 /// What the query asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +54,32 @@ struct Asked {
     bodies: bool,
 }
 
+refusals!(Refusals: CALLER, READ; InvalidQuery);
+
 /// The user's week as JSON (default) or HTML.
 ///
 /// 200, or 304 when `If-None-Match` names what would be sent; `?nocache=true` lists the files anew,
 /// `Cache-Control: no-cache` asks the state at least; `?format=html&bodies=true` shows the tasks'
-/// bodies. A browser that nobody is signed in with is sent to sign in (302). 400 `invalid_query`: `format`,
-/// `nocache` or `bodies` holds something else. 401, 403 and 503 as [`Caller`] says. 429 `too_many_requests`. 503 `storage_unavailable`: the store is away and
-/// nothing recent enough is known.
+/// bodies. A browser that nobody is signed in with is sent to sign in (302). While the store is away, what
+/// was known last stands in, if it is recent enough; else 503.
+#[utoipa::path(
+    get,
+    path = "/codex",
+    tag = "week",
+    params(
+        ("format" = Option<Format>, Query, description = "`json` unless it says something else."),
+        ("nocache" = Option<Flag>, Query, description = "Lists the files anew."),
+        ("bodies" = Option<Flag>, Query, description = "With `format=html`: shows the tasks' bodies."),
+        Known,
+        Cached,
+    ),
+    responses(
+        (status = 200, description = "The week.", content((Document = "application/json"), (String = "text/html"))),
+        (status = 304, description = "The client has it already."),
+        (status = 302, description = "To the sign-in, for a browser that nobody is signed in with."),
+        Refusals,
+    ),
+)]
 pub(super) async fn render_codex(
     State(app): State<App>,
     caller: Result<Caller, ApiError>,
@@ -194,10 +238,4 @@ fn describe_body(headers: &mut HeaderMap, format: PageFormat, encoding: Encoding
 }
 
 /// The page is its own style sheet and nothing else: no script, no frame, nothing fetched.
-static CONTENT_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLESHEET));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
-});
+static CONTENT_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESHEET));

@@ -5,9 +5,11 @@ use axum::response::Response;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::json;
 use super::auth::Door;
+use super::openapi::refusals;
 use super::{ApiError, App};
 use crate::now::Now;
 use crate::user::UserId;
@@ -17,28 +19,45 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 /// Where the platform ends its own session, which isn't this service's to end.
 const PLATFORM_LOGOUT: &str = "/.auth/logout";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Me<'a> {
     ok: bool,
     login: &'a str,
     user_id: &'a str,
+    #[schema(value_type = Way)]
     auth: &'static str,
     allowed: bool,
 }
 
-#[derive(Serialize)]
+/// By what somebody is known.
+#[expect(dead_code, reason = "for the API's document")]
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum Way {
+    GitHub,
+    EasyAuth,
+    Dev,
+}
+
+#[derive(Serialize, ToSchema)]
 struct LoggedOut {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'static str>,
 }
 
+refusals!(Refusals: CALLER);
+
 /// Who asks: `{ok, login, userId, auth, allowed}`; `auth` is `github`, `easyauth` or `dev`.
 ///
-/// Answers 200. 401 `not_signed_in`, `token_invalid`, `token_foreign`. 403 `login_not_allowed`,
-/// `login_reassigned`, `host_not_allowed`. 503 `auth_unavailable`, `storage_unavailable`,
-/// `newer_format`, `owner_unreadable`.
+/// Answers 200.
+#[utoipa::path(
+    get,
+    path = "/auth/me",
+    tag = "sign-in",
+    responses((status = 200, description = "Who asks.", body = Me), Refusals),
+)]
 pub(super) async fn me(
     State(app): State<App>,
     now: Now,
@@ -59,10 +78,19 @@ pub(super) async fn me(
     Ok(no_store(json(StatusCode::OK, &document)))
 }
 
+refusals!(LogoutRefusals:; CrossOrigin, HostNotAllowed);
+
 /// Ends the session in this browser: its cookies go, and whatever it has kept of the service's pages.
 ///
 /// 200 `{ok}`, also without a session; behind the platform's authentication with `next`, where its own
-/// session is ended. 403 `cross_origin`, `host_not_allowed`.
+/// session is ended.
+#[utoipa::path(
+    post,
+    path = "/auth/logout",
+    tag = "sign-in",
+    responses((status = 200, description = "Ended, or there was none.", body = LoggedOut), LogoutRefusals),
+    security(()),
+)]
 pub(super) async fn logout(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let gate = app.gate();
     let admitted = gate.admit(request.method(), request.headers());

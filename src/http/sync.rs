@@ -6,11 +6,14 @@ use chrono::{DateTime, Utc};
 use http::header::ALLOW;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::{json, name_version};
 use super::error::no_such_method;
 use super::extract::{Caller, X_CODEX_VERSION, want};
-use super::render_codex::flag;
+use super::openapi::refusals;
+use super::openapi::requests::Known;
+use super::render_codex::{Flag, flag};
 use super::{ApiError, App, Code};
 use crate::codex::{GitStatus, LastError, PullNote, SyncRequest, Synced};
 use crate::github::{RateLimit, Skipped};
@@ -26,7 +29,7 @@ struct Asked {
     reference: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SyncDone<'a> {
     ok: bool,
@@ -39,44 +42,75 @@ struct SyncDone<'a> {
     removed: usize,
     skipped: usize,
     merged: usize,
+    #[schema(required)]
     next_id: Option<TaskId>,
     cache_cleared: bool,
+    #[schema(required)]
     head: Option<GitSha>,
     problems: &'a [Skipped],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SyncState {
     ok: bool,
+    #[schema(required)]
     head: Option<GitSha>,
+    #[schema(required)]
     synced_at: Option<DateTime<Utc>>,
     unpushed: Vec<Waiting>,
     pull_requests: Vec<Proposed>,
+    #[schema(required)]
     last_error: Option<LastError>,
+    #[schema(required)]
     rate_limit: Option<RateLimit>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Unpushed)]
 struct Waiting {
     id: TaskId,
     filename: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PullRequest)]
 struct Proposed {
     filename: String,
     #[serde(flatten)]
     note: PullNote,
 }
 
+/// How much to look at.
+#[expect(dead_code, reason = "for the API's document")]
+#[derive(ToSchema)]
+#[schema(as = SyncMode, rename_all = "lowercase")]
+enum Mode {
+    Full,
+    Diff,
+}
+
+refusals!(Refusals: CALLER, READ, GITHUB; CrossOrigin, InvalidQuery, GithubNotConfigured, MassDelete, Conflict, OutcomeUnknown);
+
 /// Brings the caller's files and Git together: what Git has is taken, what it doesn't have is pushed
 /// afterwards. `mode` `diff` means the same as `full`; `clean=false` removes nothing; `since` is ignored.
 ///
-/// 200 with what was done. 400 `invalid_query`. 403 as every change. 409 `github_not_configured`; `mass_delete`: more than
-/// half of the files would go, so repeat it with `confirm={count}`, and nothing was done; `conflict`. 429
-/// `too_many_requests`. 503 `github_unavailable`, `github_denied`, `storage_unavailable`, `newer_format`.
-/// 500 `internal`.
+/// 200 with what was done. 409 `mass_delete`: more than half of the files would go, so repeat it with
+/// `confirm={count}`; nothing was done.
+#[utoipa::path(
+    post,
+    path = "/sync",
+    tag = "git",
+    params(
+        ("mode" = Option<Mode>, Query, description = "Both mean the same."),
+        ("clean" = Option<Flag>, Query, description = "`false` removes nothing."),
+        ("confirm" = Option<usize>, Query, description = "So many files may be removed."),
+        ("ref" = Option<String>, Query, description = "Can only be the branch that mirrors the tasks."),
+        ("since" = Option<String>, Query, description = "Ignored."),
+        Known,
+    ),
+    responses((status = 200, description = "What was done.", body = SyncDone), Refusals),
+)]
 pub(super) async fn sync(
     State(app): State<App>,
     Caller(user): Caller,
@@ -120,10 +154,18 @@ pub(super) async fn sync(
     Ok(response)
 }
 
+refusals!(StateRefusals: CALLER, READ; MethodNotAllowed, GithubNotConfigured);
+
 /// How the caller's files and Git stand. Changes nothing, and asks GitHub nothing.
 ///
-/// 200 with what is known. 403 `host_not_allowed`. 405 `method_not_allowed` with `mode`, `since` or `clean`, which are a
-/// POST's. 409 `github_not_configured`. 503 `storage_unavailable`, `newer_format`. 500 `internal`.
+/// 200 with what is known. 405 with `mode`, `since` or `clean`, which are a POST's.
+#[utoipa::path(
+    get,
+    path = "/sync",
+    tag = "git",
+    params(Known),
+    responses((status = 200, description = "What is known.", body = SyncState), StateRefusals),
+)]
 pub(super) async fn sync_state(
     State(app): State<App>,
     Caller(user): Caller,

@@ -5,17 +5,20 @@ use axum::response::Response;
 use http::HeaderMap;
 use http::header::IF_MATCH;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::{GitFields, changed};
-use super::body::{self, Members};
-use super::create_task::accept_typ;
+use super::body::{self, Members, SlotBody};
+use super::create_task::{TaskWord, accept_typ};
 use super::extract::{Caller, TaskPath, waits_for_git, want};
+use super::openapi::refusals;
+use super::openapi::requests::{Guarded, Known, Line, Markdown, OfTask, Waiting};
 use super::{ApiError, App};
 use crate::codex::IfMatch;
 use crate::now::Now;
-use crate::task::{Edit, GitSha, TaskId};
+use crate::task::{Datum, Edit, GitSha, Kategorie, Status, TaskId};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Updated {
     ok: bool,
@@ -26,15 +29,51 @@ struct Updated {
     git: GitFields,
 }
 
+/// Changes of a task; `null` clears.
+#[expect(
+    dead_code,
+    reason = "for the API's document; members are taken out one by one"
+)]
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TaskChanges, rename_all = "camelCase")]
+struct ChangesBody {
+    #[schema(value_type = TaskWord, required = false)]
+    typ: Option<TaskWord>,
+    #[schema(value_type = Kategorie, required = false)]
+    kategorie: Option<Kategorie>,
+    /// `abgeschlossen` says when, as completing does; the others remove that.
+    #[schema(value_type = Status, required = false)]
+    status: Option<Status>,
+    /// Blank ones are dropped.
+    #[schema(value_type = Vec<Line>, required = false)]
+    tags: Option<Vec<Line>>,
+    deadline: Option<Datum>,
+    fixed_slot: Option<SlotBody>,
+    #[schema(value_type = Markdown, required = false)]
+    body: Option<Markdown>,
+}
+
+refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT; PreconditionFailed);
+
 /// Changes the fields given, leaves the rest; PUT means the same as PATCH. `null` clears `deadline` and
 /// `fixedSlot`. Lines that say something else stay as they are, byte by byte.
 ///
-/// 200, also when there was nothing to change. 400 `invalid_id`, `invalid_json`, `invalid_field`,
-/// `unknown_field`. 401, 403 as [`Caller`] says. 404 `task_not_found`. 409 `ambiguous_id`,
-/// `task_unreadable`, `front_matter_not_editable`, `conflict`. 412 `precondition_failed`: the task isn't
-/// what `If-Match` names. 413 `body_too_large`, `task_too_large`. 415 `unsupported_media_type`. 429
-/// `too_many_requests`. 503 `storage_unavailable`, `busy`, `newer_format`: nothing was written;
-/// `outcome_unknown`: it may have been. 500 `internal`.
+/// 200, also when there was nothing to change. A refusal means that nothing was written, but for
+/// `outcome_unknown`.
+#[utoipa::path(
+    method(patch, put),
+    path = "/api/tasks/{id}",
+    tag = "tasks",
+    params(
+        OfTask,
+        Guarded,
+        Waiting,
+        Known,
+    ),
+    request_body = Option<ChangesBody>,
+    responses((status = 200, description = "Changed.", body = Updated), Refusals),
+)]
 pub(super) async fn update_task(
     State(app): State<App>,
     Caller(user): Caller,

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{UnknownWord, words};
 
@@ -23,6 +25,15 @@ words! {
 /// A calendar day, `dd.mm.yyyy`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Datum(pub NaiveDate);
+
+/// The days that exist, as a regular expression: the first 28 of each month, those beyond where a month has
+/// them, and 29 February of the years that a leap day is in.
+const DAYS: &str = concat!(
+    r"^(?:(?:0[1-9]|1[0-9]|2[0-8])\.(?:0[1-9]|1[0-2])\.[0-9]{4}",
+    r"|(?:29|30)\.(?:0[13-9]|1[0-2])\.[0-9]{4}",
+    r"|31\.(?:0[13578]|1[02])\.[0-9]{4}",
+    r"|29\.02\.(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00))$",
+);
 
 /// Not a date that exists, written `dd.mm.yyyy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +79,17 @@ impl fmt::Debug for Datum {
     }
 }
 
+impl PartialSchema for Datum {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let text = text.pattern(Some(DAYS)).examples(["24.12.2026"]);
+        let text = text.description(Some("A day that exists, `dd.mm.yyyy`."));
+        text.into()
+    }
+}
+
+impl ToSchema for Datum {}
+
 impl Serialize for Datum {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -82,7 +104,9 @@ impl<'de> Deserialize<'de> for Datum {
 }
 
 /// A place in the week: a day and one of its three slots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 pub struct Slot {
     /// The day.
     pub datum: Datum,

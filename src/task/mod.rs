@@ -19,6 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 pub use date::{BadDatum, Datum, Slot, Zeit};
 pub use edit::{Edit, EditError, edit};
@@ -45,7 +46,7 @@ pub struct UnknownWord {
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident, $key:literal, $allowed:literal, { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(rename_all = "lowercase")]
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
@@ -130,7 +131,7 @@ pub enum FixedSlot {
 }
 
 /// One entry of the timeline's `problems`, without the file it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Line in the file, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -142,7 +143,7 @@ pub struct Problem {
 }
 
 /// Why a file can't be read, or a warning about a user's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
     /// A `.md` file whose name isn't `NNNN.md`, `NNNN-.md` or `NNNN-Title.md`.
@@ -198,7 +199,8 @@ pub fn git_sha(bytes: &[u8]) -> GitSha {
 }
 
 /// A git blob SHA-1.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{40}$")]
 pub struct GitSha(pub [u8; 20]);
 
 impl fmt::Display for GitSha {

@@ -4,6 +4,8 @@ mod place;
 mod zone;
 
 use chrono::{DateTime, Utc};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::task::{Datum, Zeit};
 
@@ -84,6 +86,21 @@ pub enum Reason {
     /// No free slot on any day it may be planned on.
     HorizonFull,
 }
+
+impl PartialSchema for Reason {
+    fn schema() -> RefOr<Schema> {
+        let all = [
+            Self::SlotTaken { by: 0 },
+            Self::SlotPassed,
+            Self::OutsideHorizon,
+            Self::HorizonFull,
+        ];
+        let word = ObjectBuilder::new().schema_type(Type::String);
+        word.enum_values(Some(all.map(Self::as_str))).into()
+    }
+}
+
+impl ToSchema for Reason {}
 
 impl Reason {
     /// As answers spell it.

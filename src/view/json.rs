@@ -1,7 +1,12 @@
 //! The timeline document (SPEC.md 1).
 
+use std::borrow::Cow;
+
 use chrono::Datelike;
 use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::AllOfBuilder;
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{FEW_IDS, Stamps, Week, problem_in, rfc3339, task_in};
 use crate::task::{Datum, Kategorie, ProblemCode, Status, Tags, TaskId, Title, Zeit};
@@ -29,6 +34,27 @@ impl Document {
     }
 }
 
+impl PartialSchema for Document {
+    fn schema() -> RefOr<Schema> {
+        let pieces = AllOfBuilder::new()
+            .item(Ref::from_schema_name(Stamps::name()))
+            .item(Ref::from_schema_name(TimelineDocument::name()));
+        pieces.into()
+    }
+}
+
+impl ToSchema for Document {
+    fn name() -> Cow<'static, str> {
+        "Week".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Stamps::name().into(), Stamps::schema()));
+        schemas.push((TimelineDocument::name().into(), TimelineDocument::schema()));
+        TimelineDocument::schemas(schemas);
+    }
+}
+
 /// Writes the timeline document of `week`.
 pub fn json(week: &Week<'_>, stamps: &Stamps) -> Document {
     let document = TimelineDocument::new(week);
@@ -44,67 +70,87 @@ pub fn json(week: &Week<'_>, stamps: &Stamps) -> Document {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Timeline)]
 struct TimelineDocument<'a> {
+    #[schema(value_type = DateTime<Utc>)]
     valid_until: String,
     user_id: &'a str,
     time_zone: &'a str,
     week_start: Datum,
+    #[schema(required)]
     next_available_id: Option<TaskId>,
     timeline: Vec<DayDocument<'a>>,
     unplaced: Vec<UnplacedDocument<'a>>,
     problems: Vec<ProblemDocument<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Day)]
 struct DayDocument<'a> {
     datum: Datum,
+    #[schema(maximum = 6)]
     day_of_week: u32,
     slots: Vec<SlotDocument<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DaySlot)]
 struct SlotDocument<'a> {
     zeit: Zeit,
+    #[schema(required)]
     task: Option<PlacedDocument<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PlacedTask)]
 struct PlacedDocument<'a> {
+    #[schema(value_type = String)]
     file: FilePath<'a>,
     id: TaskId,
+    #[schema(value_type = String)]
     title: Title<'a>,
     kategorie: Kategorie,
     status: Status,
+    #[schema(value_type = [String])]
     tags: Tags<'a>,
+    #[schema(required)]
     deadline: Option<Datum>,
     deadline_missed: bool,
     is_fixed: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnplacedTask)]
 struct UnplacedDocument<'a> {
+    #[schema(value_type = String)]
     file: FilePath<'a>,
     id: TaskId,
+    #[schema(value_type = String)]
     title: Title<'a>,
     kategorie: Kategorie,
+    #[schema(required)]
     deadline: Option<Datum>,
+    #[schema(value_type = Reason)]
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     taken_by: Option<FilePath<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FileProblem)]
 struct ProblemDocument<'a> {
+    #[schema(value_type = String)]
     file: FilePath<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
     code: ProblemCode,
-    message: std::borrow::Cow<'a, str>,
+    message: Cow<'a, str>,
 }
 
 /// The full blob path, put together only while it is written.
@@ -200,7 +246,7 @@ fn problems<'a>(week: &Week<'a>) -> Vec<ProblemDocument<'a>> {
         })
     });
     let running_out = (week.free_ids <= FEW_IDS).then(|| ProblemDocument {
-        file: FilePath { folder: week.folder, name: "" },
+    file: FilePath { folder: week.folder, name: "" },
         line: None,
         code: ProblemCode::IdsRunningOut,
         message: format!(

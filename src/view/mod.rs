@@ -7,6 +7,7 @@ mod task;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
+use utoipa::ToSchema;
 
 use crate::task::{ContentView, FixedSlotView, Problem, TaskId, TaskTable, TaskView};
 use crate::timeline::Timeline;
@@ -48,7 +49,8 @@ pub struct MergedRow<'a> {
 }
 
 /// When an answer's data was made; the part of a document that differs between instances.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub struct Stamps {
     /// When the files were last listed, by the storage's clock.
     pub cache_created_at: DateTime<Utc>,

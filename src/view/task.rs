@@ -1,6 +1,7 @@
 //! One task as answers show it (SPEC.md 1, "Tasks").
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::task::{
     ContentView, Datum, FileView, FixedSlotView, GitSha, Kategorie, Slot, Status, Tags, TaskId,
@@ -8,28 +9,36 @@ use crate::task::{
 };
 
 /// The task object of lists and single answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TaskObject<'a> {
     id: TaskId,
     file: String,
     filename: &'a str,
+    #[schema(value_type = String)]
     title: Title<'a>,
     kategorie: Kategorie,
     status: Status,
+    #[schema(value_type = [String])]
     tags: Tags<'a>,
+    #[schema(required)]
     deadline: Option<Datum>,
     #[serde(rename = "fixedSlot")]
+    #[schema(required)]
     fixed_slot: Option<Slot>,
+    #[schema(required)]
     abgeschlossen_am: Option<Slot>,
+    #[schema(required)]
     etag: Option<GitSha>,
 }
 
 /// What an answer says of a file that can't be read as a task.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct FileObject<'a> {
+    #[schema(required)]
     id: Option<TaskId>,
     file: String,
     filename: &'a str,
+    #[schema(required)]
     etag: Option<GitSha>,
 }
 

@@ -19,11 +19,9 @@ use codex_miroir::http::{App, Gate, router};
 use codex_miroir::now::Now;
 use http::request::Builder;
 use http::{HeaderMap, Request};
-use http_body_util::BodyExt;
-use tower::ServiceExt;
 
 use crate::support::github::{GitHub, http_client};
-use crate::support::http::Reply;
+use crate::support::http::{Reply, exchange};
 use crate::support::scene::{Instance, Scene, settle};
 
 const ORIGIN: &str = "https://codex.example";
@@ -100,15 +98,9 @@ impl Service {
 
     async fn send_at(&self, now: Now, request: Builder) -> Reply {
         let request = request.extension(now).body(Body::empty()).unwrap();
-        let answer = self.routes.clone().oneshot(request).await.unwrap();
-        let (parts, body) = answer.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        let reply = exchange(self.routes.clone(), request).await;
         settle().await;
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        reply
     }
 
     /// What GET `/codex` with this token comes to.

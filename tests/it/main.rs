@@ -21,6 +21,7 @@ mod github_double;
 mod janitor;
 mod merge;
 mod merge_properties;
+mod openapi;
 mod package;
 mod placement;
 mod processes;

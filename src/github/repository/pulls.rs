@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::files::MAX_TREE_BYTES;
 use super::{Question, RefAnswer, Repository, ShaAnswer, says, segments};
@@ -9,7 +10,7 @@ use crate::github::transport::{GitHubError, Reply, segment};
 use crate::task::GitSha;
 
 /// A pull request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pull {
     /// Its number.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use codex_miroir::config::Config;
 use codex_miroir::http::{App, Gate, router};
@@ -10,6 +11,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::contract;
 use super::scene::{Instance, anna, settle};
 
 /// An answer, read to its end.
@@ -81,6 +83,26 @@ fn config() -> Config {
     Config::from_lookup(|_| None).unwrap()
 }
 
+/// The answer of these routes, which the API's document must allow.
+pub(crate) async fn exchange(routes: Router, request: Request<Body>) -> Reply {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let (parts, body) = routes.oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    let (status, headers) = (parts.status, parts.headers);
+    contract::check(
+        method.as_str(),
+        uri.path(),
+        status.as_u16(),
+        &headers,
+        &body,
+    );
+    Reply {
+        status,
+        headers,
+        body,
+    }
+}
+
 /// Sends a request as it is, and gives the answer as soon as it is there.
 pub(crate) async fn answer(
     instance: &Instance,
@@ -90,14 +112,7 @@ pub(crate) async fn answer(
     let (codex, gate) = (instance.codex.clone(), Gate::dev(anna()));
     let app = App::new(codex, gate, &config(), Arc::default());
     let app = router(app);
-    let request = request.body(body.into()).unwrap();
-    let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes().to_vec();
-    Reply {
-        status: parts.status,
-        headers: parts.headers,
-        body,
-    }
+    exchange(app, request.body(body.into()).unwrap()).await
 }
 
 /// A request with this method by a loopback name.

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub(crate) mod azurite;
+pub(crate) mod contract;
 pub(crate) mod counting_store;
 pub(crate) mod functions_host;
 pub(crate) mod gate_store;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::contract;
+
 /// Longer than anything here takes; reached only when something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -85,7 +87,7 @@ impl Service {
     }
 
     /// Sends a request without waiting for the answer.
-    pub(crate) fn begin(&self, path: &str, headers: &str) -> TcpStream {
+    pub(crate) fn begin(&self, path: &str, headers: &str) -> Asked {
         begin(&self.address, "GET", path, headers, "")
     }
 
@@ -95,7 +97,7 @@ impl Service {
     }
 
     /// The same, without waiting for the answer.
-    pub(crate) fn begin_json(&self, method: &str, path: &str, body: &str) -> TcpStream {
+    pub(crate) fn begin_json(&self, method: &str, path: &str, body: &str) -> Asked {
         let headers = "content-type: application/json\r\n";
         begin(&self.address, method, path, headers, body)
     }
@@ -142,14 +144,15 @@ impl Drop for Service {
     }
 }
 
+/// A request whose answer hasn't been read.
+pub(crate) struct Asked {
+    stream: TcpStream,
+    method: String,
+    path: String,
+}
+
 /// Sends a request to `address` on a connection of its own.
-pub(crate) fn begin(
-    address: &str,
-    method: &str,
-    path: &str,
-    headers: &str,
-    body: &str,
-) -> TcpStream {
+pub(crate) fn begin(address: &str, method: &str, path: &str, headers: &str, body: &str) -> Asked {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
@@ -157,7 +160,11 @@ pub(crate) fn begin(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     );
     stream.write_all(request.as_bytes()).unwrap();
-    stream
+    Asked {
+        stream,
+        method: method.to_owned(),
+        path: path.to_owned(),
+    }
 }
 
 fn collect(stream: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
@@ -178,22 +185,33 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn read(stream: TcpStream) -> Self {
-        Self::try_read(stream).expect("an answer has a head")
+    pub(crate) fn read(asked: Asked) -> Self {
+        Self::try_read(asked).expect("an answer has a head")
     }
 
     /// `None` when the other side has gone without one.
-    pub(crate) fn try_read(mut stream: TcpStream) -> Option<Self> {
+    pub(crate) fn try_read(mut asked: Asked) -> Option<Self> {
         let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes);
+        let _ = asked.stream.read_to_end(&mut bytes);
         let text = String::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Some(Self {
+        let answer = Self {
             status,
             head: head.to_owned(),
             body: body.to_owned(),
-        })
+        };
+        answer.check(&asked);
+        Some(answer)
+    }
+
+    /// What came whole, the API's document must allow.
+    fn check(&self, asked: &Asked) {
+        let (headers, body) = (self.headers(), self.body.as_bytes());
+        let length = self.header("content-length");
+        if length.parse() == Ok(body.len()) || (length.is_empty() && body.is_empty()) {
+            contract::check(&asked.method, &asked.path, self.status, &headers, body);
+        }
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {

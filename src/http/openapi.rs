@@ -1,0 +1,145 @@
+//! The API's document (OpenAPI 3.1), made from what the handlers say of themselves: `#[utoipa::path]` at
+//! each, the types they answer with, and the groups in here that several share.
+
+mod headers;
+mod page;
+pub(super) mod refusals;
+pub(super) mod requests;
+pub(super) mod serve;
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Schema,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::error::ErrorDocument;
+pub(super) use refusals::refusals;
+
+const ABOUT: &str = "Plans a week from numbered markdown files. Success has `ok: true` (the week itself has no `ok`); a refusal has a stable `code`, and an `error` that says what to do. Every path that answers GET answers HEAD, too; others get 405 with `Allow`. Query parameters that a path doesn't know are ignored.";
+
+/// The document without paths.
+pub(super) fn frame() -> OpenApi {
+    let about = InfoBuilder::new()
+        .title("CodexMiroir")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(ABOUT));
+    let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
+    schemas.push((ErrorDocument::name().into(), ErrorDocument::schema()));
+    ErrorDocument::schemas(&mut schemas);
+    let components = ComponentsBuilder::new().schemas_from_iter(schemas);
+    let components = SCHEMES
+        .iter()
+        .fold(components, |components, (name, scheme)| {
+            components.security_scheme(*name, scheme())
+        });
+    let either = ["bearer", "session"].map(|name| SecurityRequirement::new(name, [""; 0]));
+    OpenApiBuilder::new()
+        .info(about.build())
+        .components(Some(components.build()))
+        .security(Some(either))
+        .build()
+}
+
+type Scheme = (&'static str, fn() -> SecurityScheme);
+
+/// How to say who asks. Where the platform does it, and without sign-in, nothing is sent.
+const SCHEMES: &[Scheme] = &[
+    ("bearer", || {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let what = "A personal access token of GitHub.";
+        SecurityScheme::Http(scheme.description(Some(what)).build())
+    }),
+    ("session", || {
+        let what = "What signing in at `/auth/github` gives a browser; `codex_session` on plain http. A change also needs the page's own `Origin` or `Sec-Fetch-Site: same-origin`.";
+        let cookie = ApiKeyValue::with_description("__Host-codex_session", what);
+        SecurityScheme::ApiKey(ApiKey::Cookie(cookie))
+    }),
+    ("signature", || {
+        let what =
+            "`sha256=` and the HMAC-SHA256 of the body by the webhook's secret, in hexadecimal.";
+        let header = ApiKeyValue::with_description("X-Hub-Signature-256", what);
+        SecurityScheme::ApiKey(ApiKey::Header(header))
+    }),
+];
+
+/// One of two, for the document. Not exactly one: the one's members may be among the other's.
+pub(super) struct Either<A, B>(PhantomData<(A, B)>);
+
+impl<A: ToSchema, B: ToSchema> PartialSchema for Either<A, B> {
+    fn schema() -> RefOr<Schema> {
+        let either = AnyOfBuilder::new();
+        let either = either.item(Ref::from_schema_name(A::name()));
+        either.item(Ref::from_schema_name(B::name())).into()
+    }
+}
+
+impl<A: ToSchema, B: ToSchema> ToSchema for Either<A, B> {
+    fn name() -> Cow<'static, str> {
+        format!("{}Or{}", A::name(), B::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((A::name().into(), A::schema()));
+        A::schemas(schemas);
+        schemas.push((B::name().into(), B::schema()));
+        B::schemas(schemas);
+    }
+}
+
+/// Completes what the handlers say of themselves.
+pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    for path in document.paths.paths.values_mut() {
+        let operations = [
+            &mut path.get,
+            &mut path.put,
+            &mut path.post,
+            &mut path.patch,
+        ];
+        for operation in operations.into_iter().flatten() {
+            name_and_tell(operation);
+        }
+        if let Some(put) = &mut path.put {
+            // One handler, two operations: an id may stand only once.
+            put.operation_id = Some("putTask".to_owned());
+        }
+        let operations = [
+            &mut path.get,
+            &mut path.put,
+            &mut path.post,
+            &mut path.patch,
+        ];
+        operations.into_iter().flatten().for_each(headers::describe);
+    }
+    document
+}
+
+/// The names are the functions', and the texts their comments'.
+fn name_and_tell(operation: &mut Operation) {
+    operation.operation_id = operation.operation_id.as_deref().map(camel_case);
+    operation.summary = operation.summary.as_deref().map(one_line);
+    operation.description = operation.description.as_deref().map(one_line);
+}
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(word.len().min(1));
+        camel.push_str(&first.to_ascii_uppercase());
+        camel.push_str(rest);
+    }
+    camel
+}
+
+/// Without the line breaks of the comment.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
