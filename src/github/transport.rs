@@ -114,7 +114,7 @@ pub struct Reply {
 pub struct RateLimit {
     /// In an hour.
     pub limit: u64,
-    /// Left until [`reset`](Self::reset).
+    /// Left until `reset`.
     pub remaining: u64,
     /// Seconds since 1970, by GitHub's clock.
     pub reset: i64,

@@ -98,10 +98,13 @@ pub(super) struct GitFields {
     #[schema(value_type = GitSha, required = false)]
     commit_sha: Option<GitSha>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     html_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pr_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pr_number: Option<u64>,
 }
 

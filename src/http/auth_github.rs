@@ -21,7 +21,7 @@ refusals!(Refusals as page:; InvalidQuery, OauthNotConfigured);
     get,
     path = "/auth/github",
     tag = "sign-in",
-    params(("return_to" = Option<LocalPath>, Query, description = "Where to go on.")),
+    params(("return_to" = inline(Option<LocalPath>), Query, description = "Where to go on.")),
     responses((status = 302, description = "To GitHub."), Refusals),
     security(()),
 )]

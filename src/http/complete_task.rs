@@ -59,7 +59,7 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT);
     path = "/api/tasks/{id}/complete",
     tag = "tasks",
     params(OfTask, Waiting, Known),
-    request_body = Option<CompletionBody>,
+    request_body = CompletionBody,
     responses((status = 200, description = "Done.", body = Completed), Refusals),
 )]
 pub(super) async fn complete_task(

@@ -52,7 +52,7 @@ refusals!(Refusals: CALLER, READ; InvalidQuery);
     path = "/api/tasks",
     tag = "tasks",
     params(
-        ("status" = Option<AnyStatus>, Query, description = "`offen` unless it says something else."),
+        ("status" = inline(Option<AnyStatus>), Query, description = "`offen` unless it says something else."),
         ("kategorie" = Option<Kategorie>, Query, description = "Only these."),
         ("tag" = Option<String>, Query, description = "Only those with exactly this tag."),
         ("q" = Option<String>, Query, description = "Only those with this in number, title or a tag, in any letter case."),

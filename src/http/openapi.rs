@@ -1,6 +1,7 @@
 //! The API's document (OpenAPI 3.1), made from what the handlers say of themselves: `#[utoipa::path]` at
 //! each, the types they answer with, and the groups in here that several share.
 
+mod example;
 mod headers;
 mod page;
 pub(super) mod refusals;
@@ -8,15 +9,17 @@ pub(super) mod requests;
 pub(super) mod serve;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Schema,
+    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Schema,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -96,6 +99,7 @@ impl<A: ToSchema, B: ToSchema> ToSchema for Either<A, B> {
 
 /// Completes what the handlers say of themselves.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    let schemas = document.components.clone().unwrap_or_default().schemas;
     for path in document.paths.paths.values_mut() {
         let operations = [
             &mut path.get,
@@ -105,6 +109,9 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         ];
         for operation in operations.into_iter().flatten() {
             name_and_tell(operation);
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                body.required = Some(requires_members(body, &schemas));
+            }
         }
         if let Some(put) = &mut path.put {
             // One handler, two operations: an id may stand only once.
@@ -119,6 +126,23 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         operations.into_iter().flatten().for_each(headers::describe);
     }
     document
+}
+
+/// An empty body means `{}`: it is enough where no member is required.
+fn requires_members(body: &RequestBody, schemas: &BTreeMap<String, RefOr<Schema>>) -> Required {
+    let contents = body.content.values().filter_map(|content| match content {
+        RefOr::T(content) => content.schema.as_ref(),
+        RefOr::Ref(_) => None,
+    });
+    let named = |schema: &RefOr<Schema>| match schema {
+        RefOr::Ref(to) => schemas.get(to.ref_location.rsplit('/').next()?),
+        RefOr::T(_) => None,
+    };
+    let requires = |schema: &RefOr<Schema>| matches!(schema, RefOr::T(Schema::Object(it)) if !it.required.is_empty());
+    match contents.filter_map(named).any(requires) {
+        true => Required::True,
+        false => Required::False,
+    }
 }
 
 /// The names are the functions', and the texts their comments'.

@@ -40,7 +40,7 @@ refusals!(Refusals: CALLER, BODY; CrossOrigin);
     post,
     path = "/api/preview",
     tag = "tasks",
-    request_body = Option<PreviewBody>,
+    request_body = PreviewBody,
     responses((status = 200, description = "What a browser may show.", body = Preview), Refusals),
 )]
 pub(super) async fn preview(

@@ -11,6 +11,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use utoipa::ToSchema;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 use super::answer::{SERVER_TIMING, X_CODEX_CACHE, page_policy, redirect, server_timing};
 use super::extract::{Caller, X_CODEX_VERSION, accepted_encoding, has_already, want, wants_page};
@@ -30,21 +31,18 @@ enum Format {
     Html,
 }
 
-/// Yes or no.
-#[expect(dead_code, reason = "for the API's document")]
-#[derive(ToSchema)]
-pub(super) enum Flag {
-    #[schema(rename = "true")]
-    True,
-    #[schema(rename = "1")]
-    One,
-    #[schema(rename = "false")]
-    False,
-    #[schema(rename = "0")]
-    Zero,
-    #[schema(rename = "")]
-    Nothing,
+/// Yes or no, as [`flag`] reads it.
+pub(super) struct Flag;
+
+impl utoipa::PartialSchema for Flag {
+    fn schema() -> RefOr<Schema> {
+        let word = ObjectBuilder::new().schema_type(Type::String);
+        word.enum_values(Some(["true", "1", "false", "0", ""]))
+            .into()
+    }
 }
+
+impl ToSchema for Flag {}
 
 /// What the query asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +65,9 @@ refusals!(Refusals: CALLER, READ; InvalidQuery);
     path = "/codex",
     tag = "week",
     params(
-        ("format" = Option<Format>, Query, description = "`json` unless it says something else."),
-        ("nocache" = Option<Flag>, Query, description = "Lists the files anew."),
-        ("bodies" = Option<Flag>, Query, description = "With `format=html`: shows the tasks' bodies."),
+        ("format" = inline(Option<Format>), Query, description = "`json` unless it says something else."),
+        ("nocache" = inline(Option<Flag>), Query, description = "Lists the files anew."),
+        ("bodies" = inline(Option<Flag>), Query, description = "With `format=html`: shows the tasks' bodies."),
         Known,
         Cached,
     ),

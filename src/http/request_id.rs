@@ -135,6 +135,8 @@ impl fmt::Display for Known<'_> {
             "/"
             | "/healthz"
             | "/readyz"
+            | "/openapi.json"
+            | "/docs"
             | "/codex"
             | "/api/tasks"
             | "/api/preview"

@@ -44,6 +44,7 @@ enum Way {
 struct LoggedOut {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next: Option<&'static str>,
 }
 

@@ -102,8 +102,8 @@ refusals!(Refusals: CALLER, READ, GITHUB; CrossOrigin, InvalidQuery, GithubNotCo
     path = "/sync",
     tag = "git",
     params(
-        ("mode" = Option<Mode>, Query, description = "Both mean the same."),
-        ("clean" = Option<Flag>, Query, description = "`false` removes nothing."),
+        ("mode" = inline(Option<Mode>), Query, description = "Both mean the same."),
+        ("clean" = inline(Option<Flag>), Query, description = "`false` removes nothing."),
         ("confirm" = Option<usize>, Query, description = "So many files may be removed."),
         ("ref" = Option<String>, Query, description = "Can only be the branch that mirrors the tasks."),
         ("since" = Option<String>, Query, description = "Ignored."),

@@ -71,7 +71,7 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT; PreconditionFailed);
         Waiting,
         Known,
     ),
-    request_body = Option<ChangesBody>,
+    request_body = ChangesBody,
     responses((status = 200, description = "Changed.", body = Updated), Refusals),
 )]
 pub(super) async fn update_task(

@@ -135,6 +135,7 @@ pub enum FixedSlot {
 pub struct Problem {
     /// Line in the file, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub line: Option<u32>,
     /// A stable code, snake case.
     pub code: ProblemCode,

@@ -148,6 +148,7 @@ struct ProblemDocument<'a> {
     #[schema(value_type = String)]
     file: FilePath<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     line: Option<u32>,
     code: ProblemCode,
     message: Cow<'a, str>,

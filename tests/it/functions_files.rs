@@ -12,8 +12,9 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::http::{request, send};
-use crate::support::scene::{Scene, task};
+use crate::support::contract::DOCUMENT;
+use crate::support::http::request;
+use crate::support::scene::Scene;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -124,32 +125,112 @@ fn timers_have_a_schedule_of_six_fields() {
     }
 }
 
-/// Every function has a route for each of its methods.
-#[tokio::test]
-async fn the_router_knows_every_function() {
-    let scene = Scene::starting(&chrono::Utc::now().to_rfc3339());
-    scene.file("0000-Da.md", &task("Da"));
-    let a = scene.instance();
-    for entry in fs::read_dir(root().join("function.json-templates")).unwrap() {
-        let trigger = read(entry.unwrap().path().join("function.json"))["bindings"][0].clone();
-        if trigger["type"] == "timerTrigger" {
-            continue;
+/// An HTTP function: its name, its methods in capitals, its route as a path.
+struct Function {
+    name: String,
+    methods: Vec<String>,
+    path: String,
+}
+
+impl Function {
+    fn all() -> Vec<Self> {
+        let folders = fs::read_dir(root().join("function.json-templates")).unwrap();
+        let folders = folders.map(|entry| entry.unwrap().path());
+        folders.filter_map(|folder| Self::of(&folder)).collect()
+    }
+
+    fn of(folder: &Path) -> Option<Self> {
+        let trigger = read(folder.join("function.json"))["bindings"][0].clone();
+        let methods = trigger["methods"].as_array()?.iter();
+        Some(Self {
+            name: folder.file_name()?.to_str()?.to_owned(),
+            methods: methods
+                .map(|it| it.as_str().unwrap().to_uppercase())
+                .collect(),
+            path: format!("/{}", trigger["route"].as_str()?),
+        })
+    }
+
+    /// Whether the host calls it for this.
+    fn takes(&self, method: &str, path: &str) -> bool {
+        let (ours, theirs) = (self.path.split('/'), path.split('/'));
+        let same = ours.clone().count() == theirs.clone().count();
+        let fits = same && ours.zip(theirs).all(|(a, b)| a == b || a.starts_with('{'));
+        let fits = fits || self.path == "/{*path}";
+        fits && self.methods.iter().any(|it| it == method)
+    }
+}
+
+/// Every operation of the API's document: its method and its path.
+fn documented() -> Vec<(String, String)> {
+    let paths = DOCUMENT["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().keys();
+        methods.map(move |method| (method.to_uppercase(), path.clone()))
+    });
+    operations.collect()
+}
+
+#[test]
+fn every_documented_operation_is_a_functions() {
+    let functions = Function::all();
+    let rows = documented().into_iter().map(|(method, path)| {
+        let mut named = functions.iter().filter(|it| it.takes(&method, &path));
+        // The narrower route goes before the free one.
+        let by_route = named.clone().find(|it| it.path != "/{*path}");
+        let function = by_route.or_else(|| named.next());
+        let name = &function.unwrap_or_else(|| panic!("{method} {path}")).name;
+        format!("{name}: {method} {path}")
+    });
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort();
+    assert_snapshot!(rows.join("\n"), @r"
+    authGithub: GET /auth/github
+    authGithubCallback: GET /auth/github/callback
+    completeTask: POST /api/tasks/{id}/complete
+    createTask: POST /api/tasks
+    getTask: GET /api/tasks/{id}
+    githubWebhook: POST /github/webhook
+    listTasks: GET /api/tasks
+    preview: POST /api/preview
+    renderCodex: GET /codex
+    session: GET /auth/me
+    session: POST /auth/logout
+    sync: GET /sync
+    sync: POST /sync
+    updateTask: PATCH /api/tasks/{id}
+    updateTask: PUT /api/tasks/{id}
+    web: GET /
+    web: GET /docs
+    web: GET /healthz
+    web: GET /openapi.json
+    web: GET /readyz
+    ");
+}
+
+/// GET, HEAD and OPTIONS of `web` are caught by the router and the layers around it.
+#[test]
+fn every_method_of_a_function_is_documented() {
+    let documented = documented();
+    for function in Function::all().iter().filter(|it| it.name != "web") {
+        for method in &function.methods {
+            let known = documented
+                .iter()
+                .any(|(its, path)| its == method && function.takes(its, path));
+            assert!(known, "{}: {method} {}", function.name, function.path);
         }
-        let route = trigger["route"].as_str().unwrap().replace("{id}", "0000");
-        let route = route.replace("{*path}", "healthz");
-        for method in trigger["methods"].as_array().unwrap() {
-            let method = method.as_str().unwrap().to_uppercase();
-            if method == "OPTIONS" {
-                continue;
-            }
-            let action = if method == "GET" { "me" } else { "logout" };
-            let route = route.replace("{action}", action);
-            let reply = send(&a, request(&method, &format!("/{route}"))).await;
-            assert!(
-                !matches!(reply.status.as_u16(), 404 | 405),
-                "{method} {route}: {}",
-                reply.text()
-            );
+    }
+}
+
+/// The host calls timers by POST to their names, which nobody else may reach.
+#[test]
+fn no_function_takes_post_on_a_free_path() {
+    for function in Function::all() {
+        let free = function.path.trim_start_matches('/').starts_with('{');
+        let posts = function.methods.iter().any(|it| it == "POST");
+        assert!(!(free && posts), "{}", function.name);
+        for timer in ["/gitPush", "/janitor"] {
+            assert!(!function.takes("POST", timer), "{}", function.name);
         }
     }
 }

@@ -1,12 +1,124 @@
-//! The API's document.
+//! The API's document: what it says of dates, how it is served, and schemathesis, which asks the running
+//! service for everything the document promises.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use codex_miroir::task::Datum;
+use serde_json::json;
 
 use crate::support::contract::DOCUMENT;
+use crate::support::http::{get, send};
+use crate::support::mirror::{HOOK_SECRET, Mirror};
+use crate::support::scene::Scene;
 
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// All checks and all phases, with the same requests each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_finds_nothing() {
+    let program = tests().join(".venv/bin/schemathesis");
+    assert!(program.exists(), "tests/run installs it: run that once");
+    let mirror = Mirror::new();
+    let github = &mirror.github;
+    let (owner, url) = (github.owner(), github.url().to_owned());
+    github.add_oauth_app(
+        "Iv1.schemathesis",
+        "a-client-secret",
+        "http://127.0.0.1:7071/auth/github/callback",
+    );
+    let token = github.personal_token(owner);
+    let mirror = mirror
+        .with("CODEX_AUTH", "github")
+        .with("GITHUB_URL", &url)
+        .with("GITHUB_OAUTH_CLIENT_ID", "Iv1.schemathesis")
+        .with("GITHUB_OAUTH_CLIENT_SECRET", "a-client-secret")
+        .with("CODEX_WRITES_PER_MINUTE", "1000000")
+        .with("CODEX_REBUILDS_PER_MINUTE", "1000000")
+        .without("CODEX_DEV_USER");
+    let service = mirror.service();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(program)
+        .arg("--config-file")
+        .arg(tests().join("schemathesis.toml"))
+        .arg("run")
+        .arg(format!("http://{}/openapi.json", service.address))
+        .arg("--no-color")
+        .env("CODEX_TOKEN", token)
+        .env("HOOK_SECRET", HOOK_SECRET)
+        .env("PYTHONPATH", tests())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let log = service.log().into_iter();
+    let log: Vec<_> = log.filter(|line| !line.contains("\"INFO\"")).collect();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{error}\n{log:#?}");
+    let counted: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("test cases"))
+        .collect();
+    println!("schemathesis: {}", counted.join(" "));
+}
+
+/// The expression is the parser's: it takes exactly the days that exist.
 #[test]
-fn dump() {
-    std::fs::write(
-        "/tmp/h-api-py/openapi.json",
-        serde_json::to_string_pretty(&*DOCUMENT).unwrap(),
-    )
-    .unwrap();
+fn a_date_in_the_document_is_a_day_that_exists() {
+    let schema = &DOCUMENT["components"]["schemas"]["Datum"];
+    let validator = jsonschema::validator_for(schema).unwrap();
+    let years = (0..=9999).filter(|year| year % 97 == 0 || year % 100 == 0 || year % 4 == 3);
+    for year in years.step_by(3).chain([1900, 2000, 2024, 2100, 2400]) {
+        for (day, month) in (0..=32).flat_map(|day| (0..=13).map(move |month| (day, month))) {
+            let text = format!("{day:02}.{month:02}.{year:04}");
+            let exists = text.parse::<Datum>().is_ok();
+            assert_eq!(validator.is_valid(&json!(text)), exists, "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_and_its_page_are_given_once() {
+    let a = Scene::new().instance();
+    for path in ["/openapi.json", "/docs"] {
+        let first = send(&a, get(path)).await;
+        let etag = first.header("etag").to_owned();
+        let again = send(&a, get(path).header("if-none-match", &etag)).await;
+        assert_eq!((first.status.as_u16(), again.status.as_u16()), (200, 304));
+        assert_eq!(first.header("cache-control"), "public, max-age=300");
+        assert!(again.body.is_empty());
+    }
+    assert_eq!(send(&a, get("/openapi.json")).await.json(), *DOCUMENT);
+}
+
+/// No script, nothing fetched, and a place for everything that is linked.
+#[tokio::test]
+async fn the_page_shows_every_operation_and_every_type() {
+    let page = send(&Scene::new().instance(), get("/docs")).await;
+    let text = page.text();
+    let ids = |id: &str| text.contains(&format!("id=\"{id}\""));
+    for item in DOCUMENT["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            assert!(
+                ids(operation["operationId"].as_str().unwrap()),
+                "{operation}"
+            );
+        }
+    }
+    for link in text.split("href=\"").skip(1) {
+        let link = link.split('"').next().unwrap();
+        let known = link.strip_prefix('#').map_or(link == "/openapi.json", ids);
+        assert!(known, "{link}");
+    }
+    assert!(!text.contains("<script") && !text.contains("src="));
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-"),
+        "{policy}"
+    );
+    let create = "curl -X POST -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d '{&quot;kategorie&quot;:&quot;arbeit&quot;}' http://localhost:7071/api/tasks";
+    assert!(text.contains(create), "{text}");
 }

@@ -36,8 +36,12 @@ static DOCUMENT: LazyLock<Fixed> = LazyLock::new(|| {
     Fixed::new(serde_json::to_vec(&crate::http::openapi()).unwrap_or_default())
 });
 
-static PAGE: LazyLock<Fixed> =
-    LazyLock::new(|| Fixed::new(page::html(&crate::http::openapi()).into_bytes()));
+static PAGE: LazyLock<Fixed> = LazyLock::new(|| {
+    let document = serde_json::to_value(crate::http::openapi()).unwrap_or_default();
+    Fixed::new(page::html(&document).into_bytes())
+});
+
+static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESHEET));
 
 /// This document.
 ///
@@ -73,9 +77,8 @@ pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
 )]
 pub(in crate::http) async fn docs(headers: HeaderMap) -> Response {
     let mut response = answer(&headers, &PAGE, "text/html; charset=utf-8");
-    response
-        .headers_mut()
-        .insert(CONTENT_SECURITY_POLICY, page_policy(STYLESHEET));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY.clone());
     response
 }
 
