@@ -7,9 +7,12 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use sha2::{Digest, Sha256};
 
 use super::error::no_such_route;
+use super::openapi::refusals;
 use super::{ApiError, App, Code};
 use crate::config::Secret;
 use crate::now::Now;
+
+refusals!(Refusals:; TokenInvalid, NotFound, Internal);
 
 /// As Prometheus asks for it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -18,6 +21,16 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 ///
 /// 200 for who brings `CODEX_METRICS_TOKEN` as a bearer token. 401 `token_invalid`. 404 `not_found` while
 /// no token is set.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "service",
+    responses(
+        (status = 200, description = "The counts.", body = String, content_type = OPENMETRICS),
+        Refusals,
+    ),
+    security(("metrics" = [])),
+)]
 pub(super) async fn metrics(
     State(app): State<App>,
     now: Now,

@@ -99,6 +99,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(health::root)) // GET /
         .routes(routes!(health::healthz)) // GET /healthz
         .routes(routes!(health::readyz)) // GET /readyz
+        .routes(routes!(metrics::metrics)) // GET /metrics
         .routes(routes!(openapi::serve::openapi_json)) // GET /openapi.json
         .routes(routes!(openapi::serve::docs)) // GET /docs
         .routes(routes!(render_codex::render_codex)) // GET /codex

@@ -65,6 +65,11 @@ const SCHEMES: &[Scheme] = &[
         let cookie = ApiKeyValue::with_description("__Host-codex_session", what);
         SecurityScheme::ApiKey(ApiKey::Cookie(cookie))
     }),
+    ("metrics", || {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let what = "The token of `CODEX_METRICS_TOKEN`.";
+        SecurityScheme::Http(scheme.description(Some(what)).build())
+    }),
     ("signature", || {
         let what =
             "`sha256=` and the HMAC-SHA256 of the body by the webhook's secret, in hexadecimal.";
