@@ -17,7 +17,7 @@ use codex_miroir::user::UserId;
 use serde_json::{Value, json};
 
 use crate::support::mirror::{Mirror, tick};
-use crate::support::process::{Answer, Service, eventually};
+use crate::support::process::{Answer, Asked, Service, eventually};
 use crate::support::scene::task;
 
 /// How often a client tries a request before it counts as never answered.
@@ -97,7 +97,7 @@ impl Shared {
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}{more}\r\n{body}"
         );
         stream.write_all(request.as_bytes()).ok()?;
-        Answer::try_read(stream)
+        Answer::try_read(Asked::on(stream, method, path))
     }
 
     /// From one instance after the other until one has done it.

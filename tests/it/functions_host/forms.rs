@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{HOOK_SECRET, Place};
 use crate::support::functions_host::{FORMS, Form, FunctionsHost, Trigger};
 use crate::support::github::{http_client, sign};
-use crate::support::process::Answer;
+use crate::support::process::{Answer, Asked};
 use crate::support::scene::task;
 
 /// A request, and the function it is for.
@@ -310,7 +310,7 @@ fn chunked(host: &FunctionsHost) -> Answer {
         stream.flush().unwrap();
     }
     stream.write_all(b"0\r\n\r\n").unwrap();
-    Answer::read(stream)
+    Answer::read(Asked::on(stream, "POST", "/api/tasks"))
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_name_that_isnt_this_machines_is_refused_where_the_host_tells_it() {
         let mut stream = TcpStream::connect(&host.address).unwrap();
         let request = "GET /codex HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).unwrap();
-        Answer::read(stream)
+        Answer::read(Asked::on(stream, "GET", "/codex"))
     };
     let refused = foreign(&place.host(Form::Proxied));
     assert_eq!(refused.status, 403);

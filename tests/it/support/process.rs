@@ -151,6 +151,17 @@ pub(crate) struct Asked {
     path: String,
 }
 
+impl Asked {
+    /// A request that was sent on `stream`.
+    pub(crate) fn on(stream: TcpStream, method: &str, path: &str) -> Self {
+        Self {
+            stream,
+            method: method.to_owned(),
+            path: path.to_owned(),
+        }
+    }
+}
+
 /// Sends a request to `address` on a connection of its own.
 pub(crate) fn begin(address: &str, method: &str, path: &str, headers: &str, body: &str) -> Asked {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -160,11 +171,7 @@ pub(crate) fn begin(address: &str, method: &str, path: &str, headers: &str, body
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     );
     stream.write_all(request.as_bytes()).unwrap();
-    Asked {
-        stream,
-        method: method.to_owned(),
-        path: path.to_owned(),
-    }
+    Asked::on(stream, method, path)
 }
 
 fn collect(stream: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
