@@ -1,14 +1,13 @@
 //! The command line: settings in, the service wired and running.
 
 mod operator;
+mod serve;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::serve::ListenerExt;
 use chrono::Utc;
 use clap::{Parser, Subcommand};
 use codex_miroir::cache::CacheSettings;
@@ -17,16 +16,13 @@ use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::demo::{self, Folder};
 use codex_miroir::functions::package::{self, Order};
 use codex_miroir::github::{Repository, Transport};
-use codex_miroir::metrics::Metrics;
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
-use codex_miroir::store::metered::MeteredStore;
 use codex_miroir::user::UserId;
-use codex_miroir::{admin, http, telemetry};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use codex_miroir::{admin, telemetry};
+use serve::{bind, serve, serve_on};
 
 /// Plans a week from numbered markdown files and serves the timeline.
 #[derive(Parser)]
@@ -83,15 +79,9 @@ type Failure = Box<dyn std::error::Error>;
 /// A read gives up after this, and takes its storage requests back.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long running requests may take to finish after SIGTERM or Ctrl-C.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-
 /// A Functions host takes 0 for the end of its function and starts nothing again; after this it does,
 /// without counting an error (FUNCTIONS_HOST.md, "Process").
 const START_AGAIN: u8 = 200;
-
-/// How often the log sums up.
-const SUMMARY: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
@@ -148,109 +138,6 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name)
         .ok()
         .filter(|value| !value.trim().is_empty())
-}
-
-async fn serve(config: &Config) -> Result<(), Failure> {
-    serve_on(bind(config).await?, config).await
-}
-
-/// With the port bound already: the Functions host asks for an answer at once, and storage may take
-/// its time.
-async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure> {
-    let (store, described) = open_store(config)?;
-    let address = listener.local_addr()?;
-    let config = &Config {
-        public_url: config.public_url.clone().on_port(address.port()),
-        ..config.clone()
-    };
-    let store = Arc::new(MeteredStore::new(store));
-    let github = Arc::new(Transport::new(&config.github.api_url)?);
-    let calls = (store.calls().clone(), github.calls().clone());
-    let metrics = Arc::new(Metrics::new(calls.0, calls.1));
-    let gate = http::Gate::new(config, &github)?;
-    let codex = Codex::new(store, settings(config, &github)?);
-    say_who_may(config, address, &described);
-    let app = http::App::new(codex.clone(), gate, config, Arc::clone(&metrics));
-    let mut background = JoinSet::new();
-    background.spawn(sum_up(codex.clone(), metrics));
-    background.spawn(codex.clone().push_in_background());
-    if !config.hosted {
-        background.spawn(codex.clone().tick_in_background());
-        background.spawn(codex.clone().tidy_up_in_background(now));
-    }
-    serve_until_told(listener, http::router(app)).await?;
-    // What isn't in Git yet is in the queue.
-    background.shutdown().await;
-    // Marks that stay behind are settled by others, only later.
-    let _ = tokio::time::timeout(SHUTDOWN_GRACE, codex.finish_writes()).await;
-    Ok(())
-}
-
-/// The start line.
-fn say_who_may(config: &Config, address: SocketAddr, storage: &str) {
-    let (auth, who, url) = (&config.auth, config.auth.to_string(), &config.public_url);
-    let user = auth.dev_user().map(tracing::field::display);
-    let auth = auth.as_str();
-    let repository = config.github.repository.as_ref();
-    let repository = repository.map(|it| format!("{}/{} {}", it.owner, it.repo, it.branch));
-    let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, %address, storage, auth, user, who, repository, public_url = %url, "serving");
-}
-
-/// Once a minute a line with what happened in it, and how things stand.
-async fn sum_up(codex: Codex, metrics: Arc<Metrics>) {
-    let mut minutes = tokio::time::interval(SUMMARY);
-    minutes.tick().await;
-    loop {
-        minutes.tick().await;
-        telemetry::sum_up(&metrics, &codex.standing(now()));
-    }
-}
-
-async fn bind(config: &Config) -> Result<TcpListener, Failure> {
-    let address = SocketAddr::new(config.bind, config.port);
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("can't listen on {address}: {error}").into())
-}
-
-async fn serve_until_told(listener: TcpListener, router: axum::Router) -> Result<(), Failure> {
-    let listener = listener.tap_io(|stream| {
-        // Answers are written whole; waiting to fill a packet would only delay them.
-        let _ = stream.set_nodelay(true);
-    });
-    let (told, mut grace) = tokio::sync::watch::channel(());
-    let shutdown = async move {
-        signal().await;
-        tracing::info!("finishing running requests");
-        drop(told);
-    };
-    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
-    let overdue = async {
-        // Only ever an error: that the sender is gone.
-        let _ = grace.changed().await;
-        tokio::time::sleep(SHUTDOWN_GRACE).await;
-    };
-    tokio::select! {
-        result = server => Ok(result?),
-        () = overdue => Ok(()),
-    }
-}
-
-/// SIGTERM or Ctrl-C.
-async fn signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// From the operating system. Without it ids could come twice, and one instance could take another's

@@ -203,6 +203,7 @@ fn every_documented_operation_is_a_functions() {
     web: GET /
     web: GET /docs
     web: GET /healthz
+    web: GET /metrics
     web: GET /openapi.json
     web: GET /readyz
     ");

@@ -80,7 +80,7 @@ fn room(src: &Path, file: &Path) -> Option<String> {
         .to_str()
         .unwrap();
     let room = first.strip_suffix(".rs").unwrap_or(first);
-    (!["lib", "main", "operator"].contains(&room)).then(|| room.to_owned())
+    (!["lib", "main", "operator", "serve"].contains(&room)).then(|| room.to_owned())
 }
 
 /// Every room named in `text` after `crate::`, grouped imports included.

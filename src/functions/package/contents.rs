@@ -23,6 +23,7 @@ const FUNCTIONS: &[(&str, &str)] = templates![
     "getTask",
     "gitPush",
     "githubWebhook",
+    "janitor",
     "listTasks",
     "preview",
     "renderCodex",

@@ -1,0 +1,126 @@
+//! Serving: the port first, then the rest, until somebody says that it is enough.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use codex_miroir::codex::Codex;
+use codex_miroir::config::Config;
+use codex_miroir::github::Transport;
+use codex_miroir::metrics::Metrics;
+use codex_miroir::store::metered::MeteredStore;
+use codex_miroir::{http, telemetry};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::{Failure, now, open_store, settings};
+
+/// How long running requests may take to finish after SIGTERM or Ctrl-C.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// How often the log sums up.
+const SUMMARY: Duration = Duration::from_secs(60);
+
+pub(crate) async fn serve(config: &Config) -> Result<(), Failure> {
+    serve_on(bind(config).await?, config).await
+}
+
+/// With the port bound already: the Functions host asks for an answer at once, and storage may take
+/// its time.
+pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure> {
+    let (store, described) = open_store(config)?;
+    let address = listener.local_addr()?;
+    let config = &Config {
+        public_url: config.public_url.clone().on_port(address.port()),
+        ..config.clone()
+    };
+    let store = Arc::new(MeteredStore::new(store));
+    let github = Arc::new(Transport::new(&config.github.api_url)?);
+    let calls = (store.calls().clone(), github.calls().clone());
+    let metrics = Arc::new(Metrics::new(calls.0, calls.1));
+    let gate = http::Gate::new(config, &github)?;
+    let codex = Codex::new(store, settings(config, &github)?);
+    say_who_may(config, address, &described);
+    let app = http::App::new(codex.clone(), gate, config, Arc::clone(&metrics));
+    let mut background = JoinSet::new();
+    background.spawn(sum_up(codex.clone(), metrics));
+    background.spawn(codex.clone().push_in_background());
+    if !config.hosted {
+        background.spawn(codex.clone().tick_in_background());
+        background.spawn(codex.clone().tidy_up_in_background(now));
+    }
+    serve_until_told(listener, http::router(app)).await?;
+    // What isn't in Git yet is in the queue.
+    background.shutdown().await;
+    // Marks that stay behind are settled by others, only later.
+    let _ = tokio::time::timeout(SHUTDOWN_GRACE, codex.finish_writes()).await;
+    Ok(())
+}
+
+/// The start line.
+fn say_who_may(config: &Config, address: SocketAddr, storage: &str) {
+    let (auth, who, url) = (&config.auth, config.auth.to_string(), &config.public_url);
+    let user = auth.dev_user().map(tracing::field::display);
+    let auth = auth.as_str();
+    let repository = config.github.repository.as_ref();
+    let repository = repository.map(|it| format!("{}/{} {}", it.owner, it.repo, it.branch));
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, %address, storage, auth, user, who, repository, public_url = %url, "serving");
+}
+
+/// Once a minute a line with what happened in it, and how things stand.
+async fn sum_up(codex: Codex, metrics: Arc<Metrics>) {
+    let mut minutes = tokio::time::interval(SUMMARY);
+    minutes.tick().await;
+    loop {
+        minutes.tick().await;
+        telemetry::sum_up(&metrics, &codex.standing(now()));
+    }
+}
+
+pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
+    let address = SocketAddr::new(config.bind, config.port);
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("can't listen on {address}: {error}").into())
+}
+
+async fn serve_until_told(listener: TcpListener, router: axum::Router) -> Result<(), Failure> {
+    let listener = listener.tap_io(|stream| {
+        // Answers are written whole; waiting to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+    });
+    let (told, mut grace) = tokio::sync::watch::channel(());
+    let shutdown = async move {
+        signal().await;
+        tracing::info!("finishing running requests");
+        drop(told);
+    };
+    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
+    let overdue = async {
+        // Only ever an error: that the sender is gone.
+        let _ = grace.changed().await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
+    };
+    tokio::select! {
+        result = server => Ok(result?),
+        () = overdue => Ok(()),
+    }
+}
+
+/// SIGTERM or Ctrl-C.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
