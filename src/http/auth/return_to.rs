@@ -1,13 +1,11 @@
 //! Where somebody goes on after signing in.
 
-/// It travels in a cookie.
-
 /// A path on this service, perhaps with a query: nothing that a browser could take for another site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::http) struct ReturnTo(String);
 
 impl ReturnTo {
-    /// No path is longer.
+    /// No path is longer: it travels in a cookie.
     pub(in crate::http) const MAX: usize = 1024;
 
     /// Takes a path of visible ASCII that begins with one `/`. Browsers read `\` as `/` and skip tabs and
