@@ -31,7 +31,7 @@ pub type ShowPath = fn(&str, &mut fmt::Formatter<'_>) -> fmt::Result;
 /// What a log line says of the request it is about.
 #[derive(Debug)]
 pub struct RequestContext {
-    id: String,
+    id: HeaderValue,
     method: Method,
     uri: Uri,
     show_path: ShowPath,
@@ -41,9 +41,9 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// Of a request that is called `id` and whose path is logged as `show_path` does it.
+    /// Of a request that is called `id`, in ASCII, and whose path is logged as `show_path` does it.
     pub fn new(
-        id: String,
+        id: HeaderValue,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
@@ -62,6 +62,11 @@ impl RequestContext {
 
     /// What the answer calls the request.
     pub fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    /// The same as the answer's header has it.
+    pub fn id_header(&self) -> &HeaderValue {
         &self.id
     }
 

@@ -85,7 +85,8 @@ const START_AGAIN: u8 = 200;
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
-    let serves = matches!(command, Command::Serve);
+    let hosted =
+        matches!(command, Command::Serve) && variable("FUNCTIONS_CUSTOMHANDLER_PORT").is_some();
     let result = tokio::runtime::Runtime::new()
         .map_err(Failure::from)
         .and_then(|runtime| {
@@ -95,10 +96,12 @@ fn main() -> ExitCode {
             result
         });
     match result {
-        Ok(()) if serves && variable("FUNCTIONS_CUSTOMHANDLER_PORT").is_some() => {
-            ExitCode::from(START_AGAIN)
-        }
+        Ok(()) if hosted => ExitCode::from(START_AGAIN),
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if hosted => {
+            telemetry::tell_failure(&failure);
+            ExitCode::FAILURE
+        }
         Err(failure) => {
             eprintln!("codex-miroir: {failure}");
             ExitCode::FAILURE

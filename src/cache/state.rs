@@ -109,13 +109,11 @@ impl PendingOp {
     /// Whether it is this very mark, and not a later one of its name. A newer version may have added members
     /// since.
     pub(super) fn is(&self, other: &Self) -> bool {
-        let writes = |it: &Self| -> Vec<_> {
-            let files = it.files.iter();
-            files
-                .map(|file| (file.name.clone(), file.write_id.clone(), file.kind))
-                .collect()
-        };
-        self.version == other.version && writes(self) == writes(other)
+        fn writes(mark: &PendingOp) -> impl Iterator<Item = (&str, &str, ChangeKind)> {
+            let files = mark.files.iter();
+            files.map(|file| (&*file.name, &*file.write_id, file.kind))
+        }
+        self.version == other.version && writes(self).eq(writes(other))
     }
 
     /// Whether its time is over at `date`, by the storage's clock, which decides only when to try to

@@ -271,13 +271,13 @@ impl Transport {
         if of_service {
             self.wait_is_over()?;
         }
-        let (operation, began) = (call.operation, Instant::now());
+        let running = self.calls.begin(call.operation);
         let reply = self.sent(call, body, of_service).await;
         let outcome = match &reply {
             Ok(_) => Outcome::Answered,
             Err(_) => Outcome::Failed,
         };
-        self.calls.note(operation, outcome, began.elapsed());
+        running.end(outcome);
         reply
     }
 

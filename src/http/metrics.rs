@@ -12,7 +12,7 @@ use super::{ApiError, App, Code};
 use crate::config::Secret;
 use crate::now::Now;
 
-refusals!(Refusals:; TokenInvalid, NotFound, Internal);
+refusals!(Refusals:; TokenInvalid, NotFound);
 
 /// As Prometheus asks for it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,7 +26,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
     path = "/metrics",
     tag = "service",
     responses(
-        (status = 200, description = "The counts.", body = String, content_type = OPENMETRICS),
+        (status = 200, description = "The counts.", body = String, content_type = "application/openmetrics-text"),
         Refusals,
     ),
     security(("metrics" = [])),

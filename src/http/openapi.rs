@@ -23,6 +23,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use super::Code;
 use super::error::ErrorDocument;
 pub(super) use refusals::refusals;
 
@@ -114,6 +115,15 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         ];
         for operation in operations.into_iter().flatten() {
             name_and_tell(operation);
+            // A handler that panics is answered for by the layer around all of them.
+            let defect = refusals::answers(&[Code::Internal], &["application/json"]);
+            for (status, answer) in defect {
+                operation
+                    .responses
+                    .responses
+                    .entry(status)
+                    .or_insert(answer);
+            }
             if let Some(RefOr::T(body)) = &mut operation.request_body {
                 body.required = Some(requires_members(body, &schemas));
             }

@@ -27,10 +27,12 @@ const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-ty
 const SLOW: Duration = Duration::from_millis(250);
 
 /// A counter behind this instance's name: unique, and nearly free.
-fn next_id() -> String {
+fn next_id() -> HeaderValue {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{count:x}", context::instance())
+    let id = format!("{}-{count:x}", context::instance());
+    // Digits and a dash are always a header's value.
+    HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
 /// The layer around every route. A service of its own rather than a function, because a function
@@ -114,9 +116,7 @@ fn finish(response: Response, request: Arc<RequestContext>, took: Duration) -> R
     report(&request, &response, took);
     let mut response = replace_error(response, request.id());
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::try_from(request.id()) {
-        headers.insert(X_REQUEST_ID, id);
-    }
+    headers.insert(X_REQUEST_ID, request.id_header().clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -104,7 +104,7 @@ refusals!(Refusals: CALLER, READ, GITHUB; CrossOrigin, InvalidQuery, GithubNotCo
     params(
         ("mode" = inline(Option<Mode>), Query, description = "Both mean the same."),
         ("clean" = inline(Option<Flag>), Query, description = "`false` removes nothing."),
-        ("confirm" = Option<usize>, Query, description = "So many files may be removed."),
+        ("confirm" = Option<u32>, Query, maximum = 4_294_967_295_u32, description = "So many files may be removed."),
         ("ref" = Option<String>, Query, description = "Can only be the branch that mirrors the tasks."),
         ("since" = Option<String>, Query, description = "Ignored."),
         Known,
@@ -225,10 +225,11 @@ impl Asked {
                 "mode" => return Err(invalid("mode", "mode must be full or diff.")),
                 "clean" => asked.clean = Some(flag("clean", &value)?),
                 "confirm" => {
-                    let number = value.parse().ok();
+                    let number = value.parse::<u32>().ok();
                     let message =
                         "confirm must be the number of files to remove, as mass_delete says it.";
-                    asked.confirm = Some(number.ok_or_else(|| invalid("confirm", message))?);
+                    let number = number.ok_or_else(|| invalid("confirm", message))?;
+                    asked.confirm = Some(number as usize);
                 }
                 "ref" => {
                     let branch = value.strip_prefix("refs/heads/").unwrap_or(&value);

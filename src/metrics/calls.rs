@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::family::Family;
@@ -47,6 +47,32 @@ pub enum Outcome {
     Failed,
 }
 
+/// A call under way. One that is dropped before its end was given up, which is a failure.
+pub struct Running<'a> {
+    calls: &'a Calls,
+    operation: &'static str,
+    began: Instant,
+    ended: bool,
+}
+
+impl Running<'_> {
+    /// It has come to its end.
+    pub fn end(mut self, outcome: Outcome) {
+        self.ended = true;
+        self.calls
+            .note(self.operation, outcome, self.began.elapsed());
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let took = self.began.elapsed();
+            self.calls.note(self.operation, Outcome::Failed, took);
+        }
+    }
+}
+
 impl Default for Calls {
     fn default() -> Self {
         Self(Arc::new(Inner {
@@ -59,6 +85,16 @@ impl Default for Calls {
 }
 
 impl Calls {
+    /// A call of this kind begins.
+    pub fn begin(&self, operation: &'static str) -> Running<'_> {
+        Running {
+            calls: self,
+            operation,
+            began: Instant::now(),
+            ended: false,
+        }
+    }
+
     /// A call of this kind has ended so, after this time.
     pub fn note(&self, operation: &'static str, outcome: Outcome, took: Duration) {
         let inner = &self.0;

@@ -150,7 +150,11 @@ impl Metrics {
     /// # Errors
     /// None that a string as a writer could cause.
     pub fn render(&self, standing: &Standing) -> Result<String, std::fmt::Error> {
-        self.standing.set(standing);
+        {
+            // What two who ask at once would add twice.
+            let _alone = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            self.standing.set(standing);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

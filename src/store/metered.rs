@@ -1,7 +1,6 @@
 //! Counts the calls to the store behind it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 
@@ -36,14 +35,14 @@ impl MeteredStore {
         operation: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let began = Instant::now();
+        let running = self.calls.begin(operation);
         let result = call.await;
         // One blob that can't be read is an answer about that blob.
         let outcome = match &result {
             Ok(_) | Err(StoreError::Unreadable { .. }) => Outcome::Answered,
             Err(_) => Outcome::Failed,
         };
-        self.calls.note(operation, outcome, began.elapsed());
+        running.end(outcome);
         result
     }
 }

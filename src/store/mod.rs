@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -177,6 +178,12 @@ impl Listed {
     /// Whether it hasn't been written for this long at `date`, by the store's clock.
     pub fn is_older_than(&self, age: TimeDelta, date: DateTime<Utc>) -> bool {
         self.modified.is_some_and(|modified| date - modified > age)
+    }
+
+    /// For how long it hasn't been written at `date`, by the store's clock; nothing where that isn't known.
+    pub fn age(&self, date: DateTime<Utc>) -> Duration {
+        let age = self.modified.map(|modified| date - modified);
+        age.and_then(|age| age.to_std().ok()).unwrap_or_default()
     }
 }
 

@@ -83,6 +83,16 @@ fn object(event: &Event<'_>) -> Result<Vec<u8>, serde_json::Error> {
     Ok(bytes)
 }
 
+/// An error that no event tells of.
+pub(super) fn failure(message: &str) -> String {
+    let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let (level, instance) = (Level::ERROR.as_str(), context::instance());
+    let line = serde_json::json!({
+        "timestamp": timestamp, "level": level, "message": message, "instance": instance,
+    });
+    for_host(&line.to_string(), Level::ERROR)
+}
+
 /// What is known of the present request, by name.
 fn each_of_request(mut tell: impl FnMut(&'static str, &dyn fmt::Display)) {
     context::with_request(|request: &RequestContext| {

@@ -63,6 +63,11 @@ fn is_slip(directive: &str) -> bool {
     !is_level && !ours && !word.contains(['=', '['])
 }
 
+/// Why a process that a host has started ends, in one line; also when the start came to no log.
+pub fn tell_failure(failure: &impl std::fmt::Display) {
+    eprintln!("{}", lines::failure(&failure.to_string()));
+}
+
 /// Lines as a host takes them: one JSON object each, with what is known of the request.
 pub fn json<S, W>(writer: W) -> impl Layer<S>
 where

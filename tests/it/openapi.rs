@@ -35,6 +35,7 @@ async fn schemathesis_finds_nothing() {
         .with("GITHUB_URL", &url)
         .with("GITHUB_OAUTH_CLIENT_ID", "Iv1.schemathesis")
         .with("GITHUB_OAUTH_CLIENT_SECRET", "a-client-secret")
+        .with("CODEX_METRICS_TOKEN", &token)
         .with("CODEX_WRITES_PER_MINUTE", "1000000")
         .with("CODEX_REBUILDS_PER_MINUTE", "1000000")
         .without("CODEX_DEV_USER");
@@ -58,11 +59,12 @@ async fn schemathesis_finds_nothing() {
     let log: Vec<_> = log.filter(|line| !line.contains("\"INFO\"")).collect();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{error}\n{log:#?}");
-    let counted: Vec<_> = said
-        .lines()
-        .filter(|line| line.contains("test cases"))
-        .collect();
-    println!("schemathesis: {}", counted.join(" "));
+    // "  4321 generated, 4321 passed"
+    let counted = said.lines().find(|line| line.contains(" generated"));
+    let counted = counted.unwrap().trim();
+    let cases: u32 = counted.split(' ').next().unwrap().parse().unwrap();
+    println!("schemathesis: {counted}");
+    assert!(cases > 1_000, "{counted}");
 }
 
 /// The expression is the parser's: it takes exactly the days that exist.

@@ -1,7 +1,7 @@
 //! Bringing the store to what the repository has now: after a delivery of the webhook, and when the timer
 //! notices that one never came.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -241,12 +241,11 @@ impl Codex {
             Ok(fetched) => report.fetched = fetched,
             Err(error) => tracing::warn!(%error, "GitHub can't be asked what is new"),
         }
-        let queue = self.store.list(&Prefix::queue()).await?.value;
-        let waiting = queue
-            .blobs
-            .iter()
-            .filter_map(|it| UserId::parse(&it.name).ok());
-        let waiting = git.in_turn(waiting.collect());
+        let queue = self.store.list(&Prefix::queue()).await?;
+        let hints = queue.value.blobs.iter();
+        let ages = hints.filter_map(|it| Some((UserId::parse(&it.name).ok()?, it.age(queue.date))));
+        let ages: BTreeMap<UserId, Duration> = ages.collect();
+        let waiting = git.in_turn(ages.keys().cloned().collect());
         let all = waiting.len();
         let drained = stream::iter(waiting).map(async |user| {
             let done = self.drain_in_time(&git, user.clone(), until, now).await;
@@ -255,7 +254,11 @@ impl Codex {
         let left: Vec<_> = drained.buffer_unordered(USERS).collect().await;
         let left: Vec<UserId> = left.into_iter().flatten().collect();
         (report.drained, report.left) = (all - left.len(), left.len());
-        git.note_left(left, now);
+        let left = left.into_iter().map(|user| {
+            let age = ages.get(&user).copied().unwrap_or_default();
+            (user, age)
+        });
+        git.note_left(left.collect(), now);
         Ok(report)
     }
 

@@ -270,13 +270,19 @@ impl Git {
         format!("{repository}@{branch}:{}", self.base_path)
     }
 
-    /// Those whom the timer could not serve, as of now.
-    fn note_left(&self, left: Vec<UserId>, now: Now) {
+    /// Those whom the timer could not serve, with the ages of their hints: an older process may have known of
+    /// them before this one.
+    fn note_left(&self, left: Vec<(UserId, Duration)>, now: Now) {
         let mut noted = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = |user: &UserId| noted.get(user).copied().unwrap_or(now.started);
-        let left = left.into_iter().map(|user| (since(&user), user));
-        let left = left.map(|(since, user)| (user, since)).collect();
-        *noted = left;
+        let since = |user: &UserId, age: Duration| {
+            let by_hint = now.started.checked_sub(age).unwrap_or(now.started);
+            noted.get(user).map_or(by_hint, |known| by_hint.min(*known))
+        };
+        let left = left.into_iter().map(|(user, age)| {
+            let since = since(&user, age);
+            (user, since)
+        });
+        *noted = left.collect();
     }
 
     /// How many users have something that isn't shared with Git, as far as is known here, and since when the

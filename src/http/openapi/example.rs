@@ -25,6 +25,9 @@ pub(super) fn curl(document: &Value, path: &str, method: &str, operation: &Value
 fn who(operation: &Value) -> Option<&'static str> {
     match &operation["security"][0] {
         Value::Null => Some("-H 'Authorization: Bearer TOKEN'"),
+        scheme if scheme.get("metrics").is_some() => {
+            Some("-H 'Authorization: Bearer METRICS_TOKEN'")
+        }
         scheme if scheme.get("signature").is_some() => {
             Some("-H 'X-GitHub-Event: push' -H 'X-Hub-Signature-256: sha256=SIGNATURE'")
         }

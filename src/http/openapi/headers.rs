@@ -113,6 +113,7 @@ const OF_SUCCESS: &[Row] = &[
         &[REFERRER],
         &[POLICY],
     ),
+    ("metrics", &["200"], &[CACHE], &[]),
     ("me", &["200"], &[CACHE], &[]),
     ("logout", &["200"], &[CACHE, CLEAR, COOKIE], &[]),
     ("openapiJson", &["200", "304"], &[CACHE, ETAG], &[]),

@@ -30,7 +30,6 @@ pub(in crate::http) const READ: &[Code] = &[
     Code::StorageUnavailable,
     Code::Busy,
     Code::NewerFormat,
-    Code::Internal,
 ];
 
 /// The request isn't one that may change anything, or the change can't be made.

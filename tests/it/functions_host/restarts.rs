@@ -153,9 +153,12 @@ fn a_wrong_setting_is_one_error_a_start_and_the_third_stops_the_host() {
     let said: Vec<_> = host
         .lines()
         .into_iter()
-        .map(|it| (it.level, it.text))
+        .map(|it| {
+            let line: Value = serde_json::from_str(&it.text).unwrap();
+            (it.level, line["message"].as_str().unwrap().to_owned())
+        })
         .collect();
-    let line = "codex-miroir: CODEX_TIME_ZONE is \"Berlin\"; it must be a zone as in Europe/Berlin";
+    let line = "CODEX_TIME_ZONE is \"Berlin\"; it must be a zone as in Europe/Berlin";
     assert_eq!(said, [(); 3].map(|()| (Level::Error, line.to_owned())));
     let nobody = host.get("/codex");
     assert_eq!((nobody.status, nobody.header("x-request-id")), (503, ""));
