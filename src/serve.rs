@@ -41,6 +41,7 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     let metrics = Arc::new(Metrics::new(calls.0, calls.1));
     let gate = http::Gate::new(config, &github)?;
     let codex = Codex::new(store, settings(config, &github)?);
+    let end = told_to_end()?;
     say_who_may(config, address, &described);
     let app = http::App::new(codex.clone(), gate, config, Arc::clone(&metrics));
     let mut background = JoinSet::new();
@@ -50,7 +51,7 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
         background.spawn(codex.clone().tick_in_background());
         background.spawn(codex.clone().tidy_up_in_background(now));
     }
-    serve_until_told(listener, http::router(app)).await?;
+    serve_until(end, listener, http::router(app)).await?;
     // What isn't in Git yet is in the queue.
     background.shutdown().await;
     // Marks that stay behind are settled by others, only later.
@@ -86,14 +87,18 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
         .map_err(|error| format!("can't listen on {address}: {error}").into())
 }
 
-async fn serve_until_told(listener: TcpListener, router: axum::Router) -> Result<(), Failure> {
+async fn serve_until(
+    end: impl Future<Output = ()> + Send + 'static,
+    listener: TcpListener,
+    router: axum::Router,
+) -> Result<(), Failure> {
     let listener = listener.tap_io(|stream| {
         // Answers are written whole; waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
     });
     let (told, mut grace) = tokio::sync::watch::channel(());
     let shutdown = async move {
-        signal().await;
+        end.await;
         tracing::info!("finishing running requests");
         drop(told);
     };
@@ -109,18 +114,22 @@ async fn serve_until_told(listener: TcpListener, router: axum::Router) -> Result
     }
 }
 
-/// SIGTERM or Ctrl-C.
-async fn signal() {
+/// SIGTERM or Ctrl-C, from now on: one that comes before anybody waits for it isn't missed.
+fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        Ok(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                _ = interrupt.recv() => {}
             }
-            return;
-        }
+        })
     }
-    let _ = tokio::signal::ctrl_c().await;
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }

@@ -54,7 +54,9 @@ fn every_line_of_a_request_names_it_its_user_and_the_hosts_call() {
             .iter()
             .any(|it| it["message"] == message)
     };
-    eventually("it is logged", || has("request") && has("new version"));
+    eventually("it is logged", || {
+        (has("request") || has("slow request")) && has("new version")
+    });
     for line in about(&service, &id) {
         assert_eq!(
             [

@@ -34,11 +34,11 @@ async fn buffered(answer: Response<Body>) -> Response<Body> {
 async fn copy(port: u16, request: Request<Body>) -> Option<Request<Body>> {
     let (mut parts, body) = request.into_parts();
     parts.uri = target(&parts);
-    // Only a body whose length is known is taken along.
-    let body = match parts.headers.contains_key(CONTENT_LENGTH) {
-        true => body.collect().await.ok()?.to_bytes(),
-        false => Default::default(),
-    };
+    let mut body = body.collect().await.ok()?.to_bytes();
+    if !parts.headers.contains_key(CONTENT_LENGTH) {
+        // Only a body whose length is known is taken along.
+        body.clear();
+    }
     strip(&mut parts.headers);
     mark(&mut parts.headers, port);
     Some(Request::from_parts(parts, body.into()))
