@@ -60,10 +60,11 @@ async fn schemathesis_finds_nothing() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{error}\n{log:#?}");
     // "  4,321 generated, 4,321 passed"
-    let counted = said.lines().find(|line| line.contains(" generated"));
+    let counted = said.lines().find(|line| line.contains(" generated,"));
     let counted = counted.unwrap().trim();
-    let number = counted.split(' ').next().unwrap().replace(',', "");
-    let cases: u32 = number.parse().unwrap();
+    let number = counted.split(" generated,").next().unwrap();
+    let number = number.rsplit(' ').next().unwrap().replace(',', "");
+    let cases: u32 = number.parse().expect(counted);
     println!("schemathesis: {counted}");
     assert!(cases > 1_000, "{counted}");
 }
