@@ -236,8 +236,10 @@ fn sigterm_finishes_running_requests() {
     assert!(service.wait().success());
 }
 
+type Settings = &'static [(&'static str, &'static str)];
+
 /// A wrong value of each setting, with what else it takes for the value to matter.
-const WRONG: &[(&str, &str, &[(&str, &str)])] = &[
+const WRONG: &[(&str, &str, Settings)] = &[
     ("AZURE_BLOB_CONN", "AccountName=a;AccountKey=geheim!", &[]),
     ("AZURE_BLOB_CONN__accountName", "Konto!", &[]),
     (
@@ -368,7 +370,7 @@ const WRONG: &[(&str, &str, &[(&str, &str)])] = &[
     ),
 ];
 
-const REPOSITORY: &[(&str, &str)] = &[
+const REPOSITORY: Settings = &[
     ("GITHUB_OWNER", "anna"),
     ("GITHUB_REPO", "codex"),
     ("GITHUB_TOKEN", "t"),
