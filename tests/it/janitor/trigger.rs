@@ -1,11 +1,16 @@
 //! `POST /janitor`, as the Functions host calls it and as others try to.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
+use bytes::Bytes;
 use codex_miroir::config::Config;
 use codex_miroir::http::{App, Gate, router};
+use futures::stream;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -38,7 +43,11 @@ async fn post(routes: &Router, header: Option<(&str, &str)>, body: String) -> (u
     if let Some((name, value)) = header {
         post = post.header(name, value);
     }
-    let answer = routes.clone().oneshot(post.body(Body::from(body)).unwrap());
+    answered(routes, post.body(Body::from(body)).unwrap()).await
+}
+
+async fn answered(routes: &Router, request: Request) -> (u16, Value) {
+    let answer = routes.clone().oneshot(request);
     let (parts, body) = answer.await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (
@@ -82,6 +91,42 @@ async fn nobody_but_the_host_can_call_it() {
         assert_eq!((status, &answer["code"]), (404, &json!("not_found")));
     }
     assert_eq!(scene.store.paths(), before);
+}
+
+/// A refusal of the body would tell that there is something here.
+#[tokio::test]
+async fn a_body_that_is_no_call_gets_the_same_answer() {
+    let scene = crowded().await;
+    let hosted = routes(&scene.instance(), true);
+    let bodies = [
+        ("application/json", "{".to_owned()),
+        ("application/json", "x".repeat((1 << 20) + 1)),
+        ("text/plain", call("janitor")),
+        ("text/plain", "x".repeat((1 << 20) + 1)),
+    ];
+    let nothing_there = post(&hosted, Some(("x-forwarded-host", "a")), String::new()).await;
+    for (content_type, body) in bodies {
+        let post = request("POST", "/janitor").header("content-type", content_type);
+        let answer = answered(&hosted, post.body(Body::from(body)).unwrap()).await;
+        assert_eq!(answer.0, 404, "{content_type}: {}", answer.1);
+        for member in ["code", "message"] {
+            assert_eq!(answer.1[member], nothing_there.1[member], "{content_type}");
+        }
+    }
+}
+
+/// Nobody makes the service read what it refuses anyway.
+#[tokio::test]
+async fn of_a_proxied_call_no_body_is_read() {
+    let scene = crowded().await;
+    let hosted = routes(&scene.instance(), true);
+    let endless = stream::pending::<Result<Bytes, Infallible>>();
+    let post = request("POST", "/janitor")
+        .header("content-type", "application/json")
+        .header("x-forwarded-host", "codex.example");
+    let answer = answered(&hosted, post.body(Body::from_stream(endless)).unwrap());
+    let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
+    assert_eq!(answer.expect("it waits for the body").0, 404);
 }
 
 #[tokio::test]
