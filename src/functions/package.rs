@@ -35,6 +35,9 @@ pub enum PackageError {
     /// The folder isn't the package's own, and is left alone.
     #[error("{} holds something else and is left alone; name a new or empty folder, or an earlier package", .0.display())]
     Foreign(PathBuf),
+    /// What is in the archive's place is something else, and is left alone.
+    #[error("{} is no zip archive and is left alone; name a new file, or an earlier archive", .0.display())]
+    NoArchive(PathBuf),
     /// A file can't be read or written.
     #[error("{}: {error}", path.display())]
     File {
@@ -63,12 +66,17 @@ impl PackageError {
 /// Writes the folder, and the archive where one is wanted.
 ///
 /// An earlier package's files are replaced, also while they are used; a person's own, `local.settings.json`
-/// among them, stay.
+/// among them, stay. So does whatever is in the archive's place and is none: then nothing is written.
 ///
 /// # Errors
 /// [`PackageError`]; each names its path.
 pub fn write(order: &Order) -> Result<Written, PackageError> {
     let executable = fs::read(&order.executable).map_err(PackageError::at(&order.executable))?;
+    if let Some(path) = &order.zip
+        && !archive::may_be_at(path).map_err(PackageError::at(path))?
+    {
+        return Err(PackageError::NoArchive(path.clone()));
+    }
     let build = Build::of(&executable);
     let files = files(executable.into(), order.push.as_ref());
     let kept_settings = folder::write(&order.folder, &files)?;

@@ -1,12 +1,28 @@
-//! The folder as an archive for zip deploy. PURE: the same files give the same bytes.
+//! The folder as an archive for zip deploy: the same files give the same bytes.
 
-use std::io::{Cursor, Write};
+use std::fs::File;
+use std::io::{self, Cursor, ErrorKind, Read, Write};
+use std::path::Path;
 
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::contents::AppFile;
+
+/// What every archive begins with.
+const MAGIC: &[u8] = b"PK";
+
+/// Whether an archive may be written here: where there is none yet, or one to replace.
+pub(super) fn may_be_at(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        file => file?,
+    };
+    let mut begins = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut begins)?;
+    Ok(begins == MAGIC)
+}
 
 /// Packs what is deployed, with each file's mode: without the run bit the host couldn't start the
 /// executable.

@@ -1,9 +1,9 @@
 //! The folder on disk: whose it is, and how its files are replaced.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, ReadDir};
 use std::io::{self, ErrorKind};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::PackageError;
 use super::contents::{AppFile, SETTINGS};
@@ -41,7 +41,7 @@ pub(super) fn write(folder: &Path, files: &[AppFile]) -> Result<bool, PackageErr
 
 /// The names an earlier package wrote here; none in an empty or missing folder.
 fn written_before(folder: &Path) -> Result<Vec<String>, PackageError> {
-    let mut entries = match fs::read_dir(folder) {
+    let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(PackageError::at(folder))?,
     };
@@ -55,9 +55,17 @@ fn written_before(folder: &Path) -> Result<Vec<String>, PackageError> {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(PackageError::at(&manifest)(error))
         }
-        Err(_) if entries.next().is_none() => Ok(Vec::new()),
+        Err(_) if holds_nothing(entries).map_err(PackageError::at(folder))? => Ok(Vec::new()),
         Err(_) => Err(PackageError::Foreign(folder.to_owned())),
     }
+}
+
+/// But perhaps the manifest that a first package was writing when it was cut off.
+fn holds_nothing(mut entries: ReadDir) -> io::Result<bool> {
+    let unfinished = beside(Path::new(MANIFEST));
+    entries.try_fold(true, |nothing, entry| {
+        Ok(nothing && entry?.file_name() == unfinished.as_os_str())
+    })
 }
 
 /// Whether a line of the manifest is a file below the folder, and not a person's own.
@@ -80,9 +88,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Packag
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(PackageError::at(folder))?;
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".codex-miroir-new");
-    let beside = path.with_file_name(name);
+    let beside = beside(path);
     let written = fs::write(&beside, bytes)
         .and_then(|()| set_mode(&beside, mode))
         .and_then(|()| fs::rename(&beside, path));
@@ -90,6 +96,13 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Packag
         let _ = fs::remove_file(&beside);
         PackageError::at(path)(error)
     })
+}
+
+/// Where a file is written before it is renamed.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".codex-miroir-new");
+    path.with_file_name(name)
 }
 
 #[cfg(unix)]
