@@ -7,9 +7,10 @@
 //! the rest for the next time. It takes, in storage requests:
 //!
 //! - for all together a LIST of each of `raw/`, `state/` and `artifacts/`, in GitHub mode of `queue/`, too;
-//! - for each user a GET of the state and a LIST of the task files, of the user's `state/` and of the user's
-//!   `artifacts/`, where there are such; one more where there are older records; in GitHub mode `git.json`
-//!   and what a read costs, for a user with files and without a hint;
+//! - for each user a GET of the state and a LIST of the task files; where there are such, a LIST of the
+//!   user's `state/` and of the user's `artifacts/`; one more where there are older records;
+//! - in GitHub mode for a user with files and without a hint a GET of `git.json` and what a read costs: where
+//!   nobody has read for long, a rebuild, by which files are found that something else wrote;
 //! - what there is to do: a DELETE for each blob that goes (for a settled file a GET before it), one swap of
 //!   the state for all old records, and what settling takes.
 
@@ -85,10 +86,20 @@ impl From<ReadError> for JanitorError {
 /// Whom there is to look after.
 struct Ground {
     users: Vec<UserId>,
-    /// Those among them with a hint; in GitHub mode only.
-    queue: BTreeSet<UserId>,
+    known: Known,
     /// What the older service left that belongs to no user.
     leftovers: Vec<(Prefix, Answer<Contents>)>,
+}
+
+/// What is known of the users without a look at each. Others may come to have it meanwhile: they get it
+/// looked after the next time.
+struct Known {
+    /// Those with something in `state/`.
+    state: BTreeSet<UserId>,
+    /// Those with something in `artifacts/`.
+    artifacts: BTreeSet<UserId>,
+    /// Those with a hint; in GitHub mode only.
+    queue: BTreeSet<UserId>,
 }
 
 /// One pass over all users.
@@ -97,7 +108,7 @@ struct Pass {
     now: Now,
     /// Nothing begins after this.
     until: Instant,
-    queue: BTreeSet<UserId>,
+    known: Known,
     /// Failures one after the other.
     failures: AtomicUsize,
 }
@@ -117,7 +128,7 @@ impl Codex {
             codex: self.clone(),
             now,
             until,
-            queue: ground.queue,
+            known: ground.known,
             failures: AtomicUsize::new(0),
         };
         let mut report = pass.shared_leftovers(ground.leftovers).await;
@@ -148,16 +159,17 @@ impl Codex {
             let hints = self.store.list(&Prefix::queue()).await?.value.blobs;
             queue.extend(hints.iter().filter_map(|it| UserId::parse(&it.name).ok()));
         }
-        let folders = [&raw, &state, &artifacts].map(|it| &it.value.folders);
-        let users: BTreeSet<UserId> = folders
-            .into_iter()
-            .flatten()
-            .filter_map(|name| UserId::parse(name).ok())
-            .collect();
+        let known = Known {
+            state: users_in(&state.value),
+            artifacts: users_in(&artifacts.value),
+            queue,
+        };
+        let mut users = users_in(&raw.value);
+        users.extend(known.state.iter().chain(&known.artifacts).cloned());
         let [_, of_state, of_artifacts] = prefixes;
         Ok(Ground {
             users: users.into_iter().collect(),
-            queue,
+            known,
             leftovers: vec![(of_state, state), (of_artifacts, artifacts)],
         })
     }
@@ -238,6 +250,14 @@ impl Pass {
         }
         report
     }
+}
+
+/// Whose folders there are.
+fn users_in(contents: &Contents) -> BTreeSet<UserId> {
+    let folders = contents.folders.iter();
+    folders
+        .filter_map(|name| UserId::parse(name).ok())
+        .collect()
 }
 
 /// Begins with another user each hour. The steps are those of the golden ratio, which leave no gap for

@@ -26,7 +26,7 @@ impl Pass {
         }
         self.user_state(user, report).await?;
         let may_be_unpushed = self.codex.git.is_some() && tidied.has_files;
-        if may_be_unpushed && !self.queue.contains(user) {
+        if may_be_unpushed && !self.known.queue.contains(user) {
             let hinted = self.codex.hint_at_unpushed(user, now).await?;
             report.hints += usize::from(hinted);
         }
@@ -39,6 +39,9 @@ impl Pass {
         user: &UserId,
         report: &mut JanitorReport,
     ) -> Result<Option<Listed>, JanitorError> {
+        if !self.known.artifacts.contains(user) {
+            return Ok(None);
+        }
         let prefix = Prefix::artifacts(user);
         let contents = self.codex.store.contents(&prefix).await?;
         self.remove_leftovers(&prefix, &contents, report).await?;
@@ -53,6 +56,9 @@ impl Pass {
         user: &UserId,
         report: &mut JanitorReport,
     ) -> Result<(), JanitorError> {
+        if !self.known.state.contains(user) {
+            return Ok(());
+        }
         let prefix = Prefix::state(user);
         let contents = self.codex.store.contents(&prefix).await?;
         self.remove_leftovers(&prefix, &contents, report).await?;

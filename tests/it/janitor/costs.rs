@@ -27,6 +27,49 @@ async fn a_quiet_user_costs_four_and_all_together_three() {
     assert_eq!(scene.store.peek(STATE).unwrap().etag, before);
 }
 
+/// Anna has files and nothing else, weg an artifact and nothing else.
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_not_listed() {
+    let scene = Scene::with_tasks(3);
+    scene
+        .store
+        .foreign_write("artifacts/weg/timeline.json", b"{}");
+    let a = scene.instance();
+    let report = tidy_up(&scene, &a).await;
+    assert_eq!((report.users, report.artifacts), (2, 1));
+    assert_eq!(
+        a.took(),
+        "1 delete artifacts, 2 get state, 2 list artifacts, 3 list raw, 1 list state",
+        "whether weg has come back is looked at before the artifact goes"
+    );
+}
+
+/// As for somebody who is away: the artifact is too old to be believed.
+#[tokio::test]
+async fn in_github_mode_who_is_away_costs_a_rebuild() {
+    let github = GitHub::start();
+    let scene = Scene::with_tasks(3);
+    let a = scene.instance_mirrored(&github);
+    scene.read(&a).await;
+    let now = Now::of_clocks(scene.now().utc, std::time::Instant::now());
+    a.codex.tick(now).await.unwrap();
+    assert_eq!(tidy_up(&scene, &a).await.hints, 1);
+    a.codex.tick(now).await.unwrap();
+    assert!(scene.store.peek("queue/anna").is_none(), "all is in Git");
+    for pass in 0..2 {
+        scene.pass_seconds(3_600);
+        let b = scene.instance_mirrored(&github);
+        let report = tidy_up(&scene, &b).await;
+        assert_eq!((report.users, report.hints, report.failed), (1, 0, 0));
+        assert_eq!(
+            b.took(),
+            "1 get artifacts, 4 get state, 2 list artifacts, 1 list queue, 3 list raw, 2 list state, \
+             1 put artifacts",
+            "{pass}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_there_is_to_do_costs_a_delete_each_and_one_swap() {
     let scene = crowded().await;
@@ -37,8 +80,8 @@ async fn what_there_is_to_do_costs_a_delete_each_and_one_swap() {
     // is gone and the folder idempotency.
     assert_eq!(
         a.took(),
-        "3 delete artifacts, 1 delete raw, 6 delete state, 2 get raw, 4 get state, 4 list artifacts, \
-         4 list raw, 5 list state, 1 put raw, 2 put state"
+        "3 delete artifacts, 1 delete raw, 6 delete state, 2 get raw, 4 get state, 3 list artifacts, \
+         4 list raw, 4 list state, 1 put raw, 2 put state"
     );
 }
 

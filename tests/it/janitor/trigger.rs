@@ -164,7 +164,7 @@ async fn in_the_midst_of_an_outage_it_stops_early() {
     }
     let a = scene.instance();
     for _ in 0..100 {
-        a.line.lose_next("list", "artifacts/user-", Loss::Request);
+        a.line.lose_next("get", "state/user-", Loss::Request);
     }
     let report = a.codex.tidy_up(scene.now()).await.unwrap();
     assert_eq!(report.users, 0);
