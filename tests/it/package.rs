@@ -365,9 +365,9 @@ fn the_command_says_what_it_wrote_and_what_to_do_next() {
     app.zip: the same without local.settings.json
 
     To try it, with Azurite running:
-      cd dist && func start
+      (cd dist && func start)
     To deploy it:
-      cd dist && func azure functionapp publish APP
+      (cd dist && func azure functionapp publish APP)
     or
       az functionapp deployment source config-zip --resource-group GROUP --name APP --src app.zip
     ");
@@ -383,10 +383,25 @@ fn the_command_says_what_it_wrote_and_what_to_do_next() {
       and --executable target/x86_64-unknown-linux-musl/release/codex-miroir
 
     To try it, with Azurite running:
-      cd dist && func start
+      (cd dist && func start)
     To deploy it:
-      cd dist && func azure functionapp publish APP
+      (cd dist && func azure functionapp publish APP)
     ");
+}
+
+#[test]
+fn what_a_shell_would_split_is_printed_in_quotes() {
+    let desk = Desk::new();
+    let (folder, zip) = ("my app", "it's.zip");
+    let (done, text) = said(&desk, &[folder, "--executable", "build", "--zip", zip]);
+    assert!(done);
+    for line in [
+        "  (cd 'my app' && func start)\n",
+        "  (cd 'my app' && func azure functionapp publish APP)\n",
+        r" --src 'it'\''s.zip'",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a person reads after packaging: what was written, and what to do next.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::contents::AppFile;
 use super::{Build, EXECUTABLE, Order, SETTINGS};
@@ -46,22 +46,34 @@ impl fmt::Display for Written {
         if let Some(advice) = advice(self.build) {
             writeln!(f, "\n{advice}")?;
         }
+        // In a shell of its own: the archive's path is seen from here.
+        let folder = for_a_shell(&self.folder);
         writeln!(
             f,
-            "\nTo try it, with Azurite running:\n  cd {folder} && func start"
+            "\nTo try it, with Azurite running:\n  (cd {folder} && func start)"
         )?;
         writeln!(
             f,
-            "To deploy it:\n  cd {folder} && func azure functionapp publish APP"
+            "To deploy it:\n  (cd {folder} && func azure functionapp publish APP)"
         )?;
         if let Some(zip) = &self.zip {
-            let zip = zip.display();
+            let zip = for_a_shell(zip);
             write!(
                 f,
                 "or\n  az functionapp deployment source config-zip --resource-group GROUP --name APP --src {zip}"
             )?;
         }
         Ok(())
+    }
+}
+
+/// In quotes, where a shell would take it for something else.
+fn for_a_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |it: char| it.is_alphanumeric() || "/._-+,:@%".contains(it);
+    match !path.is_empty() && path.chars().all(plain) {
+        true => path,
+        false => format!("'{}'", path.replace('\'', r"'\''")),
     }
 }
 
