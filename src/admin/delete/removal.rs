@@ -75,6 +75,9 @@ impl<'a> Removal<'a> {
         {
             return Ok(false);
         }
+        // Whoever was at work when the first one went may have left another one, by which all would be taken
+        // from Git again.
+        self.remove(&Key::hint(user)).await?;
         self.remove(&Key::owner(user)).await?;
         self.look_back().await
     }
@@ -253,7 +256,8 @@ impl<'a> Removal<'a> {
     /// week now, which is a new one.
     async fn look_back(&mut self) -> Result<bool, DeleteError> {
         let user = &self.deletion.user;
-        if !self.files().await?.are_gone() {
+        let hint = ask::get(self.store, &Key::hint(user)).await?.value;
+        if hint.is_some() || !self.files().await?.are_gone() {
             return Ok(false);
         }
         self.kept.mirrored = mirrored(self.store, user).await? != Mirrored::No;

@@ -307,6 +307,9 @@ impl Codex {
         for _ in 0..LOOKS {
             let before = self.mirror().await?.0.of(user);
             let hint = self.hint(user).await?;
+            if self.is_taken_out(git, user, before).await? {
+                return self.drop_hint(user, hint).await;
+            }
             let pushed = self.push(git, user, until, now.later()).await;
             let mode = SyncMode::by_itself(Some(until));
             let report = self.reconcile(git, user, now.later(), mode).await?;

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use super::book::{Book, LastError, PullNote, parse};
 use super::mirror::Mirror;
 use super::plan::unpushed;
-use crate::cache::NewerFormat;
+use super::{Git, GitTrouble};
+use crate::cache::{NewerFormat, State};
 use crate::codex::Codex;
-use crate::store::{BlobStore, GetIf, Got, Key, Put, PutIf, StoreError, Written};
-use crate::task::{FileName, GitSha, TaskTable};
+use crate::store::{BlobStore, GetIf, Got, Key, Prefix, Put, PutIf, StoreError, Written};
+use crate::task::{FileName, GitSha, SETTLED_FILE, TaskTable};
 use crate::user::UserId;
 
 /// How often a swap is tried again because somebody else was quicker.
@@ -78,6 +79,71 @@ impl Codex {
     pub fn mirrored_in(&self) -> Option<String> {
         self.git.as_ref().map(|git| git.place())
     }
+
+    /// Whether the user was removed from the store while Git kept the folder: it was taken in as it is, and
+    /// nothing is here of it. A hint that was left meanwhile must not bring it back.
+    ///
+    /// To be asked after the hint was read. A write marks the state before it leaves its hint, so that either
+    /// its mark is seen here, or its file, or its hint is a newer one.
+    pub(super) async fn is_taken_out(
+        &self,
+        git: &Git,
+        user: &UserId,
+        noted: Option<GitSha>,
+    ) -> Result<bool, GitTrouble> {
+        // Without a folder there is nothing that could come back.
+        let Some(folder) = noted else {
+            return Ok(false);
+        };
+        let (book, _) = self.book(user).await?;
+        if !knows_nothing(&book) || self.is_being_written(user).await? {
+            return Ok(false);
+        }
+        if self.has_files(user).await? {
+            return Ok(false);
+        }
+        let snapshot = git.snapshot().await?;
+        Ok(snapshot.user(user).folder == Some(folder))
+    }
+
+    async fn is_being_written(&self, user: &UserId) -> Result<bool, GitTrouble> {
+        let got = self.store.get(&Key::state(user), GetIf::Any).await?.value;
+        let Got::Blob(blob) = got else {
+            return Ok(false);
+        };
+        // What can't be read may say so.
+        Ok(State::parse(&blob.bytes)
+            .ok()
+            .flatten()
+            .is_none_or(|state| !state.pending.is_empty()))
+    }
+
+    /// Whether there is a file other than settled ones, which stand for none.
+    async fn has_files(&self, user: &UserId) -> Result<bool, GitTrouble> {
+        let listed = self.store.list(&Prefix::raw(user)).await?.value.blobs;
+        for file in listed {
+            let settled =
+                file.size == SETTLED_FILE.len() as u64 && self.is_settled(user, &file.name).await?;
+            if !settled {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn is_settled(&self, user: &UserId, name: &str) -> Result<bool, GitTrouble> {
+        let Ok(key) = Key::raw(user, name) else {
+            return Ok(false);
+        };
+        let got = self.store.get(&key, GetIf::Any).await?.value;
+        Ok(matches!(got, Got::Blob(blob) if blob.bytes == SETTLED_FILE.as_bytes()))
+    }
+}
+
+/// No look at Git has written it; at most one that failed has.
+fn knows_nothing(book: &Book) -> bool {
+    let begun = book.pushing.names().next().is_some() || !book.taking.is_empty();
+    book.commit.is_none() && book.files.is_empty() && !begun
 }
 
 /// What `state/.github.json` says of a user.

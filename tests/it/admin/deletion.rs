@@ -233,6 +233,23 @@ async fn a_file_created_meanwhile_goes_too() {
 }
 
 #[tokio::test]
+async fn a_hint_left_meanwhile_goes_too() {
+    for late in [STATE, OWNER] {
+        let scene = full().await;
+        let deleting = scene.instance();
+        let held = deleting.gate.hold_next("delete", late);
+        let (store, wanted) = (deleting.requests.clone(), deletion(&scene));
+        let deleting = tokio::spawn(async move { delete(store, &wanted).await });
+        held.reached().await;
+        assert!(scene.store.peek(HINT).is_none(), "the first one has gone");
+        scene.store.foreign_write(HINT, b"");
+        held.release();
+        deleting.await.unwrap().unwrap();
+        assert_gone(&scene, late);
+    }
+}
+
+#[tokio::test]
 async fn what_git_holds_keeps_the_user_unless_somebody_says_so() {
     let scene = full().await;
     in_git(&scene, &[("0000-Aufgabe.md", &"2".repeat(40))]);

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use codex_miroir::store::{GetIf, Got, Key};
+use codex_miroir::store::{GetIf, Got, Key, Put, PutIf};
 use serde_json::Value;
 
 use crate::support::azurite::{KEY, azurite};
 use crate::support::mirror::{Mirror, create};
 use crate::support::process::{Service, codex_miroir, eventually};
-use crate::support::scene::task;
+use crate::support::scene::{anna, task};
 
 /// Where the blobs are.
 enum Place {
@@ -236,6 +236,13 @@ async fn a_deleted_users_files_come_back_from_git_with_nobody_elses_commit() {
         "it was looked at"
     );
     assert!(mirror.in_store().await.is_empty());
+    // By somebody who was at work for the user when the deletion ended.
+    let (hint, put) = (Key::hint(&anna()), Put::default());
+    mirror.store().put(&hint, put, PutIf::Any).await.unwrap();
+    crate::support::mirror::tick(&service);
+    assert!(mirror.queue().await.is_empty(), "it was followed");
+    assert!(mirror.in_store().await.is_empty());
+    assert!(folders(&mirror).contains("anna"));
     let berta = [
         "user",
         "delete",
