@@ -163,7 +163,6 @@ async fn say_what_would_go(config: &Config, user: &UserId) -> Result<(), Failure
 async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), Failure> {
     let (store, described) = open_store(config)?;
     let settings = codex_settings(config)?;
-    let github_off = settings.git.is_none();
     // Without the mirror: what is removed is nothing to be shared with Git.
     let codex = Codex::new(
         Arc::clone(&store),
@@ -180,7 +179,6 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
     let deletion = Deletion {
         user,
         despite_git,
-        github_off,
         patience: config.pending_expiry + BEYOND_EXPIRY,
         now: now(),
     };

@@ -31,8 +31,6 @@ pub struct Deletion {
     pub user: UserId,
     /// Also when Git is known to hold files.
     pub despite_git: bool,
-    /// GitHub mode is off: nothing takes files from Git.
-    pub github_off: bool,
     /// How long an op that somebody has begun is waited for: until others may settle it, and a little.
     pub patience: Duration,
     /// When it began.
@@ -97,10 +95,7 @@ pub async fn delete(
     }
     let mut removal = Removal::new(store, codex, deletion);
     for _ in 0..ROUNDS {
-        if removal
-            .round(found.is_out_of_git() || deletion.github_off)
-            .await?
-        {
+        if removal.round().await? {
             return Ok(removal.kept);
         }
     }

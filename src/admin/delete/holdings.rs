@@ -34,11 +34,6 @@ impl Holdings {
         blobs == 0 && !self.hint && !self.mirrored
     }
 
-    /// Whether it is known that Git holds nothing: without a `git.json` it isn't.
-    pub(super) fn is_out_of_git(&self) -> bool {
-        self.place.is_some() && self.in_git.is_empty()
-    }
-
     /// # Errors
     /// [`DeleteError::Newer`], because what this version doesn't understand it doesn't touch.
     pub fn refuse_newer(&self) -> Result<(), DeleteError> {

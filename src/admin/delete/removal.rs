@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{DeleteError, Deletion, Kept};
 use crate::admin::ask;
 use crate::codex::{
-    Act, ChangeKind, Codex, FileChange, FileFate, Freshness, MAX_BATCH, Mirrored, PendingOp, State,
-    Want, WeekError, forget_mirrored, mirrored,
+    Act, ChangeKind, Codex, FileChange, FileFate, Freshness, GitNote, MAX_BATCH, Mirrored,
+    PendingOp, State, Want, WeekError, forget_mirrored, mirrored,
 };
 use crate::store::{Blob, BlobStore, Deleted, ETag, Key, Listed, Prefix, StoreError};
 use crate::task::{FileName, SETTLED_FILE};
@@ -54,7 +54,7 @@ impl<'a> Removal<'a> {
     }
 
     /// One pass over everything. Whether nothing has come back meanwhile.
-    pub(super) async fn round(&mut self, out_of_git: bool) -> Result<bool, DeleteError> {
+    pub(super) async fn round(&mut self) -> Result<bool, DeleteError> {
         let user = &self.deletion.user;
         // First, so that nobody who looks for work begins to share these files with Git now.
         self.remove(&Key::hint(user)).await?;
@@ -62,12 +62,7 @@ impl<'a> Removal<'a> {
         let Some(state) = self.quiet_state().await? else {
             return Ok(false);
         };
-        if out_of_git {
-            // While Git has the folder the note keeps the service from taking it in again. Before git.json
-            // goes, which tells whether that is so.
-            forget_mirrored(self.store, user).await?;
-        }
-        self.remove(&Key::git(user)).await?;
+        self.remove_git().await?;
         self.remove_cached().await?;
         self.remove_beside().await?;
         if let Some(state) = state
@@ -200,6 +195,29 @@ impl<'a> Removal<'a> {
         }
     }
 
+    /// Removes what is known of Git, and the name in `state/.github.json` if Git holds nothing: while Git has
+    /// the folder the name keeps the service from taking it in again.
+    async fn remove_git(&mut self) -> Result<(), DeleteError> {
+        let user = &self.deletion.user;
+        let key = Key::git(user);
+        for _ in 0..ATTEMPTS {
+            let Some(blob) = ask::get(self.store, &key).await?.value else {
+                return Ok(());
+            };
+            let Ok(note) = GitNote::parse(&blob.bytes) else {
+                return Err(DeleteError::Newer("git.json"));
+            };
+            // Before git.json goes, which tells whether that is so.
+            if note.is_some_and(|note| holds_nothing(&note)) {
+                forget_mirrored(self.store, user).await?;
+            }
+            if self.remove_version(&key, &blob.etag).await? {
+                return Ok(());
+            }
+        }
+        Err(DeleteError::Contended)
+    }
+
     async fn remove_cached(&mut self) -> Result<(), DeleteError> {
         let user = &self.deletion.user;
         let listed = ask::list(self.store, &Prefix::artifacts(user)).await?;
@@ -278,6 +296,11 @@ fn removal_of((name, etag): (FileName, ETag)) -> FileChange {
         merged: vec![],
         write: None,
     }
+}
+
+/// Whether it is known that Git holds nothing of the user's, and nothing is on its way there.
+fn holds_nothing(note: &GitNote) -> bool {
+    note.place.is_some() && note.files.is_empty() && note.pushing.is_empty()
 }
 
 fn creates(op: &PendingOp) -> bool {

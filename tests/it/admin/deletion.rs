@@ -21,7 +21,6 @@ fn deletion(scene: &Scene) -> Deletion {
     Deletion {
         user: anna(),
         despite_git: false,
-        github_off: false,
         patience: Duration::from_secs(90),
         now: scene.now(),
     }
@@ -273,12 +272,20 @@ async fn what_git_holds_keeps_the_user_unless_somebody_says_so() {
         .await
         .unwrap();
     assert!(kept.mirrored);
-    let off = Deletion {
-        github_off: true,
-        ..deletion(&scene)
-    };
-    delete(scene.store.clone(), &off).await.unwrap();
-    assert_gone(&scene, "nothing takes files from Git");
+}
+
+#[tokio::test]
+async fn what_came_to_git_meanwhile_keeps_the_name_in_the_mirror() {
+    let scene = full().await;
+    let deleting = scene.instance();
+    let held = deleting.gate.hold_next("delete", HINT);
+    let (store, wanted) = (deleting.requests.clone(), deletion(&scene));
+    let deleting = tokio::spawn(async move { delete(store, &wanted).await });
+    held.reached().await;
+    in_git(&scene, &[("0000-Aufgabe.md", &"2".repeat(40))]);
+    held.release();
+    let kept = deleting.await.unwrap().unwrap();
+    assert!(kept.mirrored && scene.store.peek(GIT).is_none());
 }
 
 #[tokio::test]
