@@ -80,6 +80,8 @@ struct Gathered {
     files: BTreeMap<String, (ETag, Bytes)>,
     /// What lies beside the state, by name.
     beside: BTreeMap<String, Bytes>,
+    /// The older service's records, by name.
+    records: BTreeMap<String, Bytes>,
     left_out: Vec<String>,
 }
 
@@ -103,7 +105,7 @@ pub async fn export(
             break;
         }
     }
-    if gathered.files.is_empty() && gathered.beside.is_empty() && gathered.left_out.is_empty() {
+    if gathered.is_empty() {
         return Err(ExportError::Nothing(user.clone()));
     }
     let packed = pack::pack(&gathered, now)?;
@@ -161,25 +163,23 @@ impl Gathered {
         store: &dyn BlobStore,
         user: &UserId,
     ) -> Result<(), StoreError> {
-        self.beside.clear();
-        let listed = ask::list(store, &Prefix::state(user)).await?.value.blobs;
-        for Listed { name, .. } in listed {
-            let blob = match Key::in_state(user, &name) {
-                Ok(key) => ask::get(store, &key).await,
-                Err(_) => {
-                    self.left_out.push(name);
-                    continue;
-                }
-            };
-            match blob {
-                Ok(answer) => self
-                    .beside
-                    .extend(answer.value.map(|blob| (name, blob.bytes))),
-                Err(StoreError::Unreadable { .. }) => self.left_out.push(name),
-                Err(error) => return Err(error),
-            }
-        }
+        let state = Prefix::state(user);
+        let key = |name: &str| Key::in_state(user, name).ok();
+        let (beside, odd) = all_below(store, &state, key).await?;
+        self.beside = beside;
+        self.left_out.extend(odd);
+        let records = Prefix::legacy_idempotency(user);
+        let key = |name: &str| Key::leftover(&records, name);
+        let (found, odd) = all_below(store, &records, key).await?;
+        self.records = found;
+        let below = |name| format!("{}/{name}", Prefix::IDEMPOTENCY);
+        self.left_out.extend(odd.into_iter().map(below));
         Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        let read = self.files.len() + self.beside.len() + self.records.len();
+        read == 0 && self.left_out.is_empty()
     }
 
     /// Without the files that count as absent.
@@ -195,6 +195,27 @@ impl Gathered {
 fn is_settled(name: &str, bytes: &[u8]) -> bool {
     let task = name.parse::<FileName>();
     bytes.len() <= MAX_FILE_BYTES && task.is_ok_and(|name| parse(&name, bytes) == Parsed::Settled)
+}
+
+/// The blobs directly below a prefix, by name, and the names of those that can't be read.
+async fn all_below(
+    store: &dyn BlobStore,
+    prefix: &Prefix,
+    key: impl Fn(&str) -> Option<Key>,
+) -> Result<(BTreeMap<String, Bytes>, Vec<String>), StoreError> {
+    let (mut found, mut closed) = (BTreeMap::new(), vec![]);
+    for Listed { name, .. } in ask::list(store, prefix).await?.value.blobs {
+        let Some(key) = key(&name) else {
+            closed.push(name);
+            continue;
+        };
+        match ask::get(store, &key).await {
+            Ok(answer) => found.extend(answer.value.map(|blob| (name, blob.bytes))),
+            Err(StoreError::Unreadable { .. }) => closed.push(name),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((found, closed))
 }
 
 /// What became of reading one file.

@@ -15,6 +15,8 @@ pub struct Holdings {
     pub artifacts: usize,
     /// Blobs below `state/{user}/`, by name.
     pub state: Vec<String>,
+    /// Blobs below `state/{user}/idempotency/`, the older service's.
+    pub records: usize,
     /// There is a hint in the queue.
     pub hint: bool,
     /// The user stands in `state/.github.json`.
@@ -30,7 +32,7 @@ pub struct Holdings {
 impl Holdings {
     /// Whether there is anything.
     pub fn is_empty(&self) -> bool {
-        let blobs = self.raw + self.artifacts + self.state.len();
+        let blobs = self.raw + self.artifacts + self.state.len() + self.records;
         blobs == 0 && !self.hint && !self.mirrored
     }
 
@@ -51,6 +53,7 @@ pub async fn holdings(store: &dyn BlobStore, user: &UserId) -> Result<Holdings, 
         raw: count(store, &Prefix::raw(user)).await?,
         artifacts: count(store, &Prefix::artifacts(user)).await?,
         state,
+        records: count(store, &Prefix::legacy_idempotency(user)).await?,
         hint: ask::get(store, &Key::hint(user)).await?.value.is_some(),
         mirrored: mirrored(store, user).await? == Mirrored::Yes,
         ..Holdings::default()

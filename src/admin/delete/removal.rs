@@ -65,6 +65,7 @@ impl<'a> Removal<'a> {
         self.remove_git().await?;
         self.remove_cached().await?;
         self.remove_beside().await?;
+        self.remove_records().await?;
         if let Some(state) = state
             && !self.remove_version(&Key::state(user), &state.etag).await?
         {
@@ -245,6 +246,18 @@ impl<'a> Removal<'a> {
         Ok(())
     }
 
+    /// The older service's records of the user.
+    async fn remove_records(&mut self) -> Result<(), DeleteError> {
+        let prefix = Prefix::legacy_idempotency(&self.deletion.user);
+        let listed = ask::list(self.store, &prefix).await?;
+        for blob in listed.value.blobs {
+            if let Some(key) = Key::leftover(&prefix, &blob.name) {
+                self.remove(&key).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a blob in whatever version is there.
     async fn remove(&mut self, key: &Key) -> Result<(), DeleteError> {
         for _ in 0..ATTEMPTS {
@@ -278,6 +291,10 @@ impl<'a> Removal<'a> {
         if hint.is_some() || !self.files().await?.are_gone() {
             return Ok(false);
         }
+        let records = Prefix::legacy_idempotency(user);
+        let records = ask::list(self.store, &records).await?.value.blobs;
+        let records = records.into_iter().map(|it| record_name(&it.name));
+        self.kept.odd.extend(records);
         self.kept.mirrored = mirrored(self.store, user).await? != Mirrored::No;
         let beside = ask::list(self.store, &Prefix::state(user)).await?.value;
         self.kept.came_back = beside.blobs.into_iter().map(|it| it.name).collect();
@@ -287,6 +304,11 @@ impl<'a> Removal<'a> {
         }
         Ok(true)
     }
+}
+
+/// Below the user's state.
+fn record_name(name: &str) -> String {
+    format!("{}/{name}", Prefix::IDEMPOTENCY)
 }
 
 fn removal_of((name, etag): (FileName, ETag)) -> FileChange {

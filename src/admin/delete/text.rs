@@ -23,6 +23,10 @@ impl fmt::Display for Holdings {
         let state = self.state.join(", ");
         let state = if state.is_empty() { "none" } else { &state };
         writeln!(f, "state      {}", Plain(state))?;
+        if self.records > 0 {
+            let records = count(self.records, "record", "records");
+            writeln!(f, "older      {records} below idempotency")?;
+        }
         let hint = if self.hint { "a hint" } else { "none" };
         writeln!(f, "queue      {hint}")
     }

@@ -10,6 +10,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::Gathered;
 use super::names::Names;
+use crate::store::Prefix;
 
 /// A zip, and what is in it.
 pub(super) struct Packed {
@@ -41,6 +42,12 @@ pub(super) fn pack(gathered: &Gathered, now: DateTime<Utc>) -> Result<Packed, Zi
     }
     for (name, bytes) in &gathered.beside {
         zip.start_file(names.portable(name), options)?;
+        zip.write_all(bytes)?;
+    }
+    let mut names = Names::default();
+    for (name, bytes) in &gathered.records {
+        let path = format!("{}/{}", Prefix::IDEMPOTENCY, names.portable(name));
+        zip.start_file(path, options)?;
         zip.write_all(bytes)?;
     }
     Ok(Packed {

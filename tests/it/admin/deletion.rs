@@ -51,6 +51,9 @@ async fn full() -> Scene {
     scene
         .store
         .foreign_write("state/anna/cacheVersion.txt", b"1");
+    scene
+        .store
+        .foreign_write("state/anna/idempotency/k.txt", b"0");
     scene.store.foreign_write("raw/berta/tasks/0000-B.md", b"");
     scene.store.foreign_write("state/berta/state.json", b"{}");
     scene.store.foreign_write("queue/berta", b"");
@@ -83,6 +86,7 @@ async fn all_of_a_user_goes_and_nothing_of_anybody_elses() {
     raw        6 files
     artifacts  2 blobs
     state      cacheVersion.txt, git.json, nextId.txt, owner.json, state.json
+    older      1 record below idempotency
     queue      a hint
     ");
     assert_eq!(scene.store.paths(), paths, "looking removes nothing");
@@ -96,7 +100,7 @@ async fn all_of_a_user_goes_and_nothing_of_anybody_elses() {
     In instances: what they know, until they are next asked. Sessions stay good: whoever is let in (CODEX_ALLOWED_LOGINS) begins anew, and the login is the first account's that signs in by it.
     In raw: 1 settled file, empty but for the name, against creates that may still come; the janitor removes them.
     ");
-    assert_eq!(kept.removed, 13);
+    assert_eq!(kept.removed, 14);
     let again = delete(scene.store.clone(), &deletion(&scene))
         .await
         .unwrap();

@@ -44,6 +44,9 @@ async fn everything_is_in_the_zip_byte_for_byte() {
     scene
         .store
         .foreign_write(OWNER, br#"{"format":"1.0","githubId":1001}"#);
+    scene
+        .store
+        .foreign_write("state/anna/idempotency/k.txt", b"0");
     let before = scene.store.paths();
     let looking = scene.instance();
     let made = export(&scene, &looking.requests).await;
@@ -58,7 +61,7 @@ async fn everything_is_in_the_zip_byte_for_byte() {
         }
     }
     assert_eq!(unzipped(&made), expected);
-    assert_eq!(expected.len(), 7);
+    assert_eq!(expected.len(), 8);
     let requests = looking.requests.take_requests();
     assert!(
         requests
