@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use clap::Subcommand;
 use codex_miroir::admin::{self, Deletion, InspectSettings, Storage};
 use codex_miroir::codex::{Codex, CodexSettings};
-use codex_miroir::config::{Config, StorageChoice};
+use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::github::Transport;
+use codex_miroir::store::BlobStore;
+use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 
 use crate::{Failure, now, open_store, settings};
@@ -83,7 +86,7 @@ fn codex_settings(config: &Config) -> Result<CodexSettings, Failure> {
 #[expect(clippy::print_stdout, reason = "the command's result")]
 pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(), Failure> {
     let user = UserId::parse(user)?;
-    let (store, described) = open_store(config)?;
+    let (store, described) = open_store_to_read(config)?;
     let codex = Codex::new(Arc::clone(&store), codex_settings(config)?);
     let settings = InspectSettings {
         artifact_ttl: config.artifact_ttl,
@@ -102,6 +105,19 @@ pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(
     }
 }
 
+/// As [`open_store`], for a command that changes nothing: a folder must be there.
+fn open_store_to_read(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
+    let StorageChoice::Directory { variable, path } = &config.storage else {
+        return open_store(config);
+    };
+    let store = DirectoryStore::open_to_read(path, Utc::now).map_err(|error| {
+        let allowed = "a folder that the service has used";
+        ConfigError::new(variable, format!("can't be read: {error}"), allowed)
+    })?;
+    let described = format!("folder {} ({variable})", path.display());
+    Ok((Arc::new(store), described))
+}
+
 fn nothing_of(user: &UserId) -> Failure {
     format!("there is nothing of {user} in the storage; logins are written as GitHub spells them")
         .into()
@@ -116,7 +132,7 @@ async fn export(config: &Config, user: &UserId, zip: Option<PathBuf>) -> Result<
     if path.exists() {
         return Err(format!("{shown} is there already; name another file with --zip").into());
     }
-    let (store, _) = open_store(config)?;
+    let (store, _) = open_store_to_read(config)?;
     let export = admin::export(&*store, user, now).await?;
     write_new(&path, &export.zip).map_err(|error| format!("{shown}: {error}"))?;
     println!("{shown}: {export}");
@@ -146,7 +162,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
 async fn say_what_would_go(config: &Config, user: &UserId) -> Result<(), Failure> {
-    let (store, described) = open_store(config)?;
+    let (store, described) = open_store_to_read(config)?;
     let holdings = admin::holdings(&*store, user).await?;
     if holdings.is_empty() {
         return Err(nothing_of(user));

@@ -19,7 +19,7 @@ mod sidecar;
 mod version;
 mod write;
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +35,9 @@ use super::{
     Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
     StoreError, Written,
 };
+
+/// What [`Layout::open`] makes below the root, the last of it.
+const LOCKS: &str = ".codex-miroir/locks";
 
 /// Blobs as files below one folder.
 #[derive(Debug, Clone)]
@@ -59,11 +62,35 @@ impl DirectoryStore {
         let (folders, now) = (layout.folders(), clock().into());
         // Beside everything else: it looks at every file there is, and nothing waits for it.
         std::thread::spawn(move || folders.iter().for_each(|folder| files::sweep(folder, now)));
-        Ok(Self {
+        Ok(Self::over(layout, clock))
+    }
+
+    /// Opens the store at `root` for somebody who only reads: makes nothing, and sweeps nothing away.
+    ///
+    /// # Errors
+    /// When no store was ever opened there.
+    pub fn open_to_read(root: &Path, clock: fn() -> DateTime<Utc>) -> Result<Self, StoreError> {
+        let shown = root.display().to_string();
+        let missing = match (root.is_dir(), root.join(LOCKS).is_dir()) {
+            (true, true) => None,
+            (true, false) => Some("the service has never used this folder; is its disk mounted?"),
+            (false, _) => Some("there is no such folder"),
+        };
+        let layout = match missing {
+            // Everything that this would make is there.
+            None => Layout::open(root),
+            Some(reason) => Err(io::Error::new(ErrorKind::NotFound, reason)),
+        };
+        let layout = layout.map_err(|e| store_error("open", &shown, &e))?;
+        Ok(Self::over(layout, clock))
+    }
+
+    fn over(layout: Layout, clock: fn() -> DateTime<Utc>) -> Self {
+        Self {
             layout: Arc::new(layout),
             turns: Turns::default(),
             clock,
-        })
+        }
     }
 
     /// The folder as an absolute path, for the start line.

@@ -132,6 +132,46 @@ fn a_user_is_inspected_exported_and_deleted_beside_a_running_instance() {
     }
 }
 
+#[test]
+fn commands_that_only_read_make_nothing_in_a_folder() {
+    let reading = [
+        &["inspect", "anna"][..],
+        &["user", "export", "anna"],
+        &["user", "delete", "anna"],
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let entries = |path: &Path| std::fs::read_dir(path).unwrap().count();
+    for arguments in reading {
+        let over = |path: &Path| {
+            let mut command = codex_miroir();
+            command.env("CODEX_DEV_USER", "anna").args(arguments);
+            Done::of(command.env("CODEX_DATA_DIR", path).output().unwrap()).refused()
+        };
+        let said = over(&folder.path().join("typo"));
+        assert!(said.contains("there is no such folder"), "{said}");
+        assert_eq!(entries(folder.path()), 0, "{arguments:?}");
+        let said = over(folder.path());
+        assert!(said.contains("has never used this folder"), "{said}");
+        assert_eq!(entries(folder.path()), 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_dead_process_files_are_left_to_the_service_by_who_only_reads() {
+    let place = Place::Folder(tempfile::tempdir().unwrap());
+    drop(Service::start(&mut place.command(&[])));
+    let Place::Folder(folder) = &place else {
+        unreachable!("it is a folder");
+    };
+    let state = folder.path().join("state/berta");
+    std::fs::create_dir_all(&state).unwrap();
+    let left = state.join(".codex-miroir-0000000000000000.tmp");
+    let file = std::fs::File::create(&left).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    place.run(&["inspect", "anna"]).refused();
+    assert!(left.exists());
+}
+
 /// How many task files are in a zip.
 fn zipped(path: &Path) -> usize {
     let zip = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
