@@ -108,21 +108,21 @@ impl Metrics {
         let layers = counters(
             &mut registry,
             "timeline_answers",
-            "Answers from a user's data, by the layer they came from.",
+            "Answers from a user's data, by the layer they came from",
             "layer",
             LAYERS,
         );
         let classes = counters(
             &mut registry,
             "responses",
-            "Answers, by the class of their status.",
+            "Answers, by the class of their status",
             "class",
             CLASSES,
         );
         let standing = Gauges::default();
         standing.register(&mut registry);
-        storage.register(&mut registry, "storage_call", "Storage requests.");
-        github.register(&mut registry, "github_call", "Requests to GitHub.");
+        storage.register(&mut registry, "storage_call", "Storage requests");
+        github.register(&mut registry, "github_call", "Requests to GitHub");
         Self {
             registry,
             layers,
@@ -190,33 +190,29 @@ impl Gauges {
     fn register(&self, registry: &mut Registry) {
         registry.register(
             "rebuilds",
-            "Rebuilds from the task files.",
+            "Rebuilds from the task files",
             self.rebuilds.clone(),
         );
-        registry.register(
-            "cached_users",
-            "Users in memory.",
-            self.cached_users.clone(),
-        );
+        registry.register("cached_users", "Users in memory", self.cached_users.clone());
         registry.register_with_unit(
             "cached",
-            "What memory holds.",
+            "What memory holds",
             Unit::Bytes,
             self.cached_bytes.clone(),
         );
         registry.register(
             "pending_users",
-            "Users for whom this instance is just writing.",
+            "Users for whom this instance is just writing",
             self.pending.clone(),
         );
         registry.register(
             "unpushed_users",
-            "Users with something that Git or the store doesn't have yet.",
+            "Users with something that Git or the store doesn't have yet",
             self.unpushed.clone(),
         );
         registry.register_with_unit(
             "oldest_unpushed",
-            "For how long the first of them has waited.",
+            "For how long the first of them has waited",
             Unit::Seconds,
             self.oldest_unpushed.clone(),
         );
