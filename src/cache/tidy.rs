@@ -12,7 +12,7 @@ use super::state::{SeenState, StateFound};
 use super::{Cache, Inner, ReadError, Requests, WriteError};
 use crate::now::Now;
 use crate::store::{Deleted, ETag, GetIf, Got, Key, Listed, Prefix};
-use crate::task::SETTLED_FILE;
+use crate::task::{SETTLED_FILE, UsedIds};
 use crate::user::UserId;
 
 /// A settled file keeps a late request from landing. After this time none is under way any more.
@@ -60,7 +60,10 @@ impl Inner {
                 let state = self
                     .tidy_state(user, state, seen.date, now, &mut tidied)
                     .await?;
-                Some(marked_names(&state))
+                // Once numbers are handed out again, a create may be about to take a settled file's name; of two
+                // requests that bring the same create about, one would be refused by the file and the other not.
+                let handed_out_once = state.state.next_id < UsedIds::ALL;
+                handed_out_once.then(|| marked_names(&state))
             }
             StateFound::Missing => Some(HashSet::new()),
             // Which files have a mark can't be told.
