@@ -117,6 +117,19 @@ async fn a_settled_file_stays_for_an_hour() {
     );
 }
 
+/// Its name may be about to be taken. Of two requests that bring the same create about the file would refuse
+/// the one, and not the other, which comes when it has gone.
+#[tokio::test]
+async fn a_settled_file_stays_where_numbers_are_handed_out_again() {
+    let scene = Scene::with_tasks(1);
+    scene.file("9999-Ende.md", &task("Ende"));
+    scene.read(&scene.instance()).await;
+    assert_eq!(scene.state().next_id, 10_000);
+    scene.file("0007-Nie.md", SETTLED);
+    scene.pass(2 * DAY);
+    assert_kept(&scene, "past the last number").await;
+}
+
 #[tokio::test]
 async fn a_file_that_somebody_wrote_by_hand_is_no_settled_file() {
     let scene = Scene::with_tasks(1);
