@@ -33,8 +33,6 @@ struct Files {
     /// To be removed as they are: not called as task files are.
     others: Vec<(Key, ETag)>,
     settled: usize,
-    /// No key can have these names.
-    odd: Vec<String>,
 }
 
 impl Files {
@@ -138,13 +136,13 @@ impl<'a> Removal<'a> {
         for file in listed {
             self.sort(file, &mut files).await?;
         }
-        (self.kept.settled, self.kept.odd) = (files.settled, files.odd.clone());
+        self.kept.settled = files.settled;
         Ok(files)
     }
 
-    async fn sort(&self, file: Listed, files: &mut Files) -> Result<(), StoreError> {
+    async fn sort(&mut self, file: Listed, files: &mut Files) -> Result<(), StoreError> {
         let Ok(key) = Key::raw(&self.deletion.user, &file.name) else {
-            files.odd.push(file.name);
+            self.note_odd(file.name);
             return Ok(());
         };
         if file.size == SETTLED_FILE.len() as u64 && self.is_settled(&key).await? {
@@ -225,7 +223,7 @@ impl<'a> Removal<'a> {
         for blob in listed.value.blobs {
             match Key::in_artifacts(user, &blob.name) {
                 Ok(key) => self.remove(&key).await?,
-                Err(_) => self.kept.odd.push(blob.name),
+                Err(_) => self.note_odd(blob.name),
             }
         }
         Ok(())
@@ -240,7 +238,7 @@ impl<'a> Removal<'a> {
             match Key::in_state(user, &blob.name) {
                 Ok(key) if last.iter().any(|it| it.path() == key.path()) => {}
                 Ok(key) => self.remove(&key).await?,
-                Err(_) => self.kept.odd.push(blob.name),
+                Err(_) => self.note_odd(blob.name),
             }
         }
         Ok(())
@@ -256,6 +254,13 @@ impl<'a> Removal<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Once, however often it is met.
+    fn note_odd(&mut self, name: String) {
+        if !self.kept.odd.contains(&name) {
+            self.kept.odd.push(name);
+        }
     }
 
     /// Removes a blob in whatever version is there.
@@ -293,8 +298,9 @@ impl<'a> Removal<'a> {
         }
         let records = Prefix::legacy_idempotency(user);
         let records = ask::list(self.store, &records).await?.value.blobs;
-        let records = records.into_iter().map(|it| record_name(&it.name));
-        self.kept.odd.extend(records);
+        for record in records {
+            self.note_odd(record_name(&record.name));
+        }
         self.kept.mirrored = mirrored(self.store, user).await? != Mirrored::No;
         let beside = ask::list(self.store, &Prefix::state(user)).await?.value;
         self.kept.came_back = beside.blobs.into_iter().map(|it| it.name).collect();
