@@ -9,6 +9,9 @@ use crate::store::{Key, Prefix};
 /// The store's own folder below the root, beside `raw`, `artifacts` and `state`.
 const OWN: &str = ".codex-miroir";
 
+/// The folder in it with a lock file for each folder that is written to.
+const LOCKS: &str = "locks";
+
 /// The paths of one store.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -20,8 +23,13 @@ impl Layout {
     /// shows that another folder has taken the root's place, such as a bare mount point.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
-        make_folder(&root.join(OWN).join("locks"))?;
+        make_folder(&root.join(OWN).join(LOCKS))?;
         Ok(Self { root })
+    }
+
+    /// Whether [`Self::open`] would find everything made.
+    pub(super) fn is_made(root: &Path) -> bool {
+        root.join(OWN).join(LOCKS).is_dir()
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -44,7 +52,7 @@ impl Layout {
     /// The lock that guards the blob's first two segments, one user's part of one kind.
     pub(super) fn lock(&self, key: &Key) -> PathBuf {
         let segments: Vec<&str> = key.path().split('/').take(2).collect();
-        self.root.join(OWN).join("locks").join(segments.join("-"))
+        self.root.join(OWN).join(LOCKS).join(segments.join("-"))
     }
 
     /// The blob's write ids, for the only kind that has them.

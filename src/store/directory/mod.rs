@@ -36,9 +36,6 @@ use super::{
     StoreError, Written,
 };
 
-/// What [`Layout::open`] makes below the root, the last of it.
-const LOCKS: &str = ".codex-miroir/locks";
-
 /// Blobs as files below one folder.
 #[derive(Debug, Clone)]
 pub struct DirectoryStore {
@@ -71,7 +68,7 @@ impl DirectoryStore {
     /// When no store was ever opened there.
     pub fn open_to_read(root: &Path, clock: fn() -> DateTime<Utc>) -> Result<Self, StoreError> {
         let shown = root.display().to_string();
-        let missing = match (root.is_dir(), root.join(LOCKS).is_dir()) {
+        let missing = match (root.is_dir(), Layout::is_made(root)) {
             (true, true) => None,
             (true, false) => Some("the service has never used this folder; is its disk mounted?"),
             (false, _) => Some("there is no such folder"),
