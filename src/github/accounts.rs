@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::transport::{Call, GitHubError, Sender, Transport, bounded, segment, unavailable};
 use crate::config::{OAuthApp, Secret};
+use crate::metrics::{Calls, Outcome};
 use crate::user::UserId;
 
 /// The answers to a sign-in are short.
@@ -172,7 +173,13 @@ impl OAuth {
         code: &str,
         verifier: &Secret,
     ) -> Result<Exchanged, GitHubError> {
-        let carry = |request| carry(transport.client().clone(), request);
+        let carry = |request| {
+            counted(
+                transport.client().clone(),
+                transport.calls().clone(),
+                request,
+            )
+        };
         let answer = self
             .client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
@@ -213,6 +220,17 @@ fn outcome(answer: Result<BasicTokenResponse, ExchangeError>) -> Result<Exchange
             Err(unexpected("neither a token nor a refusal"))
         }
     }
+}
+
+async fn counted(
+    client: reqwest::Client,
+    calls: Calls,
+    request: HttpRequest,
+) -> Result<HttpResponse, GitHubError> {
+    let running = calls.begin(CODE);
+    let answer = carry(client, request).await;
+    running.end(Outcome::of(&answer));
+    answer
 }
 
 /// One request of the OAuth crate. GitHub refuses with 200 and a member `error`, where the standard wants

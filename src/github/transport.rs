@@ -273,11 +273,7 @@ impl Transport {
         }
         let running = self.calls.begin(call.operation);
         let reply = self.sent(call, body, of_service).await;
-        let outcome = match &reply {
-            Ok(_) => Outcome::Answered,
-            Err(_) => Outcome::Failed,
-        };
-        running.end(outcome);
+        running.end(Outcome::of(&reply));
         reply
     }
 

@@ -73,6 +73,16 @@ impl Drop for Running<'_> {
     }
 }
 
+impl Outcome {
+    /// Of a call that is answered whenever there is no error.
+    pub fn of<T, E>(result: &Result<T, E>) -> Self {
+        match result {
+            Ok(_) => Self::Answered,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
 impl Default for Calls {
     fn default() -> Self {
         Self(Arc::new(Inner {
