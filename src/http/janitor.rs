@@ -9,7 +9,7 @@ use crate::now::Now;
 
 /// Tidies up after every user; any instance may, and several at once do no harm.
 ///
-/// 200 with what it came to within four minutes, also when the store is away: the host would only count a
+/// 200 with what it came to, before the host's five minutes are over, also when the store is away: the host would only count a
 /// failure. 404 `not_found` for whoever isn't the host: a proxied request, or one that doesn't name the
 /// function.
 pub(super) async fn janitor(

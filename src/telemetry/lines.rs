@@ -63,8 +63,7 @@ fn object(event: &Event<'_>) -> Result<Vec<u8>, serde_json::Error> {
     let mut serializer = serde_json::Serializer::new(&mut bytes);
     let mut map = serializer.serialize_map(None)?;
     let metadata = event.metadata();
-    let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
-    map.serialize_entry("timestamp", &timestamp)?;
+    map.serialize_entry("timestamp", &timestamp())?;
     map.serialize_entry("level", metadata.level().as_str())?;
     let mut visitor = SerdeMapVisitor::new(map);
     event.record(&mut visitor);
@@ -85,12 +84,16 @@ fn object(event: &Event<'_>) -> Result<Vec<u8>, serde_json::Error> {
 
 /// An error that no event tells of.
 pub(super) fn failure(message: &str) -> String {
-    let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
     let (level, instance) = (Level::ERROR.as_str(), context::instance());
     let line = serde_json::json!({
-        "timestamp": timestamp, "level": level, "message": message, "instance": instance,
+        "timestamp": timestamp(), "level": level, "message": message, "instance": instance,
     });
     for_host(&line.to_string(), Level::ERROR)
+}
+
+/// When a line is written: by the wall clock, which nothing but a reader of the log goes by.
+fn timestamp() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// What is known of the present request, by name.
