@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Path};
 use chrono::Utc;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, IF_NONE_MATCH};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, COOKIE, IF_NONE_MATCH,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
@@ -15,6 +17,7 @@ use crate::context;
 use crate::now::Now;
 use crate::task::TaskRef;
 use crate::user::UserId;
+use crate::view::Language;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// The version of the user's data, in requests and answers.
@@ -139,6 +142,29 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','))
         .filter_map(|range| range.split(';').next())
         .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
+}
+
+/// The language that a page is to be in: of German and English the one that is wished for more
+/// (RFC 9110, 12.5.4), the earlier one of equals, and German when neither is.
+pub(super) fn accepted_language(headers: &HeaderMap) -> Language {
+    let mut best = (0.0, Language::German);
+    let values = headers.get_all(ACCEPT_LANGUAGE).iter();
+    let ranges = values.filter_map(|value| value.to_str().ok());
+    for range in ranges.flat_map(|value| value.split(',')) {
+        let (range, weight) = range.split_once(';').unwrap_or((range, "q=1"));
+        let weight = weight.trim().strip_prefix("q=");
+        let weight: f32 = weight.and_then(|it| it.trim().parse().ok()).unwrap_or(0.0);
+        let primary = range.trim().split('-').next().unwrap_or_default();
+        let language = match primary.to_ascii_lowercase().as_str() {
+            "de" => Language::German,
+            "en" => Language::English,
+            _ => continue,
+        };
+        if weight > best.0 {
+            best = (weight, language);
+        }
+    }
+    best.1
 }
 
 /// `Cache-Control: no-cache`: the answer must contain everything up to now.

@@ -2,6 +2,7 @@
 
 mod html;
 mod json;
+mod language;
 mod markdown;
 mod task;
 
@@ -15,6 +16,7 @@ use crate::user::UserId;
 
 pub use html::{Bodies, CLOSED_BODY, STYLESHEET, html};
 pub use json::{Document, json};
+pub use language::Language;
 pub use markdown::markdown_to_html;
 pub use task::{FileObject, TaskObject};
 
