@@ -14,6 +14,7 @@
 //! | [`task`] | pure: what a task file says, and how to change it without loss |
 //! | [`timeline`] | pure: tasks, a moment and a zone give a week |
 //! | [`view`] | pure: a week as JSON and HTML |
+//! | [`web`] | the web app's files |
 //! | [`admin`], [`demo`] | what the command line does besides serving |
 //! | [`context`] | which request the present work is for, as log lines say it |
 //! | [`user`], [`now`], [`net`] | two values everybody hands on; TLS |
@@ -38,3 +39,4 @@ pub mod telemetry;
 pub mod timeline;
 pub mod user;
 pub mod view;
+pub mod web;

@@ -249,9 +249,7 @@ async fn serve_demo(mut config: Config) -> Result<(), Failure> {
     let said = fill_demo(&folder, user, &config).await?;
     let port = listener.local_addr()?.port();
     let host = format!("http://localhost:{port}");
-    println!(
-        "{said}\n\nOpen   {host}/codex?format=html\nor     curl {host}/codex\nCtrl-C ends it.\n"
-    );
+    println!("{said}\n\nOpen   {host}/\nor     curl {host}/codex\nCtrl-C ends it.\n");
     // Samples are nobody's tasks, so no repository gets them.
     config.github.repository = None;
     config.storage = StorageChoice::Directory {

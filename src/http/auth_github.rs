@@ -16,7 +16,7 @@ refusals!(Refusals as page:; InvalidQuery, OauthNotConfigured);
 /// Begins a sign-in by GitHub's pages.
 ///
 /// 302 to GitHub, with a sealed cookie that ends after ten minutes. `return_to` is a path of this service
-/// to go on to, default `/codex?format=html`. A browser gets a refusal as a page.
+/// to go on to, default `/`. A browser gets a refusal as a page.
 #[utoipa::path(
     get,
     path = "/auth/github",
@@ -39,7 +39,8 @@ pub(super) async fn auth_github(
     Ok(response)
 }
 
-fn return_to(query: Option<&str>) -> Result<ReturnTo, ApiError> {
+/// Where the query says to go on.
+pub(super) fn return_to(query: Option<&str>) -> Result<ReturnTo, ApiError> {
     let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let Some((_, path)) = pairs.find(|(name, _)| name == "return_to") else {
         return Ok(ReturnTo::default());

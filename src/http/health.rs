@@ -2,13 +2,15 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::extract::wants_page;
 use super::openapi::refusals;
-use super::{ApiError, App, Code};
+use super::openapi::requests::{Cached, Spoken};
+use super::{ApiError, App, Code, web};
 use crate::now::Now;
 
 /// Of the same bytes each time, as small as can be.
@@ -40,21 +42,34 @@ struct Fine {
 
 refusals!(Refusals:; StorageUnavailable);
 
-/// `GET /`: the Functions host asks it until the process answers, and as a health ping later, so it
-/// is cheap and never a redirect.
+/// The web app for a browser, a greeting for programs.
+///
+/// 200, or 304 when `If-None-Match` names the page. The Functions host asks it until the process answers, and
+/// as a health ping later, so it is cheap and never a redirect.
 #[utoipa::path(
     get,
     path = "/",
     tag = "service",
-    responses((status = 200, description = "Who answers.", body = Greeting)),
+    params(("Accept" = Option<String>, Header, description = "With `text/html` in it: the page."), Spoken, Cached),
+    responses(
+        (status = 200, description = "The page, or who answers.", content((Greeting = "application/json"), (String = "text/html"))),
+        (status = 304, description = "The client has the page already."),
+    ),
     security(()),
 )]
-pub(super) async fn root() -> Response {
-    json(&Greeting {
+pub(super) async fn root(headers: HeaderMap) -> Response {
+    if wants_page(&headers) {
+        return web::page(&headers);
+    }
+    let greeting = Greeting {
         ok: true,
         service: "codex-miroir",
-        week: "/codex?format=html",
-    })
+        week: "/codex",
+    };
+    let mut response = json(&greeting);
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    response
 }
 
 /// `GET /healthz`: 200 as long as the process answers.

@@ -10,6 +10,7 @@ mod complete_task;
 mod create_task;
 mod error;
 mod extract;
+mod fixed;
 mod get_task;
 mod git_push;
 mod github_webhook;
@@ -25,11 +26,12 @@ mod session;
 mod sync;
 mod trigger;
 mod update_task;
+mod web;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::post;
+use axum::routing::{get, post};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -97,6 +99,9 @@ impl App {
 fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(health::root)) // GET /
+        .routes(routes!(web::web_asset)) // GET /assets/{name}
+        .routes(routes!(web::service_worker)) // GET /sw.js
+        .routes(routes!(web::login)) // GET /login
         .routes(routes!(health::healthz)) // GET /healthz
         .routes(routes!(health::readyz)) // GET /readyz
         .routes(routes!(metrics::metrics)) // GET /metrics
@@ -130,6 +135,9 @@ pub fn router(app: App) -> Router {
         routes = routes
             .route("/gitPush", post(git_push::git_push))
             .route("/janitor", post(janitor::janitor));
+    }
+    for older in ["/index.html", "/create-task.html", "/login.html"] {
+        routes = routes.route(older, get(web::older_page));
     }
     let routes = routes
         .fallback(error::no_such_route)

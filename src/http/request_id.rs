@@ -19,6 +19,7 @@ use super::answer::X_CODEX_CACHE;
 use super::error::replace_error;
 use crate::context::{self, OfRequest, RequestContext, of_request};
 use crate::metrics::Metrics;
+use crate::web;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
@@ -137,6 +138,8 @@ impl fmt::Display for Known<'_> {
             | "/readyz"
             | "/openapi.json"
             | "/docs"
+            | "/sw.js"
+            | "/login"
             | "/codex"
             | "/api/tasks"
             | "/api/preview"
@@ -149,6 +152,7 @@ impl fmt::Display for Known<'_> {
             | "/auth/github/callback"
             | "/auth/me"
             | "/auth/logout" => f.write_str(self.0),
+            path if web::at(path).is_some() => f.write_str(path),
             path => match path.strip_prefix("/api/tasks/") {
                 Some(task) => self.task(task, f),
                 None => f.write_str("…"),

@@ -39,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "net",
             "task",
             "view",
+            "web",
             "now",
             "user",
         ],
@@ -52,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("timeline", &["task"]),
     ("user", &[]),
     ("view", &["timeline", "task", "user"]),
+    ("web", &["view"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -23,6 +23,6 @@ impl ReturnTo {
 
 impl Default for ReturnTo {
     fn default() -> Self {
-        Self("/codex?format=html".to_owned())
+        Self("/".to_owned())
     }
 }

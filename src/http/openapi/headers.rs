@@ -48,6 +48,21 @@ const COOKIE: Described = Described(
 const LOCATION: Described = Described("Location", Text, "Where to go on.");
 const REFERRER: Described = Described("Referrer-Policy", Text, "The address stays untold.");
 const POLICY: Described = Described("Content-Security-Policy", Text, "What the page may load.");
+const OPENER: Described = Described(
+    "Cross-Origin-Opener-Policy",
+    Text,
+    "Pages that open this one can't reach into it.",
+);
+const RESOURCE: Described = Described(
+    "Cross-Origin-Resource-Policy",
+    Text,
+    "Pages of other sites can't load it.",
+);
+const PERMISSIONS: Described = Described(
+    "Permissions-Policy",
+    Text,
+    "What of the device the page leaves alone.",
+);
 const PACKED: Described = Described(
     "Content-Encoding",
     Words(&["gzip"]),
@@ -69,6 +84,18 @@ type Row = (
 const READ: &[Described] = &[CACHE, VERSION, LAYER, TIMING];
 const WRITE: &[Described] = &[CACHE, ETAG, VERSION, TIMING, COOKIE];
 const AWAY: &[Described] = &[LOCATION, CACHE, REFERRER];
+
+const FIXED: &[Described] = &[CACHE, ETAG, VARY];
+const OF_PAGE: &[Described] = &[
+    CACHE,
+    ETAG,
+    PACKED,
+    POLICY,
+    REFERRER,
+    OPENER,
+    RESOURCE,
+    PERMISSIONS,
+];
 
 /// Of the answers that aren't refusals.
 const OF_SUCCESS: &[Row] = &[
@@ -116,8 +143,14 @@ const OF_SUCCESS: &[Row] = &[
     ("metrics", &["200"], &[CACHE], &[]),
     ("me", &["200"], &[CACHE], &[]),
     ("logout", &["200"], &[CACHE, CLEAR, COOKIE], &[]),
-    ("openapiJson", &["200", "304"], &[CACHE, ETAG], &[]),
-    ("docs", &["200", "304"], &[CACHE, ETAG], &[POLICY]),
+    ("openapiJson", &["200", "304"], FIXED, &[PACKED]),
+    ("docs", &["200", "304"], FIXED, &[POLICY, PACKED]),
+    ("root", &["200"], &[VARY], OF_PAGE),
+    ("root", &["304"], &[VARY, CACHE, ETAG], OF_PAGE),
+    ("webAsset", &["200", "304"], FIXED, &[PACKED]),
+    ("serviceWorker", &["200", "304"], FIXED, &[PACKED]),
+    ("login", &["302"], AWAY, &[]),
+    ("login", &["400", "409"], &[], &[POLICY, REFERRER]),
 ];
 
 /// Says of each answer of the operation which headers it has.

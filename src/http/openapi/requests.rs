@@ -59,6 +59,16 @@ impl IntoParams for Cached {
     }
 }
 
+/// The language that a page is wished in.
+pub(in crate::http) struct Spoken;
+
+impl IntoParams for Spoken {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let what = "A page is in English for who wishes that more than German, else in German.";
+        vec![optional("Accept-Language", ParameterIn::Header, what)]
+    }
+}
+
 /// A key that makes repeating harmless.
 pub(in crate::http) struct OnceOnly;
 

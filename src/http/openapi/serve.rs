@@ -2,43 +2,30 @@
 
 use std::sync::LazyLock;
 
-use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use sha2::{Digest, Sha256};
+use http::header::CONTENT_SECURITY_POLICY;
+use http::{HeaderMap, HeaderValue};
 
 use super::page::{self, STYLESHEET};
 use super::requests::Cached;
 use crate::http::answer::page_policy;
-use crate::http::extract::has_already;
+use crate::http::fixed::Fixed;
 
-/// Bytes that are the same as long as the process lives.
-struct Fixed {
-    bytes: Bytes,
-    etag: String,
-}
-
-impl Fixed {
-    fn new(bytes: Vec<u8>) -> Self {
-        let digest = Sha256::digest(&bytes);
-        let hex: String = digest[..16].iter().map(|it| format!("{it:02x}")).collect();
-        Self {
-            bytes: bytes.into(),
-            etag: format!("\"{hex}\""),
-        }
-    }
-}
+/// It changes only with the service's version.
+const FOR_A_WHILE: &str = "public, max-age=300";
 
 static DOCUMENT: LazyLock<Fixed> = LazyLock::new(|| {
     // Texts, numbers and lists of them: nothing in it can fail to serialise.
-    Fixed::new(serde_json::to_vec(&crate::http::openapi()).unwrap_or_default())
+    let bytes = serde_json::to_vec(&crate::http::openapi()).unwrap_or_default();
+    Fixed::new("application/json; charset=utf-8", bytes)
 });
 
 static PAGE: LazyLock<Fixed> = LazyLock::new(|| {
     let document = serde_json::to_value(crate::http::openapi()).unwrap_or_default();
-    Fixed::new(page::html(&document).into_bytes())
+    Fixed::new(
+        "text/html; charset=utf-8",
+        page::html(&document).into_bytes(),
+    )
 });
 
 static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESHEET));
@@ -58,7 +45,7 @@ static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESH
     security(()),
 )]
 pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
-    answer(&headers, &DOCUMENT, "application/json; charset=utf-8")
+    DOCUMENT.answer(&headers, FOR_A_WHILE)
 }
 
 /// This document as a page.
@@ -76,29 +63,8 @@ pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
     security(()),
 )]
 pub(in crate::http) async fn docs(headers: HeaderMap) -> Response {
-    let mut response = answer(&headers, &PAGE, "text/html; charset=utf-8");
+    let mut response = PAGE.answer(&headers, FOR_A_WHILE);
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY.clone());
-    response
-}
-
-/// Anybody may keep it for a while: it changes only with the service's version.
-fn answer(request: &HeaderMap, fixed: &Fixed, kind: &'static str) -> Response {
-    let unchanged = has_already(request, &fixed.etag);
-    let mut response = Response::new(match unchanged {
-        true => Body::empty(),
-        false => Body::from(fixed.bytes.clone()),
-    });
-    let headers = response.headers_mut();
-    if let Ok(etag) = HeaderValue::try_from(fixed.etag.as_str()) {
-        headers.insert(ETAG, etag);
-    }
-    let cache = HeaderValue::from_static("public, max-age=300");
-    headers.insert(CACHE_CONTROL, cache);
-    if !unchanged {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    } else {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
     response
 }

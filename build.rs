@@ -1,0 +1,152 @@
+//! Packs the web app: one script of its parts, names that change with the content, each file compressed once.
+#![expect(clippy::print_stdout, reason = "this is how Cargo is told something")]
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+const FOLDER: &str = "src/web";
+
+/// The script's parts, in the order they are put together: what runs at once may use what stands before it.
+const PARTS: [&str; 11] = [
+    "words", "dom", "api", "week", "actions", "task", "form", "search", "sync", "account", "main",
+];
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The words of the page itself: placeholder, German, English.
+const WORDS: &[(&str, &str, &str)] = &[
+    ("lang", "de", "en"),
+    ("week", "Woche", "Week"),
+    ("new", "Neue Aufgabe", "New task"),
+    ("search", "Aufgaben suchen", "Search tasks"),
+    ("category", "Kategorie", "Category"),
+    ("work", "Arbeit", "Work"),
+    ("private", "Privat", "Private"),
+    ("status", "Status", "Status"),
+    ("open", "offen", "open"),
+    ("done", "erledigt", "done"),
+    ("cancelled", "abgesagt", "cancelled"),
+    ("all", "alle", "all"),
+    ("loading", "Die Woche wird geladen …", "Loading the week …"),
+    (
+        "plain",
+        "Die Woche ohne JavaScript",
+        "The week without JavaScript",
+    ),
+    ("more", "Weiteres", "More"),
+    ("sync", "Git-Abgleich", "Git sync"),
+    ("print", "Druckansicht", "Print view"),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={FOLDER}");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let mut pack = Pack {
+        out: &out,
+        source: String::new(),
+    };
+    let style = pack.hashed(
+        "STYLE",
+        "app",
+        "css",
+        "text/css; charset=utf-8",
+        &read("app.css")?,
+    )?;
+    let script = pack.hashed("SCRIPT", "app", "js", SCRIPT, &script()?)?;
+    let icon = pack.hashed("ICON", "icon", "svg", "image/svg+xml", &read("icon.svg")?)?;
+    let manifest = read("manifest.webmanifest")?.replace("{icon}", &icon);
+    let kind = "application/manifest+json";
+    let manifest = pack.hashed("MANIFEST", "manifest", "webmanifest", kind, &manifest)?;
+    let assets = [&style, &script, &icon, &manifest];
+    let worker = format!("const ASSETS = {assets:?};\n{}", read("sw.js")?);
+    pack.file("WORKER", "/sw.js", SCRIPT, &worker)?;
+    for (name, language) in [("GERMAN", 0), ("ENGLISH", 1)] {
+        let mut page = read("page.html")?;
+        let of_assets = [
+            ("style", &style),
+            ("script", &script),
+            ("icon", &icon),
+            ("manifest", &manifest),
+        ];
+        for (placeholder, path) in of_assets {
+            page = page.replace(&format!("{{{placeholder}}}"), path);
+        }
+        for (placeholder, german, english) in WORDS {
+            page = page.replace(&format!("{{{placeholder}}}"), [german, english][language]);
+        }
+        pack.file(name, "/", HTML, &page)?;
+    }
+    fs::write(out.join("web.rs"), pack.source)?;
+    Ok(())
+}
+
+fn read(name: &str) -> io::Result<String> {
+    fs::read_to_string(Path::new(FOLDER).join(name))
+}
+
+fn script() -> io::Result<String> {
+    let parts = PARTS.map(|part| read(&format!("script/{part}.js")));
+    parts.into_iter().collect()
+}
+
+/// What has been packed so far, as Rust source.
+struct Pack<'a> {
+    out: &'a Path,
+    source: String,
+}
+
+impl Pack<'_> {
+    /// Packs a file under a name that changes with its content; gives its path.
+    fn hashed(
+        &mut self,
+        constant: &str,
+        stem: &str,
+        extension: &str,
+        kind: &str,
+        text: &str,
+    ) -> Result<String, Box<dyn Error>> {
+        let path = format!("/assets/{stem}-{}.{extension}", hash(text));
+        self.file(constant, &path, kind, text)?;
+        Ok(path)
+    }
+
+    fn file(
+        &mut self,
+        constant: &str,
+        path: &str,
+        kind: &str,
+        text: &str,
+    ) -> Result<(), Box<dyn Error>> {
+        let (plain, packed) = (
+            self.out.join(constant),
+            self.out.join(format!("{constant}.gz")),
+        );
+        fs::write(&plain, text)?;
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(text.as_bytes())?;
+        fs::write(&packed, gzip.finish()?)?;
+        let etag = format!("\"{}\"", hash(text));
+        writeln!(
+            self.source,
+            "const {constant}: Asset = Asset {{ path: {path:?}, kind: {kind:?}, etag: {etag:?}, plain: include_bytes!({plain:?}), gzip: include_bytes!({packed:?}) }};"
+        )?;
+        Ok(())
+    }
+}
+
+/// Sixteen hexadecimal digits: enough to tell versions of a file apart.
+fn hash(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
