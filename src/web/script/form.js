@@ -191,6 +191,8 @@ async function submit(event) {
 async function saveNew() {
   const { key, fields } = form;
   const task = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== ""));
+  // A heading in the text would be the title, and this one forgotten.
+  if (task.body) task.body = `# ${task.title}\n\n${task.body}`;
   const { json } = await ask("POST", "/api/tasks", { json: task, headers: { "Idempotency-Key": key } });
   finish(words.created(json.id, fields.title));
 }
