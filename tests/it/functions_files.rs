@@ -201,11 +201,14 @@ fn every_documented_operation_is_a_functions() {
     updateTask: PATCH /api/tasks/{id}
     updateTask: PUT /api/tasks/{id}
     web: GET /
+    web: GET /assets/{name}
     web: GET /docs
     web: GET /healthz
+    web: GET /login
     web: GET /metrics
     web: GET /openapi.json
     web: GET /readyz
+    web: GET /sw.js
     ");
 }
 

@@ -45,5 +45,6 @@ mod task_write;
 mod tasks_api;
 mod telemetry;
 mod versions;
+mod web_files;
 mod write_processes;
 mod writes;

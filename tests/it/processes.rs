@@ -79,10 +79,14 @@ fn the_demo_fills_a_new_folder_with_a_believable_week_and_serves_it() {
     let problems = document["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 1, "one broken file: {problems:?}");
     assert!(problems[0]["line"].is_u64() && problems[0]["code"] == "bad_yaml");
+    let home = format!(
+        "http://localhost:{}/",
+        demo.address.rsplit_once(':').unwrap().1
+    );
     assert!(
         demo.log()
             .iter()
-            .any(|line| line.contains("/codex?format=html")),
+            .any(|line| line.starts_with("Open ") && line.ends_with(&home)),
         "{:?}",
         demo.log()
     );

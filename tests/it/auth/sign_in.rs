@@ -376,3 +376,23 @@ async fn the_callback_is_where_the_settings_say() {
     let landed = land(&town, &service, &at_github(&url).await, &jar.header()).await;
     assert_eq!(landed.status, 302);
 }
+
+/// Where the page of the web app sends whoever isn't signed in.
+#[tokio::test]
+async fn login_leads_to_where_people_sign_in_here() {
+    let town = Town::new();
+    let login = "/login?return_to=%2F%23%2Ftask%2F0042";
+    let by_github = town.service();
+    let answer = by_github.send(&town, get(login)).await;
+    assert_snapshot!(answer.header("location"), @"/auth/github?return_to=%2F%23%2Ftask%2F0042");
+    let by_tokens = town.service_with(&[
+        ("GITHUB_OAUTH_CLIENT_ID", ""),
+        ("GITHUB_OAUTH_CLIENT_SECRET", ""),
+        ("CODEX_AUTH", "github"),
+    ]);
+    let answer = by_tokens.send(&town, get(login)).await;
+    assert_eq!(said(&answer), "409 oauth_not_configured");
+    let by_platform = town.service_with(super::easyauth::SETTINGS);
+    let answer = by_platform.send(&town, get(login)).await;
+    assert_snapshot!(answer.header("location"), @"/.auth/login/github?post_login_redirect_uri=%2F%23%2Ftask%2F0042");
+}

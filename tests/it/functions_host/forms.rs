@@ -66,6 +66,9 @@ fn cases() -> Vec<Case> {
         ("web", "GET", "/", ""),
         ("web", "GET", "/healthz", ""),
         ("web", "GET", "/readyz", ""),
+        ("web", "GET", "/sw.js", ""),
+        ("web", "GET", "/login", ""),
+        ("web", "GET", "/create-task.html", ""),
         ("web", "HEAD", "/healthz", ""),
         ("web", "OPTIONS", "/api/tasks/0000", ""),
     ];
@@ -212,6 +215,9 @@ fn every_function_answers_and_by_either_form_the_same() {
     GET / 200 | application/json; charset=utf-8
     GET /healthz 200 | application/json; charset=utf-8
     GET /readyz 200 | application/json; charset=utf-8
+    GET /sw.js 200 | no-cache | text/javascript; charset=utf-8 | etag
+    GET /login 302 | no-store | / | referrer-policy
+    GET /create-task.html 302 | no-store | /#/new | referrer-policy
     HEAD /healthz 200 | application/json; charset=utf-8
     OPTIONS /api/tasks/0000 200
     ");
