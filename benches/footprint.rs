@@ -117,7 +117,7 @@ fn start_and_idle() {
     let mut resident = Vec::new();
     for _ in 0..STARTS {
         let began = Instant::now();
-        let service = Process::service(folder.path());
+        let service = Process::service(folder.path(), &[]);
         let answer = get(&service.address);
         milliseconds.push(began.elapsed().as_secs_f64() * 1e3);
         assert!(answer.contains("x-codex-cache: artifact"), "{answer}");
@@ -136,7 +136,7 @@ fn start_and_idle() {
 
 /// Lets a first process make state and artifact.
 fn warm(folder: &Path) {
-    let service = Process::service(folder);
+    let service = Process::service(folder, &[]);
     get(&service.address);
     let artifact = folder.join("artifacts/local/timeline.json");
     let patience = Instant::now() + Duration::from_secs(10);

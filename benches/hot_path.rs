@@ -61,7 +61,7 @@ struct Figures {
 fn compare(encoding: &str, span: Duration, pairs: u64) {
     let folder = tempfile::tempdir().unwrap();
     write_samples(folder.path(), "local", 200);
-    let service = Process::service(folder.path());
+    let service = Process::service(folder.path(), &[]);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

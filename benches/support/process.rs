@@ -28,9 +28,10 @@ impl Process {
     }
 
     /// Starts the service over the folder `data`, on a port of its own.
-    pub(crate) fn service(data: &Path) -> Self {
+    pub(crate) fn service(data: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
         command
+            .args(arguments)
             .env_clear()
             .env("CODEX_DATA_DIR", data)
             .env("PORT", "0");
