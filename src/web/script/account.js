@@ -59,7 +59,9 @@ async function learnWhoAsks() {
 function renderFooter() {
   const account = document.querySelector("#account");
   const { me, week, layer } = state;
-  fill(account, me && el("span", { title: words.signedInAs(me.login) }, me.login), me && me.auth !== "dev" && el("button", { type: "button", onclick: signOut, "data-key": "sign out" }, words.signOut));
+  // Without a sign-in there is only one user, and nothing to leave.
+  const signedIn = me && me.auth !== "dev";
+  fill(account, signedIn && el("span", { title: words.signedInAs(me.login) }, me.login), signedIn && el("button", { type: "button", onclick: signOut, "data-key": "sign out" }, words.signOut));
   document.querySelector("#as-of").textContent = week && !state.signedOut ? words.asOf(momentName(week.generatedAt), words.layer[layer] ?? layer) : "";
 }
 

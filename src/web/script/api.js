@@ -50,7 +50,7 @@ async function ask(method, path, { json, headers = {} } = {}) {
   try {
     answer = await fetch(path, { method, headers: sent, body, cache: "no-store", redirect: "manual" });
   } catch {
-    throw new Refusal(words.unreachable);
+    throw new Refusal(method === "GET" ? words.unreachable : words.unsure);
   }
   // A platform in front that sends to its own sign-in.
   if (answer.type === "opaqueredirect") throw new Refusal(words.signedOut, { status: 401, code: "not_signed_in" });

@@ -29,14 +29,16 @@ const HARMLESS = new Set(
 const SILENT = new Set(["script", "style", "template", "iframe", "object", "noscript", "title", "svg", "math"]);
 const LINK = /^(https?|mailto):/i;
 
-const policy = globalThis.trustedTypes?.createPolicy("codex", { createHTML: (html) => html });
+// The browser takes markup and addresses of scripts from nothing else: markup for the parser below, and one address.
+const rules = { createHTML: (html) => html, createScriptURL: () => "/sw.js" };
+const policy = globalThis.trustedTypes?.createPolicy("codex", rules) ?? rules;
 
 /**
  * The service's rendered markdown as nodes. It has been sanitised there; here it is parsed in a document that
  * runs nothing, and built again of harmless elements without attributes but a link's address.
  */
 function rendered(html) {
-  const parsed = new DOMParser().parseFromString(policy ? policy.createHTML(html) : html, "text/html");
+  const parsed = new DOMParser().parseFromString(policy.createHTML(html), "text/html");
   const root = el("div", { className: "prose" });
   for (const child of parsed.body.childNodes) root.append(harmless(child));
   return root;

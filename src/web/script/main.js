@@ -60,4 +60,5 @@ for (const event of ["pointerdown", "keydown", "focus"]) window.addEventListener
 await refresh();
 route();
 learnWhoAsks();
-navigator.serviceWorker?.register("/sw.js").catch(() => {}); // Without it the page only needs the service to open.
+// Without it the page only needs the service to open.
+navigator.serviceWorker?.register(policy.createScriptURL("")).catch(() => {});
