@@ -45,6 +45,7 @@ mod task_write;
 mod tasks_api;
 mod telemetry;
 mod versions;
+mod web;
 mod web_files;
 mod write_processes;
 mod writes;
