@@ -36,6 +36,10 @@ function hear(headers) {
 /** The service's clock, in milliseconds. */
 const serverNow = () => Date.now() + heard.ahead;
 
+// How long (ms) an answer may take before the service counts as unreachable. A platform in front gives up after 230 s.
+const READ_PATIENCE = 30_000;
+const CHANGE_PATIENCE = 230_000;
+
 /**
  * Sends a request; gives `{headers, json}` of a success or a 304, throws a `Refusal` of everything else.
  * Reads say `max-age=0`, because browsers add `no-cache` to conditional requests, which would be a strict read.
@@ -46,9 +50,10 @@ async function ask(method, path, { json, headers = {} } = {}) {
   if (heard.version) sent["x-codex-version"] = String(heard.version);
   if (json !== undefined) sent["Content-Type"] = "application/json";
   const body = typeof json === "string" ? json : json && JSON.stringify(json);
+  const signal = AbortSignal.timeout(method === "GET" ? READ_PATIENCE : CHANGE_PATIENCE);
   let answer;
   try {
-    answer = await fetch(path, { method, headers: sent, body, cache: "no-store", redirect: "manual" });
+    answer = await fetch(path, { method, headers: sent, body, signal, cache: "no-store", redirect: "manual" });
   } catch {
     throw new Refusal(method === "GET" ? words.unreachable : words.unsure);
   }

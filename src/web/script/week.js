@@ -7,6 +7,7 @@ const state = {
   trouble: null, // Why none did.
   me: null, // {login, auth}
   signedOut: false,
+  showsAll: false, // Also the tasks without a place that come after the first ones.
   found: null, // What a search found: {tasks, next}
   leaving: new Map(), // Tasks that were just done or called off, by stem: {status, version}; the version once it is known.
   era: 0, // Goes up when somebody leaves: answers from before aren't for whoever comes then.
@@ -231,10 +232,18 @@ function card(task, ...more) {
   );
 }
 
+const FIRST_UNPLACED = 60; // Thousands of cards would make a slow page; the others come when they are asked for.
+
 function unplacedView({ unplaced }) {
   if (!unplaced.length) return null;
+  const shown = state.showsAll ? unplaced : unplaced.slice(0, FIRST_UNPLACED);
+  const showAll = () => {
+    state.showsAll = true;
+    render();
+  };
   const item = (task) => el("li", {}, card(task, el("p", { className: "why" }, words.reason[task.reason]?.(task.takenBy && stemOf(task.takenBy)) ?? task.reason)));
-  return listView("unplaced", words.unplaced, unplaced.map(item));
+  const rest = shown.length < unplaced.length && el("button", { type: "button", "data-key": "all unplaced", onclick: showAll }, words.showAll(unplaced.length));
+  return listView("unplaced", words.unplaced, unplaced.length, shown.map(item), rest);
 }
 
 const NOTICES = new Set(["ids_running_out", "merged_conflict"]);
@@ -243,7 +252,7 @@ function problemsView({ problems }) {
   const lists = [[words.unreadable, "unreadable", (it) => !NOTICES.has(it.code)], [words.notices, "notices", (it) => NOTICES.has(it.code)]];
   return lists.map(([heading, id, belongs]) => {
     const items = problems.filter(belongs).map(problemView);
-    return items.length > 0 && listView(id, heading, items);
+    return items.length > 0 && listView(id, heading, items.length, items);
   });
 }
 
@@ -254,8 +263,8 @@ function problemView({ file, line, code, message }) {
   return el("li", { className: "problem" }, name && el("p", { className: "name" }, name), el("p", { className: "why" }, line && `${words.line(line)}: `, known ?? el("span", { lang: "en" }, message)));
 }
 
-function listView(id, heading, items) {
-  return el("section", { className: "list", "aria-labelledby": id }, el("h2", { id }, `${heading} (${items.length})`), el("ul", {}, items));
+function listView(id, heading, count, items, rest) {
+  return el("section", { className: "list", "aria-labelledby": id }, el("h2", { id }, `${heading} (${count})`), el("ul", {}, items), rest && el("p", { className: "buttons" }, rest));
 }
 
 function offlineBanner() {

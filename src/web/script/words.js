@@ -95,6 +95,7 @@ const GERMAN = {
   found: "Gefundene Aufgaben",
   foundCount: (count, more) => (count === 1 && !more ? "1 Aufgabe" : `${count}${more ? "+" : ""} Aufgaben`),
   more: "Weitere zeigen",
+  showAll: (count) => `Alle ${count} zeigen`,
   clearSearch: "Zurück zur Woche",
 
   editTask: (title) => `${title} bearbeiten`,
@@ -257,6 +258,7 @@ const ENGLISH = {
   found: "Tasks found",
   foundCount: (count, more) => (count === 1 && !more ? "1 task" : `${count}${more ? "+" : ""} tasks`),
   more: "Show more",
+  showAll: (count) => `Show all ${count}`,
   clearSearch: "Back to the week",
 
   editTask: (title) => `Edit ${title}`,
