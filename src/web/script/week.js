@@ -211,7 +211,7 @@ function card(task, ...more) {
     { className: `card ${task.kategorie} ${open ? "" : "gone"}` },
     el("button", {
       className: "check", type: "button", "aria-label": words.completeTask(task.title), "data-key": `check ${stem}`,
-      disabled: !open, "aria-disabled": isOffline() && "true", onclick: () => complete(stem, task.title),
+      "aria-disabled": (!open || isOffline()) && "true", onclick: () => open && complete(stem, task.title),
     }),
     el(
       "div",

@@ -1,0 +1,61 @@
+// Steps that scenarios share: what a person does on the page, and what another program does by the API.
+import assert from "node:assert/strict";
+import { api } from "./support.mjs";
+
+/** A new task, in a free slot of the week, so that the week shows it. */
+export async function make(url, title, more = {}) {
+  const slot = (await freeSlots(url))[0];
+  const { status, json } = await api(url, "POST", "/api/tasks", { kategorie: "privat", title, fixedSlot: slot, ...more });
+  assert.equal(status, 201, JSON.stringify(json));
+  return json.filename.replace(/\.md$/, "");
+}
+
+export async function freeSlots(url) {
+  const { json } = await api(url, "GET", "/codex");
+  return json.timeline.flatMap(({ datum, slots }) => slots.filter(({ task }) => !task).map(({ zeit }) => ({ datum, zeit })));
+}
+
+export const task = async (url, stem) => (await api(url, "GET", `/api/tasks/${encodeURIComponent(stem)}`, undefined, { "Cache-Control": "no-cache" })).json;
+export const titled = async (url, title) => (await api(url, "GET", `/api/tasks?status=alle&q=${encodeURIComponent(title)}`, undefined, { "Cache-Control": "no-cache" })).json.tasks;
+export const tap = (page, name) => page.getByRole("button", { name, exact: true }).click();
+export const dialogOf = (page) => page.getByRole("dialog");
+export const said = (page, text) => page.locator("#messages").getByText(text).waitFor();
+export const warned = (page, text) => page.locator("#alerts").getByText(text).waitFor();
+
+/** Waits until the page shows the task with this title. */
+export async function shows(page, title) {
+  await page.getByRole("link", { name: title, exact: true }).waitFor();
+}
+
+/** A message may go by itself meanwhile. */
+export async function dismissAll(page) {
+  const close = page.getByRole("button", { name: "Meldung schließen" });
+  while (await close.count()) await close.first().click({ timeout: 1_000 }).catch(() => {});
+}
+
+/** Keeps requests to `pattern` until they are let go. */
+export async function hold(page, pattern) {
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  await page.route(pattern, async (route) => {
+    await released;
+    await route.continue();
+  });
+  return {
+    release: async () => {
+      release();
+      await page.unroute(pattern, { behavior: "wait" });
+    },
+  };
+}
+
+export async function openNew(page) {
+  await page.getByRole("link", { name: "Neue Aufgabe", exact: true }).click();
+  await dialogOf(page).getByLabel("Titel").waitFor();
+}
+
+export async function openEdit(page, title) {
+  await page.getByRole("link", { name: title, exact: true }).click();
+  await dialogOf(page).getByRole("link", { name: "Bearbeiten" }).click();
+  await dialogOf(page).getByLabel("Text", { exact: true }).waitFor();
+}
