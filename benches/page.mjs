@@ -5,7 +5,15 @@ import { chromium } from "../tests/node_modules/playwright-core/index.mjs";
 const [pairs, ...addresses] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
 });
 
 /** When the first task was there, and had been painted. */
@@ -23,7 +31,9 @@ async function open(address) {
   const page = await context.newPage();
   await page.addInitScript(watch);
   await page.goto(`http://${address}/`);
-  await page.waitForFunction(() => globalThis.weekShown && performance.getEntriesByName("first-contentful-paint").length);
+  await page.waitForFunction(
+    () => globalThis.weekShown && performance.getEntriesByName("first-contentful-paint").length,
+  );
   const figures = await page.evaluate(() => {
     const painted = performance.getEntriesByName("first-contentful-paint")[0].startTime;
     const before = performance.getEntriesByType("resource").filter((it) => it.responseEnd <= painted).length;

@@ -20,7 +20,7 @@ use crate::store::{ETag, Prefix};
 use crate::task::{FileRecord, TaskId, TaskTable, UsedIds};
 use crate::timeline::{Timeline, place, stretch};
 use crate::user::UserId;
-use crate::view::{self, Bodies, MergedRow, Stamps, Week};
+use crate::view::{self, Bodies, Language, MergedRow, Stamps, Week};
 
 /// How much of a user's history an entry is known to contain (COHERENCE.md, "Read").
 #[derive(Debug, Clone)]
@@ -110,7 +110,8 @@ struct Moment {
     /// Bytes of the answers made so far.
     weight: AtomicUsize,
     json: Page,
-    html: Page,
+    german: Page,
+    english: Page,
 }
 
 /// One format of an answer.
@@ -127,7 +128,7 @@ pub enum PageFormat {
     /// The timeline document.
     Json,
     /// The printable page.
-    Html,
+    Html(Language),
 }
 
 /// How the bytes are packed.
@@ -341,7 +342,8 @@ impl Entry {
     pub(super) fn page(&self, format: PageFormat, encoding: Encoding, zone: Tz) -> PageBytes<'_> {
         let page = match format {
             PageFormat::Json => &self.moment.json,
-            PageFormat::Html => &self.moment.html,
+            PageFormat::Html(Language::German) => &self.moment.german,
+            PageFormat::Html(Language::English) => &self.moment.english,
         };
         let slot = match encoding {
             Encoding::Identity => &page.identity,
@@ -369,7 +371,12 @@ impl Entry {
     }
 
     /// The page with rendered bodies in it, and its entity tag. Not kept: bodies aren't cached.
-    pub fn page_with_bodies(&self, bodies: &Bodies, zone: Tz) -> (Box<str>, Vec<u8>) {
+    pub fn page_with_bodies(
+        &self,
+        bodies: &Bodies,
+        language: Language,
+        zone: Tz,
+    ) -> (Box<str>, Vec<u8>) {
         let timeline = self.timeline(zone);
         self.with_week(&timeline, zone, |week, stamps| {
             let mut hash = Sha256::new();
@@ -379,8 +386,8 @@ impl Entry {
                 hash.update(body);
             }
             (
-                etag_of(hash, "b"),
-                view::html(week, stamps, bodies).into_bytes(),
+                etag_of(hash, &format!("b{}", language.tag())),
+                view::html(week, stamps, bodies, language).into_bytes(),
             )
         })
     }
@@ -392,9 +399,9 @@ impl Entry {
             let hash = Sha256::new_with_prefix(document.stable());
             match format {
                 PageFormat::Json => (etag_of(hash, "j"), document.into_bytes()),
-                PageFormat::Html => (
-                    etag_of(hash, "h"),
-                    view::html(week, stamps, &Bodies::new()).into_bytes(),
+                PageFormat::Html(language) => (
+                    etag_of(hash, language.tag()),
+                    view::html(week, stamps, &Bodies::new(), language).into_bytes(),
                 ),
             }
         })
@@ -447,7 +454,8 @@ impl Moment {
             holds: stretch(placed, zone),
             weight: AtomicUsize::new(0),
             json: Page::default(),
-            html: Page::default(),
+            german: Page::default(),
+            english: Page::default(),
         })
     }
 }

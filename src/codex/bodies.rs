@@ -9,7 +9,7 @@ use super::{Codex, WeekError, WeekWithBodies};
 use crate::cache::{Entry, Freshness, Mutation, ReadError, Requests, Want, timely};
 use crate::store::{Answer, ETag, GetIf, Got, Key, StoreError};
 use crate::task::body_of;
-use crate::view::{Bodies, CLOSED_BODY, markdown_to_html};
+use crate::view::{Bodies, CLOSED_BODY, Language, markdown_to_html};
 
 /// How many bodies are fetched at once: a week has 21 slots.
 const FETCHES: usize = 21;
@@ -22,7 +22,11 @@ impl Codex {
     ///
     /// A body is fetched only in the version the week knows (`If-Match`); when it has changed, the
     /// week is read again, so that no body shows a change whose version the answer doesn't name.
-    pub async fn week_with_bodies(&self, want: &Want) -> Result<WeekWithBodies, WeekError> {
+    pub async fn week_with_bodies(
+        &self,
+        want: &Want,
+        language: Language,
+    ) -> Result<WeekWithBodies, WeekError> {
         let mut read = self.week(want).await?;
         let mut requests = read.requests;
         let again = Want {
@@ -31,7 +35,7 @@ impl Codex {
         };
         for attempt in 1.. {
             if let Some(bodies) = self.bodies(&read.entry, &mut requests).await? {
-                let (etag, page) = read.entry.page_with_bodies(&bodies, self.zone);
+                let (etag, page) = read.entry.page_with_bodies(&bodies, language, self.zone);
                 read.requests = requests;
                 return Ok(WeekWithBodies {
                     read,

@@ -14,9 +14,11 @@ use utoipa::ToSchema;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 use super::answer::{SERVER_TIMING, X_CODEX_CACHE, page_policy, redirect, server_timing};
-use super::extract::{Caller, X_CODEX_VERSION, accepted_encoding, has_already, want, wants_page};
+use super::extract::{
+    Caller, X_CODEX_VERSION, accepted_encoding, accepted_language, has_already, want, wants_page,
+};
 use super::openapi::refusals;
-use super::openapi::requests::{Cached, Known};
+use super::openapi::requests::{Cached, Known, Spoken};
 use super::{ApiError, App, Code};
 use crate::codex::{Encoding, Freshness, PageFormat, Read};
 use crate::now::Now;
@@ -68,6 +70,7 @@ refusals!(Refusals: CALLER, READ; InvalidQuery);
         ("format" = inline(Option<Format>), Query, description = "`json` unless it says something else."),
         ("nocache" = inline(Option<Flag>), Query, description = "Lists the files anew."),
         ("bodies" = inline(Option<Flag>), Query, description = "With `format=html`: shows the tasks' bodies."),
+        Spoken,
         Known,
         Cached,
     ),
@@ -88,14 +91,14 @@ pub(super) async fn render_codex(
         Ok(Caller(user)) => user,
         Err(refusal) => return to_sign_in(&app, &request, refusal),
     };
-    let asked = Asked::of(request.uri().query())?;
     let headers = request.headers();
+    let asked = Asked::of(request.uri().query(), headers)?;
     let mut want = want(headers, user, now);
     if asked.nocache {
         want.freshness = Freshness::Rebuilt;
     }
-    if asked.bodies && asked.format == PageFormat::Html {
-        let week = app.codex().week_with_bodies(&want).await?;
+    if let (true, PageFormat::Html(language)) = (asked.bodies, asked.format) {
+        let week = app.codex().week_with_bodies(&want, language).await?;
         return Ok(answer(
             headers,
             asked.format,
@@ -139,7 +142,7 @@ fn to_sign_in(app: &App, request: &Request, refusal: ApiError) -> Result<Respons
 
 impl Asked {
     /// Parameters it doesn't know are left to others: a Functions key comes as `code`.
-    fn of(query: Option<&str>) -> Result<Self, ApiError> {
+    fn of(query: Option<&str>, headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut asked = Self {
             format: PageFormat::Json,
             nocache: false,
@@ -149,7 +152,7 @@ impl Asked {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
             match name {
-                "format" => asked.format = format(&value)?,
+                "format" => asked.format = format(&value, headers)?,
                 "nocache" => asked.nocache = flag("nocache", &value)?,
                 "bodies" => asked.bodies = flag("bodies", &value)?,
                 _ => {}
@@ -159,10 +162,10 @@ impl Asked {
     }
 }
 
-fn format(value: &str) -> Result<PageFormat, ApiError> {
+fn format(value: &str, headers: &HeaderMap) -> Result<PageFormat, ApiError> {
     match value {
         "json" => Ok(PageFormat::Json),
-        "html" => Ok(PageFormat::Html),
+        "html" => Ok(PageFormat::Html(accepted_language(headers))),
         _ => Err(ApiError::new(Code::InvalidQuery, "format must be json or html.").field("format")),
     }
 }
@@ -201,7 +204,13 @@ fn answer(
         headers.insert(ETAG, etag);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    headers.insert(
+        VARY,
+        HeaderValue::from_static(match format {
+            PageFormat::Json => "Accept-Encoding",
+            PageFormat::Html(_) => "Accept-Encoding, Accept-Language",
+        }),
+    );
     headers.insert(X_CODEX_CACHE, HeaderValue::from_static(read.layer.as_str()));
     headers.insert(
         X_CODEX_VERSION,
@@ -222,7 +231,7 @@ fn describe_body(headers: &mut HeaderMap, format: PageFormat, encoding: Encoding
                 HeaderValue::from_static("application/json; charset=utf-8"),
             );
         }
-        PageFormat::Html => {
+        PageFormat::Html(_) => {
             headers.insert(
                 CONTENT_TYPE,
                 HeaderValue::from_static("text/html; charset=utf-8"),

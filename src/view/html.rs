@@ -1,5 +1,4 @@
-//! The week as one printable page, without a script (SPEC.md 1, `format=html`). Its words are
-//! German, as the files are.
+//! The week as one printable page, without a script (SPEC.md 1, `format=html`).
 
 use std::collections::BTreeMap;
 
@@ -7,8 +6,9 @@ use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{FEW_IDS, Stamps, Week, problem_in, task_in};
-use crate::task::{Datum, TaskView, Zeit};
+use super::words::{Words, problem};
+use super::{FEW_IDS, Language, Stamps, Week, problem_in, task_in};
+use crate::task::{Datum, TaskView};
 use crate::timeline::{Day, DaySlot, Placed, Reason, Unplaced};
 
 /// The page's style sheet, so that the answer's `Content-Security-Policy` can allow it and nothing
@@ -21,169 +21,194 @@ pub type Bodies = BTreeMap<usize, String>;
 /// Shown in place of a body that the service may not open.
 pub const CLOSED_BODY: &str = "<p><em>Der Text ist nicht lesbar.</em></p>";
 
-const WEEKDAYS: [&str; 7] = [
-    "Sonntag",
-    "Montag",
-    "Dienstag",
-    "Mittwoch",
-    "Donnerstag",
-    "Freitag",
-    "Samstag",
-];
+/// A week with the words to tell it in.
+struct Page<'a> {
+    week: &'a Week<'a>,
+    bodies: &'a Bodies,
+    words: &'static Words,
+    language: Language,
+}
 
 /// Writes the page.
-pub fn html(week: &Week<'_>, stamps: &Stamps, bodies: &Bodies) -> String {
-    let page = html! {
+pub fn html(week: &Week<'_>, stamps: &Stamps, bodies: &Bodies, language: Language) -> String {
+    let words = Words::of(language);
+    let page = Page {
+        week,
+        bodies,
+        words,
+        language,
+    };
+    let title = format!("{} {}", words.week_from, week.timeline.today);
+    let markup = html! {
         (DOCTYPE)
-        html lang="de" {
+        html lang=(language.tag()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Woche ab " (week.timeline.today) " · " (week.user) }
+                title { (title) " · " (week.user) }
                 style { (PreEscaped(STYLESHEET)) }
             }
             body {
-                h1 { "Woche ab " (week.timeline.today) }
-                p.dim {
-                    (week.user) " · Stand " (local_time(stamps.generated_at, week.zone))
-                    " · gültig bis " (local_time(week.timeline.valid_until, week.zone))
+                header {
+                    h1 { (title) }
+                    p.dim {
+                        (week.user) " · " (words.as_of) " " (local_time(stamps.generated_at, week.zone))
+                        ", " (words.valid_until) " " (local_time(week.timeline.valid_until, week.zone))
+                        " (" (week.zone.name()) ") · " a href="/" { (words.app) }
+                    }
                 }
                 main {
-                    div.week { @for shown in &week.timeline.days { (day(week, shown, bodies)) } }
-                    (unplaced_list(week))
-                    (problem_list(week))
+                    div.week { @for day in &week.timeline.days { (page.day(day)) } }
+                    (page.unplaced_list())
+                    (page.problem_list())
                 }
             }
         }
     };
-    page.into_string()
+    markup.into_string()
 }
 
-fn day(week: &Week<'_>, day: &Day, bodies: &Bodies) -> Markup {
-    html! {
-        section.today[day.datum == week.timeline.today] {
-            h2 { (weekday(day.datum)) ", " (day.datum) }
-            dl { @for shown in &day.slots { (slot(week, shown, bodies)) } }
-        }
-    }
-}
-
-fn slot(week: &Week<'_>, slot: &DaySlot, bodies: &Bodies) -> Markup {
-    let task = slot
-        .task
-        .and_then(|placed| Some((placed, task_in(week, placed.row)?)));
-    let is_fixed = slot.task.is_some_and(|placed| placed.is_fixed);
-    html! {
-        dt { (zeit(slot.zeit)) @if is_fixed { " · Termin" } }
-        @match task {
-            Some((placed, task)) => dd class=(task.kategorie) {
-                (in_slot(placed, task))
-                @if let Some(body) = bodies.get(&placed.row) { div.body { (PreEscaped(body)) } }
-            },
-            None => dd.dim { "frei" },
-        }
-    }
-}
-
-fn in_slot(placed: Placed, task: TaskView<'_>) -> Markup {
-    html! {
-        span.dim { (task.id) " " } (task.title.text())
-        @if let Some(deadline) = task.deadline {
-            div.dim.late[placed.deadline_missed] {
-                "bis " (deadline)
-                @if placed.deadline_missed { " – Frist überschritten" }
-            }
-        }
-        @if !task.tags.is_empty() {
-            div { @for tag in task.tags.iter() { span.tag { (tag) } } }
-        }
-    }
-}
-
-fn unplaced_list(week: &Week<'_>) -> Markup {
-    let unplaced = &week.timeline.unplaced;
-    html! {
-        @if !unplaced.is_empty() {
-            section.list {
-                h2 { "Ohne Platz (" (unplaced.len()) ")" }
-                ul { @for it in unplaced { (unplaced_item(week, it)) } }
+impl Page<'_> {
+    fn day(&self, day: &Day) -> Markup {
+        let is_today = day.datum == self.week.timeline.today;
+        html! {
+            section.today[is_today] {
+                h2 {
+                    @if is_today { (self.words.today) ", " }
+                    (self.weekday(day.datum)) ", " (day.datum)
+                }
+                // Those that have passed are left out, so of today the first one is up.
+                dl { @for (at, slot) in day.slots.iter().enumerate() { (self.slot(slot, is_today && at == 0)) } }
             }
         }
     }
-}
 
-fn unplaced_item(week: &Week<'_>, unplaced: &Unplaced) -> Markup {
-    html! {
-        @if let Some(task) = task_in(week, unplaced.row) {
-            li {
-                span.dim { (task.id) " " } (task.title.text())
-                span.dim {
-                    " – " (reason(week, unplaced.reason))
-                    @if let Some(deadline) = task.deadline { ", bis " (deadline) }
+    fn slot(&self, slot: &DaySlot, is_current: bool) -> Markup {
+        let task = slot
+            .task
+            .and_then(|placed| Some((placed, task_in(self.week, placed.row)?)));
+        html! {
+            dt { (self.words.zeit(slot.zeit)) @if is_current { " · " b { (self.words.up_now) } } }
+            @match task {
+                Some((placed, task)) => dd class=(task.kategorie) {
+                    (self.in_slot(placed, task))
+                    @if let Some(body) = self.bodies.get(&placed.row) { div.body { (PreEscaped(body)) } }
+                },
+                None => dd.dim { (self.words.free) },
+            }
+        }
+    }
+
+    fn in_slot(&self, placed: Placed, task: TaskView<'_>) -> Markup {
+        html! {
+            span.name { (task.title.text()) }
+            div.dim {
+                (task.id) " · " (self.words.kategorie(task.kategorie))
+                @if placed.is_fixed { " · " (self.words.fixed) }
+                @if let Some(deadline) = task.deadline {
+                    " · "
+                    span.late[placed.deadline_missed] {
+                        (self.words.due) " " (deadline)
+                        @if placed.deadline_missed { " – " (self.words.missed) }
+                    }
+                }
+            }
+            @if !task.tags.is_empty() {
+                div { @for tag in task.tags.iter() { span.tag { (tag) } } }
+            }
+        }
+    }
+
+    fn unplaced_list(&self) -> Markup {
+        let unplaced = &self.week.timeline.unplaced;
+        html! {
+            @if !unplaced.is_empty() {
+                section.list {
+                    h2 { (self.words.unplaced) " (" (unplaced.len()) ")" }
+                    ul { @for it in unplaced { (self.unplaced_item(it)) } }
                 }
             }
         }
     }
-}
 
-fn reason(week: &Week<'_>, reason: Reason) -> Markup {
-    html! {
-        @match reason {
-            Reason::SlotTaken { by } => { "der Termin gehört schon " (week.table.file(by).name) },
-            Reason::SlotPassed => "der Termin ist vorbei",
-            Reason::OutsideHorizon => "der Termin liegt nach dieser Woche",
-            Reason::HorizonFull => "in dieser Woche ist nichts mehr frei",
+    fn unplaced_item(&self, unplaced: &Unplaced) -> Markup {
+        html! {
+            @if let Some(task) = task_in(self.week, unplaced.row) {
+                li {
+                    span.name { (task.title.text()) }
+                    div.dim {
+                        (task.id) " · " (self.words.kategorie(task.kategorie))
+                        @if let Some(deadline) = task.deadline { " · " (self.words.due) " " (deadline) }
+                        " · " (self.reason(unplaced.reason))
+                    }
+                }
+            }
         }
     }
-}
 
-fn problem_list(week: &Week<'_>) -> Markup {
-    let few_ids = week.free_ids <= FEW_IDS;
-    html! {
-        @if few_ids || !week.timeline.problems.is_empty() || !week.merged.is_empty() {
-            section.list {
-                h2 { (if week.timeline.problems.is_empty() && !few_ids { "Hinweise" } else { "Nicht lesbar" }) }
-                ul {
-                    @for row in &week.timeline.problems { (problem_item(week, *row)) }
-                    @for merged in week.merged {
-                        li {
-                            (week.table.file(merged.row).name)
-                            span.dim {
-                                ": hier und in Git geändert; es gilt, was hier geändert wurde ("
-                                (merged.fields.join(", ")) ")"
+    fn reason(&self, reason: Reason) -> Markup {
+        html! {
+            @match reason {
+                Reason::SlotTaken { by } => { (self.words.slot_taken_by) " " (stem(self.week.table.file(by).name)) "." },
+                Reason::SlotPassed => (self.words.slot_passed),
+                Reason::OutsideHorizon => (self.words.outside_horizon),
+                Reason::HorizonFull => (self.words.horizon_full),
+            }
+        }
+    }
+
+    fn problem_list(&self) -> Markup {
+        let few_ids = self.week.free_ids <= FEW_IDS;
+        let problems = &self.week.timeline.problems;
+        html! {
+            @if !problems.is_empty() {
+                section.list {
+                    h2 { (self.words.unreadable) " (" (problems.len()) ")" }
+                    ul { @for row in problems { (self.problem_item(*row)) } }
+                }
+            }
+            @if few_ids || !self.week.merged.is_empty() {
+                section.list {
+                    h2 { (self.words.notices) }
+                    ul {
+                        @for merged in self.week.merged {
+                            li {
+                                span.name { (stem(self.week.table.file(merged.row).name)) }
+                                div.dim { (self.words.merged) " " (merged.fields.join(", ")) }
                             }
                         }
+                        @if few_ids { li { (self.week.free_ids) " " (self.words.free_ids) } }
                     }
-                    @if few_ids { li { "Nur noch " (week.free_ids) " Nummern sind frei." } }
                 }
             }
         }
     }
-}
 
-fn problem_item(week: &Week<'_>, row: usize) -> Markup {
-    let file = week.table.file(row);
-    html! {
-        @if let Some(problem) = problem_in(week, row) {
-            li {
-                (file.name)
-                @if let Some(line) = problem.line { ", Zeile " (line) }
-                span.dim lang="en" { ": " (problem.message) }
+    fn problem_item(&self, row: usize) -> Markup {
+        html! {
+            @if let Some(found) = problem_in(self.week, row) {
+                li {
+                    span.name { (stem(self.week.table.file(row).name)) }
+                    div.late {
+                        @if let Some(line) = found.line { (self.words.line) " " (line) ": " }
+                        @match self.language {
+                            Language::German => (problem(found.code)),
+                            Language::English => (found.message),
+                        }
+                    }
+                }
             }
         }
     }
-}
 
-fn weekday(datum: Datum) -> &'static str {
-    WEEKDAYS[datum.0.weekday().num_days_from_sunday() as usize]
-}
-
-fn zeit(zeit: Zeit) -> &'static str {
-    match zeit {
-        Zeit::Morgens => "Morgens",
-        Zeit::Nachmittags => "Nachmittags",
-        Zeit::Abends => "Abends",
+    fn weekday(&self, datum: Datum) -> &'static str {
+        self.words.weekdays[datum.0.weekday().num_days_from_sunday() as usize]
     }
+}
+
+/// What a person calls a file.
+fn stem(name: &str) -> &str {
+    name.strip_suffix(".md").unwrap_or(name)
 }
 
 fn local_time(time: DateTime<Utc>, zone: Tz) -> String {

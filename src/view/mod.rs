@@ -5,6 +5,7 @@ mod json;
 mod language;
 mod markdown;
 mod task;
+mod words;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;

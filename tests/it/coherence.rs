@@ -7,6 +7,7 @@ use codex_miroir::codex::{
     Encoding, Freshness, Layer, PageFormat, ReadError, Version, Want, WeekError,
 };
 use codex_miroir::task::FileName;
+use codex_miroir::view::Language;
 use serde_json::Value;
 
 use crate::support::losing_store::Loss;
@@ -566,7 +567,7 @@ async fn a_file_that_may_not_be_opened_costs_the_others_nothing() {
         .lose_next("get", &format!("{RAW}0001"), Loss::Unreadable);
     let week = a
         .codex
-        .week_with_bodies(&scene.want(Freshness::Bounded))
+        .week_with_bodies(&scene.want(Freshness::Bounded), Language::German)
         .await
         .unwrap();
     let page = String::from_utf8(week.bytes.to_vec()).unwrap();
@@ -782,7 +783,7 @@ async fn equal_files_have_equal_tags_on_all_instances_and_differ_by_format() {
     );
     assert_ne!(
         tag(&a, &of_a, PageFormat::Json),
-        tag(&a, &of_a, PageFormat::Html)
+        tag(&a, &of_a, PageFormat::Html(Language::German))
     );
     scene.file("0003-Neu.md", &task("Neu"));
     let changed = scene.rebuild(&b).await.entry;
@@ -799,7 +800,7 @@ async fn bodies_are_those_of_the_version_shown() {
     let before = scene.read(&a).await;
     let fetch = a.gate.hold_next("get", &format!("{RAW}0001"));
     let want = scene.want(Freshness::Bounded);
-    let (week, ()) = tokio::join!(a.codex.week_with_bodies(&want), async {
+    let (week, ()) = tokio::join!(a.codex.week_with_bodies(&want, Language::German), async {
         fetch.reached().await;
         scene.file(
             "0001-Aufgabe.md",

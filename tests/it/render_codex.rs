@@ -137,6 +137,65 @@ async fn the_page_is_html_under_a_policy_that_allows_its_style_only() {
     assert!(!text.contains("<script"));
 }
 
+/// Each language is an answer of its own, with an entity tag of its own; the document has none.
+#[tokio::test]
+async fn the_page_is_german_or_english_as_the_browser_wishes() {
+    let scene = Scene::starting("2026-03-02T07:00:00Z");
+    scene.file(
+        "0007-Zahnarzt.md",
+        "---\ntyp: task\nkategorie: privat\ndeadline: 01.03.2026\nfixedSlot: {datum: 03.03.2026, zeit: abends}\n---\n\n# Zahnarzt\n",
+    );
+    scene.file("0008-kaputt.md", "---\ntyp: task\nkategorie: beides\n---\n");
+    let a = scene.instance();
+    let wished = |query: &str, languages: &str| {
+        let request = get(&format!("/codex?format={query}"));
+        request
+            .header("accept-language", languages)
+            .extension(scene.now())
+    };
+    for query in ["html", "html&bodies=true"] {
+        let german = send(&a, wished(query, "de, en;q=0.9")).await;
+        let english = send(&a, wished(query, "en-GB, de;q=0.9")).await;
+        assert_eq!(german.header("vary"), "Accept-Encoding, Accept-Language");
+        assert_ne!(german.header("etag"), english.header("etag"));
+        let known = wished(query, "en").header("if-none-match", german.header("etag"));
+        assert_eq!(send(&a, known).await.status, StatusCode::OK);
+        let words = [
+            (
+                german,
+                [
+                    "lang=\"de\"",
+                    "Heute, ",
+                    "jetzt dran",
+                    "Privat · fester Termin",
+                    "bis 01.03.2026 – Frist verpasst",
+                    "Zeile 3: kategorie muss arbeit oder privat sein.",
+                ],
+            ),
+            (
+                english,
+                [
+                    "lang=\"en\"",
+                    "Today, ",
+                    "up now",
+                    "Private · fixed",
+                    "due 01.03.2026 – deadline missed",
+                    "line 3: kategorie must be one of arbeit, privat, not `beides`",
+                ],
+            ),
+        ];
+        for (page, words) in words {
+            for word in words {
+                assert!(page.text().contains(word), "{word} in {}", page.text());
+            }
+        }
+    }
+    let of = |languages| send(&a, wished("json", languages));
+    let (german, english) = (of("de").await, of("en").await);
+    assert_eq!(german.header("vary"), "Accept-Encoding");
+    assert_eq!(german.header("etag"), english.header("etag"));
+}
+
 #[tokio::test]
 async fn bodies_are_rendered_and_harmless() {
     let scene = scene();

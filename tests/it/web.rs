@@ -1,5 +1,9 @@
 //! The web app in a real Chromium. Each test sets up the real service and plays a scenario of `tests/web`.
 
+mod hostile;
+mod people;
+mod surroundings;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
+use crate::support::azurite::azurite;
 use crate::support::process::{Service, codex_miroir};
 
 /// A browser takes all the machine has.
@@ -56,8 +61,62 @@ fn demo() -> (Service, TempDir) {
     (demo, folder)
 }
 
+/// Processes over one empty container of the storage emulator.
+fn over_azurite<const N: usize>() -> [Service; N] {
+    let (connection, container) = (azurite().with_key(azurite().port()), azurite().container());
+    std::array::from_fn(|_| {
+        let mut command = codex_miroir();
+        command
+            .env("AZURE_BLOB_CONN", &connection)
+            .env("AZURE_BLOB_CONTAINER", &container);
+        Service::start(&mut command)
+    })
+}
+
 #[test]
 fn the_week_in_three_sizes_two_schemes_and_two_languages() {
     let (demo, _folder) = demo();
     play("week", &[&demo.address]);
+}
+
+#[test]
+fn everything_that_can_be_done_to_a_task_of_the_demo() {
+    let (demo, _folder) = demo();
+    play("do", &[&demo.address]);
+}
+
+#[test]
+fn everything_that_can_be_done_to_a_task_on_azurite() {
+    let [service] = over_azurite();
+    play("do", &[&service.address]);
+}
+
+#[test]
+fn who_is_later_sees_both_versions_and_decides() {
+    let (demo, _folder) = demo();
+    play("conflict", &[&demo.address]);
+}
+
+#[test]
+fn the_keyboard_is_enough_and_the_focus_is_never_lost() {
+    let (demo, _folder) = demo();
+    play("keyboard", &[&demo.address]);
+}
+
+#[test]
+fn the_page_asks_with_what_it_knows_and_draws_only_what_is_new() {
+    let (demo, _folder) = demo();
+    play("refresh", &[&demo.address]);
+}
+
+#[test]
+fn a_second_browser_at_the_same_instance_sees_a_change_in_time() {
+    let (demo, _folder) = demo();
+    play("two", &[&demo.address, &demo.address]);
+}
+
+#[test]
+fn a_second_browser_at_another_instance_sees_a_change_in_time() {
+    let [a, b] = over_azurite();
+    play("two", &[&a.address, &b.address]);
 }

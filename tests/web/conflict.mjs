@@ -34,7 +34,10 @@ async function bothAreShown(page, url, title) {
   const row = (name) => dialog.getByRole("row").filter({ hasText: name });
   assert.deepEqual(await row("Frist").getByRole("cell").allInnerTexts(), ["01.05.2027", "02.05.2027"]);
   assert.deepEqual(await row("Tags").getByRole("cell").allInnerTexts(), ["mein", "ihr"]);
-  assert.deepEqual(await row("Text").getByRole("cell").allInnerTexts(), [`# ${title}\n\nmein Text`, `# ${title}\n\nalt`]);
+  assert.deepEqual(await row("Text").getByRole("cell").allInnerTexts(), [
+    `# ${title}\n\nmein Text`,
+    `# ${title}\n\nalt`,
+  ]);
   return stem;
 }
 

@@ -1,6 +1,20 @@
 // Everything that can be done to a task, with tasks of its own: it needs nothing of the data that is there.
 import assert from "node:assert/strict";
-import { dialogOf, dismissAll, freeSlots, hold, make, openEdit, openNew, said, shows, tap, task, titled, warned } from "./steps.mjs";
+import {
+  dialogOf,
+  dismissAll,
+  freeSlots,
+  hold,
+  make,
+  openEdit,
+  openNew,
+  said,
+  shows,
+  tap,
+  task,
+  titled,
+  warned,
+} from "./steps.mjs";
 import { api, eventually, isSound, picture, scenario, visit } from "./support.mjs";
 
 await scenario("do", async ({ browser, urls: [url] }) => {
@@ -20,7 +34,8 @@ await scenario("do", async ({ browser, urls: [url] }) => {
 /** With room in the week. */
 async function visitEmpty(browser, url) {
   const { json } = await api(url, "GET", "/api/tasks");
-  for (const { filename } of json.tasks) await api(url, "POST", `/api/tasks/${encodeURIComponent(filename.replace(/\.md$/, ""))}/complete`);
+  for (const { filename } of json.tasks)
+    await api(url, "POST", `/api/tasks/${encodeURIComponent(filename.replace(/\.md$/, ""))}/complete`);
   await make(url, "Erste Aufgabe");
   return visit(browser, url);
 }
@@ -51,9 +66,23 @@ async function aRefusedCompletionIsTakenBackAndSaid(page, url) {
   await shows(page, "Fenster putzen");
   const json = (code, error) => JSON.stringify({ ok: false, code, error });
   const refusals = [
-    [{ status: 429, contentType: "application/json; charset=utf-8", headers: { "retry-after": "7" }, body: json("too_many_requests", "Too many.") }, "Zu viele Anfragen. In 7 Sekunden geht es wieder."],
-    [{ status: 503, contentType: "application/json; charset=utf-8", body: json("storage_unavailable", "Away.") }, "Die Ablage ist gerade nicht erreichbar. Es wurde nichts geändert."],
-    [{ status: 502, contentType: "text/html", body: "<h1>Bad Gateway</h1>" }, "Der Dienst hat mit 502 geantwortet, ohne zu sagen, warum."],
+    [
+      {
+        status: 429,
+        contentType: "application/json; charset=utf-8",
+        headers: { "retry-after": "7" },
+        body: json("too_many_requests", "Too many."),
+      },
+      "Zu viele Anfragen. In 7 Sekunden geht es wieder.",
+    ],
+    [
+      { status: 503, contentType: "application/json; charset=utf-8", body: json("storage_unavailable", "Away.") },
+      "Die Ablage ist gerade nicht erreichbar. Es wurde nichts geändert.",
+    ],
+    [
+      { status: 502, contentType: "text/html", body: "<h1>Bad Gateway</h1>" },
+      "Der Dienst hat mit 502 geantwortet, ohne zu sagen, warum.",
+    ],
     [{ status: 429, contentType: "text/plain", body: "slow down" }, "Zu viele Anfragen."],
     [null, "Ob die Änderung noch angekommen ist, zeigt sich, wenn er wieder da ist."],
   ];
@@ -70,7 +99,10 @@ async function aRefusedCompletionIsTakenBackAndSaid(page, url) {
 
 async function aDoubleClickMakesOneTask(page, url) {
   const keys = [];
-  const note = (request) => request.method() === "POST" && request.url().endsWith("/api/tasks") && keys.push(request.headers()["idempotency-key"]);
+  const note = (request) =>
+    request.method() === "POST" &&
+    request.url().endsWith("/api/tasks") &&
+    keys.push(request.headers()["idempotency-key"]);
   page.on("request", note);
   const [{ datum, zeit }] = (await freeSlots(url)).slice(-1);
   for (const title of ["Geschenk kaufen", "Karte schreiben"]) {
@@ -101,7 +133,10 @@ async function aDoubleClickMakesOneTask(page, url) {
   }
   page.off("request", note);
   const [gift, ...others] = await titled(url, "Geschenk kaufen");
-  assert.deepEqual([others.length, gift.kategorie, gift.deadline, gift.fixedSlot, gift.tags], [0, "privat", "31.01.2027", { datum, zeit }, ["eins", "zwei, drei"]]);
+  assert.deepEqual(
+    [others.length, gift.kategorie, gift.deadline, gift.fixedSlot, gift.tags],
+    [0, "privat", "31.01.2027", { datum, zeit }, ["eins", "zwei, drei"]],
+  );
   const { body } = await task(url, gift.filename.replace(/\.md$/, ""));
   assert.equal(body, "# Geschenk kaufen\n\n## Wichtig\n\n- [x] rot\n- [ ] blau");
   assert.deepEqual([keys.length, new Set(keys).size], [2, 2], "a request and a key for each form");
@@ -110,10 +145,14 @@ async function aDoubleClickMakesOneTask(page, url) {
 async function aLostAnswerAndSavingAgainMakeOneTask(page, url) {
   await openNew(page);
   await dialogOf(page).getByLabel("Titel").fill("Steuer zahlen");
-  await page.route("**/api/tasks", async (route) => {
-    await route.fetch();
-    await route.abort();
-  }, { times: 1 });
+  await page.route(
+    "**/api/tasks",
+    async (route) => {
+      await route.fetch();
+      await route.abort();
+    },
+    { times: 1 },
+  );
   await tap(page, "Speichern");
   await dialogOf(page).getByText("Der Dienst ist nicht erreichbar.").waitFor();
   await tap(page, "Speichern");
@@ -192,7 +231,13 @@ async function callingOffAndReopening(page, url) {
 }
 
 async function searchingAndFiltering(page, url) {
-  for (let number = 0; number < 55; number += 1) await api(url, "POST", "/api/tasks", { kategorie: number % 2 ? "arbeit" : "privat", title: `Stapel ${number}`, tags: ["stapel"], status: number < 3 ? "abgeschlossen" : "offen" });
+  for (let number = 0; number < 55; number += 1)
+    await api(url, "POST", "/api/tasks", {
+      kategorie: number % 2 ? "arbeit" : "privat",
+      title: `Stapel ${number}`,
+      tags: ["stapel"],
+      status: number < 3 ? "abgeschlossen" : "offen",
+    });
   const found = page.getByRole("region", { name: "Gefundene Aufgaben" });
   const count = (words) => found.getByText(words, { exact: true }).waitFor();
   await page.getByRole("searchbox", { name: "Aufgaben suchen" }).fill("STAPEL");
@@ -223,7 +268,10 @@ async function whatTheServiceRefusesIsSaidAtTheField(page) {
   await title.fill("Glocke\u0007");
   await tap(page, "Speichern");
   await dialogOf(page).getByText("Ein Titel ist eine Zeile ohne Steuerzeichen.").waitFor();
-  assert.deepEqual([await title.getAttribute("aria-invalid"), await title.evaluate((it) => it === document.activeElement)], ["true", true]);
+  assert.deepEqual(
+    [await title.getAttribute("aria-invalid"), await title.evaluate((it) => it === document.activeElement)],
+    ["true", true],
+  );
   await isSound(page, "a refused form");
   await picture(page, "refused");
   await title.fill("Glocke");

@@ -16,7 +16,11 @@ function focused(page) {
   return page.evaluate(() => {
     const { activeElement } = document;
     const { outlineStyle, outlineWidth } = getComputedStyle(activeElement);
-    return { name: activeElement.ariaLabel ?? activeElement.labels?.[0]?.innerText ?? activeElement.innerText.trim(), tag: activeElement.localName, seen: outlineStyle !== "none" && parseFloat(outlineWidth) >= 2 };
+    return {
+      name: activeElement.ariaLabel ?? activeElement.labels?.[0]?.innerText ?? activeElement.innerText.trim(),
+      tag: activeElement.localName,
+      seen: outlineStyle !== "none" && parseFloat(outlineWidth) >= 2,
+    };
   });
 }
 

@@ -5,18 +5,31 @@ import { api } from "./support.mjs";
 /** A new task, in a free slot of the week, so that the week shows it. */
 export async function make(url, title, more = {}) {
   const slot = (await freeSlots(url))[0];
-  const { status, json } = await api(url, "POST", "/api/tasks", { kategorie: "privat", title, fixedSlot: slot, ...more });
+  const { status, json } = await api(url, "POST", "/api/tasks", {
+    kategorie: "privat",
+    title,
+    fixedSlot: slot,
+    ...more,
+  });
   assert.equal(status, 201, JSON.stringify(json));
   return json.filename.replace(/\.md$/, "");
 }
 
 export async function freeSlots(url) {
   const { json } = await api(url, "GET", "/codex");
-  return json.timeline.flatMap(({ datum, slots }) => slots.filter(({ task }) => !task).map(({ zeit }) => ({ datum, zeit })));
+  return json.timeline.flatMap(({ datum, slots }) =>
+    slots.filter(({ task }) => !task).map(({ zeit }) => ({ datum, zeit })),
+  );
 }
 
-export const task = async (url, stem) => (await api(url, "GET", `/api/tasks/${encodeURIComponent(stem)}`, undefined, { "Cache-Control": "no-cache" })).json;
-export const titled = async (url, title) => (await api(url, "GET", `/api/tasks?status=alle&q=${encodeURIComponent(title)}`, undefined, { "Cache-Control": "no-cache" })).json.tasks;
+export const task = async (url, stem) =>
+  (await api(url, "GET", `/api/tasks/${encodeURIComponent(stem)}`, undefined, { "Cache-Control": "no-cache" })).json;
+export const titled = async (url, title) =>
+  (
+    await api(url, "GET", `/api/tasks?status=alle&q=${encodeURIComponent(title)}`, undefined, {
+      "Cache-Control": "no-cache",
+    })
+  ).json.tasks;
 export const tap = (page, name) => page.getByRole("button", { name, exact: true }).click();
 export const dialogOf = (page) => page.getByRole("dialog");
 export const said = (page, text) => page.locator("#messages").getByText(text).waitFor();
@@ -30,7 +43,11 @@ export async function shows(page, title) {
 /** A message may go by itself meanwhile. */
 export async function dismissAll(page) {
   const close = page.getByRole("button", { name: "Meldung schließen" });
-  while (await close.count()) await close.first().click({ timeout: 1_000 }).catch(() => {});
+  while (await close.count())
+    await close
+      .first()
+      .click({ timeout: 1_000 })
+      .catch(() => {});
 }
 
 /** Keeps requests to `pattern` until they are let go. */

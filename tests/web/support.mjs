@@ -32,7 +32,15 @@ const pages = new Set();
 export async function scenario(name, play) {
   const browser = await chromium.launch({
     executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
   });
   const urls = process.argv.slice(2).map((address) => `http://${address}/`);
   try {
@@ -40,7 +48,8 @@ export async function scenario(name, play) {
     assert.deepEqual(faults, [], "nothing that a page must never do");
   } catch (error) {
     let number = 0;
-    for (const page of pages) await page.screenshot({ path: `${pictures}/failed-${name}-${(number += 1)}.png` }).catch(() => {});
+    for (const page of pages)
+      await page.screenshot({ path: `${pictures}/failed-${name}-${(number += 1)}.png` }).catch(() => {});
     if (faults.length) console.error(faults.join("\n"));
     console.error(error);
     process.exitCode = 1;
@@ -52,7 +61,12 @@ export async function scenario(name, play) {
 
 /** A browser of its own: no cookie, no cache, nothing kept. */
 export async function person(browser, { size = "desktop", lang = "de", ...options } = {}) {
-  const context = await browser.newContext({ ...SIZES[size], locale: LOCALES[lang], reducedMotion: "reduce", ...options });
+  const context = await browser.newContext({
+    ...SIZES[size],
+    locale: LOCALES[lang],
+    reducedMotion: "reduce",
+    ...options,
+  });
   context.setDefaultTimeout(PATIENCE);
   context.setDefaultNavigationTimeout(PATIENCE);
   context.on("page", watch);
@@ -78,7 +92,9 @@ function watch(page) {
   page.on("console", (message) => {
     // A refusal is an answer, and the page says it itself.
     const refused = message.text().startsWith("Failed to load resource");
-    if (["error", "warning"].includes(message.type()) && !refused) faults.push(`console: ${message.text()}`);
+    const withoutWorker = message.text() === "Service Worker registration blocked by Playwright";
+    if (["error", "warning"].includes(message.type()) && !refused && !withoutWorker)
+      faults.push(`console: ${message.text()}`);
   });
   page.on("request", (request) => {
     const { protocol, hostname } = new URL(request.url());
@@ -91,7 +107,9 @@ function watch(page) {
 export async function isSound(page, what) {
   await page.evaluate(AXE);
   const { violations } = await page.evaluate((rules) => globalThis.axe.run(document, { runOnly: rules }), RULES);
-  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html}\n${node.failureSummary}`).join("\n")}`);
+  const found = violations.map(
+    ({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html}\n${node.failureSummary}`).join("\n")}`,
+  );
   assert.deepEqual(found, [], `axe: ${what}`);
   const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   assert.ok(over <= 0, `${what}: ${over} px too wide`);

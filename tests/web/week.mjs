@@ -3,8 +3,42 @@ import assert from "node:assert/strict";
 import { LOCALES, SIZES, api, isSound, picture, scenario, visit } from "./support.mjs";
 
 const WORDS = {
-  de: { week: "Woche", today: "Heute, ", now: "jetzt dran", task: "Angebot für Stadtwerke fertigstellen", unplaced: "Ohne Platz", unreadable: "Nicht lesbar", line: "Zeile 5: Der Kopf ist kein gültiges YAML.", asOf: /^Stand \d\d\.\d\d\., \d\d:\d\d, aus dem Speicher$/, missed: "Frist verpasst", fixed: "fester Termin", taken: "Der Termin gehört schon 0003-Teamrunde.", full: "In dieser Woche ist nichts mehr frei.", days: ["Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"], slots: { morgens: "Morgens", nachmittags: "Nachmittags", abends: "Abends" }, create: "Neue Aufgabe", search: "Aufgaben suchen" },
-  en: { week: "Week", today: "Today, ", now: "up now", task: "Angebot für Stadtwerke fertigstellen", unplaced: "No place", unreadable: "Not readable", line: /^line 5: /, asOf: /^As of \d\d\/\d\d, \d\d:\d\d, from memory$/, missed: "deadline missed", fixed: "fixed", taken: "Its slot is taken by 0003-Teamrunde.", full: "Nothing is free this week.", days: ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"], slots: { morgens: "Morning", nachmittags: "Afternoon", abends: "Evening" }, create: "New task", search: "Search tasks" },
+  de: {
+    week: "Woche",
+    today: "Heute, ",
+    now: "jetzt dran",
+    task: "Angebot für Stadtwerke fertigstellen",
+    unplaced: "Ohne Platz",
+    unreadable: "Nicht lesbar",
+    line: "Zeile 5: Der Kopf ist kein gültiges YAML.",
+    asOf: /^Stand \d\d\.\d\d\., \d\d:\d\d, aus dem Speicher$/,
+    missed: "Frist verpasst",
+    fixed: "fester Termin",
+    taken: "Der Termin gehört schon 0003-Teamrunde.",
+    full: "In dieser Woche ist nichts mehr frei.",
+    days: ["Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"],
+    slots: { morgens: "Morgens", nachmittags: "Nachmittags", abends: "Abends" },
+    create: "Neue Aufgabe",
+    search: "Aufgaben suchen",
+  },
+  en: {
+    week: "Week",
+    today: "Today, ",
+    now: "up now",
+    task: "Angebot für Stadtwerke fertigstellen",
+    unplaced: "No place",
+    unreadable: "Not readable",
+    line: /^line 5: /,
+    asOf: /^As of \d\d\/\d\d, \d\d:\d\d, from memory$/,
+    missed: "deadline missed",
+    fixed: "fixed",
+    taken: "Its slot is taken by 0003-Teamrunde.",
+    full: "Nothing is free this week.",
+    days: ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"],
+    slots: { morgens: "Morning", nachmittags: "Afternoon", abends: "Evening" },
+    create: "New task",
+    search: "Search tasks",
+  },
 };
 
 await scenario("week", async ({ browser, urls: [url] }) => {
@@ -42,7 +76,10 @@ async function showsAll(page, week, words) {
       const text = await slot.innerText();
       assert.ok(text.startsWith(words.slots[zeit]), text);
       const current = isToday && index === 0;
-      assert.deepEqual([await slot.getAttribute("aria-current"), text.includes(words.now)], [current ? "time" : null, current]);
+      assert.deepEqual(
+        [await slot.getAttribute("aria-current"), text.includes(words.now)],
+        [current ? "time" : null, current],
+      );
       if (task) showsTask(text, task, words);
     }
   }
@@ -57,8 +94,13 @@ async function showsAll(page, week, words) {
 }
 
 function showsTask(text, task, words) {
-  for (const part of [task.id, task.title, ...task.tags, task.deadline ?? ""]) assert.ok(text.includes(part), `${part}: ${text}`);
-  assert.deepEqual([text.includes(words.missed), text.includes(words.fixed)], [task.deadlineMissed, task.isFixed], text);
+  for (const part of [task.id, task.title, ...task.tags, task.deadline ?? ""])
+    assert.ok(text.includes(part), `${part}: ${text}`);
+  assert.deepEqual(
+    [text.includes(words.missed), text.includes(words.fixed)],
+    [task.deadlineMissed, task.isFixed],
+    text,
+  );
 }
 
 async function aTask(page, words, name) {

@@ -31,7 +31,14 @@ function nobody() {
   render();
 }
 
-const signedOutView = () => el("div", { className: "empty" }, el("p", { role: "status" }, state.tried ? words.signInFailed : words.signedOut), el("a", { className: "button main", href: signInPlace() }, words.signIn));
+const signedOutView = () =>
+  el(
+    "div",
+    { className: "empty" },
+    el("h1", {}, "CodexMiroir"),
+    el("p", { role: "status" }, state.tried ? words.signInFailed : words.signedOut),
+    el("a", { className: "button main", href: signInPlace() }, words.signIn),
+  );
 
 async function signOut() {
   try {
@@ -61,8 +68,13 @@ function renderFooter() {
   const { me, week, layer } = state;
   // Without a sign-in there is only one user, and nothing to leave.
   const signedIn = me && me.auth !== "dev";
-  fill(account, signedIn && el("span", { title: words.signedInAs(me.login) }, me.login), signedIn && el("button", { type: "button", onclick: signOut, "data-key": "sign out" }, words.signOut));
-  document.querySelector("#as-of").textContent = week && !state.signedOut ? words.asOf(momentName(week.generatedAt), words.layer[layer] ?? layer) : "";
+  fill(
+    account,
+    signedIn && el("span", { title: words.signedInAs(me.login) }, me.login),
+    signedIn && el("button", { type: "button", onclick: signOut, "data-key": "sign out" }, words.signOut),
+  );
+  document.querySelector("#as-of").textContent =
+    week && !state.signedOut ? words.asOf(momentName(week.generatedAt), words.layer[layer] ?? layer) : "";
 }
 
 // --- What is kept for when there is no connection: the last week of the last user ---

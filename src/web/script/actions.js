@@ -12,7 +12,20 @@ function tell(text, undo) {
   const close = () => toast.remove();
   const stay = () => clearTimeout(timer);
   const go = () => (timer = setTimeout(close, UNDO_FOR));
-  if (undo) toast.append(el("button", { type: "button", onclick: () => { close(); undo(); } }, words.undo));
+  if (undo)
+    toast.append(
+      el(
+        "button",
+        {
+          type: "button",
+          onclick: () => {
+            close();
+            undo();
+          },
+        },
+        words.undo,
+      ),
+    );
   toast.append(el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: close }));
   for (const event of ["pointerenter", "focusin"]) toast.addEventListener(event, stay);
   for (const event of ["pointerleave", "focusout"]) toast.addEventListener(event, go);
@@ -23,7 +36,9 @@ function tell(text, undo) {
 /** Bad news stays until somebody has seen it. */
 function warn(text) {
   const toast = el("div", { className: "toast bad" }, el("p", {}, text));
-  toast.append(el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: () => toast.remove() }));
+  toast.append(
+    el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: () => toast.remove() }),
+  );
   stack(alerts, toast);
 }
 

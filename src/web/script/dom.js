@@ -18,12 +18,15 @@ function fill(parent, ...children) {
   const focused = parent.contains(document.activeElement) && document.activeElement;
   const key = focused && focused.dataset.key;
   parent.replaceChildren(...children.flat(Infinity).filter(Boolean));
-  if (focused) ((key && parent.querySelector(`[data-key="${CSS.escape(key)}"]`)) || parent).focus({ preventScroll: true });
+  if (focused)
+    ((key && parent.querySelector(`[data-key="${CSS.escape(key)}"]`)) || parent).focus({ preventScroll: true });
 }
 
 // What rendered markdown is made of. Everything else is left out, its text stays.
 const HARMLESS = new Set(
-  "a b blockquote br code del em h1 h2 h3 h4 h5 h6 hr i input kbd li ol p pre s strong sub sup table tbody td th thead tr ul".split(" "),
+  "a b blockquote br code del em h1 h2 h3 h4 h5 h6 hr i input kbd li ol p pre s strong sub sup table tbody td th thead tr ul".split(
+    " ",
+  ),
 );
 // These go with what is in them.
 const SILENT = new Set(["script", "style", "template", "iframe", "object", "noscript", "title", "svg", "math"]);
@@ -50,12 +53,23 @@ function harmless(node) {
   if (node.nodeType !== Node.ELEMENT_NODE || SILENT.has(tag)) return "";
   const children = [...node.childNodes].map(harmless);
   if (tag === "input") {
-    return node.type === "checkbox" ? el("input", { type: "checkbox", disabled: true, checked: node.hasAttribute("checked"), "aria-label": words.status.abgeschlossen }) : "";
+    return node.type === "checkbox"
+      ? el("input", {
+          type: "checkbox",
+          disabled: true,
+          checked: node.hasAttribute("checked"),
+          "aria-label": words.status.abgeschlossen,
+        })
+      : "";
   }
   if (!HARMLESS.has(tag)) return el("span", {}, children);
   const properties = {};
   if (tag === "a" && LINK.test(node.getAttribute("href") ?? "")) {
-    Object.assign(properties, { href: node.getAttribute("href"), target: "_blank", rel: "noopener noreferrer nofollow" });
+    Object.assign(properties, {
+      href: node.getAttribute("href"),
+      target: "_blank",
+      rel: "noopener noreferrer nofollow",
+    });
   }
   if (tag === "ol" && node.start !== 1) properties.start = node.start;
   return el(tag, properties, children);

@@ -27,13 +27,21 @@ function draftOf(stem) {
   }
 }
 
-const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, "0")).join("");
+const newKey = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, "0")).join("");
 
 function openNew(given) {
   form = draftOf(null) ?? {
     stem: null,
     key: newKey(),
-    fields: { title: "", kategorie: "arbeit", deadline: null, fixedSlot: slotFrom(given.get("datum"), given.get("zeit")), tags: [], body: "" },
+    fields: {
+      title: "",
+      kategorie: "arbeit",
+      deadline: null,
+      fixedSlot: slotFrom(given.get("datum"), given.get("zeit")),
+      tags: [],
+      body: "",
+    },
   };
   showForm();
 }
@@ -57,12 +65,20 @@ async function openEdit(stem) {
 }
 
 /** What of a task can be edited. A text field knows no other line break than LF. */
-const fieldsOf = ({ kategorie, deadline, fixedSlot, tags, body }) => ({ kategorie, deadline, fixedSlot, tags, body: (body ?? "").replace(/\r\n?/g, "\n") });
+const fieldsOf = ({ kategorie, deadline, fixedSlot, tags, body }) => ({
+  kategorie,
+  deadline,
+  fixedSlot,
+  tags,
+  body: (body ?? "").replace(/\r\n?/g, "\n"),
+});
 
 /** The fields that differ from those the task had. */
 function changesOf({ base, fields }) {
   const before = fieldsOf(base);
-  const changes = Object.entries(fields).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]));
+  const changes = Object.entries(fields).filter(
+    ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]),
+  );
   const json = Object.fromEntries(changes);
   if ("body" in json && base.body.includes("\r\n")) json.body = json.body.replaceAll("\n", "\r\n");
   return json;
@@ -79,26 +95,66 @@ function showForm() {
     el(
       "form",
       { className: "task", onsubmit: submit, oninput: readForm },
-      !stem && field("title", words.title, el("input", { name: "title", value: fields.title, required: true, maxlength: "500", autocomplete: "off", "data-key": "title" })),
+      !stem &&
+        field(
+          "title",
+          words.title,
+          el("input", {
+            name: "title",
+            value: fields.title,
+            required: true,
+            maxlength: "500",
+            autocomplete: "off",
+            "data-key": "title",
+          }),
+        ),
       kategorieField(fields.kategorie),
       el(
         "div",
         { className: "columns" },
         field("deadline", words.deadline, dateInput("deadline", fields.deadline)),
         field("datum", words.fixedDay, dateInput("datum", fields.fixedSlot?.datum)),
-        field("zeit", words.fixedZeit, el("select", { name: "zeit" }, Object.keys(ENDS).map((zeit) => el("option", { value: zeit, selected: zeit === fields.fixedSlot?.zeit }, words.zeit[zeit])))),
+        field(
+          "zeit",
+          words.fixedZeit,
+          el(
+            "select",
+            { name: "zeit" },
+            Object.keys(ENDS).map((zeit) =>
+              el("option", { value: zeit, selected: zeit === fields.fixedSlot?.zeit }, words.zeit[zeit]),
+            ),
+          ),
+        ),
       ),
       tagsField(),
-      field("body", words.text, el("textarea", { name: "body", rows: "8", "aria-describedby": "body-hint", "data-key": "body" }, fields.body)),
-      el("p", { id: "body-hint", className: "quiet" }, [words.textHint, stem && words.titleHint].filter(Boolean).join(". ")),
+      field(
+        "body",
+        words.text,
+        el("textarea", { name: "body", rows: "8", "aria-describedby": "body-hint", "data-key": "body" }, fields.body),
+      ),
+      el(
+        "p",
+        { id: "body-hint", className: "quiet" },
+        [words.textHint, stem && words.titleHint].filter(Boolean).join(". "),
+      ),
       el("div", { id: "previewed", "aria-live": "polite" }),
       el("p", { id: "form-error", role: "alert" }),
       el(
         "p",
         { className: "buttons" },
-        el("button", { className: "main", "aria-disabled": isOffline() && "true" }, words.save),
+        el("button", { className: "main" }, words.save),
         el("button", { type: "button", onclick: previewBody }, words.preview),
-        el("button", { type: "button", onclick: () => { dropDraft(); back(); } }, words.discard),
+        el(
+          "button",
+          {
+            type: "button",
+            onclick: () => {
+              dropDraft();
+              back();
+            },
+          },
+          words.discard,
+        ),
       ),
     ),
     el("div", { id: "conflict" }),
@@ -106,24 +162,64 @@ function showForm() {
   dialog.querySelector("input").focus();
 }
 
-const field = (name, label, input) => el("p", { className: "field" }, el("label", { for: `field-${name}` }, label), named(input, name));
+const field = (name, label, input) =>
+  el("p", { className: "field" }, el("label", { for: `field-${name}` }, label), named(input, name));
 
 function named(input, name) {
   input.id = `field-${name}`;
   return input;
 }
 
-const dateInput = (name, datum) => el("input", { type: "date", name, value: datum ? isoOf(datum) : undefined, min: "1900-01-01", max: "9999-12-31" });
+const dateInput = (name, datum) =>
+  el("input", { type: "date", name, value: datum ? isoOf(datum) : undefined, min: "1900-01-01", max: "9999-12-31" });
 
 function kategorieField(chosen) {
-  const choice = (kategorie) => el("label", {}, el("input", { type: "radio", name: "kategorie", value: kategorie, checked: kategorie === chosen }), words.kategorie[kategorie]);
-  return el("fieldset", { className: "field" }, el("legend", {}, words.kategorieLabel), ["arbeit", "privat"].map(choice));
+  const choice = (kategorie) =>
+    el(
+      "label",
+      {},
+      el("input", { type: "radio", name: "kategorie", value: kategorie, checked: kategorie === chosen }),
+      words.kategorie[kategorie],
+    );
+  return el(
+    "fieldset",
+    { className: "field" },
+    el("legend", {}, words.kategorieLabel),
+    ["arbeit", "privat"].map(choice),
+  );
 }
 
 function tagsField() {
   const list = el("span", { className: "tags" });
-  const input = el("input", { name: "tag", autocomplete: "off", placeholder: words.addTag, list: "known-tags", maxlength: "200", onkeydown: (event) => event.key === "Enter" && (event.preventDefault(), add()), onchange: () => add() });
-  const draw = () => fill(list, form.fields.tags.map((tag) => el("button", { type: "button", className: "tag", "aria-label": words.removeTag(tag), onclick: () => { set(form.fields.tags.filter((it) => it !== tag)); input.focus(); } }, tag, " ×")));
+  const input = el("input", {
+    name: "tag",
+    autocomplete: "off",
+    placeholder: words.addTag,
+    list: "known-tags",
+    maxlength: "200",
+    onkeydown: (event) => event.key === "Enter" && (event.preventDefault(), add()),
+    onchange: () => add(),
+  });
+  const draw = () =>
+    fill(
+      list,
+      form.fields.tags.map((tag) =>
+        el(
+          "button",
+          {
+            type: "button",
+            className: "tag",
+            "aria-label": words.removeTag(tag),
+            onclick: () => {
+              set(form.fields.tags.filter((it) => it !== tag));
+              input.focus();
+            },
+          },
+          tag,
+          " ×",
+        ),
+      ),
+    );
   const set = (tags) => {
     form.fields.tags = tags;
     touched();
@@ -135,8 +231,21 @@ function tagsField() {
     if (tag && !form.fields.tags.includes(tag)) set([...form.fields.tags, tag]);
   };
   draw();
-  const known = new Set((state.week?.timeline ?? []).flatMap((day) => day.slots.flatMap((slot) => slot.task?.tags ?? [])));
-  return el("div", { className: "field" }, el("label", { for: "field-tag" }, words.tags), list, named(input, "tag"), el("datalist", { id: "known-tags" }, [...known].map((tag) => el("option", { value: tag }))));
+  const known = new Set(
+    (state.week?.timeline ?? []).flatMap((day) => day.slots.flatMap((slot) => slot.task?.tags ?? [])),
+  );
+  return el(
+    "div",
+    { className: "field" },
+    el("label", { for: "field-tag" }, words.tags),
+    list,
+    named(input, "tag"),
+    el(
+      "datalist",
+      { id: "known-tags" },
+      [...known].map((tag) => el("option", { value: tag })),
+    ),
+  );
 }
 
 /** Takes over what stands in the form. */
@@ -237,22 +346,56 @@ function showRefusal(refusal) {
 async function showConflict() {
   const { json: theirs } = await ask("GET", pathOf(form.stem));
   const mine = changesOf(form);
-  const names = { kategorie: words.kategorieLabel, deadline: words.deadline, fixedSlot: words.fixed, tags: words.tags, body: words.text };
+  const names = {
+    kategorie: words.kategorieLabel,
+    deadline: words.deadline,
+    fixedSlot: words.fixed,
+    tags: words.tags,
+    body: words.text,
+  };
   const [own, other] = [form.fields, fieldsOf(theirs)];
   const differs = (name) => JSON.stringify(own[name]) !== JSON.stringify(other[name]);
-  const row = (name) => el("tr", {}, el("th", { scope: "row" }, names[name]), el("td", {}, valueView(name, own[name])), el("td", {}, valueView(name, other[name])));
+  const row = (name) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, names[name]),
+      el("td", {}, valueView(name, own[name])),
+      el("td", {}, valueView(name, other[name])),
+    );
   const choose = (label, act, main) => el("button", { type: "button", className: main && "main", onclick: act }, label);
   const place = dialog.querySelector("#conflict");
   const heading = el("h3", { tabindex: "-1" }, words.conflict);
   place.replaceChildren(
     heading,
     el("p", {}, words.conflictHint),
-    el("div", { className: "scroll", tabindex: "0", role: "group", "aria-label": words.conflict }, el("table", {}, el("thead", {}, el("tr", {}, [words.field, words.mine, words.theirs].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, Object.keys(names).filter(differs).map(row)))),
+    el(
+      "div",
+      { className: "scroll", tabindex: "0", role: "group", "aria-label": words.conflict },
+      el(
+        "table",
+        {},
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            [words.field, words.mine, words.theirs].map((name) => el("th", { scope: "col" }, name)),
+          ),
+        ),
+        el("tbody", {}, Object.keys(names).filter(differs).map(row)),
+      ),
+    ),
     el(
       "p",
       { className: "buttons" },
       choose(words.keepMine, () => settle(theirs, { ...other, ...pick(own, mine) }, true), true),
-      choose(words.takeTheirs, () => { dropDraft(); back(); changed(); }),
+      choose(words.takeTheirs, () => {
+        dropDraft();
+        back();
+        changed();
+      }),
       choose(words.keepEditing, () => settle(theirs, { ...other, ...pick(own, mine) }, false)),
     ),
   );

@@ -59,6 +59,5 @@ for (const event of ["pointerdown", "keydown", "focus"]) window.addEventListener
 
 await refresh();
 route();
-learnWhoAsks();
 // Without it the page only needs the service to open.
 navigator.serviceWorker?.register(policy.createScriptURL("")).catch(() => {});

@@ -21,7 +21,14 @@ function placeOfSearch() {
 
 /** Looks for what the address says. */
 async function showSearch(parameters) {
-  wanted = { ...NOTHING, ...Object.fromEntries(Object.keys(NOTHING).filter((name) => parameters.has(name)).map((name) => [name, parameters.get(name)])) };
+  wanted = {
+    ...NOTHING,
+    ...Object.fromEntries(
+      Object.keys(NOTHING)
+        .filter((name) => parameters.has(name))
+        .map((name) => [name, parameters.get(name)]),
+    ),
+  };
   for (const name of ["q", "kategorie", "status"]) {
     const input = searchForm.elements[name];
     if (document.activeElement !== input) input.value = wanted[name];
@@ -71,9 +78,34 @@ function foundView() {
     { className: "list found", "aria-labelledby": "found" },
     el("h1", { id: "found" }, words.found),
     el("p", { role: "status" }, words.foundCount(tasks.length, next !== null)),
-    wanted.tag && el("p", {}, el("button", { type: "button", className: "tag", "aria-label": words.noTag(wanted.tag), "data-key": "no tag", onclick: () => search({ tag: "" }) }, words.onlyTag(wanted.tag), " ×")),
-    el("ul", {}, tasks.map((task) => el("li", {}, card(task)))),
-    el("p", { className: "buttons" }, next !== null && el("button", { type: "button", "data-key": "more", onclick: searchMore }, words.more), el("a", { className: "button", href: "#/", "data-key": "week" }, words.clearSearch)),
+    wanted.tag &&
+      el(
+        "p",
+        {},
+        el(
+          "button",
+          {
+            type: "button",
+            className: "tag",
+            "aria-label": words.noTag(wanted.tag),
+            "data-key": "no tag",
+            onclick: () => search({ tag: "" }),
+          },
+          words.onlyTag(wanted.tag),
+          " ×",
+        ),
+      ),
+    el(
+      "ul",
+      {},
+      tasks.map((task) => el("li", {}, card(task))),
+    ),
+    el(
+      "p",
+      { className: "buttons" },
+      next !== null && el("button", { type: "button", "data-key": "more", onclick: searchMore }, words.more),
+      el("a", { className: "button", href: "#/", "data-key": "week" }, words.clearSearch),
+    ),
   );
 }
 

@@ -13,24 +13,55 @@ async function openSync() {
 }
 
 function showSync(...content) {
-  show("sync-title", el("h2", { id: "sync-title" }, words.gitSync), content, el("p", { className: "buttons" }, closeButton()));
+  show(
+    "sync-title",
+    el("h2", { id: "sync-title" }, words.gitSync),
+    content,
+    el("p", { className: "buttons" }, closeButton()),
+  );
 }
 
-const syncButton = (label = words.syncNow, query = "") => el("p", {}, el("button", { type: "button", className: "main", "aria-disabled": isOffline() && "true", "data-key": "sync", onclick: () => mayChange() && runSync(query) }, label));
+const syncButton = (label = words.syncNow, query = "") =>
+  el(
+    "p",
+    {},
+    el(
+      "button",
+      { type: "button", className: "main", "data-key": "sync", onclick: () => mayChange() && runSync(query) },
+      label,
+    ),
+  );
 
 function syncState({ syncedAt, unpushed, pullRequests, lastError }) {
   return [
     el("p", {}, syncedAt ? words.syncedAt(momentName(syncedAt)) : words.neverSynced),
     el("p", {}, unpushed.length ? words.unpushed(unpushed.length) : words.allPushed),
-    unpushed.length > 0 && el("ul", {}, unpushed.map(({ filename }) => el("li", {}, filename))),
+    unpushed.length > 0 &&
+      el(
+        "ul",
+        {},
+        unpushed.map(({ filename }) => el("li", {}, filename)),
+      ),
     pullRequests.length > 0 && [el("h3", {}, words.pulls), el("ul", {}, pullRequests.map(pullView))],
-    lastError && el("p", { className: "why" }, words.lastError(momentName(lastError.at)), " ", el("span", { lang: "en" }, lastError.message)),
+    lastError &&
+      el(
+        "p",
+        { className: "why" },
+        words.lastError(momentName(lastError.at)),
+        " ",
+        el("span", { lang: "en" }, lastError.message),
+      ),
   ];
 }
 
 function pullView({ filename, number, htmlUrl }) {
   const name = words.pull(number);
-  return el("li", {}, LINK.test(htmlUrl) ? el("a", { href: htmlUrl, rel: "noopener noreferrer" }, name) : name, ` · ${filename}`);
+  return el(
+    "li",
+    {},
+    LINK.test(htmlUrl) ? el("a", { href: htmlUrl, rel: "noopener noreferrer" }, name) : name,
+    ` · ${filename}`,
+  );
 }
 
 async function runSync(query) {
@@ -41,7 +72,10 @@ async function runSync(query) {
     await changed();
   } catch (refusal) {
     if (refusal.code === "mass_delete" && isAt("sync")) {
-      return showSync(el("p", { role: "alert" }, words.massDelete(refusal.count)), syncButton(words.removeFiles(refusal.count), `?confirm=${refusal.count}`));
+      return showSync(
+        el("p", { role: "alert" }, words.massDelete(refusal.count)),
+        syncButton(words.removeFiles(refusal.count), `?confirm=${refusal.count}`),
+      );
     }
     if (isAt("sync")) openSync();
     failed(refusal);
@@ -51,6 +85,11 @@ async function runSync(query) {
 function syncResult(it) {
   return [
     el("p", { role: "status" }, words.syncResult(it)),
-    it.problems.length > 0 && el("ul", {}, it.problems.map((problem) => el("li", {}, `${problem.file}: `, el("span", { lang: "en" }, problem.message)))),
+    it.problems.length > 0 &&
+      el(
+        "ul",
+        {},
+        it.problems.map((problem) => el("li", {}, `${problem.file}: `, el("span", { lang: "en" }, problem.message))),
+      ),
   ];
 }

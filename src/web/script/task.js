@@ -30,7 +30,12 @@ dialog.addEventListener("cancel", (event) => {
 const closeButton = () => el("button", { type: "button", onclick: back, "data-key": "close" }, words.close);
 
 function showLoading(name) {
-  show("loading", el("h2", { id: "loading" }, name), el("p", { role: "status" }, "…"), el("p", { className: "buttons" }, closeButton()));
+  show(
+    "loading",
+    el("h2", { id: "loading" }, name),
+    el("p", { role: "status" }, "…"),
+    el("p", { className: "buttons" }, closeButton()),
+  );
 }
 
 async function openTask(stem) {
@@ -66,21 +71,43 @@ function factsOf(task, stem) {
   const rows = [
     [words.number, task.id],
     [words.kategorieLabel, words.kategorie[task.kategorie]],
-    [words.statusLabel, task.abgeschlossen_am ? words.doneAt(slotName(task.abgeschlossen_am)) : words.status[task.status]],
+    [
+      words.statusLabel,
+      task.abgeschlossen_am ? words.doneAt(slotName(task.abgeschlossen_am)) : words.status[task.status],
+    ],
     [words.fixed, task.fixedSlot && slotName(task.fixedSlot)],
     [words.deadline, task.deadline && dayName(task.deadline)],
     [words.tags, task.tags.length > 0 && task.tags.map((tag) => el("span", { className: "tag" }, tag))],
     [words.file, stem],
   ];
-  return el("dl", { className: "rows" }, rows.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el(
+    "dl",
+    { className: "rows" },
+    rows.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
 }
 
 function taskButtons(stem, { title, status, etag }) {
-  const offline = isOffline() && "true";
-  const button = (label, act) => el("button", { type: "button", "aria-disabled": offline, "data-key": label, onclick: () => { if (mayChange()) { back(); act(); } } }, label);
+  const button = (label, act) =>
+    el(
+      "button",
+      {
+        type: "button",
+        "data-key": label,
+        onclick: () => {
+          if (mayChange()) {
+            back();
+            act();
+          }
+        },
+      },
+      label,
+    );
   const open = status === "offen";
   return [
-    open ? button(words.complete, () => complete(stem, title)) : button(words.reopen, () => setStatus(stem, title, "offen", etag)),
+    open
+      ? button(words.complete, () => complete(stem, title))
+      : button(words.reopen, () => setStatus(stem, title, "offen", etag)),
     el("a", { className: "button", href: placeOf("edit", stem), "data-key": "edit" }, words.edit),
     open && button(words.callOff, () => callOff(stem, title, etag)),
   ];
@@ -89,7 +116,12 @@ function taskButtons(stem, { title, status, etag }) {
 function unreadableView(stem, { body, problem }) {
   return [
     el("h2", { id: "task-title" }, stem),
-    el("p", { className: "why" }, problem.line && `${words.line(problem.line)}: `, words.problem[problem.code] ?? el("span", { lang: "en" }, problem.message)),
+    el(
+      "p",
+      { className: "why" },
+      problem.line && `${words.line(problem.line)}: `,
+      words.problem[problem.code] ?? el("span", { lang: "en" }, problem.message),
+    ),
     body !== null && el("pre", { tabindex: "0", "aria-label": words.file }, body),
     el("p", { className: "buttons" }, closeButton()),
   ];

@@ -5,7 +5,7 @@ const state = {
   etag: null,
   layer: null, // Which layer answered, or `offline`: none did, and this is what is known.
   trouble: null, // Why none did.
-  me: null, // {login, auth}
+  me: null, // {login, userId, auth}
   signedOut: false,
   showsAll: false, // Also the tasks without a place that come after the first ones.
   found: null, // What a search found: {tasks, next}
@@ -18,7 +18,7 @@ const isOffline = () => state.layer === "offline";
 // --- Staying new ---
 
 const ACTIVE_FOR = 120_000; // Somebody who did nothing for so long (ms) isn't waiting for news.
-const POLL_ACTIVE = 4_000;
+const POLL_ACTIVE = 3_000;
 const POLL_IDLE = 60_000;
 
 let lastActive = Date.now();
@@ -58,6 +58,7 @@ async function readWeek(strict) {
     Object.assign(state, { layer: answer.headers.get("x-codex-cache"), signedOut: false });
     if (visibly) render();
     else renderFooter();
+    if (state.me?.userId !== state.week.userId) learnWhoAsks();
   } catch (refusal) {
     if (!(refusal instanceof Refusal)) throw refusal;
     if (era === state.era) await missWeek(refusal);
@@ -126,7 +127,14 @@ function zone() {
 
 /** Date as `yyyy-mm-dd` and hour in the week's zone. */
 function localNow() {
-  const format = { timeZone: zone(), year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", hourCycle: "h23" };
+  const format = {
+    timeZone: zone(),
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    hourCycle: "h23",
+  };
   const parts = new Intl.DateTimeFormat("en", format).formatToParts(serverNow());
   const part = (type) => parts.find((it) => it.type === type).value;
   return { date: `${part("year")}-${part("month")}-${part("day")}`, hour: Number(part("hour")) };
@@ -146,7 +154,11 @@ const slotName = ({ datum, zeit }) => `${dayName(datum)}, ${words.zeit[zeit]}`;
 /** A moment as date and time of the week's zone. */
 function momentName(rfc3339) {
   return new Date(rfc3339).toLocaleString(document.documentElement.lang === "en" ? "en-GB" : "de-DE", {
-    timeZone: zone(), day: "2-digit", month: "2-digit", hour: "2-digit", minute: "2-digit",
+    timeZone: zone(),
+    day: "2-digit",
+    month: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
   });
 }
 
@@ -167,7 +179,11 @@ function weekView(week) {
   const now = localNow();
   return [
     el("h1", { className: "quiet" }, words.weekFrom(week.weekStart)),
-    el("section", { "aria-label": words.week, className: "week" }, week.timeline.map((day) => dayView(day, now))),
+    el(
+      "section",
+      { "aria-label": words.week, className: "week" },
+      week.timeline.map((day) => dayView(day, now)),
+    ),
     unplacedView(week),
     problemsView(week),
   ];
@@ -182,7 +198,11 @@ function dayView(day, now) {
     "section",
     { className: "day", "aria-labelledby": id, "aria-current": isToday && "date" },
     el("h2", { id }, isToday ? words.today(name) : name),
-    el("ol", {}, day.slots.map((slot) => slotView(day, slot, slot === current, hasPassed(day.datum, slot.zeit, now)))),
+    el(
+      "ol",
+      {},
+      day.slots.map((slot) => slotView(day, slot, slot === current, hasPassed(day.datum, slot.zeit, now))),
+    ),
   );
 }
 
@@ -197,7 +217,16 @@ function slotView(day, slot, isCurrent, isPast) {
       ? card(slot.task)
       : isPast
         ? el("p", { className: "free" }, words.free)
-        : el("a", { className: "free", href: `#/new?datum=${day.datum}&zeit=${slot.zeit}`, "aria-label": words.newAt(dayName(day.datum), words.zeit[slot.zeit]), "data-key": name }, words.free),
+        : el(
+            "a",
+            {
+              className: "free",
+              href: `#/new?datum=${day.datum}&zeit=${slot.zeit}`,
+              "aria-label": words.newAt(dayName(day.datum), words.zeit[slot.zeit]),
+              "data-key": name,
+            },
+            words.free,
+          ),
   );
 }
 
@@ -210,8 +239,12 @@ function card(task, ...more) {
     "article",
     { className: `card ${task.kategorie} ${open ? "" : "gone"}` },
     el("button", {
-      className: "check", type: "button", "aria-label": words.completeTask(task.title), "data-key": `check ${stem}`,
-      "aria-disabled": (!open || isOffline()) && "true", onclick: () => open && complete(stem, task.title),
+      className: "check",
+      type: "button",
+      "aria-label": words.completeTask(task.title),
+      "data-key": `check ${stem}`,
+      "aria-disabled": (!open || isOffline()) && "true",
+      onclick: () => open && complete(stem, task.title),
     }),
     el(
       "div",
@@ -224,8 +257,26 @@ function card(task, ...more) {
         el("span", { className: "kategorie" }, words.kategorie[task.kategorie]),
         !open && el("span", {}, words.status[status]),
         (task.isFixed || task.fixedSlot) && el("span", { className: "fixed" }, words.fixed),
-        task.deadline && el("span", { className: task.deadlineMissed ? "missed" : undefined }, words.due(task.deadline), task.deadlineMissed && ` · ${words.missed}`),
-        (task.tags ?? []).map((tag) => el("button", { className: "tag", type: "button", "aria-label": words.tagged(tag), "data-key": `tag ${stem} ${tag}`, onclick: () => search({ tag, status: "alle" }) }, tag)),
+        task.deadline &&
+          el(
+            "span",
+            { className: task.deadlineMissed ? "missed" : undefined },
+            words.due(task.deadline),
+            task.deadlineMissed && ` · ${words.missed}`,
+          ),
+        (task.tags ?? []).map((tag) =>
+          el(
+            "button",
+            {
+              className: "tag",
+              type: "button",
+              "aria-label": words.tagged(tag),
+              "data-key": `tag ${stem} ${tag}`,
+              onclick: () => search({ tag, status: "alle" }),
+            },
+            tag,
+          ),
+        ),
       ),
       more,
     ),
@@ -241,15 +292,28 @@ function unplacedView({ unplaced }) {
     state.showsAll = true;
     render();
   };
-  const item = (task) => el("li", {}, card(task, el("p", { className: "why" }, words.reason[task.reason]?.(task.takenBy && stemOf(task.takenBy)) ?? task.reason)));
-  const rest = shown.length < unplaced.length && el("button", { type: "button", "data-key": "all unplaced", onclick: showAll }, words.showAll(unplaced.length));
+  const item = (task) =>
+    el(
+      "li",
+      {},
+      card(
+        task,
+        el("p", { className: "why" }, words.reason[task.reason]?.(task.takenBy && stemOf(task.takenBy)) ?? task.reason),
+      ),
+    );
+  const rest =
+    shown.length < unplaced.length &&
+    el("button", { type: "button", "data-key": "all unplaced", onclick: showAll }, words.showAll(unplaced.length));
   return listView("unplaced", words.unplaced, unplaced.length, shown.map(item), rest);
 }
 
 const NOTICES = new Set(["ids_running_out", "merged_conflict"]);
 
 function problemsView({ problems }) {
-  const lists = [[words.unreadable, "unreadable", (it) => !NOTICES.has(it.code)], [words.notices, "notices", (it) => NOTICES.has(it.code)]];
+  const lists = [
+    [words.unreadable, "unreadable", (it) => !NOTICES.has(it.code)],
+    [words.notices, "notices", (it) => NOTICES.has(it.code)],
+  ];
   return lists.map(([heading, id, belongs]) => {
     const items = problems.filter(belongs).map(problemView);
     return items.length > 0 && listView(id, heading, items.length, items);
@@ -258,21 +322,51 @@ function problemsView({ problems }) {
 
 function problemView({ file, line, code, message }) {
   const stem = stemOf(file);
-  const name = /^\d{4}(-|$)/.test(stem) ? el("a", { href: placeOf("task", stem), "data-key": `problem ${stem}` }, stem) : stem;
+  const name = /^\d{4}(-|$)/.test(stem)
+    ? el("a", { href: placeOf("task", stem), "data-key": `problem ${stem}` }, stem)
+    : stem;
   const known = words.problem[code];
-  return el("li", { className: "problem" }, name && el("p", { className: "name" }, name), el("p", { className: "why" }, line && `${words.line(line)}: `, known ?? el("span", { lang: "en" }, message)));
+  return el(
+    "li",
+    { className: "problem" },
+    name && el("p", { className: "name" }, name),
+    el("p", { className: "why" }, line && `${words.line(line)}: `, known ?? el("span", { lang: "en" }, message)),
+  );
 }
 
 function listView(id, heading, count, items, rest) {
-  return el("section", { className: "list", "aria-labelledby": id }, el("h2", { id }, `${heading} (${count})`), el("ul", {}, items), rest && el("p", { className: "buttons" }, rest));
+  return el(
+    "section",
+    { className: "list", "aria-labelledby": id },
+    el("h2", { id }, `${heading} (${count})`),
+    el("ul", {}, items),
+    rest && el("p", { className: "buttons" }, rest),
+  );
 }
 
 function offlineBanner() {
-  return isOffline() && state.week && el("p", { className: "banner", role: "status" }, `${state.trouble} ${words.shown(momentName(state.week.generatedAt))}`);
+  return (
+    isOffline() &&
+    state.week &&
+    el(
+      "p",
+      { className: "banner", role: "status" },
+      `${state.trouble} ${words.shown(momentName(state.week.generatedAt))}`,
+    )
+  );
 }
 
 /** Nothing to show, and why. */
 function showFailure(refusal) {
-  fill(main, el("div", { className: "empty", role: "alert" }, el("p", {}, refusal.message), el("button", { type: "button", onclick: () => refresh() }, words.retry)));
+  fill(
+    main,
+    el(
+      "div",
+      { className: "empty" },
+      el("h1", {}, "CodexMiroir"),
+      el("p", { role: "alert" }, refusal.message),
+      el("button", { type: "button", onclick: () => refresh() }, words.retry),
+    ),
+  );
   main.ariaBusy = "false";
 }

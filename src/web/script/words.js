@@ -61,7 +61,8 @@ const GERMAN = {
     bad_deadline: "deadline muss ein Datum wie 24.12.2026 sein.",
     invalid_fixed_slot: "fixedSlot braucht ein gültiges datum und eine zeit.",
     ids_running_out: "Nur noch wenige Nummern sind frei: Entferne Dateien von Aufgaben, die lange erledigt sind.",
-    merged_conflict: "Hier und in Git geändert. Es gilt, was hier geändert wurde; das andere steht in der Geschichte von Git.",
+    merged_conflict:
+      "Hier und in Git geändert. Es gilt, was hier geändert wurde; das andere steht in der Geschichte von Git.",
   },
   asOf: (time, layer) => `Stand ${time}, ${layer}`,
   layer: {
@@ -118,7 +119,8 @@ const GERMAN = {
   nothingChanged: "Es war nichts geändert.",
 
   conflict: "Inzwischen geändert",
-  conflictHint: "Jemand hat die Aufgabe geändert, während du sie bearbeitet hast. Wenn du deine Fassung behältst, gelten nur die Felder, die du geändert hast.",
+  conflictHint:
+    "Jemand hat die Aufgabe geändert, während du sie bearbeitet hast. Wenn du deine Fassung behältst, gelten nur die Felder, die du geändert hast.",
   field: "Feld",
   mine: "Meine",
   theirs: "Andere",
@@ -127,7 +129,8 @@ const GERMAN = {
   keepEditing: "Weiter bearbeiten",
   none: "–",
 
-  syncOff: "Hier ist kein GitHub eingerichtet. Wer den Dienst betreibt, setzt dafür GITHUB_OWNER, GITHUB_REPO und Zugangsdaten.",
+  syncOff:
+    "Hier ist kein GitHub eingerichtet. Wer den Dienst betreibt, setzt dafür GITHUB_OWNER, GITHUB_REPO und Zugangsdaten.",
   syncNow: "Jetzt abgleichen",
   syncing: "Abgleich läuft …",
   syncedAt: (time) => `Zuletzt abgeglichen: ${time}`,
@@ -137,7 +140,8 @@ const GERMAN = {
   pulls: "Offene Pull Requests",
   pull: (number) => `Pull Request ${number}`,
   lastError: (when) => `Letzter Fehler (${when}):`,
-  syncResult: (it) => `Geholt: ${it.changed}, zusammengeführt: ${it.merged}, entfernt: ${it.removed}, übergangen: ${it.skipped}.`,
+  syncResult: (it) =>
+    `Geholt: ${it.changed}, zusammengeführt: ${it.merged}, entfernt: ${it.removed}, übergangen: ${it.skipped}.`,
   massDelete: (count) => `In Git fehlen ${count} Dateien, mehr als die Hälfte. Sollen sie hier auch weg?`,
   removeFiles: (count) => `${count} Dateien entfernen`,
 
@@ -150,18 +154,22 @@ const GERMAN = {
     precondition_failed: "Die Aufgabe hat sich inzwischen geändert.",
     task_not_found: "Diese Aufgabe gibt es nicht mehr.",
     task_unreadable: "Die Datei ist nicht lesbar und muss von Hand geändert werden.",
-    front_matter_not_editable: "Der Kopf der Datei lässt sich hier nicht ändern, ohne anderes zu berühren. Ändere die Datei von Hand.",
+    front_matter_not_editable:
+      "Der Kopf der Datei lässt sich hier nicht ändern, ohne anderes zu berühren. Ändere die Datei von Hand.",
     task_too_large: "Der Text ist zu lang: Eine Aufgabe hat höchstens 1 MiB.",
     body_too_large: "Der Text ist zu lang: Eine Aufgabe hat höchstens 1 MiB.",
-    idempotency_key_reused: "Dieses Formular ist schon gespeichert, mit anderem Inhalt. Suche die Aufgabe und bearbeite sie dort.",
+    idempotency_key_reused:
+      "Dieses Formular ist schon gespeichert, mit anderem Inhalt. Suche die Aufgabe und bearbeite sie dort.",
     ids_exhausted: "Alle Nummern sind vergeben. Entferne Dateien von Aufgaben, die lange erledigt sind.",
     login_not_allowed: "Dieses Konto darf hier nicht hinein. Frage, wer den Dienst betreibt.",
     login_reassigned: "Der Name dieses Kontos gehörte vorher jemand anderem. Frage, wer den Dienst betreibt.",
     host_not_allowed: "Ohne Anmeldung geht nur dieser Rechner: Nimm localhost in der Adresse.",
     auth_unavailable: "GitHub kann gerade nicht sagen, wer du bist. Versuche es gleich wieder.",
     github_unavailable: "GitHub ist gerade nicht erreichbar oder lässt keine Anfragen mehr zu. Versuche es später.",
-    github_denied: "GitHub lässt den Dienst nicht an das Repository. Wer den Dienst betreibt, muss Name, Branch und Zugangsdaten prüfen.",
-    newer_format: "Die Daten hat eine neuere Version des Dienstes geschrieben. Wer den Dienst betreibt, muss ihn aktualisieren.",
+    github_denied:
+      "GitHub lässt den Dienst nicht an das Repository. Wer den Dienst betreibt, muss Name, Branch und Zugangsdaten prüfen.",
+    newer_format:
+      "Die Daten hat eine neuere Version des Dienstes geschrieben. Wer den Dienst betreibt, muss ihn aktualisieren.",
     busy: "Die Aufgaben ändern sich gerade. Versuche es noch einmal.",
   },
   fieldRefused: {
@@ -281,7 +289,8 @@ const ENGLISH = {
   nothingChanged: "Nothing was changed.",
 
   conflict: "Changed meanwhile",
-  conflictHint: "Somebody changed the task while you edited it. If you keep yours, only the fields that you changed are written.",
+  conflictHint:
+    "Somebody changed the task while you edited it. If you keep yours, only the fields that you changed are written.",
   field: "Field",
   mine: "Mine",
   theirs: "Theirs",

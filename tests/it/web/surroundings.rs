@@ -1,0 +1,61 @@
+//! What goes on around the page: time passes, the connection goes, there is no JavaScript.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{demo, play, play_with};
+use crate::support::process::{Service, codex_miroir};
+
+/// A library that gives a process another clock.
+fn other_clock() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib").unwrap();
+    let libraries = folders.map(|it| it.unwrap().path().join("faketime/libfaketimeMT.so.1"));
+    let found = libraries.into_iter().find(|it| it.exists());
+    found.expect("libfaketime isn't installed: tests/run installs it")
+}
+
+/// The demo whose clock shows `moment`, Berlin's time, when it begins.
+fn demo_at(moment: &str) -> (Service, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = codex_miroir();
+    command
+        .arg("demo")
+        .env("CODEX_DATA_DIR", folder.path().join("demo"))
+        .env("LD_PRELOAD", other_clock())
+        .env("FAKETIME", format!("@{moment}"))
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("TZ", "Europe/Berlin");
+    (Service::start(&mut command), folder)
+}
+
+#[test]
+fn a_slot_that_passes_goes_while_the_page_is_open() {
+    let (demo, _folder) = demo_at("2026-11-27 08:59:30");
+    play("slot", &[&demo.address]);
+}
+
+#[test]
+fn the_last_week_stays_readable_without_a_connection() {
+    let (demo, _folder) = demo();
+    let id = demo.id().to_string();
+    play_with("offline", &[&demo.address], |what| {
+        assert_eq!(what, "kill the service");
+        let killed = std::process::Command::new("kill")
+            .args(["-9", &id])
+            .status();
+        assert!(killed.unwrap().success());
+        String::new()
+    });
+}
+
+#[test]
+fn a_first_visit_is_three_requests_to_the_first_paint_and_a_second_one_fetches_no_file() {
+    let (demo, _folder) = demo();
+    play("weight", &[&demo.address]);
+}
+
+#[test]
+fn without_javascript_the_week_is_one_printable_page() {
+    let (demo, _folder) = demo();
+    play("plain", &[&demo.address]);
+}

@@ -1,0 +1,102 @@
+// Without a connection, and without the service: the last week stays, says so, and nothing is sent late.
+import assert from "node:assert/strict";
+import { task, titled, warned } from "./steps.mjs";
+import { api, eventually, isSound, outside, picture, scenario, visit } from "./support.mjs";
+
+const STEM = "0014-Rechnungen-freigeben";
+
+await scenario("offline", async ({ browser, urls: [url] }) => {
+  const page = await visit(browser, url);
+  await eventually("the page is kept", () =>
+    page.evaluate(async () => (await caches.open("shell")).match("/").then(Boolean)),
+  );
+  await withoutAConnection(page, url);
+  await backAgain(page, url);
+  await whatPassesMeanwhileIsMarked(page, url);
+  await aPlatformsErrorInThePagesPlace(page, url);
+  await withoutTheService(page, url);
+});
+
+async function isReadable(page) {
+  await page.getByText(/^Offline\. Zu sehen ist die Woche vom /).waitFor();
+  await page.getByRole("link", { name: "Rechnungen freigeben" }).waitFor();
+  assert.match(await page.locator("#as-of").innerText(), /auf diesem Gerät aufgehoben$/);
+}
+
+async function withoutAConnection(page, url) {
+  await page.context().setOffline(true);
+  await page.reload();
+  await isReadable(page);
+  await isSound(page, "the kept week");
+  await picture(page, "offline");
+  const sent = [];
+  page.on("request", (request) => request.method() !== "GET" && sent.push(request.url()));
+  const done = page.getByRole("button", { name: "Erledigen: Rechnungen freigeben" });
+  assert.equal(await done.getAttribute("aria-disabled"), "true");
+  await done.click({ force: true });
+  await warned(page, "Dafür braucht es eine Verbindung zum Dienst.");
+  await page.getByRole("link", { name: "Neue Aufgabe", exact: true }).click();
+  await page.getByRole("dialog").getByLabel("Titel").fill("Aus dem Funkloch");
+  await page.getByRole("button", { name: "Speichern" }).click();
+  await page.locator("#alerts .toast").nth(1).waitFor();
+  assert.deepEqual(sent, []);
+  assert.equal((await task(url, STEM)).status, "offen");
+}
+
+/** The form is still there, with what was typed; nothing was sent by itself. */
+async function backAgain(page, url) {
+  await page.context().setOffline(false);
+  await page.getByText(/^Offline\./).waitFor({ state: "detached" });
+  assert.deepEqual([(await task(url, STEM)).status, (await titled(url, "Aus dem Funkloch")).length], ["offen", 0]);
+  await page.getByRole("button", { name: "Speichern" }).click();
+  await page.getByText("„Aus dem Funkloch“ ist angelegt.").waitFor();
+  assert.equal((await titled(url, "Aus dem Funkloch")).length, 1);
+}
+
+/** A kept week whose first day is yesterday's. */
+async function whatPassesMeanwhileIsMarked(page, url) {
+  const { json: week } = await api(url, "GET", "/codex");
+  const [day, month, year] = week.weekStart.split(".").map(Number);
+  const yesterday = new Date(Date.UTC(year, month - 1, day - 1))
+    .toISOString()
+    .slice(0, 10)
+    .split("-")
+    .reverse()
+    .join(".");
+  week.timeline[0].datum = yesterday;
+  week.weekStart = yesterday;
+  await page.context().setOffline(true);
+  await page.evaluate(async (kept) => {
+    const cache = await caches.open("week of local");
+    await cache.put("/codex", new Response(JSON.stringify(kept)));
+  }, week);
+  await page.reload();
+  await isReadable(page);
+  const first = page.getByRole("region", { name: "Woche" }).getByRole("region").first();
+  const slots = await first.locator("li").allInnerTexts();
+  assert.ok(slots.length > 0 && slots.every((it) => it.includes("vorbei")), slots.join());
+  assert.equal(await first.getAttribute("aria-current"), null);
+  await page.context().setOffline(false);
+}
+
+async function aPlatformsErrorInThePagesPlace(page, url) {
+  // Between the worker and the service a test can't stand: the context's routes are asked for the worker's requests, too.
+  await page
+    .context()
+    .route(
+      url,
+      (route) => route.fulfill({ status: 503, contentType: "text/html", body: "Function host is not running." }),
+      { times: 1 },
+    );
+  await page.goto("about:blank");
+  await page.goto(url);
+  await page.getByRole("link", { name: "Rechnungen freigeben" }).waitFor();
+}
+
+async function withoutTheService(page) {
+  await outside("kill the service");
+  await page.reload();
+  await isReadable(page);
+  await page.getByRole("link", { name: "Rechnungen freigeben" }).click();
+  await warned(page, "Der Dienst ist nicht erreichbar.");
+}

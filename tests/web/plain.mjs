@@ -1,0 +1,37 @@
+// Without JavaScript: the address leads to the printable page, which is the same week on one sheet.
+import assert from "node:assert/strict";
+import { LOCALES, SIZES, api, isSound, person, picture, scenario } from "./support.mjs";
+
+await scenario("plain", async ({ browser, urls: [url] }) => {
+  const context = await person(browser, { javaScriptEnabled: false });
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.waitForURL("**/codex?format=html");
+  const { json: week } = await api(url, "GET", "/codex");
+  const text = await page.locator("body").innerText();
+  const tasks = week.timeline.flatMap(({ slots }) => slots.flatMap(({ task }) => task ?? []));
+  for (const { title } of [...tasks, ...week.unplaced]) assert.ok(text.includes(title), title);
+  assert.equal(sheets(await page.pdf({ format: "A4" })), 1, "one sheet");
+  await inEverySizeSchemeAndLanguage(browser, url);
+});
+
+/** The pages of a PDF. */
+function sheets(pdf) {
+  return pdf.toString("latin1").match(/\/Type\s*\/Page[^s]/g).length;
+}
+
+async function inEverySizeSchemeAndLanguage(browser, url) {
+  for (const lang of Object.keys(LOCALES)) {
+    for (const size of Object.keys(SIZES)) {
+      for (const colorScheme of ["light", "dark"]) {
+        const context = await person(browser, { lang, size, colorScheme });
+        const page = await context.newPage();
+        await page.goto(`${url}codex?format=html&bodies=true`);
+        assert.equal(await page.locator("html").getAttribute("lang"), lang);
+        await isSound(page, `printable page, ${lang} ${size} ${colorScheme}`);
+        if (lang === "de" && size === "desktop" && colorScheme === "light") await picture(page, "plain");
+        await context.close();
+      }
+    }
+  }
+}

@@ -1,0 +1,33 @@
+// Two browsers of one person, at one instance or at two: what is done in one is seen in the other within 5 s.
+import assert from "node:assert/strict";
+import { make, shows, tap } from "./steps.mjs";
+import { scenario, visit } from "./support.mjs";
+
+const WITHIN = 5_000; // The issue's, in ms.
+
+await scenario("two", async ({ browser, urls: [here, there] }) => {
+  await make(here, "Gemeinsame Aufgabe");
+  const mine = await visit(browser, here);
+  const other = await visit(browser, there);
+  await shows(other, "Gemeinsame Aufgabe");
+  await shows(mine, "Gemeinsame Aufgabe");
+  await other.evaluate(() => (globalThis.mark = true));
+
+  const [done] = await Promise.all([mine.waitForResponse("**/complete"), tap(mine, "Erledigen: Gemeinsame Aufgabe")]);
+  assert.equal(done.status(), 200);
+  const completed = Date.now();
+  await other.getByRole("link", { name: "Gemeinsame Aufgabe" }).waitFor({ state: "detached" });
+  isInTime("a completion", completed);
+
+  await make(here, "Neu dazu");
+  const created = Date.now();
+  await shows(other, "Neu dazu");
+  isInTime("a new task", created);
+  assert.ok(await other.evaluate(() => globalThis.mark), "it was never loaded again");
+});
+
+function isInTime(what, began) {
+  const took = Date.now() - began;
+  console.log(`${what} was seen by the second browser after ${took} ms`);
+  assert.ok(took <= WITHIN, `${what}: ${took} ms`);
+}
