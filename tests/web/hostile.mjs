@@ -1,7 +1,7 @@
 // Everything that comes out of files stays text, in every view. The files are in tests/it/web/hostile.rs.
 import assert from "node:assert/strict";
-import { dialogOf, dismissAll, openEdit, said, tap } from "./steps.mjs";
-import { api, eventually, isSound, picture, scenario, visit } from "./support.mjs";
+import { readyToBeOffline, dialogOf, dismissAll, openEdit, said, tap } from "./steps.mjs";
+import { api, isSound, picture, scenario, visit } from "./support.mjs";
 
 // What no view may hold, in or outside of the rendered text.
 const NEVER =
@@ -135,9 +135,7 @@ async function theAddress(page, url) {
 
 async function theKeptWeek(page, url) {
   await page.goto(`${url}#/`);
-  await eventually("the page is kept", () =>
-    page.evaluate(async () => (await caches.open("shell")).match("/").then(Boolean)),
-  );
+  await readyToBeOffline(page, "local");
   await page.context().setOffline(true);
   await page.reload();
   await page.getByText(/^Offline\./).waitFor();

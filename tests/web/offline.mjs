@@ -1,15 +1,13 @@
 // Without a connection, and without the service: the last week stays, says so, and nothing is sent late.
 import assert from "node:assert/strict";
-import { task, titled, warned } from "./steps.mjs";
-import { api, eventually, isSound, outside, picture, scenario, visit } from "./support.mjs";
+import { readyToBeOffline, task, titled, warned } from "./steps.mjs";
+import { api, isSound, outside, picture, scenario, visit } from "./support.mjs";
 
 const STEM = "0014-Rechnungen-freigeben";
 
 await scenario("offline", async ({ browser, urls: [url] }) => {
   const page = await visit(browser, url);
-  await eventually("the page is kept", () =>
-    page.evaluate(async () => (await caches.open("shell")).match("/").then(Boolean)),
-  );
+  await readyToBeOffline(page, "local");
   await withoutAConnection(page, url);
   await backAgain(page, url);
   await whatPassesMeanwhileIsMarked(page, url);

@@ -1,7 +1,7 @@
 // Signing in and out: back to the same place, nothing left behind, nothing of one person before another.
 import assert from "node:assert/strict";
-import { dialogOf, openNew, said, shows, tap } from "./steps.mjs";
-import { eventually, isSound, outside, person, scenario } from "./support.mjs";
+import { readyToBeOffline, dialogOf, openNew, said, shows, tap } from "./steps.mjs";
+import { isSound, outside, person, scenario } from "./support.mjs";
 
 const SIGNED_OUT = "Du bist nicht angemeldet.";
 
@@ -46,7 +46,7 @@ async function signingOutLeavesNothing(page, context, url) {
   const other = await context.newPage();
   await other.goto(url);
   await shows(other, "Annas Geheimnis");
-  await eventually("the week is kept", () => page.evaluate(async () => (await caches.keys()).includes("week of anna")));
+  await readyToBeOffline(page, "anna");
   await tap(page, "Abmelden");
   for (const tab of [page, other]) {
     await tab.getByText(SIGNED_OUT).waitFor();
@@ -71,9 +71,9 @@ async function theNextPersonSeesTheirOwn(page, context, url) {
   await page.getByRole("link", { name: "Anmelden" }).click();
   await shows(page, "Bertas Sache");
   assert.ok(!(await page.content()).includes("Annas Geheimnis"));
-  await eventually("the page and her week are kept", () =>
-    page.evaluate(async () => (await caches.keys()).sort().join() === "shell,week of berta"),
-  );
+  await readyToBeOffline(page, "berta");
+  const weeks = await page.evaluate(async () => (await caches.keys()).filter((it) => it.startsWith("week of ")));
+  assert.deepEqual(weeks, ["week of berta"]);
   await context.setOffline(true);
   await page.reload();
   await shows(page, "Bertas Sache");

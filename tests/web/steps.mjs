@@ -1,6 +1,6 @@
 // Steps that scenarios share: what a person does on the page, and what another program does by the API.
 import assert from "node:assert/strict";
-import { api } from "./support.mjs";
+import { api, eventually } from "./support.mjs";
 
 /** A new task, in a free slot of the week, so that the week shows it. */
 export async function make(url, title, more = {}) {
@@ -75,4 +75,11 @@ export async function openEdit(page, title) {
   await page.getByRole("link", { name: title, exact: true }).click();
   await dialogOf(page).getByRole("link", { name: "Bearbeiten" }).click();
   await dialogOf(page).getByLabel("Text", { exact: true }).waitFor();
+}
+
+/** Waits until the page would open without a connection, with the week of this user. */
+export async function readyToBeOffline(page, user) {
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+  const kept = (name) => page.evaluate((it) => caches.keys().then((names) => names.includes(it)), name);
+  await eventually("the week is kept", () => kept(`week of ${user}`));
 }

@@ -1,5 +1,6 @@
 // Who is signed in, and what this device keeps of them.
 
+// The other tabs of this browser.
 const tabs = new BroadcastChannel("codex");
 tabs.onmessage = ({ data }) => {
   if (data === "signed-out") nobody();
@@ -14,13 +15,13 @@ const signInPlace = () => `/login?return_to=${encodeURIComponent(location.pathna
 /** Goes to the sign-in, and back to the same place afterwards; a form's draft is there then. */
 function signIn() {
   keepDraft();
-  sessionStorage.setItem(TRIED, String(Date.now()));
+  tab.set(TRIED, Date.now());
   location.assign(signInPlace());
 }
 
 /** Nobody is signed in. Who has just come here, or just asked for something, is led to the sign-in. */
 function nobody() {
-  const tried = Date.now() - Number(sessionStorage.getItem(TRIED)) < SOON;
+  const tried = Date.now() - tab.get(TRIED) < SOON;
   const arriving = !state.week && !state.signedOut;
   state.era += 1;
   state.leaving.clear();
@@ -54,8 +55,10 @@ async function signOut() {
 }
 
 async function learnWhoAsks() {
+  const { era } = state;
   try {
     const { json } = await ask("GET", "/auth/me");
+    if (era !== state.era) return;
     state.me = json;
     renderFooter();
   } catch {
@@ -94,7 +97,7 @@ function keepWeek(week) {
     if (era !== state.era) return;
     await removeWeeks((it) => it !== name);
     await (await store.open(name)).put("/codex", Response.json(week));
-  });
+  }).catch(() => {}); // A browser may refuse to keep anything.
 }
 
 async function keptWeek() {
@@ -114,6 +117,6 @@ function forgetAll() {
   state.era += 1;
   form = null;
   Object.assign(heard, { user: null, version: 0 });
-  sessionStorage.clear();
+  tab.forget();
   return store && inTurn(() => removeWeeks(() => true));
 }

@@ -12,18 +12,40 @@ class Refusal extends Error {
 // and how far its clock is ahead of this device's, in milliseconds.
 const heard = { user: null, version: 0, ahead: 0 };
 
+/** What this tab keeps when it is loaded again. A browser may refuse to keep anything; then it isn't kept. */
+const tab = {
+  get(name) {
+    try {
+      return JSON.parse(sessionStorage.getItem(name));
+    } catch {
+      return null;
+    }
+  },
+  set(name, value) {
+    try {
+      sessionStorage.setItem(name, JSON.stringify(value));
+    } catch {
+      // It is full, or it may not.
+    }
+  },
+  forget(name) {
+    try {
+      if (name) sessionStorage.removeItem(name);
+      else sessionStorage.clear();
+    } catch {
+      // There was nothing.
+    }
+  },
+};
+
 const HEARD = "codex-heard";
-try {
-  const { user, version } = JSON.parse(sessionStorage.getItem(HEARD)) ?? {};
-  if (Number.isSafeInteger(version)) Object.assign(heard, { user, version });
-} catch {
-  // Nothing was kept, or it can't be read: the service's cookie says the same.
-}
+const before = tab.get(HEARD);
+if (Number.isSafeInteger(before?.version)) Object.assign(heard, { user: before.user, version: before.version });
 
 /** Versions count for one user only. */
 function hearUser(user, version) {
   if (heard.user !== user) Object.assign(heard, { user, version });
-  sessionStorage.setItem(HEARD, JSON.stringify({ user: heard.user, version: heard.version }));
+  tab.set(HEARD, { user: heard.user, version: heard.version });
 }
 
 function hear(headers) {

@@ -10,21 +10,18 @@ const DRAFT = "codex-draft ";
 const draftName = (stem) => `${DRAFT}${heard.user} ${stem ?? ""}`;
 
 function keepDraft() {
-  if (form?.touched) sessionStorage.setItem(draftName(form.stem), JSON.stringify(form));
+  if (form?.touched) tab.set(draftName(form.stem), form);
 }
 
-function dropDraft() {
-  if (form) sessionStorage.removeItem(draftName(form.stem));
-  form = null;
+/** A form that is done with. */
+function drop(which) {
+  tab.forget(draftName(which.stem));
+  if (form === which) form = null;
 }
 
 function draftOf(stem) {
-  try {
-    const draft = JSON.parse(sessionStorage.getItem(draftName(stem)));
-    return draft && { ...draft, restored: true, sending: false };
-  } catch {
-    return null;
-  }
+  const draft = tab.get(draftName(stem));
+  return draft && { ...draft, restored: true, sending: false };
 }
 
 const newKey = () =>
@@ -103,6 +100,7 @@ function showForm() {
             name: "title",
             value: fields.title,
             required: true,
+            pattern: ".*\\S.*",
             maxlength: "500",
             autocomplete: "off",
             "data-key": "title",
@@ -149,7 +147,7 @@ function showForm() {
           {
             type: "button",
             onclick: () => {
-              dropDraft();
+              drop(form);
               back();
             },
           },
@@ -283,45 +281,51 @@ async function previewBody() {
 async function submit(event) {
   event.preventDefault();
   if (form.sending || !mayChange()) return;
+  const sent = form;
   const button = event.submitter ?? dialog.querySelector("button.main");
-  form.sending = true;
+  sent.sending = true;
   button.textContent = words.saving;
   showRefusal(null);
   try {
-    await (form.stem ? saveEdit() : saveNew());
+    await (sent.stem ? saveEdit(sent) : saveNew(sent));
   } catch (refusal) {
-    showRefusal(refusal);
+    if (isOpen(sent)) showRefusal(refusal);
+    else failed(refusal);
   } finally {
-    if (form) form.sending = false;
+    sent.sending = false;
     button.textContent = words.save;
   }
 }
 
-async function saveNew() {
-  const { key, fields } = form;
+/** Whether it is still before the person: while it was sent, they may have gone elsewhere. */
+const isOpen = (which) => form === which && isAt(which.stem ? "edit" : "new", which.stem ?? "");
+
+async function saveNew(sent) {
+  const { key, fields } = sent;
   const task = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== ""));
   // A heading in the text would be the title, and this one forgotten.
-  if (task.body) task.body = `# ${task.title}\n\n${task.body}`;
+  if (task.body) task.body = `# ${fields.title}\n\n${task.body}`;
   const { json } = await ask("POST", "/api/tasks", { json: task, headers: { "Idempotency-Key": key } });
-  finish(words.created(json.id, fields.title));
+  finish(sent, words.created(json.id, fields.title));
 }
 
-async function saveEdit() {
-  const { stem, base } = form;
-  const changes = changesOf(form);
-  if (Object.keys(changes).length === 0) return finish(words.nothingChanged);
+async function saveEdit(sent) {
+  const { stem, base } = sent;
+  const changes = changesOf(sent);
+  if (Object.keys(changes).length === 0) return finish(sent, words.nothingChanged);
   try {
     await patch(stem, changes, base.etag);
   } catch (refusal) {
-    if (refusal.code !== "precondition_failed") throw refusal;
+    if (refusal.code !== "precondition_failed" || !isOpen(sent)) throw refusal;
     return showConflict();
   }
-  finish(words.saved(base.title));
+  finish(sent, words.saved(base.title));
 }
 
-function finish(text) {
-  dropDraft();
-  back();
+function finish(sent, text) {
+  const wasOpen = isOpen(sent);
+  drop(sent);
+  if (wasOpen) back();
   tell(text);
   changed();
 }
@@ -345,6 +349,7 @@ function showRefusal(refusal) {
 
 async function showConflict() {
   const { json: theirs } = await ask("GET", pathOf(form.stem));
+  if (theirs.problem) throw new Refusal(theirs.problem.message, { code: "task_unreadable" });
   const mine = changesOf(form);
   const names = {
     kategorie: words.kategorieLabel,
@@ -392,7 +397,7 @@ async function showConflict() {
       { className: "buttons" },
       choose(words.keepMine, () => settle(theirs, { ...other, ...pick(own, mine) }, true), true),
       choose(words.takeTheirs, () => {
-        dropDraft();
+        drop(form);
         back();
         changed();
       }),

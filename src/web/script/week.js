@@ -47,6 +47,7 @@ function refresh({ strict = false } = {}) {
 
 async function readWeek(strict) {
   const { era } = state;
+  const known = heard.version;
   const headers = {};
   if (strict) headers["Cache-Control"] = "no-cache";
   if (state.etag) headers["If-None-Match"] = state.etag;
@@ -59,6 +60,7 @@ async function readWeek(strict) {
     if (visibly) render();
     else renderFooter();
     if (state.me?.userId !== state.week.userId) learnWhoAsks();
+    if (state.found && heard.version > known) await searchAgain();
   } catch (refusal) {
     if (!(refusal instanceof Refusal)) throw refusal;
     if (era === state.era) await missWeek(refusal);
@@ -84,7 +86,12 @@ async function missWeek(refusal) {
   }
   notBefore = Date.now() + refusal.retryAfter * 1000;
   const away = refusal.code === "unreachable" || refusal.status >= 500;
-  if (away && !state.week) state.week = await keptWeek();
+  if (away && !state.week) {
+    const { era } = state;
+    const kept = await keptWeek();
+    if (era !== state.era) return;
+    state.week = kept;
+  }
   if (!state.week) return showFailure(refusal);
   if (!away) return;
   const trouble = refusal.code === "unreachable" ? words.offline : refusal.message;
@@ -100,10 +107,14 @@ function schedule() {
   const active = Date.now() - lastActive < ACTIVE_FOR;
   let wait = active ? POLL_ACTIVE : POLL_IDLE;
   const slotPasses = state.week ? Date.parse(state.week.validUntil) - serverNow() : Infinity;
-  const passing = slotPasses <= wait;
-  if (passing) wait = Math.max(slotPasses + 100, 1_000);
+  const passing = slotPasses > 0 && slotPasses <= wait;
+  if (passing) wait = slotPasses + 100;
   wait = Math.max(wait, notBefore - Date.now());
-  timer = setTimeout(() => refresh({ strict: active && !passing }), wait);
+  timer = setTimeout(() => {
+    // Marked at once, also when nobody answers.
+    if (passing) render();
+    refresh({ strict: active && !passing });
+  }, wait);
 }
 
 function active() {
