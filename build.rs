@@ -1,5 +1,4 @@
 //! Packs the web app: one script of its parts, names that change with the content, each file compressed once.
-#![expect(clippy::print_stdout, reason = "this is how Cargo is told something")]
 
 use std::error::Error;
 use std::fmt::Write as _;
