@@ -1,20 +1,9 @@
 // Opens each address in turn with an empty cache. Prints, a pair a run: first paint, the week shown (both in
 // milliseconds since the navigation began), and the requests that were finished before the first paint.
-import { chromium } from "../tests/node_modules/playwright-core/index.mjs";
+import { launch } from "../tests/web/chromium.mjs";
 
 const [pairs, ...addresses] = process.argv.slice(2);
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const browser = await launch();
 
 /** When the first task was there, and had been painted. */
 function watch() {

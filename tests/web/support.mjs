@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { chromium } from "../node_modules/playwright-core/index.mjs";
+import { launch } from "./chromium.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("../node_modules/axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -30,18 +30,7 @@ const pages = new Set();
  * itself on anything that a page must never do; then it leaves pictures.
  */
 export async function scenario(name, play) {
-  const browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  const browser = await launch();
   const urls = process.argv.slice(2).map((address) => `http://${address}/`);
   try {
     await play({ browser, urls });
