@@ -370,6 +370,8 @@ async function showConflict() {
     );
   const choose = (label, act, main) => el("button", { type: "button", className: main && "main", onclick: act }, label);
   const place = dialog.querySelector("#conflict");
+  // There is one thing to decide now.
+  dialog.querySelector("form").hidden = true;
   const heading = el("h3", { tabindex: "-1" }, words.conflict);
   place.replaceChildren(
     heading,
