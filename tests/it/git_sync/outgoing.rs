@@ -293,7 +293,7 @@ async fn edits_on_both_sides_are_merged_and_said_until_the_next_edit() {
         service
             .get("/codex?format=html")
             .body
-            .contains("hier und in Git geändert")
+            .contains("Hier und in Git geändert")
     );
     // One that changes nothing, or is refused, is no edit.
     service.send_json("PATCH", "/api/tasks/0001", "{}").json();
