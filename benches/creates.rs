@@ -69,10 +69,7 @@ fn per_create(processes: usize, creates: usize) -> f64 {
             .env("AZURE_BLOB_CONN", azurite().with_key(azurite().port()))
             .env("AZURE_BLOB_CONTAINER", &container)
             .env("PORT", "0");
-        Process::start(&mut command, |line| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            Some(line["address"].as_str()?.to_owned())
-        })
+        Process::listening(&mut command)
     };
     let services: Vec<Process> = (0..processes).map(start).collect();
     let addresses: Arc<[String]> = services.iter().map(|it| it.address.clone()).collect();

@@ -10,6 +10,9 @@
     missing_docs
 )]
 
+#[path = "support/client.rs"]
+#[allow(dead_code)]
+mod client;
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/samples.rs"]
@@ -24,11 +27,10 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use bytes::Bytes;
+use client::Client;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use process::{Process, median};
 use samples::write_samples;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const CONNECTIONS: usize = 32;
 
@@ -163,66 +165,24 @@ async fn load(address: &str, request: &str, span: Duration) -> Figures {
 
 /// Microseconds of each request of one connection.
 async fn client(address: &str, request: &[u8], end: Instant) -> Vec<f64> {
-    let mut stream = connect(address).await;
-    let mut buffer = vec![0; 256 << 10];
+    let mut client = Client::connect(address).await;
     let mut latencies = Vec::with_capacity(1 << 16);
     loop {
         let sent = Instant::now();
         if sent >= end {
             return latencies;
         }
-        stream.write_all(request).await.unwrap();
-        receive(&mut stream, &mut buffer).await;
+        client.send(request).await;
         latencies.push(sent.elapsed().as_secs_f64() * 1e6);
     }
 }
 
-async fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
-}
-
-/// Reads one answer; gives the length of its head and of the whole.
-async fn receive(stream: &mut TcpStream, buffer: &mut [u8]) -> (usize, usize) {
-    let mut filled = 0;
-    let mut expected = None;
-    loop {
-        let read = stream.read(&mut buffer[filled..]).await.unwrap();
-        assert!(read > 0, "the connection was closed");
-        filled += read;
-        if expected.is_none() {
-            expected = head_and_whole(&buffer[..filled]);
-        }
-        if let Some((head, whole)) = expected
-            && filled >= whole
-        {
-            return (head, whole);
-        }
-    }
-}
-
-/// Where the head ends, and the whole answer, once the head is there.
-fn head_and_whole(bytes: &[u8]) -> Option<(usize, usize)> {
-    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let text = std::str::from_utf8(&bytes[..head]).unwrap();
-    let length = text
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .expect("it has a length");
-    Some((head, head + 4 + length.parse::<usize>().unwrap()))
-}
-
 /// One answer: its head with `\n` lines, and its body.
 async fn answer(address: &str, request: &str) -> (String, Vec<u8>) {
-    let mut stream = connect(address).await;
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut buffer = vec![0; 256 << 10];
-    let (head, whole) = receive(&mut stream, &mut buffer).await;
-    let text = String::from_utf8(buffer[..head].to_vec())
-        .unwrap()
-        .replace("\r\n", "\n");
-    (text, buffer[head + 4..whole].to_vec())
+    let mut client = Client::connect(address).await;
+    let (head, body) = client.send(request.as_bytes()).await;
+    let head = std::str::from_utf8(head).unwrap().replace("\r\n", "\n");
+    (head, body.to_vec())
 }
 
 fn names(head: &str) -> Vec<&str> {

@@ -35,6 +35,8 @@ fn main() {
     }
 }
 
+const FIGURES: [&str; 3] = ["first paint", "week in the page", "week painted"];
+
 fn compare(pairs: usize) {
     let folder = tempfile::tempdir().unwrap();
     let demo = Process::service(&folder.path().join("demo"), &["demo"]);
@@ -50,19 +52,16 @@ fn compare(pairs: usize) {
         .unwrap();
     let said = String::from_utf8(measured.stderr).unwrap();
     assert!(measured.status.success(), "{said}");
-    // Of each run of the service and of the bare server: first paint and week in ms, requests until the paint.
+    // Of each run of the service and of the bare server the times, in ms.
     let runs: Vec<[[f64; 3]; 2]> = serde_json::from_slice(&measured.stdout).unwrap();
     assert_eq!(runs.len(), pairs);
     println!("the demo's page, cold cache, {pairs} pairs");
-    for (at, name) in ["first paint ms", "week shown ms", "requests before"]
-        .iter()
-        .enumerate()
-    {
+    for (at, name) in FIGURES.iter().enumerate() {
         let of =
             |side: usize| median(&mut runs.iter().map(|run| run[side][at]).collect::<Vec<_>>());
         let mut ratios: Vec<f64> = runs.iter().map(|run| run[0][at] / run[1][at]).collect();
         println!(
-            "  {name:16} service {:6.1}   bare {:6.1}   ratio {:.3}",
+            "  {name:16} service {:6.1} ms   bare {:6.1} ms   ratio {:.3}",
             of(0),
             of(1),
             median(&mut ratios)

@@ -35,7 +35,12 @@ impl Process {
             .env_clear()
             .env("CODEX_DATA_DIR", data)
             .env("PORT", "0");
-        Self::start(&mut command, |line| {
+        Self::listening(&mut command)
+    }
+
+    /// Starts a command of the service, and waits for the line that says where it listens.
+    pub(crate) fn listening(command: &mut Command) -> Self {
+        Self::start(command, |line| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             Some(line["address"].as_str()?.to_owned())
         })

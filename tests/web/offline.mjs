@@ -18,7 +18,7 @@ await scenario("offline", async ({ browser, urls: [url] }) => {
 async function isReadable(page) {
   await page.getByText(/^Offline\. Zu sehen ist die Woche vom /).waitFor();
   await page.getByRole("link", { name: "Rechnungen freigeben" }).waitFor();
-  assert.match(await page.locator("#as-of").innerText(), /auf diesem Gerät aufgehoben$/);
+  await page.locator("#as-of", { hasText: /auf diesem Gerät aufgehoben$/ }).waitFor();
 }
 
 async function withoutAConnection(page, url) {
@@ -51,7 +51,7 @@ async function backAgain(page, url) {
   assert.equal((await titled(url, "Aus dem Funkloch")).length, 1);
 }
 
-/** A kept week whose first day is yesterday's. */
+/** A kept week whose first day is yesterday. */
 async function whatPassesMeanwhileIsMarked(page, url) {
   const { json: week } = await api(url, "GET", "/codex");
   const [day, month, year] = week.weekStart.split(".").map(Number);
@@ -63,6 +63,7 @@ async function whatPassesMeanwhileIsMarked(page, url) {
     .join(".");
   week.timeline[0].datum = yesterday;
   week.weekStart = yesterday;
+  week.validUntil = new Date(Date.now() - 3_600_000).toISOString();
   await page.context().setOffline(true);
   await page.evaluate(async (kept) => {
     const cache = await caches.open("week of local");

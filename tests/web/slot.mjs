@@ -16,7 +16,7 @@ await scenario("slot", async ({ browser, urls: [url] }) => {
   assert.equal(await first.getAttribute("aria-current"), "time");
   assert.equal(await today.locator("li").count(), 2);
   assert.equal(await first.getByRole("link").innerText(), moved, "what wasn't done moves on");
-  assert.match(await page.locator("#as-of").innerText(), /^Stand 27\.11\., 09:00/);
+  await page.locator("#as-of", { hasText: /^Stand 27\.11\., 09:00/ }).waitFor();
   assert.ok(await page.evaluate(() => globalThis.mark), "it was never loaded again");
   await picture(page, "after-nine");
 });

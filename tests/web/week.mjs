@@ -90,7 +90,7 @@ async function showsAll(page, week, words) {
   const unreadable = page.getByRole("region", { name: words.unreadable });
   await unreadable.getByRole("link", { name: "0031-Garage-aufräumen" }).waitFor();
   await unreadable.getByText(words.line).waitFor();
-  assert.match(await page.locator("#as-of").innerText(), words.asOf);
+  await page.locator("#as-of", { hasText: words.asOf }).waitFor();
 }
 
 function showsTask(text, task, words) {

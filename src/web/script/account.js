@@ -44,8 +44,8 @@ const signedOutView = () =>
 async function signOut() {
   try {
     const { json } = await ask("POST", "/auth/logout");
-    await forgetAll();
     tabs.postMessage("signed-out");
+    await forgetAll();
     if (json.next) return location.assign(json.next);
     nobody();
     history.replaceState(history.state, "", "#/");
@@ -90,8 +90,8 @@ let turn = Promise.resolve();
 const inTurn = (work) => (turn = turn.then(work, work));
 
 function keepWeek(week) {
-  if (!store) return;
   const { era } = state;
+  if (!store || week !== state.week) return;
   const name = KEPT + week.userId;
   return inTurn(async () => {
     if (era !== state.era) return;
@@ -118,5 +118,7 @@ function forgetAll() {
   form = null;
   Object.assign(heard, { user: null, version: 0 });
   tab.forget();
-  return store && inTurn(() => removeWeeks(() => true));
+  const workers = navigator.serviceWorker?.getRegistrations() ?? Promise.resolve([]);
+  const gone = workers.then((all) => Promise.all(all.map((it) => it.unregister()))).catch(() => {});
+  return Promise.all([gone, store && inTurn(() => removeWeeks(() => true))]);
 }

@@ -116,6 +116,20 @@ function refusalOf(answer, json) {
   return new Refusal(message.filter(Boolean).join(" "), { status, code, field, count, line, retryAfter });
 }
 
+/** The page asks for the week before its script is there; this takes up that answer. */
+let early = fetch("/codex").catch(() => null);
+
+/** The first answer, once; nothing when it isn't one to show: then it is asked for again, and what is wrong is said. */
+async function earlyAnswer() {
+  const answer = await early;
+  early = null;
+  if (!answer?.ok || Number(answer.headers.get("x-codex-version")) < heard.version) return null;
+  const json = await jsonOf(answer);
+  if (!json) return null;
+  hear(answer.headers);
+  return { headers: answer.headers, json };
+}
+
 // --- What names a task ---
 
 /** The file's stem names a task for certain, where its number may be another's, too. */

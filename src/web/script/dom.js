@@ -13,6 +13,9 @@ function el(tag, properties = {}, ...children) {
   return node;
 }
 
+/** Does what nobody waits for once what is to be seen has been painted. */
+const afterPaint = (work) => requestAnimationFrame(() => setTimeout(work));
+
 /** Puts other children into `parent`. What had the focus keeps it, when it is still there by its `data-key`; else `parent` has it. */
 function fill(parent, ...children) {
   const focused = parent.contains(document.activeElement) && document.activeElement;

@@ -60,4 +60,6 @@ for (const event of ["pointerdown", "keydown", "focus"]) window.addEventListener
 await refresh();
 route();
 // Without it the page only needs the service to open.
-navigator.serviceWorker?.register(policy.createScriptURL("")).catch(() => {});
+const register = () =>
+  !state.signedOut && navigator.serviceWorker?.register(policy.createScriptURL("")).catch(() => {});
+afterPaint(() => setTimeout(register, 500));

@@ -35,8 +35,9 @@ async function showSearch(parameters) {
   }
   if (placeOfSearch() === "#/") {
     latest += 1;
+    const wasFound = state.found;
     state.found = null;
-    return render();
+    return wasFound && render();
   }
   await searchAgain();
 }

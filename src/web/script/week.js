@@ -52,14 +52,14 @@ async function readWeek(strict) {
   if (strict) headers["Cache-Control"] = "no-cache";
   if (state.etag) headers["If-None-Match"] = state.etag;
   try {
-    const answer = await ask("GET", "/codex", { headers });
+    const answer = (early && (await earlyAnswer())) || (await ask("GET", "/codex", { headers }));
     if (era !== state.era) return;
     if (answer.json) takeWeek(answer.json, answer.headers.get("etag"));
     const visibly = answer.json || isOffline() || state.signedOut;
     Object.assign(state, { layer: answer.headers.get("x-codex-cache"), signedOut: false });
     if (visibly) render();
     else renderFooter();
-    if (state.me?.userId !== state.week.userId) learnWhoAsks();
+    if (state.me?.userId !== state.week.userId) afterPaint(learnWhoAsks);
     if (state.found && heard.version > known) await searchAgain();
   } catch (refusal) {
     if (!(refusal instanceof Refusal)) throw refusal;
@@ -74,7 +74,7 @@ function takeWeek(week, etag) {
   for (const [stem, { version }] of state.leaving) {
     if (version && version <= week.version) state.leaving.delete(stem);
   }
-  keepWeek(week);
+  afterPaint(() => keepWeek(week));
 }
 
 /** What is known stays on show, and says how old it is. */
@@ -136,8 +136,12 @@ function zone() {
   }
 }
 
-/** Date as `yyyy-mm-dd` and hour in the week's zone. */
+/**
+ * Date as `yyyy-mm-dd` and hour in the week's zone. As long as the week is valid its first day is today and none
+ * of its slots has passed, so that is enough: what knows of zones is slow to start, and the week is to be seen at once.
+ */
 function localNow() {
+  if (serverNow() < Date.parse(state.week.validUntil)) return { date: isoOf(state.week.weekStart), hour: 0 };
   const format = {
     timeZone: zone(),
     year: "numeric",
@@ -183,7 +187,7 @@ function render() {
   else if (state.found) fill(main, offlineBanner(), foundView());
   else if (state.week) fill(main, offlineBanner(), weekView(state.week));
   main.ariaBusy = "false";
-  renderFooter();
+  afterPaint(renderFooter);
 }
 
 function weekView(week) {

@@ -1,0 +1,63 @@
+//! One connection, and one answer after the other.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The longest answer.
+const BUFFER: usize = 256 << 10;
+
+/// A connection that is kept.
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let buffer = vec![0; BUFFER];
+        Self { stream, buffer }
+    }
+
+    /// Sends a whole request and reads its answer whole: the head without its empty line, and the body.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> (&[u8], &[u8]) {
+        self.stream.write_all(request).await.unwrap();
+        let (head, whole) = self.receive().await;
+        (&self.buffer[..head], &self.buffer[head + 4..whole])
+    }
+
+    /// The length of the answer's head and of the whole.
+    async fn receive(&mut self) -> (usize, usize) {
+        let mut filled = 0;
+        let mut expected = None;
+        loop {
+            let read = self.stream.read(&mut self.buffer[filled..]).await.unwrap();
+            assert!(read > 0, "the connection was closed");
+            filled += read;
+            if expected.is_none() {
+                expected = head_and_whole(&self.buffer[..filled]);
+            }
+            if let Some((head, whole)) = expected
+                && filled >= whole
+            {
+                return (head, whole);
+            }
+        }
+    }
+}
+
+/// Where the head ends, and the whole answer, once the head is there.
+fn head_and_whole(bytes: &[u8]) -> Option<(usize, usize)> {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let text = std::str::from_utf8(&bytes[..head]).unwrap();
+    let length = header(text, "content-length").map_or(0, |it| it.parse().unwrap());
+    Some((head, head + 4 + length))
+}
+
+/// A header of an answer's head; the service sends names in small letters.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines()
+        .filter_map(|line| line.split_once(": "))
+        .find_map(|(known, value)| (known == name).then_some(value))
+}
