@@ -74,8 +74,11 @@ async function aDraftOutlivesTheForm(page) {
   await page.keyboard.press("Enter");
   await dialogOf(page).waitFor();
   await page.keyboard.type("Halb fertig");
+  // Twice in haste is one step back.
+  await page.keyboard.press("Escape");
   await page.keyboard.press("Escape");
   await dialogOf(page).waitFor({ state: "hidden" });
+  assert.match(page.url(), /\/(#\/)?$/);
   await page.keyboard.press("Enter");
   await dialogOf(page).getByText("Das ist dein Entwurf von vorhin.").waitFor();
   assert.equal(await dialogOf(page).getByLabel("Titel").inputValue(), "Halb fertig");

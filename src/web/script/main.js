@@ -4,16 +4,21 @@
 let depth = history.state?.depth ?? 0;
 history.replaceState({ depth }, "");
 
+let goingBack = false;
+
 function arrive() {
+  goingBack = false;
   if (history.state?.depth === undefined) history.replaceState({ depth: depth + 1 }, "");
   depth = history.state.depth;
   route();
 }
 
-/** Back to where one came from; who came by an address goes to the week. */
+/** Back to where one came from, one step, however often it is asked for; who came by an address goes to the week. */
 function back() {
-  if (depth > 0) history.back();
-  else replacePlace("#/");
+  if (depth === 0) return replacePlace("#/");
+  if (goingBack) return;
+  goingBack = true;
+  history.back();
 }
 
 function replacePlace(place) {

@@ -6,8 +6,9 @@ async function openSync() {
     const { json } = await ask("GET", "/sync");
     if (isAt("sync")) showSync(syncState(json), syncButton());
   } catch (refusal) {
-    if (refusal.code === "github_not_configured") return showSync(el("p", {}, words.syncOff));
-    if (isAt("sync")) back();
+    const open = isAt("sync");
+    if (refusal.code === "github_not_configured") return open && showSync(el("p", {}, words.syncOff));
+    if (open) back();
     failed(refusal);
   }
 }

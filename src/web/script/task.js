@@ -21,10 +21,15 @@ function hide() {
   if (opener) document.querySelector(`[data-key="${CSS.escape(opener)}"]`)?.focus();
 }
 
-// Esc is a way back, as the browser's button is.
+// Esc is a way back, as the browser's button is. The second of two a browser may take as a close at once.
 dialog.addEventListener("cancel", (event) => {
   event.preventDefault();
   back();
+});
+dialog.addEventListener("close", () => {
+  if (dialog.open) return;
+  moveMessages(document.body);
+  if (placed().view && !state.signedOut) back();
 });
 
 const closeButton = () => el("button", { type: "button", onclick: back, "data-key": "close" }, words.close);
