@@ -1,5 +1,5 @@
-// Opens each address in turn with an empty cache. Prints, a pair a run: first paint, the week in the page, the week
-// painted; milliseconds since the navigation began.
+// Opens each address in turn with an empty cache, in a new profile and in an open tab. Prints, a pair a run: first
+// paint, the week in the page, the week painted; milliseconds since the navigation began.
 import { launch } from "../tests/web/chromium.mjs";
 
 const [pairs, ...addresses] = process.argv.slice(2);
@@ -20,28 +20,59 @@ function watch() {
   painted.observe({ type: "largest-contentful-paint", buffered: true });
 }
 
-async function open(address) {
-  const context = await browser.newContext({ locale: "de-DE" });
-  const page = await context.newPage();
-  await page.addInitScript(watch);
+/** The figures of one visit in `page`. */
+async function visit(page, address) {
   await page.goto(`http://${address}/`);
   await page.waitForFunction(
     () => globalThis.weekPainted && performance.getEntriesByName("first-contentful-paint").length,
   );
-  const figures = await page.evaluate(() => {
+  return page.evaluate(() => {
     const painted = performance.getEntriesByName("first-contentful-paint")[0].startTime;
     return [painted, globalThis.weekThere, globalThis.weekPainted];
   });
-  await context.close();
+}
+
+async function tab() {
+  const context = await browser.newContext({ locale: "de-DE" });
+  const page = await context.newPage();
+  await page.addInitScript(watch);
+  return page;
+}
+
+/** A profile that has never been used; the browser starts a process for it. */
+async function inNewProfile(address) {
+  const page = await tab();
+  const figures = await visit(page, address);
+  await page.context().close();
   return figures;
 }
 
-for (const address of addresses) await open(address);
-const runs = [];
+/** A tab that is there already; nothing of an earlier visit is left in the profile. */
+async function inOpenTab(page, address) {
+  const browsing = await page.context().newCDPSession(page);
+  await page.goto("about:blank");
+  await browsing.send("Storage.clearDataForOrigin", { origin: `http://${address}`, storageTypes: "all" });
+  await browsing.send("Network.clearBrowserCache");
+  await browsing.detach();
+  return visit(page, address);
+}
+
+const runs = { "in a new profile": [], "in an open tab": [] };
+for (const address of addresses) await inNewProfile(address);
 for (let run = 0; run < Number(pairs); run += 1) {
   const pair = [];
-  for (const address of addresses) pair.push(await open(address));
-  runs.push(pair);
+  for (const address of addresses) pair.push(await inNewProfile(address));
+  runs["in a new profile"].push(pair);
+}
+const tabs = [];
+for (const address of addresses) {
+  tabs.push(await tab());
+  await visit(tabs.at(-1), address);
+}
+for (let run = 0; run < Number(pairs); run += 1) {
+  const pair = [];
+  for (const [at, address] of addresses.entries()) pair.push(await inOpenTab(tabs[at], address));
+  runs["in an open tab"].push(pair);
 }
 await browser.close();
 console.log(JSON.stringify(runs));
