@@ -6,6 +6,7 @@ mod github;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -50,6 +51,12 @@ pub struct Config {
     pub rebuilds_per_minute: u32,
     /// `CODEX_WRITES_PER_MINUTE`, default 600, per user and instance.
     pub writes_per_minute: u32,
+    /// `CODEX_MAX_CONNECTIONS`, default 16,384: at once; more wait.
+    pub max_connections: NonZeroUsize,
+    /// `CODEX_IDLE_SECONDS`, default 75: how long a connection may be without a whole request head.
+    pub idle: Duration,
+    /// `CODEX_BODY_SECONDS`, default 30: how long a request's body may take to come.
+    pub body: Duration,
     /// `CODEX_METRICS_TOKEN`: who may read `/metrics`; nobody by default.
     pub metrics_token: Option<Secret>,
     /// The repository that mirrors the tasks.
@@ -153,7 +160,8 @@ impl Config {
             memory_ttl: settings.seconds("CODEX_MEMORY_TTL_SECONDS", 300)?,
             artifact_ttl: settings.seconds("CODEX_ARTIFACT_TTL_SECONDS", 900)?,
             revalidate: settings.seconds("CODEX_REVALIDATE_SECONDS", 5)?,
-            pending_expiry: settings.pending_expiry()?,
+            // A write that takes longer than this must set its mark anew.
+            pending_expiry: settings.some_seconds("CODEX_PENDING_EXPIRY_SECONDS", 60)?,
             stale_if_error: settings.seconds("CODEX_STALE_IF_ERROR_SECONDS", 3600)?,
             memory_max_bytes: settings.parsed(
                 "CODEX_MEMORY_MAX_BYTES",
@@ -166,6 +174,13 @@ impl Config {
                 "a whole number",
             )?,
             writes_per_minute: settings.parsed("CODEX_WRITES_PER_MINUTE", 600, "a whole number")?,
+            max_connections: settings.parsed(
+                "CODEX_MAX_CONNECTIONS",
+                NonZeroUsize::MIN.saturating_add((1 << 14) - 1),
+                "a whole number, at least 1",
+            )?,
+            idle: settings.some_seconds("CODEX_IDLE_SECONDS", 75)?,
+            body: settings.some_seconds("CODEX_BODY_SECONDS", 30)?,
             metrics_token: settings.metrics_token()?,
             github: settings.github()?,
             hosted: settings.text("FUNCTIONS_CUSTOMHANDLER_PORT").is_some(),
@@ -208,12 +223,11 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         }
     }
 
-    /// A write that takes longer than this must set its mark anew, so it can't be nothing.
-    fn pending_expiry(&self) -> Result<Duration, ConfigError> {
-        let name = "CODEX_PENDING_EXPIRY_SECONDS";
-        match self.seconds(name, 60)? {
+    /// A span in which something has to be done, so it can't be nothing.
+    fn some_seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
+        match self.seconds(name, default)? {
             Duration::ZERO => Err(ConfigError::new(name, "is \"0\"", "at least 1 second")),
-            expiry => Ok(expiry),
+            span => Ok(span),
         }
     }
 

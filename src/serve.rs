@@ -1,10 +1,11 @@
 //! Serving: the port first, then the rest, until somebody says that it is enough.
 
+mod connections;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use codex_miroir::codex::Codex;
 use codex_miroir::config::Config;
 use codex_miroir::github::Transport;
@@ -51,7 +52,15 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
         background.spawn(codex.clone().tick_in_background());
         background.spawn(codex.clone().tidy_up_in_background(now));
     }
-    serve_until(end, listener, http::router(app)).await?;
+    let limits = connections::Limits {
+        most: config.max_connections,
+        silence: config.idle,
+    };
+    let end = async {
+        end.await;
+        tracing::info!("finishing running requests");
+    };
+    connections::serve(listener, http::router(app), limits, end, SHUTDOWN_GRACE).await;
     // What isn't in Git yet is in the queue.
     background.shutdown().await;
     // Marks that stay behind are settled by others, only later.
@@ -85,33 +94,6 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
         .await
         .map_err(|error| format!("can't listen on {address}: {error}").into())
-}
-
-async fn serve_until(
-    end: impl Future<Output = ()> + Send + 'static,
-    listener: TcpListener,
-    router: axum::Router,
-) -> Result<(), Failure> {
-    let listener = listener.tap_io(|stream| {
-        // Answers are written whole; waiting to fill a packet would only delay them.
-        let _ = stream.set_nodelay(true);
-    });
-    let (told, mut grace) = tokio::sync::watch::channel(());
-    let shutdown = async move {
-        end.await;
-        tracing::info!("finishing running requests");
-        drop(told);
-    };
-    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
-    let overdue = async {
-        // Only ever an error: that the sender is gone.
-        let _ = grace.changed().await;
-        tokio::time::sleep(SHUTDOWN_GRACE).await;
-    };
-    tokio::select! {
-        result = server => Ok(result?),
-        () = overdue => Ok(()),
-    }
 }
 
 /// SIGTERM or Ctrl-C, from now on: one that comes before anybody waits for it isn't missed.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use super::render::render;
 use super::{Codex, WeekError, WeekWithBodies};
 use crate::cache::{Entry, Freshness, Mutation, ReadError, Requests, Want, timely};
 use crate::store::{Answer, ETag, GetIf, Got, Key, StoreError};
 use crate::task::body_of;
-use crate::view::{Bodies, CLOSED_BODY, Language, markdown_to_html};
+use crate::view::{Bodies, CLOSED_BODY, Language};
 
 /// How many bodies are fetched at once: a week has 21 slots.
 const FETCHES: usize = 21;
@@ -75,7 +76,7 @@ impl Codex {
 
     async fn body(&self, entry: &Entry, row: usize) -> Result<Option<(usize, String)>, ReadError> {
         Ok(match self.fetch(entry, row).await? {
-            Body::Text(text) => Some((row, markdown_to_html(body_of(&text)))),
+            Body::Text(text) => Some((row, render(body_of(&text)).await)),
             Body::Closed => Some((row, CLOSED_BODY.to_owned())),
             Body::Changed => None,
         })

@@ -9,6 +9,7 @@ mod locate;
 mod owner;
 mod owner_file;
 mod probe;
+mod render;
 mod tasks;
 mod write;
 
@@ -23,7 +24,6 @@ use crate::metrics::Standing;
 use crate::store::{BlobStore, StoreError};
 use crate::task::{EditError, Problem};
 use crate::user::UserId;
-use crate::view::markdown_to_html;
 
 pub use crate::cache::{
     Act, Artifact, BatchDone, ChangeKind, Encoding, FileChange, FileFate, Format, Freshness,
@@ -256,8 +256,8 @@ impl Codex {
     }
 
     /// Markdown as it is shown, harmless.
-    pub fn preview(&self, markdown: &str) -> String {
-        markdown_to_html(markdown)
+    pub async fn preview(&self, markdown: &str) -> String {
+        render::render(markdown).await
     }
 
     /// The bytes of a week in this form.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::bodies::Body;
 use super::locate::{Located, locate, refusal};
+use super::render::render;
 use super::{Codex, Freshness, Read, Refusal, Requests, TaskError, Want, WeekError};
 use crate::cache::{Entry, ReadError};
 use crate::task::{ContentView, FileName, Kategorie, Problem, Status, TaskRef, TaskView, body_of};
-use crate::view::markdown_to_html;
 
 /// Which tasks a list shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,7 +100,10 @@ impl Codex {
                         None => body_of(&text).to_owned(),
                         Some(_) => text,
                     };
-                    let html = problem.is_none().then(|| markdown_to_html(&body));
+                    let html = match problem {
+                        None => Some(render(&body).await),
+                        Some(_) => None,
+                    };
                     return Ok(TaskShown {
                         body: Some(body),
                         html,

@@ -2,13 +2,15 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
 use super::openapi::requests::AnyCaseZeit;
@@ -18,10 +20,22 @@ use crate::task::{Datum, Slot, Zeit};
 /// No request is longer.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The body's bytes. 413 over 1 MiB, 415 for one that isn't JSON by its content type; an empty one
-/// needs none.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let bytes = bytes(headers, body, MAX_BYTES).await?;
+/// When a client may try again that found no room.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How many bytes of bodies, of all requests together, may wait for their ends.
+const MAX_TOGETHER: usize = 64 << 20;
+
+static ROOM: Semaphore = Semaphore::const_new(MAX_TOGETHER);
+
+/// The body's bytes, which must come within `span`. 413 over 1 MiB, 415 for one that isn't JSON by its
+/// content type; an empty one needs none.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    span: Duration,
+) -> Result<Bytes, ApiError> {
+    let bytes = bytes(headers, body, MAX_BYTES, span, &ROOM).await?;
     if bytes.is_empty() || is_json(headers) {
         return Ok(bytes);
     }
@@ -29,26 +43,82 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiEr
     Err(ApiError::new(Code::UnsupportedMediaType, message))
 }
 
-/// The body's bytes, whatever they are. 413 for more than `limit`.
+/// The body's bytes, whatever they are, which must come within `span`. Each takes a permit of `room` for as
+/// long as the bytes are kept. 413 for more than `limit`, 503 without room.
 pub(super) async fn bytes(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
+    span: Duration,
+    room: &'static Semaphore,
 ) -> Result<Bytes, ApiError> {
     let length = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > limit as u64) {
+    if length.is_some_and(|length: usize| length > limit) {
         return Err(too_large(limit));
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Err(_) => {
-            let message = "The body broke off: send it again.";
-            Err(ApiError::new(Code::InvalidJson, message))
-        }
+    let collected =
+        tokio::time::timeout(span, collect(body, length.unwrap_or(0), limit, room)).await;
+    collected.unwrap_or_else(|_| {
+        let message = "The body took too long to come: send it again.";
+        Err(ApiError::new(Code::BodyTooSlow, message))
+    })
+}
+
+/// A body in memory.
+struct Kept {
+    bytes: Vec<u8>,
+    room: Option<SemaphorePermit<'static>>,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
+}
+
+impl Kept {
+    /// Takes room for what is there, and not for what is only announced: who sends slowly keeps little.
+    fn push(&mut self, data: &[u8], room: &'static Semaphore) -> Result<(), ApiError> {
+        let many = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let taken = room.try_acquire_many(many).map_err(|_| {
+            let message = "Too many large requests at once: send it again in a moment.";
+            ApiError::new(Code::Overloaded, message).retry_after(AGAIN)
+        })?;
+        match &mut self.room {
+            Some(room) => room.merge(taken),
+            none => *none = Some(taken),
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+}
+
+async fn collect(
+    mut body: Body,
+    announced: usize,
+    limit: usize,
+    room: &'static Semaphore,
+) -> Result<Bytes, ApiError> {
+    let mut kept = Kept {
+        // The system gives memory only once it is written to.
+        bytes: Vec::with_capacity(announced),
+        room: None,
+    };
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            let message = "The body broke off: send it again.";
+            ApiError::new(Code::InvalidJson, message)
+        })?;
+        // Trailers say nothing here.
+        let data = frame.into_data().unwrap_or_default();
+        if data.len() > limit - kept.bytes.len() {
+            return Err(too_large(limit));
+        }
+        kept.push(&data, room)?;
+    }
+    Ok(Bytes::from_owner(kept))
 }
 
 fn too_large(limit: usize) -> ApiError {

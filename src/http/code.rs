@@ -80,6 +80,8 @@ codes! {
     OauthNotConfigured = CONFLICT,
     /// The task isn't what `If-Match` names.
     PreconditionFailed = PRECONDITION_FAILED,
+    /// The body didn't come in time.
+    BodyTooSlow = REQUEST_TIMEOUT,
     /// The body is larger than a request may be.
     BodyTooLarge = PAYLOAD_TOO_LARGE,
     /// The file would be larger than a task may be.
@@ -114,6 +116,8 @@ codes! {
     OwnerUnreadable = SERVICE_UNAVAILABLE,
     /// Tasks kept changing while their bodies were read.
     Busy = SERVICE_UNAVAILABLE,
+    /// The instance holds as many bodies as it may.
+    Overloaded = SERVICE_UNAVAILABLE,
     /// A newer version of the service wrote the user's state.
     NewerFormat = SERVICE_UNAVAILABLE,
     /// A defect.

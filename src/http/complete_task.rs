@@ -70,7 +70,7 @@ pub(super) async fn complete_task(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body).await?;
+    let bytes = body::read(&parts.headers, body, app.body_span()).await?;
     let mut members = Members::of(&bytes)?;
     let slot = members.slot()?;
     members.none_left()?;

@@ -116,7 +116,7 @@ pub(super) async fn create_task(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let key = idempotency_key(&parts.headers)?;
-    let bytes = body::read(&parts.headers, body).await?;
+    let bytes = body::read(&parts.headers, body, app.body_span()).await?;
     let task = new_task(Members::of(&bytes)?)?;
     let hashes = key.map(|key| KeyHashes {
         key: sha256(key.as_bytes()),

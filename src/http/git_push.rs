@@ -18,7 +18,7 @@ pub(super) async fn git_push(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    only_the_host("gitPush", request).await?;
+    only_the_host(&app, "gitPush", request).await?;
     Ok(said(match app.codex().tick(now).await {
         Ok(report) => format!(
             "{} users brought up to date, {} drained, {} left in the queue",

@@ -26,8 +26,8 @@ const EVENT: HeaderName = HeaderName::from_static("x-github-event");
 /// GitHub caps payloads at 25 MB.
 const MAX_BYTES: usize = 25 << 20;
 
-/// How many bodies of that size may be in memory before anybody has proved anything.
-static BODIES: Semaphore = Semaphore::const_new(4);
+/// How many bytes may be in memory before anybody has proved anything.
+static ROOM: Semaphore = Semaphore::const_new(4 * MAX_BYTES);
 
 /// How long one may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,7 +75,7 @@ type Taken = Either<Fetched, Pong>;
 /// What isn't done, or not yet.
 type Accepted = Either<Ignored, Fetched>;
 
-refusals!(Refusals: READ, GITHUB; InvalidPayload, BadSignature, BodyTooLarge, WebhookNotConfigured, Conflict);
+refusals!(Refusals: READ, GITHUB; InvalidPayload, BadSignature, BodyTooSlow, BodyTooLarge, Overloaded, WebhookNotConfigured, Conflict);
 
 /// Brings the store to what the repository has now; the payload only says that something moved.
 ///
@@ -109,18 +109,7 @@ pub(super) async fn github_webhook(
         return Err(ApiError::new(Code::WebhookNotConfigured, message));
     };
     let signature = header(&parts.headers, &SIGNATURE).ok_or_else(bad_signature)?;
-    let bytes = {
-        // Few at once, since nobody has proved anything yet.
-        let read = async {
-            let _turn = BODIES.acquire().await;
-            body::bytes(&parts.headers, body, MAX_BYTES).await
-        };
-        let read = tokio::time::timeout(PATIENCE, read).await;
-        read.unwrap_or_else(|_| {
-            let message = "The body took too long: send it again.";
-            Err(ApiError::new(Code::InvalidPayload, message))
-        })?
-    };
+    let bytes = body::bytes(&parts.headers, body, MAX_BYTES, PATIENCE, &ROOM).await?;
     github::verify(secret, Some(signature), &bytes).map_err(|_| bad_signature())?;
     let event = header(&parts.headers, &EVENT).unwrap_or_default();
     let delivery = github::parse(event, &bytes).map_err(|_| {

@@ -17,7 +17,7 @@ pub(super) async fn janitor(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    only_the_host("janitor", request).await?;
+    only_the_host(&app, "janitor", request).await?;
     Ok(said(match app.codex().tidy_up(now).await {
         Ok(report) => report.to_string(),
         Err(error) => {

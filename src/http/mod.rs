@@ -29,6 +29,7 @@ mod update_task;
 mod web;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -54,19 +55,21 @@ struct Shared {
     gate: Gate,
     github: GitHubConfig,
     hosted: bool,
+    body_span: Duration,
     metrics: Arc<Metrics>,
     metrics_token: Option<Secret>,
 }
 
 impl App {
     /// An application over `codex` that lets in whom `gate` does. Of the settings it heeds those on GitHub,
-    /// on the Functions host and on who may read `metrics`.
+    /// on the Functions host, on who may read `metrics` and on how long a body may take.
     pub fn new(codex: Codex, gate: Gate, config: &Config, metrics: Arc<Metrics>) -> Self {
         Self(Arc::new(Shared {
             codex,
             gate,
             github: config.github.clone(),
             hosted: config.hosted,
+            body_span: config.body,
             metrics,
             metrics_token: config.metrics_token.clone(),
         }))
@@ -87,6 +90,11 @@ impl App {
 
     fn github_base_path(&self) -> &str {
         &self.0.github.base_path
+    }
+
+    /// How long a request's body may take to come.
+    fn body_span(&self) -> Duration {
+        self.0.body_span
     }
 
     fn webhook_secret(&self) -> Option<&Secret> {

@@ -49,11 +49,11 @@ pub(super) async fn preview(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body).await?;
+    let bytes = body::read(&parts.headers, body, app.body_span()).await?;
     let mut members = Members::of(&bytes)?;
     let markdown = members.text("body")?.unwrap_or_default();
     members.none_left()?;
-    let html = app.codex().preview(&markdown);
+    let html = app.codex().preview(&markdown).await;
     Ok(json(
         StatusCode::OK,
         &Preview {

@@ -5,30 +5,34 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::ApiError;
 use super::answer::json;
 use super::auth::X_FORWARDED_HOST;
 use super::body;
 use super::error::no_such_route;
+use super::{ApiError, App};
 use crate::functions::{TriggerAnswer, triggered};
 
 /// Lets the host through, when it calls for `function`.
 ///
 /// 404 `not_found` for whoever isn't the host: a proxied request, of which nothing is read, or one that
 /// doesn't name the function, whatever else it brings.
-pub(super) async fn only_the_host(function: &str, request: Request) -> Result<(), ApiError> {
-    match is_for(function, request).await {
+pub(super) async fn only_the_host(
+    app: &App,
+    function: &str,
+    request: Request,
+) -> Result<(), ApiError> {
+    match is_for(app, function, request).await {
         true => Ok(()),
         false => Err(no_such_route().await),
     }
 }
 
-async fn is_for(function: &str, request: Request) -> bool {
+async fn is_for(app: &App, function: &str, request: Request) -> bool {
     let (parts, body) = request.into_parts();
     if parts.headers.contains_key(X_FORWARDED_HOST) {
         return false;
     }
-    match body::read(&parts.headers, body).await {
+    match body::read(&parts.headers, body, app.body_span()).await {
         Ok(bytes) => triggered(&bytes).as_deref() == Ok(function),
         Err(_) => false,
     }

@@ -82,7 +82,7 @@ pub(super) async fn update_task(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body).await?;
+    let bytes = body::read(&parts.headers, body, app.body_span()).await?;
     let fields = fields(Members::of(&bytes)?)?;
     let want = want(&parts.headers, user, now);
     let if_match = if_match(&parts.headers);

@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod attacks;
 mod auth;
 mod blobs;
 mod budgets;

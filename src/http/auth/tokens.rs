@@ -1,11 +1,11 @@
 //! What is known of bearer tokens: each is asked about once, and remembered by its hash.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex as Turns, OwnedMutexGuard, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::{Denial, sha256};
@@ -39,6 +39,12 @@ const MAX_QUESTIONS: usize = 64;
 /// How long a question waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
 
+/// Tokens that GitHub doesn't know, a minute, for all who ask together: GitHub soon refuses everything that
+/// comes from where tokens are guessed, the good ones included.
+const MAX_GUESSES: u32 = 100;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Why a token opens nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenRefusal {
@@ -59,6 +65,13 @@ struct Asker {
     transport: Arc<Transport>,
     app: Option<OAuthApp>,
     questions: Semaphore,
+    guesses: Mutex<Option<Guesses>>,
+}
+
+/// Tokens that GitHub didn't know, in a minute that begins with the first.
+struct Guesses {
+    began: Instant,
+    count: u32,
 }
 
 impl fmt::Debug for Tokens {
@@ -71,7 +84,7 @@ impl fmt::Debug for Tokens {
 struct Slot {
     memory: RwLock<Memory>,
     /// Held by who asks GitHub; the others wait for the answer, unless an older one will do.
-    asking: Arc<Mutex<()>>,
+    asking: Arc<Turns<()>>,
 }
 
 /// What is known of one token.
@@ -159,7 +172,13 @@ impl Slot {
         token: &Secret,
         now: Now,
     ) -> Verdict {
-        let answer = asker.ask(token).await;
+        let answer = match asker.may_ask(now.mono) {
+            Ok(()) => asker.ask(token).await,
+            Err(error) => Err(error),
+        };
+        if let Ok(Err(_)) = answer {
+            asker.was_a_guess(now.mono);
+        }
         let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
         memory.learn(answer, now.later().mono);
         let verdict = memory.verdict(now.mono);
@@ -177,6 +196,7 @@ impl Tokens {
                 transport,
                 app,
                 questions,
+                guesses: Mutex::default(),
             }),
         }
     }
@@ -226,6 +246,35 @@ impl Tokens {
 }
 
 impl Asker {
+    /// Those of this minute.
+    fn guesses(&self, now: Instant) -> MutexGuard<'_, Option<Guesses>> {
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = |it: &Guesses| now.saturating_duration_since(it.began) >= MINUTE;
+        if guesses.as_ref().is_some_and(over) {
+            *guesses = None;
+        }
+        guesses
+    }
+
+    fn may_ask(&self, now: Instant) -> Result<(), GitHubError> {
+        match &*self.guesses(now) {
+            Some(guesses) if guesses.count >= MAX_GUESSES => Err(GitHubError::Unavailable {
+                operation: "whose a token is",
+                reason: format!("{MAX_GUESSES} unknown tokens were sent within a minute"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn was_a_guess(&self, now: Instant) {
+        let mut guesses = self.guesses(now);
+        let first = Guesses {
+            began: now,
+            count: 0,
+        };
+        guesses.get_or_insert(first).count += 1;
+    }
+
     async fn ask(&self, token: &Secret) -> Result<Result<Account, TokenRefusal>, GitHubError> {
         match self.issuer(token.reveal()) {
             Issuer::Person => {}

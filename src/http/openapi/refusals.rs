@@ -45,7 +45,9 @@ pub(in crate::http) const BODY: &[Code] = &[
     Code::InvalidJson,
     Code::InvalidField,
     Code::UnknownField,
+    Code::BodyTooSlow,
     Code::BodyTooLarge,
+    Code::Overloaded,
     Code::UnsupportedMediaType,
 ];
 

@@ -171,6 +171,8 @@ const GERMAN = {
     newer_format:
       "Die Daten hat eine neuere Version des Dienstes geschrieben. Wer den Dienst betreibt, muss ihn aktualisieren.",
     busy: "Die Aufgaben ändern sich gerade. Versuche es noch einmal.",
+    body_too_slow: "Die Verbindung ist zu langsam: Der Text kam nicht rechtzeitig an. Versuche es noch einmal.",
+    overloaded: "Der Dienst hat gerade zu viel zu tun. Versuche es gleich wieder.",
   },
   fieldRefused: {
     tags: "Ein Tag ist eine Zeile ohne Steuerzeichen.",
