@@ -23,6 +23,7 @@ mod janitor;
 mod merge;
 mod merge_properties;
 mod openapi;
+mod ordeal;
 mod package;
 mod placement;
 mod processes;

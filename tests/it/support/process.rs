@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,6 +26,14 @@ pub(crate) fn codex_miroir() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
     command.env_clear().env("PORT", "0");
     command
+}
+
+/// A library that gives a process another clock.
+pub(crate) fn other_clock() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").unwrap();
+    let libraries = folders.map(|it| it.unwrap().path().join("faketime/libfaketimeMT.so.1"));
+    let found = libraries.into_iter().find(|it| it.exists());
+    found.expect("libfaketime isn't installed: tests/run installs it")
 }
 
 impl Service {

@@ -1,7 +1,9 @@
 //! A bad line between a client and a server on loopback.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +19,41 @@ pub(crate) enum Fault {
     Hang,
     /// The server does what was asked for, and nobody ever answers.
     HangAnswer,
+    /// The answer breaks off in the middle.
+    Truncate,
+    /// The answer comes late.
+    Delay(Duration),
+    /// Something before the server refuses, with this status.
+    Status(u16),
+}
+
+impl Fault {
+    /// Any of those that end by themselves.
+    fn any(random: &mut fastrand::Rng) -> Self {
+        match random.u32(0..10) {
+            0 => Self::Refuse,
+            1 | 2 => Self::LoseAnswer,
+            3 => Self::Truncate,
+            4..=6 => Self::Delay(Duration::from_millis(random.u64(20..300))),
+            7 => Self::Status(500),
+            8 => Self::Status(503),
+            _ => Self::Status(429),
+        }
+    }
+
+    /// The fault's kind.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refused",
+            Self::LoseAnswer => "answer lost",
+            Self::Hang | Self::HangAnswer => "hung",
+            Self::Truncate => "answer cut",
+            Self::Delay(_) => "late",
+            Self::Status(429) => "429",
+            Self::Status(503) => "503",
+            Self::Status(_) => "500",
+        }
+    }
 }
 
 /// Passes HTTP/1.1 requests on, each on a connection of its own, and notes them.
@@ -33,6 +70,10 @@ struct Line {
     seen: Vec<String>,
     planned: Vec<Plan>,
     down: Option<Fault>,
+    /// How many of a hundred requests something happens to, and what decides.
+    bad: Option<(u32, fastrand::Rng)>,
+    /// What has happened, by kind.
+    happened: BTreeMap<&'static str, usize>,
     /// Requests that a hanging fault has befallen, the server's part done.
     hanging: usize,
 }
@@ -92,6 +133,17 @@ impl TcpProxy {
         self.line.lock().unwrap().down = fault;
     }
 
+    /// So many of a hundred requests fare somehow from now on, decided by `seed`.
+    pub(crate) fn set_bad(&self, percent: u32, seed: u64) {
+        let random = fastrand::Rng::with_seed(seed);
+        self.line.lock().unwrap().bad = (percent > 0).then_some((percent, random));
+    }
+
+    /// How many faults of each kind there have been.
+    pub(crate) fn happened(&self) -> BTreeMap<&'static str, usize> {
+        self.line.lock().unwrap().happened.clone()
+    }
+
     /// The requests since the last take, as `GET /path?query`.
     pub(crate) fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.line.lock().unwrap().seen)
@@ -115,17 +167,27 @@ impl TcpProxy {
         match fault {
             Some(Fault::Refuse) => return Ok(()),
             Some(Fault::Hang) => self.hang().await,
+            Some(Fault::Status(status)) => {
+                let answer = format!(
+                    "HTTP/1.1 {status} Trouble\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                client.write_all(answer.as_bytes()).await?;
+                return client.shutdown().await;
+            }
+            Some(Fault::Delay(span)) => tokio::time::sleep(span).await,
             _ => {}
         }
         let answer = self.forward(&head, &body).await?;
         if fault == Some(Fault::HangAnswer) {
             self.hang().await;
         }
-        if fault != Some(Fault::LoseAnswer) {
-            client.write_all(&answer).await?;
-            client.shutdown().await?;
-        }
-        Ok(())
+        let arrives = match fault {
+            Some(Fault::LoseAnswer) => return Ok(()),
+            Some(Fault::Truncate) => answer.len() / 2,
+            _ => answer.len(),
+        };
+        client.write_all(&answer[..arrives]).await?;
+        client.shutdown().await
     }
 
     /// With `Connection: close` the end of the stream is the end of the answer, and the answer
@@ -161,7 +223,14 @@ impl Line {
             plan.before = plan.before.saturating_sub(1);
             stays
         });
-        self.down.or(due)
+        let fault = self.down.or(due).or_else(|| {
+            let (percent, random) = self.bad.as_mut()?;
+            (random.u32(0..100) < *percent).then(|| Fault::any(random))
+        });
+        if let Some(fault) = fault {
+            *self.happened.entry(fault.name()).or_default() += 1;
+        }
+        fault
     }
 }
 

@@ -1,18 +1,7 @@
 //! What goes on around the page: time passes, the connection goes, there is no JavaScript.
 
-use std::fs;
-use std::path::PathBuf;
-
 use super::{demo, play, play_with};
-use crate::support::process::{Service, codex_miroir};
-
-/// A library that gives a process another clock.
-fn other_clock() -> PathBuf {
-    let folders = fs::read_dir("/usr/lib").unwrap();
-    let libraries = folders.map(|it| it.unwrap().path().join("faketime/libfaketimeMT.so.1"));
-    let found = libraries.into_iter().find(|it| it.exists());
-    found.expect("libfaketime isn't installed: tests/run installs it")
-}
+use crate::support::process::{Service, codex_miroir, other_clock};
 
 /// The demo whose clock shows `moment`, Berlin's time, when it begins.
 fn demo_at(moment: &str) -> (Service, tempfile::TempDir) {

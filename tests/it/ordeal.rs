@@ -1,0 +1,493 @@
+//! Processes that are killed, stopped and started again under load, over a store that fails, while clients note all
+//! they do and see; then the promises are checked over the whole history.
+//!
+//! `tests/run` has a short form; `tests/run ordeal ROUNDS` is the long one.
+
+mod history;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::azurite::azurite;
+use crate::support::process::{Answer, Asked, Service, codex_miroir, other_clock};
+use crate::support::tcp_proxy::TcpProxy;
+use history::{History, Read, Shown, Write};
+
+const CLIENTS: usize = 6;
+
+/// Tasks of one client; all are on one page of the list.
+const TASKS: usize = 40;
+
+/// How old an answer may be here, in seconds.
+const BOUND: u64 = 1;
+
+/// When others settle what a process left, in seconds.
+const EXPIRY: u64 = 2;
+
+/// How often a client tries a change before it gives it up.
+const TRIES: usize = 40;
+
+/// How long a stopped process stands still: longer than its marks last.
+const STILL: Duration = Duration::from_secs(3);
+
+/// Where the processes meet.
+enum Place {
+    Azurite {
+        container: String,
+        line: TcpProxy,
+    },
+    /// The second process's clock is an hour ahead.
+    Folder(tempfile::TempDir),
+}
+
+impl Place {
+    fn command(&self, at: usize) -> Command {
+        let mut command = codex_miroir();
+        command
+            .env("CODEX_REVALIDATE_SECONDS", BOUND.to_string())
+            .env("CODEX_PENDING_EXPIRY_SECONDS", EXPIRY.to_string())
+            .env("CODEX_REBUILDS_PER_MINUTE", "1000000")
+            .env("CODEX_WRITES_PER_MINUTE", "1000000");
+        match self {
+            Self::Azurite { container, line } => {
+                command
+                    .env("AZURE_BLOB_CONN", azurite().with_key(line.port()))
+                    .env("AZURE_BLOB_CONTAINER", container);
+            }
+            Self::Folder(folder) => {
+                command.env("CODEX_DATA_DIR", folder.path());
+                if at == 1 {
+                    command
+                        .env("LD_PRELOAD", other_clock())
+                        .env("FAKETIME", "+1h")
+                        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+                }
+            }
+        }
+        command
+    }
+
+    fn set_bad(&self, percent: u32, seed: u64) {
+        if let Self::Azurite { line, .. } = self {
+            line.set_bad(percent, seed);
+        }
+    }
+}
+
+/// What all clients share.
+struct Field {
+    addresses: Vec<RwLock<String>>,
+    over: AtomicBool,
+    refused: AtomicUsize,
+}
+
+impl Field {
+    /// Sends a request to one of the processes; nothing when it has gone.
+    fn send(
+        &self,
+        at: usize,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> Option<Answer> {
+        let address = self.addresses[at].read().unwrap().clone();
+        let mut stream = TcpStream::connect(&address).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).ok()?;
+        let answer = Answer::try_read(Asked::on(stream, method, path))?;
+        // One that broke off with the process says nothing.
+        let whole = answer.header("content-length").parse() == Ok(answer.body.len());
+        whole.then_some(answer)
+    }
+}
+
+/// One client, with its tasks and what it has seen.
+struct Client<'a> {
+    number: usize,
+    field: &'a Field,
+    random: fastrand::Rng,
+    seen: u64,
+    /// Title, id and what it has been made so far.
+    tasks: Vec<(String, String, Shown)>,
+    history: History,
+}
+
+impl Client<'_> {
+    fn work(mut self) -> History {
+        while !self.field.over.load(Ordering::Relaxed) {
+            match self.random.u32(0..10) {
+                0 | 1 if self.tasks.len() < TASKS => self.create(),
+                0..=4 if !self.tasks.is_empty() => self.change(),
+                _ => self.read(),
+            }
+        }
+        self.history
+    }
+
+    fn pick(&mut self) -> usize {
+        self.random.usize(0..self.field.addresses.len())
+    }
+
+    /// Tries until it is acknowledged, at any process, and notes it.
+    fn write(
+        &mut self,
+        task: &str,
+        after: Shown,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> Option<Value> {
+        let began = Instant::now();
+        let mut acknowledged = None;
+        let mut said = None;
+        for _ in 0..TRIES {
+            let at = self.pick();
+            match self.field.send(at, method, path, headers, body) {
+                Some(answer) if matches!(answer.status, 200 | 201) => {
+                    let version = answer.header("x-codex-version").parse().unwrap();
+                    self.seen = self.seen.max(version);
+                    acknowledged = Some((version, Instant::now()));
+                    said = Some(answer.json());
+                    break;
+                }
+                Some(answer) => {
+                    // What it did before may have happened; everything else would be a defect.
+                    assert!(
+                        matches!(answer.status, 503 | 409),
+                        "{method} {path}: {} {}",
+                        answer.status,
+                        answer.body
+                    );
+                    self.field.refused.fetch_add(1, Ordering::Relaxed);
+                }
+                None => {}
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.history.writes.push(Write {
+            task: task.to_owned(),
+            after,
+            began,
+            acknowledged,
+        });
+        said
+    }
+
+    fn create(&mut self) {
+        let title = format!("c{}n{}", self.number, self.history.writes.len());
+        let key = format!("idempotency-key: {title}\r\n");
+        let after = Shown::default();
+        let body = json!({"kategorie": "arbeit", "title": title, "tags": ["r0"]}).to_string();
+        if let Some(said) = self.write(&title, after, "POST", "/api/tasks", &key, &body) {
+            let id = said["id"].as_str().unwrap().to_owned();
+            self.tasks.push((title, id, after));
+        }
+    }
+
+    fn change(&mut self) {
+        let at = self.random.usize(0..self.tasks.len());
+        let (title, id, mut after) = self.tasks[at].clone();
+        let seen = format!("x-codex-version: {}\r\n", self.seen);
+        if self.random.u32(0..8) == 0 {
+            after.done = true;
+            let path = format!("/api/tasks/{id}/complete");
+            self.write(&title, after, "POST", &path, &seen, "");
+        } else {
+            after.revision += 1;
+            let body = json!({"tags": [format!("r{}", after.revision)]}).to_string();
+            let path = format!("/api/tasks/{id}");
+            self.write(&title, after, "PATCH", &path, &seen, &body);
+        }
+        self.tasks[at].2 = after;
+    }
+
+    fn read(&mut self) {
+        let at = self.pick();
+        let strict = self.random.u32(0..6) == 0;
+        let mut headers = format!("x-codex-version: {}\r\n", self.seen);
+        if strict {
+            headers += "cache-control: no-cache\r\n";
+        }
+        let (began, seen) = (Instant::now(), self.seen);
+        let path = "/api/tasks?status=alle&limit=500";
+        let Some(answer) = self.field.send(at, "GET", path, &headers, "") else {
+            return;
+        };
+        if answer.status != 200 {
+            assert_eq!(answer.status, 503, "{}", answer.body);
+            self.field.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let version = answer.header("x-codex-version").parse().unwrap();
+        self.seen = self.seen.max(version);
+        let document = answer.json();
+        assert_eq!(document["nextCursor"], Value::Null);
+        let tasks = document["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(shown)
+            .collect();
+        let stale = answer.header("x-codex-cache") == "stale";
+        let client = self.number;
+        let ended = Instant::now();
+        self.history.reads.push(Read {
+            client,
+            began,
+            ended,
+            seen,
+            strict,
+            stale,
+            tasks,
+        });
+    }
+}
+
+fn shown(task: &Value) -> (String, Shown) {
+    let revision = task["tags"][0].as_str().unwrap().strip_prefix('r').unwrap();
+    let shown = Shown {
+        revision: revision.parse().unwrap(),
+        done: task["status"] == "abgeschlossen",
+    };
+    (task["title"].as_str().unwrap().to_owned(), shown)
+}
+
+fn signal(service: &Service, signal: &str) {
+    let status = Command::new("kill")
+        .args([signal, &service.id().to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+/// What happened besides.
+#[derive(Debug, Default)]
+struct Events {
+    killed: usize,
+    stopped: usize,
+}
+
+/// `rounds` times a process is killed or stopped under load; gives the history and what happened.
+fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut services: Vec<Service> = (0..2)
+        .map(|at| Service::start(&mut place.command(at)))
+        .collect();
+    let field = Field {
+        addresses: services
+            .iter()
+            .map(|it| RwLock::new(it.address.clone()))
+            .collect(),
+        over: AtomicBool::new(false),
+        refused: AtomicUsize::new(0),
+    };
+    let mut events = Events::default();
+    let history = Mutex::new(History::default());
+    thread::scope(|scope| {
+        // However this ends, the clients end.
+        let _over = AtEnd(&field.over);
+        for number in 0..CLIENTS {
+            let (field, history) = (&field, &history);
+            let random = fastrand::Rng::with_seed(seed + number as u64);
+            scope.spawn(move || {
+                let client = Client {
+                    number,
+                    field,
+                    random,
+                    seen: 0,
+                    tasks: Vec::new(),
+                    history: History::default(),
+                };
+                let mine = client.work();
+                history.lock().unwrap().add(mine);
+            });
+        }
+        for round in 0..rounds {
+            place.set_bad(8, seed + 1_000 + round as u64);
+            thread::sleep(Duration::from_millis(random.u64(300..1_500)));
+            let at = random.usize(0..services.len());
+            // The first round stops one, so that each run has both.
+            if round == 0 || random.u32(0..4) == 0 {
+                signal(&services[at], "-STOP");
+                thread::sleep(STILL);
+                signal(&services[at], "-CONT");
+                events.stopped += 1;
+            } else {
+                let (before, now) = (services.remove(at), || {
+                    Service::start(&mut place.command(at))
+                });
+                before.kill();
+                services.insert(at, now());
+                *field.addresses[at].write().unwrap() = services[at].address.clone();
+                events.killed += 1;
+            }
+            place.set_bad(0, 0);
+            thread::sleep(Duration::from_millis(random.u64(100..400)));
+        }
+    });
+    let mut history = history.into_inner().unwrap();
+    history.reads.extend(last_reads(&field, &history));
+    (history, events, field.refused.load(Ordering::Relaxed))
+}
+
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// When all is quiet every process shows the same, and all that was acknowledged.
+fn last_reads(field: &Field, history: &History) -> Vec<Read> {
+    let acknowledged = history.writes.iter().filter_map(|it| it.acknowledged);
+    let seen = acknowledged.map(|(version, _)| version).max().unwrap_or(0);
+    let reads: Vec<Read> = (0..field.addresses.len())
+        .map(|at| {
+            let client = Client {
+                number: CLIENTS + at,
+                field,
+                random: fastrand::Rng::with_seed(0),
+                seen,
+                tasks: Vec::new(),
+                history: History::default(),
+            };
+            let began = Instant::now();
+            let headers = format!("x-codex-version: {seen}\r\ncache-control: no-cache\r\n");
+            let answer =
+                client
+                    .field
+                    .send(at, "GET", "/api/tasks?status=alle&limit=500", &headers, "");
+            let answer = answer.expect("it is there");
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let document = answer.json();
+            let mut tasks: Vec<_> = document["tasks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(shown)
+                .collect();
+            tasks.sort_by(|a, b| a.0.cmp(&b.0));
+            let (ended, number) = (Instant::now(), client.number);
+            Read {
+                client: number,
+                began,
+                ended,
+                seen,
+                strict: true,
+                stale: false,
+                tasks,
+            }
+        })
+        .collect();
+    assert!(
+        reads.windows(2).all(|pair| pair[0].tasks == pair[1].tasks),
+        "processes differ"
+    );
+    reads
+}
+
+/// How many rounds: `CODEX_TEST_ROUNDS`, else few.
+fn rounds() -> usize {
+    std::env::var("CODEX_TEST_ROUNDS")
+        .map_or(4, |it| it.parse().expect("CODEX_TEST_ROUNDS is a number"))
+}
+
+fn report(
+    name: &str,
+    history: &History,
+    events: &Events,
+    refused: usize,
+    faults: &BTreeMap<&str, usize>,
+) {
+    let acknowledged = history.writes.iter().filter(|it| it.acknowledged.is_some());
+    let stale = history.reads.iter().filter(|it| it.stale);
+    let violations = history.violations(Duration::from_secs(BOUND));
+    println!(
+        "{name}: {} changes, {} acknowledged; {} reads, {} of them stale; {refused} refusals; {events:?}; faults {faults:?}; violations {}",
+        history.writes.len(),
+        acknowledged.count(),
+        history.reads.len(),
+        stale.count(),
+        violations.len()
+    );
+    assert!(
+        violations.is_empty(),
+        "{:#?}",
+        &violations[..violations.len().min(10)]
+    );
+}
+
+#[test]
+fn over_a_store_that_fails_nothing_acknowledged_is_lost_and_nothing_doubled() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let line = runtime.block_on(TcpProxy::start(azurite().port()));
+    let place = Place::Azurite {
+        container: azurite().container(),
+        line: line.clone(),
+    };
+    let (history, events, refused) = endure(&place, rounds(), 7);
+    report("Azurite", &history, &events, refused, &line.happened());
+    assert!(line.happened().len() >= 5, "{:?}", line.happened());
+}
+
+#[test]
+fn over_a_folder_with_clocks_that_disagree_neither() {
+    let place = Place::Folder(tempfile::tempdir().unwrap());
+    let (history, events, refused) = endure(&place, rounds(), 8);
+    report("folder", &history, &events, refused, &BTreeMap::new());
+}
+
+/// Somebody takes a file away behind the service: the checker must see that.
+#[test]
+fn the_checker_sees_a_task_that_was_really_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = folder.path().join("raw/local/tasks");
+    let place = Place::Folder(folder);
+    let (mut history, ..) = endure(&place, 1, 9);
+    assert_eq!(
+        history.violations(Duration::from_secs(BOUND)),
+        Vec::<String>::new()
+    );
+    let lost = first_file(&tasks);
+    std::fs::remove_file(lost).unwrap();
+    let service = Service::start(&mut place.command(0));
+    let field = Field {
+        addresses: vec![RwLock::new(service.address.clone())],
+        over: AtomicBool::new(true),
+        refused: AtomicUsize::new(0),
+    };
+    thread::sleep(Duration::from_secs(BOUND));
+    // Another program's change is seen at once only with `nocache`.
+    field.send(0, "GET", "/codex?nocache=true", "", "").unwrap();
+    history.reads.extend(last_reads(&field, &history));
+    let found = history.violations(Duration::from_secs(BOUND));
+    println!("planted: {found:#?}");
+    assert!(found.iter().any(|it| it.starts_with("P1")), "{found:?}");
+}
+
+fn first_file(folder: &Path) -> PathBuf {
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|it| it.unwrap().path());
+    files
+        .filter(|it| it.extension().is_some_and(|it| it == "md"))
+        .min()
+        .unwrap()
+}
