@@ -15,6 +15,7 @@ mod budgets;
 mod coherence;
 mod functions_files;
 mod functions_host;
+mod fuzz;
 mod git_interleavings;
 mod git_pure;
 mod git_sync;

@@ -179,7 +179,7 @@ fn is_done(text: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::support::cases(400), ..ProptestConfig::default() })]
 
     #[test]
     fn what_only_one_side_changed_is_the_result([base, ours, theirs] in three()) {

@@ -195,7 +195,7 @@ fn in_slots(timeline: &Timeline) -> Vec<(Slot, usize, bool)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(crate::support::cases(512)))]
 
     /// Nothing is dropped in silence, and nothing stands twice.
     #[test]

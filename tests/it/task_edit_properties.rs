@@ -128,7 +128,7 @@ fn merged(first: Edit, second: Edit) -> Edit {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::support::cases(1_000), ..ProptestConfig::default() })]
 
     #[test]
     fn an_edit_changes_no_other_byte(file in file(), (key, change) in one_change()) {

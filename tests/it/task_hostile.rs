@@ -77,7 +77,7 @@ fn yaml_soup() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::support::cases(3_000), ..ProptestConfig::default() })]
 
     #[test]
     fn reading_never_panics(soup in yaml_soup(), before in ".{0,8}", bytes in prop::collection::vec(any::<u8>(), 0..40)) {

@@ -115,7 +115,8 @@ fn compare(
     for (promise, must) in [
         (
             "P1",
-            &(|version, at| version <= read.seen && at < read.began) as &dyn Fn(u64, Instant) -> bool,
+            &(|version, at| version <= read.seen && at < read.began)
+                as &dyn Fn(u64, Instant) -> bool,
         ),
         ("P2", &|_, at| !read.stale && at + bound < read.began),
         ("P2, strict", &|_, at| read.strict && at < read.began),

@@ -14,3 +14,10 @@ pub(crate) mod mirror;
 pub(crate) mod process;
 pub(crate) mod scene;
 pub(crate) mod tcp_proxy;
+
+/// How many cases a property is tried with: `CODEX_TEST_CASES`, else `usual`.
+pub(crate) fn cases(usual: u32) -> u32 {
+    std::env::var("CODEX_TEST_CASES").map_or(usual, |it| {
+        it.parse().expect("CODEX_TEST_CASES is a number")
+    })
+}
