@@ -10,6 +10,8 @@
     missing_docs
 )]
 
+#[path = "support/bare.rs"]
+mod bare;
 #[path = "support/client.rs"]
 #[allow(dead_code)]
 mod client;
@@ -18,17 +20,10 @@ mod process;
 #[path = "support/samples.rs"]
 mod samples;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Body;
-use axum::response::Response;
-use axum::routing::get;
-use axum::serve::ListenerExt;
-use bytes::Bytes;
+use bare::{answer, serve_bare, start_bare};
 use client::Client;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use process::{Process, median};
 use samples::write_samples;
 
@@ -40,7 +35,7 @@ fn main() {
         .filter(|it| !it.starts_with("--bench"))
         .collect();
     if arguments.first().map(String::as_str) == Some("bare") {
-        return bare(&arguments[1]);
+        return serve_bare(&arguments[1]);
     }
     let number = |at: usize, default: u64| {
         arguments
@@ -79,20 +74,7 @@ fn compare(encoding: &str, span: Duration, pairs: u64) {
     let (head, body) = runtime.block_on(answer(&service.address, &of_service));
     assert!(head.contains("x-codex-cache: memory"), "{head}");
 
-    let recorded = folder.path().join("answer");
-    std::fs::write(
-        &recorded,
-        format!("{head}\n\n")
-            .into_bytes()
-            .into_iter()
-            .chain(body.clone())
-            .collect::<Vec<u8>>(),
-    )
-    .unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let bare = Process::start(command.arg("bare").arg(&recorded), |line| {
-        Some(line.to_owned())
-    });
+    let bare = start_bare(&folder.path().join("answer"), &head, &body);
     let of_bare = request(&bare.address);
     let (bare_head, bare_body) = runtime.block_on(answer(&bare.address, &of_bare));
     assert_eq!(
@@ -177,14 +159,6 @@ async fn client(address: &str, request: &[u8], end: Instant) -> Vec<f64> {
     }
 }
 
-/// One answer: its head with `\n` lines, and its body.
-async fn answer(address: &str, request: &str) -> (String, Vec<u8>) {
-    let mut client = Client::connect(address).await;
-    let (head, body) = client.send(request.as_bytes()).await;
-    let head = std::str::from_utf8(head).unwrap().replace("\r\n", "\n");
-    (head, body.to_vec())
-}
-
 fn names(head: &str) -> Vec<&str> {
     let mut names: Vec<&str> = head
         .lines()
@@ -193,45 +167,4 @@ fn names(head: &str) -> Vec<&str> {
         .collect();
     names.sort_unstable();
     names
-}
-
-/// The handler to compare with: nothing but the recorded bytes and headers.
-fn bare(recorded: &str) {
-    let recorded = std::fs::read(recorded).unwrap();
-    let end = recorded
-        .windows(2)
-        .position(|window| window == b"\n\n")
-        .unwrap();
-    let head = std::str::from_utf8(&recorded[..end]).unwrap();
-    let body = Bytes::copy_from_slice(&recorded[end + 2..]);
-    // The server itself adds these two.
-    let own = ["date", "content-length"];
-    let headers: HeaderMap = head
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.split_once(": "))
-        .filter(|(name, _)| !own.contains(name))
-        .map(|(name, value)| {
-            (
-                HeaderName::try_from(name).unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            )
-        })
-        .collect();
-    let handler = move || {
-        let (headers, body) = (headers.clone(), body.clone());
-        async move {
-            let mut response = Response::new(Body::from(body));
-            *response.headers_mut() = headers;
-            response
-        }
-    };
-    let router: Router = Router::new().route("/codex", get(handler));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        println!("{}", listener.local_addr().unwrap());
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        axum::serve(listener, router).await.unwrap();
-    });
 }

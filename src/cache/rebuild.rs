@@ -22,7 +22,7 @@ use crate::task::{FileName, FileRecord, FileView, TaskTable, UsedIds};
 use crate::user::UserId;
 
 /// How many files are fetched at once.
-const FETCHES: usize = 32;
+const FETCHES: usize = 64;
 
 /// How often a rebuild begins again because another writer was quicker, before it answers with what
 /// it has.

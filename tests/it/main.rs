@@ -13,6 +13,7 @@ mod auth;
 mod blobs;
 mod budgets;
 mod coherence;
+mod disk;
 mod functions_files;
 mod functions_host;
 mod fuzz;

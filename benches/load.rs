@@ -1,0 +1,552 @@
+//! Thousands of people at once: real processes over TCP, a few people much busier than the others (Zipf), 95 % reads
+//! and 5 % writes, over a folder, over Azurite, and over Azurite with every storage call held up by 10 ms (half of
+//! them less, 1 % more than 50 ms). Prints requests a second, times by what was asked and by the layer that
+//! answered, storage requests, CPU and memory; beside a bare axum handler that the same clients ask.
+//! Every client brings back the version it has seen and checks that time doesn't run backwards.
+//!
+//! `cargo bench --bench load -- [seconds per row, default 10]`, or
+//! `cargo bench --bench load -- soak MINUTES`: one row at half load, its first quarter beside its last.
+//! Needs Azurite where `tests/run` installs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs
+)]
+
+#[path = "../tests/it/support/azurite.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod azurite;
+#[path = "support/bare.rs"]
+mod bare;
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/process.rs"]
+#[allow(dead_code)]
+mod process;
+#[path = "support/samples.rs"]
+mod samples;
+#[path = "support/slow_line.rs"]
+mod slow_line;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use azurite::azurite;
+use bare::{answer, serve_bare, start_bare};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use client::{Client, header};
+use codex_miroir::store::azure::{AzureConnection, AzureStore};
+use codex_miroir::store::{BlobStore, Key, Put, PutIf, WriteId, WriteIds};
+use codex_miroir::user::UserId;
+use futures::stream::StreamExt;
+use process::{Process, median};
+use samples::{sample_file, write_samples};
+
+/// Clients at once; each asks on in the name of one person after the other.
+const CLIENTS: usize = 32;
+
+/// Tasks of each person at the beginning.
+const TASKS: usize = 20;
+
+/// Of a hundred requests.
+const WRITES: u32 = 5;
+
+/// Where the files are.
+#[derive(Clone)]
+enum Place {
+    Folder(Arc<tempfile::TempDir>),
+    Azurite { container: String, port: u16 },
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|it| !it.starts_with("--bench"))
+        .collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["bare", recorded] => serve_bare(recorded),
+        ["soak", minutes] => soak(minutes.parse().expect("minutes")),
+        [] => rows(Duration::from_secs(10)),
+        [seconds] => rows(Duration::from_secs(seconds.parse().expect("seconds"))),
+        _ => panic!("no such form"),
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn rows(span: Duration) {
+    let runtime = runtime();
+    let folder = folder(2_000);
+    for instances in 1..=3 {
+        row("folder", &runtime, &folder, 2_000, instances, span);
+    }
+    beside_bare(&runtime, span);
+    let people = 100;
+    let near = runtime.block_on(container(people, azurite().port()));
+    for instances in [1, 3] {
+        row("Azurite", &runtime, &near, people, instances, span);
+    }
+    let slow = runtime.block_on(slow_line::start(azurite().port()));
+    let far = runtime.block_on(container(people, slow));
+    for instances in [1, 3] {
+        row(
+            "Azurite, 10 ms away",
+            &runtime,
+            &far,
+            people,
+            instances,
+            span,
+        );
+    }
+}
+
+fn person(number: usize) -> String {
+    format!("person-{number:05}")
+}
+
+/// How the platform names somebody (SPEC.md 6, `easyauth`).
+fn principal(person: &str, number: usize) -> String {
+    let claim = |typ: &str, val: &str| serde_json::json!({"typ": typ, "val": val});
+    let document = serde_json::json!({"auth_typ": "github", "claims": [
+        claim("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier", &number.to_string()),
+        claim("urn:github:login", person),
+    ]});
+    STANDARD.encode(document.to_string())
+}
+
+fn folder(people: usize) -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..people {
+        write_samples(folder.path(), &person(number), TASKS);
+    }
+    Place::Folder(Arc::new(folder))
+}
+
+/// A container with everybody's files.
+async fn container(people: usize, port: u16) -> Place {
+    let container = azurite().container();
+    let connection = AzureConnection::parse(&azurite().with_key(azurite().port())).unwrap();
+    let store = AzureStore::new(connection, &container).unwrap();
+    let store = &store;
+    let files = (0..people).flat_map(|who| (0..TASKS).map(move |task| (who, sample_file(task))));
+    futures::stream::iter(files)
+        .for_each_concurrent(16, |(who, (name, text))| async move {
+            let key = Key::raw(&UserId::parse(&person(who)).unwrap(), &name).unwrap();
+            let put = Put {
+                bytes: text.into(),
+                writes: WriteIds::default().followed_by(WriteId(1)),
+            };
+            store.put(&key, put, PutIf::Any).await.unwrap();
+        })
+        .await;
+    Place::Azurite { container, port }
+}
+
+fn start(place: &Place) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
+    command
+        .env_clear()
+        .env("PORT", "0")
+        .env("CODEX_AUTH", "easyauth")
+        .env("WEBSITE_AUTH_ENABLED", "true")
+        .env("CODEX_ALLOWED_LOGINS", "*")
+        .env("CODEX_PUBLIC_URL", "https://codex.example")
+        .env("CODEX_WRITES_PER_MINUTE", "1000000")
+        .env("RUST_LOG", "error,codex_miroir::serve=info");
+    match place {
+        Place::Folder(folder) => command.env("CODEX_DATA_DIR", folder.path()),
+        Place::Azurite { container, port } => command
+            .env("AZURE_BLOB_CONN", azurite().with_key(*port))
+            .env("AZURE_BLOB_CONTAINER", container),
+    };
+    Process::listening(&mut command)
+}
+
+/// What everybody shares.
+struct Town {
+    addresses: Vec<String>,
+    principals: Vec<String>,
+    /// The highest version that anybody has seen of each person's tasks.
+    seen: Vec<AtomicU64>,
+    /// Of whom the numbers so far are likelier: the sums of 1/1, 1/2, 1/3, …
+    sums: Vec<f64>,
+    backwards: AtomicUsize,
+}
+
+impl Town {
+    fn new(addresses: Vec<String>, people: usize) -> Self {
+        let mut sum = 0.0;
+        let sums = (1..=people).map(|rank| {
+            sum += 1.0 / rank as f64;
+            sum
+        });
+        Self {
+            addresses,
+            principals: (0..people)
+                .map(|number| principal(&person(number), number + 1))
+                .collect(),
+            seen: (0..people).map(|_| AtomicU64::new(0)).collect(),
+            sums: sums.collect(),
+            backwards: AtomicUsize::new(0),
+        }
+    }
+
+    fn pick(&self, random: &mut fastrand::Rng) -> usize {
+        let at = random.f64() * self.sums.last().unwrap();
+        self.sums
+            .partition_point(|sum| *sum < at)
+            .min(self.sums.len() - 1)
+    }
+}
+
+/// One answered request.
+struct Sample {
+    kind: String,
+    seconds: f64,
+    /// Storage requests before the answer.
+    storage: u32,
+    at: Duration,
+}
+
+/// A client asks until `span` is over, with `pause` between an answer and the next request.
+async fn client(town: &Town, seed: u64, span: Duration, pause: Duration) -> Vec<Sample> {
+    // What lasts long mustn't grow by itself.
+    let creates = pause.is_zero();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut lines = Vec::new();
+    for address in &town.addresses {
+        lines.push(Client::connect(address).await);
+    }
+    let mut samples = Vec::with_capacity(1 << 14);
+    let began = Instant::now();
+    while began.elapsed() < span {
+        let who = town.pick(&mut random);
+        let at = random.usize(0..lines.len());
+        let write = random.u32(0..100) < WRITES;
+        let create = write && creates && random.bool();
+        let (method, path, body) = if create {
+            let title = format!("Neu {}", random.u64(..));
+            let body = format!(r#"{{"kategorie":"arbeit","title":"{title}"}}"#);
+            ("POST", "/api/tasks".to_owned(), body)
+        } else if write {
+            let task = random.usize(0..TASKS);
+            let body = format!(r#"{{"tags":["neu-{}"]}}"#, random.u32(..));
+            ("PATCH", format!("/api/tasks/{task:04}"), body)
+        } else {
+            ("GET", "/codex".to_owned(), String::new())
+        };
+        let seen = town.seen[who].load(Ordering::Acquire);
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: codex.example\r\naccept-encoding: gzip\r\nx-ms-client-principal: {}\r\n\
+             x-codex-version: {seen}\r\norigin: https://codex.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            town.principals[who],
+            body.len()
+        );
+        let sent = Instant::now();
+        let (head, said) = lines[at].send(request.as_bytes()).await;
+        let seconds = sent.elapsed().as_secs_f64();
+        let head = std::str::from_utf8(head).unwrap();
+        let status = &head["HTTP/1.1 ".len()..][..3];
+        assert!(
+            status == "200" || status == "201",
+            "{head}\n{}",
+            String::from_utf8_lossy(said)
+        );
+        let version: u64 = header(head, "x-codex-version").unwrap().parse().unwrap();
+        if version < seen {
+            town.backwards.fetch_add(1, Ordering::Relaxed);
+        }
+        town.seen[who].fetch_max(version, Ordering::AcqRel);
+        let kind = match (create, write) {
+            (true, _) => "create".to_owned(),
+            (_, true) => "change".to_owned(),
+            _ => format!("read, {}", header(head, "x-codex-cache").unwrap()),
+        };
+        let storage = header(head, "server-timing").map_or(0, storage_requests);
+        samples.push(Sample {
+            kind,
+            seconds,
+            storage,
+            at: began.elapsed(),
+        });
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+    }
+    samples
+}
+
+/// Of `reads;desc="2", writes;desc="0"`.
+fn storage_requests(timing: &str) -> u32 {
+    let numbers = timing.split('"').skip(1).step_by(2);
+    numbers.filter_map(|it| it.parse::<u32>().ok()).sum()
+}
+
+async fn all(town: &Town, span: Duration, pause: Duration) -> Vec<Sample> {
+    let clients = (0..CLIENTS).map(|seed| client(town, seed as u64, span, pause));
+    futures::future::join_all(clients)
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Everybody once on every instance, and how long that took each.
+async fn visit(town: &Town, people: usize) -> Vec<f64> {
+    let mut times = Vec::new();
+    for address in &town.addresses {
+        let mut line = Client::connect(address).await;
+        for who in 0..people {
+            let request = format!(
+                "GET /codex HTTP/1.1\r\nhost: codex.example\r\naccept-encoding: gzip\r\nx-ms-client-principal: {}\r\n\r\n",
+                town.principals[who]
+            );
+            let sent = Instant::now();
+            line.send(request.as_bytes()).await;
+            times.push(sent.elapsed().as_secs_f64());
+        }
+    }
+    times
+}
+
+fn row(
+    name: &str,
+    runtime: &tokio::runtime::Runtime,
+    place: &Place,
+    people: usize,
+    instances: usize,
+    span: Duration,
+) {
+    let processes: Vec<Process> = (0..instances).map(|_| start(place)).collect();
+    let addresses = processes.iter().map(|it| it.address.clone()).collect();
+    let town = Town::new(addresses, people);
+    let mut cold = runtime.block_on(visit(&town, people));
+    let cpu = |process: &Process| cpu_seconds(process.child.id());
+    let before: f64 = processes.iter().map(cpu).sum();
+    let samples = runtime.block_on(all(&town, span, Duration::ZERO));
+    let spent = processes.iter().map(cpu).sum::<f64>() - before;
+    let memory = processes.iter().map(|it| resident_mib(it.child.id()));
+    println!(
+        "{name}: {people} people, {instances} instance(s), {span:?}: {:.0} requests/s; {:.2} cores, at most {:.0} MiB each; times backwards: {}",
+        samples.len() as f64 / span.as_secs_f64(),
+        spent / span.as_secs_f64(),
+        memory.fold(0.0, f64::max),
+        town.backwards.load(Ordering::Relaxed)
+    );
+    print_times("  first read of a person by an instance", &mut cold, None);
+    print_kinds(&samples);
+}
+
+fn print_kinds(samples: &[Sample]) {
+    let mut kinds = BTreeMap::<&str, (Vec<f64>, u32)>::new();
+    for sample in samples {
+        let (seconds, storage) = kinds.entry(&sample.kind).or_default();
+        seconds.push(sample.seconds);
+        *storage += sample.storage;
+    }
+    for (kind, (mut seconds, storage)) in kinds {
+        let each = f64::from(storage) / seconds.len() as f64;
+        print_times(&format!("  {kind}"), &mut seconds, Some(each));
+    }
+}
+
+fn print_times(name: &str, seconds: &mut [f64], storage: Option<f64>) {
+    seconds.sort_by(f64::total_cmp);
+    let at = |part: f64| seconds[((seconds.len() - 1) as f64 * part) as usize] * 1e3;
+    let storage = storage.map_or(String::new(), |it| {
+        format!(", {it:.2} storage requests before the answer")
+    });
+    println!(
+        "{name:42} {:8} ×, ms p50 {:8.3}, p99 {:8.3}, p99.9 {:8.3}{storage}",
+        seconds.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999)
+    );
+}
+
+/// What the same clients get of a bare handler, reading one person's week.
+fn beside_bare(runtime: &tokio::runtime::Runtime, span: Duration) {
+    let place = folder(1);
+    let service = start(&place);
+    let request = format!(
+        "GET /codex HTTP/1.1\r\nhost: codex.example\r\naccept-encoding: gzip\r\nx-ms-client-principal: {}\r\n\r\n",
+        principal(&person(0), 1)
+    );
+    runtime.block_on(answer(&service.address, &request));
+    let (head, body) = runtime.block_on(answer(&service.address, &request));
+    let recorded = tempfile::NamedTempFile::new().unwrap();
+    let bare = start_bare(recorded.path(), &head, &body);
+    let load = |address: &str| {
+        runtime.block_on(async {
+            let clients = (0..CLIENTS).map(|_| async {
+                let mut line = Client::connect(address).await;
+                let mut seconds = Vec::with_capacity(1 << 16);
+                let began = Instant::now();
+                while began.elapsed() < span {
+                    let sent = Instant::now();
+                    line.send(request.as_bytes()).await;
+                    seconds.push(sent.elapsed().as_secs_f64());
+                }
+                seconds
+            });
+            let all = futures::future::join_all(clients).await;
+            all.into_iter().flatten().collect::<Vec<f64>>()
+        })
+    };
+    for (name, address) in [
+        ("this service", &service.address),
+        ("a bare axum handler", &bare.address),
+    ] {
+        let mut seconds = load(address);
+        println!(
+            "{name}, one person's week read and nothing else: {:.0} requests/s",
+            seconds.len() as f64 / span.as_secs_f64()
+        );
+        print_times("  read", &mut seconds, None);
+    }
+}
+
+/// Half the load for so many minutes over two instances and a folder; what grows would show.
+fn soak(minutes: u64) {
+    let runtime = runtime();
+    let people = 500;
+    let place = folder(people);
+    let processes = [start(&place), start(&place)];
+    let town = Town::new(
+        processes.iter().map(|it| it.address.clone()).collect(),
+        people,
+    );
+    runtime.block_on(visit(&town, people));
+    // As long as an answer takes with all clients at once: half the load.
+    let probe = runtime.block_on(all(&town, Duration::from_secs(5), Duration::ZERO));
+    let mut seconds: Vec<f64> = probe.iter().map(|it| it.seconds).collect();
+    let pause = Duration::from_secs_f64(median(&mut seconds)).max(Duration::from_millis(1));
+    let span = Duration::from_secs(minutes * 60);
+    let watched = async {
+        let over = tokio::time::sleep(span);
+        let mut seen = Vec::new();
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                _ = seconds.tick() => seen.push(Standing::of(&processes, &place)),
+                () = &mut over => return seen,
+            }
+        }
+    };
+    let (samples, seen) =
+        runtime.block_on(async { tokio::join!(all(&town, span, pause), watched) });
+    println!(
+        "{minutes} minutes, {people} people, 2 instances over a folder: {:.0} requests/s",
+        samples.len() as f64 / span.as_secs_f64()
+    );
+    let quarter = seen.len() / 4;
+    for (name, part, from) in [
+        ("first quarter", &seen[..quarter], 0),
+        ("last quarter", &seen[seen.len() - quarter..], 3),
+    ] {
+        let of =
+            |figure: fn(&Standing) -> f64| median(&mut part.iter().map(figure).collect::<Vec<_>>());
+        let mut seconds: Vec<f64> = samples
+            .iter()
+            .filter(|it| it.at >= span * from / 4 && it.at < span * (from + 1) / 4)
+            .map(|it| it.seconds)
+            .collect();
+        println!(
+            "{name}: {:.1} and {:.1} MiB resident, {} threads, {} open files, {} temporary files",
+            of(|it| it.resident[0]),
+            of(|it| it.resident[1]),
+            of(|it| it.threads),
+            of(|it| it.files),
+            of(|it| it.temporary)
+        );
+        print_times("  requests", &mut seconds, None);
+    }
+    println!(
+        "times backwards: {}",
+        town.backwards.load(Ordering::Relaxed)
+    );
+}
+
+/// What the processes hold at one moment.
+struct Standing {
+    resident: [f64; 2],
+    threads: f64,
+    files: f64,
+    temporary: f64,
+}
+
+impl Standing {
+    fn of(processes: &[Process; 2], place: &Place) -> Self {
+        let ids = processes.each_ref().map(|it| it.child.id());
+        let count = |what: &str| -> f64 {
+            let each = ids.iter().map(|id| {
+                std::fs::read_dir(format!("/proc/{id}/{what}"))
+                    .unwrap()
+                    .count()
+            });
+            each.sum::<usize>() as f64
+        };
+        let Place::Folder(folder) = place else {
+            panic!("a soak is over a folder");
+        };
+        Self {
+            resident: ids.map(resident_mib),
+            threads: count("task"),
+            files: count("fd"),
+            temporary: temporary_files(folder.path()) as f64,
+        }
+    }
+}
+
+/// Files that a write makes before it puts them in their place.
+fn temporary_files(root: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(root) else {
+        return 0;
+    };
+    let count = entries.filter_map(Result::ok).map(|entry| {
+        let is_dir = entry.file_type().is_ok_and(|it| it.is_dir());
+        let name = entry.file_name();
+        match name.to_string_lossy() {
+            name if is_dir && name != "raw" => temporary_files(&entry.path()),
+            name => usize::from(name.starts_with('.') && !is_dir),
+        }
+    });
+    count.sum()
+}
+
+fn resident_mib(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
+    let kib: f64 = line
+        .unwrap()
+        .trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .parse()
+        .unwrap();
+    kib / 1024.0
+}
+
+/// Processor time it has had, all threads together.
+fn cpu_seconds(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let after = stat.rsplit(')').next().unwrap();
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    // utime and stime (proc(5)), in hundredths.
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
