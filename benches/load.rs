@@ -162,6 +162,7 @@ fn start(place: &Place) -> Process {
         .env("PORT", "0")
         .env("CODEX_AUTH", "easyauth")
         .env("WEBSITE_AUTH_ENABLED", "true")
+        .env("WEBSITE_SITE_NAME", "codex")
         .env("CODEX_ALLOWED_LOGINS", "*")
         .env("CODEX_PUBLIC_URL", "https://codex.example")
         .env("CODEX_WRITES_PER_MINUTE", "1000000")

@@ -209,7 +209,7 @@ fn damaged_files_cost_a_rebuild_or_are_told_of() {
     let bytes = fs::read(&task).unwrap();
     fs::write(&task, &bytes[..20]).unwrap();
     let service = service(data);
-    let week = service.get("/codex").json();
+    let week = service.get("/codex?nocache=true").json();
     assert_eq!(titles(&week).len(), known - 1);
     assert_eq!(
         week["problems"].as_array().unwrap().len(),
