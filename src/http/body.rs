@@ -28,6 +28,9 @@ const MAX_TOGETHER: usize = 64 << 20;
 
 static ROOM: Semaphore = Semaphore::const_new(MAX_TOGETHER);
 
+/// Memory for a body before any of it is there, at most.
+const RESERVED: usize = 16 << 10;
+
 /// The body's bytes, which must come within `span`. 413 over 1 MiB, 415 for one that isn't JSON by its
 /// content type; an empty one needs none.
 pub(super) async fn read(
@@ -102,8 +105,8 @@ async fn collect(
     room: &'static Semaphore,
 ) -> Result<Bytes, ApiError> {
     let mut kept = Kept {
-        // The system gives memory only once it is written to.
-        bytes: Vec::with_capacity(announced),
+        // Longer ones must first have begun to come.
+        bytes: Vec::with_capacity(announced.min(RESERVED)),
         room: None,
     };
     while let Some(frame) = body.frame().await {

@@ -178,7 +178,8 @@ pub(crate) fn begin(address: &str, method: &str, path: &str, headers: &str, body
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     );
-    stream.write_all(request.as_bytes()).unwrap();
+    // Who refuses a long body answers, and closes, before all of it has come.
+    let _ = stream.write_all(request.as_bytes());
     Asked::on(stream, method, path)
 }
 
