@@ -105,6 +105,8 @@ struct Files {
 struct Moment {
     /// When the tasks were placed, and shown as such.
     placed: DateTime<Utc>,
+    /// Which version of the user's data they are of, as a text.
+    version: Bytes,
     /// From the boundary before it to the one after it.
     holds: Range<DateTime<Utc>>,
     /// Bytes of the answers made so far.
@@ -117,7 +119,7 @@ struct Moment {
 /// One format of an answer.
 #[derive(Debug, Default)]
 struct Page {
-    etag: OnceLock<Box<str>>,
+    etag: OnceLock<Bytes>,
     identity: OnceLock<Bytes>,
     gzip: OnceLock<Bytes>,
 }
@@ -144,7 +146,9 @@ pub enum Encoding {
 #[derive(Debug, Clone)]
 pub struct PageBytes<'a> {
     /// Weak entity tag, quoted: equal on all instances that know the same files.
-    pub etag: &'a str,
+    pub etag: &'a Bytes,
+    /// The version that it shows, in decimal digits.
+    pub version: &'a Bytes,
     /// The body.
     pub bytes: Bytes,
     /// Whether this call made the body, so that the entry weighs more now.
@@ -193,12 +197,13 @@ impl Entry {
             validated: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
-        Self::with(user, knowledge, Arc::new(files), Moment::new(now.utc, zone))
+        let moment = Moment::new(now.utc, knowledge.hi, zone);
+        Self::with(user, knowledge, Arc::new(files), moment)
     }
 
     /// The same files for another stretch of time: nothing is read, they are only placed anew.
     pub(super) fn placed_at(&self, now: Now, zone: Tz) -> Self {
-        let moment = Moment::new(now.utc, zone);
+        let moment = Moment::new(now.utc, self.knowledge.hi, zone);
         let files = Arc::clone(&self.files);
         Self::with(self.user.clone(), self.knowledge.clone(), files, moment)
     }
@@ -212,7 +217,7 @@ impl Entry {
         let moment = if knowledge.shows_the_same(&self.knowledge) {
             Arc::clone(&self.moment)
         } else {
-            Moment::new(self.moment.placed, zone)
+            Moment::new(self.moment.placed, knowledge.hi, zone)
         };
         let files = Arc::clone(&self.files);
         Self::with(self.user.clone(), knowledge, files, moment)
@@ -239,7 +244,7 @@ impl Entry {
             validated: AtomicU64::new(self.since_born(change.sent)),
             failed: AtomicU64::new(0),
         };
-        let moment = Moment::new(change.placed.max(self.moment.placed), zone);
+        let moment = Moment::new(change.placed.max(self.moment.placed), change.version, zone);
         Self::with(self.user.clone(), knowledge, Arc::new(files), moment)
     }
 
@@ -353,7 +358,7 @@ impl Entry {
         let bytes = slot.get_or_init(|| {
             made = true;
             let (etag, plain) = self.render(format, zone);
-            page.etag.get_or_init(|| etag);
+            page.etag.get_or_init(|| etag.into_boxed_bytes().into());
             let bytes = match encoding {
                 Encoding::Identity => plain.into_boxed_slice(),
                 Encoding::Gzip => gzip(&plain).into_boxed_slice(),
@@ -361,10 +366,10 @@ impl Entry {
             self.moment.weight.fetch_add(bytes.len(), Ordering::Relaxed);
             Bytes::from(bytes)
         });
-        // Set before the body was.
-        let etag = page.etag.get().map_or("", |etag| etag);
         PageBytes {
-            etag,
+            // Set before the body was.
+            etag: page.etag.get_or_init(Bytes::new),
+            version: &self.moment.version,
             bytes: bytes.clone(),
             made,
         }
@@ -448,9 +453,10 @@ impl Entry {
 }
 
 impl Moment {
-    fn new(placed: DateTime<Utc>, zone: Tz) -> Arc<Self> {
+    fn new(placed: DateTime<Utc>, version: Version, zone: Tz) -> Arc<Self> {
         Arc::new(Self {
             placed,
+            version: version.to_string().into(),
             holds: stretch(placed, zone),
             weight: AtomicUsize::new(0),
             json: Page::default(),

@@ -23,6 +23,12 @@ impl Inner {
         {
             return Ok(self.shown(entry, Layer::Memory, Requests::default(), want.now));
         }
+        // Boxed, so that what memory answers doesn't carry the state of what it needn't do.
+        Box::pin(self.read_further(want)).await
+    }
+
+    /// The same where memory doesn't answer.
+    async fn read_further(self: &Arc<Self>, want: &Want) -> Result<Read, ReadError> {
         let known = self.stand_in(want);
         if let Some(entry) = known
             .as_ref()

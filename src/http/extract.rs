@@ -9,7 +9,7 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, COOKIE, IF_NONE_MATCH,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName};
 
 use super::{ApiError, App, Code};
 use crate::codex::{Encoding, Freshness, Version, Want};
@@ -23,18 +23,23 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// The version of the user's data, in requests and answers.
 pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-version");
 
-/// The one place where the clocks are read; unless whoever hands over the request has said when it
-/// arrived, which no client can.
-fn moment(parts: &Parts) -> Now {
-    let said = parts.extensions.get().copied();
+/// The one place where the clocks are read, once for each request; unless whoever hands over the request
+/// has said when it arrived, which no client can.
+pub(super) fn moment(extensions: &Extensions) -> Now {
+    let said = extensions.get().copied();
     said.unwrap_or_else(|| Now::of_clocks(Utc::now(), Instant::now()))
+}
+
+/// When the request arrived that these are parts of.
+fn arrived(parts: &Parts) -> Now {
+    context::arrived().unwrap_or_else(|| moment(&parts.extensions))
 }
 
 impl<S: Sync> FromRequestParts<S> for Now {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(moment(parts))
+        Ok(arrived(parts))
     }
 }
 
@@ -50,7 +55,7 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let now = moment(parts);
+        let now = arrived(parts);
         let caller = app.gate().caller(app.codex(), parts, now).await;
         let user = caller.map_err(|denial| app.denied(denial))?;
         context::note_user(&user);

@@ -4,9 +4,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -17,26 +16,20 @@ use tower::{Layer, Service};
 use super::ApiError;
 use super::answer::X_CODEX_CACHE;
 use super::error::replace_error;
+use super::extract::moment;
 use crate::context::{self, OfRequest, RequestContext, of_request};
 use crate::metrics::Metrics;
 use crate::web;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_CONTENT_TYPE_OPTIONS: HeaderName =
+    HeaderName::from_static("x-content-type-options");
+pub(super) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// A request that takes longer is worth a line in the log.
 const SLOW: Duration = Duration::from_millis(250);
 
-/// A counter behind this instance's name: unique, and nearly free.
-fn next_id() -> HeaderValue {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let id = format!("{}-{count:x}", context::instance());
-    // Digits and a dash are always a header's value.
-    HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
-}
-
-/// The layer around every route. A service of its own rather than a function, because a function
+/// The layer around the router. A service of its own rather than a function, because a function
 /// would cost three allocations and a copy of the inner service for each request.
 #[derive(Clone)]
 pub(super) struct RequestIds(pub(super) Arc<Metrics>);
@@ -54,7 +47,7 @@ impl<S> Layer<S> for RequestIds {
 
 /// A service whose answers carry an id.
 #[derive(Clone)]
-pub(super) struct WithRequestId<S> {
+pub struct WithRequestId<S> {
     inner: S,
     metrics: Arc<Metrics>,
 }
@@ -69,12 +62,11 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithRequestI
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let began = Instant::now();
+        let arrived = moment(request.extensions());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let known = RequestContext::new(next_id(), method, uri, headers, show_path);
+        let known = RequestContext::new(arrived, method, uri, headers, show_path);
         Answering {
             inner: of_request(Arc::new(known), self.inner.call(request)),
-            began,
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -82,10 +74,9 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithRequestI
 
 pin_project! {
     /// The answer under way.
-    pub(super) struct Answering<F> {
+    pub struct Answering<F> {
         #[pin]
         inner: OfRequest<F>,
-        began: Instant,
         metrics: Arc<Metrics>,
     }
 }
@@ -106,19 +97,21 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for Answering<F> {
         let layer = layer.and_then(|layer| layer.to_str().ok());
         this.metrics.answered(response.status().as_u16(), layer);
         Poll::Ready(Ok(match inner.take_value() {
-            Some(request) => finish(response, request, this.began.elapsed()),
+            Some(request) => finish(response, &request),
             None => response,
         }))
     }
 }
 
 /// A read from memory logs nothing above `debug`.
-fn finish(response: Response, request: Arc<RequestContext>, took: Duration) -> Response {
-    report(&request, &response, took);
+fn finish(response: Response, request: &Arc<RequestContext>) -> Response {
+    report(request, &response, request.arrived().passed());
     let mut response = replace_error(response, request.id());
     let headers = response.headers_mut();
-    headers.insert(X_REQUEST_ID, request.id_header().clone());
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(id) = HeaderValue::from_str(request.id()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     response
 }
 

@@ -6,16 +6,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
+use codex_miroir::http::Routes;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tower::ServiceExt;
+use tower::Service;
+
+use super::silence::Silence;
 
 /// What is read of a connection before it is handed on: a request's line and headers together, twice what
 /// Kestrel, the Functions host's server, lets through; a body comes in pieces of that size.
@@ -41,10 +43,10 @@ pub(crate) struct Limits {
     pub(crate) silence: Duration,
 }
 
-/// Answers by `router` whatever connects, until `end`; then what is under way, for at most `grace`.
+/// Answers by `routes` whatever connects, until `end`; then what is under way, for at most `grace`.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: Routes,
     limits: Limits,
     end: impl Future<Output = ()>,
     grace: Duration,
@@ -53,8 +55,7 @@ pub(crate) async fn serve(
     let room = Arc::new(Semaphore::new(most));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.silence)
+    http.header_read_timeout(limits.silence)
         .max_buf_size(READ_MAX_BYTES);
     let mut end = pin!(end);
     let mut said = None;
@@ -69,11 +70,13 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let service = router
-                    .clone()
-                    .map_request(|it: http::Request<_>| it.map(Body::new));
-                let service = TowerToHyperService::new(service);
-                let connection = http.serve_connection(io(stream), service);
+                let routes = routes.clone();
+                let http = http.timer(Silence::new(limits.silence));
+                let connection = http.serve_connection(
+                    io(stream),
+                    // A router is always ready.
+                    service_fn(move |it| routes.clone().call(it.map(Body::new))),
+                );
                 let connection = graceful.watch(connection);
                 tokio::spawn(async move {
                     // Whatever ends it early is the client's affair.

@@ -11,11 +11,10 @@ mod tokens;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use codex_miroir::config::Config;
 use codex_miroir::github::Transport;
-use codex_miroir::http::{App, Gate, router};
+use codex_miroir::http::{App, Gate, Routes, router};
 use codex_miroir::now::Now;
 use http::request::Builder;
 use http::{HeaderMap, Request};
@@ -39,7 +38,7 @@ struct Town {
 /// A process of the service with settings of its own.
 struct Service {
     instance: Instance,
-    routes: Router,
+    routes: Routes,
 }
 
 impl Town {

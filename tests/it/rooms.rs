@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("config", &["net", "user"]),
-    ("context", &["user"]),
+    ("context", &["now", "user"]),
     ("demo", &["store", "task", "user"]),
     ("functions", &[]),
     ("github", &["config", "metrics", "net", "task", "user"]),

@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::ServiceExt;
+use axum::extract::Request;
 use chrono::Utc;
 use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{Codex, CodexSettings, GitSettings};
@@ -48,7 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = http::App::new(codex.clone(), gate, &config, Arc::default());
     tokio::spawn(codex.push_in_background());
     println!(r#"{{"address":"{address}"}}"#);
-    Ok(axum::serve(listener, http::router(app)).await?)
+    let service = ServiceExt::<Request>::into_make_service(http::router(app));
+    Ok(axum::serve(listener, service).await?)
 }
 
 fn open(config: &Config) -> Result<Arc<dyn BlobStore>, Box<dyn Error>> {

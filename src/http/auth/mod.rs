@@ -36,7 +36,7 @@ pub(super) use denial::Denial;
 pub(super) use flight::Flight;
 pub(super) use origin::X_FORWARDED_HOST;
 pub(super) use return_to::ReturnTo;
-pub(super) use upkeep::CookieUpkeep;
+pub(super) use upkeep::{CookieUpkeep, WithUpkeep};
 
 use by_github::ByGitHub;
 
@@ -159,9 +159,9 @@ impl Gate {
 
     /// What every answer does about cookies, where people sign in. Without that the service is at a name
     /// that it shares with other programs, whose cookie `session` may be.
-    pub(super) fn upkeep(&self) -> Option<CookieUpkeep> {
+    pub(super) fn upkeep(&self) -> CookieUpkeep {
         let dev = matches!(self.mode, Mode::Dev { .. });
-        (!dev).then(|| CookieUpkeep::new(self.cookies))
+        CookieUpkeep::new((!dev).then_some(self.cookies))
     }
 
     /// Lets pages of `CODEX_ALLOWED_ORIGINS` read answers.

@@ -25,12 +25,12 @@ pub(super) fn renew(cookie: HeaderValue) {
     let _ = RENEWED.try_with(|place| place.set(cookie));
 }
 
-/// The layer around every route. It costs a request without cookies one look.
+/// The layer around the router; without names it does nothing. It costs a request without cookies one look.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::http) struct CookieUpkeep(CookieNames);
+pub(in crate::http) struct CookieUpkeep(Option<CookieNames>);
 
 impl CookieUpkeep {
-    pub(super) fn new(names: CookieNames) -> Self {
+    pub(super) fn new(names: Option<CookieNames>) -> Self {
         Self(names)
     }
 }
@@ -46,9 +46,9 @@ impl<S> Layer<S> for CookieUpkeep {
 
 /// A service whose answers look after cookies.
 #[derive(Debug, Clone)]
-pub(in crate::http) struct WithUpkeep<S> {
+pub struct WithUpkeep<S> {
     inner: S,
-    names: CookieNames,
+    names: Option<CookieNames>,
 }
 
 impl<S: Service<Request, Response = Response>> Service<Request> for WithUpkeep<S> {
@@ -61,8 +61,10 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithUpkeep<S
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let older = named(request.headers(), OLDER_SESSION).next();
-        let older = older.and_then(|_| self.names.expire_older());
+        let older = self.names.and_then(|names| {
+            let sent = named(request.headers(), OLDER_SESSION).next();
+            sent.and_then(|_| names.expire_older())
+        });
         Answering {
             inner: RENEWED.scope(OnceCell::new(), self.inner.call(request)),
             older,
@@ -72,7 +74,7 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithUpkeep<S
 
 pin_project! {
     /// The answer under way.
-    pub(in crate::http) struct Answering<F> {
+    pub struct Answering<F> {
         #[pin]
         inner: TaskLocalFuture<OnceCell<HeaderValue>, F>,
         older: Option<HeaderValue>,

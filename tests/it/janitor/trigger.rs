@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use codex_miroir::config::Config;
-use codex_miroir::http::{App, Gate, router};
+use codex_miroir::http::{App, Gate, Routes, router};
 use futures::stream;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -20,7 +19,7 @@ use crate::support::http::request;
 use crate::support::losing_store::Loss;
 use crate::support::scene::{Instance, Scene, anna};
 
-fn routes(instance: &Instance, hosted: bool) -> Router {
+fn routes(instance: &Instance, hosted: bool) -> Routes {
     let config = Config {
         hosted,
         ..Config::from_lookup(|_| None).unwrap()
@@ -38,7 +37,7 @@ fn call(function: &str) -> String {
     json!({"Data": {}, "Metadata": {"sys": {"MethodName": function}}}).to_string()
 }
 
-async fn post(routes: &Router, header: Option<(&str, &str)>, body: String) -> (u16, Value) {
+async fn post(routes: &Routes, header: Option<(&str, &str)>, body: String) -> (u16, Value) {
     let mut post = request("POST", "/janitor").header("content-type", "application/json");
     if let Some((name, value)) = header {
         post = post.header(name, value);
@@ -46,7 +45,7 @@ async fn post(routes: &Router, header: Option<(&str, &str)>, body: String) -> (u
     answered(routes, post.body(Body::from(body)).unwrap()).await
 }
 
-async fn answered(routes: &Router, request: Request) -> (u16, Value) {
+async fn answered(routes: &Routes, request: Request) -> (u16, Value) {
     let answer = routes.clone().oneshot(request);
     let (parts, body) = answer.await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();

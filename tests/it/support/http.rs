@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use codex_miroir::config::Config;
-use codex_miroir::http::{App, Gate, router};
+use codex_miroir::http::{App, Gate, Routes, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -84,7 +83,7 @@ fn config() -> Config {
 }
 
 /// The answer of these routes, which the API's document must allow.
-pub(crate) async fn exchange(routes: Router, request: Request<Body>) -> Reply {
+pub(crate) async fn exchange(routes: Routes, request: Request<Body>) -> Reply {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (parts, body) = routes.oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes().to_vec();
