@@ -21,6 +21,9 @@ mod azurite;
 mod bare;
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/people.rs"]
+#[allow(dead_code)]
+mod people;
 #[path = "support/process.rs"]
 #[allow(dead_code)]
 mod process;
@@ -31,20 +34,18 @@ mod slow_line;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use azurite::azurite;
 use bare::{answer, serve_bare, start_bare};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use client::{Client, header};
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::{BlobStore, Key, Put, PutIf, WriteId, WriteIds};
 use codex_miroir::user::UserId;
 use futures::stream::StreamExt;
+use people::{person, principal, resident_mib, week_of};
 use process::{Process, median};
 use samples::{sample_file, write_samples};
 
@@ -113,20 +114,6 @@ fn rows(span: Duration) {
     }
 }
 
-fn person(number: usize) -> String {
-    format!("person-{number:05}")
-}
-
-/// How the platform names somebody (SPEC.md 6, `easyauth`).
-fn principal(person: &str, number: usize) -> String {
-    let claim = |typ: &str, val: &str| serde_json::json!({"typ": typ, "val": val});
-    let document = serde_json::json!({"auth_typ": "github", "claims": [
-        claim("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier", &number.to_string()),
-        claim("urn:github:login", person),
-    ]});
-    STANDARD.encode(document.to_string())
-}
-
 fn folder(people: usize) -> Place {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..people {
@@ -156,24 +143,15 @@ async fn container(people: usize, port: u16) -> Place {
 }
 
 fn start(place: &Place) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
-    command
-        .env_clear()
-        .env("PORT", "0")
-        .env("CODEX_AUTH", "easyauth")
-        .env("WEBSITE_AUTH_ENABLED", "true")
-        .env("WEBSITE_SITE_NAME", "codex")
-        .env("CODEX_ALLOWED_LOGINS", "*")
-        .env("CODEX_PUBLIC_URL", "https://codex.example")
-        .env("CODEX_WRITES_PER_MINUTE", "1000000")
-        .env("RUST_LOG", "error,codex_miroir::serve=info");
     match place {
-        Place::Folder(folder) => command.env("CODEX_DATA_DIR", folder.path()),
-        Place::Azurite { container, port } => command
-            .env("AZURE_BLOB_CONN", azurite().with_key(*port))
-            .env("AZURE_BLOB_CONTAINER", container),
-    };
-    Process::listening(&mut command)
+        Place::Folder(folder) => {
+            people::start(&[("CODEX_DATA_DIR", &folder.path().to_string_lossy())])
+        }
+        Place::Azurite { container, port } => people::start(&[
+            ("AZURE_BLOB_CONN", &azurite().with_key(*port)),
+            ("AZURE_BLOB_CONTAINER", container),
+        ]),
+    }
 }
 
 /// What everybody shares.
@@ -196,9 +174,7 @@ impl Town {
         });
         Self {
             addresses,
-            principals: (0..people)
-                .map(|number| principal(&person(number), number + 1))
-                .collect(),
+            principals: (0..people).map(principal).collect(),
             seen: (0..people).map(|_| AtomicU64::new(0)).collect(),
             sums: sums.collect(),
             backwards: AtomicUsize::new(0),
@@ -311,10 +287,7 @@ async fn visit(town: &Town, people: usize) -> Vec<f64> {
     for address in &town.addresses {
         let mut line = Client::connect(address).await;
         for who in 0..people {
-            let request = format!(
-                "GET /codex HTTP/1.1\r\nhost: codex.example\r\naccept-encoding: gzip\r\nx-ms-client-principal: {}\r\n\r\n",
-                town.principals[who]
-            );
+            let request = week_of(who);
             let sent = Instant::now();
             line.send(request.as_bytes()).await;
             times.push(sent.elapsed().as_secs_f64());
@@ -383,10 +356,7 @@ fn print_times(name: &str, seconds: &mut [f64], storage: Option<f64>) {
 fn beside_bare(runtime: &tokio::runtime::Runtime, span: Duration) {
     let place = folder(1);
     let service = start(&place);
-    let request = format!(
-        "GET /codex HTTP/1.1\r\nhost: codex.example\r\naccept-encoding: gzip\r\nx-ms-client-principal: {}\r\n\r\n",
-        principal(&person(0), 1)
-    );
+    let request = week_of(0);
     runtime.block_on(answer(&service.address, &request));
     let (head, body) = runtime.block_on(answer(&service.address, &request));
     let recorded = tempfile::NamedTempFile::new().unwrap();
@@ -528,19 +498,6 @@ fn temporary_files(root: &Path) -> usize {
         }
     });
     count.sum()
-}
-
-fn resident_mib(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
-    let kib: f64 = line
-        .unwrap()
-        .trim()
-        .strip_suffix(" kB")
-        .unwrap()
-        .parse()
-        .unwrap();
-    kib / 1024.0
 }
 
 /// Processor time it has had, all threads together.

@@ -78,6 +78,7 @@ pub struct RequestContext {
     invocation: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
     user: OnceLock<UserId>,
+    cookie: OnceLock<HeaderValue>,
 }
 
 impl RequestContext {
@@ -89,16 +90,26 @@ impl RequestContext {
         headers: &HeaderMap,
         show_path: ShowPath,
     ) -> Self {
-        Self {
+        let mut new = Self {
             id: RequestId::next(),
             arrived,
             method: method.clone(),
             uri: uri.clone(),
             show_path,
-            invocation: headers.get(INVOCATION_ID).cloned(),
-            traceparent: headers.get(TRACEPARENT).cloned(),
+            invocation: None,
+            traceparent: None,
             user: OnceLock::new(),
+            cookie: OnceLock::new(),
+        };
+        // Requests have few headers: one walk over them is less than two look-ups.
+        for (name, value) in headers {
+            if *name == TRACEPARENT {
+                new.traceparent = Some(value.clone());
+            } else if *name == INVOCATION_ID {
+                new.invocation = Some(value.clone());
+            }
         }
+        new
     }
 
     /// What the answer calls the request.
@@ -126,6 +137,11 @@ impl RequestContext {
     /// Whose files it is about, once that is known.
     pub fn user(&self) -> Option<&UserId> {
         self.user.get()
+    }
+
+    /// The cookie that the answer is to set, if there is one.
+    pub fn cookie(&self) -> Option<&HeaderValue> {
+        self.cookie.get()
     }
 
     /// The Functions host's name for the call. Anybody may send the header, so only what looks like one.
@@ -175,6 +191,11 @@ pub fn about(request: &Arc<RequestContext>, tell: impl FnOnce()) {
 pub fn note_user(user: &UserId) {
     // Outside a request there is nobody to tell; a second user of one request there isn't.
     let _ = CURRENT.try_with(|request| request.user.set(user.clone()));
+}
+
+/// The answer to the present request is to set this cookie.
+pub fn set_cookie(cookie: HeaderValue) {
+    let _ = CURRENT.try_with(|request| request.cookie.set(cookie));
 }
 
 /// When the present request arrived; `None` outside of requests.

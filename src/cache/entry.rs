@@ -120,8 +120,16 @@ struct Moment {
 #[derive(Debug, Default)]
 struct Page {
     etag: OnceLock<Bytes>,
-    identity: OnceLock<Bytes>,
-    gzip: OnceLock<Bytes>,
+    identity: OnceLock<Body>,
+    gzip: OnceLock<Body>,
+}
+
+/// One packing of an answer.
+#[derive(Debug)]
+struct Body {
+    bytes: Bytes,
+    /// How many bytes, as a text.
+    length: Bytes,
 }
 
 /// What the timeline is written as.
@@ -151,6 +159,8 @@ pub struct PageBytes<'a> {
     pub version: &'a Bytes,
     /// The body.
     pub bytes: Bytes,
+    /// How many bytes the body has, in decimal digits.
+    pub length: &'a Bytes,
     /// Whether this call made the body, so that the entry weighs more now.
     pub made: bool,
 }
@@ -355,7 +365,7 @@ impl Entry {
             Encoding::Gzip => &page.gzip,
         };
         let mut made = false;
-        let bytes = slot.get_or_init(|| {
+        let body = slot.get_or_init(|| {
             made = true;
             let (etag, plain) = self.render(format, zone);
             page.etag.get_or_init(|| etag.into_boxed_bytes().into());
@@ -364,13 +374,17 @@ impl Entry {
                 Encoding::Gzip => gzip(&plain).into_boxed_slice(),
             };
             self.moment.weight.fetch_add(bytes.len(), Ordering::Relaxed);
-            Bytes::from(bytes)
+            Body {
+                length: bytes.len().to_string().into(),
+                bytes: bytes.into(),
+            }
         });
         PageBytes {
             // Set before the body was.
             etag: page.etag.get_or_init(Bytes::new),
             version: &self.moment.version,
-            bytes: bytes.clone(),
+            bytes: body.bytes.clone(),
+            length: &body.length,
             made,
         }
     }

@@ -7,7 +7,8 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use utoipa::ToSchema;
@@ -106,6 +107,7 @@ pub(super) async fn render_codex(
             encoding: Encoding::Identity,
             etag: value(Bytes::from(week.etag.into_boxed_bytes())),
             version: HeaderValue::from(week.read.entry.knowledge.hi.0),
+            length: HeaderValue::from(week.bytes.len()),
             bytes: week.bytes,
         };
         return Ok(answer(headers, &week.read, sent));
@@ -118,6 +120,7 @@ pub(super) async fn render_codex(
         encoding,
         etag: value(page.etag.clone()),
         version: value(page.version.clone()),
+        length: value(page.length.clone()),
         bytes: page.bytes,
     };
     Ok(answer(headers, &read, sent))
@@ -193,6 +196,7 @@ struct Sent {
     encoding: Encoding,
     etag: HeaderValue,
     version: HeaderValue,
+    length: HeaderValue,
     bytes: Bytes,
 }
 
@@ -213,6 +217,9 @@ fn answer(request: &HeaderMap, read: &Read, sent: Sent) -> Response {
     let headers = response.headers_mut();
     headers.insert(ETAG, sent.etag);
     headers.insert(X_CODEX_VERSION, sent.version);
+    if !unchanged {
+        headers.insert(CONTENT_LENGTH, sent.length);
+    }
     if read.layer != Layer::Memory {
         headers.insert(X_CODEX_CACHE, HeaderValue::from_static(read.layer.as_str()));
     }
@@ -259,10 +266,11 @@ impl Heads {
             ),
             (X_CODEX_VERSION, written_over.clone()),
             (SERVER_TIMING, server_timing(Requests::default())),
-            (X_REQUEST_ID, written_over),
+            (X_REQUEST_ID, written_over.clone()),
             (X_CONTENT_TYPE_OPTIONS, NOSNIFF),
         ]);
         let mut identity = unchanged.clone();
+        identity.insert(CONTENT_LENGTH, written_over);
         identity.extend(described);
         let mut gzip = identity.clone();
         gzip.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use http::header::SET_COOKIE;
 use http::{HeaderName, HeaderValue};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -112,6 +113,9 @@ fn finish(response: Response, request: &Arc<RequestContext>) -> Response {
         headers.insert(X_REQUEST_ID, id);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    if let Some(cookie) = request.cookie() {
+        headers.append(SET_COOKIE, cookie.clone());
+    }
     response
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use codex_miroir::view::markdown_to_html;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
+use crate::auth::easyauth;
 use crate::support::github::sign;
 use crate::support::mirror::{HOOK_SECRET, Mirror};
 use crate::support::process::{Answer, Asked, Service, begin, eventually};
@@ -76,6 +78,20 @@ fn peak_memory(service: &Service) -> u64 {
 
 /// Runs `attack` beside somebody who reads the week, and prints what came of it.
 fn row(service: &Service, name: &str, attack: impl FnOnce() -> String) {
+    let read = || {
+        let answer = service.get("/codex");
+        assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+    };
+    attacked(service, name, &read, attack);
+}
+
+/// The same, with what somebody well-behaved does meanwhile.
+fn attacked(
+    service: &Service,
+    name: &str,
+    read: &(dyn Fn() + Sync),
+    attack: impl FnOnce() -> String,
+) {
     peak_memory(service);
     let over = AtomicBool::new(false);
     let (said, mut times) = thread::scope(|scope| {
@@ -83,8 +99,7 @@ fn row(service: &Service, name: &str, attack: impl FnOnce() -> String) {
             let mut times = Vec::new();
             while !over.load(Ordering::Relaxed) || times.is_empty() {
                 let asked = Instant::now();
-                let answer = service.get("/codex");
-                assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+                read();
                 times.push(asked.elapsed());
                 thread::sleep(Duration::from_millis(2));
             }
@@ -254,6 +269,29 @@ fn what_is_too_large_is_refused_before_it_is_there() {
         assert_eq!(status, Some(431));
         tally([status])
     });
+    row(
+        &service,
+        "100 headers, 40 KiB of cookies and tags, and 4,000 parameters, 1,000 times",
+        || {
+            let headers: String = (0..94).map(|n| format!("x-{n}: a\r\n")).collect();
+            let cookies: String = (0..2_000)
+                .map(|n| format!("codex_version=a:{n};"))
+                .collect();
+            let tags: String = (0..500).map(|n| format!("\"{n}\",")).collect();
+            let query: String = (0..4_000).map(|n| format!("a{n}=1&")).collect();
+            let headers = format!("{headers}cookie: {cookies}\r\nif-none-match: {tags}\r\n");
+            let path = format!("/codex?{query}");
+            let answers: Vec<u16> = (0..1_000)
+                .map(|_| service.send(&path, &headers).status)
+                .collect();
+            assert!(
+                answers.iter().all(|it| matches!(it, 200 | 431)),
+                "{}",
+                tally(answers)
+            );
+            tally(answers)
+        },
+    );
     for path in ["/api/preview", "/api/tasks", "/github/webhook"] {
         row(
             &service,
@@ -378,13 +416,13 @@ fn bombs_go_off_nowhere() {
 }
 
 /// The tasks' folder of the user `anna`, by what the process says of itself.
-fn service_folder(service: &Service) -> std::path::PathBuf {
+fn service_folder(service: &Service) -> PathBuf {
     let environment = fs::read(format!("/proc/{}/environ", service.id())).unwrap();
     let environment = String::from_utf8(environment).unwrap();
     let data = environment
         .split('\0')
         .find_map(|it| it.strip_prefix("CODEX_DATA_DIR="));
-    std::path::Path::new(data.unwrap()).join("raw/anna/tasks")
+    Path::new(data.unwrap()).join("raw/anna/tasks")
 }
 
 fn code(answer: &Answer) -> String {
@@ -543,6 +581,201 @@ fn no_path_leads_out_of_a_users_folder() {
             .collect();
         tally(told)
     });
+}
+
+/// Somebody whom the platform vouches for asks for another's tasks in every form that might name them.
+#[test]
+fn nobody_reaches_anothers_tasks() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = |user: &str| data.path().join("raw").join(user).join("tasks");
+    for (user, name, text) in [
+        ("anna", "0000-a.md", task("a")),
+        ("berta", "0000-a.md", task("Geheim")),
+        ("berta", "0007-Geheim.md", task("Geheim")),
+    ] {
+        fs::create_dir_all(folder(user)).unwrap();
+        fs::write(folder(user).join(name), text).unwrap();
+    }
+    let service = Service::start(
+        crate::support::process::codex_miroir()
+            .env("CODEX_DATA_DIR", data.path())
+            .env("CODEX_AUTH", "easyauth")
+            .env("WEBSITE_AUTH_ENABLED", "True")
+            .env("WEBSITE_SITE_NAME", "app")
+            .env("CODEX_ALLOWED_LOGINS", "*")
+            .env("CODEX_PUBLIC_URL", "https://codex.example"),
+    );
+    let signed_in = |login: &str, number: &str| {
+        let principal = easyauth::github(login, number);
+        format!("x-ms-client-principal: {principal}\r\norigin: https://codex.example\r\n")
+    };
+    let (anna, berta) = (signed_in("anna", "1001"), signed_in("berta", "1002"));
+    let ask = |method: &str, path: &str, headers: &str, body: &str| {
+        let headers = format!("{headers}content-type: application/json\r\n");
+        Answer::read(begin(&service.address, method, path, &headers, body))
+    };
+    let new = r#"{"kategorie":"arbeit","title":"Geheim"}"#;
+    let keyed = "idempotency-key: der-gleiche\r\n";
+    let created = ask("POST", "/api/tasks", &format!("{berta}{keyed}"), new);
+    assert_eq!(created.status, 201, "{}", created.body);
+    let hers = ask("GET", "/codex", &berta, "");
+    assert!(hers.body.contains("Geheim"));
+    let before = files(&folder("berta"));
+
+    let read_by = |headers: &str| {
+        let calm = service.send("/codex", headers);
+        assert_eq!(calm.status, 200, "{}", calm.body);
+    };
+    attacked(
+        &service,
+        "another's tasks, in every form",
+        &|| read_by(&berta),
+        || {
+            let mut answers = Vec::new();
+            let mut none = |answer: Answer, what: &str| {
+                assert!(!answer.body.contains("Geheim"), "{what}: {}", answer.body);
+                answers.push((answer.status, code(&answer)));
+            };
+            for form in [
+                "0007",
+                "7",
+                "0007-Geheim",
+                "0007-Geheim.md",
+                "berta/0007",
+                "berta%2f0007",
+                "berta%2F0007-Geheim",
+                "berta:0007",
+                "berta@0007",
+                "0007?user=berta",
+                "0007?userId=berta",
+                "raw%2Fberta%2Ftasks%2F0007-Geheim.md",
+                "..%2F..%2Fberta%2Ftasks%2F0007-Geheim",
+            ] {
+                for (method, tail, body) in [
+                    ("GET", "", ""),
+                    ("PATCH", "", r#"{"tags":["a"]}"#),
+                    ("PUT", "", r#"{"status":"abgeschlossen"}"#),
+                    ("POST", "/complete", ""),
+                ] {
+                    let (id, query) = form.split_once('?').unwrap_or((form, ""));
+                    let path = format!("/api/tasks/{id}{tail}?{query}");
+                    let answer = ask(method, &path, &anna, body);
+                    assert!(
+                        matches!(answer.status, 400 | 404 | 405),
+                        "{method} {path}: {}",
+                        answer.status
+                    );
+                    none(answer, &path);
+                }
+            }
+            for query in [
+                "user=berta",
+                "userId=berta",
+                "user_id=berta",
+                "login=berta",
+                "owner=berta",
+                "path=raw/berta/tasks",
+            ] {
+                for path in ["/codex", "/api/tasks", "/codex?format=html"] {
+                    let mark = if path.contains('?') { '&' } else { '?' };
+                    let path = format!("{path}{mark}{query}");
+                    none(ask("GET", &path, &anna, ""), &path);
+                }
+            }
+            let tag = hers.header("etag");
+            for header in [
+                "x-user-id: berta",
+                "x-forwarded-user: berta",
+                "x-ms-client-principal-name: berta",
+                "x-ms-client-principal-id: 1002",
+                "cookie: session=berta; codex_version=berta:1",
+                "x-codex-user: berta",
+                &format!("if-none-match: {tag}"),
+                "x-original-url: /api/tasks/0007",
+                "x-rewrite-url: /api/tasks/0007",
+            ] {
+                let answer = ask("GET", "/codex", &format!("{anna}{header}\r\n"), "");
+                assert_eq!(answer.status, 200, "{header}");
+                none(answer, header);
+            }
+            // Two words of the platform are none.
+            let both = format!("{anna}{}", &berta[..berta.find("origin").unwrap()]);
+            let answer = ask("GET", "/codex", &both, "");
+            assert_eq!(answer.status, 401);
+            none(answer, "two principals");
+            // Another account that has taken the login's name.
+            let answer = ask("GET", "/codex", &signed_in("berta", "1003"), "");
+            assert_eq!(answer.status, 403);
+            none(answer, "another's login");
+            // Her key is hers: with his it makes his own task.
+            let his = r#"{"kategorie":"arbeit","title":"Meins"}"#;
+            let answer = ask("POST", "/api/tasks", &format!("{anna}{keyed}"), his);
+            assert_eq!(answer.status, 201);
+            none(answer, "another's Idempotency-Key");
+            tally(answers)
+        },
+    );
+    assert_eq!(files(&folder("berta")), before);
+    assert_eq!(files(&folder("anna")).len(), 2);
+}
+
+/// What a page of another site can make a browser send, to every route that changes something.
+#[test]
+fn a_page_of_another_site_changes_nothing() {
+    let (_mirror, service) = fortress();
+    let before = files(&service_folder(&service));
+    row(
+        &service,
+        "changes that a page of another site sends",
+        || {
+            let mut answers = Vec::new();
+            let form = "content-type: application/x-www-form-urlencoded\r\n";
+            let text = "content-type: text/plain\r\n";
+            let json = "content-type: application/json\r\n";
+            for from in [
+                "origin: https://evil.example\r\n",
+                "origin: null\r\n",
+                "origin: http://localhost.evil.example\r\n",
+                "origin: http://localhost:1\r\n",
+                "sec-fetch-site: cross-site\r\n",
+                "sec-fetch-site: same-site\r\norigin: https://evil.example\r\n",
+                "origin: https://evil.example\r\nx-forwarded-host: evil.example\r\n",
+            ] {
+                for (method, path, body) in [
+                    (
+                        "POST",
+                        "/api/tasks",
+                        r#"{"kategorie":"arbeit","title":"Fremd"}"#,
+                    ),
+                    ("PATCH", "/api/tasks/0000", r#"{"tags":["fremd"]}"#),
+                    ("PUT", "/api/tasks/0000", r#"{"status":"abgeschlossen"}"#),
+                    ("POST", "/api/tasks/0000/complete", "{}"),
+                    ("POST", "/sync", ""),
+                    ("POST", "/auth/logout", ""),
+                ] {
+                    for kind in [form, text, json] {
+                        let headers = format!("{from}{kind}");
+                        let answer =
+                            Answer::read(begin(&service.address, method, path, &headers, body));
+                        let told = (answer.status, code(&answer));
+                        assert_eq!(answer.status, 403, "{method} {path} {headers}");
+                        answers.push(told);
+                    }
+                }
+            }
+            tally(answers)
+        },
+    );
+    assert_eq!(files(&service_folder(&service)), before);
+}
+
+/// The files of a folder and what is in them.
+fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who may: tokens, sessions, signing in, the platform's word, and pages of other sites.
 
-mod easyauth;
+pub(crate) mod easyauth;
 mod owners;
 mod pages;
 mod processes;

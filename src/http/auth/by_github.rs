@@ -10,9 +10,10 @@ use super::flight::Used;
 use super::seal::Seals;
 use super::session::Session;
 use super::tokens::Tokens;
-use super::{Bearer, Denial, upkeep};
+use super::{Bearer, Denial};
 use crate::codex::{Codex, Holder};
 use crate::config::{Allowed, Config, OAuthApp, PublicUrl, Secret};
+use crate::context;
 use crate::github::{Account, OAuth, Transport};
 use crate::now::Now;
 use crate::user::UserId;
@@ -95,7 +96,7 @@ impl ByGitHub {
         if let Some(renewed) = session.renewed(now)
             && let Some(cookie) = self.session_cookie(cookies, &renewed, now)
         {
-            upkeep::renew(cookie);
+            context::set_cookie(cookie);
         }
         Ok(session.into_account().login)
     }

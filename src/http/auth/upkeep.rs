@@ -1,6 +1,5 @@
-//! What every answer does about cookies: a session in use is renewed, the older service's is expired.
+//! The older service's cookie is expired by every answer to a request that brings it.
 
-use std::cell::OnceCell;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,21 +8,9 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::SET_COOKIE;
 use pin_project_lite::pin_project;
-use tokio::task::futures::TaskLocalFuture;
 use tower::{Layer, Service};
 
 use super::cookies::{CookieNames, OLDER_SESSION, named};
-
-tokio::task_local! {
-    /// The session's new cookie, for the answer to the request under way. It is part of the request's
-    /// future, so that the many requests that renew nothing allocate nothing for it.
-    static RENEWED: OnceCell<HeaderValue>;
-}
-
-/// Sends the session's new cookie with the answer to the request under way.
-pub(super) fn renew(cookie: HeaderValue) {
-    let _ = RENEWED.try_with(|place| place.set(cookie));
-}
 
 /// The layer around the router; without names it does nothing. It costs a request without cookies one look.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +53,7 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithUpkeep<S
             sent.and_then(|_| names.expire_older())
         });
         Answering {
-            inner: RENEWED.scope(OnceCell::new(), self.inner.call(request)),
+            inner: self.inner.call(request),
             older,
         }
     }
@@ -76,7 +63,7 @@ pin_project! {
     /// The answer under way.
     pub struct Answering<F> {
         #[pin]
-        inner: TaskLocalFuture<OnceCell<HeaderValue>, F>,
+        inner: F,
         older: Option<HeaderValue>,
     }
 }
@@ -85,12 +72,10 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for Answering<F> {
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let mut response = ready!(this.inner.as_mut().poll(context))?;
-        let headers = response.headers_mut();
-        let renewed = this.inner.take_value().and_then(OnceCell::into_inner);
-        for cookie in renewed.into_iter().chain(this.older.take()) {
-            headers.append(SET_COOKIE, cookie);
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(context))?;
+        if let Some(expired) = this.older.take() {
+            response.headers_mut().append(SET_COOKIE, expired);
         }
         Poll::Ready(Ok(response))
     }

@@ -31,7 +31,7 @@ fn principal(provider: &str, claims: &[(&str, &str)]) -> String {
     STANDARD.encode(document.to_string())
 }
 
-pub(super) fn github(login: &str, number: &str) -> String {
+pub(crate) fn github(login: &str, number: &str) -> String {
     principal(
         "github",
         &[(NAME_IDENTIFIER, number), ("urn:github:login", login)],

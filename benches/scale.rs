@@ -1,0 +1,318 @@
+//! What grows, and what doesn't: reads from memory with 1, 1,000 and 100,000 people cached, asked for at random;
+//! memory under somebody who walks through all of them; and one person's requests with 10 to 9,999 tasks.
+//! Real processes over TCP and folders.
+//!
+//! `cargo bench --bench scale -- [seconds per run, default 3] [pairs, default 7]`
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs
+)]
+
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/people.rs"]
+mod people;
+#[path = "support/process.rs"]
+#[allow(dead_code)]
+mod process;
+#[path = "support/samples.rs"]
+mod samples;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use client::{Client, header};
+use people::{account, person, resident_mib, start, week_of};
+use process::{Process, median};
+use samples::write_samples;
+
+const CONNECTIONS: usize = 32;
+
+/// Tasks of each person.
+const TASKS: usize = 20;
+
+const MANY: usize = 100_000;
+
+/// What is in memory stays there, and is good, for as long as a run lasts.
+const LASTING: [(&str, &str); 3] = [
+    ("CODEX_MEMORY_MAX_BYTES", "8589934592"),
+    ("CODEX_MEMORY_TTL_SECONDS", "86400"),
+    ("CODEX_REVALIDATE_SECONDS", "86400"),
+];
+
+fn main() {
+    let arguments: Vec<u64> = std::env::args()
+        .skip(1)
+        .filter_map(|it| it.parse().ok())
+        .collect();
+    let number = |at: usize, default| arguments.get(at).copied().unwrap_or(default);
+    let span = Duration::from_secs(number(0, 3));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let town = tempfile::tempdir().unwrap();
+    settle(&runtime, town.path());
+    cached(&runtime, town.path(), span, number(1, 7));
+    walk(&runtime, town.path());
+    drop(town);
+    println!("One person, in milliseconds: the median, and from how many");
+    for tasks in [10, 100, 1_000, 9_999] {
+        one_person(&runtime, tasks);
+    }
+}
+
+/// The service over this folder.
+fn over(folder: &Path, settings: &[(&str, &str)]) -> Process {
+    let folder = folder.to_string_lossy();
+    let mut all = vec![("CODEX_DATA_DIR", &*folder)];
+    all.extend_from_slice(settings);
+    start(&all)
+}
+
+/// Everybody's state and artifact, as the service itself wrote them for the first one.
+fn settle(runtime: &tokio::runtime::Runtime, folder: &Path) {
+    let first = person(0);
+    write_samples(folder, &first, TASKS);
+    let service = over(folder, &[]);
+    runtime.block_on(async {
+        let mut line = Client::connect(&service.address).await;
+        line.send(week_of(0).as_bytes()).await;
+        // The artifact is written after the answer.
+        let artifact = folder.join("artifacts").join(&first).join("timeline.json");
+        while !artifact.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    drop(service);
+    for (kind, name) in [("state", "state.json"), ("artifacts", "timeline.json")] {
+        let kind = folder.join(kind);
+        let text = std::fs::read_to_string(kind.join(&first).join(name)).unwrap();
+        for number in 1..MANY {
+            let theirs = kind.join(person(number));
+            std::fs::create_dir_all(&theirs).unwrap();
+            std::fs::write(theirs.join(name), text.replace(&first, &person(number))).unwrap();
+        }
+    }
+    for number in 1..MANY {
+        let owner = serde_json::json!({"format": "1.0", "githubId": account(number)});
+        let file = folder.join("state").join(person(number)).join("owner.json");
+        std::fs::write(file, owner.to_string()).unwrap();
+    }
+}
+
+/// Asks for the first `people` once each; all must be answered from `layer`.
+async fn visit(address: &str, people: usize, layer: &str) {
+    let mut line = Client::connect(address).await;
+    for number in 0..people {
+        let (head, _) = line.send(week_of(number).as_bytes()).await;
+        let head = std::str::from_utf8(head).unwrap();
+        assert_eq!(header(head, "x-codex-cache"), Some(layer), "{head}");
+    }
+}
+
+fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pairs: u64) {
+    let services = [1, 1_000, MANY].map(|people| {
+        let service = over(folder, &LASTING);
+        runtime.block_on(visit(&service.address, people, "artifact"));
+        // The first answer of each form is made when it is asked for; from now on all are there.
+        runtime.block_on(visit(&service.address, people, "memory"));
+        // As many requests for each, so that choosing one costs the clients the same.
+        let requests = (0..MANY).map(|it| week_of(it % people)).collect();
+        (people, service, requests)
+    });
+    let mut rows = services.each_ref().map(|_| Vec::new());
+    for _ in 0..=pairs {
+        for (row, (_, service, requests)) in rows.iter_mut().zip(&services) {
+            row.push(runtime.block_on(load(&service.address, requests, span)));
+        }
+    }
+    println!(
+        "GET /codex from memory, {TASKS} tasks each, {CONNECTIONS} connections, {pairs} rounds of {span:?}"
+    );
+    // The first round warms up.
+    let one = &rows[0][1..];
+    for ((people, service, _), row) in services.iter().zip(&rows) {
+        let row = &row[1..];
+        let ratios = |of: fn(&Figures) -> f64| {
+            median(
+                &mut row
+                    .iter()
+                    .zip(one)
+                    .map(|(it, one)| of(it) / of(one))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let of = |of: fn(&Figures) -> f64| median(&mut row.iter().map(of).collect::<Vec<_>>());
+        println!(
+            "  {people:7} people: {:7.0} requests/s ({:.3} of one person's), p99 {:5.0} µs ({:.3}); {:6.0} MiB",
+            of(|it| it.per_second),
+            ratios(|it| it.per_second),
+            of(|it| it.p99),
+            ratios(|it| it.p99),
+            resident_mib(service.child.id())
+        );
+    }
+}
+
+struct Figures {
+    per_second: f64,
+    p99: f64,
+}
+
+/// Requests at random on every connection, for `span`.
+async fn load(address: &str, requests: &[String], span: Duration) -> Figures {
+    let clients = (0..CONNECTIONS).map(|seed| async move {
+        let mut random = fastrand::Rng::with_seed(seed as u64);
+        let mut line = Client::connect(address).await;
+        let mut times = Vec::with_capacity(1 << 14);
+        let began = Instant::now();
+        while began.elapsed() < span {
+            let request = &requests[random.usize(0..requests.len())];
+            let sent = Instant::now();
+            line.send(request.as_bytes()).await;
+            times.push(sent.elapsed().as_secs_f64() * 1e6);
+        }
+        times
+    });
+    let times = futures::future::join_all(clients).await;
+    let mut times: Vec<f64> = times.into_iter().flatten().collect();
+    times.sort_by(f64::total_cmp);
+    Figures {
+        per_second: times.len() as f64 / span.as_secs_f64(),
+        p99: times[(times.len() - 1) * 99 / 100],
+    }
+}
+
+/// Somebody asks for everybody, one after the other, with the memory that is allowed by default.
+fn walk(runtime: &tokio::runtime::Runtime, folder: &Path) {
+    let service = over(folder, &[]);
+    println!("A walk through {MANY} people, 128 MiB allowed for entries:");
+    for quarter in 1..=4 {
+        let began = Instant::now();
+        let peak = runtime.block_on(async {
+            let mut line = Client::connect(&service.address).await;
+            let mut peak: f64 = 0.0;
+            for number in (quarter - 1) * MANY / 4..quarter * MANY / 4 {
+                line.send(week_of(number).as_bytes()).await;
+                if number % 500 == 0 {
+                    peak = peak.max(resident_mib(service.child.id()));
+                }
+            }
+            peak
+        });
+        println!(
+            "  after {:6}: {:5.0} MiB resident, at most {peak:5.0} MiB; {:.0} requests/s by one client",
+            quarter * MANY / 4,
+            resident_mib(service.child.id()),
+            (MANY / 4) as f64 / began.elapsed().as_secs_f64()
+        );
+    }
+}
+
+/// What one person's requests cost with so many tasks.
+fn one_person(runtime: &tokio::runtime::Runtime, tasks: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    write_samples(folder.path(), &person(0), tasks);
+    let week = week_of(0);
+    let mut instance_with_nothing = Vec::new();
+    for _ in 0..5 {
+        let _ = std::fs::remove_dir_all(folder.path().join("artifacts"));
+        let service = over(folder.path(), &LASTING);
+        let (time, layer, _) = runtime.block_on(timed(&service.address, &week));
+        assert_eq!(layer, "rebuild");
+        instance_with_nothing.push(time);
+    }
+    let artifact = folder
+        .path()
+        .join("artifacts")
+        .join(person(0))
+        .join("timeline.json");
+    let mut instance_with_artifact = Vec::new();
+    let mut size = 0;
+    for _ in 0..5 {
+        // Written after the answer; by an instance that isn't ended before.
+        let service = over(folder.path(), &LASTING);
+        runtime.block_on(timed(&service.address, &week));
+        while !artifact.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(service);
+        let service = over(folder.path(), &LASTING);
+        let (time, layer, bytes) = runtime.block_on(timed(&service.address, &week));
+        assert_eq!(layer, "artifact");
+        instance_with_artifact.push(time);
+        size = bytes;
+    }
+    let service = over(folder.path(), &LASTING);
+    runtime.block_on(timed(&service.address, &week));
+    let (mut memory, mut changes, mut after, mut creates) = (vec![], vec![], vec![], vec![]);
+    runtime.block_on(async {
+        for _ in 0..501 {
+            memory.push(timed(&service.address, &week).await.0);
+        }
+        for change in 0..21 {
+            let body = format!(r#"{{"tags":["neu-{change}"]}}"#);
+            let task = change % tasks;
+            let path = format!("/api/tasks/{task:04}");
+            changes.push(
+                timed(&service.address, &asked("PATCH", &path, &body))
+                    .await
+                    .0,
+            );
+            after.push(timed(&service.address, &week).await.0);
+        }
+        // Of the last numbers there may be none left.
+        if tasks < 9_000 {
+            for number in 0..21 {
+                let body = format!(r#"{{"kategorie":"arbeit","title":"Neu {number}"}}"#);
+                creates.push(
+                    timed(&service.address, &asked("POST", "/api/tasks", &body))
+                        .await
+                        .0,
+                );
+            }
+        }
+    });
+    let artifact = std::fs::metadata(&artifact).unwrap().len();
+    println!(
+        "  {tasks:5} tasks: read from memory {:7.3} (501), after a change {:7.3} (21); change {:7.3} (21), create {}; \
+         new instance by the artifact {:7.2} (5), by all files {:8.2} (5); answer {:.1} KB gzip, artifact {:.1} KB, {:.0} MiB",
+        median(&mut memory),
+        median(&mut after),
+        median(&mut changes),
+        match creates.as_mut_slice() {
+            [] => "none left".to_owned(),
+            creates => format!("{:7.3} (21)", median(creates)),
+        },
+        median(&mut instance_with_artifact),
+        median(&mut instance_with_nothing),
+        size as f64 / 1e3,
+        artifact as f64 / 1e3,
+        resident_mib(service.child.id())
+    );
+}
+
+/// A change in the first person's name.
+fn asked(method: &str, path: &str, body: &str) -> String {
+    let head = week_of(0).replacen("GET /codex", &format!("{method} {path}"), 1);
+    let more = format!(
+        "\r\norigin: https://codex.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    format!("{}{more}", head.trim_end())
+}
+
+/// Milliseconds until the answer, the layer that gave it, and the body's size.
+async fn timed(address: &str, request: &str) -> (f64, String, usize) {
+    let mut line = Client::connect(address).await;
+    let sent = Instant::now();
+    let (head, body) = line.send(request.as_bytes()).await;
+    let time = sent.elapsed().as_secs_f64() * 1e3;
+    let head = std::str::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 20"), "{head}");
+    let layer = header(head, "x-codex-cache").unwrap_or_default();
+    (time, layer.to_owned(), body.len())
+}

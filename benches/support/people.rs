@@ -1,0 +1,65 @@
+//! People whom the platform vouches for, the service that lets them in, and how large it is.
+
+use std::process::Command;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::process::Process;
+
+pub(crate) fn person(number: usize) -> String {
+    format!("person-{number:05}")
+}
+
+/// How the platform names somebody (SPEC.md 6, `easyauth`).
+pub(crate) fn principal(number: usize) -> String {
+    let claim = |typ: &str, val: &str| serde_json::json!({"typ": typ, "val": val});
+    let document = serde_json::json!({"auth_typ": "github", "claims": [
+        claim("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier", &account(number).to_string()),
+        claim("urn:github:login", &person(number)),
+    ]});
+    STANDARD.encode(document.to_string())
+}
+
+/// Their account's number.
+pub(crate) fn account(number: usize) -> usize {
+    number + 1
+}
+
+/// Asks for somebody's week.
+pub(crate) fn week_of(number: usize) -> String {
+    format!(
+        "GET /codex HTTP/1.1\r\nhost: codex.example\r\naccept-encoding: gzip\r\nx-ms-client-principal: {}\r\n\r\n",
+        principal(number)
+    )
+}
+
+/// Starts the service for everybody, with further settings.
+pub(crate) fn start(settings: &[(&str, &str)]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
+    command
+        .env_clear()
+        .env("PORT", "0")
+        .env("CODEX_AUTH", "easyauth")
+        .env("WEBSITE_AUTH_ENABLED", "true")
+        .env("WEBSITE_SITE_NAME", "codex")
+        .env("CODEX_ALLOWED_LOGINS", "*")
+        .env("CODEX_PUBLIC_URL", "https://codex.example")
+        .env("CODEX_WRITES_PER_MINUTE", "1000000")
+        .env("RUST_LOG", "error,codex_miroir::serve=info")
+        .envs(settings.iter().copied());
+    Process::listening(&mut command)
+}
+
+pub(crate) fn resident_mib(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
+    let kib: f64 = line
+        .unwrap()
+        .trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .parse()
+        .unwrap();
+    kib / 1024.0
+}
