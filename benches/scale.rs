@@ -120,7 +120,7 @@ fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pair
         // The first answer of each form is made when it is asked for; from now on all are there.
         runtime.block_on(visit(&service.address, people, "memory"));
         // As many requests for each, so that choosing one costs the clients the same.
-        let requests = (0..MANY).map(|it| week_of(it % people)).collect();
+        let requests: Vec<String> = (0..MANY).map(|it| week_of(it % people)).collect();
         (people, service, requests)
     });
     let mut rows = services.each_ref().map(|_| Vec::new());

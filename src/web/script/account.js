@@ -3,8 +3,10 @@
 // The other tabs of this browser.
 const tabs = new BroadcastChannel("codex");
 tabs.onmessage = ({ data }) => {
-  if (data === "signed-out") nobody();
-  else refresh();
+  if (data !== "signed-out") return refresh();
+  // This tab's worker may have been on its way when the other one looked for workers.
+  forgetAll();
+  nobody();
 };
 
 const TRIED = "codex-sign-in-tried";

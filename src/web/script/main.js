@@ -65,6 +65,11 @@ for (const event of ["pointerdown", "keydown", "focus"]) window.addEventListener
 await refresh();
 route();
 // Without it the page only needs the service to open.
-const register = () =>
-  !state.signedOut && navigator.serviceWorker?.register(policy.createScriptURL("")).catch(() => {});
+async function register() {
+  const { era } = state;
+  if (state.signedOut) return;
+  const made = await navigator.serviceWorker?.register(policy.createScriptURL("")).catch(() => null);
+  // Whoever signs out meanwhile finds no worker yet, and wants none.
+  if (era !== state.era) await made?.unregister();
+}
 afterPaint(() => setTimeout(register, 500));
