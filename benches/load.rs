@@ -45,7 +45,7 @@ use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::{BlobStore, Key, Put, PutIf, WriteId, WriteIds};
 use codex_miroir::user::UserId;
 use futures::stream::StreamExt;
-use people::{person, principal, resident_mib, week_of};
+use people::{cpu_seconds, person, principal, resident_mib, week_of};
 use process::{Process, median};
 use samples::{sample_file, write_samples};
 
@@ -498,13 +498,4 @@ fn temporary_files(root: &Path) -> usize {
         }
     });
     count.sum()
-}
-
-/// Processor time it has had, all threads together.
-fn cpu_seconds(process: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let after = stat.rsplit(')').next().unwrap();
-    let fields: Vec<&str> = after.split_whitespace().collect();
-    // utime and stime (proc(5)), in hundredths.
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }

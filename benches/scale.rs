@@ -10,6 +10,9 @@
     missing_docs
 )]
 
+#[path = "support/bare.rs"]
+#[allow(dead_code)]
+mod bare;
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/people.rs"]
@@ -23,8 +26,9 @@ mod samples;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bare::{answer, serve_bare_to, start_bare_to};
 use client::{Client, header};
-use people::{account, person, resident_mib, start, week_of};
+use people::{account, cpu_seconds, person, principal, resident_mib, start, week_of};
 use process::{Process, median};
 use samples::write_samples;
 
@@ -43,10 +47,14 @@ const LASTING: [(&str, &str); 3] = [
 ];
 
 fn main() {
-    let arguments: Vec<u64> = std::env::args()
-        .skip(1)
-        .filter_map(|it| it.parse().ok())
-        .collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [bare, recorded, people] = arguments.as_slice()
+        && bare == "bare"
+    {
+        let people = 0..people.parse().unwrap();
+        return serve_bare_to(people.map(principal), recorded);
+    }
+    let arguments: Vec<u64> = arguments.iter().filter_map(|it| it.parse().ok()).collect();
     let number = |at: usize, default| arguments.get(at).copied().unwrap_or(default);
     let span = Duration::from_secs(number(0, 3));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -113,46 +121,80 @@ async fn visit(address: &str, people: usize, layer: &str) {
     }
 }
 
+/// A server that has the weeks of so many people in memory, and what is asked of it.
+struct Row {
+    name: String,
+    server: Process,
+    requests: Vec<String>,
+    figures: Vec<Figures>,
+}
+
 fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pairs: u64) {
-    let services = [1, 1_000, MANY].map(|people| {
+    let recorded = tempfile::NamedTempFile::new().unwrap();
+    let mut rows = Vec::new();
+    for people in [1, 1_000, MANY] {
         let service = over(folder, &LASTING);
         runtime.block_on(visit(&service.address, people, "artifact"));
         // The first answer of each form is made when it is asked for; from now on all are there.
         runtime.block_on(visit(&service.address, people, "memory"));
-        // As many requests for each, so that choosing one costs the clients the same.
-        let requests: Vec<String> = (0..MANY).map(|it| week_of(it % people)).collect();
-        (people, service, requests)
-    });
-    let mut rows = services.each_ref().map(|_| Vec::new());
+        let (head, body) = runtime.block_on(answer(&service.address, &week_of(0)));
+        let bare = start_bare_to(people, recorded.path(), &head, &body);
+        for (name, server) in [("service", service), ("bare", bare)] {
+            rows.push(Row {
+                name: format!("{people:7} people, {name:7}"),
+                server,
+                // As many for each, so that choosing one costs the clients the same.
+                requests: (0..MANY).map(|it| week_of(it % people)).collect(),
+                figures: Vec::new(),
+            });
+        }
+    }
+    // The first round warms up.
     for _ in 0..=pairs {
-        for (row, (_, service, requests)) in rows.iter_mut().zip(&services) {
-            row.push(runtime.block_on(load(&service.address, requests, span)));
+        for row in &mut rows {
+            let before = cpu_seconds(row.server.child.id());
+            let mut figures = runtime.block_on(load(&row.server.address, &row.requests, span));
+            let cpu = cpu_seconds(row.server.child.id()) - before;
+            figures.cpu = cpu * 1e6 / (figures.per_second * span.as_secs_f64());
+            row.figures.push(figures);
         }
     }
     println!(
-        "GET /codex from memory, {TASKS} tasks each, {CONNECTIONS} connections, {pairs} rounds of {span:?}"
+        "GET /codex from memory, {TASKS} tasks each, {CONNECTIONS} connections, {pairs} rounds of {span:?}; bare: an axum \
+         handler that finds each one's answer in a HashMap"
     );
-    // The first round warms up.
-    let one = &rows[0][1..];
-    for ((people, service, _), row) in services.iter().zip(&rows) {
-        let row = &row[1..];
-        let ratios = |of: fn(&Figures) -> f64| {
-            median(
-                &mut row
-                    .iter()
-                    .zip(one)
-                    .map(|(it, one)| of(it) / of(one))
-                    .collect::<Vec<_>>(),
-            )
+    for row in &rows {
+        let ratio = |to: &Row, of: fn(&Figures) -> f64| {
+            let pairs = row.figures.iter().zip(&to.figures).skip(1);
+            median(&mut pairs.map(|(it, to)| of(it) / of(to)).collect::<Vec<_>>())
         };
-        let of = |of: fn(&Figures) -> f64| median(&mut row.iter().map(of).collect::<Vec<_>>());
+        let middle = |of: fn(&Figures) -> f64| {
+            median(&mut row.figures.iter().skip(1).map(of).collect::<Vec<_>>())
+        };
+        let one = rows
+            .iter()
+            .find(|it| it.name.ends_with(&row.name[14..]))
+            .unwrap();
         println!(
-            "  {people:7} people: {:7.0} requests/s ({:.3} of one person's), p99 {:5.0} µs ({:.3}); {:6.0} MiB",
-            of(|it| it.per_second),
-            ratios(|it| it.per_second),
-            of(|it| it.p99),
-            ratios(|it| it.p99),
-            resident_mib(service.child.id())
+            "  {}: {:7.0} requests/s ({:.3} of one person's), p99 {:5.0} µs ({:.3}), {:.2} µs of processor each ({:.3}); {:4.0} MiB",
+            row.name,
+            middle(|it| it.per_second),
+            ratio(one, |it| it.per_second),
+            middle(|it| it.p99),
+            ratio(one, |it| it.p99),
+            middle(|it| it.cpu),
+            ratio(one, |it| it.cpu),
+            resident_mib(row.server.child.id())
+        );
+    }
+    for (of, pair) in [1, 1_000, MANY].iter().zip(rows.chunks(2)) {
+        let ratios = pair[0].figures.iter().zip(&pair[1].figures).skip(1);
+        let mut ratios: Vec<f64> = ratios
+            .map(|(it, bare)| it.per_second / bare.per_second)
+            .collect();
+        println!(
+            "  {of:7} people: service to bare {:.3}",
+            median(&mut ratios)
         );
     }
 }
@@ -160,6 +202,8 @@ fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pair
 struct Figures {
     per_second: f64,
     p99: f64,
+    /// Processor time of the server for each, in µs.
+    cpu: f64,
 }
 
 /// Requests at random on every connection, for `span`.
@@ -183,6 +227,7 @@ async fn load(address: &str, requests: &[String], span: Duration) -> Figures {
     Figures {
         per_second: times.len() as f64 / span.as_secs_f64(),
         p99: times[(times.len() - 1) * 99 / 100],
+        cpu: 0.0,
     }
 }
 

@@ -1,13 +1,21 @@
 //! The user whose files a request is about.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+
+/// Characters of a user's name, at most.
+const MAX_LENGTH: usize = 64;
 
 /// A user's name, as it stands in storage paths: 1–64 of `A–Z a–z 0–9 - _` (SPEC.md 4).
 ///
-/// Parsed once at the edge; whoever holds one may put it into a path. Cloning shares the text.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserId(Arc<str>);
+/// Parsed once at the edge; whoever holds one may put it into a path. The text is part of the value: as a key it
+/// is compared without going elsewhere for it, which costs more than the comparison where many users are cached.
+#[derive(Clone)]
+pub struct UserId {
+    text: [u8; MAX_LENGTH],
+    length: u8,
+}
 
 /// The text can't be a user's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,27 +26,63 @@ impl UserId {
     /// Takes `text` when every character is allowed, else refuses it.
     pub fn parse(text: &str) -> Result<Self, BadUserId> {
         let allowed = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
-        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Self(text.into()))
-        } else {
-            Err(BadUserId)
+        let length = u8::try_from(text.len()).map_err(|_| BadUserId)?;
+        if !(1..=MAX_LENGTH).contains(&text.len()) || !text.bytes().all(allowed) {
+            return Err(BadUserId);
         }
+        let mut user = Self {
+            text: [0; MAX_LENGTH],
+            length,
+        };
+        user.text[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(user)
     }
 
     /// The name as it was given.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // All of it is ASCII.
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.length)]
+    }
+}
+
+impl PartialEq for UserId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for UserId {}
+
+impl PartialOrd for UserId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for UserId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for UserId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }

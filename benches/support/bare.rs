@@ -1,12 +1,15 @@
 //! A bare axum handler that gives the bytes and headers of one recorded answer, as a process of its own.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::serve::ListenerExt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -25,17 +28,67 @@ pub(crate) async fn answer(address: &str, request: &str) -> (String, Vec<u8>) {
 /// Starts this program once more as a server of the answer; its `main` passes `bare` and a path on to
 /// [`serve_bare`].
 pub(crate) fn start_bare(recorded: &Path, head: &str, body: &[u8]) -> Process {
-    let mut bytes = format!("{head}\n\n").into_bytes();
-    bytes.extend_from_slice(body);
-    std::fs::write(recorded, bytes).unwrap();
+    record(recorded, head, body);
     let mut command = Command::new(std::env::current_exe().unwrap());
     Process::start(command.arg("bare").arg(recorded), |line| {
         Some(line.to_owned())
     })
 }
 
+/// The same for many people: the handler finds each one's copy of the answer by what the platform calls them.
+/// Its `main` passes `bare`, a path and a number on to [`serve_bare_to`].
+#[allow(dead_code)]
+pub(crate) fn start_bare_to(people: usize, recorded: &Path, head: &str, body: &[u8]) -> Process {
+    record(recorded, head, body);
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let command = command.arg("bare").arg(recorded).arg(people.to_string());
+    Process::start(command, |line| Some(line.to_owned()))
+}
+
 /// The handler to compare with, as a process's whole work: nothing but the recorded bytes and headers.
 pub(crate) fn serve_bare(recorded: &str) {
+    let (headers, body) = read(recorded);
+    let handler = move || {
+        let (headers, body) = (headers.clone(), body.clone());
+        async move { respond(headers, body) }
+    };
+    serve(get(handler));
+}
+
+/// The same for those whom `principals` names, each with bytes of their own.
+#[allow(dead_code)]
+pub(crate) fn serve_bare_to(principals: impl Iterator<Item = String>, recorded: &str) {
+    let (headers, body) = read(recorded);
+    let of_each = principals.map(|it| {
+        let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), own(value)));
+        let answer: (HeaderMap, Bytes) = (headers.collect(), Bytes::copy_from_slice(&body));
+        (it.into_bytes(), answer)
+    });
+    let answers: Arc<HashMap<Vec<u8>, (HeaderMap, Bytes)>> = Arc::new(of_each.collect());
+    let handler = move |request: Request| {
+        let who = request.headers()["x-ms-client-principal"].as_bytes();
+        let (headers, body) = answers[who].clone();
+        async move { respond(headers, body) }
+    };
+    serve(get(handler));
+}
+
+fn respond(headers: HeaderMap, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.headers_mut() = headers;
+    response
+}
+
+fn record(recorded: &Path, head: &str, body: &[u8]) {
+    let mut bytes = format!("{head}\n\n").into_bytes();
+    bytes.extend_from_slice(body);
+    std::fs::write(recorded, bytes).unwrap();
+}
+
+fn read(recorded: &str) -> (HeaderMap, Bytes) {
     let recorded = std::fs::read(recorded).unwrap();
     let end = recorded
         .windows(2)
@@ -57,15 +110,11 @@ pub(crate) fn serve_bare(recorded: &str) {
             )
         })
         .collect();
-    let handler = move || {
-        let (headers, body) = (headers.clone(), body.clone());
-        async move {
-            let mut response = Response::new(Body::from(body));
-            *response.headers_mut() = headers;
-            response
-        }
-    };
-    let router: Router = Router::new().route("/codex", get(handler));
+    (headers, body)
+}
+
+fn serve(handler: MethodRouter) {
+    let router: Router = Router::new().route("/codex", handler);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

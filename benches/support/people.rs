@@ -63,3 +63,12 @@ pub(crate) fn resident_mib(process: u32) -> f64 {
         .unwrap();
     kib / 1024.0
 }
+
+/// Processor time it has had, all threads together.
+pub(crate) fn cpu_seconds(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let after = stat.rsplit(')').next().unwrap();
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    // utime and stime (proc(5)), in hundredths.
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}

@@ -253,12 +253,7 @@ impl Cache {
     }
 
     /// The entry's answer in this form. Made on first demand, then kept with the entry.
-    pub fn page<'a>(
-        &self,
-        entry: &'a Arc<Entry>,
-        format: PageFormat,
-        encoding: Encoding,
-    ) -> PageBytes<'a> {
+    pub fn page(&self, entry: &Arc<Entry>, format: PageFormat, encoding: Encoding) -> PageBytes {
         let page = entry.page(format, encoding, self.inner.settings.zone);
         if page.made {
             self.inner.memory.replace(entry, entry);

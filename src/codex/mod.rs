@@ -261,12 +261,7 @@ impl Codex {
     }
 
     /// The bytes of a week in this form.
-    pub fn page<'a>(
-        &self,
-        entry: &'a Arc<Entry>,
-        format: PageFormat,
-        encoding: Encoding,
-    ) -> PageBytes<'a> {
+    pub fn page(&self, entry: &Arc<Entry>, format: PageFormat, encoding: Encoding) -> PageBytes {
         self.cache.page(entry, format, encoding)
     }
 

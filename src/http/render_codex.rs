@@ -118,9 +118,9 @@ pub(super) async fn render_codex(
     let sent = Sent {
         format: asked.format,
         encoding,
-        etag: value(page.etag.clone()),
-        version: value(page.version.clone()),
-        length: value(page.length.clone()),
+        etag: value(page.etag),
+        version: value(page.version),
+        length: value(page.length),
         bytes: page.bytes,
     };
     Ok(answer(headers, &read, sent))
