@@ -1,4 +1,5 @@
-//! Which request the present work is for, so that each log line of that work can say so.
+//! Which request the present work is for, so that each log line of that work can say so; when it arrived, and the
+//! cookie that its answer is to set.
 //!
 //! It travels with the task that answers the request, and with whatever that task leaves running:
 //! [`carried`] takes it along. Nothing is formatted before a line is written, since most requests write
@@ -67,7 +68,7 @@ impl RequestId {
 /// How a path may be logged.
 pub type ShowPath = fn(&str, &mut fmt::Formatter<'_>) -> fmt::Result;
 
-/// What a log line says of the request it is about.
+/// What is known of a request.
 #[derive(Debug)]
 pub struct RequestContext {
     id: RequestId,
@@ -193,7 +194,7 @@ pub fn note_user(user: &UserId) {
     let _ = CURRENT.try_with(|request| request.user.set(user.clone()));
 }
 
-/// The answer to the present request is to set this cookie.
+/// The answer to the present request is to set this cookie; the first one that is said counts.
 pub fn set_cookie(cookie: HeaderValue) {
     let _ = CURRENT.try_with(|request| request.cookie.set(cookie));
 }

@@ -1,6 +1,5 @@
 //! The user whose files a request is about.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -11,8 +10,9 @@ const MAX_LENGTH: usize = 64;
 ///
 /// Parsed once at the edge; whoever holds one may put it into a path. The text is part of the value: as a key it
 /// is compared without going elsewhere for it, which costs more than the comparison where many users are cached.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserId {
+    // Zeros follow, which come before every character that is allowed.
     text: [u8; MAX_LENGTH],
     length: u8,
 }
@@ -26,13 +26,12 @@ impl UserId {
     /// Takes `text` when every character is allowed, else refuses it.
     pub fn parse(text: &str) -> Result<Self, BadUserId> {
         let allowed = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
-        let length = u8::try_from(text.len()).map_err(|_| BadUserId)?;
         if !(1..=MAX_LENGTH).contains(&text.len()) || !text.bytes().all(allowed) {
             return Err(BadUserId);
         }
         let mut user = Self {
             text: [0; MAX_LENGTH],
-            length,
+            length: text.len() as u8,
         };
         user.text[..text.len()].copy_from_slice(text.as_bytes());
         Ok(user)
@@ -49,26 +48,7 @@ impl UserId {
     }
 }
 
-impl PartialEq for UserId {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for UserId {}
-
-impl PartialOrd for UserId {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for UserId {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_bytes().cmp(other.as_bytes())
-    }
-}
-
+// Of the text alone, not of what follows it.
 impl Hash for UserId {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);

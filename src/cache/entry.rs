@@ -346,7 +346,8 @@ impl Entry {
     /// What it occupies, in bytes, answers included.
     pub(super) fn weight(&self) -> usize {
         size_of::<Self>()
-            + self.user.as_str().len()
+            + size_of::<Files>()
+            + size_of::<Moment>()
             + self.files.table.weight()
             + self
                 .knowledge
@@ -509,7 +510,5 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::new(6));
     // Writing into a vector can't fail.
     let _ = encoder.write_all(plain);
-    let mut packed = encoder.finish().unwrap_or_default();
-    packed.shrink_to_fit();
-    packed
+    encoder.finish().unwrap_or_default()
 }

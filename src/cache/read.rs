@@ -92,6 +92,15 @@ impl Inner {
                 requests,
             };
         }
+        // What was fetched meanwhile may be of a later stretch already; time doesn't run backwards.
+        let now = now.later();
+        if entry.shows(now) {
+            return Read {
+                entry,
+                layer,
+                requests,
+            };
+        }
         let placed = Arc::new(entry.placed_at(now, self.settings.zone));
         self.memory.replace(&entry, &placed);
         Read {

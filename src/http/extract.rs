@@ -30,7 +30,7 @@ pub(super) fn moment(extensions: &Extensions) -> Now {
     said.unwrap_or_else(|| Now::of_clocks(Utc::now(), Instant::now()))
 }
 
-/// When the request arrived that these are parts of.
+/// When the request arrived that these are parts of; outside of the layer that notes it, now.
 fn arrived(parts: &Parts) -> Now {
     context::arrived().unwrap_or_else(|| moment(&parts.extensions))
 }

@@ -5,7 +5,7 @@ const tabs = new BroadcastChannel("codex");
 tabs.onmessage = ({ data }) => {
   if (data !== "signed-out") return refresh();
   // This tab's worker may have been on its way when the other one looked for workers.
-  forgetAll();
+  forgetAll().catch(() => {});
   nobody();
 };
 

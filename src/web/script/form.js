@@ -348,7 +348,9 @@ function showRefusal(refusal) {
 // --- Somebody else was faster ---
 
 async function showConflict() {
-  const { json: theirs } = await ask("GET", pathOf(form.stem));
+  const which = form;
+  const { json: theirs } = await ask("GET", pathOf(which.stem));
+  if (which !== form) return;
   if (theirs.problem) throw new Refusal(theirs.problem.message, { code: "task_unreadable" });
   const mine = changesOf(form);
   const names = {

@@ -70,6 +70,6 @@ async function register() {
   if (state.signedOut) return;
   const made = await navigator.serviceWorker?.register(policy.createScriptURL("")).catch(() => null);
   // Whoever signs out meanwhile finds no worker yet, and wants none.
-  if (era !== state.era) await made?.unregister();
+  if (era !== state.era) await made?.unregister().catch(() => {});
 }
 afterPaint(() => setTimeout(register, 500));
