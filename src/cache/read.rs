@@ -85,29 +85,27 @@ impl Inner {
 
     /// The entry with answers that are true now: when a slot has passed, the same files placed anew.
     fn shown(&self, entry: Arc<Entry>, layer: Layer, requests: Requests, now: Now) -> Read {
-        if entry.shows(now) {
-            return Read {
-                entry,
-                layer,
-                requests,
-            };
-        }
-        // What was fetched meanwhile may be of a later stretch already; time doesn't run backwards.
-        let now = now.later();
-        if entry.shows(now) {
-            return Read {
-                entry,
-                layer,
-                requests,
-            };
-        }
-        let placed = Arc::new(entry.placed_at(now, self.settings.zone));
-        self.memory.replace(&entry, &placed);
+        let entry = if entry.shows(now) {
+            entry
+        } else {
+            self.placed(entry, now.later())
+        };
         Read {
-            entry: placed,
+            entry,
             layer,
             requests,
         }
+    }
+
+    /// What was fetched meanwhile may be of a later stretch already: only what isn't true any more by now is
+    /// placed anew, so that time doesn't run backwards for those who came later.
+    fn placed(&self, entry: Arc<Entry>, now: Now) -> Arc<Entry> {
+        if entry.shows(now) {
+            return entry;
+        }
+        let placed = Arc::new(entry.placed_at(now, self.settings.zone));
+        self.memory.replace(&entry, &placed);
+        placed
     }
 
     /// Joins what is on its way if that is new enough, else begins a read of its own.

@@ -859,6 +859,31 @@ fn guessing_tokens_is_bounded_and_locks_nobody_out() {
     assert_eq!(read(&known), 200, "who is known stays");
 }
 
+/// Each answer gives a connection its whole time again, and a silent one is closed after it.
+#[test]
+fn a_connection_that_is_used_stays_and_a_silent_one_is_closed() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(
+        crate::support::process::codex_miroir()
+            .env("CODEX_DATA_DIR", data.path())
+            .env("CODEX_IDLE_SECONDS", "5"),
+    );
+    let mut stream = connect(&service);
+    for _ in 0..3 {
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .unwrap();
+        let mut buffer = [0; 4096];
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(buffer[..read].starts_with(b"HTTP/1.1 200"));
+        // Together longer than one may be silent.
+        thread::sleep(Duration::from_secs(3));
+    }
+    let asked = Instant::now();
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "closed");
+    println!("closed {:?} later", asked.elapsed());
+}
+
 /// The system's queue holds those that find no room, until somebody leaves.
 #[test]
 fn beyond_the_bound_connections_wait_and_the_log_says_so() {

@@ -46,25 +46,9 @@ pub(super) fn is_of_own_host(headers: &HeaderMap) -> bool {
 /// Against DNS rebinding: a page of another site may make its own name point to 127.0.0.1, but then the
 /// request names that site.
 pub(super) fn names_this_machine(headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(HOST).iter();
-    if let (Some(host), None) = (hosts.next(), hosts.next())
-        && is_plainly_local(host.as_bytes())
-        && !headers.contains_key(X_FORWARDED_HOST)
-    {
-        return true;
-    }
     let local =
         |name| authority(headers, name).is_some_and(|it: Authority| net::is_loopback(it.host()));
     local(&HOST) && (!headers.contains_key(X_FORWARDED_HOST) || local(&X_FORWARDED_HOST))
-}
-
-/// What nearly every request names here, known without taking it apart.
-fn is_plainly_local(host: &[u8]) -> bool {
-    let after = |name: &[u8]| host.strip_prefix(name);
-    let port = after(b"127.0.0.1:").or_else(|| after(b"localhost:"));
-    let digits = port.filter(|port| port.iter().all(u8::is_ascii_digit));
-    let digits = digits.and_then(|port| std::str::from_utf8(port).ok());
-    digits.is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 /// The one host that the header names; `None` when it names none, several, or something else.
