@@ -28,7 +28,7 @@ use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 use operations::codex;
-use process::{Process, median};
+use process::{Process, median, resident_kib};
 use samples::write_samples;
 
 const USERS: usize = 2_000;
@@ -122,7 +122,7 @@ fn start_and_idle() {
         milliseconds.push(began.elapsed().as_secs_f64() * 1e3);
         assert!(answer.contains("x-codex-cache: artifact"), "{answer}");
         std::thread::sleep(Duration::from_millis(200));
-        resident.push(resident_kib(&service.child.id().to_string()) as f64);
+        resident.push(resident_kib(service.child.id()) as f64);
     }
     println!(
         "process start to first 200, artifact on disk: median {:.1} ms of {STARTS}",
@@ -210,11 +210,11 @@ fn hold_users(folder: &Path, encodings: &str) {
         let codex = codex(&Arc::new(DirectoryStore::open(folder, Utc::now).unwrap()));
         // One user first, so that what is there once isn't counted as the users'.
         show(&codex, &name(0), encodings).await;
-        let before = resident_kib("self");
+        let before = resident_kib(std::process::id());
         for user in (1..USERS).map(name) {
             show(&codex, &user, encodings).await;
         }
-        let after = resident_kib("self");
+        let after = resident_kib(std::process::id());
         let (held, weighed) = codex.memory_size();
         assert_eq!(held as usize, USERS, "none was evicted");
         println!(
@@ -243,17 +243,4 @@ async fn show(codex: &Codex, user: &str, encodings: &str) {
         };
         codex.page(&read.entry, PageFormat::Json, encoding);
     }
-}
-
-/// Resident memory of `process` (an id, or `self`) in KiB.
-fn resident_kib(process: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux tells");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("it has a size");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kib| kib.parse().ok())
-        .expect("in KiB")
 }

@@ -16,6 +16,7 @@ mod bare;
 #[allow(dead_code)]
 mod client;
 #[path = "support/process.rs"]
+#[allow(dead_code)]
 mod process;
 #[path = "support/samples.rs"]
 mod samples;

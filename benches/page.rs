@@ -11,6 +11,7 @@
 )]
 
 #[path = "support/process.rs"]
+#[allow(dead_code)]
 mod process;
 
 use std::collections::{BTreeMap, HashMap};

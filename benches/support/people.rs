@@ -5,7 +5,7 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::process::Process;
+use crate::process::{Process, resident_kib};
 
 pub(crate) fn person(number: usize) -> String {
     format!("person-{number:05}")
@@ -52,16 +52,7 @@ pub(crate) fn start(settings: &[(&str, &str)]) -> Process {
 }
 
 pub(crate) fn resident_mib(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
-    let kib: f64 = line
-        .unwrap()
-        .trim()
-        .strip_suffix(" kB")
-        .unwrap()
-        .parse()
-        .unwrap();
-    kib / 1024.0
+    resident_kib(process) as f64 / 1024.0
 }
 
 /// Processor time it has had, all threads together.
