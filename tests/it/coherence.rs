@@ -1,10 +1,11 @@
 //! The read side's promises (COHERENCE.md), one instance against another, in chosen orders.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::codex::{
-    Encoding, Freshness, Layer, PageFormat, ReadError, Version, Want, WeekError,
+    Encoding, Freshness, Layer, PageFormat, Read, ReadError, Version, Want, WeekError,
 };
 use codex_miroir::task::FileName;
 use codex_miroir::view::Language;
@@ -711,6 +712,28 @@ async fn a_stale_week_shows_no_slot_that_has_passed() {
     assert_eq!(
         a.json(&read)["timeline"][0]["slots"][0]["zeit"],
         "nachmittags"
+    );
+}
+
+/// It arrived before the end of a slot, and somebody who came after that was quicker.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_takes_long_places_no_week_back() {
+    let scene = Scene::starting("2026-03-09T07:59:58Z");
+    scene.file("0000-Erste.md", &task("Erste"));
+    let a = scene.instance();
+    let first_slot = |read: &Read| a.json(read)["timeline"][0]["slots"][0]["zeit"].clone();
+    let before = scene.read(&a).await;
+    assert_eq!(first_slot(&before), "morgens");
+    let early = scene.want(Freshness::Bounded);
+    tokio::time::advance(Duration::from_secs(3)).await;
+    scene.pass_seconds(3);
+    let late = scene.read(&a).await;
+    assert_eq!(first_slot(&late), "nachmittags");
+    let read = a.read(early).await;
+    assert_eq!(first_slot(&read), "nachmittags");
+    assert!(
+        Arc::ptr_eq(&read.entry, &late.entry),
+        "nothing is placed anew"
     );
 }
 
