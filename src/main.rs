@@ -24,6 +24,9 @@ use codex_miroir::user::UserId;
 use codex_miroir::{admin, telemetry};
 use serve::{bind, serve, serve_on};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Plans a week from numbered markdown files and serves the timeline.
 #[derive(Parser)]
 #[command(name = "codex-miroir", version)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -73,21 +73,28 @@ impl Knowledge {
     }
 }
 
-/// A user's files as last listed, with the answers made from them.
+/// A user's files as last listed, with the answers made from them for one stretch of time in which no slot passes.
 ///
 /// Never changed in place but for what was heard of the store since, and the answers, which are made
 /// once, on first demand.
+// In one piece, and what every read looks at first comes first: where many users are cached, a read finds nearly
+// nothing of one in the processor's caches, and waits for each piece.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Entry {
-    /// Whose.
-    pub user: UserId,
+    /// From the boundary before the moment it is placed for to the one after it.
+    holds: Range<DateTime<Utc>>,
     /// What it contains.
     pub knowledge: Knowledge,
-    files: Arc<Files>,
-    moment: Arc<Moment>,
+    files: Files,
+    answers: Answers,
+    /// When the tasks were placed, and shown as such.
+    placed: DateTime<Utc>,
+    /// Whose.
+    pub user: UserId,
 }
 
-/// The files, and what was heard of them since; shared by the entries that only place them anew.
+/// The files, and what was heard of them since.
 #[derive(Debug)]
 struct Files {
     table: Arc<TaskTable>,
@@ -100,30 +107,25 @@ struct Files {
     failed: AtomicU64,
 }
 
-/// The answers for one stretch of time in which no slot passes.
-#[derive(Debug)]
-struct Moment {
-    /// When the tasks were placed, and shown as such.
-    placed: DateTime<Utc>,
-    /// From the boundary before it to the one after it.
-    holds: Range<DateTime<Utc>>,
-    /// Bytes of the answers made so far.
-    weight: AtomicUsize,
+/// Those that were asked for.
+#[derive(Debug, Default, Clone)]
+#[repr(C)]
+struct Answers {
     json: Page,
     german: Page,
     english: Page,
 }
 
 /// One format of an answer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
+#[repr(C)]
 struct Page {
-    identity: OnceLock<Packed>,
     gzip: OnceLock<Packed>,
+    identity: OnceLock<Packed>,
 }
 
-/// One packing of an answer: entity tag, version, the body's length and the body, in one piece of memory. Where
-/// many users are cached, a read finds nearly nothing of one in the processor's caches, and waits for each piece.
-#[derive(Debug)]
+/// One packing of an answer: entity tag, version, the body's length and the body, in one piece of memory.
+#[derive(Debug, Clone)]
 struct Packed {
     bytes: Bytes,
     etag_end: usize,
@@ -221,15 +223,13 @@ impl Entry {
             validated: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
-        let moment = Moment::new(now.utc, zone);
-        Self::with(user, knowledge, Arc::new(files), moment)
+        Self::with(user, knowledge, files, now.utc, zone)
     }
 
     /// The same files for another stretch of time: nothing is read, they are only placed anew.
     pub(super) fn placed_at(&self, now: Now, zone: Tz) -> Self {
-        let moment = Moment::new(now.utc, zone);
-        let files = Arc::clone(&self.files);
-        Self::with(self.user.clone(), self.knowledge.clone(), files, moment)
+        let (user, knowledge) = (self.user.clone(), self.knowledge.clone());
+        Self::with(user, knowledge, self.files.clone(), now.utc, zone)
     }
 
     /// The same files beside a newer state blob. Where it changes no answer, the answers stay.
@@ -238,13 +238,13 @@ impl Entry {
             state: Some(state),
             ..self.knowledge.clone()
         };
-        let moment = if knowledge.shows_the_same(&self.knowledge) {
-            Arc::clone(&self.moment)
-        } else {
-            Moment::new(self.moment.placed, zone)
-        };
-        let files = Arc::clone(&self.files);
-        Self::with(self.user.clone(), knowledge, files, moment)
+        let same = knowledge.shows_the_same(&self.knowledge);
+        let (user, files) = (self.user.clone(), self.files.clone());
+        let mut beside = Self::with(user, knowledge, files, self.placed, zone);
+        if same {
+            beside.answers = self.answers.clone();
+        }
+        beside
     }
 
     /// After a change to exactly these files. When they were listed, and how long that counts, stays.
@@ -268,16 +268,24 @@ impl Entry {
             validated: AtomicU64::new(self.since_born(change.sent)),
             failed: AtomicU64::new(0),
         };
-        let moment = Moment::new(change.placed.max(self.moment.placed), zone);
-        Self::with(self.user.clone(), knowledge, Arc::new(files), moment)
+        let placed = change.placed.max(self.placed);
+        Self::with(self.user.clone(), knowledge, files, placed, zone)
     }
 
-    fn with(user: UserId, knowledge: Knowledge, files: Arc<Files>, moment: Arc<Moment>) -> Self {
+    fn with(
+        user: UserId,
+        knowledge: Knowledge,
+        files: Files,
+        placed: DateTime<Utc>,
+        zone: Tz,
+    ) -> Self {
         Self {
-            user,
+            holds: stretch(placed, zone),
             knowledge,
             files,
-            moment,
+            answers: Answers::default(),
+            placed,
+            user,
         }
     }
 
@@ -340,21 +348,19 @@ impl Entry {
 
     /// Whether its answers are true at `now`: no boundary lies between, in either direction.
     pub(super) fn shows(&self, now: Now) -> bool {
-        self.moment.holds.contains(&now.utc)
+        self.holds.contains(&now.utc)
     }
 
     /// What it occupies, in bytes, answers included.
     pub(super) fn weight(&self) -> usize {
         size_of::<Self>()
-            + size_of::<Files>()
-            + size_of::<Moment>()
             + self.files.table.weight()
             + self
                 .knowledge
                 .state
                 .as_ref()
                 .map_or(0, |seen| seen.weight())
-            + self.moment.weight.load(Ordering::Relaxed)
+            + self.answers.weight()
     }
 
     /// The number the next new task gets; `None` when all are used up.
@@ -365,15 +371,15 @@ impl Entry {
 
     /// The week as it is at the entry's moment.
     pub fn timeline(&self, zone: Tz) -> Timeline {
-        place(&self.files.table, self.moment.placed, zone)
+        place(&self.files.table, self.placed, zone)
     }
 
     /// The answer in this form, made on first demand. Holds as long as [`Self::shows`] does.
     pub(super) fn page(&self, format: PageFormat, encoding: Encoding, zone: Tz) -> PageBytes {
         let page = match format {
-            PageFormat::Json => &self.moment.json,
-            PageFormat::Html(Language::German) => &self.moment.german,
-            PageFormat::Html(Language::English) => &self.moment.english,
+            PageFormat::Json => &self.answers.json,
+            PageFormat::Html(Language::German) => &self.answers.german,
+            PageFormat::Html(Language::English) => &self.answers.english,
         };
         let slot = match encoding {
             Encoding::Identity => &page.identity,
@@ -383,14 +389,10 @@ impl Entry {
         let packed = slot.get_or_init(|| {
             made = true;
             let (etag, plain) = self.render(format, zone);
-            let packed = match encoding {
+            match encoding {
                 Encoding::Identity => Packed::new(&etag, self.knowledge.hi, &plain),
                 Encoding::Gzip => Packed::new(&etag, self.knowledge.hi, &gzip(&plain)),
-            };
-            self.moment
-                .weight
-                .fetch_add(packed.bytes.len(), Ordering::Relaxed);
-            packed
+            }
         });
         let part = |part: Range<usize>| packed.bytes.slice(part);
         PageBytes {
@@ -472,23 +474,38 @@ impl Entry {
         };
         let stamps = Stamps {
             cache_created_at: self.files.listed_at,
-            generated_at: self.moment.placed,
+            generated_at: self.placed,
             version: self.knowledge.hi.0,
         };
         show(&week, &stamps)
     }
 }
 
-impl Moment {
-    fn new(placed: DateTime<Utc>, zone: Tz) -> Arc<Self> {
-        Arc::new(Self {
-            placed,
-            holds: stretch(placed, zone),
-            weight: AtomicUsize::new(0),
-            json: Page::default(),
-            german: Page::default(),
-            english: Page::default(),
-        })
+impl Clone for Files {
+    /// What the store says of the one from now on, the other doesn't hear: it is asked once more.
+    fn clone(&self) -> Self {
+        let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
+        Self {
+            table: Arc::clone(&self.table),
+            listed_at: self.listed_at,
+            listing_expires: self.listing_expires,
+            born: self.born,
+            validated: copy(&self.validated),
+            failed: copy(&self.failed),
+        }
+    }
+}
+
+impl Answers {
+    /// Bytes of those made so far.
+    fn weight(&self) -> usize {
+        let pages = [&self.json, &self.german, &self.english];
+        let made = pages
+            .into_iter()
+            .flat_map(|page| [&page.gzip, &page.identity]);
+        made.filter_map(|slot| slot.get())
+            .map(|packed| packed.bytes.len())
+            .sum()
     }
 }
 

@@ -15,6 +15,7 @@ mod ledger;
 mod listed;
 mod memory;
 mod mutation;
+mod owner;
 mod read;
 mod rebuild;
 mod settle;
@@ -38,6 +39,7 @@ pub use entry::{Encoding, Entry, Knowledge, PageBytes, PageFormat};
 pub use format::Format;
 pub use listed::{denied, to_be_read};
 pub use mutation::Mutation;
+pub use owner::{Holder, OwnerError, parse_holder};
 pub use state::{
     ChangeKind, Idempotent, LegacyNextId, MergedFile, NewerFormat, PendingFile, PendingOp,
     SeenState, State, StateFound, Version,
@@ -227,8 +229,7 @@ impl ReadError {
 impl Cache {
     /// A cache in front of `store`.
     pub fn new(store: Arc<dyn BlobStore>, settings: CacheSettings) -> Self {
-        let keep = settings.memory_ttl.max(settings.stale_if_error);
-        let memory = Memory::new(settings.memory_max_bytes, keep);
+        let memory = Memory::new(settings.memory_max_bytes);
         let flights = Arc::new(Flights::new(settings.deadline));
         let acknowledged = Acknowledged::new(settings.stale_if_error);
         Self {
@@ -259,6 +260,29 @@ impl Cache {
             self.inner.memory.replace(entry, entry);
         }
         page
+    }
+
+    /// Makes sure that the name is this account's. The first one to ask gets it. Costs nothing while the answer
+    /// is remembered.
+    ///
+    /// # Errors
+    /// [`OwnerError::Reassigned`] when it is another's; the others when that can't be known.
+    pub async fn confirm_owner(
+        &self,
+        user: &UserId,
+        holder: &Holder,
+        now: Now,
+    ) -> Result<(), OwnerError> {
+        self.inner.confirm_owner(user, holder, now).await
+    }
+
+    /// Lets go of what is too old to be of use to anybody. To be called now and then.
+    pub fn forget_old(&self, now: Now) {
+        let settings = &self.inner.settings;
+        let keep = settings.memory_ttl.max(settings.stale_if_error);
+        self.inner
+            .memory
+            .forget_old(now, keep, owner::stands_in(settings.stale_if_error));
     }
 
     /// Waits for what follows the answers to writes, so that a process that ends leaves no mark.

@@ -6,7 +6,6 @@ mod git;
 mod janitor;
 mod limit;
 mod locate;
-mod owner;
 mod owner_file;
 mod probe;
 mod render;
@@ -21,14 +20,15 @@ use chrono_tz::Tz;
 
 use crate::cache::{Cache, CacheSettings, Entry, WriteError};
 use crate::metrics::Standing;
+use crate::now::Now;
 use crate::store::{BlobStore, StoreError};
 use crate::task::{EditError, Problem};
 use crate::user::UserId;
 
 pub use crate::cache::{
     Act, Artifact, BatchDone, ChangeKind, Encoding, FileChange, FileFate, Format, Freshness,
-    KeyHashes, Layer, MAX_BATCH, NewerFormat, NotTaken, PageBytes, PageFormat, PendingFile,
-    PendingOp, Read, ReadError, Requests, State, Version, Want, denied, to_be_read,
+    Holder, KeyHashes, Layer, MAX_BATCH, NewerFormat, NotTaken, OwnerError, PageBytes, PageFormat,
+    PendingFile, PendingOp, Read, ReadError, Requests, State, Version, Want, denied, to_be_read,
 };
 use git::Git;
 pub use git::{
@@ -37,8 +37,6 @@ pub use git::{
 };
 pub use janitor::{JanitorError, JanitorReport};
 use limit::Limiter;
-use owner::Owners;
-pub use owner::{Holder, OwnerError};
 pub use owner_file::OwnerFile;
 use probe::Probe;
 pub use tasks::{Filter, TaskList, TaskShown};
@@ -64,7 +62,6 @@ pub struct Codex {
     cache: Cache,
     rebuilds: Arc<Limiter>,
     writes: Arc<Limiter>,
-    owners: Arc<Owners>,
     probe: Arc<Probe>,
     git: Option<Arc<Git>>,
     zone: Tz,
@@ -206,12 +203,10 @@ impl Codex {
     /// Operations over `store`.
     pub fn new(store: Arc<dyn BlobStore>, settings: CodexSettings) -> Self {
         let zone = settings.cache.zone;
-        let owners = Owners::new(settings.cache.stale_if_error);
         Self {
             cache: Cache::new(Arc::clone(&store), settings.cache),
             rebuilds: Arc::new(Limiter::per_minute(settings.rebuilds_per_minute)),
             writes: Arc::new(Limiter::per_minute(settings.writes_per_minute)),
-            owners: Arc::new(owners),
             probe: Arc::default(),
             git: settings.git.map(|git| Arc::new(Git::new(git))),
             store,
@@ -266,7 +261,7 @@ impl Codex {
     }
 
     /// Whether the store answers; remembered for five seconds.
-    pub async fn is_ready(&self, now: crate::now::Now) -> Result<(), StoreError> {
+    pub async fn is_ready(&self, now: Now) -> Result<(), StoreError> {
         self.probe.ask(&*self.store, now).await
     }
 
@@ -287,7 +282,7 @@ impl Codex {
     }
 
     /// How things stand in this instance.
-    pub fn standing(&self, now: crate::now::Now) -> Standing {
+    pub fn standing(&self, now: Now) -> Standing {
         let (cached_users, cached_bytes) = self.cache.memory_size();
         let unpushed = self.git.as_ref().map(|git| git.unpushed());
         let (unpushed, since) = unpushed.unwrap_or_default();
@@ -299,6 +294,24 @@ impl Codex {
             unpushed: unpushed as u64,
             oldest_unpushed: since.map(|since| now.started - since),
         }
+    }
+
+    /// Makes sure that the name is this account's. The first one to ask gets it.
+    ///
+    /// # Errors
+    /// [`OwnerError::Reassigned`] when it is another's; the others when that can't be known.
+    pub async fn confirm_owner(
+        &self,
+        user: &UserId,
+        holder: &Holder,
+        now: Now,
+    ) -> Result<(), OwnerError> {
+        self.cache.confirm_owner(user, holder, now).await
+    }
+
+    /// Lets go of what this instance remembers of people who haven't come for a while.
+    pub fn forget_old(&self, now: Now) {
+        self.cache.forget_old(now);
     }
 
     /// How many users memory holds, and what they occupy together in bytes.

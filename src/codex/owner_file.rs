@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::owner::{Holder, OwnerError, parse};
-use crate::cache::Format;
+use crate::cache::{Format, Holder, OwnerError, parse_holder};
 
 /// What a user's `owner.json` says.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +27,7 @@ impl OwnerFile {
     /// # Errors
     /// [`OwnerError::Unreadable`] and [`OwnerError::NewerFormat`], for which nobody is let in.
     pub fn parse(bytes: &[u8]) -> Result<Self, OwnerError> {
-        let holder = parse(bytes)?;
+        let holder = parse_holder(bytes)?;
         let members = serde_json::from_slice(bytes).map_err(|_| OwnerError::Unreadable)?;
         Ok(Self { holder, members })
     }

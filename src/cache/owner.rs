@@ -1,15 +1,13 @@
 //! Whose account a user's name stands for: a login may be given up and taken by somebody else, who must
 //! not find the first one's tasks (SPEC.md 6).
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::Codex;
-use crate::cache::Format;
+use super::{Format, Inner};
 use crate::context::carried;
 use crate::now::Now;
 use crate::store::{BlobStore, GetIf, Got, Key, Put, PutIf, StoreError, Written};
@@ -79,61 +77,52 @@ const AWAY: Duration = Duration::from_secs(10);
 /// How long a failure is told to everybody who asks: clients are told to come back after that.
 const FAILED: Duration = Duration::from_secs(2);
 
-/// Users known at once.
-const MAX_USERS: u64 = 100_000;
-
 /// The store may take so long before it counts as away.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the store has said.
-#[derive(Debug)]
-pub(super) struct Owners {
-    slots: Cache<UserId, Arc<Slot>>,
-    stands_in: Duration,
+/// How long an answer may be needed: `stale_if_error` is how long the last known week stands in, and so long must
+/// its owner be known.
+pub(super) fn stands_in(stale_if_error: Duration) -> Duration {
+    STANDS_IN.max(stale_if_error.saturating_add(REMEMBERED))
 }
 
+/// What is known of whose a name is.
 #[derive(Debug, Default)]
-struct Slot {
-    memory: RwLock<Memory>,
+pub(super) struct Owner {
+    said: Option<(Holder, Instant)>,
+    // Rare, so it isn't to make what is kept of everybody larger.
+    failed: Option<Box<(OwnerError, Instant)>>,
     /// Held by who asks the store; the others wait for the answer, or do with what is known.
     asking: Arc<Mutex<()>>,
 }
 
-/// What is known of one name.
-#[derive(Debug, Default)]
-struct Memory {
-    said: Option<(Holder, Instant)>,
-    failed: Option<(OwnerError, Instant)>,
-}
-
 /// What follows from it.
-enum Known {
+enum Outcome {
     Verdict(Result<(), OwnerError>),
     /// It is theirs, but somebody should look again.
     Aging,
 }
 
-impl Memory {
-    fn says(&self, holder: &Holder, now: Instant, stands_in: Duration) -> Option<Known> {
-        let age = |at: &Instant| now.saturating_duration_since(*at);
-        let failed = |within| self.failed.as_ref().filter(|(_, at)| age(at) < within);
+impl Owner {
+    fn says(&self, holder: &Holder, now: Instant, stands_in: Duration) -> Option<Outcome> {
+        let failed = |within| self.failed.as_ref().filter(|it| age(it.1, now) < within);
         match &self.said {
-            Some((of, at)) if of == holder && age(at) < REMEMBERED => {
-                return Some(Known::Verdict(Ok(())));
+            Some((of, at)) if of == holder && age(*at, now) < REMEMBERED => {
+                return Some(Outcome::Verdict(Ok(())));
             }
-            Some((of, at)) if of == holder && age(at) < stands_in => {
+            Some((of, at)) if of == holder && age(*at, now) < stands_in => {
                 return Some(match failed(AWAY) {
-                    Some(_) => Known::Verdict(Ok(())),
-                    None => Known::Aging,
+                    Some(_) => Outcome::Verdict(Ok(())),
+                    None => Outcome::Aging,
                 });
             }
-            Some((of, at)) if of != holder && age(at) < REMEMBERED_AGAINST => {
-                return Some(Known::Verdict(Err(OwnerError::Reassigned)));
+            Some((of, at)) if of != holder && age(*at, now) < REMEMBERED_AGAINST => {
+                return Some(Outcome::Verdict(Err(OwnerError::Reassigned)));
             }
             _ => {}
         }
-        let (error, _) = failed(FAILED)?;
-        Some(Known::Verdict(Err(error.clone())))
+        let failed = failed(FAILED)?;
+        Some(Outcome::Verdict(Err(failed.0.clone())))
     }
 
     fn learn(&mut self, answer: Result<Holder, OwnerError>, now: Instant) {
@@ -147,27 +136,90 @@ impl Memory {
                 if !matches!(error, OwnerError::Store(_) | OwnerError::TimedOut) {
                     self.said = None;
                 }
-                self.failed = Some((error, now));
+                self.failed = Some(Box::new((error, now)));
             }
         }
     }
-}
 
-impl Slot {
-    fn says(&self, holder: &Holder, now: Now, stands_in: Duration) -> Option<Known> {
-        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
-        memory.says(holder, now.mono, stands_in)
+    /// Whether nothing in it is needed any more.
+    pub(super) fn is_over(&self, now: Instant, stands_in: Duration) -> bool {
+        let said = self.said.as_ref().map(|it| (it.1, stands_in));
+        let failed = self.failed.as_ref().map(|it| (it.1, AWAY));
+        let mut all = said.into_iter().chain(failed);
+        all.all(|(at, within)| age(at, now) >= within) && self.asking.try_lock().is_ok()
     }
 
-    /// Asks the store, and remembers what it says.
-    async fn ask(
-        &self,
-        store: &dyn BlobStore,
+    /// What it occupies beside itself, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let names = match &self.said {
+            Some((Holder::Other { provider, subject }, _)) => provider.len() + subject.len(),
+            _ => 0,
+        };
+        names + size_of::<Mutex<()>>() + 2 * size_of::<usize>()
+    }
+}
+
+fn age(at: Instant, now: Instant) -> Duration {
+    now.saturating_duration_since(at)
+}
+
+impl Inner {
+    pub(super) async fn confirm_owner(
+        self: &Arc<Self>,
         user: &UserId,
         holder: &Holder,
         now: Now,
     ) -> Result<(), OwnerError> {
-        let asked = tokio::time::timeout(PATIENCE, recorded(store, user, holder)).await;
+        match self.owner_says(user, holder, now) {
+            Some(Outcome::Verdict(verdict)) => verdict,
+            Some(Outcome::Aging) => {
+                self.look_again(user, holder, now);
+                Ok(())
+            }
+            // Boxed, so that what is rare doesn't make every request's future larger.
+            None => Box::pin(self.ask_owner(user, holder, now)).await,
+        }
+    }
+
+    fn owner_says(&self, user: &UserId, holder: &Holder, now: Now) -> Option<Outcome> {
+        let stands_in = stands_in(self.settings.stale_if_error);
+        self.memory
+            .look(user, |known| known.owner.says(holder, now.mono, stands_in))?
+    }
+
+    fn asking(&self, user: &UserId) -> Arc<Mutex<()>> {
+        self.memory
+            .change(user, |known| Arc::clone(&known.owner.asking))
+    }
+
+    async fn ask_owner(&self, user: &UserId, holder: &Holder, now: Now) -> Result<(), OwnerError> {
+        let asking = self.asking(user);
+        let _asking = asking.lock().await;
+        match self.owner_says(user, holder, now) {
+            Some(Outcome::Verdict(verdict)) => verdict,
+            Some(Outcome::Aging) => Ok(()),
+            None => self.ask_store(user, holder, now).await,
+        }
+    }
+
+    /// Asks the store while nobody waits, unless somebody does already.
+    fn look_again(self: &Arc<Self>, user: &UserId, holder: &Holder, now: Now) {
+        let Ok(asking) = self.asking(user).try_lock_owned() else {
+            return;
+        };
+        let (inner, user, holder) = (Arc::clone(self), user.clone(), holder.clone());
+        tokio::spawn(carried(async move {
+            match inner.ask_store(&user, &holder, now).await {
+                Ok(()) | Err(OwnerError::Reassigned) => {}
+                Err(error) => tracing::warn!(%user, %error, "can't look again whose the login is"),
+            }
+            drop(asking);
+        }));
+    }
+
+    /// Asks the store, and remembers what it says.
+    async fn ask_store(&self, user: &UserId, holder: &Holder, now: Now) -> Result<(), OwnerError> {
+        let asked = tokio::time::timeout(PATIENCE, recorded(&*self.store, user, holder)).await;
         let answer = asked.unwrap_or(Err(OwnerError::TimedOut));
         let verdict = match &answer {
             Ok(of) if of == holder => Ok(()),
@@ -177,78 +229,10 @@ impl Slot {
         if matches!(verdict, Err(OwnerError::Reassigned)) {
             tracing::warn!(%user, "somebody else's account has this login now");
         }
-        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
-        memory.learn(answer, now.later().mono);
+        let now = now.later().mono;
+        self.memory
+            .change(user, |known| known.owner.learn(answer, now));
         verdict
-    }
-}
-
-impl Owners {
-    /// `stale_if_error` is how long the last known week stands in: so long must its owner be known.
-    pub(super) fn new(stale_if_error: Duration) -> Self {
-        Self {
-            slots: Cache::new(MAX_USERS),
-            stands_in: STANDS_IN.max(stale_if_error.saturating_add(REMEMBERED)),
-        }
-    }
-
-    fn slot(&self, user: &UserId) -> Arc<Slot> {
-        let known = self.slots.get(user);
-        known.unwrap_or_else(|| self.slots.get_with(user.clone(), Arc::default))
-    }
-}
-
-impl Codex {
-    /// Makes sure that the name is this account's. The first one to ask gets it.
-    ///
-    /// # Errors
-    /// [`OwnerError::Reassigned`] when it is another's; the others when that can't be known.
-    pub async fn confirm_owner(
-        &self,
-        user: &UserId,
-        holder: &Holder,
-        now: Now,
-    ) -> Result<(), OwnerError> {
-        let slot = self.owners.slot(user);
-        match slot.says(holder, now, self.owners.stands_in) {
-            Some(Known::Verdict(verdict)) => verdict,
-            Some(Known::Aging) => {
-                self.look_again(slot, user, holder, now);
-                Ok(())
-            }
-            // Boxed, so that what is rare doesn't make every request's future larger.
-            None => Box::pin(self.ask_owner(&slot, user, holder, now)).await,
-        }
-    }
-
-    async fn ask_owner(
-        &self,
-        slot: &Slot,
-        user: &UserId,
-        holder: &Holder,
-        now: Now,
-    ) -> Result<(), OwnerError> {
-        let _asking = slot.asking.lock().await;
-        match slot.says(holder, now, self.owners.stands_in) {
-            Some(Known::Verdict(verdict)) => verdict,
-            Some(Known::Aging) => Ok(()),
-            None => slot.ask(&*self.store, user, holder, now).await,
-        }
-    }
-
-    /// Asks the store while nobody waits, unless somebody does already.
-    fn look_again(&self, slot: Arc<Slot>, user: &UserId, holder: &Holder, now: Now) {
-        let Ok(asking) = Arc::clone(&slot.asking).try_lock_owned() else {
-            return;
-        };
-        let (store, user, holder) = (Arc::clone(&self.store), user.clone(), holder.clone());
-        tokio::spawn(carried(async move {
-            match slot.ask(&*store, &user, &holder, now).await {
-                Ok(()) | Err(OwnerError::Reassigned) => {}
-                Err(error) => tracing::warn!(%user, %error, "can't look again whose the login is"),
-            }
-            drop(asking);
-        }));
     }
 }
 
@@ -280,13 +264,16 @@ async fn recorded(
 
 async fn read(store: &dyn BlobStore, key: &Key) -> Result<Option<Holder>, OwnerError> {
     match store.get(key, GetIf::Any).await?.value {
-        Got::Blob(blob) => parse(&blob.bytes).map(Some),
+        Got::Blob(blob) => parse_holder(&blob.bytes).map(Some),
         Got::Absent | Got::Unchanged | Got::Changed => Ok(None),
     }
 }
 
-/// In doubt nobody: an account that isn't named can't be told from another.
-pub(super) fn parse(bytes: &[u8]) -> Result<Holder, OwnerError> {
+/// Reads an `owner.json`. In doubt nobody: an account that isn't named can't be told from another.
+///
+/// # Errors
+/// [`OwnerError::Unreadable`] and [`OwnerError::NewerFormat`].
+pub fn parse_holder(bytes: &[u8]) -> Result<Holder, OwnerError> {
     let format = Format::of(bytes).ok_or(OwnerError::Unreadable)?;
     if format.is_read_only() {
         return Err(OwnerError::NewerFormat);
