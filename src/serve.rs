@@ -86,7 +86,7 @@ async fn sum_up(codex: Codex, metrics: Arc<Metrics>) {
     minutes.tick().await;
     loop {
         minutes.tick().await;
-        codex.forget_old(now());
+        codex.forget_old(now()).await;
         telemetry::sum_up(&metrics, &codex.standing(now()));
     }
 }

@@ -1,13 +1,15 @@
 //! The memory layer: what this instance knows of each person, bounded by bytes.
 
 use std::collections::VecDeque;
+use std::hash::RandomState;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moka::ops::compute::Op;
 use moka::sync::Cache;
-use papaya::HashMap;
+use papaya::{HashMap, HashMapRef, LocalGuard};
+use seize::Collector;
 
 use super::entry::Entry;
 use super::owner::Owner;
@@ -18,22 +20,15 @@ use crate::user::UserId;
 /// One record for each person. There is no invalidation: an entry is judged by its versions when it is read,
 /// and replaced only by one that contains at least as much (P4).
 ///
-/// Reading takes no lock that people share, and writes nothing but in the person's own record: with many cached,
-/// what a read finds nowhere in the processor's caches is what it costs, and a list by last use alone would be six
-/// such places for each look-up. So who must go is found by a clock (Corbató 1968, "A paging experiment with the
-/// Multics system"): a ring of all people and a bit that says who was read since the hand last came by.
+/// Reading takes no lock and writes next to nothing: with many people cached, what a read finds nowhere in the
+/// processor's caches is what it costs, and a list by last use alone would be six such places for each look-up. So a
+/// record is never changed but replaced, and who must go is found by a clock (Corbató 1968, "A paging experiment
+/// with the Multics system"): a ring of all people and a bit that says who was read since the hand last came by.
 pub(super) struct Memory {
-    people: HashMap<UserId, Person>,
-    /// Whoever changes a record holds it. Never for long, and never on the way of a read from memory.
+    people: HashMap<UserId, Known>,
+    /// Whoever replaces a record holds it. Never for long, and never on the way of a read from memory.
     ring: Mutex<Ring>,
     max_bytes: u64,
-}
-
-#[derive(Debug, Default)]
-struct Person {
-    /// Read since the hand last came by.
-    used: AtomicBool,
-    known: RwLock<Known>,
 }
 
 /// What is known of one person.
@@ -43,6 +38,8 @@ pub(super) struct Known {
     pub(super) owner: Owner,
     /// As it was last weighed.
     weight: usize,
+    /// Read since the hand last came by.
+    used: AtomicBool,
 }
 
 /// Everybody there is a record of, in the order in which the hand finds them.
@@ -54,9 +51,11 @@ struct Ring {
     bytes: u64,
 }
 
+type People<'map> = HashMapRef<'map, UserId, Known, RandomState, LocalGuard<'map>>;
+
 /// What a record occupies beside what it points to: the map's node and place, the ring's, and what the allocator
 /// keeps of them. Rounded up.
-const OVERHEAD: usize = size_of::<Person>() + 2 * size_of::<UserId>() + 128;
+const OVERHEAD: usize = size_of::<Known>() + 2 * size_of::<UserId>() + 128;
 
 /// After so many who were used, the next one goes all the same: nobody waits for a turn of the whole ring.
 const CHANCES: u32 = 64;
@@ -70,11 +69,24 @@ impl Known {
     }
 }
 
+impl Clone for Known {
+    fn clone(&self) -> Self {
+        Self {
+            entry: self.entry.clone(),
+            owner: self.owner.clone(),
+            weight: self.weight,
+            used: AtomicBool::new(self.used.load(Ordering::Relaxed)),
+        }
+    }
+}
+
 impl Memory {
     /// Keeps records up to `max_bytes` together.
     pub(super) fn new(max_bytes: u64) -> Self {
+        // What was replaced is to go as soon as nobody reads it, not in batches: it may be large.
+        let collector = Collector::new().batch_size(1);
         Self {
-            people: HashMap::new(),
+            people: HashMap::builder().collector(collector).build(),
             ring: Mutex::default(),
             max_bytes,
         }
@@ -82,21 +94,16 @@ impl Memory {
 
     /// Looks at what is known of the user; `None` when nothing is.
     pub(super) fn look<T>(&self, user: &UserId, look: impl FnOnce(&Known) -> T) -> Option<T> {
-        let people = self.people.pin();
-        let person = people.get(user)?;
-        Some(look(
-            &person.known.read().unwrap_or_else(PoisonError::into_inner),
-        ))
+        self.people.pin().get(user).map(look)
     }
 
     /// The user's entry, whatever its age.
     pub(super) fn get(&self, user: &UserId) -> Option<Arc<Entry>> {
         let people = self.people.pin();
-        let person = people.get(user)?;
-        let known = person.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = people.get(user)?;
         let entry = known.entry.clone()?;
-        if !person.used.load(Ordering::Relaxed) {
-            person.used.store(true, Ordering::Relaxed);
+        if !known.used.load(Ordering::Relaxed) {
+            known.used.store(true, Ordering::Relaxed);
         }
         Some(entry)
     }
@@ -121,108 +128,118 @@ impl Memory {
         entry: &Arc<Entry>,
         may: impl FnOnce(Option<&Arc<Entry>>) -> bool,
     ) {
-        // What was there is dropped when others may get at the ring again.
-        let _former = self.change(user, |known| {
-            may(known.entry.as_ref()).then(|| known.entry.replace(Arc::clone(entry)))
+        self.change(user, |known| {
+            if may(known.entry.as_ref()) {
+                known.entry = Some(Arc::clone(entry));
+            }
         });
     }
 
     /// Changes what is known of the user, weighs it, and makes room for it.
     pub(super) fn change<T>(&self, user: &UserId, change: impl FnOnce(&mut Known) -> T) -> T {
-        // Dropped last, when others may get at the ring again.
-        let mut gone = Vec::new();
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        // Let go of last: what was replaced is dropped when others may get at the ring again.
         let people = self.people.pin();
-        let person = people.get(user).unwrap_or_else(|| {
+        let mut ring = self.ring();
+        let known = people.get(user);
+        if known.is_none() {
             ring.people.push_back(user.clone());
-            people.get_or_insert_with(user.clone(), Person::default)
-        });
-        let changed = ring.change(person, change);
+            // Fuller than to a half, the map would look into several places for each name.
+            if people.len().is_power_of_two() {
+                people.reserve(3 * people.len());
+            }
+        }
+        let mut known = known.cloned().unwrap_or_default();
+        let changed = change(&mut known);
+        ring.replace(&people, user.clone(), known);
+        self.make_room(&mut ring, &people);
+        changed
+    }
+
+    fn make_room(&self, ring: &mut Ring, people: &People<'_>) {
         let mut chances = CHANCES;
         while ring.bytes > self.max_bytes {
             let Some(next) = ring.people.pop_front() else {
                 break;
             };
-            let Some(person) = people.get(&next) else {
-                continue;
-            };
-            if chances > 0 && person.used.swap(false, Ordering::Relaxed) {
+            let used = people
+                .get(&next)
+                .is_some_and(|known| known.used.swap(false, Ordering::Relaxed));
+            if used && chances > 0 {
                 chances -= 1;
                 ring.people.push_back(next);
             } else {
-                gone.push(ring.clear(person));
-                people.remove(&next);
+                ring.remove(people, &next);
                 chances = CHANCES;
             }
         }
-        changed
     }
 
     /// Lets go of entries that weren't confirmed for `keep`, and of people of whom nothing is left then but an owner
-    /// who was last confirmed before `owners`.
-    pub(super) fn forget_old(&self, now: Now, keep: Duration, owners: Duration) {
-        let all = self.people.len();
-        for _ in 0..all.div_ceil(STRIDE) {
-            let mut gone = Vec::new();
-            let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-            let people = self.people.pin();
-            for _ in 0..STRIDE.min(ring.people.len()) {
-                let Some(next) = ring.people.pop_front() else {
-                    break;
-                };
-                let Some(person) = people.get(&next) else {
-                    continue;
-                };
-                let (entry, owner) = {
-                    let known = person.known.read().unwrap_or_else(PoisonError::into_inner);
-                    let entry = known.entry.as_ref();
-                    (
-                        entry.is_some_and(|entry| entry.age(now) < keep),
-                        !known.owner.is_over(now.mono, owners),
-                    )
-                };
-                if !entry {
-                    gone.push(ring.change(person, |known| known.entry.take()));
-                }
-                if entry || owner {
-                    ring.people.push_back(next);
-                } else {
-                    ring.clear(person);
-                    people.remove(&next);
-                }
+    /// who was last confirmed `owners` ago. Looks at so many people as it says, and goes on with the next ones when
+    /// it is called again, so that others get at the ring between.
+    pub(super) fn forget_some(&self, now: Now, keep: Duration, owners: Duration) -> usize {
+        let people = self.people.pin();
+        let mut ring = self.ring();
+        for _ in 0..STRIDE.min(ring.people.len()) {
+            let Some(next) = ring.people.pop_front() else {
+                break;
+            };
+            let Some(known) = people.get(&next) else {
+                continue;
+            };
+            let entry = known
+                .entry
+                .as_ref()
+                .is_some_and(|entry| entry.age(now) < keep);
+            if !entry && known.owner.is_over(now.mono, owners) {
+                ring.remove(&people, &next);
+                continue;
             }
+            if !entry && known.entry.is_some() {
+                let mut known = known.clone();
+                known.entry = None;
+                ring.replace(&people, next.clone(), known);
+            }
+            ring.people.push_back(next);
         }
+        STRIDE
+    }
+
+    /// How many people there is a record of.
+    pub(super) fn people(&self) -> usize {
+        self.people.len()
     }
 
     /// How many users' entries are held, and what all records occupy together in bytes.
     pub(super) fn size(&self) -> (u64, u64) {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring();
         (ring.entries, ring.bytes)
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ring {
-    /// Changes what is known of somebody, and keeps count.
-    fn change<T>(&mut self, person: &Person, change: impl FnOnce(&mut Known) -> T) -> T {
-        let mut known = person.known.write().unwrap_or_else(PoisonError::into_inner);
-        self.uncount(&known);
-        let changed = change(&mut known);
+    fn replace(&mut self, people: &People<'_>, user: UserId, mut known: Known) {
         known.weight = known.weigh();
         self.bytes += known.weight as u64;
         self.entries += u64::from(known.entry.is_some());
-        changed
+        if let Some(former) = people.insert(user, known) {
+            self.uncount(former);
+        }
     }
 
-    /// Forgets all that is known of somebody whose record goes.
-    fn clear(&mut self, person: &Person) -> Known {
-        let mut known = person.known.write().unwrap_or_else(PoisonError::into_inner);
-        self.uncount(&known);
-        std::mem::take(&mut known)
+    fn remove(&mut self, people: &People<'_>, user: &UserId) {
+        if let Some(former) = people.remove(user) {
+            self.uncount(former);
+        }
     }
 
-    fn uncount(&mut self, known: &Known) {
-        self.bytes -= known.weight as u64;
-        self.entries -= u64::from(known.entry.is_some());
+    fn uncount(&mut self, former: &Known) {
+        self.bytes -= former.weight as u64;
+        self.entries -= u64::from(former.entry.is_some());
     }
 }
 

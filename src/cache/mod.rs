@@ -277,12 +277,15 @@ impl Cache {
     }
 
     /// Lets go of what is too old to be of use to anybody. To be called now and then.
-    pub fn forget_old(&self, now: Now) {
+    pub async fn forget_old(&self, now: Now) {
         let settings = &self.inner.settings;
         let keep = settings.memory_ttl.max(settings.stale_if_error);
-        self.inner
-            .memory
-            .forget_old(now, keep, owner::stands_in(settings.stale_if_error));
+        let owners = owner::stands_in(settings.stale_if_error);
+        let mut left = self.inner.memory.people();
+        while left > 0 {
+            left = left.saturating_sub(self.inner.memory.forget_some(now, keep, owners));
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Waits for what follows the answers to writes, so that a process that ends leaves no mark.

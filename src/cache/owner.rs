@@ -87,7 +87,7 @@ pub(super) fn stands_in(stale_if_error: Duration) -> Duration {
 }
 
 /// What is known of whose a name is.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Owner {
     said: Option<(Holder, Instant)>,
     // Rare, so it isn't to make what is kept of everybody larger.

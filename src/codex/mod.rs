@@ -310,8 +310,8 @@ impl Codex {
     }
 
     /// Lets go of what this instance remembers of people who haven't come for a while.
-    pub fn forget_old(&self, now: Now) {
-        self.cache.forget_old(now);
+    pub async fn forget_old(&self, now: Now) {
+        self.cache.forget_old(now).await;
     }
 
     /// How many users memory holds, and what they occupy together in bytes.
