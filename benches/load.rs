@@ -58,6 +58,9 @@ const TASKS: usize = 20;
 /// Of a hundred requests.
 const WRITES: u32 = 5;
 
+/// With it the service's own counts are asked for.
+const METRICS_TOKEN: &str = "counts-for-the-soak";
+
 /// Where the files are.
 #[derive(Clone)]
 enum Place {
@@ -144,9 +147,10 @@ async fn container(people: usize, port: u16) -> Place {
 
 fn start(place: &Place) -> Process {
     match place {
-        Place::Folder(folder) => {
-            people::start(&[("CODEX_DATA_DIR", &folder.path().to_string_lossy())])
-        }
+        Place::Folder(folder) => people::start(&[
+            ("CODEX_DATA_DIR", &folder.path().to_string_lossy()),
+            ("CODEX_METRICS_TOKEN", METRICS_TOKEN),
+        ]),
         Place::Azurite { container, port } => people::start(&[
             ("AZURE_BLOB_CONN", &azurite().with_key(*port)),
             ("AZURE_BLOB_CONTAINER", container),
@@ -414,7 +418,7 @@ fn soak(minutes: u64) {
         tokio::pin!(over);
         loop {
             tokio::select! {
-                _ = seconds.tick() => seen.push(Standing::of(&processes, &place)),
+                _ = seconds.tick() => seen.push(Standing::of(&processes, &place).await),
                 () = &mut over => return seen,
             }
         }
@@ -438,10 +442,13 @@ fn soak(minutes: u64) {
             .map(|it| it.seconds)
             .collect();
         println!(
-            "{name}: {:.1} and {:.1} MiB resident, {} threads, {} open files, {} temporary files",
+            "{name}: {:.1} and {:.1} MiB resident, {} threads, {} asynchronous tasks, {} open files, {} files in the folder, \
+             {} of them temporary",
             of(|it| it.resident[0]),
             of(|it| it.resident[1]),
             of(|it| it.threads),
+            of(|it| it.tasks),
+            of(|it| it.open),
             of(|it| it.files),
             of(|it| it.temporary)
         );
@@ -457,12 +464,14 @@ fn soak(minutes: u64) {
 struct Standing {
     resident: [f64; 2],
     threads: f64,
+    tasks: f64,
+    open: f64,
     files: f64,
     temporary: f64,
 }
 
 impl Standing {
-    fn of(processes: &[Process; 2], place: &Place) -> Self {
+    async fn of(processes: &[Process; 2], place: &Place) -> Self {
         let ids = processes.each_ref().map(|it| it.child.id());
         let count = |what: &str| -> f64 {
             let each = ids.iter().map(|id| {
@@ -475,27 +484,50 @@ impl Standing {
         let Place::Folder(folder) = place else {
             panic!("a soak is over a folder");
         };
+        let mut tasks = 0.0;
+        for process in processes {
+            tasks += alive_tasks(&process.address).await;
+        }
+        let (files, temporary) = files(folder.path());
         Self {
             resident: ids.map(resident_mib),
             threads: count("task"),
-            files: count("fd"),
-            temporary: temporary_files(folder.path()) as f64,
+            tasks,
+            open: count("fd"),
+            files: files as f64,
+            temporary: temporary as f64,
         }
     }
 }
 
-/// Files that a write makes before it puts them in their place.
-fn temporary_files(root: &Path) -> usize {
+/// What the service itself says of them.
+async fn alive_tasks(address: &str) -> f64 {
+    let mut line = Client::connect(address).await;
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nhost: codex.example\r\nauthorization: Bearer {METRICS_TOKEN}\r\n\r\n"
+    );
+    let (_, counts) = line.send(request.as_bytes()).await;
+    let counts = std::str::from_utf8(counts).unwrap();
+    let line = counts
+        .lines()
+        .find_map(|it| it.strip_prefix("codex_alive_tasks "));
+    line.unwrap().parse().unwrap()
+}
+
+/// How many files there are, and how many of them a write makes before it puts them in their place.
+fn files(root: &Path) -> (usize, usize) {
     let Ok(entries) = std::fs::read_dir(root) else {
-        return 0;
+        return (0, 0);
     };
-    let count = entries.filter_map(Result::ok).map(|entry| {
-        let is_dir = entry.file_type().is_ok_and(|it| it.is_dir());
-        let name = entry.file_name();
-        match name.to_string_lossy() {
-            name if is_dir && name != "raw" => temporary_files(&entry.path()),
-            name => usize::from(name.starts_with('.') && !is_dir),
+    let mut sum = (0, 0);
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_type().is_ok_and(|it| it.is_dir()) {
+            let (files, temporary) = files(&entry.path());
+            sum = (sum.0 + files, sum.1 + temporary);
+        } else {
+            let temporary = entry.file_name().to_string_lossy().starts_with('.');
+            sum = (sum.0 + 1, sum.1 + usize::from(temporary));
         }
-    });
-    count.sum()
+    }
+    sum
 }

@@ -290,6 +290,8 @@ impl Codex {
             rebuilds: self.cache.rebuilds(),
             cached_users,
             cached_bytes,
+            tasks: tokio::runtime::Handle::try_current()
+                .map_or(0, |runtime| runtime.metrics().num_alive_tasks() as u64),
             pending: self.cache.writing() as u64,
             unpushed: unpushed as u64,
             oldest_unpushed: since.map(|since| now.started - since),

@@ -42,6 +42,8 @@ pub struct Standing {
     pub cached_users: u64,
     /// What they occupy.
     pub cached_bytes: u64,
+    /// Asynchronous tasks that haven't ended: connections, reads and writes under way, and what goes on by itself.
+    pub tasks: u64,
     /// Users for whom this instance is just writing: their marks aren't all taken away yet.
     pub pending: u64,
     /// Users with something that Git or the store doesn't have, as far as this instance knows.
@@ -89,6 +91,7 @@ struct Gauges {
     rebuilds: Counter,
     cached_users: Gauge,
     cached_bytes: Gauge,
+    tasks: Gauge,
     pending: Gauge,
     unpushed: Gauge,
     oldest_unpushed: Gauge<f64, AtomicU64>,
@@ -201,6 +204,11 @@ impl Gauges {
             self.cached_bytes.clone(),
         );
         registry.register(
+            "alive_tasks",
+            "Asynchronous tasks that haven't ended",
+            self.tasks.clone(),
+        );
+        registry.register(
             "pending_users",
             "Users for whom this instance is just writing",
             self.pending.clone(),
@@ -225,6 +233,7 @@ impl Gauges {
             .inc_by(standing.rebuilds.saturating_sub(before));
         self.cached_users.set(signed(standing.cached_users));
         self.cached_bytes.set(signed(standing.cached_bytes));
+        self.tasks.set(signed(standing.tasks));
         self.pending.set(signed(standing.pending));
         self.unpushed.set(signed(standing.unpushed));
         let oldest = standing.oldest_unpushed.unwrap_or_default();

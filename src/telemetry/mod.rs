@@ -105,6 +105,7 @@ pub fn sum_up(metrics: &Metrics, standing: &Standing) {
         oldest_unpushed_s = standing.oldest_unpushed.map_or(0, |it| it.as_secs()),
         cached_users = standing.cached_users,
         cached_bytes = standing.cached_bytes,
+        tasks = standing.tasks,
         "summary"
     );
 }

@@ -39,17 +39,42 @@ const TRIES: usize = 40;
 /// How long a stopped process stands still: longer than its marks last.
 const STILL: Duration = Duration::from_secs(3);
 
+/// And once in a long run: longer than a store or a client waits for anything.
+const LONG_STILL: Duration = Duration::from_secs(30);
+
+/// Rounds from which on a run is a long one.
+const LONG: usize = 20;
+
+/// What the second process's clock may jump to over a folder, against the right time.
+const CLOCKS: [&str; 5] = ["+1h", "-20m", "+26h", "-3d", "+0"];
+
 /// Where the processes meet.
 enum Place {
     Azurite {
         container: String,
         line: TcpProxy,
     },
-    /// The second process's clock is an hour ahead.
-    Folder(tempfile::TempDir),
+    /// The second process's clock is what the second file says; it jumps while the process runs.
+    Folder(tempfile::TempDir, tempfile::NamedTempFile),
 }
 
 impl Place {
+    fn folder() -> Self {
+        let place = Self::Folder(
+            tempfile::tempdir().unwrap(),
+            tempfile::NamedTempFile::new().unwrap(),
+        );
+        place.set_clock(CLOCKS[0]);
+        place
+    }
+
+    /// A process looks at the file at most a second later.
+    fn set_clock(&self, offset: &str) {
+        if let Self::Folder(_, clock) = self {
+            std::fs::write(clock.path(), offset).unwrap();
+        }
+    }
+
     fn command(&self, at: usize) -> Command {
         let mut command = codex_miroir();
         command
@@ -63,12 +88,13 @@ impl Place {
                     .env("AZURE_BLOB_CONN", azurite().with_key(line.port()))
                     .env("AZURE_BLOB_CONTAINER", container);
             }
-            Self::Folder(folder) => {
+            Self::Folder(folder, clock) => {
                 command.env("CODEX_DATA_DIR", folder.path());
                 if at == 1 {
                     command
                         .env("LD_PRELOAD", other_clock())
-                        .env("FAKETIME", "+1h")
+                        .env("FAKETIME_TIMESTAMP_FILE", clock.path())
+                        .env("FAKETIME_CACHE_DURATION", "1")
                         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
                 }
             }
@@ -281,6 +307,7 @@ fn signal(service: &Service, signal: &str) {
 struct Events {
     killed: usize,
     stopped: usize,
+    clock_jumps: usize,
 }
 
 /// `rounds` times a process is killed or stopped under load; gives the history and what happened.
@@ -320,12 +347,19 @@ fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
         }
         for round in 0..rounds {
             place.set_bad(8, seed + 1_000 + round as u64);
+            if let Place::Folder(..) = place {
+                place.set_clock(CLOCKS[(round + 1) % CLOCKS.len()]);
+                events.clock_jumps += 1;
+            }
             thread::sleep(Duration::from_millis(random.u64(300..1_500)));
             let at = random.usize(0..services.len());
             // The first round stops one, so that each run has both.
             if round == 0 || random.u32(0..4) == 0 {
                 signal(&services[at], "-STOP");
-                thread::sleep(STILL);
+                thread::sleep(match round == 0 && rounds >= LONG {
+                    true => LONG_STILL,
+                    false => STILL,
+                });
                 signal(&services[at], "-CONT");
                 events.stopped += 1;
             } else {
@@ -448,8 +482,8 @@ fn over_a_store_that_fails_nothing_acknowledged_is_lost_and_nothing_doubled() {
 }
 
 #[test]
-fn over_a_folder_with_clocks_that_disagree_neither() {
-    let place = Place::Folder(tempfile::tempdir().unwrap());
+fn over_a_folder_with_clocks_that_disagree_and_jump_neither() {
+    let place = Place::folder();
     let (history, events, refused) = endure(&place, rounds(), 8);
     report("folder", &history, &events, refused, &BTreeMap::new());
 }
@@ -457,9 +491,11 @@ fn over_a_folder_with_clocks_that_disagree_neither() {
 /// Somebody takes a file away behind the service: the checker must see that.
 #[test]
 fn the_checker_sees_a_task_that_was_really_lost() {
-    let folder = tempfile::tempdir().unwrap();
+    let place = Place::folder();
+    let Place::Folder(folder, _) = &place else {
+        panic!("it is a folder");
+    };
     let tasks = folder.path().join("raw/local/tasks");
-    let place = Place::Folder(folder);
     let (mut history, ..) = endure(&place, 1, 9);
     assert_eq!(
         history.violations(Duration::from_secs(BOUND)),
