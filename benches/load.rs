@@ -406,6 +406,7 @@ fn soak(minutes: u64) {
         people,
     );
     runtime.block_on(visit(&town, people));
+    runtime.block_on(change_all(&town, people));
     // As long as an answer takes with all clients at once: half the load.
     let probe = runtime.block_on(all(&town, Duration::from_secs(5), Duration::ZERO));
     let mut seconds: Vec<f64> = probe.iter().map(|it| it.seconds).collect();
@@ -460,6 +461,28 @@ fn soak(minutes: u64) {
     );
 }
 
+/// Changes every task once: beside a file that was ever written lies its last write's id, and those are to be there
+/// before anything is counted.
+async fn change_all(town: &Town, people: usize) {
+    let clients = (0..CLIENTS).map(|first| async move {
+        let mut line = Client::connect(&town.addresses[first % town.addresses.len()]).await;
+        for who in (first..people).step_by(CLIENTS) {
+            for task in 0..TASKS {
+                let body = r#"{"tags":["neu"]}"#;
+                let request = format!(
+                    "PATCH /api/tasks/{task:04} HTTP/1.1\r\nhost: codex.example\r\nx-ms-client-principal: {}\r\n\
+                     origin: https://codex.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                    town.principals[who],
+                    body.len()
+                );
+                let (head, _) = line.send(request.as_bytes()).await;
+                assert!(head.starts_with(b"HTTP/1.1 200"));
+            }
+        }
+    });
+    futures::future::join_all(clients).await;
+}
+
 /// What the processes hold at one moment.
 struct Standing {
     resident: [f64; 2],
@@ -488,7 +511,9 @@ impl Standing {
         for process in processes {
             tasks += alive_tasks(&process.address).await;
         }
-        let (files, temporary) = files(folder.path());
+        let folder = Arc::clone(folder);
+        let counted = tokio::task::spawn_blocking(move || files(folder.path()));
+        let (files, temporary) = counted.await.unwrap();
         Self {
             resident: ids.map(resident_mib),
             threads: count("task"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use moka::ops::compute::Op;
 use moka::sync::Cache;
-use papaya::{HashMap, HashMapRef, LocalGuard};
+use papaya::{HashMap, HashMapRef, LocalGuard, ResizeMode};
 use seize::Collector;
 
 use super::entry::Entry;
@@ -60,9 +60,6 @@ const OVERHEAD: usize = size_of::<Known>() + 2 * size_of::<UserId>() + 128;
 /// After so many who were used, the next one goes all the same: nobody waits for a turn of the whole ring.
 const CHANCES: u32 = 64;
 
-/// So many records are looked at before others get at the ring again.
-const STRIDE: usize = 256;
-
 impl Known {
     fn weigh(&self) -> usize {
         OVERHEAD + self.owner.weight() + self.entry.as_ref().map_or(0, |entry| entry.weight())
@@ -83,10 +80,14 @@ impl Clone for Known {
 impl Memory {
     /// Keeps records up to `max_bytes` together.
     pub(super) fn new(max_bytes: u64) -> Self {
-        // What was replaced is to go as soon as nobody reads it, not in batches: it may be large.
-        let collector = Collector::new().batch_size(1);
+        // What was replaced may be large, and is to go soon: not in batches, and not when a table that grows by and by
+        // has grown.
+        let people = HashMap::builder()
+            .collector(Collector::new().batch_size(1))
+            .resize_mode(ResizeMode::Blocking)
+            .build();
         Self {
-            people: HashMap::builder().collector(collector).build(),
+            people,
             ring: Mutex::default(),
             max_bytes,
         }
@@ -129,30 +130,37 @@ impl Memory {
         may: impl FnOnce(Option<&Arc<Entry>>) -> bool,
     ) {
         self.change(user, |known| {
-            if may(known.entry.as_ref()) {
-                known.entry = Some(Arc::clone(entry));
-            }
+            may(known.entry.as_ref()).then(|| known.entry = Some(Arc::clone(entry)))
         });
     }
 
-    /// Changes what is known of the user, weighs it, and makes room for it.
-    pub(super) fn change<T>(&self, user: &UserId, change: impl FnOnce(&mut Known) -> T) -> T {
-        // Let go of last: what was replaced is dropped when others may get at the ring again.
-        let people = self.people.pin();
+    /// Changes what is known of the user, weighs it, and makes room for it. Nothing is touched where the change comes
+    /// to nothing. An entry that all of memory couldn't hold isn't kept, nor is anybody sent away for it.
+    pub(super) fn change<T>(
+        &self,
+        user: &UserId,
+        change: impl FnOnce(&mut Known) -> Option<T>,
+    ) -> Option<T> {
         let mut ring = self.ring();
-        let known = people.get(user);
-        if known.is_none() {
-            ring.people.push_back(user.clone());
-            // Fuller than to a half, the map would look into several places for each name.
-            if people.len().is_power_of_two() {
-                people.reserve(3 * people.len());
-            }
+        let people = self.people.pin();
+        let present = people.get(user);
+        let mut known = present.cloned().unwrap_or_default();
+        let changed = change(&mut known)?;
+        if known.weigh() as u64 > self.max_bytes {
+            known.entry = None;
         }
-        let mut known = known.cloned().unwrap_or_default();
-        let changed = change(&mut known);
+        if present.is_none() {
+            // Much fuller, the map would look into several places for each name.
+            if people.len().is_power_of_two() {
+                people.reserve(people.len());
+            }
+            ring.people.push_back(user.clone());
+        }
         ring.replace(&people, user.clone(), known);
         self.make_room(&mut ring, &people);
-        changed
+        // Before the guard: what was replaced is dropped when others may get at the ring again.
+        drop(ring);
+        Some(changed)
     }
 
     fn make_room(&self, ring: &mut Ring, people: &People<'_>) {
@@ -175,12 +183,12 @@ impl Memory {
     }
 
     /// Lets go of entries that weren't confirmed for `keep`, and of people of whom nothing is left then but an owner
-    /// who was last confirmed `owners` ago. Looks at so many people as it says, and goes on with the next ones when
-    /// it is called again, so that others get at the ring between.
-    pub(super) fn forget_some(&self, now: Now, keep: Duration, owners: Duration) -> usize {
-        let people = self.people.pin();
+    /// who was last confirmed `owners` ago. Looks at the next `some` people in the ring, so that others get at it
+    /// between.
+    pub(super) fn forget_old(&self, now: Now, keep: Duration, owners: Duration, some: usize) {
         let mut ring = self.ring();
-        for _ in 0..STRIDE.min(ring.people.len()) {
+        let people = self.people.pin();
+        for _ in 0..some {
             let Some(next) = ring.people.pop_front() else {
                 break;
             };
@@ -202,7 +210,7 @@ impl Memory {
             }
             ring.people.push_back(next);
         }
-        STRIDE
+        drop(ring);
     }
 
     /// How many people there is a record of.

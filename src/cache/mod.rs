@@ -81,6 +81,9 @@ pub struct CacheSettings {
     pub ids: fn() -> u64,
 }
 
+/// So many records are looked at before others get at them again.
+const STRIDE: usize = 256;
+
 /// The cache of one instance. Cloning shares it.
 #[derive(Clone)]
 pub struct Cache {
@@ -281,9 +284,12 @@ impl Cache {
         let settings = &self.inner.settings;
         let keep = settings.memory_ttl.max(settings.stale_if_error);
         let owners = owner::stands_in(settings.stale_if_error);
-        let mut left = self.inner.memory.people();
+        let memory = &self.inner.memory;
+        let mut left = memory.people();
         while left > 0 {
-            left = left.saturating_sub(self.inner.memory.forget_some(now, keep, owners));
+            let some = left.min(STRIDE);
+            memory.forget_old(now, keep, owners, some);
+            left -= some;
             tokio::task::yield_now().await;
         }
     }

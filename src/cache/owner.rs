@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::memory::Known;
 use super::{Format, Inner};
 use crate::context::carried;
 use crate::now::Now;
@@ -188,8 +189,11 @@ impl Inner {
     }
 
     fn asking(&self, user: &UserId) -> Arc<Mutex<()>> {
-        self.memory
-            .change(user, |known| Arc::clone(&known.owner.asking))
+        let asking = |known: &Known| Arc::clone(&known.owner.asking);
+        let known = self.memory.look(user, asking);
+        known
+            .or_else(|| self.memory.change(user, |known| Some(asking(known))))
+            .unwrap_or_default()
     }
 
     async fn ask_owner(&self, user: &UserId, holder: &Holder, now: Now) -> Result<(), OwnerError> {
@@ -230,8 +234,10 @@ impl Inner {
             tracing::warn!(%user, "somebody else's account has this login now");
         }
         let now = now.later().mono;
-        self.memory
-            .change(user, |known| known.owner.learn(answer, now));
+        self.memory.change(user, |known| {
+            known.owner.learn(answer, now);
+            Some(())
+        });
         verdict
     }
 }

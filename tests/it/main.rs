@@ -22,6 +22,7 @@ mod git_pure;
 mod git_sync;
 mod github_double;
 mod janitor;
+mod memory;
 mod merge;
 mod merge_properties;
 mod openapi;

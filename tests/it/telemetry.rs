@@ -209,8 +209,8 @@ fn a_minute_is_summed_up_in_one_line() {
             .collect();
         fields.join(" ")
     };
-    assert_snapshot!(told(&standing), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=1 github_calls=0 github_failed=0 level="INFO" memory=2 message="summary" oldest_unpushed_s=90 pending=0 rebuild=1 rebuilds=3 requests=6 stale=1 storage_calls=2 storage_failed=1 storage_slowest_ms=40 unpushed=2"#);
-    assert_snapshot!(told(&standing), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=0 github_calls=0 github_failed=0 level="INFO" memory=0 message="summary" oldest_unpushed_s=90 pending=0 rebuild=0 rebuilds=0 requests=0 stale=0 storage_calls=0 storage_failed=0 storage_slowest_ms=0 unpushed=2"#);
+    assert_snapshot!(told(&standing), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=1 github_calls=0 github_failed=0 level="INFO" memory=2 message="summary" oldest_unpushed_s=90 pending=0 rebuild=1 rebuilds=3 requests=6 stale=1 storage_calls=2 storage_failed=1 storage_slowest_ms=40 tasks=0 unpushed=2"#);
+    assert_snapshot!(told(&standing), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=0 github_calls=0 github_failed=0 level="INFO" memory=0 message="summary" oldest_unpushed_s=90 pending=0 rebuild=0 rebuilds=0 requests=0 stale=0 storage_calls=0 storage_failed=0 storage_slowest_ms=0 tasks=0 unpushed=2"#);
 }
 
 #[test]
@@ -281,6 +281,12 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
         "{}",
         answer.body
     );
+    // The connection that asks is one.
+    let tasks = answer
+        .body
+        .lines()
+        .find_map(|line| line.strip_prefix("codex_alive_tasks "));
+    assert!(tasks.unwrap().parse::<u64>().unwrap() >= 1);
     assert!(answer.body.ends_with("# EOF\n") && !answer.body.contains("anna"));
 }
 

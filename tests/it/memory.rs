@@ -1,0 +1,143 @@
+//! What an instance remembers of people: who stays when there is no room for all, what is let go of, and that the
+//! count of it is right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use codex_miroir::codex::{Freshness, Holder, Layer, Want};
+use codex_miroir::user::UserId;
+
+use crate::support::scene::{Scene, task};
+
+const HOLDER: Holder = Holder::GitHub { number: 1_001 };
+
+/// A town of so many people with a task each.
+fn town(people: usize) -> Scene {
+    let scene = Scene::with_tasks(1);
+    for number in 0..people {
+        let path = format!("raw/{}/tasks/0000-Eine.md", person(number));
+        scene
+            .store
+            .foreign_write(&path, task(&format!("Aufgabe {number}")).as_bytes());
+    }
+    scene
+}
+
+fn person(number: usize) -> UserId {
+    UserId::parse(&format!("user{number}")).unwrap()
+}
+
+fn want(scene: &Scene, user: UserId) -> Want {
+    Want {
+        user,
+        ..scene.want(Freshness::Bounded)
+    }
+}
+
+#[tokio::test]
+async fn who_is_read_again_and_again_stays_while_others_walk_by() {
+    const BOUND: u64 = 64 << 10;
+    let scene = town(500);
+    let a = scene.instance_with(1_000, BOUND);
+    scene.read(&a).await;
+    for number in 0..500 {
+        a.read(want(&scene, person(number))).await;
+        assert_eq!(scene.read(&a).await.layer, Layer::Memory, "{number}");
+        let (users, bytes) = a.codex.memory_size();
+        assert!(
+            bytes <= BOUND && users < 100,
+            "{users} users, {bytes} bytes"
+        );
+    }
+}
+
+#[tokio::test]
+async fn somebody_too_large_for_memory_is_answered_not_kept_and_drives_nobody_out() {
+    let scene = town(3);
+    for number in 1..600 {
+        let title = format!("Aufgabe {number}");
+        scene.file(&format!("{number:04}-Aufgabe.md"), &task(&title));
+    }
+    let a = scene.instance_with(1_000, 32 << 10);
+    for number in 0..3 {
+        a.read(want(&scene, person(number))).await;
+    }
+    for _ in 0..2 {
+        let read = scene.read(&a).await;
+        assert!(a.json(&read).to_string().contains("Aufgabe 599"));
+        for number in 0..3 {
+            let read = a.read(want(&scene, person(number))).await;
+            assert_eq!(read.layer, Layer::Memory, "{number}");
+        }
+        assert_eq!(a.codex.memory_size().0, 3);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_let_go_of() {
+    let scene = town(600);
+    let a = scene.instance();
+    for number in 0..600 {
+        let user = person(number);
+        let confirmed = a.codex.confirm_owner(&user, &HOLDER, scene.now());
+        confirmed.await.unwrap();
+        a.read(want(&scene, user)).await;
+    }
+    scene.pass_seconds(3_000);
+    // Late, but in time.
+    scene.read(&a).await;
+    a.codex.forget_old(scene.now()).await;
+    assert_eq!(a.codex.memory_size().0, 601, "nothing is an hour old");
+    a.requests.take_requests();
+    scene.pass_seconds(700);
+    a.codex.forget_old(scene.now()).await;
+    let (users, bytes) = a.codex.memory_size();
+    assert_eq!(users, 1, "of the others no week is left");
+    assert!(bytes > 600 * 64, "but whose they are: {bytes} bytes");
+    scene.pass_seconds(4 * 3_600);
+    a.codex.forget_old(scene.now()).await;
+    assert_eq!(a.codex.memory_size(), (0, 0));
+    assert!(a.requests.take_requests().is_empty(), "it asks nobody");
+    let read = a.read(want(&scene, person(7))).await;
+    assert_ne!(read.layer, Layer::Memory);
+}
+
+/// Many at once, with room for some: nobody gets another's week, the bound holds, and when all is let go of nothing is
+/// left in the books.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_count_is_right_whatever_happens_at_once() {
+    const BOUND: u64 = 64 << 10;
+    const PEOPLE: usize = 60;
+    let scene = Arc::new(town(PEOPLE));
+    let a = Arc::new(scene.instance_with(100_000, BOUND));
+    let readers = (0..8).map(|seed| {
+        let (scene, a) = (Arc::clone(&scene), Arc::clone(&a));
+        tokio::spawn(async move {
+            let mut random = fastrand::Rng::with_seed(seed);
+            for _ in 0..400 {
+                let number = random.usize(0..PEOPLE);
+                let user = person(number);
+                let mut want = want(&scene, user.clone());
+                if random.u8(0..4) == 0 {
+                    want.freshness = Freshness::Rebuilt;
+                }
+                let read = a.codex.week(&want).await.unwrap();
+                let week = a.json(&read).to_string();
+                assert!(week.contains(&format!("Aufgabe {number}\"")), "{week}");
+                let confirmed = a.codex.confirm_owner(&user, &HOLDER, scene.now());
+                confirmed.await.unwrap();
+                assert!(a.codex.memory_size().1 <= BOUND);
+                if random.u8(0..50) == 0 {
+                    a.codex.forget_old(scene.now()).await;
+                }
+            }
+        })
+    });
+    for reader in futures::future::join_all(readers).await {
+        reader.unwrap();
+    }
+    assert!(a.codex.memory_size().0 > 5);
+    scene.pass(Duration::from_secs(24 * 3_600));
+    a.codex.forget_old(scene.now()).await;
+    assert_eq!(a.codex.memory_size(), (0, 0));
+}
