@@ -119,6 +119,22 @@ fn a_bad_connection_string_says_which_part_is_wrong() {
             "BlobEndpoint must be",
         ),
         (
+            "AccountName=codex;AccountKey=aHVudGVyMg==;EndpointSuffix=sv=1&sig=hunter2%3D",
+            "EndpointSuffix must be a host's name",
+        ),
+        (
+            "AccountName=codex;AccountKey=aHVudGVyMg==;EndpointSuffix=core.windows.net/sig=hunter2",
+            "EndpointSuffix must be a host's name",
+        ),
+        (
+            "BlobEndpoint=https://sig=hunter2;SharedAccessSignature=sig=x",
+            "BlobEndpoint must be",
+        ),
+        (
+            "BlobEndpoint=http://127.0.0.1:10000/a;AccountName=sig=hunter2;AccountKey=aHVudGVyMg==",
+            "AccountName must be of",
+        ),
+        (
             "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://hunter2",
             "DevelopmentStorageProxyUri",
         ),

@@ -78,7 +78,7 @@ impl AzureConnection {
         let endpoint = parts.endpoint()?;
         let credential = parts.credential()?;
         let account = match (parts.get("AccountName"), &credential) {
-            (Some(name), _) => name.to_owned(),
+            (Some(name), _) => emulated_name(name)?.to_owned(),
             (None, Credential::AccountKey(_)) => return Err(BadConnection::Missing("AccountName")),
             (None, _) => account_of(&endpoint),
         };
@@ -194,6 +194,14 @@ impl<'a> Parts<'a> {
         let name = account_name("AccountName", name)?;
         let protocol = self.get("DefaultEndpointsProtocol").unwrap_or("https");
         let suffix = self.get("EndpointSuffix").unwrap_or("core.windows.net");
+        // A signature pasted into the wrong part would become a host's name, which logs show.
+        let in_a_host = |c: u8| c.is_ascii_alphanumeric() || b".-:".contains(&c);
+        if !suffix.bytes().all(in_a_host) {
+            return Err(BadConnection::Invalid {
+                part: "EndpointSuffix",
+                expected: "a host's name, such as core.windows.net",
+            });
+        }
         endpoint(
             "EndpointSuffix",
             &format!("{protocol}://{name}.blob.{suffix}"),
@@ -245,6 +253,18 @@ fn account_name<'a>(part: &'static str, name: &'a str) -> Result<&'a str, BadCon
     }
 }
 
+/// An emulator's accounts may be called otherwise than Azure's, but not what a part with a secret looks like.
+fn emulated_name(name: &str) -> Result<&str, BadConnection> {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_".contains(&c);
+    match name.bytes().all(allowed) {
+        true => Ok(name),
+        false => Err(BadConnection::Invalid {
+            part: "AccountName",
+            expected: "of A-Z, a-z, 0-9, '-' and '_'",
+        }),
+    }
+}
+
 /// Takes an http or https URL without credentials; a slash at its end would make `//container`.
 fn endpoint(part: &'static str, text: &str) -> Result<Url, BadConnection> {
     let bad = BadConnection::Invalid {
@@ -254,7 +274,14 @@ fn endpoint(part: &'static str, text: &str) -> Result<Url, BadConnection> {
     let Ok(mut url) = Url::parse(text) else {
         return Err(bad);
     };
-    let plain = url.query().is_none() && url.username().is_empty() && url.password().is_none();
+    let named = |host: &str| {
+        host.bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b".-_".contains(&c))
+    };
+    let plain = url.query().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.domain().is_none_or(named);
     if !plain || !matches!(url.scheme(), "http" | "https") {
         return Err(bad);
     }
