@@ -1,19 +1,16 @@
 //! What an instance knows of one user, and the bytes made from it.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
+use super::answers::{Answers, Encoding, Packed, PageBytes, PageFormat};
 use super::state::{MergedFile, SeenState, Version};
 use crate::now::Now;
 use crate::store::{ETag, Prefix};
@@ -105,80 +102,6 @@ struct Files {
     validated: AtomicU64,
     /// Nanoseconds after `born`: when the store was last asked in vain; 0 when it has answered since.
     failed: AtomicU64,
-}
-
-/// Those that were asked for.
-#[derive(Debug, Default, Clone)]
-#[repr(C)]
-struct Answers {
-    json: Page,
-    german: Page,
-    english: Page,
-}
-
-/// One format of an answer.
-#[derive(Debug, Default, Clone)]
-#[repr(C)]
-struct Page {
-    gzip: OnceLock<Packed>,
-    identity: OnceLock<Packed>,
-}
-
-/// One packing of an answer: entity tag, version, the body's length and the body, in one piece of memory.
-#[derive(Debug, Clone)]
-struct Packed {
-    bytes: Bytes,
-    etag_end: usize,
-    version_end: usize,
-    length_end: usize,
-}
-
-impl Packed {
-    fn new(etag: &str, version: Version, body: &[u8]) -> Self {
-        let (version, length) = (version.to_string(), body.len().to_string());
-        let etag_end = etag.len();
-        let version_end = etag_end + version.len();
-        let bytes = [etag.as_bytes(), version.as_bytes(), length.as_bytes(), body].concat();
-        Self {
-            bytes: bytes.into(),
-            etag_end,
-            version_end,
-            length_end: version_end + length.len(),
-        }
-    }
-}
-
-/// What the timeline is written as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PageFormat {
-    /// The timeline document.
-    Json,
-    /// The printable page.
-    Html(Language),
-}
-
-/// How the bytes are packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// As they are.
-    Identity,
-    /// gzip.
-    Gzip,
-}
-
-/// An answer, ready to be sent.
-#[derive(Debug, Clone)]
-pub struct PageBytes {
-    /// Weak entity tag, quoted: equal on all instances that know the same files.
-    pub etag: Bytes,
-    /// The version that it shows, in decimal digits.
-    pub version: Bytes,
-    /// The body.
-    pub bytes: Bytes,
-    /// How many bytes the body has, in decimal digits.
-    pub length: Bytes,
-    /// Whether this call made the body, so that the entry weighs more now.
-    pub made: bool,
 }
 
 /// Files just listed, or taken from an artifact.
@@ -376,32 +299,10 @@ impl Entry {
 
     /// The answer in this form, made on first demand. Holds as long as [`Self::shows`] does.
     pub(super) fn page(&self, format: PageFormat, encoding: Encoding, zone: Tz) -> PageBytes {
-        let page = match format {
-            PageFormat::Json => &self.answers.json,
-            PageFormat::Html(Language::German) => &self.answers.german,
-            PageFormat::Html(Language::English) => &self.answers.english,
-        };
-        let slot = match encoding {
-            Encoding::Identity => &page.identity,
-            Encoding::Gzip => &page.gzip,
-        };
-        let mut made = false;
-        let packed = slot.get_or_init(|| {
-            made = true;
+        self.answers.get_or_make(format, encoding, || {
             let (etag, plain) = self.render(format, zone);
-            match encoding {
-                Encoding::Identity => Packed::new(&etag, self.knowledge.hi, &plain),
-                Encoding::Gzip => Packed::new(&etag, self.knowledge.hi, &gzip(&plain)),
-            }
-        });
-        let part = |part: Range<usize>| packed.bytes.slice(part);
-        PageBytes {
-            etag: part(0..packed.etag_end),
-            version: part(packed.etag_end..packed.version_end),
-            length: part(packed.version_end..packed.length_end),
-            bytes: part(packed.length_end..packed.bytes.len()),
-            made,
-        }
+            Packed::new(&etag, self.knowledge.hi, &plain, encoding)
+        })
     }
 
     /// The page with rendered bodies in it, and its entity tag. Not kept: bodies aren't cached.
@@ -496,19 +397,6 @@ impl Clone for Files {
     }
 }
 
-impl Answers {
-    /// Bytes of those made so far.
-    fn weight(&self) -> usize {
-        let pages = [&self.json, &self.german, &self.english];
-        let made = pages
-            .into_iter()
-            .flat_map(|page| [&page.gzip, &page.identity]);
-        made.filter_map(|slot| slot.get())
-            .map(|packed| packed.bytes.len())
-            .sum()
-    }
-}
-
 fn nanoseconds(counter: &AtomicU64) -> Duration {
     Duration::from_nanos(counter.load(Ordering::Relaxed))
 }
@@ -521,11 +409,4 @@ fn etag_of(hash: Sha256, format: &str) -> Box<str> {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     format!("W/\"{hex}{format}\"").into()
-}
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::new(6));
-    // Writing into a vector can't fail.
-    let _ = encoder.write_all(plain);
-    encoder.finish().unwrap_or_default()
 }

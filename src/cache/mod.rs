@@ -5,6 +5,7 @@
 //! by the state blob whether it is good enough, and publishing compares versions.
 
 mod amend;
+mod answers;
 mod artifact;
 mod clock;
 mod entry;
@@ -34,8 +35,9 @@ use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
 
 pub use amend::KeyHashes;
+pub use answers::{Encoding, PageBytes, PageFormat};
 pub use artifact::{Artifact, NotTaken};
-pub use entry::{Encoding, Entry, Knowledge, PageBytes, PageFormat};
+pub use entry::{Entry, Knowledge};
 pub use format::Format;
 pub use listed::{denied, to_be_read};
 pub use mutation::Mutation;
