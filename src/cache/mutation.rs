@@ -37,12 +37,14 @@ pub enum Mutation {
     BodyOfAnyVersion,
     /// 14: only an op's first file is settled.
     SettleFirstFileOnly,
+    /// A settled file doesn't say which write is void.
+    SettleWithoutVoid,
 }
 
 impl Mutation {
-    /// All of them, in the order of COHERENCE.md.
+    /// All of them, in the order of COHERENCE.md; the last is this project's own.
     #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoMark,
         Self::MarkAfterWrite,
         Self::ArtifactWhilePending,
@@ -58,6 +60,7 @@ impl Mutation {
         Self::AdvanceEachOp,
         Self::BodyOfAnyVersion,
         Self::SettleFirstFileOnly,
+        Self::SettleWithoutVoid,
     ];
 }
 

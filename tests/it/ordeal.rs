@@ -272,6 +272,8 @@ impl Client<'_> {
             .map(shown)
             .collect();
         let stale = answer.header("x-codex-cache") == "stale";
+        let layer = answer.header("x-codex-cache");
+        let from = format!("process {at}, {layer}, version {version}");
         let client = self.number;
         let ended = Instant::now();
         self.history.reads.push(Read {
@@ -281,6 +283,7 @@ impl Client<'_> {
             seen,
             strict,
             stale,
+            from,
             tasks,
         });
     }
@@ -426,6 +429,7 @@ fn last_reads(field: &Field, history: &History) -> Vec<Read> {
                 seen,
                 strict: true,
                 stale: false,
+                from: format!("process {at}, at the end"),
                 tasks,
             }
         })

@@ -72,6 +72,9 @@ impl std::ops::AddAssign for Tally {
 const REVALIDATE: Duration = Duration::from_secs(5);
 const EXPIRY: Duration = Duration::from_secs(60);
 
+/// How wrong a clock of the storage may be: a mark that was just set is past its time then.
+const WRONG: TimeDelta = TimeDelta::seconds(75);
+
 /// Of a thousand steps, how many are this; drawn anew for each seed, so that seeds differ in what they
 /// are about.
 struct Odds {
@@ -91,6 +94,8 @@ struct Odds {
     /// The memory layer's bound in bytes: with none, entries vanish at once.
     memory: u64,
     slow_one_in: u64,
+    /// One in so many instances meets a clock that is wrong.
+    wrong_clock_one_in: u32,
 }
 
 impl Odds {
@@ -111,6 +116,7 @@ impl Odds {
             writes: some(&[20, 50, 80]),
             memory: u64::from(some(&[1 << 24, 1 << 24, 1 << 24, 1 << 24, 0])),
             slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
+            wrong_clock_one_in: some(&[2, u32::MAX, u32::MAX]),
         }
     }
 }
@@ -294,8 +300,17 @@ impl Run {
     }
 
     fn start_instance(&mut self) {
+        let ahead = match (
+            self.rng.u32(..self.odds.wrong_clock_one_in),
+            self.rng.bool(),
+        ) {
+            (0, true) => WRONG,
+            (0, false) => -WRONG,
+            _ => TimeDelta::zero(),
+        };
         let instance = {
             let mut world = self.world();
+            world.ahead.push(ahead);
             world.alive.push(true);
             world.reachable.push(true);
             world.alive.len() - 1
@@ -558,7 +573,8 @@ impl Run {
             .blobs
             .get(STATE)
             .and_then(|blob| State::parse(&blob.bytes).unwrap());
-        let clock = u64::try_from(world.date().timestamp_millis()).unwrap();
+        let clock = world.date() - WRONG * 2;
+        let clock = u64::try_from(clock.timestamp_millis()).unwrap();
         let quiet = state.is_some_and(|it| it.pending.is_empty() && it.version < Version(clock));
         if !busy && !writing && quiet {
             world.note(|| "the state vanishes".to_owned());
@@ -966,7 +982,9 @@ impl Run {
         // Twice: what times out in the first wait may still set a mark.
         for _ in 0..2 {
             self.drain().await?;
-            self.pass(EXPIRY + Duration::from_secs(5)).await;
+            // By the most wrong clocks, too: one that set a mark, and one that looks at it.
+            let wrong = (WRONG * 2).to_std().unwrap();
+            self.pass(EXPIRY + wrong + Duration::from_secs(5)).await;
         }
         for instance in self.living() {
             self.ask_alone(instance, Request::Read(Freshness::Strict))

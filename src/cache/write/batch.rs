@@ -67,6 +67,8 @@ impl Op {
             .zip(&ids)
             .map(|(change, id)| (change.name.clone(), *id, change.act.kind()));
         let merged = batch.iter().filter_map(FileChange::merged_file);
+        // Looked up before there is a mark: what settles that one then meets another version.
+        let places: Vec<PutIf> = batch.iter().map(|it| self.place_of(&it.name)).collect();
         let mark = self
             .mark_merged(files.collect(), merged.collect(), None)
             .await?;
@@ -81,7 +83,7 @@ impl Op {
                 break;
             }
             let change = &batch[at];
-            match self.act(&mark, change, ids[at]).await {
+            match self.act(&mark, change, &places[at], ids[at]).await {
                 Outcome::Landed(written) => {
                     fates[at] = FileFate::Done;
                     let file = written.map(|written| AnsweredFile {
@@ -118,9 +120,15 @@ impl Op {
         passed >= BATCH_TIME || self.is_stale(mark)
     }
 
-    async fn act(&mut self, mark: &Mark, change: &FileChange, id: WriteId) -> Outcome {
+    async fn act(
+        &mut self,
+        mark: &Mark,
+        change: &FileChange,
+        place: &PutIf,
+        id: WriteId,
+    ) -> Outcome {
         let (bytes, before, condition) = match &change.act {
-            Act::Create(bytes) => (bytes, WriteIds::default(), self.place_of(&change.name)),
+            Act::Create(bytes) => (bytes, WriteIds::default(), place.clone()),
             Act::Replace {
                 bytes,
                 etag,

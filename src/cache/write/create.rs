@@ -7,7 +7,7 @@ use super::mark::Mark;
 use super::{Created, NewFile, Op};
 use crate::cache::amend::{Amended, Amendment, NewTaskMark, NumbersInUse};
 use crate::cache::ledger::{AnsweredFile, Committed};
-use crate::cache::state::{Idempotent, PendingOp, SeenState, Version};
+use crate::cache::state::{Idempotent, PendingFile, PendingOp, SeenState, Version};
 use crate::cache::{Entry, ReadError, WriteError};
 use crate::store::{Put, PutIf, WriteId, WriteIds};
 use crate::task::{FileName, Parsed, UsedIds, parse};
@@ -25,6 +25,16 @@ struct Tries {
     look: bool,
     /// The numbers in use, where the counter is used up.
     numbers: Option<NumbersInUse>,
+}
+
+/// What is where a new file is to be.
+enum Place {
+    /// Nothing, or a settled file: its write ids, and the condition to put a file in its place.
+    Free(WriteIds, PutIf),
+    /// The new file itself: another request with the same key has put it there.
+    Filled,
+    /// Something else.
+    Taken,
 }
 
 /// What became of a new file's PUT.
@@ -138,9 +148,10 @@ impl Op {
         write_id: WriteId,
         look: bool,
     ) -> Result<Tried, WriteError> {
-        let condition = match self.place_for(name, look).await {
-            Ok(Some(condition)) => condition,
-            Ok(None) => return Ok(Tried::Taken),
+        let (before, condition) = match self.place_for(name, write_id, look).await {
+            Ok(Place::Free(before, condition)) => (before, condition),
+            Ok(Place::Filled) => return Ok(Tried::Landed(None)),
+            Ok(Place::Taken) => return Ok(Tried::Taken),
             Err(error) => {
                 self.give_up(mark, vec![]);
                 return Err(error);
@@ -148,7 +159,7 @@ impl Op {
         };
         let put = Put {
             bytes: file.bytes.clone(),
-            writes: WriteIds::default().followed_by(write_id),
+            writes: before.followed_by(write_id),
         };
         match self.put(mark, name, put, condition, write_id).await {
             Outcome::Landed(written) => Ok(Tried::Landed(written.map(|written| {
@@ -228,10 +239,7 @@ impl Op {
             }
             return Ok(None);
         }
-        let write_id = pending
-            .files
-            .first()
-            .and_then(|it| it.write_id.parse::<WriteId>().ok());
+        let write_id = pending.files.first().and_then(PendingFile::write_id);
         let Some(write_id) = write_id else {
             return Err(ReadError::Broken.into());
         };
@@ -258,22 +266,24 @@ impl Op {
         }
     }
 
-    /// Under which condition a new file may be put: usually without a look. `None` when something else
-    /// has the name.
+    /// Whether a new file may be put under this name: usually without a look.
     async fn place_for(
         &mut self,
         name: &FileName,
+        write_id: WriteId,
         look: bool,
-    ) -> Result<Option<PutIf>, WriteError> {
+    ) -> Result<Place, WriteError> {
+        let nothing = Place::Free(WriteIds::default(), PutIf::Absent);
         if !look {
-            return Ok(Some(PutIf::Absent));
+            return Ok(nothing);
         }
         Ok(match self.get(name).await? {
-            None => Some(PutIf::Absent),
+            None => nothing,
+            Some(blob) if blob.writes.contains(write_id) => Place::Filled,
             Some(blob) if parse(name, &blob.bytes) == Parsed::Settled => {
-                Some(PutIf::Same(blob.etag))
+                Place::Free(blob.writes, PutIf::Same(blob.etag))
             }
-            Some(_) => None,
+            Some(_) => Place::Taken,
         })
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Read {
     pub(super) strict: bool,
     /// The service said that the store can't be reached.
     pub(super) stale: bool,
+    /// Which process answered, and what it said of the answer.
+    pub(super) from: String,
     pub(super) tasks: Vec<(String, Shown)>,
 }
 
@@ -131,8 +133,8 @@ fn compare(
             && !shown.is_some_and(|it| it.reaches(due))
         {
             found.push(format!(
-                "{promise}: {task} must be {due:?} and is {shown:?}; asked with {}",
-                read.seen
+                "{promise}: {task} must be {due:?} and is {shown:?}; asked with {}, answered by {}",
+                read.seen, read.from
             ));
         }
     }
@@ -186,6 +188,7 @@ mod planted {
             seen,
             strict: false,
             stale: false,
+            from: String::new(),
             tasks: vec![(
                 "a".to_owned(),
                 Shown {
