@@ -37,8 +37,8 @@ pub enum Mutation {
     BodyOfAnyVersion,
     /// 14: only an op's first file is settled.
     SettleFirstFileOnly,
-    /// A settled file doesn't say which write is void.
-    SettleWithoutVoid,
+    /// A file is written that may have been read only after its mark was set.
+    ReadAfterMark,
 }
 
 impl Mutation {
@@ -60,7 +60,7 @@ impl Mutation {
         Self::AdvanceEachOp,
         Self::BodyOfAnyVersion,
         Self::SettleFirstFileOnly,
-        Self::SettleWithoutVoid,
+        Self::ReadAfterMark,
     ];
 }
 

@@ -1,12 +1,10 @@
 //! What is done about the marks of ops whose instance is gone, or too slow (COHERENCE.md, "Settling").
 //!
 //! A mark is never just removed: its request may still land, unseen. First every file of the op is
-//! brought to where that request must fail, and says that the request is void: its writer may be slow and look
-//! at the file only then. So a clock decides only when this is tried, and may be wrong.
+//! brought to where that request must fail.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::{join_all, try_join_all};
 
@@ -159,46 +157,36 @@ impl Inner {
                 (_, Met::Blob(blob)) if file.is_in(&blob.writes) => {
                     return Ok((FileEnd::Done, requests));
                 }
-                // Another instance was quicker.
-                (_, Met::Blob(blob)) if file.is_void_in(&blob.writes) => {
-                    return Ok((ends_void(file.kind), requests));
-                }
                 (ChangeKind::Update | ChangeKind::Delete, Met::Absent) => {
                     return Ok((FileEnd::Done, requests));
                 }
-                (ChangeKind::Create, Met::Absent) => {
-                    let bytes = SETTLED_FILE.into();
-                    (self.void(file, bytes, WriteIds::default()), PutIf::Absent)
-                }
+                (ChangeKind::Create, Met::Absent) => (settled_file(), PutIf::Absent),
                 // The create may be about to replace just this.
-                (ChangeKind::Create, Met::Blob(blob)) if is_settled(file, &blob) => (
-                    self.void(file, SETTLED_FILE.into(), blob.writes),
-                    PutIf::Same(blob.etag),
-                ),
+                (ChangeKind::Create, Met::Blob(blob)) if is_settled(file, &blob) => {
+                    (settled_file(), PutIf::Same(blob.etag))
+                }
                 (ChangeKind::Create, Met::Blob(_)) => {
                     return Ok((FileEnd::NeverCreated, requests));
                 }
-                (ChangeKind::Update | ChangeKind::Delete, Met::Blob(blob)) => (
-                    self.void(file, blob.bytes, blob.writes),
-                    PutIf::Same(blob.etag),
-                ),
+                (ChangeKind::Update | ChangeKind::Delete, Met::Blob(blob)) => {
+                    let same = Put {
+                        bytes: blob.bytes,
+                        writes: blob.writes,
+                    };
+                    (same, PutIf::Same(blob.etag))
+                }
             };
             requests.writes += 1;
             let put = async { Ok(self.store.put(&key, blob, condition).await?.value) };
             if let Written::Done(_) = timely(put).await? {
-                return Ok((ends_void(file.kind), requests));
+                let end = match file.kind {
+                    ChangeKind::Create => FileEnd::NeverCreated,
+                    ChangeKind::Update | ChangeKind::Delete => FileEnd::Done,
+                };
+                return Ok((end, requests));
             }
         }
         Ok((FileEnd::Open, requests))
-    }
-
-    /// The same bytes once more, or a settled file's, which say that what the mark announced is void.
-    fn void(&self, file: &PendingFile, bytes: Bytes, before: WriteIds) -> Put {
-        let writes = match file.write_id() {
-            Some(id) if !self.breaks(Mutation::SettleWithoutVoid) => before.without(id),
-            _ => before,
-        };
-        Put { bytes, writes }
     }
 
     async fn look_at(&self, key: &Key) -> Result<Met, ReadError> {
@@ -220,9 +208,9 @@ fn is_settled(file: &PendingFile, blob: &Blob) -> bool {
     name.is_ok_and(|name| parse(&name, &blob.bytes) == Parsed::Settled)
 }
 
-fn ends_void(kind: ChangeKind) -> FileEnd {
-    match kind {
-        ChangeKind::Create => FileEnd::NeverCreated,
-        ChangeKind::Update | ChangeKind::Delete => FileEnd::Done,
+fn settled_file() -> Put {
+    Put {
+        bytes: SETTLED_FILE.into(),
+        writes: WriteIds::default(),
     }
 }

@@ -139,19 +139,10 @@ pub struct PendingFile {
 }
 
 impl PendingFile {
-    /// What the op's write is recognised by; `None` where that can't be read.
-    pub(super) fn write_id(&self) -> Option<WriteId> {
-        self.write_id.parse().ok()
-    }
-
     /// Whether a file with these write ids has the op's write in it.
     pub fn is_in(&self, writes: &WriteIds) -> bool {
-        self.write_id().is_some_and(|id| writes.contains(id))
-    }
-
-    /// Whether a file with these write ids says that the op's write is void.
-    pub(super) fn is_void_in(&self, writes: &WriteIds) -> bool {
-        self.write_id().is_some_and(|id| writes.is_void(id))
+        let id = self.write_id.parse::<WriteId>();
+        id.is_ok_and(|id| writes.contains(id))
     }
 }
 

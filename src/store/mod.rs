@@ -93,7 +93,7 @@ pub struct Blob {
     pub bytes: Bytes,
     /// Identifies this PUT; writing the same bytes again gives another.
     pub etag: ETag,
-    /// The PUTs that led here, and void ones; empty for a file that something else wrote.
+    /// The PUTs that led here, newest first; empty for a file that something else wrote.
     pub writes: WriteIds,
 }
 
@@ -250,19 +250,9 @@ impl FromStr for WriteId {
     }
 }
 
-/// The write ids a blob carries, newest first: of the PUTs that led to it, and of those that must not come any
-/// more.
+/// The write ids a blob carries: its own and up to fifteen before it, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WriteIds(Vec<Trace>);
-
-/// What a write left in a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trace {
-    /// It is in it.
-    Landed(WriteId),
-    /// It isn't in it, and whoever meets this here must not send it any more.
-    Void(WriteId),
-}
+pub struct WriteIds(Vec<WriteId>);
 
 impl WriteIds {
     /// How many a blob carries at most. A write is recognised while fewer than this many later ones
@@ -271,19 +261,9 @@ impl WriteIds {
 
     /// The ids for a PUT `id` that replaces the blob carrying `self`.
     pub fn followed_by(&self, id: WriteId) -> Self {
-        self.with(Trace::Landed(id))
-    }
-
-    /// The ids for a PUT of the same bytes which says that the write `id` is void.
-    pub fn without(&self, id: WriteId) -> Self {
-        self.with(Trace::Void(id))
-    }
-
-    fn with(&self, newest: Trace) -> Self {
-        let before = self.0.iter().copied();
         Self(
-            std::iter::once(newest)
-                .chain(before)
+            std::iter::once(id)
+                .chain(self.0.iter().copied())
                 .take(Self::MAX)
                 .collect(),
         )
@@ -291,20 +271,12 @@ impl WriteIds {
 
     /// Whether this write, or one that replaced it, is what the blob holds.
     pub fn contains(&self, id: WriteId) -> bool {
-        self.0.contains(&Trace::Landed(id))
+        self.0.contains(&id)
     }
 
-    /// Whether this write must not be sent any more.
-    pub fn is_void(&self, id: WriteId) -> bool {
-        self.0.contains(&Trace::Void(id))
-    }
-
-    /// The write that made these bytes; none if something else did.
+    /// The write that made this version; none if something else did.
     pub fn newest(&self) -> Option<WriteId> {
-        self.0.iter().find_map(|trace| match trace {
-            Trace::Landed(id) => Some(*id),
-            Trace::Void(_) => None,
-        })
+        self.0.first().copied()
     }
 
     /// None: written by something else.
@@ -313,20 +285,14 @@ impl WriteIds {
     }
 }
 
-/// What comes before the id of a void write.
-const VOID: char = '-';
-
-/// Separated by spaces, as kept in blob metadata and sidecars; before a void one's id stands a `-`.
+/// Separated by spaces, as kept in blob metadata and sidecars.
 impl fmt::Display for WriteIds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, trace) in self.0.iter().enumerate() {
+        for (at, id) in self.0.iter().enumerate() {
             if at > 0 {
                 f.write_str(" ")?;
             }
-            match trace {
-                Trace::Landed(id) => write!(f, "{id}")?,
-                Trace::Void(id) => write!(f, "{VOID}{id}")?,
-            }
+            write!(f, "{id}")?;
         }
         Ok(())
     }
@@ -336,11 +302,12 @@ impl WriteIds {
     /// Reads what [`fmt::Display`] writes. What isn't an id is left out: it only means that a write
     /// isn't recognised.
     pub fn parse(text: &str) -> Self {
-        let trace = |text: &str| match text.strip_prefix(VOID) {
-            Some(id) => id.parse().ok().map(Trace::Void),
-            None => text.parse().ok().map(Trace::Landed),
-        };
-        Self(text.split(' ').filter_map(trace).take(Self::MAX).collect())
+        Self(
+            text.split(' ')
+                .filter_map(|id| id.parse().ok())
+                .take(Self::MAX)
+                .collect(),
+        )
     }
 }
 

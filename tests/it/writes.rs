@@ -1,9 +1,10 @@
 //! The write side's promises (COHERENCE.md), with the store's answers held back, lost and doubled. Orders
 //! that nobody thought of are the simulation's business.
 
+mod settling;
+
 use std::time::Duration;
 
-use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::codex::{
     Act, FileChange, FileFate, Freshness, KeyHashes, Layer, Refusal, TaskChanged, TaskCompleted,
     TaskCreated, TaskError, Version,
@@ -273,109 +274,6 @@ async fn a_write_whose_outcome_is_unknown_says_so_and_is_settled_later() {
 }
 
 #[tokio::test]
-async fn a_late_update_fails_once_its_mark_was_settled() {
-    let scene = Scene::with_tasks(1);
-    let (a, b) = (scene.instance(), scene.instance());
-    scene.read(&a).await;
-    let late = a.gate.hold_next("put", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let updating =
-        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("spät"), None).await });
-    late.reached().await;
-    scene.pass_seconds(62);
-    scene.read_strictly(&b).await;
-    assert!(
-        scene.state().pending.is_empty(),
-        "settled while it was on its way"
-    );
-    let before = scene.read_strictly(&b).await.entry.knowledge.hi;
-    late.release();
-    let updated = updating.await.unwrap().unwrap();
-    settle().await;
-    assert!(
-        updated.version > before,
-        "it was refused, and came again under a mark of its own"
-    );
-    let read = scene.read_having_seen(&b, updated.version).await;
-    let row = read.entry.table().find("0000-Aufgabe.md").unwrap();
-    assert!(format!("{:?}", row.to_record().content).contains("spät"));
-    assert!(scene.state().pending.is_empty());
-}
-
-/// Every file of an op is settled before its mark goes (mutation 14).
-#[tokio::test]
-async fn every_file_of_a_batch_is_settled() {
-    let scene = Scene::with_tasks(3);
-    let a = scene.instance();
-    scene.read(&a).await;
-    let file = |name: &str, write_id: &str, kind| PendingFile {
-        name: name.to_owned(),
-        write_id: write_id.to_owned(),
-        kind,
-        unknown: serde_json::Map::new(),
-    };
-    let etag = |name: &str| {
-        scene
-            .store
-            .peek(&format!("{RAW}{name}"))
-            .map(|blob| blob.etag)
-    };
-    let before = ["0000-Aufgabe.md", "0001-Aufgabe.md"].map(etag);
-    scene.change_state(|state| {
-        state.version = state.version.next();
-        let mark = PendingOp {
-            version: state.version,
-            at: scene.now().utc,
-            files: vec![
-                file("0000-Aufgabe.md", "00000000000000aa", ChangeKind::Update),
-                file("0001-Aufgabe.md", "00000000000000ab", ChangeKind::Delete),
-                file("0009-Neu.md", "00000000000000ac", ChangeKind::Create),
-                file("../böse.md", "kein hex", ChangeKind::Create),
-            ],
-            unknown: serde_json::Map::new(),
-        };
-        state.pending.insert("fremd".to_owned(), mark);
-    });
-    scene.pass_seconds(59);
-    scene.read(&a).await;
-    assert_eq!(scene.state().pending.len(), 1, "its time isn't over");
-    scene.pass_seconds(6);
-    a.took();
-    let read = scene.read(&a).await;
-    assert_eq!(titles(&a.json(&read)).len(), 3);
-    assert!(scene.state().pending.is_empty());
-    for (name, old) in ["0000-Aufgabe.md", "0001-Aufgabe.md"].iter().zip(before) {
-        assert_ne!(etag(name), old, "{name} has another ETag");
-        assert!(
-            scene
-                .store
-                .peek(&format!("{RAW}{name}"))
-                .unwrap()
-                .bytes
-                .starts_with(b"---\ntyp: task")
-        );
-    }
-    assert!(etag("0009-Neu.md").is_some());
-    let read = scene.read(&a).await;
-    assert!(read.entry.knowledge.exact);
-}
-
-#[tokio::test]
-async fn a_read_goes_on_when_a_mark_cannot_be_settled() {
-    let scene = Scene::with_tasks(1);
-    let a = scene.instance();
-    scene.read(&a).await;
-    a.line.lose_next("put", RAW, Loss::Request);
-    create(&scene, &a, "Neu").await.unwrap_err();
-    scene.pass_seconds(62);
-    a.line.lose_next("put", RAW, Loss::Request);
-    assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
-    assert_eq!(scene.state().pending.len(), 1);
-    assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
-    assert!(scene.state().pending.is_empty());
-}
-
-#[tokio::test]
 async fn two_instances_edit_different_fields_at_once_and_both_stay() {
     let scene = Scene::with_tasks(1);
     let (a, b) = (scene.instance(), scene.instance());
@@ -454,6 +352,29 @@ async fn one_key_at_once_on_two_instances_makes_one_task() {
     let first = first.await.unwrap().unwrap();
     settle().await;
     assert_eq!((first.reused, second.reused), (false, true));
+    assert_eq!((&first.name, first.version), (&second.name, second.version));
+    assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Neu"]);
+    assert!(scene.state().pending.is_empty());
+}
+
+/// The first was refused once and is about to write again when the second does it in its place.
+#[tokio::test]
+async fn one_key_at_once_makes_one_task_also_where_the_first_tries_again() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    let (refused, again) = (a.gate.hold_next("put", RAW), a.gate.hold_next("put", RAW));
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let first = tokio::spawn(async move { codex.create(&want, new_task("Neu"), key("k")).await });
+    refused.reached().await;
+    scene.pass_seconds(62);
+    scene.read_strictly(&b).await;
+    refused.release();
+    again.reached().await;
+    let second = create_with(&scene, &b, "Neu", key("k")).await.unwrap();
+    again.release();
+    let first = first.await.unwrap().unwrap();
+    settle().await;
     assert_eq!((&first.name, first.version), (&second.name, second.version));
     assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Neu"]);
     assert!(scene.state().pending.is_empty());
@@ -865,36 +786,6 @@ async fn a_made_up_version_is_no_obstacle() {
     };
     let done = a.codex.complete(&want, &id("0000"), None).await.unwrap();
     assert!(done.task.version < Version(u64::MAX));
-}
-
-/// Past 9999 a create may replace a settled file, and then `If-None-Match` doesn't stop it when it is late.
-#[tokio::test]
-async fn a_late_create_over_a_settled_file_fails_once_its_mark_was_settled() {
-    let scene = Scene::with_tasks(2);
-    scene.file("9999-irgendwann.md", &task("Irgendwann"));
-    scene.file("0002-Neu.md", "---\ntyp: settled\n---\n");
-    let (a, b) = (scene.instance(), scene.instance());
-    scene.read(&a).await;
-    let (refused, late) = (a.gate.hold_next("put", RAW), a.gate.hold_next("put", RAW));
-    refused.release();
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let creating = tokio::spawn(async move { codex.create(&want, new_task("Neu"), None).await });
-    late.reached().await;
-    scene.pass_seconds(62);
-    let settled = scene.read_strictly(&b).await;
-    assert!(scene.state().pending.is_empty());
-    late.release();
-    let created = creating.await.unwrap().unwrap();
-    settle().await;
-    assert!(
-        created.version > settled.entry.knowledge.hi,
-        "under a mark of its own"
-    );
-    let read = scene.read_having_seen(&b, created.version).await;
-    assert_eq!(
-        titles(&b.json(&read)),
-        ["Aufgabe 0", "Aufgabe 1", "Neu", "Irgendwann"]
-    );
 }
 
 #[tokio::test]

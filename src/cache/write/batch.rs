@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::create::place_of;
 use super::file::{Outcome, WrittenFile};
 use super::mark::Mark;
 use super::{Act, BatchDone, FileChange, FileFate, Op};
 use crate::cache::ledger::AnsweredFile;
 use crate::cache::state::ChangeKind;
-use crate::cache::{ReadError, WriteError};
+use crate::cache::{Entry, ReadError, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
 use crate::task::{FileName, GitSha, git_sha};
 
@@ -67,8 +68,7 @@ impl Op {
             .zip(&ids)
             .map(|(change, id)| (change.name.clone(), *id, change.act.kind()));
         let merged = batch.iter().filter_map(FileChange::merged_file);
-        // Looked up before there is a mark: what settles that one then meets another version.
-        let places: Vec<PutIf> = batch.iter().map(|it| self.place_of(&it.name)).collect();
+        let known = self.inner.memory.get(&self.user);
         let mark = self
             .mark_merged(files.collect(), merged.collect(), None)
             .await?;
@@ -83,7 +83,7 @@ impl Op {
                 break;
             }
             let change = &batch[at];
-            match self.act(&mark, change, &places[at], ids[at]).await {
+            match self.act(&mark, change, known.as_deref(), ids[at]).await {
                 Outcome::Landed(written) => {
                     fates[at] = FileFate::Done;
                     let file = written.map(|written| AnsweredFile {
@@ -124,11 +124,11 @@ impl Op {
         &mut self,
         mark: &Mark,
         change: &FileChange,
-        place: &PutIf,
+        known: Option<&Entry>,
         id: WriteId,
     ) -> Outcome {
         let (bytes, before, condition) = match &change.act {
-            Act::Create(bytes) => (bytes, WriteIds::default(), place.clone()),
+            Act::Create(bytes) => (bytes, WriteIds::default(), place_of(known, &change.name)),
             Act::Replace {
                 bytes,
                 etag,
@@ -141,19 +141,6 @@ impl Op {
             writes: before.followed_by(id),
         };
         self.put(mark, &change.name, put, condition, id).await
-    }
-}
-
-impl Op {
-    /// Under which condition a file is made: a settled one, as far as memory knows, may be replaced.
-    fn place_of(&self, name: &FileName) -> PutIf {
-        let entry = self.inner.memory.get(&self.user);
-        let settled = entry.and_then(|entry| {
-            let file = entry.table().find(name.as_str())?;
-            let stored = file.is_settled() && !file.etag.is_empty();
-            stored.then(|| ETag::new(file.etag))
-        });
-        settled.map_or(PutIf::Absent, PutIf::Same)
     }
 }
 

@@ -1,14 +1,13 @@
-//! Changing one file: its text and a mark together, then the new text if it is still that one.
+//! Changing one file: its text and a mark together, then the new text if the file is still that one.
 
 use super::file::Outcome;
 use super::mark::Mark;
 use super::{ATTEMPTS, ChangeError, Decide, Decision, FileChanged, Op};
-#[cfg(feature = "mutations")]
 use crate::cache::Mutation;
 use crate::cache::ledger::AnsweredFile;
 use crate::cache::state::{ChangeKind, Version};
 use crate::cache::{ReadError, Requests, WriteError};
-use crate::store::{Blob, Put, PutIf, WriteId};
+use crate::store::{Blob, ETag, Put, PutIf, WriteId};
 use crate::task::FileName;
 
 impl Op {
@@ -27,18 +26,10 @@ impl Op {
         }
         let mut refused: Option<Mark> = None;
         for _ in 0..ATTEMPTS {
-            let write_id = self.write_id();
-            let (mark, found) = self.mark_and_get(name, write_id, refused.take()).await?;
-            let blob = match found {
-                Ok(Some(blob)) => blob,
-                Ok(None) => {
-                    self.abandon(Some(mark.clone()));
-                    return Err(ChangeError::Gone(mark.version));
-                }
-                Err(error) => {
-                    self.give_up(&mark, vec![]);
-                    return Err(error.into());
-                }
+            let (mark, write_id, found) = self.mark_and_get(name, refused.take()).await?;
+            let Some(blob) = found else {
+                self.abandon(Some(mark.clone()));
+                return Err(ChangeError::Gone(mark.version));
             };
             let (bytes, value) = match decide(&blob.bytes) {
                 Ok(Decision::Write(bytes, value)) => (bytes, value),
@@ -91,19 +82,45 @@ impl Op {
         Err(ChangeError::Conflict(version))
     }
 
-    /// Sets a mark, and fetches the file meanwhile: whether it is still that one when it is written, the
-    /// store tells. After a refused write the later mark is set before the file is looked at again.
+    /// Sets a mark, and fetches the file as it was before: whoever settles the mark writes the file anew, and from
+    /// then on a condition on such a version fails, however late it comes and whatever a clock says.
+    ///
+    /// Both go out together where the index knows the file. Should that turn out to be another version, it may
+    /// have been read too late, and another mark is set after it. So is one after a refused write.
     async fn mark_and_get(
         &mut self,
         name: &FileName,
-        write_id: WriteId,
         refused: Option<Mark>,
-    ) -> Result<(Mark, Result<Option<Blob>, WriteError>), WriteError> {
-        let files = vec![(name.clone(), write_id, ChangeKind::Update)];
-        if let Some(refused) = refused {
-            let mark = self.mark(files, Some(&refused)).await?;
-            return Ok((mark, self.get(name).await));
-        }
+    ) -> Result<(Mark, WriteId, Option<Blob>), WriteError> {
+        let known = self.known_version(name).filter(|_| refused.is_none());
+        let (replaced, found) = match known {
+            Some(known) => {
+                let write_id = self.write_id();
+                let (mark, found) = self.mark_beside_get(name, write_id).await?;
+                let is_known = found.as_ref().is_none_or(|blob| blob.etag == known);
+                if is_known || self.inner.breaks(Mutation::ReadAfterMark) {
+                    return Ok((mark, write_id, found));
+                }
+                (Some(mark), found)
+            }
+            None => match self.get(name).await {
+                Ok(found) => (refused, found),
+                Err(error) => {
+                    self.abandon(refused);
+                    return Err(error);
+                }
+            },
+        };
+        let write_id = self.write_id();
+        let mark = self.mark_file(name, write_id, replaced.as_ref()).await?;
+        Ok((mark, write_id, found))
+    }
+
+    async fn mark_beside_get(
+        &mut self,
+        name: &FileName,
+        write_id: WriteId,
+    ) -> Result<(Mark, Option<Blob>), WriteError> {
         let mut beside = Self {
             inner: self.inner.clone(),
             ledger: self.ledger.clone(),
@@ -113,9 +130,34 @@ impl Op {
             hint: None,
             reason: self.reason,
         };
-        let (mark, found) = tokio::join!(self.mark(files, None), beside.get(name));
+        let marking = self.mark_file(name, write_id, None);
+        let (mark, found) = tokio::join!(marking, beside.get(name));
         self.requests += beside.requests;
-        Ok((mark?, found))
+        let mark = mark?;
+        match found {
+            Ok(found) => Ok((mark, found)),
+            Err(error) => {
+                self.give_up(&mark, vec![]);
+                Err(error)
+            }
+        }
+    }
+
+    async fn mark_file(
+        &mut self,
+        name: &FileName,
+        write_id: WriteId,
+        replaces: Option<&Mark>,
+    ) -> Result<Mark, WriteError> {
+        let files = vec![(name.clone(), write_id, ChangeKind::Update)];
+        self.mark(files, replaces).await
+    }
+
+    /// The file's version as far as memory knows.
+    fn known_version(&self, name: &FileName) -> Option<ETag> {
+        let entry = self.inner.memory.get(&self.user)?;
+        let file = entry.table().find(name.as_str())?;
+        Some(ETag::new(file.etag))
     }
 
     pub(in crate::cache) fn changed<T>(

@@ -7,10 +7,10 @@ use super::mark::Mark;
 use super::{Created, NewFile, Op};
 use crate::cache::amend::{Amended, Amendment, NewTaskMark, NumbersInUse};
 use crate::cache::ledger::{AnsweredFile, Committed};
-use crate::cache::state::{Idempotent, PendingFile, PendingOp, SeenState, Version};
+use crate::cache::state::{Idempotent, PendingOp, SeenState, Version};
 use crate::cache::{Entry, ReadError, WriteError};
-use crate::store::{Put, PutIf, WriteId, WriteIds};
-use crate::task::{FileName, Parsed, UsedIds, parse};
+use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
+use crate::task::{FileName, UsedIds};
 
 /// How often a create is tried: besides lost files, an index or another's mark may have to be waited
 /// for.
@@ -21,20 +21,10 @@ const ATTEMPTS: u32 = 8;
 struct Tries {
     /// The mark of the last one, whose write was refused.
     refused: Option<Mark>,
-    /// Something was in a new file's place once: from now on the place is looked at first.
-    look: bool,
+    /// The files as they were before the next mark.
+    known: Option<Arc<Entry>>,
     /// The numbers in use, where the counter is used up.
     numbers: Option<NumbersInUse>,
-}
-
-/// What is where a new file is to be.
-enum Place {
-    /// Nothing, or a settled file: its write ids, and the condition to put a file in its place.
-    Free(WriteIds, PutIf),
-    /// The new file itself: another request with the same key has put it there.
-    Filled,
-    /// Something else.
-    Taken,
 }
 
 /// What became of a new file's PUT.
@@ -75,7 +65,9 @@ impl Op {
                 Amended::NeedsNumbers | Amended::Marked(_) | Amended::Done => {
                     // A mark of its own would keep the index from ever being exact.
                     self.withdraw(tries.refused.take()).await?;
-                    tries.numbers = Some(numbers_of(&*self.read_strictly().await?));
+                    let entry = self.read_strictly().await?;
+                    tries.numbers = Some(numbers_of(&entry));
+                    tries.known = Some(entry);
                     continue;
                 }
             };
@@ -85,7 +77,7 @@ impl Op {
                 sent: committed.sent,
             };
             match self
-                .put_new(&mark, &name, &file, write_id, tries.look)
+                .put_new(&mark, &name, &file, write_id, tries.known.take())
                 .await?
             {
                 Tried::Landed(files) => {
@@ -100,7 +92,6 @@ impl Op {
                     });
                 }
                 Tried::Taken => {
-                    tries.look = true;
                     tries.refused = match file.key.is_some() && self.is_stale(&mark) {
                         false => Some(mark),
                         // Another request with the key may be writing under it in this one's place.
@@ -122,7 +113,9 @@ impl Op {
         file: &NewFile,
         tries: &mut Tries,
     ) -> Result<Committed, WriteError> {
-        let known = self.inner.memory.get(&self.user);
+        let in_memory = || self.inner.memory.get(&self.user);
+        tries.known = tries.known.take().or_else(in_memory);
+        let known = tries.known.as_deref();
         let mark = NewTaskMark {
             op: op.to_owned(),
             write_id,
@@ -139,27 +132,19 @@ impl Op {
         Ok(committed)
     }
 
-    /// Puts the new file, once.
+    /// Puts the new file, once. `known` is from before the mark.
     async fn put_new(
         &mut self,
         mark: &Mark,
         name: &FileName,
         file: &NewFile,
         write_id: WriteId,
-        look: bool,
+        known: Option<Arc<Entry>>,
     ) -> Result<Tried, WriteError> {
-        let (before, condition) = match self.place_for(name, write_id, look).await {
-            Ok(Place::Free(before, condition)) => (before, condition),
-            Ok(Place::Filled) => return Ok(Tried::Landed(None)),
-            Ok(Place::Taken) => return Ok(Tried::Taken),
-            Err(error) => {
-                self.give_up(mark, vec![]);
-                return Err(error);
-            }
-        };
+        let condition = place_of(known.as_deref(), name);
         let put = Put {
             bytes: file.bytes.clone(),
-            writes: before.followed_by(write_id),
+            writes: WriteIds::default().followed_by(write_id),
         };
         match self.put(mark, name, put, condition, write_id).await {
             Outcome::Landed(written) => Ok(Tried::Landed(written.map(|written| {
@@ -239,7 +224,10 @@ impl Op {
             }
             return Ok(None);
         }
-        let write_id = pending.files.first().and_then(PendingFile::write_id);
+        let write_id = pending
+            .files
+            .first()
+            .and_then(|it| it.write_id.parse::<WriteId>().ok());
         let Some(write_id) = write_id else {
             return Err(ReadError::Broken.into());
         };
@@ -266,27 +254,6 @@ impl Op {
         }
     }
 
-    /// Whether a new file may be put under this name: usually without a look.
-    async fn place_for(
-        &mut self,
-        name: &FileName,
-        write_id: WriteId,
-        look: bool,
-    ) -> Result<Place, WriteError> {
-        let nothing = Place::Free(WriteIds::default(), PutIf::Absent);
-        if !look {
-            return Ok(nothing);
-        }
-        Ok(match self.get(name).await? {
-            None => nothing,
-            Some(blob) if blob.writes.contains(write_id) => Place::Filled,
-            Some(blob) if parse(name, &blob.bytes) == Parsed::Settled => {
-                Place::Free(blob.writes, PutIf::Same(blob.etag))
-            }
-            Some(_) => Place::Taken,
-        })
-    }
-
     /// The numbers that files have as far as memory knows, once the counter is used up.
     fn known_numbers(&self) -> Option<NumbersInUse> {
         let state = self.inner.newest_state(&self.ledger)?;
@@ -294,6 +261,14 @@ impl Op {
         let entry = self.inner.memory.get(&self.user).filter(|_| used_up)?;
         Some(numbers_of(&entry))
     }
+}
+
+/// Under which condition a file is made: a settled one that was known before the mark may be replaced, because
+/// whoever settles the mark writes that anew.
+pub(super) fn place_of(known: Option<&Entry>, name: &FileName) -> PutIf {
+    let file = known.and_then(|entry| entry.table().find(name.as_str()));
+    let settled = file.filter(|it| it.is_settled() && !it.etag.is_empty());
+    settled.map_or(PutIf::Absent, |it| PutIf::Same(ETag::new(it.etag)))
 }
 
 fn numbers_of(entry: &Entry) -> NumbersInUse {

@@ -95,8 +95,8 @@ impl Op {
         condition: PutIf,
         id: WriteId,
     ) -> Outcome {
-        if self.is_stale(mark) || put.writes.is_void(id) {
-            // Somebody may be settling it, or has done so: nothing may be written under it any more.
+        if self.is_stale(mark) {
+            // Somebody may be settling it: nothing may be written under it any more.
             return Outcome::Refused;
         }
         let hint = self.hint();

@@ -1,6 +1,7 @@
 //! Holds chosen calls back, so that a test decides in which order things happen.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use codex_miroir::store::{
@@ -8,6 +9,10 @@ use codex_miroir::store::{
     StoreError, Written,
 };
 use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// Longer than anything takes that may come before a held call.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store with gates in front. Clones share them.
 #[derive(Clone)]
@@ -32,9 +37,10 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Waits until the call stands at the gate.
+    /// Waits until the call stands at the gate. Fails when it never comes.
     pub(crate) async fn reached(&self) {
-        self.reached.notified().await;
+        let reached = timeout(PATIENCE, self.reached.notified()).await;
+        reached.expect("the call that is to be held never came");
     }
 
     /// Lets it through, now or when it comes.
