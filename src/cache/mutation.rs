@@ -106,7 +106,10 @@ mod broken_writes {
                 bytes,
                 writes: blob.writes.followed_by(write_id),
             };
-            match self.send(name, put, PutIf::Same(blob.etag), write_id).await {
+            match self
+                .send(name, put, PutIf::Same(blob.etag), write_id, false)
+                .await
+            {
                 Outcome::Landed(_) => {}
                 _ => return Err(WriteError::OutcomeUnknown(Version(0)).into()),
             }
@@ -142,7 +145,10 @@ mod broken_writes {
                 bytes,
                 writes: blob.writes.followed_by(write_id),
             };
-            match self.send(name, put, PutIf::Same(blob.etag), write_id).await {
+            match self
+                .send(name, put, PutIf::Same(blob.etag), write_id, false)
+                .await
+            {
                 Outcome::Landed(_) => {}
                 _ => return None,
             }

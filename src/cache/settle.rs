@@ -1,7 +1,8 @@
 //! What is done about the marks of ops whose instance is gone, or too slow (COHERENCE.md, "Settling").
 //!
 //! A mark is never just removed: its request may still land, unseen. First every file of the op is
-//! brought to where that request must fail.
+//! brought to where that request must fail. What replaces or removes a file names a version from before the mark,
+//! and what creates one finds a file in its place, for an hour. So a clock decides only when this is tried.
 
 use std::sync::Arc;
 

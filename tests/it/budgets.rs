@@ -376,6 +376,50 @@ async fn a_lost_swap_adds_two() {
     assert_eq!(before, "1 get state, 1 put raw, 2 put state");
 }
 
+/// The file is fetched while the mark is set, and was there before the swap that counts.
+#[tokio::test]
+async fn a_lost_swap_adds_two_to_an_update_of_the_same_task_as_well() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    scene.read(&b).await;
+    let (want, first) = (scene.want(Freshness::Bounded), "0000".parse().unwrap());
+    let update = b.codex.update(&want, &first, tags("x"), None);
+    update.await.unwrap();
+    settle().await;
+    a.took();
+    let update = a.codex.update(&want, &first, tags("y"), None);
+    let (updated, before, _) = before_and_after_lost(&a, update).await;
+    updated.unwrap();
+    assert_eq!(before, "1 get raw, 1 get state, 1 put raw, 2 put state");
+}
+
+/// What the index doesn't know may have been read too late: a second mark is set.
+#[tokio::test]
+async fn an_update_of_what_an_editor_saved_sets_a_second_mark() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.file("0000-Aufgabe.md", &task("Vom Editor"));
+    let (want, first) = (scene.want(Freshness::Bounded), "0000".parse().unwrap());
+    a.took();
+    let (mark, text) = (a.gate.hold_next("put", STATE), a.gate.hold_next("get", RAW));
+    let update = a.codex.update(&want, &first, tags("x"), None);
+    let (second, written) = (a.gate.hold_next("put", STATE), a.gate.hold_next("put", RAW));
+    let (updated, ()) = tokio::join!(update, async {
+        mark.release();
+        text.reached().await;
+        settle().await;
+        text.release();
+        second.reached().await;
+        second.release();
+        written.reached().await;
+        assert_eq!(a.took(), "1 get raw, 1 put raw, 2 put state");
+        written.release();
+    });
+    updated.unwrap();
+}
+
 /// The same when the mark's first swap is lost.
 async fn before_and_after_lost<T>(
     instance: &Instance,

@@ -271,8 +271,8 @@ impl Client<'_> {
             .iter()
             .map(shown)
             .collect();
-        let stale = answer.header("x-codex-cache") == "stale";
         let layer = answer.header("x-codex-cache");
+        let stale = layer == "stale";
         let from = format!("process {at}, {layer}, version {version}");
         let client = self.number;
         let ended = Instant::now();

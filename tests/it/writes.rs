@@ -448,8 +448,8 @@ async fn a_create_meets_a_settled_file_past_9999_and_takes_its_place() {
     assert!(scene.state().pending.is_empty());
 }
 
-/// The text is fetched beside the mark's swap, so it may be newer than the mark: another instance's change
-/// that has a later version.
+/// The text is fetched beside the mark's swap, so it may be newer than that mark: another instance's change that
+/// has a later version.
 #[tokio::test]
 async fn what_a_write_happens_to_see_is_not_taken_for_its_own_version() {
     let scene = Scene::with_tasks(1);

@@ -557,8 +557,8 @@ impl Run {
         world.foreign_write(&name, &text_of(&token));
     }
 
-    /// The state blob vanishes, while no write is in flight or to be repeated, and not in the very second it was made: that
-    /// it is made again with higher versions rests on the storage's clock having gone on.
+    /// The state blob vanishes, while no write is in flight or to be repeated, and not just after it was made: that it is
+    /// made again with higher versions rests on the storage's clock having gone on, by more than it may be wrong.
     fn lose_state(&mut self) {
         let busy = self
             .clients
@@ -681,16 +681,20 @@ impl Run {
                 continue;
             }
             let token = self.token();
-            let (blob, settled) = {
+            let (blob, was_settled, is_settled) = {
                 let world = self.world();
-                let versions = world.history.get(name.as_str());
-                // Only the janitor frees the name of a settled file.
-                let settled = versions.is_some_and(|it| it.iter().any(FileVersion::is_settled));
-                (world.blobs.get(&format!("{RAW}{name}")).cloned(), settled)
+                let versions = world.history.get(name.as_str()).map_or(&[][..], |it| it);
+                let was_settled = versions.iter().any(FileVersion::is_settled);
+                let is_settled = versions.last().is_some_and(FileVersion::is_settled);
+                let blob = world.blobs.get(&format!("{RAW}{name}")).cloned();
+                (blob, was_settled, is_settled)
             };
             let act = match blob {
                 None => BatchAct::Create(token),
-                Some(blob) if !settled && self.rng.u8(..3) == 0 => BatchAct::Remove(blob.etag),
+                // A settled file counts as absent.
+                Some(_) if is_settled && self.rng.bool() => BatchAct::Create(token),
+                // Only the janitor frees the name of a settled file.
+                Some(blob) if !was_settled && self.rng.u8(..3) == 0 => BatchAct::Remove(blob.etag),
                 Some(blob) => BatchAct::Replace(token, blob.etag, blob.writes),
             };
             acts.push((name, act));

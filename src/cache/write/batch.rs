@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::create::place_of;
+use super::create::place_for;
 use super::file::{Outcome, WrittenFile};
 use super::mark::Mark;
 use super::{Act, BatchDone, FileChange, FileFate, Op};
@@ -128,7 +128,7 @@ impl Op {
         id: WriteId,
     ) -> Outcome {
         let (bytes, before, condition) = match &change.act {
-            Act::Create(bytes) => (bytes, WriteIds::default(), place_of(known, &change.name)),
+            Act::Create(bytes) => (bytes, WriteIds::default(), place_for(&change.name, known)),
             Act::Replace {
                 bytes,
                 etag,
@@ -140,7 +140,9 @@ impl Op {
             bytes: Bytes::clone(bytes),
             writes: before.followed_by(id),
         };
-        self.put(mark, &change.name, put, condition, id).await
+        let creates = condition == PutIf::Absent;
+        self.put(mark, &change.name, put, condition, id, creates)
+            .await
     }
 }
 

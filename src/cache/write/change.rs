@@ -1,5 +1,7 @@
 //! Changing one file: its text and a mark together, then the new text if the file is still that one.
 
+use std::time::Instant;
+
 use super::file::Outcome;
 use super::mark::Mark;
 use super::{ATTEMPTS, ChangeError, Decide, Decision, FileChanged, Op};
@@ -26,7 +28,8 @@ impl Op {
         }
         let mut refused: Option<Mark> = None;
         for _ in 0..ATTEMPTS {
-            let (mark, write_id, found) = self.mark_and_get(name, refused.take()).await?;
+            let write_id = self.write_id();
+            let (mark, found) = self.mark_and_get(name, write_id, refused.take()).await?;
             let Some(blob) = found else {
                 self.abandon(Some(mark.clone()));
                 return Err(ChangeError::Gone(mark.version));
@@ -48,7 +51,7 @@ impl Op {
                 writes: blob.writes.followed_by(write_id),
             };
             let condition = PutIf::Same(blob.etag.clone());
-            match self.put(&mark, name, put, condition, write_id).await {
+            match self.put(&mark, name, put, condition, write_id, false).await {
                 Outcome::Landed(written) => {
                     let files = written.map(|written| {
                         vec![AnsweredFile {
@@ -85,21 +88,23 @@ impl Op {
     /// Sets a mark, and fetches the file as it was before: whoever settles the mark writes the file anew, and from
     /// then on a condition on such a version fails, however late it comes and whatever a clock says.
     ///
-    /// Both go out together where the index knows the file. Should that turn out to be another version, it may
-    /// have been read too late, and another mark is set after it. So is one after a refused write.
+    /// Both go out together where the index knows the file. What may have been read too late gets a second mark.
+    /// After a refused write the file is read first, too. COHERENCE.md has it the other way round, which rests on
+    /// the clock.
     async fn mark_and_get(
         &mut self,
         name: &FileName,
+        write_id: WriteId,
         refused: Option<Mark>,
-    ) -> Result<(Mark, WriteId, Option<Blob>), WriteError> {
+    ) -> Result<(Mark, Option<Blob>), WriteError> {
         let known = self.known_version(name).filter(|_| refused.is_none());
         let (replaced, found) = match known {
             Some(known) => {
-                let write_id = self.write_id();
-                let (mark, found) = self.mark_beside_get(name, write_id).await?;
-                let is_known = found.as_ref().is_none_or(|blob| blob.etag == known);
-                if is_known || self.inner.breaks(Mutation::ReadAfterMark) {
-                    return Ok((mark, write_id, found));
+                let (mark, found, answered) = self.mark_beside_get(name, write_id).await?;
+                let is_known = found.as_ref().is_some_and(|blob| blob.etag == known);
+                let before = is_known || answered < mark.sent;
+                if before || self.inner.breaks(Mutation::ReadAfterMark) {
+                    return Ok((mark, found));
                 }
                 (Some(mark), found)
             }
@@ -111,16 +116,21 @@ impl Op {
                 }
             },
         };
-        let write_id = self.write_id();
-        let mark = self.mark_file(name, write_id, replaced.as_ref()).await?;
-        Ok((mark, write_id, found))
+        match self.mark_file(name, write_id, replaced.as_ref()).await {
+            Ok(mark) => Ok((mark, found)),
+            Err(error) => {
+                self.abandon(replaced);
+                Err(error)
+            }
+        }
     }
 
+    /// And when the file had come.
     async fn mark_beside_get(
         &mut self,
         name: &FileName,
         write_id: WriteId,
-    ) -> Result<(Mark, Option<Blob>), WriteError> {
+    ) -> Result<(Mark, Option<Blob>, Instant), WriteError> {
         let mut beside = Self {
             inner: self.inner.clone(),
             ledger: self.ledger.clone(),
@@ -130,12 +140,16 @@ impl Op {
             hint: None,
             reason: self.reason,
         };
+        let getting = async {
+            let found = beside.get(name).await;
+            (found, beside.now.later().mono)
+        };
         let marking = self.mark_file(name, write_id, None);
-        let (mark, found) = tokio::join!(marking, beside.get(name));
+        let (mark, (found, answered)) = tokio::join!(marking, getting);
         self.requests += beside.requests;
         let mark = mark?;
         match found {
-            Ok(found) => Ok((mark, found)),
+            Ok(found) => Ok((mark, found, answered)),
             Err(error) => {
                 self.give_up(&mark, vec![]);
                 Err(error)

@@ -21,8 +21,8 @@ const ATTEMPTS: u32 = 8;
 struct Tries {
     /// The mark of the last one, whose write was refused.
     refused: Option<Mark>,
-    /// The files as they were before the next mark.
-    known: Option<Arc<Entry>>,
+    /// The files read just now, where memory may not keep them.
+    read: Option<Arc<Entry>>,
     /// The numbers in use, where the counter is used up.
     numbers: Option<NumbersInUse>,
 }
@@ -43,7 +43,12 @@ impl Op {
         };
         for _ in 0..ATTEMPTS {
             let (op, write_id) = (self.op_id(), self.write_id());
-            let committed = self.mark_new(&op, write_id, &file, &mut tries).await?;
+            let in_memory = || self.inner.memory.get(&self.user);
+            let known = tries.read.take().or_else(in_memory);
+            let known = known.as_deref();
+            let committed = self
+                .mark_new(&op, write_id, &file, known, &mut tries)
+                .await?;
             let seen = committed.seen;
             let (version, name) = match committed.amended {
                 Amended::Created(version, name) => (version, name),
@@ -67,7 +72,7 @@ impl Op {
                     self.withdraw(tries.refused.take()).await?;
                     let entry = self.read_strictly().await?;
                     tries.numbers = Some(numbers_of(&entry));
-                    tries.known = Some(entry);
+                    tries.read = Some(entry);
                     continue;
                 }
             };
@@ -76,10 +81,7 @@ impl Op {
                 version,
                 sent: committed.sent,
             };
-            match self
-                .put_new(&mark, &name, &file, write_id, tries.known.take())
-                .await?
-            {
+            match self.put_new(&mark, &name, &file, write_id, known).await? {
                 Tried::Landed(files) => {
                     let version = self.acknowledge(&mark, files).await?;
                     self.finish(mark);
@@ -111,11 +113,9 @@ impl Op {
         op: &str,
         write_id: WriteId,
         file: &NewFile,
+        known: Option<&Entry>,
         tries: &mut Tries,
     ) -> Result<Committed, WriteError> {
-        let in_memory = || self.inner.memory.get(&self.user);
-        tries.known = tries.known.take().or_else(in_memory);
-        let known = tries.known.as_deref();
         let mark = NewTaskMark {
             op: op.to_owned(),
             write_id,
@@ -125,11 +125,15 @@ impl Op {
             index: tries.numbers.take(),
             replaces: tries.refused.as_ref().map(|mark| mark.op.clone()),
         };
-        let committed = self.amend(Amendment::Create(mark)).await?;
-        if let Amended::Created(..) = committed.amended {
-            tries.refused = None;
+        let committed = self.amend(Amendment::Create(mark)).await;
+        match &committed {
+            Ok(committed) if matches!(committed.amended, Amended::Created(..)) => {
+                tries.refused = None;
+            }
+            Ok(_) => {}
+            Err(_) => self.abandon(tries.refused.take()),
         }
-        Ok(committed)
+        committed
     }
 
     /// Puts the new file, once. `known` is from before the mark.
@@ -139,14 +143,14 @@ impl Op {
         name: &FileName,
         file: &NewFile,
         write_id: WriteId,
-        known: Option<Arc<Entry>>,
+        known: Option<&Entry>,
     ) -> Result<Tried, WriteError> {
-        let condition = place_of(known.as_deref(), name);
+        let condition = place_for(name, known);
         let put = Put {
             bytes: file.bytes.clone(),
             writes: WriteIds::default().followed_by(write_id),
         };
-        match self.put(mark, name, put, condition, write_id).await {
+        match self.put(mark, name, put, condition, write_id, true).await {
             Outcome::Landed(written) => Ok(Tried::Landed(written.map(|written| {
                 let (name, old) = (name.clone(), None);
                 let new = Some(written.record(&name));
@@ -242,7 +246,10 @@ impl Op {
             version: earlier.version,
             sent: moment.checked_sub(age).unwrap_or(moment),
         };
-        match self.put(&mark, name, put, PutIf::Absent, write_id).await {
+        match self
+            .put(&mark, name, put, PutIf::Absent, write_id, true)
+            .await
+        {
             Outcome::Landed(_) => {
                 let version = self.acknowledge(&mark, None).await?;
                 self.finish(mark);
@@ -263,9 +270,9 @@ impl Op {
     }
 }
 
-/// Under which condition a file is made: a settled one that was known before the mark may be replaced, because
-/// whoever settles the mark writes that anew.
-pub(super) fn place_of(known: Option<&Entry>, name: &FileName) -> PutIf {
+/// Under which condition a file is made. A settled one that was `known` before the mark may be replaced: whoever
+/// settles the mark writes that anew.
+pub(super) fn place_for(name: &FileName, known: Option<&Entry>) -> PutIf {
     let file = known.and_then(|entry| entry.table().find(name.as_str()));
     let settled = file.filter(|it| it.is_settled() && !it.etag.is_empty());
     settled.map_or(PutIf::Absent, |it| PutIf::Same(ETag::new(it.etag)))

@@ -86,7 +86,8 @@ impl Op {
         })
     }
 
-    /// Puts a file under `mark`, once, and finds out what became of it.
+    /// Puts a file under `mark`, once, and finds out what became of it. `creates`: a file that isn't there after
+    /// a refusal may have been this one, and gone again.
     pub(super) async fn put(
         &mut self,
         mark: &Mark,
@@ -94,13 +95,14 @@ impl Op {
         put: Put,
         condition: PutIf,
         id: WriteId,
+        creates: bool,
     ) -> Outcome {
         if self.is_stale(mark) {
             // Somebody may be settling it: nothing may be written under it any more.
             return Outcome::Refused;
         }
         let hint = self.hint();
-        tokio::join!(self.send(name, put, condition, id), hint).0
+        tokio::join!(self.send(name, put, condition, id, creates), hint).0
     }
 
     /// Puts the hint, if it hasn't been put yet.
@@ -125,12 +127,13 @@ impl Op {
         put: Put,
         condition: PutIf,
         id: WriteId,
+        creates: bool,
     ) -> Outcome {
         let Ok(key) = self.key(name) else {
             return Outcome::Refused;
         };
         self.requests.writes += 1;
-        let (creates, bytes) = (condition == PutIf::Absent, put.bytes.clone());
+        let bytes = put.bytes.clone();
         let sent = self.inner.store.put(&key, put, condition);
         match timely(async { Ok(sent.await?.value) }).await {
             Ok(Written::Done(etag)) => Outcome::Landed(Some(WrittenFile { etag, bytes })),

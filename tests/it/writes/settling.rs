@@ -1,7 +1,7 @@
 //! What becomes of marks that were left (COHERENCE.md, "Settling"), and of writers that come late.
 
 use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
-use codex_miroir::codex::Freshness;
+use codex_miroir::codex::{Act, FileChange, FileFate, Freshness};
 
 use super::{create, id, open_tasks, tags};
 use crate::support::losing_store::Loss;
@@ -38,7 +38,7 @@ async fn a_late_update_fails_once_its_mark_was_settled() {
 }
 
 /// A clock that is ahead takes a mark for old while its writer hasn't looked at the file yet: what the writer
-/// finds then is the settled file.
+/// finds then has been written anew.
 #[tokio::test]
 async fn a_writer_that_looks_after_its_mark_was_settled_writes_under_another() {
     let scene = Scene::with_tasks(1);
@@ -162,4 +162,32 @@ async fn a_late_create_over_a_settled_file_fails_once_its_mark_was_settled() {
         titles(&b.json(&read)),
         ["Aufgabe 0", "Aufgabe 1", "Neu", "Irgendwann"]
     );
+}
+
+/// The same where a batch comes to a settled file's place late: what counts is what was known before its mark.
+#[tokio::test]
+async fn a_batch_takes_no_place_that_was_settled_under_its_own_mark() {
+    let scene = Scene::with_tasks(1);
+    scene.file("0005-Zweite.md", "---\ntyp: settled\n---\n");
+    let a = scene.instance();
+    scene.read(&a).await;
+    let late = a.gate.hold_next("put", RAW);
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let create = |name: &str| FileChange {
+        name: name.parse().unwrap(),
+        act: Act::Create(task("Neu").into()),
+        merged: vec![],
+        write: None,
+    };
+    let changes = vec![create("0004-Erste.md"), create("0005-Zweite.md")];
+    let writing = tokio::spawn(async move { codex.write_files(&want, changes).await });
+    late.reached().await;
+    scene.pass_seconds(62);
+    scene.read_strictly(&a).await;
+    assert!(scene.state().pending.is_empty());
+    late.release();
+    let done = writing.await.unwrap().unwrap();
+    settle().await;
+    assert_eq!(done.fates, [FileFate::Lost, FileFate::Lost]);
+    assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
 }
