@@ -125,7 +125,7 @@ impl Op {
         }
     }
 
-    /// And when the file had come.
+    /// The mark, the file, and when that had come.
     async fn mark_beside_get(
         &mut self,
         name: &FileName,

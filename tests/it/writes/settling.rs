@@ -5,7 +5,7 @@ use codex_miroir::codex::{Act, FileChange, FileFate, Freshness};
 
 use super::{create, id, open_tasks, tags};
 use crate::support::losing_store::Loss;
-use crate::support::scene::{RAW, Scene, new_task, settle, task, titles};
+use crate::support::scene::{RAW, STATE, Scene, new_task, settle, task, titles};
 
 #[tokio::test]
 async fn a_late_update_fails_once_its_mark_was_settled() {
@@ -190,4 +190,36 @@ async fn a_batch_takes_no_place_that_was_settled_under_its_own_mark() {
     settle().await;
     assert_eq!(done.fates, [FileFate::Lost, FileFate::Lost]);
     assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
+}
+
+/// Nothing was written under the first mark, and nothing will be: nobody has to wait for its time.
+#[tokio::test]
+async fn no_mark_is_left_where_its_successor_could_not_be_set() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.file("0000-Aufgabe.md", &task("Vom Editor"));
+    scene.file("0001-Neu.md", &task("Schon da"));
+    let looks = a.gate.hold_next("get", RAW);
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let updating =
+        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("x"), None).await });
+    looks.reached().await;
+    settle().await;
+    assert_eq!(scene.state().pending.len(), 1, "marked beside the look");
+    a.line.lose_next("put", STATE, Loss::Request);
+    looks.release();
+    updating.await.unwrap().unwrap_err();
+    settle().await;
+    assert!(scene.state().pending.is_empty());
+
+    let late = a.gate.hold_next("put", RAW);
+    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let creating = tokio::spawn(async move { codex.create(&want, new_task("Neu"), None).await });
+    late.reached().await;
+    a.line.lose_next("put", STATE, Loss::Request);
+    late.release();
+    creating.await.unwrap().unwrap_err();
+    settle().await;
+    assert!(scene.state().pending.is_empty());
 }
