@@ -15,7 +15,7 @@ use codex_miroir::codex::{Codex, CodexSettings, Freshness, GitSettings, Want};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::demo::{self, Folder};
 use codex_miroir::functions::package::{self, Order};
-use codex_miroir::github::{Repository, Transport};
+use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
@@ -162,7 +162,7 @@ fn now() -> Now {
 }
 
 fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, Failure> {
-    let git = Repository::new(&config.github, github)?.map(|repository| GitSettings {
+    let git = GitHubRepository::new(&config.github, github)?.map(|repository| GitSettings {
         repository,
         base_path: config.github.base_path.clone(),
         clock: now,

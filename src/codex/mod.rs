@@ -32,8 +32,9 @@ pub use crate::cache::{
 };
 use git::Git;
 pub use git::{
-    FetchReport, GitNote, GitSettings, GitState, GitStatus, GitTrouble, LastError, Made, Mirrored,
-    PullNote, SyncRequest, Synced, TickReport, UserReport, forget_mirrored, mirrored,
+    FetchReport, GitMutation, GitNote, GitSettings, GitState, GitStatus, GitTrouble, LastError,
+    Made, Mirrored, PullNote, SyncRequest, Synced, TickReport, UserReport, forget_mirrored,
+    mirrored,
 };
 pub use janitor::{JanitorError, JanitorReport};
 use limit::Limiter;
@@ -263,6 +264,14 @@ impl Codex {
     /// Whether the store answers; remembered for five seconds.
     pub async fn is_ready(&self, now: Now) -> Result<(), StoreError> {
         self.probe.ask(&*self.store, now).await
+    }
+
+    /// Breaks a rule of the Git engine from now on, for the simulation to find.
+    #[cfg(feature = "mutations")]
+    pub fn break_git_rule(&self, mutation: GitMutation) {
+        if let Some(git) = &self.git {
+            let _ = git.mutation.set(mutation);
+        }
     }
 
     /// Breaks a rule of the protocol from now on, for the simulation to find.

@@ -1,6 +1,6 @@
 //! Git and GitHub: what they say and are told.
 //!
-//! PURE are [`decide`], [`verify`] and [`parse`], [`TaskTree`] and [`Story`]; [`Repository`] asks GitHub.
+//! PURE are [`decide`], [`verify`] and [`parse`], [`TaskTree`] and [`Story`]; [`GitHubRepository`] asks GitHub.
 //! Whatever knows GitHub's documents stops here, everybody else sees our own types.
 
 mod accounts;
@@ -19,9 +19,13 @@ pub use merge::{Merged, merge};
 pub use message::{Became, Story, message_of_all};
 pub use reconcile::{Decision, Side, Sides, decide};
 pub use repository::{
-    CommitMade, Committed, FileToPut, FilesToCommit, Head, HeadSeen, Pull, Repository,
+    BranchMove, CommitMade, Commits, Committed, Comparison, FileToCommit, FileToPut, Files,
+    FilesToCommit, GitHubRepository, Head, HeadSeen, Pull, PullSeen, Pulls, Repository, TreePage,
 };
 pub use snapshot::GitSnapshot;
 pub use transport::{Call, GitHubError, RateLimit, Reply, Sender, Transport, segment};
-pub use tree::{EntryKind, SkipCode, Skipped, TaskTree, TreeEntry, UserTree};
+pub use tree::{
+    EntryKind, MAX_NAME_BYTES, SkipCode, Skipped, TaskTree, TreeEntry, UserTree, is_mirrored,
+    too_long,
+};
 pub use webhook::{BadPayload, BadSignature, Delivery, Push, PushPayload, parse, verify};

@@ -1,16 +1,23 @@
 //! PURE. Which of a repository's files are task files, and whose (SPEC.md 5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::reconcile::Side;
-use crate::task::{FileName, GitSha, MAX_FILE_BYTES};
+use crate::task::{FileName, GitSha, MAX_FILE_BYTES, SETTLED_FILE, git_sha};
 use crate::user::UserId;
 
-/// What every file system can hold, and a temporary name beside it.
-const MAX_NAME_BYTES: usize = 200;
+/// No name of a task file in the repository is longer, in bytes: what every file system can hold, and a temporary
+/// name beside it.
+pub const MAX_NAME_BYTES: usize = 200;
+
+/// Whether a file of this name goes to the repository, and comes from there. One of another name is passed over in
+/// both directions, and never counts as gone.
+pub fn is_mirrored(name: &FileName) -> bool {
+    name.as_str().len() <= MAX_NAME_BYTES
+}
 
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +37,8 @@ pub struct TreeEntry {
 pub enum EntryKind {
     /// A file.
     File,
+    /// A file with the executable bit.
+    Executable,
     /// A folder.
     Folder,
     /// A symbolic link.
@@ -61,6 +70,8 @@ pub enum SkipCode {
     NotAFile,
     /// It is larger than a task may be.
     TooLarge,
+    /// Its text is the one that stands for a file that isn't there.
+    NotATask,
     /// Its content couldn't be had, or written.
     Failed,
     /// So many files would be removed that somebody has to confirm it.
@@ -72,11 +83,14 @@ pub enum SkipCode {
 pub struct UserTree {
     /// What Git has of each.
     pub files: BTreeMap<FileName, Side>,
+    /// Those that have the executable bit.
+    pub executable: BTreeSet<FileName>,
     /// What is passed over.
     pub skipped: Vec<Skipped>,
     /// Its fingerprint: equal for equal files.
     pub folder: Option<GitSha>,
-    /// Something else is in the folder's place: of no file it can be said that it isn't there.
+    /// Something else is in the folder's place, or in that of a folder above it: of no file it can be said that it
+    /// isn't there.
     pub closed: bool,
 }
 
@@ -87,6 +101,8 @@ pub struct TaskTree {
     pub users: BTreeMap<UserId, UserTree>,
     /// Folders that are no user's.
     pub skipped: Vec<Skipped>,
+    /// What is known of a user who isn't among them.
+    others: UserTree,
 }
 
 impl TaskTree {
@@ -95,6 +111,14 @@ impl TaskTree {
     pub fn of(entries: &[TreeEntry], base: &str) -> Self {
         let mut tree = Self::default();
         for entry in entries {
+            if is_at_or_above(&entry.path, base) {
+                // Without a folder here nobody's files are.
+                if entry.kind != EntryKind::Folder {
+                    tree.others.close(entry);
+                    tree.skipped.extend(tree.others.skipped.clone());
+                }
+                continue;
+            }
             let Some(below) = entry
                 .path
                 .strip_prefix(base)
@@ -108,8 +132,8 @@ impl TaskTree {
             };
             match (folder, entry.kind) {
                 (Some("tasks"), _) => {}
-                // In a user's own place, where a folder belongs.
-                (None, EntryKind::Link | EntryKind::Other) => {
+                (None, kind) if kind != EntryKind::Folder => {
+                    // In a user's own place, where a folder belongs.
                     if let Ok(user) = UserId::parse(user) {
                         tree.users.entry(user).or_default().close(entry);
                     }
@@ -125,6 +149,11 @@ impl TaskTree {
         tree
     }
 
+    /// One user's files.
+    pub fn user(&self, user: &UserId) -> &UserTree {
+        self.users.get(user).unwrap_or(&self.others)
+    }
+
     /// One line for the folder, however many files it holds.
     fn skip_user(&mut self, path: &str, user: &str, rest: Option<&str>) {
         if rest.is_none() {
@@ -136,22 +165,18 @@ impl TaskTree {
     }
 }
 
-impl UserTree {
-    /// No files.
-    pub const fn empty() -> Self {
-        Self {
-            files: BTreeMap::new(),
-            skipped: vec![],
-            folder: None,
-            closed: false,
-        }
-    }
+/// Whether `path` is `base`, or one of the folders that it is in.
+fn is_at_or_above(path: &str, base: &str) -> bool {
+    let rest = base.strip_prefix(path);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
+impl UserTree {
     /// What Git has of a file.
     pub fn side(&self, name: &FileName) -> Side {
-        match (self.closed, self.files.get(name)) {
-            (true, _) => Side::Other,
-            (false, side) => side.copied().unwrap_or(Side::Absent),
+        match self.files.get(name) {
+            _ if self.closed || !is_mirrored(name) => Side::Other,
+            side => side.copied().unwrap_or(Side::Absent),
         }
     }
 
@@ -179,39 +204,57 @@ impl UserTree {
         if rest.contains('/') || !rest.ends_with(".md") {
             return;
         }
-        let name = rest.parse::<FileName>().ok();
-        let Some(name) = name.filter(|it| it.as_str().len() <= MAX_NAME_BYTES) else {
-            let message = format!(
-                "A task file is called NNNN.md or NNNN-Title.md, in {MAX_NAME_BYTES} bytes at most: rename it."
-            );
+        let Ok(name) = rest.parse::<FileName>() else {
+            let message = "A task file is called NNNN.md or NNNN-Title.md: rename it.".to_owned();
             self.skipped
                 .push(skipped(&entry.path, SkipCode::BadFileName, message));
             return;
         };
-        let side = match (entry.kind, entry.size) {
-            (EntryKind::File, Some(size)) if size > MAX_FILE_BYTES as u64 => {
-                let message = format!(
-                    "It has {size} bytes, and a task at most {MAX_FILE_BYTES}: make it smaller."
-                );
-                self.skipped
-                    .push(skipped(&entry.path, SkipCode::TooLarge, message));
-                Side::Other
-            }
-            (EntryKind::File, _) => Side::Content(entry.sha),
-            (kind, _) => {
-                let what = match kind {
-                    EntryKind::Folder => "a folder",
-                    EntryKind::Link => "a symbolic link",
-                    _ => "a submodule",
-                };
-                let message = format!("It is {what}, and a task is a plain file.");
-                self.skipped
-                    .push(skipped(&entry.path, SkipCode::NotAFile, message));
+        let side = match self.why_not(&name, entry) {
+            None => Side::Content(entry.sha),
+            Some((code, message)) => {
+                self.skipped.push(skipped(&entry.path, code, message));
                 Side::Other
             }
         };
+        if entry.kind == EntryKind::Executable {
+            self.executable.insert(name.clone());
+        }
         self.files.insert(name, side);
     }
+
+    /// Why an entry is no task file, although it has the place of one.
+    fn why_not(&self, name: &FileName, entry: &TreeEntry) -> Option<(SkipCode, String)> {
+        let what = match entry.kind {
+            EntryKind::File | EntryKind::Executable => None,
+            EntryKind::Folder => Some("a folder"),
+            EntryKind::Link => Some("a symbolic link"),
+            EntryKind::Other => Some("a submodule"),
+        };
+        if let Some(what) = what {
+            let message = format!("It is {what}, and a task is a plain file.");
+            return Some((SkipCode::NotAFile, message));
+        }
+        if !is_mirrored(name) {
+            return Some((SkipCode::BadFileName, too_long(name)));
+        }
+        if entry.sha == git_sha(SETTLED_FILE.as_bytes()) {
+            let message = "It is what this service puts in the place of a file that isn't there: change its text, or remove it.";
+            return Some((SkipCode::NotATask, message.to_owned()));
+        }
+        let size = entry.size.filter(|size| *size > MAX_FILE_BYTES as u64)?;
+        let message =
+            format!("It has {size} bytes, and a task at most {MAX_FILE_BYTES}: make it smaller.");
+        Some((SkipCode::TooLarge, message))
+    }
+}
+
+/// What is said of a name that isn't mirrored.
+pub fn too_long(name: &FileName) -> String {
+    let bytes = name.as_str().len();
+    format!(
+        "Its name has {bytes} bytes, and {MAX_NAME_BYTES} at most go to Git and come from there: rename it."
+    )
 }
 
 fn skipped(file: &str, code: SkipCode, message: String) -> Skipped {

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use sha2::Sha256;
 use utoipa::ToSchema;
 
+use super::repository::commit_of;
 use crate::config::Secret;
+use crate::task::GitSha;
 
 /// The signature isn't one of these bytes by this secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,13 +31,20 @@ pub enum Delivery {
     Other,
 }
 
-/// A ref that moved. A hint: what there is now, only the repository says.
+/// A ref that moved. A hint: what there is now, only the repository says. Where it moved from and to only tells
+/// in which order the branch was at which commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     /// `owner/name`.
     pub repository: String,
     /// As in `refs/heads/main`.
     pub reference: String,
+    /// The commit before; `None` for a branch that was made.
+    pub before: Option<GitSha>,
+    /// The commit after; `None` for a branch that was deleted.
+    pub after: Option<GitSha>,
+    /// The branch was set to something that doesn't follow what it was at.
+    pub forced: bool,
 }
 
 /// What is read of a push's payload.
@@ -43,6 +52,10 @@ pub struct Push {
 pub struct PushPayload {
     #[serde(rename = "ref")]
     reference: String,
+    before: Option<String>,
+    after: Option<String>,
+    #[serde(default)]
+    forced: bool,
     repository: Repository,
 }
 
@@ -99,6 +112,9 @@ pub fn parse(event: &str, body: &[u8]) -> Result<Delivery, BadPayload> {
             Ok(Delivery::Push(Push {
                 repository: push.repository.full_name,
                 reference: push.reference,
+                before: push.before.as_deref().and_then(commit_of),
+                after: push.after.as_deref().and_then(commit_of),
+                forced: push.forced,
             }))
         }
         _ => Ok(Delivery::Other),

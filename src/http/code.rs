@@ -98,6 +98,8 @@ codes! {
     GithubDenied = SERVICE_UNAVAILABLE,
     /// So many files would be removed that it has to be confirmed.
     MassDelete = CONFLICT,
+    /// The branch was rewritten, or so it seems, and nobody has confirmed that.
+    HistoryRewritten = CONFLICT,
     /// No webhook secret is configured, so no delivery can be trusted.
     WebhookNotConfigured = SERVICE_UNAVAILABLE,
     /// The signature isn't of these bytes, by the configured secret.

@@ -22,7 +22,7 @@ use crate::codex::{
     GitTrouble, Limited, OwnerError, ReadError, Refusal, TaskError, Version, WeekError,
 };
 use crate::github::GitHubError;
-use crate::task::EditError;
+use crate::task::{EditError, GitSha};
 
 /// A refusal, as the client is told: no internal message, path or key. What led to it is kept for the
 /// log.
@@ -37,6 +37,7 @@ struct Told {
     stems: Option<Arc<[String]>>,
     line: Option<u32>,
     count: Option<usize>,
+    head: Option<GitSha>,
     retry_after: Option<Duration>,
     version: Option<Version>,
     cause: Option<Arc<str>>,
@@ -59,6 +60,7 @@ impl ApiError {
             stems: None,
             line: None,
             count: None,
+            head: None,
             retry_after: None,
             version: None,
             cause: None,
@@ -93,6 +95,12 @@ impl ApiError {
     /// Names how many it is about.
     fn count(mut self, count: usize) -> Self {
         self.0.count = Some(count);
+        self
+    }
+
+    /// Names the commit it is about.
+    fn head(mut self, head: GitSha) -> Self {
+        self.0.head = Some(head);
         self
     }
 
@@ -147,6 +155,7 @@ impl ApiError {
             stems: told.stems.as_deref(),
             line: told.line,
             count: told.count,
+            head: told.head,
             request_id: status.is_server_error().then_some(request_id),
         };
         let (bytes, kind) = match told.as_page {
@@ -220,6 +229,9 @@ pub(super) struct ErrorDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    head: Option<GitSha>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     request_id: Option<&'a str>,
@@ -335,6 +347,9 @@ impl From<GitTrouble> for ApiError {
                 format!("{count} files have gone from Git, which is more than half: send clean=true&confirm={count} to remove them here."),
             )
             .count(*count),
+            GitTrouble::HistoryRewritten { head, .. } => {
+                Self::new(Code::HistoryRewritten, trouble.told()).head(*head)
+            }
         }
     }
 }

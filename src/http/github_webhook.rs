@@ -122,7 +122,7 @@ pub(super) async fn github_webhook(
         Delivery::Push(push) => match app.codex().is_ignored(&push) {
             Some(reason) => Ok(ignored(reason)),
             None => {
-                let fetched = app.codex().fetch_all(now).await?;
+                let fetched = app.codex().fetch_all(&push, now).await?;
                 let status = match fetched.postponed {
                     true => StatusCode::ACCEPTED,
                     false => StatusCode::OK,

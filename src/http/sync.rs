@@ -26,6 +26,7 @@ struct Asked {
     mode: Option<String>,
     clean: Option<bool>,
     confirm: Option<usize>,
+    confirm_head: Option<GitSha>,
     reference: Option<String>,
 }
 
@@ -64,6 +65,7 @@ struct SyncState {
     last_error: Option<LastError>,
     #[schema(required)]
     rate_limit: Option<RateLimit>,
+    problems: Vec<Skipped>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -90,13 +92,14 @@ enum Mode {
     Diff,
 }
 
-refusals!(Refusals: CALLER, READ, GITHUB; CrossOrigin, InvalidQuery, GithubNotConfigured, MassDelete, Conflict, OutcomeUnknown);
+refusals!(Refusals: CALLER, READ, GITHUB; CrossOrigin, InvalidQuery, GithubNotConfigured, MassDelete, HistoryRewritten, Conflict, OutcomeUnknown);
 
 /// Brings the caller's files and Git together: what Git has is taken, what it doesn't have is pushed
 /// afterwards. `mode` `diff` means the same as `full`; `clean=false` removes nothing; `since` is ignored.
 ///
 /// 200 with what was done. 409 `mass_delete`: more than half of the files would go, so repeat it with
-/// `confirm={count}`; nothing was done.
+/// `confirm={count}`; nothing was done. 409 `history_rewritten`: the branch is at a commit of which nothing proves
+/// that it comes after what Git was known to hold, so repeat it with `confirm_head={head}`; nothing was done.
 #[utoipa::path(
     post,
     path = "/sync",
@@ -105,6 +108,7 @@ refusals!(Refusals: CALLER, READ, GITHUB; CrossOrigin, InvalidQuery, GithubNotCo
         ("mode" = inline(Option<Mode>), Query, description = "Both mean the same."),
         ("clean" = inline(Option<Flag>), Query, description = "`false` removes nothing."),
         ("confirm" = Option<u32>, Query, maximum = 4_294_967_295_u32, description = "So many files may be removed."),
+        ("confirm_head" = Option<String>, Query, description = "The branch was rewritten on purpose, and is at this commit."),
         ("ref" = Option<String>, Query, description = "Can only be the branch that mirrors the tasks."),
         ("since" = Option<String>, Query, description = "Ignored."),
         Known,
@@ -128,6 +132,7 @@ pub(super) async fn sync(
     let request = SyncRequest {
         clean: asked.clean.unwrap_or(true),
         confirm: asked.confirm,
+        confirm_head: asked.confirm_head,
     };
     let Synced {
         report,
@@ -209,6 +214,7 @@ impl SyncState {
             pull_requests: proposed.collect(),
             last_error: status.last_error,
             rate_limit: status.rate_limit,
+            problems: status.problems,
         }
     }
 }
@@ -230,6 +236,13 @@ impl Asked {
                         "confirm must be the number of files to remove, as mass_delete says it.";
                     let number = number.ok_or_else(|| invalid("confirm", message))?;
                     asked.confirm = Some(number as usize);
+                }
+                "confirm_head" => {
+                    let message =
+                        "confirm_head must be the branch's commit, as history_rewritten says it.";
+                    let head = value.parse().ok();
+                    asked.confirm_head =
+                        Some(head.ok_or_else(|| invalid("confirm_head", message))?);
                 }
                 "ref" => {
                     let branch = value.strip_prefix("refs/heads/").unwrap_or(&value);

@@ -200,7 +200,7 @@ pub fn git_sha(bytes: &[u8]) -> GitSha {
 }
 
 /// A git blob SHA-1.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{40}$")]
 pub struct GitSha(pub [u8; 20]);
 

@@ -23,7 +23,7 @@ pub enum Parsed {
     Task(Task),
     /// No front matter, or its `typ` isn't `task`: ignored without a problem.
     NotATask,
-    /// `typ: settled`: a task's file whose content is gone, kept for its number.
+    /// To the byte [`SETTLED_FILE`]: it counts as absent. Any other `typ: settled` is somebody's file.
     Settled,
     /// Meant as a task, as far as one can tell, but this is wrong with it.
     Unreadable(Problem),
@@ -39,6 +39,9 @@ pub fn parse(name: &FileName, bytes: &[u8]) -> Parsed {
             code: ProblemCode::TooLarge,
             message,
         });
+    }
+    if bytes == SETTLED_FILE.as_bytes() {
+        return Parsed::Settled;
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => parse_text(name, text).unwrap_or_else(Parsed::Unreadable),
@@ -68,7 +71,6 @@ fn parse_text(name: &FileName, text: &str) -> Result<Parsed, Problem> {
         Some("task") => Fields { text, root: &root }
             .task(title_of(name, part(text, &parts.body)))
             .map(Parsed::Task),
-        Some("settled") => Ok(Parsed::Settled),
         _ => Ok(Parsed::NotATask),
     }
 }

@@ -66,8 +66,11 @@ fn is_blank(c: char) -> bool {
 /// No slug is longer, in code points.
 const MAX_SLUG: usize = 50;
 
+/// Nor in bytes: with its number and what a program adds for a temporary name, every file system can hold the file.
+const MAX_SLUG_BYTES: usize = 150;
+
 /// What `text` contributes to a file's name: letters, marks and digits of any script stay; every
-/// other run becomes one `-`, but not at the ends; at most 50 code points, in NFC; `untitled` when
+/// other run becomes one `-`, but not at the ends; at most 50 code points and 150 bytes, in NFC; `untitled` when
 /// nothing is left (SPEC.md 1, "File name").
 pub fn slug(text: &str) -> String {
     let mut slug = String::new();
@@ -79,7 +82,8 @@ pub fn slug(text: &str) -> String {
             continue;
         }
         let dash = gap && length > 0;
-        if length + usize::from(dash) >= MAX_SLUG {
+        let bytes = slug.len() + usize::from(dash) + c.len_utf8();
+        if length + usize::from(dash) >= MAX_SLUG || bytes > MAX_SLUG_BYTES {
             break;
         }
         if dash {

@@ -587,6 +587,7 @@ async fn a_full_sync_of_unchanged_files_lists_once_and_fetches_nothing() {
         SyncRequest {
             clean: true,
             confirm: None,
+            confirm_head: None,
         },
         scene.want(Freshness::Bounded),
     );

@@ -6,7 +6,7 @@ use codex_miroir::github::{
     Decision, Delivery, EntryKind, Push, Side, Sides, Story, TaskTree, TreeEntry, decide,
     message_of_all, parse, verify,
 };
-use codex_miroir::task::{GitSha, git_sha};
+use codex_miroir::task::{FileName, GitSha, git_sha};
 use codex_miroir::user::UserId;
 use insta::assert_snapshot;
 use proptest::prelude::*;
@@ -221,6 +221,9 @@ fn every_payload_that_github_publishes_is_understood() {
                             .unwrap()
                             .to_owned(),
                         reference: example["ref"].as_str().unwrap().to_owned(),
+                        before: commit(&example["before"]),
+                        after: commit(&example["after"]),
+                        forced: example["forced"].as_bool().unwrap(),
                     }),
                     "ping" => Delivery::Ping,
                     _ => Delivery::Other,
@@ -285,6 +288,97 @@ fn a_commit_says_what_a_file_became() {
     complete task 0042
     ");
     assert_eq!(message_of_all(&stories[..1]), stories[0].message());
+}
+
+/// Forty zeros stand for none.
+fn commit(sha: &Value) -> Option<GitSha> {
+    let sha: GitSha = sha.as_str()?.parse().ok()?;
+    (sha != GitSha([0; 20])).then_some(sha)
+}
+
+/// What stands in the place of a folder is there, at each level: of no file below it can be said that it has gone.
+#[test]
+fn what_is_no_folder_where_one_belongs_hides_files_and_removes_none() {
+    let entry = |path: &str, kind| TreeEntry {
+        path: path.to_owned(),
+        kind,
+        sha: sha('a'),
+        size: None,
+    };
+    let anna = UserId::parse("anna").unwrap();
+    let name: FileName = "0001-a.md".parse().unwrap();
+    for kind in [EntryKind::File, EntryKind::Link, EntryKind::Other] {
+        for place in [
+            "notes",
+            "notes/codex",
+            "notes/codex/anna",
+            "notes/codex/anna/tasks",
+        ] {
+            let tree = TaskTree::of(&[entry(place, kind)], "notes/codex");
+            assert_eq!(
+                tree.user(&anna).side(&name),
+                Side::Other,
+                "{kind:?} at {place}"
+            );
+        }
+        for place in [
+            "note",
+            "notes/code",
+            "notes/codex/ann",
+            "notes/codex/anna/task",
+        ] {
+            let tree = TaskTree::of(&[entry(place, kind)], "notes/codex");
+            assert_eq!(
+                tree.user(&anna).side(&name),
+                Side::Absent,
+                "{kind:?} at {place}"
+            );
+        }
+    }
+}
+
+/// What is in the place of a task file, and is none, is there.
+#[test]
+fn what_is_passed_over_is_not_absent() {
+    let settled = git_sha(b"---\ntyp: settled\n---\n");
+    let long: FileName = format!("0001-{}.md", "x".repeat(193)).parse().unwrap();
+    let short: FileName = format!("0001-{}.md", "x".repeat(192)).parse().unwrap();
+    let rows = [
+        (
+            &short,
+            EntryKind::File,
+            sha('a'),
+            3,
+            Side::Content(sha('a')),
+        ),
+        (
+            &short,
+            EntryKind::Executable,
+            sha('a'),
+            3,
+            Side::Content(sha('a')),
+        ),
+        (&short, EntryKind::File, sha('a'), 1 << 21, Side::Other),
+        (&short, EntryKind::Folder, sha('a'), 0, Side::Other),
+        (&short, EntryKind::Link, sha('a'), 0, Side::Other),
+        (&short, EntryKind::Other, sha('a'), 0, Side::Other),
+        (&short, EntryKind::File, settled, 22, Side::Other),
+        (&long, EntryKind::File, sha('a'), 3, Side::Other),
+    ];
+    let anna = UserId::parse("anna").unwrap();
+    for (name, kind, sha, size, side) in rows {
+        let entry = TreeEntry {
+            path: format!("codex/anna/tasks/{name}"),
+            kind,
+            sha,
+            size: Some(size),
+        };
+        let tree = TaskTree::of(&[entry], "codex");
+        assert_eq!(tree.user(&anna).side(name), side, "{name}, {kind:?}");
+    }
+    // A name that isn't taken from Git isn't sent there either.
+    assert_eq!(TaskTree::default().user(&anna).side(&long), Side::Other);
+    assert_eq!(TaskTree::default().user(&anna).side(&short), Side::Absent);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use chrono::Utc;
 use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{Codex, CodexSettings, GitSettings};
 use codex_miroir::config::{Config, StorageChoice};
-use codex_miroir::github::{Repository, Transport};
+use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
@@ -66,7 +66,7 @@ fn open(config: &Config) -> Result<Arc<dyn BlobStore>, Box<dyn Error>> {
 }
 
 fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, Box<dyn Error>> {
-    let git = Repository::new(&config.github, github)?.map(|repository| GitSettings {
+    let git = GitHubRepository::new(&config.github, github)?.map(|repository| GitSettings {
         repository,
         base_path: config.github.base_path.clone(),
         clock: || Now::of_clocks(Utc::now(), Instant::now()),

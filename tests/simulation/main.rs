@@ -9,6 +9,7 @@
 )]
 
 mod checker;
+mod git;
 mod run;
 mod world;
 
@@ -17,10 +18,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use codex_miroir::cache::Mutation;
-use run::{Plan, Report, Tally, run};
+use run::{Plan, Tally, run};
 
 /// A number from the environment.
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| {
         text.parse()
             .unwrap_or_else(|_| panic!("{name} is a number"))
@@ -33,16 +34,16 @@ const STEPS: u32 = 700;
 /// Runs of a search.
 const SEEDS: u64 = 20_000;
 
-/// Runs seeds from `first` on, on all cores, until one fails or there are `count`.
-fn search(
+/// Runs seeds from `first` on, on all cores, until one breaks a promise or there are `count`. What happened in all
+/// of them, and the lowest seed that did, with what it broke.
+pub(crate) fn search_with<T: Default + std::ops::AddAssign + Send>(
     first: u64,
     count: u64,
-    mutation: Option<Mutation>,
-) -> (u64, Tally, Option<(u64, Report)>) {
+    run: impl Fn(u64) -> (T, Option<String>) + Sync,
+) -> (T, Option<(u64, String)>) {
     let next = AtomicU64::new(first);
-    let steps = AtomicU64::new(0);
-    let tally = Mutex::new(Tally::default());
-    let failed: Mutex<Option<(u64, Report)>> = Mutex::new(None);
+    let tally = Mutex::new(T::default());
+    let failed: Mutex<Option<(u64, String)>> = Mutex::new(None);
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::SeqCst);
@@ -50,18 +51,12 @@ fn search(
             if seed >= first + count || found.is_some_and(|found| found < seed) {
                 return;
             }
-            let report = run(Plan {
-                seed,
-                steps: STEPS,
-                mutation,
-                traced: false,
-            });
-            steps.fetch_add(report.steps, Ordering::SeqCst);
-            *tally.lock().unwrap() += report.tally;
-            if report.violation.is_some() {
+            let (happened, violation) = run(seed);
+            *tally.lock().unwrap() += happened;
+            if let Some(violation) = violation {
                 let mut failed = failed.lock().unwrap();
                 if failed.as_ref().is_none_or(|(before, _)| seed < *before) {
-                    *failed = Some((seed, report));
+                    *failed = Some((seed, violation));
                 }
                 return;
             }
@@ -73,11 +68,19 @@ fn search(
             scope.spawn(work);
         }
     });
-    (
-        steps.into_inner(),
-        tally.into_inner().unwrap(),
-        failed.into_inner().unwrap(),
-    )
+    (tally.into_inner().unwrap(), failed.into_inner().unwrap())
+}
+
+fn search(first: u64, count: u64, mutation: Option<Mutation>) -> (Tally, Option<(u64, String)>) {
+    search_with(first, count, |seed| {
+        let report = run(Plan {
+            seed,
+            steps: STEPS,
+            mutation,
+            traced: false,
+        });
+        (report.tally, report.violation)
+    })
 }
 
 /// The same run once more, with all that happened.
@@ -112,17 +115,17 @@ fn no_promise_is_broken_in_any_order_of_things() {
         setting("SIMULATION_SEEDS").unwrap_or(SEEDS),
     );
     let began = Instant::now();
-    let (steps, tally, failed) = search(first, count, None);
+    let (tally, failed) = search(first, count, None);
     println!(
-        "{count} seeds from {first}: {steps} steps in {:.0?}: {tally:?}",
+        "{count} seeds from {first} in {:.0?}: {tally:?}",
         began.elapsed()
     );
     if let Some((seed, _)) = failed {
         panic!("{}", explain(seed, None));
     }
     if count >= SEEDS {
-        assert!(steps >= 10_000_000, "only {steps} steps");
         let Tally {
+            steps,
             reads,
             writes,
             failures,
@@ -132,6 +135,7 @@ fn no_promise_is_broken_in_any_order_of_things() {
             tidied,
             freed,
         } = tally;
+        assert!(steps >= 10_000_000, "only {steps} steps");
         for happened in [reads, writes, failures, crashes, lost, stale, tidied] {
             assert!(happened > 1_000, "too little happens: {tally:?}");
         }
@@ -148,13 +152,13 @@ fn every_broken_rule_is_found() {
     let mut unfound = vec![];
     for mutation in Mutation::ALL {
         let began = Instant::now();
-        let (steps, _, failed) = search(0, count, Some(mutation));
+        let (tally, failed) = search(0, count, Some(mutation));
         match failed {
-            Some((seed, report)) => println!(
-                "{mutation:?}: found after {} seeds, {steps} steps, {:.1?}: {}",
+            Some((seed, violation)) => println!(
+                "{mutation:?}: found after {} seeds, {} steps, {:.1?}: {violation}",
                 seed + 1,
-                began.elapsed(),
-                report.violation.unwrap_or_default()
+                tally.steps,
+                began.elapsed()
             ),
             None => unfound.push(mutation),
         }

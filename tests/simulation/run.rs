@@ -35,7 +35,6 @@ pub(crate) struct Plan {
 /// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Report {
-    pub(crate) steps: u64,
     /// The promise that was broken, and how.
     pub(crate) violation: Option<String>,
     pub(crate) log: Vec<String>,
@@ -45,6 +44,7 @@ pub(crate) struct Report {
 /// What happened in a run, so that one can see that things do.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
+    pub(crate) steps: u64,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
     pub(crate) failures: u64,
@@ -58,6 +58,7 @@ pub(crate) struct Tally {
 
 impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, more: Self) {
+        self.steps += more.steps;
         self.reads += more.reads;
         self.writes += more.writes;
         self.failures += more.failures;
@@ -191,13 +192,18 @@ pub(crate) struct Run {
     tally: Tally,
 }
 
-fn anna() -> UserId {
+pub(crate) fn anna() -> UserId {
     UserId::parse("anna").unwrap()
 }
 
 thread_local! {
     /// Of the run on this thread.
     static LAST_ID: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// The ids of a run begin.
+pub(crate) fn begin_ids() {
+    LAST_ID.set(0);
 }
 
 /// Ids that differ within a run and are the same in the next run of its seed.
@@ -208,9 +214,24 @@ fn next_id() -> u64 {
     })
 }
 
+/// How long things count in a run.
+pub(crate) fn cache_settings(memory_max_bytes: u64) -> CacheSettings {
+    CacheSettings {
+        memory_ttl: Duration::from_secs(300),
+        artifact_ttl: Duration::from_secs(900),
+        revalidate: REVALIDATE,
+        stale_if_error: Duration::from_secs(3600),
+        memory_max_bytes,
+        deadline: Duration::from_secs(30),
+        pending_expiry: EXPIRY,
+        zone: chrono_tz::Europe::Berlin,
+        ids: next_id,
+    }
+}
+
 /// Runs `plan` to its end, or to the first broken promise.
 pub(crate) fn run(plan: Plan) -> Report {
-    LAST_ID.set(0);
+    begin_ids();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -222,8 +243,8 @@ pub(crate) fn run(plan: Plan) -> Report {
         let log = run.world().log();
         let freed = run.world().freed;
         run.tally.freed = freed;
+        run.tally.steps = run.steps;
         Report {
-            steps: run.steps,
             violation,
             log,
             tally: run.tally,
@@ -320,19 +341,8 @@ impl Run {
             instance,
             slow_one_in: self.odds.slow_one_in,
         };
-        let cache = CacheSettings {
-            memory_ttl: Duration::from_secs(300),
-            artifact_ttl: Duration::from_secs(900),
-            revalidate: REVALIDATE,
-            stale_if_error: Duration::from_secs(3600),
-            memory_max_bytes: self.odds.memory,
-            deadline: Duration::from_secs(30),
-            pending_expiry: EXPIRY,
-            zone: chrono_tz::Europe::Berlin,
-            ids: next_id,
-        };
         let settings = CodexSettings {
-            cache,
+            cache: cache_settings(self.odds.memory),
             rebuilds_per_minute: u32::MAX,
             writes_per_minute: u32::MAX,
             git: None,
@@ -1127,16 +1137,7 @@ async fn ask(codex: &Codex, want: Want, request: &Request) -> Answer {
         Request::Read(freshness) => Answer::Read(codex.week(&Want { freshness, ..want }).await),
         Request::Task(name) => Answer::Task(codex.task(&want, &by_stem(&name)).await),
         Request::Create { token, keyed } => {
-            let task = NewTask {
-                title: None,
-                kategorie: Kategorie::Arbeit,
-                status: Status::Offen,
-                tags: vec![],
-                deadline: None,
-                fixed_slot: None,
-                abgeschlossen_am: None,
-                body: format!("{token}\n"),
-            };
+            let task = new_task(&token);
             let key = keyed.then(|| KeyHashes {
                 key: format!("key-{token}"),
                 body: token.clone(),
@@ -1181,12 +1182,26 @@ fn by_stem(name: &FileName) -> codex_miroir::task::TaskRef {
     codex_miroir::task::TaskRef::File(name.clone())
 }
 
-fn text_of(token: &str) -> String {
+/// A task whose body is a token.
+pub(crate) fn new_task(token: &str) -> NewTask {
+    NewTask {
+        title: None,
+        kategorie: Kategorie::Arbeit,
+        status: Status::Offen,
+        tags: vec![],
+        deadline: None,
+        fixed_slot: None,
+        abgeschlossen_am: None,
+        body: format!("{token}\n"),
+    }
+}
+
+pub(crate) fn text_of(token: &str) -> String {
     format!("---\ntyp: task\nkategorie: arbeit\nstatus: offen\n---\n\n{token}\n")
 }
 
 /// A day that stands for a token.
-fn day_of(token: u32) -> String {
+pub(crate) fn day_of(token: u32) -> String {
     let first = NaiveDate::from_ymd_opt(1900, 1, 1).unwrap();
     Datum(first + TimeDelta::days(i64::from(token))).to_string()
 }

@@ -2,7 +2,7 @@
 //! answer arrives, until the scheduler lets it go on; or doesn't.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,8 @@ use codex_miroir::store::{
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+use crate::git::repository::{GitCall, GitHub, GitReply};
 
 pub(crate) const RAW: &str = "raw/anna/tasks/";
 pub(crate) const STATE: &str = "state/anna/state.json";
@@ -36,6 +38,9 @@ pub(crate) struct World {
     pub(crate) ahead: Vec<TimeDelta>,
     /// Settled files that were removed.
     pub(crate) freed: u64,
+    pub(crate) github: GitHub,
+    /// What is left of a dead instance sends nothing any more.
+    pub(crate) dead_is_silent: bool,
     started: Instant,
     epoch: DateTime<Utc>,
     writes: u64,
@@ -83,6 +88,10 @@ pub(crate) struct PendingCall {
 }
 
 impl PendingCall {
+    fn parts(&self) -> (usize, u64, Call) {
+        (self.instance, self.id, self.call.clone())
+    }
+
     /// Nobody waits for the answer any more.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.caller.is_closed()
@@ -96,10 +105,12 @@ pub(crate) enum Call {
     Delete(String, ETag),
     List(String),
     Contents(String),
+    Git(GitCall),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
+    Git(GitReply),
     Got(Answer<Got>),
     Written(Answer<Written>),
     Deleted(Answer<Deleted>),
@@ -114,6 +125,7 @@ impl Call {
             Self::Put(path, ..) => ("put", path),
             Self::Delete(path, _) => ("delete", path),
             Self::List(path) | Self::Contents(path) => ("list", path),
+            Self::Git(_) => ("ask GitHub", "for something"),
         }
     }
 
@@ -122,7 +134,11 @@ impl Call {
     }
 
     pub(crate) fn writes(&self) -> bool {
-        matches!(self, Self::Put(..) | Self::Delete(..))
+        match self {
+            Self::Put(..) | Self::Delete(..) => true,
+            Self::Git(call) => call.writes(),
+            _ => false,
+        }
     }
 }
 
@@ -137,6 +153,8 @@ impl World {
             alive: vec![],
             ahead: vec![],
             freed: 0,
+            github: GitHub::default(),
+            dead_is_silent: false,
             started: Instant::now(),
             epoch,
             writes: 0,
@@ -170,6 +188,15 @@ impl World {
         self.store(&format!("{RAW}{name}"), put, false);
     }
 
+    /// What an editor removes.
+    pub(crate) fn foreign_remove(&mut self, name: &str) {
+        if self.blobs.remove(&format!("{RAW}{name}")).is_some() {
+            self.writes += 1;
+            let etag = ETag::new(&format!("gone-{:X}", self.writes));
+            self.record(name, etag, None, false);
+        }
+    }
+
     fn store(&mut self, path: &str, put: Put, own: bool) -> ETag {
         self.writes += 1;
         let etag = ETag::new(&format!("0x{:X}", self.writes));
@@ -187,9 +214,10 @@ impl World {
         etag
     }
 
-    fn apply(&mut self, instance: usize, call: &Call) -> Reply {
+    fn apply(&mut self, instance: usize, id: u64, call: &Call) -> Reply {
         let date = self.date() + self.ahead[instance];
         match call {
+            Call::Git(call) => Reply::Git(self.github.answer(instance, id, call)),
             Call::Get(path, condition) => {
                 let value = match (self.blobs.get(path), condition) {
                     (None, _) => Got::Absent,
@@ -200,7 +228,8 @@ impl World {
                 Reply::Got(Answer { value, date })
             }
             Call::Put(path, put, condition) => {
-                let unguarded = *condition == PutIf::Any && !path.starts_with("artifacts/");
+                let disposable = path.starts_with("artifacts/") || path.starts_with("queue/");
+                let unguarded = *condition == PutIf::Any && !disposable;
                 assert!(!unguarded, "a write without a condition to {path}");
                 let current = self.blobs.get(path).map(|blob| &blob.etag);
                 let holds = match condition {
@@ -316,8 +345,8 @@ impl World {
 
     /// The call takes effect; its answer is on its way.
     pub(crate) fn perform(&mut self, at: usize) {
-        let (instance, call) = (self.calls[at].instance, self.calls[at].call.clone());
-        let reply = self.apply(instance, &call);
+        let (instance, id, call) = self.calls[at].parts();
+        let reply = self.apply(instance, id, &call);
         self.note_call(at, "happens", &reply);
         self.answered(at, reply);
     }
@@ -325,9 +354,9 @@ impl World {
     /// It takes effect, the answer is lost, and the client sends it once more: the second answer is on
     /// its way.
     pub(crate) fn perform_twice(&mut self, at: usize) {
-        let (instance, call) = (self.calls[at].instance, self.calls[at].call.clone());
-        self.apply(instance, &call);
-        let reply = self.apply(instance, &call);
+        let (instance, id, call) = self.calls[at].parts();
+        self.apply(instance, id, &call);
+        let reply = self.apply(instance, id, &call);
         self.note_call(at, "happens twice", &reply);
         self.answered(at, reply);
     }
@@ -371,6 +400,10 @@ impl World {
         let PendingCall {
             id, instance, call, ..
         } = &self.calls[at];
+        if let Call::Git(call) = call {
+            let line = format!("i{instance} #{id} {call:?} {what}: {reply:?}");
+            return self.note(|| line.chars().take(600).collect());
+        }
         let (operation, path) = call.name();
         let short = path.trim_start_matches("raw/anna/tasks/");
         let detail = match (call, reply) {
@@ -412,35 +445,45 @@ pub(crate) struct SimStore {
     pub(crate) slow_one_in: u64,
 }
 
-impl SimStore {
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap()
-    }
-
-    async fn call(&self, call: Call) -> Result<Reply, StoreError> {
+impl World {
+    /// Sends a call of an instance's on its way.
+    pub(crate) async fn call(
+        world: &Mutex<Self>,
+        instance: usize,
+        slow_one_in: u64,
+        call: Call,
+    ) -> Result<Reply, StoreError> {
         let (caller, answered) = oneshot::channel();
-        {
-            let mut world = self.world();
+        let begin = |world: &mut Self| {
+            if world.dead_is_silent && !world.alive[instance] {
+                return;
+            }
             world.calls_made += 1;
             let id = world.calls_made;
             // A cheap hash, so that which calls are slow is the seed's doing.
-            let slow =
-                (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).is_multiple_of(self.slow_one_in);
+            let slow = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).is_multiple_of(slow_one_in);
             world.calls.push(PendingCall {
                 id,
-                instance: self.instance,
+                instance,
                 call,
                 begun: Instant::now(),
                 answer: None,
                 caller,
                 slow,
             });
-        }
+        };
+        begin(&mut world.lock().unwrap());
         match answered.await {
             Ok(result) => result,
             // The instance is dead: nothing goes on here.
             Err(_) => std::future::pending().await,
         }
+    }
+}
+
+impl SimStore {
+    async fn call(&self, call: Call) -> Result<Reply, StoreError> {
+        World::call(&self.world, self.instance, self.slow_one_in, call).await
     }
 }
 

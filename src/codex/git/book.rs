@@ -33,9 +33,13 @@ pub(super) struct Book {
     /// Which repository, branch and folder this is about. Of another place nothing is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<String>,
-    /// The commit that was last looked at.
+    /// The commit that was last looked at, or made here on such a one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub commit: Option<GitSha>,
+    /// Other commits that the branch has been at, which no look has shown to be over yet. What comes after `commit`
+    /// and all of these is newer than everything said here.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub also: Vec<GitSha>,
     /// When that was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub synced_at: Option<DateTime<Utc>>,
@@ -45,6 +49,9 @@ pub(super) struct Book {
     /// Those among them that Git holds as done.
     #[serde(default)]
     pub done: BTreeSet<String>,
+    /// Files that have gone from Git, and stay here until somebody confirms that.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub held: BTreeSet<String>,
     /// What was about to be committed, by name: it may be in Git.
     #[serde(default)]
     pub pushing: Open,
@@ -175,9 +182,11 @@ impl Default for Book {
             format: Format::CURRENT,
             place: None,
             commit: None,
+            also: vec![],
             synced_at: None,
             files: BTreeMap::new(),
             done: BTreeSet::new(),
+            held: BTreeSet::new(),
             pushing: Open::default(),
             taking: BTreeMap::new(),
             proposing: BTreeMap::new(),
@@ -245,6 +254,41 @@ impl Book {
     /// What Git holds of a file.
     pub(super) fn base(&self, name: &FileName) -> Option<GitSha> {
         self.files.get(name.as_str()).copied()
+    }
+
+    /// The commits that Git is known to have been at: only from what comes after all of them anything follows.
+    pub(super) fn known_heads(&self) -> Vec<GitSha> {
+        self.commit.iter().chain(&self.also).copied().collect()
+    }
+
+    /// The branch was looked at, at `head`, which comes after `passed`.
+    pub(super) fn look_at(&mut self, head: GitSha, passed: &[GitSha]) {
+        let is_over = |it: &GitSha| *it == head || passed.contains(it);
+        self.also.retain(|it| !is_over(it));
+        match &self.commit {
+            // Another look has moved it meanwhile, and which of the two is newer isn't known.
+            Some(other) if !is_over(other) => self.also.push(head),
+            _ => self.commit = Some(head),
+        }
+    }
+
+    /// A commit was made here, on `parent`.
+    pub(super) fn commit_made(&mut self, commit: GitSha, parent: Option<GitSha>) {
+        let on = |it: &GitSha| Some(*it) == parent;
+        if self.commit.as_ref().is_none_or(on) {
+            self.commit = Some(commit);
+        } else if self.commit != Some(commit) && !self.also.contains(&commit) {
+            self.also.retain(|it| !on(it));
+            self.also.push(commit);
+        }
+    }
+
+    /// A pull request was merged with what it proposed, or with what its reviewers made of that: whatever Git has
+    /// now came after it.
+    pub(super) fn pull_merged(&mut self, name: &FileName, proposed: GitSha) {
+        if self.is_proposed(name, proposed) {
+            self.hold(name, proposed, None);
+        }
     }
 
     /// A pull request has this content already.

@@ -12,12 +12,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::book::Book;
 use super::mirror::Mirror;
+use super::pulls::Pulls;
 use super::reconcile::Reconciling;
 use super::report::{SyncMode, UserReport};
-use super::{Git, GitTrouble};
+use super::{Git, GitMutation, GitTrouble};
 use crate::codex::Codex;
 use crate::context::carried;
-use crate::github::{GitSnapshot, Skipped};
+use crate::github::{GitSnapshot, Push, Skipped};
 use crate::now::Now;
 use crate::store::{Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf};
 use crate::task::GitSha;
@@ -112,12 +113,13 @@ impl Runs {
 impl Codex {
     /// Brings every user's files to what the repository has now. Calls at the same time share one run.
     /// What takes too long is noted in the queue and left to the timer, which also notices a commit that
-    /// wasn't looked at at all.
+    /// wasn't looked at at all. What `push` says is only where the branch was, and when.
     ///
     /// # Errors
     /// When it couldn't be found out, or not be noted, what there is to do; the timer tries again.
-    pub async fn fetch_all(&self, now: Now) -> Result<FetchReport, GitTrouble> {
+    pub async fn fetch_all(&self, push: &Push, now: Now) -> Result<FetchReport, GitTrouble> {
         let git = self.git()?;
+        git.order.hear(push);
         let codex = self.clone();
         let work = move || async move {
             // Goes on to its end also when GitHub doesn't wait.
@@ -139,7 +141,7 @@ impl Codex {
     async fn fetch_until(&self, until: Instant, now: Now) -> Result<FetchReport, GitTrouble> {
         let git = self.git()?;
         let (mut mirror, etag) = self.mirror().await?;
-        let snapshot = git.snapshot().await?;
+        let snapshot = git.snapshot_announced().await?;
         let mut report = FetchReport {
             head: snapshot.commit(),
             skipped: snapshot.tree.skipped.clone(),
@@ -153,7 +155,7 @@ impl Codex {
         let before = mirror.clone();
         for (user, fetched) in changed.into_iter().zip(fetched) {
             let fetched = fetched.unwrap_or_else(|_| UserReport::unfinished());
-            if fetched.clean {
+            if fetched.clean && !fetched.closed {
                 mirror.note(&user, fetched.folder);
             }
             report.users.push((user, fetched));
@@ -214,6 +216,8 @@ impl Codex {
             now,
             mode,
             report,
+            before: None,
+            confirmed: false,
         };
         work.run().await
     }
@@ -321,11 +325,17 @@ impl Codex {
             if !report.clean || report.has_news() {
                 continue;
             }
-            if let Err(error) = self.refresh_pulls(git, user).await {
-                tracing::debug!(%user, %error, "what became of pull requests isn't known");
+            match self.refresh_pulls(git, user, report.commit).await {
+                Ok(Pulls::Known) => {}
+                Ok(Pulls::Merged) => continue,
+                Ok(Pulls::MergedSince) => return Ok(false),
+                Err(error) => {
+                    tracing::debug!(%user, %error, "what became of pull requests isn't known");
+                }
             }
             self.change_book(user, Book::went_well).await?;
-            if self.note_taken_in(user, before, report.folder).await? {
+            // What can't be looked at is neither taken in nor out.
+            if report.closed || self.note_taken_in(user, before, report.folder).await? {
                 return self.drop_hint(user, hint).await;
             }
         }
@@ -364,6 +374,10 @@ impl Codex {
 
     /// Removes the hint if nobody has left another one since. Whether there is none now.
     async fn drop_hint(&self, user: &UserId, hint: Option<ETag>) -> Result<bool, GitTrouble> {
+        let hint = match self.git()?.breaks(GitMutation::HintOfOthersGoes) {
+            true => self.hint(user).await?,
+            false => hint,
+        };
         let Some(etag) = hint else {
             return Ok(self.hint(user).await?.is_none());
         };
@@ -382,6 +396,9 @@ fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> Vec<UserId> {
     let known = mirror.users.keys();
     let known = known.filter_map(|user| UserId::parse(user).ok());
     let users: BTreeSet<UserId> = known.chain(snapshot.tree.users.keys().cloned()).collect();
-    let differs = |user: &UserId| mirror.of(user) != snapshot.user(user).folder;
+    let differs = |user: &UserId| {
+        let tree = snapshot.user(user);
+        !tree.closed && mirror.of(user) != tree.folder
+    };
     users.into_iter().filter(differs).collect()
 }

@@ -4,9 +4,11 @@
 //!
 //! What keeps it right with several instances and crashes:
 //!
-//! - A look reads `git.json`, then the store, then Git's tree, then `git.json` again. So a tree is never
-//!   older than what Git was known to hold, nor than what the store had taken from it; a file whose base
-//!   moved in between is looked at again, and one that changed here since is protected by its ETag.
+//! - A look reads `git.json`, then the store, then Git's tree, then `git.json` again. GitHub may show the branch as
+//!   it was before, so a tree counts only when its commit is known to come after what `git.json` names
+//!   ([`order`]): then it is never older than what Git was known to hold, nor than what the store had taken from it.
+//!   A file whose base moved in between is looked at again, and one that changed here since is protected by its ETag.
+//! - What was committed here is in `git.json` with its commit, before anybody is told that it is pushed.
 //! - What is about to be committed is noted first (`pushing`), and so is what is about to be taken, with
 //!   its write id (`taking`): whoever comes upon it later, also after a crash, knows where it came from.
 //! - The base follows only what was answered.
@@ -16,7 +18,9 @@
 mod book;
 mod fetch;
 mod mirror;
+mod mutation;
 mod note;
+mod order;
 mod plan;
 mod pulls;
 mod push;
@@ -32,6 +36,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moka::sync::Cache as Moka;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::Want;
@@ -45,30 +50,25 @@ use crate::user::UserId;
 pub use book::{LastError, PullNote};
 pub(super) use fetch::hint_text;
 pub use fetch::{FetchReport, TickReport};
+pub use mutation::GitMutation;
 pub use note::{GitNote, Mirrored, forget_mirrored, mirrored};
 pub use report::UserReport;
 pub use status::{GitState, GitStatus, SyncRequest, Synced};
 
 use fetch::Runs;
+use order::Order;
 use worker::Outbox;
 
 /// What the operations need to know of GitHub.
 #[derive(Clone)]
 pub struct GitSettings {
     /// The mirror.
-    pub repository: Arc<Repository>,
+    pub repository: Arc<dyn Repository>,
     /// Where task files lie in it, without slashes at its ends.
     pub base_path: String,
     /// What time it is, for what happens without a request.
     pub clock: fn() -> Now,
 }
-
-/// So long after an own commit GitHub may still show the branch as it was before: what is read from a
-/// replica lags. Whoever really sets the branch back there within this time is followed after it.
-const LAG: Duration = Duration::from_secs(5);
-
-/// How often the branch is looked at until it shows an own commit.
-const LOOKS: u32 = 4;
 
 /// What was committed lately, for those who wait for it.
 const MAX_RECENT: u64 = 1_000;
@@ -78,7 +78,7 @@ pub(super) const WAIT: Duration = Duration::from_secs(10);
 
 /// The side of the operations that looks at GitHub.
 pub(super) struct Git {
-    repository: Arc<Repository>,
+    repository: Arc<dyn Repository>,
     base_path: String,
     clock: fn() -> Now,
     /// The newest tree that was read, and its commit.
@@ -90,10 +90,14 @@ pub(super) struct Git {
     /// Users whose hints the timer left in the queue, and since when it does.
     left: Mutex<BTreeMap<UserId, Instant>>,
     turn: AtomicUsize,
-    /// Commits that this instance has committed on lately, and until when they are no news.
-    overtaken: Mutex<Vec<(GitSha, Instant)>>,
+    order: Order,
+    /// Users for whom this process is committing. Who comes next finds nothing left, instead of sending the same
+    /// once more.
+    pushing: Mutex<BTreeMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
     /// Of each file the content committed last, and where.
     recent: Moka<(UserId, FileName), (GitSha, Made)>,
+    #[cfg(feature = "mutations")]
+    pub(super) mutation: std::sync::OnceLock<GitMutation>,
 }
 
 /// Where a change is to be seen on GitHub.
@@ -139,6 +143,14 @@ pub enum GitTrouble {
     /// So many files would be removed that somebody has to confirm it; nothing was done.
     #[error("{0} files would be removed")]
     MassDelete(usize),
+    /// The branch is at a commit that doesn't come after what Git was known to hold; nothing was concluded.
+    #[error("the branch is at {head}, of which nothing proves that it comes after {base}")]
+    HistoryRewritten {
+        /// What Git was known to be at.
+        base: GitSha,
+        /// Where the branch is shown.
+        head: GitSha,
+    },
 }
 
 impl From<StoreError> for GitTrouble {
@@ -160,12 +172,18 @@ impl GitTrouble {
             Self::NewerFormat => "newer_format",
             Self::Contended => "conflict",
             Self::MassDelete(_) => "mass_delete",
+            Self::HistoryRewritten { .. } => "history_rewritten",
         }
     }
 
     /// The same for a person, without anything that is only for the log.
-    fn told(&self) -> &'static str {
-        match self {
+    pub(crate) fn told(&self) -> String {
+        let told = match self {
+            Self::HistoryRewritten { base, head } => {
+                return format!(
+                    "GitHub shows the branch at {head}, which doesn't follow {base}: wait where GitHub only lags, and POST /sync?confirm_head={head} where the branch was rewritten on purpose."
+                );
+            }
             Self::Off => "GitHub mode is off.",
             Self::GitHub(GitHubError::Limited { .. }) => "GitHub grants no more requests for now.",
             Self::GitHub(GitHubError::Denied { .. }) => {
@@ -177,7 +195,8 @@ impl GitTrouble {
             Self::NewerFormat => "A newer version of the service wrote what Git is known to hold.",
             Self::Contended => "Others kept changing the same files.",
             Self::MassDelete(_) => "So many files would be removed that it has to be confirmed.",
-        }
+        };
+        told.to_owned()
     }
 }
 
@@ -193,8 +212,11 @@ impl Git {
             outbox: Outbox::default(),
             left: Mutex::default(),
             turn: AtomicUsize::new(0),
-            overtaken: Mutex::default(),
+            order: Order::default(),
+            pushing: Mutex::default(),
             recent: Moka::new(MAX_RECENT),
+            #[cfg(feature = "mutations")]
+            mutation: std::sync::OnceLock::new(),
         }
     }
 
@@ -203,47 +225,30 @@ impl Git {
         format!("{}/{user}/tasks/{name}", self.base_path)
     }
 
-    /// The repository as it is now: read after this was called, and not read again where it is unchanged.
+    /// The repository as GitHub shows it now: read after this was called, and not read again where it is unchanged.
     async fn snapshot(&self) -> Result<Arc<GitSnapshot>, GitHubError> {
         let mut seen = self.seen.lock().await;
-        for _ in 0..LOOKS {
-            let known = seen.as_deref();
-            let newer = self.repository.snapshot(known, &self.base_path).await?;
-            let snapshot = match newer {
-                Some(newer) => Arc::clone(seen.insert(Arc::new(newer))),
-                None => seen.clone().unwrap_or_default(),
-            };
-            if !snapshot.commit().is_some_and(|it| self.is_overtaken(it)) {
-                return Ok(snapshot);
-            }
-            // It was read before an own commit, or from somewhere that doesn't have it yet.
-            tokio::time::sleep(LAG / 20).await;
-        }
-        Err(GitHubError::Unavailable {
-            operation: "read the branch",
-            reason: "it shows a commit from before an own one".to_owned(),
+        let repository = self.repository.as_ref();
+        let newer = GitSnapshot::read(repository, seen.as_deref(), &self.base_path).await?;
+        #[cfg(feature = "mutations")]
+        let newer = newer.map(|mut newer| {
+            self.misread(&mut newer);
+            newer
+        });
+        Ok(match newer {
+            Some(newer) => Arc::clone(seen.insert(Arc::new(newer))),
+            None => seen.clone().unwrap_or_default(),
         })
     }
 
-    /// From the branch's next commit on, which is an own one, this one is no news.
-    fn overtake(&self, commit: Option<GitSha>, now: Now) {
-        let mut overtaken = self
-            .overtaken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        overtaken.retain(|(_, until)| *until > now.started);
-        overtaken.extend(commit.map(|commit| (commit, now.started + LAG)));
-    }
-
-    fn is_overtaken(&self, commit: GitSha) -> bool {
-        let now = (self.clock)().started;
-        let overtaken = self
-            .overtaken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        overtaken
-            .iter()
-            .any(|(it, until)| *it == commit && *until > now)
+    /// Waits until nobody else in this process commits for the user, and keeps others from it.
+    async fn only_push(&self, user: &UserId) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut pushing = self.pushing.lock().unwrap_or_else(PoisonError::into_inner);
+            pushing.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(pushing.entry(user.clone()).or_default())
+        };
+        lock.lock_owned().await
     }
 
     /// Has whatever the user's files and Git don't share yet shared.

@@ -1,9 +1,9 @@
 //! PURE. What is to be done with one user's files, by the three sides of each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Book;
-use crate::github::{Decision, Side, Sides, UserTree, decide};
+use crate::github::{Decision, Side, Sides, UserTree, decide, is_mirrored};
 use crate::store::ETag;
 use crate::task::{ContentView, FileName, FileView, GitSha, Status, TaskTable};
 
@@ -77,6 +77,13 @@ pub(super) struct Unpushed {
     pub replaces: Option<GitSha>,
 }
 
+/// Files of these that never go to Git, because nothing of their name would be taken back from there.
+pub(super) fn unmirrored(table: &TaskTable) -> Vec<FileName> {
+    let there = table.iter().filter(|file| !file.is_settled());
+    let names = there.filter_map(|file| file.name.parse().ok());
+    names.filter(|name| !is_mirrored(name)).collect()
+}
+
 impl Plan {
     /// By what `git.json` says, what the store has, and what Git has.
     pub(super) fn of(book: &Book, table: &TaskTable, tree: &UserTree) -> Self {
@@ -122,7 +129,7 @@ impl Plan {
             Decision::Nothing => {}
             Decision::Leave => {
                 let is_ours = matches!(sides.ours, Side::Content(sha) if before != Some(sha));
-                if is_ours && sides.theirs == Side::Other {
+                if is_ours && sides.theirs == Side::Other && is_mirrored(&name) {
                     self.blocked.push(name);
                 }
             }
@@ -173,21 +180,50 @@ impl Plan {
         self.agreed.len() + self.changes.len() + self.unpushed.len() < before
     }
 
-    /// How many files would go.
-    pub(super) fn removals(&self) -> usize {
-        self.changes
-            .iter()
-            .filter(|it| it.kind == Kind::Remove)
-            .count()
+    /// The files that only go when somebody confirms it: those that were `held` before, and all that would go at
+    /// once when they are more than half of what Git held `before` this sync. One that has another name in Git now
+    /// doesn't go.
+    pub(super) fn to_confirm(
+        &self,
+        held: &BTreeSet<String>,
+        before: &BTreeMap<String, GitSha>,
+        tree: &UserTree,
+    ) -> BTreeSet<FileName> {
+        let removed = self.changes.iter().filter(|it| it.kind == Kind::Remove);
+        let is_new = |name: &&FileName| !before.contains_key(name.as_str());
+        let mut renamed: BTreeMap<GitSha, usize> = BTreeMap::new();
+        for name in tree.files.keys().filter(is_new) {
+            if let Side::Content(sha) = tree.side(name) {
+                *renamed.entry(sha).or_default() += 1;
+            }
+        }
+        let gone = removed.filter(|it| {
+            let again = it.base.and_then(|sha| renamed.get_mut(&sha));
+            let again = again.filter(|left| **left > 0);
+            again.map(|left| *left -= 1).is_none()
+        });
+        let mut gone: BTreeSet<FileName> = gone.map(|it| it.name.clone()).collect();
+        if gone.len() <= FEW || gone.len() * 2 <= before.len() {
+            gone.retain(|it| held.contains(it.as_str()));
+        }
+        gone
     }
 
-    /// Whether so many files would go that somebody has to confirm it (SPEC.md 5, "Mass delete").
-    pub(super) fn is_mass_delete(&self, table: &TaskTable) -> bool {
-        let there = table
-            .iter()
-            .filter(|file| file.id().is_some() && !file.is_settled());
-        let removals = self.removals();
-        removals > FEW && removals * 2 > there.count()
+    /// [`GitMutation::NeverInGitIsGone`](super::GitMutation).
+    pub(super) fn remove_what_git_never_had(&mut self) {
+        let gone = self.unpushed.extract_if(.., |it| it.replaces.is_none());
+        self.changes.extend(gone.map(|it| Change {
+            name: it.name,
+            kind: Kind::Remove,
+            base: None,
+            etag: Some(it.etag),
+        }));
+    }
+
+    /// These files don't go.
+    pub(super) fn keep(&mut self, files: &BTreeSet<FileName>) {
+        self.changes
+            .retain(|it| it.kind != Kind::Remove || !files.contains(&it.name));
     }
 
     /// Nothing goes.
@@ -204,7 +240,7 @@ pub(super) fn unpushed(book: &Book, table: &TaskTable) -> Vec<Unpushed> {
             .iter()
             .filter_map(|(name, sha)| Some((name.parse().ok()?, Side::Content(*sha))))
             .collect(),
-        ..UserTree::empty()
+        ..UserTree::default()
     };
     Plan::of(book, table, &as_known).unpushed
 }

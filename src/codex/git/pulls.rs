@@ -2,16 +2,57 @@
 //! the tasks (SPEC.md 5, "PR mode").
 
 use super::book::{Book, PullNote};
+use super::order::lags;
 use super::plan::Unpushed;
 use super::push::{Outgoing, Round, Sent};
-use super::{Git, GitTrouble, Made};
+use super::reconcile::Reconciling;
+use super::{Git, GitMutation, GitTrouble, Made};
+use crate::cache::{Act, FileChange, FileFate};
 use crate::codex::Codex;
-use crate::github::{FileToPut, GitHubError, GitSnapshot, Pull, Side};
-use crate::task::GitSha;
+use crate::github::{FileToPut, GitHubError, GitSnapshot, Pull, Side, merge};
+use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
 /// How many branches of a name are tried, when those of earlier requests were never deleted.
 const MAX_BRANCHES: u32 = 50;
+
+/// What became of the pull requests that are noted.
+pub(super) enum Pulls {
+    /// It is known.
+    Known,
+    /// One was merged: it is to be looked what Git has now.
+    Merged,
+    /// One was merged since the branch was looked at.
+    MergedSince,
+}
+
+/// What came of proposing a change.
+enum Proposal {
+    Done(Proposed),
+    /// Git has something else than the change replaces.
+    Stale,
+    /// A reviewer has changed the branch to this content.
+    Reviewed {
+        /// What was proposed before.
+        proposed: GitSha,
+        /// What the branch has.
+        has: GitSha,
+    },
+}
+
+/// Where a change goes, if that is known.
+enum Open {
+    At(Place),
+    /// A reviewer has changed what the branch has.
+    Reviewed {
+        proposed: GitSha,
+        has: GitSha,
+    },
+    /// The request was merged: it is to be looked what Git has now.
+    Merged,
+    /// There is no open request.
+    No,
+}
 
 /// Where a change goes.
 struct Place {
@@ -39,7 +80,7 @@ impl Codex {
         waiting: Vec<Unpushed>,
         prefix: &str,
     ) -> Result<Round, GitTrouble> {
-        let snapshot = git.snapshot().await?;
+        let snapshot = git.snapshot_after(&book.known_heads(), None).await?;
         let outgoing = self.outgoing(user, book, waiting).await?;
         if outgoing.is_empty() {
             return Ok(Round::Look);
@@ -51,11 +92,17 @@ impl Codex {
                 .propose_one(git, user, book, it, &snapshot, prefix)
                 .await
             {
-                Ok(Some(proposed)) => {
+                Ok(Proposal::Done(proposed)) => {
                     self.note_proposed(git, user, it, proposed).await?;
                     continue;
                 }
-                Ok(None) => Sent::Stale,
+                Ok(Proposal::Reviewed { proposed, has }) => {
+                    match self.take_review(git, user, it, proposed, has).await {
+                        Ok(()) => continue,
+                        Err(trouble) => Sent::Refused(trouble),
+                    }
+                }
+                Ok(Proposal::Stale) => Sent::Stale,
                 Err(GitTrouble::GitHub(error)) => error.into(),
                 Err(trouble) => Sent::Refused(trouble),
             };
@@ -68,7 +115,7 @@ impl Codex {
         self.note_sent(git, user, sent).await
     }
 
-    /// `None` when Git has something else than the change replaces.
+    /// Puts a change onto its branch, and opens its pull request.
     async fn propose_one(
         &self,
         git: &Git,
@@ -77,19 +124,23 @@ impl Codex {
         it: &Outgoing,
         snapshot: &GitSnapshot,
         prefix: &str,
-    ) -> Result<Option<Proposed>, GitTrouble> {
-        let place = match self.open_place(git, user, book, it).await? {
-            Some(place) => Some(place),
-            None => {
-                let theirs = snapshot.user(user).files.get(&it.file.name).copied();
-                let replaces = it.file.replaces.map(Side::Content);
+    ) -> Result<Proposal, GitTrouble> {
+        let place = match self.open_place(git, user, book, it, snapshot).await? {
+            Open::At(place) => Some(place),
+            Open::Reviewed { proposed, has } => return Ok(Proposal::Reviewed { proposed, has }),
+            Open::Merged => return Ok(Proposal::Stale),
+            Open::No => {
+                let theirs = snapshot.user(user).side(&it.file.name);
+                let replaces = it.file.replaces.map_or(Side::Absent, Side::Content);
                 let Some(head) = snapshot.commit().filter(|_| theirs == replaces) else {
-                    return Ok(None);
+                    return Ok(Proposal::Stale);
                 };
                 self.new_place(git, user, book, it, head, prefix).await?
             }
         };
-        let Some(place) = place else { return Ok(None) };
+        let Some(place) = place else {
+            return Ok(Proposal::Stale);
+        };
         let made = if place.has == Some(it.file.sha) {
             None
         } else {
@@ -103,7 +154,7 @@ impl Codex {
             };
             match Sent::of(git.repository.put_file(&put).await) {
                 Sent::Done(made) => Some(made),
-                Sent::Stale => return Ok(None),
+                Sent::Stale => return Ok(Proposal::Stale),
                 Sent::Refused(trouble) | Sent::Unknown(trouble) => return Err(trouble),
             }
         };
@@ -135,7 +186,7 @@ impl Codex {
                 }
             }
         };
-        Ok(Some(Proposed { branch, made, pull }))
+        Ok(Proposal::Done(Proposed { branch, made, pull }))
     }
 
     /// The branch of the file's open request, if it has one.
@@ -145,18 +196,80 @@ impl Codex {
         user: &UserId,
         book: &Book,
         it: &Outgoing,
-    ) -> Result<Option<Place>, GitTrouble> {
-        let Some(note) = book.pulls.get(it.file.name.as_str()) else {
-            return Ok(None);
+        snapshot: &GitSnapshot,
+    ) -> Result<Open, GitTrouble> {
+        let name = &it.file.name;
+        let Some(note) = book.pulls.get(name.as_str()) else {
+            return Ok(Open::No);
         };
-        let pull = git.repository.pull(note.pull.number).await?;
-        if !pull.open {
-            return Ok(None);
+        let seen = git.repository.pull(note.pull.number).await?;
+        if let Some(commit) = seen.merged_by {
+            if !git.shows_commit(snapshot.commit(), commit).await? {
+                return Err(lags().into());
+            }
+            let merged = |book: &mut Book| book.pull_merged(name, note.sha);
+            self.change_book(user, merged).await?;
+            return Ok(Open::Merged);
         }
-        let (branch, path) = (note.branch.clone(), git.path(user, &it.file.name));
+        if !seen.pull.open {
+            return Ok(Open::No);
+        }
+        let (branch, path) = (note.branch.clone(), git.path(user, name));
         let has = git.repository.file_on(&branch, &path).await?;
-        let pull = Some(pull);
-        Ok(Some(Place { branch, has, pull }))
+        if let Some(has) = has.filter(|has| *has != note.sha && *has != it.file.sha) {
+            // Or an own push of which nobody heard.
+            if !book.pushing.of(name).contains(&has) {
+                let proposed = note.sha;
+                return Ok(Open::Reviewed { proposed, has });
+            }
+        }
+        let pull = Some(seen.pull);
+        Ok(Open::At(Place { branch, has, pull }))
+    }
+
+    /// A reviewer has changed what was proposed, and it was changed here, too: both go into the file, which is then
+    /// proposed as it is.
+    async fn take_review(
+        &self,
+        git: &Git,
+        user: &UserId,
+        it: &Outgoing,
+        proposed: GitSha,
+        has: GitSha,
+    ) -> Result<(), GitTrouble> {
+        let Unpushed { name, etag, .. } = &it.file;
+        let theirs = git.blob(has).await?;
+        let base = git.repository.blob(proposed).await?;
+        let Some(ours) = self.raw(user, name, etag).await? else {
+            return Ok(());
+        };
+        let merged = merge(name, base.as_deref(), &ours.bytes, &theirs);
+        if merged.bytes != ours.bytes {
+            let change = FileChange {
+                name: name.clone(),
+                act: Act::Replace {
+                    bytes: merged.bytes.into(),
+                    etag: etag.clone(),
+                    writes: ours.writes,
+                },
+                merged: merged.conflicts,
+                write: None,
+            };
+            let writer = self.writer_for(user, (git.clock)(), "review");
+            let done = self.cache.write_batch(writer, vec![change]).await?;
+            if done.fates != [FileFate::Done] {
+                return Ok(());
+            }
+        }
+        // Only now: whoever comes upon the branch before merges once more.
+        let note = |book: &mut Book| {
+            if let Some(note) = book.pulls.get_mut(name.as_str())
+                && note.sha == proposed
+            {
+                note.sha = has;
+            }
+        };
+        self.change_book(user, note).await.map(drop)
     }
 
     /// A branch for a new request; `None` when there is a request by now. One that is there already is only taken when it is noted as this file's
@@ -229,25 +342,100 @@ impl Codex {
         self.change_book(user, change).await.map(drop)
     }
 
-    /// Learns which requests were closed without being merged. What they hold stays here, and isn't
-    /// proposed again before the next edit.
-    pub(super) async fn refresh_pulls(&self, git: &Git, user: &UserId) -> Result<(), GitTrouble> {
+    /// Learns what became of requests that are open as far as is known. What one holds that was closed without
+    /// being merged stays here, and isn't proposed again before the next edit.
+    pub(super) async fn refresh_pulls(
+        &self,
+        git: &Git,
+        user: &UserId,
+        head: Option<GitSha>,
+    ) -> Result<Pulls, GitTrouble> {
         let (book, _) = self.book(user).await?;
+        let mut became = Pulls::Known;
         for (name, note) in book.pulls.iter().filter(|(_, note)| note.pull.open) {
-            let pull = match git.repository.pull(note.pull.number).await {
-                Ok(pull) => pull,
+            let seen = match git.repository.pull(note.pull.number).await {
+                Ok(seen) => seen,
                 Err(GitHubError::Denied { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
-            if pull != note.pull {
+            if let (Some(commit), Ok(name)) = (seen.merged_by, name.parse()) {
+                if !git.shows_commit(head, commit).await? {
+                    became = Pulls::MergedSince;
+                    continue;
+                }
+                let change = |book: &mut Book| book.pull_merged(&name, note.sha);
+                self.change_book(user, change).await?;
+                return Ok(Pulls::Merged);
+            }
+            if seen.pull != note.pull {
                 let change = |book: &mut Book| {
                     if let Some(note) = book.pulls.get_mut(name) {
-                        note.pull = pull.clone();
+                        note.pull = seen.pull.clone();
                     }
                 };
                 self.change_book(user, change).await?;
             }
         }
-        Ok(())
+        Ok(became)
+    }
+}
+
+impl Git {
+    /// Whether the branch, as it is shown at `head`, has `commit` in its history.
+    async fn shows_commit(
+        &self,
+        head: Option<GitSha>,
+        commit: GitSha,
+    ) -> Result<bool, GitHubError> {
+        match head {
+            Some(head) => self.has_in_history(head, commit).await,
+            None => Ok(false),
+        }
+    }
+}
+
+impl Reconciling<'_> {
+    /// Finds out whether it is by its pull request that Git has something else of a file than before. Then what the
+    /// request proposed is what Git's has come from, and a reviewer's change to it stands. Whether there was one.
+    pub(super) async fn settle_pulls(
+        &self,
+        book: &Book,
+        snapshot: &GitSnapshot,
+    ) -> Result<bool, GitTrouble> {
+        if self.git.breaks(GitMutation::ReviewIsUndone) {
+            return Ok(false);
+        }
+        let tree = snapshot.user(self.user);
+        let mut merged = vec![];
+        for (name, note) in &book.pulls {
+            let Ok(name) = name.parse::<FileName>() else {
+                continue;
+            };
+            let before = book.base(&name).map_or(Side::Absent, Side::Content);
+            let theirs = tree.side(&name);
+            if [before, Side::Content(note.sha), Side::Other].contains(&theirs) {
+                continue;
+            }
+            let seen = match self.git.repository.pull(note.pull.number).await {
+                Ok(seen) => seen,
+                Err(GitHubError::Denied { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(commit) = seen.merged_by
+                && self.git.shows_commit(snapshot.commit(), commit).await?
+            {
+                merged.push((name, note.sha));
+            }
+        }
+        if merged.is_empty() {
+            return Ok(false);
+        }
+        let change = |book: &mut Book| {
+            for (name, proposed) in &merged {
+                book.pull_merged(name, *proposed);
+            }
+        };
+        self.codex.change_book(self.user, change).await?;
+        Ok(true)
     }
 }

@@ -11,10 +11,12 @@ use super::book::Book;
 use super::plan::{Plan, Unpushed, unpushed};
 use super::reconcile::is_done;
 use super::report::SyncMode;
-use super::{Git, GitTrouble, Made, want};
+use super::{Git, GitMutation, GitTrouble, Made, want};
 use crate::cache::{Entry, Freshness};
 use crate::codex::Codex;
-use crate::github::{Committed, FileToPut, FilesToCommit, GitHubError, Story, message_of_all};
+use crate::github::{
+    Committed, FileToCommit, FileToPut, FilesToCommit, GitHubError, Story, message_of_all,
+};
 use crate::now::Now;
 use crate::task::FileName;
 use crate::user::UserId;
@@ -103,6 +105,7 @@ impl Codex {
         until: Instant,
         now: Now,
     ) -> Result<(), GitTrouble> {
+        let _only = git.only_push(user).await;
         let (mut looks, mut blocked) = (0, vec![]);
         for _ in 0..ROUNDS {
             let round = self.push_round(git, user, &blocked, looks > 0, now.later());
@@ -200,6 +203,9 @@ impl Codex {
         }
         let mark = |book: &mut Book| {
             for it in outgoing {
+                if git.breaks(GitMutation::PushIsNotNoted) {
+                    break;
+                }
                 book.pushing.begin(&it.file.name, it.file.sha);
             }
         };
@@ -261,9 +267,10 @@ impl Codex {
         blocked: &[FileName],
     ) -> Result<Round, GitTrouble> {
         // In this order: see the module's first page.
-        let snapshot = git.snapshot().await?;
+        let snapshot = git.snapshot_after(&book.known_heads(), None).await?;
         let (newer, _) = self.book(user).await?;
-        let mut plan = Plan::of(&newer, entry.table(), snapshot.user(user));
+        let tree = snapshot.user(user);
+        let mut plan = Plan::of(&newer, entry.table(), tree);
         plan.keep_unmoved(book);
         let mut files = plan.unpushed;
         files.retain(|it| it.replaces == newer.base(&it.name));
@@ -280,9 +287,11 @@ impl Codex {
         }
         self.mark_pushing(git, user, &outgoing).await?;
         let stories: Vec<Story> = outgoing.iter().map(|it| it.story.clone()).collect();
-        let files = outgoing
-            .iter()
-            .map(|it| (git.path(user, &it.file.name), it.text.clone()));
+        let files = outgoing.iter().map(|it| FileToCommit {
+            path: git.path(user, &it.file.name),
+            bytes: it.text.clone(),
+            executable: tree.executable.contains(&it.file.name),
+        });
         let commit = FilesToCommit {
             parent,
             files: files.collect(),
@@ -307,17 +316,21 @@ impl Codex {
         user: &UserId,
         sent: Vec<(&Outgoing, Sent)>,
     ) -> Result<Round, GitTrouble> {
-        let now = (git.clock)();
         for (it, outcome) in &sent {
             if let Sent::Done(made) = outcome {
                 // First, so that whoever finds it noted as committed also finds where.
                 git.remember(user, &it.file.name, it.file.sha, made.clone());
-                git.overtake(made.parent, now);
+                git.order.made(made.parent, made.commit);
             }
         }
         let note = |book: &mut Book| {
             for (it, outcome) in &sent {
                 let (name, sha) = (&it.file.name, it.file.sha);
+                if let Sent::Done(made) = outcome
+                    && !git.breaks(GitMutation::OwnCommitIsForgotten)
+                {
+                    book.commit_made(made.commit, made.parent);
+                }
                 match outcome {
                     // Somebody else may have moved it on meanwhile.
                     Sent::Done(_) if book.base(name) == it.file.replaces => {

@@ -1,6 +1,8 @@
 //! Bringing one user's files to what Git and the store agree on, by the write protocol and in its
 //! batches.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
@@ -9,12 +11,12 @@ use tokio::time::Instant;
 use super::book::{Book, LastError, Taking};
 use super::plan::{Change, Kind, Plan};
 use super::report::{SyncMode, UserReport};
-use super::{Git, GitTrouble, want};
+use super::{Git, GitMutation, GitTrouble, want};
 use crate::cache::{Act, Entry, FileChange, FileFate, Freshness, MAX_BATCH, ReadError};
 use crate::codex::Codex;
 use crate::github::{GitHubError, GitSnapshot, SkipCode, Skipped, merge};
 use crate::now::Now;
-use crate::store::{Blob, ETag, GetIf, Got, Key, WriteIds};
+use crate::store::{Blob, ETag, GetIf, Got, Key, Prefix, WriteIds};
 use crate::task::{FileName, GitSha, MAX_FILE_BYTES, Parsed, Status, git_sha, parse};
 use crate::user::UserId;
 
@@ -53,6 +55,10 @@ pub(super) struct Reconciling<'a> {
     pub now: Now,
     pub mode: SyncMode,
     pub report: UserReport,
+    /// What Git held before this sync.
+    pub before: Option<BTreeMap<String, GitSha>>,
+    /// What was to be confirmed has been.
+    pub confirmed: bool,
 }
 
 impl Reconciling<'_> {
@@ -72,16 +78,31 @@ impl Reconciling<'_> {
     async fn round(&mut self) -> Result<bool, GitTrouble> {
         // In this order: see the module's first page.
         let (mut book, _) = self.codex.book(self.user).await?;
+        if self.git.breaks(GitMutation::GuardCountsLater) {
+            self.before = None;
+        }
+        let before = self
+            .before
+            .get_or_insert_with(|| book.files.clone())
+            .clone();
         let want = want(self.user, self.now.later(), Freshness::Rebuilt);
         let entry = self.codex.cache.read(&want).await?.entry;
         if !book.taking.is_empty() {
             book = self.settle_takes(&book, &entry).await?;
         }
-        let snapshot = self.git.snapshot().await?;
+        let passed = book.known_heads();
+        let confirmed = self.mode.confirmed_head;
+        let snapshot = self.git.snapshot_after(&passed, confirmed).await?;
         let (newer, _) = self.codex.book(self.user).await?;
         book.pushing.join(&newer.pushing);
         let tree = snapshot.user(self.user);
+        if self.settle_pulls(&newer, &snapshot).await? {
+            return Ok(false);
+        }
         let mut plan = Plan::of(&book, entry.table(), tree);
+        if self.git.breaks(GitMutation::NeverInGitIsGone) {
+            plan.remove_what_git_never_had();
+        }
         if snapshot.commit().is_none() && !book.files.is_empty() {
             // From a repository that has lost its commits nothing follows.
             plan.agreed.clear();
@@ -89,14 +110,15 @@ impl Reconciling<'_> {
         let moved = plan.keep_unmoved(&newer);
         self.report.commit = snapshot.commit();
         self.report.folder = tree.folder;
+        self.report.closed = tree.closed;
         self.report.skipped = tree.skipped.clone();
         self.report.unpushed = plan.unpushed.len();
         self.report.blocked = std::mem::take(&mut plan.blocked);
-        self.guard(&mut plan, &snapshot, &entry)?;
+        let held = self.guard(&mut plan, &snapshot, &newer, &before)?;
         let changes = std::mem::take(&mut plan.changes);
         self.report.clean = changes.is_empty() && !moved && entry.knowledge.exact;
         let last = changes.is_empty() && !moved;
-        self.note(&plan, &snapshot).await?;
+        self.note(&plan, &snapshot, &passed, held).await?;
         self.apply(changes).await?;
         Ok(last || self.report.unfinished)
     }
@@ -137,31 +159,41 @@ impl Reconciling<'_> {
         self.codex.change_book(self.user, settle).await
     }
 
-    /// Holds back removals that nobody may have meant.
+    /// Holds back removals that nobody may have meant; those that wait for somebody now, where that is looked at.
     fn guard(
         &mut self,
         plan: &mut Plan,
         snapshot: &GitSnapshot,
-        entry: &Entry,
-    ) -> Result<(), GitTrouble> {
-        let removals = plan.removals();
+        book: &Book,
+        before: &BTreeMap<String, GitSha>,
+    ) -> Result<Option<BTreeSet<FileName>>, GitTrouble> {
         // From a repository without a commit nothing follows.
         if !self.mode.removes || snapshot.commit().is_none() {
             plan.keep_all();
-        } else if plan.is_mass_delete(entry.table()) && self.mode.confirmed != Some(removals) {
-            if self.mode.by_hand {
-                return Err(GitTrouble::MassDelete(removals));
-            }
-            plan.keep_all();
-            self.report.skipped.push(Skipped {
-                file: entry.folder().as_str().to_owned(),
-                code: SkipCode::MassDelete,
-                message: format!(
-                    "{removals} files have gone from Git, which is more than half: POST /sync?clean=true&confirm={removals} removes them here."
-                ),
-            });
+            return Ok(None);
         }
-        Ok(())
+        let held = match self.git.breaks(GitMutation::HeldIsForgotten) {
+            true => &BTreeSet::new(),
+            false => &book.held,
+        };
+        let held = plan.to_confirm(held, before, snapshot.user(self.user));
+        let count = held.len();
+        self.confirmed |= self.mode.confirmed == Some(count);
+        if held.is_empty() || self.confirmed {
+            return Ok(Some(BTreeSet::new()));
+        }
+        if self.mode.by_hand {
+            return Err(GitTrouble::MassDelete(count));
+        }
+        plan.keep(&held);
+        self.report.skipped.push(Skipped {
+            file: Prefix::raw(self.user).as_str().to_owned(),
+            code: SkipCode::MassDelete,
+            message: format!(
+                "{count} files have gone from Git, which is more than half: POST /sync?clean=true&confirm={count} removes them here."
+            ),
+        });
+        Ok(Some(held))
     }
 
     /// Carries changes out, as far as it goes.
@@ -203,6 +235,14 @@ impl Reconciling<'_> {
         let now = self.now.later().utc;
         let note = |book: &mut Book| {
             for it in &ready {
+                if self.git.breaks(GitMutation::BaseBeforeWrite)
+                    && let Some((theirs, done)) = it.theirs
+                {
+                    book.hold(&it.change.name, theirs, Some(done));
+                }
+                if self.git.breaks(GitMutation::TakeIsNotNoted) {
+                    break;
+                }
                 if let (Some((theirs, _)), Some(write)) = (it.theirs, it.change.write) {
                     book.begin_taking(&it.change.name, Taking::new(theirs, write, now));
                 }
@@ -283,8 +323,16 @@ impl Reconciling<'_> {
     }
 
     /// What both sides have already, and when it was looked at.
-    async fn note(&mut self, plan: &Plan, snapshot: &GitSnapshot) -> Result<(), GitTrouble> {
+    async fn note(
+        &mut self,
+        plan: &Plan,
+        snapshot: &GitSnapshot,
+        passed: &[GitSha],
+        waiting: Option<BTreeSet<FileName>>,
+    ) -> Result<(), GitTrouble> {
         let (commit, at) = (snapshot.commit(), self.now.utc);
+        let waiting: Option<BTreeSet<String>> =
+            waiting.map(|names| names.iter().map(FileName::to_string).collect());
         let held = self
             .report
             .skipped
@@ -306,8 +354,13 @@ impl Reconciling<'_> {
                 }
             }
             if book.commit != commit || by_hand {
-                book.commit = commit;
                 book.synced_at = Some(at);
+            }
+            if let Some(head) = commit {
+                book.look_at(head, passed);
+            }
+            if let Some(waiting) = &waiting {
+                book.held.clone_from(waiting);
             }
             let found = held.as_ref().or(blocked.as_ref());
             if found.is_some()
@@ -369,7 +422,7 @@ impl Reconciling<'_> {
             (Kind::Take(theirs), _) => (None, theirs),
             (Kind::Merge(base, theirs), _) => (base, theirs),
         };
-        let text = self.blob(theirs).await?;
+        let text = self.git.blob(theirs).await?;
         let held = Some((theirs, is_done(name, &text)));
         let Some(etag) = &change.etag else {
             return Ok(ready(Act::Create(text), held, vec![], false));
@@ -404,11 +457,14 @@ impl Reconciling<'_> {
             true,
         ))
     }
+}
 
-    async fn blob(&self, sha: GitSha) -> Result<Bytes, GitTrouble> {
+impl Git {
+    /// A task file's text, which Git has.
+    pub(super) async fn blob(&self, sha: GitSha) -> Result<Bytes, GitTrouble> {
         let operation = "read a file";
         let unexpected = |reason| GitHubError::Unexpected { operation, reason };
-        let blob = self.git.repository.blob(sha).await?;
+        let blob = self.repository.blob(sha).await?;
         let bytes = blob.ok_or(unexpected("it isn't there"))?;
         if bytes.len() > MAX_FILE_BYTES || git_sha(&bytes) != sha {
             return Err(unexpected("it isn't what it is called").into());

@@ -12,6 +12,8 @@ pub(super) struct SyncMode {
     pub removes: bool,
     /// So many removals somebody has confirmed.
     pub confirmed: Option<usize>,
+    /// This commit somebody has confirmed: whatever the branch was at before, it was set there on purpose.
+    pub confirmed_head: Option<GitSha>,
     /// Somebody asked for it: a mass removal is refused before anything is done, instead of being left
     /// out, and the time is remembered.
     pub by_hand: bool,
@@ -25,6 +27,7 @@ impl SyncMode {
         Self {
             removes: true,
             confirmed: None,
+            confirmed_head: None,
             by_hand: false,
             until,
         }
@@ -50,6 +53,8 @@ pub struct UserReport {
     pub commit: Option<GitSha>,
     /// The files' fingerprint in that commit.
     pub folder: Option<GitSha>,
+    /// Something else is in the folder's place there: the files weren't taken in.
+    pub closed: bool,
     /// The last look found nothing to change here, and nobody writing: until it began, everything that
     /// Git has was here.
     pub clean: bool,

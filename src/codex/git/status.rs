@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::plan::unpushed;
+use super::plan::{unmirrored, unpushed};
 use super::report::{SyncMode, UserReport};
 use super::{GitTrouble, LastError, Made, PullNote, WAIT};
 use crate::cache::Freshness;
 use crate::codex::{Codex, TaskChanged, Version, Want};
-use crate::github::{Push, RateLimit};
+use crate::github::{Push, RateLimit, SkipCode, Skipped, is_mirrored, too_long};
 use crate::task::{FileName, GitSha, TaskId};
 
 /// How a user's files and Git stand.
@@ -23,6 +23,8 @@ pub struct GitStatus {
     pub pulls: Vec<(String, PullNote)>,
     /// What went wrong last, if nothing has gone well since.
     pub last_error: Option<LastError>,
+    /// Files that don't go to Git, and why.
+    pub problems: Vec<Skipped>,
     /// What GitHub last said of its limits to this instance.
     pub rate_limit: Option<RateLimit>,
     /// The version of the user's data that this is about.
@@ -47,6 +49,8 @@ pub struct SyncRequest {
     pub clean: bool,
     /// So many of them somebody has confirmed.
     pub confirm: Option<usize>,
+    /// The branch was set to this commit on purpose.
+    pub confirm_head: Option<GitSha>,
 }
 
 /// What a sync by hand came to.
@@ -72,6 +76,7 @@ impl Codex {
         let mode = SyncMode {
             removes: request.clean,
             confirmed: request.confirm,
+            confirmed_head: request.confirm_head,
             by_hand: true,
             ..SyncMode::by_itself(None)
         };
@@ -97,6 +102,11 @@ impl Codex {
         let git = self.git()?;
         let (book, _) = self.book(&want.user).await?;
         let entry = self.cache.read(want).await?.entry;
+        let problems = unmirrored(entry.table()).into_iter().map(|name| Skipped {
+            file: git.path(&want.user, &name),
+            code: SkipCode::BadFileName,
+            message: too_long(&name),
+        });
         Ok(GitStatus {
             head: book.commit,
             synced_at: book.synced_at,
@@ -110,6 +120,7 @@ impl Codex {
                 .map(|(name, note)| (name, note.known()))
                 .collect(),
             last_error: book.last_error.map(LastError::known),
+            problems: problems.collect(),
             rate_limit: git.repository.rate_limit(),
             version: entry.knowledge.hi,
         })
@@ -121,6 +132,9 @@ impl Codex {
         let Ok(git) = self.git() else {
             return GitState::default();
         };
+        if !is_mirrored(name) {
+            return GitState::default();
+        }
         let pending = GitState {
             pending: true,
             ..GitState::default()
@@ -161,6 +175,9 @@ impl Codex {
         let Ok(git) = self.git() else {
             return GitState::default();
         };
+        if !is_mirrored(name) {
+            return GitState::default();
+        }
         let held = self
             .book(&want.user)
             .await

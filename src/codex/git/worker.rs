@@ -141,7 +141,7 @@ impl Codex {
 
     /// Remembers what went wrong, for whoever asks; once, not with every try.
     pub(super) async fn note_trouble(&self, user: &UserId, trouble: &GitTrouble, now: Now) {
-        let (code, message) = (trouble.code(), trouble.told().to_owned());
+        let (code, message) = (trouble.code(), trouble.told());
         let note = |book: &mut Book| {
             let other = |it: &LastError| it.code != code && !it.is_of_look();
             if book.last_error.as_ref().is_none_or(other) {

@@ -1,12 +1,13 @@
 //! Committing: one file, or several at once.
 
+use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::{Question, Repository, ShaAnswer, says, segments};
+use super::{GitHubRepository, Question, Repository, ShaAnswer, says, segments};
 use crate::github::transport::GitHubError;
 use crate::task::GitSha;
 
@@ -56,10 +57,37 @@ pub struct CommitMade {
 pub struct FilesToCommit<'a> {
     /// The commit it builds on: the branch's newest.
     pub parent: GitSha,
-    /// Paths in the repository, with their new texts.
-    pub files: Vec<(String, Bytes)>,
+    /// What it changes.
+    pub files: Vec<FileToCommit>,
     /// The commit's message.
     pub message: &'a str,
+}
+
+/// One of several files of a commit.
+#[derive(Debug, Clone)]
+pub struct FileToCommit {
+    /// In the repository.
+    pub path: String,
+    /// Its new text.
+    pub bytes: Bytes,
+    /// It has the executable bit there, and keeps it.
+    pub executable: bool,
+}
+
+/// Commits to the repository.
+#[async_trait]
+pub trait Commits: Send + Sync {
+    /// Commits one file. Its mode stays.
+    ///
+    /// # Errors
+    /// After [`GitHubError::Unavailable`] it may be there, or not.
+    async fn put_file(&self, file: &FileToPut<'_>) -> Result<Committed, GitHubError>;
+
+    /// Commits several files at once: one tree, one commit, and a move of the branch that loses nothing.
+    ///
+    /// # Errors
+    /// After [`GitHubError::Unavailable`] it may be there, or not.
+    async fn commit(&self, commit: &FilesToCommit<'_>) -> Result<Committed, GitHubError>;
 }
 
 #[derive(Deserialize)]
@@ -133,12 +161,9 @@ struct CommitBody<'a> {
     committer: Person<'a>,
 }
 
-impl Repository {
-    /// Commits one file.
-    ///
-    /// # Errors
-    /// After [`GitHubError::Unavailable`] it may be there, or not.
-    pub async fn put_file(&self, file: &FileToPut<'_>) -> Result<Committed, GitHubError> {
+#[async_trait]
+impl Commits for GitHubRepository {
+    async fn put_file(&self, file: &FileToPut<'_>) -> Result<Committed, GitHubError> {
         let operation = "commit a file";
         let path = format!("{}/contents/{}", self.path, segments(file.path));
         let body = PutBody {
@@ -164,11 +189,7 @@ impl Repository {
         Ok(Committed::Done(answer.commit.into()))
     }
 
-    /// Commits several files at once: one tree, one commit, and a move of the branch that loses nothing.
-    ///
-    /// # Errors
-    /// After [`GitHubError::Unavailable`] it may be there, or not.
-    pub async fn commit(&self, commit: &FilesToCommit<'_>) -> Result<Committed, GitHubError> {
+    async fn commit(&self, commit: &FilesToCommit<'_>) -> Result<Committed, GitHubError> {
         let operation = "commit files";
         let mut tree = self.tree_of(commit.parent).await?;
         for chunk in chunks(&commit.files) {
@@ -193,7 +214,9 @@ impl Repository {
         reply.success(operation)?;
         Ok(Committed::Done(made.into()))
     }
+}
 
+impl GitHubRepository {
     async fn tree_of(&self, commit: GitSha) -> Result<GitSha, GitHubError> {
         let operation = "read a commit";
         let path = format!("{}/git/commits/{commit}", self.path);
@@ -207,21 +230,20 @@ impl Repository {
     async fn add_to_tree(
         &self,
         base_tree: GitSha,
-        files: &[(String, Bytes)],
+        files: &[FileToCommit],
     ) -> Result<GitSha, GitHubError> {
         let operation = "make a tree";
         let mut tree = vec![];
-        for (path, bytes) in files {
-            let content = std::str::from_utf8(bytes).ok();
+        for file in files {
+            let content = std::str::from_utf8(&file.bytes).ok();
             let sha = match content {
                 Some(_) => None,
-                None => Some(self.make_blob(bytes).await?),
+                None => Some(self.make_blob(&file.bytes).await?),
             };
-            let (mode, kind) = ("100644", "blob");
             tree.push(EntryBody {
-                path,
-                mode,
-                kind,
+                path: &file.path,
+                mode: if file.executable { "100755" } else { "100644" },
+                kind: "blob",
                 content,
                 sha,
             });
@@ -250,11 +272,11 @@ impl Repository {
 }
 
 /// Files for one request each, by what they weigh.
-fn chunks(files: &[(String, Bytes)]) -> Vec<&[(String, Bytes)]> {
+fn chunks(files: &[FileToCommit]) -> Vec<&[FileToCommit]> {
     let mut chunks = vec![];
     let (mut from, mut weight) = (0, 0);
-    for (at, (path, bytes)) in files.iter().enumerate() {
-        let more = path.len() + bytes.len();
+    for (at, file) in files.iter().enumerate() {
+        let more = file.path.len() + file.bytes.len();
         if at > from && (weight + more > MAX_TREE_REQUEST || at - from == MAX_TREE_ENTRIES) {
             chunks.push(&files[from..at]);
             (from, weight) = (at, 0);

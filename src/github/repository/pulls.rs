@@ -1,11 +1,12 @@
 //! Branches and pull requests.
 
+use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::files::MAX_TREE_BYTES;
-use super::{Question, RefAnswer, Repository, ShaAnswer, says, segments};
+use super::{GitHubRepository, Question, RefAnswer, Repository, ShaAnswer, says, segments};
 use crate::github::transport::{GitHubError, Reply, segment};
 use crate::task::GitSha;
 
@@ -21,11 +22,69 @@ pub struct Pull {
     pub open: bool,
 }
 
+/// A pull request as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullSeen {
+    /// What is noted of it.
+    pub pull: Pull,
+    /// The commit on the service's own branch that it was merged by, whether merged, squashed or rebased.
+    pub merged_by: Option<GitSha>,
+}
+
+/// Branches and pull requests of the repository.
+#[async_trait]
+pub trait Pulls: Send + Sync {
+    /// Where a branch is.
+    ///
+    /// # Errors
+    /// Also when there is no such branch.
+    async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError>;
+
+    /// Whether there is a branch of this name.
+    ///
+    /// # Errors
+    /// When that can't be asked.
+    async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError>;
+
+    /// Makes a branch. `false` when there is one of that name.
+    ///
+    /// # Errors
+    /// After [`GitHubError::Unavailable`] it may be there, or not.
+    async fn make_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError>;
+
+    /// What a branch has at this path.
+    ///
+    /// # Errors
+    /// When that can't be asked.
+    async fn file_on(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError>;
+
+    /// Opens a pull request of a branch onto the service's own. `None` when there is one already.
+    ///
+    /// # Errors
+    /// After [`GitHubError::Unavailable`] it may be there, or not.
+    async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError>;
+
+    /// The open pull request of a branch.
+    ///
+    /// # Errors
+    /// When that can't be asked.
+    async fn pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError>;
+
+    /// A pull request as it is now.
+    ///
+    /// # Errors
+    /// When that can't be asked.
+    async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError>;
+}
+
 #[derive(Deserialize)]
 struct PullAnswer {
     number: u64,
     html_url: String,
     state: String,
+    #[serde(default)]
+    merged: bool,
+    merge_commit_sha: Option<GitSha>,
 }
 
 impl From<PullAnswer> for Pull {
@@ -38,9 +97,9 @@ impl From<PullAnswer> for Pull {
     }
 }
 
-impl Repository {
-    /// Where a branch is.
-    pub async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
+#[async_trait]
+impl Pulls for GitHubRepository {
+    async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
         let operation = "read a branch";
         let reply = self
             .branch_ref(operation, branch)
@@ -49,8 +108,7 @@ impl Repository {
         Ok(reply.json::<RefAnswer>(operation)?.object.sha)
     }
 
-    /// Whether there is a branch of this name.
-    pub async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError> {
+    async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError> {
         let operation = "look for a branch";
         let reply = self.branch_ref(operation, branch).await?;
         if reply.status == StatusCode::NOT_FOUND {
@@ -59,17 +117,7 @@ impl Repository {
         reply.success(operation).map(|_| true)
     }
 
-    async fn branch_ref(
-        &self,
-        operation: &'static str,
-        branch: &str,
-    ) -> Result<Reply, GitHubError> {
-        let path = format!("{}/git/ref/heads/{}", self.path, segments(branch));
-        self.get(operation, &path, Question::default()).await
-    }
-
-    /// Makes a branch. `false` when there is one of that name.
-    pub async fn make_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
+    async fn make_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
         let operation = "make a branch";
         let path = format!("{}/git/refs", self.path);
         let body = serde_json::json!({"ref": format!("refs/heads/{branch}"), "sha": at});
@@ -81,8 +129,7 @@ impl Repository {
         Ok(true)
     }
 
-    /// What a branch has at this path.
-    pub async fn file_on(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
+    async fn file_on(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
         let operation = "look for a file";
         let (file, branch) = (segments(path), segment(branch));
         let path = format!("{}/contents/{file}?ref={branch}", self.path);
@@ -99,8 +146,7 @@ impl Repository {
         ))
     }
 
-    /// Opens a pull request of a branch onto the service's own. `None` when there is one already.
-    pub async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError> {
+    async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError> {
         let operation = "open a pull request";
         let path = format!("{}/pulls", self.path);
         let body = serde_json::json!({"title": title, "head": branch, "base": self.branch()});
@@ -114,8 +160,7 @@ impl Repository {
         Ok(Some(pull.into()))
     }
 
-    /// The open pull request of a branch.
-    pub async fn pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError> {
+    async fn pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError> {
         let operation = "look for a pull request";
         let head = format!("{}:{branch}", self.config.owner);
         let path = format!("{}/pulls?state=open&head={}", self.path, segment(&head));
@@ -127,14 +172,30 @@ impl Repository {
         Ok(pulls.into_iter().next().map(Pull::from))
     }
 
-    /// A pull request as it is now.
-    pub async fn pull(&self, number: u64) -> Result<Pull, GitHubError> {
+    async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError> {
         let operation = "read a pull request";
         let path = format!("{}/pulls/{number}", self.path);
         let reply = self
             .get(operation, &path, Question::default())
             .await?
             .success(operation)?;
-        Ok(reply.json::<PullAnswer>(operation)?.into())
+        let answer: PullAnswer = reply.json(operation)?;
+        // Of an open request the same member names a commit that only tries the merge.
+        let merged_by = answer.merge_commit_sha.filter(|_| answer.merged);
+        Ok(PullSeen {
+            pull: answer.into(),
+            merged_by,
+        })
+    }
+}
+
+impl GitHubRepository {
+    async fn branch_ref(
+        &self,
+        operation: &'static str,
+        branch: &str,
+    ) -> Result<Reply, GitHubError> {
+        let path = format!("{}/git/ref/heads/{}", self.path, segments(branch));
+        self.get(operation, &path, Question::default()).await
     }
 }

@@ -10,7 +10,7 @@ use codex_miroir::codex::{
     WeekError,
 };
 use codex_miroir::config::Config;
-use codex_miroir::github::{Repository, Transport};
+use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::task::{Kategorie, NewTask, Status};
@@ -165,7 +165,7 @@ impl Scene {
         let config = Config::from_lookup(lookup).unwrap().github;
         let transport = Arc::new(Transport::new(&config.api_url).unwrap());
         let git = GitSettings {
-            repository: Repository::new(&config, &transport).unwrap().unwrap(),
+            repository: GitHubRepository::new(&config, &transport).unwrap().unwrap(),
             base_path: config.base_path,
             clock: || Now::of_clocks(Utc::now(), Instant::now()),
         };

@@ -1,0 +1,251 @@
+//! In which order the branch was at which commit. GitHub answers from replicas that lag behind what was written, so
+//! a head that is read may be older than what `git.json` says Git holds; from such a head nothing may be concluded.
+//!
+//! A head comes after a commit when it has that one in its history, or when the branch is known to have been moved
+//! there from it: a forced push, by a signed delivery or by the repository's own record of moves. Nothing else
+//! proves it: what looks like a branch that was set back may be a replica that hasn't caught up.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache as Moka;
+
+use super::{Git, GitMutation, GitTrouble};
+use crate::github::{BranchMove, Comparison, GitHubError, GitSnapshot, Push};
+use crate::task::GitSha;
+
+/// How often a head is looked at that doesn't come after what is known.
+const LOOKS: u32 = 4;
+
+/// Between two looks: GitHub's replicas mostly catch up within a second.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// So many forced pushes are remembered; older ones are in the repository's record of moves.
+const MAX_FORCED: usize = 32;
+
+/// So many pairs of commits are remembered of which one has the other in its history, which never changes.
+const MAX_PROVEN: u64 = 10_000;
+
+/// What this instance knows of the order of commits.
+pub(super) struct Order {
+    /// The second has the first in its history.
+    proven: Moka<(GitSha, GitSha), ()>,
+    heard: Mutex<Heard>,
+}
+
+/// What deliveries have said.
+#[derive(Default)]
+struct Heard {
+    /// Where the branch was set by force, the newest last.
+    forced: VecDeque<(GitSha, GitSha)>,
+    /// Where deliveries say that the branch is, since the last look that began after them.
+    announced: BTreeSet<GitSha>,
+}
+
+/// How a head stands to what Git is known to have been at.
+enum Standing {
+    /// The branch was at all of that before, or is.
+    Later,
+    /// Nothing proves it; this commit may be newer.
+    Unproven(GitSha),
+    /// Another answer shows that this one is old.
+    Lagging,
+}
+
+/// Where the branch has been, as far as it was asked.
+enum Moves {
+    NotAsked,
+    Known(Vec<BranchMove>),
+    /// The credentials don't allow it, or this GitHub doesn't have it.
+    Closed,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self {
+            proven: Moka::new(MAX_PROVEN),
+            heard: Mutex::default(),
+        }
+    }
+}
+
+impl Order {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A delivery has come.
+    pub(super) fn hear(&self, push: &Push) {
+        let mut heard = self.heard();
+        heard.announced.extend(push.after);
+        if let (true, Some(before), Some(after)) = (push.forced, push.before, push.after) {
+            heard.forced.push_back((before, after));
+            if heard.forced.len() > MAX_FORCED {
+                heard.forced.pop_front();
+            }
+        }
+    }
+
+    /// `commit` was made on `parent`.
+    pub(super) fn made(&self, parent: Option<GitSha>, commit: GitSha) {
+        if let Some(parent) = parent {
+            self.proven.insert((parent, commit), ());
+        }
+    }
+}
+
+impl Git {
+    /// The repository as it is now, if that comes after `known`, or is `confirmed`. A replica that lags gets a
+    /// while to catch up.
+    ///
+    /// # Errors
+    /// [`GitTrouble::HistoryRewritten`] when the branch is at a commit of which nothing proves that.
+    pub(super) async fn snapshot_after(
+        &self,
+        known: &[GitSha],
+        confirmed: Option<GitSha>,
+    ) -> Result<Arc<GitSnapshot>, GitTrouble> {
+        let mut unproven = None;
+        for look in 0..LOOKS {
+            if look > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let snapshot = self.snapshot().await?;
+            let Some(head) = snapshot.commit().filter(|it| Some(*it) != confirmed) else {
+                return Ok(snapshot);
+            };
+            unproven = match self.standing(known, head).await? {
+                Standing::Later => return Ok(snapshot),
+                Standing::Unproven(base) => Some((base, head)),
+                Standing::Lagging => None,
+            };
+        }
+        Err(match unproven {
+            Some((base, head)) => GitTrouble::HistoryRewritten { base, head },
+            None => lags().into(),
+        })
+    }
+
+    /// The repository as it is now, and where deliveries say it is, as far as a while of waiting helps.
+    pub(super) async fn snapshot_announced(&self) -> Result<Arc<GitSnapshot>, GitTrouble> {
+        let announced = std::mem::take(&mut self.order.heard().announced);
+        let mut look = 1;
+        loop {
+            let snapshot = self.snapshot().await?;
+            if look == LOOKS || self.shows(&snapshot, &announced).await? {
+                return Ok(snapshot);
+            }
+            look += 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Whether none of these commits is newer than the branch is shown at. One that was left since by a forced push
+    /// isn't.
+    async fn shows(
+        &self,
+        snapshot: &GitSnapshot,
+        announced: &BTreeSet<GitSha>,
+    ) -> Result<bool, GitTrouble> {
+        let Some(head) = snapshot.commit() else {
+            return Ok(announced.is_empty());
+        };
+        for commit in announced {
+            let passed = self.has_in_history(head, *commit).await?;
+            if !passed && !self.was_forced(*commit, head).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn standing(&self, known: &[GitSha], head: GitSha) -> Result<Standing, GitHubError> {
+        if self.breaks(GitMutation::AnyHead) {
+            return Ok(Standing::Later);
+        }
+        let mut moves = Moves::NotAsked;
+        for base in known {
+            if self.has_in_history(head, *base).await? || self.was_forced(*base, head).await? {
+                continue;
+            }
+            if let Moves::NotAsked = moves {
+                moves = match self.repository.moves().await {
+                    Ok(moves) => Moves::Known(moves),
+                    Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => {
+                        Moves::Closed
+                    }
+                    Err(error) => return Err(error),
+                };
+            }
+            match &moves {
+                Moves::Known(moves) if is_moved(moves, *base, head) => {}
+                Moves::Known(moves) if newest(moves) != Some(head) => return Ok(Standing::Lagging),
+                _ => return Ok(Standing::Unproven(*base)),
+            }
+        }
+        Ok(Standing::Later)
+    }
+
+    /// Whether a delivery says that the branch was set to `head` by force, from `base` or from what came after it.
+    /// A delivery may come late: one about what was before `base` says nothing.
+    async fn was_forced(&self, base: GitSha, head: GitSha) -> Result<bool, GitHubError> {
+        let forced: Vec<GitSha> = {
+            let heard = self.order.heard();
+            let to_head = heard.forced.iter().filter(|(_, after)| *after == head);
+            to_head.map(|(before, _)| *before).collect()
+        };
+        for before in forced {
+            if self.breaks(GitMutation::LateForcedPush) || self.has_in_history(before, base).await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether `commit` is `earlier`, or has it in its history.
+    pub(super) async fn has_in_history(
+        &self,
+        commit: GitSha,
+        earlier: GitSha,
+    ) -> Result<bool, GitHubError> {
+        let comparison = self.compare(earlier, commit).await?;
+        Ok(matches!(
+            comparison,
+            Comparison::Identical | Comparison::Ahead
+        ))
+    }
+
+    async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError> {
+        if base == head {
+            return Ok(Comparison::Identical);
+        }
+        if self.order.proven.contains_key(&(base, head)) {
+            return Ok(Comparison::Ahead);
+        }
+        let comparison = self.repository.compare(base, head).await?;
+        if comparison == Comparison::Ahead {
+            self.order.proven.insert((base, head), ());
+        }
+        Ok(comparison)
+    }
+}
+
+/// What is shown is older than what was written.
+pub(super) fn lags() -> GitHubError {
+    GitHubError::Unavailable {
+        operation: "read the branch",
+        reason: "it shows a commit from before what is known".to_owned(),
+    }
+}
+
+fn newest(moves: &[BranchMove]) -> Option<GitSha> {
+    moves.first().and_then(|it| it.after)
+}
+
+/// Whether the branch is at `head`, and was at `base` before. `moves` may be of a while ago, but is whole up to then.
+fn is_moved(moves: &[BranchMove], base: GitSha, head: GitSha) -> bool {
+    let was_there = |it: &BranchMove| it.before == Some(base) || it.after == Some(base);
+    newest(moves) == Some(head) && moves.iter().any(was_there)
+}

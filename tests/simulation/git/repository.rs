@@ -1,0 +1,737 @@
+//! A repository in memory, and a GitHub in front of it whose reads are answered by replicas that lag.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use codex_miroir::github::{
+    BranchMove, CommitMade, Commits, Committed, Comparison, EntryKind, FileToPut, Files,
+    FilesToCommit, GitHubError, Head, HeadSeen, Pull, PullSeen, Pulls, RateLimit, Repository,
+    TreeEntry, TreePage,
+};
+use codex_miroir::task::{GitSha, git_sha};
+
+use crate::world::{Call, Reply, World};
+
+/// The branch that mirrors the tasks.
+pub(crate) const MAIN: &str = "main";
+
+/// Where the only user's files lie.
+pub(crate) const FOLDER: &str = "notes/codex/anna/tasks/";
+
+/// A request to GitHub.
+#[derive(Debug, Clone)]
+pub(crate) enum GitCall {
+    Head,
+    Compare(GitSha, GitSha),
+    Moves,
+    Tree(GitSha, bool),
+    Blob(GitSha),
+    Put {
+        path: String,
+        branch: String,
+        bytes: Bytes,
+        replaces: Option<GitSha>,
+    },
+    Commit {
+        parent: GitSha,
+        files: Vec<(String, Bytes, bool)>,
+    },
+    BranchHead(String),
+    MakeBranch(String, GitSha),
+    FileOn(String, String),
+    OpenPull(String),
+    PullOf(String),
+    Pull(u64),
+}
+
+impl GitCall {
+    pub(crate) fn writes(&self) -> bool {
+        matches!(
+            self,
+            Self::Put { .. } | Self::Commit { .. } | Self::MakeBranch(..) | Self::OpenPull(_)
+        )
+    }
+}
+
+/// Its answer.
+#[derive(Debug, Clone)]
+pub(crate) enum GitReply {
+    Sha(Option<GitSha>),
+    Compared(Comparison),
+    Moves(Vec<BranchMove>),
+    Tree(Option<TreePage>),
+    Blob(Option<Bytes>),
+    Committed(Committed),
+    Done(bool),
+    Pull(Option<Pull>),
+    Seen(PullSeen),
+    /// By its status.
+    Refused(u16),
+    Limited,
+}
+
+/// What a path of a commit's tree leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) kind: EntryKind,
+    pub(crate) sha: GitSha,
+}
+
+/// Everything below a commit, without its folders.
+pub(crate) type Paths = BTreeMap<String, Node>;
+
+#[derive(Debug)]
+struct Commit {
+    /// The first of them is what its branch was at.
+    parents: Vec<GitSha>,
+    /// The moment it came to be.
+    at: u64,
+    paths: Paths,
+}
+
+/// A branch's way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Move {
+    /// The moment.
+    pub(crate) at: u64,
+    pub(crate) before: Option<GitSha>,
+    /// `None`: it was deleted.
+    pub(crate) after: Option<GitSha>,
+    pub(crate) forced: bool,
+}
+
+/// A pull request.
+#[derive(Debug)]
+pub(crate) struct PullRequest {
+    pub(crate) branch: String,
+    /// What it was at each moment: open, closed, or merged by a commit.
+    states: Vec<(u64, bool, Option<GitSha>)>,
+}
+
+/// All of it, and what each replica shows.
+pub(crate) struct GitHub {
+    commits: BTreeMap<GitSha, Commit>,
+    blobs: BTreeMap<GitSha, Bytes>,
+    /// What is directly in each folder, and since when.
+    folders: BTreeMap<GitSha, (u64, Vec<TreeEntry>)>,
+    branches: BTreeMap<String, Vec<Move>>,
+    pub(crate) pulls: Vec<PullRequest>,
+    /// Moves of the main branch that nobody has told the service of.
+    pub(crate) deliveries: Vec<Move>,
+    /// How far each instance's two replicas are.
+    pub(crate) replicas: Vec<[u64; 2]>,
+    /// Every change counts.
+    pub(crate) moment: u64,
+    /// Whether whole trees are told in parts.
+    pub(crate) truncates: bool,
+    /// Reads that were answered from before a commit of the service's own.
+    pub(crate) behind: u64,
+    /// Files of Git's that were read.
+    pub(crate) blobs_read: u64,
+    own: BTreeSet<GitSha>,
+}
+
+impl Default for GitHub {
+    fn default() -> Self {
+        let mut hub = Self {
+            commits: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            folders: BTreeMap::new(),
+            branches: BTreeMap::new(),
+            pulls: vec![],
+            deliveries: vec![],
+            replicas: vec![],
+            moment: 0,
+            truncates: false,
+            behind: 0,
+            blobs_read: 0,
+            own: BTreeSet::new(),
+        };
+        hub.push(MAIN, |paths, hub| {
+            let sha = hub.blob(b"The first commit\n".to_vec().into());
+            let kind = EntryKind::File;
+            paths.insert("README.md".to_owned(), Node { kind, sha });
+        });
+        hub.deliveries.clear();
+        hub
+    }
+}
+
+impl GitHub {
+    /// How many commits the service has made.
+    pub(crate) fn own_commits(&self) -> u64 {
+        self.own.len() as u64
+    }
+
+    /// The text of a file, by its name in Git.
+    pub(crate) fn content(&self, sha: GitSha) -> String {
+        let bytes = self.blobs.get(&sha).cloned().unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// A commit on `parent`, on no branch.
+    pub(crate) fn make_beside(&mut self, parent: GitSha, paths: Paths) -> GitSha {
+        self.make(vec![parent], paths)
+    }
+
+    /// Where a branch is.
+    pub(crate) fn head(&self, branch: &str) -> Option<GitSha> {
+        self.branches.get(branch)?.last()?.after
+    }
+
+    /// Everything a commit has.
+    pub(crate) fn paths(&self, commit: GitSha) -> &Paths {
+        &self.commits[&commit].paths
+    }
+
+    /// Everything the main branch has now.
+    pub(crate) fn now(&self) -> Paths {
+        let head = self.head(MAIN);
+        head.map_or_else(Paths::new, |head| self.paths(head).clone())
+    }
+
+    /// Where a branch has been, oldest first.
+    pub(crate) fn moves(&self, branch: &str) -> &[Move] {
+        self.branches.get(branch).map_or(&[], Vec::as_slice)
+    }
+
+    /// The text of a file of a commit.
+    pub(crate) fn text(&self, commit: GitSha, path: &str) -> Option<String> {
+        let node = self.commits[&commit].paths.get(path)?;
+        let bytes = self.blobs.get(&node.sha)?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// Keeps a file's content.
+    pub(crate) fn blob(&mut self, bytes: Bytes) -> GitSha {
+        let sha = git_sha(&bytes);
+        self.blobs.insert(sha, bytes);
+        sha
+    }
+
+    /// A commit on a branch by somebody with a clone.
+    pub(crate) fn push(
+        &mut self,
+        branch: &str,
+        change: impl FnOnce(&mut Paths, &mut Self),
+    ) -> GitSha {
+        let parent = self.head(branch);
+        let mut paths = parent.map_or_else(Paths::new, |it| self.paths(it).clone());
+        change(&mut paths, self);
+        let commit = self.make(parent.into_iter().collect(), paths);
+        self.set(branch, Some(commit), false);
+        commit
+    }
+
+    /// Moves a branch, or deletes it.
+    pub(crate) fn set(&mut self, branch: &str, after: Option<GitSha>, forced: bool) {
+        self.moment += 1;
+        let at = self.moment;
+        let moves = self.branches.entry(branch.to_owned()).or_default();
+        let before = moves.last().and_then(|it| it.after);
+        let moved = Move {
+            at,
+            before,
+            after,
+            forced,
+        };
+        moves.push(moved);
+        if branch == MAIN {
+            self.deliveries.push(moved);
+        }
+        if after.is_none() {
+            // Its open requests are closed with it.
+            let of_branch = |it: &&mut PullRequest| it.branch == branch && it.is_open();
+            for pull in self.pulls.iter_mut().filter(of_branch) {
+                pull.states.push((at, false, None));
+            }
+        }
+    }
+
+    fn make(&mut self, parents: Vec<GitSha>, paths: Paths) -> GitSha {
+        self.moment += 1;
+        let sha = git_sha(format!("commit {} on {parents:?}", self.moment).as_bytes());
+        let root = self.keep_folders("", &paths);
+        let at = self.moment;
+        let root = self.folders[&root].1.clone();
+        self.folders.insert(sha, (at, root));
+        let commit = Commit { parents, at, paths };
+        self.commits.insert(sha, commit);
+        sha
+    }
+
+    /// Keeps a folder and those in it, by what they hold.
+    fn keep_folders(&mut self, prefix: &str, paths: &Paths) -> GitSha {
+        let mut entries: BTreeMap<String, (EntryKind, GitSha)> = BTreeMap::new();
+        for (path, node) in paths.range(prefix.to_owned()..) {
+            let Some(rest) = path.strip_prefix(prefix) else {
+                break;
+            };
+            match rest.split_once('/') {
+                None => drop(entries.insert(rest.to_owned(), (node.kind, node.sha))),
+                Some((folder, _)) if entries.contains_key(folder) => {}
+                Some((folder, _)) => {
+                    let sha = self.keep_folders(&format!("{prefix}{folder}/"), paths);
+                    entries.insert(folder.to_owned(), (EntryKind::Folder, sha));
+                }
+            }
+        }
+        let sha = git_sha(format!("folder {entries:?}").as_bytes());
+        let entries = entries.into_iter().map(|(path, (kind, sha))| TreeEntry {
+            path,
+            kind,
+            sha,
+            size: self.blobs.get(&sha).map(|it| it.len() as u64),
+        });
+        let entries = entries.collect();
+        let at = self.moment;
+        self.folders.entry(sha).or_insert((at, entries));
+        sha
+    }
+
+    fn recursive(&self, sha: GitSha, prefix: &str, found: &mut Vec<TreeEntry>) {
+        for entry in &self.folders[&sha].1 {
+            let path = format!("{prefix}{}", entry.path);
+            let inside = format!("{path}/");
+            let (kind, sha) = (entry.kind, entry.sha);
+            found.push(TreeEntry {
+                path,
+                ..entry.clone()
+            });
+            if kind == EntryKind::Folder {
+                self.recursive(sha, &inside, found);
+            }
+        }
+    }
+
+    /// A pull request is merged; the branch's commits are in the main branch's history then, or only what they
+    /// changed, as after a squash or a rebase.
+    pub(crate) fn merge(&mut self, number: usize, with_history: bool) {
+        let branch = self.pulls[number].branch.clone();
+        let Some(head) = self.head(&branch) else {
+            return;
+        };
+        let theirs = self.paths(head).clone();
+        let of_base = self
+            .common(head, self.head(MAIN))
+            .map(|it| self.paths(it).clone());
+        let of_base = of_base.unwrap_or_default();
+        let mut paths = self.now();
+        let names: BTreeSet<&String> = theirs.keys().chain(of_base.keys()).collect();
+        for name in names {
+            // What only the branch has changed; of what both did, the reviewer takes the branch's.
+            if theirs.get(name) != of_base.get(name) {
+                match theirs.get(name) {
+                    Some(node) => drop(paths.insert(name.clone(), *node)),
+                    None => drop(paths.remove(name)),
+                }
+            }
+        }
+        let second = with_history.then_some(head);
+        let parents = self.head(MAIN).into_iter().chain(second).collect();
+        let commit = self.make(parents, paths);
+        self.set(MAIN, Some(commit), false);
+        self.set_pull(number, false, Some(commit));
+    }
+
+    fn common(&self, one: GitSha, other: Option<GitSha>) -> Option<GitSha> {
+        let of_other = self.history(other?);
+        let both = self
+            .history(one)
+            .into_iter()
+            .filter(|it| of_other.contains(it));
+        both.max_by_key(|it| self.commits[it].at)
+    }
+
+    pub(crate) fn set_pull(&mut self, number: usize, open: bool, merged_by: Option<GitSha>) {
+        self.moment += 1;
+        let at = self.moment;
+        self.pulls[number].states.push((at, open, merged_by));
+    }
+
+    /// A commit and all before it.
+    fn history(&self, commit: GitSha) -> BTreeSet<GitSha> {
+        let (mut found, mut open) = (BTreeSet::new(), vec![commit]);
+        while let Some(next) = open.pop() {
+            if found.insert(next) {
+                open.extend(&self.commits[&next].parents);
+            }
+        }
+        found
+    }
+
+    /// What the main branch was at before, and at which of its own commits it could be set back to.
+    pub(crate) fn before(&self, commit: GitSha) -> Option<GitSha> {
+        self.commits[&commit].parents.first().copied()
+    }
+
+    /// What GitHub does with a request, and answers by one of the instance's replicas.
+    pub(crate) fn answer(&mut self, instance: usize, id: u64, call: &GitCall) -> GitReply {
+        let replica = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % 2;
+        let seen = self.replicas[instance][replica];
+        let branch_at = |branch: &str| {
+            let moves = self.branches.get(branch)?;
+            moves.iter().rfind(|it| it.at <= seen)?.after
+        };
+        match call {
+            GitCall::Head => {
+                let head = branch_at(MAIN);
+                let newest = self.head(MAIN);
+                let behind = head != newest && newest.is_some_and(|it| self.own.contains(&it));
+                self.behind += u64::from(behind);
+                GitReply::Sha(head)
+            }
+            GitCall::Compare(base, head) => {
+                let known = |sha: &GitSha| self.commits.get(sha).is_some_and(|it| it.at <= seen);
+                GitReply::Compared(match (known(base), known(head)) {
+                    (true, true) if base == head => Comparison::Identical,
+                    (true, true) if self.history(*head).contains(base) => Comparison::Ahead,
+                    (true, true) if self.history(*base).contains(head) => Comparison::Behind,
+                    (true, true) => Comparison::Diverged,
+                    _ => Comparison::Unknown,
+                })
+            }
+            GitCall::Moves => {
+                let seen = self.moves(MAIN).iter().filter(|it| it.at <= seen).rev();
+                let moves = seen.take(100).map(|it| BranchMove {
+                    before: it.before,
+                    after: it.after,
+                });
+                GitReply::Moves(moves.collect())
+            }
+            GitCall::Tree(sha, recursive) => {
+                let found = self.folders.get(sha).filter(|(at, _)| *at <= seen);
+                let Some((_, entries)) = found else {
+                    return GitReply::Tree(None);
+                };
+                let mut entries = entries.clone();
+                let truncated = *recursive && self.truncates && entries.len() > 1;
+                match (recursive, truncated) {
+                    (true, true) => entries.truncate(entries.len() / 2),
+                    (true, false) => {
+                        entries.clear();
+                        self.recursive(*sha, "", &mut entries);
+                    }
+                    (false, _) => {}
+                }
+                GitReply::Tree(Some(TreePage { entries, truncated }))
+            }
+            GitCall::Blob(sha) => {
+                self.blobs_read += 1;
+                GitReply::Blob(self.blobs.get(sha).cloned())
+            }
+            GitCall::BranchHead(branch) => GitReply::Sha(branch_at(branch)),
+            GitCall::FileOn(branch, path) => {
+                let head = branch_at(branch);
+                let node = head.and_then(|it| self.commits[&it].paths.get(path));
+                GitReply::Sha(node.map(|it| it.sha))
+            }
+            GitCall::PullOf(branch) => {
+                let open = self.pulls.iter().enumerate();
+                let mut open = open.filter(|(_, it)| it.branch == *branch && it.state(seen).0);
+                GitReply::Pull(open.next().map(|(number, it)| it.seen(number, seen).pull))
+            }
+            GitCall::Pull(number) => match self.pulls.get(*number as usize) {
+                Some(pull) if pull.states[0].0 <= seen => {
+                    GitReply::Seen(pull.seen(*number as usize, seen))
+                }
+                _ => GitReply::Refused(404),
+            },
+            GitCall::Put {
+                path,
+                branch,
+                bytes,
+                replaces,
+            } => self.put(path, branch, bytes, *replaces),
+            GitCall::Commit { parent, files } => self.commit(*parent, files),
+            GitCall::MakeBranch(branch, at) => {
+                let absent = self.head(branch).is_none();
+                if absent {
+                    self.set(branch, Some(*at), false);
+                }
+                GitReply::Done(absent)
+            }
+            GitCall::OpenPull(branch) => {
+                if self.head(branch).is_none() {
+                    return GitReply::Refused(422);
+                }
+                if self
+                    .pulls
+                    .iter()
+                    .any(|it| it.branch == *branch && it.is_open())
+                {
+                    return GitReply::Pull(None);
+                }
+                self.moment += 1;
+                self.pulls.push(PullRequest {
+                    branch: branch.clone(),
+                    states: vec![(self.moment, true, None)],
+                });
+                let number = self.pulls.len() - 1;
+                let seen = self.pulls[number].seen(number, self.moment);
+                GitReply::Pull(Some(seen.pull))
+            }
+        }
+    }
+
+    /// Whether a file can be at `path`: nothing that is no folder is on the way there, and no folder is there.
+    fn is_free(&self, paths: &Paths, path: &str) -> bool {
+        let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let blocked = folders.into_iter().any(|it| paths.contains_key(it));
+        let inside = format!("{path}/");
+        let is_folder = paths.range(inside.clone()..).next();
+        !blocked && !is_folder.is_some_and(|(it, _)| it.starts_with(&inside))
+    }
+
+    fn put(
+        &mut self,
+        path: &str,
+        branch: &str,
+        bytes: &Bytes,
+        replaces: Option<GitSha>,
+    ) -> GitReply {
+        let Some(parent) = self.head(branch) else {
+            return GitReply::Refused(404);
+        };
+        let mut paths = self.paths(parent).clone();
+        let before = paths.get(path).copied();
+        if before.map(|it| it.sha) != replaces {
+            return GitReply::Committed(Committed::Stale);
+        }
+        if !self.is_free(&paths, path) {
+            return GitReply::Refused(422);
+        }
+        let kind = before.map_or(EntryKind::File, |it| it.kind);
+        let sha = self.blob(bytes.clone());
+        paths.insert(path.to_owned(), Node { kind, sha });
+        let commit = self.make(vec![parent], paths);
+        self.own.insert(commit);
+        self.set(branch, Some(commit), false);
+        GitReply::Committed(made(commit, parent))
+    }
+
+    fn commit(&mut self, parent: GitSha, files: &[(String, Bytes, bool)]) -> GitReply {
+        let mut paths = self.paths(parent).clone();
+        for (path, bytes, executable) in files {
+            if !self.is_free(&paths, path) {
+                return GitReply::Refused(422);
+            }
+            let kind = match executable {
+                true => EntryKind::Executable,
+                false => EntryKind::File,
+            };
+            let sha = self.blob(bytes.clone());
+            paths.insert(path.clone(), Node { kind, sha });
+        }
+        if self.head(MAIN) != Some(parent) {
+            return GitReply::Committed(Committed::Stale);
+        }
+        let commit = self.make(vec![parent], paths);
+        self.own.insert(commit);
+        self.set(MAIN, Some(commit), false);
+        GitReply::Committed(made(commit, parent))
+    }
+}
+
+fn made(commit: GitSha, parent: GitSha) -> Committed {
+    Committed::Done(CommitMade {
+        sha: commit,
+        html_url: String::new(),
+        parent: Some(parent),
+    })
+}
+
+impl PullRequest {
+    pub(crate) fn is_open(&self) -> bool {
+        self.states.last().is_some_and(|(_, open, _)| *open)
+    }
+
+    /// The commit that it was merged by, and when.
+    pub(crate) fn merged(&self) -> Option<GitSha> {
+        self.states.last()?.2
+    }
+
+    fn state(&self, seen: u64) -> (bool, Option<GitSha>) {
+        let state = self.states.iter().rfind(|(at, ..)| *at <= seen);
+        state.map_or((false, None), |(_, open, merged)| (*open, *merged))
+    }
+
+    fn seen(&self, number: usize, seen: u64) -> PullSeen {
+        let (open, merged_by) = self.state(seen);
+        PullSeen {
+            pull: Pull {
+                number: number as u64,
+                html_url: String::new(),
+                open,
+            },
+            merged_by,
+        }
+    }
+}
+
+/// One instance's way to GitHub.
+pub(crate) struct SimRepository {
+    pub(crate) world: Arc<Mutex<World>>,
+    pub(crate) instance: usize,
+    /// One in so many calls is slow.
+    pub(crate) slow_one_in: u64,
+    /// With pull requests.
+    pub(crate) prefix: Option<String>,
+}
+
+impl SimRepository {
+    async fn ask(&self, operation: &'static str, call: GitCall) -> Result<GitReply, GitHubError> {
+        let reply = World::call(
+            &self.world,
+            self.instance,
+            self.slow_one_in,
+            Call::Git(call),
+        )
+        .await;
+        match reply {
+            Ok(Reply::Git(GitReply::Refused(status))) => {
+                Err(GitHubError::Denied { operation, status })
+            }
+            Ok(Reply::Git(GitReply::Limited)) => Err(GitHubError::Limited {
+                retry_after: Duration::from_secs(2),
+            }),
+            Ok(Reply::Git(reply)) => Ok(reply),
+            Ok(other) => unreachable!("{other:?}"),
+            Err(error) => Err(GitHubError::Unavailable {
+                operation,
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+macro_rules! asked {
+    ($self:ident, $operation:literal, $call:expr, $variant:ident) => {
+        match $self.ask($operation, $call).await? {
+            GitReply::$variant(value) => value,
+            other => unreachable!("{other:?}"),
+        }
+    };
+}
+
+#[async_trait]
+impl Repository for SimRepository {
+    fn full_name(&self) -> String {
+        "owner/notes".to_owned()
+    }
+
+    fn branch(&self) -> &str {
+        MAIN
+    }
+
+    fn pull_prefix(&self) -> Option<&str> {
+        self.prefix.as_deref()
+    }
+
+    fn wait(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn rate_limit(&self) -> Option<RateLimit> {
+        None
+    }
+
+    async fn head(&self, known: Option<&Head>) -> Result<HeadSeen, GitHubError> {
+        let Some(commit) = asked!(self, "head", GitCall::Head, Sha) else {
+            return Ok(HeadSeen::Empty);
+        };
+        let etag = Some(commit.to_string());
+        match known.is_some_and(|known| known.etag == etag) {
+            true => Ok(HeadSeen::Unchanged),
+            false => Ok(HeadSeen::At(Head { commit, etag })),
+        }
+    }
+
+    async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError> {
+        Ok(asked!(
+            self,
+            "compare",
+            GitCall::Compare(base, head),
+            Compared
+        ))
+    }
+
+    async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError> {
+        Ok(asked!(self, "moves", GitCall::Moves, Moves))
+    }
+}
+
+#[async_trait]
+impl Files for SimRepository {
+    async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError> {
+        let (operation, status) = ("tree", 404);
+        let page = asked!(self, "tree", GitCall::Tree(sha, recursive), Tree);
+        page.ok_or(GitHubError::Denied { operation, status })
+    }
+
+    async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError> {
+        Ok(asked!(self, "blob", GitCall::Blob(sha), Blob))
+    }
+}
+
+#[async_trait]
+impl Commits for SimRepository {
+    async fn put_file(&self, file: &FileToPut<'_>) -> Result<Committed, GitHubError> {
+        let call = GitCall::Put {
+            path: file.path.to_owned(),
+            branch: file.branch.unwrap_or(MAIN).to_owned(),
+            bytes: file.bytes.to_vec().into(),
+            replaces: file.replaces,
+        };
+        Ok(asked!(self, "put", call, Committed))
+    }
+
+    async fn commit(&self, commit: &FilesToCommit<'_>) -> Result<Committed, GitHubError> {
+        let files = commit.files.iter();
+        let files = files.map(|it| (it.path.clone(), it.bytes.clone(), it.executable));
+        let (parent, files) = (commit.parent, files.collect());
+        let call = GitCall::Commit { parent, files };
+        Ok(asked!(self, "commit", call, Committed))
+    }
+}
+
+#[async_trait]
+impl Pulls for SimRepository {
+    async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
+        let (operation, status) = ("branch", 404);
+        let head = asked!(self, "branch", GitCall::BranchHead(branch.to_owned()), Sha);
+        head.ok_or(GitHubError::Denied { operation, status })
+    }
+
+    async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError> {
+        let call = GitCall::BranchHead(branch.to_owned());
+        Ok(asked!(self, "branch", call, Sha).is_some())
+    }
+
+    async fn make_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
+        let call = GitCall::MakeBranch(branch.to_owned(), at);
+        Ok(asked!(self, "make branch", call, Done))
+    }
+
+    async fn file_on(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
+        let call = GitCall::FileOn(branch.to_owned(), path.to_owned());
+        Ok(asked!(self, "file", call, Sha))
+    }
+
+    async fn open_pull(&self, branch: &str, _: &str) -> Result<Option<Pull>, GitHubError> {
+        let call = GitCall::OpenPull(branch.to_owned());
+        Ok(asked!(self, "open", call, Pull))
+    }
+
+    async fn pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError> {
+        let call = GitCall::PullOf(branch.to_owned());
+        Ok(asked!(self, "pull of", call, Pull))
+    }
+
+    async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError> {
+        Ok(asked!(self, "pull", GitCall::Pull(number), Seen))
+    }
+}

@@ -1,0 +1,919 @@
+//! One simulated run of the Git engine, decided by one seed.
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use codex_miroir::codex::{
+    Codex, CodexSettings, Freshness, GitMutation, GitSettings, GitTrouble, SyncRequest, Want,
+};
+use codex_miroir::github::{EntryKind, Push, is_mirrored};
+use codex_miroir::now::Now;
+use codex_miroir::task::{Edit, FileName, SETTLED_FILE, Slot, Zeit, git_sha};
+use codex_miroir::user::UserId;
+use fastrand::Rng;
+use tokio::task::AbortHandle;
+
+use super::checker::{Checker, tokens};
+use super::repository::{FOLDER, GitHub, MAIN, Node, Paths, SimRepository};
+use crate::run::{anna, begin_ids, cache_settings, day_of, new_task, text_of};
+use crate::world::{RAW, SimStore, World};
+
+/// What a run is made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) steps: u32,
+    pub(crate) mutation: Option<GitMutation>,
+    /// Whether what happens is written down.
+    pub(crate) traced: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The promise that was broken, and how.
+    pub(crate) violation: Option<String>,
+    pub(crate) log: Vec<String>,
+    pub(crate) tally: Tally,
+}
+
+/// What happened in a run, so that one can see that things do.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tally {
+    pub(crate) steps: u64,
+    /// Changes that were acknowledged.
+    pub(crate) writes: u64,
+    /// Commits of the service's own.
+    pub(crate) commits: u64,
+    /// Commits of people with a clone.
+    pub(crate) pushes: u64,
+    pub(crate) forced: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) crashes: u64,
+    /// Answers that were lost.
+    pub(crate) lost: u64,
+    /// Reads of the branch from before a commit of the service's own.
+    pub(crate) behind: u64,
+    /// Pull requests that were merged.
+    pub(crate) merged: u64,
+    /// Files whose removal waited for somebody.
+    pub(crate) held: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.steps += more.steps;
+        self.writes += more.writes;
+        self.commits += more.commits;
+        self.pushes += more.pushes;
+        self.forced += more.forced;
+        self.deliveries += more.deliveries;
+        self.crashes += more.crashes;
+        self.lost += more.lost;
+        self.behind += more.behind;
+        self.merged += more.merged;
+        self.held += more.held;
+    }
+}
+
+thread_local! {
+    /// Of the run on this thread, for what happens without a request.
+    static EPOCH: Cell<Option<(DateTime<Utc>, Instant, tokio::time::Instant)>> = const { Cell::new(None) };
+}
+
+fn now() -> Now {
+    let (utc, mono, started) = EPOCH.get().unwrap();
+    let elapsed = started.elapsed();
+    Now {
+        utc: utc + elapsed,
+        mono: mono + elapsed,
+        started: started + elapsed,
+    }
+}
+
+/// Of a thousand steps, how many are this; drawn anew for each seed.
+struct Odds {
+    request: u32,
+    push: u32,
+    forced: u32,
+    review: u32,
+    deliver: u32,
+    tick: u32,
+    editor: u32,
+    crash: u32,
+    catch_up: u32,
+    pass: u32,
+    fail: u32,
+    odd: bool,
+    pulls: bool,
+    slow_one_in: u64,
+}
+
+impl Odds {
+    fn draw(rng: &mut Rng) -> Self {
+        let mut some = |of: &[u32]| of[rng.usize(..of.len())];
+        Self {
+            request: some(&[30, 60, 120]),
+            push: some(&[5, 15, 30]),
+            forced: some(&[0, 0, 3, 8]),
+            review: some(&[10, 30]),
+            deliver: some(&[10, 30]),
+            tick: some(&[2, 6]),
+            editor: some(&[0, 0, 5]),
+            crash: some(&[0, 2, 6]),
+            catch_up: some(&[10, 40, 200]),
+            pass: some(&[5, 20]),
+            fail: some(&[0, 0, 8, 30]),
+            odd: some(&[0, 0, 1]) == 1,
+            pulls: some(&[0, 0, 1]) == 1,
+            slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
+        }
+    }
+}
+
+/// What a client asks for.
+#[derive(Debug, Clone)]
+enum Request {
+    Create(String),
+    Update(FileName, String),
+    Complete(FileName, String),
+    Read,
+    Sync,
+}
+
+struct Acknowledged {
+    name: FileName,
+    token: String,
+}
+
+struct Run {
+    plan: Plan,
+    rng: Rng,
+    odds: Odds,
+    world: Arc<Mutex<World>>,
+    instances: Vec<(Codex, AbortHandle)>,
+    hooks: Vec<Push>,
+    acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
+    checker: Checker,
+    numbers: u32,
+    tally: Tally,
+}
+
+/// Runs `plan` to its end, or to the first broken promise.
+pub(crate) fn run(plan: Plan) -> Report {
+    begin_ids();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async move {
+        let mut run = Run::new(plan);
+        let violation = run.play().await.err();
+        let (log, behind, commits) = {
+            let world = run.world();
+            (world.log(), world.github.behind, world.github.own_commits())
+        };
+        (run.tally.behind, run.tally.commits) = (behind, commits);
+        run.tally.held = run.checker.held_ever;
+        Report {
+            violation,
+            log,
+            tally: run.tally,
+        }
+    })
+}
+
+impl Run {
+    fn new(plan: Plan) -> Self {
+        let mut rng = Rng::with_seed(plan.seed);
+        let utc: DateTime<Utc> = "2026-03-09T07:00:00Z".parse().unwrap();
+        EPOCH.set(Some((utc, Instant::now(), tokio::time::Instant::now())));
+        let odds = Odds::draw(&mut rng);
+        let mut world = World::new(utc, plan.traced);
+        world.dead_is_silent = true;
+        world.github.truncates = rng.u8(..4) == 0;
+        let mut run = Self {
+            world: Arc::new(Mutex::new(world)),
+            instances: vec![],
+            hooks: vec![],
+            acknowledged: Arc::default(),
+            checker: Checker::default(),
+            numbers: 0,
+            tally: Tally::default(),
+            plan,
+            rng,
+            odds,
+        };
+        let files = run.rng.usize(2..14);
+        run.person_pushes(|run, paths, github| {
+            for number in 0..files {
+                let token = run.token('g');
+                let sha = github.blob(text_of(&token).into());
+                let kind = EntryKind::File;
+                paths.insert(format!("{FOLDER}{number:04}-Datei.md"), Node { kind, sha });
+            }
+        });
+        for _ in 0..run.rng.usize(2..=3) {
+            run.start_instance();
+        }
+        run
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    fn note(&self, line: impl FnOnce() -> String) {
+        self.world().note(line);
+    }
+
+    fn token(&mut self, kind: char) -> String {
+        self.numbers += 1;
+        format!("{kind}{}.", self.numbers)
+    }
+
+    fn start_instance(&mut self) {
+        let instance = {
+            let mut world = self.world();
+            world.ahead.push(TimeDelta::zero());
+            world.alive.push(true);
+            world.reachable.push(true);
+            let moment = world.github.moment;
+            world.github.replicas.push([moment; 2]);
+            world.alive.len() - 1
+        };
+        let store = SimStore {
+            world: Arc::clone(&self.world),
+            instance,
+            slow_one_in: self.odds.slow_one_in,
+        };
+        let repository = SimRepository {
+            world: Arc::clone(&self.world),
+            instance,
+            slow_one_in: self.odds.slow_one_in,
+            prefix: self.odds.pulls.then(|| "codex/tasks".to_owned()),
+        };
+        let settings = CodexSettings {
+            cache: cache_settings(1 << 24),
+            rebuilds_per_minute: u32::MAX,
+            writes_per_minute: u32::MAX,
+            git: Some(GitSettings {
+                repository: Arc::new(repository),
+                base_path: "notes/codex".to_owned(),
+                clock: now,
+            }),
+        };
+        let codex = Codex::new(Arc::new(store), settings);
+        if let Some(mutation) = self.plan.mutation {
+            codex.break_git_rule(mutation);
+        }
+        let worker = tokio::spawn(codex.clone().push_in_background());
+        self.instances.push((codex, worker.abort_handle()));
+    }
+
+    fn pick_instance(&mut self) -> usize {
+        let living: Vec<usize> = {
+            let world = self.world();
+            let all = 0..world.alive.len();
+            all.filter(|it| world.alive[*it]).collect()
+        };
+        living[self.rng.usize(..living.len())]
+    }
+
+    async fn play(&mut self) -> Result<(), String> {
+        for _ in 0..self.plan.steps {
+            self.step().await;
+            self.settle_down().await?;
+        }
+        self.end().await
+    }
+
+    async fn settle_down(&mut self) -> Result<(), String> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let acknowledged = std::mem::take(&mut *self.acknowledged.lock().unwrap());
+        let world = self.world.lock().unwrap();
+        for Acknowledged { name, token } in acknowledged {
+            self.tally.writes += 1;
+            let versions = world.history.get(name.as_str()).into_iter().flatten();
+            let mut texts = versions.filter_map(|it| it.text.as_deref());
+            if !texts.any(|text| tokens(text).contains(&token)) {
+                return Err(format!("{token} was acknowledged, and never in {name}"));
+            }
+        }
+        self.checker.check(&world)
+    }
+
+    async fn step(&mut self) {
+        let mut roll = self.rng.u32(..1000);
+        let mut is = |odds: u32| {
+            let hit = roll < odds;
+            roll = roll.saturating_sub(odds);
+            hit
+        };
+        let o = &self.odds;
+        let steps = [
+            o.request, o.push, o.forced, o.review, o.deliver, o.tick, o.editor, o.crash,
+            o.catch_up, o.pass,
+        ];
+        self.tally.steps += 1;
+        match steps.into_iter().position(&mut is) {
+            Some(0) => self.send_request(),
+            Some(1) => self.somebody_pushes(),
+            Some(2) => self.force(),
+            Some(3) => self.review(),
+            Some(4) => self.deliver(),
+            Some(5) => {
+                let instance = self.pick_instance();
+                self.tick(instance);
+            }
+            Some(6) => self.edit_in_folder(),
+            Some(7) => self.crash(),
+            Some(8) => self.catch_up(),
+            Some(9) => {
+                let millis = [100, 300, 1_000, 3_000, 21_000, 61_000][self.rng.usize(..6)];
+                self.pass(Duration::from_millis(millis)).await;
+            }
+            _ => self.move_a_call(),
+        }
+        self.take_hooks();
+    }
+
+    async fn pass(&mut self, time: Duration) {
+        self.note(|| format!("{time:?} pass"));
+        tokio::time::sleep(time).await;
+    }
+
+    fn tick(&mut self, instance: usize) {
+        self.note(|| format!("the timer comes to i{instance}"));
+        let codex = self.instances[instance].0.clone();
+        tokio::spawn(async move { drop(codex.tick(now()).await) });
+    }
+
+    fn catch_up(&mut self) {
+        let (instance, replica) = (self.pick_instance(), self.rng.usize(..2));
+        let mut world = self.world.lock().unwrap();
+        let moment = world.github.moment;
+        let seen = world.github.replicas[instance][replica];
+        world.github.replicas[instance][replica] = match self.rng.bool() {
+            true => moment,
+            false => self.rng.u64(seen..=moment),
+        };
+    }
+
+    fn crash(&mut self) {
+        self.tally.crashes += 1;
+        let instance = self.pick_instance();
+        self.instances[instance].1.abort();
+        let mut world = self.world();
+        world.alive[instance] = false;
+        world.note(|| format!("i{instance} is killed"));
+        drop(world);
+        self.start_instance();
+    }
+
+    fn move_a_call(&mut self) {
+        let shared = Arc::clone(&self.world);
+        let mut world = shared.lock().unwrap();
+        if world.calls.is_empty() {
+            return;
+        }
+        let mut at = self.rng.usize(..world.calls.len());
+        if world.calls[at].slow && self.rng.u8(..10) > 0 {
+            let quick: Vec<usize> = (0..world.calls.len())
+                .filter(|it| !world.calls[*it].slow)
+                .collect();
+            match quick.len() {
+                0 => {}
+                count => at = quick[self.rng.usize(..count)],
+            }
+        }
+        let call = &world.calls[at];
+        let (instance, answered, writes) =
+            (call.instance, call.answer.is_some(), call.call.writes());
+        if !world.alive[instance] || call.is_abandoned() {
+            match (answered, self.rng.u8(..8)) {
+                (true, _) | (false, 0) => world.deliver(at),
+                (false, 1 | 2) => world.perform(at),
+                _ => {}
+            }
+            return;
+        }
+        if self.rng.u32(..1000) < self.odds.fail {
+            self.tally.lost += 1;
+            match self.rng.bool() && !answered && writes {
+                // It takes effect, and nobody hears of it.
+                true => world.perform(at),
+                false => {}
+            }
+            world.fail(at);
+        } else if answered {
+            world.deliver(at);
+        } else {
+            world.perform(at);
+        }
+    }
+
+    fn any_file(&mut self) -> Option<FileName> {
+        let names: Vec<FileName> = {
+            let world = self.world();
+            let there = world.blobs.keys().filter_map(|path| path.strip_prefix(RAW));
+            there.filter_map(|name| name.parse().ok()).collect()
+        };
+        (!names.is_empty()).then(|| names[self.rng.usize(..names.len())].clone())
+    }
+
+    fn send_request(&mut self) {
+        let instance = self.pick_instance();
+        let token = self.token('t');
+        let file = self.any_file();
+        let request = match (self.rng.u8(..12), file) {
+            (0..4, _) => Request::Create(token),
+            (4..8, Some(name)) => Request::Update(name, token),
+            (8, Some(name)) => Request::Complete(name, day_of(self.numbers)),
+            (9, _) => Request::Sync,
+            _ => Request::Read,
+        };
+        let wait = self.rng.u8(..3) == 0;
+        self.note(|| format!("i{instance} is asked for {request:?}, waiting: {wait}"));
+        let (codex, told) = (
+            self.instances[instance].0.clone(),
+            Arc::clone(&self.acknowledged),
+        );
+        tokio::spawn(ask(codex, request, wait, told));
+    }
+
+    /// An editor saves a file, or a new one, or removes one.
+    fn edit_in_folder(&mut self) {
+        let token = self.token('e');
+        let name = match (self.rng.u8(..4), self.any_file()) {
+            (0, _) => format!("{:04}-Editor.md", 60 + self.rng.u8(..4)),
+            (1, _) if self.odds.odd => format!("0070-{}.md", "x".repeat(200)),
+            (_, Some(name)) => name.to_string(),
+            _ => return,
+        };
+        let removes = self.rng.u8(..4) == 0;
+        let mut world = self.world.lock().unwrap();
+        world.note(|| format!("an editor saves {name}, or removes it: {removes}"));
+        match removes {
+            true => world.foreign_remove(&name),
+            false => world.foreign_write(&name, &text_of(&token)),
+        }
+    }
+
+    fn take_hooks(&mut self) {
+        let moves = std::mem::take(&mut self.world.lock().unwrap().github.deliveries);
+        self.hooks.extend(moves.into_iter().map(|it| Push {
+            repository: "owner/notes".to_owned(),
+            reference: format!("refs/heads/{MAIN}"),
+            before: it.before,
+            after: it.after,
+            forced: it.forced,
+        }));
+    }
+
+    /// A delivery comes, in any order, is lost, or comes once more later.
+    fn deliver(&mut self) {
+        if self.hooks.is_empty() {
+            return;
+        }
+        let at = self.rng.usize(..self.hooks.len());
+        let push = match self.rng.u8(..4) {
+            0 => self.hooks[at].clone(),
+            _ => self.hooks.swap_remove(at),
+        };
+        if self.rng.u8(..5) == 0 {
+            return;
+        }
+        self.tally.deliveries += 1;
+        let instance = self.pick_instance();
+        self.note(|| format!("i{instance} gets a delivery {push:?}"));
+        let codex = self.instances[instance].0.clone();
+        tokio::spawn(async move { drop(codex.fetch_all(&push, now()).await) });
+    }
+
+    /// Somebody with a clone pushes a commit.
+    fn person_pushes(&mut self, change: impl FnOnce(&mut Self, &mut Paths, &mut GitHub)) {
+        self.tally.pushes += 1;
+        let shared = Arc::clone(&self.world);
+        let (mut paths, mut github) = {
+            let mut world = shared.lock().unwrap();
+            (world.github.now(), std::mem::take(&mut world.github))
+        };
+        change(self, &mut paths, &mut github);
+        github.push(MAIN, |now, _| *now = paths);
+        let mut world = shared.lock().unwrap();
+        world.github = github;
+        world.note(|| {
+            let [.., last] = world_moves(&world) else {
+                unreachable!()
+            };
+            format!("somebody pushes {:?}", last.after)
+        });
+        self.checker.moved(&world, false);
+    }
+
+    fn somebody_pushes(&mut self) {
+        self.person_pushes(|run, paths, github| {
+            let tasks: Vec<String> = paths
+                .range(FOLDER.to_owned()..)
+                .map(|(path, _)| path.clone())
+                .take_while(|path| path.starts_with(FOLDER))
+                .collect();
+            let token = run.token('g');
+            let Some(path) = run.rng.choice(&tasks).cloned() else {
+                return run.add(paths, github, &token);
+            };
+            let node = paths[&path];
+            let text = github.content(node.sha);
+            let name = path[FOLDER.len()..].to_owned();
+            let appended = format!("{text}{token}\n");
+            let kind = node.kind;
+            match run.rng.u8(..20) {
+                0..4 => run.add(paths, github, &token),
+                4..9 => {
+                    let sha = github.blob(appended.into());
+                    paths.insert(path, Node { kind, sha });
+                }
+                9..11 => {
+                    let sha = github.blob(text_of(&token).into());
+                    paths.insert(path, Node { kind, sha });
+                }
+                11 | 12 => drop(paths.remove(&path)),
+                13 | 14 => {
+                    paths.remove(&path);
+                    let sha = match run.rng.bool() {
+                        true => github.blob(appended.into()),
+                        false => node.sha,
+                    };
+                    let other = format!("{FOLDER}{}-Anders {}.md", &name[..4], run.rng.u8(..9));
+                    paths.insert(other, Node { kind, sha });
+                }
+                15 => {
+                    // Nearly all go, and perhaps as many others come.
+                    for path in tasks.iter().skip(run.rng.usize(..2)) {
+                        paths.remove(path);
+                    }
+                    if run.rng.bool() {
+                        for _ in 0..tasks.len() {
+                            let token = run.token('g');
+                            run.add(paths, github, &token);
+                        }
+                    }
+                }
+                16 => {
+                    let kind = EntryKind::Executable;
+                    paths.insert(path, Node { kind, ..node });
+                }
+                17 | 18 if run.odds.odd => run.put_something_odd(paths, github, &path),
+                19 => {
+                    // As it was a while ago.
+                    let head = github.head(MAIN);
+                    let back = run.rng.usize(1..4);
+                    let earlier = (0..back).fold(head, |it, _| it.and_then(|it| github.before(it)));
+                    if let Some(earlier) = earlier {
+                        *paths = github.paths(earlier).clone();
+                    }
+                }
+                _ => {
+                    let sha = github.blob(token.into_bytes().into());
+                    let kind = EntryKind::File;
+                    paths.insert("README.md".to_owned(), Node { kind, sha });
+                }
+            }
+        });
+    }
+
+    fn add(&mut self, paths: &mut Paths, github: &mut GitHub, token: &str) {
+        let name = format!("{:04}-Git {}.md", 20 + self.rng.u8(..30), self.rng.u8(..2));
+        let path = format!("{FOLDER}{name}");
+        let blocked = |at: usize| paths.contains_key(&path[..at]);
+        if path.match_indices('/').any(|(at, _)| blocked(at)) {
+            return;
+        }
+        let (kind, sha) = (EntryKind::File, github.blob(text_of(token).into()));
+        paths.insert(path, Node { kind, sha });
+    }
+
+    /// Something that is no file in a task's place, or no folder in a folder's.
+    fn put_something_odd(&mut self, paths: &mut Paths, github: &mut GitHub, path: &str) {
+        let sha = github.blob(b"elsewhere".to_vec().into());
+        let kind = [EntryKind::Link, EntryKind::Other, EntryKind::File][self.rng.usize(..3)];
+        match self.rng.u8(..6) {
+            0 => {
+                let sha = github.blob(SETTLED_FILE.into());
+                let kind = EntryKind::File;
+                paths.insert(path.to_owned(), Node { kind, sha });
+            }
+            1 => {
+                paths.remove(path);
+                let kind = EntryKind::File;
+                paths.insert(format!("{path}/inside.md"), Node { kind, sha });
+            }
+            2 | 3 => {
+                let kind = [EntryKind::Link, EntryKind::Other][self.rng.usize(..2)];
+                paths.insert(path.to_owned(), Node { kind, sha });
+            }
+            _ => {
+                let levels = [
+                    "notes",
+                    "notes/codex",
+                    "notes/codex/anna",
+                    "notes/codex/anna/tasks",
+                ];
+                let level = levels[self.rng.usize(..4)];
+                paths.retain(|path, _| !path.starts_with(&format!("{level}/")));
+                paths.insert(level.to_owned(), Node { kind, sha });
+            }
+        }
+    }
+
+    /// The branch is set to an earlier commit, or to one beside what it was at.
+    fn force(&mut self) {
+        self.tally.forced += 1;
+        let (back, beside) = (self.rng.usize(1..4), self.rng.bool());
+        let token = self.token('g');
+        let shared = Arc::clone(&self.world);
+        let mut world = shared.lock().unwrap();
+        let github = &mut world.github;
+        let head = github.head(MAIN);
+        let earlier = (0..back).fold(head, |it, _| {
+            it.and_then(|it| github.before(it).or(Some(it)))
+        });
+        let Some(mut to) = earlier.filter(|it| Some(*it) != head) else {
+            return;
+        };
+        if beside {
+            let mut paths = github.paths(to).clone();
+            self.add(&mut paths, github, &token);
+            to = github.make_beside(to, paths);
+        }
+        github.set(MAIN, Some(to), true);
+        world.note(|| format!("the branch is forced to {to}"));
+        self.checker.moved(&world, true);
+    }
+
+    /// Somebody looks at a pull request.
+    fn review(&mut self) {
+        let shared = Arc::clone(&self.world);
+        let mut world = shared.lock().unwrap();
+        let count = world.github.pulls.len();
+        if count == 0 {
+            return;
+        }
+        let number = self.rng.usize(..count);
+        let token = self.token('g');
+        let github = &mut world.github;
+        let (open, branch) = {
+            let pull = &github.pulls[number];
+            (pull.is_open(), pull.branch.clone())
+        };
+        let there = github.head(&branch).is_some();
+        let merged = github.pulls[number].merged().is_some();
+        let what = self.rng.u8(..10);
+        match (what, open) {
+            (0..4, true) => {
+                github.push(&branch, |paths, github| {
+                    let tasks = paths.keys().filter(|path| path.starts_with(FOLDER));
+                    let tasks: Vec<String> = tasks.cloned().collect();
+                    let own =
+                        |path: &&String| branch.contains(&path[FOLDER.len()..FOLDER.len() + 4]);
+                    let Some(path) = tasks.iter().find(own).cloned() else {
+                        return;
+                    };
+                    let node = paths[&path];
+                    let text = github.content(node.sha);
+                    let text = match what {
+                        0 => text_of(&token),
+                        _ => format!("{text}{token}\n"),
+                    };
+                    let sha = github.blob(text.into());
+                    match what {
+                        3 => drop(paths.remove(&path)),
+                        _ => drop(paths.insert(path, Node { sha, ..node })),
+                    }
+                });
+            }
+            (4..8, true) => {
+                self.tally.merged += 1;
+                github.merge(number, what < 6);
+            }
+            (8, true) => github.set_pull(number, false, None),
+            (9, _) if there => github.set(&branch, None, false),
+            (_, false) if there && !merged && what < 2 => github.set_pull(number, true, None),
+            _ => return,
+        }
+        world.note(|| format!("pull request {number} of {branch}: {what}, open before: {open}"));
+        self.checker.moved(&world, true);
+    }
+
+    /// Everything heals, and in the end both sides are equal.
+    async fn end(&mut self) -> Result<(), String> {
+        self.odds.fail = 0;
+        self.note(|| "everything heals".to_owned());
+        if self.rng.bool() {
+            self.hooks.clear();
+        }
+        let mut last = String::new();
+        for round in 0..40 {
+            let instance = self.pick_instance();
+            self.tick(instance);
+            self.drain().await?;
+            self.pass(Duration::from_secs(61)).await;
+            self.drain().await?;
+            match self.difference().await? {
+                None => return self.check_rest().await,
+                Some(difference) => last = difference,
+            }
+            if round % 3 == 2 {
+                self.confirm().await?;
+            }
+        }
+        Err(format!("at rest both sides differ: {last}"))
+    }
+
+    /// What the user is asked for is confirmed.
+    async fn confirm(&mut self) -> Result<(), String> {
+        let mut request = SyncRequest {
+            clean: true,
+            confirm: None,
+            confirm_head: None,
+        };
+        for _ in 0..4 {
+            self.checker.confirm();
+            let instance = self.pick_instance();
+            self.note(|| format!("i{instance} is asked to sync by hand: {request:?}"));
+            let codex = self.instances[instance].0.clone();
+            let sync = tokio::spawn(async move { codex.sync(&want(), request).await });
+            self.drain().await?;
+            if !sync.is_finished() {
+                return Err("a sync by hand doesn't end".to_owned());
+            }
+            match sync.await.unwrap() {
+                Err(GitTrouble::MassDelete(count)) => request.confirm = Some(count),
+                Err(GitTrouble::HistoryRewritten { head, .. }) => request.confirm_head = Some(head),
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the store has and Git hasn't, or the other way round, but for what is said.
+    async fn difference(&mut self) -> Result<Option<String>, String> {
+        let instance = self.pick_instance();
+        let codex = self.instances[instance].0.clone();
+        let status = tokio::spawn(async move { codex.git_status(&want()).await });
+        self.drain().await?;
+        let pulls: Vec<String> = match status.is_finished() {
+            true => {
+                let status = status.await.unwrap().map_err(|error| error.to_string())?;
+                status.pulls.into_iter().map(|(name, _)| name).collect()
+            }
+            false => return Ok(Some("the status isn't told".to_owned())),
+        };
+        let world = self.world();
+        let paths = world.github.now();
+        let blocks = |at: usize| paths.contains_key(&FOLDER[..at]);
+        if FOLDER.match_indices('/').any(|(at, _)| blocks(at)) {
+            return Ok(None);
+        }
+        let here = world.blobs.keys().filter_map(|path| path.strip_prefix(RAW));
+        let there = paths.keys().filter_map(|path| path.strip_prefix(FOLDER));
+        let there = there.map(|it| it.split('/').next().unwrap_or(it));
+        let mut names: Vec<FileName> = here.chain(there).filter_map(|it| it.parse().ok()).collect();
+        names.sort();
+        names.dedup();
+        for name in names.iter().filter(|name| is_mirrored(name)) {
+            if pulls.iter().any(|it| it == name.as_str()) {
+                continue;
+            }
+            let blob = world.blobs.get(&format!("{RAW}{name}"));
+            let ours = blob
+                .filter(|it| it.bytes != SETTLED_FILE)
+                .map(|it| git_sha(&it.bytes));
+            let path = format!("{FOLDER}{name}");
+            let inside = format!("{path}/");
+            let is_folder = paths.keys().any(|it| it.starts_with(&inside));
+            let node = paths.get(&path);
+            let plain = node.is_none_or(|it| {
+                let is_file = matches!(it.kind, EntryKind::File | EntryKind::Executable);
+                is_file && it.sha != git_sha(SETTLED_FILE.as_bytes())
+            });
+            if plain && !is_folder && ours != node.map(|it| it.sha) {
+                let theirs = node.map(|it| world.github.content(it.sha));
+                let ours = blob.map(|it| String::from_utf8_lossy(&it.bytes).into_owned());
+                return Ok(Some(format!("{name}: {ours:?} here, {theirs:?} in Git")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// At rest nothing is fetched.
+    async fn check_rest(&mut self) -> Result<(), String> {
+        // Whoever hasn't looked yet does.
+        for instance in 0..self.instances.len() {
+            if self.world().alive[instance] {
+                self.tick(instance);
+                self.drain().await?;
+            }
+        }
+        let before = self.world().github.blobs_read;
+        for _ in 0..2 {
+            let instance = self.pick_instance();
+            self.tick(instance);
+            self.drain().await?;
+            self.pass(Duration::from_secs(61)).await;
+            self.drain().await?;
+        }
+        match self.world().github.blobs_read - before {
+            0 => Ok(()),
+            more => Err(format!("at rest {more} files are fetched")),
+        }
+    }
+
+    async fn drain(&mut self) -> Result<(), String> {
+        for _ in 0..20_000 {
+            {
+                let mut world = self.world();
+                let moment = world.github.moment;
+                for replica in world.github.replicas.iter_mut().flatten() {
+                    *replica = moment;
+                }
+            }
+            self.settle_down().await?;
+            if self.world().calls.is_empty() {
+                return Ok(());
+            }
+            self.move_a_call();
+        }
+        Err("the calls never end".to_owned())
+    }
+}
+
+fn world_moves(world: &World) -> &[super::repository::Move] {
+    world.github.moves(MAIN)
+}
+
+fn want() -> Want {
+    Want {
+        user: user(),
+        seen: None,
+        freshness: Freshness::Bounded,
+        now: now(),
+    }
+}
+
+fn user() -> UserId {
+    anna()
+}
+
+async fn ask(codex: Codex, request: Request, wait: bool, told: Arc<Mutex<Vec<Acknowledged>>>) {
+    let want = want();
+    let acknowledge = |name: &FileName, token: String| {
+        let name = name.clone();
+        told.lock().unwrap().push(Acknowledged { name, token });
+    };
+    match request {
+        Request::Create(token) => {
+            if let Ok(created) = codex.create(&want, new_task(&token), None).await {
+                acknowledge(&created.name, token);
+                codex.pushed(&want, &created.name, created.etag, wait).await;
+            }
+        }
+        Request::Update(name, token) => {
+            let edit = Edit {
+                body: Some(format!("{token}\n")),
+                ..Edit::default()
+            };
+            let by_name = codex_miroir::task::TaskRef::File(name.clone());
+            if let Ok(changed) = codex.update(&want, &by_name, edit, None).await {
+                acknowledge(&name, token);
+                codex.git_after(&want, &changed, wait).await;
+            }
+        }
+        Request::Complete(name, day) => {
+            let slot = Slot {
+                datum: day.parse().unwrap(),
+                zeit: Zeit::Morgens,
+            };
+            let by_name = codex_miroir::task::TaskRef::File(name);
+            if let Ok(done) = codex.complete(&want, &by_name, Some(slot)).await {
+                codex.git_after(&want, &done.task, wait).await;
+            }
+        }
+        Request::Read => {
+            let freshness = Freshness::Strict;
+            let _ = codex.week(&Want { freshness, ..want }).await;
+        }
+        Request::Sync => {
+            let request = SyncRequest {
+                clean: true,
+                confirm: None,
+                confirm_head: None,
+            };
+            let _ = codex.sync(&want, request).await;
+        }
+    }
+}
