@@ -1,5 +1,6 @@
 //! Random interleavings of everything that happens between a store and a repository. Afterwards both are
-//! equal, and every acknowledged edit is in them or in Git's history.
+//! equal, and every acknowledged edit is in them or in Git's history. Each service reads the repository as
+//! it was some time ago, and no edit leaves the store for that either.
 //!
 //! `GIT_SEEDS=500..700 tests/run git_interleavings` runs others; a failing one prints its number and what
 //! happened in it.
@@ -13,13 +14,16 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::support::github::{Change, Fault};
+use crate::support::github::{Change, Fault, Replica};
 use crate::support::mirror::{Mirror, tick};
 use crate::support::process::{Answer, Service, begin};
 use crate::support::scene::task;
 
 /// Runs at once: most of the time is spent waiting.
 const AT_ONCE: usize = 6;
+
+/// How long reads lag behind writes, in milliseconds; each service has its own lag.
+const LAGS: [u64; 8] = [0, 0, 50, 50, 50, 300, 300, 2_000];
 
 /// After this time without a fault everything has to be equal.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,12 +89,16 @@ fn the_store_and_the_repository_end_equal_and_no_edit_is_lost() {
 struct Run<'a> {
     rng: Rng,
     mirror: Mirror,
+    /// What each service reads, whether it is killed and started again or not.
+    replicas: Vec<Replica>,
     services: Vec<Option<Service>>,
     counts: &'a Counts,
     /// A mark of each acknowledged edit, which it left in a text.
     edits: Vec<String>,
     /// Marks that the second clone left.
     pushed: Vec<String>,
+    /// Whether the second clone took away what may have had marks of edits.
+    took_away: bool,
     next_mark: u32,
     story: Vec<String>,
 }
@@ -98,16 +106,27 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(seed: u64, counts: &'a Counts) -> Self {
         let mirror = Mirror::new().with("CODEX_PENDING_EXPIRY_SECONDS", "1");
-        let services = vec![Some(mirror.service()), Some(mirror.service())];
+        let mut rng = Rng::with_seed(seed);
+        let (mut replicas, mut services, mut story) = (vec![], vec![], vec![]);
+        for at in 0..2 {
+            let replica = mirror.github.replica();
+            let lag = *rng.choice(&LAGS).unwrap();
+            replica.set_lag(Duration::from_millis(lag));
+            story.push(format!("what {at} reads is {lag} ms old"));
+            services.push(Some(mirror.service_at(&replica)));
+            replicas.push(replica);
+        }
         Self {
-            rng: Rng::with_seed(seed),
+            rng,
             mirror,
+            replicas,
             services,
             counts,
             edits: vec![],
             pushed: vec![],
+            took_away: false,
             next_mark: 0,
-            story: vec![],
+            story,
         }
     }
 
@@ -150,10 +169,10 @@ impl<'a> Run<'a> {
 
     fn service(&mut self) -> (usize, &Service) {
         let at = self.rng.usize(0..self.services.len());
-        let mirror = &self.mirror;
+        let (mirror, replica) = (&self.mirror, &self.replicas[at]);
         (
             at,
-            self.services[at].get_or_insert_with(|| mirror.service()),
+            self.services[at].get_or_insert_with(|| mirror.service_at(replica)),
         )
     }
 
@@ -239,6 +258,7 @@ impl<'a> Run<'a> {
         }
         if self.rng.u8(0..12) == 0 {
             self.tell("forced back");
+            self.took_away = true;
             self.mirror.github.set_branch("main", &head);
         }
     }
@@ -247,10 +267,12 @@ impl<'a> Run<'a> {
         let files = self.mirror.in_git();
         let mark = self.mark();
         self.pushed.push(mark.clone());
+        let names: BTreeSet<String> = files.keys().cloned().collect();
         let Some((name, text)) = self.rng.choice(files).filter(|_| self.rng.u8(0..4) > 0) else {
             let number = self.rng.u16(0..12);
             let title = *self.rng.choice(&["Eins", "Zwei", "Drei"]).unwrap();
             let name = format!("{number:04}-{title}.md");
+            self.took_away |= names.contains(&name);
             let text = format!("{}\n{mark}\n", task(title));
             return (
                 vec![(name.clone(), text.into())],
@@ -258,7 +280,9 @@ impl<'a> Run<'a> {
             );
         };
         let anew = format!("{text}{mark}\n");
-        match self.rng.u8(0..8) {
+        let change = self.rng.u8(0..8);
+        self.took_away |= change < 2;
+        match change {
             0 => (
                 vec![(name.clone(), Change::Delete)],
                 format!("pushed the removal of {name}"),
@@ -376,6 +400,10 @@ impl<'a> Run<'a> {
     /// Everything works again; the timer comes until both sides are equal.
     fn heal(&mut self) -> Result<(), String> {
         self.mirror.github.recover();
+        self.check_behind()?;
+        for replica in &self.replicas {
+            replica.catch_up();
+        }
         if self.rng.bool() {
             self.mirror.github.drop_deliveries();
         }
@@ -410,6 +438,25 @@ impl<'a> Run<'a> {
                 return Err(self.failed(&why));
             }
             std::thread::sleep(Duration::from_millis(150));
+        }
+    }
+
+    /// While reads still lag, each service looks at the repository once more, and every mark of an edit
+    /// is in the store, unless the second clone took it away.
+    fn check_behind(&mut self) -> Result<(), String> {
+        for (at, replica) in self.replicas.iter().enumerate() {
+            let service = &mut self.services[at];
+            tick(service.get_or_insert_with(|| self.mirror.service_at(replica)));
+        }
+        if self.took_away {
+            return Ok(());
+        }
+        let texts: String = block_on(self.mirror.in_store()).into_values().collect();
+        let gone = |mark: &&String| !texts.contains(mark.as_str());
+        let gone: Vec<&String> = self.edits.iter().filter(gone).collect();
+        match gone.as_slice() {
+            [] => Ok(()),
+            gone => Err(self.failed(&format!("not in the store while reads lag: {gone:?}"))),
         }
     }
 

@@ -1,18 +1,21 @@
 //! The tests' own GitHub behaves as GitHub documents itself. Everything that leans on it rests on this,
 //! and `github-contract.mjs` holds what is said here against GitHub's description.
 
+mod activity;
+mod compare;
 mod contents;
 mod database;
 mod faults;
 mod hook;
 mod limits;
 mod pulls;
+mod replicas;
 mod sign_in;
 
 use http::{HeaderMap, Method};
 use serde_json::Value;
 
-use crate::support::github::{GitHub, http_client};
+use crate::support::github::{GitHub, Replica, http_client};
 
 /// Asks the hub, with a token or without.
 struct Client {
@@ -40,6 +43,16 @@ impl Client {
         Self {
             authorization: Some(format!("Bearer {token}")),
             ..Self::nobody(github)
+        }
+    }
+
+    /// The owner, at a replica's address.
+    fn at(github: &GitHub, replica: &Replica) -> Self {
+        let owner = Self::owner(github);
+        Self {
+            api: owner.api.replace(github.url(), replica.url()),
+            root: format!("{}/", replica.url()),
+            ..owner
         }
     }
 

@@ -116,6 +116,41 @@ async fn a_path_is_a_file_a_folder_a_link_or_a_submodule() {
 }
 
 #[tokio::test]
+async fn an_executable_file_stays_executable() {
+    let github = GitHub::start();
+    let client = Client::owner(&github);
+    let script = Change::Executable(b"one".to_vec());
+    github.commit("main", &[("t/run.sh", script)], "Add");
+    let update = json!({ "message": "Two", "content": "dHdv", "sha": blob_sha(b"one") });
+    client.put("contents/t/run.sh", update).await.json(200);
+    let create = json!({ "message": "New", "content": "b25l" });
+    client.put("contents/t/new.sh", create).await.json(201);
+    let mode = async |path: &str| {
+        let tree = client.get("git/trees/main?recursive=1").await.json(200);
+        let mut entries = tree["tree"].as_array().unwrap().iter();
+        let entry = entries.find(|entry| entry["path"] == path).unwrap();
+        text(&entry["mode"])
+    };
+    assert_eq!(github.file("main", "t/run.sh").unwrap(), "two");
+    assert_eq!(mode("t/run.sh").await, "100755");
+    assert_eq!(mode("t/new.sh").await, "100644");
+    // A tree has the modes that the request gives, whatever stood there.
+    let head = github.head("main").unwrap();
+    let tree = json!({ "base_tree": head, "tree": [
+        { "path": "t/run.sh", "mode": "100644", "type": "blob", "content": "three" },
+        { "path": "t/new.sh", "mode": "100755", "type": "blob", "sha": blob_sha(b"one") },
+    ]});
+    let tree = client.post("git/trees", tree).await.json(201);
+    let commit = json!({ "message": "Modes", "tree": tree["sha"], "parents": [head] });
+    let commit = client.post("git/commits", commit).await.json(201);
+    let moved = json!({ "sha": commit["sha"] });
+    client.patch("git/refs/heads/main", moved).await.json(200);
+    assert_eq!(mode("t/run.sh").await, "100644");
+    assert_eq!(mode("t/new.sh").await, "100755");
+    github.check();
+}
+
+#[tokio::test]
 async fn three_thousand_files_are_one_commit() {
     let github = GitHub::start();
     let client = Client::owner(&github);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::azurite::azurite;
-use super::github::{Change, GitHub, Setup};
+use super::github::{Change, GitHub, Replica, Setup};
 use super::process::{Answer, Service, begin, codex_miroir};
 
 /// What the hook signs with.
@@ -140,6 +140,20 @@ impl Mirror {
 
     pub(crate) fn service(&self) -> Service {
         Service::start(&mut self.command())
+    }
+
+    /// The binary with all settings, which finds GitHub at a replica's address.
+    pub(crate) fn command_at(&self, replica: &Replica) -> Command {
+        let mut command = self.command();
+        for name in ["GITHUB_API_URL", "GITHUB_URL"] {
+            command.env(name, replica.url());
+        }
+        command
+    }
+
+    /// A service that finds GitHub at a replica's address.
+    pub(crate) fn service_at(&self, replica: &Replica) -> Service {
+        Service::start(&mut self.command_at(replica))
     }
 
     /// A service without GitHub mode.

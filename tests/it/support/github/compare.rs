@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use super::commit;
 use super::contents::encode;
-use super::exchange::{Answer, Reply, not_found, refuse};
+use super::exchange::{Answer, Call, Page, Reply, not_found, refuse};
 use super::tree;
 use super::world::World;
 
-/// A comparison names at most so many files and commits.
+/// A comparison names at most so many files, and if it isn't asked for in pages so many commits.
 const MOST_COMPARED: usize = 300;
 const MOST_COMMITS: usize = 250;
 
 impl World {
     /// `GET /repos/{owner}/{repo}/compare/{base}...{head}`.
-    pub(super) fn compare(&mut self, ends: &str) -> Answer {
+    pub(super) fn compare(&mut self, call: &Call, ends: &str) -> Answer {
         let (base, head) = ends.split_once("...").ok_or_else(not_found)?;
         let (base, head) = (self.resolve(base), self.resolve(head));
         let (base, head) = base.zip(head).ok_or_else(not_found)?;
@@ -39,32 +39,43 @@ impl World {
             self.commit(&commit)
         };
         let (base_commit, merge_base_commit) = (shown(&base), shown(&merge_base));
-        let commits: Vec<Value> = ahead
-            .iter()
-            .take(MOST_COMMITS)
-            .map(|sha| shown(sha))
-            .collect();
-        let html = self.html(&format!("compare/{ends}"));
-        let mut files = self.compare_files(&merge_base, &head);
-        files.truncate(MOST_COMPARED);
-        Ok(Reply::json(
-            200,
-            json!({
-                "url": self.api(&format!("compare/{ends}")),
-                "html_url": html,
-                "permalink_url": html,
-                "diff_url": format!("{html}.diff"),
-                "patch_url": format!("{html}.patch"),
-                "base_commit": base_commit,
-                "merge_base_commit": merge_base_commit,
-                "status": status,
-                "ahead_by": ahead.len(),
-                "behind_by": behind.len(),
-                "total_commits": ahead.len(),
-                "commits": commits,
-                "files": files,
-            }),
-        ))
+        let paged = ["page", "per_page"];
+        let page = paged.iter().any(|name| call.query(name).is_some());
+        let page = page.then(|| Page::of(call));
+        // In pages the first are the oldest; at once the list ends with the newest.
+        let listed = match &page {
+            Some(page) => page.cut(&ahead),
+            None => &ahead[ahead.len().saturating_sub(MOST_COMMITS)..],
+        };
+        let commits: Vec<Value> = listed.iter().map(|sha| shown(sha)).collect();
+        let below = format!("compare/{ends}");
+        let (url, html) = (self.api(&below), self.html(&below));
+        let mut answer = json!({
+            "url": url,
+            "html_url": html,
+            "permalink_url": html,
+            "diff_url": format!("{html}.diff"),
+            "patch_url": format!("{html}.patch"),
+            "base_commit": base_commit,
+            "merge_base_commit": merge_base_commit,
+            "status": status,
+            "ahead_by": ahead.len(),
+            "behind_by": behind.len(),
+            "total_commits": ahead.len(),
+            "commits": commits,
+        });
+        // "The list of changed files is only shown on the first page of results": the description
+        // doesn't say whether it is empty on the others or missing, and doesn't require it.
+        if page.as_ref().is_none_or(|page| page.number == 1) {
+            let mut files = self.compare_files(&merge_base, &head);
+            files.truncate(MOST_COMPARED);
+            answer["files"] = json!(files);
+        }
+        let reply = Reply::json(200, answer);
+        Ok(match page {
+            Some(page) => page.linked(reply, call, &url, ahead.len()),
+            None => reply,
+        })
     }
 
     /// The files that differ between two commits.

@@ -273,11 +273,12 @@ impl GitHub {
 
     /// Closes it without merging.
     pub(crate) fn close_pull(&self, number: u64) {
-        self.hub.work(|world| {
-            let now = world.now();
-            let mut pulls = world.pulls.iter_mut();
-            let pull = pulls.find(|pull| pull.number == number);
-            pull.expect("there is such a pull request").closed = Some(now);
-        });
+        self.hub.work(|world| world.close_pull(number));
+    }
+
+    /// Opens it again, where its branch is by now. False, and it stays closed: it is merged, its branch
+    /// is gone or was rewritten, or has nothing new, or another one is open for it.
+    pub(crate) fn reopen_pull(&self, number: u64) -> bool {
+        self.hub.work(|world| world.reopen_pull(number))
     }
 }

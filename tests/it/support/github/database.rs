@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::commit;
 use super::contents::{from_base64, is_path, lines_of_60};
-use super::exchange::{Answer, Call, Reply, not_found, refuse, text};
+use super::exchange::{Answer, Call, Page, Reply, not_found, refuse, text};
 use super::git::{NO_COMMIT, is_ref, is_sha};
 use super::tree::{self, EXECUTABLE, Edits, Entry, FILE, FOLDER, LINK, SUBMODULE};
 use super::world::{Caller, World};
@@ -35,6 +35,32 @@ impl World {
                 Err(not_found())
             }
         }
+    }
+
+    /// `GET /repos/{owner}/{repo}/git/matching-refs/{ref}`.
+    pub(super) fn matching_refs(&mut self, below: &str) -> Answer {
+        self.check_filled()?;
+        let found = self.git.refs(&format!("refs/{below}")).into_iter();
+        let found = found.map(|(name, sha)| self.reference(&name, &sha));
+        Ok(Reply::json(200, found.collect()))
+    }
+
+    /// `GET /repos/{owner}/{repo}/branches`. No branch is protected.
+    pub(super) fn list_branches(&mut self, call: &Call) -> Answer {
+        let mut branches = self.git.refs("refs/heads/");
+        if call.query("protected") == Some("true") {
+            branches.clear();
+        }
+        let page = Page::of(call);
+        let shown = page.cut(&branches).iter().map(|(name, sha)| {
+            json!({
+                "name": name.strip_prefix("refs/heads/"),
+                "commit": { "sha": sha, "url": self.api(&format!("commits/{sha}")) },
+                "protected": false,
+            })
+        });
+        let reply = Reply::json(200, shown.collect());
+        Ok(page.linked(reply, call, &self.api("branches"), branches.len()))
     }
 
     /// `GET /repos/{owner}/{repo}/git/commits/{commit_sha}`.

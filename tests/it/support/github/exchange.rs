@@ -65,6 +65,15 @@ impl Call {
         Some(value)
     }
 
+    /// The query with these pairs in the place of those with these names, encoded.
+    pub(super) fn query_with(&self, without: &[&str], with: &[(&str, &str)]) -> String {
+        let kept = self.query.iter();
+        let kept = kept.filter(|(name, _)| !without.contains(&name.as_str()));
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(kept).extend_pairs(with);
+        query.finish()
+    }
+
     /// The body's members.
     pub(super) fn json(&self) -> Result<Value, Box<Reply>> {
         if self.body.is_empty() {
@@ -152,6 +161,65 @@ impl Reply {
                 serde_json::to_vec(body).unwrap(),
             ),
             Content::Raw(kind, bytes) => (Some(kind.clone()), bytes.clone()),
+        }
+    }
+}
+
+/// A number of a query that counts from 1.
+fn number(call: &Call, name: &str, or: usize) -> usize {
+    let value = call.query(name).and_then(|value| value.parse().ok());
+    value.filter(|value| *value > 0).unwrap_or(or)
+}
+
+/// How many a page has: 30, or as many as are asked for, to 100.
+pub(super) fn page_size(call: &Call) -> usize {
+    number(call, "per_page", 30).min(100)
+}
+
+/// A page of a list whose pages are numbered.
+pub(super) struct Page {
+    /// From 1.
+    pub(super) number: usize,
+    size: usize,
+}
+
+impl Page {
+    /// The one that is asked for.
+    pub(super) fn of(call: &Call) -> Self {
+        Self {
+            number: number(call, "page", 1),
+            size: page_size(call),
+        }
+    }
+
+    /// What of the list is on it.
+    pub(super) fn cut<'a, T>(&self, list: &'a [T]) -> &'a [T] {
+        let begin = list.len().min(self.size.saturating_mul(self.number - 1));
+        let end = list.len().min(begin + self.size);
+        &list[begin..end]
+    }
+
+    /// The answer with links to the other pages, if there are any.
+    pub(super) fn linked(&self, reply: Reply, call: &Call, address: &str, of: usize) -> Reply {
+        let last = of.div_ceil(self.size).max(1);
+        let link = |relation: &str, number: usize| {
+            let query = call.query_with(&["page"], &[("page", &number.to_string())]);
+            format!("<{address}?{query}>; rel=\"{relation}\"")
+        };
+        let mut links = Vec::new();
+        if self.number > 1 {
+            links.push(link("prev", (self.number - 1).min(last)));
+        }
+        if self.number < last {
+            links.push(link("next", self.number + 1));
+            links.push(link("last", last));
+        }
+        if self.number > 1 {
+            links.push(link("first", 1));
+        }
+        match links.is_empty() {
+            true => reply,
+            false => reply.with("link", links.join(", ")),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A bare repository, read and written by git's own plumbing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,20 @@ pub(super) struct Git {
     reader: Helper,
     /// By kind of object.
     writers: HashMap<&'static str, Helper>,
+    /// The revision that is being made.
+    pub(super) revision: usize,
+    /// The first revision that an object is in.
+    born: HashMap<String, usize>,
+    written: bool,
+    /// What is to be seen of it, while a replica is read.
+    pub(super) view: Option<View>,
+}
+
+/// The repository as a replica has it.
+pub(super) struct View {
+    pub(super) refs: BTreeMap<String, String>,
+    /// So many revisions; what is in no older one isn't there.
+    pub(super) revisions: usize,
 }
 
 /// A git process that answers a line with an object or a SHA. It ends with its input, so with us.
@@ -44,6 +58,10 @@ impl Git {
         Self {
             reader: Helper::start(&mut git(&repository, &["cat-file", "--batch-command"])),
             writers: HashMap::new(),
+            revision: 0,
+            born: HashMap::new(),
+            written: false,
+            view: None,
             folder: folder.to_owned(),
         }
     }
@@ -83,7 +101,7 @@ impl Git {
 
     /// The object with this SHA, if it is of this kind.
     pub(super) fn read_as(&mut self, kind: &str, sha: &str) -> Option<Vec<u8>> {
-        if !is_sha(sha) {
+        if !is_sha(sha) || !self.has(sha) {
             return None;
         }
         let object = self.read(sha)?;
@@ -116,7 +134,30 @@ impl Git {
         assert!(is_sha(&sha), "git hash-object: {sha:?}");
         // A file that is written over is flushed to the disk by some file systems; a new one isn't.
         fs::remove_file(&file).unwrap();
+        self.note(&sha);
         sha
+    }
+
+    /// Notes that an object is there; whether it is new.
+    pub(super) fn note(&mut self, sha: &str) -> bool {
+        if self.born.contains_key(sha) {
+            return false;
+        }
+        self.born.insert(sha.to_owned(), self.revision);
+        self.written = true;
+        true
+    }
+
+    /// Whether anything was written since this was asked last.
+    pub(super) fn take_written(&mut self) -> bool {
+        std::mem::take(&mut self.written)
+    }
+
+    /// Whether an object that the repository may have is to be seen. What came past the hub always is.
+    fn has(&self, sha: &str) -> bool {
+        let Some(view) = &self.view else { return true };
+        let born = self.born.get(sha);
+        born.is_none_or(|revision| *revision < view.revisions)
     }
 
     /// Stores these files: many as one pack, which takes a moment where a file each takes seconds.
@@ -133,7 +174,11 @@ impl Git {
         input.write_all(&pack(blobs)).unwrap();
         drop(input);
         assert!(child.wait().unwrap().success());
-        blobs.iter().map(|blob| blob_sha(blob)).collect()
+        let shas: Vec<String> = blobs.iter().map(|blob| blob_sha(blob)).collect();
+        for sha in &shas {
+            self.note(sha);
+        }
+        shas
     }
 
     /// Where a full ref is.
@@ -141,7 +186,22 @@ impl Git {
         if !is_ref(reference) {
             return None;
         }
+        if let Some(view) = &self.view {
+            return view.refs.get(reference).cloned();
+        }
         self.look(reference).map(|(sha, _, _)| sha)
+    }
+
+    /// The refs whose names begin so, with where they are, by name.
+    pub(super) fn refs(&self, prefix: &str) -> Vec<(String, String)> {
+        let begins = |(name, _): &(String, String)| name.starts_with(prefix);
+        if let Some(view) = &self.view {
+            return view.refs.clone().into_iter().filter(begins).collect();
+        }
+        let listed = self.run(&["for-each-ref", "--format=%(refname) %(objectname)"]);
+        let lines = listed.lines().filter_map(|line| line.split_once(' '));
+        let refs = lines.map(|(name, sha)| (name.to_owned(), sha.to_owned()));
+        refs.filter(begins).collect()
     }
 
     /// Moves a ref from exactly `old` to `new`; either may be [`NO_COMMIT`].

@@ -32,6 +32,7 @@ impl Hub {
     pub(super) fn work<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.world.lock().unwrap();
         let done = work(&mut world);
+        world.seal();
         for push in world.pushes.drain(..) {
             self.exchanges.delivery(&push.payload);
             self.deliveries.queue("push", &push.payload);
@@ -39,11 +40,12 @@ impl Hub {
         done
     }
 
-    /// A request's answer, with all headers.
-    pub(super) fn answer(&self, call: &Call) -> Reply {
+    /// A request's answer, with all headers; `replica` is the one at whose address it came.
+    pub(super) fn answer(&self, call: &Call, replica: Option<usize>) -> Reply {
         let web = call.segments.first().is_some_and(|first| first == "login");
         if web {
-            let answer = self.work(|world| world.sign_in(call));
+            let sign_in = |world: &mut World| world.sign_in(call);
+            let answer = self.work(|world| world.addressed_at(replica, sign_in));
             return answer.unwrap_or_else(|refusal| *refusal);
         }
         if call.header("user-agent").is_none_or(str::is_empty) {
@@ -51,7 +53,8 @@ impl Hub {
                         has a User-Agent header.";
             return Reply::raw(403, "text/html", text);
         }
-        let reply = self.work(|world| world.api_answer(call));
+        let answer = |world: &mut World| world.api_answer(call, replica);
+        let reply = self.work(|world| world.addressed_at(replica, answer));
         self.exchanges.note(call, &reply);
         reply
     }
@@ -59,7 +62,7 @@ impl Hub {
 
 impl World {
     /// The answer of the API, counted and with the count's headers.
-    fn api_answer(&mut self, call: &Call) -> Reply {
+    fn api_answer(&mut self, call: &Call, replica: Option<usize>) -> Reply {
         let now = self.now();
         let caller = self.caller(call);
         let counted = caller.clone().unwrap_or(Caller::Nobody);
@@ -69,7 +72,7 @@ impl World {
                 let writes = call.method != "GET" && call.path.starts_with("/repos/");
                 self.limits.check(&caller, writes, now)?;
             }
-            self.route(call, &caller)
+            self.route(call, &caller, replica)
         });
         let mut reply = answer.unwrap_or_else(|refusal| *refusal);
         let unchanged = call.method == "GET" && reply.status == 200 && tag(call, &mut reply);
@@ -95,7 +98,7 @@ impl World {
             .with("vary", "Accept, Authorization, Cookie, X-GitHub-OTP")
     }
 
-    fn route(&mut self, call: &Call, caller: &Caller) -> Answer {
+    fn route(&mut self, call: &Call, caller: &Caller, replica: Option<usize>) -> Answer {
         let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
         match (call.method.as_str(), segments.as_slice()) {
             ("GET", ["user"]) => self.get_user(caller),
@@ -114,7 +117,7 @@ impl World {
                 match method {
                     "GET" => {
                         self.may_read(caller)?;
-                        self.route_read(call, below)
+                        self.as_shown_by(replica, |world| world.route_read(call, below))
                     }
                     _ => {
                         self.may_write(caller)?;
@@ -138,11 +141,14 @@ impl World {
         match below {
             [] => Ok(Reply::json(200, self.repository())),
             ["git", "ref", reference @ ..] => self.get_ref(&reference.join("/")),
+            ["git", "matching-refs", prefix @ ..] => self.matching_refs(&prefix.join("/")),
             ["git", "commits", sha] => self.get_commit(sha),
             ["git", "trees", name @ ..] => self.get_tree(call, &name.join("/")),
             ["git", "blobs", sha] => self.get_blob(call, sha),
             ["contents", path @ ..] => self.get_contents(call, &path.join("/")),
-            ["compare", ends @ ..] => self.compare(&ends.join("/")),
+            ["branches"] => self.list_branches(call),
+            ["compare", ends @ ..] => self.compare(call, &ends.join("/")),
+            ["activity"] => self.list_activities(call),
             ["pulls"] => self.list_pulls(call),
             ["pulls", number] => self.get_pull(number),
             _ => Err(not_built(call)),

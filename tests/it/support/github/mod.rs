@@ -5,6 +5,7 @@
 //! members are GitHub's: `tests/github-contract.mjs` holds them against GitHub's description.
 
 mod accounts;
+mod activity;
 mod app_key;
 mod commit;
 mod compare;
@@ -22,6 +23,7 @@ mod oauth;
 mod people;
 mod pulls;
 mod push;
+mod replica;
 mod repository;
 mod server;
 mod shapes;
@@ -29,8 +31,10 @@ mod traffic;
 mod tree;
 mod world;
 
+use std::collections::HashMap;
+use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -40,6 +44,7 @@ pub(crate) use deliveries::{Delivery, http_client, sign};
 pub(crate) use git::{NO_COMMIT, blob_sha};
 pub(crate) use oauth::s256;
 pub(crate) use pulls::Merge;
+pub(crate) use replica::Replica;
 pub(crate) use repository::Change;
 pub(crate) use traffic::Fault;
 
@@ -98,18 +103,12 @@ impl GitHub {
             .enable_all()
             .build()
             .unwrap();
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (listener, url) = listen();
         let folder = TempDir::with_prefix("github-").unwrap();
         let world = begin(&setup, &url, Git::init(folder.path()));
         let deliveries = Deliveries::new(runtime.handle().clone());
         let hub = Arc::new(Hub::new(world, deliveries));
-        let serving = Arc::clone(&hub);
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            server::serve(serving, listener).await;
-        });
+        runtime.spawn(server::serve(Arc::clone(&hub), None, listener));
         let github = Self {
             hub,
             url,
@@ -144,7 +143,7 @@ impl GitHub {
         self.setup.name
     }
 
-    /// Moves the hub's clock on: tokens, codes and limits end by it.
+    /// Moves the hub's clock on: tokens, codes and limits end by it, and replicas follow by it.
     pub(crate) fn advance(&self, by: Duration) {
         self.hub.work(|world| world.ahead += by);
     }
@@ -157,6 +156,14 @@ impl Drop for GitHub {
             runtime.shutdown_background();
         }
     }
+}
+
+/// A free loopback port, and its address.
+fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
 }
 
 fn begin(setup: &Setup, url: &str, git: Git) -> World {
@@ -178,6 +185,13 @@ fn begin(setup: &Setup, url: &str, git: Git) -> World {
         git,
         people,
         pulls: Vec::new(),
+        test_merges: HashMap::new(),
+        activities: Vec::new(),
+        shown_activities: None,
+        revisions: Vec::new(),
+        pull_changes: Vec::new(),
+        sealed_pulls: Vec::new(),
+        replicas: Vec::new(),
         limits: Limits::default(),
         pushes: Vec::new(),
         tree_limit: 100_000,
@@ -185,6 +199,7 @@ fn begin(setup: &Setup, url: &str, git: Git) -> World {
         empty_commit_lists: false,
         filled: false,
         installation_life: Duration::from_secs(3_600),
+        begun: Instant::now(),
         ahead: Duration::ZERO,
     }
 }

@@ -3,10 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::commit::{self, Signature};
-use super::exchange::{Answer, Call, Reply, invalid, not_found, text};
+use super::activity::Kind;
+use super::commit::{self, Commit, Signature};
+use super::exchange::{Answer, Call, Page, Reply, invalid, not_found, text};
 use super::git::NO_COMMIT;
 use super::shapes::{node_id, time};
+use super::tree;
 use super::world::{Caller, World};
 
 /// How a pull request comes into its base.
@@ -16,10 +18,12 @@ pub(crate) enum Merge {
     Commit,
     /// As one new commit that doesn't name the branch's.
     Squash,
+    /// As new commits, one for each of the branch's, on top of the base.
+    Rebase,
 }
 
 /// A pull request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pull {
     pub(super) number: u64,
     pub(super) title: String,
@@ -59,6 +63,13 @@ fn custom(message: &str) -> Box<Reply> {
     invalid("Validation Failed", error)
 }
 
+fn stays_closed(why: &str) -> Box<Reply> {
+    let message = format!("state cannot be changed. {why}");
+    let error = json!([{ "resource": "PullRequest", "code": "custom", "field": "state",
+        "message": message.trim_end() }]);
+    invalid("Validation Failed", error)
+}
+
 impl World {
     /// `GET /repos/{owner}/{repo}/pulls`.
     pub(super) fn list_pulls(&mut self, call: &Call) -> Answer {
@@ -77,23 +88,11 @@ impl World {
         };
         let mut found: Vec<Pull> = self.pulls.iter().filter(fits).cloned().collect();
         found.sort_by_key(|pull| std::cmp::Reverse(pull.number));
-        let number = |name, or: usize| {
-            let value = call.query(name).and_then(|value| value.parse().ok());
-            value.filter(|value| *value > 0).unwrap_or(or)
-        };
-        let (size, page) = (number("per_page", 30).min(100), number("page", 1));
-        let more = found.len() > size * page;
-        let shown = found.iter().skip(size * (page - 1)).take(size);
+        let page = Page::of(call);
+        let shown = page.cut(&found).iter();
         let shown: Vec<Value> = shown.map(|pull| self.pull_summary(pull)).collect();
         let reply = Reply::json(200, json!(shown));
-        if !more {
-            return Ok(reply);
-        }
-        let next = self.api(&format!(
-            "pulls?state={state}&per_page={size}&page={}",
-            page + 1
-        ));
-        Ok(reply.with("link", format!("<{next}>; rel=\"next\"")))
+        Ok(page.linked(reply, call, &self.api("pulls"), found.len()))
     }
 
     /// `POST /repos/{owner}/{repo}/pulls`.
@@ -162,14 +161,71 @@ impl World {
         }
         match body["state"].as_str() {
             Some("closed") => pull.closed = pull.closed.or(Some(self.now())),
-            Some("open") if pull.merged.is_none() => pull.closed = None,
+            Some("open") => self.reopen(&mut pull)?,
             _ => {}
         }
         pull.updated = self.now();
         let at = pull.number as usize - 1;
         self.pulls[at] = pull.clone();
-        self.pulls_follow();
         Ok(Reply::json(200, self.whole_pull(&pull)))
+    }
+
+    /// Opens a closed pull request again, where its branch is by now.
+    fn reopen(&mut self, pull: &mut Pull) -> Result<(), Box<Reply>> {
+        if pull.closed.is_none() {
+            return Ok(());
+        }
+        if pull.merged.is_some() {
+            return Err(stays_closed(""));
+        }
+        let mut sides = Vec::new();
+        for branch in [&pull.head, &pull.base] {
+            let deleted = format!("The {branch} branch has been deleted.");
+            let side = self.branch(branch);
+            sides.push(side.ok_or_else(|| stays_closed(&deleted))?);
+        }
+        let [head, base] = <[String; 2]>::try_from(sides).unwrap();
+        if !self.git.is_ancestor(&pull.head_sha, &head) {
+            let rewritten = format!("The {} branch was force-pushed or recreated.", pull.head);
+            return Err(stays_closed(&rewritten));
+        }
+        if commit::between(&mut self.git, &head, std::slice::from_ref(&base)).is_empty() {
+            let nothing = format!("There are no new commits on the {} branch.", pull.head);
+            return Err(stays_closed(&nothing));
+        }
+        let mut others = self.pulls.iter();
+        let other = others.any(|other| {
+            other.closed.is_none() && other.head == pull.head && other.base == pull.base
+        });
+        if other {
+            let owner = self.owner_login();
+            let exists = format!("A pull request already exists for {owner}:{}.", pull.head);
+            return Err(stays_closed(&exists));
+        }
+        (pull.closed, pull.head_sha, pull.base_sha) = (None, head, base);
+        Ok(())
+    }
+
+    /// The same, as the button on its page does; whether there is such a button.
+    pub(super) fn reopen_pull(&mut self, number: u64) -> bool {
+        let mut pull = self.find_pull(&number.to_string()).unwrap();
+        let done = self.reopen(&mut pull).is_ok();
+        if done {
+            pull.updated = self.now();
+            self.pulls[number as usize - 1] = pull;
+        }
+        done
+    }
+
+    /// Closes it without merging.
+    pub(super) fn close_pull(&mut self, number: u64) {
+        let now = self.now();
+        let mut pulls = self.pulls.iter_mut();
+        let pull = pulls.find(|pull| pull.number == number);
+        let pull = pull.expect("there is such a pull request");
+        if pull.closed.is_none() {
+            (pull.closed, pull.updated) = (Some(now), now);
+        }
     }
 
     fn find_pull(&self, number: &str) -> Result<Pull, Box<Reply>> {
@@ -190,11 +246,14 @@ impl World {
             }
             let (head, base) = (self.branch(&pull.head), self.branch(&pull.base));
             let (Some(head), Some(base)) = (head, base) else {
-                self.pulls[at].closed = Some(now);
+                self.close_pull(pull.number);
                 continue;
             };
             let merged = base != pull.base_sha && self.git.is_ancestor(&head, &base);
             let pull = &mut self.pulls[at];
+            if merged || pull.head_sha != head {
+                pull.updated = now;
+            }
             if merged {
                 pull.closed = Some(now);
                 pull.merged = Some((now, base.clone()));
@@ -208,7 +267,6 @@ impl World {
     pub(super) fn merge_pull(&mut self, number: u64, how: Merge, by: u64) -> Option<String> {
         let pull = self.find_pull(&number.to_string()).ok()?;
         assert!(pull.closed.is_none(), "pull request {number} is closed");
-        let tree = self.merged_tree(&pull)?;
         let person = self.signature(&Caller::User {
             id: by,
             scopes: None,
@@ -218,32 +276,80 @@ impl World {
             email: "noreply@github.com".to_owned(),
             at: self.now(),
         };
-        let (parents, message) = match how {
-            Merge::Commit => (
-                vec![pull.base_sha.clone(), pull.head_sha.clone()],
-                format!("Merge pull request #{number} from {}", pull.head),
-            ),
-            Merge::Squash => (
-                vec![pull.base_sha.clone()],
-                format!("{} (#{number})", pull.title),
-            ),
+        let one = |world: &mut Self, parents: &[&String], message: &str| {
+            let tree = world.merged_tree(&[&pull.base_sha, &pull.head_sha])?;
+            let parents: Vec<String> = parents.iter().map(|sha| (*sha).clone()).collect();
+            let git = &mut world.git;
+            Some(commit::write(git, &tree, &parents, &person, &web, message))
         };
-        let sha = commit::write(&mut self.git, &tree, &parents, &person, &web, &message);
+        let sha = match how {
+            Merge::Commit => {
+                let message = format!("Merge pull request #{number} from {}", pull.head);
+                one(self, &[&pull.base_sha, &pull.head_sha], &message)?
+            }
+            Merge::Squash => {
+                let message = format!("{} (#{number})", pull.title);
+                one(self, &[&pull.base_sha], &message)?
+            }
+            Merge::Rebase => self.rebased(&pull, &person)?,
+        };
         let now = self.now();
         let merged = &mut self.pulls[number as usize - 1];
-        merged.closed = Some(now);
+        (merged.closed, merged.updated) = (Some(now), now);
         merged.merged = Some((now, sha.clone()));
         let base = format!("refs/heads/{}", pull.base);
-        self.push(&base, &sha, by).unwrap();
+        let pushed = self.push_as(&base, &sha, by, Some(Kind::PullMerge));
+        pushed.unwrap();
         Some(sha)
     }
 
+    /// The branch's commits anew on top of the base, with who merges as their committer; the last one.
+    /// Merges among them and what the base has already are left out, as `git rebase` does.
+    fn rebased(&mut self, pull: &Pull, by: &Signature) -> Option<String> {
+        let without = std::slice::from_ref(&pull.base_sha);
+        let mut tip = pull.base_sha.clone();
+        for sha in commit::between(&mut self.git, &pull.head_sha, without) {
+            let commit = commit::read(&mut self.git, &sha).unwrap();
+            let [parent] = commit.parents.as_slice() else {
+                continue;
+            };
+            let tree = self.merged_tree(&[&format!("--merge-base={parent}"), &tip, &sha])?;
+            if commit::tree_of(&mut self.git, &tip).as_ref() == Some(&tree) {
+                continue;
+            }
+            let Commit {
+                author, message, ..
+            } = &commit;
+            tip = commit::write(&mut self.git, &tree, &[tip], author, by, message);
+        }
+        Some(tip)
+    }
+
     /// The tree that merging comes to, if it comes to one.
-    fn merged_tree(&mut self, pull: &Pull) -> Option<String> {
-        let arguments = ["merge-tree", "--write-tree", &pull.base_sha, &pull.head_sha];
+    fn merged_tree(&mut self, what: &[&str]) -> Option<String> {
+        let arguments = [&["merge-tree", "--write-tree"], what].concat();
         let output = self.git.try_run(&arguments);
-        let tree = String::from_utf8_lossy(&output.stdout);
-        output.status.success().then(|| tree.trim().to_owned())
+        let tree = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then(|| {
+            tree::adopt(&mut self.git, &tree);
+            tree
+        })
+    }
+
+    /// The commit by which GitHub finds out whether a pull request can be merged: it is in no branch.
+    fn test_merge(&mut self, pull: &Pull) -> Option<String> {
+        let sides = [pull.base_sha.clone(), pull.head_sha.clone()];
+        if let Some(known) = self.test_merges.get(&sides) {
+            return known.clone();
+        }
+        let tree = self.merged_tree(&[&pull.base_sha, &pull.head_sha]);
+        let made = tree.map(|tree| {
+            let by = self.signature(&Caller::Nobody);
+            let message = format!("Merge {} into {}", pull.head_sha, pull.base_sha);
+            commit::write(&mut self.git, &tree, &sides, &by, &by, &message)
+        });
+        self.test_merges.insert(sides, made.clone());
+        made
     }
 
     fn pull_side(&self, branch: &str, sha: &str) -> Value {
@@ -264,6 +370,10 @@ impl World {
         let html = self.html(&format!("pull/{number}"));
         let statuses = self.api(&format!("statuses/{}", pull.head_sha));
         let comment = self.api("pulls/comments{/number}");
+        // Until the merge it is the test merge's, if there was one.
+        let sides = [pull.base_sha.clone(), pull.head_sha.clone()];
+        let tested = self.test_merges.get(&sides).and_then(Option::as_ref);
+        let merge_commit = pull.merged.as_ref().map(|(_, sha)| sha).or(tested);
         let mut summary = json!({
             "url": url, "id": 9_000_000 + number, "node_id": node_id(&format!("Pull{number}")),
             "html_url": html,
@@ -283,7 +393,7 @@ impl World {
             "created_at": time(pull.created), "updated_at": time(pull.updated),
             "closed_at": pull.closed.map(time),
             "merged_at": pull.merged.as_ref().map(|(at, _)| time(*at)),
-            "merge_commit_sha": pull.merged.as_ref().map(|(_, sha)| sha),
+            "merge_commit_sha": merge_commit,
             "head": self.pull_side(&pull.head, &pull.head_sha),
             "base": self.pull_side(&pull.base, &pull.base_sha),
             "author_association": "OWNER",
@@ -308,7 +418,7 @@ impl World {
         let mergeable = pull
             .closed
             .is_none()
-            .then(|| self.merged_tree(pull).is_some());
+            .then(|| self.test_merge(pull).is_some());
         let changed = self.compare_files(&pull.base_sha, &pull.head_sha).len();
         let mut whole = self.pull_summary(pull);
         let members = json!({
@@ -333,5 +443,23 @@ impl World {
     pub(super) fn drop_branch(&mut self, branch: &str, by: u64) {
         let reference = format!("refs/heads/{branch}");
         self.push(&reference, NO_COMMIT, by).unwrap();
+    }
+
+    /// A branch gets another name: it is the base of the same open pull requests then, and those from it
+    /// are closed. https://docs.github.com/repositories/configuring-branches-and-merges-in-your-repository/managing-branches-in-your-repository/renaming-a-branch
+    /// Nothing is published about the activities of a renaming; here they are a creation and a deletion.
+    pub(super) fn rename_branch(&mut self, branch: &str, new: &str, by: u64) {
+        let sha = self.branch(branch).expect("there is such a branch");
+        assert!(self.branch(new).is_none(), "there is a branch {new}");
+        self.push(&format!("refs/heads/{new}"), &sha, by).unwrap();
+        for pull in &mut self.pulls {
+            if pull.closed.is_none() && pull.base == branch {
+                new.clone_into(&mut pull.base);
+            }
+        }
+        if self.default_branch == branch {
+            new.clone_into(&mut self.default_branch);
+        }
+        self.drop_branch(branch, by);
     }
 }

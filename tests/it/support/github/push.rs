@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::activity::Kind;
 use super::commit::{self, Commit};
 use super::git::NO_COMMIT;
 use super::shapes::{extend, time};
@@ -17,10 +18,17 @@ pub(super) struct PushDelivery {
 
 impl World {
     /// The payload of moving a ref from `old` to `new`.
-    pub(super) fn push_payload(&mut self, reference: &str, old: &str, new: &str, by: u64) -> Value {
+    pub(super) fn push_payload(
+        &mut self,
+        reference: &str,
+        old: &str,
+        new: &str,
+        kind: Kind,
+        by: u64,
+    ) -> Value {
         let created = old == NO_COMMIT;
         let deleted = new == NO_COMMIT;
-        let forced = !created && !deleted && !self.git.is_ancestor(old, new);
+        let forced = kind == Kind::ForcePush;
         let pushed = self.pushed(reference, old, new);
         let head = match deleted {
             true => Value::Null,
@@ -56,11 +64,9 @@ impl World {
         }
         let without = match old {
             NO_COMMIT => {
-                let heads = self
-                    .git
-                    .run(&["for-each-ref", "--format=%(refname)", "refs/heads"]);
-                let others = heads.lines().filter(|other| *other != reference);
-                others.map(str::to_owned).collect()
+                let heads = self.git.refs("refs/heads/").into_iter();
+                let others = heads.filter(|(other, _)| other != reference);
+                others.map(|(other, _)| other).collect()
             }
             _ => vec![old.to_owned()],
         };

@@ -67,18 +67,19 @@ impl World {
         edits.collect()
     }
 
-    /// A commit that no ref names yet, by the owner from a clone.
-    fn make_commit(&mut self, parent: Option<&str>, tree: &str, message: &str) -> String {
+    /// A commit that no ref names yet, by this person from a clone.
+    fn make_commit(&mut self, by: u64, parent: Option<&str>, tree: &str, message: &str) -> String {
+        let login = &self.people.users[&by].login;
         let person = Signature {
-            name: self.owner_login(),
-            email: format!("{}@example.org", self.owner_login()),
+            name: login.clone(),
+            email: format!("{login}@example.org"),
             at: self.now(),
         };
         let parents: Vec<String> = parent.iter().map(|sha| (*sha).to_owned()).collect();
         commit::write(&mut self.git, tree, &parents, &person, &person, message)
     }
 
-    fn commits_on(&mut self, parent: Option<String>, commits: &[Told<'_>]) -> Vec<String> {
+    fn commits_on(&mut self, by: u64, parent: Option<String>, commits: &[Told<'_>]) -> Vec<String> {
         let mut parent = parent;
         let mut made = Vec::new();
         for (changes, message) in commits {
@@ -87,7 +88,7 @@ impl World {
                 .and_then(|sha| commit::tree_of(&mut self.git, sha));
             let edits = self.edits(changes);
             let tree = tree::edited(&mut self.git, tree.as_deref(), &edits);
-            let sha = self.make_commit(parent.as_deref(), &tree, message);
+            let sha = self.make_commit(by, parent.as_deref(), &tree, message);
             made.push(sha.clone());
             parent = Some(sha);
         }
@@ -109,8 +110,26 @@ impl GitHub {
     pub(crate) fn push(&self, branch: &str, commits: &[Told<'_>]) -> Vec<String> {
         self.hub.work(|world| {
             let tip = world.branch(branch);
-            let made = world.commits_on(tip, commits);
+            let made = world.commits_on(world.owner, tip, commits);
             world.move_branch(branch, made.last().unwrap());
+            made
+        })
+    }
+
+    /// One commit on top of the branch by somebody else, a reviewer for one.
+    pub(crate) fn commit_by(
+        &self,
+        login: &str,
+        branch: &str,
+        changes: &[(&str, Change)],
+        message: &str,
+    ) -> String {
+        self.hub.work(|world| {
+            let by = world.people.id_of(login);
+            let tip = world.branch(branch);
+            let made = world.commits_on(by, tip, &[(changes, message)]).remove(0);
+            let reference = format!("refs/heads/{branch}");
+            world.push(&reference, &made, by).unwrap();
             made
         })
     }
@@ -123,7 +142,7 @@ impl GitHub {
         commits: &[Told<'_>],
     ) -> Vec<String> {
         self.hub.work(|world| {
-            let made = world.commits_on(base.map(str::to_owned), commits);
+            let made = world.commits_on(world.owner, base.map(str::to_owned), commits);
             let tip = made.last().map(String::as_str).or(base);
             world.move_branch(branch, tip.unwrap());
             made
@@ -138,6 +157,12 @@ impl GitHub {
     pub(crate) fn delete_branch(&self, branch: &str) {
         self.hub
             .work(|world| world.drop_branch(branch, world.owner));
+    }
+
+    /// The branch gets another name, as the settings' page gives it.
+    pub(crate) fn rename_branch(&self, branch: &str, new: &str) {
+        self.hub
+            .work(|world| world.rename_branch(branch, new, world.owner));
     }
 
     /// A commit whose tree has, in one folder, files with any names at all: `..`, slashes, no UTF-8.
@@ -172,7 +197,7 @@ impl GitHub {
                 let edits = Edits::from([(folder.as_bytes().to_vec(), edit)]);
                 tree = tree::edited(&mut world.git, Some(&root), &edits);
             }
-            let sha = world.make_commit(Some(&tip), &tree, message);
+            let sha = world.make_commit(world.owner, Some(&tip), &tree, message);
             world.move_branch(branch, &sha);
             sha
         })
@@ -196,9 +221,11 @@ impl GitHub {
 
     /// The names of all branches.
     pub(crate) fn branches(&self) -> Vec<String> {
-        let arguments = ["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"];
-        let names = self.hub.work(|world| world.git.run(&arguments));
-        names.lines().map(str::to_owned).collect()
+        let refs = self.hub.work(|world| world.git.refs("refs/heads/"));
+        let names = refs
+            .iter()
+            .filter_map(|(name, _)| name.strip_prefix("refs/heads/"));
+        names.map(str::to_owned).collect()
     }
 
     /// Every file of a branch; none if there is no such branch.

@@ -21,15 +21,19 @@ use super::exchange::{Call, Reply, refuse};
 use super::hub::Hub;
 use super::traffic::Fault;
 
-/// Listens on loopback and serves until the runtime ends.
-pub(super) async fn serve(hub: Arc<Hub>, listener: TcpListener) {
-    let app = Router::new().fallback(handle).with_state(hub);
+/// Serves the hub, or a replica of it, until the runtime ends.
+pub(super) async fn serve(hub: Arc<Hub>, replica: Option<usize>, listener: std::net::TcpListener) {
+    let listener = TcpListener::from_std(listener).unwrap();
+    let app = Router::new().fallback(handle).with_state((hub, replica));
     let service = app.into_make_service_with_connect_info::<Line>();
     let served = axum::serve(Lines(listener), service).await;
     served.unwrap();
 }
 
-async fn handle(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+async fn handle(
+    State((hub, replica)): State<(Arc<Hub>, Option<usize>)>,
+    request: Request,
+) -> Response {
     let line = request.extensions().get::<ConnectInfo<Line>>().cloned();
     let ConnectInfo(line) = line.unwrap();
     let (parts, body) = request.into_parts();
@@ -61,7 +65,7 @@ async fn handle(State(hub): State<Arc<Hub>>, request: Request) -> Response {
         Some(Fault::LoseAnswer | Fault::HangAnswer) | None => {
             let hub = Arc::clone(&hub);
             // What has begun is done to its end, whether or not the client still waits.
-            let done = tokio::task::spawn_blocking(move || hub.answer(&call));
+            let done = tokio::task::spawn_blocking(move || hub.answer(&call, replica));
             done.await.unwrap()
         }
         Some(fault) => instead(fault),

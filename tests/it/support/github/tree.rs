@@ -92,6 +92,21 @@ pub(super) fn read(git: &mut Git, sha: &str) -> Vec<Entry> {
     parse(&bytes.unwrap_or_default())
 }
 
+/// Notes a tree that git made by itself, with all that is new in it.
+pub(super) fn adopt(git: &mut Git, sha: &str) {
+    let entries = read(git, sha);
+    if !git.note(sha) {
+        return;
+    }
+    for entry in entries {
+        match entry.kind() {
+            "tree" => adopt(git, &entry.sha),
+            "blob" => drop(git.note(&entry.sha)),
+            _ => {}
+        }
+    }
+}
+
 /// Everything below a tree, each folder before what is in it.
 pub(super) fn walk(git: &mut Git, sha: &str) -> Vec<Walked> {
     let mut found = Vec::new();

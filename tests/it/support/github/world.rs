@@ -1,9 +1,11 @@
 //! Everything the hub knows, and how a branch moves.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::activity::{Activity, Kind};
 use super::commit::{self, Signature};
 use super::exchange::{Call, Reply, not_found, refuse};
 use super::git::{Git, NO_COMMIT};
@@ -11,6 +13,7 @@ use super::limits::Limits;
 use super::people::{Grant, People};
 use super::pulls::Pull;
 use super::push::PushDelivery;
+use super::replica::State;
 
 /// The hub's one repository and all around it, under one lock.
 pub(super) struct World {
@@ -23,6 +26,19 @@ pub(super) struct World {
     pub(super) git: Git,
     pub(super) people: People,
     pub(super) pulls: Vec<Pull>,
+    /// The test merges of pull requests, by base and head; `None` for a conflict.
+    pub(super) test_merges: HashMap<[String; 2], Option<String>>,
+    /// Every move of a ref, oldest first.
+    pub(super) activities: Vec<Activity>,
+    /// Only so many of them are shown, while a replica is read.
+    pub(super) shown_activities: Option<usize>,
+    /// When each revision of the repository was made, by `World::moment`.
+    pub(super) revisions: Vec<Duration>,
+    /// Every change of a pull request, with the revision that it is in.
+    pub(super) pull_changes: Vec<(usize, Pull)>,
+    /// The pull requests as of the last revision.
+    pub(super) sealed_pulls: Vec<Pull>,
+    pub(super) replicas: Vec<State>,
     pub(super) limits: Limits,
     pub(super) pushes: Vec<PushDelivery>,
     /// More entries than this, and a tree is cut off.
@@ -35,6 +51,7 @@ pub(super) struct World {
     pub(super) filled: bool,
     /// How long an installation's token lasts.
     pub(super) installation_life: Duration,
+    pub(super) begun: Instant,
     /// How far the hub's clock is ahead.
     pub(super) ahead: Duration,
 }
@@ -196,12 +213,25 @@ impl World {
 
     /// Moves a ref from where it is, queues the push's delivery, and lets pull requests follow.
     pub(super) fn push(&mut self, reference: &str, new: &str, by: u64) -> Result<(), String> {
+        self.push_as(reference, new, by, None)
+    }
+
+    /// The same, for what is of another kind than the move alone shows.
+    pub(super) fn push_as(
+        &mut self,
+        reference: &str,
+        new: &str,
+        by: u64,
+        kind: Option<Kind>,
+    ) -> Result<(), String> {
         let old = self.git.tip(reference);
         let old = old.unwrap_or_else(|| NO_COMMIT.to_owned());
         self.git.move_ref(reference, &old, new)?;
         self.filled = true;
         if old != new {
-            let payload = self.push_payload(reference, &old, new, by);
+            let kind = kind.unwrap_or_else(|| self.kind_of_move(&old, new));
+            self.record_move(reference, &old, new, kind, by);
+            let payload = self.push_payload(reference, &old, new, kind, by);
             let push = PushDelivery { payload };
             self.pushes.push(push);
             self.pulls_follow();
