@@ -1,9 +1,13 @@
 //! The store and the repository come to the same, whatever happens on the way (SPEC.md 5).
 
 mod crashes;
+mod guard;
 mod hostile;
+mod lag;
 mod logs;
+mod names;
 mod outgoing;
+mod reviews;
 mod trees;
 
 use std::time::Instant;

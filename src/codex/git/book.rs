@@ -316,12 +316,11 @@ impl Book {
         self.pushing.end(name, sha);
     }
 
-    /// Git holds this by a write that was answered, there or here: none before it, which were all
-    /// conditional, can land any more.
+    /// Git holds this by a write that was answered, there or here: no commit before it, which were all conditional,
+    /// can land any more.
     pub(super) fn hold_after_write(&mut self, name: &FileName, sha: GitSha, done: bool) {
         self.hold(name, sha, Some(done));
         self.pushing.end_all(name);
-        self.taking.remove(name.as_str());
     }
 
     /// Whether a file with these write ids has come from Git by a take whose end isn't noted.
@@ -333,16 +332,27 @@ impl Book {
     /// Something is about to be taken.
     pub(super) fn begin_taking(&mut self, name: &FileName, taking: Taking) {
         let open = self.taking.entry(name.to_string()).or_default();
+        open.retain(|it| it.write != taking.write);
         open.push(taking);
         if open.len() > MAX_OPEN {
             open.remove(0);
         }
     }
 
-    /// This write didn't happen, and won't.
-    pub(super) fn end_taking(&mut self, name: &FileName, write: WriteId) {
+    /// This write is answered, and so are those that the file it replaced had in it. Others stay: what was to make
+    /// the file where it isn't there may still do so once somebody has removed it.
+    pub(super) fn end_taking(&mut self, name: &FileName, write: WriteId, replaced: &WriteIds) {
+        self.end_takings(name, |it| it.is_by(write) || it.is_in(replaced));
+    }
+
+    /// These writes are in the file.
+    pub(super) fn end_takings_in(&mut self, name: &FileName, writes: &WriteIds) {
+        self.end_takings(name, |it| it.is_in(writes));
+    }
+
+    fn end_takings(&mut self, name: &FileName, ends: impl Fn(&Taking) -> bool) {
         if let Some(open) = self.taking.get_mut(name.as_str()) {
-            open.retain(|it| !it.is_by(write));
+            open.retain(|it| !ends(it));
             if open.is_empty() {
                 self.taking.remove(name.as_str());
             }

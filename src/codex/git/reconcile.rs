@@ -118,7 +118,8 @@ impl Reconciling<'_> {
         let changes = std::mem::take(&mut plan.changes);
         self.report.clean = changes.is_empty() && !moved && entry.knowledge.exact;
         let last = changes.is_empty() && !moved;
-        self.note(&plan, &snapshot, &passed, held).await?;
+        let noted = self.note(&plan, &newer, &snapshot, &passed, held).await?;
+        let changes = self.allowed(changes, &noted);
         self.apply(changes).await?;
         Ok(last || self.report.unfinished)
     }
@@ -138,18 +139,16 @@ impl Reconciling<'_> {
             let etag = ETag::new(file.etag);
             if let Some(blob) = self.codex.raw(self.user, &name, &etag).await? {
                 let newest = takes.iter().rev().find(|it| it.is_in(&blob.writes));
-                came_from.extend(newest.map(|it| (name, it.sha, takes.clone())));
+                came_from.extend(newest.map(|it| (name, it.sha, blob.writes.clone())));
             }
         }
         let now = self.now.later().utc;
         let settle = |newer: &mut Book| {
-            for (name, sha, takes) in &came_from {
+            for (name, sha, writes) in &came_from {
                 if newer.base(name) == book.base(name) {
                     newer.hold(name, *sha, None);
                 }
-                if newer.taking.get(name.as_str()) == Some(takes) {
-                    newer.taking.remove(name.as_str());
-                }
+                newer.end_takings_in(name, writes);
             }
             newer.taking.retain(|_, takes| {
                 takes.retain(|it| !it.is_over(now));
@@ -196,6 +195,19 @@ impl Reconciling<'_> {
         Ok(Some(held))
     }
 
+    /// Without removals that wait for somebody by now, as another instance may have seen, and without those of files
+    /// that somebody may be about to make as Git had them before: they would come back.
+    fn allowed(&mut self, mut changes: Vec<Change>, book: &Book) -> Vec<Change> {
+        let removes = |it: &Change, names: &dyn Fn(&str) -> bool| {
+            it.kind == Kind::Remove && names(it.name.as_str())
+        };
+        changes.retain(|it| self.confirmed || !removes(it, &|name| book.held.contains(name)));
+        let all = changes.len();
+        changes.retain(|it| !removes(it, &|name| book.taking.contains_key(name)));
+        self.report.unfinished |= changes.len() < all;
+        changes
+    }
+
     /// Carries changes out, as far as it goes.
     async fn apply(&mut self, changes: Vec<Change>) -> Result<(), GitTrouble> {
         if !changes.is_empty() {
@@ -232,9 +244,42 @@ impl Reconciling<'_> {
 
     /// Writes a batch, and one by one when something in it can't be written.
     async fn take(&mut self, ready: Vec<Ready>) -> Result<(), GitTrouble> {
+        if !self.note_takes(&ready).await? || self.write(&ready).await.is_ok() {
+            return Ok(());
+        }
+        let mut failures = 0;
+        for it in &ready {
+            let it = std::slice::from_ref(it);
+            // Once more: it may have landed, and been removed again by somebody.
+            if !self.note_takes(it).await? {
+                return Ok(());
+            }
+            match self.write(it).await {
+                Ok(()) => failures = 0,
+                Err(trouble) => {
+                    self.fail(&it[0].change.name, &trouble);
+                    failures += 1;
+                }
+            }
+            if failures >= MAX_FAILURES {
+                // It isn't the files.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what is about to be taken. `false`: another look has found something newer meanwhile, and what that has
+    /// removed must not be made again.
+    async fn note_takes(&self, ready: &[Ready]) -> Result<bool, GitTrouble> {
         let now = self.now.later().utc;
+        let head = self.report.commit;
+        let is_past = |book: &Book| head.is_some_and(|it| !book.known_heads().contains(&it));
         let note = |book: &mut Book| {
-            for it in &ready {
+            if is_past(book) {
+                return;
+            }
+            for it in ready {
                 if self.git.breaks(GitMutation::BaseBeforeWrite)
                     && let Some((theirs, done)) = it.theirs
                 {
@@ -248,25 +293,7 @@ impl Reconciling<'_> {
                 }
             }
         };
-        self.codex.change_book(self.user, note).await?;
-        if self.write(&ready).await.is_ok() {
-            return Ok(());
-        }
-        let mut failures = 0;
-        for it in &ready {
-            match self.write(std::slice::from_ref(it)).await {
-                Ok(()) => failures = 0,
-                Err(trouble) => {
-                    self.fail(&it.change.name, &trouble);
-                    failures += 1;
-                }
-            }
-            if failures >= MAX_FAILURES {
-                // It isn't the files.
-                return Ok(());
-            }
-        }
-        Ok(())
+        Ok(!is_past(&self.codex.change_book(self.user, note).await?))
     }
 
     /// Writes files under one mark after another, as long as it goes on.
@@ -306,8 +333,12 @@ impl Reconciling<'_> {
                     None if *landed && unmoved => book.drop(name),
                     _ => {}
                 }
+                let replaced = match &it.change.act {
+                    Act::Replace { writes, .. } if *landed => writes.clone(),
+                    _ => WriteIds::default(),
+                };
                 if let Some(write) = it.change.write {
-                    book.end_taking(name, write);
+                    book.end_taking(name, write, &replaced);
                 }
             }
         };
@@ -326,10 +357,11 @@ impl Reconciling<'_> {
     async fn note(
         &mut self,
         plan: &Plan,
+        before: &Book,
         snapshot: &GitSnapshot,
         passed: &[GitSha],
         waiting: Option<BTreeSet<FileName>>,
-    ) -> Result<(), GitTrouble> {
+    ) -> Result<Book, GitTrouble> {
         let (commit, at) = (snapshot.commit(), self.now.utc);
         let waiting: Option<BTreeSet<String>> =
             waiting.map(|names| names.iter().map(FileName::to_string).collect());
@@ -360,7 +392,9 @@ impl Reconciling<'_> {
                 book.look_at(head, passed);
             }
             if let Some(waiting) = &waiting {
-                book.held.clone_from(waiting);
+                // Those that were held before are among them, or are over.
+                book.held.retain(|name| !before.held.contains(name));
+                book.held.extend(waiting.iter().cloned());
             }
             let found = held.as_ref().or(blocked.as_ref());
             if found.is_some()
@@ -369,8 +403,7 @@ impl Reconciling<'_> {
                 book.trouble(found.map(|(code, message)| (*code, message.clone())), at);
             }
         };
-        self.codex.change_book(self.user, note).await?;
-        Ok(())
+        self.codex.change_book(self.user, note).await
     }
 
     fn is_late(&self) -> bool {

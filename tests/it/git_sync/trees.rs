@@ -17,7 +17,7 @@ async fn delivered(mirror: &Mirror, service: &Service) {
     assert_eq!(mirror.in_store().await, mirror.in_git());
 }
 
-fn numbered(count: usize) -> Vec<(String, String)> {
+pub(super) fn numbered(count: usize) -> Vec<(String, String)> {
     let file = |at| (format!("{at:04}-Nummer.md"), task(&format!("Nummer {at}")));
     (0..count).map(file).collect()
 }

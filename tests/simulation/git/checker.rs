@@ -5,9 +5,11 @@
 //! where Git had that token in the file once and has lost it since: then somebody saw it and replaced it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use codex_miroir::task::{SETTLED_FILE, git_sha};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::repository::{FOLDER, MAIN};
 use crate::world::{FileVersion, World};
@@ -18,6 +20,9 @@ const BOOK: &str = "state/anna/git.json";
 /// More removals than this at once wait for somebody.
 const FEW: usize = 5;
 
+/// A removal that was decided before another instance held the file may still be under way for so long.
+const UNDER_WAY: Duration = Duration::from_secs(30);
+
 #[derive(Default)]
 pub(crate) struct Checker {
     /// Versions of each file that were looked at.
@@ -26,8 +31,8 @@ pub(crate) struct Checker {
     born: BTreeSet<String>,
     /// Removals that must wait: the files' texts, until somebody confirms it or something else happens to them.
     waiting: BTreeMap<String, String>,
-    /// Files that `git.json` holds back, and how far the branch had moved by then.
-    held: BTreeMap<String, usize>,
+    /// Files that `git.json` holds back, how far the branch had moved by then, and since when.
+    held: BTreeMap<String, (usize, Instant)>,
     /// The last `git.json` that was looked at.
     book: Option<String>,
     /// How many files were ever held back.
@@ -107,7 +112,8 @@ impl Checker {
         let moves = world.github.moves(MAIN).len();
         for name in book["held"].as_array().into_iter().flatten() {
             let name = name.as_str().unwrap().to_owned();
-            if self.held.insert(name, moves).is_none() {
+            if !self.held.contains_key(&name) {
+                self.held.insert(name, (moves, Instant::now()));
                 self.held_ever += 1;
             }
         }
@@ -158,7 +164,10 @@ impl Checker {
         if self.waiting.get(name).is_some_and(|it| it == had) {
             return Err(format!("{name} went with more than half of all files"));
         }
-        if let Some(moves) = self.held.remove(name) {
+        if let Some((moves, held)) = self.held.remove(name) {
+            if held.elapsed() < UNDER_WAY {
+                return Ok(());
+            }
             let since = &texts(world, MAIN, name)[moves - 1..];
             if since.iter().all(Option::is_none) {
                 return Err(format!("{name} was held, and went"));

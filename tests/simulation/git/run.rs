@@ -506,12 +506,8 @@ impl Run {
         github.push(MAIN, |now, _| *now = paths);
         let mut world = shared.lock().unwrap();
         world.github = github;
-        world.note(|| {
-            let [.., last] = world_moves(&world) else {
-                unreachable!()
-            };
-            format!("somebody pushes {:?}", last.after)
-        });
+        let head = world.github.head(MAIN);
+        world.note(|| format!("somebody pushes {head:?}"));
         self.checker.moved(&world, false);
     }
 
@@ -850,10 +846,6 @@ impl Run {
         }
         Err("the calls never end".to_owned())
     }
-}
-
-fn world_moves(world: &World) -> &[super::repository::Move] {
-    world.github.moves(MAIN)
 }
 
 fn want() -> Want {

@@ -1,0 +1,81 @@
+//! So many removals that nobody may have meant them wait for somebody.
+
+use serde_json::json;
+
+use super::trees::numbered;
+use crate::support::mirror::{Mirror, create, send, tick};
+use crate::support::process::Service;
+use crate::support::scene::task;
+
+/// A service that has taken in ten files, of which Git then has none any more, with `others` in their place.
+async fn ten_gone(mirror: &Mirror, others: &[(String, String)]) -> Service {
+    let service = mirror.service();
+    let files = numbered(10);
+    let all: Vec<_> = files.iter().map(|(name, text)| (&**name, Some(&**text))).collect();
+    mirror.commit(&all, "Begin");
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    let gone = files.iter().map(|(name, _)| (&**name, None));
+    let come = others.iter().map(|(name, text)| (&**name, Some(&**text)));
+    let changes: Vec<_> = gone.chain(come).collect();
+    mirror.commit(&changes, "Remove and add");
+    mirror.deliver(&service).await;
+    service
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_that_come_with_it_do_not_hide_ten_that_go() {
+    let mirror = Mirror::new();
+    let others: Vec<_> = (0..10)
+        .map(|at| (format!("{:04}-Andere.md", 50 + at), task(&format!("Andere {at}"))))
+        .collect();
+    let service = ten_gone(&mirror, &others).await;
+    tick(&service);
+    assert_eq!(mirror.in_store().await.len(), 20, "nothing has gone");
+    let refused = send(&service, "POST", "/sync", "", "");
+    assert_eq!((refused.status, &refused.json()["count"]), (409, &json!(10)));
+    let done = send(&service, "POST", "/sync?confirm=10", "", "").json();
+    assert_eq!(done["removed"], 10);
+    assert_eq!(mirror.in_store().await, mirror.in_git());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_is_held_until_somebody_confirms_it() {
+    let mirror = Mirror::new();
+    let service = ten_gone(&mirror, &[]).await;
+    assert_eq!(service.get("/sync").json()["lastError"]["code"], "mass_delete");
+    for at in 0..12 {
+        create(&service, &format!("Eigene {at}"));
+    }
+    for _ in 0..3 {
+        tick(&service);
+    }
+    assert_eq!(mirror.in_store().await.len(), 22);
+    assert_eq!(mirror.in_git().len(), 12);
+    // One that Git has again doesn't wait any more, and may go by itself.
+    let text = task("Nummer 3");
+    mirror.commit(&[("0003-Nummer.md", Some(&text))], "Put one back");
+    mirror.deliver(&service).await;
+    mirror.commit(&[("0003-Nummer.md", None)], "And remove it");
+    mirror.deliver(&service).await;
+    assert_eq!(mirror.in_store().await.len(), 21);
+    let refused = send(&service, "POST", "/sync?confirm=10", "", "");
+    assert_eq!((refused.status, &refused.json()["count"]), (409, &json!(9)));
+    assert_eq!(send(&service, "POST", "/sync?confirm=9", "", "").status, 200);
+    assert_eq!(mirror.in_store().await, mirror.in_git());
+    tick(&service);
+    assert_eq!(service.get("/sync").json()["lastError"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_of_all_files_is_no_removal() {
+    let mirror = Mirror::new();
+    let renamed: Vec<_> = numbered(10)
+        .into_iter()
+        .map(|(name, text)| (name.replace("Nummer", "Umbenannt"), text))
+        .collect();
+    let service = ten_gone(&mirror, &renamed).await;
+    tick(&service);
+    assert_eq!(mirror.in_store().await, mirror.in_git());
+    assert_eq!(mirror.in_store().await.len(), 10);
+}

@@ -1,0 +1,224 @@
+//! GitHub's reads lag behind its writes, and branches are rewritten: nothing follows from a head that isn't known
+//! to come after what Git was known to hold.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::github::{Change, Replica};
+use crate::support::mirror::{Mirror, create, send, tick};
+use crate::support::process::{Service, eventually};
+use crate::support::scene::task;
+
+/// A service at the hub itself and one at a replica, which both know one task of Git's.
+async fn two(mirror: &Mirror) -> (Service, Service, Replica) {
+    let replica = mirror.github.replica();
+    let (a, b) = (mirror.service(), mirror.service_at(&replica));
+    mirror.commit(&[("0000-Eins.md", Some(&task("Eins")))], "Begin");
+    mirror.deliver(&a).await;
+    mirror.until_equal(&a).await;
+    tick(&b);
+    replica.freeze();
+    (a, b, replica)
+}
+
+/// Commits through `service` what `body` makes of a task.
+fn edit(service: &Service, stem: &str, text: &str) {
+    let body = json!({"body": format!("{text}\n")}).to_string();
+    let answer = send(service, "PATCH", &format!("/api/tasks/{stem}?git=wait"), "", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.json()["gitPushed"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_here_stays_while_a_replica_shows_the_branch_of_before() {
+    let mirror = Mirror::new();
+    let (a, b, replica) = two(&mirror).await;
+    edit(&a, "0000-Eins", "Geändert");
+    let name = create(&a, "Zwei");
+    eventually("it is committed", || mirror.in_git().contains_key(&name));
+    let before = mirror.in_store().await;
+    for outcome in mirror.deliver(&b).await {
+        let results = outcome.1["results"].as_array().cloned().unwrap_or_default();
+        for result in results {
+            assert_eq!((&result["changed"], &result["deleted"]), (&json!(0), &json!(0)));
+        }
+    }
+    for _ in 0..2 {
+        tick(&b);
+        assert_eq!(mirror.in_store().await, before);
+    }
+    for path in ["/api/tasks/0000-Eins", "/api/tasks/0001-Zwei"] {
+        assert_eq!(b.send(path, "cache-control: no-cache\r\n").status, 200);
+    }
+    replica.catch_up();
+    tick(&b);
+    mirror.until_equal(&b).await;
+    assert_eq!(mirror.in_store().await, before);
+}
+
+/// Not only own commits: what another instance has taken in is the base, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_instance_has_taken_in_stays_while_a_replica_lags() {
+    let mirror = Mirror::new();
+    let (a, b, replica) = two(&mirror).await;
+    let eins = task("Eins von einem Klon");
+    mirror.commit(
+        &[("0000-Eins.md", Some(&eins)), ("0005-Neu.md", Some(&task("Neu")))],
+        "Edit and add",
+    );
+    tick(&a);
+    mirror.until_equal(&a).await;
+    mirror.commit(&[("0005-Neu.md", None)], "Remove");
+    tick(&a);
+    mirror.until_equal(&a).await;
+    let before = mirror.in_store().await;
+    assert_eq!(before.len(), 1);
+    tick(&b);
+    mirror.deliver(&b).await;
+    tick(&b);
+    assert_eq!(mirror.in_store().await, before, "neither reverted nor back");
+    replica.catch_up();
+    tick(&b);
+    mirror.until_equal(&b).await;
+    assert_eq!(mirror.in_store().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_forced_back_to_an_ancestor_is_followed_with_and_without_its_delivery() {
+    for delivered in [true, false] {
+        let mirror = Mirror::new();
+        let service = mirror.service();
+        mirror.commit(&[("0000-Eins.md", Some(&task("Eins")))], "Begin");
+        let ancestor = mirror.github.head("main").unwrap();
+        mirror.deliver(&service).await;
+        mirror.until_equal(&service).await;
+        edit(&service, "0000-Eins", "Geändert");
+        mirror.github.drop_deliveries();
+        mirror.github.set_branch("main", &ancestor);
+        match delivered {
+            true => drop(mirror.deliver(&service).await),
+            false => drop(tick(&service)),
+        }
+        mirror.until_equal(&service).await;
+        assert_eq!(mirror.in_store().await["0000-Eins.md"], task("Eins"));
+        let state = service.get("/sync").json();
+        assert_eq!((&state["head"], &state["lastError"]), (&json!(ancestor), &json!(null)));
+    }
+}
+
+/// A delivery about a rewrite of long ago proves nothing of what came after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_delivery_of_a_forced_push_takes_nothing_back() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    mirror.commit(&[("0000-Eins.md", Some(&task("Eins")))], "Begin");
+    let ancestor = mirror.github.head("main").unwrap();
+    mirror.commit(&[("0001-Zwei.md", Some(&task("Zwei")))], "More");
+    mirror.github.drop_deliveries();
+    mirror.github.set_branch("main", &ancestor);
+    let replica = mirror.github.replica();
+    let b = mirror.service_at(&replica);
+    tick(&service);
+    mirror.until_equal(&service).await;
+    replica.freeze();
+    edit(&service, "0000-Eins", "Geändert");
+    let before = mirror.in_store().await;
+    mirror.deliver(&b).await;
+    tick(&b);
+    assert_eq!(mirror.in_store().await, before);
+}
+
+/// Where GitHub doesn't tell of moves, somebody has to confirm it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_branch_of_which_nothing_is_told_waits_for_somebody() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let first = mirror.github.head("main").unwrap();
+    mirror.commit(&[("0000-Eins.md", Some(&task("Eins")))], "Begin");
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    mirror.github.set_branch("main", &first);
+    mirror.commit(&[("0001-Zwei.md", Some(&task("Zwei")))], "Anew");
+    mirror.github.drop_deliveries();
+    mirror.github.fail_at("GET", "/activity", crate::support::github::Fault::Status(404));
+    let head = mirror.github.head("main").unwrap();
+    tick(&service);
+    assert_eq!(mirror.in_store().await.into_keys().collect::<Vec<_>>(), ["0000-Eins.md"]);
+    eventually("it is said", || {
+        service.get("/sync").json()["lastError"]["code"] == "history_rewritten"
+    });
+    let refused = send(&service, "POST", "/sync", "", "");
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("history_rewritten")));
+    assert_eq!(refused.json()["head"], json!(head));
+    let other = "0".repeat(40);
+    let refused = send(&service, "POST", &format!("/sync?confirm_head={other}"), "", "");
+    assert_eq!(refused.status, 409, "another commit than the branch is at confirms nothing");
+    let refused = send(&service, "POST", "/sync?confirm_head=abc", "", "");
+    assert_eq!((refused.status, refused.json()["field"].as_str()), (400, Some("confirm_head")));
+    let done = send(&service, "POST", &format!("/sync?confirm_head={head}"), "", "");
+    assert_eq!(done.status, 200, "{}", done.body);
+    mirror.until_equal(&service).await;
+    assert_eq!(mirror.in_store().await.into_keys().collect::<Vec<_>>(), ["0001-Zwei.md"]);
+}
+
+/// What it costs: a read of the order only when somebody else has moved the branch on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_heads_costs_one_request_for_a_head_that_is_new() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    mirror.commit(&[("0000-Eins.md", Some(&task("Eins")))], "Begin");
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    mirror.github.clear_requests();
+    edit(&service, "0000-Eins", "Geändert");
+    eventually("nothing waits", || mirror.book_now()["pushing"].as_object().is_some_and(|it| it.is_empty()));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(mirror.github.calls("GET", "/compare/"), 0, "an own commit is known to follow");
+    assert_eq!(mirror.github.calls("PUT", "/contents/"), 1, "sent once");
+    mirror.github.drop_deliveries();
+    mirror.github.clear_requests();
+    mirror.commit(&[("0000-Eins.md", Some(&task("Vom Klon")))], "Edit");
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(mirror.github.calls("GET", "/compare/"), 1);
+    assert_eq!(mirror.github.calls("GET", "/activity"), 0);
+}
+
+/// A file with the executable bit keeps it, alone and among many.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_executable_file_keeps_its_mode() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let names: Vec<String> = (0..14).map(|at| format!("{at:04}-Nummer.md")).collect();
+    let paths: Vec<String> = names.iter().map(|name| mirror.path(name)).collect();
+    let files: Vec<_> = paths
+        .iter()
+        .map(|path| (path.as_str(), Change::Executable(task("Nummer").into())))
+        .collect();
+    mirror.github.commit("main", &files, "Begin");
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    mirror.github.fail(crate::support::github::Fault::Status(503));
+    for name in &names {
+        let stem = name.strip_suffix(".md").unwrap();
+        let body = json!({"body": "Geändert\n"}).to_string();
+        let answer = send(&service, "PATCH", &format!("/api/tasks/{stem}"), "", &body);
+        assert_eq!(answer.status, 200);
+    }
+    mirror.github.recover();
+    tick(&service);
+    mirror.until_equal(&service).await;
+    assert!(mirror.github.calls("POST", "/git/trees") > 0, "in a commit of several");
+    for path in &paths {
+        let listed = Command::new("git")
+            .arg("-C")
+            .arg(mirror.github.git_dir())
+            .args(["ls-tree", "main", path])
+            .output()
+            .unwrap();
+        assert!(listed.stdout.starts_with(b"100755 "), "{path}");
+    }
+}

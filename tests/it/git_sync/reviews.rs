@@ -1,0 +1,156 @@
+//! Pull requests, one row a case: what becomes of a change here when a reviewer does something with it.
+
+use serde_json::json;
+
+use crate::support::github::{Change, Merge};
+use crate::support::mirror::{Mirror, send, tick};
+use crate::support::process::Service;
+use crate::support::scene::task;
+
+const NAME: &str = "0000-Eins.md";
+
+/// A task that Git has, and a pull request with an edit of it.
+async fn proposed() -> (Mirror, Service) {
+    let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
+    let service = mirror.service();
+    mirror.commit(&[(NAME, Some(&task("Eins")))], "Begin");
+    mirror.deliver(&service).await;
+    edit(&service, "# Eins\n\nVorschlag\n");
+    assert_eq!(mirror.github.pulls().len(), 1);
+    (mirror, service)
+}
+
+fn edit(service: &Service, text: &str) {
+    let body = json!({"body": text}).to_string();
+    let answer = send(service, "PATCH", "/api/tasks/0000?git=wait", "", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+/// A reviewer's commit on the request's branch, and the text it makes of the file there.
+fn review(mirror: &Mirror, change: impl FnOnce(&str) -> Option<String>) -> Option<String> {
+    let branch = mirror.github.pulls()[0].head.clone();
+    let path = mirror.path(NAME);
+    let files = mirror.github.files(&branch);
+    let text = String::from_utf8_lossy(&files[&path]).into_owned();
+    let text = change(&text);
+    let to = text.as_deref().map_or(Change::Delete, Change::from);
+    mirror.github.commit_by("berta", &branch, &[(&path, to)], "Review");
+    text
+}
+
+fn reviewed(text: &str) -> Option<String> {
+    Some(text.replace("Vorschlag", "Vorschlag\nDurchgesehen"))
+}
+
+async fn here(mirror: &Mirror) -> Option<String> {
+    mirror.in_store().await.get(NAME).cloned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reviewer_merges_is_taken_in_each_way_to_merge() {
+    for how in [Merge::Commit, Merge::Squash, Merge::Rebase] {
+        for delivered in [true, false] {
+            let (mirror, service) = proposed().await;
+            let text = review(&mirror, reviewed);
+            mirror.github.merge_pull(1, how).unwrap();
+            if delivered {
+                mirror.deliver(&service).await;
+            }
+            tick(&service);
+            assert_eq!(here(&mirror).await, text, "{how:?}");
+            let state = service.get("/sync").json();
+            assert_eq!((&state["pullRequests"], &state["unpushed"]), (&json!([]), &json!([])));
+            // The next edit is one of what was merged.
+            let body = r#"{"tags": ["danach"]}"#;
+            send(&service, "PATCH", "/api/tasks/0000?git=wait", "", body);
+            assert!(here(&mirror).await.unwrap().contains("Durchgesehen"));
+            assert_eq!(mirror.github.pulls().len(), 2);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reviewer_takes_out_of_a_request_goes_here_too() {
+    type Review = fn(&str) -> Option<String>;
+    let rows: [(Review, Option<String>); 2] = [
+        // Taken back to what Git had.
+        (|_| Some(task("Eins")), Some(task("Eins"))),
+        // The file is removed.
+        (|_| None, None),
+    ];
+    for (change, becomes) in rows {
+        let (mirror, service) = proposed().await;
+        review(&mirror, change);
+        // A merge that leaves the file as it was has something else to it.
+        let branch = mirror.github.pulls()[0].head.clone();
+        mirror.github.commit_by("berta", &branch, &[("more.txt", "More".into())], "More");
+        mirror.github.merge_pull(1, Merge::Squash).unwrap();
+        mirror.deliver(&service).await;
+        for _ in 0..2 {
+            tick(&service);
+        }
+        assert_eq!(here(&mirror).await, becomes);
+        assert_eq!(service.get("/sync").json()["pullRequests"], json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_after_a_review_keeps_both_before_and_after_the_merge() {
+    for merged_first in [true, false] {
+        let (mirror, service) = proposed().await;
+        review(&mirror, reviewed);
+        if merged_first {
+            mirror.github.merge_pull(1, Merge::Squash).unwrap();
+        }
+        let body = r#"{"tags": ["eigenes"]}"#;
+        send(&service, "PATCH", "/api/tasks/0000?git=wait", "", body);
+        tick(&service);
+        let text = here(&mirror).await.unwrap();
+        assert!(text.contains("Durchgesehen") && text.contains("eigenes"), "{text}");
+        let last = mirror.github.pulls().last().unwrap().clone();
+        assert_eq!(last.number, if merged_first { 2 } else { 1 });
+        let on_branch = mirror.github.files(&last.head)[&mirror.path(NAME)].clone();
+        assert_eq!(String::from_utf8_lossy(&on_branch), text, "and so it is proposed");
+        mirror.github.merge_pull(last.number, Merge::Commit).unwrap();
+        mirror.deliver(&service).await;
+        mirror.until_equal(&service).await;
+        assert_eq!(here(&mirror).await.unwrap(), text);
+    }
+}
+
+/// Of a request that isn't merged the change stays here, and the next edit finds its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_not_merged_leaves_the_change_here() {
+    type Act = fn(&Mirror, &str);
+    let rows: [(&str, Act, u64); 4] = [
+        ("closed", |mirror, _| mirror.github.close_pull(1), 2),
+        (
+            "closed and opened again",
+            |mirror, _| {
+                mirror.github.close_pull(1);
+                assert!(mirror.github.reopen_pull(1));
+            },
+            1,
+        ),
+        ("its branch renamed", |mirror, branch| mirror.github.rename_branch(branch, "other"), 2),
+        ("its branch deleted", |mirror, branch| mirror.github.delete_branch(branch), 2),
+    ];
+    for (case, act, number) in rows {
+        let (mirror, service) = proposed().await;
+        let before = here(&mirror).await;
+        let branch = mirror.github.pulls()[0].head.clone();
+        act(&mirror, &branch);
+        for _ in 0..2 {
+            tick(&service);
+        }
+        assert_eq!(here(&mirror).await, before, "{case}");
+        assert_eq!(mirror.github.pulls().len(), 1, "{case}: not proposed again by itself");
+        edit(&service, "# Eins\n\nNoch einmal\n");
+        let last = mirror.github.pulls().last().unwrap().number;
+        assert_eq!(last, number, "{case}");
+        mirror.github.merge_pull(last, Merge::Rebase).unwrap();
+        mirror.deliver(&service).await;
+        mirror.until_equal(&service).await;
+        assert!(here(&mirror).await.unwrap().contains("Noch einmal"), "{case}");
+    }
+}
