@@ -36,8 +36,8 @@ pub(super) struct Book {
     /// The commit that was last looked at, or made here on such a one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub commit: Option<GitSha>,
-    /// Other commits that the branch has been at, which no look has shown to be over yet. What comes after `commit`
-    /// and all of these is newer than everything said here.
+    /// Other commits made here, since the branch was looked at. What comes after `commit` and all of these is newer
+    /// than everything said here.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub also: Vec<GitSha>,
     /// When that was.
@@ -261,15 +261,17 @@ impl Book {
         self.commit.iter().chain(&self.also).copied().collect()
     }
 
-    /// The branch was looked at, at `head`, which comes after `passed`.
-    pub(super) fn look_at(&mut self, head: GitSha, passed: &[GitSha]) {
-        let is_over = |it: &GitSha| *it == head || passed.contains(it);
-        self.also.retain(|it| !is_over(it));
-        match &self.commit {
-            // Another look has moved it meanwhile, and which of the two is newer isn't known.
-            Some(other) if !is_over(other) => self.also.push(head),
-            _ => self.commit = Some(head),
-        }
+    /// Whether a look that found what comes after `passed`, at `head`, is the newest one still. Else another one has
+    /// found, or made, something of which nobody has asked whether it is newer.
+    pub(super) fn is_newest(&self, head: Option<GitSha>, passed: &[GitSha]) -> bool {
+        let mut known = self.commit.iter().chain(&self.also);
+        known.all(|it| Some(*it) == head || passed.contains(it))
+    }
+
+    /// The branch was looked at, at `head`.
+    pub(super) fn look_at(&mut self, head: GitSha) {
+        self.commit = Some(head);
+        self.also.clear();
     }
 
     /// A commit was made here, on `parent`.

@@ -49,6 +49,8 @@ enum Standing {
     Later,
     /// Nothing proves it; this commit may be newer.
     Unproven(GitSha),
+    /// Nothing can prove it: the repository doesn't tell where the branch was.
+    Untold(GitSha),
     /// Another answer shows that this one is old.
     Lagging,
 }
@@ -117,7 +119,7 @@ impl Git {
             };
             unproven = match self.standing(known, head).await? {
                 Standing::Later => return Ok(snapshot),
-                Standing::Unproven(base) => Some((base, head)),
+                Standing::Unproven(base) | Standing::Untold(base) => Some((base, head)),
                 Standing::Lagging => None,
             };
         }
@@ -181,10 +183,28 @@ impl Git {
             match &moves {
                 Moves::Known(moves) if is_moved(moves, *base, head) => {}
                 Moves::Known(moves) if newest(moves) != Some(head) => return Ok(Standing::Lagging),
-                _ => return Ok(Standing::Unproven(*base)),
+                Moves::Known(_) => return Ok(Standing::Unproven(*base)),
+                Moves::NotAsked | Moves::Closed => return Ok(Standing::Untold(*base)),
             }
         }
         Ok(Standing::Later)
+    }
+
+    /// Whether the branch has been at `commit`, as it is shown at `head`. `None` when that will never be known: it was
+    /// rewritten since, and nothing tells of it.
+    pub(super) async fn has_been_at(
+        &self,
+        commit: GitSha,
+        head: Option<GitSha>,
+    ) -> Result<Option<bool>, GitHubError> {
+        let Some(head) = head else {
+            return Ok(Some(false));
+        };
+        Ok(match self.standing(&[commit], head).await? {
+            Standing::Later => Some(true),
+            Standing::Unproven(_) | Standing::Lagging => Some(false),
+            Standing::Untold(_) => None,
+        })
     }
 
     /// Whether a delivery says that the branch was set to `head` by force, from `base` or from what came after it.
@@ -205,11 +225,7 @@ impl Git {
     }
 
     /// Whether `commit` is `earlier`, or has it in its history.
-    pub(super) async fn has_in_history(
-        &self,
-        commit: GitSha,
-        earlier: GitSha,
-    ) -> Result<bool, GitHubError> {
+    async fn has_in_history(&self, commit: GitSha, earlier: GitSha) -> Result<bool, GitHubError> {
         let comparison = self.compare(earlier, commit).await?;
         Ok(matches!(
             comparison,

@@ -204,12 +204,15 @@ impl Codex {
         };
         let seen = git.repository.pull(note.pull.number).await?;
         if let Some(commit) = seen.merged_by {
-            if !git.shows_commit(snapshot.commit(), commit).await? {
-                return Err(lags().into());
+            match git.has_been_at(commit, snapshot.commit()).await? {
+                Some(true) => {
+                    let merged = |book: &mut Book| book.pull_merged(name, note.sha);
+                    self.change_book(user, merged).await?;
+                    return Ok(Open::Merged);
+                }
+                Some(false) => return Err(lags().into()),
+                None => {}
             }
-            let merged = |book: &mut Book| book.pull_merged(name, note.sha);
-            self.change_book(user, merged).await?;
-            return Ok(Open::Merged);
         }
         if !seen.pull.open {
             return Ok(Open::No);
@@ -359,13 +362,18 @@ impl Codex {
                 Err(error) => return Err(error.into()),
             };
             if let (Some(commit), Ok(name)) = (seen.merged_by, name.parse()) {
-                if !git.shows_commit(head, commit).await? {
-                    became = Pulls::MergedSince;
-                    continue;
+                match git.has_been_at(commit, head).await? {
+                    Some(true) => {
+                        let change = |book: &mut Book| book.pull_merged(&name, note.sha);
+                        self.change_book(user, change).await?;
+                        return Ok(Pulls::Merged);
+                    }
+                    Some(false) => {
+                        became = Pulls::MergedSince;
+                        continue;
+                    }
+                    None => {}
                 }
-                let change = |book: &mut Book| book.pull_merged(&name, note.sha);
-                self.change_book(user, change).await?;
-                return Ok(Pulls::Merged);
             }
             if seen.pull != note.pull {
                 let change = |book: &mut Book| {
@@ -377,20 +385,6 @@ impl Codex {
             }
         }
         Ok(became)
-    }
-}
-
-impl Git {
-    /// Whether the branch, as it is shown at `head`, has `commit` in its history.
-    async fn shows_commit(
-        &self,
-        head: Option<GitSha>,
-        commit: GitSha,
-    ) -> Result<bool, GitHubError> {
-        match head {
-            Some(head) => self.has_in_history(head, commit).await,
-            None => Ok(false),
-        }
     }
 }
 
@@ -422,7 +416,7 @@ impl Reconciling<'_> {
                 Err(error) => return Err(error.into()),
             };
             if let Some(commit) = seen.merged_by
-                && self.git.shows_commit(snapshot.commit(), commit).await?
+                && self.git.has_been_at(commit, snapshot.commit()).await? == Some(true)
             {
                 merged.push((name, note.sha));
             }

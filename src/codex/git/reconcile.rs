@@ -119,6 +119,9 @@ impl Reconciling<'_> {
         self.report.clean = changes.is_empty() && !moved && entry.knowledge.exact;
         let last = changes.is_empty() && !moved;
         let noted = self.note(&plan, &newer, &snapshot, &passed, held).await?;
+        if !noted.is_newest(snapshot.commit(), &[]) && snapshot.commit().is_some() {
+            return Ok(false);
+        }
         let changes = self.allowed(changes, &noted);
         self.apply(changes).await?;
         Ok(last || self.report.unfinished)
@@ -248,9 +251,10 @@ impl Reconciling<'_> {
             return Ok(());
         }
         let mut failures = 0;
-        for it in &ready {
-            let it = std::slice::from_ref(it);
-            // Once more: it may have landed, and been removed again by somebody.
+        for mut it in ready {
+            // As a write of its own: the one before may have landed, and the file have been removed again.
+            it.change.write = Some(self.codex.cache.write_id());
+            let it = std::slice::from_ref(&it);
             if !self.note_takes(it).await? {
                 return Ok(());
             }
@@ -274,7 +278,7 @@ impl Reconciling<'_> {
     async fn note_takes(&self, ready: &[Ready]) -> Result<bool, GitTrouble> {
         let now = self.now.later().utc;
         let head = self.report.commit;
-        let is_past = |book: &Book| head.is_some_and(|it| !book.known_heads().contains(&it));
+        let is_past = |book: &Book| head.is_some() && !book.is_newest(head, &[]);
         let note = |book: &mut Book| {
             if is_past(book) {
                 return;
@@ -380,6 +384,9 @@ impl Reconciling<'_> {
         });
         let (by_hand, removes) = (self.mode.by_hand, self.mode.removes);
         let note = |book: &mut Book| {
+            if !book.is_newest(commit, passed) {
+                return;
+            }
             for agreed in &plan.agreed {
                 if book.base(&agreed.name) == agreed.before {
                     agreed.note(book);
@@ -389,7 +396,7 @@ impl Reconciling<'_> {
                 book.synced_at = Some(at);
             }
             if let Some(head) = commit {
-                book.look_at(head, passed);
+                book.look_at(head);
             }
             if let Some(waiting) = &waiting {
                 // Those that were held before are among them, or are over.

@@ -11,7 +11,10 @@ use crate::support::scene::task;
 async fn ten_gone(mirror: &Mirror, others: &[(String, String)]) -> Service {
     let service = mirror.service();
     let files = numbered(10);
-    let all: Vec<_> = files.iter().map(|(name, text)| (&**name, Some(&**text))).collect();
+    let all: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (&**name, Some(&**text)))
+        .collect();
     mirror.commit(&all, "Begin");
     mirror.deliver(&service).await;
     mirror.until_equal(&service).await;
@@ -27,13 +30,21 @@ async fn ten_gone(mirror: &Mirror, others: &[(String, String)]) -> Service {
 async fn ten_that_come_with_it_do_not_hide_ten_that_go() {
     let mirror = Mirror::new();
     let others: Vec<_> = (0..10)
-        .map(|at| (format!("{:04}-Andere.md", 50 + at), task(&format!("Andere {at}"))))
+        .map(|at| {
+            (
+                format!("{:04}-Andere.md", 50 + at),
+                task(&format!("Andere {at}")),
+            )
+        })
         .collect();
     let service = ten_gone(&mirror, &others).await;
     tick(&service);
     assert_eq!(mirror.in_store().await.len(), 20, "nothing has gone");
     let refused = send(&service, "POST", "/sync", "", "");
-    assert_eq!((refused.status, &refused.json()["count"]), (409, &json!(10)));
+    assert_eq!(
+        (refused.status, &refused.json()["count"]),
+        (409, &json!(10))
+    );
     let done = send(&service, "POST", "/sync?confirm=10", "", "").json();
     assert_eq!(done["removed"], 10);
     assert_eq!(mirror.in_store().await, mirror.in_git());
@@ -43,7 +54,10 @@ async fn ten_that_come_with_it_do_not_hide_ten_that_go() {
 async fn what_was_held_is_held_until_somebody_confirms_it() {
     let mirror = Mirror::new();
     let service = ten_gone(&mirror, &[]).await;
-    assert_eq!(service.get("/sync").json()["lastError"]["code"], "mass_delete");
+    assert_eq!(
+        service.get("/sync").json()["lastError"]["code"],
+        "mass_delete"
+    );
     for at in 0..12 {
         create(&service, &format!("Eigene {at}"));
     }
@@ -61,7 +75,10 @@ async fn what_was_held_is_held_until_somebody_confirms_it() {
     assert_eq!(mirror.in_store().await.len(), 21);
     let refused = send(&service, "POST", "/sync?confirm=10", "", "");
     assert_eq!((refused.status, &refused.json()["count"]), (409, &json!(9)));
-    assert_eq!(send(&service, "POST", "/sync?confirm=9", "", "").status, 200);
+    assert_eq!(
+        send(&service, "POST", "/sync?confirm=9", "", "").status,
+        200
+    );
     assert_eq!(mirror.in_store().await, mirror.in_git());
     tick(&service);
     assert_eq!(service.get("/sync").json()["lastError"], json!(null));

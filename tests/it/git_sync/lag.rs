@@ -26,7 +26,13 @@ async fn two(mirror: &Mirror) -> (Service, Service, Replica) {
 /// Commits through `service` what `body` makes of a task.
 fn edit(service: &Service, stem: &str, text: &str) {
     let body = json!({"body": format!("{text}\n")}).to_string();
-    let answer = send(service, "PATCH", &format!("/api/tasks/{stem}?git=wait"), "", &body);
+    let answer = send(
+        service,
+        "PATCH",
+        &format!("/api/tasks/{stem}?git=wait"),
+        "",
+        &body,
+    );
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.json()["gitPushed"], true);
 }
@@ -42,7 +48,10 @@ async fn what_was_committed_here_stays_while_a_replica_shows_the_branch_of_befor
     for outcome in mirror.deliver(&b).await {
         let results = outcome.1["results"].as_array().cloned().unwrap_or_default();
         for result in results {
-            assert_eq!((&result["changed"], &result["deleted"]), (&json!(0), &json!(0)));
+            assert_eq!(
+                (&result["changed"], &result["deleted"]),
+                (&json!(0), &json!(0))
+            );
         }
     }
     for _ in 0..2 {
@@ -65,7 +74,10 @@ async fn what_another_instance_has_taken_in_stays_while_a_replica_lags() {
     let (a, b, replica) = two(&mirror).await;
     let eins = task("Eins von einem Klon");
     mirror.commit(
-        &[("0000-Eins.md", Some(&eins)), ("0005-Neu.md", Some(&task("Neu")))],
+        &[
+            ("0000-Eins.md", Some(&eins)),
+            ("0005-Neu.md", Some(&task("Neu"))),
+        ],
         "Edit and add",
     );
     tick(&a);
@@ -104,7 +116,10 @@ async fn a_branch_forced_back_to_an_ancestor_is_followed_with_and_without_its_de
         mirror.until_equal(&service).await;
         assert_eq!(mirror.in_store().await["0000-Eins.md"], task("Eins"));
         let state = service.get("/sync").json();
-        assert_eq!((&state["head"], &state["lastError"]), (&json!(ancestor), &json!(null)));
+        assert_eq!(
+            (&state["head"], &state["lastError"]),
+            (&json!(ancestor), &json!(null))
+        );
     }
 }
 
@@ -142,25 +157,56 @@ async fn a_rewritten_branch_of_which_nothing_is_told_waits_for_somebody() {
     mirror.github.set_branch("main", &first);
     mirror.commit(&[("0001-Zwei.md", Some(&task("Zwei")))], "Anew");
     mirror.github.drop_deliveries();
-    mirror.github.fail_at("GET", "/activity", crate::support::github::Fault::Status(404));
+    mirror.github.fail_at(
+        "GET",
+        "/activity",
+        crate::support::github::Fault::Status(404),
+    );
     let head = mirror.github.head("main").unwrap();
     tick(&service);
-    assert_eq!(mirror.in_store().await.into_keys().collect::<Vec<_>>(), ["0000-Eins.md"]);
+    assert_eq!(
+        mirror.in_store().await.into_keys().collect::<Vec<_>>(),
+        ["0000-Eins.md"]
+    );
     eventually("it is said", || {
         service.get("/sync").json()["lastError"]["code"] == "history_rewritten"
     });
     let refused = send(&service, "POST", "/sync", "", "");
-    assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("history_rewritten")));
+    assert_eq!(
+        (refused.status, refused.json()["code"].as_str()),
+        (409, Some("history_rewritten"))
+    );
     assert_eq!(refused.json()["head"], json!(head));
     let other = "0".repeat(40);
-    let refused = send(&service, "POST", &format!("/sync?confirm_head={other}"), "", "");
-    assert_eq!(refused.status, 409, "another commit than the branch is at confirms nothing");
+    let refused = send(
+        &service,
+        "POST",
+        &format!("/sync?confirm_head={other}"),
+        "",
+        "",
+    );
+    assert_eq!(
+        refused.status, 409,
+        "another commit than the branch is at confirms nothing"
+    );
     let refused = send(&service, "POST", "/sync?confirm_head=abc", "", "");
-    assert_eq!((refused.status, refused.json()["field"].as_str()), (400, Some("confirm_head")));
-    let done = send(&service, "POST", &format!("/sync?confirm_head={head}"), "", "");
+    assert_eq!(
+        (refused.status, refused.json()["field"].as_str()),
+        (400, Some("confirm_head"))
+    );
+    let done = send(
+        &service,
+        "POST",
+        &format!("/sync?confirm_head={head}"),
+        "",
+        "",
+    );
     assert_eq!(done.status, 200, "{}", done.body);
     mirror.until_equal(&service).await;
-    assert_eq!(mirror.in_store().await.into_keys().collect::<Vec<_>>(), ["0001-Zwei.md"]);
+    assert_eq!(
+        mirror.in_store().await.into_keys().collect::<Vec<_>>(),
+        ["0001-Zwei.md"]
+    );
 }
 
 /// What it costs: a read of the order only when somebody else has moved the branch on.
@@ -173,9 +219,17 @@ async fn the_order_of_heads_costs_one_request_for_a_head_that_is_new() {
     mirror.until_equal(&service).await;
     mirror.github.clear_requests();
     edit(&service, "0000-Eins", "Geändert");
-    eventually("nothing waits", || mirror.book_now()["pushing"].as_object().is_some_and(|it| it.is_empty()));
+    eventually("nothing waits", || {
+        mirror.book_now()["pushing"]
+            .as_object()
+            .is_some_and(|it| it.is_empty())
+    });
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(mirror.github.calls("GET", "/compare/"), 0, "an own commit is known to follow");
+    assert_eq!(
+        mirror.github.calls("GET", "/compare/"),
+        0,
+        "an own commit is known to follow"
+    );
     assert_eq!(mirror.github.calls("PUT", "/contents/"), 1, "sent once");
     mirror.github.drop_deliveries();
     mirror.github.clear_requests();
@@ -201,7 +255,9 @@ async fn an_executable_file_keeps_its_mode() {
     mirror.github.commit("main", &files, "Begin");
     mirror.deliver(&service).await;
     mirror.until_equal(&service).await;
-    mirror.github.fail(crate::support::github::Fault::Status(503));
+    mirror
+        .github
+        .fail(crate::support::github::Fault::Status(503));
     for name in &names {
         let stem = name.strip_suffix(".md").unwrap();
         let body = json!({"body": "Geändert\n"}).to_string();
@@ -211,7 +267,10 @@ async fn an_executable_file_keeps_its_mode() {
     mirror.github.recover();
     tick(&service);
     mirror.until_equal(&service).await;
-    assert!(mirror.github.calls("POST", "/git/trees") > 0, "in a commit of several");
+    assert!(
+        mirror.github.calls("POST", "/git/trees") > 0,
+        "in a commit of several"
+    );
     for path in &paths {
         let listed = Command::new("git")
             .arg("-C")

@@ -18,7 +18,11 @@ async fn a_title_of_fifty_large_letters_fits_and_stays() {
     let created = answer.json();
     assert_eq!(created["gitPushed"], true);
     let name = created["filename"].as_str().unwrap().to_owned();
-    assert_eq!(name, format!("0000-{}.md", "𝓗".repeat(37)), "150 bytes of title");
+    assert_eq!(
+        name,
+        format!("0000-{}.md", "𝓗".repeat(37)),
+        "150 bytes of title"
+    );
     tick(&service);
     mirror.until_equal(&service).await;
     assert!(mirror.in_store().await.contains_key(&name));
@@ -39,14 +43,28 @@ async fn a_name_that_git_would_not_give_back_is_not_sent_and_is_said() {
     mirror.store().put(&key, put, condition).await.unwrap();
     let stem = name.strip_suffix(".md").unwrap();
     let body = json!({"body": "Geändert\n"}).to_string();
-    let answer = send(&service, "PATCH", &format!("/api/tasks/{stem}?git=wait"), "", &body);
+    let answer = send(
+        &service,
+        "PATCH",
+        &format!("/api/tasks/{stem}?git=wait"),
+        "",
+        &body,
+    );
     assert_eq!(answer.status, 200, "{}", answer.body);
     let edited = answer.json();
-    assert_eq!((&edited["gitPushed"], &edited["gitPending"]), (&json!(false), &json!(false)));
+    assert_eq!(
+        (&edited["gitPushed"], &edited["gitPending"]),
+        (&json!(false), &json!(false))
+    );
     tick(&service);
-    eventually("nothing waits", || service.get("/sync").json()["unpushed"] == json!([]));
+    eventually("nothing waits", || {
+        service.get("/sync").json()["unpushed"] == json!([])
+    });
     assert!(mirror.in_git().is_empty());
-    assert!(mirror.in_store().await.contains_key(&name), "and it stays here");
+    assert!(
+        mirror.in_store().await.contains_key(&name),
+        "and it stays here"
+    );
     let problems = &service.get("/sync").json()["problems"];
     assert_eq!(problems[0]["code"], "bad_file_name");
     assert_eq!(problems[0]["file"], json!(mirror.path(&name)));
@@ -80,7 +98,11 @@ async fn a_submodule_in_a_folders_place_removes_nothing() {
                     mirror.github.set_tree_limit(limit);
                 }
                 let head = mirror.github.head("main").unwrap();
-                mirror.github.commit("main", &[(&level, Change::Submodule(head.clone()))], "Move away");
+                mirror.github.commit(
+                    "main",
+                    &[(&level, Change::Submodule(head.clone()))],
+                    "Move away",
+                );
                 mirror.deliver(&service).await;
                 tick(&service);
                 let state = send(&service, "POST", "/sync", "", "");
@@ -111,7 +133,10 @@ async fn a_settled_text_in_git_is_somebodys_file() {
     );
     mirror.deliver(&service).await;
     tick(&service);
-    assert_eq!(mirror.in_store().await.into_keys().collect::<Vec<_>>(), ["0002-Zwei.md"]);
+    assert_eq!(
+        mirror.in_store().await.into_keys().collect::<Vec<_>>(),
+        ["0002-Zwei.md"]
+    );
     mirror.github.clear_requests();
     for _ in 0..3 {
         tick(&service);

@@ -34,7 +34,9 @@ fn review(mirror: &Mirror, change: impl FnOnce(&str) -> Option<String>) -> Optio
     let text = String::from_utf8_lossy(&files[&path]).into_owned();
     let text = change(&text);
     let to = text.as_deref().map_or(Change::Delete, Change::from);
-    mirror.github.commit_by("berta", &branch, &[(&path, to)], "Review");
+    mirror
+        .github
+        .commit_by("berta", &branch, &[(&path, to)], "Review");
     text
 }
 
@@ -59,7 +61,10 @@ async fn what_a_reviewer_merges_is_taken_in_each_way_to_merge() {
             tick(&service);
             assert_eq!(here(&mirror).await, text, "{how:?}");
             let state = service.get("/sync").json();
-            assert_eq!((&state["pullRequests"], &state["unpushed"]), (&json!([]), &json!([])));
+            assert_eq!(
+                (&state["pullRequests"], &state["unpushed"]),
+                (&json!([]), &json!([]))
+            );
             // The next edit is one of what was merged.
             let body = r#"{"tags": ["danach"]}"#;
             send(&service, "PATCH", "/api/tasks/0000?git=wait", "", body);
@@ -83,7 +88,9 @@ async fn what_a_reviewer_takes_out_of_a_request_goes_here_too() {
         review(&mirror, change);
         // A merge that leaves the file as it was has something else to it.
         let branch = mirror.github.pulls()[0].head.clone();
-        mirror.github.commit_by("berta", &branch, &[("more.txt", "More".into())], "More");
+        mirror
+            .github
+            .commit_by("berta", &branch, &[("more.txt", "More".into())], "More");
         mirror.github.merge_pull(1, Merge::Squash).unwrap();
         mirror.deliver(&service).await;
         for _ in 0..2 {
@@ -106,12 +113,22 @@ async fn an_edit_after_a_review_keeps_both_before_and_after_the_merge() {
         send(&service, "PATCH", "/api/tasks/0000?git=wait", "", body);
         tick(&service);
         let text = here(&mirror).await.unwrap();
-        assert!(text.contains("Durchgesehen") && text.contains("eigenes"), "{text}");
+        assert!(
+            text.contains("Durchgesehen") && text.contains("eigenes"),
+            "{text}"
+        );
         let last = mirror.github.pulls().last().unwrap().clone();
         assert_eq!(last.number, if merged_first { 2 } else { 1 });
         let on_branch = mirror.github.files(&last.head)[&mirror.path(NAME)].clone();
-        assert_eq!(String::from_utf8_lossy(&on_branch), text, "and so it is proposed");
-        mirror.github.merge_pull(last.number, Merge::Commit).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&on_branch),
+            text,
+            "and so it is proposed"
+        );
+        mirror
+            .github
+            .merge_pull(last.number, Merge::Commit)
+            .unwrap();
         mirror.deliver(&service).await;
         mirror.until_equal(&service).await;
         assert_eq!(here(&mirror).await.unwrap(), text);
@@ -132,8 +149,16 @@ async fn a_request_that_is_not_merged_leaves_the_change_here() {
             },
             1,
         ),
-        ("its branch renamed", |mirror, branch| mirror.github.rename_branch(branch, "other"), 2),
-        ("its branch deleted", |mirror, branch| mirror.github.delete_branch(branch), 2),
+        (
+            "its branch renamed",
+            |mirror, branch| mirror.github.rename_branch(branch, "other"),
+            2,
+        ),
+        (
+            "its branch deleted",
+            |mirror, branch| mirror.github.delete_branch(branch),
+            2,
+        ),
     ];
     for (case, act, number) in rows {
         let (mirror, service) = proposed().await;
@@ -144,13 +169,20 @@ async fn a_request_that_is_not_merged_leaves_the_change_here() {
             tick(&service);
         }
         assert_eq!(here(&mirror).await, before, "{case}");
-        assert_eq!(mirror.github.pulls().len(), 1, "{case}: not proposed again by itself");
+        assert_eq!(
+            mirror.github.pulls().len(),
+            1,
+            "{case}: not proposed again by itself"
+        );
         edit(&service, "# Eins\n\nNoch einmal\n");
         let last = mirror.github.pulls().last().unwrap().number;
         assert_eq!(last, number, "{case}");
         mirror.github.merge_pull(last, Merge::Rebase).unwrap();
         mirror.deliver(&service).await;
         mirror.until_equal(&service).await;
-        assert!(here(&mirror).await.unwrap().contains("Noch einmal"), "{case}");
+        assert!(
+            here(&mirror).await.unwrap().contains("Noch einmal"),
+            "{case}"
+        );
     }
 }
