@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::create::place_for;
+use super::create::{ids_before, place_for};
 use super::file::{Outcome, WrittenFile};
 use super::mark::Mark;
 use super::{Act, BatchDone, FileChange, FileFate, Op};
 use crate::cache::ledger::AnsweredFile;
 use crate::cache::state::ChangeKind;
 use crate::cache::{Entry, ReadError, WriteError};
-use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
+use crate::store::{ETag, Put, PutIf, WriteId};
 use crate::task::{FileName, GitSha, git_sha};
 
 /// How many files go into one batch at most.
@@ -128,7 +128,10 @@ impl Op {
         id: WriteId,
     ) -> Outcome {
         let (bytes, before, condition) = match &change.act {
-            Act::Create(bytes) => (bytes, WriteIds::default(), place_for(&change.name, known)),
+            Act::Create(bytes) => {
+                let place = place_for(&change.name, known);
+                (bytes, ids_before(&place), place)
+            }
             Act::Replace {
                 bytes,
                 etag,

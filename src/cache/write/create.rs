@@ -7,6 +7,7 @@ use super::mark::Mark;
 use super::{Created, NewFile, Op};
 use crate::cache::amend::{Amended, Amendment, NewTaskMark, NumbersInUse};
 use crate::cache::ledger::{AnsweredFile, Committed};
+use crate::cache::settle::SETTLED;
 use crate::cache::state::{Idempotent, PendingOp, SeenState, Version};
 use crate::cache::{Entry, ReadError, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
@@ -148,7 +149,7 @@ impl Op {
         let condition = place_for(name, known);
         let put = Put {
             bytes: file.bytes.clone(),
-            writes: WriteIds::default().followed_by(write_id),
+            writes: ids_before(&condition).followed_by(write_id),
         };
         match self.put(mark, name, put, condition, write_id, true).await {
             Outcome::Landed(written) => Ok(Tried::Landed(written.map(|written| {
@@ -176,7 +177,10 @@ impl Op {
         let settling = inner.settle_op(&self.user, &mark.op, pending, &now);
         let (settled, requests) = settling.await;
         self.requests += requests;
-        settled.map(|_| None).ok_or(unknown)
+        // The key stands as long as another request may have landed here, and an editor saved over it.
+        let is_undone =
+            |seen: &Arc<SeenState>| seen.state.idempotency.values().all(|it| it.op != mark.op);
+        settled.filter(is_undone).map(|_| None).ok_or(unknown)
     }
 
     /// An earlier request with the same key: as it ended, or brought to its end here. `None` when it
@@ -276,6 +280,14 @@ pub(super) fn place_for(name: &FileName, known: Option<&Entry>) -> PutIf {
     let file = known.and_then(|entry| entry.table().find(name.as_str()));
     let settled = file.filter(|it| it.is_settled() && !it.etag.is_empty());
     settled.map_or(PutIf::Absent, |it| PutIf::Same(ETag::new(it.etag)))
+}
+
+/// The write ids of what a new file replaces: nothing, or a settled file.
+pub(super) fn ids_before(place: &PutIf) -> WriteIds {
+    match place {
+        PutIf::Same(_) => WriteIds::default().followed_by(SETTLED),
+        PutIf::Any | PutIf::Absent => WriteIds::default(),
+    }
 }
 
 fn numbers_of(entry: &Entry) -> NumbersInUse {
