@@ -48,6 +48,13 @@ pub(super) enum Amendment {
     },
     /// Forgets creates past their time.
     ForgetOld,
+    /// Gives files that something else wrote a version of their own; marks stay.
+    NameFiles {
+        /// Every version that may have been handed out before.
+        floor: Version,
+        /// One above every number in the files.
+        above_all: u32,
+    },
 }
 
 /// A task about to be created.
@@ -100,7 +107,7 @@ pub(super) struct NumbersInUse {
 /// What came of an amendment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Amended {
-    /// The mark is set, with this version.
+    /// The mark is set, or the files are named, with this version.
     Marked(Version),
     /// The mark of a new task is set.
     Created(Version, FileName),
@@ -155,6 +162,10 @@ impl State {
                 self.forget_old(at);
                 Amended::Done
             }
+            Amendment::NameFiles { floor, above_all } => {
+                *self = self.after_foreign_write(*floor, *above_all);
+                Amended::Marked(self.version)
+            }
         }
     }
 
@@ -167,8 +178,13 @@ impl State {
             .key
             .as_ref()
             .and_then(|key| Some((key, self.idempotency.get(&key.key)?)));
-        if let Some((key, record)) = known.filter(|(_, it)| Some(&it.op) != mark.replaces.as_ref())
-        {
+        // This request's own record, while its mark stands. Where that has gone, another request with the key has
+        // brought it to its end, even if an editor has saved over the file since.
+        let is_own = |record: &Idempotent| {
+            let own = Some(&record.op) == mark.replaces.as_ref();
+            own && self.pending.contains_key(&record.op)
+        };
+        if let Some((key, record)) = known.filter(|(_, it)| !is_own(it)) {
             return if record.body == key.body {
                 let pending = self.pending.get(&record.op).cloned();
                 Amended::Reused(record.clone(), pending)

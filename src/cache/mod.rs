@@ -43,8 +43,8 @@ pub use listed::{denied, to_be_read};
 pub use mutation::Mutation;
 pub use owner::{Holder, OwnerError, parse_holder};
 pub use state::{
-    ChangeKind, Idempotent, LegacyNextId, MergedFile, NewerFormat, PendingFile, PendingOp,
-    SeenState, State, StateFound, Version,
+    ChangeKind, Idempotent, LegacyNextId, MergedFile, NamedFiles, NewerFormat, PendingFile,
+    PendingOp, SeenState, State, StateFound, Version,
 };
 pub use tidy::Tidied;
 pub use write::{

@@ -172,6 +172,45 @@ fn two_processes_over_one_folder_agree_next_to_an_editor() {
     }
 }
 
+/// An editor's file that is listed while a mark stands, or just after: what one answer has shown the next ones show.
+#[test]
+fn an_editors_file_behind_an_own_write_stays_once_it_was_shown() {
+    let folder = folder(2);
+    let (a, b) = (Service::over(folder.path()), Service::over(folder.path()));
+    for round in 0..10 {
+        let number = 100 + 10 * round;
+        b.get("/codex");
+        let edit = format!(r#"{{"tags":["r{round}"]}}"#);
+        a.send_json("PATCH", "/api/tasks/0000", &edit).json();
+        let title = format!("Vom Editor {number}");
+        save(&folder, &format!("{number:04}-neu.md"), &task(&title));
+        let first = a.get("/codex?nocache=true");
+        let shows = |answer: &Answer| answer.body.contains(&title);
+        assert!(shows(&first), "round {round}: {}", first.body);
+        let version = format!("x-codex-version: {}\r\n", first.header("x-codex-version"));
+        for wait in [0, 1, 20] {
+            std::thread::sleep(Duration::from_millis(wait));
+            let reads = [
+                ("plain", a.get("/codex")),
+                ("strict", a.send("/codex", "cache-control: no-cache\r\n")),
+                ("with the version", a.send("/codex", &version)),
+                (
+                    "strict, elsewhere",
+                    b.send("/codex", "cache-control: no-cache\r\n"),
+                ),
+                ("with the version, elsewhere", b.send("/codex", &version)),
+            ];
+            for (kind, read) in reads {
+                assert!(shows(&read), "round {round}, {kind}, after {wait} ms");
+            }
+        }
+        let new = r#"{"title":"Neu","kategorie":"arbeit"}"#;
+        let created = a.send_json("POST", "/api/tasks", new).json();
+        let id: u32 = created["id"].as_str().unwrap().parse().unwrap();
+        assert!(id > number, "{id} after {number} was shown");
+    }
+}
+
 #[test]
 fn deleting_the_artifacts_under_a_running_service_and_the_state_between_two_changes_no_answer() {
     let folder = folder(30);

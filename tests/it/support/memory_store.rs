@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use codex_miroir::store::{
     Answer, Blob, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix,
-    Put, PutIf, StoreError, WriteIds, Written,
+    Put, PutIf, StoreError, WriteId, WriteIds, Written,
 };
 
 /// How many blobs Azure gives a page, and so how many requests a listing costs.
@@ -50,6 +50,15 @@ impl MemoryStore {
         let put = Put {
             bytes: bytes.to_vec().into(),
             writes: WriteIds::default(),
+        };
+        self.container().store(path, put)
+    }
+
+    /// What another instance of the service writes.
+    pub(crate) fn service_write(&self, path: &str, bytes: &[u8]) -> ETag {
+        let put = Put {
+            bytes: bytes.to_vec().into(),
+            writes: WriteIds::default().followed_by(WriteId(1)),
         };
         self.container().store(path, put)
     }
