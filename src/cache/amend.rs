@@ -21,6 +21,9 @@ const MAX_REMEMBERED: usize = 5_000;
 /// How many merged files are told of at once, so that the state blob stays small.
 const MAX_MERGED: usize = 500;
 
+/// How many marks may stand whose writes the store refused. Every reader tries to settle each.
+const MAX_REFUSED: usize = 8;
+
 /// One thing to do to the state.
 #[derive(Debug, Clone)]
 pub(super) enum Amendment {
@@ -45,6 +48,11 @@ pub(super) enum Amendment {
         mark: PendingOp,
         /// Its create can't happen any more.
         undone: bool,
+    },
+    /// The store refused to write under a mark.
+    Refuse {
+        /// The mark.
+        op: String,
     },
     /// Forgets creates past their time.
     ForgetOld,
@@ -113,6 +121,8 @@ pub(super) enum Amended {
     Created(Version, FileName),
     /// The mark is gone.
     Done,
+    /// Marks stand whose writes the store refused, for these files or too many of them: no other is set.
+    Blocked,
     /// The key stands for an earlier create, with its mark while it isn't finished.
     Reused(Idempotent, Option<PendingOp>),
     /// The key stands for something else.
@@ -158,6 +168,12 @@ impl State {
                 }
                 Amended::Done
             }
+            Amendment::Refuse { op } => {
+                if let Some(mark) = self.pending.get_mut(op) {
+                    mark.refused = true;
+                }
+                Amended::Done
+            }
             Amendment::ForgetOld => {
                 self.forget_old(at);
                 Amended::Done
@@ -192,6 +208,9 @@ impl State {
                 Amended::KeyReused
             };
         }
+        if self.is_blocked(&[], mark.replaces.as_deref()) {
+            return Amended::Blocked;
+        }
         let number = match self.free_number(mark.index.as_ref()) {
             Ok(number) => number,
             Err(NoNumber::Unknown) => return Amended::NeedsNumbers,
@@ -221,6 +240,9 @@ impl State {
     }
 
     fn mark(&mut self, mark: &FilesMark, at: DateTime<Utc>) -> Amended {
+        if self.is_blocked(&mark.files, mark.replaces.as_deref()) {
+            return Amended::Blocked;
+        }
         let files = mark
             .files
             .iter()
@@ -245,6 +267,30 @@ impl State {
         Amended::Marked(version)
     }
 
+    /// Whether the store refused writes that aren't settled yet, to one of these files or to so many that it can only
+    /// be a matter of all. Each further mark would stay, too, and make every read dearer.
+    fn is_blocked(
+        &self,
+        files: &[(FileName, WriteId, ChangeKind)],
+        replaces: Option<&str>,
+    ) -> bool {
+        let standing = self.pending.iter().filter(|(op, mark)| {
+            mark.refused && replaces.is_none_or(|replaced| replaced != op.as_str())
+        });
+        let names = |mark: &PendingOp| {
+            let mut marked = mark.files.iter();
+            marked.any(|it| files.iter().any(|(name, ..)| name.as_str() == it.name))
+        };
+        let mut count = 0;
+        for (_, mark) in standing {
+            count += 1;
+            if count >= MAX_REFUSED || names(mark) {
+                return true;
+            }
+        }
+        false
+    }
+
     fn set_mark(
         &mut self,
         op: &str,
@@ -260,6 +306,7 @@ impl State {
             version: self.version,
             at,
             files,
+            refused: false,
             unknown: serde_json::Map::new(),
         };
         self.pending.insert(op.to_owned(), mark);

@@ -12,13 +12,13 @@ use super::amend::{Amended, Amendment};
 use super::artifact::artifact_bytes;
 use super::entry::{Entry, Found, Knowledge};
 use super::ledger::timely;
-use super::listed::{denied, to_be_read};
+use super::listed::{denied, no_file, to_be_read};
 use super::state::{LegacyNextId, SeenState, State, StateFound, Version};
 use super::{Inner, Mutation, ReadError, Requests, WriteError};
 use crate::context::carried;
 use crate::now::Now;
 use crate::store::{
-    Answer, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, StoreError, Written,
+    Answer, ETag, GetIf, Got, Key, Listed, Listing, Prefix, Put, PutIf, StoreError, Written,
 };
 use crate::task::{FileName, FileRecord, FileView, Parsed, TaskTable, UsedIds};
 use crate::user::UserId;
@@ -153,7 +153,7 @@ impl Inner {
             known: mut files,
             unknown,
             mut foreign,
-        } = sort_out(listing.blobs, base);
+        } = sort_out(listing, base);
         requests.reads += unknown.len() as u32;
         let fetched: Vec<Option<Fetched>> = stream::iter(unknown)
             .map(|name| self.fetch(&ground.user, name))
@@ -188,6 +188,13 @@ impl Inner {
                 ..
             }) => blob,
             Ok(_) => return Ok(None),
+            // It has come in the file's place since the listing.
+            Err(StoreError::NotAFile { .. }) => {
+                return Ok(Some(Fetched {
+                    record: no_file(&name),
+                    foreign: true,
+                }));
+            }
             Err(StoreError::Unreadable { reason, .. }) => {
                 // By its number: the rest of the name is the task's title, which is nobody's business.
                 tracing::warn!(%user, task = %name.id(), reason, "a task file can't be read");
@@ -564,14 +571,25 @@ struct Sorted {
 /// Splits a listing into what is known already, or needs no look inside, and what must be asked for:
 /// what is new, and what was there before and is missing now. The latter may have been renamed over
 /// while it was listed (COHERENCE.md, "Known traps"). Files that aren't `.md` are none of ours.
-fn sort_out(blobs: Vec<Listed>, base: Option<&TaskTable>) -> Sorted {
-    let ours: Vec<Listed> = blobs
+fn sort_out(listing: Listing, base: Option<&TaskTable>) -> Sorted {
+    let others: Vec<FileName> = listing
+        .others
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    let ours: Vec<Listed> = listing
+        .blobs
         .into_iter()
         .filter(|blob| blob.name.ends_with(".md"))
         .collect();
-    let mut unknown = base.map_or_else(Vec::new, |base| missing(&ours, base));
+    let mut unknown = base.map_or_else(Vec::new, |base| missing(&ours, &others, base));
     let mut known = Vec::with_capacity(ours.len());
-    let mut foreign = false;
+    let is_known = |name: &FileName| {
+        let known = base.and_then(|base| base.find(name.as_str()));
+        known.is_some_and(|known| known.to_record() == no_file(name))
+    };
+    let mut foreign = !others.iter().all(is_known);
+    known.extend(others.iter().map(no_file));
     for blob in ours {
         match base
             .and_then(|base| base.find(&blob.name))
@@ -599,8 +617,9 @@ fn is_same(file: &FileView<'_>, blob: &Listed) -> bool {
     file.etag == blob.etag.as_str() && !file.etag.is_empty()
 }
 
-fn missing(listed: &[Listed], base: &TaskTable) -> Vec<FileName> {
-    let names: HashSet<&str> = listed.iter().map(|blob| blob.name.as_str()).collect();
+fn missing(listed: &[Listed], others: &[FileName], base: &TaskTable) -> Vec<FileName> {
+    let names = listed.iter().map(|blob| blob.name.as_str());
+    let names: HashSet<&str> = names.chain(others.iter().map(FileName::as_str)).collect();
     let gone = base
         .iter()
         .filter(|file| !file.is_settled() && !names.contains(file.name));

@@ -32,7 +32,8 @@ pub(super) const SETTLED: WriteId = WriteId(0);
 enum FileEnd {
     /// As it was meant, or it makes no difference any more.
     Done,
-    /// A create that hasn't landed, and won't: a settled file was put in its place, by whomever.
+    /// A create that hasn't landed, and won't: a settled file was put in its place, by whomever, or something is there
+    /// that is no file.
     NeverCreated,
     /// It kept changing, or can't be read: another time.
     Open,
@@ -42,6 +43,8 @@ enum FileEnd {
 enum Met {
     Blob(Blob),
     Absent,
+    /// Something is there that is no file.
+    Other,
     /// It can't be read.
     Closed,
 }
@@ -161,6 +164,15 @@ impl Inner {
             requests.reads += 1;
             let (blob, condition) = match (file.kind, self.look_at(&key).await?) {
                 (_, Met::Closed) => return Ok((FileEnd::Open, requests)),
+                // Nothing can land, so there is nothing to settle: a create finds its name taken, and what names a
+                // version of the file finds that gone for good. The thing stays until somebody moves it away, which is
+                // later than a request lives. There is no file, so a repeated create makes no second one.
+                (ChangeKind::Create, Met::Other) => {
+                    return Ok((FileEnd::NeverCreated, requests));
+                }
+                (ChangeKind::Update | ChangeKind::Delete, Met::Other) => {
+                    return Ok((FileEnd::Done, requests));
+                }
                 (_, Met::Blob(blob)) if file.is_in(&blob.writes) => {
                     return Ok((FileEnd::Done, requests));
                 }
@@ -207,6 +219,7 @@ impl Inner {
                 ..
             }) => Ok(Met::Blob(blob)),
             Ok(_) => Ok(Met::Absent),
+            Err(StoreError::NotAFile { .. }) => Ok(Met::Other),
             Err(StoreError::Unreadable { .. }) => Ok(Met::Closed),
             Err(error) => Err(error.into()),
         }

@@ -116,6 +116,10 @@ pub struct PendingOp {
     pub at: DateTime<Utc>,
     /// What it writes.
     pub files: Vec<PendingFile>,
+    /// The store refused its write, and may refuse to have it settled, too. It stands only because an earlier try of
+    /// that write may be on its way.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub refused: bool,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,

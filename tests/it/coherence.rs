@@ -30,6 +30,7 @@ fn mark(scene: &Scene, op: &str, name: &str) -> Version {
             version: state.version,
             at: scene.now().utc,
             files: vec![file],
+            refused: false,
             unknown: serde_json::Map::new(),
         };
         state.pending.insert(op.to_owned(), pending);

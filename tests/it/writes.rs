@@ -1,6 +1,7 @@
 //! The write side's promises (COHERENCE.md), with the store's answers held back, lost and doubled. Orders
 //! that nobody thought of are the simulation's business.
 
+mod no_file;
 mod settling;
 
 use std::time::Duration;

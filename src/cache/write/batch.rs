@@ -103,10 +103,14 @@ impl Op {
                 // What was done until then is acknowledged. The mark stays, to be settled: a first try of
                 // what was denied may still be on its way.
                 Outcome::Denied(_) if fates.contains(&FileFate::Done) => {
+                    self.refuse(&mark).await;
                     let version = self.acknowledge(&mark, None).await?;
                     return Ok(BatchDone { version, fates });
                 }
-                Outcome::Denied(error) => return Err(ReadError::from(error).into()),
+                Outcome::Denied(error) => {
+                    self.refuse(&mark).await;
+                    return Err(ReadError::from(error).into());
+                }
                 Outcome::Unknown => return Err(WriteError::OutcomeUnknown(mark.version)),
             }
         }

@@ -68,7 +68,7 @@ impl Op {
                     self.abandon(tries.refused);
                     return Err(WriteError::IdsExhausted(seen.state.version));
                 }
-                Amended::NeedsNumbers | Amended::Marked(_) | Amended::Done => {
+                Amended::NeedsNumbers | Amended::Marked(_) | Amended::Blocked | Amended::Done => {
                     // A mark of its own would keep the index from ever being exact.
                     self.withdraw(tries.refused.take()).await?;
                     let entry = self.read_strictly().await?;
@@ -126,7 +126,7 @@ impl Op {
             index: tries.numbers.take(),
             replaces: tries.refused.as_ref().map(|mark| mark.op.clone()),
         };
-        let committed = self.amend(Amendment::Create(mark)).await;
+        let committed = self.amend_unblocked(Amendment::Create(mark)).await;
         match &committed {
             Ok(committed) if matches!(committed.amended, Amended::Created(..)) => {
                 tries.refused = None;
@@ -158,7 +158,10 @@ impl Op {
                 vec![AnsweredFile { name, old, new }]
             }))),
             Outcome::Refused => Ok(Tried::Taken),
-            Outcome::Denied(error) => Err(ReadError::from(error).into()),
+            Outcome::Denied(error) => {
+                self.refuse(mark).await;
+                Err(ReadError::from(error).into())
+            }
             Outcome::Unknown => Err(WriteError::OutcomeUnknown(mark.version)),
         }
     }
@@ -260,7 +263,10 @@ impl Op {
                 Ok(Some(version))
             }
             Outcome::Refused => Ok(None),
-            Outcome::Denied(error) => Err(ReadError::from(error).into()),
+            Outcome::Denied(error) => {
+                self.refuse(&mark).await;
+                Err(ReadError::from(error).into())
+            }
             Outcome::Unknown => Err(WriteError::OutcomeUnknown(earlier.version)),
         }
     }
