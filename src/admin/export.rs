@@ -211,7 +211,7 @@ async fn all_below(
         };
         match ask::get(store, &key).await {
             Ok(answer) => found.extend(answer.value.map(|blob| (name, blob.bytes))),
-            Err(StoreError::Unreadable { .. }) => closed.push(name),
+            Err(StoreError::Unreadable { .. } | StoreError::NotAFile { .. }) => closed.push(name),
             Err(error) => return Err(error),
         }
     }
@@ -255,7 +255,9 @@ async fn fetch(
             let newer = answer.value.map(|blob| (name, (blob.etag, blob.bytes)));
             Ok(Fetched::Moved(newer))
         }
-        Err(StoreError::Unreadable { .. }) => Ok(Fetched::Closed(name)),
+        Err(StoreError::Unreadable { .. } | StoreError::NotAFile { .. }) => {
+            Ok(Fetched::Closed(name))
+        }
         Err(error) => Err(error),
     }
 }

@@ -21,6 +21,9 @@ const MAX_REMEMBERED: usize = 5_000;
 /// How many merged files are told of at once, so that the state blob stays small.
 const MAX_MERGED: usize = 500;
 
+/// How many marks may stand whose writes the store refused. Every reader tries to settle each.
+const MAX_REFUSED: usize = 8;
+
 /// One thing to do to the state.
 #[derive(Debug, Clone)]
 pub(super) enum Amendment {
@@ -46,8 +49,20 @@ pub(super) enum Amendment {
         /// Its create can't happen any more.
         undone: bool,
     },
+    /// The store refused to write under a mark.
+    Refuse {
+        /// The mark.
+        op: String,
+    },
     /// Forgets creates past their time.
     ForgetOld,
+    /// Gives files that something else wrote a version of their own; marks stay.
+    NameFiles {
+        /// Every version that may have been handed out before.
+        floor: Version,
+        /// One above every number in the files.
+        above_all: u32,
+    },
 }
 
 /// A task about to be created.
@@ -100,12 +115,14 @@ pub(super) struct NumbersInUse {
 /// What came of an amendment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Amended {
-    /// The mark is set, with this version.
+    /// The mark is set, or the files are named, with this version.
     Marked(Version),
     /// The mark of a new task is set.
     Created(Version, FileName),
     /// The mark is gone.
     Done,
+    /// Marks stand whose writes the store refused, for these files or too many of them: no other is set.
+    Blocked,
     /// The key stands for an earlier create, with its mark while it isn't finished.
     Reused(Idempotent, Option<PendingOp>),
     /// The key stands for something else.
@@ -151,9 +168,19 @@ impl State {
                 }
                 Amended::Done
             }
+            Amendment::Refuse { op } => {
+                if let Some(mark) = self.pending.get_mut(op) {
+                    mark.refused = true;
+                }
+                Amended::Done
+            }
             Amendment::ForgetOld => {
                 self.forget_old(at);
                 Amended::Done
+            }
+            Amendment::NameFiles { floor, above_all } => {
+                *self = self.after_foreign_write(*floor, *above_all);
+                Amended::Marked(self.version)
             }
         }
     }
@@ -167,14 +194,22 @@ impl State {
             .key
             .as_ref()
             .and_then(|key| Some((key, self.idempotency.get(&key.key)?)));
-        if let Some((key, record)) = known.filter(|(_, it)| Some(&it.op) != mark.replaces.as_ref())
-        {
+        // This request's own record, while its mark stands. Where that has gone, another request with the key has
+        // brought it to its end, even if an editor has saved over the file since.
+        let is_own = |record: &Idempotent| {
+            let own = Some(&record.op) == mark.replaces.as_ref();
+            own && self.pending.contains_key(&record.op)
+        };
+        if let Some((key, record)) = known.filter(|(_, it)| !is_own(it)) {
             return if record.body == key.body {
                 let pending = self.pending.get(&record.op).cloned();
                 Amended::Reused(record.clone(), pending)
             } else {
                 Amended::KeyReused
             };
+        }
+        if self.is_blocked(&[], mark.replaces.as_deref()) {
+            return Amended::Blocked;
         }
         let number = match self.free_number(mark.index.as_ref()) {
             Ok(number) => number,
@@ -205,6 +240,9 @@ impl State {
     }
 
     fn mark(&mut self, mark: &FilesMark, at: DateTime<Utc>) -> Amended {
+        if self.is_blocked(&mark.files, mark.replaces.as_deref()) {
+            return Amended::Blocked;
+        }
         let files = mark
             .files
             .iter()
@@ -229,6 +267,30 @@ impl State {
         Amended::Marked(version)
     }
 
+    /// Whether the store refused writes that aren't settled yet, to one of these files or to so many that it can only
+    /// be a matter of all. Each further mark would stay, too, and make every read dearer.
+    fn is_blocked(
+        &self,
+        files: &[(FileName, WriteId, ChangeKind)],
+        replaces: Option<&str>,
+    ) -> bool {
+        let standing = self.pending.iter().filter(|(op, mark)| {
+            mark.refused && replaces.is_none_or(|replaced| replaced != op.as_str())
+        });
+        let names = |mark: &PendingOp| {
+            let mut marked = mark.files.iter();
+            marked.any(|it| files.iter().any(|(name, ..)| name.as_str() == it.name))
+        };
+        let mut count = 0;
+        for (_, mark) in standing {
+            count += 1;
+            if count >= MAX_REFUSED || names(mark) {
+                return true;
+            }
+        }
+        false
+    }
+
     fn set_mark(
         &mut self,
         op: &str,
@@ -244,6 +306,7 @@ impl State {
             version: self.version,
             at,
             files,
+            refused: false,
             unknown: serde_json::Map::new(),
         };
         self.pending.insert(op.to_owned(), mark);

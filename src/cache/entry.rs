@@ -170,6 +170,16 @@ impl Entry {
         beside
     }
 
+    /// The same files, which aren't all there is to show at their version any more: others must be looked for.
+    pub(super) fn doubted(&self, zone: Tz) -> Self {
+        let knowledge = Knowledge {
+            exact: false,
+            ..self.knowledge.clone()
+        };
+        let (user, files) = (self.user.clone(), self.files.clone());
+        Self::with(user, knowledge, files, self.placed, zone)
+    }
+
     /// After a change to exactly these files. When they were listed, and how long that counts, stays.
     pub(super) fn after(&self, change: Changed<'_>, zone: Tz) -> Self {
         let knowledge = Knowledge {

@@ -277,18 +277,20 @@ impl Inquiry {
             ArtifactSeen::NotAsked => None,
         };
         let of_memory = self.base.map(|entry| {
-            let exact_at = entry.knowledge.exact.then_some(entry.knowledge.hi);
-            (entry.knowledge.hi, Arc::clone(entry.table()), exact_at)
+            let Knowledge { lo, hi, exact, .. } = entry.knowledge;
+            (hi, Arc::clone(entry.table()), exact.then_some(hi), lo)
         });
-        let of_artifact =
-            artifact.map(|it| (it.built_from, Arc::new(it.table), Some(it.built_from)));
+        let of_artifact = artifact.map(|it| {
+            let from = it.built_from;
+            (from, Arc::new(it.table), Some(from), from)
+        });
         let newest = of_memory
             .into_iter()
             .chain(of_artifact)
             .max_by_key(|(version, ..)| *version);
-        let (floor, base, base_exact_at) = match newest {
-            Some((version, table, exact_at)) => (version, Some(table), exact_at),
-            None => (Version::default(), None, None),
+        let (floor, base, base_exact_at, base_lo) = match newest {
+            Some((version, table, exact_at, lo)) => (version, Some(table), exact_at, lo),
+            None => (Version::default(), None, None, Version::default()),
         };
         Ground {
             user: self.want.user,
@@ -298,6 +300,7 @@ impl Inquiry {
             date: seen.date,
             base,
             base_exact_at,
+            base_lo,
             floor,
         }
     }

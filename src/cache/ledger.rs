@@ -170,6 +170,15 @@ impl Ledger {
         self.book().latest.clone()
     }
 
+    /// A state blob was read elsewhere in this process; the next swap may start from it.
+    pub(super) fn heard(&self, seen: &Arc<SeenState>) {
+        let mut book = self.book();
+        let known = book.latest.as_ref();
+        if known.is_none_or(|known| seen.is_newer_than(known)) {
+            book.latest = Some(Arc::clone(seen));
+        }
+    }
+
     /// Whether the caller may write the older service's counter: one op at a time does.
     pub(super) fn may_count(&self) -> bool {
         !mem::replace(&mut self.book().counting, true)

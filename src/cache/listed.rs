@@ -27,6 +27,22 @@ pub fn denied(name: &FileName) -> FileRecord {
     problem(name.as_str(), "", ProblemCode::NotReadable, message)
 }
 
+/// The record of something that is no file. Its name is taken, so nothing can be created there.
+pub fn no_file(name: &FileName) -> FileRecord {
+    let Problem { code, message, .. } = not_a_file();
+    problem(name.as_str(), "", code, message)
+}
+
+/// What is wrong with something that is no file.
+pub fn not_a_file() -> Problem {
+    let message = "This is no file, but a folder, say, or a link that leads nowhere: move it away.";
+    Problem {
+        line: None,
+        code: ProblemCode::NotAFile,
+        message: message.to_owned(),
+    }
+}
+
 fn problem(name: &str, etag: &str, code: ProblemCode, message: String) -> FileRecord {
     FileRecord {
         name: name.to_owned(),

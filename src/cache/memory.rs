@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 use papaya::{HashMap, HashMapRef, LocalGuard, ResizeMode};
@@ -113,6 +114,26 @@ impl Memory {
     pub(super) fn publish(&self, entry: &Arc<Entry>) {
         self.put(&entry.user, entry, |present| {
             present.is_none_or(|present| !contains_more(present, entry))
+        });
+    }
+
+    /// The same for an entry whose version was made for an editor's file that is shown now. An entry of an earlier
+    /// version lacks it: that one goes, however exact it is, or where it contains more of other changes is at least
+    /// confirmed by nothing but another look.
+    pub(super) fn publish_named(&self, entry: &Arc<Entry>, zone: Tz) {
+        self.change(&entry.user, |known| {
+            let next = match &known.entry {
+                Some(present) if present.knowledge.hi < entry.knowledge.hi => {
+                    match present.knowledge.lo > entry.knowledge.lo {
+                        true => Arc::new(present.doubted(zone)),
+                        false => Arc::clone(entry),
+                    }
+                }
+                Some(present) if contains_more(present, entry) => return None,
+                _ => Arc::clone(entry),
+            };
+            known.entry = Some(next);
+            Some(())
         });
     }
 

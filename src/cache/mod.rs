@@ -39,12 +39,12 @@ pub use answers::{Encoding, PageBytes, PageFormat};
 pub use artifact::{Artifact, NotTaken};
 pub use entry::{Entry, Knowledge};
 pub use format::Format;
-pub use listed::{denied, to_be_read};
+pub use listed::{denied, no_file, not_a_file, to_be_read};
 pub use mutation::Mutation;
 pub use owner::{Holder, OwnerError, parse_holder};
 pub use state::{
-    ChangeKind, Idempotent, LegacyNextId, MergedFile, NewerFormat, PendingFile, PendingOp,
-    SeenState, State, StateFound, Version,
+    ChangeKind, Idempotent, LegacyNextId, MergedFile, NamedFiles, NewerFormat, PendingFile,
+    PendingOp, SeenState, State, StateFound, Version,
 };
 pub use tidy::Tidied;
 pub use write::{

@@ -39,12 +39,16 @@ pub enum Mutation {
     SettleFirstFileOnly,
     /// A file is written that may have been read only after its mark was set.
     ReadAfterMark,
+    /// An editor's file that is listed while something is pending gets no version of its own.
+    ForeignUnderMark,
+    /// An editor's file gets a version of its own only where the files of the present version are known.
+    ForeignUnknown,
 }
 
 impl Mutation {
-    /// All of them, in the order of COHERENCE.md; the last is this project's own.
+    /// All of them, in the order of COHERENCE.md; the last three are this project's own.
     #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::NoMark,
         Self::MarkAfterWrite,
         Self::ArtifactWhilePending,
@@ -61,6 +65,8 @@ impl Mutation {
         Self::BodyOfAnyVersion,
         Self::SettleFirstFileOnly,
         Self::ReadAfterMark,
+        Self::ForeignUnderMark,
+        Self::ForeignUnknown,
     ];
 }
 

@@ -6,19 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use sha2::{Digest, Sha256};
 
+use super::amend::{Amended, Amendment};
 use super::artifact::artifact_bytes;
 use super::entry::{Entry, Found, Knowledge};
 use super::ledger::timely;
-use super::listed::{denied, to_be_read};
+use super::listed::{denied, no_file, to_be_read};
 use super::state::{LegacyNextId, SeenState, State, StateFound, Version};
-use super::{Inner, Mutation, ReadError, Requests};
+use super::{Inner, Mutation, ReadError, Requests, WriteError};
 use crate::context::carried;
 use crate::now::Now;
 use crate::store::{
-    Answer, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, StoreError, Written,
+    Answer, ETag, GetIf, Got, Key, Listed, Listing, Prefix, Put, PutIf, StoreError, Written,
 };
-use crate::task::{FileName, FileRecord, FileView, TaskTable, UsedIds};
+use crate::task::{FileName, FileRecord, FileView, Parsed, TaskTable, UsedIds};
 use crate::user::UserId;
 
 /// How many files are fetched at once.
@@ -40,6 +42,8 @@ pub(super) struct Ground {
     pub base: Option<Arc<TaskTable>>,
     /// The version at which `base` was exact, if it was.
     pub base_exact_at: Option<Version>,
+    /// Every change up to this one is in `base`, and so in whatever is listed from now on.
+    pub base_lo: Version,
     /// Every version this instance has met, in memory or in an artifact.
     pub floor: Version,
 }
@@ -49,6 +53,21 @@ pub(super) struct Ground {
 pub(super) struct Rebuilt {
     pub entry: Arc<Entry>,
     pub requests: Requests,
+}
+
+/// What a listing found.
+struct Files {
+    table: Arc<TaskTable>,
+    /// Some of them were written by something else, and this instance didn't know them before: whether the present
+    /// version stands for them, and others who know it exactly have them, can't be told.
+    foreign: bool,
+}
+
+/// A file that was looked into.
+struct Fetched {
+    record: FileRecord,
+    /// Something else wrote it.
+    foreign: bool,
 }
 
 /// How a rebuild's end looks to the state blob.
@@ -72,8 +91,13 @@ impl Inner {
         let mut foreign = false;
         let (table, knowledge) = loop {
             listed.store(true, Ordering::SeqCst);
-            let table = self.list_and_fetch(&ground, &mut requests).await?;
-            foreign |= ground.is_foreign_change(&table);
+            let files = self.list_and_fetch(&ground, &mut requests).await?;
+            let table = files.table;
+            let unknown = files.foreign && !self.breaks(Mutation::ForeignUnknown);
+            foreign = match ground.names(&table) {
+                Some(named) => !named,
+                None => foreign || unknown || ground.is_foreign_change(&table),
+            };
             match self
                 .conclude(&ground, &table, foreign, &mut requests)
                 .await?
@@ -83,6 +107,13 @@ impl Inner {
                     ground.state = state;
                     (ground.base, ground.base_exact_at) = (Some(table), None);
                     attempt += 1;
+                }
+                Ending::Again(StateFound::Present(last))
+                    if foreign && !last.state.is_read_only() =>
+                {
+                    let lo = finished(&ground.state);
+                    let named = self.name_files(&ground, &last, &table, lo, &mut requests);
+                    break (Arc::clone(&table), named.await?);
                 }
                 Ending::Again(state) => break (table, inexact(&ground.state, &state)),
             }
@@ -100,7 +131,10 @@ impl Inner {
             self.settings.zone,
         );
         let entry = Arc::new(entry);
-        self.memory.publish(&entry);
+        match foreign {
+            true => self.memory.publish_named(&entry, self.settings.zone),
+            false => self.memory.publish(&entry),
+        }
         if entry.knowledge.exact || self.breaks(Mutation::ArtifactWhilePending) {
             self.write_artifact_later(&entry);
         }
@@ -111,23 +145,39 @@ impl Inner {
         &self,
         ground: &Ground,
         requests: &mut Requests,
-    ) -> Result<Arc<TaskTable>, ReadError> {
+    ) -> Result<Files, ReadError> {
+        let base = ground.base.as_deref();
         let listing = self.store.list(&Prefix::raw(&ground.user)).await?.value;
         requests.reads += listing.requests;
-        let (mut files, unknown) = sort_out(listing.blobs, ground.base.as_deref());
+        let Sorted {
+            known: mut files,
+            unknown,
+            mut foreign,
+        } = sort_out(listing, base);
         requests.reads += unknown.len() as u32;
-        let fetched: Vec<Option<FileRecord>> = stream::iter(unknown)
+        let fetched: Vec<Option<Fetched>> = stream::iter(unknown)
             .map(|name| self.fetch(&ground.user, name))
             .buffer_unordered(FETCHES)
             .try_collect()
             .await?;
-        files.extend(fetched.into_iter().flatten());
-        Ok(Arc::new(TaskTable::new(files)))
+        for Fetched {
+            record,
+            foreign: by_others,
+        } in fetched.into_iter().flatten()
+        {
+            // Missed by the listing, or closed, and so asked for each time.
+            let known = base.and_then(|base| base.find(&record.name));
+            let is_known = known.is_some_and(|known| known.etag == record.etag);
+            foreign |= by_others && !is_known;
+            files.push(record);
+        }
+        let table = Arc::new(TaskTable::new(files));
+        Ok(Files { table, foreign })
     }
 
     /// `None` when it isn't there (any more). A file that may not be opened is that file's problem
     /// and costs the others nothing.
-    async fn fetch(&self, user: &UserId, name: FileName) -> Result<Option<FileRecord>, StoreError> {
+    async fn fetch(&self, user: &UserId, name: FileName) -> Result<Option<Fetched>, StoreError> {
         // Listed names without '/', '\' and control characters are always blob names.
         let Ok(key) = Key::raw(user, name.as_str()) else {
             return Ok(None);
@@ -138,18 +188,31 @@ impl Inner {
                 ..
             }) => blob,
             Ok(_) => return Ok(None),
+            // It has come in the file's place since the listing.
+            Err(StoreError::NotAFile { .. }) => {
+                return Ok(Some(Fetched {
+                    record: no_file(&name),
+                    foreign: true,
+                }));
+            }
             Err(StoreError::Unreadable { reason, .. }) => {
                 // By its number: the rest of the name is the task's title, which is nobody's business.
                 tracing::warn!(%user, task = %name.id(), reason, "a task file can't be read");
-                return Ok(Some(denied(&name)));
+                return Ok(Some(Fetched {
+                    record: denied(&name),
+                    foreign: true,
+                }));
             }
             Err(error) => return Err(error),
         };
-        Ok(Some(FileRecord::of(&name, blob.etag.as_str(), &blob.bytes)))
+        let record = FileRecord::of(&name, blob.etag.as_str(), &blob.bytes);
+        // A settled file has no write id either, and counts as absent.
+        let foreign = blob.writes.is_empty() && record.content != Parsed::Settled;
+        Ok(Some(Fetched { record, foreign }))
     }
 
     async fn conclude(
-        &self,
+        self: &Arc<Self>,
         ground: &Ground,
         table: &TaskTable,
         foreign: bool,
@@ -167,16 +230,27 @@ impl Inner {
             StateFound::Present(seen) => {
                 let state = &seen.state;
                 let behind = state.version < ground.floor || state.next_id < table.above_all();
-                let writable = state.pending.is_empty() && !state.is_read_only();
-                if (foreign || behind) && writable {
-                    let reason = match foreign {
-                        true => "files changed by others",
-                        false => "state behind",
-                    };
-                    self.raise_version(ground, seen, table, reason, requests)
-                        .await
-                } else {
-                    self.ask_again(ground, seen, requests).await
+                let marked = !state.pending.is_empty();
+                match () {
+                    () if !(foreign || behind) || state.is_read_only() => {
+                        self.ask_again(ground, seen, requests).await
+                    }
+                    () if marked && self.breaks(Mutation::ForeignUnderMark) => {
+                        self.ask_again(ground, seen, requests).await
+                    }
+                    () if marked => {
+                        let lo = self.contained_from(state);
+                        let named = self.name_files(ground, seen, table, lo, requests);
+                        named.await.map(Ending::Known)
+                    }
+                    () => {
+                        let reason = match foreign {
+                            true => "files changed by others",
+                            false => "state behind",
+                        };
+                        self.raise_version(ground, seen, table, reason, requests)
+                            .await
+                    }
                 }
             }
         }
@@ -201,6 +275,7 @@ impl Inner {
             legacy_next_id: legacy,
             ..State::new(floor, table.above_all().max(next_id))
         };
+        let state = state.naming(digest_of(table));
         let reason = "state made";
         self.swap_state(ground, state, condition, reason, requests)
             .await
@@ -219,9 +294,48 @@ impl Inner {
     ) -> Result<Ending, ReadError> {
         let above_all = table.above_all();
         let raised = seen.state.after_foreign_write(ground.floor, above_all);
+        let raised = raised.naming(digest_of(table));
         let condition = PutIf::Same(seen.etag.clone());
         self.swap_state(ground, raised, condition, reason, requests)
             .await
+    }
+
+    /// The same while something is pending, or where others kept being quicker. No index of an earlier version that
+    /// lacks these files may become an answer to those who see them now, and the writers' marks stay: so the version
+    /// goes on beside them, and whoever finishes an op finds another one than its own. Through the hand that writes
+    /// the state here, since marks come and go; what was listed is no more exact for it.
+    async fn name_files(
+        self: &Arc<Self>,
+        ground: &Ground,
+        seen: &Arc<SeenState>,
+        table: &TaskTable,
+        lo: Version,
+        requests: &mut Requests,
+    ) -> Result<Knowledge, ReadError> {
+        let amendment = Amendment::NameFiles {
+            floor: ground.floor,
+            above_all: table.above_all(),
+        };
+        let ledger = self.ledgers.open(&ground.user);
+        ledger.heard(seen);
+        let committed = self.amend(&ledger, amendment, &ground.now).await;
+        let committed = committed.map_err(|error| match error {
+            WriteError::Read(error) => error,
+            _ => ReadError::Contended,
+        })?;
+        *requests += committed.requests;
+        let Amended::Marked(version) = committed.amended else {
+            return Err(ReadError::Broken);
+        };
+        let user = &ground.user;
+        tracing::info!(%user, version = version.0, reason = "files changed by others", "new version");
+        Ok(Knowledge {
+            lo: lo.max(ground.base_lo).min(version),
+            hi: version,
+            exact: false,
+            state: Some(committed.seen),
+            before: Some(Arc::clone(seen)),
+        })
     }
 
     async fn swap_state(
@@ -370,6 +484,18 @@ impl Ground {
         }
     }
 
+    /// Whether the version was made for these very files, so that whoever knows it exactly has them; `None` where
+    /// that can't be told. What else there is then, something else has changed.
+    fn names(&self, table: &TaskTable) -> Option<bool> {
+        let StateFound::Present(seen) = &self.state else {
+            return None;
+        };
+        let state = &seen.state;
+        let named = state.files.as_ref()?;
+        let is_present = state.is_settled_at(named.version);
+        is_present.then(|| named.digest == digest_of(table))
+    }
+
     /// The files differ from what was known exactly at this very version, so nothing of ours changed
     /// them. Settled files count as absent.
     fn is_foreign_change(&self, table: &TaskTable) -> bool {
@@ -393,10 +519,7 @@ impl Ground {
 /// What is known when others kept changing the state around each listing: the files as listed last,
 /// after the first of these states was read and before the second.
 fn inexact(first: &StateFound, last: &StateFound) -> Knowledge {
-    let lo = match first {
-        StateFound::Present(seen) => seen.state.finished(),
-        StateFound::Missing | StateFound::Damaged(_) => Version::default(),
-    };
+    let lo = finished(first);
     let state = match last {
         StateFound::Present(seen) => Some(Arc::clone(seen)),
         StateFound::Missing | StateFound::Damaged(_) => None,
@@ -410,16 +533,63 @@ fn inexact(first: &StateFound, last: &StateFound) -> Knowledge {
     }
 }
 
+/// Every change up to it is in what is listed after this state was read.
+fn finished(state: &StateFound) -> Version {
+    match state {
+        StateFound::Present(seen) => seen.state.finished(),
+        StateFound::Missing | StateFound::Damaged(_) => Version::default(),
+    }
+}
+
+/// By what two sets of files can be told apart. Settled ones count as absent.
+fn digest_of(table: &TaskTable) -> String {
+    let mut hash = Sha256::new();
+    for file in table.iter().filter(|file| !file.is_settled()) {
+        // No name and no version has a line break.
+        hash.update(file.name);
+        hash.update("\n");
+        hash.update(file.etag);
+        hash.update("\n");
+    }
+    let digest = hash.finalize();
+    digest[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A listing, sorted.
+struct Sorted {
+    /// What is known already, or needs no look inside.
+    known: Vec<FileRecord>,
+    /// What must be asked for.
+    unknown: Vec<FileName>,
+    /// There is a new one that needs no look inside: the service writes none such.
+    foreign: bool,
+}
+
 /// Splits a listing into what is known already, or needs no look inside, and what must be asked for:
 /// what is new, and what was there before and is missing now. The latter may have been renamed over
 /// while it was listed (COHERENCE.md, "Known traps"). Files that aren't `.md` are none of ours.
-fn sort_out(blobs: Vec<Listed>, base: Option<&TaskTable>) -> (Vec<FileRecord>, Vec<FileName>) {
-    let ours: Vec<Listed> = blobs
+fn sort_out(listing: Listing, base: Option<&TaskTable>) -> Sorted {
+    let others: Vec<FileName> = listing
+        .others
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    let ours: Vec<Listed> = listing
+        .blobs
         .into_iter()
         .filter(|blob| blob.name.ends_with(".md"))
         .collect();
-    let mut unknown = base.map_or_else(Vec::new, |base| missing(&ours, base));
+    let mut unknown = base.map_or_else(Vec::new, |base| missing(&ours, &others, base));
     let mut known = Vec::with_capacity(ours.len());
+    let is_known = |name: &FileName| {
+        let known = base.and_then(|base| base.find(name.as_str()));
+        known.is_some_and(|known| known.to_record() == no_file(name))
+    };
+    let mut foreign = !others.iter().all(is_known);
+    known.extend(others.iter().map(no_file));
     for blob in ours {
         match base
             .and_then(|base| base.find(&blob.name))
@@ -428,11 +598,18 @@ fn sort_out(blobs: Vec<Listed>, base: Option<&TaskTable>) -> (Vec<FileRecord>, V
             Some(file) => known.push(file.to_record()),
             None => match to_be_read(&blob) {
                 Ok(name) => unknown.push(name),
-                Err(record) => known.push(*record),
+                Err(record) => {
+                    foreign = true;
+                    known.push(*record);
+                }
             },
         }
     }
-    (known, unknown)
+    Sorted {
+        known,
+        unknown,
+        foreign,
+    }
 }
 
 /// A file whose version can't be told, because it may not be looked at, is never the same.
@@ -440,8 +617,9 @@ fn is_same(file: &FileView<'_>, blob: &Listed) -> bool {
     file.etag == blob.etag.as_str() && !file.etag.is_empty()
 }
 
-fn missing(listed: &[Listed], base: &TaskTable) -> Vec<FileName> {
-    let names: HashSet<&str> = listed.iter().map(|blob| blob.name.as_str()).collect();
+fn missing(listed: &[Listed], others: &[FileName], base: &TaskTable) -> Vec<FileName> {
+    let names = listed.iter().map(|blob| blob.name.as_str());
+    let names: HashSet<&str> = names.chain(others.iter().map(FileName::as_str)).collect();
     let gone = base
         .iter()
         .filter(|file| !file.is_settled() && !names.contains(file.name));

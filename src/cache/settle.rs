@@ -14,19 +14,26 @@ use super::ledger::timely;
 use super::state::{ChangeKind, PendingFile, PendingOp, SeenState};
 use super::{Inner, Mutation, ReadError, Requests, WriteError};
 use crate::now::Now;
-use crate::store::{Answer, Blob, GetIf, Got, Key, Put, PutIf, StoreError, WriteIds, Written};
+use crate::store::{
+    Answer, Blob, GetIf, Got, Key, Put, PutIf, StoreError, WriteId, WriteIds, Written,
+};
 use crate::task::{FileName, Parsed, SETTLED_FILE, parse};
 use crate::user::UserId;
 
 /// How often one file is tried that keeps changing.
 const ATTEMPTS: u32 = 5;
 
+/// What every settled file carries as a write id, and so whatever replaces it: a create that isn't in such a file was
+/// settled away, for all that has come in its place. No op is given this id.
+pub(super) const SETTLED: WriteId = WriteId(0);
+
 /// How one file of a mark ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileEnd {
     /// As it was meant, or it makes no difference any more.
     Done,
-    /// A create that hasn't landed, and won't.
+    /// A create that hasn't landed, and won't: a settled file was put in its place, by whomever, or something is there
+    /// that is no file.
     NeverCreated,
     /// It kept changing, or can't be read: another time.
     Open,
@@ -36,6 +43,8 @@ enum FileEnd {
 enum Met {
     Blob(Blob),
     Absent,
+    /// Something is there that is no file.
+    Other,
     /// It can't be read.
     Closed,
 }
@@ -155,6 +164,15 @@ impl Inner {
             requests.reads += 1;
             let (blob, condition) = match (file.kind, self.look_at(&key).await?) {
                 (_, Met::Closed) => return Ok((FileEnd::Open, requests)),
+                // Nothing can land, so there is nothing to settle: a create finds its name taken, and what names a
+                // version of the file finds that gone for good. The thing stays until somebody moves it away, which is
+                // later than a request lives. There is no file, so a repeated create makes no second one.
+                (ChangeKind::Create, Met::Other) => {
+                    return Ok((FileEnd::NeverCreated, requests));
+                }
+                (ChangeKind::Update | ChangeKind::Delete, Met::Other) => {
+                    return Ok((FileEnd::Done, requests));
+                }
                 (_, Met::Blob(blob)) if file.is_in(&blob.writes) => {
                     return Ok((FileEnd::Done, requests));
                 }
@@ -166,9 +184,12 @@ impl Inner {
                 (ChangeKind::Create, Met::Blob(blob)) if is_settled(file, &blob) => {
                     (settled_file(), PutIf::Same(blob.etag))
                 }
-                (ChangeKind::Create, Met::Blob(_)) => {
+                (ChangeKind::Create, Met::Blob(blob)) if blob.writes.contains(SETTLED) => {
                     return Ok((FileEnd::NeverCreated, requests));
                 }
+                // An editor may have saved over what was created, so that nobody can tell any more. Whoever sends
+                // the request again is better told of the file that is there than given a second one.
+                (ChangeKind::Create, Met::Blob(_)) => return Ok((FileEnd::Done, requests)),
                 (ChangeKind::Update | ChangeKind::Delete, Met::Blob(blob)) => {
                     let same = Put {
                         bytes: blob.bytes,
@@ -198,6 +219,7 @@ impl Inner {
                 ..
             }) => Ok(Met::Blob(blob)),
             Ok(_) => Ok(Met::Absent),
+            Err(StoreError::NotAFile { .. }) => Ok(Met::Other),
             Err(StoreError::Unreadable { .. }) => Ok(Met::Closed),
             Err(error) => Err(error.into()),
         }
@@ -212,6 +234,6 @@ fn is_settled(file: &PendingFile, blob: &Blob) -> bool {
 fn settled_file() -> Put {
     Put {
         bytes: SETTLED_FILE.into(),
-        writes: WriteIds::default(),
+        writes: WriteIds::default().followed_by(SETTLED),
     }
 }

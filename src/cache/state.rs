@@ -59,6 +59,22 @@ pub struct State {
     /// Files that were merged with what Git had, by name, until their next change.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub merged: BTreeMap<String, MergedFile>,
+    /// The files as they were when a version was made for them, which says nothing of later versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub files: Option<NamedFiles>,
+    /// Members this version doesn't know; they survive a rewrite.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// The files that a version was made for: by it an instance that knows no earlier files can tell that the version
+/// stands for an editor's file that it finds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedFiles {
+    /// The version.
+    pub version: Version,
+    /// Of their names and versions.
+    pub digest: String,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -100,6 +116,10 @@ pub struct PendingOp {
     pub at: DateTime<Utc>,
     /// What it writes.
     pub files: Vec<PendingFile>,
+    /// The store refused its write, and may refuse to have it settled, too. It stands only because an earlier try of
+    /// that write may be on its way.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub refused: bool,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -231,6 +251,7 @@ impl State {
             idempotency: BTreeMap::new(),
             legacy_next_id: None,
             merged: BTreeMap::new(),
+            files: None,
             unknown: Unknown::new(),
         }
     }
@@ -265,6 +286,19 @@ impl State {
     /// Nothing has changed since `version`, and nothing is being changed.
     pub fn is_settled_at(&self, version: Version) -> bool {
         self.version == version && self.pending.is_empty()
+    }
+
+    /// The same state, whose version was made for these files.
+    pub(super) fn naming(self, digest: String) -> Self {
+        let named = NamedFiles {
+            version: self.version,
+            digest,
+            unknown: Unknown::new(),
+        };
+        Self {
+            files: Some(named),
+            ..self
+        }
     }
 
     /// The state after a change that something else made to the files: a new version, and a counter

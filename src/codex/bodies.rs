@@ -101,7 +101,7 @@ impl Codex {
             }) => Ok(Body::Text(
                 String::from_utf8_lossy(&blob.bytes).into_owned(),
             )),
-            Ok(_) => Ok(Body::Changed),
+            Ok(_) | Err(StoreError::NotAFile { .. }) => Ok(Body::Changed),
             Err(StoreError::Unreadable { .. }) => Ok(Body::Closed),
             Err(error) => Err(error.into()),
         }

@@ -28,7 +28,8 @@ use crate::user::UserId;
 pub use crate::cache::{
     Act, Artifact, BatchDone, ChangeKind, Encoding, FileChange, FileFate, Format, Freshness,
     Holder, KeyHashes, Layer, MAX_BATCH, NewerFormat, NotTaken, OwnerError, PageBytes, PageFormat,
-    PendingFile, PendingOp, Read, ReadError, Requests, State, Version, Want, denied, to_be_read,
+    PendingFile, PendingOp, Read, ReadError, Requests, State, Version, Want, denied, no_file,
+    to_be_read,
 };
 use git::Git;
 pub use git::{

@@ -9,9 +9,12 @@ use chrono_tz::Tz;
 use super::git::hint_text;
 use super::locate::Target;
 use super::{Codex, Freshness, Refusal, Requests, TaskError, Version, Want};
-use crate::cache::{ChangeError, Decision, FileChanged, KeyHashes, NewFile, WriteError, Writer};
+use crate::cache::{
+    ChangeError, Decision, FileChanged, KeyHashes, NewFile, ReadError, WriteError, Writer,
+    not_a_file,
+};
 use crate::now::Now;
-use crate::store::Key;
+use crate::store::{Key, StoreError};
 use crate::task::{
     ContentView, Datum, Edit, EditError, FileName, GitSha, NewTask, Parsed, Slot, Status, Task,
     TaskRef, Zeit, edit, git_sha, new_file, parse,
@@ -303,6 +306,10 @@ fn refusal_of(error: ChangeError<Objection>) -> Refusal {
             Refusal::at(TaskError::PreconditionFailed, version)
         }
         ChangeError::Conflict(version) => WriteError::Conflict(version).into(),
+        // It has come in the file's place since the index was made.
+        ChangeError::Write(WriteError::Read(ReadError::Store(StoreError::NotAFile { .. }))) => {
+            TaskError::Unreadable(not_a_file()).into()
+        }
         ChangeError::Write(error) => error.into(),
     }
 }

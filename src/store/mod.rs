@@ -144,6 +144,9 @@ pub enum Deleted {
 pub struct Listing {
     /// Every blob found, in no particular order.
     pub blobs: Vec<Listed>,
+    /// The names of what else is there and is no file ([`StoreError::NotAFile`]), as in [`Listed::name`]. A folder
+    /// that is only a part of other blobs' names isn't a thing of its own, and may be missing.
+    pub others: Vec<String>,
     /// How many storage requests it took (Azure gives 5,000 a page).
     pub requests: u32,
 }
@@ -346,8 +349,15 @@ pub enum StoreError {
         /// What went wrong, for the log.
         reason: String,
     },
-    /// This one blob can't be read, and the others can: a file without permission or a circle of links,
-    /// a blob in the archive tier.
+    /// Something is there that is no file: a folder, a link that leads nowhere or in a circle, a socket; on Azure a
+    /// folder of a hierarchical namespace. So the blob isn't there, its name isn't free either, and that stays until
+    /// somebody moves the thing away: [`PutIf::Absent`] and [`PutIf::Same`] are refused, as is a removal.
+    #[error("{} is no file", untitled(key))]
+    NotAFile {
+        /// The path that was asked for.
+        key: String,
+    },
+    /// This one blob can't be read, and the others can: a file without permission, a blob in the archive tier.
     #[error("{} can't be read: {reason}", untitled(key))]
     Unreadable {
         /// The path that was asked for.

@@ -153,6 +153,8 @@ pub enum ProblemCode {
     TooLarge,
     /// The service may not open it.
     NotReadable,
+    /// It is no file: a folder, a link that leads nowhere.
+    NotAFile,
     /// The bytes aren't UTF-8.
     NotUtf8,
     /// `---js` or any other language after the opening line.

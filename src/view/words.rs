@@ -131,6 +131,9 @@ pub(super) fn problem(code: ProblemCode) -> &'static str {
         }
         ProblemCode::TooLarge => "Die Datei ist größer als 1 MiB.",
         ProblemCode::NotReadable => "Der Dienst darf die Datei nicht öffnen.",
+        ProblemCode::NotAFile => {
+            "Das ist keine Datei, sondern etwa ein Ordner oder ein Link, der nirgendwohin führt."
+        }
         ProblemCode::NotUtf8 => "Die Datei ist kein UTF-8.",
         ProblemCode::UnsupportedFrontMatter => "Der Kopf ist kein YAML.",
         ProblemCode::UnclosedFrontMatter => "Dem Kopf fehlt die schließende Zeile ---.",

@@ -141,7 +141,7 @@ async fn a_rebuild_after_another_instances_change_without_its_artifact_costs_fou
     let a = scene.instance();
     scene.read(&a).await;
     a.took();
-    scene.file("0007-Aufgabe.md", &task("Geändert"));
+    scene.own_file("0007-Aufgabe.md", &task("Geändert"));
     scene.change_state(|state| state.version = state.version.next());
     scene.pass_seconds(5);
     let read = scene.read(&a).await;

@@ -43,6 +43,7 @@ fn mark(name: &str, kind: ChangeKind, version: u64, at: DateTime<Utc>) -> Pendin
             kind,
             unknown: Map::new(),
         }],
+        refused: false,
         unknown: Map::new(),
     }
 }

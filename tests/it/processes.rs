@@ -172,6 +172,45 @@ fn two_processes_over_one_folder_agree_next_to_an_editor() {
     }
 }
 
+/// An editor's file that is listed while a mark stands, or just after: what one answer has shown the next ones show.
+#[test]
+fn an_editors_file_behind_an_own_write_stays_once_it_was_shown() {
+    let folder = folder(2);
+    let (a, b) = (Service::over(folder.path()), Service::over(folder.path()));
+    for round in 0..10 {
+        let number = 100 + 10 * round;
+        b.get("/codex");
+        let edit = format!(r#"{{"tags":["r{round}"]}}"#);
+        a.send_json("PATCH", "/api/tasks/0000", &edit).json();
+        let title = format!("Vom Editor {number}");
+        save(&folder, &format!("{number:04}-neu.md"), &task(&title));
+        let first = a.get("/codex?nocache=true");
+        let shows = |answer: &Answer| answer.body.contains(&title);
+        assert!(shows(&first), "round {round}: {}", first.body);
+        let version = format!("x-codex-version: {}\r\n", first.header("x-codex-version"));
+        for wait in [0, 1, 20] {
+            std::thread::sleep(Duration::from_millis(wait));
+            let reads = [
+                ("plain", a.get("/codex")),
+                ("strict", a.send("/codex", "cache-control: no-cache\r\n")),
+                ("with the version", a.send("/codex", &version)),
+                (
+                    "strict, elsewhere",
+                    b.send("/codex", "cache-control: no-cache\r\n"),
+                ),
+                ("with the version, elsewhere", b.send("/codex", &version)),
+            ];
+            for (kind, read) in reads {
+                assert!(shows(&read), "round {round}, {kind}, after {wait} ms");
+            }
+        }
+        let new = r#"{"title":"Neu","kategorie":"arbeit"}"#;
+        let created = a.send_json("POST", "/api/tasks", new).json();
+        let id: u32 = created["id"].as_str().unwrap().parse().unwrap();
+        assert!(id > number, "{id} after {number} was shown");
+    }
+}
+
 #[test]
 fn deleting_the_artifacts_under_a_running_service_and_the_state_between_two_changes_no_answer() {
     let folder = folder(30);
@@ -470,26 +509,37 @@ fn shown(document: &Value) -> usize {
 }
 
 #[test]
-fn a_file_that_may_not_be_opened_is_its_own_problem() {
+fn what_is_no_file_is_its_own_problem() {
     let folder = folder(3);
-    std::os::unix::fs::symlink("0003-im-Kreis.md", tasks(&folder).join("0003-im-Kreis.md"))
-        .unwrap();
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, tasks(&folder).join(name)).unwrap();
+    };
+    link("0003-im-Kreis.md", "0003-im-Kreis.md");
+    link("nirgends.md", "0004-Link.md");
+    fs::create_dir(tasks(&folder).join("0005-Ordner.md")).unwrap();
+    // What an editor keeps beside a file it has open, and a folder, are nobody's task.
+    link("anna@rechner.1", ".#0001-Aufgabe.md");
+    fs::create_dir(tasks(&folder).join("alt")).unwrap();
     let service = Service::over(folder.path());
-    let document = service.get("/codex").json();
-    assert_eq!(
-        (shown(&document), document["problems"][0]["code"].as_str()),
-        (3, Some("not_readable"))
-    );
+    for path in ["/codex", "/codex?nocache=true", "/codex"] {
+        let document = service.get(path).json();
+        let problems = document["problems"].as_array().unwrap().iter();
+        let codes: Vec<_> = problems.map(|it| it["code"].as_str().unwrap()).collect();
+        assert_eq!((shown(&document), codes), (3, vec!["not_a_file"; 3]));
+    }
+    let patched = service.send_json("PATCH", "/api/tasks/0005", r#"{"tags":["x"]}"#);
+    assert_eq!(patched.status, 409, "{}", patched.body);
+    assert!(patched.body.contains("no file"), "{}", patched.body);
+    let new = r#"{"title":"Neu","kategorie":"arbeit"}"#;
+    let created = service.send_json("POST", "/api/tasks", new).json();
+    assert_eq!(created["id"], "0006", "their numbers are taken");
     fs::remove_file(tasks(&folder).join("0003-im-Kreis.md")).unwrap();
+    fs::remove_file(tasks(&folder).join("0004-Link.md")).unwrap();
+    fs::remove_dir(tasks(&folder).join("0005-Ordner.md")).unwrap();
     save(&folder, "0003-im-Kreis.md", &task("Wieder da"));
     let document = service.get("/codex?nocache=true").json();
-    assert_eq!(
-        (
-            shown(&document),
-            document["problems"].as_array().unwrap().len()
-        ),
-        (4, 0)
-    );
+    let problems = document["problems"].as_array().unwrap().len();
+    assert_eq!((shown(&document), problems), (5, 0));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod concurrency;
 mod conditions;
 mod contents;
 mod listing;
+mod others;
 mod write_ids;
 
 use std::sync::Arc;

@@ -347,9 +347,6 @@ async fn only_files_are_listed_and_odd_names_are_printable() {
     fs::create_dir(fixture.tasks().join("0002.md")).unwrap();
     fs::write(fixture.tasks().join("0002.md/0003.md"), "deeper").unwrap();
     assert_eq!(fixture.names().await, ["0001.md"]);
-    let folder = Key::raw(&fixture.user, "0002.md").unwrap();
-    assert!(matches!(
-        fixture.store.get(&folder, GetIf::Any).await.unwrap().value,
-        Got::Absent
-    ));
+    let listing = fixture.store.list(&Prefix::raw(&fixture.user)).await;
+    assert_eq!(listing.unwrap().value.others, ["0002.md"]);
 }

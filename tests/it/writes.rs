@@ -1,6 +1,7 @@
 //! The write side's promises (COHERENCE.md), with the store's answers held back, lost and doubled. Orders
 //! that nobody thought of are the simulation's business.
 
+mod no_file;
 mod settling;
 
 use std::time::Duration;
@@ -401,6 +402,24 @@ async fn a_dead_instances_key_is_brought_to_its_end_by_the_next_request() {
         assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Neu"]);
         assert!(scene.state().pending.is_empty());
     }
+}
+
+/// Whether the file under the editor's is the create's can't be told; a second task is worse.
+#[tokio::test]
+async fn a_dead_instances_key_stays_when_an_editor_has_saved_over_its_file() {
+    let scene = Scene::with_tasks(1);
+    let (a, b) = (scene.instance(), scene.instance());
+    scene.read(&a).await;
+    a.line.lose_next("put", RAW, Loss::Answer);
+    a.line.lose_next("get", RAW, Loss::Request);
+    create_with(&scene, &a, "Neu", key("k")).await.unwrap_err();
+    scene.file("0001-Neu.md", &task("Vom Editor"));
+    scene.pass_seconds(62);
+    assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Vom Editor"]);
+    assert!(scene.state().pending.is_empty());
+    let again = create_with(&scene, &b, "Neu", key("k")).await.unwrap();
+    assert_eq!((again.name.as_str(), again.reused), ("0001-Neu.md", true));
+    assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Vom Editor"]);
 }
 
 #[tokio::test]

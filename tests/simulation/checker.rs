@@ -7,13 +7,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use codex_miroir::task::{TaskTable, git_sha};
+use codex_miroir::task::{FileName, TaskTable, git_sha};
 
 use crate::world::{FileVersion, World};
 
 /// A change that was acknowledged.
 #[derive(Debug, Clone)]
 pub(crate) struct Acknowledged {
+    pub(crate) file: String,
+    /// Its place in the file's history.
+    pub(crate) position: usize,
+    pub(crate) at: Duration,
+    pub(crate) instance: usize,
+}
+
+/// An editor's version that an answer has shown: from then on it is promised as a change of the service's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
     pub(crate) file: String,
     /// Its place in the file's history.
     pub(crate) position: usize,
@@ -97,14 +107,12 @@ pub(crate) fn check_acknowledged<'a>(
     Ok(())
 }
 
-/// What the client has seen now. An editor's versions count as the service's version before them: only
-/// the service's own writes are promised to stay. A file that isn't there may also not be there yet.
+/// What the client has seen now, whoever wrote it: once an answer has shown an editor's file, it stays as a
+/// change of the service's own does. A file that isn't there may also not be there yet.
 pub(crate) fn note_shown(world: &World, floors: &mut Floors, table: &TaskTable) {
     for (file, history) in &world.history {
         match shown(history, file, table) {
-            Some(shown) if !shown.is_absent() => {
-                raise_to_own(floors, file, history, shown.position);
-            }
+            Some(shown) if !shown.is_absent() => raise(floors, file, shown.position),
             // Known before and not there now: it was removed since.
             _ => {
                 let floor = floors.get(file).copied();
@@ -115,28 +123,56 @@ pub(crate) fn note_shown(world: &World, floors: &mut Floors, table: &TaskTable) 
     }
 }
 
+/// The editors' versions that a table shows.
+pub(crate) fn shown_of_editors(world: &World, table: &TaskTable) -> Vec<(String, usize)> {
+    let versions = world.history.iter().filter_map(|(file, history)| {
+        let shown = shown(history, file, table)?;
+        (!shown.own && !shown.is_absent()).then(|| (file.clone(), shown.position))
+    });
+    versions.collect()
+}
+
+/// A file that was `shown` before, is still there, and has the number that `made` was given.
+pub(crate) fn same_number<'a>(
+    world: &World,
+    made: &FileName,
+    shown: impl Iterator<Item = &'a Shown>,
+) -> Option<String> {
+    let same = shown.filter(|it| {
+        let name = it.file.parse::<FileName>();
+        let same = name.is_ok_and(|name| name.id() == made.id() && name != *made);
+        // Removed since, its number may be used again.
+        same && !was_absent(world, &it.file, it.position)
+    });
+    same.map(|it| it.file.clone()).next()
+}
+
 /// The first version from `position` on in which the service had removed the file.
 fn first_absence(history: &[FileVersion], position: usize) -> Option<usize> {
     let absent = |it: &&FileVersion| it.position >= position && it.is_absent();
     Some(history.iter().find(absent)?.position)
 }
 
+/// P2: nothing of an editor that an answer showed before is missing.
+pub(crate) fn check_shown<'a>(
+    world: &World,
+    due: impl Iterator<Item = &'a Shown>,
+    table: &TaskTable,
+) -> Result<(), String> {
+    for it in due {
+        if !contains(world, &it.file, it.position, table) {
+            let shown = shown(&world.history[&it.file], &it.file, table).map(|it| it.position);
+            return Err(format!(
+                "{it:?} was shown and is missing, its file is shown at {shown:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Whether the file was absent in a version from `position` on.
 pub(crate) fn was_absent(world: &World, file: &str, position: usize) -> bool {
     first_absence(&world.history[file], position).is_some()
-}
-
-/// Raises a floor to the service's last version up to `position`.
-pub(crate) fn raise_to_own(
-    floors: &mut Floors,
-    file: &str,
-    history: &[FileVersion],
-    position: usize,
-) {
-    let own = history.iter().rfind(|it| it.own && it.position <= position);
-    if let Some(own) = own {
-        raise(floors, file, own.position);
-    }
 }
 
 /// Where the change that wrote `token` stands in the file's history.

@@ -17,8 +17,9 @@ use codex_miroir::user::UserId;
 use fastrand::Rng;
 
 use crate::checker::{
-    Acknowledged, Floors, check_acknowledged, check_contents, check_floors, made_with, note_shown,
-    position_of, positions_of_body, raise, raise_to_own, removal_of, was_absent,
+    Acknowledged, Floors, Shown, check_acknowledged, check_contents, check_floors, check_shown,
+    made_with, note_shown, position_of, positions_of_body, raise, removal_of, same_number,
+    shown_of_editors, was_absent,
 };
 use crate::world::{ARTIFACT, FileVersion, RAW, STATE, SimStore, World};
 
@@ -184,6 +185,8 @@ pub(crate) struct Run {
     clients: Vec<Client>,
     finished: Arc<Mutex<Vec<Finished>>>,
     acknowledged: Vec<Acknowledged>,
+    /// Editors' versions in the answers, each as it was shown first.
+    shown: Vec<Shown>,
     created: Vec<(String, Option<FileName>)>,
     /// Of requests that were refused for good: they are in no file.
     nothing: Vec<String>,
@@ -264,6 +267,7 @@ impl Run {
             clients: vec![],
             finished: Arc::default(),
             acknowledged: vec![],
+            shown: vec![],
             created: vec![],
             nothing: vec![],
             tokens: 0,
@@ -413,6 +417,7 @@ impl Run {
             self.crash();
         } else if is(foreign) {
             self.foreign_write();
+            self.look_at_once();
         } else if is(pass) {
             let millis = [100, 1_000, 3_000, 5_100][self.rng.usize(..4)];
             self.pass(Duration::from_millis(millis)).await;
@@ -558,13 +563,54 @@ impl Run {
     fn foreign_write(&mut self) {
         let token = self.token();
         let number = self.rng.usize(..4);
+        let any = self.rng.bool().then(|| self.any_file().to_string());
         let mut world = self.world.lock().unwrap();
+        // Not while somebody writes there or looks what became of it: who then finds an editor's file over a create
+        // whose answer was lost can't tell it from one that was there before, and makes another.
+        let is_free = |name: &String| {
+            let path = format!("{RAW}{name}");
+            let last = world.history[name].last();
+            let mut calls = world.calls.iter();
+            last.is_some_and(|last| !last.is_absent())
+                && !calls.any(|it| world.alive[it.instance] && it.call.path() == path)
+        };
         let name = match self.rng.u8(..4) {
-            0 => format!("{:04}-Fremd.md", 50 + number),
-            _ => format!("{number:04}-Datei.md"),
+            0 => {
+                // The number that the next create gets, or one near it.
+                let state = world.blobs.get(STATE);
+                let state = state.and_then(|blob| State::parse(&blob.bytes).unwrap());
+                let next = state.map_or(50, |state| state.next_id.min(9_990));
+                format!("{:04}-Fremd.md", next as usize + number / 2)
+            }
+            _ => any
+                .filter(is_free)
+                .unwrap_or_else(|| format!("{number:04}-Datei.md")),
         };
         world.note(|| format!("an editor saves {name}"));
         world.foreign_write(&name, &text_of(&token));
+    }
+
+    /// Often somebody looks just after an editor's save, most likely by `nocache`; now and then at an instance that
+    /// knows nothing, while others know the files of before exactly.
+    fn look_at_once(&mut self) {
+        let idle = (0..self.clients.len()).find(|it| self.clients[*it].waits.is_none());
+        let Some(client) = idle.filter(|_| self.rng.bool()) else {
+            return;
+        };
+        let instance = match self.rng.u8(..6) {
+            0 => {
+                self.world().blobs.remove(ARTIFACT);
+                let instance = self.pick_instance();
+                self.kill(instance);
+                self.instances.len() - 1
+            }
+            _ => self.pick_instance(),
+        };
+        let freshness = match self.rng.u8(..4) {
+            0 => Freshness::Strict,
+            _ => Freshness::Rebuilt,
+        };
+        self.begin(client, instance, Request::Read(freshness));
     }
 
     /// The state blob vanishes, while no write is in flight or to be repeated, and not just after it was made: that it is
@@ -770,6 +816,14 @@ impl Run {
                     }
                 }
                 self.nothing.retain(|it| it != token);
+                let before = self.shown.iter().filter(|shown| shown.at < it.sent);
+                let taken = same_number(&self.world(), &created.name, before);
+                if let Some(taken) = taken.filter(|_| !created.reused) {
+                    return Err(format!(
+                        "{} was created, {taken} has been shown before",
+                        created.name
+                    ));
+                }
                 self.acknowledge(
                     &it,
                     created.version,
@@ -883,6 +937,24 @@ impl Run {
         });
         check_acknowledged(&world, due, table)
             .map_err(|why| format!("{}: {why}", if stale { "P9" } else { "P2" }))?;
+        // The instance that has shown it knows it from then on.
+        let due = self.shown.iter().filter(|shown| match stale {
+            true => false,
+            false if shown.instance == it.instance => shown.at < it.sent,
+            false => shown.at + late < it.sent,
+        });
+        check_shown(&world, due, table).map_err(|why| format!("P2: {why}"))?;
+        for (file, position) in shown_of_editors(&world, table) {
+            let known = |it: &Shown| it.file == file && it.position == position;
+            if !self.shown.iter().any(known) {
+                self.shown.push(Shown {
+                    file,
+                    position,
+                    at: it.answered,
+                    instance: it.instance,
+                });
+            }
+        }
         let of = &mut self.clients[it.client];
         of.seen = of.seen.max(Some(read.entry.knowledge.hi));
         note_shown(&world, &mut of.floors, table);
@@ -912,7 +984,7 @@ impl Run {
         }
         let of = &mut self.clients[it.client];
         of.seen = of.seen.max(Some(shown.read.entry.knowledge.hi));
-        raise_to_own(&mut of.floors, &name, &world.history[&name], first);
+        raise(&mut of.floors, &name, first);
         Ok(())
     }
 

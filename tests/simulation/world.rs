@@ -260,6 +260,7 @@ impl World {
             Call::List(prefix) => {
                 let value = Listing {
                     blobs: self.directly_below(prefix),
+                    others: vec![],
                     requests: 1,
                 };
                 Reply::Listed(Answer { value, date })

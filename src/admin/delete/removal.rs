@@ -163,7 +163,7 @@ impl<'a> Removal<'a> {
                 let bytes = answer.value.map(|blob| blob.bytes);
                 Ok(bytes.is_some_and(|bytes| bytes == SETTLED_FILE.as_bytes()))
             }
-            Err(StoreError::Unreadable { .. }) => Ok(false),
+            Err(StoreError::Unreadable { .. } | StoreError::NotAFile { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
 
 use crate::admin::ask;
-use crate::codex::{denied, to_be_read};
-use crate::store::{Answer, Blob, BlobStore, ETag, Key, Listed, Prefix, StoreError, WriteIds};
+use crate::codex::{denied, no_file, to_be_read};
+use crate::store::{
+    Answer, Blob, BlobStore, ETag, Key, Listed, Listing, Prefix, StoreError, WriteIds,
+};
 use crate::task::{FileName, FileRecord, TaskTable};
 use crate::user::UserId;
 
@@ -114,7 +116,11 @@ async fn beside(store: &dyn BlobStore, user: &UserId) -> Found<(Vec<String>, Vec
 }
 
 async fn raw(store: &dyn BlobStore, user: &UserId) -> Found<Raw> {
-    let listed = ask::list(store, &Prefix::raw(user)).await?.value.blobs;
+    let Listing {
+        blobs: listed,
+        others: no_files,
+        ..
+    } = ask::list(store, &Prefix::raw(user)).await?.value;
     let all = listed.len();
     let ours = listed.into_iter().filter(|it| it.name.ends_with(".md"));
     let fetched = stream::iter(ours)
@@ -133,6 +139,8 @@ async fn raw(store: &dyn BlobStore, user: &UserId) -> Found<Raw> {
             Fetched::Failed(name, error) => failed.push((name, error)),
         }
     }
+    let no_files = no_files.iter().filter_map(|name| name.parse().ok());
+    records.extend(no_files.map(|name: FileName| no_file(&name)));
     failed.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(Raw {
         table: TaskTable::new(records),
@@ -155,6 +163,7 @@ async fn fetch(store: &dyn BlobStore, user: &UserId, listed: Listed) -> Fetched 
             value: Some(blob), ..
         }) => record(&name, blob),
         Ok(_) => Fetched::Gone,
+        Err(StoreError::NotAFile { .. }) => Fetched::Record(no_file(&name), WriteIds::default()),
         Err(StoreError::Unreadable { .. }) => Fetched::Record(denied(&name), WriteIds::default()),
         Err(error) => Fetched::Failed(listed.name, error),
     }

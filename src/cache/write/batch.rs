@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::create::place_for;
+use super::create::{ids_before, place_for};
 use super::file::{Outcome, WrittenFile};
 use super::mark::Mark;
 use super::{Act, BatchDone, FileChange, FileFate, Op};
 use crate::cache::ledger::AnsweredFile;
 use crate::cache::state::ChangeKind;
 use crate::cache::{Entry, ReadError, WriteError};
-use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
+use crate::store::{ETag, Put, PutIf, WriteId};
 use crate::task::{FileName, GitSha, git_sha};
 
 /// How many files go into one batch at most.
@@ -103,10 +103,14 @@ impl Op {
                 // What was done until then is acknowledged. The mark stays, to be settled: a first try of
                 // what was denied may still be on its way.
                 Outcome::Denied(_) if fates.contains(&FileFate::Done) => {
+                    self.refuse(&mark).await;
                     let version = self.acknowledge(&mark, None).await?;
                     return Ok(BatchDone { version, fates });
                 }
-                Outcome::Denied(error) => return Err(ReadError::from(error).into()),
+                Outcome::Denied(error) => {
+                    self.refuse(&mark).await;
+                    return Err(ReadError::from(error).into());
+                }
                 Outcome::Unknown => return Err(WriteError::OutcomeUnknown(mark.version)),
             }
         }
@@ -128,7 +132,10 @@ impl Op {
         id: WriteId,
     ) -> Outcome {
         let (bytes, before, condition) = match &change.act {
-            Act::Create(bytes) => (bytes, WriteIds::default(), place_for(&change.name, known)),
+            Act::Create(bytes) => {
+                let place = place_for(&change.name, known);
+                (bytes, ids_before(&place), place)
+            }
             Act::Replace {
                 bytes,
                 etag,

@@ -73,6 +73,7 @@ impl Op {
                 }
                 Outcome::Refused => refused = Some(mark),
                 Outcome::Denied(error) => {
+                    self.refuse(&mark).await;
                     return Err(WriteError::from(ReadError::from(error)).into());
                 }
                 Outcome::Unknown => return Err(WriteError::OutcomeUnknown(mark.version).into()),

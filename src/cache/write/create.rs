@@ -7,6 +7,7 @@ use super::mark::Mark;
 use super::{Created, NewFile, Op};
 use crate::cache::amend::{Amended, Amendment, NewTaskMark, NumbersInUse};
 use crate::cache::ledger::{AnsweredFile, Committed};
+use crate::cache::settle::SETTLED;
 use crate::cache::state::{Idempotent, PendingOp, SeenState, Version};
 use crate::cache::{Entry, ReadError, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
@@ -67,7 +68,7 @@ impl Op {
                     self.abandon(tries.refused);
                     return Err(WriteError::IdsExhausted(seen.state.version));
                 }
-                Amended::NeedsNumbers | Amended::Marked(_) | Amended::Done => {
+                Amended::NeedsNumbers | Amended::Marked(_) | Amended::Blocked | Amended::Done => {
                     // A mark of its own would keep the index from ever being exact.
                     self.withdraw(tries.refused.take()).await?;
                     let entry = self.read_strictly().await?;
@@ -125,7 +126,7 @@ impl Op {
             index: tries.numbers.take(),
             replaces: tries.refused.as_ref().map(|mark| mark.op.clone()),
         };
-        let committed = self.amend(Amendment::Create(mark)).await;
+        let committed = self.amend_unblocked(Amendment::Create(mark)).await;
         match &committed {
             Ok(committed) if matches!(committed.amended, Amended::Created(..)) => {
                 tries.refused = None;
@@ -148,7 +149,7 @@ impl Op {
         let condition = place_for(name, known);
         let put = Put {
             bytes: file.bytes.clone(),
-            writes: WriteIds::default().followed_by(write_id),
+            writes: ids_before(&condition).followed_by(write_id),
         };
         match self.put(mark, name, put, condition, write_id, true).await {
             Outcome::Landed(written) => Ok(Tried::Landed(written.map(|written| {
@@ -157,7 +158,10 @@ impl Op {
                 vec![AnsweredFile { name, old, new }]
             }))),
             Outcome::Refused => Ok(Tried::Taken),
-            Outcome::Denied(error) => Err(ReadError::from(error).into()),
+            Outcome::Denied(error) => {
+                self.refuse(mark).await;
+                Err(ReadError::from(error).into())
+            }
             Outcome::Unknown => Err(WriteError::OutcomeUnknown(mark.version)),
         }
     }
@@ -176,7 +180,10 @@ impl Op {
         let settling = inner.settle_op(&self.user, &mark.op, pending, &now);
         let (settled, requests) = settling.await;
         self.requests += requests;
-        settled.map(|_| None).ok_or(unknown)
+        // The key stands as long as another request may have landed here, and an editor saved over it.
+        let is_undone =
+            |seen: &Arc<SeenState>| seen.state.idempotency.values().all(|it| it.op != mark.op);
+        settled.filter(is_undone).map(|_| None).ok_or(unknown)
     }
 
     /// An earlier request with the same key: as it ended, or brought to its end here. `None` when it
@@ -256,7 +263,10 @@ impl Op {
                 Ok(Some(version))
             }
             Outcome::Refused => Ok(None),
-            Outcome::Denied(error) => Err(ReadError::from(error).into()),
+            Outcome::Denied(error) => {
+                self.refuse(&mark).await;
+                Err(ReadError::from(error).into())
+            }
             Outcome::Unknown => Err(WriteError::OutcomeUnknown(earlier.version)),
         }
     }
@@ -276,6 +286,14 @@ pub(super) fn place_for(name: &FileName, known: Option<&Entry>) -> PutIf {
     let file = known.and_then(|entry| entry.table().find(name.as_str()));
     let settled = file.filter(|it| it.is_settled() && !it.etag.is_empty());
     settled.map_or(PutIf::Absent, |it| PutIf::Same(ETag::new(it.etag)))
+}
+
+/// The write ids of what a new file replaces: nothing, or a settled file.
+pub(super) fn ids_before(place: &PutIf) -> WriteIds {
+    match place {
+        PutIf::Same(_) => WriteIds::default().followed_by(SETTLED),
+        PutIf::Any | PutIf::Absent => WriteIds::default(),
+    }
 }
 
 fn numbers_of(entry: &Entry) -> NumbersInUse {

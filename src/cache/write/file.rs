@@ -68,6 +68,15 @@ enum Landed {
     No,
     /// There is no such file.
     Gone,
+    /// Something is there that is no file.
+    Other,
+}
+
+fn is_no_file(error: &WriteError) -> bool {
+    let WriteError::Read(ReadError::Store(error)) = error else {
+        return false;
+    };
+    matches!(error, StoreError::NotAFile { .. })
 }
 
 impl Op {
@@ -142,7 +151,7 @@ impl Op {
                 Ok(Landed::Yes(written)) => Outcome::Landed(written),
                 // Something was there. It may have been this very file, which has gone since.
                 Ok(Landed::Gone) if creates => Outcome::Unknown,
-                Ok(Landed::Gone | Landed::No) => Outcome::Refused,
+                Ok(Landed::Gone | Landed::No | Landed::Other) => Outcome::Refused,
                 Err(_) => Outcome::Unknown,
             },
             // No answer at all: a write that isn't there now may still come.
@@ -158,7 +167,11 @@ impl Op {
 
     /// Whether the write `id` is in the file as it is now.
     async fn has_landed(&mut self, name: &FileName, id: WriteId) -> Result<Landed, WriteError> {
-        Ok(match self.get(name).await? {
+        let found = match self.get(name).await {
+            Err(error) if is_no_file(&error) => return Ok(Landed::Other),
+            found => found?,
+        };
+        Ok(match found {
             Some(blob) if blob.writes.contains(id) => {
                 let last = blob.writes.newest() == Some(id);
                 let Blob { etag, bytes, .. } = blob;
@@ -183,6 +196,7 @@ impl Op {
         match (self.get(name).await, sent) {
             (Ok(None), _) => Outcome::Landed(Some(WrittenFile::removed())),
             (Ok(Some(_)), Ok(_)) => Outcome::Refused,
+            (Err(error), Ok(_)) if is_no_file(&error) => Outcome::Refused,
             (Ok(Some(_)), Err(ReadError::Store(denied @ StoreError::Denied { .. }))) => {
                 Outcome::Denied(denied)
             }

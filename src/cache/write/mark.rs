@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use super::{ATTEMPTS, Op};
 use crate::cache::amend::{Amended, Amendment, FilesMark};
-use crate::cache::ledger::{AnsweredFile, AnsweredOp, OpenLedger, timely};
+use crate::cache::ledger::{AnsweredFile, AnsweredOp, Committed, OpenLedger, timely};
 use crate::cache::state::{ChangeKind, LegacyNextId, SeenState, StateFound, Version};
 use crate::cache::{Inner, ReadError, Requests, WriteError};
 use crate::context::carried;
 use crate::now::Now;
-use crate::store::{Answer, GetIf, Key, Put, PutIf, WriteId, Written};
+use crate::store::{Answer, GetIf, Key, Prefix, Put, PutIf, StoreError, WriteId, Written};
 use crate::task::{FileName, GitSha, UsedIds};
 use crate::user::UserId;
 
@@ -58,7 +58,7 @@ impl Op {
             merged,
             replaces: replaces.map(|mark| mark.op.clone()),
         };
-        let committed = self.amend(Amendment::Mark(mark)).await?;
+        let committed = self.amend_unblocked(Amendment::Mark(mark)).await?;
         match committed.amended {
             Amended::Marked(version) => Ok(Mark {
                 op,
@@ -67,6 +67,43 @@ impl Op {
             }),
             _ => Err(ReadError::Broken.into()),
         }
+    }
+
+    /// The store refused to write under this mark, which stays: until it is settled, no other is set there.
+    pub(super) async fn refuse(&mut self, mark: &Mark) {
+        let op = mark.op.clone();
+        if let Err(error) = self.amend(Amendment::Refuse { op }).await {
+            tracing::warn!(user = %self.user, %error, "a refused write can't be noted");
+        }
+    }
+
+    /// Sets a mark. Where others stand whose writes were refused, they are settled first; while that can't be done, the
+    /// store's refusal is the answer to this write, too.
+    pub(super) async fn amend_unblocked(
+        &mut self,
+        amendment: Amendment,
+    ) -> Result<Committed, WriteError> {
+        let committed = self.amend(amendment.clone()).await?;
+        if committed.amended != Amended::Blocked {
+            return Ok(committed);
+        }
+        if let Some(date) = self.inner.clock.at(self.now.later().mono) {
+            let (inner, now) = (Arc::clone(&self.inner), self.now);
+            let settling = inner.settle(&self.user, &committed.seen, date, &now);
+            if let Some((_, requests)) = settling.await {
+                self.requests += requests;
+                let committed = self.amend(amendment).await?;
+                if committed.amended != Amended::Blocked {
+                    return Ok(committed);
+                }
+            }
+        }
+        let denied = StoreError::Denied {
+            operation: "put",
+            key: Prefix::raw(&self.user).as_str().to_owned(),
+            reason: "an earlier write was refused and can't be settled yet".to_owned(),
+        };
+        Err(ReadError::from(denied).into())
     }
 
     /// Whether somebody may be settling this mark already, or soon.

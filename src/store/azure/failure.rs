@@ -14,7 +14,7 @@ pub(super) enum Verdict {
     /// 304: `If-None-Match` names the current version.
     Unchanged,
     /// The condition doesn't hold. A create on an existing blob gets 409 from Azurite and 412 from
-    /// Azure.
+    /// Azure, and so may any write where a folder is.
     Refused,
     NoBlob,
     NoContainer,
@@ -38,7 +38,9 @@ impl Verdict {
         ) {
             (304, _) => Self::Unchanged,
             (412, code) if !code.starts_with("Lease") => Self::Refused,
-            (409, "BlobAlreadyExists") => Self::Refused,
+            (409, "BlobAlreadyExists" | "ResourceTypeMismatch" | "PathAlreadyExists") => {
+                Self::Refused
+            }
             (409, "ContainerAlreadyExists") => Self::ContainerExists,
             (404, "BlobNotFound") => Self::NoBlob,
             (404, "ContainerNotFound") => Self::NoContainer,

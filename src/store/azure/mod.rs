@@ -222,8 +222,8 @@ impl BlobStore for AzureStore {
         match Verdict::of(&error) {
             Verdict::NoContainer => {
                 let empty = Listing {
-                    blobs: Vec::new(),
                     requests: listing.requests + 1,
+                    ..Listing::default()
                 };
                 call.answer_in(empty, &error)
             }
@@ -270,8 +270,13 @@ impl AzureStore {
             listing.requests += 1;
             headers = page.headers().clone();
             let items = page.into_model()?.blob_items;
-            let blobs = items.into_iter().filter_map(|item| listed(prefix, item));
-            listing.blobs.extend(blobs);
+            for item in items {
+                if let Some(folder) = folder_name(prefix, &item) {
+                    listing.others.push(folder);
+                } else {
+                    listing.blobs.extend(listed(prefix, item));
+                }
+            }
         }
         Ok(headers)
     }
@@ -285,6 +290,11 @@ async fn read(
     let Some(etag) = response.properties.etag else {
         return Err(call.unanswered());
     };
+    if is_folder(&response.properties.metadata) {
+        return Err(StoreError::NotAFile {
+            key: call.path.to_owned(),
+        });
+    }
     let ids = response.properties.metadata.get(WRITES);
     let writes = ids.map(|ids| WriteIds::parse(ids)).unwrap_or_default();
     let bytes = response.body.collect().await;
@@ -314,12 +324,7 @@ fn listed(prefix: &Prefix, item: BlobItem) -> Option<Listed> {
     let path = item.name?;
     let name = path.strip_prefix(prefix.as_str())?;
     let metadata = item.metadata.and_then(|metadata| metadata.values);
-    let is_folder = metadata.is_some_and(|values| {
-        let mark = values
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case("hdi_isfolder"));
-        mark.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
-    });
+    let is_folder = metadata.is_some_and(|values| is_folder(&values));
     if name.is_empty() || name.contains('/') || is_folder {
         return None;
     }
@@ -332,6 +337,22 @@ fn listed(prefix: &Prefix, item: BlobItem) -> Option<Listed> {
             .last_modified
             .and_then(|time| DateTime::from_timestamp(time.unix_timestamp(), 0)),
     })
+}
+
+/// The name of an entry directly below the prefix that is a folder.
+fn folder_name(prefix: &Prefix, item: &BlobItem) -> Option<String> {
+    let name = item.name.as_ref()?.strip_prefix(prefix.as_str())?;
+    let values = item.metadata.as_ref()?.values.as_ref()?;
+    let direct = !name.is_empty() && !name.contains('/');
+    (direct && is_folder(values)).then(|| name.to_owned())
+}
+
+/// How accounts with a hierarchical namespace mark the empty blobs that stand for folders.
+fn is_folder(metadata: &HashMap<String, String>) -> bool {
+    let mark = metadata
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("hdi_isfolder"));
+    mark.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
 /// An upload replaces all metadata: without ids there is none left.

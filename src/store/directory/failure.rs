@@ -8,6 +8,7 @@ use crate::store::StoreError;
 pub(super) fn store_error(operation: &'static str, path: &str, error: &io::Error) -> StoreError {
     let (key, reason) = (path.to_owned(), error.to_string());
     match error.kind() {
+        ErrorKind::IsADirectory => StoreError::NotAFile { key },
         _ if operation == "get" && is_closed(error) => StoreError::Unreadable { key, reason },
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
@@ -35,11 +36,19 @@ pub(super) fn is_nowhere(error: &io::Error) -> bool {
     )
 }
 
-/// The file itself is closed to us: no permission, or links that lead to each other, for which
-/// [`ErrorKind`] has no stable name.
+/// The file itself is closed to us.
 fn is_closed(error: &io::Error) -> bool {
-    let circle = cfg!(target_os = "linux") && error.raw_os_error() == Some(ELOOP);
-    circle || error.kind() == ErrorKind::PermissionDenied
+    error.kind() == ErrorKind::PermissionDenied
+}
+
+/// Links that lead to each other, for which [`ErrorKind`] has no stable name.
+pub(super) fn is_circle(error: &io::Error) -> bool {
+    cfg!(target_os = "linux") && error.raw_os_error() == Some(ELOOP)
+}
+
+/// Something is there that is no file.
+pub(super) fn not_a_file() -> io::Error {
+    io::Error::from(ErrorKind::IsADirectory)
 }
 
 /// Linux's number for too many levels of symbolic links.

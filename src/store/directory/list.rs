@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::files::{is_temporary, remove_if_abandoned};
 use super::layout::Layout;
-use super::version::{Version, unsettled};
+use super::version::{Version, is_other, unsettled};
 use crate::store::{Contents, ETag, Listed, Listing, Prefix};
 
 /// [`crate::store::BlobStore::list`].
@@ -22,11 +22,19 @@ pub(super) fn list(
 ) -> io::Result<Listing> {
     let folder = layout.folder(prefix);
     let names = names_or_none(layout, clock, &folder)?;
-    let blobs = names.iter().filter_map(|name| listed(&folder, name));
-    Ok(Listing {
-        blobs: blobs.collect(),
+    let mut listing = Listing {
         requests: 1,
-    })
+        ..Listing::default()
+    };
+    for name in &names {
+        match listed(&folder, name) {
+            Some(blob) => listing.blobs.push(blob),
+            None if is_other(&folder.join(name)) => listing.others.push(printable(name)),
+            // Gone again.
+            None => {}
+        }
+    }
+    Ok(listing)
 }
 
 /// [`crate::store::BlobStore::contents`].
@@ -50,7 +58,7 @@ pub(super) fn contents(
     })
 }
 
-/// Linked files count, sub-folders, sockets and what has gone again don't. What may not be looked at is
+/// Linked files count, sub-folders, sockets, links to nothing and what has gone again don't. What may not be looked at is
 /// there all the same, in a version that equals no other.
 fn listed(folder: &Path, name: &OsStr) -> Option<Listed> {
     let (etag, size, modified) = match Version::at(&folder.join(name)) {

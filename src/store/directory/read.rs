@@ -13,10 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::failure::is_nowhere;
+use super::failure::{is_nowhere, not_a_file};
 use super::layout::Layout;
 use super::sidecar;
-use super::version::{Version, unsettled};
+use super::version::{Version, is_other, unsettled};
 use crate::store::{Blob, ETag, GetIf, Got, Key, WriteIds};
 
 /// How often a file is looked at that doesn't come to rest.
@@ -47,6 +47,9 @@ pub(super) fn get(
     let mut waited = false;
     for _ in 0..ROUNDS {
         let Some(version) = Version::at(&path)? else {
+            if is_other(&path) {
+                return Err(not_a_file());
+            }
             if let Some(pause) = being_saved(layout, key, clock).filter(|_| !waited) {
                 waited = true;
                 sleep(pause);

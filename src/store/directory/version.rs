@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::failure::is_nowhere;
+use super::failure::{is_circle, is_nowhere};
 use crate::store::ETag;
 
 /// What tells one save of a file from the next.
@@ -39,7 +39,7 @@ impl Version {
         match fs::metadata(path) {
             Ok(found) if found.is_file() => Self::of(&found).map(Some),
             Ok(_) => Ok(None),
-            Err(error) if is_nowhere(&error) => Ok(None),
+            Err(error) if is_nowhere(&error) || is_circle(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -62,6 +62,12 @@ impl Version {
     pub(super) fn unsettled(&self, now: SystemTime) -> Option<Duration> {
         unsettled(self.modified, now)
     }
+}
+
+/// Whether something is at `path` that is no file, nor a link to one. To be asked where [`Version::at`] found none.
+pub(super) fn is_other(path: &Path) -> bool {
+    let found = fs::symlink_metadata(path);
+    found.is_ok_and(|found| !found.is_file()) && !path.is_file()
 }
 
 /// [`Version::unsettled`] for a bare time, such as a folder's. A time far in the future isn't

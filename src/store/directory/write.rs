@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use super::failure::not_a_file;
 use super::files::{TempFile, make_folder, sync_folder};
 use super::layout::Layout;
 use super::lock::{UserLock, just_after};
 use super::sidecar;
-use super::version::Version;
+use super::version::{Version, is_other};
 use crate::store::{Deleted, ETag, Key, Put, PutIf, Written};
 
 /// [`crate::store::BlobStore::put`].
@@ -24,6 +25,12 @@ pub(super) fn put(
     let lock = UserLock::take(&layout.lock(key))?;
     let target = behind_links(layout.blob(key));
     let current = Version::at(&target)?;
+    if current.is_none() && is_other(&target) {
+        return match condition {
+            PutIf::Any => Err(not_a_file()),
+            PutIf::Absent | PutIf::Same(_) => Ok(Written::Refused),
+        };
+    }
     if !holds(condition, current.as_ref()) {
         return Ok(Written::Refused);
     }
@@ -62,6 +69,9 @@ pub(super) fn delete(
     let lock = UserLock::take(&layout.lock(key))?;
     let path = layout.blob(key);
     let Some(current) = Version::at(&path)? else {
+        if is_other(&path) {
+            return Ok(Deleted::Refused);
+        }
         return layout.check_absent(&path).map(|()| Deleted::Absent);
     };
     if current.etag() != *if_match {

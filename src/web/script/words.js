@@ -50,6 +50,7 @@ const GERMAN = {
     bad_file_name: "Der Dateiname passt nicht: vier Ziffern, dann nichts oder ein Strich und ein Titel.",
     too_large: "Die Datei ist größer als 1 MiB.",
     not_readable: "Der Dienst darf die Datei nicht öffnen.",
+    not_a_file: "Das ist keine Datei, sondern etwa ein Ordner oder ein Link, der nirgendwohin führt.",
     not_utf8: "Die Datei ist kein UTF-8.",
     unsupported_front_matter: "Der Kopf ist kein YAML.",
     unclosed_front_matter: "Dem Kopf fehlt die schließende Zeile ---.",

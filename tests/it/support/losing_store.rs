@@ -29,6 +29,8 @@ pub(crate) struct LosingStore {
     inner: Arc<dyn BlobStore>,
     planned: Arc<Mutex<Vec<Plan>>>,
     outage: Arc<AtomicBool>,
+    /// Beginnings of paths that may not be written to.
+    refused: Arc<Mutex<Vec<String>>>,
     /// Names that the next listing lacks.
     omitted: Arc<Mutex<Vec<String>>>,
 }
@@ -42,6 +44,7 @@ impl LosingStore {
             inner,
             planned: Arc::default(),
             outage: Arc::default(),
+            refused: Arc::default(),
             omitted: Arc::default(),
         }
     }
@@ -52,6 +55,15 @@ impl LosingStore {
             .lock()
             .unwrap()
             .push((operation, path.to_owned(), loss));
+    }
+
+    /// Whether the store refuses to write what begins with `path`.
+    pub(crate) fn refuse_puts(&self, path: &str, on: bool) {
+        let mut refused = self.refused.lock().unwrap();
+        refused.retain(|it| it != path);
+        if on {
+            refused.push(path.to_owned());
+        }
     }
 
     /// The next listing lacks this name, as one may that meets a rename.
@@ -119,6 +131,14 @@ impl BlobStore for LosingStore {
         blob: Put,
         condition: PutIf,
     ) -> Result<Answer<Written>, StoreError> {
+        let refused = self.refused.lock().unwrap().clone();
+        if refused.iter().any(|it| key.path().starts_with(it)) {
+            return Err(StoreError::Denied {
+                operation: "put",
+                key: key.path().to_owned(),
+                reason: "not for us".to_owned(),
+            });
+        }
         self.send("put", key.path(), || {
             self.inner.put(key, blob.clone(), condition.clone())
         })

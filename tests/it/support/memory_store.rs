@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use codex_miroir::store::{
     Answer, Blob, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix,
-    Put, PutIf, StoreError, WriteIds, Written,
+    Put, PutIf, StoreError, WriteId, WriteIds, Written,
 };
 
 /// How many blobs Azure gives a page, and so how many requests a listing costs.
@@ -22,6 +22,8 @@ struct Container {
     blobs: BTreeMap<String, Blob>,
     /// When each was written last.
     modified: BTreeMap<String, DateTime<Utc>>,
+    /// Where something is that is no file.
+    others: BTreeSet<String>,
     writes: u64,
     now: DateTime<Utc>,
 }
@@ -32,6 +34,7 @@ impl MemoryStore {
         Self(Arc::new(Mutex::new(Container {
             blobs: BTreeMap::new(),
             modified: BTreeMap::new(),
+            others: BTreeSet::new(),
             writes: 0,
             now,
         })))
@@ -54,9 +57,30 @@ impl MemoryStore {
         self.container().store(path, put)
     }
 
+    /// What another instance of the service writes.
+    pub(crate) fn service_write(&self, path: &str, bytes: &[u8]) -> ETag {
+        let put = Put {
+            bytes: bytes.to_vec().into(),
+            writes: WriteIds::default().followed_by(WriteId(1)),
+        };
+        self.container().store(path, put)
+    }
+
     /// What something else removes.
     pub(crate) fn foreign_delete(&self, path: &str) -> bool {
         self.container().blobs.remove(path).is_some()
+    }
+
+    /// Something that is no file comes to this path, in a file's place where there is one; or goes again.
+    pub(crate) fn obstruct(&self, path: &str, is_there: bool) {
+        let mut container = self.container();
+        match is_there {
+            true => {
+                container.blobs.remove(path);
+                container.others.insert(path.to_owned());
+            }
+            false => drop(container.others.remove(path)),
+        }
     }
 
     /// A look without a request.
@@ -107,6 +131,9 @@ impl Container {
     }
 
     fn put(&mut self, path: &str, put: Put, condition: &PutIf) -> Written {
+        if self.others.contains(path) {
+            return Written::Refused;
+        }
         let current = self.blobs.get(path).map(|blob| &blob.etag);
         let holds = match condition {
             PutIf::Any => true,
@@ -121,6 +148,9 @@ impl Container {
     }
 
     fn delete(&mut self, path: &str, if_match: &ETag) -> Deleted {
+        if self.others.contains(path) {
+            return Deleted::Refused;
+        }
         match self.blobs.get(path) {
             None => Deleted::Absent,
             Some(blob) if blob.etag != *if_match => Deleted::Refused,
@@ -144,8 +174,13 @@ impl Container {
                 modified: self.modified.get(&format!("{prefix}{name}")).copied(),
             })
             .collect();
-        let requests = pages(blobs.len());
-        Listing { blobs, requests }
+        let others = self.others.iter().filter_map(|it| it.strip_prefix(prefix));
+        let others: Vec<String> = others.map(str::to_owned).collect();
+        Listing {
+            requests: pages(blobs.len() + others.len()),
+            blobs,
+            others,
+        }
     }
 
     fn contents(&self, prefix: &str) -> Contents {
@@ -167,6 +202,10 @@ fn pages(entries: usize) -> u32 {
 #[async_trait]
 impl BlobStore for MemoryStore {
     async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+        if self.container().others.contains(key.path()) {
+            let key = key.path().to_owned();
+            return Err(StoreError::NotAFile { key });
+        }
         self.answer(|container| container.get(key.path(), &condition))
     }
 

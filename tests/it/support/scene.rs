@@ -97,6 +97,12 @@ impl Scene {
             .foreign_write(&format!("{RAW}{name}"), text.as_bytes());
     }
 
+    /// Another instance writes a file.
+    pub(crate) fn own_file(&self, name: &str, text: &str) {
+        let path = format!("{RAW}{name}");
+        self.store.service_write(&path, text.as_bytes());
+    }
+
     pub(crate) fn now(&self) -> Now {
         Now {
             started: tokio::time::Instant::now(),
