@@ -388,6 +388,16 @@ impl World {
         }
     }
 
+    /// GitHub grants no more requests; nothing happens. Whether this is one of those.
+    pub(crate) fn limit(&mut self, at: usize) -> bool {
+        let call = &mut self.calls[at];
+        let asks_github = matches!(call.call, Call::Git(_)) && call.answer.is_none();
+        if asks_github {
+            call.answer = Some(Reply::Git(GitReply::Limited));
+        }
+        asks_github
+    }
+
     /// ` @7` for a task file that is at the position 7 of its history.
     fn position(&self, name: &str) -> String {
         let versions = self.history.get(name).and_then(|it| it.last());

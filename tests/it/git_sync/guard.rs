@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::trees::numbered;
-use crate::support::mirror::{Mirror, create, send, tick};
+use crate::support::mirror::{Mirror, create, refusal, send, tick};
 use crate::support::process::Service;
 use crate::support::scene::task;
 
@@ -42,7 +42,7 @@ async fn ten_that_come_with_it_do_not_hide_ten_that_go() {
     assert_eq!(mirror.in_store().await.len(), 20, "nothing has gone");
     let refused = send(&service, "POST", "/sync", "", "");
     assert_eq!(
-        (refused.status, &refused.json()["count"]),
+        (refused.status, &refusal(&refused)["count"]),
         (409, &json!(10))
     );
     let done = send(&service, "POST", "/sync?confirm=10", "", "").json();
@@ -74,7 +74,10 @@ async fn what_was_held_is_held_until_somebody_confirms_it() {
     mirror.deliver(&service).await;
     assert_eq!(mirror.in_store().await.len(), 21);
     let refused = send(&service, "POST", "/sync?confirm=10", "", "");
-    assert_eq!((refused.status, &refused.json()["count"]), (409, &json!(9)));
+    assert_eq!(
+        (refused.status, &refusal(&refused)["count"]),
+        (409, &json!(9))
+    );
     assert_eq!(
         send(&service, "POST", "/sync?confirm=9", "", "").status,
         200

@@ -162,7 +162,7 @@ async fn what_is_no_task_in_the_repository_is_passed_over_and_said() {
     all.extend(lines(&answer["results"][0]["problems"]));
     all.sort();
     assert_snapshot!(all.join("\n"), @r#"
-    bad_file_name codex-miroir/anna/tasks/notizen.md | A task file is called NNNN.md or NNNN-Title.md, in 200 bytes at most: rename it.
+    bad_file_name codex-miroir/anna/tasks/notizen.md | A task file is called NNNN.md or NNNN-Title.md: rename it.
     bad_user_id codex-miroir/böse user/tasks | "böse user" can't be a user: it is 1 to 64 of A-Z, a-z, 0-9, '-' and '_'.
     not_a_file codex-miroir/anna/tasks/0002-link.md | It is a symbolic link, and a task is a plain file.
     not_a_file codex-miroir/anna/tasks/0003-modul.md | It is a submodule, and a task is a plain file.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::github::{Change, Replica};
-use crate::support::mirror::{Mirror, create, send, tick};
+use crate::support::mirror::{Mirror, create, refusal, send, tick};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
 
@@ -173,10 +173,10 @@ async fn a_rewritten_branch_of_which_nothing_is_told_waits_for_somebody() {
     });
     let refused = send(&service, "POST", "/sync", "", "");
     assert_eq!(
-        (refused.status, refused.json()["code"].as_str()),
+        (refused.status, refusal(&refused)["code"].as_str()),
         (409, Some("history_rewritten"))
     );
-    assert_eq!(refused.json()["head"], json!(head));
+    assert_eq!(refusal(&refused)["head"], json!(head));
     let other = "0".repeat(40);
     let refused = send(
         &service,
@@ -191,7 +191,7 @@ async fn a_rewritten_branch_of_which_nothing_is_told_waits_for_somebody() {
     );
     let refused = send(&service, "POST", "/sync?confirm_head=abc", "", "");
     assert_eq!(
-        (refused.status, refused.json()["field"].as_str()),
+        (refused.status, refusal(&refused)["field"].as_str()),
         (400, Some("confirm_head"))
     );
     let done = send(

@@ -13,6 +13,8 @@ const NAME: &str = "0000-Eins.md";
 async fn proposed() -> (Mirror, Service) {
     let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
     let service = mirror.service();
+    mirror.github.add_user("berta", 2_000);
+    mirror.github.add_collaborator("berta");
     mirror.commit(&[(NAME, Some(&task("Eins")))], "Begin");
     mirror.deliver(&service).await;
     edit(&service, "# Eins\n\nVorschlag\n");

@@ -303,6 +303,11 @@ pub(crate) fn send(
     Answer::read(begin(&service.address, method, path, &headers, body))
 }
 
+/// What a refusal says.
+pub(crate) fn refusal(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.body).unwrap()
+}
+
 /// Creates a task and gives its file's name.
 pub(crate) fn create(service: &Service, title: &str) -> String {
     let body = json!({"kategorie": "arbeit", "title": title}).to_string();

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use codex_miroir::task::{SETTLED_FILE, git_sha};
+use codex_miroir::github::EntryKind;
+use codex_miroir::task::{GitSha, SETTLED_FILE, git_sha};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -56,12 +57,29 @@ fn text(version: &FileVersion) -> Option<&str> {
     (text != SETTLED_FILE).then_some(text)
 }
 
-/// The texts of a file at each move of a branch.
+/// The texts of a file at each move of a branch. Where something else is in its place, or in that of a folder above
+/// it, the file counts as it was before.
 fn texts(world: &World, branch: &str, name: &str) -> Vec<Option<String>> {
     let (github, path) = (&world.github, format!("{FOLDER}{name}"));
+    let mut last = None;
+    let mut text_of = |commit: GitSha| {
+        let paths = github.paths(commit);
+        let inside = format!("{path}/");
+        let mut below = paths.range(inside.clone()..);
+        let is_folder = below.next().is_some_and(|(it, _)| it.starts_with(&inside));
+        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let is_hidden = is_folder || above.any(|it| paths.contains_key(it));
+        let is_odd = paths.get(&path).is_some_and(|node| {
+            let is_file = matches!(node.kind, EntryKind::File | EntryKind::Executable);
+            !is_file || node.sha == git_sha(SETTLED_FILE.as_bytes())
+        });
+        if !is_hidden && !is_odd {
+            last = github.text(commit, &path);
+        }
+        last.clone()
+    };
     let moves = github.moves(branch).iter();
-    let texts = moves.map(|it| it.after.and_then(|commit| github.text(commit, &path)));
-    texts.collect()
+    moves.map(|it| it.after.and_then(&mut text_of)).collect()
 }
 
 /// Whether Git had the token in the file, and then hadn't.

@@ -403,6 +403,9 @@ impl Run {
         }
         if self.rng.u32(..1000) < self.odds.fail {
             self.tally.lost += 1;
+            if self.rng.u8(..4) == 0 && world.limit(at) {
+                return;
+            }
             match self.rng.bool() && !answered && writes {
                 // It takes effect, and nobody hears of it.
                 true => world.perform(at),
@@ -480,8 +483,13 @@ impl Run {
             return;
         }
         let at = self.rng.usize(..self.hooks.len());
-        let push = match self.rng.u8(..4) {
-            0 => self.hooks[at].clone(),
+        let forced: Vec<usize> = (0..self.hooks.len())
+            .filter(|at| self.hooks[*at].forced)
+            .collect();
+        let push = match (self.rng.u8(..8), self.rng.choice(&forced)) {
+            // Those of forced pushes come often, and late.
+            (0..3, Some(at)) => self.hooks[*at].clone(),
+            (3, _) => self.hooks[at].clone(),
             _ => self.hooks.swap_remove(at),
         };
         if self.rng.u8(..5) == 0 {
