@@ -171,13 +171,18 @@ impl Entry {
     }
 
     /// The same files, which aren't all there is to show at their version any more: others must be looked for.
-    pub(super) fn doubted(&self, zone: Tz) -> Self {
-        let knowledge = Knowledge {
-            exact: false,
-            ..self.knowledge.clone()
-        };
-        let (user, files) = (self.user.clone(), self.files.clone());
-        Self::with(user, knowledge, files, self.placed, zone)
+    pub(super) fn doubted(&self) -> Self {
+        Self {
+            holds: self.holds.clone(),
+            knowledge: Knowledge {
+                exact: false,
+                ..self.knowledge.clone()
+            },
+            files: self.files.clone(),
+            answers: self.answers.clone(),
+            placed: self.placed,
+            user: self.user.clone(),
+        }
     }
 
     /// After a change to exactly these files. When they were listed, and how long that counts, stays.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 use papaya::{HashMap, HashMapRef, LocalGuard, ResizeMode};
@@ -110,31 +109,37 @@ impl Memory {
         Some(entry)
     }
 
-    /// Puts `entry` in, unless the present one contains more.
+    /// Puts `entry` in, unless the present one contains more. Where the present one is of a later version, what it has
+    /// shown of that must not vanish again, so `entry` is confirmed by nothing but another look.
     pub(super) fn publish(&self, entry: &Arc<Entry>) {
-        self.put(&entry.user, entry, |present| {
-            present.is_none_or(|present| !contains_more(present, entry))
+        self.change(&entry.user, |known| {
+            let next = match &known.entry {
+                Some(present) if contains_more(present, entry) => return None,
+                Some(present) if is_older(entry, present) => Arc::new(entry.doubted()),
+                _ => Arc::clone(entry),
+            };
+            known.entry = Some(next);
+            Some(())
         });
     }
 
     /// The same for an entry whose version was made for an editor's file that is shown now. An entry of an earlier
     /// version lacks it: that one goes, however exact it is, or where it contains more of other changes is at least
     /// confirmed by nothing but another look.
-    pub(super) fn publish_named(&self, entry: &Arc<Entry>, zone: Tz) {
-        self.change(&entry.user, |known| {
-            let next = match &known.entry {
-                Some(present) if present.knowledge.hi < entry.knowledge.hi => {
-                    match present.knowledge.lo > entry.knowledge.lo {
-                        true => Arc::new(present.doubted(zone)),
-                        false => Arc::clone(entry),
-                    }
-                }
-                Some(present) if contains_more(present, entry) => return None,
-                _ => Arc::clone(entry),
+    pub(super) fn publish_named(&self, entry: &Arc<Entry>) {
+        let is_named = self.change(&entry.user, |known| {
+            let present = known.entry.as_ref();
+            let present = present.filter(|present| is_older(present, entry))?;
+            let next = match present.knowledge.lo > entry.knowledge.lo {
+                true => Arc::new(present.doubted()),
+                false => Arc::clone(entry),
             };
             known.entry = Some(next);
             Some(())
         });
+        if is_named.is_none() {
+            self.publish(entry);
+        }
     }
 
     /// Replaces `old` by `new`, if it is still there. With both the same it is weighed again.
@@ -270,6 +275,11 @@ impl Ring {
         self.bytes -= former.weight as u64;
         self.entries -= u64::from(former.entry.is_some());
     }
+}
+
+/// Whether no change is in `entry` that comes after `other`'s last, but the other way round there may be.
+fn is_older(entry: &Entry, other: &Entry) -> bool {
+    entry.knowledge.hi < other.knowledge.hi
 }
 
 /// Whether `present` must not be replaced by `new`.

@@ -132,7 +132,7 @@ impl Inner {
         );
         let entry = Arc::new(entry);
         match foreign {
-            true => self.memory.publish_named(&entry, self.settings.zone),
+            true => self.memory.publish_named(&entry),
             false => self.memory.publish(&entry),
         }
         if entry.knowledge.exact || self.breaks(Mutation::ArtifactWhilePending) {

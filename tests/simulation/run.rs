@@ -937,10 +937,11 @@ impl Run {
         });
         check_acknowledged(&world, due, table)
             .map_err(|why| format!("{}: {why}", if stale { "P9" } else { "P2" }))?;
-        // The instance that has shown it knows it from then on.
+        // The instance that has shown it knows it from then on, if it may keep anything.
+        let keeps = self.odds.memory > 0;
         let due = self.shown.iter().filter(|shown| match stale {
             true => false,
-            false if shown.instance == it.instance => shown.at < it.sent,
+            false if keeps && shown.instance == it.instance => shown.at < it.sent,
             false => shown.at + late < it.sent,
         });
         check_shown(&world, due, table).map_err(|why| format!("P2: {why}"))?;

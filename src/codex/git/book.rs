@@ -22,6 +22,9 @@ const ROUNDS: u32 = 20;
 /// How many contents are remembered of a file whose way to or from Git nobody knows the end of.
 const MAX_OPEN: usize = 8;
 
+/// So many commits are remembered that the branch was set away from.
+const MAX_LEFT: usize = 4;
+
 /// A write that was noted longer ago isn't under way any more: marks end before, and so do requests.
 const TAKING_ENDS: TimeDelta = TimeDelta::minutes(5);
 
@@ -40,7 +43,11 @@ pub(super) struct Book {
     /// than everything said here.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub also: Vec<GitSha>,
-    /// When that was.
+    /// Commits that the branch was set away from, the last ones: what is shown of their history isn't newer, although
+    /// it may come after what the branch was set to.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left: Vec<GitSha>,
+    /// When it was looked at.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub synced_at: Option<DateTime<Utc>>,
     /// The base: what Git holds of each file, by name.
@@ -183,6 +190,7 @@ impl Default for Book {
             place: None,
             commit: None,
             also: vec![],
+            left: vec![],
             synced_at: None,
             files: BTreeMap::new(),
             done: BTreeSet::new(),
@@ -268,10 +276,14 @@ impl Book {
         known.all(|it| Some(*it) == head || passed.contains(it))
     }
 
-    /// The branch was looked at, at `head`.
-    pub(super) fn look_at(&mut self, head: GitSha) {
+    /// The branch was looked at, at `head`, to which it was set from those that it has `left`.
+    pub(super) fn look_at(&mut self, head: GitSha, left: &[GitSha]) {
         self.commit = Some(head);
         self.also.clear();
+        self.left.retain(|it| *it != head && !left.contains(it));
+        self.left.extend_from_slice(left);
+        let over = self.left.len().saturating_sub(MAX_LEFT);
+        self.left.drain(..over);
     }
 
     /// A commit was made here, on `parent`.

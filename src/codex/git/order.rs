@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use moka::sync::Cache as Moka;
 
+use super::book::Book;
 use super::{Git, GitMutation, GitTrouble};
 use crate::github::{BranchMove, Comparison, GitHubError, GitSnapshot, Push};
 use crate::task::GitSha;
@@ -24,13 +25,13 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// So many forced pushes are remembered; older ones are in the repository's record of moves.
 const MAX_FORCED: usize = 32;
 
-/// So many pairs of commits are remembered of which one has the other in its history, which never changes.
-const MAX_PROVEN: u64 = 10_000;
+/// So many pairs of commits are remembered with how they stand to each other.
+const MAX_COMPARED: u64 = 10_000;
 
 /// What this instance knows of the order of commits.
 pub(super) struct Order {
-    /// The second has the first in its history.
-    proven: Moka<(GitSha, GitSha), ()>,
+    /// How the second stands to the first, which never changes.
+    compared: Moka<(GitSha, GitSha), Comparison>,
     heard: Mutex<Heard>,
 }
 
@@ -66,7 +67,7 @@ enum Moves {
 impl Default for Order {
     fn default() -> Self {
         Self {
-            proven: Moka::new(MAX_PROVEN),
+            compared: Moka::new(MAX_COMPARED),
             heard: Mutex::default(),
         }
     }
@@ -92,22 +93,23 @@ impl Order {
     /// `commit` was made on `parent`.
     pub(super) fn made(&self, parent: Option<GitSha>, commit: GitSha) {
         if let Some(parent) = parent {
-            self.proven.insert((parent, commit), ());
+            self.compared.insert((parent, commit), Comparison::Ahead);
         }
     }
 }
 
 impl Git {
-    /// The repository as it is now, if that comes after `known`, or is `confirmed`. A replica that lags gets a
-    /// while to catch up.
+    /// The repository as it is now, if that comes after what `book` names, or is `confirmed`. A replica that lags gets
+    /// a while to catch up.
     ///
     /// # Errors
     /// [`GitTrouble::HistoryRewritten`] when the branch is at a commit of which nothing proves that.
     pub(super) async fn snapshot_after(
         &self,
-        known: &[GitSha],
+        book: &Book,
         confirmed: Option<GitSha>,
     ) -> Result<Arc<GitSnapshot>, GitTrouble> {
+        let known = book.known_heads();
         let mut unproven = None;
         for look in 0..LOOKS {
             if look > 0 {
@@ -117,7 +119,7 @@ impl Git {
             let Some(head) = snapshot.commit().filter(|it| Some(*it) != confirmed) else {
                 return Ok(snapshot);
             };
-            unproven = match self.standing(known, head).await? {
+            unproven = match self.standing(&known, &book.left, head).await? {
                 Standing::Later => return Ok(snapshot),
                 Standing::Unproven(base) | Standing::Untold(base) => Some((base, head)),
                 Standing::Lagging => None,
@@ -155,20 +157,44 @@ impl Git {
         };
         for commit in announced {
             let passed = self.has_in_history(head, *commit).await?;
-            if !passed && !self.was_forced(*commit, head).await? {
+            if !passed && !self.was_forced(*commit, head, false).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn standing(&self, known: &[GitSha], head: GitSha) -> Result<Standing, GitHubError> {
+    /// Those of `known` that the branch was set away from, to be at `head`.
+    pub(super) async fn left_by(
+        &self,
+        known: &[GitSha],
+        head: Option<GitSha>,
+    ) -> Result<Vec<GitSha>, GitHubError> {
+        let mut left = vec![];
+        for commit in known {
+            if let Some(head) = head
+                && !self.has_in_history(head, *commit).await?
+            {
+                left.push(*commit);
+            }
+        }
+        Ok(left)
+    }
+
+    async fn standing(
+        &self,
+        known: &[GitSha],
+        left: &[GitSha],
+        head: GitSha,
+    ) -> Result<Standing, GitHubError> {
         if self.breaks(GitMutation::AnyHead) {
             return Ok(Standing::Later);
         }
         let mut moves = Moves::NotAsked;
         for base in known {
-            if self.has_in_history(head, *base).await? || self.was_forced(*base, head).await? {
+            let is_left = *base != head && self.is_left(left, *base, head).await?;
+            let follows = !is_left && self.has_in_history(head, *base).await?;
+            if follows || self.was_forced(*base, head, is_left).await? {
                 continue;
             }
             if let Moves::NotAsked = moves {
@@ -181,13 +207,29 @@ impl Git {
                 };
             }
             match &moves {
-                Moves::Known(moves) if is_moved(moves, *base, head) => {}
+                Moves::Known(moves) if is_moved(moves, *base, head, is_left) => {}
                 Moves::Known(moves) if newest(moves) != Some(head) => return Ok(Standing::Lagging),
                 Moves::Known(_) => return Ok(Standing::Unproven(*base)),
                 Moves::NotAsked | Moves::Closed => return Ok(Standing::Untold(*base)),
             }
         }
         Ok(Standing::Later)
+    }
+
+    /// Whether `head` is of a history that the branch was set away from, to `base` or to what came before that: then
+    /// that it comes after `base` in its own history says nothing.
+    async fn is_left(
+        &self,
+        left: &[GitSha],
+        base: GitSha,
+        head: GitSha,
+    ) -> Result<bool, GitHubError> {
+        for left in left {
+            if self.has_in_history(*left, head).await? && !self.has_in_history(base, *left).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the branch has been at `commit`, as it is shown at `head`. `None` when that will never be known: it was
@@ -200,24 +242,33 @@ impl Git {
         let Some(head) = head else {
             return Ok(Some(false));
         };
-        Ok(match self.standing(&[commit], head).await? {
+        Ok(match self.standing(&[commit], &[], head).await? {
             Standing::Later => Some(true),
             Standing::Unproven(_) | Standing::Lagging => Some(false),
             Standing::Untold(_) => None,
         })
     }
 
-    /// Whether a delivery says that the branch was set to `head` by force, from `base` or from what came after it.
+    /// Whether a delivery says that the branch was set to `head` by force, from `base` or, unless it must be
+    /// `from_there`, from what came after it.
     /// A delivery may come late: one about what was before `base` says nothing.
-    async fn was_forced(&self, base: GitSha, head: GitSha) -> Result<bool, GitHubError> {
+    async fn was_forced(
+        &self,
+        base: GitSha,
+        head: GitSha,
+        from_there: bool,
+    ) -> Result<bool, GitHubError> {
         let forced: Vec<GitSha> = {
             let heard = self.order.heard();
             let to_head = heard.forced.iter().filter(|(_, after)| *after == head);
             to_head.map(|(before, _)| *before).collect()
         };
         for before in forced {
-            if self.breaks(GitMutation::LateForcedPush) || self.has_in_history(before, base).await?
-            {
+            let follows = match from_there {
+                true => before == base,
+                false => self.has_in_history(before, base).await?,
+            };
+            if follows || self.breaks(GitMutation::LateForcedPush) {
                 return Ok(true);
             }
         }
@@ -237,12 +288,12 @@ impl Git {
         if base == head {
             return Ok(Comparison::Identical);
         }
-        if self.order.proven.contains_key(&(base, head)) {
-            return Ok(Comparison::Ahead);
+        if let Some(comparison) = self.order.compared.get(&(base, head)) {
+            return Ok(comparison);
         }
         let comparison = self.repository.compare(base, head).await?;
-        if comparison == Comparison::Ahead {
-            self.order.proven.insert((base, head), ());
+        if comparison != Comparison::Unknown {
+            self.order.compared.insert((base, head), comparison);
         }
         Ok(comparison)
     }
@@ -260,8 +311,16 @@ fn newest(moves: &[BranchMove]) -> Option<GitSha> {
     moves.first().and_then(|it| it.after)
 }
 
-/// Whether the branch is at `head`, and was at `base` before. `moves` may be of a while ago, but is whole up to then.
-fn is_moved(moves: &[BranchMove], base: GitSha, head: GitSha) -> bool {
-    let was_there = |it: &BranchMove| it.before == Some(base) || it.after == Some(base);
-    newest(moves) == Some(head) && moves.iter().any(was_there)
+/// Whether the branch is at `head`, and was at `base` before; with `again`, at `head` even before that. `moves` may be
+/// of a while ago, but is whole up to then.
+fn is_moved(moves: &[BranchMove], base: GitSha, head: GitSha, again: bool) -> bool {
+    if newest(moves) != Some(head) {
+        return false;
+    }
+    let at_base = |it: &BranchMove| it.after == Some(base);
+    match (again, moves.iter().position(at_base)) {
+        (false, at) => at.is_some() || moves.iter().any(|it| it.before == Some(base)),
+        (true, Some(at)) => moves[at..].iter().any(|it| it.before == Some(head)),
+        (true, None) => false,
+    }
 }

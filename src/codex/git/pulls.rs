@@ -80,7 +80,7 @@ impl Codex {
         waiting: Vec<Unpushed>,
         prefix: &str,
     ) -> Result<Round, GitTrouble> {
-        let snapshot = git.snapshot_after(&book.known_heads(), None).await?;
+        let snapshot = git.snapshot_after(book, None).await?;
         let outgoing = self.outgoing(user, book, waiting).await?;
         if outgoing.is_empty() {
             return Ok(Round::Look);

@@ -267,7 +267,7 @@ impl Codex {
         blocked: &[FileName],
     ) -> Result<Round, GitTrouble> {
         // In this order: see the module's first page.
-        let snapshot = git.snapshot_after(&book.known_heads(), None).await?;
+        let snapshot = git.snapshot_after(book, None).await?;
         let (newer, _) = self.book(user).await?;
         let tree = snapshot.user(user);
         let mut plan = Plan::of(&newer, entry.table(), tree);

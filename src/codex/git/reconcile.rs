@@ -92,7 +92,8 @@ impl Reconciling<'_> {
         }
         let passed = book.known_heads();
         let confirmed = self.mode.confirmed_head;
-        let snapshot = self.git.snapshot_after(&passed, confirmed).await?;
+        let snapshot = self.git.snapshot_after(&book, confirmed).await?;
+        let left = self.git.left_by(&passed, snapshot.commit()).await?;
         let (newer, _) = self.codex.book(self.user).await?;
         book.pushing.join(&newer.pushing);
         let tree = snapshot.user(self.user);
@@ -118,7 +119,9 @@ impl Reconciling<'_> {
         let changes = std::mem::take(&mut plan.changes);
         self.report.clean = changes.is_empty() && !moved && entry.knowledge.exact;
         let last = changes.is_empty() && !moved;
-        let noted = self.note(&plan, &newer, &snapshot, &passed, held).await?;
+        let noted = self
+            .note(&plan, &newer, &snapshot, (&passed, &left), held)
+            .await?;
         if !noted.is_newest(snapshot.commit(), &[]) && snapshot.commit().is_some() {
             return Ok(false);
         }
@@ -363,7 +366,7 @@ impl Reconciling<'_> {
         plan: &Plan,
         before: &Book,
         snapshot: &GitSnapshot,
-        passed: &[GitSha],
+        (passed, left): (&[GitSha], &[GitSha]),
         waiting: Option<BTreeSet<FileName>>,
     ) -> Result<Book, GitTrouble> {
         let (commit, at) = (snapshot.commit(), self.now.utc);
@@ -396,7 +399,7 @@ impl Reconciling<'_> {
                 book.synced_at = Some(at);
             }
             if let Some(head) = commit {
-                book.look_at(head);
+                book.look_at(head, left);
             }
             if let Some(waiting) = &waiting {
                 // Those that were held before are among them, or are over.

@@ -117,7 +117,7 @@ impl Odds {
         Self {
             request: some(&[30, 60, 120]),
             push: some(&[5, 15, 30]),
-            forced: some(&[0, 0, 3, 8]),
+            forced: some(&[0, 3, 8, 16]),
             review: some(&[10, 30]),
             deliver: some(&[10, 30]),
             tick: some(&[2, 6]),
@@ -126,7 +126,7 @@ impl Odds {
             catch_up: some(&[10, 40, 200]),
             pass: some(&[5, 20]),
             fail: some(&[0, 0, 8, 30]),
-            odd: some(&[0, 0, 1]) == 1,
+            odd: some(&[0, 1]) == 1,
             pulls: some(&[0, 0, 1]) == 1,
             slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
         }
@@ -357,9 +357,13 @@ impl Run {
         let mut world = self.world.lock().unwrap();
         let moment = world.github.moment;
         let seen = world.github.replicas[instance][replica];
-        world.github.replicas[instance][replica] = match self.rng.bool() {
-            true => moment,
-            false => self.rng.u64(seen..=moment),
+        // Often just what somebody has forced the branch to.
+        let mut forced = world.github.moves(MAIN).iter().rev();
+        let forced = forced.find(|it| it.forced && it.at > seen).map(|it| it.at);
+        world.github.replicas[instance][replica] = match (self.rng.u8(..4), forced) {
+            (0, Some(forced)) => forced,
+            (0 | 1, _) => self.rng.u64(seen..=moment),
+            _ => moment,
         };
     }
 
