@@ -32,6 +32,8 @@ pub struct Knowledge {
     pub state: Option<Arc<SeenState>>,
     /// The state before the files were listed, where that isn't exact: what was finished then is in it.
     pub before: Option<Arc<SeenState>>,
+    /// `hi` was made for an editor's file that is in it.
+    pub named: bool,
 }
 
 impl Knowledge {
@@ -44,6 +46,15 @@ impl Knowledge {
             exact: true,
             state: Some(state),
             before: None,
+            named: false,
+        }
+    }
+
+    /// An answer that is sure to contain everything up to this one lacks nothing that this has shown.
+    pub(super) fn shown(&self) -> Version {
+        match self.named {
+            true => self.hi,
+            false => self.lo,
         }
     }
 
@@ -193,6 +204,7 @@ impl Entry {
             exact: true,
             state: change.state.or_else(|| self.knowledge.state.clone()),
             before: None,
+            named: false,
         };
         let table = match change.files {
             [] => Arc::clone(&self.files.table),

@@ -125,7 +125,10 @@ impl Inner {
             .filter(|flight| self.is_recent(flight, want));
         if let Some(flight) = running {
             self.is_answered(&flight, want, replaceable).await?;
-            if flight.will_contain(want.seen).await {
+            // What this instance has shown since the flight began must not vanish again.
+            let known = self.memory.get(&want.user);
+            let shown = known.map(|entry| entry.knowledge.shown());
+            if flight.will_contain(want.seen.max(shown)).await {
                 return Ok((flight.result.await?, Began::Earlier));
             }
         }

@@ -335,6 +335,7 @@ impl Inner {
             exact: false,
             state: Some(committed.seen),
             before: Some(Arc::clone(seen)),
+            named: true,
         })
     }
 
@@ -392,6 +393,7 @@ impl Inner {
                 exact: first.state.pending.is_empty(),
                 state: Some(Arc::clone(first)),
                 before: Some(Arc::clone(first)),
+                named: false,
             })),
             Some(StateFound::Present(second)) => Ok(Ending::Known(Knowledge {
                 lo: lo.min(second.state.version),
@@ -399,6 +401,7 @@ impl Inner {
                 exact: false,
                 state: Some(second),
                 before: Some(Arc::clone(first)),
+                named: false,
             })),
             Some(gone) => Ok(Ending::Again(gone)),
         }
@@ -530,6 +533,7 @@ fn inexact(first: &StateFound, last: &StateFound) -> Knowledge {
         exact: false,
         state,
         before: None,
+        named: false,
     }
 }
 

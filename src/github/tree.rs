@@ -76,6 +76,8 @@ pub enum SkipCode {
     Failed,
     /// So many files would be removed that somebody has to confirm it.
     MassDelete,
+    /// The branch doesn't follow what Git was known to hold.
+    HistoryRewritten,
 }
 
 /// One user's task files in a tree.

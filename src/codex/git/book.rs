@@ -131,6 +131,10 @@ pub struct PullNote {
     pub branch: String,
     /// The content that the branch has.
     pub sha: GitSha,
+    /// The branch's commit with it: what is shown of the branch without that is old.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(ignore)]
+    pub commit: Option<GitSha>,
     /// The request, as it was last seen.
     #[serde(flatten)]
     pub pull: Pull,
@@ -140,17 +144,19 @@ pub struct PullNote {
 }
 
 impl PullNote {
-    pub(super) fn new(branch: String, sha: GitSha, pull: Pull) -> Self {
+    pub(super) fn new(branch: String, sha: GitSha, commit: GitSha, pull: Pull) -> Self {
         Self {
             branch,
             sha,
+            commit: Some(commit),
             pull,
             unknown: Map::new(),
         }
     }
 
-    /// Only the members this version knows: nobody is told the others.
+    /// Only the members this version knows and tells.
     pub(super) fn known(mut self) -> Self {
+        self.commit = None;
         self.unknown.clear();
         self
     }

@@ -18,7 +18,7 @@ use super::report::{SyncMode, UserReport};
 use super::{Git, GitMutation, GitTrouble};
 use crate::codex::Codex;
 use crate::context::carried;
-use crate::github::{GitSnapshot, Push, Skipped};
+use crate::github::{GitSnapshot, Push, SkipCode, Skipped};
 use crate::now::Now;
 use crate::store::{Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf};
 use crate::task::GitSha;
@@ -147,7 +147,18 @@ impl Codex {
             skipped: snapshot.tree.skipped.clone(),
             ..FetchReport::default()
         };
-        let changed = changed_users(&mirror, &snapshot);
+        let mut changed = changed_users(&mirror, &snapshot);
+        if !git.follows(mirror.head, &snapshot).await? {
+            // Who was removed from the store is kept out by what is noted of a newer commit.
+            let mut known = vec![];
+            for user in changed {
+                let (book, _) = self.book(&user).await?;
+                if !book.known_heads().is_empty() {
+                    known.push(user);
+                }
+            }
+            changed = known;
+        }
         let users = stream::iter(changed.clone());
         let users = users.map(|user| self.fetch_user(Arc::clone(&git), user, until, now));
         let fetched: Vec<_> = users.buffered(USERS).collect().await;
@@ -188,7 +199,16 @@ impl Codex {
             Ok(Ok(report)) => report,
             Ok(Err(error)) => {
                 tracing::warn!(%user, %error, "this user's files aren't those of Git yet");
-                UserReport::unfinished()
+                let mut report = UserReport::unfinished();
+                if let GitTrouble::HistoryRewritten { .. } = &error {
+                    self.note_trouble(user, &error, now).await;
+                    report.skipped.push(Skipped {
+                        file: Prefix::raw(user).as_str().to_owned(),
+                        code: SkipCode::HistoryRewritten,
+                        message: error.told(),
+                    });
+                }
+                report
             }
             Err(_) => UserReport::unfinished(),
         };
@@ -217,7 +237,8 @@ impl Codex {
             mode,
             report,
             before: None,
-            confirmed: false,
+            confirmed: BTreeSet::new(),
+            removed: BTreeSet::new(),
         };
         work.run().await
     }

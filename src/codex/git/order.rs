@@ -17,10 +17,10 @@ use crate::github::{BranchMove, Comparison, GitHubError, GitSnapshot, Push};
 use crate::task::GitSha;
 
 /// How often a head is looked at that doesn't come after what is known.
-const LOOKS: u32 = 4;
+pub(super) const LOOKS: u32 = 4;
 
 /// Between two looks: GitHub's replicas mostly catch up within a second.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
 /// So many forced pushes are remembered; older ones are in the repository's record of moves.
 const MAX_FORCED: usize = 32;
@@ -81,6 +81,10 @@ impl Order {
     /// A delivery has come.
     pub(super) fn hear(&self, push: &Push) {
         let mut heard = self.heard();
+        // Only where a chain of deliveries ends is to be looked for.
+        if let Some(before) = push.before {
+            heard.announced.remove(&before);
+        }
         heard.announced.extend(push.after);
         if let (true, Some(before), Some(after)) = (push.forced, push.before, push.after) {
             heard.forced.push_back((before, after));
@@ -164,6 +168,19 @@ impl Git {
         Ok(true)
     }
 
+    /// Whether the branch, as it is shown, follows this commit.
+    pub(super) async fn follows(
+        &self,
+        commit: Option<GitSha>,
+        snapshot: &GitSnapshot,
+    ) -> Result<bool, GitHubError> {
+        match (commit, snapshot.commit()) {
+            (Some(commit), Some(head)) => self.has_in_history(head, commit).await,
+            (None, _) => Ok(true),
+            (Some(_), None) => Ok(false),
+        }
+    }
+
     /// Those of `known` that the branch was set away from, to be at `head`.
     pub(super) async fn left_by(
         &self,
@@ -199,6 +216,7 @@ impl Git {
             }
             if let Moves::NotAsked = moves {
                 moves = match self.repository.moves().await {
+                    Ok(moves) if moves.is_empty() => Moves::Closed,
                     Ok(moves) => Moves::Known(moves),
                     Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => {
                         Moves::Closed
@@ -245,7 +263,11 @@ impl Git {
         Ok(match self.standing(&[commit], &[], head).await? {
             Standing::Later => Some(true),
             Standing::Unproven(_) | Standing::Lagging => Some(false),
-            Standing::Untold(_) => None,
+            // A replica that hasn't seen it yet knows nothing of it, or that it comes later.
+            Standing::Untold(_) => match self.compare(head, commit).await? {
+                Comparison::Diverged | Comparison::Behind | Comparison::Identical => None,
+                Comparison::Ahead | Comparison::Unknown => Some(false),
+            },
         })
     }
 
@@ -258,12 +280,16 @@ impl Git {
         head: GitSha,
         from_there: bool,
     ) -> Result<bool, GitHubError> {
-        let forced: Vec<GitSha> = {
-            let heard = self.order.heard();
-            let to_head = heard.forced.iter().filter(|(_, after)| *after == head);
-            to_head.map(|(before, _)| *before).collect()
-        };
-        for before in forced {
+        let forced: Vec<_> = self.order.heard().forced.iter().copied().collect();
+        for (before, after) in forced.into_iter().rev() {
+            if after != head {
+                // Or to what `head` was made on since; what was there before the push is in the history of `before`.
+                let made_since = self.has_in_history(head, after).await?
+                    && !self.has_in_history(before, head).await?;
+                if !made_since {
+                    continue;
+                }
+            }
             let follows = match from_there {
                 true => before == base,
                 false => self.has_in_history(before, base).await?,
@@ -284,7 +310,11 @@ impl Git {
         ))
     }
 
-    async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError> {
+    pub(super) async fn compare(
+        &self,
+        base: GitSha,
+        head: GitSha,
+    ) -> Result<Comparison, GitHubError> {
         if base == head {
             return Ok(Comparison::Identical);
         }

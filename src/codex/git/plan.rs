@@ -181,12 +181,13 @@ impl Plan {
     }
 
     /// The files that only go when somebody confirms it: those that were `held` before, and all that would go at
-    /// once when they are more than half of what Git held `before` this sync. One that has another name in Git now
+    /// once when they are, with those that this sync has `removed_before`, more than half of what Git held `before` it. One that has another name in Git now
     /// doesn't go.
     pub(super) fn to_confirm(
         &self,
         held: &BTreeSet<String>,
         before: &BTreeMap<String, GitSha>,
+        removed_before: &BTreeSet<FileName>,
         tree: &UserTree,
     ) -> BTreeSet<FileName> {
         let removed = self.changes.iter().filter(|it| it.kind == Kind::Remove);
@@ -203,7 +204,8 @@ impl Plan {
             again.map(|left| *left -= 1).is_none()
         });
         let mut gone: BTreeSet<FileName> = gone.map(|it| it.name.clone()).collect();
-        if gone.len() <= FEW || gone.len() * 2 <= before.len() {
+        let all = gone.len() + removed_before.len();
+        if all <= FEW || all * 2 <= before.len() {
             gone.retain(|it| held.contains(it.as_str()));
         }
         gone

@@ -2,14 +2,14 @@
 //! the tasks (SPEC.md 5, "PR mode").
 
 use super::book::{Book, PullNote};
-use super::order::lags;
+use super::order::{LOOKS, PAUSE, lags};
 use super::plan::Unpushed;
 use super::push::{Outgoing, Round, Sent};
 use super::reconcile::Reconciling;
 use super::{Git, GitMutation, GitTrouble, Made};
 use crate::cache::{Act, FileChange, FileFate};
 use crate::codex::Codex;
-use crate::github::{FileToPut, GitHubError, GitSnapshot, Pull, Side, merge};
+use crate::github::{Comparison, FileToPut, GitHubError, GitSnapshot, Pull, PullSeen, Side, merge};
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
@@ -37,6 +37,8 @@ enum Proposal {
         proposed: GitSha,
         /// What the branch has.
         has: GitSha,
+        /// The branch's commit with it.
+        commit: GitSha,
     },
 }
 
@@ -47,6 +49,7 @@ enum Open {
     Reviewed {
         proposed: GitSha,
         has: GitSha,
+        commit: GitSha,
     },
     /// The request was merged: it is to be looked what Git has now.
     Merged,
@@ -96,13 +99,20 @@ impl Codex {
                     self.note_proposed(git, user, it, proposed).await?;
                     continue;
                 }
-                Ok(Proposal::Reviewed { proposed, has }) => {
-                    match self.take_review(git, user, it, proposed, has).await {
+                Ok(Proposal::Reviewed {
+                    proposed,
+                    has,
+                    commit,
+                }) => {
+                    let review = (has, commit);
+                    match self.take_review(git, user, it, proposed, review).await {
                         Ok(()) => continue,
                         Err(trouble) => Sent::Refused(trouble),
                     }
                 }
                 Ok(Proposal::Stale) => Sent::Stale,
+                // The others needn't wait for a request of which GitHub tells late.
+                Err(GitTrouble::GitHub(error)) if error == lags() => Sent::Refused(error.into()),
                 Err(GitTrouble::GitHub(error)) => error.into(),
                 Err(trouble) => Sent::Refused(trouble),
             };
@@ -127,7 +137,17 @@ impl Codex {
     ) -> Result<Proposal, GitTrouble> {
         let place = match self.open_place(git, user, book, it, snapshot).await? {
             Open::At(place) => Some(place),
-            Open::Reviewed { proposed, has } => return Ok(Proposal::Reviewed { proposed, has }),
+            Open::Reviewed {
+                proposed,
+                has,
+                commit,
+            } => {
+                return Ok(Proposal::Reviewed {
+                    proposed,
+                    has,
+                    commit,
+                });
+            }
             Open::Merged => return Ok(Proposal::Stale),
             Open::No => {
                 let theirs = snapshot.user(user).side(&it.file.name);
@@ -218,12 +238,24 @@ impl Codex {
             return Ok(Open::No);
         }
         let (branch, path) = (note.branch.clone(), git.path(user, name));
-        let has = git.repository.file_on(&branch, &path).await?;
+        // At a commit that isn't older than what was put there. A reviewer may have rewritten the branch.
+        let commit = git.repository.branch_head(&branch).await?;
+        if let Some(before) = note.commit {
+            match git.compare(before, commit).await? {
+                Comparison::Identical | Comparison::Ahead | Comparison::Diverged => {}
+                Comparison::Behind | Comparison::Unknown => return Err(lags().into()),
+            }
+        }
+        let has = git.repository.file_on(&commit.to_string(), &path).await?;
         if let Some(has) = has.filter(|has| *has != note.sha && *has != it.file.sha) {
             // Or an own push of which nobody heard.
             if !book.pushing.of(name).contains(&has) {
                 let proposed = note.sha;
-                return Ok(Open::Reviewed { proposed, has });
+                return Ok(Open::Reviewed {
+                    proposed,
+                    has,
+                    commit,
+                });
             }
         }
         let pull = Some(seen.pull);
@@ -238,7 +270,7 @@ impl Codex {
         user: &UserId,
         it: &Outgoing,
         proposed: GitSha,
-        has: GitSha,
+        (has, commit): (GitSha, GitSha),
     ) -> Result<(), GitTrouble> {
         let Unpushed { name, etag, .. } = &it.file;
         let theirs = git.blob(has).await?;
@@ -270,6 +302,7 @@ impl Codex {
                 && note.sha == proposed
             {
                 note.sha = has;
+                note.commit = Some(commit);
             }
         };
         self.change_book(user, note).await.map(drop)
@@ -332,6 +365,7 @@ impl Codex {
         proposed: Proposed,
     ) -> Result<(), GitTrouble> {
         let Proposed { branch, made, pull } = proposed;
+        let made_on = made.commit;
         let (name, sha) = (&it.file.name, it.file.sha);
         tracing::info!(%user, op = "propose", task = %name.id(), pull = pull.number, "proposed");
         let made = Made {
@@ -340,7 +374,7 @@ impl Codex {
         };
         git.remember(user, name, sha, made);
         // It stays among what was pushed: a tree that shows it has it from there.
-        let note = PullNote::new(branch, sha, pull);
+        let note = PullNote::new(branch, sha, made_on, pull);
         let change = |book: &mut Book| book.propose(name, note.clone());
         self.change_book(user, change).await.map(drop)
     }
@@ -388,6 +422,21 @@ impl Codex {
     }
 }
 
+impl Git {
+    /// A pull request, of which it may be told late that it was merged: while it is open, it gets a while.
+    async fn pull_settled(&self, number: u64) -> Result<PullSeen, GitHubError> {
+        let mut seen = self.repository.pull(number).await?;
+        for _ in 1..LOOKS {
+            if !seen.pull.open {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            seen = self.repository.pull(number).await?;
+        }
+        Ok(seen)
+    }
+}
+
 impl Reconciling<'_> {
     /// Finds out whether it is by its pull request that Git has something else of a file than before. Then what the
     /// request proposed is what Git's has come from, and a reviewer's change to it stands. Whether there was one.
@@ -410,7 +459,7 @@ impl Reconciling<'_> {
             if [before, Side::Content(note.sha), Side::Other].contains(&theirs) {
                 continue;
             }
-            let seen = match self.git.repository.pull(note.pull.number).await {
+            let seen = match self.git.pull_settled(note.pull.number).await {
                 Ok(seen) => seen,
                 Err(GitHubError::Denied { .. }) => continue,
                 Err(error) => return Err(error.into()),

@@ -57,8 +57,10 @@ pub(super) struct Reconciling<'a> {
     pub report: UserReport,
     /// What Git held before this sync.
     pub before: Option<BTreeMap<String, GitSha>>,
-    /// What was to be confirmed has been.
-    pub confirmed: bool,
+    /// Removals that somebody has confirmed.
+    pub confirmed: BTreeSet<FileName>,
+    /// Files that this sync has removed.
+    pub removed: BTreeSet<FileName>,
 }
 
 impl Reconciling<'_> {
@@ -94,6 +96,15 @@ impl Reconciling<'_> {
         let confirmed = self.mode.confirmed_head;
         let snapshot = self.git.snapshot_after(&book, confirmed).await?;
         let left = self.git.left_by(&passed, snapshot.commit()).await?;
+        if let Some(head) = confirmed.filter(|it| Some(*it) == snapshot.commit()) {
+            // Also where something else is to be confirmed then.
+            let confirm = |book: &mut Book| {
+                if book.is_newest(Some(head), &passed) {
+                    book.look_at(head, &left);
+                }
+            };
+            book = self.codex.change_book(self.user, confirm).await?;
+        }
         let (newer, _) = self.codex.book(self.user).await?;
         book.pushing.join(&newer.pushing);
         let tree = snapshot.user(self.user);
@@ -181,11 +192,15 @@ impl Reconciling<'_> {
             true => &BTreeSet::new(),
             false => &book.held,
         };
-        let held = plan.to_confirm(held, before, snapshot.user(self.user));
+        let tree = snapshot.user(self.user);
+        let mut held = plan.to_confirm(held, before, &self.removed, tree);
+        held.retain(|it| !self.confirmed.contains(it));
         let count = held.len();
-        self.confirmed |= self.mode.confirmed == Some(count);
-        if held.is_empty() || self.confirmed {
-            return Ok(Some(BTreeSet::new()));
+        if self.mode.confirmed == Some(count) && self.confirmed.is_empty() {
+            self.confirmed = std::mem::take(&mut held);
+        }
+        if held.is_empty() {
+            return Ok(Some(held));
         }
         if self.mode.by_hand {
             return Err(GitTrouble::MassDelete(count));
@@ -207,7 +222,8 @@ impl Reconciling<'_> {
         let removes = |it: &Change, names: &dyn Fn(&str) -> bool| {
             it.kind == Kind::Remove && names(it.name.as_str())
         };
-        changes.retain(|it| self.confirmed || !removes(it, &|name| book.held.contains(name)));
+        let confirmed = |it: &Change| self.confirmed.contains(&it.name);
+        changes.retain(|it| confirmed(it) || !removes(it, &|name| book.held.contains(name)));
         let all = changes.len();
         changes.retain(|it| !removes(it, &|name| book.taking.contains_key(name)));
         self.report.unfinished |= changes.len() < all;
@@ -352,7 +368,10 @@ impl Reconciling<'_> {
         self.codex.change_book(self.user, follow).await?;
         for (it, _) in tried.iter().filter(|(_, landed)| *landed) {
             match (it.theirs, it.merged) {
-                (None, _) => self.report.deleted += 1,
+                (None, _) => {
+                    self.removed.insert(it.change.name.clone());
+                    self.report.deleted += 1;
+                }
                 (Some(_), true) => self.report.merged += 1,
                 (Some(_), false) => self.report.changed += 1,
             }

@@ -143,7 +143,10 @@ impl Codex {
     pub(super) async fn note_trouble(&self, user: &UserId, trouble: &GitTrouble, now: Now) {
         let (code, message) = (trouble.code(), trouble.told());
         let note = |book: &mut Book| {
-            let other = |it: &LastError| it.code != code && !it.is_of_look();
+            let rewritten = matches!(trouble, GitTrouble::HistoryRewritten { .. });
+            let other = |it: &LastError| {
+                (it.code != code || it.message != message) && (rewritten || !it.is_of_look())
+            };
             if book.last_error.as_ref().is_none_or(other) {
                 book.trouble(Some((code, message.clone())), now.utc);
             }

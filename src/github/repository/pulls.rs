@@ -85,6 +85,13 @@ struct PullAnswer {
     #[serde(default)]
     merged: bool,
     merge_commit_sha: Option<GitSha>,
+    base: BaseAnswer,
+}
+
+#[derive(Deserialize)]
+struct BaseAnswer {
+    #[serde(rename = "ref")]
+    reference: String,
 }
 
 impl From<PullAnswer> for Pull {
@@ -180,8 +187,10 @@ impl Pulls for GitHubRepository {
             .await?
             .success(operation)?;
         let answer: PullAnswer = reply.json(operation)?;
-        // Of an open request the same member names a commit that only tries the merge.
-        let merged_by = answer.merge_commit_sha.filter(|_| answer.merged);
+        // Of an open request the same member names a commit that only tries the merge. And a maintainer may have
+        // chosen another branch to merge into.
+        let merged = answer.merged && answer.base.reference == self.branch();
+        let merged_by = answer.merge_commit_sha.filter(|_| merged);
         Ok(PullSeen {
             pull: answer.into(),
             merged_by,

@@ -425,7 +425,10 @@ impl GitHub {
             }
             GitCall::BranchHead(branch) => GitReply::Sha(branch_at(branch)),
             GitCall::FileOn(branch, path) => {
-                let head = branch_at(branch);
+                let named = branch.parse().ok();
+                let named =
+                    named.filter(|sha| self.commits.get(sha).is_some_and(|it| it.at <= seen));
+                let head = named.or_else(|| branch_at(branch));
                 let node = head.and_then(|it| self.commits[&it].paths.get(path));
                 GitReply::Sha(node.map(|it| it.sha))
             }
