@@ -148,16 +148,16 @@ impl Codex {
             ..FetchReport::default()
         };
         let mut changed = changed_users(&mirror, &snapshot);
-        if !git.follows(mirror.head, &snapshot).await? {
-            // Who was removed from the store is kept out by what is noted of a newer commit.
-            let mut known = vec![];
-            for user in changed {
-                let (book, _) = self.book(&user).await?;
-                if !book.known_heads().is_empty() {
-                    known.push(user);
-                }
+        // Who was removed from the store is kept out by what is noted of a newer commit.
+        let mut removed = BTreeSet::new();
+        for user in changed.iter().filter(|user| mirror.of(user).is_some()) {
+            let (book, _) = self.book(user).await?;
+            if book.known_heads().is_empty() {
+                removed.insert(user.clone());
             }
-            changed = known;
+        }
+        if !removed.is_empty() && !git.follows(mirror.head, &snapshot).await? {
+            changed.retain(|user| !removed.contains(user));
         }
         let users = stream::iter(changed.clone());
         let users = users.map(|user| self.fetch_user(Arc::clone(&git), user, until, now));
@@ -290,7 +290,9 @@ impl Codex {
     async fn fetch_missed(&self, git: &Git, until: Instant, now: Now) -> Result<usize, GitTrouble> {
         let (mirror, _) = self.mirror().await?;
         let snapshot = git.snapshot().await?;
-        if snapshot.commit() == mirror.head {
+        // Also at a head that was looked at: a look under way then may have noted an older folder since.
+        let is_known = changed_users(&mirror, &snapshot).is_empty();
+        if snapshot.commit() == mirror.head && is_known {
             return Ok(0);
         }
         let now = now.later();
