@@ -239,6 +239,7 @@ impl Codex {
             before: None,
             confirmed: BTreeSet::new(),
             removed: BTreeSet::new(),
+            waited: 0,
         };
         work.run().await
     }

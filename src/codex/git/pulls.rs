@@ -9,7 +9,7 @@ use super::reconcile::Reconciling;
 use super::{Git, GitMutation, GitTrouble, Made};
 use crate::cache::{Act, FileChange, FileFate};
 use crate::codex::Codex;
-use crate::github::{Comparison, FileToPut, GitHubError, GitSnapshot, Pull, PullSeen, Side, merge};
+use crate::github::{Comparison, FileToPut, GitHubError, GitSnapshot, Pull, Side, merge};
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
@@ -422,26 +422,11 @@ impl Codex {
     }
 }
 
-impl Git {
-    /// A pull request, of which it may be told late that it was merged: while it is open, it gets a while.
-    async fn pull_settled(&self, number: u64) -> Result<PullSeen, GitHubError> {
-        let mut seen = self.repository.pull(number).await?;
-        for _ in 1..LOOKS {
-            if !seen.pull.open {
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-            seen = self.repository.pull(number).await?;
-        }
-        Ok(seen)
-    }
-}
-
 impl Reconciling<'_> {
     /// Finds out whether it is by its pull request that Git has something else of a file than before. Then what the
     /// request proposed is what Git's has come from, and a reviewer's change to it stands. Whether there was one.
     pub(super) async fn settle_pulls(
-        &self,
+        &mut self,
         book: &Book,
         snapshot: &GitSnapshot,
     ) -> Result<bool, GitTrouble> {
@@ -449,26 +434,41 @@ impl Reconciling<'_> {
             return Ok(false);
         }
         let tree = snapshot.user(self.user);
+        let has_moved = |name: &FileName, note: &PullNote| {
+            let before = book.base(name).map_or(Side::Absent, Side::Content);
+            let same = [before, Side::Content(note.sha), Side::Other];
+            !same.contains(&tree.side(name))
+        };
+        let named = book.pulls.iter();
+        let mut open: Vec<(FileName, &PullNote)> = named
+            .filter_map(|(name, note)| Some((name.parse().ok()?, note)))
+            .filter(|(name, note)| has_moved(name, note))
+            .collect();
         let mut merged = vec![];
-        for (name, note) in &book.pulls {
-            let Ok(name) = name.parse::<FileName>() else {
-                continue;
-            };
-            let before = book.base(&name).map_or(Side::Absent, Side::Content);
-            let theirs = tree.side(&name);
-            if [before, Side::Content(note.sha), Side::Other].contains(&theirs) {
-                continue;
+        // GitHub may tell late that one was merged: once in a sync they get a while.
+        while !open.is_empty() {
+            let mut still = vec![];
+            for (name, note) in open {
+                let seen = match self.git.repository.pull(note.pull.number).await {
+                    Ok(seen) => seen,
+                    Err(GitHubError::Denied { .. }) => continue,
+                    Err(error) => return Err(error.into()),
+                };
+                match seen.merged_by {
+                    Some(commit) => {
+                        let been = self.git.has_been_at(commit, snapshot.commit()).await?;
+                        merged.extend((been == Some(true)).then_some((name, note.sha)));
+                    }
+                    None if seen.pull.open => still.push((name, note)),
+                    None => {}
+                }
             }
-            let seen = match self.git.pull_settled(note.pull.number).await {
-                Ok(seen) => seen,
-                Err(GitHubError::Denied { .. }) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if let Some(commit) = seen.merged_by
-                && self.git.has_been_at(commit, snapshot.commit()).await? == Some(true)
-            {
-                merged.push((name, note.sha));
+            if still.is_empty() || self.waited == LOOKS {
+                break;
             }
+            self.waited += 1;
+            tokio::time::sleep(PAUSE).await;
+            open = still;
         }
         if merged.is_empty() {
             return Ok(false);

@@ -61,6 +61,8 @@ pub(super) struct Reconciling<'a> {
     pub confirmed: BTreeSet<FileName>,
     /// Files that this sync has removed.
     pub removed: BTreeSet<FileName>,
+    /// How often it has waited for what becomes of pull requests.
+    pub waited: u32,
 }
 
 impl Reconciling<'_> {

@@ -222,7 +222,7 @@ async fn the_order_of_heads_costs_one_request_for_a_head_that_is_new() {
     eventually("nothing waits", || {
         mirror.book_now()["pushing"]
             .as_object()
-            .is_some_and(|it| it.is_empty())
+            .is_some_and(serde_json::Map::is_empty)
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(

@@ -756,6 +756,13 @@ impl Run {
             let codex = self.instances[instance].0.clone();
             let sync = tokio::spawn(async move { codex.sync(&want(), request).await });
             self.drain().await?;
+            // It may wait for a replica to catch up.
+            for _ in 0..60 {
+                if !sync.is_finished() {
+                    self.pass(Duration::from_secs(1)).await;
+                    self.drain().await?;
+                }
+            }
             if !sync.is_finished() {
                 return Err("a sync by hand doesn't end".to_owned());
             }
