@@ -96,9 +96,9 @@ fn was_replaced(world: &World, name: &str, token: &str) -> bool {
     // A reviewer has replaced it on a branch that was merged.
     world.github.pulls.iter().any(|pull| {
         let proposed = texts(world, &pull.branch, name).iter().any(has);
-        let merged = pull.merged().and_then(|commit| {
+        let merged = pull.merged().map(|commit| {
             let path = format!("{FOLDER}{name}");
-            Some(world.github.text(commit, &path))
+            world.github.text(commit, &path)
         });
         proposed && merged.is_some_and(|merged| !has(&merged))
     })
@@ -130,10 +130,10 @@ impl Checker {
         let moves = world.github.moves(MAIN).len();
         for name in book["held"].as_array().into_iter().flatten() {
             let name = name.as_str().unwrap().to_owned();
-            if !self.held.contains_key(&name) {
-                self.held.insert(name, (moves, Instant::now()));
+            self.held.entry(name).or_insert_with(|| {
                 self.held_ever += 1;
-            }
+                (moves, Instant::now())
+            });
         }
     }
 

@@ -410,10 +410,9 @@ impl Run {
             if self.rng.u8(..4) == 0 && world.limit(at) {
                 return;
             }
-            match self.rng.bool() && !answered && writes {
+            if self.rng.bool() && !answered && writes {
                 // It takes effect, and nobody hears of it.
-                true => world.perform(at),
-                false => {}
+                world.perform(at);
             }
             world.fail(at);
         } else if answered {
