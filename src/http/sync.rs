@@ -108,7 +108,7 @@ refusals!(Refusals: CALLER, READ, GITHUB; CrossOrigin, InvalidQuery, GithubNotCo
         ("mode" = inline(Option<Mode>), Query, description = "Both mean the same."),
         ("clean" = inline(Option<Flag>), Query, description = "`false` removes nothing."),
         ("confirm" = Option<u32>, Query, maximum = 4_294_967_295_u32, description = "So many files may be removed."),
-        ("confirm_head" = Option<String>, Query, description = "The branch was rewritten on purpose, and is at this commit."),
+        ("confirm_head" = inline(Option<GitSha>), Query, description = "The branch was rewritten on purpose, and is at this commit."),
         ("ref" = Option<String>, Query, description = "Can only be the branch that mirrors the tasks."),
         ("since" = Option<String>, Query, description = "Ignored."),
         Known,
