@@ -46,7 +46,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    /// All of them, in the order of COHERENCE.md; the last three are this project's own.
+    /// All of them: those with a number by it, then those without.
     #[cfg(feature = "mutations")]
     pub const ALL: [Self; 18] = [
         Self::NoMark,
