@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(crate) dead_is_silent: bool,
     started: Instant,
     epoch: DateTime<Utc>,
-    writes: u64,
+    pub(crate) writes: u64,
     calls_made: u64,
     log: Option<Vec<String>>,
 }
@@ -195,6 +195,12 @@ impl World {
             let etag = ETag::new(&format!("gone-{:X}", self.writes));
             self.record(name, etag, None, false);
         }
+    }
+
+    /// When anna's hint was put, among all writes.
+    pub(crate) fn hint_put(&self) -> Option<u64> {
+        let etag = &self.blobs.get("queue/anna")?.etag;
+        u64::from_str_radix(etag.as_str().strip_prefix("0x")?, 16).ok()
     }
 
     fn store(&mut self, path: &str, put: Put, own: bool) -> ETag {

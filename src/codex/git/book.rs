@@ -311,6 +311,11 @@ impl Book {
         }
     }
 
+    /// Whether there are pull requests that are open as far as is known.
+    pub(super) fn has_open_pulls(&self) -> bool {
+        self.pulls.values().any(|note| note.pull.open)
+    }
+
     /// A pull request has this content already.
     pub(super) fn is_proposed(&self, name: &FileName, sha: GitSha) -> bool {
         let note = self.pulls.get(name.as_str());
@@ -347,6 +352,17 @@ impl Book {
     pub(super) fn is_taken(&self, name: &FileName, writes: &WriteIds) -> bool {
         let takes = self.taking.get(name.as_str());
         takes.is_some_and(|takes| takes.iter().any(|it| it.is_in(writes)))
+    }
+
+    /// Whether something was about to be taken that wasn't yet when this was `asked`.
+    pub(super) fn takes_since(
+        &self,
+        asked: &BTreeMap<String, Vec<Taking>>,
+        name: &FileName,
+    ) -> bool {
+        let before = asked.get(name.as_str()).map_or(&[][..], Vec::as_slice);
+        let takes = self.taking.get(name.as_str()).into_iter().flatten();
+        takes.into_iter().any(|it| !before.contains(it))
     }
 
     /// Something is about to be taken.

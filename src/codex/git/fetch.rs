@@ -147,6 +147,12 @@ impl Codex {
             skipped: snapshot.tree.skipped.clone(),
             ..FetchReport::default()
         };
+        if snapshot.commit() != mirror.head && !git.breaks(GitMutation::QuietMergeIsMissed) {
+            for user in mirror.proposed() {
+                self.leave_hint(&user, now).await?;
+                git.enqueue(&user);
+            }
+        }
         let mut changed = changed_users(&mirror, &snapshot);
         // Who was removed from the store is kept out by what is noted of a newer commit.
         let mut removed = BTreeSet::new();
@@ -336,6 +342,7 @@ impl Codex {
             let before = self.mirror().await?.0.of(user);
             let hint = self.hint(user).await?;
             if self.is_taken_out(git, user, before).await? {
+                self.note_taken_in(git, user, before, before).await?;
                 return self.drop_hint(user, hint).await;
             }
             let pushed = self.push(git, user, until, now.later()).await;
@@ -359,7 +366,8 @@ impl Codex {
             }
             self.change_book(user, Book::went_well).await?;
             // What can't be looked at is neither taken in nor out.
-            if report.closed || self.note_taken_in(user, before, report.folder).await? {
+            let folder = if report.closed { before } else { report.folder };
+            if self.note_taken_in(git, user, before, folder).await? {
                 return self.drop_hint(user, hint).await;
             }
         }
@@ -367,21 +375,31 @@ impl Codex {
     }
 
     /// Notes that a look has found this folder to be taken in, unless somebody has noted something else
-    /// since before that look. Whether it is noted.
+    /// since before that look; and whether there are open pull requests. Whether it is noted.
     async fn note_taken_in(
         &self,
+        git: &Git,
         user: &UserId,
         before: Option<GitSha>,
         folder: Option<GitSha>,
     ) -> Result<bool, GitTrouble> {
         for _ in 0..ROUNDS {
             let (mut mirror, etag) = self.mirror().await?;
+            // After that: who proposes something while this says that there is nothing comes later, and notes it.
+            let proposes = git.repository.pull_prefix().is_some();
+            let open = proposes && self.book(user).await?.0.has_open_pulls();
             let noted = mirror.of(user);
-            if noted == folder || noted != before {
-                return Ok(noted == folder);
+            if noted != folder && noted != before {
+                return Ok(false);
+            }
+            let changed = mirror.note_proposed(user, open);
+            if noted == folder && !changed {
+                return Ok(true);
             }
             mirror.note(user, folder);
-            if self.put_mirror(&mirror, etag).await?.is_some() {
+            let written = self.put_mirror(&mirror, etag).await?.is_some();
+            let removed = changed && !open;
+            if written && !removed {
                 return Ok(true);
             }
         }

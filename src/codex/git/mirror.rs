@@ -5,8 +5,12 @@
 //! there is a hint in the queue, which is put before the first change. And a hint is only removed after a
 //! look that found nothing to change and whose folder is noted here, in the place of what was noted before
 //! that look.
+//!
+//! A pull request may be merged and leave its user's folder as it was, where a reviewer took the change back. So
+//! users with open requests are noted, too, before the hint of the look that found them goes; with every move of
+//! the branch it is asked what became of those.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -32,6 +36,9 @@ pub(super) struct Mirror {
     /// The fingerprint of each user's folder that was taken in whole.
     #[serde(default)]
     pub users: BTreeMap<String, GitSha>,
+    /// Users with pull requests that are open as far as is known.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub proposed: BTreeSet<String>,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     unknown: Map<String, Value>,
@@ -56,6 +63,25 @@ impl Mirror {
             None => drop(self.users.remove(user.as_str())),
         }
     }
+
+    /// Notes whether a user has open pull requests. Whether that is new.
+    pub(super) fn note_proposed(&mut self, user: &UserId, open: bool) -> bool {
+        match open {
+            true => self.proposed.insert(user.to_string()),
+            false => self.proposed.remove(user.as_str()),
+        }
+    }
+
+    /// Whether anything is said of a user.
+    pub(super) fn names(&self, user: &UserId) -> bool {
+        self.of(user).is_some() || self.proposed.contains(user.as_str())
+    }
+
+    /// Users with open pull requests.
+    pub(super) fn proposed(&self) -> impl Iterator<Item = UserId> {
+        let users = self.proposed.iter();
+        users.filter_map(|user| UserId::parse(user).ok())
+    }
 }
 
 impl Default for Mirror {
@@ -65,6 +91,7 @@ impl Default for Mirror {
             place: None,
             head: None,
             users: BTreeMap::new(),
+            proposed: BTreeSet::new(),
             unknown: Map::new(),
         }
     }

@@ -1,10 +1,12 @@
 //! Deliberate defects, one for each rule that keeps the store and the repository right: the simulation of the Git
-//! engine switches them on at run time and must find each of those in `GitMutation::ALL`. Without the feature `mutations` every question
-//! for one is answered by a constant, and nothing of them is left in the binary.
+//! engine switches them on at run time and must find each. Without the feature `mutations` every question for one is
+//! answered by a constant, and nothing of them is left in the binary.
 
 use super::Git;
 #[cfg(feature = "mutations")]
-use crate::github::{GitSnapshot, Side, SkipCode};
+use crate::github::{GitSnapshot, SkipCode};
+use crate::github::{Side, UserTree};
+use crate::task::GitSha;
 #[cfg(feature = "mutations")]
 use crate::task::{SETTLED_FILE, git_sha};
 
@@ -21,12 +23,14 @@ pub enum GitMutation {
     OwnCommitIsForgotten,
     /// A forced push counts by its delivery alone, whenever that comes.
     LateForcedPush,
-    /// Removals are counted against what Git holds by now.
+    /// Removals are counted against what there is with all that comes in, too.
     GuardCountsLater,
     /// Removals that were held are judged anew.
     HeldIsForgotten,
     /// A merged pull request doesn't tell what Git's content came from.
     ReviewIsUndone,
+    /// Nobody asks what became of a pull request that left the folder as it was.
+    QuietMergeIsMissed,
     /// The text that stands for an absent file is a task file in the repository.
     SettledIsAFile,
     /// The base says that the store has Git's content before it was written.
@@ -42,15 +46,23 @@ pub enum GitMutation {
 }
 
 impl GitMutation {
-    /// Those that the simulation must find. It doesn't find the others within its seeds yet.
+    /// Every one.
     #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = [
+        Self::PassedOverIsAbsent,
         Self::NoFolderIsEmpty,
         Self::AnyHead,
         Self::OwnCommitIsForgotten,
         Self::LateForcedPush,
+        Self::GuardCountsLater,
+        Self::HeldIsForgotten,
+        Self::ReviewIsUndone,
+        Self::QuietMergeIsMissed,
         Self::SettledIsAFile,
+        Self::BaseBeforeWrite,
+        Self::PushIsNotNoted,
         Self::TakeIsNotNoted,
+        Self::HintOfOthersGoes,
         Self::NeverInGitIsGone,
     ];
 }
@@ -89,4 +101,13 @@ impl Git {
             }
         }
     }
+}
+
+/// [`GitMutation::GuardCountsLater`]: what Git has now.
+pub(super) fn newcomers(tree: &UserTree) -> impl Iterator<Item = (String, GitSha)> {
+    let files = tree.files.keys();
+    files.filter_map(|name| match tree.side(name) {
+        Side::Content(sha) => Some((name.to_string(), sha)),
+        _ => None,
+    })
 }

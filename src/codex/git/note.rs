@@ -164,7 +164,7 @@ pub async fn mirrored(store: &dyn BlobStore, user: &UserId) -> Result<Mirrored, 
         return Ok(Mirrored::No);
     };
     Ok(match parse::<Mirror>(&blob.bytes) {
-        Ok(Some(mirror)) if mirror.of(user).is_some() => Mirrored::Yes,
+        Ok(Some(mirror)) if mirror.names(user) => Mirrored::Yes,
         Ok(Some(_)) => Mirrored::No,
         Ok(None) | Err(_) => Mirrored::Unknown,
     })
@@ -184,10 +184,11 @@ pub async fn forget_mirrored(store: &dyn BlobStore, user: &UserId) -> Result<Mir
         let Ok(Some(mut mirror)) = parse::<Mirror>(&blob.bytes) else {
             return Ok(Mirrored::Unknown);
         };
-        if mirror.of(user).is_none() {
+        if !mirror.names(user) {
             return Ok(Mirrored::No);
         }
         mirror.note(user, None);
+        mirror.note_proposed(user, false);
         let put = Put {
             bytes: mirror.to_bytes().into(),
             ..Put::default()

@@ -171,13 +171,26 @@ impl Plan {
 
     /// Leaves out files whose base another look has moved meanwhile. Whether there were any.
     pub(super) fn keep_unmoved(&mut self, newer: &Book) -> bool {
-        let before = self.agreed.len() + self.changes.len() + self.unpushed.len();
+        let before = self.len();
         self.agreed.retain(|it| newer.base(&it.name) == it.before);
         self.changes.retain(|it| newer.base(&it.name) == it.base);
         let rebased = |it: &Unpushed| self.agreed.iter().any(|agreed| agreed.name == it.name);
         self.unpushed
             .retain(|it| newer.base(&it.name) == it.replaces || rebased(it));
-        self.agreed.len() + self.changes.len() + self.unpushed.len() < before
+        self.len() < before
+    }
+
+    /// Leaves out files with these names. Whether there were any.
+    pub(super) fn leave_out(&mut self, is_named: impl Fn(&FileName) -> bool) -> bool {
+        let before = self.len();
+        self.agreed.retain(|it| !is_named(&it.name));
+        self.changes.retain(|it| !is_named(&it.name));
+        self.unpushed.retain(|it| !is_named(&it.name));
+        self.len() < before
+    }
+
+    fn len(&self) -> usize {
+        self.agreed.len() + self.changes.len() + self.unpushed.len()
     }
 
     /// The files that only go when somebody confirms it: those that were `held` before, and all that would go at

@@ -9,6 +9,7 @@ use futures::stream;
 use tokio::time::Instant;
 
 use super::book::{Book, LastError, Taking};
+use super::mutation::newcomers;
 use super::plan::{Change, Kind, Plan};
 use super::report::{SyncMode, UserReport};
 use super::{Git, GitMutation, GitTrouble, want};
@@ -82,16 +83,14 @@ impl Reconciling<'_> {
     async fn round(&mut self) -> Result<bool, GitTrouble> {
         // In this order: see the module's first page.
         let (mut book, _) = self.codex.book(self.user).await?;
-        if self.git.breaks(GitMutation::GuardCountsLater) {
-            self.before = None;
-        }
-        let before = self
+        let mut before = self
             .before
             .get_or_insert_with(|| book.files.clone())
             .clone();
         let want = want(self.user, self.now.later(), Freshness::Rebuilt);
         let entry = self.codex.cache.read(&want).await?.entry;
-        if !book.taking.is_empty() {
+        let asked = book.taking.clone();
+        if !asked.is_empty() {
             book = self.settle_takes(&book, &entry).await?;
         }
         let passed = book.known_heads();
@@ -110,6 +109,9 @@ impl Reconciling<'_> {
         let (newer, _) = self.codex.book(self.user).await?;
         book.pushing.join(&newer.pushing);
         let tree = snapshot.user(self.user);
+        if self.git.breaks(GitMutation::GuardCountsLater) {
+            before.extend(newcomers(tree));
+        }
         if self.settle_pulls(&newer, &snapshot).await? {
             return Ok(false);
         }
@@ -121,7 +123,9 @@ impl Reconciling<'_> {
             // From a repository that has lost its commits nothing follows.
             plan.agreed.clear();
         }
-        let moved = plan.keep_unmoved(&newer);
+        // Also where the file that was seen may have come from a take that wasn't noted yet when it was asked for those.
+        let moved =
+            plan.keep_unmoved(&newer) | plan.leave_out(|name| newer.takes_since(&asked, name));
         self.report.commit = snapshot.commit();
         self.report.folder = tree.folder;
         self.report.closed = tree.closed;

@@ -132,6 +132,8 @@ pub(crate) struct GitHub {
     /// Files of Git's that were read.
     pub(crate) blobs_read: u64,
     own: BTreeSet<GitSha>,
+    /// Each file of the service's own commits: its path, and the commits before and with it.
+    pub(crate) own_files: Vec<(String, GitSha, GitSha)>,
 }
 
 impl Default for GitHub {
@@ -149,6 +151,7 @@ impl Default for GitHub {
             behind: 0,
             blobs_read: 0,
             own: BTreeSet::new(),
+            own_files: vec![],
         };
         hub.push(MAIN, |paths, hub| {
             let sha = hub.blob(b"The first commit\n".to_vec().into());
@@ -191,6 +194,11 @@ impl GitHub {
     pub(crate) fn now(&self) -> Paths {
         let head = self.head(MAIN);
         head.map_or_else(Paths::new, |head| self.paths(head).clone())
+    }
+
+    /// Every branch there ever was.
+    pub(crate) fn branches(&self) -> impl Iterator<Item = &str> {
+        self.branches.keys().map(String::as_str)
     }
 
     /// Where a branch has been, oldest first.
@@ -512,6 +520,7 @@ impl GitHub {
         paths.insert(path.to_owned(), Node { kind, sha });
         let commit = self.make(vec![parent], paths);
         self.own.insert(commit);
+        self.own_files.push((path.to_owned(), parent, commit));
         self.set(branch, Some(commit), false);
         GitReply::Committed(made(commit, parent))
     }
@@ -534,6 +543,10 @@ impl GitHub {
         }
         let commit = self.make(vec![parent], paths);
         self.own.insert(commit);
+        let files = files
+            .iter()
+            .map(|(path, ..)| (path.clone(), parent, commit));
+        self.own_files.extend(files);
         self.set(MAIN, Some(commit), false);
         GitReply::Committed(made(commit, parent))
     }
