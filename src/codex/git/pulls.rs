@@ -155,7 +155,7 @@ impl Codex {
                 let Some(head) = snapshot.commit().filter(|_| theirs == replaces) else {
                     return Ok(Proposal::Stale);
                 };
-                self.new_place(git, user, book, it, head, prefix).await?
+                self.new_place(git, user, it, head, prefix).await?
             }
         };
         let Some(place) = place else {
@@ -308,35 +308,33 @@ impl Codex {
         self.change_book(user, note).await.map(drop)
     }
 
-    /// A branch for a new request; `None` when there is a request by now. One that is there already is only taken when it is noted as this file's
-    /// own: left by a push that broke off.
+    /// A branch for a new request; `None` when there is a request by now. One that is there already is only taken
+    /// when it is noted as this file's own, left by a push that broke off, and nobody has changed the file there.
     async fn new_place(
         &self,
         git: &Git,
         user: &UserId,
-        book: &Book,
         it: &Outgoing,
         head: GitSha,
         prefix: &str,
     ) -> Result<Option<Place>, GitTrouble> {
         let name = &it.file.name;
+        let path = git.path(user, name);
         let first = it.story.branch(prefix, user);
-        let own = book.proposing.get(name.as_str());
         for number in 1..=MAX_BRANCHES {
             let branch = match number {
                 1 => first.clone(),
                 number => format!("{first}-{number}"),
             };
-            let mut is_own = own == Some(&branch);
-            if !is_own && git.repository.has_branch(&branch).await? {
-                // Another instance may be at it, or done with it, since that was read.
-                let (newer, _) = self.book(user).await?;
-                is_own = newer.proposing.get(name.as_str()) == Some(&branch);
-                match is_own {
-                    false if newer.is_proposed(name, it.file.sha) => return Ok(None),
-                    false => continue,
-                    true => {}
-                }
+            let there = git.repository.has_branch(&branch).await?;
+            // After that: another instance may be at it, or done with it.
+            let (book, _) = self.book(user).await?;
+            if book.is_proposed(name, it.file.sha) {
+                return Ok(None);
+            }
+            let is_own = book.proposing.get(name.as_str()) == Some(&branch);
+            if there && !is_own {
+                continue;
             }
             if !is_own {
                 let note = |book: &mut Book| {
@@ -345,14 +343,23 @@ impl Codex {
                 self.change_book(user, note).await?;
             }
             // One that was made since it was looked for is another instance's, which is about the same.
-            is_own |= !git.repository.make_branch(&branch, head).await?;
-            let path = git.path(user, name);
+            let is_new = git.repository.make_branch(&branch, head).await?;
             let has = git.repository.file_on(&branch, &path).await?;
-            let pull = match is_own {
-                true => git.repository.pull_of(&branch).await?,
-                false => None,
+            if is_new {
+                let pull = None;
+                return Ok(Some(Place { branch, has, pull }));
+            }
+            let (newer, _) = self.book(user).await?;
+            if newer.is_proposed(name, it.file.sha) {
+                return Ok(None);
+            }
+            let is_known = |has: &GitSha| {
+                Some(*has) == it.file.replaces || newer.pushing.of(name).contains(has)
             };
-            return Ok(Some(Place { branch, has, pull }));
+            if has.as_ref().is_none_or(is_known) {
+                let pull = git.repository.pull_of(&branch).await?;
+                return Ok(Some(Place { branch, has, pull }));
+            }
         }
         Err(GitTrouble::Contended)
     }
