@@ -113,20 +113,22 @@ fn on_main(world: &World, name: &str, token: &str) -> (bool, bool) {
     lost_and_back(texts.iter().map(Option::as_deref), token)
 }
 
-/// Whether Git had the token in the file, and then hadn't.
-fn was_replaced(world: &World, name: &str, token: &str) -> bool {
-    if on_main(world, name, token).0 {
+/// Whether somebody has taken the token out of the file in Git, or `back`, has put it there again.
+fn was_replaced(world: &World, name: &str, token: &str, back: bool) -> bool {
+    let (lost, restored) = on_main(world, name, token);
+    if if back { restored } else { lost } {
         return true;
     }
-    // A reviewer has replaced it on a branch that was merged.
+    // Or a reviewer has done so on a branch that was merged.
     world.github.pulls.iter().any(|pull| {
+        let is_so = |text: Option<&str>| has(text, token) == back;
         let proposed = texts(world, &pull.branch, name);
-        let proposed = proposed.iter().any(|text| has(text.as_deref(), token));
+        let proposed = proposed.iter().any(|text| !is_so(text.as_deref()));
         let merged = pull.merged().map(|commit| {
             let path = format!("{FOLDER}{name}");
             world.github.text(commit, &path)
         });
-        proposed && merged.is_some_and(|merged| !has(merged.as_deref(), token))
+        proposed && merged.is_some_and(|merged| is_so(merged.as_deref()))
     })
 }
 
@@ -262,13 +264,14 @@ impl Checker {
         let had = before.and_then(text_of_version);
         let had_tokens = had.map(tokens).unwrap_or_default();
         for token in had_tokens.difference(&now) {
-            if !was_replaced(world, name, token) {
+            if !was_replaced(world, name, token, false) {
                 return Err(format!("{token} was lost from {name}: {:?}", after.text));
             }
         }
         let come = had.map(|_| now.difference(&had_tokens));
         for token in come.into_iter().flatten() {
-            if self.was_dropped(name, &versions[..at], token) && !on_main(world, name, token).1 {
+            let dropped = self.was_dropped(name, &versions[..at], token);
+            if dropped && !was_replaced(world, name, token, true) {
                 return Err(format!("{token} has come back to {name}: {:?}", after.text));
             }
         }

@@ -14,7 +14,7 @@ use crate::{search_with, setting};
 use run::{Plan, Tally, run};
 
 /// Steps of a run, before everything heals.
-const STEPS: u32 = 600;
+const STEPS: u32 = 350;
 
 /// Runs of a search.
 const SEEDS: u64 = 10_000;

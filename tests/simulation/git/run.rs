@@ -582,16 +582,8 @@ impl Run {
                     paths.insert(other, Node { kind, sha });
                 }
                 15 => {
-                    // Nearly all go, and perhaps as many others come.
-                    for path in tasks.iter().skip(run.rng.usize(..2)) {
-                        paths.remove(path);
-                    }
-                    if run.rng.bool() {
-                        for _ in 0..tasks.len() {
-                            let token = run.token('g');
-                            run.add(paths, github, &token);
-                        }
-                    }
+                    let others = run.rng.bool();
+                    run.replace_nearly_all(paths, github, others);
                 }
                 16 => {
                     let kind = EntryKind::Executable;
@@ -614,6 +606,19 @@ impl Run {
                 }
             }
         });
+    }
+
+    /// Nearly all tasks go, and perhaps as many `others` come.
+    fn replace_nearly_all(&mut self, paths: &mut Paths, github: &mut GitHub, others: bool) {
+        let tasks = paths.keys().filter(|path| path.starts_with(FOLDER));
+        let tasks: Vec<String> = tasks.skip(self.rng.usize(..2)).cloned().collect();
+        for path in &tasks {
+            paths.remove(path);
+        }
+        for _ in tasks.iter().filter(|_| others) {
+            let token = self.token('g');
+            self.add(paths, github, &token);
+        }
     }
 
     fn add(&mut self, paths: &mut Paths, github: &mut GitHub, token: &str) {
@@ -708,34 +713,7 @@ impl Run {
         let merged = github.pulls[number].merged().is_some();
         let what = self.rng.u8(..12);
         match (what, open) {
-            (0..5, true) => {
-                let before = github.now();
-                github.push(&branch, |paths, github| {
-                    let tasks = paths.keys().filter(|path| path.starts_with(FOLDER));
-                    let tasks: Vec<String> = tasks.cloned().collect();
-                    let own =
-                        |path: &&String| branch.contains(&path[FOLDER.len()..FOLDER.len() + 4]);
-                    let Some(path) = tasks.iter().find(own).cloned() else {
-                        return;
-                    };
-                    let node = paths[&path];
-                    let text = github.content(node.sha);
-                    let text = match what {
-                        0 => text_of(&token),
-                        _ => format!("{text}{token}\n"),
-                    };
-                    let sha = github.blob(text.into());
-                    match (what, before.get(&path)) {
-                        (3, _) | (4, None) => drop(paths.remove(&path)),
-                        // The change is taken back, and another one made beside it.
-                        (4, Some(before)) => {
-                            paths.insert("README.md".to_owned(), Node { sha, ..node });
-                            paths.insert(path, *before);
-                        }
-                        _ => drop(paths.insert(path, Node { sha, ..node })),
-                    }
-                });
-            }
+            (0..5, true) => change_branch(github, &branch, what, &token),
             (5..10, true) => {
                 self.tally.merged += 1;
                 github.merge(number, what < 7);
@@ -756,15 +734,20 @@ impl Run {
         if self.rng.bool() {
             self.hooks.clear();
         }
+        self.until_equal().await?;
+        match self.rng.u8(..4) {
+            0 => self.check_rest().await,
+            1 => self.mass_deletion().await,
+            2 => self.last_review().await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn until_equal(&mut self) -> Result<(), String> {
         let mut last = String::new();
         for round in 0..40 {
-            let instance = self.pick_instance();
-            self.tick(instance);
-            self.drain().await?;
-            self.pass(Duration::from_secs(61)).await;
-            self.drain().await?;
+            self.tick_and_wait().await?;
             match self.difference().await? {
-                None if self.plan.seed.is_multiple_of(4) => return self.check_rest().await,
                 None => return Ok(()),
                 Some(difference) => last = difference,
             }
@@ -773,6 +756,34 @@ impl Run {
             }
         }
         Err(format!("at rest both sides differ: {last}"))
+    }
+
+    /// The timer comes, and everything that follows happens.
+    async fn tick_and_wait(&mut self) -> Result<(), String> {
+        let instance = self.pick_instance();
+        self.tick(instance);
+        self.drain().await?;
+        self.pass(Duration::from_secs(61)).await;
+        self.drain().await
+    }
+
+    /// A request that is open at rest is changed and merged.
+    async fn last_review(&mut self) -> Result<(), String> {
+        let (what, with_history) = (self.rng.u8(..5), self.rng.bool());
+        let token = self.token('g');
+        {
+            let mut world = self.world();
+            let github = &mut world.github;
+            let Some(number) = github.pulls.iter().position(|it| it.is_open()) else {
+                return Ok(());
+            };
+            let branch = github.pulls[number].branch.clone();
+            change_branch(github, &branch, what, &token);
+            github.merge(number, with_history);
+            world.note(|| format!("pull request {number} of {branch}: {what}, and merged"));
+        }
+        self.tally.merged += 1;
+        self.until_equal().await
     }
 
     /// What the user is asked for is confirmed.
@@ -863,6 +874,15 @@ impl Run {
         Ok(None)
     }
 
+    /// Nobody confirms that nearly everything goes, while the rest goes on.
+    async fn mass_deletion(&mut self) -> Result<(), String> {
+        self.person_pushes(|run, paths, github| run.replace_nearly_all(paths, github, true));
+        for _ in 0..3 {
+            self.tick_and_wait().await?;
+        }
+        Ok(())
+    }
+
     /// At rest nothing is fetched.
     async fn check_rest(&mut self) -> Result<(), String> {
         // Whoever hasn't looked yet does.
@@ -877,11 +897,7 @@ impl Run {
         self.drain().await?;
         let before = self.world().github.blobs_read;
         for _ in 0..2 {
-            let instance = self.pick_instance();
-            self.tick(instance);
-            self.drain().await?;
-            self.pass(Duration::from_secs(61)).await;
-            self.drain().await?;
+            self.tick_and_wait().await?;
         }
         match self.world().github.blobs_read - before {
             0 => Ok(()),
@@ -919,6 +935,37 @@ fn want() -> Want {
 
 fn user() -> UserId {
     anna()
+}
+
+/// A reviewer's commit on a request's branch.
+fn change_branch(github: &mut GitHub, branch: &str, what: u8, token: &str) {
+    let before = github.now();
+    github.push(branch, |paths, github| {
+        let own = |path: &str| {
+            let name = path.strip_prefix(FOLDER);
+            name.and_then(|it| it.get(..4))
+                .is_some_and(|id| branch.contains(id))
+        };
+        let Some(path) = paths.keys().find(|path| own(path)).cloned() else {
+            return;
+        };
+        let node = paths[&path];
+        let text = github.content(node.sha);
+        let text = match what {
+            0 => text_of(token),
+            _ => format!("{text}{token}\n"),
+        };
+        let sha = github.blob(text.into());
+        match (what, before.get(&path)) {
+            (3, _) | (4, None) => drop(paths.remove(&path)),
+            // The change is taken back, and another one made beside it.
+            (4, Some(before)) => {
+                paths.insert("README.md".to_owned(), Node { sha, ..node });
+                paths.insert(path, *before);
+            }
+            _ => drop(paths.insert(path, Node { sha, ..node })),
+        }
+    });
 }
 
 async fn ask(
