@@ -21,26 +21,8 @@ use crate::checker::{
     made_with, note_shown, position_of, positions_of_body, raise, removal_of, same_number,
     shown_of_editors, was_absent,
 };
+use crate::search::{Plan, Report};
 use crate::world::{ARTIFACT, FileVersion, RAW, STATE, SimStore, World};
-
-/// What a run is made from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    pub(crate) seed: u64,
-    pub(crate) steps: u32,
-    pub(crate) mutation: Option<Mutation>,
-    /// Whether what happens is written down.
-    pub(crate) traced: bool,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) struct Report {
-    /// The promise that was broken, and how.
-    pub(crate) violation: Option<String>,
-    pub(crate) log: Vec<String>,
-    pub(crate) tally: Tally,
-}
 
 /// What happened in a run, so that one can see that things do.
 #[derive(Debug, Default, Clone, Copy)]
@@ -175,7 +157,7 @@ struct Client {
 }
 
 pub(crate) struct Run {
-    plan: Plan,
+    plan: Plan<Mutation>,
     rng: Rng,
     odds: Odds,
     world: Arc<Mutex<World>>,
@@ -233,7 +215,7 @@ pub(crate) fn cache_settings(memory_max_bytes: u64) -> CacheSettings {
 }
 
 /// Runs `plan` to its end, or to the first broken promise.
-pub(crate) fn run(plan: Plan) -> Report {
+pub(crate) fn run(plan: Plan<Mutation>) -> Report<Tally> {
     begin_ids();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -256,7 +238,7 @@ pub(crate) fn run(plan: Plan) -> Report {
 }
 
 impl Run {
-    fn new(plan: Plan) -> Self {
+    fn new(plan: Plan<Mutation>) -> Self {
         let mut rng = Rng::with_seed(plan.seed);
         let utc: DateTime<Utc> = "2026-03-09T07:00:00Z".parse().unwrap();
         let odds = Odds::draw(&mut rng);

@@ -17,6 +17,7 @@
 
 mod book;
 mod fetch;
+mod guard;
 mod mirror;
 mod mutation;
 mod note;

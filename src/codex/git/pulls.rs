@@ -226,8 +226,8 @@ impl Codex {
         if let Some(commit) = seen.merged_by {
             match git.has_been_at(commit, snapshot.commit()).await? {
                 Some(true) => {
-                    let merged = |book: &mut Book| book.pull_merged(name, note.sha);
-                    self.change_book(user, merged).await?;
+                    let merged = [(name.clone(), note.sha)];
+                    self.note_merged(git, user, &merged).await?;
                     return Ok(Open::Merged);
                 }
                 Some(false) => return Err(lags().into()),
@@ -386,6 +386,24 @@ impl Codex {
         self.change_book(user, change).await.map(drop)
     }
 
+    /// Notes that requests were merged, with what each had proposed.
+    async fn note_merged(
+        &self,
+        git: &Git,
+        user: &UserId,
+        merged: &[(FileName, GitSha)],
+    ) -> Result<(), GitTrouble> {
+        let note = |book: &mut Book| {
+            for (name, proposed) in merged {
+                match git.breaks(GitMutation::ReviewIsUndone) {
+                    true => drop(book.pulls.remove(name.as_str())),
+                    false => book.pull_merged(name, *proposed),
+                }
+            }
+        };
+        self.change_book(user, note).await.map(drop)
+    }
+
     /// Learns what became of requests that are open as far as is known. What one holds that was closed without
     /// being merged stays here, and isn't proposed again before the next edit.
     pub(super) async fn refresh_pulls(
@@ -405,8 +423,7 @@ impl Codex {
             if let (Some(commit), Ok(name)) = (seen.merged_by, name.parse()) {
                 match git.has_been_at(commit, head).await? {
                     Some(true) => {
-                        let change = |book: &mut Book| book.pull_merged(&name, note.sha);
-                        self.change_book(user, change).await?;
+                        self.note_merged(git, user, &[(name, note.sha)]).await?;
                         return Ok(Pulls::Merged);
                     }
                     Some(false) => {
@@ -437,9 +454,6 @@ impl Reconciling<'_> {
         book: &Book,
         snapshot: &GitSnapshot,
     ) -> Result<bool, GitTrouble> {
-        if self.git.breaks(GitMutation::ReviewIsUndone) {
-            return Ok(false);
-        }
         let tree = snapshot.user(self.user);
         let has_moved = |name: &FileName, note: &PullNote| {
             let before = book.base(name).map_or(Side::Absent, Side::Content);
@@ -480,12 +494,8 @@ impl Reconciling<'_> {
         if merged.is_empty() {
             return Ok(false);
         }
-        let change = |book: &mut Book| {
-            for (name, proposed) in &merged {
-                book.pull_merged(name, *proposed);
-            }
-        };
-        self.codex.change_book(self.user, change).await?;
+        let codex = self.codex;
+        codex.note_merged(self.git, self.user, &merged).await?;
         Ok(true)
     }
 }

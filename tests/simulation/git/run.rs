@@ -18,26 +18,8 @@ use tokio::task::AbortHandle;
 use super::checker::{Checker, tokens};
 use super::repository::{FOLDER, GitHub, MAIN, Node, Paths, SimRepository};
 use crate::run::{anna, begin_ids, cache_settings, day_of, new_task, text_of};
+use crate::search::{Plan, Report};
 use crate::world::{RAW, SimStore, World};
-
-/// What a run is made from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    pub(crate) seed: u64,
-    pub(crate) steps: u32,
-    pub(crate) mutation: Option<GitMutation>,
-    /// Whether what happens is written down.
-    pub(crate) traced: bool,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) struct Report {
-    /// The promise that was broken, and how.
-    pub(crate) violation: Option<String>,
-    pub(crate) log: Vec<String>,
-    pub(crate) tally: Tally,
-}
 
 /// What happened in a run, so that one can see that things do.
 #[derive(Debug, Default, Clone, Copy)]
@@ -160,7 +142,7 @@ struct Begun {
 }
 
 struct Run {
-    plan: Plan,
+    plan: Plan<GitMutation>,
     rng: Rng,
     odds: Odds,
     world: Arc<Mutex<World>>,
@@ -173,7 +155,7 @@ struct Run {
 }
 
 /// Runs `plan` to its end, or to the first broken promise.
-pub(crate) fn run(plan: Plan) -> Report {
+pub(crate) fn run(plan: Plan<GitMutation>) -> Report<Tally> {
     begin_ids();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -198,7 +180,7 @@ pub(crate) fn run(plan: Plan) -> Report {
 }
 
 impl Run {
-    fn new(plan: Plan) -> Self {
+    fn new(plan: Plan<GitMutation>) -> Self {
         let mut rng = Rng::with_seed(plan.seed);
         let utc: DateTime<Utc> = "2026-03-09T07:00:00Z".parse().unwrap();
         EPOCH.set(Some((utc, Instant::now(), tokio::time::Instant::now())));

@@ -1,0 +1,68 @@
+//! The guard against mass deletions: what nobody may have meant to remove stays until somebody confirms it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::book::Book;
+use super::plan::{Change, Kind, Plan};
+use super::reconcile::Reconciling;
+use super::{GitMutation, GitTrouble};
+use crate::github::{GitSnapshot, SkipCode, Skipped};
+use crate::store::Prefix;
+use crate::task::{FileName, GitSha};
+
+impl Reconciling<'_> {
+    /// Holds back removals that nobody may have meant; those that wait for somebody now, where that is looked at.
+    pub(super) fn guard(
+        &mut self,
+        plan: &mut Plan,
+        snapshot: &GitSnapshot,
+        book: &Book,
+        before: &BTreeMap<String, GitSha>,
+    ) -> Result<Option<BTreeSet<FileName>>, GitTrouble> {
+        // From a repository without a commit nothing follows.
+        if !self.mode.removes || snapshot.commit().is_none() {
+            plan.keep_all();
+            return Ok(None);
+        }
+        let held = match self.git.breaks(GitMutation::HeldIsForgotten) {
+            true => &BTreeSet::new(),
+            false => &book.held,
+        };
+        let tree = snapshot.user(self.user);
+        let mut held = plan.to_confirm(held, before, &self.removed, tree);
+        held.retain(|it| !self.confirmed.contains(it));
+        let count = held.len();
+        if self.mode.confirmed == Some(count) && self.confirmed.is_empty() {
+            self.confirmed = std::mem::take(&mut held);
+        }
+        if held.is_empty() {
+            return Ok(Some(held));
+        }
+        if self.mode.by_hand {
+            return Err(GitTrouble::MassDelete(count));
+        }
+        plan.keep(&held);
+        self.report.skipped.push(Skipped {
+            file: Prefix::raw(self.user).as_str().to_owned(),
+            code: SkipCode::MassDelete,
+            message: format!(
+                "{count} files have gone from Git, which is more than half: POST /sync?clean=true&confirm={count} removes them here."
+            ),
+        });
+        Ok(Some(held))
+    }
+
+    /// Without removals that wait for somebody by now, as another instance may have seen, and without those of files
+    /// that somebody may be about to make as Git had them before: they would come back.
+    pub(super) fn allowed(&mut self, mut changes: Vec<Change>, book: &Book) -> Vec<Change> {
+        let removes = |it: &Change, names: &dyn Fn(&str) -> bool| {
+            it.kind == Kind::Remove && names(it.name.as_str())
+        };
+        let confirmed = |it: &Change| self.confirmed.contains(&it.name);
+        changes.retain(|it| confirmed(it) || !removes(it, &|name| book.held.contains(name)));
+        let all = changes.len();
+        changes.retain(|it| !removes(it, &|name| book.taking.contains_key(name)));
+        self.report.unfinished |= changes.len() < all;
+        changes
+    }
+}
