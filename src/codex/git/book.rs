@@ -305,9 +305,16 @@ impl Book {
 
     /// A pull request was merged with what it proposed, or with what its reviewers made of that: whatever Git has
     /// now came after it.
-    pub(super) fn pull_merged(&mut self, name: &FileName, proposed: GitSha) {
-        if self.is_proposed(name, proposed) {
-            self.hold(name, proposed, None);
+    /// What was proposed later than what it `had` wasn't merged.
+    pub(super) fn pull_merged(&mut self, name: &FileName, proposed: GitSha, had: Option<GitSha>) {
+        if !self.is_proposed(name, proposed) {
+            return;
+        }
+        if had != Some(proposed) {
+            self.pulls.remove(name.as_str());
+        }
+        if let Some(had) = had {
+            self.hold(name, had, None);
         }
     }
 
@@ -341,11 +348,19 @@ impl Book {
         self.pushing.end(name, sha);
     }
 
-    /// Git holds this by a write that was answered, there or here: no commit before it, which were all conditional,
-    /// can land any more.
-    pub(super) fn hold_after_write(&mut self, name: &FileName, sha: GitSha, done: bool) {
+    /// Git holds this by a write that was answered, there or here: none of the commits that were `open` before it,
+    /// which were all conditional, can land any more. Those begun since may have.
+    pub(super) fn hold_after_write(
+        &mut self,
+        name: &FileName,
+        sha: GitSha,
+        done: bool,
+        open: &[GitSha],
+    ) {
         self.hold(name, sha, Some(done));
-        self.pushing.end_all(name);
+        for it in open {
+            self.pushing.end(name, *it);
+        }
     }
 
     /// Whether a file with these write ids has come from Git by a take whose end isn't noted.

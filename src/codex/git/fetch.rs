@@ -10,7 +10,7 @@ use futures::stream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::book::Book;
+use super::book::{Book, Open};
 use super::mirror::Mirror;
 use super::pulls::Pulls;
 use super::reconcile::Reconciling;
@@ -245,6 +245,7 @@ impl Codex {
             before: None,
             confirmed: BTreeSet::new(),
             removed: BTreeSet::new(),
+            pushing: Open::default(),
             waited: 0,
         };
         work.run().await
@@ -397,10 +398,9 @@ impl Codex {
                 return Ok(true);
             }
             mirror.note(user, folder);
-            let written = self.put_mirror(&mirror, etag).await?.is_some();
-            let removed = changed && !open;
-            if written && !removed {
-                return Ok(true);
+            if self.put_mirror(&mirror, etag).await?.is_some() {
+                // Only from now on it is noticed what becomes of the requests, so it is to be asked once more.
+                return Ok(!changed);
             }
         }
         Ok(false)

@@ -6,9 +6,9 @@ use super::book::Book;
 use super::plan::{Change, Kind, Plan};
 use super::reconcile::Reconciling;
 use super::{GitMutation, GitTrouble};
-use crate::github::{GitSnapshot, SkipCode, Skipped};
+use crate::github::{GitSnapshot, Side, SkipCode, Skipped};
 use crate::store::Prefix;
-use crate::task::{FileName, GitSha};
+use crate::task::{FileName, GitSha, TaskTable};
 
 impl Reconciling<'_> {
     /// Holds back removals that nobody may have meant; those that wait for somebody now, where that is looked at.
@@ -18,6 +18,7 @@ impl Reconciling<'_> {
         snapshot: &GitSnapshot,
         book: &Book,
         before: &BTreeMap<String, GitSha>,
+        table: &TaskTable,
     ) -> Result<Option<BTreeSet<FileName>>, GitTrouble> {
         // From a repository without a commit nothing follows.
         if !self.mode.removes || snapshot.commit().is_none() {
@@ -29,14 +30,24 @@ impl Reconciling<'_> {
             false => &book.held,
         };
         let tree = snapshot.user(self.user);
+        let is_here = |name: &FileName| {
+            let file = table.find(name.as_str());
+            file.is_some_and(|file| !file.is_settled())
+        };
+        // Until Git has the file again, also while something else is in its place, or it was just changed.
+        let names = held.iter().filter_map(|name| name.parse().ok());
+        let mut still: BTreeSet<FileName> = names
+            .filter(|name| is_here(name) && !matches!(tree.side(name), Side::Content(_)))
+            .collect();
         let mut held = plan.to_confirm(held, before, &self.removed, tree);
         held.retain(|it| !self.confirmed.contains(it));
         let count = held.len();
         if self.mode.confirmed == Some(count) && self.confirmed.is_empty() {
             self.confirmed = std::mem::take(&mut held);
         }
+        still.retain(|it| !self.confirmed.contains(it));
         if held.is_empty() {
-            return Ok(Some(held));
+            return Ok(Some(still));
         }
         if self.mode.by_hand {
             return Err(GitTrouble::MassDelete(count));
@@ -49,7 +60,8 @@ impl Reconciling<'_> {
                 "{count} files have gone from Git, which is more than half: POST /sync?clean=true&confirm={count} removes them here."
             ),
         });
-        Ok(Some(held))
+        still.extend(held);
+        Ok(Some(still))
     }
 
     /// Without removals that wait for somebody by now, as another instance may have seen, and without those of files

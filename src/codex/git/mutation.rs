@@ -29,6 +29,8 @@ pub enum GitMutation {
     HeldIsForgotten,
     /// A merged pull request doesn't tell what Git's content came from.
     ReviewIsUndone,
+    /// What was put onto a request's branch after it was merged counts as merged.
+    LatePutCountsAsMerged,
     /// Nobody asks what became of a pull request that left the folder as it was.
     QuietMergeIsMissed,
     /// The text that stands for an absent file is a task file in the repository.
@@ -48,7 +50,7 @@ pub enum GitMutation {
 impl GitMutation {
     /// Every one.
     #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::PassedOverIsAbsent,
         Self::NoFolderIsEmpty,
         Self::AnyHead,
@@ -57,6 +59,7 @@ impl GitMutation {
         Self::GuardCountsLater,
         Self::HeldIsForgotten,
         Self::ReviewIsUndone,
+        Self::LatePutCountsAsMerged,
         Self::QuietMergeIsMissed,
         Self::SettledIsAFile,
         Self::BaseBeforeWrite,

@@ -13,8 +13,18 @@ use crate::github::{Comparison, FileToPut, GitHubError, GitSnapshot, Pull, Side,
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
-/// How many branches of a name are tried, when those of earlier requests were never deleted.
-const MAX_BRANCHES: u32 = 50;
+/// So many branches of a name are counted, when those of earlier requests were never deleted; then one is named
+/// after the content.
+const COUNTED: u32 = 3;
+
+/// A request that was merged.
+struct Merged {
+    name: FileName,
+    /// The content that is noted of it.
+    proposed: GitSha,
+    /// What was merged, before a reviewer's changes to it.
+    had: Option<GitSha>,
+}
 
 /// What became of the pull requests that are noted.
 pub(super) enum Pulls {
@@ -84,11 +94,14 @@ impl Codex {
         prefix: &str,
     ) -> Result<Round, GitTrouble> {
         let snapshot = git.snapshot_after(book, None).await?;
-        let outgoing = self.outgoing(user, book, waiting).await?;
+        let mut outgoing = self.outgoing(user, book, waiting).await?;
         if outgoing.is_empty() {
             return Ok(Round::Look);
         }
-        self.mark_pushing(git, user, &outgoing).await?;
+        self.mark_pushing(git, user, &mut outgoing).await?;
+        if outgoing.is_empty() {
+            return Ok(Round::Look);
+        }
         let mut sent = vec![];
         for it in &outgoing {
             let outcome = match self
@@ -111,8 +124,12 @@ impl Codex {
                     }
                 }
                 Ok(Proposal::Stale) => Sent::Stale,
-                // The others needn't wait for a request of which GitHub tells late.
-                Err(GitTrouble::GitHub(error)) if error == lags() => Sent::Refused(error.into()),
+                // The others needn't wait for a request of which GitHub tells late, or something odd.
+                Err(GitTrouble::GitHub(error))
+                    if error == lags() || matches!(error, GitHubError::Unexpected { .. }) =>
+                {
+                    Sent::Refused(error.into())
+                }
                 Err(GitTrouble::GitHub(error)) => error.into(),
                 Err(trouble) => Sent::Refused(trouble),
             };
@@ -226,8 +243,8 @@ impl Codex {
         if let Some(commit) = seen.merged_by {
             match git.has_been_at(commit, snapshot.commit()).await? {
                 Some(true) => {
-                    let merged = [(name.clone(), note.sha)];
-                    self.note_merged(git, user, &merged).await?;
+                    let merged = git.merged(user, name, note, seen.head).await?;
+                    self.note_merged(git, user, &[merged]).await?;
                     return Ok(Open::Merged);
                 }
                 Some(false) => return Err(lags().into()),
@@ -321,11 +338,13 @@ impl Codex {
         let name = &it.file.name;
         let path = git.path(user, name);
         let first = it.story.branch(prefix, user);
-        for number in 1..=MAX_BRANCHES {
-            let branch = match number {
-                1 => first.clone(),
-                number => format!("{first}-{number}"),
-            };
+        let counted = (2..=COUNTED).map(|number| format!("{first}-{number}"));
+        let by_content = format!("{first}-{:.7}", it.file.sha.to_string());
+        for branch in [first.clone()]
+            .into_iter()
+            .chain(counted)
+            .chain([by_content])
+        {
             let there = git.repository.has_branch(&branch).await?;
             // After that: another instance may be at it, or done with it.
             let (book, _) = self.book(user).await?;
@@ -386,18 +405,18 @@ impl Codex {
         self.change_book(user, change).await.map(drop)
     }
 
-    /// Notes that requests were merged, with what each had proposed.
+    /// Notes that requests were merged.
     async fn note_merged(
         &self,
         git: &Git,
         user: &UserId,
-        merged: &[(FileName, GitSha)],
+        merged: &[Merged],
     ) -> Result<(), GitTrouble> {
         let note = |book: &mut Book| {
-            for (name, proposed) in merged {
+            for it in merged {
                 match git.breaks(GitMutation::ReviewIsUndone) {
-                    true => drop(book.pulls.remove(name.as_str())),
-                    false => book.pull_merged(name, *proposed),
+                    true => drop(book.pulls.remove(it.name.as_str())),
+                    false => book.pull_merged(&it.name, it.proposed, it.had),
                 }
             }
         };
@@ -423,7 +442,8 @@ impl Codex {
             if let (Some(commit), Ok(name)) = (seen.merged_by, name.parse()) {
                 match git.has_been_at(commit, head).await? {
                     Some(true) => {
-                        self.note_merged(git, user, &[(name, note.sha)]).await?;
+                        let merged = git.merged(user, &name, note, seen.head).await?;
+                        self.note_merged(git, user, &[merged]).await?;
                         return Ok(Pulls::Merged);
                     }
                     Some(false) => {
@@ -443,6 +463,38 @@ impl Codex {
             }
         }
         Ok(became)
+    }
+}
+
+impl Git {
+    /// A merged request, whose branch was at `head` then. What was put there later wasn't merged.
+    async fn merged(
+        &self,
+        user: &UserId,
+        name: &FileName,
+        note: &PullNote,
+        head: GitSha,
+    ) -> Result<Merged, GitTrouble> {
+        let put_later = match note.commit {
+            Some(commit) => match self.compare(commit, head).await? {
+                Comparison::Identical | Comparison::Ahead | Comparison::Diverged => false,
+                Comparison::Behind => !self.breaks(GitMutation::LatePutCountsAsMerged),
+                Comparison::Unknown => return Err(lags().into()),
+            },
+            None => false,
+        };
+        let had = match put_later {
+            true => {
+                let path = self.path(user, name);
+                self.repository.file_on(&head.to_string(), &path).await?
+            }
+            false => Some(note.sha),
+        };
+        Ok(Merged {
+            name: name.clone(),
+            proposed: note.sha,
+            had,
+        })
     }
 }
 
@@ -478,7 +530,10 @@ impl Reconciling<'_> {
                 match seen.merged_by {
                     Some(commit) => {
                         let been = self.git.has_been_at(commit, snapshot.commit()).await?;
-                        merged.extend((been == Some(true)).then_some((name, note.sha)));
+                        if been == Some(true) {
+                            let git = self.git;
+                            merged.push(git.merged(self.user, &name, note, seen.head).await?);
+                        }
                     }
                     None if seen.pull.open => still.push((name, note)),
                     None => {}

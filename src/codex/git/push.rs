@@ -18,7 +18,8 @@ use crate::github::{
     Committed, FileToCommit, FileToPut, FilesToCommit, GitHubError, Story, message_of_all,
 };
 use crate::now::Now;
-use crate::task::FileName;
+use crate::store::WriteIds;
+use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
 /// Up to so many files get a commit of their own.
@@ -43,9 +44,12 @@ const READS: usize = 8;
 pub(super) struct Outgoing {
     pub file: Unpushed,
     pub text: Bytes,
+    writes: WriteIds,
     pub story: Story,
     /// Its task is done.
     pub done: bool,
+    /// Contents of the file that were about to be committed when this was noted to be.
+    pub open: Vec<GitSha>,
 }
 
 /// What one look at what is to be committed came to.
@@ -173,7 +177,9 @@ impl Codex {
             Ok::<_, GitTrouble>(Some(Outgoing {
                 story: Story::of(&file.name, &blob.bytes, in_git, was_done),
                 done: is_done(&file.name, &blob.bytes),
+                open: vec![],
                 text: blob.bytes,
+                writes: blob.writes,
                 file,
             }))
         });
@@ -189,27 +195,36 @@ impl Codex {
         Ok(outgoing)
     }
 
-    /// Notes what is about to be committed, so that it is known again in a tree when the answer gets lost.
+    /// Notes what is about to be committed, so that it is known again in a tree when the answer gets lost. What has
+    /// come from Git since the book was read isn't.
     pub(super) async fn mark_pushing(
         &self,
         git: &Git,
         user: &UserId,
-        outgoing: &[Outgoing],
+        outgoing: &mut Vec<Outgoing>,
     ) -> Result<(), GitTrouble> {
         let wait = git.repository.wait();
         if !wait.is_zero() {
             let retry_after = wait;
             return Err(GitHubError::Limited { retry_after }.into());
         }
+        let is_news = |book: &Book, it: &Outgoing| {
+            let name = &it.file.name;
+            book.base(name) == it.file.replaces && !book.is_taken(name, &it.writes)
+        };
         let mark = |book: &mut Book| {
-            for it in outgoing {
-                if git.breaks(GitMutation::PushIsNotNoted) {
-                    break;
+            for it in outgoing.iter() {
+                if is_news(book, it) && !git.breaks(GitMutation::PushIsNotNoted) {
+                    book.pushing.begin(&it.file.name, it.file.sha);
                 }
-                book.pushing.begin(&it.file.name, it.file.sha);
             }
         };
-        self.change_book(user, mark).await.map(drop)
+        let book = self.change_book(user, mark).await?;
+        outgoing.retain(|it| is_news(&book, it));
+        for it in outgoing {
+            it.open = book.pushing.of(&it.file.name).to_vec();
+        }
+        Ok(())
     }
 
     /// A commit for each.
@@ -220,11 +235,14 @@ impl Codex {
         book: &Book,
         waiting: Vec<Unpushed>,
     ) -> Result<Round, GitTrouble> {
-        let outgoing = self.outgoing(user, book, waiting).await?;
+        let mut outgoing = self.outgoing(user, book, waiting).await?;
         if outgoing.is_empty() {
             return Ok(Round::Look);
         }
-        self.mark_pushing(git, user, &outgoing).await?;
+        self.mark_pushing(git, user, &mut outgoing).await?;
+        if outgoing.is_empty() {
+            return Ok(Round::Look);
+        }
         self.send_each(git, user, &outgoing).await
     }
 
@@ -281,11 +299,14 @@ impl Codex {
             return self.push_few(git, user, &newer, files).await;
         };
         files.truncate(MANY);
-        let outgoing = self.outgoing(user, &newer, files).await?;
+        let mut outgoing = self.outgoing(user, &newer, files).await?;
         if outgoing.is_empty() {
             return Ok(Round::Look);
         }
-        self.mark_pushing(git, user, &outgoing).await?;
+        self.mark_pushing(git, user, &mut outgoing).await?;
+        if outgoing.is_empty() {
+            return Ok(Round::Look);
+        }
         let stories: Vec<Story> = outgoing.iter().map(|it| it.story.clone()).collect();
         let files = outgoing.iter().map(|it| FileToCommit {
             path: git.path(user, &it.file.name),
@@ -334,7 +355,7 @@ impl Codex {
                 match outcome {
                     // Somebody else may have moved it on meanwhile.
                     Sent::Done(_) if book.base(name) == it.file.replaces => {
-                        book.hold_after_write(name, sha, it.done);
+                        book.hold_after_write(name, sha, it.done, &it.open);
                     }
                     // What is refused here may have been committed by another attempt.
                     Sent::Done(_) | Sent::Stale | Sent::Refused(_) | Sent::Unknown(_) => {}

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::time::Instant;
 
-use super::book::{Book, LastError, Taking};
+use super::book::{Book, LastError, Open, Taking};
 use super::mutation::newcomers;
 use super::plan::{Change, Kind, Plan};
 use super::report::{SyncMode, UserReport};
@@ -62,6 +62,8 @@ pub(super) struct Reconciling<'a> {
     pub confirmed: BTreeSet<FileName>,
     /// Files that this sync has removed.
     pub removed: BTreeSet<FileName>,
+    /// What was about to be committed when it was looked at what Git has.
+    pub pushing: Open,
     /// How often it has waited for what becomes of pull requests.
     pub waited: u32,
 }
@@ -104,10 +106,12 @@ impl Reconciling<'_> {
                     book.look_at(head, &left);
                 }
             };
-            book = self.codex.change_book(self.user, confirm).await?;
+            self.codex.change_book(self.user, &confirm).await?;
+            confirm(&mut book);
         }
         let (newer, _) = self.codex.book(self.user).await?;
         book.pushing.join(&newer.pushing);
+        self.pushing = book.pushing.clone();
         let tree = snapshot.user(self.user);
         if self.git.breaks(GitMutation::GuardCountsLater) {
             before.extend(newcomers(tree));
@@ -132,7 +136,7 @@ impl Reconciling<'_> {
         self.report.skipped = tree.skipped.clone();
         self.report.unpushed = plan.unpushed.len();
         self.report.blocked = std::mem::take(&mut plan.blocked);
-        let held = self.guard(&mut plan, &snapshot, &newer, &before)?;
+        let held = self.guard(&mut plan, &snapshot, &newer, &before, entry.table())?;
         let changes = std::mem::take(&mut plan.changes);
         self.report.clean = changes.is_empty() && !moved && entry.knowledge.exact;
         let last = changes.is_empty() && !moved;
@@ -178,7 +182,11 @@ impl Reconciling<'_> {
                 !takes.is_empty()
             });
         };
-        self.codex.change_book(self.user, settle).await
+        self.codex.change_book(self.user, &settle).await?;
+        // As it was before the store was read, or it would say of files that Git has them which nobody here has seen.
+        let mut book = book.clone();
+        settle(&mut book);
+        Ok(book)
     }
 
     /// Carries changes out, as far as it goes.
@@ -302,7 +310,7 @@ impl Reconciling<'_> {
                 let unmoved = book.base(name) == it.base;
                 match it.theirs {
                     Some((theirs, done)) if *landed && unmoved => {
-                        book.hold_after_write(name, theirs, done);
+                        book.hold_after_write(name, theirs, done, self.pushing.of(name));
                     }
                     None if *landed && unmoved => book.drop(name),
                     _ => {}

@@ -11,8 +11,8 @@ use crate::store::{Key, Put, PutIf, Written};
 use crate::user::UserId;
 
 impl Codex {
-    /// Leaves a hint for a user who has files that Git doesn't have as they are, unless there is one
-    /// already. Whether it did.
+    /// Leaves a hint for a user who has files that Git doesn't have as they are, or pull requests of which it isn't
+    /// known what became, unless there is one already. Whether it did.
     ///
     /// # Errors
     /// When GitHub mode is off, or the store can't be read or written.
@@ -24,7 +24,7 @@ impl Codex {
         let (book, _) = self.book(user).await?;
         let want = want(user, now.later(), Freshness::Bounded);
         let entry = self.cache.read(&want).await?.entry;
-        if unpushed(&book, entry.table()).is_empty() {
+        if unpushed(&book, entry.table()).is_empty() && !book.has_open_pulls() {
             return Ok(false);
         }
         let put = Put {

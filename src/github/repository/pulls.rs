@@ -29,6 +29,8 @@ pub struct PullSeen {
     pub pull: Pull,
     /// The commit on the service's own branch that it was merged by, whether merged, squashed or rebased.
     pub merged_by: Option<GitSha>,
+    /// Where its branch is, and once it has ended where that was then.
+    pub head: GitSha,
 }
 
 /// Branches and pull requests of the repository.
@@ -86,6 +88,12 @@ struct PullAnswer {
     merged: bool,
     merge_commit_sha: Option<GitSha>,
     base: BaseAnswer,
+    head: HeadAnswer,
+}
+
+#[derive(Deserialize)]
+struct HeadAnswer {
+    sha: GitSha,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +200,7 @@ impl Pulls for GitHubRepository {
         let merged = answer.merged && answer.base.reference == self.branch();
         let merged_by = answer.merge_commit_sha.filter(|_| merged);
         Ok(PullSeen {
+            head: answer.head.sha,
             pull: answer.into(),
             merged_by,
         })

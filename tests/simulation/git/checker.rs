@@ -94,6 +94,15 @@ fn texts(world: &World, branch: &str, name: &str) -> Vec<Option<String>> {
     moves.map(|it| it.after.and_then(&mut text_of)).collect()
 }
 
+/// The same up to a moment.
+fn texts_until(world: &World, branch: &str, name: &str, moment: u64) -> Vec<Option<String>> {
+    let moves = world.github.moves(branch).iter();
+    let until = moves.take_while(|it| it.at <= moment).count();
+    let mut texts = texts(world, branch, name);
+    texts.truncate(until);
+    texts
+}
+
 fn has(text: Option<&str>, token: &str) -> bool {
     text.is_some_and(|text| tokens(text).contains(token))
 }
@@ -108,27 +117,26 @@ fn lost_and_back<'a>(
     (lost, lost && had.any(|it| it))
 }
 
-fn on_main(world: &World, name: &str, token: &str) -> (bool, bool) {
-    let texts = texts(world, MAIN, name);
-    lost_and_back(texts.iter().map(Option::as_deref), token)
-}
-
-/// Whether somebody has taken the token out of the file in Git, or `back`, has put it there again.
+/// Whether somebody has taken the token out of the file in Git, or `back`, has put it there again; a reviewer on a
+/// request's branch, too.
 fn was_replaced(world: &World, name: &str, token: &str, back: bool) -> bool {
-    let (lost, restored) = on_main(world, name, token);
-    if if back { restored } else { lost } {
+    let on_branch = |branch: &str| {
+        let texts = texts(world, branch, name);
+        let (lost, restored) = lost_and_back(texts.iter().map(Option::as_deref), token);
+        if back { restored } else { lost }
+    };
+    if world.github.branches().any(on_branch) {
         return true;
     }
-    // Or a reviewer has done so on a branch that was merged.
+    // Or by a merge.
     world.github.pulls.iter().any(|pull| {
         let is_so = |text: Option<&str>| has(text, token) == back;
-        let proposed = texts(world, &pull.branch, name);
-        let proposed = proposed.iter().any(|text| !is_so(text.as_deref()));
-        let merged = pull.merged().map(|commit| {
-            let path = format!("{FOLDER}{name}");
-            world.github.text(commit, &path)
-        });
-        proposed && merged.is_some_and(|merged| is_so(merged.as_deref()))
+        let Some((at, commit)) = pull.merged() else {
+            return false;
+        };
+        let mut proposed = texts_until(world, &pull.branch, name, at).into_iter();
+        let merged = world.github.text(commit, &format!("{FOLDER}{name}"));
+        proposed.any(|text| !is_so(text.as_deref())) && is_so(merged.as_deref())
     })
 }
 
@@ -177,11 +185,12 @@ impl Checker {
     fn is_conflict(&self, world: &World, name: &str, commit: GitSha) -> bool {
         let mut agreed = self.bases.get(name).cloned().unwrap_or_default();
         let pulls = world.github.pulls.iter();
-        for pull in pulls.filter(|it| it.merged().is_some()) {
+        for (pull, (at, _)) in pulls.filter_map(|it| Some((it, it.merged()?))) {
             let moves = world.github.moves(&pull.branch).iter();
-            let before = moves.take_while(|it| it.after != Some(commit)).count();
-            let proposed = texts(world, &pull.branch, name).into_iter().take(before);
-            agreed.extend(proposed.flatten().map(|it| git_sha(it.as_bytes())));
+            let before = moves.take_while(|it| it.at <= at && it.after != Some(commit));
+            let proposed = texts(world, &pull.branch, name).into_iter();
+            let proposed = proposed.take(before.count()).flatten();
+            agreed.extend(proposed.map(|it| git_sha(it.as_bytes())));
         }
         let versions = world.history.get(name).map_or(&[][..], Vec::as_slice);
         let sha = |it: &FileVersion| it.text.as_ref().map(|it| git_sha(it.as_bytes()));

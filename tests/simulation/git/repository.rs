@@ -442,12 +442,21 @@ impl GitHub {
             }
             GitCall::PullOf(branch) => {
                 let open = self.pulls.iter().enumerate();
-                let mut open = open.filter(|(_, it)| it.branch == *branch && it.state(seen).0);
-                GitReply::Pull(open.next().map(|(number, it)| it.seen(number, seen).pull))
+                let mut open = open.filter(|(_, it)| it.branch == *branch && it.state(seen).1);
+                GitReply::Pull(open.next().map(|(number, it)| it.told(number, seen)))
             }
             GitCall::Pull(number) => match self.pulls.get(*number as usize) {
                 Some(pull) if pull.states[0].0 <= seen => {
-                    GitReply::Seen(pull.seen(*number as usize, seen))
+                    let (at, open, merged_by) = pull.state(seen);
+                    let moves = self.moves(&pull.branch).iter();
+                    // After its end where it was then.
+                    let until = if open { seen } else { at };
+                    let mut head = moves.filter(|it| it.at <= until).filter_map(|it| it.after);
+                    GitReply::Seen(PullSeen {
+                        pull: pull.told(*number as usize, seen),
+                        merged_by,
+                        head: head.next_back().unwrap(),
+                    })
                 }
                 _ => GitReply::Refused(404),
             },
@@ -482,8 +491,8 @@ impl GitHub {
                     states: vec![(self.moment, true, None)],
                 });
                 let number = self.pulls.len() - 1;
-                let seen = self.pulls[number].seen(number, self.moment);
-                GitReply::Pull(Some(seen.pull))
+                let told = self.pulls[number].told(number, self.moment);
+                GitReply::Pull(Some(told))
             }
         }
     }
@@ -565,25 +574,22 @@ impl PullRequest {
         self.states.last().is_some_and(|(_, open, _)| *open)
     }
 
-    /// The commit that it was merged by, and when.
-    pub(crate) fn merged(&self) -> Option<GitSha> {
-        self.states.last()?.2
+    /// When it was merged, and the commit that it was merged by.
+    pub(crate) fn merged(&self) -> Option<(u64, GitSha)> {
+        let (at, _, commit) = self.states.last()?;
+        Some((*at, (*commit)?))
     }
 
-    fn state(&self, seen: u64) -> (bool, Option<GitSha>) {
+    fn state(&self, seen: u64) -> (u64, bool, Option<GitSha>) {
         let state = self.states.iter().rfind(|(at, ..)| *at <= seen);
-        state.map_or((false, None), |(_, open, merged)| (*open, *merged))
+        state.copied().unwrap_or_default()
     }
 
-    fn seen(&self, number: usize, seen: u64) -> PullSeen {
-        let (open, merged_by) = self.state(seen);
-        PullSeen {
-            pull: Pull {
-                number: number as u64,
-                html_url: String::new(),
-                open,
-            },
-            merged_by,
+    fn told(&self, number: usize, seen: u64) -> Pull {
+        Pull {
+            number: number as u64,
+            html_url: String::new(),
+            open: self.state(seen).1,
         }
     }
 }

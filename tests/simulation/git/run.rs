@@ -16,7 +16,7 @@ use fastrand::Rng;
 use tokio::task::AbortHandle;
 
 use super::checker::{Checker, tokens};
-use super::repository::{FOLDER, GitHub, MAIN, Node, Paths, SimRepository};
+use super::repository::{FOLDER, GitHub, MAIN, Node, Paths, PullRequest, SimRepository};
 use crate::run::{anna, begin_ids, cache_settings, day_of, new_task, text_of};
 use crate::search::{Plan, Report};
 use crate::world::{RAW, SimStore, World};
@@ -756,7 +756,7 @@ impl Run {
         {
             let mut world = self.world();
             let github = &mut world.github;
-            let Some(number) = github.pulls.iter().position(|it| it.is_open()) else {
+            let Some(number) = github.pulls.iter().position(PullRequest::is_open) else {
                 return Ok(());
             };
             let branch = github.pulls[number].branch.clone();
