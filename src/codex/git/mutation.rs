@@ -21,16 +21,12 @@ pub enum GitMutation {
     AnyHead,
     /// Commits made here aren't noted with the base.
     OwnCommitIsForgotten,
-    /// A forced push counts by its delivery alone, whenever that comes.
-    LateForcedPush,
     /// Removals are counted against what there is with all that comes in, too.
     GuardCountsLater,
     /// Removals that were held are judged anew.
     HeldIsForgotten,
     /// A merged pull request doesn't tell what Git's content came from.
     ReviewIsUndone,
-    /// What was put onto a request's branch after it was merged counts as merged.
-    LatePutCountsAsMerged,
     /// Nobody asks what became of a pull request that left the folder as it was.
     QuietMergeIsMissed,
     /// The text that stands for an absent file is a task file in the repository.
@@ -50,16 +46,14 @@ pub enum GitMutation {
 impl GitMutation {
     /// Every one.
     #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 14] = [
         Self::PassedOverIsAbsent,
         Self::NoFolderIsEmpty,
         Self::AnyHead,
         Self::OwnCommitIsForgotten,
-        Self::LateForcedPush,
         Self::GuardCountsLater,
         Self::HeldIsForgotten,
         Self::ReviewIsUndone,
-        Self::LatePutCountsAsMerged,
         Self::QuietMergeIsMissed,
         Self::SettledIsAFile,
         Self::BaseBeforeWrite,

@@ -294,7 +294,7 @@ impl Git {
                 true => before == base,
                 false => self.has_in_history(before, base).await?,
             };
-            if follows || self.breaks(GitMutation::LateForcedPush) {
+            if follows {
                 return Ok(true);
             }
         }

@@ -478,7 +478,7 @@ impl Git {
         let put_later = match note.commit {
             Some(commit) => match self.compare(commit, head).await? {
                 Comparison::Identical | Comparison::Ahead | Comparison::Diverged => false,
-                Comparison::Behind => !self.breaks(GitMutation::LatePutCountsAsMerged),
+                Comparison::Behind => true,
                 Comparison::Unknown => return Err(lags().into()),
             },
             None => false,

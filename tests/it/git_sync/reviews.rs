@@ -188,3 +188,32 @@ async fn a_request_that_is_not_merged_leaves_the_change_here() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_put_onto_the_branch_after_the_merge_is_not_taken_for_merged() {
+    for how in [Merge::Commit, Merge::Squash] {
+        let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
+        let replica = mirror.github.replica();
+        let service = mirror.service_at(&replica);
+        mirror.commit(&[(NAME, Some(&task("Eins")))], "Begin");
+        mirror.deliver(&service).await;
+        edit(&service, "# Eins\n\nVorschlag\n");
+        // GitHub still says that it is open.
+        replica.freeze();
+        mirror.github.merge_pull(1, how).unwrap();
+        edit(&service, "# Eins\n\nDanach\n");
+        replica.catch_up();
+        mirror.deliver(&service).await;
+        for _ in 0..2 {
+            tick(&service);
+        }
+        let text = here(&mirror).await.unwrap();
+        assert!(text.contains("Danach"), "{how:?}: {text}");
+        let pulls = mirror.github.pulls();
+        assert_eq!(pulls.len(), 2, "it is proposed anew");
+        mirror.github.merge_pull(2, how).unwrap();
+        mirror.deliver(&service).await;
+        mirror.until_equal(&service).await;
+        assert_eq!(here(&mirror).await.unwrap(), text);
+    }
+}
