@@ -13,8 +13,8 @@ use crate::github::{Comparison, FileToPut, GitHubError, GitSnapshot, Pull, Side,
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
-/// So many branches of a name are counted, when those of earlier requests were never deleted; then one is named
-/// after the content.
+/// So many branches of a name are counted, when those of earlier requests were never deleted; then they are named
+/// after the content, or where that was proposed before after the commit they are made from.
 const COUNTED: u32 = 3;
 
 /// A request that was merged.
@@ -339,12 +339,8 @@ impl Codex {
         let path = git.path(user, name);
         let first = it.story.branch(prefix, user);
         let counted = (2..=COUNTED).map(|number| format!("{first}-{number}"));
-        let by_content = format!("{first}-{:.7}", it.file.sha.to_string());
-        for branch in [first.clone()]
-            .into_iter()
-            .chain(counted)
-            .chain([by_content])
-        {
+        let named = [it.file.sha, head].map(|sha| format!("{first}-{:.7}", sha.to_string()));
+        for branch in [first.clone()].into_iter().chain(counted).chain(named) {
             let there = git.repository.has_branch(&branch).await?;
             // After that: another instance may be at it, or done with it.
             let (book, _) = self.book(user).await?;

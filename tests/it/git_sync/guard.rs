@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::trees::numbered;
+use crate::support::github::Change;
 use crate::support::mirror::{Mirror, create, refusal, send, tick};
 use crate::support::process::Service;
 use crate::support::scene::task;
@@ -98,4 +99,27 @@ async fn a_rename_of_all_files_is_no_removal() {
     tick(&service);
     assert_eq!(mirror.in_store().await, mirror.in_git());
     assert_eq!(mirror.in_store().await.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_is_held_while_something_else_is_in_its_place() {
+    let mirror = Mirror::new();
+    let service = ten_gone(&mirror, &[]).await;
+    for at in 0..12 {
+        create(&service, &format!("Eigene {at}"));
+    }
+    tick(&service);
+    assert_eq!(mirror.in_git().len(), 12);
+    let names: Vec<String> = numbered(10).into_iter().map(|(name, _)| name).collect();
+    let paths: Vec<String> = names.iter().map(|name| mirror.path(name)).collect();
+    let put = |change: Change| {
+        let changes: Vec<_> = paths.iter().map(|it| (&**it, change.clone())).collect();
+        mirror.github.commit("main", &changes, "Change");
+    };
+    put(Change::Submodule("1".repeat(40)));
+    mirror.deliver(&service).await;
+    put(Change::Delete);
+    mirror.deliver(&service).await;
+    tick(&service);
+    assert_eq!(mirror.in_store().await.len(), 22, "nothing has gone");
 }

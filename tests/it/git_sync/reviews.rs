@@ -217,3 +217,19 @@ async fn an_edit_put_onto_the_branch_after_the_merge_is_not_taken_for_merged() {
         assert_eq!(here(&mirror).await.unwrap(), text);
     }
 }
+
+/// Branches of merged requests stay unless somebody deletes them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_made_again_and_again_always_finds_a_branch() {
+    let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
+    let service = mirror.service();
+    mirror.commit(&[(NAME, Some(&task("Eins")))], "Begin");
+    mirror.deliver(&service).await;
+    for number in 1..=9 {
+        let text = ["# Eins\n\nAn\n", "# Eins\n\nAus\n"][usize::from(number % 2 == 0)];
+        edit(&service, text);
+        mirror.github.merge_pull(number, Merge::Squash).unwrap();
+        mirror.deliver(&service).await;
+        mirror.until_equal(&service).await;
+    }
+}
