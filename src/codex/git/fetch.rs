@@ -87,20 +87,32 @@ struct Run {
 }
 
 impl Runs {
+    /// How often somebody has begun to look what is new.
+    fn arrivals(&self) -> u64 {
+        self.arrivals.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Somebody begins to. Their number.
+    fn arrive(&self) -> u64 {
+        let before = self
+            .arrivals
+            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        before + 1
+    }
+
     /// `work`'s result, or that of somebody else's which began after this call.
     async fn join<F>(&self, work: impl FnOnce() -> F + Send) -> Result<FetchReport, GitTrouble>
     where
         F: Future<Output = Result<FetchReport, GitTrouble>> + Send,
     {
-        use std::sync::atomic::Ordering::SeqCst;
-        let ticket = self.arrivals.fetch_add(1, SeqCst) + 1;
+        let ticket = self.arrive();
         let mut last = self.state.lock().await;
         if let Some(run) = &*last
             && run.began_after >= ticket
         {
             return run.result.clone();
         }
-        let began_after = self.arrivals.load(SeqCst);
+        let began_after = self.arrivals();
         let result = work().await;
         *last = Some(Run {
             began_after,
@@ -268,6 +280,7 @@ impl Codex {
     /// When the queue can't be read. What GitHub doesn't do stays in the queue.
     pub async fn tick(&self, now: Now) -> Result<TickReport, GitTrouble> {
         let git = self.git()?;
+        git.runs.arrive();
         let until = now.started + TICK;
         let mut report = TickReport::default();
         match self.fetch_missed(&git, until, now).await {
@@ -340,6 +353,7 @@ impl Codex {
         now: Now,
     ) -> Result<bool, GitTrouble> {
         for _ in 0..LOOKS {
+            let arrivals = git.runs.arrivals();
             let before = self.mirror().await?.0.of(user);
             let hint = self.hint(user).await?;
             if self.is_taken_out(git, user, before).await? {
@@ -368,7 +382,11 @@ impl Codex {
             self.change_book(user, Book::went_well).await?;
             // What can't be looked at is neither taken in nor out.
             let folder = if report.closed { before } else { report.folder };
-            if self.note_taken_in(git, user, before, folder).await? {
+            if !self.note_taken_in(git, user, before, folder).await? {
+                continue;
+            }
+            // Whoever came meanwhile found the folder noted that was there before, and may have seen a newer one.
+            if git.runs.arrivals() == arrivals {
                 return self.drop_hint(user, hint).await;
             }
         }
