@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,8 @@ pub struct BranchMove {
     pub before: Option<GitSha>,
     /// Where it is then; `None` when it was deleted.
     pub after: Option<GitSha>,
+    /// When, in whole seconds.
+    pub at: DateTime<Utc>,
 }
 
 /// The repository that mirrors the tasks, and its branch.
@@ -229,6 +232,7 @@ struct CompareAnswer {
 struct MoveAnswer {
     before: String,
     after: String,
+    timestamp: DateTime<Utc>,
 }
 
 #[async_trait]
@@ -304,6 +308,7 @@ impl Repository for GitHubRepository {
         let moves = answer.into_iter().map(|it| BranchMove {
             before: commit_of(&it.before),
             after: commit_of(&it.after),
+            at: it.timestamp,
         });
         Ok(moves.collect())
     }

@@ -1,6 +1,7 @@
 //! PURE. Deliveries of GitHub's webhook: first verified, then parsed; what they lead to is others'
 //! business (SPEC.md 5, "Webhook").
 
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
@@ -45,6 +46,8 @@ pub struct Push {
     pub after: Option<GitSha>,
     /// The branch was set to something that doesn't follow what it was at.
     pub forced: bool,
+    /// When, in whole seconds, if that is said.
+    pub at: Option<DateTime<Utc>>,
 }
 
 /// What is read of a push's payload.
@@ -63,6 +66,10 @@ pub struct PushPayload {
 #[schema(as = PushedRepository)]
 struct Repository {
     full_name: String,
+    /// When this push came, in seconds since 1970.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    pushed_at: serde_json::Value,
 }
 
 /// Checks `X-Hub-Signature-256` against the raw bytes, in constant time. A blank secret signs nothing.
@@ -91,6 +98,14 @@ fn bytes_of_hex(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
+/// A repository's time is a number in a push's payload, and a text in those of other events.
+fn time_of(told: &serde_json::Value) -> Option<DateTime<Utc>> {
+    match told.as_i64() {
+        Some(seconds) => DateTime::from_timestamp(seconds, 0),
+        None => told.as_str()?.parse().ok(),
+    }
+}
+
 /// Reads a delivery that was verified. `event` is `X-GitHub-Event`; `body` is JSON, or, where the webhook
 /// was set up that way, a form whose `payload` is.
 ///
@@ -115,6 +130,7 @@ pub fn parse(event: &str, body: &[u8]) -> Result<Delivery, BadPayload> {
                 before: push.before.as_deref().and_then(commit_of),
                 after: push.after.as_deref().and_then(commit_of),
                 forced: push.forced,
+                at: time_of(&push.repository.pushed_at),
             }))
         }
         _ => Ok(Delivery::Other),

@@ -224,6 +224,9 @@ fn every_payload_that_github_publishes_is_understood() {
                         before: commit(&example["before"]),
                         after: commit(&example["after"]),
                         forced: example["forced"].as_bool().unwrap(),
+                        at: example["repository"]["pushed_at"]
+                            .as_i64()
+                            .and_then(|at| chrono::DateTime::from_timestamp(at, 0)),
                     }),
                     "ping" => Delivery::Ping,
                     _ => Delivery::Other,

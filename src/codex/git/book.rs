@@ -307,7 +307,10 @@ impl Book {
     /// now came after it.
     /// What was proposed later than what it `had` wasn't merged.
     pub(super) fn pull_merged(&mut self, name: &FileName, proposed: GitSha, had: Option<GitSha>) {
-        if !self.is_proposed(name, proposed) {
+        // Of one that isn't noted the answer never came.
+        let is_unheard =
+            self.proposing.contains_key(name.as_str()) && self.pushing.of(name).contains(&proposed);
+        if !self.is_proposed(name, proposed) && !is_unheard {
             return;
         }
         if had != Some(proposed) {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream;
+use futures::{StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -160,10 +160,12 @@ impl Codex {
             ..FetchReport::default()
         };
         if snapshot.commit() != mirror.head && !git.breaks(GitMutation::QuietMergeIsMissed) {
-            for user in mirror.proposed() {
+            let hints = stream::iter(mirror.proposed()).map(async |user| {
                 self.leave_hint(&user, now).await?;
                 git.enqueue(&user);
-            }
+                Ok::<_, GitTrouble>(())
+            });
+            hints.buffer_unordered(USERS).try_collect::<()>().await?;
         }
         let mut changed = changed_users(&mirror, &snapshot);
         // Who was removed from the store is kept out by what is noted of a newer commit.

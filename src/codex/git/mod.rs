@@ -58,6 +58,7 @@ pub use status::{GitState, GitStatus, SyncRequest, Synced};
 
 use fetch::Runs;
 use order::Order;
+use pulls::OpenPulls;
 use worker::Outbox;
 
 /// What the operations need to know of GitHub.
@@ -92,6 +93,8 @@ pub(super) struct Git {
     left: Mutex<BTreeMap<UserId, Instant>>,
     turn: AtomicUsize,
     order: Order,
+    /// Pull requests that are open.
+    open_pulls: tokio::sync::Mutex<Option<OpenPulls>>,
     /// Users for whom this process is committing. Who comes next finds nothing left, instead of sending the same
     /// once more.
     pushing: Mutex<BTreeMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
@@ -214,6 +217,7 @@ impl Git {
             left: Mutex::default(),
             turn: AtomicUsize::new(0),
             order: Order::default(),
+            open_pulls: tokio::sync::Mutex::default(),
             pushing: Mutex::default(),
             recent: Moka::new(MAX_RECENT),
             #[cfg(feature = "mutations")]

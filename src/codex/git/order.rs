@@ -3,12 +3,14 @@
 //!
 //! A head comes after a commit when it has that one in its history, or when the branch is known to have been moved
 //! there from it: a forced push, by a signed delivery or by the repository's own record of moves. Nothing else
-//! proves it: what looks like a branch that was set back may be a replica that hasn't caught up.
+//! proves it: what looks like a branch that was set back may be a replica that hasn't caught up. And what proves it
+//! says nothing where the branch is known to have gone back since.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use moka::sync::Cache as Moka;
 
 use super::book::Book;
@@ -22,8 +24,8 @@ pub(super) const LOOKS: u32 = 4;
 /// Between two looks: GitHub's replicas mostly catch up within a second.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
-/// So many forced pushes are remembered; older ones are in the repository's record of moves.
-const MAX_FORCED: usize = 32;
+/// So many moves are remembered; older ones are in the repository's record of them.
+const MAX_MOVES: usize = 64;
 
 /// So many pairs of commits are remembered with how they stand to each other.
 const MAX_COMPARED: u64 = 10_000;
@@ -35,11 +37,20 @@ pub(super) struct Order {
     heard: Mutex<Heard>,
 }
 
+/// A move of the branch, by a delivery.
+#[derive(Clone, Copy)]
+struct HeardMove {
+    before: GitSha,
+    after: GitSha,
+    forced: bool,
+    at: Option<DateTime<Utc>>,
+}
+
 /// What deliveries have said.
 #[derive(Default)]
 struct Heard {
-    /// Where the branch was set by force, the newest last.
-    forced: VecDeque<(GitSha, GitSha)>,
+    /// Where the branch was moved, what was heard last at the end.
+    moves: VecDeque<HeardMove>,
     /// Where deliveries say that the branch is, since the last look that began after them.
     announced: BTreeSet<GitSha>,
 }
@@ -78,6 +89,10 @@ impl Order {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn moves(&self) -> Vec<HeardMove> {
+        self.heard().moves.iter().copied().collect()
+    }
+
     /// A delivery has come.
     pub(super) fn hear(&self, push: &Push) {
         let mut heard = self.heard();
@@ -86,10 +101,15 @@ impl Order {
             heard.announced.remove(&before);
         }
         heard.announced.extend(push.after);
-        if let (true, Some(before), Some(after)) = (push.forced, push.before, push.after) {
-            heard.forced.push_back((before, after));
-            if heard.forced.len() > MAX_FORCED {
-                heard.forced.pop_front();
+        if let (Some(before), Some(after)) = (push.before, push.after) {
+            heard.moves.push_back(HeardMove {
+                before,
+                after,
+                forced: push.forced,
+                at: push.at,
+            });
+            if heard.moves.len() > MAX_MOVES {
+                heard.moves.pop_front();
             }
         }
     }
@@ -150,7 +170,7 @@ impl Git {
     }
 
     /// Whether none of these commits is newer than the branch is shown at. One that was left since by a forced push
-    /// isn't.
+    /// isn't, unless that was put right.
     async fn shows(
         &self,
         snapshot: &GitSnapshot,
@@ -161,7 +181,10 @@ impl Git {
         };
         for commit in announced {
             let passed = self.has_in_history(head, *commit).await?;
-            if !passed && !self.was_forced(*commit, head, false).await? {
+            let left = !passed
+                && self.was_forced(*commit, head, false).await?
+                && !self.has_gone_on(head, *commit, &[]).await?;
+            if !passed && !left {
                 return Ok(false);
             }
         }
@@ -211,7 +234,11 @@ impl Git {
         for base in known {
             let is_left = *base != head && self.is_left(left, *base, head).await?;
             let follows = !is_left && self.has_in_history(head, *base).await?;
-            if follows || self.was_forced(*base, head, is_left).await? {
+            if follows {
+                continue;
+            }
+            let gone_on = self.has_gone_on(head, *base, &[]).await?;
+            if !gone_on && self.was_forced(*base, head, is_left).await? {
                 continue;
             }
             if let Moves::NotAsked = moves {
@@ -225,7 +252,9 @@ impl Git {
                 };
             }
             match &moves {
-                Moves::Known(moves) if is_moved(moves, *base, head, is_left) => {}
+                Moves::Known(moves)
+                    if is_moved(moves, *base, head, is_left)
+                        && !(gone_on && self.has_gone_on(head, *base, moves).await?) => {}
                 Moves::Known(moves) if newest(moves) != Some(head) => return Ok(Standing::Lagging),
                 Moves::Known(_) => return Ok(Standing::Unproven(*base)),
                 Moves::NotAsked | Moves::Closed => return Ok(Standing::Untold(*base)),
@@ -280,8 +309,8 @@ impl Git {
         head: GitSha,
         from_there: bool,
     ) -> Result<bool, GitHubError> {
-        let forced: Vec<_> = self.order.heard().forced.iter().copied().collect();
-        for (before, after) in forced.into_iter().rev() {
+        let moves = self.order.moves();
+        for HeardMove { before, after, .. } in moves.into_iter().rev().filter(|it| it.forced) {
             if after != head {
                 // Or to what `head` was made on since; what was there before the push is in the history of `before`.
                 let made_since = self.has_in_history(head, after).await?
@@ -296,6 +325,43 @@ impl Git {
             };
             if follows {
                 return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether deliveries say that the branch has gone on from `head`, since what is `listed`, to where `base` is in
+    /// its history again. Then a `head` without `base` is shown late.
+    async fn has_gone_on(
+        &self,
+        head: GitSha,
+        base: GitSha,
+        listed: &[BranchMove],
+    ) -> Result<bool, GitHubError> {
+        if self.breaks(GitMutation::RepairIsForgotten) {
+            return Ok(false);
+        }
+        // The same move may come twice: a branch set back to an ancestor, and put right. Within a second there is no
+        // telling, and it is taken for the one that is listed.
+        let is_listed = |it: &HeardMove| match (it.at, listed.first()) {
+            (Some(at), Some(newest)) if at != newest.at => at < newest.at,
+            _ => listed
+                .iter()
+                .any(|listed| listed.before == Some(it.before) && listed.after == Some(it.after)),
+        };
+        let mut moves = self.order.moves();
+        moves.retain(|it| !is_listed(it));
+        let mut reached = vec![head];
+        while let Some(at) = reached.pop() {
+            while let Some(next) = moves.iter().position(|it| it.before == at) {
+                let next = moves.swap_remove(next).after;
+                match self.compare(base, next).await? {
+                    // A replica that doesn't know it yet is the one that is late.
+                    Comparison::Identical | Comparison::Ahead | Comparison::Unknown => {
+                        return Ok(true);
+                    }
+                    Comparison::Behind | Comparison::Diverged => reached.push(next),
+                }
             }
         }
         Ok(false)

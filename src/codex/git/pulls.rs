@@ -1,6 +1,12 @@
 //! PR mode: a change goes onto a branch and into a pull request instead of onto the branch that mirrors
 //! the tasks (SPEC.md 5, "PR mode").
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::book::{Book, PullNote};
 use super::order::{LOOKS, PAUSE, lags};
 use super::plan::Unpushed;
@@ -9,13 +15,23 @@ use super::reconcile::Reconciling;
 use super::{Git, GitMutation, GitTrouble, Made};
 use crate::cache::{Act, FileChange, FileFate};
 use crate::codex::Codex;
-use crate::github::{Comparison, FileToPut, GitHubError, GitSnapshot, Pull, Side, merge};
+use crate::github::{Comparison, FileToPut, GitHubError, GitSnapshot, Pull, PullSeen, Side, merge};
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
 /// So many branches of a name are counted, when those of earlier requests were never deleted; then they are named
 /// after the content, or where that was proposed before after the commit they are made from.
 const COUNTED: u32 = 3;
+
+/// So long a list of open requests is taken for what there is, while the branch doesn't move.
+const LISTED: Duration = Duration::from_secs(20);
+
+/// Requests that are open.
+pub(super) struct OpenPulls {
+    head: Option<GitSha>,
+    at: Instant,
+    numbers: Arc<BTreeSet<u64>>,
+}
 
 /// A request that was merged.
 struct Merged {
@@ -24,6 +40,17 @@ struct Merged {
     proposed: GitSha,
     /// What was merged, before a reviewer's changes to it.
     had: Option<GitSha>,
+}
+
+/// A request that may have brought what Git has of a file.
+enum Request {
+    Noted(PullNote),
+    /// It may have been opened, and the answer never came.
+    Unheard {
+        branch: String,
+        /// What may have been proposed by it.
+        sent: Vec<GitSha>,
+    },
 }
 
 /// What became of the pull requests that are noted.
@@ -204,7 +231,7 @@ impl Codex {
                     Some(pull) => pull,
                     // Another instance was quicker.
                     None => {
-                        let pull = git.repository.pull_of(&branch).await?;
+                        let pull = git.open_pull_of(&branch).await?;
                         pull.ok_or(GitTrouble::Contended)?
                     }
                 }
@@ -372,7 +399,7 @@ impl Codex {
                 Some(*has) == it.file.replaces || newer.pushing.of(name).contains(has)
             };
             if has.as_ref().is_none_or(is_known) {
-                let pull = git.repository.pull_of(&branch).await?;
+                let pull = git.open_pull_of(&branch).await?;
                 return Ok(Some(Place { branch, has, pull }));
             }
         }
@@ -428,8 +455,18 @@ impl Codex {
         head: Option<GitSha>,
     ) -> Result<Pulls, GitTrouble> {
         let (book, _) = self.book(user).await?;
+        let noted = book.pulls.iter().filter(|(_, note)| note.pull.open);
+        let noted: Vec<_> = noted.collect();
+        if noted.is_empty() {
+            return Ok(Pulls::Known);
+        }
+        let open = git.open_pulls(head).await?;
+        let ended = noted
+            .into_iter()
+            .filter(|(_, note)| !open.contains(&note.pull.number));
         let mut became = Pulls::Known;
-        for (name, note) in book.pulls.iter().filter(|(_, note)| note.pull.open) {
+        let mut merged = vec![];
+        for (name, note) in ended {
             let seen = match git.repository.pull(note.pull.number).await {
                 Ok(seen) => seen,
                 Err(GitHubError::Denied { .. }) => continue,
@@ -438,9 +475,8 @@ impl Codex {
             if let (Some(commit), Ok(name)) = (seen.merged_by, name.parse()) {
                 match git.has_been_at(commit, head).await? {
                     Some(true) => {
-                        let merged = git.merged(user, &name, note, seen.head).await?;
-                        self.note_merged(git, user, &[merged]).await?;
-                        return Ok(Pulls::Merged);
+                        merged.push(git.merged(user, &name, note, seen.head).await?);
+                        continue;
                     }
                     Some(false) => {
                         became = Pulls::MergedSince;
@@ -458,11 +494,47 @@ impl Codex {
                 self.change_book(user, change).await?;
             }
         }
-        Ok(became)
+        if merged.is_empty() {
+            return Ok(became);
+        }
+        self.note_merged(git, user, &merged).await?;
+        Ok(Pulls::Merged)
     }
 }
 
 impl Git {
+    async fn look_at(&self, request: &Request) -> Result<Option<PullSeen>, GitHubError> {
+        match request {
+            Request::Noted(note) => self.repository.pull(note.pull.number).await.map(Some),
+            Request::Unheard { branch, .. } => self.repository.pull_of(branch).await,
+        }
+    }
+
+    async fn open_pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError> {
+        let seen = self.repository.pull_of(branch).await?;
+        Ok(seen.map(|it| it.pull).filter(|it| it.open))
+    }
+
+    /// Requests that are open while the branch is at `head`: asked once for all users whose requests one of its moves
+    /// may have ended.
+    async fn open_pulls(&self, head: Option<GitSha>) -> Result<Arc<BTreeSet<u64>>, GitHubError> {
+        let mut last = self.open_pulls.lock().await;
+        if let Some(last) = &*last
+            && last.head == head
+            && last.at.elapsed() < LISTED
+        {
+            return Ok(Arc::clone(&last.numbers));
+        }
+        let at = Instant::now();
+        let numbers = Arc::new(self.repository.open_pulls().await?);
+        *last = Some(OpenPulls {
+            head,
+            at,
+            numbers: Arc::clone(&numbers),
+        });
+        Ok(numbers)
+    }
+
     /// A merged request, whose branch was at `head` then. What was put there later wasn't merged.
     async fn merged(
         &self,
@@ -503,35 +575,49 @@ impl Reconciling<'_> {
         snapshot: &GitSnapshot,
     ) -> Result<bool, GitTrouble> {
         let tree = snapshot.user(self.user);
-        let has_moved = |name: &FileName, note: &PullNote| {
-            let before = book.base(name).map_or(Side::Absent, Side::Content);
-            let same = [before, Side::Content(note.sha), Side::Other];
-            !same.contains(&tree.side(name))
+        let has_moved = |(key, request): (&String, Request)| {
+            let name: FileName = key.parse().ok()?;
+            let before = book.base(&name).map_or(Side::Absent, Side::Content);
+            let now = tree.side(&name);
+            let is_known = match &request {
+                Request::Noted(note) => now == Side::Content(note.sha),
+                Request::Unheard { sent, .. } => {
+                    matches!(now, Side::Content(sha) if sent.contains(&sha))
+                }
+            };
+            let moved = !is_known && now != before && now != Side::Other;
+            moved.then_some((name, request))
         };
-        let named = book.pulls.iter();
-        let mut open: Vec<(FileName, &PullNote)> = named
-            .filter_map(|(name, note)| Some((name.parse().ok()?, note)))
-            .filter(|(name, note)| has_moved(name, note))
-            .collect();
+        let noted = book.pulls.iter();
+        let noted = noted.map(|(name, note)| (name, Request::Noted(note.clone())));
+        let unheard = book.proposing.iter();
+        let unheard = unheard.filter(|(name, _)| !book.pulls.contains_key(*name));
+        let unheard = unheard.filter_map(|(key, branch)| {
+            let sent = book.pushing.of(&key.parse().ok()?).to_vec();
+            let branch = branch.clone();
+            Some((key, Request::Unheard { branch, sent }))
+        });
+        let mut open: Vec<(FileName, Request)> =
+            noted.chain(unheard).filter_map(has_moved).collect();
         let mut merged = vec![];
         // GitHub may tell late that one was merged: once in a sync they get a while.
         while !open.is_empty() {
             let mut still = vec![];
-            for (name, note) in open {
-                let seen = match self.git.repository.pull(note.pull.number).await {
+            for (name, request) in open {
+                let seen = match self.git.look_at(&request).await {
                     Ok(seen) => seen,
                     Err(GitHubError::Denied { .. }) => continue,
                     Err(error) => return Err(error.into()),
                 };
-                match seen.merged_by {
-                    Some(commit) => {
+                let merged_by = seen.as_ref().and_then(|it| Some((it.merged_by?, it.head)));
+                match merged_by {
+                    Some((commit, head)) => {
                         let been = self.git.has_been_at(commit, snapshot.commit()).await?;
                         if been == Some(true) {
-                            let git = self.git;
-                            merged.push(git.merged(self.user, &name, note, seen.head).await?);
+                            merged.extend(self.merged(&name, &request, head).await?);
                         }
                     }
-                    None if seen.pull.open => still.push((name, note)),
+                    None if seen.is_none_or(|it| it.pull.open) => still.push((name, request)),
                     None => {}
                 }
             }
@@ -548,5 +634,37 @@ impl Reconciling<'_> {
         let codex = self.codex;
         codex.note_merged(self.git, self.user, &merged).await?;
         Ok(true)
+    }
+
+    /// What the merged request has brought, if that is known.
+    async fn merged(
+        &self,
+        name: &FileName,
+        request: &Request,
+        head: GitSha,
+    ) -> Result<Option<Merged>, GitTrouble> {
+        let sent = match request {
+            Request::Noted(note) => {
+                return self.git.merged(self.user, name, note, head).await.map(Some);
+            }
+            Request::Unheard { sent, .. } => sent,
+        };
+        let path = self.git.path(self.user, name);
+        let had = self
+            .git
+            .repository
+            .file_on(&head.to_string(), &path)
+            .await?;
+        let proposed = match (had.filter(|had| sent.contains(had)), &sent[..]) {
+            (Some(had), _) => had,
+            // What a reviewer has made of the only one that can have been there.
+            (None, [only]) => *only,
+            (None, _) => return Ok(None),
+        };
+        Ok(Some(Merged {
+            name: name.clone(),
+            proposed,
+            had: Some(proposed),
+        }))
     }
 }

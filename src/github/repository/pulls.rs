@@ -1,5 +1,7 @@
 //! Branches and pull requests.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -66,11 +68,17 @@ pub trait Pulls: Send + Sync {
     /// After [`GitHubError::Unavailable`] it may be there, or not.
     async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError>;
 
-    /// The open pull request of a branch.
+    /// A branch's pull request: the open one, or the one that was opened last.
     ///
     /// # Errors
     /// When that can't be asked.
-    async fn pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError>;
+    async fn pull_of(&self, branch: &str) -> Result<Option<PullSeen>, GitHubError>;
+
+    /// The numbers of open pull requests: the newest hundred. Of others it isn't said that they have ended.
+    ///
+    /// # Errors
+    /// When that can't be asked.
+    async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError>;
 
     /// A pull request as it is now.
     ///
@@ -84,11 +92,15 @@ struct PullAnswer {
     number: u64,
     html_url: String,
     state: String,
-    #[serde(default)]
-    merged: bool,
+    merged_at: Option<String>,
     merge_commit_sha: Option<GitSha>,
     base: BaseAnswer,
     head: HeadAnswer,
+}
+
+#[derive(Deserialize)]
+struct NumberAnswer {
+    number: u64,
 }
 
 #[derive(Deserialize)]
@@ -175,16 +187,30 @@ impl Pulls for GitHubRepository {
         Ok(Some(pull.into()))
     }
 
-    async fn pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError> {
+    async fn pull_of(&self, branch: &str) -> Result<Option<PullSeen>, GitHubError> {
         let operation = "look for a pull request";
         let head = format!("{}:{branch}", self.config.owner);
-        let path = format!("{}/pulls?state=open&head={}", self.path, segment(&head));
+        let path = format!("{}/pulls?state=all&head={}", self.path, segment(&head));
         let reply = self
             .get(operation, &path, Question::default())
             .await?
             .success(operation)?;
         let pulls: Vec<PullAnswer> = reply.json(operation)?;
-        Ok(pulls.into_iter().next().map(Pull::from))
+        let pulls: Vec<PullSeen> = pulls.into_iter().map(|it| self.seen(it)).collect();
+        let open = pulls.iter().position(|it| it.pull.open).unwrap_or(0);
+        Ok(pulls.into_iter().nth(open))
+    }
+
+    async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError> {
+        let operation = "list pull requests";
+        let path = format!("{}/pulls?state=open&per_page=100", self.path);
+        let question = Question {
+            limit: Some(MAX_TREE_BYTES),
+            ..Question::default()
+        };
+        let reply = self.get(operation, &path, question).await?;
+        let pulls: Vec<NumberAnswer> = reply.success(operation)?.json(operation)?;
+        Ok(pulls.into_iter().map(|it| it.number).collect())
     }
 
     async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError> {
@@ -194,20 +220,23 @@ impl Pulls for GitHubRepository {
             .get(operation, &path, Question::default())
             .await?
             .success(operation)?;
-        let answer: PullAnswer = reply.json(operation)?;
-        // Of an open request the same member names a commit that only tries the merge. And a maintainer may have
-        // chosen another branch to merge into.
-        let merged = answer.merged && answer.base.reference == self.branch();
-        let merged_by = answer.merge_commit_sha.filter(|_| merged);
-        Ok(PullSeen {
-            head: answer.head.sha,
-            pull: answer.into(),
-            merged_by,
-        })
+        Ok(self.seen(reply.json(operation)?))
     }
 }
 
 impl GitHubRepository {
+    fn seen(&self, answer: PullAnswer) -> PullSeen {
+        // Of an open request the same member names a commit that only tries the merge. And a maintainer may have
+        // chosen another branch to merge into.
+        let merged = answer.merged_at.is_some() && answer.base.reference == self.branch();
+        let merged_by = answer.merge_commit_sha.filter(|_| merged);
+        PullSeen {
+            head: answer.head.sha,
+            pull: answer.into(),
+            merged_by,
+        }
+    }
+
     async fn branch_ref(
         &self,
         operation: &'static str,

@@ -145,6 +145,49 @@ async fn a_late_delivery_of_a_forced_push_takes_nothing_back() {
     assert_eq!(mirror.in_store().await, before);
 }
 
+/// A branch may be set away and put back. A replica that shows the time between is behind, also when the news of both
+/// comes before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewrite_that_was_put_right_takes_nothing_away_where_a_replica_shows_the_time_between() {
+    for to_an_ancestor in [true, false] {
+        let mirror = Mirror::new();
+        let replica = mirror.github.replica();
+        let service = mirror.service_at(&replica);
+        let first = mirror.commit(&[("0000-Eins.md", Some(&task("Eins")))], "Begin");
+        let second = mirror.commit(&[("0001-Zwei.md", Some(&task("Zwei")))], "More");
+        mirror.deliver(&service).await;
+        mirror.until_equal(&service).await;
+        let before = mirror.in_store().await;
+        match to_an_ancestor {
+            true => mirror.github.set_branch("main", &first),
+            false => {
+                let path = mirror.path("0002-Drei.md");
+                let file = (path.as_str(), Change::from(task("Drei")));
+                mirror
+                    .github
+                    .force_push("main", Some(&first), &[(&[file], "Instead")]);
+            }
+        }
+        replica.freeze();
+        // GitHub tells in whole seconds when a branch was moved.
+        mirror.github.advance(Duration::from_secs(2));
+        mirror.github.set_branch("main", &second);
+        let [away, back] = &mirror.github.take_deliveries()[..] else {
+            panic!("two moves");
+        };
+        for delivery in [back, away] {
+            let url = format!("http://{}/github/webhook", service.address);
+            mirror.github.deliver(delivery, &url).await;
+        }
+        tick(&service);
+        assert_eq!(mirror.in_store().await, before);
+        replica.catch_up();
+        tick(&service);
+        mirror.until_equal(&service).await;
+        assert_eq!(mirror.in_store().await, before);
+    }
+}
+
 /// Where GitHub doesn't tell of moves, somebody has to confirm it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewritten_branch_of_which_nothing_is_told_waits_for_somebody() {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::support::github::{Change, Merge};
-use crate::support::mirror::{Mirror, send, tick};
-use crate::support::process::Service;
+use crate::support::mirror::{Mirror, create, send, tick};
+use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
 
 const NAME: &str = "0000-Eins.md";
@@ -232,4 +232,43 @@ async fn a_change_made_again_and_again_always_finds_a_branch() {
         mirror.deliver(&service).await;
         mirror.until_equal(&service).await;
     }
+}
+
+/// What each move of the branch costs beside open requests: one list of them, and a look at those that have ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_of_the_branch_asks_once_what_is_still_open() {
+    let (mirror, service) = proposed().await;
+    for at in 1..6 {
+        create(&service, &format!("Vorschlag {at}"));
+    }
+    eventually("all are proposed", || mirror.github.pulls().len() == 6);
+    tick(&service);
+    eventually("they are noted", || {
+        let state = mirror.book_now();
+        state["pulls"].as_object().is_some_and(|it| it.len() == 6)
+    });
+    mirror.github.drop_deliveries();
+    mirror.github.clear_requests();
+    mirror.commit(&[("0050-Andere.md", Some(&task("Andere")))], "Add");
+    mirror.deliver(&service).await;
+    tick(&service);
+    let asked = || {
+        let asked = mirror.github.requests_to("GET", "/pulls").into_iter();
+        let below = asked.map(|it| it.path.rsplit_once("/pulls").unwrap().1.to_owned());
+        below.collect::<Vec<_>>()
+    };
+    assert_eq!(asked(), ["?state=open&per_page=100"]);
+    for number in [2, 4] {
+        mirror.github.merge_pull(number, Merge::Squash).unwrap();
+    }
+    mirror.github.drop_deliveries();
+    mirror.github.clear_requests();
+    tick(&service);
+    let open = |number: u64| {
+        let state = service.get("/sync").json();
+        let pulls = state["pullRequests"].as_array().unwrap().clone();
+        pulls.iter().any(|it| it["number"] == number)
+    };
+    eventually("both are noticed", || !open(2) && !open(4) && open(3));
+    assert!(!asked().contains(&"/3".to_owned()), "{:?}", asked());
 }

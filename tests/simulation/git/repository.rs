@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use codex_miroir::github::{
     BranchMove, CommitMade, Commits, Committed, Comparison, EntryKind, FileToPut, Files,
     FilesToCommit, GitHubError, Head, HeadSeen, Pull, PullSeen, Pulls, RateLimit, Repository,
@@ -44,6 +45,7 @@ pub(crate) enum GitCall {
     FileOn(String, String),
     OpenPull(String),
     PullOf(String),
+    OpenPulls,
     Pull(u64),
 }
 
@@ -67,7 +69,9 @@ pub(crate) enum GitReply {
     Committed(Committed),
     Done(bool),
     Pull(Option<Pull>),
+    Numbers(BTreeSet<u64>),
     Seen(PullSeen),
+    PullOf(Option<PullSeen>),
     /// By its status.
     Refused(u16),
     Limited,
@@ -101,6 +105,13 @@ pub(crate) struct Move {
     /// `None`: it was deleted.
     pub(crate) after: Option<GitSha>,
     pub(crate) forced: bool,
+}
+
+impl Move {
+    /// As GitHub tells it, in whole seconds; here no two are in the same one.
+    pub(crate) fn time(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.at.cast_signed(), 0).unwrap()
+    }
 }
 
 /// A pull request.
@@ -371,6 +382,11 @@ impl GitHub {
         found
     }
 
+    /// Whether a commit has another one in its history.
+    pub(crate) fn follows(&self, commit: GitSha, earlier: GitSha) -> bool {
+        self.history(commit).contains(&earlier)
+    }
+
     /// What the main branch was at before, and at which of its own commits it could be set back to.
     pub(crate) fn before(&self, commit: GitSha) -> Option<GitSha> {
         self.commits[&commit].parents.first().copied()
@@ -407,6 +423,7 @@ impl GitHub {
                 let moves = seen.take(100).map(|it| BranchMove {
                     before: it.before,
                     after: it.after,
+                    at: it.time(),
                 });
                 GitReply::Moves(moves.collect())
             }
@@ -441,22 +458,23 @@ impl GitHub {
                 GitReply::Sha(node.map(|it| it.sha))
             }
             GitCall::PullOf(branch) => {
+                let of_branch = |(_, it): &(usize, &PullRequest)| {
+                    it.branch == *branch && it.states[0].0 <= seen
+                };
+                let known = self.pulls.iter().enumerate().filter(of_branch).rev();
+                let known: Vec<_> = known.collect();
+                let open = known.iter().find(|(_, it)| it.state(seen).1);
+                let one = open.or(known.first());
+                GitReply::PullOf(one.map(|(number, it)| self.seen(*number, it, seen)))
+            }
+            GitCall::OpenPulls => {
                 let open = self.pulls.iter().enumerate();
-                let mut open = open.filter(|(_, it)| it.branch == *branch && it.state(seen).1);
-                GitReply::Pull(open.next().map(|(number, it)| it.told(number, seen)))
+                let open = open.filter(|(_, it)| it.state(seen).1);
+                GitReply::Numbers(open.map(|(number, _)| number as u64).collect())
             }
             GitCall::Pull(number) => match self.pulls.get(*number as usize) {
                 Some(pull) if pull.states[0].0 <= seen => {
-                    let (at, open, merged_by) = pull.state(seen);
-                    let moves = self.moves(&pull.branch).iter();
-                    // After its end where it was then.
-                    let until = if open { seen } else { at };
-                    let mut head = moves.filter(|it| it.at <= until).filter_map(|it| it.after);
-                    GitReply::Seen(PullSeen {
-                        pull: pull.told(*number as usize, seen),
-                        merged_by,
-                        head: head.next_back().unwrap(),
-                    })
+                    GitReply::Seen(self.seen(*number as usize, pull, seen))
                 }
                 _ => GitReply::Refused(404),
             },
@@ -494,6 +512,20 @@ impl GitHub {
                 let told = self.pulls[number].told(number, self.moment);
                 GitReply::Pull(Some(told))
             }
+        }
+    }
+
+    /// A pull request, as it is shown at the moment `seen`.
+    fn seen(&self, number: usize, pull: &PullRequest, seen: u64) -> PullSeen {
+        let (at, open, merged_by) = pull.state(seen);
+        let moves = self.moves(&pull.branch).iter();
+        // After its end where it was then.
+        let until = if open { seen } else { at };
+        let mut head = moves.filter(|it| it.at <= until).filter_map(|it| it.after);
+        PullSeen {
+            pull: pull.told(number, seen),
+            merged_by,
+            head: head.next_back().unwrap(),
         }
     }
 
@@ -748,9 +780,13 @@ impl Pulls for SimRepository {
         Ok(asked!(self, "open", call, Pull))
     }
 
-    async fn pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError> {
+    async fn pull_of(&self, branch: &str) -> Result<Option<PullSeen>, GitHubError> {
         let call = GitCall::PullOf(branch.to_owned());
-        Ok(asked!(self, "pull of", call, Pull))
+        Ok(asked!(self, "pull of", call, PullOf))
+    }
+
+    async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError> {
+        Ok(asked!(self, "open pulls", GitCall::OpenPulls, Numbers))
     }
 
     async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError> {

@@ -482,6 +482,7 @@ impl Run {
             before: it.before,
             after: it.after,
             forced: it.forced,
+            at: Some(it.time()),
         }));
     }
 
@@ -650,25 +651,29 @@ impl Run {
     /// The branch is set to an earlier commit, or to one beside what it was at.
     fn force(&mut self) {
         self.tally.forced += 1;
-        let (back, beside) = (self.rng.usize(1..4), self.rng.bool());
+        let (back, beside, right) = (self.rng.usize(1..4), self.rng.bool(), self.rng.u8(..3) == 0);
         let token = self.token('g');
         let shared = Arc::clone(&self.world);
         let mut world = shared.lock().unwrap();
         let github = &mut world.github;
         let head = github.head(MAIN);
+        let mut forced = github.moves(MAIN).iter().rev().filter(|it| it.forced);
+        let put_right = forced.next().filter(|_| right).and_then(|it| it.before);
         let earlier = (0..back).fold(head, |it, _| {
             it.and_then(|it| github.before(it).or(Some(it)))
         });
-        let Some(mut to) = earlier.filter(|it| Some(*it) != head) else {
+        let Some(mut to) = put_right.or(earlier).filter(|it| Some(*it) != head) else {
             return;
         };
-        if beside {
+        if beside && put_right.is_none() {
             let mut paths = github.paths(to).clone();
             self.add(&mut paths, github, &token);
             to = github.make_beside(to, paths);
         }
-        github.set(MAIN, Some(to), true);
-        world.note(|| format!("the branch is forced to {to}"));
+        // Back to what comes after it anyway is a push like any other.
+        let forced = head.is_none_or(|head| !github.follows(to, head));
+        github.set(MAIN, Some(to), forced);
+        world.note(|| format!("the branch is set to {to}, forced: {forced}"));
         self.checker.moved(&world, true);
     }
 
