@@ -12,9 +12,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::book::{Book, Open};
 use super::mirror::Mirror;
-use super::pulls::Pulls;
 use super::reconcile::Reconciling;
 use super::report::{SyncMode, UserReport};
+use super::reviews::Pulls;
 use super::{Git, GitMutation, GitTrouble};
 use crate::codex::Codex;
 use crate::context::carried;

@@ -27,6 +27,7 @@ mod pulls;
 mod push;
 mod reconcile;
 mod report;
+mod reviews;
 mod scan;
 mod status;
 mod worker;
@@ -58,7 +59,7 @@ pub use status::{GitState, GitStatus, SyncRequest, Synced};
 
 use fetch::Runs;
 use order::Order;
-use pulls::OpenPulls;
+use reviews::OpenPulls;
 use worker::Outbox;
 
 /// What the operations need to know of GitHub.

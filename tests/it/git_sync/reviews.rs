@@ -1,5 +1,7 @@
 //! Pull requests, one row a case: what becomes of a change here when a reviewer does something with it.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::github::{Change, Merge};
@@ -242,11 +244,14 @@ async fn a_move_of_the_branch_asks_once_what_is_still_open() {
         create(&service, &format!("Vorschlag {at}"));
     }
     eventually("all are proposed", || mirror.github.pulls().len() == 6);
-    tick(&service);
-    eventually("they are noted", || {
-        let state = mirror.book_now();
-        state["pulls"].as_object().is_some_and(|it| it.len() == 6)
-    });
+    while !mirror.queue().await.is_empty() {
+        tick(&service);
+    }
+    let requests = || mirror.github.requests().len();
+    let mut before = 0;
+    while std::mem::replace(&mut before, requests()) != requests() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     mirror.github.drop_deliveries();
     mirror.github.clear_requests();
     mirror.commit(&[("0050-Andere.md", Some(&task("Andere")))], "Add");
@@ -271,4 +276,30 @@ async fn a_move_of_the_branch_asks_once_what_is_still_open() {
     };
     eventually("both are noticed", || !open(2) && !open(4) && open(3));
     assert!(!asked().contains(&"/3".to_owned()), "{:?}", asked());
+}
+
+/// The process dies before it hears that its request is open, and a reviewer changes and merges it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_answer_never_came_is_known_when_it_was_merged() {
+    let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
+    let service = mirror.service();
+    mirror.github.add_user("berta", 2_000);
+    mirror.github.add_collaborator("berta");
+    mirror.commit(&[(NAME, Some(&task("Eins")))], "Begin");
+    mirror.deliver(&service).await;
+    let held = mirror.github.hold_answer("POST", "/pulls");
+    let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
+    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    held.reached().await;
+    service.kill();
+    held.release();
+    let text = review(&mirror, |text| Some(text.replace("Vorschlag", "Anders")));
+    mirror.github.merge_pull(1, Merge::Squash).unwrap();
+    let service = mirror.service();
+    mirror.deliver(&service).await;
+    tick(&service);
+    mirror.until_equal(&service).await;
+    assert_eq!(here(&mirror).await, text);
+    assert_eq!(mirror.github.pulls().len(), 1);
 }
