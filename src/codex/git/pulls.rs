@@ -244,8 +244,9 @@ impl Codex {
         }
         let has = git.repository.file_on(&commit.to_string(), &path).await?;
         if let Some(has) = has.filter(|has| *has != note.sha && *has != it.file.sha) {
-            // Or an own push of which nobody heard.
-            if !book.pushing.of(name).contains(&has) {
+            // Or an own push: of which nobody heard, or another instance's, since the book was read.
+            let (newer, _) = self.book(user).await?;
+            if !newer.pushing.of(name).contains(&has) && !newer.is_proposed(name, has) {
                 let proposed = note.sha;
                 return Ok(Open::Reviewed {
                     proposed,
