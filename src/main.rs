@@ -6,7 +6,7 @@ mod serve;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::Utc;
 use clap::{Parser, Subcommand};
@@ -156,16 +156,11 @@ fn random_id() -> u64 {
     getrandom::u64().expect("the operating system gives random numbers")
 }
 
-/// What the clocks show, for what happens without a request.
-fn now() -> Now {
-    Now::of_clocks(Utc::now(), Instant::now())
-}
-
 fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, Failure> {
     let git = GitHubRepository::new(&config.github, github)?.map(|repository| GitSettings {
         repository,
         base_path: config.github.base_path.clone(),
-        clock: now,
+        clock: Now::read,
     });
     Ok(CodexSettings {
         cache: CacheSettings {
@@ -309,7 +304,7 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
         user,
         seen: None,
         freshness: Freshness::Bounded,
-        now: now(),
+        now: Now::read(),
     };
     let imported = admin::import(&from, &to, &want).await?;
     to.finish_writes().await;

@@ -12,11 +12,12 @@ use codex_miroir::admin::{self, Deletion, InspectSettings, Storage};
 use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::github::Transport;
+use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 
-use crate::{Failure, now, open_store, settings};
+use crate::{Failure, open_store, settings};
 
 /// What is done with a user.
 #[derive(Subcommand)]
@@ -125,7 +126,7 @@ fn nothing_of(user: &UserId) -> Failure {
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
 async fn export(config: &Config, user: &UserId, zip: Option<PathBuf>) -> Result<(), Failure> {
-    let now = now().utc;
+    let now = Now::read().utc;
     let today = now.with_timezone(&config.time_zone).format("%Y-%m-%d");
     let path = zip.unwrap_or_else(|| PathBuf::from(format!("{user}-{today}.zip")));
     let shown = path.display();
@@ -196,7 +197,7 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
         user,
         despite_git,
         patience: config.pending_expiry + BEYOND_EXPIRY,
-        now: now(),
+        now: Now::read(),
     };
     let kept = admin::delete(&*store, &codex, &deletion).await?;
     let storage = match config.storage {

@@ -11,12 +11,13 @@ use codex_miroir::codex::Codex;
 use codex_miroir::config::Config;
 use codex_miroir::github::Transport;
 use codex_miroir::metrics::Metrics;
+use codex_miroir::now::Now;
 use codex_miroir::store::metered::MeteredStore;
 use codex_miroir::{http, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::{Failure, now, open_store, settings};
+use crate::{Failure, open_store, settings};
 
 /// How long running requests may take to finish after SIGTERM or Ctrl-C.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -51,7 +52,7 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     background.spawn(codex.clone().push_in_background());
     if !config.hosted {
         background.spawn(codex.clone().tick_in_background());
-        background.spawn(codex.clone().tidy_up_in_background(now));
+        background.spawn(codex.clone().tidy_up_in_background(Now::read));
     }
     let limits = connections::Limits {
         most: config.max_connections,
@@ -86,8 +87,8 @@ async fn sum_up(codex: Codex, metrics: Arc<Metrics>) {
     minutes.tick().await;
     loop {
         minutes.tick().await;
-        codex.forget_old(now()).await;
-        telemetry::sum_up(&metrics, &codex.standing(now()));
+        codex.forget_old(Now::read()).await;
+        telemetry::sum_up(&metrics, &codex.standing(Now::read()));
     }
 }
 

@@ -20,7 +20,9 @@ use crate::now::Now;
 use crate::store::{
     Answer, ETag, GetIf, Got, Key, Listed, Listing, Prefix, Put, PutIf, StoreError, Written,
 };
-use crate::task::{FileName, FileRecord, FileView, Parsed, TaskTable, UsedIds};
+use crate::task::{
+    FileName, FileRecord, FileView, Parsed, TaskTable, UsedIds, is_meant_for_a_task,
+};
 use crate::user::UserId;
 
 /// How many files are fetched at once.
@@ -574,7 +576,7 @@ struct Sorted {
 
 /// Splits a listing into what is known already, or needs no look inside, and what must be asked for:
 /// what is new, and what was there before and is missing now. The latter may have been renamed over
-/// while it was listed (COHERENCE.md, "Known traps"). Files that aren't `.md` are none of ours.
+/// while it was listed (COHERENCE.md, "Known traps"). Files that nobody means for tasks are none of ours.
 fn sort_out(listing: Listing, base: Option<&TaskTable>) -> Sorted {
     let others: Vec<FileName> = listing
         .others
@@ -584,7 +586,7 @@ fn sort_out(listing: Listing, base: Option<&TaskTable>) -> Sorted {
     let ours: Vec<Listed> = listing
         .blobs
         .into_iter()
-        .filter(|blob| blob.name.ends_with(".md"))
+        .filter(|blob| is_meant_for_a_task(&blob.name))
         .collect();
     let mut unknown = base.map_or_else(Vec::new, |base| missing(&ours, &others, base));
     let mut known = Vec::with_capacity(ours.len());

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::bodies::Body;
 use super::locate::{Located, locate, refusal};
 use super::render::render;
@@ -63,14 +65,15 @@ impl Codex {
     pub async fn list(&self, want: &Want, filter: &Filter) -> Result<TaskList, WeekError> {
         let read = self.week(want).await?;
         let table = read.entry.table();
-        let needle = filter.text.as_ref().map(|text| text.to_lowercase());
+        let text = filter.text.as_deref().map(comparable).unwrap_or_default();
+        let words: Vec<&str> = text.split_whitespace().collect();
         let mut matching = (0..table.len()).filter(|row| {
             let file = table.file(*row);
             let later = filter
                 .after
                 .as_ref()
                 .is_none_or(|after| file.name > after.as_str());
-            later && matches!(file.content, ContentView::Task(task) if shows(filter, needle.as_deref(), &task))
+            later && matches!(file.content, ContentView::Task(task) if shows(filter, &words, &task))
         });
         let rows: Vec<usize> = matching.by_ref().take(filter.limit).collect();
         let next = match (matching.next(), rows.last()) {
@@ -152,17 +155,28 @@ impl Codex {
     }
 }
 
-fn shows(filter: &Filter, needle: Option<&str>, task: &TaskView<'_>) -> bool {
-    let has = |text: &str, needle: &str| text.to_lowercase().contains(needle);
+/// In one letter case and one normal form, whatever the keyboard or the file system made of it.
+fn comparable(text: &str) -> String {
+    match text.is_ascii() {
+        true => text.to_ascii_lowercase(),
+        false => text.to_lowercase().nfc().collect(),
+    }
+}
+
+fn shows(filter: &Filter, words: &[&str], task: &TaskView<'_>) -> bool {
+    let has_all = || {
+        let (id, title) = (task.id.to_string(), comparable(&task.title.text()));
+        let tags: Vec<String> = task.tags.iter().map(comparable).collect();
+        let has = |word: &&str| {
+            id.contains(word) || title.contains(word) || tags.iter().any(|tag| tag.contains(word))
+        };
+        words.iter().all(has)
+    };
     filter.status.is_none_or(|status| status == task.status)
         && filter.kategorie.is_none_or(|it| it == task.kategorie)
         && filter
             .tag
             .as_ref()
             .is_none_or(|tag| task.tags.iter().any(|it| it == tag))
-        && needle.is_none_or(|needle| {
-            task.id.to_string().contains(needle)
-                || has(&task.title.text(), needle)
-                || task.tags.iter().any(|tag| has(tag, needle))
-        })
+        && (words.is_empty() || has_all())
 }

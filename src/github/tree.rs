@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::reconcile::Side;
-use crate::task::{FileName, GitSha, MAX_FILE_BYTES, SETTLED_FILE, git_sha};
+use crate::task::{FileName, GitSha, MAX_FILE_BYTES, SETTLED_FILE, git_sha, is_meant_for_a_task};
 use crate::user::UserId;
 
 /// No name of a task file in the repository is longer, in bytes: what every file system can hold, and a temporary
@@ -203,7 +203,7 @@ impl UserTree {
                 .push(skipped(&entry.path, SkipCode::BadFileName, message));
             return;
         }
-        if rest.contains('/') || !rest.ends_with(".md") {
+        if rest.contains('/') || !is_meant_for_a_task(rest) {
             return;
         }
         let Ok(name) = rest.parse::<FileName>() else {

@@ -20,6 +20,9 @@ use crate::user::UserId;
 pub(super) const X_CODEX_CACHE: HeaderName = HeaderName::from_static("x-codex-cache");
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
+/// A cache may keep the answer, and asks each time whether it is still so.
+const ASKED_AGAIN: HeaderValue = HeaderValue::from_static("private, no-cache");
+
 /// A JSON answer that no cache may keep without asking.
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
     // Documents are strings, numbers and lists of them: nothing in them can fail to serialise.
@@ -31,7 +34,15 @@ pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
         CONTENT_TYPE,
         HeaderValue::from_static("application/json; charset=utf-8"),
     );
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(CACHE_CONTROL, ASKED_AGAIN);
+    response
+}
+
+/// The client has the content already that its `If-None-Match` names.
+pub(super) fn unchanged() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response.headers_mut().insert(CACHE_CONTROL, ASKED_AGAIN);
     response
 }
 

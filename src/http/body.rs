@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -38,6 +38,10 @@ pub(super) async fn read(
     body: Body,
     span: Duration,
 ) -> Result<Bytes, ApiError> {
+    if is_packed(headers) {
+        let message = "The body must not be compressed: send it without Content-Encoding.";
+        return Err(ApiError::new(Code::UnsupportedMediaType, message));
+    }
     let bytes = bytes(headers, body, MAX_BYTES, span, &ROOM).await?;
     if bytes.is_empty() || is_json(headers) {
         return Ok(bytes);
@@ -137,6 +141,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.is_some_and(|it| it.trim().eq_ignore_ascii_case("application/json"))
 }
 
+fn is_packed(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(CONTENT_ENCODING).iter();
+    let mut codings = codings.flat_map(|value| value.as_bytes().split(|c| *c == b','));
+    codings.any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
 /// A day and a time of day.
 #[expect(
     dead_code,
@@ -159,8 +169,9 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// The body's. An empty body means `{}`.
+    /// The body's. An empty body means `{}`; a byte order mark doesn't count (RFC 8259, 8.1).
     pub(super) fn of(bytes: &[u8]) -> Result<Self, ApiError> {
+        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let value = match bytes {
             [] => Value::Object(Map::new()),
             bytes => serde_json::from_slice(bytes).map_err(|error| {

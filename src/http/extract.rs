@@ -1,10 +1,8 @@
 //! What handlers take from a request.
 
 use std::convert::Infallible;
-use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Path};
-use chrono::Utc;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, COOKIE, IF_NONE_MATCH,
 };
@@ -27,7 +25,7 @@ pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-
 /// has said when it arrived, which no client can.
 pub(super) fn moment(extensions: &Extensions) -> Now {
     let said = extensions.get().copied();
-    said.unwrap_or_else(|| Now::of_clocks(Utc::now(), Instant::now()))
+    said.unwrap_or_else(Now::read)
 }
 
 /// When the request arrived that these are parts of; outside of the layer that notes it, now.
@@ -109,6 +107,8 @@ pub(super) fn known_version(headers: &HeaderMap, user: &UserId) -> Option<Versio
             let (owner, version) = cookie
                 .trim()
                 .strip_prefix("codex_version=")?
+                // Some clients write a cookie's value in quotes (RFC 6265, 4.1.1).
+                .trim_matches('"')
                 .split_once(':')?;
             if owner == user.as_str() {
                 version.parse().ok()

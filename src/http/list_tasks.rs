@@ -55,7 +55,7 @@ refusals!(Refusals: CALLER, READ; InvalidQuery);
         ("status" = inline(Option<AnyStatus>), Query, description = "`offen` unless it says something else."),
         ("kategorie" = Option<Kategorie>, Query, description = "Only these."),
         ("tag" = Option<String>, Query, description = "Only those with exactly this tag."),
-        ("q" = Option<String>, Query, description = "Only those with this in number, title or a tag, in any letter case."),
+        ("q" = Option<String>, Query, description = "Only those that have each of these words in number, title or a tag, in any letter case."),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "At most so many."),
         ("cursor" = Option<String>, Query, description = "Goes on after an earlier answer: its `nextCursor`."),
         Known,

@@ -23,6 +23,7 @@ mod preview;
 mod render_codex;
 mod request_id;
 mod session;
+mod spelling;
 mod sync;
 mod trigger;
 mod update_task;
@@ -43,6 +44,7 @@ use crate::config::{Config, GitHubConfig, Secret};
 use crate::metrics::Metrics;
 use auth::WithUpkeep;
 use request_id::{RequestIds, WithRequestId};
+use spelling::Spelling;
 
 pub use auth::Gate;
 pub use code::Code;
@@ -142,17 +144,23 @@ pub type Routes = WithRequestId<WithUpkeep<Router>>;
 /// Every route there is.
 pub fn router(app: App) -> Routes {
     let (cors, upkeep) = (app.gate().cors(), app.gate().upkeep());
-    let ids = RequestIds(Arc::clone(&app.0.metrics));
-    let (mut routes, _) = documented().split_for_parts();
+    let (mut routes, document) = documented().split_for_parts();
+    let mut paths: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
     if app.0.hosted {
         // Only the host calls them, and only where there is one.
         routes = routes
             .route("/gitPush", post(git_push::git_push))
             .route("/janitor", post(janitor::janitor));
+        paths.extend(["/gitPush", "/janitor"]);
     }
     for older in ["/index.html", "/create-task.html", "/login.html"] {
         routes = routes.route(older, get(web::older_page));
+        paths.push(older);
     }
+    let ids = RequestIds {
+        metrics: Arc::clone(&app.0.metrics),
+        spelling: Arc::new(Spelling::of(paths)),
+    };
     let routes = routes
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method);

@@ -18,6 +18,7 @@ use super::ApiError;
 use super::answer::X_CODEX_CACHE;
 use super::error::replace_error;
 use super::extract::moment;
+use super::spelling::Spelling;
 use crate::context::{self, OfRequest, RequestContext, of_request};
 use crate::metrics::Metrics;
 use crate::web;
@@ -33,7 +34,10 @@ const SLOW: Duration = Duration::from_millis(250);
 /// The layer around the router. A service of its own rather than a function, because a function
 /// would cost three allocations and a copy of the inner service for each request.
 #[derive(Clone)]
-pub(super) struct RequestIds(pub(super) Arc<Metrics>);
+pub(super) struct RequestIds {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) spelling: Arc<Spelling>,
+}
 
 impl<S> Layer<S> for RequestIds {
     type Service = WithRequestId<S>;
@@ -41,7 +45,8 @@ impl<S> Layer<S> for RequestIds {
     fn layer(&self, inner: S) -> Self::Service {
         WithRequestId {
             inner,
-            metrics: Arc::clone(&self.0),
+            metrics: Arc::clone(&self.metrics),
+            spelling: Arc::clone(&self.spelling),
         }
     }
 }
@@ -51,6 +56,7 @@ impl<S> Layer<S> for RequestIds {
 pub struct WithRequestId<S> {
     inner: S,
     metrics: Arc<Metrics>,
+    spelling: Arc<Spelling>,
 }
 
 impl<S: Service<Request, Response = Response>> Service<Request> for WithRequestId<S> {
@@ -63,6 +69,7 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithRequestI
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
+        let request = self.spelling.correct(request);
         let arrived = moment(request.extensions());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let known = RequestContext::new(arrived, method, uri, headers, show_path);

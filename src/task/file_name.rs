@@ -56,6 +56,13 @@ impl Serialize for TaskId {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(Box<str>);
 
+/// Whether a name could be meant for a task file. What has no `.md`, and what macOS, Office and Emacs keep beside a
+/// file, isn't.
+pub fn is_meant_for_a_task(name: &str) -> bool {
+    let kept_beside = ["._", "~$", ".#"];
+    name.ends_with(".md") && !kept_beside.iter().any(|it| name.starts_with(it))
+}
+
 /// A `.md` file that no task file may be called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a task file is called NNNN.md or NNNN-Title.md, without '/', '\\' and control characters")]

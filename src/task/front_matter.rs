@@ -21,6 +21,26 @@ pub(super) struct Parts {
     pub(super) newline: &'static str,
 }
 
+/// What is wrong with an opening line that only looks like one: something stands before it that nobody sees.
+fn hidden_opening(line: &str) -> Option<Problem> {
+    let invisible = |c: char| {
+        matches!(
+            c,
+            '\u{FEFF}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{AD}'
+        )
+    };
+    let first = line.chars().next().filter(|c| invisible(*c))?;
+    let rest = line.trim_start_matches(invisible);
+    (rest.trim_ascii_end() == "---").then(|| Problem {
+        line: Some(1),
+        code: ProblemCode::UnsupportedFrontMatter,
+        message: format!(
+            "an invisible character (U+{:04X}) stands before the `---`: remove it",
+            u32::from(first)
+        ),
+    })
+}
+
 /// Finds the parts. `None` when the file has no front matter at all.
 pub(super) fn split(text: &str) -> Result<Option<Parts>, Problem> {
     let start = if text.starts_with('\u{FEFF}') {
@@ -30,7 +50,7 @@ pub(super) fn split(text: &str) -> Result<Option<Parts>, Problem> {
     };
     let opening = line_at(text, start);
     let Some(language) = part(text, &opening).strip_prefix("---") else {
-        return Ok(None);
+        return hidden_opening(part(text, &opening)).map_or(Ok(None), Err);
     };
     if language.starts_with('-') {
         return Ok(None);

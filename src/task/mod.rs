@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 
 pub use date::{BadDatum, Datum, Slot, Zeit};
 pub use edit::{Edit, EditError, edit};
-pub use file_name::{BadFileName, FileName, TaskId, TaskRef};
+pub use file_name::{BadFileName, FileName, TaskId, TaskRef, is_meant_for_a_task};
 pub use ids::UsedIds;
 pub use outline::{Block, Outline, outline};
 pub use parse::{MAX_FILE_BYTES, Parsed, SETTLED_FILE, parse};

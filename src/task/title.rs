@@ -20,8 +20,7 @@ fn from_name(name: &FileName) -> String {
     }
 }
 
-/// The first heading with text, as it stands in the source: markup inside is kept, and so are
-/// closing `#`s, so that every title that was asked for reads back.
+/// The first heading with text, as it stands in the source, without what closes it: markup inside is kept.
 pub(super) fn heading(body: &str) -> Option<String> {
     // Without a line that could be one the markdown needn't be looked at.
     if !body.contains(['#', '=', '-']) {
@@ -39,9 +38,23 @@ fn heading_text(source: &str) -> String {
     let marked = source.trim_start_matches('#');
     let marks = source.len() - marked.len();
     if (1..=6).contains(&marks) && (marked.is_empty() || marked.starts_with(is_blank)) {
-        return marked.trim_matches(is_blank).to_owned();
+        let text = marked.trim_matches(is_blank);
+        return unclosed(text).unwrap_or(text).to_owned();
     }
     underlined_text(source)
+}
+
+/// The line of a heading that reads back as this title: one that ends as a heading may be closed is closed once more.
+pub(super) fn heading_line(title: &str) -> String {
+    let closing = unclosed(title).map_or("", |_| " #");
+    format!("# {title}{closing}\n")
+}
+
+/// The text before the `#`s that close a heading, after a blank; `None` where nothing closes it (CommonMark 4.2).
+fn unclosed(text: &str) -> Option<&str> {
+    let before = text.trim_end_matches('#');
+    let closed = before.len() < text.len() && (before.is_empty() || before.ends_with(is_blank));
+    closed.then(|| before.trim_end_matches(is_blank))
 }
 
 /// The text of a heading that is underlined: its lines as one. In a quote, the later lines still

@@ -1,7 +1,7 @@
 //! Writes a new task file (SPEC.md 1, "Create", and 2).
 
 use super::quote::{check_body, check_line, check_size, check_tags, scalar};
-use super::title::heading;
+use super::title::{heading, heading_line};
 use super::{Datum, EditError, Kategorie, Slot, Status, slug};
 
 /// What a new task says.
@@ -78,7 +78,7 @@ fn body(title: Option<&str>, body: &str) -> String {
     match title {
         Some(title) if heading(body).is_none() => {
             let gap = if body.is_empty() { "" } else { "\n" };
-            format!("# {title}\n{gap}{body}")
+            format!("{}{gap}{body}", heading_line(title))
         }
         _ => body.to_owned(),
     }

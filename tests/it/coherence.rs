@@ -7,6 +7,7 @@ use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::codex::{
     Encoding, Freshness, Layer, PageFormat, Read, ReadError, Version, Want, WeekError,
 };
+use codex_miroir::now::Now;
 use codex_miroir::task::FileName;
 use codex_miroir::view::Language;
 use serde_json::Value;
@@ -865,4 +866,35 @@ async fn one_users_reads_touch_nothing_of_another() {
             .all(|request| request.path.contains("/bert/"))
     );
     assert_eq!(a.codex.memory_size().0, kept + 1);
+}
+
+/// A machine that was suspended doesn't answer from memory as if no time had passed.
+#[tokio::test]
+async fn time_that_a_machine_was_suspended_counts() {
+    let scene = Scene::with_tasks(1);
+    let a = scene.instance();
+    scene.read(&a).await;
+    scene.file("0001-Neu.md", &task("Neu"));
+    scene.pass_seconds(60);
+    assert_eq!(titles(&a.json(&scene.read(&a).await)), ["Aufgabe 0"]);
+    scene.suspend(3600);
+    assert_eq!(titles(&a.json(&scene.read(&a).await)), ["Aufgabe 0", "Neu"]);
+}
+
+/// What the process reads goes on with the clock that counts suspended time.
+#[test]
+fn the_clocks_are_read_as_one_moment() {
+    let (before, began) = (Now::read(), std::time::Instant::now());
+    std::thread::sleep(Duration::from_millis(20));
+    let after = Now::read();
+    let passed = after.mono - before.mono;
+    assert!(passed >= Duration::from_millis(20), "{passed:?}");
+    let (behind, ahead) = (
+        began - before.mono,
+        before.mono.saturating_duration_since(began),
+    );
+    assert!(
+        behind.max(ahead) < Duration::from_secs(5),
+        "{behind:?} {ahead:?}"
+    );
 }

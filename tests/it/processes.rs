@@ -427,7 +427,7 @@ fn a_wrong_value_of_each_setting_ends_the_start_with_a_line_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     for (variable, value, more) in WRONG {
         let mut command = codex_miroir();
-        command.current_dir(folder.path()).env_remove("PORT");
+        command.current_dir(folder.path());
         if variable.starts_with("GITHUB_") {
             // Whoever configures something of GitHub has people sign in.
             command.env("CODEX_ALLOWED_LOGINS", "anna");
@@ -519,6 +519,9 @@ fn what_is_no_file_is_its_own_problem() {
     fs::create_dir(tasks(&folder).join("0005-Ordner.md")).unwrap();
     // What an editor keeps beside a file it has open, and a folder, are nobody's task.
     link("anna@rechner.1", ".#0001-Aufgabe.md");
+    for beside in ["._0001-Aufgabe.md", "~$01-Aufgabe.md", ".#x.md"] {
+        save(&folder, beside, &task("Niemandes"));
+    }
     fs::create_dir(tasks(&folder).join("alt")).unwrap();
     let service = Service::over(folder.path());
     for path in ["/codex", "/codex?nocache=true", "/codex"] {

@@ -293,6 +293,15 @@ async fn the_version_a_client_brings_back_is_the_larger_of_header_and_own_cookie
     assert_eq!(
         reads(
             "cookie",
+            format!("codex_version=\"anna:{}\"; a=b", version + 2)
+        )
+        .await,
+        one,
+        "in quotes, as some clients write it"
+    );
+    assert_eq!(
+        reads(
+            "cookie",
             "codex_version=anna:-1; codex_version=x".to_owned()
         )
         .await,

@@ -55,6 +55,26 @@ fn every_form_of_connection_string_is_understood() {
             "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;SharedAccessSignature=sv=1&sig=x".to_owned(),
             "sas:sv=1&sig=x devstoreaccount1 http://127.0.0.1:10000/devstoreaccount1".to_owned(),
         ),
+        (
+            format!("AccountName=codex;AccountKey={KEY};EndpointSuffix=.core.windows.net"),
+            key("codex", "https://codex.blob.core.windows.net/"),
+        ),
+        (
+            format!("AccountName=codex;AccountKey={KEY};EndpointSuffix=blob.core.windows.net"),
+            key("codex", "https://codex.blob.core.windows.net/"),
+        ),
+        (
+            format!("\"AccountName=codex;AccountKey={KEY}\"\n"),
+            key("codex", "https://codex.blob.core.windows.net/"),
+        ),
+        (
+            format!("'AccountName=codex;AccountKey={KEY};'"),
+            key("codex", "https://codex.blob.core.windows.net/"),
+        ),
+        (
+            format!("AccountName=a;AccountKey={KEY};BlobEndpoint=http://azurite:10000/a"),
+            key("a", "http://azurite:10000/a"),
+        ),
     ];
     for (text, expected) in table {
         assert_eq!(summary(&text), expected, "{text}");
@@ -133,6 +153,19 @@ fn a_bad_connection_string_says_which_part_is_wrong() {
         (
             "BlobEndpoint=http://127.0.0.1:10000/a;AccountName=sig=hunter2;AccountKey=aHVudGVyMg==",
             "AccountName must be of",
+        ),
+        // As Storage Explorer gives it for a container.
+        (
+            "BlobEndpoint=https://codex.blob.core.windows.net/notes;SharedAccessSignature=sv=1&sr=c&sig=hunter2",
+            "BlobEndpoint must be the account's URL",
+        ),
+        (
+            "BlobEndpoint=https://files.example.org/notes;AccountName=codex;AccountKey=aHVudGVyMg==",
+            "BlobEndpoint must be the account's URL",
+        ),
+        (
+            "BlobEndpoint=http://127.0.0.1:10000/a/notes;AccountName=a;AccountKey=aHVudGVyMg==",
+            "BlobEndpoint must be the account's URL",
         ),
         (
             "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://hunter2",

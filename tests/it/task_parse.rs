@@ -325,6 +325,9 @@ fn other_languages_and_unclosed_front_matter_are_problems() {
         "---yaml\ntyp: task\n---\n",
         "--- # x\n---\n",
         "---json",
+        "\u{feff}\u{feff}---\ntyp: task\n---\n",
+        "\u{200b}---\r\ntyp: task\r\n---\r\n",
+        "\u{feff}\u{2060}---",
     ] {
         assert_eq!(
             code_and_line(text),

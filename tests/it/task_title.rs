@@ -11,7 +11,12 @@ fn name() -> FileName {
 fn the_title_is_the_first_heading_with_text() {
     for (body, title) in [
         ("# A", "A"),
-        ("Text\n\n## *B* & `c` ##\n# D", "*B* & `c` ##"),
+        ("Text\n\n## *B* & `c` ##\n# D", "*B* & `c`"),
+        ("# A #", "A"),
+        ("# A ###  \r\n", "A"),
+        ("# A#", "A#"),
+        ("# A \\#", "A \\#"),
+        ("# A # #", "A #"),
         ("   ###   E-Mail \t\r\n", "E-Mail"),
         ("```\n# no\n```\n\n    # no\n\n<!--\n# no\n-->\n\n# F", "F"),
         ("#\n\n##   \n\n# G", "G"),
@@ -20,7 +25,8 @@ fn the_title_is_the_first_heading_with_text() {
         ("J\nK\n---\n", "J K"),
         ("> L\n> M\n> ===\n", "L M"),
         ("- # N\n", "N"),
-        ("# ##", "##"),
+        ("# ##", "Steuer machen"),
+        ("# ## #", "##"),
         ("# # O", "# O"),
         ("#nr\n===", "#nr"),
         ("# \u{a0}P\u{85}Q", "\u{a0}P\u{85}Q"),

@@ -767,6 +767,15 @@ async fn the_list_filters_pages_and_costs_no_more_than_the_week() {
     assert_eq!(list("?q=GESUND").await.0, "0005");
     assert_eq!(list("?q=aufgabe%203").await.0, "0003");
     assert_eq!(list("?q=0004&code=abc").await.0, "0004");
+    // Each word, in any order.
+    assert_eq!(list("?q=3+aufgabe").await.0, "0003");
+    assert_eq!(list("?q=gesund+b+zahn").await.0, "0005");
+    assert_eq!(list("?q=aufgabe+gesund").await.0, "");
+    assert_eq!(
+        list("?q=+").await.0,
+        "0000 0001 0002 0003 0004 0005",
+        "blanks are no word"
+    );
     let (first, cursor) = list("?limit=4").await;
     assert_eq!(first, "0000 0001 0002 0003");
     let (second, end) = list(&format!("?limit=4&cursor={}", cursor.unwrap())).await;
@@ -979,5 +988,225 @@ async fn titles_that_mean_something_to_yaml_come_back_as_they_were_sent() {
             (&shown["title"], &shown["body"]),
             (&json!(title), &json!(format!("# {title}\n")))
         );
+    }
+}
+
+/// Whatever HTML a text brings: of forms only the boxes of its task lists, and no address but a link's.
+#[tokio::test]
+async fn the_preview_lets_no_form_and_no_other_address_through() {
+    let scene = scene();
+    let a = scene.instance();
+    let rendered = async |body: String| {
+        let answer = send_json(&a, "POST", "/api/preview", json!({"body": body})).await;
+        answer.ok()["html"].as_str().unwrap().to_owned()
+    };
+    let html = rendered(
+        "- [ ] offen\n- [x] fertig\n- <input type=text>\n- <input type=checkbox disabled>\n".into(),
+    );
+    assert_snapshot!(html.await, @r#"
+    <ul>
+    <li><input type="checkbox" disabled="">
+    offen</li>
+    <li><input type="checkbox" disabled="" checked="">
+    fertig</li>
+    <li>
+    </li>
+    <li>
+    </li>
+    </ul>
+    "#);
+    let addresses = [
+        "href",
+        "src",
+        "cite",
+        "action",
+        "formaction",
+        "background",
+        "poster",
+        "data",
+        "longdesc",
+        "profile",
+        "usemap",
+        "manifest",
+        "xlink:href",
+        "ping",
+        "srcset",
+        "icon",
+        "dynsrc",
+        "lowsrc",
+        "codebase",
+        "classid",
+        "archive",
+        "imagesrcset",
+        "itemid",
+        "itemtype",
+    ];
+    let elements = [
+        "a",
+        "abbr",
+        "area",
+        "article",
+        "bdo",
+        "blockquote",
+        "button",
+        "caption",
+        "cite",
+        "col",
+        "colgroup",
+        "data",
+        "del",
+        "details",
+        "dfn",
+        "div",
+        "figure",
+        "form",
+        "h1",
+        "hr",
+        "img",
+        "input",
+        "ins",
+        "li",
+        "map",
+        "mark",
+        "ol",
+        "p",
+        "pre",
+        "q",
+        "ruby",
+        "section",
+        "select",
+        "span",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "textarea",
+        "th",
+        "time",
+        "tr",
+        "ul",
+        "video",
+    ];
+    for element in elements {
+        for address in addresses {
+            for scheme in ["javascript:alert(1)", "data:text/html,x", "vbscript:x"] {
+                let html = rendered(format!("<{element} {address}=\"{scheme}\">x</{element}>"));
+                let html = html.await;
+                assert!(!html.contains(scheme), "{html}");
+            }
+        }
+        let html = rendered(format!("<{element}>x</{element}>")).await;
+        for form in ["<input", "<button", "<select", "<textarea", "<form"] {
+            assert!(!html.contains(form), "{html}");
+        }
+    }
+}
+
+/// Letters with marks in either normal form, as keyboards and file systems make them.
+#[tokio::test]
+async fn a_search_finds_letters_with_marks_in_both_normal_forms() {
+    let scene = scene();
+    scene.file("0000-a.md", &task("U\u{308}bung am Cafe\u{301}"));
+    scene.file("0001-b.md", &task("\u{dc}bung am Caf\u{e9}"));
+    let a = scene.instance();
+    for words in ["\u{fc}BUNG caf\u{e9}", "u\u{308}bung CAFE\u{301}"] {
+        let words: String = form_urlencoded::byte_serialize(words.as_bytes()).collect();
+        let document = send(&a, get(&format!("/api/tasks?q={words}"))).await.ok();
+        let found = document["tasks"].as_array().unwrap().len();
+        assert_eq!(found, 2, "{words}");
+    }
+}
+
+/// A Functions host hands on the path as a client spelled it.
+#[tokio::test]
+async fn a_path_is_known_in_any_letter_case_and_with_a_slash_at_its_end() {
+    let scene = scene();
+    scene.file("0000-Brief.md", &task("Brief"));
+    let a = scene.instance();
+    for (spelled, meant) in [
+        ("/codex/", "/codex"),
+        ("/Codex?format=json", "/codex?format=json"),
+        ("/API/Tasks/?q=brief", "/api/tasks?q=brief"),
+        ("/Api/TASKS/0000-Brief/", "/api/tasks/0000-Brief"),
+        ("/HealthZ/", "/healthz"),
+        ("/OpenAPI.json", "/openapi.json"),
+        ("/AUTH/me/", "/auth/me"),
+        ("/Create-Task.html", "/create-task.html"),
+        ("/Assets/APP.css", "/assets/APP.css"),
+    ] {
+        let (one, other) = (send(&a, get(spelled)).await, send(&a, get(meant)).await);
+        assert_eq!(one.status, other.status, "{spelled}");
+        assert_eq!(one.body, other.body, "{spelled}");
+        assert_eq!(
+            one.headers.get("location"),
+            other.headers.get("location"),
+            "{spelled}"
+        );
+    }
+    assert_eq!(send(&a, get("/codex/")).await.status, 200);
+    for path in ["/nirgends/", "/codex//", "/api/tasks//complete"] {
+        assert_eq!(send(&a, get(path)).await.status, 404, "{path}");
+    }
+    // What a client names isn't spelled anew.
+    assert_eq!(send(&a, get("/API/tasks/0000-brief")).await.status, 404);
+    for (method, path) in [("POST", "/GitHub/Webhook/"), ("DELETE", "/Codex/")] {
+        let meant = path.to_lowercase();
+        let meant = send(&a, request(method, meant.trim_end_matches('/'))).await;
+        assert_ne!(meant.status, 404);
+        let spelled = send(&a, request(method, path)).await;
+        assert_eq!(spelled.status, meant.status, "{path}");
+    }
+    let done = send(&a, request("POST", "/Api/Tasks/0000/Complete/")).await;
+    assert_eq!(done.status, 200);
+}
+
+#[tokio::test]
+async fn a_task_that_the_client_has_already_is_a_304() {
+    let scene = scene();
+    scene.file("0000-Brief.md", &task("Brief"));
+    let a = scene.instance();
+    let first = send(&a, get("/api/tasks/0000")).await;
+    let etag = first.header("etag").to_owned();
+    for has in [
+        etag.clone(),
+        format!("W/{etag}"),
+        format!("\"x\", {etag}"),
+        "*".into(),
+    ] {
+        let again = get("/api/tasks/0000").header("if-none-match", has);
+        let again = send(&a, again).await;
+        assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
+        for header in ["etag", "x-codex-version", "cache-control"] {
+            assert_eq!(again.header(header), first.header(header));
+        }
+    }
+    scene.own_file("0000-Brief.md", &task("Anders"));
+    let strict = get("/api/tasks/0000")
+        .header("if-none-match", &etag)
+        .header("cache-control", "no-cache");
+    let changed = send(&a, strict).await;
+    assert_eq!(changed.status, 200);
+    assert_ne!(changed.header("etag"), etag);
+}
+
+#[tokio::test]
+async fn a_body_may_begin_with_a_byte_order_mark_and_must_not_be_packed() {
+    let scene = scene();
+    let a = scene.instance();
+    let body = "\u{feff}{\"title\":\"Neu\",\"kategorie\":\"arbeit\"}";
+    let created = send_json(&a, "POST", "/api/tasks", body).await;
+    assert_eq!(created.status, 201);
+    for (coding, status) in [("gzip", 415), ("br, identity", 415), ("identity", 201)] {
+        let post = request("POST", "/api/tasks")
+            .header("content-type", "application/json")
+            .header("content-encoding", coding);
+        let reply = send_body(&a, post, r#"{"kategorie":"arbeit"}"#).await;
+        assert_eq!(reply.status, status, "{coding}");
+        if status == 415 {
+            assert_eq!(
+                reply.refusal(),
+                r#"415 {"ok":false,"code":"unsupported_media_type","error":"The body must not be compressed: send it without Content-Encoding."}"#
+            );
+        }
     }
 }

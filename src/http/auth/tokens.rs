@@ -29,18 +29,23 @@ const AWAY: Duration = Duration::from_secs(10);
 /// Told to wait longer than that, GitHub is asked again all the same.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Tokens remembered at once; beyond it the least used are forgotten.
+/// Tokens remembered at once, of those that GitHub has accepted and of all others; beyond it the least used are
+/// forgotten.
 const MAX_TOKENS: u64 = 10_000;
 
-/// Questions to GitHub at once: whoever sends made-up tokens or codes must not use up the machine's
-/// connections.
+/// Questions to GitHub at once about what it hasn't accepted before: whoever sends made-up tokens must not use up
+/// the machine's connections.
 const MAX_QUESTIONS: usize = 64;
+
+/// Questions at once about tokens that it has, and turns of codes: as many again for each, which made-up tokens
+/// don't use up.
+const MAX_KNOWN: usize = 16;
 
 /// How long a question waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Tokens that GitHub doesn't know, a minute, for all who ask together: GitHub soon refuses everything that
-/// comes from where tokens are guessed, the good ones included.
+/// Refusals of GitHub's a minute, for all who ask together: it soon refuses everything that comes from where tokens
+/// are guessed, the good ones included. Beyond that only tokens are asked about that it has accepted before.
 const MAX_GUESSES: u32 = 100;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -56,7 +61,10 @@ pub(super) enum TokenRefusal {
 
 /// Everything known of tokens.
 pub(super) struct Tokens {
-    slots: Cache<[u8; 32], Arc<Slot>>,
+    /// Those that GitHub has accepted, and not refused since.
+    accepted: Cache<[u8; 32], Arc<Slot>>,
+    /// All others.
+    others: Cache<[u8; 32], Arc<Slot>>,
     asker: Arc<Asker>,
 }
 
@@ -65,10 +73,12 @@ struct Asker {
     transport: Arc<Transport>,
     app: Option<OAuthApp>,
     questions: Semaphore,
+    known: Semaphore,
+    codes: Semaphore,
     guesses: Mutex<Option<Guesses>>,
 }
 
-/// Tokens that GitHub didn't know, in a minute that begins with the first.
+/// Tokens that GitHub refused, in a minute that begins with the first.
 struct Guesses {
     began: Instant,
     count: u32,
@@ -164,6 +174,11 @@ impl Slot {
         Some((account, memory.away.is_some()))
     }
 
+    fn was_accepted(&self) -> bool {
+        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+        memory.accepted.is_some()
+    }
+
     /// Asks, remembers what GitHub says, and then lets the others go on.
     async fn find_out(
         &self,
@@ -172,13 +187,7 @@ impl Slot {
         token: &Secret,
         now: Now,
     ) -> Verdict {
-        let answer = match asker.may_ask(now.mono) {
-            Ok(()) => asker.ask(token).await,
-            Err(error) => Err(error),
-        };
-        if let Ok(Err(_)) = answer {
-            asker.was_a_guess(now.mono);
-        }
+        let answer = asker.ask(token, self.was_accepted(), now.mono).await;
         let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
         memory.learn(answer, now.later().mono);
         let verdict = memory.verdict(now.mono);
@@ -189,36 +198,44 @@ impl Slot {
 impl Tokens {
     /// `app` is the one whose tokens are taken besides people's own.
     pub(super) fn new(transport: Arc<Transport>, app: Option<OAuthApp>) -> Self {
-        let questions = Semaphore::new(MAX_QUESTIONS);
         Self {
-            slots: Cache::new(MAX_TOKENS),
+            accepted: Cache::new(MAX_TOKENS),
+            others: Cache::new(MAX_TOKENS),
             asker: Arc::new(Asker {
                 transport,
                 app,
-                questions,
+                questions: Semaphore::new(MAX_QUESTIONS),
+                known: Semaphore::new(MAX_KNOWN),
+                codes: Semaphore::new(MAX_KNOWN),
                 guesses: Mutex::default(),
             }),
         }
     }
 
-    /// One of the questions that may be under way at once, for whoever asks GitHub by another way.
+    /// One of the codes that may be turned in at once.
     pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, GitHubError> {
-        self.asker.turn().await
+        turn(&self.asker.codes).await
     }
 
     /// Whose the token is. Asks GitHub when that isn't known; requests that come meanwhile share the
     /// answer.
     pub(super) async fn whose(&self, token: &str, now: Now) -> Verdict {
         let hash = sha256(token);
-        let slot = match self.slots.get(&hash) {
-            Some(slot) => slot,
-            None => self.slots.get_with(hash, Arc::default),
-        };
-        match slot.verdict(now.mono) {
-            Some(verdict) => verdict,
-            // Boxed, so that what is rare doesn't make every request's future larger.
-            None => Box::pin(self.find_out(slot, token, now)).await,
+        let known = self.accepted.get(&hash);
+        if let Some(verdict) = known.as_ref().and_then(|slot| slot.verdict(now.mono)) {
+            return verdict;
         }
+        let slot = known.unwrap_or_else(|| self.others.get_with(hash, Arc::default));
+        if let Some(verdict) = slot.verdict(now.mono) {
+            return verdict;
+        }
+        // Boxed, so that what is rare doesn't make every request's future larger.
+        let verdict = Box::pin(self.find_out(Arc::clone(&slot), token, now)).await;
+        match slot.was_accepted() {
+            true => self.accepted.insert(hash, slot),
+            false => self.accepted.invalidate(&hash),
+        }
+        verdict
     }
 
     /// An answer that isn't too old will do while somebody else waits for GitHub. After a question that
@@ -256,7 +273,7 @@ impl Asker {
         guesses
     }
 
-    fn may_ask(&self, now: Instant) -> Result<(), GitHubError> {
+    fn may_guess(&self, now: Instant) -> Result<(), GitHubError> {
         match &*self.guesses(now) {
             Some(guesses) if guesses.count >= MAX_GUESSES => Err(GitHubError::Unavailable {
                 operation: "whose a token is",
@@ -266,7 +283,7 @@ impl Asker {
         }
     }
 
-    fn was_a_guess(&self, now: Instant) {
+    fn was_refused(&self, now: Instant) {
         let mut guesses = self.guesses(now);
         let first = Guesses {
             began: now,
@@ -275,30 +292,49 @@ impl Asker {
         guesses.get_or_insert(first).count += 1;
     }
 
-    async fn ask(&self, token: &Secret) -> Result<Result<Account, TokenRefusal>, GitHubError> {
-        match self.issuer(token.reveal()) {
-            Issuer::Person => {}
+    /// Whose the token is. What GitHub needn't be asked about is no guess, and one that it has accepted before isn't
+    /// held back because others guess.
+    async fn ask(
+        &self,
+        token: &Secret,
+        was_accepted: bool,
+        now: Instant,
+    ) -> Result<Result<Account, TokenRefusal>, GitHubError> {
+        let app = match self.issuer(token.reveal()) {
+            Issuer::Person => None,
             Issuer::Nobody => return Ok(Err(TokenRefusal::Unknown)),
             Issuer::SomeApp(None) => return Ok(Err(TokenRefusal::Foreign)),
-            Issuer::SomeApp(Some(app)) => {
-                let _turn = self.turn().await?;
-                if !self.transport.is_of_app(app, token).await? {
-                    return Ok(Err(TokenRefusal::Foreign));
-                }
+            Issuer::SomeApp(Some(app)) => Some(app),
+        };
+        let turns = match was_accepted {
+            true => &self.known,
+            false => {
+                self.may_guess(now)?;
+                &self.questions
             }
+        };
+        let answer = self.ask_github(token, app, turns).await;
+        if let Ok(Err(_)) = answer {
+            self.was_refused(now);
         }
-        let _turn = self.turn().await?;
-        let account = self.transport.account(token).await?;
-        Ok(account.ok_or(TokenRefusal::Unknown))
+        answer
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, GitHubError> {
-        let turn = timeout(TURN, self.questions.acquire()).await;
-        turn.ok().and_then(Result::ok).ok_or_else(|| {
-            let reason = "too much is asked at once".to_owned();
-            let operation = "whose a token or a code is";
-            GitHubError::Unavailable { operation, reason }
-        })
+    async fn ask_github(
+        &self,
+        token: &Secret,
+        app: Option<&OAuthApp>,
+        turns: &Semaphore,
+    ) -> Result<Result<Account, TokenRefusal>, GitHubError> {
+        if let Some(app) = app {
+            let _turn = turn(turns).await?;
+            if !self.transport.is_of_app(app, token).await? {
+                return Ok(Err(TokenRefusal::Foreign));
+            }
+        }
+        let _turn = turn(turns).await?;
+        let account = self.transport.account(token).await?;
+        Ok(account.ok_or(TokenRefusal::Unknown))
     }
 
     /// By GitHub's prefixes. A token without one may be an app's from before there were prefixes.
@@ -312,6 +348,15 @@ impl Asker {
             Issuer::SomeApp(self.app.as_ref())
         }
     }
+}
+
+async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, GitHubError> {
+    let turn = timeout(TURN, turns.acquire()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(|| {
+        let reason = "too much is asked at once".to_owned();
+        let operation = "whose a token or a code is";
+        GitHubError::Unavailable { operation, reason }
+    })
 }
 
 /// Who made a token.

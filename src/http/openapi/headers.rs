@@ -114,6 +114,8 @@ const OF_SUCCESS: &[Row] = &[
     ("renderCodex", &["302"], AWAY, &[]),
     ("listTasks", &["200"], READ, &[]),
     ("getTask", &["200"], READ, &[ETAG]),
+    ("getTask", &["304"], READ, &[]),
+    ("getTask", &["304"], &[ETAG], &[]),
     ("createTask", &["201"], WRITE, &[]),
     (
         "createTask",

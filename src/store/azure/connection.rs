@@ -15,6 +15,9 @@ const EMULATOR: (&str, &str, &str) = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
 );
 
+const WITHOUT_CONTAINER: &str =
+    "the account's URL; the container is named by AZURE_BLOB_CONTAINER alone";
+
 /// A storage account. Neither `Debug` nor `Display` shows a secret.
 #[derive(Debug, Clone)]
 pub struct AzureConnection {
@@ -66,9 +69,10 @@ pub enum BadConnection {
 
 impl AzureConnection {
     /// Parses a connection string as the portal shows it: `Name=value` parts separated by `;`, names
-    /// in any letter case, each split at its first `=` (keys and signatures end in more of them).
+    /// in any letter case, each split at its first `=` (keys and signatures end in more of them). Quotes around the
+    /// whole, as files of settings have them, don't count.
     pub fn parse(text: &str) -> Result<Self, BadConnection> {
-        let parts = Parts::read(text)?;
+        let parts = Parts::read(unquoted(text))?;
         if parts
             .get("UseDevelopmentStorage")
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -82,6 +86,12 @@ impl AzureConnection {
             (None, Credential::AccountKey(_)) => return Err(BadConnection::Missing("AccountName")),
             (None, _) => account_of(&endpoint),
         };
+        if names_more(&endpoint, &account) {
+            return Err(BadConnection::Invalid {
+                part: "BlobEndpoint",
+                expected: WITHOUT_CONTAINER,
+            });
+        }
         Ok(Self {
             account,
             endpoint,
@@ -108,9 +118,16 @@ impl AzureConnection {
                 expected: "an https URL",
             });
         }
+        let account = account_of(&endpoint);
+        if names_more(&endpoint, &account) {
+            return Err(BadConnection::Invalid {
+                part: "blobServiceUri",
+                expected: WITHOUT_CONTAINER,
+            });
+        }
         let client_id = client_id.map(str::to_owned);
         Ok(Self {
-            account: account_of(&endpoint),
+            account,
             endpoint,
             credential: Credential::ManagedIdentity { client_id },
         })
@@ -194,6 +211,8 @@ impl<'a> Parts<'a> {
         let name = account_name("AccountName", name)?;
         let protocol = self.get("DefaultEndpointsProtocol").unwrap_or("https");
         let suffix = self.get("EndpointSuffix").unwrap_or("core.windows.net");
+        let suffix = suffix.trim_start_matches('.');
+        let suffix = suffix.strip_prefix("blob.").unwrap_or(suffix);
         // A signature pasted into the wrong part would become a host's name, which logs show.
         let in_a_host = |c: u8| c.is_ascii_alphanumeric() || b".-:".contains(&c);
         if !suffix.bytes().all(in_a_host) {
@@ -217,6 +236,22 @@ impl<'a> Parts<'a> {
             )),
         }
     }
+}
+
+fn unquoted(text: &str) -> &str {
+    let text = text.trim();
+    let inside = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(text)
+}
+
+/// Whether an endpoint names more than an account. Azure's has that in its host, an emulator's, and one behind a name
+/// of one's own, may have it as the only part of its path.
+fn names_more(endpoint: &Url, account: &str) -> bool {
+    let path = endpoint.path().trim_matches('/');
+    let in_host = endpoint
+        .domain()
+        .is_some_and(|host| host.contains(".blob."));
+    !path.is_empty() && (in_host || path != account)
 }
 
 fn account_key(key: &str) -> Result<Credential, BadConnection> {

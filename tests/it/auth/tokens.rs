@@ -381,3 +381,75 @@ async fn a_change_by_token_needs_no_page() {
         assert_eq!(said(&service.send(&town, change).await), "200");
     }
 }
+
+/// Only what GitHub has refused is a guess.
+#[tokio::test]
+async fn made_up_tokens_that_github_is_never_asked_about_keep_nobody_out() {
+    let town = Town::new();
+    let without_app = town.service_with(&[
+        ("GITHUB_OAUTH_CLIENT_ID", ""),
+        ("GITHUB_OAUTH_CLIENT_SECRET", ""),
+    ]);
+    for number in 0..150 {
+        let (nobodys, foreign) = (format!("ghs_{number}"), format!("gho_{number}"));
+        let said = without_app.by_token(&town, &nobodys).await;
+        assert_eq!(said, "401 token_invalid");
+        let said = without_app.by_token(&town, &foreign).await;
+        assert_eq!(said, "401 token_foreign");
+    }
+    assert_eq!(town.asked(), 0);
+    let token = town.github.personal_token("anna");
+    assert_eq!(without_app.by_token(&town, &token).await, "200");
+}
+
+/// A token that was accepted before is asked about again whatever others have guessed.
+#[tokio::test]
+async fn guesses_hold_back_no_token_that_was_accepted_before() {
+    let town = Town::new();
+    let service = town.service();
+    let token = town.github.personal_token("anna");
+    assert_eq!(service.by_token(&town, &token).await, "200");
+    town.scene.pass_seconds(2 * 3600);
+    for number in 0..100 {
+        let guess = format!("ghp_{number}");
+        assert_eq!(service.by_token(&town, &guess).await, "401 token_invalid");
+    }
+    let guess = service.by_token(&town, "ghp_one_more").await;
+    assert_eq!(guess, "503 auth_unavailable");
+    assert_eq!(service.by_token(&town, &token).await, "200");
+    town.github.revoke(&token);
+    town.scene.pass_seconds(301);
+    assert_eq!(service.by_token(&town, &token).await, "401 token_invalid");
+}
+
+/// Neither the memory of tokens nor the questions that may be under way belong to who makes tokens up.
+#[tokio::test]
+async fn made_up_tokens_use_up_nothing_that_others_need() {
+    let town = Town::new();
+    let service = town.service();
+    let token = town.github.personal_token("anna");
+    assert_eq!(service.by_token(&town, &token).await, "200");
+    let unasked = (0..30_000).map(|number| format!("ghs_{number}"));
+    for made_up in unasked {
+        let said = service.by_token(&town, &made_up).await;
+        assert_eq!(said, "401 token_invalid");
+    }
+    assert_eq!(service.by_token(&town, &token).await, "200");
+    assert_eq!(town.asked(), 1, "it is still remembered");
+    // While GitHub is slow with all who make tokens up, it is asked about others, too.
+    town.scene.pass_seconds(2 * 3600);
+    for nth in 1..=64 {
+        town.github.plan("GET", "/user", nth, Fault::Hang);
+    }
+    let made_up: Vec<String> = (0..64).map(|number| format!("ghp_{number}")).collect();
+    let strangers = made_up.iter().map(|token| service.by_token(&town, token));
+    let others = async {
+        while town.github.hanging() < 64 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert_eq!(service.by_token(&town, &token).await, "200");
+        super::sign_in(&town, &service).await;
+        town.github.recover();
+    };
+    futures::future::join(futures::future::join_all(strangers), others).await;
+}

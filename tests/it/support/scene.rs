@@ -11,7 +11,7 @@ use codex_miroir::codex::{
 };
 use codex_miroir::config::Config;
 use codex_miroir::github::{GitHubRepository, Transport};
-use codex_miroir::now::Now;
+use codex_miroir::now::{Clocks, Now};
 use codex_miroir::store::BlobStore;
 use codex_miroir::task::{Kategorie, NewTask, Status};
 use codex_miroir::user::UserId;
@@ -119,6 +119,16 @@ impl Scene {
             mono: now.mono + by,
             started: now.started,
         };
+    }
+
+    /// The machine is suspended, as its clocks tell it: the one of [`Instant`] stands still.
+    pub(crate) fn suspend(&self, seconds: u64) {
+        let asleep = Duration::from_secs(seconds);
+        self.store.advance(asleep);
+        let mut now = self.now.lock().unwrap();
+        let up = Duration::from_secs(60);
+        let clocks = Clocks::new(now.mono, up);
+        *now = clocks.at(now.utc + asleep, now.mono, up + asleep);
     }
 
     pub(crate) fn pass_seconds(&self, seconds: u64) {
