@@ -17,12 +17,14 @@ use utoipa::ToSchema;
 
 use super::Code;
 use super::auth::{Denial, Door, platform_page};
-use super::extract::{X_CODEX_VERSION, wants_page};
+use super::extract::{X_CODEX_VERSION, accepted_language, wants_page};
+use super::refusal_page;
 use crate::codex::{
     GitTrouble, Limited, OwnerError, ReadError, Refusal, TaskError, Version, WeekError,
 };
 use crate::github::GitHubError;
 use crate::task::{EditError, GitSha};
+use crate::view::Language;
 
 /// A refusal, as the client is told: no internal message, path or key. What led to it is kept for the
 /// log.
@@ -41,7 +43,7 @@ struct Told {
     retry_after: Option<Duration>,
     version: Option<Version>,
     cause: Option<Arc<str>>,
-    as_page: bool,
+    as_page: Option<Language>,
 }
 
 /// When a client may try again what failed for a reason that passes.
@@ -64,7 +66,7 @@ impl ApiError {
             retry_after: None,
             version: None,
             cause: None,
-            as_page: false,
+            as_page: None,
         }))
     }
 
@@ -124,7 +126,7 @@ impl ApiError {
 
     /// Tells it as a page where a person reads the answer.
     pub(super) fn page_for(mut self, headers: &HeaderMap) -> Self {
-        self.0.as_page = wants_page(headers);
+        self.0.as_page = wants_page(headers).then(|| accepted_language(headers));
         self
     }
 
@@ -159,9 +161,14 @@ impl ApiError {
             request_id: status.is_server_error().then_some(request_id),
         };
         let (bytes, kind) = match told.as_page {
-            true => (page(told), "text/html; charset=utf-8"),
+            Some(language) => {
+                let name = serde_json::to_value(told.code).unwrap_or_default();
+                let name = name.as_str().unwrap_or_default();
+                let page = refusal_page::page(told.code, name, language);
+                (page, "text/html; charset=utf-8")
+            }
             // Strings and a flag: nothing in it can fail to serialise.
-            false => (
+            None => (
                 serde_json::to_vec(&document).unwrap_or_default(),
                 "application/json; charset=utf-8",
             ),
@@ -169,10 +176,8 @@ impl ApiError {
         let mut response = (status, bytes).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        if told.as_page {
-            let nothing =
-                "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(nothing));
+        if told.as_page.is_some() {
+            headers.insert(CONTENT_SECURITY_POLICY, refusal_page::POLICY.clone());
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -191,22 +196,6 @@ impl ApiError {
         }
         response
     }
-}
-
-/// A refusal on the way of a person who signs in. The way begins again only where there is one.
-fn page(told: &Told) -> Vec<u8> {
-    let begins = told.code != Code::OauthNotConfigured;
-    let page = maud::html! {
-        (maud::DOCTYPE)
-        html lang="en" {
-            head { meta charset="utf-8"; title { "CodexMiroir" } }
-            body {
-                p { (told.message) }
-                @if begins { p { a href="/auth/github" { "Sign in" } } }
-            }
-        }
-    };
-    page.into_string().into_bytes()
 }
 
 /// What every refusal says.
@@ -510,7 +499,12 @@ impl From<OwnerError> for ApiError {
 }
 
 /// Any path that isn't a route.
-pub(super) async fn no_such_route() -> ApiError {
+pub(super) async fn no_such_route(headers: HeaderMap) -> ApiError {
+    not_found().page_for(&headers)
+}
+
+/// There is nothing at the path, or nothing for who asks.
+pub(super) fn not_found() -> ApiError {
     ApiError::new(
         Code::NotFound,
         "There is nothing at this path; the week is at /codex.",

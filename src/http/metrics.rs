@@ -6,7 +6,6 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use sha2::{Digest, Sha256};
 
-use super::error::no_such_route;
 use super::openapi::refusals;
 use super::{ApiError, App, Code};
 use crate::config::Secret;
@@ -38,7 +37,8 @@ pub(super) async fn metrics(
 ) -> Result<Response, ApiError> {
     let shared = &app.0;
     let Some(token) = &shared.metrics_token else {
-        return Err(no_such_route().await);
+        let message = "Metrics are off: set CODEX_METRICS_TOKEN to have them.";
+        return Err(ApiError::new(Code::NotFound, message));
     };
     if !brings(request.headers(), token) {
         let message = "Send the token of CODEX_METRICS_TOKEN as Authorization: Bearer.";

@@ -20,6 +20,7 @@ mod list_tasks;
 mod metrics;
 mod openapi;
 mod preview;
+mod refusal_page;
 mod render_codex;
 mod request_id;
 mod session;

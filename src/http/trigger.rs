@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::answer::json;
 use super::auth::X_FORWARDED_HOST;
 use super::body;
-use super::error::no_such_route;
+use super::error::not_found;
 use super::{ApiError, App};
 use crate::functions::{TriggerAnswer, triggered};
 
@@ -23,7 +23,7 @@ pub(super) async fn only_the_host(
 ) -> Result<(), ApiError> {
     match is_for(app, function, request).await {
         true => Ok(()),
-        false => Err(no_such_route().await),
+        false => Err(not_found()),
     }
 }
 

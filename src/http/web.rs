@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use super::answer::redirect;
 use super::auth::Door;
 use super::auth_github::return_to;
-use super::error::no_such_route;
+use super::error::not_found;
 use super::extract::accepted_language;
 use super::fixed::Fixed;
 use super::openapi::refusals;
@@ -79,7 +79,7 @@ refusals!(AssetRefusals:; NotFound);
 pub(super) async fn web_asset(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     match web::at(uri.path()) {
         Some(asset) => Ok(Fixed::from(asset).answer(&headers, FOR_EVER)),
-        None => Err(no_such_route().await),
+        None => Err(not_found()),
     }
 }
 

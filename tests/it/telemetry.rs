@@ -216,12 +216,9 @@ fn a_minute_is_summed_up_in_one_line() {
 #[test]
 fn metrics_are_for_who_has_the_token_and_name_nobody() {
     let (_folder, service) = service("info");
-    assert_eq!(
-        service
-            .send("/metrics", "authorization: Bearer x\r\n")
-            .status,
-        404
-    );
+    let off = service.send("/metrics", "authorization: Bearer x\r\n");
+    assert_eq!(off.status, 404);
+    assert!(off.body.contains("set CODEX_METRICS_TOKEN"), "{}", off.body);
     let folder = tempfile::tempdir().unwrap();
     let mut command = codex_miroir();
     command.env("CODEX_DATA_DIR", folder.path());

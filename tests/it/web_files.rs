@@ -185,8 +185,13 @@ async fn without_a_sign_in_login_goes_straight_on() {
     let on = send(&a, get("/login?return_to=%2F%23%2Fnew")).await;
     assert_eq!((on.status.as_u16(), on.header("location")), (302, "/#/new"));
     assert_eq!(send(&a, get("/login")).await.header("location"), "/");
-    let elsewhere = get("/login?return_to=%2F%2Fevil.example").header("accept", BROWSER);
-    let elsewhere = send(&a, elsewhere).await;
-    assert_eq!(elsewhere.status, 400);
-    assert!(elsewhere.text().contains("return_to must be a path"));
+    for (accept, told) in [
+        (BROWSER, "Diese Adresse stimmt nicht."),
+        ("*/*", "return_to must be a path"),
+    ] {
+        let elsewhere = get("/login?return_to=%2F%2Fevil.example").header("accept", accept);
+        let elsewhere = send(&a, elsewhere).await;
+        assert_eq!(elsewhere.status, 400);
+        assert!(elsewhere.text().contains(told), "{}", elsewhere.text());
+    }
 }

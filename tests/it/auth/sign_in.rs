@@ -177,7 +177,10 @@ async fn a_refusal_is_a_page_for_a_person() {
         (refused.status.as_u16(), refused.header("content-type")),
         (403, "text/html; charset=utf-8")
     );
-    assert_snapshot!(refused.text(), @r#"<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>CodexMiroir</title></head><body><p>The sign-in was declined at GitHub: begin again at /auth/github to allow it.</p><p><a href="/auth/github">Sign in</a></p></body></html>"#);
+    let page = refused.text();
+    assert!(page.contains("<html lang=\"de\">"), "{page}");
+    assert!(page.contains("Beginne noch einmal, und erlaube sie dort."));
+    assert!(page.contains("href=\"/auth/github\""));
     assert!(
         refused
             .header("content-security-policy")
@@ -194,6 +197,54 @@ async fn a_refusal_is_a_page_for_a_person() {
     let (url, jar) = begin(&town, &service, "").await;
     let refused = land(&town, &service, &at_github(&url).await, &jar.header()).await;
     assert_eq!(said(&refused), "403 access_denied");
+}
+
+/// Every page of a refusal says in the reader's language what to do, is styled, and names no setting: those are the
+/// operator's.
+#[tokio::test]
+async fn a_page_of_a_refusal_is_for_its_reader() {
+    let town = Town::new();
+    let service = town.service();
+    let tokens_only = town.service_with(&[
+        ("GITHUB_OAUTH_CLIENT_ID", ""),
+        ("GITHUB_OAUTH_CLIENT_SECRET", ""),
+    ]);
+    for (service, path, status) in [
+        (&service, "/nirgends", 404),
+        (&service, "/auth/github?return_to=x", 400),
+        (&service, "/auth/github/callback?code=x&state=y", 400),
+        (
+            &service,
+            "/auth/github/callback?error=access_denied&state=y",
+            400,
+        ),
+        (&tokens_only, "/auth/github", 409),
+        (&tokens_only, "/login", 409),
+    ] {
+        for (wished, language) in [("de-DE,de;q=0.9", "de"), ("en-GB,en;q=0.9", "en")] {
+            let asked = get(path)
+                .header("accept", "text/html,*/*;q=0.8")
+                .header("accept-language", wished);
+            let page = service.send(&town, asked).await;
+            assert_eq!(page.status, status, "{path}");
+            let policy = page.header("content-security-policy").to_owned();
+            assert!(policy.contains("style-src 'sha256-"), "{policy}");
+            let text = page.text();
+            assert!(
+                text.contains(&format!("<html lang=\"{language}\">")),
+                "{text}"
+            );
+            assert!(text.contains("<style>") && text.contains("<a class=\"first\""));
+            let is_setting = |word: &str| {
+                let upper = |c: char| c.is_ascii_uppercase() || c == '_';
+                word.contains('_') && word.chars().all(upper)
+            };
+            let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            assert_eq!(words.find(|word| is_setting(word)), None, "{text}");
+        }
+        let program = service.send(&town, get(path).header("accept", "*/*")).await;
+        assert!(program.text().starts_with("{\"ok\":false"), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -250,33 +301,39 @@ async fn without_a_code_github_isnt_asked() {
     assert_eq!(town.github.requests().len(), 0);
 }
 
+/// Whoever makes up tokens keeps nobody from signing in, and codes don't use up the machine's connections either.
 #[tokio::test]
-async fn codes_and_tokens_share_the_machines_connections() {
+async fn codes_have_turns_of_their_own() {
     let town = Town::new();
     let service = town.service();
-    let (url, jar) = begin(&town, &service, "").await;
-    let back = at_github(&url).await;
+    let mut landings = vec![];
+    for _ in 0..20 {
+        let (url, jar) = begin(&town, &service, "").await;
+        landings.push((at_github(&url).await, jar.header()));
+    }
     town.github.fail(Fault::Hang);
     let tokens: Vec<String> = (0..64).map(|number| format!("ghp_{number}")).collect();
     let tokens = tokens.iter().map(|token| service.by_token(&town, token));
-    let cookies = jar.header();
-    let landing = async {
-        while town.github.hanging() < 64 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        land(&town, &service, &back, &cookies).await
-    };
+    let landings = landings
+        .iter()
+        .map(|(back, cookies)| land(&town, &service, back, cookies));
     let recover = async {
-        while town.github.hanging() < 64 {
+        while town.github.hanging() < 80 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(town.github.hanging(), 64);
-        assert_eq!(town.github.calls("POST", "/login/oauth/access_token"), 0);
+        assert_eq!(town.github.hanging(), 80);
+        assert_eq!(town.github.calls("POST", "/login/oauth/access_token"), 16);
         town.github.recover();
     };
-    let (_, landed, ()) = futures::join!(futures::future::join_all(tokens), landing, recover);
-    assert_eq!(landed.status, 302, "{}", landed.text());
+    let (_, landed, ()) = futures::join!(
+        futures::future::join_all(tokens),
+        futures::future::join_all(landings),
+        recover
+    );
+    let landed: Vec<u16> = landed.iter().map(|it| it.status.as_u16()).collect();
+    let of = |status| landed.iter().filter(|it| **it == status).count();
+    assert_eq!((of(503), of(302)), (16, 4), "{landed:?}");
 }
 
 #[tokio::test]
@@ -342,7 +399,7 @@ async fn without_an_app_nobody_signs_in_by_a_browser() {
     let begun = get("/auth/github").header("accept", "text/html");
     let begun = service.send(&town, begun).await;
     assert!(
-        !begun.text().contains("href"),
+        !begun.text().contains("/auth/github"),
         "no way back to where it fails"
     );
 }

@@ -1,0 +1,178 @@
+//! A refusal as a page for the person who reads it: in their language, with what they can do. What only the operator
+//! can change, as settings by their names, isn't theirs to know.
+
+use std::sync::LazyLock;
+
+use http::HeaderValue;
+
+use super::Code;
+use super::answer::page_policy;
+use crate::view::Language;
+
+const STYLESHEET: &str = include_str!("refusal_page.css");
+
+/// What the page may do.
+pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESHEET));
+
+/// What has happened, and what to do, in German and in English.
+struct Words([[&'static str; 2]; 2]);
+
+/// Where a page leads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To the sign-in, from its beginning.
+    SignIn,
+    /// To the week.
+    Home,
+}
+
+fn words(code: Code) -> (Words, Way) {
+    use Way::{Home, SignIn};
+    let (german, english, way) = match code {
+        Code::NotFound => (
+            [
+                "Hier ist nichts.",
+                "Unter dieser Adresse gibt es keine Seite. Die Woche steht auf der Startseite.",
+            ],
+            [
+                "There is nothing here.",
+                "No page has this address. The week is on the start page.",
+            ],
+            Home,
+        ),
+        Code::AccessDenied => (
+            [
+                "Die Anmeldung wurde bei GitHub abgelehnt.",
+                "Beginne noch einmal, und erlaube sie dort.",
+            ],
+            [
+                "The sign-in was declined at GitHub.",
+                "Begin again, and allow it there.",
+            ],
+            SignIn,
+        ),
+        Code::SignInExpired => (
+            [
+                "Diese Anmeldung gilt nicht mehr.",
+                "Sie hat zu lange gedauert, ist schon beendet oder wurde in einem anderen Browser begonnen. Beginne noch einmal.",
+            ],
+            [
+                "This sign-in is over.",
+                "It took too long, was ended before, or was begun in another browser. Begin again.",
+            ],
+            SignIn,
+        ),
+        Code::SignInFailed | Code::TokenInvalid => (
+            [
+                "GitHub hat die Anmeldung nicht bestätigt.",
+                "Beginne noch einmal.",
+            ],
+            ["GitHub didn't confirm the sign-in.", "Begin again."],
+            SignIn,
+        ),
+        Code::LoginNotAllowed => (
+            [
+                "Dieses Konto hat hier keinen Zutritt.",
+                "Bitte den Betreiber, es zuzulassen, oder melde dich bei GitHub mit einem anderen an.",
+            ],
+            [
+                "This account may not enter here.",
+                "Ask the operator to let it in, or sign in at GitHub with another one.",
+            ],
+            SignIn,
+        ),
+        Code::LoginReassigned => (
+            [
+                "Dieser Name gehörte früher einem anderen Konto.",
+                "Dessen Aufgaben liegen noch hier. Frag den Betreiber, wem sie gehören.",
+            ],
+            [
+                "This name belonged to another account before.",
+                "That one's tasks are still here. Ask the operator whose they are.",
+            ],
+            SignIn,
+        ),
+        Code::OauthNotConfigured => (
+            [
+                "Über GitHubs Seiten meldet sich hier niemand an.",
+                "Frag den Betreiber, wie du hineinkommst.",
+            ],
+            [
+                "Nobody signs in by GitHub's pages here.",
+                "Ask the operator how to get in.",
+            ],
+            Home,
+        ),
+        Code::AuthUnavailable => (
+            [
+                "GitHub antwortet gerade nicht.",
+                "Versuche es in ein paar Minuten noch einmal.",
+            ],
+            ["GitHub doesn't answer now.", "Try again in a few minutes."],
+            SignIn,
+        ),
+        Code::StorageUnavailable => (
+            [
+                "Die Aufgaben sind gerade nicht zu erreichen.",
+                "Versuche es in ein paar Minuten noch einmal.",
+            ],
+            [
+                "The tasks can't be reached now.",
+                "Try again in a few minutes.",
+            ],
+            SignIn,
+        ),
+        Code::InvalidQuery => (
+            ["Diese Adresse stimmt nicht.", "Beginne auf der Startseite."],
+            ["This address is wrong.", "Begin on the start page."],
+            Home,
+        ),
+        _ => (
+            [
+                "Das ist nicht gelungen.",
+                "Versuche es noch einmal. Bleibt es dabei, frag den Betreiber.",
+            ],
+            [
+                "That didn't work.",
+                "Try again. If it stays so, ask the operator.",
+            ],
+            Home,
+        ),
+    };
+    (Words([german, english]), way)
+}
+
+/// The page of a refusal; `name` is its code as the API tells it.
+pub(super) fn page(code: Code, name: &str, language: Language) -> Vec<u8> {
+    let (Words([german, english]), way) = words(code);
+    let ([happened, to_do], sign_in, home) = match language {
+        Language::German => (german, "Anmelden", "Zur Startseite"),
+        Language::English => (english, "Sign in", "To the start page"),
+    };
+    let page = maud::html! {
+        (maud::DOCTYPE)
+        html lang=(language.tag()) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (happened) " · CodexMiroir" }
+                style { (maud::PreEscaped(STYLESHEET)) }
+            }
+            body {
+                main {
+                    h1 { (happened) }
+                    p { (to_do) }
+                    @match way {
+                        Way::SignIn => {
+                            a class="first" href="/auth/github" { (sign_in) }
+                            a href="/" { (home) }
+                        }
+                        Way::Home => { a class="first" href="/" { (home) } }
+                    }
+                    small { (name) }
+                }
+            }
+        }
+    };
+    page.into_string().into_bytes()
+}
