@@ -20,7 +20,7 @@ pub struct Filter {
     pub kategorie: Option<Kategorie>,
     /// Only those with exactly this tag.
     pub tag: Option<String>,
-    /// Only those with this in number, title or a tag, in any letter case.
+    /// Only those that have each of these words in number, title or a tag, in any letter case and normal form.
     pub text: Option<String>,
     /// Only those after this file.
     pub after: Option<FileName>,

@@ -66,7 +66,7 @@ pub struct PushPayload {
 #[schema(as = PushedRepository)]
 struct Repository {
     full_name: String,
-    /// When this push came, in seconds since 1970.
+    /// When this push came, in seconds since 1970. Without that the push counts all the same.
     #[serde(default)]
     #[schema(value_type = Option<i64>)]
     pushed_at: serde_json::Value,
@@ -98,14 +98,6 @@ fn bytes_of_hex(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// A repository's time is a number in a push's payload, and a text in those of other events.
-fn time_of(told: &serde_json::Value) -> Option<DateTime<Utc>> {
-    match told.as_i64() {
-        Some(seconds) => DateTime::from_timestamp(seconds, 0),
-        None => told.as_str()?.parse().ok(),
-    }
-}
-
 /// Reads a delivery that was verified. `event` is `X-GitHub-Event`; `body` is JSON, or, where the webhook
 /// was set up that way, a form whose `payload` is.
 ///
@@ -130,7 +122,11 @@ pub fn parse(event: &str, body: &[u8]) -> Result<Delivery, BadPayload> {
                 before: push.before.as_deref().and_then(commit_of),
                 after: push.after.as_deref().and_then(commit_of),
                 forced: push.forced,
-                at: time_of(&push.repository.pushed_at),
+                at: push
+                    .repository
+                    .pushed_at
+                    .as_i64()
+                    .and_then(|it| DateTime::from_timestamp(it, 0)),
             }))
         }
         _ => Ok(Delivery::Other),

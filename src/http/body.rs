@@ -144,7 +144,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn is_packed(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(CONTENT_ENCODING).iter();
     let mut codings = codings.flat_map(|value| value.as_bytes().split(|c| *c == b','));
-    codings.any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
+    codings.any(|coding| {
+        let coding = coding.trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
+    })
 }
 
 /// A day and a time of day.

@@ -31,8 +31,9 @@ impl Spelling {
         let is_plain = !path.bytes().any(|c| c.is_ascii_uppercase())
             && (path.len() == 1 || !path.ends_with('/'));
         if !is_plain && let Some(meant) = self.meant(path) {
-            let uri = with_path(request.uri(), &meant);
-            *request.uri_mut() = uri.unwrap_or_else(|| request.uri().clone());
+            if let Some(uri) = with_path(request.uri(), &meant) {
+                *request.uri_mut() = uri;
+            }
         }
         request
     }

@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
 use super::yaml::{self, Entry, Fault, Kind, Node};
 use super::{Problem, ProblemCode};
 
@@ -23,12 +25,7 @@ pub(super) struct Parts {
 
 /// What is wrong with an opening line that only looks like one: something stands before it that nobody sees.
 fn hidden_opening(line: &str) -> Option<Problem> {
-    let invisible = |c: char| {
-        matches!(
-            c,
-            '\u{FEFF}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{AD}'
-        )
-    };
+    let invisible = |c: char| c.general_category() == GeneralCategory::Format;
     let first = line.chars().next().filter(|c| invisible(*c))?;
     let rest = line.trim_start_matches(invisible);
     (rest.trim_ascii_end() == "---").then(|| Problem {

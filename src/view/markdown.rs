@@ -1,5 +1,6 @@
 //! Markdown as HTML that can do no harm (SPEC.md 8).
 
+use std::cell::OnceCell;
 use std::sync::LazyLock;
 
 use ammonia::{Builder, UrlRelative};
@@ -23,15 +24,21 @@ static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder
 });
 
-/// Stands for a task list's box, checked or not, until the rest is clean: of boxes that the text itself has as HTML
-/// none is let through. Nobody can guess it.
-static BOXES: LazyLock<[String; 2]> = LazyLock::new(|| {
-    let mut random = [0; 16];
-    // Without randomness nothing stands for a box: no zero is left in what is clean.
-    let random = getrandom::fill(&mut random).map(|()| u128::from_ne_bytes(random));
-    let name = random.map_or_else(|_| "\0".to_owned(), |it| format!("{it:032x}"));
-    ["0", "1"].map(|checked| format!("<span title=\"{name}{checked}\"></span>"))
-});
+/// What stands for a task list's boxes, not checked and checked, until the rest is clean: of boxes that the text itself
+/// has as HTML none is let through. Drawn anew for each text, so that nobody can guess it.
+struct Boxes([String; 2]);
+
+impl Boxes {
+    fn new() -> Self {
+        let random = getrandom::u64().and_then(|one| Ok((one, getrandom::u64()?)));
+        // Without randomness nothing stands for a box: no zero is left in what is clean.
+        let name = random.map_or_else(
+            |_| "\0".to_owned(),
+            |(one, two)| format!("{one:016x}{two:016x}"),
+        );
+        Self(["0", "1"].map(|checked| format!("<span title=\"{name}{checked}\"></span>")))
+    }
+}
 
 const SHOWN: [&str; 2] = [
     "<input type=\"checkbox\" disabled=\"\">\n",
@@ -54,13 +61,12 @@ pub fn markdown_to_html(markdown: &str) -> String {
     let extensions =
         Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut rendered = String::with_capacity(markdown.len() * 3 / 2);
-    push_html(
-        &mut rendered,
-        bounded(Parser::new_ext(markdown, extensions)),
-    );
+    let boxes = OnceCell::new();
+    let events = bounded(Parser::new_ext(markdown, extensions), &boxes);
+    push_html(&mut rendered, events);
     let mut clean = SANITIZER.clean(&rendered).to_string();
-    for (stands, shown) in BOXES.iter().zip(SHOWN) {
-        if clean.contains(stands) {
+    if let Some(Boxes(stand)) = boxes.get() {
+        for (stands, shown) in stand.iter().zip(SHOWN) {
             clean = clean.replace(stands, shown);
         }
     }
@@ -68,7 +74,10 @@ pub fn markdown_to_html(markdown: &str) -> String {
 }
 
 /// The same text, less deep and with less HTML.
-fn bounded<'a>(events: impl Iterator<Item = Event<'a>>) -> impl Iterator<Item = Event<'a>> {
+fn bounded<'a>(
+    events: impl Iterator<Item = Event<'a>>,
+    boxes: &OnceCell<Boxes>,
+) -> impl Iterator<Item = Event<'a>> {
     let mut depth = 0;
     let (mut tags, mut bytes) = (0, 0);
     events.filter_map(move |event| match event {
@@ -91,7 +100,10 @@ fn bounded<'a>(events: impl Iterator<Item = Event<'a>>) -> impl Iterator<Item = 
                 Event::Text(html)
             })
         }
-        Event::TaskListMarker(checked) => Some(Event::Html((&*BOXES[usize::from(checked)]).into())),
+        Event::TaskListMarker(checked) => {
+            let Boxes(stand) = boxes.get_or_init(Boxes::new);
+            Some(Event::Html(stand[usize::from(checked)].clone().into()))
+        }
         _ => Some(event),
     })
 }

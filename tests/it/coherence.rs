@@ -881,20 +881,16 @@ async fn time_that_a_machine_was_suspended_counts() {
     assert_eq!(titles(&a.json(&scene.read(&a).await)), ["Aufgabe 0", "Neu"]);
 }
 
-/// What the process reads goes on with the clock that counts suspended time.
+/// So it does in the middle of a request.
 #[test]
-fn the_clocks_are_read_as_one_moment() {
-    let (before, began) = (Now::read(), std::time::Instant::now());
-    std::thread::sleep(Duration::from_millis(20));
-    let after = Now::read();
-    let passed = after.mono - before.mono;
-    assert!(passed >= Duration::from_millis(20), "{passed:?}");
-    let (behind, ahead) = (
-        began - before.mono,
-        before.mono.saturating_duration_since(began),
-    );
-    assert!(
-        behind.max(ahead) < Duration::from_secs(5),
-        "{behind:?} {ahead:?}"
-    );
+fn the_moment_after_a_suspension_is_as_much_later() {
+    let now = Now::of_clocks(chrono::Utc::now(), std::time::Instant::now());
+    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+    let after = now.after(second, hour);
+    assert_eq!(after.mono - now.mono, second + hour);
+    assert_eq!((after.utc - now.utc).to_std(), Ok(second + hour));
+    assert_eq!(after.started - now.started, second);
+    // Counted once, and what lies between two looks at clocks isn't counted.
+    let again = after.after(second, hour + Duration::from_millis(3));
+    assert_eq!(again.mono - after.mono, second);
 }

@@ -75,6 +75,18 @@ fn every_form_of_connection_string_is_understood() {
             format!("AccountName=a;AccountKey={KEY};BlobEndpoint=http://azurite:10000/a"),
             key("a", "http://azurite:10000/a"),
         ),
+        (
+            format!("AccountName=a;AccountKey={KEY};BlobEndpoint=http://azurite.blob.svc.cluster.local:10000/a"),
+            key("a", "http://azurite.blob.svc.cluster.local:10000/a"),
+        ),
+        (
+            "BlobEndpoint=http://azurite:10000/a;SharedAccessSignature=sig=x".to_owned(),
+            "sas:sig=x a http://azurite:10000/a".to_owned(),
+        ),
+        (
+            "BlobEndpoint=https://codex.privatelink.blob.core.windows.net;SharedAccessSignature=sig=x".to_owned(),
+            "sas:sig=x codex https://codex.privatelink.blob.core.windows.net/".to_owned(),
+        ),
     ];
     for (text, expected) in table {
         assert_eq!(summary(&text), expected, "{text}");
@@ -157,6 +169,14 @@ fn a_bad_connection_string_says_which_part_is_wrong() {
         // As Storage Explorer gives it for a container.
         (
             "BlobEndpoint=https://codex.blob.core.windows.net/notes;SharedAccessSignature=sv=1&sr=c&sig=hunter2",
+            "BlobEndpoint must be the account's URL",
+        ),
+        (
+            "BlobEndpoint=https://files.example.org/notes;SharedAccessSignature=sig=hunter2",
+            "BlobEndpoint must be the account's URL",
+        ),
+        (
+            "BlobEndpoint=https://codex.dfs.core.windows.net/notes;SharedAccessSignature=sig=hunter2",
             "BlobEndpoint must be the account's URL",
         ),
         (

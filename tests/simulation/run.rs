@@ -303,6 +303,7 @@ impl Run {
             utc: self.epoch.0 + elapsed,
             mono: self.epoch.1 + elapsed,
             started: self.epoch.2 + elapsed,
+            suspended: Duration::ZERO,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::codex::{denied, no_file, to_be_read};
 use crate::store::{
     Answer, Blob, BlobStore, ETag, Key, Listed, Listing, Prefix, StoreError, WriteIds,
 };
-use crate::task::{FileName, FileRecord, TaskTable};
+use crate::task::{FileName, FileRecord, TaskTable, is_meant_for_a_task};
 use crate::user::UserId;
 
 /// How many files are read at once.
@@ -122,7 +122,9 @@ async fn raw(store: &dyn BlobStore, user: &UserId) -> Found<Raw> {
         ..
     } = ask::list(store, &Prefix::raw(user)).await?.value;
     let all = listed.len();
-    let ours = listed.into_iter().filter(|it| it.name.ends_with(".md"));
+    let ours = listed
+        .into_iter()
+        .filter(|it| is_meant_for_a_task(&it.name));
     let fetched = stream::iter(ours)
         .map(|listed| fetch(store, user, listed))
         .buffer_unordered(FETCHES);

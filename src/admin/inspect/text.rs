@@ -203,7 +203,7 @@ fn raw(f: &mut Formatter<'_>, it: &RawPart) -> fmt::Result {
         line!(
             f,
             "  ignored",
-            "{} whose name isn't .md",
+            "{} that nobody means for tasks",
             count(it.others, "file", "files")
         )?;
     }

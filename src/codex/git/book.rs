@@ -68,6 +68,9 @@ pub(super) struct Book {
     /// The branch that is about to be made for a file's pull request, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub proposing: BTreeMap<String, String>,
+    /// The commit that branch is made from, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub proposing_from: BTreeMap<String, GitSha>,
     /// Pull requests that hold what isn't merged yet, by file.
     #[serde(default)]
     pub pulls: BTreeMap<String, PullNote>,
@@ -204,6 +207,7 @@ impl Default for Book {
             pushing: Open::default(),
             taking: BTreeMap::new(),
             proposing: BTreeMap::new(),
+            proposing_from: BTreeMap::new(),
             pulls: BTreeMap::new(),
             last_error: None,
             unknown: Map::new(),
@@ -347,7 +351,7 @@ impl Book {
             self.pulls.remove(key);
             self.pushing.end_all(name);
         }
-        self.proposing.remove(key);
+        self.end_proposing(key);
         self.pushing.end(name, sha);
     }
 
@@ -421,7 +425,18 @@ impl Book {
             note.unknown = before.unknown;
         }
         self.pulls.insert(name.to_string(), note);
-        self.proposing.remove(name.as_str());
+        self.end_proposing(name.as_str());
+    }
+
+    /// A branch is about to be made from this commit.
+    pub(super) fn begin_proposing(&mut self, name: &FileName, branch: &str, from: GitSha) {
+        self.proposing.insert(name.to_string(), branch.to_owned());
+        self.proposing_from.insert(name.to_string(), from);
+    }
+
+    fn end_proposing(&mut self, name: &str) {
+        self.proposing.remove(name);
+        self.proposing_from.remove(name);
     }
 
     /// Git doesn't hold the file (any more).
@@ -475,6 +490,8 @@ impl Codex {
         if let (Some(book), None) = (&mut book, self.git()?.repository.pull_prefix()) {
             // Pull requests of another time are no reason to hold anything back.
             book.pulls.clear();
+            book.proposing.clear();
+            book.proposing_from.clear();
         }
         let fresh = || Book {
             place: Some(place.clone()),

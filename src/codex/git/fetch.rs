@@ -355,7 +355,7 @@ impl Codex {
         now: Now,
     ) -> Result<bool, GitTrouble> {
         for _ in 0..LOOKS {
-            let arrivals = git.runs.arrivals();
+            let (arrivals, since) = (git.runs.arrivals(), Instant::now());
             let before = self.mirror().await?.0.of(user);
             let hint = self.hint(user).await?;
             if self.is_taken_out(git, user, before).await? {
@@ -373,7 +373,7 @@ impl Codex {
             if !report.clean || report.has_news() {
                 continue;
             }
-            match self.refresh_pulls(git, user, report.commit).await {
+            match self.refresh_pulls(git, user, report.commit, since).await {
                 Ok(Pulls::Known) => {}
                 Ok(Pulls::Merged) => continue,
                 Ok(Pulls::MergedSince) => return Ok(false),

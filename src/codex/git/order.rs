@@ -4,13 +4,13 @@
 //! A head comes after a commit when it has that one in its history, or when the branch is known to have been moved
 //! there from it: a forced push, by a signed delivery or by the repository's own record of moves. Nothing else
 //! proves it: what looks like a branch that was set back may be a replica that hasn't caught up. And what proves it
-//! says nothing where the branch is known to have gone back since.
+//! says nothing where this instance has heard that the branch went back since.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use moka::sync::Cache as Moka;
 
 use super::book::Book;
@@ -24,8 +24,11 @@ pub(super) const LOOKS: u32 = 4;
 /// Between two looks: GitHub's replicas mostly catch up within a second.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
-/// So many moves are remembered; older ones are in the repository's record of them.
+/// So many moves are remembered, forced ones longer than others; older ones are in the repository's record of them.
 const MAX_MOVES: usize = 64;
+
+/// A delivery and the repository's record may tell the same move's time by so many seconds apart.
+const SAME_MOVE: TimeDelta = TimeDelta::seconds(5);
 
 /// So many pairs of commits are remembered with how they stand to each other.
 const MAX_COMPARED: u64 = 10_000;
@@ -109,7 +112,8 @@ impl Order {
                 at: push.at,
             });
             if heard.moves.len() > MAX_MOVES {
-                heard.moves.pop_front();
+                let oldest = heard.moves.iter().position(|it| !it.forced).unwrap_or(0);
+                heard.moves.remove(oldest);
             }
         }
     }
@@ -181,10 +185,7 @@ impl Git {
         };
         for commit in announced {
             let passed = self.has_in_history(head, *commit).await?;
-            let left = !passed
-                && self.was_forced(*commit, head, false).await?
-                && !self.has_gone_on(head, *commit, &[]).await?;
-            if !passed && !left {
+            if !passed && !self.is_left_for(*commit, head, false).await? {
                 return Ok(false);
             }
         }
@@ -237,8 +238,7 @@ impl Git {
             if follows {
                 continue;
             }
-            let gone_on = self.has_gone_on(head, *base, &[]).await?;
-            if !gone_on && self.was_forced(*base, head, is_left).await? {
+            if self.is_left_for(*base, head, is_left).await? {
                 continue;
             }
             if let Moves::NotAsked = moves {
@@ -254,7 +254,9 @@ impl Git {
             match &moves {
                 Moves::Known(moves)
                     if is_moved(moves, *base, head, is_left)
-                        && !(gone_on && self.has_gone_on(head, *base, moves).await?) => {}
+                        && !self
+                            .leads_back(head, *base, unlisted(self.order.moves(), moves))
+                            .await? => {}
                 Moves::Known(moves) if newest(moves) != Some(head) => return Ok(Standing::Lagging),
                 Moves::Known(_) => return Ok(Standing::Unproven(*base)),
                 Moves::NotAsked | Moves::Closed => return Ok(Standing::Untold(*base)),
@@ -300,17 +302,42 @@ impl Git {
         })
     }
 
-    /// Whether a delivery says that the branch was set to `head` by force, from `base` or, unless it must be
-    /// `from_there`, from what came after it.
-    /// A delivery may come late: one about what was before `base` says nothing.
-    async fn was_forced(
+    /// Whether deliveries say that the branch was set to `head` by force, from `base` or, unless it must be
+    /// `from_there`, from what came after it, and don't say that this was put right.
+    async fn is_left_for(
         &self,
         base: GitSha,
         head: GitSha,
         from_there: bool,
     ) -> Result<bool, GitHubError> {
         let moves = self.order.moves();
-        for HeardMove { before, after, .. } in moves.into_iter().rev().filter(|it| it.forced) {
+        let Some(at) = self.forced_move(&moves, base, head, from_there).await? else {
+            return Ok(false);
+        };
+        let forced = moves[at];
+        let later = moves
+            .into_iter()
+            .enumerate()
+            .filter(|(index, it)| match (it.at, forced.at) {
+                (Some(at), Some(forced)) if at != forced => at > forced,
+                _ => *index > at,
+            });
+        let later = later.map(|(_, it)| it).collect();
+        Ok(!self.leads_back(head, base, later).await?)
+    }
+
+    /// Which of `moves` set the branch to `head` by force.
+    /// A delivery may come late: one about what was before `base` says nothing.
+    async fn forced_move(
+        &self,
+        moves: &[HeardMove],
+        base: GitSha,
+        head: GitSha,
+        from_there: bool,
+    ) -> Result<Option<usize>, GitHubError> {
+        let forced = moves.iter().enumerate().rev().filter(|(_, it)| it.forced);
+        for (at, HeardMove { before, after, .. }) in forced {
+            let (before, after) = (*before, *after);
             if after != head {
                 // Or to what `head` was made on since; what was there before the push is in the history of `before`.
                 let made_since = self.has_in_history(head, after).await?
@@ -324,33 +351,23 @@ impl Git {
                 false => self.has_in_history(before, base).await?,
             };
             if follows {
-                return Ok(true);
+                return Ok(Some(at));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    /// Whether deliveries say that the branch has gone on from `head`, since what is `listed`, to where `base` is in
-    /// its history again. Then a `head` without `base` is shown late.
-    async fn has_gone_on(
+    /// Whether these moves lead on from `head` to where `base` is in the branch's history again. Then a `head` without
+    /// `base` is shown late.
+    async fn leads_back(
         &self,
         head: GitSha,
         base: GitSha,
-        listed: &[BranchMove],
+        mut moves: Vec<HeardMove>,
     ) -> Result<bool, GitHubError> {
         if self.breaks(GitMutation::RepairIsForgotten) {
             return Ok(false);
         }
-        // The same move may come twice: a branch set back to an ancestor, and put right. Within a second there is no
-        // telling, and it is taken for the one that is listed.
-        let is_listed = |it: &HeardMove| match (it.at, listed.first()) {
-            (Some(at), Some(newest)) if at != newest.at => at < newest.at,
-            _ => listed
-                .iter()
-                .any(|listed| listed.before == Some(it.before) && listed.after == Some(it.after)),
-        };
-        let mut moves = self.order.moves();
-        moves.retain(|it| !is_listed(it));
         let mut reached = vec![head];
         while let Some(at) = reached.pop() {
             while let Some(next) = moves.iter().position(|it| it.before == at) {
@@ -401,6 +418,23 @@ pub(super) fn lags() -> GitHubError {
         operation: "read the branch",
         reason: "it shows a commit from before what is known".to_owned(),
     }
+}
+
+/// The moves that were heard and aren't among those that the repository lists, the newest first: it lists late. The
+/// same move may come twice, where a branch was set back to an ancestor and put right.
+fn unlisted(mut heard: Vec<HeardMove>, listed: &[BranchMove]) -> Vec<HeardMove> {
+    heard.retain(|it| {
+        let pair = (Some(it.before), Some(it.after));
+        let same = listed.iter().find(|it| (it.before, it.after) == pair);
+        match (it.at, same, listed.last()) {
+            (Some(at), Some(same), _) => at > same.at + SAME_MOVE,
+            (None, Some(_), _) => false,
+            // Of before all that is listed.
+            (Some(at), None, Some(oldest)) => at > oldest.at,
+            _ => true,
+        }
+    });
+    heard
 }
 
 fn newest(moves: &[BranchMove]) -> Option<GitSha> {

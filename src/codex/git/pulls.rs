@@ -40,8 +40,8 @@ enum Open {
         has: GitSha,
         commit: GitSha,
     },
-    /// The request was merged: it is to be looked what Git has now.
-    Merged,
+    /// The request was merged, or the file was changed: it is to be looked anew.
+    Outdated,
     /// There is no open request.
     No,
 }
@@ -144,7 +144,7 @@ impl Codex {
                     commit,
                 });
             }
-            Open::Merged => return Ok(Proposal::Stale),
+            Open::Outdated => return Ok(Proposal::Stale),
             Open::No => {
                 let theirs = snapshot.user(user).side(&it.file.name);
                 let replaces = it.file.replaces.map_or(Side::Absent, Side::Content);
@@ -224,7 +224,7 @@ impl Codex {
                 Some(true) => {
                     let merged = git.merged(user, name, note, seen.head).await?;
                     self.note_merged(git, user, &[merged]).await?;
-                    return Ok(Open::Merged);
+                    return Ok(Open::Outdated);
                 }
                 Some(false) => return Err(lags().into()),
                 None => {}
@@ -246,7 +246,12 @@ impl Codex {
         if let Some(has) = has.filter(|has| *has != note.sha && *has != it.file.sha) {
             // Or an own push: of which nobody heard, or another instance's, since the book was read.
             let (newer, _) = self.book(user).await?;
-            if !newer.pushing.of(name).contains(&has) && !newer.is_proposed(name, has) {
+            let is_own = newer.pushing.of(name).contains(&has) || newer.is_proposed(name, has);
+            if is_own && self.raw(user, name, &it.file.etag).await?.is_none() {
+                // It may be newer than what is to be put there.
+                return Ok(Open::Outdated);
+            }
+            if !is_own {
                 let proposed = note.sha;
                 return Ok(Open::Reviewed {
                     proposed,
@@ -332,9 +337,7 @@ impl Codex {
                 continue;
             }
             if !is_own {
-                let note = |book: &mut Book| {
-                    book.proposing.insert(name.to_string(), branch.clone());
-                };
+                let note = |book: &mut Book| book.begin_proposing(name, &branch, head);
                 self.change_book(user, note).await?;
             }
             // One that was made since it was looked for is another instance's, which is about the same.

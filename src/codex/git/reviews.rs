@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -15,15 +14,8 @@ use crate::github::{Comparison, GitHubError, GitSnapshot, PullSeen, Side};
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
-/// So long a list of open requests is taken for what there is, while the branch doesn't move.
-const LISTED: Duration = Duration::from_secs(20);
-
-/// Requests that are open.
-pub(super) struct OpenPulls {
-    head: Option<GitSha>,
-    at: Instant,
-    numbers: Arc<BTreeSet<u64>>,
-}
+/// Which requests were open, and when that was asked.
+pub(super) type OpenPulls = (Instant, Arc<BTreeSet<u64>>);
 
 /// A request that was merged.
 pub(super) struct Merged {
@@ -40,6 +32,8 @@ enum Request {
     /// It may have been opened, and the answer never came.
     Unheard {
         branch: String,
+        /// The commit its branch was made from.
+        from: GitSha,
         /// What may have been proposed by it.
         sent: Vec<GitSha>,
     },
@@ -81,6 +75,7 @@ impl Codex {
         git: &Git,
         user: &UserId,
         head: Option<GitSha>,
+        since: Instant,
     ) -> Result<Pulls, GitTrouble> {
         let (book, _) = self.book(user).await?;
         let noted = book.pulls.iter().filter(|(_, note)| note.pull.open);
@@ -88,8 +83,7 @@ impl Codex {
         if noted.is_empty() {
             return Ok(Pulls::Known);
         }
-        let newest = noted.iter().map(|(_, note)| note.pull.number).max();
-        let open = git.open_pulls(head, newest).await?;
+        let open = git.open_pulls(since).await?;
         let ended = noted
             .into_iter()
             .filter(|(_, note)| !open.contains(&note.pull.number));
@@ -139,28 +133,17 @@ impl Git {
         }
     }
 
-    /// Requests that are open while the branch is at `head`: asked once for all users whose requests one of its moves
-    /// may have ended, and anew when one with the number `newest` may have been opened since.
-    async fn open_pulls(
-        &self,
-        head: Option<GitSha>,
-        newest: Option<u64>,
-    ) -> Result<Arc<BTreeSet<u64>>, GitHubError> {
+    /// Requests that are open, asked since then: looks at the same time share the answer.
+    async fn open_pulls(&self, since: Instant) -> Result<Arc<BTreeSet<u64>>, GitHubError> {
         let mut last = self.open_pulls.lock().await;
-        if let Some(last) = &*last
-            && last.head == head
-            && last.at.elapsed() < LISTED
-            && last.numbers.last().copied() >= newest
+        if let Some((at, numbers)) = &*last
+            && *at >= since
         {
-            return Ok(Arc::clone(&last.numbers));
+            return Ok(Arc::clone(numbers));
         }
         let at = Instant::now();
         let numbers = Arc::new(self.repository.open_pulls().await?);
-        *last = Some(OpenPulls {
-            head,
-            at,
-            numbers: Arc::clone(&numbers),
-        });
+        *last = Some((at, Arc::clone(&numbers)));
         Ok(numbers)
     }
 
@@ -223,8 +206,8 @@ impl Reconciling<'_> {
         let unheard = unheard.filter(|(name, _)| !book.pulls.contains_key(*name));
         let unheard = unheard.filter_map(|(key, branch)| {
             let sent = book.pushing.of(&key.parse().ok()?).to_vec();
-            let branch = branch.clone();
-            Some((key, Request::Unheard { branch, sent }))
+            let (branch, from) = (branch.clone(), *book.proposing_from.get(key)?);
+            Some((key, Request::Unheard { branch, from, sent }))
         });
         let mut open: Vec<(FileName, Request)> =
             noted.chain(unheard).filter_map(has_moved).collect();
@@ -235,7 +218,7 @@ impl Reconciling<'_> {
             for (name, request) in open {
                 let seen = match self.git.look_at(&request).await {
                     Ok(seen) => seen,
-                    Err(GitHubError::Denied { .. }) => continue,
+                    Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => continue,
                     Err(error) => return Err(error.into()),
                 };
                 let merged_by = seen.as_ref().and_then(|it| Some((it.merged_by?, it.head)));
@@ -272,12 +255,18 @@ impl Reconciling<'_> {
         request: &Request,
         head: GitSha,
     ) -> Result<Option<Merged>, GitTrouble> {
-        let sent = match request {
+        let (from, sent) = match request {
             Request::Noted(note) => {
                 return self.git.merged(self.user, name, note, head).await.map(Some);
             }
-            Request::Unheard { sent, .. } => sent,
+            Request::Unheard { from, sent, .. } => (*from, sent),
         };
+        // An earlier request may have had a branch of that name.
+        match self.git.compare(from, head).await? {
+            Comparison::Ahead => {}
+            Comparison::Unknown => return Err(lags().into()),
+            Comparison::Identical | Comparison::Behind | Comparison::Diverged => return Ok(None),
+        }
         let path = self.git.path(self.user, name);
         let had = self
             .git

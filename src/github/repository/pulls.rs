@@ -105,6 +105,8 @@ struct NumberAnswer {
 
 #[derive(Deserialize)]
 struct HeadAnswer {
+    #[serde(rename = "ref")]
+    reference: String,
     sha: GitSha,
 }
 
@@ -191,12 +193,15 @@ impl Pulls for GitHubRepository {
         let operation = "look for a pull request";
         let head = format!("{}:{branch}", self.config.owner);
         let path = format!("{}/pulls?state=all&head={}", self.path, segment(&head));
-        let reply = self
-            .get(operation, &path, Question::default())
-            .await?
-            .success(operation)?;
-        let pulls: Vec<PullAnswer> = reply.json(operation)?;
-        let pulls: Vec<PullSeen> = pulls.into_iter().map(|it| self.seen(it)).collect();
+        let question = Question {
+            limit: Some(MAX_TREE_BYTES),
+            ..Question::default()
+        };
+        let reply = self.get(operation, &path, question).await?;
+        let pulls: Vec<PullAnswer> = reply.success(operation)?.json(operation)?;
+        // A filter that GitHub doesn't understand filters nothing.
+        let of_branch = pulls.into_iter().filter(|it| it.head.reference == branch);
+        let pulls: Vec<PullSeen> = of_branch.map(|it| self.seen(it)).collect();
         let open = pulls.iter().position(|it| it.pull.open).unwrap_or(0);
         Ok(pulls.into_iter().nth(open))
     }

@@ -37,9 +37,11 @@ const MAX_TOKENS: u64 = 10_000;
 /// the machine's connections.
 const MAX_QUESTIONS: usize = 64;
 
-/// Questions at once about tokens that it has, and turns of codes: as many again for each, which made-up tokens
-/// don't use up.
+/// Questions at once about tokens that it has, which made-up ones don't use up.
 const MAX_KNOWN: usize = 16;
+
+/// Codes of sign-ins turned in at once.
+const MAX_CODES: usize = 64;
 
 /// How long a question waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
@@ -206,7 +208,7 @@ impl Tokens {
                 app,
                 questions: Semaphore::new(MAX_QUESTIONS),
                 known: Semaphore::new(MAX_KNOWN),
-                codes: Semaphore::new(MAX_KNOWN),
+                codes: Semaphore::new(MAX_CODES),
                 guesses: Mutex::default(),
             }),
         }
@@ -306,14 +308,17 @@ impl Asker {
             Issuer::SomeApp(None) => return Ok(Err(TokenRefusal::Foreign)),
             Issuer::SomeApp(Some(app)) => Some(app),
         };
-        let turns = match was_accepted {
-            true => &self.known,
+        let _turn = match was_accepted {
+            true => turn(&self.known).await?,
             false => {
                 self.may_guess(now)?;
-                &self.questions
+                let turn = turn(&self.questions).await?;
+                // Others may have guessed meanwhile.
+                self.may_guess(now)?;
+                turn
             }
         };
-        let answer = self.ask_github(token, app, turns).await;
+        let answer = self.ask_github(token, app).await;
         if let Ok(Err(_)) = answer {
             self.was_refused(now);
         }
@@ -324,15 +329,12 @@ impl Asker {
         &self,
         token: &Secret,
         app: Option<&OAuthApp>,
-        turns: &Semaphore,
     ) -> Result<Result<Account, TokenRefusal>, GitHubError> {
-        if let Some(app) = app {
-            let _turn = turn(turns).await?;
-            if !self.transport.is_of_app(app, token).await? {
-                return Ok(Err(TokenRefusal::Foreign));
-            }
+        if let Some(app) = app
+            && !self.transport.is_of_app(app, token).await?
+        {
+            return Ok(Err(TokenRefusal::Foreign));
         }
-        let _turn = turn(turns).await?;
         let account = self.transport.account(token).await?;
         Ok(account.ok_or(TokenRefusal::Unknown))
     }

@@ -86,7 +86,7 @@ impl AzureConnection {
             (None, Credential::AccountKey(_)) => return Err(BadConnection::Missing("AccountName")),
             (None, _) => account_of(&endpoint),
         };
-        if names_more(&endpoint, &account) {
+        if names_more(&endpoint, parts.get("AccountName")) {
             return Err(BadConnection::Invalid {
                 part: "BlobEndpoint",
                 expected: WITHOUT_CONTAINER,
@@ -119,7 +119,7 @@ impl AzureConnection {
             });
         }
         let account = account_of(&endpoint);
-        if names_more(&endpoint, &account) {
+        if names_more(&endpoint, None) {
             return Err(BadConnection::Invalid {
                 part: "blobServiceUri",
                 expected: WITHOUT_CONTAINER,
@@ -244,14 +244,17 @@ fn unquoted(text: &str) -> &str {
     inside('"').or_else(|| inside('\'')).unwrap_or(text)
 }
 
-/// Whether an endpoint names more than an account. Azure's has that in its host, an emulator's, and one behind a name
-/// of one's own, may have it as the only part of its path.
-fn names_more(endpoint: &Url, account: &str) -> bool {
+/// Whether an endpoint names more than an account, whose name is `account` if that is said. Azure has it in the host;
+/// an emulator, at an address or a name without dots, as the last part of the path.
+fn names_more(endpoint: &Url, account: Option<&str>) -> bool {
     let path = endpoint.path().trim_matches('/');
-    let in_host = endpoint
-        .domain()
-        .is_some_and(|host| host.contains(".blob."));
-    !path.is_empty() && (in_host || path != account)
+    let last = path.rsplit('/').next();
+    let is_emulator = endpoint.domain().is_none_or(|host| !host.contains('.'));
+    match account {
+        _ if path.is_empty() => false,
+        Some(account) => last != Some(account),
+        None => !is_emulator || path.contains('/'),
+    }
 }
 
 fn account_key(key: &str) -> Result<Credential, BadConnection> {

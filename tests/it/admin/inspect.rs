@@ -111,7 +111,7 @@ async fn every_part_is_told_and_nothing_is_changed() {
     raw             5 files: 4 tasks, 1 unreadable; 1 settled
       unreadable    0003-Aufgabe.md: bad_kategorie, line 3
       settled       0009-Nie.md
-      ignored       1 file whose name isn't .md
+      ignored       1 file that nobody means for tasks
     owner           GitHub account 1001
     git             1 file known in anna/week@main:codex-miroir
     unpushed        4 files that Git doesn't have as they are

@@ -307,7 +307,7 @@ async fn codes_have_turns_of_their_own() {
     let town = Town::new();
     let service = town.service();
     let mut landings = vec![];
-    for _ in 0..20 {
+    for _ in 0..70 {
         let (url, jar) = begin(&town, &service, "").await;
         landings.push((at_github(&url).await, jar.header()));
     }
@@ -318,12 +318,12 @@ async fn codes_have_turns_of_their_own() {
         .iter()
         .map(|(back, cookies)| land(&town, &service, back, cookies));
     let recover = async {
-        while town.github.hanging() < 80 {
+        while town.github.hanging() < 128 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(town.github.hanging(), 80);
-        assert_eq!(town.github.calls("POST", "/login/oauth/access_token"), 16);
+        assert_eq!(town.github.hanging(), 128);
+        assert_eq!(town.github.calls("POST", "/login/oauth/access_token"), 64);
         town.github.recover();
     };
     let (_, landed, ()) = futures::join!(
@@ -333,7 +333,7 @@ async fn codes_have_turns_of_their_own() {
     );
     let landed: Vec<u16> = landed.iter().map(|it| it.status.as_u16()).collect();
     let of = |status| landed.iter().filter(|it| **it == status).count();
-    assert_eq!((of(503), of(302)), (16, 4), "{landed:?}");
+    assert_eq!((of(503), of(302)), (64, 6), "{landed:?}");
 }
 
 #[tokio::test]

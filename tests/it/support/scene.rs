@@ -117,7 +117,7 @@ impl Scene {
         *now = Now {
             utc: now.utc + by,
             mono: now.mono + by,
-            started: now.started,
+            ..*now
         };
     }
 

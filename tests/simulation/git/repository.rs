@@ -108,9 +108,9 @@ pub(crate) struct Move {
 }
 
 impl Move {
-    /// As GitHub tells it, in whole seconds; here no two are in the same one.
+    /// As GitHub tells it, in whole seconds; here no two are within ten.
     pub(crate) fn time(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(self.at.cast_signed(), 0).unwrap()
+        DateTime::from_timestamp(self.at.cast_signed() * 10, 0).unwrap()
     }
 }
 
@@ -138,6 +138,8 @@ pub(crate) struct GitHub {
     pub(crate) moment: u64,
     /// Whether whole trees are told in parts.
     pub(crate) truncates: bool,
+    /// Whether it tells where the branch was.
+    pub(crate) tells_moves: bool,
     /// Reads that were answered from before a commit of the service's own.
     pub(crate) behind: u64,
     /// Files of Git's that were read.
@@ -159,6 +161,7 @@ impl Default for GitHub {
             replicas: vec![],
             moment: 0,
             truncates: false,
+            tells_moves: true,
             behind: 0,
             blobs_read: 0,
             own: BTreeSet::new(),
@@ -418,6 +421,7 @@ impl GitHub {
                     _ => Comparison::Unknown,
                 })
             }
+            GitCall::Moves if !self.tells_moves => GitReply::Refused(404),
             GitCall::Moves => {
                 let seen = self.moves(MAIN).iter().filter(|it| it.at <= seen).rev();
                 let moves = seen.take(100).map(|it| BranchMove {
@@ -469,7 +473,8 @@ impl GitHub {
             }
             GitCall::OpenPulls => {
                 let open = self.pulls.iter().enumerate();
-                let open = open.filter(|(_, it)| it.state(seen).1);
+                // Only the newest are listed.
+                let open = open.rev().filter(|(_, it)| it.state(seen).1).take(3);
                 GitReply::Numbers(open.map(|(number, _)| number as u64).collect())
             }
             GitCall::Pull(number) => match self.pulls.get(*number as usize) {

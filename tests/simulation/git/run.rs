@@ -72,6 +72,7 @@ fn now() -> Now {
         utc: utc + elapsed,
         mono: mono + elapsed,
         started: started + elapsed,
+        suspended: Duration::ZERO,
     }
 }
 
@@ -91,6 +92,8 @@ struct Odds {
     odd: bool,
     pulls: bool,
     slow_one_in: u64,
+    /// Whether deliveries tell when it was.
+    times: bool,
 }
 
 impl Odds {
@@ -111,6 +114,7 @@ impl Odds {
             odd: some(&[0, 1]) == 1,
             pulls: some(&[0, 1]) == 1,
             slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
+            times: some(&[0, 1, 1, 1]) == 1,
         }
     }
 }
@@ -188,6 +192,7 @@ impl Run {
         let mut world = World::new(utc, plan.traced);
         world.dead_is_silent = true;
         world.github.truncates = rng.u8(..4) == 0;
+        world.github.tells_moves = rng.u8(..8) > 0;
         let mut run = Self {
             world: Arc::new(Mutex::new(world)),
             instances: vec![],
@@ -482,7 +487,7 @@ impl Run {
             before: it.before,
             after: it.after,
             forced: it.forced,
-            at: Some(it.time()),
+            at: self.odds.times.then(|| it.time()),
         }));
     }
 
