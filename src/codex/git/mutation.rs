@@ -19,8 +19,6 @@ pub enum GitMutation {
     NoFolderIsEmpty,
     /// Whatever head is shown is taken for the newest.
     AnyHead,
-    /// That a rewrite was put right isn't remembered.
-    RepairIsForgotten,
     /// Commits made here aren't noted with the base.
     OwnCommitIsForgotten,
     /// Removals are counted against what there is with all that comes in, too.
@@ -48,11 +46,10 @@ pub enum GitMutation {
 impl GitMutation {
     /// Every one.
     #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::PassedOverIsAbsent,
         Self::NoFolderIsEmpty,
         Self::AnyHead,
-        Self::RepairIsForgotten,
         Self::OwnCommitIsForgotten,
         Self::GuardCountsLater,
         Self::HeldIsForgotten,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::sync::Cache as Moka;
+use tokio::time::Instant;
 
 use super::book::Book;
 use super::{Git, GitMutation, GitTrouble};
@@ -23,6 +24,9 @@ pub(super) const LOOKS: u32 = 4;
 
 /// Between two looks: GitHub's replicas mostly catch up within a second.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
+
+/// A replica is never so late.
+const LATEST: Duration = Duration::from_secs(600);
 
 /// So many moves are remembered, forced ones longer than others; older ones are in the repository's record of them.
 const MAX_MOVES: usize = 64;
@@ -37,6 +41,8 @@ const MAX_COMPARED: u64 = 10_000;
 pub(super) struct Order {
     /// How the second stands to the first, which never changes.
     compared: Moka<(GitSha, GitSha), Comparison>,
+    /// Since when commits aren't in the branch's history that GitHub says a pull request was merged by.
+    awaited: Moka<GitSha, Instant>,
     heard: Mutex<Heard>,
 }
 
@@ -82,6 +88,7 @@ impl Default for Order {
     fn default() -> Self {
         Self {
             compared: Moka::new(MAX_COMPARED),
+            awaited: Moka::new(MAX_COMPARED),
             heard: Mutex::default(),
         }
     }
@@ -94,6 +101,12 @@ impl Order {
 
     fn moves(&self) -> Vec<HeardMove> {
         self.heard().moves.iter().copied().collect()
+    }
+
+    /// Whether this commit, at which GitHub says the branch was, was waited for until no replica can be so late.
+    fn has_waited(&self, commit: GitSha) -> bool {
+        let since = self.awaited.get_with(commit, Instant::now);
+        since.elapsed() >= LATEST
     }
 
     /// A delivery has come.
@@ -294,10 +307,11 @@ impl Git {
         Ok(match self.standing(&[commit], &[], head).await? {
             Standing::Later => Some(true),
             Standing::Unproven(_) | Standing::Lagging => Some(false),
-            // A replica that hasn't seen it yet knows nothing of it, or that it comes later.
+            // A replica that hasn't seen it yet knows nothing of it, or that it comes later. So it is with a branch that
+            // was set back to before it, but that stays so.
             Standing::Untold(_) => match self.compare(head, commit).await? {
                 Comparison::Diverged | Comparison::Behind | Comparison::Identical => None,
-                Comparison::Ahead | Comparison::Unknown => Some(false),
+                Comparison::Ahead | Comparison::Unknown => Some(self.order.has_waited(commit)),
             },
         })
     }
@@ -365,9 +379,6 @@ impl Git {
         base: GitSha,
         mut moves: Vec<HeardMove>,
     ) -> Result<bool, GitHubError> {
-        if self.breaks(GitMutation::RepairIsForgotten) {
-            return Ok(false);
-        }
         let mut reached = vec![head];
         while let Some(at) = reached.pop() {
             while let Some(next) = moves.iter().position(|it| it.before == at) {
