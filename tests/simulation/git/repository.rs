@@ -347,6 +347,8 @@ impl GitHub {
             // What only the branch has changed; of what both did, the reviewer takes the branch's.
             if theirs.get(name) != of_base.get(name) {
                 match theirs.get(name) {
+                    // A file can't be merged to below what is no folder.
+                    Some(_) if !self.is_free(&paths, name) => return,
                     Some(node) => drop(paths.insert(name.clone(), *node)),
                     None => drop(paths.remove(name)),
                 }

@@ -827,8 +827,12 @@ impl Run {
         let world = self.world();
         let is_proposed = |name: &FileName| {
             let noted = pulls.iter().find(|(it, _)| it == name.as_str());
-            let pull = noted.map(|(_, note)| &world.github.pulls[note.pull.number as usize]);
-            pull.is_some_and(|pull| pull.merged().is_none())
+            noted.is_some_and(|(_, note)| {
+                let pull = &world.github.pulls[note.pull.number as usize];
+                // Where GitHub doesn't tell of moves, a merge that the branch was set away from can't be known.
+                let is_unknown = !world.github.tells_moves && !note.pull.open;
+                pull.merged().is_none() || is_unknown
+            })
         };
         let paths = world.github.now();
         let blocks = |at: usize| paths.contains_key(&FOLDER[..at]);
