@@ -355,7 +355,7 @@ impl Codex {
         now: Now,
     ) -> Result<bool, GitTrouble> {
         for _ in 0..LOOKS {
-            let (arrivals, since) = (git.runs.arrivals(), Instant::now());
+            let (arrivals, since) = (git.runs.arrivals(), now.later().started);
             let before = self.mirror().await?.0.of(user);
             let hint = self.hint(user).await?;
             if self.is_taken_out(git, user, before).await? {

@@ -104,9 +104,9 @@ impl Order {
     }
 
     /// Whether this commit, at which GitHub says the branch was, was waited for until no replica can be so late.
-    fn has_waited(&self, commit: GitSha) -> bool {
-        let since = self.awaited.get_with(commit, Instant::now);
-        since.elapsed() >= LATEST
+    fn has_waited(&self, commit: GitSha, now: Instant) -> bool {
+        let since = self.awaited.get_with(commit, || now);
+        now.saturating_duration_since(since) >= LATEST
     }
 
     /// A delivery has come.
@@ -311,7 +311,10 @@ impl Git {
             // was set back to before it, but that stays so.
             Standing::Untold(_) => match self.compare(head, commit).await? {
                 Comparison::Diverged | Comparison::Behind | Comparison::Identical => None,
-                Comparison::Ahead | Comparison::Unknown => Some(self.order.has_waited(commit)),
+                Comparison::Ahead | Comparison::Unknown => {
+                    let now = (self.clock)().started;
+                    Some(self.order.has_waited(commit, now))
+                }
             },
         })
     }

@@ -141,7 +141,7 @@ impl Git {
         {
             return Ok(Arc::clone(numbers));
         }
-        let at = Instant::now();
+        let at = (self.clock)().started;
         let numbers = Arc::new(self.repository.open_pulls().await?);
         *last = Some((at, Arc::clone(&numbers)));
         Ok(numbers)
