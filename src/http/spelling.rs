@@ -30,10 +30,11 @@ impl Spelling {
         let path = request.uri().path();
         let is_plain = !path.bytes().any(|c| c.is_ascii_uppercase())
             && (path.len() == 1 || !path.ends_with('/'));
-        if !is_plain && let Some(meant) = self.meant(path) {
-            if let Some(uri) = with_path(request.uri(), &meant) {
-                *request.uri_mut() = uri;
-            }
+        if !is_plain
+            && let Some(meant) = self.meant(path)
+            && let Some(uri) = with_path(request.uri(), &meant)
+        {
+            *request.uri_mut() = uri;
         }
         request
     }

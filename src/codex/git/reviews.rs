@@ -1,4 +1,4 @@
-//! What becomes of pull requests: reviewers merge them as they are or changed, or close them (SPEC.md 5, "PR mode").
+//! What becomes of pull requests: reviewers merge them as they are or changed, or close them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
