@@ -244,23 +244,40 @@ impl<'a> Run<'a> {
         self.counts.pushes.fetch_add(1, Ordering::Relaxed);
         let head = self.mirror.github.head("main").unwrap();
         for _ in 0..self.rng.usize(1..3) {
-            let (changes, told) = self.some_change();
-            self.tell(told);
-            let changes: Vec<(String, Change)> = changes
-                .into_iter()
-                .map(|(name, change)| (self.mirror.path(&name), change))
-                .collect();
-            let changes: Vec<_> = changes
-                .iter()
-                .map(|(path, change)| (path.as_str(), change.clone()))
-                .collect();
-            self.mirror.github.commit("main", &changes, "From a clone");
+            while !self.push_one() {}
         }
         if self.rng.u8(0..12) == 0 {
             self.tell("forced back");
             self.took_away = true;
             self.mirror.github.set_branch("main", &head);
         }
+    }
+
+    /// Whether it was taken: what the service has committed since the clone was made would be undone, so Git refuses
+    /// it, and it is made anew.
+    fn push_one(&mut self) -> bool {
+        let tip = self.mirror.github.head("main").unwrap();
+        let took_away = self.took_away;
+        let (changes, told) = self.some_change();
+        let changes: Vec<(String, Change)> = changes
+            .into_iter()
+            .map(|(name, change)| (self.mirror.path(&name), change))
+            .collect();
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|(path, change)| (path.as_str(), change.clone()))
+            .collect();
+        let github = &self.mirror.github;
+        if github
+            .commit_onto("main", &tip, &changes, "From a clone")
+            .is_none()
+        {
+            self.pushed.pop();
+            self.took_away = took_away;
+            return false;
+        }
+        self.tell(told);
+        true
     }
 
     fn some_change(&mut self) -> (Vec<(String, Change)>, String) {

@@ -674,7 +674,7 @@ fn of_a_path_only_what_is_a_route_is_logged() {
             "/api/tasks/0042…",
         ),
         ("GET", "/api/tasks//0042-Titelgeheimnis", "…"),
-        ("GET", "/API/tasks/0042-Titelgeheimnis", "…"),
+        ("GET", "/API/tasks/0042-Titelgeheimnis/", "/api/tasks/0042…"),
         ("GET", "//api/tasks/0042-Titelgeheimnis", "…"),
         ("GET", "/api/tasks/0042/Titelgeheimnis", "…"),
         ("GET", "/api/tasks/0042-a/Titelgeheimnis", "…"),

@@ -88,7 +88,7 @@ async function whoMayNotEnterIsTold(page) {
   await outside("carla is at GitHub");
   await tap(page, "Abmelden");
   await page.getByRole("link", { name: "Anmelden" }).click();
-  await page.getByText("This login may not enter").waitFor();
+  await page.getByText("Dieses Konto hat hier keinen Zutritt").waitFor();
 }
 
 /** It goes there once, not for ever. */
@@ -111,5 +111,5 @@ async function aSignInThatDoesntHelpIsSaid(browser, url) {
 async function whereOnlyTokensAreTakenThePageSaysSo(browser, url) {
   const page = await (await person(browser)).newPage();
   await page.goto(url);
-  await page.getByText("Only tokens are taken here").waitFor();
+  await page.getByText("Über GitHubs Seiten meldet sich hier niemand an.").waitFor();
 }

@@ -106,6 +106,23 @@ impl GitHub {
         self.push(branch, &[(changes, message)]).remove(0)
     }
 
+    /// The same as Git does it: refused where the branch isn't at `tip` any more.
+    pub(crate) fn commit_onto(
+        &self,
+        branch: &str,
+        tip: &str,
+        changes: &[(&str, Change)],
+        message: &str,
+    ) -> Option<String> {
+        self.hub.work(|world| {
+            world.branch(branch).filter(|it| it == tip)?;
+            let tip = Some(tip.to_owned());
+            let made = world.commits_on(world.owner, tip, &[(changes, message)]);
+            world.move_branch(branch, made.last()?);
+            made.into_iter().next()
+        })
+    }
+
     /// Several commits in one push, oldest first.
     pub(crate) fn push(&self, branch: &str, commits: &[Told<'_>]) -> Vec<String> {
         self.hub.work(|world| {
