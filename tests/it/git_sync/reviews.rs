@@ -11,14 +11,20 @@ use crate::support::scene::task;
 
 const NAME: &str = "0000-Eins.md";
 
-/// A task that Git has, and a pull request with an edit of it.
-async fn proposed() -> (Mirror, Service) {
+/// A task that Git has, and a reviewer.
+async fn begun() -> (Mirror, Service) {
     let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
     let service = mirror.service();
     mirror.github.add_user("berta", 2_000);
     mirror.github.add_collaborator("berta");
     mirror.commit(&[(NAME, Some(&task("Eins")))], "Begin");
     mirror.deliver(&service).await;
+    (mirror, service)
+}
+
+/// The same, and a pull request with an edit of it.
+async fn proposed() -> (Mirror, Service) {
+    let (mirror, service) = begun().await;
     edit(&service, "# Eins\n\nVorschlag\n");
     assert_eq!(mirror.github.pulls().len(), 1);
     (mirror, service)
@@ -285,12 +291,7 @@ async fn a_move_of_the_branch_asks_for_all_open_requests_at_once() {
 /// The process dies before it hears that its request is open, and a reviewer changes and merges it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_answer_never_came_is_known_when_it_was_merged() {
-    let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
-    let service = mirror.service();
-    mirror.github.add_user("berta", 2_000);
-    mirror.github.add_collaborator("berta");
-    mirror.commit(&[(NAME, Some(&task("Eins")))], "Begin");
-    mirror.deliver(&service).await;
+    let (mirror, service) = begun().await;
     let held = mirror.github.hold_answer("POST", "/pulls");
     let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
     let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
