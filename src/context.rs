@@ -79,7 +79,19 @@ pub struct RequestContext {
     invocation: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
     user: OnceLock<UserId>,
-    cookie: OnceLock<HeaderValue>,
+    cookie: OnceLock<Cookie>,
+}
+
+/// A cookie that the answer is to set, if that still holds then.
+struct Cookie {
+    value: HeaderValue,
+    counts: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cookie")
+    }
 }
 
 impl RequestContext {
@@ -140,9 +152,10 @@ impl RequestContext {
         self.user.get()
     }
 
-    /// The cookie that the answer is to set, if there is one.
+    /// The cookie that the answer is to set, if there is one that counts now.
     pub fn cookie(&self) -> Option<&HeaderValue> {
-        self.cookie.get()
+        let cookie = self.cookie.get().filter(|cookie| (cookie.counts)())?;
+        Some(&cookie.value)
     }
 
     /// The Functions host's name for the call. Anybody may send the header, so only what looks like one.
@@ -194,9 +207,11 @@ pub fn note_user(user: &UserId) {
     let _ = CURRENT.try_with(|request| request.user.set(user.clone()));
 }
 
-/// The answer to the present request is to set this cookie; the first one that is said counts.
-pub fn set_cookie(cookie: HeaderValue) {
-    let _ = CURRENT.try_with(|request| request.cookie.set(cookie));
+/// The answer to the present request is to set this cookie, if `counts` says so when it is given: a session may be
+/// ended while its request is under way. The first one that is said stays.
+pub fn set_cookie(value: HeaderValue, counts: impl Fn() -> bool + Send + Sync + 'static) {
+    let counts = Box::new(counts);
+    let _ = CURRENT.try_with(|request| request.cookie.set(Cookie { value, counts }));
 }
 
 /// When the present request arrived; `None` outside of requests.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::admin::ask;
 use crate::admin::words::holder;
-use crate::codex::{Holder, OwnerError, OwnerFile};
+use crate::codex::{Holder, OwnerError, OwnerFile, spellings};
 use crate::config::Auth;
 use crate::store::{BlobStore, Key, Put, PutIf, StoreError, Written};
 use crate::user::UserId;
@@ -31,6 +31,9 @@ pub enum RebindError {
         "{0} has no owner.json, so the first account to sign in by that login gets in; to say beforehand which one, add --create"
     )]
     NoOwner(UserId),
+    /// The login has a folder, which is spelled in another letter case.
+    #[error("this login's folder is called {0}: name it so")]
+    Spelling(UserId),
     /// Accounts aren't numbers here.
     #[error(
         "behind {0} people are known by the provider's id, which owner.json names already: there is no number to put in"
@@ -69,7 +72,7 @@ pub fn meaning(auth: &Auth) -> Result<&'static str, RebindError> {
         }
         Auth::GitHub { .. } | Auth::EasyAuth { .. } => Ok(
             "Each running instance takes the former account for at most 10 more minutes, or, unless asked in \
-             them, for the one request that makes it look again; the new one gets in within 30 seconds.",
+             them, for the one request that makes it look again, and for none after 20; the new one gets in within 30 seconds.",
         ),
     }
 }
@@ -78,7 +81,8 @@ pub fn meaning(auth: &Auth) -> Result<&'static str, RebindError> {
 /// read. A damaged one, by which nobody is let in, is made anew.
 ///
 /// # Errors
-/// [`RebindError::NoOwner`] where there is none, unless it may be created.
+/// [`RebindError::NoOwner`] where there is none, unless it may be created; [`RebindError::Spelling`] where there is
+/// one in another letter case.
 pub async fn rebind(
     store: &dyn BlobStore,
     user: &UserId,
@@ -87,23 +91,30 @@ pub async fn rebind(
 ) -> Result<Rebound, RebindError> {
     let key = Key::owner(user);
     let found = ask::get(store, &key).await?.value;
+    if found.is_none() {
+        let others = ask::in_time("list", key.path(), spellings(store, user)).await?;
+        // Two folders for one login, of which only one is ever found.
+        if let Some(other) = others.into_iter().find(|it| it != user) {
+            return Err(RebindError::Spelling(other));
+        }
+    }
+    let now = Holder::GitHub { number };
     let (before, file, condition) = match &found {
         None if !create => return Err(RebindError::NoOwner(user.clone())),
-        None => (None, OwnerFile::new(number), PutIf::Absent),
+        None => (None, OwnerFile::new(now.clone()), PutIf::Absent),
         Some(blob) => {
             let condition = PutIf::Same(blob.etag.clone());
             match OwnerFile::parse(&blob.bytes) {
-                Ok(file) => (
-                    Some(file.holder.clone()),
-                    file.with_account(number),
-                    condition,
-                ),
+                Ok(file) => {
+                    let before = Some(file.holder.clone());
+                    (before, file.with_holder(now.clone()), condition)
+                }
                 Err(OwnerError::NewerFormat) => return Err(RebindError::Newer),
-                Err(_) => (None, OwnerFile::new(number), condition),
+                Err(_) => (None, OwnerFile::new(now.clone()), condition),
             }
         }
     };
-    let written = before != Some(Holder::GitHub { number });
+    let written = before.as_ref() != Some(&now);
     if written && !put(store, &key, &file, condition).await? {
         return Err(RebindError::Changed);
     }

@@ -41,7 +41,7 @@ pub use entry::{Entry, Knowledge};
 pub use format::Format;
 pub use listed::{denied, no_file, not_a_file, to_be_read};
 pub use mutation::Mutation;
-pub use owner::{Holder, OwnerError, parse_holder};
+pub use owner::{Claim, Confirmed, Holder, OwnerError, OwnerFile, spellings};
 pub use state::{
     ChangeKind, Idempotent, LegacyNextId, MergedFile, NamedFiles, NewerFormat, PendingFile,
     PendingOp, SeenState, State, StateFound, Version,
@@ -267,18 +267,37 @@ impl Cache {
         page
     }
 
-    /// Makes sure that the name is this account's. The first one to ask gets it. Costs nothing while the answer
-    /// is remembered.
+    /// Makes sure that the login is this account's, and says whose files that are. The first one to ask gets it. Costs
+    /// nothing while the answer is remembered.
     ///
     /// # Errors
-    /// [`OwnerError::Reassigned`] when it is another's; the others when that can't be known.
-    pub async fn confirm_owner(
-        &self,
-        user: &UserId,
-        holder: &Holder,
-        now: Now,
-    ) -> Result<(), OwnerError> {
-        self.inner.confirm_owner(user, holder, now).await
+    /// [`OwnerError::Reassigned`] when it is another's; [`OwnerError::SessionEnded`]; the others when that can't be
+    /// known.
+    pub async fn confirm_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+        self.inner.confirm_owner(claim, now).await
+    }
+
+    /// The same by what the store says now: a session is to begin.
+    ///
+    /// # Errors
+    /// As those of [`Self::confirm_owner`].
+    pub async fn begin_session(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+        self.inner.begin_session(claim, now).await
+    }
+
+    /// Ends all sessions of the person that there are: here at once, and at other instances as soon as they ask again,
+    /// after 20 minutes at most while the store answers.
+    ///
+    /// # Errors
+    /// As those of [`Self::confirm_owner`]: [`OwnerError::Reassigned`] and [`OwnerError::SessionEnded`] say that there
+    /// is nothing to end.
+    pub async fn end_sessions(&self, claim: &Claim, now: Now) -> Result<(), OwnerError> {
+        self.inner.end_sessions(claim, now).await
+    }
+
+    /// Whether this instance knows that the claim's session was ended.
+    pub fn has_ended(&self, claim: &Claim) -> bool {
+        self.inner.has_ended(claim)
     }
 
     /// Lets go of what is too old to be of use to anybody. To be called now and then.

@@ -6,7 +6,6 @@ mod git;
 mod janitor;
 mod limit;
 mod locate;
-mod owner_file;
 mod probe;
 mod render;
 mod tasks;
@@ -26,10 +25,10 @@ use crate::task::{EditError, Problem};
 use crate::user::UserId;
 
 pub use crate::cache::{
-    Act, Artifact, BatchDone, ChangeKind, Encoding, FileChange, FileFate, Format, Freshness,
-    Holder, KeyHashes, Layer, MAX_BATCH, NewerFormat, NotTaken, OwnerError, PageBytes, PageFormat,
-    PendingFile, PendingOp, Read, ReadError, Requests, State, Version, Want, denied, no_file,
-    to_be_read,
+    Act, Artifact, BatchDone, ChangeKind, Claim, Confirmed, Encoding, FileChange, FileFate, Format,
+    Freshness, Holder, KeyHashes, Layer, MAX_BATCH, NewerFormat, NotTaken, OwnerError, OwnerFile,
+    PageBytes, PageFormat, PendingFile, PendingOp, Read, ReadError, Requests, State, Version, Want,
+    denied, no_file, spellings, to_be_read,
 };
 use git::Git;
 pub use git::{
@@ -39,7 +38,6 @@ pub use git::{
 };
 pub use janitor::{JanitorError, JanitorReport};
 use limit::Limiter;
-pub use owner_file::OwnerFile;
 use probe::Probe;
 pub use tasks::{Filter, TaskList, TaskShown};
 pub use write::{IfMatch, TaskChanged, TaskCompleted, TaskCreated};
@@ -308,17 +306,33 @@ impl Codex {
         }
     }
 
-    /// Makes sure that the name is this account's. The first one to ask gets it.
+    /// Whose login it is: see [`Cache::confirm_owner`].
     ///
     /// # Errors
-    /// [`OwnerError::Reassigned`] when it is another's; the others when that can't be known.
-    pub async fn confirm_owner(
-        &self,
-        user: &UserId,
-        holder: &Holder,
-        now: Now,
-    ) -> Result<(), OwnerError> {
-        self.cache.confirm_owner(user, holder, now).await
+    /// As there.
+    pub async fn confirm_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+        self.cache.confirm_owner(claim, now).await
+    }
+
+    /// Whose login it is, for a session that begins: see [`Cache::begin_session`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn begin_session(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+        self.cache.begin_session(claim, now).await
+    }
+
+    /// Ends somebody's sessions: see [`Cache::end_sessions`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn end_sessions(&self, claim: &Claim, now: Now) -> Result<(), OwnerError> {
+        self.cache.end_sessions(claim, now).await
+    }
+
+    /// Whether this instance knows that the claim's session was ended.
+    pub fn has_ended(&self, claim: &Claim) -> bool {
+        self.cache.has_ended(claim)
     }
 
     /// Lets go of what this instance remembers of people who haven't come for a while.

@@ -488,7 +488,10 @@ impl From<OwnerError> for ApiError {
                 Code::OwnerUnreadable,
                 "Whose these tasks are can't be read: the operator must mend owner.json.",
             ),
-            OwnerError::Store(_) | OwnerError::TimedOut => Self::new(
+            OwnerError::SessionEnded => {
+                return Self::new(Code::NotSignedIn, "The session was ended: sign in again.");
+            }
+            OwnerError::Store(_) | OwnerError::TimedOut | OwnerError::Contended => Self::new(
                 Code::StorageUnavailable,
                 "The storage can't be reached: try again soon.",
             )

@@ -79,12 +79,14 @@ pub(super) async fn me(
     Ok(no_store(json(StatusCode::OK, &document)))
 }
 
-refusals!(LogoutRefusals:; CrossOrigin, HostNotAllowed);
+refusals!(LogoutRefusals:; CrossOrigin, HostNotAllowed, StorageUnavailable, NewerFormat, OwnerUnreadable);
 
-/// Ends the session in this browser: its cookies go, and whatever it has kept of the service's pages.
+/// Signs the person out, in every browser: a copy of a session opens nothing any more. This browser's cookies go, and
+/// whatever it has kept of the service's pages. The instance that is asked knows it at once, each other one within 20
+/// minutes while the storage answers.
 ///
 /// 200 `{ok}`, also without a session; behind the platform's authentication with `next`, where its own
-/// session is ended.
+/// session is ended. When the storage can't be asked nothing is ended and no cookie goes, so that it can be tried again.
 #[utoipa::path(
     post,
     path = "/auth/logout",
@@ -92,10 +94,17 @@ refusals!(LogoutRefusals:; CrossOrigin, HostNotAllowed);
     responses((status = 200, description = "Ended, or there was none.", body = LoggedOut), LogoutRefusals),
     security(()),
 )]
-pub(super) async fn logout(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn logout(
+    State(app): State<App>,
+    now: Now,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, _) = request.into_parts();
     let gate = app.gate();
-    let admitted = gate.admit(request.method(), request.headers());
+    let admitted = gate.admit(&parts.method, &parts.headers);
     admitted.map_err(|denial| app.denied(denial))?;
+    let ended = gate.sign_out(app.codex(), &parts.headers, now).await;
+    ended.map_err(|denial| app.denied(denial))?;
     let by_platform = matches!(gate.door(), Door::Platform(_));
     let next = by_platform.then_some(PLATFORM_LOGOUT);
     let mut response = no_store(json(StatusCode::OK, &LoggedOut { ok: true, next }));

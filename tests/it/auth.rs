@@ -6,6 +6,8 @@ mod pages;
 mod processes;
 mod sessions;
 mod sign_in;
+mod sign_out;
+mod spellings;
 mod tokens;
 
 use std::collections::BTreeMap;

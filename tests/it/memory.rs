@@ -4,12 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use codex_miroir::codex::{Freshness, Holder, Layer, Want};
+use codex_miroir::codex::{Claim, Freshness, Holder, Layer, Want};
 use codex_miroir::user::UserId;
 
 use crate::support::scene::{Scene, task};
 
-const HOLDER: Holder = Holder::GitHub { number: 1_001 };
+fn claim(user: &UserId) -> Claim {
+    Claim {
+        login: user.clone(),
+        holder: Holder::GitHub { number: 1_001 },
+        session: None,
+    }
+}
 
 /// A town of so many people with a task each.
 fn town(people: usize) -> Scene {
@@ -79,7 +85,8 @@ async fn what_is_too_old_is_let_go_of() {
     let a = scene.instance();
     for number in 0..600 {
         let user = person(number);
-        let confirmed = a.codex.confirm_owner(&user, &HOLDER, scene.now());
+        let claim = claim(&user);
+        let confirmed = a.codex.confirm_owner(&claim, scene.now());
         confirmed.await.unwrap();
         a.read(want(&scene, user)).await;
     }
@@ -124,7 +131,8 @@ async fn the_count_is_right_whatever_happens_at_once() {
                 let read = a.codex.week(&want).await.unwrap();
                 let week = a.json(&read).to_string();
                 assert!(week.contains(&format!("Aufgabe {number}\"")), "{week}");
-                let confirmed = a.codex.confirm_owner(&user, &HOLDER, scene.now());
+                let claim = claim(&user);
+                let confirmed = a.codex.confirm_owner(&claim, scene.now());
                 confirmed.await.unwrap();
                 assert!(a.codex.memory_size().1 <= BOUND);
                 if random.u8(0..50) == 0 {

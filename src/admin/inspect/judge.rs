@@ -6,7 +6,7 @@ use super::InspectSettings;
 use super::differences::differences;
 use super::report::{
     ArtifactPart, Failed, GitPart, Hint, Leftovers, Mark, MarkedFile, Part, RawPart, Report,
-    StatePart, Unreadable,
+    Spelling, StatePart, Unreadable,
 };
 use super::seen::{Found, Raw, Seen};
 use crate::admin::words::Plain;
@@ -15,6 +15,7 @@ use crate::codex::{
 };
 use crate::store::{Blob, Key, Prefix, StoreError};
 use crate::task::{ContentView, FileName, FileView, TaskTable};
+use crate::user::UserId;
 
 impl Report {
     /// Judges what was seen.
@@ -37,7 +38,8 @@ impl Report {
             artifact: artifact_part(artifact, &state, seen.date, settings),
             state: state.into_part(bad_state(&seen.state), |state| StatePart::of(&state)),
             raw: raw.map_or_else(Part::unreadable, |raw| present_if_any(RawPart::of(raw))),
-            owner: owner(&seen.owner),
+            owner: found_owner(&seen.owner),
+            spellings: spellings(&seen.spellings),
             unpushed: raw.ok().and_then(|raw| unpushed(&git, raw, settings)),
             git: git.into_part(bad_git(&seen.git), |note| GitPart::of(note, settings)),
             queue: part(&seen.hint, |blob| Some(Hint::of(blob))).into_part("", |hint| hint),
@@ -232,11 +234,30 @@ impl RawPart {
     }
 }
 
-fn owner(found: &Found<Option<Blob>>) -> Part<Holder> {
+fn found_owner(found: &Found<Option<Blob>>) -> Part<Holder> {
     match found {
         Err(error) => Part::unreadable(error),
-        Ok(None) => Part::Absent,
-        Ok(Some(blob)) => match OwnerFile::parse(&blob.bytes) {
+        Ok(found) => owner(found.as_ref()),
+    }
+}
+
+fn spellings(found: &Found<Vec<(UserId, Option<Blob>)>>) -> Part<Vec<Spelling>> {
+    let found = match found {
+        Err(error) => return Part::unreadable(error),
+        Ok(found) if found.is_empty() => return Part::Absent,
+        Ok(found) => found.iter(),
+    };
+    let found = found.map(|(user, file)| Spelling {
+        user_id: user.to_string(),
+        owner: owner(file.as_ref()),
+    });
+    Part::Present(found.collect())
+}
+
+fn owner(file: Option<&Blob>) -> Part<Holder> {
+    match file {
+        None => Part::Absent,
+        Some(blob) => match OwnerFile::parse(&blob.bytes) {
             Ok(owner) => Part::Present(owner.holder),
             Err(error) => Part::damaged(&format!("{error}: nobody is let in")),
         },

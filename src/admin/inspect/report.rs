@@ -30,6 +30,8 @@ pub struct Report {
     pub raw: Part<RawPart>,
     /// `owner.json`.
     pub owner: Part<Holder>,
+    /// Folders of the same login in another letter case; whoever signs in has one of them.
+    pub spellings: Part<Vec<Spelling>>,
     /// `git.json`.
     pub git: Part<GitPart>,
     /// Files that Git doesn't have as they are, as far as `git.json` tells; nothing where GitHub mode is off
@@ -197,6 +199,16 @@ pub struct GitPart {
     pub last_error: Option<(String, String, DateTime<Utc>)>,
 }
 
+/// A folder of the same login in another letter case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spelling {
+    /// Its name.
+    pub user_id: String,
+    /// Its `owner.json`.
+    pub owner: Part<Holder>,
+}
+
 /// A hint in the queue.
 #[derive(Debug, Clone, Serialize)]
 pub struct Hint {
@@ -255,6 +267,7 @@ impl Report {
             || self.state.is_unreadable()
             || self.artifact.is_unreadable()
             || self.owner.is_unreadable()
+            || self.spellings.is_unreadable()
             || self.git.is_unreadable()
             || self.queue.is_unreadable()
             || self.leftovers.is_unreadable())

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
 
 use crate::admin::ask;
-use crate::codex::{denied, no_file, to_be_read};
+use crate::codex::{denied, no_file, spellings, to_be_read};
 use crate::store::{
     Answer, Blob, BlobStore, ETag, Key, Listed, Listing, Prefix, StoreError, WriteIds,
 };
@@ -30,6 +30,8 @@ pub(super) struct Seen {
     pub git: Found<Option<Blob>>,
     pub hint: Found<Option<Blob>>,
     pub raw: Found<Raw>,
+    /// Folders that other spellings of the name have, and the `owner.json` in each.
+    pub spellings: Found<Vec<(UserId, Option<Blob>)>>,
     /// Names below `state/{user}/` and `artifacts/{user}/`.
     pub beside: Found<(Vec<String>, Vec<String>)>,
     /// The state blob was written while everything else was read.
@@ -67,13 +69,14 @@ pub(super) async fn look(store: &dyn BlobStore, user: &UserId) -> Seen {
         Key::git(user),
         Key::hint(user),
     );
-    let (artifact, owner, git, hint, raw, beside) = tokio::join!(
+    let (artifact, owner, git, hint, raw, beside, spellings) = tokio::join!(
         blob(store, &keys.0),
         blob(store, &keys.1),
         blob(store, &keys.2),
         blob(store, &keys.3),
         raw(store, user),
         beside(store, user),
+        other_spellings(store, user),
     );
     let again = ask::get(store, &Key::state(user)).await;
     let moved = match (&state, again) {
@@ -89,6 +92,7 @@ pub(super) async fn look(store: &dyn BlobStore, user: &UserId) -> Seen {
         git,
         hint,
         raw,
+        spellings,
         beside,
         moved,
     }
@@ -100,6 +104,19 @@ fn version(blob: Option<&Blob>) -> Option<&ETag> {
 
 async fn blob(store: &dyn BlobStore, key: &Key) -> Found<Option<Blob>> {
     Ok(ask::get(store, key).await?.value)
+}
+
+async fn other_spellings(
+    store: &dyn BlobStore,
+    user: &UserId,
+) -> Found<Vec<(UserId, Option<Blob>)>> {
+    let found = ask::in_time("list", "state/", spellings(store, user)).await?;
+    let mut others = vec![];
+    for other in found.into_iter().filter(|it| it != user) {
+        let owner = blob(store, &Key::owner(&other)).await?;
+        others.push((other, owner));
+    }
+    Ok(others)
 }
 
 async fn beside(store: &dyn BlobStore, user: &UserId) -> Found<(Vec<String>, Vec<String>)> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::differences::Difference;
-use super::report::{ArtifactPart, GitPart, Mark, MarkedFile, Part, RawPart, Report, StatePart};
+use super::report::{
+    ArtifactPart, GitPart, Mark, MarkedFile, Part, RawPart, Report, Spelling, StatePart,
+};
 use crate::admin::words::{Plain, count, holder, span};
 use crate::codex::ChangeKind;
 
@@ -44,6 +46,9 @@ impl fmt::Display for Report {
         part(f, "owner", &self.owner, |f, it| {
             line!(f, "owner", "{}", holder(it))
         })?;
+        if self.spellings != Part::Absent {
+            part(f, "spellings", &self.spellings, spellings)?;
+        }
         part(f, "git", &self.git, git)?;
         if let Some(unpushed) = &self.unpushed {
             let files = count(unpushed.len(), "file", "files");
@@ -73,6 +78,22 @@ fn part<T>(
         Part::Unreadable { reason } => line!(f, label, "can't be read: {}", Plain(reason)),
         Part::Present(it) => present(f, it),
     }
+}
+
+fn spellings(f: &mut Formatter<'_>, others: &Vec<Spelling>) -> fmt::Result {
+    let folders = count(others.len(), "folder", "folders");
+    line!(
+        f,
+        "spellings",
+        "{folders} of this login in another letter case"
+    )?;
+    others.iter().try_for_each(|it| match &it.owner {
+        Part::Present(of) => line!(f, "  folder", "{}, of {}", it.user_id, holder(of)),
+        Part::Absent => line!(f, "  folder", "{}, of nobody", it.user_id),
+        Part::Damaged { reason } | Part::Unreadable { reason } => {
+            line!(f, "  folder", "{}: {}", it.user_id, Plain(reason))
+        }
+    })
 }
 
 fn names(f: &mut Formatter<'_>, label: &str, names: &[String]) -> fmt::Result {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
 use super::cookies::{self, CookieNames};
 use super::flight::Used;
@@ -11,7 +11,7 @@ use super::seal::Seals;
 use super::session::Session;
 use super::tokens::Tokens;
 use super::{Bearer, Denial};
-use crate::codex::{Codex, Holder};
+use crate::codex::{Claim, Codex, Holder, OwnerError};
 use crate::config::{Allowed, Config, OAuthApp, PublicUrl, Secret};
 use crate::context;
 use crate::github::{Account, OAuth, Transport};
@@ -26,6 +26,14 @@ pub(super) struct ByGitHub {
     pub(super) seals: Seals,
     pub(super) oauth: Option<OAuth>,
     pub(super) used: Used,
+}
+
+/// Somebody who may enter.
+pub(super) struct Identified {
+    /// Whose files are theirs.
+    pub(super) user: UserId,
+    /// What GitHub calls them.
+    pub(super) login: UserId,
 }
 
 fn by_browser(app: &OAuthApp, pages: &str, public_url: &PublicUrl) -> Result<OAuth, String> {
@@ -66,7 +74,7 @@ impl ByGitHub {
         parts: &Parts,
         cookies: &CookieNames,
         now: Now,
-    ) -> Result<UserId, Denial> {
+    ) -> Result<Identified, Denial> {
         match Bearer::of(&parts.headers) {
             Bearer::Token(token) => self.by_token(codex, token, now).await,
             Bearer::Unusable => Err(Denial::TokenInvalid),
@@ -74,10 +82,12 @@ impl ByGitHub {
         }
     }
 
-    async fn by_token(&self, codex: &Codex, token: &str, now: Now) -> Result<UserId, Denial> {
+    async fn by_token(&self, codex: &Codex, token: &str, now: Now) -> Result<Identified, Denial> {
         let account = self.tokens.whose(token, now).await?;
-        self.let_in(codex, &account, now).await?;
-        Ok(account.login.clone())
+        let claim = self.claim(&account, None)?;
+        let user = codex.confirm_owner(&claim, now).await?.user;
+        let login = claim.login;
+        Ok(Identified { user, login })
     }
 
     async fn by_cookie(
@@ -86,38 +96,77 @@ impl ByGitHub {
         parts: &Parts,
         cookies: &CookieNames,
         now: Now,
-    ) -> Result<UserId, Denial> {
-        let mut sealed = cookies::named(&parts.headers, cookies.session);
-        let opened = sealed.find_map(|it| self.seals.open(cookies.session, it));
-        let session = opened.and_then(|text| Session::parse(&text));
-        let session = session.filter(|it| it.is_valid(now));
+    ) -> Result<Identified, Denial> {
+        let session = self.session(&parts.headers, cookies, now);
         let session = session.ok_or(Denial::NotSignedIn)?;
-        self.let_in(codex, session.account(), now).await?;
+        let claim = self.claim(session.account(), Some(session.generation()))?;
+        let user = codex.confirm_owner(&claim, now).await?.user;
         if let Some(renewed) = session.renewed(now)
             && let Some(cookie) = self.session_cookie(cookies, &renewed, now)
         {
-            context::set_cookie(cookie);
+            let (codex, claim) = (codex.clone(), claim.clone());
+            context::set_cookie(cookie, move || !codex.has_ended(&claim));
         }
-        Ok(session.into_account().login)
+        let login = claim.login;
+        Ok(Identified { user, login })
     }
 
-    /// On every request: the list may have changed, and so may the login's owner.
-    pub(super) async fn let_in(
+    /// The session that the browser has, if its time isn't over; whether it was ended isn't looked at.
+    fn session(&self, headers: &HeaderMap, cookies: &CookieNames, now: Now) -> Option<Session> {
+        let mut sealed = cookies::named(headers, cookies.session);
+        let opened = sealed.find_map(|it| self.seals.open(cookies.session, it));
+        let session = opened.and_then(|text| Session::parse(&text));
+        session.filter(|it| it.is_valid(now))
+    }
+
+    /// Ends the browser's session, and every other that the person has.
+    pub(super) async fn sign_out(
         &self,
         codex: &Codex,
-        account: &Account,
+        headers: &HeaderMap,
+        cookies: &CookieNames,
         now: Now,
     ) -> Result<(), Denial> {
-        if !self.allowed.lets_in(account.login.as_str()) {
-            return Err(Denial::NotAllowed);
+        let Some(session) = self.session(headers, cookies, now) else {
+            return Ok(());
+        };
+        let claim = claim(session.account(), Some(session.generation()));
+        match codex.end_sessions(&claim, now).await {
+            Ok(()) => {
+                tracing::info!(user = %claim.login, "signed out");
+                Ok(())
+            }
+            // It opens nothing any more.
+            Err(OwnerError::SessionEnded | OwnerError::Reassigned) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        let number = account.number;
-        let holder = Holder::GitHub { number };
-        Ok(codex.confirm_owner(&account.login, &holder, now).await?)
+    }
+
+    /// On every request: the list may have changed, and so may the login's owner, whom the claim is held against.
+    fn claim(&self, account: &Account, session: Option<u64>) -> Result<Claim, Denial> {
+        let allowed = self.allowed.lets_in(account.login.as_str());
+        let claim = allowed.then(|| claim(account, session));
+        claim.ok_or(Denial::NotAllowed)
+    }
+
+    /// A session of somebody who has just been let in, as the browser gets it.
+    pub(super) async fn begin_session(
+        &self,
+        codex: &Codex,
+        cookies: &CookieNames,
+        account: Account,
+        now: Now,
+    ) -> Result<HeaderValue, Denial> {
+        let claim = self.claim(&account, None)?;
+        let confirmed = codex.begin_session(&claim, now).await?;
+        tracing::info!(user = %confirmed.user, "signed in");
+        let session = Session::new(account, confirmed.session_generation, now);
+        let cookie = self.session_cookie(cookies, &session, now);
+        cookie.ok_or(Denial::NoBrowserSignIn)
     }
 
     /// The session as the browser gets it.
-    pub(super) fn session_cookie(
+    fn session_cookie(
         &self,
         cookies: &CookieNames,
         session: &Session,
@@ -125,5 +174,14 @@ impl ByGitHub {
     ) -> Option<HeaderValue> {
         let sealed = self.seals.seal(cookies.session, &session.to_text())?;
         cookies.set(cookies.session, &sealed, session.life(now))
+    }
+}
+
+fn claim(account: &Account, session: Option<u64>) -> Claim {
+    let number = account.number;
+    Claim {
+        login: account.login.clone(),
+        holder: Holder::GitHub { number },
+        session,
     }
 }

@@ -31,7 +31,7 @@ pub(in crate::http) enum Denial {
     NotAllowed,
     /// The name belongs to another account, or it can't be known whose it is.
     #[error(transparent)]
-    Owner(#[from] OwnerError),
+    Owner(OwnerError),
     /// A page of another site sent the change, or nothing says which page did.
     #[error("the change comes from elsewhere")]
     CrossOrigin,
@@ -54,6 +54,15 @@ pub(in crate::http) enum Denial {
 
 /// When a client may try again while GitHub is away and doesn't say.
 const SOON: Duration = Duration::from_secs(5);
+
+impl From<OwnerError> for Denial {
+    fn from(error: OwnerError) -> Self {
+        match error {
+            OwnerError::SessionEnded => Self::NotSignedIn,
+            error => Self::Owner(error),
+        }
+    }
+}
 
 impl From<GitHubError> for Denial {
     fn from(error: GitHubError) -> Self {

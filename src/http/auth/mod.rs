@@ -24,7 +24,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use tower_http::cors::CorsLayer;
 
-use crate::codex::Codex;
+use crate::codex::{Claim, Codex};
 use crate::config::{Allowed, Auth, Config, PublicUrl, Secret};
 use crate::github::Transport;
 use crate::now::Now;
@@ -38,7 +38,7 @@ pub(super) use origin::X_FORWARDED_HOST;
 pub(super) use return_to::ReturnTo;
 pub(super) use upkeep::{CookieUpkeep, WithUpkeep};
 
-use by_github::ByGitHub;
+use by_github::{ByGitHub, Identified};
 
 /// The door: knows who may enter and by what they are known.
 pub struct Gate {
@@ -197,7 +197,10 @@ impl Gate {
         self.admit(&parts.method, &parts.headers)?;
         match &self.mode {
             Mode::Dev { user } => Ok(user.clone()),
-            Mode::GitHub(gate) => gate.identify(codex, parts, &self.cookies, now).await,
+            Mode::GitHub(gate) => {
+                let identified = gate.identify(codex, parts, &self.cookies, now);
+                Ok(identified.await?.user)
+            }
             Mode::EasyAuth { provider, allowed } => {
                 let person = by_platform(codex, &parts.headers, provider, allowed, now);
                 Ok(person.await?.user)
@@ -212,13 +215,36 @@ impl Gate {
         parts: &Parts,
         now: Now,
     ) -> Result<Person, Denial> {
-        if let Mode::EasyAuth { provider, allowed } = &self.mode {
-            self.admit(&parts.method, &parts.headers)?;
-            return by_platform(codex, &parts.headers, provider, allowed, now).await;
+        self.admit(&parts.method, &parts.headers)?;
+        match &self.mode {
+            Mode::Dev { user } => Ok(Person {
+                user: user.clone(),
+                login: user.to_string(),
+            }),
+            Mode::GitHub(gate) => {
+                let identified = gate.identify(codex, parts, &self.cookies, now);
+                let Identified { user, login } = identified.await?;
+                let login = login.to_string();
+                Ok(Person { user, login })
+            }
+            Mode::EasyAuth { provider, allowed } => {
+                by_platform(codex, &parts.headers, provider, allowed, now).await
+            }
         }
-        let user = self.caller(codex, parts, now).await?;
-        let login = user.to_string();
-        Ok(Person { user, login })
+    }
+
+    /// Ends the session that the browser has here, and the person's others; where the platform or nobody signs people
+    /// in there is none.
+    pub(super) async fn sign_out(
+        &self,
+        codex: &Codex,
+        headers: &HeaderMap,
+        now: Now,
+    ) -> Result<(), Denial> {
+        match &self.mode {
+            Mode::GitHub(gate) => gate.sign_out(codex, headers, &self.cookies, now).await,
+            Mode::Dev { .. } | Mode::EasyAuth { .. } => Ok(()),
+        }
     }
 }
 
@@ -233,11 +259,14 @@ async fn by_platform(
     if !allowed.lets_in(&it.name) && !allowed.lets_in(it.user.as_str()) {
         return Err(Denial::NotAllowed);
     }
-    codex.confirm_owner(&it.user, &it.holder, now).await?;
-    Ok(Person {
-        user: it.user,
-        login: it.name,
-    })
+    let claim = Claim {
+        login: it.user,
+        holder: it.holder,
+        session: None,
+    };
+    let user = codex.confirm_owner(&claim, now).await?.user;
+    let login = it.name;
+    Ok(Person { user, login })
 }
 
 /// Where the platform lets people sign in.

@@ -15,8 +15,11 @@ const LONGEST: i64 = 30 * 24 * 3600;
 /// A session in use is sealed anew once an hour, not with every answer.
 const RENEW_AFTER: i64 = 3600;
 
-/// Of this form.
-const VERSION: &str = "1";
+/// Of the form that every version of the service reads, of generation 0.
+const FIRST: &str = "1";
+
+/// Of the form that names the generation.
+const OF_GENERATION: &str = "2";
 
 /// Who signed in, and when. It holds no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,15 +29,18 @@ pub(super) struct Session {
     issued: i64,
     /// Seconds since 1970, of the last time it was sealed.
     renewed: i64,
+    /// How often the person had signed out before.
+    generation: u64,
 }
 
 impl Session {
-    pub(super) fn new(account: Account, now: Now) -> Self {
+    pub(super) fn new(account: Account, generation: u64, now: Now) -> Self {
         let now = now.utc.timestamp();
         Self {
             account,
             issued: now,
             renewed: now,
+            generation,
         }
     }
 
@@ -42,8 +48,8 @@ impl Session {
         &self.account
     }
 
-    pub(super) fn into_account(self) -> Account {
-        self.account
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub(super) fn is_valid(&self, now: Now) -> bool {
@@ -69,24 +75,31 @@ impl Session {
     pub(super) fn to_text(&self) -> String {
         let Account { login, number } = &self.account;
         let (issued, renewed) = (self.issued, self.renewed);
-        format!("{VERSION}.{number}.{issued}.{renewed}.{login}")
+        match self.generation {
+            0 => format!("{FIRST}.{number}.{issued}.{renewed}.{login}"),
+            it => format!("{OF_GENERATION}.{number}.{issued}.{renewed}.{it}.{login}"),
+        }
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(5, '.');
+        let mut parts = text.split('.');
         let mut next = || parts.next();
-        if next()? != VERSION {
-            return None;
-        }
+        let version = next()?;
         let (number, issued, renewed) = (next()?, next()?, next()?);
+        let generation = match version {
+            FIRST => 0,
+            OF_GENERATION => next()?.parse().ok()?,
+            _ => return None,
+        };
         let login = UserId::parse(next()?).ok()?;
-        Some(Self {
+        next().is_none().then_some(Self {
             account: Account {
                 login,
                 number: number.parse().ok()?,
             },
             issued: issued.parse().ok()?,
             renewed: renewed.parse().ok()?,
+            generation,
         })
     }
 }

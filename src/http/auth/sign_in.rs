@@ -3,7 +3,6 @@
 use http::{HeaderMap, HeaderValue};
 
 use super::by_github::ByGitHub;
-use super::session::Session;
 use super::{Denial, Flight, Gate, Mode, ReturnTo, cookies, flight};
 use crate::codex::Codex;
 use crate::github::{Exchanged, OAuth};
@@ -86,11 +85,7 @@ impl Gate {
         let account = gate.transport.account(&token).await?;
         drop(turn);
         let account = account.ok_or(Denial::TokenInvalid)?;
-        gate.let_in(codex, &account, now).await?;
-        tracing::info!(user = %account.login, "signed in");
-        let session = Session::new(account, now);
-        gate.session_cookie(&self.cookies, &session, now)
-            .ok_or(Denial::NoBrowserSignIn)
+        gate.begin_session(codex, &self.cookies, account, now).await
     }
 
     fn by_browser(&self) -> Result<(&ByGitHub, &OAuth), Denial> {

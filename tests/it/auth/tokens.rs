@@ -91,7 +91,7 @@ async fn ten_thousand_reads_by_one_token_ask_github_once() {
         assert_eq!(service.by_token(&town, &token).await, "200");
     }
     assert_eq!(town.github.requests().len(), 1);
-    assert_snapshot!(service.instance.took(), @"1 get artifacts, 3 get state, 1 list raw, 1 put artifacts, 2 put state");
+    assert_snapshot!(service.instance.took(), @"1 get artifacts, 3 get state, 2 list raw, 1 list state, 1 put artifacts, 2 put state");
 }
 
 #[tokio::test]

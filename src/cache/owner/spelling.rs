@@ -1,0 +1,63 @@
+//! Which folder is a person's: GitHub's logins are the same in any letter case, and the names of folders aren't.
+
+use std::collections::BTreeSet;
+
+use super::{Holder, OwnerError, OwnerFile, file};
+use crate::store::{BlobStore, Key, Prefix, StoreError};
+use crate::user::UserId;
+
+/// What became of looking for somebody's folder.
+#[derive(Debug, PartialEq)]
+pub(super) enum Folder {
+    /// This one, and it is recorded whose it is: theirs, or somebody else's who has the login.
+    Recorded(UserId, OwnerFile),
+    /// Nobody's by now, if there is one at all.
+    Free(UserId),
+}
+
+/// The folders there are for a login, as they are spelled, in the order of their bytes. Two or three requests for
+/// every 5,000 users.
+///
+/// # Errors
+/// As the store's.
+pub async fn spellings(store: &dyn BlobStore, login: &UserId) -> Result<Vec<UserId>, StoreError> {
+    let mut found = BTreeSet::new();
+    for prefix in [Prefix::all_raw(), Prefix::all_state()] {
+        let folders = store.contents(&prefix).await?.value.folders.into_iter();
+        let same = folders.filter(|it| it.eq_ignore_ascii_case(login.as_str()));
+        found.extend(same.filter_map(|it| UserId::parse(&it).ok()));
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Looks for the folder of somebody who hasn't one that is spelled as the login is.
+pub(super) async fn find(
+    store: &dyn BlobStore,
+    login: &UserId,
+    holder: &Holder,
+) -> Result<Folder, OwnerError> {
+    let mut found = Vec::new();
+    for folder in spellings(store, login).await? {
+        let owner = file::read(store, &Key::owner(&folder)).await?;
+        found.push((folder, owner.map(|(file, _)| file)));
+    }
+    Ok(choose(login, holder, found))
+}
+
+/// Of the folders that there are for the login, each with its owner if one is recorded: theirs, else one of somebody
+/// else's, else one that is nobody's; of several the one that is spelled as the login is, else the first.
+fn choose(login: &UserId, holder: &Holder, found: Vec<(UserId, Option<OwnerFile>)>) -> Folder {
+    let rank = |(folder, owner): &(UserId, Option<OwnerFile>)| {
+        let of = match owner {
+            Some(file) if file.holder == *holder => 0,
+            Some(_) => 1,
+            None => 2,
+        };
+        (of, folder != login)
+    };
+    match found.into_iter().min_by_key(rank) {
+        Some((folder, Some(file))) => Folder::Recorded(folder, file),
+        Some((folder, None)) => Folder::Free(folder),
+        None => Folder::Free(login.clone()),
+    }
+}

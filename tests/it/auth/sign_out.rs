@@ -1,0 +1,196 @@
+//! Signing out ends the person's sessions, also copies of them, at every instance.
+
+use futures::future::join;
+use http::request::Builder;
+
+use super::{Jar, ORIGIN, SESSION, Town, get, request, said, sign_in};
+use crate::support::losing_store::Loss;
+
+const OWNER: &str = "state/anna/owner.json";
+const STATE: &str = "state/anna/state.json";
+
+/// After so many seconds every instance has asked again.
+const BOUND: u64 = 20 * 60 + 1;
+
+fn sign_out(cookie: &str) -> Builder {
+    request("POST", "/auth/logout")
+        .header("origin", ORIGIN)
+        .header("cookie", cookie)
+}
+
+#[tokio::test]
+async fn a_copy_of_an_ended_session_opens_nothing() {
+    let town = Town::new();
+    let (a, b) = (town.service(), town.service());
+    let copy = sign_in(&town, &a).await.header();
+    let elsewhere = sign_in(&town, &b).await.header();
+    assert_eq!(b.by_cookie(&town, &copy).await, "200");
+    assert_eq!(said(&a.send(&town, sign_out(&copy)).await), "200");
+    for ended in [&copy, &elsewhere] {
+        assert_eq!(a.by_cookie(&town, ended).await, "401 not_signed_in");
+        assert_eq!(
+            town.service().by_cookie(&town, ended).await,
+            "401 not_signed_in"
+        );
+    }
+    // One that knew the session, and wasn't asked meanwhile.
+    town.scene.pass_seconds(BOUND);
+    assert_eq!(b.by_cookie(&town, &copy).await, "401 not_signed_in");
+    assert!(
+        town.owner("anna")
+            .unwrap()
+            .contains(r#""sessionGeneration":1"#)
+    );
+}
+
+#[tokio::test]
+async fn in_use_a_copy_is_found_out_sooner() {
+    let town = Town::new();
+    let (a, b) = (town.service(), town.service());
+    let copy = sign_in(&town, &a).await.header();
+    assert_eq!(b.by_cookie(&town, &copy).await, "200");
+    assert_eq!(said(&a.send(&town, sign_out(&copy)).await), "200");
+    town.scene.pass_seconds(601);
+    assert_eq!(b.by_cookie(&town, &copy).await, "200", "looks again");
+    assert_eq!(b.by_cookie(&town, &copy).await, "401 not_signed_in");
+}
+
+#[tokio::test]
+async fn a_session_that_begins_after_a_sign_out_is_known_everywhere() {
+    let town = Town::new();
+    let (a, b) = (town.service(), town.service());
+    let first = sign_in(&town, &a).await.header();
+    assert_eq!(b.by_cookie(&town, &first).await, "200");
+    assert_eq!(said(&a.send(&town, sign_out(&first)).await), "200");
+    // By an instance that has the former generation in mind.
+    let second = sign_in(&town, &b).await.header();
+    for service in [&a, &b, &town.service()] {
+        assert_eq!(service.by_cookie(&town, &second).await, "200");
+    }
+    // And the other way round: the session is ahead of what the instance knows.
+    assert_eq!(said(&b.send(&town, sign_out(&second)).await), "200");
+    let third = sign_in(&town, &b).await.header();
+    assert_eq!(a.by_cookie(&town, &third).await, "200");
+    assert_eq!(a.by_cookie(&town, &second).await, "401 not_signed_in");
+    // The user's data was deleted, and the file with it.
+    town.scene
+        .store
+        .foreign_write(OWNER, br#"{"format":"1.0","githubId":1001}"#);
+    assert_eq!(
+        town.service().by_cookie(&town, &third).await,
+        "401 not_signed_in"
+    );
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_under_way_sets_no_cookie_after_the_sign_out() {
+    let town = Town::new();
+    let service = town.service();
+    let cookie = sign_in(&town, &service).await.header();
+    assert_eq!(service.by_cookie(&town, &cookie).await, "200");
+    let read = async |out: bool| {
+        town.scene.pass_seconds(3_600);
+        let held = service.instance.gate.hold_next("get", STATE);
+        let week = get("/codex").header("cookie", &cookie);
+        let (week, ()) = join(service.send(&town, week), async {
+            held.reached().await;
+            if out {
+                let out = service.send(&town, sign_out(&cookie)).await;
+                assert_eq!(said(&out), "200");
+            }
+            held.release();
+        })
+        .await;
+        assert_eq!(said(&week), "200");
+        week.header("set-cookie").starts_with(SESSION)
+    };
+    assert!(read(false).await, "it is renewed otherwise");
+    assert!(!read(true).await);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_nobody_is_signed_out_by_halves() {
+    let town = Town::new();
+    let service = town.service();
+    let mut jar: Jar = sign_in(&town, &service).await;
+    let cookie = jar.header();
+    service.instance.line.set_outage(true);
+    let refused = service.send(&town, sign_out(&cookie)).await;
+    assert_eq!(said(&refused), "503 storage_unavailable");
+    jar.take(&refused.headers);
+    assert_eq!(jar.header(), cookie, "to try again with");
+    service.instance.line.set_outage(false);
+    assert_eq!(said(&service.send(&town, sign_out(&cookie)).await), "200");
+    assert_eq!(service.by_cookie(&town, &cookie).await, "401 not_signed_in");
+    assert_eq!(
+        said(&service.send(&town, sign_out(&cookie)).await),
+        "200",
+        "again"
+    );
+}
+
+#[tokio::test]
+async fn whatever_gets_lost_a_sign_out_that_is_acknowledged_has_ended_the_session() {
+    for (loss, first) in [
+        (Loss::Request, "503 storage_unavailable"),
+        (Loss::Answer, "503 storage_unavailable"),
+        (Loss::FirstAnswer, "200"),
+    ] {
+        let town = Town::new();
+        let service = town.service();
+        let cookie = sign_in(&town, &service).await.header();
+        service.instance.line.lose_next("put", OWNER, loss);
+        let out = service.send(&town, sign_out(&cookie)).await;
+        assert_eq!(said(&out), first, "{loss:?}");
+        let out = service.send(&town, sign_out(&cookie)).await;
+        assert_eq!(said(&out), "200", "{loss:?}");
+        let later = town.service().by_cookie(&town, &cookie).await;
+        assert_eq!(later, "401 not_signed_in", "{loss:?}");
+        assert!(
+            town.owner("anna")
+                .unwrap()
+                .contains(r#""sessionGeneration":1"#),
+            "{loss:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn two_sign_outs_at_once_end_one_generation_and_keep_what_they_do_not_know() {
+    let town = Town::new();
+    let owner = br#"{"format":"1.3","githubId":1001,"later":{"a":[1]}}"#;
+    town.scene.store.foreign_write(OWNER, owner);
+    let (a, b) = (town.service(), town.service());
+    let cookie = sign_in(&town, &a).await.header();
+    let held = a.instance.gate.hold_next("put", OWNER);
+    let (slow, quick) = join(a.send(&town, sign_out(&cookie)), async {
+        held.reached().await;
+        let quick = b.send(&town, sign_out(&cookie)).await;
+        held.release();
+        quick
+    })
+    .await;
+    assert_eq!(
+        (said(&slow).as_str(), said(&quick).as_str()),
+        ("200", "200")
+    );
+    assert_eq!(
+        town.owner("anna").unwrap(),
+        r#"{"format":"1.3","githubId":1001,"later":{"a":[1]},"sessionGeneration":1}"#
+    );
+}
+
+#[tokio::test]
+async fn what_says_nothing_to_end_is_no_error() {
+    let town = Town::new();
+    let service = town.service();
+    let cookie = sign_in(&town, &service).await.header();
+    town.scene
+        .store
+        .foreign_write(OWNER, br#"{"format":"1.0","githubId":7}"#);
+    assert_eq!(said(&service.send(&town, sign_out(&cookie)).await), "200");
+    assert!(
+        town.owner("anna").unwrap().contains('7'),
+        "it isn't theirs to write"
+    );
+}
