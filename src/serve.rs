@@ -1,6 +1,7 @@
 //! Serving: the port first, then the rest, until somebody says that it is enough.
 
 mod connections;
+mod refused;
 mod silence;
 
 use std::net::SocketAddr;

@@ -28,6 +28,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The request's line or headers can't be read.
+    InvalidRequest = BAD_REQUEST,
     /// A query parameter holds something it can't.
     InvalidQuery = BAD_REQUEST,
     /// A header holds something it can't.
@@ -88,6 +90,10 @@ codes! {
     TaskTooLarge = PAYLOAD_TOO_LARGE,
     /// The body isn't JSON by its content type.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE,
+    /// The address is longer than one may be.
+    UriTooLong = URI_TOO_LONG,
+    /// The headers are more, or larger, than a request's may be.
+    HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE,
     /// The `Idempotency-Key` stands for another request.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY,
     /// GitHub mode is off.

@@ -27,6 +27,7 @@ mod session;
 mod spelling;
 mod sync;
 mod trigger;
+mod unreadable;
 mod update_task;
 mod web;
 
@@ -50,6 +51,7 @@ use spelling::Spelling;
 pub use auth::Gate;
 pub use code::Code;
 pub use error::ApiError;
+pub use unreadable::unreadable;
 
 /// What every handler may use. Shared, so that handing it to a handler touches one counter.
 #[derive(Clone)]

@@ -49,6 +49,7 @@ mod task_title;
 mod task_write;
 mod tasks_api;
 mod telemetry;
+mod unreadable;
 mod versions;
 mod web;
 mod web_files;

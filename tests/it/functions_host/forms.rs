@@ -93,6 +93,27 @@ impl Case {
     }
 }
 
+/// As the host matches routes; it hands the path on as it came.
+#[test]
+fn a_path_in_any_letter_case_and_with_a_last_slash_is_its_routes() {
+    let ping = r#"{"zen":"Speak like a human."}"#;
+    let signature = sign(HOOK_SECRET, ping.as_bytes());
+    let hook = format!("x-github-event: ping\r\nx-hub-signature-256: {signature}\r\n");
+    for form in FORMS {
+        let place = Place::new();
+        let host = place.host(form);
+        for path in ["/codex/", "/Codex", "/API/Tasks/", "/Auth/Me/", "/SYNC"] {
+            let answer = host.get(path);
+            assert_eq!(answer.status, 200, "{form:?} {path}: {}", answer.body);
+        }
+        for path in ["/github/webhook/", "/GitHub/WebHook", "/GITHUB/WEBHOOK/"] {
+            let headers = format!("content-type: application/json\r\n{hook}");
+            let answer = host.send("POST", path, &headers, ping);
+            assert_eq!(answer.status, 200, "{form:?} {path}: {}", answer.body);
+        }
+    }
+}
+
 /// What tells one process, moment or repository from another.
 const OWN: [&str; 10] = [
     "cacheCreatedAt",
