@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codex_miroir::codex::Codex;
-use codex_miroir::config::Config;
+use codex_miroir::config::{Config, StorageChoice};
 use codex_miroir::github::Transport;
 use codex_miroir::metrics::Metrics;
 use codex_miroir::now::Now;
+use codex_miroir::store::directory::Watch;
 use codex_miroir::store::metered::MeteredStore;
 use codex_miroir::{http, telemetry};
 use tokio::net::TcpListener;
@@ -46,11 +47,20 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     let gate = http::Gate::new(config, &github)?;
     let codex = Codex::new(store, settings(config, &github)?);
     let end = told_to_end()?;
+    // Before the first answer, so that nothing is changed unseen after it.
+    let editors = match &config.storage {
+        StorageChoice::Directory { path, .. } => Some((path.clone(), Watch::begin(path))),
+        _ => None,
+    };
     say_who_may(config, address, &described);
     let app = http::App::new(codex.clone(), gate, config, Arc::clone(&metrics));
     let mut background = JoinSet::new();
     background.spawn(sum_up(codex.clone(), metrics));
     background.spawn(codex.clone().push_in_background());
+    if let Some((path, watch)) = editors {
+        let codex = codex.clone();
+        background.spawn(async move { codex.follow_editors(&path, watch, Now::read).await });
+    }
     if !config.hosted {
         background.spawn(codex.clone().tick_in_background());
         background.spawn(codex.clone().tidy_up_in_background(Now::read));

@@ -2,6 +2,7 @@
 //! edge's business.
 
 mod bodies;
+mod editors;
 mod git;
 mod janitor;
 mod limit;

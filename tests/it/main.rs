@@ -14,6 +14,7 @@ mod blobs;
 mod budgets;
 mod coherence;
 mod disk;
+mod editors;
 mod functions_files;
 mod functions_host;
 mod fuzz;

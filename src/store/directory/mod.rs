@@ -17,6 +17,7 @@ mod lock;
 mod read;
 mod sidecar;
 mod version;
+mod watch;
 mod write;
 
 use std::io::{self, ErrorKind};
@@ -28,6 +29,8 @@ use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
+
+pub use self::watch::{Touched, Watch};
 
 use self::failure::store_error;
 use self::layout::Layout;
