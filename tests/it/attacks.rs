@@ -29,10 +29,15 @@ const METRICS: &str = "a-token-for-metrics";
 
 /// A service over a folder with some tasks and with GitHub, whose connections time out soon.
 fn fortress() -> (Mirror, Service) {
+    fortress_with("2")
+}
+
+/// The same, whose clients have so many seconds for a body.
+fn fortress_with(body_seconds: &str) -> (Mirror, Service) {
     raise_file_limit();
     let mirror = Mirror::new()
         .with("CODEX_IDLE_SECONDS", "3")
-        .with("CODEX_BODY_SECONDS", "2")
+        .with("CODEX_BODY_SECONDS", body_seconds)
         .with("CODEX_METRICS_TOKEN", METRICS)
         .with("CODEX_REVALIDATE_SECONDS", "3600");
     let files: Vec<(String, String)> = (0..20)
@@ -314,6 +319,13 @@ fn what_is_too_large_is_refused_before_it_is_there() {
             },
         );
     }
+}
+
+#[test]
+fn bodies_that_stop_before_their_end_take_no_more_than_their_share() {
+    // All of them are there before the first one's time is over, also on a machine that has other work.
+    let (_mirror, service) = fortress_with("15");
+    let host = "host: localhost\r\n";
     row(
         &service,
         "300 bodies of 1 MiB that stop before their end",

@@ -25,26 +25,26 @@ use crate::support::github::{GitHub, http_client};
 use crate::support::http::{Reply, exchange};
 use crate::support::scene::{Instance, Scene, settle};
 
-const ORIGIN: &str = "https://codex.example";
+pub(crate) const ORIGIN: &str = "https://codex.example";
 const CLIENT: &str = "Iv1.madeup";
 const SECRET: &str = "made-up-client-secret";
 const SESSION: &str = "__Host-codex_session";
 const FLIGHT: &str = "__Host-codex_sign_in";
 
 /// GitHub, a store and a clock. `anna` is 1001 and may enter, `berta` is 1002 and may not.
-struct Town {
-    github: GitHub,
-    scene: Scene,
+pub(crate) struct Town {
+    pub(crate) github: GitHub,
+    pub(crate) scene: Scene,
 }
 
 /// A process of the service with settings of its own.
-struct Service {
+pub(crate) struct Service {
     instance: Instance,
-    routes: Routes,
+    pub(crate) routes: Routes,
 }
 
 impl Town {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let github = GitHub::start();
         github.add_user("berta", 1_002);
         let callback = format!("{ORIGIN}/auth/github/callback");
@@ -55,7 +55,7 @@ impl Town {
         Self { github, scene }
     }
 
-    fn service(&self) -> Service {
+    pub(crate) fn service(&self) -> Service {
         self.service_with(&[])
     }
 
@@ -93,7 +93,7 @@ impl Town {
 }
 
 impl Service {
-    async fn send(&self, town: &Town, request: Builder) -> Reply {
+    pub(crate) async fn send(&self, town: &Town, request: Builder) -> Reply {
         self.send_at(town.scene.now(), request).await
     }
 
@@ -118,14 +118,14 @@ impl Service {
     }
 }
 
-fn request(method: &str, path: &str) -> Builder {
+pub(crate) fn request(method: &str, path: &str) -> Builder {
     Request::builder()
         .method(method)
         .uri(path)
         .header("host", "codex.example")
 }
 
-fn get(path: &str) -> Builder {
+pub(crate) fn get(path: &str) -> Builder {
     request("GET", path)
 }
 
@@ -134,7 +134,7 @@ fn bearer(request: Builder, token: &str) -> Builder {
 }
 
 /// Status and code, as in `401 token_invalid`.
-fn said(reply: &Reply) -> String {
+pub(crate) fn said(reply: &Reply) -> String {
     let status = reply.status.as_u16();
     let document: Option<serde_json::Value> = serde_json::from_slice(&reply.body).ok();
     let code = document.and_then(|it| Some(it["code"].as_str()?.to_owned()));
@@ -146,10 +146,10 @@ fn said(reply: &Reply) -> String {
 
 /// What a browser keeps.
 #[derive(Debug, Clone, Default)]
-struct Jar(BTreeMap<String, String>);
+pub(crate) struct Jar(BTreeMap<String, String>);
 
 impl Jar {
-    fn take(&mut self, headers: &HeaderMap) {
+    pub(crate) fn take(&mut self, headers: &HeaderMap) {
         for cookie in headers.get_all("set-cookie") {
             let cookie = cookie.to_str().unwrap();
             let (pair, attributes) = cookie.split_once(';').unwrap();
@@ -162,7 +162,7 @@ impl Jar {
         }
     }
 
-    fn header(&self) -> String {
+    pub(crate) fn header(&self) -> String {
         let pairs = self.0.iter();
         let pairs: Vec<String> = pairs
             .map(|(name, value)| format!("{name}={value}"))
@@ -176,7 +176,7 @@ impl Jar {
 }
 
 /// Where GitHub's page at this address sends the browser, without the origin.
-async fn at_github(url: &str) -> String {
+pub(crate) async fn at_github(url: &str) -> String {
     let page = http_client().get(url).send().await.unwrap();
     assert_eq!(page.status(), 302);
     let back = page.headers()["location"].to_str().unwrap();
@@ -184,7 +184,7 @@ async fn at_github(url: &str) -> String {
 }
 
 /// Begins to sign in: GitHub's address, and the browser's cookies.
-async fn begin(town: &Town, service: &Service, query: &str) -> (String, Jar) {
+pub(crate) async fn begin(town: &Town, service: &Service, query: &str) -> (String, Jar) {
     let begun = service
         .send(town, get(&format!("/auth/github{query}")))
         .await;

@@ -26,6 +26,7 @@ mod janitor;
 mod memory;
 mod merge;
 mod merge_properties;
+mod older_pages;
 mod openapi;
 mod ordeal;
 mod package;
