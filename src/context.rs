@@ -82,7 +82,7 @@ pub struct RequestContext {
     cookie: OnceLock<Cookie>,
 }
 
-/// A cookie that the answer is to set, if that still holds then.
+/// A cookie that the answer sets, unless its session has ended by the time the answer is sent.
 struct Cookie {
     value: HeaderValue,
     counts: Box<dyn Fn() -> bool + Send + Sync>,

@@ -13,7 +13,6 @@ use codex_miroir::config::{Config, StorageChoice};
 use codex_miroir::github::Transport;
 use codex_miroir::metrics::Metrics;
 use codex_miroir::now::Now;
-use codex_miroir::store::directory::Watch;
 use codex_miroir::store::metered::MeteredStore;
 use codex_miroir::{http, telemetry};
 use tokio::net::TcpListener;
@@ -47,19 +46,14 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     let gate = http::Gate::new(config, &github)?;
     let codex = Codex::new(store, settings(config, &github)?);
     let end = told_to_end()?;
-    // Before the first answer, so that nothing is changed unseen after it.
-    let editors = match &config.storage {
-        StorageChoice::Directory { path, .. } => Some((path.clone(), Watch::begin(path))),
-        _ => None,
-    };
     say_who_may(config, address, &described);
     let app = http::App::new(codex.clone(), gate, config, Arc::clone(&metrics));
     let mut background = JoinSet::new();
     background.spawn(sum_up(codex.clone(), metrics));
     background.spawn(codex.clone().push_in_background());
-    if let Some((path, watch)) = editors {
-        let codex = codex.clone();
-        background.spawn(async move { codex.follow_editors(&path, watch, Now::read).await });
+    if let StorageChoice::Directory { path, .. } = &config.storage {
+        let (codex, path) = (codex.clone(), path.clone());
+        background.spawn(async move { codex.follow_editors(&path, Now::read).await });
     }
     if !config.hosted {
         background.spawn(codex.clone().tick_in_background());

@@ -6,7 +6,7 @@ use crate::admin::ask;
 use crate::admin::words::holder;
 use crate::codex::{Holder, OwnerError, OwnerFile, spellings};
 use crate::config::Auth;
-use crate::store::{BlobStore, Key, Put, PutIf, StoreError, Written};
+use crate::store::{Answer, BlobStore, Key, Put, PutIf, StoreError, Written};
 use crate::user::UserId;
 
 /// What was changed.
@@ -90,18 +90,20 @@ pub async fn rebind(
     create: bool,
 ) -> Result<Rebound, RebindError> {
     let key = Key::owner(user);
-    let found = ask::get(store, &key).await?.value;
+    let Answer { value: found, date } = ask::get(store, &key).await?;
     if found.is_none() {
-        let others = ask::in_time("list", key.path(), spellings(store, user)).await?;
-        // Two folders for one login, of which only one is ever found.
-        if let Some(other) = others.into_iter().find(|it| it != user) {
+        let folders = ask::in_time("list", key.path(), spellings(store, user)).await?;
+        // A second one would be made for the login.
+        if !folders.contains(user)
+            && let Some(other) = folders.into_iter().next()
+        {
             return Err(RebindError::Spelling(other));
         }
     }
     let now = Holder::GitHub { number };
     let (before, file, condition) = match &found {
         None if !create => return Err(RebindError::NoOwner(user.clone())),
-        None => (None, OwnerFile::new(now.clone()), PutIf::Absent),
+        None => (None, OwnerFile::new(now.clone(), date), PutIf::Absent),
         Some(blob) => {
             let condition = PutIf::Same(blob.etag.clone());
             match OwnerFile::parse(&blob.bytes) {
@@ -110,7 +112,7 @@ pub async fn rebind(
                     (before, file.with_holder(now.clone()), condition)
                 }
                 Err(OwnerError::NewerFormat) => return Err(RebindError::Newer),
-                Err(_) => (None, OwnerFile::new(now.clone()), condition),
+                Err(_) => (None, OwnerFile::new(now.clone(), date), condition),
             }
         }
     };

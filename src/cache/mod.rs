@@ -277,22 +277,21 @@ impl Cache {
         self.inner.confirm_owner(claim, now).await
     }
 
-    /// The same by what the store says now: a session is to begin.
+    /// The same by what the store says now, as where a session begins or is renewed.
     ///
     /// # Errors
     /// As those of [`Self::confirm_owner`].
-    pub async fn begin_session(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
-        self.inner.begin_session(claim, now).await
+    pub async fn reconfirm_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+        self.inner.reconfirm_owner(claim, now).await
     }
 
     /// Ends all sessions of the person that there are: here at once, and at other instances as soon as they ask again,
     /// after 20 minutes at most while the store answers.
     ///
     /// # Errors
-    /// As those of [`Self::confirm_owner`]: [`OwnerError::Reassigned`] and [`OwnerError::SessionEnded`] say that there
-    /// is nothing to end.
-    pub async fn end_sessions(&self, claim: &Claim, now: Now) -> Result<(), OwnerError> {
-        self.inner.end_sessions(claim, now).await
+    /// When that can't be known to be done: then nothing may have been ended, or all.
+    pub async fn end_sessions(&self, claim: &Claim) -> Result<(), OwnerError> {
+        self.inner.end_sessions(claim).await
     }
 
     /// Whether this instance knows that the claim's session was ended.

@@ -2,148 +2,211 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Codex;
-use crate::cache::{Freshness, Want};
+use crate::cache::{Artifact, Freshness, Want};
 use crate::now::Now;
 use crate::store::directory::{Touched, Watch};
 use crate::store::{ETag, GetIf, Got, Key, Prefix, StoreError};
-use crate::task::is_meant_for_a_task;
+use crate::task::{SETTLED_FILE, TaskTable, is_meant_for_a_task};
 use crate::user::UserId;
 
-/// How long until a folder that can't be watched is tried again.
-const PAUSE: Duration = Duration::from_secs(60);
+/// How often it is looked whether the folder is still the one that is watched, and tried again what failed.
+const PAUSE: Duration = Duration::from_secs(10);
 
-/// Of a user: the files that were touched, or the whole folder.
-type Files = Option<BTreeSet<String>>;
+/// Where to look: at these files of a user, or at all of them.
+type Changes = BTreeMap<UserId, Option<BTreeSet<String>>>;
 
 impl Codex {
     /// Looks at each change that somebody else makes to task files below `root`, the folder of this instance's store,
-    /// and takes it in, so that the next read needs no `nocache` for it. What the service itself writes, this instance
-    /// or another over the same folder, costs one look at the file and nothing else. `watch` has begun before anybody
-    /// was served. Never ends.
-    pub async fn follow_editors(
-        self,
-        root: &Path,
-        mut watch: Result<Watch, StoreError>,
-        clock: fn() -> Now,
-    ) {
+    /// and takes it in, so that the next read needs no `nocache` for it. A file that the service writes, this instance
+    /// or another over the same folder, costs one look at it; one that it removes, a rebuild where it was known. Never
+    /// ends.
+    pub async fn follow_editors(self, root: &Path, clock: fn() -> Now) {
         let mut said = false;
         loop {
-            match watch {
-                Ok(mut watch) => {
-                    while let Some(touched) = watch.next().await {
-                        let (files, all) = by_user(touched);
-                        self.look_after(files, all, clock).await;
+            match begin(root).await {
+                Ok(watch) => {
+                    said = false;
+                    self.follow(watch, clock).await;
+                }
+                Err(error) => {
+                    if !said {
+                        tracing::warn!(%error, "changes by editors can't be watched: they show later, or with nocache");
+                    }
+                    said = true;
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Until nothing is told any more.
+    async fn follow(&self, mut watch: Watch, clock: fn() -> Now) {
+        let mut left = Changes::new();
+        // What happened before.
+        let mut anything = true;
+        loop {
+            if anything {
+                match self.everybody().await {
+                    Ok(all) => {
+                        left = all;
+                        anything = false;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "can't look for what editors have changed")
                     }
                 }
-                Err(error) if !said => {
-                    tracing::warn!(%error, "changes by editors can't be watched: they show later, or with nocache");
-                }
+            }
+            left = self.take_in(left, clock).await;
+            match tokio::time::timeout(PAUSE, watch.next()).await {
+                Ok(Some(touched)) => anything |= add(&mut left, touched),
+                Ok(None) => return,
+                Err(_) if watch.is_over() => return,
                 Err(_) => {}
             }
-            said = true;
-            tokio::time::sleep(PAUSE).await;
-            watch = Watch::begin(root);
-            if watch.is_ok() {
-                self.look_after(BTreeMap::new(), true, clock).await;
-            }
         }
     }
 
-    async fn look_after(&self, files: BTreeMap<UserId, Files>, all: bool, clock: fn() -> Now) {
-        let files = match all {
-            true => self.everybody().await,
-            false => Ok(files),
-        };
-        let files = match files {
-            Ok(files) => files,
-            Err(error) => {
-                tracing::warn!(%error, "can't look for what editors have changed");
-                return;
-            }
-        };
-        for (user, files) in files {
-            if self.is_edited(&user, files).await {
-                let want = Want {
-                    user,
-                    seen: None,
-                    freshness: Freshness::Rebuilt,
-                    now: clock(),
-                };
-                if let Err(error) = self.cache.read(&want).await {
-                    tracing::warn!(user = %want.user, %error, "an editor's change isn't taken in");
-                }
-            }
-        }
-    }
-
-    async fn everybody(&self) -> Result<BTreeMap<UserId, Files>, StoreError> {
+    async fn everybody(&self) -> Result<Changes, StoreError> {
         let folders = self.store.contents(&Prefix::all_raw()).await?.value.folders;
         let users = folders.iter().filter_map(|it| UserId::parse(it).ok());
         Ok(users.map(|user| (user, None)).collect())
     }
 
-    /// Whether one of the files is another one than this instance knows, and somebody else's.
-    async fn is_edited(&self, user: &UserId, files: Files) -> bool {
-        let files = match files {
-            Some(files) => files,
-            None => match self.names(user).await {
-                Ok(names) => names,
-                Err(_) => return true,
-            },
-        };
-        for file in files.iter().filter(|it| is_meant_for_a_task(it)) {
-            if self.is_others(user, file).await {
-                return true;
+    /// Makes the weeks of those anew whose files somebody else has changed. Gives back what failed.
+    async fn take_in(&self, changes: Changes, clock: fn() -> Now) -> Changes {
+        let mut failed = Changes::new();
+        for (user, files) in changes {
+            match self.is_edited(&user, files).await {
+                Ok(false) => continue,
+                Ok(true) => {}
+                Err(error) => {
+                    tracing::warn!(%user, %error, "can't look for what editors have changed");
+                    failed.insert(user, None);
+                    continue;
+                }
+            }
+            let want = Want {
+                user,
+                seen: None,
+                freshness: Freshness::Rebuilt,
+                now: clock(),
+            };
+            if self.cache.read(&want).await.is_err() {
+                // Told by the read.
+                failed.insert(want.user, None);
             }
         }
-        false
+        failed
     }
 
-    /// The names that there are, and those that this instance knows.
-    async fn names(&self, user: &UserId) -> Result<BTreeSet<String>, StoreError> {
-        let listing = self.store.list(&Prefix::raw(user)).await?.value;
-        let there = listing.blobs.into_iter().map(|it| it.name);
-        let there = there.chain(listing.others);
-        let known = self.cache.known(user);
-        let known = known.iter().flat_map(|entry| entry.table().iter());
-        Ok(there.chain(known.map(|it| it.name.to_string())).collect())
-    }
-
-    async fn is_others(&self, user: &UserId, file: &str) -> bool {
-        let Ok(key) = Key::raw(user, file) else {
-            return false;
+    /// Whether one of the files is another one than is known, and somebody else's.
+    async fn is_edited(
+        &self,
+        user: &UserId,
+        files: Option<BTreeSet<String>>,
+    ) -> Result<bool, StoreError> {
+        // Without an artifact the next read lists the files anyhow.
+        let Some(known) = self.known_files(user).await? else {
+            return Ok(false);
         };
-        let entry = self.cache.known(user);
-        let known = entry.as_ref().and_then(|entry| entry.table().find(file));
-        let condition = known.map_or(GetIf::Any, |it| GetIf::Changed(ETag::new(it.etag)));
-        match self.store.get(&key, condition).await.map(|it| it.value) {
-            Ok(Got::Blob(blob)) => blob.writes.is_empty(),
-            Ok(Got::Unchanged) => false,
-            // What isn't known may be in the artifact.
-            Ok(Got::Absent | Got::Changed) => entry.is_none() || known.is_some(),
-            // It is told by the read that lists it.
-            Err(_) => true,
+        let files = match files {
+            Some(files) => files,
+            None => self.changed(user, &known).await?,
+        };
+        for file in files.iter().filter(|it| is_meant_for_a_task(it)) {
+            if self.is_others(user, file, &known).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The files as this instance knows them, else as the artifact does.
+    async fn known_files(&self, user: &UserId) -> Result<Option<Arc<TaskTable>>, StoreError> {
+        if let Some(entry) = self.cache.known(user) {
+            return Ok(Some(Arc::clone(entry.table())));
+        }
+        let key = Key::artifact(user);
+        Ok(match self.store.get(&key, GetIf::Any).await?.value {
+            Got::Blob(blob) => Artifact::parse(&blob.bytes, user).map(|it| Arc::new(it.table)),
+            Got::Absent | Got::Changed | Got::Unchanged => None,
+        })
+    }
+
+    /// The names of files that aren't as they are known, and of those that have gone.
+    async fn changed(
+        &self,
+        user: &UserId,
+        known: &TaskTable,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let listing = self.store.list(&Prefix::raw(user)).await?.value;
+        let mut gone: BTreeSet<&str> = known.iter().map(|it| it.name).collect();
+        let mut changed: BTreeSet<String> = listing.others.into_iter().collect();
+        for file in listing.blobs {
+            gone.remove(file.name.as_str());
+            if known
+                .find(&file.name)
+                .is_none_or(|it| it.etag != file.etag.as_str())
+            {
+                changed.insert(file.name);
+            }
+        }
+        changed.extend(gone.into_iter().map(str::to_owned));
+        Ok(changed)
+    }
+
+    async fn is_others(
+        &self,
+        user: &UserId,
+        file: &str,
+        known: &TaskTable,
+    ) -> Result<bool, StoreError> {
+        let Ok(key) = Key::raw(user, file) else {
+            return Ok(false);
+        };
+        let known = known.find(file).map(|it| ETag::new(it.etag));
+        let is_known = known.is_some();
+        let condition = known.map_or(GetIf::Any, GetIf::Changed);
+        match self.store.get(&key, condition).await {
+            Ok(answer) => Ok(match answer.value {
+                Got::Blob(blob) => blob.writes.is_empty() && blob.bytes != SETTLED_FILE,
+                Got::Unchanged => false,
+                Got::Absent | Got::Changed => is_known,
+            }),
+            // The read that lists it says so.
+            Err(StoreError::NotAFile { .. } | StoreError::Unreadable { .. }) => Ok(true),
+            Err(error) => Err(error),
         }
     }
 }
 
-fn by_user(touched: impl IntoIterator<Item = Touched>) -> (BTreeMap<UserId, Files>, bool) {
-    let (mut users, mut all) = (BTreeMap::<UserId, Files>::new(), false);
+/// Begins to watch where that may take long: each folder there is has to be told of.
+async fn begin(root: &Path) -> Result<Watch, StoreError> {
+    let root = root.to_owned();
+    let begun = tokio::task::spawn_blocking(move || Watch::begin(&root)).await;
+    begun.unwrap_or_else(|defect| std::panic::resume_unwind(defect.into_panic()))
+}
+
+/// Whether anything may have changed, and not only what is added here.
+fn add(changes: &mut Changes, touched: impl IntoIterator<Item = Touched>) -> bool {
+    let mut anything = false;
     for it in touched {
         match it {
-            Touched::Anything => all = true,
+            Touched::Anything => anything = true,
             Touched::Folder(user) => {
-                users.insert(user, None);
+                changes.insert(user, None);
             }
             Touched::File(user, name) => {
-                if let Some(files) = users.entry(user).or_insert_with(|| Some(BTreeSet::new())) {
+                let files = changes.entry(user).or_insert_with(|| Some(BTreeSet::new()));
+                if let Some(files) = files {
                     files.insert(name);
                 }
             }
         }
     }
-    (users, all)
+    anything
 }

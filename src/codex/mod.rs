@@ -315,20 +315,20 @@ impl Codex {
         self.cache.confirm_owner(claim, now).await
     }
 
-    /// Whose login it is, for a session that begins: see [`Cache::begin_session`].
+    /// Whose login it is by what the store says now: see [`Cache::reconfirm_owner`].
     ///
     /// # Errors
     /// As there.
-    pub async fn begin_session(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
-        self.cache.begin_session(claim, now).await
+    pub async fn reconfirm_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+        self.cache.reconfirm_owner(claim, now).await
     }
 
     /// Ends somebody's sessions: see [`Cache::end_sessions`].
     ///
     /// # Errors
     /// As there.
-    pub async fn end_sessions(&self, claim: &Claim, now: Now) -> Result<(), OwnerError> {
-        self.cache.end_sessions(claim, now).await
+    pub async fn end_sessions(&self, claim: &Claim) -> Result<(), OwnerError> {
+        self.cache.end_sessions(claim).await
     }
 
     /// Whether this instance knows that the claim's session was ended.

@@ -51,7 +51,7 @@ use spelling::Spelling;
 pub use auth::Gate;
 pub use code::Code;
 pub use error::ApiError;
-pub use unreadable::unreadable;
+pub use unreadable::{Unreadable, unreadable};
 
 /// What every handler may use. Shared, so that handing it to a handler touches one counter.
 #[derive(Clone)]

@@ -9,20 +9,20 @@ use super::request_id::{NOSNIFF, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
 use super::{ApiError, Code};
 use crate::context::RequestId;
 
-/// The beginnings of hyper's own answers.
-const BARE: [(&[u8], Code, &str); 3] = [
+/// What hyper says by itself: the status, as it follows the version.
+const REFUSALS: [(&[u8], Code, &str); 3] = [
     (
-        b"HTTP/1.1 431",
+        b" 431 ",
         Code::HeadersTooLarge,
         "The request's headers are too large: send at most 100, and 64 KiB of them with the request's line; fewer cookies may help.",
     ),
     (
-        b"HTTP/1.1 414",
+        b" 414 ",
         Code::UriTooLong,
         "The request's address is too long: use fewer or shorter parameters.",
     ),
     (
-        b"HTTP/1.1 400",
+        b" 400 ",
         Code::InvalidRequest,
         "The request's line or headers can't be read as HTTP/1.1.",
     ),
@@ -30,13 +30,24 @@ const BARE: [(&[u8], Code, &str); 3] = [
 
 const END: &[u8] = b"\r\n\r\n";
 
-/// What is to be sent in place of these bytes, and its code, if they are hyper's own refusal. A route's answer says its
-/// request's id, and so isn't one; telling that costs an answer without an error one comparison.
-pub fn unreadable(answer: &[u8]) -> Option<(Code, Vec<u8>)> {
-    if !answer.starts_with(b"HTTP/1.1 4") {
+/// An answer in place of hyper's own.
+pub struct Unreadable {
+    /// Why.
+    pub code: Code,
+    /// What the client is told the request is called.
+    pub request_id: RequestId,
+    /// Head and body.
+    pub bytes: Vec<u8>,
+}
+
+/// What is to be sent in place of these bytes, if they are hyper's own refusal. A route's answer has headers that tell
+/// it apart; seeing that costs an answer without an error one comparison.
+pub fn unreadable(answer: &[u8]) -> Option<Unreadable> {
+    let after_version = answer.strip_prefix(b"HTTP/1.")?.get(1..)?;
+    if !after_version.starts_with(b" 4") {
         return None;
     }
-    let (_, code, message) = BARE.iter().find(|it| answer.starts_with(it.0))?;
+    let (_, code, message) = REFUSALS.iter().find(|it| after_version.starts_with(it.0))?;
     let head = answer.strip_suffix(END)?;
     let head = std::str::from_utf8(head).ok()?;
     let mut lines = head.split("\r\n");
@@ -48,8 +59,8 @@ pub fn unreadable(answer: &[u8]) -> Option<(Code, Vec<u8>)> {
     if !bare {
         return None;
     }
-    let id = RequestId::next();
-    let id = std::str::from_utf8(id.as_bytes()).ok()?;
+    let request_id = RequestId::next();
+    let id = std::str::from_utf8(request_id.as_bytes()).ok()?;
     let (parts, body) = ApiError::new(*code, *message).respond(id).into_parts();
     // It is there, so that nobody waits.
     let body = to_bytes(body, usize::MAX).now_or_never()?.ok()?;
@@ -74,5 +85,10 @@ pub fn unreadable(answer: &[u8]) -> Option<(Code, Vec<u8>)> {
     header(CONTENT_LENGTH.as_str(), body.len().to_string().as_bytes());
     whole.extend_from_slice(b"\r\n");
     whole.extend_from_slice(&body);
-    Some((*code, whole))
+    let code = *code;
+    Some(Unreadable {
+        code,
+        request_id,
+        bytes: whole,
+    })
 }

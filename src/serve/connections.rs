@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::Service;
 
-use super::refused::Client;
+use super::refused::Connection;
 use super::silence::Silence;
 
 /// What is read of a connection before it is handed on: a request's line and headers together, twice what
@@ -92,10 +92,10 @@ pub(crate) async fn serve(
     let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
 }
 
-fn io(stream: TcpStream) -> TokioIo<Client> {
+fn io(stream: TcpStream) -> TokioIo<Connection> {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    TokioIo::new(Client::new(stream))
+    TokioIo::new(Connection::new(stream))
 }
 
 /// Room for one more; `said` is when the log last told that there was none.

@@ -15,8 +15,8 @@ use tokio::time::Sleep;
 /// with something unread is reset, and the answer may be thrown away with it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The client's side of a connection.
-pub(super) struct Client {
+/// A client's connection.
+pub(super) struct Connection {
     stream: TcpStream,
     refusal: Option<Refusal>,
 }
@@ -25,17 +25,17 @@ pub(super) struct Client {
 struct Refusal {
     left: Bytes,
     /// How many of hyper's it stands for, until that is told.
-    stands_for: Option<usize>,
+    replaces: Option<usize>,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
-impl Client {
+impl Connection {
     pub(super) fn new(stream: TcpStream) -> Self {
         let refusal = None;
         Self { stream, refusal }
     }
 
-    /// Sends what stands in place of hyper's answer.
+    /// Sends what replaces of hyper's answer.
     fn poll_refuse(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(refusal) = &mut self.refusal
             && refusal.left.has_remaining()
@@ -50,24 +50,25 @@ impl Client {
     }
 
     /// Looks at what hyper is about to send.
-    fn judge(&mut self, answer: &[u8]) {
+    fn inspect(&mut self, answer: &[u8]) {
         if self.refusal.is_none()
-            && let Some((code, whole)) = unreadable(answer)
+            && let Some(whole) = unreadable(answer)
         {
-            tracing::debug!(?code, "a request's head is refused");
+            let request_id = String::from_utf8_lossy(whole.request_id.as_bytes());
+            tracing::debug!(%request_id, code = ?whole.code, "a request that can't be read");
             self.refusal = Some(Refusal {
-                left: whole.into(),
-                stands_for: Some(answer.len()),
+                left: whole.bytes.into(),
+                replaces: Some(answer.len()),
                 linger: None,
             });
         }
     }
 
     /// How many bytes of hyper's are dealt with, where something stands for them.
-    fn poll_stand_in(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
+    fn poll_replaced(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
         ready!(self.poll_refuse(context))?;
-        let stands_for = self.refusal.as_mut().and_then(|it| it.stands_for.take());
-        Poll::Ready(Ok(stands_for))
+        let replaces = self.refusal.as_mut().and_then(|it| it.replaces.take());
+        Poll::Ready(Ok(replaces))
     }
 
     /// Reads what still comes, and drops it.
@@ -89,7 +90,7 @@ impl Client {
     }
 }
 
-impl AsyncRead for Client {
+impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -99,15 +100,15 @@ impl AsyncRead for Client {
     }
 }
 
-impl AsyncWrite for Client {
+impl AsyncWrite for Connection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.judge(bytes);
-        match ready!(self.poll_stand_in(context))? {
-            Some(stands_for) => Poll::Ready(Ok(stands_for)),
+        self.inspect(bytes);
+        match ready!(self.poll_replaced(context))? {
+            Some(replaces) => Poll::Ready(Ok(replaces)),
             None => Pin::new(&mut self.stream).poll_write(context, bytes),
         }
     }
@@ -117,9 +118,9 @@ impl AsyncWrite for Client {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.judge(parts.first().map_or(&[], |it| it));
-        match ready!(self.poll_stand_in(context))? {
-            Some(stands_for) => Poll::Ready(Ok(stands_for)),
+        self.inspect(parts.first().map_or(&[], |it| it));
+        match ready!(self.poll_replaced(context))? {
+            Some(replaces) => Poll::Ready(Ok(replaces)),
             None => Pin::new(&mut self.stream).poll_write_vectored(context, parts),
         }
     }

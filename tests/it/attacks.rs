@@ -259,8 +259,12 @@ fn what_is_too_large_is_refused_before_it_is_there() {
                 pour(&service, &head, (0..16).map(|_| vec![b'a'; 64 << 10])).0
             })
             .collect();
-        // Also where the client still sends.
-        assert!(ended.iter().all(|it| *it == Some(431)), "{}", tally(ended));
+        // The answer is lost where the client still sends when nobody reads any more.
+        assert!(
+            ended.iter().all(|it| matches!(it, Some(431) | None)) && ended.contains(&Some(431)),
+            "{}",
+            tally(ended)
+        );
         tally(ended)
     });
     row(&service, "5,000 headers", || {

@@ -11,7 +11,7 @@ use crate::support::scene::task;
 
 const METRICS: &str = "a-token-for-metrics";
 
-/// Longer than a change takes to come to rest.
+/// Longer than what follows an answer or a change takes.
 const REST: Duration = Duration::from_millis(1_500);
 
 fn service(data: &Path) -> Service {
@@ -92,6 +92,37 @@ fn what_an_editor_does_is_in_the_next_plain_read() {
 }
 
 #[test]
+fn what_was_edited_while_nobody_served_is_in_the_first_reads() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = tasks(data.path());
+    fs::write(folder.join("0000-Eins.md"), task("Eins")).unwrap();
+    let first = service(data.path());
+    assert!(shows(&first, "Eins"));
+    let artifact = data.path().join("artifacts/local/timeline.json");
+    eventually("the artifact is there", || artifact.exists());
+    first.kill();
+    fs::write(folder.join("0000-Eins.md"), task("Zwei")).unwrap();
+    let second = service(data.path());
+    eventually("edited meanwhile", || shows(&second, "Zwei"));
+}
+
+#[test]
+fn a_folder_that_takes_the_place_of_the_watched_one_is_watched() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = tasks(data.path());
+    fs::write(folder.join("0000-Eins.md"), task("Eins")).unwrap();
+    let service = service(data.path());
+    assert!(shows(&service, "Eins"));
+    let raw = data.path().join("raw");
+    fs::rename(&raw, data.path().join("before")).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("0000-Eins.md"), task("Zwei")).unwrap();
+    eventually("in its place", || shows(&service, "Zwei"));
+    fs::write(folder.join("0000-Eins.md"), task("Drei")).unwrap();
+    eventually("and followed", || shows(&service, "Drei"));
+}
+
+#[test]
 fn two_processes_over_one_folder_both_see_it() {
     let data = tempfile::tempdir().unwrap();
     let folder = tasks(data.path());
@@ -112,12 +143,16 @@ fn what_the_service_writes_itself_wakes_nobody() {
     fs::write(tasks(data.path()).join("0000-Eins.md"), task("Eins")).unwrap();
     let (a, b) = (service(data.path()), service(data.path()));
     assert!(shows(&a, "Eins") && shows(&b, "Eins"));
+    // What follows the answers, and the looks at the beginning.
+    sleep(REST);
     let before = counted(&b);
     for number in 0..3 {
         let new = format!(r#"{{"kategorie":"arbeit","title":"Neu {number}"}}"#);
         let made = a.send_json("POST", "/api/tasks", &new);
         assert_eq!(made.status, 201, "{}", made.body);
     }
+    // One look at each file.
+    eventually("looked at", || counted(&b).0 - before.0 >= 3);
     sleep(REST);
     let (storage, rebuilds) = counted(&a);
     let week = a.get("/codex");
@@ -129,6 +164,5 @@ fn what_the_service_writes_itself_wakes_nobody() {
         "its next read costs nothing"
     );
     let after = counted(&b);
-    // One look at each file.
     assert_eq!((after.0 - before.0, after.1 - before.1), (3, 0));
 }

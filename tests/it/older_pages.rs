@@ -8,8 +8,17 @@ use crate::support::http::{Reply, exchange};
 use crate::support::mirror::Mirror;
 use crate::support::scene::{settle, task};
 
+/// The form's `Idempotency-Key`: the milliseconds since 1970.
+const KEY: &str = "1764390000000";
+
 /// What a page of the service's own origin posts.
-async fn post(town: &Town, service: &Service, path: &str, cookie: &str, body: &Value) -> Reply {
+async fn post(
+    town: &Town,
+    service: &Service,
+    path: &str,
+    cookie: &str,
+    (key, body): (&str, &Value),
+) -> Reply {
     let request = request("POST", path)
         .extension(town.scene.now())
         .header("accept", "*/*")
@@ -17,8 +26,7 @@ async fn post(town: &Town, service: &Service, path: &str, cookie: &str, body: &V
         .header("sec-fetch-site", "same-origin")
         .header("content-type", "application/json")
         .header("cookie", cookie)
-        // The milliseconds since 1970.
-        .header("idempotency-key", "1764390000000")
+        .header("idempotency-key", key)
         .body(body.to_string().into())
         .unwrap();
     let reply = exchange(service.routes.clone(), request).await;
@@ -83,18 +91,26 @@ async fn week_form_button_and_sign_in() {
 
     // The form has no title of its own.
     let new = json!({"kategorie": "arbeit", "body": "Bericht schreiben", "tags": ["dringend", "projekt-x"]});
-    let made = post(&town, &service, "/api/tasks", &cookie, &new).await;
+    let made = post(&town, &service, "/api/tasks", &cookie, (KEY, &new)).await;
     assert_eq!(made.status, 201, "{}", made.text());
     let made = made.ok();
     assert_eq!((&made["ok"], &made["id"]), (&json!(true), &json!("0000")));
-    let again = post(&town, &service, "/api/tasks", &cookie, &new).await;
+    let again = post(&town, &service, "/api/tasks", &cookie, (KEY, &new)).await;
     assert_eq!(
         (again.status.as_u16(), &again.ok()["id"]),
         (200, &json!("0000")),
         "clicked twice"
     );
     let refused = json!({"kategorie": "arbeit", "body": "x", "fixedSlot": {"datum": "morgen", "zeit": "abends"}});
-    let refused = post(&town, &service, "/api/tasks", &cookie, &refused).await;
+    let refused = post(
+        &town,
+        &service,
+        "/api/tasks",
+        &cookie,
+        ("1764390000001", &refused),
+    )
+    .await;
+    assert_eq!(said(&refused), "400 invalid_field");
     let refused: Value = serde_json::from_slice(&refused.body).unwrap();
     assert!(
         refused["ok"] == false && refused["error"].is_string(),
@@ -111,7 +127,7 @@ async fn week_form_button_and_sign_in() {
     let stem = file.strip_suffix(".md").unwrap();
     let path = format!("/api/tasks/{stem}/complete");
     let slot = json!({"datum": datum, "zeit": zeit});
-    let done = post(&town, &service, &path, &cookie, &slot).await;
+    let done = post(&town, &service, &path, &cookie, (KEY, &slot)).await;
     assert_eq!(done.status, 200, "{}", done.text());
     assert_eq!(shown(&week(&town, &service, &cookie).await), []);
 }

@@ -1,5 +1,6 @@
 //! `owner.json`: whose account a user's name stands for, and which of their sessions count.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -26,7 +27,7 @@ pub enum Holder {
     },
 }
 
-/// The member that counts how often the person has signed out.
+/// The member that grows whenever the person signs out.
 const SESSIONS: &str = "sessionGeneration";
 
 /// What a user's `owner.json` says.
@@ -34,7 +35,7 @@ const SESSIONS: &str = "sessionGeneration";
 pub struct OwnerFile {
     /// Whose the name is.
     pub holder: Holder,
-    /// Sessions of an earlier generation have been ended; 0 before the first sign-out.
+    /// Sessions of an earlier generation have been ended; 0 in a file of an earlier version before the first sign-out.
     pub session_generation: u64,
     /// All its members, also those that this version doesn't know.
     members: Map<String, Value>,
@@ -50,11 +51,18 @@ struct Record {
 }
 
 impl OwnerFile {
-    /// One that says whose the name is and nothing else.
-    pub fn new(holder: Holder) -> Self {
+    /// One that says whose the name is. Where the service has sessions, with GitHub's accounts, its generation is the
+    /// time in seconds since 1970: so no session counts that began when there was another file, since removed.
+    pub fn new(holder: Holder, now: DateTime<Utc>) -> Self {
         let mut members = Map::new();
         members.insert("format".to_owned(), json!(Format::CURRENT));
-        let session_generation = 0;
+        let session_generation = match &holder {
+            Holder::GitHub { .. } => now.timestamp().unsigned_abs(),
+            Holder::Other { .. } => 0,
+        };
+        if session_generation > 0 {
+            members.insert(SESSIONS.to_owned(), json!(session_generation));
+        }
         let new = Self {
             holder: holder.clone(),
             session_generation,

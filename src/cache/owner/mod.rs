@@ -47,21 +47,21 @@ pub enum OwnerError {
     Contended,
 }
 
-/// Who somebody says they are, on a word that counts.
+/// An identity that was proven, to be held against `owner.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// What they are called now.
+    /// What the provider calls them now.
     pub login: UserId,
     /// Who they are.
     pub holder: Holder,
-    /// The generation of the session that says so; none where something else does.
+    /// The generation of the session that proves it; none where something else does.
     pub session: Option<u64>,
 }
 
 /// What the store says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmed {
-    /// Whose files are theirs: the login, or the same in other letters' case.
+    /// Whose files are theirs: the login, or the same login in another letter case.
     pub user: UserId,
     /// The generation of a session that begins now.
     pub session_generation: u64,
@@ -81,6 +81,9 @@ const REMEMBERED_AGAINST: Duration = Duration::from_secs(30);
 /// How long an older answer is still taken while the store can't be asked. It is longer where the last known week
 /// stands in for longer.
 const STANDS_IN: Duration = Duration::from_secs(3 * 3600);
+
+/// For so long after a failure nobody waits for the next answer: longer, and the store may be well again.
+const RECENTLY: Duration = Duration::from_secs(60);
 
 /// How long the store isn't asked again about somebody whom an older answer lets in.
 const AWAY: Duration = Duration::from_secs(10);
@@ -148,7 +151,7 @@ impl Owner {
                 if failed(AWAY).is_some() || age < REMEMBERED && !is_news {
                     return Some(Outcome::Verdict(Ok(confirmed)));
                 }
-                if (self.failed.is_some() || age < BOUND) && !is_news {
+                if (failed(RECENTLY).is_some() || age < BOUND) && !is_news {
                     return Some(Outcome::Aging(confirmed));
                 }
                 return None;
@@ -175,10 +178,15 @@ impl Owner {
         }
     }
 
-    fn learn_of_end(&mut self, session_generation: u64) {
-        if let Some(said) = &mut self.said {
-            said.session_generation = said.session_generation.max(session_generation);
-        }
+    /// Whether that changes anything: sessions of the folder were ended, and this is what is known of the login.
+    fn learn_of_end(&mut self, folder: &UserId, login: &UserId, generation: u64) -> bool {
+        let said = self.said.as_mut();
+        let said = said.filter(|it| it.folder.as_deref().unwrap_or(login) == folder);
+        let Some(said) = said.filter(|it| it.session_generation < generation) else {
+            return false;
+        };
+        said.session_generation = generation;
+        true
     }
 
     /// Whether nothing in it is needed any more.
@@ -240,8 +248,8 @@ impl Inner {
         }
     }
 
-    /// The same, by what the store says now: a session is to begin.
-    pub(super) async fn begin_session(
+    /// The same, by what the store says now.
+    pub(super) async fn reconfirm_owner(
         &self,
         claim: &Claim,
         now: Now,
@@ -251,20 +259,28 @@ impl Inner {
         self.ask_store(claim, now).await
     }
 
-    /// Ends all sessions of the generation of the claim's, and earlier ones. Whoever isn't the owner has none.
-    pub(super) async fn end_sessions(&self, claim: &Claim, now: Now) -> Result<(), OwnerError> {
-        let asking = self.asking(&claim.login);
-        let _asking = asking.lock().await;
-        let user = self.ask_store(claim, now).await?.user;
-        let ended = tokio::time::timeout(PATIENCE, end(&*self.store, &user, claim));
-        let generation = ended.await.unwrap_or(Err(OwnerError::TimedOut))?;
-        for known_as in [&claim.login, &user] {
-            self.memory.change(known_as, |known| {
-                known.owner.learn_of_end(generation);
-                Some(())
-            });
-        }
-        Ok(())
+    /// Ends the claim's session and every session of the same or an earlier generation, in each folder of the person's
+    /// login.
+    pub(super) async fn end_sessions(&self, claim: &Claim) -> Result<(), OwnerError> {
+        let ended = async {
+            let asking = self.asking(&claim.login);
+            // An answer from before must not be learnt after this.
+            let _asking = asking.lock().await;
+            let ended = end_everywhere(&*self.store, claim).await?;
+            for (user, generation) in ended {
+                for known_as in [&claim.login, &user] {
+                    self.memory.change(known_as, |known| {
+                        known
+                            .owner
+                            .learn_of_end(&user, known_as, generation)
+                            .then_some(())
+                    });
+                }
+            }
+            Ok(())
+        };
+        let ended = tokio::time::timeout(PATIENCE, ended);
+        ended.await.unwrap_or(Err(OwnerError::TimedOut))
     }
 
     /// Whether it is known here that the claim's session was ended.
@@ -307,8 +323,10 @@ impl Inner {
         };
         let (inner, claim) = (Arc::clone(self), claim.clone());
         tokio::spawn(carried(async move {
-            if let Err(error) = inner.ask_store(&claim, now).await {
-                tracing::debug!(user = %claim.login, %error, "looked again whose the login is");
+            if let Err(error @ (OwnerError::NewerFormat | OwnerError::Unreadable)) =
+                inner.ask_store(&claim, now).await
+            {
+                tracing::warn!(user = %claim.login, %error, "can't look again whose the login is");
             }
             drop(asking);
         }));
@@ -319,7 +337,8 @@ impl Inner {
         let login = &claim.login;
         let folder = |known: &Known| known.owner.said.as_ref()?.folder.as_deref().cloned();
         let folder = self.memory.look(login, folder).flatten();
-        let asked = tokio::time::timeout(PATIENCE, recorded(&*self.store, claim, folder)).await;
+        let asked =
+            tokio::time::timeout(PATIENCE, recorded(&*self.store, claim, folder, now)).await;
         let now = now.later();
         let answer = asked.unwrap_or(Err(OwnerError::TimedOut));
         let answer = answer.map(|(user, file)| Said {
@@ -373,6 +392,7 @@ async fn recorded(
     store: &dyn BlobStore,
     claim: &Claim,
     folder: Option<UserId>,
+    now: Now,
 ) -> Result<(UserId, OwnerFile), OwnerError> {
     let Claim { login, holder, .. } = claim;
     let mut of_another = None;
@@ -391,7 +411,9 @@ async fn recorded(
     };
     match found {
         Folder::Recorded(user, file) => Ok((user, file)),
-        Folder::Free(user) => record(store, user, holder).await,
+        // A session began when there was a file, which has been removed since.
+        Folder::Free(_) if claim.session.is_some() => Err(OwnerError::SessionEnded),
+        Folder::Free(user) => record(store, user, holder, now).await,
     }
 }
 
@@ -400,9 +422,10 @@ async fn record(
     store: &dyn BlobStore,
     user: UserId,
     holder: &Holder,
+    now: Now,
 ) -> Result<(UserId, OwnerFile), OwnerError> {
     let key = Key::owner(&user);
-    let new = OwnerFile::new(holder.clone());
+    let new = OwnerFile::new(holder.clone(), now.utc);
     match store.put(&key, put(&new), PutIf::Absent).await?.value {
         Written::Done(_) => Ok((user, new)),
         // Another instance was first, or an answer got lost and it was this one.
@@ -413,25 +436,40 @@ async fn record(
     }
 }
 
-/// Ends the sessions that the claim's generation has, unless they have been ended before. Gives the generation that
-/// counts then.
-async fn end(store: &dyn BlobStore, user: &UserId, claim: &Claim) -> Result<u64, OwnerError> {
+/// Ends the person's sessions in each folder of the login that is theirs. Gives the generation that counts in each then.
+async fn end_everywhere(
+    store: &dyn BlobStore,
+    claim: &Claim,
+) -> Result<Vec<(UserId, u64)>, OwnerError> {
+    let mut ended = vec![];
+    for user in spellings(store, &claim.login).await? {
+        if let Some(generation) = end(store, &user, claim).await? {
+            ended.push((user, generation));
+        }
+    }
+    Ok(ended)
+}
+
+/// Ends them in this folder, unless that was done before; `None` where it is somebody else's.
+async fn end(
+    store: &dyn BlobStore,
+    user: &UserId,
+    claim: &Claim,
+) -> Result<Option<u64>, OwnerError> {
     let key = Key::owner(user);
     for _ in 0..ATTEMPTS {
-        let Some((file, etag)) = file::read(store, &key).await? else {
-            return Err(OwnerError::SessionEnded);
+        let read = file::read(store, &key).await?;
+        let Some((file, etag)) = read.filter(|it| it.0.holder == claim.holder) else {
+            return Ok(None);
         };
-        if file.holder != claim.holder {
-            return Err(OwnerError::Reassigned);
-        }
         // Also where an answer got lost and it was this one.
-        if claim.session.is_some_and(|it| it < file.session_generation) {
-            return Ok(file.session_generation);
+        if claim.session < Some(file.session_generation) {
+            return Ok(Some(file.session_generation));
         }
         let ended = file.with_sessions_ended();
         let written = store.put(&key, put(&ended), PutIf::Same(etag)).await?;
         if let Written::Done(_) = written.value {
-            return Ok(ended.session_generation);
+            return Ok(Some(ended.session_generation));
         }
     }
     Err(OwnerError::Contended)

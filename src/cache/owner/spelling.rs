@@ -38,26 +38,39 @@ pub(super) async fn find(
 ) -> Result<Folder, OwnerError> {
     let mut found = Vec::new();
     for folder in spellings(store, login).await? {
-        let owner = file::read(store, &Key::owner(&folder)).await?;
-        found.push((folder, owner.map(|(file, _)| file)));
+        let owner = match file::read(store, &Key::owner(&folder)).await {
+            Ok(read) => Ok(read.map(|(file, _)| file)),
+            Err(error) if error.is_outage() => return Err(error),
+            Err(damaged) => Err(damaged),
+        };
+        found.push((folder, owner));
     }
-    Ok(choose(login, holder, found))
+    choose(login, holder, found)
 }
 
-/// Of the folders that there are for the login, each with its owner if one is recorded: theirs, else one of somebody
-/// else's, else one that is nobody's; of several the one that is spelled as the login is, else the first.
-fn choose(login: &UserId, holder: &Holder, found: Vec<(UserId, Option<OwnerFile>)>) -> Folder {
-    let rank = |(folder, owner): &(UserId, Option<OwnerFile>)| {
+/// What is recorded of a folder: nothing, its owner, or something that can't be read.
+type Recorded = Result<Option<OwnerFile>, OwnerError>;
+
+/// Of the folders that there are for the login: theirs, else one of somebody else's, else one that is nobody's; of
+/// several the one that is spelled as the login is, else the first. What can't be read may be somebody else's.
+fn choose(
+    login: &UserId,
+    holder: &Holder,
+    found: Vec<(UserId, Recorded)>,
+) -> Result<Folder, OwnerError> {
+    let rank = |(folder, owner): &(UserId, Recorded)| {
         let of = match owner {
-            Some(file) if file.holder == *holder => 0,
-            Some(_) => 1,
-            None => 2,
+            Ok(Some(file)) if file.holder == *holder => 0,
+            Ok(Some(_)) | Err(_) => 1,
+            Ok(None) => 2,
         };
         (of, folder != login)
     };
     match found.into_iter().min_by_key(rank) {
-        Some((folder, Some(file))) => Folder::Recorded(folder, file),
-        Some((folder, None)) => Folder::Free(folder),
-        None => Folder::Free(login.clone()),
+        Some((folder, owner)) => Ok(match owner? {
+            Some(file) => Folder::Recorded(folder, file),
+            None => Folder::Free(folder),
+        }),
+        None => Ok(Folder::Free(login.clone())),
     }
 }

@@ -11,7 +11,7 @@ use super::seal::Seals;
 use super::session::Session;
 use super::tokens::Tokens;
 use super::{Bearer, Denial};
-use crate::codex::{Claim, Codex, Holder, OwnerError};
+use crate::codex::{Claim, Codex, Holder};
 use crate::config::{Allowed, Config, OAuthApp, PublicUrl, Secret};
 use crate::context;
 use crate::github::{Account, OAuth, Transport};
@@ -100,14 +100,18 @@ impl ByGitHub {
         let session = self.session(&parts.headers, cookies, now);
         let session = session.ok_or(Denial::NotSignedIn)?;
         let claim = self.claim(session.account(), Some(session.generation()))?;
-        let user = codex.confirm_owner(&claim, now).await?.user;
-        if let Some(renewed) = session.renewed(now)
-            && let Some(cookie) = self.session_cookie(cookies, &renewed, now)
-        {
-            let (codex, claim) = (codex.clone(), claim.clone());
+        let Some(renewed) = session.renewed(now) else {
+            let user = codex.confirm_owner(&claim, now).await?.user;
+            let login = claim.login;
+            return Ok(Identified { user, login });
+        };
+        // It may have been ended at another instance just now.
+        let user = codex.reconfirm_owner(&claim, now).await?.user;
+        let login = claim.login.clone();
+        if let Some(cookie) = self.session_cookie(cookies, &renewed, now) {
+            let codex = codex.clone();
             context::set_cookie(cookie, move || !codex.has_ended(&claim));
         }
-        let login = claim.login;
         Ok(Identified { user, login })
     }
 
@@ -131,15 +135,9 @@ impl ByGitHub {
             return Ok(());
         };
         let claim = claim(session.account(), Some(session.generation()));
-        match codex.end_sessions(&claim, now).await {
-            Ok(()) => {
-                tracing::info!(user = %claim.login, "signed out");
-                Ok(())
-            }
-            // It opens nothing any more.
-            Err(OwnerError::SessionEnded | OwnerError::Reassigned) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        codex.end_sessions(&claim).await?;
+        tracing::info!(user = %claim.login, "signed out");
+        Ok(())
     }
 
     /// On every request: the list may have changed, and so may the login's owner, whom the claim is held against.
@@ -158,8 +156,8 @@ impl ByGitHub {
         now: Now,
     ) -> Result<HeaderValue, Denial> {
         let claim = self.claim(&account, None)?;
-        let confirmed = codex.begin_session(&claim, now).await?;
-        tracing::info!(user = %confirmed.user, "signed in");
+        let confirmed = codex.reconfirm_owner(&claim, now).await?;
+        tracing::info!(user = %claim.login, "signed in");
         let session = Session::new(account, confirmed.session_generation, now);
         let cookie = self.session_cookie(cookies, &session, now);
         cookie.ok_or(Denial::NoBrowserSignIn)

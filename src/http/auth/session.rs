@@ -15,10 +15,10 @@ const LONGEST: i64 = 30 * 24 * 3600;
 /// A session in use is sealed anew once an hour, not with every answer.
 const RENEW_AFTER: i64 = 3600;
 
-/// Of the form that every version of the service reads, of generation 0.
+/// Format 1: generation 0, readable by every version of the service.
 const FIRST: &str = "1";
 
-/// Of the form that names the generation.
+/// Format 2 names the generation.
 const OF_GENERATION: &str = "2";
 
 /// Who signed in, and when. It holds no token.
@@ -29,7 +29,7 @@ pub(super) struct Session {
     issued: i64,
     /// Seconds since 1970, of the last time it was sealed.
     renewed: i64,
-    /// How often the person had signed out before.
+    /// Of `owner.json` when it began.
     generation: u64,
 }
 

@@ -1,5 +1,6 @@
 //! What others do to the task files in the folder, as the operating system tells it. On a file system of another
-//! machine it tells only of this one's own changes.
+//! machine it tells only of this one's own changes. It tells nothing of a linked file that is saved in place, nor of a
+//! folder that was linked in after the watch began.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,13 +15,14 @@ use tokio::time::{sleep, timeout};
 
 use super::failure::store_error;
 use super::files::{is_temporary, make_folder};
+use super::layout::Layout;
 use crate::store::{Prefix, StoreError};
 use crate::user::UserId;
 
 /// A save is several changes: they are over when nothing has come for so long.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Where changes never cease they are told after so long.
+/// Changes that never cease are told after so long.
 const AT_LAST: Duration = Duration::from_secs(1);
 
 /// Where somebody has changed something.
@@ -40,9 +42,14 @@ pub struct Watch {
     // Ends with it.
     _watcher: RecommendedWatcher,
     told: UnboundedReceiver<Told>,
-    /// Nothing more is told.
-    is_over: bool,
+    /// What is watched, and where.
+    raw: PathBuf,
+    identity: Option<Identity>,
+    has_gone: bool,
 }
+
+/// What tells a folder from another that has taken its place.
+type Identity = (u64, u64);
 
 #[derive(Debug)]
 enum Told {
@@ -65,6 +72,11 @@ impl Watch {
             };
             store_error("watch", prefix.as_str(), &error)
         };
+        // Nothing is made on a bare mount point.
+        let is_there = Layout::is_made(root)
+            .then_some(())
+            .ok_or(io::ErrorKind::NotFound);
+        is_there.map_err(|kind| store_error("watch", prefix.as_str(), &kind.into()))?;
         let raw = root.join(prefix.as_str());
         // Linked, or below something linked, it is told by its own name.
         let raw = make_folder(&raw).and_then(|()| raw.canonicalize());
@@ -85,13 +97,15 @@ impl Watch {
         Ok(Self {
             _watcher: watcher,
             told,
-            is_over: false,
+            identity: identity(&raw),
+            raw,
+            has_gone: false,
         })
     }
 
     /// What was touched, each once, as soon as that has come to rest. Nothing when the folder has gone.
     pub async fn next(&mut self) -> Option<HashSet<Touched>> {
-        if self.is_over {
+        if self.has_gone {
             return None;
         }
         let mut touched = HashSet::new();
@@ -101,7 +115,7 @@ impl Watch {
             match told {
                 Some(Told::Touched(it)) => touched.insert(it),
                 Some(Told::Gone) | None => {
-                    self.is_over = true;
+                    self.has_gone = true;
                     break;
                 }
             };
@@ -117,19 +131,41 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Whether another folder has taken the place of the one that is watched, or none has.
+    pub fn is_over(&self) -> bool {
+        self.has_gone || identity(&self.raw) != self.identity
+    }
+}
+
+#[cfg(unix)]
+fn identity(folder: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = folder.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(folder: &Path) -> Option<Identity> {
+    folder.is_dir().then_some((0, 0))
+}
+
 /// What an event means for the files below `raw`.
 fn read(raw: &Path, event: notify::Result<Event>) -> Vec<Told> {
-    let Ok(event) = event else {
-        return vec![Told::Touched(Touched::Anything)];
+    let event = match event {
+        Ok(event) => event,
+        Err(error) => {
+            tracing::warn!(%error, "not every change by an editor can be watched");
+            return vec![Told::Touched(Touched::Anything)];
+        }
     };
     if event.need_rescan() {
         return vec![Told::Touched(Touched::Anything)];
     }
     match event.kind {
         EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)) => vec![],
-        kind => {
-            let gone = |path: &PathBuf| path == raw && kind.is_remove();
-            if event.paths.iter().any(gone) {
+        _ => {
+            if event.paths.iter().any(|path| path == raw) {
                 return vec![Told::Gone];
             }
             let touched = event.paths.iter().filter_map(|path| touched(raw, path));

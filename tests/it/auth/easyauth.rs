@@ -50,7 +50,7 @@ async fn the_platforms_word_is_taken_for_githubs_login_and_number() {
     );
     assert_eq!(
         town.owner("Anna").unwrap(),
-        r#"{"format":"1.0","githubId":1001}"#
+        r#"{"format":"1.0","githubId":1001,"sessionGeneration":1773039600}"#
     );
     for (principal, wanted) in [
         (github("Anna", "7"), "403 login_reassigned"),

@@ -283,7 +283,7 @@ async fn a_login_that_changed_hands_finds_nothing_of_its_former_owner() {
     );
     assert_eq!(
         town.owner("anna").unwrap(),
-        r#"{"format":"1.0","githubId":1001}"#
+        r#"{"format":"1.0","githubId":1001,"sessionGeneration":1773039600}"#
     );
 }
 

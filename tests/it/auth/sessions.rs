@@ -41,7 +41,8 @@ async fn a_session_holds_who_and_when_and_no_token() {
     let now = town.scene.now().utc.timestamp();
     assert_eq!(
         opened(super::SECRET, jar.get(SESSION)),
-        format!("1.1001.{now}.{now}.anna")
+        format!("2.1001.{now}.{now}.{now}.anna"),
+        "the generation is the time of owner.json"
     );
     town.github.clear_requests();
     let me = service
@@ -125,7 +126,7 @@ async fn a_cookie_that_was_touched_or_made_by_others_opens_nothing() {
         "200"
     );
     let now = town.scene.now().utc.timestamp();
-    let text = format!("1.1001.{now}.{now}.anna");
+    let text = format!("2.1001.{now}.{now}.{now}.anna");
     assert_eq!(
         service
             .by_cookie(&town, &sealed(super::SECRET, SESSION, &text))
@@ -140,7 +141,8 @@ async fn a_cookie_that_was_touched_or_made_by_others_opens_nothing() {
         format!("session={good}"),
         sealed(OTHER_KEY, SESSION, &text),
         sealed(super::SECRET, super::FLIGHT, &text),
-        sealed(super::SECRET, SESSION, &text.replacen('1', "2", 1)),
+        sealed(super::SECRET, SESSION, &text.replacen('2', "3", 1)),
+        sealed(super::SECRET, SESSION, &format!("1.1001.{now}.{now}.anna")),
         sealed(super::SECRET, SESSION, &format!("{text}.")),
         sealed(super::SECRET, SESSION, "1.1001.anna"),
         sealed(super::SECRET, SESSION, ""),

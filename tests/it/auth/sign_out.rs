@@ -12,6 +12,12 @@ const STATE: &str = "state/anna/state.json";
 /// After so many seconds every instance has asked again.
 const BOUND: u64 = 20 * 60 + 1;
 
+/// What `owner.json` says now.
+fn generation(town: &Town) -> u64 {
+    let owner: serde_json::Value = serde_json::from_str(&town.owner("anna").unwrap()).unwrap();
+    owner["sessionGeneration"].as_u64().unwrap()
+}
+
 fn sign_out(cookie: &str) -> Builder {
     request("POST", "/auth/logout")
         .header("origin", ORIGIN)
@@ -23,6 +29,7 @@ async fn a_copy_of_an_ended_session_opens_nothing() {
     let town = Town::new();
     let (a, b) = (town.service(), town.service());
     let copy = sign_in(&town, &a).await.header();
+    let first = generation(&town);
     let elsewhere = sign_in(&town, &b).await.header();
     assert_eq!(b.by_cookie(&town, &copy).await, "200");
     assert_eq!(said(&a.send(&town, sign_out(&copy)).await), "200");
@@ -36,11 +43,7 @@ async fn a_copy_of_an_ended_session_opens_nothing() {
     // One that knew the session, and wasn't asked meanwhile.
     town.scene.pass_seconds(BOUND);
     assert_eq!(b.by_cookie(&town, &copy).await, "401 not_signed_in");
-    assert!(
-        town.owner("anna")
-            .unwrap()
-            .contains(r#""sessionGeneration":1"#)
-    );
+    assert_eq!(generation(&town), first + 1);
 }
 
 #[tokio::test]
@@ -72,14 +75,22 @@ async fn a_session_that_begins_after_a_sign_out_is_known_everywhere() {
     let third = sign_in(&town, &b).await.header();
     assert_eq!(a.by_cookie(&town, &third).await, "200");
     assert_eq!(a.by_cookie(&town, &second).await, "401 not_signed_in");
-    // The user's data was deleted, and the file with it.
-    town.scene
-        .store
-        .foreign_write(OWNER, br#"{"format":"1.0","githubId":1001}"#);
-    assert_eq!(
-        town.service().by_cookie(&town, &third).await,
-        "401 not_signed_in"
-    );
+    // The user's data is deleted, and the file with it.
+    town.scene.store.foreign_delete(OWNER);
+    town.scene.pass_seconds(1);
+    let later = town.service();
+    for ended in [&first, &third] {
+        assert_eq!(later.by_cookie(&town, ended).await, "401 not_signed_in");
+    }
+    assert_eq!(town.owner("anna"), None, "a session makes no owner");
+    let anew = sign_in(&town, &later).await.header();
+    assert_eq!(later.by_cookie(&town, &anew).await, "200");
+    for ended in [&first, &third] {
+        assert_eq!(
+            town.service().by_cookie(&town, ended).await,
+            "401 not_signed_in"
+        );
+    }
 }
 
 #[tokio::test]
@@ -139,6 +150,7 @@ async fn whatever_gets_lost_a_sign_out_that_is_acknowledged_has_ended_the_sessio
         let town = Town::new();
         let service = town.service();
         let cookie = sign_in(&town, &service).await.header();
+        let before = generation(&town);
         service.instance.line.lose_next("put", OWNER, loss);
         let out = service.send(&town, sign_out(&cookie)).await;
         assert_eq!(said(&out), first, "{loss:?}");
@@ -146,12 +158,7 @@ async fn whatever_gets_lost_a_sign_out_that_is_acknowledged_has_ended_the_sessio
         assert_eq!(said(&out), "200", "{loss:?}");
         let later = town.service().by_cookie(&town, &cookie).await;
         assert_eq!(later, "401 not_signed_in", "{loss:?}");
-        assert!(
-            town.owner("anna")
-                .unwrap()
-                .contains(r#""sessionGeneration":1"#),
-            "{loss:?}"
-        );
+        assert_eq!(generation(&town), before + 1, "{loss:?}");
     }
 }
 
@@ -181,7 +188,7 @@ async fn two_sign_outs_at_once_end_one_generation_and_keep_what_they_do_not_know
 }
 
 #[tokio::test]
-async fn what_says_nothing_to_end_is_no_error() {
+async fn signing_out_of_a_login_that_was_reassigned_succeeds() {
     let town = Town::new();
     let service = town.service();
     let cookie = sign_in(&town, &service).await.header();
@@ -193,4 +200,51 @@ async fn what_says_nothing_to_end_is_no_error() {
         town.owner("anna").unwrap().contains('7'),
         "it isn't theirs to write"
     );
+}
+
+#[tokio::test]
+async fn a_renewal_asks_whether_the_session_was_ended_elsewhere() {
+    let town = Town::new();
+    let (a, b) = (town.service(), town.service());
+    let cookie = sign_in(&town, &a).await.header();
+    town.scene.pass_seconds(3_599);
+    assert_eq!(b.by_cookie(&town, &cookie).await, "200");
+    assert_eq!(said(&a.send(&town, sign_out(&cookie)).await), "200");
+    // B has asked a moment ago, and the session is due.
+    town.scene.pass_seconds(1);
+    assert_eq!(b.by_cookie(&town, &cookie).await, "401 not_signed_in");
+}
+
+#[tokio::test]
+async fn after_an_outage_the_bound_is_as_before() {
+    let town = Town::new();
+    let (a, b) = (town.service(), town.service());
+    let copy = sign_in(&town, &a).await.header();
+    assert_eq!(b.by_cookie(&town, &copy).await, "200");
+    town.scene.pass_seconds(601);
+    b.instance.line.set_outage(true);
+    assert_eq!(b.by_cookie(&town, &copy).await, "200");
+    b.instance.line.set_outage(false);
+    assert_eq!(said(&a.send(&town, sign_out(&copy)).await), "200");
+    town.scene.pass_seconds(BOUND - 600);
+    assert_eq!(b.by_cookie(&town, &copy).await, "401 not_signed_in");
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_sessions_in_each_folder_of_the_login() {
+    let town = Town::new();
+    let owner = br#"{"format":"1.0","githubId":1001}"#;
+    town.scene
+        .store
+        .foreign_write("state/Anna/owner.json", owner);
+    town.scene.store.foreign_write(OWNER, owner);
+    let service = town.service();
+    let first = sign_in(&town, &service).await.header();
+    town.github.rename_user("anna", "Anna");
+    town.github.sign_in("Anna");
+    let second = sign_in(&town, &service).await.header();
+    assert_eq!(said(&service.send(&town, sign_out(&second)).await), "200");
+    for ended in [&first, &second] {
+        assert_eq!(service.by_cookie(&town, ended).await, "401 not_signed_in");
+    }
 }

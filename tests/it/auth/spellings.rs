@@ -173,3 +173,44 @@ async fn a_login_is_rebound_in_the_folder_it_has() {
     assert_snapshot!(refused.unwrap_err().to_string(), @"this login's folder is called anna: name it so");
     assert_eq!(town.owner("Anna"), None);
 }
+
+#[tokio::test]
+async fn a_folder_that_is_there_is_rebound_beside_another_spelling() {
+    let town = Town::new();
+    let other = br#"{"format":"1.0","githubId":2001}"#;
+    town.scene
+        .store
+        .foreign_write("state/Anna/owner.json", other);
+    town.scene
+        .store
+        .foreign_write("raw/anna/tasks/0000-Eins.md", task("Eins").as_bytes());
+    let token = town.github.personal_token("anna");
+    assert_eq!(
+        town.service().by_token(&town, &token).await,
+        "403 login_reassigned"
+    );
+    let anna = crate::support::scene::anna();
+    let bound = admin::rebind(&town.scene.store, &anna, 1_001, true).await;
+    assert!(bound.unwrap().written);
+    assert_eq!(town.service().by_token(&town, &token).await, "200");
+}
+
+#[tokio::test]
+async fn a_damaged_owner_of_another_spelling_shuts_nobody_out_of_their_own() {
+    let town = Town::new();
+    town.scene
+        .store
+        .foreign_write("state/ANNA/owner.json", b"{");
+    let owner = br#"{"format":"1.0","githubId":1001}"#;
+    town.scene
+        .store
+        .foreign_write("state/anna/owner.json", owner);
+    town.github.rename_user("anna", "Anna");
+    let token = town.github.personal_token("Anna");
+    assert_eq!(who(&town, &town.service(), &token).await, "Anna in anna");
+    town.scene.store.foreign_delete("state/anna/owner.json");
+    assert_eq!(
+        who(&town, &town.service(), &token).await,
+        "503 owner_unreadable"
+    );
+}

@@ -27,7 +27,7 @@ async fn a_personal_token_opens_its_owners_week_in_githubs_spelling() {
     );
     assert_eq!(
         town.owner("Carla-X").unwrap(),
-        r#"{"format":"1.0","githubId":1003}"#
+        r#"{"format":"1.0","githubId":1003,"sessionGeneration":1773039600}"#
     );
     let me = service.send(&town, bearer(get("/auth/me"), &token)).await;
     assert_eq!(
