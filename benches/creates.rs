@@ -25,7 +25,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use azurite::azurite;
-use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::{BlobStore, Key, Put, PutIf, WriteId, WriteIds, Written};
 use codex_miroir::user::UserId;
 use process::{Process, median};
@@ -87,8 +86,7 @@ fn per_create(processes: usize, creates: usize) -> f64 {
 
 /// A compare-and-swap of a state blob of its own and the PUT of a new file, by the same store.
 fn per_two_calls(creates: usize) -> f64 {
-    let connection = AzureConnection::parse(&azurite().with_key(azurite().port())).unwrap();
-    let store = Arc::new(AzureStore::new(connection, &azurite().container()).unwrap());
+    let store = Arc::new(azurite().store(&azurite().container()));
     let runtime = Arc::new(tokio::runtime::Runtime::new().unwrap());
     let state = vec![b' '; 400];
     let put = |bytes: Vec<u8>| Put {

@@ -41,7 +41,6 @@ use std::time::{Duration, Instant};
 use azurite::azurite;
 use bare::{answer, serve_bare, start_bare};
 use client::{Client, header};
-use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::{BlobStore, Key, Put, PutIf, WriteId, WriteIds};
 use codex_miroir::user::UserId;
 use futures::stream::StreamExt;
@@ -128,9 +127,7 @@ fn folder(people: usize) -> Place {
 /// A container with everybody's files.
 async fn container(people: usize, port: u16) -> Place {
     let container = azurite().container();
-    let connection = AzureConnection::parse(&azurite().with_key(azurite().port())).unwrap();
-    let store = AzureStore::new(connection, &container).unwrap();
-    let store = &store;
+    let store = &azurite().store(&container);
     let files = (0..people).flat_map(|who| (0..TASKS).map(move |task| (who, sample_file(task))));
     futures::stream::iter(files)
         .for_each_concurrent(16, |(who, (name, text))| async move {

@@ -3,6 +3,7 @@
 
 mod auth;
 mod github;
+mod trust;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,9 +13,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use url::Url;
 
 pub use auth::{Allowed, Auth, OAuthApp, PublicUrl};
 pub use github::{Credentials, GitHubConfig, RepositoryConfig};
+
+use crate::net::Trust;
 
 /// All settings of a process.
 #[derive(Debug, Clone)]
@@ -61,6 +65,8 @@ pub struct Config {
     pub metrics_token: Option<Secret>,
     /// The repository that mirrors the tasks.
     pub github: GitHubConfig,
+    /// Whom TLS trusts: `SSL_CERT_FILE` and `SSL_CERT_DIR` name authorities beside those brought along.
+    pub trust: Trust,
     /// `FUNCTIONS_CUSTOMHANDLER_PORT` is set: a Functions host has started the service, and calls for its
     /// timers.
     pub hosted: bool,
@@ -82,8 +88,8 @@ pub enum StorageChoice {
         variable: String,
         /// The blob service's URL, or the account's name.
         account: String,
-        /// Which of several identities.
-        client_id: Option<String>,
+        /// Which identity.
+        identity: Identity,
     },
     /// A folder on disk.
     Directory {
@@ -92,6 +98,17 @@ pub enum StorageChoice {
         /// The folder.
         path: PathBuf,
     },
+}
+
+/// One of the app's own identities, and who hands out its tokens.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// `IDENTITY_ENDPOINT`, which App Service sets; else the metadata service of virtual machines.
+    pub endpoint: Url,
+    /// `IDENTITY_HEADER`, by which the endpoint of App Service knows the app.
+    pub header: Option<Secret>,
+    /// `…__clientId` of a user-assigned identity; none for that of the app or the machine itself.
+    pub client_id: Option<String>,
 }
 
 /// A value that must not be printed.
@@ -183,6 +200,7 @@ impl Config {
             body: settings.some_seconds("CODEX_BODY_SECONDS", 30)?,
             metrics_token: settings.metrics_token()?,
             github: settings.github()?,
+            trust: settings.trust()?,
             hosted: settings.text("FUNCTIONS_CUSTOMHANDLER_PORT").is_some(),
         })
     }
@@ -308,8 +326,37 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         Ok(Some(StorageChoice::ManagedIdentity {
             variable,
             account,
-            client_id: self.client_id(&format!("{name}__clientId"))?,
+            identity: self.identity(&format!("{name}__clientId"))?,
         }))
+    }
+
+    fn identity(&self, client_id: &str) -> Result<Identity, ConfigError> {
+        /// The same on every virtual machine of Azure.
+        const METADATA_SERVICE: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
+        let names = ["IDENTITY_ENDPOINT", "IDENTITY_HEADER"];
+        let header = self.header_secret(names[1])?;
+        let endpoint = self.text(names[0]);
+        let (missing, other) = match endpoint {
+            None => (names[0], names[1]),
+            Some(_) => (names[1], names[0]),
+        };
+        if endpoint.is_some() != header.is_some() {
+            let allowed = format!("set together with {other}, or neither of them");
+            return Err(ConfigError::new(missing, "is not set", allowed));
+        }
+        let url = endpoint.as_deref().unwrap_or(METADATA_SERVICE).trim();
+        let url = Url::parse(url).ok();
+        let http =
+            |url: &Url| matches!(url.scheme(), "http" | "https") && !url.authority().contains('@');
+        let endpoint = url.filter(http).ok_or_else(|| {
+            let allowed = "the http address that the platform sets";
+            ConfigError::new(names[0], "is something else", allowed)
+        })?;
+        Ok(Identity {
+            endpoint,
+            header,
+            client_id: self.client_id(client_id)?,
+        })
     }
 
     /// Which of several identities the app has.

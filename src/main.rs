@@ -185,7 +185,7 @@ fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> 
     let azure = |variable: &str,
                  connection: AzureConnection|
      -> Result<(Arc<dyn BlobStore>, String), Failure> {
-        let store = AzureStore::new(connection, &config.container)?;
+        let store = AzureStore::new(connection, &config.container, &config.trust)?;
         let described = format!("{store} ({variable})");
         Ok((Arc::new(store), described))
     };
@@ -203,10 +203,10 @@ fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> 
         StorageChoice::ManagedIdentity {
             variable,
             account,
-            client_id,
+            identity,
         } => {
-            let connection = AzureConnection::managed_identity(account, client_id.as_deref())
-                .map_err(|error| {
+            let connection =
+                AzureConnection::managed_identity(account, identity.clone()).map_err(|error| {
                     ConfigError::new(
                         variable,
                         format!("can't be used: {error}"),
@@ -298,7 +298,7 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
     };
     let from = DirectoryStore::open(folder, Utc::now)?;
     let (store, described) = open_store(config)?;
-    let github = Arc::new(Transport::new(&config.github.api_url)?);
+    let github = Arc::new(Transport::new(&config.github.api_url, &config.trust)?);
     let to = Codex::new(store, settings(config, &github)?);
     let want = Want {
         user,

@@ -81,7 +81,10 @@ pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<(), Fai
 }
 
 fn codex_settings(config: &Config) -> Result<CodexSettings, Failure> {
-    settings(config, &Arc::new(Transport::new(&config.github.api_url)?))
+    settings(
+        config,
+        &Arc::new(Transport::new(&config.github.api_url, &config.trust)?),
+    )
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]

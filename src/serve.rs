@@ -40,7 +40,7 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
         ..config.clone()
     };
     let store = Arc::new(MeteredStore::new(store));
-    let github = Arc::new(Transport::new(&config.github.api_url)?);
+    let github = Arc::new(Transport::new(&config.github.api_url, &config.trust)?);
     let calls = (store.calls().clone(), github.calls().clone());
     let metrics = Arc::new(Metrics::new(calls.0, calls.1));
     let gate = http::Gate::new(config, &github)?;

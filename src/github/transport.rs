@@ -20,13 +20,10 @@ use utoipa::ToSchema;
 
 use crate::config::Secret;
 use crate::metrics::{Calls, Outcome};
-use crate::net;
+use crate::net::{self, Trust};
 
 /// GitHub answers within this time, or is away. One try, from connecting to the last byte.
 const TRY: Duration = Duration::from_secs(8);
-
-/// A host that doesn't take a connection by then won't take it soon.
-const CONNECT: Duration = Duration::from_secs(3);
 
 /// Redirects within one origin, as after a repository was renamed.
 const MAX_REDIRECTS: usize = 3;
@@ -222,20 +219,14 @@ impl Transport {
     ///
     /// # Errors
     /// When no client can be made, in words.
-    pub fn new(api: &str) -> Result<Self, String> {
+    pub fn new(api: &str, trust: &Trust) -> Result<Self, String> {
         let url = Url::parse(api).map_err(|error| error.to_string())?;
-        let tls = net::tls().map_err(|error| error.to_string())?;
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+        let client = trust.client(&url).map_err(|error| error.to_string())?;
+        let client = client
             .redirect(Policy::custom(within_one_origin))
-            .connect_timeout(CONNECT)
             .timeout(TRY);
-        if net::is_loopback(url.host_str().unwrap_or_default()) {
-            // A double is never behind the proxy that the environment may name.
-            builder = builder.no_proxy();
-        }
         Ok(Self {
-            client: builder.build().map_err(|error| error.to_string())?,
+            client: client.build().map_err(|error| error.to_string())?,
             api: api.trim_end_matches('/').to_owned(),
             limits: Mutex::default(),
             calls: Calls::default(),
@@ -393,17 +384,13 @@ fn within_one_origin(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redire
 }
 
 pub(super) fn unavailable(operation: &'static str, error: &reqwest::Error) -> GitHubError {
-    let reason = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "the connection broke"
+    let reason = match net::certificate_fault(error) {
+        Some(fault) => fault,
+        None if error.is_timeout() => "no answer in time".to_owned(),
+        None if error.is_connect() => "no connection".to_owned(),
+        None => "the connection broke".to_owned(),
     };
-    GitHubError::Unavailable {
-        operation,
-        reason: reason.to_owned(),
-    }
+    GitHubError::Unavailable { operation, reason }
 }
 
 /// The body, as long as it isn't larger than it may be.

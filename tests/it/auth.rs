@@ -73,7 +73,7 @@ impl Town {
         let all: BTreeMap<&str, &str> = usual.iter().chain(settings).copied().collect();
         let lookup = |name: &str| all.get(name).map(|value| (*value).to_owned());
         let config = Config::from_lookup(lookup).unwrap();
-        let transport = Arc::new(Transport::new(&config.github.api_url).unwrap());
+        let transport = Arc::new(Transport::new(&config.github.api_url, &config.trust).unwrap());
         let gate = Gate::new(&config, &transport).unwrap();
         let instance = self.scene.instance();
         let app = App::new(instance.codex.clone(), gate, &config, Arc::default());

@@ -1,5 +1,7 @@
 //! Storage requests, counted exactly (COHERENCE.md, "Budgets").
 
+mod wire;
+
 use std::time::Duration;
 
 use codex_miroir::codex::{Filter, Freshness, KeyHashes, Layer, Requests, SyncRequest};

@@ -248,7 +248,7 @@ async fn a_preflight_to_any_path_is_answered() {
         found.map(|(_, value)| (*value).to_owned())
     };
     let config = Config::from_lookup(lookup).unwrap();
-    let transport = Arc::new(Transport::new(&config.github.api_url).unwrap());
+    let transport = Arc::new(Transport::new(&config.github.api_url, &config.trust).unwrap());
     let gate = Gate::new(&config, &transport).unwrap();
     let codex = Scene::new().instance().codex;
     let routes = router(App::new(codex, gate, &config, Arc::default()));

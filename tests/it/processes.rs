@@ -403,8 +403,12 @@ const WRONG: &[(&str, &str, Settings)] = &[
     ("GITHUB_REPO", "https://github.example/anna/codex", &[]),
     ("GITHUB_TOKEN", "geheim\ngeheim", REPOSITORY),
     ("GITHUB_URL", "ftp://github.example", &[]),
+    ("IDENTITY_ENDPOINT", "127.0.0.1:41741", IDENTITY),
+    ("IDENTITY_HEADER", "geheim geheim", IDENTITY),
     ("PORT", "70000", &[]),
     ("RUST_LOG", "laut", &[]),
+    ("SSL_CERT_DIR", "/nirgends", &[]),
+    ("SSL_CERT_FILE", "/nirgends/wurzel.pem", &[]),
     (
         "WEBSITE_HOSTNAME",
         "app example",
@@ -420,6 +424,12 @@ const REPOSITORY: Settings = &[
     ("GITHUB_OWNER", "anna"),
     ("GITHUB_REPO", "codex"),
     ("GITHUB_TOKEN", "t"),
+];
+
+const IDENTITY: Settings = &[
+    ("AZURE_BLOB_CONN__accountName", "konto"),
+    ("IDENTITY_ENDPOINT", "http://127.0.0.1:41741/msi/token"),
+    ("IDENTITY_HEADER", "geheim"),
 ];
 
 #[test]
@@ -465,6 +475,7 @@ fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
         "config.rs",
         "config/auth.rs",
         "config/github.rs",
+        "config/trust.rs",
         "main.rs",
         "telemetry/mod.rs",
     ];
@@ -479,6 +490,8 @@ fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
         "FUNCTIONS_",
         "WEBSITE_",
         "CREATE_",
+        "IDENTITY_",
+        "SSL_CERT_",
     ];
     let is_name = |text: &&str| {
         let whole = text.bytes().all(|c| c.is_ascii_uppercase() || c == b'_');

@@ -71,6 +71,33 @@ fn storage_is_the_first_that_is_named() {
 }
 
 #[test]
+fn an_identitys_tokens_come_from_the_platforms_endpoint_or_the_machines() {
+    let account = ("AZURE_BLOB_CONN__accountName", "konto");
+    let endpoint = ("IDENTITY_ENDPOINT", "http://127.0.0.1:41741/msi/token");
+    let header = ("IDENTITY_HEADER", "geheim");
+    let identity = |settings: &[(&str, &str)]| match config(settings).unwrap().storage {
+        StorageChoice::ManagedIdentity { identity, .. } => identity,
+        other => panic!("{other:?}"),
+    };
+    let platform = identity(&[account, endpoint, header]);
+    assert_eq!(platform.endpoint.as_str(), endpoint.1);
+    assert_eq!(platform.header, Some(Secret::new("geheim".to_owned())));
+    assert_eq!(platform.client_id, None);
+    let machine = identity(&[account]);
+    assert_eq!(
+        (machine.endpoint.as_str(), machine.header),
+        (
+            "http://169.254.169.254/metadata/identity/oauth2/token",
+            None
+        )
+    );
+    assert_snapshot!(refusal(&[account, endpoint]), @"IDENTITY_HEADER is not set; it must be set together with IDENTITY_ENDPOINT, or neither of them");
+    assert_snapshot!(refusal(&[account, header]), @"IDENTITY_ENDPOINT is not set; it must be set together with IDENTITY_HEADER, or neither of them");
+    let named = ("IDENTITY_ENDPOINT", "http://anna:geheim@127.0.0.1/");
+    assert_snapshot!(refusal(&[account, named, header]), @"IDENTITY_ENDPOINT is something else; it must be the http address that the platform sets");
+}
+
+#[test]
 fn the_hosts_port_comes_before_the_general_one() {
     assert_eq!(config(&[("PORT", "81")]).unwrap().port, 81);
     let hosted = [

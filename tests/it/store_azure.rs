@@ -3,10 +3,12 @@
 mod answers;
 mod containers;
 mod lost_answers;
+mod tokens;
 
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, StatusCode, Uri};
+use codex_miroir::net::Trust;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::{
     BlobStore, Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf, StoreError, WriteId, WriteIds,
@@ -35,7 +37,8 @@ fn put(text: &str, id: u64) -> Put {
 }
 
 fn store(connection: &str, container: &str) -> AzureStore {
-    AzureStore::new(AzureConnection::parse(connection).unwrap(), container).unwrap()
+    let connection = AzureConnection::parse(connection).unwrap();
+    AzureStore::new(connection, container, &Trust::default()).unwrap()
 }
 
 /// A store in a container of its own, behind a proxy.

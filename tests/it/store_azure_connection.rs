@@ -1,5 +1,7 @@
 //! Settings that name an Azure account (SPEC.md 4 and 7).
 
+use codex_miroir::config::{Identity, Secret};
+use codex_miroir::net::Trust;
 use codex_miroir::store::azure::{AzureConnection, AzureStore, BadConnection, Credential};
 
 const KEY: &str = "c2VjcmV0IGtleQ==";
@@ -14,7 +16,7 @@ fn summary(text: &str) -> String {
     let credential = match connection.credential() {
         Credential::AccountKey(key) => format!("key:{}", key.secret()),
         Credential::Sas(query) => format!("sas:{}", query.secret()),
-        Credential::ManagedIdentity { .. } => "identity".to_owned(),
+        Credential::ManagedIdentity(_) => "identity".to_owned(),
     };
     format!(
         "{credential} {} {}",
@@ -204,26 +206,33 @@ fn a_bad_connection_string_says_which_part_is_wrong() {
 
 #[test]
 fn a_managed_identity_needs_an_account_or_an_https_uri() {
-    let connection = AzureConnection::managed_identity("codex", None).unwrap();
+    let identity = || Identity {
+        endpoint: "http://127.0.0.1:41741/msi/token".parse().unwrap(),
+        header: Some(Secret::new("geheim".to_owned())),
+        client_id: Some("an-id".to_owned()),
+    };
+    let connection = AzureConnection::managed_identity("codex", identity()).unwrap();
     assert_eq!(
         connection.to_string(),
         "account codex at codex.blob.core.windows.net"
     );
     let uri = "https://codex.blob.core.usgovcloudapi.net/";
-    let connection = AzureConnection::managed_identity(uri, Some("an-id")).unwrap();
+    let connection = AzureConnection::managed_identity(uri, identity()).unwrap();
     assert_eq!(
         (connection.account(), connection.endpoint().as_str()),
         ("codex", uri)
     );
-    let Credential::ManagedIdentity { client_id } = connection.credential() else {
+    let Credential::ManagedIdentity(known) = connection.credential() else {
         panic!()
     };
-    assert_eq!(client_id.as_deref(), Some("an-id"));
-    AzureStore::new(connection, "codex-cache").unwrap();
+    assert_eq!(known.client_id.as_deref(), Some("an-id"));
+    let shown = format!("{connection:?}");
+    assert!(!shown.contains("geheim"), "{shown}");
+    AzureStore::new(connection, "codex-cache", &Trust::default()).unwrap();
 
-    let http = AzureConnection::managed_identity("http://codex.blob.core.windows.net", None);
+    let http = AzureConnection::managed_identity("http://codex.blob.core.windows.net", identity());
     assert!(http.unwrap_err().to_string().contains("https"));
-    assert!(AzureConnection::managed_identity("no such account", None).is_err());
+    assert!(AzureConnection::managed_identity("no such account", identity()).is_err());
 }
 
 #[test]
@@ -240,7 +249,11 @@ fn a_container_name_has_to_be_azures() {
         (&"x".repeat(64), false),
     ] {
         let connection = parse("UseDevelopmentStorage=true").unwrap();
-        assert_eq!(AzureStore::new(connection, name).is_ok(), good, "{name}");
+        assert_eq!(
+            AzureStore::new(connection, name, &Trust::default()).is_ok(),
+            good,
+            "{name}"
+        );
     }
 }
 
@@ -257,7 +270,7 @@ fn the_start_line_and_debug_show_the_place_and_no_secret() {
             "{connection:?} {connection:#?} {:?}",
             connection.credential()
         );
-        let store = AzureStore::new(connection, "codex-cache").unwrap();
+        let store = AzureStore::new(connection, "codex-cache", &Trust::default()).unwrap();
         let shown = format!("{debug} {store} {store:?}");
         assert!(!shown.contains("c2VjcmV0"), "{shown}");
         assert_eq!(

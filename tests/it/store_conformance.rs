@@ -26,6 +26,7 @@ macro_rules! every_store {
         every_store!(@ directory { $($group: $($fact),+;)+ });
         every_store!(@ azurite_key { $($group: $($fact),+;)+ });
         every_store!(@ azurite_sas { $($group: $($fact),+;)+ });
+        every_store!(@ azurite_identity { $($group: $($fact),+;)+ });
     };
     (@ $store:ident { $($group:ident: $($fact:ident),+;)+ }) => {
         mod $store {
@@ -62,11 +63,13 @@ every_store! {
 /// The stores under test.
 mod stores {
     use super::Arc;
+    use codex_miroir::net::Trust;
     use codex_miroir::store::BlobStore;
     use codex_miroir::store::azure::{AzureConnection, AzureStore};
     use codex_miroir::store::directory::DirectoryStore;
 
     use crate::support::azurite::azurite;
+    use crate::support::identity::IdentityEndpoint;
     use crate::support::memory_store::MemoryStore;
 
     /// A store, and what must outlive it.
@@ -75,38 +78,44 @@ mod stores {
         _folder: Option<tempfile::TempDir>,
     }
 
-    pub(super) fn memory() -> Opened {
-        Opened {
-            store: Arc::new(MemoryStore::new(chrono::Utc::now())),
-            _folder: None,
+    impl Opened {
+        fn of(store: impl BlobStore + 'static) -> Self {
+            Self {
+                store: Arc::new(store),
+                _folder: None,
+            }
         }
+    }
+
+    pub(super) fn memory() -> Opened {
+        Opened::of(MemoryStore::new(chrono::Utc::now()))
     }
 
     pub(super) fn directory() -> Opened {
         let folder = tempfile::tempdir().unwrap();
         let store = DirectoryStore::open(folder.path(), chrono::Utc::now).unwrap();
         Opened {
-            store: Arc::new(store),
             _folder: Some(folder),
+            ..Opened::of(store)
         }
     }
 
+    // In a container that isn't there yet.
+
     pub(super) fn azurite_key() -> Opened {
-        azure(&azurite().with_key(azurite().port()))
+        Opened::of(azurite().store(&azurite().container()))
     }
 
     pub(super) fn azurite_sas() -> Opened {
-        azure(&azurite().with_sas(azurite().port()))
+        let connection = azurite().with_sas(azurite().port());
+        let connection = AzureConnection::parse(&connection).unwrap();
+        let store = AzureStore::new(connection, &azurite().container(), &Trust::default());
+        Opened::of(store.unwrap())
     }
 
-    /// In a container that isn't there yet.
-    fn azure(connection: &str) -> Opened {
-        let connection = AzureConnection::parse(connection).unwrap();
-        let store = AzureStore::new(connection, &azurite().container()).unwrap();
-        Opened {
-            store: Arc::new(store),
-            _folder: None,
-        }
+    /// Over https.
+    pub(super) fn azurite_identity() -> Opened {
+        Opened::of(IdentityEndpoint::start().store(&azurite().container()))
     }
 }
 

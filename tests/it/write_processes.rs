@@ -2,84 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use codex_miroir::cache::State;
-use codex_miroir::store::azure::{AzureConnection, AzureStore};
-use codex_miroir::store::{BlobStore, GetIf, Got, Key};
+use codex_miroir::store::Key;
 use codex_miroir::task::SETTLED_FILE;
 use codex_miroir::user::UserId;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::support::azurite::azurite;
+use crate::support::place::Place;
 use crate::support::process::{Answer, Service, begin, codex_miroir, eventually};
 use crate::support::scene::titles;
 use crate::support::tcp_proxy::{Fault, TcpProxy};
-
-/// Where processes meet.
-enum Place {
-    Azurite { container: String },
-    Folder(TempDir),
-}
-
-impl Place {
-    /// One of each.
-    fn both() -> [Self; 2] {
-        [Self::azurite(), Self::Folder(tempfile::tempdir().unwrap())]
-    }
-
-    fn azurite() -> Self {
-        let container = azurite().container();
-        Self::Azurite { container }
-    }
-
-    fn command(&self) -> Command {
-        self.command_by(azurite().port())
-    }
-
-    /// Azurite by another port.
-    fn command_by(&self, port: u16) -> Command {
-        let mut command = codex_miroir();
-        match self {
-            Self::Azurite { container } => command
-                .env("AZURE_BLOB_CONN", azurite().with_key(port))
-                .env("AZURE_BLOB_CONTAINER", container),
-            Self::Folder(folder) => command.env("CODEX_DATA_DIR", folder.path()),
-        };
-        command
-    }
-
-    fn service(&self) -> Service {
-        Service::start(&mut self.command())
-    }
-
-    /// A look at a blob past the service.
-    fn blob(&self, runtime: &Runtime, key: &Key) -> Option<Vec<u8>> {
-        match self {
-            Self::Folder(folder) => std::fs::read(folder.path().join(key.path())).ok(),
-            Self::Azurite { container } => {
-                let connection =
-                    AzureConnection::parse(&azurite().with_key(azurite().port())).unwrap();
-                let store = AzureStore::new(connection, container).unwrap();
-                match runtime.block_on(store.get(key, GetIf::Any)).unwrap().value {
-                    Got::Blob(blob) => Some(blob.bytes.to_vec()),
-                    _ => None,
-                }
-            }
-        }
-    }
-
-    fn state(&self, runtime: &Runtime) -> State {
-        let bytes = self.blob(runtime, &Key::state(&local())).unwrap();
-        State::parse(&bytes).unwrap().unwrap()
-    }
-}
 
 fn local() -> UserId {
     UserId::parse("local").unwrap()
@@ -145,16 +83,13 @@ fn create_at_once(services: &[Service], count: usize, threads: usize) {
     assert_eq!(ids, expected);
 }
 
-/// Both through proxies that count, so that it can be told what they took together.
-fn count_creates(processes: usize, count: usize) -> (usize, usize) {
+/// All through proxies that count, so that it can be told what they took together.
+fn count_creates(place: &Place, processes: usize, count: usize) -> (usize, usize) {
     let runtime = runtime();
-    let place = Place::azurite();
-    let proxies: Vec<TcpProxy> = (0..processes)
-        .map(|_| runtime.block_on(TcpProxy::start(azurite().port())))
-        .collect();
+    let proxies: Vec<TcpProxy> = (0..processes).map(|_| place.proxy(&runtime)).collect();
     let services: Vec<Service> = proxies
         .iter()
-        .map(|proxy| Service::start(&mut place.command_by(proxy.port())))
+        .map(|proxy| Service::start(&mut place.command_by(proxy)))
         .collect();
     for service in &services {
         assert_eq!(service.get("/codex").status, 200);
@@ -183,7 +118,7 @@ fn count_creates(processes: usize, count: usize) -> (usize, usize) {
 
 #[test]
 fn fifty_creates_at_once_over_two_processes_get_fifty_numbers() {
-    let (requests, of_state) = count_creates(2, 50);
+    let (requests, of_state) = count_creates(&Place::container(), 2, 50);
     println!(
         "50 creates over 2 processes: {requests} storage requests, {of_state} of them for the state"
     );
@@ -192,11 +127,23 @@ fn fifty_creates_at_once_over_two_processes_get_fifty_numbers() {
 
 #[test]
 fn five_hundred_creates_over_three_processes_get_five_hundred_numbers() {
-    let (requests, of_state) = count_creates(3, 500);
+    let (requests, of_state) = count_creates(&Place::container(), 3, 500);
     println!(
         "500 creates over 3 processes: {requests} storage requests, {of_state} of them for the state"
     );
     assert!(requests <= 500 * 3, "{requests} requests");
+}
+
+/// Over https. Nobody asks for a token per request.
+#[test]
+fn fifty_creates_at_once_over_three_processes_take_as_few_requests_by_managed_identity() {
+    let place = Place::identity();
+    let (requests, of_state) = count_creates(&place, 3, 50);
+    println!(
+        "50 creates over 3 processes, by identity: {requests} storage requests, {of_state} of them for the state"
+    );
+    assert!(requests <= 50 * 3, "{requests} requests");
+    assert_eq!(place.endpoint().unwrap().asked(), [None, None, None]);
 }
 
 #[test]
@@ -211,7 +158,7 @@ fn fifty_creates_at_once_over_two_processes_and_a_folder() {
 /// P1, on every instance, with header or cookie; and on the instance that wrote without any request.
 #[test]
 fn a_change_is_seen_at_once_by_whoever_brings_its_version() {
-    for place in Place::both() {
+    for place in Place::all() {
         let services = [place.service(), place.service(), place.service()];
         for service in &services {
             service.get("/codex");
@@ -247,7 +194,7 @@ fn a_change_is_seen_at_once_by_whoever_brings_its_version() {
 
 #[test]
 fn the_instance_that_wrote_answers_from_memory_with_the_change() {
-    for place in Place::both() {
+    for place in Place::all() {
         let a = place.service();
         a.get("/codex");
         for round in 0..5 {
@@ -277,7 +224,7 @@ fn the_instance_that_wrote_answers_from_memory_with_the_change() {
 /// P2, with the default of five seconds, and strictly at once.
 #[test]
 fn a_change_is_seen_without_its_version_within_five_seconds_and_strictly_at_once() {
-    let places = Place::both();
+    let places = Place::all();
     let pairs: Vec<[Service; 2]> = places
         .iter()
         .map(|place| [place.service(), place.service()])
@@ -368,9 +315,8 @@ fn task_text(place: &Place, runtime: &Runtime, name: &str) -> Option<String> {
     text(place, runtime, name).filter(|text| !text.contains("typ: settled"))
 }
 
-/// A place with one task, where nothing is under way any more.
-fn with_one_task(runtime: &Runtime) -> (Place, Service) {
-    let place = Place::azurite();
+/// Makes one task, and waits until nothing is under way any more.
+fn with_one_task(place: &Place, runtime: &Runtime) -> Service {
     let first = place.service();
     assert_eq!(create(&first, "Alt").status, 201);
     eventually("the first create is finished", || {
@@ -382,17 +328,18 @@ fn with_one_task(runtime: &Runtime) -> (Place, Service) {
         let state = place.state(runtime);
         state.pending.is_empty() && built_from == Some(Some(state.version.0))
     });
-    (place, first)
+    first
 }
 
 /// Kills a process while one of its storage requests is on its way there (`Fault::Hang`) or its answer on
 /// the way back (`Fault::HangAnswer`), and looks at what it left.
 fn kill_at(victim: Victim, at: usize, fault: Fault) -> String {
     let runtime = runtime();
-    let (place, _first) = with_one_task(&runtime);
+    let place = Place::container();
+    let _first = with_one_task(&place, &runtime);
     let before = task_text(&place, &runtime, victim.file);
-    let proxy = runtime.block_on(TcpProxy::start(azurite().port()));
-    let doomed = Service::start(&mut place.command_by(proxy.port()));
+    let proxy = place.proxy(&runtime);
+    let doomed = Service::start(&mut place.command_by(&proxy));
     assert_eq!(doomed.get("/codex").header("x-codex-cache"), "artifact");
     let (method, folder, nth) = victim.requests[at];
     proxy.plan_at(method, folder, nth, fault);
@@ -486,11 +433,15 @@ fn kill_between_any_two_storage_requests_loses_nothing() {
 /// That the enumeration above is whole: an op makes these requests, and no others.
 #[test]
 fn an_op_makes_the_storage_requests_at_which_it_is_killed_and_no_others() {
-    for victim in VICTIMS {
+    let places = || [Place::container(), Place::identity()];
+    for (victim, place) in VICTIMS
+        .iter()
+        .flat_map(|it| places().map(|place| (it, place)))
+    {
         let runtime = runtime();
-        let (place, _first) = with_one_task(&runtime);
-        let proxy = runtime.block_on(TcpProxy::start(azurite().port()));
-        let service = Service::start(&mut place.command_by(proxy.port()));
+        let _first = with_one_task(&place, &runtime);
+        let proxy = place.proxy(&runtime);
+        let service = Service::start(&mut place.command_by(&proxy));
         assert_eq!(service.get("/codex").header("x-codex-cache"), "artifact");
         proxy.take_requests();
         let answer = service.send_json(victim.method, victim.path, victim.body);

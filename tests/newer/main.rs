@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         public_url: config.public_url.clone().on_port(address.port()),
         ..config
     };
-    let github = Arc::new(Transport::new(&config.github.api_url)?);
+    let github = Arc::new(Transport::new(&config.github.api_url, &config.trust)?);
     let store = Arc::new(Newer::over(open(&config)?, format));
     let codex = Codex::new(store, settings(&config, &github)?);
     let gate = http::Gate::new(&config, &github)?;
@@ -58,7 +58,11 @@ fn open(config: &Config) -> Result<Arc<dyn BlobStore>, Box<dyn Error>> {
     Ok(match &config.storage {
         StorageChoice::ConnectionString { value, .. } => {
             let connection = AzureConnection::parse(value.reveal())?;
-            Arc::new(AzureStore::new(connection, &config.container)?)
+            Arc::new(AzureStore::new(
+                connection,
+                &config.container,
+                &config.trust,
+            )?)
         }
         StorageChoice::Directory { path, .. } => Arc::new(DirectoryStore::open(path, Utc::now)?),
         StorageChoice::ManagedIdentity { .. } => return Err("not without a key".into()),

@@ -8,6 +8,8 @@ use azure_core::http::Url;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::config::Identity;
+
 /// The emulator's account, the same on every machine and documented by its makers.
 const EMULATOR: (&str, &str, &str) = (
     "devstoreaccount1",
@@ -34,10 +36,7 @@ pub enum Credential {
     /// A shared access signature, the query that every URL gets.
     Sas(Secret),
     /// The identity of the machine or app, or a user-assigned one by its client id.
-    ManagedIdentity {
-        /// None for the system-assigned identity.
-        client_id: Option<String>,
-    },
+    ManagedIdentity(Identity),
 }
 
 /// Why a connection can't be made. Shows no secret.
@@ -99,9 +98,9 @@ impl AzureConnection {
         })
     }
 
-    /// A connection as the machine's or app's own identity, or as the user-assigned one named by
-    /// `client_id`. `service` is the blob service's https URI, or just the account's name.
-    pub fn managed_identity(service: &str, client_id: Option<&str>) -> Result<Self, BadConnection> {
+    /// A connection as one of the machine's or app's own identities. `service` is the blob service's https URI, or
+    /// just the account's name.
+    pub fn managed_identity(service: &str, identity: Identity) -> Result<Self, BadConnection> {
         let endpoint = if service.contains("://") {
             endpoint("blobServiceUri", service)?
         } else {
@@ -125,11 +124,10 @@ impl AzureConnection {
                 expected: WITHOUT_CONTAINER,
             });
         }
-        let client_id = client_id.map(str::to_owned);
         Ok(Self {
             account,
             endpoint,
-            credential: Credential::ManagedIdentity { client_id },
+            credential: Credential::ManagedIdentity(identity),
         })
     }
 

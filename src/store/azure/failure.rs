@@ -6,6 +6,7 @@ use azure_core::error::{Error, ErrorKind};
 use azure_core::http::headers::{HeaderName, Headers};
 use chrono::{DateTime, Utc};
 
+use crate::net;
 use crate::store::{Answer, StoreError};
 
 /// An error that is an answer of the store.
@@ -129,7 +130,7 @@ fn is_archived(error: &Error) -> bool {
 
 /// What went wrong, without what may hold a secret: the body of a refused request repeats the text
 /// that was signed, and the HTTP client's messages repeat the URL, signature included.
-fn reason(error: &Error) -> String {
+pub(super) fn reason(error: &Error) -> String {
     if let ErrorKind::HttpResponse {
         status, error_code, ..
     } = error.kind()
@@ -138,6 +139,9 @@ fn reason(error: &Error) -> String {
         return format!("{} {code}", u16::from(*status))
             .trim_end()
             .to_owned();
+    }
+    if let Some(fault) = net::certificate_fault(error) {
+        return fault;
     }
     let mut source = error.source();
     while let Some(inner) = source {

@@ -3,6 +3,7 @@
 mod connection;
 mod contents;
 mod failure;
+mod identity;
 mod shared_key;
 mod transport;
 
@@ -14,9 +15,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use azure_core::Error;
 use azure_core::credentials::TokenCredential;
+use azure_core::http::Etag;
 use azure_core::http::headers::Headers;
-use azure_core::http::{ClientOptions, Etag};
-use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId};
 use azure_storage_blob::models::{
     BlobClientDeleteOptions, BlobClientDownloadOptions, BlobClientDownloadResult,
     BlobClientUploadOptions, BlobClientUploadResult, BlobContainerClientListBlobsOptions, BlobItem,
@@ -29,12 +29,14 @@ use tokio::sync::OnceCell;
 
 pub use self::connection::{AzureConnection, BadConnection, Credential};
 use self::failure::{Call, Verdict};
+use self::identity::IdentityTokens;
 use self::shared_key::SharedKey;
 use super::{
     Answer, Blob, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix,
     Put, PutIf, StoreError, WriteIds, Written,
 };
 use crate::config::is_container_name;
+use crate::net::Trust;
 
 /// The metadata that carries a blob's [`WriteIds`].
 const WRITES: &str = "writes";
@@ -56,11 +58,15 @@ pub struct AzureStore {
 
 impl AzureStore {
     /// Prepares the client; sends nothing.
-    pub fn new(connection: AzureConnection, container: &str) -> Result<Self, BadConnection> {
+    pub fn new(
+        connection: AzureConnection,
+        container: &str,
+        trust: &Trust,
+    ) -> Result<Self, BadConnection> {
         if !is_container_name(container) {
             return Err(BadConnection::Container(container.to_owned()));
         }
-        let client = container_client(&connection, container)?;
+        let client = container_client(&connection, container, trust)?;
         Ok(Self {
             connection,
             container: container.to_owned(),
@@ -367,11 +373,11 @@ fn sdk_etag(etag: &ETag) -> Etag {
 fn container_client(
     connection: &AzureConnection,
     container: &str,
+    trust: &Trust,
 ) -> Result<BlobContainerClient, BadConnection> {
-    let setup = |error: Error| BadConnection::Setup(error.to_string());
     let mut url = connection.endpoint().clone();
     url.set_path(&format!("{}/{container}", url.path().trim_end_matches('/')));
-    let mut client_options = transport::client_options(&url)?;
+    let mut client_options = transport::client_options(trust, &url)?;
     let mut token: Option<Arc<dyn TokenCredential>> = None;
     match connection.credential() {
         Credential::AccountKey(key) => {
@@ -379,29 +385,14 @@ fn container_client(
             client_options.per_try_policies.push(Arc::new(signer));
         }
         Credential::Sas(query) => url.set_query(Some(query.secret())),
-        Credential::ManagedIdentity { client_id } => {
-            token = Some(identity(client_id.clone(), &client_options).map_err(setup)?);
+        Credential::ManagedIdentity(identity) => {
+            token = Some(Arc::new(IdentityTokens::new(identity, trust)?));
         }
     }
     let options = BlobContainerClientOptions {
         client_options,
         ..Default::default()
     };
-    BlobContainerClient::new(url, token, Some(options)).map_err(setup)
-}
-
-/// The identity gets its tokens over the same transport.
-fn identity(
-    client_id: Option<String>,
-    client: &ClientOptions,
-) -> Result<Arc<dyn TokenCredential>, Error> {
-    let options = ManagedIdentityCredentialOptions {
-        user_assigned_id: client_id.map(UserAssignedId::ClientId),
-        client_options: ClientOptions {
-            retry: client.retry.clone(),
-            transport: client.transport.clone(),
-            ..Default::default()
-        },
-    };
-    Ok(ManagedIdentityCredential::new(Some(options))?)
+    BlobContainerClient::new(url, token, Some(options))
+        .map_err(|error| BadConnection::Setup(error.to_string()))
 }

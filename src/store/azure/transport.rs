@@ -10,13 +10,11 @@ use azure_core::http::{
 };
 use azure_core::time::Duration as SdkDuration;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use reqwest::ClientBuilder;
 
 use super::connection::BadConnection;
 use super::contents::Delimiter;
-use crate::net;
-
-/// A store that doesn't take a connection by then won't take it soon.
-const CONNECT: Duration = Duration::from_secs(3);
+use crate::net::Trust;
 
 /// One try, from connecting to the body's last byte.
 const TRY: Duration = Duration::from_secs(10);
@@ -24,12 +22,35 @@ const TRY: Duration = Duration::from_secs(10);
 /// Below the four minutes after which Azure's load balancers forget a silent connection.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// The client's options but for the credential. Two more tries: the SDK waits twice the delay before
-/// the first, four times before the second, and up to 255 ms more.
-pub(super) fn client_options(endpoint: &Url) -> Result<ClientOptions, BadConnection> {
-    let client = http_client(endpoint).map_err(BadConnection::Setup)?;
+/// The client's options but for the credential. Storage speaks HTTP/1.1, and what it stores must not be
+/// decompressed.
+pub(super) fn client_options(
+    trust: &Trust,
+    endpoint: &Url,
+) -> Result<ClientOptions, BadConnection> {
+    let client = trust.client(endpoint).map_err(setup)?;
+    let client = client.http1_only().timeout(TRY).pool_idle_timeout(IDLE);
     Ok(ClientOptions {
         per_call_policies: vec![Arc::new(PlainPath), Arc::new(Delimiter)],
+        ..few_tries(client)?
+    })
+}
+
+/// Those of the endpoint that hands out tokens. It is on this machine or next to it: a proxy that the environment
+/// names can't reach it, and would learn the app's header.
+pub(super) fn identity_options(
+    trust: &Trust,
+    endpoint: &Url,
+) -> Result<ClientOptions, BadConnection> {
+    few_tries(trust.client(endpoint).map_err(setup)?.no_proxy())
+}
+
+/// Two more tries: the SDK waits twice the delay before the first, four times before the second, and up to 255 ms
+/// more. Its own client would need the machine's CA files and a provider installed for the process.
+fn few_tries(client: ClientBuilder) -> Result<ClientOptions, BadConnection> {
+    let client = client.redirect(reqwest::redirect::Policy::none());
+    let client = client.build().map_err(setup)?;
+    Ok(ClientOptions {
         retry: RetryOptions::exponential(ExponentialRetryOptions {
             initial_delay: SdkDuration::milliseconds(50),
             max_retries: 2,
@@ -41,21 +62,8 @@ pub(super) fn client_options(endpoint: &Url) -> Result<ClientOptions, BadConnect
     })
 }
 
-/// The SDK's own client needs the machine's CA files and a provider installed for the process; this
-/// one brings both along. Storage speaks HTTP/1.1, and what it stores must not be decompressed.
-fn http_client(endpoint: &Url) -> Result<reqwest::Client, String> {
-    let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(net::tls().map_err(|e| e.to_string())?)
-        .http1_only()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT)
-        .timeout(TRY)
-        .pool_idle_timeout(IDLE);
-    if net::is_loopback(endpoint.host_str().unwrap_or_default()) {
-        // An emulator is never behind the proxy that the environment may name.
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|e| e.to_string())
+fn setup(error: impl ToString) -> BadConnection {
+    BadConnection::Setup(error.to_string())
 }
 
 /// What a URL's path may hold as it is, but what servers and proxies on the way like to rewrite,

@@ -6,7 +6,6 @@ use chrono::{TimeDelta, Utc};
 use codex_miroir::cache::{ChangeKind, State};
 use codex_miroir::codex::{JanitorReport, Version};
 use codex_miroir::now::Now;
-use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::store::{BlobStore, GetIf, Got, Key, Prefix, Put, PutIf, WriteId, WriteIds};
 use codex_miroir::user::UserId;
@@ -31,8 +30,7 @@ async fn in_a_directory_everything_that_is_expired_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_azurite_everything_that_is_expired_goes() {
-    let connection = AzureConnection::parse(&azurite().with_key(azurite().port())).unwrap();
-    let store = AzureStore::new(connection, &azurite().container()).unwrap();
+    let store = azurite().store(&azurite().container());
     everything_that_is_expired_goes(Arc::new(store)).await;
 }
 

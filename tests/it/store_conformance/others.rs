@@ -77,11 +77,8 @@ async fn in_a_directory() {
 /// Accounts with a hierarchical namespace have folders, which are shown as empty blobs with this mark.
 #[tokio::test]
 async fn on_azure() {
-    use codex_miroir::store::azure::{AzureConnection, AzureStore};
-
     let container = azurite().container();
-    let connection = AzureConnection::parse(&azurite().with_key(azurite().port())).unwrap();
-    let store = AzureStore::new(connection, &container).unwrap();
+    let store = azurite().store(&container);
     let any = written(
         &store,
         &raw(&user("bob"), "0001.md"),

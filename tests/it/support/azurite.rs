@@ -1,4 +1,4 @@
-//! One real Azurite for the whole test process.
+//! One real Azurite for the whole test process; a second one speaks https.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use codex_miroir::net::Trust;
+use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use hmac::{Hmac, Mac};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +26,7 @@ const WATCHER: &str = r#"trap '' INT HUP; "$@" & read -r _; kill -9 $!"#;
 
 /// A running emulator.
 pub(crate) struct Azurite {
+    scheme: &'static str,
     port: u16,
     // Its pipes are closed by the end of this process: that ends the watcher, and so the emulator.
     _watcher: Child,
@@ -33,11 +36,12 @@ pub(crate) struct Azurite {
 /// The emulator of this process, started when first asked for.
 pub(crate) fn azurite() -> &'static Azurite {
     static STARTED: OnceLock<Azurite> = OnceLock::new();
-    STARTED.get_or_init(Azurite::start)
+    STARTED.get_or_init(|| Azurite::start("http", &[]))
 }
 
 impl Azurite {
-    fn start() -> Self {
+    /// Starts one that speaks `scheme`, with these arguments more.
+    pub(crate) fn start(scheme: &'static str, more: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/node_modules/azurite/dist/src/blob/main.js");
         assert!(
@@ -55,14 +59,16 @@ impl Azurite {
                 "--inMemoryPersistence",
             ])
             .args(["--skipApiVersionCheck", "--disableTelemetry", "--silent"])
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("sh and node are there");
         let mut output = BufReader::new(watcher.stdout.take().unwrap());
-        let port = read_port(&mut output);
+        let port = read_port(&mut output, scheme);
         Self {
+            scheme,
             port,
             _watcher: watcher,
             _output: Box::new(output),
@@ -73,11 +79,22 @@ impl Azurite {
         self.port
     }
 
+    /// The account's URL, of the emulator or a proxy before it.
+    pub(crate) fn endpoint(&self, port: u16) -> String {
+        format!("{}://127.0.0.1:{port}/{ACCOUNT}", self.scheme)
+    }
+
+    /// A container by the account's key.
+    pub(crate) fn store(&self, container: &str) -> AzureStore {
+        let connection = AzureConnection::parse(&self.with_key(self.port)).unwrap();
+        AzureStore::new(connection, container, &Trust::default()).unwrap()
+    }
+
     /// A connection string with the account's key, for the emulator or a proxy before it.
     pub(crate) fn with_key(&self, port: u16) -> String {
         format!(
             "AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={}/",
-            endpoint(port)
+            self.endpoint(port)
         )
     }
 
@@ -85,7 +102,7 @@ impl Azurite {
     pub(crate) fn with_sas(&self, port: u16) -> String {
         format!(
             "BlobEndpoint={}/;SharedAccessSignature=?{}",
-            endpoint(port),
+            self.endpoint(port),
             account_sas()
         )
     }
@@ -125,15 +142,11 @@ impl Azurite {
 }
 
 /// The port the emulator chose, from the line that says it listens.
-fn read_port(output: &mut impl BufRead) -> u16 {
+fn read_port(output: &mut impl BufRead, scheme: &str) -> u16 {
     let mut lines = output.lines().map_while(Result::ok);
-    let line = lines.find(|line| line.contains("http://"));
+    let line = lines.find(|line| line.contains(&format!("{scheme}://")));
     let line = line.expect("Azurite ended before it listened; start it by hand to see why");
     line.rsplit(':').next().unwrap().trim().parse().unwrap()
-}
-
-fn endpoint(port: u16) -> String {
-    format!("http://127.0.0.1:{port}/{ACCOUNT}")
 }
 
 /// A signature for everything, as the portal's "Shared access signature" page makes them.

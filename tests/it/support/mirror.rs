@@ -5,7 +5,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::store::{BlobStore, GetIf, Got, Key, Prefix};
 use codex_miroir::task::SETTLED_FILE;
@@ -66,8 +65,7 @@ impl Mirror {
     /// Over a container of the storage emulator.
     pub(crate) fn over_azurite() -> Self {
         let (connection, container) = (azurite().with_key(azurite().port()), azurite().container());
-        let store = AzureConnection::parse(&connection).unwrap();
-        let store = AzureStore::new(store, &container).unwrap();
+        let store = azurite().store(&container);
         let storage = vec![
             ("AZURE_BLOB_CONN", connection),
             ("AZURE_BLOB_CONTAINER", container),

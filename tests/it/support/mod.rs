@@ -7,13 +7,16 @@ pub(crate) mod functions_host;
 pub(crate) mod gate_store;
 pub(crate) mod github;
 pub(crate) mod http;
+pub(crate) mod identity;
 pub(crate) mod later_store;
 pub(crate) mod losing_store;
 pub(crate) mod memory_store;
 pub(crate) mod mirror;
+pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod scene;
 pub(crate) mod tcp_proxy;
+pub(crate) mod tls;
 
 /// How many cases a property is tried with: `CODEX_TEST_CASES`, else `usual`.
 pub(crate) fn cases(usual: u32) -> u32 {

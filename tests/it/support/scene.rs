@@ -178,8 +178,12 @@ impl Scene {
             let found = settings.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| value.clone())
         };
-        let config = Config::from_lookup(lookup).unwrap().github;
-        let transport = Arc::new(Transport::new(&config.api_url).unwrap());
+        let Config {
+            github: config,
+            trust,
+            ..
+        } = Config::from_lookup(lookup).unwrap();
+        let transport = Arc::new(Transport::new(&config.api_url, &trust).unwrap());
         let git = GitSettings {
             repository: GitHubRepository::new(&config, &transport).unwrap().unwrap(),
             base_path: config.base_path,

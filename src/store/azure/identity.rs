@@ -1,0 +1,297 @@
+//! Tokens of a managed identity, from the endpoint that the platform runs beside the app.
+//!
+//! The contract is that of App Service for version 2019-08-01: `resource` and `client_id` in the query, the app's
+//! header, and seconds since 1970 in `expires_on`. The metadata service of virtual machines differs in the header
+//! alone. `azure_identity` speaks both, but with it every request in the last five minutes of a token waits for a new
+//! one; while there is none, each that waits tries for itself, one after the other; and it takes the endpoint from
+//! the process's environment alone.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
+use azure_core::error::{Error, ErrorKind};
+use azure_core::http::headers::HeaderName;
+use azure_core::http::{Context, Method, Pipeline, PipelineSendOptions, Request, StatusCode, Url};
+use azure_core::json::from_json;
+use azure_core::time::{Duration as SdkDuration, OffsetDateTime};
+use serde::Deserialize;
+
+use super::connection::BadConnection;
+use super::failure::reason;
+use super::transport;
+use crate::config::Identity;
+use crate::net::Trust;
+
+/// What the tokens open: storage accounts.
+const RESOURCE: &str = "https://storage.azure.com";
+
+const VERSION: &str = "2019-08-01";
+
+/// The endpoint is on this machine or next to it. All tries together.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A token that lives for hours is renewed so long before its end; one that doesn't, after half of its life.
+const AHEAD: SdkDuration = SdkDuration::minutes(5);
+
+/// Nobody asks again sooner, whatever the answer was.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the log says that there is no token, while the reason is the same.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// Hands the SDK its tokens. Whoever has to wait for one waits for the same answer, and while there is one nobody
+/// does: it is renewed beside the requests.
+#[derive(Debug)]
+pub(super) struct IdentityTokens(Arc<Source>);
+
+#[derive(Debug)]
+struct Source {
+    pipeline: Pipeline,
+    url: Url,
+    header: (HeaderName, Secret),
+    /// The endpoint, for the log.
+    shown: String,
+    /// Held by the one that asks.
+    asking: Arc<tokio::sync::Mutex<()>>,
+    known: Mutex<Known>,
+}
+
+/// What was answered so far.
+#[derive(Debug, Default)]
+struct Known {
+    token: Option<AccessToken>,
+    /// When less than this is left of the token, it is renewed.
+    renew_within: SdkDuration,
+    /// When the last answer came, and whether it was a token.
+    answered: Option<(Instant, bool)>,
+    /// What the log was told last, and when.
+    told: Option<(Instant, String)>,
+}
+
+/// What to do for a request.
+enum Next {
+    Use(AccessToken),
+    UseAndRenew(AccessToken),
+    Refuse,
+    Ask,
+}
+
+/// The endpoint gives no token. Why is a line of the log, one for all whom it keeps waiting.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no token to enter it with")]
+struct NoToken;
+
+/// Of the endpoint's answer what is used.
+#[derive(Deserialize)]
+struct Answer {
+    access_token: Secret,
+    expires_on: Seconds,
+}
+
+/// Documented as text; some endpoints give the number itself.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(i64),
+    Text(String),
+}
+
+impl IdentityTokens {
+    /// Asks nobody yet.
+    pub(super) fn new(identity: &Identity, trust: &Trust) -> Result<Self, BadConnection> {
+        let options = transport::identity_options(trust, &identity.endpoint)?;
+        let mut url = identity.endpoint.clone();
+        url.query_pairs_mut()
+            .append_pair("api-version", VERSION)
+            .append_pair("resource", RESOURCE)
+            .extend_pairs(identity.client_id.iter().map(|id| ("client_id", id)));
+        let host = url.authority();
+        let (header, shown) = match &identity.header {
+            Some(secret) => {
+                let secret = Secret::new(secret.reveal().to_owned());
+                let name = HeaderName::from_static("x-identity-header");
+                ((name, secret), host.to_owned())
+            }
+            None => (
+                (HeaderName::from_static("metadata"), Secret::new("true")),
+                format!("{host} (IDENTITY_ENDPOINT is not set)"),
+            ),
+        };
+        let (name, version) = (
+            option_env!("CARGO_PKG_NAME"),
+            option_env!("CARGO_PKG_VERSION"),
+        );
+        Ok(Self(Arc::new(Source {
+            pipeline: Pipeline::new(name, version, options, vec![], vec![], None),
+            url,
+            header,
+            shown,
+            asking: Arc::default(),
+            known: Mutex::default(),
+        })))
+    }
+}
+
+#[async_trait]
+impl TokenCredential for IdentityTokens {
+    async fn get_token(
+        &self,
+        _scopes: &[&str],
+        _options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let token = self.0.token().await;
+        token.map_err(|refusal| Error::new(ErrorKind::Credential, refusal))
+    }
+}
+
+impl Source {
+    async fn token(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
+        match self.next() {
+            Next::Use(token) => return Ok(token),
+            Next::UseAndRenew(token) => {
+                self.renew();
+                return Ok(token);
+            }
+            Next::Refuse => return Err(NoToken),
+            Next::Ask => {}
+        }
+        let _turn = self.asking.lock().await;
+        // Whoever had the turn before may have the answer already.
+        match self.next() {
+            Next::Use(token) | Next::UseAndRenew(token) => Ok(token),
+            Next::Refuse => Err(NoToken),
+            Next::Ask => self.ask().await,
+        }
+    }
+
+    /// Asks beside the requests, unless somebody does already.
+    fn renew(self: &Arc<Self>) {
+        let Ok(turn) = Arc::clone(&self.asking).try_lock_owned() else {
+            return;
+        };
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Next::UseAndRenew(_) = this.next() {
+                let _ = this.ask().await;
+            }
+            drop(turn);
+        });
+    }
+
+    async fn ask(&self) -> Result<AccessToken, NoToken> {
+        let answer = tokio::time::timeout(LIMIT, self.request()).await;
+        let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")));
+        let (now, instant) = (OffsetDateTime::now_utc(), Instant::now());
+        let mut known = self.known();
+        let left = known.note(answer.as_ref().ok(), now, instant);
+        answer.map_err(|reason| {
+            if known.is_news(&reason, instant) {
+                let (endpoint, left_s) = (&self.shown, left.whole_seconds().max(0));
+                tracing::warn!(
+                    endpoint,
+                    reason,
+                    left_s,
+                    "no token from the identity endpoint"
+                );
+            }
+            NoToken
+        })
+    }
+
+    /// One request, with a retry or two where the endpoint is busy.
+    async fn request(&self) -> Result<AccessToken, String> {
+        let mut request = Request::new(self.url.clone(), Method::Get);
+        let (name, value) = &self.header;
+        request.insert_header(name.clone(), value.secret().to_owned());
+        let options = PipelineSendOptions {
+            // A refusal's text is the endpoint's own, and may be anything.
+            skip_checks: true,
+            ..Default::default()
+        };
+        let context = Context::new();
+        let answer = self.pipeline.send(&context, &mut request, Some(options));
+        let answer = answer.await.map_err(|error| reason(&error))?;
+        match answer.status() {
+            StatusCode::Ok => {}
+            StatusCode::BadRequest => {
+                return Err("it answers 400: is the identity assigned to this app?".to_owned());
+            }
+            status => return Err(format!("it answers {}", u16::from(status))),
+        }
+        let answer: Option<Answer> = from_json(answer.into_body()).ok();
+        let token =
+            answer.and_then(|it| Some(AccessToken::new(it.access_token, it.expires_on.read()?)));
+        token.ok_or_else(|| "its answer isn't a token and when it ends".to_owned())
+    }
+
+    fn next(&self) -> Next {
+        self.known().next(OffsetDateTime::now_utc(), Instant::now())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn next(&self, now: OffsetDateTime, instant: Instant) -> Next {
+        let just = self
+            .answered
+            .filter(|(at, _)| instant.saturating_duration_since(*at) < PAUSE);
+        match (&self.token, just) {
+            (Some(token), just) if token.expires_on > now => {
+                match just.is_none() && token.expires_on - now <= self.renew_within {
+                    true => Next::UseAndRenew(token.clone()),
+                    false => Next::Use(token.clone()),
+                }
+            }
+            // By a clock that is ahead the token has ended before it came; storage goes by its own.
+            (Some(token), Some((_, true))) => Next::Use(token.clone()),
+            (_, Some(_)) => Next::Refuse,
+            _ => Next::Ask,
+        }
+    }
+
+    /// Takes an answer, and tells how long the token is good for that there is now.
+    fn note(
+        &mut self,
+        token: Option<&AccessToken>,
+        now: OffsetDateTime,
+        instant: Instant,
+    ) -> SdkDuration {
+        self.answered = Some((instant, token.is_some()));
+        if token.is_some() {
+            self.token = token.cloned();
+            self.told = None;
+        }
+        let left = self.token.as_ref().map(|token| token.expires_on - now);
+        let left = left.unwrap_or_default();
+        // Again when half of what is left has passed: a token that can't be renewed is asked for a few times, the
+        // oftener the nearer its end.
+        self.renew_within = AHEAD.min(left / 2);
+        left
+    }
+
+    /// Whether the log is to be told this reason.
+    fn is_news(&mut self, reason: &str, instant: Instant) -> bool {
+        let known = self.told.as_ref().is_some_and(|(at, told)| {
+            told == reason && instant.saturating_duration_since(*at) < REMIND
+        });
+        if !known {
+            self.told = Some((instant, reason.to_owned()));
+        }
+        !known
+    }
+}
+
+impl Seconds {
+    fn read(self) -> Option<OffsetDateTime> {
+        let seconds = match self {
+            Self::Number(seconds) => seconds,
+            Self::Text(text) => text.parse().ok()?,
+        };
+        OffsetDateTime::from_unix_timestamp(seconds).ok()
+    }
+}

@@ -1,0 +1,207 @@
+//! The endpoint that App Service runs beside an app and that hands out tokens of its identities.
+//!
+//! Requests and answers are those of Microsoft's reference for version 2019-08-01; a token is one that the storage
+//! emulator takes.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::Utc;
+use codex_miroir::config::{Identity, Secret};
+use codex_miroir::store::azure::{AzureConnection, AzureStore};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::tls::{authority, secure_azurite};
+
+/// By it the endpoint knows the app.
+pub(crate) const HEADER: &str = "header-of-the-app-that-nobody-may-see";
+
+/// How the endpoint answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Manner {
+    /// With tokens that end after this time.
+    Grants(Duration),
+    /// The same, with `expires_on` as a number.
+    GrantsInNumbers(Duration),
+    /// With this status.
+    Refuses(u16),
+    /// With 200 and this text.
+    Says(&'static str),
+    /// Not until it has another manner.
+    Waits,
+}
+
+/// A running endpoint. It is there until the test process ends.
+pub(crate) struct IdentityEndpoint {
+    port: u16,
+    desk: Arc<Desk>,
+}
+
+struct Desk {
+    manner: watch::Sender<Manner>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// The client ids that were asked with.
+    asked: Vec<Option<String>>,
+    tokens: Vec<String>,
+}
+
+impl IdentityEndpoint {
+    /// Gives tokens for a day, as the platform does.
+    pub(crate) fn start() -> Self {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (manner, _) = watch::channel(Manner::Grants(Duration::from_secs(24 * 3600)));
+        let desk = Arc::new(Desk {
+            manner,
+            seen: Mutex::default(),
+        });
+        let app = Router::new()
+            .route("/msi/token", get(answer))
+            .with_state(Arc::clone(&desk));
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        std::thread::spawn(move || {
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                axum::serve(listener, app).await.unwrap();
+            });
+        });
+        Self { port, desk }
+    }
+
+    pub(crate) fn set(&self, manner: Manner) {
+        self.desk.manner.send_replace(manner);
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/msi/token", self.port)
+    }
+
+    /// The settings that the platform makes.
+    pub(crate) fn settings(&self) -> [(&'static str, String); 2] {
+        let header = HEADER.to_owned();
+        [
+            ("IDENTITY_ENDPOINT", self.url()),
+            ("IDENTITY_HEADER", header),
+        ]
+    }
+
+    /// What comes of them.
+    pub(crate) fn identity(&self, client_id: Option<&str>) -> Identity {
+        Identity {
+            endpoint: self.url().parse().unwrap(),
+            header: Some(Secret::new(HEADER.to_owned())),
+            client_id: client_id.map(str::to_owned),
+        }
+    }
+
+    /// A container of the emulator over https, by the tokens of the app's own identity.
+    pub(crate) fn store(&self, container: &str) -> AzureStore {
+        self.store_as(None, container)
+    }
+
+    /// The same by the tokens of a user-assigned identity.
+    pub(crate) fn store_as(&self, client_id: Option<&str>, container: &str) -> AzureStore {
+        let azurite = secure_azurite();
+        let service = azurite.endpoint(azurite.port());
+        let identity = self.identity(client_id);
+        let connection = AzureConnection::managed_identity(&service, identity).unwrap();
+        AzureStore::new(connection, container, &authority().trust()).unwrap()
+    }
+
+    /// With which client id each request came.
+    pub(crate) fn asked(&self) -> Vec<Option<String>> {
+        self.desk.seen.lock().unwrap().asked.clone()
+    }
+
+    /// The tokens it has given.
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        self.desk.seen.lock().unwrap().tokens.clone()
+    }
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(rename = "api-version")]
+    version: String,
+    resource: String,
+    client_id: Option<String>,
+}
+
+async fn answer(
+    State(desk): State<Arc<Desk>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    let header = headers.get("x-identity-header");
+    if header.is_none_or(|value| value != HEADER) || asked.version != "2019-08-01" {
+        return refuse(401);
+    }
+    desk.seen.lock().unwrap().asked.push(asked.client_id);
+    let mut manner = desk.manner.subscribe();
+    let decided = manner.wait_for(|manner| !matches!(manner, Manner::Waits));
+    let decided = decided.await.unwrap().clone();
+    match decided {
+        Manner::Grants(life) => grant(&desk, &asked.resource, life, |end| json!(end.to_string())),
+        Manner::GrantsInNumbers(life) => grant(&desk, &asked.resource, life, |end| json!(end)),
+        Manner::Refuses(status) => refuse(status),
+        Manner::Says(text) => text.into_response(),
+        Manner::Waits => unreachable!("that was waited for"),
+    }
+}
+
+fn refuse(status: u16) -> Response {
+    let text = "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.";
+    let document = json!({
+        "statusCode": status,
+        "message": text,
+        "correlationId": "7a6d1c1e-3c4e-4c7b-8f53-0c1a5d3b9e21",
+    });
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, document.to_string()).into_response()
+}
+
+fn grant(desk: &Desk, resource: &str, life: Duration, written: fn(i64) -> Value) -> Response {
+    let now = Utc::now().timestamp();
+    let end = now + i64::try_from(life.as_secs()).unwrap();
+    let mut seen = desk.seen.lock().unwrap();
+    let part = |document: Value| URL_SAFE_NO_PAD.encode(document.to_string());
+    let claims = json!({
+        "aud": resource,
+        "iss": "https://sts.windows.net/6d9e2f7a-1b0c-4d5e-8f3a-2c4b6a8d0e1f/",
+        "iat": now - 60,
+        "nbf": now - 60,
+        "exp": end,
+        "uti": seen.tokens.len().to_string(),
+    });
+    let head = part(json!({"typ": "JWT", "alg": "RS256"}));
+    let token = format!("{head}.{}.c2lnbmF0dXJl", part(claims));
+    seen.tokens.push(token.clone());
+    let document = json!({
+        "access_token": token,
+        "expires_on": written(end),
+        "resource": resource,
+        "token_type": "Bearer",
+        "client_id": "5e29463d-71da-4fe0-8e69-999b57db23b0",
+    });
+    let json = [("content-type", "application/json; charset=utf-8")];
+    (json, document.to_string()).into_response()
+}
