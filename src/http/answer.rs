@@ -6,9 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, REFERRER_POLICY, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::schema::SchemaType;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::App;
 use super::extract::X_CODEX_VERSION;
@@ -22,6 +25,27 @@ pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-tim
 
 /// A cache may keep the answer, and asks each time whether it is still so.
 const ASKED_AGAIN: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// A flag that is the same in every answer of its kind, by which clients tell the kinds apart.
+pub(super) struct Always<const IS: bool>;
+
+impl<const IS: bool> Serialize for Always<IS> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(IS)
+    }
+}
+
+impl<const IS: bool> PartialSchema for Always<IS> {
+    fn schema() -> RefOr<Schema> {
+        // utoipa's schemas have no `const`; what it calls extensions stands beside their other members. Without a
+        // type, which says no more, and with which the Python generator looks no further.
+        let constant = Extensions::from_iter([("const", IS)]);
+        let flag = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+        flag.extensions(Some(constant)).into()
+    }
+}
+
+impl<const IS: bool> ToSchema for Always<IS> {}
 
 /// A JSON answer that no cache may keep without asking.
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {

@@ -5,11 +5,11 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{GitFields, changed};
-use super::body::{self, Members, SlotBody};
+use super::answer::{Always, GitFields, changed};
+use super::body::{self, Members};
 use super::extract::{Caller, TaskPath, waits_for_git, want};
 use super::openapi::refusals;
-use super::openapi::requests::{Known, OfTask, Waiting};
+use super::openapi::requests::{Completion, Known, OfTask, Waiting};
 use super::{ApiError, App};
 use crate::now::Now;
 use crate::task::{GitSha, Slot, TaskId};
@@ -17,8 +17,10 @@ use crate::task::{GitSha, Slot, TaskId};
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Completed {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     id: TaskId,
+    /// `null` for a task that was marked as done by hand, without a time.
     #[schema(required)]
     completed_at: Option<Slot>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -28,24 +30,6 @@ struct Completed {
     #[serde(flatten)]
     git: GitFields,
 }
-
-/// When it was done; now unless it says something else.
-#[expect(
-    dead_code,
-    reason = "for the API's document; members are taken out one by one"
-)]
-#[derive(ToSchema)]
-#[schema(as = Completion)]
-#[serde(untagged)]
-enum CompletionBody {
-    At(SlotBody),
-    Now(Nothing),
-}
-
-/// No member.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT);
 
@@ -59,8 +43,14 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT);
     path = "/api/tasks/{id}/complete",
     tag = "tasks",
     params(OfTask, Waiting, Known),
-    request_body = CompletionBody,
-    responses((status = 200, description = "Done.", body = Completed), Refusals),
+    request_body(content = Completion, example = json!({"datum": "23.12.2026", "zeit": "abends"})),
+    responses(
+        (status = 200, description = "Done.", body = Completed, example = json!({
+            "ok": true, "id": "0042", "completedAt": {"datum": "23.12.2026", "zeit": "abends"},
+            "etag": "4f9a6c0d1be23f5a7788990aabbccddeeff00112", "version": 18, "gitPushed": false, "gitPending": true,
+        })),
+        Refusals,
+    ),
 )]
 pub(super) async fn complete_task(
     State(app): State<App>,
@@ -80,7 +70,7 @@ pub(super) async fn complete_task(
     let wait = waits_for_git(&parts.headers, parts.uri.query());
     let git = app.codex().git_after(&want, &task, wait).await;
     let document = Completed {
-        ok: true,
+        ok: Always,
         id: task.name.id(),
         completed_at: completed.at,
         already_completed: completed.already,

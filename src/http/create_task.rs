@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::answer::{GitFields, describe_write, insert_etag, json};
+use super::answer::{Always, GitFields, describe_write, insert_etag, json};
 use super::body::{self, Members, SlotBody};
 use super::extract::{Caller, waits_for_git, want};
 use super::openapi::refusals;
@@ -35,7 +35,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Created<'a> {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     id: TaskId,
     path: String,
     filename: &'a str,
@@ -96,15 +97,23 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE; InvalidHeader, IdsExhausted, Idem
         Waiting,
         Known,
     ),
-    request_body = NewTaskBody,
+    request_body(content = NewTaskBody, example = json!({
+        "kategorie": "arbeit", "title": "Steuer", "tags": ["geld"], "deadline": "24.12.2026",
+    })),
     responses(
         (status = 201, description = "Created.", body = Created, links(
             ("get" = (operation_id = "getTask", parameters(("id" = "$response.body#/id")))),
             ("update" = (operation_id = "updateTask", parameters(("id" = "$response.body#/id")))),
             ("put" = (operation_id = "putTask", parameters(("id" = "$response.body#/id")))),
             ("complete" = (operation_id = "completeTask", parameters(("id" = "$response.body#/id")))),
-        )),
-        (status = 200, description = "Created before, with the same key and body.", body = Created),
+        ), example = json!({
+            "ok": true, "id": "0042", "path": "codex-miroir/anna/tasks/0042-Steuer.md",
+            "filename": "0042-Steuer.md", "version": 16, "gitPushed": false, "gitPending": true,
+        })),
+        (status = 200, description = "Created before, with the same key and body.", body = Created, example = json!({
+            "ok": true, "id": "0042", "path": "codex-miroir/anna/tasks/0042-Steuer.md",
+            "filename": "0042-Steuer.md", "version": 16, "gitPushed": true, "gitPending": false, "reused": true,
+        })),
         Refusals,
     ),
 )]
@@ -134,7 +143,7 @@ pub(super) async fn create_task(
         }
     };
     let document = Created {
-        ok: true,
+        ok: Always,
         id: created.name.id(),
         path: repository_path(&app, &want.user, &created.name),
         filename: created.name.as_str(),

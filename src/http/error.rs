@@ -16,6 +16,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Code;
+use super::answer::Always;
 use super::auth::{Denial, Door, platform_page};
 use super::extract::{X_CODEX_VERSION, accepted_language, wants_page};
 use super::refusal_page;
@@ -150,7 +151,7 @@ impl ApiError {
         let status = self.status();
         let told = &self.0;
         let document = ErrorDocument {
-            ok: false,
+            ok: Always,
             code: told.code,
             error: &told.message,
             field: told.field.as_deref(),
@@ -201,9 +202,13 @@ impl ApiError {
 /// What every refusal says.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = Refusal)]
+#[schema(as = Refusal, examples(json!({
+    "ok": false, "code": "invalid_field", "field": "kategorie",
+    "error": "kategorie can't be that: kategorie must be one of arbeit, privat.",
+})))]
 pub(super) struct ErrorDocument<'a> {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<false>,
     code: Code,
     error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

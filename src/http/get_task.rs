@@ -6,39 +6,51 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{describe_read, insert_etag, json, unchanged};
+use super::answer::{Always, describe_read, insert_etag, json, unchanged};
 use super::extract::{Caller, TaskPath, has_already, want};
+use super::openapi::refusals;
 use super::openapi::requests::{Cached, Known, OfTask};
-use super::openapi::{Either, refusals};
 use super::{ApiError, App};
 use crate::codex::TaskShown;
 use crate::now::Now;
 use crate::task::{GitSha, Problem};
 use crate::view::{FileObject, TaskObject};
 
-/// What [`Object`] is.
-type TaskOrFile = Either<TaskObject<'static>, FileObject<'static>>;
-
 #[derive(Serialize, ToSchema)]
-struct Shown<'a> {
-    ok: bool,
+#[serde(untagged)]
+enum Shown<'a> {
+    Task(ShownTask<'a>),
+    File(ShownFile<'a>),
+}
+
+/// A task, with its text.
+#[derive(Serialize, ToSchema)]
+struct ShownTask<'a> {
+    #[schema(inline)]
+    ok: Always<true>,
     #[serde(flatten)]
-    #[schema(value_type = TaskOrFile)]
-    of: Object<'a>,
+    task: TaskObject<'a>,
+    /// Markdown; `null` when the file can't be opened just now.
     #[schema(required)]
     body: Option<&'a str>,
     #[schema(required)]
     html: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Problem, required = false)]
-    problem: Option<&'a Problem>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Object<'a> {
-    Task(TaskObject<'a>),
-    File(FileObject<'a>),
+/// A file that can't be read as a task: only it has a `problem`.
+#[derive(Serialize, ToSchema)]
+struct ShownFile<'a> {
+    #[schema(inline)]
+    ok: Always<true>,
+    #[serde(flatten)]
+    file: FileObject<'a>,
+    /// The whole text; `null` when the file can't be opened, or is too large to be.
+    #[schema(required)]
+    body: Option<&'a str>,
+    #[schema(required)]
+    html: Option<&'a str>,
+    #[schema(value_type = Problem)]
+    problem: Option<&'a Problem>,
 }
 
 refusals!(Refusals: CALLER, READ, TASK);
@@ -53,7 +65,24 @@ refusals!(Refusals: CALLER, READ, TASK);
     tag = "tasks",
     params(OfTask, Known, Cached),
     responses(
-        (status = 200, description = "The task.", body = Shown),
+        (status = 200, description = "The task.", body = Shown, examples(
+            ("task" = (value = json!({
+                "ok": true, "id": "0042", "file": "raw/anna/tasks/0042-Steuer.md", "filename": "0042-Steuer.md",
+                "title": "Steuer", "kategorie": "arbeit", "status": "offen", "tags": ["geld"], "deadline": "24.12.2026",
+                "fixedSlot": null, "abgeschlossen_am": null, "etag": "4f9a6c0d1be23f5a7788990aabbccddeeff00112",
+                "body": "# Steuer\n\nBelege *sammeln*.\n",
+                "html": "<h1>Steuer</h1>\n<p>Belege <em>sammeln</em>.</p>\n",
+            }))),
+            ("file" = (summary = "A file that can't be read as a task.", value = json!({
+                "ok": true, "id": "0007", "file": "raw/anna/tasks/0007-Zahnarzt.md", "filename": "0007-Zahnarzt.md",
+                "etag": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4",
+                "body": "---\ntyp: task\nkategorie: garten\n---\n", "html": null,
+                "problem": {
+                    "line": 3, "code": "bad_kategorie",
+                    "message": "kategorie must be one of arbeit, privat, not `garten`",
+                },
+            }))),
+        )),
         (status = 304, description = "It is as `If-None-Match` names it."),
         Refusals,
     ),
@@ -75,15 +104,21 @@ pub(super) async fn get_task(
         describe(response.headers_mut(), &shown, file.sha);
         return Ok(response);
     }
-    let document = Shown {
-        ok: true,
-        of: match TaskObject::new(folder.as_str(), &file) {
-            Some(task) => Object::Task(task),
-            None => Object::File(FileObject::new(folder.as_str(), &file)),
-        },
-        body: shown.body.as_deref(),
-        html: shown.html.as_deref(),
-        problem: shown.problem.as_ref(),
+    let (body, html) = (shown.body.as_deref(), shown.html.as_deref());
+    let document = match TaskObject::new(folder.as_str(), &file) {
+        Some(task) => Shown::Task(ShownTask {
+            ok: Always,
+            task,
+            body,
+            html,
+        }),
+        None => Shown::File(ShownFile {
+            ok: Always,
+            file: FileObject::new(folder.as_str(), &file),
+            body,
+            html,
+            problem: shown.problem.as_ref(),
+        }),
     };
     let mut response = json(StatusCode::OK, &document);
     describe(response.headers_mut(), &shown, file.sha);

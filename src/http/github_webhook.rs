@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use super::answer::json;
+use super::answer::{Always, json};
 use super::body;
 use super::openapi::requests::Event;
 use super::openapi::{Either, refusals};
@@ -34,20 +34,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Serialize, ToSchema)]
 struct Pong {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
 }
 
+// Not named as its member is: the Python generator makes one variable of both.
 #[derive(Serialize, ToSchema)]
+#[schema(as = IgnoredDelivery)]
 struct Ignored {
-    ok: bool,
-    ignored: bool,
+    #[schema(inline)]
+    ok: Always<true>,
+    #[schema(inline)]
+    ignored: Always<true>,
     reason: &'static str,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Fetched {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     #[schema(required)]
     head: Option<GitSha>,
     users_affected: usize,
@@ -89,10 +95,28 @@ refusals!(Refusals: READ, GITHUB; InvalidPayload, BadSignature, BodyTooSlow, Bod
     path = "/github/webhook",
     tag = "git",
     params(Event),
-    request_body(content = PushPayload, description = "What is read of a push; also as the form field `payload`. Of other events the body is not read."),
+    request_body(content = PushPayload, description = "What is read of a push; also as the form field `payload`. Of other events the body is not read.", example = json!({
+        "ref": "refs/heads/main", "before": "4f9a6c0d1be23f5a7788990aabbccddeeff00112",
+        "after": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4", "forced": false, "repository": {"full_name": "anna/codex"},
+    })),
     responses(
-        (status = 200, description = "What was done for a push; `ok` alone for a ping.", body = Taken),
-        (status = 202, description = "Another event, repository or branch; or left to the timer.", body = Accepted),
+        (status = 200, description = "What was done for a push; `ok` alone for a ping.", body = Taken, examples(
+            ("push" = (value = json!({
+                "ok": true, "head": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4", "usersAffected": 1,
+                "results": [{
+                    "userId": "anna", "changed": 1, "deleted": 0, "skipped": 0, "merged": 0, "unfinished": false,
+                    "problems": [],
+                }],
+                "problems": [],
+            }))),
+            ("ping" = (value = json!({"ok": true}))),
+        )),
+        (status = 202, description = "Another event, repository or branch; or left to the timer.", body = Accepted, examples(
+            ("ignored" = (value = json!({"ok": true, "ignored": true, "reason": "another event"}))),
+            ("postponed" = (value = json!({
+                "ok": true, "head": null, "usersAffected": 0, "results": [], "problems": [], "postponed": true,
+            }))),
+        )),
         Refusals,
     ),
     security(("signature" = [])),
@@ -117,7 +141,7 @@ pub(super) async fn github_webhook(
         ApiError::new(Code::InvalidPayload, message)
     })?;
     match delivery {
-        Delivery::Ping => Ok(json(StatusCode::OK, &Pong { ok: true })),
+        Delivery::Ping => Ok(json(StatusCode::OK, &Pong { ok: Always })),
         Delivery::Other => Ok(ignored("another event")),
         Delivery::Push(push) => match app.codex().is_ignored(&push) {
             Some(reason) => Ok(ignored(reason)),
@@ -139,15 +163,12 @@ fn bad_signature() -> ApiError {
 }
 
 fn ignored(reason: &'static str) -> Response {
-    let (ok, ignored) = (true, true);
-    json(
-        StatusCode::ACCEPTED,
-        &Ignored {
-            ok,
-            ignored,
-            reason,
-        },
-    )
+    let document = Ignored {
+        ok: Always,
+        ignored: Always,
+        reason,
+    };
+    json(StatusCode::ACCEPTED, &document)
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -158,7 +179,7 @@ impl Fetched {
     fn of(report: FetchReport) -> Self {
         let results: Vec<_> = report.users.into_iter().map(UserResult::of).collect();
         Self {
-            ok: true,
+            ok: Always,
             head: report.head,
             users_affected: results.len(),
             results,

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::answer::Always;
 use super::extract::wants_page;
 use super::openapi::refusals;
 use super::openapi::requests::{Cached, Spoken};
@@ -29,7 +30,8 @@ fn json(document: &impl Serialize) -> Response {
 
 #[derive(Serialize, ToSchema)]
 struct Greeting {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     service: &'static str,
     /// Where the week is.
     week: &'static str,
@@ -37,7 +39,8 @@ struct Greeting {
 
 #[derive(Serialize, ToSchema)]
 struct Fine {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
 }
 
 refusals!(Refusals:; StorageUnavailable);
@@ -52,7 +55,10 @@ refusals!(Refusals:; StorageUnavailable);
     tag = "service",
     params(("Accept" = Option<String>, Header, description = "With `text/html` in it: the page."), Spoken, Cached),
     responses(
-        (status = 200, description = "The page, or who answers.", content((Greeting = "application/json"), (String = "text/html"))),
+        (status = 200, description = "The page, or who answers.", content(
+            (Greeting = "application/json", example = json!({"ok": true, "service": "codex-miroir", "week": "/codex"})),
+            (String = "text/html"),
+        )),
         (status = 304, description = "The client has the page already."),
     ),
     security(()),
@@ -62,7 +68,7 @@ pub(super) async fn root(headers: HeaderMap) -> Response {
         return web::page(&headers);
     }
     let greeting = Greeting {
-        ok: true,
+        ok: Always,
         service: "codex-miroir",
         week: "/codex",
     };
@@ -77,11 +83,11 @@ pub(super) async fn root(headers: HeaderMap) -> Response {
     get,
     path = "/healthz",
     tag = "service",
-    responses((status = 200, description = "It lives.", body = Fine)),
+    responses((status = 200, description = "It lives.", body = Fine, example = json!({"ok": true}))),
     security(()),
 )]
 pub(super) async fn healthz() -> Response {
-    json(&Fine { ok: true })
+    json(&Fine { ok: Always })
 }
 
 /// `GET /readyz`: 200 when the store answers, else 503; remembered for 5 s.
@@ -89,7 +95,10 @@ pub(super) async fn healthz() -> Response {
     get,
     path = "/readyz",
     tag = "service",
-    responses((status = 200, description = "The store answers.", body = Fine), Refusals),
+    responses(
+        (status = 200, description = "The store answers.", body = Fine, example = json!({"ok": true})),
+        Refusals,
+    ),
     security(()),
 )]
 pub(super) async fn readyz(State(app): State<App>, now: Now) -> Result<Response, ApiError> {
@@ -98,5 +107,5 @@ pub(super) async fn readyz(State(app): State<App>, now: Now) -> Result<Response,
         .is_ready(now)
         .await
         .map_err(|error| unreachable.caused_by(&error))?;
-    Ok(json(&Fine { ok: true }))
+    Ok(json(&Fine { ok: Always }))
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{describe_read, json};
+use super::answer::{Always, describe_read, json};
 use super::extract::{Caller, want};
 use super::openapi::refusals;
 use super::openapi::requests::Known;
@@ -24,7 +24,8 @@ const MAX_LIMIT: usize = 500;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Listed<'a> {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     tasks: Vec<TaskObject<'a>>,
     #[schema(required)]
     next_cursor: Option<String>,
@@ -60,7 +61,18 @@ refusals!(Refusals: CALLER, READ; InvalidQuery);
         ("cursor" = Option<String>, Query, description = "Goes on after an earlier answer: its `nextCursor`."),
         Known,
     ),
-    responses((status = 200, description = "The tasks.", body = Listed), Refusals),
+    responses(
+        (status = 200, description = "The tasks.", body = Listed, example = json!({
+            "ok": true,
+            "tasks": [{
+                "id": "0042", "file": "raw/anna/tasks/0042-Steuer.md", "filename": "0042-Steuer.md",
+                "title": "Steuer", "kategorie": "arbeit", "status": "offen", "tags": ["geld"], "deadline": "24.12.2026",
+                "fixedSlot": null, "abgeschlossen_am": null, "etag": "4f9a6c0d1be23f5a7788990aabbccddeeff00112",
+            }],
+            "nextCursor": null,
+        })),
+        Refusals,
+    ),
 )]
 pub(super) async fn list_tasks(
     State(app): State<App>,
@@ -77,7 +89,7 @@ pub(super) async fn list_tasks(
         TaskObject::new(folder.as_str(), &file)
     });
     let document = Listed {
-        ok: true,
+        ok: Always,
         tasks: objects.collect(),
         next_cursor: list.next.as_ref().map(cursor),
     };

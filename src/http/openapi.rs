@@ -20,6 +20,7 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Schema,
+    ServerBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -45,8 +46,11 @@ pub(super) fn frame() -> OpenApi {
             components.security_scheme(*name, scheme())
         });
     let either = ["bearer", "session"].map(|name| SecurityRequirement::new(name, [""; 0]));
+    let here = "The service that this document comes from.";
+    let here = ServerBuilder::new().url("/").description(Some(here));
     OpenApiBuilder::new()
         .info(about.build())
+        .servers(Some([here.build()]))
         .components(Some(components.build()))
         .security(Some(either))
         .build()

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::json;
+use super::answer::{Always, json};
 use super::body::{self, Members};
 use super::extract::Caller;
 use super::openapi::refusals;
@@ -14,7 +14,8 @@ use super::{ApiError, App};
 
 #[derive(Serialize, ToSchema)]
 struct Preview<'a> {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     html: &'a str,
 }
 
@@ -40,8 +41,13 @@ refusals!(Refusals: CALLER, BODY; CrossOrigin);
     post,
     path = "/api/preview",
     tag = "tasks",
-    request_body = PreviewBody,
-    responses((status = 200, description = "What a browser may show.", body = Preview), Refusals),
+    request_body(content = PreviewBody, example = json!({"body": "Belege *sammeln*."})),
+    responses(
+        (status = 200, description = "What a browser may show.", body = Preview, example = json!({
+            "ok": true, "html": "<p>Belege <em>sammeln</em>.</p>\n",
+        })),
+        Refusals,
+    ),
 )]
 pub(super) async fn preview(
     State(app): State<App>,
@@ -57,7 +63,7 @@ pub(super) async fn preview(
     Ok(json(
         StatusCode::OK,
         &Preview {
-            ok: true,
+            ok: Always,
             html: &html,
         },
     ))

@@ -77,7 +77,30 @@ refusals!(Refusals: CALLER, READ; InvalidQuery);
         Cached,
     ),
     responses(
-        (status = 200, description = "The week.", content((Document = "application/json"), (String = "text/html"))),
+        (status = 200, description = "The week.", content(
+            (Document = "application/json", example = json!({
+                "cacheCreatedAt": "2026-12-21T08:30:00Z", "generatedAt": "2026-12-21T08:30:05Z",
+                "validUntil": "2026-12-21T13:00:00Z", "version": 16, "userId": "anna", "timeZone": "Europe/Berlin",
+                "weekStart": "21.12.2026", "nextAvailableId": "0044",
+                "timeline": [{"datum": "21.12.2026", "dayOfWeek": 1, "slots": [
+                    {"zeit": "nachmittags", "task": {
+                        "file": "raw/anna/tasks/0042-Steuer.md", "id": "0042", "title": "Steuer", "kategorie": "arbeit",
+                        "status": "offen", "tags": ["geld"], "deadline": "24.12.2026", "deadlineMissed": false,
+                        "isFixed": false,
+                    }},
+                    {"zeit": "abends", "task": null},
+                ]}],
+                "unplaced": [{
+                    "file": "raw/anna/tasks/0043-Zahnarzt.md", "id": "0043", "title": "Zahnarzt", "kategorie": "privat",
+                    "deadline": null, "reason": "horizon_full",
+                }],
+                "problems": [{
+                    "file": "raw/anna/tasks/0007-Zahnarzt.md", "line": 3, "code": "bad_kategorie",
+                    "message": "kategorie must be one of arbeit, privat, not `garten`",
+                }],
+            })),
+            (String = "text/html"),
+        )),
         (status = 304, description = "The client has it already."),
         (status = 302, description = "To the sign-in, for a browser that nobody is signed in with."),
         Refusals,

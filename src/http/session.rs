@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::json;
+use super::answer::{Always, json};
 use super::auth::Door;
 use super::openapi::refusals;
 use super::{ApiError, App};
@@ -22,7 +22,8 @@ const PLATFORM_LOGOUT: &str = "/.auth/logout";
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Me<'a> {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     login: &'a str,
     user_id: &'a str,
     #[schema(value_type = Way)]
@@ -42,7 +43,8 @@ enum Way {
 
 #[derive(Serialize, ToSchema)]
 struct LoggedOut {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<&'static str>,
@@ -57,7 +59,12 @@ refusals!(Refusals: CALLER);
     get,
     path = "/auth/me",
     tag = "sign-in",
-    responses((status = 200, description = "Who asks.", body = Me), Refusals),
+    responses(
+        (status = 200, description = "Who asks.", body = Me, example = json!({
+            "ok": true, "login": "anna", "userId": "anna", "auth": "github", "allowed": true,
+        })),
+        Refusals,
+    ),
 )]
 pub(super) async fn me(
     State(app): State<App>,
@@ -70,7 +77,7 @@ pub(super) async fn me(
     let person = person.map_err(|denial| app.denied(denial))?;
     let user: &UserId = &person.user;
     let document = Me {
-        ok: true,
+        ok: Always,
         login: &person.login,
         user_id: user.as_str(),
         auth: gate.mode(),
@@ -91,7 +98,10 @@ refusals!(LogoutRefusals:; CrossOrigin, HostNotAllowed, StorageUnavailable, Newe
     post,
     path = "/auth/logout",
     tag = "sign-in",
-    responses((status = 200, description = "Ended, or there was none.", body = LoggedOut), LogoutRefusals),
+    responses(
+        (status = 200, description = "Ended, or there was none.", body = LoggedOut, example = json!({"ok": true})),
+        LogoutRefusals,
+    ),
     security(()),
 )]
 pub(super) async fn logout(
@@ -107,7 +117,7 @@ pub(super) async fn logout(
     ended.map_err(|denial| app.denied(denial))?;
     let by_platform = matches!(gate.door(), Door::Platform(_));
     let next = by_platform.then_some(PLATFORM_LOGOUT);
-    let mut response = no_store(json(StatusCode::OK, &LoggedOut { ok: true, next }));
+    let mut response = no_store(json(StatusCode::OK, &LoggedOut { ok: Always, next }));
     let headers = response.headers_mut();
     let everything = HeaderValue::from_static(r#""cache", "cookies", "storage""#);
     headers.insert(CLEAR_SITE_DATA, everything);

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{json, name_version};
+use super::answer::{Always, json, name_version};
 use super::error::no_such_method;
 use super::extract::{Caller, X_CODEX_VERSION, want};
 use super::openapi::refusals;
@@ -33,7 +33,8 @@ struct Asked {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SyncDone<'a> {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     mode: &'a str,
     #[serde(rename = "ref")]
     reference: &'a str,
@@ -54,7 +55,8 @@ struct SyncDone<'a> {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SyncState {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     #[schema(required)]
     head: Option<GitSha>,
     #[schema(required)]
@@ -113,7 +115,14 @@ refusals!(Refusals: CALLER, READ, GITHUB; CrossOrigin, InvalidQuery, GithubNotCo
         ("since" = Option<String>, Query, description = "Ignored."),
         Known,
     ),
-    responses((status = 200, description = "What was done.", body = SyncDone), Refusals),
+    responses(
+        (status = 200, description = "What was done.", body = SyncDone, example = json!({
+            "ok": true, "mode": "full", "ref": "main", "userId": "anna", "scope": "tasks",
+            "changed": 1, "removed": 0, "skipped": 0, "merged": 0, "nextId": "0043", "cacheCleared": true,
+            "head": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4", "problems": [],
+        })),
+        Refusals,
+    ),
 )]
 pub(super) async fn sync(
     State(app): State<App>,
@@ -140,7 +149,7 @@ pub(super) async fn sync(
         next_id,
     } = app.codex().sync(&want, request).await?;
     let document = SyncDone {
-        ok: true,
+        ok: Always,
         mode: asked.mode.as_deref().unwrap_or("full"),
         reference: branch,
         user_id: want.user.as_str(),
@@ -169,7 +178,14 @@ refusals!(StateRefusals: CALLER, READ; MethodNotAllowed, GithubNotConfigured);
     path = "/sync",
     tag = "git",
     params(Known),
-    responses((status = 200, description = "What is known.", body = SyncState), StateRefusals),
+    responses(
+        (status = 200, description = "What is known.", body = SyncState, example = json!({
+            "ok": true, "head": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4", "syncedAt": "2026-12-21T08:30:00Z",
+            "unpushed": [{"id": "0042", "filename": "0042-Steuer.md"}], "pullRequests": [], "lastError": null,
+            "rateLimit": {"limit": 5000, "remaining": 4991, "reset": 1797843600}, "problems": [],
+        })),
+        StateRefusals,
+    ),
 )]
 pub(super) async fn sync_state(
     State(app): State<App>,
@@ -207,7 +223,7 @@ impl SyncState {
             .into_iter()
             .map(|(filename, note)| Proposed { filename, note });
         Self {
-            ok: true,
+            ok: Always,
             head: status.head,
             synced_at: status.synced_at,
             unpushed: waiting.collect(),

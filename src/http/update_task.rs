@@ -7,7 +7,7 @@ use http::header::IF_MATCH;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{GitFields, changed};
+use super::answer::{Always, GitFields, changed};
 use super::body::{self, Members, SlotBody};
 use super::create_task::{TaskWord, accept_typ};
 use super::extract::{Caller, TaskPath, waits_for_git, want};
@@ -21,7 +21,8 @@ use crate::task::{Datum, Edit, GitSha, Kategorie, Status, TaskId};
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Updated {
-    ok: bool,
+    #[schema(inline)]
+    ok: Always<true>,
     id: TaskId,
     etag: GitSha,
     version: u64,
@@ -71,8 +72,16 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT; PreconditionFailed);
         Waiting,
         Known,
     ),
-    request_body = ChangesBody,
-    responses((status = 200, description = "Changed.", body = Updated), Refusals),
+    request_body(content = ChangesBody, example = json!({
+        "tags": ["geld"], "deadline": null, "fixedSlot": {"datum": "23.12.2026", "zeit": "abends"},
+    })),
+    responses(
+        (status = 200, description = "Changed.", body = Updated, example = json!({
+            "ok": true, "id": "0042", "etag": "4f9a6c0d1be23f5a7788990aabbccddeeff00112", "version": 17,
+            "gitPushed": false, "gitPending": true,
+        })),
+        Refusals,
+    ),
 )]
 pub(super) async fn update_task(
     State(app): State<App>,
@@ -90,7 +99,7 @@ pub(super) async fn update_task(
     let wait = waits_for_git(&parts.headers, parts.uri.query());
     let git = app.codex().git_after(&want, &updated, wait).await;
     let document = Updated {
-        ok: true,
+        ok: Always,
         id: updated.name.id(),
         etag: updated.etag,
         version: updated.version.0,

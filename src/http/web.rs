@@ -69,7 +69,7 @@ refusals!(AssetRefusals:; NotFound);
             (String = "text/javascript"),
             (String = "text/css"),
             (String = "image/svg+xml"),
-            (Object = "application/manifest+json"),
+            (Object = "application/manifest+json", example = json!({"name": "CodexMiroir", "start_url": "/"})),
         )),
         (status = 304, description = "The client has it already."),
         AssetRefusals,

@@ -72,7 +72,8 @@ pub fn json(week: &Week<'_>, stamps: &Stamps) -> Document {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = Timeline)]
+// Not named as its member `timeline` is: the Python generator makes one variable of both.
+#[schema(as = WeekPlan)]
 struct TimelineDocument<'a> {
     #[schema(value_type = DateTime<Utc>)]
     valid_until: String,

@@ -1,45 +1,90 @@
-//! The API's document: what it says of dates, how it is served, and schemathesis, which asks the running
-//! service for everything the document promises.
+//! The API's document: what it says of dates, how it is served, schemathesis, which asks the running service for
+//! everything the document promises, and clients that are made of it.
+
+mod clients;
+mod examples;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use codex_miroir::task::Datum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::contract::DOCUMENT;
 use crate::support::http::{get, send};
 use crate::support::mirror::{HOOK_SECRET, Mirror};
+use crate::support::process::Service;
 use crate::support::scene::Scene;
 
 fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
+/// A program below `tests`.
+fn installed(program: &str) -> PathBuf {
+    let path = tests().join(program);
+    assert!(
+        path.exists(),
+        "tests/{program} is missing: tests/run installs it, run that once"
+    );
+    path
+}
+
+/// A service between a folder and a GitHub, whose owner is known by a token.
+struct Setting {
+    service: Service,
+    mirror: Mirror,
+    token: String,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let mirror = Mirror::new();
+        let github = &mirror.github;
+        let (owner, url) = (github.owner(), github.url().to_owned());
+        github.add_oauth_app(
+            "Iv1.of-the-tests",
+            "a-client-secret",
+            "http://127.0.0.1:7071/auth/github/callback",
+        );
+        let token = github.personal_token(owner);
+        let mirror = mirror
+            .with("CODEX_AUTH", "github")
+            .with("GITHUB_URL", &url)
+            .with("GITHUB_OAUTH_CLIENT_ID", "Iv1.of-the-tests")
+            .with("GITHUB_OAUTH_CLIENT_SECRET", "a-client-secret")
+            .with("CODEX_METRICS_TOKEN", &token)
+            .with("CODEX_WRITES_PER_MINUTE", "1000000")
+            .with("CODEX_REBUILDS_PER_MINUTE", "1000000")
+            .without("CODEX_DEV_USER");
+        Self {
+            service: mirror.service(),
+            mirror,
+            token,
+        }
+    }
+}
+
+fn operations() -> impl Iterator<Item = &'static Value> {
+    let items = DOCUMENT["paths"].as_object().unwrap().values();
+    items.flat_map(|item| item.as_object().unwrap().values())
+}
+
+/// The bodies of an operation's successes, with their types.
+fn answers(operation: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let answers = operation["responses"].as_object().unwrap().iter();
+    let successes = answers.filter(|(status, _)| status.starts_with('2'));
+    let contents = successes.filter_map(|(_, answer)| answer["content"].as_object());
+    contents
+        .flatten()
+        .map(|(media, content)| (media.as_str(), content))
+}
+
 /// All checks and all phases, with the same requests each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing() {
-    let program = tests().join(".venv/bin/schemathesis");
-    assert!(program.exists(), "tests/run installs it: run that once");
-    let mirror = Mirror::new();
-    let github = &mirror.github;
-    let (owner, url) = (github.owner(), github.url().to_owned());
-    github.add_oauth_app(
-        "Iv1.schemathesis",
-        "a-client-secret",
-        "http://127.0.0.1:7071/auth/github/callback",
-    );
-    let token = github.personal_token(owner);
-    let mirror = mirror
-        .with("CODEX_AUTH", "github")
-        .with("GITHUB_URL", &url)
-        .with("GITHUB_OAUTH_CLIENT_ID", "Iv1.schemathesis")
-        .with("GITHUB_OAUTH_CLIENT_SECRET", "a-client-secret")
-        .with("CODEX_METRICS_TOKEN", &token)
-        .with("CODEX_WRITES_PER_MINUTE", "1000000")
-        .with("CODEX_REBUILDS_PER_MINUTE", "1000000")
-        .without("CODEX_DEV_USER");
-    let service = mirror.service();
+    let program = installed(".venv/bin/schemathesis");
+    let Setting { service, token, .. } = &Setting::new();
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(program)
         .arg("--config-file")
@@ -96,6 +141,7 @@ async fn the_document_and_its_page_are_given_once() {
         assert!(again.body.is_empty());
     }
     assert_eq!(send(&a, get("/openapi.json")).await.json(), *DOCUMENT);
+    assert_eq!(DOCUMENT["servers"][0]["url"], "/");
 }
 
 /// No script, nothing fetched, and a place for everything that is linked.
@@ -104,13 +150,9 @@ async fn the_page_shows_every_operation_and_every_type() {
     let page = send(&Scene::new().instance(), get("/docs")).await;
     let text = page.text();
     let ids = |id: &str| text.contains(&format!("id=\"{id}\""));
-    for item in DOCUMENT["paths"].as_object().unwrap().values() {
-        for operation in item.as_object().unwrap().values() {
-            assert!(
-                ids(operation["operationId"].as_str().unwrap()),
-                "{operation}"
-            );
-        }
+    for operation in operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids(id), "{operation}");
     }
     for link in text.split("href=\"").skip(1) {
         let link = link.split('"').next().unwrap();
@@ -123,6 +165,8 @@ async fn the_page_shows_every_operation_and_every_type() {
         policy.starts_with("default-src 'none'; style-src 'sha256-"),
         "{policy}"
     );
-    let create = "curl -X POST -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d '{&quot;kategorie&quot;:&quot;arbeit&quot;}' http://localhost:7071/api/tasks";
+    let create = "curl -X POST -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d '{&quot;deadline&quot;:&quot;24.12.2026&quot;,&quot;kategorie&quot;:&quot;arbeit&quot;,&quot;tags&quot;:[&quot;geld&quot;],&quot;title&quot;:&quot;Steuer&quot;}' http://localhost:7071/api/tasks";
     assert!(text.contains(create), "{text}");
+    let preview = "<summary>Example</summary><pre>{\n  &quot;html&quot;: &quot;&lt;p&gt;Belege";
+    assert!(text.contains(preview), "{text}");
 }

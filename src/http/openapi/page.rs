@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::{Map, Value};
 
-use super::example::curl;
+use super::example::{curl, examples};
 
 /// The page's style sheet.
 pub(super) const STYLESHEET: &str = include_str!("page.css");
@@ -27,7 +27,7 @@ pub(super) fn html(document: &Value) -> String {
                 (contents(document))
                 (security(document))
                 @for (path, method, operation) in operations(document) {
-                    (section(document, path, method, operation))
+                    (section(path, method, operation))
                 }
                 h2 { "Types" }
                 @for (name, schema) in members(&document["components"]["schemas"]) { (named(name, schema)) }
@@ -80,7 +80,7 @@ fn security(document: &Value) -> Markup {
     }
 }
 
-fn section(document: &Value, path: &str, method: &str, operation: &Value) -> Markup {
+fn section(path: &str, method: &str, operation: &Value) -> Markup {
     html! {
         section id=(text(&operation["operationId"])) {
             h2 { b { (method.to_uppercase()) } " " (path) }
@@ -91,7 +91,7 @@ fn section(document: &Value, path: &str, method: &str, operation: &Value) -> Mar
             h3 { "Answers" }
             dl { @for (status, answer) in members(&operation["responses"]) { (response(status, answer)) } }
             h3 { "Example" }
-            pre { (curl(document, path, method, operation)) }
+            pre { (curl(path, method, operation)) }
         }
     }
 }
@@ -133,11 +133,19 @@ fn response(status: &str, answer: &Value) -> Markup {
         }
         dd {
             (prose(text(&answer["description"])))
+            @for (_, content) in members(&answer["content"]) {
+                @for it in examples(content) { (example(it)) }
+            }
             @if answer["headers"].is_object() {
                 div.dim { @for (name, _) in members(&answer["headers"]) { code { (name) } " " } }
             }
         }
     }
+}
+
+/// What a body may look like, a member a line.
+fn example(body: &Value) -> Markup {
+    html! { details { summary { "Example" } pre { (format!("{body:#}")) } } }
 }
 
 /// A type of the document, with its members.
@@ -149,6 +157,7 @@ fn named(name: &str, schema: &Value) -> Markup {
             p { (kind(schema)) }
             (object(schema))
             @for part in items(&schema["allOf"]) { (object(part)) }
+            @for it in items(&schema["examples"]) { (example(it)) }
         }
     }
 }
@@ -197,7 +206,7 @@ fn kind(schema: &Value) -> Markup {
     }
 }
 
-/// A text or a number, and what limits it.
+/// A text or a number, and what limits it; or a constant.
 fn simple(schema: &Value) -> Markup {
     let names = match &schema["type"] {
         Value::Array(names) => names.iter().map(text).collect(),
@@ -205,6 +214,7 @@ fn simple(schema: &Value) -> Markup {
     };
     html! {
         (names.join(" or "))
+        @if let Some(value) = schema.get("const") { code { (value) } }
         @for limit in ["format", "minimum", "maximum", "maxLength", "pattern"] {
             @if let Some(value) = schema.get(limit) { ", " (limit) " " code { (value) } }
         }

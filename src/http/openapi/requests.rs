@@ -1,10 +1,14 @@
 //! What requests of a kind bring along: parameters, and texts with limits.
 
+use serde_json::json;
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{ObjectBuilder, RefOr, Required, Schema, Type};
+use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Required, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::super::auth::ReturnTo;
+use crate::task::Datum;
 
 /// Which task, in the path.
 pub(in crate::http) struct OfTask;
@@ -153,6 +157,28 @@ impl PartialSchema for AnyCaseZeit {
 }
 
 impl ToSchema for AnyCaseZeit {}
+
+/// When a task was done. One object, and no union of one with both members and one with none: a client of the Python
+/// generator can't leave out a body that is one of several.
+pub(in crate::http) struct Completion;
+
+impl PartialSchema for Completion {
+    fn schema() -> RefOr<Schema> {
+        // utoipa has no word for this; what it calls extensions stands beside the other members.
+        let both = json!({"datum": ["zeit"], "zeit": ["datum"]});
+        let both = Extensions::from_iter([("dependentRequired", both)]);
+        let what = "When it was done: both members, or neither for now.";
+        ObjectBuilder::new()
+            .description(Some(what))
+            .property("datum", Ref::from_schema_name(Datum::name()))
+            .property("zeit", Ref::from_schema_name(AnyCaseZeit::name()))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .extensions(Some(both))
+            .into()
+    }
+}
+
+impl ToSchema for Completion {}
 
 /// Texts without these control characters, those of C1 but U+0085, and the non-characters of all planes.
 fn storable(controls: &str) -> String {

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use axum::response::Response;
 use http::header::CONTENT_SECURITY_POLICY;
 use http::{HeaderMap, HeaderValue};
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
 
 use super::page::{self, STYLESHEET};
 use super::requests::Cached;
@@ -30,6 +32,19 @@ static PAGE: LazyLock<Fixed> = LazyLock::new(|| {
 
 static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESHEET));
 
+/// An OpenAPI document.
+#[expect(dead_code, reason = "for the API's document")]
+#[derive(ToSchema)]
+#[schema(as = OpenApi)]
+struct Described {
+    openapi: String,
+    info: Object,
+    servers: Vec<Object>,
+    paths: Object,
+    components: Object,
+    security: Vec<Object>,
+}
+
 /// This document.
 ///
 /// 200, or 304 when `If-None-Match` names it.
@@ -39,7 +54,10 @@ static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESH
     tag = "service",
     params(Cached),
     responses(
-        (status = 200, description = "The document.", body = Object, content_type = "application/json"),
+        (status = 200, description = "The document.", body = Described, content_type = "application/json", example = json!({
+            "openapi": "3.1.0", "info": {"title": "CodexMiroir", "version": "0.1.0"}, "servers": [{"url": "/"}],
+            "paths": {}, "components": {}, "security": [],
+        })),
         (status = 304, description = "The client has it already."),
     ),
     security(()),

@@ -115,8 +115,14 @@ fn path_item(path: &str) -> Option<(String, &'static Value)> {
     found.map(|(template, item)| (template.clone(), item))
 }
 
+/// The operation that a request means.
+pub(crate) fn operation(method: &str, path: &str) -> Option<&'static Value> {
+    let (_, item) = path_item(path)?;
+    item.get(method.to_lowercase())
+}
+
 /// As a part of a JSON pointer.
-fn escaped(part: &str) -> String {
+pub(crate) fn escaped(part: &str) -> String {
     part.replace('~', "~0").replace('/', "~1")
 }
 
@@ -187,16 +193,20 @@ fn check_body(asked: &str, place: &str, answer: &Value, headers: &HeaderMap, bod
     let document: Value = serde_json::from_slice(body).unwrap();
     let place = format!("{place}/content/{}/schema", escaped(kind));
     for (name, strict) in [("the document", false), ("exactly its members", true)] {
-        let validator = validator(&place, strict);
-        let errors = validator.iter_errors(&document);
-        let errors: Vec<_> = errors
-            .map(|error| format!("{error} at {}", error.instance_path()))
-            .collect();
+        let faults = faults(&place, strict, &document);
         assert!(
-            errors.is_empty(),
-            "{asked}: not {name}: {errors:#?}\n{document:#}"
+            faults.is_empty(),
+            "{asked}: not {name}: {faults:#?}\n{document:#}"
         );
     }
+}
+
+/// What the schema at this place of the document has against a value; `strict` also that it has members more.
+pub(crate) fn faults(place: &str, strict: bool, value: &Value) -> Vec<String> {
+    let validator = validator(place, strict);
+    let faults = validator.iter_errors(value);
+    let faults = faults.map(|fault| format!("{fault} at {}", fault.instance_path()));
+    faults.collect()
 }
 
 /// The validator of the schema at this place of the document, compiled once.
