@@ -20,8 +20,9 @@ struct Completed {
     #[schema(inline)]
     ok: Always<true>,
     id: TaskId,
-    /// `null` for a task that was marked as done by hand, without a time.
-    #[schema(required)]
+    /// Missing for a task that was marked as done by hand, without a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Slot, required = false)]
     completed_at: Option<Slot>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     already_completed: bool,

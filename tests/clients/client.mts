@@ -122,7 +122,7 @@ same<true>(ignored.ignored, true);
 
 const at: Schemas["Slot"] = { datum: "23.12.2025", zeit: "abends" };
 const completed = await ok(client.POST("/api/tasks/{id}/complete", { params: { path }, body: at }));
-same<Schemas["Slot"] | null>(completed.completedAt, at);
+same<Schemas["Slot"] | undefined>(completed.completedAt, at);
 const again = await ok(client.POST("/api/tasks/{id}/complete", { params: { path } }));
 same<boolean | undefined>(again.alreadyCompleted, true);
 
