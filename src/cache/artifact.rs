@@ -17,7 +17,7 @@ use crate::user::UserId;
 
 /// What this version writes, and the only one it reads: the minor grows whenever the same task file
 /// would be parsed to something else, so that no older parser's work is taken over.
-const FORMAT: Format = Format { major: 1, minor: 1 };
+const FORMAT: Format = Format { major: 1, minor: 2 };
 
 /// `artifacts/{user}/timeline.json`, read.
 #[derive(Debug)]

@@ -1,14 +1,17 @@
 //! The part of YAML that front matter may use, read into a small tree that knows where everything
-//! stands. Aliases, anchors, tags, second documents and complex keys are refused, and the size is
-//! bounded, so a file can't make reading it expensive (SPEC.md 2).
+//! stands. Aliases, anchors, tags, directives, second documents and complex keys are refused, and the
+//! size is bounded, so a file can't make reading it expensive (SPEC.md 2).
+//!
+//! What js-yaml reads is read, too, where it is laxer than YAML: what stands inside brackets or quotes
+//! needs no indentation, and tabs separate as spaces do.
 
-mod input;
+mod fault;
 
 use std::ops::Range;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, options};
 
-use input::{CharIndex, Counted};
+use super::front_matter::part;
 
 /// Collections inside collections; the outermost mapping is the first.
 const MAX_DEPTH: usize = 16;
@@ -136,33 +139,61 @@ impl Node {
 /// Reads the YAML in `text[yaml]`; ranges and faults are in bytes of `text`. `None` when there is
 /// nothing but blanks and comments.
 pub(super) fn read(text: &str, yaml: Range<usize>) -> Result<Option<Node>, Fault> {
-    let source = text.get(yaml.clone()).unwrap_or_default();
-    let tokens = std::cell::Cell::new(0);
-    let mut tree = Tree {
-        text,
-        chars: CharIndex::new(source, yaml.start),
-        open: vec![],
-        root: None,
-        nodes: 0,
-        begun: false,
-    };
-    for event in Parser::new(Counted::new(source, &tokens)) {
-        let step = match event {
-            Ok((event, span)) => tree.take(event, span),
-            Err(error) => {
-                let at = tree.chars.byte(error.marker().index());
-                Err(Fault {
-                    at,
-                    what: format!("the front matter is not valid YAML ({})", error.info()),
-                })
-            }
-        };
-        if Counted::exhausted(&tokens) {
-            return Err(tree.too_much(yaml.start));
-        }
-        step?;
+    let source = part(text, &yaml);
+    if let Some(fault) = fault::conflict(text, &yaml) {
+        return Err(fault);
     }
-    Ok(tree.root)
+    let first = Tree::of(text, source, yaml.start);
+    let by_tab = |error: &ScanError| {
+        use ErrorKind::{TabInBlockIndentation, TabInPlainScalar};
+        matches!(error.kind(), TabInBlockIndentation | TabInPlainScalar)
+    };
+    if !matches!(&first.stop, Some(Stop::Parser(error)) if by_tab(error)) {
+        return first.done(source);
+    }
+    // Inside brackets js-yaml takes a tab where the parser wants a space. Which tabs stand inside is
+    // known once they are read, so all become spaces for a guess, and only those inside for good.
+    let guess = Tree::of(text, &spaced(source, |_| true), yaml.start).brackets;
+    let source_spaced = spaced(source, |start| {
+        let next = guess.partition_point(|bracket| bracket.end <= start);
+        guess
+            .get(next)
+            .is_some_and(|bracket| bracket.start <= start)
+    });
+    let second = Tree::of(text, &source_spaced, yaml.start);
+    if second.stop.is_none() && second.brackets != guess {
+        return first.done(source);
+    }
+    second.done(&source_spaced)
+}
+
+/// `source` with spaces for the tabs that begin a line, where `inside` holds for the line's start.
+fn spaced(source: &str, inside: impl Fn(usize) -> bool) -> String {
+    let mut spaced = String::with_capacity(source.len());
+    for (start, line) in lines(source) {
+        let rest = line.trim_start_matches([' ', '\t']);
+        if inside(start) {
+            spaced.extend(std::iter::repeat_n(' ', line.len() - rest.len()));
+            spaced.push_str(rest);
+        } else {
+            spaced.push_str(line);
+        }
+    }
+    spaced
+}
+
+/// The lines of `text` with their line endings, each with where it starts.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split_inclusive('\n').scan(0, |end, line| {
+        let start = *end;
+        *end += line.len();
+        Some((start, line))
+    })
+}
+
+/// The parser over `source`. It bounds what it holds back: a key may have 1,024 characters.
+fn parser(source: &str) -> impl Iterator<Item = Result<(Event<'_>, Span), ScanError>> {
+    Parser::new_from_str_with_options(source, options! { disallow_directives: true })
 }
 
 /// A collection that isn't closed yet.
@@ -177,43 +208,101 @@ enum Items {
     Mapping(Vec<Entry>, Option<(String, Range<usize>)>),
 }
 
+/// Why the tree isn't whole.
+enum Stop {
+    /// The parser can't go on.
+    Parser(ScanError),
+    /// This isn't read here.
+    Refused(Fault),
+}
+
 /// Builds the tree from the parser's events, without recursion.
 struct Tree<'a> {
     text: &'a str,
-    chars: CharIndex<'a>,
+    /// Where the parser's text begins in `text`.
+    base: usize,
     open: Vec<Open>,
     root: Option<Node>,
     nodes: usize,
     begun: bool,
+    /// The outermost `[…]` and `{…}`, in the parser's bytes; up to the end where one isn't closed.
+    brackets: Vec<Range<usize>>,
+    stop: Option<Stop>,
 }
 
-impl Tree<'_> {
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
-        let at = self.chars.byte(span.start.index());
+impl<'a> Tree<'a> {
+    /// Reads `source`, which begins at `base` in `text` and is the same but for blanks.
+    fn of(text: &'a str, source: &str, base: usize) -> Self {
+        let mut tree = Self {
+            text,
+            base,
+            open: vec![],
+            root: None,
+            nodes: 0,
+            begun: false,
+            brackets: vec![],
+            stop: None,
+        };
+        for event in parser(source) {
+            let step = match event {
+                Ok((event, span)) => tree.take(event, &span).map_err(Stop::Refused),
+                Err(error) => Err(Stop::Parser(error)),
+            };
+            if let Err(stop) = step {
+                tree.stop = Some(stop);
+                break;
+            }
+        }
+        if let Some(open) = tree.open.iter().find(|open| open.flow) {
+            tree.brackets.push(open.start - base..source.len());
+        }
+        tree
+    }
+
+    /// The tree, or what is wrong with `source`, which it was read from.
+    fn done(self, source: &str) -> Result<Option<Node>, Fault> {
+        match self.stop {
+            None => Ok(self.root),
+            Some(Stop::Refused(fault)) => Err(fault),
+            Some(Stop::Parser(error)) => {
+                let fault = fault::of(source, &error);
+                Err(Fault {
+                    at: self.base + fault.at,
+                    ..fault
+                })
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), Fault> {
+        // A text always has byte positions.
+        let bytes = span.byte_range().unwrap_or_default();
+        let range = self.base + bytes.start..self.base + bytes.end;
+        let at = range.start;
         match event {
-            Event::DocumentStart(explicit) => self.document(explicit, at),
-            Event::Alias(_) => Err(refused(at, "aliases (`*`)")),
+            Event::DocumentStart(explicit, _) => self.document(explicit, at),
+            Event::Alias(_) => Err(fault::alias(at)),
             Event::Scalar(text, style, anchor, tag) => {
                 self.node(at, anchor, tag.is_some())?;
-                let node = self.scalar(text.into_owned(), style, at, &span);
+                let node = self.scalar(text.into_owned(), style, range);
                 self.place(node)
             }
-            Event::SequenceStart(anchor, tag) => {
+            Event::SequenceStart(_, anchor, tag) => {
                 self.node(at, anchor, tag.is_some())?;
-                self.open(at, &span, Items::Sequence(vec![]))
+                self.open(range, Items::Sequence(vec![]))
             }
-            Event::MappingStart(anchor, tag) => {
+            Event::MappingStart(_, anchor, tag) => {
                 self.node(at, anchor, tag.is_some())?;
-                self.open(at, &span, Items::Mapping(vec![], None))
+                self.open(range, Items::Mapping(vec![], None))
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(at),
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            Event::SequenceEnd | Event::MappingEnd => self.close(range.end),
+            _ => Ok(()),
         }
     }
 
     fn document(&mut self, explicit: bool, at: usize) -> Result<(), Fault> {
         if explicit || std::mem::replace(&mut self.begun, true) {
-            return Err(refused(at, "a second YAML document"));
+            return Err(fault::second_document(at));
         }
         Ok(())
     }
@@ -222,28 +311,23 @@ impl Tree<'_> {
     fn node(&mut self, at: usize, anchor: usize, tagged: bool) -> Result<(), Fault> {
         self.nodes += 1;
         match (anchor, tagged) {
-            _ if self.nodes > MAX_NODES => Err(self.too_much(at)),
-            (1.., _) => Err(refused(at, "anchors (`&`)")),
-            (_, true) => Err(refused(at, "tags (`!`)")),
+            _ if self.nodes > MAX_NODES => Err(fault::too_many(at)),
+            (1.., _) => Err(fault::anchor(at)),
+            (_, true) => Err(fault::tag(at)),
             _ => Ok(()),
         }
     }
 
-    fn too_much(&self, at: usize) -> Fault {
-        Fault {
-            at,
-            what: format!("the front matter holds more than {MAX_NODES} values; shorten it"),
-        }
-    }
-
-    fn scalar(&self, text: String, style: ScalarStyle, at: usize, span: &Span) -> Node {
-        let end = self.chars.byte(span.end.index());
-        let (range, style) = match style {
-            ScalarStyle::Plain if text.is_empty() => (self.nothing(at), Style::Plain),
-            ScalarStyle::Plain => (at..end, Style::Plain),
-            ScalarStyle::SingleQuoted => (at..self.closing_quote(at, end, b'\''), Style::Single),
-            ScalarStyle::DoubleQuoted => (at..self.closing_quote(at, end, b'"'), Style::Double),
-            ScalarStyle::Literal | ScalarStyle::Folded => (self.trimmed(at..end), Style::Block),
+    fn scalar(&self, text: String, style: ScalarStyle, range: Range<usize>) -> Node {
+        let (text, range, style) = match style {
+            // The parser says `~` for what wasn't written.
+            ScalarStyle::Plain if range.is_empty() => {
+                (String::new(), self.nothing(range.start), Style::Plain)
+            }
+            ScalarStyle::Plain => (text, range, Style::Plain),
+            ScalarStyle::SingleQuoted => (text, range, Style::Single),
+            ScalarStyle::DoubleQuoted => (text, range, Style::Double),
+            ScalarStyle::Literal | ScalarStyle::Folded => (text, self.trimmed(range), Style::Block),
         };
         Node {
             range,
@@ -258,45 +342,23 @@ impl Tree<'_> {
         at..at
     }
 
-    /// The end of a quoted scalar. The parser's own end lies behind the blanks and the comment
-    /// that may follow it.
-    fn closing_quote(&self, start: usize, limit: usize, quote: u8) -> usize {
-        let inner = self
-            .text
-            .as_bytes()
-            .get(start + 1..limit)
-            .unwrap_or_default();
-        let mut at = 0;
-        while let Some(&byte) = inner.get(at) {
-            let doubled = byte == quote && quote == b'\'' && inner.get(at + 1) == Some(&quote);
-            if byte == quote && !doubled {
-                return start + 1 + at + 1;
-            }
-            at += 1 + usize::from(doubled || (byte == b'\\' && quote == b'"'));
-        }
-        limit
-    }
-
     fn trimmed(&self, range: Range<usize>) -> Range<usize> {
-        let kept = self
-            .text
-            .get(range.clone())
-            .map_or(0, |text| text.trim_ascii_end().len());
+        let kept = part(self.text, &range).trim_ascii_end().len();
         range.start..range.start + kept
     }
 
-    fn open(&mut self, start: usize, span: &Span, items: Items) -> Result<(), Fault> {
+    fn open(&mut self, range: Range<usize>, items: Items) -> Result<(), Fault> {
+        let start = range.start;
         if self.open.len() >= MAX_DEPTH {
-            let what = format!("the front matter is nested more than {MAX_DEPTH} deep; flatten it");
-            return Err(Fault { at: start, what });
+            return Err(fault::too_deep(start));
         }
-        // Only the tokens of `[` and `{` have a width.
-        let flow = !span.is_empty();
+        // Only `[` and `{` have a width.
+        let flow = !range.is_empty();
         self.open.push(Open { start, flow, items });
         Ok(())
     }
 
-    fn close(&mut self, at: usize) -> Result<(), Fault> {
+    fn close(&mut self, end: usize) -> Result<(), Fault> {
         let Some(Open { start, flow, items }) = self.open.pop() else {
             return Ok(());
         };
@@ -305,10 +367,13 @@ impl Tree<'_> {
             Items::Mapping(entries, _) => entries.last().map(|entry| entry.value.range.end),
         };
         let end = if flow {
-            self.closing_bracket(at) + 1
+            end
         } else {
             last.unwrap_or(start).max(start)
         };
+        if flow && !self.open.iter().any(|open| open.flow) {
+            self.brackets.push(start - self.base..end - self.base);
+        }
         let kind = match items {
             Items::Sequence(items) => Kind::Sequence { items, flow },
             Items::Mapping(entries, _) => Kind::Mapping { entries, flow },
@@ -317,18 +382,6 @@ impl Tree<'_> {
             range: start..end,
             kind,
         })
-    }
-
-    /// Where a `[…]` or `{…}` is closed. For a mapping with a comma after its last value the parser
-    /// names the comma; from there only blanks and comments can come before the bracket.
-    fn closing_bracket(&self, at: usize) -> usize {
-        let rest = self.text.as_bytes().get(at..).unwrap_or_default();
-        let mut comment = false;
-        let bracket = rest.iter().position(|byte| {
-            comment = *byte == b'#' || (comment && *byte != b'\n');
-            !comment && matches!(byte, b']' | b'}')
-        });
-        at + bracket.unwrap_or(0)
     }
 
     /// Puts a finished node where it belongs.
@@ -349,19 +402,12 @@ impl Tree<'_> {
     }
 }
 
-fn refused(at: usize, what: &str) -> Fault {
-    Fault {
-        at,
-        what: format!("the front matter uses {what}, which are not read here; write the value out"),
-    }
-}
-
 /// A key is a scalar, without a `?` before it.
 fn key(text: &str, node: Node) -> Result<(String, Range<usize>), Fault> {
     let before = text.get(..node.range.start).unwrap_or_default();
     let explicit = before.trim_end_matches([' ', '\t']).ends_with('?');
     match node.kind {
         Kind::Scalar { text: key, .. } if !explicit => Ok((key, node.range)),
-        _ => Err(refused(node.range.start, "complex keys (`?`)")),
+        _ => Err(fault::complex_key(text, node.range.start)),
     }
 }

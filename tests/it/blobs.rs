@@ -34,7 +34,8 @@ async fn an_artifact_of_another_format_or_user_is_as_if_there_were_none() {
     let document: Value = serde_json::from_slice(&written.bytes).unwrap();
     for (member, value) in [
         ("format", json!("1.0")),
-        ("format", json!("1.2")),
+        ("format", json!("1.1")),
+        ("format", json!("1.3")),
         ("format", json!("2.0")),
         ("userId", json!("bert")),
     ] {

@@ -51,6 +51,8 @@ mod task_parse;
 mod task_table;
 mod task_title;
 mod task_write;
+mod task_yaml;
+mod task_yaml_properties;
 mod tasks_api;
 mod telemetry;
 mod unreadable;

@@ -306,6 +306,68 @@ fn a_slot_keeps_its_form() {
 }
 
 #[test]
+fn what_goes_over_several_lines_or_has_tabs_is_changed_where_it_is() {
+    let closed = status(Status::Abgeschlossen);
+    becomes(
+        "tags: [\n  'a',\n]\nstatus:\toffen\t# c\n",
+        &closed,
+        "tags: [\n  'a',\n]\nstatus:\tabgeschlossen\t# c\n",
+    );
+    becomes(
+        "x: [\n\t'y',\n\tz\n\t]\n",
+        &closed,
+        "x: [\n\t'y',\n\tz\n\t]\nstatus: abgeschlossen\n",
+    );
+    becomes(
+        "tags: [\n  'a',\n\"b\"\n]\nx: y\n",
+        &tags(&["a", "b]"]),
+        "tags: [a, 'b]']\nx: y\n",
+    );
+    becomes(
+        "tags: [\n'a', # one\n# two\n]\nx: y\n",
+        &tags(&["a", "b"]),
+        "tags:\n  - a\n  - b\n  # one\n  # two\nx: y\n",
+    );
+    becomes(
+        "tags: [\n'a'\n]\nx: 'y\nz'\n",
+        &tags(&[]),
+        "tags: []\nx: 'y\nz'\n",
+    );
+    becomes("tags:\n-\ta\n", &tags(&["a", "b"]), "tags:\n-\ta\n-\tb\n");
+    let set = fixed(Some(slot("24.12.2026", Zeit::Abends)));
+    becomes(
+        "fixedSlot: {\n'datum': '01.01.2026', # d\n'zeit':\t\"morgens\"\n}\nx: y\n",
+        &set,
+        "fixedSlot: {\n'datum': '24.12.2026', # d\n'zeit':\t\"abends\"\n}\nx: y\n",
+    );
+    becomes(
+        "fixedSlot:\t{\nort: 'x'\n}\n",
+        &set,
+        "fixedSlot:\t{\nort: 'x', datum: 24.12.2026, zeit: abends\n}\n",
+    );
+    becomes(
+        "fixedSlot: {\n\tort: x,\n}\n",
+        &set,
+        "fixedSlot: {\n\tort: x,\ndatum: 24.12.2026, zeit: abends}\n",
+    );
+    becomes(
+        "x: y\nfixedSlot: [\n{'datum': '01.01.2026'}\n]\n",
+        &fixed(None),
+        "x: y\nfixedSlot: null\n",
+    );
+    becomes(
+        "deadline:\t\nx: y\n",
+        &deadline(Some("01.02.2026")),
+        "deadline: 01.02.2026\t\nx: y\n",
+    );
+    becomes(
+        "deadline:\t'01.02.2026'\nx: [\n'y'\n]\n",
+        &deadline(None),
+        "x: [\n'y'\n]\n",
+    );
+}
+
+#[test]
 fn completion_is_written_and_removed() {
     let block = "abgeschlossen_am:\n  datum: 24.12.2026\n  zeit: abends\n";
     becomes(

@@ -59,6 +59,7 @@ const STATUS: &[&str] = &[
     "status: null@\n",
     "status: ''@\n",
     "status: >-@\n  offen\n",
+    "status:\toffen@\n",
 ];
 const DEADLINE: &[&str] = &[
     "",
@@ -70,6 +71,7 @@ const DEADLINE: &[&str] = &[
     "deadline:@\n  01.02.2026@\n",
     "deadline:@\n# own\n  \"01.02.2026\"@\n",
     "deadline :  01.02.2026@\n",
+    "deadline:\t'01.02.2026'\t@\n",
 ];
 const TAGS: &[&str] = &[
     "",
@@ -88,6 +90,9 @@ const TAGS: &[&str] = &[
     "tags:\n  - x\n  - a\n    b\n  - y@\n",
     "tags:\n  - |-\n    a\n  - b@\n",
     "tags:\n   -   a@\n   -\tb@\n",
+    "tags:\ta@\n",
+    "tags: [@\n'a',@\n  \"b\"@\n]@\n",
+    "tags:\t[@\n\ta,@\n\t'b'@\n\t]@\n",
 ];
 const SLOT: &[&str] = &[
     "",
@@ -101,6 +106,8 @@ const SLOT: &[&str] = &[
     "K:@\n  - datum: 24.12.2026@\n  - zeit: abends@\n",
     "K:\n- zeit: abends@\n- datum: '24.12.2026'@\n",
     "K: [{datum: 24.12.2026}, {zeit: morgens}]@\n",
+    "K: {@\n'datum': '24.12.2026',@\n'zeit': 'morgens'@\n}@\n",
+    "K:\t{\n\tort:\tda,@\n\tzeit:\tabends@\n\t}@\n",
     "K: [datum: 24.12.2026, zeit: morgens]@\n",
     "K: {}@\n",
     "K: []@\n",
@@ -127,6 +134,8 @@ const OTHER: &[&str] = &[
     "x8:@\n",
     "X9: 'it''s\n\n  two'@\n",
     "status_: offen@\n",
+    "x10: [\n'y',@\n\t{a: 'b'}\n]@\n",
+    "x11: 'no\ntags: \"no\"'@\n",
 ];
 
 fn lines(key: &'static str, forms: &'static [&'static str]) -> impl Strategy<Value = Lines> {

@@ -97,7 +97,8 @@ fn hostile(size: usize) -> Vec<String> {
     let pieces = [
         "[", "{", "- ", "-\n", "\"", "'", "''", "#", " #", "!", "!!a ", "&a ", "&a [", "*a ", "? ",
         ": ", "a: ", "[a,", "{a: b,", ",", "a,", "a ", "a\n", "\n", " ", "|\n", "%", "\\", "\"\\",
-        "é", "\"a\" ", "- - \n", "[]: ", "\r",
+        "é", "\"a\" ", "- - \n", "[]: ", "\r", "\n\t", "[\n\t", "\ta\n", "\ta,\n", "]\n\t", "'a\n",
+        "{{", "}}\n",
     ];
     let fill = |start: &&str, piece: &&str| {
         format!("---\n{start}{}\n---\n", piece.repeat(size / piece.len()))

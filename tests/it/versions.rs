@@ -336,7 +336,7 @@ async fn a_rolling_update_and_back_with_a_newer_minor(mirror: Mirror) {
     shared.meets_git_by(&old).await;
     shared.is_whole_on(&old);
     for key in [Key::state(&anna()), Key::git(&anna()), Key::github()] {
-        assert_eq!(shared.format_of(&key), "1.2", "the newer one's, {key}");
+        assert_eq!(shared.format_of(&key), "1.3", "the newer one's, {key}");
     }
 
     let last = shared.newer_version();

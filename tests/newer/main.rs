@@ -1,7 +1,7 @@
 //! A made-up newer version of the service, for the tests of two versions over one container: this one's
 //! library behind a store that writes blobs of a newer format, with more members than this version knows.
 //!
-//! `newer minor` writes 1.2, `newer major` 2.0. It ends when a member that it wrote is gone or altered.
+//! `newer minor` writes 1.3, `newer major` 2.0. It ends when a member that it wrote is gone or altered.
 #![allow(clippy::print_stdout, reason = "its start line")]
 
 mod members;
@@ -31,7 +31,7 @@ use store::Newer;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let format = match std::env::args().nth(1).as_deref() {
-        Some("minor") => "1.2",
+        Some("minor") => "1.3",
         Some("major") => "2.0",
         _ => return Err("say minor or major".into()),
     };
