@@ -47,7 +47,7 @@ impl fmt::Display for Report {
             line!(f, "owner", "{}", holder(it))
         })?;
         if self.spellings != Part::Absent {
-            part(f, "spellings", &self.spellings, spellings)?;
+            part(f, "spellings", &self.spellings, |f, it| spellings(f, it))?;
         }
         part(f, "git", &self.git, git)?;
         if let Some(unpushed) = &self.unpushed {
@@ -80,7 +80,7 @@ fn part<T>(
     }
 }
 
-fn spellings(f: &mut Formatter<'_>, others: &Vec<Spelling>) -> fmt::Result {
+fn spellings(f: &mut Formatter<'_>, others: &[Spelling]) -> fmt::Result {
     let folders = count(others.len(), "folder", "folders");
     line!(
         f,

@@ -134,12 +134,10 @@ impl Owner {
     fn says(&self, claim: &Claim, now: Instant, stands_in: Duration) -> Option<Outcome> {
         let failed = |within| self.failed.as_ref().filter(|it| age(it.1, now) < within);
         match &self.said {
-            Some(said) if said.holder != claim.holder => {
-                if age(said.at, now) < REMEMBERED_AGAINST {
-                    return Some(Outcome::Verdict(Err(OwnerError::Reassigned)));
-                }
+            Some(said) if said.holder != claim.holder && age(said.at, now) < REMEMBERED_AGAINST => {
+                return Some(Outcome::Verdict(Err(OwnerError::Reassigned)));
             }
-            Some(said) if age(said.at, now) < stands_in => {
+            Some(said) if said.holder == claim.holder && age(said.at, now) < stands_in => {
                 let confirmed = said.confirms(&claim.login);
                 let known = confirmed.session_generation;
                 if claim.session.is_some_and(|session| session < known) {
