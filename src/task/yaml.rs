@@ -139,10 +139,14 @@ impl Node {
 /// Reads the YAML in `text[yaml]`; ranges and faults are in bytes of `text`. `None` when there is
 /// nothing but blanks and comments.
 pub(super) fn read(text: &str, yaml: Range<usize>) -> Result<Option<Node>, Fault> {
-    let source = part(text, &yaml);
     if let Some(fault) = fault::conflict(text, &yaml) {
         return Err(fault);
     }
+    parse(text, &yaml).map_err(|fault| fault::conflict_line(text, &yaml).unwrap_or(fault))
+}
+
+fn parse(text: &str, yaml: &Range<usize>) -> Result<Option<Node>, Fault> {
+    let source = part(text, yaml);
     let first = Tree::of(text, source, yaml.start);
     let by_tab = |error: &ScanError| {
         use ErrorKind::{TabInBlockIndentation, TabInPlainScalar};

@@ -74,6 +74,19 @@ fn a_refusing_a_silent_and_an_absent_endpoint_are_one_line_and_503_and_pass() {
     assert!(told(&absent)[0].contains("refused"), "{:?}", told(&absent));
 }
 
+/// Whoever looks whether the service is ready waits for a shorter time than the endpoint is given.
+#[test]
+fn a_silent_endpoint_is_told_where_only_probes_come() {
+    let place = Place::identity();
+    place.endpoint().unwrap().set(Manner::Waits);
+    let service = Service::start(&mut place.command());
+    eventually("the log says why", || {
+        assert_eq!(service.get("/readyz").status, 503);
+        !told(&service).is_empty()
+    });
+    assert!(told(&service)[0].contains("no answer within 5s"));
+}
+
 #[test]
 fn a_user_assigned_identity_is_named_by_its_client_id() {
     let place = Place::identity();

@@ -339,6 +339,16 @@ fn a_fault_is_told_with_its_line_and_what_stands_there() {
             "an unprintable character (U+001B)",
         ),
         (
+            "typ: task\nx: |\n  a\n  b\n  c\u{1b}d",
+            6,
+            "an unprintable character (U+001B)",
+        ),
+        (
+            "typ: task\nx: a\n  b\u{1b}",
+            4,
+            "an unprintable character (U+001B)",
+        ),
+        (
             "typ: task\nx: \u{FEFF}a",
             3,
             "an invisible character (U+FEFF)",

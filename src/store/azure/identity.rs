@@ -157,13 +157,21 @@ impl Source {
             Next::Refuse => return Err(NoToken),
             Next::Ask => {}
         }
-        let _turn = self.asking.lock().await;
+        let turn = Arc::clone(&self.asking).lock_owned().await;
         // Whoever had the turn before may have the answer already.
         match self.next() {
-            Next::Use(token) | Next::UseAndRenew(token) => Ok(token),
-            Next::Refuse => Err(NoToken),
-            Next::Ask => self.ask().await,
+            Next::Use(token) | Next::UseAndRenew(token) => return Ok(token),
+            Next::Refuse => return Err(NoToken),
+            Next::Ask => {}
         }
+        // It goes on to its end when whoever asked has given up, so that the log and the next one have the answer.
+        let this = Arc::clone(self);
+        let asked = tokio::spawn(async move {
+            let answer = this.ask().await;
+            drop(turn);
+            answer
+        });
+        asked.await.unwrap_or(Err(NoToken))
     }
 
     /// Asks beside the requests, unless somebody does already.
@@ -262,9 +270,14 @@ impl Known {
         instant: Instant,
     ) -> SdkDuration {
         self.answered = Some((instant, token.is_some()));
-        if token.is_some() {
-            self.token = token.cloned();
+        if let Some(token) = token {
             self.told = None;
+            // An endpoint may give an older one again, from a memory of its own.
+            let known = self
+                .token
+                .take()
+                .filter(|it| it.expires_on > token.expires_on);
+            self.token = known.or_else(|| Some(token.clone()));
         }
         let left = self.token.as_ref().map(|token| token.expires_on - now);
         let left = left.unwrap_or_default();

@@ -80,8 +80,16 @@ fn fault(at: usize, what: impl Into<String>) -> Fault {
 }
 
 /// The first of the lines that Git leaves where two changes met. Only in quotes or brackets could such a
-/// line be part of a value, and there, too, it is a conflict.
+/// line be part of a value, and there, too, it is a conflict; but for a lone line between the two, which may be
+/// somebody's own.
 pub(super) fn conflict(text: &str, yaml: &Range<usize>) -> Option<Fault> {
+    let ends = |line: &str| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>");
+    let any = lines(part(text, yaml)).any(|(_, line)| ends(line));
+    any.then(|| conflict_line(text, yaml)).flatten()
+}
+
+/// The first such line, where something is wrong in any case.
+pub(super) fn conflict_line(text: &str, yaml: &Range<usize>) -> Option<Fault> {
     lines(part(text, yaml)).find_map(|(start, line)| {
         let marker = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"]
             .into_iter()
@@ -104,7 +112,10 @@ fn placeholder(text: &str, at: usize) -> Option<Fault> {
         let from = line.find(open)?;
         let length = line.get(from..)?.find(close)? + close.len();
         let before = line.get(..from)?.trim_end();
+        // In quotes or a comment it is nothing to be filled in.
+        let plain = !before.contains(['\'', '"', '#']);
         let begins = before.is_empty() || before.ends_with([':', '-', '[', '{', ',']);
+        let begins = begins && plain;
         begins.then_some(from..from + length)
     };
     let found = [("{{", "}}"), ("{%", "%}")].into_iter().find_map(ends)?;
@@ -197,8 +208,10 @@ pub(super) fn of(source: &str, error: &ScanError) -> Fault {
         Kind::BomInsideDocument => {
             "an invisible character (U+FEFF) stands here; remove it".into()
         }
+        // The parser tells where the text begins that it is in.
         Kind::UnexpectedCharacter { character } if !character.is_ascii_graphic() => {
-            format!("an unprintable character (U+{:04X}) stands here; remove it", u32::from(*character))
+            let what = format!("an unprintable character (U+{:04X}) stands here; remove it", u32::from(*character));
+            return fault(at + rest.find(*character).unwrap_or(0), what);
         }
         Kind::UnexpectedCharacter { .. } | Kind::MappingKeyNotAllowed | Kind::MissingAnchorOrAliasName => {
             format!("a value can't begin with `{first}`; put it in quotes")
