@@ -356,7 +356,8 @@ impl Book {
     }
 
     /// Git holds this by a write that was answered, there or here: none of the commits that were `open` before it,
-    /// which were all conditional, can land any more. Those begun since may have.
+    /// which were all conditional, can land any more, unless Git gets back what they replace; whoever hears of one that
+    /// did notes it anew. Those begun since may have.
     pub(super) fn hold_after_write(
         &mut self,
         name: &FileName,

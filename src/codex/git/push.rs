@@ -15,7 +15,7 @@ use super::{Git, GitMutation, GitTrouble, Made, want};
 use crate::cache::{Entry, Freshness};
 use crate::codex::Codex;
 use crate::github::{
-    Committed, FileToCommit, FileToPut, FilesToCommit, GitHubError, Story, message_of_all,
+    Committed, FileToCommit, FileToPut, FilesToCommit, GitHubError, Side, Story, message_of_all,
 };
 use crate::now::Now;
 use crate::store::WriteIds;
@@ -347,22 +347,23 @@ impl Codex {
         let note = |book: &mut Book| {
             for (it, outcome) in &sent {
                 let (name, sha) = (&it.file.name, it.file.sha);
-                if let Sent::Done(made) = outcome
-                    && !git.breaks(GitMutation::OwnCommitIsForgotten)
-                {
+                // What is refused here may have been committed by another attempt.
+                let Sent::Done(made) = outcome else { continue };
+                if !git.breaks(GitMutation::OwnCommitIsForgotten) {
                     book.commit_made(made.commit, made.parent);
                 }
-                match outcome {
-                    // Somebody else may have moved it on meanwhile.
-                    Sent::Done(_) if book.base(name) == it.file.replaces => {
-                        book.hold_after_write(name, sha, it.done, &it.open);
-                    }
-                    // What is refused here may have been committed by another attempt.
-                    Sent::Done(_) | Sent::Stale | Sent::Refused(_) | Sent::Unknown(_) => {}
+                let base = book.base(name);
+                if base == it.file.replaces {
+                    book.hold_after_write(name, sha, it.done, &it.open);
+                } else if base != Some(sha) {
+                    // Somebody else has moved it on meanwhile, and this one was ended with that. It has landed all the
+                    // same, on what Git had got back: a tree that shows it has it from here.
+                    book.pushing.begin(name, sha);
                 }
             }
         };
-        self.change_book(user, note).await?;
+        let book = self.change_book(user, note).await?;
+        self.end_replaced(git, user, &book, &sent).await?;
         let mut round = Round::Again;
         let mut trouble = None;
         for (it, outcome) in sent {
@@ -376,5 +377,45 @@ impl Codex {
             }
         }
         trouble.map_or(Ok(round), Err)
+    }
+
+    /// Ends those contents that were committed after the base had moved, and that Git has replaced since: when they
+    /// are there again, somebody wants that.
+    async fn end_replaced(
+        &self,
+        git: &Git,
+        user: &UserId,
+        book: &Book,
+        sent: &[(&Outgoing, Sent)],
+    ) -> Result<(), GitTrouble> {
+        let late = sent.iter().filter_map(|(it, outcome)| match outcome {
+            Sent::Done(made) if book.base(&it.file.name) != Some(it.file.sha) => {
+                Some((&it.file, made.commit))
+            }
+            _ => None,
+        });
+        let late: Vec<(&Unpushed, GitSha)> = late.collect();
+        if late.is_empty() {
+            return Ok(());
+        }
+        let snapshot = git.snapshot().await?;
+        let mut replaced = vec![];
+        for (file, commit) in late {
+            let is_other = match snapshot.user(user).side(&file.name) {
+                Side::Content(sha) => sha != file.sha,
+                Side::Absent => true,
+                Side::Other => false,
+            };
+            // Else it is shown as it was before, or the branch was set back.
+            if is_other && git.follows(Some(commit), &snapshot).await? {
+                replaced.push(file);
+            }
+        }
+        let end = |book: &mut Book| {
+            for file in &replaced {
+                book.pushing.end(&file.name, file.sha);
+            }
+        };
+        self.change_book(user, end).await.map(drop)
     }
 }

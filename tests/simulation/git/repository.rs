@@ -294,11 +294,14 @@ impl GitHub {
             };
             match rest.split_once('/') {
                 None => drop(entries.insert(rest.to_owned(), (node.kind, node.sha))),
-                Some((folder, _)) if entries.contains_key(folder) => {}
-                Some((folder, _)) => {
-                    let sha = self.keep_folders(&format!("{prefix}{folder}/"), paths);
-                    entries.insert(folder.to_owned(), (EntryKind::Folder, sha));
-                }
+                Some((folder, _)) => match entries.get(folder) {
+                    // No tree of Git's has two entries of one name.
+                    Some((kind, _)) => assert_eq!(*kind, EntryKind::Folder, "{prefix}{folder}"),
+                    None => {
+                        let sha = self.keep_folders(&format!("{prefix}{folder}/"), paths);
+                        entries.insert(folder.to_owned(), (EntryKind::Folder, sha));
+                    }
+                },
             }
         }
         let sha = git_sha(format!("folder {entries:?}").as_bytes());
@@ -348,7 +351,7 @@ impl GitHub {
             if theirs.get(name) != of_base.get(name) {
                 match theirs.get(name) {
                     // A file can't be merged to below what is no folder.
-                    Some(_) if !self.is_free(&paths, name) => return,
+                    Some(_) if !Self::is_free(&paths, name) => return,
                     Some(node) => drop(paths.insert(name.clone(), *node)),
                     None => drop(paths.remove(name)),
                 }
@@ -537,7 +540,7 @@ impl GitHub {
     }
 
     /// Whether a file can be at `path`: nothing that is no folder is on the way there, and no folder is there.
-    fn is_free(&self, paths: &Paths, path: &str) -> bool {
+    pub(crate) fn is_free(paths: &Paths, path: &str) -> bool {
         let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
         let blocked = folders.into_iter().any(|it| paths.contains_key(it));
         let inside = format!("{path}/");
@@ -560,7 +563,7 @@ impl GitHub {
         if before.map(|it| it.sha) != replaces {
             return GitReply::Committed(Committed::Stale);
         }
-        if !self.is_free(&paths, path) {
+        if !Self::is_free(&paths, path) {
             return GitReply::Refused(422);
         }
         let kind = before.map_or(EntryKind::File, |it| it.kind);
@@ -576,7 +579,7 @@ impl GitHub {
     fn commit(&mut self, parent: GitSha, files: &[(String, Bytes, bool)]) -> GitReply {
         let mut paths = self.paths(parent).clone();
         for (path, bytes, executable) in files {
-            if !self.is_free(&paths, path) {
+            if !Self::is_free(&paths, path) {
                 return GitReply::Refused(422);
             }
             let kind = match executable {

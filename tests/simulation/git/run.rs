@@ -567,7 +567,9 @@ impl Run {
                         false => node.sha,
                     };
                     let other = format!("{FOLDER}{}-Anders {}.md", &name[..4], run.rng.u8(..9));
-                    paths.insert(other, Node { kind, sha });
+                    if GitHub::is_free(paths, &other) {
+                        paths.insert(other, Node { kind, sha });
+                    }
                 }
                 15 => {
                     let others = run.rng.bool();
@@ -612,8 +614,7 @@ impl Run {
     fn add(&mut self, paths: &mut Paths, github: &mut GitHub, token: &str) {
         let name = format!("{:04}-Git {}.md", 20 + self.rng.u8(..30), self.rng.u8(..2));
         let path = format!("{FOLDER}{name}");
-        let blocked = |at: usize| paths.contains_key(&path[..at]);
-        if path.match_indices('/').any(|(at, _)| blocked(at)) {
+        if !GitHub::is_free(paths, &path) {
             return;
         }
         let (kind, sha) = (EntryKind::File, github.blob(text_of(token).into()));
