@@ -18,7 +18,7 @@ const COUNTED: u32 = 3;
 /// What came of proposing a change.
 enum Proposal {
     Done(Proposed),
-    /// Git has something else than the change replaces.
+    /// Git has something else than the change replaces, or the file was changed here.
     Stale,
     /// A reviewer has changed the branch to this content.
     Reviewed {
@@ -40,7 +40,7 @@ enum Open {
         has: GitSha,
         commit: GitSha,
     },
-    /// The request was merged, or the file was changed: it is to be looked anew.
+    /// The request was merged: it is to be looked anew.
     Outdated,
     /// There is no open request.
     No,
@@ -159,6 +159,14 @@ impl Codex {
         };
         let made = if place.has == Some(it.file.sha) {
             None
+        } else if self
+            .raw(user, &it.file.name, &it.file.etag)
+            .await?
+            .is_none()
+        {
+            // It was changed since it was read, and the branch may have what it became. While the store still has it,
+            // an own text that the branch had before is older.
+            return Ok(Proposal::Stale);
         } else {
             let path = git.path(user, &it.file.name);
             let put = FileToPut {
@@ -247,10 +255,6 @@ impl Codex {
             // Or an own push: of which nobody heard, or another instance's, since the book was read.
             let (newer, _) = self.book(user).await?;
             let is_own = newer.pushing.of(name).contains(&has) || newer.is_proposed(name, has);
-            if is_own && self.raw(user, name, &it.file.etag).await?.is_none() {
-                // It may be newer than what is to be put there.
-                return Ok(Open::Outdated);
-            }
             if !is_own {
                 let proposed = note.sha;
                 return Ok(Open::Reviewed {

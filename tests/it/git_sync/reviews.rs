@@ -54,6 +54,15 @@ fn reviewed(text: &str) -> Option<String> {
     Some(text.replace("Vorschlag", "Vorschlag\nDurchgesehen"))
 }
 
+/// Waits until nobody asks GitHub for anything.
+async fn at_rest(mirror: &Mirror) {
+    let requests = || mirror.github.requests().len();
+    let mut before = 0;
+    while std::mem::replace(&mut before, requests()) != requests() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 async fn here(mirror: &Mirror) -> Option<String> {
     mirror.in_store().await.get(NAME).cloned()
 }
@@ -254,11 +263,7 @@ async fn a_move_of_the_branch_asks_for_all_open_requests_at_once() {
     while !mirror.queue().await.is_empty() {
         tick(&service);
     }
-    let requests = || mirror.github.requests().len();
-    let mut before = 0;
-    while std::mem::replace(&mut before, requests()) != requests() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    at_rest(&mirror).await;
     mirror.github.drop_deliveries();
     mirror.github.clear_requests();
     mirror.commit(&[("0050-Andere.md", Some(&task("Andere")))], "Add");
@@ -307,4 +312,38 @@ async fn a_request_whose_answer_never_came_is_known_when_it_was_merged() {
     mirror.until_equal(&service).await;
     assert_eq!(here(&mirror).await, text);
     assert_eq!(mirror.github.pulls().len(), 1);
+}
+
+/// An instance that has read a file before the last edit comes late to the branch, where another one has proposed
+/// that edit.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_text_is_not_put_over_a_newer_one_of_another_instance() {
+    for merged_first in [false, true] {
+        let (mirror, slow) = begun().await;
+        let quick = mirror.service();
+        let held = mirror.github.hold_answer("GET", "/git/ref/heads/codex");
+        let body = json!({"body": "# Eins\n\nVorher\n"}).to_string();
+        let answer = send(&slow, "PATCH", "/api/tasks/0000", "", &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        held.reached().await;
+        edit(&quick, "# Eins\n\nVorschlag\n");
+        assert_eq!(mirror.github.pulls().len(), 1);
+        if merged_first {
+            mirror.github.merge_pull(1, Merge::Squash).unwrap();
+        }
+        held.release();
+        at_rest(&mirror).await;
+        let puts = mirror.github.calls("PUT", "/contents");
+        assert_eq!(
+            (puts, mirror.github.pulls().len()),
+            (1, 1),
+            "merged first: {merged_first}"
+        );
+        if !merged_first {
+            mirror.github.merge_pull(1, Merge::Squash).unwrap();
+        }
+        mirror.deliver(&quick).await;
+        mirror.until_equal(&quick).await;
+        assert!(here(&mirror).await.unwrap().contains("Vorschlag"));
+    }
 }
