@@ -48,6 +48,7 @@ impl Codex {
         let mut left = Changes::new();
         // What happened before.
         let mut anything = true;
+        let mut said = false;
         loop {
             if anything {
                 match self.everybody().await {
@@ -61,6 +62,10 @@ impl Codex {
                 }
             }
             left = self.take_in(left, clock).await;
+            if !said && !anything {
+                tracing::info!("changes by editors are taken in");
+                said = true;
+            }
             match tokio::time::timeout(PAUSE, watch.next()).await {
                 Ok(Some(touched)) => anything |= add(&mut left, touched),
                 Ok(None) => return,

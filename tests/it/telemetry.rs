@@ -228,6 +228,12 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
             .env("CODEX_METRICS_TOKEN", token)
             .env("CODEX_DEV_USER", "anna"),
     );
+    // It has looked at the folder, once.
+    eventually("editors are followed", || {
+        let log = service.log();
+        log.iter()
+            .any(|line| line.contains("changes by editors are taken in"))
+    });
     for headers in [
         "",
         "authorization: Bearer ein-langes-Kennwor\r\n",
@@ -274,7 +280,7 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
     assert!(
         answer
             .body
-            .contains(r#"codex_storage_call_seconds_count{operation="list",outcome="Answered"} 1"#),
+            .contains(r#"codex_storage_call_seconds_count{operation="list",outcome="Answered"} 2"#),
         "{}",
         answer.body
     );
