@@ -151,7 +151,8 @@ impl Codex {
                 let Some(head) = snapshot.commit().filter(|_| theirs == replaces) else {
                     return Ok(Proposal::Stale);
                 };
-                self.new_place(git, user, it, head, prefix).await?
+                let noted = book.pulls.get(it.file.name.as_str());
+                self.new_place(git, user, it, noted, head, prefix).await?
             }
         };
         let Some(place) = place else {
@@ -314,18 +315,21 @@ impl Codex {
         self.change_book(user, note).await.map(drop)
     }
 
-    /// A branch for a new request; `None` when there is a request by now. One that is there already is only taken
-    /// when it is noted as this file's own, left by a push that broke off, and nobody has changed the file there.
+    /// A branch for a new request; `None` when there is a request by now, another than the one that was `noted`. A
+    /// branch that is there already is only taken when it is noted as this file's own, left by a push that broke off,
+    /// and nobody has changed the file there.
     async fn new_place(
         &self,
         git: &Git,
         user: &UserId,
         it: &Outgoing,
+        noted: Option<&PullNote>,
         head: GitSha,
         prefix: &str,
     ) -> Result<Option<Place>, GitTrouble> {
         let name = &it.file.name;
         let path = git.path(user, name);
+        let is_news = |book: &Book| book.pulls.get(name.as_str()) != noted;
         let first = it.story.branch(prefix, user);
         let counted = (2..=COUNTED).map(|number| format!("{first}-{number}"));
         let named = [it.file.sha, head].map(|sha| format!("{first}-{:.7}", sha.to_string()));
@@ -333,7 +337,7 @@ impl Codex {
             let there = git.repository.has_branch(&branch).await?;
             // After that: another instance may be at it, or done with it.
             let (book, _) = self.book(user).await?;
-            if book.is_proposed(name, it.file.sha) {
+            if is_news(&book) {
                 return Ok(None);
             }
             let is_own = book.proposing.get(name.as_str()) == Some(&branch);
@@ -352,7 +356,7 @@ impl Codex {
                 return Ok(Some(Place { branch, has, pull }));
             }
             let (newer, _) = self.book(user).await?;
-            if newer.is_proposed(name, it.file.sha) {
+            if is_news(&newer) {
                 return Ok(None);
             }
             let is_known = |has: &GitSha| {

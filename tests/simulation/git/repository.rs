@@ -373,6 +373,13 @@ impl GitHub {
         both.max_by_key(|it| self.commits[it].at)
     }
 
+    /// The file that the service put onto a branch last.
+    pub(crate) fn file_of(&self, branch: &str) -> Option<&str> {
+        let head = self.head(branch)?;
+        let own = self.own_files.iter().find(|(.., commit)| *commit == head);
+        own.map(|(path, ..)| path.as_str())
+    }
+
     pub(crate) fn set_pull(&mut self, number: usize, open: bool, merged_by: Option<GitSha>) {
         self.moment += 1;
         let at = self.moment;
@@ -614,6 +621,11 @@ fn made(commit: GitSha, parent: GitSha) -> Committed {
 impl PullRequest {
     pub(crate) fn is_open(&self) -> bool {
         self.states.last().is_some_and(|(_, open, _)| *open)
+    }
+
+    /// Nobody has touched it since it was made.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.is_open() && self.states.len() == 1
     }
 
     /// When it was merged, and the commit that it was merged by.

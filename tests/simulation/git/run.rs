@@ -1,6 +1,7 @@
 //! One simulated run of the Git engine, decided by one seed.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -728,6 +729,7 @@ impl Run {
             self.hooks.clear();
         }
         self.until_equal().await?;
+        self.check_requests()?;
         match self.rng.u8(..4) {
             0 => self.check_rest().await,
             1 => self.mass_deletion().await,
@@ -876,6 +878,20 @@ impl Run {
         self.person_pushes(|run, paths, github| run.replace_nearly_all(paths, github, true));
         for _ in 0..3 {
             self.tick_and_wait().await?;
+        }
+        Ok(())
+    }
+
+    /// No file has two requests that the service made and nobody touched.
+    fn check_requests(&self) -> Result<(), String> {
+        let world = self.world();
+        let open = world.github.pulls.iter().filter(|it| it.is_untouched());
+        let mut files = BTreeSet::new();
+        for branch in open.map(|it| &it.branch) {
+            let made = world.github.file_of(branch);
+            if made.is_some_and(|file| !files.insert(file)) {
+                return Err(format!("{branch} is a second open request for {made:?}"));
+            }
         }
         Ok(())
     }
