@@ -196,6 +196,32 @@ async fn a_rewrite_that_was_put_right_takes_nothing_away_where_a_replica_shows_t
     }
 }
 
+/// A commit that others count as over, since a later one has replaced what it replaces, lands all the same where
+/// somebody sets the branch back meanwhile. It is an own text, older than what the store has.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_commit_that_lands_late_on_a_branch_set_back_takes_nothing_back() {
+    let mirror = Mirror::new();
+    let (slow, quick) = (mirror.service(), mirror.service());
+    let first = mirror.commit(&[("0000-Eins.md", Some(&task("Eins")))], "Begin");
+    mirror.deliver(&slow).await;
+    mirror.until_equal(&slow).await;
+    tick(&quick);
+    let held = mirror.github.hold("PUT", "/contents");
+    let body = json!({"body": "Vorher\n"}).to_string();
+    let answer = send(&slow, "PATCH", "/api/tasks/0000-Eins", "", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    held.reached().await;
+    edit(&quick, "0000-Eins", "Danach");
+    mirror.github.set_branch("main", &first);
+    held.release();
+    eventually("it has landed", || {
+        mirror.in_git()["0000-Eins.md"].contains("Vorher")
+    });
+    mirror.deliver(&quick).await;
+    mirror.until_equal(&slow).await;
+    assert!(mirror.in_store().await["0000-Eins.md"].contains("Danach"));
+}
+
 /// Where GitHub doesn't tell of moves, somebody has to confirm it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewritten_branch_of_which_nothing_is_told_waits_for_somebody() {
