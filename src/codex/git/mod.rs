@@ -14,6 +14,10 @@
 //! - The base follows only what was answered.
 //! - A hint in the queue is put before the first change, here as with every write; it goes only after a
 //!   look that found nothing left to do, and only if it still is the one from before that look.
+//!
+//! One window stays open. A conditional commit that another one has overtaken counts as over. It lands all the same
+//! where somebody sets the branch back to what it replaces while it is under way. Its sender then notes it; a sender
+//! that dies between the two leaves an own text in Git that is taken for somebody else's.
 
 mod book;
 mod fetch;
