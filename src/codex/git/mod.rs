@@ -29,6 +29,7 @@ mod reconcile;
 mod report;
 mod reviews;
 mod scan;
+mod spelling;
 mod status;
 mod worker;
 
