@@ -11,14 +11,14 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::book::{Book, Open};
-use super::mirror::Mirror;
 use super::reconcile::Reconciling;
 use super::report::{SyncMode, UserReport};
 use super::reviews::Pulls;
+use super::spelling::changed_users;
 use super::{Git, GitMutation, GitTrouble};
 use crate::codex::Codex;
 use crate::context::carried;
-use crate::github::{GitSnapshot, Push, SkipCode, Skipped};
+use crate::github::{Push, SkipCode, Skipped};
 use crate::now::Now;
 use crate::store::{Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf};
 use crate::task::GitSha;
@@ -152,7 +152,7 @@ impl Codex {
 
     async fn fetch_until(&self, until: Instant, now: Now) -> Result<FetchReport, GitTrouble> {
         let git = self.git()?;
-        let (mut mirror, etag) = self.mirror().await?;
+        let (mut mirror, mut etag) = self.mirror().await?;
         let snapshot = git.snapshot_announced().await?;
         let mut report = FetchReport {
             head: snapshot.commit(),
@@ -167,7 +167,8 @@ impl Codex {
             });
             hints.buffer_unordered(USERS).try_collect::<()>().await?;
         }
-        let mut changed = changed_users(&mirror, &snapshot);
+        let sorted = self.sort(&mut mirror, &mut etag, &snapshot).await?;
+        let mut changed = sorted.users;
         // Who was removed from the store is kept out by what is noted of a newer commit.
         let mut removed = BTreeSet::new();
         for user in changed.iter().filter(|user| mirror.of(user).is_some()) {
@@ -194,6 +195,17 @@ impl Codex {
         // Everything that is left is in the queue; if not, the timer looks at this commit again.
         if noted {
             mirror.head = snapshot.commit();
+            for respelt in &sorted.respelt {
+                let folder = snapshot.user(respelt).folder;
+                if folder.is_some() {
+                    tracing::warn!(folder = %respelt, "nothing is taken from a folder that is spelled in another letter case than the one here");
+                }
+                mirror.note_respelt(respelt, folder);
+            }
+            // Of some the folder has gone before anything came.
+            let is_there = |user: &UserId| snapshot.user(user).folder.is_some();
+            let is_there = |user: &String| UserId::parse(user).is_ok_and(|it| is_there(&it));
+            mirror.coming.retain(is_there);
         }
         if mirror != before {
             // Where somebody else has written it meanwhile, that stands.
@@ -451,16 +463,4 @@ impl Codex {
 /// The text of a hint: since when.
 pub(in crate::codex) fn hint_text(now: Now) -> bytes::Bytes {
     now.utc.to_rfc3339().into()
-}
-
-/// Users whose folder in Git isn't the one that was last taken in.
-fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> Vec<UserId> {
-    let known = mirror.users.keys();
-    let known = known.filter_map(|user| UserId::parse(user).ok());
-    let users: BTreeSet<UserId> = known.chain(snapshot.tree.users.keys().cloned()).collect();
-    let differs = |user: &UserId| {
-        let tree = snapshot.user(user);
-        !tree.closed && mirror.of(user) != tree.folder
-    };
-    users.into_iter().filter(differs).collect()
 }

@@ -36,6 +36,13 @@ pub(super) struct Mirror {
     /// The fingerprint of each user's folder that was taken in whole.
     #[serde(default)]
     pub users: BTreeMap<String, GitSha>,
+    /// Users whose first files are about to be taken in: of the folders of one login in several letter cases only one
+    /// comes to be here, whoever looks at which commit.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub coming: BTreeSet<String>,
+    /// The fingerprint of each folder that isn't taken in, because its login has one in another letter case.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub respelt: BTreeMap<String, GitSha>,
     /// Users with pull requests that are open as far as is known.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub proposed: BTreeSet<String>,
@@ -56,8 +63,30 @@ impl Mirror {
         self.users.get(user.as_str()).copied()
     }
 
+    /// The folder that was last looked at: taken in, or passed over because of its spelling.
+    pub(super) fn seen(&self, user: &UserId) -> Option<GitSha> {
+        let respelt = || self.respelt.get(user.as_str()).copied();
+        self.of(user).or_else(respelt)
+    }
+
+    /// Users whose first files are about to be taken in.
+    pub(super) fn coming(&self) -> impl Iterator<Item = UserId> {
+        let users = self.coming.iter();
+        users.filter_map(|user| UserId::parse(user).ok())
+    }
+
+    /// Notes a folder that is passed over because of its spelling; `None` once it has gone.
+    pub(super) fn note_respelt(&mut self, user: &UserId, folder: Option<GitSha>) {
+        match folder {
+            Some(folder) => drop(self.respelt.insert(user.to_string(), folder)),
+            None => drop(self.respelt.remove(user.as_str())),
+        }
+    }
+
     /// Notes what a look at a user's files found to be taken in.
     pub(super) fn note(&mut self, user: &UserId, folder: Option<GitSha>) {
+        self.coming.remove(user.as_str());
+        self.respelt.remove(user.as_str());
         match folder {
             Some(folder) => drop(self.users.insert(user.to_string(), folder)),
             None => drop(self.users.remove(user.as_str())),
@@ -91,6 +120,8 @@ impl Default for Mirror {
             place: None,
             head: None,
             users: BTreeMap::new(),
+            coming: BTreeSet::new(),
+            respelt: BTreeMap::new(),
             proposed: BTreeSet::new(),
             unknown: Map::new(),
         }

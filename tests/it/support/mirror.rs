@@ -220,7 +220,11 @@ impl Mirror {
 
     /// What Git is known to hold.
     pub(crate) async fn book(&self) -> Value {
-        let key = Key::git(&UserId::parse("anna").unwrap());
+        self.book_of("anna").await
+    }
+
+    pub(crate) async fn book_of(&self, user: &str) -> Value {
+        let key = Key::git(&UserId::parse(user).unwrap());
         match self.store.get(&key, GetIf::Any).await.unwrap().value {
             Got::Blob(blob) => serde_json::from_slice(&blob.bytes).unwrap(),
             _ => Value::Null,
