@@ -62,6 +62,9 @@ pub(super) struct Book {
     /// Folders that Git has for the login in another letter case, and from which nothing is taken.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub respelt: Vec<String>,
+    /// It hasn't the login's own folder beside those: that was renamed, and no other one is to be made.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub renamed: bool,
     /// What was about to be committed, by name: it may be in Git.
     #[serde(default)]
     pub pushing: Open,
@@ -211,6 +214,7 @@ impl Default for Book {
             done: BTreeSet::new(),
             held: BTreeSet::new(),
             respelt: vec![],
+            renamed: false,
             pushing: Open::default(),
             taking: BTreeMap::new(),
             proposing: BTreeMap::new(),

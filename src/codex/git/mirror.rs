@@ -36,11 +36,8 @@ pub(super) struct Mirror {
     /// The fingerprint of each user's folder that was taken in whole.
     #[serde(default)]
     pub users: BTreeMap<String, GitSha>,
-    /// Users whose first files are about to be taken in: of the folders of one login in several letter cases only one
-    /// comes to be here, whoever looks at which commit.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
-    pub coming: BTreeSet<String>,
-    /// The fingerprint of each folder that isn't taken in, because its login has one in another letter case.
+    /// The fingerprint of each folder that is passed over at this commit, because its login has one in another letter
+    /// case. With the next one it is looked at again: somebody may have put it right here.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub respelt: BTreeMap<String, GitSha>,
     /// Users with pull requests that are open as far as is known.
@@ -69,23 +66,27 @@ impl Mirror {
         self.of(user).or_else(respelt)
     }
 
-    /// Users whose first files are about to be taken in.
-    pub(super) fn coming(&self) -> impl Iterator<Item = UserId> {
-        let users = self.coming.iter();
+    /// Users whose folders were passed over.
+    pub(super) fn respelt(&self) -> impl Iterator<Item = UserId> {
+        let users = self.respelt.keys();
         users.filter_map(|user| UserId::parse(user).ok())
     }
 
-    /// Notes a folder that is passed over because of its spelling; `None` once it has gone.
-    pub(super) fn note_respelt(&mut self, user: &UserId, folder: Option<GitSha>) {
+    /// Notes a folder that is passed over because of its spelling; `None` once it has gone. Of who was removed here it
+    /// stays known that something was taken in.
+    pub(super) fn note_passed_over(&mut self, user: &UserId, folder: Option<GitSha>) {
+        let noted = match self.users.contains_key(user.as_str()) {
+            true => &mut self.users,
+            false => &mut self.respelt,
+        };
         match folder {
-            Some(folder) => drop(self.respelt.insert(user.to_string(), folder)),
-            None => drop(self.respelt.remove(user.as_str())),
+            Some(folder) => drop(noted.insert(user.to_string(), folder)),
+            None => drop(noted.remove(user.as_str())),
         }
     }
 
     /// Notes what a look at a user's files found to be taken in.
     pub(super) fn note(&mut self, user: &UserId, folder: Option<GitSha>) {
-        self.coming.remove(user.as_str());
         self.respelt.remove(user.as_str());
         match folder {
             Some(folder) => drop(self.users.insert(user.to_string(), folder)),
@@ -120,7 +121,6 @@ impl Default for Mirror {
             place: None,
             head: None,
             users: BTreeMap::new(),
-            coming: BTreeSet::new(),
             respelt: BTreeMap::new(),
             proposed: BTreeSet::new(),
             unknown: Map::new(),

@@ -156,7 +156,7 @@ impl Codex {
         // How an earlier push ended must be known first, or there would be more and more to know. And beside a folder
         // that the user's was renamed to no other one is to be made.
         let open = |it: &Unpushed| !book.pushing.of(&it.name).is_empty();
-        if !looked && (waiting.iter().any(open) || !book.respelt.is_empty()) {
+        if !looked && (waiting.iter().any(open) || book.renamed) {
             return Ok(Round::Look);
         }
         match git.repository.pull_prefix() {

@@ -375,6 +375,7 @@ impl Reconciling<'_> {
                 }
             }
             book.respelt = tree.respelt.iter().map(UserId::to_string).collect();
+            book.renamed = !tree.respelt.is_empty() && tree.folder.is_none();
             if book.commit != commit || by_hand {
                 book.synced_at = Some(at);
             }

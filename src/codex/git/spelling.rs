@@ -2,62 +2,44 @@
 //! taken from the others, and its own isn't taken for gone because of them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use super::GitTrouble;
 use super::mirror::Mirror;
 use crate::cache::{folders, spellings};
 use crate::codex::Codex;
 use crate::github::{GitSnapshot, UserTree};
-use crate::store::{ETag, GetIf, Got, Key};
 use crate::user::UserId;
-
-/// How often a swap is tried again because somebody else was quicker.
-const ROUNDS: u32 = 20;
 
 /// Users who are looked for at once.
 const LOOKS: usize = 16;
 
-/// Whose files are to be looked at.
-#[derive(Debug, Default)]
-pub(super) struct Sorted {
-    /// Theirs, each with the one folder of the login.
-    pub users: BTreeSet<UserId>,
-    /// Folders that are passed over, and such as have gone.
-    pub respelt: BTreeSet<UserId>,
-    /// The users who have nothing here yet.
-    coming: BTreeSet<UserId>,
+/// A folder of Git's from which nothing is taken, and those that the login has here instead.
+pub(super) struct PassedOver {
+    pub user: UserId,
+    pub here: Vec<UserId>,
 }
 
-impl Sorted {
-    /// Of users who aren't known to have one, by the folders that there are here.
-    fn of(users: BTreeSet<UserId>, here: BTreeSet<UserId>, snapshot: &GitSnapshot) -> Self {
-        let mut by_login: BTreeMap<UserId, Vec<UserId>> = BTreeMap::new();
-        for folder in here {
-            by_login.entry(folder.folded()).or_default().push(folder);
+/// Which of `users`, none of whom has a folder here, are passed over because of the `folders` that there are. Of
+/// several whose login has none the first one has it from now on.
+pub(super) fn passed_over(
+    users: BTreeSet<UserId>,
+    mut folders: BTreeSet<UserId>,
+) -> Vec<PassedOver> {
+    let mut passed_over = vec![];
+    for user in users {
+        let login = user.folded();
+        let here = folders.iter().filter(|it| it.folded() == login);
+        let here: Vec<UserId> = here.cloned().collect();
+        if here.is_empty() {
+            folders.insert(user);
+        } else if !here.contains(&user) {
+            passed_over.push(PassedOver { user, here });
         }
-        let mut sorted = Self::default();
-        for user in users {
-            let here = by_login.get(&user.folded()).map_or(&[][..], Vec::as_slice);
-            // Who sees the same commit finds the same one.
-            let mut in_git = snapshot.tree.spellings(&user).iter();
-            let first = in_git.find(|it| !snapshot.user(it).closed);
-            if here.is_empty() {
-                sorted.users.extend(first.cloned());
-                sorted.coming.extend(first.cloned());
-            } else if !here.contains(&user) {
-                sorted.users.extend(here.iter().cloned());
-            } else {
-                sorted.users.insert(user.clone());
-            }
-            if !sorted.users.contains(&user) {
-                sorted.respelt.insert(user);
-            }
-        }
-        sorted
     }
+    passed_over
 }
 
 /// Users whose folder in Git isn't the one that was last looked at.
@@ -67,7 +49,7 @@ pub(super) fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> BTreeSet
     let users = known.chain(snapshot.tree.users.keys().cloned());
     let differs = |user: &UserId| {
         let tree = snapshot.user(user);
-        // It may have been renamed to one that isn't taken in.
+        // It may have been renamed to one that isn't taken in; then whoever passes over that one has this one looked at.
         let renamed = || {
             let mut others = snapshot.tree.spellings(user).iter();
             mirror.of(user).is_some() && others.any(|it| mirror.of(it).is_none())
@@ -100,50 +82,33 @@ impl Codex {
         })
     }
 
-    /// Finds out whose the folders of Git are that aren't as they were. For a login without any folder here the first
-    /// of them is noted before anything is taken from it, so that nobody who sees another commit makes a second one.
-    pub(super) async fn sort(
+    /// Which of these users, of whom nothing was taken in yet, are passed over. The folders here are listed once, and
+    /// only where somebody among them has none.
+    ///
+    /// Two instances that see different commits, each with another spelling, may take in both: `inspect` names them.
+    pub(super) async fn pass_over(
         &self,
-        mirror: &mut Mirror,
-        etag: &mut Option<ETag>,
-        snapshot: &GitSnapshot,
-    ) -> Result<Sorted, GitTrouble> {
-        for _ in 0..ROUNDS {
-            let (mut known, mut unknown) = (BTreeSet::new(), BTreeSet::new());
-            let changed = stream::iter(changed_users(mirror, snapshot)).map(async |user| {
-                let is_known = mirror.of(&user).is_some() || self.has_state(&user).await?;
-                Ok::<_, GitTrouble>((user, is_known))
-            });
-            let changed: Vec<_> = changed.buffer_unordered(LOOKS).try_collect().await?;
-            for (user, is_known) in changed {
-                match is_known {
-                    true => known.insert(user),
-                    false => unknown.insert(user),
-                };
-            }
-            let mut sorted = Sorted::default();
-            if !unknown.is_empty() {
-                let mut here = folders(&*self.store).await?;
-                here.extend(mirror.coming());
-                sorted = Sorted::of(unknown, here, snapshot);
-            }
-            sorted.users.append(&mut known);
-            if sorted.coming.is_empty() {
-                return Ok(sorted);
-            }
-            let coming = sorted.coming.iter().map(UserId::to_string);
-            mirror.coming.extend(coming);
-            if let Some(written) = self.put_mirror(mirror, etag.take()).await? {
-                *etag = Some(written);
-                return Ok(sorted);
-            }
-            (*mirror, *etag) = self.mirror().await?;
-        }
-        Err(GitTrouble::Contended)
+        users: BTreeSet<UserId>,
+    ) -> Result<Vec<PassedOver>, GitTrouble> {
+        let new = stream::iter(users).map(async |user| {
+            // Whatever is wrong with it, the look at this user's files says so.
+            let has_state = self.has_state(&user).await.unwrap_or(true);
+            (!has_state).then_some(user)
+        });
+        let new: Vec<_> = new.buffer_unordered(LOOKS).collect().await;
+        let new: BTreeSet<UserId> = new.into_iter().flatten().collect();
+        Ok(match new.is_empty() {
+            true => vec![],
+            false => passed_over(new, folders(&*self.store).await?),
+        })
     }
 
-    async fn has_state(&self, user: &UserId) -> Result<bool, GitTrouble> {
-        let state = self.store.get(&Key::state(user), GetIf::Any).await?.value;
-        Ok(matches!(state, Got::Blob(_)))
+    /// Whether the user, of whom nothing was taken in yet, is passed over.
+    pub(super) async fn passes_over(&self, user: &UserId) -> Result<bool, GitTrouble> {
+        if self.cache.known(user).is_some() || self.has_state(user).await? {
+            return Ok(false);
+        }
+        let here = spellings(&*self.store, user).await?;
+        Ok(!here.is_empty() && !here.contains(user))
     }
 }

@@ -66,6 +66,12 @@ fn told(service: &Service) -> (Value, Value) {
     )
 }
 
+/// Nobody has anything to do.
+fn is_at_rest(mirror: &Mirror) -> bool {
+    let queue = mirror.queue();
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(queue)).is_empty()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_in_another_letter_case_makes_no_second_one_and_is_told() {
     let mirror = Mirror::new();
@@ -85,7 +91,7 @@ async fn a_folder_in_another_letter_case_makes_no_second_one_and_is_told() {
     let result = &outcomes[0].1["results"][0];
     assert_eq!(
         (&result["userId"], &result["skipped"], &result["changed"]),
-        (&json!("anna"), &json!(1), &json!(0)),
+        (&json!("Anna"), &json!(1), &json!(0)),
         "{outcomes:?}"
     );
     let problem = &result["problems"][0];
@@ -93,7 +99,10 @@ async fn a_folder_in_another_letter_case_makes_no_second_one_and_is_told() {
         format!("{} {}: {}", problem["code"].as_str().unwrap(), problem["file"].as_str().unwrap(), problem["message"].as_str().unwrap()),
         @"other_spelling codex-miroir/Anna/tasks: This login's folder is called anna here: name codex-miroir/Anna so, or move its files to codex-miroir/anna. Until then none of them is taken, and nothing is removed here."
     );
-    // It stays told, and nobody lists or asks anything more.
+    let is_told = || told(&service) == (json!(["other_spelling"]), json!("other_spelling"));
+    eventually("anna is told", is_told);
+    eventually("nothing is left to do", || is_at_rest(&mirror));
+    // It stays told, and nobody asks anything more.
     mirror.github.clear_requests();
     for _ in 0..2 {
         let said = tick(&service).json();
@@ -102,10 +111,7 @@ async fn a_folder_in_another_letter_case_makes_no_second_one_and_is_told() {
     }
     let asked = mirror.github.requests();
     assert!(asked.iter().all(|it| it.status == Some(304)), "{asked:?}");
-    assert_eq!(
-        told(&service),
-        (json!(["other_spelling"]), json!("other_spelling"))
-    );
+    assert!(is_told());
     let synced = send(&service, "POST", "/sync", "", "").json();
     assert_eq!(codes(&synced["problems"]), ["other_spelling"]);
     let log = service.log().join("\n");
@@ -153,21 +159,14 @@ async fn a_folder_that_is_renamed_in_git_takes_nothing_away() {
             mirror.github.drop_deliveries();
             let why = format!("{way}, {limit:?}");
             assert_eq!(mirror.in_store().await, before, "{why}");
-            assert_eq!(
-                told(&service),
-                (json!(["other_spelling"]), json!("other_spelling")),
-                "{why}"
-            );
+            let is_told = || told(&service) == (json!(["other_spelling"]), json!("other_spelling"));
+            eventually(&format!("anna is told, {why}"), is_told);
             // Nor is anything put beside it meanwhile.
             let edit = json!({"tags": ["neu"]}).to_string();
             service.send_json("PATCH", "/api/tasks/0000", &edit).json();
             create(&service, "Vier");
             tick(&service);
-            eventually("nothing is tried again", || {
-                let queue = mirror.queue();
-                tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(queue))
-                    .is_empty()
-            });
+            eventually("nothing is tried again", || is_at_rest(&mirror));
             tick(&service);
             assert_eq!(mirror.in_store().await.len(), 4, "{why}");
             assert_eq!(mirror.in_git().len(), 0, "{why}");
@@ -347,32 +346,6 @@ async fn fetched(scene: &Scene, instance: &Instance) -> FetchReport {
     instance.codex.fetch_all(&push, scene.now()).await.unwrap()
 }
 
-/// Each looks at another commit, and neither has made a folder when the other looks for one.
-#[tokio::test(flavor = "multi_thread")]
-async fn two_instances_that_see_other_commits_make_one_folder() {
-    let github = GitHub::start();
-    let scene = Scene::new();
-    let (a, b) = (
-        scene.instance_mirrored(&github),
-        scene.instance_mirrored(&github),
-    );
-    let text = task("Eins");
-    commit(&github, &[("berta/tasks/0000-Eins.md", Some(&text))], "Add");
-    let held = a.gate.hold_next("put", "state/");
-    let (slow, ()) = tokio::join!(fetched(&scene, &a), async {
-        held.reached().await;
-        commit(
-            &github,
-            &[("Berta/tasks/0000-Eins.md", Some(&text))],
-            "Add another",
-        );
-        fetched(&scene, &b).await;
-        held.release();
-    });
-    assert_eq!(folders(&scene.store).await, ["Berta"]);
-    assert!(slow.users.iter().all(|it| it.0.as_str() == "Berta"));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_are_listed_only_for_somebody_who_has_none() {
     let github = GitHub::start();
@@ -413,9 +386,115 @@ async fn folders_are_listed_only_for_somebody_who_has_none() {
     a.codex.tick(scene.now()).await.unwrap();
     assert_eq!(a.codex.tick(scene.now()).await.unwrap().left, 0);
     listed(&a);
+    a.codex.tick(scene.now()).await.unwrap();
+    assert!(listed(&a).is_empty());
+    // With the next commit it is looked at again.
     commit(&github, &[("berta/tasks/0002-Neu.md", Some(&text))], "Add");
     fetched(&scene, &a).await;
     a.codex.tick(scene.now()).await.unwrap();
-    assert!(listed(&a).is_empty());
+    assert_eq!(listed(&a), ["raw/", "state/"]);
     assert_eq!(folders(&scene.store).await, ["anna", "berta", "carla"]);
+}
+
+/// `user delete` of the binary.
+fn delete(mirror: &Mirror, user: &str) {
+    let mut command = mirror.command();
+    let deleted = command.args([
+        "user",
+        "delete",
+        user,
+        "--yes-delete",
+        user,
+        "--despite-git",
+    ]);
+    let deleted = deleted.output().unwrap();
+    assert!(deleted.status.success(), "{deleted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_removed_here_stays_away_and_is_in_nobodys_way() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let text = task("Eins");
+    commit(
+        &mirror.github,
+        &[("Berta/tasks/0000-Eins.md", Some(&text))],
+        "Add",
+    );
+    mirror.deliver(&service).await;
+    eventually("nothing is left to do", || is_at_rest(&mirror));
+    assert_eq!(folders(&**mirror.store()).await, ["Berta"]);
+    delete(&mirror, "Berta");
+    commit(
+        &mirror.github,
+        &[("berta/tasks/0001-Zwei.md", Some(&text))],
+        "Add",
+    );
+    mirror.deliver(&service).await;
+    assert_eq!(folders(&**mirror.store()).await, ["berta"]);
+    // Nor does it come back when somebody changes it, or moves all of it.
+    commit(
+        &mirror.github,
+        &[("Berta/tasks/0002-Drei.md", Some(&text))],
+        "Add",
+    );
+    mirror.deliver(&service).await;
+    eventually("nothing is left to do", || is_at_rest(&mirror));
+    assert_eq!(folders(&**mirror.store()).await, ["berta"]);
+    rename(&mirror.github, "Berta", "berta");
+    mirror.deliver(&service).await;
+    eventually("nothing is left to do", || is_at_rest(&mirror));
+    assert_eq!(folders(&**mirror.store()).await, ["berta"]);
+    assert_eq!(mirror.in_store_of("berta").await, mirror.in_git_of("berta"));
+}
+
+/// The folder here goes, and the repository's has nothing in its way any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_right_here_is_noticed_with_the_next_commit() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    create(&service, "Eins");
+    mirror.until_equal(&service).await;
+    commit(
+        &mirror.github,
+        &[("anna/tasks/0000-Eins.md", None)],
+        "Remove",
+    );
+    mirror.deliver(&service).await;
+    let text = task("Zwei");
+    commit(
+        &mirror.github,
+        &[("Anna/tasks/0001-Zwei.md", Some(&text))],
+        "Add",
+    );
+    mirror.deliver(&service).await;
+    eventually("nothing is left to do", || is_at_rest(&mirror));
+    assert_eq!(folders(&**mirror.store()).await, ["anna"]);
+    delete(&mirror, "anna");
+    commit(
+        &mirror.github,
+        &[("carla/tasks/0000-Drei.md", Some(&text))],
+        "Add",
+    );
+    mirror.deliver(&service).await;
+    assert_eq!(folders(&**mirror.store()).await, ["Anna", "carla"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_whose_state_cant_be_read_keeps_nobody_waiting() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let state = mirror.data().join("state/berta/state.json");
+    std::fs::create_dir_all(state.join("is a folder")).unwrap();
+    let text = task("Eins");
+    commit(
+        &mirror.github,
+        &[
+            ("anna/tasks/0000-Eins.md", Some(&text)),
+            ("berta/tasks/0000-Eins.md", Some(&text)),
+        ],
+        "Add",
+    );
+    mirror.deliver(&service).await;
+    assert_eq!(mirror.in_store().await.len(), 1);
 }
