@@ -130,7 +130,8 @@ fn a_token_that_storage_refuses_is_replaced_before_anybody_hears_of_it() {
     for (method, title) in [("GET", "Zweite"), ("PUT", "Dritte")] {
         // Nobody asks again within a second.
         std::thread::sleep(Duration::from_millis(1_100));
-        proxy.plan(method, 1, Fault::Status(401));
+        let refusal = Fault::Storage(401, "InvalidAuthenticationInfo");
+        proxy.plan(method, 1, refusal);
         assert_eq!(create(title).status, 201);
         let page = service.get("/codex");
         assert!(page.status == 200 && page.body.contains(title), "{title}");

@@ -45,7 +45,7 @@ const BETWEEN: [Duration; 2] = [Duration::from_millis(200), Duration::from_milli
 /// A token that lives for hours is renewed so long before its end; one that doesn't, after half of its life.
 const AHEAD: SdkDuration = SdkDuration::minutes(5);
 
-/// Nobody asks again sooner, whatever the answer was.
+/// After a token, or the few tries for one, nobody asks again sooner.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Nor while a busy endpoint asks for more time, up to this much: without a token there is no storage.
@@ -75,6 +75,8 @@ struct Source {
 #[derive(Debug, Default)]
 struct Known {
     token: Option<AccessToken>,
+    /// Whether storage has refused the token, and nobody has asked for another since.
+    refused: bool,
     /// When less than this is left of the token, it is renewed.
     renew_within: SdkDuration,
     /// When somebody may ask again, and whether the last answer was a token.
@@ -190,7 +192,7 @@ impl IdentityTokens {
         request.insert_header(AUTHORIZATION, format!("Bearer {}", token.token.secret()));
         let answer = next[0].send(context, request, &next[1..]).await?;
         if refuses_token(&answer) {
-            self.0.known().drop_token(token);
+            self.0.known().note_refusal(token);
         }
         Ok(answer)
     }
@@ -198,12 +200,12 @@ impl IdentityTokens {
 
 /// Whether storage doesn't take the token, which is another thing than its owner's having no role.
 fn refuses_token(answer: &AsyncRawResponse) -> bool {
-    match answer.status() {
-        StatusCode::Unauthorized => true,
+    // Without storage's own code a refusal may be anybody's, a proxy's or a gateway's, and says nothing of the token.
+    let code = answer.headers().get_optional_str(&ERROR_CODE);
+    match (answer.status(), code.unwrap_or_default()) {
+        (StatusCode::Unauthorized, code) => !code.is_empty(),
         // So the emulator says it, and Azure to clients of older versions.
-        StatusCode::Forbidden => {
-            answer.headers().get_optional_str(&ERROR_CODE) == Some("AuthenticationFailed")
-        }
+        (StatusCode::Forbidden, code) => code == "AuthenticationFailed",
         _ => false,
     }
 }
@@ -255,18 +257,21 @@ impl Source {
         let (now, instant) = (OffsetDateTime::now_utc(), Instant::now());
         let mut known = self.known();
         let left = known.note(answer.as_ref(), now, instant);
-        answer.map_err(|Trouble { reason, .. }| {
-            if known.is_news(&reason, instant) {
-                let (endpoint, left_s) = (&self.shown, left.whole_seconds().max(0));
-                tracing::warn!(
-                    endpoint,
-                    reason,
-                    left_s,
-                    "no token from the identity endpoint"
-                );
-            }
-            NoToken
-        })
+        if let Err(Trouble { reason, .. }) = answer
+            && known.is_news(&reason, instant)
+        {
+            let (endpoint, left_s) = (&self.shown, left.whole_seconds().max(0));
+            tracing::warn!(
+                endpoint,
+                reason,
+                left_s,
+                "no token from the identity endpoint"
+            );
+        }
+        match known.next(now, instant) {
+            Next::Use(token) | Next::UseAndRenew(token) => Ok(token),
+            Next::Refuse | Next::Ask => Err(NoToken),
+        }
     }
 
     /// A request, and one or two more where its trouble may pass in time. What the endpoint said last is the reason,
@@ -325,17 +330,19 @@ impl Source {
 impl Known {
     fn next(&self, now: OffsetDateTime, instant: Instant) -> Next {
         let just = self.answered.filter(|(until, _)| instant < *until);
+        let left = self.token.as_ref().map(|token| token.expires_on - now);
+        let holds = left.is_some_and(SdkDuration::is_positive);
         match (&self.token, just) {
-            (Some(token), just) if token.expires_on > now => {
-                match just.is_none() && token.expires_on - now <= self.renew_within {
+            // One that storage refuses, too: there is no other yet, and it may have been a mistake. Nor does it matter
+            // that a new one has ended before it came, by a clock that is ahead. What that is for, storage says.
+            (Some(token), Some((_, granted))) if holds || granted => Next::Use(token.clone()),
+            (_, Some(_)) => Next::Refuse,
+            (Some(token), None) if holds && !self.refused => {
+                match left <= Some(self.renew_within) {
                     true => Next::UseAndRenew(token.clone()),
                     false => Next::Use(token.clone()),
                 }
             }
-            // It has ended before it came by a clock that is ahead, or storage refuses it just like the one before.
-            // What that is for, storage says.
-            (Some(token), Some((_, true))) => Next::Use(token.clone()),
-            (_, Some(_)) => Next::Refuse,
             _ => Next::Ask,
         }
     }
@@ -350,13 +357,15 @@ impl Known {
         let asked = answer.err().and_then(|trouble| trouble.again);
         let pause = asked.unwrap_or_default().clamp(PAUSE, MOST_PAUSE);
         self.answered = Some((instant + pause, answer.is_ok()));
+        // If there is no other, the one that storage has refused gets another chance.
+        let refused = std::mem::take(&mut self.refused);
         if let Ok(token) = answer {
             self.told = None;
             // An endpoint may give an older one again, from a memory of its own.
             let known = self
                 .token
                 .take()
-                .filter(|it| it.expires_on > token.expires_on);
+                .filter(|it| !refused && it.expires_on > token.expires_on);
             self.token = known.or_else(|| Some(token.clone()));
         }
         let left = self.token.as_ref().map(|token| token.expires_on - now);
@@ -367,12 +376,10 @@ impl Known {
         left
     }
 
-    /// A token that storage refuses has ended, whatever it says.
-    fn drop_token(&mut self, refused: &AccessToken) {
-        let known = self.token.as_mut();
-        if let Some(token) = known.filter(|known| known.token == refused.token) {
-            token.expires_on = OffsetDateTime::UNIX_EPOCH;
-        }
+    /// Another is asked for instead of a token that storage refuses, whatever it says of its end.
+    fn note_refusal(&mut self, refused: &AccessToken) {
+        let known = self.token.as_ref();
+        self.refused |= known.is_some_and(|known| known.token == refused.token);
     }
 
     /// Whether the log is to be told this reason.

@@ -15,6 +15,9 @@ use crate::support::tls::{authority, secure_azurite};
 
 const NO_TOKEN: &str = ": there is no token to enter it with";
 
+/// As Azure says that it doesn't take a token.
+const REFUSAL: Fault = Fault::Storage(401, "InvalidAuthenticationInfo");
+
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn opened() -> (IdentityEndpoint, AzureStore) {
@@ -246,12 +249,68 @@ async fn a_401_costs_a_token_and_one_more_try_and_a_403_for_want_of_a_role_neith
     assert_eq!(endpoint.tokens().len(), 1);
 
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    proxy.plan("PUT", 1, Fault::Status(401));
+    proxy.plan("PUT", 1, REFUSAL);
     let written = store.put(&key(), put("new", 2), PutIf::Any).await;
     done(written.unwrap().value);
     get(&store).await.unwrap();
     assert_eq!(proxy.take_requests().len(), 3);
     assert_eq!(endpoint.tokens().len(), 2);
+}
+
+/// A gateway on the way, say.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_refuses_without_storages_own_code_costs_no_token() {
+    let (endpoint, store, proxy) = proxied().await;
+    // From here on somebody could ask again.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    endpoint.set(Manner::IsBusy(429, "60"));
+    for fault in [
+        Fault::Status(401),
+        Fault::Storage(401, ""),
+        Fault::Status(403),
+    ] {
+        proxy.plan("GET", 1, fault);
+        let denied = get(&store).await.unwrap_err();
+        assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
+        get(&store).await.unwrap();
+        assert_eq!(endpoint.asked().len(), 1, "{fault:?}");
+    }
+}
+
+/// It costs at worst another refusal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_tried_again_while_there_is_no_other() {
+    let cases = [
+        (Manner::IsBusy(429, "60"), 1, 10),
+        (Manner::Waits, 1, 1),
+        (Manner::Refuses(400), 1, 1),
+        (Manner::Refuses(500), 3, 1),
+    ];
+    join_all(cases.map(async |(manner, tries, pause)| {
+        let (endpoint, store, proxy) = proxied().await;
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        endpoint.set(manner);
+        proxy.plan("GET", 1, REFUSAL);
+        // Whom storage refuses waits for the endpoint, and hears what storage said.
+        let denied = get(&store).await.unwrap_err();
+        assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(2) {
+            for answer in join_all((0..20).map(|_| get(&store))).await {
+                answer.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(began.elapsed() < Duration::from_secs(4), "nobody waits");
+        assert_eq!(endpoint.asked().len(), 1 + tries);
+        // What storage takes again needs no renewal; what it refuses again does, once there may be one.
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        endpoint.set(Manner::Grants(A_DAY));
+        proxy.plan("GET", 1, REFUSAL);
+        get(&store).await.unwrap();
+        assert_eq!(endpoint.tokens().len(), 2);
+    }))
+    .await;
 }
 
 /// Of an account in another tenant, say, or where the endpoint gives what it remembers.
@@ -265,7 +324,7 @@ async fn while_storage_refuses_every_token_none_is_asked_for_per_request() {
             let answer = json!({"access_token": token, "expires_on": end.to_string()});
             endpoint.set(Manner::Says(answer.to_string().leak()));
         }
-        proxy.set_down(Some(Fault::Status(401)));
+        proxy.set_down(Some(REFUSAL));
         let began = Instant::now();
         let mut requests = 0;
         while began.elapsed() < Duration::from_secs(4) {
