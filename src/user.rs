@@ -43,6 +43,13 @@ impl UserId {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
+    /// The same for every letter case: GitHub's logins are the same in any.
+    pub fn folded(&self) -> Self {
+        let mut folded = self.clone();
+        folded.text.make_ascii_lowercase();
+        folded
+    }
+
     fn as_bytes(&self) -> &[u8] {
         &self.text[..usize::from(self.length)]
     }

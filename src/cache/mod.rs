@@ -41,7 +41,7 @@ pub use entry::{Entry, Knowledge};
 pub use format::Format;
 pub use listed::{denied, no_file, not_a_file, to_be_read};
 pub use mutation::Mutation;
-pub use owner::{Claim, Confirmed, Holder, OwnerError, OwnerFile, spellings};
+pub use owner::{Claim, Confirmed, Holder, OwnerError, OwnerFile, folders, spellings};
 pub use state::{
     ChangeKind, Idempotent, LegacyNextId, MergedFile, NamedFiles, NewerFormat, PendingFile,
     PendingOp, SeenState, State, StateFound, Version,

@@ -125,7 +125,8 @@ impl Codex {
         };
         for file in files.iter().filter(|it| is_meant_for_a_task(it)) {
             if self.is_others(user, file, &known).await? {
-                return Ok(true);
+                // A look would make the state of who was deleted anew.
+                return self.has_state(user).await;
             }
         }
         Ok(false)

@@ -21,7 +21,7 @@ use chrono_tz::Tz;
 use crate::cache::{Cache, CacheSettings, WriteError};
 use crate::metrics::Standing;
 use crate::now::Now;
-use crate::store::{BlobStore, StoreError};
+use crate::store::{BlobStore, GetIf, Got, Key, StoreError};
 use crate::task::{EditError, Problem};
 use crate::user::UserId;
 
@@ -213,6 +213,12 @@ impl Codex {
             store,
             zone,
         }
+    }
+
+    /// Whether the user is here: whoever was ever looked at and wasn't deleted since.
+    async fn has_state(&self, user: &UserId) -> Result<bool, StoreError> {
+        let state = self.store.get(&Key::state(user), GetIf::Any).await?.value;
+        Ok(matches!(state, Got::Blob(_)))
     }
 
     /// The user's week, as fresh as `want` says.

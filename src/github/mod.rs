@@ -26,6 +26,6 @@ pub use snapshot::GitSnapshot;
 pub use transport::{Call, GitHubError, RateLimit, Reply, Sender, Transport, segment};
 pub use tree::{
     EntryKind, MAX_NAME_BYTES, SkipCode, Skipped, TaskTree, TreeEntry, UserTree, is_mirrored,
-    too_long,
+    other_spelling, too_long,
 };
 pub use webhook::{BadPayload, BadSignature, Delivery, Push, PushPayload, parse, verify};

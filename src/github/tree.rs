@@ -64,6 +64,8 @@ pub struct Skipped {
 pub enum SkipCode {
     /// The folder can't be a user's.
     BadUserId,
+    /// The user's folder is called the same in another letter case.
+    OtherSpelling,
     /// A `.md` file that no task file may be called.
     BadFileName,
     /// It isn't a plain file.
@@ -94,6 +96,9 @@ pub struct UserTree {
     /// Something else is in the folder's place, or in that of a folder above it: of no file it can be said that it
     /// isn't there.
     pub closed: bool,
+    /// Folders of the same login in another letter case, from which nothing is taken. While there are any, what isn't
+    /// here may be in one of them.
+    pub respelt: Vec<UserId>,
 }
 
 /// All users' task files in a tree.
@@ -103,6 +108,8 @@ pub struct TaskTree {
     pub users: BTreeMap<UserId, UserTree>,
     /// Folders that are no user's.
     pub skipped: Vec<Skipped>,
+    /// Users with a folder, by their login in lower case.
+    logins: BTreeMap<UserId, Vec<UserId>>,
     /// What is known of a user who isn't among them.
     others: UserTree,
 }
@@ -148,12 +155,22 @@ impl TaskTree {
                 Err(_) => tree.skip_user(&entry.path, user, rest),
             }
         }
+        let with_folder = tree.users.iter().filter(|(_, it)| it.folder.is_some());
+        for (user, _) in with_folder {
+            let spellings = tree.logins.entry(user.folded()).or_default();
+            spellings.push(user.clone());
+        }
         tree
     }
 
     /// One user's files.
     pub fn user(&self, user: &UserId) -> &UserTree {
         self.users.get(user).unwrap_or(&self.others)
+    }
+
+    /// The folders of the user's login, in the order of their bytes: their own, and those in another letter case.
+    pub fn spellings(&self, user: &UserId) -> &[UserId] {
+        self.logins.get(&user.folded()).map_or(&[], Vec::as_slice)
     }
 
     /// One line for the folder, however many files it holds.
@@ -180,6 +197,17 @@ impl UserTree {
             _ if self.closed || !is_mirrored(name) => Side::Other,
             side => side.copied().unwrap_or(Side::Absent),
         }
+    }
+
+    /// The same for `user`, beside folders of the login that are spelled otherwise and that nobody here has. Their own
+    /// may have been renamed to one of them.
+    pub fn beside(&self, respelt: Vec<UserId>, user: &UserId, base: &str) -> Self {
+        let mut tree = self.clone();
+        tree.closed |= tree.folder.is_none();
+        let skipped = respelt.iter().map(|it| other_spelling(base, user, it));
+        tree.skipped.extend(skipped);
+        tree.respelt = respelt;
+        tree
     }
 
     fn close(&mut self, entry: &TreeEntry) {
@@ -256,6 +284,18 @@ pub fn too_long(name: &FileName) -> String {
     let bytes = name.as_str().len();
     format!(
         "Its name has {bytes} bytes, and {MAX_NAME_BYTES} at most go to Git and come from there: rename it."
+    )
+}
+
+/// What is said of a folder in `base` that is spelled otherwise than the `user`'s.
+pub fn other_spelling(base: &str, user: &UserId, respelt: &UserId) -> Skipped {
+    let message = format!(
+        "This login's folder is called {user} here: name {base}/{respelt} so, or move its files to {base}/{user}. Until then none of them is taken, and nothing is removed here."
+    );
+    skipped(
+        &format!("{base}/{respelt}/tasks"),
+        SkipCode::OtherSpelling,
+        message,
     )
 }
 

@@ -11,7 +11,8 @@ use super::openapi::requests::LocalPath;
 use super::{ApiError, App, Code};
 use crate::now::Now;
 
-refusals!(Refusals as page:; InvalidQuery, OauthNotConfigured);
+refusals!(Refusals as page:;
+    InvalidQuery = return_to(Some("return_to=elsewhere")).err(), OauthNotConfigured);
 
 /// Begins a sign-in by GitHub's pages.
 ///

@@ -18,7 +18,7 @@ use super::{ApiError, Code};
 use crate::task::{Datum, Slot, Zeit};
 
 /// No request is longer.
-const MAX_BYTES: usize = 1 << 20;
+pub(super) const MAX_BYTES: usize = 1 << 20;
 
 /// When a client may try again that found no room.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -46,8 +46,13 @@ pub(super) async fn read(
     if bytes.is_empty() || is_json(headers) {
         return Ok(bytes);
     }
+    Err(not_json())
+}
+
+/// The content type isn't JSON's.
+pub(super) fn not_json() -> ApiError {
     let message = "The body must be JSON: send it with Content-Type: application/json.";
-    Err(ApiError::new(Code::UnsupportedMediaType, message))
+    ApiError::new(Code::UnsupportedMediaType, message)
 }
 
 /// The body's bytes, whatever they are, which must come within `span`. Each takes a permit of `room` for as
@@ -67,10 +72,13 @@ pub(super) async fn bytes(
     }
     let collected =
         tokio::time::timeout(span, collect(body, length.unwrap_or(0), limit, room)).await;
-    collected.unwrap_or_else(|_| {
-        let message = "The body took too long to come: send it again.";
-        Err(ApiError::new(Code::BodyTooSlow, message))
-    })
+    collected.unwrap_or_else(|_| Err(too_slow()))
+}
+
+/// The body didn't come in time.
+pub(super) fn too_slow() -> ApiError {
+    let message = "The body took too long to come: send it again.";
+    ApiError::new(Code::BodyTooSlow, message)
 }
 
 /// A body in memory.
@@ -128,7 +136,8 @@ async fn collect(
     Ok(Bytes::from_owner(kept))
 }
 
-fn too_large(limit: usize) -> ApiError {
+/// The body is larger than `limit`.
+pub(super) fn too_large(limit: usize) -> ApiError {
     let message = format!("The body is over {} MiB: send a smaller one.", limit >> 20);
     ApiError::new(Code::BodyTooLarge, message)
 }

@@ -32,7 +32,8 @@ struct Completed {
     git: GitFields,
 }
 
-refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT);
+refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
+    TooManyRequests = refusals::too_many_writes());
 
 /// Marks a task as done, at `{datum, zeit}` or now.
 ///

@@ -82,7 +82,8 @@ pub(super) enum TaskWord {
     Task,
 }
 
-refusals!(Refusals: CALLER, READ, BODY, WRITE; InvalidHeader, IdsExhausted, IdempotencyKeyReused);
+refusals!(Refusals: CALLER, READ, BODY, WRITE;
+    TooManyRequests = refusals::too_many_writes(), InvalidHeader, IdsExhausted, IdempotencyKeyReused);
 
 /// Creates a task and gives it a number.
 ///

@@ -146,11 +146,10 @@ impl ApiError {
         self.0.code.status()
     }
 
-    /// The response, with the request's id where it helps the operator to find the reason.
-    pub(super) fn respond(&self, request_id: &str) -> Response {
-        let status = self.status();
+    /// What it says, with the request's id where it helps the operator to find the reason.
+    pub(super) fn document<'a>(&'a self, request_id: &'a str) -> ErrorDocument<'a> {
         let told = &self.0;
-        let document = ErrorDocument {
+        ErrorDocument {
             ok: Always,
             code: told.code,
             error: &told.message,
@@ -159,8 +158,14 @@ impl ApiError {
             line: told.line,
             count: told.count,
             head: told.head,
-            request_id: status.is_server_error().then_some(request_id),
-        };
+            request_id: self.status().is_server_error().then_some(request_id),
+        }
+    }
+
+    /// The response: what it says, or a page.
+    pub(super) fn respond(&self, request_id: &str) -> Response {
+        let status = self.status();
+        let told = &self.0;
         let (bytes, kind) = match told.as_page {
             Some(language) => {
                 let name = serde_json::to_value(told.code).unwrap_or_default();
@@ -170,7 +175,7 @@ impl ApiError {
             }
             // Strings and a flag: nothing in it can fail to serialise.
             None => (
-                serde_json::to_vec(&document).unwrap_or_default(),
+                serde_json::to_vec(&self.document(request_id)).unwrap_or_default(),
                 "application/json; charset=utf-8",
             ),
         };
@@ -521,6 +526,11 @@ pub(super) fn not_found() -> ApiError {
 
 /// A route asked with a method it doesn't know; `Allow` names those it does.
 pub(super) async fn no_such_method() -> ApiError {
+    wrong_method()
+}
+
+/// The path is asked with other methods.
+pub(super) fn wrong_method() -> ApiError {
     ApiError::new(
         Code::MethodNotAllowed,
         "This path knows other methods: see the Allow header.",

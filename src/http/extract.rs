@@ -76,11 +76,15 @@ impl FromRequestParts<App> for TaskPath {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let path = Path::<String>::from_request_parts(parts, app).await;
         let id = path.ok().and_then(|Path(id)| id.parse().ok());
-        id.map(Self).ok_or_else(|| {
-            let message = "A task is named by its four digits or its whole file stem, as in 0042 or 0042-Steuer.";
-            ApiError::new(Code::InvalidId, message).field("id")
-        })
+        id.map(Self).ok_or_else(bad_id)
     }
+}
+
+/// The path names no task that could be.
+pub(super) fn bad_id() -> ApiError {
+    let message =
+        "A task is named by its four digits or its whole file stem, as in 0042 or 0042-Steuer.";
+    ApiError::new(Code::InvalidId, message).field("id")
 }
 
 /// What a request about a user's tasks brings along.

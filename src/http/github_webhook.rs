@@ -81,7 +81,9 @@ type Taken = Either<Fetched, Pong>;
 /// What isn't done, or not yet.
 type Accepted = Either<Ignored, Fetched>;
 
-refusals!(Refusals: READ, GITHUB; InvalidPayload, BadSignature, BodyTooSlow, BodyTooLarge, Overloaded, WebhookNotConfigured, Conflict);
+refusals!(Refusals: READ, GITHUB;
+    InvalidPayload = bad_payload(), BadSignature = bad_signature(), BodyTooSlow,
+    BodyTooLarge = body::too_large(MAX_BYTES), Overloaded, WebhookNotConfigured, Conflict);
 
 /// Brings the store to what the repository has now; the payload only says that something moved.
 ///
@@ -136,10 +138,7 @@ pub(super) async fn github_webhook(
     let bytes = body::bytes(&parts.headers, body, MAX_BYTES, PATIENCE, &ROOM).await?;
     github::verify(secret, Some(signature), &bytes).map_err(|_| bad_signature())?;
     let event = header(&parts.headers, &EVENT).unwrap_or_default();
-    let delivery = github::parse(event, &bytes).map_err(|_| {
-        let message = "The payload isn't one of GitHub's: send what GitHub sends.";
-        ApiError::new(Code::InvalidPayload, message)
-    })?;
+    let delivery = github::parse(event, &bytes).map_err(|_| bad_payload())?;
     match delivery {
         Delivery::Ping => Ok(json(StatusCode::OK, &Pong { ok: Always })),
         Delivery::Other => Ok(ignored("another event")),
@@ -160,6 +159,11 @@ pub(super) async fn github_webhook(
 fn bad_signature() -> ApiError {
     let message = "The signature doesn't fit: give GitHub the secret that is configured here.";
     ApiError::new(Code::BadSignature, message)
+}
+
+fn bad_payload() -> ApiError {
+    let message = "The payload isn't one of GitHub's: send what GitHub sends.";
+    ApiError::new(Code::InvalidPayload, message)
 }
 
 fn ignored(reason: &'static str) -> Response {

@@ -43,7 +43,7 @@ struct Fine {
     ok: Always<true>,
 }
 
-refusals!(Refusals:; StorageUnavailable);
+refusals!(Refusals:; StorageUnavailable = unreachable());
 
 /// The web app for a browser, a greeting for programs.
 ///
@@ -102,10 +102,13 @@ pub(super) async fn healthz() -> Response {
     security(()),
 )]
 pub(super) async fn readyz(State(app): State<App>, now: Now) -> Result<Response, ApiError> {
-    let unreachable = ApiError::new(Code::StorageUnavailable, "The storage can't be reached.");
     app.codex()
         .is_ready(now)
         .await
-        .map_err(|error| unreachable.caused_by(&error))?;
+        .map_err(|error| unreachable().caused_by(&error))?;
     Ok(json(&Fine { ok: Always }))
+}
+
+fn unreachable() -> ApiError {
+    ApiError::new(Code::StorageUnavailable, "The storage can't be reached.")
 }

@@ -42,7 +42,7 @@ enum AnyStatus {
     Alle,
 }
 
-refusals!(Refusals: CALLER, READ; InvalidQuery);
+refusals!(Refusals: CALLER, READ; InvalidQuery = filter("limit=0").err());
 
 /// The tasks that the query lets through, in placement order: `status` (default `offen`, or `alle`),
 /// `kategorie`, `tag`, `q`, `limit`, `cursor`. Costs no storage request beyond the timeline's.

@@ -11,7 +11,7 @@ use super::{ApiError, App, Code};
 use crate::config::Secret;
 use crate::now::Now;
 
-refusals!(Refusals:; TokenInvalid, NotFound);
+refusals!(Refusals:; TokenInvalid = no_token(), NotFound = off());
 
 /// As Prometheus asks for it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -37,17 +37,25 @@ pub(super) async fn metrics(
 ) -> Result<Response, ApiError> {
     let shared = &app.0;
     let Some(token) = &shared.metrics_token else {
-        let message = "Metrics are off: set CODEX_METRICS_TOKEN to have them.";
-        return Err(ApiError::new(Code::NotFound, message));
+        return Err(off());
     };
     if !brings(request.headers(), token) {
-        let message = "Send the token of CODEX_METRICS_TOKEN as Authorization: Bearer.";
-        return Err(ApiError::new(Code::TokenInvalid, message));
+        return Err(no_token());
     }
     let text = shared.metrics.render(&shared.codex.standing(now));
     let text = text.map_err(|error| ApiError::defect().caused_by(&error))?;
     let headers = [(CONTENT_TYPE, OPENMETRICS), (CACHE_CONTROL, "no-store")];
     Ok((headers, text).into_response())
+}
+
+fn off() -> ApiError {
+    let message = "Metrics are off: set CODEX_METRICS_TOKEN to have them.";
+    ApiError::new(Code::NotFound, message)
+}
+
+fn no_token() -> ApiError {
+    let message = "Send the token of CODEX_METRICS_TOKEN as Authorization: Bearer.";
+    ApiError::new(Code::TokenInvalid, message)
 }
 
 /// Hashes are compared, so that the time it takes tells nothing of the token.

@@ -120,7 +120,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         for operation in operations.into_iter().flatten() {
             name_and_tell(operation);
             // A handler that panics is answered for by the layer around all of them.
-            let defect = refusals::answers(&[Code::Internal], &["application/json"]);
+            let defect = refusals::answers(&[Code::Internal], &[], &["application/json"]);
             for (status, answer) in defect {
                 operation
                     .responses

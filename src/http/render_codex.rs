@@ -56,7 +56,7 @@ struct Asked {
     bodies: bool,
 }
 
-refusals!(Refusals: CALLER, READ; InvalidQuery);
+refusals!(Refusals: CALLER, READ; InvalidQuery = format("pdf", &HeaderMap::new()).err());
 
 /// The user's week as JSON (default) or HTML.
 ///

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::{Always, json, name_version};
-use super::error::no_such_method;
+use super::error::wrong_method;
 use super::extract::{Caller, X_CODEX_VERSION, want};
 use super::openapi::refusals;
 use super::openapi::requests::Known;
@@ -94,7 +94,9 @@ enum Mode {
     Diff,
 }
 
-refusals!(Refusals: CALLER, READ, GITHUB; CrossOrigin, InvalidQuery, GithubNotConfigured, MassDelete, HistoryRewritten, Conflict, OutcomeUnknown);
+refusals!(Refusals: CALLER, READ, GITHUB;
+    CrossOrigin, InvalidQuery = Asked::of(Some("mode=half")).err(), GithubNotConfigured, MassDelete,
+    HistoryRewritten, Conflict, OutcomeUnknown);
 
 /// Brings the caller's files and Git together: what Git has is taken, what it doesn't have is pushed
 /// afterwards. `mode` `diff` means the same as `full`; `clean=false` removes nothing; `since` is ignored.
@@ -197,7 +199,7 @@ pub(super) async fn sync_state(
     let names = form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes());
     let is_post = |name: &str| matches!(name, "mode" | "since" | "clean");
     if names.into_iter().any(|(name, _)| is_post(&name)) {
-        let mut response = no_such_method().await.into_response();
+        let mut response = wrong_method().into_response();
         response
             .headers_mut()
             .insert(ALLOW, HeaderValue::from_static("POST"));

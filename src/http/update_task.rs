@@ -55,7 +55,8 @@ struct ChangesBody {
     body: Option<Markdown>,
 }
 
-refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT; PreconditionFailed);
+refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
+    TooManyRequests = refusals::too_many_writes(), PreconditionFailed);
 
 /// Changes the fields given, leaves the rest; PUT means the same as PATCH. `null` clears `deadline` and
 /// `fixedSlot`. Lines that say something else stay as they are, byte by byte.

@@ -101,7 +101,8 @@ pub(super) async fn service_worker(headers: HeaderMap) -> Response {
     Fixed::from(SERVICE_WORKER).answer(&headers, ASK_FIRST)
 }
 
-refusals!(LoginRefusals as page:; InvalidQuery, OauthNotConfigured);
+refusals!(LoginRefusals as page:;
+    InvalidQuery = return_to(Some("return_to=elsewhere")).err(), OauthNotConfigured = tokens_only());
 
 /// Sends a browser to where people sign in here, and from there on to `return_to`.
 ///
@@ -120,12 +121,15 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Re
     let gate = app.gate();
     match (gate.sign_in_page(headers, on.as_str()), gate.door()) {
         (Some(page), _) => Ok(redirect(&page)),
-        (None, Door::Tokens) => {
-            let message = "Only tokens are taken here: for a sign-in set GITHUB_OAUTH_CLIENT_ID with its secret.";
-            Err(ApiError::new(Code::OauthNotConfigured, message).page_for(headers))
-        }
+        (None, Door::Tokens) => Err(tokens_only().page_for(headers)),
         (None, _) => Ok(redirect(on.as_str())),
     }
+}
+
+fn tokens_only() -> ApiError {
+    let message =
+        "Only tokens are taken here: for a sign-in set GITHUB_OAUTH_CLIENT_ID with its secret.";
+    ApiError::new(Code::OauthNotConfigured, message)
 }
 
 /// The older service's pages lead to the new ones.

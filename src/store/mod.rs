@@ -47,7 +47,7 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError>;
 
     /// What is directly below `prefix`, blobs and folders, in no particular order: what is deeper costs
-    /// nothing. A folder without a blob may be named, and may not.
+    /// nothing. A folder without a blob is named only by an account with a hierarchical namespace.
     async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError>;
 }
 

@@ -1,6 +1,6 @@
 """Calls every JSON operation of a running service through the client that openapi-python-client made, and prints each
-call's method and path. tests/it/openapi/clients.rs sets the service up: in Git is a file 0007 that can't be read as a
-task."""
+call's method and path. tests/it/openapi/clients.rs sets the service up: in Git are a file 0007 that can't be read as a
+task, and a task 0008 that was marked as done by hand."""
 
 import hashlib
 import hmac
@@ -15,6 +15,7 @@ from service.api.service import healthz, openapi_json, readyz, root
 from service.api.sign_in import logout, me
 from service.api.tasks import complete_task, create_task, get_task, list_tasks, preview, put_task, update_task
 from service.api.week import render_codex
+from service.types import UNSET
 
 T = TypeVar("T")
 
@@ -49,9 +50,9 @@ assert a(models.OpenApi, openapi_json.sync(client=client)).openapi == "3.1.0"
 who = a(models.Me, me.sync(client=client))
 assert who.auth is models.Way.GITHUB
 
-# What Git has is taken: a file that isn't a task.
+# What Git has is taken.
 done = a(models.SyncDone, sync.sync(client=client, mode=models.SyncMode.FULL, clean=models.SyncClean.TRUE))
-assert done.changed == 1 and done.user_id == who.user_id
+assert done.changed == 2 and done.user_id == who.user_id
 unreadable = a(models.ShownFile, get_task.sync("0007", client=client))
 assert unreadable.problem.code is models.ProblemCode.BAD_KATEGORIE and unreadable.id == "0007"
 
@@ -103,6 +104,9 @@ completed = a(models.Completed, complete_task.sync(task.id, client=client, body=
 assert completed.completed_at == models.Slot(datum="23.12.2025", zeit=models.Zeit.ABENDS)
 again = a(models.Completed, complete_task.sync(task.id, client=client))
 assert again.already_completed is True
+# Nobody knows when: the member is missing, and never null.
+by_hand = a(models.Completed, complete_task.sync("0008", client=client))
+assert by_hand.already_completed is True and by_hand.completed_at is UNSET
 
 # A refusal has its codes, and only those of its operation.
 missing = a(models.GetTaskResponse404, get_task.sync("9999", client=client))

@@ -384,6 +384,60 @@ fn what_is_passed_over_is_not_absent() {
     assert_eq!(TaskTree::default().user(&anna).side(&short), Side::Absent);
 }
 
+/// Of a folder that isn't there beside one in another letter case no file can be said to have gone; of one that is
+/// there its own files count.
+#[test]
+fn a_folder_in_another_letter_case_may_be_the_users_own_renamed() {
+    let entry = |path: &str, kind| TreeEntry {
+        path: format!("notes/codex/{path}"),
+        kind,
+        sha: sha('a'),
+        size: (kind == EntryKind::File).then_some(3),
+    };
+    let user = |name: &str| UserId::parse(name).unwrap();
+    let mut entries = vec![
+        entry("anna", EntryKind::Folder),
+        entry("anna/tasks", EntryKind::Folder),
+        entry("anna/tasks/0001-a.md", EntryKind::File),
+        entry("ANNA", EntryKind::File),
+        entry("Ann/tasks", EntryKind::Folder),
+        entry("Anna/tasks", EntryKind::Folder),
+        entry("Anna/tasks/0002-b.md", EntryKind::File),
+    ];
+    let tree = TaskTree::of(&entries, "notes/codex");
+    // Where there is none of them it is the same.
+    for name in ["anna", "Anna", "aNNa"] {
+        let there = [user("Anna"), user("anna")];
+        assert_eq!(tree.spellings(&user(name)), there, "{name}");
+    }
+    assert_eq!(tree.spellings(&user("Berta")), []);
+    let [one, other]: [FileName; 2] = ["0001-a.md", "0002-b.md"].map(|it| it.parse().unwrap());
+    let beside = |tree: &TaskTree| {
+        let anna = user("anna");
+        tree.user(&anna)
+            .beside(vec![user("Anna")], &anna, "notes/codex")
+    };
+    let own = beside(&tree);
+    assert!(!own.closed && own.respelt == [user("Anna")]);
+    assert_eq!(
+        (own.side(&one), own.side(&other)),
+        (Side::Content(sha('a')), Side::Absent)
+    );
+    entries.drain(..3);
+    let own = beside(&TaskTree::of(&entries, "notes/codex"));
+    assert!(own.closed && own.folder.is_none());
+    assert_eq!(
+        (own.side(&one), own.side(&other)),
+        (Side::Other, Side::Other)
+    );
+    let told: Vec<String> = own
+        .skipped
+        .iter()
+        .map(|it| format!("{:?} {}: {}", it.code, it.file, it.message))
+        .collect();
+    assert_snapshot!(told.join("\n"), @"OtherSpelling notes/codex/Anna/tasks: This login's folder is called anna here: name notes/codex/Anna so, or move its files to notes/codex/anna. Until then none of them is taken, and nothing is removed here.");
+}
+
 #[test]
 fn only_files_in_a_users_folder_count() {
     let entry = |path: &str, kind| TreeEntry {

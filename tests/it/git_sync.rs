@@ -8,6 +8,7 @@ mod logs;
 mod names;
 mod outgoing;
 mod reviews;
+mod spellings;
 mod trees;
 
 use std::time::Instant;

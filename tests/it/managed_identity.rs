@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
+
 use crate::support::identity::{HEADER, Manner};
 use crate::support::place::Place;
 use crate::support::process::{Service, eventually};
+use crate::support::tcp_proxy::Fault;
 
 /// The lines that say why there is no token.
 fn told(service: &Service) -> Vec<String> {
@@ -72,6 +75,71 @@ fn a_refusing_a_silent_and_an_absent_endpoint_are_one_line_and_503_and_pass() {
     let absent = Service::start(place.command().env("IDENTITY_ENDPOINT", url));
     refused_with(&absent, &address);
     assert!(told(&absent)[0].contains("refused"), "{:?}", told(&absent));
+}
+
+#[test]
+fn a_busy_endpoint_is_named_so_in_one_line_and_keeps_nobody() {
+    for (status, wait, why) in [
+        (
+            429,
+            "30",
+            "it is busy: it answers 429 and asks to wait 30 s",
+        ),
+        // Twice that is more than anybody has.
+        (503, "3", "it is busy: it answers 503 and asks to wait 3 s"),
+        (429, "0", "it answers 429"),
+    ] {
+        let place = Place::identity();
+        place.endpoint().unwrap().set(Manner::IsBusy(status, wait));
+        refused_with(&place.service(), why);
+    }
+}
+
+/// An answer that came is told, though the next try's doesn't come.
+#[test]
+fn an_endpoint_that_falls_silent_is_told_by_what_it_said_last() {
+    let place = Place::identity();
+    let endpoint = place.endpoint().unwrap();
+    endpoint.set(Manner::IsBusy(503, "1"));
+    let service = place.service();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually("it is asked", || !endpoint.asked().is_empty());
+            endpoint.set(Manner::Waits);
+        });
+        assert_eq!(service.get("/codex").status, 503);
+    });
+    eventually("the log says why", || !told(&service).is_empty());
+    let why = "it is busy: it answers 503 and asks to wait 1 s";
+    assert!(told(&service)[0].contains(why), "{:?}", told(&service));
+}
+
+/// Reads, writes, and what follows a write, each where storage refuses the token that it comes with.
+#[test]
+fn a_token_that_storage_refuses_is_replaced_before_anybody_hears_of_it() {
+    let place = Place::identity();
+    let runtime = Runtime::new().unwrap();
+    let proxy = place.proxy(&runtime);
+    let mut command = place.command_by(&proxy);
+    let service = Service::start(command.env("CODEX_REVALIDATE_SECONDS", "0"));
+    let create = |title: &str| {
+        let body = format!(r#"{{"kategorie":"arbeit","title":"{title}"}}"#);
+        service.send_json("POST", "/api/tasks", &body)
+    };
+    assert_eq!(create("Erste").status, 201);
+    for (method, title) in [("GET", "Zweite"), ("PUT", "Dritte")] {
+        // Nobody asks again within a second.
+        std::thread::sleep(Duration::from_millis(1_100));
+        let refusal = Fault::Storage(401, "InvalidAuthenticationInfo");
+        proxy.plan(method, 1, refusal);
+        assert_eq!(create(title).status, 201);
+        let page = service.get("/codex");
+        assert!(page.status == 200 && page.body.contains(title), "{title}");
+    }
+    assert_eq!(place.endpoint().unwrap().tokens().len(), 3);
+    let log = service.log().into_iter();
+    let failed: Vec<_> = log.filter(|line| line.contains("request ")).collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 /// Whoever looks whether the service is ready waits for a shorter time than the endpoint is given.

@@ -70,14 +70,14 @@ fn operations() -> impl Iterator<Item = &'static Value> {
     items.flat_map(|item| item.as_object().unwrap().values())
 }
 
-/// The bodies of an operation's successes, with their types.
-fn answers(operation: &Value) -> impl Iterator<Item = (&str, &Value)> {
+/// The bodies of an operation's answers, with their statuses and types.
+fn answers(operation: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let answers = operation["responses"].as_object().unwrap().iter();
-    let successes = answers.filter(|(status, _)| status.starts_with('2'));
-    let contents = successes.filter_map(|(_, answer)| answer["content"].as_object());
-    contents
-        .flatten()
-        .map(|(media, content)| (media.as_str(), content))
+    let contents = answers.filter_map(|(status, answer)| {
+        let contents = answer["content"].as_object()?.iter();
+        Some(contents.map(move |(media, content)| (status.as_str(), media.as_str(), content)))
+    });
+    contents.flatten()
 }
 
 /// All checks and all phases, with the same requests each time.

@@ -18,7 +18,7 @@ use crate::store::{BlobStore, Key, Put, PutIf, StoreError, Written};
 use crate::user::UserId;
 
 pub use file::{Holder, OwnerFile};
-pub use spelling::spellings;
+pub use spelling::{folders, spellings};
 
 use spelling::Folder;
 

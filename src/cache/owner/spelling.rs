@@ -15,19 +15,27 @@ pub(super) enum Folder {
     Free(UserId),
 }
 
-/// The folders there are for a login, as they are spelled, in the order of their bytes. Two or three requests for
-/// every 5,000 users.
+/// Every user's folder, as it is spelled, in the order of its bytes. Two or three requests for every 5,000 users.
+///
+/// # Errors
+/// As the store's.
+pub async fn folders(store: &dyn BlobStore) -> Result<BTreeSet<UserId>, StoreError> {
+    let mut found = BTreeSet::new();
+    for prefix in [Prefix::all_raw(), Prefix::all_state()] {
+        let folders = store.contents(&prefix).await?.value.folders.into_iter();
+        found.extend(folders.filter_map(|it| UserId::parse(&it).ok()));
+    }
+    Ok(found)
+}
+
+/// Those there are for a login. As many requests.
 ///
 /// # Errors
 /// As the store's.
 pub async fn spellings(store: &dyn BlobStore, login: &UserId) -> Result<Vec<UserId>, StoreError> {
-    let mut found = BTreeSet::new();
-    for prefix in [Prefix::all_raw(), Prefix::all_state()] {
-        let folders = store.contents(&prefix).await?.value.folders.into_iter();
-        let same = folders.filter(|it| it.eq_ignore_ascii_case(login.as_str()));
-        found.extend(same.filter_map(|it| UserId::parse(&it).ok()));
-    }
-    Ok(found.into_iter().collect())
+    let login = login.folded();
+    let folders = folders(store).await?.into_iter();
+    Ok(folders.filter(|it| it.folded() == login).collect())
 }
 
 /// Looks for the folder of somebody who hasn't one that is spelled as the login is.

@@ -59,6 +59,12 @@ pub(super) struct Book {
     /// Files that have gone from Git, and stay here until somebody confirms that.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub held: BTreeSet<String>,
+    /// Folders that Git has for the login in another letter case, and from which nothing is taken.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub respelt: Vec<String>,
+    /// It hasn't the login's own folder beside those: that was renamed, and no other one is to be made.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub renamed: bool,
     /// What was about to be committed, by name: it may be in Git.
     #[serde(default)]
     pub pushing: Open,
@@ -188,7 +194,10 @@ impl LastError {
 
     /// Whether it is about what a look has found, not about something that failed.
     pub(super) fn is_of_look(&self) -> bool {
-        matches!(self.code.as_str(), "mass_delete" | "not_a_file")
+        matches!(
+            self.code.as_str(),
+            "mass_delete" | "other_spelling" | "not_a_file"
+        )
     }
 }
 
@@ -204,6 +213,8 @@ impl Default for Book {
             files: BTreeMap::new(),
             done: BTreeSet::new(),
             held: BTreeSet::new(),
+            respelt: vec![],
+            renamed: false,
             pushing: Open::default(),
             taking: BTreeMap::new(),
             proposing: BTreeMap::new(),

@@ -11,14 +11,14 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::book::{Book, Open};
-use super::mirror::Mirror;
 use super::reconcile::Reconciling;
 use super::report::{SyncMode, UserReport};
 use super::reviews::Pulls;
+use super::spelling::{PassedOver, changed_users};
 use super::{Git, GitMutation, GitTrouble};
 use crate::codex::Codex;
 use crate::context::carried;
-use crate::github::{GitSnapshot, Push, SkipCode, Skipped};
+use crate::github::{Push, SkipCode, Skipped, other_spelling};
 use crate::now::Now;
 use crate::store::{Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf};
 use crate::task::GitSha;
@@ -153,6 +153,7 @@ impl Codex {
     async fn fetch_until(&self, until: Instant, now: Now) -> Result<FetchReport, GitTrouble> {
         let git = self.git()?;
         let (mut mirror, etag) = self.mirror().await?;
+        let before = mirror.clone();
         let snapshot = git.snapshot_announced().await?;
         let mut report = FetchReport {
             head: snapshot.commit(),
@@ -167,7 +168,11 @@ impl Codex {
             });
             hints.buffer_unordered(USERS).try_collect::<()>().await?;
         }
+        if snapshot.commit() != mirror.head {
+            mirror.respelt.clear();
+        }
         let mut changed = changed_users(&mirror, &snapshot);
+        changed.extend(before.respelt().filter(|user| mirror.seen(user).is_none()));
         // Who was removed from the store is kept out by what is noted of a newer commit.
         let mut removed = BTreeSet::new();
         for user in changed.iter().filter(|user| mirror.of(user).is_some()) {
@@ -179,11 +184,19 @@ impl Codex {
         if !removed.is_empty() && !git.follows(mirror.head, &snapshot).await? {
             changed.retain(|user| !removed.contains(user));
         }
+        let new = changed
+            .iter()
+            .filter(|it| mirror.of(it).is_none() || removed.contains(it));
+        let passed_over = self.pass_over(new.cloned().collect()).await?;
+        changed.retain(|user| {
+            let is_passed_over = passed_over.iter().any(|it| it.user == *user);
+            let is_somewhere = mirror.of(user).or(snapshot.user(user).folder).is_some();
+            is_somewhere && !is_passed_over
+        });
         let users = stream::iter(changed.clone());
         let users = users.map(|user| self.fetch_user(Arc::clone(&git), user, until, now));
         let fetched: Vec<_> = users.buffered(USERS).collect().await;
         let noted = fetched.iter().all(Result::is_ok);
-        let before = mirror.clone();
         for (user, fetched) in changed.into_iter().zip(fetched) {
             let fetched = fetched.unwrap_or_else(|_| UserReport::unfinished());
             if fetched.clean && !fetched.closed {
@@ -195,11 +208,41 @@ impl Codex {
         if noted {
             mirror.head = snapshot.commit();
         }
+        for it in &passed_over {
+            let folder = snapshot.user(&it.user).folder;
+            if before.seen(&it.user) != folder {
+                self.tell_of(&git, it, now).await?;
+            }
+            mirror.note_passed_over(&it.user, folder);
+            if folder.is_some() {
+                let told = it
+                    .here
+                    .iter()
+                    .map(|here| other_spelling(&git.base_path, here, &it.user));
+                let passed_over = UserReport {
+                    skipped: told.collect(),
+                    closed: true,
+                    ..UserReport::default()
+                };
+                report.users.push((it.user.clone(), passed_over));
+            }
+        }
         if mirror != before {
             // Where somebody else has written it meanwhile, that stands.
             self.put_mirror(&mirror, etag).await?;
         }
         Ok(report)
+    }
+
+    /// Has those looked at who have the login's folder here: what they are told of the other one has changed.
+    async fn tell_of(&self, git: &Arc<Git>, it: &PassedOver, now: Now) -> Result<(), GitTrouble> {
+        let folder = &it.user;
+        tracing::warn!(%folder, "nothing is taken from a folder that is spelled in another letter case than the one here");
+        for user in &it.here {
+            self.leave_hint(user, now).await?;
+            git.enqueue(user);
+        }
+        Ok(())
     }
 
     /// Brings one user's files up to date; what is left to do is in the queue.
@@ -358,6 +401,9 @@ impl Codex {
             let (arrivals, since) = (git.runs.arrivals(), now.later().started);
             let before = self.mirror().await?.0.of(user);
             let hint = self.hint(user).await?;
+            if before.is_none() && self.passes_over(user).await? {
+                return self.drop_hint(user, hint).await;
+            }
             if self.is_taken_out(git, user, before).await? {
                 self.note_taken_in(git, user, before, before).await?;
                 return self.drop_hint(user, hint).await;
@@ -451,16 +497,4 @@ impl Codex {
 /// The text of a hint: since when.
 pub(in crate::codex) fn hint_text(now: Now) -> bytes::Bytes {
     now.utc.to_rfc3339().into()
-}
-
-/// Users whose folder in Git isn't the one that was last taken in.
-fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> Vec<UserId> {
-    let known = mirror.users.keys();
-    let known = known.filter_map(|user| UserId::parse(user).ok());
-    let users: BTreeSet<UserId> = known.chain(snapshot.tree.users.keys().cloned()).collect();
-    let differs = |user: &UserId| {
-        let tree = snapshot.user(user);
-        !tree.closed && mirror.of(user) != tree.folder
-    };
-    users.into_iter().filter(differs).collect()
 }

@@ -6,7 +6,7 @@ use super::book::Book;
 use super::plan::{Change, Kind, Plan};
 use super::reconcile::Reconciling;
 use super::{GitMutation, GitTrouble};
-use crate::github::{GitSnapshot, Side, SkipCode, Skipped};
+use crate::github::{Side, SkipCode, Skipped, UserTree};
 use crate::store::Prefix;
 use crate::task::{FileName, GitSha, TaskTable};
 
@@ -15,13 +15,13 @@ impl Reconciling<'_> {
     pub(super) fn guard(
         &mut self,
         plan: &mut Plan,
-        snapshot: &GitSnapshot,
+        tree: &UserTree,
         book: &Book,
         before: &BTreeMap<String, GitSha>,
         table: &TaskTable,
     ) -> Result<Option<BTreeSet<FileName>>, GitTrouble> {
-        // From a repository without a commit nothing follows.
-        if !self.mode.removes || snapshot.commit().is_none() {
+        // From a repository without a commit nothing follows, and what isn't in the user's folder may be in another one.
+        if !self.mode.removes || self.report.commit.is_none() || !tree.respelt.is_empty() {
             plan.keep_all();
             return Ok(None);
         }
@@ -29,7 +29,6 @@ impl Reconciling<'_> {
             true => &BTreeSet::new(),
             false => &book.held,
         };
-        let tree = snapshot.user(self.user);
         let is_here = |name: &FileName| {
             let file = table.find(name.as_str());
             file.is_some_and(|file| !file.is_settled())

@@ -36,6 +36,10 @@ pub(super) struct Mirror {
     /// The fingerprint of each user's folder that was taken in whole.
     #[serde(default)]
     pub users: BTreeMap<String, GitSha>,
+    /// The fingerprint of each folder that is passed over at this commit, because its login has one in another letter
+    /// case. With the next one it is looked at again: somebody may have put it right here.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub respelt: BTreeMap<String, GitSha>,
     /// Users with pull requests that are open as far as is known.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub proposed: BTreeSet<String>,
@@ -56,8 +60,34 @@ impl Mirror {
         self.users.get(user.as_str()).copied()
     }
 
+    /// The folder that was last looked at: taken in, or passed over because of its spelling.
+    pub(super) fn seen(&self, user: &UserId) -> Option<GitSha> {
+        let respelt = || self.respelt.get(user.as_str()).copied();
+        self.of(user).or_else(respelt)
+    }
+
+    /// Users whose folders were passed over.
+    pub(super) fn respelt(&self) -> impl Iterator<Item = UserId> {
+        let users = self.respelt.keys();
+        users.filter_map(|user| UserId::parse(user).ok())
+    }
+
+    /// Notes a folder that is passed over because of its spelling; `None` once it has gone. Of who was removed here it
+    /// stays known that something was taken in.
+    pub(super) fn note_passed_over(&mut self, user: &UserId, folder: Option<GitSha>) {
+        let noted = match self.users.contains_key(user.as_str()) {
+            true => &mut self.users,
+            false => &mut self.respelt,
+        };
+        match folder {
+            Some(folder) => drop(noted.insert(user.to_string(), folder)),
+            None => drop(noted.remove(user.as_str())),
+        }
+    }
+
     /// Notes what a look at a user's files found to be taken in.
     pub(super) fn note(&mut self, user: &UserId, folder: Option<GitSha>) {
+        self.respelt.remove(user.as_str());
         match folder {
             Some(folder) => drop(self.users.insert(user.to_string(), folder)),
             None => drop(self.users.remove(user.as_str())),
@@ -91,6 +121,7 @@ impl Default for Mirror {
             place: None,
             head: None,
             users: BTreeMap::new(),
+            respelt: BTreeMap::new(),
             proposed: BTreeSet::new(),
             unknown: Map::new(),
         }

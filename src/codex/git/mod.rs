@@ -33,6 +33,7 @@ mod reconcile;
 mod report;
 mod reviews;
 mod scan;
+mod spelling;
 mod status;
 mod worker;
 

@@ -146,7 +146,8 @@ impl Codex {
             }
             Open::Outdated => return Ok(Proposal::Stale),
             Open::No => {
-                let theirs = snapshot.user(user).side(&it.file.name);
+                let tree = self.tree_of(snapshot, user).await?;
+                let theirs = tree.side(&it.file.name);
                 let replaces = it.file.replaces.map_or(Side::Absent, Side::Content);
                 let Some(head) = snapshot.commit().filter(|_| theirs == replaces) else {
                     return Ok(Proposal::Stale);

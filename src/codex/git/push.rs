@@ -120,7 +120,12 @@ impl Codex {
                 Round::Look => {
                     looks += 1;
                     let mode = SyncMode::by_itself(Some(until));
-                    blocked = self.reconcile(git, user, now.later(), mode).await?.blocked;
+                    let report = self.reconcile(git, user, now.later(), mode).await?;
+                    if report.closed {
+                        // Nor what is written from now on.
+                        return Ok(());
+                    }
+                    blocked = report.blocked;
                 }
             }
         }
@@ -148,9 +153,10 @@ impl Codex {
         if waiting.is_empty() {
             return Ok(Round::Nothing);
         }
-        // How an earlier push ended must be known first, or there would be more and more to know.
+        // How an earlier push ended must be known first, or there would be more and more to know. And beside a folder
+        // that the user's was renamed to no other one is to be made.
         let open = |it: &Unpushed| !book.pushing.of(&it.name).is_empty();
-        if !looked && waiting.iter().any(open) {
+        if !looked && (waiting.iter().any(open) || book.renamed) {
             return Ok(Round::Look);
         }
         match git.repository.pull_prefix() {
@@ -287,8 +293,8 @@ impl Codex {
         // In this order: see the module's first page.
         let snapshot = git.snapshot_after(book, None).await?;
         let (newer, _) = self.book(user).await?;
-        let tree = snapshot.user(user);
-        let mut plan = Plan::of(&newer, entry.table(), tree);
+        let tree = self.tree_of(&snapshot, user).await?;
+        let mut plan = Plan::of(&newer, entry.table(), &tree);
         plan.keep_unmoved(book);
         let mut files = plan.unpushed;
         files.retain(|it| it.replaces == newer.base(&it.name));
@@ -399,9 +405,10 @@ impl Codex {
             return Ok(());
         }
         let snapshot = git.snapshot().await?;
+        let tree = self.tree_of(&snapshot, user).await?;
         let mut replaced = vec![];
         for (file, commit) in late {
-            let is_other = match snapshot.user(user).side(&file.name) {
+            let is_other = match tree.side(&file.name) {
                 Side::Content(sha) => sha != file.sha,
                 Side::Absent => true,
                 Side::Other => false,

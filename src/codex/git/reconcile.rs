@@ -15,7 +15,7 @@ use super::report::{SyncMode, UserReport};
 use super::{Git, GitMutation, GitTrouble, want};
 use crate::cache::{Act, Entry, FileChange, FileFate, Freshness, MAX_BATCH, ReadError};
 use crate::codex::Codex;
-use crate::github::{GitHubError, GitSnapshot, SkipCode, Skipped, merge};
+use crate::github::{GitHubError, SkipCode, Skipped, UserTree, merge};
 use crate::now::Now;
 use crate::store::{Blob, ETag, GetIf, Got, Key, WriteIds};
 use crate::task::{FileName, GitSha, MAX_FILE_BYTES, Parsed, Status, git_sha, parse};
@@ -112,11 +112,12 @@ impl Reconciling<'_> {
         let (newer, _) = self.codex.book(self.user).await?;
         book.pushing.join(&newer.pushing);
         self.pushing = book.pushing.clone();
-        let tree = snapshot.user(self.user);
+        let tree = self.codex.tree_of(&snapshot, self.user).await?;
+        let tree = tree.as_ref();
         if self.git.breaks(GitMutation::GuardCountsLater) {
             before.extend(newcomers(tree));
         }
-        if self.settle_pulls(&newer, &snapshot).await? {
+        if self.settle_pulls(&newer, &snapshot, tree).await? {
             return Ok(false);
         }
         let mut plan = Plan::of(&book, entry.table(), tree);
@@ -136,12 +137,12 @@ impl Reconciling<'_> {
         self.report.skipped = tree.skipped.clone();
         self.report.unpushed = plan.unpushed.len();
         self.report.blocked = std::mem::take(&mut plan.blocked);
-        let held = self.guard(&mut plan, &snapshot, &newer, &before, entry.table())?;
+        let held = self.guard(&mut plan, tree, &newer, &before, entry.table())?;
         let changes = std::mem::take(&mut plan.changes);
         self.report.clean = changes.is_empty() && !moved && entry.knowledge.exact;
         let last = changes.is_empty() && !moved;
         let noted = self
-            .note(&plan, &newer, &snapshot, (&passed, &left), held)
+            .note(&plan, &newer, tree, (&passed, &left), held)
             .await?;
         if !noted.is_newest(snapshot.commit(), &[]) && snapshot.commit().is_some() {
             return Ok(false);
@@ -343,19 +344,19 @@ impl Reconciling<'_> {
         &mut self,
         plan: &Plan,
         before: &Book,
-        snapshot: &GitSnapshot,
+        tree: &UserTree,
         (passed, left): (&[GitSha], &[GitSha]),
         waiting: Option<BTreeSet<FileName>>,
     ) -> Result<Book, GitTrouble> {
-        let (commit, at) = (snapshot.commit(), self.now.utc);
+        let (commit, at) = (self.report.commit, self.now.utc);
         let waiting: Option<BTreeSet<String>> =
             waiting.map(|names| names.iter().map(FileName::to_string).collect());
-        let held = self
-            .report
-            .skipped
-            .iter()
-            .find(|it| it.code == SkipCode::MassDelete);
-        let held = held.map(|it| ("mass_delete", it.message.clone()));
+        let said = |code, name| {
+            let said = self.report.skipped.iter().find(|it| it.code == code);
+            said.map(|it| (name, it.message.clone()))
+        };
+        let held = said(SkipCode::MassDelete, "mass_delete");
+        let respelt = said(SkipCode::OtherSpelling, "other_spelling");
         let blocked = self.report.blocked.first().map(|name| {
             let path = self.git.path(self.user, name);
             (
@@ -373,6 +374,8 @@ impl Reconciling<'_> {
                     agreed.note(book);
                 }
             }
+            book.respelt = tree.respelt.iter().map(UserId::to_string).collect();
+            book.renamed = !tree.respelt.is_empty() && tree.folder.is_none();
             if book.commit != commit || by_hand {
                 book.synced_at = Some(at);
             }
@@ -384,7 +387,7 @@ impl Reconciling<'_> {
                 book.held.retain(|name| !before.held.contains(name));
                 book.held.extend(waiting.iter().cloned());
             }
-            let found = held.as_ref().or(blocked.as_ref());
+            let found = held.as_ref().or(respelt.as_ref()).or(blocked.as_ref());
             if found.is_some()
                 || removes && book.last_error.as_ref().is_some_and(LastError::is_of_look)
             {

@@ -53,7 +53,7 @@ pub struct UserReport {
     pub commit: Option<GitSha>,
     /// The files' fingerprint in that commit.
     pub folder: Option<GitSha>,
-    /// Something else is in the folder's place there: the files weren't taken in.
+    /// Something else is in the folder's place there, or it has another name: the files weren't taken in.
     pub closed: bool,
     /// The last look found nothing to change here, and nobody writing: until it began, everything that
     /// Git has was here.

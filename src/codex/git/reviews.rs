@@ -10,7 +10,7 @@ use super::order::{LOOKS, PAUSE, lags};
 use super::reconcile::Reconciling;
 use super::{Git, GitMutation, GitTrouble};
 use crate::codex::Codex;
-use crate::github::{Comparison, GitHubError, GitSnapshot, PullSeen, Side};
+use crate::github::{Comparison, GitHubError, GitSnapshot, PullSeen, Side, UserTree};
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
@@ -185,8 +185,8 @@ impl Reconciling<'_> {
         &mut self,
         book: &Book,
         snapshot: &GitSnapshot,
+        tree: &UserTree,
     ) -> Result<bool, GitTrouble> {
-        let tree = snapshot.user(self.user);
         let has_moved = |(key, request): (&String, Request)| {
             let name: FileName = key.parse().ok()?;
             let before = book.base(&name).map_or(Side::Absent, Side::Content);

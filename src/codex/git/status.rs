@@ -7,8 +7,9 @@ use super::report::{SyncMode, UserReport};
 use super::{GitTrouble, LastError, Made, PullNote, WAIT};
 use crate::cache::Freshness;
 use crate::codex::{Codex, TaskChanged, Version, Want};
-use crate::github::{Push, RateLimit, SkipCode, Skipped, is_mirrored, too_long};
+use crate::github::{Push, RateLimit, SkipCode, Skipped, is_mirrored, other_spelling, too_long};
 use crate::task::{FileName, GitSha, TaskId};
+use crate::user::UserId;
 
 /// How a user's files and Git stand.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +24,7 @@ pub struct GitStatus {
     pub pulls: Vec<(String, PullNote)>,
     /// What went wrong last, if nothing has gone well since.
     pub last_error: Option<LastError>,
-    /// Files that don't go to Git, and why.
+    /// Files that don't go to Git, folders that aren't taken from there, and why.
     pub problems: Vec<Skipped>,
     /// What GitHub last said of its limits to this instance.
     pub rate_limit: Option<RateLimit>,
@@ -102,7 +103,9 @@ impl Codex {
         let git = self.git()?;
         let (book, _) = self.book(&want.user).await?;
         let entry = self.cache.read(want).await?.entry;
-        let problems = unmirrored(entry.table()).into_iter().map(|name| Skipped {
+        let respelt = book.respelt.iter().filter_map(|it| UserId::parse(it).ok());
+        let respelt = respelt.map(|it| other_spelling(&git.base_path, &want.user, &it));
+        let unmirrored = unmirrored(entry.table()).into_iter().map(|name| Skipped {
             file: git.path(&want.user, &name),
             code: SkipCode::BadFileName,
             message: too_long(&name),
@@ -120,7 +123,7 @@ impl Codex {
                 .map(|(name, note)| (name, note.known()))
                 .collect(),
             last_error: book.last_error.map(LastError::known),
-            problems: problems.collect(),
+            problems: respelt.chain(unmirrored).collect(),
             rate_limit: git.repository.rate_limit(),
             version: entry.knowledge.hi,
         })

@@ -1,14 +1,19 @@
 //! What a route may be refused with: groups that routes of a kind share, and the answers they make.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder, Schema};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
 
-use super::super::Code;
-use super::super::error::ErrorDocument;
+use super::super::auth::{Denial, Door};
+use super::super::body::{self, Members};
+use super::super::error::{ErrorDocument, not_found, wrong_method};
+use super::super::extract::bad_id;
+use super::super::{ApiError, Code};
+use crate::codex::{GitTrouble, Limited, ReadError, TaskError};
 
 /// Whoever asks isn't let in.
 pub(in crate::http) const CALLER: &[Code] = &[
@@ -64,7 +69,7 @@ pub(in crate::http) const GITHUB: &[Code] = &[Code::GithubUnavailable, Code::Git
 pub(in crate::http) type Answers = BTreeMap<String, RefOr<Response>>;
 
 /// Makes a type for a handler's `responses`: everything it may be refused with, by groups and by
-/// codes of its own.
+/// codes of its own. `Code = error` is for a code that this route explains in words of its own.
 macro_rules! refusals {
     ($name:ident as page: $($rest:tt)*) => {
         $crate::http::openapi::refusals!(@of $name, &["application/json", "text/html"]; $($rest)*);
@@ -72,7 +77,7 @@ macro_rules! refusals {
     ($name:ident: $($rest:tt)*) => {
         $crate::http::openapi::refusals!(@of $name, &["application/json"]; $($rest)*);
     };
-    (@of $name:ident, $media:expr; $($group:ident),* $(; $($code:ident),+)?) => {
+    (@of $name:ident, $media:expr; $($group:ident),* $(; $($code:ident $(= $error:expr)?),+)?) => {
         struct $name;
 
         impl utoipa::IntoResponses for $name {
@@ -80,15 +85,20 @@ macro_rules! refusals {
                 use $crate::http::openapi::refusals;
                 let own = [$($($crate::http::Code::$code),+)?];
                 let codes = [$(refusals::$group,)* &own[..]];
-                refusals::answers(&codes.concat(), $media)
+                let errors: &[Option<$crate::http::ApiError>] = &[$($($($error.into(),)?)+)?];
+                refusals::answers(&codes.concat(), errors, $media)
             }
         }
     };
 }
 pub(in crate::http) use refusals;
 
-/// An answer for each status that the codes have.
-pub(in crate::http) fn answers(codes: &[Code], media: &[&str]) -> Answers {
+/// An answer for each status that the codes have; `errors` are the route's own.
+pub(in crate::http) fn answers(
+    codes: &[Code],
+    errors: &[Option<ApiError>],
+    media: &[&str],
+) -> Answers {
     let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
     for code in codes {
         let of_status = by_status.entry(code.status().as_u16()).or_default();
@@ -97,22 +107,30 @@ pub(in crate::http) fn answers(codes: &[Code], media: &[&str]) -> Answers {
         }
     }
     let answers = by_status.into_iter();
-    let answers = answers.map(|(status, codes)| (status.to_string(), answer(&codes, media).into()));
+    let answers =
+        answers.map(|(status, codes)| (status.to_string(), answer(&codes, errors, media).into()));
     answers.collect()
 }
 
-fn answer(codes: &[Code], media: &[&str]) -> Response {
+/// With an example of its first code.
+fn answer(codes: &[Code], errors: &[Option<ApiError>], media: &[&str]) -> Response {
+    let mut own = errors.iter().flatten();
+    let own = own.find(|it| codes.first() == Some(&it.code()));
+    let example = own.cloned().or_else(|| error(*codes.first()?));
     let meanings: Vec<_> = codes
         .iter()
         .map(|code| format!("- `{}`: {}", name(*code), code.meaning()))
         .collect();
     let answer = ResponseBuilder::new().description(meanings.join("\n"));
     let answer = media.iter().fold(answer, |answer, media| {
-        let schema = match *media {
-            "application/json" => document(codes),
-            _ => ObjectBuilder::new().schema_type(Type::String).into(),
+        let content = ContentBuilder::new();
+        let content = match *media {
+            "application/json" => content
+                .schema(Some(document(codes)))
+                .example(example.as_ref().map(|it| json!(it.document(REQUEST_ID)))),
+            _ => content.schema(Some(ObjectBuilder::new().schema_type(Type::String))),
         };
-        answer.content(*media, Content::new(Some(schema)))
+        answer.content(*media, content.build())
     });
     answer.build()
 }
@@ -131,6 +149,57 @@ fn document(codes: &[Code]) -> Schema {
         .item(Ref::from_schema_name(ErrorDocument::name()))
         .item(narrowed);
     document.into()
+}
+
+/// What the examples call the request.
+const REQUEST_ID: &str = "7f3c9a12-2b";
+
+/// The service's own error with this code, for answers whose first code it is, unless the route has another one.
+/// Nothing for codes that are no answer's first, or for which every route has its own.
+fn error(code: Code) -> Option<ApiError> {
+    let denied = |denial| ApiError::denied(denial, Door::TokensAndPages);
+    Some(match code {
+        Code::NotSignedIn => denied(Denial::NotSignedIn),
+        Code::HostNotAllowed => denied(Denial::Host),
+        Code::CrossOrigin => denied(Denial::CrossOrigin),
+        Code::AuthUnavailable => denied(Denial::Unavailable {
+            retry_after: Duration::ZERO,
+            cause: String::new(),
+        }),
+        Code::SignInExpired => denied(Denial::NoSignIn),
+        Code::AccessDenied => denied(Denial::SaidNo),
+        Code::OauthNotConfigured => denied(Denial::NoBrowserSignIn),
+        Code::StorageUnavailable => ReadError::TimedOut.into(),
+        Code::TooManyRequests => too_many(Limited::Rebuilds),
+        Code::InvalidJson => Members::of(b"[]").err()?,
+        Code::BodyTooSlow => body::too_slow(),
+        Code::BodyTooLarge => body::too_large(body::MAX_BYTES),
+        Code::UnsupportedMediaType => body::not_json(),
+        Code::InvalidId => bad_id(),
+        Code::TaskNotFound => TaskError::NotFound.into(),
+        Code::AmbiguousId => {
+            let stems = ["0042-Steuer", "0042-Zahnarzt"].map(str::to_owned).into();
+            TaskError::Ambiguous { stems }.into()
+        }
+        Code::Conflict => TaskError::Conflict.into(),
+        Code::PreconditionFailed => TaskError::PreconditionFailed.into(),
+        Code::IdempotencyKeyReused => TaskError::KeyReused.into(),
+        Code::GithubNotConfigured => GitTrouble::Off.into(),
+        Code::NotFound => not_found(),
+        Code::MethodNotAllowed => wrong_method(),
+        Code::Internal => ApiError::defect(),
+        _ => return None,
+    })
+}
+
+/// The user has asked for more changes than are granted.
+pub(in crate::http) fn too_many_writes() -> ApiError {
+    too_many(Limited::Writes)
+}
+
+fn too_many(of: Limited) -> ApiError {
+    let retry_after = Duration::ZERO;
+    TaskError::TooMany { retry_after, of }.into()
 }
 
 /// As answers spell it.

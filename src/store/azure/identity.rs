@@ -4,16 +4,23 @@
 //! header, and seconds since 1970 in `expires_on`. The metadata service of virtual machines differs in the header
 //! alone. `azure_identity` speaks both, but with it every request in the last five minutes of a token waits for a new
 //! one; while there is none, each that waits tries for itself, one after the other; and it takes the endpoint from
-//! the process's environment alone.
+//! the process's environment alone. And the SDK's policy for tokens doesn't tell who gives them which one storage has
+//! refused.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
+use azure_core::credentials::{AccessToken, Secret};
 use azure_core::error::{Error, ErrorKind};
-use azure_core::http::headers::HeaderName;
-use azure_core::http::{Context, Method, Pipeline, PipelineSendOptions, Request, StatusCode, Url};
+use azure_core::http::headers::{
+    AUTHORIZATION, ERROR_CODE, HeaderName, Headers, RETRY_AFTER, RETRY_AFTER_MS,
+    X_MS_RETRY_AFTER_MS,
+};
+use azure_core::http::policies::{Policy, PolicyResult, get_retry_after};
+use azure_core::http::{
+    AsyncRawResponse, Context, Method, Pipeline, PipelineSendOptions, Request, StatusCode, Url,
+};
 use azure_core::json::from_json;
 use azure_core::time::{Duration as SdkDuration, OffsetDateTime};
 use serde::Deserialize;
@@ -32,17 +39,23 @@ const VERSION: &str = "2019-08-01";
 /// The endpoint is on this machine or next to it. All tries together.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Between the tries, where the endpoint doesn't ask for more.
+const BETWEEN: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(400)];
+
 /// A token that lives for hours is renewed so long before its end; one that doesn't, after half of its life.
 const AHEAD: SdkDuration = SdkDuration::minutes(5);
 
-/// Nobody asks again sooner, whatever the answer was.
+/// After a token, or the few tries for one, nobody asks again sooner.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Nor while a busy endpoint asks for more time, up to this much: without a token there is no storage.
+const MOST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How often the log says that there is no token, while the reason is the same.
 const REMIND: Duration = Duration::from_secs(60);
 
-/// Hands the SDK its tokens. Whoever has to wait for one waits for the same answer, and while there is one nobody
-/// does: it is renewed beside the requests.
+/// Gives requests their token. Whoever has to wait for one waits for the same answer, and while there is one nobody
+/// does: it is renewed beside the requests. Goes last before the transport and runs for every try.
 #[derive(Debug)]
 pub(super) struct IdentityTokens(Arc<Source>);
 
@@ -62,9 +75,11 @@ struct Source {
 #[derive(Debug, Default)]
 struct Known {
     token: Option<AccessToken>,
+    /// Whether storage has refused the token, and nobody has asked for another since.
+    refused: bool,
     /// When less than this is left of the token, it is renewed.
     renew_within: SdkDuration,
-    /// When the last answer came, and whether it was a token.
+    /// When somebody may ask again, and whether the last answer was a token.
     answered: Option<(Instant, bool)>,
     /// What the log was told last, and when.
     told: Option<(Instant, String)>,
@@ -82,6 +97,13 @@ enum Next {
 #[derive(Debug, thiserror::Error)]
 #[error("there is no token to enter it with")]
 struct NoToken;
+
+/// Why a request to the endpoint gave no token.
+struct Trouble {
+    reason: String,
+    /// The least time until another may give one; none if it wouldn't.
+    again: Option<Duration>,
+}
 
 /// Of the endpoint's answer what is used.
 #[derive(Deserialize)]
@@ -135,14 +157,56 @@ impl IdentityTokens {
 }
 
 #[async_trait]
-impl TokenCredential for IdentityTokens {
-    async fn get_token(
+impl Policy for IdentityTokens {
+    async fn send(
         &self,
-        _scopes: &[&str],
-        _options: Option<TokenRequestOptions<'_>>,
-    ) -> azure_core::Result<AccessToken> {
+        context: &Context,
+        request: &mut Request,
+        next: &[Arc<dyn Policy>],
+    ) -> PolicyResult {
         let token = self.0.token().await;
-        token.map_err(|refusal| Error::new(ErrorKind::Credential, refusal))
+        let token = token.map_err(|refusal| Error::new(ErrorKind::Credential, refusal))?;
+        let answer = self.send_with(&token, context, request, next).await?;
+        if !refuses_token(&answer) {
+            return Ok(answer);
+        }
+        match self.0.token().await {
+            Ok(other) if other.token != token.token => {
+                // Whom storage doesn't know it does nothing for: the request may be repeated, whatever it is.
+                request.body_mut().reset().await?;
+                self.send_with(&other, context, request, next).await
+            }
+            _ => Ok(answer),
+        }
+    }
+}
+
+impl IdentityTokens {
+    async fn send_with(
+        &self,
+        token: &AccessToken,
+        context: &Context<'_>,
+        request: &mut Request,
+        next: &[Arc<dyn Policy>],
+    ) -> PolicyResult {
+        request.insert_header(AUTHORIZATION, format!("Bearer {}", token.token.secret()));
+        let answer = next[0].send(context, request, &next[1..]).await?;
+        if refuses_token(&answer) {
+            self.0.known().note_refusal(token);
+        }
+        Ok(answer)
+    }
+}
+
+/// Whether storage doesn't take the token, which is another thing than its owner's having no role.
+fn refuses_token(answer: &AsyncRawResponse) -> bool {
+    // Without storage's own code a refusal may be anybody's, a proxy's or a gateway's, and says nothing of the token.
+    let code = answer.headers().get_optional_str(&ERROR_CODE);
+    match (answer.status(), code.unwrap_or_default()) {
+        (StatusCode::Unauthorized, code) => !code.is_empty(),
+        // So the emulator says it, and Azure to clients of older versions.
+        (StatusCode::Forbidden, code) => code == "AuthenticationFailed",
+        _ => false,
     }
 }
 
@@ -189,27 +253,50 @@ impl Source {
     }
 
     async fn ask(&self) -> Result<AccessToken, NoToken> {
-        let answer = tokio::time::timeout(LIMIT, self.request()).await;
-        let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {LIMIT:?}")));
+        let answer = self.few_tries().await;
         let (now, instant) = (OffsetDateTime::now_utc(), Instant::now());
         let mut known = self.known();
-        let left = known.note(answer.as_ref().ok(), now, instant);
-        answer.map_err(|reason| {
-            if known.is_news(&reason, instant) {
-                let (endpoint, left_s) = (&self.shown, left.whole_seconds().max(0));
-                tracing::warn!(
-                    endpoint,
-                    reason,
-                    left_s,
-                    "no token from the identity endpoint"
-                );
-            }
-            NoToken
-        })
+        let left = known.note(answer.as_ref(), now, instant);
+        if let Err(Trouble { reason, .. }) = answer
+            && known.is_news(&reason, instant)
+        {
+            let (endpoint, left_s) = (&self.shown, left.whole_seconds().max(0));
+            tracing::warn!(
+                endpoint,
+                reason,
+                left_s,
+                "no token from the identity endpoint"
+            );
+        }
+        match known.next(now, instant) {
+            Next::Use(token) | Next::UseAndRenew(token) => Ok(token),
+            Next::Refuse | Next::Ask => Err(NoToken),
+        }
     }
 
-    /// One request, with a retry or two where the endpoint is busy.
-    async fn request(&self) -> Result<AccessToken, String> {
+    /// A request, and one or two more where its trouble may pass in time. What the endpoint said last is the reason,
+    /// even if it is silent then.
+    async fn few_tries(&self) -> Result<AccessToken, Trouble> {
+        let began = Instant::now();
+        let left = || LIMIT.saturating_sub(began.elapsed());
+        let mut trouble = Trouble::lasting(format!("no answer within {LIMIT:?}"));
+        let mut pauses = BETWEEN.into_iter();
+        loop {
+            match tokio::time::timeout(left(), self.request()).await {
+                Ok(Ok(token)) => return Ok(token),
+                Ok(Err(latest)) => trouble = latest,
+                Err(_) => return Err(trouble),
+            }
+            match (pauses.next(), trouble.again) {
+                (Some(pause), Some(again)) if pause.max(again) < left() => {
+                    tokio::time::sleep(pause.max(again)).await;
+                }
+                _ => return Err(trouble),
+            }
+        }
+    }
+
+    async fn request(&self) -> Result<AccessToken, Trouble> {
         let mut request = Request::new(self.url.clone(), Method::Get);
         let (name, value) = &self.header;
         request.insert_header(name.clone(), value.secret().to_owned());
@@ -220,18 +307,15 @@ impl Source {
         };
         let context = Context::new();
         let answer = self.pipeline.send(&context, &mut request, Some(options));
-        let answer = answer.await.map_err(|error| reason(&error))?;
-        match answer.status() {
-            StatusCode::Ok => {}
-            StatusCode::BadRequest => {
-                return Err("it answers 400: is the identity assigned to this app?".to_owned());
-            }
-            status => return Err(format!("it answers {}", u16::from(status))),
+        let answer = answer.await.map_err(|error| Trouble::on_the_way(&error))?;
+        if answer.status() != StatusCode::Ok {
+            return Err(Trouble::refused(answer.status(), answer.headers()));
         }
         let answer: Option<Answer> = from_json(answer.into_body()).ok();
         let token =
             answer.and_then(|it| Some(AccessToken::new(it.access_token, it.expires_on.read()?)));
-        token.ok_or_else(|| "its answer isn't a token and when it ends".to_owned())
+        token
+            .ok_or_else(|| Trouble::lasting("its answer isn't a token and when it ends".to_owned()))
     }
 
     fn next(&self) -> Next {
@@ -245,19 +329,20 @@ impl Source {
 
 impl Known {
     fn next(&self, now: OffsetDateTime, instant: Instant) -> Next {
-        let just = self
-            .answered
-            .filter(|(at, _)| instant.saturating_duration_since(*at) < PAUSE);
+        let just = self.answered.filter(|(until, _)| instant < *until);
+        let left = self.token.as_ref().map(|token| token.expires_on - now);
+        let holds = left.is_some_and(SdkDuration::is_positive);
         match (&self.token, just) {
-            (Some(token), just) if token.expires_on > now => {
-                match just.is_none() && token.expires_on - now <= self.renew_within {
+            // One that storage refuses, too: there is no other yet, and it may have been a mistake. Nor does it matter
+            // that a new one has ended before it came, by a clock that is ahead. What that is for, storage says.
+            (Some(token), Some((_, granted))) if holds || granted => Next::Use(token.clone()),
+            (_, Some(_)) => Next::Refuse,
+            (Some(token), None) if holds && !self.refused => {
+                match left <= Some(self.renew_within) {
                     true => Next::UseAndRenew(token.clone()),
                     false => Next::Use(token.clone()),
                 }
             }
-            // By a clock that is ahead the token has ended before it came; storage goes by its own.
-            (Some(token), Some((_, true))) => Next::Use(token.clone()),
-            (_, Some(_)) => Next::Refuse,
             _ => Next::Ask,
         }
     }
@@ -265,18 +350,22 @@ impl Known {
     /// Takes an answer, and tells how long the token is good for that there is now.
     fn note(
         &mut self,
-        token: Option<&AccessToken>,
+        answer: Result<&AccessToken, &Trouble>,
         now: OffsetDateTime,
         instant: Instant,
     ) -> SdkDuration {
-        self.answered = Some((instant, token.is_some()));
-        if let Some(token) = token {
+        let asked = answer.err().and_then(|trouble| trouble.again);
+        let pause = asked.unwrap_or_default().clamp(PAUSE, MOST_PAUSE);
+        self.answered = Some((instant + pause, answer.is_ok()));
+        // If there is no other, the one that storage has refused gets another chance.
+        let refused = std::mem::take(&mut self.refused);
+        if let Ok(token) = answer {
             self.told = None;
             // An endpoint may give an older one again, from a memory of its own.
             let known = self
                 .token
                 .take()
-                .filter(|it| it.expires_on > token.expires_on);
+                .filter(|it| !refused && it.expires_on > token.expires_on);
             self.token = known.or_else(|| Some(token.clone()));
         }
         let left = self.token.as_ref().map(|token| token.expires_on - now);
@@ -285,6 +374,12 @@ impl Known {
         // oftener the nearer its end.
         self.renew_within = AHEAD.min(left / 2);
         left
+    }
+
+    /// Another is asked for instead of a token that storage refuses, whatever it says of its end.
+    fn note_refusal(&mut self, refused: &AccessToken) {
+        let known = self.token.as_ref();
+        self.refused |= known.is_some_and(|known| known.token == refused.token);
     }
 
     /// Whether the log is to be told this reason.
@@ -297,6 +392,58 @@ impl Known {
         }
         !known
     }
+}
+
+impl Trouble {
+    fn lasting(reason: String) -> Self {
+        let again = None;
+        Self { reason, again }
+    }
+
+    /// There is no answer.
+    fn on_the_way(error: &Error) -> Self {
+        let passes = matches!(error.kind(), ErrorKind::Io | ErrorKind::Connection);
+        Self {
+            reason: reason(error),
+            again: passes.then_some(Duration::ZERO),
+        }
+    }
+
+    /// The answer is another one than a token.
+    fn refused(status: StatusCode, headers: &Headers) -> Self {
+        let answers = format!("it answers {}", u16::from(status));
+        match status {
+            StatusCode::TooManyRequests | StatusCode::ServiceUnavailable => {
+                let wait = wanted_pause(headers);
+                let reason = match wait.as_millis().div_ceil(1_000) {
+                    0 => answers,
+                    seconds => format!("it is busy: {answers} and asks to wait {seconds} s"),
+                };
+                let again = Some(wait);
+                Self { reason, again }
+            }
+            StatusCode::RequestTimeout
+            | StatusCode::InternalServerError
+            | StatusCode::BadGateway
+            | StatusCode::GatewayTimeout => Self {
+                reason: answers,
+                again: Some(Duration::ZERO),
+            },
+            StatusCode::BadRequest => {
+                Self::lasting(format!("{answers}: is the identity assigned to this app?"))
+            }
+            _ => Self::lasting(answers),
+        }
+    }
+}
+
+/// How long a busy endpoint asks to be left alone.
+fn wanted_pause(headers: &Headers) -> Duration {
+    let names = [X_MS_RETRY_AFTER_MS, RETRY_AFTER_MS, RETRY_AFTER];
+    let wait = get_retry_after(headers, OffsetDateTime::now_utc, &names);
+    // What is below zero is none.
+    wait.and_then(|wait| wait.try_into().ok())
+        .unwrap_or_default()
 }
 
 impl Seconds {

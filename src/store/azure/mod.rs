@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use azure_core::Error;
-use azure_core::credentials::TokenCredential;
 use azure_core::http::Etag;
 use azure_core::http::headers::Headers;
 use azure_storage_blob::models::{
@@ -378,7 +377,6 @@ fn container_client(
     let mut url = connection.endpoint().clone();
     url.set_path(&format!("{}/{container}", url.path().trim_end_matches('/')));
     let mut client_options = transport::client_options(trust, &url)?;
-    let mut token: Option<Arc<dyn TokenCredential>> = None;
     match connection.credential() {
         Credential::AccountKey(key) => {
             let signer = SharedKey::new(connection.account(), key.clone());
@@ -386,13 +384,14 @@ fn container_client(
         }
         Credential::Sas(query) => url.set_query(Some(query.secret())),
         Credential::ManagedIdentity(identity) => {
-            token = Some(Arc::new(IdentityTokens::new(identity, trust)?));
+            let tokens = IdentityTokens::new(identity, trust)?;
+            client_options.per_try_policies.push(Arc::new(tokens));
         }
     }
     let options = BlobContainerClientOptions {
         client_options,
         ..Default::default()
     };
-    BlobContainerClient::new(url, token, Some(options))
+    BlobContainerClient::new(url, None, Some(options))
         .map_err(|error| BadConnection::Setup(error.to_string()))
 }

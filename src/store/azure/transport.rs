@@ -32,33 +32,39 @@ pub(super) fn client_options(
     let client = client.http1_only().timeout(TRY).pool_idle_timeout(IDLE);
     Ok(ClientOptions {
         per_call_policies: vec![Arc::new(PlainPath), Arc::new(Delimiter)],
-        ..few_tries(client)?
+        retry: few_tries(),
+        ..options(client)?
     })
 }
 
-/// Those of the endpoint that hands out tokens. It is on this machine or next to it: a proxy that the environment
-/// names can't reach it, and would learn the app's header.
+/// Those of the endpoint that hands out tokens, for single tries. It is on this machine or next to it: a proxy that
+/// the environment names can't reach it, and would learn the app's header.
 pub(super) fn identity_options(
     trust: &Trust,
     endpoint: &Url,
 ) -> Result<ClientOptions, BadConnection> {
-    few_tries(trust.client(endpoint).map_err(setup)?.no_proxy())
+    options(trust.client(endpoint).map_err(setup)?.no_proxy())
 }
 
-/// Two more tries: the SDK waits twice the delay before the first, four times before the second, and up to 255 ms
-/// more. Its own client would need the machine's CA files and a provider installed for the process.
-fn few_tries(client: ClientBuilder) -> Result<ClientOptions, BadConnection> {
+/// The SDK's own client would need the machine's CA files and a provider installed for the process.
+fn options(client: ClientBuilder) -> Result<ClientOptions, BadConnection> {
     let client = client.redirect(reqwest::redirect::Policy::none());
     let client = client.build().map_err(setup)?;
     Ok(ClientOptions {
-        retry: RetryOptions::exponential(ExponentialRetryOptions {
-            initial_delay: SdkDuration::milliseconds(50),
-            max_retries: 2,
-            max_total_elapsed: SdkDuration::seconds(20),
-            max_delay: SdkDuration::seconds(2),
-        }),
+        retry: RetryOptions::none(),
         transport: Some(Transport::new(Arc::new(client))),
         ..ClientOptions::default()
+    })
+}
+
+/// Two more tries: the SDK waits twice the delay before the first, four times before the second, and up to 255 ms
+/// more.
+fn few_tries() -> RetryOptions {
+    RetryOptions::exponential(ExponentialRetryOptions {
+        initial_delay: SdkDuration::milliseconds(50),
+        max_retries: 2,
+        max_total_elapsed: SdkDuration::seconds(20),
+        max_delay: SdkDuration::seconds(2),
     })
 }
 

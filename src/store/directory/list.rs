@@ -45,9 +45,11 @@ pub(super) fn contents(
 ) -> io::Result<Contents> {
     let folder = layout.folder(prefix);
     let names = names_or_none(layout, clock, &folder)?;
-    let (folders, others): (Vec<_>, Vec<_>) = names
+    let (mut folders, others): (Vec<_>, Vec<_>) = names
         .into_iter()
         .partition(|name| folder.join(name).is_dir());
+    // What was removed leaves its folders.
+    folders.retain(|name| holds_anything(&folder.join(name)));
     Ok(Contents {
         folders: folders.iter().map(|name| printable(name)).collect(),
         blobs: others
@@ -56,6 +58,20 @@ pub(super) fn contents(
             .collect(),
         requests: 1,
     })
+}
+
+/// Whether there is anything in a folder, or in one below, but folders. What may not be looked at may hold something, and
+/// where a link leads isn't looked at.
+fn holds_anything(folder: &Path) -> bool {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => entries.any(|entry| {
+            entry.is_ok_and(|entry| match entry.file_type() {
+                Ok(kind) if kind.is_dir() => holds_anything(&entry.path()),
+                _ => !is_temporary(&entry.file_name()),
+            })
+        }),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }
 }
 
 /// Linked files count, sub-folders, sockets, links to nothing and what has gone again don't. What may not be looked at is

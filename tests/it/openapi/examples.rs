@@ -1,9 +1,11 @@
 //! The document's examples.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{answers, operations};
-use crate::support::contract::{DOCUMENT, escaped, faults};
+use crate::support::contract::{DOCUMENT, escaped, faults, operation};
+use crate::support::http::{get, request, send_body, send_json};
+use crate::support::scene::Scene;
 
 /// Every example below `value`, with the place of the schema that it is one of.
 fn examples<'a>(value: &'a Value, place: &str, found: &mut Vec<(String, &'a Value)>) {
@@ -46,28 +48,104 @@ fn every_example_is_what_its_schema_allows_and_no_member_more() {
             "{place}: {faults:#?}\n{example:#}"
         );
     }
-    assert!(found.len() > 30, "{}", found.len());
+    assert!(found.len() > 150, "{}", found.len());
 }
 
 #[test]
 fn every_body_that_is_sent_and_every_json_answer_has_an_example() {
     let is_json = |media: &str| media == "application/json" || media.ends_with("+json");
+    let mut without = Vec::new();
     for operation in operations() {
-        let sent = operation["requestBody"]["content"]
-            .as_object()
-            .into_iter()
-            .flatten();
-        let sent = sent.map(|(media, content)| (media.as_str(), content));
-        for (media, content) in sent
-            .chain(answers(operation))
-            .filter(|(media, _)| is_json(media))
-        {
+        let sent = operation["requestBody"]["content"].as_object();
+        let sent = sent.into_iter().flatten();
+        let sent = sent.map(|(media, content)| ("body", media.as_str(), content));
+        for (place, media, content) in sent.chain(answers(operation)) {
             let has_one = ["example", "examples"]
                 .iter()
                 .any(|it| content.get(it).is_some());
-            assert!(has_one, "{}: {media}", operation["operationId"]);
+            if is_json(media) && !has_one {
+                without.push(format!("{} {place}", operation["operationId"]));
+            }
         }
     }
+    assert!(without.is_empty(), "{}: {without:#?}", without.len());
     let refusal = &DOCUMENT["components"]["schemas"]["Refusal"];
     assert_eq!(refusal["examples"][0]["ok"], false);
+}
+
+#[test]
+fn a_refusals_example_is_of_its_first_code_and_names_the_request_where_the_service_is_at_fault() {
+    let mut checked = 0;
+    for operation in operations() {
+        let refusals = answers(operation).filter(|(status, media, _)| {
+            status.starts_with(['4', '5']) && *media == "application/json"
+        });
+        for (status, _, content) in refusals {
+            let example = &content["example"];
+            let place = format!("{} {status}: {example}", operation["operationId"]);
+            let codes = &content["schema"]["allOf"][1]["properties"]["code"]["enum"];
+            assert!(codes[0].is_string(), "{place}");
+            assert_eq!(example["code"], codes[0], "{place}");
+            let named = example["requestId"].is_string();
+            assert_eq!(named, status.starts_with('5'), "{place}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "{checked}");
+}
+
+/// What the document shows is what is said, to the letter.
+#[tokio::test]
+async fn the_service_refuses_as_its_examples_say() {
+    let a = Scene::new().instance();
+    let steuer = json!({"kategorie": "arbeit", "title": "Steuer"});
+    let created = send_json(&a, "POST", "/api/tasks", &steuer).await.ok();
+    let task = &format!("/api/tasks/{}", created["id"].as_str().unwrap());
+    let complete = &format!("{task}/complete");
+    let typed = |method, path: &str| {
+        request(method, path).header("content-type", "application/json; charset=utf-8")
+    };
+    let keyed = || typed("POST", "/api/tasks").header("idempotency-key", "of-the-examples");
+    let first = send_body(&a, keyed(), steuer.to_string()).await;
+    assert_eq!(first.status, 201);
+    let over = " ".repeat((1 << 20) + 1);
+    let elsewhere = "/auth/github?return_to=elsewhere";
+    let refused = [
+        (get("/api/tasks?limit=0"), ""),
+        (get("/codex?format=pdf"), ""),
+        (request("POST", "/sync?mode=half"), ""),
+        (get(elsewhere), ""),
+        (get(&elsewhere.replace("/auth/github", "/login")), ""),
+        (get("/api/tasks/first"), ""),
+        (typed("POST", "/api/tasks"), "[]"),
+        (typed("PATCH", task), "[]"),
+        (typed("POST", complete), "[]"),
+        (typed("POST", "/api/preview"), "[]"),
+        (get("/codex").header("host", "codex.example"), ""),
+        (get("/api/tasks/9999"), ""),
+        (request("POST", "/api/tasks/9999/complete"), ""),
+        (get("/assets/none"), ""),
+        (get("/metrics"), ""),
+        (get("/sync?mode=full"), ""),
+        (get("/sync"), ""),
+        (request("POST", "/sync"), ""),
+        (get("/auth/github"), ""),
+        (get("/auth/github/callback"), ""),
+        (
+            typed("PATCH", task).header("if-match", "\"none\""),
+            r#"{"tags": ["geld"]}"#,
+        ),
+        (typed("POST", "/api/tasks"), &over),
+        (request("POST", "/api/preview"), "Belege"),
+        (keyed(), r#"{"kategorie": "privat"}"#),
+    ];
+    for (request, body) in refused {
+        let (method, uri) = (request.method_ref().unwrap(), request.uri_ref().unwrap());
+        let asked = format!("{method} {uri}");
+        let operation = operation(method.as_str(), uri.path()).unwrap();
+        let said = send_body(&a, request, body.to_owned()).await;
+        let answer = &operation["responses"][said.status.as_str()];
+        let example = &answer["content"]["application/json"]["example"];
+        assert_eq!(&said.json(), example, "{asked}");
+    }
 }

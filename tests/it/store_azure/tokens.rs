@@ -3,14 +3,20 @@
 use std::time::{Duration, Instant};
 
 use codex_miroir::store::azure::AzureStore;
-use codex_miroir::store::{BlobStore, GetIf, Got, StoreError};
-use futures::future::join_all;
+use codex_miroir::store::{BlobStore, GetIf, Got, PutIf, StoreError};
+use futures::future::{join, join_all};
+use serde_json::json;
 
-use super::{created, key};
+use super::{created, done, key, put};
 use crate::support::azurite::azurite;
 use crate::support::identity::{IdentityEndpoint, Manner};
+use crate::support::tcp_proxy::{Fault, TcpProxy};
+use crate::support::tls::{authority, secure_azurite};
 
 const NO_TOKEN: &str = ": there is no token to enter it with";
+
+/// As Azure says that it doesn't take a token.
+const REFUSAL: Fault = Fault::Storage(401, "InvalidAuthenticationInfo");
 
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -18,6 +24,17 @@ fn opened() -> (IdentityEndpoint, AzureStore) {
     let endpoint = IdentityEndpoint::start();
     let store = endpoint.store(&azurite().container());
     (endpoint, store)
+}
+
+/// The same by a line on which something may refuse; the blob is there.
+async fn proxied() -> (IdentityEndpoint, AzureStore, TcpProxy) {
+    let proxy = TcpProxy::start(authority().http_before(secure_azurite().port())).await;
+    let endpoint = IdentityEndpoint::start();
+    let line = authority().https_before(proxy.port());
+    let store = endpoint.store_at(line, None, &azurite().container());
+    created(&store).await;
+    proxy.take_requests();
+    (endpoint, store, proxy)
 }
 
 async fn get(store: &AzureStore) -> Result<Got, StoreError> {
@@ -200,4 +217,192 @@ async fn a_token_that_has_ended_by_the_local_clock_is_not_asked_for_per_request(
         "{}",
         endpoint.asked().len()
     );
+}
+
+/// The emulator knows better than the endpoint when a token has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_requests_whose_token_storage_refuses_share_a_new_one_and_none_fails() {
+    let (endpoint, store) = opened();
+    endpoint.set(Manner::Overstates(Duration::from_secs(5)));
+    let etag = created(&store).await;
+    endpoint.set(Manner::Grants(A_DAY));
+    tokio::time::sleep(Duration::from_millis(6_100)).await;
+    let readers = join_all((0..50).map(|_| get(&store)));
+    let key = key();
+    let writer = store.put(&key, put("new", 2), PutIf::Same(etag));
+    let (read, written) = join(readers, writer).await;
+    done(written.unwrap().value);
+    for answer in read {
+        answer.unwrap();
+    }
+    assert_eq!(endpoint.asked().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_401_costs_a_token_and_one_more_try_and_a_403_for_want_of_a_role_neither() {
+    let (endpoint, store, proxy) = proxied().await;
+    proxy.plan("GET", 1, Fault::Status(403));
+    let denied = get(&store).await.unwrap_err();
+    assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
+    get(&store).await.unwrap();
+    assert_eq!(proxy.take_requests().len(), 2);
+    assert_eq!(endpoint.tokens().len(), 1);
+
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    proxy.plan("PUT", 1, REFUSAL);
+    let written = store.put(&key(), put("new", 2), PutIf::Any).await;
+    done(written.unwrap().value);
+    get(&store).await.unwrap();
+    assert_eq!(proxy.take_requests().len(), 3);
+    assert_eq!(endpoint.tokens().len(), 2);
+}
+
+/// A gateway on the way, say.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_refuses_without_storages_own_code_costs_no_token() {
+    let (endpoint, store, proxy) = proxied().await;
+    // From here on somebody could ask again.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    endpoint.set(Manner::IsBusy(429, "60"));
+    for fault in [
+        Fault::Status(401),
+        Fault::Storage(401, ""),
+        Fault::Status(403),
+    ] {
+        proxy.plan("GET", 1, fault);
+        let denied = get(&store).await.unwrap_err();
+        assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
+        get(&store).await.unwrap();
+        assert_eq!(endpoint.asked().len(), 1, "{fault:?}");
+    }
+}
+
+/// It costs at worst another refusal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_tried_again_while_there_is_no_other() {
+    let cases = [
+        (Manner::IsBusy(429, "60"), 1, 10),
+        (Manner::Waits, 1, 1),
+        (Manner::Refuses(400), 1, 1),
+        (Manner::Refuses(500), 3, 1),
+    ];
+    join_all(cases.map(async |(manner, tries, pause)| {
+        let (endpoint, store, proxy) = proxied().await;
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        endpoint.set(manner);
+        proxy.plan("GET", 1, REFUSAL);
+        // Whom storage refuses waits for the endpoint, and hears what storage said.
+        let denied = get(&store).await.unwrap_err();
+        assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(2) {
+            for answer in join_all((0..20).map(|_| get(&store))).await {
+                answer.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(began.elapsed() < Duration::from_secs(4), "nobody waits");
+        assert_eq!(endpoint.asked().len(), 1 + tries);
+        // What storage takes again needs no renewal; what it refuses again does, once there may be one.
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        endpoint.set(Manner::Grants(A_DAY));
+        proxy.plan("GET", 1, REFUSAL);
+        get(&store).await.unwrap();
+        assert_eq!(endpoint.tokens().len(), 2);
+    }))
+    .await;
+}
+
+/// Of an account in another tenant, say, or where the endpoint gives what it remembers.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_storage_refuses_every_token_none_is_asked_for_per_request() {
+    for the_same in [false, true] {
+        let (endpoint, store, proxy) = proxied().await;
+        if the_same {
+            let end = chrono::Utc::now().timestamp() + 24 * 3600;
+            let token = &endpoint.tokens()[0];
+            let answer = json!({"access_token": token, "expires_on": end.to_string()});
+            endpoint.set(Manner::Says(answer.to_string().leak()));
+        }
+        proxy.set_down(Some(REFUSAL));
+        let began = Instant::now();
+        let mut requests = 0;
+        while began.elapsed() < Duration::from_secs(4) {
+            for answer in join_all((0..20).map(|_| get(&store))).await {
+                let denied = answer.unwrap_err();
+                assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
+                requests += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let (asked, sent) = (endpoint.asked().len(), proxy.take_requests().len());
+        println!("{requests} requests, {sent} sent, {asked} tokens asked for");
+        let seconds = began.elapsed().as_secs() as usize;
+        assert!((2..=2 + seconds).contains(&asked), "{asked}");
+        // Those that a new token came for are sent once more.
+        let again = if the_same { 0 } else { 20 * (asked - 1) };
+        assert!((requests..=requests + again).contains(&sent), "{sent}");
+        // It passes with what made storage refuse.
+        proxy.set_down(None);
+        get(&store).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_endpoint_is_given_the_time_it_asks_for() {
+    let (endpoint, store) = opened();
+    endpoint.set(Manner::IsBusy(429, "2"));
+    let began = Instant::now();
+    let (answer, ()) = join(get(&store), async {
+        while endpoint.asked().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        endpoint.set(Manner::Grants(A_DAY));
+    })
+    .await;
+    answer.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert_eq!(endpoint.asked().len(), 2);
+}
+
+/// Whoever asks for a token hears of it at once, and the endpoint has its peace, though not for a day.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_endpoint_that_asks_for_more_time_than_anybody_has_is_left_alone_for_it() {
+    let cases = [(429, "6", 6), (503, "86400", 10)];
+    join_all(cases.map(async |(status, wait, seconds)| {
+        let (endpoint, store) = opened();
+        endpoint.set(Manner::IsBusy(status, wait));
+        let began = Instant::now();
+        let took = refused(&store, 20).await;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_secs(seconds - 2) {
+            assert!(refused(&store, 1).await < Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(endpoint.asked().len(), 1, "{wait}");
+        endpoint.set(Manner::Grants(A_DAY));
+        while get(&store).await.is_err() {
+            assert!(began.elapsed() < Duration::from_secs(seconds + 4), "{wait}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let took = began.elapsed();
+        assert!(took >= Duration::from_secs(seconds), "{wait}: {took:?}");
+        assert_eq!(endpoint.asked().len(), 2, "{wait}");
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_endpoint_may_ask_for_anything() {
+    let never = "Fri, 31 Dec 9999 23:59:59 GMT";
+    let most = "9223372036854775807";
+    for wait in ["0", "-9223372036854775808", "soon", "", most, never] {
+        let (endpoint, store) = opened();
+        endpoint.set(Manner::IsBusy(429, wait));
+        let took = refused(&store, 1).await;
+        assert!(took < Duration::from_secs(4), "{wait}: {took:?}");
+        let tries = if [most, never].contains(&wait) { 1 } else { 3 };
+        assert_eq!(endpoint.asked().len(), tries, "{wait}");
+    }
 }

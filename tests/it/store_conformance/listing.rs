@@ -102,6 +102,15 @@ pub(super) async fn every_users_folder_is_in_the_contents_above(
             "{folders:?}"
         );
     }
+    // What was removed leaves none.
+    let key = raw(&longer, "0001.md");
+    let etag = blob(store, &key).await.etag;
+    let removed = store.delete(&key, &etag).await.unwrap().value;
+    assert_eq!(removed, Deleted::Done);
+    let folders = store.contents(&Prefix::all_raw()).await.unwrap();
+    let folders = folders.value.folders;
+    assert!(folders.contains(user.as_str()), "{folders:?}");
+    assert!(!folders.contains(longer.as_str()), "{folders:?}");
 }
 
 pub(super) async fn a_listing_shows_no_other_user(store: &dyn BlobStore, user: &UserId) {

@@ -32,8 +32,13 @@ pub(crate) enum Manner {
     Grants(Duration),
     /// The same, with `expires_on` as a number.
     GrantsInNumbers(Duration),
+    /// With tokens that end after this time, of which it says that they are good for a day: what a clock that is
+    /// behind makes of any, and whoever revokes one.
+    Overstates(Duration),
     /// With this status.
     Refuses(u16),
+    /// With this status and what it asks for in `Retry-After`.
+    IsBusy(u16, &'static str),
     /// With 200 and this text.
     Says(&'static str),
     /// Not until it has another manner.
@@ -120,8 +125,17 @@ impl IdentityEndpoint {
 
     /// The same by the tokens of a user-assigned identity.
     pub(crate) fn store_as(&self, client_id: Option<&str>, container: &str) -> AzureStore {
-        let azurite = secure_azurite();
-        let service = azurite.endpoint(azurite.port());
+        self.store_at(secure_azurite().port(), client_id, container)
+    }
+
+    /// The same by a line to the emulator, of https at this end.
+    pub(crate) fn store_at(
+        &self,
+        port: u16,
+        client_id: Option<&str>,
+        container: &str,
+    ) -> AzureStore {
+        let service = secure_azurite().endpoint(port);
         let identity = self.identity(client_id);
         let connection = AzureConnection::managed_identity(&service, identity).unwrap();
         AzureStore::new(connection, container, &authority().trust()).unwrap()
@@ -155,14 +169,22 @@ async fn answer(
     if header.is_none_or(|value| value != HEADER) || asked.version != "2019-08-01" {
         return refuse(401);
     }
-    desk.seen.lock().unwrap().asked.push(asked.client_id);
     let mut manner = desk.manner.subscribe();
-    let decided = manner.wait_for(|manner| !matches!(manner, Manner::Waits));
-    let decided = decided.await.unwrap().clone();
+    // Whoever sees that it was asked may set another manner, which is for the next.
+    let mut decided = manner.borrow().clone();
+    desk.seen.lock().unwrap().asked.push(asked.client_id);
+    if let Manner::Waits = decided {
+        let other = manner.wait_for(|manner| !matches!(manner, Manner::Waits));
+        decided = other.await.unwrap().clone();
+    }
     match decided {
         Manner::Grants(life) => grant(&desk, &asked.resource, life, |end| json!(end.to_string())),
         Manner::GrantsInNumbers(life) => grant(&desk, &asked.resource, life, |end| json!(end)),
+        Manner::Overstates(life) => grant(&desk, &asked.resource, life, |end| {
+            json!((end + 24 * 3600).to_string())
+        }),
         Manner::Refuses(status) => refuse(status),
+        Manner::IsBusy(status, wait) => ([("retry-after", wait)], refuse(status)).into_response(),
         Manner::Says(text) => text.into_response(),
         Manner::Waits => unreachable!("that was waited for"),
     }

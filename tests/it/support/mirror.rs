@@ -1,6 +1,7 @@
 //! The service between a store and a GitHub, as processes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub(crate) struct Mirror {
     settings: Vec<(&'static str, String)>,
     store: Arc<dyn BlobStore>,
     base: &'static str,
-    _data: Option<TempDir>,
+    data: Option<TempDir>,
 }
 
 /// Files by name.
@@ -105,7 +106,7 @@ impl Mirror {
             settings,
             store,
             base,
-            _data: data,
+            data,
         }
     }
 
@@ -220,7 +221,11 @@ impl Mirror {
 
     /// What Git is known to hold.
     pub(crate) async fn book(&self) -> Value {
-        let key = Key::git(&UserId::parse("anna").unwrap());
+        self.book_of("anna").await
+    }
+
+    pub(crate) async fn book_of(&self, user: &str) -> Value {
+        let key = Key::git(&UserId::parse(user).unwrap());
         match self.store.get(&key, GetIf::Any).await.unwrap().value {
             Got::Blob(blob) => serde_json::from_slice(&blob.bytes).unwrap(),
             _ => Value::Null,
@@ -230,6 +235,11 @@ impl Mirror {
     /// The same, for a test that waits for something in it.
     pub(crate) fn book_now(&self) -> Value {
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.book()))
+    }
+
+    /// The folder that it is over.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.as_ref().unwrap().path()
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn BlobStore> {

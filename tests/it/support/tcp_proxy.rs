@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Delay(Duration),
     /// Something before the server refuses, with this status.
     Status(u16),
+    /// Storage itself refuses, with this status and its own code.
+    Storage(u16, &'static str),
 }
 
 impl Fault {
@@ -52,6 +54,7 @@ impl Fault {
             Self::Status(429) => "429",
             Self::Status(503) => "503",
             Self::Status(_) => "500",
+            Self::Storage(_, code) => code,
         }
     }
 }
@@ -167,12 +170,10 @@ impl TcpProxy {
         match fault {
             Some(Fault::Refuse) => return Ok(()),
             Some(Fault::Hang) => self.hang().await,
-            Some(Fault::Status(status)) => {
-                let answer = format!(
-                    "HTTP/1.1 {status} Trouble\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                );
-                client.write_all(answer.as_bytes()).await?;
-                return client.shutdown().await;
+            Some(Fault::Status(status)) => return refuse(&mut client, status, "").await,
+            Some(Fault::Storage(status, code)) => {
+                let header = format!("x-ms-error-code: {code}\r\n");
+                return refuse(&mut client, status, &header).await;
             }
             Some(Fault::Delay(span)) => tokio::time::sleep(span).await,
             _ => {}
@@ -232,6 +233,14 @@ impl Line {
         }
         fault
     }
+}
+
+async fn refuse(client: &mut TcpStream, status: u16, header: &str) -> io::Result<()> {
+    let answer = format!(
+        "HTTP/1.1 {status} Trouble\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    client.write_all(answer.as_bytes()).await?;
+    client.shutdown().await
 }
 
 /// The head with its empty line, and the body; none when the client closed instead.
