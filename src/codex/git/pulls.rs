@@ -152,8 +152,7 @@ impl Codex {
                 let Some(head) = snapshot.commit().filter(|_| theirs == replaces) else {
                     return Ok(Proposal::Stale);
                 };
-                let noted = book.pulls.get(it.file.name.as_str());
-                self.new_place(git, user, it, noted, head, prefix).await?
+                self.new_place(git, user, book, it, head, prefix).await?
             }
         };
         let Some(place) = place else {
@@ -316,38 +315,55 @@ impl Codex {
         self.change_book(user, note).await.map(drop)
     }
 
-    /// A branch for a new request; `None` when there is a request by now, another than the one that was `noted`. A
-    /// branch that is there already is only taken when it is noted as this file's own, left by a push that broke off,
-    /// and nobody has changed the file there.
+    /// A branch for a new request; `None` when there is a request by now, or another branch for one, than when the
+    /// `book` was read. A branch that is there already is only taken when it is noted as this file's own, left by a
+    /// push that broke off, and nobody has changed the file there.
     async fn new_place(
         &self,
         git: &Git,
         user: &UserId,
+        book: &Book,
         it: &Outgoing,
-        noted: Option<&PullNote>,
         head: GitSha,
         prefix: &str,
     ) -> Result<Option<Place>, GitTrouble> {
         let name = &it.file.name;
+        let key = name.as_str();
         let path = git.path(user, name);
-        let is_news = |book: &Book| book.pulls.get(name.as_str()) != noted;
+        let mut begun = book.proposing.get(key).cloned();
+        let is_news = |newer: &Book, begun: &Option<String>| {
+            newer.pulls.get(key) != book.pulls.get(key)
+                || newer.proposing.get(key) != begun.as_ref()
+        };
         let first = it.story.branch(prefix, user);
         let counted = (2..=COUNTED).map(|number| format!("{first}-{number}"));
         let named = [it.file.sha, head].map(|sha| format!("{first}-{:.7}", sha.to_string()));
-        for branch in [first.clone()].into_iter().chain(counted).chain(named) {
+        let others = [first.clone()].into_iter().chain(counted).chain(named);
+        // The one that was begun may have a request that nobody has noted, whatever it is named after.
+        let others = others.filter(|it| begun.as_ref() != Some(it));
+        let branches: Vec<String> = begun.iter().cloned().chain(others).collect();
+        for branch in branches {
             let there = git.repository.has_branch(&branch).await?;
             // After that: another instance may be at it, or done with it.
-            let (book, _) = self.book(user).await?;
-            if is_news(&book) {
+            let (newer, _) = self.book(user).await?;
+            if is_news(&newer, &begun) {
                 return Ok(None);
             }
-            let is_own = book.proposing.get(name.as_str()) == Some(&branch);
+            let is_own = begun.as_ref() == Some(&branch);
             if there && !is_own {
                 continue;
             }
             if !is_own {
-                let note = |book: &mut Book| book.begin_proposing(name, &branch, head);
-                self.change_book(user, note).await?;
+                let note = |newer: &mut Book| {
+                    if !is_news(newer, &begun) {
+                        newer.begin_proposing(name, &branch, head);
+                    }
+                };
+                let newer = self.change_book(user, note).await?;
+                begun = Some(branch.clone());
+                if is_news(&newer, &begun) {
+                    return Ok(None);
+                }
             }
             // One that was made since it was looked for is another instance's, which is about the same.
             let is_new = git.repository.make_branch(&branch, head).await?;
@@ -357,14 +373,21 @@ impl Codex {
                 return Ok(Some(Place { branch, has, pull }));
             }
             let (newer, _) = self.book(user).await?;
-            if is_news(&newer) {
+            if is_news(&newer, &begun) {
                 return Ok(None);
             }
             let is_known = |has: &GitSha| {
                 Some(*has) == it.file.replaces || newer.pushing.of(name).contains(has)
             };
             if has.as_ref().is_none_or(is_known) {
-                let pull = git.open_pull_of(&branch).await?;
+                let seen = git.repository.pull_of(&branch).await?;
+                // One that was merged since the branch was looked at has brought what was put there before.
+                if let Some(commit) = seen.as_ref().and_then(|it| it.merged_by)
+                    && git.has_been_at(commit, Some(head)).await? == Some(false)
+                {
+                    return Err(lags().into());
+                }
+                let pull = seen.map(|it| it.pull).filter(|it| it.open);
                 return Ok(Some(Place { branch, has, pull }));
             }
         }

@@ -347,3 +347,105 @@ async fn an_older_text_is_not_put_over_a_newer_one_of_another_instance() {
         assert!(here(&mirror).await.unwrap().contains("Vorschlag"));
     }
 }
+
+/// The only request that there ever was has what is here, and is merged.
+async fn one_request_has_all(mirror: &Mirror, service: &Service, case: &str) {
+    let pulls = mirror.github.pulls();
+    let branches: Vec<&str> = pulls.iter().map(|it| it.head.as_str()).collect();
+    assert_eq!(branches, ["codex/tasks/anna/0000-update"], "{case}");
+    let text = here(mirror).await.unwrap();
+    assert!(
+        text.contains("Vorschlag") && text.contains("abgeschlossen"),
+        "{case}: {text}"
+    );
+    mirror.github.merge_pull(1, Merge::Squash).unwrap();
+    mirror.deliver(service).await;
+    mirror.until_equal(service).await;
+    assert_eq!(here(mirror).await.unwrap(), text, "{case}");
+}
+
+/// An instance is about to propose an edit when another one completes the task, which would be a branch of another
+/// name.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_that_tell_different_stories_of_a_task_open_one_request() {
+    let rows = [
+        ("no branch", "POST", "/git/refs"),
+        ("a branch", "PUT", "/contents"),
+        ("a commit", "POST", "/pulls"),
+        ("a request", "POST", "/pulls"),
+    ];
+    for (has, method, path) in rows {
+        let (mirror, slow) = begun().await;
+        let quick = mirror.service();
+        let held = match has {
+            "a request" => mirror.github.hold_answer(method, path),
+            _ => mirror.github.hold(method, path),
+        };
+        let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
+        let answer = send(&slow, "PATCH", "/api/tasks/0000", "", &body);
+        assert_eq!(answer.status, 200, "{has}: {}", answer.body);
+        held.reached().await;
+        let path = "/api/tasks/0000/complete?git=wait";
+        let answer = send(&quick, "POST", path, "", "{}");
+        assert_eq!(answer.status, 200, "{has}: {}", answer.body);
+        held.release();
+        at_rest(&mirror).await;
+        one_request_has_all(&mirror, &quick, has).await;
+    }
+}
+
+/// The process dies before it hears what became of its request, and the task is completed before that is tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_answer_never_came_gets_what_is_told_otherwise_too() {
+    for answered in [false, true] {
+        let (mirror, service) = begun().await;
+        let held = match answered {
+            false => mirror.github.hold("POST", "/pulls"),
+            true => mirror.github.hold_answer("POST", "/pulls"),
+        };
+        let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
+        let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        held.reached().await;
+        service.kill();
+        held.release();
+        let service = mirror.service();
+        let path = "/api/tasks/0000/complete?git=wait";
+        let answer = send(&service, "POST", path, "", "{}");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        at_rest(&mirror).await;
+        one_request_has_all(&mirror, &service, &format!("opened: {answered}")).await;
+    }
+}
+
+/// The same, and the first request is merged while the next one looks for its branch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_answer_never_came_gets_nothing_after_its_merge() {
+    let (mirror, service) = begun().await;
+    let held = mirror.github.hold_answer("POST", "/pulls");
+    let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
+    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    held.reached().await;
+    service.kill();
+    held.release();
+    let service = mirror.service();
+    let held = mirror.github.hold_answer("GET", "/git/ref/heads/codex");
+    let answer = send(&service, "POST", "/api/tasks/0000/complete", "", "{}");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    held.reached().await;
+    mirror.github.merge_pull(1, Merge::Squash).unwrap();
+    held.release();
+    at_rest(&mirror).await;
+    mirror.deliver(&service).await;
+    tick(&service);
+    eventually("it is proposed anew", || mirror.github.pulls().len() == 2);
+    let branch = mirror.github.pulls()[1].head.clone();
+    assert_eq!(branch, "codex/tasks/anna/0000-complete");
+    let text = here(&mirror).await.unwrap();
+    assert!(text.contains("Vorschlag") && text.contains("abgeschlossen"));
+    mirror.github.merge_pull(2, Merge::Squash).unwrap();
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    assert_eq!(here(&mirror).await.unwrap(), text);
+}

@@ -33,6 +33,7 @@ fn nothing_acknowledged_vanishes_between_the_store_and_git() {
             behind,
             merged,
             held,
+            requests,
         } = tally;
         assert!(steps >= 1_000_000, "only {steps} steps");
         for happened in [
@@ -40,6 +41,7 @@ fn nothing_acknowledged_vanishes_between_the_store_and_git() {
         ] {
             assert!(happened > 300, "too little happens: {tally:?}");
         }
+        assert!(requests > 10_000, "too few requests are checked: {tally:?}");
     });
 }
 

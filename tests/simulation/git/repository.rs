@@ -373,11 +373,20 @@ impl GitHub {
         both.max_by_key(|it| self.commits[it].at)
     }
 
-    /// The file that the service put onto a branch last.
+    /// The file that the service put onto a branch last, if nobody else has put something there since.
     pub(crate) fn file_of(&self, branch: &str) -> Option<&str> {
         let head = self.head(branch)?;
         let own = self.own_files.iter().find(|(.., commit)| *commit == head);
         own.map(|(path, ..)| path.as_str())
+    }
+
+    /// All files that the service has put onto a branch.
+    pub(crate) fn files_of(&self, branch: &str) -> BTreeSet<&str> {
+        let moves = self.moves(branch).iter().filter_map(|it| it.after);
+        let commits: BTreeSet<GitSha> = moves.collect();
+        let own = self.own_files.iter();
+        let own = own.filter(|(.., commit)| commits.contains(commit));
+        own.map(|(path, ..)| path.as_str()).collect()
     }
 
     pub(crate) fn set_pull(&mut self, number: usize, open: bool, merged_by: Option<GitSha>) {

@@ -43,6 +43,8 @@ pub(crate) struct Tally {
     pub(crate) merged: u64,
     /// Files whose removal waited for somebody.
     pub(crate) held: u64,
+    /// Open requests that were the only one of their file.
+    pub(crate) requests: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -58,6 +60,7 @@ impl std::ops::AddAssign for Tally {
         self.behind += more.behind;
         self.merged += more.merged;
         self.held += more.held;
+        self.requests += more.requests;
     }
 }
 
@@ -882,21 +885,26 @@ impl Run {
         Ok(())
     }
 
-    /// No file has two requests that the service made and nobody touched; but where a request was merged or the branch
-    /// set back, one may be left that proposes nothing new any more.
-    fn check_requests(&self) -> Result<(), String> {
-        if self.tally.merged + self.tally.forced > 0 {
-            return Ok(());
-        }
-        let world = self.world();
-        let open = world.github.pulls.iter().filter(|it| it.is_untouched());
+    /// No file has two requests that the service made and nobody touched; but of one of which a request was merged,
+    /// another may be left that proposes nothing new any more.
+    fn check_requests(&mut self) -> Result<(), String> {
+        let world = self.world.lock().unwrap();
+        let github = &world.github;
+        let merged = github.pulls.iter().filter(|it| it.merged().is_some());
+        let merged = merged.flat_map(|it| github.files_of(&it.branch));
+        let merged: BTreeSet<&str> = merged.collect();
         let mut files = BTreeSet::new();
-        for branch in open.map(|it| &it.branch) {
-            let made = world.github.file_of(branch);
-            if made.is_some_and(|file| !files.insert(file)) {
-                return Err(format!("{branch} is a second open request for {made:?}"));
+        for pull in github.pulls.iter().filter(|it| it.is_untouched()) {
+            let file = github.file_of(&pull.branch);
+            let Some(file) = file.filter(|it| !merged.contains(it)) else {
+                continue;
+            };
+            if !files.insert(file) {
+                let branch = &pull.branch;
+                return Err(format!("{branch} is a second open request for {file}"));
             }
         }
+        self.tally.requests += files.len() as u64;
         Ok(())
     }
 
