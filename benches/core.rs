@@ -113,6 +113,7 @@ async fn rebuild(codex: &Codex) {
     let want = Want {
         user: user(),
         seen: None,
+        known: None,
         freshness: Freshness::Rebuilt,
         now,
     };

@@ -230,6 +230,7 @@ async fn show(codex: &Codex, user: &str, encodings: &str) {
     let want = Want {
         user: UserId::parse(user).unwrap(),
         seen: None,
+        known: None,
         freshness: Freshness::Bounded,
         now,
     };

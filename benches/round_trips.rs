@@ -109,6 +109,7 @@ fn want(freshness: Freshness) -> Want {
     Want {
         user: UserId::parse("local").unwrap(),
         seen: None,
+        known: None,
         freshness,
         now: Now::of_clocks(Utc::now(), Instant::now()),
     }

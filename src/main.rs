@@ -303,6 +303,7 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
     let want = Want {
         user,
         seen: None,
+        known: None,
         freshness: Freshness::Bounded,
         now: Now::read(),
     };

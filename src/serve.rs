@@ -86,13 +86,12 @@ fn say_who_may(config: &Config, address: SocketAddr, storage: &str) {
     tracing::info!(version, %address, storage, auth, user, who, repository, public_url = %url, "serving");
 }
 
-/// Once a minute a line with what happened in it, and how things stand, and room for others.
+/// Once a minute a line with what happened in it, and how things stand.
 async fn sum_up(codex: Codex, metrics: Arc<Metrics>) {
     let mut minutes = tokio::time::interval(SUMMARY);
     minutes.tick().await;
     loop {
         minutes.tick().await;
-        codex.forget_old(Now::read()).await;
         telemetry::sum_up(&metrics, &codex.standing(Now::read()));
     }
 }

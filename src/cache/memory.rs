@@ -1,112 +1,65 @@
 //! The memory layer: what this instance knows of each person, bounded by bytes.
 
-use std::collections::VecDeque;
-use std::hash::RandomState;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use papaya::{HashMap, HashMapRef, LocalGuard, ResizeMode};
-use seize::Collector;
 
 use super::entry::Entry;
 use super::owner::Owner;
 use super::state::Version;
-use crate::now::Now;
 use crate::user::UserId;
 
-/// One record for each person. There is no invalidation: an entry is judged by its versions when it is read,
-/// and replaced only by one that contains at least as much (P4).
-///
-/// Reading takes no lock and writes next to nothing: with many people cached, what a read finds nowhere in the
-/// processor's caches is what it costs, and a list by last use alone would be six such places for each look-up. So a
-/// record is never changed but replaced, and who must go is found by a clock (Corbató 1968, "A paging experiment
-/// with the Multics system"): a ring of all people and a bit that says who was read since the hand last came by.
+/// One record for each person. There is no invalidation: an entry is judged by its versions and by the time of the
+/// request when it is read, and replaced only by one that contains at least as much (P4).
 pub(super) struct Memory {
-    people: HashMap<UserId, Known>,
-    /// Whoever replaces a record holds it. Never for long, and never on the way of a read from memory.
-    ring: Mutex<Ring>,
+    people: Cache<UserId, Arc<Known>, RandomState>,
     max_bytes: u64,
 }
 
-/// What is known of one person.
-#[derive(Debug, Default)]
+/// What is known of one person. Never changed, but replaced.
+#[derive(Debug, Default, Clone)]
 pub(super) struct Known {
-    entry: Option<Arc<Entry>>,
+    pub(super) entry: Option<Arc<Entry>>,
     pub(super) owner: Owner,
-    /// As it was last weighed.
-    weight: usize,
-    /// Read since the hand last came by.
-    used: AtomicBool,
 }
 
-/// Everybody there is a record of, in the order in which the hand finds them.
-#[derive(Debug, Default)]
-struct Ring {
-    /// The hand is at the front.
-    people: VecDeque<UserId>,
-    entries: u64,
-    bytes: u64,
-}
-
-type People<'map> = HashMapRef<'map, UserId, Known, RandomState, LocalGuard<'map>>;
-
-/// What a record occupies beside what it points to: the map's node and place, the ring's, and what the allocator
-/// keeps of them. Rounded up.
-const OVERHEAD: usize = size_of::<Known>() + 2 * size_of::<UserId>() + 128;
-
-/// After so many who were used, the next one goes all the same: nobody waits for a turn of the whole ring.
-const CHANCES: u32 = 64;
+/// What a record occupies beside what it points to: the cache's nodes for it, and what the allocator keeps of them.
+/// Rounded up.
+const OVERHEAD: usize = size_of::<Known>() + 2 * size_of::<UserId>() + 256;
 
 impl Known {
+    /// In bytes.
     fn weigh(&self) -> usize {
         OVERHEAD + self.owner.weight() + self.entry.as_ref().map_or(0, |entry| entry.weight())
     }
 }
 
-impl Clone for Known {
-    fn clone(&self) -> Self {
-        Self {
-            entry: self.entry.clone(),
-            owner: self.owner.clone(),
-            weight: self.weight,
-            used: AtomicBool::new(self.used.load(Ordering::Relaxed)),
-        }
-    }
-}
-
 impl Memory {
-    /// Keeps records up to `max_bytes` together.
-    pub(super) fn new(max_bytes: u64) -> Self {
-        // What was replaced may be large, and is to go soon: not in batches, and not when a table that grows by and by
-        // has grown.
-        let people = HashMap::builder()
-            .collector(Collector::new().batch_size(1))
-            .resize_mode(ResizeMode::Blocking)
-            .build();
-        Self {
-            people,
-            ring: Mutex::default(),
-            max_bytes,
-        }
+    /// Keeps records up to `max_bytes` together, each for `keep` after it was last replaced at most.
+    pub(super) fn new(max_bytes: u64, keep: Duration) -> Self {
+        let weigh = |_: &UserId, known: &Arc<Known>| known.weigh().try_into().unwrap_or(u32::MAX);
+        let people = Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(weigh)
+            // Whoever comes is taken in. By the default policy, those who came often in the past would keep others out.
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_live(keep)
+            .build_with_hasher(RandomState::default());
+        Self { people, max_bytes }
     }
 
-    /// Looks at what is known of the user; `None` when nothing is.
-    pub(super) fn look<T>(&self, user: &UserId, look: impl FnOnce(&Known) -> T) -> Option<T> {
-        self.people.pin().get(user).map(look)
+    /// What is known of the user, whatever its age; `None` when nothing is.
+    pub(super) fn known(&self, user: &UserId) -> Option<Arc<Known>> {
+        self.people.get(user)
     }
 
     /// The user's entry, whatever its age.
     pub(super) fn get(&self, user: &UserId) -> Option<Arc<Entry>> {
-        let people = self.people.pin();
-        let known = people.get(user)?;
-        let entry = known.entry.clone()?;
-        if !known.used.load(Ordering::Relaxed) {
-            known.used.store(true, Ordering::Relaxed);
-        }
-        Some(entry)
+        self.known(user)?.entry.clone()
     }
 
     /// Puts `entry` in, unless the present one contains more. Where the present one is of a later version, what it has
@@ -160,120 +113,35 @@ impl Memory {
         });
     }
 
-    /// Changes what is known of the user, weighs it, and makes room for it. Nothing is touched where the change comes
-    /// to nothing. An entry that all of memory couldn't hold isn't kept, nor is anybody sent away for it.
+    /// Changes what is known of the user. Nothing is touched where the change comes to nothing. An entry that all of
+    /// memory couldn't hold isn't kept, nor is anybody sent away for it.
     pub(super) fn change<T>(
         &self,
         user: &UserId,
         change: impl FnOnce(&mut Known) -> Option<T>,
     ) -> Option<T> {
-        let mut ring = self.ring();
-        let people = self.people.pin();
-        let present = people.get(user);
-        let mut known = present.cloned().unwrap_or_default();
-        let changed = change(&mut known)?;
-        if known.weigh() as u64 > self.max_bytes {
-            known.entry = None;
-        }
-        if present.is_none() {
-            // Much fuller, the map would look into several places for each name.
-            if people.len().is_power_of_two() {
-                people.reserve(people.len());
+        let mut changed = None;
+        let record = self.people.entry_by_ref(user);
+        record.and_compute_with(|present| {
+            let mut known = present.map_or_else(Known::default, |it| Known::clone(it.value()));
+            changed = change(&mut known);
+            if changed.is_none() {
+                return Op::Nop;
             }
-            ring.people.push_back(user.clone());
-        }
-        ring.replace(&people, user.clone(), known);
-        self.make_room(&mut ring, &people);
-        // Before the guard: what was replaced is dropped when others may get at the ring again.
-        drop(ring);
-        Some(changed)
-    }
-
-    fn make_room(&self, ring: &mut Ring, people: &People<'_>) {
-        let mut chances = CHANCES;
-        while ring.bytes > self.max_bytes {
-            let Some(next) = ring.people.pop_front() else {
-                break;
-            };
-            let used = people
-                .get(&next)
-                .is_some_and(|known| known.used.swap(false, Ordering::Relaxed));
-            if used && chances > 0 {
-                chances -= 1;
-                ring.people.push_back(next);
-            } else {
-                ring.remove(people, &next);
-                chances = CHANCES;
-            }
-        }
-    }
-
-    /// Lets go of entries that weren't confirmed for `keep`, and of people of whom nothing is left then but an owner
-    /// who was last confirmed `owners` ago. Looks at the next `some` people in the ring, so that others get at it
-    /// between.
-    pub(super) fn forget_old(&self, now: Now, keep: Duration, owners: Duration, some: usize) {
-        let mut ring = self.ring();
-        let people = self.people.pin();
-        for _ in 0..some {
-            let Some(next) = ring.people.pop_front() else {
-                break;
-            };
-            let Some(known) = people.get(&next) else {
-                continue;
-            };
-            let entry = known
-                .entry
-                .as_ref()
-                .is_some_and(|entry| entry.age(now) < keep);
-            if !entry && known.owner.is_over(now.mono, owners) {
-                ring.remove(&people, &next);
-                continue;
-            }
-            if !entry && known.entry.is_some() {
-                let mut known = known.clone();
+            if known.weigh() as u64 > self.max_bytes {
                 known.entry = None;
-                ring.replace(&people, next.clone(), known);
             }
-            ring.people.push_back(next);
-        }
-        drop(ring);
+            Op::Put(Arc::new(known))
+        });
+        changed
     }
 
-    /// How many people there is a record of.
-    pub(super) fn people(&self) -> usize {
-        self.people.len()
-    }
-
-    /// How many users' entries are held, and what all records occupy together in bytes.
+    /// How many users' entries are held, and what all records occupy together in bytes, once those have gone for which
+    /// there is no room, or which are too old.
     pub(super) fn size(&self) -> (u64, u64) {
-        let ring = self.ring();
-        (ring.entries, ring.bytes)
-    }
-
-    fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Ring {
-    fn replace(&mut self, people: &People<'_>, user: UserId, mut known: Known) {
-        known.weight = known.weigh();
-        self.bytes += known.weight as u64;
-        self.entries += u64::from(known.entry.is_some());
-        if let Some(former) = people.insert(user, known) {
-            self.uncount(former);
-        }
-    }
-
-    fn remove(&mut self, people: &People<'_>, user: &UserId) {
-        if let Some(former) = people.remove(user) {
-            self.uncount(former);
-        }
-    }
-
-    fn uncount(&mut self, former: &Known) {
-        self.bytes -= former.weight as u64;
-        self.entries -= u64::from(former.entry.is_some());
+        self.people.run_pending_tasks();
+        let entries = self.people.iter().filter(|(_, it)| it.entry.is_some());
+        (entries.count() as u64, self.people.weighted_size())
     }
 }
 

@@ -83,8 +83,14 @@ pub struct CacheSettings {
     pub ids: fn() -> u64,
 }
 
-/// So many records are looked at before others get at them again.
-const STRIDE: usize = 256;
+impl CacheSettings {
+    /// The longest that anything in memory may be of use. A week may be confirmed until its time in memory is over, and
+    /// stand in for a while from then.
+    fn longest_use(&self) -> Duration {
+        let week = self.memory_ttl.saturating_add(self.stale_if_error);
+        week.max(owner::stands_in(self.stale_if_error))
+    }
+}
 
 /// The cache of one instance. Cloning shares it.
 #[derive(Clone)]
@@ -110,6 +116,8 @@ struct Inner {
 pub struct Want {
     /// Whose files.
     pub user: UserId,
+    /// What memory has had of them since the request arrived, where that was looked up with the owner.
+    pub known: Option<Arc<Entry>>,
     /// The highest version the client has seen (P1, P3).
     pub seen: Option<Version>,
     /// How new the answer must be.
@@ -234,7 +242,7 @@ impl ReadError {
 impl Cache {
     /// A cache in front of `store`.
     pub fn new(store: Arc<dyn BlobStore>, settings: CacheSettings) -> Self {
-        let memory = Memory::new(settings.memory_max_bytes);
+        let memory = Memory::new(settings.memory_max_bytes, settings.longest_use());
         let flights = Arc::new(Flights::new(settings.deadline));
         let acknowledged = Acknowledged::new(settings.stale_if_error);
         Self {
@@ -256,6 +264,14 @@ impl Cache {
     /// The user's week as fresh as `want` says. Costs nothing while memory is fresh enough.
     pub async fn read(&self, want: &Want) -> Result<Read, ReadError> {
         self.inner.read(want).await
+    }
+
+    /// The same without a look into memory where the owner was looked up there for this request. Not for a second read,
+    /// which has to show what was done between.
+    pub async fn read_first(&self, want: &Want) -> Result<Read, ReadError> {
+        let known = want.known.clone();
+        let known = known.or_else(|| self.inner.memory.get(&want.user));
+        self.inner.read_from(want, known).await
     }
 
     /// The entry's answer in this form. Made on first demand, then kept with the entry.
@@ -297,21 +313,6 @@ impl Cache {
     /// Whether this instance knows that the claim's session was ended.
     pub fn has_ended(&self, claim: &Claim) -> bool {
         self.inner.has_ended(claim)
-    }
-
-    /// Lets go of what is too old to be of use to anybody. To be called now and then.
-    pub async fn forget_old(&self, now: Now) {
-        let settings = &self.inner.settings;
-        let keep = settings.memory_ttl.max(settings.stale_if_error);
-        let owners = owner::stands_in(settings.stale_if_error);
-        let memory = &self.inner.memory;
-        let mut left = memory.people();
-        while left > 0 {
-            let some = left.min(STRIDE);
-            memory.forget_old(now, keep, owners, some);
-            left -= some;
-            tokio::task::yield_now().await;
-        }
     }
 
     /// Waits for what follows the answers to writes, so that a process that ends leaves no mark.

@@ -16,11 +16,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Inner {
     pub(super) async fn read(self: &Arc<Self>, want: &Want) -> Result<Read, ReadError> {
-        if let Some(entry) = self
-            .memory
-            .get(&want.user)
-            .filter(|entry| self.answers(entry, want))
-        {
+        let known = self.memory.get(&want.user);
+        self.read_from(want, known).await
+    }
+
+    /// `known` is what memory has, looked up since the request arrived.
+    pub(super) async fn read_from(
+        self: &Arc<Self>,
+        want: &Want,
+        known: Option<Arc<Entry>>,
+    ) -> Result<Read, ReadError> {
+        if let Some(entry) = known.filter(|entry| self.answers(entry, want)) {
             return Ok(self.shown(entry, Layer::Memory, Requests::default(), want.now));
         }
         // Boxed, so that what memory answers doesn't carry the state of what it needn't do.

@@ -97,6 +97,7 @@ impl Codex {
             let want = Want {
                 user,
                 seen: None,
+                known: None,
                 freshness: Freshness::Rebuilt,
                 now: clock(),
             };

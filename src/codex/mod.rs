@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono_tz::Tz;
 
-use crate::cache::{Cache, CacheSettings, Entry, WriteError};
+use crate::cache::{Cache, CacheSettings, WriteError};
 use crate::metrics::Standing;
 use crate::now::Now;
 use crate::store::{BlobStore, GetIf, Got, Key, StoreError};
@@ -26,10 +26,10 @@ use crate::task::{EditError, Problem};
 use crate::user::UserId;
 
 pub use crate::cache::{
-    Act, Artifact, BatchDone, ChangeKind, Claim, Confirmed, Encoding, FileChange, FileFate, Format,
-    Freshness, Holder, KeyHashes, Layer, MAX_BATCH, NewerFormat, NotTaken, OwnerError, OwnerFile,
-    PageBytes, PageFormat, PendingFile, PendingOp, Read, ReadError, Requests, State, Version, Want,
-    denied, no_file, spellings, to_be_read,
+    Act, Artifact, BatchDone, ChangeKind, Claim, Confirmed, Encoding, Entry, FileChange, FileFate,
+    Format, Freshness, Holder, KeyHashes, Layer, MAX_BATCH, NewerFormat, NotTaken, OwnerError,
+    OwnerFile, PageBytes, PageFormat, PendingFile, PendingOp, Read, ReadError, Requests, State,
+    Version, Want, denied, no_file, spellings, to_be_read,
 };
 use git::Git;
 pub use git::{
@@ -226,7 +226,7 @@ impl Codex {
         if want.freshness != Freshness::Bounded {
             self.allow_rebuild(want)?;
         }
-        Ok(self.cache.read(want).await?)
+        Ok(self.cache.read_first(want).await?)
     }
 
     fn allow_rebuild(&self, want: &Want) -> Result<(), WeekError> {
@@ -340,11 +340,6 @@ impl Codex {
     /// Whether this instance knows that the claim's session was ended.
     pub fn has_ended(&self, claim: &Claim) -> bool {
         self.cache.has_ended(claim)
-    }
-
-    /// Lets go of what this instance remembers of people who haven't come for a while.
-    pub async fn forget_old(&self, now: Now) {
-        self.cache.forget_old(now).await;
     }
 
     /// How many users memory holds, and what they occupy together in bytes.

@@ -56,7 +56,7 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
 )]
 pub(super) async fn complete_task(
     State(app): State<App>,
-    Caller(user): Caller,
+    caller: Caller,
     TaskPath(task): TaskPath,
     now: Now,
     request: Request,
@@ -66,7 +66,7 @@ pub(super) async fn complete_task(
     let mut members = Members::of(&bytes)?;
     let slot = members.slot()?;
     members.none_left()?;
-    let want = want(&parts.headers, user, now);
+    let want = want(&parts.headers, caller, now);
     let completed = app.codex().complete(&want, &task, slot).await?;
     let task = completed.task;
     let wait = waits_for_git(&parts.headers, parts.uri.query());

@@ -120,7 +120,7 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE;
 )]
 pub(super) async fn create_task(
     State(app): State<App>,
-    Caller(user): Caller,
+    caller: Caller,
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -132,7 +132,7 @@ pub(super) async fn create_task(
         key: sha256(key.as_bytes()),
         body: sha256(&bytes),
     });
-    let want = want(&parts.headers, user, now);
+    let want = want(&parts.headers, caller, now);
     let created = app.codex().create(&want, task, hashes).await?;
     let wait = waits_for_git(&parts.headers, parts.uri.query());
     let git = match created.reused {

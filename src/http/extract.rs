@@ -1,6 +1,7 @@
 //! What handlers take from a request.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
 use http::header::{
@@ -10,7 +11,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName};
 
 use super::{ApiError, App, Code};
-use crate::codex::{Encoding, Freshness, Version, Want};
+use crate::codex::{Encoding, Entry, Freshness, Version, Want};
 use crate::context;
 use crate::now::Now;
 use crate::task::TaskRef;
@@ -47,7 +48,11 @@ impl<S: Sync> FromRequestParts<S> for Now {
 /// `cross_origin`, `login_not_allowed`, `login_reassigned`; 503 `auth_unavailable`,
 /// `storage_unavailable`, `newer_format`, `owner_unreadable`.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(pub UserId);
+pub(super) struct Caller {
+    pub user: UserId,
+    /// What memory had of them.
+    pub known: Option<Arc<Entry>>,
+}
 
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
@@ -55,9 +60,9 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let now = arrived(parts);
         let caller = app.gate().caller(app.codex(), parts, now).await;
-        let user = caller.map_err(|denial| app.denied(denial))?;
-        context::note_user(&user);
-        Ok(Self(user))
+        let caller = caller.map_err(|denial| app.denied(denial))?;
+        context::note_user(&caller.user);
+        Ok(caller)
     }
 }
 
@@ -83,10 +88,11 @@ pub(super) fn bad_id() -> ApiError {
 }
 
 /// What a request about a user's tasks brings along.
-pub(super) fn want(headers: &HeaderMap, user: UserId, now: Now) -> Want {
+pub(super) fn want(headers: &HeaderMap, caller: Caller, now: Now) -> Want {
     Want {
-        seen: known_version(headers, &user),
-        user,
+        seen: known_version(headers, &caller.user),
+        user: caller.user,
+        known: caller.known,
         freshness: match wants_strict(headers) {
             true => Freshness::Strict,
             false => Freshness::Bounded,

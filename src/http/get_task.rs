@@ -89,12 +89,12 @@ refusals!(Refusals: CALLER, READ, TASK);
 )]
 pub(super) async fn get_task(
     State(app): State<App>,
-    Caller(user): Caller,
+    caller: Caller,
     TaskPath(task): TaskPath,
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let want = want(request.headers(), user, now);
+    let want = want(request.headers(), caller, now);
     let shown = app.codex().task(&want, &task).await?;
     let entry = &shown.read.entry;
     let (file, folder) = (entry.table().file(shown.row), entry.folder());

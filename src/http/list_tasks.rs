@@ -76,12 +76,12 @@ refusals!(Refusals: CALLER, READ; InvalidQuery = filter("limit=0").err());
 )]
 pub(super) async fn list_tasks(
     State(app): State<App>,
-    Caller(user): Caller,
+    caller: Caller,
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
     let filter = filter(request.uri().query().unwrap_or_default())?;
-    let want = want(request.headers(), user, now);
+    let want = want(request.headers(), caller, now);
     let list = app.codex().list(&want, &filter).await?;
     let (entry, folder) = (&list.read.entry, list.read.entry.folder());
     let objects = list.rows.iter().filter_map(|row| {

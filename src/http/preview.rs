@@ -51,7 +51,7 @@ refusals!(Refusals: CALLER, BODY; CrossOrigin);
 )]
 pub(super) async fn preview(
     State(app): State<App>,
-    Caller(_): Caller,
+    _: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();

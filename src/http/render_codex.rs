@@ -112,13 +112,13 @@ pub(super) async fn render_codex(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let user = match caller {
-        Ok(Caller(user)) => user,
+    let caller = match caller {
+        Ok(caller) => caller,
         Err(refusal) => return to_sign_in(&app, &request, refusal),
     };
     let headers = request.headers();
     let asked = Asked::of(request.uri().query(), headers)?;
-    let mut want = want(headers, user, now);
+    let mut want = want(headers, caller, now);
     if asked.nocache {
         want.freshness = Freshness::Rebuilt;
     }

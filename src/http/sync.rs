@@ -128,7 +128,7 @@ refusals!(Refusals: CALLER, READ, GITHUB;
 )]
 pub(super) async fn sync(
     State(app): State<App>,
-    Caller(user): Caller,
+    caller: Caller,
     now: Now,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -139,7 +139,7 @@ pub(super) async fn sync(
         let message = format!("ref can only be {branch}, the branch that mirrors the tasks.");
         return Err(ApiError::new(Code::InvalidQuery, message).field("ref"));
     }
-    let want = want(&headers, user, now);
+    let want = want(&headers, caller, now);
     let request = SyncRequest {
         clean: asked.clean.unwrap_or(true),
         confirm: asked.confirm,
@@ -191,7 +191,7 @@ refusals!(StateRefusals: CALLER, READ; MethodNotAllowed, GithubNotConfigured);
 )]
 pub(super) async fn sync_state(
     State(app): State<App>,
-    Caller(user): Caller,
+    caller: Caller,
     now: Now,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -205,7 +205,7 @@ pub(super) async fn sync_state(
             .insert(ALLOW, HeaderValue::from_static("POST"));
         return Ok(response);
     }
-    let want = want(&headers, user, now);
+    let want = want(&headers, caller, now);
     let status = app.codex().git_status(&want).await?;
     let version = status.version;
     let mut response = json(StatusCode::OK, &SyncState::of(status));

@@ -86,7 +86,7 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
 )]
 pub(super) async fn update_task(
     State(app): State<App>,
-    Caller(user): Caller,
+    caller: Caller,
     TaskPath(task): TaskPath,
     now: Now,
     request: Request,
@@ -94,7 +94,7 @@ pub(super) async fn update_task(
     let (parts, body) = request.into_parts();
     let bytes = body::read(&parts.headers, body, app.body_span()).await?;
     let fields = fields(Members::of(&bytes)?)?;
-    let want = want(&parts.headers, user, now);
+    let want = want(&parts.headers, caller, now);
     let if_match = if_match(&parts.headers);
     let updated = app.codex().update(&want, &task, fields, if_match).await?;
     let wait = waits_for_git(&parts.headers, parts.uri.query());

@@ -124,6 +124,7 @@ impl<'a> Removal<'a> {
         Want {
             user: self.deletion.user.clone(),
             seen: None,
+            known: None,
             freshness: Freshness::Strict,
             now: self.deletion.now.later(),
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::Inner;
+use super::entry::Entry;
 use super::memory::Known;
 use crate::context::carried;
 use crate::now::Now;
@@ -59,10 +60,12 @@ pub struct Claim {
 }
 
 /// What the store says of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Confirmed {
     /// Whose files are theirs: the login, or the same login in another letter case.
     pub user: UserId,
+    /// What memory had of those where it had the answer, too, so that a read needn't look there again.
+    pub known: Option<Arc<Entry>>,
     /// The generation of a session that begins now.
     pub session_generation: u64,
 }
@@ -187,14 +190,6 @@ impl Owner {
         true
     }
 
-    /// Whether nothing in it is needed any more.
-    pub(super) fn is_over(&self, now: Instant, stands_in: Duration) -> bool {
-        let said = self.said.as_ref().map(|it| (it.at, stands_in));
-        let failed = self.failed.as_ref().map(|it| (it.1, AWAY));
-        let mut all = said.into_iter().chain(failed);
-        all.all(|(at, within)| age(at, now) >= within) && self.asking.try_lock().is_ok()
-    }
-
     /// What it occupies beside itself, in bytes.
     pub(super) fn weight(&self) -> usize {
         let names = self.said.as_ref().map_or(0, |said| {
@@ -213,6 +208,7 @@ impl Said {
     fn confirms(&self, login: &UserId) -> Confirmed {
         Confirmed {
             user: self.folder.as_deref().unwrap_or(login).clone(),
+            known: None,
             session_generation: self.session_generation,
         }
     }
@@ -283,25 +279,33 @@ impl Inner {
 
     /// Whether it is known here that the claim's session was ended.
     pub(super) fn has_ended(&self, claim: &Claim) -> bool {
-        let known = |known: &Known| known.owner.said.as_ref().map(|it| it.session_generation);
-        let known = self.memory.look(&claim.login, known).flatten();
-        known
-            .zip(claim.session)
-            .is_some_and(|(known, session)| session < known)
+        let known = self.memory.known(&claim.login);
+        let said = known.as_ref().and_then(|it| it.owner.said.as_ref());
+        said.zip(claim.session)
+            .is_some_and(|(said, session)| session < said.session_generation)
     }
 
     fn owner_says(&self, claim: &Claim, now: Now) -> Option<Outcome> {
         let stands_in = stands_in(self.settings.stale_if_error);
-        let look = |known: &Known| known.owner.says(claim, now.mono, stands_in);
-        self.memory.look(&claim.login, look)?
+        let known = self.memory.known(&claim.login)?;
+        let mut outcome = known.owner.says(claim, now.mono, stands_in)?;
+        if let Outcome::Verdict(Ok(confirmed)) | Outcome::Aging(confirmed) = &mut outcome
+            && confirmed.user == claim.login
+        {
+            confirmed.known.clone_from(&known.entry);
+        }
+        Some(outcome)
     }
 
     fn asking(&self, login: &UserId) -> Arc<Mutex<()>> {
         let asking = |known: &Known| Arc::clone(&known.owner.asking);
-        let known = self.memory.look(login, asking);
-        known
-            .or_else(|| self.memory.change(login, |known| Some(asking(known))))
-            .unwrap_or_default()
+        match self.memory.known(login) {
+            Some(known) => asking(&known),
+            None => self
+                .memory
+                .change(login, |known| Some(asking(known)))
+                .unwrap_or_default(),
+        }
     }
 
     async fn ask_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
@@ -333,8 +337,8 @@ impl Inner {
     /// Asks the store, and remembers what it says. While it is away what it said before stands in.
     async fn ask_store(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
         let login = &claim.login;
-        let folder = |known: &Known| known.owner.said.as_ref()?.folder.as_deref().cloned();
-        let folder = self.memory.look(login, folder).flatten();
+        let known = self.memory.known(login);
+        let folder = known.and_then(|it| it.owner.said.as_ref()?.folder.as_deref().cloned());
         let asked =
             tokio::time::timeout(PATIENCE, recorded(&*self.store, claim, folder, now)).await;
         let now = now.later();

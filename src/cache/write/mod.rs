@@ -280,6 +280,7 @@ impl Op {
         let want = Want {
             user: self.user.clone(),
             seen: None,
+            known: None,
             freshness: Freshness::Strict,
             now: self.now.later(),
         };

@@ -326,6 +326,7 @@ fn want(user: &UserId, now: Now, freshness: Freshness) -> Want {
     Want {
         user: user.clone(),
         seen: None,
+        known: None,
         freshness,
         now,
     }

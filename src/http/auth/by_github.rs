@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
+use super::super::extract::Caller;
 use super::cookies::{self, CookieNames};
 use super::flight::Used;
 use super::seal::Seals;
@@ -30,8 +31,7 @@ pub(super) struct ByGitHub {
 
 /// Somebody who may enter.
 pub(super) struct Identified {
-    /// Whose files are theirs.
-    pub(super) user: UserId,
+    pub(super) caller: Caller,
     /// What GitHub calls them.
     pub(super) login: UserId,
 }
@@ -85,9 +85,9 @@ impl ByGitHub {
     async fn by_token(&self, codex: &Codex, token: &str, now: Now) -> Result<Identified, Denial> {
         let account = self.tokens.whose(token, now).await?;
         let claim = self.claim(&account, None)?;
-        let user = codex.confirm_owner(&claim, now).await?.user;
+        let caller = codex.confirm_owner(&claim, now).await?.into();
         let login = claim.login;
-        Ok(Identified { user, login })
+        Ok(Identified { caller, login })
     }
 
     async fn by_cookie(
@@ -101,18 +101,18 @@ impl ByGitHub {
         let session = session.ok_or(Denial::NotSignedIn)?;
         let claim = self.claim(session.account(), Some(session.generation()))?;
         let Some(renewed) = session.renewed(now) else {
-            let user = codex.confirm_owner(&claim, now).await?.user;
+            let caller = codex.confirm_owner(&claim, now).await?.into();
             let login = claim.login;
-            return Ok(Identified { user, login });
+            return Ok(Identified { caller, login });
         };
         // It may have been ended at another instance just now.
-        let user = codex.reconfirm_owner(&claim, now).await?.user;
+        let caller = codex.reconfirm_owner(&claim, now).await?.into();
         let login = claim.login.clone();
         if let Some(cookie) = self.session_cookie(cookies, &renewed, now) {
             let codex = codex.clone();
             context::set_cookie(cookie, move || !codex.has_ended(&claim));
         }
-        Ok(Identified { user, login })
+        Ok(Identified { caller, login })
     }
 
     /// The session that the browser has, if its time isn't over; whether it was ended isn't looked at.

@@ -24,7 +24,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use tower_http::cors::CorsLayer;
 
-use crate::codex::{Claim, Codex};
+use super::extract::Caller;
+use crate::codex::{Claim, Codex, Confirmed};
 use crate::config::{Allowed, Auth, Config, PublicUrl, Secret};
 use crate::github::Transport;
 use crate::now::Now;
@@ -193,17 +194,20 @@ impl Gate {
         codex: &Codex,
         parts: &Parts,
         now: Now,
-    ) -> Result<UserId, Denial> {
+    ) -> Result<Caller, Denial> {
         self.admit(&parts.method, &parts.headers)?;
         match &self.mode {
-            Mode::Dev { user } => Ok(user.clone()),
+            Mode::Dev { user } => Ok(Caller {
+                user: user.clone(),
+                known: None,
+            }),
             Mode::GitHub(gate) => {
                 let identified = gate.identify(codex, parts, &self.cookies, now);
-                Ok(identified.await?.user)
+                Ok(identified.await?.caller)
             }
             Mode::EasyAuth { provider, allowed } => {
-                let person = by_platform(codex, &parts.headers, provider, allowed, now);
-                Ok(person.await?.user)
+                let identified = by_platform(codex, &parts.headers, provider, allowed, now);
+                Ok(identified.await?.0)
             }
         }
     }
@@ -223,12 +227,16 @@ impl Gate {
             }),
             Mode::GitHub(gate) => {
                 let identified = gate.identify(codex, parts, &self.cookies, now);
-                let Identified { user, login } = identified.await?;
+                let Identified { caller, login } = identified.await?;
                 let login = login.to_string();
+                let user = caller.user;
                 Ok(Person { user, login })
             }
             Mode::EasyAuth { provider, allowed } => {
-                by_platform(codex, &parts.headers, provider, allowed, now).await
+                let identified = by_platform(codex, &parts.headers, provider, allowed, now);
+                let (caller, login) = identified.await?;
+                let user = caller.user;
+                Ok(Person { user, login })
             }
         }
     }
@@ -254,7 +262,7 @@ async fn by_platform(
     provider: &str,
     allowed: &Allowed,
     now: Now,
-) -> Result<Person, Denial> {
+) -> Result<(Caller, String), Denial> {
     let it = easyauth::principal(headers, provider).ok_or(Denial::NotSignedIn)?;
     if !allowed.lets_in(&it.name) && !allowed.lets_in(it.user.as_str()) {
         return Err(Denial::NotAllowed);
@@ -264,9 +272,15 @@ async fn by_platform(
         holder: it.holder,
         session: None,
     };
-    let user = codex.confirm_owner(&claim, now).await?.user;
-    let login = it.name;
-    Ok(Person { user, login })
+    let confirmed = codex.confirm_owner(&claim, now).await?;
+    Ok((confirmed.into(), it.name))
+}
+
+impl From<Confirmed> for Caller {
+    fn from(confirmed: Confirmed) -> Self {
+        let Confirmed { user, known, .. } = confirmed;
+        Self { user, known }
+    }
 }
 
 /// Where the platform lets people sign in.

@@ -221,6 +221,7 @@ impl Scene {
         Want {
             user: anna(),
             seen: None,
+            known: None,
             freshness,
             now: self.now(),
         }

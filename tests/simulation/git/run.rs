@@ -953,6 +953,7 @@ fn want() -> Want {
     Want {
         user: user(),
         seen: None,
+        known: None,
         freshness: Freshness::Bounded,
         now: now(),
     }
