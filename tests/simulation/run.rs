@@ -754,6 +754,7 @@ impl Run {
         let want = Want {
             user: anna(),
             seen,
+            known: None,
             freshness: Freshness::Bounded,
             now: Now {
                 utc: now.utc + offset,

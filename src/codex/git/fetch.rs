@@ -14,11 +14,11 @@ use super::book::{Book, Open};
 use super::reconcile::Reconciling;
 use super::report::{SyncMode, UserReport};
 use super::reviews::Pulls;
-use super::spelling::{PassedOver, changed_users};
+use super::spelling::{Newcomers, changed_users};
 use super::{Git, GitMutation, GitTrouble};
 use crate::codex::Codex;
 use crate::context::carried;
-use crate::github::{Push, SkipCode, Skipped, other_spelling};
+use crate::github::{Push, SkipCode, Skipped};
 use crate::now::Now;
 use crate::store::{Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf};
 use crate::task::GitSha;
@@ -176,8 +176,9 @@ impl Codex {
         // Who was removed from the store is kept out by what is noted of a newer commit.
         let mut removed = BTreeSet::new();
         for user in changed.iter().filter(|user| mirror.of(user).is_some()) {
-            let (book, _) = self.book(user).await?;
-            if book.known_heads().is_empty() {
+            // What is wrong with a user's own says the look at it.
+            let book = self.book(user).await;
+            if book.is_ok_and(|(book, _)| book.known_heads().is_empty()) {
                 removed.insert(user.clone());
             }
         }
@@ -187,62 +188,49 @@ impl Codex {
         let new = changed
             .iter()
             .filter(|it| mirror.of(it).is_none() || removed.contains(it));
-        let passed_over = self.pass_over(new.cloned().collect()).await?;
+        let Newcomers {
+            passed_over,
+            unknown,
+        } = self.pass_over(new.cloned().collect()).await?;
         changed.retain(|user| {
             let is_passed_over = passed_over.iter().any(|it| it.user == *user);
             let is_somewhere = mirror.of(user).or(snapshot.user(user).folder).is_some();
-            is_somewhere && !is_passed_over
+            is_somewhere && !is_passed_over && !unknown.contains(user)
         });
+        for it in &passed_over {
+            let folder = snapshot.user(&it.user).folder;
+            if before.seen(&it.user) != folder {
+                tracing::warn!(folder = %it.user, "nothing is taken from a folder that is spelled in another letter case than the one here");
+                changed.extend(self.to_be_told(it).await);
+            }
+            mirror.note_passed_over(&it.user, folder);
+        }
         let users = stream::iter(changed.clone());
         let users = users.map(|user| self.fetch_user(Arc::clone(&git), user, until, now));
         let fetched: Vec<_> = users.buffered(USERS).collect().await;
-        let noted = fetched.iter().all(Result::is_ok);
+        let noted = fetched.iter().all(Result::is_ok) && unknown.is_empty();
         for (user, fetched) in changed.into_iter().zip(fetched) {
             let fetched = fetched.unwrap_or_else(|_| UserReport::unfinished());
-            if fetched.clean && !fetched.closed {
+            // One that has gone to another spelling was looked at.
+            let is_seen = !fetched.closed || !snapshot.user(&user).closed;
+            if fetched.clean && is_seen {
                 mirror.note(&user, fetched.folder);
             }
             report.users.push((user, fetched));
         }
+        let unknown = unknown.into_iter();
+        report
+            .users
+            .extend(unknown.map(|user| (user, UserReport::unfinished())));
         // Everything that is left is in the queue; if not, the timer looks at this commit again.
         if noted {
             mirror.head = snapshot.commit();
-        }
-        for it in &passed_over {
-            let folder = snapshot.user(&it.user).folder;
-            if before.seen(&it.user) != folder {
-                self.tell_of(&git, it, now).await?;
-            }
-            mirror.note_passed_over(&it.user, folder);
-            if folder.is_some() {
-                let told = it
-                    .here
-                    .iter()
-                    .map(|here| other_spelling(&git.base_path, here, &it.user));
-                let passed_over = UserReport {
-                    skipped: told.collect(),
-                    closed: true,
-                    ..UserReport::default()
-                };
-                report.users.push((it.user.clone(), passed_over));
-            }
         }
         if mirror != before {
             // Where somebody else has written it meanwhile, that stands.
             self.put_mirror(&mirror, etag).await?;
         }
         Ok(report)
-    }
-
-    /// Has those looked at who have the login's folder here: what they are told of the other one has changed.
-    async fn tell_of(&self, git: &Arc<Git>, it: &PassedOver, now: Now) -> Result<(), GitTrouble> {
-        let folder = &it.user;
-        tracing::warn!(%folder, "nothing is taken from a folder that is spelled in another letter case than the one here");
-        for user in &it.here {
-            self.leave_hint(user, now).await?;
-            git.enqueue(user);
-        }
-        Ok(())
     }
 
     /// Brings one user's files up to date; what is left to do is in the queue.

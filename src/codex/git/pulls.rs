@@ -368,7 +368,7 @@ impl Codex {
             // One that was made since it was looked for is another instance's, which is about the same.
             let is_new = git.repository.make_branch(&branch, head).await?;
             let has = git.repository.file_on(&branch, &path).await?;
-            if is_new {
+            if is_new && !is_own {
                 let pull = None;
                 return Ok(Some(Place { branch, has, pull }));
             }

@@ -22,6 +22,14 @@ pub(super) struct PassedOver {
     pub here: Vec<UserId>,
 }
 
+/// What is found out of users of whom nothing was taken in yet.
+#[derive(Default)]
+pub(super) struct Newcomers {
+    pub passed_over: Vec<PassedOver>,
+    /// Of these it can't be said just now whether they are here.
+    pub unknown: BTreeSet<UserId>,
+}
+
 /// Which of `users`, none of whom has a folder here, are passed over because of the `folders` that there are. Of
 /// several whose login has none the first one has it from now on.
 pub(super) fn passed_over(
@@ -49,13 +57,7 @@ pub(super) fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> BTreeSet
     let users = known.chain(snapshot.tree.users.keys().cloned());
     let differs = |user: &UserId| {
         let tree = snapshot.user(user);
-        // It may have been renamed to one that isn't taken in; then whoever passes over that one has this one looked at.
-        let renamed = || {
-            let mut others = snapshot.tree.spellings(user).iter();
-            mirror.of(user).is_some() && others.any(|it| mirror.of(it).is_none())
-        };
-        let is_open = !tree.closed && (tree.folder.is_some() || !renamed());
-        is_open && mirror.seen(user) != tree.folder
+        !tree.closed && mirror.seen(user) != tree.folder
     };
     users.filter(differs).collect()
 }
@@ -86,21 +88,39 @@ impl Codex {
     /// only where somebody among them has none.
     ///
     /// Two instances that see different commits, each with another spelling, may take in both: `inspect` names them.
-    pub(super) async fn pass_over(
-        &self,
-        users: BTreeSet<UserId>,
-    ) -> Result<Vec<PassedOver>, GitTrouble> {
-        let new = stream::iter(users).map(async |user| {
-            // Whatever is wrong with it, the look at this user's files says so.
-            let has_state = self.has_state(&user).await.unwrap_or(true);
-            (!has_state).then_some(user)
+    pub(super) async fn pass_over(&self, users: BTreeSet<UserId>) -> Result<Newcomers, GitTrouble> {
+        let found = stream::iter(users).map(async |user| {
+            let has_state = self.has_state(&user).await;
+            (user, has_state)
         });
-        let new: Vec<_> = new.buffer_unordered(LOOKS).collect().await;
-        let new: BTreeSet<UserId> = new.into_iter().flatten().collect();
-        Ok(match new.is_empty() {
-            true => vec![],
-            false => passed_over(new, folders(&*self.store).await?),
-        })
+        let found: Vec<_> = found.buffer_unordered(LOOKS).collect().await;
+        let mut newcomers = Newcomers::default();
+        let mut new = BTreeSet::new();
+        for (user, has_state) in found {
+            match has_state {
+                Ok(true) => {}
+                Ok(false) => drop(new.insert(user)),
+                Err(error) => {
+                    tracing::warn!(%user, %error, "this user's files aren't those of Git yet");
+                    newcomers.unknown.insert(user);
+                }
+            }
+        }
+        if !new.is_empty() {
+            newcomers.passed_over = passed_over(new, folders(&*self.store).await?);
+        }
+        Ok(newcomers)
+    }
+
+    /// Who has the login's folder here, and is to hear of the other one: not whoever was deleted and left something.
+    pub(super) async fn to_be_told(&self, passed_over: &PassedOver) -> Vec<UserId> {
+        let mut told = vec![];
+        for user in &passed_over.here {
+            if self.has_state(user).await.unwrap_or(true) {
+                told.push(user.clone());
+            }
+        }
+        told
     }
 
     /// Whether the user, of whom nothing was taken in yet, is passed over.

@@ -91,7 +91,7 @@ async fn a_folder_in_another_letter_case_makes_no_second_one_and_is_told() {
     let result = &outcomes[0].1["results"][0];
     assert_eq!(
         (&result["userId"], &result["skipped"], &result["changed"]),
-        (&json!("Anna"), &json!(1), &json!(0)),
+        (&json!("anna"), &json!(1), &json!(0)),
         "{outcomes:?}"
     );
     let problem = &result["problems"][0];
