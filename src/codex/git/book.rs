@@ -362,8 +362,12 @@ impl Book {
             self.pulls.remove(key);
             self.pushing.end_all(name);
         }
-        self.end_proposing(key);
+        let is_sent = self.pushing.of(name).contains(&sha);
         self.pushing.end(name, sha);
+        // By anything else it isn't known what becomes of a request that is about to be opened.
+        if is_sent || self.pushing.of(name).is_empty() {
+            self.end_proposing(key);
+        }
     }
 
     /// Git holds this by a write that was answered, there or here: none of the commits that were `open` before it,
@@ -379,6 +383,9 @@ impl Book {
         self.hold(name, sha, Some(done));
         for it in open {
             self.pushing.end(name, *it);
+        }
+        if self.pushing.of(name).is_empty() {
+            self.end_proposing(name.as_str());
         }
     }
 
