@@ -98,6 +98,9 @@ pub(super) struct Open(BTreeMap<String, Vec<GitSha>>);
 pub(super) struct Taking {
     /// What Git had.
     pub sha: GitSha,
+    /// What Git was known to hold before. Where that has moved since, what was written was made of something else.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    base: Option<GitSha>,
     /// The write that brings it: whatever has this among its write ids has come from it.
     write: String,
     /// When it was noted.
@@ -108,9 +111,15 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    pub(super) fn new(sha: GitSha, write: WriteId, at: DateTime<Utc>) -> Self {
+    pub(super) fn new(
+        sha: GitSha,
+        base: Option<GitSha>,
+        write: WriteId,
+        at: DateTime<Utc>,
+    ) -> Self {
         Self {
             sha,
+            base,
             write: write.to_string(),
             at,
             unknown: Map::new(),
@@ -120,6 +129,11 @@ impl Taking {
     /// Whether these write ids have it.
     pub(super) fn is_in(&self, writes: &WriteIds) -> bool {
         self.write.parse().is_ok_and(|id| writes.contains(id))
+    }
+
+    /// Whether it was made for what Git is known to hold now.
+    pub(super) fn is_on(&self, base: Option<GitSha>) -> bool {
+        self.base == base
     }
 
     fn is_by(&self, write: WriteId) -> bool {

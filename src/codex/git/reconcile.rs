@@ -167,13 +167,16 @@ impl Reconciling<'_> {
             let etag = ETag::new(file.etag);
             if let Some(blob) = self.codex.raw(self.user, &name, &etag).await? {
                 let newest = takes.iter().rev().find(|it| it.is_in(&blob.writes));
-                came_from.extend(newest.map(|it| (name, it.sha, blob.writes.clone())));
+                let sha = newest.map(|it| it.is_on(book.base(&name)).then_some(it.sha));
+                came_from.extend(sha.map(|sha| (name, sha, blob.writes.clone())));
             }
         }
         let now = self.now.later().utc;
         let settle = |newer: &mut Book| {
             for (name, sha, writes) in &came_from {
-                if newer.base(name) == book.base(name) {
+                if let Some(sha) = sha
+                    && newer.base(name) == book.base(name)
+                {
                     newer.hold(name, *sha, None);
                 }
                 newer.end_takings_in(name, writes);
@@ -272,7 +275,8 @@ impl Reconciling<'_> {
                     break;
                 }
                 if let (Some((theirs, _)), Some(write)) = (it.theirs, it.change.write) {
-                    book.begin_taking(&it.change.name, Taking::new(theirs, write, now));
+                    let taking = Taking::new(theirs, it.base, write, now);
+                    book.begin_taking(&it.change.name, taking);
                 }
             }
         };
