@@ -4,12 +4,14 @@
 use std::process::Command;
 use std::time::Duration;
 
+use codex_miroir::codex::{Freshness, SyncRequest};
+use codex_miroir::store::{BlobStore, GetIf, Got, Key};
 use serde_json::json;
 
-use crate::support::github::{Change, Replica};
+use crate::support::github::{Change, GitHub, Replica};
 use crate::support::mirror::{Mirror, create, refusal, send, tick};
 use crate::support::process::{Service, eventually};
-use crate::support::scene::task;
+use crate::support::scene::{Scene, task};
 
 /// A service at the hub itself and one at a replica, which both know one task of Git's.
 async fn two(mirror: &Mirror) -> (Service, Service, Replica) {
@@ -220,6 +222,66 @@ async fn an_own_commit_that_lands_late_on_a_branch_set_back_takes_nothing_back()
     mirror.deliver(&quick).await;
     mirror.until_equal(&slow).await;
     assert!(mirror.in_store().await["0000-Eins.md"].contains("Danach"));
+}
+
+/// A look under way merges without a base what was committed here a moment ago and what somebody has made of it since.
+/// What comes of that isn't Git's: whoever finds it must not take it for an edit of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back() {
+    let github = GitHub::start();
+    let scene = Scene::new();
+    let (text, name) = (task("Eins"), "0000-Eins.md");
+    scene.file(name, &text);
+    let [a, b, c] = [(); 3].map(|()| scene.instance_mirrored(&github));
+    let (want, request) = (
+        scene.want(Freshness::Bounded),
+        SyncRequest {
+            clean: true,
+            confirm: None,
+            confirm_head: None,
+        },
+    );
+    // It is committed, and nobody has heard of it yet.
+    let committed = github.hold_answer("PUT", "/contents");
+    b.codex.sync(&want, request).await.unwrap();
+    let pushing = b.codex.tick(scene.now());
+    let (book, raw) = ("state/anna/git.json", format!("raw/anna/tasks/{name}"));
+    let rest = async {
+        committed.reached().await;
+        let path = format!("codex-miroir/anna/tasks/{name}");
+        let more = format!("{text}\nNoch etwas\n");
+        github.commit("main", &[(&path, Change::from(more))], "More");
+        let taken = a.gate.hold_next("put", &raw);
+        let taking = a.codex.sync(&want, request);
+        let between = async {
+            taken.reached().await;
+            // Who committed it says so, and comes no further.
+            let noted = b.gate.hold_next("get", "state/anna/state.json");
+            committed.release();
+            noted.reached().await;
+            let followed = a.gate.hold_next("get", book);
+            taken.release();
+            followed.reached().await;
+            // Somebody else finds the file before it is said where it has come from.
+            c.codex.sync(&want, request).await.unwrap();
+            followed.release();
+            noted.release();
+        };
+        let _ = tokio::join!(taking, between);
+    };
+    let _ = tokio::join!(pushing, rest);
+    for instance in [&c, &a, &b, &c] {
+        let _ = instance.codex.sync(&want, request).await;
+        instance.codex.tick(scene.now()).await.unwrap();
+    }
+    let path = format!("codex-miroir/anna/tasks/{name}");
+    let there = String::from_utf8(github.files("main")[&path].to_vec()).unwrap();
+    assert!(there.contains("Noch etwas"), "{there}");
+    let key = Key::raw(&scene.want(Freshness::Bounded).user, name).unwrap();
+    let Got::Blob(here) = scene.store.get(&key, GetIf::Any).await.unwrap().value else {
+        panic!("it isn't here");
+    };
+    assert_eq!(here.bytes, there);
 }
 
 /// Where GitHub doesn't tell of moves, somebody has to confirm it.
