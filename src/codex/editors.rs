@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Codex;
-use crate::cache::{Artifact, Freshness, Want, folders};
+use crate::cache::{Artifact, Freshness, Want};
 use crate::now::Now;
 use crate::store::directory::{Touched, Watch};
 use crate::store::{ETag, GetIf, Got, Key, Prefix, StoreError};
@@ -76,8 +76,14 @@ impl Codex {
     }
 
     async fn everybody(&self) -> Result<Changes, StoreError> {
-        // Also those whose files have all gone.
-        let users = folders(&*self.store).await?.into_iter();
+        // Also those whose files have all gone. Of the others nothing is known that could have changed.
+        let folders = self
+            .store
+            .contents(&Prefix::all_state())
+            .await?
+            .value
+            .folders;
+        let users = folders.iter().filter_map(|it| UserId::parse(it).ok());
         Ok(users.map(|user| (user, None)).collect())
     }
 
