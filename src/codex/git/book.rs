@@ -386,7 +386,8 @@ impl Book {
 
     /// Git holds this by a write that was answered, there or here: none of the commits that were `open` before it,
     /// which were all conditional, can land any more, unless Git gets back what they replace; whoever hears of one that
-    /// did notes it anew. Those begun since may have.
+    /// did notes it anew. Those begun since may have, and those on the branch of a request that is about to be opened
+    /// wait there, whatever the service's own branch holds.
     pub(super) fn hold_after_write(
         &mut self,
         name: &FileName,
@@ -395,11 +396,11 @@ impl Book {
         open: &[GitSha],
     ) {
         self.hold(name, sha, Some(done));
+        if self.proposing.contains_key(name.as_str()) {
+            return;
+        }
         for it in open {
             self.pushing.end(name, *it);
-        }
-        if self.pushing.of(name).is_empty() {
-            self.end_proposing(name.as_str());
         }
     }
 

@@ -454,3 +454,33 @@ async fn a_request_whose_answer_never_came_gets_nothing_after_its_merge() {
     mirror.until_equal(&service).await;
     assert_eq!(here(&mirror).await.unwrap(), text);
 }
+
+/// The process dies before it hears that its request is open, and somebody edits the file on the service's own branch:
+/// what both say is one text here, and it goes to the request that is open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
+    let (mirror, service) = begun().await;
+    let held = mirror.github.hold_answer("POST", "/pulls");
+    let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
+    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    held.reached().await;
+    service.kill();
+    held.release();
+    let elsewhere = task("Eins").replace("---\n\n", "tags: [drüben]\n---\n\n");
+    mirror.commit(&[(NAME, Some(&elsewhere))], "Edit");
+    let service = mirror.service();
+    mirror.deliver(&service).await;
+    tick(&service);
+    at_rest(&mirror).await;
+    let text = here(&mirror).await.unwrap();
+    assert!(
+        text.contains("Vorschlag") && text.contains("drüben"),
+        "{text}"
+    );
+    assert_eq!(mirror.github.pulls().len(), 1);
+    mirror.github.merge_pull(1, Merge::Squash).unwrap();
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    assert_eq!(here(&mirror).await.unwrap(), text);
+}
