@@ -6,11 +6,11 @@ use oauth2::{
     EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
     RequestTokenError, TokenResponse, TokenUrl,
 };
-use reqwest::header::{HeaderValue, USER_AGENT};
-use reqwest::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use octocrab::AuthState;
+use reqwest::StatusCode;
+use serde::Deserialize;
 
-use super::transport::{Call, GitHubError, Sender, Transport, bounded, segment, unavailable};
+use super::transport::{Fault, GitHubError, Transport, bounded, segment};
 use crate::config::{OAuthApp, Secret};
 use crate::metrics::{Calls, Outcome};
 use crate::user::UserId;
@@ -75,12 +75,13 @@ impl Transport {
     /// # Errors
     /// Whenever GitHub says neither.
     pub async fn account(&self, token: &Secret) -> Result<Option<Account>, GitHubError> {
-        let call = Call::get(WHO, "/user", Sender::User(token));
-        let reply = self.send(call, None::<&()>).await?;
-        if reply.status == StatusCode::UNAUTHORIZED {
-            return Ok(None);
-        }
-        let user: User = reply.success(WHO)?.json(WHO)?;
+        let token = token.reveal().to_owned().into();
+        let octocrab = self.for_account(AuthState::AccessToken { token });
+        let user = octocrab.get("/user", None::<&()>);
+        let user: User = match self.call(WHO, user).await {
+            Err(refused) if refused.is(StatusCode::UNAUTHORIZED) => return Ok(None),
+            user => user?,
+        };
         let login = UserId::parse(&user.login).ok();
         let number = user.id;
         Ok(login.map(|login| Account { login, number }))
@@ -91,28 +92,21 @@ impl Transport {
     /// # Errors
     /// Whenever GitHub says neither; also when it doesn't take the app's own secret.
     pub async fn is_of_app(&self, app: &OAuthApp, token: &Secret) -> Result<bool, GitHubError> {
-        #[derive(Serialize)]
-        struct Asked<'a> {
-            access_token: &'a str,
-        }
-        let path = format!("/applications/{}/token", segment(&app.client_id));
-        let sender = Sender::App(&app.client_id, &app.client_secret);
-        let call = Call::sending(APP, Method::POST, &path, sender);
-        let access_token = token.reveal();
-        let reply = self.send(call, Some(&Asked { access_token })).await?;
-        match reply.status {
-            StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => Ok(false),
-            StatusCode::OK => {
-                let grant: Grant = reply.json(APP)?;
-                Ok(grant.app.client_id == app.client_id)
+        let octocrab = self.for_account(AuthState::BasicAuth {
+            username: app.client_id.clone(),
+            password: app.client_secret.reveal().to_owned(),
+        });
+        let route = format!("/applications/{}/token", segment(&app.client_id));
+        let body = serde_json::json!({"access_token": token.reveal()});
+        let grant = octocrab.post(route, Some(&body));
+        match self.call::<Grant>(APP, grant).await {
+            Err(refused)
+                if refused.is(StatusCode::NOT_FOUND)
+                    || refused.is(StatusCode::UNPROCESSABLE_ENTITY) =>
+            {
+                Ok(false)
             }
-            _ => {
-                reply.success(APP)?;
-                Err(GitHubError::Unexpected {
-                    operation: APP,
-                    reason: "another success than 200",
-                })
-            }
+            grant => Ok(grant?.app.client_id == app.client_id),
         }
     }
 }
@@ -236,21 +230,16 @@ async fn counted(
 /// One request of the OAuth crate. GitHub refuses with 200 and a member `error`, where the standard wants
 /// 400.
 async fn carry(client: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, GitHubError> {
-    let broken = |error: &reqwest::Error| unavailable(CODE, error);
-    let mut request = reqwest::Request::try_from(request).map_err(|error| broken(&error))?;
-    let agent = HeaderValue::from_static("codex-miroir");
-    request.headers_mut().insert(USER_AGENT, agent);
-    let answer = client.execute(request).await;
-    let answer = answer.map_err(|error| broken(&error))?;
+    let broken = |error: reqwest::Error| Fault::from(error).of(CODE);
+    let request = reqwest::Request::try_from(request).map_err(broken)?;
+    let answer = client.execute(request).await.map_err(broken)?;
     let mut status = answer.status();
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let reason = format!("it answers {}", status.as_u16());
-        return Err(GitHubError::Unavailable {
-            operation: CODE,
-            reason,
-        });
+        let fault = Fault::Away(format!("it answers {}", status.as_u16()));
+        return Err(fault.of(CODE));
     }
-    let bytes = bounded(answer, CODE, MAX_ANSWER).await?;
+    let bytes = bounded(answer, MAX_ANSWER).await;
+    let bytes = bytes.map_err(|fault| fault.of(CODE))?;
     if status.is_success() && serde_json::from_slice::<BasicErrorResponse>(&bytes).is_ok() {
         status = StatusCode::BAD_REQUEST;
     }

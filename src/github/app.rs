@@ -6,7 +6,6 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::Method;
 use rustls::SignatureScheme;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -14,7 +13,7 @@ use rustls::sign::SigningKey;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::transport::{Call, GitHubError, Sender, Transport};
+use super::transport::{GitHubError, Transport};
 use crate::config::{ConfigError, Secret};
 
 /// A token is replaced this long before its end, so that none ends under way.
@@ -73,13 +72,10 @@ impl AppToken {
             return Ok(token.clone());
         }
         let proof = self.proof(now)?;
-        let path = format!("/app/installations/{}/access_tokens", self.installation);
-        let call = Call::sending(operation, Method::POST, &path, Sender::Service(&proof));
-        let reply = transport
-            .send(call, None::<&()>)
-            .await?
-            .success(operation)?;
-        let answer: TokenAnswer = reply.json(operation)?;
+        let route = format!("/app/installations/{}/access_tokens", self.installation);
+        let octocrab = transport.service(&proof)?;
+        let answer = octocrab.post::<(), TokenAnswer>(route, None);
+        let answer = transport.call(operation, answer).await?;
         let token = Secret::new(answer.token);
         *kept = Some((token.clone(), answer.expires_at));
         Ok(token)

@@ -23,7 +23,7 @@ pub use repository::{
     FilesToCommit, GitHubRepository, Head, HeadSeen, Pull, PullSeen, Pulls, Repository, TreePage,
 };
 pub use snapshot::GitSnapshot;
-pub use transport::{Call, GitHubError, RateLimit, Reply, Sender, Transport, segment};
+pub use transport::{GitHubError, RateLimit, Transport};
 pub use tree::{
     EntryKind, MAX_NAME_BYTES, SkipCode, Skipped, TaskTree, TreeEntry, UserTree, is_mirrored,
     other_spelling, too_long,

@@ -11,12 +11,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use reqwest::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use http::StatusCode;
+use http::header::{ETAG, HeaderMap, IF_NONE_MATCH};
+use http_body_util::BodyExt;
+use octocrab::Octocrab;
+use octocrab::git::GitHandler;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::app::AppToken;
-use super::transport::{Call, GitHubError, RateLimit, Reply, Sender, Transport, segment};
+use super::transport::{CallError, GitHubError, RateLimit, Transport, segment};
 use crate::config::{ConfigError, Credentials, GitHubConfig, RepositoryConfig, Secret};
 use crate::task::GitSha;
 
@@ -114,7 +120,6 @@ pub struct GitHubRepository {
     transport: Arc<Transport>,
     config: RepositoryConfig,
     app: Option<AppToken>,
-    path: String,
 }
 
 #[derive(Deserialize)]
@@ -125,17 +130,6 @@ struct RefAnswer {
 #[derive(Deserialize)]
 struct ShaAnswer {
     sha: GitSha,
-}
-
-/// What is unusual about a question.
-#[derive(Debug, Default)]
-struct Question<'a> {
-    /// `If-None-Match`.
-    known: Option<&'a str>,
-    /// `Accept`.
-    accept: Option<&'static str>,
-    /// The most bytes an answer may have.
-    limit: Option<usize>,
 }
 
 impl GitHubRepository {
@@ -158,57 +152,70 @@ impl GitHubRepository {
                 installation,
             } => Some(AppToken::new(id, private_key, *installation)?),
         };
-        let path = format!(
-            "/repos/{}/{}",
-            segment(&repository.owner),
-            segment(&repository.repo)
-        );
         Ok(Some(Arc::new(Self {
             transport: Arc::clone(transport),
             config: repository,
             app,
-            path,
         })))
     }
 
-    /// A token that was taken back before its end is got anew by the next request.
-    async fn heed(&self, reply: &Reply) {
-        if let (StatusCode::UNAUTHORIZED, Some(app)) = (reply.status, &self.app) {
+    /// One call, with a token that is good now. One that was taken back before its end is got anew by the next call.
+    async fn call<T, F>(
+        &self,
+        operation: &'static str,
+        request: impl FnOnce(Octocrab) -> F + Send,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = octocrab::Result<T>> + Send,
+    {
+        let token = self.token().await.map_err(CallError::Failed)?;
+        let octocrab = self.transport.service(&token).map_err(CallError::Failed)?;
+        let result = self.transport.call(operation, request(octocrab)).await;
+        if let (Err(error), Some(app)) = (&result, &self.app)
+            && error.is(StatusCode::UNAUTHORIZED)
+        {
             app.forget().await;
         }
+        result
     }
 
-    async fn get(
+    /// A JSON document below the repository's address.
+    async fn get<T: DeserializeOwned>(
         &self,
         operation: &'static str,
-        path: &str,
-        question: Question<'_>,
-    ) -> Result<Reply, GitHubError> {
-        let token = self.token().await?;
-        let usual = Call::get(operation, path, Sender::Service(&token));
-        let call = Call {
-            known: question.known,
-            accept: question.accept.unwrap_or(usual.accept),
-            limit: question.limit.unwrap_or(usual.limit),
-            ..usual
+        below: &str,
+    ) -> Result<T, CallError> {
+        let route = self.route(below);
+        self.call(
+            operation,
+            |it| async move { it.get(route, None::<&()>).await },
+        )
+        .await
+    }
+
+    /// The whole answer to a request with these headers, unless it is a refusal.
+    async fn ask(
+        &self,
+        operation: &'static str,
+        below: &str,
+        request: http::request::Builder,
+    ) -> Result<(HeaderMap, Bytes), CallError> {
+        let request = request.uri(self.route(below));
+        let asked = |it: Octocrab| async move {
+            let answer = it.execute(it.build_request(request, None::<&()>)?).await?;
+            let (parts, body) = octocrab::map_github_error(answer).await?.into_parts();
+            Ok((parts.headers, body.collect().await?.to_bytes()))
         };
-        let reply = self.transport.send(call, None::<&()>).await?;
-        self.heed(&reply).await;
-        Ok(reply)
+        self.call(operation, asked).await
     }
 
-    async fn write(
-        &self,
-        operation: &'static str,
-        method: Method,
-        path: &str,
-        body: &(impl Serialize + Sync),
-    ) -> Result<Reply, GitHubError> {
-        let token = self.token().await?;
-        let call = Call::sending(operation, method, path, Sender::Service(&token));
-        let reply = self.transport.send(call, Some(body)).await?;
-        self.heed(&reply).await;
-        Ok(reply)
+    /// octocrab's calls of the repository's objects and branches.
+    fn git<'a>(&self, octocrab: &'a Octocrab) -> GitHandler<'a> {
+        octocrab.git(&self.config.owner, &self.config.repo)
+    }
+
+    fn route(&self, below: &str) -> String {
+        format!("/repos/{}/{}/{below}", self.config.owner, self.config.repo)
     }
 
     async fn token(&self) -> Result<Secret, GitHubError> {
@@ -259,52 +266,43 @@ impl Repository for GitHubRepository {
 
     async fn head(&self, known: Option<&Head>) -> Result<HeadSeen, GitHubError> {
         let operation = "read the branch";
-        let path = format!("{}/git/ref/heads/{}", self.path, segments(self.branch()));
-        let question = Question {
-            known: known.and_then(|it| it.etag.as_deref()),
-            ..Question::default()
+        let below = format!("git/ref/heads/{}", segments(self.branch()));
+        let request = http::Request::builder();
+        let request = match known.and_then(|it| it.etag.as_deref()) {
+            Some(etag) => request.header(IF_NONE_MATCH, etag),
+            None => request,
         };
-        let reply = self.get(operation, &path, question).await?;
-        match reply.status {
-            StatusCode::NOT_MODIFIED => Ok(HeadSeen::Unchanged),
-            StatusCode::CONFLICT => Ok(HeadSeen::Empty),
-            _ => {
-                let reply = reply.success(operation)?;
-                let answer: RefAnswer = reply.json(operation)?;
-                Ok(HeadSeen::At(Head {
-                    commit: answer.object.sha,
-                    etag: reply.etag,
-                }))
-            }
-        }
+        // With octocrab's call of its own the condition couldn't be sent, and the tag wouldn't be in its answer.
+        let (headers, bytes) = match self.ask(operation, &below, request).await {
+            Err(refused) if refused.is(StatusCode::NOT_MODIFIED) => return Ok(HeadSeen::Unchanged),
+            Err(refused) if refused.is(StatusCode::CONFLICT) => return Ok(HeadSeen::Empty),
+            answer => answer?,
+        };
+        let answer: RefAnswer =
+            serde_json::from_slice(&bytes).map_err(|_| GitHubError::Unexpected {
+                operation,
+                reason: "not the documented JSON",
+            })?;
+        let etag = headers.get(ETAG).and_then(|it| it.to_str().ok());
+        Ok(HeadSeen::At(Head {
+            commit: answer.object.sha,
+            etag: etag.map(str::to_owned),
+        }))
     }
 
     async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError> {
-        let operation = "compare commits";
         // The first page lists the files that differ, with their patches; the second one doesn't.
-        let path = format!("{}/compare/{base}...{head}?per_page=1&page=2", self.path);
-        let question = Question {
-            limit: Some(files::MAX_TREE_BYTES),
-            ..Question::default()
-        };
-        let reply = self.get(operation, &path, question).await?;
-        if reply.status == StatusCode::NOT_FOUND {
-            return Ok(Comparison::Unknown);
+        let below = format!("compare/{base}...{head}?per_page=1&page=2");
+        match self.get::<CompareAnswer>("compare commits", &below).await {
+            Err(refused) if refused.is(StatusCode::NOT_FOUND) => Ok(Comparison::Unknown),
+            answer => Ok(answer?.status),
         }
-        let answer: CompareAnswer = reply.success(operation)?.json(operation)?;
-        Ok(answer.status)
     }
 
     async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError> {
-        let operation = "read the branch's activity";
         let branch = segment(&format!("refs/heads/{}", self.branch())).to_string();
-        let path = format!("{}/activity?ref={branch}&per_page=100", self.path);
-        let question = Question {
-            limit: Some(files::MAX_TREE_BYTES),
-            ..Question::default()
-        };
-        let reply = self.get(operation, &path, question).await?;
-        let answer: Vec<MoveAnswer> = reply.success(operation)?.json(operation)?;
+        let below = format!("activity?ref={branch}&per_page=100");
+        let answer: Vec<MoveAnswer> = self.get("read the branch's activity", &below).await?;
         let moves = answer.into_iter().map(|it| BranchMove {
             before: commit_of(&it.before),
             after: commit_of(&it.after),
@@ -319,11 +317,11 @@ pub(super) fn commit_of(sha: &str) -> Option<GitSha> {
     sha.parse().ok().filter(|sha| *sha != GitSha([0; 20]))
 }
 
-/// Whether a refusal's message has these words: statuses alone don't tell refusals apart.
-fn says(reply: &Reply, words: &str) -> bool {
-    String::from_utf8_lossy(&reply.bytes)
-        .to_lowercase()
-        .contains(words)
+/// What a name of octocrab's answers says.
+fn sha_of(operation: &'static str, text: &str) -> Result<GitSha, GitHubError> {
+    let reason = "no name of anything in Git";
+    text.parse()
+        .map_err(|_| GitHubError::Unexpected { operation, reason })
 }
 
 /// A path or a branch's name, its slashes kept.

@@ -1,21 +1,23 @@
-//! How requests to GitHub travel: one HTTP client, redirects only within the same origin, rate limits
-//! heeded (SPEC.md 5, "Limits").
+//! How requests to GitHub travel: octocrab makes them and reads the answers, one HTTP client carries them, with
+//! redirects only within the same origin, a cap on an answer's size, and rate limits heeded.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
+use http::header::{ACCEPT, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_NONE_MATCH, RETRY_AFTER, USER_AGENT,
-};
+use reqwest::Url;
 use reqwest::redirect::Policy;
-use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use tokio::time::Instant;
+use tower::service_fn;
 use utoipa::ToSchema;
 
 use crate::config::Secret;
@@ -35,76 +37,11 @@ const UNSAID_WAIT: Duration = Duration::from_secs(60);
 /// However far away a limit's end is said to be, it is asked again after this time.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// The version of the API that the requests are written for.
-const API_VERSION: &str = "2022-11-28";
+/// The most bytes of an answer about the repository: GitHub gives at most 7 MB of a tree, in 100,000 entries.
+const MAX_ANSWER: usize = 32 << 20;
 
-/// Who a request comes from.
-#[derive(Clone, Copy)]
-pub enum Sender<'a> {
-    /// The service itself, by the token or the installation it has for the repository.
-    Service(&'a Secret),
-    /// Somebody who signs in, by their token, whose limits are no concern of others.
-    User(&'a Secret),
-    /// An OAuth app, by its client id and secret.
-    App(&'a str, &'a Secret),
-}
-
-/// A request to the API.
-pub struct Call<'a> {
-    /// What it is for, in a log line.
-    pub operation: &'static str,
-    /// The method.
-    pub method: Method,
-    /// Path and query below the API's address; see [`segment`].
-    pub path: &'a str,
-    /// From whom.
-    pub sender: Sender<'a>,
-    /// `If-None-Match`.
-    pub known: Option<&'a str>,
-    /// `Accept`, where it isn't GitHub's JSON.
-    pub accept: &'static str,
-    /// The most bytes an answer may have.
-    pub limit: usize,
-}
-
-impl<'a> Call<'a> {
-    /// A request for a JSON document.
-    pub fn get(operation: &'static str, path: &'a str, sender: Sender<'a>) -> Self {
-        Self {
-            operation,
-            method: Method::GET,
-            path,
-            sender,
-            known: None,
-            accept: "application/vnd.github+json",
-            limit: 1 << 20,
-        }
-    }
-
-    /// A request that sends a JSON document.
-    pub fn sending(
-        operation: &'static str,
-        method: Method,
-        path: &'a str,
-        sender: Sender<'a>,
-    ) -> Self {
-        Self {
-            method,
-            ..Self::get(operation, path, sender)
-        }
-    }
-}
-
-/// An answer that isn't about GitHub being away or busy.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    /// What became of it; also 304, and what the request is refused with.
-    pub status: StatusCode,
-    /// To ask with again.
-    pub etag: Option<String>,
-    /// The document.
-    pub bytes: Bytes,
-}
+/// The most bytes of an answer about somebody's account.
+const MAX_ACCOUNT: usize = 1 << 20;
 
 /// How many requests GitHub still grants, by its last answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -152,40 +89,100 @@ pub enum GitHubError {
     },
 }
 
-impl Reply {
-    /// The answer to a request that is done, or refused for a reason that doesn't pass by itself.
-    ///
-    /// # Errors
-    /// [`GitHubError::Denied`] for everything but 2xx.
-    pub fn success(self, operation: &'static str) -> Result<Self, GitHubError> {
-        if self.status.is_success() {
-            return Ok(self);
-        }
-        let status = self.status.as_u16();
-        Err(GitHubError::Denied { operation, status })
+/// Why a call isn't done.
+#[derive(Debug)]
+pub(super) enum CallError {
+    /// GitHub's answer is another one than 2xx, and not about it being away or busy.
+    Refused {
+        /// What was asked for.
+        operation: &'static str,
+        /// With which status; also 304.
+        status: StatusCode,
+        /// In which words, in lower case. They may name files.
+        says: String,
+    },
+    /// Anything else.
+    Failed(GitHubError),
+}
+
+impl CallError {
+    /// Whether it is a refusal with this status.
+    pub(super) fn is(&self, expected: StatusCode) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == expected)
     }
 
-    /// The document.
-    ///
-    /// # Errors
-    /// [`GitHubError::Unexpected`] when it isn't what GitHub documents.
-    pub fn json<T: serde::de::DeserializeOwned>(
-        &self,
-        operation: &'static str,
-    ) -> Result<T, GitHubError> {
-        serde_json::from_slice(&self.bytes).map_err(|_| GitHubError::Unexpected {
-            operation,
-            reason: "not the documented JSON",
+    /// Whether it is a refusal with this status and these words: statuses alone don't tell refusals apart.
+    pub(super) fn says(&self, expected: StatusCode, words: &str) -> bool {
+        matches!(self, Self::Refused { status, says, .. } if *status == expected && says.contains(words))
+    }
+}
+
+impl From<CallError> for GitHubError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused {
+                operation, status, ..
+            } => Self::Denied {
+                operation,
+                status: status.as_u16(),
+            },
+            CallError::Failed(error) => error,
+        }
+    }
+}
+
+/// What keeps a request from an answer that octocrab can read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("no usable answer: {0}")]
+    Away(String),
+    #[error("no more requests for {} s", .0.as_secs())]
+    Limited(Duration),
+    #[error("it is too long")]
+    TooLong,
+}
+
+impl Fault {
+    pub(super) fn of(self, operation: &'static str) -> GitHubError {
+        match self {
+            Self::Away(reason) => GitHubError::Unavailable { operation, reason },
+            Self::Limited(retry_after) => GitHubError::Limited { retry_after },
+            Self::TooLong => GitHubError::Unexpected {
+                operation,
+                reason: "it is too long",
+            },
+        }
+    }
+}
+
+impl From<reqwest::Error> for Fault {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Away(match net::certificate_fault(&error) {
+            Some(fault) => fault,
+            None if error.is_timeout() => "no answer in time".to_owned(),
+            None if error.is_connect() => "no connection".to_owned(),
+            None => "the connection broke".to_owned(),
         })
     }
 }
 
+/// The most bytes that the answer to one request may have, where that isn't the usual: an extension of the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MaxBytes(pub(super) usize);
+
 /// The way to GitHub's API. Holds no token.
 pub struct Transport {
-    client: reqwest::Client,
-    api: String,
-    limits: Mutex<Limits>,
+    line: Line,
+    service: Octocrab,
     calls: Calls,
+}
+
+/// What requests share.
+#[derive(Clone)]
+struct Line {
+    client: reqwest::Client,
+    api: Arc<str>,
+    limits: Arc<Mutex<Limits>>,
 }
 
 #[derive(Default)]
@@ -194,14 +191,25 @@ struct Limits {
     last: Option<RateLimit>,
 }
 
+/// Whose requests they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// The service's own, by the token or the installation it has for the repository.
+    Service,
+    /// Somebody's who signs in, whose limits are no concern of others.
+    Account,
+}
+
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("api", &self.api).finish()
+        f.debug_struct("Transport")
+            .field("api", &self.line.api)
+            .finish()
     }
 }
 
 /// One part of a path, with nothing but unreserved characters and `%XX`.
-pub fn segment(text: &str) -> impl fmt::Display + '_ {
+pub(super) fn segment(text: &str) -> impl fmt::Display + '_ {
     const OTHERS: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'.')
@@ -215,20 +223,27 @@ const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remainin
 const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 impl Transport {
-    /// A way to the API at `api`, an absolute URL that the settings have checked.
+    /// A way to the API at `api`, an absolute URL that the settings have checked. To be called within a runtime.
     ///
     /// # Errors
     /// When no client can be made, in words.
     pub fn new(api: &str, trust: &Trust) -> Result<Self, String> {
         let url = Url::parse(api).map_err(|error| error.to_string())?;
         let client = trust.client(&url).map_err(|error| error.to_string())?;
+        let json = HeaderValue::from_static("application/vnd.github+json");
         let client = client
+            .user_agent("codex-miroir")
+            .default_headers(HeaderMap::from_iter([(ACCEPT, json)]))
             .redirect(Policy::custom(within_one_origin))
             .timeout(TRY);
-        Ok(Self {
+        let line = Line {
             client: client.build().map_err(|error| error.to_string())?,
-            api: api.trim_end_matches('/').to_owned(),
-            limits: Mutex::default(),
+            api: api.trim_end_matches('/').into(),
+            limits: Arc::default(),
+        };
+        Ok(Self {
+            service: line.octocrab(Sender::Service, AuthState::None),
+            line,
             calls: Calls::default(),
         })
     }
@@ -239,102 +254,156 @@ impl Transport {
     }
 
     /// The client, for GitHub's pages beside the API.
-    pub fn client(&self) -> &reqwest::Client {
-        &self.client
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.line.client
     }
 
     /// What GitHub last said of its limits.
     pub fn rate_limit(&self) -> Option<RateLimit> {
-        self.limits().last
+        self.line.limits().last
     }
 
-    /// Sends a request, with a JSON body if there is one.
-    ///
-    /// # Errors
-    /// [`GitHubError::Unavailable`] and [`GitHubError::Limited`]; what GitHub refuses for another reason
-    /// is an answer. While a limit of the service's own credentials lasts nothing is sent.
-    pub async fn send(
-        &self,
-        call: Call<'_>,
-        body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<Reply, GitHubError> {
-        let of_service = matches!(call.sender, Sender::Service(_));
-        if of_service {
-            self.wait_is_over()?;
-        }
-        let running = self.calls.begin(call.operation);
-        let reply = self.sent(call, body, of_service).await;
-        running.end(Outcome::of(&reply));
-        reply
-    }
-
-    async fn sent(
-        &self,
-        call: Call<'_>,
-        body: Option<&(impl Serialize + Sync)>,
-        of_service: bool,
-    ) -> Result<Reply, GitHubError> {
-        let operation = call.operation;
-        let answer = self.request(&call, body).send().await;
-        let answer = answer.map_err(|error| unavailable(operation, &error))?;
-        let status = answer.status();
-        if let Some(wait) = self.heed(status, answer.headers(), of_service) {
-            return Err(self.limited(operation, wait, of_service));
-        }
-        if status.is_server_error() {
-            let reason = format!("it answers {}", status.as_u16());
-            return Err(GitHubError::Unavailable { operation, reason });
-        }
-        let etag = answer.headers().get(ETAG);
-        let etag = etag.and_then(|it| it.to_str().ok()).map(str::to_owned);
-        let bytes = bounded(answer, operation, call.limit).await?;
-        if status == StatusCode::FORBIDDEN && says_limit(&bytes) {
-            return Err(self.limited(operation, UNSAID_WAIT, of_service));
-        }
-        tracing::debug!(operation, status = status.as_u16(), "GitHub answered");
-        Ok(Reply {
-            status,
-            etag,
-            bytes,
+    /// How long GitHub grants the service no requests; nothing when it does.
+    pub fn wait(&self) -> Duration {
+        let until = self.line.limits().closed_until;
+        until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
         })
     }
 
-    fn request(
-        &self,
-        call: &Call<'_>,
-        body: Option<&(impl Serialize + Sync)>,
-    ) -> reqwest::RequestBuilder {
-        let url = format!("{}{}", self.api, call.path);
-        let mut request = self.client.request(call.method.clone(), url);
-        request = match call.sender {
-            Sender::Service(token) | Sender::User(token) => {
-                let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
-                    .unwrap_or_else(|_| HeaderValue::from_static("Bearer unusable"));
-                value.set_sensitive(true);
-                request.header(AUTHORIZATION, value)
+    /// For one call of the service itself.
+    ///
+    /// # Errors
+    /// While a limit lasts: then nothing is to be sent.
+    pub(super) fn service(&self, token: &Secret) -> Result<Octocrab, GitHubError> {
+        match self.wait() {
+            Duration::ZERO => {
+                let token = token.reveal().to_owned();
+                self.service
+                    .user_access_token(token)
+                    .map_err(|_| GitHubError::Unexpected {
+                        operation: "use a token",
+                        reason: "it can't be sent",
+                    })
             }
-            Sender::App(id, secret) => request.basic_auth(id, Some(secret.reveal())),
-        };
-        request = request
-            .header(ACCEPT, call.accept)
-            .header(USER_AGENT, "codex-miroir")
-            .header("x-github-api-version", API_VERSION);
-        if let Some(etag) = call.known {
-            request = request.header(IF_NONE_MATCH, etag);
-        }
-        match body {
-            // The documents are strings, numbers and lists of them: nothing in them can fail to serialise.
-            Some(body) => request
-                .header(CONTENT_TYPE, "application/json")
-                .body(serde_json::to_vec(body).unwrap_or_default()),
-            None => request,
+            retry_after => Err(GitHubError::Limited { retry_after }),
         }
     }
 
+    /// For calls about an account, by its own token or an app's secret.
+    pub(super) fn for_account(&self, auth: AuthState) -> Octocrab {
+        self.line.octocrab(Sender::Account, auth)
+    }
+
+    /// Waits for a call and counts it.
+    ///
+    /// # Errors
+    /// When it isn't done.
+    pub(super) async fn call<T>(
+        &self,
+        operation: &'static str,
+        request: impl Future<Output = octocrab::Result<T>> + Send,
+    ) -> Result<T, CallError> {
+        let running = self.calls.begin(operation);
+        let result = request.await.map_err(|error| failure(operation, error));
+        running.end(match &result {
+            Ok(_) | Err(CallError::Refused { .. }) => Outcome::Answered,
+            Err(CallError::Failed(_)) => Outcome::Failed,
+        });
+        match &result {
+            Ok(_) => tracing::debug!(operation, "GitHub answered"),
+            Err(CallError::Refused { status, .. }) => {
+                let status = status.as_u16();
+                tracing::debug!(operation, status, "GitHub answered");
+            }
+            Err(CallError::Failed(GitHubError::Limited { retry_after })) => {
+                let seconds = retry_after.as_secs();
+                tracing::warn!(operation, seconds, "GitHub grants no more requests for now");
+            }
+            Err(CallError::Failed(_)) => {}
+        }
+        result
+    }
+}
+
+/// What an error of octocrab's means. None of its words are kept: they may name addresses and files.
+fn failure(operation: &'static str, error: octocrab::Error) -> CallError {
+    let unexpected = |reason| CallError::Failed(GitHubError::Unexpected { operation, reason });
+    match error {
+        octocrab::Error::GitHub { source, .. } => CallError::Refused {
+            operation,
+            status: source.status_code,
+            says: source.to_string().to_lowercase(),
+        },
+        octocrab::Error::Service { source, .. } => match source.downcast::<Fault>() {
+            Ok(fault) => CallError::Failed(fault.of(operation)),
+            Err(_) => unexpected("it was given up"),
+        },
+        octocrab::Error::Json { .. } | octocrab::Error::Serde { .. } => {
+            unexpected("not the documented JSON")
+        }
+        _ => unexpected("it can't be asked"),
+    }
+}
+
+impl Line {
+    fn octocrab(&self, sender: Sender, auth: AuthState) -> Octocrab {
+        let line = self.clone();
+        let carry = move |request| line.clone().carry(sender, request);
+        let built = OctocrabBuilder::new_empty()
+            .with_service(service_fn(carry))
+            .with_auth(auth)
+            .build();
+        match built {
+            Ok(octocrab) => octocrab,
+            Err(never) => match never {},
+        }
+    }
+
+    /// One request of octocrab's. Its own connector isn't used: that one's bodies can't be sent again where a
+    /// redirect asks for it, and its layer for the base address leaves the address's path out where a route begins
+    /// with the same letters.
+    async fn carry(
+        self,
+        sender: Sender,
+        request: Request<OctoBody>,
+    ) -> Result<Response<Full<Bytes>>, Fault> {
+        let cap = match (request.extensions().get(), sender) {
+            (Some(MaxBytes(bytes)), _) => *bytes,
+            (None, Sender::Service) => MAX_ANSWER,
+            (None, Sender::Account) => MAX_ACCOUNT,
+        };
+        let (parts, body) = request.into_parts();
+        let unsendable = |_| Fault::Away("the request can't be made".to_owned());
+        let body = body.collect().await.map_err(unsendable)?.to_bytes();
+        let answer = self
+            .client
+            .request(parts.method, format!("{}{}", self.api, parts.uri))
+            .headers(parts.headers)
+            .body(body)
+            .send()
+            .await?;
+        let status = answer.status();
+        if let Some(wait) = self.heed(status, answer.headers(), sender) {
+            return Err(self.limited(wait, sender));
+        }
+        if status.is_server_error() {
+            return Err(Fault::Away(format!("it answers {}", status.as_u16())));
+        }
+        let headers = answer.headers().clone();
+        let bytes = bounded(answer, cap).await?;
+        if status == StatusCode::FORBIDDEN && says_limit(&bytes) {
+            return Err(self.limited(UNSAID_WAIT, sender));
+        }
+        let mut response = Response::new(Full::new(bytes));
+        (*response.status_mut(), *response.headers_mut()) = (status, headers);
+        Ok(response)
+    }
+
     /// Remembers the limits, and tells how long to wait when this answer is about them.
-    fn heed(&self, status: StatusCode, headers: &HeaderMap, of_service: bool) -> Option<Duration> {
+    fn heed(&self, status: StatusCode, headers: &HeaderMap, sender: Sender) -> Option<Duration> {
         let limit = rate_limit(headers);
-        if limit.is_some() && of_service {
+        if limit.is_some() && sender == Sender::Service {
             self.limits().last = limit;
         }
         let limited = status == StatusCode::TOO_MANY_REQUESTS
@@ -343,29 +412,12 @@ impl Transport {
         limited.then(|| said_wait(headers, limit).unwrap_or(UNSAID_WAIT))
     }
 
-    fn limited(&self, operation: &'static str, wait: Duration, of_service: bool) -> GitHubError {
+    fn limited(&self, wait: Duration, sender: Sender) -> Fault {
         let retry_after = wait.clamp(Duration::from_secs(1), MAX_WAIT);
-        let seconds = retry_after.as_secs();
-        tracing::warn!(operation, seconds, "GitHub grants no more requests for now");
-        if of_service {
+        if sender == Sender::Service {
             self.limits().closed_until = Some(Instant::now() + retry_after);
         }
-        GitHubError::Limited { retry_after }
-    }
-
-    /// How long GitHub grants the service no requests; nothing when it does.
-    pub fn wait(&self) -> Duration {
-        let until = self.limits().closed_until;
-        until.map_or(Duration::ZERO, |until| {
-            until.saturating_duration_since(Instant::now())
-        })
-    }
-
-    fn wait_is_over(&self) -> Result<(), GitHubError> {
-        match self.wait() {
-            Duration::ZERO => Ok(()),
-            retry_after => Err(GitHubError::Limited { retry_after }),
-        }
+        Fault::Limited(retry_after)
     }
 
     fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
@@ -383,34 +435,16 @@ fn within_one_origin(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redire
     }
 }
 
-pub(super) fn unavailable(operation: &'static str, error: &reqwest::Error) -> GitHubError {
-    let reason = match net::certificate_fault(error) {
-        Some(fault) => fault,
-        None if error.is_timeout() => "no answer in time".to_owned(),
-        None if error.is_connect() => "no connection".to_owned(),
-        None => "the connection broke".to_owned(),
-    };
-    GitHubError::Unavailable { operation, reason }
-}
-
 /// The body, as long as it isn't larger than it may be.
-pub(super) async fn bounded(
-    mut answer: reqwest::Response,
-    operation: &'static str,
-    limit: usize,
-) -> Result<Bytes, GitHubError> {
+pub(super) async fn bounded(mut answer: reqwest::Response, cap: usize) -> Result<Bytes, Fault> {
     let mut bytes = BytesMut::new();
-    loop {
-        let chunk = answer.chunk().await;
-        match chunk.map_err(|error| unavailable(operation, &error))? {
-            Some(chunk) if bytes.len() + chunk.len() > limit => {
-                let reason = "it is too long";
-                return Err(GitHubError::Unexpected { operation, reason });
-            }
-            Some(chunk) => bytes.extend_from_slice(&chunk),
-            None => return Ok(bytes.freeze()),
+    while let Some(chunk) = answer.chunk().await? {
+        if bytes.len() + chunk.len() > cap {
+            return Err(Fault::TooLong);
         }
+        bytes.extend_from_slice(&chunk);
     }
+    Ok(bytes.freeze())
 }
 
 fn rate_limit(headers: &HeaderMap) -> Option<RateLimit> {

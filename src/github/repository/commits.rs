@@ -4,10 +4,14 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use reqwest::{Method, StatusCode};
+use http::StatusCode;
+use octocrab::Octocrab;
+use octocrab::models::git::CreateTreeEntry;
+use octocrab::models::repos::CommitAuthor;
+use octocrab::params::repos::Reference;
 use serde::{Deserialize, Serialize};
 
-use super::{GitHubRepository, Question, Repository, ShaAnswer, says, segments};
+use super::{GitHubRepository, Repository, ShaAnswer, segments, sha_of};
 use crate::github::transport::GitHubError;
 use crate::task::GitSha;
 
@@ -112,17 +116,6 @@ impl From<CommitAnswer> for CommitMade {
     }
 }
 
-#[derive(Deserialize)]
-struct GitCommitAnswer {
-    tree: ShaAnswer,
-}
-
-#[derive(Serialize)]
-struct Person<'a> {
-    name: &'a str,
-    email: &'a str,
-}
-
 #[derive(Serialize)]
 struct PutBody<'a> {
     message: &'a str,
@@ -130,143 +123,120 @@ struct PutBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sha: Option<GitSha>,
     branch: &'a str,
-    committer: Person<'a>,
-    author: Person<'a>,
-}
-
-#[derive(Serialize)]
-struct TreeBody<'a> {
-    base_tree: GitSha,
-    tree: Vec<EntryBody<'a>>,
-}
-
-#[derive(Serialize)]
-struct EntryBody<'a> {
-    path: &'a str,
-    mode: &'static str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha: Option<GitSha>,
-}
-
-#[derive(Serialize)]
-struct CommitBody<'a> {
-    message: &'a str,
-    tree: GitSha,
-    parents: [GitSha; 1],
-    author: Person<'a>,
-    committer: Person<'a>,
+    committer: CommitAuthor,
+    author: CommitAuthor,
 }
 
 #[async_trait]
 impl Commits for GitHubRepository {
     async fn put_file(&self, file: &FileToPut<'_>) -> Result<Committed, GitHubError> {
-        let operation = "commit a file";
-        let path = format!("{}/contents/{}", self.path, segments(file.path));
+        // octocrab's call of its own misspells `committer`, and GitHub would name the token's owner.
         let body = PutBody {
             message: file.message,
             content: STANDARD.encode(file.bytes),
             sha: file.replaces,
             branch: file.branch.unwrap_or(self.branch()),
-            committer: self.committer(),
-            author: self.committer(),
+            committer: self.person(),
+            author: self.person(),
         };
-        let reply = self.write(operation, Method::PUT, &path, &body).await?;
-        // Without a SHA of what it replaces, a file that is there is refused as unprocessable.
-        let exists = reply.status == StatusCode::UNPROCESSABLE_ENTITY
-            && file.replaces.is_none()
-            && says(&reply, "sha");
-        // Rules of the repository refuse with the same status.
-        let moved = reply.status == StatusCode::CONFLICT
-            && (says(&reply, "does not match") || says(&reply, "but expected"));
-        if moved || exists {
-            return Ok(Committed::Stale);
+        let route = self.route(&format!("contents/{}", segments(file.path)));
+        let body = &body;
+        let put = |it: Octocrab| async move { it.put(route, Some(body)).await };
+        let put = self.call::<PutAnswer, _>("commit a file", put).await;
+        let stale = put.as_ref().is_err_and(|refused| {
+            // Without a SHA of what it replaces, a file that is there is refused as unprocessable.
+            let exists = refused.says(StatusCode::UNPROCESSABLE_ENTITY, "sha");
+            // Rules of the repository refuse with the same status.
+            let words = ["does not match", "but expected"];
+            let moved = words.map(|words| refused.says(StatusCode::CONFLICT, words));
+            file.replaces.is_none() && exists || moved.contains(&true)
+        });
+        match stale {
+            true => Ok(Committed::Stale),
+            false => Ok(Committed::Done(put?.commit.into())),
         }
-        let answer: PutAnswer = reply.success(operation)?.json(operation)?;
-        Ok(Committed::Done(answer.commit.into()))
     }
 
     async fn commit(&self, commit: &FilesToCommit<'_>) -> Result<Committed, GitHubError> {
-        let operation = "commit files";
         let mut tree = self.tree_of(commit.parent).await?;
         for chunk in chunks(&commit.files) {
             tree = self.add_to_tree(tree, chunk).await?;
         }
-        let body = CommitBody {
-            message: commit.message,
-            tree,
-            parents: [commit.parent],
-            author: self.committer(),
-            committer: self.committer(),
+        let made = |it: Octocrab| async move {
+            let git = self.git(&it);
+            let made = git.create_commit(commit.message, tree);
+            made.parents(vec![commit.parent.to_string()])
+                .author(self.person())
+                .committer(self.person())
+                .send()
+                .await
         };
-        let path = format!("{}/git/commits", self.path);
-        let reply = self.write(operation, Method::POST, &path, &body).await?;
-        let made: CommitAnswer = reply.success(operation)?.json(operation)?;
-        let path = format!("{}/git/refs/heads/{}", self.path, segments(self.branch()));
-        let body = serde_json::json!({"sha": made.sha, "force": false});
-        let reply = self.write(operation, Method::PATCH, &path, &body).await?;
-        if reply.status == StatusCode::UNPROCESSABLE_ENTITY && says(&reply, "fast forward") {
-            return Ok(Committed::Stale);
-        }
-        reply.success(operation)?;
-        Ok(Committed::Done(made.into()))
+        let made = self.call("commit files", made).await?;
+        let sha = sha_of("commit files", &made.sha)?;
+        let branch = Reference::Branch(segments(self.branch()));
+        let moved = |it: Octocrab| async move {
+            let git = self.git(&it);
+            git.update_ref(&branch, made.sha).force(false).send().await
+        };
+        match self.call("commit files", moved).await {
+            Err(refused) if refused.says(StatusCode::UNPROCESSABLE_ENTITY, "fast forward") => {
+                return Ok(Committed::Stale);
+            }
+            moved => moved?,
+        };
+        Ok(Committed::Done(CommitMade {
+            sha,
+            html_url: made.html_url,
+            parent: Some(commit.parent),
+        }))
     }
 }
 
 impl GitHubRepository {
-    async fn tree_of(&self, commit: GitSha) -> Result<GitSha, GitHubError> {
-        let operation = "read a commit";
-        let path = format!("{}/git/commits/{commit}", self.path);
-        let reply = self
-            .get(operation, &path, Question::default())
-            .await?
-            .success(operation)?;
-        Ok(reply.json::<GitCommitAnswer>(operation)?.tree.sha)
+    async fn tree_of(&self, commit: GitSha) -> Result<String, GitHubError> {
+        let asked = |it: Octocrab| async move {
+            let git = self.git(&it);
+            git.get_commit(commit.to_string()).await
+        };
+        Ok(self.call("read a commit", asked).await?.tree.sha)
     }
 
     async fn add_to_tree(
         &self,
-        base_tree: GitSha,
+        base_tree: String,
         files: &[FileToCommit],
-    ) -> Result<GitSha, GitHubError> {
-        let operation = "make a tree";
+    ) -> Result<String, GitHubError> {
         let mut tree = vec![];
         for file in files {
-            let content = std::str::from_utf8(&file.bytes).ok();
-            let sha = match content {
-                Some(_) => None,
-                None => Some(self.make_blob(&file.bytes).await?),
-            };
-            tree.push(EntryBody {
-                path: &file.path,
-                mode: if file.executable { "100755" } else { "100644" },
-                kind: "blob",
-                content,
-                sha,
+            let mode = if file.executable { "100755" } else { "100644" };
+            let entry = CreateTreeEntry::new(&file.path, mode, "blob");
+            tree.push(match std::str::from_utf8(&file.bytes) {
+                Ok(text) => entry.with_content(text),
+                Err(_) => entry.with_sha(self.make_blob(&file.bytes).await?),
             });
         }
-        let path = format!("{}/git/trees", self.path);
-        let body = TreeBody { base_tree, tree };
-        let reply = self.write(operation, Method::POST, &path, &body).await?;
-        Ok(reply.success(operation)?.json::<ShaAnswer>(operation)?.sha)
+        let made = |it: Octocrab| async move {
+            let git = self.git(&it);
+            git.create_tree(tree).base_tree(base_tree).send().await
+        };
+        Ok(self.call("make a tree", made).await?.sha)
     }
 
     /// Only texts can stand in a tree's document.
-    async fn make_blob(&self, bytes: &[u8]) -> Result<GitSha, GitHubError> {
-        let operation = "make a blob";
-        let path = format!("{}/git/blobs", self.path);
-        let body = serde_json::json!({"content": STANDARD.encode(bytes), "encoding": "base64"});
-        let reply = self.write(operation, Method::POST, &path, &body).await?;
-        Ok(reply.success(operation)?.json::<ShaAnswer>(operation)?.sha)
+    async fn make_blob(&self, bytes: &[u8]) -> Result<String, GitHubError> {
+        let content = STANDARD.encode(bytes);
+        let made = |it: Octocrab| async move {
+            let git = self.git(&it);
+            git.create_blob(content).encoding("base64").send().await
+        };
+        Ok(self.call("make a blob", made).await?.sha)
     }
 
-    fn committer(&self) -> Person<'_> {
-        Person {
-            name: &self.config.committer_name,
-            email: &self.config.committer_email,
+    fn person(&self) -> CommitAuthor {
+        CommitAuthor {
+            name: self.config.committer_name.clone(),
+            email: Some(self.config.committer_email.clone()),
+            date: None,
         }
     }
 }

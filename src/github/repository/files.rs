@@ -2,31 +2,14 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::StatusCode;
-use serde::Deserialize;
+use http::StatusCode;
+use http::header::ACCEPT;
+use octocrab::Octocrab;
 
-use super::{GitHubRepository, Question};
-use crate::github::transport::GitHubError;
+use super::{GitHubRepository, sha_of};
+use crate::github::transport::{GitHubError, MaxBytes};
 use crate::github::tree::{EntryKind, TreeEntry};
 use crate::task::{GitSha, MAX_FILE_BYTES};
-
-/// GitHub gives at most 7 MB of a tree, in 100,000 entries.
-pub(super) const MAX_TREE_BYTES: usize = 32 << 20;
-
-#[derive(Deserialize)]
-struct TreeAnswer {
-    tree: Vec<EntryAnswer>,
-    #[serde(default)]
-    truncated: bool,
-}
-
-#[derive(Deserialize)]
-struct EntryAnswer {
-    path: String,
-    mode: String,
-    sha: GitSha,
-    size: Option<u64>,
-}
 
 /// The entries of a tree, as far as they were told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,47 +40,40 @@ pub trait Files: Send + Sync {
 impl Files for GitHubRepository {
     async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError> {
         let operation = "read the tree";
-        let query = if recursive { "?recursive=1" } else { "" };
-        let path = format!("{}/git/trees/{sha}{query}", self.path);
-        let question = Question {
-            limit: Some(MAX_TREE_BYTES),
-            ..Question::default()
+        let asked = |it: Octocrab| async move {
+            let tree = self.git(&it).get_tree(sha.to_string());
+            tree.recursive(recursive).send().await
         };
-        let reply = self
-            .get(operation, &path, question)
-            .await?
-            .success(operation)?;
-        let answer: TreeAnswer = reply.json(operation)?;
-        let entries = answer.tree.into_iter().map(|entry| TreeEntry {
-            kind: match entry.mode.as_str() {
-                "100644" | "100664" => EntryKind::File,
-                "100755" => EntryKind::Executable,
-                "040000" => EntryKind::Folder,
-                "120000" => EntryKind::Link,
-                _ => EntryKind::Other,
-            },
-            path: entry.path,
-            sha: entry.sha,
-            size: entry.size,
+        let tree = self.call(operation, asked).await?;
+        let entries = tree.tree.into_iter().map(|entry| {
+            Ok(TreeEntry {
+                kind: match entry.mode.as_str() {
+                    "100644" | "100664" => EntryKind::File,
+                    "100755" => EntryKind::Executable,
+                    "040000" => EntryKind::Folder,
+                    "120000" => EntryKind::Link,
+                    _ => EntryKind::Other,
+                },
+                path: entry.path,
+                sha: sha_of(operation, &entry.sha)?,
+                size: entry.size.and_then(|it| it.try_into().ok()),
+            })
         });
         Ok(TreePage {
-            entries: entries.collect(),
-            truncated: answer.truncated,
+            entries: entries.collect::<Result<_, GitHubError>>()?,
+            truncated: tree.truncated,
         })
     }
 
     async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError> {
-        let operation = "read a file";
-        let path = format!("{}/git/blobs/{sha}", self.path);
-        let question = Question {
-            accept: Some("application/vnd.github.raw+json"),
-            limit: Some(MAX_FILE_BYTES),
-            ..Question::default()
-        };
-        let reply = self.get(operation, &path, question).await?;
-        if reply.status == StatusCode::NOT_FOUND {
-            return Ok(None);
+        // As it is: octocrab's call of its own gets a document that has it in base64, of any size.
+        let request = http::Request::builder()
+            .header(ACCEPT, "application/vnd.github.raw+json")
+            .extension(MaxBytes(MAX_FILE_BYTES));
+        let below = format!("git/blobs/{sha}");
+        match self.ask("read a file", &below, request).await {
+            Err(refused) if refused.is(StatusCode::NOT_FOUND) => Ok(None),
+            answer => Ok(Some(answer?.1)),
         }
-        Ok(Some(reply.success(operation)?.bytes))
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use reqwest::{Method, StatusCode};
+use http::StatusCode;
+use octocrab::Octocrab;
+use octocrab::params::repos::Reference;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::files::MAX_TREE_BYTES;
-use super::{GitHubRepository, Question, RefAnswer, Repository, ShaAnswer, says, segments};
-use crate::github::transport::{GitHubError, Reply, segment};
+use super::{GitHubRepository, RefAnswer, Repository, ShaAnswer, segments};
+use crate::github::transport::{CallError, GitHubError, segment};
 use crate::task::GitSha;
 
 /// A pull request.
@@ -87,6 +88,8 @@ pub trait Pulls: Send + Sync {
     async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError>;
 }
 
+/// The members that are used. octocrab's own model asks for a hundred others, and for some that GitHub describes as
+/// perhaps null, as an account's `gravatar_id`: a request would be open and its answer refused.
 #[derive(Deserialize)]
 struct PullAnswer {
     number: u64,
@@ -129,76 +132,57 @@ impl From<PullAnswer> for Pull {
 #[async_trait]
 impl Pulls for GitHubRepository {
     async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
-        let operation = "read a branch";
-        let reply = self
-            .branch_ref(operation, branch)
-            .await?
-            .success(operation)?;
-        Ok(reply.json::<RefAnswer>(operation)?.object.sha)
+        Ok(self.branch_ref("read a branch", branch).await?)
     }
 
     async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError> {
-        let operation = "look for a branch";
-        let reply = self.branch_ref(operation, branch).await?;
-        if reply.status == StatusCode::NOT_FOUND {
-            return Ok(false);
+        match self.branch_ref("look for a branch", branch).await {
+            Err(refused) if refused.is(StatusCode::NOT_FOUND) => Ok(false),
+            found => Ok(found.map(|_| true)?),
         }
-        reply.success(operation).map(|_| true)
     }
 
     async fn make_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
-        let operation = "make a branch";
-        let path = format!("{}/git/refs", self.path);
-        let body = serde_json::json!({"ref": format!("refs/heads/{branch}"), "sha": at});
-        let reply = self.write(operation, Method::POST, &path, &body).await?;
-        if reply.status == StatusCode::UNPROCESSABLE_ENTITY && says(&reply, "already exists") {
-            return Ok(false);
+        let branch = Reference::Branch(branch.to_owned());
+        let made = |it: Octocrab| async move {
+            let git = self.git(&it);
+            git.create_ref(&branch, at.to_string()).await
+        };
+        match self.call("make a branch", made).await {
+            Err(refused) if refused.says(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
+                Ok(false)
+            }
+            made => Ok(made.map(|_| true)?),
         }
-        reply.success(operation)?;
-        Ok(true)
     }
 
     async fn file_on(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
-        let operation = "look for a file";
-        let (file, branch) = (segments(path), segment(branch));
-        let path = format!("{}/contents/{file}?ref={branch}", self.path);
-        let question = Question {
-            limit: Some(MAX_TREE_BYTES),
-            ..Question::default()
-        };
-        let reply = self.get(operation, &path, question).await?;
-        if reply.status == StatusCode::NOT_FOUND {
-            return Ok(None);
+        let below = format!("contents/{}?ref={}", segments(path), segment(branch));
+        match self.get::<ShaAnswer>("look for a file", &below).await {
+            Err(refused) if refused.is(StatusCode::NOT_FOUND) => Ok(None),
+            found => Ok(Some(found?.sha)),
         }
-        Ok(Some(
-            reply.success(operation)?.json::<ShaAnswer>(operation)?.sha,
-        ))
     }
 
     async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError> {
-        let operation = "open a pull request";
-        let path = format!("{}/pulls", self.path);
+        let route = self.route("pulls");
         let body = serde_json::json!({"title": title, "head": branch, "base": self.branch()});
-        let reply = self.write(operation, Method::POST, &path, &body).await?;
-        let exists =
-            reply.status == StatusCode::UNPROCESSABLE_ENTITY && says(&reply, "already exists");
-        if exists {
-            return Ok(None);
+        let opened = |it: Octocrab| async move { it.post(route, Some(&body)).await };
+        match self
+            .call::<PullAnswer, _>("open a pull request", opened)
+            .await
+        {
+            Err(refused) if refused.says(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
+                Ok(None)
+            }
+            opened => Ok(Some(opened?.into())),
         }
-        let pull: PullAnswer = reply.success(operation)?.json(operation)?;
-        Ok(Some(pull.into()))
     }
 
     async fn pull_of(&self, branch: &str) -> Result<Option<PullSeen>, GitHubError> {
-        let operation = "look for a pull request";
         let head = format!("{}:{branch}", self.config.owner);
-        let path = format!("{}/pulls?state=all&head={}", self.path, segment(&head));
-        let question = Question {
-            limit: Some(MAX_TREE_BYTES),
-            ..Question::default()
-        };
-        let reply = self.get(operation, &path, question).await?;
-        let pulls: Vec<PullAnswer> = reply.success(operation)?.json(operation)?;
+        let below = format!("pulls?state=all&head={}", segment(&head));
+        let pulls: Vec<PullAnswer> = self.get("look for a pull request", &below).await?;
         // A filter that GitHub doesn't understand filters nothing.
         let of_branch = pulls.into_iter().filter(|it| it.head.reference == branch);
         let pulls: Vec<PullSeen> = of_branch.map(|it| self.seen(it)).collect();
@@ -207,25 +191,14 @@ impl Pulls for GitHubRepository {
     }
 
     async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError> {
-        let operation = "list pull requests";
-        let path = format!("{}/pulls?state=open&per_page=100", self.path);
-        let question = Question {
-            limit: Some(MAX_TREE_BYTES),
-            ..Question::default()
-        };
-        let reply = self.get(operation, &path, question).await?;
-        let pulls: Vec<NumberAnswer> = reply.success(operation)?.json(operation)?;
+        let below = "pulls?state=open&per_page=100";
+        let pulls: Vec<NumberAnswer> = self.get("list pull requests", below).await?;
         Ok(pulls.into_iter().map(|it| it.number).collect())
     }
 
     async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError> {
-        let operation = "read a pull request";
-        let path = format!("{}/pulls/{number}", self.path);
-        let reply = self
-            .get(operation, &path, Question::default())
-            .await?
-            .success(operation)?;
-        Ok(self.seen(reply.json(operation)?))
+        let below = format!("pulls/{number}");
+        Ok(self.seen(self.get("read a pull request", &below).await?))
     }
 }
 
@@ -242,12 +215,9 @@ impl GitHubRepository {
         }
     }
 
-    async fn branch_ref(
-        &self,
-        operation: &'static str,
-        branch: &str,
-    ) -> Result<Reply, GitHubError> {
-        let path = format!("{}/git/ref/heads/{}", self.path, segments(branch));
-        self.get(operation, &path, Question::default()).await
+    async fn branch_ref(&self, operation: &'static str, branch: &str) -> Result<GitSha, CallError> {
+        let below = format!("git/ref/heads/{}", segments(branch));
+        let answer: RefAnswer = self.get(operation, &below).await?;
+        Ok(answer.object.sha)
     }
 }

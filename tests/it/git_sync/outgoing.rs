@@ -519,6 +519,23 @@ async fn a_redirect_to_another_host_gets_no_token() {
     mirror.until_equal(&service).await;
 }
 
+/// As after the repository was renamed: a write is sent again as it was, with its token and its body.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_follows_a_redirect_to_the_same_host() {
+    let mirror = Mirror::new();
+    let service = mirror.service();
+    let path = "contents/codex-miroir/anna/tasks/0001-Hierher.md";
+    let to = mirror.github.api(path);
+    mirror
+        .github
+        .plan("PUT", "/contents", 1, Fault::Redirect(to));
+    create(&service, "Hierher");
+    mirror.until_equal(&service).await;
+    let puts = mirror.github.requests_to("PUT", "/contents");
+    let statuses: Vec<_> = puts.iter().map(|it| it.status).collect();
+    assert_eq!(statuses, [Some(307), Some(201)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_is_waited_for() {
     let mirror = Mirror::new();

@@ -34,7 +34,7 @@ async fn an_outage_lasts_until_it_is_over() {
     let moved = client.get("/user").await;
     assert_eq!(
         (moved.status, moved.header("location")),
-        (302, "http://127.0.0.1:9/")
+        (307, "http://127.0.0.1:9/")
     );
     client.get("/user").await.json(200);
 }

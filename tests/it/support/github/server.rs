@@ -87,7 +87,7 @@ async fn handle(
 fn instead(fault: &Fault) -> Reply {
     match fault {
         Fault::Status(status) => *refuse(*status, "Server Error"),
-        Fault::Redirect(to) => Reply::empty(302).with("location", to),
+        Fault::Redirect(to) => Reply::empty(307).with("location", to),
         Fault::Moved => *refuse(
             409,
             "is at 9fceb02d0ae598e95dc970b74767f19372d61af8 but expected \

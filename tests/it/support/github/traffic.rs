@@ -13,7 +13,7 @@ pub(crate) enum Fault {
     Status(u16),
     /// A web page with a cheerful 200, as something between us and GitHub might answer.
     Html,
-    /// Elsewhere, with 302.
+    /// Elsewhere, with 307, as after a repository was renamed.
     Redirect(String),
     /// What a contents PUT says when the branch moved meanwhile; nothing is done.
     Moved,
