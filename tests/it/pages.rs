@@ -259,6 +259,25 @@ fn every_link_of_a_page_leads_to_a_file_and_a_heading() {
 }
 
 #[test]
+fn every_page_is_found_by_links_from_the_first_one() {
+    let texts = texts();
+    let mut found = BTreeSet::from(["README.md".to_owned()]);
+    let mut left: Vec<String> = found.iter().cloned().collect();
+    while let Some(path) = left.pop() {
+        for link in texts.get(&path).into_iter().flat_map(|page| links(page)) {
+            let to = beside(&path, link.split('#').next().unwrap_or_default());
+            let page = to.filter(|it| is_page(it) && found.insert(it.clone()));
+            left.extend(page);
+        }
+    }
+    let lost: Vec<&str> = pages(&texts)
+        .map(|(path, _)| path)
+        .filter(|path| !found.contains(*path))
+        .collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
 fn every_citation_names_a_page_and_a_heading_that_are_there() {
     let texts = texts();
     let (mut seen, mut wrong) = (0, vec![]);
