@@ -82,8 +82,8 @@ type Failure = Box<dyn std::error::Error>;
 /// A read gives up after this, and takes its storage requests back.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A Functions host takes 0 for the end of its function and starts nothing again; after this it does,
-/// without counting an error (FUNCTIONS_HOST.md, "Process").
+/// A Functions host takes exit code 0 for an intended end and doesn't start the process again. After this code it
+/// does, without counting an error.
 const START_AGAIN: u8 = 200;
 
 fn main() -> ExitCode {

@@ -6,10 +6,10 @@ use std::hash::{Hash, Hasher};
 /// Characters of a user's name, at most.
 const MAX_LENGTH: usize = 64;
 
-/// A user's name, as it stands in storage paths: 1–64 of `A–Z a–z 0–9 - _` (SPEC.md 4).
+/// A user's name, as it is in storage paths: 1–64 of `A–Z a–z 0–9 - _`.
 ///
-/// Parsed once at the edge; whoever holds one may put it into a path. The text is part of the value: as a key it
-/// is compared without going elsewhere for it, which costs more than the comparison where many users are cached.
+/// Parsed once at the edge; after that it is safe in a path. The text lies in the value itself: as a key it is compared
+/// without following a pointer, which would cost more than the comparison where many users are cached.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserId {
     // Zeros follow, which come before every character that is allowed.

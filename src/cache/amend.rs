@@ -1,5 +1,5 @@
-//! PURE. What an instance does to the state blob, as data: an amendment can be applied again to a newer
-//! state when a compare-and-swap is lost, and several go into one (COHERENCE.md, "State", "Write").
+//! PURE. State commands: what an instance does to the state document, as data. A command can be applied again to
+//! a newer document when a compare-and-swap is lost, and one swap carries several (src/cache/README.md, "Write").
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::state::{
 use crate::store::WriteId;
 use crate::task::{FileName, GitSha, TaskId, UsedIds};
 
-/// How long a create is remembered by its `Idempotency-Key` (SPEC.md 1).
+/// How long a create is remembered by its `Idempotency-Key`.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// How many creates are remembered, so that the state blob stays small.

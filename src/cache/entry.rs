@@ -19,7 +19,7 @@ use crate::timeline::{Timeline, place, stretch};
 use crate::user::UserId;
 use crate::view::{self, Bodies, Language, MergedRow, Stamps, Week};
 
-/// How much of a user's history an entry is known to contain (COHERENCE.md, "Read").
+/// Version bounds: which changes an entry is known to contain (src/cache/README.md, "Version bounds").
 #[derive(Debug, Clone)]
 pub struct Knowledge {
     /// Every change up to this one is surely contained.

@@ -135,10 +135,10 @@ where
         (flight, Began::Here)
     }
 
-    /// Joins the rebuild under way if it lists late enough, else begins one (COHERENCE.md,
-    /// "Joining"): one that began with the same state, nothing pending in it; or any whose LIST
-    /// hasn't been sent. `key` is `None` for a state with something pending, `same_key` false for
-    /// one who wants a LIST of its own time.
+    /// Joins the running rebuild if its LIST can't be too old, else begins one (src/cache/README.md, "Single
+    /// flight"). It can't be if the rebuild began with the same state ETag and nothing pending, or if the LIST
+    /// hasn't been sent. `key` is `None` for a state with something pending; `same_key` is false for a caller that
+    /// needs a LIST sent after it came.
     pub(super) fn rebuild<Fut>(
         self: &Arc<Self>,
         user: &UserId,

@@ -1,5 +1,5 @@
-//! What a JSON blob says of its own form, so that two versions of the service can use one container
-//! (SPEC.md 4).
+//! The `format` member of JSON blobs, by which two versions of the service can use one container
+//! (src/cache/README.md, "What is stored").
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,5 +1,5 @@
-//! One read that goes to storage: the state blob, then memory confirmed, the artifact, or a rebuild
-//! (COHERENCE.md, "Read", 2 to 4).
+//! A read that goes to storage: the state document, then the confirmed snapshot, the artifact, or a rebuild
+//! (src/cache/README.md, "Read").
 
 use std::sync::Arc;
 

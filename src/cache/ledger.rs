@@ -1,5 +1,5 @@
-//! The one hand that writes a user's state blob in this process (COHERENCE.md, "Together"): while one
-//! compare-and-swap is under way, amendments wait, and the next one carries all of them.
+//! Group commit: one compare-and-swap of a user's state document is in flight per process; commands that come
+//! meanwhile wait, and the next swap carries all of them (src/cache/README.md, "Write").
 
 use std::collections::BTreeMap;
 use std::mem;

@@ -1,8 +1,7 @@
-//! The dual-layer cache: a user's parsed files in memory, in front of the artifact blob, with a
-//! rebuild from the task files behind both. Promises, protocol and budgets: COHERENCE.md.
+//! A user's parsed files in memory, in front of the artifact blob, with a rebuild from the task files behind both;
+//! and the write protocol that keeps all instances right.
 //!
-//! Nothing is ever invalidated. An entry says which versions it contains, a read decides by that and
-//! by the state blob whether it is good enough, and publishing compares versions.
+#![doc = include_str!("README.md")]
 
 mod amend;
 mod answers;

@@ -1,6 +1,6 @@
-//! Deliberate defects, one for each rule of the protocol (COHERENCE.md, "What a model has shown"): the
-//! simulation switches them on at run time and must find each of them. Without the feature `mutations`
-//! every question for one is answered by a constant, and nothing of them is left in the binary.
+//! Deliberate defects, one for each rule of the protocol (src/cache/README.md, "Broken rules"). The simulation
+//! switches them on at run time and must find each. Without the feature `mutations` every check for one is a
+//! constant, and nothing of them is left in the binary.
 
 use super::Inner;
 

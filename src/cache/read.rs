@@ -1,5 +1,5 @@
-//! The read rules, as far as they need no storage: when memory answers, when a reader joins another,
-//! and what stands in while the store is away (COHERENCE.md, "Read").
+//! The read rules that need no storage: when memory answers, when a reader joins another read, and what stands
+//! in during an outage (src/cache/README.md, "Read").
 
 use std::sync::Arc;
 use std::time::Duration;

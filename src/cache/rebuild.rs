@@ -1,4 +1,4 @@
-//! A user's index made from the task files themselves (COHERENCE.md, "Read", 4).
+//! Rebuilding a user's index from the task files (src/cache/README.md, "Read").
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -574,9 +574,9 @@ struct Sorted {
     foreign: bool,
 }
 
-/// Splits a listing into what is known already, or needs no look inside, and what must be asked for:
-/// what is new, and what was there before and is missing now. The latter may have been renamed over
-/// while it was listed (COHERENCE.md, "Known traps"). Files that nobody means for tasks are none of ours.
+/// Splits a listing into files that are known, or needn't be opened, and files to fetch: new ones, and known ones
+/// that are missing. A folder listing may miss a file that is being renamed over, so those are asked for by name.
+/// Files whose names can't mean a task are ignored.
 fn sort_out(listing: Listing, base: Option<&TaskTable>) -> Sorted {
     let others: Vec<FileName> = listing
         .others

@@ -1,8 +1,9 @@
-//! What is done about the marks of ops whose instance is gone, or too slow (COHERENCE.md, "Settling").
+//! Recovery of write intents whose instance died or is too slow (src/cache/README.md, "Recovery").
 //!
-//! A mark is never just removed: its request may still land, unseen. First every file of the op is
-//! brought to where that request must fail. What replaces or removes a file names a version from before the mark,
-//! and what creates one finds a file in its place, for an hour. So a clock decides only when this is tried.
+//! An intent is never just removed: its request may still land, unseen. First each file of the operation is changed
+//! so that the request must fail. A replacement or removal names a version from before the intent, and rewriting the
+//! file changes its ETag; a create finds a tombstone in its place, for an hour. So a clock decides only when this is
+//! tried.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The per-user state blob: what every instance agrees on (COHERENCE.md, "State").
+//! The per-user state document, on which all instances agree (src/cache/README.md, "The state document").
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -67,10 +67,9 @@ pub(super) fn locate(table: &TaskTable, task: &TaskRef) -> Located {
 }
 
 impl Codex {
-    /// The file that a write is about. What memory says is good enough to go on with, since the file is
-    /// looked at before it is written; a refusal is only given by an index that was just confirmed
-    /// (COHERENCE.md, "No-ops don't write"). `done` says that a task needs no write, which is a matter
-    /// for a confirmed index, too.
+    /// The file that a write is about. An unconfirmed index is good enough to go on with, since the file is read before
+    /// it is written. A refusal, and the answer that nothing needs to be written (`done`), come only from an index
+    /// that was just confirmed: an older one may lack the task, or show it as it was.
     pub(super) async fn target(
         &self,
         want: &Want,

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use crate::now::Now;
 use crate::store::{BlobStore, GetIf, Key, StoreError};
 
-/// How long an answer is remembered, so that probes cost the store next to nothing (SPEC.md 1).
+/// How long an answer is remembered, so that probes cost the store next to nothing.
 const REMEMBERED: Duration = Duration::from_secs(5);
 
 /// How long the store may take before it counts as away.

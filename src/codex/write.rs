@@ -1,4 +1,4 @@
-//! Creating, changing and completing tasks (SPEC.md 1, "Tasks").
+//! Creating, changing and completing tasks.
 
 use std::sync::Arc;
 
@@ -369,7 +369,7 @@ fn changed<T>(name: FileName, done: &FileChanged<T>, etag: GitSha) -> TaskChange
     }
 }
 
-/// The slot that something done at `now` counts for (SPEC.md 1, "Complete").
+/// The slot that something done at `now` counts for: `morgens` before 12:00, `nachmittags` before 18:00.
 fn completion_slot(now: DateTime<Utc>, zone: Tz) -> Slot {
     let local = now.with_timezone(&zone);
     let zeit = match local.hour() {

@@ -1,4 +1,4 @@
-//! The names of everything in storage (SPEC.md 4).
+//! The names of everything in storage (src/store/README.md, "Blob layout").
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! What the older service left in the container and nothing here reads (SPEC.md 4). It kept everything in
-//! one place at first, and later some of it per user.
+//! What the older service left in the container and nothing here reads (src/store/README.md, "Blobs of the older
+//! service"). It kept everything in one place at first, and later some of it per user.
 
 use super::key::TEXT;
 use super::{Key, Prefix};

@@ -1,8 +1,6 @@
-//! Where the blobs are: one small trait, two stores behind it (SPEC.md 4).
+//! Where the blobs are: one small trait, two stores behind it.
 //!
-//! Every call is one storage request, or one per page for [`BlobStore::list`] and [`BlobStore::contents`]. An expected outcome
-//! (absent, unchanged, a condition that doesn't hold) is a value; an error is a call whose outcome
-//! isn't known or that was refused outright.
+#![doc = include_str!("README.md")]
 
 pub mod azure;
 pub mod directory;

@@ -1,4 +1,4 @@
-//! Storage requests, counted exactly (COHERENCE.md, "Budgets").
+//! Storage requests, counted exactly (src/cache/README.md, "Budgets").
 
 mod wire;
 

@@ -1,4 +1,4 @@
-//! The read side's promises (COHERENCE.md), one instance against another, in chosen orders.
+//! The promises to readers (src/cache/README.md, "Promises"), with several instances in chosen orders.
 
 use std::sync::Arc;
 use std::time::Duration;

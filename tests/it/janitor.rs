@@ -1,4 +1,4 @@
-//! What the janitor removes, and what it must keep (SPEC.md 1, `janitor`).
+//! What the janitor removes, and what it must keep (src/cache/README.md, "Garbage collection").
 
 mod beside;
 mod costs;

@@ -32,6 +32,7 @@ mod older_pages;
 mod openapi;
 mod ordeal;
 mod package;
+mod pages;
 mod placement;
 mod processes;
 mod render_codex;

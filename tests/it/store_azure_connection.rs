@@ -1,4 +1,4 @@
-//! Settings that name an Azure account (SPEC.md 4 and 7).
+//! Settings that name an Azure account (src/store/README.md, "Azure").
 
 use codex_miroir::config::{Identity, Secret};
 use codex_miroir::net::Trust;

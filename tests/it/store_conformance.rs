@@ -1,4 +1,4 @@
-//! What every store does, one fact a function (HOUSE.md 6).
+//! What every store does, one fact a function (src/store/README.md, "The contract").
 //!
 //! Each fact gets a user of its own, in a store that other users may be using.
 

@@ -1,4 +1,4 @@
-//! The directory store next to other stores on its folder, editors and crashes (SPEC.md 4).
+//! The directory store next to other stores on its folder, editors and crashes (src/store/README.md, "The folder").
 
 #[cfg(unix)]
 mod unix;

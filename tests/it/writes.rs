@@ -1,4 +1,4 @@
-//! The write side's promises (COHERENCE.md), with the store's answers held back, lost and doubled. Orders
+//! The promises to writers (src/cache/README.md, "Promises"), with the store's answers held back, lost and doubled. Orders
 //! that nobody thought of are the simulation's business.
 
 mod no_file;

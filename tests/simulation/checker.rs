@@ -1,4 +1,4 @@
-//! What must hold of every answer (COHERENCE.md, "Promises"), checked against the history of the store.
+//! What must hold of every answer (src/cache/README.md, "Promises"), checked against the history of the store.
 //!
 //! A task file's history is the list of its versions. A change *is contained* in an answer that shows its
 //! file at the change's version or a later one. So what an answer contains can be told from the ETags in

@@ -1,5 +1,5 @@
-//! The protocol under every order of things: a deterministic simulation of several instances over one
-//! store (COHERENCE.md, "Shown by"). What happens in a run follows from its seed alone.
+//! The protocol under random schedules: a deterministic simulation of several instances over one store
+//! (tests/README.md, "The simulation of the cache"). A seed alone decides what happens in a run.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Whose account a user's name stands for: a login may be given up and taken by somebody else, who must
-//! not find the first one's tasks (SPEC.md 6).
+//! Which account a user's name stands for (src/cache/README.md, "The owner record"). A login may be given up and
+//! taken by another account, which must not find the first one's tasks.
 
 mod file;
 mod spelling;

@@ -86,12 +86,12 @@ impl Op {
         Err(ChangeError::Conflict(version))
     }
 
-    /// Sets a mark, and fetches the file as it was before: whoever settles the mark writes the file anew, and from
-    /// then on a condition on such a version fails, however late it comes and whatever a clock says.
+    /// Records the intent and fetches a version of the file that was there before it. Recovery of the intent rewrites
+    /// the file, and from then on a condition on such a version fails, however late it comes and whatever a clock says.
     ///
-    /// Both go out together where the index knows the file. What may have been read too late gets a second mark.
-    /// After a refused write the file is read first, too. COHERENCE.md has it the other way round, which rests on
-    /// the clock.
+    /// Both requests go out together where the index knows the file; a version that may have been read too late gets
+    /// a second intent. After a refused write the file is read first and the intent recorded then: the other order
+    /// would rest on the clock.
     async fn mark_and_get(
         &mut self,
         name: &FileName,

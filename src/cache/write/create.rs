@@ -1,4 +1,4 @@
-//! Creating a task: a number from the state, a file that isn't there yet (COHERENCE.md, "Write").
+//! Creating a task: a number from the state document, then a file that isn't there yet (src/cache/README.md, "Write").
 
 use std::sync::Arc;
 

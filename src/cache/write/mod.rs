@@ -1,8 +1,8 @@
-//! Writing task files so that every instance sees it, and `kill -9` at any moment loses nothing
-//! (COHERENCE.md, "Write"): a mark in the state blob, the file, the acknowledgement, and afterwards the
-//! mark's removal.
+//! Writing task files so that every instance sees it and `kill -9` at any moment loses nothing
+//! (src/cache/README.md, "Write"): the intent in the state document, the file, the acknowledgement, and afterwards
+//! the intent's removal.
 //!
-//! Whatever may have happened without this instance hearing of it keeps its mark, and is settled later.
+//! A write whose outcome this instance doesn't know keeps its intent, which is recovered later.
 
 mod batch;
 mod change;
@@ -30,7 +30,7 @@ pub(super) use file::Outcome;
 #[cfg(feature = "mutations")]
 pub(super) use mark::Mark;
 
-/// How often an op is tried that loses its file to others (SPEC.md 8).
+/// How often an operation is tried whose file others keep changing; then it is a conflict.
 const ATTEMPTS: u32 = 3;
 
 /// Who writes, and since when.

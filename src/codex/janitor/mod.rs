@@ -1,6 +1,6 @@
-//! What is removed once its time is over, for every user (SPEC.md 1, `janitor`): records of creates, marks
-//! that were left, settled files, artifacts of users who are gone, what the older service left. In GitHub
-//! mode it also finds what isn't in Git and that nobody remembers.
+//! Garbage collection for every user (src/cache/README.md, "Garbage collection"): idempotency records, write intents
+//! that were left, tombstones, artifacts of users who are gone, what the older service left. In GitHub mode it also
+//! finds files that aren't in Git and have no hint.
 //!
 //! Any instance may do it at any time, several at once, and beside everything else: what goes goes only in
 //! the version that was looked at, and the state changes by compare-and-swap. Breaking off anywhere leaves

@@ -1,4 +1,4 @@
-//! Where the storage account is and how it lets us in, from settings (SPEC.md 4 and 7).
+//! Where the storage account is, and the credential for it, from settings (src/store/README.md, "Azure").
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Azure Blob Storage: a real account, or the emulator Azurite (SPEC.md 4).
+//! Azure Blob Storage: a real account, or the emulator Azurite (src/store/README.md, "Azure").
 
 mod connection;
 mod contents;

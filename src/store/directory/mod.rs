@@ -1,5 +1,5 @@
-//! The embedded default: a folder with the container's layout (SPEC.md 4), which several processes
-//! and an editor may use at once.
+//! The embedded default: a folder with the container's layout, which several processes and editors may use at once
+//! (src/store/README.md, "The folder").
 //!
 //! - A write is a temporary file beside its target, made durable and then renamed over it: readers
 //!   need no lock, and `kill -9` leaves the old bytes or the new ones.

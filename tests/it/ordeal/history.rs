@@ -1,4 +1,4 @@
-//! What clients did and saw, and whether it keeps the promises of COHERENCE.md.
+//! What clients did and saw, and whether that keeps the promises (src/cache/README.md, "Promises").
 //!
 //! Each task is changed by one client, which counts its revisions up. So a task's state is two numbers that only
 //! grow, and what a read shows can be compared with what had to be in it.

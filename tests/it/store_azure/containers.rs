@@ -1,4 +1,4 @@
-//! What is sent, and when a container is made (COHERENCE.md, Budgets).
+//! What is sent, and when a container is created (src/store/README.md, "Azure").
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Counts the storage requests that go through it, exactly (COHERENCE.md, Budgets).
+//! Counts the storage requests that go through it, exactly (src/cache/README.md, "Budgets").
 
 use std::collections::BTreeMap;
 use std::fmt;

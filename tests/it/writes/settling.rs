@@ -1,4 +1,4 @@
-//! What becomes of marks that were left (COHERENCE.md, "Settling"), and of writers that come late.
+//! Recovery of write intents that were left (src/cache/README.md, "Recovery"), and writers that come late.
 
 use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::codex::{Act, FileChange, FileFate, Freshness};
