@@ -1,5 +1,5 @@
 //! How requests to GitHub travel: one HTTP client, redirects only within the same origin, rate limits
-//! heeded (SPEC.md 5, "Limits").
+//! heeded (`src/codex/git/README.md`, "Rate limits").
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
