@@ -1,5 +1,4 @@
-//! Every setting: its name, its default, what it may be (SPEC.md 7). Read once at the start; a wrong
-//! value ends it with one line that names the variable.
+#![doc = include_str!("config/README.md")]
 
 mod auth;
 mod github;

@@ -11,7 +11,7 @@ pub(crate) fn person(number: usize) -> String {
     format!("person-{number:05}")
 }
 
-/// How the platform names somebody (SPEC.md 6, `easyauth`).
+/// The header by which the platform's sign-in names somebody (`easyauth`).
 pub(crate) fn principal(number: usize) -> String {
     let claim = |typ: &str, val: &str| serde_json::json!({"typ": typ, "val": val});
     let document = serde_json::json!({"auth_typ": "github", "claims": [

@@ -1,8 +1,4 @@
-//! What the command line does for an operator: copy files in, look at a user's blobs, hand them out, remove
-//! them, and say whose they are.
-//!
-//! Looking changes nothing. What changes task files goes by the write protocol, so that running instances
-//! see it; everything else is changed or removed only in the version that was looked at (`If-Match`).
+#![doc = include_str!("README.md")]
 
 mod ask;
 mod delete;

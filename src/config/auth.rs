@@ -1,4 +1,4 @@
-//! Who may enter, and how the service knows who asks (SPEC.md 6).
+//! Who may enter, and how the service knows who asks (`src/config/README.md`, "Signing in").
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! The repository that mirrors the tasks, and how the service gets at it (SPEC.md 5 and 7).
+//! The repository that mirrors the tasks, and the credentials for it (`src/config/README.md`, "GitHub").
 
 use url::Url;
 
@@ -99,7 +99,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         }
     }
 
-    /// GitHub mode is on when owner, repository and credentials are set (SPEC.md 5).
+    /// GitHub mode is on when owner, repository and credentials are set.
     fn repository(&self) -> Result<Option<RepositoryConfig>, ConfigError> {
         let [owner, repo] = ["GITHUB_OWNER", "GITHUB_REPO"].map(|name| self.name(name));
         let (owner, repo, credentials) = (owner?, repo?, self.credentials()?);

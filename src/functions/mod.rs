@@ -1,5 +1,4 @@
-//! What the Functions host says and is told beside proxied requests (FUNCTIONS_HOST.md, "Which form a
-//! call takes"), and the folder it is started with.
+#![doc = include_str!("README.md")]
 
 pub mod package;
 

@@ -1,4 +1,4 @@
-//! `codex-miroir package`: a complete Functions app folder (FUNCTIONS_HOST.md, "Files").
+//! `codex-miroir package`: a complete Functions app folder (`src/functions/README.md`, "The app's folder").
 
 mod archive;
 mod build;

@@ -1,4 +1,4 @@
-//! Whose a token is, and how a browser's user signs in (SPEC.md 6).
+//! Whose a token is, and how a browser's user signs in (`src/http/README.md`, "Signing in").
 
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenResponse};
 use oauth2::{

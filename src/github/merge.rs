@@ -1,4 +1,4 @@
-//! PURE. Two versions of one task file become one (SPEC.md 5, "Merge").
+//! PURE. Two versions of one task file become one (`src/codex/git/README.md`, "Merging").
 //!
 //! Each field, each unknown key and each place in the body is decided for itself, then the text is
 //! put together from the lines of both sides and read again. Where it doesn't say what was decided

@@ -1,4 +1,4 @@
-//! PURE. What commits, branches and pull requests are called (SPEC.md 5, "Out" and "PR mode").
+//! PURE. What commits, branches and pull requests are called (`src/codex/git/README.md`, "Out", "Pull requests").
 
 use crate::task::{FileName, Kategorie, Parsed, Status, TaskId, parse};
 use crate::user::UserId;

@@ -1,5 +1,5 @@
 //! PURE. What becomes of one file, by what Git is known to hold, what the store has and what Git has
-//! now (SPEC.md 5, "One engine, three-way").
+//! now (`src/codex/git/README.md`, "Three contents, one decision").
 
 use crate::task::GitSha;
 

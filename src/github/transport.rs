@@ -1,5 +1,6 @@
 //! How requests to GitHub travel: octocrab makes them and reads the answers, one HTTP client carries them, with
-//! redirects only within the same origin, a cap on an answer's size, and rate limits heeded.
+//! redirects only within the same origin, a cap on an answer's size, and rate limits heeded
+//! (`src/codex/git/README.md`, "Rate limits").
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! PURE. Which of a repository's files are task files, and whose (SPEC.md 5).
+//! PURE. Which of a repository's files are task files, and whose (`src/codex/git/README.md`, "Which files take part").
 
 use std::collections::{BTreeMap, BTreeSet};
 

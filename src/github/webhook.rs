@@ -1,5 +1,5 @@
 //! PURE. Deliveries of GitHub's webhook: first verified, then parsed; what they lead to is others'
-//! business (SPEC.md 5, "Webhook").
+//! business (`src/codex/git/README.md`, "In").
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};

@@ -1,4 +1,4 @@
-//! `authGithub`: GET `/auth/github` (SPEC.md 6).
+//! `authGithub`: GET `/auth/github`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;

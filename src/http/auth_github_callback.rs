@@ -1,4 +1,4 @@
-//! `authGithubCallback`: GET `/auth/github/callback` (SPEC.md 6).
+//! `authGithubCallback`: GET `/auth/github/callback`.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};

@@ -1,4 +1,4 @@
-//! JSON bodies: read whole, then member by member, so that a refusal names the member (SPEC.md 8).
+//! JSON bodies: read whole, then member by member, so that a refusal names the member.
 
 use std::fmt::Display;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! `completeTask`: POST `/api/tasks/{id}/complete` (SPEC.md 1, "Complete").
+//! `completeTask`: POST `/api/tasks/{id}/complete`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;

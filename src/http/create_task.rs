@@ -1,4 +1,4 @@
-//! `createTask`: POST `/api/tasks` (SPEC.md 1, "Create").
+//! `createTask`: POST `/api/tasks`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -22,7 +22,7 @@ use crate::user::UserId;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// No `Idempotency-Key` is longer (SPEC.md 1).
+/// No `Idempotency-Key` is longer.
 const MAX_KEY: usize = 255;
 
 /// What a path segment may hold as it is (RFC 3986, "unreserved").

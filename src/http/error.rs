@@ -1,4 +1,4 @@
-//! The only place where an error becomes a status and a body (SPEC.md 1 and 8).
+//! The only place where an error becomes a status and a body (`src/http/README.md`, "Refusals").
 
 use std::borrow::Cow;
 use std::fmt;

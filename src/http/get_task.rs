@@ -1,4 +1,4 @@
-//! `getTask`: GET `/api/tasks/{id}` (SPEC.md 1, "Tasks").
+//! `getTask`: GET `/api/tasks/{id}`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;

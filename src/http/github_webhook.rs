@@ -1,4 +1,4 @@
-//! `githubWebhook`: POST `/github/webhook` (SPEC.md 5, "Webhook").
+//! `githubWebhook`: POST `/github/webhook` (`src/codex/git/README.md`, "In").
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `listTasks`: GET `/api/tasks` (SPEC.md 1, "List").
+//! `listTasks`: GET `/api/tasks`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -18,7 +18,7 @@ use crate::now::Now;
 use crate::task::{FileName, Kategorie, Status};
 use crate::view::TaskObject;
 
-/// The most tasks in one answer, and how many there are when nobody says (SPEC.md 1).
+/// The most tasks in one answer, and the default.
 const MAX_LIMIT: usize = 500;
 
 #[derive(Serialize, ToSchema)]

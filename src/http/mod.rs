@@ -1,4 +1,4 @@
-//! The edge: what a request means, and how an answer looks. [`router`] is the whole route table.
+#![doc = include_str!("README.md")]
 
 mod answer;
 mod auth;

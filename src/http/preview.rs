@@ -1,4 +1,4 @@
-//! `preview`: POST `/api/preview` (SPEC.md 1).
+//! `preview`: POST `/api/preview`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;

@@ -1,4 +1,4 @@
-//! `renderCodex`: GET `/codex` (SPEC.md 1).
+//! `renderCodex`: GET `/codex`.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! `session`: GET `/auth/me` and POST `/auth/logout` (SPEC.md 6).
+//! `session`: GET `/auth/me` and POST `/auth/logout`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;

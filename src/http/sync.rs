@@ -1,4 +1,4 @@
-//! `sync`: POST and GET `/sync` (SPEC.md 1, "Sync").
+//! `sync`: POST and GET `/sync` (`src/codex/git/README.md`, "Sync by hand").
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};

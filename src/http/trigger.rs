@@ -1,5 +1,4 @@
-//! The calls that only the Functions host makes, for what its timers trigger (FUNCTIONS_HOST.md, "Which form
-//! a call takes").
+//! The calls that only the Functions host makes, for its timers (`src/functions/README.md`, "Who may call a trigger").
 
 use axum::extract::Request;
 use axum::response::Response;

@@ -1,4 +1,4 @@
-//! `updateTask`: PUT and PATCH `/api/tasks/{id}` (SPEC.md 1, "Update").
+//! `updateTask`: PUT and PATCH `/api/tasks/{id}`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;

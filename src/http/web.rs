@@ -1,4 +1,4 @@
-//! `web`: the web app's page and its files, and the way to the sign-in (SPEC.md 1).
+//! `web`: the web app's page and its files, and the way to the sign-in.
 
 use std::sync::LazyLock;
 

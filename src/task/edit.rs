@@ -1,7 +1,7 @@
-//! Changes fields of a task file and nothing else in it (SPEC.md 2, "Writing is lossless").
+//! Lossless edits (`src/task/README.md`, "Changing a file").
 //!
-//! The text is never written anew: each field becomes a few patches at the places where the
-//! parser found it. Whatever that can't do right, the comparison at the end notices.
+//! The text is never serialised again: each field becomes a few patches at the byte ranges where the parser found it.
+//! The comparison in `verify` catches whatever the patches got wrong.
 
 mod draft;
 mod tags;

@@ -119,7 +119,7 @@ impl fmt::Display for FileName {
     }
 }
 
-/// What a request calls a task by (SPEC.md 1, "Routes").
+/// How a request names a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskRef {
     /// Four digits: whichever file has this number, if only one has.

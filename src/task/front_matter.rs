@@ -1,5 +1,4 @@
-//! The parts of a task file: front matter between two `---` lines, one blank line, body
-//! (SPEC.md 2).
+//! Splits a task file into front matter and body (`src/task/README.md`, "The parts of a file").
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -1,5 +1,4 @@
-//! PURE. What a task file says: parsing it, changing it without touching anything else, and the
-//! packed table of all of a user's files (SPEC.md 2).
+#![doc = include_str!("README.md")]
 
 mod date;
 mod edit;
@@ -102,7 +101,7 @@ words! {
 /// A task as its file states it. The number comes from the file's name, so it isn't repeated here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// The first heading, else what the file name says (SPEC.md 1, "Title").
+    /// The first heading of the body, else taken from the file name.
     pub title: String,
     /// Work or private.
     pub kategorie: Kategorie,
@@ -176,7 +175,7 @@ pub enum ProblemCode {
     BadDeadline,
     /// `fixedSlot` names an impossible `datum`, or no valid `zeit`.
     InvalidFixedSlot,
-    /// Fewer than 100 numbers are left.
+    /// At most 100 numbers are left.
     IdsRunningOut,
     /// A field was changed both here and in Git.
     MergedConflict,

@@ -1,4 +1,4 @@
-//! Reads one task file (SPEC.md 2).
+//! Parses one task file (`src/task/README.md`, "Front matter").
 
 use std::str::FromStr;
 
@@ -10,10 +10,10 @@ use super::{
     Datum, FileName, FixedSlot, Kategorie, Problem, ProblemCode, Slot, Status, Task, UnknownWord,
 };
 
-/// A longer file isn't read, and none is written (SPEC.md 2).
+/// The largest file that is read or written.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
-/// The text of a file that counts as absent (COHERENCE.md, "Settling").
+/// The text of a file that counts as absent (`src/task/README.md`, "Tombstones").
 pub const SETTLED_FILE: &str = "---\ntyp: settled\n---\n";
 
 /// What a file turned out to be.

@@ -1,4 +1,4 @@
-//! Which texts may be stored, and how a text is written as a YAML scalar (SPEC.md 2, "Writing").
+//! Which texts may be stored, and how a text is quoted as a YAML scalar (`src/task/README.md`, "Changing a file").
 
 use super::yaml::MAX_NODES;
 use super::{EditError, MAX_FILE_BYTES};

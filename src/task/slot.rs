@@ -1,5 +1,5 @@
-//! A day and a time of day as files write them: `{datum, zeit}`, or the old list form
-//! `[{datum}, {zeit}]` (SPEC.md 2).
+//! A day and a time of day as files write them: `{datum, zeit}`, or the older list form
+//! `[{datum}, {zeit}]`.
 
 use super::front_matter::entry;
 use super::parse::{instead_of, present};

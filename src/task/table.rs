@@ -64,7 +64,7 @@ pub enum ContentView<'a> {
     Task(TaskView<'a>),
     /// Some other file.
     NotATask,
-    /// Counts as absent (COHERENCE.md, "Settling").
+    /// A tombstone: counts as absent.
     Settled,
     /// Stands in `problems`.
     Unreadable(&'a Problem),

@@ -1,4 +1,4 @@
-//! A task's title, and the part of its file's name that is made from one (SPEC.md 1, "Tasks").
+//! A task's title, and the slug of a new file's name (`src/task/README.md`, "Front matter", "Names").
 
 use pulldown_cmark::{Event, Parser, Tag};
 use unicode_normalization::UnicodeNormalization;
@@ -84,7 +84,7 @@ const MAX_SLUG_BYTES: usize = 150;
 
 /// What `text` contributes to a file's name: letters, marks and digits of any script stay; every
 /// other run becomes one `-`, but not at the ends; at most 50 code points and 150 bytes, in NFC; `untitled` when
-/// nothing is left (SPEC.md 1, "File name").
+/// nothing is left.
 pub fn slug(text: &str) -> String {
     let mut slug = String::new();
     let mut length = 0;

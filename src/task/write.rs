@@ -1,4 +1,4 @@
-//! Writes a new task file (SPEC.md 1, "Create", and 2).
+//! Writes a new task file.
 
 use super::quote::{check_body, check_line, check_size, check_tags, scalar};
 use super::title::{heading, heading_line};

@@ -1,9 +1,8 @@
-//! The part of YAML that front matter may use, read into a small tree that knows where everything
-//! stands. Aliases, anchors, tags, directives, second documents and complex keys are refused, and the
-//! size is bounded, so a file can't make reading it expensive (SPEC.md 2).
+//! Parses the subset of YAML that front matter may use (`src/task/README.md`, "Which YAML is read") into a small tree
+//! whose nodes know their byte ranges. Depth and number of nodes are bounded, so that no file is expensive to read.
 //!
-//! What js-yaml reads is read, too, where it is laxer than YAML: what stands inside brackets or quotes
-//! needs no indentation, and tabs separate as spaces do.
+//! Where js-yaml is more lenient than YAML this is, too: what stands inside brackets or quotes needs no indentation,
+//! and tabs separate as spaces do.
 
 mod fault;
 

@@ -1,6 +1,5 @@
-//! Log lines, by the Functions host's rule (FUNCTIONS_HOST.md, "Process"): `info` and below to
-//! stdout, warnings to stderr with the word in them, errors to stderr without it. JSON, unless a
-//! person is looking.
+//! Log lines (`src/admin/README.md`, "Log") on the stream and in the form by which the Functions host tells levels apart
+//! (`src/functions/README.md`, "Levels"). JSON, or text on a terminal.
 
 mod lines;
 

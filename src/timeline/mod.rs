@@ -1,4 +1,4 @@
-//! PURE. Places a user's open tasks into the slots of seven days (SPEC.md 3).
+#![doc = include_str!("README.md")]
 
 mod place;
 mod zone;

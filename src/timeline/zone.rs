@@ -10,8 +10,8 @@ use crate::task::Datum;
 /// Hours at which what is shown changes by itself: midnight, and the three at which a slot passes.
 pub(super) const BOUNDARIES: [u32; 4] = [0, 9, 14, 19];
 
-/// When it is `hour` o'clock on `datum`: the earlier one where that time exists twice, the first
-/// instant after the gap where it doesn't exist (SPEC.md 3).
+/// The instant of `hour` o'clock on `datum`: the earlier one where that local time exists twice, the first instant
+/// after the gap where it doesn't exist.
 pub fn instant_of(datum: Datum, hour: u32, zone: Tz) -> DateTime<Utc> {
     let time = NaiveTime::from_hms_opt(hour, 0, 0).unwrap_or(NaiveTime::MIN);
     let local = datum.0.and_time(time);

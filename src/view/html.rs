@@ -1,4 +1,4 @@
-//! The week as one printable page, without a script (SPEC.md 1, `format=html`).
+//! The week as one printable page, without a script (`GET /codex?format=html`).
 
 use std::collections::BTreeMap;
 

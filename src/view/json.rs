@@ -1,4 +1,4 @@
-//! The timeline document (SPEC.md 1).
+//! The timeline document (`src/http/README.md`, "The week").
 
 use std::borrow::Cow;
 

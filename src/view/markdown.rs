@@ -1,4 +1,4 @@
-//! Markdown as HTML that can do no harm (SPEC.md 8).
+//! Markdown as sanitized HTML.
 
 use std::cell::OnceCell;
 use std::sync::LazyLock;

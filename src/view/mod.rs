@@ -63,7 +63,7 @@ pub struct Stamps {
     pub version: u64,
 }
 
-/// Few enough free numbers to warn about (SPEC.md 1, "Ids").
+/// From so many free numbers down, `problems` warns (`src/task/README.md`, "Names").
 const FEW_IDS: usize = 100;
 
 /// RFC 3339 in UTC, whole seconds.

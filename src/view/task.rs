@@ -1,4 +1,4 @@
-//! One task as answers show it (SPEC.md 1, "Tasks").
+//! One task as answers show it (`src/http/README.md`, "Tasks").
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,5 +1,4 @@
-//! The web app's files, in the binary: packed by `build.rs`, which puts the script together of the parts in
-//! `script/`. There is no other build step and nothing is loaded from elsewhere.
+#![doc = include_str!("README.md")]
 
 use crate::view::Language;
 

@@ -1,4 +1,4 @@
-//! The files the Functions host reads (FUNCTIONS_HOST.md, "Files").
+//! The files the Functions host reads (`src/functions/README.md`, "The app's folder").
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -107,8 +107,8 @@ fn every_function_is_an_anonymous_trigger_in_and_a_response_out() {
     "#);
 }
 
-/// A timer's call comes in the JSON form, to a path that no httpTrigger may take (FUNCTIONS_HOST.md, "Which
-/// form a call takes").
+/// A timer's call comes as JSON, to a path that no `httpTrigger` may take (`src/functions/README.md`, "Who may call a
+/// trigger").
 #[test]
 fn timers_have_a_schedule_of_six_fields() {
     for (function, schedule) in [("gitPush", "0 * * * * *"), ("janitor", "0 17 * * * *")] {

@@ -1,5 +1,4 @@
-//! The packaged folder under the Functions host (FUNCTIONS_HOST.md): the tests' own, which does as that page
-//! says.
+//! The packaged folder under the tests' own Functions host, which does as `src/functions/README.md` says.
 
 mod forms;
 mod restarts;

@@ -40,7 +40,7 @@ fn decided(sides: &str) -> Decision {
     })
 }
 
-/// The sentences of SPEC.md 5, in its order.
+/// The rows of the decision table (`src/codex/git/README.md`, "Three contents, one decision").
 #[test]
 fn each_sentence_about_the_three_sides_holds() {
     let (a, b, c) = (sha('a'), sha('b'), sha('c'));

@@ -1,4 +1,4 @@
-//! The store and the repository come to the same, whatever happens on the way (SPEC.md 5).
+//! The store and the repository come to the same, whatever happens on the way (`src/codex/git/README.md`).
 
 mod crashes;
 mod guard;

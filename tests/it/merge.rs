@@ -1,4 +1,4 @@
-//! Two versions of a task file become one (SPEC.md 5, "Merge"): the rules, by example.
+//! Two versions of a task file become one (`src/codex/git/README.md`, "Merging"): the rules, by example.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The promises of merging (SPEC.md 5), held against generated files and changes.
+//! The promises of merging (`src/codex/git/README.md`, "Merging"), on generated files and changes.
 
 use codex_miroir::github::{Merged, merge};
 use codex_miroir::task::{

@@ -129,6 +129,33 @@ fn a_date_in_the_document_is_a_day_that_exists() {
     }
 }
 
+/// What people read of the same. The lists there are written by hand.
+#[test]
+fn the_pages_name_every_route_and_every_code() {
+    let page = |name: &str| {
+        let path = tests().with_file_name(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let api = page("src/http/README.md");
+    let paths = DOCUMENT["paths"].as_object().unwrap().keys();
+    for path in paths {
+        let fixed = path.split('{').next().unwrap();
+        assert!(api.contains(fixed), "{path}");
+    }
+    let lists = [
+        ("Code", api),
+        ("ProblemCode", page("src/task/README.md")),
+        ("SkipCode", page("src/codex/git/README.md")),
+    ];
+    for (list, page) in lists {
+        let words = &DOCUMENT["components"]["schemas"][list]["enum"];
+        for word in words.as_array().unwrap() {
+            let word = word.as_str().unwrap();
+            assert!(page.contains(&format!("`{word}`")), "{list}: {word}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_document_and_its_page_are_given_once() {
     let a = Scene::new().instance();

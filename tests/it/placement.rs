@@ -1,4 +1,4 @@
-//! Timeline placement (SPEC.md 3): the shared cases, and what holds for any files at any time.
+//! Timeline placement (`src/timeline/README.md`): the shared cases, and what holds for any files at any time.
 
 use std::collections::{BTreeMap, BTreeSet};
 

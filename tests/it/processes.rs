@@ -504,7 +504,7 @@ fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// It starts nothing again that ended with 0 (FUNCTIONS_HOST.md, "Process").
+/// It starts nothing again that ended with 0 (`src/functions/README.md`, "The process").
 #[test]
 fn under_the_functions_host_its_end_asks_for_a_new_start() {
     let folder = folder(1);

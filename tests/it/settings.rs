@@ -1,6 +1,8 @@
 //! Settings, and what is said of a wrong one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::Path;
 
 use codex_miroir::config::{Allowed, Auth, Config, ConfigError, Secret, StorageChoice};
 use insta::assert_snapshot;
@@ -342,4 +344,23 @@ fn no_secret_is_printed() {
         !printed.contains("geheim") && printed.contains("(secret)"),
         "{printed}"
     );
+}
+
+/// A variable is a text of capitals in the code that reads settings.
+#[test]
+fn the_page_of_settings_names_every_variable() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(top.join(name)).unwrap();
+    let page = read("src/config/README.md");
+    let sources = ["", "/auth", "/github", "/trust"].map(|it| read(&format!("src/config{it}.rs")));
+    let is_variable = |it: &&str| {
+        let capitals = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
+        (it.contains('_') || *it == "PORT") && it.bytes().all(capitals)
+    };
+    let texts = sources.iter().flat_map(|it| it.split('"'));
+    let variables: BTreeSet<&str> = texts.filter(is_variable).collect();
+    assert!(variables.len() > 40, "{variables:?}");
+    let named = |it: &str| page.contains(&format!("`{it}`"));
+    let unnamed: Vec<_> = variables.into_iter().filter(|it| !named(it)).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
 }

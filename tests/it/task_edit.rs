@@ -1,4 +1,4 @@
-//! Editing a task file (SPEC.md 2): an edit changes only the lines of the fields it changes.
+//! Editing a task file (`src/task/README.md`, "Changing a file"): an edit changes only the lines of its fields.
 
 use codex_miroir::task::{Edit, EditError, FileName, ProblemCode, Slot, Status, Zeit, edit};
 

@@ -1,4 +1,4 @@
-//! The promises of writing (SPEC.md 2), held against generated files and texts.
+//! The promises of writing (`src/task/README.md`, "Changing a file"), on generated files and texts.
 
 use codex_miroir::task::{
     Datum, Edit, EditError, FileName, FixedSlot, Kategorie, NewTask, Parsed, Slot, Status, Task,

@@ -1,4 +1,5 @@
-//! Reading a task file (SPEC.md 2): what each key may hold, and what each broken file becomes.
+//! Reading a task file (`src/task/README.md`, "Front matter", "Problems"): what each key may hold, and what each broken
+//! file becomes.
 
 use codex_miroir::task::{
     FileName, FixedSlot, Kategorie, MAX_FILE_BYTES, Parsed, Problem, ProblemCode, Slot, Status,

@@ -1,4 +1,4 @@
-//! Creating, changing, completing, listing and showing tasks, as a client meets it (SPEC.md 1, 2, 8).
+//! Creating, changing, completing, listing and showing tasks, as a client meets it (`src/http/README.md`, "Tasks").
 
 use http::StatusCode;
 use insta::assert_snapshot;

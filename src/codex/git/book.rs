@@ -1,4 +1,4 @@
-//! `git.json`: what Git is known to hold of a user's files (SPEC.md 5), changed by compare-and-swap.
+//! `git.json`, the base of the three-way comparison (`src/codex/git/README.md`, "git.json"), changed by compare-and-swap.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,23 +1,4 @@
-//! What Git and the store don't share yet, and how they come to (SPEC.md 5). One engine behind the
-//! webhook, sync by hand, the push after a write, and the timer: [`Plan`](plan::Plan) decides, the rest
-//! carries out.
-//!
-//! What keeps it right with several instances and crashes:
-//!
-//! - A look reads `git.json`, then the store, then Git's tree, then `git.json` again. GitHub may show the branch as
-//!   it was before, so a tree counts only when its commit is known to come after what `git.json` names
-//!   ([`order`]): then it is never older than what Git was known to hold, nor than what the store had taken from it.
-//!   A file whose base moved in between is looked at again, and one that changed here since is protected by its ETag.
-//! - What was committed here is in `git.json` with its commit, before anybody is told that it is pushed.
-//! - What is about to be committed is noted first (`pushing`), and so is what is about to be taken, with
-//!   its write id (`taking`): whoever comes upon it later, also after a crash, knows where it came from.
-//! - The base follows only what was answered.
-//! - A hint in the queue is put before the first change, here as with every write; it goes only after a
-//!   look that found nothing left to do, and only if it still is the one from before that look.
-//!
-//! One window stays open. A conditional commit that another one has overtaken counts as over. It lands all the same
-//! where somebody sets the branch back to what it replaces while it is under way. Its sender then notes it; a sender
-//! that dies between the two leaves an own text in Git that is taken for somebody else's.
+#![doc = include_str!("README.md")]
 
 mod book;
 mod fetch;
@@ -81,7 +62,7 @@ pub struct GitSettings {
 /// What was committed lately, for those who wait for it.
 const MAX_RECENT: u64 = 1_000;
 
-/// How long a write waits for its commit (SPEC.md 1, "Create").
+/// How long a write waits for its commit (`src/http/README.md`, "Waiting for Git").
 pub(super) const WAIT: Duration = Duration::from_secs(10);
 
 /// The side of the operations that looks at GitHub.

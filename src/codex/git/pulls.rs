@@ -1,5 +1,5 @@
-//! PR mode: a change goes onto a branch and into a pull request instead of onto the branch that mirrors
-//! the tasks (SPEC.md 5, "PR mode").
+//! Proposes changes by pull requests in place of commits to the mirrored branch (`src/codex/git/README.md`,
+//! "Pull requests").
 
 use super::book::{Book, PullNote};
 use super::order::lags;

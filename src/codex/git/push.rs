@@ -1,5 +1,5 @@
-//! Committing what Git doesn't have yet: a commit for each file while they are few, one for all when they
-//! are many (SPEC.md 5, "Out").
+//! Commits what Git doesn't have yet: one commit for each file while they are few, one for all when they are many
+//! (`src/codex/git/README.md`, "Out").
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Who asks, and whether they may (SPEC.md 6).
+//! Authentication and authorization of requests (`src/http/README.md`, "Signing in", "Who may enter").
 //!
-//! A bearer token comes before a cookie: whoever sends one means it. What identifies somebody is never
-//! logged and never part of a refusal.
+//! A bearer token takes precedence over a cookie: a client that sends one means it. Credentials are never logged and
+//! never part of a refusal.
 
 mod bearer;
 mod by_github;

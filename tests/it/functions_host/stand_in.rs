@@ -1,4 +1,4 @@
-//! That the host of these tests does as FUNCTIONS_HOST.md says.
+//! That the host of these tests does as `src/functions/README.md` says.
 
 use std::fs;
 use std::time::{Duration, Instant};

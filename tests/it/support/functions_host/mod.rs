@@ -1,5 +1,5 @@
 //! The Functions host for the tests: it starts a packaged folder's executable and calls it as the real one
-//! does (FUNCTIONS_HOST.md).
+//! does (`src/functions/README.md`).
 //!
 //! Nothing is canned: what it answers itself is what the real host answers without a handler (404, 401, and
 //! 502 or 500 when the process is gone); all else comes from the process.
