@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::trees::numbered;
 use crate::support::github::{Change, GitHub};
+use crate::support::losing_store::Loss;
 use crate::support::mirror::{Mirror, create, send, tick};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::{Instance, Scene, task};
@@ -497,4 +498,62 @@ async fn somebody_whose_state_cant_be_read_keeps_nobody_waiting() {
     );
     mirror.deliver(&service).await;
     assert_eq!(mirror.in_store().await.len(), 1);
+}
+
+/// How an instance in this process comes to look at a folder that it hasn't seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Delivery,
+    Timer,
+    /// By a hint that was left of it.
+    Hint,
+}
+
+/// A request that fails says nothing of who is here.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failed_look_for_a_state_makes_no_second_folder() {
+    for way in [Way::Delivery, Way::Timer, Way::Hint] {
+        for loss in [Loss::Request, Loss::Unreadable] {
+            let why = format!("{way:?}, {loss:?}");
+            let github = GitHub::start();
+            let scene = Scene::with_tasks(1);
+            let a = scene.instance_mirrored(&github);
+            scene.read(&a).await;
+            let text = task("Neu");
+            commit(
+                &github,
+                &[
+                    ("Anna/tasks/0001-Neu.md", Some(&text)),
+                    ("berta/tasks/0000-Neu.md", Some(&text)),
+                ],
+                "Add",
+            );
+            let lose = || a.line.lose_next("get", "state/Anna/state.json", loss);
+            lose();
+            match way {
+                Way::Delivery => {
+                    let report = fetched(&scene, &a).await;
+                    let mut users = report.users.iter();
+                    let respelt = users.find(|it| it.0.as_str() == "Anna").unwrap();
+                    assert!(respelt.1.unfinished, "{why}: {report:?}");
+                }
+                Way::Timer => drop(a.codex.tick(scene.now()).await.unwrap()),
+                Way::Hint => {
+                    scene.store.foreign_write("queue/Anna", b"");
+                    // One for what the timer looks at first.
+                    lose();
+                    let report = a.codex.tick(scene.now()).await.unwrap();
+                    assert_eq!(report.left, 1, "{why}: {report:?}");
+                }
+            }
+            assert_eq!(folders(&scene.store).await, ["anna", "berta"], "{why}");
+            // The timer finds out what the one that failed would have.
+            a.codex.tick(scene.now()).await.unwrap();
+            assert_eq!(a.codex.tick(scene.now()).await.unwrap().left, 0, "{why}");
+            assert_eq!(folders(&scene.store).await, ["anna", "berta"], "{why}");
+            let book = scene.store.peek("state/anna/git.json").unwrap();
+            let book: Value = serde_json::from_slice(&book.bytes).unwrap();
+            assert_eq!(book["respelt"], json!(["Anna"]), "{why}: {book}");
+        }
+    }
 }
