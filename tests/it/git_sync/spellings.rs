@@ -347,20 +347,22 @@ async fn fetched(scene: &Scene, instance: &Instance) -> FetchReport {
     instance.codex.fetch_all(&push, scene.now()).await.unwrap()
 }
 
+/// The listings of all users' folders since the last look.
+fn listed(instance: &Instance) -> Vec<String> {
+    let requests = instance.requests.take_requests().into_iter();
+    let lists = requests.filter(|it| it.operation == "list");
+    lists
+        .map(|it| it.path)
+        .filter(|it| it == "raw/" || it == "state/")
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_are_listed_only_for_somebody_who_has_none() {
     let github = GitHub::start();
     let scene = Scene::with_tasks(1);
     let a = scene.instance_mirrored(&github);
     scene.read(&a).await;
-    let listed = |instance: &Instance| -> Vec<String> {
-        let requests = instance.requests.take_requests().into_iter();
-        let lists = requests.filter(|it| it.operation == "list");
-        lists
-            .map(|it| it.path)
-            .filter(|it| it == "raw/" || it == "state/")
-            .collect()
-    };
     let text = task("Neu");
     commit(&github, &[("anna/tasks/0001-Neu.md", Some(&text))], "Add");
     listed(&a);
@@ -395,6 +397,42 @@ async fn folders_are_listed_only_for_somebody_who_has_none() {
     a.codex.tick(scene.now()).await.unwrap();
     assert_eq!(listed(&a), ["raw/", "state/"]);
     assert_eq!(folders(&scene.store).await, ["anna", "berta", "carla"]);
+}
+
+/// Beside a folder in another letter case.
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_are_listed_no_more_often_when_more_is_proposed() {
+    let mut costs = vec![];
+    for files in [1, 2, 6] {
+        let github = GitHub::start();
+        let scene = Scene::with_tasks(files);
+        let a = scene.instance_proposing(&github);
+        let text = task("Da");
+        commit(
+            &github,
+            &[
+                ("anna/tasks/9000-Da.md", Some(&text)),
+                ("Anna/tasks/9001-Fremd.md", Some(&text)),
+            ],
+            "Begin",
+        );
+        // Twice, so that the timer has nothing more to look at.
+        fetched(&scene, &a).await;
+        fetched(&scene, &a).await;
+        assert_eq!(folders(&scene.store).await, ["anna"]);
+        listed(&a);
+        github.clear_requests();
+        a.codex.tick(scene.now()).await.unwrap();
+        assert_eq!(github.pulls().len(), files);
+        costs.push((listed(&a).len(), github.requests().len()));
+    }
+    let [one, two, six] = costs[..] else {
+        panic!("{costs:?}");
+    };
+    assert_eq!((two.0, six.0), (one.0, one.0), "{costs:?}");
+    // GitHub is asked the same for each.
+    let each = two.1 - one.1;
+    assert_eq!(six.1, one.1 + 5 * each, "{costs:?}");
 }
 
 /// `user delete` of the binary.
