@@ -1,4 +1,8 @@
-//! Timeline placement (`src/timeline/README.md`): the shared cases, and what holds for any files at any time.
+//! Timeline placement (`src/timeline/README.md`): the cases of `placement/cases.json`, and what holds for any files at any time.
+//!
+//! A case has one user's `files` by name, and `expect`, what is to become of them at `now` in `timeZone`. In each slot
+//! of `timeline` `file` names the file that has it, or is null. `takenBy` and `problems` name files, too; `unplaced` and
+//! `problems` are in the order of their names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,14 +65,9 @@ fn as_case(table: &TaskTable, timeline: &Timeline) -> Value {
 }
 
 #[test]
-fn every_shared_case_is_placed_as_expected() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../shared/placement-cases/cases.json"
-    );
-    let text = std::fs::read_to_string(path)
-        .expect("the shared cases stand beside the project, in ../shared");
-    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
+fn every_case_is_placed_as_expected() {
+    let cases = include_str!("placement/cases.json");
+    let cases: Vec<Value> = serde_json::from_str(cases).unwrap();
     assert!(cases.len() >= 60, "only {} cases", cases.len());
     for case in &cases {
         let files = serde_json::from_value(case["files"].clone()).unwrap();

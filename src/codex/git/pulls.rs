@@ -8,13 +8,21 @@ use super::push::{Outgoing, Round, Sent};
 use super::{Git, GitTrouble, Made};
 use crate::cache::{Act, FileChange, FileFate};
 use crate::codex::Codex;
-use crate::github::{Comparison, FileToPut, GitHubError, GitSnapshot, Pull, Side, merge};
+use crate::github::{Comparison, FileToPut, GitHubError, Pull, Side, UserTree, merge};
 use crate::task::GitSha;
 use crate::user::UserId;
 
 /// So many branches of a name are counted, when those of earlier requests were never deleted; then they are named
 /// after the content, or where that was proposed before after the commit they are made from.
 const COUNTED: u32 = 3;
+
+/// The branch that mirrors the tasks, as it was seen before anything is proposed.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    head: Option<GitSha>,
+    tree: &'a UserTree,
+}
+
 /// What came of proposing a change.
 enum Proposal {
     Done(Proposed),
@@ -77,16 +85,18 @@ impl Codex {
         if outgoing.is_empty() {
             return Ok(Round::Look);
         }
+        let tree = self.tree_of(&snapshot, user).await?;
+        let seen = Seen {
+            head: snapshot.commit(),
+            tree: &tree,
+        };
         self.mark_pushing(git, user, &mut outgoing).await?;
         if outgoing.is_empty() {
             return Ok(Round::Look);
         }
         let mut sent = vec![];
         for it in &outgoing {
-            let outcome = match self
-                .propose_one(git, user, book, it, &snapshot, prefix)
-                .await
-            {
+            let outcome = match self.propose_one(git, user, book, it, seen, prefix).await {
                 Ok(Proposal::Done(proposed)) => {
                     self.note_proposed(git, user, it, proposed).await?;
                     continue;
@@ -128,10 +138,10 @@ impl Codex {
         user: &UserId,
         book: &Book,
         it: &Outgoing,
-        snapshot: &GitSnapshot,
+        seen: Seen<'_>,
         prefix: &str,
     ) -> Result<Proposal, GitTrouble> {
-        let place = match self.open_place(git, user, book, it, snapshot).await? {
+        let place = match self.open_place(git, user, book, it, seen.head).await? {
             Open::At(place) => Some(place),
             Open::Reviewed {
                 proposed,
@@ -146,10 +156,9 @@ impl Codex {
             }
             Open::Outdated => return Ok(Proposal::Stale),
             Open::No => {
-                let tree = self.tree_of(snapshot, user).await?;
-                let theirs = tree.side(&it.file.name);
+                let theirs = seen.tree.side(&it.file.name);
                 let replaces = it.file.replaces.map_or(Side::Absent, Side::Content);
-                let Some(head) = snapshot.commit().filter(|_| theirs == replaces) else {
+                let Some(head) = seen.head.filter(|_| theirs == replaces) else {
                     return Ok(Proposal::Stale);
                 };
                 self.new_place(git, user, book, it, head, prefix).await?
@@ -221,7 +230,7 @@ impl Codex {
         user: &UserId,
         book: &Book,
         it: &Outgoing,
-        snapshot: &GitSnapshot,
+        head: Option<GitSha>,
     ) -> Result<Open, GitTrouble> {
         let name = &it.file.name;
         let Some(note) = book.pulls.get(name.as_str()) else {
@@ -229,7 +238,7 @@ impl Codex {
         };
         let seen = git.repository.pull(note.pull.number).await?;
         if let Some(commit) = seen.merged_by {
-            match git.has_been_at(commit, snapshot.commit()).await? {
+            match git.has_been_at(commit, head).await? {
                 Some(true) => {
                     let merged = git.merged(user, name, note, seen.head).await?;
                     self.note_merged(git, user, &[merged]).await?;

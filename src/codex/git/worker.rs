@@ -139,7 +139,8 @@ impl Codex {
         }
     }
 
-    /// Remembers what went wrong, for whoever asks; once, not with every try.
+    /// Remembers what went wrong, for whoever asks; once, not with every try. Of somebody who isn't here nothing is
+    /// remembered: with that a folder would be made, perhaps of a login that has one in another letter case.
     pub(super) async fn note_trouble(&self, user: &UserId, trouble: &GitTrouble, now: Now) {
         let (code, message) = (trouble.code(), trouble.told());
         let note = |book: &mut Book| {
@@ -151,7 +152,13 @@ impl Codex {
                 book.trouble(Some((code, message.clone())), now.utc);
             }
         };
-        if let Err(error) = self.change_book(user, note).await {
+        let noted = async {
+            if self.has_state(user).await? {
+                self.change_book(user, note).await?;
+            }
+            Ok::<_, GitTrouble>(())
+        };
+        if let Err(error) = noted.await {
             tracing::warn!(%user, %error, "git.json can't be written");
         }
     }

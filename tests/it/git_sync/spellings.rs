@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::trees::numbered;
 use crate::support::github::{Change, GitHub};
+use crate::support::losing_store::Loss;
 use crate::support::mirror::{Mirror, create, send, tick};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::{Instance, Scene, task};
@@ -346,20 +347,22 @@ async fn fetched(scene: &Scene, instance: &Instance) -> FetchReport {
     instance.codex.fetch_all(&push, scene.now()).await.unwrap()
 }
 
+/// The listings of all users' folders since the last look.
+fn listed(instance: &Instance) -> Vec<String> {
+    let requests = instance.requests.take_requests().into_iter();
+    let lists = requests.filter(|it| it.operation == "list");
+    lists
+        .map(|it| it.path)
+        .filter(|it| it == "raw/" || it == "state/")
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_are_listed_only_for_somebody_who_has_none() {
     let github = GitHub::start();
     let scene = Scene::with_tasks(1);
     let a = scene.instance_mirrored(&github);
     scene.read(&a).await;
-    let listed = |instance: &Instance| -> Vec<String> {
-        let requests = instance.requests.take_requests().into_iter();
-        let lists = requests.filter(|it| it.operation == "list");
-        lists
-            .map(|it| it.path)
-            .filter(|it| it == "raw/" || it == "state/")
-            .collect()
-    };
     let text = task("Neu");
     commit(&github, &[("anna/tasks/0001-Neu.md", Some(&text))], "Add");
     listed(&a);
@@ -394,6 +397,42 @@ async fn folders_are_listed_only_for_somebody_who_has_none() {
     a.codex.tick(scene.now()).await.unwrap();
     assert_eq!(listed(&a), ["raw/", "state/"]);
     assert_eq!(folders(&scene.store).await, ["anna", "berta", "carla"]);
+}
+
+/// Beside a folder in another letter case.
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_are_listed_no_more_often_when_more_is_proposed() {
+    let mut costs = vec![];
+    for files in [1, 2, 6] {
+        let github = GitHub::start();
+        let scene = Scene::with_tasks(files);
+        let a = scene.instance_proposing(&github);
+        let text = task("Da");
+        commit(
+            &github,
+            &[
+                ("anna/tasks/9000-Da.md", Some(&text)),
+                ("Anna/tasks/9001-Fremd.md", Some(&text)),
+            ],
+            "Begin",
+        );
+        // Twice, so that the timer has nothing more to look at.
+        fetched(&scene, &a).await;
+        fetched(&scene, &a).await;
+        assert_eq!(folders(&scene.store).await, ["anna"]);
+        listed(&a);
+        github.clear_requests();
+        a.codex.tick(scene.now()).await.unwrap();
+        assert_eq!(github.pulls().len(), files);
+        costs.push((listed(&a).len(), github.requests().len()));
+    }
+    let [one, two, six] = costs[..] else {
+        panic!("{costs:?}");
+    };
+    assert_eq!((two.0, six.0), (one.0, one.0), "{costs:?}");
+    // GitHub is asked the same for each.
+    let each = two.1 - one.1;
+    assert_eq!(six.1, one.1 + 5 * each, "{costs:?}");
 }
 
 /// `user delete` of the binary.
@@ -497,4 +536,62 @@ async fn somebody_whose_state_cant_be_read_keeps_nobody_waiting() {
     );
     mirror.deliver(&service).await;
     assert_eq!(mirror.in_store().await.len(), 1);
+}
+
+/// How an instance in this process comes to look at a folder that it hasn't seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Delivery,
+    Timer,
+    /// By a hint that was left of it.
+    Hint,
+}
+
+/// A request that fails says nothing of who is here.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failed_look_for_a_state_makes_no_second_folder() {
+    for way in [Way::Delivery, Way::Timer, Way::Hint] {
+        for loss in [Loss::Request, Loss::Unreadable] {
+            let why = format!("{way:?}, {loss:?}");
+            let github = GitHub::start();
+            let scene = Scene::with_tasks(1);
+            let a = scene.instance_mirrored(&github);
+            scene.read(&a).await;
+            let text = task("Neu");
+            commit(
+                &github,
+                &[
+                    ("Anna/tasks/0001-Neu.md", Some(&text)),
+                    ("berta/tasks/0000-Neu.md", Some(&text)),
+                ],
+                "Add",
+            );
+            let lose = || a.line.lose_next("get", "state/Anna/state.json", loss);
+            lose();
+            match way {
+                Way::Delivery => {
+                    let report = fetched(&scene, &a).await;
+                    let mut users = report.users.iter();
+                    let respelt = users.find(|it| it.0.as_str() == "Anna").unwrap();
+                    assert!(respelt.1.unfinished, "{why}: {report:?}");
+                }
+                Way::Timer => drop(a.codex.tick(scene.now()).await.unwrap()),
+                Way::Hint => {
+                    scene.store.foreign_write("queue/Anna", b"");
+                    // One for what the timer looks at first.
+                    lose();
+                    let report = a.codex.tick(scene.now()).await.unwrap();
+                    assert_eq!(report.left, 1, "{why}: {report:?}");
+                }
+            }
+            assert_eq!(folders(&scene.store).await, ["anna", "berta"], "{why}");
+            // The timer finds out what the one that failed would have.
+            a.codex.tick(scene.now()).await.unwrap();
+            assert_eq!(a.codex.tick(scene.now()).await.unwrap().left, 0, "{why}");
+            assert_eq!(folders(&scene.store).await, ["anna", "berta"], "{why}");
+            let book = scene.store.peek("state/anna/git.json").unwrap();
+            let book: Value = serde_json::from_slice(&book.bytes).unwrap();
+            assert_eq!(book["respelt"], json!(["Anna"]), "{why}: {book}");
+        }
+    }
 }

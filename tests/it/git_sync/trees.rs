@@ -127,6 +127,70 @@ async fn a_forced_push_that_rewrites_history_is_followed() {
     delivered(&mirror, &service).await;
 }
 
+/// What is known of one user can't be read for a while, also when the branch is rewritten meanwhile: whether anything
+/// of theirs may go is then not known. What Git has of the others comes, and theirs once it can be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_git_json_that_cant_be_read_keeps_only_its_own_user_waiting() {
+    for rewritten in [false, true] {
+        let mirror = Mirror::new();
+        let service = mirror.service();
+        let first = mirror.github.head("main").unwrap();
+        let annas = mirror.path("0000-Eins.md");
+        let bertas = "codex-miroir/berta/tasks/0000-Eins.md";
+        let goes = "codex-miroir/berta/tasks/0001-Zwei.md";
+        let all = [&annas, bertas, goes].map(|path| (path, task("Vorher").into()));
+        let before = mirror.github.commit("main", &all, "Begin");
+        delivered(&mirror, &service).await;
+        mirror.until_equal(&service).await;
+        // Now the commit is noted for certain.
+        tick(&service);
+        let book = mirror.data().join("state/berta/git.json");
+        let aside = mirror.data().join("git.json");
+        std::fs::rename(&book, &aside).unwrap();
+        std::fs::create_dir_all(book.join("is a folder")).unwrap();
+        let mut changes = vec![
+            (annas.as_str(), Change::from(task("Nachher"))),
+            (bertas, task("Nachher").into()),
+        ];
+        let base = match rewritten {
+            true => first,
+            false => {
+                changes.push((goes, Change::Delete));
+                before
+            }
+        };
+        let was_here = mirror.in_store_of("berta").await;
+        mirror
+            .github
+            .force_push("main", Some(&base), &[(&changes, "Change")]);
+        let outcomes = mirror.deliver(&service).await;
+        assert_eq!(mirror.in_store().await, mirror.in_git(), "{outcomes:?}");
+        let (status, answer) = &outcomes[0];
+        let results = answer["results"].as_array().unwrap().iter();
+        let results = results.map(|it| (&it["userId"], &it["changed"], &it["unfinished"]));
+        assert_eq!(
+            (*status, results.collect::<Vec<_>>()),
+            (
+                Some(200),
+                vec![
+                    (&json!("anna"), &json!(1), &json!(false)),
+                    (&json!("berta"), &json!(0), &json!(true))
+                ]
+            ),
+            "{answer}"
+        );
+        tick(&service);
+        assert_eq!(mirror.in_store_of("berta").await, was_here);
+        assert!(mirror.queue().await.contains(&"berta".to_owned()));
+        std::fs::remove_dir_all(&book).unwrap();
+        std::fs::rename(&aside, &book).unwrap();
+        tick(&service);
+        mirror.until_equal(&service).await;
+        assert_eq!(mirror.in_store_of("berta").await.len(), 1);
+        assert_eq!(mirror.in_store_of("berta").await, mirror.in_git_of("berta"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_path_may_have_several_segments() {
     let mirror = Mirror::at("notes/2026/codex");

@@ -168,11 +168,21 @@ impl Scene {
 
     /// One in GitHub mode, in which nobody pushes what is written.
     pub(crate) fn instance_mirrored(&self, github: &GitHub) -> Instance {
+        self.mirrored(github, false)
+    }
+
+    /// The same with pull requests.
+    pub(crate) fn instance_proposing(&self, github: &GitHub) -> Instance {
+        self.mirrored(github, true)
+    }
+
+    fn mirrored(&self, github: &GitHub, proposes: bool) -> Instance {
         let settings = [
             ("GITHUB_OWNER", github.owner().to_owned()),
             ("GITHUB_REPO", github.repo().to_owned()),
             ("GITHUB_TOKEN", github.personal_token(github.owner())),
             ("GITHUB_API_URL", github.url().to_owned()),
+            ("CREATE_VIA_PR", proposes.to_string()),
         ];
         let lookup = |name: &str| {
             let found = settings.iter().find(|(known, _)| *known == name);
