@@ -1,4 +1,5 @@
-//! Timeline placement (`src/timeline/README.md`): the cases of `placement/cases.json`, and what holds for any files at any time.
+//! Timeline placement (`src/timeline/README.md`): the cases of `placement/cases.json`, and what holds for any files at
+//! any time.
 //!
 //! A case has one user's `files` by name, and `expect`, what is to become of them at `now` in `timeZone`. In each slot
 //! of `timeline` `file` names the file that has it, or is null. `takenBy` and `problems` name files, too; `unplaced` and
