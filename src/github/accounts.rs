@@ -6,7 +6,6 @@ use oauth2::{
     EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
     RequestTokenError, TokenResponse, TokenUrl,
 };
-use octocrab::AuthState;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
@@ -75,8 +74,7 @@ impl Transport {
     /// # Errors
     /// Whenever GitHub says neither.
     pub async fn account(&self, token: &Secret) -> Result<Option<Account>, GitHubError> {
-        let token = token.reveal().to_owned().into();
-        let octocrab = self.for_account(AuthState::AccessToken { token });
+        let octocrab = self.for_account(token)?;
         let user = octocrab.get("/user", None::<&()>);
         let user: User = match self.call(WHO, user).await {
             Err(refused) if refused.is(StatusCode::UNAUTHORIZED) => return Ok(None),
@@ -92,10 +90,7 @@ impl Transport {
     /// # Errors
     /// Whenever GitHub says neither; also when it doesn't take the app's own secret.
     pub async fn is_of_app(&self, app: &OAuthApp, token: &Secret) -> Result<bool, GitHubError> {
-        let octocrab = self.for_account(AuthState::BasicAuth {
-            username: app.client_id.clone(),
-            password: app.client_secret.reveal().to_owned(),
-        });
+        let octocrab = self.for_app(app);
         let route = format!("/applications/{}/token", segment(&app.client_id));
         let body = serde_json::json!({"access_token": token.reveal()});
         let grant = octocrab.post(route, Some(&body));

@@ -73,7 +73,7 @@ impl AppToken {
         }
         let proof = self.proof(now)?;
         let route = format!("/app/installations/{}/access_tokens", self.installation);
-        let octocrab = transport.service(&proof)?;
+        let octocrab = transport.for_service(&proof)?;
         let answer = octocrab.post::<(), TokenAnswer>(route, None);
         let answer = transport.call(operation, answer).await?;
         let token = Secret::new(answer.token);

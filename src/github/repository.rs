@@ -18,8 +18,8 @@ use http::header::{ETAG, HeaderMap, IF_NONE_MATCH};
 use http_body_util::BodyExt;
 use octocrab::Octocrab;
 use octocrab::git::GitHandler;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::app::AppToken;
 use super::transport::{CallError, GitHubError, RateLimit, Transport, segment};
@@ -116,6 +116,11 @@ pub trait Repository: Files + Commits + Pulls {
 }
 
 /// The mirror repository on GitHub.
+///
+/// Answers are read into types of our own with the members that are used. octocrab's models ask for more, and for some
+/// that GitHub's description has as optional, such as a tree's `url`, or as perhaps null, such as an account's
+/// `gravatar_id`: something would be done, and its answer refused. Its own calls are used where their models ask for
+/// nothing that may be missing.
 pub struct GitHubRepository {
     transport: Arc<Transport>,
     config: RepositoryConfig,
@@ -169,7 +174,10 @@ impl GitHubRepository {
         F: Future<Output = octocrab::Result<T>> + Send,
     {
         let token = self.token().await.map_err(CallError::Failed)?;
-        let octocrab = self.transport.service(&token).map_err(CallError::Failed)?;
+        let octocrab = self
+            .transport
+            .for_service(&token)
+            .map_err(CallError::Failed)?;
         let result = self.transport.call(operation, request(octocrab)).await;
         if let (Err(error), Some(app)) = (&result, &self.app)
             && error.is(StatusCode::UNAUTHORIZED)
@@ -189,6 +197,21 @@ impl GitHubRepository {
         self.call(
             operation,
             |it| async move { it.get(route, None::<&()>).await },
+        )
+        .await
+    }
+
+    /// What GitHub answers to a JSON document that is sent there.
+    async fn post<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        below: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, CallError> {
+        let route = self.route(below);
+        self.call(
+            operation,
+            |it| async move { it.post(route, Some(body)).await },
         )
         .await
     }

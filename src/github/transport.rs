@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tower::service_fn;
 use utoipa::ToSchema;
 
-use crate::config::Secret;
+use crate::config::{OAuthApp, Secret};
 use crate::metrics::{Calls, Outcome};
 use crate::net::{self, Trust};
 
@@ -43,6 +43,9 @@ const MAX_ANSWER: usize = 32 << 20;
 
 /// The most bytes of an answer about somebody's account.
 const MAX_ACCOUNT: usize = 1 << 20;
+
+/// The version of the API that the requests are written for, whatever octocrab's own is.
+const API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 
 /// How many requests GitHub still grants, by its last answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -91,7 +94,6 @@ pub enum GitHubError {
 }
 
 /// Why a call isn't done.
-#[derive(Debug)]
 pub(super) enum CallError {
     /// GitHub's answer is another one than 2xx, and not about it being away or busy.
     Refused {
@@ -133,7 +135,7 @@ impl From<CallError> for GitHubError {
 }
 
 /// What keeps a request from an answer that octocrab can read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("no usable answer: {0}")]
     Away(String),
@@ -175,6 +177,7 @@ pub(super) struct MaxBytes(pub(super) usize);
 pub struct Transport {
     line: Line,
     service: Octocrab,
+    accounts: Octocrab,
     calls: Calls,
 }
 
@@ -244,6 +247,7 @@ impl Transport {
         };
         Ok(Self {
             service: line.octocrab(Sender::Service, AuthState::None),
+            accounts: line.octocrab(Sender::Account, AuthState::None),
             line,
             calls: Calls::default(),
         })
@@ -276,23 +280,27 @@ impl Transport {
     ///
     /// # Errors
     /// While a limit lasts: then nothing is to be sent.
-    pub(super) fn service(&self, token: &Secret) -> Result<Octocrab, GitHubError> {
+    pub(super) fn for_service(&self, token: &Secret) -> Result<Octocrab, GitHubError> {
         match self.wait() {
-            Duration::ZERO => {
-                let token = token.reveal().to_owned();
-                self.service
-                    .user_access_token(token)
-                    .map_err(|_| GitHubError::Unexpected {
-                        operation: "use a token",
-                        reason: "it can't be sent",
-                    })
-            }
+            Duration::ZERO => with_token(&self.service, token),
             retry_after => Err(GitHubError::Limited { retry_after }),
         }
     }
 
-    /// For calls about an account, by its own token or an app's secret.
-    pub(super) fn for_account(&self, auth: AuthState) -> Octocrab {
+    /// For a call about an account, by its own token.
+    ///
+    /// # Errors
+    /// When the token can't be sent.
+    pub(super) fn for_account(&self, token: &Secret) -> Result<Octocrab, GitHubError> {
+        with_token(&self.accounts, token)
+    }
+
+    /// For a call about an account, by an OAuth app.
+    pub(super) fn for_app(&self, app: &OAuthApp) -> Octocrab {
+        let auth = AuthState::BasicAuth {
+            username: app.client_id.clone(),
+            password: app.client_secret.reveal().to_owned(),
+        };
         self.line.octocrab(Sender::Account, auth)
     }
 
@@ -327,6 +335,14 @@ impl Transport {
     }
 }
 
+fn with_token(octocrab: &Octocrab, token: &Secret) -> Result<Octocrab, GitHubError> {
+    let octocrab = octocrab.user_access_token(token.reveal().to_owned());
+    octocrab.map_err(|_| GitHubError::Unexpected {
+        operation: "use a token",
+        reason: "it can't be sent",
+    })
+}
+
 /// What an error of octocrab's means. None of its words are kept: they may name addresses and files.
 fn failure(operation: &'static str, error: octocrab::Error) -> CallError {
     let unexpected = |reason| CallError::Failed(GitHubError::Unexpected { operation, reason });
@@ -338,7 +354,10 @@ fn failure(operation: &'static str, error: octocrab::Error) -> CallError {
         },
         octocrab::Error::Service { source, .. } => match source.downcast::<Fault>() {
             Ok(fault) => CallError::Failed(fault.of(operation)),
-            Err(_) => unexpected("it was given up"),
+            Err(_) => {
+                let reason = "the process is ending".to_owned();
+                CallError::Failed(GitHubError::Unavailable { operation, reason })
+            }
         },
         octocrab::Error::Json { .. } | octocrab::Error::Serde { .. } => {
             unexpected("not the documented JSON")
@@ -374,7 +393,8 @@ impl Line {
             (None, Sender::Service) => MAX_ANSWER,
             (None, Sender::Account) => MAX_ACCOUNT,
         };
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        parts.headers.insert("x-github-api-version", API_VERSION);
         let unsendable = |_| Fault::Away("the request can't be made".to_owned());
         let body = body.collect().await.map_err(unsendable)?.to_bytes();
         let answer = self

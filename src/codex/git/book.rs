@@ -386,8 +386,7 @@ impl Book {
 
     /// Git holds this by a write that was answered, there or here: none of the commits that were `open` before it,
     /// which were all conditional, can land any more, unless Git gets back what they replace; whoever hears of one that
-    /// did notes it anew. Those begun since may have, and those on the branch of a request that is about to be opened
-    /// wait there, whatever the service's own branch holds.
+    /// did notes it anew. Those begun since may have.
     pub(super) fn hold_after_write(
         &mut self,
         name: &FileName,
@@ -396,12 +395,19 @@ impl Book {
         open: &[GitSha],
     ) {
         self.hold(name, sha, Some(done));
-        if self.proposing.contains_key(name.as_str()) {
-            return;
-        }
         for it in open {
             self.pushing.end(name, *it);
         }
+        if self.pushing.of(name).is_empty() {
+            self.end_proposing(name.as_str());
+        }
+    }
+
+    /// Whether there is a branch for a request, open or about to be opened, where commits of the file wait whatever the
+    /// service's own branch holds.
+    pub(super) fn waits_on_a_branch(&self, name: &FileName) -> bool {
+        let note = self.pulls.get(name.as_str());
+        self.proposing.contains_key(name.as_str()) || note.is_some_and(|note| note.pull.open)
     }
 
     /// Whether a file with these write ids has come from Git by a take whose end isn't noted.

@@ -8,17 +8,18 @@ use super::reconcile::Reconciling;
 use super::{GitMutation, GitTrouble};
 use crate::github::{Side, SkipCode, Skipped, UserTree};
 use crate::store::Prefix;
-use crate::task::{FileName, GitSha, TaskTable};
+use crate::task::{FileName, GitSha};
 
 impl Reconciling<'_> {
-    /// Holds back removals that nobody may have meant; those that wait for somebody now, where that is looked at.
+    /// Holds back removals that nobody may have meant; those that wait for somebody now, where that is looked at. Of
+    /// those that waited before, these are `over`: they had gone from here by the listing that came after.
     pub(super) fn guard(
         &mut self,
         plan: &mut Plan,
         tree: &UserTree,
         book: &Book,
         before: &BTreeMap<String, GitSha>,
-        table: &TaskTable,
+        over: &BTreeSet<String>,
     ) -> Result<Option<BTreeSet<FileName>>, GitTrouble> {
         // From a repository without a commit nothing follows, and what isn't in the user's folder may be in another one.
         if !self.mode.removes || self.report.commit.is_none() || !tree.respelt.is_empty() {
@@ -29,14 +30,10 @@ impl Reconciling<'_> {
             true => &BTreeSet::new(),
             false => &book.held,
         };
-        let is_here = |name: &FileName| {
-            let file = table.find(name.as_str());
-            file.is_some_and(|file| !file.is_settled())
-        };
         // Until Git has the file again, also while something else is in its place, or it was just changed.
-        let names = held.iter().filter_map(|name| name.parse().ok());
+        let names = held.difference(over).filter_map(|name| name.parse().ok());
         let mut still: BTreeSet<FileName> = names
-            .filter(|name| is_here(name) && !matches!(tree.side(name), Side::Content(_)))
+            .filter(|name| !matches!(tree.side(name), Side::Content(_)))
             .collect();
         let mut held = plan.to_confirm(held, before, &self.removed, tree);
         held.retain(|it| !self.confirmed.contains(it));

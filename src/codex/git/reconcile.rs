@@ -37,6 +37,8 @@ struct Ready {
     /// What Git has, and whether as done; `None` for a file that goes.
     theirs: Option<(GitSha, bool)>,
     merged: bool,
+    /// What was merged isn't what Git has.
+    differs: bool,
 }
 
 /// What came of getting a file's new text.
@@ -91,6 +93,13 @@ impl Reconciling<'_> {
             .clone();
         let want = want(self.user, self.now.later(), Freshness::Rebuilt);
         let entry = self.codex.cache.read(&want).await?.entry;
+        // Only those: what is held since then may have come here after the listing, too.
+        let is_here = |name: &String| {
+            let file = entry.table().find(name);
+            file.is_some_and(|file| !file.is_settled())
+        };
+        let over = book.held.iter().filter(|name| !is_here(name)).cloned();
+        let over: BTreeSet<String> = over.collect();
         let asked = book.taking.clone();
         if !asked.is_empty() {
             book = self.settle_takes(&book, &entry).await?;
@@ -137,7 +146,7 @@ impl Reconciling<'_> {
         self.report.skipped = tree.skipped.clone();
         self.report.unpushed = plan.unpushed.len();
         self.report.blocked = std::mem::take(&mut plan.blocked);
-        let held = self.guard(&mut plan, tree, &newer, &before, entry.table())?;
+        let held = self.guard(&mut plan, tree, &newer, &before, &over)?;
         let changes = std::mem::take(&mut plan.changes);
         self.report.clean = changes.is_empty() && !moved && entry.knowledge.exact;
         let last = changes.is_empty() && !moved;
@@ -314,6 +323,12 @@ impl Reconciling<'_> {
                 let name = &it.change.name;
                 let unmoved = book.base(name) == it.base;
                 match it.theirs {
+                    // What was merged here is for the request's branch, and so are the commits that wait there.
+                    Some((theirs, done))
+                        if *landed && unmoved && it.differs && book.waits_on_a_branch(name) =>
+                    {
+                        book.hold(name, theirs, Some(done));
+                    }
                     Some((theirs, done)) if *landed && unmoved => {
                         book.hold_after_write(name, theirs, done, self.pushing.of(name));
                     }
@@ -440,6 +455,7 @@ impl Reconciling<'_> {
                 base: change.base,
                 theirs,
                 merged,
+                differs: false,
             })
         };
         let (base, theirs) = match (change.kind, &change.etag) {
@@ -478,12 +494,10 @@ impl Reconciling<'_> {
             None => None,
         };
         let merged = merge(name, base.as_deref(), &ours, &text);
-        Ok(ready(
-            replace(merged.bytes.into()),
-            held,
-            merged.conflicts,
-            true,
-        ))
+        let differs = merged.bytes != text;
+        let act = replace(merged.bytes.into());
+        let ready = ready(act, held, merged.conflicts, true);
+        Ok(ready.map(|it| Ready { differs, ..it }))
     }
 }
 

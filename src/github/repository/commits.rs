@@ -6,7 +6,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
 use octocrab::Octocrab;
-use octocrab::models::git::CreateTreeEntry;
 use octocrab::models::repos::CommitAuthor;
 use octocrab::params::repos::Reference;
 use serde::{Deserialize, Serialize};
@@ -116,6 +115,30 @@ impl From<CommitAnswer> for CommitMade {
     }
 }
 
+#[derive(Deserialize)]
+struct GitCommitAnswer {
+    tree: ShaAnswer,
+}
+
+#[derive(Serialize)]
+struct TreeBody<'a> {
+    base_tree: GitSha,
+    /// Their texts are borrowed: there may be 4 MiB of them.
+    tree: Vec<EntryBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct EntryBody<'a> {
+    path: &'a str,
+    mode: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha: Option<String>,
+}
+
 #[derive(Serialize)]
 struct PutBody<'a> {
     message: &'a str,
@@ -164,7 +187,7 @@ impl Commits for GitHubRepository {
         }
         let made = |it: Octocrab| async move {
             let git = self.git(&it);
-            let made = git.create_commit(commit.message, tree);
+            let made = git.create_commit(commit.message, tree.to_string());
             made.parents(vec![commit.parent.to_string()])
                 .author(self.person())
                 .committer(self.person())
@@ -193,33 +216,34 @@ impl Commits for GitHubRepository {
 }
 
 impl GitHubRepository {
-    async fn tree_of(&self, commit: GitSha) -> Result<String, GitHubError> {
-        let asked = |it: Octocrab| async move {
-            let git = self.git(&it);
-            git.get_commit(commit.to_string()).await
-        };
-        Ok(self.call("read a commit", asked).await?.tree.sha)
+    async fn tree_of(&self, commit: GitSha) -> Result<GitSha, GitHubError> {
+        let below = format!("git/commits/{commit}");
+        let answer: GitCommitAnswer = self.get("read a commit", &below).await?;
+        Ok(answer.tree.sha)
     }
 
     async fn add_to_tree(
         &self,
-        base_tree: String,
+        base_tree: GitSha,
         files: &[FileToCommit],
-    ) -> Result<String, GitHubError> {
+    ) -> Result<GitSha, GitHubError> {
         let mut tree = vec![];
         for file in files {
-            let mode = if file.executable { "100755" } else { "100644" };
-            let entry = CreateTreeEntry::new(&file.path, mode, "blob");
-            tree.push(match std::str::from_utf8(&file.bytes) {
-                Ok(text) => entry.with_content(text),
-                Err(_) => entry.with_sha(self.make_blob(&file.bytes).await?),
+            let content = std::str::from_utf8(&file.bytes).ok();
+            tree.push(EntryBody {
+                path: &file.path,
+                mode: if file.executable { "100755" } else { "100644" },
+                kind: "blob",
+                content,
+                sha: match content {
+                    Some(_) => None,
+                    None => Some(self.make_blob(&file.bytes).await?),
+                },
             });
         }
-        let made = |it: Octocrab| async move {
-            let git = self.git(&it);
-            git.create_tree(tree).base_tree(base_tree).send().await
-        };
-        Ok(self.call("make a tree", made).await?.sha)
+        let body = TreeBody { base_tree, tree };
+        let made: ShaAnswer = self.post("make a tree", "git/trees", &body).await?;
+        Ok(made.sha)
     }
 
     /// Only texts can stand in a tree's document.

@@ -4,12 +4,27 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::ACCEPT;
-use octocrab::Octocrab;
+use serde::Deserialize;
 
-use super::{GitHubRepository, sha_of};
+use super::GitHubRepository;
 use crate::github::transport::{GitHubError, MaxBytes};
 use crate::github::tree::{EntryKind, TreeEntry};
 use crate::task::{GitSha, MAX_FILE_BYTES};
+
+#[derive(Deserialize)]
+struct TreeAnswer {
+    tree: Vec<EntryAnswer>,
+    #[serde(default)]
+    truncated: bool,
+}
+
+#[derive(Deserialize)]
+struct EntryAnswer {
+    path: String,
+    mode: String,
+    sha: GitSha,
+    size: Option<u64>,
+}
 
 /// The entries of a tree, as far as they were told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,29 +54,24 @@ pub trait Files: Send + Sync {
 #[async_trait]
 impl Files for GitHubRepository {
     async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError> {
-        let operation = "read the tree";
-        let asked = |it: Octocrab| async move {
-            let tree = self.git(&it).get_tree(sha.to_string());
-            tree.recursive(recursive).send().await
-        };
-        let tree = self.call(operation, asked).await?;
-        let entries = tree.tree.into_iter().map(|entry| {
-            Ok(TreeEntry {
-                kind: match entry.mode.as_str() {
-                    "100644" | "100664" => EntryKind::File,
-                    "100755" => EntryKind::Executable,
-                    "040000" => EntryKind::Folder,
-                    "120000" => EntryKind::Link,
-                    _ => EntryKind::Other,
-                },
-                path: entry.path,
-                sha: sha_of(operation, &entry.sha)?,
-                size: entry.size.and_then(|it| it.try_into().ok()),
-            })
+        let query = if recursive { "?recursive=1" } else { "" };
+        let below = format!("git/trees/{sha}{query}");
+        let answer: TreeAnswer = self.get("read the tree", &below).await?;
+        let entries = answer.tree.into_iter().map(|entry| TreeEntry {
+            kind: match entry.mode.as_str() {
+                "100644" | "100664" => EntryKind::File,
+                "100755" => EntryKind::Executable,
+                "040000" => EntryKind::Folder,
+                "120000" => EntryKind::Link,
+                _ => EntryKind::Other,
+            },
+            path: entry.path,
+            sha: entry.sha,
+            size: entry.size,
         });
         Ok(TreePage {
-            entries: entries.collect::<Result<_, GitHubError>>()?,
-            truncated: tree.truncated,
+            entries: entries.collect(),
+            truncated: answer.truncated,
         })
     }
 

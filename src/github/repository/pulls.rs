@@ -88,8 +88,6 @@ pub trait Pulls: Send + Sync {
     async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError>;
 }
 
-/// The members that are used. octocrab's own model asks for a hundred others, and for some that GitHub describes as
-/// perhaps null, as an account's `gravatar_id`: a request would be open and its answer refused.
 #[derive(Deserialize)]
 struct PullAnswer {
     number: u64,
@@ -165,13 +163,9 @@ impl Pulls for GitHubRepository {
     }
 
     async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError> {
-        let route = self.route("pulls");
         let body = serde_json::json!({"title": title, "head": branch, "base": self.branch()});
-        let opened = |it: Octocrab| async move { it.post(route, Some(&body)).await };
-        match self
-            .call::<PullAnswer, _>("open a pull request", opened)
-            .await
-        {
+        let opened = self.post::<PullAnswer>("open a pull request", "pulls", &body);
+        match opened.await {
             Err(refused) if refused.says(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
                 Ok(None)
             }

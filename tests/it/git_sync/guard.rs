@@ -123,3 +123,35 @@ async fn what_was_held_is_held_while_something_else_is_in_its_place() {
     tick(&service);
     assert_eq!(mirror.in_store().await.len(), 22, "nothing has gone");
 }
+
+/// An instance has listed the files before another one takes them in, and has the rest of its look after that one has
+/// held back their removal.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_is_held_where_a_look_began_before_it_came() {
+    let mirror = Mirror::new();
+    let slow = mirror.service();
+    let held = mirror.github.hold_answer("GET", "/git/ref");
+    let look = tokio::task::spawn_blocking(move || (send(&slow, "POST", "/sync", "", ""), slow));
+    held.reached().await;
+    let quick = ten_gone(&mirror, &[]).await;
+    for at in 0..12 {
+        create(&quick, &format!("Eigene {at}"));
+    }
+    tick(&quick);
+    assert_eq!(
+        (mirror.in_store().await.len(), mirror.in_git().len()),
+        (22, 12)
+    );
+    held.release();
+    let (_, slow) = look.await.unwrap();
+    for _ in 0..3 {
+        tick(&slow);
+        tick(&quick);
+    }
+    assert_eq!(mirror.in_store().await.len(), 22);
+    let refused = send(&quick, "POST", "/sync?confirm=9", "", "");
+    assert_eq!(
+        (refused.status, &refusal(&refused)["count"]),
+        (409, &json!(10))
+    );
+}

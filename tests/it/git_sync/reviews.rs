@@ -484,3 +484,38 @@ async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
     mirror.until_equal(&service).await;
     assert_eq!(here(&mirror).await.unwrap(), text);
 }
+
+/// The process dies before it hears that its edit is on the request's branch, somebody edits the file on the service's
+/// own branch, and the edit is taken back here: what is on the branch is known for the service's own, and no review.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_edit_whose_answer_never_came_is_no_review_after_a_merge_here() {
+    let (mirror, service) = proposed().await;
+    let held = mirror.github.hold_answer("PUT", "/contents");
+    let body = json!({"body": "# Eins\n\nAnders\n"}).to_string();
+    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    held.reached().await;
+    service.kill();
+    held.release();
+    let elsewhere = task("Eins").replace("---\n\n", "tags: [drüben]\n---\n\n");
+    mirror.commit(&[(NAME, Some(&elsewhere))], "Edit");
+    let held = mirror.github.hold("GET", "/git/ref/heads/codex");
+    let service = mirror.service();
+    mirror.deliver(&service).await;
+    held.reached().await;
+    let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
+    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    held.release();
+    at_rest(&mirror).await;
+    let text = here(&mirror).await.unwrap();
+    assert!(
+        text.contains("Vorschlag") && text.contains("drüben"),
+        "{text}"
+    );
+    assert_eq!(mirror.github.pulls().len(), 1);
+    mirror.github.merge_pull(1, Merge::Squash).unwrap();
+    mirror.deliver(&service).await;
+    mirror.until_equal(&service).await;
+    assert_eq!(here(&mirror).await.unwrap(), text);
+}

@@ -84,6 +84,7 @@ impl World {
         Ok(Reply::json(200, self.tree(&tree, recursive)))
     }
 
+    /// Without its `url`, which GitHub's description has as optional.
     fn tree(&mut self, sha: &str, recursive: bool) -> Value {
         let mut entries = match recursive {
             true => tree::walk(&mut self.git, sha),
@@ -95,7 +96,6 @@ impl World {
         let entries: Vec<Value> = entries.collect();
         json!({
             "sha": sha,
-            "url": self.api(&format!("git/trees/{sha}")),
             "tree": entries,
             "truncated": truncated,
         })
