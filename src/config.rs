@@ -3,6 +3,7 @@
 mod auth;
 mod github;
 mod trust;
+mod unknown;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use url::Url;
 
 pub use auth::{Allowed, Auth, OAuthApp, PublicUrl};
 pub use github::{Credentials, GitHubConfig, RepositoryConfig};
+pub use unknown::{Unknown, unknown};
 
 use crate::net::Trust;
 

@@ -12,7 +12,7 @@ use chrono::Utc;
 use clap::{Parser, Subcommand};
 use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{Codex, CodexSettings, Freshness, GitSettings, Want};
-use codex_miroir::config::{Config, ConfigError, Flags, StorageChoice};
+use codex_miroir::config::{self, Config, ConfigError, Flags, StorageChoice};
 use codex_miroir::demo::{self, Folder};
 use codex_miroir::functions::package::{self, Order};
 use codex_miroir::github::{GitHubRepository, Transport};
@@ -168,9 +168,15 @@ fn configured() -> Result<Config, Failure> {
     Ok(Config::from_lookup(variable)?)
 }
 
-/// The same for a service, after its flags.
+/// The same for a service, after its flags. Whoever misspelled a setting is told so first: without the setting the
+/// others may not be enough.
 fn configured_to_serve(flags: Flags) -> Result<Config, Failure> {
     telemetry::init(variable("RUST_LOG").as_deref())?;
+    let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
+    for unknown in config::unknown(set.map(|(name, _)| name.to_string_lossy().into_owned())) {
+        let (variable, nearest) = (unknown.variable, unknown.nearest);
+        tracing::warn!(variable, nearest, "there is no such setting");
+    }
     Ok(Config::from_flags(flags, variable)?)
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::process::{Service, codex_miroir};
+use crate::support::process::{Service, codex_miroir, eventually};
 use crate::support::scene::{task, titles};
 
 /// The binary with these arguments and without any setting.
@@ -49,6 +49,31 @@ fn port(service: &Service) -> u16 {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
+}
+
+/// What `line` says of a setting that doesn't exist: how it is called, and which may be meant.
+fn told(line: &str) -> Option<(String, Option<String>)> {
+    let line = serde_json::from_str::<Value>(line).ok()?;
+    let text = |name: &str| line[name].as_str().map(str::to_owned);
+    (line["message"] == "there is no such setting").then(|| {
+        assert_eq!(line["level"], "WARN");
+        (text("variable").unwrap(), text("nearest"))
+    })
+}
+
+/// The same of all lines, once there are `count`: they come by another stream than the line with the address.
+fn all_told(service: &Service, count: usize) -> Vec<(String, Option<String>)> {
+    let all = || -> Vec<_> { service.log().iter().filter_map(|it| told(it)).collect() };
+    eventually("the settings that don't exist are named", || {
+        all().len() >= count
+    });
+    let mut all = all();
+    all.sort();
+    all
+}
+
+fn pair(name: &str, nearest: Option<&str>) -> (String, Option<String>) {
+    (name.to_owned(), nearest.map(str::to_owned))
 }
 
 #[test]
@@ -215,4 +240,86 @@ fn help_says_where_settings_are_documented_and_what_the_flags_are_for() {
             assert!(said.contains(part), "{part}: {said}");
         }
     }
+}
+
+#[test]
+fn a_setting_that_doesnt_exist_is_named_with_the_nearest_that_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = codex_miroir();
+    command
+        .env("CODEX_DATA_DIR", folder.path())
+        .env("CODEX_DATA_DIRR", "geheim")
+        .env("CODEX_MEMORY_TTL", "geheim")
+        .env("CODEX_AUHT", "geheim")
+        .env("CODEX_PORT", "geheim")
+        .env("CODEX_SOMETHING_ELSE_ALTOGETHER", "geheim")
+        .env("CODEX_NOTHING", "  ")
+        .env("CODE_DATA_DIR", "geheim")
+        .env("RUST_LOG", "trace");
+    let service = Service::start(&mut command);
+    assert_eq!(
+        all_told(&service, 5),
+        [
+            pair("CODEX_AUHT", Some("CODEX_AUTH")),
+            pair("CODEX_DATA_DIRR", Some("CODEX_DATA_DIR")),
+            pair("CODEX_MEMORY_TTL", Some("CODEX_MEMORY_TTL_SECONDS")),
+            pair("CODEX_PORT", Some("PORT")),
+            pair("CODEX_SOMETHING_ELSE_ALTOGETHER", None),
+        ]
+    );
+    let log = service.log();
+    assert!(log.iter().all(|line| !line.contains("geheim")), "{log:?}");
+    service.kill();
+
+    let mut demo = codex_miroir();
+    let data = folder.path().join("probe");
+    demo.arg("demo").arg("--folder").arg(data);
+    let demo = Service::start(demo.env("CODEX_TIMEZONE", "Europe/Berlin"));
+    let named = pair("CODEX_TIMEZONE", Some("CODEX_TIME_ZONE"));
+    assert_eq!(all_told(&demo, 1), [named]);
+}
+
+/// The setting that is missing then may be the one that was misspelled.
+#[test]
+fn it_is_named_before_what_is_missing_for_want_of_it() {
+    let mut command = codex_miroir();
+    command.env("CODEX_ALLOWED_LOGIN", "anna");
+    let said = refusal(command.env("GITHUB_TOKEN", "geheim"));
+    let (first, last) = said.trim_end().split_once('\n').unwrap();
+    let named = pair("CODEX_ALLOWED_LOGIN", Some("CODEX_ALLOWED_LOGINS"));
+    assert_eq!(told(first), Some(named), "{said}");
+    assert!(
+        last.starts_with("codex-miroir: CODEX_ALLOWED_LOGINS "),
+        "{said}"
+    );
+}
+
+#[test]
+fn no_setting_that_exists_is_named_and_no_command_that_doesnt_serve_names_any() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = codex_miroir();
+    command
+        .env("CODEX_DATA_DIR", folder.path())
+        .env("CODEX_AUTH", "dev")
+        .env("CODEX_EASYAUTH_IDP", "aad")
+        .env("CODEX_ALLOWED_LOGINS", "anna")
+        .env("CODEX_SESSION_KEY", "0123456789abcdef0123456789abcdef")
+        .env("CODEX_METRICS_TOKEN", "0123456789abcdef")
+        .env(
+            "CODEX_ZZZ",
+            "the last one, so that all others would have been named",
+        );
+    let service = Service::start(&mut command);
+    assert_eq!(all_told(&service, 1), [pair("CODEX_ZZZ", None)]);
+    service.kill();
+    let mut inspect = codex_miroir();
+    inspect
+        .args(["inspect", "local"])
+        .env("CODEX_TEST_CASES", "7");
+    let output = inspect
+        .env("CODEX_DATA_DIR", folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("CODEX_TEST_CASES"), "{said}");
 }
