@@ -3,6 +3,7 @@
 mod auth;
 mod github;
 mod trust;
+mod unknown;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use url::Url;
 
 pub use auth::{Allowed, Auth, OAuthApp, PublicUrl};
 pub use github::{Credentials, GitHubConfig, RepositoryConfig};
+pub use unknown::{Unknown, unknown};
 
 use crate::net::Trust;
 
@@ -28,7 +30,7 @@ pub struct Config {
     pub container: String,
     /// `CODEX_BIND`, default 127.0.0.1.
     pub bind: IpAddr,
-    /// `FUNCTIONS_CUSTOMHANDLER_PORT`, else `PORT`, else 7071.
+    /// `FUNCTIONS_CUSTOMHANDLER_PORT`, else `--port`, else `PORT`, else 7071.
     pub port: u16,
     /// `CODEX_TIME_ZONE`, default `Europe/Berlin`.
     pub time_zone: Tz,
@@ -71,6 +73,15 @@ pub struct Config {
     pub hosted: bool,
 }
 
+/// What the command line says of settings. It wins over the variables of the same meaning.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--port`, in place of `PORT`.
+    pub port: Option<u16>,
+    /// `--folder`, in place of `CODEX_DATA_DIR`.
+    pub folder: Option<PathBuf>,
+}
+
 /// Where the blobs are, and which variable said so.
 #[derive(Debug, Clone)]
 pub enum StorageChoice {
@@ -92,7 +103,7 @@ pub enum StorageChoice {
     },
     /// A folder on disk.
     Directory {
-        /// `CODEX_DATA_DIR`, or that it is the default.
+        /// `CODEX_DATA_DIR`, `--folder`, or that it is the default.
         variable: String,
         /// The folder.
         path: PathBuf,
@@ -156,7 +167,18 @@ impl ConfigError {
 impl Config {
     /// Reads every setting through `lookup`. A blank value counts as not set.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let settings = Lookup(|name: &str| lookup(name).filter(|value| !value.trim().is_empty()));
+        Self::from_flags(Flags::default(), lookup)
+    }
+
+    /// The same after the command line.
+    pub fn from_flags(
+        flags: Flags,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let settings = Lookup {
+            variable: |name: &str| lookup(name).filter(|value| !value.trim().is_empty()),
+            flags,
+        };
         let bind = settings.parsed("CODEX_BIND", IpAddr::from([127, 0, 0, 1]), "an IP address")?;
         let port = settings.port()?;
         let public_url = settings.public_url(bind, port)?;
@@ -212,12 +234,15 @@ pub fn is_container_name(name: &str) -> bool {
     (3..=63).contains(&name.len()) && name.bytes().all(letters) && dashes
 }
 
-/// The environment, or what a test puts in its place.
-struct Lookup<F>(F);
+/// The environment, or what a test puts in its place, and the command line.
+struct Lookup<F> {
+    variable: F,
+    flags: Flags,
+}
 
 impl<F: Fn(&str) -> Option<String>> Lookup<F> {
     fn text(&self, name: &str) -> Option<String> {
-        (self.0)(name)
+        (self.variable)(name)
     }
 
     fn parsed<T: FromStr>(&self, name: &str, default: T, allowed: &str) -> Result<T, ConfigError> {
@@ -264,10 +289,16 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
 
     fn port(&self) -> Result<u16, ConfigError> {
         let by_host = self.text("FUNCTIONS_CUSTOMHANDLER_PORT").is_some();
-        let name = if by_host {
-            "FUNCTIONS_CUSTOMHANDLER_PORT"
-        } else {
-            "PORT"
+        let name = match (by_host, self.flags.port) {
+            (false, Some(port)) => return Ok(port),
+            // The host would wait for an answer on another port.
+            (true, Some(_)) => {
+                let was = "is given while FUNCTIONS_CUSTOMHANDLER_PORT is set";
+                let allowed = "left out where a Functions host says the port";
+                return Err(ConfigError::new("--port", was, allowed));
+            }
+            (true, None) => "FUNCTIONS_CUSTOMHANDLER_PORT",
+            (false, None) => "PORT",
         };
         self.parsed(name, 7071, "a port, 0 to 65535")
     }
@@ -286,8 +317,14 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
     fn storage(&self) -> Result<StorageChoice, ConfigError> {
         for name in ["AZURE_BLOB_CONN", "AzureWebJobsStorage"] {
             if let Some(choice) = self.azure(name)? {
-                return Ok(choice);
+                return self.unless_a_folder_is_meant(choice);
             }
+        }
+        if let Some(path) = &self.flags.folder {
+            return Ok(StorageChoice::Directory {
+                variable: "--folder".to_owned(),
+                path: path.clone(),
+            });
         }
         if let Some(path) = self.text("CODEX_DATA_DIR") {
             return Ok(StorageChoice::Directory {
@@ -306,6 +343,25 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
             variable,
             path: "./codex-data".into(),
         })
+    }
+
+    /// Whoever names a folder on the command line expects the files there, and doesn't find them in an account; and
+    /// whoever has configured an account doesn't expect a service that leaves it aside.
+    fn unless_a_folder_is_meant(
+        &self,
+        account: StorageChoice,
+    ) -> Result<StorageChoice, ConfigError> {
+        let (StorageChoice::ConnectionString { variable, .. }
+        | StorageChoice::ManagedIdentity { variable, .. }
+        | StorageChoice::Directory { variable, .. }) = &account;
+        match self.flags.folder {
+            None => Ok(account),
+            Some(_) => {
+                let was = format!("is given while {variable} names a storage account");
+                let allowed = "left out where the files are in an account";
+                Err(ConfigError::new("--folder", was, allowed))
+            }
+        }
     }
 
     fn azure(&self, name: &str) -> Result<Option<StorageChoice>, ConfigError> {

@@ -12,7 +12,7 @@ use chrono::Utc;
 use clap::{Parser, Subcommand};
 use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{Codex, CodexSettings, Freshness, GitSettings, Want};
-use codex_miroir::config::{Config, ConfigError, StorageChoice};
+use codex_miroir::config::{self, Config, ConfigError, Flags, StorageChoice};
 use codex_miroir::demo::{self, Folder};
 use codex_miroir::functions::package::{self, Order};
 use codex_miroir::github::{GitHubRepository, Transport};
@@ -27,9 +27,13 @@ use serve::{bind, serve, serve_on};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Where the settings are said, for whoever asks for help.
+const SETTINGS: &str =
+    "Settings are environment variables; src/config/README.md in the source has all of them.";
+
 /// Plans a week from numbered markdown files and serves the timeline.
 #[derive(Parser)]
-#[command(name = "codex-miroir", version)]
+#[command(name = "codex-miroir", version, after_help = SETTINGS)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -38,9 +42,25 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve the timeline (what happens without a command, too).
-    Serve,
+    #[command(after_help = SETTINGS)]
+    Serve {
+        /// Where to listen, in place of PORT: 0 to 65535; 0 takes a free one.
+        #[arg(long)]
+        port: Option<u16>,
+        /// Where the files are, in place of CODEX_DATA_DIR; not with a storage account.
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
     /// Fill an empty folder with a sample person's week and serve it.
-    Demo,
+    #[command(after_help = SETTINGS)]
+    Demo {
+        /// Where to listen, in place of PORT: 0 to 65535; 0 takes a free one.
+        #[arg(long)]
+        port: Option<u16>,
+        /// A new or empty folder, or an earlier demo's, in place of CODEX_DATA_DIR; ./codex-demo without both.
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
     /// Copy the task files of a data folder into the configured storage, replacing nothing there.
     Import {
         /// The data folder: it holds raw/{user}/tasks.
@@ -87,9 +107,12 @@ const READ_DEADLINE: Duration = Duration::from_secs(30);
 const START_AGAIN: u8 = 200;
 
 fn main() -> ExitCode {
-    let command = Arguments::parse().command.unwrap_or(Command::Serve);
-    let hosted =
-        matches!(command, Command::Serve) && variable("FUNCTIONS_CUSTOMHANDLER_PORT").is_some();
+    let command = Arguments::parse().command.unwrap_or(Command::Serve {
+        port: None,
+        folder: None,
+    });
+    let hosted = matches!(command, Command::Serve { .. })
+        && variable("FUNCTIONS_CUSTOMHANDLER_PORT").is_some();
     let result = tokio::runtime::Runtime::new()
         .map_err(Failure::from)
         .and_then(|runtime| {
@@ -114,8 +137,14 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve => serve(&configured()?).await,
-        Command::Demo => serve_demo(configured()?).await,
+        Command::Serve { port, folder } => {
+            serve(&configured_to_serve(Flags { port, folder })?).await
+        }
+        Command::Demo { port, folder } => {
+            // Its folder is in the place of whatever storage is configured, an account's too.
+            let flags = Flags { port, folder: None };
+            serve_demo(configured_to_serve(flags)?, folder).await
+        }
         Command::Import { folder, user } => import(&configured()?, &folder, user.as_deref()).await,
         Command::Package {
             folder,
@@ -137,6 +166,18 @@ async fn run(command: Command) -> Result<(), Failure> {
 fn configured() -> Result<Config, Failure> {
     telemetry::init(variable("RUST_LOG").as_deref())?;
     Ok(Config::from_lookup(variable)?)
+}
+
+/// The same for a service, after its flags. Whoever misspelled a setting is told so first: without the setting the
+/// others may not be enough.
+fn configured_to_serve(flags: Flags) -> Result<Config, Failure> {
+    telemetry::init(variable("RUST_LOG").as_deref())?;
+    let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
+    for unknown in config::unknown(set.map(|(name, _)| name.to_string_lossy().into_owned())) {
+        let (variable, nearest) = (unknown.variable, unknown.nearest);
+        tracing::warn!(variable, nearest, "there is no such setting");
+    }
+    Ok(Config::from_flags(flags, variable)?)
 }
 
 /// A blank value counts as not set.
@@ -233,9 +274,10 @@ fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> 
     clippy::print_stdout,
     reason = "says what to open to the person who started it"
 )]
-async fn serve_demo(mut config: Config) -> Result<(), Failure> {
-    let folder =
-        PathBuf::from(variable("CODEX_DATA_DIR").unwrap_or_else(|| "./codex-demo".to_owned()));
+async fn serve_demo(mut config: Config, folder: Option<PathBuf>) -> Result<(), Failure> {
+    let folder = folder.unwrap_or_else(|| {
+        variable("CODEX_DATA_DIR").map_or_else(|| "./codex-demo".into(), PathBuf::from)
+    });
     let listener = bind(&config).await?;
     let user = config.auth.dev_user().ok_or_else(|| {
         ConfigError::new(
@@ -260,12 +302,12 @@ async fn serve_demo(mut config: Config) -> Result<(), Failure> {
 /// Fills the folder where that is to be done, and says what is in it now.
 async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<String, Failure> {
     let shown = folder.display();
-    let here = |error: std::io::Error| format!("{shown}: {error}");
+    let other = "name an empty or new folder by --folder or CODEX_DATA_DIR";
+    let here = |error: std::io::Error| format!("{shown} can't be used: {error}; {other}");
     match demo::inspect(folder).map_err(here)? {
-        Folder::Foreign => Err(format!(
-            "{shown} holds something else and is left alone; name an empty or new folder in CODEX_DATA_DIR"
-        )
-        .into()),
+        Folder::Foreign => {
+            Err(format!("{shown} holds something else and is left alone; {other}").into())
+        }
         Folder::Filled => Ok(format!(
             "The sample week in {shown} is from an earlier start; delete the folder for a new one."
         )),
@@ -275,7 +317,9 @@ async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<Stri
             let today = Utc::now().with_timezone(&config.time_zone).date_naive();
             let files = demo::fill(&store, user, today).await?;
             demo::finish(folder).map_err(here)?;
-            Ok(format!("{files} task files are in {shown}/raw/{user}/tasks; edit them with any editor."))
+            Ok(format!(
+                "{files} task files are in {shown}/raw/{user}/tasks; edit them with any editor."
+            ))
         }
     }
 }

@@ -4,6 +4,7 @@ mod connections;
 mod refused;
 mod silence;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,9 +99,17 @@ async fn sum_up(codex: Codex, metrics: Arc<Metrics>) {
 
 pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     let address = SocketAddr::new(config.bind, config.port);
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("can't listen on {address}: {error}").into())
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            // A host has chosen the port, and waits for an answer there.
+            _ if config.hosted => "",
+            ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
+                "; PORT or --port names another port, 0 a free one"
+            }
+            _ => "",
+        };
+        format!("can't listen on {address}: {error}{hint}").into()
+    })
 }
 
 /// SIGTERM or Ctrl-C, from now on: one that comes before anybody waits for it isn't missed.

@@ -13,6 +13,7 @@ mod auth;
 mod blobs;
 mod budgets;
 mod coherence;
+mod command_line;
 mod disk;
 mod editors;
 mod functions_files;

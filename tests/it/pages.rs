@@ -330,6 +330,18 @@ fn every_test_that_a_page_names_is_there() {
     assert!(seen > 30, "only {seen} names were found");
 }
 
+#[test]
+fn each_licence_that_the_manifest_names_lies_beside_it() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(env!("CARGO_PKG_LICENSE"), "MIT OR Apache-2.0");
+    let text = |name: &str| std::fs::read_to_string(top.join(name)).unwrap();
+    let mit = text("LICENSE-MIT");
+    assert!(mit.starts_with("Copyright (c) The CodexMiroir contributors\n\nPermission is hereby"));
+    let apache = text("LICENSE-APACHE");
+    assert!(apache.contains("Apache License") && apache.contains("Version 2.0, January 2004"));
+    assert!(apache.contains("END OF TERMS AND CONDITIONS"));
+}
+
 /// What is looked for is found, so that nothing above passes because nothing was seen.
 #[test]
 fn what_leads_nowhere_is_noticed() {

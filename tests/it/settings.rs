@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
-use codex_miroir::config::{Allowed, Auth, Config, ConfigError, Secret, StorageChoice};
+use codex_miroir::config::{Allowed, Auth, Config, ConfigError, Secret, StorageChoice, unknown};
 use insta::assert_snapshot;
 
 fn config(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -346,13 +346,16 @@ fn no_secret_is_printed() {
     );
 }
 
-/// A variable is a text of capitals in the code that reads settings.
-#[test]
-fn the_page_of_settings_names_every_variable() {
+/// Where settings are read.
+const READERS: [&str; 4] = ["", "/auth", "/github", "/trust"];
+
+fn source(name: &str) -> String {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |name: &str| fs::read_to_string(top.join(name)).unwrap();
-    let page = read("src/config/README.md");
-    let sources = ["", "/auth", "/github", "/trust"].map(|it| read(&format!("src/config{it}.rs")));
+    fs::read_to_string(top.join(name)).unwrap()
+}
+
+/// A variable is a text of capitals in the code that reads settings.
+fn variables(sources: &[String]) -> BTreeSet<&str> {
     let is_variable = |it: &&str| {
         let capitals = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
         (it.contains('_') || *it == "PORT") && it.bytes().all(capitals)
@@ -360,7 +363,59 @@ fn the_page_of_settings_names_every_variable() {
     let texts = sources.iter().flat_map(|it| it.split('"'));
     let variables: BTreeSet<&str> = texts.filter(is_variable).collect();
     assert!(variables.len() > 40, "{variables:?}");
+    variables
+}
+
+#[test]
+fn the_page_of_settings_names_every_variable() {
+    let page = source("src/config/README.md");
+    let sources = READERS.map(|it| source(&format!("src/config{it}.rs")));
     let named = |it: &str| page.contains(&format!("`{it}`"));
-    let unnamed: Vec<_> = variables.into_iter().filter(|it| !named(it)).collect();
+    let unnamed: Vec<_> = variables(&sources)
+        .into_iter()
+        .filter(|it| !named(it))
+        .collect();
     assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
+/// What exists is what is asked for where nothing is set: a setting that is read only beside another one would be
+/// said not to exist.
+#[test]
+fn every_setting_of_this_service_alone_is_known_to_exist() {
+    let sources = READERS.map(|it| source(&format!("src/config{it}.rs")));
+    let ours = variables(&sources).into_iter().map(str::to_owned);
+    let ours: Vec<String> = ours.filter(|it| it.starts_with("CODEX_")).collect();
+    assert!(ours.len() > 20, "{ours:?}");
+    assert_eq!(unknown(ours), []);
+}
+
+#[test]
+fn the_nearest_setting_is_told_where_one_is_near() {
+    let nearest = |variable: &str| {
+        let mut told = unknown([variable.to_owned()]);
+        assert_eq!(told.len(), 1, "{variable}");
+        told.remove(0).nearest
+    };
+    for (variable, meant) in [
+        ("CODEX_DATADIR", "CODEX_DATA_DIR"),
+        ("CODEX_AUHT", "CODEX_AUTH"),
+        ("CODEX_CODEX_BIND", "CODEX_BIND"),
+        ("CODEX_REVALIDATE", "CODEX_REVALIDATE_SECONDS"),
+        ("CODEX_WRITES_PER_MINUTES", "CODEX_WRITES_PER_MINUTE"),
+        ("CODEX_PORT", "PORT"),
+        ("CODEX_GITHUB_TOKEN", "GITHUB_TOKEN"),
+    ] {
+        assert_eq!(nearest(variable).as_deref(), Some(meant), "{variable}");
+    }
+    let long = format!("CODEX_{}", "DATA_DIR".repeat(10_000));
+    for variable in ["CODEX_", "CODEX_HOME", "CODEX_PATH", "CODEX_ÄÖÜ", &long] {
+        assert_eq!(nearest(variable), None);
+    }
+    let others = [
+        "PATH",
+        "CODE_DATA_DIR",
+        "codex_data_dir",
+        "MY_CODEX_DATA_DIR",
+    ];
+    assert_eq!(unknown(others.map(str::to_owned)), []);
 }
