@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use strsim::osa_distance;
+
 use super::Config;
 
 /// What the names of settings of this service alone begin with.
@@ -43,33 +45,14 @@ fn names() -> BTreeSet<String> {
 /// The setting that takes the fewest slips, if these are less than half of the name. What all names begin with says
 /// nothing, and one that has it may be meant without it, as in `CODEX_PORT`.
 fn nearest(variable: &str, known: &BTreeSet<String>) -> Option<String> {
-    let bare = |name: &str| -> Vec<char> { name.trim_start_matches(OURS).chars().collect() };
-    let written = bare(variable);
+    let written = variable.trim_start_matches(OURS);
     let near = known.iter().filter_map(|name| {
-        let meant = bare(name);
+        let meant = name.trim_start_matches(OURS);
         let half = written.len().max(meant.len()).div_ceil(2);
         // A longer one can't be near, and needn't be compared.
         let may_be = written.len().abs_diff(meant.len()) < half;
-        let slips = may_be.then(|| slips(&written, &meant))?;
+        let slips = may_be.then(|| osa_distance(written, meant))?;
         (slips < half).then_some((slips, name))
     });
     near.min().map(|(_, name)| name.clone())
-}
-
-/// How many letters are too many, missing, wrong, or in the other order than their neighbour.
-fn slips(a: &[char], b: &[char]) -> usize {
-    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let wrong = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = wrong.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }

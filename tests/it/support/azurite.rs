@@ -21,8 +21,9 @@ pub(crate) const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// Runs Azurite until standard input ends: that is when the test process ends, however it does.
-/// An interrupt from the keyboard reaches the whole group and must not end the watcher first.
-const WATCHER: &str = r#"trap '' INT HUP; "$@" & read -r _; kill -9 $!"#;
+/// An interrupt from the keyboard reaches the whole group and must not end the watcher first. The output is Azurite's
+/// alone, so that it ends when Azurite does, and nobody waits for what a dead one says.
+const WATCHER: &str = r#"trap '' INT HUP; "$@" & exec >&-; read -r _; kill -9 $!"#;
 
 /// A running emulator.
 pub(crate) struct Azurite {
@@ -62,7 +63,8 @@ impl Azurite {
             .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            // Why it ends, if it does.
+            .stderr(Stdio::inherit())
             .spawn()
             .expect("sh and node are there");
         let mut output = BufReader::new(watcher.stdout.take().unwrap());
