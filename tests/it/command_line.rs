@@ -183,7 +183,8 @@ fn what_a_flag_may_not_say_is_refused_in_words() {
         }
         let said = refused(&[command, "--folder="], &[]);
         assert!(said.contains("'--folder <FOLDER>'"), "{said}");
-        let said = refused(&[command, "--folder", "/dev/null/daten"], &[]);
+        let folder = ["--port", "0", "--folder", "/dev/null/daten"];
+        let said = refused(&[&[command][..], &folder].concat(), &[]);
         let named = said.contains("--folder") && said.contains("/dev/null/daten");
         assert!(named && said.contains(" can't be used: "), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
