@@ -130,7 +130,7 @@ async fn what_was_held_is_held_while_something_else_is_in_its_place() {
 async fn what_was_held_is_held_where_a_look_began_before_it_came() {
     let mirror = Mirror::new();
     let slow = mirror.service();
-    let held = mirror.github.hold_answer("GET", "/git/ref");
+    let held = mirror.github.hold("GET", "/git/ref");
     let look = tokio::task::spawn_blocking(move || (send(&slow, "POST", "/sync", "", ""), slow));
     held.reached().await;
     let quick = ten_gone(&mirror, &[]).await;
