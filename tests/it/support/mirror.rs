@@ -291,12 +291,17 @@ impl Mirror {
 
 /// Calls the timer's function as the Functions host does.
 pub(crate) fn tick(service: &Service) -> Answer {
+    timer(service, "gitPush")
+}
+
+/// The timer of a function comes.
+pub(crate) fn timer(service: &Service, function: &str) -> Answer {
     let call = json!({
         "Data": {"timer": {"Schedule": {"AdjustForDST": true}, "ScheduleStatus": null, "IsPastDue": false}},
-        "Metadata": {"sys": {"MethodName": "gitPush", "UtcNow": "2026-01-02T03:04:05.004275Z",
+        "Metadata": {"sys": {"MethodName": function, "UtcNow": "2026-01-02T03:04:05.004275Z",
             "RandGuid": "35e6e68c-5583-436c-a277-5aec2b416ba8"}},
     });
-    service.send_json("POST", "/gitPush", &call.to_string())
+    service.send_json("POST", &format!("/{function}"), &call.to_string())
 }
 
 /// Sends a JSON body with these header lines besides.
