@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::github::{Change, Merge};
+use crate::support::github::{Change, Hold, Merge};
 use crate::support::mirror::{Mirror, create, send, tick};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
@@ -34,6 +34,16 @@ fn edit(service: &Service, text: &str) {
     let body = json!({"body": text}).to_string();
     let answer = send(service, "PATCH", "/api/tasks/0000?git=wait", "", &body);
     assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+/// The same by a process that is killed while a request of its own to GitHub is held.
+async fn edit_and_die(service: Service, held: Hold, text: &str) {
+    let body = json!({"body": text}).to_string();
+    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    held.reached().await;
+    service.kill();
+    held.release();
 }
 
 /// A reviewer's commit on the request's branch, and the text it makes of the file there.
@@ -303,12 +313,7 @@ async fn a_move_of_the_branch_asks_for_all_open_requests_at_once() {
 async fn a_request_whose_answer_never_came_is_known_when_it_was_merged() {
     let (mirror, service) = begun().await;
     let held = mirror.github.hold_answer("POST", "/pulls");
-    let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
-    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    held.reached().await;
-    service.kill();
-    held.release();
+    edit_and_die(service, held, "# Eins\n\nVorschlag\n").await;
     let text = review(&mirror, |text| Some(text.replace("Vorschlag", "Anders")));
     mirror.github.merge_pull(1, Merge::Squash).unwrap();
     let service = mirror.service();
@@ -408,12 +413,7 @@ async fn a_request_whose_answer_never_came_gets_what_is_told_otherwise_too() {
             false => mirror.github.hold("POST", "/pulls"),
             true => mirror.github.hold_answer("POST", "/pulls"),
         };
-        let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
-        let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        held.reached().await;
-        service.kill();
-        held.release();
+        edit_and_die(service, held, "# Eins\n\nVorschlag\n").await;
         let service = mirror.service();
         let path = "/api/tasks/0000/complete?git=wait";
         let answer = send(&service, "POST", path, "", "{}");
@@ -428,12 +428,7 @@ async fn a_request_whose_answer_never_came_gets_what_is_told_otherwise_too() {
 async fn a_request_whose_answer_never_came_gets_nothing_after_its_merge() {
     let (mirror, service) = begun().await;
     let held = mirror.github.hold_answer("POST", "/pulls");
-    let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
-    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    held.reached().await;
-    service.kill();
-    held.release();
+    edit_and_die(service, held, "# Eins\n\nVorschlag\n").await;
     let service = mirror.service();
     let held = mirror.github.hold_answer("GET", "/git/ref/heads/codex");
     let answer = send(&service, "POST", "/api/tasks/0000/complete", "", "{}");
@@ -461,12 +456,7 @@ async fn a_request_whose_answer_never_came_gets_nothing_after_its_merge() {
 async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
     let (mirror, service) = begun().await;
     let held = mirror.github.hold_answer("POST", "/pulls");
-    let body = json!({"body": "# Eins\n\nVorschlag\n"}).to_string();
-    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    held.reached().await;
-    service.kill();
-    held.release();
+    edit_and_die(service, held, "# Eins\n\nVorschlag\n").await;
     let elsewhere = task("Eins").replace("---\n\n", "tags: [drüben]\n---\n\n");
     mirror.commit(&[(NAME, Some(&elsewhere))], "Edit");
     let service = mirror.service();
@@ -491,12 +481,7 @@ async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
 async fn an_own_edit_whose_answer_never_came_is_no_review_after_a_merge_here() {
     let (mirror, service) = proposed().await;
     let held = mirror.github.hold_answer("PUT", "/contents");
-    let body = json!({"body": "# Eins\n\nAnders\n"}).to_string();
-    let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    held.reached().await;
-    service.kill();
-    held.release();
+    edit_and_die(service, held, "# Eins\n\nAnders\n").await;
     let elsewhere = task("Eins").replace("---\n\n", "tags: [drüben]\n---\n\n");
     mirror.commit(&[(NAME, Some(&elsewhere))], "Edit");
     let held = mirror.github.hold("GET", "/git/ref/heads/codex");

@@ -46,7 +46,7 @@ pub(crate) use oauth::s256;
 pub(crate) use pulls::Merge;
 pub(crate) use replica::Replica;
 pub(crate) use repository::Change;
-pub(crate) use traffic::Fault;
+pub(crate) use traffic::{Fault, Hold};
 
 use deliveries::Deliveries;
 use git::Git;
