@@ -1,4 +1,4 @@
-//! Packs the web app: one script of its parts, names that change with the content, each file compressed once.
+//! Packs the web app: concatenates the script, hashes the content into the file names, compresses each file once.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 const FOLDER: &str = "src/web";
 
-/// The script's parts, in the order they are put together: what runs at once may use what stands before it.
+/// The script's parts in the order of concatenation: top-level code may only use the parts before its own.
 const PARTS: [&str; 11] = [
     "words", "dom", "api", "week", "actions", "task", "form", "search", "sync", "account", "main",
 ];
@@ -20,7 +20,7 @@ const PARTS: [&str; 11] = [
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The words of the page itself: placeholder, German, English.
+/// The texts of the page itself: placeholder, German, English.
 const WORDS: &[(&str, &str, &str)] = &[
     ("lang", "de", "en"),
     ("week", "Woche", "Week"),
@@ -96,14 +96,14 @@ fn script() -> io::Result<String> {
     parts.into_iter().collect()
 }
 
-/// What has been packed so far, as Rust source.
+/// Collects the packed files as Rust source.
 struct Pack<'a> {
     out: &'a Path,
     source: String,
 }
 
 impl Pack<'_> {
-    /// Packs a file under a name that changes with its content; gives its path.
+    /// Packs a file under a name that contains the hash of its content. Returns its URL path.
     fn hashed(
         &mut self,
         constant: &str,
@@ -141,7 +141,7 @@ impl Pack<'_> {
     }
 }
 
-/// Sixteen hexadecimal digits: enough to tell versions of a file apart.
+/// The first 64 bits of the SHA-256 as 16 hexadecimal digits: enough to distinguish versions of a file.
 fn hash(text: &str) -> String {
     let digest = Sha256::digest(text);
     digest[..8]

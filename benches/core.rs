@@ -1,4 +1,4 @@
-//! The parts a read or a write is made of: parse, place, edit, rebuild.
+//! The component costs of a read and a write: parse, place, edit, rebuild.
 //!
 //! `cargo bench --bench core`
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use codex_miroir::codex::{Codex, Freshness, Layer, Want};
+use codex_miroir::codex::{Codex, Consistency, Layer, ReadRequest};
 use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
-use codex_miroir::store::{BlobStore, Key, Put, PutIf};
+use codex_miroir::store::{BlobKey, BlobStore, Put, PutIf};
 use codex_miroir::task::{Edit, FileName, FileRecord, Status, TaskTable, edit, git_sha, parse};
 use codex_miroir::timeline::place;
 use codex_miroir::user::UserId;
@@ -58,13 +58,13 @@ fn pure(criterion: &mut Criterion) {
     }
 }
 
-/// Five hundred files on disk, and one process's cache over them.
-struct Disk {
+/// 500 files on disk, and a cache on them.
+struct DiskFixture {
     _folder: tempfile::TempDir,
     store: Arc<DirectoryStore>,
 }
 
-impl Disk {
+impl DiskFixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_samples(folder.path(), "local", 500);
@@ -81,7 +81,7 @@ impl Disk {
 
     async fn change_one(&self) {
         let (name, text) = sample_file(250);
-        let key = Key::raw(&user(), &name).unwrap();
+        let key = BlobKey::raw(&user(), &name).unwrap();
         self.store
             .put(
                 &key,
@@ -95,8 +95,8 @@ impl Disk {
             .unwrap();
     }
 
-    /// Takes away what would save the next rebuild its fetches.
-    fn forget_artifact(&self) {
+    /// Deletes the artifact, so that the next rebuild fetches every file.
+    fn delete_artifact(&self) {
         let artifact = self.store.root().join("artifacts");
         if Path::new(&artifact).exists() {
             std::fs::remove_dir_all(artifact).unwrap();
@@ -109,25 +109,28 @@ fn user() -> UserId {
 }
 
 async fn rebuild(codex: &Codex) {
-    let now = Now::of_clocks(Utc::now(), std::time::Instant::now());
-    let want = Want {
+    let now = Now::from_clocks(Utc::now(), std::time::Instant::now());
+    let read_request = ReadRequest {
         user: user(),
         seen: None,
         known: None,
-        freshness: Freshness::Rebuilt,
+        consistency: Consistency::Rebuilt,
         now,
     };
-    assert_eq!(codex.week(&want).await.unwrap().layer, Layer::Rebuild);
+    assert_eq!(
+        codex.week(&read_request).await.unwrap().layer,
+        Layer::Rebuild
+    );
 }
 
 fn rebuilds(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let disk = Disk::new();
+    let disk = DiskFixture::new();
     let quiet = || std::thread::sleep(Duration::from_millis(30));
     criterion.bench_function("rebuild 500 files, all fetched", |bench| {
         let fresh = || {
             quiet();
-            disk.forget_artifact();
+            disk.delete_artifact();
             disk.codex()
         };
         bench.iter_batched(

@@ -1,6 +1,5 @@
-//! Creating tasks over Azurite: fifty at once on two processes and five hundred on three, against the two
-//! storage calls a create can't do without, made alone and one after the other by as many clients. Needs
-//! Azurite where `tests/run` installs it.
+//! Concurrent creates on Azurite: 50 on two processes and 500 on three, against the two storage calls that a
+//! create needs at least, made one after the other by as many clients. Needs Azurite as `tests/run` installs it.
 //!
 //! `cargo bench --bench creates -- [pairs, default 5]`
 #![allow(
@@ -25,11 +24,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use azurite::azurite;
-use codex_miroir::store::{BlobStore, Key, Put, PutIf, WriteId, WriteIds, Written};
+use codex_miroir::store::{BlobKey, BlobStore, Put, PutIf, PutOutcome, WriteId, WriteIds};
 use codex_miroir::user::UserId;
 use process::{Process, median};
 
-/// Clients at once.
+/// Concurrent clients.
 const CLIENTS: usize = 50;
 
 fn main() {
@@ -58,7 +57,7 @@ fn milliseconds(time: Duration, each: usize) -> f64 {
     time.as_secs_f64() * 1000.0 / each as f64
 }
 
-/// A create over several processes, each with the state in memory.
+/// Milliseconds per create over several processes, each with the state in memory.
 fn per_create(processes: usize, creates: usize) -> f64 {
     let container = azurite().container();
     let start = |_| {
@@ -84,14 +83,14 @@ fn per_create(processes: usize, creates: usize) -> f64 {
     milliseconds(took, creates)
 }
 
-/// A compare-and-swap of a state blob of its own and the PUT of a new file, by the same store.
+/// Milliseconds per pair of calls: a compare-and-swap of a state blob of its own, and the PUT of a new file.
 fn per_two_calls(creates: usize) -> f64 {
     let store = Arc::new(azurite().store(&azurite().container()));
     let runtime = Arc::new(tokio::runtime::Runtime::new().unwrap());
     let state = vec![b' '; 400];
     let put = |bytes: Vec<u8>| Put {
         bytes: bytes.into(),
-        writes: WriteIds::default().followed_by(WriteId(1)),
+        writes: WriteIds::default().with_newest(WriteId(1)),
     };
     let users: Vec<UserId> = (0..creates)
         .map(|number| UserId::parse(&format!("user-{number}")).unwrap())
@@ -99,29 +98,29 @@ fn per_two_calls(creates: usize) -> f64 {
     let etags: Vec<_> = users
         .iter()
         .map(|user| {
-            let key = Key::state(user);
+            let key = BlobKey::state(user);
             let first = store.put(&key, put(state.clone()), PutIf::Any);
             match runtime.block_on(first).unwrap().value {
-                Written::Done(etag) => etag,
-                Written::Refused => unreachable!("no condition"),
+                PutOutcome::Done(etag) => etag,
+                PutOutcome::Refused => unreachable!("no condition"),
             }
         })
         .collect();
     let took = clients(creates, move |number| {
         let (user, etag) = (&users[number], etags[number].clone());
         runtime.block_on(async {
-            let key = Key::state(user);
+            let key = BlobKey::state(user);
             let swap = store.put(&key, put(state.clone()), PutIf::Same(etag));
-            assert!(matches!(swap.await.unwrap().value, Written::Done(_)));
-            let key = Key::raw(user, "0000-Aufgabe.md").unwrap();
+            assert!(matches!(swap.await.unwrap().value, PutOutcome::Done(_)));
+            let key = BlobKey::raw(user, "0000-Aufgabe.md").unwrap();
             let file = store.put(&key, put(vec![b' '; 120]), PutIf::Absent);
-            assert!(matches!(file.await.unwrap().value, Written::Done(_)));
+            assert!(matches!(file.await.unwrap().value, PutOutcome::Done(_)));
         });
     });
     milliseconds(took, creates)
 }
 
-/// How long `count` pieces of work take [`CLIENTS`] threads.
+/// The time in which [`CLIENTS`] threads run `work` for the numbers below `count`.
 fn clients(count: usize, work: impl Fn(usize) + Send + Sync + 'static) -> Duration {
     let (work, next) = (Arc::new(work), Arc::new(AtomicUsize::new(0)));
     let began = Instant::now();

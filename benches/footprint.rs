@@ -1,4 +1,4 @@
-//! Time from process start to the first answer, memory when idle, and memory per cached user.
+//! Time from process start to the first response, memory when idle, and memory per cached user.
 //!
 //! `cargo bench --bench footprint`
 #![allow(
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use codex_miroir::codex::{Codex, Encoding, Freshness, Layer, PageFormat, Want};
+use codex_miroir::codex::{Codex, Consistency, Encoding, Layer, PageFormat, ReadRequest};
 use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
@@ -43,26 +43,26 @@ fn main() {
     if let [role, folder, encodings] = arguments.as_slice()
         && role == "users"
     {
-        return hold_users(Path::new(folder), encodings);
+        return measure_cached_users(Path::new(folder), encodings);
     }
-    ready();
+    measure_ready();
     start_and_idle();
     users();
 }
 
-/// From the process's start to its first answer to `GET /`, by which the Functions host knows that it is
-/// ready: over a folder, and with a storage account that nobody answers for.
-fn ready() {
+/// From process start to the first response to `GET /`, the Functions host's readiness check: on a folder, and
+/// with an unreachable storage account.
+fn measure_ready() {
     let folder = tempfile::tempdir().unwrap();
-    let nobody = free_port();
-    let away = format!(
+    let unused_port = free_port();
+    let unreachable = format!(
         "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=AAAA;\
-         BlobEndpoint=http://127.0.0.1:{nobody}/devstoreaccount1"
+         BlobEndpoint=http://127.0.0.1:{unused_port}/devstoreaccount1"
     );
     let data = folder.path().to_str().unwrap();
     for (what, variable, value) in [
         ("over a folder", "CODEX_DATA_DIR", data),
-        ("with the storage away", "AZURE_BLOB_CONN", &away),
+        ("with the storage away", "AZURE_BLOB_CONN", &unreachable),
     ] {
         let mut milliseconds: Vec<f64> = (0..STARTS)
             .map(|_| time_to_ready(variable, value))
@@ -108,7 +108,7 @@ fn time_to_ready(variable: &str, value: &str) -> f64 {
     took
 }
 
-/// A service over 200 tasks whose artifact is on disk.
+/// A service on 200 tasks with the artifact on disk: time to the first week, and memory when idle.
 fn start_and_idle() {
     let folder = tempfile::tempdir().unwrap();
     write_samples(folder.path(), "local", TASKS);
@@ -134,15 +134,15 @@ fn start_and_idle() {
     );
 }
 
-/// Lets a first process make state and artifact.
+/// Runs a process once, so that state document and artifact exist.
 fn warm(folder: &Path) {
     let service = Process::service(folder, &[]);
     get(&service.address);
     let artifact = folder.join("artifacts/local/timeline.json");
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while !artifact.exists() {
         assert!(
-            Instant::now() < patience,
+            Instant::now() < deadline,
             "the artifact is written after the first answer"
         );
         std::thread::sleep(Duration::from_millis(5));
@@ -162,7 +162,7 @@ fn get(address: &str) -> String {
     answer
 }
 
-/// Many users' state and artifact, made from one real user's; then processes that read them all.
+/// Copies one user's state and artifact for many users, then measures a process that reads them all.
 fn users() {
     let folder = tempfile::tempdir().unwrap();
     write_samples(folder.path(), "local", TASKS);
@@ -203,16 +203,16 @@ fn name(number: usize) -> String {
     format!("user{number:05}")
 }
 
-/// In a process of its own: what it grows by when every user's week has been asked for.
-fn hold_users(folder: &Path, encodings: &str) {
+/// In a child process: its memory growth by reading every user's week.
+fn measure_cached_users(folder: &Path, encodings: &str) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let codex = codex(&Arc::new(DirectoryStore::open(folder, Utc::now).unwrap()));
-        // One user first, so that what is there once isn't counted as the users'.
-        show(&codex, &name(0), encodings).await;
+        // One user first, to exclude one-time allocations.
+        read_week(&codex, &name(0), encodings).await;
         let before = resident_kib(std::process::id());
         for user in (1..USERS).map(name) {
-            show(&codex, &user, encodings).await;
+            read_week(&codex, &user, encodings).await;
         }
         let after = resident_kib(std::process::id());
         let (held, weighed) = codex.memory_size();
@@ -225,16 +225,16 @@ fn hold_users(folder: &Path, encodings: &str) {
     });
 }
 
-async fn show(codex: &Codex, user: &str, encodings: &str) {
-    let now = Now::of_clocks(Utc::now(), Instant::now());
-    let want = Want {
+async fn read_week(codex: &Codex, user: &str, encodings: &str) {
+    let now = Now::from_clocks(Utc::now(), Instant::now());
+    let read_request = ReadRequest {
         user: UserId::parse(user).unwrap(),
         seen: None,
         known: None,
-        freshness: Freshness::Bounded,
+        consistency: Consistency::Bounded,
         now,
     };
-    let read = codex.week(&want).await.unwrap();
+    let read = codex.week(&read_request).await.unwrap();
     assert_eq!(read.layer, Layer::Artifact);
     for encoding in encodings.split(',') {
         let encoding = if encoding == "gzip" {

@@ -1,6 +1,6 @@
-//! GET /codex answered from memory, against a bare axum handler that returns the same bytes and
-//! headers: both as processes of their own, over TCP with keep-alive, 32 connections, in alternating
-//! pairs. Prints medians, and the medians of the pairs' ratios.
+//! `GET /codex` from memory, against a bare axum handler that returns the same bytes and headers: separate
+//! processes, TCP with keep-alive, 32 connections, alternating pairs of runs. Prints medians, and the median of
+//! the pairs' ratios.
 //!
 //! `cargo bench --bench hot_path -- [seconds per run, default 3] [pairs, default 7]`
 #![allow(
@@ -126,7 +126,7 @@ fn print_row(name: &str, measured: &[(Figures, Figures)], figure: fn(&Figures) -
     );
 }
 
-/// Sends `request` on every connection, again as soon as it is answered, for `span`.
+/// Sends `request` on every connection in a closed loop, for `span`.
 async fn load(address: &str, request: &str, span: Duration) -> Figures {
     let end = Instant::now() + span;
     let clients = (0..CONNECTIONS).map(|_| client(address, request.as_bytes(), end));
@@ -146,7 +146,7 @@ async fn load(address: &str, request: &str, span: Duration) -> Figures {
     }
 }
 
-/// Microseconds of each request of one connection.
+/// The latencies of one connection's requests, in µs.
 async fn client(address: &str, request: &[u8], end: Instant) -> Vec<f64> {
     let mut client = Client::connect(address).await;
     let mut latencies = Vec::with_capacity(1 << 16);

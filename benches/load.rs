@@ -1,8 +1,8 @@
-//! Thousands of people at once: real processes over TCP, a few people much busier than the others (Zipf), 95 % reads
-//! and 5 % writes, over a folder, over Azurite, and over Azurite with every storage call held up by 10 ms (half of
-//! them less, 1 % more than 50 ms). Prints requests a second, times by what was asked and by the layer that
-//! answered, storage requests, CPU and memory; beside a bare axum handler that the same clients ask.
-//! Every client brings back the version it has seen and checks that time doesn't run backwards.
+//! Load of thousands of users with a Zipf distribution: real processes over TCP, 95 % reads and 5 % writes, on a
+//! folder, on Azurite, and on Azurite with a delay on every storage call (median 10 ms, 1 % above 50 ms). Prints
+//! throughput, latencies by operation and by the layer that answered, storage requests, CPU and memory; for
+//! comparison, a bare axum handler under the same clients. Every client sends the version it has seen, and checks
+//! that reads are monotonic.
 //!
 //! `cargo bench --bench load -- [seconds per row, default 10]`, or
 //! `cargo bench --bench load -- soak MINUTES`: one row at half load, its first quarter beside its last.
@@ -41,28 +41,28 @@ use std::time::{Duration, Instant};
 use azurite::azurite;
 use bare::{answer, serve_bare, start_bare};
 use client::{Client, header};
-use codex_miroir::store::{BlobStore, Key, Put, PutIf, WriteId, WriteIds};
+use codex_miroir::store::{BlobKey, BlobStore, Put, PutIf, WriteId, WriteIds};
 use codex_miroir::user::UserId;
 use futures::stream::StreamExt;
 use people::{cpu_seconds, person, principal, resident_mib, week_of};
 use process::{Process, median};
 use samples::{sample_file, write_samples};
 
-/// Clients at once; each asks on in the name of one person after the other.
+/// Concurrent clients; each sends every request as another person.
 const CLIENTS: usize = 32;
 
-/// Tasks of each person at the beginning.
+/// Tasks of each person at the start.
 const TASKS: usize = 20;
 
-/// Of a hundred requests.
+/// The percentage of requests that write.
 const WRITES: u32 = 5;
 
-/// With it the service's own counts are asked for.
+/// The token for the service's `GET /metrics`.
 const METRICS_TOKEN: &str = "counts-for-the-soak";
 
-/// Where the files are.
+/// The storage under test.
 #[derive(Clone)]
-enum Place {
+enum StorageLocation {
     Folder(Arc<tempfile::TempDir>),
     Azurite { container: String, port: u16 },
 }
@@ -96,7 +96,7 @@ fn rows(span: Duration) {
     for instances in 1..=3 {
         row("folder", &runtime, &folder, 2_000, instances, span);
     }
-    beside_bare(&runtime, span);
+    compare_with_bare(&runtime, span);
     let people = 100;
     let near = runtime.block_on(container(people, azurite().port()));
     for instances in [1, 3] {
@@ -116,60 +116,61 @@ fn rows(span: Duration) {
     }
 }
 
-fn folder(people: usize) -> Place {
+fn folder(people: usize) -> StorageLocation {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..people {
         write_samples(folder.path(), &person(number), TASKS);
     }
-    Place::Folder(Arc::new(folder))
+    StorageLocation::Folder(Arc::new(folder))
 }
 
-/// A container with everybody's files.
-async fn container(people: usize, port: u16) -> Place {
+/// A container with everyone's files.
+async fn container(people: usize, port: u16) -> StorageLocation {
     let container = azurite().container();
     let store = &azurite().store(&container);
     let files = (0..people).flat_map(|who| (0..TASKS).map(move |task| (who, sample_file(task))));
     futures::stream::iter(files)
         .for_each_concurrent(16, |(who, (name, text))| async move {
-            let key = Key::raw(&UserId::parse(&person(who)).unwrap(), &name).unwrap();
+            let key = BlobKey::raw(&UserId::parse(&person(who)).unwrap(), &name).unwrap();
             let put = Put {
                 bytes: text.into(),
-                writes: WriteIds::default().followed_by(WriteId(1)),
+                writes: WriteIds::default().with_newest(WriteId(1)),
             };
             store.put(&key, put, PutIf::Any).await.unwrap();
         })
         .await;
-    Place::Azurite { container, port }
+    StorageLocation::Azurite { container, port }
 }
 
-fn start(place: &Place) -> Process {
+fn start(place: &StorageLocation) -> Process {
     match place {
-        Place::Folder(folder) => people::start(&[
+        StorageLocation::Folder(folder) => people::start(&[
             ("CODEX_DATA_DIR", &folder.path().to_string_lossy()),
             ("CODEX_METRICS_TOKEN", METRICS_TOKEN),
         ]),
-        Place::Azurite { container, port } => people::start(&[
+        StorageLocation::Azurite { container, port } => people::start(&[
             ("AZURE_BLOB_CONN", &azurite().with_key(*port)),
             ("AZURE_BLOB_CONTAINER", container),
         ]),
     }
 }
 
-/// What everybody shares.
-struct Town {
+/// The state that all clients share.
+struct Population {
     addresses: Vec<String>,
     principals: Vec<String>,
-    /// The highest version that anybody has seen of each person's tasks.
+    /// The highest version seen of each person's tasks, by any client.
     seen: Vec<AtomicU64>,
-    /// Of whom the numbers so far are likelier: the sums of 1/1, 1/2, 1/3, …
-    sums: Vec<f64>,
-    backwards: AtomicUsize,
+    /// Cumulative Zipf weights: the sums of 1/1, 1/2, 1/3, …
+    cumulative_weights: Vec<f64>,
+    /// Responses with an older version than was seen before the request.
+    regressions: AtomicUsize,
 }
 
-impl Town {
+impl Population {
     fn new(addresses: Vec<String>, people: usize) -> Self {
         let mut sum = 0.0;
-        let sums = (1..=people).map(|rank| {
+        let cumulative_weights = (1..=people).map(|rank| {
             sum += 1.0 / rank as f64;
             sum
         });
@@ -177,42 +178,47 @@ impl Town {
             addresses,
             principals: (0..people).map(principal).collect(),
             seen: (0..people).map(|_| AtomicU64::new(0)).collect(),
-            sums: sums.collect(),
-            backwards: AtomicUsize::new(0),
+            cumulative_weights: cumulative_weights.collect(),
+            regressions: AtomicUsize::new(0),
         }
     }
 
     fn pick(&self, random: &mut fastrand::Rng) -> usize {
-        let at = random.f64() * self.sums.last().unwrap();
-        self.sums
+        let at = random.f64() * self.cumulative_weights.last().unwrap();
+        self.cumulative_weights
             .partition_point(|sum| *sum < at)
-            .min(self.sums.len() - 1)
+            .min(self.cumulative_weights.len() - 1)
     }
 }
 
-/// One answered request.
+/// One completed request.
 struct Sample {
     kind: String,
     seconds: f64,
-    /// Storage requests before the answer.
+    /// Storage requests before the response, by `Server-Timing`.
     storage: u32,
     at: Duration,
 }
 
-/// A client asks until `span` is over, with `pause` between an answer and the next request.
-async fn client(town: &Town, seed: u64, span: Duration, pause: Duration) -> Vec<Sample> {
-    // What lasts long mustn't grow by itself.
+/// One client: sends requests for `span`, with `pause` between a response and the next request.
+async fn client(
+    population: &Population,
+    seed: u64,
+    span: Duration,
+    pause: Duration,
+) -> Vec<Sample> {
+    // A soak run has pauses, and its data must not grow.
     let creates = pause.is_zero();
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut lines = Vec::new();
-    for address in &town.addresses {
-        lines.push(Client::connect(address).await);
+    let mut connections = Vec::new();
+    for address in &population.addresses {
+        connections.push(Client::connect(address).await);
     }
     let mut samples = Vec::with_capacity(1 << 14);
     let began = Instant::now();
     while began.elapsed() < span {
-        let who = town.pick(&mut random);
-        let at = random.usize(0..lines.len());
+        let who = population.pick(&mut random);
+        let at = random.usize(0..connections.len());
         let write = random.u32(0..100) < WRITES;
         let create = write && creates && random.bool();
         let (method, path, body) = if create {
@@ -226,28 +232,28 @@ async fn client(town: &Town, seed: u64, span: Duration, pause: Duration) -> Vec<
         } else {
             ("GET", "/codex".to_owned(), String::new())
         };
-        let seen = town.seen[who].load(Ordering::Acquire);
+        let seen = population.seen[who].load(Ordering::Acquire);
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: codex.example\r\naccept-encoding: gzip\r\nx-ms-client-principal: {}\r\n\
              x-codex-version: {seen}\r\norigin: https://codex.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            town.principals[who],
+            population.principals[who],
             body.len()
         );
         let sent = Instant::now();
-        let (head, said) = lines[at].send(request.as_bytes()).await;
+        let (head, response) = connections[at].send(request.as_bytes()).await;
         let seconds = sent.elapsed().as_secs_f64();
         let head = std::str::from_utf8(head).unwrap();
         let status = &head["HTTP/1.1 ".len()..][..3];
         assert!(
             status == "200" || status == "201",
             "{head}\n{}",
-            String::from_utf8_lossy(said)
+            String::from_utf8_lossy(response)
         );
         let version: u64 = header(head, "x-codex-version").unwrap().parse().unwrap();
         if version < seen {
-            town.backwards.fetch_add(1, Ordering::Relaxed);
+            population.regressions.fetch_add(1, Ordering::Relaxed);
         }
-        town.seen[who].fetch_max(version, Ordering::AcqRel);
+        population.seen[who].fetch_max(version, Ordering::AcqRel);
         let kind = match (create, write) {
             (true, _) => "create".to_owned(),
             (_, true) => "change".to_owned(),
@@ -267,14 +273,14 @@ async fn client(town: &Town, seed: u64, span: Duration, pause: Duration) -> Vec<
     samples
 }
 
-/// Of `reads;desc="2", writes;desc="0"`.
+/// The sum of the counts in `reads;desc="2", writes;desc="0"`.
 fn storage_requests(timing: &str) -> u32 {
     let numbers = timing.split('"').skip(1).step_by(2);
     numbers.filter_map(|it| it.parse::<u32>().ok()).sum()
 }
 
-async fn all(town: &Town, span: Duration, pause: Duration) -> Vec<Sample> {
-    let clients = (0..CLIENTS).map(|seed| client(town, seed as u64, span, pause));
+async fn run_clients(population: &Population, span: Duration, pause: Duration) -> Vec<Sample> {
+    let clients = (0..CLIENTS).map(|seed| client(population, seed as u64, span, pause));
     futures::future::join_all(clients)
         .await
         .into_iter()
@@ -282,15 +288,15 @@ async fn all(town: &Town, span: Duration, pause: Duration) -> Vec<Sample> {
         .collect()
 }
 
-/// Everybody once on every instance, and how long that took each.
-async fn visit(town: &Town, people: usize) -> Vec<f64> {
+/// Reads everyone's week once on every instance; the latencies in seconds.
+async fn visit(population: &Population, people: usize) -> Vec<f64> {
     let mut times = Vec::new();
-    for address in &town.addresses {
-        let mut line = Client::connect(address).await;
+    for address in &population.addresses {
+        let mut connection = Client::connect(address).await;
         for who in 0..people {
             let request = week_of(who);
             let sent = Instant::now();
-            line.send(request.as_bytes()).await;
+            connection.send(request.as_bytes()).await;
             times.push(sent.elapsed().as_secs_f64());
         }
     }
@@ -300,18 +306,18 @@ async fn visit(town: &Town, people: usize) -> Vec<f64> {
 fn row(
     name: &str,
     runtime: &tokio::runtime::Runtime,
-    place: &Place,
+    place: &StorageLocation,
     people: usize,
     instances: usize,
     span: Duration,
 ) {
     let processes: Vec<Process> = (0..instances).map(|_| start(place)).collect();
     let addresses = processes.iter().map(|it| it.address.clone()).collect();
-    let town = Town::new(addresses, people);
-    let mut cold = runtime.block_on(visit(&town, people));
+    let population = Population::new(addresses, people);
+    let mut cold = runtime.block_on(visit(&population, people));
     let cpu = |process: &Process| cpu_seconds(process.child.id());
     let before: f64 = processes.iter().map(cpu).sum();
-    let samples = runtime.block_on(all(&town, span, Duration::ZERO));
+    let samples = runtime.block_on(run_clients(&population, span, Duration::ZERO));
     let spent = processes.iter().map(cpu).sum::<f64>() - before;
     let memory = processes.iter().map(|it| resident_mib(it.child.id()));
     println!(
@@ -319,7 +325,7 @@ fn row(
         samples.len() as f64 / span.as_secs_f64(),
         spent / span.as_secs_f64(),
         memory.fold(0.0, f64::max),
-        town.backwards.load(Ordering::Relaxed)
+        population.regressions.load(Ordering::Relaxed)
     );
     print_times("  first read of a person by an instance", &mut cold, None);
     print_kinds(&samples);
@@ -353,8 +359,8 @@ fn print_times(name: &str, seconds: &mut [f64], storage: Option<f64>) {
     );
 }
 
-/// What the same clients get of a bare handler, reading one person's week.
-fn beside_bare(runtime: &tokio::runtime::Runtime, span: Duration) {
+/// Reads of one person's week, from the service and from a bare handler.
+fn compare_with_bare(runtime: &tokio::runtime::Runtime, span: Duration) {
     let place = folder(1);
     let service = start(&place);
     let request = week_of(0);
@@ -365,18 +371,18 @@ fn beside_bare(runtime: &tokio::runtime::Runtime, span: Duration) {
     let load = |address: &str| {
         runtime.block_on(async {
             let clients = (0..CLIENTS).map(|_| async {
-                let mut line = Client::connect(address).await;
+                let mut connection = Client::connect(address).await;
                 let mut seconds = Vec::with_capacity(1 << 16);
                 let began = Instant::now();
                 while began.elapsed() < span {
                     let sent = Instant::now();
-                    line.send(request.as_bytes()).await;
+                    connection.send(request.as_bytes()).await;
                     seconds.push(sent.elapsed().as_secs_f64());
                 }
                 seconds
             });
-            let all = futures::future::join_all(clients).await;
-            all.into_iter().flatten().collect::<Vec<f64>>()
+            let times = futures::future::join_all(clients).await;
+            times.into_iter().flatten().collect::<Vec<f64>>()
         })
     };
     for (name, address) in [
@@ -392,20 +398,24 @@ fn beside_bare(runtime: &tokio::runtime::Runtime, span: Duration) {
     }
 }
 
-/// Half the load for so many minutes over two instances and a folder; what grows would show.
+/// Half the load for so many minutes on two instances and a folder, to reveal leaks.
 fn soak(minutes: u64) {
     let runtime = runtime();
     let people = 500;
     let place = folder(people);
     let processes = [start(&place), start(&place)];
-    let town = Town::new(
+    let population = Population::new(
         processes.iter().map(|it| it.address.clone()).collect(),
         people,
     );
-    runtime.block_on(visit(&town, people));
-    runtime.block_on(change_all(&town, people));
-    // As long as an answer takes with all clients at once: half the load.
-    let probe = runtime.block_on(all(&town, Duration::from_secs(5), Duration::ZERO));
+    runtime.block_on(visit(&population, people));
+    runtime.block_on(change_all(&population, people));
+    // A pause as long as a response under full load halves the load.
+    let probe = runtime.block_on(run_clients(
+        &population,
+        Duration::from_secs(5),
+        Duration::ZERO,
+    ));
     let mut seconds: Vec<f64> = probe.iter().map(|it| it.seconds).collect();
     let pause = Duration::from_secs_f64(median(&mut seconds)).max(Duration::from_millis(1));
     let span = Duration::from_secs(minutes * 60);
@@ -416,13 +426,13 @@ fn soak(minutes: u64) {
         tokio::pin!(over);
         loop {
             tokio::select! {
-                _ = seconds.tick() => seen.push(Standing::of(&processes, &place).await),
+                _ = seconds.tick() => seen.push(ResourceUsage::of(&processes, &place).await),
                 () = &mut over => return seen,
             }
         }
     };
     let (samples, seen) =
-        runtime.block_on(async { tokio::join!(all(&town, span, pause), watched) });
+        runtime.block_on(async { tokio::join!(run_clients(&population, span, pause), watched) });
     println!(
         "{minutes} minutes, {people} people, 2 instances over a folder: {:.0} requests/s",
         samples.len() as f64 / span.as_secs_f64()
@@ -432,8 +442,9 @@ fn soak(minutes: u64) {
         ("first quarter", &seen[..quarter], 0),
         ("last quarter", &seen[seen.len() - quarter..], 3),
     ] {
-        let of =
-            |figure: fn(&Standing) -> f64| median(&mut part.iter().map(figure).collect::<Vec<_>>());
+        let of = |figure: fn(&ResourceUsage) -> f64| {
+            median(&mut part.iter().map(figure).collect::<Vec<_>>())
+        };
         let mut seconds: Vec<f64> = samples
             .iter()
             .filter(|it| it.at >= span * from / 4 && it.at < span * (from + 1) / 4)
@@ -454,25 +465,25 @@ fn soak(minutes: u64) {
     }
     println!(
         "times backwards: {}",
-        town.backwards.load(Ordering::Relaxed)
+        population.regressions.load(Ordering::Relaxed)
     );
 }
 
-/// Changes every task once: beside a file that was ever written lies its last write's id, and those are to be there
-/// before anything is counted.
-async fn change_all(town: &Town, people: usize) {
+/// Changes every task once: the store keeps a write-id file beside each file the service has written, and these
+/// must exist before files are counted.
+async fn change_all(population: &Population, people: usize) {
     let clients = (0..CLIENTS).map(|first| async move {
-        let mut line = Client::connect(&town.addresses[first % town.addresses.len()]).await;
+        let mut connection = Client::connect(&population.addresses[first % population.addresses.len()]).await;
         for who in (first..people).step_by(CLIENTS) {
             for task in 0..TASKS {
                 let body = r#"{"tags":["neu"]}"#;
                 let request = format!(
                     "PATCH /api/tasks/{task:04} HTTP/1.1\r\nhost: codex.example\r\nx-ms-client-principal: {}\r\n\
                      origin: https://codex.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                    town.principals[who],
+                    population.principals[who],
                     body.len()
                 );
-                let (head, _) = line.send(request.as_bytes()).await;
+                let (head, _) = connection.send(request.as_bytes()).await;
                 assert!(head.starts_with(b"HTTP/1.1 200"));
             }
         }
@@ -480,8 +491,8 @@ async fn change_all(town: &Town, people: usize) {
     futures::future::join_all(clients).await;
 }
 
-/// What the processes hold at one moment.
-struct Standing {
+/// The resources that the processes use at one point in time.
+struct ResourceUsage {
     resident: [f64; 2],
     threads: f64,
     tasks: f64,
@@ -490,8 +501,8 @@ struct Standing {
     temporary: f64,
 }
 
-impl Standing {
-    async fn of(processes: &[Process; 2], place: &Place) -> Self {
+impl ResourceUsage {
+    async fn of(processes: &[Process; 2], place: &StorageLocation) -> Self {
         let ids = processes.each_ref().map(|it| it.child.id());
         let count = |what: &str| -> f64 {
             let each = ids.iter().map(|id| {
@@ -501,8 +512,8 @@ impl Standing {
             });
             each.sum::<usize>() as f64
         };
-        let Place::Folder(folder) = place else {
-            panic!("a soak is over a folder");
+        let StorageLocation::Folder(folder) = place else {
+            panic!("a soak runs on a folder");
         };
         let mut tasks = 0.0;
         for process in processes {
@@ -522,13 +533,13 @@ impl Standing {
     }
 }
 
-/// What the service itself says of them.
+/// The asynchronous tasks of a service, by its own metrics.
 async fn alive_tasks(address: &str) -> f64 {
-    let mut line = Client::connect(address).await;
+    let mut connection = Client::connect(address).await;
     let request = format!(
         "GET /metrics HTTP/1.1\r\nhost: codex.example\r\nauthorization: Bearer {METRICS_TOKEN}\r\n\r\n"
     );
-    let (_, counts) = line.send(request.as_bytes()).await;
+    let (_, counts) = connection.send(request.as_bytes()).await;
     let counts = std::str::from_utf8(counts).unwrap();
     let line = counts
         .lines()
@@ -536,7 +547,7 @@ async fn alive_tasks(address: &str) -> f64 {
     line.unwrap().parse().unwrap()
 }
 
-/// How many files there are, and how many of them a write makes before it puts them in their place.
+/// The number of files below `root`, and of the temporary ones among them.
 fn files(root: &Path) -> (usize, usize) {
     let Ok(entries) = std::fs::read_dir(root) else {
         return (0, 0);

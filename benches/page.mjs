@@ -1,11 +1,11 @@
-// Opens each address in turn with an empty cache, in a new profile and in an open tab. Prints, a pair a run: first
-// paint, the week in the page, the week painted; milliseconds since the navigation began.
+// Opens each address in turn with an empty cache, in a new profile and in an open tab. Prints for each run and
+// address: first paint, week in the DOM, week painted; in milliseconds since the navigation started.
 import { launch } from "../tests/web/chromium.mjs";
 
 const [pairs, ...addresses] = process.argv.slice(2);
 const browser = await launch();
 
-/** When the first task was there, and when its name was painted: it is the largest text by then. */
+/** Records when the first task is in the DOM, and when its name, by then the largest text, is painted. */
 function watch() {
   const shown = new MutationObserver(() => {
     if (!document.querySelector("article")) return;
@@ -39,7 +39,7 @@ async function tab() {
   return page;
 }
 
-/** A profile that has never been used; the browser starts a process for it. */
+/** Visits with a new profile, for which the browser starts a process. */
 async function inNewProfile(address) {
   const page = await tab();
   const figures = await visit(page, address);
@@ -47,7 +47,7 @@ async function inNewProfile(address) {
   return figures;
 }
 
-/** A tab that is there already; nothing of an earlier visit is left in the profile. */
+/** Visits in an open tab, with the origin's storage and the browser cache cleared. */
 async function inOpenTab(page, address) {
   const browsing = await page.context().newCDPSession(page);
   await page.goto("about:blank");

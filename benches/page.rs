@@ -1,6 +1,6 @@
-//! How long the demo's week takes to be on the screen, in Chromium with an empty cache, against a bare axum
-//! server that gives the same bytes: alternating pairs. Prints medians, and the median of the pairs' ratios.
-//! Needs Chromium, and what `tests/run` installs.
+//! Time until Chromium with an empty cache has painted the demo's week, against a bare axum server with the same
+//! bytes: alternating pairs. Prints medians, and the median of the pairs' ratios. Needs Chromium, and what
+//! `tests/run` installs.
 //!
 //! `cargo bench --bench page -- [pairs, default 15]`
 #![allow(
@@ -51,9 +51,9 @@ fn compare(pairs: usize) {
         .args([&pairs.to_string(), &demo.address, &bare.address])
         .output()
         .unwrap();
-    let said = String::from_utf8(measured.stderr).unwrap();
-    assert!(measured.status.success(), "{said}");
-    // Of each way to open it and each run of the service and of the bare server the times, in ms.
+    let stderr = String::from_utf8(measured.stderr).unwrap();
+    assert!(measured.status.success(), "{stderr}");
+    // By way of opening the page: for each run the figures of the service and of the bare server, in ms.
     let ways: BTreeMap<String, Vec<[[f64; 3]; 2]>> =
         serde_json::from_slice(&measured.stdout).unwrap();
     for (way, runs) in &ways {
@@ -77,10 +77,10 @@ fn print_rows(runs: &[[[f64; 3]; 2]]) {
     }
 }
 
-/// What a path is answered with: headers and body.
+/// A recorded response: headers and body.
 type Recorded = (HeaderMap, Bytes);
 
-/// Gives what the service at `address` gives for the page, and nothing else.
+/// Serves recorded responses of the service at `address` for the page's requests, and nothing else.
 fn serve_bare(address: &str) {
     let (headers, page) = record(address, "/", "text/html");
     let plain = record(address, "/", "text/html\r\naccept-encoding: identity").1;
@@ -107,7 +107,7 @@ fn serve_bare(address: &str) {
     });
 }
 
-/// One answer of the service, as a browser asks for it.
+/// Records one response of the service, with a browser's request headers.
 fn record(address: &str, path: &str, accept: &str) -> Recorded {
     let encoding = match accept.contains("accept-encoding") {
         true => "",
@@ -122,7 +122,7 @@ fn record(address: &str, path: &str, accept: &str) -> Recorded {
     stream.read_to_end(&mut bytes).unwrap();
     let end = bytes.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
     let head = std::str::from_utf8(&bytes[..end]).unwrap();
-    // The server itself adds these.
+    // The server adds these itself.
     let own = ["date", "content-length", "connection"];
     let headers = head
         .lines()

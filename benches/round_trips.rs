@@ -1,5 +1,5 @@
-//! The promises' price where every storage call takes 10 ms: how many such calls' time a read, a change and a
-//! rebuild take. In one process, two instances over a folder, each call held up; beside it the call alone.
+//! Latency of reads, changes and rebuilds in units of a storage call, where every call takes 10 ms. One process,
+//! two instances on a folder, each call delayed; the call alone is measured for comparison.
 //!
 //! `cargo bench --bench round_trips -- [times, default 51]`
 #![allow(
@@ -22,67 +22,75 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use chrono::Utc;
 use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::{Codex, CodexSettings, Freshness, Layer, Read, Want};
+use codex_miroir::codex::{Codex, CodexSettings, Consistency, Layer, Read, ReadRequest};
 use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::store::{
-    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
-    StoreError, Written,
+    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
+    PutIf, PutOutcome, StoreError, StoreResponse,
 };
 use codex_miroir::task::{Kategorie, NewTask, Status};
 use codex_miroir::user::UserId;
 use process::median;
 use samples::write_samples;
 
-/// What a storage account in the same region takes.
-const CALL: Duration = Duration::from_millis(10);
+/// The latency of a storage account in the same region.
+const CALL_LATENCY: Duration = Duration::from_millis(10);
 
-/// A store that is as far away as a storage account.
-struct Far(DirectoryStore);
+/// A store with the latency of a storage account.
+struct SlowStore(DirectoryStore);
 
-async fn travel() {
-    tokio::time::sleep(CALL).await;
+async fn delay() {
+    tokio::time::sleep(CALL_LATENCY).await;
 }
 
 #[async_trait]
-impl BlobStore for Far {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
-        travel().await;
+impl BlobStore for SlowStore {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+        delay().await;
         self.0.get(key, condition).await
     }
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
-        travel().await;
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+        delay().await;
         self.0.put(key, blob, condition).await
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
-        travel().await;
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+        delay().await;
         self.0.delete(key, if_match).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
-        travel().await;
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+        delay().await;
         self.0.list(prefix).await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
-        travel().await;
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+        delay().await;
         self.0.contents(prefix).await
     }
 }
 
-fn store(folder: &Path) -> Arc<Far> {
-    Arc::new(Far(DirectoryStore::open(folder, Utc::now).unwrap()))
+fn store(folder: &Path) -> Arc<SlowStore> {
+    Arc::new(SlowStore(DirectoryStore::open(folder, Utc::now).unwrap()))
 }
 
-/// An instance as the settings make it by default, without limits.
-fn instance(store: &Arc<Far>) -> Codex {
+/// An instance with the default settings, without rate limits.
+fn instance(store: &Arc<SlowStore>) -> Codex {
     let cache = CacheSettings {
         memory_ttl: Duration::from_secs(300),
         artifact_ttl: Duration::from_secs(900),
@@ -105,18 +113,18 @@ fn instance(store: &Arc<Far>) -> Codex {
     )
 }
 
-fn want(freshness: Freshness) -> Want {
-    Want {
+fn read_request(consistency: Consistency) -> ReadRequest {
+    ReadRequest {
         user: UserId::parse("local").unwrap(),
         seen: None,
         known: None,
-        freshness,
-        now: Now::of_clocks(Utc::now(), Instant::now()),
+        consistency,
+        now: Now::from_clocks(Utc::now(), Instant::now()),
     }
 }
 
-async fn read(codex: &Codex, freshness: Freshness) -> Read {
-    codex.week(&want(freshness)).await.unwrap()
+async fn read(codex: &Codex, consistency: Consistency) -> Read {
+    codex.week(&read_request(consistency)).await.unwrap()
 }
 
 async fn create(codex: &Codex) {
@@ -131,12 +139,12 @@ async fn create(codex: &Codex) {
         body: String::new(),
     };
     codex
-        .create(&want(Freshness::Bounded), task, None)
+        .create(&read_request(Consistency::Bounded), task, None)
         .await
         .unwrap();
 }
 
-/// The median time of `times` runs, in milliseconds; what comes before a run isn't counted.
+/// The median time of `times` runs, in milliseconds; `prepare` isn't counted.
 async fn timed<P, R>(times: usize, prepare: impl AsyncFn() -> P, run: impl AsyncFn(P) -> R) -> f64 {
     let mut milliseconds = Vec::with_capacity(times);
     for _ in 0..times {
@@ -158,16 +166,16 @@ fn main() {
 async fn measure(times: usize) {
     let folder = tempfile::tempdir().unwrap();
     write_samples(folder.path(), "local", 200);
-    let far = store(folder.path());
-    let (one, other) = (instance(&far), instance(&far));
+    let slow_store = store(folder.path());
+    let (one, other) = (instance(&slow_store), instance(&slow_store));
     for codex in [&one, &other] {
-        read(codex, Freshness::Bounded).await;
+        read(codex, Consistency::Bounded).await;
     }
-    let key = Key::state(&UserId::parse("local").unwrap());
+    let key = BlobKey::state(&UserId::parse("local").unwrap());
     let call = timed(
         times,
         async || (),
-        async |()| far.get(&key, GetIf::Any).await.unwrap(),
+        async |()| slow_store.get(&key, GetIf::Any).await.unwrap(),
     )
     .await;
     println!("a storage call takes {call:.1} ms; medians of {times}");
@@ -184,14 +192,14 @@ async fn measure(times: usize) {
     let took = timed(
         times,
         async || (),
-        async |()| read(&one, Freshness::Bounded).await,
+        async |()| read(&one, Consistency::Bounded).await,
     )
     .await;
     row("read from memory", took);
     let took = timed(
         times,
         async || (),
-        async |()| read(&one, Freshness::Strict).await,
+        async |()| read(&one, Consistency::Strict).await,
     )
     .await;
     row("strict read, nothing new", took);
@@ -200,7 +208,7 @@ async fn measure(times: usize) {
         one.finish_writes().await;
     };
     let took = timed(times, changed, async |()| {
-        let read = read(&other, Freshness::Strict).await;
+        let read = read(&other, Consistency::Strict).await;
         assert_eq!(read.layer, Layer::Artifact);
         read
     })
@@ -208,9 +216,9 @@ async fn measure(times: usize) {
     row("read after another instance's finished change", took);
     let took = timed(
         times,
-        async || instance(&far),
+        async || instance(&slow_store),
         async |fresh: Codex| {
-            let read = read(&fresh, Freshness::Bounded).await;
+            let read = read(&fresh, Consistency::Bounded).await;
             assert_eq!(read.layer, Layer::Artifact);
             fresh
         },
@@ -220,15 +228,15 @@ async fn measure(times: usize) {
 
     let files = tempfile::tempdir().unwrap();
     write_samples(files.path(), "local", 500);
-    let far = store(files.path());
+    let slow_store = store(files.path());
     let nothing_known = async || {
         for place in ["artifacts", "state"] {
             let _ = std::fs::remove_dir_all(files.path().join(place));
         }
-        instance(&far)
+        instance(&slow_store)
     };
     let took = timed(times.min(15), nothing_known, async |fresh: Codex| {
-        let read = read(&fresh, Freshness::Bounded).await;
+        let read = read(&fresh, Consistency::Bounded).await;
         assert_eq!(read.layer, Layer::Rebuild);
         fresh
     })

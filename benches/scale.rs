@@ -1,6 +1,5 @@
-//! What grows, and what doesn't: reads from memory with 1, 1,000 and 100,000 people cached, asked for at random;
-//! memory under somebody who walks through all of them; and one person's requests with 10 to 9,999 tasks.
-//! Real processes over TCP and folders.
+//! Scaling: random reads from memory with 1, 1,000 and 100,000 people cached; memory while one client walks
+//! through all of them; and one person's requests with 10 to 9,999 tasks. Real processes over TCP, on folders.
 //!
 //! `cargo bench --bench scale -- [seconds per run, default 3] [pairs, default 7]`
 #![allow(
@@ -39,8 +38,8 @@ const TASKS: usize = 20;
 
 const MANY: usize = 100_000;
 
-/// What is in memory stays there, and is good, for as long as a run lasts.
-const LASTING: [(&str, &str); 3] = [
+/// Settings under which memory entries are neither evicted nor revalidated during a run.
+const LONG_TTLS: [(&str, &str); 3] = [
     ("CODEX_MEMORY_MAX_BYTES", "8589934592"),
     ("CODEX_MEMORY_TTL_SECONDS", "86400"),
     ("CODEX_REVALIDATE_SECONDS", "86400"),
@@ -61,34 +60,34 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    let town = tempfile::tempdir().unwrap();
-    settle(&runtime, town.path());
-    cached(&runtime, town.path(), span, number(1, 7));
-    walk(&runtime, town.path());
-    drop(town);
+    let data = tempfile::tempdir().unwrap();
+    prepare_population(&runtime, data.path());
+    cached(&runtime, data.path(), span, number(1, 7));
+    walk(&runtime, data.path());
+    drop(data);
     println!("One person, in milliseconds: the median, and from how many");
     for tasks in [10, 100, 1_000, 9_999] {
         one_person(&runtime, tasks);
     }
 }
 
-/// The service over this folder.
-fn over(folder: &Path, settings: &[(&str, &str)]) -> Process {
+/// Starts the service on this folder.
+fn start_service(folder: &Path, settings: &[(&str, &str)]) -> Process {
     let folder = folder.to_string_lossy();
     let mut all = vec![("CODEX_DATA_DIR", &*folder)];
     all.extend_from_slice(settings);
     start(&all)
 }
 
-/// Everybody's state and artifact, as the service itself wrote them for the first one.
-fn settle(runtime: &tokio::runtime::Runtime, folder: &Path) {
+/// Writes everyone's state, artifact and owner record: copies of what the service wrote for the first person.
+fn prepare_population(runtime: &tokio::runtime::Runtime, folder: &Path) {
     let first = person(0);
     write_samples(folder, &first, TASKS);
-    let service = over(folder, &[]);
+    let service = start_service(folder, &[]);
     runtime.block_on(async {
-        let mut line = Client::connect(&service.address).await;
-        line.send(week_of(0).as_bytes()).await;
-        // The artifact is written after the answer.
+        let mut connection = Client::connect(&service.address).await;
+        connection.send(week_of(0).as_bytes()).await;
+        // The artifact is written after the response.
         let artifact = folder.join("artifacts").join(&first).join("timeline.json");
         while !artifact.exists() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -111,17 +110,17 @@ fn settle(runtime: &tokio::runtime::Runtime, folder: &Path) {
     }
 }
 
-/// Asks for the first `people` once each; all must be answered from `layer`.
+/// Reads the weeks of the first `people` once each; every response must be from `layer`.
 async fn visit(address: &str, people: usize, layer: &str) {
-    let mut line = Client::connect(address).await;
+    let mut connection = Client::connect(address).await;
     for number in 0..people {
-        let (head, _) = line.send(week_of(number).as_bytes()).await;
+        let (head, _) = connection.send(week_of(number).as_bytes()).await;
         let head = std::str::from_utf8(head).unwrap();
         assert_eq!(header(head, "x-codex-cache"), Some(layer), "{head}");
     }
 }
 
-/// A server that has the weeks of so many people in memory, and what is asked of it.
+/// A server with so many people's weeks in memory, the requests to it, and its figures.
 struct Row {
     name: String,
     server: Process,
@@ -133,9 +132,9 @@ fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pair
     let recorded = tempfile::NamedTempFile::new().unwrap();
     let mut rows = Vec::new();
     for people in [1, 1_000, MANY] {
-        let service = over(folder, &LASTING);
+        let service = start_service(folder, &LONG_TTLS);
         runtime.block_on(visit(&service.address, people, "artifact"));
-        // The first answer of each form is made when it is asked for; from now on all are there.
+        // Each form of a response is rendered at the first request for it; the second visit finds all cached.
         runtime.block_on(visit(&service.address, people, "memory"));
         let (head, body) = runtime.block_on(answer(&service.address, &week_of(0)));
         let bare = start_bare_to(people, recorded.path(), &head, &body);
@@ -143,7 +142,7 @@ fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pair
             rows.push(Row {
                 name: format!("{people:7} people, {name:7}"),
                 server,
-                // As many for each, so that choosing one costs the clients the same.
+                // As many requests for every row, so that picking one costs the clients the same.
                 requests: (0..MANY).map(|it| week_of(it % people)).collect(),
                 figures: Vec::new(),
             });
@@ -202,21 +201,21 @@ fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pair
 struct Figures {
     per_second: f64,
     p99: f64,
-    /// Processor time of the server for each, in µs.
+    /// The server's CPU time per request, in µs.
     cpu: f64,
 }
 
-/// Requests at random on every connection, for `span`.
+/// Sends random requests on every connection in a closed loop, for `span`.
 async fn load(address: &str, requests: &[String], span: Duration) -> Figures {
     let clients = (0..CONNECTIONS).map(|seed| async move {
         let mut random = fastrand::Rng::with_seed(seed as u64);
-        let mut line = Client::connect(address).await;
+        let mut connection = Client::connect(address).await;
         let mut times = Vec::with_capacity(1 << 14);
         let began = Instant::now();
         while began.elapsed() < span {
             let request = &requests[random.usize(0..requests.len())];
             let sent = Instant::now();
-            line.send(request.as_bytes()).await;
+            connection.send(request.as_bytes()).await;
             times.push(sent.elapsed().as_secs_f64() * 1e6);
         }
         times
@@ -231,17 +230,17 @@ async fn load(address: &str, requests: &[String], span: Duration) -> Figures {
     }
 }
 
-/// Somebody asks for everybody, one after the other, with the memory that is allowed by default.
+/// One client reads everyone's week in turn, with the default memory limit.
 fn walk(runtime: &tokio::runtime::Runtime, folder: &Path) {
-    let service = over(folder, &[]);
+    let service = start_service(folder, &[]);
     println!("A walk through {MANY} people, 128 MiB allowed for entries:");
     for quarter in 1..=4 {
         let began = Instant::now();
         let peak = runtime.block_on(async {
-            let mut line = Client::connect(&service.address).await;
+            let mut connection = Client::connect(&service.address).await;
             let mut peak: f64 = 0.0;
             for number in (quarter - 1) * MANY / 4..quarter * MANY / 4 {
-                line.send(week_of(number).as_bytes()).await;
+                connection.send(week_of(number).as_bytes()).await;
                 if number % 500 == 0 {
                     peak = peak.max(resident_mib(service.child.id()));
                 }
@@ -257,7 +256,7 @@ fn walk(runtime: &tokio::runtime::Runtime, folder: &Path) {
     }
 }
 
-/// What one person's requests cost with so many tasks.
+/// The latencies of one person's requests with so many tasks.
 fn one_person(runtime: &tokio::runtime::Runtime, tasks: usize) {
     let folder = tempfile::tempdir().unwrap();
     write_samples(folder.path(), &person(0), tasks);
@@ -265,7 +264,7 @@ fn one_person(runtime: &tokio::runtime::Runtime, tasks: usize) {
     let mut instance_with_nothing = Vec::new();
     for _ in 0..5 {
         let _ = std::fs::remove_dir_all(folder.path().join("artifacts"));
-        let service = over(folder.path(), &LASTING);
+        let service = start_service(folder.path(), &LONG_TTLS);
         let (time, layer, _) = runtime.block_on(timed(&service.address, &week));
         assert_eq!(layer, "rebuild");
         instance_with_nothing.push(time);
@@ -278,20 +277,20 @@ fn one_person(runtime: &tokio::runtime::Runtime, tasks: usize) {
     let mut instance_with_artifact = Vec::new();
     let mut size = 0;
     for _ in 0..5 {
-        // Written after the answer; by an instance that isn't ended before.
-        let service = over(folder.path(), &LASTING);
+        // Written after the response, so the instance is kept until the file exists.
+        let service = start_service(folder.path(), &LONG_TTLS);
         runtime.block_on(timed(&service.address, &week));
         while !artifact.exists() {
             std::thread::sleep(Duration::from_millis(10));
         }
         drop(service);
-        let service = over(folder.path(), &LASTING);
+        let service = start_service(folder.path(), &LONG_TTLS);
         let (time, layer, bytes) = runtime.block_on(timed(&service.address, &week));
         assert_eq!(layer, "artifact");
         instance_with_artifact.push(time);
         size = bytes;
     }
-    let service = over(folder.path(), &LASTING);
+    let service = start_service(folder.path(), &LONG_TTLS);
     runtime.block_on(timed(&service.address, &week));
     let (mut memory, mut changes, mut after, mut creates) = (vec![], vec![], vec![], vec![]);
     runtime.block_on(async {
@@ -303,20 +302,23 @@ fn one_person(runtime: &tokio::runtime::Runtime, tasks: usize) {
             let task = change % tasks;
             let path = format!("/api/tasks/{task:04}");
             changes.push(
-                timed(&service.address, &asked("PATCH", &path, &body))
+                timed(&service.address, &write_request("PATCH", &path, &body))
                     .await
                     .0,
             );
             after.push(timed(&service.address, &week).await.0);
         }
-        // Of the last numbers there may be none left.
+        // Close to 9,999 tasks no numbers are left.
         if tasks < 9_000 {
             for number in 0..21 {
                 let body = format!(r#"{{"kategorie":"arbeit","title":"Neu {number}"}}"#);
                 creates.push(
-                    timed(&service.address, &asked("POST", "/api/tasks", &body))
-                        .await
-                        .0,
+                    timed(
+                        &service.address,
+                        &write_request("POST", "/api/tasks", &body),
+                    )
+                    .await
+                    .0,
                 );
             }
         }
@@ -340,8 +342,8 @@ fn one_person(runtime: &tokio::runtime::Runtime, tasks: usize) {
     );
 }
 
-/// A change in the first person's name.
-fn asked(method: &str, path: &str, body: &str) -> String {
+/// A write request of the first person.
+fn write_request(method: &str, path: &str, body: &str) -> String {
     let head = week_of(0).replacen("GET /codex", &format!("{method} {path}"), 1);
     let more = format!(
         "\r\norigin: https://codex.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -350,11 +352,11 @@ fn asked(method: &str, path: &str, body: &str) -> String {
     format!("{}{more}", head.trim_end())
 }
 
-/// Milliseconds until the answer, the layer that gave it, and the body's size.
+/// The latency in milliseconds, the layer that answered, and the body's size.
 async fn timed(address: &str, request: &str) -> (f64, String, usize) {
-    let mut line = Client::connect(address).await;
+    let mut connection = Client::connect(address).await;
     let sent = Instant::now();
-    let (head, body) = line.send(request.as_bytes()).await;
+    let (head, body) = connection.send(request.as_bytes()).await;
     let time = sent.elapsed().as_secs_f64() * 1e3;
     let head = std::str::from_utf8(head).unwrap();
     assert!(head.starts_with("HTTP/1.1 20"), "{head}");

@@ -15,16 +15,16 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use url::Url;
 
-pub use auth::{Allowed, Auth, OAuthApp, PublicUrl};
+pub use auth::{Allowlist, Auth, OAuthApp, PublicUrl};
 pub use github::{Credentials, GitHubConfig, RepositoryConfig};
-pub use unknown::{Unknown, unknown};
+pub use unknown::{UnknownSetting, unknown_settings};
 
-use crate::net::Trust;
+use crate::net::TrustStore;
 
-/// All settings of a process.
+/// All settings of a process, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the blobs are.
+    /// The blob store and its address.
     pub storage: StorageChoice,
     /// `AZURE_BLOB_CONTAINER`, default `codex-cache`.
     pub container: String,
@@ -46,34 +46,35 @@ pub struct Config {
     pub artifact_ttl: Duration,
     /// `CODEX_REVALIDATE_SECONDS`, default 5.
     pub revalidate: Duration,
-    /// `CODEX_PENDING_EXPIRY_SECONDS`, default 60: when others settle what an instance left.
+    /// `CODEX_PENDING_EXPIRY_SECONDS`, default 60: after this time other instances recover an unfinished write intent.
     pub pending_expiry: Duration,
     /// `CODEX_STALE_IF_ERROR_SECONDS`, default 3600.
     pub stale_if_error: Duration,
     /// `CODEX_MEMORY_MAX_BYTES`, default 128 MiB.
     pub memory_max_bytes: u64,
-    /// `CODEX_REBUILDS_PER_MINUTE`, default 60: `nocache` and strict reads, per user and instance.
+    /// `CODEX_REBUILDS_PER_MINUTE`, default 60: `nocache` and strongly consistent reads, per user and
+    /// instance.
     pub rebuilds_per_minute: u32,
     /// `CODEX_WRITES_PER_MINUTE`, default 600, per user and instance.
     pub writes_per_minute: u32,
-    /// `CODEX_MAX_CONNECTIONS`, default 16,384: at once; more wait.
+    /// `CODEX_MAX_CONNECTIONS`, default 16,384: concurrent connections; more wait in the accept queue.
     pub max_connections: NonZeroUsize,
-    /// `CODEX_IDLE_SECONDS`, default 75: how long a connection may be without a whole request head.
+    /// `CODEX_IDLE_SECONDS`, default 75: how long a connection may be without a complete request head.
     pub idle: Duration,
-    /// `CODEX_BODY_SECONDS`, default 30: how long a request's body may take to come.
+    /// `CODEX_BODY_SECONDS`, default 30: timeout of reading a request's body.
     pub body: Duration,
-    /// `CODEX_METRICS_TOKEN`: who may read `/metrics`; nobody by default.
+    /// `CODEX_METRICS_TOKEN`: the bearer token for `/metrics`, which is off without it.
     pub metrics_token: Option<Secret>,
-    /// The repository that mirrors the tasks.
+    /// GitHub's URLs, the webhook's secret and the repository that mirrors the tasks.
     pub github: GitHubConfig,
-    /// Whom TLS trusts: `SSL_CERT_FILE` and `SSL_CERT_DIR` name authorities beside those brought along.
-    pub trust: Trust,
-    /// `FUNCTIONS_CUSTOMHANDLER_PORT` is set: a Functions host has started the service, and calls for its
-    /// timers.
+    /// Trust anchors of TLS: `SSL_CERT_FILE` and `SSL_CERT_DIR` add to the built-in certificate authorities.
+    pub trust: TrustStore,
+    /// Whether a Functions host has started the service (`FUNCTIONS_CUSTOMHANDLER_PORT` is set) and triggers the
+    /// periodic work.
     pub hosted: bool,
 }
 
-/// What the command line says of settings. It wins over the variables of the same meaning.
+/// Settings on the command line. They take precedence over the corresponding variables.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--port`, in place of `PORT`.
@@ -82,56 +83,56 @@ pub struct Flags {
     pub folder: Option<PathBuf>,
 }
 
-/// Where the blobs are, and which variable said so.
+/// The blob store, and the variable that selected it.
 #[derive(Debug, Clone)]
 pub enum StorageChoice {
     /// An Azure connection string.
     ConnectionString {
-        /// The variable it came from.
+        /// Its variable.
         variable: String,
-        /// The string, with its key.
+        /// The connection string, with the account's key or a SAS.
         value: Secret,
     },
-    /// Azure by the app's own identity.
+    /// An Azure storage account, accessed by managed identity.
     ManagedIdentity {
-        /// The variable it came from.
+        /// Its variable.
         variable: String,
         /// The blob service's URL, or the account's name.
         account: String,
-        /// Which identity.
-        identity: Identity,
+        /// The identity and its token endpoint.
+        identity: ManagedIdentityConfig,
     },
     /// A folder on disk.
     Directory {
-        /// `CODEX_DATA_DIR`, `--folder`, or that it is the default.
+        /// `CODEX_DATA_DIR`, `--folder`, or a text that says that it is the default.
         variable: String,
-        /// The folder.
+        /// Its path.
         path: PathBuf,
     },
 }
 
-/// One of the app's own identities, and who hands out its tokens.
+/// A managed identity, and the endpoint that issues its tokens.
 #[derive(Debug, Clone)]
-pub struct Identity {
-    /// `IDENTITY_ENDPOINT`, which App Service sets; else the metadata service of virtual machines.
+pub struct ManagedIdentityConfig {
+    /// `IDENTITY_ENDPOINT`, which App Service sets; else the instance metadata service of virtual machines.
     pub endpoint: Url,
-    /// `IDENTITY_HEADER`, by which the endpoint of App Service knows the app.
+    /// `IDENTITY_HEADER`, which authenticates the app at App Service's endpoint.
     pub header: Option<Secret>,
-    /// `…__clientId` of a user-assigned identity; none for that of the app or the machine itself.
+    /// `…__clientId` of a user-assigned identity; none for the system-assigned one.
     pub client_id: Option<String>,
 }
 
-/// A value that must not be printed.
+/// A secret value; `Debug` doesn't print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides `value` from now on.
+    /// Wraps `value`.
     pub fn new(value: String) -> Self {
         Self(value)
     }
 
-    /// The value itself, for whom it is meant.
+    /// The value itself. Never log it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -143,7 +144,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A setting can't be used.
+/// A setting has an invalid value, or is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} {was}; it must be {allowed}")]
 pub struct ConfigError {
@@ -153,7 +154,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// `was` completes a sentence that begins with the variable's name, as in `is "7"`; it holds no
+    /// The message is "`variable` `was`; it must be `allowed`", with `was` as in `is "7"`. `was` must not contain a
     /// secret.
     pub fn new(variable: &str, was: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self {
@@ -166,11 +167,17 @@ impl ConfigError {
 
 impl Config {
     /// Reads every setting through `lookup`. A blank value counts as not set.
+    ///
+    /// # Errors
+    /// For the first setting that can't be used.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Self::from_flags(Flags::default(), lookup)
     }
 
-    /// The same after the command line.
+    /// Like [`Self::from_lookup`], with the command line's flags, which take precedence.
+    ///
+    /// # Errors
+    /// As there.
     pub fn from_flags(
         flags: Flags,
         lookup: impl Fn(&str) -> Option<String>,
@@ -198,8 +205,8 @@ impl Config {
             memory_ttl: settings.seconds("CODEX_MEMORY_TTL_SECONDS", 300)?,
             artifact_ttl: settings.seconds("CODEX_ARTIFACT_TTL_SECONDS", 900)?,
             revalidate: settings.seconds("CODEX_REVALIDATE_SECONDS", 5)?,
-            // A write that takes longer than this must set its mark anew.
-            pending_expiry: settings.some_seconds("CODEX_PENDING_EXPIRY_SECONDS", 60)?,
+            // A write that takes longer than this must renew its write intent.
+            pending_expiry: settings.positive_seconds("CODEX_PENDING_EXPIRY_SECONDS", 60)?,
             stale_if_error: settings.seconds("CODEX_STALE_IF_ERROR_SECONDS", 3600)?,
             memory_max_bytes: settings.parsed(
                 "CODEX_MEMORY_MAX_BYTES",
@@ -217,8 +224,8 @@ impl Config {
                 NonZeroUsize::MIN.saturating_add((1 << 14) - 1),
                 "a whole number, at least 1",
             )?,
-            idle: settings.some_seconds("CODEX_IDLE_SECONDS", 75)?,
-            body: settings.some_seconds("CODEX_BODY_SECONDS", 30)?,
+            idle: settings.positive_seconds("CODEX_IDLE_SECONDS", 75)?,
+            body: settings.positive_seconds("CODEX_BODY_SECONDS", 30)?,
             metrics_token: settings.metrics_token()?,
             github: settings.github()?,
             trust: settings.trust()?,
@@ -227,14 +234,14 @@ impl Config {
     }
 }
 
-/// Azure's rule for container names: 3 to 63 of `a–z 0–9` and single `-`, none at either end.
+/// Azure's rule for container names: 3 to 63 of `a-z`, `0-9` and single `-`, which is neither first nor last.
 pub fn is_container_name(name: &str) -> bool {
     let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let dashes = !name.starts_with('-') && !name.ends_with('-') && !name.contains("--");
     (3..=63).contains(&name.len()) && name.bytes().all(letters) && dashes
 }
 
-/// The environment, or what a test puts in its place, and the command line.
+/// The sources of the settings: the command line, and the environment or a test's replacement for it.
 struct Lookup<F> {
     variable: F,
     flags: Flags,
@@ -256,7 +263,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
     }
 
     fn seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
-        /// Longer spans are a slip of the keyboard, and would overflow a clock's arithmetic.
+        /// A larger value is a typing error, and could overflow the arithmetic on instants.
         const MAX: u64 = 366 * 24 * 3600;
         let allowed = "a whole number of seconds, at most a year";
         match self.parsed(name, default, allowed)? {
@@ -265,8 +272,8 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         }
     }
 
-    /// A span in which something has to be done, so it can't be nothing.
-    fn some_seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
+    /// A timeout, which can't be zero.
+    fn positive_seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
         match self.seconds(name, default)? {
             Duration::ZERO => Err(ConfigError::new(name, "is \"0\"", "at least 1 second")),
             span => Ok(span),
@@ -274,13 +281,13 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
     }
 
     fn metrics_token(&self) -> Result<Option<Secret>, ConfigError> {
-        /// A shorter one could be guessed.
-        const SHORTEST: usize = 16;
+        /// In bytes; a shorter token could be guessed.
+        const MIN_TOKEN_BYTES: usize = 16;
         let name = "CODEX_METRICS_TOKEN";
         let Some(token) = self.text(name) else {
             return Ok(None);
         };
-        if token.len() >= SHORTEST && token.bytes().all(|c| c.is_ascii_graphic()) {
+        if token.len() >= MIN_TOKEN_BYTES && token.bytes().all(|c| c.is_ascii_graphic()) {
             return Ok(Some(Secret(token)));
         }
         let allowed = "at least 16 visible ASCII characters";
@@ -291,7 +298,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         let by_host = self.text("FUNCTIONS_CUSTOMHANDLER_PORT").is_some();
         let name = match (by_host, self.flags.port) {
             (false, Some(port)) => return Ok(port),
-            // The host would wait for an answer on another port.
+            // The host connects only to the port that it has chosen.
             (true, Some(_)) => {
                 let was = "is given while FUNCTIONS_CUSTOMHANDLER_PORT is set";
                 let allowed = "left out where a Functions host says the port";
@@ -313,11 +320,12 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         Err(ConfigError::new(name, format!("is {container:?}"), allowed))
     }
 
-    /// The first of our own variable's three forms, the Functions host's three, and the folder.
+    /// The first that is set: `AZURE_BLOB_CONN` in its three forms, the Functions host's `AzureWebJobsStorage` in its
+    /// three forms, then the folder.
     fn storage(&self) -> Result<StorageChoice, ConfigError> {
         for name in ["AZURE_BLOB_CONN", "AzureWebJobsStorage"] {
             if let Some(choice) = self.azure(name)? {
-                return self.unless_a_folder_is_meant(choice);
+                return self.reject_folder_flag(choice);
             }
         }
         if let Some(path) = &self.flags.folder {
@@ -345,12 +353,8 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         })
     }
 
-    /// Whoever names a folder on the command line expects the files there, and doesn't find them in an account; and
-    /// whoever has configured an account doesn't expect a service that leaves it aside.
-    fn unless_a_folder_is_meant(
-        &self,
-        account: StorageChoice,
-    ) -> Result<StorageChoice, ConfigError> {
+    /// Rejects `--folder` beside a configured account, since either choice would ignore the other one silently.
+    fn reject_folder_flag(&self, account: StorageChoice) -> Result<StorageChoice, ConfigError> {
         let (StorageChoice::ConnectionString { variable, .. }
         | StorageChoice::ManagedIdentity { variable, .. }
         | StorageChoice::Directory { variable, .. }) = &account;
@@ -385,8 +389,8 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         }))
     }
 
-    fn identity(&self, client_id: &str) -> Result<Identity, ConfigError> {
-        /// The same on every virtual machine of Azure.
+    fn identity(&self, client_id: &str) -> Result<ManagedIdentityConfig, ConfigError> {
+        /// Azure's instance metadata service, at the same address on every virtual machine.
         const METADATA_SERVICE: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
         let names = ["IDENTITY_ENDPOINT", "IDENTITY_HEADER"];
         let header = self.header_secret(names[1])?;
@@ -407,14 +411,14 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
             let allowed = "the http address that the platform sets";
             ConfigError::new(names[0], "is something else", allowed)
         })?;
-        Ok(Identity {
+        Ok(ManagedIdentityConfig {
             endpoint,
             header,
             client_id: self.client_id(client_id)?,
         })
     }
 
-    /// Which of several identities the app has.
+    /// The client id of a user-assigned identity.
     fn client_id(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let id = self.text(name).map(|id| id.trim().to_owned());
         let fits =

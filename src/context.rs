@@ -1,9 +1,7 @@
-//! Which request the present work is for, so that each log line of that work can say so; when it arrived, and the
-//! cookie that its answer is to set.
+//! The current request: its id for log lines, its arrival time, and the cookie to set in its response.
 //!
-//! It travels with the task that answers the request, and with whatever that task leaves running:
-//! [`carried`] takes it along. Nothing is formatted before a line is written, since most requests write
-//! none.
+//! The context is task-local. [`in_request_context`] carries it into spawned tasks. Nothing is formatted until a line
+//! is logged, since most requests log none.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use crate::now::Now;
 use crate::user::UserId;
 
-/// The Functions host's name for a call.
+/// The Functions host's invocation id.
 const INVOCATION_ID: HeaderName = HeaderName::from_static("x-azure-functions-invocationid");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -22,7 +20,7 @@ tokio::task_local! {
     static CURRENT: Arc<RequestContext>;
 }
 
-/// Names this process among the service's instances: eight hexadecimal digits, new at each start.
+/// Identifies this process among the service's instances: eight hexadecimal digits, random per start.
 pub fn instance() -> &'static str {
     static INSTANCE: LazyLock<String> = LazyLock::new(|| {
         use std::hash::{BuildHasher, RandomState};
@@ -32,7 +30,7 @@ pub fn instance() -> &'static str {
     &INSTANCE
 }
 
-/// What a request is called: the instance's name, a dash and a count in hexadecimal digits.
+/// A request id: the instance id, a dash and a hexadecimal counter.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestId {
     text: [u8; 8 + 1 + 16],
@@ -40,8 +38,8 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    /// One that no other request of this instance has. Every request takes one, so it is written without
-    /// the formatter, which would cost ten times as much, and without an allocation.
+    /// The next id, unique within this instance. Every request takes one, so it is written without allocation and
+    /// without `fmt`, which would take ten times as long.
     pub fn next() -> Self {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -59,16 +57,16 @@ impl RequestId {
         id
     }
 
-    /// Its text, in ASCII.
+    /// The id as ASCII text.
     pub fn as_bytes(&self) -> &[u8] {
         &self.text[..self.length]
     }
 }
 
-/// How a path may be logged.
+/// Formats a path for the log, without what must not be logged.
 pub type ShowPath = fn(&str, &mut fmt::Formatter<'_>) -> fmt::Result;
 
-/// What is known of a request.
+/// What is known about a request.
 #[derive(Debug)]
 pub struct RequestContext {
     id: RequestId,
@@ -82,10 +80,10 @@ pub struct RequestContext {
     cookie: OnceLock<Cookie>,
 }
 
-/// A cookie that the answer sets, unless its session has ended by the time the answer is sent.
+/// A cookie for the response, omitted if its session has ended by the time the response is sent.
 struct Cookie {
     value: HeaderValue,
-    counts: Box<dyn Fn() -> bool + Send + Sync>,
+    is_valid: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl fmt::Debug for Cookie {
@@ -95,7 +93,7 @@ impl fmt::Debug for Cookie {
 }
 
 impl RequestContext {
-    /// Of a request that arrived at this moment, and whose path is logged as `show_path` does it.
+    /// The context of a request that arrived at `arrived`; `show_path` formats its path for the log.
     pub fn new(
         arrived: Now,
         method: &Method,
@@ -114,7 +112,7 @@ impl RequestContext {
             user: OnceLock::new(),
             cookie: OnceLock::new(),
         };
-        // Requests have few headers: one walk over them is less than two look-ups.
+        // Requests have few headers, so one pass is cheaper than two lookups.
         for (name, value) in headers {
             if *name == TRACEPARENT {
                 new.traceparent = Some(value.clone());
@@ -125,17 +123,17 @@ impl RequestContext {
         new
     }
 
-    /// What the answer calls the request.
+    /// The request id, as sent in the response.
     pub fn id(&self) -> &str {
         std::str::from_utf8(self.id.as_bytes()).unwrap_or_default()
     }
 
-    /// When it arrived.
+    /// The arrival time.
     pub fn arrived(&self) -> Now {
         self.arrived
     }
 
-    /// Method and path, as they may be logged.
+    /// Method and path, formatted for the log.
     pub fn route(&self) -> impl fmt::Display {
         struct Route<'a>(&'a RequestContext);
         impl fmt::Display for Route<'_> {
@@ -147,25 +145,25 @@ impl RequestContext {
         Route(self)
     }
 
-    /// Whose files it is about, once that is known.
+    /// The user whose files the request concerns, once known.
     pub fn user(&self) -> Option<&UserId> {
         self.user.get()
     }
 
-    /// The cookie that the answer is to set, if there is one that counts now.
+    /// The cookie to set in the response, if there is one and it is still valid.
     pub fn cookie(&self) -> Option<&HeaderValue> {
-        let cookie = self.cookie.get().filter(|cookie| (cookie.counts)())?;
+        let cookie = self.cookie.get().filter(|cookie| (cookie.is_valid)())?;
         Some(&cookie.value)
     }
 
-    /// The Functions host's name for the call. Anybody may send the header, so only what looks like one.
+    /// The Functions host's invocation id. The header isn't authenticated, so only a well-formed value is returned.
     pub fn invocation_id(&self) -> Option<&str> {
         let id = self.invocation.as_ref()?.to_str().ok()?;
         let fits = |c: u8| c.is_ascii_hexdigit() || c == b'-';
         (id.len() <= 36 && id.bytes().all(fits)).then_some(id)
     }
 
-    /// The trace and the caller's span in it (W3C Trace Context, `traceparent`).
+    /// The trace id and the caller's span id (W3C Trace Context, `traceparent`).
     pub fn trace(&self) -> Option<(&str, &str)> {
         let header = self.traceparent.as_ref()?.to_str().ok()?;
         let mut parts = header.split('-').skip(1);
@@ -177,49 +175,49 @@ impl RequestContext {
     }
 }
 
-/// The work of answering one request; see [`of_request`].
-pub type OfRequest<F> = tokio::task::futures::TaskLocalFuture<Arc<RequestContext>, F>;
+/// The future returned by [`request_scope`].
+pub type RequestScope<F> = tokio::task::futures::TaskLocalFuture<Arc<RequestContext>, F>;
 
-/// `work`, whose log lines are about this request.
-pub fn of_request<F: Future>(request: Arc<RequestContext>, work: F) -> OfRequest<F> {
+/// Runs `work` with `request` as the current request.
+pub fn request_scope<F: Future>(request: Arc<RequestContext>, work: F) -> RequestScope<F> {
     CURRENT.scope(request, work)
 }
 
-/// `work`, whose log lines are about the present request also when it becomes a task of its own.
-pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+/// Runs `work` with the caller's current request, if any. For futures that are spawned as tasks of their own.
+pub fn in_request_context<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let request = CURRENT.try_with(Arc::clone).ok();
     async move {
         match request {
-            Some(request) => of_request(request, work).await,
+            Some(request) => request_scope(request, work).await,
             None => work.await,
         }
     }
 }
 
-/// Lets `tell` write lines about this request, outside its work.
-pub fn about(request: &Arc<RequestContext>, tell: impl FnOnce()) {
+/// Runs `tell` synchronously with `request` as the current request.
+pub fn in_scope_of(request: &Arc<RequestContext>, tell: impl FnOnce()) {
     CURRENT.sync_scope(Arc::clone(request), tell);
 }
 
-/// The present request is about this user's files.
-pub fn note_user(user: &UserId) {
-    // Outside a request there is nobody to tell; a second user of one request there isn't.
+/// Records the user whose files the current request concerns.
+pub fn set_user(user: &UserId) {
+    // A no-op outside a request. A request concerns one user, so a second call can't conflict.
     let _ = CURRENT.try_with(|request| request.user.set(user.clone()));
 }
 
-/// The answer to the present request is to set this cookie, if `counts` says so when it is given: a session may be
-/// ended while its request is under way. The first one that is said stays.
-pub fn set_cookie(value: HeaderValue, counts: impl Fn() -> bool + Send + Sync + 'static) {
-    let counts = Box::new(counts);
-    let _ = CURRENT.try_with(|request| request.cookie.set(Cookie { value, counts }));
+/// Sets a cookie in the response to the current request, if `is_valid` returns true when the response is sent: the
+/// session may end during the request. Only the first call counts.
+pub fn set_cookie(value: HeaderValue, is_valid: impl Fn() -> bool + Send + Sync + 'static) {
+    let is_valid = Box::new(is_valid);
+    let _ = CURRENT.try_with(|request| request.cookie.set(Cookie { value, is_valid }));
 }
 
-/// When the present request arrived; `None` outside of requests.
+/// The arrival time of the current request; `None` outside a request.
 pub fn arrived() -> Option<Now> {
     CURRENT.try_with(|request| request.arrived).ok()
 }
 
-/// Shows the present request to `look`, if there is one.
+/// Calls `look` with the current request, if any.
 pub fn with_request(look: impl FnOnce(&RequestContext)) {
     let _ = CURRENT.try_with(|request| look(request));
 }

@@ -1,4 +1,4 @@
-//! A believable week of a sample person, for `codex-miroir demo`.
+//! The realistic sample week of `codex-miroir demo`.
 
 use std::fs;
 use std::io;
@@ -6,70 +6,82 @@ use std::path::Path;
 
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 
-use crate::store::{BlobStore, Key, Put, PutIf, StoreError, WriteIds};
+use crate::store::{BlobKey, BlobStore, Put, PutIf, StoreError, WriteIds};
 use crate::task::{Datum, EditError, Kategorie, NewTask, Slot, Status, Zeit, new_file};
 use crate::user::UserId;
 
 use Kategorie::{Arbeit, Privat};
 use Zeit::{Abends, Morgens, Nachmittags};
 
-/// Marks a folder as this demo's own.
+/// The file that marks a folder as the demo's.
 const MARKER: &str = "codex-miroir-demo.txt";
 
-/// What it says while the folder is being filled, and then.
+/// Its content while the folder is being filled, and afterwards.
 const UNFINISHED: &str = "codex-miroir demo is filling this folder.\n";
 const FINISHED: &str = "codex-miroir demo filled this folder. Delete it to start afresh.\n";
 
-/// What a folder is to the demo.
+/// The state of a folder, as the demo sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Folder {
-    /// It may be filled.
+pub enum DemoFolder {
+    /// Missing or empty; can be filled.
     Empty,
-    /// An earlier demo began to fill it.
+    /// An earlier demo didn't finish filling it.
     Unfinished,
     /// An earlier demo filled it.
     Filled,
-    /// It holds something else and is left alone.
+    /// It holds other files; the demo must not write there.
     Foreign,
 }
 
 /// Why the sample week wasn't written.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// The store refused a file.
+    /// The store failed to write a file.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A sample task can't be written as a file: a defect.
+    /// A sample task can't be rendered as a file: a defect.
     #[error(transparent)]
     Task(#[from] EditError),
 }
 
-/// Looks at the folder without changing it.
-pub fn inspect(folder: &Path) -> io::Result<Folder> {
+/// Classifies the folder without changing it.
+///
+/// # Errors
+/// If the folder exists and can't be listed.
+pub fn inspect(folder: &Path) -> io::Result<DemoFolder> {
     let mut entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Folder::Empty),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DemoFolder::Empty),
         entries => entries?,
     };
     match fs::read_to_string(folder.join(MARKER)) {
-        Ok(said) if said == FINISHED => Ok(Folder::Filled),
-        Ok(_) => Ok(Folder::Unfinished),
-        Err(_) if entries.next().is_none() => Ok(Folder::Empty),
-        Err(_) => Ok(Folder::Foreign),
+        Ok(text) if text == FINISHED => Ok(DemoFolder::Filled),
+        Ok(_) => Ok(DemoFolder::Unfinished),
+        Err(_) if entries.next().is_none() => Ok(DemoFolder::Empty),
+        Err(_) => Ok(DemoFolder::Foreign),
     }
 }
 
-/// Marks an empty folder as the demo's, before anything else is written into it.
+/// Creates the folder if necessary and marks it as the demo's, before anything else is written into it.
+///
+/// # Errors
+/// If it can't be written.
 pub fn begin(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join(MARKER), UNFINISHED)
 }
 
-/// Marks the folder as filled: from now on its files are the person's own.
+/// Marks the folder as filled: later starts keep the user's edits.
+///
+/// # Errors
+/// If the marker can't be written.
 pub fn finish(folder: &Path) -> io::Result<()> {
     fs::write(folder.join(MARKER), FINISHED)
 }
 
-/// Writes the sample week, with dates relative to `today`. Files that are there already stay.
+/// Writes the sample week, with dates relative to `today`. Existing files are kept. Returns the number of files.
+///
+/// # Errors
+/// If the store fails, or a sample can't be rendered.
 pub async fn fill(
     store: &dyn BlobStore,
     user: &UserId,
@@ -85,7 +97,7 @@ pub async fn fill(
         BROKEN.to_owned(),
     ));
     for (name, text) in &files {
-        let Ok(key) = Key::raw(user, name) else {
+        let Ok(key) = BlobKey::raw(user, name) else {
             continue;
         };
         let blob = Put {
@@ -97,10 +109,10 @@ pub async fn fill(
     Ok(files.len())
 }
 
-/// A typing error of the kind people make: the closing quote is missing.
+/// A sample of a typical typing error: the closing quote is missing.
 const BROKEN: &str = "---\ntyp: task\nkategorie: privat\nstatus: offen\ntags: [\"haus, garage]\n---\n\n# Garage aufräumen\n";
 
-/// One sample task; days count from today.
+/// One sample task; its days are offsets from today.
 struct Sample {
     title: &'static str,
     kategorie: Kategorie,
@@ -147,7 +159,7 @@ impl Sample {
         Self { status, ..self }
     }
 
-    /// Appointments at work aren't on a weekend: then they are on the Monday after it.
+    /// Moves an appointment at work from a weekend to the next Monday.
     fn appointment(&self, day: Datum) -> Datum {
         let past_weekend = match (self.kategorie, day.0.weekday()) {
             (Arbeit, Weekday::Sat) => 2,

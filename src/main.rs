@@ -1,4 +1,4 @@
-//! The command line: settings in, the service wired and running.
+//! The command line: parses arguments and settings, wires the parts and runs the command.
 
 mod operator;
 mod serve;
@@ -11,10 +11,10 @@ use std::time::Duration;
 use chrono::Utc;
 use clap::{Parser, Subcommand};
 use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::{Codex, CodexSettings, Freshness, GitSettings, Want};
+use codex_miroir::codex::{Codex, CodexSettings, Consistency, GitSettings, ReadRequest};
 use codex_miroir::config::{self, Config, ConfigError, Flags, StorageChoice};
-use codex_miroir::demo::{self, Folder};
-use codex_miroir::functions::package::{self, Order};
+use codex_miroir::demo::{self, DemoFolder};
+use codex_miroir::functions::package::{self, PackageRequest};
 use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
@@ -27,7 +27,7 @@ use serve::{bind, serve, serve_on};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Where the settings are said, for whoever asks for help.
+/// The end of the help texts.
 const SETTINGS: &str =
     "Settings are environment variables; src/config/README.md in the source has all of them.";
 
@@ -41,20 +41,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the timeline (what happens without a command, too).
+    /// Serve the timeline; the default without a command.
     #[command(after_help = SETTINGS)]
     Serve {
-        /// Where to listen, in place of PORT: 0 to 65535; 0 takes a free one.
+        /// The port to listen on, in place of PORT: 0 to 65535; 0 takes a free one.
         #[arg(long)]
         port: Option<u16>,
-        /// Where the files are, in place of CODEX_DATA_DIR; not with a storage account.
+        /// The data folder, in place of CODEX_DATA_DIR; not with a storage account.
         #[arg(long)]
         folder: Option<PathBuf>,
     },
     /// Fill an empty folder with a sample person's week and serve it.
     #[command(after_help = SETTINGS)]
     Demo {
-        /// Where to listen, in place of PORT: 0 to 65535; 0 takes a free one.
+        /// The port to listen on, in place of PORT: 0 to 65535; 0 takes a free one.
         #[arg(long)]
         port: Option<u16>,
         /// A new or empty folder, or an earlier demo's, in place of CODEX_DATA_DIR; ./codex-demo without both.
@@ -65,7 +65,7 @@ enum Command {
     Import {
         /// The data folder: it holds raw/{user}/tasks.
         folder: PathBuf,
-        /// Whose files; without sign-in the local user's.
+        /// The user whose files to copy; without sign-in the local user.
         #[arg(long)]
         user: Option<String>,
     },
@@ -83,7 +83,7 @@ enum Command {
         #[arg(long, value_name = "SCHEDULE")]
         push_schedule: Option<String>,
     },
-    /// Say why a user sees what they see: all there is of them in storage. Changes nothing.
+    /// Report everything that the storage holds of a user, to explain what they see. Changes nothing.
     Inspect {
         /// The user, as GitHub spells the login.
         user: String,
@@ -91,20 +91,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Hand out or remove all there is of a user, or say whose the login is.
+    /// Export or delete all data of a user, or rebind the login to another account.
     #[command(subcommand)]
     User(operator::UserCommand),
 }
 
-/// Why the process ends, in one line.
+/// Why the command failed, as a one-line message.
 type Failure = Box<dyn std::error::Error>;
 
-/// A read gives up after this, and takes its storage requests back.
+/// Deadline of a read; after it the read's storage requests are cancelled.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A Functions host takes exit code 0 for an intended end and doesn't start the process again. After this code it
-/// does, without counting an error.
-const START_AGAIN: u8 = 200;
+/// Exit code under a Functions host. It doesn't restart the process after 0, an intended exit; after this code it does,
+/// without counting an error.
+const RESTART_EXIT_CODE: u8 = 200;
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command.unwrap_or(Command::Serve {
@@ -117,15 +117,15 @@ fn main() -> ExitCode {
         .map_err(Failure::from)
         .and_then(|runtime| {
             let result = runtime.block_on(run(command));
-            // A hung file system must not keep the process.
+            // Don't wait for blocking tasks on a hung file system.
             runtime.shutdown_timeout(Duration::from_secs(1));
             result
         });
     match result {
-        Ok(()) if hosted => ExitCode::from(START_AGAIN),
+        Ok(()) if hosted => ExitCode::from(RESTART_EXIT_CODE),
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if hosted => {
-            telemetry::tell_failure(&failure);
+            telemetry::log_failure(&failure);
             ExitCode::FAILURE
         }
         Err(failure) => {
@@ -137,61 +137,61 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve { port, folder } => {
-            serve(&configured_to_serve(Flags { port, folder })?).await
-        }
+        Command::Serve { port, folder } => serve(&load_serve_config(Flags { port, folder })?).await,
         Command::Demo { port, folder } => {
-            // Its folder is in the place of whatever storage is configured, an account's too.
+            // The demo's folder replaces any configured storage, so a storage account isn't an error here.
             let flags = Flags { port, folder: None };
-            serve_demo(configured_to_serve(flags)?, folder).await
+            serve_demo(load_serve_config(flags)?, folder).await
         }
-        Command::Import { folder, user } => import(&configured()?, &folder, user.as_deref()).await,
+        Command::Import { folder, user } => import(&load_config()?, &folder, user.as_deref()).await,
         Command::Package {
             folder,
             executable,
             zip,
             push_schedule,
-        } => package(Order {
+        } => package(PackageRequest {
             folder,
             executable: executable.map_or_else(std::env::current_exe, Ok)?,
             zip,
-            push: push_schedule.map(|it| it.parse()).transpose()?,
+            push_schedule: push_schedule.map(|it| it.parse()).transpose()?,
         }),
-        Command::Inspect { user, json } => operator::inspect(&configured()?, &user, json).await,
-        Command::User(command) => operator::run(&configured()?, command).await,
+        Command::Inspect { user, json } => operator::inspect(&load_config()?, &user, json).await,
+        Command::User(command) => operator::run(&load_config()?, command).await,
     }
 }
 
-/// The settings, with logging as they say.
-fn configured() -> Result<Config, Failure> {
+/// Starts logging and reads the settings.
+fn load_config() -> Result<Config, Failure> {
     telemetry::init(variable("RUST_LOG").as_deref())?;
     Ok(Config::from_lookup(variable)?)
 }
 
-/// The same for a service, after its flags. Whoever misspelled a setting is told so first: without the setting the
-/// others may not be enough.
-fn configured_to_serve(flags: Flags) -> Result<Config, Failure> {
+/// Like [`load_config`], for a command that serves, with its flags. Warns of misspelled settings first, since a missing
+/// one may make the others invalid.
+fn load_serve_config(flags: Flags) -> Result<Config, Failure> {
     telemetry::init(variable("RUST_LOG").as_deref())?;
     let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
-    for unknown in config::unknown(set.map(|(name, _)| name.to_string_lossy().into_owned())) {
+    for unknown in
+        config::unknown_settings(set.map(|(name, _)| name.to_string_lossy().into_owned()))
+    {
         let (variable, nearest) = (unknown.variable, unknown.nearest);
         tracing::warn!(variable, nearest, "there is no such setting");
     }
     Ok(Config::from_flags(flags, variable)?)
 }
 
-/// A blank value counts as not set.
+/// Reads an environment variable. A blank value counts as not set.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name)
         .ok()
         .filter(|value| !value.trim().is_empty())
 }
 
-/// From the operating system. Without it ids could come twice, and one instance could take another's
-/// write for its own.
+/// A random id from the operating system. Ids must be unique: otherwise an instance could take another's write for its
+/// own.
 #[expect(
     clippy::expect_used,
-    reason = "a machine without randomness can't serve"
+    reason = "without randomness the service can't run"
 )]
 fn random_id() -> u64 {
     getrandom::u64().expect("the operating system gives random numbers")
@@ -221,7 +221,7 @@ fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, F
     })
 }
 
-/// The configured store, and how the start line calls it.
+/// Opens the configured store. Also returns its description for the log and the output.
 fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
     let azure = |variable: &str,
                  connection: AzureConnection|
@@ -269,7 +269,7 @@ fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> 
     }
 }
 
-/// Serves a sample week from a folder of its own, whatever storage is configured otherwise.
+/// Serves a sample week from its own folder, ignoring any configured storage.
 #[expect(
     clippy::print_stdout,
     reason = "says what to open to the person who started it"
@@ -286,11 +286,11 @@ async fn serve_demo(mut config: Config, folder: Option<PathBuf>) -> Result<(), F
             "dev for the demo",
         )
     })?;
-    let said = fill_demo(&folder, user, &config).await?;
+    let summary = fill_demo(&folder, user, &config).await?;
     let port = listener.local_addr()?.port();
     let host = format!("http://localhost:{port}");
-    println!("{said}\n\nOpen   {host}/\nor     curl {host}/codex\nCtrl-C ends it.\n");
-    // Samples are nobody's tasks, so no repository gets them.
+    println!("{summary}\n\nOpen   {host}/\nor     curl {host}/codex\nCtrl-C ends it.\n");
+    // Don't push sample tasks to a repository.
     config.github.repository = None;
     config.storage = StorageChoice::Directory {
         variable: "demo".to_owned(),
@@ -299,24 +299,24 @@ async fn serve_demo(mut config: Config, folder: Option<PathBuf>) -> Result<(), F
     serve_on(listener, &config).await
 }
 
-/// Fills the folder where that is to be done, and says what is in it now.
+/// Fills the folder if it is empty or only partly filled. Returns a summary for the user.
 async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<String, Failure> {
     let shown = folder.display();
-    let other = "name an empty or new folder by --folder or CODEX_DATA_DIR";
-    let here = |error: std::io::Error| format!("{shown} can't be used: {error}; {other}");
-    match demo::inspect(folder).map_err(here)? {
-        Folder::Foreign => {
-            Err(format!("{shown} holds something else and is left alone; {other}").into())
+    let advice = "name an empty or new folder by --folder or CODEX_DATA_DIR";
+    let unusable = |error: std::io::Error| format!("{shown} can't be used: {error}; {advice}");
+    match demo::inspect(folder).map_err(unusable)? {
+        DemoFolder::Foreign => {
+            Err(format!("{shown} holds something else and is left alone; {advice}").into())
         }
-        Folder::Filled => Ok(format!(
+        DemoFolder::Filled => Ok(format!(
             "The sample week in {shown} is from an earlier start; delete the folder for a new one."
         )),
-        Folder::Empty | Folder::Unfinished => {
-            demo::begin(folder).map_err(here)?;
+        DemoFolder::Empty | DemoFolder::Unfinished => {
+            demo::begin(folder).map_err(unusable)?;
             let store = DirectoryStore::open(folder, Utc::now)?;
             let today = Utc::now().with_timezone(&config.time_zone).date_naive();
             let files = demo::fill(&store, user, today).await?;
-            demo::finish(folder).map_err(here)?;
+            demo::finish(folder).map_err(unusable)?;
             Ok(format!(
                 "{files} task files are in {shown}/raw/{user}/tasks; edit them with any editor."
             ))
@@ -337,36 +337,36 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
         Some(name) => UserId::parse(name)?,
         None => {
             let local = config.auth.dev_user().cloned();
-            local.ok_or("where people sign in, say whose files: import FOLDER --user LOGIN")?
+            local.ok_or("with sign-in the user must be named: import FOLDER --user LOGIN")?
         }
     };
     let from = DirectoryStore::open(folder, Utc::now)?;
     let (store, described) = open_store(config)?;
     let github = Arc::new(Transport::new(&config.github.api_url, &config.trust)?);
     let to = Codex::new(store, settings(config, &github)?);
-    let want = Want {
+    let read_request = ReadRequest {
         user,
         seen: None,
         known: None,
-        freshness: Freshness::Bounded,
+        consistency: Consistency::Bounded,
         now: Now::read(),
     };
-    let imported = admin::import(&from, &to, &want).await?;
+    let imported = admin::import(&from, &to, &read_request).await?;
     to.finish_writes().await;
-    let admin::Imported {
+    let admin::ImportReport {
         copied,
         present,
         skipped,
     } = imported;
     println!(
-        "{described}: {copied} files copied, {present} were there already, {skipped} aren't called as task files are"
+        "{described}: {copied} files copied, {present} were there already, {skipped} skipped: not named as task files"
     );
     Ok(())
 }
 
-/// The settings in force here play no part: the app has its own.
+/// Writes the app's folder. Reads no settings: the deployed app has its own.
 #[expect(clippy::print_stdout, reason = "the command's result")]
-fn package(order: Order) -> Result<(), Failure> {
-    println!("{}", package::write(&order)?);
+fn package(request: PackageRequest) -> Result<(), Failure> {
+    println!("{}", package::write(&request)?);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What everything that speaks HTTP to the outside has in common.
+//! Shared configuration of outgoing HTTP clients.
 
 use std::error::Error;
 use std::io;
@@ -11,17 +11,17 @@ use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use url::Url;
 
-/// A host that doesn't take a connection by then won't take it soon.
-const CONNECT: Duration = Duration::from_secs(3);
+/// The connect timeout: a host that hasn't accepted a connection by then is unlikely to.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whom TLS trusts: the authorities that browsers trust, brought along so that a machine without CA files is none
-/// the worse, and those that the settings add. Clones share them.
+/// Trusted root certificates: the Mozilla roots, bundled so that a machine without CA files works, and those added by
+/// the settings. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Trust {
+pub struct TrustStore {
     roots: Arc<RootCertStore>,
 }
 
-impl Default for Trust {
+impl Default for TrustStore {
     fn default() -> Self {
         let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
         let roots = Arc::new(RootCertStore::from_iter(roots));
@@ -29,17 +29,17 @@ impl Default for Trust {
     }
 }
 
-impl Trust {
-    /// Trusts these authorities, too, and tells how many of the certificates can be used.
+impl TrustStore {
+    /// Adds root certificates and returns how many of them are usable.
     pub fn add(&mut self, certificates: Vec<CertificateDer<'static>>) -> usize {
         let roots = Arc::make_mut(&mut self.roots);
         roots.add_parsable_certificates(certificates).0
     }
 
-    /// The beginnings of a client for the host of `url`.
+    /// A client builder for the host of `url`, with TLS and the connect timeout configured.
     ///
     /// # Errors
-    /// When the TLS provider can't do the protocol versions, which is a defect of the build.
+    /// If the TLS provider doesn't support the protocol versions, which is a defect of the build.
     pub fn client(&self, url: &Url) -> Result<ClientBuilder, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -48,25 +48,25 @@ impl Trust {
             .with_no_client_auth();
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .connect_timeout(CONNECT);
+            .connect_timeout(CONNECT_TIMEOUT);
         Ok(match is_loopback(url.host_str().unwrap_or_default()) {
-            // What runs on this machine is never behind the proxy that the environment may name.
+            // A local service is never reached through the proxy that the environment may name.
             true => client.no_proxy(),
             false => client,
         })
     }
 }
 
-/// Whether a host as in a URL, without its port, is this machine by its name.
+/// Whether a URL host (without port) is `localhost` or a loopback address.
 pub fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// What is wrong with the other side's certificate, and what helps, when that is why a request failed.
-pub fn certificate_fault(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut chain = std::iter::successors(Some(error), |error| inner(*error));
+/// Explains a rejected server certificate and its remedy; `None` if that isn't why the request failed.
+pub fn certificate_error(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut chain = std::iter::successors(Some(error), |error| cause(*error));
     let fault = chain.find_map(|error| match error.downcast_ref() {
         Some(rustls::Error::InvalidCertificate(fault)) => Some(fault),
         _ => None,
@@ -79,8 +79,8 @@ pub fn certificate_fault(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
-/// What led to an error. An [`io::Error`] hides what it was made from behind that one's own source.
-fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+/// The cause of an error. An [`io::Error`] made from another error skips that error in its own `source`.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let io = error.downcast_ref::<io::Error>();
     let made_from = io.and_then(io::Error::get_ref);
     made_from.map_or_else(|| error.source(), |error| Some(error))

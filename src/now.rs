@@ -1,63 +1,59 @@
-//! The moment a request arrived, and the time since.
+//! The time of a request, and clocks that include suspended time.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::time::Instant as Started;
+use tokio::time::Instant as RuntimeInstant;
 
-/// Read once at the edge and handed down: below it nothing looks at a wall clock, so every rule about
-/// time can be tested at any time.
+/// A point in time on each relevant clock. Read once at the system boundary and passed down: no code below it reads a
+/// wall clock, so every time-dependent rule can be tested at any time.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// For the calendar: which slots have passed.
+    /// Calendar time, which decides which slots have passed.
     pub utc: DateTime<Utc>,
-    /// For ages and freshness; never goes back. Where the system tells it, the time that the machine was suspended
-    /// counts: what was fresh before isn't after.
+    /// For ages and staleness; never goes back. Includes the time that the machine was suspended where the system
+    /// reports it, so what was fresh before a suspension isn't after it.
     pub mono: Instant,
-    /// The same moment by the runtime's clock, which measures how long a request has been under way, and
-    /// which a test may stop.
-    pub started: Started,
-    /// How long the machine had been suspended by then, since the process's first look at its clocks.
+    /// The same moment on the runtime's clock, which measures the duration of a request, and which a test may pause.
+    pub started: RuntimeInstant,
+    /// How long the machine had been suspended by then, since the process first read its clocks.
     pub suspended: Duration,
 }
 
-/// Two clocks that are read one after the other differ by less without any suspension.
-const READ_APART: Duration = Duration::from_secs(1);
+/// An upper bound for the difference between two clocks read one after the other without a suspension between them.
+const CLOCK_READ_GAP: Duration = Duration::from_secs(1);
 
-/// The process's first look at two clocks: the one that [`Instant`] is of, which stands still while the machine is
-/// suspended, and one that goes on. So what the second one shows can be told as a moment of the first.
+/// The first reading of two clocks: [`Instant`], which stops while the machine is suspended, and the boot-time clock,
+/// which doesn't. Converts later boot times to [`Instant`]s.
 #[derive(Debug, Clone, Copy)]
-pub struct Clocks {
-    began: Instant,
-    /// What the other one showed then.
-    awake_or_not: Duration,
+pub struct ClockPair {
+    base: Instant,
+    /// The boot time at `base`.
+    boot_time: Duration,
 }
 
-impl Clocks {
-    /// Looked at just now.
-    pub fn new(began: Instant, awake_or_not: Duration) -> Self {
-        Self {
-            began,
-            awake_or_not,
-        }
+impl ClockPair {
+    /// Pairs the two readings, which must be of the same moment.
+    pub fn new(base: Instant, boot_time: Duration) -> Self {
+        Self { base, boot_time }
     }
 
-    /// The moment at which they and the wall clock show this.
-    pub fn at(&self, utc: DateTime<Utc>, awake: Instant, awake_or_not: Duration) -> Now {
-        let passed = awake_or_not.saturating_sub(self.awake_or_not);
-        let mono = self.began + passed;
+    /// The moment with these readings of the wall clock, of [`Instant`] (`awake`) and of the boot-time clock.
+    pub fn at(&self, utc: DateTime<Utc>, awake: Instant, boot_time: Duration) -> Now {
+        let elapsed = boot_time.saturating_sub(self.boot_time);
+        let mono = self.base + elapsed;
         Now {
             utc,
             mono,
-            started: Started::from_std(awake),
+            started: RuntimeInstant::from_std(awake),
             suspended: mono.saturating_duration_since(awake),
         }
     }
 }
 
-/// Linux has a clock that counts suspended time. Elsewhere such time is passed over.
-fn awake_or_not() -> Option<Duration> {
+/// `CLOCK_BOOTTIME`, which includes suspended time; `None` on systems other than Linux, where that time isn't counted.
+fn boot_time() -> Option<Duration> {
     #[cfg(target_os = "linux")]
     {
         use rustix::time::{ClockId, clock_gettime};
@@ -68,46 +64,47 @@ fn awake_or_not() -> Option<Duration> {
 }
 
 impl Now {
-    /// What the clocks show.
+    /// Reads the clocks.
     pub fn read() -> Self {
-        static CLOCKS: LazyLock<Option<Clocks>> =
-            LazyLock::new(|| Some(Clocks::new(Instant::now(), awake_or_not()?)));
+        static CLOCKS: LazyLock<Option<ClockPair>> =
+            LazyLock::new(|| Some(ClockPair::new(Instant::now(), boot_time()?)));
         let clocks = &*CLOCKS;
         let (utc, awake) = (Utc::now(), Instant::now());
-        match (clocks, awake_or_not()) {
-            (Some(clocks), Some(awake_or_not)) => clocks.at(utc, awake, awake_or_not),
-            _ => Self::of_clocks(utc, awake),
+        match (clocks, boot_time()) {
+            (Some(clocks), Some(boot_time)) => clocks.at(utc, awake, boot_time),
+            _ => Self::from_clocks(utc, awake),
         }
     }
 
-    /// The moment that two clocks show just now.
-    pub fn of_clocks(utc: DateTime<Utc>, mono: Instant) -> Self {
+    /// The moment with these readings, without suspended time.
+    pub fn from_clocks(utc: DateTime<Utc>, mono: Instant) -> Self {
         Self {
             utc,
             mono,
-            started: Started::from_std(mono),
+            started: RuntimeInstant::from_std(mono),
             suspended: Duration::ZERO,
         }
     }
 
-    /// The time since that the machine was awake.
-    pub fn passed(&self) -> Duration {
+    /// The time since this moment, excluding suspended time.
+    pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// The moment it has become since.
+    /// The current time, derived from this moment by the runtime's clock and the suspended time since.
     pub fn later(&self) -> Self {
-        self.after(self.passed(), Self::read().suspended)
+        self.advanced_by(self.elapsed(), Self::read().suspended)
     }
 
-    /// The moment when the machine has been awake for so long since, and been suspended for so long in all.
-    pub fn after(&self, awake: Duration, suspended: Duration) -> Self {
+    /// This moment plus `awake`, and plus the suspended time since it; `suspended` is the total since the process
+    /// started.
+    pub fn advanced_by(&self, awake: Duration, suspended: Duration) -> Self {
         let asleep = suspended.saturating_sub(self.suspended);
-        let asleep = Some(asleep).filter(|it| *it >= READ_APART);
-        let passed = awake + asleep.unwrap_or_default();
+        let asleep = Some(asleep).filter(|it| *it >= CLOCK_READ_GAP);
+        let elapsed = awake + asleep.unwrap_or_default();
         Self {
-            utc: self.utc + passed,
-            mono: self.mono + passed,
+            utc: self.utc + elapsed,
+            mono: self.mono + elapsed,
             started: self.started + awake,
             suspended: self.suspended + asleep.unwrap_or_default(),
         }

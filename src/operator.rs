@@ -1,4 +1,4 @@
-//! The commands for an operator: what they take and what they print.
+//! The operator's commands: arguments and output.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -19,43 +19,43 @@ use codex_miroir::user::UserId;
 
 use crate::{Failure, open_store, settings};
 
-/// What is done with a user.
+/// The commands on one user's data.
 #[derive(Subcommand)]
 pub(crate) enum UserCommand {
-    /// Write all that the service holds of a user into a zip.
+    /// Write all data that the service holds of a user into a zip.
     Export {
         /// The user, as GitHub spells the login.
         login: String,
-        /// The zip, which must not be there yet; otherwise {login}-{date}.zip.
+        /// The zip to create, which must not exist; {login}-{date}.zip by default.
         #[arg(long, value_name = "FILE")]
         zip: Option<PathBuf>,
     },
-    /// Remove all that the storage holds of a user; without --yes-delete only say what that is.
+    /// Delete all data that the storage holds of a user; without --yes-delete only list it.
     Delete {
         /// The user, as GitHub spells the login.
         login: String,
-        /// The login once more: it is meant.
+        /// The login again, as confirmation.
         #[arg(long, value_name = "LOGIN")]
         yes_delete: Option<String>,
-        /// Also when Git holds files, which a sync takes again.
+        /// Delete even if Git holds files of the user, which the next sync would bring back.
         #[arg(long)]
         despite_git: bool,
     },
-    /// Give a login to another GitHub account.
+    /// Bind a login to another GitHub account.
     Rebind {
         /// The login, as GitHub spells it.
         login: String,
-        /// The account's number: GET https://api.github.com/users/{login} says it as id.
+        /// The account's number: id in the answer of GET https://api.github.com/users/{login}.
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
         account: u64,
-        /// Also when nobody has signed in by this login yet.
+        /// Create the owner record if the login has none yet.
         #[arg(long)]
         create: bool,
     },
 }
 
-/// Beyond the time of a mark, so that whoever may settle it does.
-const BEYOND_EXPIRY: Duration = Duration::from_secs(30);
+/// Added to the expiry of a write intent, so that another instance has time to recover it.
+const RECOVERY_MARGIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<(), Failure> {
     match command {
@@ -67,7 +67,7 @@ pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<(), Fai
         } => {
             let user = UserId::parse(&login)?;
             match yes_delete {
-                None => say_what_would_go(config, &user).await,
+                None => preview_deletion(config, &user).await,
                 Some(again) if again == login => delete(config, user, despite_git).await,
                 Some(again) => Err(format!("--yes-delete says {again}, not {login}").into()),
             }
@@ -90,7 +90,7 @@ fn codex_settings(config: &Config) -> Result<CodexSettings, Failure> {
 #[expect(clippy::print_stdout, reason = "the command's result")]
 pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(), Failure> {
     let user = UserId::parse(user)?;
-    let (store, described) = open_store_to_read(config)?;
+    let (store, described) = open_store_read_only(config)?;
     let codex = Codex::new(Arc::clone(&store), codex_settings(config)?);
     let settings = InspectSettings {
         artifact_ttl: config.artifact_ttl,
@@ -104,13 +104,13 @@ pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(
     }
     match () {
         () if !report.is_complete() => Err("not everything can be read".into()),
-        () if !report.is_there() => Err(nothing_of(&user)),
+        () if !report.is_there() => Err(no_data(&user)),
         () => Ok(()),
     }
 }
 
-/// As [`open_store`], for a command that changes nothing: a folder must be there.
-fn open_store_to_read(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
+/// Like [`open_store`], for a command that changes nothing: doesn't create a missing folder.
+fn open_store_read_only(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
     let StorageChoice::Directory { variable, path } = &config.storage else {
         return open_store(config);
     };
@@ -122,7 +122,7 @@ fn open_store_to_read(config: &Config) -> Result<(Arc<dyn BlobStore>, String), F
     Ok((Arc::new(store), described))
 }
 
-fn nothing_of(user: &UserId) -> Failure {
+fn no_data(user: &UserId) -> Failure {
     format!("there is nothing of {user} in the storage; logins are written as GitHub spells them")
         .into()
 }
@@ -136,7 +136,7 @@ async fn export(config: &Config, user: &UserId, zip: Option<PathBuf>) -> Result<
     if path.exists() {
         return Err(format!("{shown} is there already; name another file with --zip").into());
     }
-    let (store, _) = open_store_to_read(config)?;
+    let (store, _) = open_store_read_only(config)?;
     let export = admin::export(&*store, user, now).await?;
     write_new(&path, &export.zip).map_err(|error| format!("{shown}: {error}"))?;
     println!("{shown}: {export}");
@@ -150,7 +150,7 @@ async fn export(config: &Config, user: &UserId, zip: Option<PathBuf>) -> Result<
     }
 }
 
-/// Writes a file that isn't there yet, and that others may not read.
+/// Creates a file that only its owner can read. Fails if it exists; on an error removes it again.
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -165,14 +165,17 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
-async fn say_what_would_go(config: &Config, user: &UserId) -> Result<(), Failure> {
-    let (store, described) = open_store_to_read(config)?;
+async fn preview_deletion(config: &Config, user: &UserId) -> Result<(), Failure> {
+    let (store, described) = open_store_read_only(config)?;
     let holdings = admin::holdings(&*store, user).await?;
     if holdings.is_empty() {
-        return Err(nothing_of(user));
+        return Err(no_data(user));
     }
     print!("storage    {described}\nuser       {user}\n{holdings}");
-    println!("\nThat would go. What stays: {}", holdings.in_git(user));
+    println!(
+        "\nThis would be deleted. What remains: {}",
+        holdings.in_git(user)
+    );
     println!(
         "Nothing was removed. To remove it: codex-miroir user delete {user} --yes-delete {user}"
     );
@@ -183,7 +186,7 @@ async fn say_what_would_go(config: &Config, user: &UserId) -> Result<(), Failure
 async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), Failure> {
     let (store, described) = open_store(config)?;
     let settings = codex_settings(config)?;
-    // Without the mirror: what is removed is nothing to be shared with Git.
+    // Without Git sync, so that the deletion isn't pushed to the repository.
     let codex = Codex::new(
         Arc::clone(&store),
         CodexSettings {
@@ -199,20 +202,20 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
     let deletion = Deletion {
         user,
         despite_git,
-        patience: config.pending_expiry + BEYOND_EXPIRY,
+        pending_timeout: config.pending_expiry + RECOVERY_MARGIN,
         now: Now::read(),
     };
-    let kept = admin::delete(&*store, &codex, &deletion).await?;
+    let report = admin::delete(&*store, &codex, &deletion).await?;
     let storage = match config.storage {
         StorageChoice::Directory { .. } => Storage::Folder,
         _ => Storage::Container,
     };
     let user = &deletion.user;
     println!(
-        "{described}: {} blobs of {user} removed. What stays:",
-        kept.removed
+        "{described}: {} blobs of {user} removed. What remains:",
+        report.removed
     );
-    for sentence in kept.stays(user, &before, storage) {
+    for sentence in report.describe_remaining(user, &before, storage) {
         println!("- {sentence}");
     }
     Ok(())
@@ -220,9 +223,9 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
 async fn rebind(config: &Config, user: &UserId, account: u64, create: bool) -> Result<(), Failure> {
-    let meaning = admin::meaning(&config.auth)?;
+    let owner_file_effect = admin::owner_file_effect(&config.auth)?;
     let (store, described) = open_store(config)?;
     let rebound = admin::rebind(&*store, user, account, create).await?;
-    println!("{described}: {user}: {rebound}\n{meaning}");
+    println!("{described}: {user}: {rebound}\n{owner_file_effect}");
     Ok(())
 }

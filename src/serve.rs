@@ -1,4 +1,4 @@
-//! Serving: the port first, then the rest, until somebody says that it is enough.
+//! Serving: binds the port, opens the store, starts the background work, and shuts down gracefully on a signal.
 
 mod connections;
 mod refused;
@@ -21,18 +21,18 @@ use tokio::task::JoinSet;
 
 use crate::{Failure, open_store, settings};
 
-/// How long running requests may take to finish after SIGTERM or Ctrl-C.
+/// How long running requests may take to finish after SIGTERM or Ctrl-C; then the same again for pending writes.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
-/// How often the log sums up.
-const SUMMARY: Duration = Duration::from_secs(60);
+/// Interval of the summary lines in the log.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) async fn serve(config: &Config) -> Result<(), Failure> {
     serve_on(bind(config).await?, config).await
 }
 
-/// With the port bound already: the Functions host asks for an answer at once, and storage may take
-/// its time.
+/// Serves on a listener that is bound already, because the Functions host connects at once while opening the storage
+/// may take longer.
 pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(), Failure> {
     let (store, described) = open_store(config)?;
     let address = listener.local_addr()?;
@@ -44,40 +44,47 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     let github = Arc::new(Transport::new(&config.github.api_url, &config.trust)?);
     let calls = (store.calls().clone(), github.calls().clone());
     let metrics = Arc::new(Metrics::new(calls.0, calls.1));
-    let gate = http::Gate::new(config, &github)?;
+    let authenticator = http::Authenticator::new(config, &github)?;
     let codex = Codex::new(store, settings(config, &github)?);
-    let end = told_to_end()?;
-    say_who_may(config, address, &described);
-    let app = http::App::new(codex.clone(), gate, config, Arc::clone(&metrics));
+    let shutdown = shutdown_signal()?;
+    log_start(config, address, &described);
+    let app = http::App::new(codex.clone(), authenticator, config, Arc::clone(&metrics));
     let mut background = JoinSet::new();
-    background.spawn(sum_up(codex.clone(), metrics));
+    background.spawn(log_summaries(codex.clone(), metrics));
     background.spawn(codex.clone().push_in_background());
     if let StorageChoice::Directory { path, .. } = &config.storage {
         let (codex, path) = (codex.clone(), path.clone());
-        background.spawn(async move { codex.follow_editors(&path, Now::read).await });
+        background.spawn(async move { codex.watch_editors(&path, Now::read).await });
     }
     if !config.hosted {
         background.spawn(codex.clone().tick_in_background());
-        background.spawn(codex.clone().tidy_up_in_background(Now::read));
+        background.spawn(codex.clone().run_janitor_in_background(Now::read));
     }
-    let limits = connections::Limits {
-        most: config.max_connections,
-        silence: config.idle,
+    let limits = connections::ConnectionLimits {
+        max_connections: config.max_connections,
+        idle_timeout: config.idle,
     };
-    let end = async {
-        end.await;
+    let shutdown = async {
+        shutdown.await;
         tracing::info!("finishing running requests");
     };
-    connections::serve(listener, http::router(app), limits, end, SHUTDOWN_GRACE).await;
-    // What isn't in Git yet is in the queue.
+    connections::serve(
+        listener,
+        http::router(app),
+        limits,
+        shutdown,
+        SHUTDOWN_GRACE,
+    )
+    .await;
+    // Safe to abort: changes that aren't in Git yet have their hints in `queue/`.
     background.shutdown().await;
-    // Marks that stay behind are settled by others, only later.
+    // Other instances recover the write intents that remain, but only once they have expired.
     let _ = tokio::time::timeout(SHUTDOWN_GRACE, codex.finish_writes()).await;
     Ok(())
 }
 
-/// The start line.
-fn say_who_may(config: &Config, address: SocketAddr, storage: &str) {
+/// Logs the start line: address, storage, and who is authorized.
+fn log_start(config: &Config, address: SocketAddr, storage: &str) {
     let (auth, who, url) = (&config.auth, config.auth.to_string(), &config.public_url);
     let user = auth.dev_user().map(tracing::field::display);
     let auth = auth.as_str();
@@ -87,13 +94,13 @@ fn say_who_may(config: &Config, address: SocketAddr, storage: &str) {
     tracing::info!(version, %address, storage, auth, user, who, repository, public_url = %url, "serving");
 }
 
-/// Once a minute a line with what happened in it, and how things stand.
-async fn sum_up(codex: Codex, metrics: Arc<Metrics>) {
-    let mut minutes = tokio::time::interval(SUMMARY);
+/// Logs a summary line once a minute.
+async fn log_summaries(codex: Codex, metrics: Arc<Metrics>) {
+    let mut minutes = tokio::time::interval(SUMMARY_INTERVAL);
     minutes.tick().await;
     loop {
         minutes.tick().await;
-        telemetry::sum_up(&metrics, &codex.standing(Now::read()));
+        telemetry::log_summary(&metrics, &codex.runtime_stats(Now::read()));
     }
 }
 
@@ -101,7 +108,7 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     let address = SocketAddr::new(config.bind, config.port);
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
-            // A host has chosen the port, and waits for an answer there.
+            // The host has chosen the port, so another one is no option.
             _ if config.hosted => "",
             ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
                 "; PORT or --port names another port, 0 a free one"
@@ -112,8 +119,9 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     })
 }
 
-/// SIGTERM or Ctrl-C, from now on: one that comes before anybody waits for it isn't missed.
-fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+/// Completes on SIGTERM or Ctrl-C. On Unix the handlers are installed at once, so that a signal before the first poll
+/// isn't missed.
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

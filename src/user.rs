@@ -1,29 +1,29 @@
-//! The user whose files a request is about.
+//! User names.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Characters of a user's name, at most.
+/// The maximum length of a user name in characters.
 const MAX_LENGTH: usize = 64;
 
-/// A user's name, as it is in storage paths: 1–64 of `A–Z a–z 0–9 - _`.
+/// A user name as used in storage paths: 1–64 of `A–Z a–z 0–9 - _`.
 ///
-/// Parsed once at the edge; after that it is safe in a path. The text lies in the value itself: as a key it is compared
-/// without following a pointer, which would cost more than the comparison where many users are cached.
+/// Parsed once at the system boundary and safe to use in paths afterwards. The text is stored inline: as a map key it
+/// is compared without following a pointer, which would cost more than the comparison itself with many cached users.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserId {
-    // Zeros follow, which come before every character that is allowed.
+    // Padded with zeros, which sort before every allowed character.
     text: [u8; MAX_LENGTH],
     length: u8,
 }
 
-/// The text can't be a user's name.
+/// Not a valid user name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a user name is 1 to 64 of A-Z, a-z, 0-9, '-' and '_'")]
 pub struct BadUserId;
 
 impl UserId {
-    /// Takes `text` when every character is allowed, else refuses it.
+    /// Parses a user name; fails if it is empty, too long or contains any other character.
     pub fn parse(text: &str) -> Result<Self, BadUserId> {
         let allowed = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
         if !(1..=MAX_LENGTH).contains(&text.len()) || !text.bytes().all(allowed) {
@@ -37,13 +37,13 @@ impl UserId {
         Ok(user)
     }
 
-    /// The name as it was given.
+    /// The name as given.
     pub fn as_str(&self) -> &str {
-        // All of it is ASCII.
+        // Always valid: the text is ASCII.
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
-    /// The same for every letter case: GitHub's logins are the same in any.
+    /// The name in lower case, for case-insensitive comparison: GitHub logins are case-insensitive.
     pub fn folded(&self) -> Self {
         let mut folded = self.clone();
         folded.text.make_ascii_lowercase();
@@ -55,7 +55,7 @@ impl UserId {
     }
 }
 
-// Of the text alone, not of what follows it.
+// Hashes the text without its padding.
 impl Hash for UserId {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);

@@ -1,4 +1,4 @@
-//! A bare axum handler that gives the bytes and headers of one recorded answer, as a process of its own.
+//! A bare axum handler, in a process of its own, that returns the bytes and headers of one recorded response.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::client::Client;
 use crate::process::Process;
 
-/// One answer: its head with `\n` lines, and its body.
+/// Sends one request; the response's head with `\n` line ends, and its body.
 pub(crate) async fn answer(address: &str, request: &str) -> (String, Vec<u8>) {
     let mut client = Client::connect(address).await;
     let (head, body) = client.send(request.as_bytes()).await;
@@ -25,7 +25,7 @@ pub(crate) async fn answer(address: &str, request: &str) -> (String, Vec<u8>) {
     (head, body.to_vec())
 }
 
-/// Starts this program once more as a server of the answer; its `main` passes `bare` and a path on to
+/// Starts this program again as a server of the response: `main` passes the arguments `bare` and a path on to
 /// [`serve_bare`].
 pub(crate) fn start_bare(recorded: &Path, head: &str, body: &[u8]) -> Process {
     record(recorded, head, body);
@@ -35,8 +35,8 @@ pub(crate) fn start_bare(recorded: &Path, head: &str, body: &[u8]) -> Process {
     })
 }
 
-/// The same for many people: the handler finds each one's copy of the answer by what the platform calls them.
-/// Its `main` passes `bare`, a path and a number on to [`serve_bare_to`].
+/// The same for many people: the handler looks up each one's copy of the response by the platform's principal
+/// header. `main` passes `bare`, a path and a number on to [`serve_bare_to`].
 #[allow(dead_code)]
 pub(crate) fn start_bare_to(people: usize, recorded: &Path, head: &str, body: &[u8]) -> Process {
     record(recorded, head, body);
@@ -45,7 +45,7 @@ pub(crate) fn start_bare_to(people: usize, recorded: &Path, head: &str, body: &[
     Process::start(command, |line| Some(line.to_owned()))
 }
 
-/// The handler to compare with, as a process's whole work: nothing but the recorded bytes and headers.
+/// Serves the recorded bytes and headers until the process is killed.
 pub(crate) fn serve_bare(recorded: &str) {
     let (headers, body) = read(recorded);
     let handler = move || {
@@ -55,7 +55,7 @@ pub(crate) fn serve_bare(recorded: &str) {
     serve(get(handler));
 }
 
-/// The same for those whom `principals` names, each with bytes of their own.
+/// The same for many `principals`, each with a copy of its own.
 #[allow(dead_code)]
 pub(crate) fn serve_bare_to(principals: impl Iterator<Item = String>, recorded: &str) {
     let (headers, body) = read(recorded);
@@ -96,7 +96,7 @@ fn read(recorded: &str) -> (HeaderMap, Bytes) {
         .unwrap();
     let head = std::str::from_utf8(&recorded[..end]).unwrap();
     let body = Bytes::copy_from_slice(&recorded[end + 2..]);
-    // The server itself adds these two.
+    // The server adds these two itself.
     let own = ["date", "content-length"];
     let headers: HeaderMap = head
         .lines()

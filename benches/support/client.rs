@@ -1,12 +1,12 @@
-//! One connection, and one answer after the other.
+//! An HTTP client with one connection and one request at a time.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The longest answer.
+/// The size limit of a response.
 const BUFFER: usize = 256 << 10;
 
-/// A connection that is kept.
+/// A keep-alive connection.
 pub(crate) struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -20,14 +20,14 @@ impl Client {
         Self { stream, buffer }
     }
 
-    /// Sends a whole request and reads its answer whole: the head without its empty line, and the body.
+    /// Sends a request and reads the whole response: the head without its empty line, and the body.
     pub(crate) async fn send(&mut self, request: &[u8]) -> (&[u8], &[u8]) {
         self.stream.write_all(request).await.unwrap();
         let (head, whole) = self.receive().await;
         (&self.buffer[..head], &self.buffer[head + 4..whole])
     }
 
-    /// The length of the answer's head and of the whole.
+    /// Reads a response into the buffer; the lengths of its head and of the whole.
     async fn receive(&mut self) -> (usize, usize) {
         let mut filled = 0;
         let mut expected = None;
@@ -47,7 +47,7 @@ impl Client {
     }
 }
 
-/// Where the head ends, and the whole answer, once the head is there.
+/// The ends of the head and of the whole response; `None` until the head is complete.
 fn head_and_whole(bytes: &[u8]) -> Option<(usize, usize)> {
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&bytes[..head]).unwrap();
@@ -55,7 +55,7 @@ fn head_and_whole(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((head, head + 4 + length))
 }
 
-/// A header of an answer's head; the service sends names in small letters.
+/// A header in a response's head; the service sends names in lower case.
 pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines()
         .filter_map(|line| line.split_once(": "))

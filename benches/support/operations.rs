@@ -1,4 +1,4 @@
-//! The operations over a folder, with nothing that expires while a bench runs.
+//! A `Codex` on a folder, with settings under which nothing expires while a bench runs.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! People whom the platform vouches for, the service that lets them in, and how large it is.
+//! People with the platform's sign-in, a service that admits them, and its CPU and memory use.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ pub(crate) fn person(number: usize) -> String {
     format!("person-{number:05}")
 }
 
-/// The header by which the platform's sign-in names somebody (`easyauth`).
+/// The value of the platform's principal header (`easyauth`) for a person.
 pub(crate) fn principal(number: usize) -> String {
     let claim = |typ: &str, val: &str| serde_json::json!({"typ": typ, "val": val});
     let document = serde_json::json!({"auth_typ": "github", "claims": [
@@ -21,12 +21,12 @@ pub(crate) fn principal(number: usize) -> String {
     STANDARD.encode(document.to_string())
 }
 
-/// Their account's number.
+/// A person's GitHub account number.
 pub(crate) fn account(number: usize) -> usize {
     number + 1
 }
 
-/// Asks for somebody's week.
+/// The request for a person's week.
 pub(crate) fn week_of(number: usize) -> String {
     format!(
         "GET /codex HTTP/1.1\r\nhost: codex.example\r\naccept-encoding: gzip\r\nx-ms-client-principal: {}\r\n\r\n",
@@ -34,7 +34,7 @@ pub(crate) fn week_of(number: usize) -> String {
     )
 }
 
-/// Starts the service for everybody, with further settings.
+/// Starts the service with sign-in open to everyone, and further settings.
 pub(crate) fn start(settings: &[(&str, &str)]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
     command
@@ -55,11 +55,11 @@ pub(crate) fn resident_mib(process: u32) -> f64 {
     resident_kib(process) as f64 / 1024.0
 }
 
-/// Processor time it has had, all threads together.
+/// The CPU time of a process, all threads together.
 pub(crate) fn cpu_seconds(process: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let after = stat.rsplit(')').next().unwrap();
     let fields: Vec<&str> = after.split_whitespace().collect();
-    // utime and stime (proc(5)), in hundredths.
+    // utime and stime (proc(5)), in ticks of 10 ms.
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }

@@ -1,18 +1,18 @@
-//! Processes that end with the value that holds them, and their size.
+//! Child processes that are killed on drop, and their memory.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A child process that is ended with the value.
+/// A child process that is killed on drop.
 pub(crate) struct Process {
     pub(crate) child: Child,
-    /// Where it listens, as it said itself.
+    /// The address it listens on, by its own output.
     pub(crate) address: String,
 }
 
 impl Process {
-    /// Starts `command` and waits for the line of its output in which `address_in` finds an address.
+    /// Starts `command` and waits for an output line in which `address_in` finds an address.
     pub(crate) fn start(command: &mut Command, address_in: fn(&str) -> Option<String>) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -27,7 +27,7 @@ impl Process {
         Self { child, address }
     }
 
-    /// Starts the service over the folder `data`, on a port of its own.
+    /// Starts the service on the folder `data`, on a free port.
     pub(crate) fn service(data: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
         command
@@ -38,7 +38,7 @@ impl Process {
         Self::listening(&mut command)
     }
 
-    /// Starts a command of the service, and waits for the line that says where it listens.
+    /// Starts a command of the service, and waits for the log line with its address.
     pub(crate) fn listening(command: &mut Command) -> Self {
         Self::start(command, |line| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -54,15 +54,16 @@ impl Drop for Process {
     }
 }
 
-/// The middle of `values`.
+/// The median of `values`, which are sorted.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// Resident memory of a process in KiB.
+/// The resident memory (`VmRSS`) of a process, in KiB.
 pub(crate) fn resident_kib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux tells");
+    let status =
+        std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux has /proc");
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));
     kib.and_then(|kib| kib.parse().ok()).expect("in KiB")

@@ -1,46 +1,48 @@
-//! Single storage requests that end in any case.
+//! Single storage requests with a timeout.
 
 use std::time::Duration;
 
-use crate::store::{Answer, Blob, BlobStore, GetIf, Got, Key, Listing, Prefix, StoreError};
+use crate::store::{
+    Blob, BlobKey, BlobStore, GetIf, GetOutcome, Listing, Prefix, StoreError, StoreResponse,
+};
 
-/// A store that keeps silent for longer counts as away.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A storage call that takes longer fails as `Unavailable`.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A blob, if it is there, and the storage's clock.
+/// A blob, `None` if absent, with the storage's `Date`.
 pub(super) async fn get(
     store: &dyn BlobStore,
-    key: &Key,
-) -> Result<Answer<Option<Blob>>, StoreError> {
+    key: &BlobKey,
+) -> Result<StoreResponse<Option<Blob>>, StoreError> {
     let call = store.get(key, GetIf::Any);
-    let Answer { value, date } = in_time("get", key.path(), call).await?;
+    let StoreResponse { value, date } = with_timeout("get", key.path(), call).await?;
     let value = match value {
-        Got::Blob(blob) => Some(blob),
-        Got::Absent | Got::Changed | Got::Unchanged => None,
+        GetOutcome::Blob(blob) => Some(blob),
+        GetOutcome::Absent | GetOutcome::Changed | GetOutcome::Unchanged => None,
     };
-    Ok(Answer { value, date })
+    Ok(StoreResponse { value, date })
 }
 
-/// What is directly below a prefix.
+/// The blobs and folders directly below a prefix.
 pub(super) async fn list(
     store: &dyn BlobStore,
     prefix: &Prefix,
-) -> Result<Answer<Listing>, StoreError> {
-    in_time("list", prefix.as_str(), store.list(prefix)).await
+) -> Result<StoreResponse<Listing>, StoreError> {
+    with_timeout("list", prefix.as_str(), store.list(prefix)).await
 }
 
-/// The call's answer, unless the store keeps silent.
-pub(super) async fn in_time<T>(
+/// The call's result; [`StoreError::Unavailable`] after [`CALL_TIMEOUT`].
+pub(super) async fn with_timeout<T>(
     operation: &'static str,
     key: &str,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let silent = || StoreError::Unavailable {
+    let timed_out = || StoreError::Unavailable {
         operation,
         key: key.to_owned(),
         reason: "no answer in time".to_owned(),
     };
-    tokio::time::timeout(PATIENCE, call)
+    tokio::time::timeout(CALL_TIMEOUT, call)
         .await
-        .unwrap_or_else(|_| Err(silent()))
+        .unwrap_or_else(|_| Err(timed_out()))
 }

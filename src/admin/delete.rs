@@ -1,10 +1,10 @@
-//! Removing a user.
+//! Deleting a user's data.
 //!
-//! Task files go first and by the write protocol, so that running instances show each step of it. Then goes
-//! what is known of Git, so that no look at it takes a file that has gone for one to be brought back; then the
-//! artifact; then the state, in a version in which nobody was writing and no file was left, so that every
-//! instance lists anew when it next looks; and last whose the name is, so that until then nobody else gets
-//! in. Each step can be repeated: a deletion that broke off is done again from the start.
+//! The order matters. Task files go first, through the write protocol, so that running instances see each
+//! removal. Then `git.json`, so that no reconcile restores a removed file from Git; then the artifact; then the
+//! state document, in a version in which no create was pending and no file was left, so that every instance
+//! lists the folder anew at its next read; and last `owner.json`, so that no other account can claim the login
+//! before. Every step is idempotent: an interrupted deletion is run again from the start.
 
 mod holdings;
 mod removal;
@@ -21,82 +21,85 @@ pub use holdings::{Holdings, holdings};
 use removal::Removal;
 pub use text::Storage;
 
-/// How often it is looked whether something has come back meanwhile.
-const ROUNDS: u32 = 5;
+/// Passes that are made while removed blobs keep reappearing.
+const MAX_PASSES: u32 = 5;
 
-/// What a deletion is to do.
+/// The parameters of a deletion.
 #[derive(Debug, Clone)]
 pub struct Deletion {
-    /// Whom.
+    /// The user to delete.
     pub user: UserId,
-    /// Also when Git is known to hold files.
+    /// Delete even if `git.json` lists files: a sync would import them again.
     pub despite_git: bool,
-    /// How long an op that somebody has begun is waited for: until others may settle it, and a little.
-    pub patience: Duration,
-    /// When it began.
+    /// How long to wait for another writer's pending create: until it may be recovered, plus a margin.
+    pub pending_timeout: Duration,
+    /// When the deletion began.
     pub now: Now,
 }
 
-/// What stays after a deletion.
+/// What a deletion removed, and what remains.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// How many files were removed, of all kinds.
+pub struct DeletionReport {
+    /// Blobs removed, of all kinds.
     pub removed: usize,
-    /// Settled files: the janitor takes them when the create that they stand for can't come any more.
-    pub settled: usize,
-    /// Files whose names no key can have.
-    pub odd: Vec<String>,
-    /// The user stands in `state/.github.json`.
+    /// Tombstones left in place: the janitor removes them once their creates can no longer land.
+    pub tombstones: usize,
+    /// Listed names that are no valid blob keys.
+    pub invalid_names: Vec<String>,
+    /// The user is still listed in `state/.github.json`.
     pub mirrored: bool,
-    /// What lies below `state/{user}/` again: somebody asked for the user meanwhile, who has begun anew with an
-    /// empty week.
-    pub came_back: Vec<String>,
+    /// Blobs that exist again below `state/{user}/`: a request for the user during the deletion has started a
+    /// new, empty week.
+    pub recreated: Vec<String>,
 }
 
-/// Why a deletion broke off. What was removed until then is gone; it can be repeated.
+/// Why a deletion was interrupted. What was removed until then stays removed; the deletion can be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
-    /// The storage didn't do it.
-    #[error("{0}; what is left can be removed by the same command")]
+    /// A storage request failed.
+    #[error("{0}; run the same command again to remove the rest")]
     Store(#[from] StoreError),
-    /// The write protocol didn't do it.
-    #[error("{}; what is left can be removed by the same command", .0.error)]
+    /// The write protocol refused or failed to remove task files.
+    #[error("{}; run the same command again to remove the rest", .0.error)]
     Write(Refusal),
-    /// Git is known to hold files, and nobody said that this doesn't matter.
+    /// `git.json` lists so many files, and `despite_git` isn't set.
     #[error(
         "git.json says that Git holds {0} of the user's files, which a sync would take again: remove them there first, or say --despite-git"
     )]
     InGit(usize),
-    /// A newer version of the service wrote something.
+    /// A newer version of the service wrote this blob.
     #[error("a newer version of the service wrote {0}: delete the user with that version")]
     Newer(&'static str),
-    /// The storage takes longer for a single file than a mark may stand.
+    /// A single file takes longer than a write intent may stay pending.
     #[error("the storage is too slow for CODEX_PENDING_EXPIRY_SECONDS; make it longer")]
     TooSlow,
-    /// Others kept writing.
+    /// Other writers kept changing the user's data.
     #[error(
-        "somebody keeps writing for the user: keep them out (CODEX_ALLOWED_LOGINS), and try again"
+        "the user's data keeps changing: revoke the login's access (CODEX_ALLOWED_LOGINS), and try again"
     )]
     Contended,
 }
 
-/// Removes all that is there of a user. What stays is said.
+/// Deletes everything that is stored for a user, and reports what remains.
 ///
-/// `codex` is over the same store, with GitHub mode off: it leaves no hints.
+/// `codex` works on the same store, with GitHub mode off, so that it leaves no hints.
+///
+/// # Errors
+/// [`DeleteError`].
 pub async fn delete(
     store: &dyn BlobStore,
     codex: &Codex,
     deletion: &Deletion,
-) -> Result<Kept, DeleteError> {
+) -> Result<DeletionReport, DeleteError> {
     let found = holdings(store, &deletion.user).await?;
     found.refuse_newer()?;
     if !found.in_git.is_empty() && !deletion.despite_git {
         return Err(DeleteError::InGit(found.in_git.len()));
     }
     let mut removal = Removal::new(store, codex, deletion);
-    for _ in 0..ROUNDS {
-        if removal.round().await? {
-            return Ok(removal.kept);
+    for _ in 0..MAX_PASSES {
+        if removal.run_pass().await? {
+            return Ok(removal.report);
         }
     }
     Err(DeleteError::Contended)

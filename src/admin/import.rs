@@ -1,94 +1,104 @@
-//! Copying the task files of a data folder into the configured storage.
+//! Import: copies the task files of a data folder into the configured storage.
 
-use crate::codex::{Act, Codex, FileChange, FileFate, MAX_BATCH, Refusal, Want, WeekError};
-use crate::store::{BlobStore, GetIf, Got, Key, Prefix, StoreError};
+use crate::codex::{
+    BatchItem, Codex, FileOp, FileOutcome, MAX_BATCH, ReadRequest, Refusal, WeekError,
+};
+use crate::store::{BlobKey, BlobStore, GetIf, GetOutcome, Prefix, StoreError};
 use crate::task::FileName;
 
-/// How an import went.
+/// The result of an import.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportReport {
     /// Files copied.
     pub copied: usize,
-    /// Files that were there already, in whatever version; they stay as they are.
+    /// Files that existed already, in any version; they are kept.
     pub present: usize,
-    /// Files that aren't called as task files are.
+    /// Files whose names are no task file names.
     pub skipped: usize,
 }
 
-/// Why an import broke off. What was copied until then stays; it can be repeated.
+/// Why an import was interrupted. What was copied until then stays; the import can be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The folder can't be read.
+    /// The source folder can't be read.
     #[error(transparent)]
-    From(#[from] StoreError),
-    /// The storage can't be read.
+    Source(#[from] StoreError),
+    /// The target storage can't be read.
     #[error(transparent)]
     Read(#[from] WeekError),
-    /// The storage can't be written.
+    /// The target storage can't be written.
     #[error("{}", .0.error)]
-    To(Refusal),
-    /// The storage takes longer for a single file than a mark may stand.
+    Target(Refusal),
+    /// A single file takes longer than a write intent may stay pending.
     #[error("the storage is too slow for CODEX_PENDING_EXPIRY_SECONDS; make it longer")]
     TooSlow,
 }
 
-/// Copies a user's task files from a store to the one behind `to`, and replaces nothing there. Running
-/// instances see them at once, as any change of the service's own.
+/// Copies a user's task files from `source` to the store behind `target`, and replaces nothing there. They go
+/// through the write protocol, so running instances see them as any change of the service's own.
+///
+/// # Errors
+/// [`ImportError`].
 pub async fn import(
-    from: &dyn BlobStore,
-    to: &Codex,
-    want: &Want,
-) -> Result<Imported, ImportError> {
-    let mut imported = Imported::default();
+    source: &dyn BlobStore,
+    target: &Codex,
+    read_request: &ReadRequest,
+) -> Result<ImportReport, ImportError> {
+    let mut report = ImportReport::default();
     let mut batch = vec![];
-    // So that it is known which files there only count as absent.
-    to.week(want).await?;
-    for listed in from.list(&Prefix::raw(&want.user)).await?.value.blobs {
+    // The read loads which of the target's files are tombstones.
+    target.week(read_request).await?;
+    for listed in source
+        .list(&Prefix::raw(&read_request.user))
+        .await?
+        .value
+        .blobs
+    {
         let name = listed.name.parse::<FileName>().ok();
-        let key = Key::raw(&want.user, &listed.name).ok();
+        let key = BlobKey::raw(&read_request.user, &listed.name).ok();
         let Some((name, key)) = name.zip(key) else {
-            imported.skipped += 1;
+            report.skipped += 1;
             continue;
         };
-        if let Got::Blob(blob) = from.get(&key, GetIf::Any).await?.value {
-            let act = Act::Create(blob.bytes);
-            batch.push(FileChange {
+        if let GetOutcome::Blob(blob) = source.get(&key, GetIf::Any).await?.value {
+            let operation = FileOp::Create(blob.bytes);
+            batch.push(BatchItem {
                 name,
-                act,
+                operation,
                 merged: vec![],
                 write: None,
             });
         }
         if batch.len() == MAX_BATCH {
-            write(to, want, &mut batch, &mut imported).await?;
+            write(target, read_request, &mut batch, &mut report).await?;
         }
     }
-    write(to, want, &mut batch, &mut imported).await?;
-    Ok(imported)
+    write(target, read_request, &mut batch, &mut report).await?;
+    Ok(report)
 }
 
-/// Writes the batch, and again what its time wasn't enough for.
+/// Writes the batch, and retries those files that were not attempted before the deadline.
 async fn write(
-    to: &Codex,
-    want: &Want,
-    batch: &mut Vec<FileChange>,
-    imported: &mut Imported,
+    target: &Codex,
+    read_request: &ReadRequest,
+    batch: &mut Vec<BatchItem>,
+    report: &mut ImportReport,
 ) -> Result<(), ImportError> {
     while !batch.is_empty() {
-        let want = Want {
-            now: want.now.later(),
-            ..want.clone()
+        let read_request = ReadRequest {
+            now: read_request.now.later(),
+            ..read_request.clone()
         };
-        let done = to.write_files(&want, batch.clone()).await;
-        let done = done.map_err(ImportError::To)?;
-        let count = |fate| done.fates.iter().filter(|it| **it == fate).count();
-        imported.copied += count(FileFate::Done);
-        imported.present += count(FileFate::Lost);
-        if count(FileFate::Untried) == batch.len() {
+        let done = target.write_files(&read_request, batch.clone()).await;
+        let done = done.map_err(ImportError::Target)?;
+        let count = |outcome| done.outcomes.iter().filter(|it| **it == outcome).count();
+        report.copied += count(FileOutcome::Done);
+        report.present += count(FileOutcome::Conflict);
+        if count(FileOutcome::NotAttempted) == batch.len() {
             return Err(ImportError::TooSlow);
         }
-        let mut fates = done.fates.iter();
-        batch.retain(|_| fates.next() == Some(&FileFate::Untried));
+        let mut outcomes = done.outcomes.iter();
+        batch.retain(|_| outcomes.next() == Some(&FileOutcome::NotAttempted));
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! "Why did this user see that?": everything in storage that has a say in what a user is shown, side by side.
-//! Only GET and LIST: it may be used while the service runs.
+//! "Why did this user see that?": everything in storage that determines what a user is shown, side by side.
+//! Issues only GET and LIST, so it may run beside the service.
 
 mod differences;
 mod judge;
@@ -12,23 +12,27 @@ use std::time::Duration;
 use crate::store::BlobStore;
 use crate::user::UserId;
 
-pub use report::{Part, Report};
+pub use report::{InspectReport, Section};
 
-/// What decides how a reader judges what is found.
+/// The settings by which a read evaluates the blobs.
 #[derive(Debug, Clone)]
 pub struct InspectSettings {
-    /// How long an artifact counts.
+    /// How long an artifact is valid.
     pub artifact_ttl: Duration,
-    /// After this others settle a mark.
+    /// The age from which any instance may recover a write intent.
     pub pending_expiry: Duration,
-    /// Which repository, branch and folder the files are mirrored in, while GitHub mode is on.
+    /// The repository, branch and folder of the mirror (`owner/name@branch:folder`), in GitHub mode.
     pub mirrored_in: Option<String>,
 }
 
-/// Looks at all that is there of a user. What can't be read is told in its place.
+/// Reads and evaluates everything that is stored for a user. Read errors are reported in their section.
 ///
-/// Every task file is read: the artifact may be wrong about one that hasn't changed, too.
-pub async fn inspect(store: &dyn BlobStore, user: &UserId, settings: &InspectSettings) -> Report {
-    let seen = seen::look(store, user).await;
-    Report::of(&seen, settings)
+/// Every task file is read, because the artifact may be wrong about an unchanged one, too.
+pub async fn inspect(
+    store: &dyn BlobStore,
+    user: &UserId,
+    settings: &InspectSettings,
+) -> InspectReport {
+    let inspected = seen::collect_user(store, user).await;
+    InspectReport::of(&inspected, settings)
 }

@@ -8,8 +8,8 @@ mod inspect;
 mod rebind;
 mod words;
 
-pub use delete::{DeleteError, Deletion, Holdings, Kept, Storage, delete, holdings};
+pub use delete::{DeleteError, Deletion, DeletionReport, Holdings, Storage, delete, holdings};
 pub use export::{Export, ExportError, export};
-pub use import::{ImportError, Imported, import};
-pub use inspect::{InspectSettings, Part, Report, inspect};
-pub use rebind::{RebindError, Rebound, meaning, rebind};
+pub use import::{ImportError, ImportReport, import};
+pub use inspect::{InspectReport, InspectSettings, Section, inspect};
+pub use rebind::{RebindError, RebindReport, owner_file_effect, rebind};

@@ -1,56 +1,56 @@
-//! Giving a login to another account.
+//! Rebinding a login to another account.
 
 use std::fmt;
 
 use crate::admin::ask;
-use crate::admin::words::holder;
-use crate::codex::{Holder, OwnerError, OwnerFile, spellings};
+use crate::admin::words::identity;
+use crate::codex::{AccountIdentity, OwnerError, OwnerFile, spellings};
 use crate::config::Auth;
-use crate::store::{Answer, BlobStore, Key, Put, PutIf, StoreError, Written};
+use crate::store::{BlobKey, BlobStore, Put, PutIf, PutOutcome, StoreError, StoreResponse};
 use crate::user::UserId;
 
-/// What was changed.
+/// The result of a rebind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rebound {
-    /// Whose the login was; nobody's when it hadn't been used, or its `owner.json` couldn't be read.
-    pub before: Option<Holder>,
-    /// Whose it is now.
+pub struct RebindReport {
+    /// The former account; `None` if the login had none, or its `owner.json` was damaged.
+    pub before: Option<AccountIdentity>,
+    /// The present account's GitHub id.
     pub number: u64,
-    /// Whether anything had to be written.
+    /// Whether `owner.json` was written; not if it named this account already.
     pub written: bool,
 }
 
-/// Why the login stays whose it is.
+/// Why the login was not rebound.
 #[derive(Debug, thiserror::Error)]
 pub enum RebindError {
-    /// The storage didn't do it.
+    /// A storage request failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nobody has signed in by this login.
+    /// The login has no `owner.json`: no account has signed in by it.
     #[error(
-        "{0} has no owner.json, so the first account to sign in by that login gets in; to say beforehand which one, add --create"
+        "{0} has no owner.json, so the first account to sign in by that login gets it; to name the account now, add --create"
     )]
     NoOwner(UserId),
-    /// The login has a folder, which is spelled in another letter case.
+    /// The login's folder is spelled in another letter case.
     #[error("this login's folder is called {0}: name it so")]
     Spelling(UserId),
-    /// Accounts aren't numbers here.
+    /// Accounts of this sign-in provider have no numbers.
     #[error(
-        "behind {0} people are known by the provider's id, which owner.json names already: there is no number to put in"
+        "behind {0} owner.json names people by the provider's id, which is no number: there is nothing to rebind"
     )]
     NoNumbers(String),
-    /// A newer version of the service wrote it.
+    /// A newer version of the service wrote `owner.json`.
     #[error("a newer version of the service wrote owner.json: use that version")]
     Newer,
-    /// Somebody else changed it meanwhile.
-    #[error("somebody else changed owner.json just now: look at it, and try again")]
+    /// `owner.json` was changed between the read and the write.
+    #[error("owner.json was changed in between: check it, and try again")]
     Changed,
 }
 
-/// What was done, in words.
-impl fmt::Display for Rebound {
+/// One line: the account before and after.
+impl fmt::Display for RebindReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.before.as_ref().map_or("nobody".to_owned(), holder);
+        let before = self.before.as_ref().map_or("nobody".to_owned(), identity);
         match self.written {
             true => write!(f, "{before} -> GitHub account {}", self.number),
             false => write!(f, "{before}, as before"),
@@ -58,49 +58,49 @@ impl fmt::Display for Rebound {
     }
 }
 
-/// What `owner.json` means where people are known this way.
+/// When and how `owner.json` takes effect with these sign-in settings, as a sentence for the operator.
 ///
 /// # Errors
 /// [`RebindError::NoNumbers`] behind a provider that isn't GitHub.
-pub fn meaning(auth: &Auth) -> Result<&'static str, RebindError> {
+pub fn owner_file_effect(auth: &Auth) -> Result<&'static str, RebindError> {
     match auth {
         Auth::Dev { .. } => Ok(
-            "Nobody signs in here (dev), so owner.json isn't looked at; it counts where people do.",
+            "There is no sign-in here (dev), so owner.json isn't read; it takes effect where people sign in.",
         ),
         Auth::EasyAuth { provider, .. } if !provider.eq_ignore_ascii_case("github") => {
             Err(RebindError::NoNumbers(provider.clone()))
         }
         Auth::GitHub { .. } | Auth::EasyAuth { .. } => Ok(
-            "Each running instance takes the former account for at most 10 more minutes, or, unless asked in \
-             them, for the one request that makes it look again, and for none after 20; the new one gets in within 30 seconds.",
+            "Each running instance accepts the former account for at most 10 more minutes, or, without a request \
+             in them, for the one request that makes it check again, and never after 20; the new one gets in within 30 seconds.",
         ),
     }
 }
 
-/// Puts the number of another GitHub account into a user's `owner.json`, if it is still the one that was
-/// read. A damaged one, by which nobody is let in, is made anew.
+/// Writes another GitHub account's number into a user's `owner.json`, on condition that the file is still as it
+/// was read. A damaged file, which locks everyone out, is replaced.
 ///
 /// # Errors
-/// [`RebindError::NoOwner`] where there is none, unless it may be created; [`RebindError::Spelling`] where there is
-/// one in another letter case.
+/// [`RebindError::NoOwner`] without an `owner.json`, unless `create` is set; [`RebindError::Spelling`] if the
+/// login's folder has another letter case.
 pub async fn rebind(
     store: &dyn BlobStore,
     user: &UserId,
     number: u64,
     create: bool,
-) -> Result<Rebound, RebindError> {
-    let key = Key::owner(user);
-    let Answer { value: found, date } = ask::get(store, &key).await?;
+) -> Result<RebindReport, RebindError> {
+    let key = BlobKey::owner(user);
+    let StoreResponse { value: found, date } = ask::get(store, &key).await?;
     if found.is_none() {
-        let folders = ask::in_time("list", key.path(), spellings(store, user)).await?;
-        // A second one would be made for the login.
+        let folders = ask::with_timeout("list", key.path(), spellings(store, user)).await?;
+        // Otherwise a second folder would be made for the same login.
         if !folders.contains(user)
             && let Some(other) = folders.into_iter().next()
         {
             return Err(RebindError::Spelling(other));
         }
     }
-    let now = Holder::GitHub { number };
+    let now = AccountIdentity::GitHub { number };
     let (before, file, condition) = match &found {
         None if !create => return Err(RebindError::NoOwner(user.clone())),
         None => (None, OwnerFile::new(now.clone(), date), PutIf::Absent),
@@ -108,8 +108,8 @@ pub async fn rebind(
             let condition = PutIf::Same(blob.etag.clone());
             match OwnerFile::parse(&blob.bytes) {
                 Ok(file) => {
-                    let before = Some(file.holder.clone());
-                    (before, file.with_holder(now.clone()), condition)
+                    let before = Some(file.identity.clone());
+                    (before, file.with_identity(now.clone()), condition)
                 }
                 Err(OwnerError::NewerFormat) => return Err(RebindError::Newer),
                 Err(_) => (None, OwnerFile::new(now.clone(), date), condition),
@@ -120,17 +120,17 @@ pub async fn rebind(
     if written && !put(store, &key, &file, condition).await? {
         return Err(RebindError::Changed);
     }
-    Ok(Rebound {
+    Ok(RebindReport {
         before,
         number,
         written,
     })
 }
 
-/// Whether the file is there now.
+/// Writes the file. Returns whether it is stored now.
 async fn put(
     store: &dyn BlobStore,
-    key: &Key,
+    key: &BlobKey,
     file: &OwnerFile,
     condition: PutIf,
 ) -> Result<bool, StoreError> {
@@ -140,10 +140,10 @@ async fn put(
         ..Put::default()
     };
     let call = store.put(key, put, condition);
-    match ask::in_time("put", key.path(), call).await?.value {
-        Written::Done(_) => Ok(true),
-        // A first answer may have got lost, and it was this very write.
-        Written::Refused => {
+    match ask::with_timeout("put", key.path(), call).await?.value {
+        PutOutcome::Done(_) => Ok(true),
+        // The first answer may have been lost: a retried PUT fails on its own success.
+        PutOutcome::Refused => {
             let there = ask::get(store, key).await?.value;
             Ok(there.is_some_and(|blob| blob.bytes == bytes))
         }

@@ -1,14 +1,14 @@
-//! PURE. How things are put on a terminal.
+//! PURE. Formatting for a terminal.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use crate::codex::Holder;
+use crate::codex::AccountIdentity;
 
-/// A text that somebody else has chosen: control characters, which could steer a terminal, are spelt out.
-pub(super) struct Plain<'a>(pub &'a str);
+/// Untrusted text: control characters, which could inject terminal escapes, are escaped.
+pub(super) struct Escaped<'a>(pub &'a str);
 
-impl fmt::Display for Plain<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
             match c.is_control() {
@@ -20,9 +20,9 @@ impl fmt::Display for Plain<'_> {
     }
 }
 
-/// A time span in its two largest units.
-pub(super) fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
+/// A duration in its two largest units.
+pub(super) fn format_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600, seconds / 60);
     match () {
         () if days > 0 => format!("{days} d {} h", hours % 24),
@@ -32,17 +32,17 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
-/// So many of something.
+/// A number with its noun in the singular or plural.
 pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Who somebody is.
-pub(super) fn holder(holder: &Holder) -> String {
-    match holder {
-        Holder::GitHub { number } => format!("GitHub account {number}"),
-        Holder::Other { provider, subject } => {
-            format!("{} of {}", Plain(subject), Plain(provider))
+/// The account behind an identity.
+pub(super) fn identity(identity: &AccountIdentity) -> String {
+    match identity {
+        AccountIdentity::GitHub { number } => format!("GitHub account {number}"),
+        AccountIdentity::Other { provider, subject } => {
+            format!("{} of {}", Escaped(subject), Escaped(provider))
         }
     }
 }

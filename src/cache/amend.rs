@@ -7,93 +7,92 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::state::{
-    ChangeKind, Idempotent, LegacyNextId, MergedFile, PendingFile, PendingOp, State, Version,
+    ChangeKind, IdempotencyRecord, LegacyNextId, MergedFile, PendingFile, PendingOp, State, Version,
 };
 use crate::store::WriteId;
 use crate::task::{FileName, GitSha, TaskId, UsedIds};
 
-/// How long a create is remembered by its `Idempotency-Key`.
-const REMEMBERED: TimeDelta = TimeDelta::hours(24);
+/// How long the record of an `Idempotency-Key` is kept after its create.
+const IDEMPOTENCY_TTL: TimeDelta = TimeDelta::hours(24);
 
-/// How many creates are remembered, so that the state blob stays small.
-const MAX_REMEMBERED: usize = 5_000;
+/// At most this many idempotency records, so that the state document stays small.
+const MAX_IDEMPOTENCY_RECORDS: usize = 5_000;
 
-/// How many merged files are told of at once, so that the state blob stays small.
+/// At most this many entries in [`State::merged`], so that the state document stays small.
 const MAX_MERGED: usize = 500;
 
-/// How many marks may stand whose writes the store refused. Every reader tries to settle each.
-const MAX_REFUSED: usize = 8;
+/// At most this many intents with [`PendingOp::refused`] set: every read tries to recover each of them.
+const MAX_REFUSED_INTENTS: usize = 8;
 
-/// One thing to do to the state.
+/// A change of the state document. The result depends only on the document, the command and the time.
 #[derive(Debug, Clone)]
-pub(super) enum Amendment {
-    /// Marks a new task and gives it a number.
-    Create(NewTaskMark),
-    /// Marks files whose names are known.
-    Mark(FilesMark),
-    /// Takes a mark away whose files have been answered for.
-    Finish {
-        /// The mark.
+pub(super) enum StateCommand {
+    /// Assigns a task number and records the intent to create its file.
+    Create(CreateIntent),
+    /// Records the intent to write files whose names are known.
+    RecordIntent(FilesIntent),
+    /// Removes an intent after its operation was acknowledged or given up.
+    RemoveIntent {
+        /// The operation's id.
         op: String,
-        /// Nothing was created, so no `Idempotency-Key` stands for it.
-        undone: bool,
-        /// The older service's counter was written.
+        /// Nothing was written: the operation's idempotency record goes, too.
+        no_effect: bool,
+        /// `nextId.txt` as just written, if it was.
         legacy: Option<LegacyNextId>,
     },
-    /// Takes a mark away whose files have been settled: this very mark, not a later one of that name.
-    Settle {
-        /// Its name.
+    /// Removes an intent whose files were all resolved by recovery.
+    RemoveRecovered {
+        /// The operation's id.
         op: String,
-        /// The mark itself.
-        mark: PendingOp,
-        /// Its create can't happen any more.
-        undone: bool,
+        /// The intent that was recovered; a later one under the same id stays.
+        intent: PendingOp,
+        /// Its create didn't happen and can't any more: the idempotency record goes, too.
+        no_effect: bool,
     },
-    /// The store refused to write under a mark.
-    Refuse {
-        /// The mark.
+    /// Sets [`PendingOp::refused`]: the store denied the write under this intent.
+    SetRefused {
+        /// The operation's id.
         op: String,
     },
-    /// Forgets creates past their time.
-    ForgetOld,
-    /// Gives files that something else wrote a version of their own; marks stay.
-    NameFiles {
-        /// Every version that may have been handed out before.
+    /// Removes expired idempotency records.
+    ExpireRecords,
+    /// Raises the version for files that were written by another program; intents stay.
+    VersionForeignFiles {
+        /// Highest version that may have been handed out before.
         floor: Version,
-        /// One above every number in the files.
-        above_all: u32,
+        /// Lowest number above those of all files.
+        min_next_id: u32,
     },
 }
 
-/// A task about to be created.
+/// Input of [`StateCommand::Create`].
 #[derive(Debug, Clone)]
-pub(super) struct NewTaskMark {
+pub(super) struct CreateIntent {
     pub op: String,
     pub write_id: WriteId,
-    /// The file's name after its number.
+    /// File name without the number.
     pub slug: String,
     pub key: Option<KeyHashes>,
-    /// One above every number that this instance knows of.
-    pub above_all: u32,
-    /// The numbers that files have, where the counter may be used up.
+    /// Lowest number above those of all files that this instance knows.
+    pub min_next_id: u32,
+    /// Needed only once the counter is used up.
     pub index: Option<NumbersInUse>,
-    /// A mark of the same op, under which nothing may be written any more.
+    /// Operation id of the intent of the previous attempt, which is removed in the same swap.
     pub replaces: Option<String>,
 }
 
-/// Files about to be changed.
+/// Input of [`StateCommand::RecordIntent`].
 #[derive(Debug, Clone)]
-pub(super) struct FilesMark {
+pub(super) struct FilesIntent {
     pub op: String,
     pub files: Vec<(FileName, WriteId, ChangeKind)>,
-    /// Those among them that become this content, merged with what Git had, in which these fields' changes
-    /// made here stand.
+    /// Results of Git merges among them: name, content hash, and the fields in which the service's value won.
     pub merged: Vec<(FileName, GitSha, Vec<String>)>,
-    /// A mark of the same op, under which nothing may be written any more.
+    /// Operation id of the intent of the previous attempt, which is removed in the same swap.
     pub replaces: Option<String>,
 }
 
-/// An `Idempotency-Key` and what was sent with it, as they are stored: SHA-256 in hex.
+/// An `Idempotency-Key` and its request's body, hashed as they are stored (SHA-256 in hex).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyHashes {
     /// Of the key.
@@ -102,131 +101,139 @@ pub struct KeyHashes {
     pub body: String,
 }
 
-/// The numbers of a user's files: of every change up to `version` but those that were pending then, and
-/// maybe of later ones.
+/// Task numbers in use, complete up to `version` except for the operations in `pending`. Numbers of later changes may
+/// be among them.
 #[derive(Debug, Clone)]
 pub(super) struct NumbersInUse {
     pub version: Version,
-    /// The ops that were pending.
+    /// Ids of the operations that were pending.
     pub pending: Vec<String>,
     pub used: Arc<UsedIds>,
 }
 
-/// What came of an amendment.
+/// Result of applying a [`StateCommand`].
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Amended {
-    /// The mark is set, or the files are named, with this version.
-    Marked(Version),
-    /// The mark of a new task is set.
-    Created(Version, FileName),
-    /// The mark is gone.
+pub(super) enum CommandResult {
+    /// The intent was recorded, or foreign files were given a version: this one.
+    Recorded(Version),
+    /// The intent of a create was recorded, for this new file.
+    CreatedTask(Version, FileName),
+    /// Applied; the command has no further result.
     Done,
-    /// Marks stand whose writes the store refused, for these files or too many of them: no other is set.
+    /// Nothing was recorded: intents of refused writes are left, on these files or too many on the user.
     Blocked,
-    /// The key stands for an earlier create, with its mark while it isn't finished.
-    Reused(Idempotent, Option<PendingOp>),
-    /// The key stands for something else.
+    /// An earlier create has the same key and body; with its intent while that is pending.
+    Duplicate(IdempotencyRecord, Option<PendingOp>),
+    /// An earlier create has the same key and another body.
     KeyReused,
-    /// The counter is used up: the numbers that files have at this version are needed.
+    /// The counter is used up, and [`CreateIntent::index`] is missing or not complete for this version.
     NeedsNumbers,
-    /// No number is free.
+    /// No task number is free.
     Exhausted,
 }
 
 /// Why a new task has no number.
-enum NoNumber {
-    /// Which are free can't be told from the state alone.
-    Unknown,
-    /// All are taken.
-    None,
+enum NumberError {
+    /// The counter is used up, and there is no complete index.
+    NeedsIndex,
+    /// No number is free.
+    Exhausted,
 }
 
 impl State {
-    /// Applies one amendment as of `at`, by the storage's clock.
-    pub(super) fn amend(&mut self, amendment: &Amendment, at: DateTime<Utc>) -> Amended {
-        match amendment {
-            Amendment::Create(mark) => self.create(mark, at),
-            Amendment::Mark(mark) => self.mark(mark, at),
-            Amendment::Finish { op, undone, legacy } => {
+    /// Applies `command` at the storage time `at`.
+    pub(super) fn apply(&mut self, command: &StateCommand, at: DateTime<Utc>) -> CommandResult {
+        match command {
+            StateCommand::Create(intent) => self.create(intent, at),
+            StateCommand::RecordIntent(intent) => self.record_files(intent, at),
+            StateCommand::RemoveIntent {
+                op,
+                no_effect,
+                legacy,
+            } => {
                 let finished = self.pending.remove(op);
-                if *undone {
-                    self.forget(op);
+                if *no_effect {
+                    self.remove_record_of(op);
                 } else if let Some(finished) = finished {
-                    self.forget_merged(&finished);
+                    self.remove_merged_before(&finished);
                 }
                 if let Some(legacy) = legacy {
                     self.legacy_next_id = Some(legacy.clone());
                 }
-                Amended::Done
+                CommandResult::Done
             }
-            Amendment::Settle { op, mark, undone } => {
-                if self.pending.get(op).is_some_and(|it| it.is(mark)) {
+            StateCommand::RemoveRecovered {
+                op,
+                intent,
+                no_effect,
+            } => {
+                if self.pending.get(op).is_some_and(|it| it.is_same(intent)) {
                     self.pending.remove(op);
-                    if *undone {
-                        self.forget(op);
+                    if *no_effect {
+                        self.remove_record_of(op);
                     }
                 }
-                Amended::Done
+                CommandResult::Done
             }
-            Amendment::Refuse { op } => {
-                if let Some(mark) = self.pending.get_mut(op) {
-                    mark.refused = true;
+            StateCommand::SetRefused { op } => {
+                if let Some(intent) = self.pending.get_mut(op) {
+                    intent.refused = true;
                 }
-                Amended::Done
+                CommandResult::Done
             }
-            Amendment::ForgetOld => {
-                self.forget_old(at);
-                Amended::Done
+            StateCommand::ExpireRecords => {
+                self.expire_records(at);
+                CommandResult::Done
             }
-            Amendment::NameFiles { floor, above_all } => {
-                *self = self.after_foreign_write(*floor, *above_all);
-                Amended::Marked(self.version)
+            StateCommand::VersionForeignFiles { floor, min_next_id } => {
+                *self = self.after_foreign_write(*floor, *min_next_id);
+                CommandResult::Recorded(self.version)
             }
         }
     }
 
-    fn create(&mut self, mark: &NewTaskMark, at: DateTime<Utc>) -> Amended {
-        if mark.key.is_some() {
-            self.forget_old(at);
+    fn create(&mut self, intent: &CreateIntent, at: DateTime<Utc>) -> CommandResult {
+        if intent.key.is_some() {
+            self.expire_records(at);
         }
-        self.next_id = self.next_id.max(mark.above_all);
-        let known = mark
+        self.next_id = self.next_id.max(intent.min_next_id);
+        let known = intent
             .key
             .as_ref()
             .and_then(|key| Some((key, self.idempotency.get(&key.key)?)));
-        // This request's own record, while its mark stands. Where that has gone, another request with the key has
-        // brought it to its end, even if an editor has saved over the file since.
-        let is_own = |record: &Idempotent| {
-            let own = Some(&record.op) == mark.replaces.as_ref();
+        // The record of this request's previous attempt, if its intent is still pending. If the intent is gone,
+        // another request with the key has completed the create, even if an editor has saved over the file since.
+        let is_own = |record: &IdempotencyRecord| {
+            let own = Some(&record.op) == intent.replaces.as_ref();
             own && self.pending.contains_key(&record.op)
         };
         if let Some((key, record)) = known.filter(|(_, it)| !is_own(it)) {
             return if record.body == key.body {
                 let pending = self.pending.get(&record.op).cloned();
-                Amended::Reused(record.clone(), pending)
+                CommandResult::Duplicate(record.clone(), pending)
             } else {
-                Amended::KeyReused
+                CommandResult::KeyReused
             };
         }
-        if self.is_blocked(&[], mark.replaces.as_deref()) {
-            return Amended::Blocked;
+        if self.is_blocked(&[], intent.replaces.as_deref()) {
+            return CommandResult::Blocked;
         }
-        let number = match self.free_number(mark.index.as_ref()) {
+        let number = match self.free_number(intent.index.as_ref()) {
             Ok(number) => number,
-            Err(NoNumber::Unknown) => return Amended::NeedsNumbers,
-            Err(NoNumber::None) => return Amended::Exhausted,
+            Err(NumberError::NeedsIndex) => return CommandResult::NeedsNumbers,
+            Err(NumberError::Exhausted) => return CommandResult::Exhausted,
         };
-        let name = FileName::numbered(number, &mark.slug);
-        let version = self.set_mark(
-            &mark.op,
-            mark.replaces.as_deref(),
-            vec![pending_file(&name, mark.write_id, ChangeKind::Create)],
+        let name = FileName::numbered(number, &intent.slug);
+        let version = self.insert_intent(
+            &intent.op,
+            intent.replaces.as_deref(),
+            vec![pending_file(&name, intent.write_id, ChangeKind::Create)],
             at,
         );
-        if let Some(key) = &mark.key {
-            let record = Idempotent {
+        if let Some(key) = &intent.key {
+            let record = IdempotencyRecord {
                 body: key.body.clone(),
-                op: mark.op.clone(),
+                op: intent.op.clone(),
                 id: u32::from(number.number()),
                 file: name.to_string(),
                 version,
@@ -234,25 +241,25 @@ impl State {
                 unknown: serde_json::Map::new(),
             };
             self.idempotency.insert(key.key.clone(), record);
-            self.forget_over(MAX_REMEMBERED);
+            self.trim_records(MAX_IDEMPOTENCY_RECORDS);
         }
-        Amended::Created(version, name)
+        CommandResult::CreatedTask(version, name)
     }
 
-    fn mark(&mut self, mark: &FilesMark, at: DateTime<Utc>) -> Amended {
-        if self.is_blocked(&mark.files, mark.replaces.as_deref()) {
-            return Amended::Blocked;
+    fn record_files(&mut self, intent: &FilesIntent, at: DateTime<Utc>) -> CommandResult {
+        if self.is_blocked(&intent.files, intent.replaces.as_deref()) {
+            return CommandResult::Blocked;
         }
-        let files = mark
+        let files = intent
             .files
             .iter()
             .map(|(name, write_id, kind)| pending_file(name, *write_id, *kind));
         let files = files.collect();
-        for (name, ..) in &mark.files {
-            self.count_past(name.id());
+        for (name, ..) in &intent.files {
+            self.reserve_number(name.id());
         }
-        let version = self.set_mark(&mark.op, mark.replaces.as_deref(), files, at);
-        for (name, sha, fields) in &mark.merged {
+        let version = self.insert_intent(&intent.op, intent.replaces.as_deref(), files, at);
+        for (name, sha, fields) in &intent.merged {
             let merged = MergedFile {
                 sha: *sha,
                 fields: fields.clone(),
@@ -264,34 +271,34 @@ impl State {
                 self.merged.pop_first();
             }
         }
-        Amended::Marked(version)
+        CommandResult::Recorded(version)
     }
 
-    /// Whether the store refused writes that aren't settled yet, to one of these files or to so many that it can only
-    /// be a matter of all. Each further mark would stay, too, and make every read dearer.
+    /// Whether intents of refused writes are left on one of these files, or so many that the store must be refusing
+    /// every write. Each further intent would be left as well and make every read dearer.
     fn is_blocked(
         &self,
         files: &[(FileName, WriteId, ChangeKind)],
         replaces: Option<&str>,
     ) -> bool {
-        let standing = self.pending.iter().filter(|(op, mark)| {
-            mark.refused && replaces.is_none_or(|replaced| replaced != op.as_str())
+        let refused = self.pending.iter().filter(|(op, intent)| {
+            intent.refused && replaces.is_none_or(|replaced| replaced != op.as_str())
         });
-        let names = |mark: &PendingOp| {
-            let mut marked = mark.files.iter();
-            marked.any(|it| files.iter().any(|(name, ..)| name.as_str() == it.name))
+        let names = |intent: &PendingOp| {
+            let mut pending = intent.files.iter();
+            pending.any(|it| files.iter().any(|(name, ..)| name.as_str() == it.name))
         };
         let mut count = 0;
-        for (_, mark) in standing {
+        for (_, intent) in refused {
             count += 1;
-            if count >= MAX_REFUSED || names(mark) {
+            if count >= MAX_REFUSED_INTENTS || names(intent) {
                 return true;
             }
         }
         false
     }
 
-    fn set_mark(
+    fn insert_intent(
         &mut self,
         op: &str,
         replaces: Option<&str>,
@@ -302,39 +309,42 @@ impl State {
             self.pending.remove(old);
         }
         self.version = self.version.next();
-        let mark = PendingOp {
+        let intent = PendingOp {
             version: self.version,
             at,
             files,
             refused: false,
             unknown: serde_json::Map::new(),
         };
-        self.pending.insert(op.to_owned(), mark);
+        self.pending.insert(op.to_owned(), intent);
         self.version
     }
 
-    /// The counter's number while it has one; past 9999 the lowest that neither a file nor a mark has,
-    /// which an index can tell as long as everything that may not be in it is still marked.
-    fn free_number(&mut self, index: Option<&NumbersInUse>) -> Result<TaskId, NoNumber> {
+    /// The counter's next number. Past 9999 the lowest number that neither a file nor an intent has, which needs an
+    /// index that lacks only changes that are still pending.
+    fn free_number(&mut self, index: Option<&NumbersInUse>) -> Result<TaskId, NumberError> {
         let counter = u16::try_from(self.next_id).ok().and_then(TaskId::new);
         if let Some(number) = counter {
-            self.count_past(number);
+            self.reserve_number(number);
             return Ok(number);
         }
         let index = index
             .filter(|index| self.covers(index))
-            .ok_or(NoNumber::Unknown)?;
-        let marked: Vec<TaskId> = self
+            .ok_or(NumberError::NeedsIndex)?;
+        let pending: Vec<TaskId> = self
             .pending
             .values()
             .flat_map(|op| &op.files)
             .filter_map(|file| file.name.parse::<FileName>().ok())
             .map(|name| name.id())
             .collect();
-        index.used.lowest_free(&marked).ok_or(NoNumber::None)
+        index
+            .used
+            .lowest_free(&pending)
+            .ok_or(NumberError::Exhausted)
     }
 
-    /// Whether every change that may not be in the index is a mark that still stands.
+    /// Whether every change that the index may lack is still pending.
     fn covers(&self, index: &NumbersInUse) -> bool {
         let since = self
             .pending
@@ -345,12 +355,12 @@ impl State {
             && index.pending.iter().all(|op| self.pending.contains_key(op))
     }
 
-    fn count_past(&mut self, number: TaskId) {
+    fn reserve_number(&mut self, number: TaskId) {
         self.next_id = self.next_id.max(u32::from(number.number()) + 1);
     }
 
-    /// What was merged before has been changed since.
-    fn forget_merged(&mut self, op: &PendingOp) {
+    /// Removes the merge notes of files that this later operation has changed.
+    fn remove_merged_before(&mut self, op: &PendingOp) {
         for file in &op.files {
             let before = |it: &MergedFile| it.version < op.version;
             if self.merged.get(&file.name).is_some_and(before) {
@@ -359,24 +369,26 @@ impl State {
         }
     }
 
-    fn forget(&mut self, op: &str) {
+    fn remove_record_of(&mut self, op: &str) {
         self.idempotency.retain(|_, record| record.op != op);
     }
 
-    /// How many creates are past their time.
-    pub(super) fn old_records(&self, at: DateTime<Utc>) -> usize {
+    /// Number of idempotency records that have expired at the storage time `at`.
+    pub(super) fn count_expired(&self, at: DateTime<Utc>) -> usize {
         let records = self.idempotency.values();
-        records.filter(|it| is_old(it, &self.pending, at)).count()
+        records
+            .filter(|it| is_expired(it, &self.pending, at))
+            .count()
     }
 
-    /// Records past their time go.
-    fn forget_old(&mut self, at: DateTime<Utc>) {
+    fn expire_records(&mut self, at: DateTime<Utc>) {
         let pending = &self.pending;
-        self.idempotency.retain(|_, it| !is_old(it, pending, at));
+        self.idempotency
+            .retain(|_, it| !is_expired(it, pending, at));
     }
 
-    /// Of more than `most` records the oldest go, but never one that is pending.
-    fn forget_over(&mut self, most: usize) {
+    /// Removes the oldest records above `most`, but none whose operation is pending.
+    fn trim_records(&mut self, most: usize) {
         let over = self.idempotency.len().saturating_sub(most);
         if over == 0 {
             return;
@@ -395,9 +407,13 @@ impl State {
     }
 }
 
-/// Past its time; never one that is pending.
-fn is_old(record: &Idempotent, pending: &BTreeMap<String, PendingOp>, at: DateTime<Utc>) -> bool {
-    at - record.at >= REMEMBERED && !pending.contains_key(&record.op)
+/// A record doesn't expire while its operation is pending.
+fn is_expired(
+    record: &IdempotencyRecord,
+    pending: &BTreeMap<String, PendingOp>,
+    at: DateTime<Utc>,
+) -> bool {
+    at - record.at >= IDEMPOTENCY_TTL && !pending.contains_key(&record.op)
 }
 
 fn pending_file(name: &FileName, write_id: WriteId, kind: ChangeKind) -> PendingFile {

@@ -1,4 +1,4 @@
-//! The bytes of answers, made once and kept with the entry they are made from.
+//! Rendered responses, kept with the snapshot they are rendered from.
 
 use std::io::Write;
 use std::ops::Range;
@@ -11,33 +11,33 @@ use flate2::write::GzEncoder;
 use super::state::Version;
 use crate::view::Language;
 
-/// Those that were asked for so far.
+/// One snapshot's responses; each is rendered on first demand.
 #[derive(Debug, Default, Clone)]
 #[repr(C)]
-pub(super) struct Answers {
-    json: Page,
-    german: Page,
-    english: Page,
+pub(super) struct RenderedResponses {
+    json: ResponseEncodings,
+    german: ResponseEncodings,
+    english: ResponseEncodings,
 }
 
-/// One format of an answer.
+/// A response's encodings.
 #[derive(Debug, Default, Clone)]
 #[repr(C)]
-struct Page {
-    gzip: OnceLock<Packed>,
-    identity: OnceLock<Packed>,
+struct ResponseEncodings {
+    gzip: OnceLock<PackedResponse>,
+    identity: OnceLock<PackedResponse>,
 }
 
-/// One packing of an answer: entity tag, version, the body's length and the body, in one piece of memory.
+/// A response in one encoding: entity tag, version, body length and body in one allocation.
 #[derive(Debug, Clone)]
-pub(super) struct Packed {
+pub(super) struct PackedResponse {
     bytes: Bytes,
     etag_end: usize,
     version_end: usize,
     length_end: usize,
 }
 
-impl Packed {
+impl PackedResponse {
     pub(super) fn new(etag: &str, version: Version, plain: &[u8], encoding: Encoding) -> Self {
         let packed;
         let body = match encoding {
@@ -60,46 +60,46 @@ impl Packed {
     }
 }
 
-/// What the timeline is written as.
+/// The format of a timeline response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageFormat {
-    /// The timeline document.
+    /// The timeline as JSON.
     Json,
-    /// The printable page.
+    /// The printable HTML page.
     Html(Language),
 }
 
-/// How the bytes are packed.
+/// The `Content-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As they are.
+    /// Uncompressed.
     Identity,
     /// gzip.
     Gzip,
 }
 
-/// An answer, ready to be sent.
+/// A rendered response, ready to send.
 #[derive(Debug, Clone)]
 pub struct PageBytes {
-    /// Weak entity tag, quoted: equal on all instances that know the same files.
+    /// Weak entity tag, quoted; the same on all instances with the same files.
     pub etag: Bytes,
-    /// The version that it shows, in decimal digits.
+    /// The version shown, in decimal digits.
     pub version: Bytes,
     /// The body.
     pub bytes: Bytes,
-    /// How many bytes the body has, in decimal digits.
+    /// The body's length in bytes, in decimal digits.
     pub length: Bytes,
-    /// Whether this call made the body, so that the entry weighs more now.
-    pub made: bool,
+    /// Whether this call rendered it, so that the snapshot has to be weighed again.
+    pub rendered: bool,
 }
 
-impl Answers {
-    /// The answer in this form, by `make` on first demand.
-    pub(super) fn get_or_make(
+impl RenderedResponses {
+    /// The response in this format and encoding; calls `render` on first demand.
+    pub(super) fn get_or_render(
         &self,
         format: PageFormat,
         encoding: Encoding,
-        make: impl FnOnce() -> Packed,
+        render: impl FnOnce() -> PackedResponse,
     ) -> PageBytes {
         let page = match format {
             PageFormat::Json => &self.json,
@@ -110,10 +110,10 @@ impl Answers {
             Encoding::Identity => &page.identity,
             Encoding::Gzip => &page.gzip,
         };
-        let mut made = false;
+        let mut rendered = false;
         let packed = slot.get_or_init(|| {
-            made = true;
-            make()
+            rendered = true;
+            render()
         });
         let part = |part: Range<usize>| packed.bytes.slice(part);
         PageBytes {
@@ -121,17 +121,18 @@ impl Answers {
             version: part(packed.etag_end..packed.version_end),
             length: part(packed.version_end..packed.length_end),
             bytes: part(packed.length_end..packed.bytes.len()),
-            made,
+            rendered,
         }
     }
 
-    /// Bytes of those made so far.
+    /// Size of the responses rendered so far, in bytes.
     pub(super) fn weight(&self) -> usize {
         let pages = [&self.json, &self.german, &self.english];
-        let made = pages
+        let encodings = pages
             .into_iter()
             .flat_map(|page| [&page.gzip, &page.identity]);
-        made.filter_map(|slot| slot.get())
+        encodings
+            .filter_map(|slot| slot.get())
             .map(|packed| packed.bytes.len())
             .sum()
     }
@@ -139,7 +140,7 @@ impl Answers {
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::new(6));
-    // Writing into a vector can't fail.
+    // Writing into a `Vec` can't fail.
     let _ = encoder.write_all(plain);
     encoder.finish().unwrap_or_default()
 }

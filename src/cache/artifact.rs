@@ -1,5 +1,5 @@
-//! The artifact layer: a user's parsed files as one blob, so that an instance that starts needs no
-//! listing. Disposable: it counts only as long as it says it was built from the current version.
+//! The artifact layer: a user's parsed files as one blob, so that a new instance needs no listing. Disposable: it is
+//! valid only while the state document is at the version it was built from.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::format::Format;
+use super::format::BlobFormat;
 use super::state::{State, Version};
 use crate::task::{
     ContentView, Datum, FileRecord, FileView, FixedSlot, FixedSlotView, GitSha, Kategorie, Parsed,
@@ -15,70 +15,74 @@ use crate::task::{
 };
 use crate::user::UserId;
 
-/// What this version writes, and the only one it reads: the minor grows whenever the same task file
-/// would be parsed to something else, so that no older parser's work is taken over.
-const FORMAT: Format = Format { major: 1, minor: 2 };
+/// The format written, and the only one read. The minor version is raised whenever the parser's result for the same
+/// task file changes, so that no result of an older parser is used.
+const FORMAT: BlobFormat = BlobFormat { major: 1, minor: 2 };
 
-/// `artifacts/{user}/timeline.json`, read.
+/// A parsed `artifacts/{user}/timeline.json`.
 #[derive(Debug)]
 pub struct Artifact {
-    /// The program that wrote it.
+    /// Name and version of the program that wrote it.
     pub built_by: String,
-    /// The state's version when its files were listed; with nothing pending before or after.
+    /// The state document's version when the files were listed, with nothing pending before or after.
     pub built_from: Version,
-    /// When its files were listed, by the storage's clock.
+    /// When the files were listed, by the storage clock.
     pub listed_at: DateTime<Utc>,
-    /// The files.
+    /// The parsed files.
     pub table: TaskTable,
 }
 
-/// Why a reader doesn't take an artifact and lists the files instead.
+/// Why a reader rejects an artifact and lists the files instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotTaken {
-    /// Something is being written, or was left half done.
+pub enum ArtifactRejection {
+    /// The state document has write intents.
     Pending,
-    /// It was built from another version than the state is at.
+    /// It was built from another version than the state document's.
     OtherVersion,
-    /// Its files were listed too long ago, or in the future: then the storage's clock was put back since,
-    /// and how old it is can't be known.
-    OutOfTime,
+    /// The listing is older than the TTL, or in the future: then the storage clock has been set back and its age is
+    /// unknown.
+    Expired,
 }
 
-/// How far two answers' times may be apart that were given at the same moment.
+/// How far apart the `Date`s of two simultaneous responses may be.
 const CLOCK_STEP: TimeDelta = TimeDelta::seconds(2);
 
 impl Artifact {
-    /// How long ago its files were listed, at `date` by the storage's clock. `None` for a time in the
-    /// future.
+    /// Age of the listing at `date`, by the storage clock. `None` if it is in the future.
     pub fn age(&self, date: DateTime<Utc>) -> Option<Duration> {
         let age = date - self.listed_at;
         (age >= -CLOCK_STEP).then(|| age.to_std().unwrap_or_default())
     }
 
-    /// Why a reader who finds this state at `date` doesn't take it, if so.
-    pub fn not_taken(&self, state: &State, date: DateTime<Utc>, ttl: Duration) -> Option<NotTaken> {
+    /// Why a reader that finds this state document at `date` rejects the artifact; `None` if it accepts it.
+    pub fn rejection(
+        &self,
+        state: &State,
+        date: DateTime<Utc>,
+        ttl: Duration,
+    ) -> Option<ArtifactRejection> {
         match () {
-            () if !state.pending.is_empty() => Some(NotTaken::Pending),
-            () if !self.is_of(state) => Some(NotTaken::OtherVersion),
-            () if !self.is_in_time(date, ttl) => Some(NotTaken::OutOfTime),
+            () if !state.pending.is_empty() => Some(ArtifactRejection::Pending),
+            () if !self.is_built_from(state) => Some(ArtifactRejection::OtherVersion),
+            () if !self.is_within_ttl(date, ttl) => Some(ArtifactRejection::Expired),
             () => None,
         }
     }
 
-    /// Whether it was built from the version that the state is at.
-    pub(super) fn is_of(&self, state: &State) -> bool {
+    /// Whether it was built from the state document's version.
+    pub(super) fn is_built_from(&self, state: &State) -> bool {
         self.built_from == state.version
     }
 
-    /// Whether its files were listed not too long ago.
-    pub(super) fn is_in_time(&self, date: DateTime<Utc>, ttl: Duration) -> bool {
+    /// Whether the listing is younger than `ttl` and not in the future.
+    pub(super) fn is_within_ttl(&self, date: DateTime<Utc>, ttl: Duration) -> bool {
         self.age(date).is_some_and(|age| age < ttl)
     }
 
-    /// Reads a blob. `None` for the older service's artifact of the same name, another format
-    /// or a damaged one: it is then as if there were none.
+    /// Parses a blob. `None` if it is damaged, of another format or user, or the older service's artifact of the same
+    /// name; readers treat that as no artifact.
     pub fn parse(bytes: &[u8], user: &UserId) -> Option<Self> {
-        let document: Document<'_> = serde_json::from_slice(bytes).ok()?;
+        let document: ArtifactDocument<'_> = serde_json::from_slice(bytes).ok()?;
         if document.format != FORMAT || document.user_id != user.as_str() {
             return None;
         }
@@ -96,14 +100,14 @@ impl Artifact {
     }
 }
 
-/// Writes the artifact of `table`.
+/// Serializes the artifact of `table`.
 pub(super) fn artifact_bytes(
     user: &UserId,
     table: &TaskTable,
     built_from: Version,
     listed_at: DateTime<Utc>,
 ) -> Vec<u8> {
-    let document = Document {
+    let document = ArtifactDocument {
         format: FORMAT,
         built_by: Cow::Borrowed(concat!("codex-miroir ", env!("CARGO_PKG_VERSION"))),
         built_from,
@@ -111,14 +115,14 @@ pub(super) fn artifact_bytes(
         user_id: Cow::Borrowed(user.as_str()),
         files: table.iter().map(FileDocument::of).collect(),
     };
-    // Strings, numbers and lists of them: nothing in it can fail to serialise.
+    // Strings, numbers and lists of them: serialization can't fail.
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
-    format: Format,
+struct ArtifactDocument<'a> {
+    format: BlobFormat,
     #[serde(borrow)]
     built_by: Cow<'a, str>,
     built_from: Version,
@@ -181,7 +185,7 @@ impl<'a> FileDocument<'a> {
         match file.content {
             ContentView::Task(task) => document.task = Some(TaskDocument::of(task)),
             ContentView::NotATask => {}
-            ContentView::Settled => document.settled = true,
+            ContentView::Tombstone => document.settled = true,
             ContentView::Unreadable(problem) => document.problem = Some(Cow::Borrowed(problem)),
         }
         document
@@ -191,7 +195,7 @@ impl<'a> FileDocument<'a> {
         let content = match (self.task, self.problem, self.settled) {
             (Some(task), _, _) => Parsed::Task(task.into_task()),
             (None, Some(problem), _) => Parsed::Unreadable(problem.into_owned()),
-            (None, None, true) => Parsed::Settled,
+            (None, None, true) => Parsed::Tombstone,
             (None, None, false) => Parsed::NotATask,
         };
         FileRecord {

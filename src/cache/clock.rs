@@ -1,33 +1,33 @@
-//! What the storage's clock says, as far as this instance has heard.
+//! The storage clock, estimated from the `Date` of responses.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The storage's clock, from the last answer and what has passed since. Wall clocks of two instances
-/// are never compared.
+/// The storage clock: the last response's `Date` plus the monotonic time since. Wall clocks of two instances are never
+/// compared.
 #[derive(Debug, Default)]
 pub(super) struct StorageClock {
-    heard: Mutex<Option<(DateTime<Utc>, Instant)>>,
+    last: Mutex<Option<(DateTime<Utc>, Instant)>>,
 }
 
-/// Answers give whole seconds. A time made from one is a second late rather than early, so that no mark
-/// looks old too soon to who holds it against an answer's own time.
+/// `Date` has whole seconds. An estimate is up to a second late rather than early, so that a write intent dated by it
+/// never looks overdue too soon when compared with a response's own `Date`.
 const WHOLE_SECOND: TimeDelta = TimeDelta::seconds(1);
 
 impl StorageClock {
-    /// An answer that came at `moment` said it was `date`.
+    /// Records that a response with this `Date` arrived at `moment`. An older one than the last is ignored.
     pub(super) fn heard(&self, date: DateTime<Utc>, moment: Instant) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.is_none_or(|(_, last)| last <= moment) {
-            *heard = Some((date, moment));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|(_, then)| then <= moment) {
+            *last = Some((date, moment));
         }
     }
 
-    /// What it says at `moment`; `None` before the first answer.
+    /// The storage time at `moment`; `None` before the first response.
     pub(super) fn at(&self, moment: Instant) -> Option<DateTime<Utc>> {
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.map(|(date, then)| date + moment.saturating_duration_since(then) + WHOLE_SECOND)
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|(date, then)| date + moment.saturating_duration_since(then) + WHOLE_SECOND)
     }
 }

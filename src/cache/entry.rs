@@ -1,4 +1,4 @@
-//! What an instance knows of one user, and the bytes made from it.
+//! Snapshots: one user's parsed files with their version bounds, and the responses rendered from them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,35 +10,35 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
-use super::answers::{Answers, Encoding, Packed, PageBytes, PageFormat};
-use super::state::{MergedFile, SeenState, Version};
+use super::answers::{Encoding, PackedResponse, PageBytes, PageFormat, RenderedResponses};
+use super::state::{MergedFile, StoredState, Version};
 use crate::now::Now;
 use crate::store::{ETag, Prefix};
 use crate::task::{FileRecord, TaskId, TaskTable, UsedIds};
-use crate::timeline::{Timeline, place, stretch};
+use crate::timeline::{Timeline, place, slot_interval};
 use crate::user::UserId;
 use crate::view::{self, Bodies, Language, MergedRow, Stamps, Week};
 
-/// Version bounds: which changes an entry is known to contain (src/cache/README.md, "Version bounds").
+/// Which changes a snapshot contains (src/cache/README.md, "Version bounds").
 #[derive(Debug, Clone)]
-pub struct Knowledge {
-    /// Every change up to this one is surely contained.
+pub struct VersionBounds {
+    /// Lower bound: every change up to this version is contained.
     pub lo: Version,
-    /// No change after this one is.
+    /// Upper bound: no change after this version is contained.
     pub hi: Version,
-    /// `lo == hi`, and nothing was pending but ops of this instance that are in it.
+    /// `lo == hi`, and nothing was pending but operations of this instance that are contained.
     pub exact: bool,
-    /// The newest state blob this instance knows of; it may be ahead of `hi`.
-    pub state: Option<Arc<SeenState>>,
-    /// The state before the files were listed, where that isn't exact: what was finished then is in it.
-    pub before: Option<Arc<SeenState>>,
-    /// `hi` was made for an editor's file that is in it.
-    pub named: bool,
+    /// The newest state document that this instance knows; may be ahead of `hi`.
+    pub state: Option<Arc<StoredState>>,
+    /// For an inexact listing, the state document read before it: what was finished then is contained.
+    pub before: Option<Arc<StoredState>>,
+    /// `hi` was assigned to a foreign file that is contained.
+    pub covers_foreign: bool,
 }
 
-impl Knowledge {
-    /// Everything up to this state, and nothing after it.
-    pub(super) fn exactly(state: Arc<SeenState>) -> Self {
+impl VersionBounds {
+    /// Exact bounds at this state's version.
+    pub(super) fn exact_at(state: Arc<StoredState>) -> Self {
         let version = state.state.version;
         Self {
             lo: version,
@@ -46,30 +46,30 @@ impl Knowledge {
             exact: true,
             state: Some(state),
             before: None,
-            named: false,
+            covers_foreign: false,
         }
     }
 
-    /// An answer that is sure to contain everything up to this one lacks nothing that this has shown.
-    pub(super) fn shown(&self) -> Version {
-        match self.named {
+    /// The lower bound that another result needs so as to lack nothing that this snapshot has shown.
+    pub(super) fn shown_floor(&self) -> Version {
+        match self.covers_foreign {
             true => self.hi,
             false => self.lo,
         }
     }
 
-    /// The version of the state blob that confirms it, as long as it stays that one.
-    pub(super) fn confirmed_by(&self) -> Option<&ETag> {
+    /// The ETag for `If-None-Match`: a 304 confirms the snapshot. `None` if it isn't exact at that state document.
+    pub(super) fn validator(&self) -> Option<&ETag> {
         let state = self.state.as_ref()?;
         (self.exact && state.state.version == self.hi).then_some(&state.etag)
     }
 
-    /// Whether nothing that the state says itself is shown differently.
-    fn shows_the_same(&self, other: &Self) -> bool {
+    /// Whether responses show the same of the state document: next number and merged files.
+    fn renders_same_as(&self, other: &Self) -> bool {
         self.next_id() == other.next_id() && self.merged() == other.merged()
     }
 
-    /// What was merged, if anything was.
+    /// The merged files, if any.
     fn merged(&self) -> Option<&BTreeMap<String, MergedFile>> {
         let merged = &self.state.as_ref()?.state.merged;
         (!merged.is_empty()).then_some(merged)
@@ -81,258 +81,257 @@ impl Knowledge {
     }
 }
 
-/// A user's files as last listed, with the answers made from them for one stretch of time in which no slot passes.
+/// The cache entry of one user: an immutable snapshot of the parsed files, with the responses rendered from them for
+/// one interval between two slot boundaries.
 ///
-/// Never changed in place but for what was heard of the store since, and the answers, which are made
-/// once, on first demand.
-// In one piece, and what every read looks at first comes first: where many users are cached, a read finds nearly
-// nothing of one in the processor's caches, and waits for each piece.
+/// Only two things change in place: the times of the last confirmation and failure, and responses rendered on demand.
+// One allocation, with the fields that every read checks first: with many cached users, a read finds almost nothing of
+// a snapshot in the CPU caches, and each separate piece would cost another cache miss.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Entry {
-    /// From the boundary before the moment it is placed for to the one after it.
-    holds: Range<DateTime<Utc>>,
-    /// What it contains.
-    pub knowledge: Knowledge,
-    files: Files,
-    answers: Answers,
-    /// When the tasks were placed, and shown as such.
+pub struct Snapshot {
+    /// From the last slot boundary before `placed` to the next one.
+    valid_for: Range<DateTime<Utc>>,
+    /// Which changes it contains.
+    pub bounds: VersionBounds,
+    files: SnapshotFiles,
+    responses: RenderedResponses,
+    /// The time for which the tasks are placed; shown as `generatedAt`.
     placed: DateTime<Utc>,
-    /// Whose.
+    /// The owner of the files.
     pub user: UserId,
 }
 
-/// The files, and what was heard of them since.
+/// The parsed files, and when they were listed, confirmed and last found unreachable.
 #[derive(Debug)]
-struct Files {
+struct SnapshotFiles {
     table: Arc<TaskTable>,
     listed_at: DateTime<Utc>,
     listing_expires: Instant,
-    born: Instant,
-    /// Nanoseconds after `born`: the moment before the state request that last confirmed them.
+    created: Instant,
+    /// Nanoseconds after `created`: just before the request that last confirmed them was sent.
     validated: AtomicU64,
-    /// Nanoseconds after `born`: when the store was last asked in vain; 0 when it has answered since.
+    /// Nanoseconds after `created`: the store's last failure; 0 if it has answered since.
     failed: AtomicU64,
 }
 
-/// Files just listed, or taken from an artifact.
+/// Files just listed, or loaded from an artifact.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct ListedFiles {
     pub(super) table: Arc<TaskTable>,
-    /// When they were listed, by the storage's clock.
+    /// When they were listed, by the storage clock.
     pub(super) listed_at: DateTime<Utc>,
-    /// From when on another listing has to prove them.
+    /// When the listing expires.
     pub(super) listing_expires: Instant,
 }
 
-/// What one op of this instance changed.
+/// What one acknowledged operation of this instance changed.
 #[derive(Debug)]
 pub(super) struct Changed<'a> {
-    /// The version it made: the next one.
+    /// Its version, which follows the snapshot's.
     pub(super) version: Version,
-    /// The files as they are now; one that was removed is [`Parsed::Settled`](crate::task::Parsed).
+    /// The changed files; a removed one is a tombstone, [`Parsed::Tombstone`](crate::task::Parsed).
     pub(super) files: &'a [FileRecord],
-    /// The moment before the op's compare-and-swap was sent.
+    /// Just before the operation's compare-and-swap was sent.
     pub(super) sent: Instant,
-    /// As of when the tasks are placed.
+    /// The time for which the tasks are placed.
     pub(super) placed: DateTime<Utc>,
-    /// The newest state blob known.
-    pub(super) state: Option<Arc<SeenState>>,
+    /// The newest state document known.
+    pub(super) state: Option<Arc<StoredState>>,
 }
 
-impl Entry {
-    /// An entry for what was found, placed as of `now`, the moment before the state request.
+impl Snapshot {
+    /// A snapshot of `found`, placed for `now`: just before the state document was requested.
     pub(super) fn new(
         user: UserId,
-        knowledge: Knowledge,
-        found: Found,
+        bounds: VersionBounds,
+        found: ListedFiles,
         now: Now,
         zone: Tz,
     ) -> Self {
-        let files = Files {
+        let files = SnapshotFiles {
             table: found.table,
             listed_at: found.listed_at,
             listing_expires: found.listing_expires,
-            born: now.mono,
+            created: now.mono,
             validated: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
-        Self::with(user, knowledge, files, now.utc, zone)
+        Self::from_parts(user, bounds, files, now.utc, zone)
     }
 
-    /// The same files for another stretch of time: nothing is read, they are only placed anew.
+    /// The same files placed for `now`, in another interval between slot boundaries. Reads nothing.
     pub(super) fn placed_at(&self, now: Now, zone: Tz) -> Self {
-        let (user, knowledge) = (self.user.clone(), self.knowledge.clone());
-        Self::with(user, knowledge, self.files.clone(), now.utc, zone)
+        let (user, bounds) = (self.user.clone(), self.bounds.clone());
+        Self::from_parts(user, bounds, self.files.clone(), now.utc, zone)
     }
 
-    /// The same files beside a newer state blob. Where it changes no answer, the answers stay.
-    pub(super) fn beside(&self, state: Arc<SeenState>, zone: Tz) -> Self {
-        let knowledge = Knowledge {
+    /// The same files with a newer state document. Keeps the rendered responses if that changes none of them.
+    pub(super) fn with_state(&self, state: Arc<StoredState>, zone: Tz) -> Self {
+        let bounds = VersionBounds {
             state: Some(state),
-            ..self.knowledge.clone()
+            ..self.bounds.clone()
         };
-        let same = knowledge.shows_the_same(&self.knowledge);
+        let same = bounds.renders_same_as(&self.bounds);
         let (user, files) = (self.user.clone(), self.files.clone());
-        let mut beside = Self::with(user, knowledge, files, self.placed, zone);
+        let mut updated = Self::from_parts(user, bounds, files, self.placed, zone);
         if same {
-            beside.answers = self.answers.clone();
+            updated.responses = self.responses.clone();
         }
-        beside
+        updated
     }
 
-    /// The same files, which aren't all there is to show at their version any more: others must be looked for.
-    pub(super) fn doubted(&self) -> Self {
+    /// The same snapshot marked inexact, because more than it contains has been shown at its version: the next read
+    /// must list again.
+    pub(super) fn as_inexact(&self) -> Self {
         Self {
-            holds: self.holds.clone(),
-            knowledge: Knowledge {
+            valid_for: self.valid_for.clone(),
+            bounds: VersionBounds {
                 exact: false,
-                ..self.knowledge.clone()
+                ..self.bounds.clone()
             },
             files: self.files.clone(),
-            answers: self.answers.clone(),
+            responses: self.responses.clone(),
             placed: self.placed,
             user: self.user.clone(),
         }
     }
 
-    /// After a change to exactly these files. When they were listed, and how long that counts, stays.
-    pub(super) fn after(&self, change: Changed<'_>, zone: Tz) -> Self {
-        let knowledge = Knowledge {
+    /// The snapshot after a change to exactly these files. Time and expiry of the listing stay.
+    pub(super) fn with_change(&self, change: Changed<'_>, zone: Tz) -> Self {
+        let bounds = VersionBounds {
             lo: change.version,
             hi: change.version,
             exact: true,
-            state: change.state.or_else(|| self.knowledge.state.clone()),
+            state: change.state.or_else(|| self.bounds.state.clone()),
             before: None,
-            named: false,
+            covers_foreign: false,
         };
         let table = match change.files {
             [] => Arc::clone(&self.files.table),
             files => Arc::new(self.files.table.with(files)),
         };
-        let files = Files {
+        let files = SnapshotFiles {
             table,
             listed_at: self.files.listed_at,
             listing_expires: self.files.listing_expires,
-            born: self.files.born,
-            validated: AtomicU64::new(self.since_born(change.sent)),
+            created: self.files.created,
+            validated: AtomicU64::new(self.nanos_since_created(change.sent)),
             failed: AtomicU64::new(0),
         };
         let placed = change.placed.max(self.placed);
-        Self::with(self.user.clone(), knowledge, files, placed, zone)
+        Self::from_parts(self.user.clone(), bounds, files, placed, zone)
     }
 
-    fn with(
+    fn from_parts(
         user: UserId,
-        knowledge: Knowledge,
-        files: Files,
+        bounds: VersionBounds,
+        files: SnapshotFiles,
         placed: DateTime<Utc>,
         zone: Tz,
     ) -> Self {
         Self {
-            holds: stretch(placed, zone),
-            knowledge,
+            valid_for: slot_interval(placed, zone),
+            bounds,
             files,
-            answers: Answers::default(),
+            responses: RenderedResponses::default(),
             placed,
             user,
         }
     }
 
-    /// The folder of the files in storage.
+    /// The storage prefix of the files.
     pub fn folder(&self) -> Prefix {
         Prefix::raw(&self.user)
     }
 
-    /// The files.
+    /// The parsed files.
     pub fn table(&self) -> &Arc<TaskTable> {
         &self.files.table
     }
 
-    /// When the files were last listed, by the storage's clock.
+    /// When the files were last listed, by the storage clock.
     pub(super) fn listed_at(&self) -> DateTime<Utc> {
         self.files.listed_at
     }
 
-    /// From when on another listing has to prove the files.
+    /// When the listing expires.
     pub(super) fn listing_expires(&self) -> Instant {
         self.files.listing_expires
     }
 
-    /// How long ago this instance took the files in.
-    pub(super) fn in_memory(&self, now: Now) -> Duration {
-        now.mono.saturating_duration_since(self.files.born)
+    /// How long ago this instance listed or loaded the files.
+    pub(super) fn memory_age(&self, now: Now) -> Duration {
+        now.mono.saturating_duration_since(self.files.created)
     }
 
-    /// How long ago the state blob last confirmed the files.
+    /// How long ago the state document last confirmed the files.
     pub(super) fn age(&self, now: Now) -> Duration {
-        self.in_memory(now)
+        self.memory_age(now)
             .saturating_sub(nanoseconds(&self.files.validated))
     }
 
-    /// The state blob confirmed the files by a request sent after `moment`: the store is there.
-    pub(super) fn validated_at(&self, moment: Instant) {
+    /// Records that a request sent after `moment` confirmed the files; clears the last failure.
+    pub(super) fn mark_validated(&self, moment: Instant) {
         self.files
             .validated
-            .fetch_max(self.since_born(moment), Ordering::Relaxed);
+            .fetch_max(self.nanos_since_created(moment), Ordering::Relaxed);
         self.files.failed.store(0, Ordering::Relaxed);
     }
 
-    /// How long ago the store was last asked in vain; `None` when it has answered since.
-    pub(super) fn failed_ago(&self, now: Now) -> Option<Duration> {
+    /// How long ago the store last failed; `None` if it has answered since.
+    pub(super) fn since_failure(&self, now: Now) -> Option<Duration> {
         let failed = nanoseconds(&self.files.failed);
-        (!failed.is_zero()).then(|| self.in_memory(now).saturating_sub(failed))
+        (!failed.is_zero()).then(|| self.memory_age(now).saturating_sub(failed))
     }
 
-    /// The store was given up at `moment`.
-    pub(super) fn failed_at(&self, moment: Instant) {
+    /// Records that the store failed at `moment`.
+    pub(super) fn mark_failed(&self, moment: Instant) {
         self.files
             .failed
-            .fetch_max(self.since_born(moment), Ordering::Relaxed);
+            .fetch_max(self.nanos_since_created(moment), Ordering::Relaxed);
     }
 
-    fn since_born(&self, moment: Instant) -> u64 {
-        let since = moment.saturating_duration_since(self.files.born).as_nanos();
+    fn nanos_since_created(&self, moment: Instant) -> u64 {
+        let since = moment
+            .saturating_duration_since(self.files.created)
+            .as_nanos();
         u64::try_from(since).unwrap_or(u64::MAX)
     }
 
-    /// Whether its answers are true at `now`: no boundary lies between, in either direction.
-    pub(super) fn shows(&self, now: Now) -> bool {
-        self.holds.contains(&now.utc)
+    /// Whether its responses are valid at `now`: no slot boundary lies between `placed` and `now`, in either direction.
+    pub(super) fn is_valid_at(&self, now: Now) -> bool {
+        self.valid_for.contains(&now.utc)
     }
 
-    /// What it occupies, in bytes, answers included.
+    /// Its size in memory, in bytes, including rendered responses.
     pub(super) fn weight(&self) -> usize {
         size_of::<Self>()
             + self.files.table.weight()
-            + self
-                .knowledge
-                .state
-                .as_ref()
-                .map_or(0, |seen| seen.weight())
-            + self.answers.weight()
+            + self.bounds.state.as_ref().map_or(0, |seen| seen.weight())
+            + self.responses.weight()
     }
 
-    /// The number the next new task gets; `None` when all are used up.
+    /// The number of the next new task; `None` if all are in use.
     pub fn next_available_id(&self) -> Option<TaskId> {
         let used = UsedIds::of(&self.files.table);
-        used.next_available(self.knowledge.next_id())
+        used.next_available(self.bounds.next_id())
     }
 
-    /// The week as it is at the entry's moment.
+    /// The week, placed for the snapshot's time.
     pub fn timeline(&self, zone: Tz) -> Timeline {
         place(&self.files.table, self.placed, zone)
     }
 
-    /// The answer in this form, made on first demand. Holds as long as [`Self::shows`] does.
+    /// The response in this format and encoding, rendered on first demand. Valid while [`Self::is_valid_at`] holds.
     pub(super) fn page(&self, format: PageFormat, encoding: Encoding, zone: Tz) -> PageBytes {
-        self.answers.get_or_make(format, encoding, || {
+        self.responses.get_or_render(format, encoding, || {
             let (etag, plain) = self.render(format, zone);
-            Packed::new(&etag, self.knowledge.hi, &plain, encoding)
+            PackedResponse::new(&etag, self.bounds.hi, &plain, encoding)
         })
     }
 
-    /// The page with rendered bodies in it, and its entity tag. Not kept: bodies aren't cached.
+    /// The HTML page with rendered bodies, and its entity tag. Not kept: bodies aren't cached.
     pub fn page_with_bodies(
         &self,
         bodies: &Bodies,
@@ -369,10 +368,10 @@ impl Entry {
         })
     }
 
-    /// The files that are still what they were merged to.
+    /// The merged files that haven't changed since their merge.
     fn merged_rows(&self) -> Vec<MergedRow<'_>> {
         let table = &self.files.table;
-        let merged = self.knowledge.merged().into_iter().flatten();
+        let merged = self.bounds.merged().into_iter().flatten();
         let merged = merged.filter_map(|(name, merged)| {
             let row = table.row(name)?;
             let fields = &*merged.fields;
@@ -396,28 +395,28 @@ impl Entry {
             table: &self.files.table,
             timeline,
             zone,
-            next_available_id: used.next_available(self.knowledge.next_id()),
+            next_available_id: used.next_available(self.bounds.next_id()),
             free_ids: used.free(),
             merged: &merged,
         };
         let stamps = Stamps {
             cache_created_at: self.files.listed_at,
             generated_at: self.placed,
-            version: self.knowledge.hi.0,
+            version: self.bounds.hi.0,
         };
         show(&week, &stamps)
     }
 }
 
-impl Clone for Files {
-    /// What the store says of the one from now on, the other doesn't hear: it is asked once more.
+impl Clone for SnapshotFiles {
+    /// Later confirmations and failures of one copy don't reach the other, which costs at most one more request.
     fn clone(&self) -> Self {
         let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
         Self {
             table: Arc::clone(&self.table),
             listed_at: self.listed_at,
             listing_expires: self.listing_expires,
-            born: self.born,
+            created: self.created,
             validated: copy(&self.validated),
             failed: copy(&self.failed),
         }
@@ -428,7 +427,7 @@ fn nanoseconds(counter: &AtomicU64) -> Duration {
     Duration::from_nanos(counter.load(Ordering::Relaxed))
 }
 
-/// A weak entity tag: 128 bits of the hash, and a letter for the format.
+/// A weak entity tag: 128 bits of the hash in hex, and a suffix for the format.
 fn etag_of(hash: Sha256, format: &str) -> Box<str> {
     let digest = hash.finalize();
     let hex: String = digest[..16]

@@ -1,4 +1,4 @@
-//! What is on its way for a user, so that readers who come together share it.
+//! Single flight per user: concurrent readers share one storage read and one rebuild.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,79 +11,79 @@ use tokio::sync::oneshot;
 
 use super::ReadError;
 use super::state::Version;
-use crate::context::carried;
+use crate::context::in_request_context;
 use crate::store::ETag;
 use crate::user::UserId;
 
-/// A result that several readers wait for. It runs as a task of its own: a reader who leaves takes
-/// nothing away from the others, and the deadline ends the work itself.
-pub(super) type Waiting<T> = Shared<BoxFuture<'static, Result<T, ReadError>>>;
+/// A result that several readers await. The work runs in its own task: a reader that is dropped doesn't cancel it, the
+/// deadline does.
+pub(super) type SharedResult<T> = Shared<BoxFuture<'static, Result<T, ReadError>>>;
 
-/// A read under way: the state request, and whatever followed from it.
+/// A storage read in flight: the request for the state document and everything that follows from it.
 #[derive(Clone)]
-pub(super) struct Flight<T: Clone> {
+pub(super) struct ReadFlight<T: Clone> {
     pub id: u64,
-    /// The arrival of the reader who began it, before its state request.
+    /// When its leader's request arrived: before the state document was requested.
     pub started: Instant,
-    pub result: Waiting<T>,
-    /// What the result will surely contain; known once the state has been read. `None`: it ended before.
-    promised: Shared<BoxFuture<'static, Option<Version>>>,
+    pub result: SharedResult<T>,
+    /// Lower bound of the result, known once the state document has been read. `None`: the read failed before.
+    lower_bound: Shared<BoxFuture<'static, Option<Version>>>,
 }
 
-impl<T: Clone> Flight<T> {
-    /// Whether the result will contain everything up to `seen`, or will be an error for everybody.
-    /// Waits for the state's answer at most.
+impl<T: Clone> ReadFlight<T> {
+    /// Whether the result will contain every change up to `seen`; also true if it will be an error, which all readers
+    /// share. Waits until the state document has been read.
     pub(super) async fn will_contain(&self, seen: Option<Version>) -> bool {
         let Some(seen) = seen else { return true };
-        let promised = self.promised.clone().await;
-        promised.is_none_or(|lo| lo >= seen)
+        let lower_bound = self.lower_bound.clone().await;
+        lower_bound.is_none_or(|lo| lo >= seen)
     }
 
-    /// Whether the state's answer, or an error, comes within `patience`.
-    pub(super) async fn is_answered_within(&self, patience: Duration) -> bool {
-        tokio::time::timeout(patience, self.promised.clone())
+    /// Whether the state document, or an error, arrives within `limit`.
+    pub(super) async fn has_state_within(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.lower_bound.clone())
             .await
             .is_ok()
     }
 }
 
-/// Tells a flight's readers, once, what it will surely contain.
-pub(super) struct Promise(Option<oneshot::Sender<Version>>);
+/// Sends a flight's readers the lower bound of its result, once.
+pub(super) struct LowerBoundSender(Option<oneshot::Sender<Version>>);
 
-impl Promise {
-    pub(super) fn give(&mut self, lo: Version) {
+impl LowerBoundSender {
+    pub(super) fn send(&mut self, lo: Version) {
         if let Some(readers) = self.0.take() {
-            // Whoever has gone needs no promise.
+            // The readers may have been dropped; nothing to notify.
             let _ = readers.send(lo);
         }
     }
 }
 
-/// A rebuild under way.
+/// A rebuild in flight.
 #[derive(Clone)]
-pub(super) struct Rebuilding<T: Clone> {
+pub(super) struct RebuildFlight<T: Clone> {
     pub id: u64,
-    /// The state blob it began with, if nothing was pending in it.
+    /// The ETag of the state document it started from, if nothing was pending there.
     pub key: Option<ETag>,
-    /// Whether its LIST has been sent.
+    /// Set when its LIST is sent.
     pub listed: Arc<AtomicBool>,
-    pub result: Waiting<T>,
+    pub result: SharedResult<T>,
 }
 
-struct OfUser<F: Clone, R: Clone> {
-    read: Option<Flight<F>>,
-    rebuild: Option<Rebuilding<R>>,
+struct UserFlights<F: Clone, R: Clone> {
+    read: Option<ReadFlight<F>>,
+    rebuild: Option<RebuildFlight<R>>,
 }
 
-/// Everything on its way. One user's readers never wait for another's: the map's locks are held as
-/// long as it takes to look or to begin.
-pub(super) struct Flights<F: Clone, R: Clone> {
-    users: DashMap<UserId, OfUser<F, R>>,
+/// The reads and rebuilds in flight. Readers of one user never wait for another user's: a lock of the map is held only
+/// to look up or register a flight, never across an await.
+pub(super) struct SingleFlight<F: Clone, R: Clone> {
+    users: DashMap<UserId, UserFlights<F, R>>,
     ids: AtomicU64,
     deadline: Duration,
 }
 
-impl<F, R> Flights<F, R>
+impl<F, R> SingleFlight<F, R>
 where
     F: Clone + Send + Sync + 'static,
     R: Clone + Send + Sync + 'static,
@@ -96,94 +96,100 @@ where
         }
     }
 
-    /// Flights from this id on begin later than now.
-    pub(super) fn mark(&self) -> u64 {
+    /// Every flight that starts after this call has this id or a higher one.
+    pub(super) fn watermark(&self) -> u64 {
         self.ids.load(Ordering::SeqCst)
     }
 
-    /// The latest read under way.
-    pub(super) fn running(&self, user: &UserId) -> Option<Flight<F>> {
+    /// The latest read in flight.
+    pub(super) fn current_read(&self, user: &UserId) -> Option<ReadFlight<F>> {
         self.users.get(user)?.read.clone()
     }
 
-    /// Joins the read under way if `may_join` says so, else begins one with `begin`. The latest one
-    /// is the one that others find.
+    /// Joins the latest read in flight if `may_join` allows it, else starts one with `begin`, which replaces it for
+    /// later readers.
     pub(super) fn read<Fut>(
         self: &Arc<Self>,
         user: &UserId,
         started: Instant,
-        may_join: impl FnOnce(&Flight<F>) -> bool,
-        begin: impl FnOnce(Promise) -> Fut,
-    ) -> (Flight<F>, Began)
+        may_join: impl FnOnce(&ReadFlight<F>) -> bool,
+        begin: impl FnOnce(LowerBoundSender) -> Fut,
+    ) -> (ReadFlight<F>, Role)
     where
         Fut: Future<Output = Result<F, ReadError>> + Send + 'static,
     {
-        let mut of_user = self.users.entry(user.clone()).or_insert_with(OfUser::empty);
-        if let Some(flight) = of_user.read.as_ref().filter(|flight| may_join(flight)) {
-            return (flight.clone(), Began::Earlier);
+        let mut user_flights = self
+            .users
+            .entry(user.clone())
+            .or_insert_with(UserFlights::empty);
+        if let Some(flight) = user_flights.read.as_ref().filter(|flight| may_join(flight)) {
+            return (flight.clone(), Role::Follower);
         }
         let id = self.next_id();
-        let (promise, promised) = oneshot::channel();
-        let result = self.launch(user, id, begin(Promise(Some(promise))));
-        let flight = Flight {
+        let (sender, lower_bound) = oneshot::channel();
+        let result = self.spawn(user, id, begin(LowerBoundSender(Some(sender))));
+        let flight = ReadFlight {
             id,
             started,
             result,
-            promised: promised.map(Result::ok).boxed().shared(),
+            lower_bound: lower_bound.map(Result::ok).boxed().shared(),
         };
-        of_user.read = Some(flight.clone());
-        (flight, Began::Here)
+        user_flights.read = Some(flight.clone());
+        (flight, Role::Leader)
     }
 
-    /// Joins the running rebuild if its LIST can't be too old, else begins one (src/cache/README.md, "Single
-    /// flight"). It can't be if the rebuild began with the same state ETag and nothing pending, or if the LIST
-    /// hasn't been sent. `key` is `None` for a state with something pending; `same_key` is false for a caller that
-    /// needs a LIST sent after it came.
+    /// Joins the rebuild in flight if its LIST can't be too old, else starts one (src/cache/README.md, "Single
+    /// flight"). It can't be if it hasn't been sent, or if the rebuild started from the same state ETag with nothing
+    /// pending. `key` is `None` for a state with something pending; `may_share_listing` is false for a caller that
+    /// needs a LIST sent after its request arrived.
     pub(super) fn rebuild<Fut>(
         self: &Arc<Self>,
         user: &UserId,
         key: Option<ETag>,
-        same_key: bool,
+        may_share_listing: bool,
         begin: impl FnOnce(Arc<AtomicBool>) -> Fut,
-    ) -> (Waiting<R>, Began)
+    ) -> (SharedResult<R>, Role)
     where
         Fut: Future<Output = Result<R, ReadError>> + Send + 'static,
     {
-        let mut of_user = self.users.entry(user.clone()).or_insert_with(OfUser::empty);
-        let joinable = |running: &&Rebuilding<R>| {
-            !running.listed.load(Ordering::SeqCst)
-                || (same_key && key.is_some() && running.key == key)
+        let mut user_flights = self
+            .users
+            .entry(user.clone())
+            .or_insert_with(UserFlights::empty);
+        let joinable = |in_flight: &&RebuildFlight<R>| {
+            !in_flight.listed.load(Ordering::SeqCst)
+                || (may_share_listing && key.is_some() && in_flight.key == key)
         };
-        if let Some(running) = of_user.rebuild.as_ref().filter(joinable) {
-            return (running.result.clone(), Began::Earlier);
+        if let Some(in_flight) = user_flights.rebuild.as_ref().filter(joinable) {
+            return (in_flight.result.clone(), Role::Follower);
         }
         let id = self.next_id();
         let listed = Arc::new(AtomicBool::new(false));
-        let result = self.launch(user, id, begin(Arc::clone(&listed)));
-        of_user.rebuild = Some(Rebuilding {
+        let result = self.spawn(user, id, begin(Arc::clone(&listed)));
+        user_flights.rebuild = Some(RebuildFlight {
             id,
             key,
             listed,
             result: result.clone(),
         });
-        (result, Began::Here)
+        (result, Role::Leader)
     }
 
     fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// The task takes itself off the map when it ends; one that never runs, because the process is
-    /// ending, stays on it.
-    fn launch<T: Clone + Send + Sync + 'static>(
+    /// Runs `work` in its own task under the deadline. The task removes itself from the map when it ends; one that
+    /// never runs, because the runtime is shutting down, stays in it.
+    fn spawn<T: Clone + Send + Sync + 'static>(
         self: &Arc<Self>,
         user: &UserId,
         id: u64,
         work: impl Future<Output = Result<T, ReadError>> + Send + 'static,
-    ) -> Waiting<T> {
+    ) -> SharedResult<T> {
         let (flights, user) = (Arc::clone(self), user.clone());
-        let task = tokio::spawn(carried(async move {
-            let _landing = Landing {
+        let task = tokio::spawn(in_request_context(async move {
+            let _guard = FlightGuard {
                 flights: &flights,
                 user: &user,
                 id,
@@ -198,16 +204,16 @@ where
     }
 }
 
-/// Who sent the requests of what a reader waits for.
+/// A reader's part in a flight: whether the flight's storage requests count as its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Began {
-    /// This reader.
-    Here,
-    /// One who came before.
-    Earlier,
+pub(super) enum Role {
+    /// Started it.
+    Leader,
+    /// Joined one that another reader started.
+    Follower,
 }
 
-impl<F: Clone, R: Clone> OfUser<F, R> {
+impl<F: Clone, R: Clone> UserFlights<F, R> {
     fn empty() -> Self {
         Self {
             read: None,
@@ -216,22 +222,24 @@ impl<F: Clone, R: Clone> OfUser<F, R> {
     }
 }
 
-/// Takes a flight off the map when its task ends, in whatever way.
-struct Landing<'a, F: Clone, R: Clone> {
-    flights: &'a Flights<F, R>,
+/// Removes a flight from the map when its task ends, also on panic or cancellation.
+struct FlightGuard<'a, F: Clone, R: Clone> {
+    flights: &'a SingleFlight<F, R>,
     user: &'a UserId,
     id: u64,
 }
 
-impl<F: Clone, R: Clone> Drop for Landing<'_, F, R> {
+impl<F: Clone, R: Clone> Drop for FlightGuard<'_, F, R> {
     fn drop(&mut self) {
         let users = &self.flights.users;
-        if let Some(mut of_user) = users.get_mut(self.user) {
-            of_user.read.take_if(|flight| flight.id == self.id);
-            of_user.rebuild.take_if(|rebuild| rebuild.id == self.id);
+        if let Some(mut user_flights) = users.get_mut(self.user) {
+            user_flights.read.take_if(|flight| flight.id == self.id);
+            user_flights
+                .rebuild
+                .take_if(|rebuild| rebuild.id == self.id);
         }
-        users.remove_if(self.user, |_, of_user| {
-            of_user.read.is_none() && of_user.rebuild.is_none()
+        users.remove_if(self.user, |_, user_flights| {
+            user_flights.read.is_none() && user_flights.rebuild.is_none()
         });
     }
 }

@@ -1,49 +1,50 @@
-//! The `format` member of JSON blobs, by which two versions of the service can use one container
+//! The `format` member of JSON blobs, which lets two versions of the service share one container
 //! (src/cache/README.md, "What is stored").
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// `major.minor` of a JSON blob. A newer minor only adds members; a newer major may mean anything.
+/// The format version of a JSON blob, stored as `"major.minor"`. A newer minor version only adds members; a newer major
+/// version may change anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Format {
-    /// Another one can't be written by this version.
+pub struct BlobFormat {
+    /// A blob of a newer major version must not be written.
     pub major: u32,
-    /// Newer ones are written back as they are.
+    /// A newer minor version is kept when the blob is written back.
     pub minor: u32,
 }
 
-impl Format {
-    /// What this version writes.
+impl BlobFormat {
+    /// The format that this version of the service writes.
     pub const CURRENT: Self = Self { major: 1, minor: 0 };
 
-    /// What a blob says it is; `None` when it says nothing.
+    /// The format of a blob; `None` if it has no readable `format` member.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
-        struct Head {
-            format: Format,
+        struct FormatHeader {
+            format: BlobFormat,
         }
-        let head: Head = serde_json::from_slice(bytes).ok()?;
+        let head: FormatHeader = serde_json::from_slice(bytes).ok()?;
         Some(head.format)
     }
 
-    /// A newer major version wrote it: this one must not write it.
+    /// Whether the major version is newer, so that this version of the service must not write the blob.
     pub fn is_read_only(self) -> bool {
         self.major > Self::CURRENT.major
     }
 
-    /// Whether a newer version wrote these bytes. When they can't be read, that is why.
-    pub fn is_of_newer(bytes: &[u8]) -> bool {
+    /// Whether a newer version of the service wrote these bytes, which explains why they can't be parsed.
+    pub fn is_from_newer(bytes: &[u8]) -> bool {
         Self::of(bytes).is_some_and(|format| format > Self::CURRENT)
     }
 }
 
-impl Serialize for Format {
+impl Serialize for BlobFormat {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}.{}", self.major, self.minor))
     }
 }
 
-impl<'de> Deserialize<'de> for Format {
+impl<'de> Deserialize<'de> for BlobFormat {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let parts = text.split_once('.').and_then(|(major, minor)| {

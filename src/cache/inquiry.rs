@@ -6,147 +6,156 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::artifact::Artifact;
-use super::entry::{Entry, Found, Knowledge};
-use super::flights::{Began, Promise};
-use super::rebuild::Ground;
-use super::state::{SeenState, State, StateFound, Version};
-use super::{Freshness, Inner, Layer, Mutation, ReadError, Requests, Want};
+use super::entry::{ListedFiles, Snapshot, VersionBounds};
+use super::flights::{LowerBoundSender, Role};
+use super::rebuild::RebuildInput;
+use super::state::{State, StatePresence, StoredState, Version};
+use super::{CacheInner, Consistency, Layer, Mutation, ReadError, ReadRequest, Requests};
 use crate::now::Now;
-use crate::store::{Answer, GetIf, Got, Key};
+use crate::store::{BlobKey, GetIf, GetOutcome, StoreResponse};
 use crate::user::UserId;
 
-/// What an inquiry brings back.
+/// The result of a storage read, shared by its leader and followers.
 #[derive(Debug, Clone)]
-pub(super) struct Flown {
-    pub entry: Arc<Entry>,
+pub(super) struct ReadOutcome {
+    pub entry: Arc<Snapshot>,
     pub layer: Layer,
     pub requests: Requests,
 }
 
-/// What a look at the state blob showed.
-pub(super) struct StateSeen {
-    /// `None`: still the version asked about.
-    pub found: Option<StateFound>,
-    /// The storage's clock.
+/// A response to a GET of the state document.
+pub(super) struct StateResponse {
+    /// `None`: not modified (304).
+    pub found: Option<StatePresence>,
+    /// The storage clock.
     pub date: DateTime<Utc>,
 }
 
-/// The artifact blob, as far as it was asked for.
-enum ArtifactSeen {
-    NotAsked,
-    /// `None`: there is none that could be used.
-    Asked(Option<Artifact>),
+/// Whether the artifact was requested, and what was found.
+enum ArtifactLookup {
+    NotRequested,
+    /// `None`: there is no usable artifact.
+    Requested(Option<Artifact>),
 }
 
-/// A read under way.
-pub(super) struct Inquiry {
-    inner: Arc<Inner>,
-    want: Want,
-    /// Whatever memory has, current or not.
-    base: Option<Arc<Entry>>,
-    artifact: ArtifactSeen,
+/// One read that goes to storage.
+pub(super) struct StorageRead {
+    inner: Arc<CacheInner>,
+    request: ReadRequest,
+    /// The snapshot in memory, current or not.
+    base: Option<Arc<Snapshot>>,
+    artifact: ArtifactLookup,
     requests: Requests,
-    promise: Promise,
+    lower_bound: LowerBoundSender,
 }
 
-impl Inquiry {
-    pub(super) fn new(inner: Arc<Inner>, want: Want, promise: Promise) -> Self {
-        let base = inner.memory.get(&want.user);
+impl StorageRead {
+    pub(super) fn new(
+        inner: Arc<CacheInner>,
+        request: ReadRequest,
+        lower_bound: LowerBoundSender,
+    ) -> Self {
+        let base = inner.memory.get(&request.user);
         Self {
             inner,
-            want,
+            request,
             base,
-            artifact: ArtifactSeen::NotAsked,
+            artifact: ArtifactLookup::NotRequested,
             requests: Requests::default(),
-            promise,
+            lower_bound,
         }
     }
 
-    pub(super) async fn answer(mut self) -> Result<Flown, ReadError> {
-        tracing::debug!(user = %self.want.user, freshness = ?self.want.freshness, "asking storage");
-        let mut seen = self.look().await?;
-        // Before anything is settled, which may take a while: the store has answered.
-        self.promise.give(self.surely_contained(&seen));
-        if let Some(settled) = self.settled(&seen).await {
-            seen = settled;
+    /// Runs the read. Sends the lower bound of its result as soon as the state document has been read.
+    pub(super) async fn run(mut self) -> Result<ReadOutcome, ReadError> {
+        tracing::debug!(user = %self.request.user, freshness = ?self.request.consistency, "asking storage");
+        let mut seen = self.fetch_state().await?;
+        // Sent before recovery, which may take a while: followers only wait for the store's first response.
+        self.lower_bound.send(self.lower_bound_of(&seen));
+        if let Some(recovered) = self.recover(&seen).await {
+            seen = recovered;
         }
-        if let Some(entry) = self.confirmed(&seen) {
-            return Ok(Flown {
+        if let Some(entry) = self.confirm(&seen) {
+            return Ok(ReadOutcome {
                 entry,
                 layer: Layer::Memory,
                 requests: self.requests,
             });
         }
-        if self.has_use_for_artifact(&seen) {
+        if self.needs_artifact(&seen) {
             self.requests.reads += 1;
-            self.artifact = ArtifactSeen::Asked(self.inner.read_artifact(&self.want.user).await);
+            self.artifact =
+                ArtifactLookup::Requested(self.inner.read_artifact(&self.request.user).await);
         }
         if self.artifact_is_ahead(&seen) {
-            // Another instance finished a change between the two requests.
+            // Another instance finished a change between the two requests; the first state is outdated.
             seen = self
                 .inner
                 .read_state(
-                    &self.want.user,
+                    &self.request.user,
                     GetIf::Any,
-                    &self.want.now,
+                    &self.request.now,
                     &mut self.requests,
                 )
                 .await?;
         }
-        if let Some(entry) = self.taken(&seen) {
-            return Ok(Flown {
+        if let Some(entry) = self.take_artifact(&seen) {
+            return Ok(ReadOutcome {
                 entry,
                 layer: Layer::Artifact,
                 requests: self.requests,
             });
         }
-        self.rebuilt(seen).await
+        self.rebuild_or_join(seen).await
     }
 
-    /// The state without the marks that were left too long, if it had some.
-    async fn settled(&mut self, seen: &StateSeen) -> Option<StateSeen> {
-        let Some(StateFound::Present(present)) = &seen.found else {
+    /// The state after the recovery of its overdue write intents; `None` if none could be recovered now.
+    async fn recover(&mut self, seen: &StateResponse) -> Option<StateResponse> {
+        let Some(StatePresence::Present(present)) = &seen.found else {
             return None;
         };
-        let settling = self
-            .inner
-            .settle(&self.want.user, present, seen.date, &self.want.now);
-        let (state, requests) = settling.await?;
+        let recovery =
+            self.inner
+                .recover_overdue(&self.request.user, present, seen.date, &self.request.now);
+        let (state, requests) = recovery.await?;
         self.requests += requests;
-        Some(StateSeen {
-            found: Some(StateFound::Present(state)),
+        Some(StateResponse {
+            found: Some(StatePresence::Present(state)),
             date: seen.date,
         })
     }
 
-    /// The entry that a word from the state blob makes an answer.
-    fn current(&self) -> Option<&Arc<Entry>> {
-        let counts = |entry: &&Arc<Entry>| self.inner.counts(entry, self.want.now);
+    /// The snapshot in memory, if an unchanged state document would confirm it as the answer.
+    fn confirmable(&self) -> Option<&Arc<Snapshot>> {
+        let is_confirmable =
+            |entry: &&Arc<Snapshot>| self.inner.is_confirmable(entry, self.request.now);
         self.base
             .as_ref()
-            .filter(counts)
-            .filter(|_| self.want.freshness != Freshness::Rebuilt)
+            .filter(is_confirmable)
+            .filter(|_| self.request.consistency != Consistency::Rebuilt)
     }
 
-    /// Whatever comes of it: an answer contains every change that was finished when the state was read.
-    fn surely_contained(&self, seen: &StateSeen) -> Version {
+    /// Lower bound of the result, however it is obtained: it contains every change that was finished when the state
+    /// was read.
+    fn lower_bound_of(&self, seen: &StateResponse) -> Version {
         match &seen.found {
             None => self
-                .current()
-                .map_or(Version::default(), |entry| entry.knowledge.lo),
-            Some(StateFound::Present(seen)) => self.inner.contained_from(&seen.state),
-            Some(StateFound::Missing | StateFound::Damaged(_)) => Version::default(),
+                .confirmable()
+                .map_or(Version::default(), |entry| entry.bounds.lo),
+            Some(StatePresence::Present(seen)) => self.inner.listing_floor(&seen.state),
+            Some(StatePresence::Missing | StatePresence::Damaged(_)) => Version::default(),
         }
     }
 
-    /// Asks for the state; together with the artifact where memory has nothing to go on with.
-    async fn look(&mut self) -> Result<StateSeen, ReadError> {
-        let known = self
-            .current()
-            .and_then(|entry| entry.knowledge.confirmed_by().cloned());
-        let condition = known.map_or(GetIf::Any, GetIf::Changed);
-        let in_time = |entry: &Arc<Entry>| self.inner.in_memory_time(entry, self.want.now);
-        let (user, now) = (&self.want.user, &self.want.now);
+    /// Reads the state document (conditionally, if a snapshot is confirmable), and concurrently the artifact, if
+    /// memory has no snapshot within its TTL.
+    async fn fetch_state(&mut self) -> Result<StateResponse, ReadError> {
+        let validator = self
+            .confirmable()
+            .and_then(|entry| entry.bounds.validator().cloned());
+        let condition = validator.map_or(GetIf::Any, GetIf::Changed);
+        let in_time = |entry: &Arc<Snapshot>| self.inner.within_memory_ttl(entry, self.request.now);
+        let (user, now) = (&self.request.user, &self.request.now);
         if self.base.as_ref().is_some_and(in_time) {
             return self
                 .inner
@@ -158,32 +167,32 @@ impl Inquiry {
             .inner
             .read_state(user, condition, now, &mut self.requests);
         let (seen, artifact) = tokio::join!(state, self.inner.read_artifact(user));
-        self.artifact = ArtifactSeen::Asked(artifact);
+        self.artifact = ArtifactLookup::Requested(artifact);
         seen
     }
 
-    fn artifact_is_ahead(&self, seen: &StateSeen) -> bool {
+    fn artifact_is_ahead(&self, seen: &StateResponse) -> bool {
         match (&self.artifact, &seen.found) {
-            (ArtifactSeen::Asked(Some(artifact)), Some(StateFound::Present(seen))) => {
+            (ArtifactLookup::Requested(Some(artifact)), Some(StatePresence::Present(seen))) => {
                 artifact.built_from > seen.state.version
             }
             _ => false,
         }
     }
 
-    /// Memory, when the state blob says that no change has come.
-    fn confirmed(&self, seen: &StateSeen) -> Option<Arc<Entry>> {
-        let entry = self.current()?;
-        let now = self.want.now.mono;
+    /// The snapshot in memory, if the state document shows that nothing has changed since.
+    fn confirm(&self, seen: &StateResponse) -> Option<Arc<Snapshot>> {
+        let entry = self.confirmable()?;
+        let now = self.request.now.mono;
         match &seen.found {
             None => {
-                entry.validated_at(now);
+                entry.mark_validated(now);
                 Some(Arc::clone(entry))
             }
-            Some(StateFound::Present(seen)) if seen.state.is_settled_at(entry.knowledge.hi) => {
-                entry.validated_at(now);
+            Some(StatePresence::Present(seen)) if seen.state.is_quiescent_at(entry.bounds.hi) => {
+                entry.mark_validated(now);
                 let zone = self.inner.settings.zone;
-                let entry = Arc::new(entry.beside(Arc::clone(seen), zone));
+                let entry = Arc::new(entry.with_state(Arc::clone(seen), zone));
                 self.inner.memory.publish(&entry);
                 Some(entry)
             }
@@ -191,93 +200,101 @@ impl Inquiry {
         }
     }
 
-    /// Not asked for yet, and it may be the answer, or know the versions of a state that was lost.
-    fn has_use_for_artifact(&self, seen: &StateSeen) -> bool {
-        let open = matches!(self.artifact, ArtifactSeen::NotAsked);
-        open && match &seen.found {
-            None => false,
-            Some(StateFound::Present(seen)) => self.may_be_taken(&seen.state),
-            Some(StateFound::Missing | StateFound::Damaged(_)) => true,
-        }
+    /// Whether to request the artifact now: it may be the answer, or name the versions of a lost state document.
+    fn needs_artifact(&self, seen: &StateResponse) -> bool {
+        let is_open = matches!(self.artifact, ArtifactLookup::NotRequested);
+        is_open
+            && match &seen.found {
+                None => false,
+                Some(StatePresence::Present(seen)) => self.allows_artifact(&seen.state),
+                Some(StatePresence::Missing | StatePresence::Damaged(_)) => true,
+            }
     }
 
-    /// Whether an artifact of this state's version would be an answer. A state behind what this
-    /// instance has shown was made again; it is raised by a rebuild.
-    fn may_be_taken(&self, state: &State) -> bool {
+    /// Whether an artifact of this state's version would be an answer. Not if the state is behind what this instance
+    /// has shown: then it was lost and recreated, and a rebuild must raise its version first.
+    fn allows_artifact(&self, state: &State) -> bool {
         let behind = self
             .base
             .as_ref()
-            .is_some_and(|entry| state.version < entry.knowledge.hi);
-        let settled = state.pending.is_empty() || self.inner.breaks(Mutation::ArtifactWhilePending);
-        !behind && settled && self.want.freshness != Freshness::Rebuilt
+            .is_some_and(|entry| state.version < entry.bounds.hi);
+        let is_quiescent =
+            state.pending.is_empty() || self.inner.breaks(Mutation::ArtifactWhilePending);
+        !behind && is_quiescent && self.request.consistency != Consistency::Rebuilt
     }
 
-    /// The artifact, when it was built from the very version the state is at, with nothing pending.
-    fn taken(&mut self, seen: &StateSeen) -> Option<Arc<Entry>> {
-        let Some(StateFound::Present(present)) = &seen.found else {
+    /// A snapshot from the artifact, if that was built from exactly the state's version and nothing is pending.
+    fn take_artifact(&mut self, seen: &StateResponse) -> Option<Arc<Snapshot>> {
+        let Some(StatePresence::Present(present)) = &seen.found else {
             return None;
         };
-        if !self.may_be_taken(&present.state) {
+        if !self.allows_artifact(&present.state) {
             return None;
         }
-        let ArtifactSeen::Asked(found) = &mut self.artifact else {
+        let ArtifactLookup::Requested(found) = &mut self.artifact else {
             return None;
         };
         let state = &present.state;
         let artifact = found.take_if(|it| self.inner.is_current(it, state, seen.date))?;
-        Some(self.take(artifact, Arc::clone(present), seen.date))
+        Some(self.publish_artifact(artifact, Arc::clone(present), seen.date))
     }
 
-    fn take(&self, artifact: Artifact, state: Arc<SeenState>, date: DateTime<Utc>) -> Arc<Entry> {
-        let knowledge = Knowledge::exactly(state);
+    fn publish_artifact(
+        &self,
+        artifact: Artifact,
+        state: Arc<StoredState>,
+        date: DateTime<Utc>,
+    ) -> Arc<Snapshot> {
+        let bounds = VersionBounds::exact_at(state);
         let settings = &self.inner.settings;
         let left = settings
             .artifact_ttl
             .saturating_sub(artifact.age(date).unwrap_or_default());
-        let found = Found {
+        let found = ListedFiles {
             table: Arc::new(artifact.table),
             listed_at: artifact.listed_at,
-            listing_expires: self.want.now.mono + left,
+            listing_expires: self.request.now.mono + left,
         };
-        let user = self.want.user.clone();
-        let entry = Entry::new(user, knowledge, found, self.want.now, settings.zone);
+        let user = self.request.user.clone();
+        let entry = Snapshot::new(user, bounds, found, self.request.now, settings.zone);
         let entry = Arc::new(entry);
         self.inner.memory.publish(&entry);
         entry
     }
 
-    /// A rebuild from what was found, or one under way that lists late enough.
-    async fn rebuilt(self, seen: StateSeen) -> Result<Flown, ReadError> {
-        let (inner, user) = (Arc::clone(&self.inner), self.want.user.clone());
+    /// Starts a rebuild from what was found, or joins one in flight whose LIST is late enough.
+    async fn rebuild_or_join(self, seen: StateResponse) -> Result<ReadOutcome, ReadError> {
+        let (inner, user) = (Arc::clone(&self.inner), self.request.user.clone());
         let mut requests = self.requests;
-        let same_key = self.want.freshness != Freshness::Rebuilt;
-        let ground = self.ground(seen);
+        let may_share_listing = self.request.consistency != Consistency::Rebuilt;
+        let input = self.rebuild_input(seen);
         let key = match () {
-            () if inner.breaks(Mutation::JoinWhilePending) => ground.any_key(),
-            () if inner.breaks(Mutation::JoinByVersion) => ground.version_key(),
-            () => ground.settled_key(),
+            () if inner.breaks(Mutation::JoinWhilePending) => input.etag_key(),
+            () if inner.breaks(Mutation::JoinByVersion) => input.version_key(),
+            () => input.quiescent_key(),
         };
-        let begin = |listed| Arc::clone(&inner).rebuild(ground, listed);
-        let (waiting, began) = inner.flights.rebuild(&user, key, same_key, begin);
-        let rebuilt = waiting.await?;
-        if began == Began::Here {
+        let begin = |listed| Arc::clone(&inner).rebuild(input, listed);
+        let (result, role) = inner.flights.rebuild(&user, key, may_share_listing, begin);
+        let rebuilt = result.await?;
+        if role == Role::Leader {
             requests += rebuilt.requests;
         }
-        Ok(Flown {
+        Ok(ReadOutcome {
             entry: rebuilt.entry,
             layer: Layer::Rebuild,
             requests,
         })
     }
 
-    /// The newest files known of are the base; what is known *exactly* shows foreign changes.
-    fn ground(self, seen: StateSeen) -> Ground {
+    /// The base is the newest table known, from memory or the artifact; a base that is *exact* at the state's version
+    /// lets the rebuild detect foreign changes.
+    fn rebuild_input(self, seen: StateResponse) -> RebuildInput {
         let artifact = match self.artifact {
-            ArtifactSeen::Asked(found) => found,
-            ArtifactSeen::NotAsked => None,
+            ArtifactLookup::Requested(found) => found,
+            ArtifactLookup::NotRequested => None,
         };
         let of_memory = self.base.map(|entry| {
-            let Knowledge { lo, hi, exact, .. } = entry.knowledge;
+            let VersionBounds { lo, hi, exact, .. } = entry.bounds;
             (hi, Arc::clone(entry.table()), exact.then_some(hi), lo)
         });
         let of_artifact = artifact.map(|it| {
@@ -292,11 +309,11 @@ impl Inquiry {
             Some((version, table, exact_at, lo)) => (version, Some(table), exact_at, lo),
             None => (Version::default(), None, None, Version::default()),
         };
-        Ground {
-            user: self.want.user,
-            now: self.want.now,
-            // A rebuild is begun with the state in hand: a current entry would have been confirmed.
-            state: seen.found.unwrap_or(StateFound::Missing),
+        RebuildInput {
+            user: self.request.user,
+            now: self.request.now,
+            // `None` (304) can't occur: it is only returned for a confirmable snapshot, which was then confirmed.
+            state: seen.found.unwrap_or(StatePresence::Missing),
             date: seen.date,
             base,
             base_exact_at,
@@ -306,39 +323,40 @@ impl Inquiry {
     }
 }
 
-impl Inner {
+impl CacheInner {
     pub(super) async fn read_state(
         &self,
         user: &UserId,
         condition: GetIf,
         now: &Now,
         requests: &mut Requests,
-    ) -> Result<StateSeen, ReadError> {
+    ) -> Result<StateResponse, ReadError> {
         requests.reads += 1;
-        let Answer { value, date } = self.store.get(&Key::state(user), condition).await?;
+        let StoreResponse { value, date } =
+            self.store.get(&BlobKey::state(user), condition).await?;
         self.clock.heard(date, now.later().mono);
         let found = match value {
-            Got::Unchanged => None,
-            Got::Absent | Got::Changed => Some(StateFound::Missing),
-            Got::Blob(blob) => Some(match State::parse(&blob.bytes)? {
-                Some(state) => StateFound::Present(Arc::new(SeenState {
+            GetOutcome::Unchanged => None,
+            GetOutcome::Absent | GetOutcome::Changed => Some(StatePresence::Missing),
+            GetOutcome::Blob(blob) => Some(match State::parse(&blob.bytes)? {
+                Some(state) => StatePresence::Present(Arc::new(StoredState {
                     state,
                     etag: blob.etag,
                 })),
                 None => {
-                    tracing::warn!(%user, "the state blob is damaged and is made again");
-                    StateFound::Damaged(blob.etag)
+                    tracing::warn!(%user, "the state document is damaged and will be recreated");
+                    StatePresence::Damaged(blob.etag)
                 }
             }),
         };
-        Ok(StateSeen { found, date })
+        Ok(StateResponse { found, date })
     }
 
-    /// An artifact that can't be had is as if there were none: it is only a short cut.
+    /// Reads the artifact. A failure is logged and treated as no artifact: it costs a listing.
     async fn read_artifact(&self, user: &UserId) -> Option<Artifact> {
-        match self.store.get(&Key::artifact(user), GetIf::Any).await {
-            Ok(Answer {
-                value: Got::Blob(blob),
+        match self.store.get(&BlobKey::artifact(user), GetIf::Any).await {
+            Ok(StoreResponse {
+                value: GetOutcome::Blob(blob),
                 ..
             }) => Artifact::parse(&blob.bytes, user),
             Ok(_) => None,
@@ -349,17 +367,17 @@ impl Inner {
         }
     }
 
-    /// Every change up to this one is in a listing that is sent after this state was read.
-    pub(super) fn contained_from(&self, state: &State) -> Version {
+    /// Every change up to this version is in a listing that is requested after this state was read.
+    pub(super) fn listing_floor(&self, state: &State) -> Version {
         match self.breaks(Mutation::LoDespiteMarks) {
             true => state.version,
             false => state.finished(),
         }
     }
 
-    /// Built from this version, and its files listed not too long ago by the storage's own clock.
+    /// Whether the artifact was built from the state's version and its listing is within the TTL by the storage clock.
     fn is_current(&self, artifact: &Artifact, state: &State, date: DateTime<Utc>) -> bool {
-        let same = artifact.is_of(state) || self.breaks(Mutation::ArtifactOfAnyVersion);
-        same && artifact.is_in_time(date, self.settings.artifact_ttl)
+        let same = artifact.is_built_from(state) || self.breaks(Mutation::ArtifactOfAnyVersion);
+        same && artifact.is_within_ttl(date, self.settings.artifact_ttl)
     }
 }

@@ -1,5 +1,5 @@
-//! Group commit: one compare-and-swap of a user's state document is in flight per process; commands that come
-//! meanwhile wait, and the next swap carries all of them (src/cache/README.md, "Write").
+//! Group commit: per process at most one compare-and-swap of a user's state document is in flight; commands submitted
+//! in the meantime are queued, and the next swap carries all of them (src/cache/README.md, "Write").
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -12,489 +12,504 @@ use dashmap::DashMap;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::amend::{Amended, Amendment};
+use super::amend::{CommandResult, StateCommand};
 use super::entry::Changed;
-use super::state::{SeenState, State, StateFound, Version};
-use super::{Inner, Mutation, ReadError, Requests, WriteError};
-use crate::context::carried;
+use super::state::{State, StatePresence, StoredState, Version};
+use super::{CacheInner, Mutation, ReadError, Requests, WriteError};
+use crate::context::in_request_context;
 use crate::now::Now;
-use crate::store::{Answer, ETag, GetIf, Key, Put, PutIf, Written};
+use crate::store::{BlobKey, ETag, GetIf, Put, PutIf, PutOutcome, StoreResponse};
 use crate::task::{FileName, FileRecord, Parsed, TaskTable};
 use crate::user::UserId;
 
-/// How often a swap is tried again because another instance was quicker.
-const ROUNDS: u32 = 50;
+/// Attempts of one swap that keeps losing to other instances.
+const MAX_SWAP_ATTEMPTS: u32 = 50;
 
-/// A storage call that takes longer is given up, so that it can't hold up the user's next request.
+/// Deadline of a single storage call, so that a silent store can't block the user's queue.
 pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(15);
 
-/// The ledgers of the users who are being written for just now.
+/// The commit queues of all users with writes in progress.
 #[derive(Default)]
-pub(super) struct Ledgers {
-    users: Arc<DashMap<UserId, Arc<Ledger>>>,
+pub(super) struct CommitQueues {
+    users: Arc<DashMap<UserId, Arc<CommitQueue>>>,
 }
 
-/// What this process is about to write for one user.
+/// The state document's commands of one user in this process.
 #[derive(Default)]
-pub(super) struct Ledger {
-    book: Mutex<Book>,
+pub(super) struct CommitQueue {
+    state: Mutex<QueueState>,
 }
 
 #[derive(Default)]
-struct Book {
-    waiting: Vec<Queued>,
-    swapping: bool,
-    /// The newest state known here.
-    latest: Option<Arc<SeenState>>,
-    /// The older service's counter is just being written.
-    counting: bool,
-    /// Own ops whose files were answered for, but not yet those of every op before them.
-    answered: BTreeMap<Version, AnsweredOp>,
+struct QueueState {
+    queued: Vec<QueuedCommand>,
+    swap_in_flight: bool,
+    /// The newest state document that this queue has seen.
+    latest: Option<Arc<StoredState>>,
+    /// An operation is writing the older service's `nextId.txt`.
+    legacy_write_in_flight: bool,
+    /// Operations of this instance that were acknowledged while one before them wasn't yet.
+    acknowledged: BTreeMap<Version, AcknowledgedOp>,
 }
 
-/// What an own op did to its files, for this instance's entry.
+/// An acknowledged operation of this instance, by which its own snapshot can advance.
 #[derive(Debug)]
-pub(super) struct AnsweredOp {
-    /// The files it looked at.
-    pub files: Vec<AnsweredFile>,
-    /// The moment before its compare-and-swap was sent.
+pub(super) struct AcknowledgedOp {
+    /// The files that the operation read or wrote.
+    pub files: Vec<AcknowledgedFile>,
+    /// Just before its compare-and-swap was sent.
     pub sent: Instant,
-    /// When it was answered for.
-    pub answered: DateTime<Utc>,
+    /// When it was acknowledged.
+    pub acknowledged: DateTime<Utc>,
 }
 
-/// A file that an op looked at.
+/// A file that an acknowledged operation read or wrote.
 #[derive(Debug)]
-pub(super) struct AnsweredFile {
+pub(super) struct AcknowledgedFile {
     pub name: FileName,
-    /// The version that was there.
+    /// The ETag that the operation found; `None` for no file.
     pub old: Option<ETag>,
-    /// What the op made of it, if it wrote it.
+    /// The file as the operation wrote it; `None` if it didn't.
     pub new: Option<FileRecord>,
 }
 
-/// An amendment in the queue.
-struct Queued {
-    amendment: Amendment,
+/// A command in the queue.
+struct QueuedCommand {
+    command: StateCommand,
     now: Now,
-    done: oneshot::Sender<Result<Committed, WriteError>>,
+    done: oneshot::Sender<Result<CommittedCommand, WriteError>>,
 }
 
-/// An amendment that is in the state blob.
+/// A command that has been applied to the stored state document.
 #[derive(Debug)]
-pub(super) struct Committed {
-    pub amended: Amended,
-    /// The state with it.
-    pub seen: Arc<SeenState>,
-    /// The moment before the swap was sent.
+pub(super) struct CommittedCommand {
+    pub result: CommandResult,
+    /// The document after the swap.
+    pub stored: Arc<StoredState>,
+    /// Just before the swap was sent.
     pub sent: Instant,
-    /// What it took; a shared swap counts for one of those who shared it.
+    /// Storage requests of the swap; counted for the first of the commands that shared it.
     pub requests: Requests,
-    /// It is the last removal of a mark in its swap.
-    pub closes: bool,
+    /// The last removal of an intent in its swap.
+    pub is_last_removal: bool,
 }
 
-/// A ledger in use: it goes when nobody uses it any more.
-pub(super) struct OpenLedger {
+/// Reference-counted handle of a user's queue; the queue is removed from the map with its last handle.
+pub(super) struct CommitQueueHandle {
     user: UserId,
-    ledger: Option<Arc<Ledger>>,
-    users: Arc<DashMap<UserId, Arc<Ledger>>>,
+    queue: Option<Arc<CommitQueue>>,
+    users: Arc<DashMap<UserId, Arc<CommitQueue>>>,
 }
 
-impl Ledgers {
-    pub(super) fn open(&self, user: &UserId) -> OpenLedger {
-        let ledger = Arc::clone(&self.users.entry(user.clone()).or_default());
-        OpenLedger {
+impl CommitQueues {
+    pub(super) fn open(&self, user: &UserId) -> CommitQueueHandle {
+        let queue = Arc::clone(&self.users.entry(user.clone()).or_default());
+        CommitQueueHandle {
             user: user.clone(),
-            ledger: Some(ledger),
+            queue: Some(queue),
             users: Arc::clone(&self.users),
         }
     }
 
-    /// How many users are being written for.
-    pub(super) fn open_now(&self) -> usize {
+    /// Number of users with writes in progress.
+    pub(super) fn active_users(&self) -> usize {
         self.users.len()
     }
 
-    /// Waits until nothing is being written for anybody.
-    pub(super) async fn closed(&self) {
-        /// Between two looks: an op takes some milliseconds.
-        const PAUSE: Duration = Duration::from_millis(5);
+    /// Returns once no user has a write in progress.
+    pub(super) async fn wait_idle(&self) {
+        /// A write takes some milliseconds.
+        const POLL_INTERVAL: Duration = Duration::from_millis(5);
         while !self.users.is_empty() {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-impl Clone for OpenLedger {
+impl Clone for CommitQueueHandle {
     fn clone(&self) -> Self {
         Self {
             user: self.user.clone(),
-            ledger: self.ledger.clone(),
+            queue: self.queue.clone(),
             users: Arc::clone(&self.users),
         }
     }
 }
 
-impl Deref for OpenLedger {
-    type Target = Ledger;
+impl Deref for CommitQueueHandle {
+    type Target = CommitQueue;
 
-    #[expect(clippy::expect_used, reason = "it is taken only when it is dropped")]
-    fn deref(&self) -> &Ledger {
-        self.ledger.as_ref().expect("an open ledger")
+    #[expect(clippy::expect_used, reason = "only `drop` takes it")]
+    fn deref(&self) -> &CommitQueue {
+        self.queue.as_ref().expect("an open queue")
     }
 }
 
-impl Drop for OpenLedger {
+impl Drop for CommitQueueHandle {
     fn drop(&mut self) {
-        drop(self.ledger.take());
-        // Only the map's own hold on it is left.
+        drop(self.queue.take());
+        // The map holds the last reference.
         self.users
-            .remove_if(&self.user, |_, ledger| Arc::strong_count(ledger) == 1);
+            .remove_if(&self.user, |_, queue| Arc::strong_count(queue) == 1);
     }
 }
 
-impl OpenLedger {
+impl CommitQueueHandle {
     pub(super) fn user(&self) -> &UserId {
         &self.user
     }
 }
 
-impl Ledger {
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+impl CommitQueue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest state known here.
-    fn latest(&self) -> Option<Arc<SeenState>> {
-        self.book().latest.clone()
+    /// The newest state document that this queue has seen.
+    fn latest(&self) -> Option<Arc<StoredState>> {
+        self.lock().latest.clone()
     }
 
-    /// A state blob was read elsewhere in this process; the next swap may start from it.
-    pub(super) fn heard(&self, seen: &Arc<SeenState>) {
-        let mut book = self.book();
-        let known = book.latest.as_ref();
-        if known.is_none_or(|known| seen.is_newer_than(known)) {
-            book.latest = Some(Arc::clone(seen));
+    /// Offers a state document that was read elsewhere in this process as the base of the next swap.
+    pub(super) fn observe_state(&self, stored: &Arc<StoredState>) {
+        let mut state = self.lock();
+        let known = state.latest.as_ref();
+        if known.is_none_or(|known| stored.is_newer_than(known)) {
+            state.latest = Some(Arc::clone(stored));
         }
     }
 
-    /// Whether the caller may write the older service's counter: one op at a time does.
-    pub(super) fn may_count(&self) -> bool {
-        !mem::replace(&mut self.book().counting, true)
+    /// Claims the write of the older service's `nextId.txt`; `false` if another operation has it. To be given back by
+    /// [`Self::release_legacy_write`].
+    pub(super) fn claim_legacy_write(&self) -> bool {
+        !mem::replace(&mut self.lock().legacy_write_in_flight, true)
     }
 
-    /// The older service's counter has been written.
-    pub(super) fn has_counted(&self) {
-        self.book().counting = false;
+    /// Gives the claim of [`Self::claim_legacy_write`] back.
+    pub(super) fn release_legacy_write(&self) {
+        self.lock().legacy_write_in_flight = false;
     }
 
-    fn take_waiting(&self) -> Vec<Queued> {
-        let mut book = self.book();
-        let batch = mem::take(&mut book.waiting);
-        book.swapping = !batch.is_empty();
+    /// Takes all queued commands; if there are none, no swap is in flight any more.
+    fn take_queued(&self) -> Vec<QueuedCommand> {
+        let mut state = self.lock();
+        let batch = mem::take(&mut state.queued);
+        state.swap_in_flight = !batch.is_empty();
         batch
     }
 }
 
-/// Lets the next amendment begin a swap of its own, should this one break off.
-struct Swapping<'a> {
-    ledger: &'a Ledger,
-    /// It has said itself that it is over; somebody else may be swapping since.
-    over: bool,
+/// If the swap task panics or is dropped, fails the queued commands and lets the next one begin a new swap.
+struct SwapGuard<'a> {
+    queue: &'a CommitQueue,
+    /// The task ended regularly, and another may have begun since.
+    done: bool,
 }
 
-impl Drop for Swapping<'_> {
+impl Drop for SwapGuard<'_> {
     fn drop(&mut self) {
-        if !self.over {
-            let mut book = self.ledger.book();
-            book.swapping = false;
-            book.waiting.clear();
+        if !self.done {
+            let mut state = self.queue.lock();
+            state.swap_in_flight = false;
+            state.queued.clear();
         }
     }
 }
 
-impl Inner {
-    /// Puts `amendment` into the state blob, together with whatever else waits.
+impl CacheInner {
+    /// Applies `command` to the stored state document, in one swap with the other queued commands.
+    ///
+    /// # Errors
+    /// [`WriteError::NoState`] if the user has no state document yet; [`ReadError::Contended`] after 50 lost swaps.
     pub(super) async fn amend(
         self: &Arc<Self>,
-        ledger: &OpenLedger,
-        amendment: Amendment,
+        queue: &CommitQueueHandle,
+        command: StateCommand,
         now: &Now,
-    ) -> Result<Committed, WriteError> {
+    ) -> Result<CommittedCommand, WriteError> {
         let (done, committed) = oneshot::channel();
         let begin = {
-            let mut book = ledger.book();
-            book.waiting.push(Queued {
-                amendment,
+            let mut state = queue.lock();
+            state.queued.push(QueuedCommand {
+                command,
                 now: *now,
                 done,
             });
-            !mem::replace(&mut book.swapping, true)
+            !mem::replace(&mut state.swap_in_flight, true)
         };
         if begin {
-            let (inner, ledger) = (Arc::clone(self), ledger.clone());
-            tokio::spawn(carried(async move { inner.swap_all(&ledger).await }));
+            let (inner, queue) = (Arc::clone(self), queue.clone());
+            tokio::spawn(in_request_context(async move {
+                inner.drain_queue(&queue).await
+            }));
         }
         committed.await.unwrap_or(Err(ReadError::Broken.into()))
     }
 
-    async fn swap_all(self: &Arc<Self>, ledger: &OpenLedger) {
-        let mut swapping = Swapping {
-            ledger,
-            over: false,
-        };
+    /// One swap after the other until the queue is empty.
+    async fn drain_queue(self: &Arc<Self>, queue: &CommitQueueHandle) {
+        let mut guard = SwapGuard { queue, done: false };
         loop {
-            let batch = ledger.take_waiting();
+            let batch = queue.take_queued();
             let Some(newest) = batch
                 .iter()
                 .map(|it| it.now)
                 .max_by_key(|now| now.later().mono)
             else {
-                swapping.over = true;
+                guard.done = true;
                 return;
             };
-            let amendments: Vec<Amendment> = batch.iter().map(|it| it.amendment.clone()).collect();
+            let commands: Vec<StateCommand> = batch.iter().map(|it| it.command.clone()).collect();
             let mut requests = Requests::default();
-            let swapped = self.swap(ledger, &amendments, &newest, &mut requests).await;
+            let swapped = self.swap(queue, &commands, &newest, &mut requests).await;
             match swapped {
                 Ok(swapped) => {
-                    self.note_state(&ledger.user, &swapped.seen);
-                    let finishes = |it: &Amendment| matches!(it, Amendment::Finish { .. });
-                    let last = amendments.iter().rposition(finishes);
-                    let ended = batch.into_iter().zip(swapped.amended).enumerate();
-                    for (at, (waiting, amended)) in ended {
-                        // Whoever has gone has no use for it.
-                        let _ = waiting.done.send(Ok(Committed {
-                            amended,
-                            seen: Arc::clone(&swapped.seen),
+                    self.attach_state(&queue.user, &swapped.stored);
+                    let removes =
+                        |it: &StateCommand| matches!(it, StateCommand::RemoveIntent { .. });
+                    let last = commands.iter().rposition(removes);
+                    let committed = batch.into_iter().zip(swapped.results).enumerate();
+                    for (at, (queued, result)) in committed {
+                        // The submitter may have been dropped; there is nothing to notify then.
+                        let _ = queued.done.send(Ok(CommittedCommand {
+                            result,
+                            stored: Arc::clone(&swapped.stored),
                             sent: swapped.sent,
                             requests: mem::take(&mut requests),
-                            closes: Some(at) == last,
+                            is_last_removal: Some(at) == last,
                         }));
                     }
                 }
                 Err(error) => {
-                    ledger.book().latest = None;
-                    for waiting in batch {
-                        let _ = waiting.done.send(Err(error.clone()));
+                    queue.lock().latest = None;
+                    for queued in batch {
+                        let _ = queued.done.send(Err(error.clone()));
                     }
                 }
             }
         }
     }
 
-    /// One compare-and-swap with all `amendments`, again for as long as others are quicker.
+    /// One compare-and-swap with all `commands`, computed again from the newer document when it is lost.
     async fn swap(
         &self,
-        ledger: &OpenLedger,
-        amendments: &[Amendment],
+        queue: &CommitQueueHandle,
+        commands: &[StateCommand],
         now: &Now,
         requests: &mut Requests,
-    ) -> Result<Swapped, WriteError> {
-        let mut base = self.newest_state(ledger);
-        // Only a state read from here on can say that there is nothing to do.
-        let mut asked = None;
-        for _ in 0..ROUNDS {
+    ) -> Result<SwapResult, WriteError> {
+        let mut base = self.newest_state(queue);
+        // A cached document doesn't prove that there is nothing to do; only one read from here on does.
+        let mut read_at = None;
+        for _ in 0..MAX_SWAP_ATTEMPTS {
             let known = base.clone().zip(self.clock.at(now.later().mono));
             let Some((before, at)) = known else {
                 let sent = now.later().mono;
-                let seen = self.present_state(ledger, GetIf::Any, None, now, requests);
-                base = Some(seen.await?);
-                asked = Some(sent);
+                let stored = self.load_state(queue, GetIf::Any, None, now, requests);
+                base = Some(stored.await?);
+                read_at = Some(sent);
                 continue;
             };
             if before.state.is_read_only() {
                 return Err(ReadError::NewerFormat(super::NewerFormat).into());
             }
             let mut next = before.state.clone();
-            let amended = amendments.iter().map(|it| next.amend(it, at)).collect();
+            let results = commands.iter().map(|it| next.apply(it, at)).collect();
             if self.breaks(Mutation::NoMark) {
                 next.pending.clear();
             }
             let sent = now.later().mono;
             if next == before.state {
-                if let Some(sent) = asked {
-                    return Ok(Swapped {
-                        amended,
-                        seen: before,
+                if let Some(sent) = read_at {
+                    return Ok(SwapResult {
+                        results,
+                        stored: before,
                         sent,
                     });
                 }
                 let condition = GetIf::Changed(before.etag.clone());
-                let seen = self.present_state(ledger, condition, Some(before), now, requests);
-                base = Some(seen.await?);
-                asked = Some(sent);
+                let stored = self.load_state(queue, condition, Some(before), now, requests);
+                base = Some(stored.await?);
+                read_at = Some(sent);
                 continue;
             }
-            match self
-                .put_state(ledger, &next, &before, now, requests)
-                .await?
-            {
-                Some(seen) => {
-                    return Ok(Swapped {
-                        amended,
-                        seen,
+            match self.put_state(queue, &next, &before, now, requests).await? {
+                Some(stored) => {
+                    return Ok(SwapResult {
+                        results,
+                        stored,
                         sent,
                     });
                 }
                 None => {
-                    let seen = self.present_state(ledger, GetIf::Any, None, now, requests);
-                    let seen = seen.await?;
-                    if has_marks_of(&next, &before.state, &seen.state) {
-                        // The refusal was the answer to this very swap's own success.
-                        return Ok(Swapped {
-                            amended,
-                            seen,
+                    let stored = self.load_state(queue, GetIf::Any, None, now, requests);
+                    let stored = stored.await?;
+                    if has_intents_of(&next, &before.state, &stored.state) {
+                        // This swap had succeeded: its answer was lost, and the SDK's repetition was refused.
+                        return Ok(SwapResult {
+                            results,
+                            stored,
                             sent,
                         });
                     }
-                    base = Some(seen);
-                    asked = Some(sent);
+                    base = Some(stored);
+                    read_at = Some(sent);
                 }
             }
         }
         Err(ReadError::Contended.into())
     }
 
-    /// The newest state known without asking.
-    pub(super) fn newest_state(&self, ledger: &OpenLedger) -> Option<Arc<SeenState>> {
-        let of_memory = self
+    /// The newest state document that this process knows, from the queue or the snapshot. Sends no request.
+    pub(super) fn newest_state(&self, queue: &CommitQueueHandle) -> Option<Arc<StoredState>> {
+        let of_snapshot = self
             .memory
-            .get(&ledger.user)
-            .and_then(|entry| entry.knowledge.state.clone());
-        match (ledger.latest(), of_memory) {
+            .get(&queue.user)
+            .and_then(|snapshot| snapshot.bounds.state.clone());
+        match (queue.latest(), of_snapshot) {
             (Some(latest), Some(other)) if other.is_newer_than(&latest) => Some(other),
             (latest, other) => latest.or(other),
         }
     }
 
-    /// The state as it is in storage; `known` is what the condition names.
-    async fn present_state(
+    /// Reads the state document; `known` is the document whose ETag `condition` names.
+    async fn load_state(
         &self,
-        ledger: &OpenLedger,
+        queue: &CommitQueueHandle,
         condition: GetIf,
-        known: Option<Arc<SeenState>>,
+        known: Option<Arc<StoredState>>,
         now: &Now,
         requests: &mut Requests,
-    ) -> Result<Arc<SeenState>, WriteError> {
-        let seen = timely(self.read_state(&ledger.user, condition, now, requests)).await?;
-        let present = match (seen.found, known) {
+    ) -> Result<Arc<StoredState>, WriteError> {
+        let stored = with_deadline(self.read_state(&queue.user, condition, now, requests)).await?;
+        let present = match (stored.found, known) {
             (None, Some(known)) => known,
-            (Some(StateFound::Present(present)), _) => present,
+            (Some(StatePresence::Present(present)), _) => present,
             _ => return Err(WriteError::NoState),
         };
-        ledger.book().latest = Some(Arc::clone(&present));
+        queue.lock().latest = Some(Arc::clone(&present));
         Ok(present)
     }
 
+    /// Writes `next` in place of `before`; `None` if another instance was quicker.
     async fn put_state(
         &self,
-        ledger: &OpenLedger,
+        queue: &CommitQueueHandle,
         next: &State,
-        before: &SeenState,
+        before: &StoredState,
         now: &Now,
         requests: &mut Requests,
-    ) -> Result<Option<Arc<SeenState>>, WriteError> {
+    ) -> Result<Option<Arc<StoredState>>, WriteError> {
         let blob = Put {
             bytes: next.to_bytes().into(),
             ..Put::default()
         };
         requests.writes += 1;
-        let key = Key::state(&ledger.user);
+        let key = BlobKey::state(&queue.user);
         let put = self.store.put(&key, blob, PutIf::Same(before.etag.clone()));
         let put = async { put.await.map_err(ReadError::from) };
-        let Answer { value, date } = timely(put).await?;
+        let StoreResponse { value, date } = with_deadline(put).await?;
         self.clock.heard(date, now.later().mono);
-        let Written::Done(etag) = value else {
+        let PutOutcome::Done(etag) = value else {
             return Ok(None);
         };
-        let seen = Arc::new(SeenState {
+        let stored = Arc::new(StoredState {
             state: next.clone(),
             etag,
         });
-        ledger.book().latest = Some(Arc::clone(&seen));
-        Ok(Some(seen))
+        queue.lock().latest = Some(Arc::clone(&stored));
+        Ok(Some(stored))
     }
 
-    /// An own op's files have been answered for: this instance's entry goes on to it, as soon as every op
-    /// before it has been answered for, too.
-    pub(super) fn answered(&self, ledger: &OpenLedger, version: Version, op: AnsweredOp) {
-        let mut book = ledger.book();
-        book.answered.insert(version, op);
-        let Some(entry) = self.memory.get(&ledger.user) else {
+    /// Advances this instance's snapshot by an acknowledged operation, once every operation before it has been
+    /// acknowledged as well.
+    pub(super) fn advance_snapshot(
+        &self,
+        queue: &CommitQueueHandle,
+        version: Version,
+        op: AcknowledgedOp,
+    ) {
+        let mut state = queue.lock();
+        state.acknowledged.insert(version, op);
+        let Some(snapshot) = self.memory.get(&queue.user) else {
             return;
         };
-        let mut at = entry.knowledge.hi;
-        book.answered.retain(|version, _| *version > at);
+        let mut at = snapshot.bounds.hi;
+        state.acknowledged.retain(|version, _| *version > at);
         let mut changed = BTreeMap::new();
         let mut last = None;
-        while let Some(next) = book.answered.first_entry() {
+        while let Some(next) = state.acknowledged.first_entry() {
             let is_next = *next.key() == at.next() || self.breaks(Mutation::AdvanceEachOp);
-            if !is_next || !entry.knowledge.exact {
+            if !is_next || !snapshot.bounds.exact {
                 break;
             }
             let (version, op) = next.remove_entry();
             if !op
                 .files
                 .iter()
-                .all(|file| follows(entry.table(), &changed, file))
+                .all(|file| is_based_on(snapshot.table(), &changed, file))
             {
                 break;
             }
             at = version;
-            last = Some((op.sent, op.answered));
+            last = Some((op.sent, op.acknowledged));
             let written = op.files.into_iter().filter_map(|file| file.new);
             changed.extend(written.map(|file| (file.name.clone(), file)));
         }
-        if let Some((sent, answered)) = last {
+        if let Some((sent, acknowledged)) = last {
             let changed = Changed {
                 version: at,
                 files: &changed.into_values().collect::<Vec<_>>(),
                 sent,
-                placed: answered,
-                state: book.latest.clone(),
+                placed: acknowledged,
+                state: state.latest.clone(),
             };
-            let entry = entry.after(changed, self.settings.zone);
-            self.memory.publish(&Arc::new(entry));
+            let snapshot = snapshot.with_change(changed, self.settings.zone);
+            self.memory.publish(&Arc::new(snapshot));
         }
     }
 }
 
-/// Whether an op met a file in the version that the table knows, with the changes of the ops before it.
-/// Else it contains a change that came in between, whose version may be a later one: versions are in the
-/// order of marks, not of files.
-fn follows(table: &TaskTable, changed: &BTreeMap<String, FileRecord>, file: &AnsweredFile) -> bool {
+/// Whether an operation found `file` as it is in `table` with the changes of the operations before it. Otherwise the
+/// file contains another change, whose version may be a higher one: versions are in the order of intents, not of PUTs.
+fn is_based_on(
+    table: &TaskTable,
+    changed: &BTreeMap<String, FileRecord>,
+    file: &AcknowledgedFile,
+) -> bool {
     let old = file.old.as_ref().map(ETag::as_str);
-    let of_table = || {
+    let in_table = || {
         let known = table.find(file.name.as_str());
-        known.filter(|it| !it.is_settled()).map(|it| it.etag)
+        known.filter(|it| !it.is_tombstone()).map(|it| it.etag)
     };
     match changed.get(file.name.as_str()) {
-        Some(known) if known.content == Parsed::Settled => old.is_none(),
+        Some(known) if known.content == Parsed::Tombstone => old.is_none(),
         Some(known) => old == Some(known.etag.as_str()),
-        None => old == of_table(),
+        None => old == in_table(),
     }
 }
 
-/// What a batch became.
-struct Swapped {
-    amended: Vec<Amended>,
-    seen: Arc<SeenState>,
+/// Result of one swap; `results` in the order of its commands.
+struct SwapResult {
+    results: Vec<CommandResult>,
+    stored: Arc<StoredState>,
     sent: Instant,
 }
 
-/// Whether a mark that `next` added to `before` is in `seen`: nobody else sets it.
-fn has_marks_of(next: &State, before: &State, seen: &State) -> bool {
+/// Whether an intent that `next` added to `before` is in `stored`. Only this swap can have recorded it.
+fn has_intents_of(next: &State, before: &State, stored: &State) -> bool {
     let mut added = next
         .pending
         .iter()
         .filter(|(op, _)| !before.pending.contains_key(*op));
-    added.any(|(op, mark)| seen.pending.get(op).is_some_and(|it| it.is(mark)))
+    added.any(|(op, intent)| stored.pending.get(op).is_some_and(|it| it.is_same(intent)))
 }
 
-/// The call's answer, unless the store keeps silent for [`CALL_DEADLINE`].
-pub(crate) async fn timely<T>(
+/// Awaits a storage call.
+///
+/// # Errors
+/// Its own, or [`ReadError::TimedOut`] after [`CALL_DEADLINE`].
+pub(crate) async fn with_deadline<T>(
     call: impl Future<Output = Result<T, ReadError>>,
 ) -> Result<T, ReadError> {
     timeout(CALL_DEADLINE, call)

@@ -1,10 +1,13 @@
-//! Files that are there and aren't looked into.
+//! Records of listed files that can't be read or aren't worth fetching.
 
-use crate::store::Listed;
+use crate::store::ListedBlob;
 use crate::task::{FileName, FileRecord, MAX_FILE_BYTES, Parsed, Problem, ProblemCode};
 
-/// The name of a listed file that is to be read, or the record of one in which there is no use.
-pub fn to_be_read(blob: &Listed) -> Result<FileName, Box<FileRecord>> {
+/// The name of a listed file to fetch.
+///
+/// # Errors
+/// The record to use instead, if the name is invalid or the file exceeds [`MAX_FILE_BYTES`].
+pub fn fetchable_name(blob: &ListedBlob) -> Result<FileName, Box<FileRecord>> {
     let closed = |code, message| {
         let record = problem(&blob.name, blob.etag.as_str(), code, message);
         Err(Box::new(record))
@@ -19,22 +22,23 @@ pub fn to_be_read(blob: &Listed) -> Result<FileName, Box<FileRecord>> {
     }
 }
 
-/// The record of a file that may not be opened. It is asked for again at every listing: giving a file its
-/// permissions back changes nothing else of it.
-pub fn denied(name: &FileName) -> FileRecord {
+/// The record of a file without read permission. Its ETag is empty, so each listing fetches it again: restoring the
+/// permission changes nothing else about the file.
+pub fn unreadable_record(name: &FileName) -> FileRecord {
     let message =
         "The service may not open the file: give it the permission to read it.".to_owned();
     problem(name.as_str(), "", ProblemCode::NotReadable, message)
 }
 
-/// The record of something that is no file. Its name is taken, so nothing can be created there.
-pub fn no_file(name: &FileName) -> FileRecord {
-    let Problem { code, message, .. } = not_a_file();
+/// The record of something that isn't a file (a folder, a dangling link). Its name is in use: no task can be created
+/// there.
+pub fn non_file_record(name: &FileName) -> FileRecord {
+    let Problem { code, message, .. } = non_file_problem();
     problem(name.as_str(), "", code, message)
 }
 
-/// What is wrong with something that is no file.
-pub fn not_a_file() -> Problem {
+/// The problem reported for something that isn't a file.
+pub fn non_file_problem() -> Problem {
     let message = "This is no file, but a folder, say, or a link that leads nowhere: move it away.";
     Problem {
         line: None,

@@ -1,4 +1,4 @@
-//! The memory layer: what this instance knows of each person, bounded by bytes.
+//! The memory layer: one record per user, bounded by total size in bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,67 +8,67 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::entry::Entry;
-use super::owner::Owner;
+use super::entry::Snapshot;
+use super::owner::OwnerState;
 use super::state::Version;
 use crate::user::UserId;
 
-/// One record for each person. There is no invalidation: an entry is judged by its versions and by the time of the
-/// request when it is read, and replaced only by one that contains at least as much (P4).
-pub(super) struct Memory {
-    people: Cache<UserId, Arc<Known>, RandomState>,
+/// One record per user. Nothing is invalidated: a read judges a snapshot by its version bounds and the request's time,
+/// and a snapshot is replaced only by one that contains at least as much (P4).
+pub(super) struct MemoryCache {
+    users: Cache<UserId, Arc<UserRecord>, RandomState>,
     max_bytes: u64,
 }
 
-/// What is known of one person. Never changed, but replaced.
+/// One user's snapshot and owner. Immutable; replaced as a whole.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Known {
-    pub(super) entry: Option<Arc<Entry>>,
-    pub(super) owner: Owner,
+pub(super) struct UserRecord {
+    pub(super) entry: Option<Arc<Snapshot>>,
+    pub(super) owner: OwnerState,
 }
 
-/// What a record occupies beside what it points to: the cache's nodes for it, and what the allocator keeps of them.
-/// Rounded up.
-const OVERHEAD: usize = size_of::<Known>() + 2 * size_of::<UserId>() + 256;
+/// Size of a record without what it points to, in bytes: the cache's nodes and the allocator's overhead, rounded up.
+const OVERHEAD: usize = size_of::<UserRecord>() + 2 * size_of::<UserId>() + 256;
 
-impl Known {
-    /// In bytes.
-    fn weigh(&self) -> usize {
+impl UserRecord {
+    /// Its size, in bytes.
+    fn weight(&self) -> usize {
         OVERHEAD + self.owner.weight() + self.entry.as_ref().map_or(0, |entry| entry.weight())
     }
 }
 
-impl Memory {
-    /// Keeps records up to `max_bytes` together, each for `keep` after it was last replaced at most.
-    pub(super) fn new(max_bytes: u64, keep: Duration) -> Self {
-        let weigh = |_: &UserId, known: &Arc<Known>| known.weigh().try_into().unwrap_or(u32::MAX);
-        let people = Cache::builder()
+impl MemoryCache {
+    /// Holds records of up to `max_bytes` in total, each for at most `ttl` after it was last replaced.
+    pub(super) fn new(max_bytes: u64, ttl: Duration) -> Self {
+        let weigh =
+            |_: &UserId, known: &Arc<UserRecord>| known.weight().try_into().unwrap_or(u32::MAX);
+        let users = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(weigh)
-            // Whoever comes is taken in. By the default policy, those who came often in the past would keep others out.
+            // LRU always admits a new record. The default policy admits by past frequency and would keep newcomers out.
             .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(keep)
+            .time_to_live(ttl)
             .build_with_hasher(RandomState::default());
-        Self { people, max_bytes }
+        Self { users, max_bytes }
     }
 
-    /// What is known of the user, whatever its age; `None` when nothing is.
-    pub(super) fn known(&self, user: &UserId) -> Option<Arc<Known>> {
-        self.people.get(user)
+    /// The user's record, of any age.
+    pub(super) fn known(&self, user: &UserId) -> Option<Arc<UserRecord>> {
+        self.users.get(user)
     }
 
-    /// The user's entry, whatever its age.
-    pub(super) fn get(&self, user: &UserId) -> Option<Arc<Entry>> {
+    /// The user's snapshot, of any age.
+    pub(super) fn get(&self, user: &UserId) -> Option<Arc<Snapshot>> {
         self.known(user)?.entry.clone()
     }
 
-    /// Puts `entry` in, unless the present one contains more. Where the present one is of a later version, what it has
-    /// shown of that must not vanish again, so `entry` is confirmed by nothing but another look.
-    pub(super) fn publish(&self, entry: &Arc<Entry>) {
-        self.change(&entry.user, |known| {
+    /// Stores `entry`, unless the present snapshot contains more. If the present one has a higher `hi`, what it has
+    /// shown must not vanish again: `entry` is then stored as inexact, so that the next read lists again.
+    pub(super) fn publish(&self, entry: &Arc<Snapshot>) {
+        self.update(&entry.user, |known| {
             let next = match &known.entry {
                 Some(present) if contains_more(present, entry) => return None,
-                Some(present) if is_older(entry, present) => Arc::new(entry.doubted()),
+                Some(present) if is_older(entry, present) => Arc::new(entry.as_inexact()),
                 _ => Arc::clone(entry),
             };
             known.entry = Some(next);
@@ -76,27 +76,26 @@ impl Memory {
         });
     }
 
-    /// The same for an entry whose version was made for an editor's file that is shown now. An entry of an earlier
-    /// version lacks it: that one goes, however exact it is, or where it contains more of other changes is at least
-    /// confirmed by nothing but another look.
-    pub(super) fn publish_named(&self, entry: &Arc<Entry>) {
-        let is_named = self.change(&entry.user, |known| {
+    /// Stores a snapshot whose version was assigned to a foreign file. A present snapshot of an earlier version lacks
+    /// that file: it is replaced even if it is exact, or, if it contains more of other changes, marked inexact.
+    pub(super) fn publish_foreign(&self, entry: &Arc<Snapshot>) {
+        let is_stored = self.update(&entry.user, |known| {
             let present = known.entry.as_ref();
             let present = present.filter(|present| is_older(present, entry))?;
-            let next = match present.knowledge.lo > entry.knowledge.lo {
-                true => Arc::new(present.doubted()),
+            let next = match present.bounds.lo > entry.bounds.lo {
+                true => Arc::new(present.as_inexact()),
                 false => Arc::clone(entry),
             };
             known.entry = Some(next);
             Some(())
         });
-        if is_named.is_none() {
+        if is_stored.is_none() {
             self.publish(entry);
         }
     }
 
-    /// Replaces `old` by `new`, if it is still there. With both the same it is weighed again.
-    pub(super) fn replace(&self, old: &Arc<Entry>, new: &Arc<Entry>) {
+    /// Replaces `old` by `new` if `old` is still stored. With `old` and `new` the same, it is weighed again.
+    pub(super) fn replace(&self, old: &Arc<Snapshot>, new: &Arc<Snapshot>) {
         self.put(&old.user, new, |present| {
             present.is_some_and(|present| Arc::ptr_eq(present, old))
         });
@@ -105,74 +104,74 @@ impl Memory {
     fn put(
         &self,
         user: &UserId,
-        entry: &Arc<Entry>,
-        may: impl FnOnce(Option<&Arc<Entry>>) -> bool,
+        entry: &Arc<Snapshot>,
+        may_replace: impl FnOnce(Option<&Arc<Snapshot>>) -> bool,
     ) {
-        self.change(user, |known| {
-            may(known.entry.as_ref()).then(|| known.entry = Some(Arc::clone(entry)))
+        self.update(user, |known| {
+            may_replace(known.entry.as_ref()).then(|| known.entry = Some(Arc::clone(entry)))
         });
     }
 
-    /// Changes what is known of the user. Nothing is touched where the change comes to nothing. An entry that all of
-    /// memory couldn't hold isn't kept, nor is anybody sent away for it.
-    pub(super) fn change<T>(
+    /// Updates the user's record atomically; does nothing if `update` returns `None`. A snapshot larger than the whole
+    /// layer isn't stored, and evicts nothing.
+    pub(super) fn update<T>(
         &self,
         user: &UserId,
-        change: impl FnOnce(&mut Known) -> Option<T>,
+        update: impl FnOnce(&mut UserRecord) -> Option<T>,
     ) -> Option<T> {
-        let mut changed = None;
-        let record = self.people.entry_by_ref(user);
+        let mut updated = None;
+        let record = self.users.entry_by_ref(user);
         record.and_compute_with(|present| {
-            let mut known = present.map_or_else(Known::default, |it| Known::clone(it.value()));
-            changed = change(&mut known);
-            if changed.is_none() {
+            let mut known =
+                present.map_or_else(UserRecord::default, |it| UserRecord::clone(it.value()));
+            updated = update(&mut known);
+            if updated.is_none() {
                 return Op::Nop;
             }
-            if known.weigh() as u64 > self.max_bytes {
+            if known.weight() as u64 > self.max_bytes {
                 known.entry = None;
             }
             Op::Put(Arc::new(known))
         });
-        changed
+        updated
     }
 
-    /// How many users' entries are held, and what all records occupy together in bytes, once those have gone for which
-    /// there is no room, or which are too old.
+    /// Number of snapshots, and the size of all records in bytes, after pending evictions and expiries.
     pub(super) fn size(&self) -> (u64, u64) {
-        self.people.run_pending_tasks();
-        let entries = self.people.iter().filter(|(_, it)| it.entry.is_some());
-        (entries.count() as u64, self.people.weighted_size())
+        self.users.run_pending_tasks();
+        let entries = self.users.iter().filter(|(_, it)| it.entry.is_some());
+        (entries.count() as u64, self.users.weighted_size())
     }
 }
 
-/// Whether no change is in `entry` that comes after `other`'s last, but the other way round there may be.
-fn is_older(entry: &Entry, other: &Entry) -> bool {
-    entry.knowledge.hi < other.knowledge.hi
+/// Whether `other` may contain changes later than any in `entry`.
+fn is_older(entry: &Snapshot, other: &Snapshot) -> bool {
+    entry.bounds.hi < other.bounds.hi
 }
 
-/// Whether `present` must not be replaced by `new`.
-fn contains_more(present: &Entry, new: &Entry) -> bool {
-    let (present, new) = (&present.knowledge, &new.knowledge);
+/// Whether `present` must not be replaced by `new`: it has the higher `lo`, or the same and only it is exact.
+fn contains_more(present: &Snapshot, new: &Snapshot) -> bool {
+    let (present, new) = (&present.bounds, &new.bounds);
     present.lo > new.lo || (present.lo == new.lo && present.exact && !new.exact)
 }
 
-/// The highest version this instance has acknowledged to each user, for as long as an older entry could
-/// stand in (P9). Beside the entries, because they may be evicted.
+/// The highest version that this instance has acknowledged to each user, for as long as an older snapshot could be
+/// served stale (P9). Kept apart from the snapshots, because those may be evicted.
 #[derive(Debug, Clone)]
-pub(super) struct Acknowledged {
+pub(super) struct AcknowledgedVersions {
     versions: Cache<UserId, Version>,
 }
 
-impl Acknowledged {
-    /// Keeps each for `keep` after it was last raised.
-    pub(super) fn new(keep: Duration) -> Self {
+impl AcknowledgedVersions {
+    /// Keeps each for `ttl` after it was last raised.
+    pub(super) fn new(ttl: Duration) -> Self {
         Self {
-            versions: Cache::builder().time_to_live(keep).build(),
+            versions: Cache::builder().time_to_live(ttl).build(),
         }
     }
 
-    /// The change with this version is about to be acknowledged.
-    pub(super) fn note(&self, user: &UserId, version: Version) {
+    /// Records a version, before it is acknowledged.
+    pub(super) fn raise(&self, user: &UserId, version: Version) {
         self.versions
             .entry(user.clone())
             .and_compute_with(|present| match present {
@@ -181,8 +180,8 @@ impl Acknowledged {
             });
     }
 
-    /// Whether an entry that surely contains everything up to `lo` has all that was acknowledged.
-    pub(super) fn is_in(&self, user: &UserId, lo: Version) -> bool {
+    /// Whether a snapshot with the lower bound `lo` contains every acknowledged change.
+    pub(super) fn covered_by(&self, user: &UserId, lo: Version) -> bool {
         self.versions.get(user).is_none_or(|version| version <= lo)
     }
 }

@@ -1,5 +1,5 @@
-//! A user's parsed files in memory, in front of the artifact blob, with a rebuild from the task files behind both;
-//! and the write protocol that keeps all instances right.
+//! Two cache layers in front of a user's task files (snapshots in memory, one artifact blob per user), the rebuild
+//! from the files behind both, and the write protocol that keeps all instances coherent.
 //!
 #![doc = include_str!("README.md")]
 
@@ -35,74 +35,76 @@ use crate::user::UserId;
 
 pub use amend::KeyHashes;
 pub use answers::{Encoding, PageBytes, PageFormat};
-pub use artifact::{Artifact, NotTaken};
-pub use entry::{Entry, Knowledge};
-pub use format::Format;
-pub use listed::{denied, no_file, not_a_file, to_be_read};
+pub use artifact::{Artifact, ArtifactRejection};
+pub use entry::{Snapshot, VersionBounds};
+pub use format::BlobFormat;
+pub use listed::{fetchable_name, non_file_problem, non_file_record, unreadable_record};
 pub use mutation::Mutation;
-pub use owner::{Claim, Confirmed, Holder, OwnerError, OwnerFile, folders, spellings};
-pub use state::{
-    ChangeKind, Idempotent, LegacyNextId, MergedFile, NamedFiles, NewerFormat, PendingFile,
-    PendingOp, SeenState, State, StateFound, Version,
+pub use owner::{
+    AccountIdentity, ConfirmedOwner, LoginClaim, OwnerError, OwnerFile, folders, spellings,
 };
-pub use tidy::Tidied;
+pub use state::{
+    ChangeKind, FilesDigest, IdempotencyRecord, LegacyNextId, MergedFile, NewerFormat, PendingFile,
+    PendingOp, State, StatePresence, StoredState, Version,
+};
+pub use tidy::GarbageCollected;
 pub use write::{
-    Act, BatchDone, ChangeError, Created, Decision, FileChange, FileChanged, FileFate, MAX_BATCH,
-    NewFile, Writer,
+    BatchItem, BatchResult, ChangeDecision, ChangeError, ChangeOutcome, CreatedTask, FileOp,
+    FileOutcome, MAX_BATCH, NewTaskFile, WriteContext,
 };
 
 use clock::StorageClock;
-use flights::Flights;
-use inquiry::Flown;
-use ledger::Ledgers;
-pub(crate) use ledger::timely;
-use memory::{Acknowledged, Memory};
-use rebuild::Rebuilt;
+use flights::SingleFlight;
+use inquiry::ReadOutcome;
+use ledger::CommitQueues;
+pub(crate) use ledger::with_deadline;
+use memory::{AcknowledgedVersions, MemoryCache};
+use rebuild::RebuildOutcome;
 
-/// How long things count, and how much is kept.
+/// Lifetimes, limits and sources of the cache.
 #[derive(Debug, Clone)]
 pub struct CacheSettings {
-    /// Past this age an entry in memory is only the base of the next rebuild, or a stale answer.
+    /// Past this age a snapshot serves only as the base of the next rebuild, or as a stale answer in an outage.
     pub memory_ttl: Duration,
-    /// Past this time after the files were listed, only another listing proves them.
+    /// How long a listing is valid, in memory and in the artifact; after that the files must be listed again.
     pub artifact_ttl: Duration,
-    /// How long an entry answers without asking the state blob (P2).
+    /// How long a confirmed snapshot is served without reading the state document: the staleness bound (P2).
     pub revalidate: Duration,
-    /// How long after its last validation an entry may stand in while the store is away (P9).
+    /// How long after its last confirmation a snapshot may be served stale during an outage (P9).
     pub stale_if_error: Duration,
-    /// Bound of the memory layer.
+    /// Bound of the memory layer, in bytes.
     pub memory_max_bytes: u64,
-    /// After this a read is given up, and its requests with it.
+    /// Deadline of a whole read; its storage requests are cancelled with it.
     pub deadline: Duration,
-    /// How long a mark may stand before others settle it.
+    /// Age at which a write intent is overdue and any instance may recover it.
     pub pending_expiry: Duration,
-    /// The zone tasks are placed in.
+    /// The time zone of the slots in which tasks are placed.
     pub zone: Tz,
-    /// Where the ids of ops and writes come from: never the same twice, on no instance.
+    /// Generates operation and write ids; must never return the same id twice, on any instance.
     pub ids: fn() -> u64,
 }
 
 impl CacheSettings {
-    /// The longest that anything in memory may be of use. A week may be confirmed until its time in memory is over, and
-    /// stand in for a while from then.
-    fn longest_use(&self) -> Duration {
-        let week = self.memory_ttl.saturating_add(self.stale_if_error);
-        week.max(owner::stands_in(self.stale_if_error))
+    /// Time-to-live of a record in memory. A snapshot can be confirmed for `memory_ttl` and from then on be served
+    /// stale for `stale_if_error`; an owner's record may be needed longer.
+    fn record_ttl(&self) -> Duration {
+        let snapshot = self.memory_ttl.saturating_add(self.stale_if_error);
+        snapshot.max(owner::outage_ttl(self.stale_if_error))
     }
 }
 
-/// The cache of one instance. Cloning shares it.
+/// The cache of one instance. A cheap handle: clones share one cache.
 #[derive(Clone)]
 pub struct Cache {
-    inner: Arc<Inner>,
+    inner: Arc<CacheInner>,
 }
 
-struct Inner {
+struct CacheInner {
     store: Arc<dyn BlobStore>,
-    memory: Memory,
-    flights: Arc<Flights<Flown, Rebuilt>>,
-    ledgers: Ledgers,
-    acknowledged: Acknowledged,
+    memory: MemoryCache,
+    flights: Arc<SingleFlight<ReadOutcome, RebuildOutcome>>,
+    commit_queues: CommitQueues,
+    acknowledged: AcknowledgedVersions,
     clock: StorageClock,
     rebuilds: AtomicU64,
     settings: CacheSettings,
@@ -110,58 +112,58 @@ struct Inner {
     mutation: std::sync::OnceLock<Mutation>,
 }
 
-/// What a reader wants.
+/// A read request: whose files, and how current the answer must be.
 #[derive(Debug, Clone)]
-pub struct Want {
-    /// Whose files.
+pub struct ReadRequest {
+    /// The user whose files are read.
     pub user: UserId,
-    /// What memory has had of them since the request arrived, where that was looked up with the owner.
-    pub known: Option<Arc<Entry>>,
-    /// The highest version the client has seen (P1, P3).
+    /// The snapshot that was in memory after the request arrived, if the owner lookup already fetched it.
+    pub known: Option<Arc<Snapshot>>,
+    /// The highest version that the client has seen; the answer must contain it (P1, P3).
     pub seen: Option<Version>,
-    /// How new the answer must be.
-    pub freshness: Freshness,
+    /// How current the answer must be.
+    pub consistency: Consistency,
     /// When the request arrived.
     pub now: Now,
 }
 
-/// How new an answer must be.
+/// The consistency level of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    /// Every change acknowledged [`CacheSettings::revalidate`] ago is in it.
+pub enum Consistency {
+    /// Bounded staleness: contains every change acknowledged at least [`CacheSettings::revalidate`] ago.
     Bounded,
-    /// Every change acknowledged before the request arrived is in it.
+    /// Strong: contains every change acknowledged before the request arrived.
     Strict,
-    /// The files are listed after the request arrived, so that changes of other writers are in it, too.
+    /// Strong, from a listing taken after the request arrived, so foreign files (editors, synced folders) are in it.
     Rebuilt,
 }
 
-/// An answer to a reader.
+/// The result of a read.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// What is known of the user, placed for the moment of the request.
-    pub entry: Arc<Entry>,
-    /// Where it came from.
+    /// The user's snapshot, with the tasks placed for the time of the request.
+    pub entry: Arc<Snapshot>,
+    /// Which layer supplied it.
     pub layer: Layer,
-    /// The storage requests that this reader had sent.
+    /// The storage requests made for this reader; 0 for a follower, they count for its leader.
     pub requests: Requests,
 }
 
-/// Where an answer came from; `x-codex-cache` says it.
+/// The layer that supplied an answer, reported in `x-codex-cache`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
-    /// This instance knew it.
+    /// This instance's memory.
     Memory,
     /// The artifact blob.
     Artifact,
-    /// Listed and parsed.
+    /// A new listing of the task files.
     Rebuild,
-    /// Memory, while the store is away.
+    /// Memory, while the store is unreachable.
     Stale,
 }
 
 impl Layer {
-    /// As the header spells it.
+    /// The header's value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -172,7 +174,7 @@ impl Layer {
     }
 }
 
-/// Storage requests.
+/// Counts of storage requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
     /// GET and LIST.
@@ -188,51 +190,51 @@ impl std::ops::AddAssign for Requests {
     }
 }
 
-/// Why a read has no answer.
+/// Why a read failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
-    /// The store didn't answer, and nothing known may stand in.
+    /// The store failed, and no snapshot may be served stale.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It took too long: [`CacheSettings::deadline`] for a whole read, less for a single request.
+    /// A deadline passed: [`CacheSettings::deadline`] for a whole read, a shorter one for a single request.
     #[error("the storage took too long")]
     TimedOut,
-    /// Others were quicker again and again.
-    #[error("others kept changing the user's data")]
+    /// Concurrent writers won every compare-and-swap.
+    #[error("other writers kept changing the user's data")]
     Contended,
-    /// A newer version of the service wrote something this one can't read.
+    /// A newer version of the service wrote a blob that this one can't read.
     #[error(transparent)]
     NewerFormat(#[from] NewerFormat),
-    /// The work ended without a result: a defect.
-    #[error("the work broke off")]
+    /// The background task panicked or returned an impossible result: a defect.
+    #[error("the background task ended without a result")]
     Broken,
 }
 
-/// Why a write isn't acknowledged.
+/// Why a write was not acknowledged. The versions may be sent to the client.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WriteError {
-    /// The store or the state can't be used; nothing was written, and nothing will be.
+    /// The store or the state document can't be used; nothing was written, and nothing will be.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The user has no state blob yet.
+    /// The user has no state document yet.
     #[error("the user has no state")]
     NoState,
-    /// It may have happened, or may still happen, with this version.
+    /// The write may have landed, or may still land, with this version.
     #[error("whether it was written can't be known yet")]
     OutcomeUnknown(Version),
-    /// Others were quicker each time; nothing was written.
-    #[error("others kept writing there")]
+    /// Concurrent writers won every attempt; nothing was written.
+    #[error("other writers kept changing the same file")]
     Conflict(Version),
-    /// Every number has a file.
+    /// Every task number has a file.
     #[error("all 10,000 task numbers are taken")]
     IdsExhausted(Version),
-    /// The key stands for another request.
+    /// The `Idempotency-Key` belongs to a request with another body.
     #[error("the Idempotency-Key was used for another request")]
     KeyReused(Version),
 }
 
 impl ReadError {
-    /// The store is away, so that what is known may stand in.
+    /// Whether the store was unreachable, so a snapshot may be served stale.
     fn is_outage(&self) -> bool {
         matches!(self, Self::Store(_) | Self::TimedOut)
     }
@@ -241,15 +243,15 @@ impl ReadError {
 impl Cache {
     /// A cache in front of `store`.
     pub fn new(store: Arc<dyn BlobStore>, settings: CacheSettings) -> Self {
-        let memory = Memory::new(settings.memory_max_bytes, settings.longest_use());
-        let flights = Arc::new(Flights::new(settings.deadline));
-        let acknowledged = Acknowledged::new(settings.stale_if_error);
+        let memory = MemoryCache::new(settings.memory_max_bytes, settings.record_ttl());
+        let flights = Arc::new(SingleFlight::new(settings.deadline));
+        let acknowledged = AcknowledgedVersions::new(settings.stale_if_error);
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(CacheInner {
                 store,
                 memory,
                 flights,
-                ledgers: Ledgers::default(),
+                commit_queues: CommitQueues::default(),
                 acknowledged,
                 clock: StorageClock::default(),
                 rebuilds: AtomicU64::new(0),
@@ -260,92 +262,107 @@ impl Cache {
         }
     }
 
-    /// The user's week as fresh as `want` says. Costs nothing while memory is fresh enough.
-    pub async fn read(&self, want: &Want) -> Result<Read, ReadError> {
-        self.inner.read(want).await
+    /// Returns the user's snapshot at the requested consistency. Makes no storage request while memory satisfies it.
+    ///
+    /// # Errors
+    /// [`ReadError`], if the store fails and no snapshot may be served stale.
+    pub async fn read(&self, request: &ReadRequest) -> Result<Read, ReadError> {
+        self.inner.read(request).await
     }
 
-    /// The same without a look into memory where the owner was looked up there for this request. Not for a second read,
-    /// which has to show what was done between.
-    pub async fn read_first(&self, want: &Want) -> Result<Read, ReadError> {
-        let known = want.known.clone();
-        let known = known.or_else(|| self.inner.memory.get(&want.user));
-        self.inner.read_from(want, known).await
+    /// Like [`Self::read`], but uses the snapshot that the owner lookup of this request found (`known`), if any.
+    /// Only for the first read of a request: a second one must see what was written in between.
+    ///
+    /// # Errors
+    /// As those of [`Self::read`].
+    pub async fn read_first(&self, request: &ReadRequest) -> Result<Read, ReadError> {
+        let known = request.known.clone();
+        let known = known.or_else(|| self.inner.memory.get(&request.user));
+        self.inner.read_from(request, known).await
     }
 
-    /// The entry's answer in this form. Made on first demand, then kept with the entry.
-    pub fn page(&self, entry: &Arc<Entry>, format: PageFormat, encoding: Encoding) -> PageBytes {
+    /// The rendered response in this format. Rendered on first demand, then kept with the snapshot, which is weighed
+    /// again.
+    pub fn page(&self, entry: &Arc<Snapshot>, format: PageFormat, encoding: Encoding) -> PageBytes {
         let page = entry.page(format, encoding, self.inner.settings.zone);
-        if page.made {
+        if page.rendered {
             self.inner.memory.replace(entry, entry);
         }
         page
     }
 
-    /// Makes sure that the login is this account's, and says whose files that are. The first one to ask gets it. Costs
-    /// nothing while the answer is remembered.
+    /// Checks that the login belongs to this account and returns the user whose files it names. An unowned login is
+    /// bound to the first account that asks. Makes no storage request while the answer is cached.
     ///
     /// # Errors
-    /// [`OwnerError::Reassigned`] when it is another's; [`OwnerError::SessionEnded`]; the others when that can't be
-    /// known.
-    pub async fn confirm_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+    /// [`OwnerError::Reassigned`] if the login belongs to another account, [`OwnerError::SessionEnded`] if the session
+    /// was ended, another one if the owner can't be determined.
+    pub async fn confirm_owner(
+        &self,
+        claim: &LoginClaim,
+        now: Now,
+    ) -> Result<ConfirmedOwner, OwnerError> {
         self.inner.confirm_owner(claim, now).await
     }
 
-    /// The same by what the store says now, as where a session begins or is renewed.
+    /// Like [`Self::confirm_owner`], but always reads the store: for the start and the renewal of a session.
     ///
     /// # Errors
     /// As those of [`Self::confirm_owner`].
-    pub async fn reconfirm_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+    pub async fn reconfirm_owner(
+        &self,
+        claim: &LoginClaim,
+        now: Now,
+    ) -> Result<ConfirmedOwner, OwnerError> {
         self.inner.reconfirm_owner(claim, now).await
     }
 
-    /// Ends all sessions of the person that there are: here at once, and at other instances as soon as they ask again,
+    /// Ends all existing sessions of the account: on this instance at once, on others when their cached answer expires,
     /// after 20 minutes at most while the store answers.
     ///
     /// # Errors
-    /// When that can't be known to be done: then nothing may have been ended, or all.
-    pub async fn end_sessions(&self, claim: &Claim) -> Result<(), OwnerError> {
+    /// If the outcome is unknown: either no session has ended, or all have.
+    pub async fn end_sessions(&self, claim: &LoginClaim) -> Result<(), OwnerError> {
         self.inner.end_sessions(claim).await
     }
 
-    /// Whether this instance knows that the claim's session was ended.
-    pub fn has_ended(&self, claim: &Claim) -> bool {
-        self.inner.has_ended(claim)
+    /// Whether this instance has cached that the claim's session was ended.
+    pub fn is_session_ended(&self, claim: &LoginClaim) -> bool {
+        self.inner.is_session_ended(claim)
     }
 
-    /// Waits for what follows the answers to writes, so that a process that ends leaves no mark.
+    /// Waits for the background work of acknowledged writes, so that a process that shuts down leaves no write intent.
     pub async fn finish_writes(&self) {
-        self.inner.ledgers.closed().await;
+        self.inner.commit_queues.wait_idle().await;
     }
 
-    /// What this instance knows of the user, however old it is.
-    pub fn known(&self, user: &UserId) -> Option<Arc<Entry>> {
+    /// The user's snapshot in memory, of any age.
+    pub fn known(&self, user: &UserId) -> Option<Arc<Snapshot>> {
         self.inner.memory.get(user)
     }
 
-    /// Breaks a rule from now on.
+    /// Turns a mutation on; only the first call has an effect.
     #[cfg(feature = "mutations")]
     pub(crate) fn break_rule(&self, mutation: Mutation) {
         let _ = self.inner.mutation.set(mutation);
     }
 
-    /// Whether this rule is broken on purpose.
+    /// Whether this mutation is on.
     pub(crate) fn breaks(&self, mutation: Mutation) -> bool {
         self.inner.breaks(mutation)
     }
 
-    /// How many rebuilds there were.
+    /// Number of rebuilds since the start.
     pub fn rebuilds(&self) -> u64 {
         self.inner.rebuilds.load(Ordering::Relaxed)
     }
 
-    /// How many users are just being written for.
+    /// Number of users with a write in progress.
     pub fn writing(&self) -> usize {
-        self.inner.ledgers.open_now()
+        self.inner.commit_queues.active_users()
     }
 
-    /// How many users memory holds, and what they occupy together in bytes.
+    /// Number of snapshots in memory, and the size of all records in bytes.
     pub fn memory_size(&self) -> (u64, u64) {
         self.inner.memory.size()
     }

@@ -1,100 +1,113 @@
-//! The read rules that need no storage: when memory answers, when a reader joins another read, and what stands
-//! in during an outage (src/cache/README.md, "Read").
+//! The read rules that need no storage: when memory answers, when a reader joins a read in flight, and when a stale
+//! snapshot is served in an outage (src/cache/README.md, "Read").
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::Entry;
-use super::flights::{Began, Flight};
-use super::inquiry::{Flown, Inquiry};
-use super::{Freshness, Inner, Layer, Read, ReadError, Requests, Want};
+use super::entry::Snapshot;
+use super::flights::{ReadFlight, Role};
+use super::inquiry::{ReadOutcome, StorageRead};
+use super::{CacheInner, Consistency, Layer, Read, ReadError, ReadRequest, Requests};
 use crate::now::Now;
 
-/// A store that takes longer for the small state blob is as good as away: what is known is shown. The
-/// read itself goes on.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the store may stay silent about the small state document before a reader with a stale fallback treats it
+/// as unreachable. The read itself continues for the others.
+const SILENCE_LIMIT: Duration = Duration::from_secs(3);
 
-impl Inner {
-    pub(super) async fn read(self: &Arc<Self>, want: &Want) -> Result<Read, ReadError> {
-        let known = self.memory.get(&want.user);
-        self.read_from(want, known).await
+impl CacheInner {
+    pub(super) async fn read(self: &Arc<Self>, request: &ReadRequest) -> Result<Read, ReadError> {
+        let known = self.memory.get(&request.user);
+        self.read_from(request, known).await
     }
 
-    /// `known` is what memory has, looked up since the request arrived.
+    /// `known` is the snapshot in memory, looked up after the request arrived.
     pub(super) async fn read_from(
         self: &Arc<Self>,
-        want: &Want,
-        known: Option<Arc<Entry>>,
+        request: &ReadRequest,
+        known: Option<Arc<Snapshot>>,
     ) -> Result<Read, ReadError> {
-        if let Some(entry) = known.filter(|entry| self.answers(entry, want)) {
-            return Ok(self.shown(entry, Layer::Memory, Requests::default(), want.now));
+        if let Some(entry) = known.filter(|entry| self.satisfies(entry, request)) {
+            return Ok(self.read_result(entry, Layer::Memory, Requests::default(), request.now));
         }
-        // Boxed, so that what memory answers doesn't carry the state of what it needn't do.
-        Box::pin(self.read_further(want)).await
+        // Boxed, so that the future of a memory hit doesn't reserve room for the slow path.
+        Box::pin(self.read_slow(request)).await
     }
 
-    /// The same where memory doesn't answer.
-    async fn read_further(self: &Arc<Self>, want: &Want) -> Result<Read, ReadError> {
-        let known = self.stand_in(want);
-        if let Some(entry) = known
+    /// The path of a memory miss: joins or starts a storage read; serves a stale snapshot if the store is unreachable.
+    async fn read_slow(self: &Arc<Self>, request: &ReadRequest) -> Result<Read, ReadError> {
+        let fallback = self.stale_fallback(request);
+        if let Some(entry) = fallback
             .as_ref()
-            .filter(|entry| self.failed_recently(entry, want))
+            .filter(|entry| self.failed_recently(entry, request))
         {
-            return Ok(self.shown(
+            return Ok(self.read_result(
                 Arc::clone(entry),
                 Layer::Stale,
                 Requests::default(),
-                want.now,
+                request.now,
             ));
         }
-        match self.fetch_or_join(want, known.is_some()).await {
-            Ok((flown, began)) => {
-                let requests = if began == Began::Here {
-                    flown.requests
+        match self.fetch_or_join(request, fallback.is_some()).await {
+            Ok((outcome, role)) => {
+                let requests = if role == Role::Leader {
+                    outcome.requests
                 } else {
                     Requests::default()
                 };
-                Ok(self.shown(flown.entry, flown.layer, requests, want.now))
+                Ok(self.read_result(outcome.entry, outcome.layer, requests, request.now))
             }
             Err(error) if error.is_outage() => {
-                let entry = self.stand_in(want).ok_or(error)?;
-                if self.answers(&entry, want) {
-                    // Another reader was luckier meanwhile.
-                    return Ok(self.shown(entry, Layer::Memory, Requests::default(), want.now));
+                let entry = self.stale_fallback(request).ok_or(error)?;
+                if self.satisfies(&entry, request) {
+                    // A concurrent reader has refreshed the snapshot since.
+                    return Ok(self.read_result(
+                        entry,
+                        Layer::Memory,
+                        Requests::default(),
+                        request.now,
+                    ));
                 }
-                entry.failed_at(want.now.later().mono);
-                Ok(self.shown(entry, Layer::Stale, Requests::default(), want.now))
+                entry.mark_failed(request.now.later().mono);
+                Ok(self.read_result(entry, Layer::Stale, Requests::default(), request.now))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Rule 1: known exactly, confirmed a moment ago, and nothing newer was seen.
-    fn answers(&self, entry: &Entry, want: &Want) -> bool {
-        want.freshness == Freshness::Bounded
-            && entry.age(want.now) < self.settings.revalidate
-            && want.seen.is_none_or(|seen| seen <= entry.knowledge.lo)
-            && self.counts(entry, want.now)
+    /// Whether memory answers without storage: bounded consistency, confirmed within `revalidate`, contains the version
+    /// the client has seen, and still confirmable.
+    fn satisfies(&self, entry: &Snapshot, request: &ReadRequest) -> bool {
+        request.consistency == Consistency::Bounded
+            && entry.age(request.now) < self.settings.revalidate
+            && request.seen.is_none_or(|seen| seen <= entry.bounds.lo)
+            && self.is_confirmable(entry, request.now)
     }
 
-    /// Neither memory's nor the listing's time is over, so a word from the state blob is enough.
-    pub(super) fn counts(&self, entry: &Entry, now: Now) -> bool {
-        entry.knowledge.exact
-            && self.in_memory_time(entry, now)
+    /// Whether an unchanged state document suffices to confirm the snapshot: it is exact, and neither its memory TTL
+    /// nor its listing has expired.
+    pub(super) fn is_confirmable(&self, entry: &Snapshot, now: Now) -> bool {
+        entry.bounds.exact
+            && self.within_memory_ttl(entry, now)
             && now.mono < entry.listing_expires()
     }
 
-    /// Past it, the entry is only the base of a rebuild, or a stale answer.
-    pub(super) fn in_memory_time(&self, entry: &Entry, now: Now) -> bool {
-        entry.in_memory(now) < self.settings.memory_ttl
+    /// Past `memory_ttl` a snapshot is only the base of a rebuild, or a stale answer.
+    pub(super) fn within_memory_ttl(&self, entry: &Snapshot, now: Now) -> bool {
+        entry.memory_age(now) < self.settings.memory_ttl
     }
 
-    /// The entry with answers that are true now: when a slot has passed, the same files placed anew.
-    fn shown(&self, entry: Arc<Entry>, layer: Layer, requests: Requests, now: Now) -> Read {
-        let entry = if entry.shows(now) {
+    /// The result for `entry`; its tasks are placed again if a slot boundary has passed since.
+    fn read_result(
+        &self,
+        entry: Arc<Snapshot>,
+        layer: Layer,
+        requests: Requests,
+        now: Now,
+    ) -> Read {
+        let entry = if entry.is_valid_at(now) {
             entry
         } else {
-            self.placed(entry, now.later())
+            self.re_place(entry, now.later())
         };
         Read {
             entry,
@@ -103,10 +116,10 @@ impl Inner {
         }
     }
 
-    /// What was fetched meanwhile may be of a later stretch already: only what isn't true any more by now is
-    /// placed anew, so that time doesn't run backwards for those who came later.
-    fn placed(&self, entry: Arc<Entry>, now: Now) -> Arc<Entry> {
-        if entry.shows(now) {
+    /// A joined read may already be placed for a later slot boundary than this request's: it is re-placed only if it is
+    /// invalid at the current time, so that time doesn't run backwards for later readers.
+    fn re_place(&self, entry: Arc<Snapshot>, now: Now) -> Arc<Snapshot> {
+        if entry.is_valid_at(now) {
             return entry;
         }
         let placed = Arc::new(entry.placed_at(now, self.settings.zone));
@@ -114,82 +127,88 @@ impl Inner {
         placed
     }
 
-    /// Joins what is on its way if that is new enough, else begins a read of its own.
+    /// Joins a storage read in flight that is current enough, else starts one.
     ///
-    /// A read that began before this reader came is joined for what its first look at the state
-    /// promises; one that began later contains whatever was acknowledged before, by construction.
-    /// Where something else may be shown (`replaceable`), a silent store counts as away after a while.
+    /// A flight older than this request is joined only if the lower bound from its first read of the state document
+    /// suffices; one that starts later contains everything acknowledged before, by construction.
+    /// With a stale fallback (`has_fallback`) a silent store counts as unreachable after [`SILENCE_LIMIT`].
     async fn fetch_or_join(
         self: &Arc<Self>,
-        want: &Want,
-        replaceable: bool,
-    ) -> Result<(Flown, Began), ReadError> {
-        let arrived = self.flights.mark();
-        let running = self
+        request: &ReadRequest,
+        has_fallback: bool,
+    ) -> Result<(ReadOutcome, Role), ReadError> {
+        let arrived = self.flights.watermark();
+        let in_flight = self
             .flights
-            .running(&want.user)
-            .filter(|flight| self.is_recent(flight, want));
-        if let Some(flight) = running {
-            self.is_answered(&flight, want, replaceable).await?;
-            // What this instance has shown since the flight began must not vanish again.
-            let known = self.memory.get(&want.user);
-            let shown = known.map(|entry| entry.knowledge.shown());
-            if flight.will_contain(want.seen.max(shown)).await {
-                return Ok((flight.result.await?, Began::Earlier));
+            .current_read(&request.user)
+            .filter(|flight| self.is_recent(flight, request));
+        if let Some(flight) = in_flight {
+            self.await_state(&flight, request, has_fallback).await?;
+            // A change that this instance has shown since the flight started must not vanish again.
+            let cached = self.memory.get(&request.user);
+            let shown = cached.map(|entry| entry.bounds.shown_floor());
+            if flight.will_contain(request.seen.max(shown)).await {
+                return Ok((flight.result.await?, Role::Follower));
             }
         }
-        let may_join =
-            |flight: &Flight<Flown>| flight.id >= arrived && want.freshness != Freshness::Rebuilt;
-        let begin = |promise| Inquiry::new(Arc::clone(self), want.clone(), promise).answer();
-        let (flight, began) = self
+        let may_join = |flight: &ReadFlight<ReadOutcome>| {
+            flight.id >= arrived && request.consistency != Consistency::Rebuilt
+        };
+        let begin =
+            |lower_bound| StorageRead::new(Arc::clone(self), request.clone(), lower_bound).run();
+        let (flight, role) = self
             .flights
-            .read(&want.user, want.now.mono, may_join, begin);
-        let result = match self.is_answered(&flight, want, replaceable).await {
+            .read(&request.user, request.now.mono, may_join, begin);
+        let result = match self.await_state(&flight, request, has_fallback).await {
             Ok(()) => flight.result.await,
             Err(silent) => Err(silent),
         };
-        if let (Err(error), Began::Here) = (&result, began) {
-            // Once for all who waited; each of them may still get what was known before.
-            tracing::warn!(user = %want.user, %error, "the user's files can't be read");
+        if let (Err(error), Role::Leader) = (&result, role) {
+            // Logged once, by the leader; each reader may still get a stale snapshot.
+            tracing::warn!(user = %request.user, %error, "the user's files can't be read");
         }
-        Ok((result?, began))
+        Ok((result?, role))
     }
 
-    /// Gives the store until [`PATIENCE`] after the read began, where something else may be shown.
-    async fn is_answered(
+    /// With a fallback, waits for the state document until [`SILENCE_LIMIT`] after the flight started.
+    ///
+    /// # Errors
+    /// [`ReadError::TimedOut`], if it hasn't arrived by then.
+    async fn await_state(
         &self,
-        flight: &Flight<Flown>,
-        want: &Want,
-        replaceable: bool,
+        flight: &ReadFlight<ReadOutcome>,
+        request: &ReadRequest,
+        has_fallback: bool,
     ) -> Result<(), ReadError> {
-        let waited = want.now.mono.saturating_duration_since(flight.started);
-        let patience = PATIENCE.saturating_sub(waited);
-        match replaceable && !flight.is_answered_within(patience).await {
+        let waited = request.now.mono.saturating_duration_since(flight.started);
+        let left = SILENCE_LIMIT.saturating_sub(waited);
+        match has_fallback && !flight.has_state_within(left).await {
             true => Err(ReadError::TimedOut),
             false => Ok(()),
         }
     }
 
-    fn is_recent(&self, flight: &Flight<Flown>, want: &Want) -> bool {
-        let age = want.now.mono.saturating_duration_since(flight.started);
-        want.freshness == Freshness::Bounded && age < self.settings.revalidate
+    /// Whether a bounded read may join this flight by its age.
+    fn is_recent(&self, flight: &ReadFlight<ReadOutcome>, request: &ReadRequest) -> bool {
+        let age = request.now.mono.saturating_duration_since(flight.started);
+        request.consistency == Consistency::Bounded && age < self.settings.revalidate
     }
 
-    /// What may stand in while the store is away (P9): known and not too old, containing all that the
-    /// client has seen. `None` where an answer must be new.
-    fn stand_in(&self, want: &Want) -> Option<Arc<Entry>> {
-        let entry = self.memory.get(&want.user)?;
-        let fit = want.freshness == Freshness::Bounded
-            && entry.age(want.now) < self.settings.stale_if_error
-            && want.seen.is_none_or(|seen| seen <= entry.knowledge.lo)
-            && self.acknowledged.is_in(&want.user, entry.knowledge.lo);
-        fit.then_some(entry)
+    /// The snapshot that may be served stale in an outage (P9): confirmed within `stale_if_error`, and containing both
+    /// the version the client has seen and every version acknowledged here. `None` for a strong read.
+    fn stale_fallback(&self, request: &ReadRequest) -> Option<Arc<Snapshot>> {
+        let entry = self.memory.get(&request.user)?;
+        let is_allowed = request.consistency == Consistency::Bounded
+            && entry.age(request.now) < self.settings.stale_if_error
+            && request.seen.is_none_or(|seen| seen <= entry.bounds.lo)
+            && self.acknowledged.covered_by(&request.user, entry.bounds.lo);
+        is_allowed.then_some(entry)
     }
 
-    /// The store was away a moment ago; asking it again for every reader would only make them wait.
-    fn failed_recently(&self, entry: &Entry, want: &Want) -> bool {
+    /// Whether the store failed within `revalidate`: trying again for each reader would only make them all wait.
+    fn failed_recently(&self, entry: &Snapshot, request: &ReadRequest) -> bool {
         entry
-            .failed_ago(want.now)
+            .since_failure(request.now)
             .is_some_and(|ago| ago < self.settings.revalidate)
     }
 }

@@ -1,197 +1,205 @@
 //! Recovery of write intents whose instance died or is too slow (src/cache/README.md, "Recovery").
 //!
 //! An intent is never just removed: its request may still land, unseen. First each file of the operation is changed
-//! so that the request must fail. A replacement or removal names a version from before the intent, and rewriting the
-//! file changes its ETag; a create finds a tombstone in its place, for an hour. So a clock decides only when this is
-//! tried.
+//! so that the request must fail. An update or delete names an ETag from before the intent, and rewriting the file
+//! changes the ETag; a create fails on a tombstone in its place, which stays for an hour. So a clock decides only when
+//! recovery is tried.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::future::{join_all, try_join_all};
 
-use super::amend::Amendment;
-use super::ledger::timely;
-use super::state::{ChangeKind, PendingFile, PendingOp, SeenState};
-use super::{Inner, Mutation, ReadError, Requests, WriteError};
+use super::amend::StateCommand;
+use super::ledger::with_deadline;
+use super::state::{ChangeKind, PendingFile, PendingOp, StoredState};
+use super::{CacheInner, Mutation, ReadError, Requests, WriteError};
 use crate::now::Now;
 use crate::store::{
-    Answer, Blob, GetIf, Got, Key, Put, PutIf, StoreError, WriteId, WriteIds, Written,
+    Blob, BlobKey, GetIf, GetOutcome, Put, PutIf, PutOutcome, StoreError, StoreResponse, WriteId,
+    WriteIds,
 };
-use crate::task::{FileName, Parsed, SETTLED_FILE, parse};
+use crate::task::{FileName, Parsed, TOMBSTONE_FILE, parse};
 use crate::user::UserId;
 
-/// How often one file is tried that keeps changing.
+/// Attempts to resolve one file that others keep changing.
 const ATTEMPTS: u32 = 5;
 
-/// What every settled file carries as a write id, and so whatever replaces it: a create that isn't in such a file was
-/// settled away, for all that has come in its place. No op is given this id.
-pub(super) const SETTLED: WriteId = WriteId(0);
+/// The write id of every tombstone, carried on by whatever replaces it. A file with this id but without a create's own
+/// id proves that the create was defeated, whatever the file is now. No operation is given this id.
+pub(super) const TOMBSTONE_WRITE_ID: WriteId = WriteId(0);
 
-/// How one file of a mark ended.
+/// Result of making one file of an intent safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FileEnd {
-    /// As it was meant, or it makes no difference any more.
-    Done,
-    /// A create that hasn't landed, and won't: a settled file was put in its place, by whomever, or something is there
-    /// that is no file.
+enum FileResolution {
+    /// The write landed, or can't land any more.
+    Resolved,
+    /// A create that hasn't landed and can't any more: some instance put a tombstone in its place, or the name is taken
+    /// by something that isn't a file.
     NeverCreated,
-    /// It kept changing, or can't be read: another time.
-    Open,
+    /// The file kept changing or can't be read; the intent stays for a later recovery.
+    Unresolved,
 }
 
-/// A file as settling meets it.
-enum Met {
+/// A file as recovery finds it.
+enum ObservedFile {
     Blob(Blob),
     Absent,
-    /// Something is there that is no file.
-    Other,
-    /// It can't be read.
-    Closed,
+    /// A folder or the like has the name.
+    NotAFile,
+    /// The store denies reading it.
+    Unreadable,
 }
 
-impl Inner {
-    /// Settles the marks in `seen` that are past their time by the storage's clock, which says `date`.
-    /// `None` when there are none, or none that could be settled now: a read can do without.
-    pub(super) async fn settle(
+impl CacheInner {
+    /// Recovers the intents in `stored` that are overdue at the storage time `date`. Returns the newest state document,
+    /// or `None` if no intent was overdue or none could be recovered now; a read then answers with them pending.
+    pub(super) async fn recover_overdue(
         self: &Arc<Self>,
         user: &UserId,
-        seen: &SeenState,
+        stored: &StoredState,
         date: DateTime<Utc>,
         now: &Now,
-    ) -> Option<(Arc<SeenState>, Requests)> {
-        if seen.state.is_read_only() {
+    ) -> Option<(Arc<StoredState>, Requests)> {
+        if stored.state.is_read_only() {
             return None;
         }
-        let overdue = seen
+        let overdue = stored
             .state
             .pending
             .iter()
-            .filter(|(_, mark)| mark.is_overdue(date, self.settings.pending_expiry));
-        // All at once: their removals share a swap.
-        let settling = overdue.map(|(op, mark)| self.settle_op(user, op, mark, now));
-        let mut settled: Option<Arc<SeenState>> = None;
+            .filter(|(_, intent)| intent.is_overdue(date, self.settings.pending_expiry));
+        // Concurrently, so that their removals share a swap.
+        let recoveries = overdue.map(|(op, intent)| self.recover_op(user, op, intent, now));
+        let mut newest: Option<Arc<StoredState>> = None;
         let mut requests = Requests::default();
-        for (ended, took) in join_all(settling).await {
+        for (recovered, took) in join_all(recoveries).await {
             requests += took;
-            let Some(state) = ended else { continue };
-            if settled
+            let Some(state) = recovered else { continue };
+            if newest
                 .as_ref()
                 .is_none_or(|known| state.is_newer_than(known))
             {
-                settled = Some(state);
+                newest = Some(state);
             }
         }
-        settled.map(|seen| (seen, requests))
+        newest.map(|stored| (stored, requests))
     }
 
-    /// Settles one op, whatever its age. The state without its mark; `None` when that can't be done now.
-    pub(super) async fn settle_op(
+    /// Recovers one operation, overdue or not. Returns the state document without its intent, or `None` if that can't
+    /// be done now.
+    pub(super) async fn recover_op(
         self: &Arc<Self>,
         user: &UserId,
         op: &str,
-        mark: &PendingOp,
+        intent: &PendingOp,
         now: &Now,
-    ) -> (Option<Arc<SeenState>>, Requests) {
+    ) -> (Option<Arc<StoredState>>, Requests) {
         let mut requests = Requests::default();
-        let settled = self.try_settle(user, op, mark, now, &mut requests).await;
-        let seen = settled.unwrap_or_else(|error| {
-            tracing::warn!(%user, op, %error, "a mark that was left can't be settled yet");
+        let recovered = self.try_recover(user, op, intent, now, &mut requests).await;
+        let stored = recovered.unwrap_or_else(|error| {
+            tracing::warn!(%user, op, %error, "a write intent can't be recovered yet");
             None
         });
-        (seen, requests)
+        (stored, requests)
     }
 
-    async fn try_settle(
+    async fn try_recover(
         self: &Arc<Self>,
         user: &UserId,
         op: &str,
-        mark: &PendingOp,
+        intent: &PendingOp,
         now: &Now,
         requests: &mut Requests,
-    ) -> Result<Option<Arc<SeenState>>, WriteError> {
-        let Some(undone) = self.settle_files(user, mark, requests).await? else {
+    ) -> Result<Option<Arc<StoredState>>, WriteError> {
+        let Some(no_effect) = self.resolve_files(user, intent, requests).await? else {
             return Ok(None);
         };
-        let amendment = Amendment::Settle {
+        let command = StateCommand::RemoveRecovered {
             op: op.to_owned(),
-            mark: mark.clone(),
-            undone,
+            intent: intent.clone(),
+            no_effect,
         };
-        let ledger = self.ledgers.open(user);
-        let committed = self.amend(&ledger, amendment, now).await?;
+        let queue = self.commit_queues.open(user);
+        let committed = self.amend(&queue, command, now).await?;
         *requests += committed.requests;
-        tracing::info!(%user, op, version = mark.version.0, undone, "settled a mark that was left");
-        Ok(Some(committed.seen))
+        tracing::info!(%user, op, version = intent.version.0, undone = no_effect, "settled a mark that was left");
+        Ok(Some(committed.stored))
     }
 
-    /// Settles every file of an op. Whether it was a create that never happened; `None` when a file
-    /// can't be settled now.
-    async fn settle_files(
+    /// Makes every file of an operation safe. Returns whether it was a create that never happened, or `None` if a file
+    /// can't be resolved now.
+    async fn resolve_files(
         &self,
         user: &UserId,
-        mark: &PendingOp,
+        intent: &PendingOp,
         requests: &mut Requests,
     ) -> Result<Option<bool>, ReadError> {
         let count = match () {
             () if self.breaks(Mutation::RemoveUnsettled) => 0,
             () if self.breaks(Mutation::SettleFirstFileOnly) => 1,
-            () => mark.files.len(),
+            () => intent.files.len(),
         };
-        let files = mark.files.iter().take(count);
-        let ends = files.map(|file| self.settle_file(user, file));
-        let mut undone = false;
-        for (end, took) in try_join_all(ends).await? {
+        let files = intent.files.iter().take(count);
+        let resolutions = files.map(|file| self.resolve_file(user, file));
+        let mut never_created = false;
+        for (resolution, took) in try_join_all(resolutions).await? {
             *requests += took;
-            match end {
-                FileEnd::Done => {}
-                FileEnd::NeverCreated => undone = true,
-                FileEnd::Open => return Ok(None),
+            match resolution {
+                FileResolution::Resolved => {}
+                FileResolution::NeverCreated => never_created = true,
+                FileResolution::Unresolved => return Ok(None),
             }
         }
-        Ok(Some(undone))
+        Ok(Some(never_created))
     }
 
-    async fn settle_file(
+    async fn resolve_file(
         &self,
         user: &UserId,
         file: &PendingFile,
-    ) -> Result<(FileEnd, Requests), ReadError> {
+    ) -> Result<(FileResolution, Requests), ReadError> {
         let mut requests = Requests::default();
-        let Ok(key) = Key::raw(user, &file.name) else {
-            return Ok((FileEnd::Done, requests));
+        let Ok(key) = BlobKey::raw(user, &file.name) else {
+            return Ok((FileResolution::Resolved, requests));
         };
         for _ in 0..ATTEMPTS {
             requests.reads += 1;
-            let (blob, condition) = match (file.kind, self.look_at(&key).await?) {
-                (_, Met::Closed) => return Ok((FileEnd::Open, requests)),
-                // Nothing can land, so there is nothing to settle: a create finds its name taken, and what names a
-                // version of the file finds that gone for good. The thing stays until somebody moves it away, which is
-                // later than a request lives. There is no file, so a repeated create makes no second one.
-                (ChangeKind::Create, Met::Other) => {
-                    return Ok((FileEnd::NeverCreated, requests));
+            let (blob, condition) = match (file.kind, self.observe_file(&key).await?) {
+                (_, ObservedFile::Unreadable) => return Ok((FileResolution::Unresolved, requests)),
+                // Nothing can land: a create finds its name taken, and an `If-Match` finds its ETag gone for good. A
+                // person has to move the thing away, which takes longer than a request lives. There is no file, so a
+                // repeated create doesn't make a second one.
+                (ChangeKind::Create, ObservedFile::NotAFile) => {
+                    return Ok((FileResolution::NeverCreated, requests));
                 }
-                (ChangeKind::Update | ChangeKind::Delete, Met::Other) => {
-                    return Ok((FileEnd::Done, requests));
+                (ChangeKind::Update | ChangeKind::Delete, ObservedFile::NotAFile) => {
+                    return Ok((FileResolution::Resolved, requests));
                 }
-                (_, Met::Blob(blob)) if file.is_in(&blob.writes) => {
-                    return Ok((FileEnd::Done, requests));
+                (_, ObservedFile::Blob(blob)) if file.has_landed_in(&blob.writes) => {
+                    return Ok((FileResolution::Resolved, requests));
                 }
-                (ChangeKind::Update | ChangeKind::Delete, Met::Absent) => {
-                    return Ok((FileEnd::Done, requests));
+                (ChangeKind::Update | ChangeKind::Delete, ObservedFile::Absent) => {
+                    return Ok((FileResolution::Resolved, requests));
                 }
-                (ChangeKind::Create, Met::Absent) => (settled_file(), PutIf::Absent),
-                // The create may be about to replace just this.
-                (ChangeKind::Create, Met::Blob(blob)) if is_settled(file, &blob) => {
-                    (settled_file(), PutIf::Same(blob.etag))
+                (ChangeKind::Create, ObservedFile::Absent) => (tombstone(), PutIf::Absent),
+                // The create may be about to replace this very tombstone.
+                (ChangeKind::Create, ObservedFile::Blob(blob))
+                    if is_tombstone_blob(file, &blob) =>
+                {
+                    (tombstone(), PutIf::Same(blob.etag))
                 }
-                (ChangeKind::Create, Met::Blob(blob)) if blob.writes.contains(SETTLED) => {
-                    return Ok((FileEnd::NeverCreated, requests));
+                (ChangeKind::Create, ObservedFile::Blob(blob))
+                    if blob.writes.contains(TOMBSTONE_WRITE_ID) =>
+                {
+                    return Ok((FileResolution::NeverCreated, requests));
                 }
-                // An editor may have saved over what was created, so that nobody can tell any more. Whoever sends
-                // the request again is better told of the file that is there than given a second one.
-                (ChangeKind::Create, Met::Blob(_)) => return Ok((FileEnd::Done, requests)),
-                (ChangeKind::Update | ChangeKind::Delete, Met::Blob(blob)) => {
+                // Unknowable: an editor may have saved over the created file. Keep the idempotency record, so that a
+                // repeated request is answered with the file that is there and doesn't make a second one.
+                (ChangeKind::Create, ObservedFile::Blob(_)) => {
+                    return Ok((FileResolution::Resolved, requests));
+                }
+                (ChangeKind::Update | ChangeKind::Delete, ObservedFile::Blob(blob)) => {
                     let same = Put {
                         bytes: blob.bytes,
                         writes: blob.writes,
@@ -201,40 +209,40 @@ impl Inner {
             };
             requests.writes += 1;
             let put = async { Ok(self.store.put(&key, blob, condition).await?.value) };
-            if let Written::Done(_) = timely(put).await? {
-                let end = match file.kind {
-                    ChangeKind::Create => FileEnd::NeverCreated,
-                    ChangeKind::Update | ChangeKind::Delete => FileEnd::Done,
+            if let PutOutcome::Done(_) = with_deadline(put).await? {
+                let resolution = match file.kind {
+                    ChangeKind::Create => FileResolution::NeverCreated,
+                    ChangeKind::Update | ChangeKind::Delete => FileResolution::Resolved,
                 };
-                return Ok((end, requests));
+                return Ok((resolution, requests));
             }
         }
-        Ok((FileEnd::Open, requests))
+        Ok((FileResolution::Unresolved, requests))
     }
 
-    async fn look_at(&self, key: &Key) -> Result<Met, ReadError> {
+    async fn observe_file(&self, key: &BlobKey) -> Result<ObservedFile, ReadError> {
         let got = async { Ok(self.store.get(key, GetIf::Any).await) };
-        match timely(got).await? {
-            Ok(Answer {
-                value: Got::Blob(blob),
+        match with_deadline(got).await? {
+            Ok(StoreResponse {
+                value: GetOutcome::Blob(blob),
                 ..
-            }) => Ok(Met::Blob(blob)),
-            Ok(_) => Ok(Met::Absent),
-            Err(StoreError::NotAFile { .. }) => Ok(Met::Other),
-            Err(StoreError::Unreadable { .. }) => Ok(Met::Closed),
+            }) => Ok(ObservedFile::Blob(blob)),
+            Ok(_) => Ok(ObservedFile::Absent),
+            Err(StoreError::NotAFile { .. }) => Ok(ObservedFile::NotAFile),
+            Err(StoreError::Unreadable { .. }) => Ok(ObservedFile::Unreadable),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-fn is_settled(file: &PendingFile, blob: &Blob) -> bool {
+fn is_tombstone_blob(file: &PendingFile, blob: &Blob) -> bool {
     let name = file.name.parse::<FileName>();
-    name.is_ok_and(|name| parse(&name, &blob.bytes) == Parsed::Settled)
+    name.is_ok_and(|name| parse(&name, &blob.bytes) == Parsed::Tombstone)
 }
 
-fn settled_file() -> Put {
+fn tombstone() -> Put {
     Put {
-        bytes: SETTLED_FILE.into(),
-        writes: WriteIds::default().followed_by(SETTLED),
+        bytes: TOMBSTONE_FILE.into(),
+        writes: WriteIds::default().with_newest(TOMBSTONE_WRITE_ID),
     }
 }

@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::format::Format;
+use super::format::BlobFormat;
 use crate::store::{ETag, WriteId, WriteIds};
 use crate::task::GitSha;
 
-/// The version of a user's data: grows by one with every change, starts at the storage's clock.
+/// Version of a user's data. Grows by one with each change; a new document starts at the storage clock in milliseconds.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -21,7 +21,7 @@ use crate::task::GitSha;
 pub struct Version(pub u64);
 
 impl Version {
-    /// The one after it.
+    /// The next version.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
@@ -33,218 +33,217 @@ impl fmt::Display for Version {
     }
 }
 
-/// Members this version doesn't know; they survive a rewrite.
-pub(super) type Unknown = Map<String, Value>;
+/// JSON members that this version of the service doesn't know; they are kept when the document is rewritten.
+pub(super) type UnknownMembers = Map<String, Value>;
 
-/// `state/{user}/state.json`, changed only by compare-and-swap.
+/// The state document, `state/{user}/state.json`. Changed only by compare-and-swap on its ETag.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
-    /// Of the whole blob.
-    pub format: Format,
-    /// The newest change, finished or not.
+    /// Format of the document.
+    pub format: BlobFormat,
+    /// Version of the newest change, pending or finished.
     pub version: Version,
-    /// The number the next task gets; from 10,000 on, the counter is used up.
+    /// Number of the next task; from 10,000 on the counter is used up.
     pub next_id: u32,
-    /// What is being written, by op id.
+    /// Write intents by operation id.
     #[serde(default)]
     pub pending: BTreeMap<String, PendingOp>,
-    /// What was created under an `Idempotency-Key`, by the key's SHA-256 in hex.
+    /// Idempotency records by the SHA-256 of the key in hex.
     #[serde(default)]
-    pub idempotency: BTreeMap<String, Idempotent>,
-    /// The older service's counter, where there is one: it is kept at or above `next_id`, so that going
-    /// back is possible.
+    pub idempotency: BTreeMap<String, IdempotencyRecord>,
+    /// The older service's counter, if it exists. It is kept at or above `next_id`, so that going back to that service
+    /// stays possible.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub legacy_next_id: Option<LegacyNextId>,
-    /// Files that were merged with what Git had, by name, until their next change.
+    /// Files whose Git merge the service's own value won in some field, by name, until their next change.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub merged: BTreeMap<String, MergedFile>,
-    /// The files as they were when a version was made for them, which says nothing of later versions.
+    /// The files that one version was made for; says nothing about later versions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub files: Option<NamedFiles>,
-    /// Members this version doesn't know; they survive a rewrite.
+    pub files: Option<FilesDigest>,
+    /// Members that this version of the service doesn't know; kept when the document is rewritten.
     #[serde(flatten)]
-    pub unknown: Unknown,
+    pub unknown: UnknownMembers,
 }
 
-/// The files that a version was made for: by it an instance that knows no earlier files can tell that the version
-/// stands for an editor's file that it finds.
+/// Digest of the files that a version was made for. An instance without earlier knowledge tells by it whether the
+/// version already accounts for a foreign file that it finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamedFiles {
-    /// The version.
+pub struct FilesDigest {
+    /// The version made for them.
     pub version: Version,
-    /// Of their names and versions.
+    /// Digest of their names and ETags, 32 hex digits.
     pub digest: String,
-    /// Members this version doesn't know; they survive a rewrite.
+    /// Members that this version of the service doesn't know; kept when the document is rewritten.
     #[serde(flatten)]
-    pub unknown: Unknown,
+    pub unknown: UnknownMembers,
 }
 
-/// A file whose fields were changed both here and in Git.
+/// A file some of whose fields were changed both in the service and in Git.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MergedFile {
-    /// The content that came of it: of another one this says nothing.
+    /// Git blob hash of the merged content; the entry doesn't apply to any other content.
     pub sha: GitSha,
-    /// The fields in which the change made here stands.
+    /// Fields in which the service's own value won.
     pub fields: Vec<String>,
-    /// The version of the op that merged it.
+    /// Version of the operation that wrote the merge.
     pub version: Version,
-    /// Members this version doesn't know; they survive a rewrite.
+    /// Members that this version of the service doesn't know; kept when the document is rewritten.
     #[serde(flatten)]
-    pub unknown: Unknown,
+    pub unknown: UnknownMembers,
 }
 
 /// `state/{user}/nextId.txt` as last read or written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LegacyNextId {
-    /// What it says.
+    /// The number in it.
     pub number: u32,
-    /// Its version.
+    /// Its ETag.
     pub etag: ETag,
-    /// Members this version doesn't know; they survive a rewrite.
+    /// Members that this version of the service doesn't know; kept when the document is rewritten.
     #[serde(flatten)]
-    pub unknown: Unknown,
+    pub unknown: UnknownMembers,
 }
 
-/// The mark of an op whose files may or may not have changed yet.
+/// Write intent of an operation: its files may or may not have been written yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingOp {
-    /// The version the op was given.
+    /// Version of the operation.
     pub version: Version,
-    /// When the mark was set, by the storage's clock.
+    /// When the intent was recorded, by the storage clock.
     pub at: DateTime<Utc>,
-    /// What it writes.
+    /// Files that the operation writes.
     pub files: Vec<PendingFile>,
-    /// The store refused its write, and may refuse to have it settled, too. It stands only because an earlier try of
-    /// that write may be on its way.
+    /// The store denied the write, and may deny its recovery. The intent is left only because an earlier attempt of the
+    /// write may still be on its way.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub refused: bool,
-    /// Members this version doesn't know; they survive a rewrite.
+    /// Members that this version of the service doesn't know; kept when the document is rewritten.
     #[serde(flatten)]
-    pub unknown: Unknown,
+    pub unknown: UnknownMembers,
 }
 
 impl PendingOp {
-    /// Whether it is this very mark, and not a later one of its name. A newer version may have added members
-    /// since.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        fn writes(mark: &PendingOp) -> impl Iterator<Item = (&str, &str, ChangeKind)> {
-            let files = mark.files.iter();
+    /// Whether both are the same intent, not a later one under the same operation id. Unknown members are ignored: a
+    /// newer version of the service may have added some.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        fn writes(intent: &PendingOp) -> impl Iterator<Item = (&str, &str, ChangeKind)> {
+            let files = intent.files.iter();
             files.map(|file| (&*file.name, &*file.write_id, file.kind))
         }
         self.version == other.version && writes(self).eq(writes(other))
     }
 
-    /// Whether its time is over at `date`, by the storage's clock, which decides only when to try to
-    /// settle it.
+    /// Whether the intent is `expiry` old at the storage time `date`. That decides only when recovery is tried, not
+    /// whether it is safe.
     pub fn is_overdue(&self, date: DateTime<Utc>, expiry: Duration) -> bool {
         (date - self.at).to_std().is_ok_and(|age| age >= expiry)
     }
 }
 
-/// One file of a pending op.
+/// One file of a write intent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingFile {
-    /// The file's name in the user's tasks folder.
+    /// File name in the user's tasks folder.
     pub name: String,
-    /// The id its PUT carries, as sixteen hexadecimal digits.
+    /// Write id that its PUT carries, as 16 hex digits.
     pub write_id: String,
-    /// What is done to it.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// Members this version doesn't know; they survive a rewrite.
+    /// Members that this version of the service doesn't know; kept when the document is rewritten.
     #[serde(flatten)]
-    pub unknown: Unknown,
+    pub unknown: UnknownMembers,
 }
 
 impl PendingFile {
-    /// Whether a file with these write ids has the op's write in it.
-    pub fn is_in(&self, writes: &WriteIds) -> bool {
+    /// Whether a file with these write ids contains the operation's write.
+    pub fn has_landed_in(&self, writes: &WriteIds) -> bool {
         let id = self.write_id.parse::<WriteId>();
         id.is_ok_and(|id| writes.contains(id))
     }
 }
 
-/// What an op does to a file.
+/// What an operation does to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
-    /// It wasn't there.
+    /// Creates it.
     Create,
-    /// It is replaced.
+    /// Replaces it.
     Update,
-    /// It is removed.
+    /// Removes it.
     Delete,
 }
 
-/// What was created under an `Idempotency-Key`.
+/// Record of a create under an `Idempotency-Key`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Idempotent {
+pub struct IdempotencyRecord {
     /// SHA-256 of the request's body, in hex.
     pub body: String,
-    /// The op that creates it.
+    /// Id of the operation that creates the task.
     pub op: String,
     /// The task's number.
     pub id: u32,
-    /// The file's name.
+    /// Name of the task file.
     pub file: String,
-    /// The version the op was given.
+    /// Version of the operation.
     pub version: Version,
-    /// When, by the storage's clock.
+    /// When the create was recorded, by the storage clock.
     pub at: DateTime<Utc>,
-    /// Members this version doesn't know; they survive a rewrite.
+    /// Members that this version of the service doesn't know; kept when the document is rewritten.
     #[serde(flatten)]
-    pub unknown: Unknown,
+    pub unknown: UnknownMembers,
 }
 
-/// What a read of the state blob found.
+/// Result of reading the state document.
 #[derive(Debug, Clone)]
-pub enum StateFound {
-    /// Nothing there.
+pub enum StatePresence {
+    /// There is none.
     Missing,
-    /// Something that isn't a state blob: it is made again, in place of exactly this version.
+    /// The blob isn't a state document; a new one replaces exactly this ETag.
     Damaged(ETag),
-    /// A state.
-    Present(Arc<SeenState>),
+    /// The document.
+    Present(Arc<StoredState>),
 }
 
-/// A state blob as it was read or written.
+/// The state document as it was read or written, with its ETag.
 #[derive(Debug, Clone)]
-pub struct SeenState {
-    /// What it says.
+pub struct StoredState {
+    /// The document.
     pub state: State,
-    /// Its version.
+    /// Its ETag.
     pub etag: ETag,
 }
 
-impl SeenState {
-    /// Whether it surely is the later of the two: at one version marks are only ever taken away.
+impl StoredState {
+    /// Whether this is certainly the later of the two. Within one version intents are only removed, never added.
     pub(super) fn is_newer_than(&self, other: &Self) -> bool {
         let progress = |it: &Self| (it.state.version, std::cmp::Reverse(it.state.pending.len()));
         progress(self) > progress(other)
     }
 
-    /// What it occupies, in bytes, more or less: the records are what can be many.
+    /// Approximate size in memory in bytes; only the idempotency records can be many.
     pub(super) fn weight(&self) -> usize {
-        const RECORD: usize = size_of::<Idempotent>() + 4 * 64;
+        const RECORD: usize = size_of::<IdempotencyRecord>() + 4 * 64;
         size_of::<Self>() + 128 + self.state.idempotency.len() * RECORD
     }
 }
 
-/// The blob was written by a newer major version of the service and means something this one can't
-/// know.
+/// The blob was written by a newer major version of the service, whose format this one can't interpret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the state blob has a newer format")]
 pub struct NewerFormat;
 
 impl State {
-    /// A new user's state, or one that was lost: `floor` is every version that may have been handed
-    /// out before.
+    /// A new document, for a new user or in place of a lost one. `floor` is the highest version that may have been
+    /// handed out before.
     pub fn new(floor: Version, next_id: u32) -> Self {
         Self {
-            format: Format::CURRENT,
+            format: BlobFormat::CURRENT,
             version: floor.next(),
             next_id,
             pending: BTreeMap::new(),
@@ -252,57 +251,59 @@ impl State {
             legacy_next_id: None,
             merged: BTreeMap::new(),
             files: None,
-            unknown: Unknown::new(),
+            unknown: UnknownMembers::new(),
         }
     }
 
-    /// Reads a blob. `Ok(None)` for one that is damaged. What a newer version wrote is never damaged, only
-    /// not understood: to make it again would lose what it says.
+    /// Parses the document; `Ok(None)` if it is damaged.
+    ///
+    /// # Errors
+    /// [`NewerFormat`] if a newer major version wrote it. That isn't damage: replacing it would lose its content.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, NewerFormat> {
         match serde_json::from_slice::<Self>(bytes) {
             Ok(state) => Ok(Some(state)),
-            Err(_) if Format::is_of_newer(bytes) => Err(NewerFormat),
+            Err(_) if BlobFormat::is_from_newer(bytes) => Err(NewerFormat),
             Err(_) => Ok(None),
         }
     }
 
-    /// As it is stored.
+    /// The stored form, JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Maps with string keys, strings and numbers: nothing in it can fail to serialise.
+        // Maps with string keys, strings and numbers always serialise.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Written by a newer major version: may be read, never rewritten.
+    /// Whether a newer major version wrote the document: it may be read but never rewritten.
     pub fn is_read_only(&self) -> bool {
         self.format.is_read_only()
     }
 
-    /// Every change up to this one is finished: in the files for whoever lists them from now on.
+    /// Highest version up to which nothing is pending. A listing sent from now on contains every change up to it.
     pub fn finished(&self) -> Version {
         let lowest = self.pending.values().map(|op| op.version).min();
         lowest.map_or(self.version, |lowest| Version(lowest.0.saturating_sub(1)))
     }
 
-    /// Nothing has changed since `version`, and nothing is being changed.
-    pub fn is_settled_at(&self, version: Version) -> bool {
+    /// Whether the document is at `version` with nothing pending.
+    pub fn is_quiescent_at(&self, version: Version) -> bool {
         self.version == version && self.pending.is_empty()
     }
 
-    /// The same state, whose version was made for these files.
-    pub(super) fn naming(self, digest: String) -> Self {
-        let named = NamedFiles {
+    /// The same document, noting that its version was made for the files of this digest.
+    pub(super) fn with_files_digest(self, digest: String) -> Self {
+        let files = FilesDigest {
             version: self.version,
             digest,
-            unknown: Unknown::new(),
+            unknown: UnknownMembers::new(),
         };
         Self {
-            files: Some(named),
+            files: Some(files),
             ..self
         }
     }
 
-    /// The state after a change that something else made to the files: a new version, and a counter
-    /// above every number in them.
+    /// The document after a change of the files by another program: a new version above `floor`, and a counter of at
+    /// least `next_id`.
     pub fn after_foreign_write(&self, floor: Version, next_id: u32) -> Self {
         Self {
             version: self.version.max(floor).next(),

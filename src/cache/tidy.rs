@@ -1,4 +1,5 @@
-//! What can go from a user's state and files once its time is over.
+//! Garbage collection of one user: overdue intents, expired idempotency records, old tombstones
+//! (src/cache/README.md, "Garbage collection").
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,154 +7,173 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::amend::Amendment;
-use super::ledger::timely;
-use super::state::{SeenState, StateFound};
-use super::{Cache, Inner, ReadError, Requests, WriteError};
+use super::amend::StateCommand;
+use super::ledger::with_deadline;
+use super::state::{StatePresence, StoredState};
+use super::{Cache, CacheInner, ReadError, Requests, WriteError};
 use crate::now::Now;
-use crate::store::{Deleted, ETag, GetIf, Got, Key, Listed, Prefix};
-use crate::task::{SETTLED_FILE, UsedIds};
+use crate::store::{BlobKey, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob, Prefix};
+use crate::task::{TOMBSTONE_FILE, UsedIds};
 use crate::user::UserId;
 
-/// A settled file keeps a late request from landing. After this time none is under way any more.
-const SETTLED_STAYS: TimeDelta = TimeDelta::hours(1);
+/// Minimum age of a tombstone that may be deleted. It keeps a late create from landing; after this time no request can
+/// be under way any more.
+const TOMBSTONE_MIN_AGE: TimeDelta = TimeDelta::hours(1);
 
-/// Settled files looked at together.
-const TOGETHER: usize = 8;
+/// How many tombstones are checked and deleted concurrently.
+const CONCURRENT_CHECKS: usize = 8;
 
-/// What was found of a user, and what of it has gone.
+/// What was found of a user, and counts of what was cleaned up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tidied {
-    /// There is a state blob.
+pub struct GarbageCollected {
+    /// There is a state document.
     pub has_state: bool,
-    /// There is something among the task files.
+    /// There is at least one blob under `raw/{user}/tasks/`.
     pub has_files: bool,
-    /// Records of creates under an `Idempotency-Key` that were past their time.
+    /// Expired idempotency records that were removed.
     pub records: usize,
-    /// Marks that were left and are settled now.
+    /// Overdue write intents that were recovered.
     pub marks: usize,
-    /// Settled files that nobody needs any more.
+    /// Tombstones that were deleted.
     pub settled: usize,
 }
 
 impl Cache {
-    /// Settles marks that were left, forgets records past their time, and removes settled files that
-    /// have done their work. Costs two requests where there is nothing to do, and never a version.
+    /// Recovers overdue intents, removes expired idempotency records and deletes old tombstones. Two storage requests
+    /// if there is nothing to do; never makes a version.
     ///
     /// # Errors
-    /// What hasn't been done by then is left for another time.
-    pub async fn tidy(&self, user: &UserId, now: &Now) -> Result<Tidied, WriteError> {
-        self.inner.tidy(user, now).await
+    /// The first failed step's; the steps after it are left to the next pass.
+    pub async fn collect_garbage(
+        &self,
+        user: &UserId,
+        now: &Now,
+    ) -> Result<GarbageCollected, WriteError> {
+        self.inner.collect_garbage(user, now).await
     }
 }
 
-impl Inner {
-    async fn tidy(self: &Arc<Self>, user: &UserId, now: &Now) -> Result<Tidied, WriteError> {
-        let mut tidied = Tidied::default();
-        let mut requests = Requests::default();
-        let look = self.read_state(user, GetIf::Any, now, &mut requests);
-        let seen = timely(look).await?;
-        let found = seen.found.unwrap_or(StateFound::Missing);
-        tidied.has_state = !matches!(found, StateFound::Missing);
-        let marked = match &found {
-            StateFound::Present(state) if !state.state.is_read_only() => {
-                let state = self
-                    .tidy_state(user, state, seen.date, now, &mut tidied)
-                    .await?;
-                // Once numbers are handed out again, a create may be about to take a settled file's name; of two
-                // requests that bring the same create about, one would be refused by the file and the other not.
-                let handed_out_once = state.state.next_id < UsedIds::ALL;
-                handed_out_once.then(|| marked_names(&state))
-            }
-            StateFound::Missing => Some(HashSet::new()),
-            // Which files have a mark can't be told.
-            StateFound::Present(_) | StateFound::Damaged(_) => None,
-        };
-        let listing = timely(async { Ok(self.store.list(&Prefix::raw(user)).await?) }).await?;
-        tidied.has_files = !listing.value.blobs.is_empty();
-        if let Some(marked) = marked {
-            let files = listing.value.blobs;
-            tidied.settled = self
-                .remove_settled(user, files, &marked, listing.date)
-                .await?;
-        }
-        Ok(tidied)
-    }
-
-    /// The state without what has gone from it.
-    async fn tidy_state(
+impl CacheInner {
+    async fn collect_garbage(
         self: &Arc<Self>,
         user: &UserId,
-        before: &Arc<SeenState>,
+        now: &Now,
+    ) -> Result<GarbageCollected, WriteError> {
+        let mut collected = GarbageCollected::default();
+        let mut requests = Requests::default();
+        let read = self.read_state(user, GetIf::Any, now, &mut requests);
+        let seen = with_deadline(read).await?;
+        let found = seen.found.unwrap_or(StatePresence::Missing);
+        collected.has_state = !matches!(found, StatePresence::Missing);
+        let pending = match &found {
+            StatePresence::Present(state) if !state.state.is_read_only() => {
+                let state = self
+                    .clean_state(user, state, seen.date, now, &mut collected)
+                    .await?;
+                // Past 9999 numbers are reused, and a create may be about to replace a tombstone with `If-Match`. If it
+                // were deleted, one of two requests for the same create would fail on the missing file while the
+                // other succeeds.
+                let numbers_are_unique = state.state.next_id < UsedIds::ALL;
+                numbers_are_unique.then(|| pending_names(&state))
+            }
+            StatePresence::Missing => Some(HashSet::new()),
+            // Which files are pending is unknown.
+            StatePresence::Present(_) | StatePresence::Damaged(_) => None,
+        };
+        let listing =
+            with_deadline(async { Ok(self.store.list(&Prefix::raw(user)).await?) }).await?;
+        collected.has_files = !listing.value.blobs.is_empty();
+        if let Some(pending) = pending {
+            let files = listing.value.blobs;
+            collected.settled = self
+                .delete_tombstones(user, files, &pending, listing.date)
+                .await?;
+        }
+        Ok(collected)
+    }
+
+    /// Returns the state document after recovery and expiry.
+    async fn clean_state(
+        self: &Arc<Self>,
+        user: &UserId,
+        before: &Arc<StoredState>,
         date: DateTime<Utc>,
         now: &Now,
-        tidied: &mut Tidied,
-    ) -> Result<Arc<SeenState>, WriteError> {
-        // Open until the end: a second swap then goes on from the first one's state.
-        let ledger = self.ledgers.open(user);
-        let mut seen = Arc::clone(before);
-        if let Some((settled, _)) = self.settle(user, before, date, now).await {
+        collected: &mut GarbageCollected,
+    ) -> Result<Arc<StoredState>, WriteError> {
+        // Keeps the queue open, so that a second swap starts from the first one's document.
+        let queue = self.commit_queues.open(user);
+        let mut stored = Arc::clone(before);
+        if let Some((recovered, _)) = self.recover_overdue(user, before, date, now).await {
             let expiry = self.settings.pending_expiry;
-            let pending = &before.state.pending;
-            let overdue = pending
+            let intents = &before.state.pending;
+            let overdue = intents
                 .iter()
-                .filter(|(_, mark)| mark.is_overdue(date, expiry));
-            tidied.marks = overdue
-                .filter(|(op, _)| !settled.state.pending.contains_key(*op))
+                .filter(|(_, intent)| intent.is_overdue(date, expiry));
+            collected.marks = overdue
+                .filter(|(op, _)| !recovered.state.pending.contains_key(*op))
                 .count();
-            seen = settled;
+            stored = recovered;
         }
-        let old = seen.state.old_records(date);
-        if old > 0 {
-            seen = self.amend(&ledger, Amendment::ForgetOld, now).await?.seen;
-            tidied.records = old;
+        let expired = stored.state.count_expired(date);
+        if expired > 0 {
+            let committed = self.amend(&queue, StateCommand::ExpireRecords, now);
+            stored = committed.await?.stored;
+            collected.records = expired;
         }
-        Ok(seen)
+        Ok(stored)
     }
 
-    /// How many went. A settled file counts as absent for everybody, so that this is no change of the
-    /// user's data and needs no version; who is about to replace one finds its version gone.
-    async fn remove_settled(
+    /// Returns how many were deleted. A tombstone counts as an absent file, so that deleting it doesn't change the
+    /// user's data and needs no version. A writer about to replace one fails on its `If-Match`.
+    async fn delete_tombstones(
         &self,
         user: &UserId,
-        files: Vec<Listed>,
-        marked: &HashSet<String>,
+        files: Vec<ListedBlob>,
+        pending: &HashSet<String>,
         date: DateTime<Utc>,
     ) -> Result<usize, WriteError> {
-        let done = files.into_iter().filter(|file| {
-            let may_be_one = file.size == SETTLED_FILE.len() as u64;
-            may_be_one && file.is_older_than(SETTLED_STAYS, date) && !marked.contains(&file.name)
+        let candidates = files.into_iter().filter(|file| {
+            let has_its_size = file.size == TOMBSTONE_FILE.len() as u64;
+            has_its_size
+                && file.is_older_than(TOMBSTONE_MIN_AGE, date)
+                && !pending.contains(&file.name)
         });
-        let gone = stream::iter(done)
-            .map(|file| self.remove_if_settled(user, file))
-            .buffer_unordered(TOGETHER)
-            .try_filter(|gone| std::future::ready(*gone));
-        Ok(gone.try_collect::<Vec<bool>>().await?.len())
+        let deleted = stream::iter(candidates)
+            .map(|file| self.delete_if_tombstone(user, file))
+            .buffer_unordered(CONCURRENT_CHECKS)
+            .try_filter(|deleted| std::future::ready(*deleted));
+        Ok(deleted.try_collect::<Vec<bool>>().await?.len())
     }
 
-    /// Only what is settled to the last byte: a file that somebody has written by hand stays.
-    async fn remove_if_settled(&self, user: &UserId, file: Listed) -> Result<bool, ReadError> {
-        let Ok(key) = Key::raw(user, &file.name) else {
+    /// Deletes the file only if it has exactly the tombstone's bytes: one written by hand stays.
+    async fn delete_if_tombstone(
+        &self,
+        user: &UserId,
+        file: ListedBlob,
+    ) -> Result<bool, ReadError> {
+        let Ok(key) = BlobKey::raw(user, &file.name) else {
             return Ok(false);
         };
         let got = self.store.get(&key, GetIf::Same(file.etag.clone()));
-        let Got::Blob(blob) = timely(async { Ok(got.await?.value) }).await? else {
+        let GetOutcome::Blob(blob) = with_deadline(async { Ok(got.await?.value) }).await? else {
             return Ok(false);
         };
-        if blob.bytes != SETTLED_FILE {
+        if blob.bytes != TOMBSTONE_FILE {
             return Ok(false);
         }
-        self.remove(&key, &blob.etag).await
+        self.delete_blob(&key, &blob.etag).await
     }
 
-    async fn remove(&self, key: &Key, etag: &ETag) -> Result<bool, ReadError> {
-        let deleted = timely(async { Ok(self.store.delete(key, etag).await?.value) });
-        Ok(deleted.await? == Deleted::Done)
+    async fn delete_blob(&self, key: &BlobKey, etag: &ETag) -> Result<bool, ReadError> {
+        let deleted = with_deadline(async { Ok(self.store.delete(key, etag).await?.value) });
+        Ok(deleted.await? == DeleteOutcome::Done)
     }
 }
 
-/// The files that somebody may be about to write.
-fn marked_names(seen: &SeenState) -> HashSet<String> {
-    let files = seen.state.pending.values().flat_map(|mark| &mark.files);
+/// Names of the files that have a write intent.
+fn pending_names(stored: &StoredState) -> HashSet<String> {
+    let intents = stored.state.pending.values();
+    let files = intents.flat_map(|intent| &intent.files);
     files.map(|file| file.name.clone()).collect()
 }

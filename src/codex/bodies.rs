@@ -1,4 +1,4 @@
-//! The week with rendered bodies. Bodies aren't cached: each is one GET, all of them together.
+//! The week with rendered task bodies. Bodies aren't cached: each costs one GET, and all GETs run concurrently.
 
 use std::sync::Arc;
 
@@ -7,32 +7,38 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::render::render;
 use super::{Codex, WeekError, WeekWithBodies};
-use crate::cache::{Entry, Freshness, Mutation, ReadError, Requests, Want, timely};
-use crate::store::{Answer, ETag, GetIf, Got, Key, StoreError};
+use crate::cache::{
+    Consistency, Mutation, ReadError, ReadRequest, Requests, Snapshot, with_deadline,
+};
+use crate::store::{BlobKey, ETag, GetIf, GetOutcome, StoreError, StoreResponse};
 use crate::task::body_of;
-use crate::view::{Bodies, CLOSED_BODY, Language};
+use crate::view::{Bodies, Language, UNREADABLE_BODY};
 
-/// How many bodies are fetched at once: a week has 21 slots.
-const FETCHES: usize = 21;
+/// Bodies fetched concurrently: a week has 21 slots.
+const CONCURRENT_FETCHES: usize = 21;
 
-/// How often bodies are fetched before tasks that keep changing meanwhile are given up.
-const ATTEMPTS: u32 = 3;
+/// Attempts, while tasks keep changing between the read of the week and the GETs of their bodies.
+const MAX_ATTEMPTS: u32 = 3;
 
 impl Codex {
     /// The week as HTML, with the body of each task that has a slot.
     ///
-    /// A body is fetched only in the version the week knows (`If-Match`); when it has changed, the
-    /// week is read again, so that no body shows a change whose version the answer doesn't name.
+    /// A body is fetched only in the version that the week's snapshot has (`If-Match`). If a file has changed, the
+    /// week is rebuilt and the bodies are fetched again, so no body shows a change newer than the version that the
+    /// response names.
+    ///
+    /// # Errors
+    /// [`ReadError::Contended`] when tasks kept changing in every attempt; else as [`Codex::week`].
     pub async fn week_with_bodies(
         &self,
-        want: &Want,
+        request: &ReadRequest,
         language: Language,
     ) -> Result<WeekWithBodies, WeekError> {
-        let mut read = self.week(want).await?;
+        let mut read = self.week(request).await?;
         let mut requests = read.requests;
-        let again = Want {
-            freshness: Freshness::Rebuilt,
-            ..want.clone()
+        let again = ReadRequest {
+            consistency: Consistency::Rebuilt,
+            ..request.clone()
         };
         for attempt in 1.. {
             if let Some(bodies) = self.bodies(&read.entry, &mut requests).await? {
@@ -44,7 +50,7 @@ impl Codex {
                     bytes: Bytes::from(page),
                 });
             }
-            if attempt == ATTEMPTS {
+            if attempt == MAX_ATTEMPTS {
                 break;
             }
             read = self.cache.read(&again).await?;
@@ -53,10 +59,10 @@ impl Codex {
         Err(ReadError::Contended.into())
     }
 
-    /// `None` when a file isn't what the week was made from any more.
+    /// Rendered bodies by row; `None` when a file is no longer in the version of the snapshot.
     async fn bodies(
         &self,
-        entry: &Arc<Entry>,
+        entry: &Arc<Snapshot>,
         requests: &mut Requests,
     ) -> Result<Option<Bodies>, ReadError> {
         let timeline = entry.timeline(self.zone);
@@ -68,51 +74,55 @@ impl Codex {
         requests.reads += rows.len() as u32;
         stream::iter(rows)
             .map(|row| self.body(entry, row))
-            .buffer_unordered(FETCHES)
+            .buffer_unordered(CONCURRENT_FETCHES)
             .try_collect::<Vec<_>>()
             .await
             .map(|bodies| bodies.into_iter().collect())
     }
 
-    async fn body(&self, entry: &Entry, row: usize) -> Result<Option<(usize, String)>, ReadError> {
+    async fn body(
+        &self,
+        entry: &Snapshot,
+        row: usize,
+    ) -> Result<Option<(usize, String)>, ReadError> {
         Ok(match self.fetch(entry, row).await? {
-            Body::Text(text) => Some((row, render(body_of(&text)).await)),
-            Body::Closed => Some((row, CLOSED_BODY.to_owned())),
-            Body::Changed => None,
+            FileText::Text(text) => Some((row, render(body_of(&text)).await)),
+            FileText::Unreadable => Some((row, UNREADABLE_BODY.to_owned())),
+            FileText::Changed => None,
         })
     }
 
-    /// A file's text, only in the version that the index knows (`If-Match`): else an answer would show
-    /// a change whose version it doesn't name.
-    pub(super) async fn fetch(&self, entry: &Entry, row: usize) -> Result<Body, ReadError> {
+    /// A file's text in exactly the version of the snapshot (`If-Match`): any other would show a change newer than
+    /// the version that the response names.
+    pub(super) async fn fetch(&self, entry: &Snapshot, row: usize) -> Result<FileText, ReadError> {
         let file = entry.table().file(row);
-        let Ok(key) = Key::raw(&entry.user, file.name) else {
-            return Ok(Body::Closed);
+        let Ok(key) = BlobKey::raw(&entry.user, file.name) else {
+            return Ok(FileText::Unreadable);
         };
         let condition = match self.cache.breaks(Mutation::BodyOfAnyVersion) {
             true => GetIf::Any,
             false => GetIf::Same(ETag::new(file.etag)),
         };
         let got = async { Ok(self.store.get(&key, condition).await) };
-        match timely(got).await? {
-            Ok(Answer {
-                value: Got::Blob(blob),
+        match with_deadline(got).await? {
+            Ok(StoreResponse {
+                value: GetOutcome::Blob(blob),
                 ..
-            }) => Ok(Body::Text(
+            }) => Ok(FileText::Text(
                 String::from_utf8_lossy(&blob.bytes).into_owned(),
             )),
-            Ok(_) | Err(StoreError::NotAFile { .. }) => Ok(Body::Changed),
-            Err(StoreError::Unreadable { .. }) => Ok(Body::Closed),
+            Ok(_) | Err(StoreError::NotAFile { .. }) => Ok(FileText::Changed),
+            Err(StoreError::Unreadable { .. }) => Ok(FileText::Unreadable),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// A file's text, as far as it can be had.
-pub(super) enum Body {
+/// The result of fetching a file's text.
+pub(super) enum FileText {
     Text(String),
-    /// It isn't what the index says any more.
+    /// The file is no longer in the version of the snapshot.
     Changed,
-    /// It may not be opened.
-    Closed,
+    /// The store can't read the file, or its name isn't a valid key.
+    Unreadable,
 }

@@ -1,4 +1,4 @@
-//! Changes that editors make in a folder, seen without being asked for.
+//! Watches the folder of a directory store for foreign edits (made by editors, not by the service).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,77 +6,77 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Codex;
-use crate::cache::{Artifact, Freshness, Want};
+use crate::cache::{Artifact, Consistency, ReadRequest};
 use crate::now::Now;
-use crate::store::directory::{Touched, Watch};
-use crate::store::{ETag, GetIf, Got, Key, Prefix, StoreError};
-use crate::task::{SETTLED_FILE, TaskTable, is_meant_for_a_task};
+use crate::store::directory::{ChangedPath, FolderWatcher};
+use crate::store::{BlobKey, ETag, GetIf, GetOutcome, Prefix, StoreError};
+use crate::task::{TOMBSTONE_FILE, TaskTable, is_task_file_candidate};
 use crate::user::UserId;
 
-/// How often it is looked whether the folder is still the one that is watched, and tried again what failed.
-const PAUSE: Duration = Duration::from_secs(10);
+/// How often the watch checks that the folder wasn't replaced, and retries what failed.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Where to look: at these files of a user, or at all of them.
-type Changes = BTreeMap<UserId, Option<BTreeSet<String>>>;
+/// Files to check by user; `None` for all files of the user.
+type EditedFiles = BTreeMap<UserId, Option<BTreeSet<String>>>;
 
 impl Codex {
-    /// Looks at each change that somebody else makes to task files below `root`, the folder of this instance's store,
-    /// and takes it in, so that the next read needs no `nocache` for it. A file that the service writes, this instance
-    /// or another over the same folder, costs one look at it; one that it removes, a rebuild where it was known. Never
-    /// ends.
-    pub async fn follow_editors(self, root: &Path, clock: fn() -> Now) {
-        let mut said = false;
+    /// Watches `root`, the folder of this instance's store, and rebuilds the snapshot of a user after a foreign edit
+    /// to a task file, so that the next read shows it without `nocache`. A file that the service itself writes (this
+    /// instance or another over the same folder) costs one GET; one that it removes costs a rebuild if the snapshot
+    /// has it. Never returns.
+    pub async fn watch_editors(self, root: &Path, clock: fn() -> Now) {
+        let mut logged = false;
         loop {
-            match begin(root).await {
+            match begin_watch(root).await {
                 Ok(watch) => {
-                    said = false;
-                    self.follow(watch, clock).await;
+                    logged = false;
+                    self.process_events(watch, clock).await;
                 }
                 Err(error) => {
-                    if !said {
+                    if !logged {
                         tracing::warn!(%error, "changes by editors can't be watched: they show later, or with nocache");
                     }
-                    said = true;
-                    tokio::time::sleep(PAUSE).await;
+                    logged = true;
+                    tokio::time::sleep(CHECK_INTERVAL).await;
                 }
             }
         }
     }
 
-    /// Until nothing is told any more.
-    async fn follow(&self, mut watch: Watch, clock: fn() -> Now) {
-        let mut left = Changes::new();
-        // What happened before.
-        let mut anything = true;
-        let mut said = false;
+    /// Processes events until the watch ends or the folder was replaced.
+    async fn process_events(&self, mut watch: FolderWatcher, clock: fn() -> Now) {
+        let mut pending = EditedFiles::new();
+        // Edits from before the watch began: check all users once.
+        let mut check_all = true;
+        let mut logged = false;
         loop {
-            if anything {
-                match self.everybody().await {
+            if check_all {
+                match self.all_users().await {
                     Ok(all) => {
-                        left = all;
-                        anything = false;
+                        pending = all;
+                        check_all = false;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "can't look for what editors have changed")
+                        tracing::warn!(%error, "users can't be listed to check for changes by editors")
                     }
                 }
             }
-            left = self.take_in(left, clock).await;
-            if !said && !anything {
+            pending = self.rebuild_edited(pending, clock).await;
+            if !logged && !check_all {
                 tracing::info!("changes by editors are taken in");
-                said = true;
+                logged = true;
             }
-            match tokio::time::timeout(PAUSE, watch.next()).await {
-                Ok(Some(touched)) => anything |= add(&mut left, touched),
+            match tokio::time::timeout(CHECK_INTERVAL, watch.next()).await {
+                Ok(Some(touched)) => check_all |= add_touched(&mut pending, touched),
                 Ok(None) => return,
-                Err(_) if watch.is_over() => return,
+                Err(_) if watch.is_stale() => return,
                 Err(_) => {}
             }
         }
     }
 
-    async fn everybody(&self) -> Result<Changes, StoreError> {
-        // Also those whose files have all gone. Of the others nothing is known that could have changed.
+    async fn all_users(&self) -> Result<EditedFiles, StoreError> {
+        // Listed by state, which includes users whose files are all deleted. Without a state nothing is cached.
         let folders = self
             .store
             .contents(&Prefix::all_state())
@@ -87,41 +87,41 @@ impl Codex {
         Ok(users.map(|user| (user, None)).collect())
     }
 
-    /// Makes the weeks of those anew whose files somebody else has changed. Gives back what failed.
-    async fn take_in(&self, changes: Changes, clock: fn() -> Now) -> Changes {
-        let mut failed = Changes::new();
+    /// Rebuilds the snapshots of users with foreign edits. Returns what failed, to be retried.
+    async fn rebuild_edited(&self, changes: EditedFiles, clock: fn() -> Now) -> EditedFiles {
+        let mut failed = EditedFiles::new();
         for (user, files) in changes {
-            match self.is_edited(&user, files).await {
+            match self.has_foreign_edit(&user, files).await {
                 Ok(false) => continue,
                 Ok(true) => {}
                 Err(error) => {
-                    tracing::warn!(%user, %error, "can't look for what editors have changed");
+                    tracing::warn!(%user, %error, "can't check for changes by editors");
                     failed.insert(user, None);
                     continue;
                 }
             }
-            let want = Want {
+            let request = ReadRequest {
                 user,
                 seen: None,
                 known: None,
-                freshness: Freshness::Rebuilt,
+                consistency: Consistency::Rebuilt,
                 now: clock(),
             };
-            if self.cache.read(&want).await.is_err() {
-                // Told by the read.
-                failed.insert(want.user, None);
+            if self.cache.read(&request).await.is_err() {
+                // The read has logged the error.
+                failed.insert(request.user, None);
             }
         }
         failed
     }
 
-    /// Whether one of the files is another one than is known, and somebody else's.
-    async fn is_edited(
+    /// Whether any of the files (`None`: of all) differs from the snapshot by a foreign edit.
+    async fn has_foreign_edit(
         &self,
         user: &UserId,
         files: Option<BTreeSet<String>>,
     ) -> Result<bool, StoreError> {
-        // Without an artifact the next read lists the files anyhow.
+        // Without a snapshot or artifact the next read lists the files in any case.
         let Some(known) = self.known_files(user).await? else {
             return Ok(false);
         };
@@ -129,28 +129,30 @@ impl Codex {
             Some(files) => files,
             None => self.changed(user, &known).await?,
         };
-        for file in files.iter().filter(|it| is_meant_for_a_task(it)) {
-            if self.is_others(user, file, &known).await? {
-                // A look would make the state of who was deleted anew.
+        for file in files.iter().filter(|it| is_task_file_candidate(it)) {
+            if self.is_foreign_edit(user, file, &known).await? {
+                // A rebuild would recreate the state of a deleted user.
                 return self.has_state(user).await;
             }
         }
         Ok(false)
     }
 
-    /// The files as this instance knows them, else as the artifact does.
+    /// The files of the cached snapshot, else of the artifact.
     async fn known_files(&self, user: &UserId) -> Result<Option<Arc<TaskTable>>, StoreError> {
         if let Some(entry) = self.cache.known(user) {
             return Ok(Some(Arc::clone(entry.table())));
         }
-        let key = Key::artifact(user);
+        let key = BlobKey::artifact(user);
         Ok(match self.store.get(&key, GetIf::Any).await?.value {
-            Got::Blob(blob) => Artifact::parse(&blob.bytes, user).map(|it| Arc::new(it.table)),
-            Got::Absent | Got::Changed | Got::Unchanged => None,
+            GetOutcome::Blob(blob) => {
+                Artifact::parse(&blob.bytes, user).map(|it| Arc::new(it.table))
+            }
+            GetOutcome::Absent | GetOutcome::Changed | GetOutcome::Unchanged => None,
         })
     }
 
-    /// The names of files that aren't as they are known, and of those that have gone.
+    /// The names of files that are new, have another entity tag than in `known`, or were deleted.
     async fn changed(
         &self,
         user: &UserId,
@@ -172,13 +174,15 @@ impl Codex {
         Ok(changed)
     }
 
-    async fn is_others(
+    /// Whether the file differs from `known` and the service didn't write it: it has no write ids and isn't a
+    /// tombstone, or it was deleted.
+    async fn is_foreign_edit(
         &self,
         user: &UserId,
         file: &str,
         known: &TaskTable,
     ) -> Result<bool, StoreError> {
-        let Ok(key) = Key::raw(user, file) else {
+        let Ok(key) = BlobKey::raw(user, file) else {
             return Ok(false);
         };
         let known = known.find(file).map(|it| ETag::new(it.etag));
@@ -186,34 +190,35 @@ impl Codex {
         let condition = known.map_or(GetIf::Any, GetIf::Changed);
         match self.store.get(&key, condition).await {
             Ok(answer) => Ok(match answer.value {
-                Got::Blob(blob) => blob.writes.is_empty() && blob.bytes != SETTLED_FILE,
-                Got::Unchanged => false,
-                Got::Absent | Got::Changed => is_known,
+                GetOutcome::Blob(blob) => blob.writes.is_empty() && blob.bytes != TOMBSTONE_FILE,
+                GetOutcome::Unchanged => false,
+                GetOutcome::Absent | GetOutcome::Changed => is_known,
             }),
-            // The read that lists it says so.
+            // The rebuild reports it.
             Err(StoreError::NotAFile { .. } | StoreError::Unreadable { .. }) => Ok(true),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Begins to watch where that may take long: each folder there is has to be told of.
-async fn begin(root: &Path) -> Result<Watch, StoreError> {
+/// Starts the watch on a blocking thread: it registers every existing folder.
+async fn begin_watch(root: &Path) -> Result<FolderWatcher, StoreError> {
     let root = root.to_owned();
-    let begun = tokio::task::spawn_blocking(move || Watch::begin(&root)).await;
+    let begun = tokio::task::spawn_blocking(move || FolderWatcher::begin(&root)).await;
     begun.unwrap_or_else(|defect| std::panic::resume_unwind(defect.into_panic()))
 }
 
-/// Whether anything may have changed, and not only what is added here.
-fn add(changes: &mut Changes, touched: impl IntoIterator<Item = Touched>) -> bool {
-    let mut anything = false;
+/// Adds what the event names to `changes`. `true` when the event doesn't say what changed, so that everything has to
+/// be checked.
+fn add_touched(changes: &mut EditedFiles, touched: impl IntoIterator<Item = ChangedPath>) -> bool {
+    let mut check_all = false;
     for it in touched {
         match it {
-            Touched::Anything => anything = true,
-            Touched::Folder(user) => {
+            ChangedPath::Unknown => check_all = true,
+            ChangedPath::Folder(user) => {
                 changes.insert(user, None);
             }
-            Touched::File(user, name) => {
+            ChangedPath::File(user, name) => {
                 let files = changes.entry(user).or_insert_with(|| Some(BTreeSet::new()));
                 if let Some(files) = files {
                     files.insert(name);
@@ -221,5 +226,5 @@ fn add(changes: &mut Changes, touched: impl IntoIterator<Item = Touched>) -> boo
             }
         }
     }
-    anything
+    check_all
 }

@@ -1,4 +1,4 @@
-//! How often a user may ask for what is dear.
+//! Rate limits per user for expensive requests.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use moka::sync::Cache;
 
 use crate::user::UserId;
 
-/// Counts per user in windows of a minute that begin with the user's first request. A user's count
-/// is another's neither lock nor limit.
+/// Fixed one-minute windows per user, each starting with the user's first request in it. Users share neither a lock
+/// nor a limit.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(super) struct RateLimiter {
     per_minute: u32,
     windows: Cache<UserId, std::sync::Arc<Mutex<Window>>>,
 }
@@ -23,10 +23,10 @@ struct Window {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Users counted at once; beyond it the least used count begins anew.
+/// Users tracked at once; beyond that an evicted user starts a new window.
 const MAX_USERS: u64 = 100_000;
 
-impl Limiter {
+impl RateLimiter {
     pub(super) fn per_minute(per_minute: u32) -> Self {
         Self {
             per_minute,
@@ -37,7 +37,10 @@ impl Limiter {
         }
     }
 
-    /// Takes one of the user's requests, or says how long to wait for the next.
+    /// Consumes one of the user's requests.
+    ///
+    /// # Errors
+    /// How long to wait for the next window, when this one is used up.
     pub(super) fn take(&self, user: &UserId, now: Instant) -> Result<(), Duration> {
         let fresh = || {
             std::sync::Arc::new(Mutex::new(Window {

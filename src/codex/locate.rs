@@ -1,35 +1,35 @@
-//! Which file a request means.
+//! Resolves the task that a request names to a file.
 
 use std::sync::Arc;
 
 use super::{Codex, Refusal, TaskError};
-use crate::cache::{Entry, Freshness, Read, ReadError, Requests, Version, Want};
+use crate::cache::{Consistency, Read, ReadError, ReadRequest, Requests, Snapshot, Version};
 use crate::task::{ContentView, FileName, Problem, Status, TaskRef, TaskTable};
 
-/// What an index says of a task.
+/// The result of looking a task up in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Located {
     /// A readable task, in this row.
     Task(usize),
     /// A file that can't be read, in this row.
     Unreadable(usize, Problem),
-    /// Several files have the number; their stems.
+    /// Several files have the number; these are their names without `.md`.
     Ambiguous(Vec<String>),
-    /// None.
+    /// No task file matches.
     Absent,
 }
 
-/// A file that can be written to.
-pub(super) struct Target {
+/// The file that a write changes.
+pub(super) struct WriteTarget {
     pub name: FileName,
     pub row: usize,
-    /// The index it was found in.
-    pub entry: Arc<Entry>,
-    /// What it took to find it.
+    /// The snapshot it was found in.
+    pub entry: Arc<Snapshot>,
+    /// The storage requests that the lookup took.
     pub requests: Requests,
 }
 
-/// Looks `task` up. Files that aren't tasks, and settled ones, count as absent.
+/// Looks `task` up by file name or number. Files that aren't tasks, and tombstones, count as absent.
 pub(super) fn locate(table: &TaskTable, task: &TaskRef) -> Located {
     let digits = match task {
         TaskRef::File(_) => String::new(),
@@ -37,7 +37,7 @@ pub(super) fn locate(table: &TaskTable, task: &TaskRef) -> Located {
     };
     let is_meant = |name: &str| match task {
         TaskRef::File(file) => file.as_str() == name,
-        // Parsed only where that is in doubt: most names differ in the digits already.
+        // The prefix check first: it is cheaper than parsing, and rejects most names.
         TaskRef::Number(_) => name.starts_with(&digits) && name.parse::<FileName>().is_ok(),
     };
     let found: Vec<usize> = (0..table.len())
@@ -67,67 +67,78 @@ pub(super) fn locate(table: &TaskTable, task: &TaskRef) -> Located {
 }
 
 impl Codex {
-    /// The file that a write is about. An unconfirmed index is good enough to go on with, since the file is read before
-    /// it is written. A refusal, and the answer that nothing needs to be written (`done`), come only from an index
-    /// that was just confirmed: an older one may lack the task, or show it as it was.
-    pub(super) async fn target(
+    /// The file that a write changes. An unconfirmed snapshot is enough to find it, since the write reads the file
+    /// first. A refusal, and the answer that nothing needs to be written (`done` holds for the task's status), need a
+    /// snapshot that was just confirmed: a stale one may lack the task, or have its old status.
+    ///
+    /// # Errors
+    /// When the task is missing, ambiguous or unreadable, or the read fails.
+    pub(super) async fn write_target(
         &self,
-        want: &Want,
+        request: &ReadRequest,
         task: &TaskRef,
         done: fn(Status) -> bool,
-    ) -> Result<Target, Refusal> {
-        let is_done = |entry: &Entry, row: usize| match entry.table().file(row).content {
+    ) -> Result<WriteTarget, Refusal> {
+        let is_done = |entry: &Snapshot, row: usize| match entry.table().file(row).content {
             ContentView::Task(task) => done(task.status),
             _ => false,
         };
-        if let Some(entry) = self.cache.known(&want.user)
-            && want.seen.is_none_or(|seen| seen <= entry.knowledge.lo)
+        if let Some(entry) = self.cache.known(&request.user)
+            && request.seen.is_none_or(|seen| seen <= entry.bounds.lo)
             && let Located::Task(row) = locate(entry.table(), task)
             && !is_done(&entry, row)
         {
-            return target_in(entry, row, Requests::default());
+            return write_target_at(entry, row, Requests::default());
         }
-        self.confirmed_target(want, task, Freshness::Strict).await
+        self.confirmed_target(request, task, Consistency::Strict)
+            .await
     }
 
-    /// The file that a write is about, by an index that is confirmed now.
+    /// The file that a write changes, found in a snapshot that this call confirms.
+    ///
+    /// # Errors
+    /// As [`Self::write_target`].
     pub(super) async fn confirmed_target(
         &self,
-        want: &Want,
+        request: &ReadRequest,
         task: &TaskRef,
-        freshness: Freshness,
-    ) -> Result<Target, Refusal> {
-        let mut read = self.confirmed(want, freshness).await?;
+        consistency: Consistency,
+    ) -> Result<WriteTarget, Refusal> {
+        let mut read = self.confirmed_read(request, consistency).await?;
         let mut located = locate(read.entry.table(), task);
-        // Whoever has just repaired it with an editor is not to be told of the old fault.
-        if matches!(located, Located::Unreadable(..)) && freshness != Freshness::Rebuilt {
-            read = self.confirmed(want, Freshness::Rebuilt).await?;
+        // An editor may have repaired the file since it was listed: rebuild before reporting the problem.
+        if matches!(located, Located::Unreadable(..)) && consistency != Consistency::Rebuilt {
+            read = self.confirmed_read(request, Consistency::Rebuilt).await?;
             located = locate(read.entry.table(), task);
         }
         let Read {
             entry, requests, ..
         } = read;
         match located {
-            Located::Task(row) => target_in(entry, row, requests),
-            other => Err(refusal(other, entry.knowledge.hi)),
+            Located::Task(row) => write_target_at(entry, row, requests),
+            other => Err(lookup_refusal(other, entry.bounds.hi)),
         }
     }
 
-    /// An index that is confirmed now. Listing the files anew counts as a rebuild that the user asked for.
-    async fn confirmed(&self, want: &Want, freshness: Freshness) -> Result<Read, TaskError> {
-        if freshness == Freshness::Rebuilt {
-            self.allow_rebuild(want)?;
+    /// Reads a confirmed snapshot. A forced rebuild counts against the user's rebuild limit.
+    async fn confirmed_read(
+        &self,
+        request: &ReadRequest,
+        consistency: Consistency,
+    ) -> Result<Read, TaskError> {
+        if consistency == Consistency::Rebuilt {
+            self.allow_rebuild(request)?;
         }
-        let want = Want {
-            freshness,
-            ..want.clone()
+        let request = ReadRequest {
+            consistency,
+            ..request.clone()
         };
-        Ok(self.cache.read(&want).await?)
+        Ok(self.cache.read(&request).await?)
     }
 }
 
-/// What a task that can't be had is answered with, by an index of this version.
-pub(super) fn refusal(located: Located, version: Version) -> Refusal {
+/// The refusal for a failed lookup in a snapshot of this version.
+pub(super) fn lookup_refusal(located: Located, version: Version) -> Refusal {
     let error = match located {
         Located::Ambiguous(stems) => TaskError::Ambiguous { stems },
         Located::Unreadable(_, problem) => TaskError::Unreadable(problem),
@@ -136,10 +147,14 @@ pub(super) fn refusal(located: Located, version: Version) -> Refusal {
     Refusal::at(error, version)
 }
 
-fn target_in(entry: Arc<Entry>, row: usize, requests: Requests) -> Result<Target, Refusal> {
+fn write_target_at(
+    entry: Arc<Snapshot>,
+    row: usize,
+    requests: Requests,
+) -> Result<WriteTarget, Refusal> {
     let name = entry.table().file(row).name.parse();
     let name = name.map_err(|_| Refusal::from(ReadError::Broken))?;
-    Ok(Target {
+    Ok(WriteTarget {
         name,
         row,
         entry,

@@ -1,5 +1,5 @@
-//! The operations. They know users, versions and files; what a request or a status code is, is the
-//! edge's business.
+//! The operations behind the HTTP API, the command line and the background jobs. They deal in users, versions and
+//! files; HTTP belongs to `crate::http`.
 
 mod bodies;
 mod editors;
@@ -19,93 +19,94 @@ use bytes::Bytes;
 use chrono_tz::Tz;
 
 use crate::cache::{Cache, CacheSettings, WriteError};
-use crate::metrics::Standing;
+use crate::metrics::RuntimeStats;
 use crate::now::Now;
-use crate::store::{BlobStore, GetIf, Got, Key, StoreError};
+use crate::store::{BlobKey, BlobStore, GetIf, GetOutcome, StoreError};
 use crate::task::{EditError, Problem};
 use crate::user::UserId;
 
 pub use crate::cache::{
-    Act, Artifact, BatchDone, ChangeKind, Claim, Confirmed, Encoding, Entry, FileChange, FileFate,
-    Format, Freshness, Holder, KeyHashes, Layer, MAX_BATCH, NewerFormat, NotTaken, OwnerError,
-    OwnerFile, PageBytes, PageFormat, PendingFile, PendingOp, Read, ReadError, Requests, State,
-    Version, Want, denied, no_file, spellings, to_be_read,
+    AccountIdentity, Artifact, ArtifactRejection, BatchItem, BatchResult, BlobFormat, ChangeKind,
+    ConfirmedOwner, Consistency, Encoding, FileOp, FileOutcome, KeyHashes, Layer, LoginClaim,
+    MAX_BATCH, NewerFormat, OwnerError, OwnerFile, PageBytes, PageFormat, PendingFile, PendingOp,
+    Read, ReadError, ReadRequest, Requests, Snapshot, State, Version, fetchable_name,
+    non_file_record, spellings, unreadable_record,
 };
-use git::Git;
+use git::GitSync;
 pub use git::{
-    FetchReport, GitMutation, GitNote, GitSettings, GitState, GitStatus, GitTrouble, LastError,
-    Made, Mirrored, PullNote, SyncRequest, Synced, TickReport, UserReport, forget_mirrored,
-    mirrored,
+    FetchReport, GitMutation, GitSettings, GitStatus, GitSyncError, LastError, Mirrored,
+    PublishedCommit, PullNote, PushState, SyncOutcome, SyncRequest, SyncStateSummary, TickReport,
+    UserReport, forget_mirrored, mirrored,
 };
 pub use janitor::{JanitorError, JanitorReport};
-use limit::Limiter;
-use probe::Probe;
-pub use tasks::{Filter, TaskList, TaskShown};
+use limit::RateLimiter;
+use probe::ReadinessProbe;
+pub use tasks::{TaskDetail, TaskFilter, TaskList};
 pub use write::{IfMatch, TaskChanged, TaskCompleted, TaskCreated};
 
-/// What the operations need to know of the settings.
+/// Settings of the operations.
 #[derive(Clone)]
 pub struct CodexSettings {
-    /// Of the cache.
+    /// Settings of the cache.
     pub cache: CacheSettings,
-    /// Rebuilds and strict reads a user may ask of this instance in a minute.
+    /// Rebuilds and strict reads per user and minute that this instance grants.
     pub rebuilds_per_minute: u32,
-    /// Writes a user may ask of this instance in a minute.
+    /// Writes per user and minute that this instance grants.
     pub writes_per_minute: u32,
     /// The mirror on GitHub, when GitHub mode is on.
     pub git: Option<GitSettings>,
 }
 
-/// CodexMiroir's operations over one store. Cloning shares everything.
+/// CodexMiroir's operations over one store. Clones share all state.
 #[derive(Clone)]
 pub struct Codex {
     store: Arc<dyn BlobStore>,
     cache: Cache,
-    rebuilds: Arc<Limiter>,
-    writes: Arc<Limiter>,
-    probe: Arc<Probe>,
-    git: Option<Arc<Git>>,
+    rebuilds: Arc<RateLimiter>,
+    writes: Arc<RateLimiter>,
+    probe: Arc<ReadinessProbe>,
+    git: Option<Arc<GitSync>>,
     zone: Tz,
 }
 
-/// Why there is no week to show.
+/// Why a week can't be read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WeekError {
-    /// The cache couldn't get at it.
+    /// The cache couldn't read it.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The user asked for more rebuilds than this instance grants.
+    /// The user's rebuild limit at this instance is used up.
     #[error("too many rebuilds")]
     TooMany {
-        /// When to come back.
+        /// How long to wait before the next one.
         retry_after: Duration,
     },
 }
 
-/// Why a request about tasks is refused.
+/// Why an operation on tasks was refused, and at which version.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// Why.
+    /// The reason.
     pub error: TaskError,
-    /// The version of the user's data that this is about, where it was looked at.
+    /// The version of the user's data that the refusal was decided on; `None` if none was read.
     pub version: Option<Version>,
 }
 
-/// What is wrong with a request about tasks.
+/// Why an operation on tasks failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TaskError {
-    /// The cache or the store couldn't do it.
+    /// The cache or the store failed.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A write that may have happened, or may still happen.
+    /// The write may have landed, or may still land.
     #[error("whether it was written can't be known yet")]
     OutcomeUnknown,
-    /// The user asked for more than this instance grants.
+    /// The user's rate limit at this instance is used up.
     #[error("too many requests")]
     TooMany {
-        /// When to come back.
+        /// How long to wait before the next request.
         retry_after: Duration,
-        /// What there were too many of.
+        /// Which limit was hit.
         of: Limited,
     },
     /// There is no such task.
@@ -114,35 +115,35 @@ pub enum TaskError {
     /// Several files have the number.
     #[error("several files have the number")]
     Ambiguous {
-        /// Their stems, by which each can be asked for.
+        /// The file names without `.md`, each of which names one task.
         stems: Vec<String>,
     },
     /// The task's file can't be read.
     #[error("the file can't be read: {}", .0.message)]
     Unreadable(Problem),
-    /// It can't be written like that.
+    /// The edit is invalid.
     #[error(transparent)]
     Edit(EditError),
-    /// The task isn't the one `If-Match` names any more.
+    /// The task's content isn't one that `If-Match` names.
     #[error("the task has changed")]
     PreconditionFailed,
-    /// Others kept changing the task; nothing was written.
+    /// Every attempt lost to a concurrent write; nothing was written.
     #[error("others kept changing the task")]
     Conflict,
-    /// Every number has a file.
+    /// All task numbers are in use.
     #[error("all task numbers are taken")]
     IdsExhausted,
-    /// The `Idempotency-Key` stands for another request.
+    /// The `Idempotency-Key` was used with a different request body.
     #[error("the Idempotency-Key was used for another request")]
     KeyReused,
 }
 
-/// What a user may not ask for without end.
+/// The kinds of requests with a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limited {
     /// `nocache` and strict reads.
     Rebuilds,
-    /// Creating, changing, completing.
+    /// Creates, updates and completions.
     Writes,
 }
 
@@ -192,11 +193,11 @@ impl From<WriteError> for Refusal {
 /// A week with the bodies of its tasks.
 #[derive(Debug, Clone)]
 pub struct WeekWithBodies {
-    /// The week, and where it came from; its requests include the bodies'.
+    /// The week's read; its request count includes the bodies.
     pub read: Read,
-    /// Weak entity tag, quoted.
+    /// The weak entity tag, quoted.
     pub etag: Box<str>,
-    /// The page.
+    /// The HTML page.
     pub bytes: Bytes,
 }
 
@@ -206,73 +207,86 @@ impl Codex {
         let zone = settings.cache.zone;
         Self {
             cache: Cache::new(Arc::clone(&store), settings.cache),
-            rebuilds: Arc::new(Limiter::per_minute(settings.rebuilds_per_minute)),
-            writes: Arc::new(Limiter::per_minute(settings.writes_per_minute)),
+            rebuilds: Arc::new(RateLimiter::per_minute(settings.rebuilds_per_minute)),
+            writes: Arc::new(RateLimiter::per_minute(settings.writes_per_minute)),
             probe: Arc::default(),
-            git: settings.git.map(|git| Arc::new(Git::new(git))),
+            git: settings.git.map(|git| Arc::new(GitSync::new(git))),
             store,
             zone,
         }
     }
 
-    /// Whether the user is here: whoever was ever looked at and wasn't deleted since.
+    /// Whether the user has a state document: every user who was ever read and not deleted since has one.
     async fn has_state(&self, user: &UserId) -> Result<bool, StoreError> {
-        let state = self.store.get(&Key::state(user), GetIf::Any).await?.value;
-        Ok(matches!(state, Got::Blob(_)))
+        let state = self
+            .store
+            .get(&BlobKey::state(user), GetIf::Any)
+            .await?
+            .value;
+        Ok(matches!(state, GetOutcome::Blob(_)))
     }
 
-    /// The user's week, as fresh as `want` says.
-    pub async fn week(&self, want: &Want) -> Result<Read, WeekError> {
-        if want.freshness != Freshness::Bounded {
-            self.allow_rebuild(want)?;
+    /// Reads the user's week with the consistency that the request asks for.
+    ///
+    /// # Errors
+    /// [`WeekError::TooMany`] for a strict read or rebuild over the user's limit; else when the read fails.
+    pub async fn week(&self, request: &ReadRequest) -> Result<Read, WeekError> {
+        if request.consistency != Consistency::Bounded {
+            self.allow_rebuild(request)?;
         }
-        Ok(self.cache.read_first(want).await?)
+        Ok(self.cache.read_first(request).await?)
     }
 
-    fn allow_rebuild(&self, want: &Want) -> Result<(), WeekError> {
-        let granted = self.rebuilds.take(&want.user, want.now.mono);
+    fn allow_rebuild(&self, request: &ReadRequest) -> Result<(), WeekError> {
+        let granted = self.rebuilds.take(&request.user, request.now.mono);
         granted.map_err(|retry_after| WeekError::TooMany { retry_after })
     }
 
-    fn allow_write(&self, want: &Want) -> Result<(), TaskError> {
-        let granted = self.writes.take(&want.user, want.now.mono);
+    fn allow_write(&self, request: &ReadRequest) -> Result<(), TaskError> {
+        let granted = self.writes.take(&request.user, request.now.mono);
         granted.map_err(|retry_after| TaskError::TooMany {
             retry_after,
             of: Limited::Writes,
         })
     }
 
-    /// Writes up to [`MAX_BATCH`] files under one version; see [`FileFate`] for what may become of each.
+    /// Writes up to [`MAX_BATCH`] files under one version. [`FileOutcome`] is the outcome for each file.
+    ///
+    /// # Errors
+    /// When the batch as a whole failed.
     pub async fn write_files(
         &self,
-        want: &Want,
-        changes: Vec<FileChange>,
-    ) -> Result<BatchDone, Refusal> {
-        let writer = self.writer(want, "files");
+        request: &ReadRequest,
+        changes: Vec<BatchItem>,
+    ) -> Result<BatchResult, Refusal> {
+        let writer = self.writer(request, "files");
         Ok(self.cache.write_batch(writer, changes).await?)
     }
 
-    /// The side that looks at GitHub.
-    fn git(&self) -> Result<Arc<Git>, GitTrouble> {
-        self.git.clone().ok_or(GitTrouble::Off)
+    /// The Git engine, while GitHub mode is on.
+    fn git(&self) -> Result<Arc<GitSync>, GitSyncError> {
+        self.git.clone().ok_or(GitSyncError::Off)
     }
 
-    /// Markdown as it is shown, harmless.
+    /// Renders Markdown as sanitised HTML.
     pub async fn preview(&self, markdown: &str) -> String {
         render::render(markdown).await
     }
 
-    /// The bytes of a week in this form.
-    pub fn page(&self, entry: &Arc<Entry>, format: PageFormat, encoding: Encoding) -> PageBytes {
+    /// The week rendered in this format and encoding.
+    pub fn page(&self, entry: &Arc<Snapshot>, format: PageFormat, encoding: Encoding) -> PageBytes {
         self.cache.page(entry, format, encoding)
     }
 
-    /// Whether the store answers; remembered for five seconds.
+    /// Checks that the store answers; the result is cached for five seconds.
+    ///
+    /// # Errors
+    /// The store's error, or a timeout after three seconds.
     pub async fn is_ready(&self, now: Now) -> Result<(), StoreError> {
-        self.probe.ask(&*self.store, now).await
+        self.probe.check(&*self.store, now).await
     }
 
-    /// Breaks a rule of the Git engine from now on, for the simulation to find.
+    /// Breaks a rule of the Git engine from now on, for mutation tests by the simulation.
     #[cfg(feature = "mutations")]
     pub fn break_git_rule(&self, mutation: GitMutation) {
         if let Some(git) = &self.git {
@@ -280,28 +294,29 @@ impl Codex {
         }
     }
 
-    /// Breaks a rule of the protocol from now on, for the simulation to find.
+    /// Breaks a rule of the cache protocol from now on, for mutation tests by the simulation.
     #[cfg(feature = "mutations")]
     pub fn break_rule(&self, mutation: crate::cache::Mutation) {
         self.cache.break_rule(mutation);
     }
 
-    /// Waits for what follows the answers to writes, so that a process that ends leaves nothing to others.
+    /// Waits for the work that follows acknowledged writes (removing write intents), so that a clean shutdown leaves
+    /// nothing for other instances to recover.
     pub async fn finish_writes(&self) {
         self.cache.finish_writes().await;
     }
 
-    /// What this instance knows of the user, however old it is.
-    pub fn known(&self, user: &UserId) -> Option<Arc<Entry>> {
+    /// The user's snapshot in memory, of any age.
+    pub fn known(&self, user: &UserId) -> Option<Arc<Snapshot>> {
         self.cache.known(user)
     }
 
-    /// How things stand in this instance.
-    pub fn standing(&self, now: Now) -> Standing {
+    /// Gauges of this instance, for its metrics.
+    pub fn runtime_stats(&self, now: Now) -> RuntimeStats {
         let (cached_users, cached_bytes) = self.cache.memory_size();
         let unpushed = self.git.as_ref().map(|git| git.unpushed());
         let (unpushed, since) = unpushed.unwrap_or_default();
-        Standing {
+        RuntimeStats {
             rebuilds: self.cache.rebuilds(),
             cached_users,
             cached_bytes,
@@ -313,36 +328,44 @@ impl Codex {
         }
     }
 
-    /// Whose login it is: see [`Cache::confirm_owner`].
+    /// Confirms who owns a login: see [`Cache::confirm_owner`].
     ///
     /// # Errors
     /// As there.
-    pub async fn confirm_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+    pub async fn confirm_owner(
+        &self,
+        claim: &LoginClaim,
+        now: Now,
+    ) -> Result<ConfirmedOwner, OwnerError> {
         self.cache.confirm_owner(claim, now).await
     }
 
-    /// Whose login it is by what the store says now: see [`Cache::reconfirm_owner`].
+    /// Confirms who owns a login, by a fresh read of the store: see [`Cache::reconfirm_owner`].
     ///
     /// # Errors
     /// As there.
-    pub async fn reconfirm_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+    pub async fn reconfirm_owner(
+        &self,
+        claim: &LoginClaim,
+        now: Now,
+    ) -> Result<ConfirmedOwner, OwnerError> {
         self.cache.reconfirm_owner(claim, now).await
     }
 
-    /// Ends somebody's sessions: see [`Cache::end_sessions`].
+    /// Ends the sessions of the claim's user: see [`Cache::end_sessions`].
     ///
     /// # Errors
     /// As there.
-    pub async fn end_sessions(&self, claim: &Claim) -> Result<(), OwnerError> {
+    pub async fn end_sessions(&self, claim: &LoginClaim) -> Result<(), OwnerError> {
         self.cache.end_sessions(claim).await
     }
 
     /// Whether this instance knows that the claim's session was ended.
-    pub fn has_ended(&self, claim: &Claim) -> bool {
-        self.cache.has_ended(claim)
+    pub fn is_session_ended(&self, claim: &LoginClaim) -> bool {
+        self.cache.is_session_ended(claim)
     }
 
-    /// How many users memory holds, and what they occupy together in bytes.
+    /// How many users memory holds, and their total size in bytes.
     pub fn memory_size(&self) -> (u64, u64) {
         self.cache.memory_size()
     }

@@ -1,28 +1,28 @@
-//! Rendering: long texts where nobody's request waits for them.
+//! Renders Markdown; long texts on a blocking thread, so that they don't hold up the async runtime.
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::view::markdown_to_html;
 
-/// A longer text, in bytes, may take longer than a request may keep others waiting.
-const LONG: usize = 16 << 10;
+/// Bytes up to which a text is rendered inline; a longer one could block a runtime thread for too long.
+const INLINE_LIMIT: usize = 16 << 10;
 
-/// How many long texts are rendered at once: some of the machine stays for everybody else.
-static TURNS: Semaphore = Semaphore::const_new(1);
+/// Limits long renders to one at a time: it leaves CPU for other requests.
+static BACKGROUND_RENDERS: Semaphore = Semaphore::const_new(1);
 
-/// Markdown as HTML that can do no harm.
+/// Markdown as sanitised HTML.
 pub(super) async fn render(markdown: &str) -> String {
-    if markdown.len() <= LONG {
+    if markdown.len() <= INLINE_LIMIT {
         return markdown_to_html(markdown);
     }
-    let _turn = TURNS.acquire().await;
+    let _turn = BACKGROUND_RENDERS.acquire().await;
     let markdown = markdown.to_owned();
     match spawn_blocking(move || markdown_to_html(&markdown)).await {
         Ok(html) => html,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The process is ending.
+            // Cancelled: the runtime is shutting down.
             Err(_) => String::new(),
         },
     }

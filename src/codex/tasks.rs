@@ -4,66 +4,73 @@ use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::bodies::Body;
-use super::locate::{Located, locate, refusal};
+use super::bodies::FileText;
+use super::locate::{Located, locate, lookup_refusal};
 use super::render::render;
-use super::{Codex, Freshness, Read, Refusal, Requests, TaskError, Want, WeekError};
-use crate::cache::{Entry, ReadError};
+use super::{Codex, Consistency, Read, ReadRequest, Refusal, Requests, TaskError, WeekError};
+use crate::cache::{ReadError, Snapshot};
 use crate::task::{ContentView, FileName, Kategorie, Problem, Status, TaskRef, TaskView, body_of};
 
-/// Which tasks a list shows.
+/// Which tasks a listing contains. All conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only these; `None` for all.
+pub struct TaskFilter {
+    /// Only tasks with this status; `None` for all.
     pub status: Option<Status>,
-    /// Only these.
+    /// Only tasks of this category.
     pub kategorie: Option<Kategorie>,
-    /// Only those with exactly this tag.
+    /// Only tasks with exactly this tag.
     pub tag: Option<String>,
-    /// Only those that have each of these words in number, title or a tag, in any letter case and normal form.
+    /// Only tasks with each of these words in number, title or a tag, ignoring letter case and Unicode normal form.
     pub text: Option<String>,
-    /// Only those after this file.
+    /// Pagination cursor: only tasks after this file.
     pub after: Option<FileName>,
-    /// At most so many.
+    /// The page size.
     pub limit: usize,
 }
 
-/// Some of a user's tasks.
+/// One page of a task listing.
 #[derive(Debug, Clone)]
 pub struct TaskList {
-    /// The index they are in.
+    /// The snapshot that the rows refer to.
     pub read: Read,
     /// Their rows, in placement order.
     pub rows: Vec<usize>,
-    /// The last file of this list, when there are more after it.
+    /// The cursor for the next page: the last file of this one, if more tasks follow.
     pub next: Option<FileName>,
 }
 
-/// One task, with its text.
+/// One task with its body.
 #[derive(Debug, Clone)]
-pub struct TaskShown {
-    /// The index it is in.
+pub struct TaskDetail {
+    /// The snapshot that the row refers to.
     pub read: Read,
     /// Its row.
     pub row: usize,
-    /// Its body; the whole text of a file that can't be read as a task; `None` when the file can't be
-    /// opened, or is too large to be.
+    /// The body, or the whole text of a file that doesn't parse as a task; `None` when the file can't be opened or
+    /// is too large.
     pub body: Option<String>,
-    /// The body as harmless HTML; `None` for a file that can't be read.
+    /// The body as sanitised HTML; `None` for a file that doesn't parse.
     pub html: Option<String>,
-    /// Why the file can't be read.
+    /// Why the file doesn't parse as a task.
     pub problem: Option<Problem>,
-    /// All storage requests it took.
+    /// All storage requests, including those of the body.
     pub requests: Requests,
 }
 
-/// How often a task is fetched that keeps changing meanwhile.
-const ATTEMPTS: u32 = 3;
+/// Attempts, while the task keeps changing between the read of the snapshot and the GET of the file.
+const MAX_ATTEMPTS: u32 = 3;
 
 impl Codex {
-    /// The tasks that `filter` lets through, in placement order.
-    pub async fn list(&self, want: &Want, filter: &Filter) -> Result<TaskList, WeekError> {
-        let read = self.week(want).await?;
+    /// One page of the tasks that match `filter`, in placement order.
+    ///
+    /// # Errors
+    /// As [`Codex::week`].
+    pub async fn list(
+        &self,
+        request: &ReadRequest,
+        filter: &TaskFilter,
+    ) -> Result<TaskList, WeekError> {
+        let read = self.week(request).await?;
         let table = read.entry.table();
         let text = filter.text.as_deref().map(comparable).unwrap_or_default();
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -73,7 +80,7 @@ impl Codex {
                 .after
                 .as_ref()
                 .is_none_or(|after| file.name > after.as_str());
-            later && matches!(file.content, ContentView::Task(task) if shows(filter, &words, &task))
+            later && matches!(file.content, ContentView::Task(task) if matches_filter(filter, &words, &task))
         });
         let rows: Vec<usize> = matching.by_ref().take(filter.limit).collect();
         let next = match (matching.next(), rows.last()) {
@@ -83,22 +90,25 @@ impl Codex {
         Ok(TaskList { read, rows, next })
     }
 
-    /// One task with its body, which is of exactly the version that the answer names.
-    pub async fn task(&self, want: &Want, task: &TaskRef) -> Result<TaskShown, Refusal> {
-        let mut read = self.week(want).await?;
+    /// One task with its body, which belongs to exactly the version of the returned snapshot.
+    ///
+    /// # Errors
+    /// When the task is missing or ambiguous, kept changing in every attempt, or the read fails.
+    pub async fn task(&self, request: &ReadRequest, task: &TaskRef) -> Result<TaskDetail, Refusal> {
+        let mut read = self.week(request).await?;
         let mut requests = read.requests;
         for attempt in 1.. {
             let entry = &read.entry;
             let (row, problem) = match locate(entry.table(), task) {
                 Located::Task(row) => (row, None),
                 Located::Unreadable(row, problem) => (row, Some(problem)),
-                other => return Err(refusal(other, entry.knowledge.hi)),
+                other => return Err(lookup_refusal(other, entry.bounds.hi)),
             };
             match self
                 .text_of(entry, row, problem.is_some(), &mut requests)
                 .await?
             {
-                Body::Text(text) => {
+                FileText::Text(text) => {
                     let body = match problem {
                         None => body_of(&text).to_owned(),
                         Some(_) => text,
@@ -107,7 +117,7 @@ impl Codex {
                         None => Some(render(&body).await),
                         Some(_) => None,
                     };
-                    return Ok(TaskShown {
+                    return Ok(TaskDetail {
                         body: Some(body),
                         html,
                         row,
@@ -116,8 +126,8 @@ impl Codex {
                         read,
                     });
                 }
-                Body::Closed => {
-                    return Ok(TaskShown {
+                FileText::Unreadable => {
+                    return Ok(TaskDetail {
                         body: None,
                         html: None,
                         row,
@@ -126,12 +136,12 @@ impl Codex {
                         read,
                     });
                 }
-                Body::Changed if attempt < ATTEMPTS => {}
-                Body::Changed => break,
+                FileText::Changed if attempt < MAX_ATTEMPTS => {}
+                FileText::Changed => break,
             }
-            let again = Want {
-                freshness: Freshness::Rebuilt,
-                ..want.clone()
+            let again = ReadRequest {
+                consistency: Consistency::Rebuilt,
+                ..request.clone()
             };
             read = self.cache.read(&again).await?;
             requests += read.requests;
@@ -139,23 +149,23 @@ impl Codex {
         Err(TaskError::Read(ReadError::Contended).into())
     }
 
-    /// The text in the index's version. A file that was never opened has none worth fetching.
+    /// The file's text in the snapshot's version. Costs no request for a file that the rebuild couldn't open either.
     async fn text_of(
         &self,
-        entry: &Arc<Entry>,
+        entry: &Arc<Snapshot>,
         row: usize,
         unreadable: bool,
         requests: &mut Requests,
-    ) -> Result<Body, ReadError> {
+    ) -> Result<FileText, ReadError> {
         if unreadable && entry.table().file(row).sha.is_none() {
-            return Ok(Body::Closed);
+            return Ok(FileText::Unreadable);
         }
         requests.reads += 1;
         self.fetch(entry, row).await
     }
 }
 
-/// In one letter case and one normal form, whatever the keyboard or the file system made of it.
+/// Lower case in NFC: keyboards and file systems differ in the normal form they produce.
 fn comparable(text: &str) -> String {
     match text.is_ascii() {
         true => text.to_ascii_lowercase(),
@@ -163,7 +173,7 @@ fn comparable(text: &str) -> String {
     }
 }
 
-fn shows(filter: &Filter, words: &[&str], task: &TaskView<'_>) -> bool {
+fn matches_filter(filter: &TaskFilter, words: &[&str], task: &TaskView<'_>) -> bool {
     let has_all = || {
         let (id, title) = (task.id.to_string(), comparable(&task.title.text()));
         let tags: Vec<String> = task.tags.iter().map(comparable).collect();

@@ -7,14 +7,14 @@ use chrono::{DateTime, Timelike, Utc};
 use chrono_tz::Tz;
 
 use super::git::hint_text;
-use super::locate::Target;
-use super::{Codex, Freshness, Refusal, Requests, TaskError, Version, Want};
+use super::locate::WriteTarget;
+use super::{Codex, Consistency, ReadRequest, Refusal, Requests, TaskError, Version};
 use crate::cache::{
-    ChangeError, Decision, FileChanged, KeyHashes, NewFile, ReadError, WriteError, Writer,
-    not_a_file,
+    ChangeDecision, ChangeError, ChangeOutcome, KeyHashes, NewTaskFile, ReadError, WriteContext,
+    WriteError, non_file_problem,
 };
 use crate::now::Now;
-use crate::store::{Key, StoreError};
+use crate::store::{BlobKey, StoreError};
 use crate::task::{
     ContentView, Datum, Edit, EditError, FileName, GitSha, NewTask, Parsed, Slot, Status, Task,
     TaskRef, Zeit, edit, git_sha, new_file, parse,
@@ -28,48 +28,48 @@ pub struct TaskCreated {
     pub name: FileName,
     /// The version that contains it.
     pub version: Version,
-    /// The newest version known, which contains it: a later one for a request that came before.
+    /// The newest version known, which contains it: later than `version` for a repeated request.
     pub known: Version,
-    /// What Git calls its content.
+    /// The Git blob SHA-1 of its content.
     pub etag: GitSha,
-    /// An earlier request with the same key had created it.
+    /// An earlier request with the same `Idempotency-Key` created it.
     pub reused: bool,
     /// The storage requests sent before the answer.
     pub requests: Requests,
 }
 
-/// A task that was changed, or already was as it should be.
+/// A task that was changed, or needed no change.
 #[derive(Debug, Clone)]
 pub struct TaskChanged {
     /// Its file.
     pub name: FileName,
     /// The version that contains the change.
     pub version: Version,
-    /// What Git calls its content.
+    /// The Git blob SHA-1 of its content.
     pub etag: GitSha,
-    /// Whether there was something to write.
+    /// Whether a write was needed.
     pub written: bool,
     /// The storage requests sent before the answer.
     pub requests: Requests,
 }
 
-/// A task that is done.
+/// A completed task.
 #[derive(Debug, Clone)]
 pub struct TaskCompleted {
     /// The task.
     pub task: TaskChanged,
-    /// When it was done; `None` for a task that was marked as done by hand, without a time.
+    /// When it was completed; `None` for a file whose status an editor set without a time.
     pub at: Option<Slot>,
-    /// It was done before.
+    /// It was already completed before the request.
     pub already: bool,
 }
 
 /// `If-Match` on an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
-    /// Whatever is there.
+    /// Any content (`*`).
     Any,
-    /// One of these contents.
+    /// One of these contents, by Git blob SHA-1.
     OneOf(Vec<GitSha>),
 }
 
@@ -82,35 +82,39 @@ impl IfMatch {
     }
 }
 
-/// Why the file as it is isn't changed.
-enum Objection {
+/// Why a write leaves the current file unchanged.
+enum EditRejection {
     Edit(EditError),
     Precondition,
 }
 
-impl From<EditError> for Objection {
+impl From<EditError> for EditRejection {
     fn from(error: EditError) -> Self {
         Self::Edit(error)
     }
 }
 
 impl Codex {
-    /// Creates a task and gives it a number. A task that is created as done is done as of now.
+    /// Creates a task with a new number. A task created with the status `abgeschlossen` is completed as of now.
+    ///
+    /// # Errors
+    /// When the write limit is used up, the fields are invalid, the key was used for another request, or the write
+    /// fails.
     pub async fn create(
         &self,
-        want: &Want,
+        request: &ReadRequest,
         mut task: NewTask,
         key: Option<KeyHashes>,
     ) -> Result<TaskCreated, Refusal> {
-        self.allow_write(want)?;
+        self.allow_write(request)?;
         if task.status == Status::Abgeschlossen {
-            task.abgeschlossen_am = Some(completion_slot(want.now.utc, self.zone));
+            task.abgeschlossen_am = Some(completion_slot(request.now.utc, self.zone));
         }
         let (slug, text) = new_file(&task).map_err(TaskError::Edit)?;
         let bytes = Bytes::from(text);
         let etag = git_sha(&bytes);
-        let file = NewFile { slug, bytes, key };
-        let writer = self.writer(want, "create");
+        let file = NewTaskFile { slug, bytes, key };
+        let writer = self.writer(request, "create");
         let created = self.cache.create(writer, file).await?;
         Ok(TaskCreated {
             name: created.name,
@@ -122,27 +126,36 @@ impl Codex {
         })
     }
 
-    /// Changes the fields that `fields` names and leaves the rest. When somebody else changed the task
-    /// at the same time, the fields are changed in the newer text, unless `if_match` forbids it.
+    /// Sets the fields in `fields` and leaves the others. After a concurrent change the edit is applied to the newer
+    /// text, unless `if_match` excludes that.
+    ///
+    /// # Errors
+    /// When the write limit is used up, the task isn't there, `if_match` doesn't hold, the edit is invalid, or the
+    /// write fails.
     pub async fn update(
         &self,
-        want: &Want,
+        request: &ReadRequest,
         task: &TaskRef,
         fields: Edit,
         if_match: Option<IfMatch>,
     ) -> Result<TaskChanged, Refusal> {
-        self.allow_write(want)?;
-        // Nothing to change is a matter for a confirmed index.
+        self.allow_write(request)?;
+        // An empty edit is answered without a write, so it needs a confirmed snapshot.
         let changes_nothing = fields == Edit::default();
         let mut target = match changes_nothing {
-            true => self.confirmed_target(want, task, Freshness::Strict).await?,
-            false => self.target(want, task, |_| false).await?,
+            true => {
+                self.confirmed_target(request, task, Consistency::Strict)
+                    .await?
+            }
+            false => self.write_target(request, task, |_| false).await?,
         };
-        if !fits(&target, if_match.as_ref()) {
-            // Memory may be behind what the client knows.
-            target = self.confirmed_target(want, task, Freshness::Strict).await?;
-            if !fits(&target, if_match.as_ref()) {
-                let version = target.entry.knowledge.hi;
+        if !may_match(&target, if_match.as_ref()) {
+            // The client may know a newer content than the snapshot in memory.
+            target = self
+                .confirmed_target(request, task, Consistency::Strict)
+                .await?;
+            if !may_match(&target, if_match.as_ref()) {
+                let version = target.entry.bounds.hi;
                 return Err(Refusal::at(TaskError::PreconditionFailed, version));
             }
         }
@@ -150,44 +163,47 @@ impl Codex {
         if let Some(etag) = etag.filter(|_| changes_nothing) {
             return Ok(TaskChanged {
                 name: target.name,
-                version: target.entry.knowledge.hi,
+                version: target.entry.bounds.hi,
                 etag,
                 written: false,
                 requests: target.requests,
             });
         }
-        let slot = completion_slot(want.now.utc, self.zone);
+        let slot = completion_slot(request.now.utc, self.zone);
         let decide = move |name: &FileName, bytes: &[u8]| {
             let etag = git_sha(bytes);
             if if_match.as_ref().is_some_and(|it| !it.holds(etag)) {
-                return Err(Objection::Precondition);
+                return Err(EditRejection::Precondition);
             }
-            let (text, task) = readable(name, bytes)?;
-            let edited = edit(name, text, &with_completion(&fields, &task, slot))?;
+            let (text, task) = parse_task(name, bytes)?;
+            let edited = edit(name, text, &with_completion_slot(&fields, &task, slot))?;
             Ok(decision(text, edited, etag, |etag| etag))
         };
-        let (name, done) = self.change(want, task, target, "update", decide).await?;
-        Ok(changed(name, &done, done.value))
+        let (name, done) = self.change(request, task, target, "update", decide).await?;
+        Ok(task_changed(name, &done, done.value))
     }
 
-    /// Marks a task as done at `slot`, or now. One that is done stays as it is.
+    /// Completes a task as of `slot`, or now. A completed task stays unchanged.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
     pub async fn complete(
         &self,
-        want: &Want,
+        request: &ReadRequest,
         task: &TaskRef,
         slot: Option<Slot>,
     ) -> Result<TaskCompleted, Refusal> {
-        self.allow_write(want)?;
+        self.allow_write(request)?;
         let is_done = |status| status == Status::Abgeschlossen;
-        let target = self.target(want, task, is_done).await?;
-        if let Some(done) = self.done_before(&target) {
+        let target = self.write_target(request, task, is_done).await?;
+        if let Some(done) = self.already_done(&target) {
             return Ok(done);
         }
-        let slot = slot.unwrap_or_else(|| completion_slot(want.now.utc, self.zone));
+        let slot = slot.unwrap_or_else(|| completion_slot(request.now.utc, self.zone));
         let decide = move |name: &FileName, bytes: &[u8]| {
-            let (text, task) = readable(name, bytes)?;
+            let (text, task) = parse_task(name, bytes)?;
             if task.status == Status::Abgeschlossen {
-                return Ok(Decision::Keep((
+                return Ok(ChangeDecision::Keep((
                     git_sha(bytes),
                     task.abgeschlossen_am,
                     true,
@@ -203,17 +219,19 @@ impl Codex {
                 (etag, Some(slot), false)
             }))
         };
-        let (name, done) = self.change(want, task, target, "complete", decide).await?;
+        let (name, done) = self
+            .change(request, task, target, "complete", decide)
+            .await?;
         let (etag, at, already) = done.value;
         Ok(TaskCompleted {
-            task: changed(name, &done, etag),
+            task: task_changed(name, &done, etag),
             at,
             already,
         })
     }
 
-    /// The answer for a task that a confirmed index says is done.
-    fn done_before(&self, target: &Target) -> Option<TaskCompleted> {
+    /// The result for a task that is already completed in a confirmed snapshot.
+    fn already_done(&self, target: &WriteTarget) -> Option<TaskCompleted> {
         let file = target.entry.table().file(target.row);
         let ContentView::Task(task) = file.content else {
             return None;
@@ -222,7 +240,7 @@ impl Codex {
         Some(TaskCompleted {
             task: TaskChanged {
                 name: target.name.clone(),
-                version: target.entry.knowledge.hi,
+                version: target.entry.bounds.hi,
                 etag,
                 written: false,
                 requests: target.requests,
@@ -232,18 +250,18 @@ impl Codex {
         })
     }
 
-    /// Changes the file, and looks once more where it is when it has gone from there.
+    /// Changes the file. If it is gone, looks the task up once more after a rebuild: it may have been renamed.
     async fn change<T, D>(
         &self,
-        want: &Want,
+        request: &ReadRequest,
         task: &TaskRef,
-        target: Target,
+        target: WriteTarget,
         reason: &'static str,
         decide: D,
-    ) -> Result<(FileName, FileChanged<T>), Refusal>
+    ) -> Result<(FileName, ChangeOutcome<T>), Refusal>
     where
         T: Send + 'static,
-        D: Fn(&FileName, &[u8]) -> Result<Decision<T>, Objection> + Send + Sync + 'static,
+        D: Fn(&FileName, &[u8]) -> Result<ChangeDecision<T>, EditRejection> + Send + Sync + 'static,
     {
         let decide = Arc::new(decide);
         let mut target = target;
@@ -253,7 +271,7 @@ impl Codex {
             let decide = move |bytes: &[u8]| decide(&of_file, bytes);
             let changed = self
                 .cache
-                .change(self.writer(want, reason), name.clone(), decide)
+                .change(self.writer(request, reason), name.clone(), decide)
                 .await;
             match changed {
                 Ok(mut done) => {
@@ -262,10 +280,10 @@ impl Codex {
                 }
                 Err(ChangeError::Gone(_)) if !last => {
                     target = self
-                        .confirmed_target(want, task, Freshness::Rebuilt)
+                        .confirmed_target(request, task, Consistency::Rebuilt)
                         .await?;
                 }
-                Err(error) => return Err(refusal_of(error)),
+                Err(error) => return Err(change_refusal(error)),
             }
         }
         Err(TaskError::NotFound.into())
@@ -273,15 +291,16 @@ impl Codex {
 }
 
 impl Codex {
-    /// Who writes. In GitHub mode a hint goes beside the file, by which others find what Git doesn't have.
-    pub(super) fn writer(&self, want: &Want, reason: &'static str) -> Writer {
-        self.writer_for(&want.user, want.now, reason)
+    /// The writer for a request. In GitHub mode it also leaves a hint in the queue, by which any instance finds files
+    /// that aren't pushed yet.
+    pub(super) fn writer(&self, request: &ReadRequest, reason: &'static str) -> WriteContext {
+        self.writer_for(&request.user, request.now, reason)
     }
 
-    /// The same without a request.
-    pub(super) fn writer_for(&self, user: &UserId, now: Now, reason: &'static str) -> Writer {
-        let hint = || (Key::hint(user), hint_text(now));
-        Writer {
+    /// The writer for a background job.
+    pub(super) fn writer_for(&self, user: &UserId, now: Now, reason: &'static str) -> WriteContext {
+        let hint = || (BlobKey::hint(user), hint_text(now));
+        WriteContext {
             user: user.clone(),
             now,
             reason,
@@ -290,37 +309,38 @@ impl Codex {
     }
 }
 
-fn refusal_of(error: ChangeError<Objection>) -> Refusal {
+fn change_refusal(error: ChangeError<EditRejection>) -> Refusal {
     match error {
         ChangeError::Gone(version) => Refusal::at(TaskError::NotFound, version),
-        ChangeError::Refused(Objection::Edit(EditError::NotATask), version) => {
+        ChangeError::Refused(EditRejection::Edit(EditError::NotATask), version) => {
             Refusal::at(TaskError::NotFound, version)
         }
-        ChangeError::Refused(Objection::Edit(EditError::Unreadable(problem)), version) => {
+        ChangeError::Refused(EditRejection::Edit(EditError::Unreadable(problem)), version) => {
             Refusal::at(TaskError::Unreadable(problem), version)
         }
-        ChangeError::Refused(Objection::Edit(error), version) => {
+        ChangeError::Refused(EditRejection::Edit(error), version) => {
             Refusal::at(TaskError::Edit(error), version)
         }
-        ChangeError::Refused(Objection::Precondition, version) => {
+        ChangeError::Refused(EditRejection::Precondition, version) => {
             Refusal::at(TaskError::PreconditionFailed, version)
         }
         ChangeError::Conflict(version) => WriteError::Conflict(version).into(),
-        // It has come in the file's place since the index was made.
+        // A folder or the like replaced the file since the snapshot was made.
         ChangeError::Write(WriteError::Read(ReadError::Store(StoreError::NotAFile { .. }))) => {
-            TaskError::Unreadable(not_a_file()).into()
+            TaskError::Unreadable(non_file_problem()).into()
         }
         ChangeError::Write(error) => error.into(),
     }
 }
 
-/// As far as the index can tell: what it doesn't know, the file will.
-fn fits(target: &Target, if_match: Option<&IfMatch>) -> bool {
+/// Whether `if_match` may hold, by the snapshot. `true` if the snapshot has no hash; the write checks the file itself.
+fn may_match(target: &WriteTarget, if_match: Option<&IfMatch>) -> bool {
     let etag = target.entry.table().file(target.row).sha;
     if_match.is_none_or(|it| etag.is_none_or(|etag| it.holds(etag)))
 }
 
-fn readable<'a>(name: &FileName, bytes: &'a [u8]) -> Result<(&'a str, Task), EditError> {
+/// The file's text and parsed task.
+fn parse_task<'a>(name: &FileName, bytes: &'a [u8]) -> Result<(&'a str, Task), EditError> {
     match (parse(name, bytes), std::str::from_utf8(bytes)) {
         (Parsed::Task(task), Ok(text)) => Ok((text, task)),
         (Parsed::Unreadable(problem), _) => Err(EditError::Unreadable(problem)),
@@ -328,28 +348,28 @@ fn readable<'a>(name: &FileName, bytes: &'a [u8]) -> Result<(&'a str, Task), Edi
     }
 }
 
-/// `value` gets the content's new name, or the present one where nothing changes.
+/// Decides whether to write. `value` gets the SHA-1 of the new content, or `etag` if nothing changes.
 fn decision<T>(
     text: &str,
     edited: String,
     etag: GitSha,
     value: impl FnOnce(GitSha) -> T,
-) -> Decision<T> {
+) -> ChangeDecision<T> {
     if edited == text {
-        Decision::Keep(value(etag))
+        ChangeDecision::Keep(value(etag))
     } else {
         let etag = git_sha(edited.as_bytes());
-        Decision::Write(edited.into(), value(etag))
+        ChangeDecision::Write(edited.into(), value(etag))
     }
 }
 
-/// A status says when a task was done: `abgeschlossen` sets it, as completing does, and keeps it when
-/// it is set; any other removes it.
-fn with_completion(fields: &Edit, task: &Task, slot: Slot) -> Edit {
-    let done_before = task.status == Status::Abgeschlossen && task.abgeschlossen_am.is_some();
+/// Adds the change of the completion time that follows from a change of status: `abgeschlossen` sets it to `slot`
+/// unless it is set already, any other status removes it.
+fn with_completion_slot(fields: &Edit, task: &Task, slot: Slot) -> Edit {
+    let already_done = task.status == Status::Abgeschlossen && task.abgeschlossen_am.is_some();
     let abgeschlossen_am = match fields.status {
         None => None,
-        Some(Status::Abgeschlossen) if done_before => None,
+        Some(Status::Abgeschlossen) if already_done => None,
         Some(Status::Abgeschlossen) => Some(Some(slot)),
         Some(Status::Offen | Status::Abgebrochen) => Some(None),
     };
@@ -359,7 +379,7 @@ fn with_completion(fields: &Edit, task: &Task, slot: Slot) -> Edit {
     }
 }
 
-fn changed<T>(name: FileName, done: &FileChanged<T>, etag: GitSha) -> TaskChanged {
+fn task_changed<T>(name: FileName, done: &ChangeOutcome<T>, etag: GitSha) -> TaskChanged {
     TaskChanged {
         name,
         version: done.version,
@@ -369,7 +389,7 @@ fn changed<T>(name: FileName, done: &FileChanged<T>, etag: GitSha) -> TaskChange
     }
 }
 
-/// The slot that something done at `now` counts for: `morgens` before 12:00, `nachmittags` before 18:00.
+/// The slot of a completion at `now`, in local time: `morgens` before 12:00, `nachmittags` before 18:00, else `abends`.
 fn completion_slot(now: DateTime<Utc>, zone: Tz) -> Slot {
     let local = now.with_timezone(&zone);
     let zeit = match local.hour() {

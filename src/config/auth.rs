@@ -1,4 +1,4 @@
-//! Who may enter, and how the service knows who asks (`src/config/README.md`, "Signing in").
+//! Authentication and authorization settings (`src/config/README.md`, "Signing in").
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,64 +9,63 @@ use super::{ConfigError, Lookup, Secret};
 use crate::net;
 use crate::user::UserId;
 
-/// How the service knows who asks.
+/// The authentication mode (`CODEX_AUTH`), with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// One local user (`CODEX_DEV_USER`, default `local`); requests must come by a loopback name.
+    /// One local user (`CODEX_DEV_USER`, default `local`); requests must name a loopback host.
     Dev {
-        /// Whose files every request is about.
+        /// The user as which every request acts.
         user: UserId,
     },
-    /// GitHub tokens and, with an OAuth app, the sessions of browsers.
+    /// GitHub tokens and, with an OAuth app, browser sessions.
     GitHub {
-        /// Who may enter.
-        allowed: Allowed,
-        /// `GITHUB_OAUTH_CLIENT_ID`, without which nobody signs in by a browser.
+        /// The logins that are authorized.
+        allowed: Allowlist,
+        /// The OAuth app (`GITHUB_OAUTH_CLIENT_ID`), without which browsers can't sign in.
         oauth: Option<OAuthApp>,
-        /// `CODEX_SESSION_KEY`, else derived from the OAuth app's secret: the first seals, all open.
+        /// `CODEX_SESSION_KEY`, else the OAuth app's secret: the first key seals, all of them open.
         session_keys: Vec<Secret>,
     },
-    /// The platform in front (`WEBSITE_SITE_NAME`) has checked who it is (App Service Authentication).
+    /// The platform authenticates requests (App Service Authentication, only where `WEBSITE_SITE_NAME` is set).
     EasyAuth {
-        /// `CODEX_EASYAUTH_IDP`, default `github`: the only provider whose word counts, in lower case.
+        /// `CODEX_EASYAUTH_IDP`, default `github`: the only identity provider that is accepted, in lower case.
         provider: String,
-        /// Who may enter.
-        allowed: Allowed,
+        /// The logins that are authorized.
+        allowed: Allowlist,
     },
 }
 
-/// An OAuth app of GitHub.
+/// A GitHub OAuth app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthApp {
     /// `GITHUB_OAUTH_CLIENT_ID`.
     pub client_id: String,
     /// `GITHUB_OAUTH_CLIENT_SECRET`.
     pub client_secret: Secret,
-    /// `GITHUB_OAUTH_REDIRECT_URI`, where it is set: the callback at the public URL's origin, perhaps
-    /// with a query.
+    /// `GITHUB_OAUTH_REDIRECT_URI`, if it is set: the callback at the public URL's origin, with an optional query.
     pub redirect_uri: Option<String>,
 }
 
-/// Who may enter (`CODEX_ALLOWED_LOGINS`).
+/// The logins that are authorized (`CODEX_ALLOWED_LOGINS`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Allowed {
-    /// Whoever signs in.
+pub enum Allowlist {
+    /// Every authenticated account.
     Everyone,
-    /// These, in any letter case.
+    /// These, compared without regard to ASCII case.
     Logins(Vec<String>),
 }
 
-/// Where people reach the service (`CODEX_PUBLIC_URL`): a scheme, a host and perhaps a port. The only
-/// source for the OAuth callback, for what counts as the service's own page, and for `Secure`.
+/// The service's public origin (`CODEX_PUBLIC_URL`): scheme, host and optional port. The only source for the OAuth
+/// callback, the check of a request's origin, and the cookie attribute `Secure`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     origin: String,
-    /// Nothing said what it is: the loopback address, with the port that is bound.
+    /// Set if no setting names the origin: the loopback address, used with the bound port.
     loopback: Option<IpAddr>,
 }
 
 impl Auth {
-    /// The one local user, where there is no sign-in.
+    /// The local user in `dev`; `None` in the other modes.
     pub fn dev_user(&self) -> Option<&UserId> {
         match self {
             Self::Dev { user } => Some(user),
@@ -74,7 +73,7 @@ impl Auth {
         }
     }
 
-    /// As `CODEX_AUTH` calls it.
+    /// The mode's name in `CODEX_AUTH`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Dev { .. } => "dev",
@@ -84,7 +83,7 @@ impl Auth {
     }
 }
 
-/// Who may enter, in words.
+/// The authorized logins, for the log line at the start.
 impl fmt::Display for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -95,9 +94,9 @@ impl fmt::Display for Auth {
     }
 }
 
-impl Allowed {
-    /// Whether somebody by this name may enter.
-    pub fn lets_in(&self, name: &str) -> bool {
+impl Allowlist {
+    /// Whether this name is authorized.
+    pub fn allows(&self, name: &str) -> bool {
         match self {
             Self::Everyone => true,
             Self::Logins(logins) => logins.iter().any(|it| it.eq_ignore_ascii_case(name)),
@@ -105,7 +104,7 @@ impl Allowed {
     }
 }
 
-impl fmt::Display for Allowed {
+impl fmt::Display for Allowlist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everyone => f.write_str("everyone"),
@@ -115,7 +114,7 @@ impl fmt::Display for Allowed {
 }
 
 impl PublicUrl {
-    /// Takes an address that is nothing but an origin: https, or http for this machine.
+    /// Parses an origin: https, or http with a loopback host. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text.trim()).ok()?;
         let plain = net::is_loopback(url.host_str().unwrap_or_default());
@@ -132,29 +131,29 @@ impl PublicUrl {
         Some(Self { loopback, ..url })
     }
 
-    /// The same once the port is known: only the address that nothing else named depends on it.
+    /// Sets the bound port if no setting names the origin; else returns it unchanged.
     pub fn on_port(self, port: u16) -> Self {
         let bound = self.loopback.and_then(|ip| Self::of_address(ip, port));
         bound.unwrap_or(self)
     }
 
-    /// As browsers write it in `Origin`: without a slash at its end.
+    /// The origin as in the header `Origin`, without a trailing slash.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    fn is_this_machine(&self) -> bool {
+    fn is_loopback(&self) -> bool {
         let url = Url::parse(&self.origin);
         url.is_ok_and(|url| url.host_str().is_some_and(net::is_loopback))
     }
 
-    /// Whether cookies may be marked `Secure`.
+    /// Whether the scheme is https, so that cookies can be `Secure`.
     pub fn is_https(&self) -> bool {
         self.origin.starts_with("https:")
     }
 }
 
-/// Where nothing says more, the default port on this machine.
+/// The loopback address with the default port.
 impl Default for PublicUrl {
     fn default() -> Self {
         Self {
@@ -170,15 +169,15 @@ impl fmt::Display for PublicUrl {
     }
 }
 
-/// Nothing but scheme, host and port.
+/// Whether the URL has only scheme, host and port.
 fn is_origin(url: &Url) -> bool {
     let bare = url.username().is_empty() && url.password().is_none();
     bare && url.has_host() && url.path() == "/" && url.query().is_none() && url.fragment().is_none()
 }
 
-/// Settings that put sign-in in the place of one local user, also when others are still missing: half a
-/// configuration must not be an open door.
-const SIGN_IN: [&str; 13] = [
+/// Any of these settings makes `github` the default mode in place of `dev`, even if others are missing: an incomplete
+/// configuration must not leave the service open.
+const SIGN_IN_SETTINGS: [&str; 13] = [
     "GITHUB_OWNER",
     "GITHUB_REPO",
     "GITHUB_TOKEN",
@@ -194,13 +193,13 @@ const SIGN_IN: [&str; 13] = [
     "CODEX_EASYAUTH_IDP",
 ];
 
-/// Where the router takes what GitHub's page sends back.
+/// The route of the OAuth callback.
 const CALLBACK: &str = "/auth/github/callback";
 
-/// A session key that is shorter could be guessed.
-const MIN_SESSION_KEY: usize = 32;
+/// In characters; a shorter session key could be guessed.
+const MIN_SESSION_KEY_CHARS: usize = 32;
 
-enum Mode {
+enum AuthModeSetting {
     Dev,
     GitHub,
     EasyAuth,
@@ -211,8 +210,8 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         let oauth = self.oauth()?;
         let session_keys = self.session_keys(oauth.as_ref())?;
         match self.mode(bind, public)? {
-            Mode::Dev => self.dev_user().map(|user| Auth::Dev { user }),
-            Mode::GitHub => {
+            AuthModeSetting::Dev => self.dev_user().map(|user| Auth::Dev { user }),
+            AuthModeSetting::GitHub => {
                 let allowed = self.allowed(true)?;
                 let redirect_uri = self.redirect_uri(public)?;
                 Ok(Auth::GitHub {
@@ -224,7 +223,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
                     session_keys,
                 })
             }
-            Mode::EasyAuth => {
+            AuthModeSetting::EasyAuth => {
                 let provider = self.provider()?;
                 let allowed = self.allowed(provider == "github")?;
                 Ok(Auth::EasyAuth { provider, allowed })
@@ -236,7 +235,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         self.text(name).map(|text| text.trim().to_owned())
     }
 
-    /// In lower case, as the platform writes it; it is part of the address where people sign in.
+    /// In lower case, as the platform writes it; it is a segment of the sign-in URL.
     fn provider(&self) -> Result<String, ConfigError> {
         let name = "CODEX_EASYAUTH_IDP";
         let Some(text) = self.trimmed(name) else {
@@ -250,11 +249,13 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         Ok(text.to_ascii_lowercase())
     }
 
-    fn mode(&self, bind: IpAddr, public: &PublicUrl) -> Result<Mode, ConfigError> {
+    fn mode(&self, bind: IpAddr, public: &PublicUrl) -> Result<AuthModeSetting, ConfigError> {
         let refuse = |was: String, allowed: &str| Err(ConfigError::new("CODEX_AUTH", was, allowed));
         let on_azure = self.text("WEBSITE_SITE_NAME").is_some();
-        let public = self.text("CODEX_PUBLIC_URL").is_some() && !public.is_this_machine();
-        let configured = SIGN_IN.iter().any(|name| self.text(name).is_some());
+        let public = self.text("CODEX_PUBLIC_URL").is_some() && !public.is_loopback();
+        let configured = SIGN_IN_SETTINGS
+            .iter()
+            .any(|name| self.text(name).is_some());
         match self.trimmed("CODEX_AUTH").as_deref() {
             Some("dev") if on_azure => refuse(
                 "is dev while WEBSITE_SITE_NAME is set".to_owned(),
@@ -264,9 +265,11 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
                 "is dev while CODEX_PUBLIC_URL is another address than this machine's".to_owned(),
                 "github or easyauth where others reach the service",
             ),
-            Some("dev") => Ok(Mode::Dev),
-            Some("github") => Ok(Mode::GitHub),
-            Some("easyauth") if self.platform_authenticates() && on_azure => Ok(Mode::EasyAuth),
+            Some("dev") => Ok(AuthModeSetting::Dev),
+            Some("github") => Ok(AuthModeSetting::GitHub),
+            Some("easyauth") if self.platform_authenticates() && on_azure => {
+                Ok(AuthModeSetting::EasyAuth)
+            }
             Some("easyauth") if self.platform_authenticates() => refuse(
                 "is easyauth while WEBSITE_SITE_NAME isn't set".to_owned(),
                 "github or dev outside Azure: nobody takes off a header there that says who somebody is",
@@ -276,13 +279,13 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
                 "github as long as the platform's authentication is off: anybody could say who they are",
             ),
             Some(other) => refuse(format!("is {other:?}"), "github, easyauth or dev"),
-            None if on_azure || configured => Ok(Mode::GitHub),
+            None if on_azure || configured => Ok(AuthModeSetting::GitHub),
             None if public => refuse(
                 "is not set while CODEX_PUBLIC_URL is another address than this machine's"
                     .to_owned(),
                 "github or easyauth",
             ),
-            None if bind.is_loopback() && !self.is_hosted() => Ok(Mode::Dev),
+            None if bind.is_loopback() && !self.is_hosted() => Ok(AuthModeSetting::Dev),
             None => refuse(
                 "is not set while others may reach the service".to_owned(),
                 "github, easyauth, or dev if every local caller may act as the one user",
@@ -304,11 +307,11 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         })
     }
 
-    /// `by_login` when they are names as GitHub has them.
-    fn allowed(&self, by_login: bool) -> Result<Allowed, ConfigError> {
+    /// `by_login`: the names are GitHub logins and must be valid as such.
+    fn allowed(&self, by_login: bool) -> Result<Allowlist, ConfigError> {
         let name = "CODEX_ALLOWED_LOGINS";
         let (logins, was) = match self.text(name) {
-            Some(text) => (parts(&text), "names nobody"),
+            Some(text) => (comma_separated(&text), "names nobody"),
             None => {
                 let owner = self.trimmed("GITHUB_OWNER");
                 let was = "is not set, nor is GITHUB_OWNER";
@@ -320,7 +323,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
             return Err(ConfigError::new(name, was, allowed));
         }
         if logins.iter().any(|login| login == "*") {
-            return Ok(Allowed::Everyone);
+            return Ok(Allowlist::Everyone);
         }
         let odd = logins.iter().find(|login| UserId::parse(login).is_err());
         match odd.filter(|_| by_login) {
@@ -328,7 +331,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
                 let allowed = "logins separated by commas, as in anna,ben, or * for everyone";
                 Err(ConfigError::new(name, format!("holds {odd:?}"), allowed))
             }
-            None => Ok(Allowed::Logins(logins)),
+            None => Ok(Allowlist::Logins(logins)),
         }
     }
 
@@ -376,11 +379,11 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
     fn session_keys(&self, oauth: Option<&OAuthApp>) -> Result<Vec<Secret>, ConfigError> {
         let name = "CODEX_SESSION_KEY";
         let Some(text) = self.text(name) else {
-            // Every instance knows it, so that all open what one has sealed.
+            // The same on every instance, so that each one can open the others' cookies.
             return Ok(oauth.iter().map(|it| it.client_secret.clone()).collect());
         };
-        let keys = parts(&text);
-        let short = |key: &String| key.chars().count() < MIN_SESSION_KEY;
+        let keys = comma_separated(&text);
+        let short = |key: &String| key.chars().count() < MIN_SESSION_KEY_CHARS;
         if keys.is_empty() || keys.iter().any(short) {
             let allowed =
                 "random text of at least 32 characters; several, separated by commas, to change it";
@@ -406,7 +409,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         url.ok_or_else(|| ConfigError::new(variable, format!("is {text:?}"), allowed))
     }
 
-    /// `CODEX_ALLOWED_ORIGINS`: pages of these may read answers.
+    /// `CODEX_ALLOWED_ORIGINS`: the origins that CORS allows.
     pub(super) fn allowed_origins(&self) -> Result<Vec<String>, ConfigError> {
         let name = "CODEX_ALLOWED_ORIGINS";
         let text = self.text(name).unwrap_or_default();
@@ -421,11 +424,12 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
                 }
             }
         };
-        parts(&text).into_iter().map(origin).collect()
+        comma_separated(&text).into_iter().map(origin).collect()
     }
 }
 
-/// The Functions host on a developer's machine sets the platform's variable, too, and speaks plain http.
+/// The URL for `WEBSITE_HOSTNAME`. The Functions host sets it on a developer's machine, too, where it serves plain
+/// http.
 fn platform_url(host: &str) -> String {
     let name = host.split(':').next().unwrap_or_default();
     let scheme = if net::is_loopback(name) {
@@ -436,8 +440,8 @@ fn platform_url(host: &str) -> String {
     format!("{scheme}://{host}")
 }
 
-/// What stands between commas.
-fn parts(text: &str) -> Vec<String> {
+/// Splits at commas, trims the parts and drops empty ones.
+fn comma_separated(text: &str) -> Vec<String> {
     let parts = text.split(',').map(str::trim);
     let parts = parts.filter(|part| !part.is_empty());
     parts.map(str::to_owned).collect()

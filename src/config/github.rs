@@ -5,19 +5,19 @@ use url::Url;
 use super::{ConfigError, Lookup, Secret};
 use crate::net;
 
-/// Everything about GitHub but who may sign in.
+/// The GitHub settings, except those of the sign-in.
 #[derive(Debug, Clone)]
 pub struct GitHubConfig {
-    /// `GITHUB_API_URL`, default `https://api.github.com`; without a slash at its end.
+    /// `GITHUB_API_URL`, default `https://api.github.com`; without a trailing slash.
     pub api_url: String,
-    /// `GITHUB_URL`, default `https://github.com`; without a slash at its end.
+    /// `GITHUB_URL`, default `https://github.com`; without a trailing slash.
     pub web_url: String,
-    /// `GITHUB_BASE_PATH`, default `codex-miroir`: where task files lie in the repository; without
-    /// slashes at its ends.
+    /// `GITHUB_BASE_PATH`, default `codex-miroir`: the folder of the task files in the repository; without
+    /// leading and trailing slashes.
     pub base_path: String,
-    /// `GITHUB_WEBHOOK_SECRET`. Without it no delivery is accepted.
+    /// `GITHUB_WEBHOOK_SECRET`, the key of the deliveries' signatures. Without it no delivery is accepted.
     pub webhook_secret: Option<Secret>,
-    /// The repository, when GitHub mode is on.
+    /// The repository, if GitHub mode is on.
     pub repository: Option<RepositoryConfig>,
 }
 
@@ -30,10 +30,10 @@ pub struct RepositoryConfig {
     pub repo: String,
     /// `GITHUB_DEFAULT_BRANCH` or `GITHUB_BRANCH`, default `main`.
     pub branch: String,
-    /// How the service proves that it may.
+    /// The service's credentials for the repository.
     pub credentials: Credentials,
-    /// With `CREATE_VIA_PR`: what the branches of pull requests begin with
-    /// (`GITHUB_PR_BRANCH_PREFIX`, default `codex/tasks`).
+    /// With `CREATE_VIA_PR`: the prefix of the pull requests' branches (`GITHUB_PR_BRANCH_PREFIX`, default
+    /// `codex/tasks`). `None`: commits go to the branch itself.
     pub pull_requests: Option<String>,
     /// `GITHUB_COMMITTER_NAME`, default `Codex Miroir Bot`.
     pub committer_name: String,
@@ -41,18 +41,18 @@ pub struct RepositoryConfig {
     pub committer_email: String,
 }
 
-/// How the service proves that it may.
+/// Credentials for the repository.
 #[derive(Debug, Clone)]
 pub enum Credentials {
     /// `GITHUB_TOKEN`.
     Token(Secret),
     /// `GITHUB_APP_ID`, `GITHUB_APP_PRIVATE_KEY`, `GITHUB_APP_INSTALLATION_ID`.
     App {
-        /// The app's number or client id.
+        /// The app's id or client id.
         id: String,
-        /// Its key, PEM.
+        /// The app's private key, in PEM form.
         private_key: Secret,
-        /// The installation's number.
+        /// The installation's id.
         installation: u64,
     },
 }
@@ -73,7 +73,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
             .map(|text| Secret::new(text.trim().to_owned()))
     }
 
-    /// A secret that travels in a header.
+    /// A secret that is sent in a header, so it must be visible ASCII.
     pub(super) fn header_secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
         let secret = self.secret(name);
         let fits = |it: &Secret| it.reveal().bytes().all(|c| c.is_ascii_graphic());
@@ -86,7 +86,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         }
     }
 
-    /// A part of `Name <address>` in a commit.
+    /// The name or the address in `Name <address>` of a commit.
     fn committer(&self, name: &str, default: &str) -> Result<String, ConfigError> {
         let text = self.text(name).unwrap_or_else(|| default.to_owned());
         let odd = |c: char| c.is_control() || c == '<' || c == '>';
@@ -99,7 +99,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         }
     }
 
-    /// GitHub mode is on when owner, repository and credentials are set.
+    /// `Some`, that is GitHub mode, if owner, repository and credentials are set.
     fn repository(&self) -> Result<Option<RepositoryConfig>, ConfigError> {
         let [owner, repo] = ["GITHUB_OWNER", "GITHUB_REPO"].map(|name| self.name(name));
         let (owner, repo, credentials) = (owner?, repo?, self.credentials()?);
@@ -119,7 +119,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         }))
     }
 
-    /// An owner's or a repository's name, which goes into paths.
+    /// An owner's or a repository's name, which becomes a segment of URL paths.
     fn name(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let Some(text) = self.text(name) else {
             return Ok(None);
@@ -214,7 +214,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         Err(ConfigError::new(name, format!("is {path:?}"), allowed))
     }
 
-    /// A service's address: tokens go there, so it is https unless it is this machine.
+    /// A service's URL without a trailing slash. Tokens are sent there, so it must be https, except on a loopback host.
     pub(super) fn service_url(&self, name: &str, default: &str) -> Result<String, ConfigError> {
         let text = self.text(name).unwrap_or_else(|| default.to_owned());
         let fits = |url: &Url| {
@@ -233,7 +233,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
     }
 }
 
-/// Git's rules for names of refs, as far as they matter in a path.
+/// Git's rules for ref names (`git check-ref-format`), as far as they matter in a path.
 fn checked_ref(name: &str, text: &str, allowed: &str) -> Result<String, ConfigError> {
     let odd = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
     let part = |it: &str| {

@@ -1,4 +1,4 @@
-//! Authorities that TLS trusts beside those brought along, by the names that OpenSSL gave the settings.
+//! Additional certificate authorities for TLS, by OpenSSL's names of the settings.
 
 use std::error::Error;
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::path::Path;
 use rustls_native_certs::load_certs_from_paths;
 
 use super::{ConfigError, Lookup};
-use crate::net::Trust;
+use crate::net::TrustStore;
 
 const FILE: &str = "SSL_CERT_FILE";
 const FOLDERS: &str = "SSL_CERT_DIR";
 
 impl<F: Fn(&str) -> Option<String>> Lookup<F> {
-    /// With every certificate in the file `SSL_CERT_FILE`, and in the files of the folders `SSL_CERT_DIR`, which are
-    /// separated as in `PATH`. A file among these that holds none is passed over.
-    pub(super) fn trust(&self) -> Result<Trust, ConfigError> {
-        let mut trust = Trust::default();
+    /// The built-in authorities and every certificate in the file `SSL_CERT_FILE` and in the folders `SSL_CERT_DIR`,
+    /// which are separated as in `PATH`. Files without certificates in these folders are ignored.
+    pub(super) fn trust(&self) -> Result<TrustStore, ConfigError> {
+        let mut trust = TrustStore::default();
         if let Some(file) = self.text(FILE) {
             let bad = |why: &str| {
                 let allowed = "a file with certificates in PEM form";

@@ -1,4 +1,4 @@
-//! Variables that are called as settings are, and are none.
+//! Detects misspelled settings: variables with the prefix `CODEX_` that nothing reads.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -7,32 +7,32 @@ use strsim::osa_distance;
 
 use super::Config;
 
-/// What the names of settings of this service alone begin with.
-const OURS: &str = "CODEX_";
+/// The prefix of the settings that only this service has.
+const PREFIX: &str = "CODEX_";
 
 /// A variable that no setting is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown {
+pub struct UnknownSetting {
     /// Its name.
     pub variable: String,
-    /// The setting that is called nearly so.
+    /// The setting with the most similar name, if one is similar enough.
     pub nearest: Option<String>,
 }
 
-/// Those of `variables` that begin with `CODEX_` and that nothing reads.
-pub fn unknown(variables: impl IntoIterator<Item = String>) -> Vec<Unknown> {
+/// The `variables` that begin with `CODEX_` and that no setting is read from.
+pub fn unknown_settings(variables: impl IntoIterator<Item = String>) -> Vec<UnknownSetting> {
     let known = names();
-    let ours = variables.into_iter().filter(|it| it.starts_with(OURS));
-    let unknown = ours.filter(|it| !known.contains(it));
-    let told = unknown.map(|variable| Unknown {
+    let prefixed = variables.into_iter().filter(|it| it.starts_with(PREFIX));
+    let unknown = prefixed.filter(|it| !known.contains(it));
+    let unknown = unknown.map(|variable| UnknownSetting {
         nearest: nearest(&variable, &known),
         variable,
     });
-    told.collect()
+    unknown.collect()
 }
 
-/// What is asked for where nothing is set. Then no setting hides another one, so these are all of this service's
-/// own; of the platform's some are only asked for beside others.
+/// The variables that are looked up when none is set. Then no setting takes precedence over another, so this includes
+/// all `CODEX_` settings; some of the platform's variables are looked up only if others are set.
 fn names() -> BTreeSet<String> {
     let asked = RefCell::new(BTreeSet::new());
     let _ = Config::from_lookup(|name| {
@@ -42,17 +42,17 @@ fn names() -> BTreeSet<String> {
     asked.into_inner()
 }
 
-/// The setting that takes the fewest slips, if these are less than half of the name. What all names begin with says
-/// nothing, and one that has it may be meant without it, as in `CODEX_PORT`.
+/// The setting with the smallest edit distance, if that is less than half of the name. The prefix is ignored on both
+/// sides: it doesn't distinguish settings, and may be there by mistake, as in `CODEX_PORT`.
 fn nearest(variable: &str, known: &BTreeSet<String>) -> Option<String> {
-    let written = variable.trim_start_matches(OURS);
+    let written = variable.trim_start_matches(PREFIX);
     let near = known.iter().filter_map(|name| {
-        let meant = name.trim_start_matches(OURS);
+        let meant = name.trim_start_matches(PREFIX);
         let half = written.len().max(meant.len()).div_ceil(2);
-        // A longer one can't be near, and needn't be compared.
-        let may_be = written.len().abs_diff(meant.len()) < half;
-        let slips = may_be.then(|| osa_distance(written, meant))?;
-        (slips < half).then_some((slips, name))
+        // The length difference is a lower bound of the distance: skip the comparison if it is too large.
+        let may_be_near = written.len().abs_diff(meant.len()) < half;
+        let distance = may_be_near.then(|| osa_distance(written, meant))?;
+        (distance < half).then_some((distance, name))
     });
     near.min().map(|(_, name)| name.clone())
 }

@@ -4,10 +4,10 @@ pub mod package;
 
 use serde::{Deserialize, Serialize};
 
-/// The body isn't a trigger call of the host.
+/// The body is no trigger call of the Functions host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a trigger call")]
-pub struct BadTrigger;
+pub struct InvalidTriggerCall;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -26,20 +26,19 @@ struct Sys {
     method_name: String,
 }
 
-/// The function that a trigger call in the JSON form is for.
+/// The name of the function that a trigger call in the JSON form invokes (`Metadata.sys.MethodName`).
 ///
 /// # Errors
-/// When the body doesn't say.
-pub fn triggered(body: &[u8]) -> Result<String, BadTrigger> {
-    let call: TriggerCall = serde_json::from_slice(body).map_err(|_| BadTrigger)?;
+/// [`InvalidTriggerCall`] if the body is no such JSON.
+pub fn triggered_function(body: &[u8]) -> Result<String, InvalidTriggerCall> {
+    let call: TriggerCall = serde_json::from_slice(body).map_err(|_| InvalidTriggerCall)?;
     Ok(call.metadata.sys.method_name)
 }
 
-/// The answer to a trigger call: the host takes nothing else for an answer, and waits on when there is
-/// none.
+/// The response to a trigger call. The host accepts no other form, and without a body the invocation hangs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct TriggerAnswer {
+pub struct TriggerResponse {
     outputs: Outputs,
     /// Lines for the host's log of the invocation.
     logs: Vec<String>,
@@ -49,9 +48,9 @@ pub struct TriggerAnswer {
 #[derive(Debug, Serialize)]
 struct Outputs {}
 
-impl TriggerAnswer {
-    /// With one line for the host's log.
-    pub fn saying(line: String) -> Self {
+impl TriggerResponse {
+    /// A response with one line for the host's log of the invocation.
+    pub fn with_log_line(line: String) -> Self {
         Self {
             outputs: Outputs {},
             logs: vec![line],

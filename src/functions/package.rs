@@ -11,47 +11,47 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use build::Build;
+pub use build::ExecutableKind;
 pub use contents::{AppFile, EXECUTABLE, SETTINGS, files};
 pub use schedule::{Schedule, ScheduleError};
-pub use written::Written;
+pub use written::PackageSummary;
 
-/// What is to be packaged, and where to.
+/// The parameters of `codex-miroir package`.
 #[derive(Debug, Clone)]
-pub struct Order {
-    /// The app folder: new, empty, or an earlier package.
+pub struct PackageRequest {
+    /// The app folder: absent, empty, or an earlier package.
     pub folder: PathBuf,
-    /// The executable that goes in.
+    /// The executable to include.
     pub executable: PathBuf,
-    /// The archive for zip deploy, when one is wanted.
+    /// The archive for zip deploy, if one is to be written.
     pub zip: Option<PathBuf>,
-    /// When `gitPush` runs, if not every minute.
-    pub push: Option<Schedule>,
+    /// The schedule of `gitPush`; the default is every minute.
+    pub push_schedule: Option<Schedule>,
 }
 
-/// Why a folder wasn't packaged, or not completely: then it can be repeated.
+/// Why packaging failed. A package that was written in part can be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
-    /// The folder isn't the package's own, and is left alone.
+    /// The folder is neither empty nor an earlier package; nothing is changed.
     #[error("{} holds something else and is left alone; name a new or empty folder, or an earlier package", .0.display())]
-    Foreign(PathBuf),
-    /// What is in the archive's place is something else, and is left alone.
+    ForeignFolder(PathBuf),
+    /// A file that is no zip is at the archive's path; nothing is changed.
     #[error("{} is no zip archive and is left alone; name a new file, or an earlier archive", .0.display())]
-    NoArchive(PathBuf),
+    NotAnArchive(PathBuf),
     /// A file can't be read or written.
     #[error("{}: {error}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// The archive can't be packed.
+    /// The zip writer failed.
     #[error("{}: {error}", path.display())]
     Archive {
-        /// Where it was to be.
+        /// The archive's path.
         path: PathBuf,
-        /// What doesn't fit.
+        /// The writer's error.
         error: zip::result::ZipError,
     },
 }
@@ -63,29 +63,30 @@ impl PackageError {
     }
 }
 
-/// Writes the folder, and the archive where one is wanted.
+/// Writes the app folder, and the archive if one is asked for.
 ///
-/// An earlier package's files are replaced, also while they are used; a person's own, `local.settings.json`
-/// among them, stay. So does whatever is in the archive's place and is none: then nothing is written.
+/// An earlier package's files are replaced, even while they are in use; the user's own files, including
+/// `local.settings.json`, are kept. If a file that is no zip is at the archive's path, nothing is written.
 ///
 /// # Errors
-/// [`PackageError`]; each names its path.
-pub fn write(order: &Order) -> Result<Written, PackageError> {
-    let executable = fs::read(&order.executable).map_err(PackageError::at(&order.executable))?;
-    if let Some(path) = &order.zip
-        && !archive::may_be_at(path).map_err(PackageError::at(path))?
+/// [`PackageError`], with the path.
+pub fn write(request: &PackageRequest) -> Result<PackageSummary, PackageError> {
+    let executable =
+        fs::read(&request.executable).map_err(PackageError::at(&request.executable))?;
+    if let Some(path) = &request.zip
+        && !archive::can_replace(path).map_err(PackageError::at(path))?
     {
-        return Err(PackageError::NoArchive(path.clone()));
+        return Err(PackageError::NotAnArchive(path.clone()));
     }
-    let build = Build::of(&executable);
-    let files = files(executable.into(), order.push.as_ref());
-    let kept_settings = folder::write(&order.folder, &files)?;
-    if let Some(path) = &order.zip {
+    let build = ExecutableKind::of(&executable);
+    let files = files(executable.into(), request.push_schedule.as_ref());
+    let kept_settings = folder::write(&request.folder, &files)?;
+    if let Some(path) = &request.zip {
         let archive = archive::archive(&files).map_err(|error| PackageError::Archive {
             path: path.clone(),
             error,
         })?;
         folder::replace(path, &archive, 0o644)?;
     }
-    Ok(Written::new(order, &files, kept_settings, build))
+    Ok(PackageSummary::new(request, &files, kept_settings, build))
 }

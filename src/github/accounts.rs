@@ -1,4 +1,4 @@
-//! Whose a token is, and how a browser's user signs in (`src/http/README.md`, "Signing in").
+//! Which account a token belongs to, and the browser's sign-in by OAuth (`src/http/README.md`, "Signing in").
 
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenResponse};
 use oauth2::{
@@ -9,75 +9,75 @@ use oauth2::{
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use super::transport::{Fault, GitHubError, Transport, bounded, segment};
+use super::transport::{GitHubError, Transport, TransportFault, encode_segment, read_bounded};
 use crate::config::{OAuthApp, Secret};
-use crate::metrics::{Calls, Outcome};
+use crate::metrics::{CallMetrics, CallOutcome};
 use crate::user::UserId;
 
-/// The answers to a sign-in are short.
-const MAX_ANSWER: usize = 64 << 10;
+/// Most bytes of a response of the token endpoint.
+const MAX_RESPONSE: usize = 64 << 10;
 
-const WHO: &str = "who a token belongs to";
-const APP: &str = "whose app a token belongs to";
-const CODE: &str = "a sign-in's code";
+const GET_ACCOUNT: &str = "who a token belongs to";
+const CHECK_APP: &str = "whose app a token belongs to";
+const EXCHANGE_CODE: &str = "a sign-in's code";
 
-/// Somebody's account.
+/// A GitHub account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// In GitHub's own spelling.
+    /// The login in GitHub's spelling.
     pub login: UserId,
-    /// Stays when the login changes hands.
+    /// GitHub's numeric id. It stays with the account when the login is renamed or reassigned.
     pub number: u64,
 }
 
-/// What became of a sign-in's code.
+/// Result of exchanging an authorization code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exchanged {
-    /// A token of who signed in.
+pub enum CodeExchange {
+    /// The user's access token.
     Token(Secret),
-    /// GitHub doesn't take the code: it is old, was used, or belongs to another sign-in.
+    /// GitHub rejects the code: it has expired, was used before, or belongs to another sign-in.
     Refused,
 }
 
-/// A sign-in that begins.
+/// A started OAuth sign-in (authorization code with PKCE, RFC 7636).
 #[derive(Debug, Clone)]
-pub struct SignIn {
-    /// Where the browser goes.
+pub struct AuthorizationRequest {
+    /// The authorization URL to redirect the browser to.
     pub url: String,
-    /// Comes back with it.
+    /// CSRF token that the callback must return.
     pub state: Secret,
-    /// Shows at the end that who turns in the code is who began.
+    /// PKCE verifier: proves that the client that redeems the code is the one that started the sign-in.
     pub verifier: Secret,
 }
 
 #[derive(Deserialize)]
-struct User {
+struct UserResponse {
     login: String,
     id: u64,
 }
 
-/// What GitHub says of a token that an app was given.
+/// Response of `POST /applications/{client_id}/token`.
 #[derive(Deserialize)]
-struct Grant {
-    app: GrantedApp,
+struct GrantResponse {
+    app: GrantAppResponse,
 }
 
 #[derive(Deserialize)]
-struct GrantedApp {
+struct GrantAppResponse {
     client_id: String,
 }
 
 impl Transport {
-    /// Whose the token is; `None` when GitHub doesn't know it, or the account's name can't be a user's
-    /// here.
+    /// The account that the token belongs to; `None` when GitHub rejects the token, or when the login isn't a valid
+    /// [`UserId`].
     ///
     /// # Errors
-    /// Whenever GitHub says neither.
+    /// When GitHub gives no answer to that.
     pub async fn account(&self, token: &Secret) -> Result<Option<Account>, GitHubError> {
         let octocrab = self.for_account(token)?;
         let user = octocrab.get("/user", None::<&()>);
-        let user: User = match self.call(WHO, user).await {
-            Err(refused) if refused.is(StatusCode::UNAUTHORIZED) => return Ok(None),
+        let user: UserResponse = match self.call(GET_ACCOUNT, user).await {
+            Err(error) if error.has_status(StatusCode::UNAUTHORIZED) => return Ok(None),
             user => user?,
         };
         let login = UserId::parse(&user.login).ok();
@@ -85,19 +85,23 @@ impl Transport {
         Ok(login.map(|login| Account { login, number }))
     }
 
-    /// Whether the token was given to this app.
+    /// Whether the token was issued to this app.
     ///
     /// # Errors
-    /// Whenever GitHub says neither; also when it doesn't take the app's own secret.
-    pub async fn is_of_app(&self, app: &OAuthApp, token: &Secret) -> Result<bool, GitHubError> {
+    /// When GitHub gives no answer to that, such as when it rejects the app's own secret.
+    pub async fn belongs_to_app(
+        &self,
+        app: &OAuthApp,
+        token: &Secret,
+    ) -> Result<bool, GitHubError> {
         let octocrab = self.for_app(app);
-        let route = format!("/applications/{}/token", segment(&app.client_id));
+        let route = format!("/applications/{}/token", encode_segment(&app.client_id));
         let body = serde_json::json!({"access_token": token.reveal()});
         let grant = octocrab.post(route, Some(&body));
-        match self.call::<Grant>(APP, grant).await {
-            Err(refused)
-                if refused.is(StatusCode::NOT_FOUND)
-                    || refused.is(StatusCode::UNPROCESSABLE_ENTITY) =>
+        match self.call::<GrantResponse>(CHECK_APP, grant).await {
+            Err(error)
+                if error.has_status(StatusCode::NOT_FOUND)
+                    || error.has_status(StatusCode::UNPROCESSABLE_ENTITY) =>
             {
                 Ok(false)
             }
@@ -106,11 +110,12 @@ impl Transport {
     }
 }
 
-type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+type OAuthClient =
+    BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
-/// Signing in by way of GitHub's pages.
+/// OAuth client for GitHub's web sign-in.
 pub struct OAuth {
-    client: Client,
+    client: OAuthClient,
 }
 
 impl std::fmt::Debug for OAuth {
@@ -120,16 +125,16 @@ impl std::fmt::Debug for OAuth {
 }
 
 impl OAuth {
-    /// By `app`, at the GitHub whose pages are at `web_url`; the browser comes back to `callback`.
+    /// A client for `app` at the GitHub whose web pages are at `web_url`, with the redirect URI `callback`.
     ///
     /// # Errors
-    /// When one of them isn't a URL, in words.
+    /// A message when one of the URLs is invalid.
     pub fn new(app: &OAuthApp, web_url: &str, callback: &str) -> Result<Self, String> {
         let page = |name: &str| format!("{web_url}/login/oauth/{name}");
         let bad = |error: url::ParseError| error.to_string();
         let client = BasicClient::new(ClientId::new(app.client_id.clone()))
             .set_client_secret(ClientSecret::new(app.client_secret.reveal().to_owned()))
-            // What GitHub documents.
+            // GitHub documents the client's credentials as body parameters, not as Basic authentication.
             .set_auth_type(AuthType::RequestBody)
             .set_auth_uri(AuthUrl::new(page("authorize")).map_err(bad)?)
             .set_token_uri(TokenUrl::new(page("access_token")).map_err(bad)?)
@@ -137,33 +142,33 @@ impl OAuth {
         Ok(Self { client })
     }
 
-    /// Begins a sign-in. It asks for no scope: who somebody is, is public.
-    pub fn begin(&self) -> SignIn {
+    /// Starts a sign-in. It requests no scope: login and id are public.
+    pub fn begin(&self) -> AuthorizationRequest {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let (url, state) = self
             .client
             .authorize_url(CsrfToken::new_random)
             .set_pkce_challenge(challenge)
             .url();
-        SignIn {
+        AuthorizationRequest {
             url: url.into(),
             state: Secret::new(state.into_secret()),
             verifier: Secret::new(verifier.into_secret()),
         }
     }
 
-    /// Turns in the code that the browser brought back.
+    /// Exchanges the code of the browser's callback for a token.
     ///
     /// # Errors
-    /// Whenever GitHub neither gives a token nor says that the code is no good.
+    /// When GitHub neither issues a token nor rejects the code.
     pub async fn exchange(
         &self,
         transport: &Transport,
         code: &str,
         verifier: &Secret,
-    ) -> Result<Exchanged, GitHubError> {
-        let carry = |request| {
-            counted(
+    ) -> Result<CodeExchange, GitHubError> {
+        let send = |request| {
+            send_counted(
                 transport.client().clone(),
                 transport.calls().clone(),
                 request,
@@ -173,68 +178,71 @@ impl OAuth {
             .client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.reveal().to_owned()))
-            .request_async(&carry)
+            .request_async(&send)
             .await;
-        outcome(answer)
+        exchange_outcome(answer)
     }
 }
 
 type ExchangeError = RequestTokenError<GitHubError, BasicErrorResponse>;
 
-fn outcome(answer: Result<BasicTokenResponse, ExchangeError>) -> Result<Exchanged, GitHubError> {
+fn exchange_outcome(
+    answer: Result<BasicTokenResponse, ExchangeError>,
+) -> Result<CodeExchange, GitHubError> {
     let unexpected = |reason| GitHubError::Unexpected {
-        operation: CODE,
+        operation: EXCHANGE_CODE,
         reason,
     };
     match answer {
         Ok(answer) => {
             let token = answer.access_token().secret().clone();
-            Ok(Exchanged::Token(Secret::new(token)))
+            Ok(CodeExchange::Token(Secret::new(token)))
         }
         Err(RequestTokenError::Request(error)) => Err(error),
         Err(RequestTokenError::ServerResponse(refusal)) => match refusal.error() {
-            BasicErrorResponseType::InvalidGrant => Ok(Exchanged::Refused),
+            BasicErrorResponseType::InvalidGrant => Ok(CodeExchange::Refused),
             BasicErrorResponseType::Extension(code) if code == "bad_verification_code" => {
-                Ok(Exchanged::Refused)
+                Ok(CodeExchange::Refused)
             }
             BasicErrorResponseType::Extension(code) if code == "incorrect_client_credentials" => {
                 Err(unexpected("GITHUB_OAUTH_CLIENT_SECRET isn't the app's"))
             }
-            BasicErrorResponseType::Extension(code) if code == "redirect_uri_mismatch" => {
-                Err(unexpected("the callback isn't the one the app names"))
-            }
-            _ => Err(unexpected("a refusal for another reason")),
+            BasicErrorResponseType::Extension(code) if code == "redirect_uri_mismatch" => Err(
+                unexpected("the redirect URI isn't the one configured for the app"),
+            ),
+            _ => Err(unexpected("an unknown error code")),
         },
         Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
-            Err(unexpected("neither a token nor a refusal"))
+            Err(unexpected("neither a token nor an error"))
         }
     }
 }
 
-async fn counted(
+async fn send_counted(
     client: reqwest::Client,
-    calls: Calls,
+    calls: CallMetrics,
     request: HttpRequest,
 ) -> Result<HttpResponse, GitHubError> {
-    let running = calls.begin(CODE);
-    let answer = carry(client, request).await;
-    running.end(Outcome::of(&answer));
+    let running = calls.begin(EXCHANGE_CODE);
+    let answer = send(client, request).await;
+    running.end(CallOutcome::of(&answer));
     answer
 }
 
-/// One request of the OAuth crate. GitHub refuses with 200 and a member `error`, where the standard wants
-/// 400.
-async fn carry(client: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, GitHubError> {
-    let broken = |error: reqwest::Error| Fault::from(error).of(CODE);
-    let request = reqwest::Request::try_from(request).map_err(broken)?;
-    let answer = client.execute(request).await.map_err(broken)?;
-    let mut status = answer.status();
+/// Sends one request of the `oauth2` crate. GitHub reports errors as 200 with a member `error`, where RFC 6749,
+/// section 5.2, requires 400; the status is set to that.
+async fn send(client: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, GitHubError> {
+    let failed =
+        |error: reqwest::Error| TransportFault::from(error).into_github_error(EXCHANGE_CODE);
+    let request = reqwest::Request::try_from(request).map_err(failed)?;
+    let response = client.execute(request).await.map_err(failed)?;
+    let mut status = response.status();
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let fault = Fault::Away(format!("it answers {}", status.as_u16()));
-        return Err(fault.of(CODE));
+        let fault = TransportFault::Unavailable(format!("it answers {}", status.as_u16()));
+        return Err(fault.into_github_error(EXCHANGE_CODE));
     }
-    let bytes = bounded(answer, MAX_ANSWER).await;
-    let bytes = bytes.map_err(|fault| fault.of(CODE))?;
+    let bytes = read_bounded(response, MAX_RESPONSE).await;
+    let bytes = bytes.map_err(|fault| fault.into_github_error(EXCHANGE_CODE))?;
     if status.is_success() && serde_json::from_slice::<BasicErrorResponse>(&bytes).is_ok() {
         status = StatusCode::BAD_REQUEST;
     }

@@ -1,4 +1,4 @@
-//! The token of a GitHub App's installation: got with a key, good for an hour.
+//! Access tokens of a GitHub App's installation: requested with a signed JWT, valid for an hour.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use tokio::sync::Mutex;
 use super::transport::{GitHubError, Transport};
 use crate::config::{ConfigError, Secret};
 
-/// A token is replaced this long before its end, so that none ends under way.
-const EARLY: TimeDelta = TimeDelta::minutes(5);
+/// A token is replaced this long before it expires, so that none expires during a request.
+const REFRESH_MARGIN: TimeDelta = TimeDelta::minutes(5);
 
-/// How long the app's own proof is good; GitHub takes at most ten minutes.
-const PROOF: Duration = Duration::from_secs(9 * 60);
+/// Lifetime of the app's JWT; GitHub accepts at most ten minutes.
+const JWT_LIFETIME: Duration = Duration::from_secs(9 * 60);
 
-/// How far the proof is dated back, for clocks that differ: GitHub's advice.
-const BACK: Duration = Duration::from_secs(60);
+/// How far the JWT's `iat` is dated back to allow for clock drift, as GitHub's documentation recommends.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// Where an installation's token comes from.
-pub(super) struct AppToken {
+/// Requests and caches the installation's token.
+pub(super) struct InstallationTokenSource {
     id: String,
     installation: u64,
     key: Arc<dyn SigningKey>,
@@ -34,13 +34,13 @@ pub(super) struct AppToken {
 }
 
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenResponse {
     token: String,
     expires_at: DateTime<Utc>,
 }
 
-impl AppToken {
-    /// Reads the key, PEM in either of the two forms there are.
+impl InstallationTokenSource {
+    /// Parses the key, PEM with PKCS#1 or PKCS#8.
     pub(super) fn new(
         id: &str,
         private_key: &Secret,
@@ -61,37 +61,37 @@ impl AppToken {
         })
     }
 
-    /// The token, a new one when the last is about to end. Who comes meanwhile waits for it.
+    /// The cached token, or a new one when it is about to expire. The lock makes concurrent callers share one request.
     pub(super) async fn get(&self, transport: &Transport) -> Result<Secret, GitHubError> {
         let operation = "get the installation's token";
-        let mut kept = self.token.lock().await;
+        let mut cached = self.token.lock().await;
         let now = Utc::now();
-        if let Some((token, ends)) = &*kept
-            && now < *ends - EARLY
+        if let Some((token, expires_at)) = &*cached
+            && now < *expires_at - REFRESH_MARGIN
         {
             return Ok(token.clone());
         }
-        let proof = self.proof(now)?;
+        let jwt = self.jwt(now)?;
         let route = format!("/app/installations/{}/access_tokens", self.installation);
-        let octocrab = transport.for_service(&proof)?;
-        let answer = octocrab.post::<(), TokenAnswer>(route, None);
-        let answer = transport.call(operation, answer).await?;
-        let token = Secret::new(answer.token);
-        *kept = Some((token.clone(), answer.expires_at));
+        let octocrab = transport.for_service(&jwt)?;
+        let request = octocrab.post::<(), TokenResponse>(route, None);
+        let response = transport.call(operation, request).await?;
+        let token = Secret::new(response.token);
+        *cached = Some((token.clone(), response.expires_at));
         Ok(token)
     }
 
-    /// Forgets the token: it isn't good any more.
-    pub(super) async fn forget(&self) {
+    /// Drops the cached token, after GitHub rejected it.
+    pub(super) async fn invalidate(&self) {
         *self.token.lock().await = None;
     }
 
-    /// A JSON Web Token (RFC 7519), signed by the app's key.
-    fn proof(&self, now: DateTime<Utc>) -> Result<Secret, GitHubError> {
+    /// A JSON Web Token (RFC 7519), signed with the app's key by RS256.
+    fn jwt(&self, now: DateTime<Utc>) -> Result<Secret, GitHubError> {
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
         let claims = serde_json::json!({
-            "iat": seconds.saturating_sub(BACK.as_secs()),
-            "exp": seconds + PROOF.as_secs(),
+            "iat": seconds.saturating_sub(CLOCK_SKEW.as_secs()),
+            "exp": seconds + JWT_LIFETIME.as_secs(),
             "iss": self.id,
         });
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);

@@ -1,9 +1,8 @@
-//! PURE. Two versions of one task file become one (`src/codex/git/README.md`, "Merging").
+//! PURE. Three-way merge of one task file (`src/codex/git/README.md`, "Merging").
 //!
-//! Each field, each unknown key and each place in the body is decided for itself, then the text is
-//! put together from the lines of both sides and read again. Where it doesn't say what was decided
-//! (keys in `{…}`, say), their values are set in our text instead, and where that can't be done,
-//! our text stands as it is.
+//! Each field, each unknown key and each hunk of the body is decided on its own. The text is then assembled from the
+//! lines of both sides and parsed again. If it doesn't parse to the planned result (with keys in `{…}`, for instance),
+//! Git's values are set in our text by an edit instead; if that fails too, our text is kept as it is.
 
 mod assemble;
 mod decide;
@@ -15,20 +14,20 @@ use std::collections::BTreeSet;
 
 use crate::task::{Edit, FileName, Parsed, Status, Task, edit, outline, parse};
 
-use decide::{Decided, Key, Version, ask};
-use three::{Side, Three};
+use decide::{MergePlan, MergeVersion, PlannedKey, edit_of};
+use three::{MergeSide, ThreeWay};
 
-/// A file both sides agree on.
+/// The merged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Merged {
+pub struct MergeResult {
     /// The file's content.
     pub bytes: Vec<u8>,
-    /// What both sides changed differently, so that the API's value stands: the names of keys,
-    /// `body`, or `file` alone where only one side's whole file could be taken. Sorted, each once.
+    /// What both sides changed differently, where the API's value won: names of keys, `body`, or only `file` where one
+    /// side's whole file was taken. Sorted, without duplicates.
     pub conflicts: Vec<String>,
 }
 
-impl Merged {
+impl MergeResult {
     fn clean(bytes: &[u8]) -> Self {
         Self {
             bytes: bytes.to_vec(),
@@ -36,7 +35,7 @@ impl Merged {
         }
     }
 
-    fn whole(bytes: &[u8]) -> Self {
+    fn whole_file(bytes: &[u8]) -> Self {
         Self {
             bytes: bytes.to_vec(),
             conflicts: vec!["file".to_owned()],
@@ -51,80 +50,81 @@ impl Merged {
     }
 }
 
-/// Puts together what the API made of the file `name` (`ours`) and what Git holds now (`theirs`).
-/// `base` is what both started from; without it, what differs counts as changed on both sides.
+/// Merges the store's content of the file `name` (`ours`) and Git's (`theirs`). `base` is their common ancestor;
+/// without it, every difference counts as changed on both sides.
 ///
-/// What only one side changed is taken from it. What both changed differently is ours and named in
-/// [`Merged::conflicts`], except that a task which one of them completed is completed. When both
-/// are the same, or one is `base`, the result is the other, byte by byte. Never panics; a file
-/// that isn't a task that can be read is taken or left as a whole.
-pub fn merge(name: &FileName, base: Option<&[u8]>, ours: &[u8], theirs: &[u8]) -> Merged {
+/// A change of one side is taken. Where both sides changed something differently, ours wins and is listed in
+/// [`MergeResult::conflicts`], except that a completion on either side wins. If both are equal, or one equals `base`,
+/// the result is the other one, byte for byte. Never panics. A file that doesn't parse as a task is taken or dropped as
+/// a whole.
+pub fn merge(name: &FileName, base: Option<&[u8]>, ours: &[u8], theirs: &[u8]) -> MergeResult {
     if ours == theirs || base == Some(theirs) {
-        return Merged::clean(ours);
+        return MergeResult::clean(ours);
     }
     if base == Some(ours) {
-        return Merged::clean(theirs);
+        return MergeResult::clean(theirs);
     }
     match (read(name, ours), read(name, theirs)) {
         (Some(ours), Some(theirs)) => {
             let base = base.and_then(|base| read(name, base));
-            merge_tasks(name, &Three { base, ours, theirs })
+            merge_tasks(name, &ThreeWay { base, ours, theirs })
         }
-        (None, Some((_, task))) if task.status == Status::Abgeschlossen => Merged::whole(theirs),
-        _ => Merged::whole(ours),
+        (None, Some((_, task))) if task.status == Status::Abgeschlossen => {
+            MergeResult::whole_file(theirs)
+        }
+        _ => MergeResult::whole_file(ours),
     }
 }
 
 fn read<'a>(name: &FileName, bytes: &'a [u8]) -> Option<(&'a str, Task)> {
     match parse(name, bytes) {
         Parsed::Task(task) => Some((std::str::from_utf8(bytes).ok()?, task)),
-        Parsed::NotATask | Parsed::Settled | Parsed::Unreadable(_) => None,
+        Parsed::NotATask | Parsed::Tombstone | Parsed::Unreadable(_) => None,
     }
 }
 
-fn merge_tasks(name: &FileName, files: &Three<(&str, Task)>) -> Merged {
+fn merge_tasks(name: &FileName, files: &ThreeWay<(&str, Task)>) -> MergeResult {
     let (ours, theirs) = (&files.ours, &files.theirs);
-    let Some(texts) = in_one_line_ending(&files.map(|(text, _)| *text)) else {
-        return Merged::whole(ours.0.as_bytes());
+    let Some(texts) = with_one_line_ending(&files.map(|(text, _)| *text)) else {
+        return MergeResult::whole_file(ours.0.as_bytes());
     };
     let Some(versions) = versions(&texts, files) else {
-        return Merged::whole(ours.0.as_bytes());
+        return MergeResult::whole_file(ours.0.as_bytes());
     };
-    let decided = Decided::new(name, &versions);
-    if let Some(text) = assemble::assemble(name, &versions, &decided) {
-        return Merged::new(text, decided.conflicts);
+    let plan = MergePlan::new(name, &versions);
+    if let Some(text) = assemble::assemble(name, &versions, &plan) {
+        return MergeResult::new(text, plan.conflicts);
     }
-    let completes =
-        decided.task.status == Status::Abgeschlossen && ours.1.status != decided.task.status;
-    let whole = if completes {
-        let change = ask(&decided.task, ["status", "abgeschlossen_am"].into_iter());
+    let completes = plan.task.status == Status::Abgeschlossen && ours.1.status != plan.task.status;
+    let fallback = if completes {
+        let change = edit_of(&plan.task, ["status", "abgeschlossen_am"].into_iter());
         let completed = change.and_then(|change| edit(name, ours.0, &change).ok());
-        Merged::whole(completed.as_deref().unwrap_or(theirs.0).as_bytes())
+        MergeResult::whole_file(completed.as_deref().unwrap_or(theirs.0).as_bytes())
     } else {
-        Merged::whole(ours.0.as_bytes())
+        MergeResult::whole_file(ours.0.as_bytes())
     };
-    edit_ours(name, ours.0, &decided).unwrap_or(whole)
+    edit_ours(name, ours.0, &plan).unwrap_or(fallback)
 }
 
 fn versions<'a>(
-    texts: &'a Three<Cow<'_, str>>,
-    files: &Three<(&str, Task)>,
-) -> Option<Three<Version<'a>>> {
+    texts: &'a ThreeWay<Cow<'_, str>>,
+    files: &ThreeWay<(&str, Task)>,
+) -> Option<ThreeWay<MergeVersion<'a>>> {
     let outlines = texts.map(|text| outline(text).map(|outline| (&**text, outline)));
-    let version = |(text, outline), (_, task): &(&str, Task)| Version {
+    let version = |(text, outline), (_, task): &(&str, Task)| MergeVersion {
         text,
         task: task.clone(),
         outline,
     };
-    Some(outlines.all()?.with(files, version))
+    Some(outlines.transpose()?.zip_with(files, version))
 }
 
-/// The front matters with the line ending that they come to have together, so that a side that
-/// changed all of them changed nothing else.
-fn in_one_line_ending<'a>(texts: &Three<&'a str>) -> Option<Three<Cow<'a, str>>> {
-    let outlines = texts.map(|text| outline(text)).all()?;
-    let newline = *outlines.map(|outline| outline.newline).changed();
-    Some(outlines.with(texts, |outline, text| {
+/// The texts with their front matter's line endings unified to the merged style, so that a side that changed only line
+/// endings has no other changes.
+fn with_one_line_ending<'a>(texts: &ThreeWay<&'a str>) -> Option<ThreeWay<Cow<'a, str>>> {
+    let outlines = texts.map(|text| outline(text)).transpose()?;
+    let newline = *outlines.map(|outline| outline.newline).prefer_changed();
+    Some(outlines.zip_with(texts, |outline, text| {
         if outline.newline == newline {
             return Cow::Borrowed(*text);
         }
@@ -134,16 +134,17 @@ fn in_one_line_ending<'a>(texts: &Three<&'a str>) -> Option<Three<Cow<'a, str>>>
     }))
 }
 
-/// Our text, with their values set in it as an edit would. Other keys stay ours.
-fn edit_ours(name: &FileName, ours: &str, decided: &Decided<'_>) -> Option<Merged> {
+/// Fallback: our text with the values that are Git's set by an edit. Unknown keys stay ours.
+fn edit_ours(name: &FileName, ours: &str, plan: &MergePlan<'_>) -> Option<MergeResult> {
     let change = Edit {
-        body: Some(decided.body.clone()),
-        ..ask(&decided.task, decided.names(Side::Theirs))?
+        body: Some(plan.body.clone()),
+        ..edit_of(&plan.task, plan.names(MergeSide::Theirs))?
     };
     let text = edit(name, ours, &change).ok()?;
-    let theirs = |key: &&Key<'_>| key.side == Side::Theirs && key.is_unknown_and_differs();
-    let left = decided.keys.iter().filter(theirs);
-    let mut conflicts = decided.conflicts.clone();
+    let theirs =
+        |key: &&PlannedKey<'_>| key.side == MergeSide::Theirs && key.is_unknown_and_differs();
+    let left = plan.keys.iter().filter(theirs);
+    let mut conflicts = plan.conflicts.clone();
     conflicts.extend(left.map(|key| key.name.to_owned()));
-    Some(Merged::new(text, conflicts))
+    Some(MergeResult::new(text, conflicts))
 }

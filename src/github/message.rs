@@ -1,30 +1,30 @@
-//! PURE. What commits, branches and pull requests are called (`src/codex/git/README.md`, "Out", "Pull requests").
+//! PURE. Commit messages and branch names (`src/codex/git/README.md`, "Out", "Pull requests").
 
 use crate::task::{FileName, Kategorie, Parsed, Status, TaskId, parse};
 use crate::user::UserId;
 
-/// What a file became since Git last had it.
+/// What a commit does to a task file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Became {
-    /// It is new there.
+pub enum TaskCommitKind {
+    /// Adds it. `None` when the file isn't a valid task.
     Added(Option<Kategorie>),
-    /// It was changed.
+    /// Changes it.
     Updated,
-    /// It was done.
+    /// Marks the task done.
     Completed,
 }
 
-/// A file that is to be committed.
+/// What a commit's subject line and a pull request's branch are made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Story {
-    /// Its number.
+pub struct CommitSubject {
+    /// The task's number.
     pub id: TaskId,
-    /// What it became.
-    pub became: Became,
+    /// What the commit does.
+    pub kind: TaskCommitKind,
 }
 
-impl Story {
-    /// Of a file with this text, which Git has had before or not, and had as done or not.
+impl CommitSubject {
+    /// For a file with this content. `in_git`: the file exists in Git; `was_done`: as a completed task.
     pub fn of(name: &FileName, text: &[u8], in_git: bool, was_done: bool) -> Self {
         let task = match parse(name, text) {
             Parsed::Task(task) => Some(task),
@@ -33,51 +33,53 @@ impl Story {
         let done = task
             .as_ref()
             .is_some_and(|it| it.status == Status::Abgeschlossen);
-        let became = match (in_git, done && !was_done) {
-            (false, _) => Became::Added(task.map(|it| it.kategorie)),
-            (true, true) => Became::Completed,
-            (true, false) => Became::Updated,
+        let kind = match (in_git, done && !was_done) {
+            (false, _) => TaskCommitKind::Added(task.map(|it| it.kategorie)),
+            (true, true) => TaskCommitKind::Completed,
+            (true, false) => TaskCommitKind::Updated,
         };
         Self {
             id: name.id(),
-            became,
+            kind,
         }
     }
 
-    /// The commit's message.
+    /// The commit message.
     pub fn message(&self) -> String {
         let id = self.id;
-        match self.became {
-            Became::Added(Some(kategorie)) => format!("[codex] add task {id} ({kategorie})"),
-            Became::Added(None) => format!("[codex] add task {id}"),
-            Became::Updated => format!("[codex] update task {id}"),
-            Became::Completed => format!("[codex] complete task {id}"),
+        match self.kind {
+            TaskCommitKind::Added(Some(kategorie)) => {
+                format!("[codex] add task {id} ({kategorie})")
+            }
+            TaskCommitKind::Added(None) => format!("[codex] add task {id}"),
+            TaskCommitKind::Updated => format!("[codex] update task {id}"),
+            TaskCommitKind::Completed => format!("[codex] complete task {id}"),
         }
     }
 
-    /// The branch of its pull request, below the prefix of the settings.
+    /// The branch of the file's pull request: `<prefix>/<user>/<id>[-update|-complete]`.
     pub fn branch(&self, prefix: &str, user: &UserId) -> String {
         let (id, suffix) = (
             self.id,
-            match self.became {
-                Became::Added(_) => "",
-                Became::Updated => "-update",
-                Became::Completed => "-complete",
+            match self.kind {
+                TaskCommitKind::Added(_) => "",
+                TaskCommitKind::Updated => "-update",
+                TaskCommitKind::Completed => "-complete",
             },
         );
         format!("{prefix}/{user}/{id}{suffix}")
     }
 }
 
-/// The message of one commit of several files: the first line counts them, the others tell of each.
-pub fn message_of_all(stories: &[Story]) -> String {
-    if let [story] = stories {
-        return story.message();
+/// The message of a commit of several files: a subject line with their count, then one line for each.
+pub fn batch_commit_message(subjects: &[CommitSubject]) -> String {
+    if let [subject] = subjects {
+        return subject.message();
     }
-    let mut message = format!("[codex] bring {} tasks", stories.len());
+    let mut message = format!("[codex] bring {} tasks", subjects.len());
     message.push_str("\n\n");
-    for story in stories {
-        message.push_str(story.message().trim_start_matches("[codex] "));
+    for subject in subjects {
+        message.push_str(subject.message().trim_start_matches("[codex] "));
         message.push('\n');
     }
     message

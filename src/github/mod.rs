@@ -1,7 +1,7 @@
-//! Git and GitHub: what they say and are told.
+//! Git and GitHub: the client for GitHub's API, and the rules for trees, commits, merges and webhooks.
 //!
-//! PURE are [`decide`], [`verify`] and [`parse`], [`TaskTree`] and [`Story`]; [`GitHubRepository`] asks GitHub.
-//! Whatever knows GitHub's documents stops here, everybody else sees our own types.
+//! PURE (no I/O): [`decide`], [`merge`], [`verify`], [`parse`], [`TaskTree`] and [`CommitSubject`]. I/O:
+//! [`GitHubRepository`], [`Transport`] and [`OAuth`]. GitHub's JSON doesn't leave this module; callers see our types.
 
 mod accounts;
 mod app;
@@ -14,18 +14,19 @@ mod transport;
 mod tree;
 mod webhook;
 
-pub use accounts::{Account, Exchanged, OAuth, SignIn};
-pub use merge::{Merged, merge};
-pub use message::{Became, Story, message_of_all};
-pub use reconcile::{Decision, Side, Sides, decide};
+pub use accounts::{Account, AuthorizationRequest, CodeExchange, OAuth};
+pub use merge::{MergeResult, merge};
+pub use message::{CommitSubject, TaskCommitKind, batch_commit_message};
+pub use reconcile::{ReconcileAction, ReconcileInput, SideState, decide};
 pub use repository::{
-    BranchMove, CommitMade, Commits, Committed, Comparison, FileToCommit, FileToPut, Files,
-    FilesToCommit, GitHubRepository, Head, HeadSeen, Pull, PullSeen, Pulls, Repository, TreePage,
+    BatchCommit, BatchCommitFile, BranchMove, CommitApi, CommitOutcome, Comparison, CreatedCommit,
+    FileCommit, GitHubRepository, GitObjectApi, HeadCommit, HeadLookup, Pull, PullRequestApi,
+    PullStatus, Repository, TreePage,
 };
 pub use snapshot::GitSnapshot;
 pub use transport::{GitHubError, RateLimit, Transport};
 pub use tree::{
     EntryKind, MAX_NAME_BYTES, SkipCode, Skipped, TaskTree, TreeEntry, UserTree, is_mirrored,
-    other_spelling, too_long,
+    name_too_long_message, other_spelling,
 };
 pub use webhook::{BadPayload, BadSignature, Delivery, Push, PushPayload, parse, verify};

@@ -1,82 +1,84 @@
-//! PURE. What becomes of one file, by what Git is known to hold, what the store has and what Git has
-//! now (`src/codex/git/README.md`, "Three contents, one decision").
+//! PURE. Three-way reconciliation of one file: the last known Git content (base), the store's and Git's current one
+//! (`src/codex/git/README.md`, "Three contents, one decision").
 
 use crate::task::GitSha;
 
-/// One file, seen from three sides.
+/// The three states of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sides<'a> {
-    /// What Git is known to hold, or to have held.
+pub struct ReconcileInput<'a> {
+    /// The content that both sides last agreed on; `None` when there is none.
     pub base: Option<GitSha>,
-    /// What was about to be committed here: in a tree that shows one of them it counts as the base.
+    /// Contents of our own pushes whose outcome isn't known yet: where Git has one of them, it counts as the base.
     pub pushing: &'a [GitSha],
-    /// What the store has.
-    pub ours: Side,
-    /// What Git has now.
-    pub theirs: Side,
+    /// The store's state.
+    pub ours: SideState,
+    /// Git's current state.
+    pub theirs: SideState,
 }
 
-/// What one side has of a file.
+/// The state of a file on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Nothing.
+pub enum SideState {
+    /// The file doesn't exist.
     Absent,
-    /// This content.
+    /// The file has this content.
     Content(GitSha),
-    /// Something that can't be a task's text, or couldn't be looked at.
+    /// Something that can't be a task file, or whose state is unknown.
     Other,
 }
 
-/// What is to be done.
+/// The action for one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Nothing: the same everywhere.
-    Nothing,
-    /// Both sides have this; the base is to say so.
+pub enum ReconcileAction {
+    /// Base, store and Git are the same.
+    NoChange,
+    /// Both sides have this content: set the base to it.
     Agreed(GitSha),
-    /// Both sides have nothing; the base is to forget it.
-    Forget,
-    /// The store takes Git's, in the place of what it has.
+    /// Neither side has the file: drop the base.
+    ForgetBase,
+    /// Write Git's content to the store.
     Take(GitSha),
-    /// The store drops what it has: it was in Git, and has gone from there.
+    /// Remove the file from the store: it was removed in Git, and is unchanged here.
     Remove,
-    /// The store has something that Git doesn't have yet; what Git holds instead, if anything.
+    /// The store's content isn't in Git yet; holds the content it replaces there.
     Unpushed(Option<GitSha>),
-    /// Both have changed it.
+    /// Both sides changed the file.
     Merge {
-        /// What both changed, where that is known.
+        /// The common base, if known.
         base: Option<GitSha>,
-        /// What Git made of it.
+        /// Git's content.
         theirs: GitSha,
     },
-    /// One side can't be looked at: nothing is done.
-    Leave,
+    /// A side is [`SideState::Other`]: leave the file as it is.
+    Skip,
 }
 
-/// Decides for one file.
-pub fn decide(sides: &Sides<'_>) -> Decision {
-    use Side::{Absent, Content, Other};
+/// Decides what to do with one file.
+pub fn decide(sides: &ReconcileInput<'_>) -> ReconcileAction {
+    use SideState::{Absent, Content, Other};
     match (sides.ours, sides.theirs) {
-        (Other, _) | (_, Other) => Decision::Leave,
+        (Other, _) | (_, Other) => ReconcileAction::Skip,
         (Absent, Absent) => match sides.base {
-            None => Decision::Nothing,
-            Some(_) => Decision::Forget,
+            None => ReconcileAction::NoChange,
+            Some(_) => ReconcileAction::ForgetBase,
         },
-        // Gone here, by an editor's hand: Git has it still. Or it has never been here.
-        (Absent, Content(theirs)) => Decision::Take(theirs),
-        (Content(ours), Absent) if sides.base == Some(ours) => Decision::Remove,
-        (Content(_), Absent) => Decision::Unpushed(None),
+        // The file was never here, or an editor removed it here. A removal outside the API isn't pushed: Git wins.
+        (Absent, Content(theirs)) => ReconcileAction::Take(theirs),
+        (Content(ours), Absent) if sides.base == Some(ours) => ReconcileAction::Remove,
+        (Content(_), Absent) => ReconcileAction::Unpushed(None),
         (Content(ours), Content(theirs)) if ours == theirs => match sides.base {
-            Some(base) if base == theirs && !sides.pushing.contains(&theirs) => Decision::Nothing,
-            _ => Decision::Agreed(theirs),
+            Some(base) if base == theirs && !sides.pushing.contains(&theirs) => {
+                ReconcileAction::NoChange
+            }
+            _ => ReconcileAction::Agreed(theirs),
         },
         (Content(ours), Content(theirs)) => {
             let own_push = sides.pushing.contains(&theirs);
             let base = if own_push { Some(theirs) } else { sides.base };
             match base {
-                Some(base) if base == ours => Decision::Take(theirs),
-                Some(base) if base == theirs => Decision::Unpushed(Some(theirs)),
-                base => Decision::Merge { base, theirs },
+                Some(base) if base == ours => ReconcileAction::Take(theirs),
+                Some(base) if base == theirs => ReconcileAction::Unpushed(Some(theirs)),
+                base => ReconcileAction::Merge { base, theirs },
             }
         }
     }

@@ -1,7 +1,7 @@
-//! The mirror repository, behind our own types. GitHub's documents stop here.
+//! The mirror repository. [`Repository`] is the interface that the sync uses, [`GitHubRepository`] its implementation
+//! on GitHub's REST API.
 //!
-//! [`Repository`] is what the sync needs of it; [`GitHubRepository`] asks GitHub. Every answer may be older than
-//! what was answered before: GitHub reads from replicas.
+//! Reads aren't monotonic: GitHub answers from replicas, so a response may be older than an earlier one.
 
 mod commits;
 mod files;
@@ -21,127 +21,129 @@ use octocrab::git::GitHandler;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::app::AppToken;
-use super::transport::{CallError, GitHubError, RateLimit, Transport, segment};
+use super::app::InstallationTokenSource;
+use super::transport::{CallError, GitHubError, RateLimit, Transport, encode_segment};
 use crate::config::{ConfigError, Credentials, GitHubConfig, RepositoryConfig, Secret};
 use crate::task::GitSha;
 
-pub use commits::{CommitMade, Commits, Committed, FileToCommit, FileToPut, FilesToCommit};
-pub use files::{Files, TreePage};
-pub use pulls::{Pull, PullSeen, Pulls};
+pub use commits::{
+    BatchCommit, BatchCommitFile, CommitApi, CommitOutcome, CreatedCommit, FileCommit,
+};
+pub use files::{GitObjectApi, TreePage};
+pub use pulls::{Pull, PullRequestApi, PullStatus};
 
-/// A branch's newest commit, as it was last seen.
+/// A branch's newest commit, as last read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct HeadCommit {
     /// The commit.
     pub commit: GitSha,
-    /// To ask with again, which is free while it is unchanged.
+    /// For the next conditional request, which costs no rate limit while the branch is unchanged.
     pub etag: Option<String>,
 }
 
-/// What a look at a branch showed.
+/// Result of reading a branch's head.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeadSeen {
-    /// Still the one it was asked with.
+pub enum HeadLookup {
+    /// The head is still the known one (304).
     Unchanged,
     /// The repository has no commit yet.
     Empty,
-    /// This one.
-    At(Head),
+    /// The head that was read.
+    At(HeadCommit),
 }
 
-/// How one commit stands to another one.
+/// How a head commit relates to a base commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {
-    /// It is the same.
+    /// Both are the same commit.
     Identical,
-    /// It has the other one in its history.
+    /// The base is an ancestor of the head.
     Ahead,
-    /// It is in the other one's history.
+    /// The head is an ancestor of the base.
     Behind,
-    /// Neither has the other one in its history.
+    /// Neither is an ancestor of the other.
     Diverged,
-    /// One of them isn't there, or not yet.
+    /// GitHub doesn't have one of them, or the replica doesn't yet.
     #[serde(skip)]
     Unknown,
 }
 
-/// A branch that was moved from one commit to another.
+/// An update of a branch, from the repository's activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BranchMove {
-    /// Where it was; `None` when it was made.
+    /// The commit before; `None` when the branch was created.
     pub before: Option<GitSha>,
-    /// Where it is then; `None` when it was deleted.
+    /// The commit after; `None` when the branch was deleted.
     pub after: Option<GitSha>,
-    /// When, in whole seconds.
+    /// Time of the update in whole seconds.
     pub at: DateTime<Utc>,
 }
 
-/// The repository that mirrors the tasks, and its branch.
+/// The repository that mirrors the tasks, and its mirror branch.
 #[async_trait]
-pub trait Repository: Files + Commits + Pulls {
-    /// `owner/name`, as payloads call it.
+pub trait Repository: GitObjectApi + CommitApi + PullRequestApi {
+    /// `owner/name`, as in webhook payloads.
     fn full_name(&self) -> String;
 
-    /// The branch that mirrors the tasks.
+    /// The mirror branch.
     fn branch(&self) -> &str;
 
-    /// With pull requests: what their branches begin with.
+    /// Prefix of the pull requests' branches; `None` when commits go directly to the mirror branch.
     fn pull_prefix(&self) -> Option<&str>;
 
-    /// How long no requests are granted; nothing when they are.
+    /// How long requests are still rate-limited; zero when they aren't.
     fn wait(&self) -> Duration;
 
-    /// What was last said of the limits.
+    /// The rate limit, as of the latest response.
     fn rate_limit(&self) -> Option<RateLimit>;
 
-    /// The branch's newest commit, if it isn't the one already known.
+    /// The mirror branch's newest commit. `known` makes the request conditional.
     ///
     /// # Errors
-    /// Also when there is no such branch: nothing may be concluded from that.
-    async fn head(&self, known: Option<&Head>) -> Result<HeadSeen, GitHubError>;
+    /// Also when the branch doesn't exist: that must not read as removed files.
+    async fn head(&self, known: Option<&HeadCommit>) -> Result<HeadLookup, GitHubError>;
 
-    /// How `head` stands to `base`.
+    /// How `head` relates to `base`. A commit that GitHub doesn't have is [`Comparison::Unknown`].
     ///
     /// # Errors
-    /// When that can't be asked. A commit that isn't there is [`Comparison::Unknown`].
+    /// When the call fails.
     async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError>;
 
-    /// Where the branch was moved lately, the newest move first.
+    /// The mirror branch's last hundred updates, newest first.
     ///
     /// # Errors
-    /// When that can't be asked.
+    /// When the call fails.
     async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError>;
 }
 
 /// The mirror repository on GitHub.
 ///
-/// Answers are read into types of our own with the members that are used. octocrab's models ask for more, and for some
-/// that GitHub's description has as optional, such as a tree's `url`, or as perhaps null, such as an account's
-/// `gravatar_id`: something would be done, and its answer refused. Its own calls are used where their models ask for
+/// Responses are deserialized into our types, with only the members that are used. octocrab's models require more,
+/// some of which GitHub's API description has as optional (a tree's `url`) or nullable (an account's `gravatar_id`): a
+/// write could succeed and its response be rejected. octocrab's typed calls are used where their models require
 /// nothing that may be missing.
 pub struct GitHubRepository {
     transport: Arc<Transport>,
     config: RepositoryConfig,
-    app: Option<AppToken>,
+    app: Option<InstallationTokenSource>,
 }
 
 #[derive(Deserialize)]
-struct RefAnswer {
-    object: ShaAnswer,
+struct RefResponse {
+    object: ShaResponse,
 }
 
 #[derive(Deserialize)]
-struct ShaAnswer {
+struct ShaResponse {
     sha: GitSha,
 }
 
 impl GitHubRepository {
-    /// The repository of the settings; `None` while GitHub mode is off.
+    /// The configured repository; `None` when GitHub mode is off.
     ///
     /// # Errors
-    /// When no client can be made, or the app's key can't be read; in words that hold no secret.
+    /// When the app's key can't be parsed. The message holds no secret.
     pub fn new(
         config: &GitHubConfig,
         transport: &Arc<Transport>,
@@ -155,7 +157,11 @@ impl GitHubRepository {
                 id,
                 private_key,
                 installation,
-            } => Some(AppToken::new(id, private_key, *installation)?),
+            } => Some(InstallationTokenSource::new(
+                id,
+                private_key,
+                *installation,
+            )?),
         };
         Ok(Some(Arc::new(Self {
             transport: Arc::clone(transport),
@@ -164,7 +170,8 @@ impl GitHubRepository {
         })))
     }
 
-    /// One call, with a token that is good now. One that was taken back before its end is got anew by the next call.
+    /// One call with a valid token. After a 401 the app's token is invalidated (it was revoked before it expired), so
+    /// that the next call requests a new one.
     async fn call<T, F>(
         &self,
         operation: &'static str,
@@ -180,20 +187,20 @@ impl GitHubRepository {
             .map_err(CallError::Failed)?;
         let result = self.transport.call(operation, request(octocrab)).await;
         if let (Err(error), Some(app)) = (&result, &self.app)
-            && error.is(StatusCode::UNAUTHORIZED)
+            && error.has_status(StatusCode::UNAUTHORIZED)
         {
-            app.forget().await;
+            app.invalidate().await;
         }
         result
     }
 
-    /// A JSON document below the repository's address.
+    /// GETs JSON; `path` is relative to the repository's URL.
     async fn get<T: DeserializeOwned>(
         &self,
         operation: &'static str,
-        below: &str,
+        path: &str,
     ) -> Result<T, CallError> {
-        let route = self.route(below);
+        let route = self.route(path);
         self.call(
             operation,
             |it| async move { it.get(route, None::<&()>).await },
@@ -201,14 +208,14 @@ impl GitHubRepository {
         .await
     }
 
-    /// What GitHub answers to a JSON document that is sent there.
+    /// POSTs JSON; `path` is relative to the repository's URL.
     async fn post<T: DeserializeOwned>(
         &self,
         operation: &'static str,
-        below: &str,
+        path: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<T, CallError> {
-        let route = self.route(below);
+        let route = self.route(path);
         self.call(
             operation,
             |it| async move { it.post(route, Some(body)).await },
@@ -216,29 +223,29 @@ impl GitHubRepository {
         .await
     }
 
-    /// The whole answer to a request with these headers, unless it is a refusal.
-    async fn ask(
+    /// Sends a prepared request and returns the headers and the raw body of a 2xx response.
+    async fn send_raw(
         &self,
         operation: &'static str,
-        below: &str,
+        path: &str,
         request: http::request::Builder,
     ) -> Result<(HeaderMap, Bytes), CallError> {
-        let request = request.uri(self.route(below));
-        let asked = |it: Octocrab| async move {
-            let answer = it.execute(it.build_request(request, None::<&()>)?).await?;
-            let (parts, body) = octocrab::map_github_error(answer).await?.into_parts();
+        let request = request.uri(self.route(path));
+        let send = |it: Octocrab| async move {
+            let response = it.execute(it.build_request(request, None::<&()>)?).await?;
+            let (parts, body) = octocrab::map_github_error(response).await?.into_parts();
             Ok((parts.headers, body.collect().await?.to_bytes()))
         };
-        self.call(operation, asked).await
+        self.call(operation, send).await
     }
 
-    /// octocrab's calls of the repository's objects and branches.
+    /// octocrab's calls for Git objects and refs.
     fn git<'a>(&self, octocrab: &'a Octocrab) -> GitHandler<'a> {
         octocrab.git(&self.config.owner, &self.config.repo)
     }
 
-    fn route(&self, below: &str) -> String {
-        format!("/repos/{}/{}/{below}", self.config.owner, self.config.repo)
+    fn route(&self, path: &str) -> String {
+        format!("/repos/{}/{}/{path}", self.config.owner, self.config.repo)
     }
 
     async fn token(&self) -> Result<Secret, GitHubError> {
@@ -247,19 +254,19 @@ impl GitHubRepository {
             (None, Credentials::Token(token)) => Ok(token.clone()),
             (None, Credentials::App { .. }) => Err(GitHubError::Unexpected {
                 operation: "get a token",
-                reason: "there is no app",
+                reason: "no app is configured",
             }),
         }
     }
 }
 
 #[derive(Deserialize)]
-struct CompareAnswer {
+struct CompareResponse {
     status: Comparison,
 }
 
 #[derive(Deserialize)]
-struct MoveAnswer {
+struct ActivityResponse {
     before: String,
     after: String,
     timestamp: DateTime<Utc>,
@@ -287,71 +294,73 @@ impl Repository for GitHubRepository {
         self.transport.rate_limit()
     }
 
-    async fn head(&self, known: Option<&Head>) -> Result<HeadSeen, GitHubError> {
+    async fn head(&self, known: Option<&HeadCommit>) -> Result<HeadLookup, GitHubError> {
         let operation = "read the branch";
-        let below = format!("git/ref/heads/{}", segments(self.branch()));
+        let path = format!("git/ref/heads/{}", encode_path(self.branch()));
         let request = http::Request::builder();
         let request = match known.and_then(|it| it.etag.as_deref()) {
             Some(etag) => request.header(IF_NONE_MATCH, etag),
             None => request,
         };
-        // With octocrab's call of its own the condition couldn't be sent, and the tag wouldn't be in its answer.
-        let (headers, bytes) = match self.ask(operation, &below, request).await {
-            Err(refused) if refused.is(StatusCode::NOT_MODIFIED) => return Ok(HeadSeen::Unchanged),
-            Err(refused) if refused.is(StatusCode::CONFLICT) => return Ok(HeadSeen::Empty),
-            answer => answer?,
+        // octocrab's typed call can't send `If-None-Match`, and its model has no ETag.
+        let (headers, bytes) = match self.send_raw(operation, &path, request).await {
+            Err(error) if error.has_status(StatusCode::NOT_MODIFIED) => {
+                return Ok(HeadLookup::Unchanged);
+            }
+            Err(error) if error.has_status(StatusCode::CONFLICT) => return Ok(HeadLookup::Empty),
+            response => response?,
         };
-        let answer: RefAnswer =
+        let response: RefResponse =
             serde_json::from_slice(&bytes).map_err(|_| GitHubError::Unexpected {
                 operation,
                 reason: "not the documented JSON",
             })?;
         let etag = headers.get(ETAG).and_then(|it| it.to_str().ok());
-        Ok(HeadSeen::At(Head {
-            commit: answer.object.sha,
+        Ok(HeadLookup::At(HeadCommit {
+            commit: response.object.sha,
             etag: etag.map(str::to_owned),
         }))
     }
 
     async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError> {
-        // The first page lists the files that differ, with their patches; the second one doesn't.
-        let below = format!("compare/{base}...{head}?per_page=1&page=2");
-        match self.get::<CompareAnswer>("compare commits", &below).await {
-            Err(refused) if refused.is(StatusCode::NOT_FOUND) => Ok(Comparison::Unknown),
-            answer => Ok(answer?.status),
+        // Page 2: only the first page lists the changed files with their patches.
+        let path = format!("compare/{base}...{head}?per_page=1&page=2");
+        match self.get::<CompareResponse>("compare commits", &path).await {
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(Comparison::Unknown),
+            response => Ok(response?.status),
         }
     }
 
     async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError> {
-        let branch = segment(&format!("refs/heads/{}", self.branch())).to_string();
-        let below = format!("activity?ref={branch}&per_page=100");
-        let answer: Vec<MoveAnswer> = self.get("read the branch's activity", &below).await?;
-        let moves = answer.into_iter().map(|it| BranchMove {
-            before: commit_of(&it.before),
-            after: commit_of(&it.after),
+        let branch = encode_segment(&format!("refs/heads/{}", self.branch())).to_string();
+        let path = format!("activity?ref={branch}&per_page=100");
+        let activity: Vec<ActivityResponse> = self.get("read the branch's activity", &path).await?;
+        let moves = activity.into_iter().map(|it| BranchMove {
+            before: parse_commit(&it.before),
+            after: parse_commit(&it.after),
             at: it.timestamp,
         });
         Ok(moves.collect())
     }
 }
 
-/// GitHub says forty zeros where there is no commit.
-pub(super) fn commit_of(sha: &str) -> Option<GitSha> {
+/// Parses a commit id. `None` for forty zeros, which GitHub sends where there is no commit, and for invalid ids.
+pub(super) fn parse_commit(sha: &str) -> Option<GitSha> {
     sha.parse().ok().filter(|sha| *sha != GitSha([0; 20]))
 }
 
-/// What a name of octocrab's answers says.
-fn sha_of(operation: &'static str, text: &str) -> Result<GitSha, GitHubError> {
-    let reason = "no name of anything in Git";
+/// Parses an object id of octocrab's models.
+fn parse_object_id(operation: &'static str, text: &str) -> Result<GitSha, GitHubError> {
+    let reason = "an invalid object id";
     text.parse()
         .map_err(|_| GitHubError::Unexpected { operation, reason })
 }
 
-/// A path or a branch's name, its slashes kept.
-fn segments(path: &str) -> String {
+/// Percent-encodes a path or a branch name; its slashes stay.
+fn encode_path(path: &str) -> String {
     let parts: Vec<String> = path
         .split('/')
-        .map(|part| segment(part).to_string())
+        .map(|part| encode_segment(part).to_string())
         .collect();
     parts.join("/")
 }

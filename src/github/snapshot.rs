@@ -1,6 +1,6 @@
-//! The repository at one commit, as far as tasks are concerned.
+//! The task files of the repository at one commit.
 
-use super::repository::{Head, HeadSeen, Repository};
+use super::repository::{HeadCommit, HeadLookup, Repository};
 use super::transport::GitHubError;
 use super::tree::{EntryKind, TaskTree, TreeEntry, UserTree};
 use crate::task::GitSha;
@@ -9,13 +9,13 @@ use crate::user::UserId;
 /// All task files of one commit.
 #[derive(Debug, Clone, Default)]
 pub struct GitSnapshot {
-    head: Option<Head>,
-    /// The files.
+    head: Option<HeadCommit>,
+    /// The task files.
     pub tree: TaskTree,
 }
 
 impl GitSnapshot {
-    /// The commit; `None` in a repository without any.
+    /// The commit; `None` for a repository without commits.
     pub fn commit(&self) -> Option<GitSha> {
         self.head.as_ref().map(|head| head.commit)
     }
@@ -25,11 +25,11 @@ impl GitSnapshot {
         self.tree.user(user)
     }
 
-    /// The branch as it is now, unless it is as `known`: two requests at most, where GitHub tells a tree
-    /// at once.
+    /// Reads the branch; `None` when it is unchanged since `known`. Two requests at most, unless GitHub truncates the
+    /// tree.
     ///
     /// # Errors
-    /// When it can't be had whole.
+    /// When it can't be read completely.
     pub async fn read(
         repository: &dyn Repository,
         known: Option<&Self>,
@@ -37,20 +37,20 @@ impl GitSnapshot {
     ) -> Result<Option<Self>, GitHubError> {
         let known_head = known.and_then(|known| known.head.as_ref());
         let head = match repository.head(known_head).await? {
-            HeadSeen::Unchanged if known_head.is_some() => return Ok(None),
-            HeadSeen::Unchanged => {
+            HeadLookup::Unchanged if known_head.is_some() => return Ok(None),
+            HeadLookup::Unchanged => {
                 return Err(GitHubError::Unexpected {
                     operation: "read the branch",
-                    reason: "it answers 304 to a question without a condition",
+                    reason: "304 to an unconditional request",
                 });
             }
-            HeadSeen::Empty => return Ok(Some(Self::default())),
-            HeadSeen::At(head) => head,
+            HeadLookup::Empty => return Ok(Some(Self::default())),
+            HeadLookup::At(head) => head,
         };
         let tree = match known {
             Some(known) if known.commit() == Some(head.commit) => known.tree.clone(),
             _ => TaskTree::of(
-                &entries(repository, head.commit, base_path).await?,
+                &task_entries(repository, head.commit, base_path).await?,
                 base_path,
             ),
         };
@@ -59,13 +59,13 @@ impl GitSnapshot {
     }
 }
 
-/// Every entry of a commit's tree at or below `base` that says anything of task files, and whatever stands in the
-/// place of a folder on the way there; others may be among them. One request, unless the repository is so large
-/// that GitHub doesn't tell all of it at once: then folder by folder.
+/// The entries of a commit's tree that [`TaskTree::of`] needs: task files at or below `base`, and a non-folder in the
+/// place of a folder on the way there. May include others. One request, unless the repository is so large that GitHub
+/// truncates the tree: then folder by folder.
 ///
 /// # Errors
-/// A tree that can't be had whole is an error: nothing may be concluded from a part.
-async fn entries(
+/// Also for a tree that can't be read completely: a missing entry would read as a removed file.
+async fn task_entries(
     repository: &dyn Repository,
     commit: GitSha,
     base: &str,
@@ -76,8 +76,8 @@ async fn entries(
     }
     let (mut sha, mut path) = (commit, String::new());
     for part in base.split('/') {
-        let inside = below(folder(repository, sha).await?, &path);
-        path = joined(&path, part);
+        let inside = prefix_paths(read_folder(repository, sha).await?, &path);
+        path = join_path(&path, part);
         match inside.into_iter().find(|it| it.path == path) {
             Some(found) if found.kind == EntryKind::Folder => sha = found.sha,
             other => return Ok(other.into_iter().collect()),
@@ -85,19 +85,22 @@ async fn entries(
     }
     let whole = repository.tree(sha, true).await?;
     if !whole.truncated {
-        return Ok(below(whole.entries, base));
+        return Ok(prefix_paths(whole.entries, base));
     }
-    let users = below(folder(repository, sha).await?, base);
+    let users = prefix_paths(read_folder(repository, sha).await?, base);
     let mut found = vec![];
     for user in &users {
         if user.kind != EntryKind::Folder {
             continue;
         }
-        let inside = below(folder(repository, user.sha).await?, &user.path);
-        let tasks = joined(&user.path, "tasks");
+        let inside = prefix_paths(read_folder(repository, user.sha).await?, &user.path);
+        let tasks = join_path(&user.path, "tasks");
         for entry in inside.into_iter().filter(|it| it.path == tasks) {
             if entry.kind == EntryKind::Folder {
-                found.extend(below(folder(repository, entry.sha).await?, &tasks));
+                found.extend(prefix_paths(
+                    read_folder(repository, entry.sha).await?,
+                    &tasks,
+                ));
             }
             found.push(entry);
         }
@@ -106,8 +109,11 @@ async fn entries(
     Ok(found)
 }
 
-/// What is directly in a folder.
-async fn folder(repository: &dyn Repository, sha: GitSha) -> Result<Vec<TreeEntry>, GitHubError> {
+/// The direct entries of a folder.
+async fn read_folder(
+    repository: &dyn Repository,
+    sha: GitSha,
+) -> Result<Vec<TreeEntry>, GitHubError> {
     let page = repository.tree(sha, false).await?;
     match page.truncated {
         true => Err(GitHubError::Unexpected {
@@ -118,15 +124,16 @@ async fn folder(repository: &dyn Repository, sha: GitSha) -> Result<Vec<TreeEntr
     }
 }
 
-fn below(entries: Vec<TreeEntry>, folder: &str) -> Vec<TreeEntry> {
-    let under = |it: TreeEntry| TreeEntry {
-        path: joined(folder, &it.path),
+/// Makes paths below a folder's own tree relative to the repository.
+fn prefix_paths(entries: Vec<TreeEntry>, folder: &str) -> Vec<TreeEntry> {
+    let prefix = |it: TreeEntry| TreeEntry {
+        path: join_path(folder, &it.path),
         ..it
     };
-    entries.into_iter().map(under).collect()
+    entries.into_iter().map(prefix).collect()
 }
 
-fn joined(folder: &str, name: &str) -> String {
+fn join_path(folder: &str, name: &str) -> String {
     match folder {
         "" => name.to_owned(),
         folder => format!("{folder}/{name}"),

@@ -1,5 +1,5 @@
-//! How requests to GitHub travel: octocrab makes them and reads the answers, one HTTP client carries them, with
-//! redirects only within the same origin, a cap on an answer's size, and rate limits heeded
+//! HTTP transport for GitHub's API: octocrab builds requests and parses responses, one reqwest client sends them. It
+//! follows redirects only within one origin, caps response sizes and tracks rate limits
 //! (`src/codex/git/README.md`, "Rate limits").
 
 use std::fmt;
@@ -22,101 +22,101 @@ use tower::service_fn;
 use utoipa::ToSchema;
 
 use crate::config::{OAuthApp, Secret};
-use crate::metrics::{Calls, Outcome};
-use crate::net::{self, Trust};
+use crate::metrics::{CallMetrics, CallOutcome};
+use crate::net::{self, TrustStore};
 
-/// GitHub answers within this time, or is away. One try, from connecting to the last byte.
-const TRY: Duration = Duration::from_secs(8);
+/// Timeout of one request, from connecting to the last byte of the response. Nothing is retried here.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Redirects within one origin, as after a repository was renamed.
+/// Redirects followed within one origin, such as after a repository was renamed.
 const MAX_REDIRECTS: usize = 3;
 
-/// How long to wait when GitHub says that there were too many requests, but not until when: its own
-/// advice.
-const UNSAID_WAIT: Duration = Duration::from_secs(60);
+/// Wait after a rate-limit response without a usable `Retry-After` or reset time: what GitHub documents.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// However far away a limit's end is said to be, it is asked again after this time.
-const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// Upper bound for a wait, whatever reset time GitHub reports.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The most bytes of an answer about the repository: GitHub gives at most 7 MB of a tree, in 100,000 entries.
-const MAX_ANSWER: usize = 32 << 20;
+/// Most bytes of a response about the repository. GitHub limits a tree to 7 MB and 100,000 entries.
+const MAX_RESPONSE: usize = 32 << 20;
 
-/// The most bytes of an answer about somebody's account.
-const MAX_ACCOUNT: usize = 1 << 20;
+/// Most bytes of a response about an account.
+const MAX_ACCOUNT_RESPONSE: usize = 1 << 20;
 
-/// The version of the API that the requests are written for, whatever octocrab's own is.
+/// The API version that the requests are written for; it overrides octocrab's default.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 
-/// How many requests GitHub still grants, by its last answer.
+/// GitHub's rate limit, as of its latest response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RateLimit {
-    /// In an hour.
+    /// Requests per hour.
     pub limit: u64,
-    /// Left until `reset`.
+    /// Requests left until `reset`.
     pub remaining: u64,
-    /// Seconds since 1970, by GitHub's clock.
+    /// Unix time in seconds, by GitHub's clock.
     pub reset: i64,
 }
 
-/// Why GitHub didn't do it. Holds no token, no path and no text of a task.
+/// Why a call to GitHub failed. Holds no token, no path and no task text, so it may be logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GitHubError {
-    /// No usable answer: refused, reset, timed out, 5xx. A write may or may not have happened.
+    /// No usable response: connection refused or reset, timeout, 5xx. A write may or may not have happened.
     #[error("GitHub can't be reached for {operation}: {reason}")]
     Unavailable {
-        /// What was asked for.
+        /// The operation that failed.
         operation: &'static str,
         /// What went wrong, for the log.
         reason: String,
     },
-    /// There were too many requests. Nothing happened.
+    /// The rate limit is exhausted. Nothing happened.
     #[error("GitHub grants no more requests for {} s", .retry_after.as_secs())]
     Limited {
-        /// When it will again.
+        /// How long to wait before the next request.
         retry_after: Duration,
     },
-    /// GitHub won't do it for us until somebody changes something there, or in the settings.
+    /// GitHub refuses; a retry fails too until the repository, the credentials or the settings change.
     #[error("GitHub refuses {operation} with {status}")]
     Denied {
-        /// What was asked for.
+        /// The operation that was refused.
         operation: &'static str,
-        /// With which status.
+        /// The HTTP status.
         status: u16,
     },
-    /// An answer that GitHub doesn't document.
+    /// A response that GitHub doesn't document.
     #[error("GitHub's answer to {operation} can't be used: {reason}")]
     Unexpected {
-        /// What was asked for.
+        /// The operation that failed.
         operation: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the response.
         reason: &'static str,
     },
 }
 
-/// Why a call isn't done.
+/// Why a call failed. Callers match the statuses that they expect and turn the rest into [`GitHubError`].
 pub(super) enum CallError {
-    /// GitHub's answer is another one than 2xx, and not about it being away or busy.
+    /// A response with a status other than 2xx (304 included) that is neither a rate limit nor 5xx.
     Refused {
-        /// What was asked for.
+        /// The operation that was refused.
         operation: &'static str,
-        /// With which status; also 304.
+        /// The HTTP status.
         status: StatusCode,
-        /// In which words, in lower case. They may name files.
-        says: String,
+        /// GitHub's error message in lower case. It may name files, so it isn't logged.
+        message: String,
     },
-    /// Anything else.
+    /// Any other failure.
     Failed(GitHubError),
 }
 
 impl CallError {
-    /// Whether it is a refusal with this status.
-    pub(super) fn is(&self, expected: StatusCode) -> bool {
+    /// Whether GitHub refused with this status.
+    pub(super) fn has_status(&self, expected: StatusCode) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == expected)
     }
 
-    /// Whether it is a refusal with this status and these words: statuses alone don't tell refusals apart.
-    pub(super) fn says(&self, expected: StatusCode, words: &str) -> bool {
-        matches!(self, Self::Refused { status, says, .. } if *status == expected && says.contains(words))
+    /// Whether GitHub refused with this status and a message that contains `part`, which is in lower case. A status
+    /// alone doesn't tell causes apart.
+    pub(super) fn has_message(&self, expected: StatusCode, part: &str) -> bool {
+        matches!(self, Self::Refused { status, message, .. } if *status == expected && message.contains(part))
     }
 }
 
@@ -134,33 +134,33 @@ impl From<CallError> for GitHubError {
     }
 }
 
-/// What keeps a request from an answer that octocrab can read.
+/// A failure below octocrab: no response that it could parse.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum TransportFault {
     #[error("no usable answer: {0}")]
-    Away(String),
+    Unavailable(String),
     #[error("no more requests for {} s", .0.as_secs())]
     Limited(Duration),
-    #[error("it is too long")]
+    #[error("the response is too large")]
     TooLong,
 }
 
-impl Fault {
-    pub(super) fn of(self, operation: &'static str) -> GitHubError {
+impl TransportFault {
+    pub(super) fn into_github_error(self, operation: &'static str) -> GitHubError {
         match self {
-            Self::Away(reason) => GitHubError::Unavailable { operation, reason },
+            Self::Unavailable(reason) => GitHubError::Unavailable { operation, reason },
             Self::Limited(retry_after) => GitHubError::Limited { retry_after },
             Self::TooLong => GitHubError::Unexpected {
                 operation,
-                reason: "it is too long",
+                reason: "the response is too large",
             },
         }
     }
 }
 
-impl From<reqwest::Error> for Fault {
+impl From<reqwest::Error> for TransportFault {
     fn from(error: reqwest::Error) -> Self {
-        Self::Away(match net::certificate_fault(&error) {
+        Self::Unavailable(match net::certificate_error(&error) {
             Some(fault) => fault,
             None if error.is_timeout() => "no answer in time".to_owned(),
             None if error.is_connect() => "no connection".to_owned(),
@@ -169,57 +169,57 @@ impl From<reqwest::Error> for Fault {
     }
 }
 
-/// The most bytes that the answer to one request may have, where that isn't the usual: an extension of the request.
+/// Request extension: a limit for the response's size in bytes in place of the default.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MaxBytes(pub(super) usize);
 
-/// The way to GitHub's API. Holds no token.
+/// Client for GitHub's API. Holds no token: each call brings its own.
 pub struct Transport {
-    line: Line,
+    http: HttpSender,
     service: Octocrab,
     accounts: Octocrab,
-    calls: Calls,
+    calls: CallMetrics,
 }
 
-/// What requests share.
+/// Sends octocrab's requests. Clones share the connection pool and the rate-limit state.
 #[derive(Clone)]
-struct Line {
+struct HttpSender {
     client: reqwest::Client,
     api: Arc<str>,
-    limits: Arc<Mutex<Limits>>,
+    limits: Arc<Mutex<RateLimitState>>,
 }
 
 #[derive(Default)]
-struct Limits {
-    closed_until: Option<Instant>,
+struct RateLimitState {
+    blocked_until: Option<Instant>,
     last: Option<RateLimit>,
 }
 
-/// Whose requests they are.
+/// Whose rate limit a request counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sender {
-    /// The service's own, by the token or the installation it has for the repository.
+enum RateLimitScope {
+    /// The service: its token or app installation for the repository. Its rate limit is tracked.
     Service,
-    /// Somebody's who signs in, whose limits are no concern of others.
+    /// A user who signs in. That user's rate limit must not block the service's requests.
     Account,
 }
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
-            .field("api", &self.line.api)
+            .field("api", &self.http.api)
             .finish()
     }
 }
 
-/// One part of a path, with nothing but unreserved characters and `%XX`.
-pub(super) fn segment(text: &str) -> impl fmt::Display + '_ {
-    const OTHERS: &AsciiSet = &NON_ALPHANUMERIC
+/// Percent-encodes one path segment: all but unreserved characters (RFC 3986).
+pub(super) fn encode_segment(text: &str) -> impl fmt::Display + '_ {
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'.')
         .remove(b'_')
         .remove(b'~');
-    utf8_percent_encode(text, OTHERS)
+    utf8_percent_encode(text, RESERVED)
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -227,59 +227,59 @@ const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remainin
 const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 impl Transport {
-    /// A way to the API at `api`, an absolute URL that the settings have checked. To be called within a runtime.
+    /// A client for the API at `api`, an absolute URL that the settings have checked. Must be called within a runtime.
     ///
     /// # Errors
-    /// When no client can be made, in words.
-    pub fn new(api: &str, trust: &Trust) -> Result<Self, String> {
+    /// A message when the HTTP client can't be built.
+    pub fn new(api: &str, trust: &TrustStore) -> Result<Self, String> {
         let url = Url::parse(api).map_err(|error| error.to_string())?;
         let client = trust.client(&url).map_err(|error| error.to_string())?;
         let json = HeaderValue::from_static("application/vnd.github+json");
         let client = client
             .user_agent("codex-miroir")
             .default_headers(HeaderMap::from_iter([(ACCEPT, json)]))
-            .redirect(Policy::custom(within_one_origin))
-            .timeout(TRY);
-        let line = Line {
+            .redirect(Policy::custom(same_origin_only))
+            .timeout(REQUEST_TIMEOUT);
+        let http = HttpSender {
             client: client.build().map_err(|error| error.to_string())?,
             api: api.trim_end_matches('/').into(),
             limits: Arc::default(),
         };
         Ok(Self {
-            service: line.octocrab(Sender::Service, AuthState::None),
-            accounts: line.octocrab(Sender::Account, AuthState::None),
-            line,
-            calls: Calls::default(),
+            service: http.octocrab(RateLimitScope::Service, AuthState::None),
+            accounts: http.octocrab(RateLimitScope::Account, AuthState::None),
+            http,
+            calls: CallMetrics::default(),
         })
     }
 
-    /// What it counts.
-    pub fn calls(&self) -> &Calls {
+    /// Metrics of the calls.
+    pub fn calls(&self) -> &CallMetrics {
         &self.calls
     }
 
-    /// The client, for GitHub's pages beside the API.
+    /// The HTTP client, for GitHub's web endpoints outside the API.
     pub(super) fn client(&self) -> &reqwest::Client {
-        &self.line.client
+        &self.http.client
     }
 
-    /// What GitHub last said of its limits.
+    /// The service's rate limit, as of the latest response.
     pub fn rate_limit(&self) -> Option<RateLimit> {
-        self.line.limits().last
+        self.http.limits().last
     }
 
-    /// How long GitHub grants the service no requests; nothing when it does.
+    /// How long the service is still rate-limited; zero when it isn't.
     pub fn wait(&self) -> Duration {
-        let until = self.line.limits().closed_until;
+        let until = self.http.limits().blocked_until;
         until.map_or(Duration::ZERO, |until| {
             until.saturating_duration_since(Instant::now())
         })
     }
 
-    /// For one call of the service itself.
+    /// A client for the service's own calls.
     ///
     /// # Errors
-    /// While a limit lasts: then nothing is to be sent.
+    /// [`GitHubError::Limited`] while the service is rate-limited; when the token isn't a valid header value.
     pub(super) fn for_service(&self, token: &Secret) -> Result<Octocrab, GitHubError> {
         match self.wait() {
             Duration::ZERO => with_token(&self.service, token),
@@ -287,37 +287,39 @@ impl Transport {
         }
     }
 
-    /// For a call about an account, by its own token.
+    /// A client for calls about an account, with that user's token.
     ///
     /// # Errors
-    /// When the token can't be sent.
+    /// When the token isn't a valid header value.
     pub(super) fn for_account(&self, token: &Secret) -> Result<Octocrab, GitHubError> {
         with_token(&self.accounts, token)
     }
 
-    /// For a call about an account, by an OAuth app.
+    /// A client for calls about an account, authenticated as the OAuth app.
     pub(super) fn for_app(&self, app: &OAuthApp) -> Octocrab {
         let auth = AuthState::BasicAuth {
             username: app.client_id.clone(),
             password: app.client_secret.reveal().to_owned(),
         };
-        self.line.octocrab(Sender::Account, auth)
+        self.http.octocrab(RateLimitScope::Account, auth)
     }
 
-    /// Waits for a call and counts it.
+    /// Awaits a call, records it in the metrics and logs it.
     ///
     /// # Errors
-    /// When it isn't done.
+    /// [`CallError`], with octocrab's error classified.
     pub(super) async fn call<T>(
         &self,
         operation: &'static str,
         request: impl Future<Output = octocrab::Result<T>> + Send,
     ) -> Result<T, CallError> {
         let running = self.calls.begin(operation);
-        let result = request.await.map_err(|error| failure(operation, error));
+        let result = request
+            .await
+            .map_err(|error| classify_error(operation, error));
         running.end(match &result {
-            Ok(_) | Err(CallError::Refused { .. }) => Outcome::Answered,
-            Err(CallError::Failed(_)) => Outcome::Failed,
+            Ok(_) | Err(CallError::Refused { .. }) => CallOutcome::Answered,
+            Err(CallError::Failed(_)) => CallOutcome::Failed,
         });
         match &result {
             Ok(_) => tracing::debug!(operation, "GitHub answered"),
@@ -339,21 +341,21 @@ fn with_token(octocrab: &Octocrab, token: &Secret) -> Result<Octocrab, GitHubErr
     let octocrab = octocrab.user_access_token(token.reveal().to_owned());
     octocrab.map_err(|_| GitHubError::Unexpected {
         operation: "use a token",
-        reason: "it can't be sent",
+        reason: "the token isn't a valid header value",
     })
 }
 
-/// What an error of octocrab's means. None of its words are kept: they may name addresses and files.
-fn failure(operation: &'static str, error: octocrab::Error) -> CallError {
+/// Classifies octocrab's errors. Only a refusal keeps a text, to be matched: texts may name addresses and files.
+fn classify_error(operation: &'static str, error: octocrab::Error) -> CallError {
     let unexpected = |reason| CallError::Failed(GitHubError::Unexpected { operation, reason });
     match error {
         octocrab::Error::GitHub { source, .. } => CallError::Refused {
             operation,
             status: source.status_code,
-            says: source.to_string().to_lowercase(),
+            message: source.to_string().to_lowercase(),
         },
-        octocrab::Error::Service { source, .. } => match source.downcast::<Fault>() {
-            Ok(fault) => CallError::Failed(fault.of(operation)),
+        octocrab::Error::Service { source, .. } => match source.downcast::<TransportFault>() {
+            Ok(fault) => CallError::Failed(fault.into_github_error(operation)),
             Err(_) => {
                 let reason = "the process is ending".to_owned();
                 CallError::Failed(GitHubError::Unavailable { operation, reason })
@@ -362,16 +364,16 @@ fn failure(operation: &'static str, error: octocrab::Error) -> CallError {
         octocrab::Error::Json { .. } | octocrab::Error::Serde { .. } => {
             unexpected("not the documented JSON")
         }
-        _ => unexpected("it can't be asked"),
+        _ => unexpected("the request can't be sent"),
     }
 }
 
-impl Line {
-    fn octocrab(&self, sender: Sender, auth: AuthState) -> Octocrab {
-        let line = self.clone();
-        let carry = move |request| line.clone().carry(sender, request);
+impl HttpSender {
+    fn octocrab(&self, scope: RateLimitScope, auth: AuthState) -> Octocrab {
+        let http = self.clone();
+        let send = move |request| http.clone().send(scope, request);
         let built = OctocrabBuilder::new_empty()
-            .with_service(service_fn(carry))
+            .with_service(service_fn(send))
             .with_auth(auth)
             .build();
         match built {
@@ -380,74 +382,83 @@ impl Line {
         }
     }
 
-    /// One request of octocrab's. Its own connector isn't used: that one's bodies can't be sent again where a
-    /// redirect asks for it, and its layer for the base address leaves the address's path out where a route begins
-    /// with the same letters.
-    async fn carry(
+    /// Sends one of octocrab's requests. octocrab's own connector isn't used, because its bodies can't be resent on a
+    /// redirect that asks for it, and because its base-URI layer drops the base URI's path where a route begins with
+    /// the same letters.
+    async fn send(
         self,
-        sender: Sender,
+        scope: RateLimitScope,
         request: Request<OctoBody>,
-    ) -> Result<Response<Full<Bytes>>, Fault> {
-        let cap = match (request.extensions().get(), sender) {
+    ) -> Result<Response<Full<Bytes>>, TransportFault> {
+        let max_bytes = match (request.extensions().get(), scope) {
             (Some(MaxBytes(bytes)), _) => *bytes,
-            (None, Sender::Service) => MAX_ANSWER,
-            (None, Sender::Account) => MAX_ACCOUNT,
+            (None, RateLimitScope::Service) => MAX_RESPONSE,
+            (None, RateLimitScope::Account) => MAX_ACCOUNT_RESPONSE,
         };
         let (mut parts, body) = request.into_parts();
         parts.headers.insert("x-github-api-version", API_VERSION);
-        let unsendable = |_| Fault::Away("the request can't be made".to_owned());
-        let body = body.collect().await.map_err(unsendable)?.to_bytes();
-        let answer = self
+        let body_error =
+            |_| TransportFault::Unavailable("the request's body can't be read".to_owned());
+        let body = body.collect().await.map_err(body_error)?.to_bytes();
+        let response = self
             .client
             .request(parts.method, format!("{}{}", self.api, parts.uri))
             .headers(parts.headers)
             .body(body)
             .send()
             .await?;
-        let status = answer.status();
-        if let Some(wait) = self.heed(status, answer.headers(), sender) {
-            return Err(self.limited(wait, sender));
+        let status = response.status();
+        if let Some(wait) = self.update_rate_limit(status, response.headers(), scope) {
+            return Err(self.rate_limited(wait, scope));
         }
         if status.is_server_error() {
-            return Err(Fault::Away(format!("it answers {}", status.as_u16())));
+            return Err(TransportFault::Unavailable(format!(
+                "it answers {}",
+                status.as_u16()
+            )));
         }
-        let headers = answer.headers().clone();
-        let bytes = bounded(answer, cap).await?;
-        if status == StatusCode::FORBIDDEN && says_limit(&bytes) {
-            return Err(self.limited(UNSAID_WAIT, sender));
+        let headers = response.headers().clone();
+        let bytes = read_bounded(response, max_bytes).await?;
+        if status == StatusCode::FORBIDDEN && mentions_rate_limit(&bytes) {
+            return Err(self.rate_limited(DEFAULT_RETRY_AFTER, scope));
         }
         let mut response = Response::new(Full::new(bytes));
         (*response.status_mut(), *response.headers_mut()) = (status, headers);
         Ok(response)
     }
 
-    /// Remembers the limits, and tells how long to wait when this answer is about them.
-    fn heed(&self, status: StatusCode, headers: &HeaderMap, sender: Sender) -> Option<Duration> {
+    /// Records a response's rate limit. Returns how long to wait if status and headers make it a rate-limit refusal.
+    fn update_rate_limit(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        scope: RateLimitScope,
+    ) -> Option<Duration> {
         let limit = rate_limit(headers);
-        if limit.is_some() && sender == Sender::Service {
+        if limit.is_some() && scope == RateLimitScope::Service {
             self.limits().last = limit;
         }
-        let limited = status == StatusCode::TOO_MANY_REQUESTS
+        let rate_limited = status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::FORBIDDEN
                 && (headers.contains_key(RETRY_AFTER) || limit.is_some_and(|it| it.remaining == 0));
-        limited.then(|| said_wait(headers, limit).unwrap_or(UNSAID_WAIT))
+        rate_limited.then(|| retry_after(headers, limit).unwrap_or(DEFAULT_RETRY_AFTER))
     }
 
-    fn limited(&self, wait: Duration, sender: Sender) -> Fault {
-        let retry_after = wait.clamp(Duration::from_secs(1), MAX_WAIT);
-        if sender == Sender::Service {
-            self.limits().closed_until = Some(Instant::now() + retry_after);
+    fn rate_limited(&self, wait: Duration, scope: RateLimitScope) -> TransportFault {
+        let retry_after = wait.clamp(Duration::from_secs(1), MAX_RETRY_AFTER);
+        if scope == RateLimitScope::Service {
+            self.limits().blocked_until = Some(Instant::now() + retry_after);
         }
-        Fault::Limited(retry_after)
+        TransportFault::Limited(retry_after)
     }
 
-    fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
+    fn limits(&self) -> std::sync::MutexGuard<'_, RateLimitState> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A token must not travel to another host.
-fn within_one_origin(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+/// Follows redirects within the first request's origin only: a token must not reach another host.
+fn same_origin_only(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
     let first = attempt.previous().first().map(Url::origin);
     if attempt.previous().len() <= MAX_REDIRECTS && first == Some(attempt.url().origin()) {
         attempt.follow()
@@ -456,12 +467,15 @@ fn within_one_origin(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redire
     }
 }
 
-/// The body, as long as it isn't larger than it may be.
-pub(super) async fn bounded(mut answer: reqwest::Response, cap: usize) -> Result<Bytes, Fault> {
+/// Reads the body; [`TransportFault::TooLong`] when it exceeds `max_bytes`.
+pub(super) async fn read_bounded(
+    mut response: reqwest::Response,
+    max_bytes: usize,
+) -> Result<Bytes, TransportFault> {
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await? {
-        if bytes.len() + chunk.len() > cap {
-            return Err(Fault::TooLong);
+    while let Some(chunk) = response.chunk().await? {
+        if bytes.len() + chunk.len() > max_bytes {
+            return Err(TransportFault::TooLong);
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -470,19 +484,19 @@ pub(super) async fn bounded(mut answer: reqwest::Response, cap: usize) -> Result
 
 fn rate_limit(headers: &HeaderMap) -> Option<RateLimit> {
     Some(RateLimit {
-        limit: number(headers, &RATE_LIMIT)?,
-        remaining: number(headers, &RATE_REMAINING)?,
-        reset: number(headers, &RATE_RESET)?,
+        limit: parse_header(headers, &RATE_LIMIT)?,
+        remaining: parse_header(headers, &RATE_REMAINING)?,
+        reset: parse_header(headers, &RATE_RESET)?,
     })
 }
 
-fn number<T: std::str::FromStr>(headers: &HeaderMap, name: &HeaderName) -> Option<T> {
+fn parse_header<T: std::str::FromStr>(headers: &HeaderMap, name: &HeaderName) -> Option<T> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// `Retry-After`, else the limit's end, by GitHub's own clock.
-fn said_wait(headers: &HeaderMap, limit: Option<RateLimit>) -> Option<Duration> {
-    if let Some(seconds) = number(headers, &RETRY_AFTER) {
+/// `Retry-After`, else the time until the rate limit resets, relative to the response's `Date` (GitHub's clock).
+fn retry_after(headers: &HeaderMap, limit: Option<RateLimit>) -> Option<Duration> {
+    if let Some(seconds) = parse_header(headers, &RETRY_AFTER) {
         return Some(Duration::from_secs(seconds));
     }
     let limit = limit.filter(|it| it.remaining == 0)?;
@@ -493,8 +507,8 @@ fn said_wait(headers: &HeaderMap, limit: Option<RateLimit>) -> Option<Duration> 
         .map(Duration::from_secs)
 }
 
-/// A secondary limit may come without any header that says so.
-fn says_limit(bytes: &[u8]) -> bool {
+/// Whether a 403 body reports a rate limit: a secondary one may come without any header that reveals it.
+fn mentions_rate_limit(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     text.contains("secondary rate limit") || text.contains("API rate limit exceeded")
 }

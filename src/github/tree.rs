@@ -1,20 +1,20 @@
-//! PURE. Which of a repository's files are task files, and whose (`src/codex/git/README.md`, "Which files take part").
+//! PURE. The task files of a repository, by user (`src/codex/git/README.md`, "Which files take part").
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::reconcile::Side;
-use crate::task::{FileName, GitSha, MAX_FILE_BYTES, SETTLED_FILE, git_sha, is_meant_for_a_task};
+use super::reconcile::SideState;
+use crate::task::{
+    FileName, GitSha, MAX_FILE_BYTES, TOMBSTONE_FILE, git_sha, is_task_file_candidate,
+};
 use crate::user::UserId;
 
-/// No name of a task file in the repository is longer, in bytes: what every file system can hold, and a temporary
-/// name beside it.
+/// Longest name of a mirrored task file in bytes. Every file system can hold it, and a longer temporary name.
 pub const MAX_NAME_BYTES: usize = 200;
 
-/// Whether a file of this name goes to the repository, and comes from there. One of another name is passed over in
-/// both directions, and never counts as gone.
+/// Whether files of this name are synced. Others are skipped in both directions and never count as removed.
 pub fn is_mirrored(name: &FileName) -> bool {
     name.as_str().len() <= MAX_NAME_BYTES
 }
@@ -22,17 +22,17 @@ pub fn is_mirrored(name: &FileName) -> bool {
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeEntry {
-    /// Below the tree's own path.
+    /// Path relative to the tree.
     pub path: String,
-    /// What it is.
+    /// Kind of entry.
     pub kind: EntryKind,
-    /// Its name in Git.
+    /// Object id.
     pub sha: GitSha,
-    /// Of a file, in bytes.
+    /// Size in bytes; files only.
     pub size: Option<u64>,
 }
 
-/// What an entry of a tree is, by its mode.
+/// Kind of a tree entry, by its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
     /// A file.
@@ -43,115 +43,114 @@ pub enum EntryKind {
     Folder,
     /// A symbolic link.
     Link,
-    /// A submodule, or something this version doesn't know.
+    /// A submodule, or an unknown mode.
     Other,
 }
 
-/// Something in the repository that is passed over.
+/// An entry of the repository that the sync skips.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Skipped {
-    /// Where it is.
+    /// Its path.
     pub file: String,
-    /// Why, as a stable code.
+    /// The reason, as a stable code.
     pub code: SkipCode,
-    /// Why, in a sentence.
+    /// The reason, as a sentence.
     pub message: String,
 }
 
-/// Why something in the repository is passed over.
+/// Why the sync skips an entry of the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipCode {
-    /// The folder can't be a user's.
+    /// The folder's name isn't a valid user.
     BadUserId,
-    /// The user's folder is called the same in another letter case.
+    /// The folder's name differs from the user's only in letter case.
     OtherSpelling,
-    /// A `.md` file that no task file may be called.
+    /// A `.md` file whose name isn't a valid task file name.
     BadFileName,
     /// It isn't a plain file.
     NotAFile,
     /// It is larger than a task may be.
     TooLarge,
-    /// Its text is the one that stands for a file that isn't there.
+    /// Its content is the tombstone text that stands for a removed file.
     NotATask,
-    /// Its content couldn't be had, or written.
+    /// Its content couldn't be read or written.
     Failed,
-    /// So many files would be removed that somebody has to confirm it.
+    /// So many files would be removed that a confirmation is required.
     MassDelete,
-    /// The branch doesn't follow what Git was known to hold.
+    /// The branch's history doesn't contain the last known commit.
     HistoryRewritten,
 }
 
-/// One user's task files in a tree.
+/// A user's task files in a tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserTree {
-    /// What Git has of each.
-    pub files: BTreeMap<FileName, Side>,
-    /// Those that have the executable bit.
+    /// Git's state of each file.
+    pub files: BTreeMap<FileName, SideState>,
+    /// Files with the executable bit.
     pub executable: BTreeSet<FileName>,
-    /// What is passed over.
+    /// Skipped entries.
     pub skipped: Vec<Skipped>,
-    /// Its fingerprint: equal for equal files.
+    /// Object id of the folder `tasks`: equal for equal contents.
     pub folder: Option<GitSha>,
-    /// Something else is in the folder's place, or in that of a folder above it: of no file it can be said that it
-    /// isn't there.
+    /// Something else is in the place of the folder or of one of its parents, so a missing file doesn't count as
+    /// removed.
     pub closed: bool,
-    /// Folders of the same login in another letter case, from which nothing is taken. While there are any, what isn't
-    /// here may be in one of them.
+    /// The login's folders in another letter case. They aren't read; a file that is missing here may be in one.
     pub respelt: Vec<UserId>,
 }
 
-/// All users' task files in a tree.
+/// The task files of all users in a tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskTree {
-    /// By user.
+    /// Trees by user.
     pub users: BTreeMap<UserId, UserTree>,
-    /// Folders that are no user's.
+    /// Entries that belong to no user.
     pub skipped: Vec<Skipped>,
-    /// Users with a folder, by their login in lower case.
+    /// Users with a folder, by the lower-case login.
     logins: BTreeMap<UserId, Vec<UserId>>,
-    /// What is known of a user who isn't among them.
-    others: UserTree,
+    /// The tree of a user who isn't in `users`.
+    absent_user: UserTree,
 }
 
 impl TaskTree {
-    /// Sorts out the entries of a whole tree. `base` is where task files lie, without slashes at its
-    /// ends.
+    /// Groups the entries of a complete tree by user. `base` is the folder of the users' folders, without leading or
+    /// trailing slash.
     pub fn of(entries: &[TreeEntry], base: &str) -> Self {
         let mut tree = Self::default();
         for entry in entries {
             if is_at_or_above(&entry.path, base) {
-                // Without a folder here nobody's files are.
+                // Something else in the place of a parent folder: no user's folder is visible.
                 if entry.kind != EntryKind::Folder {
-                    tree.others.close(entry);
-                    tree.skipped.extend(tree.others.skipped.clone());
+                    tree.absent_user.mark_closed(entry);
+                    tree.skipped.extend(tree.absent_user.skipped.clone());
                 }
                 continue;
             }
-            let Some(below) = entry
+            let Some(relative) = entry
                 .path
                 .strip_prefix(base)
                 .and_then(|it| it.strip_prefix('/'))
             else {
                 continue;
             };
-            let mut parts = below.splitn(3, '/');
+            let mut parts = relative.splitn(3, '/');
             let (Some(user), folder, rest) = (parts.next(), parts.next(), parts.next()) else {
                 continue;
             };
             match (folder, entry.kind) {
                 (Some("tasks"), _) => {}
                 (None, kind) if kind != EntryKind::Folder => {
-                    // In a user's own place, where a folder belongs.
+                    // A non-folder in the place of the user's folder.
                     if let Ok(user) = UserId::parse(user) {
-                        tree.users.entry(user).or_default().close(entry);
+                        tree.users.entry(user).or_default().mark_closed(entry);
                     }
                     continue;
                 }
                 _ => continue,
             }
             match UserId::parse(user) {
-                Ok(user) => tree.users.entry(user).or_default().take(rest, entry),
+                Ok(user) => tree.users.entry(user).or_default().add_entry(rest, entry),
                 Err(_) => tree.skip_user(&entry.path, user, rest),
             }
         }
@@ -163,17 +162,17 @@ impl TaskTree {
         tree
     }
 
-    /// One user's files.
+    /// The user's tree; an empty one for a user without files.
     pub fn user(&self, user: &UserId) -> &UserTree {
-        self.users.get(user).unwrap_or(&self.others)
+        self.users.get(user).unwrap_or(&self.absent_user)
     }
 
-    /// The folders of the user's login, in the order of their bytes: their own, and those in another letter case.
+    /// The folders of the user's login in byte order, in any letter case.
     pub fn spellings(&self, user: &UserId) -> &[UserId] {
         self.logins.get(&user.folded()).map_or(&[], Vec::as_slice)
     }
 
-    /// One line for the folder, however many files it holds.
+    /// Reports the folder once, however many entries it holds.
     fn skip_user(&mut self, path: &str, user: &str, rest: Option<&str>) {
         if rest.is_none() {
             let message =
@@ -184,24 +183,24 @@ impl TaskTree {
     }
 }
 
-/// Whether `path` is `base`, or one of the folders that it is in.
+/// Whether `path` is `base` or one of its parents.
 fn is_at_or_above(path: &str, base: &str) -> bool {
     let rest = base.strip_prefix(path);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl UserTree {
-    /// What Git has of a file.
-    pub fn side(&self, name: &FileName) -> Side {
+    /// Git's state of a file.
+    pub fn side(&self, name: &FileName) -> SideState {
         match self.files.get(name) {
-            _ if self.closed || !is_mirrored(name) => Side::Other,
-            side => side.copied().unwrap_or(Side::Absent),
+            _ if self.closed || !is_mirrored(name) => SideState::Other,
+            side => side.copied().unwrap_or(SideState::Absent),
         }
     }
 
-    /// The same for `user`, beside folders of the login that are spelled otherwise and that nobody here has. Their own
-    /// may have been renamed to one of them.
-    pub fn beside(&self, respelt: Vec<UserId>, user: &UserId, base: &str) -> Self {
+    /// This tree of `user`, with the login's folders in another letter case that belong to no user here. If the user's
+    /// own folder is missing, it may have been renamed to one of them, so the tree is closed.
+    pub fn with_other_spellings(&self, respelt: Vec<UserId>, user: &UserId, base: &str) -> Self {
         let mut tree = self.clone();
         tree.closed |= tree.folder.is_none();
         let skipped = respelt.iter().map(|it| other_spelling(base, user, it));
@@ -210,18 +209,18 @@ impl UserTree {
         tree
     }
 
-    fn close(&mut self, entry: &TreeEntry) {
+    fn mark_closed(&mut self, entry: &TreeEntry) {
         self.closed = true;
         let message = "A folder belongs here: move this away.".to_owned();
         self.skipped
             .push(skipped(&entry.path, SkipCode::NotAFile, message));
     }
 
-    fn take(&mut self, rest: Option<&str>, entry: &TreeEntry) {
+    fn add_entry(&mut self, rest: Option<&str>, entry: &TreeEntry) {
         let Some(rest) = rest else {
             self.folder = Some(entry.sha);
             if entry.kind != EntryKind::Folder {
-                self.close(entry);
+                self.mark_closed(entry);
             }
             return;
         };
@@ -231,7 +230,7 @@ impl UserTree {
                 .push(skipped(&entry.path, SkipCode::BadFileName, message));
             return;
         }
-        if rest.contains('/') || !is_meant_for_a_task(rest) {
+        if rest.contains('/') || !is_task_file_candidate(rest) {
             return;
         }
         let Ok(name) = rest.parse::<FileName>() else {
@@ -240,11 +239,11 @@ impl UserTree {
                 .push(skipped(&entry.path, SkipCode::BadFileName, message));
             return;
         };
-        let side = match self.why_not(&name, entry) {
-            None => Side::Content(entry.sha),
+        let side = match self.skip_reason(&name, entry) {
+            None => SideState::Content(entry.sha),
             Some((code, message)) => {
                 self.skipped.push(skipped(&entry.path, code, message));
-                Side::Other
+                SideState::Other
             }
         };
         if entry.kind == EntryKind::Executable {
@@ -253,8 +252,8 @@ impl UserTree {
         self.files.insert(name, side);
     }
 
-    /// Why an entry is no task file, although it has the place of one.
-    fn why_not(&self, name: &FileName, entry: &TreeEntry) -> Option<(SkipCode, String)> {
+    /// Why an entry with a task file's path isn't a task file; `None` when it is.
+    fn skip_reason(&self, name: &FileName, entry: &TreeEntry) -> Option<(SkipCode, String)> {
         let what = match entry.kind {
             EntryKind::File | EntryKind::Executable => None,
             EntryKind::Folder => Some("a folder"),
@@ -266,9 +265,9 @@ impl UserTree {
             return Some((SkipCode::NotAFile, message));
         }
         if !is_mirrored(name) {
-            return Some((SkipCode::BadFileName, too_long(name)));
+            return Some((SkipCode::BadFileName, name_too_long_message(name)));
         }
-        if entry.sha == git_sha(SETTLED_FILE.as_bytes()) {
+        if entry.sha == git_sha(TOMBSTONE_FILE.as_bytes()) {
             let message = "It is what this service puts in the place of a file that isn't there: change its text, or remove it.";
             return Some((SkipCode::NotATask, message.to_owned()));
         }
@@ -279,15 +278,15 @@ impl UserTree {
     }
 }
 
-/// What is said of a name that isn't mirrored.
-pub fn too_long(name: &FileName) -> String {
+/// The message for a name that [`is_mirrored`] rejects.
+pub fn name_too_long_message(name: &FileName) -> String {
     let bytes = name.as_str().len();
     format!(
         "Its name has {bytes} bytes, and {MAX_NAME_BYTES} at most go to Git and come from there: rename it."
     )
 }
 
-/// What is said of a folder in `base` that is spelled otherwise than the `user`'s.
+/// The skip entry for a folder in `base` that differs from the `user`'s only in letter case.
 pub fn other_spelling(base: &str, user: &UserId, respelt: &UserId) -> Skipped {
     let message = format!(
         "This login's folder is called {user} here: name {base}/{respelt} so, or move its files to {base}/{user}. Until then none of them is taken, and nothing is removed here."

@@ -1,5 +1,5 @@
-//! PURE. Deliveries of GitHub's webhook: first verified, then parsed; what they lead to is others'
-//! business (`src/codex/git/README.md`, "In").
+//! PURE. GitHub's webhook deliveries: verify the signature, then parse the payload. Handling them is up to the caller
+//! (`src/codex/git/README.md`, "In").
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
@@ -7,50 +7,50 @@ use serde::Deserialize;
 use sha2::Sha256;
 use utoipa::ToSchema;
 
-use super::repository::commit_of;
+use super::repository::parse_commit;
 use crate::config::Secret;
 use crate::task::GitSha;
 
-/// The signature isn't one of these bytes by this secret.
+/// The signature is missing, or isn't that of this body with this secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signature doesn't fit")]
 pub struct BadSignature;
 
-/// The body isn't what GitHub sends with this event.
+/// The body isn't a payload of this event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the payload isn't one of GitHub's")]
 pub struct BadPayload;
 
-/// What a delivery says.
+/// A parsed delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// The webhook was set up.
+    /// Sent when the webhook is created.
     Ping,
-    /// A ref moved.
+    /// A ref was updated.
     Push(Push),
-    /// Something else.
+    /// Any other event.
     Other,
 }
 
-/// A ref that moved. A hint: what there is now, only the repository says. Where it moved from and to only tells
-/// in which order the branch was at which commit.
+/// An update of a ref. Only a hint: the current state must be read from the repository. `before` and `after` order the
+/// branch's commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     /// `owner/name`.
     pub repository: String,
-    /// As in `refs/heads/main`.
+    /// The full ref, such as `refs/heads/main`.
     pub reference: String,
-    /// The commit before; `None` for a branch that was made.
+    /// The commit before; `None` when the ref was created.
     pub before: Option<GitSha>,
-    /// The commit after; `None` for a branch that was deleted.
+    /// The commit after; `None` when the ref was deleted.
     pub after: Option<GitSha>,
-    /// The branch was set to something that doesn't follow what it was at.
+    /// A forced push: `after` doesn't have `before` in its history.
     pub forced: bool,
-    /// When, in whole seconds, if that is said.
+    /// Time of the push in whole seconds; `None` when the payload has none.
     pub at: Option<DateTime<Utc>>,
 }
 
-/// What is read of a push's payload.
+/// The members of a push's payload that are read.
 #[derive(Deserialize, ToSchema)]
 pub struct PushPayload {
     #[serde(rename = "ref")]
@@ -59,26 +59,25 @@ pub struct PushPayload {
     after: Option<String>,
     #[serde(default)]
     forced: bool,
-    repository: Repository,
+    repository: PushedRepository,
 }
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = PushedRepository)]
-struct Repository {
+struct PushedRepository {
     full_name: String,
-    /// When this push came, in seconds since 1970. Without that the push counts all the same.
+    /// Unix time of the push in seconds. Optional: a push without it is handled all the same.
     #[serde(default)]
     #[schema(value_type = Option<i64>)]
     pushed_at: serde_json::Value,
 }
 
-/// Checks `X-Hub-Signature-256` against the raw bytes, in constant time. A blank secret signs nothing.
+/// Checks `X-Hub-Signature-256` (HMAC-SHA256) against the raw body in constant time. A blank secret matches nothing.
 ///
 /// # Errors
-/// When the header is missing, or isn't the signature of these bytes.
+/// When the header is missing or doesn't match.
 pub fn verify(secret: &Secret, signature: Option<&str>, body: &[u8]) -> Result<(), BadSignature> {
     let hex = signature.and_then(|it| it.strip_prefix("sha256="));
-    let signature = hex.and_then(bytes_of_hex).ok_or(BadSignature)?;
+    let signature = hex.and_then(decode_hex).ok_or(BadSignature)?;
     if secret.reveal().trim().is_empty() {
         return Err(BadSignature);
     }
@@ -87,7 +86,7 @@ pub fn verify(secret: &Secret, signature: Option<&str>, body: &[u8]) -> Result<(
     mac.verify_slice(&signature).map_err(|_| BadSignature)
 }
 
-fn bytes_of_hex(hex: &str) -> Option<[u8; 32]> {
+fn decode_hex(hex: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if hex.len() != 64 || !hex.is_ascii() {
         return None;
@@ -98,11 +97,11 @@ fn bytes_of_hex(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Reads a delivery that was verified. `event` is `X-GitHub-Event`; `body` is JSON, or, where the webhook
-/// was set up that way, a form whose `payload` is.
+/// Parses a verified delivery. `event` is `X-GitHub-Event`; `body` is JSON or, with the webhook's content type set to
+/// form, a form field `payload` with that JSON.
 ///
 /// # Errors
-/// When a push doesn't say what moved where.
+/// When a push's payload lacks a required member.
 pub fn parse(event: &str, body: &[u8]) -> Result<Delivery, BadPayload> {
     match event {
         "ping" => Ok(Delivery::Ping),
@@ -119,8 +118,8 @@ pub fn parse(event: &str, body: &[u8]) -> Result<Delivery, BadPayload> {
             Ok(Delivery::Push(Push {
                 repository: push.repository.full_name,
                 reference: push.reference,
-                before: push.before.as_deref().and_then(commit_of),
-                after: push.after.as_deref().and_then(commit_of),
+                before: push.before.as_deref().and_then(parse_commit),
+                after: push.after.as_deref().and_then(parse_commit),
                 forced: push.forced,
                 at: push
                     .repository

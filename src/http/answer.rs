@@ -1,4 +1,4 @@
-//! How answers look.
+//! Building blocks of responses: JSON, redirects and their headers.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -15,18 +15,18 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::App;
 use super::extract::X_CODEX_VERSION;
-use crate::codex::{GitState, Read, Requests, TaskChanged, Version};
+use crate::codex::{PushState, Read, Requests, TaskChanged, Version};
 use crate::task::GitSha;
 use crate::user::UserId;
 
-/// Which layer answered.
+/// The cache layer that served a read.
 pub(super) const X_CODEX_CACHE: HeaderName = HeaderName::from_static("x-codex-cache");
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// A cache may keep the answer, and asks each time whether it is still so.
-const ASKED_AGAIN: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// A client may store the response, and must revalidate it before each use (RFC 9111, 5.2.2.4).
+const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-/// A flag that is the same in every answer of its kind, by which clients tell the kinds apart.
+/// A JSON boolean that is constant for a response type, so that clients can discriminate a union by it.
 pub(super) struct Always<const IS: bool>;
 
 impl<const IS: bool> Serialize for Always<IS> {
@@ -37,8 +37,8 @@ impl<const IS: bool> Serialize for Always<IS> {
 
 impl<const IS: bool> PartialSchema for Always<IS> {
     fn schema() -> RefOr<Schema> {
-        // utoipa's schemas have no `const`; what it calls extensions stands beside their other members. Without a
-        // type, which says no more, and with which the Python generator looks no further.
+        // utoipa's schemas have no `const`, but its extensions are serialized beside their other members. No `type`: it
+        // is redundant, and with one the Python generator ignores `const`.
         let constant = Extensions::from_iter([("const", IS)]);
         let flag = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
         flag.extensions(Some(constant)).into()
@@ -47,9 +47,9 @@ impl<const IS: bool> PartialSchema for Always<IS> {
 
 impl<const IS: bool> ToSchema for Always<IS> {}
 
-/// A JSON answer that no cache may keep without asking.
+/// A JSON response that a cache must revalidate before each use.
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
-    // Documents are strings, numbers and lists of them: nothing in them can fail to serialise.
+    // Only strings, numbers and lists of them: serialization can't fail.
     let bytes = serde_json::to_vec(document).unwrap_or_default();
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
@@ -58,19 +58,19 @@ pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
         CONTENT_TYPE,
         HeaderValue::from_static("application/json; charset=utf-8"),
     );
-    headers.insert(CACHE_CONTROL, ASKED_AGAIN);
+    headers.insert(CACHE_CONTROL, REVALIDATE);
     response
 }
 
-/// The client has the content already that its `If-None-Match` names.
-pub(super) fn unchanged() -> Response {
+/// 304, for a request whose `If-None-Match` matches.
+pub(super) fn not_modified() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    response.headers_mut().insert(CACHE_CONTROL, ASKED_AGAIN);
+    response.headers_mut().insert(CACHE_CONTROL, REVALIDATE);
     response
 }
 
-/// Sends a browser on. Where it comes from stays untold: the address may hold a sign-in's code.
+/// 302 to `location`, without a `Referer` to it: the current address may hold an authorization code.
 pub(super) fn redirect(location: &str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;
@@ -83,7 +83,7 @@ pub(super) fn redirect(location: &str) -> Response {
     response
 }
 
-/// What a page may do that is this style sheet and nothing else.
+/// The `Content-Security-Policy` of a page that has this inline style sheet and loads nothing.
 pub(super) fn page_policy(stylesheet: &str) -> HeaderValue {
     let hash = STANDARD.encode(Sha256::digest(stylesheet));
     let policy = format!(
@@ -92,38 +92,37 @@ pub(super) fn page_policy(stylesheet: &str) -> HeaderValue {
     HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 }
 
-/// Names what a read showed, and what it took.
-pub(super) fn describe_read(headers: &mut HeaderMap, read: &Read, requests: Requests) {
-    let version = read.entry.knowledge.hi;
+/// Inserts the headers of a read: version, cache layer and the storage requests it needed.
+pub(super) fn insert_read_headers(headers: &mut HeaderMap, read: &Read, requests: Requests) {
+    let version = read.entry.bounds.hi;
     headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
     headers.insert(X_CODEX_CACHE, HeaderValue::from_static(read.layer.as_str()));
     headers.insert(SERVER_TIMING, server_timing(requests));
 }
 
-/// Names the version that contains what was written, in a header and, for browsers that go on to other
-/// pages, in a cookie; and what it took.
-pub(super) fn describe_write(
+/// Inserts the headers of a write: the version that contains it, and the storage requests it needed.
+pub(super) fn insert_write_headers(
     headers: &mut HeaderMap,
     app: &App,
     user: &UserId,
     version: Version,
     requests: Requests,
 ) {
-    name_version(headers, app, user, version);
+    insert_version(headers, app, user, version);
     headers.insert(SERVER_TIMING, server_timing(requests));
 }
 
-/// Names the version that contains what was done.
-pub(super) fn name_version(headers: &mut HeaderMap, app: &App, user: &UserId, version: Version) {
+/// Inserts the version that contains a write: as a header, and as a cookie for browsers that navigate to other pages.
+pub(super) fn insert_version(headers: &mut HeaderMap, app: &App, user: &UserId, version: Version) {
     headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
-    let secure = app.gate().cookies().secure();
+    let secure = app.authenticator().cookies().secure();
     let cookie = format!("codex_version={user}:{version}; Path=/; HttpOnly; SameSite=Lax{secure}");
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
         headers.insert(SET_COOKIE, cookie);
     }
 }
 
-/// What an answer says of Git.
+/// The members of a write's response about its commit.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct GitFields {
@@ -143,10 +142,10 @@ pub(super) struct GitFields {
     pr_number: Option<u64>,
 }
 
-impl From<GitState> for GitFields {
-    fn from(state: GitState) -> Self {
-        let (commit, pull) = match state.made {
-            Some(made) => (Some((made.commit, made.html_url)), made.pull),
+impl From<PushState> for GitFields {
+    fn from(state: PushState) -> Self {
+        let (commit, pull) = match state.published {
+            Some(published) => (Some((published.commit, published.html_url)), published.pull),
             None => (None, None),
         };
         let (commit_sha, html_url) = commit.unzip();
@@ -161,8 +160,8 @@ impl From<GitState> for GitFields {
     }
 }
 
-/// The answer to a change of a task.
-pub(super) fn changed(
+/// 200 for a change of a task, with the headers of a write and the new `ETag`.
+pub(super) fn write_response(
     app: &App,
     user: &UserId,
     task: &TaskChanged,
@@ -170,19 +169,19 @@ pub(super) fn changed(
 ) -> Response {
     let mut response = json(StatusCode::OK, document);
     let headers = response.headers_mut();
-    describe_write(headers, app, user, task.version, task.requests);
+    insert_write_headers(headers, app, user, task.version, task.requests);
     insert_etag(headers, task.etag);
     response
 }
 
-/// Names a task's content.
+/// Inserts the strong `ETag` of a task's file.
 pub(super) fn insert_etag(headers: &mut HeaderMap, etag: GitSha) {
     if let Ok(etag) = HeaderValue::try_from(format!("\"{etag}\"")) {
         headers.insert(ETAG, etag);
     }
 }
 
-/// The storage requests this answer needed.
+/// `Server-Timing`: the storage requests that the response needed.
 pub(super) fn server_timing(requests: Requests) -> HeaderValue {
     let Requests { reads, writes } = requests;
     if reads == 0 && writes == 0 {

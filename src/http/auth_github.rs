@@ -31,16 +31,16 @@ pub(super) async fn auth_github(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let page = |error: ApiError| error.page_for(request.headers());
+    let page = |error: ApiError| error.as_page_for(request.headers());
     let return_to = return_to(request.uri().query()).map_err(page)?;
-    let begun = app.gate().begin(return_to, now);
-    let (url, cookie) = begun.map_err(|denial| page(app.denied(denial)))?;
+    let begun = app.authenticator().begin_sign_in(return_to, now);
+    let (url, cookie) = begun.map_err(|error| page(app.denied(error)))?;
     let mut response = redirect(&url);
     response.headers_mut().append(SET_COOKIE, cookie);
     Ok(response)
 }
 
-/// Where the query says to go on.
+/// The query's `return_to`, default `/`.
 pub(super) fn return_to(query: Option<&str>) -> Result<ReturnTo, ApiError> {
     let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let Some((_, path)) = pairs.find(|(name, _)| name == "return_to") else {

@@ -7,13 +7,13 @@ use http::header::{REFERRER_POLICY, SET_COOKIE};
 
 use super::App;
 use super::answer::redirect;
-use super::auth::{Denial, Flight};
+use super::auth::{AuthError, PendingSignIn};
 use super::openapi::refusals;
 use crate::now::Now;
 
-/// What GitHub's page sends back.
+/// The callback's query parameters.
 #[derive(Default)]
-struct Back {
+struct CallbackQuery {
     code: String,
     state: String,
     error: Option<String>,
@@ -45,48 +45,60 @@ pub(super) async fn auth_github_callback(
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    let back = Back::of(parts.uri.query());
-    let resumed = app.gate().resume(&parts.headers, &back.state, now);
-    let landed = match resumed.flight {
-        Ok(flight) => land(&app, &flight, &back, now).await,
-        Err(denial) => Err(denial),
+    let query = CallbackQuery::parse(parts.uri.query());
+    let resumed = app
+        .authenticator()
+        .resume_sign_in(&parts.headers, &query.state, now);
+    let completed = match resumed.sign_in {
+        Ok(sign_in) => complete(&app, &sign_in, &query, now).await,
+        Err(error) => Err(error),
     };
-    let refused = |denial| app.denied(denial).page_for(&parts.headers).into_response();
-    let mut response = landed.unwrap_or_else(refused);
+    let refused = |error| {
+        app.denied(error)
+            .as_page_for(&parts.headers)
+            .into_response()
+    };
+    let mut response = completed.unwrap_or_else(refused);
     let headers = response.headers_mut();
-    // The address holds a code.
+    // The URL contains the code: don't leak it by `Referer`.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    let cookie = app.gate().cookies().expire_flight();
-    if let Some(cookie) = cookie.filter(|_| resumed.is_over) {
+    let cookie = app.authenticator().cookies().expire_sign_in();
+    if let Some(cookie) = cookie.filter(|_| resumed.expires_cookie) {
         headers.append(SET_COOKIE, cookie);
     }
     response
 }
 
-async fn land(app: &App, flight: &Flight, back: &Back, now: Now) -> Result<Response, Denial> {
-    let gate = app.gate();
-    match back.error.as_deref() {
-        Some("access_denied") => return Err(Denial::SaidNo),
-        Some(_) => return Err(Denial::CodeRefused),
+async fn complete(
+    app: &App,
+    sign_in: &PendingSignIn,
+    query: &CallbackQuery,
+    now: Now,
+) -> Result<Response, AuthError> {
+    let authenticator = app.authenticator();
+    match query.error.as_deref() {
+        Some("access_denied") => return Err(AuthError::AccessDenied),
+        Some(_) => return Err(AuthError::SignInFailed),
         None => {}
     }
-    let session = gate.land(app.codex(), flight, &back.code, now).await?;
-    let mut response = redirect(flight.return_to().as_str());
+    let session = authenticator.complete_sign_in(app.codex(), sign_in, &query.code, now);
+    let session = session.await?;
+    let mut response = redirect(sign_in.return_to().as_str());
     response.headers_mut().append(SET_COOKIE, session);
     Ok(response)
 }
 
-impl Back {
-    fn of(query: Option<&str>) -> Self {
-        let mut back = Self::default();
+impl CallbackQuery {
+    fn parse(query: Option<&str>) -> Self {
+        let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
-                "code" => back.code = value.into_owned(),
-                "state" => back.state = value.into_owned(),
-                "error" => back.error = Some(value.into_owned()),
+                "code" => parsed.code = value.into_owned(),
+                "state" => parsed.state = value.into_owned(),
+                "error" => parsed.error = Some(value.into_owned()),
                 _ => {}
             }
         }
-        back
+        parsed
     }
 }

@@ -1,4 +1,4 @@
-//! JSON bodies: read whole, then member by member, so that a refusal names the member.
+//! JSON request bodies: buffered, then parsed member by member, so that an error names the member.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -17,52 +17,57 @@ use super::openapi::requests::AnyCaseZeit;
 use super::{ApiError, Code};
 use crate::task::{Datum, Slot, Zeit};
 
-/// No request is longer.
+/// The maximum size of a JSON body.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// When a client may try again that found no room.
-const AGAIN: Duration = Duration::from_secs(1);
+/// `Retry-After` when the memory for bodies is exhausted.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How many bytes of bodies, of all requests together, may wait for their ends.
-const MAX_TOGETHER: usize = 64 << 20;
+/// The maximum number of bytes buffered at once for the bodies of all requests.
+const MAX_BUFFERED: usize = 64 << 20;
 
-static ROOM: Semaphore = Semaphore::const_new(MAX_TOGETHER);
+/// One permit per buffered byte.
+static MEMORY: Semaphore = Semaphore::const_new(MAX_BUFFERED);
 
-/// Memory for a body before any of it is there, at most.
-const RESERVED: usize = 16 << 10;
+/// The maximum capacity allocated for a body by its `Content-Length` alone.
+const MAX_PREALLOCATED: usize = 16 << 10;
 
-/// The body's bytes, which must come within `span`. 413 over 1 MiB, 415 for one that isn't JSON by its
-/// content type; an empty one needs none.
+/// Reads a JSON body, which must arrive within `timeout`; an empty one needs no content type.
+///
+/// Errors: 408 after `timeout`, 413 over 1 MiB, 415 for a compressed body or another content type, 503 when too many
+/// bytes are buffered.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
-    span: Duration,
+    timeout: Duration,
 ) -> Result<Bytes, ApiError> {
-    if is_packed(headers) {
+    if is_compressed(headers) {
         let message = "The body must not be compressed: send it without Content-Encoding.";
         return Err(ApiError::new(Code::UnsupportedMediaType, message));
     }
-    let bytes = bytes(headers, body, MAX_BYTES, span, &ROOM).await?;
+    let bytes = read_bytes(headers, body, MAX_BYTES, timeout, &MEMORY).await?;
     if bytes.is_empty() || is_json(headers) {
         return Ok(bytes);
     }
     Err(not_json())
 }
 
-/// The content type isn't JSON's.
+/// 415 `unsupported_media_type`: the content type isn't JSON.
 pub(super) fn not_json() -> ApiError {
     let message = "The body must be JSON: send it with Content-Type: application/json.";
     ApiError::new(Code::UnsupportedMediaType, message)
 }
 
-/// The body's bytes, whatever they are, which must come within `span`. Each takes a permit of `room` for as
-/// long as the bytes are kept. 413 for more than `limit`, 503 without room.
-pub(super) async fn bytes(
+/// Reads a body of any type, which must arrive within `timeout`. Each byte holds a permit of `memory` until the buffer
+/// is dropped.
+///
+/// Errors: 400 when the connection breaks, 408 after `timeout`, 413 over `limit` bytes, 503 without permits left.
+pub(super) async fn read_bytes(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
-    span: Duration,
-    room: &'static Semaphore,
+    timeout: Duration,
+    memory: &'static Semaphore,
 ) -> Result<Bytes, ApiError> {
     let length = headers
         .get(CONTENT_LENGTH)
@@ -71,39 +76,39 @@ pub(super) async fn bytes(
         return Err(too_large(limit));
     }
     let collected =
-        tokio::time::timeout(span, collect(body, length.unwrap_or(0), limit, room)).await;
+        tokio::time::timeout(timeout, collect(body, length.unwrap_or(0), limit, memory)).await;
     collected.unwrap_or_else(|_| Err(too_slow()))
 }
 
-/// The body didn't come in time.
+/// 408 `body_too_slow`: the body didn't arrive in time.
 pub(super) fn too_slow() -> ApiError {
     let message = "The body took too long to come: send it again.";
     ApiError::new(Code::BodyTooSlow, message)
 }
 
-/// A body in memory.
-struct Kept {
+/// A buffered body, with the permits for its bytes.
+struct BufferedBody {
     bytes: Vec<u8>,
-    room: Option<SemaphorePermit<'static>>,
+    permits: Option<SemaphorePermit<'static>>,
 }
 
-impl AsRef<[u8]> for Kept {
+impl AsRef<[u8]> for BufferedBody {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Kept {
-    /// Takes room for what is there, and not for what is only announced: who sends slowly keeps little.
-    fn push(&mut self, data: &[u8], room: &'static Semaphore) -> Result<(), ApiError> {
+impl BufferedBody {
+    /// Acquires permits for the bytes received, not for the `Content-Length`, so that a slow client holds few.
+    fn push(&mut self, data: &[u8], memory: &'static Semaphore) -> Result<(), ApiError> {
         let many = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let taken = room.try_acquire_many(many).map_err(|_| {
+        let permits = memory.try_acquire_many(many).map_err(|_| {
             let message = "Too many large requests at once: send it again in a moment.";
-            ApiError::new(Code::Overloaded, message).retry_after(AGAIN)
+            ApiError::new(Code::Overloaded, message).retry_after(RETRY_AFTER)
         })?;
-        match &mut self.room {
-            Some(room) => room.merge(taken),
-            none => *none = Some(taken),
+        match &mut self.permits {
+            Some(held) => held.merge(permits),
+            none => *none = Some(permits),
         }
         self.bytes.extend_from_slice(data);
         Ok(())
@@ -112,31 +117,31 @@ impl Kept {
 
 async fn collect(
     mut body: Body,
-    announced: usize,
+    content_length: usize,
     limit: usize,
-    room: &'static Semaphore,
+    memory: &'static Semaphore,
 ) -> Result<Bytes, ApiError> {
-    let mut kept = Kept {
-        // Longer ones must first have begun to come.
-        bytes: Vec::with_capacity(announced.min(RESERVED)),
-        room: None,
+    let mut buffered = BufferedBody {
+        // `Content-Length` is only a claim: a larger buffer grows with what arrives.
+        bytes: Vec::with_capacity(content_length.min(MAX_PREALLOCATED)),
+        permits: None,
     };
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             let message = "The body broke off: send it again.";
             ApiError::new(Code::InvalidJson, message)
         })?;
-        // Trailers say nothing here.
+        // Trailers are ignored.
         let data = frame.into_data().unwrap_or_default();
-        if data.len() > limit - kept.bytes.len() {
+        if data.len() > limit - buffered.bytes.len() {
             return Err(too_large(limit));
         }
-        kept.push(&data, room)?;
+        buffered.push(&data, memory)?;
     }
-    Ok(Bytes::from_owner(kept))
+    Ok(Bytes::from_owner(buffered))
 }
 
-/// The body is larger than `limit`.
+/// 413 `body_too_large`: the body is over `limit` bytes.
 pub(super) fn too_large(limit: usize) -> ApiError {
     let message = format!("The body is over {} MiB: send a smaller one.", limit >> 20);
     ApiError::new(Code::BodyTooLarge, message)
@@ -150,7 +155,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.is_some_and(|it| it.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn is_packed(headers: &HeaderMap) -> bool {
+fn is_compressed(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(CONTENT_ENCODING).iter();
     let mut codings = codings.flat_map(|value| value.as_bytes().split(|c| *c == b','));
     codings.any(|coding| {
@@ -162,7 +167,7 @@ fn is_packed(headers: &HeaderMap) -> bool {
 /// A day and a time of day.
 #[expect(
     dead_code,
-    reason = "for the API's document; members are taken out one by one"
+    reason = "only for the OpenAPI document; members are parsed one by one"
 )]
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -172,16 +177,17 @@ pub(super) struct SlotBody {
     zeit: AnyCaseZeit,
 }
 
-/// A JSON object whose members are taken out one by one; what is left at the end is refused.
+/// A JSON object whose members are removed one by one; [`Self::reject_unknown`] refuses those that remain.
 #[derive(Debug)]
 pub(super) struct Members {
-    /// Names the object in refusals, as in `fixedSlot.`; empty for the body itself.
+    /// The prefix of member names in errors, as in `fixedSlot.`; empty for the body itself.
     path: String,
     members: Map<String, Value>,
 }
 
 impl Members {
-    /// The body's. An empty body means `{}`; a byte order mark doesn't count (RFC 8259, 8.1).
+    /// Parses the body, else 400 `invalid_json`. An empty body means `{}`; a byte order mark is skipped (RFC 8259,
+    /// 8.1).
     pub(super) fn of(bytes: &[u8]) -> Result<Self, ApiError> {
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let value = match bytes {
@@ -204,7 +210,8 @@ impl Members {
         }
     }
 
-    /// A text; `None` when it isn't there.
+    /// Removes a string member; `None` when it is missing. Any other type is 400 `invalid_field`, as for the rest
+    /// below.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         match self.members.remove(name) {
             None => Ok(None),
@@ -213,7 +220,7 @@ impl Members {
         }
     }
 
-    /// A text that means something else; `None` when it isn't there.
+    /// Removes a string member and parses it; `None` when it is missing.
     pub(super) fn parsed<T>(&mut self, name: &str) -> Result<Option<T>, ApiError>
     where
         T: FromStr,
@@ -223,19 +230,19 @@ impl Members {
         text.map(|text| self.parse(name, &text)).transpose()
     }
 
-    /// The same, or `null`, which clears the field.
-    pub(super) fn clearable<T>(&mut self, name: &str) -> Result<Option<Option<T>>, ApiError>
+    /// As [`Self::parsed`]; `Some(None)` for `null`, which clears the field.
+    pub(super) fn nullable<T>(&mut self, name: &str) -> Result<Option<Option<T>>, ApiError>
     where
         T: FromStr,
         T::Err: Display,
     {
-        if self.takes_null(name) {
+        if self.take_null(name) {
             return Ok(Some(None));
         }
         Ok(self.parsed(name)?.map(Some))
     }
 
-    /// A list of texts; `None` when it isn't there.
+    /// Removes a list of strings; `None` when it is missing.
     pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         let items = match self.members.remove(name) {
             None => return Ok(None),
@@ -249,9 +256,9 @@ impl Members {
         texts.collect::<Result<_, _>>().map(Some)
     }
 
-    /// `{datum, zeit}`, both of them, or `null`, which clears the field.
-    pub(super) fn clearable_slot(&mut self, name: &str) -> Result<Option<Option<Slot>>, ApiError> {
-        if self.takes_null(name) {
+    /// Removes `{datum, zeit}`, of which both are required; `Some(None)` for `null`, which clears the field.
+    pub(super) fn nullable_slot(&mut self, name: &str) -> Result<Option<Option<Slot>>, ApiError> {
+        if self.take_null(name) {
             return Ok(Some(None));
         }
         let members = match self.members.remove(name) {
@@ -264,14 +271,14 @@ impl Members {
             members,
         };
         let slot = inner.slot()?;
-        inner.none_left()?;
+        inner.reject_unknown()?;
         match slot {
             Some(slot) => Ok(Some(Some(slot))),
             None => Err(inner.invalid("datum", "is missing: give datum and zeit")),
         }
     }
 
-    /// `datum` and `zeit`: both or neither. `zeit` in any letter case.
+    /// Removes `datum` and `zeit`: both or neither. `zeit` in any letter case.
     pub(super) fn slot(&mut self) -> Result<Option<Slot>, ApiError> {
         let datum: Option<Datum> = self.parsed("datum")?;
         let zeit = self.text("zeit")?;
@@ -286,8 +293,8 @@ impl Members {
         }
     }
 
-    /// Refuses whatever hasn't been taken.
-    pub(super) fn none_left(&self) -> Result<(), ApiError> {
+    /// 400 `unknown_field` when a member remains.
+    pub(super) fn reject_unknown(&self) -> Result<(), ApiError> {
         match self.members.keys().next() {
             None => Ok(()),
             Some(name) => {
@@ -298,7 +305,7 @@ impl Members {
         }
     }
 
-    /// A refusal of the member `name`; `what` goes on after its name.
+    /// 400 `invalid_field` for the member `name`, with the message `{name} {what}.`
     pub(super) fn invalid(&self, name: &str, what: &str) -> ApiError {
         let field = format!("{}{name}", self.path);
         ApiError::new(Code::InvalidField, format!("{field} {what}.")).field(field)
@@ -313,7 +320,7 @@ impl Members {
             .map_err(|error| self.invalid(name, &format!("can't be that: {error}")))
     }
 
-    fn takes_null(&mut self, name: &str) -> bool {
+    fn take_null(&mut self, name: &str) -> bool {
         let is_null = self.members.get(name).is_some_and(Value::is_null);
         if is_null {
             self.members.remove(name);

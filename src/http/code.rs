@@ -1,25 +1,24 @@
-//! The stable codes of refusals, each with its status and its meaning: what the answers and the API's
-//! document say of it.
+//! The stable error codes, each with its HTTP status and its meaning for the OpenAPI document.
 
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A comment says what a code means, to the reader here and in the document.
+/// Each code's doc comment is also its meaning in the OpenAPI document.
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $code:ident = $status:ident,)+) => {
-        /// The stable code of a refusal.
+        /// The stable code of an error.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Code { $($(#[doc = $doc])+ $code,)+ }
 
         impl Code {
-            /// The status it is answered with.
+            /// The HTTP status of responses with it.
             pub(super) const fn status(self) -> StatusCode {
                 match self { $(Self::$code => StatusCode::$status,)+ }
             }
 
-            /// What it means, in a sentence.
+            /// Its meaning in one sentence: the doc comment.
             pub(super) const fn meaning(self) -> &'static str {
                 match self { $(Self::$code => concat!($($doc),+).trim_ascii(),)+ }
             }
@@ -30,33 +29,33 @@ macro_rules! codes {
 codes! {
     /// The request's line or headers can't be read.
     InvalidRequest = BAD_REQUEST,
-    /// A query parameter holds something it can't.
+    /// A query parameter has an invalid value.
     InvalidQuery = BAD_REQUEST,
-    /// A header holds something it can't.
+    /// A header has an invalid value.
     InvalidHeader = BAD_REQUEST,
-    /// The path names a task by something that can't be one.
+    /// The path segment can't be a task's id or stem.
     InvalidId = BAD_REQUEST,
     /// The body isn't a JSON object.
     InvalidJson = BAD_REQUEST,
-    /// A member of the body holds something it can't.
+    /// A member of the body has an invalid value.
     InvalidField = BAD_REQUEST,
     /// The body has a member that the route doesn't know.
     UnknownField = BAD_REQUEST,
     /// The sign-in wasn't begun by this browser, took too long or was ended before.
     SignInExpired = BAD_REQUEST,
-    /// GitHub doesn't take the sign-in's code.
+    /// GitHub rejects the sign-in's code.
     SignInFailed = BAD_REQUEST,
-    /// Nothing says who asks.
+    /// The request has no valid credentials.
     NotSignedIn = UNAUTHORIZED,
-    /// The token is nobody's.
+    /// The token isn't valid.
     TokenInvalid = UNAUTHORIZED,
-    /// The token was given to another app.
+    /// The token was issued to another app.
     TokenForeign = UNAUTHORIZED,
-    /// Whoever it is isn't on the list.
+    /// The login isn't on the list of allowed logins.
     LoginNotAllowed = FORBIDDEN,
     /// The login belonged to another account before.
     LoginReassigned = FORBIDDEN,
-    /// The person said no at GitHub.
+    /// The user declined the sign-in at GitHub.
     AccessDenied = FORBIDDEN,
     /// The request names a host that isn't this machine.
     HostNotAllowed = FORBIDDEN,
@@ -66,68 +65,68 @@ codes! {
     NotFound = NOT_FOUND,
     /// No such task.
     TaskNotFound = NOT_FOUND,
-    /// The route knows other methods.
+    /// The route doesn't have this method.
     MethodNotAllowed = METHOD_NOT_ALLOWED,
     /// Several tasks have the number.
     AmbiguousId = CONFLICT,
-    /// The task's file can't be read.
+    /// The task's file can't be parsed.
     TaskUnreadable = CONFLICT,
-    /// The task's front matter can't be changed without touching something else.
+    /// The task's front matter can't be changed without changing anything else.
     FrontMatterNotEditable = CONFLICT,
-    /// Others kept changing the task.
+    /// Concurrent changes of the task kept interfering.
     Conflict = CONFLICT,
     /// All numbers are taken.
     IdsExhausted = CONFLICT,
-    /// Nobody signs in by a browser here.
+    /// Browser sign-in isn't configured.
     OauthNotConfigured = CONFLICT,
-    /// The task isn't what `If-Match` names.
+    /// The task doesn't match `If-Match`.
     PreconditionFailed = PRECONDITION_FAILED,
-    /// The body didn't come in time.
+    /// The body didn't arrive in time.
     BodyTooSlow = REQUEST_TIMEOUT,
-    /// The body is larger than a request may be.
+    /// The body is over the size limit of a request.
     BodyTooLarge = PAYLOAD_TOO_LARGE,
-    /// The file would be larger than a task may be.
+    /// The file would be over the size limit of a task.
     TaskTooLarge = PAYLOAD_TOO_LARGE,
-    /// The body isn't JSON by its content type.
+    /// The body's content type isn't JSON, or it is compressed.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE,
-    /// The address is longer than one may be.
+    /// The address is too long.
     UriTooLong = URI_TOO_LONG,
-    /// The headers are more, or larger, than a request's may be.
+    /// The headers are too many or too large.
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE,
-    /// The `Idempotency-Key` stands for another request.
+    /// The `Idempotency-Key` was used with another body before.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY,
     /// GitHub mode is off.
     GithubNotConfigured = CONFLICT,
-    /// GitHub can't be reached, or grants no more requests for now.
+    /// GitHub can't be reached, or its rate limit is exhausted.
     GithubUnavailable = SERVICE_UNAVAILABLE,
-    /// GitHub won't let the service do it, until somebody changes a setting there or here.
+    /// GitHub denies the service access until a setting is changed there or here.
     GithubDenied = SERVICE_UNAVAILABLE,
-    /// So many files would be removed that it has to be confirmed.
+    /// The sync would remove so many files that it must be confirmed.
     MassDelete = CONFLICT,
-    /// The branch was rewritten, or so it seems, and nobody has confirmed that.
+    /// The branch appears to have been rewritten, and that isn't confirmed.
     HistoryRewritten = CONFLICT,
     /// No webhook secret is configured, so no delivery can be trusted.
     WebhookNotConfigured = SERVICE_UNAVAILABLE,
-    /// The signature isn't of these bytes, by the configured secret.
+    /// The signature doesn't match the body and the configured secret.
     BadSignature = UNAUTHORIZED,
     /// The payload isn't what GitHub sends.
     InvalidPayload = BAD_REQUEST,
-    /// More than this instance grants one user.
+    /// The user's rate limit on this instance is exceeded.
     TooManyRequests = TOO_MANY_REQUESTS,
-    /// It may have been written, or not.
+    /// Whether the change was written is unknown.
     OutcomeUnknown = SERVICE_UNAVAILABLE,
-    /// The store can't be reached.
+    /// The storage can't be reached.
     StorageUnavailable = SERVICE_UNAVAILABLE,
-    /// Who asks can't be found out just now.
+    /// The credentials can't be verified at the moment.
     AuthUnavailable = SERVICE_UNAVAILABLE,
-    /// Whose the login is can't be read.
+    /// The login's owner record can't be read.
     OwnerUnreadable = SERVICE_UNAVAILABLE,
-    /// Tasks kept changing while their bodies were read.
+    /// Tasks kept changing while they were read.
     Busy = SERVICE_UNAVAILABLE,
-    /// The instance holds as many bodies as it may.
+    /// The instance has no memory left for request bodies.
     Overloaded = SERVICE_UNAVAILABLE,
     /// A newer version of the service wrote the user's state.
     NewerFormat = SERVICE_UNAVAILABLE,
-    /// A defect.
+    /// An internal error.
     Internal = INTERNAL_SERVER_ERROR,
 }

@@ -5,22 +5,23 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, GitFields, changed};
+use super::answer::{Always, GitFields, write_response};
 use super::body::{self, Members};
-use super::extract::{Caller, TaskPath, waits_for_git, want};
+use super::extract::{Caller, TaskPath, read_request, waits_for_git};
 use super::openapi::refusals;
-use super::openapi::requests::{Completion, Known, OfTask, Waiting};
+use super::openapi::requests::{Completion, ConsistencyParams, TaskIdParam, WaitParams};
 use super::{ApiError, App};
 use crate::now::Now;
 use crate::task::{GitSha, Slot, TaskId};
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Completed {
+#[schema(as = Completed)]
+struct CompleteResponse {
     #[schema(inline)]
     ok: Always<true>,
     id: TaskId,
-    /// Missing for a task that was marked as done by hand, without a time.
+    /// Missing when the file was edited by hand to be done, without a completion time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Slot, required = false)]
     completed_at: Option<Slot>,
@@ -37,17 +38,17 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
 
 /// Marks a task as done, at `{datum, zeit}` or now.
 ///
-/// 200; for a task that is done already with its first `completedAt` and `alreadyCompleted`, and
-/// nothing is written. One of `datum` and `zeit` without the other is refused. A refusal means that
-/// nothing was written, but for `outcome_unknown`.
+/// 200. For a task that is already done nothing is written; the response has its first `completedAt` and
+/// `alreadyCompleted`. `datum` without `zeit`, or the reverse, is an error. An error means that nothing was written,
+/// except for `outcome_unknown`.
 #[utoipa::path(
     post,
     path = "/api/tasks/{id}/complete",
     tag = "tasks",
-    params(OfTask, Waiting, Known),
+    params(TaskIdParam, WaitParams, ConsistencyParams),
     request_body(content = Completion, example = json!({"datum": "23.12.2026", "zeit": "abends"})),
     responses(
-        (status = 200, description = "Done.", body = Completed, example = json!({
+        (status = 200, description = "Done.", body = CompleteResponse, example = json!({
             "ok": true, "id": "0042", "completedAt": {"datum": "23.12.2026", "zeit": "abends"},
             "etag": "4f9a6c0d1be23f5a7788990aabbccddeeff00112", "version": 18, "gitPushed": false, "gitPending": true,
         })),
@@ -62,16 +63,19 @@ pub(super) async fn complete_task(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body, app.body_span()).await?;
+    let bytes = body::read(&parts.headers, body, app.body_timeout()).await?;
     let mut members = Members::of(&bytes)?;
     let slot = members.slot()?;
-    members.none_left()?;
-    let want = want(&parts.headers, caller, now);
-    let completed = app.codex().complete(&want, &task, slot).await?;
+    members.reject_unknown()?;
+    let read_request = read_request(&parts.headers, caller, now);
+    let completed = app.codex().complete(&read_request, &task, slot).await?;
     let task = completed.task;
     let wait = waits_for_git(&parts.headers, parts.uri.query());
-    let git = app.codex().git_after(&want, &task, wait).await;
-    let document = Completed {
+    let git = app
+        .codex()
+        .push_state_after(&read_request, &task, wait)
+        .await;
+    let document = CompleteResponse {
         ok: Always,
         id: task.name.id(),
         completed_at: completed.at,
@@ -80,5 +84,5 @@ pub(super) async fn complete_task(
         version: task.version.0,
         git: git.into(),
     };
-    Ok(changed(&app, &want.user, &task, &document))
+    Ok(write_response(&app, &read_request.user, &task, &document))
 }

@@ -9,11 +9,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::answer::{Always, GitFields, describe_write, insert_etag, json};
+use super::answer::{Always, GitFields, insert_etag, insert_write_headers, json};
 use super::body::{self, Members, SlotBody};
-use super::extract::{Caller, waits_for_git, want};
+use super::extract::{Caller, read_request, waits_for_git};
 use super::openapi::refusals;
-use super::openapi::requests::{Known, Line, Markdown, OnceOnly, Waiting};
+use super::openapi::requests::{
+    ConsistencyParams, IdempotencyKeyParam, Markdown, SingleLine, WaitParams,
+};
 use super::{ApiError, App, Code};
 use crate::codex::KeyHashes;
 use crate::now::Now;
@@ -22,10 +24,10 @@ use crate::user::UserId;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// No `Idempotency-Key` is longer.
-const MAX_KEY: usize = 255;
+/// The maximum length of an `Idempotency-Key`.
+const MAX_KEY_LENGTH: usize = 255;
 
-/// What a path segment may hold as it is (RFC 3986, "unreserved").
+/// Percent-encoding for a path segment: all but unreserved characters (RFC 3986, 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -34,7 +36,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Created<'a> {
+#[schema(as = Created)]
+struct CreateResponse<'a> {
     #[schema(inline)]
     ok: Always<true>,
     id: TaskId,
@@ -50,59 +53,59 @@ struct Created<'a> {
 /// A new task.
 #[expect(
     dead_code,
-    reason = "for the API's document; members are taken out one by one"
+    reason = "only for the OpenAPI document; members are parsed one by one"
 )]
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewTask, rename_all = "camelCase")]
 struct NewTaskBody {
-    #[schema(value_type = TaskWord, required = false)]
-    typ: Option<TaskWord>,
+    #[schema(value_type = TypValue, required = false)]
+    typ: Option<TypValue>,
     kategorie: Kategorie,
-    /// `offen` unless it says something else.
+    /// Default `offen`.
     #[schema(value_type = Status, required = false)]
     status: Option<Status>,
-    /// Written as the first heading, unless the body has one.
-    #[schema(value_type = Line, required = false)]
-    title: Option<Line>,
-    /// Blank ones are dropped.
-    #[schema(value_type = Vec<Line>, required = false)]
-    tags: Option<Vec<Line>>,
+    /// Written as the first heading unless the body has one.
+    #[schema(value_type = SingleLine, required = false)]
+    title: Option<SingleLine>,
+    /// Blank tags are dropped.
+    #[schema(value_type = Vec<SingleLine>, required = false)]
+    tags: Option<Vec<SingleLine>>,
     deadline: Option<Datum>,
     fixed_slot: Option<SlotBody>,
     #[schema(value_type = Markdown, required = false)]
     body: Option<Markdown>,
 }
 
-/// `typ` may be there, as long as it says this.
-#[expect(dead_code, reason = "for the API's document")]
+/// The only value of `typ`.
+#[expect(dead_code, reason = "only for the OpenAPI document")]
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub(super) enum TaskWord {
+#[schema(as = TaskWord, rename_all = "lowercase")]
+pub(super) enum TypValue {
     Task,
 }
 
 refusals!(Refusals: CALLER, READ, BODY, WRITE;
     TooManyRequests = refusals::too_many_writes(), InvalidHeader, IdsExhausted, IdempotencyKeyReused);
 
-/// Creates a task and gives it a number.
+/// Creates a task and assigns its number.
 ///
-/// 201 with `Location`; 200 with `reused` when the same `Idempotency-Key` came with the same body
-/// before. A refusal means that nothing was written, but for `outcome_unknown`.
+/// 201 with `Location`; 200 with `reused` when the same `Idempotency-Key` was used with the same body before. An error
+/// means that nothing was written, except for `outcome_unknown`.
 #[utoipa::path(
     post,
     path = "/api/tasks",
     tag = "tasks",
     params(
-        OnceOnly,
-        Waiting,
-        Known,
+        IdempotencyKeyParam,
+        WaitParams,
+        ConsistencyParams,
     ),
     request_body(content = NewTaskBody, example = json!({
         "kategorie": "arbeit", "title": "Steuer", "tags": ["geld"], "deadline": "24.12.2026",
     })),
     responses(
-        (status = 201, description = "Created.", body = Created, links(
+        (status = 201, description = "Created.", body = CreateResponse, links(
             ("get" = (operation_id = "getTask", parameters(("id" = "$response.body#/id")))),
             ("update" = (operation_id = "updateTask", parameters(("id" = "$response.body#/id")))),
             ("put" = (operation_id = "putTask", parameters(("id" = "$response.body#/id")))),
@@ -111,7 +114,7 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE;
             "ok": true, "id": "0042", "path": "codex-miroir/anna/tasks/0042-Steuer.md",
             "filename": "0042-Steuer.md", "version": 16, "gitPushed": false, "gitPending": true,
         })),
-        (status = 200, description = "Created before, with the same key and body.", body = Created, example = json!({
+        (status = 200, description = "Created earlier with the same key and body.", body = CreateResponse, example = json!({
             "ok": true, "id": "0042", "path": "codex-miroir/anna/tasks/0042-Steuer.md",
             "filename": "0042-Steuer.md", "version": 16, "gitPushed": true, "gitPending": false, "reused": true,
         })),
@@ -126,27 +129,27 @@ pub(super) async fn create_task(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let key = idempotency_key(&parts.headers)?;
-    let bytes = body::read(&parts.headers, body, app.body_span()).await?;
+    let bytes = body::read(&parts.headers, body, app.body_timeout()).await?;
     let task = new_task(Members::of(&bytes)?)?;
     let hashes = key.map(|key| KeyHashes {
         key: sha256(key.as_bytes()),
         body: sha256(&bytes),
     });
-    let want = want(&parts.headers, caller, now);
-    let created = app.codex().create(&want, task, hashes).await?;
+    let read_request = read_request(&parts.headers, caller, now);
+    let created = app.codex().create(&read_request, task, hashes).await?;
     let wait = waits_for_git(&parts.headers, parts.uri.query());
     let git = match created.reused {
-        true => app.codex().git_state(&want, &created.name).await,
+        true => app.codex().push_state(&read_request, &created.name).await,
         false => {
             app.codex()
-                .pushed(&want, &created.name, created.etag, wait)
+                .start_push(&read_request, &created.name, created.etag, wait)
                 .await
         }
     };
-    let document = Created {
+    let document = CreateResponse {
         ok: Always,
         id: created.name.id(),
-        path: repository_path(&app, &want.user, &created.name),
+        path: repository_path(&app, &read_request.user, &created.name),
         filename: created.name.as_str(),
         version: created.version.0,
         git: git.into(),
@@ -158,9 +161,15 @@ pub(super) async fn create_task(
     };
     let mut response = json(status, &document);
     let headers = response.headers_mut();
-    describe_write(headers, &app, &want.user, created.known, created.requests);
+    insert_write_headers(
+        headers,
+        &app,
+        &read_request.user,
+        created.known,
+        created.requests,
+    );
     if !created.reused {
-        // Of a task created before, the content may be another by now.
+        // A task created earlier may have changed since, so the first `ETag` would be stale.
         insert_etag(headers, created.etag);
     }
     let stem = utf8_percent_encode(created.name.stem(), SEGMENT);
@@ -180,16 +189,16 @@ fn new_task(mut members: Members) -> Result<NewTask, ApiError> {
         status: members.parsed("status")?.unwrap_or(Status::Offen),
         title: members.text("title")?,
         tags: members.texts("tags")?.unwrap_or_default(),
-        deadline: members.clearable("deadline")?.flatten(),
-        fixed_slot: members.clearable_slot("fixedSlot")?.flatten(),
+        deadline: members.nullable("deadline")?.flatten(),
+        fixed_slot: members.nullable_slot("fixedSlot")?.flatten(),
         abgeschlossen_am: None,
         body: members.text("body")?.unwrap_or_default(),
     };
-    members.none_left()?;
+    members.reject_unknown()?;
     Ok(task)
 }
 
-/// `typ` may be there, as long as it says `task`.
+/// Accepts a missing `typ` or `task`, else 400 `invalid_field`.
 pub(super) fn accept_typ(members: &mut Members) -> Result<(), ApiError> {
     match members.text("typ")?.as_deref() {
         None | Some("task") => Ok(()),
@@ -203,7 +212,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
         return Ok(None);
     };
     let visible = |key: &&str| {
-        (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+        (1..=MAX_KEY_LENGTH).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
     };
     let key = value.to_str().ok().filter(visible);
     if key.is_none() || values.next().is_some() {
@@ -214,7 +223,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     Ok(key)
 }
 
-/// Where the file is, or will be, in the repository.
+/// The file's path in the repository, which it has once it is committed.
 fn repository_path(app: &App, user: &UserId, name: &FileName) -> String {
     format!("{}/{user}/tasks/{name}", app.github_base_path())
 }

@@ -1,4 +1,4 @@
-//! The only place where an error becomes a status and a body (`src/http/README.md`, "Refusals").
+//! Error responses: the only place where an error becomes a status and a body (`src/http/README.md`, "Refusals").
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,23 +17,22 @@ use utoipa::ToSchema;
 
 use super::Code;
 use super::answer::Always;
-use super::auth::{Denial, Door, platform_page};
+use super::auth::{AuthError, SignInMethod, easyauth_sign_in_path};
 use super::extract::{X_CODEX_VERSION, accepted_language, wants_page};
 use super::refusal_page;
 use crate::codex::{
-    GitTrouble, Limited, OwnerError, ReadError, Refusal, TaskError, Version, WeekError,
+    GitSyncError, Limited, OwnerError, ReadError, Refusal, TaskError, Version, WeekError,
 };
 use crate::github::GitHubError;
 use crate::task::{EditError, GitSha};
 use crate::view::Language;
 
-/// A refusal, as the client is told: no internal message, path or key. What led to it is kept for the
-/// log.
+/// An error response. The client sees no internal message, path or key; the cause is kept for the log.
 #[derive(Debug, Clone)]
-pub struct ApiError(Box<Told>);
+pub struct ApiError(Box<ErrorBody>);
 
 #[derive(Debug, Clone)]
-struct Told {
+struct ErrorBody {
     code: Code,
     message: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
@@ -47,16 +46,16 @@ struct Told {
     as_page: Option<Language>,
 }
 
-/// When a client may try again what failed for a reason that passes.
-const SOON: Duration = Duration::from_secs(2);
+/// `Retry-After` for a transient failure.
+const RETRY_SOON: Duration = Duration::from_secs(2);
 
-/// When a client may try again what somebody has to mend first.
-const LATER: Duration = Duration::from_secs(60);
+/// `Retry-After` for a failure that an operator has to fix first.
+const RETRY_LATER: Duration = Duration::from_secs(60);
 
 impl ApiError {
-    /// A refusal; `message` is one sentence that says what to do.
+    /// An error response; `message` is one sentence that tells the client what to do.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Told {
+        Self(Box::new(ErrorBody {
             code,
             message: message.into(),
             field: None,
@@ -71,8 +70,8 @@ impl ApiError {
         }))
     }
 
-    /// Something that must not happen.
-    pub(super) fn defect() -> Self {
+    /// 500 `internal`: a bug, such as a broken invariant or a panic.
+    pub(super) fn internal_error() -> Self {
         let message = "Something broke: try again, and report the requestId.";
         Self::new(Code::Internal, message)
     }
@@ -83,97 +82,97 @@ impl ApiError {
         self
     }
 
-    /// Says when to come back.
+    /// Sets `Retry-After`, rounded up to whole seconds and at least 1.
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
         self
     }
 
-    /// Names the stems that can be asked for instead.
+    /// Lists the stems that the request can use instead.
     fn stems(mut self, stems: Vec<String>) -> Self {
         self.0.stems = Some(stems.into());
         self
     }
 
-    /// Names how many it is about.
+    /// Sets `count`: how many files `mass_delete` would remove.
     fn count(mut self, count: usize) -> Self {
         self.0.count = Some(count);
         self
     }
 
-    /// Names the commit it is about.
+    /// Sets `head`: the branch's commit, for `history_rewritten`.
     fn head(mut self, head: GitSha) -> Self {
         self.0.head = Some(head);
         self
     }
 
-    /// Names the line of the file at fault.
+    /// Sets the line at fault in the task's file.
     fn line(mut self, line: Option<u32>) -> Self {
         self.0.line = line;
         self
     }
 
-    /// Names the version of the user's data it is about.
+    /// Sets the version of the user's data for `x-codex-version`.
     fn version(mut self, version: Option<Version>) -> Self {
         self.0.version = version;
         self
     }
 
-    /// Keeps for the log what led to it.
+    /// Attaches the cause, for the log only.
     pub fn caused_by(mut self, cause: &impl fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string().into());
         self
     }
 
-    /// Tells it as a page where a person reads the answer.
-    pub(super) fn page_for(mut self, headers: &HeaderMap) -> Self {
+    /// Renders it as an HTML page if the request accepts HTML, in the language it prefers.
+    pub(super) fn as_page_for(mut self, headers: &HeaderMap) -> Self {
         self.0.as_page = wants_page(headers).then(|| accepted_language(headers));
         self
     }
 
-    /// Its stable code.
+    /// The stable code.
     pub fn code(&self) -> Code {
         self.0.code
     }
 
-    /// What led to it; nothing for what the client did wrong.
+    /// The cause for the log; usually `None` for a client error.
     pub(super) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
 
-    /// The status it is answered with.
+    /// The HTTP status of its code.
     pub fn status(&self) -> StatusCode {
         self.0.code.status()
     }
 
-    /// What it says, with the request's id where it helps the operator to find the reason.
+    /// The JSON body; with the request id on 5xx, where the log has the cause.
     pub(super) fn document<'a>(&'a self, request_id: &'a str) -> ErrorDocument<'a> {
-        let told = &self.0;
+        let error = &self.0;
         ErrorDocument {
             ok: Always,
-            code: told.code,
-            error: &told.message,
-            field: told.field.as_deref(),
-            stems: told.stems.as_deref(),
-            line: told.line,
-            count: told.count,
-            head: told.head,
+            code: error.code,
+            error: &error.message,
+            field: error.field.as_deref(),
+            stems: error.stems.as_deref(),
+            line: error.line,
+            count: error.count,
+            head: error.head,
             request_id: self.status().is_server_error().then_some(request_id),
         }
     }
 
-    /// The response: what it says, or a page.
+    /// The response: JSON, or a page after [`Self::as_page_for`].
     pub(super) fn respond(&self, request_id: &str) -> Response {
         let status = self.status();
-        let told = &self.0;
-        let (bytes, kind) = match told.as_page {
+        let error = &self.0;
+        let (bytes, kind) = match error.as_page {
             Some(language) => {
-                let name = serde_json::to_value(told.code).unwrap_or_default();
+                let name = serde_json::to_value(error.code).unwrap_or_default();
                 let name = name.as_str().unwrap_or_default();
-                let page = refusal_page::page(told.code, name, language);
+                let page = refusal_page::page(error.code, name, language);
                 (page, "text/html; charset=utf-8")
             }
-            // Strings and a flag: nothing in it can fail to serialise.
+            // Only strings, numbers and a flag: serialization can't fail.
             None => (
                 serde_json::to_vec(&self.document(request_id)).unwrap_or_default(),
                 "application/json; charset=utf-8",
@@ -182,7 +181,7 @@ impl ApiError {
         let mut response = (status, bytes).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        if told.as_page.is_some() {
+        if error.as_page.is_some() {
             headers.insert(CONTENT_SECURITY_POLICY, refusal_page::POLICY.clone());
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         }
@@ -190,11 +189,11 @@ impl ApiError {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(version) = told.version {
+        if let Some(version) = error.version {
             headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
         }
-        if let Some(after) = told.retry_after {
-            // Rounded up: who obeys must not come too early.
+        if let Some(after) = error.retry_after {
+            // Rounded up, so that a client that obeys isn't too early.
             headers.insert(
                 RETRY_AFTER,
                 HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64),
@@ -204,7 +203,7 @@ impl ApiError {
     }
 }
 
-/// What every refusal says.
+/// The JSON body of every error response.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Refusal, examples(json!({
@@ -236,7 +235,8 @@ pub(super) struct ErrorDocument<'a> {
     request_id: Option<&'a str>,
 }
 
-/// The body is written where the request's id is known: in `request_id`.
+/// An empty body with the error as an extension: [`render_error`] writes the body in `request_id`, where the id is
+/// known.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
@@ -266,7 +266,7 @@ impl From<TaskError> for ApiError {
                 Code::OutcomeUnknown,
                 "Whether it was written can't be known yet: repeat it soon, with the same Idempotency-Key if it had one.",
             )
-            .retry_after(SOON)
+            .retry_after(RETRY_SOON)
             .caused_by(&error),
             TaskError::TooMany { retry_after, of } => {
                 let message = match of {
@@ -309,45 +309,45 @@ impl From<TaskError> for ApiError {
     }
 }
 
-impl From<GitTrouble> for ApiError {
-    fn from(trouble: GitTrouble) -> Self {
+impl From<GitSyncError> for ApiError {
+    fn from(trouble: GitSyncError) -> Self {
         let away = "GitHub can't be reached, or grants no more requests for now: try again later.";
         match &trouble {
-            GitTrouble::Off => Self::new(
+            GitSyncError::Off => Self::new(
                 Code::GithubNotConfigured,
                 "GitHub mode is off: set GITHUB_OWNER, GITHUB_REPO and credentials.",
             ),
-            GitTrouble::GitHub(GitHubError::Limited { retry_after }) => {
+            GitSyncError::GitHub(GitHubError::Limited { retry_after }) => {
                 Self::new(Code::GithubUnavailable, away).retry_after(*retry_after)
             }
-            GitTrouble::GitHub(GitHubError::Denied { .. }) => Self::new(
+            GitSyncError::GitHub(GitHubError::Denied { .. }) => Self::new(
                 Code::GithubDenied,
                 "GitHub doesn't let the service at the repository: check the repository's name, the branch and the credentials.",
             )
-            .retry_after(LATER)
+            .retry_after(RETRY_LATER)
             .caused_by(&trouble),
-            GitTrouble::GitHub(_) => Self::new(Code::GithubUnavailable, away)
-                .retry_after(SOON)
+            GitSyncError::GitHub(_) => Self::new(Code::GithubUnavailable, away)
+                .retry_after(RETRY_SOON)
                 .caused_by(&trouble),
-            GitTrouble::Read(error) => error.clone().into(),
-            GitTrouble::Write(error) => Refusal::from(error.clone()).into(),
-            GitTrouble::TooMany { retry_after } => {
+            GitSyncError::Read(error) => error.clone().into(),
+            GitSyncError::Write(error) => Refusal::from(error.clone()).into(),
+            GitSyncError::TooMany { retry_after } => {
                 let (retry_after, of) = (*retry_after, Limited::Rebuilds);
                 TaskError::TooMany { retry_after, of }.into()
             }
-            GitTrouble::NewerFormat => Self::new(
+            GitSyncError::NewerFormat => Self::new(
                 Code::NewerFormat,
                 "A newer version of the service wrote what Git is known to hold: use that version.",
             )
-            .retry_after(LATER),
-            GitTrouble::Contended => TaskError::Conflict.into(),
-            GitTrouble::MassDelete(count) => Self::new(
+            .retry_after(RETRY_LATER),
+            GitSyncError::Contended => TaskError::Conflict.into(),
+            GitSyncError::MassDelete(count) => Self::new(
                 Code::MassDelete,
                 format!("{count} files have gone from Git, which is more than half: send clean=true&confirm={count} to remove them here."),
             )
             .count(*count),
-            GitTrouble::HistoryRewritten { head, .. } => {
-                Self::new(Code::HistoryRewritten, trouble.told()).head(*head)
+            GitSyncError::HistoryRewritten { head, .. } => {
+                Self::new(Code::HistoryRewritten, trouble.user_message()).head(*head)
             }
         }
     }
@@ -383,83 +383,83 @@ impl From<ReadError> for ApiError {
                 Code::StorageUnavailable,
                 "The storage can't be reached: try again soon.",
             )
-            .retry_after(SOON),
+            .retry_after(RETRY_SOON),
             ReadError::Contended => Self::new(
                 Code::Busy,
                 "Tasks kept changing while they were read: try again.",
             )
-            .retry_after(SOON),
+            .retry_after(RETRY_SOON),
             ReadError::NewerFormat(_) => Self::new(
                 Code::NewerFormat,
                 "The data was written by a newer version of the service: update this one.",
             ),
-            ReadError::Broken => Self::defect(),
+            ReadError::Broken => Self::internal_error(),
         };
         refusal.caused_by(&error)
     }
 }
 
 impl ApiError {
-    /// Why somebody isn't let in, with what helps where people get in by this door.
-    pub(super) fn denied(denial: Denial, door: Door<'_>) -> Self {
-        let (code, message) = match denial {
-            Denial::Owner(error) => return error.into(),
-            Denial::NotSignedIn => return Self::new(Code::NotSignedIn, not_signed_in(door)),
-            Denial::Unavailable { retry_after, cause } => {
+    /// The error response for a failed authentication; the message suits the sign-in method.
+    pub(super) fn denied(error: AuthError, method: SignInMethod<'_>) -> Self {
+        let (code, message) = match error {
+            AuthError::Owner(error) => return error.into(),
+            AuthError::NotSignedIn => return Self::new(Code::NotSignedIn, not_signed_in(method)),
+            AuthError::Unavailable { retry_after, cause } => {
                 let message = "GitHub can't say now who you are: try again soon.";
                 let refusal = Self::new(Code::AuthUnavailable, message);
                 return refusal.retry_after(retry_after).caused_by(&cause);
             }
-            Denial::TokenInvalid => (
+            AuthError::TokenInvalid => (
                 Code::TokenInvalid,
-                match door {
-                    Door::TokensAndPages => {
+                match method {
+                    SignInMethod::BearerTokenOrOAuth => {
                         "GitHub doesn't know this token: make a new one, or sign in again."
                     }
                     _ => "GitHub doesn't know this token: make a new one.",
                 },
             ),
-            Denial::TokenForeign => (
+            AuthError::TokenForeign => (
                 Code::TokenForeign,
-                match door {
-                    Door::TokensAndPages => {
+                match method {
+                    SignInMethod::BearerTokenOrOAuth => {
                         "This token wasn't given to this service: use a personal access token, or sign in at /auth/github."
                     }
                     _ => "Tokens of apps aren't taken here: use a personal access token of GitHub.",
                 },
             ),
-            Denial::NotAllowed => (
+            AuthError::LoginNotAllowed => (
                 Code::LoginNotAllowed,
                 "This login may not enter: ask the operator to name it in CODEX_ALLOWED_LOGINS.",
             ),
-            Denial::CrossOrigin => (
+            AuthError::CrossOrigin => (
                 Code::CrossOrigin,
-                match door {
-                    Door::Tokens | Door::TokensAndPages => {
+                match method {
+                    SignInMethod::BearerToken | SignInMethod::BearerTokenOrOAuth => {
                         "A page of another site can't change tasks: open this service's own page, or send Authorization: Bearer."
                     }
-                    Door::Dev | Door::Platform(_) => {
+                    SignInMethod::Dev | SignInMethod::EasyAuth(_) => {
                         "A page of another site can't change tasks: open this service's own page."
                     }
                 },
             ),
-            Denial::Host => (
+            AuthError::HostNotAllowed => (
                 Code::HostNotAllowed,
                 "Without sign-in only this machine may ask: use localhost or 127.0.0.1 in the address.",
             ),
-            Denial::NoBrowserSignIn => (
+            AuthError::OAuthNotConfigured => (
                 Code::OauthNotConfigured,
                 "Nobody signs in by GitHub's pages here: that takes CODEX_AUTH=github and GITHUB_OAUTH_CLIENT_ID with its secret.",
             ),
-            Denial::NoSignIn => (
+            AuthError::SignInExpired => (
                 Code::SignInExpired,
                 "This sign-in wasn't begun in this browser, took too long or was ended before: begin again at /auth/github.",
             ),
-            Denial::SaidNo => (
+            AuthError::AccessDenied => (
                 Code::AccessDenied,
                 "The sign-in was declined at GitHub: begin again at /auth/github to allow it.",
             ),
-            Denial::CodeRefused => (
+            AuthError::SignInFailed => (
                 Code::SignInFailed,
                 "GitHub didn't confirm this sign-in: begin again at /auth/github.",
             ),
@@ -468,16 +468,16 @@ impl ApiError {
     }
 }
 
-/// What to do where nothing says who asks.
-fn not_signed_in(door: Door<'_>) -> Cow<'static, str> {
-    match door {
-        Door::TokensAndPages => "Nobody is signed in: send Authorization: Bearer with a GitHub token, or sign in at /auth/github.".into(),
-        Door::Dev | Door::Tokens => {
+/// The message for a request without credentials.
+fn not_signed_in(method: SignInMethod<'_>) -> Cow<'static, str> {
+    match method {
+        SignInMethod::BearerTokenOrOAuth => "Nobody is signed in: send Authorization: Bearer with a GitHub token, or sign in at /auth/github.".into(),
+        SignInMethod::Dev | SignInMethod::BearerToken => {
             "Nobody is signed in: send Authorization: Bearer with a personal access token of GitHub."
                 .into()
         }
-        Door::Platform(provider) => {
-            let page = platform_page(provider);
+        SignInMethod::EasyAuth(provider) => {
+            let page = easyauth_sign_in_path(provider);
             format!("Nobody is signed in by {provider}: sign in at {page}.").into()
         }
     }
@@ -505,18 +505,18 @@ impl From<OwnerError> for ApiError {
                 Code::StorageUnavailable,
                 "The storage can't be reached: try again soon.",
             )
-            .retry_after(SOON),
+            .retry_after(RETRY_SOON),
         };
         refusal.caused_by(&error)
     }
 }
 
-/// Any path that isn't a route.
+/// The fallback for paths that aren't routes.
 pub(super) async fn no_such_route(headers: HeaderMap) -> ApiError {
-    not_found().page_for(&headers)
+    not_found().as_page_for(&headers)
 }
 
-/// There is nothing at the path, or nothing for who asks.
+/// 404 `not_found`: no such route, or none for this caller.
 pub(super) fn not_found() -> ApiError {
     ApiError::new(
         Code::NotFound,
@@ -524,12 +524,12 @@ pub(super) fn not_found() -> ApiError {
     )
 }
 
-/// A route asked with a method it doesn't know; `Allow` names those it does.
+/// The fallback for methods that a route doesn't have; the router sets `Allow`.
 pub(super) async fn no_such_method() -> ApiError {
     wrong_method()
 }
 
-/// The path is asked with other methods.
+/// 405 `method_not_allowed`.
 pub(super) fn wrong_method() -> ApiError {
     ApiError::new(
         Code::MethodNotAllowed,
@@ -537,17 +537,18 @@ pub(super) fn wrong_method() -> ApiError {
     )
 }
 
-/// The empty body that [`IntoResponse`] left has a length of its own.
-pub(super) fn replace_error(response: Response, request_id: &str) -> Response {
+/// Replaces the empty response that [`IntoResponse`] made by the rendered error, and keeps the headers added since, but
+/// for `Content-Length`.
+pub(super) fn render_error(response: Response, request_id: &str) -> Response {
     let Some(error) = response.extensions().get::<ApiError>() else {
         return response;
     };
-    let mut told = error.respond(request_id);
-    let own = told.headers().clone();
+    let mut rendered = error.respond(request_id);
+    let own = rendered.headers().clone();
     for (name, value) in response.headers() {
         if name != CONTENT_LENGTH && !own.contains_key(name) {
-            told.headers_mut().append(name, value.clone());
+            rendered.headers_mut().append(name, value.clone());
         }
     }
-    told
+    rendered
 }

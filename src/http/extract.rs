@@ -1,4 +1,4 @@
-//! What handlers take from a request.
+//! What handlers extract from a request.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName};
 
 use super::{ApiError, App, Code};
-use crate::codex::{Encoding, Entry, Freshness, Version, Want};
+use crate::codex::{Consistency, Encoding, ReadRequest, Snapshot, Version};
 use crate::context;
 use crate::now::Now;
 use crate::task::TaskRef;
@@ -19,54 +19,54 @@ use crate::user::UserId;
 use crate::view::Language;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// The version of the user's data, in requests and answers.
+/// The version of the user's data, in requests and responses.
 pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-version");
 
-/// The one place where the clocks are read, once for each request; unless whoever hands over the request
-/// has said when it arrived, which no client can.
-pub(super) fn moment(extensions: &Extensions) -> Now {
-    let said = extensions.get().copied();
-    said.unwrap_or_else(Now::read)
+/// When the request arrived: as set in its extensions by the caller of the service (tests; no client can), else now.
+/// The only place where a request's time is read, once per request.
+pub(super) fn arrival_or_now(extensions: &Extensions) -> Now {
+    let arrival = extensions.get().copied();
+    arrival.unwrap_or_else(Now::read)
 }
 
-/// When the request arrived that these are parts of; outside of the layer that notes it, now.
-fn arrived(parts: &Parts) -> Now {
-    context::arrived().unwrap_or_else(|| moment(&parts.extensions))
+/// When the request arrived, as the request-id layer recorded it; outside of that layer [`arrival_or_now`].
+fn arrival(parts: &Parts) -> Now {
+    context::arrived().unwrap_or_else(|| arrival_or_now(&parts.extensions))
 }
 
 impl<S: Sync> FromRequestParts<S> for Now {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(arrived(parts))
+        Ok(arrival(parts))
     }
 }
 
-/// Whose files a request is about. A handler that takes it can't be reached by anybody else.
+/// The authenticated user. A handler that extracts it can't be reached without authentication.
 ///
-/// Refuses with 401 `not_signed_in`, `token_invalid`, `token_foreign`; 403 `host_not_allowed`,
+/// Errors: 401 `not_signed_in`, `token_invalid`, `token_foreign`; 403 `host_not_allowed`,
 /// `cross_origin`, `login_not_allowed`, `login_reassigned`; 503 `auth_unavailable`,
 /// `storage_unavailable`, `newer_format`, `owner_unreadable`.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub user: UserId,
-    /// What memory had of them.
-    pub known: Option<Arc<Entry>>,
+    /// The user's cached snapshot, when authentication found one.
+    pub known: Option<Arc<Snapshot>>,
 }
 
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let now = arrived(parts);
-        let caller = app.gate().caller(app.codex(), parts, now).await;
-        let caller = caller.map_err(|denial| app.denied(denial))?;
-        context::note_user(&caller.user);
+        let now = arrival(parts);
+        let caller = app.authenticator().caller(app.codex(), parts, now).await;
+        let caller = caller.map_err(|error| app.denied(error))?;
+        context::set_user(&caller.user);
         Ok(caller)
     }
 }
 
-/// A task named in the path.
+/// The task that the path names, else 400 `invalid_id`.
 #[derive(Debug, Clone)]
 pub(super) struct TaskPath(pub TaskRef);
 
@@ -80,30 +80,30 @@ impl FromRequestParts<App> for TaskPath {
     }
 }
 
-/// The path names no task that could be.
+/// 400 `invalid_id`: the path segment is no possible task id or stem.
 pub(super) fn bad_id() -> ApiError {
     let message =
         "A task is named by its four digits or its whole file stem, as in 0042 or 0042-Steuer.";
     ApiError::new(Code::InvalidId, message).field("id")
 }
 
-/// What a request about a user's tasks brings along.
-pub(super) fn want(headers: &HeaderMap, caller: Caller, now: Now) -> Want {
-    Want {
-        seen: known_version(headers, &caller.user),
+/// The read request of a caller: the lower bound of the version and the consistency that the headers ask for.
+pub(super) fn read_request(headers: &HeaderMap, caller: Caller, now: Now) -> ReadRequest {
+    ReadRequest {
+        seen: client_version(headers, &caller.user),
         user: caller.user,
         known: caller.known,
-        freshness: match wants_strict(headers) {
-            true => Freshness::Strict,
-            false => Freshness::Bounded,
+        consistency: match requires_strong(headers) {
+            true => Consistency::Strict,
+            false => Consistency::Bounded,
         },
         now,
     }
 }
 
-/// The highest version the client says it has seen: the larger of header and cookie. A cookie of
-/// another user, and whatever isn't a number, is ignored.
-pub(super) fn known_version(headers: &HeaderMap, user: &UserId) -> Option<Version> {
+/// The highest version that the client has seen: the maximum of header and cookie. Another user's cookie and values
+/// that aren't numbers are ignored.
+pub(super) fn client_version(headers: &HeaderMap, user: &UserId) -> Option<Version> {
     let by_header = headers
         .get(X_CODEX_VERSION)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -117,7 +117,7 @@ pub(super) fn known_version(headers: &HeaderMap, user: &UserId) -> Option<Versio
             let (owner, version) = cookie
                 .trim()
                 .strip_prefix("codex_version=")?
-                // Some clients write a cookie's value in quotes (RFC 6265, 4.1.1).
+                // Some clients quote a cookie's value (RFC 6265, 4.1.1).
                 .trim_matches('"')
                 .split_once(':')?;
             if owner == user.as_str() {
@@ -129,7 +129,7 @@ pub(super) fn known_version(headers: &HeaderMap, user: &UserId) -> Option<Versio
     by_header.into_iter().chain(by_cookie).max().map(Version)
 }
 
-/// Whether a change is to be answered only after its commit: `Prefer: wait` (RFC 7240) or `?git=wait`.
+/// Whether the response to a write waits for its commit: `Prefer: wait` (RFC 7240) or `?git=wait`.
 pub(super) fn waits_for_git(headers: &HeaderMap, query: Option<&str>) -> bool {
     let values = headers.get_all(PREFER).iter();
     let preferences = values
@@ -142,14 +142,14 @@ pub(super) fn waits_for_git(headers: &HeaderMap, query: Option<&str>) -> bool {
             .trim()
             .to_ascii_lowercase()
     };
-    let asked = query
+    let by_query = query
         .unwrap_or_default()
         .split('&')
         .any(|it| it == "git=wait");
-    asked || preferences.into_iter().any(|it| name(it) == "wait")
+    by_query || preferences.into_iter().any(|it| name(it) == "wait")
 }
 
-/// Whether a browser asks, for a person to read the answer.
+/// Whether the client accepts `text/html`, as a browser's navigation does.
 pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter();
     let values = values.filter_map(|value| value.to_str().ok());
@@ -159,8 +159,8 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
         .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
 }
 
-/// The language that a page is to be in: of German and English the one that is wished for more
-/// (RFC 9110, 12.5.4), the earlier one of equals, and German when neither is.
+/// The language of a page: German or English, by the higher weight in `Accept-Language` (RFC 9110, 12.5.4). The first
+/// of equal weights; German when it has neither.
 pub(super) fn accepted_language(headers: &HeaderMap) -> Language {
     let mut best = (0.0, Language::German);
     let values = headers.get_all(ACCEPT_LANGUAGE).iter();
@@ -182,8 +182,8 @@ pub(super) fn accepted_language(headers: &HeaderMap) -> Language {
     best.1
 }
 
-/// `Cache-Control: no-cache`: the answer must contain everything up to now.
-pub(super) fn wants_strict(headers: &HeaderMap) -> bool {
+/// Whether the request asks for strong consistency: `Cache-Control: no-cache`.
+pub(super) fn requires_strong(headers: &HeaderMap) -> bool {
     let values = headers
         .get_all(CACHE_CONTROL)
         .iter()
@@ -193,8 +193,8 @@ pub(super) fn wants_strict(headers: &HeaderMap) -> bool {
         .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
-/// Whether the client already has what `etag` names, compared weakly (RFC 9110, 8.8.3.2).
-pub(super) fn has_already(headers: &HeaderMap, etag: &str) -> bool {
+/// Whether `If-None-Match` matches `etag` or is `*`, by weak comparison (RFC 9110, 8.8.3.2).
+pub(super) fn is_not_modified(headers: &HeaderMap, etag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let values = headers
         .get_all(IF_NONE_MATCH)
@@ -205,8 +205,7 @@ pub(super) fn has_already(headers: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
 }
 
-/// The packing the client takes: gzip unless it says nothing of it, or refuses it with `q=0`
-/// (RFC 9110, 12.5.3).
+/// The content coding by `Accept-Encoding` (RFC 9110, 12.5.3): gzip where `gzip`, else `*`, is listed without `q=0`.
 pub(super) fn accepted_encoding(headers: &HeaderMap) -> Encoding {
     let mut gzip = None;
     let mut any = None;

@@ -1,4 +1,4 @@
-//! Answers that are the same for everybody, as long as the process lives.
+//! Static responses: the same for all users for the life of the process.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -10,26 +10,26 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 
-use super::extract::{accepted_encoding, has_already};
+use super::extract::{accepted_encoding, is_not_modified};
 use crate::codex::Encoding;
 use crate::web::Asset;
 
-/// Bytes, plain and packed, and what they are.
-pub(super) struct Fixed {
+/// A static body, plain and gzipped, with its content type and strong `ETag`.
+pub(super) struct StaticResponse {
     kind: HeaderValue,
     etag: HeaderValue,
     plain: Bytes,
     gzip: Bytes,
 }
 
-impl Fixed {
-    /// Of what is made when it is first asked for.
+impl StaticResponse {
+    /// For content generated at run time: computes the gzipped form and the `ETag`.
     pub(super) fn new(kind: &'static str, bytes: Vec<u8>) -> Self {
         let digest = Sha256::digest(&bytes);
         let hex: String = digest[..8].iter().map(|it| format!("{it:02x}")).collect();
         let etag = HeaderValue::try_from(format!("\"{hex}\""));
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        // Nothing fails that is written to memory.
+        // Writing to memory can't fail.
         let _ = gzip.write_all(&bytes);
         Self {
             kind: HeaderValue::from_static(kind),
@@ -39,11 +39,11 @@ impl Fixed {
         }
     }
 
-    /// The answer, or 304 when the client has it already. `cache` is what may be done with it.
+    /// The response, or 304 when `If-None-Match` matches. `cache` is its `Cache-Control`.
     pub(super) fn answer(&self, request: &HeaderMap, cache: &'static str) -> Response {
-        let unchanged = has_already(request, self.etag.to_str().unwrap_or_default());
+        let not_modified = is_not_modified(request, self.etag.to_str().unwrap_or_default());
         let encoding = accepted_encoding(request);
-        let bytes = match (unchanged, encoding) {
+        let bytes = match (not_modified, encoding) {
             (true, _) => Bytes::new(),
             (false, Encoding::Gzip) => self.gzip.clone(),
             (false, Encoding::Identity) => self.plain.clone(),
@@ -53,7 +53,7 @@ impl Fixed {
         headers.insert(ETAG, self.etag.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-        if unchanged {
+        if not_modified {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         }
@@ -65,7 +65,7 @@ impl Fixed {
     }
 }
 
-impl From<&'static Asset> for Fixed {
+impl From<&'static Asset> for StaticResponse {
     fn from(asset: &'static Asset) -> Self {
         Self {
             kind: HeaderValue::from_static(asset.kind),

@@ -6,45 +6,48 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, describe_read, insert_etag, json, unchanged};
-use super::extract::{Caller, TaskPath, has_already, want};
+use super::answer::{Always, insert_etag, insert_read_headers, json, not_modified};
+use super::extract::{Caller, TaskPath, is_not_modified, read_request};
 use super::openapi::refusals;
-use super::openapi::requests::{Cached, Known, OfTask};
+use super::openapi::requests::{ConsistencyParams, IfNoneMatchParam, TaskIdParam};
 use super::{ApiError, App};
-use crate::codex::TaskShown;
+use crate::codex::TaskDetail;
 use crate::now::Now;
 use crate::task::{GitSha, Problem};
 use crate::view::{FileObject, TaskObject};
 
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum Shown<'a> {
-    Task(ShownTask<'a>),
-    File(ShownFile<'a>),
+#[schema(as = Shown)]
+enum GetResponse<'a> {
+    Task(TaskResponse<'a>),
+    File(FileResponse<'a>),
 }
 
-/// A task, with its text.
+/// A task with its body.
 #[derive(Serialize, ToSchema)]
-struct ShownTask<'a> {
+#[schema(as = ShownTask)]
+struct TaskResponse<'a> {
     #[schema(inline)]
     ok: Always<true>,
     #[serde(flatten)]
     task: TaskObject<'a>,
-    /// Markdown; `null` when the file can't be opened just now.
+    /// Markdown; `null` when the file can't be read at the moment.
     #[schema(required)]
     body: Option<&'a str>,
     #[schema(required)]
     html: Option<&'a str>,
 }
 
-/// A file that can't be read as a task: only it has a `problem`.
+/// A file that can't be parsed as a task; only this variant has a `problem`.
 #[derive(Serialize, ToSchema)]
-struct ShownFile<'a> {
+#[schema(as = ShownFile)]
+struct FileResponse<'a> {
     #[schema(inline)]
     ok: Always<true>,
     #[serde(flatten)]
     file: FileObject<'a>,
-    /// The whole text; `null` when the file can't be opened, or is too large to be.
+    /// The whole text; `null` when the file can't be read at the moment or is too large.
     #[schema(required)]
     body: Option<&'a str>,
     #[schema(required)]
@@ -55,17 +58,17 @@ struct ShownFile<'a> {
 
 refusals!(Refusals: CALLER, READ, TASK);
 
-/// One task with its markdown `body` and rendered, harmless `html`. A file that can't be read comes
-/// with its whole text as `body` and its `problem`.
+/// One task with its markdown `body` and the rendered, sanitized `html`. A file that can't be parsed comes with its
+/// whole text as `body` and its `problem`.
 ///
-/// Answers 200, or 304 to who has it already. 409 with the stems when several tasks have the number.
+/// 200, or 304 when `If-None-Match` matches. 409 with the stems when several tasks have the number.
 #[utoipa::path(
     get,
     path = "/api/tasks/{id}",
     tag = "tasks",
-    params(OfTask, Known, Cached),
+    params(TaskIdParam, ConsistencyParams, IfNoneMatchParam),
     responses(
-        (status = 200, description = "The task.", body = Shown, examples(
+        (status = 200, description = "The task.", body = GetResponse, examples(
             ("task" = (value = json!({
                 "ok": true, "id": "0042", "file": "raw/anna/tasks/0042-Steuer.md", "filename": "0042-Steuer.md",
                 "title": "Steuer", "kategorie": "arbeit", "status": "offen", "tags": ["geld"], "deadline": "24.12.2026",
@@ -73,7 +76,7 @@ refusals!(Refusals: CALLER, READ, TASK);
                 "body": "# Steuer\n\nBelege *sammeln*.\n",
                 "html": "<h1>Steuer</h1>\n<p>Belege <em>sammeln</em>.</p>\n",
             }))),
-            ("file" = (summary = "A file that can't be read as a task.", value = json!({
+            ("file" = (summary = "A file that can't be parsed as a task.", value = json!({
                 "ok": true, "id": "0007", "file": "raw/anna/tasks/0007-Zahnarzt.md", "filename": "0007-Zahnarzt.md",
                 "etag": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4",
                 "body": "---\ntyp: task\nkategorie: garten\n---\n", "html": null,
@@ -83,7 +86,7 @@ refusals!(Refusals: CALLER, READ, TASK);
                 },
             }))),
         )),
-        (status = 304, description = "It is as `If-None-Match` names it."),
+        (status = 304, description = "Not modified."),
         Refusals,
     ),
 )]
@@ -94,25 +97,25 @@ pub(super) async fn get_task(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let want = want(request.headers(), caller, now);
-    let shown = app.codex().task(&want, &task).await?;
+    let read_request = read_request(request.headers(), caller, now);
+    let shown = app.codex().task(&read_request, &task).await?;
     let entry = &shown.read.entry;
     let (file, folder) = (entry.table().file(shown.row), entry.folder());
     let etag = file.sha.map(|sha| format!("\"{sha}\""));
-    if etag.is_some_and(|etag| has_already(request.headers(), &etag)) {
-        let mut response = unchanged();
-        describe(response.headers_mut(), &shown, file.sha);
+    if etag.is_some_and(|etag| is_not_modified(request.headers(), &etag)) {
+        let mut response = not_modified();
+        insert_headers(response.headers_mut(), &shown, file.sha);
         return Ok(response);
     }
     let (body, html) = (shown.body.as_deref(), shown.html.as_deref());
     let document = match TaskObject::new(folder.as_str(), &file) {
-        Some(task) => Shown::Task(ShownTask {
+        Some(task) => GetResponse::Task(TaskResponse {
             ok: Always,
             task,
             body,
             html,
         }),
-        None => Shown::File(ShownFile {
+        None => GetResponse::File(FileResponse {
             ok: Always,
             file: FileObject::new(folder.as_str(), &file),
             body,
@@ -121,12 +124,12 @@ pub(super) async fn get_task(
         }),
     };
     let mut response = json(StatusCode::OK, &document);
-    describe(response.headers_mut(), &shown, file.sha);
+    insert_headers(response.headers_mut(), &shown, file.sha);
     Ok(response)
 }
 
-fn describe(headers: &mut HeaderMap, shown: &TaskShown, sha: Option<GitSha>) {
-    describe_read(headers, &shown.read, shown.requests);
+fn insert_headers(headers: &mut HeaderMap, shown: &TaskDetail, sha: Option<GitSha>) {
+    insert_read_headers(headers, &shown.read, shown.requests);
     if let Some(sha) = sha {
         insert_etag(headers, sha);
     }

@@ -1,30 +1,29 @@
-//! `gitPush`: the timer trigger by which Git and the store come together.
+//! `gitPush`: the timer trigger that synchronizes the store with Git.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::trigger::{only_the_host, said};
+use super::trigger::{require_host, trigger_response};
 use super::{ApiError, App};
-use crate::codex::GitTrouble;
+use crate::codex::GitSyncError;
 use crate::now::Now;
 
-/// Shares with Git what isn't shared yet, either way; any instance may, and several at once do no harm.
+/// Pulls from and pushes to Git whatever is pending. Any instance may run it; concurrent runs are harmless.
 ///
-/// 200 with what it came to, also when GitHub mode is off or the store is away: the host would only count
-/// a failure. 404 `not_found` for whoever isn't the host: a proxied request, or one that doesn't name the
-/// function.
+/// 200 with a summary, also when GitHub mode is off or during a storage outage: the host would only count a failure.
+/// 404 `not_found` for a request that isn't from the host: a proxied one, or one that doesn't name the function.
 pub(super) async fn git_push(
     State(app): State<App>,
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    only_the_host(&app, "gitPush", request).await?;
-    Ok(said(match app.codex().tick(now).await {
+    require_host(&app, "gitPush", request).await?;
+    Ok(trigger_response(match app.codex().tick(now).await {
         Ok(report) => format!(
             "{} users brought up to date, {} drained, {} left in the queue",
             report.fetched, report.drained, report.left
         ),
-        Err(GitTrouble::Off) => "GitHub mode is off".to_owned(),
+        Err(GitSyncError::Off) => "GitHub mode is off".to_owned(),
         Err(error) => {
             tracing::warn!(%error, "the queue can't be read");
             format!("nothing done: {error}")

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Always, json};
 use super::body;
-use super::openapi::requests::Event;
+use super::openapi::requests::GithubEventParam;
 use super::openapi::{Either, refusals};
 use super::{ApiError, App, Code};
 use crate::codex::{FetchReport, UserReport};
@@ -26,22 +26,23 @@ const EVENT: HeaderName = HeaderName::from_static("x-github-event");
 /// GitHub caps payloads at 25 MB.
 const MAX_BYTES: usize = 25 << 20;
 
-/// How many bytes may be in memory before anybody has proved anything.
-static ROOM: Semaphore = Semaphore::const_new(4 * MAX_BYTES);
+/// One permit per byte of payloads buffered before their signatures are verified.
+static MEMORY: Semaphore = Semaphore::const_new(4 * MAX_BYTES);
 
-/// How long one may take to come.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time within which a delivery's body must arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize, ToSchema)]
-struct Pong {
+#[schema(as = Pong)]
+struct PingResponse {
     #[schema(inline)]
     ok: Always<true>,
 }
 
-// Not named as its member is: the Python generator makes one variable of both.
+// The schema can't be named `Ignored`, as its member is: the Python generator would make one variable of both.
 #[derive(Serialize, ToSchema)]
 #[schema(as = IgnoredDelivery)]
-struct Ignored {
+struct IgnoredResponse {
     #[schema(inline)]
     ok: Always<true>,
     #[schema(inline)]
@@ -51,13 +52,14 @@ struct Ignored {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Fetched {
+#[schema(as = Fetched)]
+struct PushResponse {
     #[schema(inline)]
     ok: Always<true>,
     #[schema(required)]
     head: Option<GitSha>,
     users_affected: usize,
-    results: Vec<UserResult>,
+    results: Vec<UserPushResult>,
     problems: Vec<Skipped>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     postponed: bool,
@@ -65,7 +67,8 @@ struct Fetched {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct UserResult {
+#[schema(as = UserResult)]
+struct UserPushResult {
     user_id: String,
     changed: usize,
     deleted: usize,
@@ -75,34 +78,34 @@ struct UserResult {
     problems: Vec<Skipped>,
 }
 
-/// What is answered at once.
-type Taken = Either<Fetched, Pong>;
+/// The bodies of a 200.
+type OkResponse = Either<PushResponse, PingResponse>;
 
-/// What isn't done, or not yet.
-type Accepted = Either<Ignored, Fetched>;
+/// The bodies of a 202.
+type AcceptedResponse = Either<IgnoredResponse, PushResponse>;
 
 refusals!(Refusals: READ, GITHUB;
     InvalidPayload = bad_payload(), BadSignature = bad_signature(), BodyTooSlow,
     BodyTooLarge = body::too_large(MAX_BYTES), Overloaded, WebhookNotConfigured, Conflict);
 
-/// Brings the store to what the repository has now; the payload only says that something moved.
+/// Brings the store up to date with the repository's current head; the payload only signals a change.
 ///
-/// 200 for a push to the branch, with what was done; what takes too long is noted first and done by the
-/// timer (`unfinished`). 200 for a `ping`. 202 `ignored` for other events, branches and repositories; 202
-/// `postponed` when the delivery before takes so long that this one is wholly left to the timer. 401: nothing
-/// was looked at. 413 over 25 MiB. 503 without a secret, by which alone deliveries are accepted; otherwise
-/// the timer does it later.
+/// 200 for a push to the branch, with the result; work that takes too long is recorded and finished by the timer
+/// (`unfinished`). 200 for a `ping`. 202 `ignored` for other events, branches and repositories; 202 `postponed` when
+/// the previous delivery still runs, so that this one is left to the timer entirely. 401 for a bad signature; the
+/// payload isn't parsed. 413 over 25 MiB. 503 without a configured secret, or on an outage; after an outage the timer
+/// catches up.
 #[utoipa::path(
     post,
     path = "/github/webhook",
     tag = "git",
-    params(Event),
-    request_body(content = PushPayload, description = "What is read of a push; also as the form field `payload`. Of other events the body is not read.", example = json!({
+    params(GithubEventParam),
+    request_body(content = PushPayload, description = "The members of a push event that are used; also accepted as the form field `payload`. The body of other events is ignored.", example = json!({
         "ref": "refs/heads/main", "before": "4f9a6c0d1be23f5a7788990aabbccddeeff00112",
         "after": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4", "forced": false, "repository": {"full_name": "anna/codex"},
     })),
     responses(
-        (status = 200, description = "What was done for a push; `ok` alone for a ping.", body = Taken, examples(
+        (status = 200, description = "The result of a push; `ok` alone for a ping.", body = OkResponse, examples(
             ("push" = (value = json!({
                 "ok": true, "head": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4", "usersAffected": 1,
                 "results": [{
@@ -113,7 +116,7 @@ refusals!(Refusals: READ, GITHUB;
             }))),
             ("ping" = (value = json!({"ok": true}))),
         )),
-        (status = 202, description = "Another event, repository or branch; or left to the timer.", body = Accepted, examples(
+        (status = 202, description = "Ignored (another event, repository or branch), or left to the timer.", body = AcceptedResponse, examples(
             ("ignored" = (value = json!({"ok": true, "ignored": true, "reason": "another event"}))),
             ("postponed" = (value = json!({
                 "ok": true, "head": null, "usersAffected": 0, "results": [], "problems": [], "postponed": true,
@@ -135,14 +138,14 @@ pub(super) async fn github_webhook(
         return Err(ApiError::new(Code::WebhookNotConfigured, message));
     };
     let signature = header(&parts.headers, &SIGNATURE).ok_or_else(bad_signature)?;
-    let bytes = body::bytes(&parts.headers, body, MAX_BYTES, PATIENCE, &ROOM).await?;
+    let bytes = body::read_bytes(&parts.headers, body, MAX_BYTES, BODY_TIMEOUT, &MEMORY).await?;
     github::verify(secret, Some(signature), &bytes).map_err(|_| bad_signature())?;
     let event = header(&parts.headers, &EVENT).unwrap_or_default();
     let delivery = github::parse(event, &bytes).map_err(|_| bad_payload())?;
     match delivery {
-        Delivery::Ping => Ok(json(StatusCode::OK, &Pong { ok: Always })),
+        Delivery::Ping => Ok(json(StatusCode::OK, &PingResponse { ok: Always })),
         Delivery::Other => Ok(ignored("another event")),
-        Delivery::Push(push) => match app.codex().is_ignored(&push) {
+        Delivery::Push(push) => match app.codex().ignored_reason(&push) {
             Some(reason) => Ok(ignored(reason)),
             None => {
                 let fetched = app.codex().fetch_all(&push, now).await?;
@@ -150,7 +153,7 @@ pub(super) async fn github_webhook(
                     true => StatusCode::ACCEPTED,
                     false => StatusCode::OK,
                 };
-                Ok(json(status, &Fetched::of(fetched)))
+                Ok(json(status, &PushResponse::of(fetched)))
             }
         },
     }
@@ -167,7 +170,7 @@ fn bad_payload() -> ApiError {
 }
 
 fn ignored(reason: &'static str) -> Response {
-    let document = Ignored {
+    let document = IgnoredResponse {
         ok: Always,
         ignored: Always,
         reason,
@@ -179,9 +182,9 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-impl Fetched {
+impl PushResponse {
     fn of(report: FetchReport) -> Self {
-        let results: Vec<_> = report.users.into_iter().map(UserResult::of).collect();
+        let results: Vec<_> = report.users.into_iter().map(UserPushResult::of).collect();
         Self {
             ok: Always,
             head: report.head,
@@ -193,7 +196,7 @@ impl Fetched {
     }
 }
 
-impl UserResult {
+impl UserPushResult {
     fn of((user, report): (UserId, UserReport)) -> Self {
         Self {
             user_id: user.to_string(),

@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can do its work.
+//! The root path, liveness (`/healthz`) and readiness (`/readyz`).
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -10,13 +10,13 @@ use utoipa::ToSchema;
 use super::answer::Always;
 use super::extract::wants_page;
 use super::openapi::refusals;
-use super::openapi::requests::{Cached, Spoken};
+use super::openapi::requests::{AcceptLanguageParam, IfNoneMatchParam};
 use super::{ApiError, App, Code, web};
 use crate::now::Now;
 
-/// Of the same bytes each time, as small as can be.
+/// A small constant JSON response.
 fn json(document: &impl Serialize) -> Response {
-    // Flags and constant texts: nothing in it can fail to serialise.
+    // Only flags and constant strings: serialization can't fail.
     let body = serde_json::to_vec(document).unwrap_or_default();
     (
         [(
@@ -29,37 +29,39 @@ fn json(document: &impl Serialize) -> Response {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Greeting {
+#[schema(as = Greeting)]
+struct RootResponse {
     #[schema(inline)]
     ok: Always<true>,
     service: &'static str,
-    /// Where the week is.
+    /// The path of the week.
     week: &'static str,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Fine {
+#[schema(as = Fine)]
+struct HealthResponse {
     #[schema(inline)]
     ok: Always<true>,
 }
 
 refusals!(Refusals:; StorageUnavailable = unreachable());
 
-/// The web app for a browser, a greeting for programs.
+/// The web app for a browser, a JSON greeting for programs.
 ///
-/// 200, or 304 when `If-None-Match` names the page. The Functions host asks it until the process answers, and
-/// as a health ping later, so it is cheap and never a redirect.
+/// 200, or 304 when `If-None-Match` matches the page. The Functions host polls it until the process has started, and
+/// later as a health probe, so it is cheap and never a redirect.
 #[utoipa::path(
     get,
     path = "/",
     tag = "service",
-    params(("Accept" = Option<String>, Header, description = "With `text/html` in it: the page."), Spoken, Cached),
+    params(("Accept" = Option<String>, Header, description = "With `text/html`: the page."), AcceptLanguageParam, IfNoneMatchParam),
     responses(
-        (status = 200, description = "The page, or who answers.", content(
-            (Greeting = "application/json", example = json!({"ok": true, "service": "codex-miroir", "week": "/codex"})),
+        (status = 200, description = "The page, or the name of the service.", content(
+            (RootResponse = "application/json", example = json!({"ok": true, "service": "codex-miroir", "week": "/codex"})),
             (String = "text/html"),
         )),
-        (status = 304, description = "The client has the page already."),
+        (status = 304, description = "Not modified."),
     ),
     security(()),
 )]
@@ -67,7 +69,7 @@ pub(super) async fn root(headers: HeaderMap) -> Response {
     if wants_page(&headers) {
         return web::page(&headers);
     }
-    let greeting = Greeting {
+    let greeting = RootResponse {
         ok: Always,
         service: "codex-miroir",
         week: "/codex",
@@ -78,25 +80,25 @@ pub(super) async fn root(headers: HeaderMap) -> Response {
     response
 }
 
-/// `GET /healthz`: 200 as long as the process answers.
+/// Liveness: 200 as long as the process responds.
 #[utoipa::path(
     get,
     path = "/healthz",
     tag = "service",
-    responses((status = 200, description = "It lives.", body = Fine, example = json!({"ok": true}))),
+    responses((status = 200, description = "The process is alive.", body = HealthResponse, example = json!({"ok": true}))),
     security(()),
 )]
 pub(super) async fn healthz() -> Response {
-    json(&Fine { ok: Always })
+    json(&HealthResponse { ok: Always })
 }
 
-/// `GET /readyz`: 200 when the store answers, else 503; remembered for 5 s.
+/// Readiness: 200 when the storage responds, else 503. The result is cached for 5 s.
 #[utoipa::path(
     get,
     path = "/readyz",
     tag = "service",
     responses(
-        (status = 200, description = "The store answers.", body = Fine, example = json!({"ok": true})),
+        (status = 200, description = "The storage responds.", body = HealthResponse, example = json!({"ok": true})),
         Refusals,
     ),
     security(()),
@@ -106,7 +108,7 @@ pub(super) async fn readyz(State(app): State<App>, now: Now) -> Result<Response,
         .is_ready(now)
         .await
         .map_err(|error| unreachable().caused_by(&error))?;
-    Ok(json(&Fine { ok: Always }))
+    Ok(json(&HealthResponse { ok: Always }))
 }
 
 fn unreachable() -> ApiError {

@@ -1,27 +1,27 @@
-//! `janitor`: the timer trigger by which what is expired goes.
+//! `janitor`: the timer trigger that deletes expired data.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::trigger::{only_the_host, said};
+use super::trigger::{require_host, trigger_response};
 use super::{ApiError, App};
 use crate::now::Now;
 
-/// Tidies up after every user; any instance may, and several at once do no harm.
+/// Cleans up the files of all users. Any instance may run it; concurrent runs are harmless.
 ///
-/// 200 with what it came to, before the host's five minutes are over, also when the store is away: the host would only count a
-/// failure. 404 `not_found` for whoever isn't the host: a proxied request, or one that doesn't name the
+/// 200 with a summary within the host's limit of five minutes, also during a storage outage: the host would only count
+/// a failure. 404 `not_found` for a request that isn't from the host: a proxied one, or one that doesn't name the
 /// function.
 pub(super) async fn janitor(
     State(app): State<App>,
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    only_the_host(&app, "janitor", request).await?;
-    Ok(said(match app.codex().tidy_up(now).await {
+    require_host(&app, "janitor", request).await?;
+    Ok(trigger_response(match app.codex().run_janitor(now).await {
         Ok(report) => report.to_string(),
         Err(error) => {
-            tracing::warn!(%error, "which users there are can't be found out");
+            tracing::warn!(%error, "the users can't be listed");
             format!("nothing done: {error}")
         }
     }))

@@ -8,22 +8,23 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, describe_read, json};
-use super::extract::{Caller, want};
+use super::answer::{Always, insert_read_headers, json};
+use super::extract::{Caller, read_request};
 use super::openapi::refusals;
-use super::openapi::requests::Known;
+use super::openapi::requests::ConsistencyParams;
 use super::{ApiError, App, Code};
-use crate::codex::Filter;
+use crate::codex::TaskFilter;
 use crate::now::Now;
 use crate::task::{FileName, Kategorie, Status};
 use crate::view::TaskObject;
 
-/// The most tasks in one answer, and the default.
+/// The maximum and default number of tasks in a response.
 const MAX_LIMIT: usize = 500;
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Listed<'a> {
+#[schema(as = Listed)]
+struct ListResponse<'a> {
     #[schema(inline)]
     ok: Always<true>,
     tasks: Vec<TaskObject<'a>>,
@@ -31,38 +32,38 @@ struct Listed<'a> {
     next_cursor: Option<String>,
 }
 
-/// Open unless it says something else.
-#[expect(dead_code, reason = "for the API's document")]
+/// Default `offen`.
+#[expect(dead_code, reason = "only for the OpenAPI document")]
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-enum AnyStatus {
+#[schema(as = AnyStatus, rename_all = "lowercase")]
+enum StatusParam {
     Offen,
     Abgeschlossen,
     Abgebrochen,
     Alle,
 }
 
-refusals!(Refusals: CALLER, READ; InvalidQuery = filter("limit=0").err());
+refusals!(Refusals: CALLER, READ; InvalidQuery = parse_filter("limit=0").err());
 
-/// The tasks that the query lets through, in placement order: `status` (default `offen`, or `alle`),
-/// `kategorie`, `tag`, `q`, `limit`, `cursor`. Costs no storage request beyond the timeline's.
+/// The tasks that match the query, in placement order: `status` (default `offen`, or `alle`), `kategorie`, `tag`, `q`,
+/// `limit`, `cursor`. Costs no storage request beyond the timeline's.
 ///
-/// Answers 200.
+/// Returns 200.
 #[utoipa::path(
     get,
     path = "/api/tasks",
     tag = "tasks",
     params(
-        ("status" = inline(Option<AnyStatus>), Query, description = "`offen` unless it says something else."),
-        ("kategorie" = Option<Kategorie>, Query, description = "Only these."),
-        ("tag" = Option<String>, Query, description = "Only those with exactly this tag."),
-        ("q" = Option<String>, Query, description = "Only those that have each of these words in number, title or a tag, in any letter case."),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "At most so many."),
-        ("cursor" = Option<String>, Query, description = "Goes on after an earlier answer: its `nextCursor`."),
-        Known,
+        ("status" = inline(Option<StatusParam>), Query, description = "Default `offen`."),
+        ("kategorie" = Option<Kategorie>, Query, description = "Only tasks of this category."),
+        ("tag" = Option<String>, Query, description = "Only tasks with exactly this tag."),
+        ("q" = Option<String>, Query, description = "Only tasks that have each of these words in their number, title or a tag, in any letter case."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "The maximum number of tasks."),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier response: the list continues after it."),
+        ConsistencyParams,
     ),
     responses(
-        (status = 200, description = "The tasks.", body = Listed, example = json!({
+        (status = 200, description = "The tasks.", body = ListResponse, example = json!({
             "ok": true,
             "tasks": [{
                 "id": "0042", "file": "raw/anna/tasks/0042-Steuer.md", "filename": "0042-Steuer.md",
@@ -80,30 +81,30 @@ pub(super) async fn list_tasks(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let filter = filter(request.uri().query().unwrap_or_default())?;
-    let want = want(request.headers(), caller, now);
-    let list = app.codex().list(&want, &filter).await?;
+    let filter = parse_filter(request.uri().query().unwrap_or_default())?;
+    let read_request = read_request(request.headers(), caller, now);
+    let list = app.codex().list(&read_request, &filter).await?;
     let (entry, folder) = (&list.read.entry, list.read.entry.folder());
     let objects = list.rows.iter().filter_map(|row| {
         let file = entry.table().file(*row);
         TaskObject::new(folder.as_str(), &file)
     });
-    let document = Listed {
+    let document = ListResponse {
         ok: Always,
         tasks: objects.collect(),
-        next_cursor: list.next.as_ref().map(cursor),
+        next_cursor: list.next.as_ref().map(encode_cursor),
     };
     let mut response = json(StatusCode::OK, &document);
-    describe_read(response.headers_mut(), &list.read, list.read.requests);
+    insert_read_headers(response.headers_mut(), &list.read, list.read.requests);
     Ok(response)
 }
 
-/// Parameters it doesn't know are left to others: a Functions key comes as `code`.
-fn filter(query: &str) -> Result<Filter, ApiError> {
-    let mut filter = Filter {
+/// Unknown parameters are ignored: a Functions key comes as `code`.
+fn parse_filter(query: &str) -> Result<TaskFilter, ApiError> {
+    let mut filter = TaskFilter {
         status: Some(Status::Offen),
         limit: MAX_LIMIT,
-        ..Filter::default()
+        ..TaskFilter::default()
     };
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
@@ -124,7 +125,8 @@ fn filter(query: &str) -> Result<Filter, ApiError> {
             }
             "cursor" => {
                 let message = "cursor must be the nextCursor of an earlier answer.";
-                filter.after = Some(after(&value).ok_or_else(|| invalid("cursor", message))?);
+                filter.after =
+                    Some(decode_cursor(&value).ok_or_else(|| invalid("cursor", message))?);
             }
             _ => {}
         }
@@ -136,12 +138,13 @@ fn invalid(name: &'static str, message: &'static str) -> ApiError {
     ApiError::new(Code::InvalidQuery, message).field(name)
 }
 
-/// Goes on after this file, whatever comes or goes meanwhile.
-fn cursor(last: &FileName) -> String {
+/// The cursor after the file `last`. It holds the name rather than a position, so files created or removed between
+/// pages don't shift it.
+fn encode_cursor(last: &FileName) -> String {
     URL_SAFE_NO_PAD.encode(last.as_str())
 }
 
-fn after(cursor: &str) -> Option<FileName> {
+fn decode_cursor(cursor: &str) -> Option<FileName> {
     let name = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     std::str::from_utf8(&name).ok()?.parse().ok()
 }

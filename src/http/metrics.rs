@@ -1,4 +1,4 @@
-//! GET `/metrics`: what this instance counts, for Prometheus.
+//! GET `/metrics`: this instance's metrics, for Prometheus.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -11,21 +11,21 @@ use super::{ApiError, App, Code};
 use crate::config::Secret;
 use crate::now::Now;
 
-refusals!(Refusals:; TokenInvalid = no_token(), NotFound = off());
+refusals!(Refusals:; TokenInvalid = invalid_token(), NotFound = metrics_disabled());
 
-/// As Prometheus asks for it.
+/// The content type that Prometheus requests.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What this instance counts, in the OpenMetrics text format. No label names a user.
+/// This instance's metrics in the OpenMetrics text format. No label names a user.
 ///
-/// 200 for who brings `CODEX_METRICS_TOKEN` as a bearer token. 401 `token_invalid`. 404 `not_found` while
-/// no token is set.
+/// 200 with `CODEX_METRICS_TOKEN` as the bearer token, else 401 `token_invalid`. 404 `not_found` while no token is
+/// configured.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "service",
     responses(
-        (status = 200, description = "The counts.", body = String, content_type = "application/openmetrics-text"),
+        (status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text"),
         Refusals,
     ),
     security(("metrics" = [])),
@@ -37,29 +37,29 @@ pub(super) async fn metrics(
 ) -> Result<Response, ApiError> {
     let shared = &app.0;
     let Some(token) = &shared.metrics_token else {
-        return Err(off());
+        return Err(metrics_disabled());
     };
-    if !brings(request.headers(), token) {
-        return Err(no_token());
+    if !has_token(request.headers(), token) {
+        return Err(invalid_token());
     }
-    let text = shared.metrics.render(&shared.codex.standing(now));
-    let text = text.map_err(|error| ApiError::defect().caused_by(&error))?;
+    let text = shared.metrics.render(&shared.codex.runtime_stats(now));
+    let text = text.map_err(|error| ApiError::internal_error().caused_by(&error))?;
     let headers = [(CONTENT_TYPE, OPENMETRICS), (CACHE_CONTROL, "no-store")];
     Ok((headers, text).into_response())
 }
 
-fn off() -> ApiError {
+fn metrics_disabled() -> ApiError {
     let message = "Metrics are off: set CODEX_METRICS_TOKEN to have them.";
     ApiError::new(Code::NotFound, message)
 }
 
-fn no_token() -> ApiError {
+fn invalid_token() -> ApiError {
     let message = "Send the token of CODEX_METRICS_TOKEN as Authorization: Bearer.";
     ApiError::new(Code::TokenInvalid, message)
 }
 
-/// Hashes are compared, so that the time it takes tells nothing of the token.
-fn brings(headers: &HeaderMap, token: &Secret) -> bool {
+/// Compares hashes, so that the timing reveals nothing about the token.
+fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
     let sent = headers.get(AUTHORIZATION);
     let sent = sent.and_then(|sent| sent.to_str().ok()?.strip_prefix("Bearer "));
     sent.is_some_and(|sent| Sha256::digest(sent) == Sha256::digest(token.reveal()))

@@ -44,39 +44,44 @@ use utoipa_axum::routes;
 use crate::codex::Codex;
 use crate::config::{Config, GitHubConfig, Secret};
 use crate::metrics::Metrics;
-use auth::WithUpkeep;
-use request_id::{RequestIds, WithRequestId};
-use spelling::Spelling;
+use auth::ExpireLegacyCookie;
+use request_id::{RequestIdLayer, RequestIdService};
+use spelling::PathNormalizer;
 
-pub use auth::Gate;
+pub use auth::Authenticator;
 pub use code::Code;
 pub use error::ApiError;
-pub use unreadable::{Unreadable, unreadable};
+pub use unreadable::{ParseErrorResponse, parse_error_response};
 
-/// What every handler may use. Shared, so that handing it to a handler touches one counter.
+/// The state of every handler. One shared allocation: cloning it for a handler increments one reference count.
 #[derive(Clone)]
 pub struct App(Arc<Shared>);
 
 struct Shared {
     codex: Codex,
-    gate: Gate,
+    authenticator: Authenticator,
     github: GitHubConfig,
     hosted: bool,
-    body_span: Duration,
+    body_timeout: Duration,
     metrics: Arc<Metrics>,
     metrics_token: Option<Secret>,
 }
 
 impl App {
-    /// An application over `codex` that lets in whom `gate` does. Of the settings it heeds those on GitHub,
-    /// on the Functions host, on who may read `metrics` and on how long a body may take.
-    pub fn new(codex: Codex, gate: Gate, config: &Config, metrics: Arc<Metrics>) -> Self {
+    /// An application over `codex` whose callers `authenticator` admits. Of `config` it uses the settings of GitHub,
+    /// the Functions host, the metrics token and the timeout for bodies.
+    pub fn new(
+        codex: Codex,
+        authenticator: Authenticator,
+        config: &Config,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self(Arc::new(Shared {
             codex,
-            gate,
+            authenticator,
             github: config.github.clone(),
             hosted: config.hosted,
-            body_span: config.body,
+            body_timeout: config.body,
             metrics,
             metrics_token: config.metrics_token.clone(),
         }))
@@ -86,22 +91,22 @@ impl App {
         &self.0.codex
     }
 
-    fn gate(&self) -> &Gate {
-        &self.0.gate
+    fn authenticator(&self) -> &Authenticator {
+        &self.0.authenticator
     }
 
-    /// Tells why somebody isn't let in.
-    fn denied(&self, denial: auth::Denial) -> ApiError {
-        ApiError::denied(denial, self.gate().door())
+    /// The error response for a failed authentication, with advice that fits the sign-in method.
+    fn denied(&self, error: auth::AuthError) -> ApiError {
+        ApiError::denied(error, self.authenticator().sign_in_method())
     }
 
     fn github_base_path(&self) -> &str {
         &self.0.github.base_path
     }
 
-    /// How long a request's body may take to come.
-    fn body_span(&self) -> Duration {
-        self.0.body_span
+    /// The time within which a request body must arrive in full.
+    fn body_timeout(&self) -> Duration {
+        self.0.body_timeout
     }
 
     fn webhook_secret(&self) -> Option<&Secret> {
@@ -109,10 +114,10 @@ impl App {
     }
 }
 
-/// Every route that the API's document tells of. The path stands in each handler's `#[utoipa::path]`, and
-/// again here, so that the table can be read.
+/// Every route of the OpenAPI document. The comments repeat the path from each handler's `#[utoipa::path]`, so that
+/// this is the whole route table.
 fn documented() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(openapi::frame())
+    OpenApiRouter::with_openapi(openapi::base_document())
         .routes(routes!(health::root)) // GET /
         .routes(routes!(web::web_asset)) // GET /assets/{name}
         .routes(routes!(web::service_worker)) // GET /sw.js
@@ -135,34 +140,37 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(session::logout)) // POST /auth/logout
 }
 
-/// The API's document, as `/openapi.json` gives it.
+/// The OpenAPI document that `/openapi.json` serves.
 pub fn openapi() -> OpenApi {
     openapi::complete(documented().into_openapi())
 }
 
-/// The whole service. What is around every route is around the router, and not in it: there each layer
-/// would cost every request two allocations more.
-pub type Routes = WithRequestId<WithUpkeep<Router>>;
+/// The whole service. Middleware for all routes wraps the router instead of being layered inside it: inside, each layer
+/// costs every request two more allocations.
+pub type Routes = RequestIdService<ExpireLegacyCookie<Router>>;
 
-/// Every route there is.
+/// The service with every route, documented or not.
 pub fn router(app: App) -> Routes {
-    let (cors, upkeep) = (app.gate().cors(), app.gate().upkeep());
+    let (cors, legacy_cookie_layer) = (
+        app.authenticator().cors(),
+        app.authenticator().legacy_cookie_layer(),
+    );
     let (mut routes, document) = documented().split_for_parts();
     let mut paths: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
     if app.0.hosted {
-        // Only the host calls them, and only where there is one.
+        // Called only by the Functions host, so they exist only under one.
         routes = routes
             .route("/gitPush", post(git_push::git_push))
             .route("/janitor", post(janitor::janitor));
         paths.extend(["/gitPush", "/janitor"]);
     }
-    for older in ["/index.html", "/create-task.html", "/login.html"] {
-        routes = routes.route(older, get(web::older_page));
-        paths.push(older);
+    for legacy in ["/index.html", "/create-task.html", "/login.html"] {
+        routes = routes.route(legacy, get(web::legacy_page));
+        paths.push(legacy);
     }
-    let ids = RequestIds {
+    let ids = RequestIdLayer {
         metrics: Arc::clone(&app.0.metrics),
-        spelling: Arc::new(Spelling::of(paths)),
+        normalizer: Arc::new(PathNormalizer::of(paths)),
     };
     let routes = routes
         .fallback(error::no_such_route)
@@ -171,5 +179,5 @@ pub fn router(app: App) -> Routes {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    ids.layer(upkeep.layer(routes.with_state(app)))
+    ids.layer(legacy_cookie_layer.layer(routes.with_state(app)))
 }

@@ -1,5 +1,5 @@
-//! The API's document (OpenAPI 3.1), made from what the handlers say of themselves: `#[utoipa::path]` at
-//! each, the types they answer with, and the groups in here that several share.
+//! The OpenAPI 3.1 document, generated from the handlers' `#[utoipa::path]` attributes, their request and response
+//! types, and the groups of errors and parameters in the modules below.
 
 mod example;
 mod headers;
@@ -28,10 +28,10 @@ use super::Code;
 use super::error::ErrorDocument;
 pub(super) use refusals::refusals;
 
-const ABOUT: &str = "Plans a week from numbered markdown files. Success has `ok: true` (the week itself has no `ok`); a refusal has a stable `code`, and an `error` that says what to do. Every path that answers GET answers HEAD, too; others get 405 with `Allow`. Query parameters that a path doesn't know are ignored.";
+const ABOUT: &str = "Plans a week from numbered markdown files. Success has `ok: true` (the week itself has no `ok`); an error has a stable `code`, and an `error` that says what to do. Every path with GET also has HEAD; other methods get 405 with `Allow`. Unknown query parameters are ignored.";
 
 /// The document without paths.
-pub(super) fn frame() -> OpenApi {
+pub(super) fn base_document() -> OpenApi {
     let about = InfoBuilder::new()
         .title("CodexMiroir")
         .version(env!("CARGO_PKG_VERSION"))
@@ -58,7 +58,7 @@ pub(super) fn frame() -> OpenApi {
 
 type Scheme = (&'static str, fn() -> SecurityScheme);
 
-/// How to say who asks. Where the platform does it, and without sign-in, nothing is sent.
+/// The security schemes. With the platform's authentication and without sign-in a client sends nothing.
 const SCHEMES: &[Scheme] = &[
     ("bearer", || {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
@@ -66,7 +66,7 @@ const SCHEMES: &[Scheme] = &[
         SecurityScheme::Http(scheme.description(Some(what)).build())
     }),
     ("session", || {
-        let what = "What signing in at `/auth/github` gives a browser; `codex_session` on plain http. A change also needs the page's own `Origin` or `Sec-Fetch-Site: same-origin`.";
+        let what = "The cookie that signing in at `/auth/github` gives a browser; `codex_session` on plain http. A change also needs the service's own `Origin` or `Sec-Fetch-Site: same-origin`.";
         let cookie = ApiKeyValue::with_description("__Host-codex_session", what);
         SecurityScheme::ApiKey(ApiKey::Cookie(cookie))
     }),
@@ -83,7 +83,7 @@ const SCHEMES: &[Scheme] = &[
     }),
 ];
 
-/// One of two, for the document. Not exactly one: the one's members may be among the other's.
+/// A schema of two alternatives. `anyOf`, not `oneOf`: the members of one may be a subset of the other's.
 pub(super) struct Either<A, B>(PhantomData<(A, B)>);
 
 impl<A: ToSchema, B: ToSchema> PartialSchema for Either<A, B> {
@@ -107,7 +107,7 @@ impl<A: ToSchema, B: ToSchema> ToSchema for Either<A, B> {
     }
 }
 
-/// Completes what the handlers say of themselves.
+/// Completes the handlers' document: operation ids, error responses of all routes, required bodies, response headers.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let schemas = document.components.clone().unwrap_or_default().schemas;
     for path in document.paths.paths.values_mut() {
@@ -118,10 +118,11 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             &mut path.patch,
         ];
         for operation in operations.into_iter().flatten() {
-            name_and_tell(operation);
-            // A handler that panics is answered for by the layer around all of them.
-            let defect = refusals::answers(&[Code::Internal], &[], &["application/json"]);
-            for (status, answer) in defect {
+            normalize_operation(operation);
+            // The outermost layer turns a panic of any handler into a 500.
+            let internal_error =
+                refusals::responses_by_status(&[Code::Internal], &[], &["application/json"]);
+            for (status, answer) in internal_error {
                 operation
                     .responses
                     .responses
@@ -133,7 +134,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             }
         }
         if let Some(put) = &mut path.put {
-            // One handler, two operations: an id may stand only once.
+            // One handler, two operations: operation ids must be unique.
             put.operation_id = Some("putTask".to_owned());
         }
         let operations = [
@@ -142,12 +143,15 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             &mut path.post,
             &mut path.patch,
         ];
-        operations.into_iter().flatten().for_each(headers::describe);
+        operations
+            .into_iter()
+            .flatten()
+            .for_each(headers::add_headers);
     }
     document
 }
 
-/// An empty body means `{}`: it is enough where no member is required.
+/// An empty body means `{}`, so a body is required only where a member is.
 fn requires_members(body: &RequestBody, schemas: &BTreeMap<String, RefOr<Schema>>) -> Required {
     let contents = body.content.values().filter_map(|content| match content {
         RefOr::T(content) => content.schema.as_ref(),
@@ -164,8 +168,8 @@ fn requires_members(body: &RequestBody, schemas: &BTreeMap<String, RefOr<Schema>
     }
 }
 
-/// The names are the functions', and the texts their comments'.
-fn name_and_tell(operation: &mut Operation) {
+/// Operation ids are the handlers' names in camel case; summary and description are their doc comments, unwrapped.
+fn normalize_operation(operation: &mut Operation) {
     operation.operation_id = operation.operation_id.as_deref().map(camel_case);
     operation.summary = operation.summary.as_deref().map(one_line);
     operation.description = operation.description.as_deref().map(one_line);
@@ -182,7 +186,7 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-/// Without the line breaks of the comment.
+/// Removes the line breaks of the doc comment.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

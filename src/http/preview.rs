@@ -19,10 +19,10 @@ struct Preview<'a> {
     html: &'a str,
 }
 
-/// Markdown to render, any text.
+/// Markdown to render; any text is allowed.
 #[expect(
     dead_code,
-    reason = "for the API's document; members are taken out one by one"
+    reason = "only for the OpenAPI document; members are parsed one by one"
 )]
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,14 +36,14 @@ refusals!(Refusals: CALLER, BODY; CrossOrigin);
 
 /// Renders `{body}` as a task's body is rendered, and stores nothing.
 ///
-/// Answers 200.
+/// Returns 200.
 #[utoipa::path(
     post,
     path = "/api/preview",
     tag = "tasks",
     request_body(content = PreviewBody, example = json!({"body": "Belege *sammeln*."})),
     responses(
-        (status = 200, description = "What a browser may show.", body = Preview, example = json!({
+        (status = 200, description = "The sanitized HTML.", body = Preview, example = json!({
             "ok": true, "html": "<p>Belege <em>sammeln</em>.</p>\n",
         })),
         Refusals,
@@ -55,10 +55,10 @@ pub(super) async fn preview(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body, app.body_span()).await?;
+    let bytes = body::read(&parts.headers, body, app.body_timeout()).await?;
     let mut members = Members::of(&bytes)?;
     let markdown = members.text("body")?.unwrap_or_default();
-    members.none_left()?;
+    members.reject_unknown()?;
     let html = app.codex().preview(&markdown).await;
     Ok(json(
         StatusCode::OK,

@@ -1,5 +1,5 @@
-//! A refusal as a page for the person who reads it: in their language, with what they can do. What only the operator
-//! can change, as settings by their names, isn't theirs to know.
+//! Error pages for browsers: localized, with what the user can do. They don't mention what only the operator can
+//! change, such as names of settings.
 
 use std::sync::LazyLock;
 
@@ -11,24 +11,24 @@ use crate::view::Language;
 
 const STYLESHEET: &str = include_str!("refusal_page.css");
 
-/// What the page may do.
+/// The page's `Content-Security-Policy`.
 pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESHEET));
 
-/// What has happened, and what to do, in German and in English.
-struct Words([[&'static str; 2]; 2]);
+/// What happened and what to do, in German and in English.
+struct PageTexts([[&'static str; 2]; 2]);
 
-/// Where a page leads.
+/// The main link of a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// To the sign-in, from its beginning.
+enum PageLink {
+    /// To a new sign-in.
     SignIn,
     /// To the week.
     Home,
 }
 
-fn words(code: Code) -> (Words, Way) {
-    use Way::{Home, SignIn};
-    let (german, english, way) = match code {
+fn page_texts(code: Code) -> (PageTexts, PageLink) {
+    use PageLink::{Home, SignIn};
+    let (german, english, link) = match code {
         Code::NotFound => (
             [
                 "Hier ist nichts.",
@@ -139,12 +139,12 @@ fn words(code: Code) -> (Words, Way) {
             Home,
         ),
     };
-    (Words([german, english]), way)
+    (PageTexts([german, english]), link)
 }
 
-/// The page of a refusal; `name` is its code as the API tells it.
+/// The HTML of an error page; `name` is the code as in JSON responses.
 pub(super) fn page(code: Code, name: &str, language: Language) -> Vec<u8> {
-    let (Words([german, english]), way) = words(code);
+    let (PageTexts([german, english]), link) = page_texts(code);
     let ([happened, to_do], sign_in, home) = match language {
         Language::German => (german, "Anmelden", "Zur Startseite"),
         Language::English => (english, "Sign in", "To the start page"),
@@ -162,12 +162,12 @@ pub(super) fn page(code: Code, name: &str, language: Language) -> Vec<u8> {
                 main {
                     h1 { (happened) }
                     p { (to_do) }
-                    @match way {
-                        Way::SignIn => {
+                    @match link {
+                        PageLink::SignIn => {
                             a class="first" href="/auth/github" { (sign_in) }
                             a href="/" { (home) }
                         }
-                        Way::Home => { a class="first" href="/" { (home) } }
+                        PageLink::Home => { a class="first" href="/" { (home) } }
                     }
                     small { (name) }
                 }

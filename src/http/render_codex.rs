@@ -16,26 +16,27 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 use super::answer::{SERVER_TIMING, X_CODEX_CACHE, page_policy, redirect, server_timing};
 use super::extract::{
-    Caller, X_CODEX_VERSION, accepted_encoding, accepted_language, has_already, want, wants_page,
+    Caller, X_CODEX_VERSION, accepted_encoding, accepted_language, is_not_modified, read_request,
+    wants_page,
 };
 use super::openapi::refusals;
-use super::openapi::requests::{Cached, Known, Spoken};
+use super::openapi::requests::{AcceptLanguageParam, ConsistencyParams, IfNoneMatchParam};
 use super::request_id::{NOSNIFF, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
 use super::{ApiError, App, Code};
-use crate::codex::{Encoding, Freshness, Layer, PageFormat, Read, Requests};
+use crate::codex::{Consistency, Encoding, Layer, PageFormat, Read, Requests};
 use crate::now::Now;
-use crate::view::{Document, STYLESHEET};
+use crate::view::{STYLESHEET, WeekDocument};
 
-/// The week's forms.
-#[expect(dead_code, reason = "for the API's document")]
+/// The formats of the week.
+#[expect(dead_code, reason = "only for the OpenAPI document")]
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-enum Format {
+#[schema(as = Format, rename_all = "lowercase")]
+enum FormatParam {
     Json,
     Html,
 }
 
-/// Yes or no, as [`flag`] reads it.
+/// The schema of a boolean parameter, as [`flag`] parses it.
 pub(super) struct Flag;
 
 impl utoipa::PartialSchema for Flag {
@@ -48,9 +49,9 @@ impl utoipa::PartialSchema for Flag {
 
 impl ToSchema for Flag {}
 
-/// What the query asks for.
+/// The query of `GET /codex`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Asked {
+struct CodexQuery {
     format: PageFormat,
     nocache: bool,
     bodies: bool,
@@ -60,25 +61,25 @@ refusals!(Refusals: CALLER, READ; InvalidQuery = format("pdf", &HeaderMap::new()
 
 /// The user's week as JSON (default) or HTML.
 ///
-/// 200, or 304 when `If-None-Match` names what would be sent; `?nocache=true` lists the files anew,
-/// `Cache-Control: no-cache` asks the state at least; `?format=html&bodies=true` shows the tasks'
-/// bodies. A browser that nobody is signed in with is sent to sign in (302). While the store is away, what
-/// was known last stands in, if it is recent enough; else 503.
+/// 200, or 304 when `If-None-Match` matches; `?nocache=true` lists the files again, `Cache-Control: no-cache` checks at
+/// least the user's state; `?format=html&bodies=true` includes the tasks' bodies. A browser without a session is
+/// redirected to the sign-in (302). During a storage outage the last known week is served if it is recent enough, else
+/// 503.
 #[utoipa::path(
     get,
     path = "/codex",
     tag = "week",
     params(
-        ("format" = inline(Option<Format>), Query, description = "`json` unless it says something else."),
-        ("nocache" = inline(Option<Flag>), Query, description = "Lists the files anew."),
-        ("bodies" = inline(Option<Flag>), Query, description = "With `format=html`: shows the tasks' bodies."),
-        Spoken,
-        Known,
-        Cached,
+        ("format" = inline(Option<FormatParam>), Query, description = "Default `json`."),
+        ("nocache" = inline(Option<Flag>), Query, description = "Lists the files again."),
+        ("bodies" = inline(Option<Flag>), Query, description = "With `format=html`: includes the tasks' bodies."),
+        AcceptLanguageParam,
+        ConsistencyParams,
+        IfNoneMatchParam,
     ),
     responses(
         (status = 200, description = "The week.", content(
-            (Document = "application/json", example = json!({
+            (WeekDocument = "application/json", example = json!({
                 "cacheCreatedAt": "2026-12-21T08:30:00Z", "generatedAt": "2026-12-21T08:30:05Z",
                 "validUntil": "2026-12-21T13:00:00Z", "version": 16, "userId": "anna", "timeZone": "Europe/Berlin",
                 "weekStart": "21.12.2026", "nextAvailableId": "0044",
@@ -101,8 +102,8 @@ refusals!(Refusals: CALLER, READ; InvalidQuery = format("pdf", &HeaderMap::new()
             })),
             (String = "text/html"),
         )),
-        (status = 304, description = "The client has it already."),
-        (status = 302, description = "To the sign-in, for a browser that nobody is signed in with."),
+        (status = 304, description = "Not modified."),
+        (status = 302, description = "To the sign-in, for a browser without a session."),
         Refusals,
     ),
 )]
@@ -114,69 +115,73 @@ pub(super) async fn render_codex(
 ) -> Result<Response, ApiError> {
     let caller = match caller {
         Ok(caller) => caller,
-        Err(refusal) => return to_sign_in(&app, &request, refusal),
+        Err(error) => return redirect_to_sign_in(&app, &request, error),
     };
     let headers = request.headers();
-    let asked = Asked::of(request.uri().query(), headers)?;
-    let mut want = want(headers, caller, now);
-    if asked.nocache {
-        want.freshness = Freshness::Rebuilt;
+    let query = CodexQuery::of(request.uri().query(), headers)?;
+    let mut read_request = read_request(headers, caller, now);
+    if query.nocache {
+        read_request.consistency = Consistency::Rebuilt;
     }
-    if let (true, PageFormat::Html(language)) = (asked.bodies, asked.format) {
-        // Made anew each time; boxed, so that every other read stays small.
-        let week = Box::pin(app.codex().week_with_bodies(&want, language)).await?;
-        let sent = Sent {
-            format: asked.format,
+    if let (true, PageFormat::Html(language)) = (query.bodies, query.format) {
+        // Not cached: rendered for each request. Boxed, so that the future of all other reads stays small.
+        let week = Box::pin(app.codex().week_with_bodies(&read_request, language)).await?;
+        let response = CodexResponse {
+            format: query.format,
             encoding: Encoding::Identity,
-            etag: value(Bytes::from(week.etag.into_boxed_bytes())),
-            version: HeaderValue::from(week.read.entry.knowledge.hi.0),
+            etag: header_value(Bytes::from(week.etag.into_boxed_bytes())),
+            version: HeaderValue::from(week.read.entry.bounds.hi.0),
             length: HeaderValue::from(week.bytes.len()),
             bytes: week.bytes,
         };
-        return Ok(answer(headers, &week.read, sent));
+        return Ok(respond(headers, &week.read, response));
     }
-    let read = app.codex().week(&want).await?;
+    let read = app.codex().week(&read_request).await?;
     let encoding = accepted_encoding(headers);
-    let page = app.codex().page(&read.entry, asked.format, encoding);
-    let sent = Sent {
-        format: asked.format,
+    let page = app.codex().page(&read.entry, query.format, encoding);
+    let response = CodexResponse {
+        format: query.format,
         encoding,
-        etag: value(page.etag),
-        version: value(page.version),
-        length: value(page.length),
+        etag: header_value(page.etag),
+        version: header_value(page.version),
+        length: header_value(page.length),
         bytes: page.bytes,
     };
-    Ok(answer(headers, &read, sent))
+    Ok(respond(headers, &read, response))
 }
 
-/// Digits and quoted tags are always a header's value.
-fn value(text: Bytes) -> HeaderValue {
+/// `text` is digits or a quoted tag, so it is always a valid header value.
+fn header_value(text: Bytes) -> HeaderValue {
     HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// A browser without a session is sent to sign in, and comes back to what it asked for; everybody else
-/// gets the refusal.
-fn to_sign_in(app: &App, request: &Request, refusal: ApiError) -> Result<Response, ApiError> {
-    if refusal.code() != Code::NotSignedIn || !wants_page(request.headers()) {
-        return Err(refusal);
+/// Redirects a browser without a session to the sign-in, which returns to the requested page; any other request gets
+/// `error`.
+fn redirect_to_sign_in(
+    app: &App,
+    request: &Request,
+    error: ApiError,
+) -> Result<Response, ApiError> {
+    if error.code() != Code::NotSignedIn || !wants_page(request.headers()) {
+        return Err(error);
     }
-    // Others' parameters stay behind: a Functions key comes as `code`.
+    // Drops parameters of other software: a Functions key comes as `code`.
     let query = request.uri().query().unwrap_or_default();
-    let ours = |pair: &&str| {
+    let is_own = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or_default();
         matches!(name, "format" | "bodies" | "nocache")
     };
-    let query: Vec<&str> = query.split('&').filter(ours).collect();
-    let mark = if query.is_empty() { "" } else { "?" };
-    let page = format!("/codex{mark}{}", query.join("&"));
-    let sign_in = app.gate().sign_in_page(request.headers(), &page);
-    sign_in.map(|address| redirect(&address)).ok_or(refusal)
+    let query: Vec<&str> = query.split('&').filter(is_own).collect();
+    let question_mark = if query.is_empty() { "" } else { "?" };
+    let page = format!("/codex{question_mark}{}", query.join("&"));
+    let sign_in = app.authenticator().sign_in_url(request.headers(), &page);
+    sign_in.map(|address| redirect(&address)).ok_or(error)
 }
 
-impl Asked {
-    /// Parameters it doesn't know are left to others: a Functions key comes as `code`.
+impl CodexQuery {
+    /// Unknown parameters are ignored: a Functions key comes as `code`.
     fn of(query: Option<&str>, headers: &HeaderMap) -> Result<Self, ApiError> {
-        let mut asked = Self {
+        let mut parsed = Self {
             format: PageFormat::Json,
             nocache: false,
             bodies: false,
@@ -185,13 +190,13 @@ impl Asked {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
             match name {
-                "format" => asked.format = format(&value, headers)?,
-                "nocache" => asked.nocache = flag("nocache", &value)?,
-                "bodies" => asked.bodies = flag("bodies", &value)?,
+                "format" => parsed.format = format(&value, headers)?,
+                "nocache" => parsed.nocache = flag("nocache", &value)?,
+                "bodies" => parsed.bodies = flag("bodies", &value)?,
                 _ => {}
             }
         }
-        Ok(asked)
+        Ok(parsed)
     }
 }
 
@@ -203,6 +208,7 @@ fn format(value: &str, headers: &HeaderMap) -> Result<PageFormat, ApiError> {
     }
 }
 
+/// Parses a boolean parameter; an empty value is `false`, anything unknown 400 `invalid_query`.
 pub(super) fn flag(name: &'static str, value: &str) -> Result<bool, ApiError> {
     match value {
         "true" | "1" => Ok(true),
@@ -213,8 +219,8 @@ pub(super) fn flag(name: &'static str, value: &str) -> Result<bool, ApiError> {
     }
 }
 
-/// What is sent: one of the kept answers, or one just made.
-struct Sent {
+/// The body and the variable headers of a response, from the cache or just rendered.
+struct CodexResponse {
     format: PageFormat,
     encoding: Encoding,
     etag: HeaderValue,
@@ -223,24 +229,30 @@ struct Sent {
     bytes: Bytes,
 }
 
-fn answer(request: &HeaderMap, read: &Read, sent: Sent) -> Response {
-    let heads = match sent.format {
+fn respond(request: &HeaderMap, read: &Read, sent: CodexResponse) -> Response {
+    let templates = match sent.format {
         PageFormat::Json => &JSON,
         PageFormat::Html(_) => &HTML,
     };
-    let unchanged = has_already(request, sent.etag.to_str().unwrap_or_default());
-    let (status, head, body) = match (unchanged, sent.encoding) {
-        (true, _) => (StatusCode::NOT_MODIFIED, &heads.unchanged, Body::empty()),
-        (false, Encoding::Identity) => (StatusCode::OK, &heads.identity, Body::from(sent.bytes)),
-        (false, Encoding::Gzip) => (StatusCode::OK, &heads.gzip, Body::from(sent.bytes)),
+    let not_modified = is_not_modified(request, sent.etag.to_str().unwrap_or_default());
+    let (status, template, body) = match (not_modified, sent.encoding) {
+        (true, _) => (
+            StatusCode::NOT_MODIFIED,
+            &templates.not_modified,
+            Body::empty(),
+        ),
+        (false, Encoding::Identity) => {
+            (StatusCode::OK, &templates.identity, Body::from(sent.bytes))
+        }
+        (false, Encoding::Gzip) => (StatusCode::OK, &templates.gzip, Body::from(sent.bytes)),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    *response.headers_mut() = head.clone();
+    *response.headers_mut() = template.clone();
     let headers = response.headers_mut();
     headers.insert(ETAG, sent.etag);
     headers.insert(X_CODEX_VERSION, sent.version);
-    if !unchanged {
+    if !not_modified {
         headers.insert(CONTENT_LENGTH, sent.length);
     }
     if read.layer != Layer::Memory {
@@ -252,53 +264,53 @@ fn answer(request: &HeaderMap, read: &Read, sent: Sent) -> Response {
     response
 }
 
-/// The headers of the answers in one form, as memory answers. What differs from one to the next is written
-/// over: a copy costs a third of what it costs to put the same headers together.
-struct Heads {
-    unchanged: HeaderMap,
+/// The headers of a memory hit in one format. Each response clones a template and overwrites the variable values: a
+/// clone costs a third of building the same headers.
+struct HeaderTemplates {
+    not_modified: HeaderMap,
     identity: HeaderMap,
     gzip: HeaderMap,
 }
 
-static JSON: LazyLock<Heads> = LazyLock::new(|| {
+static JSON: LazyLock<HeaderTemplates> = LazyLock::new(|| {
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
-    Heads::new("Accept-Encoding", vec![(CONTENT_TYPE, kind)])
+    HeaderTemplates::new("Accept-Encoding", vec![(CONTENT_TYPE, kind)])
 });
 
-static HTML: LazyLock<Heads> = LazyLock::new(|| {
+static HTML: LazyLock<HeaderTemplates> = LazyLock::new(|| {
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
-    let described = vec![
+    let content_headers = vec![
         (CONTENT_TYPE, kind),
-        // The page is its own style sheet and nothing else: no script, no frame, nothing fetched.
+        // Only the inline style sheet: no script, no frame, nothing loaded.
         (CONTENT_SECURITY_POLICY, page_policy(STYLESHEET)),
     ];
-    Heads::new("Accept-Encoding, Accept-Language", described)
+    HeaderTemplates::new("Accept-Encoding, Accept-Language", content_headers)
 });
 
-impl Heads {
-    /// `described` is what is said of a body.
-    fn new(vary: &'static str, described: Vec<(HeaderName, HeaderValue)>) -> Self {
-        let written_over = HeaderValue::from_static("");
-        let unchanged = HeaderMap::from_iter([
-            (ETAG, written_over.clone()),
+impl HeaderTemplates {
+    /// `content_headers` are those of responses with a body.
+    fn new(vary: &'static str, content_headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        let placeholder = HeaderValue::from_static("");
+        let not_modified = HeaderMap::from_iter([
+            (ETAG, placeholder.clone()),
             (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
             (VARY, HeaderValue::from_static(vary)),
             (
                 X_CODEX_CACHE,
                 HeaderValue::from_static(Layer::Memory.as_str()),
             ),
-            (X_CODEX_VERSION, written_over.clone()),
+            (X_CODEX_VERSION, placeholder.clone()),
             (SERVER_TIMING, server_timing(Requests::default())),
-            (X_REQUEST_ID, written_over.clone()),
+            (X_REQUEST_ID, placeholder.clone()),
             (X_CONTENT_TYPE_OPTIONS, NOSNIFF),
         ]);
-        let mut identity = unchanged.clone();
-        identity.insert(CONTENT_LENGTH, written_over);
-        identity.extend(described);
+        let mut identity = not_modified.clone();
+        identity.insert(CONTENT_LENGTH, placeholder);
+        identity.extend(content_headers);
         let mut gzip = identity.clone();
         gzip.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         Self {
-            unchanged,
+            not_modified,
             identity,
             gzip,
         }

@@ -1,4 +1,4 @@
-//! What every request gets: an id, a look at how long it took, and its error's body.
+//! The outermost layer: assigns request ids, normalizes paths, logs and counts responses, and renders errors.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,10 +16,10 @@ use tower::{Layer, Service};
 
 use super::ApiError;
 use super::answer::X_CODEX_CACHE;
-use super::error::replace_error;
-use super::extract::moment;
-use super::spelling::Spelling;
-use crate::context::{self, OfRequest, RequestContext, of_request};
+use super::error::render_error;
+use super::extract::arrival_or_now;
+use super::spelling::PathNormalizer;
+use crate::context::{self, RequestContext, RequestScope, request_scope};
 use crate::metrics::Metrics;
 use crate::web;
 
@@ -28,82 +28,84 @@ pub(super) const X_CONTENT_TYPE_OPTIONS: HeaderName =
     HeaderName::from_static("x-content-type-options");
 pub(super) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// A request that takes longer is worth a line in the log.
+/// A slower request is logged at `info`.
 const SLOW: Duration = Duration::from_millis(250);
 
-/// The layer around the router. A service of its own rather than a function, because a function
-/// would cost three allocations and a copy of the inner service for each request.
+/// The layer around the router. Not `middleware::from_fn`, which costs three allocations and a clone of the inner
+/// service per request.
 #[derive(Clone)]
-pub(super) struct RequestIds {
+pub(super) struct RequestIdLayer {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) spelling: Arc<Spelling>,
+    pub(super) normalizer: Arc<PathNormalizer>,
 }
 
-impl<S> Layer<S> for RequestIds {
-    type Service = WithRequestId<S>;
+impl<S> Layer<S> for RequestIdLayer {
+    type Service = RequestIdService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WithRequestId {
+        RequestIdService {
             inner,
             metrics: Arc::clone(&self.metrics),
-            spelling: Arc::clone(&self.spelling),
+            normalizer: Arc::clone(&self.normalizer),
         }
     }
 }
 
-/// A service whose answers carry an id.
+/// The service of [`RequestIdLayer`].
 #[derive(Clone)]
-pub struct WithRequestId<S> {
+pub struct RequestIdService<S> {
     inner: S,
     metrics: Arc<Metrics>,
-    spelling: Arc<Spelling>,
+    normalizer: Arc<PathNormalizer>,
 }
 
-impl<S: Service<Request, Response = Response>> Service<Request> for WithRequestId<S> {
+impl<S: Service<Request, Response = Response>> Service<Request> for RequestIdService<S> {
     type Response = Response;
     type Error = S::Error;
-    type Future = Answering<S::Future>;
+    type Future = RequestIdFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let request = self.spelling.correct(request);
-        let arrived = moment(request.extensions());
+        let request = self.normalizer.normalize(request);
+        let arrived = arrival_or_now(request.extensions());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let known = RequestContext::new(arrived, method, uri, headers, show_path);
-        Answering {
-            inner: of_request(Arc::new(known), self.inner.call(request)),
+        let request_context =
+            RequestContext::new(arrived, method, uri, headers, write_loggable_path);
+        RequestIdFuture {
+            inner: request_scope(Arc::new(request_context), self.inner.call(request)),
             metrics: Arc::clone(&self.metrics),
         }
     }
 }
 
 pin_project! {
-    /// The answer under way.
-    pub struct Answering<F> {
+    /// The future of a response.
+    pub struct RequestIdFuture<F> {
         #[pin]
-        inner: OfRequest<F>,
+        inner: RequestScope<F>,
         metrics: Arc<Metrics>,
     }
 }
 
-impl<F: Future<Output = Result<Response, E>>, E> Future for Answering<F> {
+impl<F: Future<Output = Result<Response, E>>, E> Future for RequestIdFuture<F> {
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let mut inner = this.inner.as_mut();
-        // A handler that panics is polled no more, so nothing of it is seen half done.
+        // Unwind safe: after a panic the handler isn't polled again, so its broken state is never observed.
         let polled = catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context)));
         let response = match polled {
             Ok(polled) => ready!(polled)?,
-            Err(_) => ApiError::defect().into_response(),
+            Err(_) => ApiError::internal_error().into_response(),
         };
         let layer = response.headers().get(X_CODEX_CACHE);
         let layer = layer.and_then(|layer| layer.to_str().ok());
-        this.metrics.answered(response.status().as_u16(), layer);
+        this.metrics
+            .record_response(response.status().as_u16(), layer);
         Poll::Ready(Ok(match inner.take_value() {
             Some(request) => finish(response, &request),
             None => response,
@@ -111,10 +113,10 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for Answering<F> {
     }
 }
 
-/// A read from memory logs nothing above `debug`.
+/// Logs the response, renders its error and adds the headers that every response has.
 fn finish(response: Response, request: &Arc<RequestContext>) -> Response {
-    report(request, &response, request.arrived().passed());
-    let mut response = replace_error(response, request.id());
+    log_response(request, &response, request.arrived().elapsed());
+    let mut response = render_error(response, request.id());
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(request.id()) {
         headers.insert(X_REQUEST_ID, id);
@@ -126,15 +128,15 @@ fn finish(response: Response, request: &Arc<RequestContext>) -> Response {
     response
 }
 
-fn show_path(path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    fmt::Display::fmt(&Known(path), f)
+fn write_loggable_path(path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fmt::Display::fmt(&LoggablePath(path), f)
 }
 
-/// A path as it may be logged. Whatever isn't a route may be anything, and of a task's stem only the number
-/// may be told: the rest is the task's title.
-struct Known<'a>(&'a str);
+/// A path without personal data, for the log. A path that isn't a route can hold anything and becomes `…`; of a task's
+/// stem only the number is kept, as the rest is the task's title.
+struct LoggablePath<'a>(&'a str);
 
-impl fmt::Display for Known<'_> {
+impl fmt::Display for LoggablePath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             "/"
@@ -165,7 +167,7 @@ impl fmt::Display for Known<'_> {
     }
 }
 
-impl Known<'_> {
+impl LoggablePath<'_> {
     fn task(&self, path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (stem, complete) = match path.strip_suffix("/complete") {
             Some(stem) => (stem, "/complete"),
@@ -184,9 +186,9 @@ impl Known<'_> {
     }
 }
 
-/// One line for a request that failed, with its cause, or that was slow. An outage is a warning: it
-/// passes without anybody mending the service.
-fn report(request: &Arc<RequestContext>, response: &Response, took: Duration) {
+/// Logs a failed request with its cause, and a slow one. 503 is only a warning: an outage passes without a fix here.
+/// Others are logged at `debug`, so that a read from memory costs no line.
+fn log_response(request: &Arc<RequestContext>, response: &Response, took: Duration) {
     let (status, took_ms) = (response.status().as_u16(), took.as_millis() as u64);
     let cause = response
         .extensions()
@@ -195,7 +197,7 @@ fn report(request: &Arc<RequestContext>, response: &Response, took: Duration) {
     if status < 500 && took <= SLOW && !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
-    context::about(request, || match status {
+    context::in_scope_of(request, || match status {
         503 => tracing::warn!(status, took_ms, cause, "request refused"),
         500.. => tracing::error!(status, took_ms, cause, "request failed"),
         _ if took > SLOW => tracing::info!(status, took_ms, "slow request"),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::{Always, json};
-use super::auth::Door;
+use super::auth::SignInMethod;
 use super::openapi::refusals;
 use super::{ApiError, App};
 use crate::now::Now;
@@ -16,7 +16,7 @@ use crate::user::UserId;
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// Where the platform ends its own session, which isn't this service's to end.
+/// Where the platform ends its own session, which this service can't end.
 const PLATFORM_LOGOUT: &str = "/.auth/logout";
 
 #[derive(Serialize, ToSchema)]
@@ -26,16 +26,16 @@ struct Me<'a> {
     ok: Always<true>,
     login: &'a str,
     user_id: &'a str,
-    #[schema(value_type = Way)]
+    #[schema(value_type = AuthModeName)]
     auth: &'static str,
     allowed: bool,
 }
 
-/// By what somebody is known.
-#[expect(dead_code, reason = "for the API's document")]
+/// How the caller is authenticated.
+#[expect(dead_code, reason = "only for the OpenAPI document")]
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-enum Way {
+#[schema(as = Way, rename_all = "lowercase")]
+enum AuthModeName {
     GitHub,
     EasyAuth,
     Dev,
@@ -52,15 +52,15 @@ struct LoggedOut {
 
 refusals!(Refusals: CALLER);
 
-/// Who asks: `{ok, login, userId, auth, allowed}`; `auth` is `github`, `easyauth` or `dev`.
+/// The caller: `{ok, login, userId, auth, allowed}`; `auth` is `github`, `easyauth` or `dev`.
 ///
-/// Answers 200.
+/// Returns 200.
 #[utoipa::path(
     get,
     path = "/auth/me",
     tag = "sign-in",
     responses(
-        (status = 200, description = "Who asks.", body = Me, example = json!({
+        (status = 200, description = "The caller.", body = Me, example = json!({
             "ok": true, "login": "anna", "userId": "anna", "auth": "github", "allowed": true,
         })),
         Refusals,
@@ -72,15 +72,15 @@ pub(super) async fn me(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
-    let gate = app.gate();
-    let person = gate.person(app.codex(), &parts, now).await;
-    let person = person.map_err(|denial| app.denied(denial))?;
-    let user: &UserId = &person.user;
+    let authenticator = app.authenticator();
+    let current_user = authenticator.current_user(app.codex(), &parts, now).await;
+    let current_user = current_user.map_err(|error| app.denied(error))?;
+    let user: &UserId = &current_user.user;
     let document = Me {
         ok: Always,
-        login: &person.login,
+        login: &current_user.login,
         user_id: user.as_str(),
-        auth: gate.mode(),
+        auth: authenticator.mode(),
         allowed: true,
     };
     Ok(no_store(json(StatusCode::OK, &document)))
@@ -88,18 +88,19 @@ pub(super) async fn me(
 
 refusals!(LogoutRefusals:; CrossOrigin, HostNotAllowed, StorageUnavailable, NewerFormat, OwnerUnreadable);
 
-/// Signs the person out, in every browser: a copy of a session opens nothing any more. This browser's cookies go, and
-/// whatever it has kept of the service's pages. The instance that is asked knows it at once, each other one within 20
-/// minutes while the storage answers.
+/// Signs the user out in every browser: copies of their sessions are no longer valid. This browser deletes its cookies
+/// and what it has stored of the service's pages. The session ends on this instance at once, and on every other
+/// instance within 20 minutes while the storage is available.
 ///
-/// 200 `{ok}`, also without a session; behind the platform's authentication with `next`, where its own
-/// session is ended. When the storage can't be asked nothing is ended and no cookie goes, so that it can be tried again.
+/// 200 `{ok}`, also without a session; behind the platform's authentication with `next`, the path that ends its own
+/// session. When the storage is unavailable, nothing is ended and the cookies stay, so that the request can be
+/// repeated.
 #[utoipa::path(
     post,
     path = "/auth/logout",
     tag = "sign-in",
     responses(
-        (status = 200, description = "Ended, or there was none.", body = LoggedOut, example = json!({"ok": true})),
+        (status = 200, description = "The session is ended, or there was none.", body = LoggedOut, example = json!({"ok": true})),
         LogoutRefusals,
     ),
     security(()),
@@ -110,18 +111,20 @@ pub(super) async fn logout(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
-    let gate = app.gate();
-    let admitted = gate.admit(&parts.method, &parts.headers);
-    admitted.map_err(|denial| app.denied(denial))?;
-    let ended = gate.sign_out(app.codex(), &parts.headers, now).await;
-    ended.map_err(|denial| app.denied(denial))?;
-    let by_platform = matches!(gate.door(), Door::Platform(_));
+    let authenticator = app.authenticator();
+    let admitted = authenticator.check_origin(&parts.method, &parts.headers);
+    admitted.map_err(|error| app.denied(error))?;
+    let ended = authenticator
+        .sign_out(app.codex(), &parts.headers, now)
+        .await;
+    ended.map_err(|error| app.denied(error))?;
+    let by_platform = matches!(authenticator.sign_in_method(), SignInMethod::EasyAuth(_));
     let next = by_platform.then_some(PLATFORM_LOGOUT);
     let mut response = no_store(json(StatusCode::OK, &LoggedOut { ok: Always, next }));
     let headers = response.headers_mut();
     let everything = HeaderValue::from_static(r#""cache", "cookies", "storage""#);
     headers.insert(CLEAR_SITE_DATA, everything);
-    for cookie in gate.cookies().expire_all() {
+    for cookie in authenticator.cookies().expire_all() {
         headers.append(SET_COOKIE, cookie);
     }
     Ok(response)

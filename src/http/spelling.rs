@@ -1,64 +1,68 @@
-//! How paths are spelled. A Functions host finds a function by its route in any letter case, and with a slash at its
-//! end, and hands on the path as it came: such a path is answered as the route it means.
+//! Path normalization. A Functions host matches a function's route in any letter case and with a trailing slash, and
+//! forwards the path unchanged; the router matches exactly, so such a path is rewritten to its route first.
 
 use axum::extract::Request;
 use http::Uri;
 use http::uri::PathAndQuery;
 
-/// Every route's path as the router has it, part by part.
-pub(super) struct Spelling(Vec<Vec<Part>>);
+/// The segments of every route's path.
+pub(super) struct PathNormalizer(Vec<Vec<RouteSegment>>);
 
-enum Part {
+enum RouteSegment {
     Literal(String),
-    /// Whatever a client names, such as a task.
-    Named,
+    /// A parameter, such as a task's id.
+    Parameter,
 }
 
-impl Spelling {
-    /// `routes` are the router's paths, as in `/api/tasks/{id}`.
+impl PathNormalizer {
+    /// `routes` are the router's path patterns, as in `/api/tasks/{id}`.
     pub(super) fn of<'a>(routes: impl IntoIterator<Item = &'a str>) -> Self {
-        let part = |part: &str| match part.starts_with('{') {
-            true => Part::Named,
-            false => Part::Literal(part.to_owned()),
+        let segment = |segment: &str| match segment.starts_with('{') {
+            true => RouteSegment::Parameter,
+            false => RouteSegment::Literal(segment.to_owned()),
         };
-        let parts = |route: &'a str| parts(route).map(part).collect();
-        Self(routes.into_iter().map(parts).collect())
+        let segments = |route: &'a str| segments(route).map(segment).collect();
+        Self(routes.into_iter().map(segments).collect())
     }
 
-    /// The request with the path of the route it means. What a client names stays as it is.
-    pub(super) fn correct(&self, mut request: Request) -> Request {
+    /// Rewrites the path to the matching route's letter case, without a trailing slash. Parameters stay unchanged, and
+    /// so does a path that matches no route.
+    pub(super) fn normalize(&self, mut request: Request) -> Request {
         let path = request.uri().path();
-        let is_plain = !path.bytes().any(|c| c.is_ascii_uppercase())
+        let is_normalized = !path.bytes().any(|c| c.is_ascii_uppercase())
             && (path.len() == 1 || !path.ends_with('/'));
-        if !is_plain
-            && let Some(meant) = self.meant(path)
-            && let Some(uri) = with_path(request.uri(), &meant)
+        if !is_normalized
+            && let Some(path) = self.matching_route(path)
+            && let Some(uri) = with_path(request.uri(), &path)
         {
             *request.uri_mut() = uri;
         }
         request
     }
 
-    fn meant(&self, path: &str) -> Option<String> {
-        let given: Vec<&str> = parts(path.strip_suffix('/').unwrap_or(path)).collect();
-        let is_it = |route: &&Vec<Part>| {
+    fn matching_route(&self, path: &str) -> Option<String> {
+        let given: Vec<&str> = segments(path.strip_suffix('/').unwrap_or(path)).collect();
+        let matches = |route: &&Vec<RouteSegment>| {
             let mut pairs = route.iter().zip(&given);
             route.len() == given.len()
-                && pairs.all(|(part, given)| match part {
-                    Part::Literal(part) => part.eq_ignore_ascii_case(given),
-                    Part::Named => !given.is_empty(),
+                && pairs.all(|(segment, given)| match segment {
+                    RouteSegment::Literal(literal) => literal.eq_ignore_ascii_case(given),
+                    RouteSegment::Parameter => !given.is_empty(),
                 })
         };
-        let route = self.0.iter().find(is_it)?;
-        let spelled = route.iter().zip(&given).map(|(part, given)| match part {
-            Part::Literal(part) => part.as_str(),
-            Part::Named => given,
-        });
-        Some(spelled.flat_map(|part| ["/", part]).collect())
+        let route = self.0.iter().find(matches)?;
+        let normalized = route
+            .iter()
+            .zip(&given)
+            .map(|(segment, given)| match segment {
+                RouteSegment::Literal(literal) => literal.as_str(),
+                RouteSegment::Parameter => given,
+            });
+        Some(normalized.flat_map(|segment| ["/", segment]).collect())
     }
 }
 
-fn parts(path: &str) -> impl Iterator<Item = &str> {
+fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').skip(1)
 }
 

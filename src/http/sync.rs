@@ -8,21 +8,21 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, json, name_version};
+use super::answer::{Always, insert_version, json};
 use super::error::wrong_method;
-use super::extract::{Caller, X_CODEX_VERSION, want};
+use super::extract::{Caller, X_CODEX_VERSION, read_request};
 use super::openapi::refusals;
-use super::openapi::requests::Known;
+use super::openapi::requests::ConsistencyParams;
 use super::render_codex::{Flag, flag};
 use super::{ApiError, App, Code};
-use crate::codex::{GitStatus, LastError, PullNote, SyncRequest, Synced};
+use crate::codex::{GitStatus, LastError, PullNote, SyncOutcome, SyncRequest};
 use crate::github::{RateLimit, Skipped};
 use crate::now::Now;
 use crate::task::{GitSha, TaskId};
 
-/// What the query asks for.
+/// The query of `POST /sync`.
 #[derive(Debug, Default)]
-struct Asked {
+struct SyncQuery {
     mode: Option<String>,
     clean: Option<bool>,
     confirm: Option<usize>,
@@ -32,7 +32,8 @@ struct Asked {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct SyncDone<'a> {
+#[schema(as = SyncDone)]
+struct SyncResponse<'a> {
     #[schema(inline)]
     ok: Always<true>,
     mode: &'a str,
@@ -54,15 +55,16 @@ struct SyncDone<'a> {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct SyncState {
+#[schema(as = SyncState)]
+struct SyncStateResponse {
     #[schema(inline)]
     ok: Always<true>,
     #[schema(required)]
     head: Option<GitSha>,
     #[schema(required)]
     synced_at: Option<DateTime<Utc>>,
-    unpushed: Vec<Waiting>,
-    pull_requests: Vec<Proposed>,
+    unpushed: Vec<UnpushedTask>,
+    pull_requests: Vec<PullRequestEntry>,
     #[schema(required)]
     last_error: Option<LastError>,
     #[schema(required)]
@@ -72,53 +74,53 @@ struct SyncState {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Unpushed)]
-struct Waiting {
+struct UnpushedTask {
     id: TaskId,
     filename: String,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = PullRequest)]
-struct Proposed {
+struct PullRequestEntry {
     filename: String,
     #[serde(flatten)]
     note: PullNote,
 }
 
-/// How much to look at.
-#[expect(dead_code, reason = "for the API's document")]
+/// The extent of a sync; both values are equivalent.
+#[expect(dead_code, reason = "only for the OpenAPI document")]
 #[derive(ToSchema)]
 #[schema(as = SyncMode, rename_all = "lowercase")]
-enum Mode {
+enum SyncModeParam {
     Full,
     Diff,
 }
 
 refusals!(Refusals: CALLER, READ, GITHUB;
-    CrossOrigin, InvalidQuery = Asked::of(Some("mode=half")).err(), GithubNotConfigured, MassDelete,
+    CrossOrigin, InvalidQuery = SyncQuery::of(Some("mode=half")).err(), GithubNotConfigured, MassDelete,
     HistoryRewritten, Conflict, OutcomeUnknown);
 
-/// Brings the caller's files and Git together: what Git has is taken, what it doesn't have is pushed
-/// afterwards. `mode` `diff` means the same as `full`; `clean=false` removes nothing; `since` is ignored.
+/// Synchronizes the caller's files with Git: pulls Git's changes, then pushes what Git lacks. `mode` `diff` is the same
+/// as `full`; `clean=false` removes nothing; `since` is ignored.
 ///
-/// 200 with what was done. 409 `mass_delete`: more than half of the files would go, so repeat it with
-/// `confirm={count}`; nothing was done. 409 `history_rewritten`: the branch is at a commit of which nothing proves
-/// that it comes after what Git was known to hold, so repeat it with `confirm_head={head}`; nothing was done.
+/// 200 with the result. 409 `mass_delete`: more than half of the files would be removed; nothing was done, repeat with
+/// `confirm={count}`. 409 `history_rewritten`: the branch's head isn't provably a descendant of the last known commit;
+/// nothing was done, repeat with `confirm_head={head}`.
 #[utoipa::path(
     post,
     path = "/sync",
     tag = "git",
     params(
-        ("mode" = inline(Option<Mode>), Query, description = "Both mean the same."),
+        ("mode" = inline(Option<SyncModeParam>), Query, description = "Both values are equivalent."),
         ("clean" = inline(Option<Flag>), Query, description = "`false` removes nothing."),
-        ("confirm" = Option<u32>, Query, maximum = 4_294_967_295_u32, description = "So many files may be removed."),
-        ("confirm_head" = inline(Option<GitSha>), Query, description = "The branch was rewritten on purpose, and is at this commit."),
-        ("ref" = Option<String>, Query, description = "Can only be the branch that mirrors the tasks."),
+        ("confirm" = Option<u32>, Query, maximum = 4_294_967_295_u32, description = "The number of files that may be removed."),
+        ("confirm_head" = inline(Option<GitSha>), Query, description = "Confirms that the branch was rewritten on purpose and is at this commit."),
+        ("ref" = Option<String>, Query, description = "Only the branch that mirrors the tasks is allowed."),
         ("since" = Option<String>, Query, description = "Ignored."),
-        Known,
+        ConsistencyParams,
     ),
     responses(
-        (status = 200, description = "What was done.", body = SyncDone, example = json!({
+        (status = 200, description = "The result.", body = SyncResponse, example = json!({
             "ok": true, "mode": "full", "ref": "main", "userId": "anna", "scope": "tasks",
             "changed": 1, "removed": 0, "skipped": 0, "merged": 0, "nextId": "0043", "cacheCleared": true,
             "head": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4", "problems": [],
@@ -133,28 +135,28 @@ pub(super) async fn sync(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let asked = Asked::of(query.as_deref())?;
+    let query = SyncQuery::of(query.as_deref())?;
     let branch = app.codex().mirrored_branch()?;
-    if asked.reference.as_ref().is_some_and(|it| it != branch) {
+    if query.reference.as_ref().is_some_and(|it| it != branch) {
         let message = format!("ref can only be {branch}, the branch that mirrors the tasks.");
         return Err(ApiError::new(Code::InvalidQuery, message).field("ref"));
     }
-    let want = want(&headers, caller, now);
+    let read_request = read_request(&headers, caller, now);
     let request = SyncRequest {
-        clean: asked.clean.unwrap_or(true),
-        confirm: asked.confirm,
-        confirm_head: asked.confirm_head,
+        clean: query.clean.unwrap_or(true),
+        confirm: query.confirm,
+        confirm_head: query.confirm_head,
     };
-    let Synced {
+    let SyncOutcome {
         report,
         version,
         next_id,
-    } = app.codex().sync(&want, request).await?;
-    let document = SyncDone {
+    } = app.codex().sync(&read_request, request).await?;
+    let document = SyncResponse {
         ok: Always,
-        mode: asked.mode.as_deref().unwrap_or("full"),
+        mode: query.mode.as_deref().unwrap_or("full"),
         reference: branch,
-        user_id: want.user.as_str(),
+        user_id: read_request.user.as_str(),
         scope: "tasks",
         changed: report.changed,
         removed: report.deleted,
@@ -166,22 +168,22 @@ pub(super) async fn sync(
         problems: &report.skipped,
     };
     let mut response = json(StatusCode::OK, &document);
-    name_version(response.headers_mut(), &app, &want.user, version);
+    insert_version(response.headers_mut(), &app, &read_request.user, version);
     Ok(response)
 }
 
 refusals!(StateRefusals: CALLER, READ; MethodNotAllowed, GithubNotConfigured);
 
-/// How the caller's files and Git stand. Changes nothing, and asks GitHub nothing.
+/// The sync state between the caller's files and Git. Changes nothing and sends no request to GitHub.
 ///
-/// 200 with what is known. 405 with `mode`, `since` or `clean`, which are a POST's.
+/// 200 with the last known state. 405 with `mode`, `since` or `clean`, which only POST has.
 #[utoipa::path(
     get,
     path = "/sync",
     tag = "git",
-    params(Known),
+    params(ConsistencyParams),
     responses(
-        (status = 200, description = "What is known.", body = SyncState, example = json!({
+        (status = 200, description = "The last known state.", body = SyncStateResponse, example = json!({
             "ok": true, "head": "9c1d2e3f405162738495a6b7c8d9eaf0b1c2d3e4", "syncedAt": "2026-12-21T08:30:00Z",
             "unpushed": [{"id": "0042", "filename": "0042-Steuer.md"}], "pullRequests": [], "lastError": null,
             "rateLimit": {"limit": 5000, "remaining": 4991, "reset": 1797843600}, "problems": [],
@@ -205,31 +207,31 @@ pub(super) async fn sync_state(
             .insert(ALLOW, HeaderValue::from_static("POST"));
         return Ok(response);
     }
-    let want = want(&headers, caller, now);
-    let status = app.codex().git_status(&want).await?;
+    let read_request = read_request(&headers, caller, now);
+    let status = app.codex().git_status(&read_request).await?;
     let version = status.version;
-    let mut response = json(StatusCode::OK, &SyncState::of(status));
+    let mut response = json(StatusCode::OK, &SyncStateResponse::of(status));
     let headers = response.headers_mut();
     headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
     Ok(response)
 }
 
-impl SyncState {
+impl SyncStateResponse {
     fn of(status: GitStatus) -> Self {
-        let waiting = status.unpushed.into_iter().map(|name| Waiting {
+        let unpushed = status.unpushed.into_iter().map(|name| UnpushedTask {
             id: name.id(),
             filename: name.to_string(),
         });
-        let proposed = status
+        let pull_requests = status
             .pulls
             .into_iter()
-            .map(|(filename, note)| Proposed { filename, note });
+            .map(|(filename, note)| PullRequestEntry { filename, note });
         Self {
             ok: Always,
             head: status.head,
             synced_at: status.synced_at,
-            unpushed: waiting.collect(),
-            pull_requests: proposed.collect(),
+            unpushed: unpushed.collect(),
+            pull_requests: pull_requests.collect(),
             last_error: status.last_error,
             rate_limit: status.rate_limit,
             problems: status.problems,
@@ -237,39 +239,39 @@ impl SyncState {
     }
 }
 
-impl Asked {
-    /// Parameters it doesn't know are left to others: a Functions key comes as `code`.
+impl SyncQuery {
+    /// Unknown parameters are ignored: a Functions key comes as `code`.
     fn of(query: Option<&str>) -> Result<Self, ApiError> {
-        let mut asked = Self::default();
+        let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
                 "mode" if matches!(&*value, "full" | "diff") => {
-                    asked.mode = Some(value.into_owned())
+                    parsed.mode = Some(value.into_owned())
                 }
                 "mode" => return Err(invalid("mode", "mode must be full or diff.")),
-                "clean" => asked.clean = Some(flag("clean", &value)?),
+                "clean" => parsed.clean = Some(flag("clean", &value)?),
                 "confirm" => {
                     let number = value.parse::<u32>().ok();
                     let message =
                         "confirm must be the number of files to remove, as mass_delete says it.";
                     let number = number.ok_or_else(|| invalid("confirm", message))?;
-                    asked.confirm = Some(number as usize);
+                    parsed.confirm = Some(number as usize);
                 }
                 "confirm_head" => {
                     let message =
                         "confirm_head must be the branch's commit, as history_rewritten says it.";
                     let head = value.parse().ok();
-                    asked.confirm_head =
+                    parsed.confirm_head =
                         Some(head.ok_or_else(|| invalid("confirm_head", message))?);
                 }
                 "ref" => {
                     let branch = value.strip_prefix("refs/heads/").unwrap_or(&value);
-                    asked.reference = Some(branch.to_owned());
+                    parsed.reference = Some(branch.to_owned());
                 }
                 _ => {}
             }
         }
-        Ok(asked)
+        Ok(parsed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The calls that only the Functions host makes, for its timers (`src/functions/README.md`, "Who may call a trigger").
+//! Timer triggers, which only the Functions host may call (`src/functions/README.md`, "Who may call a trigger").
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -9,35 +9,35 @@ use super::auth::X_FORWARDED_HOST;
 use super::body;
 use super::error::not_found;
 use super::{ApiError, App};
-use crate::functions::{TriggerAnswer, triggered};
+use crate::functions::{TriggerResponse, triggered_function};
 
-/// Lets the host through, when it calls for `function`.
+/// Checks that the request is the host's call of `function`.
 ///
-/// 404 `not_found` for whoever isn't the host: a proxied request, of which nothing is read, or one that
-/// doesn't name the function, whatever else it brings.
-pub(super) async fn only_the_host(
+/// Else 404 `not_found`: for a proxied request, whose body isn't read, and for one that doesn't name the function,
+/// whatever else it contains.
+pub(super) async fn require_host(
     app: &App,
     function: &str,
     request: Request,
 ) -> Result<(), ApiError> {
-    match is_for(app, function, request).await {
+    match is_host_call(app, function, request).await {
         true => Ok(()),
         false => Err(not_found()),
     }
 }
 
-async fn is_for(app: &App, function: &str, request: Request) -> bool {
+async fn is_host_call(app: &App, function: &str, request: Request) -> bool {
     let (parts, body) = request.into_parts();
     if parts.headers.contains_key(X_FORWARDED_HOST) {
         return false;
     }
-    match body::read(&parts.headers, body, app.body_span()).await {
-        Ok(bytes) => triggered(&bytes).as_deref() == Ok(function),
+    match body::read(&parts.headers, body, app.body_timeout()).await {
+        Ok(bytes) => triggered_function(&bytes).as_deref() == Ok(function),
         Err(_) => false,
     }
 }
 
-/// 200 with one line for the host's log of the invocation: it would only count a failure.
-pub(super) fn said(line: String) -> Response {
-    json(StatusCode::OK, &TriggerAnswer::saying(line))
+/// 200 with one line for the host's invocation log; the host would only count a failure.
+pub(super) fn trigger_response(line: String) -> Response {
+    json(StatusCode::OK, &TriggerResponse::with_log_line(line))
 }

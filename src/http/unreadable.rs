@@ -1,5 +1,5 @@
-//! A request whose line or headers can't be read never comes to a route. What hyper says then is a status alone; here
-//! it becomes an answer like every other.
+//! Responses to requests that hyper can't parse. Such a request reaches no route, and hyper answers with a bare status;
+//! here that becomes an error response like every other.
 
 use axum::body::to_bytes;
 use futures::FutureExt;
@@ -9,8 +9,8 @@ use super::request_id::{NOSNIFF, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
 use super::{ApiError, Code};
 use crate::context::RequestId;
 
-/// What hyper says by itself: the status, as it follows the version.
-const REFUSALS: [(&[u8], Code, &str); 3] = [
+/// The errors that hyper answers itself, by the status as it follows the HTTP version.
+const PARSE_ERRORS: [(&[u8], Code, &str); 3] = [
     (
         b" 431 ",
         Code::HeadersTooLarge,
@@ -30,25 +30,27 @@ const REFUSALS: [(&[u8], Code, &str); 3] = [
 
 const END: &[u8] = b"\r\n\r\n";
 
-/// An answer in place of hyper's own.
-pub struct Unreadable {
-    /// Why.
+/// A response that replaces hyper's own.
+pub struct ParseErrorResponse {
+    /// The stable code.
     pub code: Code,
-    /// What the client is told the request is called.
+    /// The id in its `x-request-id`.
     pub request_id: RequestId,
-    /// Head and body.
+    /// The whole response: status line, headers and body.
     pub bytes: Vec<u8>,
 }
 
-/// What is to be sent in place of these bytes, if they are hyper's own refusal. A route's answer has headers that tell
-/// it apart; seeing that costs an answer without an error one comparison.
-pub fn unreadable(answer: &[u8]) -> Option<Unreadable> {
-    let after_version = answer.strip_prefix(b"HTTP/1.")?.get(1..)?;
+/// The replacement for `response`, if that is hyper's own: a 400, 414 or 431 with only the headers hyper sets. A
+/// route's response has others. A response that isn't an error costs one comparison.
+pub fn parse_error_response(response: &[u8]) -> Option<ParseErrorResponse> {
+    let after_version = response.strip_prefix(b"HTTP/1.")?.get(1..)?;
     if !after_version.starts_with(b" 4") {
         return None;
     }
-    let (_, code, message) = REFUSALS.iter().find(|it| after_version.starts_with(it.0))?;
-    let head = answer.strip_suffix(END)?;
+    let (_, code, message) = PARSE_ERRORS
+        .iter()
+        .find(|it| after_version.starts_with(it.0))?;
+    let head = response.strip_suffix(END)?;
     let head = std::str::from_utf8(head).ok()?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?;
@@ -62,7 +64,7 @@ pub fn unreadable(answer: &[u8]) -> Option<Unreadable> {
     let request_id = RequestId::next();
     let id = std::str::from_utf8(request_id.as_bytes()).ok()?;
     let (parts, body) = ApiError::new(*code, *message).respond(id).into_parts();
-    // It is there, so that nobody waits.
+    // The body is in memory, so the future is ready at once.
     let body = to_bytes(body, usize::MAX).now_or_never()?.ok()?;
     let mut whole = format!("{status}\r\n").into_bytes();
     let mut header = |name: &str, value: &[u8]| {
@@ -86,7 +88,7 @@ pub fn unreadable(answer: &[u8]) -> Option<Unreadable> {
     whole.extend_from_slice(b"\r\n");
     whole.extend_from_slice(&body);
     let code = *code;
-    Some(Unreadable {
+    Some(ParseErrorResponse {
         code,
         request_id,
         bytes: whole,

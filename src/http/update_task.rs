@@ -7,12 +7,14 @@ use http::header::IF_MATCH;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, GitFields, changed};
+use super::answer::{Always, GitFields, write_response};
 use super::body::{self, Members, SlotBody};
-use super::create_task::{TaskWord, accept_typ};
-use super::extract::{Caller, TaskPath, waits_for_git, want};
+use super::create_task::{TypValue, accept_typ};
+use super::extract::{Caller, TaskPath, read_request, waits_for_git};
 use super::openapi::refusals;
-use super::openapi::requests::{Guarded, Known, Line, Markdown, OfTask, Waiting};
+use super::openapi::requests::{
+    ConsistencyParams, IfMatchParam, Markdown, SingleLine, TaskIdParam, WaitParams,
+};
 use super::{ApiError, App};
 use crate::codex::IfMatch;
 use crate::now::Now;
@@ -20,7 +22,8 @@ use crate::task::{Datum, Edit, GitSha, Kategorie, Status, TaskId};
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Updated {
+#[schema(as = Updated)]
+struct UpdateResponse {
     #[schema(inline)]
     ok: Always<true>,
     id: TaskId,
@@ -30,25 +33,25 @@ struct Updated {
     git: GitFields,
 }
 
-/// Changes of a task; `null` clears.
+/// Changes to a task; `null` clears a field.
 #[expect(
     dead_code,
-    reason = "for the API's document; members are taken out one by one"
+    reason = "only for the OpenAPI document; members are parsed one by one"
 )]
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = TaskChanges, rename_all = "camelCase")]
 struct ChangesBody {
-    #[schema(value_type = TaskWord, required = false)]
-    typ: Option<TaskWord>,
+    #[schema(value_type = TypValue, required = false)]
+    typ: Option<TypValue>,
     #[schema(value_type = Kategorie, required = false)]
     kategorie: Option<Kategorie>,
-    /// `abgeschlossen` says when, as completing does; the others remove that.
+    /// `abgeschlossen` records the completion time, as completing does; any other status removes it.
     #[schema(value_type = Status, required = false)]
     status: Option<Status>,
-    /// Blank ones are dropped.
-    #[schema(value_type = Vec<Line>, required = false)]
-    tags: Option<Vec<Line>>,
+    /// Blank tags are dropped.
+    #[schema(value_type = Vec<SingleLine>, required = false)]
+    tags: Option<Vec<SingleLine>>,
     deadline: Option<Datum>,
     fixed_slot: Option<SlotBody>,
     #[schema(value_type = Markdown, required = false)]
@@ -58,26 +61,25 @@ struct ChangesBody {
 refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
     TooManyRequests = refusals::too_many_writes(), PreconditionFailed);
 
-/// Changes the fields given, leaves the rest; PUT means the same as PATCH. `null` clears `deadline` and
-/// `fixedSlot`. Lines that say something else stay as they are, byte by byte.
+/// Changes the given fields and leaves the rest; PUT is the same as PATCH. `null` clears `deadline` and `fixedSlot`.
+/// All other lines of the file stay unchanged, byte for byte.
 ///
-/// 200, also when there was nothing to change. A refusal means that nothing was written, but for
-/// `outcome_unknown`.
+/// 200, also when nothing had to change. An error means that nothing was written, except for `outcome_unknown`.
 #[utoipa::path(
     method(patch, put),
     path = "/api/tasks/{id}",
     tag = "tasks",
     params(
-        OfTask,
-        Guarded,
-        Waiting,
-        Known,
+        TaskIdParam,
+        IfMatchParam,
+        WaitParams,
+        ConsistencyParams,
     ),
     request_body(content = ChangesBody, example = json!({
         "tags": ["geld"], "deadline": null, "fixedSlot": {"datum": "23.12.2026", "zeit": "abends"},
     })),
     responses(
-        (status = 200, description = "Changed.", body = Updated, example = json!({
+        (status = 200, description = "Changed.", body = UpdateResponse, example = json!({
             "ok": true, "id": "0042", "etag": "4f9a6c0d1be23f5a7788990aabbccddeeff00112", "version": 17,
             "gitPushed": false, "gitPending": true,
         })),
@@ -92,21 +94,32 @@ pub(super) async fn update_task(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body, app.body_span()).await?;
+    let bytes = body::read(&parts.headers, body, app.body_timeout()).await?;
     let fields = fields(Members::of(&bytes)?)?;
-    let want = want(&parts.headers, caller, now);
+    let read_request = read_request(&parts.headers, caller, now);
     let if_match = if_match(&parts.headers);
-    let updated = app.codex().update(&want, &task, fields, if_match).await?;
+    let updated = app
+        .codex()
+        .update(&read_request, &task, fields, if_match)
+        .await?;
     let wait = waits_for_git(&parts.headers, parts.uri.query());
-    let git = app.codex().git_after(&want, &updated, wait).await;
-    let document = Updated {
+    let git = app
+        .codex()
+        .push_state_after(&read_request, &updated, wait)
+        .await;
+    let document = UpdateResponse {
         ok: Always,
         id: updated.name.id(),
         etag: updated.etag,
         version: updated.version.0,
         git: git.into(),
     };
-    Ok(changed(&app, &want.user, &updated, &document))
+    Ok(write_response(
+        &app,
+        &read_request.user,
+        &updated,
+        &document,
+    ))
 }
 
 fn fields(mut members: Members) -> Result<Edit, ApiError> {
@@ -115,16 +128,16 @@ fn fields(mut members: Members) -> Result<Edit, ApiError> {
         kategorie: members.parsed("kategorie")?,
         status: members.parsed("status")?,
         tags: members.texts("tags")?,
-        deadline: members.clearable("deadline")?,
-        fixed_slot: members.clearable_slot("fixedSlot")?,
+        deadline: members.nullable("deadline")?,
+        fixed_slot: members.nullable_slot("fixedSlot")?,
         abgeschlossen_am: None,
         body: members.text("body")?,
     };
-    members.none_left()?;
+    members.reject_unknown()?;
     Ok(edit)
 }
 
-/// What isn't one of this service's entity tags is one that matches nothing (RFC 9110, 13.1.1).
+/// The precondition in `If-Match` (RFC 9110, 13.1.1). A tag that this service can't have issued matches nothing.
 fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
     if !headers.contains_key(IF_MATCH) {
         return None;

@@ -1,4 +1,4 @@
-//! `web`: the web app's page and its files, and the way to the sign-in.
+//! `web`: the web app's page and files, and the redirect to the sign-in.
 
 use std::sync::LazyLock;
 
@@ -8,41 +8,41 @@ use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::answer::redirect;
-use super::auth::Door;
+use super::auth::SignInMethod;
 use super::auth_github::return_to;
 use super::error::not_found;
 use super::extract::accepted_language;
-use super::fixed::Fixed;
+use super::fixed::StaticResponse;
 use super::openapi::refusals;
-use super::openapi::requests::{Cached, LocalPath};
+use super::openapi::requests::{IfNoneMatchParam, LocalPath};
 use super::{ApiError, App, Code};
 use crate::view::Language;
 use crate::web::{self, SERVICE_WORKER};
 
-/// Kept, and asked for again each time: a new version shows at once.
-const ASK_FIRST: &str = "no-cache";
-/// The path changes with the content.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// Stored, and revalidated before each use: a new version shows at once.
+const REVALIDATE: &str = "no-cache";
+/// Never revalidated: the path changes with the content.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-/// What the page may do: run its own script and style, ask its own service. Markup becomes nodes only by the
-/// script's one policy, which parses it where nothing runs.
+/// The page may load its own script and style, and connect to its own origin. Markup becomes DOM nodes only through the
+/// script's single Trusted Types policy, which parses it in an inert document.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types codex";
 
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
-const NOTHING: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
+const NO_DEVICE_FEATURES: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
 
-static GERMAN: LazyLock<Fixed> = LazyLock::new(|| web::page(Language::German).into());
-static ENGLISH: LazyLock<Fixed> = LazyLock::new(|| web::page(Language::English).into());
+static GERMAN: LazyLock<StaticResponse> = LazyLock::new(|| web::page(Language::German).into());
+static ENGLISH: LazyLock<StaticResponse> = LazyLock::new(|| web::page(Language::English).into());
 
-/// The page, in the language that is wished. The same for everybody: whose week it is, its script asks.
+/// The page, in the language of `Accept-Language`. The same for all users: its script requests the user's week.
 pub(super) fn page(request: &HeaderMap) -> Response {
     let page = match accepted_language(request) {
         Language::German => &GERMAN,
         Language::English => &ENGLISH,
     };
-    let mut response = page.answer(request, ASK_FIRST);
+    let mut response = page.answer(request, REVALIDATE);
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(VARY, "Accept, Accept-Encoding, Accept-Language");
@@ -50,20 +50,20 @@ pub(super) fn page(request: &HeaderMap) -> Response {
     set(REFERRER_POLICY, "no-referrer");
     set(OPENER_POLICY, "same-origin");
     set(RESOURCE_POLICY, "same-origin");
-    set(PERMISSIONS_POLICY, NOTHING);
+    set(PERMISSIONS_POLICY, NO_DEVICE_FEATURES);
     response
 }
 
 refusals!(AssetRefusals:; NotFound);
 
-/// A file of the web app. Its name changes with its content, so it may be kept for ever.
+/// A file of the web app. Its name changes with its content, so it may be cached forever.
 ///
-/// 200, or 304 when `If-None-Match` names it.
+/// 200, or 304 when `If-None-Match` matches.
 #[utoipa::path(
     get,
     path = "/assets/{name}",
     tag = "service",
-    params(("name" = String, Path, description = "As the page names it."), Cached),
+    params(("name" = String, Path, description = "The name as the page references it."), IfNoneMatchParam),
     responses(
         (status = 200, description = "The file.", content(
             (String = "text/javascript"),
@@ -71,58 +71,61 @@ refusals!(AssetRefusals:; NotFound);
             (String = "image/svg+xml"),
             (Object = "application/manifest+json", example = json!({"name": "CodexMiroir", "start_url": "/"})),
         )),
-        (status = 304, description = "The client has it already."),
+        (status = 304, description = "Not modified."),
         AssetRefusals,
     ),
     security(()),
 )]
 pub(super) async fn web_asset(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     match web::at(uri.path()) {
-        Some(asset) => Ok(Fixed::from(asset).answer(&headers, FOR_EVER)),
+        Some(asset) => Ok(StaticResponse::from(asset).answer(&headers, IMMUTABLE)),
         None => Err(not_found()),
     }
 }
 
-/// The web app's service worker, which keeps the page for when there is no connection.
+/// The web app's service worker, which caches the page for offline use.
 ///
-/// 200, or 304 when `If-None-Match` names it.
+/// 200, or 304 when `If-None-Match` matches.
 #[utoipa::path(
     get,
     path = "/sw.js",
     tag = "service",
-    params(Cached),
+    params(IfNoneMatchParam),
     responses(
         (status = 200, description = "The script.", body = String, content_type = "text/javascript"),
-        (status = 304, description = "The client has it already."),
+        (status = 304, description = "Not modified."),
     ),
     security(()),
 )]
 pub(super) async fn service_worker(headers: HeaderMap) -> Response {
-    Fixed::from(SERVICE_WORKER).answer(&headers, ASK_FIRST)
+    StaticResponse::from(SERVICE_WORKER).answer(&headers, REVALIDATE)
 }
 
 refusals!(LoginRefusals as page:;
     InvalidQuery = return_to(Some("return_to=elsewhere")).err(), OauthNotConfigured = tokens_only());
 
-/// Sends a browser to where people sign in here, and from there on to `return_to`.
+/// Redirects a browser to the sign-in of this deployment, which returns to `return_to`.
 ///
-/// 302; without a sign-in straight on. A browser gets a refusal as a page.
+/// 302; straight to `return_to` where no sign-in is needed. A browser gets an error as a page.
 #[utoipa::path(
     get,
     path = "/login",
     tag = "sign-in",
-    params(("return_to" = inline(Option<LocalPath>), Query, description = "Where to go on.")),
+    params(("return_to" = inline(Option<LocalPath>), Query, description = "The path to return to.")),
     responses((status = 302, description = "To the sign-in."), LoginRefusals),
     security(()),
 )]
 pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers();
-    let on = return_to(request.uri().query()).map_err(|it| it.page_for(headers))?;
-    let gate = app.gate();
-    match (gate.sign_in_page(headers, on.as_str()), gate.door()) {
+    let return_path = return_to(request.uri().query()).map_err(|it| it.as_page_for(headers))?;
+    let authenticator = app.authenticator();
+    match (
+        authenticator.sign_in_url(headers, return_path.as_str()),
+        authenticator.sign_in_method(),
+    ) {
         (Some(page), _) => Ok(redirect(&page)),
-        (None, Door::Tokens) => Err(tokens_only().page_for(headers)),
-        (None, _) => Ok(redirect(on.as_str())),
+        (None, SignInMethod::BearerToken) => Err(tokens_only().as_page_for(headers)),
+        (None, _) => Ok(redirect(return_path.as_str())),
     }
 }
 
@@ -132,8 +135,8 @@ fn tokens_only() -> ApiError {
     ApiError::new(Code::OauthNotConfigured, message)
 }
 
-/// The older service's pages lead to the new ones.
-pub(super) async fn older_page(uri: Uri) -> Response {
+/// Redirects the pages of the earlier service to the new ones.
+pub(super) async fn legacy_page(uri: Uri) -> Response {
     redirect(match uri.path() {
         "/create-task.html" => "/#/new",
         "/login.html" => "/login",

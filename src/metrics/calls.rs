@@ -1,4 +1,4 @@
-//! Requests to another side: how many, how they ended, how long they took.
+//! Metrics of outgoing requests: count, outcome, duration.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,23 +9,23 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-/// Upper bounds of the histograms, in seconds: from a file on disk to what is given up.
+/// Upper bounds of the histogram buckets, in seconds: from a file on disk to a timeout.
 const BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0,
 ];
 
-/// Counts the calls to one other side. Cloning shares the counts.
+/// Counts the calls to one remote service. Clones share the counts.
 #[derive(Clone)]
-pub struct Calls(Arc<Inner>);
+pub struct CallMetrics(Arc<CallCounters>);
 
-struct Inner {
+struct CallCounters {
     times: Family<Labels, Histogram, fn() -> Histogram>,
     calls: AtomicU64,
     failed: AtomicU64,
     slowest_micros: AtomicU64,
 }
 
-/// How many there were since the start.
+/// Counts since the start of the process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Totals {
     pub(super) calls: u64,
@@ -35,46 +35,47 @@ pub(super) struct Totals {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     operation: &'static str,
-    outcome: Outcome,
+    outcome: CallOutcome,
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Outcome {
-    /// With an answer, whatever it said.
+pub enum CallOutcome {
+    /// A response, of whatever status.
     Answered,
-    /// Without one that could be used.
+    /// No usable response.
     Failed,
 }
 
-/// A call under way. One that is dropped before its end was given up, which is a failure.
-pub struct Running<'a> {
-    calls: &'a Calls,
+/// Times a call in flight. Dropping it without [`Self::end`] records a failure, since the call was cancelled.
+pub struct CallTimer<'a> {
+    calls: &'a CallMetrics,
     operation: &'static str,
     began: Instant,
     ended: bool,
 }
 
-impl Running<'_> {
-    /// It has come to its end.
-    pub fn end(mut self, outcome: Outcome) {
+impl CallTimer<'_> {
+    /// Records the outcome and the elapsed time.
+    pub fn end(mut self, outcome: CallOutcome) {
         self.ended = true;
         self.calls
-            .note(self.operation, outcome, self.began.elapsed());
+            .record(self.operation, outcome, self.began.elapsed());
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for CallTimer<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            let took = self.began.elapsed();
-            self.calls.note(self.operation, Outcome::Failed, took);
+            let elapsed = self.began.elapsed();
+            self.calls
+                .record(self.operation, CallOutcome::Failed, elapsed);
         }
     }
 }
 
-impl Outcome {
-    /// Of a call that is answered whenever there is no error.
+impl CallOutcome {
+    /// The outcome of a call of which every `Ok` is a usable response.
     pub fn of<T, E>(result: &Result<T, E>) -> Self {
         match result {
             Ok(_) => Self::Answered,
@@ -83,9 +84,9 @@ impl Outcome {
     }
 }
 
-impl Default for Calls {
+impl Default for CallMetrics {
     fn default() -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(CallCounters {
             times: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             calls: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -94,10 +95,10 @@ impl Default for Calls {
     }
 }
 
-impl Calls {
-    /// A call of this kind begins.
-    pub fn begin(&self, operation: &'static str) -> Running<'_> {
-        Running {
+impl CallMetrics {
+    /// Starts timing a call of this operation.
+    pub fn begin(&self, operation: &'static str) -> CallTimer<'_> {
+        CallTimer {
             calls: self,
             operation,
             began: Instant::now(),
@@ -105,20 +106,20 @@ impl Calls {
         }
     }
 
-    /// A call of this kind has ended so, after this time.
-    pub fn note(&self, operation: &'static str, outcome: Outcome, took: Duration) {
+    /// Records a call of this operation.
+    pub fn record(&self, operation: &'static str, outcome: CallOutcome, elapsed: Duration) {
         let inner = &self.0;
         inner.calls.fetch_add(1, Ordering::Relaxed);
-        if outcome == Outcome::Failed {
+        if outcome == CallOutcome::Failed {
             inner.failed.fetch_add(1, Ordering::Relaxed);
         }
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         inner.slowest_micros.fetch_max(micros, Ordering::Relaxed);
         let labels = Labels { operation, outcome };
         inner
             .times
             .get_or_create(&labels)
-            .observe(took.as_secs_f64());
+            .observe(elapsed.as_secs_f64());
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -128,7 +129,7 @@ impl Calls {
         }
     }
 
-    /// The longest call since this was last asked.
+    /// The longest duration since the last call of this method, in whole microseconds.
     pub(super) fn take_slowest(&self) -> Duration {
         Duration::from_micros(self.0.slowest_micros.swap(0, Ordering::Relaxed))
     }

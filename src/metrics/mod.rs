@@ -1,5 +1,5 @@
-//! What a process counts, as Prometheus reads it and as the log sums it up once a minute. No label says
-//! whose request it was.
+//! Metrics of a process, for Prometheus and for the summary line that the log gets once a minute. No label identifies a
+//! user.
 
 mod calls;
 
@@ -14,69 +14,69 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use calls::Totals;
-pub use calls::{Calls, Outcome};
+pub use calls::{CallMetrics, CallOutcome};
 
-/// The layers that answer for a week, as `x-codex-cache` names them.
+/// The cache layers, by their names in `x-codex-cache`.
 const LAYERS: [&str; 4] = ["memory", "artifact", "rebuild", "stale"];
 
-/// Of a status its first digit.
+/// Classes of HTTP status codes.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The counts of one process.
+/// The metrics of one process.
 pub struct Metrics {
     registry: Registry,
     layers: [Counter; 4],
     classes: [Counter; 5],
-    standing: Gauges,
-    storage: Calls,
-    github: Calls,
-    told: Mutex<Counted>,
+    gauges: Gauges,
+    storage: CallMetrics,
+    github: CallMetrics,
+    last_summary: Mutex<CounterSnapshot>,
 }
 
-/// How things stand at a moment.
+/// A snapshot of the values that the cache and the Git sync provide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Rebuilds from the task files since the start.
+pub struct RuntimeStats {
+    /// Rebuilds from the task files since the start of the process.
     pub rebuilds: u64,
-    /// Users in memory.
+    /// Users in the memory layer.
     pub cached_users: u64,
-    /// What they occupy.
+    /// Their size in bytes.
     pub cached_bytes: u64,
-    /// Asynchronous tasks that haven't ended: connections, reads and writes under way, and what goes on by itself.
+    /// Live asynchronous tasks: connections, reads and writes in flight, background work.
     pub tasks: u64,
-    /// Users for whom this instance is just writing: their marks aren't all taken away yet.
+    /// Users for whom this instance has write intents that aren't removed yet.
     pub pending: u64,
-    /// Users with something that Git or the store doesn't have, as far as this instance knows.
+    /// Users with changes that Git or the store doesn't have yet, as far as this instance knows.
     pub unpushed: u64,
-    /// For how long it has known so of the first of them.
+    /// For how long this instance has known of the oldest of them.
     pub oldest_unpushed: Option<Duration>,
 }
 
-/// What happened since the last summary, and how things stand.
+/// Counts since the last summary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Answers by layer: memory, artifact, rebuild, stale.
+    /// Responses by cache layer: memory, artifact, rebuild, stale.
     pub layers: [u64; 4],
-    /// Answers of any kind.
+    /// All responses.
     pub requests: u64,
-    /// Answers with 5xx.
+    /// Responses with status 5xx.
     pub failed: u64,
     /// Rebuilds from the task files.
     pub rebuilds: u64,
     /// Storage requests.
     pub storage_calls: u64,
-    /// Those without a usable answer.
+    /// Those without a usable response.
     pub storage_failed: u64,
-    /// The longest of them.
+    /// The longest duration of one.
     pub storage_slowest: Duration,
     /// Requests to GitHub.
     pub github_calls: u64,
-    /// Those without a usable answer.
+    /// Those without a usable response.
     pub github_failed: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Counted {
+struct CounterSnapshot {
     layers: [u64; 4],
     requests: u64,
     failed: u64,
@@ -85,7 +85,7 @@ struct Counted {
     github: Totals,
 }
 
-/// What is set when somebody looks.
+/// The metrics that are set from [`RuntimeStats`] at each scrape.
 #[derive(Default)]
 struct Gauges {
     rebuilds: Counter,
@@ -98,15 +98,15 @@ struct Gauges {
 }
 
 impl Default for Metrics {
-    /// Of a process whose calls nobody counts.
+    /// Metrics without any outgoing calls.
     fn default() -> Self {
-        Self::new(Calls::default(), Calls::default())
+        Self::new(CallMetrics::default(), CallMetrics::default())
     }
 }
 
 impl Metrics {
-    /// Counts from zero; `storage` and `github` are counted by who makes the calls.
-    pub fn new(storage: Calls, github: Calls) -> Self {
+    /// Registers all metrics, from zero. `storage` and `github` are shared with the clients that record the calls.
+    pub fn new(storage: CallMetrics, github: CallMetrics) -> Self {
         let mut registry = Registry::with_prefix("codex");
         let layers = counters(
             &mut registry,
@@ -122,23 +122,23 @@ impl Metrics {
             "class",
             CLASSES,
         );
-        let standing = Gauges::default();
-        standing.register(&mut registry);
+        let gauges = Gauges::default();
+        gauges.register(&mut registry);
         storage.register(&mut registry, "storage_call", "Storage requests");
         github.register(&mut registry, "github_call", "Requests to GitHub");
         Self {
             registry,
             layers,
             classes,
-            standing,
+            gauges,
             storage,
             github,
-            told: Mutex::default(),
+            last_summary: Mutex::default(),
         }
     }
 
-    /// A request was answered with this status, by this layer if it was about a user's data.
-    pub fn answered(&self, status: u16, layer: Option<&str>) {
+    /// Counts a response by its status and, if it is about a user's data, by the cache layer.
+    pub fn record_response(&self, status: u16, layer: Option<&str>) {
         if let Some(class) = self.classes.get(usize::from(status / 100).wrapping_sub(1)) {
             class.inc();
         }
@@ -148,33 +148,37 @@ impl Metrics {
         }
     }
 
-    /// All of it in the OpenMetrics text format, which Prometheus reads.
+    /// Encodes all metrics in the OpenMetrics text format.
     ///
     /// # Errors
-    /// None that a string as a writer could cause.
-    pub fn render(&self, standing: &Standing) -> Result<String, std::fmt::Error> {
+    /// None in practice: writing to a string can't fail.
+    pub fn render(&self, stats: &RuntimeStats) -> Result<String, std::fmt::Error> {
         {
-            // What two who ask at once would add twice.
-            let _alone = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            self.standing.set(standing);
+            // Serializes concurrent scrapes: `Gauges::set` reads a counter and adds the difference.
+            let _guard = self
+                .last_summary
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            self.gauges.set(stats);
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
 
-    /// What happened since this was last asked.
-    pub fn summary(&self, standing: &Standing) -> Summary {
-        let now = Counted {
+    /// The counts since the last call of this method.
+    pub fn summary(&self, stats: &RuntimeStats) -> Summary {
+        let now = CounterSnapshot {
             layers: self.layers.each_ref().map(Counter::get),
             requests: self.classes.iter().map(Counter::get).sum(),
             failed: self.classes[4].get(),
-            rebuilds: standing.rebuilds,
+            rebuilds: stats.rebuilds,
             storage: self.storage.totals(),
             github: self.github.totals(),
         };
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *told, now);
+        let last = self.last_summary.lock();
+        let mut last = last.unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *last, now);
         Summary {
             layers: std::array::from_fn(|at| now.layers[at] - before.layers[at]),
             requests: now.requests - before.requests,
@@ -226,22 +230,21 @@ impl Gauges {
         );
     }
 
-    fn set(&self, standing: &Standing) {
+    fn set(&self, stats: &RuntimeStats) {
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let before = self.rebuilds.get();
-        self.rebuilds
-            .inc_by(standing.rebuilds.saturating_sub(before));
-        self.cached_users.set(signed(standing.cached_users));
-        self.cached_bytes.set(signed(standing.cached_bytes));
-        self.tasks.set(signed(standing.tasks));
-        self.pending.set(signed(standing.pending));
-        self.unpushed.set(signed(standing.unpushed));
-        let oldest = standing.oldest_unpushed.unwrap_or_default();
+        self.rebuilds.inc_by(stats.rebuilds.saturating_sub(before));
+        self.cached_users.set(signed(stats.cached_users));
+        self.cached_bytes.set(signed(stats.cached_bytes));
+        self.tasks.set(signed(stats.tasks));
+        self.pending.set(signed(stats.pending));
+        self.unpushed.set(signed(stats.unpushed));
+        let oldest = stats.oldest_unpushed.unwrap_or_default();
         self.oldest_unpushed.set(oldest.as_secs_f64());
     }
 }
 
-/// A counter for each value of a label, made at once: none is looked up when something is counted.
+/// Creates the counter for each value of a label up front, so that counting needs no lookup.
 fn counters<const N: usize>(
     registry: &mut Registry,
     name: &str,

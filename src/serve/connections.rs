@@ -1,4 +1,4 @@
-//! Connections: taken while there is room, and closed when nothing comes.
+//! Accepts connections up to a limit, and closes idle ones.
 
 use std::io::{self, ErrorKind};
 use std::num::NonZeroUsize;
@@ -17,72 +17,72 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::Service;
 
-use super::refused::Connection;
-use super::silence::Silence;
+use super::refused::ClientConnection;
+use super::silence::IdleTimer;
 
-/// What is read of a connection before it is handed on: a request's line and headers together, twice what
-/// Kestrel, the Functions host's server, lets through; a body comes in pieces of that size.
+/// Size of a connection's read buffer: the limit of a request's line and headers together, twice that of Kestrel, the
+/// Functions host's server. It is also the maximum chunk size of a body.
 const READ_MAX_BYTES: usize = 64 << 10;
 
-/// Files that stay for storage and logs when connections use all the others.
+/// File descriptors reserved for storage and logs.
 #[cfg(unix)]
-const FILES_KEPT: u64 = 512;
+const RESERVED_FILES: u64 = 512;
 
-/// After a connection that can't be taken, as when the system has no more files.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Delay after `accept` failed, for example because the process has no more file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How often the log may say that there is no room.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// Minimum interval of the warnings that the connection limit is reached.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many connections there may be, and how long one may be silent.
+/// Limits of the connections.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// At once; more wait in the system's queue.
-    pub(crate) most: NonZeroUsize,
-    /// From a connection's start, or its last answer, to the end of a request's headers. Those who keep
-    /// connections in stock must give them up sooner: .NET's client does after 60 s.
-    pub(crate) silence: Duration,
+pub(crate) struct ConnectionLimits {
+    /// Concurrent connections; more wait in the system's accept queue.
+    pub(crate) max_connections: NonZeroUsize,
+    /// From the start of a connection, or its last response, to the end of the next request's headers. It must be
+    /// longer than clients keep pooled connections: .NET's client closes them after 60 s.
+    pub(crate) idle_timeout: Duration,
 }
 
-/// Answers by `routes` whatever connects, until `end`; then what is under way, for at most `grace`.
+/// Serves `routes` until `shutdown` completes. Then stops accepting, and waits at most `grace` for running requests.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Routes,
-    limits: Limits,
-    end: impl Future<Output = ()>,
+    limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) {
-    let most = within_files(limits.most.get());
-    let room = Arc::new(Semaphore::new(most));
+    let max_connections = cap_by_file_limit(limits.max_connections.get());
+    let permits = Arc::new(Semaphore::new(max_connections));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.header_read_timeout(limits.silence)
+    http.header_read_timeout(limits.idle_timeout)
         .max_buf_size(READ_MAX_BYTES);
-    let mut end = pin!(end);
-    let mut said = None;
+    let mut shutdown = pin!(shutdown);
+    let mut last_warning = None;
     loop {
         let next = async {
-            let place = place(&room, most, &mut said).await;
-            (listener.accept().await, place)
+            let permit = acquire(&permits, max_connections, &mut last_warning).await;
+            (listener.accept().await, permit)
         };
-        let (accepted, place) = tokio::select! {
+        let (accepted, permit) = tokio::select! {
             next = next => next,
-            () = &mut end => break,
+            () = &mut shutdown => break,
         };
         match accepted {
             Ok((stream, _)) => {
                 let routes = routes.clone();
-                let http = http.timer(Silence::new(limits.silence));
+                let http = http.timer(IdleTimer::new(limits.idle_timeout));
                 let connection = http.serve_connection(
                     io(stream),
-                    // A router is always ready.
+                    // No `poll_ready`: a router is always ready.
                     service_fn(move |it| routes.clone().call(it.map(Body::new))),
                 );
                 let connection = graceful.watch(connection);
                 tokio::spawn(async move {
-                    // Whatever ends it early is the client's affair.
+                    // Errors of a connection are the client's and need no handling.
                     let _ = connection.await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) => pause_after(&error).await,
@@ -92,48 +92,48 @@ pub(crate) async fn serve(
     let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
 }
 
-fn io(stream: TcpStream) -> TokioIo<Connection> {
-    // Answers are written whole; waiting to fill a packet would only delay them.
+fn io(stream: TcpStream) -> TokioIo<ClientConnection> {
+    // Responses are written whole, so Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
-    TokioIo::new(Connection::new(stream))
+    TokioIo::new(ClientConnection::new(stream))
 }
 
-/// Room for one more; `said` is when the log last told that there was none.
-async fn place(
-    room: &Arc<Semaphore>,
-    most: usize,
-    said: &mut Option<Instant>,
+/// Waits for the permit of one more connection. `last_warning` is when the log last said that the limit is reached.
+async fn acquire(
+    permits: &Arc<Semaphore>,
+    max_connections: usize,
+    last_warning: &mut Option<Instant>,
 ) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = Arc::clone(room).try_acquire_owned() {
-        return Some(place);
+    if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+        return Some(permit);
     }
-    if said.is_none_or(|it| it.elapsed() >= SAY_AGAIN) {
-        *said = Some(Instant::now());
+    if last_warning.is_none_or(|it| it.elapsed() >= WARN_INTERVAL) {
+        *last_warning = Some(Instant::now());
         tracing::warn!(
-            most,
+            most = max_connections,
             "no room for more connections: new ones wait (CODEX_MAX_CONNECTIONS)"
         );
     }
-    // Never closed.
-    Arc::clone(room).acquire_owned().await.ok()
+    // `None` only if the semaphore were closed, which never happens.
+    Arc::clone(permits).acquire_owned().await.ok()
 }
 
-/// A connection that its client gave up says nothing about the next one.
+/// Waits after a failed `accept`, unless the client closed the connection, which doesn't affect the next one.
 async fn pause_after(error: &io::Error) {
-    let of_the_client = [
+    let by_client = [
         ErrorKind::ConnectionAborted,
         ErrorKind::ConnectionRefused,
         ErrorKind::ConnectionReset,
     ];
-    if !of_the_client.contains(&error.kind()) {
-        tracing::error!(%error, "can't take a connection");
-        tokio::time::sleep(PAUSE).await;
+    if !by_client.contains(&error.kind()) {
+        tracing::error!(%error, "accepting a connection failed");
+        tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
     }
 }
 
-/// No more connections than the system has files for, after asking it for as many as it gives.
+/// Raises the process's limit of open files to the hard limit, and caps the connections by it.
 #[cfg(unix)]
-fn within_files(most: usize) -> usize {
+fn cap_by_file_limit(most: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -146,19 +146,20 @@ fn within_files(most: usize) -> usize {
         Err(_) => current,
     };
     let Some(files) = files else { return most };
-    let most_here = usize::try_from(files.saturating_sub(FILES_KEPT).max(1)).unwrap_or(usize::MAX);
+    let most_here =
+        usize::try_from(files.saturating_sub(RESERVED_FILES).max(1)).unwrap_or(usize::MAX);
     if most_here < most {
         tracing::warn!(
             most,
             most_here,
             files,
-            "fewer connections than CODEX_MAX_CONNECTIONS: the system gives this process no more files"
+            "fewer connections than CODEX_MAX_CONNECTIONS: limited by the maximum of open files"
         );
     }
     most.min(most_here)
 }
 
 #[cfg(not(unix))]
-fn within_files(most: usize) -> usize {
+fn cap_by_file_limit(most: usize) -> usize {
     most
 }

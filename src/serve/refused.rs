@@ -1,4 +1,4 @@
-//! A connection on which hyper's own refusals become whole answers, and reach the client.
+//! A connection that replaces hyper's bare error responses by complete ones, and makes sure that they reach the client.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,83 +6,87 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use codex_miroir::http::unreadable;
+use codex_miroir::http::parse_error_response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-/// For so long a client may go on sending what isn't read, and lose nothing of the answer: a connection that is closed
-/// with something unread is reset, and the answer may be thrown away with it.
+/// How long to keep reading and discarding after a replaced response. Closing a socket with unread data resets the
+/// connection, and the client may then lose the response.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A client's connection.
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     stream: TcpStream,
-    refusal: Option<Refusal>,
+    replacement: Option<ReplacementResponse>,
 }
 
-/// What is sent in place of hyper's bytes.
-struct Refusal {
-    left: Bytes,
-    /// How many of hyper's it stands for, until that is told.
-    replaces: Option<usize>,
+/// The response that is sent in place of hyper's.
+struct ReplacementResponse {
+    remaining: Bytes,
+    /// The length of hyper's response, until it is reported to hyper as written.
+    replaced_len: Option<usize>,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
-impl Connection {
+impl ClientConnection {
     pub(super) fn new(stream: TcpStream) -> Self {
-        let refusal = None;
-        Self { stream, refusal }
+        let replacement = None;
+        Self {
+            stream,
+            replacement,
+        }
     }
 
-    /// Sends what replaces of hyper's answer.
-    fn poll_refuse(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(refusal) = &mut self.refusal
-            && refusal.left.has_remaining()
+    /// Sends the rest of the replacement.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(replacement) = &mut self.replacement
+            && replacement.remaining.has_remaining()
         {
             let stream = Pin::new(&mut self.stream);
-            match ready!(stream.poll_write(context, &refusal.left))? {
+            match ready!(stream.poll_write(context, &replacement.remaining))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => refusal.left.advance(sent),
+                sent => replacement.remaining.advance(sent),
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Looks at what hyper is about to send.
-    fn inspect(&mut self, answer: &[u8]) {
-        if self.refusal.is_none()
-            && let Some(whole) = unreadable(answer)
+    /// Sets the replacement if hyper is about to send an error response of its own.
+    fn inspect(&mut self, response: &[u8]) {
+        if self.replacement.is_none()
+            && let Some(whole) = parse_error_response(response)
         {
             let request_id = String::from_utf8_lossy(whole.request_id.as_bytes());
-            tracing::debug!(%request_id, code = ?whole.code, "a request that can't be read");
-            self.refusal = Some(Refusal {
-                left: whole.bytes.into(),
-                replaces: Some(answer.len()),
+            tracing::debug!(%request_id, code = ?whole.code, "unreadable request");
+            self.replacement = Some(ReplacementResponse {
+                remaining: whole.bytes.into(),
+                replaced_len: Some(response.len()),
                 linger: None,
             });
         }
     }
 
-    /// How many bytes of hyper's are dealt with, where something stands for them.
+    /// With a replacement: sends it, then returns once the length of hyper's response, to be reported as written.
     fn poll_replaced(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
-        ready!(self.poll_refuse(context))?;
-        let replaces = self.refusal.as_mut().and_then(|it| it.replaces.take());
-        Poll::Ready(Ok(replaces))
+        ready!(self.poll_send(context))?;
+        let replacement = self.replacement.as_mut();
+        let replaced_len = replacement.and_then(|it| it.replaced_len.take());
+        Poll::Ready(Ok(replaced_len))
     }
 
-    /// Reads what still comes, and drops it.
+    /// After a replaced response: reads and discards input until it ends or the time is over.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(refusal) = &mut self.refusal else {
+        let Some(replacement) = &mut self.replacement else {
             return Poll::Ready(());
         };
         let linger = || Box::pin(tokio::time::sleep(LINGER));
-        let linger = refusal.linger.get_or_insert_with(linger);
-        let mut dropped = [0; 4096];
+        let linger = replacement.linger.get_or_insert_with(linger);
+        let mut buffer = [0; 4096];
         while linger.as_mut().poll(context).is_pending() {
-            let mut dropped = ReadBuf::new(&mut dropped);
-            let read = Pin::new(&mut self.stream).poll_read(context, &mut dropped);
-            if ready!(read).is_err() || dropped.filled().is_empty() {
+            let mut discarded = ReadBuf::new(&mut buffer);
+            let read = Pin::new(&mut self.stream).poll_read(context, &mut discarded);
+            if ready!(read).is_err() || discarded.filled().is_empty() {
                 break;
             }
         }
@@ -90,7 +94,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for ClientConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,7 +104,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for ClientConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -108,7 +112,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         self.inspect(bytes);
         match ready!(self.poll_replaced(context))? {
-            Some(replaces) => Poll::Ready(Ok(replaces)),
+            Some(replaced_len) => Poll::Ready(Ok(replaced_len)),
             None => Pin::new(&mut self.stream).poll_write(context, bytes),
         }
     }
@@ -120,7 +124,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         self.inspect(parts.first().map_or(&[], |it| it));
         match ready!(self.poll_replaced(context))? {
-            Some(replaces) => Poll::Ready(Ok(replaces)),
+            Some(replaced_len) => Poll::Ready(Ok(replaced_len)),
             None => Pin::new(&mut self.stream).poll_write_vectored(context, parts),
         }
     }

@@ -1,8 +1,8 @@
-//! The timer of one connection, by which hyper ends its silence.
+//! The idle timer of one connection, which implements hyper's header read timeout.
 //!
-//! hyper asks for a new sleep with every request, and drops it as soon as the headers are there. Each of
-//! tokio's would go into the timer wheel and out again, by a lock that all connections share. This one is
-//! set once, and again only when it goes off: then it looks how long there is still to wait.
+//! hyper creates a new sleep for every request and drops it once the headers are complete. With tokio's sleeps each
+//! would be inserted into the timer wheel and removed again, under a lock that all connections share. This timer keeps
+//! one sleep per connection and resets it only when it fires, to the deadline that is then current.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,25 +11,25 @@ use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
 
-/// A timer for one connection, which waits for one thing at a time.
+/// The timer of one connection, which has at most one sleep at a time.
 #[derive(Clone)]
-pub(super) struct Silence(Arc<Mutex<Pin<Box<tokio::time::Sleep>>>>);
+pub(super) struct IdleTimer(Arc<Mutex<Pin<Box<tokio::time::Sleep>>>>);
 
-impl Silence {
-    /// One that goes off for the first time after `first`.
+impl IdleTimer {
+    /// A timer that fires for the first time after `first`.
     pub(super) fn new(first: Duration) -> Self {
         let sleep = tokio::time::sleep(first);
         Self(Arc::new(Mutex::new(Box::pin(sleep))))
     }
 }
 
-impl Timer for Silence {
+impl Timer for IdleTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
         self.sleep_until(self.now() + duration)
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Until {
+        Box::pin(IdleSleep {
             timer: self.clone(),
             deadline: deadline.into(),
         })
@@ -40,15 +40,15 @@ impl Timer for Silence {
     }
 }
 
-/// Until a moment.
-struct Until {
-    timer: Silence,
+/// A sleep until a deadline, on the connection's shared timer.
+struct IdleSleep {
+    timer: IdleTimer,
     deadline: tokio::time::Instant,
 }
 
-impl Sleep for Until {}
+impl Sleep for IdleSleep {}
 
-impl Future for Until {
+impl Future for IdleSleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {

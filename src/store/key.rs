@@ -1,24 +1,24 @@
-//! The names of everything in storage (src/store/README.md, "Blob layout").
+//! Names of blobs and folders in storage (src/store/README.md, "Blob layout").
 
 use std::fmt;
 
 use crate::user::UserId;
 
-/// Where one blob is, and what it holds.
+/// The path of a blob and its content type.
 ///
-/// Invariants: relative, `/`-separated, no empty, `.` or `..` segment, no `\`, no control character;
-/// safe to append to a container URL (percent-encoded) or a folder.
+/// Invariants: relative, `/`-separated, no empty, `.` or `..` segment, no `\`, no control character. Safe to append to
+/// a container URL (percent-encoded) or to a folder path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct BlobKey {
     pub(super) path: String,
     pub(super) content_type: &'static str,
 }
 
-/// A folder of blobs, ending in `/`.
+/// A folder prefix that ends in `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Prefix(String);
 
-/// The text can't be the last part of a blob's name.
+/// Not a valid last segment of a blob path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a blob name")]
 pub struct BadBlobName;
@@ -27,18 +27,18 @@ const JSON: &str = "application/json; charset=utf-8";
 const MARKDOWN: &str = "text/markdown; charset=utf-8";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
-impl Key {
-    /// `raw/{user}/tasks/{name}`: a task file, the truth.
+impl BlobKey {
+    /// `raw/{user}/tasks/{name}`: a task file, the source of truth.
     pub fn raw(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
         Self::inside(&Prefix::raw(user), name, MARKDOWN)
     }
 
-    /// `state/{user}/{name}`: whatever a listing shows there, also what the older service left.
+    /// `state/{user}/{name}`: any blob that a listing returns there, including those of the older service.
     pub fn in_state(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
         Self::inside(&Prefix::state(user), name, TEXT)
     }
 
-    /// `artifacts/{user}/{name}`: whatever a listing shows there, also what the older service left.
+    /// `artifacts/{user}/{name}`: any blob that a listing returns there, including those of the older service.
     pub fn in_artifacts(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
         Self::inside(&Prefix::artifacts(user), name, TEXT)
     }
@@ -58,7 +58,7 @@ impl Key {
         })
     }
 
-    /// `artifacts/{user}/timeline.json`: the cached artifact, disposable.
+    /// `artifacts/{user}/timeline.json`: the cached artifact; disposable.
     pub fn artifact(user: &UserId) -> Self {
         Self {
             path: format!("artifacts/{user}/timeline.json"),
@@ -66,7 +66,7 @@ impl Key {
         }
     }
 
-    /// `state/{user}/state.json`: the durable bookkeeping.
+    /// `state/{user}/state.json`: the state document.
     pub fn state(user: &UserId) -> Self {
         Self {
             path: format!("state/{user}/state.json"),
@@ -74,7 +74,7 @@ impl Key {
         }
     }
 
-    /// `state/{user}/owner.json`: whose account the user's name stands for.
+    /// `state/{user}/owner.json`: the account that owns the user name.
     pub fn owner(user: &UserId) -> Self {
         Self {
             path: format!("state/{user}/owner.json"),
@@ -82,7 +82,7 @@ impl Key {
         }
     }
 
-    /// `state/{user}/nextId.txt`: the older service's next id, decimal.
+    /// `state/{user}/nextId.txt`: the older service's counter, in decimal.
     pub fn legacy_next_id(user: &UserId) -> Self {
         Self {
             path: format!("state/{user}/nextId.txt"),
@@ -90,7 +90,7 @@ impl Key {
         }
     }
 
-    /// `state/{user}/git.json`: what Git is known to hold.
+    /// `state/{user}/git.json`: the user's Git sync state.
     pub fn git(user: &UserId) -> Self {
         Self {
             path: format!("state/{user}/git.json"),
@@ -98,7 +98,7 @@ impl Key {
         }
     }
 
-    /// `state/.github.json`: how far the whole repository has been taken in. No user is called that.
+    /// `state/.github.json`: the sync state of the whole repository. Not a valid user name.
     pub fn github() -> Self {
         Self {
             path: "state/.github.json".to_owned(),
@@ -106,7 +106,7 @@ impl Key {
         }
     }
 
-    /// `queue/{user}`: this user has something that Git or the store doesn't have yet.
+    /// `queue/{user}`: a hint that changes of this user still have to be synchronised with Git.
     pub fn hint(user: &UserId) -> Self {
         Self {
             path: format!("queue/{user}"),
@@ -114,7 +114,7 @@ impl Key {
         }
     }
 
-    /// A blob that never exists: asking for it shows whether the store answers at all.
+    /// A blob that never exists; reading it shows whether the store responds.
     pub fn probe() -> Self {
         Self {
             path: "state/.probe".to_owned(),
@@ -122,18 +122,18 @@ impl Key {
         }
     }
 
-    /// From the container's or folder's top.
+    /// The path relative to the container or root folder.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What a store that keeps content types is told.
+    /// The MIME type, for stores that keep one.
     pub fn content_type(&self) -> &'static str {
         self.content_type
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for BlobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.path)
     }
@@ -145,45 +145,45 @@ impl Prefix {
         Self(format!("raw/{user}/tasks/"))
     }
 
-    /// `raw/`: a folder for each user who has task files.
+    /// `raw/`: one folder per user who has task files.
     pub fn all_raw() -> Self {
         Self("raw/".to_owned())
     }
 
-    /// `state/`: a folder for each user, and what belongs to none.
+    /// `state/`: one folder per user, and blobs of no user.
     pub fn all_state() -> Self {
         Self("state/".to_owned())
     }
 
-    /// `artifacts/`: a folder for each user.
+    /// `artifacts/`: one folder per user.
     pub fn all_artifacts() -> Self {
         Self("artifacts/".to_owned())
     }
 
-    /// `state/{user}/`: a user's bookkeeping.
+    /// `state/{user}/`: a user's state.
     pub fn state(user: &UserId) -> Self {
         Self(format!("state/{user}/"))
     }
 
-    /// `artifacts/{user}/`: what is cached of a user.
+    /// `artifacts/{user}/`: a user's cached artifacts.
     pub fn artifacts(user: &UserId) -> Self {
         Self(format!("artifacts/{user}/"))
     }
 
-    /// The last folder of [`Self::legacy_idempotency`].
+    /// The last folder name of [`Self::legacy_idempotency`].
     pub const IDEMPOTENCY: &str = "idempotency";
 
-    /// `state/{user}/idempotency/`: the older service's records of a user.
+    /// `state/{user}/idempotency/`: the older service's idempotency records.
     pub fn legacy_idempotency(user: &UserId) -> Self {
         Self(format!("state/{user}/{}/", Self::IDEMPOTENCY))
     }
 
-    /// `queue/`: a hint for each user who has something to share with Git.
+    /// `queue/`: one hint per user with changes to synchronise.
     pub fn queue() -> Self {
         Self("queue/".to_owned())
     }
 
-    /// Ends in `/`.
+    /// The path, ending in `/`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

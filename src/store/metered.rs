@@ -1,32 +1,32 @@
-//! Counts the calls to the store behind it.
+//! Metrics for store calls.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{
-    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
-    StoreError, Written,
+    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
+    PutIf, PutOutcome, StoreError, StoreResponse,
 };
-use crate::metrics::{Calls, Outcome};
+use crate::metrics::{CallMetrics, CallOutcome};
 
-/// A store whose calls are counted, with how long they took.
+/// A decorator that counts the calls to a store and measures their durations.
 pub struct MeteredStore {
     inner: Arc<dyn BlobStore>,
-    calls: Calls,
+    calls: CallMetrics,
 }
 
 impl MeteredStore {
-    /// In front of `inner`.
+    /// Wraps `inner`.
     pub fn new(inner: Arc<dyn BlobStore>) -> Self {
         Self {
             inner,
-            calls: Calls::default(),
+            calls: CallMetrics::default(),
         }
     }
 
-    /// What it counts.
-    pub fn calls(&self) -> &Calls {
+    /// The call metrics.
+    pub fn calls(&self) -> &CallMetrics {
         &self.calls
     }
 
@@ -37,10 +37,10 @@ impl MeteredStore {
     ) -> Result<T, StoreError> {
         let running = self.calls.begin(operation);
         let result = call.await;
-        // One blob that can't be read is an answer about that blob.
+        // The store answered; only this one blob is unreadable.
         let outcome = match &result {
-            Ok(_) | Err(StoreError::Unreadable { .. }) => Outcome::Answered,
-            Err(_) => Outcome::Failed,
+            Ok(_) | Err(StoreError::Unreadable { .. }) => CallOutcome::Answered,
+            Err(_) => CallOutcome::Failed,
         };
         running.end(outcome);
         result
@@ -49,28 +49,36 @@ impl MeteredStore {
 
 #[async_trait]
 impl BlobStore for MeteredStore {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
         self.count("get", self.inner.get(key, condition)).await
     }
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
         self.count("put", self.inner.put(key, blob, condition))
             .await
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
         self.count("delete", self.inner.delete(key, if_match)).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
         self.count("list", self.inner.list(prefix)).await
     }
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
         self.count("list", self.inner.contents(prefix)).await
     }
 }

@@ -1,4 +1,4 @@
-//! Where the blobs are: one small trait, two stores behind it.
+//! Blob storage: the trait [`BlobStore`] and its two implementations.
 //!
 #![doc = include_str!("README.md")]
 
@@ -19,182 +19,187 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use key::{BadBlobName, Key, Prefix};
+pub use key::{BadBlobName, BlobKey, Prefix};
 
-/// What the service needs of a blob store. Implementations: [`azure::AzureStore`],
-/// [`directory::DirectoryStore`]. All of them pass the same conformance suite.
+/// A blob store. Implementations: [`azure::AzureStore`] and [`directory::DirectoryStore`]. Both pass the same
+/// conformance suite.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
-    /// Reads a blob whole.
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError>;
+    /// Reads a whole blob.
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError>;
 
-    /// Writes a blob whole, atomically and durably: a reader sees the old bytes or the new ones.
-    /// A [`Written::Refused`] may be the answer to this call's own success when a first answer was
-    /// lost on the way: whoever must know looks for its [`WriteId`] in the blob.
+    /// Writes a whole blob, atomically and durably: readers see either the old or the new bytes.
+    /// [`PutOutcome::Refused`] may be the result of this call's own success, if its first response was lost and the
+    /// request retried; a caller that must know looks for its [`WriteId`] in the blob.
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError>;
+    ) -> Result<StoreResponse<PutOutcome>, StoreError>;
 
-    /// Removes the blob if it is still the one with this ETag.
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError>;
+    /// Deletes the blob if it still has this ETag.
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError>;
 
-    /// Every blob directly below `prefix` (nothing from deeper folders), in no particular order.
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError>;
+    /// All blobs directly below `prefix`, without those in deeper folders, in no particular order.
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError>;
 
-    /// What is directly below `prefix`, blobs and folders, in no particular order: what is deeper costs
-    /// nothing. A folder without a blob is named only by an account with a hierarchical namespace.
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError>;
+    /// The blobs and folders directly below `prefix`, in no particular order. The cost doesn't depend on what is
+    /// deeper. Only an account with a hierarchical namespace lists folders that contain no blob.
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError>;
 }
 
-/// An answer with the time at the store when it was given (`Date`), the only clock that instances
-/// compare.
+/// A result with the store's time of the response (`Date`), the only clock that instances may compare.
 #[derive(Debug, Clone)]
-pub struct Answer<T> {
-    /// What was asked for.
+pub struct StoreResponse<T> {
+    /// The result.
     pub value: T,
     /// The store's clock; whole seconds on Azure.
     pub date: DateTime<Utc>,
 }
 
-/// Which bytes a read wants.
+/// The condition of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GetIf {
-    /// Whatever is there.
+    /// Unconditional.
     Any,
-    /// Only if it is no longer this (`If-None-Match`), else [`Got::Unchanged`].
+    /// Only if the ETag differs (`If-None-Match`), else [`GetOutcome::Unchanged`].
     Changed(ETag),
-    /// Only if it is still this (`If-Match`), else [`Got::Changed`].
+    /// Only if the ETag is equal (`If-Match`), else [`GetOutcome::Changed`].
     Same(ETag),
 }
 
 /// The outcome of a read.
 #[derive(Debug, Clone)]
-pub enum Got {
-    /// Here it is.
+pub enum GetOutcome {
+    /// The blob.
     Blob(Blob),
-    /// Still the version named in [`GetIf::Changed`].
+    /// Still the version given in [`GetIf::Changed`].
     Unchanged,
-    /// Not the version named in [`GetIf::Same`] any more; on Azure it may also be gone, which gets
-    /// the same answer (412).
+    /// No longer the version given in [`GetIf::Same`]. On Azure also if the blob is missing (412 in both cases).
     Changed,
     /// No such blob.
     Absent,
 }
 
-/// A blob's bytes and what the store says of them.
+/// A blob's bytes and metadata.
 #[derive(Debug, Clone)]
 pub struct Blob {
-    /// All of it.
+    /// The whole content.
     pub bytes: Bytes,
-    /// Identifies this PUT; writing the same bytes again gives another.
+    /// Identifies the PUT that wrote this version; each PUT gets a new one, even with the same bytes.
     pub etag: ETag,
-    /// The PUTs that led here, newest first; empty for a file that something else wrote.
+    /// The ids of the latest PUTs, newest first; empty if another program wrote the blob.
     pub writes: WriteIds,
 }
 
-/// What a write stores.
+/// The content of a write.
 #[derive(Debug, Clone, Default)]
 pub struct Put {
     /// The new bytes.
     pub bytes: Bytes,
-    /// Kept beside the bytes, never in them.
+    /// Stored beside the bytes, never in them.
     pub writes: WriteIds,
 }
 
-/// When a write may happen.
+/// The condition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutIf {
-    /// Always.
+    /// Unconditional.
     Any,
     /// Only if there is no such blob (`If-None-Match: *`).
     Absent,
-    /// Only if it is still this one (`If-Match`).
+    /// Only if the ETag is equal (`If-Match`).
     Same(ETag),
 }
 
 /// The outcome of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Written {
-    /// Stored, under this ETag.
+pub enum PutOutcome {
+    /// Stored with this ETag.
     Done(ETag),
-    /// The condition doesn't hold (any more), or holds no longer because this very write succeeded
-    /// at a first try whose answer was lost.
+    /// Precondition failed: nothing was written by the request that got this response. A first try of the same call,
+    /// whose response was lost, may have succeeded.
     Refused,
 }
 
-/// The outcome of a removal.
+/// The outcome of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deleted {
-    /// Removed.
+pub enum DeleteOutcome {
+    /// Deleted.
     Done,
-    /// It is another version now and nothing was removed; on Azure it may also be gone, which gets
-    /// the same answer (412). Whoever must know reads.
+    /// Precondition failed: the ETag differs and nothing was deleted. On Azure also if the blob is missing (412 in both
+    /// cases); a caller that must know reads the blob.
     Refused,
-    /// There is no such blob (any more).
+    /// No such blob.
     Absent,
 }
 
-/// One whole listing.
+/// A complete listing.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
-    /// Every blob found, in no particular order.
-    pub blobs: Vec<Listed>,
-    /// The names of what else is there and is no file ([`StoreError::NotAFile`]), as in [`Listed::name`]. A folder
-    /// that is only a part of other blobs' names isn't a thing of its own, and may be missing.
+    /// All blobs, in no particular order.
+    pub blobs: Vec<ListedBlob>,
+    /// The names of entries that aren't files ([`StoreError::NotAFile`]), escaped as in [`ListedBlob::name`]. A folder
+    /// that exists only as part of blob names may be left out.
     pub others: Vec<String>,
-    /// How many storage requests it took (Azure gives 5,000 a page).
+    /// The number of storage requests (Azure returns 5,000 blobs per page).
     pub requests: u32,
 }
 
-/// What is directly below a prefix.
+/// The entries directly below a prefix.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
-    /// The folders' names below the prefix, each once, without a slash. Odd bytes come as in
-    /// [`Listed::name`].
+    /// Folder names relative to the prefix, without a slash, escaped as in [`ListedBlob::name`].
     pub folders: BTreeSet<String>,
-    /// The blobs.
-    pub blobs: Vec<Listed>,
-    /// How many storage requests it took.
+    /// The blobs, as in [`Listing::blobs`].
+    pub blobs: Vec<ListedBlob>,
+    /// The number of storage requests.
     pub requests: u32,
 }
 
 /// A blob in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its name below the prefix. A name that isn't UTF-8 (possible on disk) comes with its odd
-    /// bytes escaped as `\xNN`, which no task file may contain.
+pub struct ListedBlob {
+    /// The name relative to the prefix. Bytes that aren't UTF-8 (possible on disk) are escaped as `\xNN`, which no task
+    /// file name may contain.
     pub name: String,
-    /// Equal to the ETag a read or write of this version gives.
+    /// Equal to the ETag that a read or write of this version returns.
     pub etag: ETag,
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// When it was last written, by the store's clock; none where that can't be told.
+    /// The time of the last write by the store's clock; `None` if unknown.
     pub modified: Option<DateTime<Utc>>,
 }
 
-impl Listed {
-    /// Whether it hasn't been written for this long at `date`, by the store's clock.
+impl ListedBlob {
+    /// Whether the last write was more than `age` before `date`, both by the store's clock. False if unknown.
     pub fn is_older_than(&self, age: TimeDelta, date: DateTime<Utc>) -> bool {
         self.modified.is_some_and(|modified| date - modified > age)
     }
 
-    /// For how long it hasn't been written at `date`, by the store's clock; nothing where that isn't known.
+    /// The time between the last write and `date`, both by the store's clock; zero if unknown.
     pub fn age(&self, date: DateTime<Utc>) -> Duration {
         let age = self.modified.map(|modified| date - modified);
         age.and_then(|age| age.to_std().ok()).unwrap_or_default()
     }
 }
 
-/// A version of a blob, without quotes: LIST gives it bare, headers quoted.
+/// A version of a blob, without quotes: listings return ETags bare, headers quoted.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct ETag(Arc<str>);
 
 impl ETag {
-    /// Takes an ETag with or without quotes.
+    /// Parses an ETag with or without quotes.
     pub fn new(text: &str) -> Self {
         let text = text.trim();
         Self(
@@ -205,12 +210,12 @@ impl ETag {
         )
     }
 
-    /// Without quotes.
+    /// The ETag without quotes.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// With quotes, as a header wants it.
+    /// The ETag in quotes, as used in headers.
     pub fn quoted(&self) -> String {
         format!("\"{}\"", self.0)
     }
@@ -234,7 +239,7 @@ impl fmt::Debug for ETag {
     }
 }
 
-/// Names one PUT of a raw file, so that it can be recognised when its answer was lost.
+/// Identifies one PUT of a task file, so that it can be recognised after its response was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WriteId(pub u64);
 
@@ -251,17 +256,16 @@ impl FromStr for WriteId {
     }
 }
 
-/// The write ids a blob carries: its own and up to fifteen before it, newest first.
+/// The write ids of a blob: that of its latest PUT and of up to fifteen before it, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteIds(Vec<WriteId>);
 
 impl WriteIds {
-    /// How many a blob carries at most. A write is recognised while fewer than this many later ones
-    /// have followed it.
+    /// The maximum number of ids per blob. A write is recognised until this many others have followed it.
     pub const MAX: usize = 16;
 
-    /// The ids for a PUT `id` that replaces the blob carrying `self`.
-    pub fn followed_by(&self, id: WriteId) -> Self {
+    /// The ids for a PUT with `id` that replaces the blob carrying `self`.
+    pub fn with_newest(&self, id: WriteId) -> Self {
         Self(
             std::iter::once(id)
                 .chain(self.0.iter().copied())
@@ -270,23 +274,23 @@ impl WriteIds {
         )
     }
 
-    /// Whether this write, or one that replaced it, is what the blob holds.
+    /// Whether the blob's content is the result of this write or of a later one that replaced it.
     pub fn contains(&self, id: WriteId) -> bool {
         self.0.contains(&id)
     }
 
-    /// The write that made this version; none if something else did.
+    /// The write that made this version; `None` if another program wrote it.
     pub fn newest(&self) -> Option<WriteId> {
         self.0.first().copied()
     }
 
-    /// None: written by something else.
+    /// Whether another program wrote this version.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Separated by spaces, as kept in blob metadata and sidecars.
+/// Separated by spaces, as stored in blob metadata and sidecars.
 impl fmt::Display for WriteIds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, id) in self.0.iter().enumerate() {
@@ -300,8 +304,7 @@ impl fmt::Display for WriteIds {
 }
 
 impl WriteIds {
-    /// Reads what [`fmt::Display`] writes. What isn't an id is left out: it only means that a write
-    /// isn't recognised.
+    /// Parses the [`fmt::Display`] form. Skips invalid ids; such a write just isn't recognised.
     pub fn parse(text: &str) -> Self {
         Self(
             text.split(' ')
@@ -312,8 +315,8 @@ impl WriteIds {
     }
 }
 
-/// A path as it may be logged: of a task file's name the number, the rest is the task's title.
-fn untitled(key: &str) -> String {
+/// A path for the log. Of a task file's name only the number is shown, because the rest is the task's title.
+fn redact_title(key: &str) -> String {
     match key.split_once("/tasks/") {
         Some((folder, name)) if key.starts_with("raw/") => {
             let rest = name.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -323,44 +326,47 @@ fn untitled(key: &str) -> String {
     }
 }
 
-/// Why a storage call has no outcome. Holds no account key, no signature and no URL with one.
+/// Why a storage call has no outcome. Contains no account key, no signature and no URL with one.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// No usable answer: refused, reset, timed out, 5xx. A write may or may not have happened.
-    #[error("storage can't be reached for {operation} {}: {reason}", untitled(key))]
+    /// No usable response: connection refused or reset, timeout, 5xx. A write may or may not have happened.
+    #[error(
+        "storage can't be reached for {operation} {}: {reason}",
+        redact_title(key)
+    )]
     Unavailable {
         /// `get`, `put`, `delete`, `list`; `open` for a directory.
         operation: &'static str,
-        /// The path that was asked for.
+        /// The requested path.
         key: String,
-        /// What went wrong, for the log.
+        /// The cause, for the log.
         reason: String,
     },
-    /// The store answers and won't do it for us, until somebody changes something there: wrong key,
-    /// missing role, read-only or full disk.
-    #[error("storage refuses {operation} {}: {reason}", untitled(key))]
+    /// The store refuses the operation until an operator changes something: wrong key, missing role, read-only or full
+    /// disk.
+    #[error("storage refuses {operation} {}: {reason}", redact_title(key))]
     Denied {
         /// `get`, `put`, `delete`, `list`; `open` for a directory.
         operation: &'static str,
-        /// The path that was asked for.
+        /// The requested path.
         key: String,
-        /// What went wrong, for the log.
+        /// The cause, for the log.
         reason: String,
     },
-    /// Something is there that is no file: a folder, a link that leads nowhere or in a circle, a socket; on Azure a
-    /// folder of a hierarchical namespace. So the blob isn't there, its name isn't free either, and that stays until
-    /// somebody moves the thing away: [`PutIf::Absent`] and [`PutIf::Same`] are refused, as is a removal.
-    #[error("{} is no file", untitled(key))]
+    /// The entry isn't a file: a folder, a dangling or circular link, a socket; on Azure a folder of a hierarchical
+    /// namespace. The blob doesn't exist, but its name isn't free: [`PutIf::Absent`], [`PutIf::Same`] and deletions are
+    /// refused until the entry is moved away.
+    #[error("{} is no file", redact_title(key))]
     NotAFile {
-        /// The path that was asked for.
+        /// The requested path.
         key: String,
     },
-    /// This one blob can't be read, and the others can: a file without permission, a blob in the archive tier.
-    #[error("{} can't be read: {reason}", untitled(key))]
+    /// This blob can't be read, although others can: a file without permission, a blob in the archive tier.
+    #[error("{} can't be read: {reason}", redact_title(key))]
     Unreadable {
-        /// The path that was asked for.
+        /// The requested path.
         key: String,
-        /// What went wrong, for the log.
+        /// The cause, for the log.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Days and times of day, as files spell them.
+//! Days and times of day as task files spell them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,8 +26,8 @@ words! {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Datum(pub NaiveDate);
 
-/// The days that exist, as a regular expression: the first 28 of each month, those beyond where a month has
-/// them, and 29 February of the years that a leap day is in.
+/// Matches exactly the dates that exist: days 1–28 of each month, the later days of the months that have them, and 29
+/// February of leap years.
 const DAYS: &str = concat!(
     r"^(?:(?:0[1-9]|1[0-9]|2[0-8])\.(?:0[1-9]|1[0-2])\.[0-9]{4}",
     r"|(?:29|30)\.(?:0[13-9]|1[0-2])\.[0-9]{4}",
@@ -35,7 +35,7 @@ const DAYS: &str = concat!(
     r"|29\.02\.(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00))$",
 );
 
-/// Not a date that exists, written `dd.mm.yyyy`.
+/// Not an existing date in the form `dd.mm.yyyy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a date is written dd.mm.yyyy and must exist, as in 24.12.2026")]
 pub struct BadDatum;

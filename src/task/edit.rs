@@ -1,17 +1,17 @@
 //! Lossless edits (`src/task/README.md`, "Changing a file").
 //!
-//! The text is never serialised again: each field becomes a few patches at the byte ranges where the parser found it.
-//! The comparison in `verify` catches whatever the patches got wrong.
+//! The text is never re-serialised: each changed field becomes a few patches at the byte ranges that the parser
+//! recorded. `verify` then reparses the result and rejects the edit if a patch changed anything else.
 
 mod draft;
 mod tags;
 mod verify;
 
-use super::front_matter::{self, Parts, entry, line_number, part};
+use super::front_matter::{self, FileParts, entry, line_number, slice};
 use super::parse::present;
 use super::quote::{check_body, check_size, check_tags};
-use super::write::without_blanks;
-use super::yaml::{Kind, Node};
+use super::write::without_blank_tags;
+use super::yaml::{Node, NodeKind};
 use super::{
     Datum, FileName, FixedSlot, Kategorie, MAX_FILE_BYTES, Parsed, Problem, Slot, Status, Task,
     parse,
@@ -19,38 +19,38 @@ use super::{
 
 use draft::Draft;
 
-/// The fields to change; `None` leaves one as it is, `Some(None)` clears it.
+/// The fields to change. `None` leaves a field unchanged; `Some(None)` clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edit {
     /// Work or private.
     pub kategorie: Option<Kategorie>,
     /// Open, done or cancelled.
     pub status: Option<Status>,
-    /// All tags; blank ones are dropped.
+    /// The complete new list; blank tags are dropped.
     pub tags: Option<Vec<String>>,
-    /// The last day it may be done on.
+    /// The last day on which the task may be done.
     pub deadline: Option<Option<Datum>>,
     /// The appointment.
     pub fixed_slot: Option<Option<Slot>>,
     /// When it was done.
     pub abgeschlossen_am: Option<Option<Slot>>,
-    /// The whole body, stored as it is.
+    /// The complete new body, stored as is.
     pub body: Option<String>,
 }
 
-/// Why a task file wasn't written or changed.
+/// Why a task file can't be written or edited.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// A control character, a non-character, or a line break where one line is meant.
+    /// The field contains a control character or a Unicode noncharacter, or a line break in a single-line field.
     #[error("{field} holds a control character, a line break or a non-character; remove it")]
     BadText {
-        /// The field, as answers name it.
+        /// The field's name in API responses.
         field: &'static str,
     },
-    /// The result would be over [`MAX_FILE_BYTES`], or have more tags than can be read back.
+    /// The result would exceed [`MAX_FILE_BYTES`] or have more tags than the parser accepts.
     #[error("the task would be larger than a file may be ({MAX_FILE_BYTES} bytes); shorten it")]
     TooLarge,
-    /// The front matter is written in a way that can't be changed without touching something else.
+    /// The layout of the front matter doesn't allow this change without touching something else.
     #[error(
         "the front matter can't be changed here without touching something else; edit line {line} by hand"
     )]
@@ -58,7 +58,7 @@ pub enum EditError {
         /// Line in the file, from 1.
         line: u32,
     },
-    /// The file can't be read.
+    /// The file can't be parsed.
     #[error("the file can't be read: {}", .0.message)]
     Unreadable(Problem),
     /// The file isn't a task.
@@ -66,13 +66,13 @@ pub enum EditError {
     NotATask,
 }
 
-/// Changes what `edit` asks for in `text`, the content of the file `name`, and returns the new
-/// text. Asking for what is already there returns `text` unchanged.
+/// Applies `edit` to `text`, the content of the file `name`, and returns the new text. Returns `text` unchanged if it
+/// already has the requested values.
 pub fn edit(name: &FileName, text: &str, edit: &Edit) -> Result<String, EditError> {
     let task = match parse(name, text.as_bytes()) {
         Parsed::Task(task) => task,
         Parsed::Unreadable(problem) => return Err(EditError::Unreadable(problem)),
-        Parsed::NotATask | Parsed::Settled => return Err(EditError::NotATask),
+        Parsed::NotATask | Parsed::Tombstone => return Err(EditError::NotATask),
     };
     let file = File::read(text)?;
     let changes = file.changes(&task, edit);
@@ -85,14 +85,15 @@ pub fn edit(name: &FileName, text: &str, edit: &Edit) -> Result<String, EditErro
     };
     let edited = file.apply(&changes).ok_or_else(|| not_editable.clone())?;
     check_size(&edited)?;
-    if verify::holds(name, &file, &edited, &changes) {
+    if verify::is_lossless(name, &file, &edited, &changes) {
         Ok(edited)
     } else {
         Err(not_editable)
     }
 }
 
-/// What is there already may stay, whatever it is; the tags are looked at as they were sent.
+/// Checks only what changes: existing content may stay, whatever it is. Tags are checked as requested, including blank
+/// ones that are dropped later.
 fn check_text(changes: &Edit, asked: &Edit) -> Result<(), EditError> {
     if let (Some(_), Some(tags)) = (&changes.tags, &asked.tags) {
         check_tags(tags)?;
@@ -100,10 +101,10 @@ fn check_text(changes: &Edit, asked: &Edit) -> Result<(), EditError> {
     changes.body.as_deref().map_or(Ok(()), check_body)
 }
 
-/// A file that has front matter.
+/// A parsed file with front matter.
 struct File<'a> {
     text: &'a str,
-    parts: Parts,
+    parts: FileParts,
     root: Node,
 }
 
@@ -117,13 +118,13 @@ impl<'a> File<'a> {
     }
 
     fn body(&self) -> &'a str {
-        part(self.text, &self.parts.body)
+        slice(self.text, &self.parts.body)
     }
 
-    /// `edit` without what is already there.
+    /// The part of `edit` that differs from the current content.
     fn changes(&self, task: &Task, edit: &Edit) -> Edit {
-        let tags = edit.tags.as_deref().map(without_blanks);
-        // A value that can't be read counts as missing, but clearing it still removes it.
+        let tags = edit.tags.as_deref().map(without_blank_tags);
+        // An unparsable value counts as missing, but clearing it still removes it.
         let unread =
             task.abgeschlossen_am.is_none() && present(&self.root, "abgeschlossen_am").is_some();
         let done = edit.abgeschlossen_am;
@@ -134,13 +135,13 @@ impl<'a> File<'a> {
             deadline: edit.deadline.filter(|asked| *asked != task.deadline),
             fixed_slot: edit
                 .fixed_slot
-                .filter(|asked| asked_slot(*asked) != task.fixed_slot),
+                .filter(|asked| requested_slot(*asked) != task.fixed_slot),
             abgeschlossen_am: done.filter(|asked| unread || *asked != task.abgeschlossen_am),
             body: edit.body.clone().filter(|asked| asked != self.body()),
         }
     }
 
-    /// The line to look at when the changes can't be made: that of the first key they concern.
+    /// The line to report when the changes can't be applied: that of the first key they affect.
     fn line(&self, changes: &Edit) -> u32 {
         let first = changes
             .keys()
@@ -153,7 +154,7 @@ impl<'a> File<'a> {
     }
 
     fn apply(&self, changes: &Edit) -> Option<String> {
-        let in_braces = matches!(self.root.kind, Kind::Mapping { flow: true, .. });
+        let in_braces = matches!(self.root.kind, NodeKind::Mapping { flow: true, .. });
         if in_braces && !changes.keys().is_empty() {
             return None;
         }
@@ -197,13 +198,13 @@ fn set_slots(draft: &mut Draft<'_>, changes: &Edit) -> Option<()> {
     }
 }
 
-/// What a file says after a slot was asked for.
-fn asked_slot(asked: Option<Slot>) -> FixedSlot {
+/// The parsed value of a file after this slot was requested.
+fn requested_slot(asked: Option<Slot>) -> FixedSlot {
     asked.map_or(FixedSlot::None, FixedSlot::At)
 }
 
 impl Edit {
-    /// The front matter keys this concerns.
+    /// The front matter keys that this edit affects.
     fn keys(&self) -> Vec<&'static str> {
         let concerned = [
             ("kategorie", self.kategorie.is_some()),

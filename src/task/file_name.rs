@@ -1,4 +1,4 @@
-//! Names of task files.
+//! Names of task files, and task numbers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub struct TaskId(u16);
 
 impl TaskId {
-    /// The highest number there is.
+    /// The highest number.
     pub const MAX: Self = Self(9999);
 
     /// `None` above 9999.
@@ -48,34 +48,33 @@ impl Serialize for TaskId {
     }
 }
 
-/// A task file's name with its `.md`: `NNNN.md`, `NNNN-.md` or `NNNN-Title.md`.
+/// A task's file name including `.md`: `NNNN.md`, `NNNN-.md` or `NNNN-Title.md`.
 ///
-/// Invariants: starts with four ASCII digits, followed by `.md` or by `-`; holds no `/`, no `\` and
-/// no control character. Names order as tasks are planned: by number, then by bytes, which for four
-/// leading digits is simply the order of the bytes.
+/// Invariants: starts with four ASCII digits followed by `.md` or `-`; contains no `/`, `\` or control character. The
+/// order is the planning order: by number, then by the bytes of the name, which with four leading digits is plain byte
+/// order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(Box<str>);
 
-/// Whether a name could be meant for a task file. What has no `.md`, and what macOS, Office and Emacs keep beside a
-/// file, isn't.
-pub fn is_meant_for_a_task(name: &str) -> bool {
+/// Whether a name may be meant as a task file: it ends in `.md` and isn't a companion file of macOS, Office or Emacs.
+pub fn is_task_file_candidate(name: &str) -> bool {
     let kept_beside = ["._", "~$", ".#"];
     name.ends_with(".md") && !kept_beside.iter().any(|it| name.starts_with(it))
 }
 
-/// A `.md` file that no task file may be called.
+/// Not a valid task file name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a task file is called NNNN.md or NNNN-Title.md, without '/', '\\' and control characters")]
 pub struct BadFileName;
 
 impl FileName {
-    /// The name of a new task's file. What a name can't hold becomes `-`.
+    /// The file name for a new task. Replaces characters that a name can't contain by `-`.
     pub fn numbered(id: TaskId, slug: &str) -> Self {
         let odd = |c: char| c == '/' || c == '\\' || c.is_control();
         Self(format!("{id}-{}.md", slug.replace(odd, "-")).into())
     }
 
-    /// The number the name starts with.
+    /// The number at the start of the name.
     pub fn id(&self) -> TaskId {
         TaskId(
             self.0.as_bytes()[..4]
@@ -119,12 +118,12 @@ impl fmt::Display for FileName {
     }
 }
 
-/// How a request names a task.
+/// A reference to a task in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskRef {
-    /// Four digits: whichever file has this number, if only one has.
+    /// Four digits: the file with this number. Ambiguous if several files have it.
     Number(TaskId),
-    /// A whole file stem: this file.
+    /// A complete file stem: exactly this file.
     File(FileName),
 }
 

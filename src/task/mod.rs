@@ -22,23 +22,23 @@ use utoipa::ToSchema;
 
 pub use date::{BadDatum, Datum, Slot, Zeit};
 pub use edit::{Edit, EditError, edit};
-pub use file_name::{BadFileName, FileName, TaskId, TaskRef, is_meant_for_a_task};
+pub use file_name::{BadFileName, FileName, TaskId, TaskRef, is_task_file_candidate};
 pub use ids::UsedIds;
 pub use outline::{Block, Outline, outline};
-pub use parse::{MAX_FILE_BYTES, Parsed, SETTLED_FILE, parse};
+pub use parse::{MAX_FILE_BYTES, Parsed, TOMBSTONE_FILE, parse};
 pub use table::{
     ContentView, FileRecord, FileView, FixedSlotView, Tags, TaskTable, TaskView, Title,
 };
 pub use title::{slug, title_of};
 pub use write::{NewTask, new_file};
 
-/// One of the words a front matter key may hold isn't known.
+/// The value of a front matter key isn't one of its allowed words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key} must be one of {allowed}")]
 pub struct UnknownWord {
-    /// The key, as it stands in the file.
+    /// The key as spelled in the file.
     pub key: &'static str,
-    /// The words it may hold.
+    /// The allowed words.
     pub allowed: &'static str,
 }
 
@@ -50,10 +50,10 @@ macro_rules! words {
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
-            /// Every value, in its natural order.
+            /// Every value, in natural order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word as files and answers spell it.
+            /// The word as spelled in files and API responses.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -98,34 +98,33 @@ words! {
     }
 }
 
-/// A task as its file states it. The number comes from the file's name, so it isn't repeated here.
+/// A parsed task. Its number is part of the file name and isn't repeated here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// The first heading of the body, else taken from the file name.
+    /// The first heading of the body, else derived from the file name.
     pub title: String,
     /// Work or private.
     pub kategorie: Kategorie,
     /// Open, done or cancelled.
     pub status: Status,
-    /// The tags' source texts, in the file's order.
+    /// The tags' source texts, in file order.
     pub tags: Vec<String>,
-    /// The last day it may be done on.
+    /// The last day on which the task may be done.
     pub deadline: Option<Datum>,
-    /// The appointment, if it has one.
+    /// The appointment, if any.
     pub fixed_slot: FixedSlot,
     /// When it was done.
     pub abgeschlossen_am: Option<Slot>,
 }
 
-/// What a file says of `fixedSlot`.
+/// The value of `fixedSlot`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FixedSlot {
-    /// Nothing, `null`, or no `datum`: planned automatically.
+    /// Missing, `null`, or without a `datum`: planned automatically.
     None,
-    /// Exactly here.
+    /// Fixed at this slot.
     At(Slot),
-    /// A `datum` is meant but it is impossible, or `zeit` is missing or unknown. While the task is
-    /// open it stands in `problems` instead of a slot.
+    /// A `datum` that doesn't exist, or without a valid `zeit`. An open task is listed in `problems` and gets no slot.
     Invalid(Box<Problem>),
 }
 
@@ -181,15 +180,15 @@ pub enum ProblemCode {
     MergedConflict,
 }
 
-/// The markdown after the front matter; all of `text` where there is none that can be told apart.
+/// The markdown after the front matter; all of `text` if the front matter is missing or malformed.
 pub fn body_of(text: &str) -> &str {
     match front_matter::split(text) {
-        Ok(Some(parts)) => front_matter::part(text, &parts.body),
+        Ok(Some(parts)) => front_matter::slice(text, &parts.body),
         Ok(None) | Err(_) => text,
     }
 }
 
-/// The git blob SHA-1 of `bytes`: what Git and every answer's `etag` call this content.
+/// The Git blob SHA-1 of `bytes`, which is also the `etag` of a task in API responses.
 pub fn git_sha(bytes: &[u8]) -> GitSha {
     use sha1::{Digest, Sha1};
     let mut hasher = Sha1::new();

@@ -1,36 +1,36 @@
-//! A file in pieces, for putting two versions of it together without loss.
+//! Splits a file into line-based pieces, so that versions can be merged without loss.
 
-use super::front_matter::{self, line_at, part};
-use super::yaml::{Kind, Node};
+use super::front_matter::{self, line_at, slice};
+use super::yaml::{Node, NodeKind};
 
 /// A file with front matter, in pieces.
 ///
-/// When [`Self::by_lines`] is true, `head`, `above`, each block's `lines` and `below`, `closing`
-/// and `body` one after the other are the text, byte by byte.
+/// If [`Self::is_line_based`] is true, the concatenation of `head`, `above`, each block's `lines` and `below`,
+/// `closing` and `body` is the text, byte by byte.
 #[derive(Debug)]
 pub struct Outline<'a> {
-    /// The byte order mark, if there is one, and the opening line.
+    /// The optional byte order mark and the opening line.
     pub head: &'a str,
     /// The comments and blank lines before the first key.
     pub above: &'a str,
-    /// The keys in the file's order; none is there twice.
+    /// The keys in file order, without duplicates.
     pub blocks: Vec<Block<'a>>,
-    /// The closing line with the blank line after it, as far as they are there.
+    /// The closing line and the blank line after it, as far as present.
     pub closing: &'a str,
     /// The markdown.
     pub body: &'a str,
     /// The front matter's line ending.
     pub newline: &'static str,
-    /// Whether every key has lines of its own. In `{…}` they don't.
-    pub by_lines: bool,
+    /// Whether each key starts on a line of its own, which isn't so in `{…}`.
+    pub is_line_based: bool,
 }
 
-/// A key with its value.
+/// A key and its value.
 #[derive(Debug)]
 pub struct Block<'a> {
-    /// The key, without quotes.
+    /// The unquoted key.
     pub key: String,
-    /// From the key's line to the line its value ends on.
+    /// From the key's line to the line on which its value ends.
     pub lines: &'a str,
     /// The comments and blank lines between this and the next key or the closing line.
     pub below: &'a str,
@@ -38,9 +38,9 @@ pub struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Whether both hold the same value in the same style, whatever comments stand in it.
-    pub fn says_the_same(&self, other: &Self) -> bool {
-        self.value.same(&other.value)
+    /// Whether the values are equal and written in the same style. Comments inside the values are ignored.
+    pub fn has_same_value(&self, other: &Self) -> bool {
+        self.value.has_same_value(&other.value)
     }
 }
 
@@ -51,30 +51,30 @@ impl Outline<'_> {
     }
 }
 
-/// The pieces of `text`. `None` when it has no front matter that can be read.
+/// The pieces of `text`. `None` if it has no readable front matter.
 pub fn outline(text: &str) -> Option<Outline<'_>> {
     let parts = front_matter::split(text).ok()??;
     let root = front_matter::read(text, &parts).ok()?;
-    let Kind::Mapping { entries, flow } = root.kind else {
+    let NodeKind::Mapping { entries, flow } = root.kind else {
         return None;
     };
     let starts: Vec<_> = entries
         .iter()
         .map(|entry| line_start(text, entry.key_range.start))
         .collect();
-    let first_in_line = |(entry, start): (&super::yaml::Entry, &usize)| {
-        part(text, &(*start..entry.key_range.start))
+    let first_in_line = |(entry, start): (&super::yaml::MappingEntry, &usize)| {
+        slice(text, &(*start..entry.key_range.start))
             .trim_matches([' ', '\t'])
             .is_empty()
     };
-    let by_lines = !flow && entries.iter().zip(&starts).all(first_in_line);
+    let is_line_based = !flow && entries.iter().zip(&starts).all(first_in_line);
     let end = parts.yaml.end;
     let above = parts.yaml.start..starts.first().copied().unwrap_or(end);
     let nexts = starts.iter().skip(1).copied().chain([end]);
     let blocks = entries.into_iter().zip(&starts).zip(nexts);
     let blocks = blocks.map(|((entry, start), next)| {
         let ends = entry.value.range.end.max(entry.key_range.end);
-        let (lines, below) = if by_lines {
+        let (lines, below) = if is_line_based {
             let ends = line_at(text, ends).end.min(next);
             (*start..ends, ends..next)
         } else {
@@ -82,22 +82,22 @@ pub fn outline(text: &str) -> Option<Outline<'_>> {
         };
         Block {
             key: entry.key,
-            lines: part(text, &lines),
-            below: part(text, &below),
+            lines: slice(text, &lines),
+            below: slice(text, &below),
             value: entry.value,
         }
     });
     Some(Outline {
-        head: part(text, &(0..parts.yaml.start)),
-        above: part(text, &above),
+        head: slice(text, &(0..parts.yaml.start)),
+        above: slice(text, &above),
         blocks: blocks.collect(),
-        closing: part(text, &(parts.closing.start..parts.body.start)),
-        body: part(text, &parts.body),
+        closing: slice(text, &(parts.closing.start..parts.body.start)),
+        body: slice(text, &parts.body),
         newline: parts.newline,
-        by_lines,
+        is_line_based,
     })
 }
 
 fn line_start(text: &str, at: usize) -> usize {
-    part(text, &(0..at)).rfind('\n').map_or(0, |end| end + 1)
+    slice(text, &(0..at)).rfind('\n').map_or(0, |end| end + 1)
 }

@@ -2,35 +2,35 @@
 
 use std::str::FromStr;
 
-use super::front_matter::{self, entry, line_number, part, quoted};
-use super::slot::{self, Place};
+use super::front_matter::{self, entry, line_number, quoted, slice};
+use super::slot::{self, SlotValue};
 use super::title::title_of;
-use super::yaml::{Kind, Node};
+use super::yaml::{Node, NodeKind};
 use super::{
     Datum, FileName, FixedSlot, Kategorie, Problem, ProblemCode, Slot, Status, Task, UnknownWord,
 };
 
-/// The largest file that is read or written.
+/// The largest file that is read or written, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
-/// The text of a file that counts as absent (`src/task/README.md`, "Tombstones").
-pub const SETTLED_FILE: &str = "---\ntyp: settled\n---\n";
+/// The exact content of a tombstone, a file that counts as absent (`src/task/README.md`, "Tombstones").
+pub const TOMBSTONE_FILE: &str = "---\ntyp: settled\n---\n";
 
-/// What a file turned out to be.
+/// The result of parsing a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
     /// A task.
     Task(Task),
-    /// No front matter, or its `typ` isn't `task`: ignored without a problem.
+    /// No front matter, or a `typ` other than `task`: ignored without a problem.
     NotATask,
-    /// To the byte [`SETTLED_FILE`]: it counts as absent. Any other `typ: settled` is somebody's file.
-    Settled,
-    /// Meant as a task, as far as one can tell, but this is wrong with it.
+    /// Exactly [`TOMBSTONE_FILE`]: counts as absent. Any other file with `typ: settled` belongs to the user.
+    Tombstone,
+    /// Apparently meant as a task, but not readable.
     Unreadable(Problem),
 }
 
-/// Reads `bytes`, the content of the file `name`. Never fails and never panics: whatever is wrong
-/// is [`Parsed::Unreadable`]. Takes time linear in the length.
+/// Parses `bytes`, the content of the file `name`, in linear time. Never fails and never panics: any error becomes
+/// [`Parsed::Unreadable`].
 pub fn parse(name: &FileName, bytes: &[u8]) -> Parsed {
     if bytes.len() > MAX_FILE_BYTES {
         let message = format!("the file is longer than {MAX_FILE_BYTES} bytes; shorten it");
@@ -40,8 +40,8 @@ pub fn parse(name: &FileName, bytes: &[u8]) -> Parsed {
             message,
         });
     }
-    if bytes == SETTLED_FILE.as_bytes() {
-        return Parsed::Settled;
+    if bytes == TOMBSTONE_FILE.as_bytes() {
+        return Parsed::Tombstone;
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => parse_text(name, text).unwrap_or_else(Parsed::Unreadable),
@@ -69,20 +69,20 @@ fn parse_text(name: &FileName, text: &str) -> Result<Parsed, Problem> {
     let root = front_matter::read(text, &parts)?;
     match present(&root, "typ").and_then(Node::text) {
         Some("task") => Fields { text, root: &root }
-            .task(title_of(name, part(text, &parts.body)))
+            .task(title_of(name, slice(text, &parts.body)))
             .map(Parsed::Task),
         _ => Ok(Parsed::NotATask),
     }
 }
 
-/// The value of `key`, when it is there and not null or `''`.
+/// The value of `key`, unless it is missing, null or `''`.
 pub(super) fn present<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
     entry(node, key)
         .map(|entry| &entry.value)
         .filter(|value| !value.is_absent())
 }
 
-/// The front matter of a task with the text its positions are in.
+/// The front matter of a task, and the text that its byte ranges refer to.
 struct Fields<'a> {
     text: &'a str,
     root: &'a Node,
@@ -123,7 +123,7 @@ impl Fields<'_> {
             })
     }
 
-    /// One of a fixed set of words; `None` when absent.
+    /// One of a fixed set of words; `None` if absent.
     fn word<W: FromStr<Err = UnknownWord>>(
         &self,
         key: &str,
@@ -144,9 +144,9 @@ impl Fields<'_> {
             return Ok(vec![]);
         };
         let items = match &node.kind {
-            Kind::Sequence { items, .. } => items.as_slice(),
-            Kind::Scalar { .. } => std::slice::from_ref(node),
-            Kind::Mapping { .. } => return Err(self.bad_tag(node)),
+            NodeKind::Sequence { items, .. } => items.as_slice(),
+            NodeKind::Scalar { .. } => std::slice::from_ref(node),
+            NodeKind::Mapping { .. } => return Err(self.bad_tag(node)),
         };
         let texts = items
             .iter()
@@ -184,26 +184,26 @@ impl Fields<'_> {
             return FixedSlot::None;
         };
         match slot::read(node) {
-            Place::None => FixedSlot::None,
-            Place::At(slot) => FixedSlot::At(slot),
-            Place::Invalid { at, what } => FixedSlot::Invalid(Box::new(self.problem(
-                at,
+            SlotValue::None => FixedSlot::None,
+            SlotValue::At(slot) => FixedSlot::At(slot),
+            SlotValue::Invalid { node, message } => FixedSlot::Invalid(Box::new(self.problem(
+                node,
                 ProblemCode::InvalidFixedSlot,
-                what,
+                message,
             ))),
         }
     }
 
-    /// It only says when something was done, so what can't be read is as good as missing.
+    /// Informational only, so an invalid value counts as missing.
     fn abgeschlossen_am(&self) -> Option<Slot> {
         match slot::read(present(self.root, "abgeschlossen_am")?) {
-            Place::At(slot) => Some(slot),
-            Place::None | Place::Invalid { .. } => None,
+            SlotValue::At(slot) => Some(slot),
+            SlotValue::None | SlotValue::Invalid { .. } => None,
         }
     }
 }
 
-/// Names what stands there instead, for the end of a message.
+/// Describes the value found, for the end of a message.
 pub(super) fn instead_of(node: &Node) -> String {
     node.text().map_or_else(
         || ", not a list or keys".to_owned(),

@@ -1,13 +1,13 @@
-//! Which texts may be stored, and how a text is quoted as a YAML scalar (`src/task/README.md`, "Changing a file").
+//! Which text may be stored, and how it is quoted as a YAML scalar (`src/task/README.md`, "Changing a file").
 
 use super::yaml::MAX_NODES;
 use super::{EditError, MAX_FILE_BYTES};
 
-/// Leaves room for the other fields and a few keys of the person's own.
+/// Below [`MAX_NODES`], which leaves room for the other fields and a few custom keys.
 const MAX_TAGS: usize = MAX_NODES - 100;
 
-/// Refuses what a field of one line can't hold: control characters, line breaks among them, and
-/// Unicode's non-characters. U+0085 is a control character by class only; it is written escaped.
+/// Rejects what a single-line field can't contain: control characters (line breaks included) and Unicode noncharacters.
+/// U+0085 is allowed although it is a control character; it is written as an escape.
 pub(super) fn check_line(field: &'static str, text: &str) -> Result<(), EditError> {
     if text.chars().all(is_storable) {
         Ok(())
@@ -16,7 +16,7 @@ pub(super) fn check_line(field: &'static str, text: &str) -> Result<(), EditErro
     }
 }
 
-/// Refuses tags that can't be stored: one of them, or so many that the file couldn't be read.
+/// Rejects tags that can't be stored: an invalid one, or so many that the file couldn't be parsed.
 pub(super) fn check_tags(tags: &[String]) -> Result<(), EditError> {
     tags.iter().try_for_each(|tag| check_line("tags", tag))?;
     if tags.len() > MAX_TAGS {
@@ -26,7 +26,7 @@ pub(super) fn check_tags(tags: &[String]) -> Result<(), EditError> {
     }
 }
 
-/// Refuses a text that is too long for a file.
+/// Rejects text that exceeds [`MAX_FILE_BYTES`].
 pub(super) fn check_size(text: &str) -> Result<(), EditError> {
     if text.len() > MAX_FILE_BYTES {
         Err(EditError::TooLarge)
@@ -35,7 +35,7 @@ pub(super) fn check_size(text: &str) -> Result<(), EditError> {
     }
 }
 
-/// Refuses what a body can't hold: as in a line, but tabs and line breaks are fine.
+/// Rejects what a body can't contain: as [`check_line`], but tabs and line breaks are allowed.
 pub(super) fn check_body(text: &str) -> Result<(), EditError> {
     let fine = |c| matches!(c, '\t' | '\r' | '\n') || is_storable(c);
     if text.chars().all(fine) {
@@ -50,21 +50,21 @@ fn is_storable(c: char) -> bool {
     (!c.is_control() || c == '\u{85}') && !noncharacter
 }
 
-/// `text` on one line, so that YAML 1.1 and 1.2 both read exactly this string back, in block and in
-/// flow style: bare if that is beyond doubt, else in the quotes that need no escapes.
+/// Writes `text` as a single-line scalar that YAML 1.1 and 1.2 both parse back to exactly this string, in block and
+/// flow style: plain if unambiguous, else in the kind of quotes that needs no escapes.
 pub(super) fn scalar(text: &str) -> String {
     if is_plain(text) {
         text.to_owned()
     } else if text.chars().any(|c| escape(c).is_some())
         || (text.contains('\'') && !text.contains(['"', '\\']))
     {
-        double(text)
+        double_quoted(text)
     } else {
         format!("'{}'", text.replace('\'', "''"))
     }
 }
 
-fn double(text: &str) -> String {
+fn double_quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
         match escape(c) {
@@ -76,8 +76,8 @@ fn double(text: &str) -> String {
     quoted + "\""
 }
 
-/// What must not stand in a file as it is: YAML 1.1 breaks lines at the first three, and YAML 1.2
-/// takes the last for the start of a document.
+/// Characters that must be escaped: YAML 1.1 treats the first three as line breaks, YAML 1.2 may read the last as the
+/// start of a document.
 fn escape(c: char) -> Option<&'static str> {
     match c {
         '\u{85}' => Some("\\N"),
@@ -88,22 +88,22 @@ fn escape(c: char) -> Option<&'static str> {
     }
 }
 
-/// Starts with a letter, so it is no number, date or indicator; holds no character that YAML
-/// knows anything about; isn't one of YAML 1.1's words.
+/// Whether `text` is unambiguous as a plain scalar: it starts with a letter (so it is no number, date or indicator),
+/// has no character with a meaning in YAML, and isn't a YAML 1.1 keyword.
 fn is_plain(text: &str) -> bool {
-    let edge = |c: char| c.is_ascii_alphanumeric() || is_foreign(c);
+    let edge = |c: char| c.is_ascii_alphanumeric() || is_content_only(c);
     text.starts_with(|c: char| edge(c) && !c.is_ascii_digit())
         && text.ends_with(edge)
         && text.chars().all(|c| edge(c) || " -_./+()@".contains(c))
-        && !is_word_of_yaml(text)
+        && !is_yaml_keyword(text)
 }
 
-/// A character that is only ever content, to any YAML.
-fn is_foreign(c: char) -> bool {
+/// A character that every YAML version treats as content only.
+fn is_content_only(c: char) -> bool {
     !c.is_ascii() && !c.is_whitespace() && escape(c).is_none()
 }
 
-fn is_word_of_yaml(text: &str) -> bool {
+fn is_yaml_keyword(text: &str) -> bool {
     ["y", "n", "yes", "no", "on", "off", "true", "false", "null"]
         .iter()
         .any(|word| text.eq_ignore_ascii_case(word))

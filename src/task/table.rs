@@ -1,8 +1,8 @@
-//! All of a user's files, packed.
+//! All of a user's files in packed form.
 //!
-//! An instance keeps one table per cached user, so its size decides how many users fit: texts lie in
-//! one string, titles that the file name says already aren't kept, equal lists of tags are kept once,
-//! and a row is some 50 bytes. `benches/footprint.rs` prints what that comes to.
+//! An instance keeps one table per cached user, so the table's size limits how many users fit: all text is in one
+//! string, titles that equal part of the file name aren't stored, equal tag lists are stored once, and a row takes
+//! about 50 bytes. `benches/footprint.rs` prints the totals.
 
 mod pack;
 mod row;
@@ -17,23 +17,23 @@ use super::{
     git_sha, parse,
 };
 use pack::Packer;
-use row::{Kind, PackedSlot, Row, Span};
+use row::{PackedSlot, RowKind, TaskRow, TextSpan};
 
-/// A file as it goes into a table.
+/// One file, as input for a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRecord {
-    /// The file's name with `.md`. A [`super::FileName`], unless `content` is a problem with it.
+    /// The file name with `.md`: a valid [`super::FileName`], unless `content` is a problem with the name.
     pub name: String,
-    /// The store's version of it; opaque here.
+    /// The store's ETag; opaque here.
     pub etag: String,
-    /// What Git calls its content; `None` when the bytes were never read.
+    /// The Git blob SHA-1; `None` if the bytes were never read.
     pub sha: Option<GitSha>,
-    /// What it says.
+    /// The parsed content.
     pub content: Parsed,
 }
 
 impl FileRecord {
-    /// The record of a file with this content.
+    /// Parses `bytes` into a record.
     pub fn of(name: &FileName, etag: &str, bytes: &[u8]) -> Self {
         Self {
             name: name.to_string(),
@@ -44,7 +44,7 @@ impl FileRecord {
     }
 }
 
-/// A row of a table.
+/// One row of a table, borrowed.
 #[derive(Debug, Clone, Copy)]
 pub struct FileView<'a> {
     /// See [`FileRecord::name`].
@@ -53,27 +53,27 @@ pub struct FileView<'a> {
     pub etag: &'a str,
     /// See [`FileRecord::sha`].
     pub sha: Option<GitSha>,
-    /// What it says.
+    /// The parsed content.
     pub content: ContentView<'a>,
 }
 
-/// What a file in a table says: [`Parsed`], borrowed.
+/// [`Parsed`], borrowed from a table.
 #[derive(Debug, Clone, Copy)]
 pub enum ContentView<'a> {
     /// A task.
     Task(TaskView<'a>),
-    /// Some other file.
+    /// Not a task: ignored.
     NotATask,
     /// A tombstone: counts as absent.
-    Settled,
-    /// Stands in `problems`.
+    Tombstone,
+    /// Listed in `problems`.
     Unreadable(&'a Problem),
 }
 
-/// A task in a table.
+/// [`Task`], borrowed from a table, with its number.
 #[derive(Debug, Clone, Copy)]
 pub struct TaskView<'a> {
-    /// Its number.
+    /// The number from the file name.
     pub id: TaskId,
     /// See [`Task::title`].
     pub title: Title<'a>,
@@ -96,34 +96,34 @@ pub struct TaskView<'a> {
 pub enum FixedSlotView<'a> {
     /// Planned automatically.
     None,
-    /// Exactly here.
+    /// Fixed at this slot.
     At(Slot),
-    /// Meant, but impossible.
+    /// Invalid: listed in `problems` while the task is open.
     Invalid(&'a Problem),
 }
 
 /// A task's title.
 #[derive(Debug, Clone, Copy)]
 pub enum Title<'a> {
-    /// As it stands in the body.
+    /// The title text.
     Plain(&'a str),
-    /// This piece of the file name, with `-` read as space.
-    OfName(&'a str),
+    /// A slice of the file name in which `-` stands for a space.
+    FromName(&'a str),
 }
 
 impl<'a> Title<'a> {
-    /// The title in one piece.
+    /// The title as one string.
     pub fn text(self) -> Cow<'a, str> {
         match self {
             Self::Plain(text) => text.into(),
-            Self::OfName(piece) => piece.replace('-', " ").into(),
+            Self::FromName(piece) => piece.replace('-', " ").into(),
         }
     }
 }
 
 impl fmt::Display for Title<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::OfName(piece) = self else {
+        let Self::FromName(piece) = self else {
             return f.write_str(&self.text());
         };
         for (at, word) in piece.split('-').enumerate() {
@@ -138,25 +138,25 @@ impl Serialize for Title<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Plain(text) => serializer.serialize_str(text),
-            Self::OfName(_) => serializer.collect_str(self),
+            Self::FromName(_) => serializer.collect_str(self),
         }
     }
 }
 
-/// A task's tags, in the file's order.
+/// A task's tags, in file order.
 #[derive(Debug, Clone, Copy)]
 pub struct Tags<'a> {
     text: &'a str,
-    spans: &'a [Span],
+    spans: &'a [TextSpan],
 }
 
 impl<'a> Tags<'a> {
-    /// One after the other.
+    /// The tags in file order.
     pub fn iter(self) -> impl ExactSizeIterator<Item = &'a str> {
         self.spans.iter().map(move |span| span.of(self.text))
     }
 
-    /// Whether there are none.
+    /// Whether the task has no tags.
     pub fn is_empty(self) -> bool {
         self.spans.is_empty()
     }
@@ -168,18 +168,18 @@ impl Serialize for Tags<'_> {
     }
 }
 
-/// A user's files in the order they are planned: by number, then by the bytes of the name.
+/// A user's files in planning order: by number, then by the bytes of the name.
 #[derive(Debug, Default)]
 pub struct TaskTable {
     text: Box<str>,
-    rows: Box<[Row]>,
-    tags: Box<[Span]>,
-    /// Of unreadable files and impossible appointments, by row.
+    rows: Box<[TaskRow]>,
+    tags: Box<[TextSpan]>,
+    /// Problems of unreadable files and of invalid slots, each with its row; sorted by row.
     problems: Box<[(u32, Problem)]>,
 }
 
 impl TaskTable {
-    /// Packs `files`; when a name stands twice, the later one counts.
+    /// Packs `files`. Of several records with the same name the last one wins.
     pub fn new(mut files: Vec<FileRecord>) -> Self {
         files.reverse();
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -191,32 +191,32 @@ impl TaskTable {
         packer.finish()
     }
 
-    /// The same with `files` in the place of those of their names.
+    /// A copy in which `files` replace the rows of the same names or are added.
     pub fn with(&self, files: &[FileRecord]) -> Self {
         let present = self.iter().map(|file| file.to_record());
         Self::new(present.chain(files.iter().cloned()).collect())
     }
 
-    /// One above the highest number; 0 when there is none. Settled files count as absent.
-    pub fn above_all(&self) -> u32 {
+    /// One above the highest number in use, tombstones excluded; 0 if there is none.
+    pub fn min_next_id(&self) -> u32 {
         let there = (0..self.rows.len()).rev().map(|row| self.file(row));
         let highest = there
-            .filter(|file| !file.is_settled())
+            .filter(|file| !file.is_tombstone())
             .find_map(|file| file.id());
         highest.map_or(0, |id| u32::from(id.number()) + 1)
     }
 
-    /// How many files there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is no file at all.
+    /// Whether the table has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// What it occupies, in bytes.
+    /// Memory use in bytes.
     pub fn weight(&self) -> usize {
         let problems: usize = self
             .problems
@@ -231,12 +231,12 @@ impl TaskTable {
             + problems
     }
 
-    /// Every file, in order.
+    /// All files in planning order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = FileView<'_>> {
         (0..self.rows.len()).map(|row| self.file(row))
     }
 
-    /// The file in this row. Panics when there is no such row.
+    /// The file in `row`. Panics if `row` is out of bounds.
     pub fn file(&self, row: usize) -> FileView<'_> {
         let it = &self.rows[row];
         FileView {
@@ -247,40 +247,40 @@ impl TaskTable {
         }
     }
 
-    /// The file of this name.
+    /// The file with this name.
     pub fn find(&self, name: &str) -> Option<FileView<'_>> {
         self.row(name).map(|row| self.file(row))
     }
 
-    /// The row of the file of this name.
+    /// The row of the file with this name.
     pub fn row(&self, name: &str) -> Option<usize> {
-        let named = |row: &Row| row.name().of(&self.text).cmp(name);
+        let named = |row: &TaskRow| row.name().of(&self.text).cmp(name);
         self.rows.binary_search_by(named).ok()
     }
 
-    fn content<'a>(&'a self, row: usize, it: &'a Row) -> ContentView<'a> {
+    fn content<'a>(&'a self, row: usize, it: &'a TaskRow) -> ContentView<'a> {
         match (it.kind, self.problem(row)) {
-            (Kind::Task { kategorie, status }, problem) => {
+            (RowKind::Task { kategorie, status }, problem) => {
                 ContentView::Task(self.task(it, kategorie, status, problem))
             }
-            (Kind::Unreadable, Some(problem)) => ContentView::Unreadable(problem),
-            (Kind::Settled, _) => ContentView::Settled,
-            (Kind::NotATask | Kind::Unreadable, _) => ContentView::NotATask,
+            (RowKind::Unreadable, Some(problem)) => ContentView::Unreadable(problem),
+            (RowKind::Tombstone, _) => ContentView::Tombstone,
+            (RowKind::NotATask | RowKind::Unreadable, _) => ContentView::NotATask,
         }
     }
 
     fn task<'a>(
         &'a self,
-        it: &Row,
+        it: &TaskRow,
         kategorie: Kategorie,
         status: Status,
         problem: Option<&'a Problem>,
     ) -> TaskView<'a> {
         let first = it.first_tag as usize;
         TaskView {
-            id: leading_number(it.name().of(&self.text)),
-            title: match (it.title.of(&self.text), it.title_of_name) {
-                (piece, true) => Title::OfName(piece),
+            id: number_prefix(it.name().of(&self.text)),
+            title: match (it.title.of(&self.text), it.title_from_name) {
+                (piece, true) => Title::FromName(piece),
                 (text, false) => Title::Plain(text),
             },
             kategorie,
@@ -308,8 +308,8 @@ impl TaskTable {
     }
 }
 
-/// Tables are made of files whose tasks have numbered names, so the first four bytes are digits.
-fn leading_number(name: &str) -> TaskId {
+/// Only called for tasks, whose names start with four digits.
+fn number_prefix(name: &str) -> TaskId {
     let digits = name
         .bytes()
         .take(4)
@@ -318,7 +318,7 @@ fn leading_number(name: &str) -> TaskId {
 }
 
 impl FileView<'_> {
-    /// An owned copy, for a new table.
+    /// An owned copy, as input for a new table.
     pub fn to_record(&self) -> FileRecord {
         FileRecord {
             name: self.name.to_owned(),
@@ -327,18 +327,18 @@ impl FileView<'_> {
             content: match self.content {
                 ContentView::Task(task) => Parsed::Task(task.to_task()),
                 ContentView::NotATask => Parsed::NotATask,
-                ContentView::Settled => Parsed::Settled,
+                ContentView::Tombstone => Parsed::Tombstone,
                 ContentView::Unreadable(problem) => Parsed::Unreadable(problem.clone()),
             },
         }
     }
 
-    /// Whether it counts as absent.
-    pub fn is_settled(&self) -> bool {
-        matches!(self.content, ContentView::Settled)
+    /// Whether the file counts as absent.
+    pub fn is_tombstone(&self) -> bool {
+        matches!(self.content, ContentView::Tombstone)
     }
 
-    /// The file's number, for a name that has one.
+    /// The number in the file name, if the name is valid.
     pub fn id(&self) -> Option<TaskId> {
         self.name.parse::<FileName>().ok().map(|name| name.id())
     }

@@ -6,13 +6,13 @@ use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCa
 
 use super::FileName;
 
-/// The title of the task in the file `name`: the first heading of `body` that has text, else the
-/// file stem after `NNNN-` with `-` read as space, else the number.
+/// The title of the task in the file `name`: the first nonempty heading of `body`, else the part of the file stem after
+/// `NNNN-` with `-` replaced by spaces, else the number.
 pub fn title_of(name: &FileName, body: &str) -> String {
-    heading(body).unwrap_or_else(|| from_name(name))
+    first_heading(body).unwrap_or_else(|| title_from_file_name(name))
 }
 
-fn from_name(name: &FileName) -> String {
+fn title_from_file_name(name: &FileName) -> String {
     let words = name.stem().get(5..).unwrap_or_default().replace('-', " ");
     match words.trim() {
         "" => name.id().to_string(),
@@ -20,9 +20,9 @@ fn from_name(name: &FileName) -> String {
     }
 }
 
-/// The first heading with text, as it stands in the source, without what closes it: markup inside is kept.
-pub(super) fn heading(body: &str) -> Option<String> {
-    // Without a line that could be one the markdown needn't be looked at.
+/// The first nonempty heading as written in the source, inline markup included, without a closing `#` sequence.
+pub(super) fn first_heading(body: &str) -> Option<String> {
+    // Fast path: without one of these characters there is no heading.
     if !body.contains(['#', '=', '-']) {
         return None;
     }
@@ -39,27 +39,28 @@ fn heading_text(source: &str) -> String {
     let marks = source.len() - marked.len();
     if (1..=6).contains(&marks) && (marked.is_empty() || marked.starts_with(is_blank)) {
         let text = marked.trim_matches(is_blank);
-        return unclosed(text).unwrap_or(text).to_owned();
+        return strip_closing_hashes(text).unwrap_or(text).to_owned();
     }
-    underlined_text(source)
+    setext_text(source)
 }
 
-/// The line of a heading that reads back as this title: one that ends as a heading may be closed is closed once more.
+/// The heading line for `title`. If the title itself ends like a closing sequence, another one is appended so that the
+/// line parses back to the same title.
 pub(super) fn heading_line(title: &str) -> String {
-    let closing = unclosed(title).map_or("", |_| " #");
+    let closing = strip_closing_hashes(title).map_or("", |_| " #");
     format!("# {title}{closing}\n")
 }
 
-/// The text before the `#`s that close a heading, after a blank; `None` where nothing closes it (CommonMark 4.2).
-fn unclosed(text: &str) -> Option<&str> {
+/// The text before a closing sequence of `#` that follows a blank; `None` if there is none (CommonMark 4.2).
+fn strip_closing_hashes(text: &str) -> Option<&str> {
     let before = text.trim_end_matches('#');
     let closed = before.len() < text.len() && (before.is_empty() || before.ends_with(is_blank));
     closed.then(|| before.trim_end_matches(is_blank))
 }
 
-/// The text of a heading that is underlined: its lines as one. In a quote, the later lines still
-/// carry their `>`.
-fn underlined_text(source: &str) -> String {
+/// The text of a setext (underlined) heading, its lines joined by spaces. In a block quote the later lines still start
+/// with `>`.
+fn setext_text(source: &str) -> String {
     let marks = |c| is_blank(c) || c == '>';
     let lines = source
         .lines()
@@ -76,15 +77,16 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
-/// No slug is longer, in code points.
+/// The maximum length of a slug in code points.
 const MAX_SLUG: usize = 50;
 
-/// Nor in bytes: with its number and what a program adds for a temporary name, every file system can hold the file.
+/// The maximum length of a slug in bytes: leaves room for the number and for the suffixes of temporary files within the
+/// 255 bytes that file systems allow.
 const MAX_SLUG_BYTES: usize = 150;
 
-/// What `text` contributes to a file's name: letters, marks and digits of any script stay; every
-/// other run becomes one `-`, but not at the ends; at most 50 code points and 150 bytes, in NFC; `untitled` when
-/// nothing is left.
+/// The part of a new file's name that is derived from `text`: NFC; keeps letters, marks and decimal digits of any
+/// script; replaces every other run of characters by one `-`, none at either end; at most 50 code points and 150 bytes.
+/// `untitled` if nothing is left.
 pub fn slug(text: &str) -> String {
     let mut slug = String::new();
     let mut length = 0;

@@ -1,36 +1,35 @@
-//! Writes a new task file.
+//! Renders new task files.
 
 use super::quote::{check_body, check_line, check_size, check_tags, scalar};
-use super::title::{heading, heading_line};
+use super::title::{first_heading, heading_line};
 use super::{Datum, EditError, Kategorie, Slot, Status, slug};
 
-/// What a new task says.
+/// The content of a new task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {
-    /// One line. Written as the first heading, unless the body has one; blanks around it are
-    /// dropped.
+    /// A single line, trimmed. Becomes the first heading, unless the body already has one.
     pub title: Option<String>,
     /// Work or private.
     pub kategorie: Kategorie,
-    /// Usually open.
+    /// Normally open.
     pub status: Status,
-    /// Blank ones are dropped.
+    /// Blank tags are dropped.
     pub tags: Vec<String>,
-    /// The last day it may be done on.
+    /// The last day on which the task may be done.
     pub deadline: Option<Datum>,
-    /// The appointment, if it has one.
+    /// The appointment, if any.
     pub fixed_slot: Option<Slot>,
     /// When it was done.
     pub abgeschlossen_am: Option<Slot>,
-    /// Markdown, stored as it is.
+    /// Markdown, stored as is.
     pub body: String,
 }
 
-/// The slug for the new file's name, and its text. The slug is made of the title, else of the
-/// body's first line.
+/// Returns the slug for the file name, derived from the title or else from the first line of the body, and the text.
 ///
-/// [`EditError::BadText`] for a character that can't be stored, [`EditError::TooLarge`] for a
-/// result over [`MAX_FILE_BYTES`](super::MAX_FILE_BYTES) or with more tags than are read; nothing else is refused.
+/// # Errors
+/// [`EditError::BadText`] for a character that can't be stored; [`EditError::TooLarge`] if the text would exceed
+/// [`MAX_FILE_BYTES`](super::MAX_FILE_BYTES) or have more tags than the parser accepts.
 pub fn new_file(task: &NewTask) -> Result<(String, String), EditError> {
     check_body(&task.body)?;
     check_tags(&task.tags)?;
@@ -57,7 +56,7 @@ fn front_matter(task: &NewTask) -> Vec<String> {
         format!("kategorie: {}", task.kategorie),
         format!("status: {}", task.status),
     ];
-    lines.extend(tag_lines(&without_blanks(&task.tags)));
+    lines.extend(tag_lines(&without_blank_tags(&task.tags)));
     lines.extend(
         task.deadline
             .map(|deadline| format!("deadline: {deadline}")),
@@ -76,7 +75,7 @@ fn front_matter(task: &NewTask) -> Vec<String> {
 
 fn body(title: Option<&str>, body: &str) -> String {
     match title {
-        Some(title) if heading(body).is_none() => {
+        Some(title) if first_heading(body).is_none() => {
             let gap = if body.is_empty() { "" } else { "\n" };
             format!("{}{gap}{body}", heading_line(title))
         }
@@ -84,15 +83,15 @@ fn body(title: Option<&str>, body: &str) -> String {
     }
 }
 
-/// The tags that say something.
-pub(super) fn without_blanks(tags: &[String]) -> Vec<String> {
+/// The tags that aren't blank.
+pub(super) fn without_blank_tags(tags: &[String]) -> Vec<String> {
     tags.iter()
         .filter(|tag| !tag.trim().is_empty())
         .cloned()
         .collect()
 }
 
-/// The lines of `tags`, a tag a line.
+/// The lines of `tags` in block style.
 pub(super) fn tag_lines(tags: &[String]) -> Vec<String> {
     if tags.is_empty() {
         return vec!["tags: []".to_owned()];
@@ -101,7 +100,7 @@ pub(super) fn tag_lines(tags: &[String]) -> Vec<String> {
     std::iter::once("tags:".to_owned()).chain(items).collect()
 }
 
-/// The lines of a key that holds a day and a time of day.
+/// The lines of a key whose value is a slot.
 pub(super) fn slot_lines(key: &str, slot: Slot) -> [String; 3] {
     [
         format!("{key}:"),

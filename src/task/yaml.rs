@@ -1,8 +1,8 @@
-//! Parses the subset of YAML that front matter may use (`src/task/README.md`, "Which YAML is read") into a small tree
-//! whose nodes know their byte ranges. Depth and number of nodes are bounded, so that no file is expensive to read.
+//! Parses the YAML subset that front matter may use (`src/task/README.md`, "Which YAML is read") into a small tree
+//! whose nodes know their byte ranges. Depth and number of nodes are limited, so that parsing is cheap for every input.
 //!
-//! Where js-yaml is more lenient than YAML this is, too: what stands inside brackets or quotes needs no indentation,
-//! and tabs separate as spaces do.
+//! As lenient as js-yaml where that is more lenient than the YAML specification: content inside brackets or quotes
+//! needs no indentation, and tabs are accepted as separators.
 
 mod fault;
 
@@ -10,53 +10,53 @@ use std::ops::Range;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, options};
 
-use super::front_matter::part;
+use super::front_matter::slice;
 
-/// Collections inside collections; the outermost mapping is the first.
+/// The maximum nesting depth of collections, counting the outermost mapping.
 const MAX_DEPTH: usize = 16;
-/// Scalars (keys included) and collections together.
+/// The maximum number of nodes: scalars, keys included, and collections.
 pub(super) const MAX_NODES: usize = 2_000;
 
 /// A scalar or a collection.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    /// Its bytes in the file: of a scalar with its quotes, of a `[…]` or `{…}` with its brackets,
-    /// of a block collection up to the end of its last scalar. Empty where nothing was written.
+    /// The byte range in the file: a scalar includes its quotes, a `[…]` or `{…}` its brackets; a block collection ends
+    /// with its last scalar. Empty if nothing is written.
     pub(super) range: Range<usize>,
-    /// What it holds.
-    pub(super) kind: Kind,
+    /// The content.
+    pub(super) kind: NodeKind,
 }
 
-/// What a node holds.
+/// The content of a node.
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     /// A single value.
     Scalar {
-        /// The value: the source text, without quotes, escapes and line folding.
+        /// The value after removing quotes, escapes and line folding.
         text: String,
-        /// How it is written.
+        /// How the scalar is written.
         style: Style,
     },
     /// A list.
     Sequence {
-        /// Its items in order.
+        /// The items in order.
         items: Vec<Node>,
-        /// `[…]` rather than lines that start with `-`.
+        /// `[…]`, rather than lines that start with `-`.
         flow: bool,
     },
     /// Keys and values.
     Mapping {
-        /// In the file's order.
-        entries: Vec<Entry>,
-        /// `{…}` rather than a line a key.
+        /// The entries in file order.
+        entries: Vec<MappingEntry>,
+        /// `{…}`, rather than one line per key.
         flow: bool,
     },
 }
 
-/// How a scalar is written.
+/// The style of a scalar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// Bare.
+    /// Unquoted.
     Plain,
     /// `'…'`
     Single,
@@ -66,37 +66,37 @@ pub(super) enum Style {
     Block,
 }
 
-/// One key with its value.
+/// One key and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    /// The key, read like any scalar.
+pub(super) struct MappingEntry {
+    /// The parsed key.
     pub(super) key: String,
-    /// The key's bytes in the file.
+    /// The key's byte range in the file.
     pub(super) key_range: Range<usize>,
     /// The value.
     pub(super) value: Node,
 }
 
-/// Why this can't be read, and at which byte of the file.
+/// A parse error and its byte offset in the file.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) at: usize,
-    pub(super) what: String,
+pub(super) struct YamlError {
+    pub(super) offset: usize,
+    pub(super) message: String,
 }
 
 impl Node {
     /// The scalar's value; `None` for a collection.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Scalar { text, .. } => Some(text),
+            NodeKind::Scalar { text, .. } => Some(text),
             _ => None,
         }
     }
 
-    /// Nothing written, `''`, or one of YAML's spellings of null: all the same as no key at all.
+    /// An empty value, `''`, or a YAML null: treated like a missing key.
     pub(super) fn is_absent(&self) -> bool {
         match &self.kind {
-            Kind::Scalar { text, style } => {
+            NodeKind::Scalar { text, style } => {
                 text.is_empty()
                     || (*style == Style::Plain
                         && matches!(text.as_str(), "~" | "null" | "Null" | "NULL"))
@@ -105,21 +105,22 @@ impl Node {
         }
     }
 
-    /// Whether both say the same in the same style, wherever they stand.
-    pub(super) fn same(&self, other: &Self) -> bool {
+    /// Whether both have the same value and style; byte ranges are ignored.
+    pub(super) fn has_same_value(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {
-            (Kind::Scalar { text: a, style: s }, Kind::Scalar { text: b, style: t }) => {
+            (NodeKind::Scalar { text: a, style: s }, NodeKind::Scalar { text: b, style: t }) => {
                 a == b && s == t
             }
-            (Kind::Sequence { items: a, flow: f }, Kind::Sequence { items: b, flow: g }) => {
-                f == g && a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
-            }
             (
-                Kind::Mapping {
+                NodeKind::Sequence { items: a, flow: f },
+                NodeKind::Sequence { items: b, flow: g },
+            ) => f == g && a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.has_same_value(b)),
+            (
+                NodeKind::Mapping {
                     entries: a,
                     flow: f,
                 },
-                Kind::Mapping {
+                NodeKind::Mapping {
                     entries: b,
                     flow: g,
                 },
@@ -128,50 +129,52 @@ impl Node {
                     && a.len() == b.len()
                     && a.iter()
                         .zip(b)
-                        .all(|(a, b)| a.key == b.key && a.value.same(&b.value))
+                        .all(|(a, b)| a.key == b.key && a.value.has_same_value(&b.value))
             }
             _ => false,
         }
     }
 }
 
-/// Reads the YAML in `text[yaml]`; ranges and faults are in bytes of `text`. `None` when there is
-/// nothing but blanks and comments.
-pub(super) fn read(text: &str, yaml: Range<usize>) -> Result<Option<Node>, Fault> {
+/// Parses the YAML in `text[yaml]`; ranges and error offsets are in bytes of `text`. `Ok(None)` if there is nothing but
+/// whitespace and comments.
+pub(super) fn read(text: &str, yaml: Range<usize>) -> Result<Option<Node>, YamlError> {
     if let Some(fault) = fault::conflict(text, &yaml) {
         return Err(fault);
     }
-    parse(text, &yaml).map_err(|fault| fault::conflict_line(text, &yaml).unwrap_or(fault))
+    parse(text, &yaml).map_err(|error| fault::conflict_line(text, &yaml).unwrap_or(error))
 }
 
-fn parse(text: &str, yaml: &Range<usize>) -> Result<Option<Node>, Fault> {
-    let source = part(text, yaml);
-    let first = Tree::of(text, source, yaml.start);
-    let by_tab = |error: &ScanError| {
+fn parse(text: &str, yaml: &Range<usize>) -> Result<Option<Node>, YamlError> {
+    let source = slice(text, yaml);
+    let first = TreeBuilder::of(text, source, yaml.start);
+    let is_tab_error = |error: &ScanError| {
         use ErrorKind::{TabInBlockIndentation, TabInPlainScalar};
         matches!(error.kind(), TabInBlockIndentation | TabInPlainScalar)
     };
-    if !matches!(&first.stop, Some(Stop::Parser(error)) if by_tab(error)) {
-        return first.done(source);
+    if !matches!(&first.stop, Some(StopReason::Parser(error)) if is_tab_error(error)) {
+        return first.finish(source);
     }
-    // Inside brackets js-yaml takes a tab where the parser wants a space. Which tabs stand inside is
-    // known once they are read, so all become spaces for a guess, and only those inside for good.
-    let guess = Tree::of(text, &spaced(source, |_| true), yaml.start).brackets;
-    let source_spaced = spaced(source, |start| {
+    // Inside brackets js-yaml accepts a tab where this parser requires a space. Which tabs are inside brackets is known
+    // only after parsing, so a first pass with every leading tab replaced locates the brackets, and a second pass
+    // replaces only the tabs inside them.
+    let guess =
+        TreeBuilder::of(text, &expand_leading_tabs(source, |_| true), yaml.start).flow_ranges;
+    let source_expanded = expand_leading_tabs(source, |start| {
         let next = guess.partition_point(|bracket| bracket.end <= start);
         guess
             .get(next)
             .is_some_and(|bracket| bracket.start <= start)
     });
-    let second = Tree::of(text, &source_spaced, yaml.start);
-    if second.stop.is_none() && second.brackets != guess {
-        return first.done(source);
+    let second = TreeBuilder::of(text, &source_expanded, yaml.start);
+    if second.stop.is_none() && second.flow_ranges != guess {
+        return first.finish(source);
     }
-    second.done(&source_spaced)
+    second.finish(&source_expanded)
 }
 
-/// `source` with spaces for the tabs that begin a line, where `inside` holds for the line's start.
-fn spaced(source: &str, inside: impl Fn(usize) -> bool) -> String {
+/// `source` with leading tabs replaced by spaces on the lines whose start offset satisfies `inside`.
+fn expand_leading_tabs(source: &str, inside: impl Fn(usize) -> bool) -> String {
     let mut spaced = String::with_capacity(source.len());
     for (start, line) in lines(source) {
         let rest = line.trim_start_matches([' ', '\t']);
@@ -185,7 +188,7 @@ fn spaced(source: &str, inside: impl Fn(usize) -> bool) -> String {
     spaced
 }
 
-/// The lines of `text` with their line endings, each with where it starts.
+/// The lines of `text` including their line endings, each with its start offset.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split_inclusive('\n').scan(0, |end, line| {
         let start = *end;
@@ -194,13 +197,13 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The parser over `source`. It bounds what it holds back: a key may have 1,024 characters.
+/// Parser events for `source`. The parser's lookahead is bounded: a key may have 1,024 characters.
 fn parser(source: &str) -> impl Iterator<Item = Result<(Event<'_>, Span), ScanError>> {
     Parser::new_from_str_with_options(source, options! { disallow_directives: true })
 }
 
-/// A collection that isn't closed yet.
-struct Open {
+/// A collection whose end hasn't been reached.
+struct OpenCollection {
     start: usize,
     flow: bool,
     items: Items,
@@ -208,33 +211,33 @@ struct Open {
 
 enum Items {
     Sequence(Vec<Node>),
-    Mapping(Vec<Entry>, Option<(String, Range<usize>)>),
+    Mapping(Vec<MappingEntry>, Option<(String, Range<usize>)>),
 }
 
-/// Why the tree isn't whole.
-enum Stop {
-    /// The parser can't go on.
+/// Why the tree is incomplete.
+enum StopReason {
+    /// The parser failed.
     Parser(ScanError),
-    /// This isn't read here.
-    Refused(Fault),
+    /// Valid YAML that isn't supported here.
+    Rejected(YamlError),
 }
 
-/// Builds the tree from the parser's events, without recursion.
-struct Tree<'a> {
+/// Builds the tree from parser events, iteratively.
+struct TreeBuilder<'a> {
     text: &'a str,
-    /// Where the parser's text begins in `text`.
+    /// The offset of the parsed source in `text`.
     base: usize,
-    open: Vec<Open>,
+    open: Vec<OpenCollection>,
     root: Option<Node>,
     nodes: usize,
-    begun: bool,
-    /// The outermost `[…]` and `{…}`, in the parser's bytes; up to the end where one isn't closed.
-    brackets: Vec<Range<usize>>,
-    stop: Option<Stop>,
+    document_started: bool,
+    /// The outermost `[…]` and `{…}`, in source offsets; an unclosed one extends to the end.
+    flow_ranges: Vec<Range<usize>>,
+    stop: Option<StopReason>,
 }
 
-impl<'a> Tree<'a> {
-    /// Reads `source`, which begins at `base` in `text` and is the same but for blanks.
+impl<'a> TreeBuilder<'a> {
+    /// Parses `source`, which starts at `base` in `text` and differs from it only in blanks.
     fn of(text: &'a str, source: &str, base: usize) -> Self {
         let mut tree = Self {
             text,
@@ -242,14 +245,16 @@ impl<'a> Tree<'a> {
             open: vec![],
             root: None,
             nodes: 0,
-            begun: false,
-            brackets: vec![],
+            document_started: false,
+            flow_ranges: vec![],
             stop: None,
         };
         for event in parser(source) {
             let step = match event {
-                Ok((event, span)) => tree.take(event, &span).map_err(Stop::Refused),
-                Err(error) => Err(Stop::Parser(error)),
+                Ok((event, span)) => tree
+                    .handle_event(event, &span)
+                    .map_err(StopReason::Rejected),
+                Err(error) => Err(StopReason::Parser(error)),
             };
             if let Err(stop) = step {
                 tree.stop = Some(stop);
@@ -257,28 +262,28 @@ impl<'a> Tree<'a> {
             }
         }
         if let Some(open) = tree.open.iter().find(|open| open.flow) {
-            tree.brackets.push(open.start - base..source.len());
+            tree.flow_ranges.push(open.start - base..source.len());
         }
         tree
     }
 
-    /// The tree, or what is wrong with `source`, which it was read from.
-    fn done(self, source: &str) -> Result<Option<Node>, Fault> {
+    /// Returns the tree, or the error in `source`.
+    fn finish(self, source: &str) -> Result<Option<Node>, YamlError> {
         match self.stop {
             None => Ok(self.root),
-            Some(Stop::Refused(fault)) => Err(fault),
-            Some(Stop::Parser(error)) => {
-                let fault = fault::of(source, &error);
-                Err(Fault {
-                    at: self.base + fault.at,
+            Some(StopReason::Rejected(fault)) => Err(fault),
+            Some(StopReason::Parser(error)) => {
+                let fault = fault::from_scan_error(source, &error);
+                Err(YamlError {
+                    offset: self.base + fault.offset,
                     ..fault
                 })
             }
         }
     }
 
-    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), Fault> {
-        // A text always has byte positions.
+    fn handle_event(&mut self, event: Event<'_>, span: &Span) -> Result<(), YamlError> {
+        // Always present for a `&str` input.
         let bytes = span.byte_range().unwrap_or_default();
         let range = self.base + bytes.start..self.base + bytes.end;
         let at = range.start;
@@ -286,16 +291,16 @@ impl<'a> Tree<'a> {
             Event::DocumentStart(explicit, _) => self.document(explicit, at),
             Event::Alias(_) => Err(fault::alias(at)),
             Event::Scalar(text, style, anchor, tag) => {
-                self.node(at, anchor, tag.is_some())?;
+                self.check_node(at, anchor, tag.is_some())?;
                 let node = self.scalar(text.into_owned(), style, range);
-                self.place(node)
+                self.attach(node)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.node(at, anchor, tag.is_some())?;
+                self.check_node(at, anchor, tag.is_some())?;
                 self.open(range, Items::Sequence(vec![]))
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.node(at, anchor, tag.is_some())?;
+                self.check_node(at, anchor, tag.is_some())?;
                 self.open(range, Items::Mapping(vec![], None))
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(range.end),
@@ -303,15 +308,15 @@ impl<'a> Tree<'a> {
         }
     }
 
-    fn document(&mut self, explicit: bool, at: usize) -> Result<(), Fault> {
-        if explicit || std::mem::replace(&mut self.begun, true) {
+    fn document(&mut self, explicit: bool, at: usize) -> Result<(), YamlError> {
+        if explicit || std::mem::replace(&mut self.document_started, true) {
             return Err(fault::second_document(at));
         }
         Ok(())
     }
 
-    /// Counts a node and refuses what may not be attached to one.
-    fn node(&mut self, at: usize, anchor: usize, tagged: bool) -> Result<(), Fault> {
+    /// Counts a node, and rejects anchors and tags.
+    fn check_node(&mut self, at: usize, anchor: usize, tagged: bool) -> Result<(), YamlError> {
         self.nodes += 1;
         match (anchor, tagged) {
             _ if self.nodes > MAX_NODES => Err(fault::too_many(at)),
@@ -323,46 +328,50 @@ impl<'a> Tree<'a> {
 
     fn scalar(&self, text: String, style: ScalarStyle, range: Range<usize>) -> Node {
         let (text, range, style) = match style {
-            // The parser says `~` for what wasn't written.
-            ScalarStyle::Plain if range.is_empty() => {
-                (String::new(), self.nothing(range.start), Style::Plain)
-            }
+            // The parser reports an omitted value as `~`.
+            ScalarStyle::Plain if range.is_empty() => (
+                String::new(),
+                self.missing_value_range(range.start),
+                Style::Plain,
+            ),
             ScalarStyle::Plain => (text, range, Style::Plain),
             ScalarStyle::SingleQuoted => (text, range, Style::Single),
             ScalarStyle::DoubleQuoted => (text, range, Style::Double),
-            ScalarStyle::Literal | ScalarStyle::Folded => (text, self.trimmed(range), Style::Block),
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                (text, self.trim_range_end(range), Style::Block)
+            }
         };
         Node {
             range,
-            kind: Kind::Scalar { text, style },
+            kind: NodeKind::Scalar { text, style },
         }
     }
 
-    /// Where a value that wasn't written would stand: right after its `:`.
-    fn nothing(&self, at: usize) -> Range<usize> {
+    /// The empty range of an omitted value: directly after its `:`.
+    fn missing_value_range(&self, at: usize) -> Range<usize> {
         let colon = self.text.as_bytes().get(at) == Some(&b':');
         let at = at + usize::from(colon);
         at..at
     }
 
-    fn trimmed(&self, range: Range<usize>) -> Range<usize> {
-        let kept = part(self.text, &range).trim_ascii_end().len();
+    fn trim_range_end(&self, range: Range<usize>) -> Range<usize> {
+        let kept = slice(self.text, &range).trim_ascii_end().len();
         range.start..range.start + kept
     }
 
-    fn open(&mut self, range: Range<usize>, items: Items) -> Result<(), Fault> {
+    fn open(&mut self, range: Range<usize>, items: Items) -> Result<(), YamlError> {
         let start = range.start;
         if self.open.len() >= MAX_DEPTH {
             return Err(fault::too_deep(start));
         }
-        // Only `[` and `{` have a width.
+        // Only flow collections start with a token (`[` or `{`) of nonzero width.
         let flow = !range.is_empty();
-        self.open.push(Open { start, flow, items });
+        self.open.push(OpenCollection { start, flow, items });
         Ok(())
     }
 
-    fn close(&mut self, end: usize) -> Result<(), Fault> {
-        let Some(Open { start, flow, items }) = self.open.pop() else {
+    fn close(&mut self, end: usize) -> Result<(), YamlError> {
+        let Some(OpenCollection { start, flow, items }) = self.open.pop() else {
             return Ok(());
         };
         let last = match &items {
@@ -375,42 +384,42 @@ impl<'a> Tree<'a> {
             last.unwrap_or(start).max(start)
         };
         if flow && !self.open.iter().any(|open| open.flow) {
-            self.brackets.push(start - self.base..end - self.base);
+            self.flow_ranges.push(start - self.base..end - self.base);
         }
         let kind = match items {
-            Items::Sequence(items) => Kind::Sequence { items, flow },
-            Items::Mapping(entries, _) => Kind::Mapping { entries, flow },
+            Items::Sequence(items) => NodeKind::Sequence { items, flow },
+            Items::Mapping(entries, _) => NodeKind::Mapping { entries, flow },
         };
-        self.place(Node {
+        self.attach(Node {
             range: start..end,
             kind,
         })
     }
 
-    /// Puts a finished node where it belongs.
-    fn place(&mut self, node: Node) -> Result<(), Fault> {
+    /// Attaches a finished node to its parent.
+    fn attach(&mut self, node: Node) -> Result<(), YamlError> {
         match self.open.last_mut().map(|open| &mut open.items) {
             None => self.root = Some(node),
             Some(Items::Sequence(items)) => items.push(node),
-            Some(Items::Mapping(entries, waiting)) => match waiting.take() {
-                Some((key, key_range)) => entries.push(Entry {
+            Some(Items::Mapping(entries, pending_key)) => match pending_key.take() {
+                Some((key, key_range)) => entries.push(MappingEntry {
                     key,
                     key_range,
                     value: node,
                 }),
-                None => *waiting = Some(key(self.text, node)?),
+                None => *pending_key = Some(key(self.text, node)?),
             },
         }
         Ok(())
     }
 }
 
-/// A key is a scalar, without a `?` before it.
-fn key(text: &str, node: Node) -> Result<(String, Range<usize>), Fault> {
+/// A key must be a scalar without a `?` indicator.
+fn key(text: &str, node: Node) -> Result<(String, Range<usize>), YamlError> {
     let before = text.get(..node.range.start).unwrap_or_default();
     let explicit = before.trim_end_matches([' ', '\t']).ends_with('?');
     match node.kind {
-        Kind::Scalar { text: key, .. } if !explicit => Ok((key, node.range)),
+        NodeKind::Scalar { text: key, .. } if !explicit => Ok((key, node.range)),
         _ => Err(fault::complex_key(text, node.range.start)),
     }
 }

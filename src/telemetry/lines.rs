@@ -1,4 +1,4 @@
-//! How a line looks: the event's own fields first, then what is known of the request.
+//! Format of a log line: the event's own fields first, then those of the current request.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::context::{self, RequestContext};
 
-/// One JSON object a line.
-pub(super) struct Json;
+/// One JSON object per line.
+pub(super) struct JsonEventFormat;
 
-impl<S> FormatEvent<S, DefaultFields> for Json
+impl<S> FormatEvent<S, DefaultFields> for JsonEventFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -28,17 +28,17 @@ where
     ) -> fmt::Result {
         let line = object(event).map_err(|_| fmt::Error)?;
         let line = String::from_utf8(line).map_err(|_| fmt::Error)?;
-        writeln!(writer, "{}", for_host(&line, *event.metadata().level()))
+        writeln!(writer, "{}", escape_warn(&line, *event.metadata().level()))
     }
 }
 
-/// The host takes a line of stderr for a warning when it finds "warn" in it, so an error may not contain it
-/// in plain; an escape of JSON means the same to who parses it.
-fn for_host(line: &str, level: Level) -> String {
+/// The Functions host classifies a stderr line that contains "warn" as a warning. So in an error line the word's first
+/// letter becomes a JSON escape, which parses to the same text.
+fn escape_warn(line: &str, level: Level) -> String {
     if level != Level::ERROR {
         return line.to_owned();
     }
-    let mut told = String::with_capacity(line.len() + 8);
+    let mut escaped = String::with_capacity(line.len() + 8);
     let mut rest = line;
     while let Some(at) = find_warn(rest) {
         let first = if rest[at..].starts_with('w') {
@@ -46,11 +46,11 @@ fn for_host(line: &str, level: Level) -> String {
         } else {
             r"\u0057"
         };
-        told.push_str(&rest[..at]);
-        told.push_str(first);
+        escaped.push_str(&rest[..at]);
+        escaped.push_str(first);
         rest = &rest[at + 1..];
     }
-    told + rest
+    escaped + rest
 }
 
 fn find_warn(text: &str) -> Option<usize> {
@@ -69,8 +69,8 @@ fn object(event: &Event<'_>) -> Result<Vec<u8>, serde_json::Error> {
     event.record(&mut visitor);
     let mut map = visitor.take_serializer()?;
     let mut failed = Ok(());
-    each_of_request(|name, value| {
-        // The line's own word counts.
+    for_each_request_field(|name, value| {
+        // The event's own field takes precedence.
         if metadata.fields().field(name).is_none() && failed.is_ok() {
             failed = map.serialize_entry(name, &value.to_string());
         }
@@ -82,39 +82,39 @@ fn object(event: &Event<'_>) -> Result<Vec<u8>, serde_json::Error> {
     Ok(bytes)
 }
 
-/// An error that no event tells of.
+/// An error line outside of `tracing`, for failures before logging has started.
 pub(super) fn failure(message: &str) -> String {
     let (level, instance) = (Level::ERROR.as_str(), context::instance());
     let line = serde_json::json!({
         "timestamp": timestamp(), "level": level, "message": message, "instance": instance,
     });
-    for_host(&line.to_string(), Level::ERROR)
+    escape_warn(&line.to_string(), Level::ERROR)
 }
 
-/// When a line is written: by the wall clock, which nothing but a reader of the log goes by.
+/// The wall clock's time, which only the readers of the log use.
 fn timestamp() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// What is known of the present request, by name.
-fn each_of_request(mut tell: impl FnMut(&'static str, &dyn fmt::Display)) {
+/// Passes each known field of the current request to `record`.
+fn for_each_request_field(mut record: impl FnMut(&'static str, &dyn fmt::Display)) {
     context::with_request(|request: &RequestContext| {
-        tell("request_id", &request.id());
-        tell("route", &request.route());
+        record("request_id", &request.id());
+        record("route", &request.route());
         if let Some(user) = request.user() {
-            tell("user", user);
+            record("user", user);
         }
         if let Some(id) = request.invocation_id() {
-            tell("invocation_id", &id);
+            record("invocation_id", &id);
         }
         if let Some((trace, span)) = request.trace() {
-            tell("trace_id", &trace);
-            tell("span_id", &span);
+            record("trace_id", &trace);
+            record("span_id", &span);
         }
     });
 }
 
-/// For lines at a terminal: after the time, which request it is about, and whose.
+/// For the text format at a terminal: the time, then the request's id and user.
 pub(super) struct TimeAndRequest;
 
 impl FormatTime for TimeAndRequest {

@@ -1,5 +1,5 @@
-//! Log lines (`src/admin/README.md`, "Log") on the stream and in the form by which the Functions host tells levels apart
-//! (`src/functions/README.md`, "Levels"). JSON, or text on a terminal.
+//! Logging (`src/admin/README.md`, "Log"): JSON, or text on a terminal. Stream and format are those by which the
+//! Functions host recognizes levels (`src/functions/README.md`, "Levels").
 
 mod lines;
 
@@ -15,20 +15,19 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::ConfigError;
-use crate::metrics::{Metrics, Standing};
-use lines::{Json, TimeAndRequest};
+use crate::metrics::{Metrics, RuntimeStats};
+use lines::{JsonEventFormat, TimeAndRequest};
 
-/// Starts logging at the levels `RUST_LOG` names, `info` when it names none.
+/// Starts logging with the directives in `RUST_LOG`, default `info`, and installs the panic hook.
 ///
-/// Only this crate's lines: the storage SDK and the HTTP client log request URLs, which may carry a
-/// signature.
+/// Logs only this crate's events: the storage SDK and the HTTP client log request URLs, which may contain a signature.
 ///
 /// # Errors
-/// When `RUST_LOG` can't be read.
+/// If `RUST_LOG` is invalid.
 pub fn init(rust_log: Option<&str>) -> Result<(), ConfigError> {
     let directives = rust_log.map_or("info", str::trim);
     let levels = EnvFilter::try_new(directives).ok();
-    let levels = levels.filter(|_| !directives.split(',').any(is_slip));
+    let levels = levels.filter(|_| !directives.split(',').any(is_misspelled));
     let levels = levels.ok_or_else(|| {
         let allowed = "levels as in info or codex_miroir=debug,info";
         ConfigError::new("RUST_LOG", format!("is {directives:?}"), allowed)
@@ -49,42 +48,44 @@ pub fn init(rust_log: Option<&str>) -> Result<(), ConfigError> {
         .with(ours)
         .with(lines)
         .init();
-    panic::set_hook(Box::new(|panic| tell_panic(panic.location())));
+    panic::set_hook(Box::new(|panic| log_panic(panic.location())));
     Ok(())
 }
 
-/// A lone word is a level, or names what is to be logged. Another's name would silence this service, which
-/// nobody means who writes it.
-fn is_slip(directive: &str) -> bool {
+/// Whether a directive of one word is neither a level nor a target of this crate. It would be valid as another crate's
+/// target and silence all logging, which is hardly intended.
+fn is_misspelled(directive: &str) -> bool {
     let word = directive.trim();
     let is_level = word.parse::<LevelFilter>().is_ok();
     let ours = word.starts_with(env!("CARGO_CRATE_NAME"));
     !is_level && !ours && !word.contains(['=', '['])
 }
 
-/// Why a process that a host has started ends, in one line; also when the start came to no log.
-pub fn tell_failure(failure: &impl std::fmt::Display) {
+/// Writes the reason why a process under a host exits as one error line, even if logging hasn't started.
+pub fn log_failure(failure: &impl std::fmt::Display) {
     eprintln!("{}", lines::failure(&failure.to_string()));
 }
 
-/// Lines as a host takes them: one JSON object each, with what is known of the request.
+/// The JSON layer: one object per line, with the fields of the current request.
 pub fn json<S, W>(writer: W) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    fmt::layer().with_writer(writer).event_format(Json)
+    fmt::layer()
+        .with_writer(writer)
+        .event_format(JsonEventFormat)
 }
 
-/// Where it happened, in one line of the request it happened in. Not what it said: that may quote a task.
-fn tell_panic(place: Option<&panic::Location<'_>>) {
-    let place = place.map(tracing::field::display);
+/// Logs where a panic happened, with the current request's fields. Not its message, which may quote a task.
+fn log_panic(location: Option<&panic::Location<'_>>) {
+    let place = location.map(tracing::field::display);
     tracing::error!(place, "a defect: something panicked");
 }
 
-/// One line with what happened since the last one, and how things stand.
-pub fn sum_up(metrics: &Metrics, standing: &Standing) {
-    let summary = metrics.summary(standing);
+/// Logs one line with the counts since the last one and the current gauges.
+pub fn log_summary(metrics: &Metrics, stats: &RuntimeStats) {
+    let summary = metrics.summary(stats);
     let [memory, artifact, rebuild, stale] = summary.layers;
     tracing::info!(
         requests = summary.requests,
@@ -99,12 +100,12 @@ pub fn sum_up(metrics: &Metrics, standing: &Standing) {
         storage_slowest_ms = summary.storage_slowest.as_millis() as u64,
         github_calls = summary.github_calls,
         github_failed = summary.github_failed,
-        pending = standing.pending,
-        unpushed = standing.unpushed,
-        oldest_unpushed_s = standing.oldest_unpushed.map_or(0, |it| it.as_secs()),
-        cached_users = standing.cached_users,
-        cached_bytes = standing.cached_bytes,
-        tasks = standing.tasks,
+        pending = stats.pending,
+        unpushed = stats.unpushed,
+        oldest_unpushed_s = stats.oldest_unpushed.map_or(0, |it| it.as_secs()),
+        cached_users = stats.cached_users,
+        cached_bytes = stats.cached_bytes,
+        tasks = stats.tasks,
         "summary"
     );
 }

@@ -10,33 +10,33 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::task::{Datum, Zeit};
 
 pub use place::place;
-pub use zone::{instant_of, next_boundary, stretch};
+pub use zone::{instant_of, next_boundary, slot_interval};
 
-/// How many calendar days are planned, today included.
+/// Planning horizon in calendar days, today included.
 pub const DAYS: i64 = 7;
 
-/// The week that follows from a user's files at one moment. Files are named by their row in the
-/// [`crate::task::TaskTable`] it was placed from.
+/// The placement of a user's tasks at one instant. Files are referred to by their row in the
+/// [`crate::task::TaskTable`] that was placed.
 ///
 /// Every open task of that table is in exactly one of a slot, `unplaced` and `problems`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
-    /// Today in the service's zone, also when nothing of today is left.
+    /// Today in the service's time zone, even if none of its slots is left.
     pub today: Datum,
-    /// Until when nothing changes by itself: the next of 00:00, 9:00, 14:00, 19:00 local time.
+    /// The next slot boundary (00:00, 9:00, 14:00 or 19:00 local time): the placement is valid until then.
     pub valid_until: DateTime<Utc>,
-    /// The days that still have a slot, in order.
+    /// The days that still have slots, in order.
     pub days: Vec<Day>,
     /// Open tasks without a slot, in planning order.
     pub unplaced: Vec<Unplaced>,
-    /// Unreadable files and open tasks with an impossible appointment, in planning order.
+    /// Unreadable files and open tasks with an invalid `fixedSlot`, in planning order.
     pub problems: Vec<usize>,
 }
 
 /// A day that still has slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Day {
-    /// Which.
+    /// The date.
     pub datum: Datum,
     /// Its slots that haven't passed, in order.
     pub slots: Vec<DaySlot>,
@@ -45,9 +45,9 @@ pub struct Day {
 /// One slot of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DaySlot {
-    /// Which.
+    /// The time of day.
     pub zeit: Zeit,
-    /// Who holds it.
+    /// The task in the slot; `None` when it is free.
     pub task: Option<Placed>,
 }
 
@@ -56,34 +56,34 @@ pub struct DaySlot {
 pub struct Placed {
     /// Its row in the table.
     pub row: usize,
-    /// By appointment, not automatically.
+    /// Placed by its `fixedSlot`, not automatically.
     pub is_fixed: bool,
     /// The slot's day is after the task's deadline.
     pub deadline_missed: bool,
 }
 
-/// An open task that has no slot.
+/// An open task without a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unplaced {
     /// Its row in the table.
     pub row: usize,
-    /// Why.
+    /// Why it has none.
     pub reason: Reason,
 }
 
 /// Why an open task has no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Its appointment is another fixed task's.
+    /// An earlier fixed task has its `fixedSlot`.
     SlotTaken {
-        /// The other's row.
+        /// The row of that task.
         by: usize,
     },
-    /// Its appointment is over.
+    /// Its `fixedSlot` has passed.
     SlotPassed,
-    /// Its appointment is after the seven days.
+    /// Its `fixedSlot` is after the planning horizon.
     OutsideHorizon,
-    /// No free slot on any day it may be planned on.
+    /// No slot is free on the days that its `kategorie` allows.
     HorizonFull,
 }
 
@@ -103,7 +103,7 @@ impl PartialSchema for Reason {
 impl ToSchema for Reason {}
 
 impl Reason {
-    /// As answers spell it.
+    /// The code in API responses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SlotTaken { .. } => "slot_taken",

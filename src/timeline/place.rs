@@ -1,4 +1,4 @@
-//! The placement itself.
+//! The placement algorithm.
 
 use chrono::{DateTime, Datelike, Days, Utc};
 use chrono_tz::Tz;
@@ -9,12 +9,12 @@ use crate::task::{
     ContentView, Datum, FixedSlotView, Kategorie, Slot, Status, TaskTable, TaskView, Zeit,
 };
 
-/// Places every open task of `table` as of `now`, with days and hours of `zone`.
+/// Places every open task of `table` as of `now`, with dates and hours in `zone`.
 ///
-/// Fixed tasks go first, each to exactly its slot; the others follow in order, each to the first
-/// free `morgens` or `nachmittags` of a day its `kategorie` allows.
+/// Fixed tasks are placed first, each in exactly its slot; then the others in order, each in the first free `morgens`
+/// or `nachmittags` of a day that its `kategorie` allows.
 pub fn place(table: &TaskTable, now: DateTime<Utc>, zone: Tz) -> Timeline {
-    let mut week = Week::new(now, zone);
+    let mut planner = WeekPlanner::new(now, zone);
     let mut problems = Vec::new();
     let mut floating = Vec::new();
     for (row, file) in table.iter().enumerate() {
@@ -22,31 +22,31 @@ pub fn place(table: &TaskTable, now: DateTime<Utc>, zone: Tz) -> Timeline {
             ContentView::Unreadable(_) => problems.push(row),
             ContentView::Task(task) if task.status == Status::Offen => match task.fixed_slot {
                 FixedSlotView::Invalid(_) => problems.push(row),
-                FixedSlotView::At(slot) => week.fix(row, slot, task.deadline),
+                FixedSlotView::At(slot) => planner.place_fixed(row, slot, task.deadline),
                 FixedSlotView::None => floating.push((row, task)),
             },
             _ => {}
         }
     }
-    week.fill(&floating);
-    week.unplaced.sort_by_key(|unplaced| unplaced.row);
+    planner.place_floating(&floating);
+    planner.unplaced.sort_by_key(|unplaced| unplaced.row);
     Timeline {
-        today: week.today,
+        today: planner.today,
         valid_until: next_boundary(now, zone),
-        days: week.days,
-        unplaced: week.unplaced,
+        days: planner.days,
+        unplaced: planner.unplaced,
         problems,
     }
 }
 
-/// The slots that are left, while they are being filled.
-struct Week {
+/// The remaining slots of the horizon while tasks are placed in them.
+struct WeekPlanner {
     today: Datum,
     days: Vec<Day>,
     unplaced: Vec<Unplaced>,
 }
 
-impl Week {
+impl WeekPlanner {
     fn new(now: DateTime<Utc>, zone: Tz) -> Self {
         let today = Datum(now.with_timezone(&zone).date_naive());
         let dates = (0..DAYS as u64).filter_map(|n| today.0.checked_add_days(Days::new(n)));
@@ -64,21 +64,22 @@ impl Week {
         }
     }
 
-    /// Puts a fixed task into exactly its slot, or says why not.
-    fn fix(&mut self, row: usize, slot: Slot, deadline: Option<Datum>) {
+    /// Places a fixed task in its slot, or records why it can't be.
+    fn place_fixed(&mut self, row: usize, slot: Slot, deadline: Option<Datum>) {
         let days_ahead = (slot.datum.0 - self.today.0).num_days();
         let reason = match self.slot_mut(slot) {
             Some(free @ DaySlot { task: None, .. }) => {
                 free.task = Some(Placed {
                     row,
                     is_fixed: true,
-                    deadline_missed: missed(slot.datum, deadline),
+                    deadline_missed: is_missed(slot.datum, deadline),
                 });
                 return;
             }
             Some(DaySlot {
-                task: Some(holder), ..
-            }) => Reason::SlotTaken { by: holder.row },
+                task: Some(earlier),
+                ..
+            }) => Reason::SlotTaken { by: earlier.row },
             None if days_ahead >= DAYS => Reason::OutsideHorizon,
             None => Reason::SlotPassed,
         };
@@ -90,9 +91,9 @@ impl Week {
         day.slots.iter_mut().find(|free| free.zeit == slot.zeit)
     }
 
-    /// Gives each task the first free slot it may have. Both kinds walk the week once: what was
-    /// taken for an earlier task is never looked at again.
-    fn fill(&mut self, floating: &[(usize, TaskView<'_>)]) {
+    /// Places each task in its first free slot. Each `kategorie` walks the horizon once and never revisits a slot, so
+    /// the cost is linear.
+    fn place_floating(&mut self, floating: &[(usize, TaskView<'_>)]) {
         for kategorie in Kategorie::ALL {
             let mut waiting = floating
                 .iter()
@@ -100,7 +101,7 @@ impl Week {
             let allowed = self
                 .days
                 .iter_mut()
-                .filter(|day| may_plan(*kategorie, day.datum));
+                .filter(|day| is_allowed_on(*kategorie, day.datum));
             let slots = allowed.flat_map(|day| {
                 let datum = day.datum;
                 day.slots.iter_mut().map(move |slot| (datum, slot))
@@ -110,7 +111,7 @@ impl Week {
                 let Some((row, task)) = waiting.next() else {
                     break;
                 };
-                let deadline_missed = missed(datum, task.deadline);
+                let deadline_missed = is_missed(datum, task.deadline);
                 slot.task = Some(Placed {
                     row: *row,
                     is_fixed: false,
@@ -126,7 +127,7 @@ impl Week {
     }
 }
 
-/// The slots of `date` that haven't passed: all of them on a later day.
+/// The slots of `date` that haven't passed; all three for a day after `today`.
 fn free_slots(date: Datum, today: Datum, now: DateTime<Utc>, zone: Tz) -> Vec<DaySlot> {
     let ends = Zeit::ALL.iter().zip(&BOUNDARIES[1..]);
     ends.filter(|(_, hour)| date != today || now < instant_of(date, **hour, zone))
@@ -137,7 +138,7 @@ fn free_slots(date: Datum, today: Datum, now: DateTime<Utc>, zone: Tz) -> Vec<Da
         .collect()
 }
 
-fn may_plan(kategorie: Kategorie, datum: Datum) -> bool {
+fn is_allowed_on(kategorie: Kategorie, datum: Datum) -> bool {
     let weekend = datum.0.weekday().number_from_monday() > 5;
     match kategorie {
         Kategorie::Arbeit => !weekend,
@@ -145,6 +146,6 @@ fn may_plan(kategorie: Kategorie, datum: Datum) -> bool {
     }
 }
 
-fn missed(datum: Datum, deadline: Option<Datum>) -> bool {
+fn is_missed(datum: Datum, deadline: Option<Datum>) -> bool {
     deadline.is_some_and(|deadline| datum > deadline)
 }

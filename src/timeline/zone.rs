@@ -1,4 +1,4 @@
-//! Local times in a zone that may skip or repeat them.
+//! Conversion of local times to instants, for time zones that skip or repeat local times.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use chrono_tz::Tz;
 
 use crate::task::Datum;
 
-/// Hours at which what is shown changes by itself: midnight, and the three at which a slot passes.
+/// Local hours of the slot boundaries: midnight, and the ends of the three slots.
 pub(super) const BOUNDARIES: [u32; 4] = [0, 9, 14, 19];
 
-/// The instant of `hour` o'clock on `datum`: the earlier one where that local time exists twice, the first instant
-/// after the gap where it doesn't exist.
+/// The instant of `hour` o'clock on `datum`: the earlier one if that local time exists twice, the first instant after
+/// the gap if it doesn't exist.
 pub fn instant_of(datum: Datum, hour: u32, zone: Tz) -> DateTime<Utc> {
     let time = NaiveTime::from_hms_opt(hour, 0, 0).unwrap_or(NaiveTime::MIN);
     let local = datum.0.and_time(time);
@@ -21,9 +21,9 @@ pub fn instant_of(datum: Datum, hour: u32, zone: Tz) -> DateTime<Utc> {
     }
 }
 
-/// The stretch around `now` in which nothing changes by itself: from the last of 0:00, 9:00, 14:00 and
-/// 19:00 local time to the next.
-pub fn stretch(now: DateTime<Utc>, zone: Tz) -> Range<DateTime<Utc>> {
+/// The interval between two slot boundaries (0:00, 9:00, 14:00, 19:00 local time) that contains `now`. A placement
+/// doesn't change within it.
+pub fn slot_interval(now: DateTime<Utc>, zone: Tz) -> Range<DateTime<Utc>> {
     let today = now.with_timezone(&zone).date_naive();
     let days = [
         today.pred_opt(),
@@ -40,13 +40,13 @@ pub fn stretch(now: DateTime<Utc>, zone: Tz) -> Range<DateTime<Utc>> {
     last.unwrap_or(DateTime::<Utc>::MIN_UTC)..next.unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// The first boundary after `now`.
+/// The first slot boundary after `now`.
 pub fn next_boundary(now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
-    stretch(now, zone).end
+    slot_interval(now, zone).end
 }
 
-/// The first whole second whose local time is at or after `local`, which itself doesn't exist.
-/// Clocks are only ever put forward by whole seconds, by at most a day (Samoa, 2011).
+/// The first whole second whose local time is at or after `local`, which doesn't exist: a binary search. Offsets change
+/// by whole seconds, by at most a day (Samoa, 2011).
 fn end_of_gap(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     let middle = local.and_utc();
     let (mut before, mut after) = (middle - Duration::days(2), middle + Duration::days(2));

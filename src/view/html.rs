@@ -1,4 +1,4 @@
-//! The week as one printable page, without a script (`GET /codex?format=html`).
+//! The week as one printable HTML page without JavaScript (`GET /codex?format=html`).
 
 use std::collections::BTreeMap;
 
@@ -6,33 +6,32 @@ use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::words::{Words, problem};
+use super::words::{WeekPageTexts, problem_text};
 use super::{FEW_IDS, Language, Stamps, Week, problem_in, task_in};
 use crate::task::{Datum, TaskView};
 use crate::timeline::{Day, DaySlot, Placed, Reason, Unplaced};
 
-/// The page's style sheet, so that the answer's `Content-Security-Policy` can allow it and nothing
-/// else.
+/// The page's inline style sheet. Public so that the response's `Content-Security-Policy` can allow exactly it.
 pub const STYLESHEET: &str = include_str!("week.css");
 
-/// Rendered, harmless bodies by row, for the tasks whose bodies are to be shown.
+/// Rendered and sanitized bodies by row, of the tasks whose bodies are shown.
 pub type Bodies = BTreeMap<usize, String>;
 
-/// Shown in place of a body that the service may not open.
-pub const CLOSED_BODY: &str = "<p><em>Der Text ist nicht lesbar.</em></p>";
+/// Shown in place of a body that the service has no permission to read.
+pub const UNREADABLE_BODY: &str = "<p><em>Der Text ist nicht lesbar.</em></p>";
 
-/// A week with the words to tell it in.
-struct Page<'a> {
+/// A week and the texts of its page.
+struct WeekPage<'a> {
     week: &'a Week<'a>,
     bodies: &'a Bodies,
-    words: &'static Words,
+    words: &'static WeekPageTexts,
     language: Language,
 }
 
-/// Writes the page.
+/// Renders the page.
 pub fn html(week: &Week<'_>, stamps: &Stamps, bodies: &Bodies, language: Language) -> String {
-    let words = Words::of(language);
-    let page = Page {
+    let words = WeekPageTexts::of(language);
+    let page = WeekPage {
         week,
         bodies,
         words,
@@ -68,7 +67,7 @@ pub fn html(week: &Week<'_>, stamps: &Stamps, bodies: &Bodies, language: Languag
     markup.into_string()
 }
 
-impl Page<'_> {
+impl WeekPage<'_> {
     fn day(&self, day: &Day) -> Markup {
         let is_today = day.datum == self.week.timeline.today;
         html! {
@@ -77,7 +76,7 @@ impl Page<'_> {
                     @if is_today { (self.words.today) ", " }
                     (self.weekday(day.datum)) ", " (day.datum)
                 }
-                // Those that have passed are left out, so of today the first one is up.
+                // Passed slots are left out, so today's first one is the current one.
                 dl { @for (at, slot) in day.slots.iter().enumerate() { (self.slot(slot, is_today && at == 0)) } }
             }
         }
@@ -192,7 +191,7 @@ impl Page<'_> {
                     div.late {
                         @if let Some(line) = found.line { (self.words.line) " " (line) ": " }
                         @match self.language {
-                            Language::German => (problem(found.code)),
+                            Language::German => (problem_text(found.code)),
                             Language::English => (found.message),
                         }
                     }
@@ -206,7 +205,7 @@ impl Page<'_> {
     }
 }
 
-/// What a person calls a file.
+/// The file name as the page shows it.
 fn stem(name: &str) -> &str {
     name.strip_suffix(".md").unwrap_or(name)
 }

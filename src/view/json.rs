@@ -12,16 +12,15 @@ use super::{FEW_IDS, Stamps, Week, problem_in, rfc3339, task_in};
 use crate::task::{Datum, Kategorie, ProblemCode, Status, Tags, TaskId, Title, Zeit};
 use crate::timeline::{Placed, Reason, Unplaced};
 
-/// A document in two pieces: `stable` is equal on every instance that knows the same files, and is
-/// what the `ETag` is made from.
+/// The document in two parts: `stable` is equal on every instance with the same files, and is what the `ETag` hashes.
 #[derive(Debug)]
-pub struct Document {
+pub struct WeekDocument {
     stamps: String,
     stable: Vec<u8>,
 }
 
-impl Document {
-    /// The bytes that the `ETag` is the hash of: all but the two times and `version`.
+impl WeekDocument {
+    /// The bytes that the `ETag` hashes: all but the two timestamps and `version`.
     pub fn stable(&self) -> &[u8] {
         &self.stable
     }
@@ -34,7 +33,7 @@ impl Document {
     }
 }
 
-impl PartialSchema for Document {
+impl PartialSchema for WeekDocument {
     fn schema() -> RefOr<Schema> {
         let pieces = AllOfBuilder::new()
             .item(Ref::from_schema_name(Stamps::name()))
@@ -43,7 +42,7 @@ impl PartialSchema for Document {
     }
 }
 
-impl ToSchema for Document {
+impl ToSchema for WeekDocument {
     fn name() -> Cow<'static, str> {
         "Week".into()
     }
@@ -55,24 +54,24 @@ impl ToSchema for Document {
     }
 }
 
-/// Writes the timeline document of `week`.
-pub fn json(week: &Week<'_>, stamps: &Stamps) -> Document {
+/// Renders the timeline document of `week`.
+pub fn json(week: &Week<'_>, stamps: &Stamps) -> WeekDocument {
     let document = TimelineDocument::new(week);
-    Document {
+    WeekDocument {
         stamps: format!(
             r#"{{"cacheCreatedAt":"{}","generatedAt":"{}","version":{},"#,
             rfc3339(stamps.cache_created_at),
             rfc3339(stamps.generated_at),
             stamps.version
         ),
-        // Strings, numbers and lists of them: there is nothing in it that could fail.
+        // Serialization can't fail: strings, numbers, and lists and structs of them.
         stable: serde_json::to_vec(&document).unwrap_or_else(|_| b"{}".to_vec()),
     }
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-// Not named as its member `timeline` is: the Python generator makes one variable of both.
+// Named differently from its member `timeline`: the Python client generator would use one variable for both.
 #[schema(as = WeekPlan)]
 struct TimelineDocument<'a> {
     #[schema(value_type = DateTime<Utc>)]
@@ -155,7 +154,7 @@ struct ProblemDocument<'a> {
     message: Cow<'a, str>,
 }
 
-/// The full blob path, put together only while it is written.
+/// The full blob path, concatenated during serialization to avoid an allocation.
 struct FilePath<'a> {
     folder: &'a str,
     name: &'a str,

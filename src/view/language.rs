@@ -1,16 +1,16 @@
-//! The languages that pages are written in.
+//! The languages of the pages.
 
 /// A language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
-    /// German, as the words in the files are.
+    /// German, the default: the values in task files are German, too.
     German,
-    /// English, for those who ask for it.
+    /// English, if the request prefers it.
     English,
 }
 
 impl Language {
-    /// As HTML's `lang` says it (BCP 47).
+    /// The BCP 47 tag, for HTML's `lang`.
     pub fn tag(self) -> &'static str {
         match self {
             Self::German => "de",

@@ -6,32 +6,32 @@ use std::sync::LazyLock;
 use ammonia::{Builder, UrlRelative};
 use pulldown_cmark::{Event, Options, Parser, html::push_html};
 
-/// Links and mail are what a note needs; `javascript:`, `data:` and the like are dropped.
-const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
+/// The only schemes of links; `javascript:`, `data:` and others are dropped.
+const LINK_SCHEMES: [&str; 3] = ["http", "https", "mailto"];
 
 static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut builder = Builder::default();
     builder
-        .url_schemes(SCHEMES.into())
+        .url_schemes(LINK_SCHEMES.into())
         .url_relative(UrlRelative::Deny)
         .link_rel(Some("noopener noreferrer nofollow"))
-        // An image from elsewhere tells its server who reads which task, and when.
+        // Loading a remote image would tell its server which task is read by whom and when.
         .rm_tags(["img"]);
-    // A browser shows nothing of it, and the schemes of a link aren't asked of it.
+    // `cite` has no visible effect, and the sanitizer doesn't check its scheme.
     for quotes in ["blockquote", "del", "ins", "q"] {
         builder.rm_tag_attributes(quotes, ["cite"]);
     }
     builder
 });
 
-/// What stands for a task list's boxes, not checked and checked, until the rest is clean: of boxes that the text itself
-/// has as HTML none is let through. Drawn anew for each text, so that nobody can guess it.
-struct Boxes([String; 2]);
+/// Placeholders for a task list's checkboxes (unchecked, checked), replaced after sanitizing: the sanitizer drops every
+/// `<input>` of the text's own HTML. Random for each text, so that a text can't contain them.
+struct CheckboxPlaceholders([String; 2]);
 
-impl Boxes {
+impl CheckboxPlaceholders {
     fn new() -> Self {
         let random = getrandom::u64().and_then(|one| Ok((one, getrandom::u64()?)));
-        // Without randomness nothing stands for a box: no zero is left in what is clean.
+        // Without randomness there are no checkboxes: sanitized HTML has no NUL, so the placeholder is never found.
         let name = random.map_or_else(
             |_| "\0".to_owned(),
             |(one, two)| format!("{one:016x}{two:016x}"),
@@ -40,43 +40,44 @@ impl Boxes {
     }
 }
 
-const SHOWN: [&str; 2] = [
+/// What replaces the placeholders.
+const CHECKBOX_HTML: [&str; 2] = [
     "<input type=\"checkbox\" disabled=\"\">\n",
     "<input type=\"checkbox\" disabled=\"\" checked=\"\">\n",
 ];
 
-/// Deeper quotes, lists and emphasis are shown as if they were less deep. The parser of HTML looks at all
-/// elements that are open when another opens, so that depth costs its square.
+/// Quotes, lists and emphasis nested deeper are flattened. The HTML parser scans all open elements for each new one, so
+/// its time is quadratic in the depth.
 const MAX_DEPTH: usize = 100;
 
-/// More HTML in one text is shown as text, for the same reason: nothing says that its tags close. The bytes
-/// are for attributes, which are compared with each other.
+/// Raw HTML beyond these limits is shown as text, for the same reason: its tags may stay open. The bytes limit
+/// attributes, which the parser compares with each other.
 const MAX_RAW_TAGS: usize = 1000;
 const MAX_RAW_BYTES: usize = 64 << 10;
 
-/// Renders `markdown` and leaves only what is harmless: no script, no event handler, no style, no
-/// remote image, no relative link, no form but a task list's boxes; links get `rel="noopener noreferrer nofollow"`. Takes at most a few
-/// seconds for the largest text there may be, whatever is in it.
+/// Renders `markdown` to sanitized HTML: no script, event handler, style, image, relative link or form control except a
+/// task list's checkboxes; links get `rel="noopener noreferrer nofollow"`. Takes at most a few seconds for the largest
+/// body, even a hostile one.
 pub fn markdown_to_html(markdown: &str) -> String {
     let extensions =
         Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut rendered = String::with_capacity(markdown.len() * 3 / 2);
-    let boxes = OnceCell::new();
-    let events = bounded(Parser::new_ext(markdown, extensions), &boxes);
+    let placeholders = OnceCell::new();
+    let events = limit_events(Parser::new_ext(markdown, extensions), &placeholders);
     push_html(&mut rendered, events);
     let mut clean = SANITIZER.clean(&rendered).to_string();
-    if let Some(Boxes(stand)) = boxes.get() {
-        for (stands, shown) in stand.iter().zip(SHOWN) {
-            clean = clean.replace(stands, shown);
+    if let Some(CheckboxPlaceholders(placeholders)) = placeholders.get() {
+        for (placeholder, checkbox) in placeholders.iter().zip(CHECKBOX_HTML) {
+            clean = clean.replace(placeholder, checkbox);
         }
     }
     clean
 }
 
-/// The same text, less deep and with less HTML.
-fn bounded<'a>(
+/// Enforces the limits on depth and raw HTML, and inserts the checkbox placeholders.
+fn limit_events<'a>(
     events: impl Iterator<Item = Event<'a>>,
-    boxes: &OnceCell<Boxes>,
+    placeholders: &OnceCell<CheckboxPlaceholders>,
 ) -> impl Iterator<Item = Event<'a>> {
     let mut depth = 0;
     let (mut tags, mut bytes) = (0, 0);
@@ -93,7 +94,7 @@ fn bounded<'a>(
             tags += html.matches('<').count();
             bytes += html.len();
             let fits = tags <= MAX_RAW_TAGS && bytes <= MAX_RAW_BYTES;
-            // Both kinds of HTML are written the same way.
+            // `push_html` writes block and inline HTML alike.
             Some(if fits {
                 Event::Html(html)
             } else {
@@ -101,8 +102,11 @@ fn bounded<'a>(
             })
         }
         Event::TaskListMarker(checked) => {
-            let Boxes(stand) = boxes.get_or_init(Boxes::new);
-            Some(Event::Html(stand[usize::from(checked)].clone().into()))
+            let CheckboxPlaceholders(placeholders) =
+                placeholders.get_or_init(CheckboxPlaceholders::new);
+            Some(Event::Html(
+                placeholders[usize::from(checked)].clone().into(),
+            ))
         }
         _ => Some(event),
     })

@@ -1,4 +1,4 @@
-//! PURE. A timeline as the bytes a client gets: JSON and HTML.
+//! PURE. Renders a timeline to JSON and HTML.
 
 mod html;
 mod json;
@@ -15,43 +15,43 @@ use crate::task::{ContentView, FixedSlotView, Problem, TaskId, TaskTable, TaskVi
 use crate::timeline::Timeline;
 use crate::user::UserId;
 
-pub use html::{Bodies, CLOSED_BODY, STYLESHEET, html};
-pub use json::{Document, json};
+pub use html::{Bodies, STYLESHEET, UNREADABLE_BODY, html};
+pub use json::{WeekDocument, json};
 pub use language::Language;
 pub use markdown::markdown_to_html;
 pub use task::{FileObject, TaskObject};
 
-/// Everything an answer shows of one user.
+/// The input of a rendered week: a user's placed tasks.
 #[derive(Debug, Clone, Copy)]
 pub struct Week<'a> {
-    /// Whose week.
+    /// The user.
     pub user: &'a UserId,
     /// Folder of the task files in storage, ending in `/`; `file` members start with it.
     pub folder: &'a str,
-    /// The files.
+    /// The user's files.
     pub table: &'a TaskTable,
-    /// Placed from `table`.
+    /// The placement of `table`.
     pub timeline: &'a Timeline,
-    /// The zone it was placed in.
+    /// The time zone of the placement.
     pub zone: Tz,
-    /// The number the next new task gets; `None` when all are used up.
+    /// The number of the next new task; `None` when all are used.
     pub next_available_id: Option<TaskId>,
-    /// How many numbers no file has.
+    /// Count of unused task numbers.
     pub free_ids: usize,
-    /// Files in which a change made here stands against one made in Git.
+    /// Files with merge conflicts, in which the change made here won over Git's.
     pub merged: &'a [MergedRow<'a>],
 }
 
-/// A file whose fields were changed both here and in Git.
+/// A file with a merge conflict between a change made here and one made in Git.
 #[derive(Debug, Clone, Copy)]
 pub struct MergedRow<'a> {
-    /// The file.
+    /// The file's row in the table.
     pub row: usize,
-    /// The fields in which the change made here stands.
+    /// The fields in conflict, in which the change made here won.
     pub fields: &'a [String],
 }
 
-/// When an answer's data was made; the part of a document that differs between instances.
+/// Timestamps and version of the data: the part of a document that differs between instances.
 #[derive(Debug, Clone, Copy, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct Stamps {
@@ -63,7 +63,7 @@ pub struct Stamps {
     pub version: u64,
 }
 
-/// From so many free numbers down, `problems` warns (`src/task/README.md`, "Names").
+/// `problems` has a warning when at most this many task numbers are free (`src/task/README.md`, "Names").
 const FEW_IDS: usize = 100;
 
 /// RFC 3339 in UTC, whole seconds.
@@ -71,7 +71,7 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The task in `row`, if that file is one.
+/// The task in `row`; `None` for an unreadable file.
 fn task_in<'a>(week: &Week<'a>, row: usize) -> Option<TaskView<'a>> {
     match week.table.file(row).content {
         ContentView::Task(task) => Some(task),
@@ -79,7 +79,7 @@ fn task_in<'a>(week: &Week<'a>, row: usize) -> Option<TaskView<'a>> {
     }
 }
 
-/// Why the file in `row` stands in `problems`.
+/// The problem for which the file in `row` is in `problems`.
 fn problem_in<'a>(week: &Week<'a>, row: usize) -> Option<&'a Problem> {
     match week.table.file(row).content {
         ContentView::Unreadable(problem) => Some(problem),

@@ -1,4 +1,4 @@
-//! One task as answers show it (`src/http/README.md`, "Tasks").
+//! The JSON object of one task (`src/http/README.md`, "Tasks").
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use crate::task::{
     Title,
 };
 
-/// The task object of lists and single answers.
+/// A task in lists and single responses.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TaskObject<'a> {
     id: TaskId,
@@ -31,7 +31,7 @@ pub struct TaskObject<'a> {
     etag: Option<GitSha>,
 }
 
-/// What an answer says of a file that can't be read as a task.
+/// A file that can't be parsed as a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FileObject<'a> {
     #[schema(required)]
@@ -43,8 +43,8 @@ pub struct FileObject<'a> {
 }
 
 impl<'a> TaskObject<'a> {
-    /// The object of a task in `folder`, which ends in `/`; `None` for any other file. An impossible
-    /// appointment shows as none: the timeline's `problems` say what is wrong with it.
+    /// The object of a task in `folder`, which ends in `/`; `None` for an unreadable file. An invalid `fixedSlot` is
+    /// `null` here; the timeline's `problems` report it.
     pub fn new(folder: &str, file: &FileView<'a>) -> Option<Self> {
         let ContentView::Task(task) = file.content else {
             return None;

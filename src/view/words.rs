@@ -1,10 +1,10 @@
-//! The words of the printable page. The web app has the same in `web/script/words.js`.
+//! Localized texts of the printable page. The web app has its own in `web/script/words.js`.
 
 use super::Language;
 use crate::task::{Kategorie, ProblemCode, Zeit};
 
-/// The page's words in a language.
-pub(super) struct Words {
+/// The page's texts in one language.
+pub(super) struct WeekPageTexts {
     pub(super) week_from: &'static str,
     pub(super) as_of: &'static str,
     pub(super) valid_until: &'static str,
@@ -27,11 +27,11 @@ pub(super) struct Words {
     pub(super) notices: &'static str,
     pub(super) line: &'static str,
     pub(super) merged: &'static str,
-    /// How many numbers are free comes before it.
+    /// Follows the count of free numbers.
     pub(super) free_ids: &'static str,
 }
 
-const GERMAN: Words = Words {
+const GERMAN: WeekPageTexts = WeekPageTexts {
     week_from: "Woche ab",
     as_of: "Stand",
     valid_until: "gültig bis",
@@ -65,7 +65,7 @@ const GERMAN: Words = Words {
     free_ids: "Nummern sind noch frei.",
 };
 
-const ENGLISH: Words = Words {
+const ENGLISH: WeekPageTexts = WeekPageTexts {
     week_from: "Week from",
     as_of: "As of",
     valid_until: "valid until",
@@ -99,7 +99,7 @@ const ENGLISH: Words = Words {
     free_ids: "numbers are still free.",
 };
 
-impl Words {
+impl WeekPageTexts {
     pub(super) fn of(language: Language) -> &'static Self {
         match language {
             Language::German => &GERMAN,
@@ -123,8 +123,8 @@ impl Words {
     }
 }
 
-/// What is wrong with a file, in German. In English the problem says it itself.
-pub(super) fn problem(code: ProblemCode) -> &'static str {
+/// The German text of a problem. In English the problem's own message is used.
+pub(super) fn problem_text(code: ProblemCode) -> &'static str {
     match code {
         ProblemCode::BadFileName => {
             "Der Dateiname passt nicht: vier Ziffern, dann nichts oder ein Strich und ein Titel."

@@ -2,27 +2,27 @@
 
 use crate::view::Language;
 
-/// A file as it is sent.
+/// A static file of the web app.
 #[derive(Debug, Clone, Copy)]
 pub struct Asset {
-    /// Where it is: of all but the page and the worker with a hash of the content, so that it never changes there.
+    /// URL path. Except for the page and the worker it has a hash of the content, so it can be cached for ever.
     pub path: &'static str,
-    /// Its media type.
+    /// Media type.
     pub kind: &'static str,
-    /// Its entity tag, quotes included.
+    /// Entity tag with quotes.
     pub etag: &'static str,
-    /// Its bytes.
+    /// The content.
     pub plain: &'static [u8],
-    /// The same, gzip.
+    /// The content compressed with gzip.
     pub gzip: &'static [u8],
 }
 
 include!(concat!(env!("OUT_DIR"), "/web.rs"));
 
-/// The service worker, which keeps the page for when there is no connection.
+/// The service worker, which caches the page for offline use.
 pub const SERVICE_WORKER: &Asset = &WORKER;
 
-/// The page.
+/// The page in a language.
 pub fn page(language: Language) -> &'static Asset {
     match language {
         Language::German => &GERMAN,
@@ -30,7 +30,7 @@ pub fn page(language: Language) -> &'static Asset {
     }
 }
 
-/// The file at this path, of those whose content never changes.
+/// The asset at this path, of those with a content hash in their names.
 pub fn at(path: &str) -> Option<&'static Asset> {
     [&STYLE, &SCRIPT, &ICON, &MANIFEST]
         .into_iter()

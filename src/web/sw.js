@@ -1,9 +1,9 @@
-// Keeps the page itself, so that it opens without a connection. It never answers for data: what is known of a
-// week the page keeps, by user, and it says so.
+// Service worker: caches the page and its assets, so that it opens offline. It doesn't handle API requests: the page
+// itself caches the last week, by user, and marks it as offline.
 
 const SHELL = "shell";
 
-self.addEventListener("install", (event) => event.waitUntil(keepShell()));
+self.addEventListener("install", (event) => event.waitUntil(cacheShell()));
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 
 self.addEventListener("fetch", (event) => {
@@ -16,28 +16,28 @@ self.addEventListener("fetch", (event) => {
 
 async function page(request) {
   try {
-    const answer = await fetch(request);
-    if (answer.status >= 500) throw answer;
-    return answer;
-  } catch (trouble) {
-    const kept = await (await caches.open(SHELL)).match("/");
-    return kept ?? (trouble instanceof Response ? trouble : Response.error());
+    const response = await fetch(request);
+    if (response.status >= 500) throw response;
+    return response;
+  } catch (failure) {
+    const cached = await (await caches.open(SHELL)).match("/");
+    return cached ?? (failure instanceof Response ? failure : Response.error());
   }
 }
 
-/** An asset's name changes with its content, so what is kept is right. */
+/** Cache first: an asset's name has a hash of its content, so a cached one is never stale. */
 async function asset(request) {
-  const kept = await (await caches.open(SHELL)).match(request);
-  return kept ?? fetch(request);
+  const cached = await (await caches.open(SHELL)).match(request);
+  return cached ?? fetch(request);
 }
 
-/** The page and what it names, together: a newer page comes with another worker, since the worker names its parts. */
-async function keepShell() {
+/** Caches the page and its assets together. The worker lists the assets, so a new page version has a new worker. */
+async function cacheShell() {
   const parts = ["/", ...ASSETS];
-  const answers = await Promise.all(parts.map((part) => fetch(part, { headers: { Accept: "text/html, */*" } })));
-  if (answers.some((answer) => !answer.ok)) throw new Error("the page can't be kept now");
+  const responses = await Promise.all(parts.map((part) => fetch(part, { headers: { Accept: "text/html, */*" } })));
+  if (responses.some((response) => !response.ok)) throw new Error("the page can't be cached now");
   await caches.delete(SHELL);
   const cache = await caches.open(SHELL);
-  await Promise.all(parts.map((part, at) => cache.put(part, answers[at])));
+  await Promise.all(parts.map((part, index) => cache.put(part, responses[index])));
   await self.skipWaiting();
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use codex_miroir::config::Config;
 use codex_miroir::github::Transport;
-use codex_miroir::http::{App, Gate, Routes, router};
+use codex_miroir::http::{App, Authenticator, Routes, router};
 use codex_miroir::now::Now;
 use http::request::Builder;
 use http::{HeaderMap, Request};
@@ -74,9 +74,14 @@ impl Town {
         let lookup = |name: &str| all.get(name).map(|value| (*value).to_owned());
         let config = Config::from_lookup(lookup).unwrap();
         let transport = Arc::new(Transport::new(&config.github.api_url, &config.trust).unwrap());
-        let gate = Gate::new(&config, &transport).unwrap();
+        let authenticator = Authenticator::new(&config, &transport).unwrap();
         let instance = self.scene.instance();
-        let app = App::new(instance.codex.clone(), gate, &config, Arc::default());
+        let app = App::new(
+            instance.codex.clone(),
+            authenticator,
+            &config,
+            Arc::default(),
+        );
         let routes = router(app);
         Service { instance, routes }
     }

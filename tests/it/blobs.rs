@@ -1,7 +1,7 @@
 //! What may lie in storage: other formats, damaged blobs, odd files, used-up numbers.
 
 use codex_miroir::cache::State;
-use codex_miroir::codex::{Freshness, Layer, ReadError, WeekError};
+use codex_miroir::codex::{Consistency, Layer, ReadError, WeekError};
 use serde_json::{Value, json};
 
 use crate::support::scene::{ARTIFACT, RAW, STATE, Scene, task, titles};
@@ -62,14 +62,14 @@ async fn an_artifact_of_another_format_or_user_is_as_if_there_were_none() {
 async fn a_damaged_state_is_made_again() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
-    let before = scene.read(&a).await.entry.knowledge.hi;
+    let before = scene.read(&a).await.entry.bounds.hi;
     scene
         .store
         .foreign_write(STATE, b"{\"format\":\"1.0\",\"vers");
     scene.pass_seconds(5);
     let read = scene.read(&a).await;
-    assert!(read.entry.knowledge.exact && read.entry.knowledge.hi > before);
-    assert_eq!(scene.state().version, read.entry.knowledge.hi);
+    assert!(read.entry.bounds.exact && read.entry.bounds.hi > before);
+    assert_eq!(scene.state().version, read.entry.bounds.hi);
 }
 
 #[tokio::test]
@@ -104,7 +104,10 @@ async fn a_newer_minor_format_keeps_its_members_and_a_newer_major_is_never_writt
     scene
         .store
         .foreign_write(STATE, br#"{"format":"2.0","everything":"else"}"#);
-    let error = a.try_read(scene.want(Freshness::Strict)).await.unwrap_err();
+    let error = a
+        .try_read(scene.read_request(Consistency::Strict))
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, WeekError::Read(ReadError::NewerFormat(_))),
         "{error}"
@@ -115,13 +118,10 @@ async fn a_newer_minor_format_keeps_its_members_and_a_newer_major_is_never_writt
 async fn settled_files_count_as_absent() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
-    let version = scene.read(&a).await.entry.knowledge.hi;
+    let version = scene.read(&a).await.entry.bounds.hi;
     scene.file("0050-Nie-angekommen.md", "---\ntyp: settled\n---\n");
     let read = scene.rebuild(&a).await;
-    assert_eq!(
-        read.entry.knowledge.hi, version,
-        "and are no foreign change"
-    );
+    assert_eq!(read.entry.bounds.hi, version, "and are no foreign change");
     let document = a.json(&read);
     assert_eq!(
         (

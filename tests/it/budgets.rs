@@ -4,7 +4,7 @@ mod wire;
 
 use std::time::Duration;
 
-use codex_miroir::codex::{Filter, Freshness, KeyHashes, Layer, Requests, SyncRequest};
+use codex_miroir::codex::{Consistency, KeyHashes, Layer, Requests, SyncRequest, TaskFilter};
 use codex_miroir::task::Edit;
 use serde_json::Value;
 
@@ -288,9 +288,9 @@ async fn a_create_costs_two_before_its_answer_and_two_after() {
     let a = scene.instance();
     scene.read(&a).await;
     a.took();
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     let (created, before, after) =
-        before_and_after(&a, a.codex.create(&want, new_task("Neu"), None)).await;
+        before_and_after(&a, a.codex.create(&read_request, new_task("Neu"), None)).await;
     assert_eq!(
         (before.as_str(), after.as_str()),
         ("1 put raw, 1 put state", "1 put artifacts, 1 put state")
@@ -305,7 +305,9 @@ async fn a_create_costs_two_before_its_answer_and_two_after() {
         key: "k".to_owned(),
         body: "b".to_owned(),
     };
-    let keyed = a.codex.create(&want, new_task("Neu"), Some(key.clone()));
+    let keyed = a
+        .codex
+        .create(&read_request, new_task("Neu"), Some(key.clone()));
     let (_, before, after) = before_and_after(&a, keyed).await;
     assert_eq!(
         (before.as_str(), after.as_str()),
@@ -313,7 +315,7 @@ async fn a_create_costs_two_before_its_answer_and_two_after() {
     );
     let again = a
         .codex
-        .create(&want, new_task("Neu"), Some(key))
+        .create(&read_request, new_task("Neu"), Some(key))
         .await
         .unwrap();
     settle().await;
@@ -328,10 +330,10 @@ async fn an_update_and_a_completion_cost_three_before_their_answer_and_two_after
     a.took();
     // However old what memory knows is.
     scene.pass_seconds(200);
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     let (first, second) = ("0000".parse().unwrap(), "0001".parse().unwrap());
     let (updated, before, after) =
-        before_and_after(&a, a.codex.update(&want, &first, tags("x"), None)).await;
+        before_and_after(&a, a.codex.update(&read_request, &first, tags("x"), None)).await;
     let budget = (
         "1 get raw, 1 put raw, 1 put state",
         "1 put artifacts, 1 put state",
@@ -342,7 +344,8 @@ async fn an_update_and_a_completion_cost_three_before_their_answer_and_two_after
         writes: 2,
     };
     assert_eq!(updated.unwrap().requests, requests);
-    let (_, before, after) = before_and_after(&a, a.codex.complete(&want, &second, None)).await;
+    let (_, before, after) =
+        before_and_after(&a, a.codex.complete(&read_request, &second, None)).await;
     assert_eq!((before.as_str(), after.as_str()), budget);
 }
 
@@ -353,13 +356,19 @@ async fn an_update_fetches_the_text_while_its_mark_is_set() {
     let a = scene.instance();
     scene.read(&a).await;
     let (mark, text) = (a.gate.hold_next("put", STATE), a.gate.hold_next("get", RAW));
-    let (want, first) = (scene.want(Freshness::Bounded), "0000".parse().unwrap());
-    let (updated, ()) = tokio::join!(a.codex.update(&want, &first, tags("x"), None), async {
-        mark.reached().await;
-        text.reached().await;
-        mark.release();
-        text.release();
-    });
+    let (read_request, first) = (
+        scene.read_request(Consistency::Bounded),
+        "0000".parse().unwrap(),
+    );
+    let (updated, ()) = tokio::join!(
+        a.codex.update(&read_request, &first, tags("x"), None),
+        async {
+            mark.reached().await;
+            text.reached().await;
+            mark.release();
+            text.release();
+        }
+    );
     updated.unwrap();
 }
 
@@ -369,12 +378,15 @@ async fn a_lost_swap_adds_two() {
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
     scene.read(&b).await;
-    let want = scene.want(Freshness::Bounded);
-    b.codex.create(&want, new_task("Neu"), None).await.unwrap();
+    let read_request = scene.read_request(Consistency::Bounded);
+    b.codex
+        .create(&read_request, new_task("Neu"), None)
+        .await
+        .unwrap();
     settle().await;
     a.took();
     let (_, before, _) =
-        before_and_after_lost(&a, a.codex.create(&want, new_task("Neu"), None)).await;
+        before_and_after_lost(&a, a.codex.create(&read_request, new_task("Neu"), None)).await;
     assert_eq!(before, "1 get state, 1 put raw, 2 put state");
 }
 
@@ -385,12 +397,15 @@ async fn a_lost_swap_adds_two_to_an_update_of_the_same_task_as_well() {
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
     scene.read(&b).await;
-    let (want, first) = (scene.want(Freshness::Bounded), "0000".parse().unwrap());
-    let update = b.codex.update(&want, &first, tags("x"), None);
+    let (read_request, first) = (
+        scene.read_request(Consistency::Bounded),
+        "0000".parse().unwrap(),
+    );
+    let update = b.codex.update(&read_request, &first, tags("x"), None);
     update.await.unwrap();
     settle().await;
     a.took();
-    let update = a.codex.update(&want, &first, tags("y"), None);
+    let update = a.codex.update(&read_request, &first, tags("y"), None);
     let (updated, before, _) = before_and_after_lost(&a, update).await;
     updated.unwrap();
     assert_eq!(before, "1 get raw, 1 get state, 1 put raw, 2 put state");
@@ -403,10 +418,13 @@ async fn an_update_of_what_an_editor_saved_sets_a_second_mark() {
     let a = scene.instance();
     scene.read(&a).await;
     scene.file("0000-Aufgabe.md", &task("Vom Editor"));
-    let (want, first) = (scene.want(Freshness::Bounded), "0000".parse().unwrap());
+    let (read_request, first) = (
+        scene.read_request(Consistency::Bounded),
+        "0000".parse().unwrap(),
+    );
     a.took();
     let (mark, text) = (a.gate.hold_next("put", STATE), a.gate.hold_next("get", RAW));
-    let update = a.codex.update(&want, &first, tags("x"), None);
+    let update = a.codex.update(&read_request, &first, tags("x"), None);
     let (second, written) = (a.gate.hold_next("put", STATE), a.gate.hold_next("put", RAW));
     let (updated, ()) = tokio::join!(update, async {
         mark.release();
@@ -437,16 +455,27 @@ async fn what_needs_no_write_is_confirmed_with_one_request() {
     let scene = Scene::with_tasks(2);
     let a = scene.instance();
     scene.read(&a).await;
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     let (first, none) = ("0000".parse().unwrap(), "0099".parse().unwrap());
-    a.codex.complete(&want, &first, None).await.unwrap();
+    a.codex.complete(&read_request, &first, None).await.unwrap();
     settle().await;
     a.took();
-    assert!(a.codex.complete(&want, &first, None).await.unwrap().already);
+    assert!(
+        a.codex
+            .complete(&read_request, &first, None)
+            .await
+            .unwrap()
+            .already
+    );
     assert_eq!(a.took(), "1 get state");
-    assert!(a.codex.complete(&want, &none, None).await.is_err());
+    assert!(a.codex.complete(&read_request, &none, None).await.is_err());
     assert_eq!(a.took(), "1 get state");
-    assert!(a.codex.update(&want, &none, tags("x"), None).await.is_err());
+    assert!(
+        a.codex
+            .update(&read_request, &none, tags("x"), None)
+            .await
+            .is_err()
+    );
     assert_eq!(a.took(), "1 get state");
 }
 
@@ -456,8 +485,11 @@ async fn after_another_instances_finished_change_a_read_costs_two() {
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
     scene.read(&b).await;
-    let want = scene.want(Freshness::Bounded);
-    a.codex.create(&want, new_task("Neu"), None).await.unwrap();
+    let read_request = scene.read_request(Consistency::Bounded);
+    a.codex
+        .create(&read_request, new_task("Neu"), None)
+        .await
+        .unwrap();
     settle().await;
     b.took();
     scene.pass_seconds(5);
@@ -471,11 +503,14 @@ async fn the_older_services_counter_costs_one_more_now_and_then() {
     scene.store.foreign_write("state/anna/nextId.txt", b"1");
     let a = scene.instance();
     scene.read(&a).await;
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     let mut took = vec![];
     for _ in 0..102 {
         a.took();
-        a.codex.create(&want, new_task("Neu"), None).await.unwrap();
+        a.codex
+            .create(&read_request, new_task("Neu"), None)
+            .await
+            .unwrap();
         settle().await;
         took.push(a.requests.take().total());
     }
@@ -489,14 +524,25 @@ async fn the_list_and_a_task_cost_what_the_week_costs_and_the_text() {
     let a = scene.instance();
     scene.read(&a).await;
     a.took();
-    let want = scene.want(Freshness::Bounded);
-    let filter = Filter {
+    let read_request = scene.read_request(Consistency::Bounded);
+    let filter = TaskFilter {
         limit: 500,
-        ..Filter::default()
+        ..TaskFilter::default()
     };
-    assert_eq!(a.codex.list(&want, &filter).await.unwrap().rows.len(), 3);
+    assert_eq!(
+        a.codex
+            .list(&read_request, &filter)
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        3
+    );
     assert_eq!(a.took(), "");
-    a.codex.task(&want, &"0000".parse().unwrap()).await.unwrap();
+    a.codex
+        .task(&read_request, &"0000".parse().unwrap())
+        .await
+        .unwrap();
     assert_eq!(a.took(), "1 get raw");
 }
 
@@ -507,12 +553,12 @@ async fn in_github_mode_a_write_costs_one_more_beside_the_file() {
     let a = scene.instance_mirrored(&github);
     scene.read(&a).await;
     a.took();
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     for away in [false, true] {
         if away {
             github.fail(Fault::Reset);
         }
-        let create = a.codex.create(&want, new_task("Neu"), None);
+        let create = a.codex.create(&read_request, new_task("Neu"), None);
         let (created, before, after) = before_and_after(&a, create).await;
         assert_eq!(
             (before.as_str(), after.as_str()),
@@ -527,7 +573,7 @@ async fn in_github_mode_a_write_costs_one_more_beside_the_file() {
             tags: Some(vec![format!("{away}")]),
             ..Edit::default()
         };
-        let update = a.codex.update(&want, &task, tags, None);
+        let update = a.codex.update(&read_request, &task, tags, None);
         let (updated, before, after) = before_and_after(&a, update).await;
         updated.unwrap();
         assert_eq!(
@@ -554,16 +600,22 @@ async fn the_hint_goes_beside_the_file_and_its_failure_fails_nothing() {
         a.gate.hold_next("put", "raw/"),
         a.gate.hold_next("put", "queue/"),
     );
-    let want = scene.want(Freshness::Bounded);
-    let (created, ()) = tokio::join!(a.codex.create(&want, new_task("Neu"), None), async {
-        raw.reached().await;
-        hint.reached().await;
-        raw.release();
-        hint.release();
-    });
+    let read_request = scene.read_request(Consistency::Bounded);
+    let (created, ()) = tokio::join!(
+        a.codex.create(&read_request, new_task("Neu"), None),
+        async {
+            raw.reached().await;
+            hint.reached().await;
+            raw.release();
+            hint.release();
+        }
+    );
     created.unwrap();
     a.line.lose_next("put", "queue/", Loss::Request);
-    let created = a.codex.create(&want, new_task("Noch eine"), None).await;
+    let created = a
+        .codex
+        .create(&read_request, new_task("Noch eine"), None)
+        .await;
     created.expect("the file is there, and the hint is only a hint");
 }
 
@@ -585,19 +637,19 @@ async fn a_full_sync_of_unchanged_files_lists_once_and_fetches_nothing() {
         .map(|(path, change)| (path.as_str(), change.clone()))
         .collect();
     github.commit("main", &changes, "Everything");
-    let (request, want) = (
+    let (request, read_request) = (
         SyncRequest {
             clean: true,
             confirm: None,
             confirm_head: None,
         },
-        scene.want(Freshness::Bounded),
+        scene.read_request(Consistency::Bounded),
     );
-    let first = a.codex.sync(&want, request).await.unwrap();
+    let first = a.codex.sync(&read_request, request).await.unwrap();
     assert_eq!((first.report.changed, first.report.unpushed), (0, 0));
     a.took();
     github.clear_requests();
-    let again = a.codex.sync(&want, request).await.unwrap();
+    let again = a.codex.sync(&read_request, request).await.unwrap();
     assert!(again.report.clean);
     assert_eq!(
         a.took(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::codex::{
-    Encoding, Freshness, Layer, PageFormat, Read, ReadError, Version, Want, WeekError,
+    Consistency, Encoding, Layer, PageFormat, Read, ReadError, ReadRequest, Version, WeekError,
 };
 use codex_miroir::now::Now;
 use codex_miroir::task::FileName;
@@ -88,12 +88,12 @@ async fn a_change_is_seen_with_its_version_at_once_and_without_it_after_five_sec
 async fn while_something_is_pending_an_answer_is_good_once_and_says_how_much_it_contains() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
-    let before = scene.read(&a).await.entry.knowledge.hi;
+    let before = scene.read(&a).await.entry.bounds.hi;
     let first = mark(&scene, "one", "0001-Eins.md");
     let second = mark(&scene, "two", "0002-Zwei.md");
     scene.pass_seconds(5);
     let read = scene.read(&a).await;
-    let known = &read.entry.knowledge;
+    let known = &read.entry.bounds;
     assert_eq!((known.lo, known.hi, known.exact), (before, second, false));
     assert_eq!(first, before.next());
     a.took();
@@ -115,7 +115,7 @@ async fn while_something_is_pending_an_answer_is_good_once_and_says_how_much_it_
 async fn a_state_that_changes_during_the_rebuild_leaves_the_answer_inexact() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
-    let before = scene.read(&a).await.entry.knowledge.hi;
+    let before = scene.read(&a).await.entry.bounds.hi;
     scene.pass_seconds(5);
     let version = scene.change_state(|state| state.version = state.version.next());
     let listing = a.gate.hold_next("list", RAW);
@@ -124,7 +124,7 @@ async fn a_state_that_changes_during_the_rebuild_leaves_the_answer_inexact() {
         mark(&scene, "late", "0001-Spät.md");
         listing.release();
     });
-    let known = &read.entry.knowledge;
+    let known = &read.entry.bounds;
     assert_eq!(
         (known.lo, known.hi, known.exact),
         (version, version.next(), false)
@@ -144,8 +144,8 @@ async fn an_older_rebuild_never_replaces_a_newer_one() {
     let again = a.gate.hold_next("get", STATE);
     slow.release();
     let older = tokio::spawn({
-        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-        async move { codex.week(&want).await }
+        let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+        async move { codex.week(&read_request).await }
     });
     // The older rebuild has listed and stands before its second look at the state.
     again.reached().await;
@@ -165,7 +165,7 @@ async fn an_older_rebuild_never_replaces_a_newer_one() {
             ["Aufgabe 0", "Neu"],
             "the older one stuck"
         );
-        assert_eq!(read.entry.knowledge.lo, version);
+        assert_eq!(read.entry.bounds.lo, version);
     }
 }
 
@@ -182,8 +182,8 @@ async fn a_reader_never_joins_a_listing_from_before_the_change_it_has_seen() {
     let second_look = a.gate.hold_next("get", STATE);
     fetch_done.release();
     let early = tokio::spawn({
-        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-        async move { codex.week(&want).await }
+        let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+        async move { codex.week(&read_request).await }
     });
     second_look.reached().await;
     // The early reader has listed; now the file is written and acknowledged.
@@ -229,7 +229,7 @@ async fn nocache_never_shares_a_listing_that_was_sent_before_it_came() {
     });
     assert_eq!(titles(&a.json(&late)), ["Aufgabe 0", "Fremd", "Später"]);
     assert!(titles(&a.json(&early)).contains(&"Fremd".to_owned()));
-    let (of_early, of_late) = (&early.entry.knowledge, &late.entry.knowledge);
+    let (of_early, of_late) = (&early.entry.bounds, &late.entry.bounds);
     assert!(
         of_early.hi >= of_late.hi,
         "the one that ended last was raised above the other"
@@ -268,7 +268,7 @@ async fn an_artifact_counts_only_for_its_own_version_with_nothing_pending() {
         (read.layer, titles(&finished.json(&read)).len()),
         (Layer::Rebuild, 2)
     );
-    let known = &read.entry.knowledge;
+    let known = &read.entry.bounds;
     assert!(known.exact && known.lo == scene.state().version);
 }
 
@@ -276,7 +276,7 @@ async fn an_artifact_counts_only_for_its_own_version_with_nothing_pending() {
 async fn foreign_files_are_seen_within_the_artifact_ttl_and_get_a_version() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
-    let before = scene.read(&a).await.entry.knowledge.hi;
+    let before = scene.read(&a).await.entry.bounds.hi;
     scene.file("0041-Fremd.md", &task("Fremd"));
     for _ in 0..179 {
         scene.pass_seconds(5);
@@ -285,7 +285,7 @@ async fn foreign_files_are_seen_within_the_artifact_ttl_and_get_a_version() {
     scene.pass_seconds(5);
     let read = scene.read(&a).await;
     assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Fremd"]);
-    assert_eq!(read.entry.knowledge.hi, before.next());
+    assert_eq!(read.entry.bounds.hi, before.next());
     assert_eq!(
         scene.state().next_id,
         42,
@@ -328,21 +328,21 @@ async fn a_state_made_again_never_hands_out_a_version_twice() {
     // Far ahead of the clock, as after a thousand changes in a second.
     let high = scene.change_state(|state| state.version = Version(state.version.0 + 1_000_000));
     scene.pass_seconds(5);
-    assert_eq!(scene.read(&a).await.entry.knowledge.hi, high);
+    assert_eq!(scene.read(&a).await.entry.bounds.hi, high);
     scene.store.foreign_delete(STATE);
     let b = scene.instance();
     assert!(
-        scene.read(&b).await.entry.knowledge.hi > high,
+        scene.read(&b).await.entry.bounds.hi > high,
         "the artifact knew the version"
     );
     scene.store.foreign_delete(STATE);
     scene.store.foreign_delete(ARTIFACT);
     let c = scene.instance();
-    let low = scene.read(&c).await.entry.knowledge.hi;
+    let low = scene.read(&c).await.entry.bounds.hi;
     assert!(low < high, "nothing is left to know it by");
     scene.pass_seconds(5);
     assert!(
-        scene.read(&a).await.entry.knowledge.hi > high,
+        scene.read(&a).await.entry.bounds.hi > high,
         "who knows it raises the state above it"
     );
     assert!(scene.state().version > high);
@@ -359,28 +359,28 @@ async fn two_first_readers_of_two_instances_agree_on_one_state() {
         put.release();
         of_b
     });
-    assert_eq!(of_a.entry.knowledge.hi, of_b.entry.knowledge.hi);
-    assert!(of_a.entry.knowledge.exact && of_b.entry.knowledge.exact);
+    assert_eq!(of_a.entry.bounds.hi, of_b.entry.bounds.hi);
+    assert!(of_a.entry.bounds.exact && of_b.entry.bounds.exact);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_shows_the_last_known_week_up_to_the_limit_and_never_an_older_one_than_seen() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
-    let seen = scene.read(&a).await.entry.knowledge.hi;
+    let seen = scene.read(&a).await.entry.bounds.hi;
     a.line.set_outage(true);
     scene.pass_seconds(5);
     assert_eq!(scene.read(&a).await.layer, Layer::Stale);
     assert_eq!(scene.read_having_seen(&a, seen).await.layer, Layer::Stale);
-    for want in [
-        Want {
+    for read_request in [
+        ReadRequest {
             seen: Some(seen.next()),
-            ..scene.want(Freshness::Bounded)
+            ..scene.read_request(Consistency::Bounded)
         },
-        scene.want(Freshness::Strict),
-        scene.want(Freshness::Rebuilt),
+        scene.read_request(Consistency::Strict),
+        scene.read_request(Consistency::Rebuilt),
     ] {
-        let error = a.try_read(want).await.unwrap_err();
+        let error = a.try_read(read_request).await.unwrap_err();
         assert!(
             matches!(error, WeekError::Read(ReadError::Store(_))),
             "{error}"
@@ -389,7 +389,11 @@ async fn an_outage_shows_the_last_known_week_up_to_the_limit_and_never_an_older_
     scene.pass_seconds(3_594);
     assert_eq!(scene.read(&a).await.layer, Layer::Stale);
     scene.pass_seconds(1);
-    assert!(a.try_read(scene.want(Freshness::Bounded)).await.is_err());
+    assert!(
+        a.try_read(scene.read_request(Consistency::Bounded))
+            .await
+            .is_err()
+    );
     a.line.set_outage(false);
     assert_eq!(
         scene.read(&a).await.layer,
@@ -445,16 +449,16 @@ async fn a_store_that_hangs_holds_a_known_week_up_for_three_seconds_only() {
 async fn a_reader_with_a_version_shares_the_failure_it_waited_for() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
-    let seen = scene.read(&a).await.entry.knowledge.hi;
+    let seen = scene.read(&a).await.entry.bounds.hi;
     scene.pass_seconds(5);
     a.took();
     let hung = a.gate.hold_next("get", STATE);
     a.line.lose_next("get", STATE, Loss::Request);
-    let want = Want {
+    let read_request = ReadRequest {
         seen: Some(seen.next()),
-        ..scene.want(Freshness::Bounded)
+        ..scene.read_request(Consistency::Bounded)
     };
-    let (first, second, ()) = tokio::join!(scene.read(&a), a.try_read(want), async {
+    let (first, second, ()) = tokio::join!(scene.read(&a), a.try_read(read_request), async {
         hung.reached().await;
         settle().await;
         hung.release();
@@ -570,7 +574,7 @@ async fn a_file_that_may_not_be_opened_costs_the_others_nothing() {
         .lose_next("get", &format!("{RAW}0001"), Loss::Unreadable);
     let week = a
         .codex
-        .week_with_bodies(&scene.want(Freshness::Bounded), Language::German)
+        .week_with_bodies(&scene.read_request(Consistency::Bounded), Language::German)
         .await
         .unwrap();
     let page = String::from_utf8(week.bytes.to_vec()).unwrap();
@@ -610,14 +614,14 @@ async fn a_lost_states_versions_are_known_from_the_artifact_also_with_a_memory()
     scene.read(&b).await;
     scene.store.foreign_delete(STATE);
     scene.pass_seconds(5);
-    assert!(scene.read(&a).await.entry.knowledge.hi > high);
+    assert!(scene.read(&a).await.entry.bounds.hi > high);
 }
 
 #[tokio::test]
 async fn a_file_that_a_listing_missed_is_looked_up_by_name() {
     let scene = Scene::with_tasks(3);
     let a = scene.instance();
-    let before = scene.read(&a).await.entry.knowledge.hi;
+    let before = scene.read(&a).await.entry.bounds.hi;
     a.took();
     a.line.omit_next("0001-Aufgabe.md");
     let read = scene.rebuild(&a).await;
@@ -626,7 +630,7 @@ async fn a_file_that_a_listing_missed_is_looked_up_by_name() {
         a.took(),
         "1 get raw, 2 get state, 1 list raw, 1 put artifacts"
     );
-    assert_eq!(read.entry.knowledge.hi, before, "and is no foreign change");
+    assert_eq!(read.entry.bounds.hi, before, "and is no foreign change");
     scene.store.foreign_delete(&format!("{RAW}0001-Aufgabe.md"));
     assert_eq!(
         titles(&a.json(&scene.rebuild(&a).await)),
@@ -652,7 +656,7 @@ async fn a_rebuild_that_always_loses_answers_with_what_it_has() {
             put.release();
         }
     });
-    let known = &read.entry.knowledge;
+    let known = &read.entry.bounds;
     assert_eq!(
         (known.lo, known.hi, known.exact),
         (first, first.next().next(), false)
@@ -671,9 +675,9 @@ async fn memory_stays_below_its_bound_and_an_evicted_user_is_answered_right() {
             .store
             .foreign_write(&path, task(&format!("Von {user}")).as_bytes());
         let read = a
-            .read(Want {
+            .read(ReadRequest {
                 user,
-                ..scene.want(Freshness::Bounded)
+                ..scene.read_request(Consistency::Bounded)
             })
             .await;
         a.json(&read);
@@ -686,9 +690,9 @@ async fn memory_stays_below_its_bound_and_an_evicted_user_is_answered_right() {
     for number in 0..200 {
         let user = codex_miroir::user::UserId::parse(&format!("user{number}")).unwrap();
         let read = a
-            .read(Want {
+            .read(ReadRequest {
                 user,
-                ..scene.want(Freshness::Bounded)
+                ..scene.read_request(Consistency::Bounded)
             })
             .await;
         assert_eq!(titles(&a.json(&read)), [format!("Von user{number}")]);
@@ -727,7 +731,7 @@ async fn a_request_that_takes_long_places_no_week_back() {
     let first_slot = |read: &Read| a.json(read)["timeline"][0]["slots"][0]["zeit"].clone();
     let before = scene.read(&a).await;
     assert_eq!(first_slot(&before), "morgens");
-    let early = scene.want(Freshness::Bounded);
+    let early = scene.read_request(Consistency::Bounded);
     tokio::time::advance(Duration::from_secs(3)).await;
     scene.pass_seconds(3);
     let late = scene.read(&a).await;
@@ -746,7 +750,7 @@ async fn a_hung_store_is_cut_by_the_deadline_and_holds_up_no_later_read() {
     let a = scene.instance();
     let hung = a.gate.hold_next("list", RAW);
     let error = a
-        .try_read(scene.want(Freshness::Bounded))
+        .try_read(scene.read_request(Consistency::Bounded))
         .await
         .unwrap_err();
     assert!(
@@ -763,8 +767,8 @@ async fn a_reader_who_leaves_takes_nothing_away_from_the_others() {
     let a = scene.instance();
     let listing = a.gate.hold_next("list", RAW);
     let first = tokio::spawn({
-        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-        async move { codex.week(&want).await }
+        let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+        async move { codex.week(&read_request).await }
     });
     listing.reached().await;
     first.abort();
@@ -785,7 +789,7 @@ async fn a_lost_artifact_costs_a_rebuild_elsewhere_and_nothing_else() {
     let b = scene.instance();
     let of_b = scene.read(&b).await;
     assert_eq!((of_a.layer, of_b.layer), (Layer::Rebuild, Layer::Rebuild));
-    assert_eq!(of_a.entry.knowledge.hi, of_b.entry.knowledge.hi);
+    assert_eq!(of_a.entry.bounds.hi, of_b.entry.bounds.hi);
 }
 
 #[tokio::test]
@@ -825,22 +829,25 @@ async fn bodies_are_those_of_the_version_shown() {
     let a = scene.instance();
     let before = scene.read(&a).await;
     let fetch = a.gate.hold_next("get", &format!("{RAW}0001"));
-    let want = scene.want(Freshness::Bounded);
-    let (week, ()) = tokio::join!(a.codex.week_with_bodies(&want, Language::German), async {
-        fetch.reached().await;
-        scene.file(
-            "0001-Aufgabe.md",
-            "---\ntyp: task\nkategorie: arbeit\n---\n\n# Neuer Titel\n\nNeuer Text.\n",
-        );
-        fetch.release();
-    });
+    let read_request = scene.read_request(Consistency::Bounded);
+    let (week, ()) = tokio::join!(
+        a.codex.week_with_bodies(&read_request, Language::German),
+        async {
+            fetch.reached().await;
+            scene.file(
+                "0001-Aufgabe.md",
+                "---\ntyp: task\nkategorie: arbeit\n---\n\n# Neuer Titel\n\nNeuer Text.\n",
+            );
+            fetch.release();
+        }
+    );
     let week = week.unwrap();
     let page = String::from_utf8(week.bytes.to_vec()).unwrap();
     assert!(
         page.contains("Neuer Text.") && !page.contains("Aufgabe 1"),
         "title and body belong together"
     );
-    assert!(week.read.entry.knowledge.hi > before.entry.knowledge.hi);
+    assert!(week.read.entry.bounds.hi > before.entry.bounds.hi);
 }
 
 #[tokio::test]
@@ -853,9 +860,9 @@ async fn one_users_reads_touch_nothing_of_another() {
     a.took();
     for _ in 0..3 {
         scene.pass_seconds(5);
-        a.read(Want {
+        a.read(ReadRequest {
             user: other.clone(),
-            ..scene.want(Freshness::Rebuilt)
+            ..scene.read_request(Consistency::Rebuilt)
         })
         .await;
     }
@@ -884,13 +891,13 @@ async fn time_that_a_machine_was_suspended_counts() {
 /// So it does in the middle of a request.
 #[test]
 fn the_moment_after_a_suspension_is_as_much_later() {
-    let now = Now::of_clocks(chrono::Utc::now(), std::time::Instant::now());
+    let now = Now::from_clocks(chrono::Utc::now(), std::time::Instant::now());
     let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
-    let after = now.after(second, hour);
-    assert_eq!(after.mono - now.mono, second + hour);
-    assert_eq!((after.utc - now.utc).to_std(), Ok(second + hour));
-    assert_eq!(after.started - now.started, second);
+    let advanced_by = now.advanced_by(second, hour);
+    assert_eq!(advanced_by.mono - now.mono, second + hour);
+    assert_eq!((advanced_by.utc - now.utc).to_std(), Ok(second + hour));
+    assert_eq!(advanced_by.started - now.started, second);
     // Counted once, and what lies between two looks at clocks isn't counted.
-    let again = after.after(second, hour + Duration::from_millis(3));
-    assert_eq!(again.mono - after.mono, second);
+    let again = advanced_by.advanced_by(second, hour + Duration::from_millis(3));
+    assert_eq!(again.mono - advanced_by.mono, second);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use codex_miroir::config::Config;
 use codex_miroir::github::Transport;
-use codex_miroir::http::{App, Gate, router};
+use codex_miroir::http::{App, Authenticator, router};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -249,9 +249,9 @@ async fn a_preflight_to_any_path_is_answered() {
     };
     let config = Config::from_lookup(lookup).unwrap();
     let transport = Arc::new(Transport::new(&config.github.api_url, &config.trust).unwrap());
-    let gate = Gate::new(&config, &transport).unwrap();
+    let authenticator = Authenticator::new(&config, &transport).unwrap();
     let codex = Scene::new().instance().codex;
-    let routes = router(App::new(codex, gate, &config, Arc::default()));
+    let routes = router(App::new(codex, authenticator, &config, Arc::default()));
     for path in ["/codex", "/api/tasks/0000", "/api/tasks/0000/complete"] {
         let preflight = request("OPTIONS", path)
             .header("origin", "https://app.example")

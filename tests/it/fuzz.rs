@@ -6,7 +6,7 @@
 use codex_miroir::cache::{Artifact, State};
 use codex_miroir::config::Secret;
 use codex_miroir::github::{Delivery, parse, verify};
-use codex_miroir::net::Trust;
+use codex_miroir::net::TrustStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::task::{FileName, TaskRef};
 use proptest::prelude::*;
@@ -190,7 +190,7 @@ proptest! {
                 prop_assert!(["http", "https"].contains(&connection.endpoint().scheme()), "{}", text);
                 let shown = format!("{connection:?}");
                 prop_assert!(!shown.contains("c2VjcmV0") && !shown.contains("geheim"), "{}", shown);
-                drop(AzureStore::new(connection, "codex-cache", &Trust::default()));
+                drop(AzureStore::new(connection, "codex-cache", &TrustStore::default()));
             }
             Err(error) => {
                 let said = error.to_string();

@@ -3,8 +3,8 @@
 
 use codex_miroir::config::Secret;
 use codex_miroir::github::{
-    Decision, Delivery, EntryKind, Push, Side, Sides, Story, TaskTree, TreeEntry, decide,
-    message_of_all, parse, verify,
+    CommitSubject, Delivery, EntryKind, Push, ReconcileAction, ReconcileInput, SideState, TaskTree,
+    TreeEntry, batch_commit_message, decide, parse, verify,
 };
 use codex_miroir::task::{FileName, GitSha, git_sha};
 use codex_miroir::user::UserId;
@@ -20,19 +20,19 @@ fn sha(letter: char) -> GitSha {
 }
 
 /// `-` is nothing, `?` something that isn't a task's text, a letter a content.
-fn side(letter: char) -> Side {
+fn side(letter: char) -> SideState {
     match letter {
-        '-' => Side::Absent,
-        '?' => Side::Other,
-        letter => Side::Content(sha(letter)),
+        '-' => SideState::Absent,
+        '?' => SideState::Other,
+        letter => SideState::Content(sha(letter)),
     }
 }
 
 /// As in `bot`: base, ours, theirs; then what was about to be committed.
-fn decided(sides: &str) -> Decision {
+fn decided(sides: &str) -> ReconcileAction {
     let letters: Vec<char> = sides.chars().collect();
     let pushing: Vec<GitSha> = letters[3..].iter().map(|letter| sha(*letter)).collect();
-    decide(&Sides {
+    decide(&ReconcileInput {
         base: (letters[0] != '-').then(|| sha(letters[0])),
         pushing: &pushing,
         ours: side(letters[1]),
@@ -45,38 +45,58 @@ fn decided(sides: &str) -> Decision {
 fn each_sentence_about_the_three_sides_holds() {
     let (a, b, c) = (sha('a'), sha('b'), sha('c'));
     let rows = [
-        ("aaa", Decision::Nothing, "the same everywhere"),
-        ("-aa", Decision::Agreed(a), "theirs = ours: base := theirs"),
-        ("baa", Decision::Agreed(a), "theirs = ours: base := theirs"),
-        ("aab", Decision::Take(b), "ours = base: take theirs"),
+        ("aaa", ReconcileAction::NoChange, "the same everywhere"),
+        (
+            "-aa",
+            ReconcileAction::Agreed(a),
+            "theirs = ours: base := theirs",
+        ),
+        (
+            "baa",
+            ReconcileAction::Agreed(a),
+            "theirs = ours: base := theirs",
+        ),
+        ("aab", ReconcileAction::Take(b), "ours = base: take theirs"),
         (
             "aba",
-            Decision::Unpushed(Some(a)),
+            ReconcileAction::Unpushed(Some(a)),
             "theirs = base: ours is unpushed",
         ),
         (
             "aa-",
-            Decision::Remove,
+            ReconcileAction::Remove,
             "gone in Git and ours = base: delete",
         ),
         (
             "ab-",
-            Decision::Unpushed(None),
+            ReconcileAction::Unpushed(None),
             "gone in Git but edited here: keep, unpushed",
         ),
         (
             "-a-",
-            Decision::Unpushed(None),
+            ReconcileAction::Unpushed(None),
             "in neither base nor tree: unpushed, never deleted",
         ),
-        ("a-a", Decision::Take(a), "gone here: taken again from Git"),
-        ("a-b", Decision::Take(b), "gone here: taken again from Git"),
-        ("--a", Decision::Take(a), "never been here"),
-        ("a--", Decision::Forget, "gone on both sides: base dropped"),
-        ("---", Decision::Nothing, "never been anywhere"),
+        (
+            "a-a",
+            ReconcileAction::Take(a),
+            "gone here: taken again from Git",
+        ),
+        (
+            "a-b",
+            ReconcileAction::Take(b),
+            "gone here: taken again from Git",
+        ),
+        ("--a", ReconcileAction::Take(a), "never been here"),
+        (
+            "a--",
+            ReconcileAction::ForgetBase,
+            "gone on both sides: base dropped",
+        ),
+        ("---", ReconcileAction::NoChange, "never been anywhere"),
         (
             "abc",
-            Decision::Merge {
+            ReconcileAction::Merge {
                 base: Some(a),
                 theirs: c,
             },
@@ -84,7 +104,7 @@ fn each_sentence_about_the_three_sides_holds() {
         ),
         (
             "-bc",
-            Decision::Merge {
+            ReconcileAction::Merge {
                 base: None,
                 theirs: c,
             },
@@ -92,25 +112,29 @@ fn each_sentence_about_the_three_sides_holds() {
         ),
         (
             "acbb",
-            Decision::Unpushed(Some(b)),
+            ReconcileAction::Unpushed(Some(b)),
             "an own push that comes back counts as base",
         ),
-        ("acbcb", Decision::Unpushed(Some(b)), "also an earlier one"),
+        (
+            "acbcb",
+            ReconcileAction::Unpushed(Some(b)),
+            "also an earlier one",
+        ),
         (
             "aabb",
-            Decision::Unpushed(Some(b)),
+            ReconcileAction::Unpushed(Some(b)),
             "also when it was taken back here since",
         ),
-        ("abbb", Decision::Agreed(b), "its end is known then"),
-        ("bbbb", Decision::Agreed(b), "its end is known then"),
+        ("abbb", ReconcileAction::Agreed(b), "its end is known then"),
+        ("bbbb", ReconcileAction::Agreed(b), "its end is known then"),
         (
             "aa?",
-            Decision::Leave,
+            ReconcileAction::Skip,
             "a link there is no reason to remove anything here",
         ),
         (
             "a?b",
-            Decision::Leave,
+            ReconcileAction::Skip,
             "nor a file here that can't be opened",
         ),
     ];
@@ -120,8 +144,12 @@ fn each_sentence_about_the_three_sides_holds() {
 }
 
 /// What a step towards each other does to one file.
-fn step(base: &mut Option<GitSha>, ours: &mut Side, theirs: &mut Side) -> Decision {
-    let sides = Sides {
+fn step(
+    base: &mut Option<GitSha>,
+    ours: &mut SideState,
+    theirs: &mut SideState,
+) -> ReconcileAction {
+    let sides = ReconcileInput {
         base: *base,
         pushing: &[],
         ours: *ours,
@@ -129,16 +157,16 @@ fn step(base: &mut Option<GitSha>, ours: &mut Side, theirs: &mut Side) -> Decisi
     };
     let decision = decide(&sides);
     match decision {
-        Decision::Nothing | Decision::Leave => {}
-        Decision::Agreed(sha) => *base = Some(sha),
-        Decision::Forget => *base = None,
-        Decision::Take(sha) => (*base, *ours) = (Some(sha), Side::Content(sha)),
-        Decision::Remove => (*base, *ours) = (None, Side::Absent),
-        Decision::Merge { theirs, .. } => (*base, *ours) = (Some(theirs), side('m')),
+        ReconcileAction::NoChange | ReconcileAction::Skip => {}
+        ReconcileAction::Agreed(sha) => *base = Some(sha),
+        ReconcileAction::ForgetBase => *base = None,
+        ReconcileAction::Take(sha) => (*base, *ours) = (Some(sha), SideState::Content(sha)),
+        ReconcileAction::Remove => (*base, *ours) = (None, SideState::Absent),
+        ReconcileAction::Merge { theirs, .. } => (*base, *ours) = (Some(theirs), side('m')),
         // And the push.
-        Decision::Unpushed(_) => {
+        ReconcileAction::Unpushed(_) => {
             *theirs = *ours;
-            if let Side::Content(sha) = *ours {
+            if let SideState::Content(sha) = *ours {
                 *base = Some(sha);
             }
         }
@@ -146,7 +174,7 @@ fn step(base: &mut Option<GitSha>, ours: &mut Side, theirs: &mut Side) -> Decisi
     decision
 }
 
-fn any_side() -> impl Strategy<Value = Side> {
+fn any_side() -> impl Strategy<Value = SideState> {
     prop::sample::select(vec!['-', 'a', 'b', 'c']).prop_map(side)
 }
 
@@ -161,15 +189,15 @@ proptest! {
         let first = step(&mut b, &mut o, &mut t);
         step(&mut b, &mut o, &mut t);
         prop_assert_eq!(o, t);
-        prop_assert_eq!(b.map_or(Side::Absent, Side::Content), o);
-        prop_assert_eq!(step(&mut b, &mut o, &mut t), Decision::Nothing);
+        prop_assert_eq!(b.map_or(SideState::Absent, SideState::Content), o);
+        prop_assert_eq!(step(&mut b, &mut o, &mut t), ReconcileAction::NoChange);
         // What goes was in Git as it was here, and has gone from there.
-        if first == Decision::Remove {
-            prop_assert!(theirs == Side::Absent && base.map(Side::Content) == Some(ours));
+        if first == ReconcileAction::Remove {
+            prop_assert!(theirs == SideState::Absent && base.map(SideState::Content) == Some(ours));
         }
         // What is written over was in Git as it was here, or is merged.
-        if let Decision::Take(_) = first {
-            prop_assert!(ours == Side::Absent || base.map(Side::Content) == Some(ours));
+        if let ReconcileAction::Take(_) = first {
+            prop_assert!(ours == SideState::Absent || base.map(SideState::Content) == Some(ours));
         }
     }
 
@@ -257,7 +285,8 @@ fn a_commit_says_what_a_file_became() {
     let name = "0042-Steuer.md".parse().unwrap();
     let done = task("Steuer").replace("offen", "abgeschlossen");
     let privat = task("Steuer").replace("arbeit", "privat");
-    let story = |text: &str, in_git, was_done| Story::of(&name, text.as_bytes(), in_git, was_done);
+    let story =
+        |text: &str, in_git, was_done| CommitSubject::of(&name, text.as_bytes(), in_git, was_done);
     let stories = [
         story(&task("Steuer"), false, false),
         story(&privat, false, false),
@@ -283,14 +312,14 @@ fn a_commit_says_what_a_file_became() {
     [codex] update task 0042 | codex/tasks/anna/0042-update
     [codex] update task 0042 | codex/tasks/anna/0042-update
     ");
-    assert_snapshot!(message_of_all(&stories[3..6]), @r"
+    assert_snapshot!(batch_commit_message(&stories[3..6]), @r"
     [codex] bring 3 tasks
 
     add task 0042
     update task 0042
     complete task 0042
     ");
-    assert_eq!(message_of_all(&stories[..1]), stories[0].message());
+    assert_eq!(batch_commit_message(&stories[..1]), stories[0].message());
 }
 
 /// Forty zeros stand for none.
@@ -320,7 +349,7 @@ fn what_is_no_folder_where_one_belongs_hides_files_and_removes_none() {
             let tree = TaskTree::of(&[entry(place, kind)], "notes/codex");
             assert_eq!(
                 tree.user(&anna).side(&name),
-                Side::Other,
+                SideState::Other,
                 "{kind:?} at {place}"
             );
         }
@@ -333,7 +362,7 @@ fn what_is_no_folder_where_one_belongs_hides_files_and_removes_none() {
             let tree = TaskTree::of(&[entry(place, kind)], "notes/codex");
             assert_eq!(
                 tree.user(&anna).side(&name),
-                Side::Absent,
+                SideState::Absent,
                 "{kind:?} at {place}"
             );
         }
@@ -352,21 +381,21 @@ fn what_is_passed_over_is_not_absent() {
             EntryKind::File,
             sha('a'),
             3,
-            Side::Content(sha('a')),
+            SideState::Content(sha('a')),
         ),
         (
             &short,
             EntryKind::Executable,
             sha('a'),
             3,
-            Side::Content(sha('a')),
+            SideState::Content(sha('a')),
         ),
-        (&short, EntryKind::File, sha('a'), 1 << 21, Side::Other),
-        (&short, EntryKind::Folder, sha('a'), 0, Side::Other),
-        (&short, EntryKind::Link, sha('a'), 0, Side::Other),
-        (&short, EntryKind::Other, sha('a'), 0, Side::Other),
-        (&short, EntryKind::File, settled, 22, Side::Other),
-        (&long, EntryKind::File, sha('a'), 3, Side::Other),
+        (&short, EntryKind::File, sha('a'), 1 << 21, SideState::Other),
+        (&short, EntryKind::Folder, sha('a'), 0, SideState::Other),
+        (&short, EntryKind::Link, sha('a'), 0, SideState::Other),
+        (&short, EntryKind::Other, sha('a'), 0, SideState::Other),
+        (&short, EntryKind::File, settled, 22, SideState::Other),
+        (&long, EntryKind::File, sha('a'), 3, SideState::Other),
     ];
     let anna = UserId::parse("anna").unwrap();
     for (name, kind, sha, size, side) in rows {
@@ -380,8 +409,14 @@ fn what_is_passed_over_is_not_absent() {
         assert_eq!(tree.user(&anna).side(name), side, "{name}, {kind:?}");
     }
     // A name that isn't taken from Git isn't sent there either.
-    assert_eq!(TaskTree::default().user(&anna).side(&long), Side::Other);
-    assert_eq!(TaskTree::default().user(&anna).side(&short), Side::Absent);
+    assert_eq!(
+        TaskTree::default().user(&anna).side(&long),
+        SideState::Other
+    );
+    assert_eq!(
+        TaskTree::default().user(&anna).side(&short),
+        SideState::Absent
+    );
 }
 
 /// Of a folder that isn't there beside one in another letter case no file can be said to have gone; of one that is
@@ -412,23 +447,23 @@ fn a_folder_in_another_letter_case_may_be_the_users_own_renamed() {
     }
     assert_eq!(tree.spellings(&user("Berta")), []);
     let [one, other]: [FileName; 2] = ["0001-a.md", "0002-b.md"].map(|it| it.parse().unwrap());
-    let beside = |tree: &TaskTree| {
+    let with_other_spellings = |tree: &TaskTree| {
         let anna = user("anna");
         tree.user(&anna)
-            .beside(vec![user("Anna")], &anna, "notes/codex")
+            .with_other_spellings(vec![user("Anna")], &anna, "notes/codex")
     };
-    let own = beside(&tree);
+    let own = with_other_spellings(&tree);
     assert!(!own.closed && own.respelt == [user("Anna")]);
     assert_eq!(
         (own.side(&one), own.side(&other)),
-        (Side::Content(sha('a')), Side::Absent)
+        (SideState::Content(sha('a')), SideState::Absent)
     );
     entries.drain(..3);
-    let own = beside(&TaskTree::of(&entries, "notes/codex"));
+    let own = with_other_spellings(&TaskTree::of(&entries, "notes/codex"));
     assert!(own.closed && own.folder.is_none());
     assert_eq!(
         (own.side(&one), own.side(&other)),
-        (Side::Other, Side::Other)
+        (SideState::Other, SideState::Other)
     );
     let told: Vec<String> = own
         .skipped

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 
 use codex_miroir::config::{Config, ConfigError};
-use codex_miroir::net::{Trust, certificate_fault};
+use codex_miroir::net::{TrustStore, certificate_error};
 use serde_json::Value;
 
 use crate::support::github::GitHub;
@@ -15,18 +15,18 @@ use crate::support::tls::authority;
 
 const UNTRUSTED: &str = "its certificate isn't trusted: if its authority is a private one, name that in SSL_CERT_FILE or SSL_CERT_DIR";
 
-fn trust(settings: &[(&str, &str)]) -> Result<Trust, ConfigError> {
+fn trust(settings: &[(&str, &str)]) -> Result<TrustStore, ConfigError> {
     let settings: HashMap<&str, &str> = settings.iter().copied().collect();
     let config = Config::from_lookup(|name| settings.get(name).map(|value| (*value).to_owned()));
     config.map(|config| config.trust)
 }
 
 /// Asks an address over https; what is wrong with its certificate is the error.
-async fn ask(trust: &Trust, url: &str) -> Result<(), String> {
+async fn ask(trust: &TrustStore, url: &str) -> Result<(), String> {
     let client = trust.client(&url.parse().unwrap()).unwrap();
     match client.build().unwrap().get(url).send().await {
         Ok(_) => Ok(()),
-        Err(error) => Err(certificate_fault(&error).unwrap_or_else(|| format!("{error:?}"))),
+        Err(error) => Err(certificate_error(&error).unwrap_or_else(|| format!("{error:?}"))),
     }
 }
 

@@ -10,7 +10,7 @@ mod trigger;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use codex_miroir::cache::{ChangeKind, Idempotent, PendingFile, PendingOp, State};
+use codex_miroir::cache::{ChangeKind, IdempotencyRecord, PendingFile, PendingOp, State};
 use codex_miroir::codex::{JanitorReport, Version};
 use codex_miroir::store::WriteId;
 use serde_json::Map;
@@ -49,8 +49,8 @@ fn mark(name: &str, kind: ChangeKind, version: u64, at: DateTime<Utc>) -> Pendin
 }
 
 /// What is remembered of a create under a key.
-fn record(op: &str, at: DateTime<Utc>) -> Idempotent {
-    Idempotent {
+fn record(op: &str, at: DateTime<Utc>) -> IdempotencyRecord {
+    IdempotencyRecord {
         body: "0".repeat(64),
         op: op.to_owned(),
         id: 1,
@@ -112,8 +112,8 @@ fn assert_tidy(scene: &Scene, version: Version, context: &str) {
     assert_eq!(records, ["young"], "{context}");
 }
 
-async fn tidy_up(scene: &Scene, instance: &Instance) -> JanitorReport {
-    instance.codex.tidy_up(scene.now()).await.unwrap()
+async fn run_janitor(scene: &Scene, instance: &Instance) -> JanitorReport {
+    instance.codex.run_janitor(scene.now()).await.unwrap()
 }
 
 fn raw(name: &str) -> String {
@@ -124,7 +124,7 @@ fn raw(name: &str) -> String {
 async fn everything_that_is_expired_goes() {
     let scene = crowded().await;
     let version = scene.state().version;
-    let report = tidy_up(&scene, &scene.instance()).await;
+    let report = run_janitor(&scene, &scene.instance()).await;
     assert_eq!(
         report.to_string(),
         "users 3: expired records 1, settled marks 1, settled files 1, artifacts of users gone 1, \
@@ -132,7 +132,7 @@ async fn everything_that_is_expired_goes() {
         "the third user is called idempotency"
     );
     assert_tidy(&scene, version, "once");
-    let again = tidy_up(&scene, &scene.instance()).await;
+    let again = run_janitor(&scene, &scene.instance()).await;
     let nothing = JanitorReport {
         users: 1,
         ..JanitorReport::default()
@@ -146,10 +146,10 @@ async fn two_at_once_do_what_one_does() {
     let scene = crowded().await;
     let version = scene.state().version;
     let (a, b) = (scene.instance(), scene.instance());
-    let (one, two) = tokio::join!(tidy_up(&scene, &a), tidy_up(&scene, &b));
+    let (one, two) = tokio::join!(run_janitor(&scene, &a), run_janitor(&scene, &b));
     assert_eq!((one.failed, two.failed), (0, 0));
     assert_eq!(one.leftovers + two.leftovers, 8);
-    assert_eq!(one.settled + two.settled, 1);
+    assert_eq!(one.tombstones + two.tombstones, 1);
     assert_tidy(&scene, version, "two at once");
 }
 
@@ -159,7 +159,7 @@ async fn an_instance_can_do_it_twice_at_once() {
     let scene = crowded().await;
     let version = scene.state().version;
     let a = scene.instance();
-    let (one, two) = tokio::join!(tidy_up(&scene, &a), tidy_up(&scene, &a));
+    let (one, two) = tokio::join!(run_janitor(&scene, &a), run_janitor(&scene, &a));
     assert_eq!((one.failed, two.failed), (0, 0));
     assert_tidy(&scene, version, "one instance twice");
 }
@@ -173,7 +173,7 @@ async fn one_users_failure_does_not_stop_the_others() {
     }
     let version = scene.state().version;
     let a = scene.instance();
-    let report = tidy_up(&scene, &a).await;
+    let report = run_janitor(&scene, &a).await;
     assert_eq!((report.users, report.failed, report.left), (3, 2, 0));
     for user in ["aaa", "zzz"] {
         let path = format!("state/{user}/state.json");
@@ -192,7 +192,7 @@ async fn a_read_after_it_shows_what_it_showed_before() {
     let scene = crowded().await;
     let a = scene.instance();
     let before = a.json(&scene.read_strictly(&a).await);
-    tidy_up(&scene, &scene.instance()).await;
+    run_janitor(&scene, &scene.instance()).await;
     for instance in [&a, &scene.instance()] {
         let after = instance.json(&scene.read_strictly(instance).await);
         assert_eq!(after["timeline"], before["timeline"]);

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use codex_miroir::codex::{Claim, Freshness, Holder, Layer, Want};
+use codex_miroir::codex::{AccountIdentity, Consistency, Layer, LoginClaim, ReadRequest};
 use codex_miroir::user::UserId;
 
 use crate::support::process::{Service, codex_miroir, eventually, other_clock};
 use crate::support::scene::{Scene, task};
 
-fn claim(user: &UserId) -> Claim {
-    Claim {
+fn claim(user: &UserId) -> LoginClaim {
+    LoginClaim {
         login: user.clone(),
-        holder: Holder::GitHub { number: 1_001 },
+        identity: AccountIdentity::GitHub { number: 1_001 },
         session: None,
     }
 }
@@ -33,10 +33,10 @@ fn person(number: usize) -> UserId {
     UserId::parse(&format!("user{number}")).unwrap()
 }
 
-fn want(scene: &Scene, user: UserId) -> Want {
-    Want {
+fn read_request(scene: &Scene, user: UserId) -> ReadRequest {
+    ReadRequest {
         user,
-        ..scene.want(Freshness::Bounded)
+        ..scene.read_request(Consistency::Bounded)
     }
 }
 
@@ -47,7 +47,7 @@ async fn who_is_read_again_and_again_stays_while_others_walk_by() {
     let a = scene.instance_with(1_000, BOUND);
     scene.read(&a).await;
     for number in 0..500 {
-        a.read(want(&scene, person(number))).await;
+        a.read(read_request(&scene, person(number))).await;
         assert_eq!(scene.read(&a).await.layer, Layer::Memory, "{number}");
         let (users, bytes) = a.codex.memory_size();
         assert!(
@@ -66,13 +66,13 @@ async fn somebody_too_large_for_memory_is_answered_not_kept_and_drives_nobody_ou
     }
     let a = scene.instance_with(1_000, 32 << 10);
     for number in 0..3 {
-        a.read(want(&scene, person(number))).await;
+        a.read(read_request(&scene, person(number))).await;
     }
     for _ in 0..2 {
         let read = scene.read(&a).await;
         assert!(a.json(&read).to_string().contains("Aufgabe 599"));
         for number in 0..3 {
-            let read = a.read(want(&scene, person(number))).await;
+            let read = a.read(read_request(&scene, person(number))).await;
             assert_eq!(read.layer, Layer::Memory, "{number}");
         }
         assert_eq!(a.codex.memory_size().0, 3);
@@ -127,11 +127,11 @@ async fn the_count_is_right_whatever_happens_at_once() {
             for _ in 0..400 {
                 let number = random.usize(0..PEOPLE);
                 let user = person(number);
-                let mut want = want(&scene, user.clone());
+                let mut read_request = read_request(&scene, user.clone());
                 if random.u8(0..4) == 0 {
-                    want.freshness = Freshness::Rebuilt;
+                    read_request.consistency = Consistency::Rebuilt;
                 }
-                let read = a.codex.week(&want).await.unwrap();
+                let read = a.codex.week(&read_request).await.unwrap();
                 let week = a.json(&read).to_string();
                 assert!(week.contains(&format!("Aufgabe {number}\"")), "{week}");
                 let claim = claim(&user);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use codex_miroir::github::{Merged, merge};
+use codex_miroir::github::{MergeResult, merge};
 use codex_miroir::task::{FileName, MAX_FILE_BYTES, Parsed, parse};
 use insta::assert_snapshot;
 
@@ -16,7 +16,7 @@ fn front(lines: &str) -> String {
 
 fn of_three(base: Option<&str>, ours: &str, theirs: &str) -> (String, String) {
     let base = base.map(str::as_bytes);
-    let Merged { bytes, conflicts } = merge(&name(), base, ours.as_bytes(), theirs.as_bytes());
+    let MergeResult { bytes, conflicts } = merge(&name(), base, ours.as_bytes(), theirs.as_bytes());
     (String::from_utf8(bytes).unwrap(), conflicts.join(", "))
 }
 

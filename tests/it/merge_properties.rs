@@ -1,6 +1,6 @@
 //! The promises of merging (`src/codex/git/README.md`, "Merging"), on generated files and changes.
 
-use codex_miroir::github::{Merged, merge};
+use codex_miroir::github::{MergeResult, merge};
 use codex_miroir::task::{
     Edit, FileName, FixedSlot, Parsed, Status, Task, body_of, edit, outline, parse,
 };
@@ -27,7 +27,7 @@ fn task(text: &str) -> Task {
 
 fn of_three(base: Option<&str>, ours: &str, theirs: &str) -> (String, Vec<String>) {
     let base = base.map(str::as_bytes);
-    let Merged { bytes, conflicts } = merge(&name(), base, ours.as_bytes(), theirs.as_bytes());
+    let MergeResult { bytes, conflicts } = merge(&name(), base, ours.as_bytes(), theirs.as_bytes());
     (String::from_utf8(bytes).unwrap(), conflicts)
 }
 

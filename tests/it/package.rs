@@ -6,7 +6,9 @@ use std::io::{Cursor, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use codex_miroir::functions::package::{AppFile, Build, Order, Schedule, files, write};
+use codex_miroir::functions::package::{
+    AppFile, ExecutableKind, PackageRequest, Schedule, files, write,
+};
 use insta::assert_snapshot;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -31,12 +33,12 @@ impl Desk {
         self.0.path().join(name)
     }
 
-    fn order(&self) -> Order {
-        Order {
+    fn order(&self) -> PackageRequest {
+        PackageRequest {
             folder: self.path("dist"),
             executable: self.path("build"),
             zip: Some(self.path("app.zip")),
-            push: None,
+            push_schedule: None,
         }
     }
 }
@@ -319,19 +321,26 @@ fn schedules_are_what_the_host_understands() {
 #[test]
 fn a_build_is_known_by_what_it_needs() {
     for (bytes, build) in [
-        (elf(62, &[1, 2]), Build::Static),
-        (elf(62, &[]), Build::Static),
-        (elf(62, &[1, 3, 2]), Build::NeedsLibraries),
-        (elf(183, &[1]), Build::OtherProcessor),
-        (b"\x7fELF\x01\x01".to_vec(), Build::OtherProcessor),
-        (b"MZ".to_vec(), Build::NotLinux),
-        (vec![], Build::NotLinux),
+        (elf(62, &[1, 2]), ExecutableKind::Static),
+        (elf(62, &[]), ExecutableKind::Static),
+        (elf(62, &[1, 3, 2]), ExecutableKind::DynamicallyLinked),
+        (elf(183, &[1]), ExecutableKind::OtherArchitecture),
+        (
+            b"\x7fELF\x01\x01".to_vec(),
+            ExecutableKind::OtherArchitecture,
+        ),
+        (b"MZ".to_vec(), ExecutableKind::NotLinux),
+        (vec![], ExecutableKind::NotLinux),
     ] {
-        assert_eq!(Build::of(&bytes), build, "{bytes:?}");
+        assert_eq!(ExecutableKind::of(&bytes), build, "{bytes:?}");
     }
     let mut hostile = elf(62, &[3]);
     hostile[32..40].fill(0xff);
-    assert_eq!(Build::of(&hostile), Build::Static, "nothing there to read");
+    assert_eq!(
+        ExecutableKind::of(&hostile),
+        ExecutableKind::Static,
+        "nothing there to read"
+    );
 }
 
 /// Whether the command did it, and what it prints.

@@ -155,7 +155,7 @@ fn planned(plans: &[(u16, Plan)], today: NaiveDate) -> TaskTable {
         content: match plan.broken {
             0 => Parsed::Unreadable(problem()),
             1 => Parsed::NotATask,
-            2 => Parsed::Settled,
+            2 => Parsed::Tombstone,
             broken => Parsed::Task(Task {
                 title: "x".to_owned(),
                 kategorie: plan.kategorie,

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
-use codex_miroir::config::{Allowed, Auth, Config, ConfigError, Secret, StorageChoice, unknown};
+use codex_miroir::config::{
+    Allowlist, Auth, Config, ConfigError, Secret, StorageChoice, unknown_settings,
+};
 use insta::assert_snapshot;
 
 fn config(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -224,7 +226,7 @@ fn the_mode_of_sign_in_follows_from_what_is_configured() {
         easy.auth,
         Auth::EasyAuth {
             provider: "github".to_owned(),
-            allowed: Allowed::Logins(vec!["anna".to_owned()]),
+            allowed: Allowlist::Logins(vec!["anna".to_owned()]),
         }
     );
 }
@@ -240,10 +242,10 @@ fn who_may_enter_is_said_in_any_letter_case() {
     };
     let two = allowed(" Anna, ben ,");
     assert_eq!(
-        ["anna", "BEN", "carl", ""].map(|login| two.lets_in(login)),
+        ["anna", "BEN", "carl", ""].map(|login| two.allows(login)),
         [true, true, false, false]
     );
-    assert!(allowed("anna,*").lets_in("carl"));
+    assert!(allowed("anna,*").allows("carl"));
     assert_eq!(two.to_string(), "Anna, ben");
     let none = [("CODEX_AUTH", "github"), ("CODEX_ALLOWED_LOGINS", " , ")];
     assert_snapshot!(refusal(&none), @"CODEX_ALLOWED_LOGINS names nobody; it must be logins separated by commas, as in anna,ben, or * for everyone");
@@ -386,13 +388,13 @@ fn every_setting_of_this_service_alone_is_known_to_exist() {
     let ours = variables(&sources).into_iter().map(str::to_owned);
     let ours: Vec<String> = ours.filter(|it| it.starts_with("CODEX_")).collect();
     assert!(ours.len() > 20, "{ours:?}");
-    assert_eq!(unknown(ours), []);
+    assert_eq!(unknown_settings(ours), []);
 }
 
 #[test]
 fn the_nearest_setting_is_told_where_one_is_near() {
     let nearest = |variable: &str| {
-        let mut told = unknown([variable.to_owned()]);
+        let mut told = unknown_settings([variable.to_owned()]);
         assert_eq!(told.len(), 1, "{variable}");
         told.remove(0).nearest
     };
@@ -417,5 +419,5 @@ fn the_nearest_setting_is_told_where_one_is_near() {
         "codex_data_dir",
         "MY_CODEX_DATA_DIR",
     ];
-    assert_eq!(unknown(others.map(str::to_owned)), []);
+    assert_eq!(unknown_settings(others.map(str::to_owned)), []);
 }

@@ -8,11 +8,11 @@ mod tokens;
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, StatusCode, Uri};
-use codex_miroir::net::Trust;
+use codex_miroir::net::TrustStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::{
-    BlobStore, Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf, StoreError, WriteId, WriteIds,
-    Written,
+    BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, Prefix, Put, PutIf, PutOutcome,
+    StoreError, WriteId, WriteIds,
 };
 use codex_miroir::user::UserId;
 use futures::future::join_all;
@@ -24,12 +24,12 @@ fn ada() -> UserId {
     UserId::parse("ada").unwrap()
 }
 
-fn key() -> Key {
-    Key::raw(&ada(), "0001.md").unwrap()
+fn key() -> BlobKey {
+    BlobKey::raw(&ada(), "0001.md").unwrap()
 }
 
 fn put(text: &str, id: u64) -> Put {
-    let writes = WriteIds::default().followed_by(WriteId(id));
+    let writes = WriteIds::default().with_newest(WriteId(id));
     Put {
         bytes: text.to_owned().into(),
         writes,
@@ -38,7 +38,7 @@ fn put(text: &str, id: u64) -> Put {
 
 fn store(connection: &str, container: &str) -> AzureStore {
     let connection = AzureConnection::parse(connection).unwrap();
-    AzureStore::new(connection, container, &Trust::default()).unwrap()
+    AzureStore::new(connection, container, &TrustStore::default()).unwrap()
 }
 
 /// A store in a container of its own, behind a proxy.
@@ -60,10 +60,10 @@ async fn proxied_with_blob() -> (AzureStore, TcpProxy, ETag) {
     (store, proxy, etag)
 }
 
-fn done(written: Written) -> ETag {
+fn done(written: PutOutcome) -> ETag {
     match written {
-        Written::Done(etag) => etag,
-        Written::Refused => panic!("refused"),
+        PutOutcome::Done(etag) => etag,
+        PutOutcome::Refused => panic!("refused"),
     }
 }
 
@@ -75,7 +75,7 @@ async fn created(store: &AzureStore) -> ETag {
 
 async fn writes(store: &AzureStore) -> WriteIds {
     match store.get(&key(), GetIf::Any).await.unwrap().value {
-        Got::Blob(blob) => blob.writes,
+        GetOutcome::Blob(blob) => blob.writes,
         other => panic!("{other:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Settings that name an Azure account (src/store/README.md, "Azure").
 
-use codex_miroir::config::{Identity, Secret};
-use codex_miroir::net::Trust;
+use codex_miroir::config::{ManagedIdentityConfig, Secret};
+use codex_miroir::net::TrustStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore, BadConnection, Credential};
 
 const KEY: &str = "c2VjcmV0IGtleQ==";
@@ -206,7 +206,7 @@ fn a_bad_connection_string_says_which_part_is_wrong() {
 
 #[test]
 fn a_managed_identity_needs_an_account_or_an_https_uri() {
-    let identity = || Identity {
+    let identity = || ManagedIdentityConfig {
         endpoint: "http://127.0.0.1:41741/msi/token".parse().unwrap(),
         header: Some(Secret::new("geheim".to_owned())),
         client_id: Some("an-id".to_owned()),
@@ -228,7 +228,7 @@ fn a_managed_identity_needs_an_account_or_an_https_uri() {
     assert_eq!(known.client_id.as_deref(), Some("an-id"));
     let shown = format!("{connection:?}");
     assert!(!shown.contains("geheim"), "{shown}");
-    AzureStore::new(connection, "codex-cache", &Trust::default()).unwrap();
+    AzureStore::new(connection, "codex-cache", &TrustStore::default()).unwrap();
 
     let http = AzureConnection::managed_identity("http://codex.blob.core.windows.net", identity());
     assert!(http.unwrap_err().to_string().contains("https"));
@@ -250,7 +250,7 @@ fn a_container_name_has_to_be_azures() {
     ] {
         let connection = parse("UseDevelopmentStorage=true").unwrap();
         assert_eq!(
-            AzureStore::new(connection, name, &Trust::default()).is_ok(),
+            AzureStore::new(connection, name, &TrustStore::default()).is_ok(),
             good,
             "{name}"
         );
@@ -270,7 +270,7 @@ fn the_start_line_and_debug_show_the_place_and_no_secret() {
             "{connection:?} {connection:#?} {:?}",
             connection.credential()
         );
-        let store = AzureStore::new(connection, "codex-cache", &Trust::default()).unwrap();
+        let store = AzureStore::new(connection, "codex-cache", &TrustStore::default()).unwrap();
         let shown = format!("{debug} {store} {store:?}");
         assert!(!shown.contains("c2VjcmV0"), "{shown}");
         assert_eq!(

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use codex_miroir::store::{
-    Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, WriteId, WriteIds,
-    Written,
+    Blob, BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob, Prefix, Put,
+    PutIf, PutOutcome, WriteId, WriteIds,
 };
 use codex_miroir::user::UserId;
 
@@ -63,7 +63,7 @@ every_store! {
 /// The stores under test.
 mod stores {
     use super::Arc;
-    use codex_miroir::net::Trust;
+    use codex_miroir::net::TrustStore;
     use codex_miroir::store::BlobStore;
     use codex_miroir::store::azure::{AzureConnection, AzureStore};
     use codex_miroir::store::directory::DirectoryStore;
@@ -109,7 +109,7 @@ mod stores {
     pub(super) fn azurite_sas() -> Opened {
         let connection = azurite().with_sas(azurite().port());
         let connection = AzureConnection::parse(&connection).unwrap();
-        let store = AzureStore::new(connection, &azurite().container(), &Trust::default());
+        let store = AzureStore::new(connection, &azurite().container(), &TrustStore::default());
         Opened::of(store.unwrap())
     }
 
@@ -123,8 +123,8 @@ fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
 }
 
-fn raw(user: &UserId, name: &str) -> Key {
-    Key::raw(user, name).unwrap()
+fn raw(user: &UserId, name: &str) -> BlobKey {
+    BlobKey::raw(user, name).unwrap()
 }
 
 fn bytes(text: &str) -> Put {
@@ -143,35 +143,35 @@ fn by(text: &str, writes: WriteIds) -> Put {
 
 /// The ids of a first write.
 fn first(id: u64) -> WriteIds {
-    WriteIds::default().followed_by(WriteId(id))
+    WriteIds::default().with_newest(WriteId(id))
 }
 
-async fn put(store: &dyn BlobStore, key: &Key, blob: Put, condition: PutIf) -> Written {
+async fn put(store: &dyn BlobStore, key: &BlobKey, blob: Put, condition: PutIf) -> PutOutcome {
     store.put(key, blob, condition).await.unwrap().value
 }
 
 /// A write that must succeed.
-async fn written(store: &dyn BlobStore, key: &Key, blob: Put, condition: PutIf) -> ETag {
+async fn written(store: &dyn BlobStore, key: &BlobKey, blob: Put, condition: PutIf) -> ETag {
     match put(store, key, blob, condition).await {
-        Written::Done(etag) => etag,
-        Written::Refused => panic!("{key} was refused"),
+        PutOutcome::Done(etag) => etag,
+        PutOutcome::Refused => panic!("{key} was refused"),
     }
 }
 
-async fn get(store: &dyn BlobStore, key: &Key, condition: GetIf) -> Got {
+async fn get(store: &dyn BlobStore, key: &BlobKey, condition: GetIf) -> GetOutcome {
     store.get(key, condition).await.unwrap().value
 }
 
 /// A blob that must be there.
-async fn blob(store: &dyn BlobStore, key: &Key) -> Blob {
+async fn blob(store: &dyn BlobStore, key: &BlobKey) -> Blob {
     match get(store, key, GetIf::Any).await {
-        Got::Blob(blob) => blob,
+        GetOutcome::Blob(blob) => blob,
         other => panic!("{key}: {other:?}"),
     }
 }
 
 /// The user's raw files, sorted by name.
-async fn listed(store: &dyn BlobStore, user: &UserId) -> Vec<Listed> {
+async fn listed(store: &dyn BlobStore, user: &UserId) -> Vec<ListedBlob> {
     let mut blobs = store.list(&Prefix::raw(user)).await.unwrap().value.blobs;
     blobs.sort_by(|a, b| a.name.cmp(&b.name));
     blobs

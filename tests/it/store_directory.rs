@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use chrono::Utc;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::store::{
-    Blob, BlobStore, Deleted, ETag, GetIf, Got, Key, Listed, Prefix, Put, PutIf, StoreError,
-    WriteId, WriteIds, Written,
+    Blob, BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob, Prefix, Put,
+    PutIf, PutOutcome, StoreError, WriteId, WriteIds,
 };
 use codex_miroir::user::UserId;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ struct Fixture {
     folder: TempDir,
     store: DirectoryStore,
     user: UserId,
-    key: Key,
+    key: BlobKey,
 }
 
 impl Fixture {
@@ -31,7 +31,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = DirectoryStore::open(folder.path(), Utc::now).unwrap();
         let user = UserId::parse("ada").unwrap();
-        let key = Key::raw(&user, "0001.md").unwrap();
+        let key = BlobKey::raw(&user, "0001.md").unwrap();
         Self {
             folder,
             store,
@@ -48,8 +48,8 @@ impl Fixture {
         self.folder.path().join("raw/ada/tasks")
     }
 
-    async fn put(&self, text: &str, condition: PutIf) -> Written {
-        let writes = WriteIds::default().followed_by(WriteId(1));
+    async fn put(&self, text: &str, condition: PutIf) -> PutOutcome {
+        let writes = WriteIds::default().with_newest(WriteId(1));
         let put = Put {
             bytes: text.to_owned().into(),
             writes,
@@ -63,19 +63,19 @@ impl Fixture {
 
     async fn written(&self, text: &str) -> ETag {
         match self.put(text, PutIf::Any).await {
-            Written::Done(etag) => etag,
-            Written::Refused => panic!("refused"),
+            PutOutcome::Done(etag) => etag,
+            PutOutcome::Refused => panic!("refused"),
         }
     }
 
     async fn read(&self) -> Blob {
         match self.store.get(&self.key, GetIf::Any).await.unwrap().value {
-            Got::Blob(blob) => blob,
+            GetOutcome::Blob(blob) => blob,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn listed(&self) -> Vec<Listed> {
+    async fn listed(&self) -> Vec<ListedBlob> {
         let mut blobs = self
             .store
             .list(&Prefix::raw(&self.user))
@@ -108,7 +108,7 @@ async fn an_editors_save_in_place_is_another_version_without_write_ids() {
     assert_eq!(fixture.listed().await[0].etag, read.etag);
     assert_eq!(
         fixture.put("ours again", PutIf::Same(etag)).await,
-        Written::Refused
+        PutOutcome::Refused
     );
 }
 
@@ -160,7 +160,7 @@ async fn a_file_that_is_saved_all_the_time_is_read_and_settles() {
     let mut last = None;
     while !editor.is_finished() {
         if let Ok(answer) = fixture.store.get(&fixture.key, GetIf::Any).await {
-            let Got::Blob(blob) = answer.value else {
+            let GetOutcome::Blob(blob) = answer.value else {
                 panic!("gone")
             };
             last = Some(blob);
@@ -179,7 +179,10 @@ async fn an_editors_new_file_is_never_overwritten_by_a_create() {
     let fixture = Fixture::new();
     fs::create_dir_all(fixture.tasks()).unwrap();
     fs::write(fixture.path(), "hers").unwrap();
-    assert_eq!(fixture.put("ours", PutIf::Absent).await, Written::Refused);
+    assert_eq!(
+        fixture.put("ours", PutIf::Absent).await,
+        PutOutcome::Refused
+    );
     assert_eq!(fs::read(fixture.path()).unwrap(), b"hers");
 }
 
@@ -187,7 +190,7 @@ async fn an_editors_new_file_is_never_overwritten_by_a_create() {
 async fn two_stores_on_one_folder_take_turns() {
     let fixture = Fixture::new();
     let other = DirectoryStore::open(fixture.folder.path(), Utc::now).unwrap();
-    let key = Key::state(&fixture.user);
+    let key = BlobKey::state(&fixture.user);
     let count = async |store: &DirectoryStore| {
         for _ in 0..50 {
             increment(store, &key).await;
@@ -199,17 +202,17 @@ async fn two_stores_on_one_folder_take_turns() {
         count(&fixture.store),
         count(&other)
     );
-    let Got::Blob(blob) = other.get(&key, GetIf::Any).await.unwrap().value else {
+    let GetOutcome::Blob(blob) = other.get(&key, GetIf::Any).await.unwrap().value else {
         panic!("absent")
     };
     assert_eq!(blob.bytes, "200");
 }
 
 /// Adds one to the number in the blob, by compare-and-swap.
-async fn increment(store: &DirectoryStore, key: &Key) {
+async fn increment(store: &DirectoryStore, key: &BlobKey) {
     loop {
         let (number, condition) = match store.get(key, GetIf::Any).await.unwrap().value {
-            Got::Blob(blob) => {
+            GetOutcome::Blob(blob) => {
                 let number: u32 = std::str::from_utf8(&blob.bytes).unwrap().parse().unwrap();
                 (number + 1, PutIf::Same(blob.etag))
             }
@@ -219,7 +222,7 @@ async fn increment(store: &DirectoryStore, key: &Key) {
             bytes: number.to_string().into(),
             writes: WriteIds::default(),
         };
-        if store.put(key, put, condition).await.unwrap().value != Written::Refused {
+        if store.put(key, put, condition).await.unwrap().value != PutOutcome::Refused {
             return;
         }
     }
@@ -243,7 +246,7 @@ async fn assert_all_unavailable(fixture: &Fixture, etag: &ETag) {
     let (store, key) = (&fixture.store, &fixture.key);
     assert!(unavailable(store.get(key, GetIf::Any).await.err()));
     assert!(unavailable(
-        store.get(&Key::probe(), GetIf::Any).await.err()
+        store.get(&BlobKey::probe(), GetIf::Any).await.err()
     ));
     assert!(unavailable(
         store.put(key, Put::default(), PutIf::Absent).await.err()
@@ -311,7 +314,7 @@ async fn a_sidecar_written_before_a_crash_takes_nothing_from_the_version_that_is
     fs::write(&sidecar, format!("1-2-3 {}\n{current}", WriteId(9))).unwrap();
     assert_eq!(
         fixture.read().await.writes,
-        WriteIds::default().followed_by(WriteId(1))
+        WriteIds::default().with_newest(WriteId(1))
     );
 
     fs::write(&sidecar, "1-2-3 0000000000000009\n\u{0}garbage").unwrap();
@@ -335,7 +338,7 @@ async fn a_delete_takes_the_sidecar_along() {
             .await
             .unwrap()
             .value,
-        Deleted::Done
+        DeleteOutcome::Done
     );
     assert!(!sidecar.exists());
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use codex_miroir::store::{
-    BlobStore, Deleted, GetIf, Got, Key, Prefix, Put, PutIf, StoreError, WriteId, WriteIds, Written,
+    BlobKey, BlobStore, DeleteOutcome, GetIf, GetOutcome, Prefix, Put, PutIf, PutOutcome,
+    StoreError, WriteId, WriteIds,
 };
 use codex_miroir::user::UserId;
 
@@ -17,24 +18,33 @@ fn ada() -> UserId {
     UserId::parse("ada").unwrap()
 }
 
-fn key() -> Key {
-    Key::raw(&ada(), "0001.md").unwrap()
+fn key() -> BlobKey {
+    BlobKey::raw(&ada(), "0001.md").unwrap()
 }
 
 fn put() -> Put {
     Put {
         bytes: "x".into(),
-        writes: WriteIds::default().followed_by(WriteId(1)),
+        writes: WriteIds::default().with_newest(WriteId(1)),
     }
 }
 
 #[tokio::test]
 async fn requests_are_counted_by_operation_and_kind() {
     let store = CountingStore::new(Arc::new(MemoryStore::new(Utc::now())));
-    store.get(&Key::state(&ada()), GetIf::Any).await.unwrap();
-    store.get(&Key::artifact(&ada()), GetIf::Any).await.unwrap();
-    store.get(&Key::state(&ada()), GetIf::Any).await.unwrap();
-    let Written::Done(etag) = store.put(&key(), put(), PutIf::Any).await.unwrap().value else {
+    store
+        .get(&BlobKey::state(&ada()), GetIf::Any)
+        .await
+        .unwrap();
+    store
+        .get(&BlobKey::artifact(&ada()), GetIf::Any)
+        .await
+        .unwrap();
+    store
+        .get(&BlobKey::state(&ada()), GetIf::Any)
+        .await
+        .unwrap();
+    let PutOutcome::Done(etag) = store.put(&key(), put(), PutIf::Any).await.unwrap().value else {
         panic!()
     };
     store.list(&Prefix::raw(&ada())).await.unwrap();
@@ -79,7 +89,7 @@ async fn a_listing_counts_once_a_page() {
 async fn a_lost_request_does_nothing_and_a_lost_answer_tells_nothing() {
     let memory = MemoryStore::new(Utc::now());
     let store = LosingStore::new(Arc::new(memory.clone()));
-    for (loss, happened) in [(Loss::Request, false), (Loss::Answer, true)] {
+    for (loss, happened) in [(Loss::Request, false), (Loss::StoreResponse, true)] {
         store.lose_next("put", "raw/ada", loss);
         let lost = store.put(&key(), put(), PutIf::Absent).await;
         assert!(matches!(
@@ -99,13 +109,13 @@ async fn a_lost_first_answer_makes_a_success_look_refused() {
     store.lose_next("put", "raw/", Loss::FirstAnswer);
     store.lose_next("delete", "raw/", Loss::FirstAnswer);
     let refused = store.put(&key(), put(), PutIf::Absent).await.unwrap().value;
-    assert_eq!(refused, Written::Refused);
-    let Got::Blob(blob) = store.get(&key(), GetIf::Any).await.unwrap().value else {
+    assert_eq!(refused, PutOutcome::Refused);
+    let GetOutcome::Blob(blob) = store.get(&key(), GetIf::Any).await.unwrap().value else {
         panic!()
     };
     assert!(blob.writes.contains(WriteId(1)));
     let deleted = store.delete(&key(), &blob.etag).await.unwrap().value;
-    assert_eq!(deleted, Deleted::Absent);
+    assert_eq!(deleted, DeleteOutcome::Absent);
 }
 
 #[tokio::test]

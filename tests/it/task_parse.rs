@@ -111,7 +111,7 @@ fn what_is_not_a_task_is_ignored() {
     for file in files {
         assert_eq!(read(file), Parsed::NotATask, "{file:?}");
     }
-    assert_eq!(read("---\ntyp: settled\n---\n"), Parsed::Settled);
+    assert_eq!(read("---\ntyp: settled\n---\n"), Parsed::Tombstone);
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn any_file() -> impl Strategy<Value = FileRecord> {
     let content = prop_oneof![
         6 => any_task().prop_map(Parsed::Task),
         1 => Just(Parsed::NotATask),
-        1 => Just(Parsed::Settled),
+        1 => Just(Parsed::Tombstone),
         2 => any_problem().prop_map(Parsed::Unreadable),
     ];
     let sha = prop::option::of(any::<[u8; 20]>().prop_map(GitSha));
@@ -113,14 +113,17 @@ fn numbers_of_all_files_but_settled_ones_are_taken() {
         content,
     };
     let used = |files| UsedIds::of(&TaskTable::new(files));
-    assert_eq!((used(vec![]).above_all(), used(vec![]).free()), (0, 10_000));
+    assert_eq!(
+        (used(vec![]).min_next_id(), used(vec![]).free()),
+        (0, 10_000)
+    );
     let some = used(vec![
         file("0000.md", Parsed::NotATask),
         file("0002-a.md", Parsed::NotATask),
         file("0002-b.md", Parsed::NotATask),
-        file("0007-c.md", Parsed::Settled),
+        file("0007-c.md", Parsed::Tombstone),
     ]);
-    assert_eq!((some.above_all(), some.free()), (3, 9_998));
+    assert_eq!((some.min_next_id(), some.free()), (3, 9_998));
     assert_eq!(some.next_available(0).map(TaskId::number), Some(3));
     assert_eq!(some.next_available(12).map(TaskId::number), Some(12));
     assert_eq!(some.next_available(10_000).map(TaskId::number), Some(1));

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use codex_miroir::metrics::{Calls, Metrics, Outcome, Standing};
+use codex_miroir::metrics::{CallMetrics, CallOutcome, Metrics, RuntimeStats};
 use codex_miroir::telemetry;
 use insta::assert_snapshot;
 use serde_json::Value;
@@ -178,13 +178,13 @@ fn a_line_is_a_warning_to_the_host_exactly_when_it_is_one() {
 
 #[test]
 fn a_minute_is_summed_up_in_one_line() {
-    let (storage, github) = (Calls::default(), Calls::default());
+    let (storage, github) = (CallMetrics::default(), CallMetrics::default());
     let metrics = Metrics::new(storage.clone(), github);
-    let standing = Standing {
+    let runtime_stats = RuntimeStats {
         rebuilds: 3,
         unpushed: 2,
         oldest_unpushed: Some(Duration::from_secs(90)),
-        ..Standing::default()
+        ..RuntimeStats::default()
     };
     for (status, layer) in [
         (200, Some("memory")),
@@ -194,13 +194,14 @@ fn a_minute_is_summed_up_in_one_line() {
         (503, None),
         (404, None),
     ] {
-        metrics.answered(status, layer);
+        metrics.record_response(status, layer);
     }
-    storage.note("get", Outcome::Answered, Duration::from_millis(4));
-    storage.note("put", Outcome::Failed, Duration::from_millis(40));
-    let told = |standing: &Standing| -> String {
+    storage.record("get", CallOutcome::Answered, Duration::from_millis(4));
+    storage.record("put", CallOutcome::Failed, Duration::from_millis(40));
+    let told = |runtime_stats: &RuntimeStats| -> String {
         let line: Value =
-            serde_json::from_str(&logged(|| telemetry::sum_up(&metrics, standing))).unwrap();
+            serde_json::from_str(&logged(|| telemetry::log_summary(&metrics, runtime_stats)))
+                .unwrap();
         let fields = line.as_object().unwrap().iter();
         let fields = fields
             .filter(|(name, _)| !["timestamp", "instance", "target"].contains(&name.as_str()));
@@ -209,8 +210,8 @@ fn a_minute_is_summed_up_in_one_line() {
             .collect();
         fields.join(" ")
     };
-    assert_snapshot!(told(&standing), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=1 github_calls=0 github_failed=0 level="INFO" memory=2 message="summary" oldest_unpushed_s=90 pending=0 rebuild=1 rebuilds=3 requests=6 stale=1 storage_calls=2 storage_failed=1 storage_slowest_ms=40 tasks=0 unpushed=2"#);
-    assert_snapshot!(told(&standing), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=0 github_calls=0 github_failed=0 level="INFO" memory=0 message="summary" oldest_unpushed_s=90 pending=0 rebuild=0 rebuilds=0 requests=0 stale=0 storage_calls=0 storage_failed=0 storage_slowest_ms=0 tasks=0 unpushed=2"#);
+    assert_snapshot!(told(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=1 github_calls=0 github_failed=0 level="INFO" memory=2 message="summary" oldest_unpushed_s=90 pending=0 rebuild=1 rebuilds=3 requests=6 stale=1 storage_calls=2 storage_failed=1 storage_slowest_ms=40 tasks=0 unpushed=2"#);
+    assert_snapshot!(told(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=0 github_calls=0 github_failed=0 level="INFO" memory=0 message="summary" oldest_unpushed_s=90 pending=0 rebuild=0 rebuilds=0 requests=0 stale=0 storage_calls=0 storage_failed=0 storage_slowest_ms=0 tasks=0 unpushed=2"#);
 }
 
 #[test]

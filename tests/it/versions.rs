@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use codex_miroir::cache::State;
-use codex_miroir::store::{GetIf, Got, Key, Put, PutIf};
+use codex_miroir::store::{BlobKey, GetIf, GetOutcome, Put, PutIf};
 use codex_miroir::user::UserId;
 use serde_json::{Value, json};
 
@@ -198,19 +198,19 @@ impl Shared {
         }
     }
 
-    fn blob(&self, key: &Key) -> Option<Vec<u8>> {
+    fn blob(&self, key: &BlobKey) -> Option<Vec<u8>> {
         let got = tokio::task::block_in_place(|| {
             let get = self.mirror.store().get(key, GetIf::Any);
             tokio::runtime::Handle::current().block_on(get)
         });
         match got.unwrap().value {
-            Got::Blob(blob) => Some(blob.bytes.to_vec()),
+            GetOutcome::Blob(blob) => Some(blob.bytes.to_vec()),
             _ => None,
         }
     }
 
     /// What another program writes.
-    async fn put(&self, key: &Key, text: &str) {
+    async fn put(&self, key: &BlobKey, text: &str) {
         let blob = Put {
             bytes: text.to_owned().into(),
             ..Put::default()
@@ -222,17 +222,17 @@ impl Shared {
     /// The blobs that say their format, as they are.
     fn books(&self) -> BTreeMap<String, Option<Vec<u8>>> {
         let keys = [
-            Key::state(&anna()),
-            Key::git(&anna()),
-            Key::owner(&anna()),
-            Key::artifact(&anna()),
-            Key::github(),
+            BlobKey::state(&anna()),
+            BlobKey::git(&anna()),
+            BlobKey::owner(&anna()),
+            BlobKey::artifact(&anna()),
+            BlobKey::github(),
         ];
         let blobs = keys.map(|key| (key.path().to_owned(), self.blob(&key)));
         blobs.into_iter().collect()
     }
 
-    fn format_of(&self, key: &Key) -> String {
+    fn format_of(&self, key: &BlobKey) -> String {
         let blob: Value = serde_json::from_slice(&self.blob(key).unwrap()).unwrap();
         blob["format"].as_str().unwrap().to_owned()
     }
@@ -300,7 +300,7 @@ fn every_object_of_the_state_keeps_members_that_this_version_doesnt_know() {
 /// Old, both, new, both, old: with a newer minor everything works on each side.
 async fn a_rolling_update_and_back_with_a_newer_minor(mirror: Mirror) {
     let shared = Shared::over(mirror, Newer::Minor);
-    shared.put(&Key::legacy_next_id(&anna()), "3").await;
+    shared.put(&BlobKey::legacy_next_id(&anna()), "3").await;
     let olds = [shared.this_version(), shared.this_version()];
     shared.work("alt", &[&olds[0], &olds[1]], || {
         shared.commit("0900-Eins.md")
@@ -335,7 +335,11 @@ async fn a_rolling_update_and_back_with_a_newer_minor(mirror: Mirror) {
     shared.work("wieder alt", &[&old], || shared.commit("0903-Vier.md"));
     shared.meets_git_by(&old).await;
     shared.is_whole_on(&old);
-    for key in [Key::state(&anna()), Key::git(&anna()), Key::github()] {
+    for key in [
+        BlobKey::state(&anna()),
+        BlobKey::git(&anna()),
+        BlobKey::github(),
+    ] {
         assert_eq!(shared.format_of(&key), "1.3", "the newer one's, {key}");
     }
 
@@ -434,7 +438,7 @@ async fn a_rolling_update_and_back_with_a_newer_major(mirror: Mirror) {
 /// This version alone, over what the newer one has left.
 async fn only_reads(shared: &Shared) {
     eventually("the newer version's artifact is there", || {
-        shared.blob(&Key::artifact(&anna())).is_some()
+        shared.blob(&BlobKey::artifact(&anna())).is_some()
     });
     let before = shared.books();
     let old = shared.this_version();
@@ -510,7 +514,11 @@ async fn blobs_of_a_newer_form_are_never_made_again() {
         shared.meets_git_by(&old).await;
         kill(old);
         let odd = json!({"format": format, "version": "v7", "files": 7, "users": 7}).to_string();
-        for key in [Key::state(&anna()), Key::git(&anna()), Key::github()] {
+        for key in [
+            BlobKey::state(&anna()),
+            BlobKey::git(&anna()),
+            BlobKey::github(),
+        ] {
             shared.put(&key, &odd).await;
         }
         let before = shared.books();
@@ -538,10 +546,10 @@ async fn an_owner_whom_a_newer_major_wrote_down_is_let_in_there_only() {
     let new = shared.newer_version();
     let read = |service: &Service| shared.send(&service.address, "GET", "/codex", "", "");
     assert_eq!(read(&new).unwrap().status, 200);
-    let before = shared.blob(&Key::owner(&anna()));
+    let before = shared.blob(&BlobKey::owner(&anna()));
     let refused = read(&shared.this_version()).unwrap();
     assert!(refused.status == 503 && refused.body.contains("newer_format"));
-    assert_eq!(shared.blob(&Key::owner(&anna())), before);
+    assert_eq!(shared.blob(&BlobKey::owner(&anna())), before);
     assert_eq!(read(&new).unwrap().status, 200);
     missed_nothing(&new);
 }

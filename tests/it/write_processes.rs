@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use codex_miroir::cache::State;
-use codex_miroir::store::Key;
-use codex_miroir::task::SETTLED_FILE;
+use codex_miroir::store::BlobKey;
+use codex_miroir::task::TOMBSTONE_FILE;
 use codex_miroir::user::UserId;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -95,7 +95,7 @@ fn count_creates(place: &Place, processes: usize, count: usize) -> (usize, usize
         assert_eq!(service.get("/codex").status, 200);
     }
     eventually("the first artifact is there", || {
-        place.blob(&runtime, &Key::artifact(&local())).is_some()
+        place.blob(&runtime, &BlobKey::artifact(&local())).is_some()
     });
     for proxy in &proxies {
         proxy.take_requests();
@@ -246,7 +246,7 @@ fn a_change_is_seen_without_its_version_within_five_seconds_and_strictly_at_once
 
 /// What a task file is after an op, or was before it.
 fn text(place: &Place, runtime: &Runtime, name: &str) -> Option<String> {
-    let bytes = place.blob(runtime, &Key::raw(&local(), name).unwrap())?;
+    let bytes = place.blob(runtime, &BlobKey::raw(&local(), name).unwrap())?;
     Some(String::from_utf8(bytes).unwrap())
 }
 
@@ -320,7 +320,7 @@ fn with_one_task(place: &Place, runtime: &Runtime) -> Service {
     let first = place.service();
     assert_eq!(create(&first, "Alt").status, 201);
     eventually("the first create is finished", || {
-        let artifact = place.blob(runtime, &Key::artifact(&local()));
+        let artifact = place.blob(runtime, &BlobKey::artifact(&local()));
         let built_from = artifact.map(|bytes| {
             let artifact: Value = serde_json::from_slice(&bytes).unwrap();
             artifact["builtFrom"].as_u64()
@@ -530,7 +530,7 @@ fn whole_files_only(tasks: &Path) {
                 "---\ntyp: task\nkategorie: arbeit\nstatus: offen\ntags: []\nfixedSlot: null\n---\n\n# {title}\n"
             );
             let text = std::fs::read_to_string(&path).unwrap();
-            assert!(text == whole || text == SETTLED_FILE, "{name}: {text:?}");
+            assert!(text == whole || text == TOMBSTONE_FILE, "{name}: {text:?}");
         }
     }
 }

@@ -7,8 +7,8 @@ mod settling;
 use std::time::Duration;
 
 use codex_miroir::codex::{
-    Act, FileChange, FileFate, Freshness, KeyHashes, Layer, Refusal, TaskChanged, TaskCompleted,
-    TaskCreated, TaskError, Version,
+    BatchItem, Consistency, FileOp, FileOutcome, KeyHashes, Layer, Refusal, TaskChanged,
+    TaskCompleted, TaskCreated, TaskError, Version,
 };
 use codex_miroir::store::WriteId;
 use codex_miroir::task::{Edit, Kategorie, TaskRef};
@@ -46,8 +46,11 @@ async fn create_with(
     title: &str,
     key: Option<KeyHashes>,
 ) -> Result<TaskCreated, Refusal> {
-    let want = scene.want(Freshness::Bounded);
-    let created = instance.codex.create(&want, new_task(title), key).await;
+    let read_request = scene.read_request(Consistency::Bounded);
+    let created = instance
+        .codex
+        .create(&read_request, new_task(title), key)
+        .await;
     settle().await;
     created
 }
@@ -58,8 +61,11 @@ async fn update(
     task: &str,
     edit: Edit,
 ) -> Result<TaskChanged, Refusal> {
-    let want = scene.want(Freshness::Bounded);
-    let updated = instance.codex.update(&want, &id(task), edit, None).await;
+    let read_request = scene.read_request(Consistency::Bounded);
+    let updated = instance
+        .codex
+        .update(&read_request, &id(task), edit, None)
+        .await;
     settle().await;
     updated
 }
@@ -69,8 +75,11 @@ async fn complete(
     instance: &Instance,
     task: &str,
 ) -> Result<TaskCompleted, Refusal> {
-    let want = scene.want(Freshness::Bounded);
-    let completed = instance.codex.complete(&want, &id(task), None).await;
+    let read_request = scene.read_request(Consistency::Bounded);
+    let completed = instance
+        .codex
+        .complete(&read_request, &id(task), None)
+        .await;
     settle().await;
     completed
 }
@@ -101,7 +110,7 @@ async fn the_instance_that_wrote_shows_it_at_once_without_a_request() {
     let rebuilt = scene.rebuild(&a).await;
     assert_eq!(a.json(&rebuilt)["timeline"], a.json(&read)["timeline"]);
     assert_eq!(
-        rebuilt.entry.knowledge.hi, done.task.version,
+        rebuilt.entry.bounds.hi, done.task.version,
         "an own write is no foreign one"
     );
 }
@@ -149,10 +158,10 @@ async fn creates_at_once_share_swaps_and_get_numbers_without_gaps() {
     scene.read(&a).await;
     a.took();
     let creates = (0..50).map(|number| {
-        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+        let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
         async move {
             let task = new_task(&format!("Neu {number}"));
-            codex.create(&want, task, None).await.unwrap()
+            codex.create(&read_request, task, None).await.unwrap()
         }
     });
     let created = futures::future::join_all(creates).await;
@@ -186,12 +195,12 @@ async fn an_op_of_a_shared_swap_is_not_shown_before_those_before_it() {
     let lone = a.gate.hold_next("put", STATE);
     let slow = a.gate.hold_next("put", "raw/anna/tasks/0002-Zwei");
     let start = |title: &str| {
-        let (codex, want, task) = (
+        let (codex, read_request, task) = (
             a.codex.clone(),
-            scene.want(Freshness::Bounded),
+            scene.read_request(Consistency::Bounded),
             new_task(title),
         );
-        tokio::spawn(async move { codex.create(&want, task, None).await.unwrap() })
+        tokio::spawn(async move { codex.create(&read_request, task, None).await.unwrap() })
     };
     let one = start("Eins");
     lone.reached().await;
@@ -204,7 +213,7 @@ async fn an_op_of_a_shared_swap_is_not_shown_before_those_before_it() {
     assert_eq!(three.version.0, one.version.0 + 2);
     let read = scene.read_having_seen(&a, three.version).await;
     assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Eins", "Drei"]);
-    assert!(!read.entry.knowledge.exact && read.entry.knowledge.lo < three.version);
+    assert!(!read.entry.bounds.exact && read.entry.bounds.lo < three.version);
     slow.release();
     let two = two.await.unwrap();
     settle().await;
@@ -218,13 +227,13 @@ async fn an_op_of_a_shared_swap_is_not_shown_before_those_before_it() {
 #[tokio::test]
 async fn a_lost_answer_is_recognised_and_nothing_is_doubled() {
     for (operation, path) in [("put", STATE), ("put", RAW)] {
-        for loss in [Loss::FirstAnswer, Loss::Answer] {
+        for loss in [Loss::FirstAnswer, Loss::StoreResponse] {
             let scene = Scene::with_tasks(1);
             let a = scene.instance();
             scene.read(&a).await;
             a.line.lose_next(operation, path, loss);
             let created = create(&scene, &a, "Neu").await;
-            if path == STATE && loss == Loss::Answer {
+            if path == STATE && loss == Loss::StoreResponse {
                 // Nothing was written under a mark of which nobody knows.
                 assert!(matches!(created.unwrap_err().error, TaskError::Read(_)));
                 assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
@@ -281,9 +290,12 @@ async fn two_instances_edit_different_fields_at_once_and_both_stay() {
     scene.read(&a).await;
     scene.read(&b).await;
     let held = a.gate.hold_next("put", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let updating =
-        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("a"), None).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let updating = tokio::spawn(async move {
+        codex
+            .update(&read_request, &id("0000"), tags("a"), None)
+            .await
+    });
     held.reached().await;
     let of_b = Edit {
         kategorie: Some(Kategorie::Privat),
@@ -306,10 +318,13 @@ async fn an_edit_that_loses_three_times_is_a_conflict_and_writes_nothing() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
     scene.read(&a).await;
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
     let gates: Vec<_> = (0..3).map(|_| a.gate.hold_next("put", RAW)).collect();
-    let updating =
-        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("nie"), None).await });
+    let updating = tokio::spawn(async move {
+        codex
+            .update(&read_request, &id("0000"), tags("nie"), None)
+            .await
+    });
     for (round, gate) in gates.iter().enumerate() {
         gate.reached().await;
         scene.file("0000-Aufgabe.md", &task(&format!("Fremd {round}")));
@@ -345,8 +360,9 @@ async fn one_key_at_once_on_two_instances_makes_one_task() {
     scene.read(&b).await;
     // The first has set its mark and is about to write; the second does it in its place.
     let held = a.gate.hold_next("put", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let first = tokio::spawn(async move { codex.create(&want, new_task("Neu"), key("k")).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let first =
+        tokio::spawn(async move { codex.create(&read_request, new_task("Neu"), key("k")).await });
     held.reached().await;
     let second = create_with(&scene, &b, "Neu", key("k")).await.unwrap();
     held.release();
@@ -365,8 +381,9 @@ async fn one_key_at_once_makes_one_task_also_where_the_first_tries_again() {
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
     let (refused, again) = (a.gate.hold_next("put", RAW), a.gate.hold_next("put", RAW));
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let first = tokio::spawn(async move { codex.create(&want, new_task("Neu"), key("k")).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let first =
+        tokio::spawn(async move { codex.create(&read_request, new_task("Neu"), key("k")).await });
     refused.reached().await;
     scene.pass_seconds(62);
     scene.read_strictly(&b).await;
@@ -410,7 +427,7 @@ async fn a_dead_instances_key_stays_when_an_editor_has_saved_over_its_file() {
     let scene = Scene::with_tasks(1);
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
-    a.line.lose_next("put", RAW, Loss::Answer);
+    a.line.lose_next("put", RAW, Loss::StoreResponse);
     a.line.lose_next("get", RAW, Loss::Request);
     create_with(&scene, &a, "Neu", key("k")).await.unwrap_err();
     scene.file("0001-Neu.md", &task("Vom Editor"));
@@ -476,8 +493,8 @@ async fn what_a_write_happens_to_see_is_not_taken_for_its_own_version() {
     scene.read(&a).await;
     scene.read(&b).await;
     let text = a.gate.hold_next("get", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let late = tokio::spawn(async move { codex.complete(&want, &id("0000"), None).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let late = tokio::spawn(async move { codex.complete(&read_request, &id("0000"), None).await });
     text.reached().await;
     settle().await;
     complete(&scene, &b, "0000").await.unwrap();
@@ -499,8 +516,13 @@ async fn ops_that_share_their_finishing_write_one_artifact() {
     scene.read(&a).await;
     a.took();
     let creates = (0..20).map(|_| {
-        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-        async move { codex.create(&want, new_task("Neu"), None).await.unwrap() }
+        let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+        async move {
+            codex
+                .create(&read_request, new_task("Neu"), None)
+                .await
+                .unwrap()
+        }
     });
     futures::future::join_all(creates).await;
     settle().await;
@@ -568,8 +590,13 @@ async fn past_9999_the_lowest_free_number_is_taken_and_none_left_is_said() {
     scene.read(&b).await;
     let creates = (0..6).map(|number| {
         let codex = if number % 2 == 0 { &a } else { &b }.codex.clone();
-        let want = scene.want(Freshness::Bounded);
-        async move { codex.create(&want, new_task("Neu"), None).await.unwrap() }
+        let read_request = scene.read_request(Consistency::Bounded);
+        async move {
+            codex
+                .create(&read_request, new_task("Neu"), None)
+                .await
+                .unwrap()
+        }
     });
     let created = futures::future::join_all(creates).await;
     settle().await;
@@ -604,7 +631,7 @@ async fn what_stands_in_for_a_store_that_is_away_has_every_acknowledged_change()
     update(&scene, &a, "0000", tags("neu")).await.unwrap();
     a.line.set_outage(true);
     scene.pass_seconds(10);
-    let refused = a.try_read(scene.want(Freshness::Bounded)).await;
+    let refused = a.try_read(scene.read_request(Consistency::Bounded)).await;
     assert!(refused.is_err(), "an older week must not stand in");
     a.line.set_outage(false);
     scene.read(&a).await;
@@ -653,9 +680,9 @@ async fn a_users_write_costs_other_users_nothing() {
     }
     let a = scene.instance();
     let berta = codex_miroir::user::UserId::parse("berta").unwrap();
-    let of_berta = codex_miroir::codex::Want {
+    let of_berta = codex_miroir::codex::ReadRequest {
         user: berta,
-        ..scene.want(Freshness::Bounded)
+        ..scene.read_request(Consistency::Bounded)
     };
     a.read(of_berta.clone()).await;
     scene.read(&a).await;
@@ -715,39 +742,42 @@ async fn a_batch_writes_each_file_or_says_that_it_did_not() {
     scene.read(&a).await;
     scene.read(&b).await;
     let peek = |name: &str| scene.store.peek(&format!("{RAW}{name}")).unwrap();
-    let change = |name: &str, act| FileChange {
+    let change = |name: &str, operation| BatchItem {
         name: name.parse().unwrap(),
-        act,
+        operation,
         merged: vec![],
         write: None,
     };
     let (old, stale) = (peek("0001-Aufgabe.md"), peek("0002-Aufgabe.md").etag);
     scene.file("0002-Aufgabe.md", &task("Fremd"));
     let changes = vec![
-        change("0001-Aufgabe.md", Act::Remove(old.etag.clone())),
-        change("0001-Neuer-Name.md", Act::Create(task("Umbenannt").into())),
-        change("0000-Aufgabe.md", Act::Create(task("Schon da").into())),
+        change("0001-Aufgabe.md", FileOp::Remove(old.etag.clone())),
+        change(
+            "0001-Neuer-Name.md",
+            FileOp::Create(task("Umbenannt").into()),
+        ),
+        change("0000-Aufgabe.md", FileOp::Create(task("Schon da").into())),
         change(
             "0002-Aufgabe.md",
-            Act::Replace {
+            FileOp::Replace {
                 bytes: task("Nie").into(),
                 etag: stale,
                 writes: old.writes,
             },
         ),
-        change("0077-Weit.md", Act::Create(task("Weit").into())),
+        change("0077-Weit.md", FileOp::Create(task("Weit").into())),
     ];
-    let want = scene.want(Freshness::Bounded);
-    let done = a.codex.write_files(&want, changes).await.unwrap();
+    let read_request = scene.read_request(Consistency::Bounded);
+    let done = a.codex.write_files(&read_request, changes).await.unwrap();
     settle().await;
     assert_eq!(
-        done.fates,
+        done.outcomes,
         [
-            FileFate::Done,
-            FileFate::Done,
-            FileFate::Lost,
-            FileFate::Lost,
-            FileFate::Done
+            FileOutcome::Done,
+            FileOutcome::Done,
+            FileOutcome::Conflict,
+            FileOutcome::Conflict,
+            FileOutcome::Done
         ]
     );
     let read = scene.read_having_seen(&b, done.version).await;
@@ -776,8 +806,9 @@ async fn the_artifact_is_written_after_the_last_of_several_ops_only() {
     scene.read(&a).await;
     let before = scene.store.peek(ARTIFACT).unwrap().etag;
     let held = a.gate.hold_next("put", "raw/anna/tasks/0001");
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let slow = tokio::spawn(async move { codex.create(&want, new_task("Langsam"), None).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let slow =
+        tokio::spawn(async move { codex.create(&read_request, new_task("Langsam"), None).await });
     held.reached().await;
     create(&scene, &a, "Schnell").await.unwrap();
     assert_eq!(
@@ -799,11 +830,15 @@ async fn a_made_up_version_is_no_obstacle() {
     let a = scene.instance();
     let read = scene.read_having_seen(&a, Version(u64::MAX)).await;
     assert_eq!(titles(&a.json(&read)), ["Aufgabe 0"]);
-    let want = codex_miroir::codex::Want {
+    let read_request = codex_miroir::codex::ReadRequest {
         seen: Some(Version(u64::MAX)),
-        ..scene.want(Freshness::Bounded)
+        ..scene.read_request(Consistency::Bounded)
     };
-    let done = a.codex.complete(&want, &id("0000"), None).await.unwrap();
+    let done = a
+        .codex
+        .complete(&read_request, &id("0000"), None)
+        .await
+        .unwrap();
     assert!(done.task.version < Version(u64::MAX));
 }
 
@@ -813,14 +848,14 @@ async fn a_client_that_knows_more_than_memory_gets_its_index_confirmed() {
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
     scene.file("0000-Zweite.md", &task("Zweite"));
-    let seen = scene.rebuild(&b).await.entry.knowledge.hi;
-    let want = codex_miroir::codex::Want {
+    let seen = scene.rebuild(&b).await.entry.bounds.hi;
+    let read_request = codex_miroir::codex::ReadRequest {
         seen: Some(seen),
-        ..scene.want(Freshness::Bounded)
+        ..scene.read_request(Consistency::Bounded)
     };
     let refused = a
         .codex
-        .update(&want, &id("0000"), tags("x"), None)
+        .update(&read_request, &id("0000"), tags("x"), None)
         .await
         .unwrap_err();
     assert!(
@@ -837,8 +872,13 @@ async fn a_shared_request_counts_for_one_op() {
     scene.read(&a).await;
     a.took();
     let creates = (0..20).map(|_| {
-        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-        async move { codex.create(&want, new_task("Neu"), None).await.unwrap() }
+        let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+        async move {
+            codex
+                .create(&read_request, new_task("Neu"), None)
+                .await
+                .unwrap()
+        }
     });
     let created = futures::future::join_all(creates).await;
     settle().await;
@@ -884,8 +924,13 @@ async fn the_older_services_counter_stays_ahead_of_creates_at_once() {
     scene.read(&a).await;
     let slow = a.gate.hold_next("put", path);
     let create = |_| {
-        let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-        async move { codex.create(&want, new_task("Neu"), None).await.unwrap() }
+        let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+        async move {
+            codex
+                .create(&read_request, new_task("Neu"), None)
+                .await
+                .unwrap()
+        }
     };
     let first = tokio::spawn(create(0));
     slow.reached().await;

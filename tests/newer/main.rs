@@ -1,7 +1,7 @@
-//! A made-up newer version of the service, for the tests of two versions over one container: this one's
-//! library behind a store that writes blobs of a newer format, with more members than this version knows.
+//! A simulated newer version of the service, for tests of two versions on one container: this version's library
+//! behind a store that writes blobs in a newer format, with members that this version doesn't know.
 //!
-//! `newer minor` writes 1.3, `newer major` 2.0. It ends when a member that it wrote is gone or altered.
+//! `newer minor` writes format 1.3, `newer major` 2.0. It exits when a member that it wrote is gone or altered.
 #![allow(clippy::print_stdout, reason = "its start line")]
 
 mod members;
@@ -26,7 +26,7 @@ use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::{http, telemetry};
 use tokio::net::TcpListener;
 
-use store::Newer;
+use store::NewerStore;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -44,10 +44,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ..config
     };
     let github = Arc::new(Transport::new(&config.github.api_url, &config.trust)?);
-    let store = Arc::new(Newer::over(open(&config)?, format));
+    let store = Arc::new(NewerStore::over(open(&config)?, format));
     let codex = Codex::new(store, settings(&config, &github)?);
-    let gate = http::Gate::new(&config, &github)?;
-    let app = http::App::new(codex.clone(), gate, &config, Arc::default());
+    let authenticator = http::Authenticator::new(&config, &github)?;
+    let app = http::App::new(codex.clone(), authenticator, &config, Arc::default());
     tokio::spawn(codex.push_in_background());
     println!(r#"{{"address":"{address}"}}"#);
     let service = ServiceExt::<Request>::into_make_service(http::router(app));
@@ -73,7 +73,7 @@ fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, B
     let git = GitHubRepository::new(&config.github, github)?.map(|repository| GitSettings {
         repository,
         base_path: config.github.base_path.clone(),
-        clock: || Now::of_clocks(Utc::now(), Instant::now()),
+        clock: || Now::from_clocks(Utc::now(), Instant::now()),
     });
     Ok(CodexSettings {
         cache: CacheSettings {

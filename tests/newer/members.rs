@@ -1,23 +1,23 @@
-//! The members that only the newer version knows: one in every object that may have more, with a number that
-//! grows with each of its writes; and at the top of the blob which objects have it.
+//! The members that only the newer version knows: one in every extensible object, with a counter of that version's
+//! writes to the blob; and one at the blob's top, with the list of the objects that have it.
 
 use serde_json::{Map, Value, json};
 
-/// How the members are called.
+/// The member's name.
 const MEMBER: &str = "newerVersion";
 
-/// What a blob is.
+/// The kinds of JSON blobs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum BlobKind {
     State,
     Git,
     Artifact,
-    /// Nothing below its top.
+    /// Only the top-level object is extensible.
     Flat,
 }
 
-impl Kind {
-    /// By the blob's name; `None` for what isn't JSON.
+impl BlobKind {
+    /// The kind by the blob's path; `None` for anything that isn't JSON.
     pub(crate) fn of(path: &str) -> Option<Self> {
         match path.rsplit('/').next()? {
             "state.json" => Some(Self::State),
@@ -28,8 +28,8 @@ impl Kind {
         }
     }
 
-    /// Where below the top there are objects; `*` stands for every member of an object or list.
-    fn places(self) -> &'static [&'static [&'static str]] {
+    /// The paths of extensible objects below the top; `*` matches every member of an object or list.
+    fn member_paths(self) -> &'static [&'static [&'static str]] {
         match self {
             Self::State => &[
                 &["pending", "*"],
@@ -45,15 +45,15 @@ impl Kind {
     }
 }
 
-/// The number at the blob's top; 0 where a newer version hasn't written it.
+/// The counter at the blob's top; 0 if no newer version has written it.
 pub(crate) fn count(blob: &Value) -> u64 {
     blob[MEMBER]["count"].as_u64().unwrap_or_default()
 }
 
-/// Gives every object the member.
-pub(crate) fn seal(kind: Kind, blob: &mut Value, count: u64) {
+/// Adds the member to every extensible object.
+pub(crate) fn add_members(kind: BlobKind, blob: &mut Value, count: u64) {
     let mut sealed = vec![];
-    for place in kind.places() {
+    for place in kind.member_paths() {
         each(blob, place, "", &mut |name, object| {
             sealed.push(json!(identity(name, object)));
             object.insert(MEMBER.to_owned(), json!(count));
@@ -62,16 +62,16 @@ pub(crate) fn seal(kind: Kind, blob: &mut Value, count: u64) {
     blob[MEMBER] = json!({"count": count, "sealed": sealed});
 }
 
-/// Holds every object that has been given the member to it, as long as it is there.
+/// Checks that every listed object which still exists has the member unchanged.
 ///
 /// # Errors
-/// What is missing.
-pub(crate) fn check(kind: Kind, blob: &Value) -> Result<(), String> {
+/// The object, or the list, that is missing it.
+pub(crate) fn check(kind: BlobKind, blob: &Value) -> Result<(), String> {
     let top = blob[MEMBER].as_object().ok_or("the member at the top")?;
     let sealed = top["sealed"].as_array().ok_or("the list of members")?;
     let mut lost = None;
     let mut copy = blob.clone();
-    for place in kind.places() {
+    for place in kind.member_paths() {
         each(&mut copy, place, "", &mut |name, object| {
             let id = identity(name, object);
             if sealed.contains(&json!(id)) && object.get(MEMBER) != top.get("count") {
@@ -82,10 +82,10 @@ pub(crate) fn check(kind: Kind, blob: &Value) -> Result<(), String> {
     lost.map_or(Ok(()), Err)
 }
 
-/// What tells an object from another one that takes its place.
+/// An object's path with the values that distinguish it from a later object in the same place.
 fn identity(name: &str, object: &Map<String, Value>) -> String {
     let of = match name {
-        // One blob with changing contents.
+        // Always the same object, with changing contents.
         "/legacyNextId" => &[][..],
         _ => &["version", "writeId", "write", "number", "at", "etag"],
     };
@@ -93,7 +93,7 @@ fn identity(name: &str, object: &Map<String, Value>) -> String {
     values.fold(name.to_owned(), |id, value| format!("{id} {value}"))
 }
 
-/// Calls `with` for every object in this place, with where that is.
+/// Calls `with` for every object that `place` matches, with its path.
 fn each(
     value: &mut Value,
     place: &[&str],

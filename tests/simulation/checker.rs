@@ -1,8 +1,8 @@
-//! What must hold of every answer (src/cache/README.md, "Promises"), checked against the history of the store.
+//! The guarantees for every response (src/cache/README.md, "Promises"), checked against the store's history.
 //!
-//! A task file's history is the list of its versions. A change *is contained* in an answer that shows its
-//! file at the change's version or a later one. So what an answer contains can be told from the ETags in
-//! its index, whatever order things happened in.
+//! A task file's history is the list of its versions. A response *contains* a change if it shows the file at the
+//! change's version or a later one. So the ETags in a response's table determine what it contains, independently
+//! of the order of events.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,39 +11,39 @@ use codex_miroir::task::{FileName, TaskTable, git_sha};
 
 use crate::world::{FileVersion, World};
 
-/// A change that was acknowledged.
+/// An acknowledged change.
 #[derive(Debug, Clone)]
 pub(crate) struct Acknowledged {
     pub(crate) file: String,
-    /// Its place in the file's history.
+    /// Its position in the file's history.
     pub(crate) position: usize,
     pub(crate) at: Duration,
     pub(crate) instance: usize,
 }
 
-/// An editor's version that an answer has shown: from then on it is promised as a change of the service's own.
+/// A foreign version that a response has shown: from then on it has the guarantees of an acknowledged change.
 #[derive(Debug, Clone)]
 pub(crate) struct Shown {
     pub(crate) file: String,
-    /// Its place in the file's history.
+    /// Its position in the file's history.
     pub(crate) position: usize,
     pub(crate) at: Duration,
     pub(crate) instance: usize,
 }
 
-/// The positions that a client has seen, or knows by an acknowledgement: it must not see older ones.
+/// Per file the position a client has seen or had acknowledged: it must not see an older one.
 pub(crate) type Floors = BTreeMap<String, usize>;
 
-/// Raises a floor.
+/// Raises a file's floor to `position`.
 pub(crate) fn raise(floors: &mut Floors, file: &str, position: usize) {
     let floor = floors.entry(file.to_owned()).or_default();
     *floor = position.max(*floor);
 }
 
-/// The version in a file's history that a table shows; the last at which it was absent for a file that
-/// the table lacks. `None` for a file that never was absent since its first version.
+/// The version of a file that a table shows; for a file that the table lacks, the last absent version. `None` for
+/// a file that was never absent since its first version.
 fn shown<'a>(history: &'a [FileVersion], name: &str, table: &TaskTable) -> Option<&'a FileVersion> {
-    match table.find(name).filter(|file| !file.is_settled()) {
+    match table.find(name).filter(|file| !file.is_tombstone()) {
         Some(file) => history.iter().find(|it| it.etag.as_str() == file.etag),
         None => history.iter().rfind(|it| it.is_absent()),
     }
@@ -55,9 +55,9 @@ fn contains(world: &World, file: &str, position: usize, table: &TaskTable) -> bo
     shown(history, file, table).is_some_and(|shown| shown.position >= position)
 }
 
-/// Every file of `table` says what its version says.
+/// Every file of `table` has the content of the version with its ETag.
 pub(crate) fn check_contents(world: &World, table: &TaskTable) -> Result<(), String> {
-    for file in table.iter().filter(|file| !file.is_settled()) {
+    for file in table.iter().filter(|file| !file.is_tombstone()) {
         let history = world.history.get(file.name).map_or(&[][..], Vec::as_slice);
         let version = history.iter().find(|it| it.etag.as_str() == file.etag);
         let text = version.and_then(|it| it.text.as_ref());
@@ -72,7 +72,7 @@ pub(crate) fn check_contents(world: &World, table: &TaskTable) -> Result<(), Str
     Ok(())
 }
 
-/// P1, P3: nothing that the client has seen or was told of is missing.
+/// P1, P3: no file is older than the client has seen or had acknowledged.
 pub(crate) fn check_floors(
     world: &World,
     floors: &Floors,
@@ -89,7 +89,7 @@ pub(crate) fn check_floors(
     Ok(())
 }
 
-/// P2, P9: nothing that was acknowledged to `whom` before `before` is missing.
+/// P2, P9: none of the acknowledged `changes` is missing.
 pub(crate) fn check_acknowledged<'a>(
     world: &World,
     changes: impl Iterator<Item = &'a Acknowledged>,
@@ -107,13 +107,13 @@ pub(crate) fn check_acknowledged<'a>(
     Ok(())
 }
 
-/// What the client has seen now, whoever wrote it: once an answer has shown an editor's file, it stays as a
-/// change of the service's own does. A file that isn't there may also not be there yet.
-pub(crate) fn note_shown(world: &World, floors: &mut Floors, table: &TaskTable) {
+/// Raises a client's floors to what `table` shows, foreign versions included: once a response has shown one, later
+/// responses must, too. A file that the table lacks may also not exist yet.
+pub(crate) fn record_shown(world: &World, floors: &mut Floors, table: &TaskTable) {
     for (file, history) in &world.history {
         match shown(history, file, table) {
             Some(shown) if !shown.is_absent() => raise(floors, file, shown.position),
-            // Known before and not there now: it was removed since.
+            // Seen before and absent now: it was removed since.
             _ => {
                 let floor = floors.get(file).copied();
                 let gone = floor.and_then(|floor| first_absence(history, floor));
@@ -123,17 +123,17 @@ pub(crate) fn note_shown(world: &World, floors: &mut Floors, table: &TaskTable) 
     }
 }
 
-/// The editors' versions that a table shows.
+/// The foreign versions that a table shows.
 pub(crate) fn shown_of_editors(world: &World, table: &TaskTable) -> Vec<(String, usize)> {
     let versions = world.history.iter().filter_map(|(file, history)| {
         let shown = shown(history, file, table)?;
-        (!shown.own && !shown.is_absent()).then(|| (file.clone(), shown.position))
+        (!shown.by_service && !shown.is_absent()).then(|| (file.clone(), shown.position))
     });
     versions.collect()
 }
 
-/// A file that was `shown` before, is still there, and has the number that `made` was given.
-pub(crate) fn same_number<'a>(
+/// Another file that was `shown` before, still exists, and has the number that `made` was assigned.
+pub(crate) fn reuses_shown_number<'a>(
     world: &World,
     made: &FileName,
     shown: impl Iterator<Item = &'a Shown>,
@@ -141,19 +141,19 @@ pub(crate) fn same_number<'a>(
     let same = shown.filter(|it| {
         let name = it.file.parse::<FileName>();
         let same = name.is_ok_and(|name| name.id() == made.id() && name != *made);
-        // Removed since, its number may be used again.
+        // The number of a file that was removed since may be reused.
         same && !was_absent(world, &it.file, it.position)
     });
     same.map(|it| it.file.clone()).next()
 }
 
-/// The first version from `position` on in which the service had removed the file.
+/// The first position from `position` on at which the file is absent.
 fn first_absence(history: &[FileVersion], position: usize) -> Option<usize> {
     let absent = |it: &&FileVersion| it.position >= position && it.is_absent();
     Some(history.iter().find(absent)?.position)
 }
 
-/// P2: nothing of an editor that an answer showed before is missing.
+/// P2: no foreign version that a response has shown is missing.
 pub(crate) fn check_shown<'a>(
     world: &World,
     due: impl Iterator<Item = &'a Shown>,
@@ -175,13 +175,13 @@ pub(crate) fn was_absent(world: &World, file: &str, position: usize) -> bool {
     first_absence(&world.history[file], position).is_some()
 }
 
-/// Where the change that wrote `token` stands in the file's history.
+/// The position of the change that wrote `token` in the file's history.
 pub(crate) fn position_of(world: &World, file: &str, token: &str) -> Option<usize> {
     let has = |it: &&FileVersion| it.text.as_ref().is_some_and(|text| text.contains(token));
     Some(world.history.get(file)?.iter().find(has)?.position)
 }
 
-/// Where the removal of the version `etag` stands in the file's history.
+/// The position of the removal of the version `etag` in the file's history.
 pub(crate) fn removal_of(world: &World, file: &str, etag: &str) -> Option<usize> {
     let history = world.history.get(file)?;
     let removed = history.iter().position(|it| it.etag.as_str() == etag)?;
@@ -189,7 +189,7 @@ pub(crate) fn removal_of(world: &World, file: &str, etag: &str) -> Option<usize>
     Some(after.position)
 }
 
-/// The positions at which a file had this body: the first and the last.
+/// The first and last position at which a file had this body.
 pub(crate) fn positions_of_body(world: &World, file: &str, body: &str) -> Option<(usize, usize)> {
     let end = format!("---\n\n{body}");
     let has = |it: &&FileVersion| it.text.as_ref().is_some_and(|text| text.ends_with(&end));
@@ -200,9 +200,9 @@ pub(crate) fn positions_of_body(world: &World, file: &str, body: &str) -> Option
     ))
 }
 
-/// The files that a create made, each with the time it was there: from the write that made it to the one
+/// The files that a create made, each with its lifetime in write numbers: from the write that made it to the one
 /// that removed it.
-pub(crate) fn made_with(world: &World, token: &str) -> Vec<(String, u64, u64)> {
+pub(crate) fn files_made_with(world: &World, token: &str) -> Vec<(String, u64, u64)> {
     let made = world.history.iter().filter_map(|(name, versions)| {
         let has = |it: &FileVersion| it.text.as_ref().is_some_and(|text| text.contains(token));
         let first = versions.iter().position(has)?;

@@ -1,5 +1,5 @@
-//! The protocol under random schedules: a deterministic simulation of several instances over one store
-//! (tests/README.md, "The simulation of the cache"). A seed alone decides what happens in a run.
+//! The cache protocol under random schedules: a deterministic simulation of several instances on one store
+//! (tests/README.md, "The simulation of the cache"). The seed alone determines a run.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,13 +21,13 @@ use search::Search;
 const PROTOCOL: Search<Mutation, Tally> = Search {
     steps: 700,
     seeds: 20_000,
-    rules: &Mutation::ALL,
+    mutations: &Mutation::ALL,
     run,
 };
 
 #[test]
 fn no_promise_is_broken_in_any_order_of_things() {
-    PROTOCOL.finds_nothing(|tally| {
+    PROTOCOL.assert_no_violation(|tally| {
         let Tally {
             steps,
             reads,
@@ -36,23 +36,31 @@ fn no_promise_is_broken_in_any_order_of_things() {
             crashes,
             lost,
             stale,
-            tidied,
-            freed,
+            janitor_passes,
+            removed_tombstones,
         } = tally;
         assert!(steps >= 10_000_000, "only {steps} steps");
-        for happened in [reads, writes, failures, crashes, lost, stale, tidied] {
+        for happened in [
+            reads,
+            writes,
+            failures,
+            crashes,
+            lost,
+            stale,
+            janitor_passes,
+        ] {
             assert!(happened > 1_000, "too little happens: {tally:?}");
         }
-        assert!(freed > 100, "too little happens: {tally:?}");
+        assert!(removed_tombstones > 100, "too little happens: {tally:?}");
     });
 }
 
 #[test]
 fn every_broken_rule_is_found() {
-    PROTOCOL.finds_every_broken_rule();
+    PROTOCOL.assert_mutations_are_found();
 }
 
 #[test]
 fn a_seed_always_gives_the_same_run() {
-    PROTOCOL.repeats();
+    PROTOCOL.assert_deterministic();
 }

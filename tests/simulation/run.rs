@@ -1,4 +1,4 @@
-//! One simulated run: instances, clients, a scheduler that decides everything by one seed.
+//! One simulated run: instances, clients, and a scheduler whose decisions all come from one seed.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use codex_miroir::cache::{CacheSettings, Mutation, State};
 use codex_miroir::codex::{
-    Act, BatchDone, Codex, CodexSettings, FileChange, FileFate, Freshness, KeyHashes, Layer, Read,
-    Refusal, TaskChanged, TaskCompleted, TaskCreated, TaskError, TaskShown, Version, Want,
-    WeekError,
+    BatchItem, BatchResult, Codex, CodexSettings, Consistency, FileOp, FileOutcome, KeyHashes,
+    Layer, Read, ReadRequest, Refusal, TaskChanged, TaskCompleted, TaskCreated, TaskDetail,
+    TaskError, Version, WeekError,
 };
 use codex_miroir::now::Now;
 use codex_miroir::store::{ETag, WriteIds};
@@ -18,13 +18,13 @@ use fastrand::Rng;
 
 use crate::checker::{
     Acknowledged, Floors, Shown, check_acknowledged, check_contents, check_floors, check_shown,
-    made_with, note_shown, position_of, positions_of_body, raise, removal_of, same_number,
-    shown_of_editors, was_absent,
+    files_made_with, position_of, positions_of_body, raise, record_shown, removal_of,
+    reuses_shown_number, shown_of_editors, was_absent,
 };
-use crate::search::{Plan, Report};
+use crate::search::{Plan, RunReport};
 use crate::world::{ARTIFACT, FileVersion, RAW, STATE, SimStore, World};
 
-/// What happened in a run, so that one can see that things do.
+/// Counts of a run's events, to assert coverage.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
     pub(crate) steps: u64,
@@ -34,9 +34,9 @@ pub(crate) struct Tally {
     pub(crate) crashes: u64,
     pub(crate) lost: u64,
     pub(crate) stale: u64,
-    pub(crate) tidied: u64,
-    /// Settled files that the janitor removed.
-    pub(crate) freed: u64,
+    pub(crate) janitor_passes: u64,
+    /// Tombstones that the janitor removed.
+    pub(crate) removed_tombstones: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -48,38 +48,37 @@ impl std::ops::AddAssign for Tally {
         self.crashes += more.crashes;
         self.lost += more.lost;
         self.stale += more.stale;
-        self.tidied += more.tidied;
-        self.freed += more.freed;
+        self.janitor_passes += more.janitor_passes;
+        self.removed_tombstones += more.removed_tombstones;
     }
 }
 
 const REVALIDATE: Duration = Duration::from_secs(5);
 const EXPIRY: Duration = Duration::from_secs(60);
 
-/// How wrong a clock of the storage may be: a mark that was just set is past its time then.
-const WRONG: TimeDelta = TimeDelta::seconds(75);
+/// The largest clock skew of a storage server: more than the pending expiry, so a new write intent looks overdue.
+const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::seconds(75);
 
-/// Of a thousand steps, how many are this; drawn anew for each seed, so that seeds differ in what they
-/// are about.
+/// The odds of each kind of step, in a thousand; drawn for each seed, so that seeds differ in their focus.
 struct Odds {
     request: u32,
     crash: u32,
     fail: u32,
     retry: u32,
     foreign: u32,
-    pass: u32,
-    long_pass: u32,
+    sleep: u32,
+    long_sleep: u32,
     outage: u32,
     lose_artifact: u32,
     lose_state: u32,
-    tidy: u32,
-    /// Of a hundred requests, how many write.
+    janitor: u32,
+    /// The percentage of requests that write.
     writes: u32,
-    /// The memory layer's bound in bytes: with none, entries vanish at once.
+    /// The memory layer's limit in bytes; with 0 entries are evicted at once.
     memory: u64,
     slow_one_in: u64,
-    /// One in so many instances meets a clock that is wrong.
-    wrong_clock_one_in: u32,
+    /// One in so many instances sees a skewed storage clock.
+    skewed_clock_one_in: u32,
 }
 
 impl Odds {
@@ -91,46 +90,46 @@ impl Odds {
             fail: some(&[0, 0, 10, 40]),
             retry: some(&[0, 10, 60]),
             foreign: some(&[0, 0, 2, 10]),
-            pass: some(&[5, 20, 60]),
-            long_pass: some(&[0, 4, 12]),
+            sleep: some(&[5, 20, 60]),
+            long_sleep: some(&[0, 4, 12]),
             outage: some(&[0, 0, 0, 4]),
             lose_artifact: some(&[0, 0, 4]),
             lose_state: some(&[0, 0, 0, 6]),
-            tidy: some(&[0, 3, 8]),
+            janitor: some(&[0, 3, 8]),
             writes: some(&[20, 50, 80]),
             memory: u64::from(some(&[1 << 24, 1 << 24, 1 << 24, 1 << 24, 0])),
             slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
-            wrong_clock_one_in: some(&[2, u32::MAX, u32::MAX]),
+            skewed_clock_one_in: some(&[2, u32::MAX, u32::MAX]),
         }
     }
 }
 
-/// A request under way, or over.
+/// A client's request.
 #[derive(Debug, Clone)]
 enum Request {
-    Read(Freshness),
+    Read(Consistency),
     Task(FileName),
     Create { token: String, keyed: bool },
     Update { name: FileName, token: String },
     Complete { name: FileName, token: String },
-    Batch(Vec<(FileName, BatchAct)>),
+    Batch(Vec<(FileName, BatchOp)>),
 }
 
 #[derive(Debug, Clone)]
-enum BatchAct {
+enum BatchOp {
     Create(String),
     Replace(String, ETag, WriteIds),
     Remove(ETag),
 }
 
 #[derive(Debug)]
-enum Answer {
+enum Response {
     Read(Result<Read, WeekError>),
-    Task(Result<TaskShown, Refusal>),
+    Task(Result<TaskDetail, Refusal>),
     Created(Result<TaskCreated, Refusal>),
     Changed(Result<TaskChanged, Refusal>),
     Completed(Result<TaskCompleted, Refusal>),
-    Batch(Result<BatchDone, Refusal>),
+    Batch(Result<BatchResult, Refusal>),
 }
 
 struct Finished {
@@ -138,21 +137,21 @@ struct Finished {
     instance: usize,
     request: Request,
     sent: Duration,
-    /// What the client knew when it sent it.
+    /// The client's version and floors when it sent the request.
     seen: Option<Version>,
     floors: Floors,
     answered: Duration,
-    answer: Answer,
+    answer: Response,
 }
 
 struct Client {
-    /// Brings back the versions it gets.
+    /// Whether it sends the last version it was given.
     session: bool,
     seen: Option<Version>,
     floors: Floors,
-    /// The instance it waits for, and what it asked.
+    /// The instance it waits for, and its request.
     waits: Option<(usize, Request)>,
-    /// A keyed create without an answer, to be repeated.
+    /// A create with an idempotency key that got no response, to be retried.
     repeat: Option<Request>,
 }
 
@@ -162,16 +161,16 @@ pub(crate) struct Run {
     odds: Odds,
     world: Arc<Mutex<World>>,
     epoch: (DateTime<Utc>, Instant, tokio::time::Instant),
-    /// Every instance there ever was; the dead ones stand still.
+    /// Every instance ever started; dead ones are never resumed.
     instances: Vec<Codex>,
     clients: Vec<Client>,
     finished: Arc<Mutex<Vec<Finished>>>,
     acknowledged: Vec<Acknowledged>,
-    /// Editors' versions in the answers, each as it was shown first.
+    /// The foreign versions in responses, each as it was first shown.
     shown: Vec<Shown>,
     created: Vec<(String, Option<FileName>)>,
-    /// Of requests that were refused for good: they are in no file.
-    nothing: Vec<String>,
+    /// The tokens of requests that failed without effect: they must be in no file.
+    refused_tokens: Vec<String>,
     tokens: u32,
     steps: u64,
     tally: Tally,
@@ -182,16 +181,16 @@ pub(crate) fn anna() -> UserId {
 }
 
 thread_local! {
-    /// Of the run on this thread.
+    /// The last id of the run on this thread.
     static LAST_ID: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// The ids of a run begin.
-pub(crate) fn begin_ids() {
+/// Restarts the ids for a new run.
+pub(crate) fn reset_ids() {
     LAST_ID.set(0);
 }
 
-/// Ids that differ within a run and are the same in the next run of its seed.
+/// Ids that are unique within a run and the same in every run of its seed.
 fn next_id() -> u64 {
     LAST_ID.with(|last| {
         last.set(last.get() + 1);
@@ -199,7 +198,7 @@ fn next_id() -> u64 {
     })
 }
 
-/// How long things count in a run.
+/// The cache's settings in a run.
 pub(crate) fn cache_settings(memory_max_bytes: u64) -> CacheSettings {
     CacheSettings {
         memory_ttl: Duration::from_secs(300),
@@ -214,9 +213,9 @@ pub(crate) fn cache_settings(memory_max_bytes: u64) -> CacheSettings {
     }
 }
 
-/// Runs `plan` to its end, or to the first broken promise.
-pub(crate) fn run(plan: Plan<Mutation>) -> Report<Tally> {
-    begin_ids();
+/// Runs `plan` to its end, or to the first violation.
+pub(crate) fn run(plan: Plan<Mutation>) -> RunReport<Tally> {
+    reset_ids();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -226,10 +225,10 @@ pub(crate) fn run(plan: Plan<Mutation>) -> Report<Tally> {
         let mut run = Run::new(plan);
         let violation = run.play().await.err();
         let log = run.world().log();
-        let freed = run.world().freed;
-        run.tally.freed = freed;
+        let removed_tombstones = run.world().removed_tombstones;
+        run.tally.removed_tombstones = removed_tombstones;
         run.tally.steps = run.steps;
-        Report {
+        RunReport {
             violation,
             log,
             tally: run.tally,
@@ -251,7 +250,7 @@ impl Run {
             acknowledged: vec![],
             shown: vec![],
             created: vec![],
-            nothing: vec![],
+            refused_tokens: vec![],
             tokens: 0,
             steps: 0,
             tally: Tally::default(),
@@ -273,7 +272,7 @@ impl Run {
             });
         }
         if run.rng.u8(..6) == 0 {
-            // The counter is used up from the start: numbers come back.
+            // The number counter is exhausted from the start: numbers are reused.
             let text = text_of("s9999.");
             run.world().foreign_write("9999-Ende.md", &text);
         }
@@ -289,8 +288,8 @@ impl Run {
         self.world.lock().unwrap()
     }
 
-    fn note(&self, line: impl FnOnce() -> String) {
-        self.world().note(line);
+    fn trace(&self, line: impl FnOnce() -> String) {
+        self.world().trace(line);
     }
 
     fn elapsed(&self) -> Duration {
@@ -308,17 +307,17 @@ impl Run {
     }
 
     fn start_instance(&mut self) {
-        let ahead = match (
-            self.rng.u32(..self.odds.wrong_clock_one_in),
+        let clock_offsets = match (
+            self.rng.u32(..self.odds.skewed_clock_one_in),
             self.rng.bool(),
         ) {
-            (0, true) => WRONG,
-            (0, false) => -WRONG,
+            (0, true) => MAX_CLOCK_SKEW,
+            (0, false) => -MAX_CLOCK_SKEW,
             _ => TimeDelta::zero(),
         };
         let instance = {
             let mut world = self.world();
-            world.ahead.push(ahead);
+            world.clock_offsets.push(clock_offsets);
             world.alive.push(true);
             world.reachable.push(true);
             world.alive.len() - 1
@@ -355,20 +354,20 @@ impl Run {
 
     fn token(&mut self) -> String {
         self.tokens += 1;
-        // Ends in a mark, so that no token begins another.
+        // Ends in a dot, so that no token is a prefix of another.
         format!("t{}.", self.tokens)
     }
 
     async fn play(&mut self) -> Result<(), String> {
         for _ in 0..self.plan.steps {
             self.step().await;
-            self.settle_down().await?;
+            self.run_until_idle().await?;
         }
         self.end().await
     }
 
-    /// Lets everything that can go on do so: with the clock stopped, a sleep returns when all others wait.
-    async fn settle_down(&mut self) -> Result<(), String> {
+    /// Runs every task until it blocks: with the clock paused, a sleep returns once all others wait.
+    async fn run_until_idle(&mut self) -> Result<(), String> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let finished = std::mem::take(&mut *self.finished.lock().unwrap());
         finished.into_iter().try_for_each(|it| self.check(it))
@@ -382,16 +381,16 @@ impl Run {
             hit
         };
         let o = &self.odds;
-        let (request, crash, foreign, pass, long, outage, artifact, state, tidy) = (
+        let (request, crash, foreign, sleep, long, outage, artifact, state, janitor) = (
             o.request,
             o.crash,
             o.foreign,
-            o.pass,
-            o.long_pass,
+            o.sleep,
+            o.long_sleep,
             o.outage,
             o.lose_artifact,
             o.lose_state,
-            o.tidy,
+            o.janitor,
         );
         self.steps += 1;
         if is(request) {
@@ -400,52 +399,52 @@ impl Run {
             self.crash();
         } else if is(foreign) {
             self.foreign_write();
-            self.look_at_once();
-        } else if is(pass) {
+            self.read_after_edit();
+        } else if is(sleep) {
             let millis = [100, 1_000, 3_000, 5_100][self.rng.usize(..4)];
-            self.pass(Duration::from_millis(millis)).await;
+            self.sleep(Duration::from_millis(millis)).await;
         } else if is(long) {
             let seconds = [16, 31, 62, 62, 70, 301, 901][self.rng.usize(..7)];
-            self.pass(Duration::from_secs(seconds)).await;
+            self.sleep(Duration::from_secs(seconds)).await;
         } else if is(outage) {
             let instance = self.pick_instance();
             let mut world = self.world();
             let on = !world.reachable[instance];
             world.reachable[instance] = on;
-            world.note(|| format!("i{instance} reaches the store: {on}"));
+            world.trace(|| format!("i{instance} reaches the store: {on}"));
         } else if is(artifact) {
-            self.note(|| "the artifact vanishes".to_owned());
+            self.trace(|| "the artifact vanishes".to_owned());
             self.world().blobs.remove(ARTIFACT);
         } else if is(state) {
             self.lose_state();
-        } else if is(tidy) {
+        } else if is(janitor) {
             if self.rng.bool() {
-                // Settled files have had their hour.
-                self.pass(Duration::from_secs(3_700)).await;
+                // Tombstones are old enough for the janitor then.
+                self.sleep(Duration::from_secs(3_700)).await;
             }
-            self.tidy_up();
+            self.run_janitor();
         } else {
             self.steps -= 1;
-            self.move_a_call();
+            self.advance_call();
         }
     }
 
-    /// An instance's janitor comes.
-    fn tidy_up(&mut self) {
-        self.tally.tidied += 1;
+    /// Runs the janitor on an instance.
+    fn run_janitor(&mut self) {
+        self.tally.janitor_passes += 1;
         let instance = self.pick_instance();
-        self.note(|| format!("i{instance} tidies up"));
+        self.trace(|| format!("i{instance} tidies up"));
         let (codex, now) = (self.instances[instance].clone(), self.now());
-        tokio::spawn(async move { drop(codex.tidy_up(now).await) });
+        tokio::spawn(async move { drop(codex.run_janitor(now).await) });
     }
 
-    async fn pass(&mut self, time: Duration) {
-        self.note(|| format!("{time:?} pass"));
+    async fn sleep(&mut self, time: Duration) {
+        self.trace(|| format!("{time:?} pass"));
         tokio::time::sleep(time).await;
     }
 
-    /// One call takes effect, or its answer arrives, or something befalls it.
-    fn move_a_call(&mut self) {
+    /// One call takes effect, gets its response, or meets a fault.
+    fn advance_call(&mut self) {
         self.steps += 1;
         let shared = Arc::clone(&self.world);
         let mut world = shared.lock().unwrap();
@@ -456,7 +455,7 @@ impl Run {
         }
         let mut at = self.rng.usize(..world.calls.len());
         if world.calls[at].slow && self.rng.u8(..25) > 0 {
-            // Another one first, if there is one that isn't slow.
+            // Prefer another call that isn't slow.
             let quick: Vec<usize> = (0..world.calls.len())
                 .filter(|it| !world.calls[*it].slow)
                 .collect();
@@ -470,7 +469,7 @@ impl Run {
             (call.instance, call.answer.is_some(), call.call.writes());
         let abandoned = call.is_abandoned();
         if !world.alive[instance] || abandoned {
-            // Nobody waits for it. It may still get there, late, or never.
+            // The caller is gone. The call may still arrive, late, or never.
             match (answered, self.rng.u8(..30)) {
                 (true, _) | (false, 0) => world.deliver(at),
                 (false, 1 | 2) => {
@@ -478,7 +477,7 @@ impl Run {
                     world.perform(at);
                     drop(world);
                     if late && self.rng.bool() {
-                        self.begin_anew();
+                        self.force_cold_read();
                     }
                 }
                 _ => {}
@@ -499,15 +498,15 @@ impl Run {
         }
     }
 
-    /// A write has landed late. Whoever knows the files exactly takes it for an editor's; so let somebody
-    /// look who knows nothing.
-    fn begin_anew(&mut self) {
+    /// After a write has landed late: an instance with exact bounds takes it for a foreign edit, so start a cold
+    /// instance that has to rebuild.
+    fn force_cold_read(&mut self) {
         self.world().blobs.remove(ARTIFACT);
         let instance = self.pick_instance();
         self.kill(instance);
     }
 
-    /// Most likely of an instance that has a task file's write on its way.
+    /// Kills an instance, preferably one with a task file's write in flight.
     fn crash(&mut self) {
         let writing: Vec<usize> = {
             let world = self.world();
@@ -530,11 +529,11 @@ impl Run {
         {
             let mut world = self.world();
             world.alive[instance] = false;
-            world.note(|| format!("i{instance} is killed"));
+            world.trace(|| format!("i{instance} is killed"));
         }
         for client in &mut self.clients {
             if let Some((_, request)) = client.waits.take_if(|(of, _)| *of == instance) {
-                // Nobody will answer; whoever sent a key sends it again.
+                // No response will come; a client with an idempotency key retries.
                 let keyed = matches!(request, Request::Create { keyed: true, .. });
                 client.repeat = keyed.then_some(request);
             }
@@ -542,14 +541,14 @@ impl Run {
         self.start_instance();
     }
 
-    /// An editor saves a file, or a new one.
+    /// An editor saves an existing or a new file.
     fn foreign_write(&mut self) {
         let token = self.token();
         let number = self.rng.usize(..4);
         let any = self.rng.bool().then(|| self.any_file().to_string());
         let mut world = self.world.lock().unwrap();
-        // Not while somebody writes there or looks what became of it: who then finds an editor's file over a create
-        // whose answer was lost can't tell it from one that was there before, and makes another.
+        // Not while an instance writes the file or checks the outcome: on finding an editor's file over a create
+        // whose response was lost, it can't tell it from an earlier file, and creates another.
         let is_free = |name: &String| {
             let path = format!("{RAW}{name}");
             let last = world.history[name].last();
@@ -559,7 +558,7 @@ impl Run {
         };
         let name = match self.rng.u8(..4) {
             0 => {
-                // The number that the next create gets, or one near it.
+                // The next create's number, or one near it.
                 let state = world.blobs.get(STATE);
                 let state = state.and_then(|blob| State::parse(&blob.bytes).unwrap());
                 let next = state.map_or(50, |state| state.next_id.min(9_990));
@@ -569,13 +568,13 @@ impl Run {
                 .filter(is_free)
                 .unwrap_or_else(|| format!("{number:04}-Datei.md")),
         };
-        world.note(|| format!("an editor saves {name}"));
+        world.trace(|| format!("an editor saves {name}"));
         world.foreign_write(&name, &text_of(&token));
     }
 
-    /// Often somebody looks just after an editor's save, most likely by `nocache`; now and then at an instance that
-    /// knows nothing, while others know the files of before exactly.
-    fn look_at_once(&mut self) {
+    /// Often, a read right after an editor's save, mostly by `nocache`; sometimes on a cold instance, while others
+    /// have exact bounds for the files before the save.
+    fn read_after_edit(&mut self) {
         let idle = (0..self.clients.len()).find(|it| self.clients[*it].waits.is_none());
         let Some(client) = idle.filter(|_| self.rng.bool()) else {
             return;
@@ -589,15 +588,15 @@ impl Run {
             }
             _ => self.pick_instance(),
         };
-        let freshness = match self.rng.u8(..4) {
-            0 => Freshness::Strict,
-            _ => Freshness::Rebuilt,
+        let consistency = match self.rng.u8(..4) {
+            0 => Consistency::Strict,
+            _ => Consistency::Rebuilt,
         };
-        self.begin(client, instance, Request::Read(freshness));
+        self.begin(client, instance, Request::Read(consistency));
     }
 
-    /// The state blob vanishes, while no write is in flight or to be repeated, and not just after it was made: that it is
-    /// made again with higher versions rests on the storage's clock having gone on, by more than it may be wrong.
+    /// Deletes the state document, while no write is in flight or to be retried, and not right after its creation:
+    /// that it is recreated with higher versions relies on the storage's clock having advanced by more than its skew.
     fn lose_state(&mut self) {
         let busy = self
             .clients
@@ -612,11 +611,11 @@ impl Run {
             .blobs
             .get(STATE)
             .and_then(|blob| State::parse(&blob.bytes).unwrap());
-        let clock = world.date() - WRONG * 2;
+        let clock = world.date() - MAX_CLOCK_SKEW * 2;
         let clock = u64::try_from(clock.timestamp_millis()).unwrap();
         let quiet = state.is_some_and(|it| it.pending.is_empty() && it.version < Version(clock));
         if !busy && !writing && quiet {
-            world.note(|| "the state vanishes".to_owned());
+            world.trace(|| "the state vanishes".to_owned());
             world.blobs.remove(STATE);
         }
     }
@@ -627,22 +626,24 @@ impl Run {
             .collect();
         if idle.is_empty() {
             self.steps -= 1;
-            return self.move_a_call();
+            return self.advance_call();
         }
         let client = idle[self.rng.usize(..idle.len())];
         if self.rng.u8(..8) == 0 {
-            self.tell_another(client);
+            self.share_version(client);
         }
         let instance = self.pick_instance();
         let request = match self.clients[client].repeat.take() {
             Some(request) => request,
-            None => self.same_again().unwrap_or_else(|| self.invent_request()),
+            None => self
+                .duplicate_keyed_create()
+                .unwrap_or_else(|| self.random_request()),
         };
         self.begin(client, instance, request);
     }
 
-    /// A client learns of another's version, and so of what that one knows.
-    fn tell_another(&mut self, client: usize) {
+    /// A client is given another client's version, and inherits its floors.
+    fn share_version(&mut self, client: usize) {
         let other = self.rng.usize(..self.clients.len());
         if !self.clients[client].session || !self.clients[other].session {
             return;
@@ -655,8 +656,8 @@ impl Run {
         }
     }
 
-    /// Now and then the keyed create that another client waits for, as a form that was sent twice.
-    fn same_again(&mut self) -> Option<Request> {
+    /// Sometimes, a duplicate of a keyed create that another client waits for, as a form submitted twice.
+    fn duplicate_keyed_create(&mut self) -> Option<Request> {
         let waiting = self
             .clients
             .iter()
@@ -668,13 +669,13 @@ impl Run {
         (self.rng.u8(..6) == 0).then_some(keyed)
     }
 
-    fn invent_request(&mut self) -> Request {
+    fn random_request(&mut self) -> Request {
         if self.rng.u32(..100) >= self.odds.writes {
             return match self.rng.u8(..10) {
-                0 | 1 => Request::Read(Freshness::Strict),
-                2 => Request::Read(Freshness::Rebuilt),
+                0 | 1 => Request::Read(Consistency::Strict),
+                2 => Request::Read(Consistency::Rebuilt),
                 3 | 4 => Request::Task(self.any_file()),
-                _ => Request::Read(Freshness::Bounded),
+                _ => Request::Read(Consistency::Bounded),
             };
         }
         let token = self.token();
@@ -688,7 +689,7 @@ impl Run {
                 name: self.any_file(),
                 token: day_of(self.tokens),
             },
-            3..=5 => self.invent_batch(),
+            3..=5 => self.random_batch(),
             _ => Request::Update {
                 name: self.any_file(),
                 token,
@@ -706,9 +707,9 @@ impl Run {
         names[self.rng.usize(..names.len())].clone()
     }
 
-    /// What a sync does: some files made or replaced, one perhaps removed.
-    fn invent_batch(&mut self) -> Request {
-        let mut acts: Vec<(FileName, BatchAct)> = vec![];
+    /// A sync's batch: files that are created, replaced or removed.
+    fn random_batch(&mut self) -> Request {
+        let mut ops: Vec<(FileName, BatchOp)> = vec![];
         for _ in 0..self.rng.usize(1..=3) {
             let name = match self.rng.u8(..4) {
                 0 => format!("{:04}-Datei.md", self.rng.usize(..5))
@@ -716,29 +717,29 @@ impl Run {
                     .unwrap(),
                 _ => self.any_file(),
             };
-            if acts.iter().any(|(other, _)| *other == name) {
+            if ops.iter().any(|(other, _)| *other == name) {
                 continue;
             }
             let token = self.token();
-            let (blob, was_settled, is_settled) = {
+            let (blob, was_tombstone, is_tombstone) = {
                 let world = self.world();
                 let versions = world.history.get(name.as_str()).map_or(&[][..], |it| it);
-                let was_settled = versions.iter().any(FileVersion::is_settled);
-                let is_settled = versions.last().is_some_and(FileVersion::is_settled);
+                let was_tombstone = versions.iter().any(FileVersion::is_tombstone);
+                let is_tombstone = versions.last().is_some_and(FileVersion::is_tombstone);
                 let blob = world.blobs.get(&format!("{RAW}{name}")).cloned();
-                (blob, was_settled, is_settled)
+                (blob, was_tombstone, is_tombstone)
             };
-            let act = match blob {
-                None => BatchAct::Create(token),
-                // A settled file counts as absent.
-                Some(_) if is_settled && self.rng.bool() => BatchAct::Create(token),
-                // Only the janitor frees the name of a settled file.
-                Some(blob) if !was_settled && self.rng.u8(..3) == 0 => BatchAct::Remove(blob.etag),
-                Some(blob) => BatchAct::Replace(token, blob.etag, blob.writes),
+            let operation = match blob {
+                None => BatchOp::Create(token),
+                // A tombstone counts as absent.
+                Some(_) if is_tombstone && self.rng.bool() => BatchOp::Create(token),
+                // Only the janitor removes a tombstone.
+                Some(blob) if !was_tombstone && self.rng.u8(..3) == 0 => BatchOp::Remove(blob.etag),
+                Some(blob) => BatchOp::Replace(token, blob.etag, blob.writes),
             };
-            acts.push((name, act));
+            ops.push((name, operation));
         }
-        Request::Batch(acts)
+        Request::Batch(ops)
     }
 
     fn begin(&mut self, client: usize, instance: usize, request: Request) {
@@ -748,26 +749,26 @@ impl Run {
             true => (of.seen, of.floors.clone()),
             false => (None, Floors::new()),
         };
-        // Wall clocks differ from instance to instance; nothing may rest on them.
+        // Wall clocks differ between instances; nothing may rely on them.
         let offset = TimeDelta::hours(instance as i64 % 5 - 2);
         let now = self.now();
-        let want = Want {
+        let read_request = ReadRequest {
             user: anna(),
             seen,
             known: None,
-            freshness: Freshness::Bounded,
+            consistency: Consistency::Bounded,
             now: Now {
                 utc: now.utc + offset,
                 ..now
             },
         };
-        self.note(|| {
+        self.trace(|| {
             format!("client {client} having seen {seen:?} asks i{instance} for {request:?}")
         });
         let (codex, finished) = (self.instances[instance].clone(), Arc::clone(&self.finished));
         let (sent, epoch) = (self.elapsed(), self.epoch.2);
         tokio::spawn(async move {
-            let answer = ask(&codex, want, &request).await;
+            let answer = perform_request(&codex, read_request, &request).await;
             finished.lock().unwrap().push(Finished {
                 client,
                 instance,
@@ -785,12 +786,12 @@ impl Run {
         if !self.world().alive[it.instance] {
             return Ok(());
         }
-        self.note(|| format!("client {} gets {}", it.client, summary(&it.answer)));
+        self.trace(|| format!("client {} gets {}", it.client, summary(&it.answer)));
         let (client, instance) = (it.client, it.instance);
         let checked = match &it.answer {
-            Answer::Read(Ok(read)) => self.check_read(&it, read),
-            Answer::Task(Ok(shown)) => self.check_task(&it, shown),
-            Answer::Created(Ok(created)) => {
+            Response::Read(Ok(read)) => self.check_read(&it, read),
+            Response::Task(Ok(shown)) => self.check_task(&it, shown),
+            Response::Created(Ok(created)) => {
                 let Request::Create { token, .. } = &it.request else {
                     unreachable!()
                 };
@@ -799,9 +800,9 @@ impl Run {
                         *name = Some(created.name.clone());
                     }
                 }
-                self.nothing.retain(|it| it != token);
+                self.refused_tokens.retain(|it| it != token);
                 let before = self.shown.iter().filter(|shown| shown.at < it.sent);
-                let taken = same_number(&self.world(), &created.name, before);
+                let taken = reuses_shown_number(&self.world(), &created.name, before);
                 if let Some(taken) = taken.filter(|_| !created.reused) {
                     return Err(format!(
                         "{} was created, {taken} has been shown before",
@@ -814,7 +815,7 @@ impl Run {
                     &[(created.name.clone(), token.clone())],
                 )
             }
-            Answer::Changed(Ok(changed)) => {
+            Response::Changed(Ok(changed)) => {
                 let Request::Update { token, .. } = &it.request else {
                     unreachable!()
                 };
@@ -824,8 +825,8 @@ impl Run {
                     &[(changed.name.clone(), token.clone())],
                 )
             }
-            Answer::Completed(Ok(done)) if done.already => self.learn_of(&it, done),
-            Answer::Completed(Ok(done)) => {
+            Response::Completed(Ok(done)) if done.already => self.record_completion(&it, done),
+            Response::Completed(Ok(done)) => {
                 let Request::Complete { token, .. } = &it.request else {
                     unreachable!()
                 };
@@ -835,11 +836,11 @@ impl Run {
                     &[(done.task.name.clone(), token.clone())],
                 )
             }
-            Answer::Batch(Ok(done)) => self.acknowledge_batch(&it, done),
+            Response::Batch(Ok(done)) => self.acknowledge_batch(&it, done),
             _ => {
                 self.tally.failures += 1;
                 self.check_refusal(&it)?;
-                if let (Request::Create { keyed: true, .. }, Answer::Created(Err(refusal))) =
+                if let (Request::Create { keyed: true, .. }, Response::Created(Err(refusal))) =
                     (&it.request, &it.answer)
                     && matches!(
                         refusal.error,
@@ -858,14 +859,14 @@ impl Run {
         checked
     }
 
-    /// A task that the client knows isn't "not found", unless it was removed; and what is refused
-    /// because the store can't be used was never written.
+    /// A task that the client has seen isn't "not found", unless it was removed; and a request that failed because
+    /// the store is unavailable wrote nothing.
     fn check_refusal(&mut self, it: &Finished) -> Result<(), String> {
         let refusal = match &it.answer {
-            Answer::Task(Err(refusal))
-            | Answer::Created(Err(refusal))
-            | Answer::Changed(Err(refusal))
-            | Answer::Completed(Err(refusal)) => refusal,
+            Response::Task(Err(refusal))
+            | Response::Created(Err(refusal))
+            | Response::Changed(Err(refusal))
+            | Response::Completed(Err(refusal)) => refusal,
             _ => return Ok(()),
         };
         let (name, token) = match &it.request {
@@ -889,10 +890,10 @@ impl Run {
                 ));
             }
         }
-        // An editor may have saved over a write whose answer was lost, so that nobody can tell any more.
-        let nothing = matches!(refusal.error, TaskError::Read(_)) && self.odds.foreign == 0;
-        if let Some(token) = token.filter(|_| nothing) {
-            self.nothing.push(token.clone());
+        // With editors: one may have overwritten a write whose response was lost, which hides the outcome.
+        let refused_tokens = matches!(refusal.error, TaskError::Read(_)) && self.odds.foreign == 0;
+        if let Some(token) = token.filter(|_| refused_tokens) {
+            self.refused_tokens.push(token.clone());
         }
         Ok(())
     }
@@ -901,19 +902,19 @@ impl Run {
         self.tally.reads += 1;
         let stale = read.layer == Layer::Stale;
         self.tally.stale += u64::from(stale);
-        let Request::Read(freshness) = it.request else {
+        let Request::Read(consistency) = it.request else {
             unreachable!()
         };
-        if stale && freshness != Freshness::Bounded {
-            return Err(format!("P9: something stale for a {freshness:?} read"));
+        if stale && consistency != Consistency::Bounded {
+            return Err(format!("P9: something stale for a {consistency:?} read"));
         }
         let table = read.entry.table();
         let world = self.world.lock().unwrap();
         check_contents(&world, table)?;
         check_floors(&world, &it.floors, table).map_err(|why| format!("P1 or P3: {why}"))?;
-        let late = match freshness {
-            Freshness::Bounded => REVALIDATE,
-            Freshness::Strict | Freshness::Rebuilt => Duration::ZERO,
+        let late = match consistency {
+            Consistency::Bounded => REVALIDATE,
+            Consistency::Strict | Consistency::Rebuilt => Duration::ZERO,
         };
         let due = self.acknowledged.iter().filter(|change| match stale {
             true => change.instance == it.instance && change.at < it.sent,
@@ -921,7 +922,7 @@ impl Run {
         });
         check_acknowledged(&world, due, table)
             .map_err(|why| format!("{}: {why}", if stale { "P9" } else { "P2" }))?;
-        // The instance that has shown it knows it from then on, if it may keep anything.
+        // The instance that has shown it keeps it in memory, if it has any.
         let keeps = self.odds.memory > 0;
         let due = self.shown.iter().filter(|shown| match stale {
             true => false,
@@ -941,12 +942,12 @@ impl Run {
             }
         }
         let of = &mut self.clients[it.client];
-        of.seen = of.seen.max(Some(read.entry.knowledge.hi));
-        note_shown(&world, &mut of.floors, table);
+        of.seen = of.seen.max(Some(read.entry.bounds.hi));
+        record_shown(&world, &mut of.floors, table);
         Ok(())
     }
 
-    fn check_task(&mut self, it: &Finished, shown: &TaskShown) -> Result<(), String> {
+    fn check_task(&mut self, it: &Finished, shown: &TaskDetail) -> Result<(), String> {
         self.tally.reads += 1;
         let name = shown.read.entry.table().file(shown.row).name.to_owned();
         let world = self.world.lock().unwrap();
@@ -968,13 +969,13 @@ impl Run {
             ));
         }
         let of = &mut self.clients[it.client];
-        of.seen = of.seen.max(Some(shown.read.entry.knowledge.hi));
+        of.seen = of.seen.max(Some(shown.read.entry.bounds.hi));
         raise(&mut of.floors, &name, first);
         Ok(())
     }
 
-    /// The client is told that somebody has done the task before.
-    fn learn_of(&mut self, it: &Finished, done: &TaskCompleted) -> Result<(), String> {
+    /// The response says that the task was completed already; the client's floors rise to that completion.
+    fn record_completion(&mut self, it: &Finished, done: &TaskCompleted) -> Result<(), String> {
         let name = done.task.name.as_str();
         let day = done.at.map(|slot| slot.datum.to_string());
         let day = day.ok_or_else(|| format!("{name} was done without a day"))?;
@@ -986,18 +987,18 @@ impl Run {
         Ok(())
     }
 
-    fn acknowledge_batch(&mut self, it: &Finished, done: &BatchDone) -> Result<(), String> {
-        let Request::Batch(acts) = &it.request else {
+    fn acknowledge_batch(&mut self, it: &Finished, done: &BatchResult) -> Result<(), String> {
+        let Request::Batch(ops) = &it.request else {
             unreachable!()
         };
         let mut written = vec![];
-        for ((name, act), fate) in acts.iter().zip(&done.fates) {
-            match (act, fate) {
-                (_, FileFate::Lost | FileFate::Untried) => {}
-                (BatchAct::Create(token) | BatchAct::Replace(token, ..), FileFate::Done) => {
+        for ((name, operation), outcome) in ops.iter().zip(&done.outcomes) {
+            match (operation, outcome) {
+                (_, FileOutcome::Conflict | FileOutcome::NotAttempted) => {}
+                (BatchOp::Create(token) | BatchOp::Replace(token, ..), FileOutcome::Done) => {
                     written.push((name.clone(), token.clone()));
                 }
-                (BatchAct::Remove(etag), FileFate::Done) => {
+                (BatchOp::Remove(etag), FileOutcome::Done) => {
                     let position = removal_of(&self.world(), name.as_str(), etag.as_str());
                     let position =
                         position.ok_or_else(|| format!("P7: {name} was never removed"))?;
@@ -1043,22 +1044,22 @@ impl Run {
         raise(&mut of.floors, name.as_str(), position);
     }
 
-    /// Everything heals, what was left is settled, and all instances say the same as the store.
+    /// The final phase: faults end, pending intents are recovered, and all instances must agree with the store.
     async fn end(&mut self) -> Result<(), String> {
         self.odds.fail = 0;
         self.odds.retry = 0;
-        self.note(|| "everything heals".to_owned());
+        self.trace(|| "everything heals".to_owned());
         let reachable = vec![true; self.instances.len()];
         self.world().reachable = reachable;
-        // Twice: what times out in the first wait may still set a mark.
+        // Twice: a request that times out in the first wait may still record a write intent.
         for _ in 0..2 {
             self.drain().await?;
-            // By the most wrong clocks, too: one that set a mark, and one that looks at it.
-            let wrong = (WRONG * 2).to_std().unwrap();
-            self.pass(EXPIRY + wrong + Duration::from_secs(5)).await;
+            // Long enough for two skewed clocks: that of the writer, and that of the reader.
+            let wrong = (MAX_CLOCK_SKEW * 2).to_std().unwrap();
+            self.sleep(EXPIRY + wrong + Duration::from_secs(5)).await;
         }
         for instance in self.living() {
-            self.ask_alone(instance, Request::Read(Freshness::Strict))
+            self.request_alone(instance, Request::Read(Consistency::Strict))
                 .await?;
         }
         let state = self
@@ -1072,7 +1073,7 @@ impl Run {
         let token = self.token();
         self.created.push((token.clone(), None));
         let writer = self.pick_instance();
-        self.ask_alone(
+        self.request_alone(
             writer,
             Request::Create {
                 token,
@@ -1081,38 +1082,38 @@ impl Run {
         )
         .await?;
         for instance in self.living() {
-            self.ask_alone(instance, Request::Read(Freshness::Strict))
+            self.request_alone(instance, Request::Read(Consistency::Strict))
                 .await?;
-            self.ask_alone(instance, Request::Read(Freshness::Rebuilt))
+            self.request_alone(instance, Request::Read(Consistency::Rebuilt))
                 .await?;
             self.check_equal(instance)?;
         }
         self.start_instance();
         let newest = self.instances.len() - 1;
-        self.ask_alone(newest, Request::Read(Freshness::Strict))
+        self.request_alone(newest, Request::Read(Consistency::Strict))
             .await?;
         self.check_equal(newest)?;
         self.check_creates()
     }
 
-    /// Nothing was doubled, and nothing acknowledged was lost. A create that wasn't acknowledged, and
-    /// whose file somebody removed, may be made again.
+    /// No create was duplicated, and no acknowledged one lost. An unacknowledged create whose file was removed may
+    /// be made again.
     fn check_creates(&self) -> Result<(), String> {
         let world = self.world();
-        // Of one that was removed since nobody could tell any more whether it had landed.
+        // If the file was removed since, the request could not know that it had landed.
         let stays = |token: &&String| {
-            made_with(&world, token)
+            files_made_with(&world, token)
                 .iter()
                 .any(|(.., end)| *end == u64::MAX)
         };
-        if let Some(token) = self.nothing.iter().find(stays) {
+        if let Some(token) = self.refused_tokens.iter().find(stays) {
             return Err(format!(
                 "{token} was refused, and is in {:?}",
-                made_with(&world, token)
+                files_made_with(&world, token)
             ));
         }
         for (token, name) in &self.created {
-            let made = made_with(&world, token);
+            let made = files_made_with(&world, token);
             let doubled = made.iter().enumerate().any(|(at, (_, begin, end))| {
                 let later = made[at + 1..].iter();
                 later
@@ -1131,11 +1132,11 @@ impl Run {
         Ok(())
     }
 
-    /// What the instance knows is what the store has.
+    /// The instance's table equals the store's task files.
     fn check_equal(&self, instance: usize) -> Result<(), String> {
         let world = self.world();
         let Some(entry) = self.instances[instance].known(&anna()) else {
-            // It keeps nothing.
+            // Its memory layer is off.
             return Ok(());
         };
         let there = |name: &str, text: &str| {
@@ -1153,7 +1154,7 @@ impl Run {
         let known: Vec<(String, String)> = entry
             .table()
             .iter()
-            .filter(|file| !file.is_settled())
+            .filter(|file| !file.is_tombstone())
             .map(|file| (file.name.to_owned(), file.etag.to_owned()))
             .collect();
         match known == stored {
@@ -1164,7 +1165,7 @@ impl Run {
         }
     }
 
-    async fn ask_alone(&mut self, instance: usize, request: Request) -> Result<(), String> {
+    async fn request_alone(&mut self, instance: usize, request: Request) -> Result<(), String> {
         let client = 0;
         self.clients[client].waits = None;
         self.begin(client, instance, request);
@@ -1179,58 +1180,73 @@ impl Run {
 
     async fn drain(&mut self) -> Result<(), String> {
         for _ in 0..5_000 {
-            self.settle_down().await?;
+            self.run_until_idle().await?;
             if self.world().calls.is_empty() {
                 return Ok(());
             }
-            self.move_a_call();
+            self.advance_call();
         }
         Err("the calls never end".to_owned())
     }
 }
 
-async fn ask(codex: &Codex, want: Want, request: &Request) -> Answer {
+async fn perform_request(codex: &Codex, read_request: ReadRequest, request: &Request) -> Response {
     match request.clone() {
-        Request::Read(freshness) => Answer::Read(codex.week(&Want { freshness, ..want }).await),
-        Request::Task(name) => Answer::Task(codex.task(&want, &by_stem(&name)).await),
+        Request::Read(consistency) => Response::Read(
+            codex
+                .week(&ReadRequest {
+                    consistency,
+                    ..read_request
+                })
+                .await,
+        ),
+        Request::Task(name) => Response::Task(codex.task(&read_request, &by_stem(&name)).await),
         Request::Create { token, keyed } => {
             let task = new_task(&token);
             let key = keyed.then(|| KeyHashes {
                 key: format!("key-{token}"),
                 body: token.clone(),
             });
-            Answer::Created(codex.create(&want, task, key).await)
+            Response::Created(codex.create(&read_request, task, key).await)
         }
         Request::Update { name, token } => {
             let edit = Edit {
                 body: Some(format!("{token}\n")),
                 ..Edit::default()
             };
-            Answer::Changed(codex.update(&want, &by_stem(&name), edit, None).await)
+            Response::Changed(
+                codex
+                    .update(&read_request, &by_stem(&name), edit, None)
+                    .await,
+            )
         }
         Request::Complete { name, token } => {
             let slot = Slot {
                 datum: token.parse().unwrap(),
                 zeit: Zeit::Morgens,
             };
-            Answer::Completed(codex.complete(&want, &by_stem(&name), Some(slot)).await)
+            Response::Completed(
+                codex
+                    .complete(&read_request, &by_stem(&name), Some(slot))
+                    .await,
+            )
         }
-        Request::Batch(acts) => {
-            let changes = acts.into_iter().map(|(name, act)| FileChange {
+        Request::Batch(ops) => {
+            let changes = ops.into_iter().map(|(name, operation)| BatchItem {
                 name,
                 merged: vec![],
                 write: None,
-                act: match act {
-                    BatchAct::Create(token) => Act::Create(text_of(&token).into()),
-                    BatchAct::Replace(token, etag, writes) => Act::Replace {
+                operation: match operation {
+                    BatchOp::Create(token) => FileOp::Create(text_of(&token).into()),
+                    BatchOp::Replace(token, etag, writes) => FileOp::Replace {
                         bytes: text_of(&token).into(),
                         etag,
                         writes,
                     },
-                    BatchAct::Remove(etag) => Act::Remove(etag),
+                    BatchOp::Remove(etag) => FileOp::Remove(etag),
                 },
             });
-            Answer::Batch(codex.write_files(&want, changes.collect()).await)
+            Response::Batch(codex.write_files(&read_request, changes.collect()).await)
         }
     }
 }
@@ -1257,39 +1273,41 @@ pub(crate) fn text_of(token: &str) -> String {
     format!("---\ntyp: task\nkategorie: arbeit\nstatus: offen\n---\n\n{token}\n")
 }
 
-/// A day that stands for a token.
+/// A day that serves as a token.
 pub(crate) fn day_of(token: u32) -> String {
     let first = NaiveDate::from_ymd_opt(1900, 1, 1).unwrap();
     Datum(first + TimeDelta::days(i64::from(token))).to_string()
 }
 
-fn summary(answer: &Answer) -> String {
+fn summary(answer: &Response) -> String {
     match answer {
-        Answer::Read(Ok(read)) => format!(
+        Response::Read(Ok(read)) => format!(
             "a week from {:?} lo {} hi {} exact {}: {:?}",
             read.layer,
-            read.entry.knowledge.lo,
-            read.entry.knowledge.hi,
-            read.entry.knowledge.exact,
+            read.entry.bounds.lo,
+            read.entry.bounds.hi,
+            read.entry.bounds.exact,
             read.entry
                 .table()
                 .iter()
                 .map(|file| (file.name.to_owned(), file.etag.to_owned()))
                 .collect::<Vec<_>>()
         ),
-        Answer::Task(Ok(shown)) => format!("{:?} of {}", shown.body, shown.read.entry.knowledge.hi),
-        Answer::Created(Ok(it)) => format!("{} created as {}", it.name, it.version),
-        Answer::Changed(Ok(it)) => format!("{} changed as {}", it.name, it.version),
-        Answer::Completed(Ok(it)) => format!(
+        Response::Task(Ok(shown)) => {
+            format!("{:?} of {}", shown.body, shown.read.entry.bounds.hi)
+        }
+        Response::Created(Ok(it)) => format!("{} created as {}", it.name, it.version),
+        Response::Changed(Ok(it)) => format!("{} changed as {}", it.name, it.version),
+        Response::Completed(Ok(it)) => format!(
             "{} done as {}, already: {}",
             it.task.name, it.task.version, it.already
         ),
-        Answer::Batch(Ok(it)) => format!("{:?} as {}", it.fates, it.version),
-        Answer::Read(Err(error)) => format!("{error}"),
-        Answer::Task(Err(error))
-        | Answer::Created(Err(error))
-        | Answer::Changed(Err(error))
-        | Answer::Completed(Err(error))
-        | Answer::Batch(Err(error)) => format!("{:?}", error.error),
+        Response::Batch(Ok(it)) => format!("{:?} as {}", it.outcomes, it.version),
+        Response::Read(Err(error)) => format!("{error}"),
+        Response::Task(Err(error))
+        | Response::Created(Err(error))
+        | Response::Changed(Err(error))
+        | Response::Completed(Err(error))
+        | Response::Batch(Err(error)) => format!("{:?}", error.error),
     }
 }

@@ -1,44 +1,44 @@
-//! Looking through many seeds for one that breaks a promise, as both simulations do.
+//! The search through seeds for one that violates a guarantee, for both simulations.
 
 use std::fmt::Debug;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// What a run is made from.
+/// The parameters of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan<M> {
     pub(crate) seed: u64,
-    /// Before everything heals.
+    /// Steps with faults, before the final recovery phase.
     pub(crate) steps: u32,
-    /// The rule that is broken.
+    /// The deliberate defect that is switched on.
     pub(crate) mutation: Option<M>,
-    /// Whether what happens is written down.
+    /// Whether to record a trace.
     pub(crate) traced: bool,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
-pub(crate) struct Report<T> {
-    /// The promise that was broken, and how.
+pub(crate) struct RunReport<T> {
+    /// The guarantee that was violated, and how.
     pub(crate) violation: Option<String>,
     pub(crate) log: Vec<String>,
-    /// What happened, so that one can see that things do.
+    /// Counts of events, to assert coverage.
     pub(crate) tally: T,
 }
 
 /// A simulation.
 pub(crate) struct Search<M: 'static, T> {
-    /// Of a run, before everything heals.
+    /// Steps of a run with faults, before the final recovery phase.
     pub(crate) steps: u32,
-    /// Runs of a search.
+    /// The default number of seeds to run.
     pub(crate) seeds: u64,
-    /// The rules that can be broken, each of which must be found.
-    pub(crate) rules: &'static [M],
-    pub(crate) run: fn(Plan<M>) -> Report<T>,
+    /// The deliberate defects, each of which must be found.
+    pub(crate) mutations: &'static [M],
+    pub(crate) run: fn(Plan<M>) -> RunReport<T>,
 }
 
-/// A number from the environment.
+/// A numeric environment variable.
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| {
         text.parse()
@@ -51,13 +51,13 @@ where
     M: Copy + Debug + Sync,
     T: Default + Debug + std::ops::AddAssign + Send,
 {
-    /// Plays the seeds that the environment asks for, which must break no promise, and has `enough` look at what
-    /// happened in all of them.
-    pub(crate) fn finds_nothing(&self, enough: impl FnOnce(T)) {
+    /// Runs the seeds that the environment selects, asserts that none violates a guarantee, and passes the summed
+    /// tally to `check_coverage`.
+    pub(crate) fn assert_no_violation(&self, check_coverage: impl FnOnce(T)) {
         if let Some(seed) = setting("SIMULATION_SEED") {
-            let said = self.explain(seed, self.chosen_rule());
-            println!("{said}");
-            assert!(said.ends_with("no violation"), "a promise is broken");
+            let log = self.explain(seed, self.chosen_mutation());
+            println!("{log}");
+            assert!(log.ends_with("no violation"), "a promise is broken");
             return;
         }
         let first = setting("SIMULATION_FIRST").unwrap_or(0);
@@ -70,18 +70,18 @@ where
             panic!("{}", self.explain(seed, None));
         }
         if count >= self.seeds {
-            enough(tally);
+            check_coverage(tally);
         }
     }
 
-    /// Breaks each rule, which must break a promise.
-    pub(crate) fn finds_every_broken_rule(&self) {
+    /// Asserts that each deliberate defect leads to a violation.
+    pub(crate) fn assert_mutations_are_found(&self) {
         if setting("SIMULATION_SEED").is_some() {
             return;
         }
         let count = setting("SIMULATION_SEEDS").unwrap_or(self.seeds);
         let mut unfound = vec![];
-        for rule in self.rules {
+        for rule in self.mutations {
             let began = Instant::now();
             let (_, failed) = self.search(0, count, Some(*rule));
             let took = began.elapsed();
@@ -99,8 +99,8 @@ where
         );
     }
 
-    /// A seed always gives the same run.
-    pub(crate) fn repeats(&self) {
+    /// Asserts that a seed always gives the same trace.
+    pub(crate) fn assert_deterministic(&self) {
         for seed in 0..20 {
             let (one, two) = (self.explain(seed, None), self.explain(seed, None));
             let differ = one.lines().zip(two.lines()).find(|(one, two)| one != two);
@@ -108,8 +108,8 @@ where
         }
     }
 
-    /// Runs seeds from `first` on, on all cores, until one breaks a promise or there are `count`. What happened in
-    /// all of them, and the lowest seed that did, with what it broke.
+    /// Runs up to `count` seeds from `first` on, on all cores, until one has a violation. Returns the summed tally,
+    /// and the lowest seed with a violation.
     fn search(&self, first: u64, count: u64, mutation: Option<M>) -> (T, Option<(u64, String)>) {
         let next = AtomicU64::new(first);
         let tally = Mutex::new(T::default());
@@ -141,7 +141,7 @@ where
         (tally.into_inner().unwrap(), failed.into_inner().unwrap())
     }
 
-    fn play(&self, seed: u64, mutation: Option<M>, traced: bool) -> Report<T> {
+    fn play(&self, seed: u64, mutation: Option<M>, traced: bool) -> RunReport<T> {
         (self.run)(Plan {
             seed,
             steps: self.steps,
@@ -150,7 +150,7 @@ where
         })
     }
 
-    /// A run with all that happened.
+    /// A run's trace and result.
     fn explain(&self, seed: u64, mutation: Option<M>) -> String {
         let report = self.play(seed, mutation, true);
         format!(
@@ -160,11 +160,11 @@ where
         )
     }
 
-    /// The one that `SIMULATION_MUTATION` names.
-    fn chosen_rule(&self) -> Option<M> {
+    /// The mutation that `SIMULATION_MUTATION` names.
+    fn chosen_mutation(&self) -> Option<M> {
         let name = std::env::var("SIMULATION_MUTATION").ok()?;
-        let named = self.rules.iter().find(|it| format!("{it:?}") == name);
-        let named = named.unwrap_or_else(|| panic!("{name} isn't one of {:?}", self.rules));
+        let named = self.mutations.iter().find(|it| format!("{it:?}") == name);
+        let named = named.unwrap_or_else(|| panic!("{name} isn't one of {:?}", self.mutations));
         Some(*named)
     }
 }

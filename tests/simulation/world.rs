@@ -1,5 +1,5 @@
-//! The store of a simulated run. Every call stands still twice, before it takes effect and before its
-//! answer arrives, until the scheduler lets it go on; or doesn't.
+//! The simulated store. Every call is suspended twice, before it takes effect and before its response arrives,
+//! until the scheduler resumes it; or never does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use codex_miroir::store::{
-    Answer, Blob, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix,
-    Put, PutIf, StoreError, WriteIds, Written,
+    Blob, BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob,
+    Listing, Prefix, Put, PutIf, PutOutcome, StoreError, StoreResponse, WriteIds,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,27 +20,27 @@ pub(crate) const RAW: &str = "raw/anna/tasks/";
 pub(crate) const STATE: &str = "state/anna/state.json";
 pub(crate) const ARTIFACT: &str = "artifacts/anna/timeline.json";
 
-/// No request is on its way for longer: shorter than settled files stay, by the most wrong clock.
-const LIVES: Duration = Duration::from_secs(3_500);
+/// The longest a request can be in flight: shorter than tombstones stay, even by the most skewed clock.
+const MAX_REQUEST_LIFETIME: Duration = Duration::from_secs(3_500);
 
-/// The container, and every call under way to it.
+/// The container, and every call in flight.
 pub(crate) struct World {
     pub(crate) blobs: BTreeMap<String, Blob>,
-    /// When each was written last, by the storage's clock.
+    /// Each blob's last write, by the storage's clock.
     modified: BTreeMap<String, DateTime<Utc>>,
     pub(crate) calls: Vec<PendingCall>,
-    /// Every version a task file has had, oldest first.
+    /// Every version of each task file, oldest first.
     pub(crate) history: BTreeMap<String, Vec<FileVersion>>,
-    /// Whether each instance's calls get through.
+    /// Per instance: whether its calls reach the store.
     pub(crate) reachable: Vec<bool>,
     pub(crate) alive: Vec<bool>,
-    /// How far the clock of the storage's server that answers each instance is ahead.
-    pub(crate) ahead: Vec<TimeDelta>,
-    /// Settled files that were removed.
-    pub(crate) freed: u64,
+    /// Per instance: the clock offset of the storage server that answers it.
+    pub(crate) clock_offsets: Vec<TimeDelta>,
+    /// Tombstones that were removed.
+    pub(crate) removed_tombstones: u64,
     pub(crate) github: GitHub,
-    /// What is left of a dead instance sends nothing any more.
-    pub(crate) dead_is_silent: bool,
+    /// Whether the remaining tasks of a dead instance send no more calls.
+    pub(crate) drop_calls_of_dead: bool,
     started: Instant,
     epoch: DateTime<Utc>,
     pub(crate) writes: u64,
@@ -52,38 +52,38 @@ pub(crate) struct World {
 #[derive(Debug, Clone)]
 pub(crate) struct FileVersion {
     pub(crate) etag: ETag,
-    /// `None`: it was removed.
+    /// `None`: removed.
     pub(crate) text: Option<String>,
-    /// By the service, not by an editor.
-    pub(crate) own: bool,
-    /// How many other contents the file had before: settling writes the same once more.
+    /// Written by the service, not by an editor.
+    pub(crate) by_service: bool,
+    /// The number of other contents the file had before: recovery may write the same content again.
     pub(crate) position: usize,
-    /// When it was written, among all writes.
+    /// The write's number among all writes.
     pub(crate) order: u64,
 }
 
 impl FileVersion {
-    /// Removed, or settled.
+    /// Removed, or a tombstone.
     pub(crate) fn is_absent(&self) -> bool {
-        self.text.is_none() || self.is_settled()
+        self.text.is_none() || self.is_tombstone()
     }
 
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_tombstone(&self) -> bool {
         let text = self.text.as_deref();
         text.is_some_and(|text| text.contains("typ: settled"))
     }
 }
 
-/// A call on its way.
+/// A call in flight.
 pub(crate) struct PendingCall {
     pub(crate) id: u64,
     pub(crate) instance: usize,
     pub(crate) call: Call,
-    begun: Instant,
-    /// It has taken effect, and this is its answer.
+    sent_at: Instant,
+    /// The response, once the call has taken effect.
     pub(crate) answer: Option<Reply>,
     caller: oneshot::Sender<Result<Reply, StoreError>>,
-    /// How readily the scheduler picks it.
+    /// Whether the scheduler picks it rarely.
     pub(crate) slow: bool,
 }
 
@@ -92,7 +92,7 @@ impl PendingCall {
         (self.instance, self.id, self.call.clone())
     }
 
-    /// Nobody waits for the answer any more.
+    /// The caller has stopped waiting for the response.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.caller.is_closed()
     }
@@ -111,11 +111,11 @@ pub(crate) enum Call {
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     Git(GitReply),
-    Got(Answer<Got>),
-    Written(Answer<Written>),
-    Deleted(Answer<Deleted>),
-    Listed(Answer<Listing>),
-    Contents(Answer<Contents>),
+    Get(StoreResponse<GetOutcome>),
+    Put(StoreResponse<PutOutcome>),
+    Delete(StoreResponse<DeleteOutcome>),
+    List(StoreResponse<Listing>),
+    Contents(StoreResponse<Contents>),
 }
 
 impl Call {
@@ -151,10 +151,10 @@ impl World {
             history: BTreeMap::new(),
             reachable: vec![],
             alive: vec![],
-            ahead: vec![],
-            freed: 0,
+            clock_offsets: vec![],
+            removed_tombstones: 0,
             github: GitHub::default(),
-            dead_is_silent: false,
+            drop_calls_of_dead: false,
             started: Instant::now(),
             epoch,
             writes: 0,
@@ -163,12 +163,12 @@ impl World {
         }
     }
 
-    /// The storage's clock, in whole seconds as Azure gives it.
+    /// The storage's clock, in whole seconds as in Azure's `Date`.
     pub(crate) fn date(&self) -> DateTime<Utc> {
         (self.epoch + self.started.elapsed()).trunc_subsecs(0)
     }
 
-    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+    pub(crate) fn trace(&mut self, line: impl FnOnce() -> String) {
         let at = self.started.elapsed();
         if let Some(log) = &mut self.log {
             log.push(format!("{:>9.3}s  {}", at.as_secs_f64(), line()));
@@ -179,7 +179,7 @@ impl World {
         self.log.clone().unwrap_or_default()
     }
 
-    /// What an editor does: no condition, no write ids.
+    /// An editor's write: without condition and write ids.
     pub(crate) fn foreign_write(&mut self, name: &str, text: &str) {
         let put = Put {
             bytes: text.as_bytes().to_vec().into(),
@@ -188,7 +188,7 @@ impl World {
         self.store(&format!("{RAW}{name}"), put, false);
     }
 
-    /// What an editor removes.
+    /// An editor's removal.
     pub(crate) fn foreign_remove(&mut self, name: &str) {
         if self.blobs.remove(&format!("{RAW}{name}")).is_some() {
             self.writes += 1;
@@ -197,18 +197,18 @@ impl World {
         }
     }
 
-    /// When anna's hint was put, among all writes.
+    /// The number, among all writes, of the last write of anna's hint.
     pub(crate) fn hint_put(&self) -> Option<u64> {
         let etag = &self.blobs.get("queue/anna")?.etag;
         u64::from_str_radix(etag.as_str().strip_prefix("0x")?, 16).ok()
     }
 
-    fn store(&mut self, path: &str, put: Put, own: bool) -> ETag {
+    fn store(&mut self, path: &str, put: Put, by_service: bool) -> ETag {
         self.writes += 1;
         let etag = ETag::new(&format!("0x{:X}", self.writes));
         if let Some(name) = path.strip_prefix(RAW) {
             let text = String::from_utf8_lossy(&put.bytes).into_owned();
-            self.record(name, etag.clone(), Some(text), own);
+            self.record(name, etag.clone(), Some(text), by_service);
         }
         let blob = Blob {
             bytes: put.bytes,
@@ -221,17 +221,21 @@ impl World {
     }
 
     fn apply(&mut self, instance: usize, id: u64, call: &Call) -> Reply {
-        let date = self.date() + self.ahead[instance];
+        let date = self.date() + self.clock_offsets[instance];
         match call {
             Call::Git(call) => Reply::Git(self.github.answer(instance, id, call)),
             Call::Get(path, condition) => {
                 let value = match (self.blobs.get(path), condition) {
-                    (None, _) => Got::Absent,
-                    (Some(blob), GetIf::Changed(known)) if blob.etag == *known => Got::Unchanged,
-                    (Some(blob), GetIf::Same(wanted)) if blob.etag != *wanted => Got::Changed,
-                    (Some(blob), _) => Got::Blob(blob.clone()),
+                    (None, _) => GetOutcome::Absent,
+                    (Some(blob), GetIf::Changed(known)) if blob.etag == *known => {
+                        GetOutcome::Unchanged
+                    }
+                    (Some(blob), GetIf::Same(wanted)) if blob.etag != *wanted => {
+                        GetOutcome::Changed
+                    }
+                    (Some(blob), _) => GetOutcome::Blob(blob.clone()),
                 };
-                Reply::Got(Answer { value, date })
+                Reply::Get(StoreResponse { value, date })
             }
             Call::Put(path, put, condition) => {
                 let disposable = path.starts_with("artifacts/") || path.starts_with("queue/");
@@ -244,24 +248,25 @@ impl World {
                     PutIf::Same(etag) => current == Some(etag),
                 };
                 let value = match holds {
-                    true => Written::Done(self.store(path, put.clone(), true)),
-                    false => Written::Refused,
+                    true => PutOutcome::Done(self.store(path, put.clone(), true)),
+                    false => PutOutcome::Refused,
                 };
-                Reply::Written(Answer { value, date })
+                Reply::Put(StoreResponse { value, date })
             }
             Call::Delete(path, if_match) => {
                 let value = match self.blobs.get(path) {
-                    None => Deleted::Absent,
-                    Some(blob) if blob.etag != *if_match => Deleted::Refused,
+                    None => DeleteOutcome::Absent,
+                    Some(blob) if blob.etag != *if_match => DeleteOutcome::Refused,
                     Some(_) => {
                         let name = path.strip_prefix(RAW).unwrap_or_default();
                         let last = self.history.get(name).and_then(|it| it.last());
-                        self.freed += u64::from(last.is_some_and(FileVersion::is_settled));
+                        self.removed_tombstones +=
+                            u64::from(last.is_some_and(FileVersion::is_tombstone));
                         self.remove(path);
-                        Deleted::Done
+                        DeleteOutcome::Done
                     }
                 };
-                Reply::Deleted(Answer { value, date })
+                Reply::Delete(StoreResponse { value, date })
             }
             Call::List(prefix) => {
                 let value = Listing {
@@ -269,7 +274,7 @@ impl World {
                     others: vec![],
                     requests: 1,
                 };
-                Reply::Listed(Answer { value, date })
+                Reply::List(StoreResponse { value, date })
             }
             Call::Contents(prefix) => {
                 let below = self.blobs.keys().filter_map(|it| it.strip_prefix(prefix));
@@ -279,15 +284,15 @@ impl World {
                     blobs: self.directly_below(prefix),
                     requests: 1,
                 };
-                Reply::Contents(Answer { value, date })
+                Reply::Contents(StoreResponse { value, date })
             }
         }
     }
 
-    fn directly_below(&self, prefix: &str) -> Vec<Listed> {
+    fn directly_below(&self, prefix: &str) -> Vec<ListedBlob> {
         let below = self.blobs.iter().filter_map(|(path, blob)| {
             let name = path.strip_prefix(prefix)?;
-            (!name.contains('/')).then(|| Listed {
+            (!name.contains('/')).then(|| ListedBlob {
                 name: name.to_owned(),
                 etag: blob.etag.clone(),
                 size: blob.bytes.len() as u64,
@@ -297,7 +302,7 @@ impl World {
         below.collect()
     }
 
-    fn answered(&mut self, at: usize, reply: Reply) {
+    fn complete_call(&mut self, at: usize, reply: Reply) {
         let call = &mut self.calls[at];
         call.answer = Some(reply);
         if let Call::Delete(path, _) = call.call.clone()
@@ -305,21 +310,22 @@ impl World {
         {
             let versions = self.history.get(path.strip_prefix(RAW).unwrap_or_default());
             let before = versions.and_then(|it| it.iter().rfind(|it| it.text.is_some()));
-            // In the place of a settled file others may have been about to write something, too.
-            let lives = match before.is_some_and(FileVersion::is_settled) {
-                true => LIVES,
+            // In place of a tombstone, other instances may have had a create in flight, too.
+            let lifetime = match before.is_some_and(FileVersion::is_tombstone) {
+                true => MAX_REQUEST_LIFETIME,
                 false => Duration::ZERO,
             };
-            self.forget_creates(&path, lives);
+            self.forget_creates(&path, lifetime);
         }
     }
 
-    /// A copy of a create that is still on its way when its file is removed would make it again, and no
-    /// mark tells of it: the one thing the protocol doesn't cover. Requests don't live that long.
-    fn forget_creates(&mut self, path: &str, lives: Duration) {
+    /// Drops creates that have been in flight for `lifetime`. A duplicate of a create that lands after its file was
+    /// removed would recreate the file without a write intent: the one case that the protocol doesn't cover, as
+    /// requests don't live that long.
+    fn forget_creates(&mut self, path: &str, lifetime: Duration) {
         self.calls.retain(|call| {
             let creates = matches!(&call.call, Call::Put(of, _, PutIf::Absent) if of == path);
-            !creates || call.answer.is_some() || call.begun.elapsed() < lives
+            !creates || call.answer.is_some() || call.sent_at.elapsed() < lifetime
         });
     }
 
@@ -332,43 +338,42 @@ impl World {
         }
     }
 
-    fn record(&mut self, name: &str, etag: ETag, text: Option<String>, own: bool) {
+    fn record(&mut self, name: &str, etag: ETag, text: Option<String>, by_service: bool) {
         let versions = self.history.entry(name.to_owned()).or_default();
         let last = versions.last();
         let same = last.is_some_and(|last| last.text == text);
         let position = last.map_or(0, |last| last.position + usize::from(!same));
-        let own = match last {
-            Some(last) if same => last.own,
-            _ => own,
+        let by_service = match last {
+            Some(last) if same => last.by_service,
+            _ => by_service,
         };
         versions.push(FileVersion {
             etag,
             text,
-            own,
+            by_service,
             position,
             order: self.writes,
         });
     }
 
-    /// The call takes effect; its answer is on its way.
+    /// The call takes effect; its response is in flight.
     pub(crate) fn perform(&mut self, at: usize) {
         let (instance, id, call) = self.calls[at].parts();
         let reply = self.apply(instance, id, &call);
-        self.note_call(at, "happens", &reply);
-        self.answered(at, reply);
+        self.trace_call(at, "happens", &reply);
+        self.complete_call(at, reply);
     }
 
-    /// It takes effect, the answer is lost, and the client sends it once more: the second answer is on
-    /// its way.
+    /// The call takes effect, its response is lost, and the client retries it: the second response is in flight.
     pub(crate) fn perform_twice(&mut self, at: usize) {
         let (instance, id, call) = self.calls[at].parts();
         self.apply(instance, id, &call);
         let reply = self.apply(instance, id, &call);
-        self.note_call(at, "happens twice", &reply);
-        self.answered(at, reply);
+        self.trace_call(at, "happens twice", &reply);
+        self.complete_call(at, reply);
     }
 
-    /// The answer arrives, if somebody still waits for it.
+    /// The response arrives, if the caller still waits for it.
     pub(crate) fn deliver(&mut self, at: usize) {
         let pending = self.calls.swap_remove(at);
         if self.alive[pending.instance]
@@ -378,7 +383,7 @@ impl World {
         }
     }
 
-    /// The caller hears that there is no answer. Whether the call takes effect stays as it is.
+    /// The caller gets an error. Whether the call has taken effect doesn't change.
     pub(crate) fn fail(&mut self, at: usize) {
         let pending = self.calls.swap_remove(at);
         let (operation, path) = pending.call.name();
@@ -388,14 +393,14 @@ impl World {
             key: path.to_owned(),
             reason: "no answer".to_owned(),
         };
-        self.note(|| format!("i{instance} {:?} fails, done: {done}", pending.call.name()));
+        self.trace(|| format!("i{instance} {:?} fails, done: {done}", pending.call.name()));
         if self.alive[instance] {
             let _ = pending.caller.send(Err(error));
         }
     }
 
-    /// GitHub grants no more requests; nothing happens. Whether this is one of those.
-    pub(crate) fn limit(&mut self, at: usize) -> bool {
+    /// GitHub's rate limit rejects the call. Returns whether it is a call to GitHub that hasn't taken effect.
+    pub(crate) fn answer_rate_limited(&mut self, at: usize) -> bool {
         let call = &mut self.calls[at];
         let asks_github = matches!(call.call, Call::Git(_)) && call.answer.is_none();
         if asks_github {
@@ -404,13 +409,13 @@ impl World {
         asks_github
     }
 
-    /// ` @7` for a task file that is at the position 7 of its history.
+    /// ` @7` for a task file whose last version is at position 7 of its history.
     fn position(&self, name: &str) -> String {
         let versions = self.history.get(name).and_then(|it| it.last());
         versions.map_or_else(String::new, |last| format!(" @{}", last.position))
     }
 
-    fn note_call(&mut self, at: usize, what: &str, reply: &Reply) {
+    fn trace_call(&mut self, at: usize, what: &str, reply: &Reply) {
         if self.log.is_none() {
             return;
         }
@@ -419,12 +424,12 @@ impl World {
         } = &self.calls[at];
         if let Call::Git(call) = call {
             let line = format!("i{instance} #{id} {call:?} {what}: {reply:?}");
-            return self.note(|| line.chars().take(600).collect());
+            return self.trace(|| line.chars().take(600).collect());
         }
         let (operation, path) = call.name();
         let short = path.trim_start_matches("raw/anna/tasks/");
         let detail = match (call, reply) {
-            (Call::Put(_, put, _), Reply::Written(answer)) => format!(
+            (Call::Put(_, put, _), Reply::Put(answer)) => format!(
                 "{:?}{} writes [{}] {:?}",
                 answer.value,
                 self.position(short),
@@ -433,11 +438,11 @@ impl World {
                     .replace("  ", "")
                     .replace('\n', " ")
             ),
-            (_, Reply::Got(answer)) => match &answer.value {
-                Got::Blob(blob) => format!("{:?}{}", blob.etag, self.position(short)),
+            (_, Reply::Get(answer)) => match &answer.value {
+                GetOutcome::Blob(blob) => format!("{:?}{}", blob.etag, self.position(short)),
                 other => format!("{other:?}"),
             },
-            (_, Reply::Listed(answer)) => format!(
+            (_, Reply::List(answer)) => format!(
                 "{:?}",
                 answer
                     .value
@@ -449,11 +454,11 @@ impl World {
             (_, reply) => format!("{reply:?}"),
         };
         let line = format!("i{instance} #{id} {operation} {short} {what}: {detail}");
-        self.note(|| line);
+        self.trace(|| line);
     }
 }
 
-/// One instance's way to the world.
+/// One instance's connection to the world.
 #[derive(Clone)]
 pub(crate) struct SimStore {
     pub(crate) world: Arc<Mutex<World>>,
@@ -463,36 +468,36 @@ pub(crate) struct SimStore {
 }
 
 impl World {
-    /// Sends a call of an instance's on its way.
+    /// Sends an instance's call, and waits for its result.
     pub(crate) async fn call(
         world: &Mutex<Self>,
         instance: usize,
         slow_one_in: u64,
         call: Call,
     ) -> Result<Reply, StoreError> {
-        let (caller, answered) = oneshot::channel();
+        let (caller, complete_call) = oneshot::channel();
         let begin = |world: &mut Self| {
-            if world.dead_is_silent && !world.alive[instance] {
+            if world.drop_calls_of_dead && !world.alive[instance] {
                 return;
             }
             world.calls_made += 1;
             let id = world.calls_made;
-            // A cheap hash, so that which calls are slow is the seed's doing.
+            // A cheap hash, so that the choice of slow calls is deterministic.
             let slow = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).is_multiple_of(slow_one_in);
             world.calls.push(PendingCall {
                 id,
                 instance,
                 call,
-                begun: Instant::now(),
+                sent_at: Instant::now(),
                 answer: None,
                 caller,
                 slow,
             });
         };
         begin(&mut world.lock().unwrap());
-        match answered.await {
+        match complete_call.await {
             Ok(result) => result,
-            // The instance is dead: nothing goes on here.
+            // The instance is dead: this task never resumes.
             Err(_) => std::future::pending().await,
         }
     }
@@ -515,43 +520,51 @@ macro_rules! reply {
 
 #[async_trait]
 impl BlobStore for SimStore {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
         reply!(
             self.call(Call::Get(key.path().to_owned(), condition))
                 .await?,
-            Got
+            Get
         )
     }
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
         reply!(
             self.call(Call::Put(key.path().to_owned(), blob, condition))
                 .await?,
-            Written
+            Put
         )
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
         reply!(
             self.call(Call::Delete(key.path().to_owned(), if_match.clone()))
                 .await?,
-            Deleted
+            Delete
         )
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
         reply!(
             self.call(Call::List(prefix.as_str().to_owned())).await?,
-            Listed
+            List
         )
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
         reply!(
             self.call(Call::Contents(prefix.as_str().to_owned()))
                 .await?,

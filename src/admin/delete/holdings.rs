@@ -1,15 +1,15 @@
-//! What there is of a user to be removed.
+//! The inventory of a user's blobs.
 
 use super::DeleteError;
 use crate::admin::ask;
-use crate::codex::{GitNote, Mirrored, OwnerError, OwnerFile, State, mirrored};
-use crate::store::{BlobStore, Key, Prefix, StoreError};
+use crate::codex::{Mirrored, OwnerError, OwnerFile, State, SyncStateSummary, mirrored};
+use crate::store::{BlobKey, BlobStore, Prefix, StoreError};
 use crate::user::UserId;
 
-/// What there is of a user. Nothing of it was changed by looking.
+/// Everything that is stored for a user. Taking this inventory changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holdings {
-    /// Files below `raw/{user}/tasks/`, settled ones included.
+    /// Files below `raw/{user}/tasks/`, tombstones included.
     pub raw: usize,
     /// Blobs below `artifacts/{user}/`.
     pub artifacts: usize,
@@ -17,34 +17,34 @@ pub struct Holdings {
     pub state: Vec<String>,
     /// Blobs below `state/{user}/idempotency/`, the older service's.
     pub records: usize,
-    /// There is a hint in the queue.
+    /// There is a hint in the queue (`queue/{user}`).
     pub hint: bool,
-    /// The user stands in `state/.github.json`.
+    /// The user is listed in `state/.github.json`.
     pub mirrored: bool,
-    /// The files that Git is known to hold.
+    /// The files that Git is known to hold, by `git.json`.
     pub in_git: Vec<String>,
-    /// Where they lie there: `owner/name@branch:folder`.
+    /// Where Git has them: `owner/name@branch:folder`.
     pub place: Option<String>,
-    /// A blob that only a newer version of the service understands.
+    /// A blob in a format that only a newer version of the service supports.
     newer: Option<&'static str>,
 }
 
 impl Holdings {
-    /// Whether there is anything.
+    /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
         let blobs = self.raw + self.artifacts + self.state.len() + self.records;
         blobs == 0 && !self.hint && !self.mirrored
     }
 
     /// # Errors
-    /// [`DeleteError::Newer`], because what this version doesn't understand it doesn't touch.
+    /// [`DeleteError::Newer`] if a blob has a newer format: this version changes no blob it can't interpret.
     pub fn refuse_newer(&self) -> Result<(), DeleteError> {
         self.newer
             .map_or(Ok(()), |blob| Err(DeleteError::Newer(blob)))
     }
 }
 
-/// Looks what there is.
+/// Takes the inventory of a user's blobs.
 pub async fn holdings(store: &dyn BlobStore, user: &UserId) -> Result<Holdings, StoreError> {
     let beside = ask::list(store, &Prefix::state(user)).await?.value.blobs;
     let mut state: Vec<String> = beside.into_iter().map(|it| it.name).collect();
@@ -54,23 +54,23 @@ pub async fn holdings(store: &dyn BlobStore, user: &UserId) -> Result<Holdings, 
         artifacts: count(store, &Prefix::artifacts(user)).await?,
         state,
         records: count(store, &Prefix::legacy_idempotency(user)).await?,
-        hint: ask::get(store, &Key::hint(user)).await?.value.is_some(),
+        hint: ask::get(store, &BlobKey::hint(user)).await?.value.is_some(),
         mirrored: mirrored(store, user).await? == Mirrored::Yes,
         ..Holdings::default()
     };
-    if let Some(blob) = ask::get(store, &Key::git(user)).await?.value {
-        match GitNote::parse(&blob.bytes) {
+    if let Some(blob) = ask::get(store, &BlobKey::git(user)).await?.value {
+        match SyncStateSummary::parse(&blob.bytes) {
             Ok(Some(note)) => (found.in_git, found.place) = (note.files, note.place),
             Ok(None) => {}
             Err(_) => found.newer = Some("git.json"),
         }
     }
-    if let Some(blob) = ask::get(store, &Key::state(user)).await?.value
+    if let Some(blob) = ask::get(store, &BlobKey::state(user)).await?.value
         && State::parse(&blob.bytes).map_or(true, |it| it.is_some_and(|it| it.is_read_only()))
     {
         found.newer = Some("state.json");
     }
-    if let Some(blob) = ask::get(store, &Key::owner(user)).await?.value
+    if let Some(blob) = ask::get(store, &BlobKey::owner(user)).await?.value
         && let Err(OwnerError::NewerFormat) = OwnerFile::parse(&blob.bytes)
     {
         found.newer = Some("owner.json");

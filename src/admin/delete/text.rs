@@ -1,12 +1,12 @@
-//! PURE. What a deletion is about to remove, and what stays, in words.
+//! PURE. The texts about what a deletion is about to remove, and what remains.
 
 use std::fmt;
 
-use super::{Holdings, Kept};
-use crate::admin::words::{Plain, count};
+use super::{DeletionReport, Holdings};
+use crate::admin::words::{Escaped, count};
 use crate::user::UserId;
 
-/// Where the blobs were.
+/// The kind of storage that held the blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
     /// A container of a storage account.
@@ -15,14 +15,14 @@ pub enum Storage {
     Folder,
 }
 
-/// What there is: one line for each kind.
+/// One line for each kind of blob.
 impl fmt::Display for Holdings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "raw        {}", count(self.raw, "file", "files"))?;
         writeln!(f, "artifacts  {}", count(self.artifacts, "blob", "blobs"))?;
         let state = self.state.join(", ");
         let state = if state.is_empty() { "none" } else { &state };
-        writeln!(f, "state      {}", Plain(state))?;
+        writeln!(f, "state      {}", Escaped(state))?;
         if self.records > 0 {
             let records = count(self.records, "record", "records");
             writeln!(f, "older      {records} below idempotency")?;
@@ -33,7 +33,7 @@ impl fmt::Display for Holdings {
 }
 
 impl Holdings {
-    /// What is known to stay in Git.
+    /// A sentence about what Git is known to keep.
     pub fn in_git(&self, user: &UserId) -> String {
         let Some(place) = &self.place else {
             return "In Git: whatever was mirrored there, and its history.".to_owned();
@@ -41,7 +41,7 @@ impl Holdings {
         let (repository, base) = place.split_once(':').unwrap_or((place.as_str(), ""));
         let files = count(self.in_git.len(), "file", "files");
         let path = format!("{base}/{user}/tasks");
-        let (repository, path) = (Plain(repository), Plain(&path));
+        let (repository, path) = (Escaped(repository), Escaped(&path));
         let again = match self.in_git.is_empty() {
             true => "",
             false => " A sync takes the files again: remove them there first.",
@@ -50,46 +50,51 @@ impl Holdings {
     }
 }
 
-impl Kept {
-    /// What stays, a sentence for each; `before` is what there was.
-    pub fn stays(&self, user: &UserId, before: &Holdings, storage: Storage) -> Vec<String> {
-        let mut stays = vec![before.in_git(user), of_storage(storage).to_owned()];
-        stays.push(
+impl DeletionReport {
+    /// What remains, a sentence for each; `before` is the inventory from before the deletion.
+    pub fn describe_remaining(
+        &self,
+        user: &UserId,
+        before: &Holdings,
+        storage: Storage,
+    ) -> Vec<String> {
+        let mut sentences = vec![before.in_git(user), storage_remains(storage).to_owned()];
+        sentences.push(
             "In instances: what they know, until they are next asked. Sessions stay good: whoever is let in \
              (CODEX_ALLOWED_LOGINS) begins anew, and the login is the first account's that signs in by it."
                 .to_owned(),
         );
-        if self.settled > 0 {
-            let files = count(self.settled, "settled file", "settled files");
-            stays.push(format!(
+        if self.tombstones > 0 {
+            let files = count(self.tombstones, "settled file", "settled files");
+            sentences.push(format!(
                 "In raw: {files}, empty but for the name, against creates that may still come; the janitor removes them."
             ));
         }
         if self.mirrored {
-            stays.push(
+            sentences.push(
                 "In state/.github.json: the name, so that the files aren't taken from Git again with somebody else's \
                  commit; it goes when the service next sees a commit without the folder."
                     .to_owned(),
             );
         }
-        for name in &self.odd {
-            let name = Plain(name);
-            stays.push(format!(
+        for name in &self.invalid_names {
+            let name = Escaped(name);
+            sentences.push(format!(
                 "{name}: no blob can have this name; remove it by hand."
             ));
         }
-        if !self.came_back.is_empty() {
-            let names = self.came_back.join(", ");
-            stays.push(format!(
+        if !self.recreated.is_empty() {
+            let names = self.recreated.join(", ");
+            sentences.push(format!(
                 "In state: {}, made anew, because somebody asked for the user meanwhile.",
-                Plain(&names)
+                Escaped(&names)
             ));
         }
-        stays
+        sentences
     }
 }
 
-fn of_storage(storage: Storage) -> &'static str {
+fn storage_remains(storage: Storage) -> &'static str {
     match storage {
         Storage::Container => {
             "In the storage account: soft-deleted blobs and versions, for as long as its data protection says."

@@ -1,21 +1,21 @@
-//! PURE. Names that every system can unpack. A task file's name may hold what Windows doesn't allow, and two
-//! names may differ only in the case of letters, which Windows and macOS take for the same.
+//! PURE. Portable file names. A task file's name may have characters that Windows forbids, and two names may
+//! differ only in letter case, which Windows and macOS don't distinguish.
 
 use std::collections::BTreeSet;
 
 use unicode_normalization::UnicodeNormalization;
 
-/// Names that Windows keeps for devices, with any ending.
+/// Names that Windows reserves for devices, with any extension.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
-/// The names given out so far, as the least exact system compares them.
+/// The names assigned so far, NFC-normalised and in lower case, as the least exact system compares them.
 #[derive(Default)]
-pub(super) struct Names(BTreeSet<String>);
+pub(super) struct PortableNames(BTreeSet<String>);
 
-impl Names {
-    /// A name like this one that no other has, on any system; the same wherever that will do.
+impl PortableNames {
+    /// The name itself where it is portable and free; otherwise a similar one that is unique on any system.
     pub(super) fn portable(&mut self, name: &str) -> String {
-        let name = spelt(name);
+        let name = sanitized(name);
         let (stem, ending) = match name.rsplit_once('.') {
             Some((stem, ending)) if !stem.is_empty() => (stem, format!(".{ending}")),
             _ => (name.as_str(), String::new()),
@@ -23,22 +23,25 @@ impl Names {
         let candidates = (2..).map(|number| format!("{stem}~{number}{ending}"));
         let free = std::iter::once(name.clone())
             .chain(candidates)
-            .find(|candidate| self.0.insert(folded(candidate)));
+            .find(|candidate| self.0.insert(case_folded(candidate)));
         free.unwrap_or(name)
     }
 }
 
-/// Without what some system doesn't allow.
-fn spelt(name: &str) -> String {
-    let odd = |c: char| r#"<>:"|?*\/"#.contains(c) || c.is_control();
-    let mut spelt: String = name.chars().map(|c| if odd(c) { '_' } else { c }).collect();
-    if spelt.ends_with(['.', ' ']) {
-        spelt.push('_');
+/// The name with every character or form that some system forbids replaced.
+fn sanitized(name: &str) -> String {
+    let is_forbidden = |c: char| r#"<>:"|?*\/"#.contains(c) || c.is_control();
+    let mut sanitized: String = name
+        .chars()
+        .map(|c| if is_forbidden(c) { '_' } else { c })
+        .collect();
+    if sanitized.ends_with(['.', ' ']) {
+        sanitized.push('_');
     }
-    if is_device(&spelt) {
-        spelt.insert(0, '_');
+    if is_device(&sanitized) {
+        sanitized.insert(0, '_');
     }
-    spelt
+    sanitized
 }
 
 fn is_device(name: &str) -> bool {
@@ -48,6 +51,6 @@ fn is_device(name: &str) -> bool {
         || numbered.is_some_and(|number| number.len() == 1 && number.as_bytes()[0].is_ascii_digit())
 }
 
-fn folded(name: &str) -> String {
+fn case_folded(name: &str) -> String {
     name.nfc().flat_map(char::to_lowercase).collect()
 }

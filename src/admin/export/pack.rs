@@ -1,4 +1,4 @@
-//! PURE. The zip itself.
+//! PURE. Writing the zip.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
@@ -8,24 +8,24 @@ use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::Gathered;
-use super::names::Names;
+use super::UserData;
+use super::names::PortableNames;
 use crate::store::Prefix;
 
-/// A zip, and what is in it.
-pub(super) struct Packed {
+/// A zip, with the number of task files in it and of those that were renamed.
+pub(super) struct ExportArchive {
     pub zip: Vec<u8>,
     pub files: usize,
     pub renamed: usize,
 }
 
-/// Packs what was gathered: `tasks/…`, and beside it what lies beside the state. Where a name had to change,
-/// `names.json` says what it is in storage.
-pub(super) fn pack(gathered: &Gathered, now: DateTime<Utc>) -> Result<Packed, ZipError> {
+/// Packs task files below `tasks/`, state blobs at the top and records below `idempotency/`. Where task files
+/// had to be renamed, `names.json` maps the names to those in storage.
+pub(super) fn pack(data: &UserData, now: DateTime<Utc>) -> Result<ExportArchive, ZipError> {
     let mut zip = ZipWriter::new(Cursor::new(vec![]));
     let options = options(now);
-    let (mut names, mut renamed, mut files) = (Names::default(), BTreeMap::new(), 0);
-    for (name, bytes) in gathered.present() {
+    let (mut names, mut renamed, mut files) = (PortableNames::default(), BTreeMap::new(), 0);
+    for (name, bytes) in data.present() {
         let portable = names.portable(name);
         zip.start_file(format!("tasks/{portable}"), options)?;
         zip.write_all(bytes)?;
@@ -34,23 +34,23 @@ pub(super) fn pack(gathered: &Gathered, now: DateTime<Utc>) -> Result<Packed, Zi
             renamed.insert(portable, name);
         }
     }
-    let mut names = Names::default();
+    let mut names = PortableNames::default();
     if !renamed.is_empty() {
         zip.start_file(names.portable("names.json"), options)?;
-        // A map of strings: nothing in it can fail to serialise.
+        // A map of strings always serialises.
         zip.write_all(&serde_json::to_vec_pretty(&renamed).unwrap_or_default())?;
     }
-    for (name, bytes) in &gathered.beside {
+    for (name, bytes) in &data.state_files {
         zip.start_file(names.portable(name), options)?;
         zip.write_all(bytes)?;
     }
-    let mut names = Names::default();
-    for (name, bytes) in &gathered.records {
+    let mut names = PortableNames::default();
+    for (name, bytes) in &data.records {
         let path = format!("{}/{}", Prefix::IDEMPOTENCY, names.portable(name));
         zip.start_file(path, options)?;
         zip.write_all(bytes)?;
     }
-    Ok(Packed {
+    Ok(ExportArchive {
         zip: zip.finish()?.into_inner(),
         files,
         renamed: renamed.len(),
@@ -61,14 +61,14 @@ fn options(now: DateTime<Utc>) -> SimpleFileOptions {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .unix_permissions(0o600);
-    match dated(now) {
+    match zip_time(now) {
         Some(at) => options.last_modified_time(at),
-        // A zip has no dates before 1980.
+        // The zip format has no dates before 1980.
         None => options,
     }
 }
 
-fn dated(now: DateTime<Utc>) -> Option<zip::DateTime> {
+fn zip_time(now: DateTime<Utc>) -> Option<zip::DateTime> {
     let part = |number: u32| u8::try_from(number).ok();
     zip::DateTime::from_date_and_time(
         u16::try_from(now.year()).ok()?,

@@ -1,54 +1,54 @@
-//! PURE. Where the artifact's index and the task files differ.
+//! PURE. The differences between the artifact's table and the task files.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::seen::Raw;
+use super::seen::RawFiles;
 use crate::store::WriteIds;
 use crate::task::{FileView, TaskId, TaskTable};
 
-/// A file that the artifact knows differently.
+/// A file for which the artifact differs from storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The task's number, for a name that has one.
     pub number: Option<TaskId>,
     /// The file's name.
     pub name: String,
-    /// What happened since.
-    pub change: Change,
-    /// Who wrote the file as it is; nobody can tell of one that is gone, or may not be read.
+    /// How the file differs from the artifact's entry.
+    pub change: DifferenceKind,
+    /// Who wrote the present version; unknown if the file is gone, or can't be read.
     pub by: Option<Author>,
 }
 
-/// What happened to a file since the artifact's files were listed.
+/// How a file differs from the artifact's entry for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Change {
-    /// It is new.
+pub enum DifferenceKind {
+    /// The artifact has no entry for the file.
     Added,
-    /// It has another content.
+    /// The content has changed.
     Changed,
-    /// It was written again with the same content.
+    /// Another ETag, the same content.
     Rewritten,
-    /// It is the same file, and the artifact says something else of it.
+    /// The same ETag, but the artifact's entry was parsed differently.
     ReadDifferently,
-    /// It is gone, or counts as absent.
+    /// The file is gone, or a tombstone.
     Removed,
 }
 
-/// Who wrote a file.
+/// Who wrote a version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Author {
-    /// The service: the file carries write ids.
+    /// The service: the blob has write ids.
     Service,
-    /// An editor, an upload, another program.
+    /// An editor, an upload or another program: the blob has none.
     SomethingElse,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for DifferenceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Added => "added",
@@ -69,8 +69,8 @@ impl fmt::Display for Author {
     }
 }
 
-/// What differs, in the order in which tasks are planned. Settled files count as absent.
-pub(super) fn differences(of_artifact: &TaskTable, raw: &Raw) -> Vec<Difference> {
+/// The differing files, in planning order. Tombstones count as absent, files that failed to be read are skipped.
+pub(super) fn differences(of_artifact: &TaskTable, raw: &RawFiles) -> Vec<Difference> {
     let names: BTreeSet<&str> = present(of_artifact).chain(present(&raw.table)).collect();
     let failed = |name: &str| raw.failed.iter().any(|(it, _)| it == name);
     let differing = names.into_iter().filter(|name| !failed(name));
@@ -89,28 +89,28 @@ pub(super) fn differences(of_artifact: &TaskTable, raw: &Raw) -> Vec<Difference>
 }
 
 fn present(table: &TaskTable) -> impl Iterator<Item = &str> {
-    let there = table.iter().filter(|file| !file.is_settled());
+    let there = table.iter().filter(|file| !file.is_tombstone());
     there.map(|file| file.name)
 }
 
 fn there<'a>(table: &'a TaskTable, name: &str) -> Option<FileView<'a>> {
-    table.find(name).filter(|file| !file.is_settled())
+    table.find(name).filter(|file| !file.is_tombstone())
 }
 
-fn change(then: Option<&FileView<'_>>, now: Option<&FileView<'_>>) -> Option<Change> {
+fn change(then: Option<&FileView<'_>>, now: Option<&FileView<'_>>) -> Option<DifferenceKind> {
     let (then, now) = match (then, now) {
         (Some(then), Some(now)) => (then, now),
-        (None, Some(_)) => return Some(Change::Added),
-        (Some(_), None) => return Some(Change::Removed),
+        (None, Some(_)) => return Some(DifferenceKind::Added),
+        (Some(_), None) => return Some(DifferenceKind::Removed),
         (None, None) => return None,
     };
     let same_file = then.etag == now.etag;
     let same_reading = then.to_record().content == now.to_record().content;
     match (same_file, same_reading) {
         (true, true) => None,
-        (true, false) => Some(Change::ReadDifferently),
-        (false, _) if then.sha.is_some() && then.sha == now.sha => Some(Change::Rewritten),
-        (false, _) => Some(Change::Changed),
+        (true, false) => Some(DifferenceKind::ReadDifferently),
+        (false, _) if then.sha.is_some() && then.sha == now.sha => Some(DifferenceKind::Rewritten),
+        (false, _) => Some(DifferenceKind::Changed),
     }
 }
 

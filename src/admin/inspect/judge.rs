@@ -1,115 +1,131 @@
-//! PURE. What was seen of a user, judged as a reader judges it.
+//! PURE. Evaluates the collected blobs as a read would.
 
 use chrono::{DateTime, Utc};
 
 use super::InspectSettings;
 use super::differences::differences;
 use super::report::{
-    ArtifactPart, Failed, GitPart, Hint, Leftovers, Mark, MarkedFile, Part, RawPart, Report,
-    Spelling, StatePart, Unreadable,
+    ArtifactSection, CaseVariant, FailedRead, GitSection, Hint, InspectReport, Leftovers,
+    PendingIntent, PendingIntentFile, RawSection, Section, StateSection, UnreadableTask,
 };
-use super::seen::{Found, Raw, Seen};
-use crate::admin::words::Plain;
+use super::seen::{InspectedUser, RawFiles, ReadResult};
+use crate::admin::words::Escaped;
 use crate::codex::{
-    Artifact, ChangeKind, GitNote, Holder, NotTaken, OwnerFile, PendingFile, PendingOp, State,
+    AccountIdentity, Artifact, ArtifactRejection, ChangeKind, OwnerFile, PendingFile, PendingOp,
+    State, SyncStateSummary,
 };
-use crate::store::{Blob, Key, Prefix, StoreError};
+use crate::store::{Blob, BlobKey, Prefix, StoreError};
 use crate::task::{ContentView, FileName, FileView, TaskTable};
 use crate::user::UserId;
 
-impl Report {
-    /// Judges what was seen.
-    pub(super) fn of(seen: &Seen, settings: &InspectSettings) -> Self {
-        let (state, pending) = state(seen, settings);
-        let artifact = part(&seen.artifact, |blob| {
-            Artifact::parse(&blob.bytes, &seen.user)
+impl InspectReport {
+    /// The report on the collected blobs.
+    pub(super) fn of(inspected: &InspectedUser, settings: &InspectSettings) -> Self {
+        let (state, pending) = state(inspected, settings);
+        let artifact = blob_status(&inspected.artifact, |blob| {
+            Artifact::parse(&blob.bytes, &inspected.user)
         });
-        let git = git_note(&seen.git);
-        let raw = seen.raw.as_ref();
+        let git = git_note(&inspected.git);
+        let raw = inspected.raw.as_ref();
         Self {
-            user_id: seen.user.to_string(),
-            asked_at: seen.date,
-            moved_meanwhile: seen.moved,
+            user_id: inspected.user.to_string(),
+            asked_at: inspected.date,
+            moved_meanwhile: inspected.state_changed,
             pending,
             differences: match (&artifact, raw) {
-                (Judged::Good(artifact), Ok(raw)) => Some(differences(&artifact.table, raw)),
+                (BlobStatus::Valid(artifact), Ok(raw)) => Some(differences(&artifact.table, raw)),
                 _ => None,
             },
-            artifact: artifact_part(artifact, &state, seen.date, settings),
-            state: state.into_part(bad_state(&seen.state), |state| StatePart::of(&state)),
-            raw: raw.map_or_else(Part::unreadable, |raw| present_if_any(RawPart::of(raw))),
-            owner: found_owner(&seen.owner),
-            spellings: spellings(&seen.spellings),
+            artifact: artifact_section(artifact, &state, inspected.date, settings),
+            state: state.into_section(bad_state(&inspected.state), |state| {
+                StateSection::of(&state)
+            }),
+            raw: raw.map_or_else(Section::unreadable, |raw| {
+                present_if_any(RawSection::of(raw))
+            }),
+            owner: found_owner(&inspected.owner),
+            spellings: spellings(&inspected.spellings),
             unpushed: raw.ok().and_then(|raw| unpushed(&git, raw, settings)),
-            git: git.into_part(bad_git(&seen.git), |note| GitPart::of(note, settings)),
-            queue: part(&seen.hint, |blob| Some(Hint::of(blob))).into_part("", |hint| hint),
-            leftovers: leftovers(seen),
+            git: git.into_section(bad_git(&inspected.git), |note| {
+                GitSection::of(note, settings)
+            }),
+            queue: blob_status(&inspected.hint, |blob| Some(Hint::of(blob)))
+                .into_section("", |hint| hint),
+            leftovers: leftovers(inspected),
         }
     }
 }
 
-/// A blob and what it turned out to be.
-enum Judged<T> {
+/// A blob's state after reading and parsing.
+enum BlobStatus<T> {
     Absent,
     Unreadable(StoreError),
-    Bad,
-    Good(T),
+    Damaged,
+    Valid(T),
 }
 
-impl<T> Judged<T> {
-    fn into_part<P>(self, bad: &str, good: impl FnOnce(T) -> P) -> Part<P> {
+impl<T> BlobStatus<T> {
+    fn into_section<P>(self, bad: &str, good: impl FnOnce(T) -> P) -> Section<P> {
         match self {
-            Self::Absent => Part::Absent,
-            Self::Unreadable(error) => Part::unreadable(&error),
-            Self::Bad => Part::damaged(bad),
-            Self::Good(it) => Part::Present(good(it)),
+            Self::Absent => Section::Absent,
+            Self::Unreadable(error) => Section::unreadable(&error),
+            Self::Damaged => Section::damaged(bad),
+            Self::Valid(it) => Section::Present(good(it)),
         }
     }
 }
 
-fn part<T>(found: &Found<Option<Blob>>, parse: impl FnOnce(&Blob) -> Option<T>) -> Judged<T> {
+fn blob_status<T>(
+    found: &ReadResult<Option<Blob>>,
+    parse: impl FnOnce(&Blob) -> Option<T>,
+) -> BlobStatus<T> {
     match found {
-        Err(error) => Judged::Unreadable(error.clone()),
-        Ok(None) => Judged::Absent,
-        Ok(Some(blob)) => parse(blob).map_or(Judged::Bad, Judged::Good),
+        Err(error) => BlobStatus::Unreadable(error.clone()),
+        Ok(None) => BlobStatus::Absent,
+        Ok(Some(blob)) => parse(blob).map_or(BlobStatus::Damaged, BlobStatus::Valid),
     }
 }
 
-/// What a version with a newer major format wrote, this one can't read at all.
+/// A newer major format, which this version can't read at all.
 const NEWER: &str = "A newer version of the service wrote it; this one answers with newer_format.";
 
-fn bad_state(found: &Found<Option<Blob>>) -> &'static str {
+fn bad_state(found: &ReadResult<Option<Blob>>) -> &'static str {
     match found {
         Ok(Some(blob)) if State::parse(&blob.bytes).is_err() => NEWER,
         _ => "It is no state: the next read makes it again.",
     }
 }
 
-fn bad_git(found: &Found<Option<Blob>>) -> &'static str {
+fn bad_git(found: &ReadResult<Option<Blob>>) -> &'static str {
     match found {
-        Ok(Some(blob)) if GitNote::parse(&blob.bytes).is_err() => NEWER,
+        Ok(Some(blob)) if SyncStateSummary::parse(&blob.bytes).is_err() => NEWER,
         _ => "It counts as empty: nothing is known of Git.",
     }
 }
 
-fn state(seen: &Seen, settings: &InspectSettings) -> (Judged<State>, Vec<Mark>) {
-    let state = part(&seen.state, |blob| State::parse(&blob.bytes).ok().flatten());
-    let marks = match (&state, seen.date) {
-        (Judged::Good(state), Some(date)) => {
-            let raw = seen.raw.as_ref().ok();
+fn state(
+    inspected: &InspectedUser,
+    settings: &InspectSettings,
+) -> (BlobStatus<State>, Vec<PendingIntent>) {
+    let state = blob_status(&inspected.state, |blob| {
+        State::parse(&blob.bytes).ok().flatten()
+    });
+    let intents = match (&state, inspected.date) {
+        (BlobStatus::Valid(state), Some(date)) => {
+            let raw = inspected.raw.as_ref().ok();
             let pending = state.pending.iter();
-            let mut marks: Vec<Mark> = pending
-                .map(|(op, mark)| Mark::of(op, mark, date, raw, settings))
+            let mut intents: Vec<PendingIntent> = pending
+                .map(|(op, intent)| PendingIntent::of(op, intent, date, raw, settings))
                 .collect();
-            marks.sort_by_key(|mark| mark.version);
-            marks
+            intents.sort_by_key(|intent| intent.version);
+            intents
         }
         _ => vec![],
     };
-    (state, marks)
+    (state, intents)
 }
 
-impl StatePart {
+impl StateSection {
     fn of(state: &State) -> Self {
         Self {
             version: state.version,
@@ -124,32 +140,32 @@ impl StatePart {
     }
 }
 
-impl Mark {
+impl PendingIntent {
     fn of(
         op: &str,
-        mark: &PendingOp,
+        intent: &PendingOp,
         date: DateTime<Utc>,
-        raw: Option<&Raw>,
+        raw: Option<&RawFiles>,
         settings: &InspectSettings,
     ) -> Self {
-        let files = mark.files.iter().map(|file| MarkedFile {
+        let files = intent.files.iter().map(|file| PendingIntentFile {
             name: file.name.clone(),
             kind: file.kind,
             landed: raw.and_then(|raw| landed(file, raw)),
         });
         Self {
             op: op.to_owned(),
-            version: mark.version,
-            at: mark.at,
-            age_seconds: (date - mark.at).num_seconds().max(0),
-            overdue: mark.is_overdue(date, settings.pending_expiry),
+            version: intent.version,
+            at: intent.at,
+            age_seconds: (date - intent.at).num_seconds().max(0),
+            overdue: intent.is_overdue(date, settings.pending_expiry),
             files: files.collect(),
         }
     }
 }
 
-/// Whether an op's change is in a file.
-fn landed(file: &PendingFile, raw: &Raw) -> Option<bool> {
+/// Whether an op's change is in the file; `None` if the file can't be read.
+fn landed(file: &PendingFile, raw: &RawFiles) -> Option<bool> {
     let unknown = raw.failed.iter().any(|(name, _)| *name == file.name);
     let there = raw.table.find(&file.name);
     match (file.kind, there) {
@@ -157,27 +173,30 @@ fn landed(file: &PendingFile, raw: &Raw) -> Option<bool> {
         (ChangeKind::Delete, there) => Some(there.is_none()),
         (_, None) => Some(false),
         (_, Some(there)) if there.sha.is_none() => None,
-        (_, Some(_)) => raw.writes.get(&file.name).map(|writes| file.is_in(writes)),
+        (_, Some(_)) => raw
+            .writes
+            .get(&file.name)
+            .map(|writes| file.has_landed_in(writes)),
     }
 }
 
-fn artifact_part(
-    artifact: Judged<Artifact>,
-    state: &Judged<State>,
+fn artifact_section(
+    artifact: BlobStatus<Artifact>,
+    state: &BlobStatus<State>,
     date: Option<DateTime<Utc>>,
     settings: &InspectSettings,
-) -> Part<ArtifactPart> {
-    artifact.into_part(
+) -> Section<ArtifactSection> {
+    artifact.into_section(
         "It is of another format, such as the older service's, and is ignored.",
         |artifact| {
             let reason = match (state, date) {
-                (Judged::Good(state), Some(date)) => artifact
-                    .not_taken(state, date, settings.artifact_ttl)
-                    .map(why_not),
+                (BlobStatus::Valid(state), Some(date)) => artifact
+                    .rejection(state, date, settings.artifact_ttl)
+                    .map(rejection_reason),
                 _ => Some("without a state only the files count"),
             };
             let age = date.and_then(|date| artifact.age(date));
-            ArtifactPart {
+            ArtifactSection {
                 age_seconds: age.and_then(|age| i64::try_from(age.as_secs()).ok()),
                 built_by: artifact.built_by,
                 built_from: artifact.built_from,
@@ -190,36 +209,36 @@ fn artifact_part(
     )
 }
 
-fn why_not(reason: NotTaken) -> &'static str {
+fn rejection_reason(reason: ArtifactRejection) -> &'static str {
     match reason {
-        NotTaken::Pending => "something is pending",
-        NotTaken::OtherVersion => "the state is at another version",
-        NotTaken::OutOfTime => "it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future",
+        ArtifactRejection::Pending => "something is pending",
+        ArtifactRejection::OtherVersion => "the state is at another version",
+        ArtifactRejection::Expired => "it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future",
     }
 }
 
-fn present_if_any(raw: RawPart) -> Part<RawPart> {
+fn present_if_any(raw: RawSection) -> Section<RawSection> {
     match raw.files + raw.others + raw.settled.len() + raw.failed.len() {
-        0 => Part::Absent,
-        _ => Part::Present(raw),
+        0 => Section::Absent,
+        _ => Section::Present(raw),
     }
 }
 
-impl RawPart {
-    fn of(raw: &Raw) -> Self {
+impl RawSection {
+    fn of(raw: &RawFiles) -> Self {
         let table: &TaskTable = &raw.table;
-        let settled = table.iter().filter(FileView::is_settled);
+        let settled = table.iter().filter(FileView::is_tombstone);
         let settled: Vec<String> = settled.map(|file| file.name.to_owned()).collect();
         let is_task = |content| matches!(content, ContentView::Task(_));
         let unreadable = table.iter().filter_map(|file| match file.content {
-            ContentView::Unreadable(problem) => Some(Unreadable {
+            ContentView::Unreadable(problem) => Some(UnreadableTask {
                 name: file.name.to_owned(),
                 code: problem.code,
                 line: problem.line,
             }),
             _ => None,
         });
-        let failed = raw.failed.iter().map(|(name, error)| Failed {
+        let failed = raw.failed.iter().map(|(name, error)| FailedRead {
             name: name.clone(),
             reason: error.to_string(),
         });
@@ -234,58 +253,64 @@ impl RawPart {
     }
 }
 
-fn found_owner(found: &Found<Option<Blob>>) -> Part<Holder> {
+fn found_owner(found: &ReadResult<Option<Blob>>) -> Section<AccountIdentity> {
     match found {
-        Err(error) => Part::unreadable(error),
+        Err(error) => Section::unreadable(error),
         Ok(found) => owner(found.as_ref()),
     }
 }
 
-fn spellings(found: &Found<Vec<(UserId, Option<Blob>)>>) -> Part<Vec<Spelling>> {
+fn spellings(found: &ReadResult<Vec<(UserId, Option<Blob>)>>) -> Section<Vec<CaseVariant>> {
     let found = match found {
-        Err(error) => return Part::unreadable(error),
-        Ok(found) if found.is_empty() => return Part::Absent,
+        Err(error) => return Section::unreadable(error),
+        Ok(found) if found.is_empty() => return Section::Absent,
         Ok(found) => found.iter(),
     };
-    let found = found.map(|(user, file)| Spelling {
+    let found = found.map(|(user, file)| CaseVariant {
         user_id: user.to_string(),
         owner: owner(file.as_ref()),
     });
-    Part::Present(found.collect())
+    Section::Present(found.collect())
 }
 
-fn owner(file: Option<&Blob>) -> Part<Holder> {
+fn owner(file: Option<&Blob>) -> Section<AccountIdentity> {
     match file {
-        None => Part::Absent,
+        None => Section::Absent,
         Some(blob) => match OwnerFile::parse(&blob.bytes) {
-            Ok(owner) => Part::Present(owner.holder),
-            Err(error) => Part::damaged(&format!("{error}: nobody is let in")),
+            Ok(owner) => Section::Present(owner.identity),
+            Err(error) => Section::damaged(&format!("{error}: nobody is let in")),
         },
     }
 }
 
-fn git_note(found: &Found<Option<Blob>>) -> Judged<GitNote> {
-    part(found, |blob| GitNote::parse(&blob.bytes).ok().flatten())
+fn git_note(found: &ReadResult<Option<Blob>>) -> BlobStatus<SyncStateSummary> {
+    blob_status(found, |blob| {
+        SyncStateSummary::parse(&blob.bytes).ok().flatten()
+    })
 }
 
-/// With GitHub mode off what a `git.json` says is all there is to go by.
-fn unpushed(git: &Judged<GitNote>, raw: &Raw, settings: &InspectSettings) -> Option<Vec<String>> {
-    let nothing = GitNote::empty();
+/// The files that Git lacks. With GitHub mode off, `git.json` is the only source; `None` without one.
+fn unpushed(
+    git: &BlobStatus<SyncStateSummary>,
+    raw: &RawFiles,
+    settings: &InspectSettings,
+) -> Option<Vec<String>> {
+    let nothing = SyncStateSummary::empty();
     let note = match (git, &settings.mirrored_in) {
-        (Judged::Good(note), mirrored) if is_current(note, mirrored.as_deref()) => note,
-        (Judged::Unreadable(_), _) | (_, None) => return None,
+        (BlobStatus::Valid(note), mirrored) if is_current(note, mirrored.as_deref()) => note,
+        (BlobStatus::Unreadable(_), _) | (_, None) => return None,
         _ => &nothing,
     };
     let unpushed = note.unpushed(&raw.table);
     Some(unpushed.iter().map(FileName::to_string).collect())
 }
 
-fn is_current(note: &GitNote, mirrored_in: Option<&str>) -> bool {
+fn is_current(note: &SyncStateSummary, mirrored_in: Option<&str>) -> bool {
     mirrored_in.is_none_or(|place| note.place.as_deref() == Some(place))
 }
 
-impl GitPart {
-    fn of(note: GitNote, settings: &InspectSettings) -> Self {
+impl GitSection {
+    fn of(note: SyncStateSummary, settings: &InspectSettings) -> Self {
         let pulls = note.pulls.into_iter();
         Self {
             current: settings.mirrored_in.is_some() && note.place == settings.mirrored_in,
@@ -307,22 +332,22 @@ impl GitPart {
 impl Hint {
     fn of(blob: &Blob) -> Self {
         let text = String::from_utf8_lossy(&blob.bytes);
-        let since = Plain(text.trim()).to_string();
+        let since = Escaped(text.trim()).to_string();
         Self { since }
     }
 }
 
-fn leftovers(seen: &Seen) -> Part<Leftovers> {
-    let (of_state, of_artifacts) = match &seen.beside {
+fn leftovers(inspected: &InspectedUser) -> Section<Leftovers> {
+    let (of_state, of_artifacts) = match &inspected.blob_names {
         Ok(names) => names,
-        Err(error) => return Part::unreadable(error),
+        Err(error) => return Section::unreadable(error),
     };
-    let user = &seen.user;
+    let user = &inspected.user;
     let known = [
-        Key::state(user),
-        Key::owner(user),
-        Key::git(user),
-        Key::artifact(user),
+        BlobKey::state(user),
+        BlobKey::owner(user),
+        BlobKey::git(user),
+        BlobKey::artifact(user),
     ];
     let below = |prefix: Prefix, names: &[String]| -> Vec<String> {
         names.iter().map(|name| format!("{prefix}{name}")).collect()
@@ -332,7 +357,7 @@ fn leftovers(seen: &Seen) -> Part<Leftovers> {
     let unknown = |path: &String| !known.iter().any(|key| key.path() == path);
     let blobs: Vec<String> = paths.chain(cached).filter(unknown).collect();
     match blobs.is_empty() {
-        true => Part::Absent,
-        false => Part::Present(Leftovers { blobs }),
+        true => Section::Absent,
+        false => Section::Present(Leftovers { blobs }),
     }
 }

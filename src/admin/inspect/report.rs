@@ -1,229 +1,228 @@
-//! What was seen of a user, as it is printed.
+//! The report as it is printed.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::differences::Difference;
-use crate::codex::{ChangeKind, Format, Holder, Version};
+use crate::codex::{AccountIdentity, BlobFormat, ChangeKind, Version};
 use crate::store::StoreError;
 use crate::task::ProblemCode;
 
-/// Everything that has a say in what a user is shown. Serialised it is what `--json` prints.
+/// Everything that determines what a user is shown. `--json` prints it serialised.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// Whose.
+pub struct InspectReport {
+    /// The user.
     pub user_id: String,
     /// When the state was read, by the storage's clock.
     pub asked_at: Option<DateTime<Utc>>,
-    /// The state was written while the rest was read, so that the parts may not be of one moment.
+    /// The state was written while the rest was read, so the sections may be of different points in time.
     pub moved_meanwhile: bool,
     /// `state.json`.
-    pub state: Part<StatePart>,
-    /// The marks in it.
-    pub pending: Vec<Mark>,
+    pub state: Section<StateSection>,
+    /// The write intents in it, by version.
+    pub pending: Vec<PendingIntent>,
     /// The artifact.
-    pub artifact: Part<ArtifactPart>,
-    /// Where it and the files differ; nothing where one of them isn't there or can't be read.
+    pub artifact: Section<ArtifactSection>,
+    /// The differences between the artifact and the files; `None` if either is absent or can't be read.
     pub differences: Option<Vec<Difference>>,
     /// The task files.
-    pub raw: Part<RawPart>,
+    pub raw: Section<RawSection>,
     /// `owner.json`.
-    pub owner: Part<Holder>,
-    /// Folders of the same login in another letter case; whoever signs in has one of them.
-    pub spellings: Part<Vec<Spelling>>,
+    pub owner: Section<AccountIdentity>,
+    /// Folders of the same login in another letter case; a sign-in resolves to one of them.
+    pub spellings: Section<Vec<CaseVariant>>,
     /// `git.json`.
-    pub git: Part<GitPart>,
-    /// Files that Git doesn't have as they are, as far as `git.json` tells; nothing where GitHub mode is off
-    /// and was never on.
+    pub git: Section<GitSection>,
+    /// Files whose present version Git lacks, by `git.json`; `None` where GitHub mode is off and was never on.
     pub unpushed: Option<Vec<String>>,
     /// The hint in the queue.
-    pub queue: Part<Hint>,
-    /// What lies beside the known blobs, as the older service left it.
-    pub leftovers: Part<Leftovers>,
+    pub queue: Section<Hint>,
+    /// Other blobs in the user's folders, such as the older service's.
+    pub leftovers: Section<Leftovers>,
 }
 
-/// Something that may be there.
+/// A section of the report, on a blob or folder that may be absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
-pub enum Part<T> {
-    /// It isn't.
+pub enum Section<T> {
+    /// It doesn't exist.
     Absent,
-    /// It is, and isn't what it should be.
+    /// It exists, but can't be parsed.
     Damaged {
-        /// What is known of it.
+        /// What is wrong with it, and what follows.
         reason: String,
     },
-    /// The store didn't hand it out.
+    /// The store failed to return it.
     Unreadable {
-        /// Why.
+        /// The store's error.
         reason: String,
     },
-    /// It is.
+    /// Its contents.
     Present(T),
 }
 
-/// What `state.json` says.
+/// The contents of `state.json`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StatePart {
+pub struct StateSection {
     /// The newest change, finished or not.
     pub version: Version,
     /// Every change up to this one is finished.
     pub finished: Version,
     /// The number the next task gets.
     pub next_id: u32,
-    /// Of the blob.
-    pub format: Format,
-    /// A newer version of the service wrote it, so that this one changes nothing.
+    /// The blob's format.
+    pub format: BlobFormat,
+    /// A newer version of the service wrote it, so this one may not change it.
     pub read_only: bool,
-    /// How many creates are remembered by their `Idempotency-Key`.
+    /// Creates that are recorded under their `Idempotency-Key`.
     pub idempotency_records: usize,
-    /// Files that were merged with what Git had, and not changed since.
+    /// Files that were merged with Git's version, and not changed since.
     pub merged: Vec<String>,
-    /// What the older service's `nextId.txt` said last.
+    /// The last value that was read of the older service's `nextId.txt`.
     pub legacy_next_id: Option<u32>,
 }
 
-/// An op whose files may or may not have changed yet.
+/// A write intent: an op whose file changes may or may not have landed yet.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Mark {
-    /// Its name.
+pub struct PendingIntent {
+    /// The op's id.
     pub op: String,
     /// Its version.
     pub version: Version,
-    /// When it was set.
+    /// When it was recorded, by the storage's clock.
     pub at: DateTime<Utc>,
-    /// How old it is, by the storage's clock.
+    /// Its age, by the storage's clock.
     pub age_seconds: i64,
-    /// The next read settles it.
+    /// Past the pending expiry: the next read recovers it.
     pub overdue: bool,
-    /// What it writes.
-    pub files: Vec<MarkedFile>,
+    /// The files it changes.
+    pub files: Vec<PendingIntentFile>,
 }
 
-/// A file of a mark.
+/// A file of a write intent.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct MarkedFile {
+pub struct PendingIntentFile {
     /// Its name.
     pub name: String,
     /// What the op does to it.
     pub kind: ChangeKind,
-    /// Whether that has happened; unknown where the files can't be read.
+    /// Whether the change has landed; unknown if the file can't be read.
     pub landed: Option<bool>,
 }
 
-/// What the artifact says of itself.
+/// The artifact's header, and whether it is valid.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ArtifactPart {
-    /// The program that wrote it.
+pub struct ArtifactSection {
+    /// The program, with its version, that wrote it.
     pub built_by: String,
     /// The version it was built from.
     pub built_from: Version,
     /// When its files were listed.
     pub cache_created_at: DateTime<Utc>,
-    /// How long ago that was, by the storage's clock.
+    /// Its age, by the storage's clock; `None` if that is unknown or in the future.
     pub age_seconds: Option<i64>,
-    /// How many files it knows.
+    /// The number of files in its table.
     pub files: usize,
-    /// Whether a reader with an empty memory takes it now.
+    /// Whether an instance with an empty memory would use it now.
     pub taken: bool,
-    /// Why not.
+    /// Why it wouldn't.
     pub reason: Option<&'static str>,
 }
 
 /// The task files.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RawPart {
-    /// All of them, without settled ones.
+pub struct RawSection {
+    /// All of them, without tombstones.
     pub files: usize,
     /// Those that are tasks.
     pub tasks: usize,
-    /// Those that can't be read as tasks, for a reason that stands in `problems`.
-    pub unreadable: Vec<Unreadable>,
-    /// Those that stand where a create was given up, and count as absent.
+    /// Those that can't be parsed as tasks, with the code that `problems` gives.
+    pub unreadable: Vec<UnreadableTask>,
+    /// Tombstones of creates that recovery undid; they count as absent.
     pub settled: Vec<String>,
     /// Those that aren't `.md`.
     pub others: usize,
-    /// Those that the store didn't hand out now.
-    pub failed: Vec<Failed>,
+    /// Those that the store failed to return.
+    pub failed: Vec<FailedRead>,
 }
 
 /// A file with a problem.
 #[derive(Debug, Clone, Serialize)]
-pub struct Unreadable {
+pub struct UnreadableTask {
     /// Its name.
     pub name: String,
     /// The problem.
     pub code: ProblemCode,
-    /// Where, if it has a line.
+    /// Its line, if it has one.
     pub line: Option<u32>,
 }
 
-/// A file that the store didn't hand out.
+/// A file that the store failed to return.
 #[derive(Debug, Clone, Serialize)]
-pub struct Failed {
+pub struct FailedRead {
     /// Its name.
     pub name: String,
-    /// Why.
+    /// The store's error.
     pub reason: String,
 }
 
-/// What `git.json` says.
+/// The contents of `git.json`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GitPart {
-    /// Which repository, branch and folder it is about.
+pub struct GitSection {
+    /// The repository, branch and folder it is about (`owner/name@branch:folder`).
     pub place: Option<String>,
-    /// That is where the files are mirrored now; else it counts as empty.
+    /// Whether that is the present mirror; if not, the contents are ignored.
     pub current: bool,
-    /// The commit that was last looked at.
+    /// The commit of the last comparison.
     pub commit: Option<String>,
-    /// When that was.
+    /// The time of the last comparison.
     pub synced_at: Option<DateTime<Utc>>,
     /// How many files Git is known to hold.
     pub files: usize,
-    /// Files that were about to be committed, and nobody knows the end of it.
+    /// Files with a push intent: their commit may or may not have been made.
     pub pushing: Vec<String>,
-    /// Files that were about to be taken from Git.
+    /// Files with an intent to import them from Git.
     pub taking: Vec<String>,
-    /// Files for whose pull request a branch was about to be made.
+    /// Files with an intent to create a pull request's branch.
     pub proposing: Vec<String>,
-    /// Files with an open pull request, and its address.
+    /// Files with an open pull request, and its URL.
     pub pulls: Vec<(String, String)>,
-    /// What went wrong last: a code, a sentence, since when.
+    /// The last error: code, message, and the time since which it persists.
     pub last_error: Option<(String, String, DateTime<Utc>)>,
 }
 
 /// A folder of the same login in another letter case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Spelling {
-    /// Its name.
+pub struct CaseVariant {
+    /// The folder's name.
     pub user_id: String,
     /// Its `owner.json`.
-    pub owner: Part<Holder>,
+    pub owner: Section<AccountIdentity>,
 }
 
 /// A hint in the queue.
 #[derive(Debug, Clone, Serialize)]
 pub struct Hint {
-    /// Since when, as it says.
+    /// The time it was left, as it is in the blob.
     pub since: String,
 }
 
-/// What lies beside the known blobs.
+/// Blobs in the user's folders that this version doesn't use.
 #[derive(Debug, Clone, Serialize)]
 pub struct Leftovers {
-    /// Paths.
+    /// Their paths.
     pub blobs: Vec<String>,
 }
 
-impl<T> Part<T> {
+impl<T> Section<T> {
     pub(super) fn unreadable(error: &StoreError) -> Self {
         let reason = error.to_string();
         Self::Unreadable { reason }
@@ -234,7 +233,7 @@ impl<T> Part<T> {
         Self::Damaged { reason }
     }
 
-    /// Whether something is there, whatever it is.
+    /// Whether the blob exists, parseable or not.
     fn exists(&self) -> bool {
         matches!(self, Self::Present(_) | Self::Damaged { .. })
     }
@@ -244,8 +243,8 @@ impl<T> Part<T> {
     }
 }
 
-impl Report {
-    /// Whether there is anything of the user in storage: something unreadable may be.
+impl InspectReport {
+    /// Whether anything is stored for the user; an unreadable section counts.
     pub fn is_there(&self) -> bool {
         self.state.exists()
             || self.artifact.exists()
@@ -257,10 +256,10 @@ impl Report {
             || !self.is_complete()
     }
 
-    /// Whether the store handed out everything.
+    /// Whether the store returned everything.
     pub fn is_complete(&self) -> bool {
-        let failed = |raw: &Part<RawPart>| match raw {
-            Part::Present(raw) => !raw.failed.is_empty(),
+        let failed = |raw: &Section<RawSection>| match raw {
+            Section::Present(raw) => !raw.failed.is_empty(),
             other => other.is_unreadable(),
         };
         !(failed(&self.raw)

@@ -1,4 +1,4 @@
-//! The look itself.
+//! Reading everything that is stored for a user.
 
 use std::collections::BTreeMap;
 
@@ -6,84 +6,85 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
 
 use crate::admin::ask;
-use crate::codex::{denied, no_file, spellings, to_be_read};
+use crate::codex::{fetchable_name, non_file_record, spellings, unreadable_record};
 use crate::store::{
-    Answer, Blob, BlobStore, ETag, Key, Listed, Listing, Prefix, StoreError, WriteIds,
+    Blob, BlobKey, BlobStore, ETag, ListedBlob, Listing, Prefix, StoreError, StoreResponse,
+    WriteIds,
 };
-use crate::task::{FileName, FileRecord, TaskTable, is_meant_for_a_task};
+use crate::task::{FileName, FileRecord, TaskTable, is_task_file_candidate};
 use crate::user::UserId;
 
-/// How many files are read at once.
-const FETCHES: usize = 32;
+/// Files that are read concurrently.
+const CONCURRENT_READS: usize = 32;
 
-/// What became of asking for something.
-pub(super) type Found<T> = Result<T, StoreError>;
+/// The result of a storage read.
+pub(super) type ReadResult<T> = Result<T, StoreError>;
 
-/// Everything that is there of a user, as far as it could be read.
-pub(super) struct Seen {
+/// Everything that is stored for a user, as far as it could be read.
+pub(super) struct InspectedUser {
     pub user: UserId,
-    /// The storage's clock when the state was read.
+    /// The storage's clock (`Date`) when the state was read.
     pub date: Option<DateTime<Utc>>,
-    pub state: Found<Option<Blob>>,
-    pub artifact: Found<Option<Blob>>,
-    pub owner: Found<Option<Blob>>,
-    pub git: Found<Option<Blob>>,
-    pub hint: Found<Option<Blob>>,
-    pub raw: Found<Raw>,
-    /// Folders that other spellings of the name have, and the `owner.json` in each.
-    pub spellings: Found<Vec<(UserId, Option<Blob>)>>,
+    pub state: ReadResult<Option<Blob>>,
+    pub artifact: ReadResult<Option<Blob>>,
+    pub owner: ReadResult<Option<Blob>>,
+    pub git: ReadResult<Option<Blob>>,
+    pub hint: ReadResult<Option<Blob>>,
+    pub raw: ReadResult<RawFiles>,
+    /// Folders of the login in another letter case, and the `owner.json` in each.
+    pub spellings: ReadResult<Vec<(UserId, Option<Blob>)>>,
     /// Names below `state/{user}/` and `artifacts/{user}/`.
-    pub beside: Found<(Vec<String>, Vec<String>)>,
+    pub blob_names: ReadResult<(Vec<String>, Vec<String>)>,
     /// The state blob was written while everything else was read.
-    pub moved: bool,
+    pub state_changed: bool,
 }
 
 /// The task files.
-pub(super) struct Raw {
+pub(super) struct RawFiles {
     pub table: TaskTable,
-    /// The writes that led to each, by name.
+    /// Each file's write ids, by name.
     pub writes: BTreeMap<String, WriteIds>,
     /// Files that aren't `.md`.
     pub others: usize,
-    /// Files that couldn't be asked for.
+    /// Files whose read failed.
     pub failed: Vec<(String, StoreError)>,
 }
 
-/// One file as it was found.
-enum Fetched {
+/// The outcome of reading one file.
+enum InspectedFile {
     Record(FileRecord, WriteIds),
-    /// It has gone since it was listed.
+    /// It was deleted after the listing.
     Gone,
     Failed(String, StoreError),
 }
 
-/// Reads everything: the state first and last, so that it is known whether it moved in between.
-pub(super) async fn look(store: &dyn BlobStore, user: &UserId) -> Seen {
-    let (state, date) = match ask::get(store, &Key::state(user)).await {
-        Ok(Answer { value, date }) => (Ok(value), Some(date)),
+/// Reads everything: the state first and again last, to detect a write in between.
+pub(super) async fn collect_user(store: &dyn BlobStore, user: &UserId) -> InspectedUser {
+    let (state, date) = match ask::get(store, &BlobKey::state(user)).await {
+        Ok(StoreResponse { value, date }) => (Ok(value), Some(date)),
         Err(error) => (Err(error), None),
     };
     let keys = (
-        Key::artifact(user),
-        Key::owner(user),
-        Key::git(user),
-        Key::hint(user),
+        BlobKey::artifact(user),
+        BlobKey::owner(user),
+        BlobKey::git(user),
+        BlobKey::hint(user),
     );
-    let (artifact, owner, git, hint, raw, beside, spellings) = tokio::join!(
+    let (artifact, owner, git, hint, raw, blob_names, spellings) = tokio::join!(
         blob(store, &keys.0),
         blob(store, &keys.1),
         blob(store, &keys.2),
         blob(store, &keys.3),
         raw(store, user),
-        beside(store, user),
+        blob_names(store, user),
         other_spellings(store, user),
     );
-    let again = ask::get(store, &Key::state(user)).await;
-    let moved = match (&state, again) {
+    let again = ask::get(store, &BlobKey::state(user)).await;
+    let state_changed = match (&state, again) {
         (Ok(before), Ok(after)) => version(before.as_ref()) != version(after.value.as_ref()),
         _ => false,
     };
-    Seen {
+    InspectedUser {
         user: user.clone(),
         date,
         state,
@@ -93,8 +94,8 @@ pub(super) async fn look(store: &dyn BlobStore, user: &UserId) -> Seen {
         hint,
         raw,
         spellings,
-        beside,
-        moved,
+        blob_names,
+        state_changed,
     }
 }
 
@@ -102,25 +103,28 @@ fn version(blob: Option<&Blob>) -> Option<&ETag> {
     blob.map(|blob| &blob.etag)
 }
 
-async fn blob(store: &dyn BlobStore, key: &Key) -> Found<Option<Blob>> {
+async fn blob(store: &dyn BlobStore, key: &BlobKey) -> ReadResult<Option<Blob>> {
     Ok(ask::get(store, key).await?.value)
 }
 
 async fn other_spellings(
     store: &dyn BlobStore,
     user: &UserId,
-) -> Found<Vec<(UserId, Option<Blob>)>> {
-    let found = ask::in_time("list", "state/", spellings(store, user)).await?;
+) -> ReadResult<Vec<(UserId, Option<Blob>)>> {
+    let found = ask::with_timeout("list", "state/", spellings(store, user)).await?;
     let mut others = vec![];
     for other in found.into_iter().filter(|it| it != user) {
-        let owner = blob(store, &Key::owner(&other)).await?;
+        let owner = blob(store, &BlobKey::owner(&other)).await?;
         others.push((other, owner));
     }
     Ok(others)
 }
 
-async fn beside(store: &dyn BlobStore, user: &UserId) -> Found<(Vec<String>, Vec<String>)> {
-    let names = async |prefix: Prefix| -> Found<Vec<String>> {
+async fn blob_names(
+    store: &dyn BlobStore,
+    user: &UserId,
+) -> ReadResult<(Vec<String>, Vec<String>)> {
+    let names = async |prefix: Prefix| -> ReadResult<Vec<String>> {
         let listed = ask::list(store, &prefix).await?.value.blobs;
         let mut names: Vec<String> = listed.into_iter().map(|it| it.name).collect();
         names.sort();
@@ -132,7 +136,7 @@ async fn beside(store: &dyn BlobStore, user: &UserId) -> Found<(Vec<String>, Vec
     ))
 }
 
-async fn raw(store: &dyn BlobStore, user: &UserId) -> Found<Raw> {
+async fn raw(store: &dyn BlobStore, user: &UserId) -> ReadResult<RawFiles> {
     let Listing {
         blobs: listed,
         others: no_files,
@@ -141,27 +145,27 @@ async fn raw(store: &dyn BlobStore, user: &UserId) -> Found<Raw> {
     let all = listed.len();
     let ours = listed
         .into_iter()
-        .filter(|it| is_meant_for_a_task(&it.name));
+        .filter(|it| is_task_file_candidate(&it.name));
     let fetched = stream::iter(ours)
         .map(|listed| fetch(store, user, listed))
-        .buffer_unordered(FETCHES);
-    let fetched: Vec<Fetched> = fetched.collect().await;
+        .buffer_unordered(CONCURRENT_READS);
+    let fetched: Vec<InspectedFile> = fetched.collect().await;
     let others = all - fetched.len();
     let (mut records, mut writes, mut failed) = (vec![], BTreeMap::new(), vec![]);
     for file in fetched {
         match file {
-            Fetched::Record(record, ids) => {
+            InspectedFile::Record(record, ids) => {
                 writes.insert(record.name.clone(), ids);
                 records.push(record);
             }
-            Fetched::Gone => {}
-            Fetched::Failed(name, error) => failed.push((name, error)),
+            InspectedFile::Gone => {}
+            InspectedFile::Failed(name, error) => failed.push((name, error)),
         }
     }
     let no_files = no_files.iter().filter_map(|name| name.parse().ok());
-    records.extend(no_files.map(|name: FileName| no_file(&name)));
+    records.extend(no_files.map(|name: FileName| non_file_record(&name)));
     failed.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(Raw {
+    Ok(RawFiles {
         table: TaskTable::new(records),
         writes,
         others,
@@ -169,26 +173,30 @@ async fn raw(store: &dyn BlobStore, user: &UserId) -> Found<Raw> {
     })
 }
 
-async fn fetch(store: &dyn BlobStore, user: &UserId, listed: Listed) -> Fetched {
-    let name = match to_be_read(&listed) {
+async fn fetch(store: &dyn BlobStore, user: &UserId, listed: ListedBlob) -> InspectedFile {
+    let name = match fetchable_name(&listed) {
         Ok(name) => name,
-        Err(record) => return Fetched::Record(*record, WriteIds::default()),
+        Err(record) => return InspectedFile::Record(*record, WriteIds::default()),
     };
-    let Ok(key) = Key::raw(user, name.as_str()) else {
-        return Fetched::Gone;
+    let Ok(key) = BlobKey::raw(user, name.as_str()) else {
+        return InspectedFile::Gone;
     };
     match ask::get(store, &key).await {
-        Ok(Answer {
+        Ok(StoreResponse {
             value: Some(blob), ..
         }) => record(&name, blob),
-        Ok(_) => Fetched::Gone,
-        Err(StoreError::NotAFile { .. }) => Fetched::Record(no_file(&name), WriteIds::default()),
-        Err(StoreError::Unreadable { .. }) => Fetched::Record(denied(&name), WriteIds::default()),
-        Err(error) => Fetched::Failed(listed.name, error),
+        Ok(_) => InspectedFile::Gone,
+        Err(StoreError::NotAFile { .. }) => {
+            InspectedFile::Record(non_file_record(&name), WriteIds::default())
+        }
+        Err(StoreError::Unreadable { .. }) => {
+            InspectedFile::Record(unreadable_record(&name), WriteIds::default())
+        }
+        Err(error) => InspectedFile::Failed(listed.name, error),
     }
 }
 
-fn record(name: &FileName, blob: Blob) -> Fetched {
+fn record(name: &FileName, blob: Blob) -> InspectedFile {
     let record = FileRecord::of(name, blob.etag.as_str(), &blob.bytes);
-    Fetched::Record(record, blob.writes)
+    InspectedFile::Record(record, blob.writes)
 }

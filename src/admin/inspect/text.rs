@@ -1,4 +1,4 @@
-//! PURE. The report for a person. Labels stay as they are, so that scripts may look for them.
+//! PURE. The report as text. Labels are stable, so that scripts may search for them.
 
 use std::fmt::{self, Formatter};
 use std::time::Duration;
@@ -7,19 +7,20 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::differences::Difference;
 use super::report::{
-    ArtifactPart, GitPart, Mark, MarkedFile, Part, RawPart, Report, Spelling, StatePart,
+    ArtifactSection, CaseVariant, GitSection, InspectReport, PendingIntent, PendingIntentFile,
+    RawSection, Section, StateSection,
 };
-use crate::admin::words::{Plain, count, holder, span};
+use crate::admin::words::{Escaped, count, format_duration, identity};
 use crate::codex::ChangeKind;
 
-/// One line: a label in a column of its own, and what it is about.
+/// One line: a label in a fixed column, then the text.
 macro_rules! line {
     ($f:expr, $label:expr, $($text:tt)+) => {
         writeln!($f, "{:<16}{}", $label, format_args!($($text)+))
     };
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for InspectReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         line!(f, "user", "{}", self.user_id)?;
         if let Some(at) = self.asked_at {
@@ -32,33 +33,33 @@ impl fmt::Display for Report {
                 "the state was written meanwhile: the parts may not be of one moment"
             )?;
         }
-        part(f, "state", &self.state, state)?;
+        section(f, "state", &self.state, state)?;
         line!(
             f,
             "pending",
             "{}",
             count(self.pending.len(), "mark", "marks")
         )?;
-        self.pending.iter().try_for_each(|it| mark(f, it))?;
-        part(f, "artifact", &self.artifact, artifact)?;
+        self.pending.iter().try_for_each(|it| intent(f, it))?;
+        section(f, "artifact", &self.artifact, artifact)?;
         differences(f, self.differences.as_deref())?;
-        part(f, "raw", &self.raw, raw)?;
-        part(f, "owner", &self.owner, |f, it| {
-            line!(f, "owner", "{}", holder(it))
+        section(f, "raw", &self.raw, raw)?;
+        section(f, "owner", &self.owner, |f, it| {
+            line!(f, "owner", "{}", identity(it))
         })?;
-        if self.spellings != Part::Absent {
-            part(f, "spellings", &self.spellings, |f, it| spellings(f, it))?;
+        if self.spellings != Section::Absent {
+            section(f, "spellings", &self.spellings, |f, it| spellings(f, it))?;
         }
-        part(f, "git", &self.git, git)?;
+        section(f, "git", &self.git, git)?;
         if let Some(unpushed) = &self.unpushed {
             let files = count(unpushed.len(), "file", "files");
             line!(f, "unpushed", "{files} that Git doesn't have as they are")?;
             names(f, "  unpushed", unpushed)?;
         }
-        part(f, "queue", &self.queue, |f, it| {
-            line!(f, "queue", "a hint since {}", Plain(&it.since))
+        section(f, "queue", &self.queue, |f, it| {
+            line!(f, "queue", "a hint since {}", Escaped(&it.since))
         })?;
-        part(f, "leftovers", &self.leftovers, |f, it| {
+        section(f, "leftovers", &self.leftovers, |f, it| {
             let blobs = count(it.blobs.len(), "blob", "blobs");
             line!(f, "leftovers", "{blobs} beside the known ones")?;
             names(f, "  blob", &it.blobs)
@@ -66,21 +67,21 @@ impl fmt::Display for Report {
     }
 }
 
-fn part<T>(
+fn section<T>(
     f: &mut Formatter<'_>,
     label: &str,
-    part: &Part<T>,
+    section: &Section<T>,
     present: impl FnOnce(&mut Formatter<'_>, &T) -> fmt::Result,
 ) -> fmt::Result {
-    match part {
-        Part::Absent => line!(f, label, "none"),
-        Part::Damaged { reason } => line!(f, label, "damaged: {}", Plain(reason)),
-        Part::Unreadable { reason } => line!(f, label, "can't be read: {}", Plain(reason)),
-        Part::Present(it) => present(f, it),
+    match section {
+        Section::Absent => line!(f, label, "none"),
+        Section::Damaged { reason } => line!(f, label, "damaged: {}", Escaped(reason)),
+        Section::Unreadable { reason } => line!(f, label, "can't be read: {}", Escaped(reason)),
+        Section::Present(it) => present(f, it),
     }
 }
 
-fn spellings(f: &mut Formatter<'_>, others: &[Spelling]) -> fmt::Result {
+fn spellings(f: &mut Formatter<'_>, others: &[CaseVariant]) -> fmt::Result {
     let folders = count(others.len(), "folder", "folders");
     line!(
         f,
@@ -88,10 +89,10 @@ fn spellings(f: &mut Formatter<'_>, others: &[Spelling]) -> fmt::Result {
         "{folders} of this login in another letter case"
     )?;
     others.iter().try_for_each(|it| match &it.owner {
-        Part::Present(of) => line!(f, "  folder", "{}, of {}", it.user_id, holder(of)),
-        Part::Absent => line!(f, "  folder", "{}, of nobody", it.user_id),
-        Part::Damaged { reason } | Part::Unreadable { reason } => {
-            line!(f, "  folder", "{}: {}", it.user_id, Plain(reason))
+        Section::Present(of) => line!(f, "  folder", "{}, of {}", it.user_id, identity(of)),
+        Section::Absent => line!(f, "  folder", "{}, of nobody", it.user_id),
+        Section::Damaged { reason } | Section::Unreadable { reason } => {
+            line!(f, "  folder", "{}: {}", it.user_id, Escaped(reason))
         }
     })
 }
@@ -99,7 +100,7 @@ fn spellings(f: &mut Formatter<'_>, others: &[Spelling]) -> fmt::Result {
 fn names(f: &mut Formatter<'_>, label: &str, names: &[String]) -> fmt::Result {
     names
         .iter()
-        .try_for_each(|name| line!(f, label, "{}", Plain(name)))
+        .try_for_each(|name| line!(f, label, "{}", Escaped(name)))
 }
 
 fn time(at: DateTime<Utc>) -> String {
@@ -107,10 +108,10 @@ fn time(at: DateTime<Utc>) -> String {
 }
 
 fn seconds(seconds: i64) -> String {
-    span(Duration::from_secs(seconds.unsigned_abs()))
+    format_duration(Duration::from_secs(seconds.unsigned_abs()))
 }
 
-fn state(f: &mut Formatter<'_>, it: &StatePart) -> fmt::Result {
+fn state(f: &mut Formatter<'_>, it: &StateSection) -> fmt::Result {
     let next = match it.next_id {
         0..10_000 => format!("{:04}", it.next_id),
         _ => "the lowest free one".to_owned(),
@@ -140,22 +141,22 @@ fn state(f: &mut Formatter<'_>, it: &StatePart) -> fmt::Result {
     names(f, "  merged", &it.merged)
 }
 
-fn mark(f: &mut Formatter<'_>, it: &Mark) -> fmt::Result {
-    let settling = match it.overdue {
+fn intent(f: &mut Formatter<'_>, it: &PendingIntent) -> fmt::Result {
+    let status = match it.overdue {
         true => "the next read settles it",
         false => "not yet to be settled",
     };
-    let (op, age) = (Plain(&it.op), seconds(it.age_seconds));
+    let (op, age) = (Escaped(&it.op), seconds(it.age_seconds));
     line!(
         f,
         "  mark",
-        "{op}, version {}, {age} old, {settling}",
+        "{op}, version {}, {age} old, {status}",
         it.version
     )?;
-    it.files.iter().try_for_each(|it| marked(f, it))
+    it.files.iter().try_for_each(|it| intent_file(f, it))
 }
 
-fn marked(f: &mut Formatter<'_>, it: &MarkedFile) -> fmt::Result {
+fn intent_file(f: &mut Formatter<'_>, it: &PendingIntentFile) -> fmt::Result {
     let kind = match it.kind {
         ChangeKind::Create => "    create",
         ChangeKind::Update => "    update",
@@ -166,11 +167,11 @@ fn marked(f: &mut Formatter<'_>, it: &MarkedFile) -> fmt::Result {
         Some(false) => "not landed",
         None => "can't be told whether it landed",
     };
-    line!(f, kind, "{}: {landed}", Plain(&it.name))
+    line!(f, kind, "{}: {landed}", Escaped(&it.name))
 }
 
-fn artifact(f: &mut Formatter<'_>, it: &ArtifactPart) -> fmt::Result {
-    let by = Plain(&it.built_by);
+fn artifact(f: &mut Formatter<'_>, it: &ArtifactSection) -> fmt::Result {
+    let by = Escaped(&it.built_by);
     line!(
         f,
         "artifact",
@@ -199,10 +200,10 @@ fn differences(f: &mut Formatter<'_>, found: Option<&[Difference]>) -> fmt::Resu
 
 fn difference(f: &mut Formatter<'_>, it: &Difference) -> fmt::Result {
     let by = it.by.map_or(String::new(), |by| format!(", {by}"));
-    line!(f, "  file", "{}: {}{by}", Plain(&it.name), it.change)
+    line!(f, "  file", "{}: {}{by}", Escaped(&it.name), it.change)
 }
 
-fn raw(f: &mut Formatter<'_>, it: &RawPart) -> fmt::Result {
+fn raw(f: &mut Formatter<'_>, it: &RawSection) -> fmt::Result {
     let files = count(it.files, "file", "files");
     let tasks = count(it.tasks, "task", "tasks");
     let (unreadable, settled) = (it.unreadable.len(), it.settled.len());
@@ -217,7 +218,7 @@ fn raw(f: &mut Formatter<'_>, it: &RawPart) -> fmt::Result {
         let place = it
             .line
             .map_or(String::new(), |line| format!(", line {line}"));
-        line!(f, "  unreadable", "{}: {code}{place}", Plain(&it.name))?;
+        line!(f, "  unreadable", "{}: {code}{place}", Escaped(&it.name))?;
     }
     names(f, "  settled", &it.settled)?;
     if it.others > 0 {
@@ -233,16 +234,16 @@ fn raw(f: &mut Formatter<'_>, it: &RawPart) -> fmt::Result {
             f,
             "  can't be read",
             "{}: {}",
-            Plain(&it.name),
-            Plain(&it.reason)
+            Escaped(&it.name),
+            Escaped(&it.reason)
         )
     })
 }
 
-fn git(f: &mut Formatter<'_>, it: &GitPart) -> fmt::Result {
+fn git(f: &mut Formatter<'_>, it: &GitSection) -> fmt::Result {
     let place = it.place.as_deref().unwrap_or("nowhere");
     let files = count(it.files, "file", "files");
-    line!(f, "git", "{files} known in {}", Plain(place))?;
+    line!(f, "git", "{files} known in {}", Escaped(place))?;
     if !it.current {
         line!(f, "  elsewhere", "files aren't mirrored there now")?;
     }
@@ -256,7 +257,13 @@ fn git(f: &mut Formatter<'_>, it: &GitPart) -> fmt::Result {
     names(f, "  taking", &it.taking)?;
     names(f, "  proposing", &it.proposing)?;
     for (name, address) in &it.pulls {
-        line!(f, "  pull request", "{}: {}", Plain(name), Plain(address))?;
+        line!(
+            f,
+            "  pull request",
+            "{}: {}",
+            Escaped(name),
+            Escaped(address)
+        )?;
     }
     match &it.last_error {
         None => Ok(()),
@@ -265,9 +272,9 @@ fn git(f: &mut Formatter<'_>, it: &GitPart) -> fmt::Result {
                 f,
                 "  last error",
                 "{} since {}: {}",
-                Plain(code),
+                Escaped(code),
                 time(*at),
-                Plain(message)
+                Escaped(message)
             )
         }
     }

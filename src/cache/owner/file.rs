@@ -1,137 +1,141 @@
-//! `owner.json`: whose account a user's name stands for, and which of their sessions count.
+//! `owner.json`: the account that owns a user name, and the session generation that is valid
+//! (src/cache/README.md, "The owner record").
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::OwnerError;
-use crate::cache::Format;
-use crate::store::{BlobStore, ETag, GetIf, Got, Key};
+use crate::cache::BlobFormat;
+use crate::store::{BlobKey, BlobStore, ETag, GetIf, GetOutcome};
 
-/// Who somebody is for good, whatever they are called.
+/// Permanent identity of an account, independent of its login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Holder {
-    /// The number of a GitHub account.
+pub enum AccountIdentity {
+    /// A GitHub account.
     GitHub {
-        /// The number.
+        /// GitHub's numeric account id.
         #[serde(rename = "githubId")]
         number: u64,
     },
-    /// Somebody whom another provider vouches for.
+    /// An account of another identity provider.
     Other {
-        /// The provider.
+        /// Name of the provider.
         provider: String,
-        /// What it calls them, and nobody else ever.
+        /// The provider's subject id, which it never assigns again.
         subject: String,
     },
 }
 
-/// The member that grows whenever the person signs out.
-const SESSIONS: &str = "sessionGeneration";
+/// Name of the session generation, which is incremented at each sign-out.
+const SESSION_GENERATION: &str = "sessionGeneration";
 
-/// What a user's `owner.json` says.
+/// Content of `owner.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnerFile {
-    /// Whose the name is.
-    pub holder: Holder,
-    /// Sessions of an earlier generation have been ended; 0 in a file of an earlier version before the first sign-out.
+    /// The account that owns the user name.
+    pub identity: AccountIdentity,
+    /// Sessions of a lower generation are ended. 0 in a file of an earlier version of the service before the first
+    /// sign-out.
     pub session_generation: u64,
-    /// All its members, also those that this version doesn't know.
+    /// All members of the file, including those that this version doesn't know.
     members: Map<String, Value>,
 }
 
 /// The members that this version reads.
 #[derive(Deserialize)]
-struct Record {
+struct KnownMembers {
     #[serde(flatten)]
-    holder: Holder,
+    identity: AccountIdentity,
     #[serde(default, rename = "sessionGeneration")]
     session_generation: u64,
 }
 
 impl OwnerFile {
-    /// One that says whose the name is. Where the service has sessions, with GitHub's accounts, its generation is the
-    /// time in seconds since 1970: so no session counts that began when there was another file, since removed.
-    pub fn new(holder: Holder, now: DateTime<Utc>) -> Self {
+    /// A new file. For GitHub accounts, for which the service has sessions, the generation is the Unix time in seconds,
+    /// so that no session of an earlier file, since removed, is valid.
+    pub fn new(identity: AccountIdentity, now: DateTime<Utc>) -> Self {
         let mut members = Map::new();
-        members.insert("format".to_owned(), json!(Format::CURRENT));
-        let session_generation = match &holder {
-            Holder::GitHub { .. } => now.timestamp().unsigned_abs(),
-            Holder::Other { .. } => 0,
+        members.insert("format".to_owned(), json!(BlobFormat::CURRENT));
+        let session_generation = match &identity {
+            AccountIdentity::GitHub { .. } => now.timestamp().unsigned_abs(),
+            AccountIdentity::Other { .. } => 0,
         };
         if session_generation > 0 {
-            members.insert(SESSIONS.to_owned(), json!(session_generation));
+            members.insert(SESSION_GENERATION.to_owned(), json!(session_generation));
         }
         let new = Self {
-            holder: holder.clone(),
+            identity: identity.clone(),
             session_generation,
             members,
         };
-        new.with_holder(holder)
+        new.with_identity(identity)
     }
 
-    /// Reads a blob. In doubt nobody: an account that isn't named can't be told from another.
+    /// Parses the file. Fails closed: without a readable identity access must be denied.
     ///
     /// # Errors
-    /// [`OwnerError::Unreadable`] and [`OwnerError::NewerFormat`], for which nobody is let in.
+    /// [`OwnerError::Unreadable`] and [`OwnerError::NewerFormat`].
     pub fn parse(bytes: &[u8]) -> Result<Self, OwnerError> {
-        let format = Format::of(bytes).ok_or(OwnerError::Unreadable)?;
+        let format = BlobFormat::of(bytes).ok_or(OwnerError::Unreadable)?;
         if format.is_read_only() {
             return Err(OwnerError::NewerFormat);
         }
-        let unreadable = match format > Format::CURRENT {
+        let unreadable = match format > BlobFormat::CURRENT {
             true => OwnerError::NewerFormat,
             false => OwnerError::Unreadable,
         };
         let record = serde_json::from_slice(bytes);
-        let Record {
-            holder,
+        let KnownMembers {
+            identity,
             session_generation,
         } = record.map_err(|_| unreadable)?;
         let members = serde_json::from_slice(bytes).map_err(|_| OwnerError::Unreadable)?;
         Ok(Self {
-            holder,
+            identity,
             session_generation,
             members,
         })
     }
 
-    /// The same for somebody else. Members that this version doesn't know stay.
-    pub fn with_holder(mut self, holder: Holder) -> Self {
-        for whose in ["githubId", "provider", "subject"] {
-            self.members.remove(whose);
+    /// The same file for another account. Unknown members are kept.
+    pub fn with_identity(mut self, identity: AccountIdentity) -> Self {
+        for member in ["githubId", "provider", "subject"] {
+            self.members.remove(member);
         }
-        // An object of strings and numbers: nothing in it can fail to serialise.
-        if let Ok(Value::Object(whose)) = serde_json::to_value(&holder) {
-            self.members.extend(whose);
+        // An object of strings and numbers always serialises.
+        if let Ok(Value::Object(members)) = serde_json::to_value(&identity) {
+            self.members.extend(members);
         }
-        self.holder = holder;
+        self.identity = identity;
         self
     }
 
-    /// The same with every session ended that there is.
+    /// The same file with the next session generation, which ends all present sessions.
     pub fn with_sessions_ended(mut self) -> Self {
         self.session_generation += 1;
-        self.members
-            .insert(SESSIONS.to_owned(), json!(self.session_generation));
+        self.members.insert(
+            SESSION_GENERATION.to_owned(),
+            json!(self.session_generation),
+        );
         self
     }
 
-    /// As it is stored.
+    /// The stored form, JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // A map with string keys: nothing in it can fail to serialise.
+        // A map with string keys always serialises.
         serde_json::to_vec(&self.members).unwrap_or_default()
     }
 }
 
-/// The file under this key, and its ETag.
+/// Reads the file and its ETag; `None` if there is none.
 pub(super) async fn read(
     store: &dyn BlobStore,
-    key: &Key,
+    key: &BlobKey,
 ) -> Result<Option<(OwnerFile, ETag)>, OwnerError> {
     match store.get(key, GetIf::Any).await?.value {
-        Got::Blob(blob) => Ok(Some((OwnerFile::parse(&blob.bytes)?, blob.etag))),
-        Got::Absent | Got::Unchanged | Got::Changed => Ok(None),
+        GetOutcome::Blob(blob) => Ok(Some((OwnerFile::parse(&blob.bytes)?, blob.etag))),
+        GetOutcome::Absent | GetOutcome::Unchanged | GetOutcome::Changed => Ok(None),
     }
 }

@@ -1,5 +1,5 @@
-//! Which account a user's name stands for (src/cache/README.md, "The owner record"). A login may be given up and
-//! taken by another account, which must not find the first one's tasks.
+//! Which account owns a user name (src/cache/README.md, "The owner record"). A login may be released and taken by
+//! another account, which must not get access to the first one's tasks.
 
 mod file;
 mod spelling;
@@ -9,204 +9,209 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use super::Inner;
-use super::entry::Entry;
-use super::memory::Known;
-use crate::context::carried;
+use super::CacheInner;
+use super::entry::Snapshot;
+use super::memory::UserRecord;
+use crate::context::in_request_context;
 use crate::now::Now;
-use crate::store::{BlobStore, Key, Put, PutIf, StoreError, Written};
+use crate::store::{BlobKey, BlobStore, Put, PutIf, PutOutcome, StoreError};
 use crate::user::UserId;
 
-pub use file::{Holder, OwnerFile};
+pub use file::{AccountIdentity, OwnerFile};
 pub use spelling::{folders, spellings};
 
-use spelling::Folder;
+use spelling::OwnerFolder;
 
-/// Why somebody isn't taken for the user.
+/// Why a claim to a user name is denied, or can't be checked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum OwnerError {
     /// The name belongs to another account.
     #[error("the name belongs to another account")]
     Reassigned,
-    /// The person has signed out since the session began.
+    /// The user has signed out since the session began.
     #[error("the session was ended")]
     SessionEnded,
-    /// A newer version of the service wrote whose it is.
+    /// A newer version of the service wrote `owner.json`.
     #[error("owner.json has a newer format")]
     NewerFormat,
-    /// Whose it is can't be read.
+    /// `owner.json` can't be parsed.
     #[error("owner.json can't be read")]
     Unreadable,
-    /// The store couldn't do it.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store took too long.
+    /// The store didn't answer within 10 s.
     #[error("the store took too long")]
     TimedOut,
-    /// Others changed the file each time.
+    /// Each of five compare-and-swaps was lost to another writer.
     #[error("others kept changing owner.json")]
     Contended,
 }
 
-/// An identity that was proven, to be held against `owner.json`.
+/// An authenticated identity's claim to a login, to be checked against `owner.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// What the provider calls them now.
+pub struct LoginClaim {
+    /// The account's login at present.
     pub login: UserId,
-    /// Who they are.
-    pub holder: Holder,
-    /// The generation of the session that proves it; none where something else does.
+    /// The authenticated account.
+    pub identity: AccountIdentity,
+    /// Generation of the session that authenticated it; `None` if it wasn't a session.
     pub session: Option<u64>,
 }
 
-/// What the store says of it.
+/// A claim that was confirmed.
 #[derive(Debug, Clone)]
-pub struct Confirmed {
-    /// Whose files are theirs: the login, or the same login in another letter case.
+pub struct ConfirmedOwner {
+    /// The user whose files the account owns: the login, possibly in another letter case.
     pub user: UserId,
-    /// What memory had of those where it had the answer, too, so that a read needn't look there again.
-    pub known: Option<Arc<Entry>>,
-    /// The generation of a session that begins now.
+    /// The user's snapshot, if the claim was confirmed from memory, so that a read needn't look it up again.
+    pub known: Option<Arc<Snapshot>>,
+    /// Generation for a session that begins now.
     pub session_generation: u64,
 }
 
-/// How long an answer of the store is taken without asking again. An operator changes it, or a person who signs out
-/// at another instance.
-const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+/// Up to this age a cached answer is used as it is. `owner.json` is changed by an operator, or by a sign-out at another
+/// instance.
+const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// How long it is taken while the store is asked again and nobody waits. After that who comes waits for the answer:
-/// so long at most a session goes on at an instance where it wasn't ended.
-const BOUND: Duration = Duration::from_secs(20 * 60);
+/// Up to this age it is used while a refresh runs in the background (stale-while-revalidate); after it requests wait.
+/// This bounds how long a session that was ended at another instance stays valid here.
+const MAX_STALENESS: Duration = Duration::from_secs(20 * 60);
 
-/// How long it is remembered for somebody else, so that an operator who mends it needn't wait.
-const REMEMBERED_AGAINST: Duration = Duration::from_secs(30);
+/// TTL of the answer that another account owns the name: short, so that an operator's correction takes effect soon.
+const REASSIGNED_TTL: Duration = Duration::from_secs(30);
 
-/// How long an older answer is still taken while the store can't be asked. It is longer where the last known week
-/// stands in for longer.
-const STANDS_IN: Duration = Duration::from_secs(3 * 3600);
+/// Up to this age a cached answer is used during an outage of the store, or longer, see [`outage_ttl`].
+const MIN_OUTAGE_TTL: Duration = Duration::from_secs(3 * 3600);
 
-/// For so long after a failure nobody waits for the next answer: longer, and the store may be well again.
-const RECENTLY: Duration = Duration::from_secs(60);
+/// For this time after a failure an aged answer is used without waiting for a refresh.
+const RECENT_FAILURE: Duration = Duration::from_secs(60);
 
-/// How long the store isn't asked again about somebody whom an older answer lets in.
-const AWAY: Duration = Duration::from_secs(10);
+/// For this time after a failure a cached answer is used without a refresh.
+const OUTAGE_RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// How long a failure is told to everybody who asks: clients are told to come back after that.
-const FAILED: Duration = Duration::from_secs(2);
+/// TTL of a failure if there is no usable answer; clients get it as their retry-after.
+const FAILURE_TTL: Duration = Duration::from_secs(2);
 
-/// So often the file is read and written anew where others write it, too.
+/// Attempts of the compare-and-swap of `owner.json`.
 const ATTEMPTS: usize = 5;
 
-/// The store may take so long before it counts as away.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// After this time without an answer the store counts as unavailable.
+const STORE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long an answer may be needed: `stale_if_error` is how long the last known week stands in, and so long must
-/// its owner be known.
-pub(super) fn stands_in(stale_if_error: Duration) -> Duration {
-    STANDS_IN.max(stale_if_error.saturating_add(REMEMBERED))
+/// How long a cached answer may be needed during an outage. A stale week is served for `stale_if_error`, and its owner
+/// must be known as long.
+pub(super) fn outage_ttl(stale_if_error: Duration) -> Duration {
+    MIN_OUTAGE_TTL.max(stale_if_error.saturating_add(FRESH_FOR))
 }
 
-/// What is known of whose a name is.
+/// What this instance knows of a user name's owner.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Owner {
-    said: Option<Said>,
-    // Rare, so it isn't to make what is kept of everybody larger.
+pub(super) struct OwnerState {
+    cached: Option<CachedOwner>,
+    /// The last refresh's failure. Boxed, since it is rare and every user's record would be larger.
     failed: Option<Box<(OwnerError, Instant)>>,
-    /// Held by who asks the store; the others wait for the answer, or do with what is known.
-    asking: Arc<Mutex<()>>,
+    /// Single flight: held during a refresh; others wait for it or use the cached answer.
+    refresh_lock: Arc<Mutex<()>>,
 }
 
-/// What the store said.
+/// The store's last answer.
 #[derive(Debug, Clone)]
-struct Said {
-    holder: Holder,
+struct CachedOwner {
+    identity: AccountIdentity,
     session_generation: u64,
-    /// Where it isn't spelled as the login is.
+    /// The user's folder, if it isn't spelled as the login is.
     folder: Option<Box<UserId>>,
     at: Instant,
 }
 
-/// What follows from it.
-enum Outcome {
-    Verdict(Result<Confirmed, OwnerError>),
-    /// It is theirs, but somebody should look again.
-    Aging(Confirmed),
+/// Result of checking a claim against the cached answer.
+enum OwnerLookup {
+    /// Valid as it is.
+    Fresh(Result<ConfirmedOwner, OwnerError>),
+    /// Valid for this request, but due for a refresh in the background.
+    Stale(ConfirmedOwner),
 }
 
-impl Owner {
-    fn says(&self, claim: &Claim, now: Instant, stands_in: Duration) -> Option<Outcome> {
+impl OwnerState {
+    /// Checks `claim` against the cached answer; `None` if the store has to be asked.
+    fn check(&self, claim: &LoginClaim, now: Instant, outage_ttl: Duration) -> Option<OwnerLookup> {
         let failed = |within| self.failed.as_ref().filter(|it| age(it.1, now) < within);
-        match &self.said {
-            Some(said) if said.holder != claim.holder && age(said.at, now) < REMEMBERED_AGAINST => {
-                return Some(Outcome::Verdict(Err(OwnerError::Reassigned)));
+        match &self.cached {
+            Some(cached)
+                if cached.identity != claim.identity && age(cached.at, now) < REASSIGNED_TTL =>
+            {
+                return Some(OwnerLookup::Fresh(Err(OwnerError::Reassigned)));
             }
-            Some(said) if said.holder == claim.holder && age(said.at, now) < stands_in => {
-                let confirmed = said.confirms(&claim.login);
+            Some(cached)
+                if cached.identity == claim.identity && age(cached.at, now) < outage_ttl =>
+            {
+                let confirmed = cached.to_confirmed(&claim.login);
                 let known = confirmed.session_generation;
                 if claim.session.is_some_and(|session| session < known) {
-                    return Some(Outcome::Verdict(Err(OwnerError::SessionEnded)));
+                    return Some(OwnerLookup::Fresh(Err(OwnerError::SessionEnded)));
                 }
-                // A session that began after what is known here says by itself that there is news.
-                let is_news = claim.session.is_some_and(|session| session > known);
-                let age = age(said.at, now);
-                if failed(AWAY).is_some() || age < REMEMBERED && !is_news {
-                    return Some(Outcome::Verdict(Ok(confirmed)));
+                // A session of a higher generation than the cached one proves that the cache is outdated.
+                let is_outdated = claim.session.is_some_and(|session| session > known);
+                let age = age(cached.at, now);
+                if failed(OUTAGE_RETRY_DELAY).is_some() || age < FRESH_FOR && !is_outdated {
+                    return Some(OwnerLookup::Fresh(Ok(confirmed)));
                 }
-                if (failed(RECENTLY).is_some() || age < BOUND) && !is_news {
-                    return Some(Outcome::Aging(confirmed));
+                if (failed(RECENT_FAILURE).is_some() || age < MAX_STALENESS) && !is_outdated {
+                    return Some(OwnerLookup::Stale(confirmed));
                 }
                 return None;
             }
             _ => {}
         }
-        let failed = failed(FAILED)?;
-        Some(Outcome::Verdict(Err(failed.0.clone())))
+        let failed = failed(FAILURE_TTL)?;
+        Some(OwnerLookup::Fresh(Err(failed.0.clone())))
     }
 
-    fn learn(&mut self, answer: Result<Said, OwnerError>, now: Instant) {
+    fn record_answer(&mut self, answer: Result<CachedOwner, OwnerError>, now: Instant) {
         match answer {
-            Ok(said) => {
-                self.said = Some(said);
+            Ok(cached) => {
+                self.cached = Some(cached);
                 self.failed = None;
             }
             Err(error) => {
-                // What is written there now isn't what was.
+                // The store has answered, so the earlier answer doesn't hold any more.
                 if !error.is_outage() {
-                    self.said = None;
+                    self.cached = None;
                 }
                 self.failed = Some(Box::new((error, now)));
             }
         }
     }
 
-    /// Whether that changes anything: sessions of the folder were ended, and this is what is known of the login.
-    fn learn_of_end(&mut self, folder: &UserId, login: &UserId, generation: u64) -> bool {
-        let said = self.said.as_mut();
-        let said = said.filter(|it| it.folder.as_deref().unwrap_or(login) == folder);
-        let Some(said) = said.filter(|it| it.session_generation < generation) else {
+    /// Raises the cached session generation if `folder` is the one cached for `login`. Returns whether it did.
+    fn record_session_end(&mut self, folder: &UserId, login: &UserId, generation: u64) -> bool {
+        let cached = self.cached.as_mut();
+        let cached = cached.filter(|it| it.folder.as_deref().unwrap_or(login) == folder);
+        let Some(cached) = cached.filter(|it| it.session_generation < generation) else {
             return false;
         };
-        said.session_generation = generation;
+        cached.session_generation = generation;
         true
     }
 
-    /// What it occupies beside itself, in bytes.
+    /// Size of what it points to, in bytes.
     pub(super) fn weight(&self) -> usize {
-        let names = self.said.as_ref().map_or(0, |said| {
-            let folder = said.folder.as_ref().map_or(0, |_| size_of::<UserId>());
+        let names = self.cached.as_ref().map_or(0, |cached| {
+            let folder = cached.folder.as_ref().map_or(0, |_| size_of::<UserId>());
             folder
-                + match &said.holder {
-                    Holder::Other { provider, subject } => provider.len() + subject.len(),
-                    Holder::GitHub { .. } => 0,
+                + match &cached.identity {
+                    AccountIdentity::Other { provider, subject } => provider.len() + subject.len(),
+                    AccountIdentity::GitHub { .. } => 0,
                 }
         });
         names + size_of::<Mutex<()>>() + 2 * size_of::<usize>()
     }
 }
 
-impl Said {
-    fn confirms(&self, login: &UserId) -> Confirmed {
-        Confirmed {
+impl CachedOwner {
+    fn to_confirmed(&self, login: &UserId) -> ConfirmedOwner {
+        ConfirmedOwner {
             user: self.folder.as_deref().unwrap_or(login).clone(),
             known: None,
             session_generation: self.session_generation,
@@ -215,7 +220,7 @@ impl Said {
 }
 
 impl OwnerError {
-    /// The store is away, so that what is known may stand in.
+    /// Whether the store is unavailable, so that a cached answer may be used instead.
     fn is_outage(&self) -> bool {
         matches!(self, Self::Store(_) | Self::TimedOut | Self::Contended)
     }
@@ -225,71 +230,72 @@ fn age(at: Instant, now: Instant) -> Duration {
     now.saturating_duration_since(at)
 }
 
-impl Inner {
+impl CacheInner {
+    /// Confirms `claim`, from the cached answer if that is recent enough. The first account to claim a name gets it.
     pub(super) async fn confirm_owner(
         self: &Arc<Self>,
-        claim: &Claim,
+        claim: &LoginClaim,
         now: Now,
-    ) -> Result<Confirmed, OwnerError> {
-        match self.owner_says(claim, now) {
-            Some(Outcome::Verdict(verdict)) => verdict,
-            Some(Outcome::Aging(confirmed)) => {
-                self.look_again(claim, now);
+    ) -> Result<ConfirmedOwner, OwnerError> {
+        match self.cached_owner(claim, now) {
+            Some(OwnerLookup::Fresh(verdict)) => verdict,
+            Some(OwnerLookup::Stale(confirmed)) => {
+                self.refresh_in_background(claim, now);
                 Ok(confirmed)
             }
-            // Boxed, so that what is rare doesn't make every request's future larger.
-            None => Box::pin(self.ask_owner(claim, now)).await,
+            // Boxed, so that this rare case doesn't enlarge every request's future.
+            None => Box::pin(self.fetch_owner(claim, now)).await,
         }
     }
 
-    /// The same, by what the store says now.
+    /// The same, always by a read of the store.
     pub(super) async fn reconfirm_owner(
         &self,
-        claim: &Claim,
+        claim: &LoginClaim,
         now: Now,
-    ) -> Result<Confirmed, OwnerError> {
-        let asking = self.asking(&claim.login);
-        let _asking = asking.lock().await;
-        self.ask_store(claim, now).await
+    ) -> Result<ConfirmedOwner, OwnerError> {
+        let lock = self.refresh_lock(&claim.login);
+        let _guard = lock.lock().await;
+        self.load_owner(claim, now).await
     }
 
-    /// Ends the claim's session and every session of the same or an earlier generation, in each folder of the person's
-    /// login.
-    pub(super) async fn end_sessions(&self, claim: &Claim) -> Result<(), OwnerError> {
+    /// Ends all sessions up to the claim's generation, in each of the account's folders for the login.
+    pub(super) async fn end_sessions(&self, claim: &LoginClaim) -> Result<(), OwnerError> {
         let ended = async {
-            let asking = self.asking(&claim.login);
-            // An answer from before must not be learnt after this.
-            let _asking = asking.lock().await;
-            let ended = end_everywhere(&*self.store, claim).await?;
+            let lock = self.refresh_lock(&claim.login);
+            // A refresh begun before must not overwrite what is recorded below.
+            let _guard = lock.lock().await;
+            let ended = end_in_all_folders(&*self.store, claim).await?;
             for (user, generation) in ended {
-                for known_as in [&claim.login, &user] {
-                    self.memory.change(known_as, |known| {
+                for login in [&claim.login, &user] {
+                    self.memory.update(login, |known| {
                         known
                             .owner
-                            .learn_of_end(&user, known_as, generation)
+                            .record_session_end(&user, login, generation)
                             .then_some(())
                     });
                 }
             }
             Ok(())
         };
-        let ended = tokio::time::timeout(PATIENCE, ended);
+        let ended = tokio::time::timeout(STORE_DEADLINE, ended);
         ended.await.unwrap_or(Err(OwnerError::TimedOut))
     }
 
-    /// Whether it is known here that the claim's session was ended.
-    pub(super) fn has_ended(&self, claim: &Claim) -> bool {
+    /// Whether the cached answer shows that the claim's session was ended.
+    pub(super) fn is_session_ended(&self, claim: &LoginClaim) -> bool {
         let known = self.memory.known(&claim.login);
-        let said = known.as_ref().and_then(|it| it.owner.said.as_ref());
-        said.zip(claim.session)
-            .is_some_and(|(said, session)| session < said.session_generation)
+        let cached = known.as_ref().and_then(|it| it.owner.cached.as_ref());
+        cached
+            .zip(claim.session)
+            .is_some_and(|(cached, session)| session < cached.session_generation)
     }
 
-    fn owner_says(&self, claim: &Claim, now: Now) -> Option<Outcome> {
-        let stands_in = stands_in(self.settings.stale_if_error);
+    fn cached_owner(&self, claim: &LoginClaim, now: Now) -> Option<OwnerLookup> {
+        let outage_ttl = outage_ttl(self.settings.stale_if_error);
         let known = self.memory.known(&claim.login)?;
-        let mut outcome = known.owner.says(claim, now.mono, stands_in)?;
-        if let Outcome::Verdict(Ok(confirmed)) | Outcome::Aging(confirmed) = &mut outcome
+        let mut outcome = known.owner.check(claim, now.mono, outage_ttl)?;
+        if let OwnerLookup::Fresh(Ok(confirmed)) | OwnerLookup::Stale(confirmed) = &mut outcome
             && confirmed.user == claim.login
         {
             confirmed.known.clone_from(&known.entry);
@@ -297,187 +303,202 @@ impl Inner {
         Some(outcome)
     }
 
-    fn asking(&self, login: &UserId) -> Arc<Mutex<()>> {
-        let asking = |known: &Known| Arc::clone(&known.owner.asking);
+    fn refresh_lock(&self, login: &UserId) -> Arc<Mutex<()>> {
+        let lock = |known: &UserRecord| Arc::clone(&known.owner.refresh_lock);
         match self.memory.known(login) {
-            Some(known) => asking(&known),
+            Some(known) => lock(&known),
             None => self
                 .memory
-                .change(login, |known| Some(asking(known)))
+                .update(login, |known| Some(lock(known)))
                 .unwrap_or_default(),
         }
     }
 
-    async fn ask_owner(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
-        let asking = self.asking(&claim.login);
-        let _asking = asking.lock().await;
-        match self.owner_says(claim, now) {
-            Some(Outcome::Verdict(verdict)) => verdict,
-            Some(Outcome::Aging(confirmed)) => Ok(confirmed),
-            None => self.ask_store(claim, now).await,
+    async fn fetch_owner(
+        &self,
+        claim: &LoginClaim,
+        now: Now,
+    ) -> Result<ConfirmedOwner, OwnerError> {
+        let lock = self.refresh_lock(&claim.login);
+        let _guard = lock.lock().await;
+        match self.cached_owner(claim, now) {
+            Some(OwnerLookup::Fresh(verdict)) => verdict,
+            Some(OwnerLookup::Stale(confirmed)) => Ok(confirmed),
+            None => self.load_owner(claim, now).await,
         }
     }
 
-    /// Asks the store while nobody waits, unless somebody does already.
-    fn look_again(self: &Arc<Self>, claim: &Claim, now: Now) {
-        let Ok(asking) = self.asking(&claim.login).try_lock_owned() else {
+    /// Refreshes the cached answer in the background, unless a refresh is running already.
+    fn refresh_in_background(self: &Arc<Self>, claim: &LoginClaim, now: Now) {
+        let Ok(guard) = self.refresh_lock(&claim.login).try_lock_owned() else {
             return;
         };
         let (inner, claim) = (Arc::clone(self), claim.clone());
-        tokio::spawn(carried(async move {
+        tokio::spawn(in_request_context(async move {
             if let Err(error @ (OwnerError::NewerFormat | OwnerError::Unreadable)) =
-                inner.ask_store(&claim, now).await
+                inner.load_owner(&claim, now).await
             {
-                tracing::warn!(user = %claim.login, %error, "can't look again whose the login is");
+                tracing::warn!(user = %claim.login, %error, "can't refresh the owner of the login");
             }
-            drop(asking);
+            drop(guard);
         }));
     }
 
-    /// Asks the store, and remembers what it says. While it is away what it said before stands in.
-    async fn ask_store(&self, claim: &Claim, now: Now) -> Result<Confirmed, OwnerError> {
+    /// Reads the owner record and caches the answer. During an outage the cached answer is used.
+    async fn load_owner(&self, claim: &LoginClaim, now: Now) -> Result<ConfirmedOwner, OwnerError> {
         let login = &claim.login;
         let known = self.memory.known(login);
-        let folder = known.and_then(|it| it.owner.said.as_ref()?.folder.as_deref().cloned());
-        let asked =
-            tokio::time::timeout(PATIENCE, recorded(&*self.store, claim, folder, now)).await;
+        let folder = known.and_then(|it| it.owner.cached.as_ref()?.folder.as_deref().cloned());
+        let loaded = tokio::time::timeout(
+            STORE_DEADLINE,
+            find_or_record(&*self.store, claim, folder, now),
+        )
+        .await;
         let now = now.later();
-        let answer = asked.unwrap_or(Err(OwnerError::TimedOut));
-        let answer = answer.map(|(user, file)| Said {
-            holder: file.holder,
+        let answer = loaded.unwrap_or(Err(OwnerError::TimedOut));
+        let answer = answer.map(|(user, file)| CachedOwner {
+            identity: file.identity,
             session_generation: file.session_generation,
             folder: (user != *login).then(|| Box::new(user)),
             at: now.mono,
         });
         let verdict = match &answer {
-            Ok(said) if said.holder != claim.holder => Err(OwnerError::Reassigned),
-            // One that is ahead of the file is of a file that has been removed.
-            Ok(said)
+            Ok(cached) if cached.identity != claim.identity => Err(OwnerError::Reassigned),
+            // A session that is ahead of the file belongs to an earlier file, since removed.
+            Ok(cached)
                 if claim
                     .session
-                    .is_some_and(|it| it != said.session_generation) =>
+                    .is_some_and(|it| it != cached.session_generation) =>
             {
                 Err(OwnerError::SessionEnded)
             }
-            Ok(said) => Ok(said.confirms(login)),
+            Ok(cached) => Ok(cached.to_confirmed(login)),
             Err(error) => Err(error.clone()),
         };
         if let Err(OwnerError::Reassigned) = verdict {
-            tracing::warn!(user = %login, "somebody else's account has this login now");
+            tracing::warn!(user = %login, "the login is claimed by an account that doesn't own its folder");
         }
-        self.memory.change(login, |known| {
-            known.owner.learn(answer, now.mono);
+        self.memory.update(login, |known| {
+            known.owner.record_answer(answer, now.mono);
             Some(())
         });
         match verdict {
             Err(error) if error.is_outage() => {
-                let confirmed = self.owner_stands_in(claim, now).ok_or(error.clone())?;
-                tracing::warn!(user = %login, %error, "can't look again whose the login is");
+                let confirmed = self.outage_fallback(claim, now).ok_or(error.clone())?;
+                tracing::warn!(user = %login, %error, "can't refresh the owner of the login");
                 Ok(confirmed)
             }
             verdict => verdict,
         }
     }
 
-    /// What was said before.
-    fn owner_stands_in(&self, claim: &Claim, now: Now) -> Option<Confirmed> {
-        match self.owner_says(claim, now)? {
-            Outcome::Verdict(verdict) => verdict.ok(),
-            Outcome::Aging(confirmed) => Some(confirmed),
+    /// The cached answer during an outage.
+    fn outage_fallback(&self, claim: &LoginClaim, now: Now) -> Option<ConfirmedOwner> {
+        match self.cached_owner(claim, now)? {
+            OwnerLookup::Fresh(verdict) => verdict.ok(),
+            OwnerLookup::Stale(confirmed) => Some(confirmed),
         }
     }
 }
 
-/// Whose the login is by the store, and in which folder, where it is written now unless it was before. `folder` is
-/// where it was found the last time, if that isn't spelled as the login is.
-async fn recorded(
+/// Finds the user's folder and owner record, writing the record if there is none. `folder` is the folder found the last
+/// time, if it isn't spelled as the login is.
+async fn find_or_record(
     store: &dyn BlobStore,
-    claim: &Claim,
+    claim: &LoginClaim,
     folder: Option<UserId>,
     now: Now,
 ) -> Result<(UserId, OwnerFile), OwnerError> {
-    let Claim { login, holder, .. } = claim;
-    let mut of_another = None;
+    let LoginClaim {
+        login, identity, ..
+    } = claim;
+    let mut owned_by_other = None;
     for user in folder.iter().chain([login]) {
-        match file::read(store, &Key::owner(user)).await? {
-            Some((file, _)) if file.holder == *holder => return Ok((user.clone(), file)),
-            Some((file, _)) => of_another = Some((user.clone(), file)),
+        match file::read(store, &BlobKey::owner(user)).await? {
+            Some((file, _)) if file.identity == *identity => return Ok((user.clone(), file)),
+            Some((file, _)) => owned_by_other = Some((user.clone(), file)),
             None => {}
         }
     }
-    // Other providers' names are theirs to the letter.
-    let found = match (holder, of_another) {
-        (Holder::GitHub { .. }, _) => spelling::find(store, login, holder).await?,
-        (Holder::Other { .. }, Some((user, file))) => Folder::Recorded(user, file),
-        (Holder::Other { .. }, None) => Folder::Free(login.clone()),
+    // Logins of other providers are case-sensitive.
+    let found = match (identity, owned_by_other) {
+        (AccountIdentity::GitHub { .. }, _) => {
+            spelling::find_folder(store, login, identity).await?
+        }
+        (AccountIdentity::Other { .. }, Some((user, file))) => OwnerFolder::Recorded(user, file),
+        (AccountIdentity::Other { .. }, None) => OwnerFolder::Free(login.clone()),
     };
     match found {
-        Folder::Recorded(user, file) => Ok((user, file)),
-        // A session began when there was a file, which has been removed since.
-        Folder::Free(_) if claim.session.is_some() => Err(OwnerError::SessionEnded),
-        Folder::Free(user) => record(store, user, holder, now).await,
+        OwnerFolder::Recorded(user, file) => Ok((user, file)),
+        // The session belongs to an owner record that has been removed since.
+        OwnerFolder::Free(_) if claim.session.is_some() => Err(OwnerError::SessionEnded),
+        OwnerFolder::Free(user) => record_owner(store, user, identity, now).await,
     }
 }
 
-/// Writes whose the folder is, unless that is written there.
-async fn record(
+/// Writes the owner record of a folder, or reads it if there is one by now.
+async fn record_owner(
     store: &dyn BlobStore,
     user: UserId,
-    holder: &Holder,
+    identity: &AccountIdentity,
     now: Now,
 ) -> Result<(UserId, OwnerFile), OwnerError> {
-    let key = Key::owner(&user);
-    let new = OwnerFile::new(holder.clone(), now.utc);
-    match store.put(&key, put(&new), PutIf::Absent).await?.value {
-        Written::Done(_) => Ok((user, new)),
-        // Another instance was first, or an answer got lost and it was this one.
-        Written::Refused => match file::read(store, &key).await? {
+    let key = BlobKey::owner(&user);
+    let new = OwnerFile::new(identity.clone(), now.utc);
+    match store.put(&key, owner_put(&new), PutIf::Absent).await?.value {
+        PutOutcome::Done(_) => Ok((user, new)),
+        // Another instance was faster, or this PUT succeeded and its answer was lost.
+        PutOutcome::Refused => match file::read(store, &key).await? {
             Some((file, _)) => Ok((user, file)),
             None => Err(OwnerError::Unreadable),
         },
     }
 }
 
-/// Ends the person's sessions in each folder of the login that is theirs. Gives the generation that counts in each then.
-async fn end_everywhere(
+/// Ends the account's sessions in each folder for the login that it owns. Returns those folders with their new session
+/// generation.
+async fn end_in_all_folders(
     store: &dyn BlobStore,
-    claim: &Claim,
+    claim: &LoginClaim,
 ) -> Result<Vec<(UserId, u64)>, OwnerError> {
     let mut ended = vec![];
     for user in spellings(store, &claim.login).await? {
-        if let Some(generation) = end(store, &user, claim).await? {
+        if let Some(generation) = end_in_folder(store, &user, claim).await? {
             ended.push((user, generation));
         }
     }
     Ok(ended)
 }
 
-/// Ends them in this folder, unless that was done before; `None` where it is somebody else's.
-async fn end(
+/// Ends the account's sessions in one folder, unless they are ended already. Returns the session generation, or `None`
+/// if the account doesn't own the folder.
+async fn end_in_folder(
     store: &dyn BlobStore,
     user: &UserId,
-    claim: &Claim,
+    claim: &LoginClaim,
 ) -> Result<Option<u64>, OwnerError> {
-    let key = Key::owner(user);
+    let key = BlobKey::owner(user);
     for _ in 0..ATTEMPTS {
         let read = file::read(store, &key).await?;
-        let Some((file, etag)) = read.filter(|it| it.0.holder == claim.holder) else {
+        let Some((file, etag)) = read.filter(|it| it.0.identity == claim.identity) else {
             return Ok(None);
         };
-        // Also where an answer got lost and it was this one.
+        // Ended already, possibly by a PUT of this call whose answer was lost.
         if claim.session < Some(file.session_generation) {
             return Ok(Some(file.session_generation));
         }
         let ended = file.with_sessions_ended();
-        let written = store.put(&key, put(&ended), PutIf::Same(etag)).await?;
-        if let Written::Done(_) = written.value {
+        let written = store
+            .put(&key, owner_put(&ended), PutIf::Same(etag))
+            .await?;
+        if let PutOutcome::Done(_) = written.value {
             return Ok(Some(ended.session_generation));
         }
     }
     Err(OwnerError::Contended)
 }
 
-fn put(file: &OwnerFile) -> Put {
+fn owner_put(file: &OwnerFile) -> Put {
     Put {
         bytes: file.to_bytes().into(),
         ..Put::default()

@@ -1,21 +1,21 @@
-//! Which folder is a person's: GitHub's logins are the same in any letter case, and the names of folders aren't.
+//! Finding a user's folder: GitHub logins are case-insensitive, folder names are case-sensitive.
 
 use std::collections::BTreeSet;
 
-use super::{Holder, OwnerError, OwnerFile, file};
-use crate::store::{BlobStore, Key, Prefix, StoreError};
+use super::{AccountIdentity, OwnerError, OwnerFile, file};
+use crate::store::{BlobKey, BlobStore, Prefix, StoreError};
 use crate::user::UserId;
 
-/// What became of looking for somebody's folder.
+/// Result of looking for the folder of a login.
 #[derive(Debug, PartialEq)]
-pub(super) enum Folder {
-    /// This one, and it is recorded whose it is: theirs, or somebody else's who has the login.
+pub(super) enum OwnerFolder {
+    /// A folder with an owner record, which may name this account or another one.
     Recorded(UserId, OwnerFile),
-    /// Nobody's by now, if there is one at all.
+    /// No folder has an owner record; this one may exist without or not exist yet.
     Free(UserId),
 }
 
-/// Every user's folder, as it is spelled, in the order of its bytes. Two or three requests for every 5,000 users.
+/// All users' folders as they are spelled, in byte order. Two or three storage requests for every 5,000 users.
 ///
 /// # Errors
 /// As the store's.
@@ -28,7 +28,7 @@ pub async fn folders(store: &dyn BlobStore) -> Result<BTreeSet<UserId>, StoreErr
     Ok(found)
 }
 
-/// Those there are for a login. As many requests.
+/// The folders whose names are `login` in any letter case. Costs what [`folders`] costs.
 ///
 /// # Errors
 /// As the store's.
@@ -38,47 +38,50 @@ pub async fn spellings(store: &dyn BlobStore, login: &UserId) -> Result<Vec<User
     Ok(folders.filter(|it| it.folded() == login).collect())
 }
 
-/// Looks for the folder of somebody who hasn't one that is spelled as the login is.
-pub(super) async fn find(
+/// Finds the folder of an account for which the one spelled as its login has no matching owner record.
+///
+/// # Errors
+/// The store's, or [`OwnerError`] of the owner record that would have been chosen.
+pub(super) async fn find_folder(
     store: &dyn BlobStore,
     login: &UserId,
-    holder: &Holder,
-) -> Result<Folder, OwnerError> {
+    identity: &AccountIdentity,
+) -> Result<OwnerFolder, OwnerError> {
     let mut found = Vec::new();
     for folder in spellings(store, login).await? {
-        let owner = match file::read(store, &Key::owner(&folder)).await {
+        let owner = match file::read(store, &BlobKey::owner(&folder)).await {
             Ok(read) => Ok(read.map(|(file, _)| file)),
             Err(error) if error.is_outage() => return Err(error),
-            Err(damaged) => Err(damaged),
+            Err(unreadable) => Err(unreadable),
         };
         found.push((folder, owner));
     }
-    choose(login, holder, found)
+    choose_folder(login, identity, found)
 }
 
-/// What is recorded of a folder: nothing, its owner, or something that can't be read.
-type Recorded = Result<Option<OwnerFile>, OwnerError>;
+/// The owner record of a folder: none, a readable one, or one that can't be read.
+type FolderOwner = Result<Option<OwnerFile>, OwnerError>;
 
-/// Of the folders that there are for the login: theirs, else one of somebody else's, else one that is nobody's; of
-/// several the one that is spelled as the login is, else the first. What can't be read may be somebody else's.
-fn choose(
+/// Chooses among the folders for a login: first one owned by this account, then one owned by another or unreadable,
+/// which may be another's, then one without an owner. Among equals the one spelled as the login wins, else the first.
+fn choose_folder(
     login: &UserId,
-    holder: &Holder,
-    found: Vec<(UserId, Recorded)>,
-) -> Result<Folder, OwnerError> {
-    let rank = |(folder, owner): &(UserId, Recorded)| {
-        let of = match owner {
-            Ok(Some(file)) if file.holder == *holder => 0,
+    identity: &AccountIdentity,
+    found: Vec<(UserId, FolderOwner)>,
+) -> Result<OwnerFolder, OwnerError> {
+    let rank = |(folder, owner): &(UserId, FolderOwner)| {
+        let ownership = match owner {
+            Ok(Some(file)) if file.identity == *identity => 0,
             Ok(Some(_)) | Err(_) => 1,
             Ok(None) => 2,
         };
-        (of, folder != login)
+        (ownership, folder != login)
     };
     match found.into_iter().min_by_key(rank) {
         Some((folder, owner)) => Ok(match owner? {
-            Some(file) => Folder::Recorded(folder, file),
-            None => Folder::Free(folder),
+            Some(file) => OwnerFolder::Recorded(folder, file),
+            None => OwnerFolder::Free(folder),
         }),
-        None => Ok(Folder::Free(login.clone())),
+        None => Ok(OwnerFolder::Free(login.clone())),
     }
 }

@@ -1,26 +1,26 @@
-//! Several files under one mark and version.
+//! Several files under one intent and version (src/cache/README.md, "Write").
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::create::{ids_before, place_for};
-use super::file::{Outcome, WrittenFile};
-use super::mark::Mark;
-use super::{Act, BatchDone, FileChange, FileFate, Op};
-use crate::cache::ledger::AnsweredFile;
+use super::create::{create_condition, replaced_ids};
+use super::file::{WriteOutcome, WrittenFile};
+use super::mark::WriteIntent;
+use super::{BatchItem, BatchResult, FileOp, FileOutcome, WriteOp};
+use crate::cache::ledger::AcknowledgedFile;
 use crate::cache::state::ChangeKind;
-use crate::cache::{Entry, ReadError, WriteError};
+use crate::cache::{ReadError, Snapshot, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId};
 use crate::task::{FileName, GitSha, git_sha};
 
-/// How many files go into one batch at most.
+/// Maximum number of files of a batch.
 pub const MAX_BATCH: usize = 50;
 
-/// How long a batch goes on before it leaves the rest to the next one.
-const BATCH_TIME: Duration = Duration::from_secs(20);
+/// A batch begins no further file after this time.
+const BATCH_DEADLINE: Duration = Duration::from_secs(20);
 
-impl Act {
+impl FileOp {
     fn kind(&self) -> ChangeKind {
         match self {
             Self::Create(_) => ChangeKind::Create,
@@ -29,8 +29,8 @@ impl Act {
         }
     }
 
-    /// The version that goes.
-    fn replaces(&self) -> Option<ETag> {
+    /// ETag of the file that the operation replaces or deletes.
+    fn old_etag(&self) -> Option<ETag> {
         match self {
             Self::Create(_) => None,
             Self::Replace { etag, .. } | Self::Remove(etag) => Some(etag.clone()),
@@ -42,10 +42,10 @@ impl Act {
     }
 }
 
-impl FileChange {
-    /// What the state is to say of a merged file.
+impl BatchItem {
+    /// The entry for [`State::merged`](crate::cache::State::merged), if the file is the result of a Git merge.
     fn merged_file(&self) -> Option<(FileName, GitSha, Vec<String>)> {
-        let Act::Replace { bytes, .. } = &self.act else {
+        let FileOp::Replace { bytes, .. } = &self.operation else {
             return None;
         };
         let merged = || (self.name.clone(), git_sha(bytes), self.merged.clone());
@@ -53,12 +53,9 @@ impl FileChange {
     }
 }
 
-impl Op {
-    pub(super) async fn batch(
-        &mut self,
-        changes: Vec<FileChange>,
-    ) -> Result<BatchDone, WriteError> {
-        let batch = &changes[..changes.len().min(MAX_BATCH)];
+impl WriteOp {
+    pub(super) async fn batch(&mut self, items: Vec<BatchItem>) -> Result<BatchResult, WriteError> {
+        let batch = &items[..items.len().min(MAX_BATCH)];
         let ids = batch
             .iter()
             .map(|it| it.write.unwrap_or_else(|| self.write_id()));
@@ -66,99 +63,102 @@ impl Op {
         let files = batch
             .iter()
             .zip(&ids)
-            .map(|(change, id)| (change.name.clone(), *id, change.act.kind()));
-        let merged = batch.iter().filter_map(FileChange::merged_file);
+            .map(|(item, id)| (item.name.clone(), *id, item.operation.kind()));
+        let merged = batch.iter().filter_map(BatchItem::merged_file);
         let known = self.inner.memory.get(&self.user);
-        let mark = self
-            .mark_merged(files.collect(), merged.collect(), None)
+        let intent = self
+            .record_intent(files.collect(), merged.collect(), None)
             .await?;
-        // Before the first request, also where that is a removal's.
+        // A deletion doesn't put the work queue entry itself, so do it before the first request.
         self.put_hint().await;
-        let mut fates = vec![FileFate::Untried; changes.len()];
-        let mut answered = Some(vec![]);
+        let mut outcomes = vec![FileOutcome::NotAttempted; items.len()];
+        let mut acknowledged = Some(vec![]);
         let (removed, written): (Vec<usize>, Vec<usize>) =
-            (0..batch.len()).partition(|at| batch[*at].act.removes());
+            (0..batch.len()).partition(|at| batch[*at].operation.removes());
         for at in written.into_iter().chain(removed) {
-            if self.is_batch_over(&mark) {
+            if self.is_batch_over(&intent) {
                 break;
             }
-            let change = &batch[at];
-            match self.act(&mark, change, known.as_deref(), ids[at]).await {
-                Outcome::Landed(written) => {
-                    fates[at] = FileFate::Done;
-                    let file = written.map(|written| AnsweredFile {
-                        name: change.name.clone(),
-                        old: change.act.replaces(),
-                        new: Some(written.record(&change.name)),
+            let item = &batch[at];
+            match self
+                .write_item(&intent, item, known.as_deref(), ids[at])
+                .await
+            {
+                WriteOutcome::Landed(written) => {
+                    outcomes[at] = FileOutcome::Done;
+                    let file = written.map(|written| AcknowledgedFile {
+                        name: item.name.clone(),
+                        old: item.operation.old_etag(),
+                        new: Some(written.record(&item.name)),
                     });
-                    answered = answered.zip(file).map(|(mut all, file)| {
+                    acknowledged = acknowledged.zip(file).map(|(mut all, file)| {
                         all.push(file);
                         all
                     });
                 }
-                Outcome::Refused => {
-                    fates[at] = FileFate::Lost;
-                    answered = None;
+                WriteOutcome::Conflict => {
+                    outcomes[at] = FileOutcome::Conflict;
+                    acknowledged = None;
                 }
-                // What was done until then is acknowledged. The mark stays, to be settled: a first try of
-                // what was denied may still be on its way.
-                Outcome::Denied(_) if fates.contains(&FileFate::Done) => {
-                    self.refuse(&mark).await;
-                    let version = self.acknowledge(&mark, None).await?;
-                    return Ok(BatchDone { version, fates });
+                // Acknowledge what was written before. The intent stays for recovery: an earlier attempt of the denied
+                // write may still be on its way.
+                WriteOutcome::Denied(_) if outcomes.contains(&FileOutcome::Done) => {
+                    self.set_refused(&intent).await;
+                    let version = self.acknowledge(&intent, None).await?;
+                    return Ok(BatchResult { version, outcomes });
                 }
-                Outcome::Denied(error) => {
-                    self.refuse(&mark).await;
+                WriteOutcome::Denied(error) => {
+                    self.set_refused(&intent).await;
                     return Err(ReadError::from(error).into());
                 }
-                Outcome::Unknown => return Err(WriteError::OutcomeUnknown(mark.version)),
+                WriteOutcome::Unknown => return Err(WriteError::OutcomeUnknown(intent.version)),
             }
         }
-        let version = self.acknowledge(&mark, answered).await?;
-        self.finish(mark);
-        Ok(BatchDone { version, fates })
+        let version = self.acknowledge(&intent, acknowledged).await?;
+        self.finish(intent);
+        Ok(BatchResult { version, outcomes })
     }
 
-    fn is_batch_over(&self, mark: &Mark) -> bool {
-        let passed = self.now.later().mono.saturating_duration_since(mark.sent);
-        passed >= BATCH_TIME || self.is_stale(mark)
+    fn is_batch_over(&self, intent: &WriteIntent) -> bool {
+        let passed = self.now.later().mono.saturating_duration_since(intent.sent);
+        passed >= BATCH_DEADLINE || self.is_near_expiry(intent)
     }
 
-    async fn act(
+    async fn write_item(
         &mut self,
-        mark: &Mark,
-        change: &FileChange,
-        known: Option<&Entry>,
+        intent: &WriteIntent,
+        item: &BatchItem,
+        known: Option<&Snapshot>,
         id: WriteId,
-    ) -> Outcome {
-        let (bytes, before, condition) = match &change.act {
-            Act::Create(bytes) => {
-                let place = place_for(&change.name, known);
-                (bytes, ids_before(&place), place)
+    ) -> WriteOutcome {
+        let (bytes, before, condition) = match &item.operation {
+            FileOp::Create(bytes) => {
+                let condition = create_condition(&item.name, known);
+                (bytes, replaced_ids(&condition), condition)
             }
-            Act::Replace {
+            FileOp::Replace {
                 bytes,
                 etag,
                 writes,
             } => (bytes, writes.clone(), PutIf::Same(etag.clone())),
-            Act::Remove(etag) => return self.delete(&change.name, etag).await,
+            FileOp::Remove(etag) => return self.delete(&item.name, etag).await,
         };
         let put = Put {
             bytes: Bytes::clone(bytes),
-            writes: before.followed_by(id),
+            writes: before.with_newest(id),
         };
         let creates = condition == PutIf::Absent;
-        self.put(mark, &change.name, put, condition, id, creates)
+        self.put(intent, &item.name, put, condition, id, creates)
             .await
     }
 }
 
 impl WrittenFile {
-    /// What a removed file is to this instance's entry: it counts as absent.
-    pub(super) fn removed() -> Self {
+    /// A deleted file, for this instance's snapshot: like a tombstone it counts as absent.
+    pub(super) fn deleted() -> Self {
         Self {
             etag: ETag::new(""),
-            bytes: crate::task::SETTLED_FILE.into(),
+            bytes: crate::task::TOMBSTONE_FILE.into(),
         }
     }
 }

@@ -1,23 +1,24 @@
-//! Changing one file: its text and a mark together, then the new text if the file is still that one.
+//! Changing one file: record the intent and read the file, then PUT the new content with `If-Match`
+//! (src/cache/README.md, "Write").
 
 use std::time::Instant;
 
-use super::file::Outcome;
-use super::mark::Mark;
-use super::{ATTEMPTS, ChangeError, Decide, Decision, FileChanged, Op};
+use super::file::WriteOutcome;
+use super::mark::WriteIntent;
+use super::{ATTEMPTS, ChangeDecision, ChangeError, ChangeFn, ChangeOutcome, WriteOp};
 use crate::cache::Mutation;
-use crate::cache::ledger::AnsweredFile;
+use crate::cache::ledger::AcknowledgedFile;
 use crate::cache::state::{ChangeKind, Version};
 use crate::cache::{ReadError, Requests, WriteError};
 use crate::store::{Blob, ETag, Put, PutIf, WriteId};
 use crate::task::FileName;
 
-impl Op {
+impl WriteOp {
     pub(super) async fn change<T, E>(
         &mut self,
         name: &FileName,
-        decide: &Decide<T, E>,
-    ) -> Result<FileChanged<T>, ChangeError<E>>
+        decide: &ChangeFn<T, E>,
+    ) -> Result<ChangeOutcome<T>, ChangeError<E>>
     where
         T: Send,
         E: Send,
@@ -26,152 +27,157 @@ impl Op {
         if self.inner.breaks(Mutation::MarkAfterWrite) {
             return self.write_then_mark(name, decide).await;
         }
-        let mut refused: Option<Mark> = None;
+        let mut previous: Option<WriteIntent> = None;
         for _ in 0..ATTEMPTS {
             let write_id = self.write_id();
-            let (mark, found) = self.mark_and_get(name, write_id, refused.take()).await?;
+            let (intent, found) = self.record_and_get(name, write_id, previous.take()).await?;
             let Some(blob) = found else {
-                self.abandon(Some(mark.clone()));
-                return Err(ChangeError::Gone(mark.version));
+                self.discard(Some(intent.clone()));
+                return Err(ChangeError::Gone(intent.version));
             };
             let (bytes, value) = match decide(&blob.bytes) {
-                Ok(Decision::Write(bytes, value)) => (bytes, value),
-                Ok(Decision::Keep(value)) => {
-                    self.inner.acknowledged.note(&self.user, mark.version);
-                    self.give_up(&mark, looked_at(name, blob));
-                    return Ok(self.changed(mark.version, value, false));
+                Ok(ChangeDecision::Write(bytes, value)) => (bytes, value),
+                Ok(ChangeDecision::Keep(value)) => {
+                    self.inner.acknowledged.raise(&self.user, intent.version);
+                    self.cancel(&intent, unchanged(name, blob));
+                    return Ok(self.changed(intent.version, value, false));
                 }
-                Err(refusal) => {
-                    self.give_up(&mark, looked_at(name, blob));
-                    return Err(ChangeError::Refused(refusal, mark.version));
+                Err(rejection) => {
+                    self.cancel(&intent, unchanged(name, blob));
+                    return Err(ChangeError::Refused(rejection, intent.version));
                 }
             };
             let put = Put {
                 bytes,
-                writes: blob.writes.followed_by(write_id),
+                writes: blob.writes.with_newest(write_id),
             };
             let condition = PutIf::Same(blob.etag.clone());
-            match self.put(&mark, name, put, condition, write_id, false).await {
-                Outcome::Landed(written) => {
+            match self
+                .put(&intent, name, put, condition, write_id, false)
+                .await
+            {
+                WriteOutcome::Landed(written) => {
                     let files = written.map(|written| {
-                        vec![AnsweredFile {
+                        vec![AcknowledgedFile {
                             name: name.clone(),
                             old: Some(blob.etag),
                             new: Some(written.record(name)),
                         }]
                     });
-                    let version = self.acknowledge(&mark, files).await?;
-                    self.finish(mark);
+                    let version = self.acknowledge(&intent, files).await?;
+                    self.finish(intent);
                     return Ok(self.changed(version, value, true));
                 }
                 #[cfg(feature = "mutations")]
-                Outcome::Refused if self.inner.breaks(Mutation::SecondPutUnderMark) => {
-                    match self.put_again(&mark, name, decide, write_id).await {
+                WriteOutcome::Conflict if self.inner.breaks(Mutation::SecondPutUnderMark) => {
+                    match self.put_again(&intent, name, decide, write_id).await {
                         Some((version, value)) => return Ok(self.changed(version, value, true)),
-                        None => refused = Some(mark),
+                        None => previous = Some(intent),
                     }
                 }
-                Outcome::Refused => refused = Some(mark),
-                Outcome::Denied(error) => {
-                    self.refuse(&mark).await;
+                WriteOutcome::Conflict => previous = Some(intent),
+                WriteOutcome::Denied(error) => {
+                    self.set_refused(&intent).await;
                     return Err(WriteError::from(ReadError::from(error)).into());
                 }
-                Outcome::Unknown => return Err(WriteError::OutcomeUnknown(mark.version).into()),
+                WriteOutcome::Unknown => {
+                    return Err(WriteError::OutcomeUnknown(intent.version).into());
+                }
             }
         }
-        let version = refused
+        let version = previous
             .as_ref()
-            .map_or(Version::default(), |mark| mark.version);
-        self.abandon(refused);
+            .map_or(Version::default(), |intent| intent.version);
+        self.discard(previous);
         Err(ChangeError::Conflict(version))
     }
 
-    /// Records the intent and fetches a version of the file that was there before it. Recovery of the intent rewrites
-    /// the file, and from then on a condition on such a version fails, however late it comes and whatever a clock says.
+    /// Records the intent and reads the file in a version from before it. Recovery of the intent rewrites the file, so
+    /// a PUT that names such an ETag fails from then on, however late it arrives and whatever a clock shows.
     ///
-    /// Both requests go out together where the index knows the file; a version that may have been read too late gets
-    /// a second intent. After a refused write the file is read first and the intent recorded then: the other order
-    /// would rest on the clock.
-    async fn mark_and_get(
+    /// If the snapshot knows the file, both requests are sent together, and a version that may have been read too late
+    /// gets a second intent. After a refused PUT (`previous`) the file is read first and the intent recorded then: the
+    /// other order would rely on the clock.
+    async fn record_and_get(
         &mut self,
         name: &FileName,
         write_id: WriteId,
-        refused: Option<Mark>,
-    ) -> Result<(Mark, Option<Blob>), WriteError> {
-        let known = self.known_version(name).filter(|_| refused.is_none());
+        previous: Option<WriteIntent>,
+    ) -> Result<(WriteIntent, Option<Blob>), WriteError> {
+        let known = self.known_etag(name).filter(|_| previous.is_none());
         let (replaced, found) = match known {
             Some(known) => {
-                let (mark, found, answered) = self.mark_beside_get(name, write_id).await?;
+                let (intent, found, read_at) = self.record_while_reading(name, write_id).await?;
                 let is_known = found.as_ref().is_some_and(|blob| blob.etag == known);
-                let before = is_known || answered < mark.sent;
+                let before = is_known || read_at < intent.sent;
                 if before || self.inner.breaks(Mutation::ReadAfterMark) {
-                    return Ok((mark, found));
+                    return Ok((intent, found));
                 }
-                (Some(mark), found)
+                (Some(intent), found)
             }
             None => match self.get(name).await {
-                Ok(found) => (refused, found),
+                Ok(found) => (previous, found),
                 Err(error) => {
-                    self.abandon(refused);
+                    self.discard(previous);
                     return Err(error);
                 }
             },
         };
-        match self.mark_file(name, write_id, replaced.as_ref()).await {
-            Ok(mark) => Ok((mark, found)),
+        match self.record_update(name, write_id, replaced.as_ref()).await {
+            Ok(intent) => Ok((intent, found)),
             Err(error) => {
-                self.abandon(replaced);
+                self.discard(replaced);
                 Err(error)
             }
         }
     }
 
-    /// The mark, the file, and when that had come.
-    async fn mark_beside_get(
+    /// Records the intent and reads the file concurrently. Returns both and when the file had been read.
+    async fn record_while_reading(
         &mut self,
         name: &FileName,
         write_id: WriteId,
-    ) -> Result<(Mark, Option<Blob>, Instant), WriteError> {
-        let mut beside = Self {
+    ) -> Result<(WriteIntent, Option<Blob>, Instant), WriteError> {
+        let mut reader = Self {
             inner: self.inner.clone(),
-            ledger: self.ledger.clone(),
+            queue: self.queue.clone(),
             user: self.user.clone(),
             now: self.now,
             requests: Requests::default(),
             hint: None,
             reason: self.reason,
         };
-        let getting = async {
-            let found = beside.get(name).await;
-            (found, beside.now.later().mono)
+        let read = async {
+            let found = reader.get(name).await;
+            (found, reader.now.later().mono)
         };
-        let marking = self.mark_file(name, write_id, None);
-        let (mark, (found, answered)) = tokio::join!(marking, getting);
-        self.requests += beside.requests;
-        let mark = mark?;
+        let recording = self.record_update(name, write_id, None);
+        let (intent, (found, read_at)) = tokio::join!(recording, read);
+        self.requests += reader.requests;
+        let intent = intent?;
         match found {
-            Ok(found) => Ok((mark, found, answered)),
+            Ok(found) => Ok((intent, found, read_at)),
             Err(error) => {
-                self.give_up(&mark, vec![]);
+                self.cancel(&intent, vec![]);
                 Err(error)
             }
         }
     }
 
-    async fn mark_file(
+    async fn record_update(
         &mut self,
         name: &FileName,
         write_id: WriteId,
-        replaces: Option<&Mark>,
-    ) -> Result<Mark, WriteError> {
+        replaces: Option<&WriteIntent>,
+    ) -> Result<WriteIntent, WriteError> {
         let files = vec![(name.clone(), write_id, ChangeKind::Update)];
-        self.mark(files, replaces).await
+        self.intent(files, replaces).await
     }
 
-    /// The file's version as far as memory knows.
-    fn known_version(&self, name: &FileName) -> Option<ETag> {
-        let entry = self.inner.memory.get(&self.user)?;
-        let file = entry.table().find(name.as_str())?;
+    /// The file's ETag in this instance's snapshot.
+    fn known_etag(&self, name: &FileName) -> Option<ETag> {
+        let snapshot = self.inner.memory.get(&self.user)?;
+        let file = snapshot.table().find(name.as_str())?;
         Some(ETag::new(file.etag))
     }
 
@@ -180,8 +186,8 @@ impl Op {
         version: Version,
         value: T,
         written: bool,
-    ) -> FileChanged<T> {
-        FileChanged {
+    ) -> ChangeOutcome<T> {
+        ChangeOutcome {
             version,
             value,
             written,
@@ -190,9 +196,9 @@ impl Op {
     }
 }
 
-/// A file that stays as it was found.
-fn looked_at(name: &FileName, blob: Blob) -> Vec<AnsweredFile> {
-    vec![AnsweredFile {
+/// A file that was read and left as it is.
+fn unchanged(name: &FileName, blob: Blob) -> Vec<AcknowledgedFile> {
+    vec![AcknowledgedFile {
         name: name.clone(),
         old: Some(blob.etag),
         new: None,

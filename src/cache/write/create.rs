@@ -1,92 +1,99 @@
-//! Creating a task: a number from the state document, then a file that isn't there yet (src/cache/README.md, "Write").
+//! Creating a task: a number from the state document, then a PUT with `If-None-Match: *` (src/cache/README.md,
+//! "Write").
 
 use std::sync::Arc;
 
-use super::file::Outcome;
-use super::mark::Mark;
-use super::{Created, NewFile, Op};
-use crate::cache::amend::{Amended, Amendment, NewTaskMark, NumbersInUse};
-use crate::cache::ledger::{AnsweredFile, Committed};
-use crate::cache::settle::SETTLED;
-use crate::cache::state::{Idempotent, PendingOp, SeenState, Version};
-use crate::cache::{Entry, ReadError, WriteError};
+use super::file::WriteOutcome;
+use super::mark::WriteIntent;
+use super::{CreatedTask, NewTaskFile, WriteOp};
+use crate::cache::amend::{CommandResult, CreateIntent, NumbersInUse, StateCommand};
+use crate::cache::ledger::{AcknowledgedFile, CommittedCommand};
+use crate::cache::settle::TOMBSTONE_WRITE_ID;
+use crate::cache::state::{IdempotencyRecord, PendingOp, StoredState, Version};
+use crate::cache::{ReadError, Snapshot, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
 use crate::task::{FileName, UsedIds};
 
-/// How often a create is tried: besides lost files, an index or another's mark may have to be waited
-/// for.
+/// Attempts of a create. Besides losing its name it may have to wait for a complete index or for recovery of another
+/// intent.
 const ATTEMPTS: u32 = 8;
 
-/// What a create has learnt from the tries before.
+/// What earlier attempts of a create leave to the next one.
 #[derive(Default)]
-struct Tries {
-    /// The mark of the last one, whose write was refused.
-    refused: Option<Mark>,
-    /// The files read just now, where memory may not keep them.
-    read: Option<Arc<Entry>>,
-    /// The numbers in use, where the counter is used up.
+struct CreateProgress {
+    /// The previous attempt's intent, whose PUT was refused.
+    previous: Option<WriteIntent>,
+    /// A snapshot just read, in case memory doesn't keep it.
+    read: Option<Arc<Snapshot>>,
+    /// The numbers in use, if the counter is used up.
     numbers: Option<NumbersInUse>,
 }
 
-/// What became of a new file's PUT.
-enum Tried {
-    /// It is there. What this instance's entry is to learn of it, if it can.
-    Landed(Option<Vec<AnsweredFile>>),
-    /// Something else has its place.
-    Taken,
+/// Result of a new file's PUT.
+enum NewFilePut {
+    /// The file was created; with the files by which this instance's snapshot can advance.
+    Landed(Option<Vec<AcknowledgedFile>>),
+    /// Another file has the name.
+    NameTaken,
 }
 
-impl Op {
-    pub(super) async fn create(&mut self, file: NewFile) -> Result<Created, WriteError> {
-        let mut tries = Tries {
+impl WriteOp {
+    pub(super) async fn create(&mut self, file: NewTaskFile) -> Result<CreatedTask, WriteError> {
+        let mut progress = CreateProgress {
             numbers: self.known_numbers(),
-            ..Tries::default()
+            ..CreateProgress::default()
         };
         for _ in 0..ATTEMPTS {
             let (op, write_id) = (self.op_id(), self.write_id());
             let in_memory = || self.inner.memory.get(&self.user);
-            let known = tries.read.take().or_else(in_memory);
+            let known = progress.read.take().or_else(in_memory);
             let known = known.as_deref();
             let committed = self
-                .mark_new(&op, write_id, &file, known, &mut tries)
+                .record_create(&op, write_id, &file, known, &mut progress)
                 .await?;
-            let seen = committed.seen;
-            let (version, name) = match committed.amended {
-                Amended::Created(version, name) => (version, name),
-                Amended::Reused(record, pending) => {
-                    self.abandon(tries.refused.take());
-                    match self.reuse(record, pending, &file, &seen).await? {
+            let stored = committed.stored;
+            let (version, name) = match committed.result {
+                CommandResult::CreatedTask(version, name) => (version, name),
+                CommandResult::Duplicate(record, pending) => {
+                    self.discard(progress.previous.take());
+                    match self
+                        .answer_duplicate(record, pending, &file, &stored)
+                        .await?
+                    {
                         Some(created) => return Ok(created),
                         None => continue,
                     }
                 }
-                Amended::KeyReused => {
-                    self.abandon(tries.refused);
-                    return Err(WriteError::KeyReused(seen.state.version));
+                CommandResult::KeyReused => {
+                    self.discard(progress.previous);
+                    return Err(WriteError::KeyReused(stored.state.version));
                 }
-                Amended::Exhausted => {
-                    self.abandon(tries.refused);
-                    return Err(WriteError::IdsExhausted(seen.state.version));
+                CommandResult::Exhausted => {
+                    self.discard(progress.previous);
+                    return Err(WriteError::IdsExhausted(stored.state.version));
                 }
-                Amended::NeedsNumbers | Amended::Marked(_) | Amended::Blocked | Amended::Done => {
-                    // A mark of its own would keep the index from ever being exact.
-                    self.withdraw(tries.refused.take()).await?;
-                    let entry = self.read_strictly().await?;
-                    tries.numbers = Some(numbers_of(&entry));
-                    tries.read = Some(entry);
+                CommandResult::NeedsNumbers
+                | CommandResult::Recorded(_)
+                | CommandResult::Blocked
+                | CommandResult::Done => {
+                    // The request's own intent would keep the snapshot from ever being exact.
+                    self.discard_now(progress.previous.take()).await?;
+                    let snapshot = self.read_strong().await?;
+                    progress.numbers = Some(numbers_in_use(&snapshot));
+                    progress.read = Some(snapshot);
                     continue;
                 }
             };
-            let mark = Mark {
+            let intent = WriteIntent {
                 op,
                 version,
                 sent: committed.sent,
             };
-            match self.put_new(&mark, &name, &file, write_id, known).await? {
-                Tried::Landed(files) => {
-                    let version = self.acknowledge(&mark, files).await?;
-                    self.finish(mark);
-                    return Ok(Created {
+            match self.put_new(&intent, &name, &file, write_id, known).await? {
+                NewFilePut::Landed(files) => {
+                    let version = self.acknowledge(&intent, files).await?;
+                    self.finish(intent);
+                    return Ok(CreatedTask {
                         version,
                         known: version,
                         name,
@@ -94,120 +101,129 @@ impl Op {
                         requests: self.requests,
                     });
                 }
-                Tried::Taken => {
-                    tries.refused = match file.key.is_some() && self.is_stale(&mark) {
-                        false => Some(mark),
-                        // Another request with the key may be writing under it in this one's place.
-                        true => self.settle_own(mark, &seen).await?,
+                NewFilePut::NameTaken => {
+                    progress.previous = match file.key.is_some() && self.is_near_expiry(&intent) {
+                        false => Some(intent),
+                        // Another request with the same key may be writing under this intent.
+                        true => self.recover_own(intent, &stored).await?,
                     };
                 }
             }
         }
-        let version = tries.refused.as_ref().map(|mark| mark.version);
-        self.abandon(tries.refused);
+        let version = progress.previous.as_ref().map(|intent| intent.version);
+        self.discard(progress.previous);
         Err(version.map_or(ReadError::Contended.into(), WriteError::Conflict))
     }
 
-    /// Sets a mark, in the place of the one before.
-    async fn mark_new(
+    /// Assigns a number and records the intent, in place of the previous attempt's.
+    async fn record_create(
         &mut self,
         op: &str,
         write_id: WriteId,
-        file: &NewFile,
-        known: Option<&Entry>,
-        tries: &mut Tries,
-    ) -> Result<Committed, WriteError> {
-        let mark = NewTaskMark {
+        file: &NewTaskFile,
+        known: Option<&Snapshot>,
+        progress: &mut CreateProgress,
+    ) -> Result<CommittedCommand, WriteError> {
+        let intent = CreateIntent {
             op: op.to_owned(),
             write_id,
             slug: file.slug.clone(),
             key: file.key.clone(),
-            above_all: known.map_or(0, |entry| entry.table().above_all()),
-            index: tries.numbers.take(),
-            replaces: tries.refused.as_ref().map(|mark| mark.op.clone()),
+            min_next_id: known.map_or(0, |snapshot| snapshot.table().min_next_id()),
+            index: progress.numbers.take(),
+            replaces: progress.previous.as_ref().map(|intent| intent.op.clone()),
         };
-        let committed = self.amend_unblocked(Amendment::Create(mark)).await;
+        let committed = self.amend_unblocked(StateCommand::Create(intent)).await;
         match &committed {
-            Ok(committed) if matches!(committed.amended, Amended::Created(..)) => {
-                tries.refused = None;
+            Ok(committed) if matches!(committed.result, CommandResult::CreatedTask(..)) => {
+                progress.previous = None;
             }
             Ok(_) => {}
-            Err(_) => self.abandon(tries.refused.take()),
+            Err(_) => self.discard(progress.previous.take()),
         }
         committed
     }
 
-    /// Puts the new file, once. `known` is from before the mark.
+    /// Puts the new file, once. `known` is a snapshot from before the intent.
     async fn put_new(
         &mut self,
-        mark: &Mark,
+        intent: &WriteIntent,
         name: &FileName,
-        file: &NewFile,
+        file: &NewTaskFile,
         write_id: WriteId,
-        known: Option<&Entry>,
-    ) -> Result<Tried, WriteError> {
-        let condition = place_for(name, known);
+        known: Option<&Snapshot>,
+    ) -> Result<NewFilePut, WriteError> {
+        let condition = create_condition(name, known);
         let put = Put {
             bytes: file.bytes.clone(),
-            writes: ids_before(&condition).followed_by(write_id),
+            writes: replaced_ids(&condition).with_newest(write_id),
         };
-        match self.put(mark, name, put, condition, write_id, true).await {
-            Outcome::Landed(written) => Ok(Tried::Landed(written.map(|written| {
+        match self.put(intent, name, put, condition, write_id, true).await {
+            WriteOutcome::Landed(written) => Ok(NewFilePut::Landed(written.map(|written| {
                 let (name, old) = (name.clone(), None);
                 let new = Some(written.record(&name));
-                vec![AnsweredFile { name, old, new }]
+                vec![AcknowledgedFile { name, old, new }]
             }))),
-            Outcome::Refused => Ok(Tried::Taken),
-            Outcome::Denied(error) => {
-                self.refuse(mark).await;
+            WriteOutcome::Conflict => Ok(NewFilePut::NameTaken),
+            WriteOutcome::Denied(error) => {
+                self.set_refused(intent).await;
                 Err(ReadError::from(error).into())
             }
-            Outcome::Unknown => Err(WriteError::OutcomeUnknown(mark.version)),
+            WriteOutcome::Unknown => Err(WriteError::OutcomeUnknown(intent.version)),
         }
     }
 
-    /// Settles this op's own mark, which has become too old to be written under.
-    async fn settle_own(
+    /// Recovers this operation's own intent, which is near its expiry. `Ok(None)` if the create was defeated, so that
+    /// it can be tried anew.
+    ///
+    /// # Errors
+    /// [`WriteError::OutcomeUnknown`] if recovery failed or its result is ambiguous.
+    async fn recover_own(
         &mut self,
-        mark: Mark,
-        seen: &Arc<SeenState>,
-    ) -> Result<Option<Mark>, WriteError> {
-        let unknown = WriteError::OutcomeUnknown(mark.version);
-        let Some(pending) = seen.state.pending.get(&mark.op) else {
+        intent: WriteIntent,
+        stored: &Arc<StoredState>,
+    ) -> Result<Option<WriteIntent>, WriteError> {
+        let unknown = WriteError::OutcomeUnknown(intent.version);
+        let Some(pending) = stored.state.pending.get(&intent.op) else {
             return Err(unknown);
         };
         let (inner, now) = (Arc::clone(&self.inner), self.now);
-        let settling = inner.settle_op(&self.user, &mark.op, pending, &now);
-        let (settled, requests) = settling.await;
+        let recovery = inner.recover_op(&self.user, &intent.op, pending, &now);
+        let (recovered, requests) = recovery.await;
         self.requests += requests;
-        // The key stands as long as another request may have landed here, and an editor saved over it.
-        let is_undone =
-            |seen: &Arc<SeenState>| seen.state.idempotency.values().all(|it| it.op != mark.op);
-        settled.filter(is_undone).map(|_| None).ok_or(unknown)
+        // The record stays if another request's PUT may have landed and an editor saved over it.
+        let is_defeated = |stored: &Arc<StoredState>| {
+            stored
+                .state
+                .idempotency
+                .values()
+                .all(|it| it.op != intent.op)
+        };
+        recovered.filter(is_defeated).map(|_| None).ok_or(unknown)
     }
 
-    /// An earlier request with the same key: as it ended, or brought to its end here. `None` when it
-    /// came to nothing meanwhile, so that this one may be the first.
-    async fn reuse(
+    /// Answers with the create of an earlier request with the same key, completing it if it is pending. `Ok(None)` if
+    /// that create was defeated, so that this request may create the task itself.
+    async fn answer_duplicate(
         &mut self,
-        earlier: Idempotent,
+        earlier: IdempotencyRecord,
         pending: Option<PendingOp>,
-        file: &NewFile,
-        seen: &Arc<SeenState>,
-    ) -> Result<Option<Created>, WriteError> {
+        file: &NewTaskFile,
+        stored: &Arc<StoredState>,
+    ) -> Result<Option<CreatedTask>, WriteError> {
         let Ok(name) = earlier.file.parse::<FileName>() else {
             return Err(ReadError::Broken.into());
         };
-        let mut known = earlier.version.max(seen.state.version);
+        let mut known = earlier.version.max(stored.state.version);
         if let Some(pending) = pending {
-            let ended = self.bring_to_its_end(&earlier, &pending, &name, file, seen);
-            match ended.await? {
+            let completed = self.complete_pending(&earlier, &pending, &name, file, stored);
+            match completed.await? {
                 Some(version) => known = known.max(version),
                 None => return Ok(None),
             }
         }
-        self.inner.acknowledged.note(&self.user, earlier.version);
-        Ok(Some(Created {
+        self.inner.acknowledged.raise(&self.user, earlier.version);
+        Ok(Some(CreatedTask {
             version: earlier.version,
             known,
             name,
@@ -216,21 +232,22 @@ impl Op {
         }))
     }
 
-    /// Does the same PUT that the earlier request's instance does or did, unless its mark is too old. The
-    /// version to tell, if the file is there now.
-    async fn bring_to_its_end(
+    /// Sends the same PUT as the earlier request, with its write id, or recovers its intent if that is overdue. Returns
+    /// the version for the answer if the file was created, `None` if not.
+    async fn complete_pending(
         &mut self,
-        earlier: &Idempotent,
+        earlier: &IdempotencyRecord,
         pending: &PendingOp,
         name: &FileName,
-        file: &NewFile,
-        seen: &Arc<SeenState>,
+        file: &NewTaskFile,
+        stored: &Arc<StoredState>,
     ) -> Result<Option<Version>, WriteError> {
-        let moment = self.now.later().mono;
-        let date = self.inner.clock.at(moment).unwrap_or(pending.at);
+        let instant = self.now.later().mono;
+        let date = self.inner.clock.at(instant).unwrap_or(pending.at);
         if pending.is_overdue(date, self.inner.settings.pending_expiry) {
             let (inner, now) = (Arc::clone(&self.inner), self.now);
-            if let Some((_, requests)) = inner.settle(&self.user, seen, date, &now).await {
+            if let Some((_, requests)) = inner.recover_overdue(&self.user, stored, date, &now).await
+            {
                 self.requests += requests;
             }
             return Ok(None);
@@ -244,60 +261,60 @@ impl Op {
         };
         let put = Put {
             bytes: file.bytes.clone(),
-            writes: WriteIds::default().followed_by(write_id),
+            writes: WriteIds::default().with_newest(write_id),
         };
-        // Not this op's mark, so its age is what the storage's clock says.
+        // Recorded by another operation, so its age is known only by the storage clock.
         let age = (date - pending.at).to_std().unwrap_or_default();
-        let mark = Mark {
+        let intent = WriteIntent {
             op: earlier.op.clone(),
             version: earlier.version,
-            sent: moment.checked_sub(age).unwrap_or(moment),
+            sent: instant.checked_sub(age).unwrap_or(instant),
         };
         match self
-            .put(&mark, name, put, PutIf::Absent, write_id, true)
+            .put(&intent, name, put, PutIf::Absent, write_id, true)
             .await
         {
-            Outcome::Landed(_) => {
-                let version = self.acknowledge(&mark, None).await?;
-                self.finish(mark);
+            WriteOutcome::Landed(_) => {
+                let version = self.acknowledge(&intent, None).await?;
+                self.finish(intent);
                 Ok(Some(version))
             }
-            Outcome::Refused => Ok(None),
-            Outcome::Denied(error) => {
-                self.refuse(&mark).await;
+            WriteOutcome::Conflict => Ok(None),
+            WriteOutcome::Denied(error) => {
+                self.set_refused(&intent).await;
                 Err(ReadError::from(error).into())
             }
-            Outcome::Unknown => Err(WriteError::OutcomeUnknown(earlier.version)),
+            WriteOutcome::Unknown => Err(WriteError::OutcomeUnknown(earlier.version)),
         }
     }
 
-    /// The numbers that files have as far as memory knows, once the counter is used up.
+    /// The numbers in use by this instance's snapshot, if the counter is used up.
     fn known_numbers(&self) -> Option<NumbersInUse> {
-        let state = self.inner.newest_state(&self.ledger)?;
+        let state = self.inner.newest_state(&self.queue)?;
         let used_up = state.state.next_id >= UsedIds::ALL;
-        let entry = self.inner.memory.get(&self.user).filter(|_| used_up)?;
-        Some(numbers_of(&entry))
+        let snapshot = self.inner.memory.get(&self.user).filter(|_| used_up)?;
+        Some(numbers_in_use(&snapshot))
     }
 }
 
-/// Under which condition a file is made. A settled one that was `known` before the mark may be replaced: whoever
-/// settles the mark writes that anew.
-pub(super) fn place_for(name: &FileName, known: Option<&Entry>) -> PutIf {
-    let file = known.and_then(|entry| entry.table().find(name.as_str()));
-    let settled = file.filter(|it| it.is_settled() && !it.etag.is_empty());
-    settled.map_or(PutIf::Absent, |it| PutIf::Same(ETag::new(it.etag)))
+/// Condition of a create's PUT. A tombstone may be replaced if the snapshot `known` from before the intent has it,
+/// since recovery of the intent rewrites it.
+pub(super) fn create_condition(name: &FileName, known: Option<&Snapshot>) -> PutIf {
+    let file = known.and_then(|snapshot| snapshot.table().find(name.as_str()));
+    let tombstone = file.filter(|it| it.is_tombstone() && !it.etag.is_empty());
+    tombstone.map_or(PutIf::Absent, |it| PutIf::Same(ETag::new(it.etag)))
 }
 
-/// The write ids of what a new file replaces: nothing, or a settled file.
-pub(super) fn ids_before(place: &PutIf) -> WriteIds {
-    match place {
-        PutIf::Same(_) => WriteIds::default().followed_by(SETTLED),
+/// Write ids of what a create with this condition replaces: none, or a tombstone's.
+pub(super) fn replaced_ids(condition: &PutIf) -> WriteIds {
+    match condition {
+        PutIf::Same(_) => WriteIds::default().with_newest(TOMBSTONE_WRITE_ID),
         PutIf::Any | PutIf::Absent => WriteIds::default(),
     }
 }
 
-fn numbers_of(entry: &Entry) -> NumbersInUse {
-    let known = &entry.knowledge;
+fn numbers_in_use(snapshot: &Snapshot) -> NumbersInUse {
+    let known = &snapshot.bounds;
     let (version, pending) = match &known.before {
         Some(before) if !known.exact => (
             before.state.version,
@@ -308,6 +325,6 @@ fn numbers_of(entry: &Entry) -> NumbersInUse {
     NumbersInUse {
         version,
         pending,
-        used: Arc::new(UsedIds::of(entry.table())),
+        used: Arc::new(UsedIds::of(snapshot.table())),
     }
 }

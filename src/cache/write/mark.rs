@@ -1,66 +1,74 @@
-//! An op's mark: set before its files change, acknowledged after, taken away after the answer.
+//! The write intent of an operation: recorded before its files are written, removed after the answer
+//! (src/cache/README.md, "Write").
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{ATTEMPTS, Op};
-use crate::cache::amend::{Amended, Amendment, FilesMark};
-use crate::cache::ledger::{AnsweredFile, AnsweredOp, Committed, OpenLedger, timely};
-use crate::cache::state::{ChangeKind, LegacyNextId, SeenState, StateFound, Version};
-use crate::cache::{Inner, ReadError, Requests, WriteError};
-use crate::context::carried;
+use super::{ATTEMPTS, WriteOp};
+use crate::cache::amend::{CommandResult, FilesIntent, StateCommand};
+use crate::cache::ledger::{
+    AcknowledgedFile, AcknowledgedOp, CommitQueueHandle, CommittedCommand, with_deadline,
+};
+use crate::cache::state::{ChangeKind, LegacyNextId, StatePresence, StoredState, Version};
+use crate::cache::{CacheInner, ReadError, Requests, WriteError};
+use crate::context::in_request_context;
 use crate::now::Now;
-use crate::store::{Answer, GetIf, Key, Prefix, Put, PutIf, StoreError, WriteId, Written};
+use crate::store::{
+    BlobKey, GetIf, Prefix, Put, PutIf, PutOutcome, StoreError, StoreResponse, WriteId,
+};
 use crate::task::{FileName, GitSha, UsedIds};
 use crate::user::UserId;
 
-/// A mark this op has set.
+/// Handle of an intent that this operation has recorded.
 #[derive(Debug, Clone)]
-pub(in crate::cache) struct Mark {
+pub(in crate::cache) struct WriteIntent {
     pub(in crate::cache) op: String,
     pub(in crate::cache) version: Version,
-    /// The moment before its swap was sent.
+    /// Just before its swap was sent.
     pub(in crate::cache) sent: Instant,
 }
 
-/// How an op ended.
+/// Why an intent is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// What it was for has happened.
+enum IntentEnd {
+    /// The operation is complete.
     Done,
-    /// It wrote nothing, and won't: no `Idempotency-Key` stands for it.
-    Undone,
+    /// The operation has written nothing and won't; its idempotency record goes, too.
+    NoEffect,
 }
 
-/// How far ahead the older service's counter is written, so that it is written seldom.
+/// `nextId.txt` is written this far ahead of the counter, so that it is written seldom.
 const LEGACY_AHEAD: u32 = 100;
 
-impl Op {
-    pub(in crate::cache) async fn mark(
+impl WriteOp {
+    /// Records an intent on `files`, in place of the intent `replaces`.
+    pub(in crate::cache) async fn intent(
         &mut self,
         files: Vec<(FileName, WriteId, ChangeKind)>,
-        replaces: Option<&Mark>,
-    ) -> Result<Mark, WriteError> {
-        self.mark_merged(files, vec![], replaces).await
+        replaces: Option<&WriteIntent>,
+    ) -> Result<WriteIntent, WriteError> {
+        self.record_intent(files, vec![], replaces).await
     }
 
-    /// A mark on files of which some become what `merged` says.
-    pub(super) async fn mark_merged(
+    /// The same for files among which those in `merged` are results of Git merges.
+    pub(super) async fn record_intent(
         &mut self,
         files: Vec<(FileName, WriteId, ChangeKind)>,
         merged: Vec<(FileName, GitSha, Vec<String>)>,
-        replaces: Option<&Mark>,
-    ) -> Result<Mark, WriteError> {
+        replaces: Option<&WriteIntent>,
+    ) -> Result<WriteIntent, WriteError> {
         let op = self.op_id();
-        let mark = FilesMark {
+        let intent = FilesIntent {
             op: op.clone(),
             files,
             merged,
-            replaces: replaces.map(|mark| mark.op.clone()),
+            replaces: replaces.map(|intent| intent.op.clone()),
         };
-        let committed = self.amend_unblocked(Amendment::Mark(mark)).await?;
-        match committed.amended {
-            Amended::Marked(version) => Ok(Mark {
+        let committed = self
+            .amend_unblocked(StateCommand::RecordIntent(intent))
+            .await?;
+        match committed.result {
+            CommandResult::Recorded(version) => Ok(WriteIntent {
                 op,
                 version,
                 sent: committed.sent,
@@ -69,31 +77,34 @@ impl Op {
         }
     }
 
-    /// The store refused to write under this mark, which stays: until it is settled, no other is set there.
-    pub(super) async fn refuse(&mut self, mark: &Mark) {
-        let op = mark.op.clone();
-        if let Err(error) = self.amend(Amendment::Refuse { op }).await {
-            tracing::warn!(user = %self.user, %error, "a refused write can't be noted");
+    /// The store denied the write under this intent. The intent stays and is flagged, so that until its recovery no
+    /// further one is recorded on its files.
+    pub(super) async fn set_refused(&mut self, intent: &WriteIntent) {
+        let op = intent.op.clone();
+        if let Err(error) = self.amend(StateCommand::SetRefused { op }).await {
+            tracing::warn!(user = %self.user, %error, "the intent of a denied write can't be flagged");
         }
     }
 
-    /// Sets a mark. Where others stand whose writes were refused, they are settled first; while that can't be done, the
-    /// store's refusal is the answer to this write, too.
+    /// Applies a command that records an intent. If intents of denied writes block it, they are recovered first.
+    ///
+    /// # Errors
+    /// Those of [`Self::amend`], or [`StoreError::Denied`] while recovery is impossible.
     pub(super) async fn amend_unblocked(
         &mut self,
-        amendment: Amendment,
-    ) -> Result<Committed, WriteError> {
-        let committed = self.amend(amendment.clone()).await?;
-        if committed.amended != Amended::Blocked {
+        command: StateCommand,
+    ) -> Result<CommittedCommand, WriteError> {
+        let committed = self.amend(command.clone()).await?;
+        if committed.result != CommandResult::Blocked {
             return Ok(committed);
         }
         if let Some(date) = self.inner.clock.at(self.now.later().mono) {
             let (inner, now) = (Arc::clone(&self.inner), self.now);
-            let settling = inner.settle(&self.user, &committed.seen, date, &now);
-            if let Some((_, requests)) = settling.await {
+            let recovery = inner.recover_overdue(&self.user, &committed.stored, date, &now);
+            if let Some((_, requests)) = recovery.await {
                 self.requests += requests;
-                let committed = self.amend(amendment).await?;
-                if committed.amended != Amended::Blocked {
+                let committed = self.amend(command).await?;
+                if committed.result != CommandResult::Blocked {
                     return Ok(committed);
                 }
             }
@@ -101,142 +112,157 @@ impl Op {
         let denied = StoreError::Denied {
             operation: "put",
             key: Prefix::raw(&self.user).as_str().to_owned(),
-            reason: "an earlier write was refused and can't be settled yet".to_owned(),
+            reason: "an earlier write was denied and can't be recovered yet".to_owned(),
         };
         Err(ReadError::from(denied).into())
     }
 
-    /// Whether somebody may be settling this mark already, or soon.
-    pub(super) fn is_stale(&self, mark: &Mark) -> bool {
+    /// Whether the intent is past 7/8 of its expiry, so that another instance may recover it soon or already does.
+    /// Nothing may be written under it any more.
+    pub(super) fn is_near_expiry(&self, intent: &WriteIntent) -> bool {
         let expiry = self.inner.settings.pending_expiry;
-        let passed = self.now.later().mono.saturating_duration_since(mark.sent);
+        let passed = self.now.later().mono.saturating_duration_since(intent.sent);
         passed >= expiry - expiry / 8
     }
 
-    /// The change is in the files: from here on it must not be forgotten. The version to tell; of a
-    /// mark that has become old meanwhile, the state's own, since others may have settled it. `files` are
-    /// for this instance's entry; without them it doesn't go on.
+    /// Acknowledges the operation, whose files have been written: returns the version for the answer. If the intent is
+    /// near its expiry, it may have been recovered, so the version of the state document counts if that is higher.
+    /// `files` lets this instance's snapshot advance; with `None` it stays where it is.
+    ///
+    /// # Errors
+    /// [`WriteError::OutcomeUnknown`] if the state document had to be read and couldn't be.
     pub(in crate::cache) async fn acknowledge(
         &mut self,
-        mark: &Mark,
-        files: Option<Vec<AnsweredFile>>,
+        intent: &WriteIntent,
+        files: Option<Vec<AcknowledgedFile>>,
     ) -> Result<Version, WriteError> {
-        let mut version = mark.version;
-        if self.is_stale(mark) {
+        let mut version = intent.version;
+        if self.is_near_expiry(intent) {
             let inner = Arc::clone(&self.inner);
             let (now, requests) = (self.now, &mut self.requests);
-            let seen = timely(inner.read_state(&self.user, GetIf::Any, &now, requests)).await;
+            let seen =
+                with_deadline(inner.read_state(&self.user, GetIf::Any, &now, requests)).await;
             version = match seen.map(|seen| seen.found) {
-                Ok(Some(StateFound::Present(seen))) => version.max(seen.state.version),
+                Ok(Some(StatePresence::Present(seen))) => version.max(seen.state.version),
                 _ => return Err(WriteError::OutcomeUnknown(version)),
             };
         }
-        self.inner.acknowledged.note(&self.user, version);
+        self.inner.acknowledged.raise(&self.user, version);
         if let Some(files) = files {
-            self.answered(mark, files);
+            self.advance_snapshot(intent, files);
         }
         Ok(version)
     }
 
-    fn answered(&self, mark: &Mark, files: Vec<AnsweredFile>) {
-        let op = AnsweredOp {
+    fn advance_snapshot(&self, intent: &WriteIntent, files: Vec<AcknowledgedFile>) {
+        let op = AcknowledgedOp {
             files,
-            sent: mark.sent,
-            answered: self.now.later().utc,
+            sent: intent.sent,
+            acknowledged: self.now.later().utc,
         };
-        self.inner.answered(&self.ledger, mark.version, op);
+        self.inner.advance_snapshot(&self.queue, intent.version, op);
     }
 
-    /// Nothing was sent under this mark, and nothing will be: it goes, after the answer. `files` were
-    /// looked at.
-    pub(super) fn give_up(&self, mark: &Mark, files: Vec<AnsweredFile>) {
-        self.answered(mark, files);
-        self.end(mark.clone(), End::Undone);
+    /// Removes, after the answer, an intent under which nothing was or will be sent. The snapshot advances by `files`,
+    /// which the operation only read.
+    pub(super) fn cancel(&self, intent: &WriteIntent, files: Vec<AcknowledgedFile>) {
+        self.advance_snapshot(intent, files);
+        self.remove_later(intent.clone(), IntentEnd::NoEffect);
     }
 
-    /// The same for a mark whose write was refused, or whose file has gone. Something has happened there
-    /// that this instance's entry doesn't know, so the entry doesn't go on to it.
-    pub(super) fn abandon(&self, mark: Option<Mark>) {
-        if let Some(mark) = mark {
-            self.end(mark, End::Undone);
+    /// Removes, after the answer, an intent whose write was refused or whose file is gone. That is a change which this
+    /// instance's snapshot doesn't know, so the snapshot doesn't advance.
+    pub(super) fn discard(&self, intent: Option<WriteIntent>) {
+        if let Some(intent) = intent {
+            self.remove_later(intent, IntentEnd::NoEffect);
         }
     }
 
-    /// The same at once, because something waits for it.
-    pub(super) async fn withdraw(&mut self, mark: Option<Mark>) -> Result<(), WriteError> {
-        let Some(mark) = mark else { return Ok(()) };
-        let amendment = Amendment::Finish {
-            op: mark.op,
-            undone: true,
+    /// Like [`Self::discard`], but before it returns.
+    pub(super) async fn discard_now(
+        &mut self,
+        intent: Option<WriteIntent>,
+    ) -> Result<(), WriteError> {
+        let Some(intent) = intent else { return Ok(()) };
+        let command = StateCommand::RemoveIntent {
+            op: intent.op,
+            no_effect: true,
             legacy: None,
         };
-        self.amend(amendment).await.map(drop)
+        self.amend(command).await.map(drop)
     }
 
-    /// Takes the mark away, after the answer.
-    pub(in crate::cache) fn finish(&self, mark: Mark) {
-        self.end(mark, End::Done);
+    /// Removes, after the answer, the intent of an acknowledged operation.
+    pub(in crate::cache) fn finish(&self, intent: WriteIntent) {
+        self.remove_later(intent, IntentEnd::Done);
     }
 
-    fn end(&self, mark: Mark, end: End) {
-        let (inner, ledger, now) = (Arc::clone(&self.inner), self.ledger.clone(), self.now);
-        tokio::spawn(carried(async move {
-            inner.take_away(&ledger, mark, end, &now).await
+    fn remove_later(&self, intent: WriteIntent, end: IntentEnd) {
+        let (inner, queue, now) = (Arc::clone(&self.inner), self.queue.clone(), self.now);
+        tokio::spawn(in_request_context(async move {
+            inner.remove_intent(&queue, intent, end, &now).await
         }));
     }
 }
 
-impl Inner {
-    /// Takes an op's mark away. When that leaves nothing pending, and this instance knows the files exactly,
-    /// the artifact is written: once for all ops that share the swap.
-    async fn take_away(self: &Arc<Self>, ledger: &OpenLedger, mark: Mark, end: End, now: &Now) {
-        let user = ledger.user();
+impl CacheInner {
+    /// Removes an intent. If nothing is pending then and this instance's snapshot is exact, writes the artifact, once
+    /// for all operations that share the swap.
+    async fn remove_intent(
+        self: &Arc<Self>,
+        queue: &CommitQueueHandle,
+        intent: WriteIntent,
+        end: IntentEnd,
+        now: &Now,
+    ) {
+        let user = queue.user();
         let mut legacy = None;
-        if ledger.may_count() {
-            legacy = self.keep_legacy_ahead(ledger, now).await.unwrap_or_else(|error| {
+        if queue.claim_legacy_write() {
+            legacy = self.raise_legacy_next_id(queue, now).await.unwrap_or_else(|error| {
                 tracing::warn!(%user, %error, "the older service's nextId.txt can't be written");
                 None
             });
-            ledger.has_counted();
+            queue.release_legacy_write();
         }
-        let amendment = Amendment::Finish {
-            op: mark.op,
-            undone: end == End::Undone,
+        let command = StateCommand::RemoveIntent {
+            op: intent.op,
+            no_effect: end == IntentEnd::NoEffect,
             legacy,
         };
-        match self.amend(ledger, amendment, now).await {
+        match self.amend(queue, command, now).await {
             Ok(committed) => {
-                let state = &committed.seen.state;
-                let entry = self.memory.get(user).filter(|entry| {
-                    let known = &entry.knowledge;
-                    committed.closes && known.exact && state.is_settled_at(known.hi)
+                let state = &committed.stored.state;
+                let snapshot = self.memory.get(user).filter(|snapshot| {
+                    let known = &snapshot.bounds;
+                    committed.is_last_removal && known.exact && state.is_quiescent_at(known.hi)
                 });
-                if let Some(entry) = entry {
-                    self.write_artifact(&entry).await;
+                if let Some(snapshot) = snapshot {
+                    self.write_artifact(&snapshot).await;
                 }
             }
             Err(error) => {
-                tracing::warn!(%user, %error, "a mark is left to be settled; until then reads cost a listing");
+                tracing::warn!(%user, %error, "a write intent is left to recovery; until then reads cost a listing");
             }
         }
     }
 
-    /// Where the older service's counter exists, it stays at or above the next number.
-    async fn keep_legacy_ahead(
+    /// Raises the older service's `nextId.txt`, if it exists, to at least the next number. Returns it if the state
+    /// document has to be updated.
+    async fn raise_legacy_next_id(
         &self,
-        ledger: &OpenLedger,
+        queue: &CommitQueueHandle,
         now: &Now,
     ) -> Result<Option<LegacyNextId>, ReadError> {
-        let Some(seen) = self.newest_state(ledger) else {
+        let Some(stored) = self.newest_state(queue) else {
             return Ok(None);
         };
-        let Some(mut legacy) = seen.state.legacy_next_id.clone() else {
+        let Some(mut legacy) = stored.state.legacy_next_id.clone() else {
             return Ok(None);
         };
-        let key = Key::legacy_next_id(ledger.user());
+        let key = BlobKey::legacy_next_id(queue.user());
         for _ in 0..ATTEMPTS {
-            // Others, who leave the writing to this op, may have taken numbers meanwhile.
-            let newest = self.newest_state(ledger);
+            // Concurrent operations, which leave this write to the present one, may have taken numbers.
+            let newest = self.newest_state(queue);
             let next_id = newest.map_or(0, |newest| newest.state.next_id);
             if legacy.number >= next_id.min(UsedIds::ALL) {
                 break;
@@ -247,16 +273,16 @@ impl Inner {
                 ..Put::default()
             };
             let put = self.store.put(&key, put, PutIf::Same(legacy.etag.clone()));
-            let Answer { value, date } = timely(async { Ok(put.await?) }).await?;
+            let StoreResponse { value, date } = with_deadline(async { Ok(put.await?) }).await?;
             self.clock.heard(date, now.later().mono);
             legacy = match value {
-                Written::Done(etag) => LegacyNextId {
+                PutOutcome::Done(etag) => LegacyNextId {
                     number,
                     etag,
                     ..legacy
                 },
-                Written::Refused => {
-                    let user = ledger.user();
+                PutOutcome::Refused => {
+                    let user = queue.user();
                     match self.legacy_next_id(user, &mut Requests::default()).await? {
                         Some(newest) => LegacyNextId {
                             unknown: legacy.unknown,
@@ -267,18 +293,18 @@ impl Inner {
                 }
             };
         }
-        Ok((Some(&legacy) != seen.state.legacy_next_id.as_ref()).then_some(legacy))
+        Ok((Some(&legacy) != stored.state.legacy_next_id.as_ref()).then_some(legacy))
     }
 
-    /// The user's entry goes with the newest state blob known, which the next write starts from.
-    pub(in crate::cache) fn note_state(&self, user: &UserId, seen: &Arc<SeenState>) {
-        let Some(entry) = self.memory.get(user) else {
+    /// Attaches a newer state document to the user's snapshot, so that the next write starts from it.
+    pub(in crate::cache) fn attach_state(&self, user: &UserId, stored: &Arc<StoredState>) {
+        let Some(snapshot) = self.memory.get(user) else {
             return;
         };
-        let known = entry.knowledge.state.as_ref();
-        if known.is_none_or(|known| seen.is_newer_than(known)) {
-            let beside = entry.beside(Arc::clone(seen), self.settings.zone);
-            self.memory.replace(&entry, &Arc::new(beside));
+        let known = snapshot.bounds.state.as_ref();
+        if known.is_none_or(|known| stored.is_newer_than(known)) {
+            let updated = snapshot.with_state(Arc::clone(stored), self.settings.zone);
+            self.memory.replace(&snapshot, &Arc::new(updated));
         }
     }
 }

@@ -14,100 +14,102 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::amend::{Amended, Amendment, KeyHashes};
-use super::ledger::{Committed, OpenLedger};
+use super::amend::{CommandResult, KeyHashes, StateCommand};
+use super::ledger::{CommitQueueHandle, CommittedCommand};
 use super::state::Version;
-use super::{Cache, Entry, Freshness, Inner, ReadError, Requests, Want, WriteError};
-use crate::context::carried;
+use super::{
+    Cache, CacheInner, Consistency, ReadError, ReadRequest, Requests, Snapshot, WriteError,
+};
+use crate::context::in_request_context;
 use crate::now::Now;
-use crate::store::{ETag, Key, WriteId, WriteIds};
+use crate::store::{BlobKey, ETag, WriteId, WriteIds};
 use crate::task::FileName;
 use crate::user::UserId;
 
 pub use batch::MAX_BATCH;
 #[cfg(feature = "mutations")]
-pub(super) use file::Outcome;
+pub(super) use file::WriteOutcome;
 #[cfg(feature = "mutations")]
-pub(super) use mark::Mark;
+pub(super) use mark::WriteIntent;
 
-/// How often an operation is tried whose file others keep changing; then it is a conflict.
+/// Attempts of an operation whose file others keep changing, before it fails with a conflict.
 const ATTEMPTS: u32 = 3;
 
-/// Who writes, and since when.
+/// User, time and purpose of a write.
 #[derive(Debug, Clone)]
-pub struct Writer {
-    /// Whose files.
+pub struct WriteContext {
+    /// The user whose files are written.
     pub user: UserId,
     /// When the request arrived.
     pub now: Now,
-    /// What the write is for, in a word for the log.
+    /// Purpose of the write, logged with its version.
     pub reason: &'static str,
-    /// A blob to put beside the first file that is written, whose failure doesn't matter: it only makes
-    /// others look here sooner.
-    pub hint: Option<(Key, Bytes)>,
+    /// Work queue entry (key and content) that is put concurrently with the first file. Its failure is logged and
+    /// doesn't fail the write: the work is then found later.
+    pub hint: Option<(BlobKey, Bytes)>,
 }
 
-/// A task to be created.
+/// The file of a task to be created.
 #[derive(Debug, Clone)]
-pub struct NewFile {
-    /// The file's name after its number.
+pub struct NewTaskFile {
+    /// File name without the number.
     pub slug: String,
-    /// Its text.
+    /// Content.
     pub bytes: Bytes,
-    /// What the request can be recognised by.
+    /// The request's idempotency key, if it has one.
     pub key: Option<KeyHashes>,
 }
 
-/// A task that is there now.
+/// A created task.
 #[derive(Debug, Clone)]
-pub struct Created {
-    /// The version that made it.
+pub struct CreatedTask {
+    /// Version of the create.
     pub version: Version,
-    /// The newest version known, which contains it: a later one for a request that came before.
+    /// The newest version known, which contains the create; a later one for a repeated request.
     pub known: Version,
-    /// Its file.
+    /// Name of the task file.
     pub name: FileName,
-    /// The request came before, under the same key.
+    /// An earlier request with the same key had created it.
     pub reused: bool,
-    /// The storage requests sent before the answer.
+    /// Storage requests sent before the answer.
     pub requests: Requests,
 }
 
-/// What becomes of a file as it is.
+/// Decision about a file, made from its current content; `T` is handed on to the caller.
 #[derive(Debug, Clone)]
-pub enum Decision<T> {
-    /// It becomes this.
+pub enum ChangeDecision<T> {
+    /// Write this content.
     Write(Bytes, T),
-    /// It stays.
+    /// Leave the file as it is.
     Keep(T),
 }
 
-/// Makes up its mind about a file by its text.
-pub(super) type Decide<T, E> = dyn Fn(&[u8]) -> Result<Decision<T>, E> + Send + Sync;
+/// Decides about a file from its current content. Called again when the write is retried.
+pub(super) type ChangeFn<T, E> = dyn Fn(&[u8]) -> Result<ChangeDecision<T>, E> + Send + Sync;
 
-/// A file that was looked at, and changed if that was decided.
+/// Result of [`Cache::change`].
 #[derive(Debug, Clone)]
-pub struct FileChanged<T> {
+pub struct ChangeOutcome<T> {
     /// The version that contains the change.
     pub version: Version,
-    /// What was decided.
+    /// The decision's value.
     pub value: T,
     /// Whether the file was written.
     pub written: bool,
-    /// The storage requests sent before the answer.
+    /// Storage requests sent before the answer.
     pub requests: Requests,
 }
 
-/// Why a file wasn't changed.
+/// Why [`Cache::change`] failed.
 #[derive(Debug, Clone)]
 pub enum ChangeError<E> {
-    /// There is no such file (any more), as of this version.
+    /// There is no such file as of this version.
     Gone(Version),
-    /// The caller's own decision, as of this version.
+    /// The caller's function rejected the file, as of this version.
     Refused(E, Version),
-    /// Others kept changing it.
+    /// Others changed the file at each attempt; nothing was written.
     Conflict(Version),
-    /// The protocol failed.
+    /// The write failed.
     Write(WriteError),
 }
 
@@ -117,81 +119,93 @@ impl<E> From<WriteError> for ChangeError<E> {
     }
 }
 
-/// One of several files to write under one version.
+/// One file of a batch.
 #[derive(Debug, Clone)]
-pub struct FileChange {
-    /// Which.
+pub struct BatchItem {
+    /// File name.
     pub name: FileName,
-    /// What becomes of it.
-    pub act: Act,
-    /// For a file that is replaced by what it was merged to: the fields in which Git's change gave way,
-    /// which the timeline tells of until the file's next change.
+    /// What to do with the file.
+    pub operation: FileOp,
+    /// For the result of a Git merge: the fields in which the service's own value won. The timeline names them until
+    /// the file's next change. Empty otherwise.
     pub merged: Vec<String>,
-    /// What the write is to be recognised by, where the caller wants to know it before.
+    /// Write id to use, for a caller that has to know it beforehand; `None` for a new one.
     pub write: Option<WriteId>,
 }
 
-/// What becomes of a file in a batch.
+/// What to do with a file of a batch.
 #[derive(Debug, Clone)]
-pub enum Act {
-    /// It is made, if there is none, or only a settled one that this instance knows of.
+pub enum FileOp {
+    /// Create it, if there is no file or only a tombstone that this instance knows.
     Create(Bytes),
-    /// It is replaced, if it still is this version.
+    /// Replace it, if it still has this ETag.
     Replace {
-        /// The new text.
+        /// New content.
         bytes: Bytes,
-        /// The version it replaces.
+        /// ETag of the file to replace.
         etag: ETag,
-        /// That version's write ids.
+        /// Write ids of the file to replace.
         writes: WriteIds,
     },
-    /// It is removed, if it still is this version.
+    /// Delete it, if it still has this ETag.
     Remove(ETag),
 }
 
-/// What became of a file in a batch.
+/// Result for one file of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileFate {
-    /// It is as it was meant to be.
+pub enum FileOutcome {
+    /// The operation was applied.
     Done,
-    /// Somebody else had changed it: nothing was done to it.
-    Lost,
-    /// The batch was full, or its time was over, before it came to this one: nothing was done to it.
-    Untried,
+    /// Nothing was done: another context had changed the file.
+    Conflict,
+    /// Nothing was done: the batch was full or out of time before this file.
+    NotAttempted,
 }
 
-/// A batch that was written.
+/// Result of [`Cache::write_batch`].
 #[derive(Debug, Clone)]
-pub struct BatchDone {
-    /// The version that contains all that was done.
+pub struct BatchResult {
+    /// The version that contains every applied operation.
     pub version: Version,
-    /// A fate for each change, in their order.
-    pub fates: Vec<FileFate>,
+    /// One outcome for each item, in their order.
+    pub outcomes: Vec<FileOutcome>,
 }
 
 impl Cache {
-    /// Creates a task file. Goes on to its end also when nobody waits for it any more.
-    pub async fn create(&self, writer: Writer, file: NewFile) -> Result<Created, WriteError> {
-        let mut op = Op::new(&self.inner, writer);
-        let created = tokio::spawn(carried(async move { op.create(file).await }));
+    /// Creates a task file. Runs to its end even if the caller drops the future.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; [`WriteError::OutcomeUnknown`] if the file may have been or may still be created.
+    pub async fn create(
+        &self,
+        context: WriteContext,
+        file: NewTaskFile,
+    ) -> Result<CreatedTask, WriteError> {
+        let mut op = WriteOp::new(&self.inner, context);
+        let created = tokio::spawn(in_request_context(async move { op.create(file).await }));
         created.await.unwrap_or(Err(ReadError::Broken.into()))
     }
 
-    /// Changes one file into what `decide` makes of it, again from its newer text when somebody else
-    /// was quicker. Goes on to its end also when nobody waits for it any more.
+    /// Changes one file as `decide` decides, up to three times from its current content if others change it in between.
+    /// Runs to its end even if the caller drops the future.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
     pub async fn change<T, E, D>(
         &self,
-        writer: Writer,
+        context: WriteContext,
         name: FileName,
         decide: D,
-    ) -> Result<FileChanged<T>, ChangeError<E>>
+    ) -> Result<ChangeOutcome<T>, ChangeError<E>>
     where
         T: Send + 'static,
         E: Send + 'static,
-        D: Fn(&[u8]) -> Result<Decision<T>, E> + Send + Sync + 'static,
+        D: Fn(&[u8]) -> Result<ChangeDecision<T>, E> + Send + Sync + 'static,
     {
-        let mut op = Op::new(&self.inner, writer);
-        let changed = tokio::spawn(carried(async move { op.change(&name, &decide).await }));
+        let mut op = WriteOp::new(&self.inner, context);
+        let changed = tokio::spawn(in_request_context(async move {
+            op.change(&name, &decide).await
+        }));
         let broken = || Err(ChangeError::Write(ReadError::Broken.into()));
         changed.await.unwrap_or_else(|_| broken())
     }
@@ -201,56 +215,59 @@ impl Cache {
         WriteId((self.inner.settings.ids)())
     }
 
-    /// Writes up to [`MAX_BATCH`] files under one version: first what is made or replaced, then what is
-    /// removed, so that nobody sees a renamed file nowhere. Each file is changed wholly or not at all,
-    /// not all of them together. Goes on to its end also when nobody waits for it any more.
+    /// Writes up to [`MAX_BATCH`] files under one version. Creates and replacements come before deletions, so that a
+    /// reader always finds a renamed file. Each file is atomic, the batch isn't. Runs to its end even if the caller
+    /// drops the future.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; some files may have been written even so.
     pub async fn write_batch(
         &self,
-        writer: Writer,
-        changes: Vec<FileChange>,
-    ) -> Result<BatchDone, WriteError> {
-        let mut op = Op::new(&self.inner, writer);
-        let done = tokio::spawn(carried(async move { op.batch(changes).await }));
+        context: WriteContext,
+        items: Vec<BatchItem>,
+    ) -> Result<BatchResult, WriteError> {
+        let mut op = WriteOp::new(&self.inner, context);
+        let done = tokio::spawn(in_request_context(async move { op.batch(items).await }));
         done.await.unwrap_or(Err(ReadError::Broken.into()))
     }
 }
 
-/// One write under way.
-pub(super) struct Op {
-    pub(super) inner: Arc<Inner>,
-    ledger: OpenLedger,
+/// One write operation in progress.
+pub(super) struct WriteOp {
+    pub(super) inner: Arc<CacheInner>,
+    queue: CommitQueueHandle,
     pub(super) user: UserId,
     pub(super) now: Now,
     pub(super) requests: Requests,
-    /// See [`Writer::hint`]; taken when it is put.
-    hint: Option<(Key, Bytes)>,
+    /// See [`WriteContext::hint`]; `None` once it was put.
+    hint: Option<(BlobKey, Bytes)>,
     reason: &'static str,
 }
 
-impl Op {
-    fn new(inner: &Arc<Inner>, writer: Writer) -> Self {
+impl WriteOp {
+    fn new(inner: &Arc<CacheInner>, context: WriteContext) -> Self {
         Self {
             inner: Arc::clone(inner),
-            ledger: inner.ledgers.open(&writer.user),
-            user: writer.user,
-            now: writer.now,
+            queue: inner.commit_queues.open(&context.user),
+            user: context.user,
+            now: context.now,
             requests: Requests::default(),
-            hint: writer.hint,
-            reason: writer.reason,
+            hint: context.hint,
+            reason: context.reason,
         }
     }
 
-    /// A user without a state gets one by a read.
-    async fn amend(&mut self, amendment: Amendment) -> Result<Committed, WriteError> {
+    /// Applies a command to the state document, creating the document by a read if the user has none.
+    async fn amend(&mut self, command: StateCommand) -> Result<CommittedCommand, WriteError> {
         for _ in 0..ATTEMPTS {
-            let amended = self
+            let committed = self
                 .inner
-                .amend(&self.ledger, amendment.clone(), &self.now)
+                .amend(&self.queue, command.clone(), &self.now)
                 .await;
-            match amended {
-                Err(WriteError::NoState) => self.read_strictly().await?,
+            match committed {
+                Err(WriteError::NoState) => self.read_strong().await?,
                 Ok(committed) => {
-                    self.tell(&amendment, &committed.amended);
+                    self.log_version(&command, &committed.result);
                     self.requests += committed.requests;
                     return Ok(committed);
                 }
@@ -260,15 +277,15 @@ impl Op {
         Err(ReadError::Contended.into())
     }
 
-    /// One line for each new version: by it an operator finds who made what a reader saw.
-    fn tell(&self, amendment: &Amendment, amended: &Amended) {
-        let (op, version, tasks) = match (amendment, amended) {
-            (Amendment::Create(mark), Amended::Created(version, name)) => {
-                (&mark.op, version, name.id().to_string())
+    /// One line for each new version, so that an operator can trace what a reader saw to its writer.
+    fn log_version(&self, command: &StateCommand, result: &CommandResult) {
+        let (op, version, tasks) = match (command, result) {
+            (StateCommand::Create(intent), CommandResult::CreatedTask(version, name)) => {
+                (&intent.op, version, name.id().to_string())
             }
-            (Amendment::Mark(mark), Amended::Marked(version)) => {
-                let ids = mark.files.iter().map(|(name, ..)| name.id().to_string());
-                (&mark.op, version, ids.collect::<Vec<_>>().join(" "))
+            (StateCommand::RecordIntent(intent), CommandResult::Recorded(version)) => {
+                let ids = intent.files.iter().map(|(name, ..)| name.id().to_string());
+                (&intent.op, version, ids.collect::<Vec<_>>().join(" "))
             }
             _ => return,
         };
@@ -276,15 +293,15 @@ impl Op {
         tracing::info!(%user, version, op, reason, tasks, "new version");
     }
 
-    async fn read_strictly(&mut self) -> Result<Arc<Entry>, ReadError> {
-        let want = Want {
+    async fn read_strong(&mut self) -> Result<Arc<Snapshot>, ReadError> {
+        let read_request = ReadRequest {
             user: self.user.clone(),
             seen: None,
             known: None,
-            freshness: Freshness::Strict,
+            consistency: Consistency::Strict,
             now: self.now.later(),
         };
-        let read = self.inner.read(&want).await?;
+        let read = self.inner.read(&read_request).await?;
         self.requests += read.requests;
         Ok(read.entry)
     }

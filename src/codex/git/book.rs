@@ -1,4 +1,5 @@
-//! `git.json`, the base of the three-way comparison (`src/codex/git/README.md`, "git.json"), changed by compare-and-swap.
+//! `git.json`, the base of the three-way comparison (`src/codex/git/README.md`, "git.json"), changed by
+//! compare-and-swap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,79 +9,79 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::GitTrouble;
-use crate::cache::Format;
+use super::GitSyncError;
+use crate::cache::BlobFormat;
 use crate::codex::Codex;
 use crate::github::Pull;
-use crate::store::{ETag, GetIf, Got, Key, Put, PutIf, WriteId, WriteIds, Written};
+use crate::store::{BlobKey, ETag, GetIf, GetOutcome, Put, PutIf, PutOutcome, WriteId, WriteIds};
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
-/// How often a swap is tried again because somebody else was quicker.
-const ROUNDS: u32 = 20;
+/// Attempts of a compare-and-swap that loses to other writers.
+const CAS_ATTEMPTS: u32 = 20;
 
-/// How many contents are remembered of a file whose way to or from Git nobody knows the end of.
-const MAX_OPEN: usize = 8;
+/// Pushes and inbound writes of unknown outcome that are kept for each file.
+const MAX_PENDING: usize = 8;
 
-/// So many commits are remembered that the branch was set away from.
-const MAX_LEFT: usize = 4;
+/// Abandoned heads that are kept.
+const MAX_ABANDONED: usize = 4;
 
-/// A write that was noted longer ago isn't under way any more: marks end before, and so do requests.
-const TAKING_ENDS: TimeDelta = TimeDelta::minutes(5);
+/// Age at which an inbound write counts as no longer running: write intents and requests both end before.
+const INBOUND_WRITE_MAX_AGE: TimeDelta = TimeDelta::minutes(5);
 
-/// What Git is known to hold of a user's files.
+/// The last known state of Git for one user's files, and the operations of unknown outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Book {
-    pub format: Format,
-    /// Which repository, branch and folder this is about. Of another place nothing is known.
+pub(super) struct UserSyncState {
+    pub format: BlobFormat,
+    /// The repository, branch and base path that this describes. State of another location is discarded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<String>,
-    /// The commit that was last looked at, or made here on such a one.
+    /// The head that was last read, or an own commit made on top of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub commit: Option<GitSha>,
-    /// Other commits made here, since the branch was looked at. What comes after `commit` and all of these is newer
-    /// than everything said here.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub also: Vec<GitSha>,
-    /// Commits that the branch was set away from, the last ones: what is shown of their history isn't newer, although
-    /// it may come after what the branch was set to.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub left: Vec<GitSha>,
-    /// When it was looked at.
+    /// Other own commits since the last read of the branch. A head is newer than this state only if it comes after
+    /// `commit` and after each of these.
+    #[serde(rename = "also", skip_serializing_if = "Vec::is_empty", default)]
+    pub own_commits: Vec<GitSha>,
+    /// The latest heads that the branch was moved away from. A head in their history isn't newer, although it may come
+    /// after the commit that the branch was moved to.
+    #[serde(rename = "left", skip_serializing_if = "Vec::is_empty", default)]
+    pub abandoned: Vec<GitSha>,
+    /// When the branch was last read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub synced_at: Option<DateTime<Utc>>,
-    /// The base: what Git holds of each file, by name.
+    /// The base: the content that Git holds of each file, by name.
     #[serde(default)]
     pub files: BTreeMap<String, GitSha>,
-    /// Those among them that Git holds as done.
+    /// The files among them whose task is done in Git.
     #[serde(default)]
     pub done: BTreeSet<String>,
-    /// Files that have gone from Git, and stay here until somebody confirms that.
+    /// Files that were removed from Git, and are kept here until a user confirms the removal.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub held: BTreeSet<String>,
-    /// Folders that Git has for the login in another letter case, and from which nothing is taken.
+    /// Folders of the same login in another letter case that Git has; nothing is imported from them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub respelt: Vec<String>,
-    /// It hasn't the login's own folder beside those: that was renamed, and no other one is to be made.
+    /// Git has such folders and no longer the login's own one: that was renamed, and must not be recreated by a push.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub renamed: bool,
-    /// What was about to be committed, by name: it may be in Git.
+    /// Contents whose commit was started, by file: they may be in Git.
     #[serde(default)]
-    pub pushing: Open,
-    /// What was about to be taken from Git, by name: it may be in the store.
+    pub pushing: PendingPushes,
+    /// Contents of Git whose write to the store was started, by file: they may be in the store.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub taking: BTreeMap<String, Vec<Taking>>,
-    /// The branch that is about to be made for a file's pull request, by name.
+    pub taking: BTreeMap<String, Vec<InboundWrite>>,
+    /// The branch that is about to be created for a file's pull request, by file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub proposing: BTreeMap<String, String>,
-    /// The commit that branch is made from, by name.
+    /// The commit from which that branch is created, by file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub proposing_from: BTreeMap<String, GitSha>,
-    /// Pull requests that hold what isn't merged yet, by file.
+    /// Pull requests whose changes aren't merged yet, by file.
     #[serde(default)]
     pub pulls: BTreeMap<String, PullNote>,
-    /// What went wrong last, until something goes well.
+    /// The last error, until an operation succeeds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_error: Option<LastError>,
     /// Members this version doesn't know; they survive a rewrite.
@@ -88,29 +89,29 @@ pub(super) struct Book {
     unknown: Map<String, Value>,
 }
 
-/// Contents whose way nobody knows the end of, by file.
+/// Contents whose push has an unknown outcome, by file; the oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Open(BTreeMap<String, Vec<GitSha>>);
+pub(super) struct PendingPushes(BTreeMap<String, Vec<GitSha>>);
 
-/// A content of Git's, alone or merged with ours, about to be written here.
+/// The write of a content of Git to the store, alone or merged with ours, whose outcome isn't recorded yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Taking {
-    /// What Git had.
+pub(super) struct InboundWrite {
+    /// The content that Git had.
     pub sha: GitSha,
-    /// What Git was known to hold before. Where that has moved since, what was written was made of something else.
+    /// The base at that time. If it has moved since, the written content was derived from another base.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     base: Option<GitSha>,
-    /// The write that brings it: whatever has this among its write ids has come from it.
+    /// The id of the write. A file has come from it if its write ids contain this one.
     write: String,
-    /// When it was noted.
+    /// When it was recorded.
     at: DateTime<Utc>,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
 
-impl Taking {
+impl InboundWrite {
     pub(super) fn new(
         sha: GitSha,
         base: Option<GitSha>,
@@ -126,23 +127,23 @@ impl Taking {
         }
     }
 
-    /// Whether these write ids have it.
-    pub(super) fn is_in(&self, writes: &WriteIds) -> bool {
+    /// Whether these write ids contain this write's.
+    pub(super) fn is_among(&self, writes: &WriteIds) -> bool {
         self.write.parse().is_ok_and(|id| writes.contains(id))
     }
 
-    /// Whether it was made for what Git is known to hold now.
-    pub(super) fn is_on(&self, base: Option<GitSha>) -> bool {
+    /// Whether it was derived from this base.
+    pub(super) fn is_based_on(&self, base: Option<GitSha>) -> bool {
         self.base == base
     }
 
-    fn is_by(&self, write: WriteId) -> bool {
+    fn has_id(&self, write: WriteId) -> bool {
         self.write == write.to_string()
     }
 
-    /// Whether it is too old to be still under way.
-    pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
-        now - self.at > TAKING_ENDS
+    /// Whether it is too old to be still running.
+    pub(super) fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        now - self.at > INBOUND_WRITE_MAX_AGE
     }
 }
 
@@ -177,8 +178,8 @@ impl PullNote {
         }
     }
 
-    /// Only the members this version knows and tells.
-    pub(super) fn known(mut self) -> Self {
+    /// Without the members that aren't part of the API.
+    pub(super) fn without_internal(mut self) -> Self {
         self.commit = None;
         self.unknown.clear();
         self
@@ -200,14 +201,14 @@ pub struct LastError {
 }
 
 impl LastError {
-    /// Only the members this version knows: nobody is told the others.
-    pub(super) fn known(mut self) -> Self {
+    /// Without the members that aren't part of the API.
+    pub(super) fn without_internal(mut self) -> Self {
         self.unknown.clear();
         self
     }
 
-    /// Whether it is about what a look has found, not about something that failed.
-    pub(super) fn is_of_look(&self) -> bool {
+    /// Whether this is a finding of a reconcile pass, and not a failed operation.
+    pub(super) fn is_from_reconcile(&self) -> bool {
         matches!(
             self.code.as_str(),
             "mass_delete" | "other_spelling" | "not_a_file"
@@ -215,21 +216,21 @@ impl LastError {
     }
 }
 
-impl Default for Book {
+impl Default for UserSyncState {
     fn default() -> Self {
         Self {
-            format: Format::CURRENT,
+            format: BlobFormat::CURRENT,
             place: None,
             commit: None,
-            also: vec![],
-            left: vec![],
+            own_commits: vec![],
+            abandoned: vec![],
             synced_at: None,
             files: BTreeMap::new(),
             done: BTreeSet::new(),
             held: BTreeSet::new(),
             respelt: vec![],
             renamed: false,
-            pushing: Open::default(),
+            pushing: PendingPushes::default(),
             taking: BTreeMap::new(),
             proposing: BTreeMap::new(),
             proposing_from: BTreeMap::new(),
@@ -240,46 +241,46 @@ impl Default for Book {
     }
 }
 
-impl Open {
-    /// Of one file.
+impl PendingPushes {
+    /// The contents of one file.
     pub(super) fn of(&self, name: &FileName) -> &[GitSha] {
         self.0.get(name.as_str()).map_or(&[], |it| it)
     }
 
-    /// One more.
+    /// Records that a push of this content starts. Beyond [`MAX_PENDING`] the oldest one is forgotten.
     pub(super) fn begin(&mut self, name: &FileName, sha: GitSha) {
-        let open = self.0.entry(name.to_string()).or_default();
-        if !open.contains(&sha) {
-            open.push(sha);
+        let pending = self.0.entry(name.to_string()).or_default();
+        if !pending.contains(&sha) {
+            pending.push(sha);
         }
-        if open.len() > MAX_OPEN {
-            open.remove(0);
+        if pending.len() > MAX_PENDING {
+            pending.remove(0);
         }
     }
 
-    /// How this one ended is known.
+    /// Removes a push whose outcome is known.
     pub(super) fn end(&mut self, name: &FileName, sha: GitSha) {
-        let Some(open) = self.0.get_mut(name.as_str()) else {
+        let Some(pending) = self.0.get_mut(name.as_str()) else {
             return;
         };
-        open.retain(|it| *it != sha);
-        if open.is_empty() {
+        pending.retain(|it| *it != sha);
+        if pending.is_empty() {
             self.0.remove(name.as_str());
         }
     }
 
-    /// How all of a file's ended is known.
+    /// Removes all pushes of a file: their outcomes are known.
     pub(super) fn end_all(&mut self, name: &FileName) {
         self.0.remove(name.as_str());
     }
 
-    /// Every file with one.
+    /// The files with such a push.
     pub(super) fn names(&self) -> impl Iterator<Item = &String> {
         self.0.keys()
     }
 
-    /// Also those of another.
-    pub(super) fn join(&mut self, other: &Self) {
+    /// Adds the pushes of `other`.
+    pub(super) fn extend_from(&mut self, other: &Self) {
         for (name, contents) in &other.0 {
             let mine = self.0.entry(name.clone()).or_default();
             mine.extend(
@@ -293,77 +294,86 @@ impl Open {
     }
 }
 
-impl Book {
-    /// What Git holds of a file.
+impl UserSyncState {
+    /// The content that Git holds of a file.
     pub(super) fn base(&self, name: &FileName) -> Option<GitSha> {
         self.files.get(name.as_str()).copied()
     }
 
-    /// The commits that Git is known to have been at: only from what comes after all of them anything follows.
+    /// The known heads. A head is newer than this state only if it comes after each of them.
     pub(super) fn known_heads(&self) -> Vec<GitSha> {
-        self.commit.iter().chain(&self.also).copied().collect()
+        self.commit
+            .iter()
+            .chain(&self.own_commits)
+            .copied()
+            .collect()
     }
 
-    /// Whether a look that found what comes after `passed`, at `head`, is the newest one still. Else another one has
-    /// found, or made, something of which nobody has asked whether it is newer.
+    /// Whether a read of `head`, which comes after the heads in `passed`, is still the newest one. If not, another pass
+    /// or push has recorded a commit that wasn't compared with `head`.
     pub(super) fn is_newest(&self, head: Option<GitSha>, passed: &[GitSha]) -> bool {
-        let mut known = self.commit.iter().chain(&self.also);
+        let mut known = self.commit.iter().chain(&self.own_commits);
         known.all(|it| Some(*it) == head || passed.contains(it))
     }
 
-    /// The branch was looked at, at `head`, to which it was set from those that it has `left`.
-    pub(super) fn look_at(&mut self, head: GitSha, left: &[GitSha]) {
+    /// Records a read of the branch at `head`, to which it was moved away from the `abandoned` heads.
+    pub(super) fn record_head(&mut self, head: GitSha, abandoned: &[GitSha]) {
         self.commit = Some(head);
-        self.also.clear();
-        self.left.retain(|it| *it != head && !left.contains(it));
-        self.left.extend_from_slice(left);
-        let over = self.left.len().saturating_sub(MAX_LEFT);
-        self.left.drain(..over);
+        self.own_commits.clear();
+        self.abandoned
+            .retain(|it| *it != head && !abandoned.contains(it));
+        self.abandoned.extend_from_slice(abandoned);
+        let excess = self.abandoned.len().saturating_sub(MAX_ABANDONED);
+        self.abandoned.drain(..excess);
     }
 
-    /// A commit was made here, on `parent`.
-    pub(super) fn commit_made(&mut self, commit: GitSha, parent: Option<GitSha>) {
-        let on = |it: &GitSha| Some(*it) == parent;
-        if self.commit.as_ref().is_none_or(on) {
+    /// Records an own commit on `parent`.
+    pub(super) fn record_own_commit(&mut self, commit: GitSha, parent: Option<GitSha>) {
+        let is_parent = |it: &GitSha| Some(*it) == parent;
+        if self.commit.as_ref().is_none_or(is_parent) {
             self.commit = Some(commit);
-        } else if self.commit != Some(commit) && !self.also.contains(&commit) {
-            self.also.retain(|it| !on(it));
-            self.also.push(commit);
+        } else if self.commit != Some(commit) && !self.own_commits.contains(&commit) {
+            self.own_commits.retain(|it| !is_parent(it));
+            self.own_commits.push(commit);
         }
     }
 
-    /// A pull request was merged with what it proposed, or with what its reviewers made of that: whatever Git has
-    /// now came after it.
-    /// What was proposed later than what it `had` wasn't merged.
-    pub(super) fn pull_merged(&mut self, name: &FileName, proposed: GitSha, had: Option<GitSha>) {
-        // Of one that isn't noted the answer never came.
-        let is_unheard =
+    /// Records a merged pull request: what Git has now is derived from what was proposed, or from a reviewer's change
+    /// to it. A newer content that was proposed after `had` isn't part of the merge.
+    pub(super) fn record_merged_pull(
+        &mut self,
+        name: &FileName,
+        proposed: GitSha,
+        had: Option<GitSha>,
+    ) {
+        // A request that isn't recorded: GitHub's answer to opening it was lost.
+        let is_unconfirmed =
             self.proposing.contains_key(name.as_str()) && self.pushing.of(name).contains(&proposed);
-        if !self.is_proposed(name, proposed) && !is_unheard {
+        if !self.is_proposed(name, proposed) && !is_unconfirmed {
             return;
         }
         if had != Some(proposed) {
             self.pulls.remove(name.as_str());
         }
         if let Some(had) = had {
-            self.hold(name, had, None);
+            self.set_base(name, had, None);
         }
     }
 
-    /// Whether there are pull requests that are open as far as is known.
+    /// Whether any pull request is open, as far as is known.
     pub(super) fn has_open_pulls(&self) -> bool {
         self.pulls.values().any(|note| note.pull.open)
     }
 
-    /// A pull request has this content already.
+    /// Whether the file's pull request has this content.
     pub(super) fn is_proposed(&self, name: &FileName, sha: GitSha) -> bool {
-        let note = self.pulls.get(name.as_str());
-        note.is_some_and(|note| note.sha == sha)
+        let pull = self.pulls.get(name.as_str());
+        pull.is_some_and(|it| it.sha == sha)
     }
 
-    /// Git holds this now, as done or not where that is known. A pull request that brought it there is
-    /// done with.
-    pub(super) fn hold(&mut self, name: &FileName, sha: GitSha, done: Option<bool>) {
+    /// Records that Git holds this content, and if known whether the task is done. Ends the pull request that brought
+    /// it.
+    pub(super) fn set_base(&mut self, name: &FileName, sha: GitSha, done: Option<bool>) {
         let key = name.as_str();
         self.files.insert(key.to_owned(), sha);
         match done {
@@ -371,31 +381,31 @@ impl Book {
             Some(false) => drop(self.done.remove(key)),
             None => {}
         }
-        // What was proposed is there, with every commit on the way to it.
+        // The proposed content is in Git, and so are all earlier commits of the request.
         if self.is_proposed(name, sha) {
             self.pulls.remove(key);
             self.pushing.end_all(name);
         }
         let is_sent = self.pushing.of(name).contains(&sha);
         self.pushing.end(name, sha);
-        // By anything else it isn't known what becomes of a request that is about to be opened.
+        // With another content in Git, a request that is about to be opened still has an unknown outcome.
         if is_sent || self.pushing.of(name).is_empty() {
             self.end_proposing(key);
         }
     }
 
-    /// Git holds this by a write that was answered, there or here: none of the commits that were `open` before it,
-    /// which were all conditional, can land any more, unless Git gets back what they replace; whoever hears of one that
-    /// did notes it anew. Those begun since may have.
-    pub(super) fn hold_after_write(
+    /// Records that Git holds this content by an answered write, to Git or to the store. The pushes in `pending` were
+    /// started before it and are conditional, so they can no longer land, unless Git gets back the content they
+    /// replace; a sender that learns that its push did land records it again. Pushes started since may still land.
+    pub(super) fn set_base_after_write(
         &mut self,
         name: &FileName,
         sha: GitSha,
         done: bool,
-        open: &[GitSha],
+        pending: &[GitSha],
     ) {
-        self.hold(name, sha, Some(done));
-        for it in open {
+        self.set_base(name, sha, Some(done));
+        for it in pending {
             self.pushing.end(name, *it);
         }
         if self.pushing.of(name).is_empty() {
@@ -403,23 +413,23 @@ impl Book {
         }
     }
 
-    /// Whether there is a branch for a request, open or about to be opened, where commits of the file wait whatever the
-    /// service's own branch holds.
-    pub(super) fn waits_on_a_branch(&self, name: &FileName) -> bool {
+    /// Whether the file has a pull request branch, existing or about to be created: its commits land there, whatever
+    /// the mirrored branch holds.
+    pub(super) fn has_pull_branch(&self, name: &FileName) -> bool {
         let note = self.pulls.get(name.as_str());
         self.proposing.contains_key(name.as_str()) || note.is_some_and(|note| note.pull.open)
     }
 
-    /// Whether a file with these write ids has come from Git by a take whose end isn't noted.
-    pub(super) fn is_taken(&self, name: &FileName, writes: &WriteIds) -> bool {
+    /// Whether a file with these write ids was written by an inbound write that isn't ended yet.
+    pub(super) fn is_inbound(&self, name: &FileName, writes: &WriteIds) -> bool {
         let takes = self.taking.get(name.as_str());
-        takes.is_some_and(|takes| takes.iter().any(|it| it.is_in(writes)))
+        takes.is_some_and(|takes| takes.iter().any(|it| it.is_among(writes)))
     }
 
-    /// Whether something was about to be taken that wasn't yet when this was `asked`.
-    pub(super) fn takes_since(
+    /// Whether an inbound write of the file was recorded that isn't in the earlier state `asked`.
+    pub(super) fn has_inbound_since(
         &self,
-        asked: &BTreeMap<String, Vec<Taking>>,
+        asked: &BTreeMap<String, Vec<InboundWrite>>,
         name: &FileName,
     ) -> bool {
         let before = asked.get(name.as_str()).map_or(&[][..], Vec::as_slice);
@@ -427,37 +437,37 @@ impl Book {
         takes.into_iter().any(|it| !before.contains(it))
     }
 
-    /// Something is about to be taken.
-    pub(super) fn begin_taking(&mut self, name: &FileName, taking: Taking) {
-        let open = self.taking.entry(name.to_string()).or_default();
-        open.retain(|it| it.write != taking.write);
-        open.push(taking);
-        if open.len() > MAX_OPEN {
-            open.remove(0);
+    /// Records that an inbound write starts.
+    pub(super) fn begin_inbound(&mut self, name: &FileName, taking: InboundWrite) {
+        let pending = self.taking.entry(name.to_string()).or_default();
+        pending.retain(|it| it.write != taking.write);
+        pending.push(taking);
+        if pending.len() > MAX_PENDING {
+            pending.remove(0);
         }
     }
 
-    /// This write is answered, and so are those that the file it replaced had in it. Others stay: what was to make
-    /// the file where it isn't there may still do so once somebody has removed it.
-    pub(super) fn end_taking(&mut self, name: &FileName, write: WriteId, replaced: &WriteIds) {
-        self.end_takings(name, |it| it.is_by(write) || it.is_in(replaced));
+    /// Ends an answered write, and the writes that are contained in the file it `replaced`. Others stay: a write that
+    /// creates the file on condition that it is absent may still land after the file is removed.
+    pub(super) fn end_inbound(&mut self, name: &FileName, write: WriteId, replaced: &WriteIds) {
+        self.end_inbound_where(name, |it| it.has_id(write) || it.is_among(replaced));
     }
 
-    /// These writes are in the file.
-    pub(super) fn end_takings_in(&mut self, name: &FileName, writes: &WriteIds) {
-        self.end_takings(name, |it| it.is_in(writes));
+    /// Ends the writes that are contained in the file.
+    pub(super) fn end_inbound_in(&mut self, name: &FileName, writes: &WriteIds) {
+        self.end_inbound_where(name, |it| it.is_among(writes));
     }
 
-    fn end_takings(&mut self, name: &FileName, ends: impl Fn(&Taking) -> bool) {
-        if let Some(open) = self.taking.get_mut(name.as_str()) {
-            open.retain(|it| !ends(it));
-            if open.is_empty() {
+    fn end_inbound_where(&mut self, name: &FileName, ends: impl Fn(&InboundWrite) -> bool) {
+        if let Some(pending) = self.taking.get_mut(name.as_str()) {
+            pending.retain(|it| !ends(it));
+            if pending.is_empty() {
                 self.taking.remove(name.as_str());
             }
         }
     }
 
-    /// A pull request has this content now: the one known of, or another.
+    /// Records that a pull request, the known one or another, has this content.
     pub(super) fn propose(&mut self, name: &FileName, mut note: PullNote) {
         if let Some(before) = self.pulls.remove(name.as_str())
             && before.branch == note.branch
@@ -468,7 +478,7 @@ impl Book {
         self.end_proposing(name.as_str());
     }
 
-    /// A branch is about to be made from this commit.
+    /// Records that a branch is about to be created from this commit.
     pub(super) fn begin_proposing(&mut self, name: &FileName, branch: &str, from: GitSha) {
         self.proposing.insert(name.to_string(), branch.to_owned());
         self.proposing_from.insert(name.to_string(), from);
@@ -479,13 +489,13 @@ impl Book {
         self.proposing_from.remove(name);
     }
 
-    /// Git doesn't hold the file (any more).
-    pub(super) fn drop(&mut self, name: &FileName) {
+    /// Records that Git doesn't hold the file.
+    pub(super) fn clear_base(&mut self, name: &FileName) {
         self.files.remove(name.as_str());
         self.done.remove(name.as_str());
     }
 
-    /// Remembers what went wrong, since when, or that nothing does any more.
+    /// Records the current error, keeping the time of an earlier one with the same code; `None` clears it.
     pub(super) fn trouble(&mut self, trouble: Option<(&str, String)>, at: DateTime<Utc>) {
         self.last_error = trouble.map(|(code, message)| match self.last_error.take() {
             Some(before) if before.code == code => LastError { message, ..before },
@@ -498,56 +508,63 @@ impl Book {
         });
     }
 
-    /// Nothing waits for Git any more, so whatever kept it from there is over; what a look has found wrong
-    /// isn't.
-    pub(super) fn went_well(&mut self) {
-        self.last_error = self.last_error.take().filter(LastError::is_of_look);
+    /// Clears an error of an operation, after everything was pushed; findings of a reconcile pass stay.
+    pub(super) fn clear_transient_error(&mut self) {
+        self.last_error = self.last_error.take().filter(LastError::is_from_reconcile);
     }
 }
 
-/// Reads a blob of what is known of Git; `None` for one that is damaged. What a newer version wrote is never
-/// damaged, only not understood.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, GitTrouble> {
+/// Parses a state blob; `None` for a damaged one. A blob of a newer format is never treated as damaged.
+///
+/// # Errors
+/// [`GitSyncError::NewerFormat`].
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, GitSyncError> {
     let read = serde_json::from_slice(bytes).ok();
-    let read_only = Format::of(bytes).is_some_and(Format::is_read_only);
-    if read_only || (read.is_none() && Format::is_of_newer(bytes)) {
-        return Err(GitTrouble::NewerFormat);
+    let read_only = BlobFormat::of(bytes).is_some_and(BlobFormat::is_read_only);
+    if read_only || (read.is_none() && BlobFormat::is_from_newer(bytes)) {
+        return Err(GitSyncError::NewerFormat);
     }
     Ok(read)
 }
 
 impl Codex {
-    /// The user's `git.json`. One that is lost, damaged, or about another repository counts as empty: then
-    /// what both sides have is merged, and nothing is lost.
-    pub(super) async fn book(&self, user: &UserId) -> Result<(Book, Option<ETag>), GitTrouble> {
-        let place = self.git()?.place();
-        let got = self.store.get(&Key::git(user), GetIf::Any).await?.value;
-        let (book, etag): (Option<Book>, _) = match got {
-            Got::Blob(blob) => (parse(&blob.bytes)?, Some(blob.etag)),
-            Got::Absent | Got::Changed | Got::Unchanged => (None, None),
+    /// The user's `git.json`. A missing or damaged one, or one of another repository, counts as empty: then both sides
+    /// are merged without a base, and nothing is lost.
+    pub(super) async fn book(
+        &self,
+        user: &UserId,
+    ) -> Result<(UserSyncState, Option<ETag>), GitSyncError> {
+        let place = self.git()?.mirror_location();
+        let got = self.store.get(&BlobKey::git(user), GetIf::Any).await?.value;
+        let (book, etag): (Option<UserSyncState>, _) = match got {
+            GetOutcome::Blob(blob) => (parse(&blob.bytes)?, Some(blob.etag)),
+            GetOutcome::Absent | GetOutcome::Changed | GetOutcome::Unchanged => (None, None),
         };
         let mut book = book.filter(|it| it.place.as_ref() == Some(&place));
         if let (Some(book), None) = (&mut book, self.git()?.repository.pull_prefix()) {
-            // Pull requests of another time are no reason to hold anything back.
+            // Pull requests from before `CREATE_VIA_PR` was switched off must not block anything.
             book.pulls.clear();
             book.proposing.clear();
             book.proposing_from.clear();
         }
-        let fresh = || Book {
+        let fresh = || UserSyncState {
             place: Some(place.clone()),
-            ..Book::default()
+            ..UserSyncState::default()
         };
         Ok((book.unwrap_or_else(fresh), etag))
     }
 
-    /// Changes the user's `git.json`. `change` may be applied again to a newer one, so it looks before it
-    /// changes something.
-    pub(super) async fn change_book(
+    /// Updates the user's `git.json` by compare-and-swap. `change` is applied again to a newer state after a lost race,
+    /// so it has to check its preconditions itself.
+    ///
+    /// # Errors
+    /// [`GitSyncError::Contended`] after too many lost races.
+    pub(super) async fn update_sync_state(
         &self,
         user: &UserId,
-        change: impl Fn(&mut Book) + Send,
-    ) -> Result<Book, GitTrouble> {
-        for _ in 0..ROUNDS {
+        change: impl Fn(&mut UserSyncState) + Send,
+    ) -> Result<UserSyncState, GitSyncError> {
+        for _ in 0..CAS_ATTEMPTS {
             let (before, etag) = self.book(user).await?;
             let mut book = before.clone();
             change(&mut book);
@@ -555,17 +572,22 @@ impl Codex {
                 return Ok(book);
             }
             let put = Put {
-                // Maps with string keys, strings and numbers: nothing in it can fail to serialise.
+                // Maps with string keys, strings and numbers: serialisation can't fail.
                 bytes: serde_json::to_vec(&book).unwrap_or_default().into(),
                 ..Put::default()
             };
             let condition = etag.map_or(PutIf::Absent, PutIf::Same);
-            match self.store.put(&Key::git(user), put, condition).await?.value {
-                Written::Done(_) => return Ok(book),
-                // Somebody else was quicker, or it was this very write: the next look shows.
-                Written::Refused => {}
+            match self
+                .store
+                .put(&BlobKey::git(user), put, condition)
+                .await?
+                .value
+            {
+                PutOutcome::Done(_) => return Ok(book),
+                // A lost race, or an earlier attempt of this very write that has landed: the next read tells.
+                PutOutcome::Refused => {}
             }
         }
-        Err(GitTrouble::Contended)
+        Err(GitSyncError::Contended)
     }
 }

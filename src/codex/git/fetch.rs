@@ -1,5 +1,5 @@
-//! Bringing the store to what the repository has now: after a delivery of the webhook, and when the timer
-//! notices that one never came.
+//! Bringing the store up to date with the repository: after a webhook delivery, and by the timer, which also notices a
+//! delivery that never came.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,89 +10,89 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::book::{Book, Open};
-use super::reconcile::Reconciling;
+use super::book::{PendingPushes, UserSyncState};
+use super::reconcile::ReconcilePass;
 use super::report::{SyncMode, UserReport};
-use super::reviews::Pulls;
-use super::spelling::{Newcomers, changed_users};
-use super::{Git, GitMutation, GitTrouble};
+use super::reviews::PullsOutcome;
+use super::spelling::{NewUsers, changed_users};
+use super::{GitMutation, GitSync, GitSyncError};
 use crate::codex::Codex;
-use crate::context::carried;
+use crate::context::in_request_context;
 use crate::github::{Push, SkipCode, Skipped};
 use crate::now::Now;
-use crate::store::{Deleted, ETag, GetIf, Got, Key, Prefix, Put, PutIf};
+use crate::store::{BlobKey, DeleteOutcome, ETag, GetIf, GetOutcome, Prefix, Put, PutIf};
 use crate::task::GitSha;
 use crate::user::UserId;
 
-/// What a delivery may take: GitHub waits for ten seconds. After this the rest is left to the timer.
-const DELIVERY: Duration = Duration::from_millis(6500);
+/// Time for a delivery's work, since GitHub waits for ten seconds; the rest is left to the timer.
+const DELIVERY_BUDGET: Duration = Duration::from_millis(6500);
 
-/// What is under way then gets this long to come to its end.
+/// Time after a deadline for operations in flight to finish.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A delivery is answered after this time in any case, also when it waits for the one before it.
-const ANSWER: Duration = Duration::from_secs(9);
+/// Deadline of the answer to a delivery, also while it waits for an earlier run.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(9);
 
-/// The timer's work ends before the next one begins.
-const TICK: Duration = Duration::from_secs(50);
+/// Time for one run of the timer, which comes once a minute: runs don't overlap.
+const TICK_BUDGET: Duration = Duration::from_secs(50);
 
-/// One user's share of it, so that nobody who is slow keeps all others from their turn.
-pub(super) const SHARE: Duration = Duration::from_secs(20);
+/// Time for one user, so that a slow one doesn't starve the others.
+pub(super) const USER_BUDGET: Duration = Duration::from_secs(20);
 
-/// How often a swap is tried again because somebody else was quicker.
-const ROUNDS: u32 = 20;
+/// Attempts of a compare-and-swap that loses to other writers.
+const CAS_ATTEMPTS: u32 = 20;
 
-/// How often it is looked whether nothing is left, while something always is.
-const LOOKS: u32 = 4;
+/// Passes for one user while each still finds something to do.
+const MAX_PASSES: u32 = 4;
 
-/// Users brought up to date at once.
-const USERS: usize = 4;
+/// Users processed concurrently.
+const CONCURRENT_USERS: usize = 4;
 
-/// What was brought to what the repository has.
+/// What a fetch did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FetchReport {
-    /// The commit.
+    /// The head that was read.
     pub head: Option<GitSha>,
-    /// Each user whose files weren't those of the commit.
+    /// The users whose files differed from that commit.
     pub users: Vec<(UserId, UserReport)>,
-    /// Folders that are no user's.
+    /// Folders that can't belong to a user.
     pub skipped: Vec<Skipped>,
-    /// Nothing was looked at yet, because what came before takes its time; the timer will.
+    /// Nothing was read, because an earlier run takes too long; the timer does it.
     pub postponed: bool,
 }
 
-/// What the timer came to.
+/// What a run of the timer did. Its `Debug` is logged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TickReport {
     /// Users whose files were brought up to date from Git.
     pub fetched: usize,
-    /// Users in the queue with whom everything is shared now.
+    /// Queued users who are fully synchronised now.
     pub drained: usize,
     /// Users who stay in the queue.
     pub left: usize,
 }
 
-/// Runs that answer for each other: who comes while one is under way waits for the next, and that one
-/// answers all who came before it began.
+/// Coalesces fetches: a caller that arrives during a run waits for it and then shares the next one, whose result is
+/// valid for every caller that arrived before it began.
 #[derive(Default)]
-pub(super) struct Runs {
-    state: Mutex<Option<Run>>,
+pub(super) struct FetchRuns {
+    state: Mutex<Option<FetchRun>>,
     arrivals: std::sync::atomic::AtomicU64,
 }
 
-struct Run {
-    /// Who came up to this number is answered for.
+struct FetchRun {
+    /// The run began after the arrivals up to this number.
     began_after: u64,
-    result: Result<FetchReport, GitTrouble>,
+    result: Result<FetchReport, GitSyncError>,
 }
 
-impl Runs {
-    /// How often somebody has begun to look what is new.
+impl FetchRuns {
+    /// The number of fetches and timer runs that have begun.
     fn arrivals(&self) -> u64 {
         self.arrivals.load(std::sync::atomic::Ordering::SeqCst)
     }
 
-    /// Somebody begins to. Their number.
+    /// Counts an arrival and returns its number.
     fn arrive(&self) -> u64 {
         let before = self
             .arrivals
@@ -100,10 +100,13 @@ impl Runs {
         before + 1
     }
 
-    /// `work`'s result, or that of somebody else's which began after this call.
-    async fn join<F>(&self, work: impl FnOnce() -> F + Send) -> Result<FetchReport, GitTrouble>
+    /// Runs `work`, or returns the result of another caller's run that began after this call.
+    async fn run_or_share<F>(
+        &self,
+        work: impl FnOnce() -> F + Send,
+    ) -> Result<FetchReport, GitSyncError>
     where
-        F: Future<Output = Result<FetchReport, GitTrouble>> + Send,
+        F: Future<Output = Result<FetchReport, GitSyncError>> + Send,
     {
         let ticket = self.arrive();
         let mut last = self.state.lock().await;
@@ -114,7 +117,7 @@ impl Runs {
         }
         let began_after = self.arrivals();
         let result = work().await;
-        *last = Some(Run {
+        *last = Some(FetchRun {
             began_after,
             result: result.clone(),
         });
@@ -123,25 +126,25 @@ impl Runs {
 }
 
 impl Codex {
-    /// Brings every user's files to what the repository has now. Calls at the same time share one run.
-    /// What takes too long is noted in the queue and left to the timer, which also notices a commit that
-    /// wasn't looked at at all. What `push` says is only where the branch was, and when.
+    /// Brings every user's files up to date with the repository. Concurrent calls share one run. Work that takes too
+    /// long is queued for the timer, which also notices a commit that no run has read. Of `push` only the positions of
+    /// the branch and their time are used.
     ///
     /// # Errors
-    /// When it couldn't be found out, or not be noted, what there is to do; the timer tries again.
-    pub async fn fetch_all(&self, push: &Push, now: Now) -> Result<FetchReport, GitTrouble> {
+    /// When the repository or the queue can't be read, or the remaining work can't be queued; the timer tries again.
+    pub async fn fetch_all(&self, push: &Push, now: Now) -> Result<FetchReport, GitSyncError> {
         let git = self.git()?;
-        git.order.hear(push);
+        git.order.record_delivery(push);
         let codex = self.clone();
         let work = move || async move {
-            // Goes on to its end also when GitHub doesn't wait.
-            let until = now.later().started + DELIVERY;
-            let run = tokio::spawn(carried(async move {
-                codex.fetch_until(until, now.later()).await
+            // A task of its own, so that it finishes even if GitHub drops the request.
+            let deadline = now.later().started + DELIVERY_BUDGET;
+            let run = tokio::spawn(in_request_context(async move {
+                codex.fetch_until(deadline, now.later()).await
             }));
-            run.await.unwrap_or(Err(GitTrouble::Contended))
+            run.await.unwrap_or(Err(GitSyncError::Contended))
         };
-        let joined = timeout_at(now.started + ANSWER, git.runs.join(work)).await;
+        let joined = timeout_at(now.started + ANSWER_DEADLINE, git.runs.run_or_share(work)).await;
         joined.unwrap_or_else(|_| {
             Ok(FetchReport {
                 postponed: true,
@@ -150,7 +153,7 @@ impl Codex {
         })
     }
 
-    async fn fetch_until(&self, until: Instant, now: Now) -> Result<FetchReport, GitTrouble> {
+    async fn fetch_until(&self, deadline: Instant, now: Now) -> Result<FetchReport, GitSyncError> {
         let git = self.git()?;
         let (mut mirror, etag) = self.mirror().await?;
         let before = mirror.clone();
@@ -160,23 +163,33 @@ impl Codex {
             skipped: snapshot.tree.skipped.clone(),
             ..FetchReport::default()
         };
-        if snapshot.commit() != mirror.head && !git.breaks(GitMutation::QuietMergeIsMissed) {
-            let hints = stream::iter(mirror.proposed()).map(async |user| {
+        if snapshot.commit() != mirror.head && !git.breaks(GitMutation::QuietMergeMissed) {
+            let hints = stream::iter(mirror.users_with_open_pulls()).map(async |user| {
                 self.leave_hint(&user, now).await?;
                 git.enqueue(&user);
-                Ok::<_, GitTrouble>(())
+                Ok::<_, GitSyncError>(())
             });
-            hints.buffer_unordered(USERS).try_collect::<()>().await?;
+            hints
+                .buffer_unordered(CONCURRENT_USERS)
+                .try_collect::<()>()
+                .await?;
         }
         if snapshot.commit() != mirror.head {
             mirror.respelt.clear();
         }
         let mut changed = changed_users(&mirror, &snapshot);
-        changed.extend(before.respelt().filter(|user| mirror.seen(user).is_none()));
-        // Who was removed from the store is kept out by what is noted of a newer commit.
+        changed.extend(
+            before
+                .skipped_users()
+                .filter(|user| mirror.last_seen_folder(user).is_none()),
+        );
+        // A deleted user's record may be of a newer commit than this snapshot, whose folder must not restore the user.
         let mut removed = BTreeSet::new();
-        for user in changed.iter().filter(|user| mirror.of(user).is_some()) {
-            // What is wrong with a user's own says the look at it.
+        for user in changed
+            .iter()
+            .filter(|user| mirror.imported_folder(user).is_some())
+        {
+            // A `git.json` that can't be read is reported by the user's own pass.
             let book = self.book(user).await;
             if book.is_ok_and(|(book, _)| book.known_heads().is_empty()) {
                 removed.insert(user.clone());
@@ -187,34 +200,37 @@ impl Codex {
         }
         let new = changed
             .iter()
-            .filter(|it| mirror.of(it).is_none() || removed.contains(it));
-        let Newcomers {
-            passed_over,
+            .filter(|it| mirror.imported_folder(it).is_none() || removed.contains(it));
+        let NewUsers {
+            case_conflicts,
             unknown,
-        } = self.pass_over(new.cloned().collect()).await?;
+        } = self.find_case_conflicts(new.cloned().collect()).await?;
         changed.retain(|user| {
-            let is_passed_over = passed_over.iter().any(|it| it.user == *user);
-            let is_somewhere = mirror.of(user).or(snapshot.user(user).folder).is_some();
-            is_somewhere && !is_passed_over && !unknown.contains(user)
+            let is_case_conflict = case_conflicts.iter().any(|it| it.user == *user);
+            let exists = mirror
+                .imported_folder(user)
+                .or(snapshot.user(user).folder)
+                .is_some();
+            exists && !is_case_conflict && !unknown.contains(user)
         });
-        for it in &passed_over {
+        for it in &case_conflicts {
             let folder = snapshot.user(&it.user).folder;
-            if before.seen(&it.user) != folder {
-                tracing::warn!(folder = %it.user, "nothing is taken from a folder that is spelled in another letter case than the one here");
-                changed.extend(self.to_be_told(it).await);
+            if before.last_seen_folder(&it.user) != folder {
+                tracing::warn!(folder = %it.user, "a folder is skipped: the login's folder here is spelled in another letter case");
+                changed.extend(self.users_to_notify(it).await);
             }
-            mirror.note_passed_over(&it.user, folder);
+            mirror.set_skipped_folder(&it.user, folder);
         }
         let users = stream::iter(changed.clone());
-        let users = users.map(|user| self.fetch_user(Arc::clone(&git), user, until, now));
-        let fetched: Vec<_> = users.buffered(USERS).collect().await;
-        let noted = fetched.iter().all(Result::is_ok) && unknown.is_empty();
+        let users = users.map(|user| self.fetch_user(Arc::clone(&git), user, deadline, now));
+        let fetched: Vec<_> = users.buffered(CONCURRENT_USERS).collect().await;
+        let all_queued = fetched.iter().all(Result::is_ok) && unknown.is_empty();
         for (user, fetched) in changed.into_iter().zip(fetched) {
             let fetched = fetched.unwrap_or_else(|_| UserReport::unfinished());
-            // One that has gone to another spelling was looked at.
-            let is_seen = !fetched.closed || !snapshot.user(&user).closed;
-            if fetched.clean && is_seen {
-                mirror.note(&user, fetched.folder);
+            // A folder that is closed only because it was renamed to another spelling was read.
+            let was_read = !fetched.closed || !snapshot.user(&user).closed;
+            if fetched.clean && was_read {
+                mirror.set_imported_folder(&user, fetched.folder);
             }
             report.users.push((user, fetched));
         }
@@ -222,65 +238,65 @@ impl Codex {
         report
             .users
             .extend(unknown.map(|user| (user, UserReport::unfinished())));
-        // Everything that is left is in the queue; if not, the timer looks at this commit again.
-        if noted {
+        // All remaining work is queued. If not, the timer reads this commit again.
+        if all_queued {
             mirror.head = snapshot.commit();
         }
         if mirror != before {
-            // Where somebody else has written it meanwhile, that stands.
-            self.put_mirror(&mirror, etag).await?;
+            // After a lost race the other writer's state stays.
+            self.put_repo_state(&mirror, etag).await?;
         }
         Ok(report)
     }
 
-    /// Brings one user's files up to date; what is left to do is in the queue.
+    /// Brings one user's files up to date, and leaves a hint for the remaining work.
     ///
     /// # Errors
-    /// When not even that could be noted.
+    /// When the hint can't be written.
     async fn fetch_user(
         &self,
-        git: Arc<Git>,
+        git: Arc<GitSync>,
         user: UserId,
-        until: Instant,
+        deadline: Instant,
         now: Now,
-    ) -> Result<UserReport, GitTrouble> {
+    ) -> Result<UserReport, GitSyncError> {
         let (git, user) = (&git, &user);
-        let run = self.reconcile(git, user, now, SyncMode::by_itself(Some(until)));
-        let report = match timeout_at(until + GRACE, run).await {
+        let run = self.reconcile(git, user, now, SyncMode::automatic(Some(deadline)));
+        let report = match timeout_at(deadline + GRACE, run).await {
             Ok(Ok(report)) => report,
             Ok(Err(error)) => {
-                tracing::warn!(%user, %error, "this user's files aren't those of Git yet");
+                tracing::warn!(%user, %error, "the user's files can't be brought up to date with Git");
                 let mut report = UserReport::unfinished();
-                if let GitTrouble::HistoryRewritten { .. } = &error {
-                    self.note_trouble(user, &error, now).await;
+                if let GitSyncError::HistoryRewritten { .. } = &error {
+                    self.record_sync_error(user, &error, now).await;
                     report.skipped.push(Skipped {
                         file: Prefix::raw(user).as_str().to_owned(),
                         code: SkipCode::HistoryRewritten,
-                        message: error.told(),
+                        message: error.user_message(),
                     });
                 }
                 report
             }
             Err(_) => UserReport::unfinished(),
         };
-        if report.has_news() || !report.clean {
+        if report.has_changes() || !report.clean {
             self.leave_hint(user, now).await?;
             git.enqueue(user);
         }
         Ok(report)
     }
 
-    /// One look at one user's three sides, and what follows from it.
+    /// One synchronisation of one user's files.
     pub(super) async fn reconcile(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
         now: Now,
         mode: SyncMode,
-    ) -> Result<UserReport, GitTrouble> {
+    ) -> Result<UserReport, GitSyncError> {
         let report = UserReport::default();
         let codex = self;
-        let work = Reconciling {
+        let work = ReconcilePass {
             codex,
             git,
             user,
@@ -290,199 +306,214 @@ impl Codex {
             before: None,
             confirmed: BTreeSet::new(),
             removed: BTreeSet::new(),
-            pushing: Open::default(),
+            pushing: PendingPushes::default(),
             waited: 0,
         };
         work.run().await
     }
 
-    /// Says in the queue that something is left to do for the user.
-    pub(super) async fn leave_hint(&self, user: &UserId, now: Now) -> Result<(), GitTrouble> {
+    /// Leaves a hint in the queue that the user has work left.
+    pub(super) async fn leave_hint(&self, user: &UserId, now: Now) -> Result<(), GitSyncError> {
         let put = Put {
             bytes: hint_text(now),
             ..Put::default()
         };
-        self.store.put(&Key::hint(user), put, PutIf::Any).await?;
+        self.store
+            .put(&BlobKey::hint(user), put, PutIf::Any)
+            .await?;
         Ok(())
     }
 
-    /// What the timer does: notice commits of which no delivery came, and share with Git what the queue
-    /// says isn't shared. Any instance may do it, and several at once do no harm.
+    /// One run of the timer: notices commits without a delivery, and synchronises the queued users. Several instances
+    /// may run it concurrently.
     ///
     /// # Errors
-    /// When the queue can't be read. What GitHub doesn't do stays in the queue.
-    pub async fn tick(&self, now: Now) -> Result<TickReport, GitTrouble> {
+    /// When the queue can't be read. Failed requests to GitHub leave their users in the queue.
+    pub async fn tick(&self, now: Now) -> Result<TickReport, GitSyncError> {
         let git = self.git()?;
         git.runs.arrive();
-        let until = now.started + TICK;
+        let deadline = now.started + TICK_BUDGET;
         let mut report = TickReport::default();
-        match self.fetch_missed(&git, until, now).await {
+        match self.fetch_missed(&git, deadline, now).await {
             Ok(fetched) => report.fetched = fetched,
-            Err(error) => tracing::warn!(%error, "GitHub can't be asked what is new"),
+            Err(error) => tracing::warn!(%error, "the repository can't be checked for new commits"),
         }
         let queue = self.store.list(&Prefix::queue()).await?;
         let hints = queue.value.blobs.iter();
         let ages = hints.filter_map(|it| Some((UserId::parse(&it.name).ok()?, it.age(queue.date))));
         let ages: BTreeMap<UserId, Duration> = ages.collect();
-        let waiting = git.in_turn(ages.keys().cloned().collect());
+        let waiting = git.rotated(ages.keys().cloned().collect());
         let all = waiting.len();
         let drained = stream::iter(waiting).map(async |user| {
-            let done = self.drain_in_time(&git, user.clone(), until, now).await;
+            let done = self.drain_in_time(&git, user.clone(), deadline, now).await;
             (!done).then_some(user)
         });
-        let left: Vec<_> = drained.buffer_unordered(USERS).collect().await;
+        let left: Vec<_> = drained.buffer_unordered(CONCURRENT_USERS).collect().await;
         let left: Vec<UserId> = left.into_iter().flatten().collect();
         (report.drained, report.left) = (all - left.len(), left.len());
         let left = left.into_iter().map(|user| {
             let age = ages.get(&user).copied().unwrap_or_default();
             (user, age)
         });
-        git.note_left(left.collect(), now);
+        git.record_unserved(left.collect(), now);
         Ok(report)
     }
 
-    async fn fetch_missed(&self, git: &Git, until: Instant, now: Now) -> Result<usize, GitTrouble> {
+    async fn fetch_missed(
+        &self,
+        git: &GitSync,
+        deadline: Instant,
+        now: Now,
+    ) -> Result<usize, GitSyncError> {
         let (mirror, _) = self.mirror().await?;
         let snapshot = git.snapshot().await?;
-        // Also at a head that was looked at: a look under way then may have noted an older folder since.
+        // Also at a known head: a concurrent pass with an older snapshot may have recorded an older folder since.
         let is_known = changed_users(&mirror, &snapshot).is_empty();
         if snapshot.commit() == mirror.head && is_known {
             return Ok(0);
         }
         let now = now.later();
-        let share = until.min(now.started + SHARE);
+        let share = deadline.min(now.started + USER_BUDGET);
         Ok(self.fetch_until(share, now).await?.users.len())
     }
 
-    /// One user's share of the timer's time. Whether nothing is left.
+    /// Synchronises one user within the time for one. Whether nothing is left.
     pub(super) async fn drain_in_time(
         &self,
-        git: &Arc<Git>,
+        git: &Arc<GitSync>,
         user: UserId,
-        until: Instant,
+        deadline: Instant,
         now: Now,
     ) -> bool {
         let now = now.later();
-        let until = until.min(now.started + SHARE);
-        let drained = timeout_at(until + GRACE, self.drain(git, &user, until, now));
+        let deadline = deadline.min(now.started + USER_BUDGET);
+        let drained = timeout_at(deadline + GRACE, self.drain(git, &user, deadline, now));
         match drained.await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => {
-                tracing::warn!(%user, %error, "not everything is shared with Git yet");
-                self.note_trouble(&user, &error, now).await;
+                tracing::warn!(%user, %error, "the user's files aren't fully synchronised with Git yet");
+                self.record_sync_error(&user, &error, now).await;
                 false
             }
             Err(_) => false,
         }
     }
 
-    /// Shares with Git whatever this user has to share, either way, and removes the hint when a look finds
-    /// nothing left. Whether that is so.
+    /// Synchronises one user in both directions, and removes the hint after a pass that found nothing left. Whether it
+    /// did.
     pub(super) async fn drain(
         &self,
-        git: &Arc<Git>,
+        git: &Arc<GitSync>,
         user: &UserId,
-        until: Instant,
+        deadline: Instant,
         now: Now,
-    ) -> Result<bool, GitTrouble> {
-        for _ in 0..LOOKS {
+    ) -> Result<bool, GitSyncError> {
+        for _ in 0..MAX_PASSES {
             let (arrivals, since) = (git.runs.arrivals(), now.later().started);
-            let before = self.mirror().await?.0.of(user);
+            let before = self.mirror().await?.0.imported_folder(user);
             let hint = self.hint(user).await?;
-            if before.is_none() && self.passes_over(user).await? {
-                return self.drop_hint(user, hint).await;
+            if before.is_none() && self.has_case_conflict(user).await? {
+                return self.remove_hint(user, hint).await;
             }
-            if self.is_taken_out(git, user, before).await? {
-                self.note_taken_in(git, user, before, before).await?;
-                return self.drop_hint(user, hint).await;
+            if self.is_removed_locally(git, user, before).await? {
+                self.record_imported(git, user, before, before).await?;
+                return self.remove_hint(user, hint).await;
             }
-            let pushed = self.push(git, user, until, now.later()).await;
-            let mode = SyncMode::by_itself(Some(until));
+            let pushed = self.push(git, user, deadline, now.later()).await;
+            let mode = SyncMode::automatic(Some(deadline));
             let report = self.reconcile(git, user, now.later(), mode).await?;
-            // What Git has is here, whatever became of what Git doesn't have.
+            // Git's changes are imported even if the push failed.
             pushed?;
             if report.unfinished {
                 return Ok(false);
             }
-            if !report.clean || report.has_news() {
+            if !report.clean || report.has_changes() {
                 continue;
             }
             match self.refresh_pulls(git, user, report.commit, since).await {
-                Ok(Pulls::Known) => {}
-                Ok(Pulls::Merged) => continue,
-                Ok(Pulls::MergedSince) => return Ok(false),
+                Ok(PullsOutcome::Known) => {}
+                Ok(PullsOutcome::Merged) => continue,
+                Ok(PullsOutcome::MergedSince) => return Ok(false),
                 Err(error) => {
-                    tracing::debug!(%user, %error, "what became of pull requests isn't known");
+                    tracing::debug!(%user, %error, "the state of pull requests can't be read");
                 }
             }
-            self.change_book(user, Book::went_well).await?;
-            // What can't be looked at is neither taken in nor out.
+            self.update_sync_state(user, UserSyncState::clear_transient_error)
+                .await?;
+            // A folder that can't be read is neither imported nor removed: keep what is recorded.
             let folder = if report.closed { before } else { report.folder };
-            if !self.note_taken_in(git, user, before, folder).await? {
+            if !self.record_imported(git, user, before, folder).await? {
                 continue;
             }
-            // Whoever came meanwhile found the folder noted that was there before, and may have seen a newer one.
+            // A fetch that arrived during this pass saw the previously recorded folder, and may have a newer snapshot.
             if git.runs.arrivals() == arrivals {
-                return self.drop_hint(user, hint).await;
+                return self.remove_hint(user, hint).await;
             }
         }
         Ok(false)
     }
 
-    /// Notes that a look has found this folder to be taken in, unless somebody has noted something else
-    /// since before that look; and whether there are open pull requests. Whether it is noted.
-    async fn note_taken_in(
+    /// Records the folder that a pass has imported, and whether the user has open pull requests, unless the recorded
+    /// folder has changed since `before`. `false`: it changed, or the open pull requests did, so that another pass is
+    /// needed.
+    async fn record_imported(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
         before: Option<GitSha>,
         folder: Option<GitSha>,
-    ) -> Result<bool, GitTrouble> {
-        for _ in 0..ROUNDS {
+    ) -> Result<bool, GitSyncError> {
+        for _ in 0..CAS_ATTEMPTS {
             let (mut mirror, etag) = self.mirror().await?;
-            // After that: who proposes something while this says that there is nothing comes later, and notes it.
+            // Read after the repository state: a proposal that isn't in `git.json` yet is followed by a pass of its
+            // own, which records it.
             let proposes = git.repository.pull_prefix().is_some();
             let open = proposes && self.book(user).await?.0.has_open_pulls();
-            let noted = mirror.of(user);
-            if noted != folder && noted != before {
+            let recorded = mirror.imported_folder(user);
+            if recorded != folder && recorded != before {
                 return Ok(false);
             }
-            let changed = mirror.note_proposed(user, open);
-            if noted == folder && !changed {
+            let changed = mirror.set_open_pulls(user, open);
+            if recorded == folder && !changed {
                 return Ok(true);
             }
-            mirror.note(user, folder);
-            if self.put_mirror(&mirror, etag).await?.is_some() {
-                // Only from now on it is noticed what becomes of the requests, so it is to be asked once more.
+            mirror.set_imported_folder(user, folder);
+            if self.put_repo_state(&mirror, etag).await?.is_some() {
+                // The requests are watched only from now on, so one more pass has to ask for them.
                 return Ok(!changed);
             }
         }
         Ok(false)
     }
 
-    /// The version of the user's hint.
-    async fn hint(&self, user: &UserId) -> Result<Option<ETag>, GitTrouble> {
-        match self.store.get(&Key::hint(user), GetIf::Any).await?.value {
-            Got::Blob(hint) => Ok(Some(hint.etag)),
-            Got::Absent | Got::Changed | Got::Unchanged => Ok(None),
+    /// The ETag of the user's hint.
+    async fn hint(&self, user: &UserId) -> Result<Option<ETag>, GitSyncError> {
+        match self
+            .store
+            .get(&BlobKey::hint(user), GetIf::Any)
+            .await?
+            .value
+        {
+            GetOutcome::Blob(hint) => Ok(Some(hint.etag)),
+            GetOutcome::Absent | GetOutcome::Changed | GetOutcome::Unchanged => Ok(None),
         }
     }
 
-    /// Removes the hint if nobody has left another one since. Whether there is none now.
-    async fn drop_hint(&self, user: &UserId, hint: Option<ETag>) -> Result<bool, GitTrouble> {
-        let hint = match self.git()?.breaks(GitMutation::HintOfOthersGoes) {
+    /// Removes this version of the hint. Whether the user has no hint now.
+    async fn remove_hint(&self, user: &UserId, hint: Option<ETag>) -> Result<bool, GitSyncError> {
+        let hint = match self.git()?.breaks(GitMutation::HintDeletedUnconditionally) {
             true => self.hint(user).await?,
             false => hint,
         };
         let Some(etag) = hint else {
             return Ok(self.hint(user).await?.is_none());
         };
-        let deleted = self.store.delete(&Key::hint(user), &etag).await?.value;
-        Ok(deleted != Deleted::Refused)
+        let deleted = self.store.delete(&BlobKey::hint(user), &etag).await?.value;
+        Ok(deleted != DeleteOutcome::Refused)
     }
 }
 
-/// The text of a hint: since when.
+/// The content of a hint: the time at which it was left.
 pub(in crate::codex) fn hint_text(now: Now) -> bytes::Bytes {
     now.utc.to_rfc3339().into()
 }

@@ -1,41 +1,42 @@
-//! The guard against mass deletions: what nobody may have meant to remove stays until somebody confirms it.
+//! The guard against mass deletion: suspiciously many removals are held until a user confirms them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::book::Book;
-use super::plan::{Change, Kind, Plan};
-use super::reconcile::Reconciling;
-use super::{GitMutation, GitTrouble};
-use crate::github::{Side, SkipCode, Skipped, UserTree};
+use super::book::UserSyncState;
+use super::plan::{LocalChange, LocalChangeKind, Plan};
+use super::reconcile::ReconcilePass;
+use super::{GitMutation, GitSyncError};
+use crate::github::{SideState, SkipCode, Skipped, UserTree};
 use crate::store::Prefix;
 use crate::task::{FileName, GitSha};
 
-impl Reconciling<'_> {
-    /// Holds back removals that nobody may have meant; those that wait for somebody now, where that is looked at. Of
-    /// those that waited before, these are `over`: they had gone from here by the listing that came after.
+impl ReconcilePass<'_> {
+    /// Takes unconfirmed mass removals out of the plan. Returns all held files; `None` if removals aren't judged in
+    /// this pass. Earlier held files in `over` were no longer in the store when it was listed.
     pub(super) fn guard(
         &mut self,
         plan: &mut Plan,
         tree: &UserTree,
-        book: &Book,
+        book: &UserSyncState,
         before: &BTreeMap<String, GitSha>,
         over: &BTreeSet<String>,
-    ) -> Result<Option<BTreeSet<FileName>>, GitTrouble> {
-        // From a repository without a commit nothing follows, and what isn't in the user's folder may be in another one.
-        if !self.mode.removes || self.report.commit.is_none() || !tree.respelt.is_empty() {
-            plan.keep_all();
+    ) -> Result<Option<BTreeSet<FileName>>, GitSyncError> {
+        // Without a commit the absence of a file proves nothing, and a missing file may be in another spelling's
+        // folder.
+        if !self.mode.allows_removal || self.report.commit.is_none() || !tree.respelt.is_empty() {
+            plan.cancel_all_removals();
             return Ok(None);
         }
-        let held = match self.git.breaks(GitMutation::HeldIsForgotten) {
+        let held = match self.git.breaks(GitMutation::HeldRemovalsForgotten) {
             true => &BTreeSet::new(),
             false => &book.held,
         };
-        // Until Git has the file again, also while something else is in its place, or it was just changed.
+        // A file is held until Git has it again, even if Git has something else in its place or it was just edited.
         let names = held.difference(over).filter_map(|name| name.parse().ok());
         let mut still: BTreeSet<FileName> = names
-            .filter(|name| !matches!(tree.side(name), Side::Content(_)))
+            .filter(|name| !matches!(tree.side(name), SideState::Content(_)))
             .collect();
-        let mut held = plan.to_confirm(held, before, &self.removed, tree);
+        let mut held = plan.mass_removals(held, before, &self.removed, tree);
         held.retain(|it| !self.confirmed.contains(it));
         let count = held.len();
         if self.mode.confirmed == Some(count) && self.confirmed.is_empty() {
@@ -45,10 +46,10 @@ impl Reconciling<'_> {
         if held.is_empty() {
             return Ok(Some(still));
         }
-        if self.mode.by_hand {
-            return Err(GitTrouble::MassDelete(count));
+        if self.mode.manual {
+            return Err(GitSyncError::MassDelete(count));
         }
-        plan.keep(&held);
+        plan.cancel_removals(&held);
         self.report.skipped.push(Skipped {
             file: Prefix::raw(self.user).as_str().to_owned(),
             code: SkipCode::MassDelete,
@@ -60,16 +61,21 @@ impl Reconciling<'_> {
         Ok(Some(still))
     }
 
-    /// Without removals that wait for somebody by now, as another instance may have seen, and without those of files
-    /// that somebody may be about to make as Git had them before: they would come back.
-    pub(super) fn allowed(&mut self, mut changes: Vec<Change>, book: &Book) -> Vec<Change> {
-        let removes = |it: &Change, names: &dyn Fn(&str) -> bool| {
-            it.kind == Kind::Remove && names(it.name.as_str())
+    /// Drops removals that another instance holds by now, and those of files with an inbound write in progress: it
+    /// would recreate them with the content that Git had before.
+    pub(super) fn allowed(
+        &mut self,
+        mut changes: Vec<LocalChange>,
+        book: &UserSyncState,
+    ) -> Vec<LocalChange> {
+        let is_named_removal = |it: &LocalChange, names: &dyn Fn(&str) -> bool| {
+            it.kind == LocalChangeKind::Remove && names(it.name.as_str())
         };
-        let confirmed = |it: &Change| self.confirmed.contains(&it.name);
-        changes.retain(|it| confirmed(it) || !removes(it, &|name| book.held.contains(name)));
+        let confirmed = |it: &LocalChange| self.confirmed.contains(&it.name);
+        changes
+            .retain(|it| confirmed(it) || !is_named_removal(it, &|name| book.held.contains(name)));
         let all = changes.len();
-        changes.retain(|it| !removes(it, &|name| book.taking.contains_key(name)));
+        changes.retain(|it| !is_named_removal(it, &|name| book.taking.contains_key(name)));
         self.report.unfinished |= changes.len() < all;
         changes
     }

@@ -27,8 +27,8 @@ use moka::sync::Cache as Moka;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
-use super::Want;
-use crate::cache::{Freshness, ReadError, WriteError};
+use super::ReadRequest;
+use crate::cache::{Consistency, ReadError, WriteError};
 use crate::github::{GitHubError, GitSnapshot, Repository};
 use crate::now::Now;
 use crate::store::StoreError;
@@ -39,119 +39,119 @@ pub use book::{LastError, PullNote};
 pub(super) use fetch::hint_text;
 pub use fetch::{FetchReport, TickReport};
 pub use mutation::GitMutation;
-pub use note::{GitNote, Mirrored, forget_mirrored, mirrored};
+pub use note::{Mirrored, SyncStateSummary, forget_mirrored, mirrored};
 pub use report::UserReport;
-pub use status::{GitState, GitStatus, SyncRequest, Synced};
+pub use status::{GitStatus, PushState, SyncOutcome, SyncRequest};
 
-use fetch::Runs;
-use order::Order;
+use fetch::FetchRuns;
+use order::HeadOrder;
 use reviews::OpenPulls;
 use worker::Outbox;
 
-/// What the operations need to know of GitHub.
+/// Settings of the synchronisation with GitHub.
 #[derive(Clone)]
 pub struct GitSettings {
-    /// The mirror.
+    /// The mirrored repository and branch.
     pub repository: Arc<dyn Repository>,
-    /// Where task files lie in it, without slashes at its ends.
+    /// The folder that contains the users' folders, without leading and trailing slashes.
     pub base_path: String,
-    /// What time it is, for what happens without a request.
+    /// The clock for background work.
     pub clock: fn() -> Now,
 }
 
-/// What was committed lately, for those who wait for it.
+/// Capacity of the cache of recent commits.
 const MAX_RECENT: u64 = 1_000;
 
 /// How long a write waits for its commit (`src/http/README.md`, "Waiting for Git").
-pub(super) const WAIT: Duration = Duration::from_secs(10);
+pub(super) const COMMIT_WAIT: Duration = Duration::from_secs(10);
 
-/// The side of the operations that looks at GitHub.
-pub(super) struct Git {
+/// The synchronisation with GitHub: what one process keeps in memory for it.
+pub(super) struct GitSync {
     repository: Arc<dyn Repository>,
     base_path: String,
     clock: fn() -> Now,
-    /// The newest tree that was read, and its commit.
-    seen: tokio::sync::Mutex<Option<Arc<GitSnapshot>>>,
-    /// One writer per branch at a time.
+    /// The last read tree and its commit; the ETag of it makes an unchanged read free.
+    last_snapshot: tokio::sync::Mutex<Option<Arc<GitSnapshot>>>,
+    /// Serialises this process's commits to a branch.
     branch: tokio::sync::Mutex<()>,
-    runs: Runs,
+    runs: FetchRuns,
     outbox: Outbox,
-    /// Users whose hints the timer left in the queue, and since when it does.
-    left: Mutex<BTreeMap<UserId, Instant>>,
-    turn: AtomicUsize,
-    order: Order,
-    /// Pull requests that are open.
+    /// Users whose hints the timer left in the queue, and since when they wait.
+    unserved: Mutex<BTreeMap<UserId, Instant>>,
+    rotation: AtomicUsize,
+    order: HeadOrder,
+    /// The numbers of the open pull requests, as last listed.
     open_pulls: tokio::sync::Mutex<Option<OpenPulls>>,
-    /// Users for whom this process is committing. Who comes next finds nothing left, instead of sending the same
-    /// once more.
-    pushing: Mutex<BTreeMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
-    /// Of each file the content committed last, and where.
-    recent: Moka<(UserId, FileName), (GitSha, Made)>,
+    /// One lock per user whose files are being committed. A second push waits and then finds nothing left, instead of
+    /// committing the same again.
+    push_locks: Mutex<BTreeMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
+    /// The last committed content of each file and its commit, for writes that wait for it.
+    recent_commits: Moka<(UserId, FileName), (GitSha, PublishedCommit)>,
     #[cfg(feature = "mutations")]
     pub(super) mutation: std::sync::OnceLock<GitMutation>,
 }
 
-/// Where a change is to be seen on GitHub.
+/// A commit of a task file, and where GitHub shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
+pub struct PublishedCommit {
     /// The commit.
     pub commit: GitSha,
-    /// Its page.
+    /// The URL of its page.
     pub html_url: String,
-    /// The commit it was made on.
+    /// Its parent, if known.
     pub parent: Option<GitSha>,
-    /// The pull request, if it is one.
+    /// The pull request that contains it, if `CREATE_VIA_PR` is on.
     pub pull: Option<crate::github::Pull>,
 }
 
-/// Why Git and the store couldn't be brought together.
+/// Why a synchronisation failed.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum GitTrouble {
+pub enum GitSyncError {
     /// GitHub mode is off.
     #[error("GitHub mode is off")]
     Off,
-    /// GitHub didn't do it.
+    /// A request to GitHub failed.
     #[error(transparent)]
     GitHub(#[from] GitHubError),
-    /// The store didn't do it.
+    /// A read of the store failed.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A write to the store failed.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The user asked for more than this instance grants.
+    /// The user exceeded the rate limit of this instance.
     #[error("too many requests")]
     TooMany {
-        /// When to come back.
+        /// When to try again.
         retry_after: Duration,
     },
-    /// A newer version of the service wrote `git.json`.
+    /// A newer version of the service wrote `git.json` or `.github.json`.
     #[error("git.json has a newer format")]
     NewerFormat,
-    /// Others kept changing the same things.
+    /// Too many lost races with other writers.
     #[error("others kept changing the same files")]
     Contended,
-    /// So many files would be removed that somebody has to confirm it; nothing was done.
+    /// So many removals need a confirmation; nothing was changed.
     #[error("{0} files would be removed")]
     MassDelete(usize),
-    /// The branch is at a commit that doesn't come after what Git was known to hold; nothing was concluded.
-    #[error("the branch is at {head}, of which nothing proves that it comes after {base}")]
+    /// The head of the branch isn't proven to come after the known one; nothing was changed.
+    #[error("the branch is at {head}, which isn't proven to come after {base}")]
     HistoryRewritten {
-        /// What Git was known to be at.
+        /// The last known head.
         base: GitSha,
-        /// Where the branch is shown.
+        /// The head that GitHub shows.
         head: GitSha,
     },
 }
 
-impl From<StoreError> for GitTrouble {
+impl From<StoreError> for GitSyncError {
     fn from(error: StoreError) -> Self {
         Self::Read(error.into())
     }
 }
 
-impl GitTrouble {
-    /// A stable code, for whoever looks at it later.
+impl GitSyncError {
+    /// A stable code for the API.
     fn code(&self) -> &'static str {
         match self {
             Self::Off => "github_not_configured",
@@ -167,9 +167,9 @@ impl GitTrouble {
         }
     }
 
-    /// The same for a person, without anything that is only for the log.
-    pub(crate) fn told(&self) -> String {
-        let told = match self {
+    /// The message for the user, without details that are only for the log.
+    pub(crate) fn user_message(&self) -> String {
+        let message = match self {
             Self::HistoryRewritten { base, head } => {
                 return format!(
                     "GitHub shows the branch at {head}, which doesn't follow {base}: wait where GitHub only lags, and POST /sync?confirm_head={head} where the branch was rewritten on purpose."
@@ -187,128 +187,133 @@ impl GitTrouble {
             Self::Contended => "Others kept changing the same files.",
             Self::MassDelete(_) => "So many files would be removed that it has to be confirmed.",
         };
-        told.to_owned()
+        message.to_owned()
     }
 }
 
-impl Git {
+impl GitSync {
     pub(super) fn new(settings: GitSettings) -> Self {
         Self {
             repository: settings.repository,
             base_path: settings.base_path,
             clock: settings.clock,
-            seen: tokio::sync::Mutex::default(),
+            last_snapshot: tokio::sync::Mutex::default(),
             branch: tokio::sync::Mutex::default(),
-            runs: Runs::default(),
+            runs: FetchRuns::default(),
             outbox: Outbox::default(),
-            left: Mutex::default(),
-            turn: AtomicUsize::new(0),
-            order: Order::default(),
+            unserved: Mutex::default(),
+            rotation: AtomicUsize::new(0),
+            order: HeadOrder::default(),
             open_pulls: tokio::sync::Mutex::default(),
-            pushing: Mutex::default(),
-            recent: Moka::new(MAX_RECENT),
+            push_locks: Mutex::default(),
+            recent_commits: Moka::new(MAX_RECENT),
             #[cfg(feature = "mutations")]
             mutation: std::sync::OnceLock::new(),
         }
     }
 
-    /// Where a user's file lies in the repository.
+    /// The path of a user's file in the repository.
     fn path(&self, user: &UserId, name: &FileName) -> String {
         format!("{}/{user}/tasks/{name}", self.base_path)
     }
 
-    /// The repository as GitHub shows it now: read after this was called, and not read again where it is unchanged.
+    /// Reads the branch's head and tree after this call; the cached tree is returned if the head is unchanged.
     async fn snapshot(&self) -> Result<Arc<GitSnapshot>, GitHubError> {
-        let mut seen = self.seen.lock().await;
+        let mut last = self.last_snapshot.lock().await;
         let repository = self.repository.as_ref();
-        let newer = GitSnapshot::read(repository, seen.as_deref(), &self.base_path).await?;
+        let newer = GitSnapshot::read(repository, last.as_deref(), &self.base_path).await?;
         #[cfg(feature = "mutations")]
         let newer = newer.map(|mut newer| {
             self.misread(&mut newer);
             newer
         });
         Ok(match newer {
-            Some(newer) => Arc::clone(seen.insert(Arc::new(newer))),
-            None => seen.clone().unwrap_or_default(),
+            Some(newer) => Arc::clone(last.insert(Arc::new(newer))),
+            None => last.clone().unwrap_or_default(),
         })
     }
 
-    /// Waits until nobody else in this process commits for the user, and keeps others from it.
-    async fn only_push(&self, user: &UserId) -> OwnedMutexGuard<()> {
+    /// Locks the user's pushes in this process.
+    async fn lock_user_push(&self, user: &UserId) -> OwnedMutexGuard<()> {
         let lock = {
-            let mut pushing = self.pushing.lock().unwrap_or_else(PoisonError::into_inner);
-            pushing.retain(|_, lock| Arc::strong_count(lock) > 1);
-            Arc::clone(pushing.entry(user.clone()).or_default())
+            let mut push_locks = self
+                .push_locks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            push_locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(push_locks.entry(user.clone()).or_default())
         };
         lock.lock_owned().await
     }
 
-    /// Has whatever the user's files and Git don't share yet shared.
+    /// Queues a push and fetch of the user's files for the background worker.
     fn enqueue(&self, user: &UserId) {
         self.outbox.add(user, (self.clock)());
     }
 
-    /// Remembers where this content of a file is to be seen.
-    fn remember(&self, user: &UserId, name: &FileName, sha: GitSha, made: Made) {
-        self.recent
-            .insert((user.clone(), name.clone()), (sha, made));
+    /// Caches the commit of a file's content.
+    fn remember(&self, user: &UserId, name: &FileName, sha: GitSha, published: PublishedCommit) {
+        self.recent_commits
+            .insert((user.clone(), name.clone()), (sha, published));
     }
 
-    /// Where this content of a file is to be seen, if it was the last one committed here.
-    fn made(&self, user: &UserId, name: &FileName, sha: GitSha) -> Option<Made> {
-        let (last, made) = self.recent.get(&(user.clone(), name.clone()))?;
-        (last == sha).then_some(made)
+    /// The commit of this content, if it is the last one of the file that this process made.
+    fn published(&self, user: &UserId, name: &FileName, sha: GitSha) -> Option<PublishedCommit> {
+        let (last, published) = self.recent_commits.get(&(user.clone(), name.clone()))?;
+        (last == sha).then_some(published)
     }
 
-    /// Which repository, branch and folder the users' files are mirrored in.
-    fn place(&self) -> String {
+    /// The mirrored repository, branch and folder: `owner/name@branch:folder`.
+    fn mirror_location(&self) -> String {
         let repository = self.repository.full_name().to_lowercase();
         let branch = self.repository.branch();
         format!("{repository}@{branch}:{}", self.base_path)
     }
 
-    /// Those whom the timer could not serve, with the ages of their hints: an older process may have known of
-    /// them before this one.
-    fn note_left(&self, left: Vec<(UserId, Duration)>, now: Now) {
-        let mut noted = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Records the users that the timer didn't finish, with the ages of their hints, which may be older than this
+    /// process.
+    fn record_unserved(&self, left: Vec<(UserId, Duration)>, now: Now) {
+        let mut unserved = self.unserved.lock().unwrap_or_else(PoisonError::into_inner);
         let since = |user: &UserId, age: Duration| {
             let by_hint = now.started.checked_sub(age).unwrap_or(now.started);
-            noted.get(user).map_or(by_hint, |known| by_hint.min(*known))
+            unserved
+                .get(user)
+                .map_or(by_hint, |known| by_hint.min(*known))
         };
         let left = left.into_iter().map(|(user, age)| {
             let since = since(&user, age);
             (user, since)
         });
-        *noted = left.collect();
+        *unserved = left.collect();
     }
 
-    /// How many users have something that isn't shared with Git, as far as is known here, and since when the
-    /// first of them.
+    /// The number of users with changes that aren't synchronised, as far as this process knows, and since when the
+    /// first of them waits.
     pub(super) fn unpushed(&self) -> (usize, Option<Instant>) {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = left.values().min().copied();
-        (left.len().max(self.outbox.len()), first)
+        let unserved = self.unserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = unserved.values().min().copied();
+        (unserved.len().max(self.outbox.len()), first)
     }
 
-    /// Those who wait, beginning with another each time.
-    fn in_turn(&self, mut waiting: Vec<UserId>) -> Vec<UserId> {
+    /// Sorts the users and rotates the order by one with each call, so that each comes first once.
+    fn rotated(&self, mut waiting: Vec<UserId>) -> Vec<UserId> {
         waiting.sort();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let rotation = self.rotation.fetch_add(1, Ordering::Relaxed);
         if !waiting.is_empty() {
-            let first = turn % waiting.len();
+            let first = rotation % waiting.len();
             waiting.rotate_left(first);
         }
         waiting
     }
 }
 
-/// What the service itself wants of a user's files.
-fn want(user: &UserId, now: Now, freshness: Freshness) -> Want {
-    Want {
+/// A read request of the service itself.
+fn read_request(user: &UserId, now: Now, consistency: Consistency) -> ReadRequest {
+    ReadRequest {
         user: user.clone(),
         seen: None,
         known: None,
-        freshness,
+        consistency,
         now,
     }
 }

@@ -1,70 +1,70 @@
-//! Deliberate defects, one for each rule that keeps the store and the repository right: the simulation of the Git
-//! engine switches them on at run time and must find each. Without the feature `mutations` every question for one is
-//! answered by a constant, and nothing of them is left in the binary.
+//! Mutation testing: deliberate defects, one for each invariant of the synchronisation. The simulation of the Git
+//! engine switches them on at run time and must detect each. Without the feature `mutations` every check for one is a
+//! constant and compiles to nothing.
 
-use super::Git;
+use super::GitSync;
 #[cfg(feature = "mutations")]
 use crate::github::{GitSnapshot, SkipCode};
-use crate::github::{Side, UserTree};
+use crate::github::{SideState, UserTree};
 use crate::task::GitSha;
 #[cfg(feature = "mutations")]
-use crate::task::{SETTLED_FILE, git_sha};
+use crate::task::{TOMBSTONE_FILE, git_sha};
 
-/// A rule of the Git engine that is broken.
+/// A broken rule of the Git engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GitMutation {
-    /// What stands in the place of a task file, and is none, counts as gone.
-    PassedOverIsAbsent,
-    /// What stands in the place of a folder, and is none, counts as an empty folder.
-    NoFolderIsEmpty,
-    /// Whatever head is shown is taken for the newest.
+    /// Something in a task file's place that isn't a plain file counts as absent.
+    SkippedCountsAsAbsent,
+    /// Something in a folder's place that isn't a folder counts as an empty folder.
+    NonFolderCountsAsEmpty,
+    /// Any head counts as the newest one.
     AnyHead,
-    /// Commits made here aren't noted with the base.
-    OwnCommitIsForgotten,
-    /// Removals are counted against what there is with all that comes in, too.
-    GuardCountsLater,
-    /// Removals that were held are judged anew.
-    HeldIsForgotten,
-    /// A merged pull request doesn't tell what Git's content came from.
-    ReviewIsUndone,
-    /// Nobody asks what became of a pull request that left the folder as it was.
-    QuietMergeIsMissed,
-    /// The text that stands for an absent file is a task file in the repository.
-    SettledIsAFile,
-    /// The base says that the store has Git's content before it was written.
+    /// Own commits aren't recorded with the base.
+    OwnCommitNotRecorded,
+    /// The guard counts removals against the previous files together with the new ones.
+    GuardCountsNewFiles,
+    /// Held removals are judged anew.
+    HeldRemovalsForgotten,
+    /// A merged pull request isn't recorded as the base of Git's content.
+    ReviewUndone,
+    /// Pull requests that were merged without a change of the folder are never checked.
+    QuietMergeMissed,
+    /// A tombstone in the repository counts as a task file.
+    TombstoneCountsAsTask,
+    /// The base is moved before Git's content is written to the store.
     BaseBeforeWrite,
-    /// What is about to be committed isn't noted.
-    PushIsNotNoted,
-    /// What is about to be taken isn't noted.
-    TakeIsNotNoted,
-    /// A hint is removed whatever it says.
-    HintOfOthersGoes,
-    /// What Git never had is removed, too.
-    NeverInGitIsGone,
+    /// A push is started without recording it.
+    PushIntentNotRecorded,
+    /// An inbound write is started without recording it.
+    InboundWriteNotRecorded,
+    /// A hint is removed without comparing its version.
+    HintDeletedUnconditionally,
+    /// A file that was never in Git is removed.
+    LocalOnlyFileRemoved,
 }
 
 impl GitMutation {
-    /// Every one.
+    /// All of them.
     #[cfg(feature = "mutations")]
     pub const ALL: [Self; 14] = [
-        Self::PassedOverIsAbsent,
-        Self::NoFolderIsEmpty,
+        Self::SkippedCountsAsAbsent,
+        Self::NonFolderCountsAsEmpty,
         Self::AnyHead,
-        Self::OwnCommitIsForgotten,
-        Self::GuardCountsLater,
-        Self::HeldIsForgotten,
-        Self::ReviewIsUndone,
-        Self::QuietMergeIsMissed,
-        Self::SettledIsAFile,
+        Self::OwnCommitNotRecorded,
+        Self::GuardCountsNewFiles,
+        Self::HeldRemovalsForgotten,
+        Self::ReviewUndone,
+        Self::QuietMergeMissed,
+        Self::TombstoneCountsAsTask,
         Self::BaseBeforeWrite,
-        Self::PushIsNotNoted,
-        Self::TakeIsNotNoted,
-        Self::HintOfOthersGoes,
-        Self::NeverInGitIsGone,
+        Self::PushIntentNotRecorded,
+        Self::InboundWriteNotRecorded,
+        Self::HintDeletedUnconditionally,
+        Self::LocalOnlyFileRemoved,
     ];
 }
 
-impl Git {
+impl GitSync {
     /// Whether this rule is broken on purpose.
     #[cfg(feature = "mutations")]
     pub(super) fn breaks(&self, mutation: GitMutation) -> bool {
@@ -76,23 +76,23 @@ impl Git {
         false
     }
 
-    /// What a look that breaks a rule sees.
+    /// Falsifies a snapshot for the rules about reading trees.
     #[cfg(feature = "mutations")]
     pub(super) fn misread(&self, snapshot: &mut GitSnapshot) {
         for tree in snapshot.tree.users.values_mut() {
-            if self.breaks(GitMutation::PassedOverIsAbsent) {
-                tree.files.retain(|_, side| *side != Side::Other);
+            if self.breaks(GitMutation::SkippedCountsAsAbsent) {
+                tree.files.retain(|_, side| *side != SideState::Other);
             }
-            if self.breaks(GitMutation::NoFolderIsEmpty) {
+            if self.breaks(GitMutation::NonFolderCountsAsEmpty) {
                 tree.closed = false;
             }
-            if self.breaks(GitMutation::SettledIsAFile) {
+            if self.breaks(GitMutation::TombstoneCountsAsTask) {
                 let settled = tree
                     .skipped
                     .iter()
                     .filter(|it| it.code == SkipCode::NotATask);
                 let names = settled.filter_map(|it| it.file.rsplit('/').next()?.parse().ok());
-                let content = Side::Content(git_sha(SETTLED_FILE.as_bytes()));
+                let content = SideState::Content(git_sha(TOMBSTONE_FILE.as_bytes()));
                 let read = names.map(|name| (name, content)).collect::<Vec<_>>();
                 tree.files.extend(read);
             }
@@ -100,11 +100,11 @@ impl Git {
     }
 }
 
-/// [`GitMutation::GuardCountsLater`]: what Git has now.
+/// [`GitMutation::GuardCountsNewFiles`]: the files that Git has now.
 pub(super) fn newcomers(tree: &UserTree) -> impl Iterator<Item = (String, GitSha)> {
     let files = tree.files.keys();
     files.filter_map(|name| match tree.side(name) {
-        Side::Content(sha) => Some((name.to_string(), sha)),
+        SideState::Content(sha) => Some((name.to_string(), sha)),
         _ => None,
     })
 }

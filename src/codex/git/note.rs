@@ -1,58 +1,63 @@
-//! What is noted of Git in storage, for an operator: it is looked at, and a user taken out of it, without
-//! asking GitHub, and with GitHub mode off, too.
+//! The stored synchronisation state for operators: inspecting it and deleting a user from it, without requests to
+//! GitHub and also with GitHub mode off.
 
 use chrono::{DateTime, Utc};
 
-use super::book::{Book, LastError, PullNote, parse};
-use super::mirror::Mirror;
+use super::book::{LastError, PullNote, UserSyncState, parse};
+use super::mirror::RepoSyncState;
 use super::plan::unpushed;
-use super::{Git, GitTrouble};
+use super::{GitSync, GitSyncError};
 use crate::cache::{NewerFormat, State};
 use crate::codex::Codex;
-use crate::store::{BlobStore, GetIf, Got, Key, Prefix, Put, PutIf, StoreError, Written};
-use crate::task::{FileName, GitSha, SETTLED_FILE, TaskTable};
+use crate::store::{
+    BlobKey, BlobStore, GetIf, GetOutcome, Prefix, Put, PutIf, PutOutcome, StoreError,
+};
+use crate::task::{FileName, GitSha, TOMBSTONE_FILE, TaskTable};
 use crate::user::UserId;
 
-/// How often a swap is tried again because somebody else was quicker.
-const ROUNDS: u32 = 20;
+/// Attempts of a compare-and-swap that loses to other writers.
+const CAS_ATTEMPTS: u32 = 20;
 
-/// What a user's `git.json` says.
+/// The content of a user's `git.json`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GitNote {
-    /// Which repository, branch and folder it is about: `owner/name@branch:folder`.
+pub struct SyncStateSummary {
+    /// The mirrored repository, branch and folder: `owner/name@branch:folder`.
     pub place: Option<String>,
-    /// The commit that was last looked at.
+    /// The head that was last read.
     pub commit: Option<GitSha>,
-    /// When that was.
+    /// When it was read.
     pub synced_at: Option<DateTime<Utc>>,
-    /// The files that Git is known to hold, by name.
+    /// The names of the files that Git holds, as far as is known.
     pub files: Vec<String>,
-    /// Files that were about to be committed.
+    /// Files with a push of unknown outcome.
     pub pushing: Vec<String>,
-    /// Files that were about to be taken from Git.
+    /// Files with an inbound write of unknown outcome.
     pub taking: Vec<String>,
-    /// Files for whose pull request a branch was about to be made.
+    /// Files for whose pull request a branch was about to be created.
     pub proposing: Vec<String>,
-    /// Pull requests with what isn't merged yet, by file.
+    /// Pull requests whose changes aren't merged yet, by file.
     pub pulls: Vec<(String, PullNote)>,
-    /// What went wrong last.
+    /// The last error.
     pub last_error: Option<LastError>,
-    book: Book,
+    book: UserSyncState,
 }
 
-impl GitNote {
-    /// Reads a blob; `None` for one that is damaged.
+impl SyncStateSummary {
+    /// Parses a blob; `None` for a damaged one.
+    ///
+    /// # Errors
+    /// [`NewerFormat`] when a newer version of the service wrote it.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, NewerFormat> {
-        let book = parse::<Book>(bytes).map_err(|_| NewerFormat)?;
+        let book = parse::<UserSyncState>(bytes).map_err(|_| NewerFormat)?;
         Ok(book.map(Self::of))
     }
 
-    /// What there is to say where nothing is noted.
+    /// The summary of a missing `git.json`.
     pub fn empty() -> Self {
-        Self::of(Book::default())
+        Self::of(UserSyncState::default())
     }
 
-    fn of(book: Book) -> Self {
+    fn of(book: UserSyncState) -> Self {
         Self {
             place: book.place.clone(),
             commit: book.commit,
@@ -67,7 +72,7 @@ impl GitNote {
         }
     }
 
-    /// Those of these files that Git doesn't have as they are, as far as is noted.
+    /// The files of the table that Git doesn't hold with this content, as far as is known.
     pub fn unpushed(&self, table: &TaskTable) -> Vec<FileName> {
         let unpushed = unpushed(&self.book, table);
         unpushed.into_iter().map(|it| it.name).collect()
@@ -75,125 +80,129 @@ impl GitNote {
 }
 
 impl Codex {
-    /// Which repository, branch and folder the files are mirrored in, while GitHub mode is on.
+    /// The mirrored repository, branch and folder; `None` while GitHub mode is off.
     pub fn mirrored_in(&self) -> Option<String> {
-        self.git.as_ref().map(|git| git.place())
+        self.git.as_ref().map(|git| git.mirror_location())
     }
 
-    /// Whether the user was removed from the store while Git kept the folder: it was taken in as it is, and
-    /// nothing is here of it. A hint that was left meanwhile must not bring it back.
+    /// Whether the user was deleted from the store while Git kept the folder: it was imported as it is in Git, and the
+    /// store has no file of the user. A hint that was left in between must not restore the files.
     ///
-    /// To be asked after the hint was read. A write marks the state before it leaves its hint, so that either
-    /// its mark is seen here, or its file, or its hint is a newer one.
-    pub(super) async fn is_taken_out(
+    /// Call it after reading the hint. A write puts its intent into the state before it leaves its hint, so either the
+    /// intent or the file is visible here, or the hint has a newer version.
+    pub(super) async fn is_removed_locally(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        noted: Option<GitSha>,
-    ) -> Result<bool, GitTrouble> {
-        // Without a folder there is nothing that could come back.
-        let Some(folder) = noted else {
+        imported: Option<GitSha>,
+    ) -> Result<bool, GitSyncError> {
+        // Without an imported folder nothing could be restored.
+        let Some(folder) = imported else {
             return Ok(false);
         };
         let (book, _) = self.book(user).await?;
-        if !knows_nothing(&book) || self.is_being_written(user).await? {
+        if !was_never_synced(&book) || self.has_write_intent(user).await? {
             return Ok(false);
         }
-        if self.has_files(user).await? {
+        if self.has_task_files(user).await? {
             return Ok(false);
         }
         let snapshot = git.snapshot().await?;
         Ok(snapshot.user(user).folder == Some(folder))
     }
 
-    async fn is_being_written(&self, user: &UserId) -> Result<bool, GitTrouble> {
-        let got = self.store.get(&Key::state(user), GetIf::Any).await?.value;
-        let Got::Blob(blob) = got else {
+    async fn has_write_intent(&self, user: &UserId) -> Result<bool, GitSyncError> {
+        let got = self
+            .store
+            .get(&BlobKey::state(user), GetIf::Any)
+            .await?
+            .value;
+        let GetOutcome::Blob(blob) = got else {
             return Ok(false);
         };
-        // What can't be read may say so.
+        // A state that can't be read may have a write intent.
         Ok(State::parse(&blob.bytes)
             .ok()
             .flatten()
             .is_none_or(|state| !state.pending.is_empty()))
     }
 
-    /// Whether there is a file other than settled ones, which stand for none.
-    async fn has_files(&self, user: &UserId) -> Result<bool, GitTrouble> {
+    /// Whether the user has files other than tombstones.
+    async fn has_task_files(&self, user: &UserId) -> Result<bool, GitSyncError> {
         let listed = self.store.list(&Prefix::raw(user)).await?.value.blobs;
         for file in listed {
-            let settled =
-                file.size == SETTLED_FILE.len() as u64 && self.is_settled(user, &file.name).await?;
-            if !settled {
+            let is_tombstone = file.size == TOMBSTONE_FILE.len() as u64
+                && self.is_tombstone(user, &file.name).await?;
+            if !is_tombstone {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    async fn is_settled(&self, user: &UserId, name: &str) -> Result<bool, GitTrouble> {
-        let Ok(key) = Key::raw(user, name) else {
+    async fn is_tombstone(&self, user: &UserId, name: &str) -> Result<bool, GitSyncError> {
+        let Ok(key) = BlobKey::raw(user, name) else {
             return Ok(false);
         };
         let got = self.store.get(&key, GetIf::Any).await?.value;
-        Ok(matches!(got, Got::Blob(blob) if blob.bytes == SETTLED_FILE.as_bytes()))
+        Ok(matches!(got, GetOutcome::Blob(blob) if blob.bytes == TOMBSTONE_FILE.as_bytes()))
     }
 }
 
-/// No look at Git has written it; at most one that failed has.
-fn knows_nothing(book: &Book) -> bool {
-    let begun = book.pushing.names().next().is_some() || !book.taking.is_empty();
-    book.commit.is_none() && book.files.is_empty() && !begun
+/// Whether no successful pass has written it; a failed one may have.
+fn was_never_synced(book: &UserSyncState) -> bool {
+    let has_pending = book.pushing.names().next().is_some() || !book.taking.is_empty();
+    book.commit.is_none() && book.files.is_empty() && !has_pending
 }
 
-/// What `state/.github.json` says of a user.
+/// What `state/.github.json` has on a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mirrored {
-    /// Nothing.
+    /// No record.
     No,
-    /// That a folder of theirs was taken in.
+    /// A record that a folder of the user was imported, or that there are open pull requests.
     Yes,
-    /// It can't be told: it is damaged, or a newer version wrote it.
+    /// Not known: the blob is damaged, or a newer version wrote it.
     Unknown,
 }
 
-/// Whether `state/.github.json` names the user.
+/// Whether `state/.github.json` has a record of the user.
 pub async fn mirrored(store: &dyn BlobStore, user: &UserId) -> Result<Mirrored, StoreError> {
-    let got = store.get(&Key::github(), GetIf::Any).await?.value;
-    let Got::Blob(blob) = got else {
+    let got = store.get(&BlobKey::github(), GetIf::Any).await?.value;
+    let GetOutcome::Blob(blob) = got else {
         return Ok(Mirrored::No);
     };
-    Ok(match parse::<Mirror>(&blob.bytes) {
-        Ok(Some(mirror)) if mirror.names(user) => Mirrored::Yes,
+    Ok(match parse::<RepoSyncState>(&blob.bytes) {
+        Ok(Some(mirror)) if mirror.has_record(user) => Mirrored::Yes,
         Ok(Some(_)) => Mirrored::No,
         Ok(None) | Err(_) => Mirrored::Unknown,
     })
 }
 
-/// Takes the user out of `state/.github.json`. What it says of them then: [`Mirrored::No`], unless it can't
-/// be told.
+/// Removes the user's record from `state/.github.json`. [`Mirrored::No`] on success, [`Mirrored::Unknown`] if the blob
+/// can't be read, [`Mirrored::Yes`] after too many lost races.
 ///
-/// While the repository still has the user's folder the note keeps the service from taking it in again with
-/// anybody's next commit.
+/// While the repository still has the user's folder, the record keeps the service from importing it again with the next
+/// commit of any user.
 pub async fn forget_mirrored(store: &dyn BlobStore, user: &UserId) -> Result<Mirrored, StoreError> {
-    let key = Key::github();
-    for _ in 0..ROUNDS {
-        let Got::Blob(blob) = store.get(&key, GetIf::Any).await?.value else {
+    let key = BlobKey::github();
+    for _ in 0..CAS_ATTEMPTS {
+        let GetOutcome::Blob(blob) = store.get(&key, GetIf::Any).await?.value else {
             return Ok(Mirrored::No);
         };
-        let Ok(Some(mut mirror)) = parse::<Mirror>(&blob.bytes) else {
+        let Ok(Some(mut mirror)) = parse::<RepoSyncState>(&blob.bytes) else {
             return Ok(Mirrored::Unknown);
         };
-        if !mirror.names(user) {
+        if !mirror.has_record(user) {
             return Ok(Mirrored::No);
         }
-        mirror.note(user, None);
-        mirror.note_proposed(user, false);
+        mirror.set_imported_folder(user, None);
+        mirror.set_open_pulls(user, false);
         let put = Put {
             bytes: mirror.to_bytes().into(),
             ..Put::default()
         };
-        if let Written::Done(_) = store.put(&key, put, PutIf::Same(blob.etag)).await?.value {
+        if let PutOutcome::Done(_) = store.put(&key, put, PutIf::Same(blob.etag)).await?.value {
             return Ok(Mirrored::No);
         }
     }

@@ -1,10 +1,10 @@
-//! In which order the branch was at which commit. GitHub answers from replicas that lag behind what was written, so
-//! a head that is read may be older than what `git.json` says Git holds; from such a head nothing may be concluded.
+//! The order of the branch's heads. GitHub answers from replicas with lag, so a head that is read may be older than the
+//! state in `git.json`; nothing may be concluded from such a head.
 //!
-//! A head comes after a commit when it has that one in its history, or when the branch is known to have been moved
-//! there from it: a forced push, by a signed delivery or by the repository's own record of moves. Nothing else
-//! proves it: what looks like a branch that was set back may be a replica that hasn't caught up. And what proves it
-//! says nothing where this instance has heard that the branch went back since.
+//! A head is proven newer than a known commit if it has it in its history, or if the branch is known to have been moved
+//! from there to the head: by a signed delivery of a forced push, or by the repository's activity. Nothing else proves
+//! it: a branch that seems to be reset may be a lagging replica. A proof is void if this instance knows of a later move
+//! back.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,198 +14,205 @@ use chrono::{DateTime, TimeDelta, Utc};
 use moka::sync::Cache as Moka;
 use tokio::time::Instant;
 
-use super::book::Book;
-use super::{Git, GitMutation, GitTrouble};
+use super::book::UserSyncState;
+use super::{GitMutation, GitSync, GitSyncError};
 use crate::github::{BranchMove, Comparison, GitHubError, GitSnapshot, Push};
 use crate::task::GitSha;
 
-/// How often a head is looked at that doesn't come after what is known.
-pub(super) const LOOKS: u32 = 4;
+/// Reads of a head that isn't proven newer, before giving up.
+pub(super) const HEAD_READS: u32 = 4;
 
-/// Between two looks: GitHub's replicas mostly catch up within a second.
-pub(super) const PAUSE: Duration = Duration::from_millis(250);
+/// Time between two reads: GitHub's replicas mostly catch up within a second.
+pub(super) const HEAD_READ_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A replica is never so late.
-const LATEST: Duration = Duration::from_secs(600);
+/// No replica lags more than this.
+const MAX_REPLICA_LAG: Duration = Duration::from_secs(600);
 
-/// So many moves are remembered, forced ones longer than others; older ones are in the repository's record of them.
+/// Delivered moves that are kept, forced ones longer than others; the repository's activity has the older ones.
 const MAX_MOVES: usize = 64;
 
-/// A delivery and the repository's record may tell the same move's time by so many seconds apart.
+/// The times of one move in a delivery and in the repository's activity differ by at most this.
 const SAME_MOVE: TimeDelta = TimeDelta::seconds(5);
 
-/// So many pairs of commits are remembered with how they stand to each other.
+/// Cached comparisons of two commits.
 const MAX_COMPARED: u64 = 10_000;
 
-/// What this instance knows of the order of commits.
-pub(super) struct Order {
-    /// How the second stands to the first, which never changes.
+/// What this instance knows about the order of commits.
+pub(super) struct HeadOrder {
+    /// How the second commit compares to the first; this never changes.
     compared: Moka<(GitSha, GitSha), Comparison>,
-    /// Since when commits aren't in the branch's history that GitHub says a pull request was merged by.
-    awaited: Moka<GitSha, Instant>,
-    heard: Mutex<Heard>,
+    /// Since when a merge commit of a pull request, as reported by GitHub, has been missing in the branch's history.
+    missing_since: Moka<GitSha, Instant>,
+    deliveries: Mutex<DeliveryLog>,
 }
 
-/// A move of the branch, by a delivery.
+/// A move of the branch, from a delivery.
 #[derive(Clone, Copy)]
-struct HeardMove {
+struct DeliveredMove {
     before: GitSha,
     after: GitSha,
     forced: bool,
     at: Option<DateTime<Utc>>,
 }
 
-/// What deliveries have said.
+/// What is known from deliveries.
 #[derive(Default)]
-struct Heard {
-    /// Where the branch was moved, what was heard last at the end.
-    moves: VecDeque<HeardMove>,
-    /// Where deliveries say that the branch is, since the last look that began after them.
+struct DeliveryLog {
+    /// Moves of the branch, in the order of their delivery.
+    moves: VecDeque<DeliveredMove>,
+    /// Heads that deliveries announced, since the last read that began after them.
     announced: BTreeSet<GitSha>,
 }
 
-/// How a head stands to what Git is known to have been at.
-enum Standing {
-    /// The branch was at all of that before, or is.
-    Later,
-    /// Nothing proves it; this commit may be newer.
+/// How a head relates to the known heads.
+enum HeadRelation {
+    /// The branch was at all known heads before, or still is.
+    Newer,
+    /// Not proven newer than this known head; the known head may be the newer one.
     Unproven(GitSha),
-    /// Nothing can prove it: the repository doesn't tell where the branch was.
-    Untold(GitSha),
-    /// Another answer shows that this one is old.
+    /// Can't be proven newer than this known head: the repository's activity isn't available.
+    Unprovable(GitSha),
+    /// The activity lists another head as the newest one.
     Lagging,
 }
 
-/// Where the branch has been, as far as it was asked.
-enum Moves {
-    NotAsked,
-    Known(Vec<BranchMove>),
+/// The repository's activity.
+enum BranchActivity {
+    NotRead,
+    ListedBlob(Vec<BranchMove>),
     /// The credentials don't allow it, or this GitHub doesn't have it.
-    Closed,
+    Unavailable,
 }
 
-impl Default for Order {
+impl Default for HeadOrder {
     fn default() -> Self {
         Self {
             compared: Moka::new(MAX_COMPARED),
-            awaited: Moka::new(MAX_COMPARED),
-            heard: Mutex::default(),
+            missing_since: Moka::new(MAX_COMPARED),
+            deliveries: Mutex::default(),
         }
     }
 }
 
-impl Order {
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+impl HeadOrder {
+    fn deliveries(&self) -> MutexGuard<'_, DeliveryLog> {
+        self.deliveries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn moves(&self) -> Vec<HeardMove> {
-        self.heard().moves.iter().copied().collect()
+    fn moves(&self) -> Vec<DeliveredMove> {
+        self.deliveries().moves.iter().copied().collect()
     }
 
-    /// Whether this commit, at which GitHub says the branch was, was waited for until no replica can be so late.
-    fn has_waited(&self, commit: GitSha, now: Instant) -> bool {
-        let since = self.awaited.get_with(commit, || now);
-        now.saturating_duration_since(since) >= LATEST
+    /// Whether the branch has been without this reported merge commit for longer than any replica lags.
+    fn is_past_max_lag(&self, commit: GitSha, now: Instant) -> bool {
+        let since = self.missing_since.get_with(commit, || now);
+        now.saturating_duration_since(since) >= MAX_REPLICA_LAG
     }
 
-    /// A delivery has come.
-    pub(super) fn hear(&self, push: &Push) {
-        let mut heard = self.heard();
-        // Only where a chain of deliveries ends is to be looked for.
+    /// Records a delivery.
+    pub(super) fn record_delivery(&self, push: &Push) {
+        let mut deliveries = self.deliveries();
+        // Only the last commit in a chain of deliveries has to be awaited.
         if let Some(before) = push.before {
-            heard.announced.remove(&before);
+            deliveries.announced.remove(&before);
         }
-        heard.announced.extend(push.after);
+        deliveries.announced.extend(push.after);
         if let (Some(before), Some(after)) = (push.before, push.after) {
-            heard.moves.push_back(HeardMove {
+            deliveries.moves.push_back(DeliveredMove {
                 before,
                 after,
                 forced: push.forced,
                 at: push.at,
             });
-            if heard.moves.len() > MAX_MOVES {
-                let oldest = heard.moves.iter().position(|it| !it.forced).unwrap_or(0);
-                heard.moves.remove(oldest);
+            if deliveries.moves.len() > MAX_MOVES {
+                let oldest = deliveries
+                    .moves
+                    .iter()
+                    .position(|it| !it.forced)
+                    .unwrap_or(0);
+                deliveries.moves.remove(oldest);
             }
         }
     }
 
-    /// `commit` was made on `parent`.
-    pub(super) fn made(&self, parent: Option<GitSha>, commit: GitSha) {
+    /// Records that `commit` was made on `parent`.
+    pub(super) fn published(&self, parent: Option<GitSha>, commit: GitSha) {
         if let Some(parent) = parent {
             self.compared.insert((parent, commit), Comparison::Ahead);
         }
     }
 }
 
-impl Git {
-    /// The repository as it is now, if that comes after what `book` names, or is `confirmed`. A replica that lags gets
-    /// a while to catch up.
+impl GitSync {
+    /// Reads the repository, if its head is proven newer than `book` or is the `confirmed` one. The read is repeated
+    /// while a replica may be lagging.
     ///
     /// # Errors
-    /// [`GitTrouble::HistoryRewritten`] when the branch is at a commit of which nothing proves that.
+    /// [`GitSyncError::HistoryRewritten`] when the head isn't proven newer; [`GitHubError::Unavailable`] when it is
+    /// known to be old.
     pub(super) async fn snapshot_after(
         &self,
-        book: &Book,
+        book: &UserSyncState,
         confirmed: Option<GitSha>,
-    ) -> Result<Arc<GitSnapshot>, GitTrouble> {
+    ) -> Result<Arc<GitSnapshot>, GitSyncError> {
         let known = book.known_heads();
         let mut unproven = None;
-        for look in 0..LOOKS {
-            if look > 0 {
-                tokio::time::sleep(PAUSE).await;
+        for read in 0..HEAD_READS {
+            if read > 0 {
+                tokio::time::sleep(HEAD_READ_INTERVAL).await;
             }
             let snapshot = self.snapshot().await?;
             let Some(head) = snapshot.commit().filter(|it| Some(*it) != confirmed) else {
                 return Ok(snapshot);
             };
-            unproven = match self.standing(&known, &book.left, head).await? {
-                Standing::Later => return Ok(snapshot),
-                Standing::Unproven(base) | Standing::Untold(base) => Some((base, head)),
-                Standing::Lagging => None,
+            unproven = match self.relation_to(&known, &book.abandoned, head).await? {
+                HeadRelation::Newer => return Ok(snapshot),
+                HeadRelation::Unproven(base) | HeadRelation::Unprovable(base) => Some((base, head)),
+                HeadRelation::Lagging => None,
             };
         }
         Err(match unproven {
-            Some((base, head)) => GitTrouble::HistoryRewritten { base, head },
-            None => lags().into(),
+            Some((base, head)) => GitSyncError::HistoryRewritten { base, head },
+            None => replica_lag_error().into(),
         })
     }
 
-    /// The repository as it is now, and where deliveries say it is, as far as a while of waiting helps.
-    pub(super) async fn snapshot_announced(&self) -> Result<Arc<GitSnapshot>, GitTrouble> {
-        let announced = std::mem::take(&mut self.order.heard().announced);
-        let mut look = 1;
+    /// Reads the repository, repeatedly until it has the commits that deliveries announced, or the reads are used up.
+    pub(super) async fn snapshot_announced(&self) -> Result<Arc<GitSnapshot>, GitSyncError> {
+        let announced = std::mem::take(&mut self.order.deliveries().announced);
+        let mut reads = 1;
         loop {
             let snapshot = self.snapshot().await?;
-            if look == LOOKS || self.shows(&snapshot, &announced).await? {
+            if reads == HEAD_READS || self.has_reached_all(&snapshot, &announced).await? {
                 return Ok(snapshot);
             }
-            look += 1;
-            tokio::time::sleep(PAUSE).await;
+            reads += 1;
+            tokio::time::sleep(HEAD_READ_INTERVAL).await;
         }
     }
 
-    /// Whether none of these commits is newer than the branch is shown at. One that was left since by a forced push
-    /// isn't, unless that was put right.
-    async fn shows(
+    /// Whether the snapshot is at or after each of these commits. One that a forced push has removed from the branch
+    /// since is skipped, unless it was restored.
+    async fn has_reached_all(
         &self,
         snapshot: &GitSnapshot,
         announced: &BTreeSet<GitSha>,
-    ) -> Result<bool, GitTrouble> {
+    ) -> Result<bool, GitSyncError> {
         let Some(head) = snapshot.commit() else {
             return Ok(announced.is_empty());
         };
         for commit in announced {
             let passed = self.has_in_history(head, *commit).await?;
-            if !passed && !self.is_left_for(*commit, head, false).await? {
+            if !passed && !self.is_forced_away(*commit, head, false).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Whether the branch, as it is shown, follows this commit.
+    /// Whether the head of the snapshot has this commit in its history.
     pub(super) async fn follows(
         &self,
         commit: Option<GitSha>,
@@ -218,85 +225,90 @@ impl Git {
         }
     }
 
-    /// Those of `known` that the branch was set away from, to be at `head`.
-    pub(super) async fn left_by(
+    /// The `known` heads that aren't in the history of the new `head`: the branch was moved away from them.
+    pub(super) async fn abandoned_by(
         &self,
         known: &[GitSha],
         head: Option<GitSha>,
     ) -> Result<Vec<GitSha>, GitHubError> {
-        let mut left = vec![];
+        let mut abandoned = vec![];
         for commit in known {
             if let Some(head) = head
                 && !self.has_in_history(head, *commit).await?
             {
-                left.push(*commit);
+                abandoned.push(*commit);
             }
         }
-        Ok(left)
+        Ok(abandoned)
     }
 
-    async fn standing(
+    /// How `head` relates to the `known` heads of a branch that was moved away from the `abandoned` ones.
+    async fn relation_to(
         &self,
         known: &[GitSha],
-        left: &[GitSha],
+        abandoned: &[GitSha],
         head: GitSha,
-    ) -> Result<Standing, GitHubError> {
+    ) -> Result<HeadRelation, GitHubError> {
         if self.breaks(GitMutation::AnyHead) {
-            return Ok(Standing::Later);
+            return Ok(HeadRelation::Newer);
         }
-        let mut moves = Moves::NotAsked;
+        let mut moves = BranchActivity::NotRead;
         for base in known {
-            let is_left = *base != head && self.is_left(left, *base, head).await?;
-            let follows = !is_left && self.has_in_history(head, *base).await?;
+            let is_abandoned = *base != head && self.is_abandoned(abandoned, *base, head).await?;
+            let follows = !is_abandoned && self.has_in_history(head, *base).await?;
             if follows {
                 continue;
             }
-            if self.is_left_for(*base, head, is_left).await? {
+            if self.is_forced_away(*base, head, is_abandoned).await? {
                 continue;
             }
-            if let Moves::NotAsked = moves {
+            if let BranchActivity::NotRead = moves {
                 moves = match self.repository.moves().await {
-                    Ok(moves) if moves.is_empty() => Moves::Closed,
-                    Ok(moves) => Moves::Known(moves),
+                    Ok(moves) if moves.is_empty() => BranchActivity::Unavailable,
+                    Ok(moves) => BranchActivity::ListedBlob(moves),
                     Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => {
-                        Moves::Closed
+                        BranchActivity::Unavailable
                     }
                     Err(error) => return Err(error),
                 };
             }
             match &moves {
-                Moves::Known(moves)
-                    if is_moved(moves, *base, head, is_left)
+                BranchActivity::ListedBlob(moves)
+                    if activity_proves(moves, *base, head, is_abandoned)
                         && !self
-                            .leads_back(head, *base, unlisted(self.order.moves(), moves))
+                            .leads_back_to(head, *base, unlisted(self.order.moves(), moves))
                             .await? => {}
-                Moves::Known(moves) if newest(moves) != Some(head) => return Ok(Standing::Lagging),
-                Moves::Known(_) => return Ok(Standing::Unproven(*base)),
-                Moves::NotAsked | Moves::Closed => return Ok(Standing::Untold(*base)),
+                BranchActivity::ListedBlob(moves) if newest(moves) != Some(head) => {
+                    return Ok(HeadRelation::Lagging);
+                }
+                BranchActivity::ListedBlob(_) => return Ok(HeadRelation::Unproven(*base)),
+                BranchActivity::NotRead | BranchActivity::Unavailable => {
+                    return Ok(HeadRelation::Unprovable(*base));
+                }
             }
         }
-        Ok(Standing::Later)
+        Ok(HeadRelation::Newer)
     }
 
-    /// Whether `head` is of a history that the branch was set away from, to `base` or to what came before that: then
-    /// that it comes after `base` in its own history says nothing.
-    async fn is_left(
+    /// Whether `head` belongs to a history that the branch was moved away from, to `base` or an ancestor of it. Then it
+    /// is no proof that `head` has `base` in its history.
+    async fn is_abandoned(
         &self,
-        left: &[GitSha],
+        abandoned: &[GitSha],
         base: GitSha,
         head: GitSha,
     ) -> Result<bool, GitHubError> {
-        for left in left {
-            if self.has_in_history(*left, head).await? && !self.has_in_history(base, *left).await? {
+        for old in abandoned {
+            if self.has_in_history(*old, head).await? && !self.has_in_history(base, *old).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Whether the branch has been at `commit`, as it is shown at `head`. `None` when that will never be known: it was
-    /// rewritten since, and nothing tells of it.
-    pub(super) async fn has_been_at(
+    /// Whether the branch, whose head is `head`, has contained `commit`. `None` when this can't be known any more: the
+    /// branch was rewritten since, and no delivery or activity shows it.
+    pub(super) async fn branch_reached(
         &self,
         commit: GitSha,
         head: Option<GitSha>,
@@ -304,24 +316,24 @@ impl Git {
         let Some(head) = head else {
             return Ok(Some(false));
         };
-        Ok(match self.standing(&[commit], &[], head).await? {
-            Standing::Later => Some(true),
-            Standing::Unproven(_) | Standing::Lagging => Some(false),
-            // A replica that hasn't seen it yet knows nothing of it, or that it comes later. So it is with a branch that
-            // was set back to before it, but that stays so.
-            Standing::Untold(_) => match self.compare(head, commit).await? {
+        Ok(match self.relation_to(&[commit], &[], head).await? {
+            HeadRelation::Newer => Some(true),
+            HeadRelation::Unproven(_) | HeadRelation::Lagging => Some(false),
+            // A lagging replica either doesn't know the commit, or knows that it comes after its head. A branch that
+            // was reset to before the commit looks the same, but stays so.
+            HeadRelation::Unprovable(_) => match self.compare(head, commit).await? {
                 Comparison::Diverged | Comparison::Behind | Comparison::Identical => None,
                 Comparison::Ahead | Comparison::Unknown => {
                     let now = (self.clock)().started;
-                    Some(self.order.has_waited(commit, now))
+                    Some(self.order.is_past_max_lag(commit, now))
                 }
             },
         })
     }
 
-    /// Whether deliveries say that the branch was set to `head` by force, from `base` or, unless it must be
-    /// `from_there`, from what came after it, and don't say that this was put right.
-    async fn is_left_for(
+    /// Whether deliveries report a forced push to `head`, from `base` or, unless `from_there`, from a descendant of it,
+    /// and no later move back.
+    async fn is_forced_away(
         &self,
         base: GitSha,
         head: GitSha,
@@ -340,23 +352,24 @@ impl Git {
                 _ => *index > at,
             });
         let later = later.map(|(_, it)| it).collect();
-        Ok(!self.leads_back(head, base, later).await?)
+        Ok(!self.leads_back_to(head, base, later).await?)
     }
 
-    /// Which of `moves` set the branch to `head` by force.
-    /// A delivery may come late: one about what was before `base` says nothing.
+    /// The index of the forced push in `moves` that led to `head`. Deliveries may be late: one of a push from before
+    /// `base` is no proof.
     async fn forced_move(
         &self,
-        moves: &[HeardMove],
+        moves: &[DeliveredMove],
         base: GitSha,
         head: GitSha,
         from_there: bool,
     ) -> Result<Option<usize>, GitHubError> {
         let forced = moves.iter().enumerate().rev().filter(|(_, it)| it.forced);
-        for (at, HeardMove { before, after, .. }) in forced {
+        for (at, DeliveredMove { before, after, .. }) in forced {
             let (before, after) = (*before, *after);
             if after != head {
-                // Or to what `head` was made on since; what was there before the push is in the history of `before`.
+                // Or to an ancestor of `head`, with commits on top since; what was there before the push is in the
+                // history of `before`.
                 let made_since = self.has_in_history(head, after).await?
                     && !self.has_in_history(before, head).await?;
                 if !made_since {
@@ -374,20 +387,20 @@ impl Git {
         Ok(None)
     }
 
-    /// Whether these moves lead on from `head` to where `base` is in the branch's history again. Then a `head` without
-    /// `base` is shown late.
-    async fn leads_back(
+    /// Whether these moves lead from `head` to a commit that has `base` in its history again. Then a `head` without
+    /// `base` is a lagging read.
+    async fn leads_back_to(
         &self,
         head: GitSha,
         base: GitSha,
-        mut moves: Vec<HeardMove>,
+        mut moves: Vec<DeliveredMove>,
     ) -> Result<bool, GitHubError> {
         let mut reached = vec![head];
         while let Some(at) = reached.pop() {
             while let Some(next) = moves.iter().position(|it| it.before == at) {
                 let next = moves.swap_remove(next).after;
                 match self.compare(base, next).await? {
-                    // A replica that doesn't know it yet is the one that is late.
+                    // A commit that the replica doesn't know yet is newer than the replica.
                     Comparison::Identical | Comparison::Ahead | Comparison::Unknown => {
                         return Ok(true);
                     }
@@ -407,6 +420,7 @@ impl Git {
         ))
     }
 
+    /// How `head` compares to `base`; cached unless a replica doesn't know one of them.
     pub(super) async fn compare(
         &self,
         base: GitSha,
@@ -426,38 +440,38 @@ impl Git {
     }
 }
 
-/// What is shown is older than what was written.
-pub(super) fn lags() -> GitHubError {
+/// The error for a read that is older than what is known.
+pub(super) fn replica_lag_error() -> GitHubError {
     GitHubError::Unavailable {
         operation: "read the branch",
-        reason: "it shows a commit from before what is known".to_owned(),
+        reason: "it shows an older commit than the known one".to_owned(),
     }
 }
 
-/// The moves that were heard and aren't among those that the repository lists, the newest first: it lists late. The
-/// same move may come twice, where a branch was set back to an ancestor and put right.
-fn unlisted(mut heard: Vec<HeardMove>, listed: &[BranchMove]) -> Vec<HeardMove> {
-    heard.retain(|it| {
+/// The delivered moves that the repository's activity doesn't list yet, since it lags; the newest activity comes first.
+/// The same pair of commits may occur twice, if a branch was reset to an ancestor and moved forward again.
+fn unlisted(mut deliveries: Vec<DeliveredMove>, listed: &[BranchMove]) -> Vec<DeliveredMove> {
+    deliveries.retain(|it| {
         let pair = (Some(it.before), Some(it.after));
         let same = listed.iter().find(|it| (it.before, it.after) == pair);
         match (it.at, same, listed.last()) {
             (Some(at), Some(same), _) => at > same.at + SAME_MOVE,
             (None, Some(_), _) => false,
-            // Of before all that is listed.
+            // From before the listed period.
             (Some(at), None, Some(oldest)) => at > oldest.at,
             _ => true,
         }
     });
-    heard
+    deliveries
 }
 
 fn newest(moves: &[BranchMove]) -> Option<GitSha> {
     moves.first().and_then(|it| it.after)
 }
 
-/// Whether the branch is at `head`, and was at `base` before; with `again`, at `head` even before that. `moves` may be
-/// of a while ago, but is whole up to then.
-fn is_moved(moves: &[BranchMove], base: GitSha, head: GitSha, again: bool) -> bool {
+/// Whether the activity proves that the branch is at `head` and was at `base` before; with `again`, that it was at
+/// `head` even before that. `moves` may be outdated, but has no gaps.
+fn activity_proves(moves: &[BranchMove], base: GitSha, head: GitSha, again: bool) -> bool {
     if newest(moves) != Some(head) {
         return false;
     }

@@ -1,124 +1,124 @@
-//! PURE. What is to be done with one user's files, by the three sides of each.
+//! PURE. Plans the synchronisation of one user's files from their three-way comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::book::Book;
-use crate::github::{Decision, Side, Sides, UserTree, decide, is_mirrored};
+use super::book::UserSyncState;
+use crate::github::{ReconcileAction, ReconcileInput, SideState, UserTree, decide, is_mirrored};
 use crate::store::ETag;
 use crate::task::{ContentView, FileName, FileView, GitSha, Status, TaskTable};
 
-/// More files than this, and more than half of them, are only removed when somebody confirms it.
-const FEW: usize = 5;
+/// The guard against mass deletion applies above this number of files, if they are more than half of all.
+const MASS_REMOVAL_MIN: usize = 5;
 
-/// What is to be done.
+/// What one pass has to do.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// What the base is to say without anything being changed here.
-    pub agreed: Vec<Agreed>,
-    /// To be written or removed here, what is removed last.
-    pub changes: Vec<Change>,
-    /// To be committed.
+    /// Moves of the base that change nothing in the store.
+    pub agreed: Vec<AgreedBase>,
+    /// Changes to the store, removals last.
+    pub changes: Vec<LocalChange>,
+    /// Files to commit.
     pub unpushed: Vec<Unpushed>,
-    /// To be committed, if there weren't something in their place in Git that isn't a task's text.
+    /// Files that can't be committed, because Git has something in their place that isn't a task file.
     pub blocked: Vec<FileName>,
 }
 
-/// A file of which Git holds something else than the base says.
+/// A file for which the base differs from what Git holds.
 #[derive(Debug, Clone)]
-pub(super) struct Agreed {
+pub(super) struct AgreedBase {
     pub name: FileName,
-    /// What the base says, which must still be so when it is changed.
+    /// The base as planned on; it is moved only if it is still this one.
     pub before: Option<GitSha>,
-    /// What Git holds.
+    /// The content that Git holds.
     pub held: Option<GitSha>,
-    /// Whether that is done, where that is known.
+    /// Whether its task is done, if known.
     pub done: Option<bool>,
 }
 
-impl Agreed {
-    /// Writes it into the base.
-    pub(super) fn note(&self, book: &mut Book) {
+impl AgreedBase {
+    /// Moves the base.
+    pub(super) fn note(&self, book: &mut UserSyncState) {
         match self.held {
-            Some(held) => book.hold(&self.name, held, self.done),
-            None => book.drop(&self.name),
+            Some(held) => book.set_base(&self.name, held, self.done),
+            None => book.clear_base(&self.name),
         }
     }
 }
 
-/// A file to be changed here.
+/// A change of a file in the store.
 #[derive(Debug, Clone)]
-pub(super) struct Change {
+pub(super) struct LocalChange {
     pub name: FileName,
-    pub kind: Kind,
-    /// What the base says, which must still be so when it is changed.
+    pub kind: LocalChangeKind,
+    /// The base as planned on; the change is made only if it is still this one.
     pub base: Option<GitSha>,
-    /// The version that is there, if one is.
+    /// The version to replace, if the file exists.
     pub etag: Option<ETag>,
 }
 
-/// What becomes of a file here.
+/// How a file in the store is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// It becomes Git's.
+pub(super) enum LocalChangeKind {
+    /// It is replaced by Git's content.
     Take(GitSha),
-    /// It becomes Git's and ours together.
+    /// It is merged with Git's content (the second); the first is the base, if known.
     Merge(Option<GitSha>, GitSha),
-    /// It goes.
+    /// It is removed.
     Remove,
 }
 
-/// A file that Git doesn't have as it is here.
+/// A file whose content Git doesn't hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unpushed {
     pub name: FileName,
     pub sha: GitSha,
     pub etag: ETag,
-    /// What Git has instead.
+    /// The content that Git holds in its place.
     pub replaces: Option<GitSha>,
 }
 
-/// Files of these that never go to Git, because nothing of their name would be taken back from there.
+/// Files that aren't mirrored because of their names.
 pub(super) fn unmirrored(table: &TaskTable) -> Vec<FileName> {
-    let there = table.iter().filter(|file| !file.is_settled());
+    let there = table.iter().filter(|file| !file.is_tombstone());
     let names = there.filter_map(|file| file.name.parse().ok());
     names.filter(|name| !is_mirrored(name)).collect()
 }
 
 impl Plan {
-    /// By what `git.json` says, what the store has, and what Git has.
-    pub(super) fn of(book: &Book, table: &TaskTable, tree: &UserTree) -> Self {
+    /// Plans from `git.json`, the store and Git's tree.
+    pub(super) fn of(book: &UserSyncState, table: &TaskTable, tree: &UserTree) -> Self {
         let mut plan = Self::default();
-        let noted = book.files.keys().chain(book.pushing.names());
+        let known = book.files.keys().chain(book.pushing.names());
         let ours = table.iter().filter_map(|file| file.name.parse().ok());
         let names: BTreeSet<FileName> = ours
-            .chain(noted.filter_map(|name| name.parse().ok()))
+            .chain(known.filter_map(|name| name.parse().ok()))
             .chain(tree.files.keys().cloned())
             .collect();
         for name in names {
             let file = table.find(name.as_str());
-            let sides = Sides {
+            let sides = ReconcileInput {
                 base: book.base(&name),
                 pushing: book.pushing.of(&name),
-                ours: file.as_ref().map_or(Side::Absent, side),
+                ours: file.as_ref().map_or(SideState::Absent, side),
                 theirs: tree.side(&name),
             };
             plan.add(name, file.as_ref(), &sides);
         }
         plan.changes
-            .sort_by_key(|change| change.kind == Kind::Remove);
+            .sort_by_key(|change| change.kind == LocalChangeKind::Remove);
         plan.unpushed
             .retain(|it| !book.is_proposed(&it.name, it.sha));
         plan
     }
 
-    fn add(&mut self, name: FileName, file: Option<&FileView<'_>>, sides: &Sides<'_>) {
-        // A settled file's version is known to whoever puts a new one in its place.
-        let there = file.filter(|file| !file.is_settled());
+    fn add(&mut self, name: FileName, file: Option<&FileView<'_>>, sides: &ReconcileInput<'_>) {
+        // Not a tombstone's version: the write that creates the file in its place finds that itself.
+        let there = file.filter(|file| !file.is_tombstone());
         let etag = there.map(|file| ETag::new(file.etag));
         let before = sides.base;
         let mut change = |name, kind| {
             let (base, etag) = (before, etag.clone());
-            self.changes.push(Change {
+            self.changes.push(LocalChange {
                 name,
                 kind,
                 base,
@@ -126,38 +126,40 @@ impl Plan {
             });
         };
         match decide(sides) {
-            Decision::Nothing => {}
-            Decision::Leave => {
-                let is_ours = matches!(sides.ours, Side::Content(sha) if before != Some(sha));
-                if is_ours && sides.theirs == Side::Other && is_mirrored(&name) {
+            ReconcileAction::NoChange => {}
+            ReconcileAction::Skip => {
+                let is_ours = matches!(sides.ours, SideState::Content(sha) if before != Some(sha));
+                if is_ours && sides.theirs == SideState::Other && is_mirrored(&name) {
                     self.blocked.push(name);
                 }
             }
-            Decision::Agreed(sha) => self.agreed.push(Agreed {
+            ReconcileAction::Agreed(sha) => self.agreed.push(AgreedBase {
                 name,
                 before,
                 held: Some(sha),
                 done: Some(file.is_some_and(is_done)),
             }),
-            Decision::Forget => self.agreed.push(Agreed {
+            ReconcileAction::ForgetBase => self.agreed.push(AgreedBase {
                 name,
                 before,
                 held: None,
                 done: None,
             }),
-            Decision::Take(theirs) => change(name, Kind::Take(theirs)),
-            Decision::Merge { base, theirs } => change(name, Kind::Merge(base, theirs)),
-            Decision::Remove => change(name, Kind::Remove),
-            Decision::Unpushed(replaces) => {
+            ReconcileAction::Take(theirs) => change(name, LocalChangeKind::Take(theirs)),
+            ReconcileAction::Merge { base, theirs } => {
+                change(name, LocalChangeKind::Merge(base, theirs))
+            }
+            ReconcileAction::Remove => change(name, LocalChangeKind::Remove),
+            ReconcileAction::Unpushed(replaces) => {
                 if before != replaces {
-                    self.agreed.push(Agreed {
+                    self.agreed.push(AgreedBase {
                         name: name.clone(),
                         before,
                         held: replaces,
                         done: None,
                     });
                 }
-                if let (Side::Content(sha), Some(etag)) = (sides.ours, etag) {
+                if let (SideState::Content(sha), Some(etag)) = (sides.ours, etag) {
                     self.unpushed.push(Unpushed {
                         name,
                         sha,
@@ -169,8 +171,8 @@ impl Plan {
         }
     }
 
-    /// Leaves out files whose base another look has moved meanwhile. Whether there were any.
-    pub(super) fn keep_unmoved(&mut self, newer: &Book) -> bool {
+    /// Excludes files whose base has moved in `newer`, by a concurrent pass. Whether there were any.
+    pub(super) fn retain_unmoved_bases(&mut self, newer: &UserSyncState) -> bool {
         let before = self.len();
         self.agreed.retain(|it| newer.base(&it.name) == it.before);
         self.changes.retain(|it| newer.base(&it.name) == it.base);
@@ -180,8 +182,8 @@ impl Plan {
         self.len() < before
     }
 
-    /// Leaves out files with these names. Whether there were any.
-    pub(super) fn leave_out(&mut self, is_named: impl Fn(&FileName) -> bool) -> bool {
+    /// Excludes files by name. Whether there were any.
+    pub(super) fn exclude(&mut self, is_named: impl Fn(&FileName) -> bool) -> bool {
         let before = self.len();
         self.agreed.retain(|it| !is_named(&it.name));
         self.changes.retain(|it| !is_named(&it.name));
@@ -193,21 +195,24 @@ impl Plan {
         self.agreed.len() + self.changes.len() + self.unpushed.len()
     }
 
-    /// The files that only go when somebody confirms it: those that were `held` before, and all that would go at
-    /// once when they are, with those that this sync has `removed_before`, more than half of what Git held `before` it. One that has another name in Git now
-    /// doesn't go.
-    pub(super) fn to_confirm(
+    /// The removals that need a confirmation: all planned ones if they, with those that this sync has `removed_before`,
+    /// are more than [`MASS_REMOVAL_MIN`] and than half of what Git held `before` it; otherwise only those already
+    /// `held`. A file that has another name in Git now counts as renamed, not removed.
+    pub(super) fn mass_removals(
         &self,
         held: &BTreeSet<String>,
         before: &BTreeMap<String, GitSha>,
         removed_before: &BTreeSet<FileName>,
         tree: &UserTree,
     ) -> BTreeSet<FileName> {
-        let removed = self.changes.iter().filter(|it| it.kind == Kind::Remove);
+        let removed = self
+            .changes
+            .iter()
+            .filter(|it| it.kind == LocalChangeKind::Remove);
         let is_new = |name: &&FileName| !before.contains_key(name.as_str());
         let mut renamed: BTreeMap<GitSha, usize> = BTreeMap::new();
         for name in tree.files.keys().filter(is_new) {
-            if let Side::Content(sha) = tree.side(name) {
+            if let SideState::Content(sha) = tree.side(name) {
                 *renamed.entry(sha).or_default() += 1;
             }
         }
@@ -218,57 +223,57 @@ impl Plan {
         });
         let mut gone: BTreeSet<FileName> = gone.map(|it| it.name.clone()).collect();
         let all = gone.len() + removed_before.len();
-        if all <= FEW || all * 2 <= before.len() {
+        if all <= MASS_REMOVAL_MIN || all * 2 <= before.len() {
             gone.retain(|it| held.contains(it.as_str()));
         }
         gone
     }
 
-    /// [`GitMutation::NeverInGitIsGone`](super::GitMutation).
+    /// [`GitMutation::LocalOnlyFileRemoved`](super::GitMutation).
     pub(super) fn remove_what_git_never_had(&mut self) {
         let gone = self.unpushed.extract_if(.., |it| it.replaces.is_none());
-        self.changes.extend(gone.map(|it| Change {
+        self.changes.extend(gone.map(|it| LocalChange {
             name: it.name,
-            kind: Kind::Remove,
+            kind: LocalChangeKind::Remove,
             base: None,
             etag: Some(it.etag),
         }));
     }
 
-    /// These files don't go.
-    pub(super) fn keep(&mut self, files: &BTreeSet<FileName>) {
+    /// Cancels the removals of these files.
+    pub(super) fn cancel_removals(&mut self, files: &BTreeSet<FileName>) {
         self.changes
-            .retain(|it| it.kind != Kind::Remove || !files.contains(&it.name));
+            .retain(|it| it.kind != LocalChangeKind::Remove || !files.contains(&it.name));
     }
 
-    /// Nothing goes.
-    pub(super) fn keep_all(&mut self) {
-        self.changes.retain(|it| it.kind != Kind::Remove);
+    /// Cancels all removals.
+    pub(super) fn cancel_all_removals(&mut self) {
+        self.changes.retain(|it| it.kind != LocalChangeKind::Remove);
     }
 }
 
-/// What the store doesn't share with Git yet, as far as `git.json` can tell without a look at Git.
-pub(super) fn unpushed(book: &Book, table: &TaskTable) -> Vec<Unpushed> {
+/// Files whose content Git doesn't hold according to `git.json`, without reading Git.
+pub(super) fn unpushed(book: &UserSyncState, table: &TaskTable) -> Vec<Unpushed> {
     let as_known = UserTree {
         files: book
             .files
             .iter()
-            .filter_map(|(name, sha)| Some((name.parse().ok()?, Side::Content(*sha))))
+            .filter_map(|(name, sha)| Some((name.parse().ok()?, SideState::Content(*sha))))
             .collect(),
         ..UserTree::default()
     };
     Plan::of(book, table, &as_known).unpushed
 }
 
-fn side(file: &FileView<'_>) -> Side {
-    match (file.is_settled(), file.sha) {
-        (true, _) => Side::Absent,
-        (false, Some(sha)) => Side::Content(sha),
-        (false, None) => Side::Other,
+fn side(file: &FileView<'_>) -> SideState {
+    match (file.is_tombstone(), file.sha) {
+        (true, _) => SideState::Absent,
+        (false, Some(sha)) => SideState::Content(sha),
+        (false, None) => SideState::Other,
     }
 }
 
-/// Whether a file says that its task is done.
+/// Whether the file's task is done.
 pub(super) fn is_done(file: &FileView<'_>) -> bool {
     matches!(file.content, ContentView::Task(task) if task.status == Status::Abgeschlossen)
 }

@@ -1,195 +1,208 @@
-//! Proposes changes by pull requests in place of commits to the mirrored branch (`src/codex/git/README.md`,
+//! Pushes changes by pull requests instead of commits to the mirrored branch (`src/codex/git/README.md`,
 //! "Pull requests").
 
-use super::book::{Book, PullNote};
-use super::order::lags;
+use super::book::{PullNote, UserSyncState};
+use super::order::replica_lag_error;
 use super::plan::Unpushed;
-use super::push::{Outgoing, Round, Sent};
-use super::{Git, GitTrouble, Made};
-use crate::cache::{Act, FileChange, FileFate};
+use super::push::{OutgoingFile, PushOutcome, PushStep};
+use super::{GitSync, GitSyncError, PublishedCommit};
+use crate::cache::{BatchItem, FileOp, FileOutcome};
 use crate::codex::Codex;
-use crate::github::{Comparison, FileToPut, GitHubError, Pull, Side, UserTree, merge};
+use crate::github::{Comparison, FileCommit, GitHubError, Pull, SideState, UserTree, merge};
 use crate::task::GitSha;
 use crate::user::UserId;
 
-/// So many branches of a name are counted, when those of earlier requests were never deleted; then they are named
-/// after the content, or where that was proposed before after the commit they are made from.
-const COUNTED: u32 = 3;
+/// The highest number suffix of a branch name, for names taken by branches that were never deleted. After that the
+/// suffix is the content's SHA, or where that was proposed before, the SHA of the commit the branch is made from.
+const MAX_COUNTED: u32 = 3;
 
-/// The branch that mirrors the tasks, as it was seen before anything is proposed.
+/// The mirrored branch, as read before anything is proposed.
 #[derive(Clone, Copy)]
-struct Seen<'a> {
+struct MirroredBranch<'a> {
     head: Option<GitSha>,
     tree: &'a UserTree,
 }
 
-/// What came of proposing a change.
+/// The outcome of proposing one change.
 enum Proposal {
-    Done(Proposed),
-    /// Git has something else than the change replaces, or the file was changed here.
+    Done(ProposedChange),
+    /// Git no longer has what the change replaces, or the local file was changed again.
     Stale,
-    /// A reviewer has changed the branch to this content.
+    /// A reviewer has changed the file on the branch.
     Reviewed {
-        /// What was proposed before.
+        /// The content that was proposed: the merge base.
         proposed: GitSha,
-        /// What the branch has.
-        has: GitSha,
-        /// The branch's commit with it.
+        /// The reviewer's content.
+        on_branch: GitSha,
+        /// The branch's head with it.
         commit: GitSha,
     },
 }
 
-/// Where a change goes, if that is known.
-enum Open {
-    At(Place),
-    /// A reviewer has changed what the branch has.
+/// The state of the pull request that is recorded for a file.
+enum PullLookup {
+    Found(BranchTarget),
+    /// A reviewer has changed the file on the branch; fields as in [`Proposal::Reviewed`].
     Reviewed {
         proposed: GitSha,
-        has: GitSha,
+        on_branch: GitSha,
         commit: GitSha,
     },
-    /// The request was merged: it is to be looked anew.
+    /// The request was merged: reconcile before proposing again.
     Outdated,
-    /// There is no open request.
-    No,
+    /// No open request is recorded.
+    Absent,
 }
 
-/// Where a change goes.
-struct Place {
+/// The branch that a change is committed to.
+struct BranchTarget {
     branch: String,
-    /// What the branch has of the file.
-    has: Option<GitSha>,
-    /// Its open request.
+    /// The file's content on the branch; `None` if it isn't there.
+    on_branch: Option<GitSha>,
+    /// The branch's open pull request; `None` if it has to be opened.
     pull: Option<Pull>,
 }
 
-/// A change that is in a pull request.
-struct Proposed {
+/// A change that is on the branch of an open pull request.
+struct ProposedChange {
     branch: String,
-    made: Made,
+    published: PublishedCommit,
     pull: Pull,
 }
 
 impl Codex {
-    /// A branch and a pull request for each, or the open one that a file has already.
+    /// Proposes each file on a branch and pull request of its own, or on the open one that the file has already.
     pub(super) async fn propose(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        book: &Book,
+        book: &UserSyncState,
         waiting: Vec<Unpushed>,
         prefix: &str,
-    ) -> Result<Round, GitTrouble> {
+    ) -> Result<PushStep, GitSyncError> {
         let snapshot = git.snapshot_after(book, None).await?;
         let mut outgoing = self.outgoing(user, book, waiting).await?;
         if outgoing.is_empty() {
-            return Ok(Round::Look);
+            return Ok(PushStep::Reconcile);
         }
-        let tree = self.tree_of(&snapshot, user).await?;
-        let seen = Seen {
+        let tree = self.user_tree(&snapshot, user).await?;
+        let mirrored = MirroredBranch {
             head: snapshot.commit(),
             tree: &tree,
         };
-        self.mark_pushing(git, user, &mut outgoing).await?;
+        self.record_pushing(git, user, &mut outgoing).await?;
         if outgoing.is_empty() {
-            return Ok(Round::Look);
+            return Ok(PushStep::Reconcile);
         }
         let mut sent = vec![];
         for it in &outgoing {
-            let outcome = match self.propose_one(git, user, book, it, seen, prefix).await {
+            let outcome = match self
+                .propose_one(git, user, book, it, mirrored, prefix)
+                .await
+            {
                 Ok(Proposal::Done(proposed)) => {
-                    self.note_proposed(git, user, it, proposed).await?;
+                    self.record_proposed(git, user, it, proposed).await?;
                     continue;
                 }
                 Ok(Proposal::Reviewed {
                     proposed,
-                    has,
+                    on_branch,
                     commit,
                 }) => {
-                    let review = (has, commit);
-                    match self.take_review(git, user, it, proposed, review).await {
+                    let review = (on_branch, commit);
+                    match self.merge_review(git, user, it, proposed, review).await {
                         Ok(()) => continue,
-                        Err(trouble) => Sent::Refused(trouble),
+                        Err(trouble) => PushOutcome::Rejected(trouble),
                     }
                 }
-                Ok(Proposal::Stale) => Sent::Stale,
-                // The others needn't wait for a request of which GitHub tells late, or something odd.
-                Err(GitTrouble::GitHub(error))
-                    if error == lags() || matches!(error, GitHubError::Unexpected { .. }) =>
+                Ok(Proposal::Stale) => PushOutcome::Stale,
+                // A lagging replica or unexpected answer concerns this request only: go on with the others.
+                Err(GitSyncError::GitHub(error))
+                    if error == replica_lag_error()
+                        || matches!(error, GitHubError::Unexpected { .. }) =>
                 {
-                    Sent::Refused(error.into())
+                    PushOutcome::Rejected(error.into())
                 }
-                Err(GitTrouble::GitHub(error)) => error.into(),
-                Err(trouble) => Sent::Refused(trouble),
+                Err(GitSyncError::GitHub(error)) => error.into(),
+                Err(trouble) => PushOutcome::Rejected(trouble),
             };
-            let unknown = matches!(outcome, Sent::Unknown(_));
+            let unknown = matches!(outcome, PushOutcome::Unknown(_));
             sent.push((it, outcome));
             if unknown {
                 break;
             }
         }
-        self.note_sent(git, user, sent).await
+        self.record_outcomes(git, user, sent).await
     }
 
-    /// Puts a change onto its branch, and opens its pull request.
+    /// Commits a change to its branch and opens the pull request, where these aren't done yet.
     async fn propose_one(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        book: &Book,
-        it: &Outgoing,
-        seen: Seen<'_>,
+        book: &UserSyncState,
+        it: &OutgoingFile,
+        mirrored: MirroredBranch<'_>,
         prefix: &str,
-    ) -> Result<Proposal, GitTrouble> {
-        let place = match self.open_place(git, user, book, it, seen.head).await? {
-            Open::At(place) => Some(place),
-            Open::Reviewed {
+    ) -> Result<Proposal, GitSyncError> {
+        let place = match self
+            .open_pull_target(git, user, book, it, mirrored.head)
+            .await?
+        {
+            PullLookup::Found(place) => Some(place),
+            PullLookup::Reviewed {
                 proposed,
-                has,
+                on_branch,
                 commit,
             } => {
                 return Ok(Proposal::Reviewed {
                     proposed,
-                    has,
+                    on_branch,
                     commit,
                 });
             }
-            Open::Outdated => return Ok(Proposal::Stale),
-            Open::No => {
-                let theirs = seen.tree.side(&it.file.name);
-                let replaces = it.file.replaces.map_or(Side::Absent, Side::Content);
-                let Some(head) = seen.head.filter(|_| theirs == replaces) else {
+            PullLookup::Outdated => return Ok(Proposal::Stale),
+            PullLookup::Absent => {
+                let theirs = mirrored.tree.side(&it.file.name);
+                let replaces = it
+                    .file
+                    .replaces
+                    .map_or(SideState::Absent, SideState::Content);
+                let Some(head) = mirrored.head.filter(|_| theirs == replaces) else {
                     return Ok(Proposal::Stale);
                 };
-                self.new_place(git, user, book, it, head, prefix).await?
+                self.new_branch_target(git, user, book, it, head, prefix)
+                    .await?
             }
         };
         let Some(place) = place else {
             return Ok(Proposal::Stale);
         };
-        let made = if place.has == Some(it.file.sha) {
+        let published = if place.on_branch == Some(it.file.sha) {
             None
         } else if self
             .raw(user, &it.file.name, &it.file.etag)
             .await?
             .is_none()
         {
-            // It was changed since it was read, and the branch may have what it became. While the store still has it,
-            // an own text that the branch had before is older.
+            // The file was changed after it was read, and the branch may already have the newer content, pushed by
+            // another instance. Only while the store still has this version is any own content on the branch older.
             return Ok(Proposal::Stale);
         } else {
             let path = git.path(user, &it.file.name);
-            let put = FileToPut {
+            let put = FileCommit {
                 path: &path,
                 branch: Some(&place.branch),
                 bytes: &it.text,
-                replaces: place.has,
+                replaces: place.on_branch,
                 message: &it.story.message(),
             };
-            match Sent::of(git.repository.put_file(&put).await) {
-                Sent::Done(made) => Some(made),
-                Sent::Stale => return Ok(Proposal::Stale),
-                Sent::Refused(trouble) | Sent::Unknown(trouble) => return Err(trouble),
+            match PushOutcome::of(git.repository.put_file(&put).await) {
+                PushOutcome::Done(published) => Some(published),
+                PushOutcome::Stale => return Ok(Proposal::Stale),
+                PushOutcome::Rejected(trouble) | PushOutcome::Unknown(trouble) => {
+                    return Err(trouble);
+                }
             }
         };
         let branch = place.branch;
@@ -199,20 +212,20 @@ impl Codex {
                 let title = it.story.message();
                 match git.repository.open_pull(&branch, &title).await? {
                     Some(pull) => pull,
-                    // Another instance was quicker.
+                    // Another instance opened it first.
                     None => {
                         let pull = git.open_pull_of(&branch).await?;
-                        pull.ok_or(GitTrouble::Contended)?
+                        pull.ok_or(GitSyncError::Contended)?
                     }
                 }
             }
         };
-        let made = match made {
-            Some(made) => made,
+        let published = match published {
+            Some(published) => published,
             None => {
                 let commit = git.repository.branch_head(&branch).await?;
                 let html_url = pull.html_url.clone();
-                Made {
+                PublishedCommit {
                     commit,
                     html_url,
                     parent: None,
@@ -220,85 +233,98 @@ impl Codex {
                 }
             }
         };
-        Ok(Proposal::Done(Proposed { branch, made, pull }))
+        Ok(Proposal::Done(ProposedChange {
+            branch,
+            published,
+            pull,
+        }))
     }
 
-    /// The branch of the file's open request, if it has one.
-    async fn open_place(
+    /// Looks up the open request that is recorded for the file, and the file's content on its branch.
+    async fn open_pull_target(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        book: &Book,
-        it: &Outgoing,
+        book: &UserSyncState,
+        it: &OutgoingFile,
         head: Option<GitSha>,
-    ) -> Result<Open, GitTrouble> {
+    ) -> Result<PullLookup, GitSyncError> {
         let name = &it.file.name;
         let Some(note) = book.pulls.get(name.as_str()) else {
-            return Ok(Open::No);
+            return Ok(PullLookup::Absent);
         };
         let seen = git.repository.pull(note.pull.number).await?;
         if let Some(commit) = seen.merged_by {
-            match git.has_been_at(commit, head).await? {
+            match git.branch_reached(commit, head).await? {
                 Some(true) => {
-                    let merged = git.merged(user, name, note, seen.head).await?;
-                    self.note_merged(git, user, &[merged]).await?;
-                    return Ok(Open::Outdated);
+                    let merged = git.merged_pull(user, name, note, seen.head).await?;
+                    self.record_merged(git, user, &[merged]).await?;
+                    return Ok(PullLookup::Outdated);
                 }
-                Some(false) => return Err(lags().into()),
+                Some(false) => return Err(replica_lag_error().into()),
                 None => {}
             }
         }
         if !seen.pull.open {
-            return Ok(Open::No);
+            return Ok(PullLookup::Absent);
         }
         let (branch, path) = (note.branch.clone(), git.path(user, name));
-        // At a commit that isn't older than what was put there. A reviewer may have rewritten the branch.
+        // A head behind the own commit comes from a lagging replica; a diverged one was rewritten by a reviewer.
         let commit = git.repository.branch_head(&branch).await?;
         if let Some(before) = note.commit {
             match git.compare(before, commit).await? {
                 Comparison::Identical | Comparison::Ahead | Comparison::Diverged => {}
-                Comparison::Behind | Comparison::Unknown => return Err(lags().into()),
+                Comparison::Behind | Comparison::Unknown => return Err(replica_lag_error().into()),
             }
         }
-        let has = git.repository.file_on(&commit.to_string(), &path).await?;
-        if let Some(has) = has.filter(|has| *has != note.sha && *has != it.file.sha) {
-            // Or an own push: of which nobody heard, or another instance's, since the book was read.
+        let on_branch = git
+            .repository
+            .file_sha_at(&commit.to_string(), &path)
+            .await?;
+        if let Some(on_branch) = on_branch.filter(|sha| *sha != note.sha && *sha != it.file.sha) {
+            // Unknown content isn't necessarily a reviewer's: it may be an own push whose answer was lost, or one by
+            // another instance since `book` was read. Re-read the sync state to tell them apart.
             let (newer, _) = self.book(user).await?;
-            let is_own = newer.pushing.of(name).contains(&has) || newer.is_proposed(name, has);
+            let is_own =
+                newer.pushing.of(name).contains(&on_branch) || newer.is_proposed(name, on_branch);
             if !is_own {
                 let proposed = note.sha;
-                return Ok(Open::Reviewed {
+                return Ok(PullLookup::Reviewed {
                     proposed,
-                    has,
+                    on_branch,
                     commit,
                 });
             }
         }
         let pull = Some(seen.pull);
-        Ok(Open::At(Place { branch, has, pull }))
+        Ok(PullLookup::Found(BranchTarget {
+            branch,
+            on_branch,
+            pull,
+        }))
     }
 
-    /// A reviewer has changed what was proposed, and it was changed here, too: both go into the file, which is then
-    /// proposed as it is.
-    async fn take_review(
+    /// Both the reviewer and the local user changed the file since it was proposed: merges both into the local file,
+    /// with the proposed content as base. A later step proposes the result.
+    async fn merge_review(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        it: &Outgoing,
+        it: &OutgoingFile,
         proposed: GitSha,
-        (has, commit): (GitSha, GitSha),
-    ) -> Result<(), GitTrouble> {
+        (on_branch, commit): (GitSha, GitSha),
+    ) -> Result<(), GitSyncError> {
         let Unpushed { name, etag, .. } = &it.file;
-        let theirs = git.blob(has).await?;
+        let theirs = git.blob(on_branch).await?;
         let base = git.repository.blob(proposed).await?;
         let Some(ours) = self.raw(user, name, etag).await? else {
             return Ok(());
         };
         let merged = merge(name, base.as_deref(), &ours.bytes, &theirs);
         if merged.bytes != ours.bytes {
-            let change = FileChange {
+            let change = BatchItem {
                 name: name.clone(),
-                act: Act::Replace {
+                operation: FileOp::Replace {
                     bytes: merged.bytes.into(),
                     etag: etag.clone(),
                     writes: ours.writes,
@@ -308,54 +334,55 @@ impl Codex {
             };
             let writer = self.writer_for(user, (git.clock)(), "review");
             let done = self.cache.write_batch(writer, vec![change]).await?;
-            if done.fates != [FileFate::Done] {
+            if done.outcomes != [FileOutcome::Done] {
                 return Ok(());
             }
         }
-        // Only now: whoever comes upon the branch before merges once more.
-        let note = |book: &mut Book| {
+        // Record the reviewer's content as proposed only after the merge is stored. A crash before that merges once
+        // more, which is harmless; the other order would overwrite the review.
+        let note = |book: &mut UserSyncState| {
             if let Some(note) = book.pulls.get_mut(name.as_str())
                 && note.sha == proposed
             {
-                note.sha = has;
+                note.sha = on_branch;
                 note.commit = Some(commit);
             }
         };
-        self.change_book(user, note).await.map(drop)
+        self.update_sync_state(user, note).await.map(drop)
     }
 
-    /// A branch for a new request; `None` when there is a request by now, or another branch for one, than when the
-    /// `book` was read. A branch that is there already is only taken when it is noted as this file's own, left by a
-    /// push that broke off, and nobody has changed the file there.
-    async fn new_place(
+    /// Creates a branch for a new request. An existing branch is reused only if the sync state names it as this file's
+    /// (left by an interrupted push) and the file on it is unchanged or an own content. `None` when another instance
+    /// has recorded a request, or another branch for one, since `book` was read.
+    async fn new_branch_target(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        book: &Book,
-        it: &Outgoing,
+        book: &UserSyncState,
+        it: &OutgoingFile,
         head: GitSha,
         prefix: &str,
-    ) -> Result<Option<Place>, GitTrouble> {
+    ) -> Result<Option<BranchTarget>, GitSyncError> {
         let name = &it.file.name;
         let key = name.as_str();
         let path = git.path(user, name);
         let mut begun = book.proposing.get(key).cloned();
-        let is_news = |newer: &Book, begun: &Option<String>| {
+        let is_superseded = |newer: &UserSyncState, begun: &Option<String>| {
             newer.pulls.get(key) != book.pulls.get(key)
                 || newer.proposing.get(key) != begun.as_ref()
         };
         let first = it.story.branch(prefix, user);
-        let counted = (2..=COUNTED).map(|number| format!("{first}-{number}"));
+        let counted = (2..=MAX_COUNTED).map(|number| format!("{first}-{number}"));
         let named = [it.file.sha, head].map(|sha| format!("{first}-{:.7}", sha.to_string()));
         let others = [first.clone()].into_iter().chain(counted).chain(named);
-        // The one that was begun may have a request that nobody has noted, whatever it is named after.
+        // First the branch that is recorded: it may have an open request whose answer was lost.
         let others = others.filter(|it| begun.as_ref() != Some(it));
         let branches: Vec<String> = begun.iter().cloned().chain(others).collect();
         for branch in branches {
             let there = git.repository.has_branch(&branch).await?;
-            // After that: another instance may be at it, or done with it.
+            // Read after the branch check: another instance may have created the branch for this file in between.
             let (newer, _) = self.book(user).await?;
-            if is_news(&newer, &begun) {
+            if is_superseded(&newer, &begun) {
                 return Ok(None);
             }
             let is_own = begun.as_ref() == Some(&branch);
@@ -363,72 +390,84 @@ impl Codex {
                 continue;
             }
             if !is_own {
-                let note = |newer: &mut Book| {
-                    if !is_news(newer, &begun) {
+                let note = |newer: &mut UserSyncState| {
+                    if !is_superseded(newer, &begun) {
                         newer.begin_proposing(name, &branch, head);
                     }
                 };
-                let newer = self.change_book(user, note).await?;
+                let newer = self.update_sync_state(user, note).await?;
                 begun = Some(branch.clone());
-                if is_news(&newer, &begun) {
+                if is_superseded(&newer, &begun) {
                     return Ok(None);
                 }
             }
-            // One that was made since it was looked for is another instance's, which is about the same.
-            let is_new = git.repository.make_branch(&branch, head).await?;
-            let has = git.repository.file_on(&branch, &path).await?;
+            // A branch that appeared since the check belongs to another instance that proposes the same change.
+            let is_new = git.repository.create_branch(&branch, head).await?;
+            let on_branch = git.repository.file_sha_at(&branch, &path).await?;
             if is_new && !is_own {
                 let pull = None;
-                return Ok(Some(Place { branch, has, pull }));
+                return Ok(Some(BranchTarget {
+                    branch,
+                    on_branch,
+                    pull,
+                }));
             }
             let (newer, _) = self.book(user).await?;
-            if is_news(&newer, &begun) {
+            if is_superseded(&newer, &begun) {
                 return Ok(None);
             }
-            let is_known = |has: &GitSha| {
-                Some(*has) == it.file.replaces || newer.pushing.of(name).contains(has)
+            let is_expected = |sha: &GitSha| {
+                Some(*sha) == it.file.replaces || newer.pushing.of(name).contains(sha)
             };
-            if has.as_ref().is_none_or(is_known) {
-                let seen = git.repository.pull_of(&branch).await?;
-                // One that was merged since the branch was looked at has brought what was put there before.
+            if on_branch.as_ref().is_none_or(is_expected) {
+                let seen = git.repository.find_pull(&branch).await?;
+                // A request merged after `head` was read: `head` lacks its contents, so treat it as replica lag.
                 if let Some(commit) = seen.as_ref().and_then(|it| it.merged_by)
-                    && git.has_been_at(commit, Some(head)).await? == Some(false)
+                    && git.branch_reached(commit, Some(head)).await? == Some(false)
                 {
-                    return Err(lags().into());
+                    return Err(replica_lag_error().into());
                 }
                 let pull = seen.map(|it| it.pull).filter(|it| it.open);
-                return Ok(Some(Place { branch, has, pull }));
+                return Ok(Some(BranchTarget {
+                    branch,
+                    on_branch,
+                    pull,
+                }));
             }
         }
-        Err(GitTrouble::Contended)
+        Err(GitSyncError::Contended)
     }
 
-    async fn note_proposed(
+    async fn record_proposed(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        it: &Outgoing,
-        proposed: Proposed,
-    ) -> Result<(), GitTrouble> {
-        let Proposed { branch, made, pull } = proposed;
-        let made_on = made.commit;
+        it: &OutgoingFile,
+        proposed: ProposedChange,
+    ) -> Result<(), GitSyncError> {
+        let ProposedChange {
+            branch,
+            published,
+            pull,
+        } = proposed;
+        let made_on = published.commit;
         let (name, sha) = (&it.file.name, it.file.sha);
         tracing::info!(%user, op = "propose", task = %name.id(), pull = pull.number, "proposed");
-        let made = Made {
+        let published = PublishedCommit {
             pull: Some(pull.clone()),
-            ..made
+            ..published
         };
-        git.remember(user, name, sha, made);
-        // It stays among what was pushed: a tree that shows it has it from there.
+        git.remember(user, name, sha, published);
+        // The content stays in `pushing`: if a tree shows it later, it came from this request.
         let note = PullNote::new(branch, sha, made_on, pull);
-        let change = |book: &mut Book| book.propose(name, note.clone());
-        self.change_book(user, change).await.map(drop)
+        let change = |book: &mut UserSyncState| book.propose(name, note.clone());
+        self.update_sync_state(user, change).await.map(drop)
     }
 }
 
-impl Git {
+impl GitSync {
     async fn open_pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError> {
-        let seen = self.repository.pull_of(branch).await?;
+        let seen = self.repository.find_pull(branch).await?;
         Ok(seen.map(|it| it.pull).filter(|it| it.open))
     }
 }

@@ -1,4 +1,4 @@
-//! Commits what Git doesn't have yet: one commit for each file while they are few, one for all when they are many
+//! Commits unpushed files: one commit per file while they are few, one for all when they are many
 //! (`src/codex/git/README.md`, "Out").
 
 use std::sync::Arc;
@@ -7,181 +7,186 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
-use super::book::Book;
+use super::book::UserSyncState;
 use super::plan::{Plan, Unpushed, unpushed};
 use super::reconcile::is_done;
 use super::report::SyncMode;
-use super::{Git, GitMutation, GitTrouble, Made, want};
-use crate::cache::{Entry, Freshness};
+use super::{GitMutation, GitSync, GitSyncError, PublishedCommit, read_request};
+use crate::cache::{Consistency, Snapshot};
 use crate::codex::Codex;
 use crate::github::{
-    Committed, FileToCommit, FileToPut, FilesToCommit, GitHubError, Side, Story, message_of_all,
+    BatchCommit, BatchCommitFile, CommitOutcome, CommitSubject, FileCommit, GitHubError, SideState,
+    batch_commit_message,
 };
 use crate::now::Now;
 use crate::store::WriteIds;
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
-/// Up to so many files get a commit of their own.
-const FEW: usize = 10;
+/// Up to this many files get a commit each; more share one.
+const MAX_SINGLE_COMMITS: usize = 10;
 
-/// No commit has more files; the rest get the next.
-const MANY: usize = 1_000;
+/// The most files in a shared commit; the rest go into the next one.
+const MAX_COMMIT_FILES: usize = 1_000;
 
-/// Nor more bytes of texts, which are held at once.
-const MAX_BYTES: usize = 16 << 20;
+/// The file bytes in memory after which a step takes no further files.
+const MAX_COMMIT_BYTES: usize = 16 << 20;
 
-/// How often it is looked anew because something moved, here or there.
-const ROUNDS: u32 = 12;
+/// The most steps of one push, which repeats while either side changes.
+const MAX_STEPS: u32 = 12;
 
-/// How often Git's side is looked at.
-const LOOKS: u32 = 3;
+/// The most reconcile passes within one push.
+const MAX_RECONCILES: u32 = 3;
 
-/// Files read from the store at once.
-const READS: usize = 8;
+/// Files read from the store concurrently.
+const CONCURRENT_READS: usize = 8;
 
-/// A file about to be committed.
-pub(super) struct Outgoing {
+/// A file that is about to be committed.
+pub(super) struct OutgoingFile {
     pub file: Unpushed,
     pub text: Bytes,
     writes: WriteIds,
-    pub story: Story,
-    /// Its task is done.
+    pub story: CommitSubject,
+    /// Its task is completed.
     pub done: bool,
-    /// Contents of the file that were about to be committed when this was noted to be.
+    /// The file's contents in `pushing` right after this one was recorded there, itself included.
     pub open: Vec<GitSha>,
 }
 
-/// What one look at what is to be committed came to.
-pub(super) enum Round {
-    /// There is nothing (more).
-    Nothing,
-    /// Something was committed, or moved here: go on.
-    Again,
-    /// Git has something else than was thought, or may have: look there first.
-    Look,
+/// What follows after one step of a push.
+pub(super) enum PushStep {
+    /// Nothing is left to push.
+    Done,
+    /// Something was committed, or changed in the store: take the next step.
+    Continue,
+    /// Git doesn't have what was expected, or may not: reconcile first.
+    Reconcile,
 }
 
-/// What became of a file on its way to Git.
-pub(super) enum Sent {
-    Done(Made),
-    /// Git has something else than it replaces. It isn't there, and won't be.
+/// The outcome of committing one file.
+pub(super) enum PushOutcome {
+    Done(PublishedCommit),
+    /// Git no longer has what it replaces. It wasn't committed, and won't be.
     Stale,
-    /// It isn't there, and won't be.
-    Refused(GitTrouble),
-    /// Nobody knows, or it wasn't tried: the others needn't be tried either.
-    Unknown(GitTrouble),
+    /// GitHub denied it. It wasn't committed, and won't be.
+    Rejected(GitSyncError),
+    /// It may have been committed, or GitHub isn't available: don't try the others now.
+    Unknown(GitSyncError),
 }
 
-impl Sent {
-    pub(super) fn of(sent: Result<Committed, GitHubError>) -> Self {
+impl PushOutcome {
+    pub(super) fn of(sent: Result<CommitOutcome, GitHubError>) -> Self {
         match sent {
-            Ok(Committed::Done(commit)) => Self::Done(Made {
+            Ok(CommitOutcome::Done(commit)) => Self::Done(PublishedCommit {
                 commit: commit.sha,
                 html_url: commit.html_url,
                 parent: commit.parent,
                 pull: None,
             }),
-            Ok(Committed::Stale) => Self::Stale,
+            Ok(CommitOutcome::Stale) => Self::Stale,
             Err(error) => error.into(),
         }
     }
 }
 
-impl From<GitHubError> for Sent {
+impl From<GitHubError> for PushOutcome {
     fn from(error: GitHubError) -> Self {
         match error {
-            GitHubError::Denied { .. } => Self::Refused(error.into()),
+            GitHubError::Denied { .. } => Self::Rejected(error.into()),
             error => Self::Unknown(error.into()),
         }
     }
 }
 
 impl Codex {
-    /// Commits what Git doesn't have of this user's files, as far as it can.
+    /// Commits the user's unpushed files, as far as possible.
     ///
     /// # Errors
-    /// Why something isn't committed, after the others were tried.
+    /// The first failure, after the other files were tried; [`GitSyncError::Contended`] when either side kept changing.
     pub(super) async fn push(
         &self,
-        git: &Arc<Git>,
+        git: &Arc<GitSync>,
         user: &UserId,
-        until: Instant,
+        deadline: Instant,
         now: Now,
-    ) -> Result<(), GitTrouble> {
-        let _only = git.only_push(user).await;
-        let (mut looks, mut blocked) = (0, vec![]);
-        for _ in 0..ROUNDS {
-            let round = self.push_round(git, user, &blocked, looks > 0, now.later());
+    ) -> Result<(), GitSyncError> {
+        let _only = git.lock_user_push(user).await;
+        let (mut reconciles, mut blocked) = (0, vec![]);
+        for _ in 0..MAX_STEPS {
+            let round = self.push_step(git, user, &blocked, reconciles > 0, now.later());
             match round.await? {
-                Round::Nothing => return Ok(()),
-                Round::Again => {}
-                Round::Look if looks == LOOKS => return Err(GitTrouble::Contended),
-                Round::Look => {
-                    looks += 1;
-                    let mode = SyncMode::by_itself(Some(until));
+                PushStep::Done => return Ok(()),
+                PushStep::Continue => {}
+                PushStep::Reconcile if reconciles == MAX_RECONCILES => {
+                    return Err(GitSyncError::Contended);
+                }
+                PushStep::Reconcile => {
+                    reconciles += 1;
+                    let mode = SyncMode::automatic(Some(deadline));
                     let report = self.reconcile(git, user, now.later(), mode).await?;
                     if report.closed {
-                        // Nor what is written from now on.
+                        // The user's folder in Git isn't usable: nothing can be pushed.
                         return Ok(());
                     }
                     blocked = report.blocked;
                 }
             }
         }
-        Err(GitTrouble::Contended)
+        Err(GitSyncError::Contended)
     }
 
-    async fn push_round(
+    async fn push_step(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
         blocked: &[FileName],
-        looked: bool,
+        reconciled: bool,
         now: Now,
-    ) -> Result<Round, GitTrouble> {
-        // A request is made of several steps, which two may not take side by side.
+    ) -> Result<PushStep, GitSyncError> {
+        // Opening a pull request takes several GitHub requests; proposals of one process must not interleave.
         let _proposing = match git.repository.pull_prefix() {
             Some(_) => Some(git.branch.lock().await),
             None => None,
         };
         let (book, _) = self.book(user).await?;
-        let strictly = want(user, now, Freshness::Strict);
-        let entry = self.cache.read(&strictly).await?.entry;
+        let strict = read_request(user, now, Consistency::Strict);
+        let entry = self.cache.read(&strict).await?.entry;
         let mut waiting = unpushed(&book, entry.table());
         waiting.retain(|it| !blocked.contains(&it.name));
         if waiting.is_empty() {
-            return Ok(Round::Nothing);
+            return Ok(PushStep::Done);
         }
-        // How an earlier push ended must be known first, or there would be more and more to know. And beside a folder
-        // that the user's was renamed to no other one is to be made.
-        let open = |it: &Unpushed| !book.pushing.of(&it.name).is_empty();
-        if !looked && (waiting.iter().any(open) || book.renamed) {
-            return Ok(Round::Look);
+        // Resolve the outcome of earlier pushes first, or unresolved ones would pile up. And if the user's folder was
+        // renamed in Git, reconcile instead of creating a second folder.
+        let is_unresolved = |it: &Unpushed| !book.pushing.of(&it.name).is_empty();
+        if !reconciled && (waiting.iter().any(is_unresolved) || book.renamed) {
+            return Ok(PushStep::Reconcile);
         }
         match git.repository.pull_prefix() {
             Some(prefix) => self.propose(git, user, &book, waiting, prefix).await,
-            None if waiting.len() > FEW => self.push_many(git, user, &book, &entry, blocked).await,
-            None => self.push_few(git, user, &book, waiting).await,
+            None if waiting.len() > MAX_SINGLE_COMMITS => {
+                self.push_together(git, user, &book, &entry, blocked).await
+            }
+            None => self.push_one_by_one(git, user, &book, waiting).await,
         }
     }
 
-    /// The files' texts, of those that still are what the index says.
+    /// Reads the files' texts; skips files that changed since the snapshot.
     pub(super) async fn outgoing(
         &self,
         user: &UserId,
-        book: &Book,
+        book: &UserSyncState,
         waiting: Vec<Unpushed>,
-    ) -> Result<Vec<Outgoing>, GitTrouble> {
+    ) -> Result<Vec<OutgoingFile>, GitSyncError> {
         let texts = stream::iter(waiting).map(|file| async move {
             let blob = self.raw(user, &file.name, &file.etag).await?;
-            // What has come from Git just now is no news for it: a look finds that out.
-            let blob = blob.filter(|blob| !book.is_taken(&file.name, &blob.writes));
+            // An inbound write just came from Git: reconciling resolves it, and pushing it back would be wrong.
+            let blob = blob.filter(|blob| !book.is_inbound(&file.name, &blob.writes));
             let Some(blob) = blob else { return Ok(None) };
             let in_git = file.replaces.is_some();
             let was_done = book.done.contains(file.name.as_str());
-            Ok::<_, GitTrouble>(Some(Outgoing {
-                story: Story::of(&file.name, &blob.bytes, in_git, was_done),
+            Ok::<_, GitSyncError>(Some(OutgoingFile {
+                story: CommitSubject::of(&file.name, &blob.bytes, in_git, was_done),
                 done: is_done(&file.name, &blob.bytes),
                 open: vec![],
                 text: blob.bytes,
@@ -189,79 +194,81 @@ impl Codex {
                 file,
             }))
         });
-        let (mut texts, mut outgoing, mut bytes) = (texts.buffered(READS).boxed(), vec![], 0);
+        let (mut texts, mut outgoing, mut bytes) =
+            (texts.buffered(CONCURRENT_READS).boxed(), vec![], 0);
         while let Some(text) = texts.try_next().await? {
             let Some(it) = text else { continue };
             bytes += it.text.len();
             outgoing.push(it);
-            if bytes > MAX_BYTES {
+            if bytes > MAX_COMMIT_BYTES {
                 break;
             }
         }
         Ok(outgoing)
     }
 
-    /// Notes what is about to be committed, so that it is known again in a tree when the answer gets lost. What has
-    /// come from Git since the book was read isn't.
-    pub(super) async fn mark_pushing(
+    /// Records the contents that are about to be committed in the sync state, so that a later tree that shows one is
+    /// recognised as an own push, even if the answer got lost. Drops files whose base moved, or that came from Git,
+    /// since they were selected.
+    pub(super) async fn record_pushing(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        outgoing: &mut Vec<Outgoing>,
-    ) -> Result<(), GitTrouble> {
+        outgoing: &mut Vec<OutgoingFile>,
+    ) -> Result<(), GitSyncError> {
         let wait = git.repository.wait();
         if !wait.is_zero() {
             let retry_after = wait;
             return Err(GitHubError::Limited { retry_after }.into());
         }
-        let is_news = |book: &Book, it: &Outgoing| {
+        let is_pushable = |book: &UserSyncState, it: &OutgoingFile| {
             let name = &it.file.name;
-            book.base(name) == it.file.replaces && !book.is_taken(name, &it.writes)
+            book.base(name) == it.file.replaces && !book.is_inbound(name, &it.writes)
         };
-        let mark = |book: &mut Book| {
+        let mark = |book: &mut UserSyncState| {
             for it in outgoing.iter() {
-                if is_news(book, it) && !git.breaks(GitMutation::PushIsNotNoted) {
+                if is_pushable(book, it) && !git.breaks(GitMutation::PushIntentNotRecorded) {
                     book.pushing.begin(&it.file.name, it.file.sha);
                 }
             }
         };
-        let book = self.change_book(user, mark).await?;
-        outgoing.retain(|it| is_news(&book, it));
+        let book = self.update_sync_state(user, mark).await?;
+        outgoing.retain(|it| is_pushable(&book, it));
         for it in outgoing {
             it.open = book.pushing.of(&it.file.name).to_vec();
         }
         Ok(())
     }
 
-    /// A commit for each.
-    async fn push_few(
+    /// Commits each file by itself.
+    async fn push_one_by_one(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        book: &Book,
+        book: &UserSyncState,
         waiting: Vec<Unpushed>,
-    ) -> Result<Round, GitTrouble> {
+    ) -> Result<PushStep, GitSyncError> {
         let mut outgoing = self.outgoing(user, book, waiting).await?;
         if outgoing.is_empty() {
-            return Ok(Round::Look);
+            return Ok(PushStep::Reconcile);
         }
-        self.mark_pushing(git, user, &mut outgoing).await?;
+        self.record_pushing(git, user, &mut outgoing).await?;
         if outgoing.is_empty() {
-            return Ok(Round::Look);
+            return Ok(PushStep::Reconcile);
         }
-        self.send_each(git, user, &outgoing).await
+        self.commit_each(git, user, &outgoing).await
     }
 
-    async fn send_each(
+    async fn commit_each(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        outgoing: &[Outgoing],
-    ) -> Result<Round, GitTrouble> {
+        outgoing: &[OutgoingFile],
+    ) -> Result<PushStep, GitSyncError> {
         let mut sent = vec![];
         for it in outgoing {
             let path = git.path(user, &it.file.name);
-            let put = FileToPut {
+            let put = FileCommit {
                 path: &path,
                 branch: None,
                 bytes: &it.text,
@@ -270,133 +277,140 @@ impl Codex {
             };
             let outcome = {
                 let _one_writer = git.branch.lock().await;
-                Sent::of(git.repository.put_file(&put).await)
+                PushOutcome::of(git.repository.put_file(&put).await)
             };
-            let unknown = matches!(outcome, Sent::Unknown(_));
+            let unknown = matches!(outcome, PushOutcome::Unknown(_));
             sent.push((it, outcome));
             if unknown {
                 break;
             }
         }
-        self.note_sent(git, user, sent).await
+        self.record_outcomes(git, user, sent).await
     }
 
-    /// One commit for all, on top of a tree that was looked at.
-    async fn push_many(
+    /// Commits all files in one commit on top of the head that was read.
+    async fn push_together(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        book: &Book,
-        entry: &Entry,
+        book: &UserSyncState,
+        entry: &Snapshot,
         blocked: &[FileName],
-    ) -> Result<Round, GitTrouble> {
-        // In this order: see the module's first page.
+    ) -> Result<PushStep, GitSyncError> {
+        // The order of these reads matters (`src/codex/git/README.md`, "Several instances and crashes").
         let snapshot = git.snapshot_after(book, None).await?;
         let (newer, _) = self.book(user).await?;
-        let tree = self.tree_of(&snapshot, user).await?;
+        let tree = self.user_tree(&snapshot, user).await?;
         let mut plan = Plan::of(&newer, entry.table(), &tree);
-        plan.keep_unmoved(book);
+        plan.retain_unmoved_bases(book);
         let mut files = plan.unpushed;
         files.retain(|it| it.replaces == newer.base(&it.name));
         files.retain(|it| !blocked.contains(&it.name));
         let Some(parent) = snapshot.commit() else {
-            // The first commit of a repository can only be made by a file of its own.
+            // In an empty repository only the contents API can make the first commit.
             files.truncate(1);
-            return self.push_few(git, user, &newer, files).await;
+            return self.push_one_by_one(git, user, &newer, files).await;
         };
-        files.truncate(MANY);
+        files.truncate(MAX_COMMIT_FILES);
         let mut outgoing = self.outgoing(user, &newer, files).await?;
         if outgoing.is_empty() {
-            return Ok(Round::Look);
+            return Ok(PushStep::Reconcile);
         }
-        self.mark_pushing(git, user, &mut outgoing).await?;
+        self.record_pushing(git, user, &mut outgoing).await?;
         if outgoing.is_empty() {
-            return Ok(Round::Look);
+            return Ok(PushStep::Reconcile);
         }
-        let stories: Vec<Story> = outgoing.iter().map(|it| it.story.clone()).collect();
-        let files = outgoing.iter().map(|it| FileToCommit {
+        let stories: Vec<CommitSubject> = outgoing.iter().map(|it| it.story.clone()).collect();
+        let files = outgoing.iter().map(|it| BatchCommitFile {
             path: git.path(user, &it.file.name),
             bytes: it.text.clone(),
             executable: tree.executable.contains(&it.file.name),
         });
-        let commit = FilesToCommit {
+        let commit = BatchCommit {
             parent,
             files: files.collect(),
-            message: &message_of_all(&stories),
+            message: &batch_commit_message(&stories),
         };
         let committed = {
             let _one_writer = git.branch.lock().await;
             git.repository.commit(&commit).await
         };
         if let Err(GitHubError::Denied { .. }) = committed {
-            // One of them may be what is refused; the others aren't to wait for it.
-            return self.send_each(git, user, &outgoing).await;
+            // GitHub may have denied a single file: commit each by itself so that the others get through.
+            return self.commit_each(git, user, &outgoing).await;
         }
-        let sent = outgoing.iter().map(|it| (it, Sent::of(committed.clone())));
-        self.note_sent(git, user, sent.collect()).await
+        let sent = outgoing
+            .iter()
+            .map(|it| (it, PushOutcome::of(committed.clone())));
+        self.record_outcomes(git, user, sent.collect()).await
     }
 
-    /// Notes what became of files on their way to Git.
-    pub(super) async fn note_sent(
+    /// Records the outcomes in the sync state: a committed content becomes the base.
+    pub(super) async fn record_outcomes(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        sent: Vec<(&Outgoing, Sent)>,
-    ) -> Result<Round, GitTrouble> {
+        sent: Vec<(&OutgoingFile, PushOutcome)>,
+    ) -> Result<PushStep, GitSyncError> {
         for (it, outcome) in &sent {
-            if let Sent::Done(made) = outcome {
-                // First, so that whoever finds it noted as committed also finds where.
-                git.remember(user, &it.file.name, it.file.sha, made.clone());
-                git.order.made(made.parent, made.commit);
+            if let PushOutcome::Done(published) = outcome {
+                // Before the sync state, so that a waiting request that sees the new base also finds the commit.
+                git.remember(user, &it.file.name, it.file.sha, published.clone());
+                git.order.published(published.parent, published.commit);
             }
         }
-        let note = |book: &mut Book| {
+        let note = |book: &mut UserSyncState| {
             for (it, outcome) in &sent {
                 let (name, sha) = (&it.file.name, it.file.sha);
-                // What is refused here may have been committed by another attempt.
-                let Sent::Done(made) = outcome else { continue };
-                if !git.breaks(GitMutation::OwnCommitIsForgotten) {
-                    book.commit_made(made.commit, made.parent);
+                // A rejected content stays in `pushing`: another attempt may have committed it.
+                let PushOutcome::Done(published) = outcome else {
+                    continue;
+                };
+                if !git.breaks(GitMutation::OwnCommitNotRecorded) {
+                    book.record_own_commit(published.commit, published.parent);
                 }
                 let base = book.base(name);
                 if base == it.file.replaces {
-                    book.hold_after_write(name, sha, it.done, &it.open);
+                    book.set_base_after_write(name, sha, it.done, &it.open);
                 } else if base != Some(sha) {
-                    // Somebody else has moved it on meanwhile, and this one was ended with that. It has landed all the
-                    // same, on what Git had got back: a tree that shows it has it from here.
+                    // Another writer moved the base, which removed this content from `pushing`. The commit landed all
+                    // the same, because Git had the replaced content again. Record it anew: a tree that shows it got it
+                    // from here.
                     book.pushing.begin(name, sha);
                 }
             }
         };
-        let book = self.change_book(user, note).await?;
-        self.end_replaced(git, user, &book, &sent).await?;
-        let mut round = Round::Again;
+        let book = self.update_sync_state(user, note).await?;
+        self.end_superseded(git, user, &book, &sent).await?;
+        let mut round = PushStep::Continue;
         let mut trouble = None;
         for (it, outcome) in sent {
             let task = it.file.name.id();
             match outcome {
-                Sent::Done(made) => {
-                    tracing::info!(%user, op = "push", %task, commit = %made.commit, "committed");
+                PushOutcome::Done(published) => {
+                    tracing::info!(%user, op = "push", %task, commit = %published.commit, "committed");
                 }
-                Sent::Stale => round = Round::Look,
-                Sent::Refused(error) | Sent::Unknown(error) => trouble = trouble.or(Some(error)),
+                PushOutcome::Stale => round = PushStep::Reconcile,
+                PushOutcome::Rejected(error) | PushOutcome::Unknown(error) => {
+                    trouble = trouble.or(Some(error))
+                }
             }
         }
         trouble.map_or(Ok(round), Err)
     }
 
-    /// Ends those contents that were committed after the base had moved, and that Git has replaced since: when they
-    /// are there again, somebody wants that.
-    async fn end_replaced(
+    /// Removes from `pushing` the contents that were committed after the base had moved, once Git has replaced them: if
+    /// one shows up again later, it is an edit in Git and not an own push.
+    async fn end_superseded(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        book: &Book,
-        sent: &[(&Outgoing, Sent)],
-    ) -> Result<(), GitTrouble> {
+        book: &UserSyncState,
+        sent: &[(&OutgoingFile, PushOutcome)],
+    ) -> Result<(), GitSyncError> {
         let late = sent.iter().filter_map(|(it, outcome)| match outcome {
-            Sent::Done(made) if book.base(&it.file.name) != Some(it.file.sha) => {
-                Some((&it.file, made.commit))
+            PushOutcome::Done(published) if book.base(&it.file.name) != Some(it.file.sha) => {
+                Some((&it.file, published.commit))
             }
             _ => None,
         });
@@ -405,24 +419,24 @@ impl Codex {
             return Ok(());
         }
         let snapshot = git.snapshot().await?;
-        let tree = self.tree_of(&snapshot, user).await?;
+        let tree = self.user_tree(&snapshot, user).await?;
         let mut replaced = vec![];
         for (file, commit) in late {
             let is_other = match tree.side(&file.name) {
-                Side::Content(sha) => sha != file.sha,
-                Side::Absent => true,
-                Side::Other => false,
+                SideState::Content(sha) => sha != file.sha,
+                SideState::Absent => true,
+                SideState::Other => false,
             };
-            // Else it is shown as it was before, or the branch was set back.
+            // Otherwise the tree is from before the commit (a lagging replica), or the branch was reset.
             if is_other && git.follows(Some(commit), &snapshot).await? {
                 replaced.push(file);
             }
         }
-        let end = |book: &mut Book| {
+        let end = |book: &mut UserSyncState| {
             for file in &replaced {
                 book.pushing.end(&file.name, file.sha);
             }
         };
-        self.change_book(user, end).await.map(drop)
+        self.update_sync_state(user, end).await.map(drop)
     }
 }

@@ -1,4 +1,4 @@
-//! Bringing one user's files to what Git and the store agree on, by the write protocol and in its
+//! Reconciles one user's files: applies what Git has to the store, through the cache's write protocol and in its
 //! batches.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,73 +8,72 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::time::Instant;
 
-use super::book::{Book, LastError, Open, Taking};
+use super::book::{InboundWrite, LastError, PendingPushes, UserSyncState};
 use super::mutation::newcomers;
-use super::plan::{Change, Kind, Plan};
+use super::plan::{LocalChange, LocalChangeKind, Plan};
 use super::report::{SyncMode, UserReport};
-use super::{Git, GitMutation, GitTrouble, want};
-use crate::cache::{Act, Entry, FileChange, FileFate, Freshness, MAX_BATCH, ReadError};
+use super::{GitMutation, GitSync, GitSyncError, read_request};
+use crate::cache::{BatchItem, Consistency, FileOp, FileOutcome, MAX_BATCH, ReadError, Snapshot};
 use crate::codex::Codex;
 use crate::github::{GitHubError, SkipCode, Skipped, UserTree, merge};
 use crate::now::Now;
-use crate::store::{Blob, ETag, GetIf, Got, Key, WriteIds};
+use crate::store::{Blob, BlobKey, ETag, GetIf, GetOutcome, WriteIds};
 use crate::task::{FileName, GitSha, MAX_FILE_BYTES, Parsed, Status, git_sha, parse};
 use crate::user::UserId;
 
-/// How often it is looked anew because files changed meanwhile.
-const ROUNDS: u32 = 6;
+/// The most rounds of one pass, which repeats while files change concurrently.
+const MAX_ROUNDS: u32 = 6;
 
-/// So many files in a row that can't be written say that it isn't the files.
+/// After this many consecutive failed writes the store is assumed to be failing, not the files.
 const MAX_FAILURES: u32 = 2;
 
-/// Files fetched at once, from GitHub and the store.
-const FETCHES: usize = 16;
+/// Files fetched concurrently from GitHub and the store.
+const CONCURRENT_FETCHES: usize = 16;
 
-/// A file's new text, ready to be written.
-struct Ready {
-    change: FileChange,
+/// A change to a file with everything that is needed to write it.
+struct PreparedWrite {
+    change: BatchItem,
     base: Option<GitSha>,
-    /// What Git has, and whether as done; `None` for a file that goes.
+    /// What Git has, and whether as completed; `None` for a removal.
     theirs: Option<(GitSha, bool)>,
     merged: bool,
-    /// What was merged isn't what Git has.
+    /// The merge result differs from what Git has.
     differs: bool,
 }
 
-/// What came of getting a file's new text.
-enum Prepared {
-    Ready(Ready),
-    /// It isn't what was decided about any more.
+/// The outcome of preparing a change.
+enum Preparation {
+    PreparedWrite(PreparedWrite),
+    /// The local file changed since the decision; the next round decides again.
     Moved,
-    /// It can't be had.
-    Failed(FileName, GitTrouble),
+    /// A file couldn't be fetched.
+    Failed(FileName, GitSyncError),
 }
 
-/// One sync of one user's files.
-pub(super) struct Reconciling<'a> {
+/// One reconcile pass over one user's files.
+pub(super) struct ReconcilePass<'a> {
     pub codex: &'a Codex,
-    pub git: &'a Git,
+    pub git: &'a GitSync,
     pub user: &'a UserId,
     pub now: Now,
     pub mode: SyncMode,
     pub report: UserReport,
-    /// What Git held before this sync.
+    /// The base before this pass, for the guard against mass deletion.
     pub before: Option<BTreeMap<String, GitSha>>,
-    /// Removals that somebody has confirmed.
+    /// Removals that a user has confirmed.
     pub confirmed: BTreeSet<FileName>,
-    /// Files that this sync has removed.
+    /// Files that this pass has removed.
     pub removed: BTreeSet<FileName>,
-    /// What was about to be committed when it was looked at what Git has.
-    pub pushing: Open,
-    /// How often it has waited for what becomes of pull requests.
+    /// The unresolved pushes when Git's tree was read.
+    pub pushing: PendingPushes,
+    /// How often this pass has waited for the state of pull requests.
     pub waited: u32,
 }
 
-impl Reconciling<'_> {
-    /// Looks at the three sides and brings them together, again while they move, until a look finds
-    /// nothing to change.
-    pub(super) async fn run(mut self) -> Result<UserReport, GitTrouble> {
-        for _ in 0..ROUNDS {
+impl ReconcilePass<'_> {
+    /// Repeats rounds until one finds nothing to change. The report is `unfinished` if the rounds run out.
+    pub(super) async fn run(mut self) -> Result<UserReport, GitSyncError> {
+        for _ in 0..MAX_ROUNDS {
             if self.round().await? {
                 return Ok(self.report);
             }
@@ -83,75 +82,76 @@ impl Reconciling<'_> {
         Ok(self.report)
     }
 
-    /// One look, and what follows from it. Whether it was the last one.
-    async fn round(&mut self) -> Result<bool, GitTrouble> {
-        // In this order: see the module's first page.
+    /// Compares base, store and Git once and applies the difference. `true` if no further round is needed.
+    async fn round(&mut self) -> Result<bool, GitSyncError> {
+        // The order of these reads matters (`src/codex/git/README.md`, "Several instances and crashes").
         let (mut book, _) = self.codex.book(self.user).await?;
         let mut before = self
             .before
             .get_or_insert_with(|| book.files.clone())
             .clone();
-        let want = want(self.user, self.now.later(), Freshness::Rebuilt);
-        let entry = self.codex.cache.read(&want).await?.entry;
-        // Only those: what is held since then may have come here after the listing, too.
+        let read_request = read_request(self.user, self.now.later(), Consistency::Rebuilt);
+        let entry = self.codex.cache.read(&read_request).await?.entry;
+        // Held files that are gone here. Of what `git.json` had when it was read: a file held later may have been
+        // created after the listing.
         let is_here = |name: &String| {
             let file = entry.table().find(name);
-            file.is_some_and(|file| !file.is_settled())
+            file.is_some_and(|file| !file.is_tombstone())
         };
-        let over = book.held.iter().filter(|name| !is_here(name)).cloned();
-        let over: BTreeSet<String> = over.collect();
-        let asked = book.taking.clone();
-        if !asked.is_empty() {
-            book = self.settle_takes(&book, &entry).await?;
+        let held_and_gone = book.held.iter().filter(|name| !is_here(name)).cloned();
+        let held_and_gone: BTreeSet<String> = held_and_gone.collect();
+        let inbound_before = book.taking.clone();
+        if !inbound_before.is_empty() {
+            book = self.resolve_inbound(&book, &entry).await?;
         }
         let passed = book.known_heads();
         let confirmed = self.mode.confirmed_head;
         let snapshot = self.git.snapshot_after(&book, confirmed).await?;
-        let left = self.git.left_by(&passed, snapshot.commit()).await?;
+        let left = self.git.abandoned_by(&passed, snapshot.commit()).await?;
         if let Some(head) = confirmed.filter(|it| Some(*it) == snapshot.commit()) {
-            // Also where something else is to be confirmed then.
-            let confirm = |book: &mut Book| {
+            // Recorded at once, also when the pass then stops at another confirmation (`mass_delete`).
+            let confirm = |book: &mut UserSyncState| {
                 if book.is_newest(Some(head), &passed) {
-                    book.look_at(head, &left);
+                    book.record_head(head, &left);
                 }
             };
-            self.codex.change_book(self.user, &confirm).await?;
+            self.codex.update_sync_state(self.user, &confirm).await?;
             confirm(&mut book);
         }
         let (newer, _) = self.codex.book(self.user).await?;
-        book.pushing.join(&newer.pushing);
+        book.pushing.extend_from(&newer.pushing);
         self.pushing = book.pushing.clone();
-        let tree = self.codex.tree_of(&snapshot, self.user).await?;
+        let tree = self.codex.user_tree(&snapshot, self.user).await?;
         let tree = tree.as_ref();
-        if self.git.breaks(GitMutation::GuardCountsLater) {
+        if self.git.breaks(GitMutation::GuardCountsNewFiles) {
             before.extend(newcomers(tree));
         }
-        if self.settle_pulls(&newer, &snapshot, tree).await? {
+        if self.resolve_pulls(&newer, &snapshot, tree).await? {
             return Ok(false);
         }
         let mut plan = Plan::of(&book, entry.table(), tree);
-        if self.git.breaks(GitMutation::NeverInGitIsGone) {
+        if self.git.breaks(GitMutation::LocalOnlyFileRemoved) {
             plan.remove_what_git_never_had();
         }
         if snapshot.commit().is_none() && !book.files.is_empty() {
-            // From a repository that has lost its commits nothing follows.
+            // The repository has lost all commits: conclude nothing from its empty tree.
             plan.agreed.clear();
         }
-        // Also where the file that was seen may have come from a take that wasn't noted yet when it was asked for those.
-        let moved =
-            plan.keep_unmoved(&newer) | plan.leave_out(|name| newer.takes_since(&asked, name));
+        // Exclude files with an inbound write recorded after `inbound_before`: the listed file may come from it.
+        let moved = plan.retain_unmoved_bases(&newer)
+            | plan.exclude(|name| newer.has_inbound_since(&inbound_before, name));
         self.report.commit = snapshot.commit();
         self.report.folder = tree.folder;
         self.report.closed = tree.closed;
         self.report.skipped = tree.skipped.clone();
         self.report.unpushed = plan.unpushed.len();
         self.report.blocked = std::mem::take(&mut plan.blocked);
-        let held = self.guard(&mut plan, tree, &newer, &before, &over)?;
+        let held = self.guard(&mut plan, tree, &newer, &before, &held_and_gone)?;
         let changes = std::mem::take(&mut plan.changes);
-        self.report.clean = changes.is_empty() && !moved && entry.knowledge.exact;
+        self.report.clean = changes.is_empty() && !moved && entry.bounds.exact;
         let last = changes.is_empty() && !moved;
         let noted = self
-            .note(&plan, &newer, tree, (&passed, &left), held)
+            .record_round(&plan, &newer, tree, (&passed, &left), held)
             .await?;
         if !noted.is_newest(snapshot.commit(), &[]) && snapshot.commit().is_some() {
             return Ok(false);
@@ -161,116 +161,121 @@ impl Reconciling<'_> {
         Ok(last || self.report.unfinished)
     }
 
-    /// Finds out, for takes whose end isn't noted, whether the files here have come from them: then that is
-    /// what Git was known to hold.
-    async fn settle_takes(&self, book: &Book, entry: &Entry) -> Result<Book, GitTrouble> {
+    /// Resolves inbound writes without a recorded outcome: if a local file carries the write id of one, that write
+    /// landed, and its content is what Git was known to hold. Expired ones are dropped.
+    async fn resolve_inbound(
+        &self,
+        book: &UserSyncState,
+        entry: &Snapshot,
+    ) -> Result<UserSyncState, GitSyncError> {
         let mut came_from = vec![];
         for (name, takes) in &book.taking {
             let Ok(name) = name.parse::<FileName>() else {
                 continue;
             };
             let file = entry.table().find(name.as_str());
-            let Some(file) = file.filter(|file| !file.is_settled()) else {
+            let Some(file) = file.filter(|file| !file.is_tombstone()) else {
                 continue;
             };
             let etag = ETag::new(file.etag);
             if let Some(blob) = self.codex.raw(self.user, &name, &etag).await? {
-                let newest = takes.iter().rev().find(|it| it.is_in(&blob.writes));
-                let sha = newest.map(|it| it.is_on(book.base(&name)).then_some(it.sha));
+                let newest = takes.iter().rev().find(|it| it.is_among(&blob.writes));
+                let sha = newest.map(|it| it.is_based_on(book.base(&name)).then_some(it.sha));
                 came_from.extend(sha.map(|sha| (name, sha, blob.writes.clone())));
             }
         }
         let now = self.now.later().utc;
-        let settle = |newer: &mut Book| {
+        let resolve = |newer: &mut UserSyncState| {
             for (name, sha, writes) in &came_from {
                 if let Some(sha) = sha
                     && newer.base(name) == book.base(name)
                 {
-                    newer.hold(name, *sha, None);
+                    newer.set_base(name, *sha, None);
                 }
-                newer.end_takings_in(name, writes);
+                newer.end_inbound_in(name, writes);
             }
             newer.taking.retain(|_, takes| {
-                takes.retain(|it| !it.is_over(now));
+                takes.retain(|it| !it.is_expired(now));
                 !takes.is_empty()
             });
         };
-        self.codex.change_book(self.user, &settle).await?;
-        // As it was before the store was read, or it would say of files that Git has them which nobody here has seen.
+        self.codex.update_sync_state(self.user, &resolve).await?;
+        // Apply it to the old sync state, not the stored one: that may name contents in Git that came to the store
+        // after the listing.
         let mut book = book.clone();
-        settle(&mut book);
+        resolve(&mut book);
         Ok(book)
     }
 
-    /// Carries changes out, as far as it goes.
-    async fn apply(&mut self, changes: Vec<Change>) -> Result<(), GitTrouble> {
+    /// Applies the changes in batches, until the deadline.
+    async fn apply(&mut self, changes: Vec<LocalChange>) -> Result<(), GitSyncError> {
         if !changes.is_empty() {
-            // Whatever becomes of this, somebody will look again.
+            // Before the first change, so that after a crash the timer reconciles again.
             self.codex.leave_hint(self.user, self.now.later()).await?;
         }
         for batch in changes.chunks(MAX_BATCH) {
-            if self.is_late() {
+            if self.is_past_deadline() {
                 self.report.unfinished = true;
                 return Ok(());
             }
             let prepared = stream::iter(batch.to_vec()).map(|change| self.prepare(change));
-            let prepared: Vec<Prepared> = prepared.buffered(FETCHES).collect().await;
+            let prepared: Vec<Preparation> = prepared.buffered(CONCURRENT_FETCHES).collect().await;
             let mut ready = vec![];
             let mut failed = 0;
             for prepared in prepared {
                 match prepared {
-                    Prepared::Ready(it) => ready.push(it),
-                    Prepared::Moved => {}
-                    Prepared::Failed(name, trouble) => {
+                    Preparation::PreparedWrite(it) => ready.push(it),
+                    Preparation::Moved => {}
+                    Preparation::Failed(name, trouble) => {
                         failed += 1;
-                        self.fail(&name, &trouble);
+                        self.report_failure(&name, &trouble);
                     }
                 }
             }
-            // One file that can't be had doesn't stop the others; none at all is an outage.
+            // A single failure doesn't stop the other files; if the whole batch failed, it is an outage.
             if failed == batch.len() {
                 return Ok(());
             }
-            self.take(ready).await?;
+            self.apply_batch(ready).await?;
         }
         Ok(())
     }
 
-    /// Writes a batch, and one by one when something in it can't be written.
-    async fn take(&mut self, ready: Vec<Ready>) -> Result<(), GitTrouble> {
-        if !self.note_takes(&ready).await? || self.write(&ready).await.is_ok() {
+    /// Writes a batch; if that fails, writes its files one by one.
+    async fn apply_batch(&mut self, ready: Vec<PreparedWrite>) -> Result<(), GitSyncError> {
+        if !self.record_inbound(&ready).await? || self.write(&ready).await.is_ok() {
             return Ok(());
         }
         let mut failures = 0;
         for mut it in ready {
-            // As a write of its own: the one before may have landed, and the file have been removed again.
+            // With a new write id: the batch's write may have landed and the file been removed again since.
             it.change.write = Some(self.codex.cache.write_id());
             let it = std::slice::from_ref(&it);
-            if !self.note_takes(it).await? {
+            if !self.record_inbound(it).await? {
                 return Ok(());
             }
             match self.write(it).await {
                 Ok(()) => failures = 0,
                 Err(trouble) => {
-                    self.fail(&it[0].change.name, &trouble);
+                    self.report_failure(&it[0].change.name, &trouble);
                     failures += 1;
                 }
             }
             if failures >= MAX_FAILURES {
-                // It isn't the files.
+                // The store is failing.
                 return Ok(());
             }
         }
         Ok(())
     }
 
-    /// Notes what is about to be taken. `false`: another look has found something newer meanwhile, and what that has
-    /// removed must not be made again.
-    async fn note_takes(&self, ready: &[Ready]) -> Result<bool, GitTrouble> {
+    /// Records the inbound writes that are about to happen. `false` if another pass has recorded a newer head since:
+    /// the files that it removed must not be created again.
+    async fn record_inbound(&self, ready: &[PreparedWrite]) -> Result<bool, GitSyncError> {
         let now = self.now.later().utc;
         let head = self.report.commit;
-        let is_past = |book: &Book| head.is_some() && !book.is_newest(head, &[]);
-        let note = |book: &mut Book| {
+        let is_past = |book: &UserSyncState| head.is_some() && !book.is_newest(head, &[]);
+        let note = |book: &mut UserSyncState| {
             if is_past(book) {
                 return;
             }
@@ -278,73 +283,75 @@ impl Reconciling<'_> {
                 if self.git.breaks(GitMutation::BaseBeforeWrite)
                     && let Some((theirs, done)) = it.theirs
                 {
-                    book.hold(&it.change.name, theirs, Some(done));
+                    book.set_base(&it.change.name, theirs, Some(done));
                 }
-                if self.git.breaks(GitMutation::TakeIsNotNoted) {
+                if self.git.breaks(GitMutation::InboundWriteNotRecorded) {
                     break;
                 }
                 if let (Some((theirs, _)), Some(write)) = (it.theirs, it.change.write) {
-                    let taking = Taking::new(theirs, it.base, write, now);
-                    book.begin_taking(&it.change.name, taking);
+                    let taking = InboundWrite::new(theirs, it.base, write, now);
+                    book.begin_inbound(&it.change.name, taking);
                 }
             }
         };
-        Ok(!is_past(&self.codex.change_book(self.user, note).await?))
+        Ok(!is_past(
+            &self.codex.update_sync_state(self.user, note).await?,
+        ))
     }
 
-    /// Writes files under one mark after another, as long as it goes on.
-    async fn write(&mut self, ready: &[Ready]) -> Result<(), GitTrouble> {
-        let mut left: Vec<&Ready> = ready.iter().collect();
+    /// Writes the files, under one write intent after another, while each makes progress.
+    async fn write(&mut self, ready: &[PreparedWrite]) -> Result<(), GitSyncError> {
+        let mut left: Vec<&PreparedWrite> = ready.iter().collect();
         while !left.is_empty() {
             let changes = left.iter().map(|it| it.change.clone()).collect();
             let writer = self.codex.writer_for(self.user, self.now.later(), "sync");
             let done = self.codex.cache.write_batch(writer, changes).await?;
             let mut untried = vec![];
             let mut tried = vec![];
-            for (it, fate) in left.into_iter().zip(&done.fates) {
+            for (it, fate) in left.into_iter().zip(&done.outcomes) {
                 match fate {
-                    FileFate::Untried => untried.push(it),
-                    fate => tried.push((it, *fate == FileFate::Done)),
+                    FileOutcome::NotAttempted => untried.push(it),
+                    fate => tried.push((it, *fate == FileOutcome::Done)),
                 }
             }
-            self.follow(&tried).await?;
+            self.advance_base(&tried).await?;
             if tried.is_empty() {
-                return Err(GitTrouble::Contended);
+                return Err(GitSyncError::Contended);
             }
             left = untried;
         }
         Ok(())
     }
 
-    /// The base follows what was written, where nobody else has moved it meanwhile.
-    async fn follow(&mut self, tried: &[(&Ready, bool)]) -> Result<(), GitTrouble> {
-        let follow = |book: &mut Book| {
+    /// Moves the base to what was written, unless another pass has moved it since, and ends the inbound writes.
+    async fn advance_base(&mut self, tried: &[(&PreparedWrite, bool)]) -> Result<(), GitSyncError> {
+        let advance = |book: &mut UserSyncState| {
             for (it, landed) in tried {
                 let name = &it.change.name;
                 let unmoved = book.base(name) == it.base;
                 match it.theirs {
-                    // What was merged here is for the request's branch, and so are the commits that wait there.
+                    // The merge result goes to the pull request's branch, where the unresolved pushes stay valid.
                     Some((theirs, done))
-                        if *landed && unmoved && it.differs && book.waits_on_a_branch(name) =>
+                        if *landed && unmoved && it.differs && book.has_pull_branch(name) =>
                     {
-                        book.hold(name, theirs, Some(done));
+                        book.set_base(name, theirs, Some(done));
                     }
                     Some((theirs, done)) if *landed && unmoved => {
-                        book.hold_after_write(name, theirs, done, self.pushing.of(name));
+                        book.set_base_after_write(name, theirs, done, self.pushing.of(name));
                     }
-                    None if *landed && unmoved => book.drop(name),
+                    None if *landed && unmoved => book.clear_base(name),
                     _ => {}
                 }
-                let replaced = match &it.change.act {
-                    Act::Replace { writes, .. } if *landed => writes.clone(),
+                let replaced = match &it.change.operation {
+                    FileOp::Replace { writes, .. } if *landed => writes.clone(),
                     _ => WriteIds::default(),
                 };
                 if let Some(write) = it.change.write {
-                    book.end_taking(name, write, &replaced);
+                    book.end_inbound(name, write, &replaced);
                 }
             }
         };
-        self.codex.change_book(self.user, follow).await?;
+        self.codex.update_sync_state(self.user, advance).await?;
         for (it, _) in tried.iter().filter(|(_, landed)| *landed) {
             match (it.theirs, it.merged) {
                 (None, _) => {
@@ -358,24 +365,24 @@ impl Reconciling<'_> {
         Ok(())
     }
 
-    /// What both sides have already, and when it was looked at.
-    async fn note(
+    /// Records the result of comparing: contents both sides agree on, the head, held files, and the error to show.
+    async fn record_round(
         &mut self,
         plan: &Plan,
-        before: &Book,
+        before: &UserSyncState,
         tree: &UserTree,
         (passed, left): (&[GitSha], &[GitSha]),
         waiting: Option<BTreeSet<FileName>>,
-    ) -> Result<Book, GitTrouble> {
+    ) -> Result<UserSyncState, GitSyncError> {
         let (commit, at) = (self.report.commit, self.now.utc);
         let waiting: Option<BTreeSet<String>> =
             waiting.map(|names| names.iter().map(FileName::to_string).collect());
-        let said = |code, name| {
-            let said = self.report.skipped.iter().find(|it| it.code == code);
-            said.map(|it| (name, it.message.clone()))
+        let error_for = |code, name| {
+            let skipped = self.report.skipped.iter().find(|it| it.code == code);
+            skipped.map(|it| (name, it.message.clone()))
         };
-        let held = said(SkipCode::MassDelete, "mass_delete");
-        let respelt = said(SkipCode::OtherSpelling, "other_spelling");
+        let held = error_for(SkipCode::MassDelete, "mass_delete");
+        let respelt = error_for(SkipCode::OtherSpelling, "other_spelling");
         let blocked = self.report.blocked.first().map(|name| {
             let path = self.git.path(self.user, name);
             (
@@ -383,8 +390,8 @@ impl Reconciling<'_> {
                 format!("In Git {path} isn't a plain file of at most 1 MiB: move it away there."),
             )
         });
-        let (by_hand, removes) = (self.mode.by_hand, self.mode.removes);
-        let note = |book: &mut Book| {
+        let (manual, allows_removal) = (self.mode.manual, self.mode.allows_removal);
+        let note = |book: &mut UserSyncState| {
             if !book.is_newest(commit, passed) {
                 return;
             }
@@ -395,36 +402,40 @@ impl Reconciling<'_> {
             }
             book.respelt = tree.respelt.iter().map(UserId::to_string).collect();
             book.renamed = !tree.respelt.is_empty() && tree.folder.is_none();
-            if book.commit != commit || by_hand {
+            if book.commit != commit || manual {
                 book.synced_at = Some(at);
             }
             if let Some(head) = commit {
-                book.look_at(head, left);
+                book.record_head(head, left);
             }
             if let Some(waiting) = &waiting {
-                // Those that were held before are among them, or are over.
+                // Replace those held before this pass; files that another pass has held since stay.
                 book.held.retain(|name| !before.held.contains(name));
                 book.held.extend(waiting.iter().cloned());
             }
             let found = held.as_ref().or(respelt.as_ref()).or(blocked.as_ref());
             if found.is_some()
-                || removes && book.last_error.as_ref().is_some_and(LastError::is_of_look)
+                || allows_removal
+                    && book
+                        .last_error
+                        .as_ref()
+                        .is_some_and(LastError::is_from_reconcile)
             {
                 book.trouble(found.map(|(code, message)| (*code, message.clone())), at);
             }
         };
-        self.codex.change_book(self.user, note).await
+        self.codex.update_sync_state(self.user, note).await
     }
 
-    fn is_late(&self) -> bool {
-        let passed = |until: Instant| until <= self.now.later().started;
-        self.mode.until.is_some_and(passed)
+    fn is_past_deadline(&self) -> bool {
+        let passed = |deadline: Instant| deadline <= self.now.later().started;
+        self.mode.deadline.is_some_and(passed)
     }
 
-    /// A file that can't be taken now is left for another time, and the others aren't.
-    fn fail(&mut self, name: &FileName, trouble: &GitTrouble) {
+    /// Logs and reports a file that couldn't be applied; it is retried later.
+    fn report_failure(&mut self, name: &FileName, trouble: &GitSyncError) {
         let user = self.user;
-        tracing::warn!(%user, task = %name.id(), error = %trouble, "a file of Git's can't be taken");
+        tracing::warn!(%user, task = %name.id(), error = %trouble, "a file from Git couldn't be applied");
         self.report.unfinished = true;
         self.report.skipped.push(Skipped {
             file: self.git.path(self.user, name),
@@ -433,22 +444,25 @@ impl Reconciling<'_> {
         });
     }
 
-    /// Gets everything that a change needs.
-    async fn prepare(&self, change: Change) -> Prepared {
+    /// Fetches everything that a change needs.
+    async fn prepare(&self, change: LocalChange) -> Preparation {
         match self.try_prepare(&change).await {
-            Ok(Some(ready)) => Prepared::Ready(ready),
-            Ok(None) => Prepared::Moved,
-            Err(trouble) => Prepared::Failed(change.name, trouble),
+            Ok(Some(ready)) => Preparation::PreparedWrite(ready),
+            Ok(None) => Preparation::Moved,
+            Err(trouble) => Preparation::Failed(change.name, trouble),
         }
     }
 
-    async fn try_prepare(&self, change: &Change) -> Result<Option<Ready>, GitTrouble> {
+    async fn try_prepare(
+        &self,
+        change: &LocalChange,
+    ) -> Result<Option<PreparedWrite>, GitSyncError> {
         let name = &change.name;
-        let ready = |act, theirs, fields: Vec<String>, merged| {
-            Some(Ready {
-                change: FileChange {
+        let ready = |operation, theirs, fields: Vec<String>, merged| {
+            Some(PreparedWrite {
+                change: BatchItem {
                     name: name.clone(),
-                    act,
+                    operation,
                     merged: fields,
                     write: Some(self.codex.cache.write_id()),
                 },
@@ -459,17 +473,17 @@ impl Reconciling<'_> {
             })
         };
         let (base, theirs) = match (change.kind, &change.etag) {
-            (Kind::Remove, Some(etag)) => {
-                return Ok(ready(Act::Remove(etag.clone()), None, vec![], false));
+            (LocalChangeKind::Remove, Some(etag)) => {
+                return Ok(ready(FileOp::Remove(etag.clone()), None, vec![], false));
             }
-            (Kind::Remove, None) => return Ok(None),
-            (Kind::Take(theirs), _) => (None, theirs),
-            (Kind::Merge(base, theirs), _) => (base, theirs),
+            (LocalChangeKind::Remove, None) => return Ok(None),
+            (LocalChangeKind::Take(theirs), _) => (None, theirs),
+            (LocalChangeKind::Merge(base, theirs), _) => (base, theirs),
         };
         let text = self.git.blob(theirs).await?;
         let held = Some((theirs, is_done(name, &text)));
         let Some(etag) = &change.etag else {
-            return Ok(ready(Act::Create(text), held, vec![], false));
+            return Ok(ready(FileOp::Create(text), held, vec![], false));
         };
         let ours = self.codex.raw(self.user, name, etag).await?;
         let Some(Blob {
@@ -480,59 +494,62 @@ impl Reconciling<'_> {
         else {
             return Ok(None);
         };
-        let replace = |bytes: Bytes| Act::Replace {
+        let replace = |bytes: Bytes| FileOp::Replace {
             bytes,
             etag: etag.clone(),
             writes: WriteIds::clone(&writes),
         };
-        if let Kind::Take(_) = change.kind {
+        if let LocalChangeKind::Take(_) = change.kind {
             return Ok(ready(replace(text), held, vec![], false));
         }
         let base = match base {
-            // Git may have forgotten it, after its history was rewritten.
+            // `None` if Git has lost the blob after a history rewrite: then the merge has no base.
             Some(base) => self.git.repository.blob(base).await?,
             None => None,
         };
         let merged = merge(name, base.as_deref(), &ours, &text);
         let differs = merged.bytes != text;
-        let act = replace(merged.bytes.into());
-        let ready = ready(act, held, merged.conflicts, true);
-        Ok(ready.map(|it| Ready { differs, ..it }))
+        let operation = replace(merged.bytes.into());
+        let ready = ready(operation, held, merged.conflicts, true);
+        Ok(ready.map(|it| PreparedWrite { differs, ..it }))
     }
 }
 
-impl Git {
-    /// A task file's text, which Git has.
-    pub(super) async fn blob(&self, sha: GitSha) -> Result<Bytes, GitTrouble> {
+impl GitSync {
+    /// The content of a task file in Git.
+    ///
+    /// # Errors
+    /// When it can't be fetched, is larger than a task file may be, or doesn't match its SHA.
+    pub(super) async fn blob(&self, sha: GitSha) -> Result<Bytes, GitSyncError> {
         let operation = "read a file";
         let unexpected = |reason| GitHubError::Unexpected { operation, reason };
         let blob = self.repository.blob(sha).await?;
-        let bytes = blob.ok_or(unexpected("it isn't there"))?;
+        let bytes = blob.ok_or(unexpected("the blob is missing"))?;
         if bytes.len() > MAX_FILE_BYTES || git_sha(&bytes) != sha {
-            return Err(unexpected("it isn't what it is called").into());
+            return Err(unexpected("the content is too large or doesn't match its SHA").into());
         }
         Ok(bytes)
     }
 }
 
 impl Codex {
-    /// A task file, if it still is this version.
+    /// A task file, if the store still has this version; else `None`.
     pub(super) async fn raw(
         &self,
         user: &UserId,
         name: &FileName,
         etag: &ETag,
-    ) -> Result<Option<Blob>, GitTrouble> {
-        let key = Key::raw(user, name.as_str()).map_err(|_| ReadError::Broken)?;
+    ) -> Result<Option<Blob>, GitSyncError> {
+        let key = BlobKey::raw(user, name.as_str()).map_err(|_| ReadError::Broken)?;
         let got = self.store.get(&key, GetIf::Same(etag.clone())).await?.value;
         Ok(match got {
-            Got::Blob(blob) => Some(blob),
-            Got::Absent | Got::Changed | Got::Unchanged => None,
+            GetOutcome::Blob(blob) => Some(blob),
+            GetOutcome::Absent | GetOutcome::Changed | GetOutcome::Unchanged => None,
         })
     }
 }
 
-/// Whether this text is that of a task that is done.
+/// Whether the text parses as a completed task.
 pub(super) fn is_done(name: &FileName, text: &[u8]) -> bool {
     matches!(parse(name, text), Parsed::Task(task) if task.status == Status::Abgeschlossen)
 }

@@ -1,69 +1,69 @@
-//! How far a sync may go, and what it came to.
+//! The options of a synchronisation and its result.
 
 use tokio::time::Instant;
 
 use crate::github::Skipped;
 use crate::task::{FileName, GitSha};
 
-/// How far a sync may go.
+/// The options of one synchronisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SyncMode {
-    /// Whether files may be removed.
-    pub removes: bool,
-    /// So many removals somebody has confirmed.
+    /// Whether files may be removed from the store.
+    pub allows_removal: bool,
+    /// The number of removals that the user has confirmed.
     pub confirmed: Option<usize>,
-    /// This commit somebody has confirmed: whatever the branch was at before, it was set there on purpose.
+    /// The head that the user has confirmed after the branch was rewritten on purpose.
     pub confirmed_head: Option<GitSha>,
-    /// Somebody asked for it: a mass removal is refused before anything is done, instead of being left
-    /// out, and the time is remembered.
-    pub by_hand: bool,
+    /// Requested by a user: a mass removal is an error before anything is done, instead of being left out, and the time
+    /// is recorded.
+    pub manual: bool,
     /// When to leave the rest to the timer.
-    pub until: Option<Instant>,
+    pub deadline: Option<Instant>,
 }
 
 impl SyncMode {
-    /// As the service does it without being asked.
-    pub(super) fn by_itself(until: Option<Instant>) -> Self {
+    /// The options of a synchronisation without a user's request.
+    pub(super) fn automatic(deadline: Option<Instant>) -> Self {
         Self {
-            removes: true,
+            allows_removal: true,
             confirmed: None,
             confirmed_head: None,
-            by_hand: false,
-            until,
+            manual: false,
+            deadline,
         }
     }
 }
 
-/// What became of one user's files.
+/// What a synchronisation of one user's files did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserReport {
     /// Files that were written.
     pub changed: usize,
     /// Files that were removed.
     pub deleted: usize,
-    /// Files in which both sides' changes were brought together.
+    /// Files that were merged.
     pub merged: usize,
-    /// What was passed over, and why.
+    /// What was skipped, and why.
     pub skipped: Vec<Skipped>,
-    /// How many files the store has that Git doesn't have as they are, as of the last look.
+    /// Files in the store whose content Git didn't hold in the last pass.
     pub unpushed: usize,
-    /// Files that can't be committed, because something else is in their place in Git.
+    /// Files that can't be committed, because Git has something else in their place.
     pub blocked: Vec<FileName>,
-    /// The commit this is about.
+    /// The head that was read.
     pub commit: Option<GitSha>,
-    /// The files' fingerprint in that commit.
+    /// The tree SHA of the user's folder in that commit.
     pub folder: Option<GitSha>,
-    /// Something else is in the folder's place there, or it has another name: the files weren't taken in.
+    /// The folder wasn't imported: it isn't a folder in Git, or is spelled in another letter case.
     pub closed: bool,
-    /// The last look found nothing to change here, and nobody writing: until it began, everything that
-    /// Git has was here.
+    /// The last pass found nothing to change here and no write in progress: when it began, the store had everything
+    /// that Git has.
     pub clean: bool,
-    /// Something is left for another time.
+    /// Work is left for a later synchronisation.
     pub unfinished: bool,
 }
 
 impl UserReport {
-    /// Nothing is known, but that something is left.
+    /// The report of a synchronisation that failed or didn't run.
     pub(super) fn unfinished() -> Self {
         Self {
             unfinished: true,
@@ -71,8 +71,8 @@ impl UserReport {
         }
     }
 
-    /// Whether something was changed here, or is to be committed: then there is a hint in the queue.
-    pub(super) fn has_news(&self) -> bool {
+    /// Whether files were changed here or are to be committed: then there is a hint in the queue.
+    pub(super) fn has_changes(&self) -> bool {
         self.unpushed + self.changed + self.deleted + self.merged > 0
     }
 }

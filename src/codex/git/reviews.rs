@@ -1,93 +1,94 @@
-//! What becomes of pull requests: reviewers merge them as they are or changed, or close them.
+//! Follows pull requests to their end: reviewers merge them, with or without changes, or close them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::book::{Book, PullNote};
-use super::order::{LOOKS, PAUSE, lags};
-use super::reconcile::Reconciling;
-use super::{Git, GitMutation, GitTrouble};
+use super::book::{PullNote, UserSyncState};
+use super::order::{HEAD_READ_INTERVAL, HEAD_READS, replica_lag_error};
+use super::reconcile::ReconcilePass;
+use super::{GitMutation, GitSync, GitSyncError};
 use crate::codex::Codex;
-use crate::github::{Comparison, GitHubError, GitSnapshot, PullSeen, Side, UserTree};
+use crate::github::{Comparison, GitHubError, GitSnapshot, PullStatus, SideState, UserTree};
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
-/// Which requests were open, and when that was asked.
+/// The numbers of open requests, and when they were listed.
 pub(super) type OpenPulls = (Instant, Arc<BTreeSet<u64>>);
 
-/// A request that was merged.
-pub(super) struct Merged {
+/// A file's pull request that was merged.
+pub(super) struct MergedPull {
     name: FileName,
-    /// The content that is noted of it.
+    /// The proposed content, as recorded.
     proposed: GitSha,
-    /// What was merged, before a reviewer's changes to it.
+    /// The proposed content that was merged: an older one if `proposed` was committed after the merge; `None` if the
+    /// branch had no such file.
     had: Option<GitSha>,
 }
 
-/// A request that may have brought what Git has of a file.
-enum Request {
-    Noted(PullNote),
-    /// It may have been opened, and the answer never came.
-    Unheard {
+/// A pull request that may be the source of a file's content in Git.
+enum CandidatePull {
+    Recorded(PullNote),
+    /// Its opening was begun, and the outcome isn't known.
+    Unconfirmed {
         branch: String,
         /// The commit its branch was made from.
         from: GitSha,
-        /// What may have been proposed by it.
+        /// The contents that may have reached committed to it.
         sent: Vec<GitSha>,
     },
 }
 
-/// What became of the pull requests that are noted.
-pub(super) enum Pulls {
-    /// It is known.
+/// The result of refreshing the recorded pull requests.
+pub(super) enum PullsOutcome {
+    /// The state of each is known, and none was merged.
     Known,
-    /// One was merged: it is to be looked what Git has now.
+    /// At least one was merged: Git's current contents have to be reconciled again.
     Merged,
-    /// One was merged since the branch was looked at.
+    /// At least one was merged after the branch was read.
     MergedSince,
 }
 
 impl Codex {
-    /// Notes that requests were merged.
-    pub(super) async fn note_merged(
+    /// Records merged requests: what was merged becomes the base.
+    pub(super) async fn record_merged(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
-        merged: &[Merged],
-    ) -> Result<(), GitTrouble> {
-        let note = |book: &mut Book| {
+        merged: &[MergedPull],
+    ) -> Result<(), GitSyncError> {
+        let note = |book: &mut UserSyncState| {
             for it in merged {
-                match git.breaks(GitMutation::ReviewIsUndone) {
+                match git.breaks(GitMutation::ReviewUndone) {
                     true => drop(book.pulls.remove(it.name.as_str())),
-                    false => book.pull_merged(&it.name, it.proposed, it.had),
+                    false => book.record_merged_pull(&it.name, it.proposed, it.had),
                 }
             }
         };
-        self.change_book(user, note).await.map(drop)
+        self.update_sync_state(user, note).await.map(drop)
     }
 
-    /// Learns what became of requests that are open as far as is known. What one holds that was closed without
-    /// being merged stays here, and isn't proposed again before the next edit.
+    /// Updates the recorded state of requests that are recorded as open, as of `since` or later. The change in a
+    /// request that was closed without a merge stays local, and isn't proposed again before the next edit.
     pub(super) async fn refresh_pulls(
         &self,
-        git: &Git,
+        git: &GitSync,
         user: &UserId,
         head: Option<GitSha>,
         since: Instant,
-    ) -> Result<Pulls, GitTrouble> {
+    ) -> Result<PullsOutcome, GitSyncError> {
         let (book, _) = self.book(user).await?;
-        let noted = book.pulls.iter().filter(|(_, note)| note.pull.open);
-        let noted: Vec<_> = noted.collect();
-        if noted.is_empty() {
-            return Ok(Pulls::Known);
+        let recorded = book.pulls.iter().filter(|(_, note)| note.pull.open);
+        let recorded: Vec<_> = recorded.collect();
+        if recorded.is_empty() {
+            return Ok(PullsOutcome::Known);
         }
         let open = git.open_pulls(since).await?;
-        let ended = noted
+        let ended = recorded
             .into_iter()
             .filter(|(_, note)| !open.contains(&note.pull.number));
-        let mut became = Pulls::Known;
+        let mut outcome = PullsOutcome::Known;
         let mut merged = vec![];
         for (name, note) in ended {
             let seen = match git.repository.pull(note.pull.number).await {
@@ -96,44 +97,47 @@ impl Codex {
                 Err(error) => return Err(error.into()),
             };
             if let (Some(commit), Ok(name)) = (seen.merged_by, name.parse()) {
-                match git.has_been_at(commit, head).await? {
+                match git.branch_reached(commit, head).await? {
                     Some(true) => {
-                        merged.push(git.merged(user, &name, note, seen.head).await?);
+                        merged.push(git.merged_pull(user, &name, note, seen.head).await?);
                         continue;
                     }
                     Some(false) => {
-                        became = Pulls::MergedSince;
+                        outcome = PullsOutcome::MergedSince;
                         continue;
                     }
                     None => {}
                 }
             }
             if seen.pull != note.pull {
-                let change = |book: &mut Book| {
+                let change = |book: &mut UserSyncState| {
                     if let Some(note) = book.pulls.get_mut(name) {
                         note.pull = seen.pull.clone();
                     }
                 };
-                self.change_book(user, change).await?;
+                self.update_sync_state(user, change).await?;
             }
         }
         if merged.is_empty() {
-            return Ok(became);
+            return Ok(outcome);
         }
-        self.note_merged(git, user, &merged).await?;
-        Ok(Pulls::Merged)
+        self.record_merged(git, user, &merged).await?;
+        Ok(PullsOutcome::Merged)
     }
 }
 
-impl Git {
-    async fn look_at(&self, request: &Request) -> Result<Option<PullSeen>, GitHubError> {
+impl GitSync {
+    async fn lookup_pull(
+        &self,
+        request: &CandidatePull,
+    ) -> Result<Option<PullStatus>, GitHubError> {
         match request {
-            Request::Noted(note) => self.repository.pull(note.pull.number).await.map(Some),
-            Request::Unheard { branch, .. } => self.repository.pull_of(branch).await,
+            CandidatePull::Recorded(note) => self.repository.pull(note.pull.number).await.map(Some),
+            CandidatePull::Unconfirmed { branch, .. } => self.repository.find_pull(branch).await,
         }
     }
 
-    /// Requests that are open, asked since then: looks at the same time share the answer.
+    /// The open requests, listed at `since` or later; concurrent callers share one listing.
     async fn open_pulls(&self, since: Instant) -> Result<Arc<BTreeSet<u64>>, GitHubError> {
         let mut last = self.open_pulls.lock().await;
         if let Some((at, numbers)) = &*last
@@ -147,30 +151,32 @@ impl Git {
         Ok(numbers)
     }
 
-    /// A merged request, whose branch was at `head` then. What was put there later wasn't merged.
-    pub(super) async fn merged(
+    /// Describes a merged request whose branch was at `head` when it was merged. Commits added later weren't merged.
+    pub(super) async fn merged_pull(
         &self,
         user: &UserId,
         name: &FileName,
         note: &PullNote,
         head: GitSha,
-    ) -> Result<Merged, GitTrouble> {
+    ) -> Result<MergedPull, GitSyncError> {
         let put_later = match note.commit {
             Some(commit) => match self.compare(commit, head).await? {
                 Comparison::Identical | Comparison::Ahead | Comparison::Diverged => false,
                 Comparison::Behind => true,
-                Comparison::Unknown => return Err(lags().into()),
+                Comparison::Unknown => return Err(replica_lag_error().into()),
             },
             None => false,
         };
         let had = match put_later {
             true => {
                 let path = self.path(user, name);
-                self.repository.file_on(&head.to_string(), &path).await?
+                self.repository
+                    .file_sha_at(&head.to_string(), &path)
+                    .await?
             }
             false => Some(note.sha),
         };
-        Ok(Merged {
+        Ok(MergedPull {
             name: name.clone(),
             proposed: note.sha,
             had,
@@ -178,45 +184,47 @@ impl Git {
     }
 }
 
-impl Reconciling<'_> {
-    /// Finds out whether it is by its pull request that Git has something else of a file than before. Then what the
-    /// request proposed is what Git's has come from, and a reviewer's change to it stands. Whether there was one.
-    pub(super) async fn settle_pulls(
+impl ReconcilePass<'_> {
+    /// Checks, for files whose content in Git changed, whether a merge of their pull request changed it. If so, records
+    /// the proposed content as the base, so that a reviewer's changes to it win. `true` if there was such a merge.
+    pub(super) async fn resolve_pulls(
         &mut self,
-        book: &Book,
+        book: &UserSyncState,
         snapshot: &GitSnapshot,
         tree: &UserTree,
-    ) -> Result<bool, GitTrouble> {
-        let has_moved = |(key, request): (&String, Request)| {
+    ) -> Result<bool, GitSyncError> {
+        let has_moved = |(key, request): (&String, CandidatePull)| {
             let name: FileName = key.parse().ok()?;
-            let before = book.base(&name).map_or(Side::Absent, Side::Content);
+            let before = book
+                .base(&name)
+                .map_or(SideState::Absent, SideState::Content);
             let now = tree.side(&name);
             let is_known = match &request {
-                Request::Noted(note) => now == Side::Content(note.sha),
-                Request::Unheard { sent, .. } => {
-                    matches!(now, Side::Content(sha) if sent.contains(&sha))
+                CandidatePull::Recorded(note) => now == SideState::Content(note.sha),
+                CandidatePull::Unconfirmed { sent, .. } => {
+                    matches!(now, SideState::Content(sha) if sent.contains(&sha))
                 }
             };
-            let moved = !is_known && now != before && now != Side::Other;
+            let moved = !is_known && now != before && now != SideState::Other;
             moved.then_some((name, request))
         };
-        let noted = book.pulls.iter();
-        let noted = noted.map(|(name, note)| (name, Request::Noted(note.clone())));
-        let unheard = book.proposing.iter();
-        let unheard = unheard.filter(|(name, _)| !book.pulls.contains_key(*name));
-        let unheard = unheard.filter_map(|(key, branch)| {
+        let recorded = book.pulls.iter();
+        let recorded = recorded.map(|(name, note)| (name, CandidatePull::Recorded(note.clone())));
+        let unconfirmed = book.proposing.iter();
+        let unconfirmed = unconfirmed.filter(|(name, _)| !book.pulls.contains_key(*name));
+        let unconfirmed = unconfirmed.filter_map(|(key, branch)| {
             let sent = book.pushing.of(&key.parse().ok()?).to_vec();
             let (branch, from) = (branch.clone(), *book.proposing_from.get(key)?);
-            Some((key, Request::Unheard { branch, from, sent }))
+            Some((key, CandidatePull::Unconfirmed { branch, from, sent }))
         });
-        let mut open: Vec<(FileName, Request)> =
-            noted.chain(unheard).filter_map(has_moved).collect();
+        let mut open: Vec<(FileName, CandidatePull)> =
+            recorded.chain(unconfirmed).filter_map(has_moved).collect();
         let mut merged = vec![];
-        // GitHub may tell late that one was merged: once in a sync they get a while.
+        // GitHub may report a merge late: wait a bounded number of times per pass for requests that look open.
         while !open.is_empty() {
-            let mut still = vec![];
+            let mut unmerged = vec![];
             for (name, request) in open {
-                let seen = match self.git.look_at(&request).await {
+                let seen = match self.git.lookup_pull(&request).await {
                     Ok(seen) => seen,
                     Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => continue,
                     Err(error) => return Err(error.into()),
@@ -224,62 +232,66 @@ impl Reconciling<'_> {
                 let merged_by = seen.as_ref().and_then(|it| Some((it.merged_by?, it.head)));
                 match merged_by {
                     Some((commit, head)) => {
-                        let been = self.git.has_been_at(commit, snapshot.commit()).await?;
-                        if been == Some(true) {
-                            merged.extend(self.merged(&name, &request, head).await?);
+                        let reached = self.git.branch_reached(commit, snapshot.commit()).await?;
+                        if reached == Some(true) {
+                            merged.extend(self.merged_candidate(&name, &request, head).await?);
                         }
                     }
-                    None if seen.is_none_or(|it| it.pull.open) => still.push((name, request)),
+                    None if seen.is_none_or(|it| it.pull.open) => unmerged.push((name, request)),
                     None => {}
                 }
             }
-            if still.is_empty() || self.waited == LOOKS {
+            if unmerged.is_empty() || self.waited == HEAD_READS {
                 break;
             }
             self.waited += 1;
-            tokio::time::sleep(PAUSE).await;
-            open = still;
+            tokio::time::sleep(HEAD_READ_INTERVAL).await;
+            open = unmerged;
         }
         if merged.is_empty() {
             return Ok(false);
         }
         let codex = self.codex;
-        codex.note_merged(self.git, self.user, &merged).await?;
+        codex.record_merged(self.git, self.user, &merged).await?;
         Ok(true)
     }
 
-    /// What the merged request has brought, if that is known.
-    async fn merged(
+    /// Describes the merged request; `None` if what it proposed can't be determined.
+    async fn merged_candidate(
         &self,
         name: &FileName,
-        request: &Request,
+        request: &CandidatePull,
         head: GitSha,
-    ) -> Result<Option<Merged>, GitTrouble> {
+    ) -> Result<Option<MergedPull>, GitSyncError> {
         let (from, sent) = match request {
-            Request::Noted(note) => {
-                return self.git.merged(self.user, name, note, head).await.map(Some);
+            CandidatePull::Recorded(note) => {
+                return self
+                    .git
+                    .merged_pull(self.user, name, note, head)
+                    .await
+                    .map(Some);
             }
-            Request::Unheard { from, sent, .. } => (*from, sent),
+            CandidatePull::Unconfirmed { from, sent, .. } => (*from, sent),
         };
-        // An earlier request may have had a branch of that name.
+        // The branch must descend from `from`: an earlier request may have used the same branch name.
         match self.git.compare(from, head).await? {
             Comparison::Ahead => {}
-            Comparison::Unknown => return Err(lags().into()),
+            Comparison::Unknown => return Err(replica_lag_error().into()),
             Comparison::Identical | Comparison::Behind | Comparison::Diverged => return Ok(None),
         }
         let path = self.git.path(self.user, name);
         let had = self
             .git
             .repository
-            .file_on(&head.to_string(), &path)
+            .file_sha_at(&head.to_string(), &path)
             .await?;
         let proposed = match (had.filter(|had| sent.contains(had)), &sent[..]) {
             (Some(had), _) => had,
-            // What a reviewer has made of the only one that can have been there.
+            // A reviewer changed it, and only one content can have reached proposed.
             (None, [only]) => *only,
             (None, _) => return Ok(None),
         };
-        Ok(Some(Merged {
+        Ok(Some(MergedPull {
             name: name.clone(),
             proposed,
             had: Some(proposed),

@@ -1,18 +1,18 @@
-//! Finding what Git doesn't have and nobody remembers: a hint that couldn't be written beside its file, a
-//! file that something else wrote.
+//! The janitor's search for unsynchronised files without a hint: the hint of a write failed, or an editor wrote the
+//! file directly.
 
 use super::fetch::hint_text;
 use super::plan::unpushed;
-use super::{GitTrouble, want};
-use crate::cache::Freshness;
+use super::{GitSyncError, read_request};
+use crate::cache::Consistency;
 use crate::codex::Codex;
 use crate::now::Now;
-use crate::store::{Key, Put, PutIf, Written};
+use crate::store::{BlobKey, Put, PutIf, PutOutcome};
 use crate::user::UserId;
 
 impl Codex {
-    /// Leaves a hint for a user who has files that Git doesn't have as they are, or pull requests of which it isn't
-    /// known what became, unless there is one already. Whether it did.
+    /// Leaves a hint for a user who has unpushed files or open pull requests, unless there is one already. Whether it
+    /// did.
     ///
     /// # Errors
     /// When GitHub mode is off, or the store can't be read or written.
@@ -20,10 +20,10 @@ impl Codex {
         &self,
         user: &UserId,
         now: Now,
-    ) -> Result<bool, GitTrouble> {
+    ) -> Result<bool, GitSyncError> {
         let (book, _) = self.book(user).await?;
-        let want = want(user, now.later(), Freshness::Bounded);
-        let entry = self.cache.read(&want).await?.entry;
+        let read_request = read_request(user, now.later(), Consistency::Bounded);
+        let entry = self.cache.read(&read_request).await?.entry;
         if unpushed(&book, entry.table()).is_empty() && !book.has_open_pulls() {
             return Ok(false);
         }
@@ -31,8 +31,11 @@ impl Codex {
             bytes: hint_text(now.later()),
             ..Put::default()
         };
-        // One that is there may be just being followed: a look finds more than this one did.
-        let written = self.store.put(&Key::hint(user), put, PutIf::Absent).await?;
-        Ok(matches!(written.value, Written::Done(_)))
+        // An existing hint may be in process; that pass finds at least what this check found.
+        let written = self
+            .store
+            .put(&BlobKey::hint(user), put, PutIf::Absent)
+            .await?;
+        Ok(matches!(written.value, PutOutcome::Done(_)))
     }
 }

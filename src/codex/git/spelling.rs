@@ -1,42 +1,42 @@
-//! Folders of the repository whose login has one here in another letter case. One login has one folder: nothing is
-//! taken from the others, and its own isn't taken for gone because of them.
+//! Folders of the repository that differ only in letter case from the user's folder in the store. A login has one
+//! folder: nothing is imported from the others, and while one exists, the own folder doesn't count as removed.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 
-use super::GitTrouble;
-use super::mirror::Mirror;
+use super::GitSyncError;
+use super::mirror::RepoSyncState;
 use crate::cache::{folders, spellings};
 use crate::codex::Codex;
 use crate::github::{GitSnapshot, UserTree};
 use crate::user::UserId;
 
-/// Users who are looked for at once.
-const LOOKS: usize = 16;
+/// Users whose state is looked up concurrently.
+const CONCURRENT_LOOKUPS: usize = 16;
 
-/// A folder of Git's from which nothing is taken, and those that the login has here instead.
-pub(super) struct PassedOver {
+/// A folder in Git that isn't imported, and the folders in the store that have the login in another letter case.
+pub(super) struct CaseConflict {
     pub user: UserId,
     pub here: Vec<UserId>,
 }
 
-/// What is found out of users of whom nothing was taken in yet.
+/// The result of checking users that Git has and the store may not have.
 #[derive(Default)]
-pub(super) struct Newcomers {
-    pub passed_over: Vec<PassedOver>,
-    /// Of these it can't be said just now whether they are here.
+pub(super) struct NewUsers {
+    pub case_conflicts: Vec<CaseConflict>,
+    /// Users whose state couldn't be read.
     pub unknown: BTreeSet<UserId>,
 }
 
-/// Which of `users`, none of whom has a folder here, are passed over because of the `folders` that there are. Of
-/// several whose login has none the first one has it from now on.
-pub(super) fn passed_over(
+/// The conflicts among `users`, who have no state in the store, with its `folders`. Of several new spellings of one
+/// login the first, by bytes, is accepted and conflicts with the others.
+pub(super) fn case_conflicts(
     users: BTreeSet<UserId>,
     mut folders: BTreeSet<UserId>,
-) -> Vec<PassedOver> {
-    let mut passed_over = vec![];
+) -> Vec<CaseConflict> {
+    let mut case_conflicts = vec![];
     for user in users {
         let login = user.folded();
         let here = folders.iter().filter(|it| it.folded() == login);
@@ -44,33 +44,33 @@ pub(super) fn passed_over(
         if here.is_empty() {
             folders.insert(user);
         } else if !here.contains(&user) {
-            passed_over.push(PassedOver { user, here });
+            case_conflicts.push(CaseConflict { user, here });
         }
     }
-    passed_over
+    case_conflicts
 }
 
-/// Users whose folder in Git isn't the one that was last looked at.
-pub(super) fn changed_users(mirror: &Mirror, snapshot: &GitSnapshot) -> BTreeSet<UserId> {
+/// Users whose folder in Git differs from the one that was last processed.
+pub(super) fn changed_users(mirror: &RepoSyncState, snapshot: &GitSnapshot) -> BTreeSet<UserId> {
     let known = mirror.users.keys().chain(mirror.respelt.keys());
     let known = known.filter_map(|user| UserId::parse(user).ok());
     let users = known.chain(snapshot.tree.users.keys().cloned());
     let differs = |user: &UserId| {
         let tree = snapshot.user(user);
-        !tree.closed && mirror.seen(user) != tree.folder
+        !tree.closed && mirror.last_seen_folder(user) != tree.folder
     };
     users.filter(differs).collect()
 }
 
 impl Codex {
-    /// What Git has of a user's files, and which folders lie beside them that are the login's in another letter case.
-    /// Those that have a folder here, too, from an earlier time, are somebody's own. Nothing is asked where there are
-    /// none.
-    pub(super) async fn tree_of<'a>(
+    /// The user's tree in Git, with the login's folders in another letter case, except those that also have a folder in
+    /// the store (created before this rule): these belong to a user of their own. Without such folders in Git this
+    /// costs no request.
+    pub(super) async fn user_tree<'a>(
         &self,
         snapshot: &'a GitSnapshot,
         user: &UserId,
-    ) -> Result<Cow<'a, UserTree>, GitTrouble> {
+    ) -> Result<Cow<'a, UserTree>, GitSyncError> {
         let tree = snapshot.user(user);
         let others = snapshot.tree.spellings(user).iter();
         let mut respelt: Vec<UserId> = others.filter(|it| *it != user).cloned().collect();
@@ -80,51 +80,54 @@ impl Codex {
         }
         Ok(match respelt.is_empty() {
             true => Cow::Borrowed(tree),
-            false => Cow::Owned(tree.beside(respelt, user, &self.git()?.base_path)),
+            false => Cow::Owned(tree.with_other_spellings(respelt, user, &self.git()?.base_path)),
         })
     }
 
-    /// Which of these users, of whom nothing was taken in yet, are passed over. The folders here are listed once, and
-    /// only where somebody among them has none.
+    /// Finds those of `users`, of whom nothing was imported yet, whose login has another folder in the store. Lists the
+    /// store's folders once, and only if a user has no state.
     ///
-    /// Two instances that see different commits, each with another spelling, may take in both: `inspect` names them.
-    pub(super) async fn pass_over(&self, users: BTreeSet<UserId>) -> Result<Newcomers, GitTrouble> {
+    /// Two instances that read different commits, each with another spelling, may import both: `inspect` reports it.
+    pub(super) async fn find_case_conflicts(
+        &self,
+        users: BTreeSet<UserId>,
+    ) -> Result<NewUsers, GitSyncError> {
         let found = stream::iter(users).map(async |user| {
             let has_state = self.has_state(&user).await;
             (user, has_state)
         });
-        let found: Vec<_> = found.buffer_unordered(LOOKS).collect().await;
-        let mut newcomers = Newcomers::default();
+        let found: Vec<_> = found.buffer_unordered(CONCURRENT_LOOKUPS).collect().await;
+        let mut newcomers = NewUsers::default();
         let mut new = BTreeSet::new();
         for (user, has_state) in found {
             match has_state {
                 Ok(true) => {}
                 Ok(false) => drop(new.insert(user)),
                 Err(error) => {
-                    tracing::warn!(%user, %error, "this user's files aren't those of Git yet");
+                    tracing::warn!(%user, %error, "the user's state can't be read; the import from Git is postponed");
                     newcomers.unknown.insert(user);
                 }
             }
         }
         if !new.is_empty() {
-            newcomers.passed_over = passed_over(new, folders(&*self.store).await?);
+            newcomers.case_conflicts = case_conflicts(new, folders(&*self.store).await?);
         }
         Ok(newcomers)
     }
 
-    /// Who has the login's folder here, and is to hear of the other one: not whoever was deleted and left something.
-    pub(super) async fn to_be_told(&self, passed_over: &PassedOver) -> Vec<UserId> {
-        let mut told = vec![];
-        for user in &passed_over.here {
+    /// The users in the store who are shown the conflict: not deleted ones that left a folder.
+    pub(super) async fn users_to_notify(&self, case_conflicts: &CaseConflict) -> Vec<UserId> {
+        let mut users = vec![];
+        for user in &case_conflicts.here {
             if self.has_state(user).await.unwrap_or(true) {
-                told.push(user.clone());
+                users.push(user.clone());
             }
         }
-        told
+        users
     }
 
-    /// Whether the user, of whom nothing was taken in yet, is passed over.
-    pub(super) async fn passes_over(&self, user: &UserId) -> Result<bool, GitTrouble> {
+    /// Whether a user of whom nothing was imported yet has no state, while the login has another folder in the store.
+    pub(super) async fn has_case_conflict(&self, user: &UserId) -> Result<bool, GitSyncError> {
         if self.cache.known(user).is_some() || self.has_state(user).await? {
             return Ok(false);
         }

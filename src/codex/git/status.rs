@@ -1,114 +1,130 @@
-//! What a user is told of Git: the state of everything, and of one file after a write.
+//! The synchronisation status for the API: of all files of a user, and of one file after a write.
 
 use chrono::{DateTime, Utc};
 
 use super::plan::{unmirrored, unpushed};
 use super::report::{SyncMode, UserReport};
-use super::{GitTrouble, LastError, Made, PullNote, WAIT};
-use crate::cache::Freshness;
-use crate::codex::{Codex, TaskChanged, Version, Want};
-use crate::github::{Push, RateLimit, SkipCode, Skipped, is_mirrored, other_spelling, too_long};
+use super::{COMMIT_WAIT, GitSyncError, LastError, PublishedCommit, PullNote};
+use crate::cache::Consistency;
+use crate::codex::{Codex, ReadRequest, TaskChanged, Version};
+use crate::github::{
+    Push, RateLimit, SkipCode, Skipped, is_mirrored, name_too_long_message, other_spelling,
+};
 use crate::task::{FileName, GitSha, TaskId};
 use crate::user::UserId;
 
-/// How a user's files and Git stand.
+/// The synchronisation status of a user's files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GitStatus {
-    /// The commit that was last looked at.
+    /// The head that was last read.
     pub head: Option<GitSha>,
-    /// When that was.
+    /// When it was read.
     pub synced_at: Option<DateTime<Utc>>,
-    /// Files that Git doesn't have as they are.
+    /// Files whose content Git doesn't hold.
     pub unpushed: Vec<FileName>,
-    /// Pull requests with changes that aren't merged yet.
+    /// Pull requests whose changes aren't merged yet, by file.
     pub pulls: Vec<(String, PullNote)>,
-    /// What went wrong last, if nothing has gone well since.
+    /// The last error, if no operation has succeeded since.
     pub last_error: Option<LastError>,
-    /// Files that don't go to Git, folders that aren't taken from there, and why.
+    /// Files and folders that aren't mirrored, and why.
     pub problems: Vec<Skipped>,
-    /// What GitHub last said of its limits to this instance.
+    /// The rate limit in GitHub's last answer to this instance.
     pub rate_limit: Option<RateLimit>,
-    /// The version of the user's data that this is about.
+    /// The version of the user's data to which this applies.
     pub version: Version,
 }
 
-/// Whether Git has what was written.
+/// Whether Git holds a written content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GitState {
-    /// It is committed.
+pub struct PushState {
+    /// It is committed to the mirrored branch.
     pub pushed: bool,
-    /// It will be.
+    /// It isn't yet: it is queued, or in an open pull request.
     pub pending: bool,
-    /// Where, for whoever waited for it.
-    pub made: Option<Made>,
+    /// Its commit, if the caller waited for it.
+    pub published: Option<PublishedCommit>,
 }
 
-/// What a user asks of a sync by hand.
+/// The options of `POST /sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SyncRequest {
-    /// Whether files that have gone from Git go here, too.
+    /// Whether files that were removed from Git are removed here.
     pub clean: bool,
-    /// So many of them somebody has confirmed.
+    /// The number of removals that the user has confirmed.
     pub confirm: Option<usize>,
-    /// The branch was set to this commit on purpose.
+    /// The head that the user has confirmed after the branch was rewritten on purpose.
     pub confirm_head: Option<GitSha>,
 }
 
-/// What a sync by hand came to.
+/// The result of `POST /sync`.
 #[derive(Debug, Clone)]
-pub struct Synced {
+pub struct SyncOutcome {
     /// What was done.
     pub report: UserReport,
     /// The version that contains it.
     pub version: Version,
-    /// The number the next new task gets.
+    /// The number of the next new task.
     pub next_id: Option<TaskId>,
 }
 
 impl Codex {
-    /// Brings one user's files and Git together, and starts to push what Git doesn't have.
+    /// Synchronises one user's files, and queues what Git doesn't hold for a push.
     ///
     /// # Errors
-    /// [`GitTrouble::MassDelete`] before anything is done.
-    pub async fn sync(&self, want: &Want, request: SyncRequest) -> Result<Synced, GitTrouble> {
+    /// [`GitSyncError::MassDelete`] and [`GitSyncError::HistoryRewritten`] before anything is changed,
+    /// [`GitSyncError::TooMany`] beyond the user's rate limit, and failed requests.
+    pub async fn sync(
+        &self,
+        read_request: &ReadRequest,
+        request: SyncRequest,
+    ) -> Result<SyncOutcome, GitSyncError> {
         let git = self.git()?;
-        let granted = self.rebuilds.take(&want.user, want.now.mono);
-        granted.map_err(|retry_after| GitTrouble::TooMany { retry_after })?;
+        let granted = self
+            .rebuilds
+            .take(&read_request.user, read_request.now.mono);
+        granted.map_err(|retry_after| GitSyncError::TooMany { retry_after })?;
         let mode = SyncMode {
-            removes: request.clean,
+            allows_removal: request.clean,
             confirmed: request.confirm,
             confirmed_head: request.confirm_head,
-            by_hand: true,
-            ..SyncMode::by_itself(None)
+            manual: true,
+            ..SyncMode::automatic(None)
         };
-        let report = self.reconcile(&git, &want.user, want.now, mode).await?;
-        if report.has_news() || !report.clean {
-            self.leave_hint(&want.user, want.now.later()).await?;
-            git.enqueue(&want.user);
+        let report = self
+            .reconcile(&git, &read_request.user, read_request.now, mode)
+            .await?;
+        if report.has_changes() || !report.clean {
+            self.leave_hint(&read_request.user, read_request.now.later())
+                .await?;
+            git.enqueue(&read_request.user);
         }
-        let strict = super::want(&want.user, want.now.later(), Freshness::Strict);
-        let entry = self.cache.read(&strict).await?.entry;
-        Ok(Synced {
+        let current = super::read_request(
+            &read_request.user,
+            read_request.now.later(),
+            Consistency::Strict,
+        );
+        let entry = self.cache.read(&current).await?.entry;
+        Ok(SyncOutcome {
             report,
-            version: entry.knowledge.hi,
+            version: entry.bounds.hi,
             next_id: entry.next_available_id(),
         })
     }
 
-    /// How the user's files and Git stand, as far as that is known here: GitHub isn't asked.
+    /// The synchronisation status, from the storage alone: GitHub isn't asked.
     ///
     /// # Errors
     /// When GitHub mode is off, or the store can't be read.
-    pub async fn git_status(&self, want: &Want) -> Result<GitStatus, GitTrouble> {
+    pub async fn git_status(&self, read_request: &ReadRequest) -> Result<GitStatus, GitSyncError> {
         let git = self.git()?;
-        let (book, _) = self.book(&want.user).await?;
-        let entry = self.cache.read(want).await?.entry;
+        let (book, _) = self.book(&read_request.user).await?;
+        let entry = self.cache.read(read_request).await?.entry;
         let respelt = book.respelt.iter().filter_map(|it| UserId::parse(it).ok());
-        let respelt = respelt.map(|it| other_spelling(&git.base_path, &want.user, &it));
+        let respelt = respelt.map(|it| other_spelling(&git.base_path, &read_request.user, &it));
         let unmirrored = unmirrored(entry.table()).into_iter().map(|name| Skipped {
-            file: git.path(&want.user, &name),
+            file: git.path(&read_request.user, &name),
             code: SkipCode::BadFileName,
-            message: too_long(&name),
+            message: name_too_long_message(&name),
         });
         Ok(GitStatus {
             head: book.commit,
@@ -120,96 +136,109 @@ impl Codex {
             pulls: book
                 .pulls
                 .into_iter()
-                .map(|(name, note)| (name, note.known()))
+                .map(|(name, note)| (name, note.without_internal()))
                 .collect(),
-            last_error: book.last_error.map(LastError::known),
+            last_error: book.last_error.map(LastError::without_internal),
             problems: respelt.chain(unmirrored).collect(),
             rate_limit: git.repository.rate_limit(),
-            version: entry.knowledge.hi,
+            version: entry.bounds.hi,
         })
     }
 
-    /// Starts the push of a file that was just written; with `wait`, stays for its commit, but not for
-    /// long.
-    pub async fn pushed(&self, want: &Want, name: &FileName, sha: GitSha, wait: bool) -> GitState {
+    /// Queues the push of a file that was just written; with `wait`, waits up to ten seconds for its commit.
+    pub async fn start_push(
+        &self,
+        read_request: &ReadRequest,
+        name: &FileName,
+        sha: GitSha,
+        wait: bool,
+    ) -> PushState {
         let Ok(git) = self.git() else {
-            return GitState::default();
+            return PushState::default();
         };
         if !is_mirrored(name) {
-            return GitState::default();
+            return PushState::default();
         }
-        let pending = GitState {
+        let pending = PushState {
             pending: true,
-            ..GitState::default()
+            ..PushState::default()
         };
-        let user = &want.user;
-        // Whoever asks may go before it is done.
+        let user = &read_request.user;
+        // Queued first: the caller may be dropped while it waits.
         git.enqueue(user);
         if !wait {
             return pending;
         }
-        let now = want.now.later();
-        let until = want.now.started + WAIT;
-        let push = self.push(&git, user, until, now);
-        if let Ok(Err(error)) = tokio::time::timeout_at(until, push).await {
-            tracing::warn!(%user, %error, "a commit that somebody waits for is left for later");
+        let now = read_request.now.later();
+        let deadline = read_request.now.started + COMMIT_WAIT;
+        let push = self.push(&git, user, deadline, now);
+        if let Ok(Err(error)) = tokio::time::timeout_at(deadline, push).await {
+            tracing::warn!(%user, %error, "a commit that a request waits for failed; it is tried again later");
         }
-        let Some(made) = git.made(user, name, sha) else {
+        let Some(published) = git.published(user, name, sha) else {
             // Another instance may have committed it.
-            return self.git_state(want, name).await;
+            return self.push_state(read_request, name).await;
         };
-        GitState {
-            pushed: made.pull.is_none(),
-            pending: made.pull.is_some(),
-            made: Some(made),
+        PushState {
+            pushed: published.pull.is_none(),
+            pending: published.pull.is_some(),
+            published: Some(published),
         }
     }
 
-    /// The same after a change, which may have had nothing to write.
-    pub async fn git_after(&self, want: &Want, task: &TaskChanged, wait: bool) -> GitState {
+    /// The same after a change, which may have written nothing.
+    pub async fn push_state_after(
+        &self,
+        read_request: &ReadRequest,
+        task: &TaskChanged,
+        wait: bool,
+    ) -> PushState {
         match task.written {
-            true => self.pushed(want, &task.name, task.etag, wait).await,
-            false => self.git_state(want, &task.name).await,
+            true => {
+                self.start_push(read_request, &task.name, task.etag, wait)
+                    .await
+            }
+            false => self.push_state(read_request, &task.name).await,
         }
     }
 
-    /// Whether Git has a file as it is, which wasn't written just now.
-    pub async fn git_state(&self, want: &Want, name: &FileName) -> GitState {
+    /// Whether Git holds the file's current content, for a file that wasn't just written.
+    pub async fn push_state(&self, read_request: &ReadRequest, name: &FileName) -> PushState {
         let Ok(git) = self.git() else {
-            return GitState::default();
+            return PushState::default();
         };
         if !is_mirrored(name) {
-            return GitState::default();
+            return PushState::default();
         }
         let held = self
-            .book(&want.user)
+            .book(&read_request.user)
             .await
             .ok()
             .and_then(|(book, _)| book.base(name));
-        let read = self.cache.read(want).await.ok();
+        let read = self.cache.read(read_request).await.ok();
         let ours = read.and_then(|read| read.entry.table().find(name.as_str())?.sha);
         let pushed = held.is_some() && held == ours;
         if !pushed {
-            git.enqueue(&want.user);
+            git.enqueue(&read_request.user);
         }
-        GitState {
+        PushState {
             pushed,
             pending: !pushed,
-            made: None,
+            published: None,
         }
     }
 
-    /// The branch that mirrors the tasks.
+    /// The mirrored branch.
     ///
     /// # Errors
     /// When GitHub mode is off.
-    pub fn mirrored_branch(&self) -> Result<&str, GitTrouble> {
-        let git = self.git.as_ref().ok_or(GitTrouble::Off)?;
+    pub fn mirrored_branch(&self) -> Result<&str, GitSyncError> {
+        let git = self.git.as_ref().ok_or(GitSyncError::Off)?;
         Ok(git.repository.branch())
     }
 
-    /// Why a push is of no interest here, if it isn't.
-    pub fn is_ignored(&self, push: &Push) -> Option<&'static str> {
+    /// Why a delivered push is ignored, if it is.
+    pub fn ignored_reason(&self, push: &Push) -> Option<&'static str> {
         let Some(git) = &self.git else {
             return Some("GitHub mode is off");
         };

@@ -1,5 +1,4 @@
-//! What happens without a request: the push after a write, and what the timer does where no Functions host
-//! calls for it.
+//! Background jobs: the push after a write, and the timer where no Functions host triggers it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,157 +8,157 @@ use futures::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::book::{Book, LastError};
+use super::book::{LastError, UserSyncState};
 use super::fetch;
-use super::{Git, GitTrouble};
+use super::{GitSync, GitSyncError};
 use crate::codex::Codex;
 use crate::now::Now;
 use crate::user::UserId;
 
-/// Users served at once, so that one who is slow doesn't keep the others waiting.
-const HANDS: usize = 3;
+/// Users pushed concurrently, so that a slow push doesn't delay other users.
+const WORKERS: usize = 3;
 
-/// How soon a push is tried again that failed; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The backoff after the first failed push; doubled each time.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
-/// The longest pause.
-const LAST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest backoff.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// How often the timer comes, as `gitPush` does under the Functions host.
-const TICK: Duration = Duration::from_secs(60);
+/// The timer's interval, the same as that of `gitPush` under the Functions host.
+const TICK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Who has something to push, and when it is due.
+/// Users with something to push in this process, and when each is due.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    waiting: Mutex<BTreeMap<UserId, Due>>,
-    filled: Notify,
+    due: Mutex<BTreeMap<UserId, Due>>,
+    changed: Notify,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Due {
     at: Instant,
-    /// How long it was waited after the last try; nothing before the first.
-    pause: Duration,
+    /// The backoff after the last failed push; zero if none failed.
+    backoff: Duration,
 }
 
-/// What the worker does next.
-enum Next {
-    Do(UserId, Due),
+/// A worker's next step.
+enum OutboxStep {
+    Push(UserId, Due),
     WaitUntil(Instant),
     WaitForever,
 }
 
 impl Outbox {
-    /// Has something done for the user; when a try has failed, not before its pause is over.
+    /// Schedules a push for the user: now, or at the end of the backoff after a failed one.
     pub(super) fn add(&self, user: &UserId, now: Now) {
-        let (at, pause) = (now.started, Duration::ZERO);
-        self.insert(user.clone(), Due { at, pause });
-        self.filled.notify_one();
+        let (at, backoff) = (now.started, Duration::ZERO);
+        self.insert(user.clone(), Due { at, backoff });
+        self.changed.notify_one();
     }
 
     fn insert(&self, user: UserId, due: Due) {
-        let mut waiting = self.waiting();
-        let merged = match waiting.get(&user) {
+        let mut queue = self.lock();
+        let merged = match queue.get(&user) {
             None => due,
             Some(before) => Due {
                 at: before.at.max(due.at),
-                pause: before.pause.max(due.pause),
+                backoff: before.backoff.max(due.backoff),
             },
         };
-        waiting.insert(user, merged);
+        queue.insert(user, merged);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.waiting().len()
+        self.lock().len()
     }
 
-    fn next(&self, now: Now) -> Next {
-        let mut waiting = self.waiting();
-        let first = waiting.iter().min_by_key(|(_, due)| due.at);
+    fn next(&self, now: Now) -> OutboxStep {
+        let mut queue = self.lock();
+        let first = queue.iter().min_by_key(|(_, due)| due.at);
         let Some((user, due)) = first.map(|(user, due)| (user.clone(), *due)) else {
-            return Next::WaitForever;
+            return OutboxStep::WaitForever;
         };
         if due.at > now.started {
-            return Next::WaitUntil(due.at);
+            return OutboxStep::WaitUntil(due.at);
         }
-        waiting.remove(&user);
-        Next::Do(user, due)
+        queue.remove(&user);
+        OutboxStep::Push(user, due)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, BTreeMap<UserId, Due>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<UserId, Due>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Codex {
-    /// Pushes what writes leave in this process's outbox, for ever. Does nothing while GitHub mode is off.
+    /// Pushes the users in this process's outbox. Never returns, unless GitHub mode is off.
     pub async fn push_in_background(self) {
         let Ok(git) = self.git() else { return };
-        join_all((0..HANDS).map(|_| self.push_what_is_due(&git))).await;
+        join_all((0..WORKERS).map(|_| self.push_when_due(&git))).await;
     }
 
-    async fn push_what_is_due(&self, git: &Arc<Git>) {
+    async fn push_when_due(&self, git: &Arc<GitSync>) {
         loop {
             match git.outbox.next((git.clock)()) {
-                Next::Do(user, due) => self.do_or_again(git, user, due).await,
-                Next::WaitUntil(at) => {
-                    let _ = timeout_at(at, git.outbox.filled.notified()).await;
+                OutboxStep::Push(user, due) => self.push_or_reschedule(git, user, due).await,
+                OutboxStep::WaitUntil(at) => {
+                    let _ = timeout_at(at, git.outbox.changed.notified()).await;
                 }
-                Next::WaitForever => git.outbox.filled.notified().await,
+                OutboxStep::WaitForever => git.outbox.changed.notified().await,
             }
         }
     }
 
-    async fn do_or_again(&self, git: &Arc<Git>, user: UserId, due: Due) {
+    async fn push_or_reschedule(&self, git: &Arc<GitSync>, user: UserId, due: Due) {
         let now = (git.clock)();
-        let until = now.started + fetch::SHARE;
-        if self.drain_in_time(git, user.clone(), until, now).await {
+        let deadline = now.started + fetch::USER_BUDGET;
+        if self.drain_in_time(git, user.clone(), deadline, now).await {
             return;
         }
-        // GitHub is away, somebody is writing just now, or something there is in the way.
-        let pause = (due.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
-        let wait = git.repository.wait().max(pause);
+        // GitHub is unavailable, a concurrent write interfered, or a file in Git blocks the push.
+        let backoff = (due.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
+        let wait = git.repository.wait().max(backoff);
         let at = (git.clock)().started + wait;
-        git.outbox.insert(user, Due { at, pause });
+        git.outbox.insert(user, Due { at, backoff });
     }
 
-    /// Does the timer's work once a minute, for ever. Does nothing while GitHub mode is off.
+    /// Runs the timer's work once a minute. Never returns, unless GitHub mode is off.
     pub async fn tick_in_background(self) {
         let Ok(git) = self.git() else { return };
-        let mut ticks = interval(TICK);
+        let mut ticks = interval(TICK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             match self.tick((git.clock)()).await {
                 Ok(report) => {
-                    tracing::debug!(?report, "looked for what Git and the store don't share")
+                    tracing::debug!(?report, "finished a timer pass")
                 }
                 Err(error) => tracing::warn!(%error, "the queue can't be read"),
             }
         }
     }
 
-    /// Remembers what went wrong, for whoever asks; once, not with every try. Of somebody who isn't here nothing is
-    /// remembered: with that a folder would be made, perhaps of a login that has one in another letter case.
-    pub(super) async fn note_trouble(&self, user: &UserId, trouble: &GitTrouble, now: Now) {
-        let (code, message) = (trouble.code(), trouble.told());
-        let note = |book: &mut Book| {
-            let rewritten = matches!(trouble, GitTrouble::HistoryRewritten { .. });
-            let other = |it: &LastError| {
-                (it.code != code || it.message != message) && (rewritten || !it.is_of_look())
+    /// Records the error as `lastError`, unless the same one is recorded already. Skipped for a user without state:
+    /// writing `git.json` would create a folder for the user, possibly of a login that has one in another letter case.
+    pub(super) async fn record_sync_error(&self, user: &UserId, trouble: &GitSyncError, now: Now) {
+        let (code, message) = (trouble.code(), trouble.user_message());
+        let record = |book: &mut UserSyncState| {
+            let rewritten = matches!(trouble, GitSyncError::HistoryRewritten { .. });
+            let is_different = |it: &LastError| {
+                (it.code != code || it.message != message) && (rewritten || !it.is_from_reconcile())
             };
-            if book.last_error.as_ref().is_none_or(other) {
+            if book.last_error.as_ref().is_none_or(is_different) {
                 book.trouble(Some((code, message.clone())), now.utc);
             }
         };
-        let noted = async {
+        let recorded = async {
             if self.has_state(user).await? {
-                self.change_book(user, note).await?;
+                self.update_sync_state(user, record).await?;
             }
-            Ok::<_, GitTrouble>(())
+            Ok::<_, GitSyncError>(())
         };
-        if let Err(error) = noted.await {
-            tracing::warn!(%user, %error, "git.json can't be written");
+        if let Err(error) = recorded.await {
+            tracing::warn!(%user, %error, "the sync error can't be recorded");
         }
     }
 }

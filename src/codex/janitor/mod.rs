@@ -1,18 +1,18 @@
-//! Garbage collection for every user (src/cache/README.md, "Garbage collection"): idempotency records, write intents
-//! that were left, tombstones, artifacts of users who are gone, what the older service left. In GitHub mode it also
-//! finds files that aren't in Git and have no hint.
+//! Garbage collection for every user (src/cache/README.md, "Garbage collection"): expired idempotency records, write
+//! intents and tombstones, artifacts of deleted users, and blobs of the older service. In GitHub mode it also finds
+//! files that aren't pushed and have no hint.
 //!
-//! Any instance may do it at any time, several at once, and beside everything else: what goes goes only in
-//! the version that was looked at, and the state changes by compare-and-swap. Breaking off anywhere leaves
-//! the rest for the next time. It takes, in storage requests:
+//! Any instance may run it at any time, also several concurrently and beside other operations: blobs are deleted only
+//! in the version that was read (`If-Match`), and the state changes by compare-and-swap. An interrupted pass leaves
+//! the rest to the next one. Storage requests:
 //!
-//! - for all together a LIST of each of `raw/`, `state/` and `artifacts/`, in GitHub mode of `queue/`, too;
-//! - for each user a GET of the state and a LIST of the task files; where there are such, a LIST of the
-//!   user's `state/` and of the user's `artifacts/`; one more where there are older records;
-//! - in GitHub mode for a user with files and without a hint a GET of `git.json` and what a read costs: where
-//!   nobody has read for long, a rebuild, by which files are found that something else wrote;
-//! - what there is to do: a DELETE for each blob that goes (for a settled file a GET before it), one swap of
-//!   the state for all old records, and what settling takes.
+//! - per pass: a LIST each of `raw/`, `state/` and `artifacts/`, and in GitHub mode of `queue/`;
+//! - per user: a GET of the state and a LIST of the task files; a LIST each of the user's `state/` and `artifacts/`
+//!   where these have blobs; another LIST where the older service left idempotency records;
+//! - in GitHub mode, per user with files and without a hint: a GET of `git.json` and the cost of a read, which is a
+//!   rebuild where none was done for long, and so finds foreign files;
+//! - for what is collected: a DELETE per blob (for a tombstone a GET before it), one swap of the state for all expired
+//!   idempotency records, and the cost of recovering write intents.
 
 mod report;
 mod user;
@@ -26,54 +26,56 @@ use futures::stream::{self, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
 use super::Codex;
-use super::git::GitTrouble;
+use super::git::GitSyncError;
 use crate::cache::{ReadError, WriteError};
 use crate::now::Now;
-use crate::store::{Answer, Contents, Deleted, ETag, Key, Listed, Prefix, StoreError};
+use crate::store::{
+    BlobKey, Contents, DeleteOutcome, ETag, ListedBlob, Prefix, StoreError, StoreResponse,
+};
 use crate::user::UserId;
 
 pub use report::JanitorReport;
 
-/// One pass begins nothing after this: the Functions host ends a call after five minutes.
-const PASS: Duration = Duration::from_secs(240);
+/// A pass starts no further user after this time: the Functions host ends a call after five minutes.
+const PASS_BUDGET: Duration = Duration::from_secs(240);
 
-/// What is under way then gets this long to come to its end.
+/// Extra time for users in progress at the deadline.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Users looked after at once.
-const USERS: usize = 4;
+/// Users processed concurrently.
+const CONCURRENT_USERS: usize = 4;
 
-/// Blobs removed at once of one user.
-const TOGETHER: usize = 8;
+/// Blobs of one user removed concurrently.
+const CONCURRENT_REMOVALS: usize = 8;
 
-/// So many failures one after the other aren't the users'.
+/// After this many consecutive failures the store is assumed to be failing, and the pass ends.
 const MAX_FAILURES: usize = 12;
 
-/// The older service may still be running, and makes again what it misses: only what it hasn't used for
-/// this long goes.
-const LEFTOVER_STAYS: TimeDelta = TimeDelta::days(1);
+/// The older service may still be running and would recreate its blobs: only blobs that it hasn't written for this
+/// long are removed.
+const LEFTOVER_MIN_AGE: TimeDelta = TimeDelta::days(1);
 
-/// How often it comes where no Functions host calls for it.
-const EVERY: Duration = Duration::from_secs(3600);
+/// The interval between passes where no Functions host triggers them.
+const INTERVAL: Duration = Duration::from_secs(3600);
 
-/// How long it waits at least, and how much longer at most, after the start: there is enough to do then, and
-/// instances that start together don't all come at once.
-const FIRST: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(600));
+/// The shortest delay of the first pass after the start, and the range of the jitter added to it: the start itself is
+/// busy, and instances that start together spread their passes.
+const FIRST_DELAY: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(600));
 
-/// Why something couldn't be tidied up.
+/// Why a pass, or one user's part of it, failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum JanitorError {
-    /// The store didn't do it.
+    /// A storage request failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The user's state couldn't be read or changed.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// What isn't in Git couldn't be found out.
+    /// Unpushed files couldn't be determined.
     #[error(transparent)]
-    Git(#[from] GitTrouble),
-    /// The time is over.
-    #[error("it takes too long")]
+    Git(#[from] GitSyncError),
+    /// The time limit was exceeded.
+    #[error("the time limit was exceeded")]
     TooLong,
 }
 
@@ -83,58 +85,58 @@ impl From<ReadError> for JanitorError {
     }
 }
 
-/// Whom there is to look after.
-struct Ground {
+/// The users to process, found by listing the store.
+struct JanitorSurvey {
     users: Vec<UserId>,
-    known: Known,
-    /// What the older service left that belongs to no user.
-    leftovers: Vec<(Prefix, Answer<Contents>)>,
+    users_by_prefix: UsersByPrefix,
+    /// Folders with blobs that the older service shared between all users.
+    leftovers: Vec<(Prefix, StoreResponse<Contents>)>,
 }
 
-/// What is known of the users without a look at each. Others may come to have it meanwhile: they get it
-/// looked after the next time.
-struct Known {
-    /// Those with something in `state/`.
+/// Which users have blobs below a prefix, as of the survey; saves requests for the others. Users who get some during
+/// the pass are left to the next one.
+struct UsersByPrefix {
+    /// Users with blobs in `state/`.
     state: BTreeSet<UserId>,
-    /// Those with something in `artifacts/`.
+    /// Users with blobs in `artifacts/`.
     artifacts: BTreeSet<UserId>,
-    /// Those with a hint; in GitHub mode only.
+    /// Users with a hint in `queue/`; only in GitHub mode.
     queue: BTreeSet<UserId>,
 }
 
 /// One pass over all users.
-struct Pass {
+struct JanitorPass {
     codex: Codex,
     now: Now,
-    /// Nothing begins after this.
-    until: Instant,
-    known: Known,
-    /// Failures one after the other.
+    /// No user is started after this.
+    deadline: Instant,
+    users_by_prefix: UsersByPrefix,
+    /// Consecutive failures.
     failures: AtomicUsize,
 }
 
 impl Codex {
-    /// Tidies up after every user. What couldn't be done is left for the next time, which begins with
-    /// another user.
+    /// Runs one pass over all users. What fails or exceeds the time is left to the next pass, which starts with another
+    /// user.
     ///
     /// # Errors
-    /// When it can't be found out which users there are.
-    pub async fn tidy_up(&self, now: Now) -> Result<JanitorReport, JanitorError> {
-        let until = now.started + PASS;
-        let ground = timeout_at(until, self.survey()).await;
-        let ground = ground.map_err(|_| JanitorError::TooLong)??;
-        let users = in_turn(ground.users, now.utc);
-        let pass = Pass {
+    /// When the users can't be listed.
+    pub async fn run_janitor(&self, now: Now) -> Result<JanitorReport, JanitorError> {
+        let deadline = now.started + PASS_BUDGET;
+        let survey = timeout_at(deadline, self.survey()).await;
+        let survey = survey.map_err(|_| JanitorError::TooLong)??;
+        let users = rotate_start(survey.users, now.utc);
+        let pass = JanitorPass {
             codex: self.clone(),
             now,
-            until,
-            known: ground.known,
+            deadline,
+            users_by_prefix: survey.users_by_prefix,
             failures: AtomicUsize::new(0),
         };
-        let mut report = pass.shared_leftovers(ground.leftovers).await;
+        let mut report = pass.shared_leftovers(survey.leftovers).await;
         let mut each = stream::iter(users)
-            .map(|user| pass.user_in_time(user))
-            .buffer_unordered(USERS);
+            .map(|user| pass.clean_up_user_in_time(user))
+            .buffer_unordered(CONCURRENT_USERS);
         while let Some(one) = each.next().await {
             report += one;
         }
@@ -142,7 +144,7 @@ impl Codex {
         Ok(report)
     }
 
-    async fn survey(&self) -> Result<Ground, StoreError> {
+    async fn survey(&self) -> Result<JanitorSurvey, StoreError> {
         let prefixes = [
             Prefix::all_raw(),
             Prefix::all_state(),
@@ -159,89 +161,98 @@ impl Codex {
             let hints = self.store.list(&Prefix::queue()).await?.value.blobs;
             queue.extend(hints.iter().filter_map(|it| UserId::parse(&it.name).ok()));
         }
-        let known = Known {
+        let users_by_prefix = UsersByPrefix {
             state: users_in(&state.value),
             artifacts: users_in(&artifacts.value),
             queue,
         };
         let mut users = users_in(&raw.value);
-        users.extend(known.state.iter().chain(&known.artifacts).cloned());
+        users.extend(
+            users_by_prefix
+                .state
+                .iter()
+                .chain(&users_by_prefix.artifacts)
+                .cloned(),
+        );
         let [_, of_state, of_artifacts] = prefixes;
-        Ok(Ground {
+        Ok(JanitorSurvey {
             users: users.into_iter().collect(),
-            known,
+            users_by_prefix,
             leftovers: vec![(of_state, state), (of_artifacts, artifacts)],
         })
     }
 
-    /// Tidies up every hour, for ever, as `janitor` does under the Functions host.
-    pub async fn tidy_up_in_background(self, clock: fn() -> Now) {
-        let spread = self.cache.write_id().0 % FIRST.1.as_secs();
-        let first = clock().started + FIRST.0 + Duration::from_secs(spread);
-        let mut ticks = interval_at(first, EVERY);
+    /// Runs a pass every hour, as `janitor` does under the Functions host. Never returns.
+    pub async fn run_janitor_in_background(self, clock: fn() -> Now) {
+        let spread = self.cache.write_id().0 % FIRST_DELAY.1.as_secs();
+        let first = clock().started + FIRST_DELAY.0 + Duration::from_secs(spread);
+        let mut ticks = interval_at(first, INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.tidy_up(clock()).await {
-                tracing::warn!(%error, "which users there are can't be found out");
+            if let Err(error) = self.run_janitor(clock()).await {
+                tracing::warn!(%error, "the users can't be listed");
             }
         }
     }
 }
 
-impl Pass {
-    /// Where the older service kept everything in one place.
-    async fn shared_leftovers(&self, kept: Vec<(Prefix, Answer<Contents>)>) -> JanitorReport {
+impl JanitorPass {
+    /// Removes blobs that the older service kept in one place for all users.
+    async fn shared_leftovers(
+        &self,
+        kept: Vec<(Prefix, StoreResponse<Contents>)>,
+    ) -> JanitorReport {
         let mut report = JanitorReport::default();
         for (prefix, contents) in kept {
             let removal = self.remove_leftovers(&prefix, &contents, &mut report);
-            let removed = timeout_at(self.until, removal).await;
+            let removed = timeout_at(self.deadline, removal).await;
             if let Err(error) = removed.map_err(|_| JanitorError::TooLong).flatten() {
-                tracing::warn!(%error, %prefix, "what the older service left stays for now");
+                tracing::warn!(%error, %prefix, "not all blobs of the older service could be removed");
             }
         }
         report
     }
 
-    /// Removes what the older service left among what is directly below `prefix`.
+    /// Removes the older service's unused blobs directly below `prefix`, and counts them in `report`.
     async fn remove_leftovers(
         &self,
         prefix: &Prefix,
-        contents: &Answer<Contents>,
+        contents: &StoreResponse<Contents>,
         report: &mut JanitorReport,
     ) -> Result<(), JanitorError> {
-        let unused = |blob: &&Listed| blob.is_older_than(LEFTOVER_STAYS, contents.date);
+        let unused = |blob: &&ListedBlob| blob.is_older_than(LEFTOVER_MIN_AGE, contents.date);
         let unused = contents.value.blobs.iter().filter(unused);
-        let leftovers: Vec<(Key, ETag)> = unused
-            .filter_map(|blob| Some((Key::leftover(prefix, &blob.name)?, blob.etag.clone())))
+        let leftovers: Vec<(BlobKey, ETag)> = unused
+            .filter_map(|blob| Some((BlobKey::leftover(prefix, &blob.name)?, blob.etag.clone())))
             .collect();
         let mut removals = stream::iter(leftovers)
             .map(|(key, etag)| self.remove(key, etag))
-            .buffer_unordered(TOGETHER);
+            .buffer_unordered(CONCURRENT_REMOVALS);
         while let Some(removed) = removals.next().await {
             report.leftovers += usize::from(removed?);
         }
         Ok(())
     }
 
-    /// Whether it was still the version that was listed.
-    async fn remove(&self, key: Key, etag: ETag) -> Result<bool, StoreError> {
+    /// Deletes the blob in the version that was listed; `false` if it has changed or is gone.
+    async fn remove(&self, key: BlobKey, etag: ETag) -> Result<bool, StoreError> {
         let deleted = self.codex.store.delete(&key, &etag).await?.value;
-        Ok(deleted == Deleted::Done)
+        Ok(deleted == DeleteOutcome::Done)
     }
 
-    /// One user's, unless the time is over or nothing goes any more.
-    async fn user_in_time(&self, user: UserId) -> JanitorReport {
+    /// One user's part, unless the time is over or too many users in a row have failed.
+    async fn clean_up_user_in_time(&self, user: UserId) -> JanitorReport {
         let mut report = JanitorReport::default();
-        let late = self.now.later().started >= self.until;
+        let late = self.now.later().started >= self.deadline;
         if late || self.failures.load(Ordering::Relaxed) >= MAX_FAILURES {
             report.left = 1;
             return report;
         }
-        let work = self.tidy_up_after(&user, &mut report);
-        let done = timeout_at(self.until + GRACE, work).await;
+        let work = self.clean_up_user(&user, &mut report);
+        let done = timeout_at(self.deadline + GRACE, work).await;
         if let Err(error) = done.map_err(|_| JanitorError::TooLong).flatten() {
-            tracing::warn!(%user, %error, "not all that is expired of this user's could be removed");
+            tracing::warn!(%user, %error, "not all expired data of this user could be removed");
             self.failures.fetch_add(1, Ordering::Relaxed);
             report.failed = 1;
         } else {
@@ -252,7 +263,7 @@ impl Pass {
     }
 }
 
-/// Whose folders there are.
+/// The users with a folder in a listing.
 fn users_in(contents: &Contents) -> BTreeSet<UserId> {
     let folders = contents.folders.iter();
     folders
@@ -260,13 +271,13 @@ fn users_in(contents: &Contents) -> BTreeSet<UserId> {
         .collect()
 }
 
-/// Begins with another user each hour. The steps are those of the golden ratio, which leave no gap for
-/// long, whatever part of the users a pass gets through; so nothing has to be remembered between passes.
-fn in_turn(mut users: Vec<UserId>, utc: DateTime<Utc>) -> Vec<UserId> {
+/// Rotates the list to start with another user each hour. Golden-ratio steps visit all starting points evenly, whatever
+/// share of the users a pass completes, so no position has to be stored between passes.
+fn rotate_start(mut users: Vec<UserId>, utc: DateTime<Utc>) -> Vec<UserId> {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     let hour = utc.timestamp().div_euclid(3600) as u64;
     let part = u128::from(hour.wrapping_mul(GOLDEN));
-    // Less than there are users.
+    // Always less than `users.len()`.
     let first = (part * users.len() as u128) >> 64;
     users.rotate_left(first as usize);
     users

@@ -1,27 +1,27 @@
-//! What a pass of the janitor came to.
+//! The report of a janitor pass.
 
 use std::fmt;
 
-/// What a pass came to.
+/// Counts of what a pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JanitorReport {
-    /// Users who were looked after.
+    /// Users processed without failure.
     pub users: usize,
-    /// Records of creates under an `Idempotency-Key` that were past their time.
+    /// Expired idempotency records that were removed.
     pub records: usize,
-    /// Marks that were left and are settled now.
-    pub marks: usize,
-    /// Settled files that were removed.
-    pub settled: usize,
-    /// Artifacts of users who are gone: without a state and without a task file.
+    /// Expired write intents that were recovered.
+    pub intents: usize,
+    /// Tombstones that were removed.
+    pub tombstones: usize,
+    /// Removed artifacts of deleted users: without a state and without a task file.
     pub artifacts: usize,
-    /// Blobs of the older service that were removed.
+    /// Removed blobs of the older service.
     pub leftovers: usize,
-    /// Users who had something that Git doesn't have and no hint: they have one now.
+    /// Users with unpushed files and without a hint, who got one.
     pub hints: usize,
-    /// Users with whom something went wrong.
+    /// Users whose processing failed.
     pub failed: usize,
-    /// Users whose turn didn't come.
+    /// Users left to the next pass.
     pub left: usize,
 }
 
@@ -29,8 +29,8 @@ impl std::ops::AddAssign for JanitorReport {
     fn add_assign(&mut self, more: Self) {
         self.users += more.users;
         self.records += more.records;
-        self.marks += more.marks;
-        self.settled += more.settled;
+        self.intents += more.intents;
+        self.tombstones += more.tombstones;
         self.artifacts += more.artifacts;
         self.leftovers += more.leftovers;
         self.hints += more.hints;
@@ -39,7 +39,7 @@ impl std::ops::AddAssign for JanitorReport {
     }
 }
 
-/// A line for the log.
+/// The text of the log line.
 impl fmt::Display for JanitorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -48,8 +48,8 @@ impl fmt::Display for JanitorReport {
              leftovers of the older service {}, hints {}; failed {}, left {}",
             self.users,
             self.records,
-            self.marks,
-            self.settled,
+            self.intents,
+            self.tombstones,
             self.artifacts,
             self.leftovers,
             self.hints,

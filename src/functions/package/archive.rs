@@ -1,4 +1,4 @@
-//! The folder as an archive for zip deploy: the same files give the same bytes.
+//! The archive for zip deploy. Reproducible: the same files give the same bytes.
 
 use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read, Write};
@@ -10,11 +10,11 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::contents::AppFile;
 
-/// What every archive begins with.
+/// The first bytes of every zip.
 const MAGIC: &[u8] = b"PK";
 
-/// Whether an archive may be written here: where there is none yet, or one to replace.
-pub(super) fn may_be_at(path: &Path) -> io::Result<bool> {
+/// Whether an archive may be written at `path`: nothing is there, or a zip.
+pub(super) fn can_replace(path: &Path) -> io::Result<bool> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         file => file?,
@@ -24,14 +24,13 @@ pub(super) fn may_be_at(path: &Path) -> io::Result<bool> {
     Ok(begins == MAGIC)
 }
 
-/// Packs what is deployed, with each file's mode: without the run bit the host couldn't start the
-/// executable.
+/// Packs the files that are deployed, with their modes: the executable needs its execute bit to be started.
 pub(super) fn archive(files: &[AppFile]) -> Result<Vec<u8>, ZipError> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for file in files.iter().filter(|file| file.deployed()) {
+    for file in files.iter().filter(|file| file.is_deployed()) {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
-            // When it was packed would make each archive differ.
+            // The packing time would make every archive differ.
             .last_modified_time(DateTime::default())
             .unix_permissions(file.mode);
         archive.start_file(file.name, options)?;

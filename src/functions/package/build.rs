@@ -1,15 +1,15 @@
-//! What an executable needs to run, from its first bytes (ELF). PURE.
+//! What an executable needs to run, by its ELF header. PURE.
 
-/// Where an executable runs.
+/// The platforms an executable runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Build {
-    /// On every Linux of Azure's: x86-64, and nothing else is needed.
+pub enum ExecutableKind {
+    /// Any x86-64 Linux, Azure's included: it is linked statically.
     Static,
-    /// Where there is the C library it was linked with.
-    NeedsLibraries,
-    /// On a Linux of another processor than Azure's.
-    OtherProcessor,
-    /// Not on Linux.
+    /// An x86-64 Linux with the C library it was linked against.
+    DynamicallyLinked,
+    /// A Linux on another architecture than Azure's x86-64.
+    OtherArchitecture,
+    /// No Linux: it is no ELF file.
     NotLinux,
 }
 
@@ -19,25 +19,25 @@ const X86_64: u64 = 62;
 /// The program header that names the dynamic loader, `PT_INTERP`.
 const INTERPRETER: u64 = 3;
 
-impl Build {
-    /// What these bytes are.
+impl ExecutableKind {
+    /// Classifies an executable's bytes.
     pub fn of(executable: &[u8]) -> Self {
-        // Magic, 64 bits, little end first: Azure's plans run nothing else.
+        // Magic, 64-bit, little-endian: Azure's plans run nothing else.
         if !executable.starts_with(b"\x7fELF") {
             return Self::NotLinux;
         }
         if !executable.starts_with(b"\x7fELF\x02\x01") || number(executable, 18, 2) != Some(X86_64)
         {
-            return Self::OtherProcessor;
+            return Self::OtherArchitecture;
         }
         match program_headers(executable).any(|kind| kind == INTERPRETER) {
-            true => Self::NeedsLibraries,
+            true => Self::DynamicallyLinked,
             false => Self::Static,
         }
     }
 }
 
-/// The kinds of the program headers.
+/// The types (`p_type`) of the program headers.
 fn program_headers(executable: &[u8]) -> impl Iterator<Item = u64> {
     let at = |from, length| number(executable, from, length).unwrap_or(0);
     let (first, size, count) = (at(32, 8), at(54, 2), at(56, 2));
@@ -47,7 +47,7 @@ fn program_headers(executable: &[u8]) -> impl Iterator<Item = u64> {
     })
 }
 
-/// A number of so many bytes, little end first.
+/// A little-endian number of `length` bytes; `None` beyond the end.
 fn number(bytes: &[u8], from: usize, length: usize) -> Option<u64> {
     let bytes = bytes.get(from..from.checked_add(length)?)?;
     Some(

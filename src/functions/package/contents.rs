@@ -1,10 +1,10 @@
-//! What a Functions app folder holds. PURE: names and bytes, no files.
+//! The contents of a Functions app folder. PURE: names and bytes, no file access.
 
 use bytes::Bytes;
 
 use super::schedule::{DEFAULT_PUSH, Schedule};
 
-/// The templates of these functions; a folder of `function.json-templates/` each.
+/// The templates of these functions: one folder each in `function.json-templates/`.
 macro_rules! templates {
     ($($function:literal),+ $(,)?) => {
         &[$((
@@ -14,7 +14,7 @@ macro_rules! templates {
     };
 }
 
-/// Every function there is, as the name of its file and what is in it.
+/// Every function, as the path and text of its `function.json`.
 const FUNCTIONS: &[(&str, &str)] = templates![
     "authGithub",
     "authGithubCallback",
@@ -37,20 +37,20 @@ const HOST: &str = include_str!("../../../host.json");
 const LOCAL_SETTINGS: &str = include_str!("../../../local.settings.json");
 const FUNCIGNORE: &str = include_str!("../../../.funcignore");
 
-/// The executable's name; `host.json` says it, too.
+/// The executable's name, also in `host.json`.
 pub const EXECUTABLE: &str = "codex-miroir";
 
-/// Where a person's own settings and secrets are: written once, then theirs.
+/// The file with the user's own settings and secrets: written once, never replaced.
 pub const SETTINGS: &str = "local.settings.json";
 
 /// A file of the app folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppFile {
-    /// Relative to the folder, with `/` between.
+    /// The path relative to the folder, with `/` separators.
     pub name: &'static str,
-    /// What is in it.
+    /// The contents.
     pub bytes: Bytes,
-    /// Who may do what with it, as Unix says it: `0o755` for the executable.
+    /// The Unix permissions: `0o755` for the executable.
     pub mode: u32,
 }
 
@@ -63,14 +63,14 @@ impl AppFile {
         }
     }
 
-    /// Whether it goes to Azure: whatever `.funcignore` doesn't name does.
-    pub fn deployed(&self) -> bool {
+    /// Whether the file is deployed: those that `.funcignore` doesn't list are.
+    pub fn is_deployed(&self) -> bool {
         FUNCIGNORE.lines().all(|line| line != self.name)
     }
 }
 
-/// The whole folder, around an executable; `push` is when `gitPush` runs, if not when its template says.
-pub fn files(executable: Bytes, push: Option<&Schedule>) -> Vec<AppFile> {
+/// The whole folder with the executable; `push_schedule` replaces the template's schedule of `gitPush`.
+pub fn files(executable: Bytes, push_schedule: Option<&Schedule>) -> Vec<AppFile> {
     let executable = AppFile {
         name: EXECUTABLE,
         bytes: executable,
@@ -82,7 +82,7 @@ pub fn files(executable: Bytes, push: Option<&Schedule>) -> Vec<AppFile> {
     };
     let functions = FUNCTIONS
         .iter()
-        .map(|(name, template)| AppFile::text(name, scheduled(template, push)));
+        .map(|(name, template)| AppFile::text(name, scheduled(template, push_schedule)));
     let rest = [
         AppFile::text(".funcignore", FUNCIGNORE),
         AppFile::text("host.json", HOST),
@@ -94,9 +94,9 @@ pub fn files(executable: Bytes, push: Option<&Schedule>) -> Vec<AppFile> {
         .collect()
 }
 
-/// Only `gitPush` runs when the default says.
-fn scheduled(template: &'static str, push: Option<&Schedule>) -> Bytes {
-    match push {
+/// Applies the schedule. Only the template of `gitPush` has the default schedule.
+fn scheduled(template: &'static str, push_schedule: Option<&Schedule>) -> Bytes {
+    match push_schedule {
         Some(schedule) => template
             .replace(&quoted(DEFAULT_PUSH), &quoted(schedule.as_str()))
             .into(),

@@ -1,4 +1,4 @@
-//! The folder on disk: whose it is, and how its files are replaced.
+//! The folder on disk: recognising an earlier package, and replacing its files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, ReadDir};
@@ -8,68 +8,68 @@ use std::path::{Component, Path, PathBuf};
 use super::PackageError;
 use super::contents::{AppFile, SETTINGS};
 
-/// Names what a package has written, so that the next one knows what is its own.
+/// Lists the files of a package, so that the next run knows which files it may replace.
 const MANIFEST: &str = ".codex-miroir-package";
 
 /// The manifest's first line.
-const SAYS: &str =
+const MANIFEST_HEADER: &str =
     "# codex-miroir package wrote these files; it replaces them when it is run again.";
 
-/// Writes the files into an empty folder or an earlier package, where those that aren't part of the package
-/// any more go. Says whether the settings were there already.
+/// Writes the files into an empty folder or an earlier package; files that are no longer part of the package are
+/// removed. Returns whether the settings file existed already.
 ///
 /// # Errors
-/// `Foreign` for a folder that holds something else: it is left as it is.
+/// `ForeignFolder` for a folder with other contents: nothing is changed.
 pub(super) fn write(folder: &Path, files: &[AppFile]) -> Result<bool, PackageError> {
-    let before = written_before(folder)?;
+    let before = previous_files(folder)?;
     let settings = folder.join(SETTINGS);
     let kept = settings.try_exists().map_err(PackageError::at(&settings))?;
     let own = |file: &&AppFile| file.name != SETTINGS;
     let names: BTreeSet<&str> = files.iter().filter(own).map(|file| file.name).collect();
-    // First, with what was before: whatever cuts this off, the folder is known as a package.
+    // First, with the former files included: wherever this is interrupted, the folder is known as a package.
     let all = before.iter().map(String::as_str).chain(names.clone());
-    note(folder, all.collect())?;
+    write_manifest(folder, all.collect())?;
     for file in files.iter().filter(|file| own(file) || !kept) {
         replace(&folder.join(file.name), &file.bytes, file.mode)?;
     }
     for gone in before.iter().filter(|name| !names.contains(name.as_str())) {
         remove(folder, gone)?;
     }
-    note(folder, names)?;
+    write_manifest(folder, names)?;
     Ok(kept)
 }
 
-/// The names an earlier package wrote here; none in an empty or missing folder.
-fn written_before(folder: &Path) -> Result<Vec<String>, PackageError> {
+/// The files of an earlier package; none in an empty or missing folder.
+fn previous_files(folder: &Path) -> Result<Vec<String>, PackageError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(PackageError::at(folder))?,
     };
     let manifest = folder.join(MANIFEST);
     match fs::read_to_string(&manifest) {
-        Ok(said) => Ok(said
+        Ok(manifest_text) => Ok(manifest_text
             .lines()
-            .filter(|line| inside(line))
+            .filter(|line| is_package_file(line))
             .map(str::to_owned)
             .collect()),
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(PackageError::at(&manifest)(error))
         }
-        Err(_) if holds_nothing(entries).map_err(PackageError::at(folder))? => Ok(Vec::new()),
-        Err(_) => Err(PackageError::Foreign(folder.to_owned())),
+        Err(_) if is_empty_folder(entries).map_err(PackageError::at(folder))? => Ok(Vec::new()),
+        Err(_) => Err(PackageError::ForeignFolder(folder.to_owned())),
     }
 }
 
-/// But perhaps the manifest that a first package was writing when it was cut off.
-fn holds_nothing(mut entries: ReadDir) -> io::Result<bool> {
-    let unfinished = beside(Path::new(MANIFEST));
+/// Whether the folder is empty, but for the unfinished manifest of an interrupted first run.
+fn is_empty_folder(mut entries: ReadDir) -> io::Result<bool> {
+    let unfinished = temporary_path(Path::new(MANIFEST));
     entries.try_fold(true, |nothing, entry| {
         Ok(nothing && entry?.file_name() == unfinished.as_os_str())
     })
 }
 
-/// Whether a line of the manifest is a file below the folder, and not a person's own.
-fn inside(line: &str) -> bool {
+/// Whether a manifest line names a file below the folder, other than the settings file.
+fn is_package_file(line: &str) -> bool {
     let below = |part| matches!(part, Component::Normal(_));
     !line.is_empty()
         && !line.starts_with('#')
@@ -77,29 +77,30 @@ fn inside(line: &str) -> bool {
         && Path::new(line).components().all(below)
 }
 
-fn note(folder: &Path, names: BTreeSet<&str>) -> Result<(), PackageError> {
-    let lines: Vec<&str> = std::iter::once(SAYS).chain(names).collect();
+fn write_manifest(folder: &Path, names: BTreeSet<&str>) -> Result<(), PackageError> {
+    let lines: Vec<&str> = std::iter::once(MANIFEST_HEADER).chain(names).collect();
     let text = lines.join("\n") + "\n";
     replace(&folder.join(MANIFEST), text.as_bytes(), 0o644)
 }
 
-/// Beside, then renamed: an executable that is running can't be written to, and nobody meets half a file.
+/// Writes a temporary file and renames it: a running executable can't be overwritten, and no reader sees a
+/// partial file.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PackageError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(PackageError::at(folder))?;
     }
-    let beside = beside(path);
-    let written = fs::write(&beside, bytes)
-        .and_then(|()| set_mode(&beside, mode))
-        .and_then(|()| fs::rename(&beside, path));
+    let temporary_path = temporary_path(path);
+    let written = fs::write(&temporary_path, bytes)
+        .and_then(|()| set_mode(&temporary_path, mode))
+        .and_then(|()| fs::rename(&temporary_path, path));
     written.map_err(|error| {
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&temporary_path);
         PackageError::at(path)(error)
     })
 }
 
-/// Where a file is written before it is renamed.
-fn beside(path: &Path) -> PathBuf {
+/// The temporary file for `path`, in the same folder.
+fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".codex-miroir-new");
     path.with_file_name(name)
@@ -116,7 +117,7 @@ fn set_mode(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// With its folder, when nothing else is in that.
+/// Removes a file, and its function's folder if that is empty then.
 fn remove(folder: &Path, name: &str) -> Result<(), PackageError> {
     let path = folder.join(name);
     match fs::remove_file(&path) {
@@ -126,7 +127,7 @@ fn remove(folder: &Path, name: &str) -> Result<(), PackageError> {
         _ => {}
     }
     if let Some(function) = path.parent().filter(|parent| *parent != folder) {
-        // It stays while a person's files are in it.
+        // Fails, as it should, while the user's own files are in it.
         let _ = fs::remove_dir(function);
     }
     Ok(())

@@ -1,16 +1,16 @@
-//! When a timer runs, as the Functions host reads it: NCRONTAB. PURE.
+//! Timer schedules in the host's syntax, NCRONTAB. PURE.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// What `gitPush`'s template says: every minute.
+/// The schedule in `gitPush`'s template: every minute.
 pub(super) const DEFAULT_PUSH: &str = "0 * * * * *";
 
-/// Six fields, each of which the host understands.
+/// A valid NCRONTAB expression of six fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule(String);
 
-/// The host wouldn't understand it.
+/// The expression is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the schedule is {given:?}: {fault}; it must be six fields (second, minute, hour, day, month, day of the week), as in \"0 */5 * * * *\""
@@ -20,9 +20,9 @@ pub struct ScheduleError {
     fault: String,
 }
 
-/// What a field is called, its numbers, and the names that stand for them.
+/// A field's name, its range, and the names that stand for its numbers, in order.
 struct Field {
-    called: &'static str,
+    name: &'static str,
     numbers: RangeInclusive<u32>,
     names: &'static [&'static str],
 }
@@ -61,7 +61,7 @@ const FIELDS: [Field; 6] = [
 ];
 
 impl Schedule {
-    /// The six fields with one space between.
+    /// The six fields, separated by one space.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -80,8 +80,8 @@ impl FromStr for Schedule {
             return Err(refuse(format!("it has {} fields", parts.len())));
         }
         for (field, part) in FIELDS.iter().zip(&parts) {
-            if !part.split(',').all(|item| field.takes(item)) {
-                return Err(refuse(format!("{part:?} is no {}", field.called)));
+            if !part.split(',').all(|item| field.accepts(item)) {
+                return Err(refuse(format!("{part:?} is no {}", field.name)));
             }
         }
         Ok(Self(parts.join(" ")))
@@ -90,19 +90,19 @@ impl FromStr for Schedule {
 
 impl Field {
     const fn of(
-        called: &'static str,
+        name: &'static str,
         numbers: RangeInclusive<u32>,
         names: &'static [&'static str],
     ) -> Self {
         Self {
-            called,
+            name,
             numbers,
             names,
         }
     }
 
-    /// `*`, `a`, `a-b`, each with `/step`.
-    fn takes(&self, item: &str) -> bool {
+    /// Whether an item is valid: `*`, `a` or `a-b`, each also with `/step`.
+    fn accepts(&self, item: &str) -> bool {
         let (span, step) = match item.split_once('/') {
             Some((span, step)) => (span, number(step)),
             None => (item, Some(1)),
@@ -118,7 +118,7 @@ impl Field {
         known && step.is_some_and(|step| step > 0)
     }
 
-    /// A number, a name or a name's first three letters.
+    /// The value of a number, a name or a name's first three letters.
     fn value(&self, text: &str) -> Option<u32> {
         let named =
             |name: &&str| name.eq_ignore_ascii_case(text) || name[..3].eq_ignore_ascii_case(text);
@@ -130,7 +130,7 @@ impl Field {
     }
 }
 
-/// Digits only: `parse` alone would take a sign.
+/// Digits only: `parse` alone would accept a sign.
 fn number(text: &str) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits)

@@ -1,27 +1,32 @@
-//! What a person reads after packaging: what was written, and what to do next.
+//! The summary that is printed after packaging: what was written, and the next steps.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::contents::AppFile;
-use super::{Build, EXECUTABLE, Order, SETTINGS};
+use super::{EXECUTABLE, ExecutableKind, PackageRequest, SETTINGS};
 
-/// A package that was written.
+/// The summary of a written package; `Display` is what is printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct PackageSummary {
     folder: PathBuf,
     zip: Option<PathBuf>,
     functions: usize,
     kept_settings: bool,
-    build: Build,
+    build: ExecutableKind,
 }
 
-impl Written {
-    pub(super) fn new(order: &Order, files: &[AppFile], kept_settings: bool, build: Build) -> Self {
+impl PackageSummary {
+    pub(super) fn new(
+        request: &PackageRequest,
+        files: &[AppFile],
+        kept_settings: bool,
+        build: ExecutableKind,
+    ) -> Self {
         let functions = files.iter().filter(|file| file.name.contains('/'));
         Self {
-            folder: order.folder.clone(),
-            zip: order.zip.clone(),
+            folder: request.folder.clone(),
+            zip: request.zip.clone(),
             functions: functions.count(),
             kept_settings,
             build,
@@ -29,7 +34,7 @@ impl Written {
     }
 }
 
-impl fmt::Display for Written {
+impl fmt::Display for PackageSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (folder, functions) = (self.folder.display(), self.functions);
         writeln!(
@@ -46,8 +51,8 @@ impl fmt::Display for Written {
         if let Some(advice) = advice(self.build) {
             writeln!(f, "\n{advice}")?;
         }
-        // In a shell of its own: the archive's path is seen from here.
-        let folder = for_a_shell(&self.folder);
+        // In a subshell: the archive's path is relative to the present folder.
+        let folder = shell_quoted(&self.folder);
         writeln!(
             f,
             "\nTo try it, with Azurite running:\n  (cd {folder} && func start)"
@@ -57,7 +62,7 @@ impl fmt::Display for Written {
             "To deploy it:\n  (cd {folder} && func azure functionapp publish APP)"
         )?;
         if let Some(zip) = &self.zip {
-            let zip = for_a_shell(zip);
+            let zip = shell_quoted(zip);
             write!(
                 f,
                 "or\n  az functionapp deployment source config-zip --resource-group GROUP --name APP --src {zip}"
@@ -67,8 +72,8 @@ impl fmt::Display for Written {
     }
 }
 
-/// In quotes, where a shell would take it for something else.
-fn for_a_shell(path: &Path) -> String {
+/// The path, quoted where a shell would interpret it.
+fn shell_quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |it: char| it.is_alphanumeric() || "/._-+,:@%".contains(it);
     match !path.is_empty() && path.chars().all(plain) {
@@ -77,13 +82,13 @@ fn for_a_shell(path: &Path) -> String {
     }
 }
 
-/// What has to change before this executable runs on Azure.
-fn advice(build: Build) -> Option<String> {
+/// What has to change before this executable runs on Azure, if anything.
+fn advice(build: ExecutableKind) -> Option<String> {
     let fault = match build {
-        Build::Static => return None,
-        Build::NeedsLibraries => "needs the C library of a Linux like this one",
-        Build::OtherProcessor => "is for another processor than x86-64",
-        Build::NotLinux => "is no Linux executable",
+        ExecutableKind::Static => return None,
+        ExecutableKind::DynamicallyLinked => "needs the C library of a Linux like this one",
+        ExecutableKind::OtherArchitecture => "is for another processor than x86-64",
+        ExecutableKind::NotLinux => "is no Linux executable",
     };
     Some(format!(
         "This {EXECUTABLE} {fault}. On Azure's Linux plans use the static build:\n  \

@@ -1,52 +1,51 @@
-//! Builds the text that says what was decided.
+//! Assembles the merged text by the plan.
 
-use super::decide::{Decided, Key, Version, ask};
-use super::lines::{self, Overlap};
-use super::three::{Side, Three};
+use super::decide::{MergePlan, MergeVersion, PlannedKey, edit_of};
+use super::lines::{self, OverlapPolicy};
+use super::three::{MergeSide, ThreeWay};
 use crate::task::{FileName, FixedSlot, Outline, Parsed, edit, outline, parse};
 
-/// Puts the lines of both sides together. `None` when the text doesn't say exactly what was
-/// decided then.
+/// Assembles the text from the lines of both sides. `None` when the text doesn't parse to exactly what is planned.
 pub(super) fn assemble(
     name: &FileName,
-    versions: &Three<Version<'_>>,
-    decided: &Decided<'_>,
+    versions: &ThreeWay<MergeVersion<'_>>,
+    plan: &MergePlan<'_>,
 ) -> Option<String> {
     let outlines = versions.map(|version| &version.outline);
-    if !outlines.ours.by_lines || !outlines.theirs.by_lines {
+    if !outlines.ours.is_line_based || !outlines.theirs.is_line_based {
         return None;
     }
-    let reworded = || decided.keys.iter().filter(|key| key.reworded);
-    let in_their_words = || {
-        let text = lines_of_both(&outlines, decided, true);
-        let ours = ask(&decided.task, reworded().map(|key| key.name))?;
+    let reformatted = || plan.keys.iter().filter(|key| key.reformatted);
+    let in_their_format = || {
+        let text = combined_lines(&outlines, plan, true);
+        let ours = edit_of(&plan.task, reformatted().map(|key| key.name))?;
         let text = edit(name, &text, &ours).ok()?;
-        says(name, &text, decided, true).then_some(text)
+        matches_plan(name, &text, plan, true).then_some(text)
     };
-    let in_our_words = || {
-        let text = lines_of_both(&outlines, decided, false);
-        says(name, &text, decided, false).then_some(text)
+    let in_our_format = || {
+        let text = combined_lines(&outlines, plan, false);
+        matches_plan(name, &text, plan, false).then_some(text)
     };
-    reworded()
+    reformatted()
         .next()
-        .and_then(|_| in_their_words())
-        .or_else(in_our_words)
+        .and_then(|_| in_their_format())
+        .or_else(in_our_format)
 }
 
-fn lines_of_both(
-    outlines: &Three<&Outline<'_>>,
-    decided: &Decided<'_>,
-    keep_words: bool,
+fn combined_lines(
+    outlines: &ThreeWay<&Outline<'_>>,
+    plan: &MergePlan<'_>,
+    keep_format: bool,
 ) -> String {
-    let mut text = (*outlines.map(|outline| outline.head).changed()).to_owned();
-    text.push_str(&comments(&outlines.map(|outline| outline.above)));
-    for key in in_order(outlines, decided, keep_words) {
-        let Some(block) = key.block(keep_words) else {
+    let mut text = (*outlines.map(|outline| outline.head).prefer_changed()).to_owned();
+    text.push_str(&merge_comments(&outlines.map(|outline| outline.above)));
+    for key in ordered_keys(outlines, plan, keep_format) {
+        let Some(block) = key.block(keep_format) else {
             continue;
         };
         text.push_str(block.lines);
         match (key.blocks.ours, key.blocks.theirs) {
-            (Some(ours), Some(theirs)) => text.push_str(&comments(&Three {
+            (Some(ours), Some(theirs)) => text.push_str(&merge_comments(&ThreeWay {
                 base: key.blocks.base.flatten().map(|block| block.below),
                 ours: ours.below,
                 theirs: theirs.below,
@@ -54,19 +53,19 @@ fn lines_of_both(
             _ => text.push_str(block.below),
         }
     }
-    text.push_str(&closing(outlines, &decided.body));
-    text.push_str(&decided.body);
+    text.push_str(&merge_closing(outlines, &plan.body));
+    text.push_str(&plan.body);
     text
 }
 
-/// The comments and blank lines between two keys. Where both sides changed them, both stay.
-fn comments(versions: &Three<&str>) -> String {
-    lines::merge(versions, Overlap::Both, "\n").text
+/// Merges the comments and blank lines between two keys. Where both sides changed them, both are kept.
+fn merge_comments(versions: &ThreeWay<&str>) -> String {
+    lines::merge(versions, OverlapPolicy::Both, "\n").text
 }
 
 /// The closing line and the blank line after it, such that `body` can follow.
-fn closing(outlines: &Three<&Outline<'_>>, body: &str) -> String {
-    let mut closing = (*outlines.map(|outline| outline.closing).changed()).to_owned();
+fn merge_closing(outlines: &ThreeWay<&Outline<'_>>, body: &str) -> String {
+    let mut closing = (*outlines.map(|outline| outline.closing).prefer_changed()).to_owned();
     if !body.is_empty() && !closing.ends_with('\n') {
         closing.push_str(outlines.ours.newline);
     }
@@ -77,20 +76,20 @@ fn closing(outlines: &Three<&Outline<'_>>, body: &str) -> String {
     closing
 }
 
-/// The keys that stay, in the order of one side, with what only the other side has after the key
-/// it has before that.
-fn in_order<'d>(
-    outlines: &Three<&Outline<'_>>,
-    decided: &'d Decided<'_>,
-    keep_words: bool,
-) -> Vec<&'d Key<'d>> {
-    let (first, second) = match whose_order(outlines) {
-        Side::Ours => (outlines.ours, outlines.theirs),
-        Side::Theirs => (outlines.theirs, outlines.ours),
+/// The keys that are kept, in the order of one side. A key of only the other side follows the key that precedes it
+/// there.
+fn ordered_keys<'d>(
+    outlines: &ThreeWay<&Outline<'_>>,
+    plan: &'d MergePlan<'_>,
+    keep_format: bool,
+) -> Vec<&'d PlannedKey<'d>> {
+    let (first, second) = match order_side(outlines) {
+        MergeSide::Ours => (outlines.ours, outlines.theirs),
+        MergeSide::Theirs => (outlines.theirs, outlines.ours),
     };
     let find = |name: &str| {
-        let key = decided.keys.iter().find(|key| key.name == name)?;
-        key.block(keep_words).map(|_| key)
+        let key = plan.keys.iter().find(|key| key.name == name)?;
+        key.block(keep_format).map(|_| key)
     };
     let blocks = first.blocks.iter();
     let mut order: Vec<_> = blocks.filter_map(|block| find(&block.key)).collect();
@@ -106,49 +105,50 @@ fn in_order<'d>(
     order
 }
 
-/// Ours, unless only theirs was changed.
-fn whose_order(outlines: &Three<&Outline<'_>>) -> Side {
+/// The side whose order of keys is used: ours, unless only Git reordered them.
+fn order_side(outlines: &ThreeWay<&Outline<'_>>) -> MergeSide {
     let Some(base) = outlines.base else {
-        return Side::Ours;
+        return MergeSide::Ours;
     };
     let moved = |side| shared_keys(base, side) != shared_keys(side, base);
     if moved(outlines.theirs) && !moved(outlines.ours) {
-        Side::Theirs
+        MergeSide::Theirs
     } else {
-        Side::Ours
+        MergeSide::Ours
     }
 }
 
-/// The keys of `outline` that `other` has, too.
+/// The keys of `outline` that `other` has too.
 fn shared_keys<'a>(outline: &'a Outline<'_>, other: &Outline<'_>) -> Vec<&'a str> {
     let keys = outline.blocks.iter().map(|block| block.key.as_str());
     keys.filter(|key| other.block(key).is_some()).collect()
 }
 
-/// Whether `text` says exactly what was decided.
-fn says(name: &FileName, text: &str, decided: &Decided<'_>, edited: bool) -> bool {
+/// Whether `text` parses to exactly what is planned. `edited`: an edit rewrote the reformatted keys, so their lines
+/// may differ.
+fn matches_plan(name: &FileName, text: &str, plan: &MergePlan<'_>, edited: bool) -> bool {
     let (Parsed::Task(task), Some(outline)) = (parse(name, text.as_bytes()), outline(text)) else {
         return false;
     };
-    let wanted = &decided.task;
+    let wanted = &plan.task;
     let fixed_slot = match (&task.fixed_slot, &wanted.fixed_slot) {
-        // The line may be another one; the value is compared below.
+        // The problems may have different line numbers; the values are compared below.
         (FixedSlot::Invalid(_), FixedSlot::Invalid(_)) => true,
         (said, wanted) => said == wanted,
     };
     let mut left = outline.blocks.len();
-    let keys = decided.keys.iter().all(|key| {
+    let keys = plan.keys.iter().all(|key| {
         let said = outline.block(key.name);
         left -= usize::from(said.is_some());
         match (said, key.block(edited)) {
-            _ if edited && key.reworded => true,
-            (Some(said), Some(wanted)) => said.says_the_same(wanted),
+            _ if edited && key.reformatted => true,
+            (Some(said), Some(wanted)) => said.has_same_value(wanted),
             (said, wanted) => said.is_none() && wanted.is_none(),
         }
     });
     keys && left == 0
         && fixed_slot
-        && outline.body == decided.body
+        && outline.body == plan.body
         && task.kategorie == wanted.kategorie
         && task.status == wanted.status
         && task.tags == wanted.tags

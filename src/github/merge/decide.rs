@@ -1,57 +1,57 @@
-//! Decides, field by field, whose version stands.
+//! Decides for each field which side wins.
 
 use std::collections::BTreeSet;
 
-use super::lines::{self, Overlap};
-use super::three::{Side, Three};
+use super::lines::{self, OverlapPolicy};
+use super::three::{MergeSide, ThreeWay};
 use crate::task::{Block, Edit, FileName, FixedSlot, Outline, Status, Task, edit, outline};
 
-/// One version of the file: what it says, and where.
-pub(super) struct Version<'a> {
+/// One parsed version of the file.
+pub(super) struct MergeVersion<'a> {
     pub(super) text: &'a str,
     pub(super) task: Task,
     pub(super) outline: Outline<'a>,
 }
 
-/// What the file is to say.
-pub(super) struct Decided<'a> {
-    /// Every key that one of the two sides has.
-    pub(super) keys: Vec<Key<'a>>,
-    /// The known fields' values. The title is whatever the body makes it.
+/// The planned content of the merged file.
+pub(super) struct MergePlan<'a> {
+    /// Every key that at least one side has.
+    pub(super) keys: Vec<PlannedKey<'a>>,
+    /// The values of the known fields. The title is empty: it follows from the body.
     pub(super) task: Task,
     pub(super) body: String,
-    /// The fields both sides changed differently.
+    /// The fields that both sides changed differently.
     pub(super) conflicts: BTreeSet<String>,
 }
 
-/// A key of the front matter, and whose version of it stands.
-pub(super) struct Key<'a> {
+/// A key of the front matter, and the side that wins.
+pub(super) struct PlannedKey<'a> {
     pub(super) name: &'a str,
-    pub(super) side: Side,
-    pub(super) blocks: Three<Option<&'a Block<'a>>>,
-    /// Our value stands, and Git has the value from before, but in other words or with other
-    /// comments. Those are kept if our value can be set in them.
-    pub(super) reworded: bool,
+    pub(super) side: MergeSide,
+    pub(super) blocks: ThreeWay<Option<&'a Block<'a>>>,
+    /// Our value wins, and Git kept the base's value but changed its formatting or comments. Git's formatting is kept
+    /// if our value can be set in it.
+    pub(super) reformatted: bool,
 }
 
-impl<'a> Key<'a> {
-    /// The lines to take, `None` where the key goes.
-    pub(super) fn block(&self, keep_words: bool) -> Option<&'a Block<'a>> {
-        if keep_words && self.reworded {
+impl<'a> PlannedKey<'a> {
+    /// The lines to take; `None` when the key is removed.
+    pub(super) fn block(&self, keep_format: bool) -> Option<&'a Block<'a>> {
+        if keep_format && self.reformatted {
             self.blocks.theirs
         } else {
             *self.blocks.of(self.side)
         }
     }
 
-    /// Whether this is none of the fields a task has, and Git has something else there.
+    /// Whether the key isn't a known field, and the sides differ in it.
     pub(super) fn is_unknown_and_differs(&self) -> bool {
         !is_known(self.name) && !same_block(self.blocks.ours, self.blocks.theirs)
     }
 }
 
-impl<'a> Decided<'a> {
-    pub(super) fn new(file: &FileName, versions: &'a Three<Version<'a>>) -> Self {
+impl<'a> MergePlan<'a> {
+    pub(super) fn new(file: &FileName, versions: &'a ThreeWay<MergeVersion<'a>>) -> Self {
         let mut conflicts = BTreeSet::new();
         let mut keys = vec![];
         for name in names(versions) {
@@ -69,16 +69,16 @@ impl<'a> Decided<'a> {
         }
     }
 
-    /// The names of the keys that are `side`'s.
-    pub(super) fn names(&self, side: Side) -> impl Iterator<Item = &'a str> {
+    /// The names of the keys that `side` wins.
+    pub(super) fn names(&self, side: MergeSide) -> impl Iterator<Item = &'a str> {
         let keys = self.keys.iter().filter(move |key| key.side == side);
         keys.map(|key| key.name)
     }
 }
 
-/// The edit that makes the known fields among `names` what `task` says. `None` when that can't
-/// be asked for.
-pub(super) fn ask<'n>(task: &Task, names: impl Iterator<Item = &'n str>) -> Option<Edit> {
+/// The edit that sets the known fields among `names` to `task`'s values. `None` when an edit can't express it (an
+/// invalid `fixedSlot`).
+pub(super) fn edit_of<'n>(task: &Task, names: impl Iterator<Item = &'n str>) -> Option<Edit> {
     let mut edit = Edit::default();
     for name in names {
         match name {
@@ -100,8 +100,8 @@ pub(super) fn ask<'n>(task: &Task, names: impl Iterator<Item = &'n str>) -> Opti
     Some(edit)
 }
 
-/// Our keys, then those that only Git has.
-fn names<'a>(versions: &'a Three<Version<'_>>) -> Vec<&'a str> {
+/// The names of our keys, then of those that only Git has.
+fn names<'a>(versions: &'a ThreeWay<MergeVersion<'_>>) -> Vec<&'a str> {
     let [ours, theirs] = [&versions.ours, &versions.theirs].map(|version| &version.outline.blocks);
     let mut names: Vec<&str> = ours.iter().map(|block| block.key.as_str()).collect();
     let known: BTreeSet<&str> = names.iter().copied().collect();
@@ -110,12 +110,13 @@ fn names<'a>(versions: &'a Three<Version<'_>>) -> Vec<&'a str> {
     names
 }
 
-/// The known fields, each as the side says that it is taken from. A key that neither side has says
-/// the same on both.
-fn task(versions: &Three<Version<'_>>, keys: &[Key<'_>]) -> Task {
+/// The known fields, each from the side that wins it. A key that neither side has has the same default on both.
+fn task(versions: &ThreeWay<MergeVersion<'_>>, keys: &[PlannedKey<'_>]) -> Task {
     let from = |name| {
         let key = keys.iter().find(|key| key.name == name);
-        &versions.of(key.map_or(Side::Ours, |key| key.side)).task
+        &versions
+            .of(key.map_or(MergeSide::Ours, |key| key.side))
+            .task
     };
     Task {
         title: String::new(),
@@ -128,63 +129,69 @@ fn task(versions: &Three<Version<'_>>, keys: &[Key<'_>]) -> Task {
     }
 }
 
-/// The body, and whether both sides changed the same place of it. Without a base there are no
-/// places, only bodies.
-fn body(versions: &Three<Version<'_>>) -> (String, bool) {
+/// The merged body, and whether both sides changed the same lines of it. Without a base there are no hunks: differing
+/// bodies are a conflict, and ours wins.
+fn body(versions: &ThreeWay<MergeVersion<'_>>) -> (String, bool) {
     let bodies = versions.map(|version| version.outline.body);
     if bodies.base.is_none() {
         return (bodies.ours.to_owned(), bodies.ours != bodies.theirs);
     }
     let newline = versions.ours.outline.newline;
-    let merged = lines::merge(&bodies, Overlap::Ours, newline);
+    let merged = lines::merge(&bodies, OverlapPolicy::Ours, newline);
     (merged.text, merged.conflict)
 }
 
 /// One version of a key.
 #[derive(Clone, Copy)]
-struct At<'a> {
+struct KeyVersion<'a> {
     task: &'a Task,
     block: Option<&'a Block<'a>>,
 }
 
-struct Verdict {
-    side: Side,
+struct SideChoice {
+    side: MergeSide,
     conflict: bool,
 }
 
-fn key<'a>(file: &FileName, versions: &'a Three<Version<'a>>, name: &'a str) -> (Key<'a>, bool) {
-    let at = versions.map(|version| At {
+fn key<'a>(
+    file: &FileName,
+    versions: &'a ThreeWay<MergeVersion<'a>>,
+    name: &'a str,
+) -> (PlannedKey<'a>, bool) {
+    let key_versions = versions.map(|version| KeyVersion {
         task: &version.task,
         block: version.outline.block(name),
     });
-    let verdict = match name {
-        "status" | "abgeschlossen_am" => completion(name, &at, versions),
-        _ => verdict(name, &at),
+    let choice = match name {
+        "status" | "abgeschlossen_am" => choose_completion_side(name, &key_versions, versions),
+        _ => choose_side(name, &key_versions),
     };
-    let key = Key {
+    let key = PlannedKey {
         name,
-        side: verdict.side,
-        blocks: at.map(|at| at.block),
-        reworded: is_reworded(name, &at) && is_only_edited(file, versions, name),
+        side: choice.side,
+        blocks: key_versions.map(|version| version.block),
+        reformatted: is_reformatted(name, &key_versions) && is_only_edited(file, versions, name),
     };
-    (key, verdict.conflict)
+    (key, choice.conflict)
 }
 
-/// Whether only we changed the value, and Git the words around it.
-fn is_reworded(name: &str, Three { base, ours, theirs }: &Three<At<'_>>) -> bool {
+/// Whether only we changed the value, and Git only its formatting.
+fn is_reformatted(name: &str, ThreeWay { base, ours, theirs }: &ThreeWay<KeyVersion<'_>>) -> bool {
     let Some(base) = base.filter(|_| is_known(name) && theirs.block.is_some()) else {
         return false;
     };
-    !same(name, &base, ours) && same(name, &base, theirs) && !same_lines(base.block, theirs.block)
+    !same_value(name, &base, ours)
+        && same_value(name, &base, theirs)
+        && !same_lines(base.block, theirs.block)
 }
 
-/// Whether our lines of a key are what an edit makes of those from before: then they hold nothing
-/// but the value that Git's lines don't hold.
-fn is_only_edited(file: &FileName, versions: &Three<Version<'_>>, name: &str) -> bool {
+/// Whether our lines of a key are the base's with our value set by an edit. Then only the value would be lost by taking
+/// Git's lines.
+fn is_only_edited(file: &FileName, versions: &ThreeWay<MergeVersion<'_>>, name: &str) -> bool {
     let (Some(base), ours) = (&versions.base, &versions.ours) else {
         return false;
     };
-    let Some(change) = ask(&ours.task, std::iter::once(name)) else {
+    let Some(change) = edit_of(&ours.task, std::iter::once(name)) else {
         return false;
     };
     let edited = edit(file, base.text, &change).unwrap_or_default();
@@ -193,58 +200,63 @@ fn is_only_edited(file: &FileName, versions: &Three<Version<'_>>, name: &str) ->
     lines == Some(true)
 }
 
-/// Ours where we changed something, else theirs. Where it isn't known what was changed, what only
-/// one side has is kept, and what differs counts as changed by both.
-fn verdict(name: &str, at: &Three<At<'_>>) -> Verdict {
-    let Three { base, ours, theirs } = at;
+/// Ours where we changed something, else theirs. Without a base, a key of only one side is kept, and a difference
+/// counts as changed by both.
+fn choose_side(name: &str, key_versions: &ThreeWay<KeyVersion<'_>>) -> SideChoice {
+    let ThreeWay { base, ours, theirs } = key_versions;
     let (side, conflict) = match base {
-        None if ours.block.is_none() => (Side::Theirs, false),
-        None if theirs.block.is_none() => (Side::Ours, false),
-        None => (Side::Ours, !same(name, ours, theirs)),
-        Some(base) => match (same(name, base, ours), same(name, base, theirs)) {
-            (false, false) => (Side::Ours, !same(name, ours, theirs)),
-            (false, true) => (Side::Ours, false),
-            (true, false) => (Side::Theirs, false),
-            (true, true) if same_lines(base.block, ours.block) => (Side::Theirs, false),
-            (true, true) => (Side::Ours, false),
+        None if ours.block.is_none() => (MergeSide::Theirs, false),
+        None if theirs.block.is_none() => (MergeSide::Ours, false),
+        None => (MergeSide::Ours, !same_value(name, ours, theirs)),
+        Some(base) => match (same_value(name, base, ours), same_value(name, base, theirs)) {
+            (false, false) => (MergeSide::Ours, !same_value(name, ours, theirs)),
+            (false, true) => (MergeSide::Ours, false),
+            (true, false) => (MergeSide::Theirs, false),
+            (true, true) if same_lines(base.block, ours.block) => (MergeSide::Theirs, false),
+            (true, true) => (MergeSide::Ours, false),
         },
     };
-    Verdict { side, conflict }
+    SideChoice { side, conflict }
 }
 
-/// `status` and `abgeschlossen_am` are one: whoever completed the task has both, whatever the other
-/// side made of them. A conflict is named after the one that differs.
-fn completion(name: &str, at: &Three<At<'_>>, versions: &Three<Version<'_>>) -> Verdict {
-    let differ = at.ours.task.status != at.theirs.task.status;
+/// `status` and `abgeschlossen_am` are decided as one: the side that completed the task wins both, whatever the other
+/// side changed. A conflict is reported for the key that differs.
+fn choose_completion_side(
+    name: &str,
+    key_versions: &ThreeWay<KeyVersion<'_>>,
+    versions: &ThreeWay<MergeVersion<'_>>,
+) -> SideChoice {
+    let differ = key_versions.ours.task.status != key_versions.theirs.task.status;
     let status = versions.map(|version| version.outline.block("status").is_some());
-    let found = match (&at.base, who_completed(at)) {
-        (Some(base), Some(side)) => Verdict {
+    let found = match (&key_versions.base, completing_side(key_versions)) {
+        (Some(base), Some(side)) => SideChoice {
             side,
-            conflict: !same(name, base, &at.ours) && !same(name, base, &at.theirs),
+            conflict: !same_value(name, base, &key_versions.ours)
+                && !same_value(name, base, &key_versions.theirs),
         },
-        (None, side) if differ => Verdict {
+        (None, side) if differ => SideChoice {
             side: side.unwrap_or(if status.ours {
-                Side::Ours
+                MergeSide::Ours
             } else {
-                Side::Theirs
+                MergeSide::Theirs
             }),
             conflict: status.ours && status.theirs,
         },
-        _ => verdict(name, at),
+        _ => choose_side(name, key_versions),
     };
-    Verdict {
+    SideChoice {
         conflict: found.conflict && (name == "status") == differ,
         ..found
     }
 }
 
-/// The one side that marked the task done.
-fn who_completed(at: &Three<At<'_>>) -> Option<Side> {
-    let done = at.map(|at| at.task.status == Status::Abgeschlossen);
+/// The only side that marked the task done.
+fn completing_side(key_versions: &ThreeWay<KeyVersion<'_>>) -> Option<MergeSide> {
+    let done = key_versions.map(|version| version.task.status == Status::Abgeschlossen);
     match (done.ours, done.theirs) {
         _ if done.base == Some(true) => None,
-        (true, false) => Some(Side::Ours),
-        (false, true) => Some(Side::Theirs),
+        (true, false) => Some(MergeSide::Ours),
+        (false, true) => Some(MergeSide::Theirs),
         _ => None,
     }
 }
@@ -256,8 +268,8 @@ fn is_known(name: &str) -> bool {
     )
 }
 
-/// Whether both versions mean the same by a key.
-fn same(name: &str, a: &At<'_>, b: &At<'_>) -> bool {
+/// Whether both versions have the same value of a key.
+fn same_value(name: &str, a: &KeyVersion<'_>, b: &KeyVersion<'_>) -> bool {
     match name {
         "typ" => true,
         "kategorie" => a.task.kategorie == b.task.kategorie,
@@ -276,7 +288,7 @@ fn same(name: &str, a: &At<'_>, b: &At<'_>) -> bool {
 
 fn same_block(a: Option<&Block<'_>>, b: Option<&Block<'_>>) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => a.says_the_same(b),
+        (Some(a), Some(b)) => a.has_same_value(b),
         (a, b) => a.is_none() && b.is_none(),
     }
 }

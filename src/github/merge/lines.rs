@@ -1,4 +1,4 @@
-//! Three versions of a text, put together line by line.
+//! Three-way merge of texts by lines.
 
 use std::collections::{HashMap, HashSet};
 use std::iter::Peekable;
@@ -6,35 +6,33 @@ use std::ops::Range;
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use super::three::Three;
+use super::three::ThreeWay;
 
-/// More lines of two versions than these, without those that are the same at both ends, aren't
-/// compared. A file of the greatest size has no more in prose; in hostile text, these take up to a
-/// tenth of a second, and twice as many more than twice as long.
+/// Most lines of two versions, without their common prefix and suffix, that are compared. Prose of the largest file has
+/// fewer. Hostile text of this size takes up to a tenth of a second, and the time grows faster than linearly.
 const MAX_COMPARED: usize = 50_000;
 
-/// What the lines of two changed texts are together.
-pub(super) struct Lines {
+/// The result of a merge.
+pub(super) struct MergedText {
     pub(super) text: String,
-    /// Whether both changed lines that are the same or stand next to each other, differently. The
-    /// text holds our version of those.
+    /// Whether both sides changed the same or adjacent lines differently. The text has our version of those.
     pub(super) conflict: bool,
 }
 
-/// What becomes of lines that both changed differently.
+/// What to do with lines that both sides changed differently.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overlap {
-    /// Ours stand.
+pub(super) enum OverlapPolicy {
+    /// Keep ours.
     Ours,
-    /// Ours stand, and theirs that aren't among them follow.
+    /// Keep ours, followed by those of theirs that aren't among ours.
     Both,
 }
 
-/// Puts together what both sides made of the base. A final newline that only some of them have is
-/// looked at for itself, so that adding a line at the end changes no other line. Where too many
-/// lines were changed to compare them, our text stands and counts as a conflict.
-pub(super) fn merge(texts: &Three<&str>, overlap: Overlap, newline: &str) -> Lines {
-    let Three { base, ours, theirs } = *texts;
+/// Merges both sides' changes of the base. The final newline is merged on its own, so that adding a line at the end
+/// doesn't change the line before it. If there are too many changed lines to compare ([`MAX_COMPARED`]), our text wins
+/// as a conflict.
+pub(super) fn merge(texts: &ThreeWay<&str>, overlap: OverlapPolicy, newline: &str) -> MergedText {
+    let ThreeWay { base, ours, theirs } = *texts;
     let base = base.unwrap_or_default();
     let only_one = match (ours, theirs) {
         _ if ours == theirs || theirs == base => Some(ours),
@@ -42,32 +40,32 @@ pub(super) fn merge(texts: &Three<&str>, overlap: Overlap, newline: &str) -> Lin
         _ => None,
     };
     if let Some(text) = only_one {
-        return Lines {
+        return MergedText {
             text: text.to_owned(),
             conflict: false,
         };
     }
-    let unended = |text: &str| !text.is_empty() && !text.ends_with('\n');
-    let unended_together = if unended(ours) == unended(base) {
-        unended(theirs)
+    let lacks_newline = |text: &str| !text.is_empty() && !text.ends_with('\n');
+    let merged_lacks_newline = if lacks_newline(ours) == lacks_newline(base) {
+        lacks_newline(theirs)
     } else {
-        unended(ours)
+        lacks_newline(ours)
     };
     let ended = [base, ours, theirs].map(|text| {
-        let end = if unended(text) {
+        let end = if lacks_newline(text) {
             ending(text).unwrap_or(newline)
         } else {
             ""
         };
         [text, end].concat()
     });
-    let Some(mut merged) = merge_ended(&ended, overlap) else {
-        return Lines {
+    let Some(mut merged) = merge_terminated(&ended, overlap) else {
+        return MergedText {
             text: ours.to_owned(),
             conflict: true,
         };
     };
-    if unended_together && merged.text.ends_with('\n') {
+    if merged_lacks_newline && merged.text.ends_with('\n') {
         merged.text.pop();
         if merged.text.ends_with('\r') {
             merged.text.pop();
@@ -82,9 +80,9 @@ fn ending(text: &str) -> Option<&'static str> {
     Some(if before.ends_with('\r') { "\r\n" } else { "\n" })
 }
 
-/// Puts texts together that all end in a line ending, or are empty.
-fn merge_ended(texts: &[String; 3], overlap: Overlap) -> Option<Lines> {
-    let mut numbers = Numbers::default();
+/// Merges texts that are empty or end with a line ending. `None` when they are too large to compare.
+fn merge_terminated(texts: &[String; 3], overlap: OverlapPolicy) -> Option<MergedText> {
+    let mut numbers = LineInterner::default();
     let [base, ours, theirs] = texts.each_ref().map(|text| numbers.text(text));
     let mut clusters = Clusters {
         ours: hunks(&base, &ours)?.into_iter().peekable(),
@@ -103,7 +101,7 @@ fn merge_ended(texts: &[String; 3], overlap: Overlap) -> Option<Lines> {
                 let (our, their) = (&ours[our], &theirs[their]);
                 conflict |= our != their;
                 merged.extend(our);
-                if overlap == Overlap::Both {
+                if overlap == OverlapPolicy::Both {
                     let ours: HashSet<_> = our.iter().collect();
                     merged.extend(their.iter().filter(|line| !ours.contains(line)));
                 }
@@ -113,20 +111,20 @@ fn merge_ended(texts: &[String; 3], overlap: Overlap) -> Option<Lines> {
     }
     merged.extend(&base[done..]);
     let lines = merged.into_iter().map(|number| numbers.lines[number]);
-    Some(Lines {
+    Some(MergedText {
         text: lines.collect(),
         conflict,
     })
 }
 
-/// Lines as numbers: the same line, the same number.
+/// Interns lines: equal lines have equal numbers.
 #[derive(Default)]
-struct Numbers<'a> {
+struct LineInterner<'a> {
     lines: Vec<&'a str>,
     numbers: HashMap<&'a str, usize>,
 }
 
-impl<'a> Numbers<'a> {
+impl<'a> LineInterner<'a> {
     fn text(&mut self, text: &'a str) -> Vec<usize> {
         let number = |line| {
             *self.numbers.entry(line).or_insert_with(|| {
@@ -138,19 +136,18 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// Lines of the base, and what one side has in their place.
+/// A range of lines of the base and the range that replaces it on one side.
 struct Hunk {
     base: Range<usize>,
     side: Range<usize>,
 }
 
-/// What `side` made of `base`: hunks in order, with lines between them that are the same. `None`
-/// when finding out is too dear.
+/// The hunks of `side` against `base`, in order, not adjacent to each other. `None` when they are too large to compare.
 ///
-/// Myers, as `similar` does it, stops looking for the shortest way when that takes long, as Git
-/// does; a worse diff is all that hostile text gets.
+/// `similar`'s Myers stops searching for the shortest edit script when that takes long, as Git's does: the only cost is
+/// a worse diff of hostile text.
 fn hunks(base: &[usize], side: &[usize]) -> Option<Vec<Hunk>> {
-    let same = same_at_ends(base, side);
+    let same = common_ends(base, side);
     let (old, new) = (base.len() - same, side.len() - same);
     if old > 0 && new > 0 && old + new > MAX_COMPARED {
         return None;
@@ -170,8 +167,8 @@ fn hunks(base: &[usize], side: &[usize]) -> Option<Vec<Hunk>> {
     Some(hunks)
 }
 
-/// How many lines they begin and end with alike.
-fn same_at_ends(a: &[usize], b: &[usize]) -> usize {
+/// The number of lines in the common prefix and suffix.
+fn common_ends(a: &[usize], b: &[usize]) -> usize {
     let same = |(a, b): &(&usize, &usize)| a == b;
     let before = a.iter().zip(b).take_while(same).count();
     let (a, b) = (&a[before..], &b[before..]);
@@ -179,7 +176,7 @@ fn same_at_ends(a: &[usize], b: &[usize]) -> usize {
     before + after
 }
 
-/// Hunks of both sides that overlap or touch, and what each side has there if it changed it.
+/// Hunks of both sides that overlap or touch. A side's range is `None` if it changed nothing there.
 struct Cluster {
     base: Range<usize>,
     ours: Option<Range<usize>>,
@@ -197,22 +194,22 @@ impl Clusters {
         let starts = [self.ours.peek().map(start), self.theirs.peek().map(start)];
         let start = starts.into_iter().flatten().min()?;
         let mut end = start;
-        let (mut ours, mut theirs) = (Span::default(), Span::default());
+        let (mut ours, mut theirs) = (HunkSpan::default(), HunkSpan::default());
         while ours.take(&mut self.ours, &mut end) || theirs.take(&mut self.theirs, &mut end) {}
         Some(Cluster {
-            ours: ours.widened(start, end),
-            theirs: theirs.widened(start, end),
+            ours: ours.expanded_to(start, end),
+            theirs: theirs.expanded_to(start, end),
             base: start..end,
         })
     }
 }
 
-/// One side's hunks of a cluster, with what lies between them.
+/// One side's hunks of a cluster, joined with the lines between them.
 #[derive(Default)]
-struct Span(Option<Hunk>);
+struct HunkSpan(Option<Hunk>);
 
-impl Span {
-    /// Takes the next hunk if it starts no later than `end`, and moves `end` behind it.
+impl HunkSpan {
+    /// Takes the next hunk if it starts no later than `end`, and extends `end` to its end.
     fn take(&mut self, hunks: &mut Peekable<std::vec::IntoIter<Hunk>>, end: &mut usize) -> bool {
         let Some(hunk) = hunks.next_if(|hunk| hunk.base.start <= *end) else {
             return false;
@@ -228,9 +225,8 @@ impl Span {
         true
     }
 
-    /// What the side has in the place of the base's lines `start..end`. Outside of its hunks, it has
-    /// the same lines.
-    fn widened(self, start: usize, end: usize) -> Option<Range<usize>> {
+    /// The side's range for the base's lines `start..end`. Outside its hunks the side has the same lines.
+    fn expanded_to(self, start: usize, end: usize) -> Option<Range<usize>> {
         let Hunk { base, side } = self.0?;
         Some(side.start - (base.start - start)..side.end + (end - base.end))
     }

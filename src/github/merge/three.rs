@@ -1,37 +1,37 @@
-//! Three versions of one thing.
+//! The three versions of a three-way merge.
 
-/// What a thing was, and what both sides made of it.
+/// A base and the two versions derived from it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Three<T> {
-    /// `None` when it isn't known what Git held before.
+pub(super) struct ThreeWay<T> {
+    /// `None` when the common ancestor isn't known.
     pub(super) base: Option<T>,
     pub(super) ours: T,
     pub(super) theirs: T,
 }
 
-/// Whose version stands.
+/// The side whose version wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum MergeSide {
     Ours,
     Theirs,
 }
 
-impl<T> Three<T> {
-    pub(super) fn map<'a, U>(&'a self, mut version: impl FnMut(&'a T) -> U) -> Three<U> {
-        Three {
+impl<T> ThreeWay<T> {
+    pub(super) fn map<'a, U>(&'a self, mut version: impl FnMut(&'a T) -> U) -> ThreeWay<U> {
+        ThreeWay {
             base: self.base.as_ref().map(&mut version),
             ours: version(&self.ours),
             theirs: version(&self.theirs),
         }
     }
 
-    /// Each version together with `others`'.
-    pub(super) fn with<'a, O, U>(
+    /// Combines each version with that of `others`.
+    pub(super) fn zip_with<'a, O, U>(
         self,
-        others: &'a Three<O>,
+        others: &'a ThreeWay<O>,
         mut version: impl FnMut(T, &'a O) -> U,
-    ) -> Three<U> {
-        Three {
+    ) -> ThreeWay<U> {
+        ThreeWay {
             base: self
                 .base
                 .zip(others.base.as_ref())
@@ -41,15 +41,15 @@ impl<T> Three<T> {
         }
     }
 
-    pub(super) fn of(&self, side: Side) -> &T {
+    pub(super) fn of(&self, side: MergeSide) -> &T {
         match side {
-            Side::Ours => &self.ours,
-            Side::Theirs => &self.theirs,
+            MergeSide::Ours => &self.ours,
+            MergeSide::Theirs => &self.theirs,
         }
     }
 
-    /// Theirs where we changed nothing, else ours.
-    pub(super) fn changed(&self) -> &T
+    /// Theirs when ours equals the base, else ours.
+    pub(super) fn prefer_changed(&self) -> &T
     where
         T: PartialEq,
     {
@@ -61,10 +61,10 @@ impl<T> Three<T> {
     }
 }
 
-impl<T> Three<Option<T>> {
-    /// `None` when one of those that should be there is missing.
-    pub(super) fn all(self) -> Option<Three<T>> {
-        Some(Three {
+impl<T> ThreeWay<Option<T>> {
+    /// `None` when a version is `None`; a missing base stays missing.
+    pub(super) fn transpose(self) -> Option<ThreeWay<T>> {
+        Some(ThreeWay {
             base: match self.base {
                 Some(base) => Some(base?),
                 None => None,

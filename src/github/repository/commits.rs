@@ -1,4 +1,4 @@
-//! Committing: one file, or several at once.
+//! Commits of one file, or of several at once.
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -10,125 +10,125 @@ use octocrab::models::repos::CommitAuthor;
 use octocrab::params::repos::Reference;
 use serde::{Deserialize, Serialize};
 
-use super::{GitHubRepository, Repository, ShaAnswer, segments, sha_of};
+use super::{GitHubRepository, Repository, ShaResponse, encode_path, parse_object_id};
 use crate::github::transport::GitHubError;
 use crate::task::GitSha;
 
-/// What one request that makes a tree may carry of file contents; GitHub refuses more than some 40 MB.
+/// Most bytes of paths and contents in one request that creates a tree; GitHub refuses more than about 40 MB.
 const MAX_TREE_REQUEST: usize = 4 << 20;
 
-/// Nor of entries, so that GitHub answers in time.
+/// Most entries in one request that creates a tree, so that GitHub responds before the timeout.
 const MAX_TREE_ENTRIES: usize = 200;
 
-/// A file to be committed.
+/// A commit of one file.
 #[derive(Debug, Clone)]
-pub struct FileToPut<'a> {
-    /// In the repository.
+pub struct FileCommit<'a> {
+    /// Path in the repository.
     pub path: &'a str,
-    /// The branch, if it isn't the service's own.
+    /// The branch; `None` is the mirror branch.
     pub branch: Option<&'a str>,
-    /// Its new text.
+    /// The new content.
     pub bytes: &'a [u8],
-    /// What it replaces; `None` when it is new there.
+    /// Blob id of the content it replaces (compare-and-swap); `None` for a new file.
     pub replaces: Option<GitSha>,
-    /// The commit's message.
+    /// The commit message.
     pub message: &'a str,
 }
 
-/// What became of a commit.
+/// Outcome of an attempt to commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Committed {
-    /// It is there.
-    Done(CommitMade),
-    /// Something else was there than the commit builds on. Nothing happened.
+pub enum CommitOutcome {
+    /// The commit is on the branch.
+    Done(CreatedCommit),
+    /// The branch has moved from what the commit builds on. It is unchanged.
     Stale,
 }
 
-/// A commit, for whoever wants to look at it.
+/// A commit that was created.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitMade {
-    /// The commit.
+pub struct CreatedCommit {
+    /// The commit's id.
     pub sha: GitSha,
-    /// A page that shows it.
+    /// URL of its page.
     pub html_url: String,
-    /// The commit it was made on.
+    /// Its first parent.
     pub parent: Option<GitSha>,
 }
 
-/// Several files for one commit.
+/// A commit of several files.
 #[derive(Debug, Clone)]
-pub struct FilesToCommit<'a> {
-    /// The commit it builds on: the branch's newest.
+pub struct BatchCommit<'a> {
+    /// The parent: the branch's newest commit.
     pub parent: GitSha,
-    /// What it changes.
-    pub files: Vec<FileToCommit>,
-    /// The commit's message.
+    /// The files to write.
+    pub files: Vec<BatchCommitFile>,
+    /// The commit message.
     pub message: &'a str,
 }
 
-/// One of several files of a commit.
+/// A file of a [`BatchCommit`].
 #[derive(Debug, Clone)]
-pub struct FileToCommit {
-    /// In the repository.
+pub struct BatchCommitFile {
+    /// Path in the repository.
     pub path: String,
-    /// Its new text.
+    /// The new content.
     pub bytes: Bytes,
-    /// It has the executable bit there, and keeps it.
+    /// Whether the file has the executable bit in Git; it is kept.
     pub executable: bool,
 }
 
-/// Commits to the repository.
+/// Writes commits to the repository.
 #[async_trait]
-pub trait Commits: Send + Sync {
+pub trait CommitApi: Send + Sync {
     /// Commits one file. Its mode stays.
     ///
     /// # Errors
-    /// After [`GitHubError::Unavailable`] it may be there, or not.
-    async fn put_file(&self, file: &FileToPut<'_>) -> Result<Committed, GitHubError>;
+    /// After [`GitHubError::Unavailable`] the commit may or may not exist.
+    async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError>;
 
-    /// Commits several files at once: one tree, one commit, and a move of the branch that loses nothing.
+    /// Commits several files at once to the mirror branch: a tree, a commit, and a fast-forward of the branch.
     ///
     /// # Errors
-    /// After [`GitHubError::Unavailable`] it may be there, or not.
-    async fn commit(&self, commit: &FilesToCommit<'_>) -> Result<Committed, GitHubError>;
+    /// After [`GitHubError::Unavailable`] the commit may or may not be on the branch.
+    async fn commit(&self, commit: &BatchCommit<'_>) -> Result<CommitOutcome, GitHubError>;
 }
 
 #[derive(Deserialize)]
-struct PutAnswer {
-    commit: CommitAnswer,
+struct PutFileResponse {
+    commit: CommitResponse,
 }
 
 #[derive(Deserialize)]
-struct CommitAnswer {
+struct CommitResponse {
     sha: GitSha,
     html_url: String,
-    parents: Vec<ShaAnswer>,
+    parents: Vec<ShaResponse>,
 }
 
-impl From<CommitAnswer> for CommitMade {
-    fn from(answer: CommitAnswer) -> Self {
+impl From<CommitResponse> for CreatedCommit {
+    fn from(response: CommitResponse) -> Self {
         Self {
-            sha: answer.sha,
-            html_url: answer.html_url,
-            parent: answer.parents.first().map(|it| it.sha),
+            sha: response.sha,
+            html_url: response.html_url,
+            parent: response.parents.first().map(|it| it.sha),
         }
     }
 }
 
 #[derive(Deserialize)]
-struct GitCommitAnswer {
-    tree: ShaAnswer,
+struct GitCommitResponse {
+    tree: ShaResponse,
 }
 
 #[derive(Serialize)]
-struct TreeBody<'a> {
+struct CreateTreeBody<'a> {
     base_tree: GitSha,
-    /// Their texts are borrowed: there may be 4 MiB of them.
-    tree: Vec<EntryBody<'a>>,
+    /// Borrows the contents: there may be 4 MiB of them.
+    tree: Vec<TreeEntryBody<'a>>,
 }
 
 #[derive(Serialize)]
-struct EntryBody<'a> {
+struct TreeEntryBody<'a> {
     path: &'a str,
     mode: &'static str,
     #[serde(rename = "type")]
@@ -140,7 +140,7 @@ struct EntryBody<'a> {
 }
 
 #[derive(Serialize)]
-struct PutBody<'a> {
+struct PutFileBody<'a> {
     message: &'a str,
     content: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,65 +151,69 @@ struct PutBody<'a> {
 }
 
 #[async_trait]
-impl Commits for GitHubRepository {
-    async fn put_file(&self, file: &FileToPut<'_>) -> Result<Committed, GitHubError> {
-        // octocrab's call of its own misspells `committer`, and GitHub would name the token's owner.
-        let body = PutBody {
+impl CommitApi for GitHubRepository {
+    async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError> {
+        // octocrab's typed call misspells `committer`, so that GitHub would take the token's owner.
+        let body = PutFileBody {
             message: file.message,
             content: STANDARD.encode(file.bytes),
             sha: file.replaces,
             branch: file.branch.unwrap_or(self.branch()),
-            committer: self.person(),
-            author: self.person(),
+            committer: self.committer_identity(),
+            author: self.committer_identity(),
         };
-        let route = self.route(&format!("contents/{}", segments(file.path)));
+        let route = self.route(&format!("contents/{}", encode_path(file.path)));
         let body = &body;
         let put = |it: Octocrab| async move { it.put(route, Some(body)).await };
-        let put = self.call::<PutAnswer, _>("commit a file", put).await;
-        let stale = put.as_ref().is_err_and(|refused| {
-            // Without a SHA of what it replaces, a file that is there is refused as unprocessable.
-            let exists = refused.says(StatusCode::UNPROCESSABLE_ENTITY, "sha");
-            // Rules of the repository refuse with the same status.
-            let words = ["does not match", "but expected"];
-            let moved = words.map(|words| refused.says(StatusCode::CONFLICT, words));
+        let response = self.call::<PutFileResponse, _>("commit a file", put).await;
+        let stale = response.as_ref().is_err_and(|error| {
+            // Without `sha`, GitHub answers 422 for a file that exists.
+            let exists = error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "sha");
+            // Repository rules refuse with 409, too, so the message decides.
+            let parts = ["does not match", "but expected"];
+            let moved = parts.map(|part| error.has_message(StatusCode::CONFLICT, part));
             file.replaces.is_none() && exists || moved.contains(&true)
         });
         match stale {
-            true => Ok(Committed::Stale),
-            false => Ok(Committed::Done(put?.commit.into())),
+            true => Ok(CommitOutcome::Stale),
+            false => Ok(CommitOutcome::Done(response?.commit.into())),
         }
     }
 
-    async fn commit(&self, commit: &FilesToCommit<'_>) -> Result<Committed, GitHubError> {
+    async fn commit(&self, commit: &BatchCommit<'_>) -> Result<CommitOutcome, GitHubError> {
         let mut tree = self.tree_of(commit.parent).await?;
         for chunk in chunks(&commit.files) {
             tree = self.add_to_tree(tree, chunk).await?;
         }
-        let made = |it: Octocrab| async move {
+        let create = |it: Octocrab| async move {
             let git = self.git(&it);
-            let made = git.create_commit(commit.message, tree.to_string());
-            made.parents(vec![commit.parent.to_string()])
-                .author(self.person())
-                .committer(self.person())
+            let create = git.create_commit(commit.message, tree.to_string());
+            create
+                .parents(vec![commit.parent.to_string()])
+                .author(self.committer_identity())
+                .committer(self.committer_identity())
                 .send()
                 .await
         };
-        let made = self.call("commit files", made).await?;
-        let sha = sha_of("commit files", &made.sha)?;
-        let branch = Reference::Branch(segments(self.branch()));
-        let moved = |it: Octocrab| async move {
+        let created = self.call("commit files", create).await?;
+        let sha = parse_object_id("commit files", &created.sha)?;
+        let branch = Reference::Branch(encode_path(self.branch()));
+        let update = |it: Octocrab| async move {
             let git = self.git(&it);
-            git.update_ref(&branch, made.sha).force(false).send().await
+            git.update_ref(&branch, created.sha)
+                .force(false)
+                .send()
+                .await
         };
-        match self.call("commit files", moved).await {
-            Err(refused) if refused.says(StatusCode::UNPROCESSABLE_ENTITY, "fast forward") => {
-                return Ok(Committed::Stale);
+        match self.call("commit files", update).await {
+            Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "fast forward") => {
+                return Ok(CommitOutcome::Stale);
             }
-            moved => moved?,
+            updated => updated?,
         };
-        Ok(Committed::Done(CommitMade {
+        Ok(CommitOutcome::Done(CreatedCommit {
             sha,
-            html_url: made.html_url,
+            html_url: created.html_url,
             parent: Some(commit.parent),
         }))
     }
@@ -217,46 +221,46 @@ impl Commits for GitHubRepository {
 
 impl GitHubRepository {
     async fn tree_of(&self, commit: GitSha) -> Result<GitSha, GitHubError> {
-        let below = format!("git/commits/{commit}");
-        let answer: GitCommitAnswer = self.get("read a commit", &below).await?;
-        Ok(answer.tree.sha)
+        let path = format!("git/commits/{commit}");
+        let response: GitCommitResponse = self.get("read a commit", &path).await?;
+        Ok(response.tree.sha)
     }
 
     async fn add_to_tree(
         &self,
         base_tree: GitSha,
-        files: &[FileToCommit],
+        files: &[BatchCommitFile],
     ) -> Result<GitSha, GitHubError> {
         let mut tree = vec![];
         for file in files {
             let content = std::str::from_utf8(&file.bytes).ok();
-            tree.push(EntryBody {
+            tree.push(TreeEntryBody {
                 path: &file.path,
                 mode: if file.executable { "100755" } else { "100644" },
                 kind: "blob",
                 content,
                 sha: match content {
                     Some(_) => None,
-                    None => Some(self.make_blob(&file.bytes).await?),
+                    None => Some(self.create_blob(&file.bytes).await?),
                 },
             });
         }
-        let body = TreeBody { base_tree, tree };
-        let made: ShaAnswer = self.post("make a tree", "git/trees", &body).await?;
-        Ok(made.sha)
+        let body = CreateTreeBody { base_tree, tree };
+        let created: ShaResponse = self.post("make a tree", "git/trees", &body).await?;
+        Ok(created.sha)
     }
 
-    /// Only texts can stand in a tree's document.
-    async fn make_blob(&self, bytes: &[u8]) -> Result<String, GitHubError> {
+    /// For content that isn't UTF-8: a tree's JSON can hold text only.
+    async fn create_blob(&self, bytes: &[u8]) -> Result<String, GitHubError> {
         let content = STANDARD.encode(bytes);
-        let made = |it: Octocrab| async move {
+        let create = |it: Octocrab| async move {
             let git = self.git(&it);
             git.create_blob(content).encoding("base64").send().await
         };
-        Ok(self.call("make a blob", made).await?.sha)
+        Ok(self.call("make a blob", create).await?.sha)
     }
 
-    fn person(&self) -> CommitAuthor {
+    fn committer_identity(&self) -> CommitAuthor {
         CommitAuthor {
             name: self.config.committer_name.clone(),
             email: Some(self.config.committer_email.clone()),
@@ -265,8 +269,9 @@ impl GitHubRepository {
     }
 }
 
-/// Files for one request each, by what they weigh.
-fn chunks(files: &[FileToCommit]) -> Vec<&[FileToCommit]> {
+/// Splits files into chunks, one request each, by [`MAX_TREE_REQUEST`] and [`MAX_TREE_ENTRIES`]. A larger file gets a
+/// chunk of its own.
+fn chunks(files: &[BatchCommitFile]) -> Vec<&[BatchCommitFile]> {
     let mut chunks = vec![];
     let (mut from, mut weight) = (0, 0);
     for (at, file) in files.iter().enumerate() {

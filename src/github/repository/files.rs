@@ -1,4 +1,4 @@
-//! Reading: trees and files.
+//! Reading trees and blobs.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,52 +12,52 @@ use crate::github::tree::{EntryKind, TreeEntry};
 use crate::task::{GitSha, MAX_FILE_BYTES};
 
 #[derive(Deserialize)]
-struct TreeAnswer {
-    tree: Vec<EntryAnswer>,
+struct TreeResponse {
+    tree: Vec<EntryResponse>,
     #[serde(default)]
     truncated: bool,
 }
 
 #[derive(Deserialize)]
-struct EntryAnswer {
+struct EntryResponse {
     path: String,
     mode: String,
     sha: GitSha,
     size: Option<u64>,
 }
 
-/// The entries of a tree, as far as they were told.
+/// The entries of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreePage {
-    /// In the order of their paths.
+    /// Ordered by path.
     pub entries: Vec<TreeEntry>,
-    /// There are more, which weren't told.
+    /// GitHub left entries out, because the tree is too large.
     pub truncated: bool,
 }
 
-/// Trees and files of the repository, by their names in Git.
+/// Trees and blobs of the repository, by object id.
 #[async_trait]
-pub trait Files: Send + Sync {
-    /// The entries of a tree, or of a commit's: of the folders in it, too, where it is `recursive`.
+pub trait GitObjectApi: Send + Sync {
+    /// The entries of a tree, or of a commit's tree; with `recursive` also those of its subtrees.
     ///
     /// # Errors
-    /// Also when it isn't there, or not yet.
+    /// Also when it doesn't exist, or the replica doesn't have it yet.
     async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError>;
 
-    /// A file's content. `None` when Git doesn't have it (any more).
+    /// A blob's content. `None` when the repository doesn't have it (any more).
     ///
     /// # Errors
-    /// Also when it is larger than a task may be.
+    /// Also when it is larger than [`MAX_FILE_BYTES`].
     async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError>;
 }
 
 #[async_trait]
-impl Files for GitHubRepository {
+impl GitObjectApi for GitHubRepository {
     async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError> {
         let query = if recursive { "?recursive=1" } else { "" };
-        let below = format!("git/trees/{sha}{query}");
-        let answer: TreeAnswer = self.get("read the tree", &below).await?;
-        let entries = answer.tree.into_iter().map(|entry| TreeEntry {
+        let path = format!("git/trees/{sha}{query}");
+        let response: TreeResponse = self.get("read the tree", &path).await?;
+        let entries = response.tree.into_iter().map(|entry| TreeEntry {
             kind: match entry.mode.as_str() {
                 "100644" | "100664" => EntryKind::File,
                 "100755" => EntryKind::Executable,
@@ -71,19 +71,19 @@ impl Files for GitHubRepository {
         });
         Ok(TreePage {
             entries: entries.collect(),
-            truncated: answer.truncated,
+            truncated: response.truncated,
         })
     }
 
     async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError> {
-        // As it is: octocrab's call of its own gets a document that has it in base64, of any size.
+        // Raw: octocrab's typed call gets JSON with the content in base64, and without a size limit.
         let request = http::Request::builder()
             .header(ACCEPT, "application/vnd.github.raw+json")
             .extension(MaxBytes(MAX_FILE_BYTES));
-        let below = format!("git/blobs/{sha}");
-        match self.ask("read a file", &below, request).await {
-            Err(refused) if refused.is(StatusCode::NOT_FOUND) => Ok(None),
-            answer => Ok(Some(answer?.1)),
+        let path = format!("git/blobs/{sha}");
+        match self.send_raw("read a file", &path, request).await {
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
+            response => Ok(Some(response?.1)),
         }
     }
 }

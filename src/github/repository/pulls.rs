@@ -9,8 +9,8 @@ use octocrab::params::repos::Reference;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{GitHubRepository, RefAnswer, Repository, ShaAnswer, segments};
-use crate::github::transport::{CallError, GitHubError, segment};
+use super::{GitHubRepository, RefResponse, Repository, ShaResponse, encode_path};
+use crate::github::transport::{CallError, GitHubError, encode_segment};
 use crate::task::GitSha;
 
 /// A pull request.
@@ -19,199 +19,203 @@ use crate::task::GitSha;
 pub struct Pull {
     /// Its number.
     pub number: u64,
-    /// Its page.
+    /// URL of its page.
     pub html_url: String,
     /// Whether it is still open.
     pub open: bool,
 }
 
-/// A pull request as it is now.
+/// The current state of a pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PullSeen {
-    /// What is noted of it.
+pub struct PullStatus {
+    /// The part that is stored.
     pub pull: Pull,
-    /// The commit on the service's own branch that it was merged by, whether merged, squashed or rebased.
+    /// The commit on the mirror branch that merged it (by merge, squash or rebase); `None` while it isn't merged.
     pub merged_by: Option<GitSha>,
-    /// Where its branch is, and once it has ended where that was then.
+    /// The head of its branch; once the pull request has ended, the head at that time.
     pub head: GitSha,
 }
 
 /// Branches and pull requests of the repository.
 #[async_trait]
-pub trait Pulls: Send + Sync {
-    /// Where a branch is.
+pub trait PullRequestApi: Send + Sync {
+    /// The newest commit of a branch.
     ///
     /// # Errors
-    /// Also when there is no such branch.
+    /// Also when the branch doesn't exist.
     async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError>;
 
-    /// Whether there is a branch of this name.
+    /// Whether the branch exists.
     ///
     /// # Errors
-    /// When that can't be asked.
+    /// When the call fails.
     async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError>;
 
-    /// Makes a branch. `false` when there is one of that name.
+    /// Creates a branch. `false` when one of that name exists.
     ///
     /// # Errors
-    /// After [`GitHubError::Unavailable`] it may be there, or not.
-    async fn make_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError>;
+    /// After [`GitHubError::Unavailable`] it may or may not exist.
+    async fn create_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError>;
 
-    /// What a branch has at this path.
+    /// The blob id at `path` on a branch, or at a commit given by its id; `None` when there is nothing.
     ///
     /// # Errors
-    /// When that can't be asked.
-    async fn file_on(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError>;
+    /// When the call fails.
+    async fn file_sha_at(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError>;
 
-    /// Opens a pull request of a branch onto the service's own. `None` when there is one already.
+    /// Opens a pull request from a branch to the mirror branch. `None` when the branch has an open one.
     ///
     /// # Errors
-    /// After [`GitHubError::Unavailable`] it may be there, or not.
+    /// After [`GitHubError::Unavailable`] it may or may not exist.
     async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError>;
 
-    /// A branch's pull request: the open one, or the one that was opened last.
+    /// A branch's pull request: the open one, else the one that was opened last.
     ///
     /// # Errors
-    /// When that can't be asked.
-    async fn pull_of(&self, branch: &str) -> Result<Option<PullSeen>, GitHubError>;
+    /// When the call fails.
+    async fn find_pull(&self, branch: &str) -> Result<Option<PullStatus>, GitHubError>;
 
-    /// The numbers of open pull requests: the newest hundred. Of others it isn't said that they have ended.
+    /// The numbers of the newest hundred open pull requests. One that isn't among them may still be open.
     ///
     /// # Errors
-    /// When that can't be asked.
+    /// When the call fails.
     async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError>;
 
-    /// A pull request as it is now.
+    /// The current state of a pull request.
     ///
     /// # Errors
-    /// When that can't be asked.
-    async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError>;
+    /// When the call fails.
+    async fn pull(&self, number: u64) -> Result<PullStatus, GitHubError>;
 }
 
 #[derive(Deserialize)]
-struct PullAnswer {
+struct PullResponse {
     number: u64,
     html_url: String,
     state: String,
     merged_at: Option<String>,
     merge_commit_sha: Option<GitSha>,
-    base: BaseAnswer,
-    head: HeadAnswer,
+    base: PullBaseResponse,
+    head: PullHeadResponse,
 }
 
 #[derive(Deserialize)]
-struct NumberAnswer {
+struct PullNumberResponse {
     number: u64,
 }
 
 #[derive(Deserialize)]
-struct HeadAnswer {
+struct PullHeadResponse {
     #[serde(rename = "ref")]
     reference: String,
     sha: GitSha,
 }
 
 #[derive(Deserialize)]
-struct BaseAnswer {
+struct PullBaseResponse {
     #[serde(rename = "ref")]
     reference: String,
 }
 
-impl From<PullAnswer> for Pull {
-    fn from(answer: PullAnswer) -> Self {
+impl From<PullResponse> for Pull {
+    fn from(response: PullResponse) -> Self {
         Self {
-            number: answer.number,
-            html_url: answer.html_url,
-            open: answer.state == "open",
+            number: response.number,
+            html_url: response.html_url,
+            open: response.state == "open",
         }
     }
 }
 
 #[async_trait]
-impl Pulls for GitHubRepository {
+impl PullRequestApi for GitHubRepository {
     async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
         Ok(self.branch_ref("read a branch", branch).await?)
     }
 
     async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError> {
         match self.branch_ref("look for a branch", branch).await {
-            Err(refused) if refused.is(StatusCode::NOT_FOUND) => Ok(false),
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(false),
             found => Ok(found.map(|_| true)?),
         }
     }
 
-    async fn make_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
+    async fn create_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
         let branch = Reference::Branch(branch.to_owned());
-        let made = |it: Octocrab| async move {
+        let create = |it: Octocrab| async move {
             let git = self.git(&it);
             git.create_ref(&branch, at.to_string()).await
         };
-        match self.call("make a branch", made).await {
-            Err(refused) if refused.says(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
+        match self.call("make a branch", create).await {
+            Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
                 Ok(false)
             }
-            made => Ok(made.map(|_| true)?),
+            created => Ok(created.map(|_| true)?),
         }
     }
 
-    async fn file_on(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
-        let below = format!("contents/{}?ref={}", segments(path), segment(branch));
-        match self.get::<ShaAnswer>("look for a file", &below).await {
-            Err(refused) if refused.is(StatusCode::NOT_FOUND) => Ok(None),
+    async fn file_sha_at(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
+        let path = format!(
+            "contents/{}?ref={}",
+            encode_path(path),
+            encode_segment(branch)
+        );
+        match self.get::<ShaResponse>("look for a file", &path).await {
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
             found => Ok(Some(found?.sha)),
         }
     }
 
     async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError> {
         let body = serde_json::json!({"title": title, "head": branch, "base": self.branch()});
-        let opened = self.post::<PullAnswer>("open a pull request", "pulls", &body);
+        let opened = self.post::<PullResponse>("open a pull request", "pulls", &body);
         match opened.await {
-            Err(refused) if refused.says(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
+            Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
                 Ok(None)
             }
             opened => Ok(Some(opened?.into())),
         }
     }
 
-    async fn pull_of(&self, branch: &str) -> Result<Option<PullSeen>, GitHubError> {
+    async fn find_pull(&self, branch: &str) -> Result<Option<PullStatus>, GitHubError> {
         let head = format!("{}:{branch}", self.config.owner);
-        let below = format!("pulls?state=all&head={}", segment(&head));
-        let pulls: Vec<PullAnswer> = self.get("look for a pull request", &below).await?;
-        // A filter that GitHub doesn't understand filters nothing.
+        let path = format!("pulls?state=all&head={}", encode_segment(&head));
+        let pulls: Vec<PullResponse> = self.get("look for a pull request", &path).await?;
+        // GitHub ignores a `head` filter that it doesn't understand, and then lists all pull requests.
         let of_branch = pulls.into_iter().filter(|it| it.head.reference == branch);
-        let pulls: Vec<PullSeen> = of_branch.map(|it| self.seen(it)).collect();
-        let open = pulls.iter().position(|it| it.pull.open).unwrap_or(0);
-        Ok(pulls.into_iter().nth(open))
+        let pulls: Vec<PullStatus> = of_branch.map(|it| self.status_of(it)).collect();
+        let index = pulls.iter().position(|it| it.pull.open).unwrap_or(0);
+        Ok(pulls.into_iter().nth(index))
     }
 
     async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError> {
-        let below = "pulls?state=open&per_page=100";
-        let pulls: Vec<NumberAnswer> = self.get("list pull requests", below).await?;
+        let path = "pulls?state=open&per_page=100";
+        let pulls: Vec<PullNumberResponse> = self.get("list pull requests", path).await?;
         Ok(pulls.into_iter().map(|it| it.number).collect())
     }
 
-    async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError> {
-        let below = format!("pulls/{number}");
-        Ok(self.seen(self.get("read a pull request", &below).await?))
+    async fn pull(&self, number: u64) -> Result<PullStatus, GitHubError> {
+        let path = format!("pulls/{number}");
+        Ok(self.status_of(self.get("read a pull request", &path).await?))
     }
 }
 
 impl GitHubRepository {
-    fn seen(&self, answer: PullAnswer) -> PullSeen {
-        // Of an open request the same member names a commit that only tries the merge. And a maintainer may have
-        // chosen another branch to merge into.
-        let merged = answer.merged_at.is_some() && answer.base.reference == self.branch();
-        let merged_by = answer.merge_commit_sha.filter(|_| merged);
-        PullSeen {
-            head: answer.head.sha,
-            pull: answer.into(),
+    fn status_of(&self, response: PullResponse) -> PullStatus {
+        // For an open pull request `merge_commit_sha` is a test merge. And a maintainer may have retargeted the pull
+        // request to another base branch.
+        let merged = response.merged_at.is_some() && response.base.reference == self.branch();
+        let merged_by = response.merge_commit_sha.filter(|_| merged);
+        PullStatus {
+            head: response.head.sha,
+            pull: response.into(),
             merged_by,
         }
     }
 
     async fn branch_ref(&self, operation: &'static str, branch: &str) -> Result<GitSha, CallError> {
-        let below = format!("git/ref/heads/{}", segments(branch));
-        let answer: RefAnswer = self.get(operation, &below).await?;
-        Ok(answer.object.sha)
+        let path = format!("git/ref/heads/{}", encode_path(branch));
+        let response: RefResponse = self.get(operation, &path).await?;
+        Ok(response.object.sha)
     }
 }

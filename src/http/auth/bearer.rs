@@ -1,24 +1,24 @@
-//! `Authorization: Bearer`.
+//! The `Authorization: Bearer` header.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-/// GitHub's longest tokens are well below it.
-const MAX_TOKEN: usize = 1024;
+/// In bytes; GitHub's longest tokens are well below.
+const MAX_TOKEN_BYTES: usize = 1024;
 
-/// What `Authorization` says.
+/// The bearer token in `Authorization`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Bearer<'a> {
-    /// Nothing, or something that isn't about bearer tokens.
+    /// No header, or another scheme.
     None,
-    /// Here is one.
+    /// A well-formed token.
     Token(&'a str),
-    /// Something that can't be a token, or several.
-    Unusable,
+    /// Not a possible token, or more than one header.
+    Malformed,
 }
 
 impl<'a> Bearer<'a> {
-    /// Of a request.
+    /// Reads the header.
     pub(in crate::http) fn of(headers: &'a HeaderMap) -> Self {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else {
@@ -28,7 +28,7 @@ impl<'a> Bearer<'a> {
         let is_bearer = bytes.len() >= 6 && bytes[..6].eq_ignore_ascii_case(b"bearer");
         let (true, None) = (is_bearer, values.next()) else {
             return if is_bearer {
-                Self::Unusable
+                Self::Malformed
             } else {
                 Self::None
             };
@@ -38,9 +38,10 @@ impl<'a> Bearer<'a> {
             .ok()
             .and_then(|text| text[6..].strip_prefix(' '));
         let fits = |token: &&str| {
-            (1..=MAX_TOKEN).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
+            (1..=MAX_TOKEN_BYTES).contains(&token.len())
+                && token.bytes().all(|b| b.is_ascii_graphic())
         };
         let token = token.map(str::trim).filter(fits);
-        token.map_or(Self::Unusable, Self::Token)
+        token.map_or(Self::Malformed, Self::Token)
     }
 }

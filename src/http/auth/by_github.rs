@@ -1,4 +1,4 @@
-//! People known by GitHub: by a token they send, or by the session that their browser has.
+//! Authentication by GitHub: by a bearer token, or by the session of a browser.
 
 use std::sync::Arc;
 
@@ -7,130 +7,135 @@ use http::{HeaderMap, HeaderValue};
 
 use super::super::extract::Caller;
 use super::cookies::{self, CookieNames};
-use super::flight::Used;
-use super::seal::Seals;
+use super::flight::ConsumedStates;
+use super::seal::CookieSealer;
 use super::session::Session;
-use super::tokens::Tokens;
-use super::{Bearer, Denial};
-use crate::codex::{Claim, Codex, Holder};
-use crate::config::{Allowed, Config, OAuthApp, PublicUrl, Secret};
+use super::tokens::TokenVerifier;
+use super::{AuthError, Bearer};
+use crate::codex::{AccountIdentity, Codex, LoginClaim};
+use crate::config::{Allowlist, Config, OAuthApp, PublicUrl, Secret};
 use crate::context;
 use crate::github::{Account, OAuth, Transport};
 use crate::now::Now;
 use crate::user::UserId;
 
-/// What it takes to know people by GitHub.
-pub(super) struct ByGitHub {
-    allowed: Allowed,
+/// Authenticates bearer tokens and browser sessions in the mode `github`.
+pub(super) struct GitHubAuthenticator {
+    allowed: Allowlist,
     pub(super) transport: Arc<Transport>,
-    pub(super) tokens: Tokens,
-    pub(super) seals: Seals,
+    pub(super) tokens: TokenVerifier,
+    pub(super) sealer: CookieSealer,
     pub(super) oauth: Option<OAuth>,
-    pub(super) used: Used,
+    pub(super) consumed_states: ConsumedStates,
 }
 
-/// Somebody who may enter.
-pub(super) struct Identified {
+/// An authenticated and allowed caller.
+pub(super) struct GitHubCaller {
     pub(super) caller: Caller,
-    /// What GitHub calls them.
+    /// The GitHub login.
     pub(super) login: UserId,
 }
 
-fn by_browser(app: &OAuthApp, pages: &str, public_url: &PublicUrl) -> Result<OAuth, String> {
+fn oauth_client(app: &OAuthApp, web_url: &str, public_url: &PublicUrl) -> Result<OAuth, String> {
     let default = || format!("{public_url}/auth/github/callback");
     let callback = app.redirect_uri.clone().unwrap_or_else(default);
-    OAuth::new(app, pages, &callback)
+    OAuth::new(app, web_url, &callback)
 }
 
-impl ByGitHub {
-    /// As the settings say.
+impl GitHubAuthenticator {
+    /// Builds it from the settings.
     ///
     /// # Errors
-    /// When one can't be used after all, in words.
+    /// A message if the OAuth app's URLs can't be used.
     pub(super) fn new(
         config: &Config,
         transport: &Arc<Transport>,
-        allowed: &Allowed,
+        allowed: &Allowlist,
         oauth: Option<&OAuthApp>,
         session_keys: &[Secret],
     ) -> Result<Self, String> {
-        let (pages, public_url) = (&config.github.web_url, &config.public_url);
+        let (web_url, public_url) = (&config.github.web_url, &config.public_url);
         Ok(Self {
             allowed: allowed.clone(),
             transport: Arc::clone(transport),
-            tokens: Tokens::new(Arc::clone(transport), oauth.cloned()),
-            seals: Seals::new(session_keys),
+            tokens: TokenVerifier::new(Arc::clone(transport), oauth.cloned()),
+            sealer: CookieSealer::new(session_keys),
             oauth: oauth
-                .map(|app| by_browser(app, pages, public_url))
+                .map(|app| oauth_client(app, web_url, public_url))
                 .transpose()?,
-            used: Used::default(),
+            consumed_states: ConsumedStates::default(),
         })
     }
 
-    /// Whose files the request is about: by its token, else by its cookie.
-    pub(super) async fn identify(
+    /// Authenticates by the bearer token, or without one by the session cookie.
+    pub(super) async fn authenticate(
         &self,
         codex: &Codex,
         parts: &Parts,
         cookies: &CookieNames,
         now: Now,
-    ) -> Result<Identified, Denial> {
+    ) -> Result<GitHubCaller, AuthError> {
         match Bearer::of(&parts.headers) {
-            Bearer::Token(token) => self.by_token(codex, token, now).await,
-            Bearer::Unusable => Err(Denial::TokenInvalid),
-            Bearer::None => self.by_cookie(codex, parts, cookies, now).await,
+            Bearer::Token(token) => self.authenticate_token(codex, token, now).await,
+            Bearer::Malformed => Err(AuthError::TokenInvalid),
+            Bearer::None => self.authenticate_cookie(codex, parts, cookies, now).await,
         }
     }
 
-    async fn by_token(&self, codex: &Codex, token: &str, now: Now) -> Result<Identified, Denial> {
-        let account = self.tokens.whose(token, now).await?;
-        let claim = self.claim(&account, None)?;
+    async fn authenticate_token(
+        &self,
+        codex: &Codex,
+        token: &str,
+        now: Now,
+    ) -> Result<GitHubCaller, AuthError> {
+        let account = self.tokens.verify(token, now).await?;
+        let claim = self.allowed_claim(&account, None)?;
         let caller = codex.confirm_owner(&claim, now).await?.into();
         let login = claim.login;
-        Ok(Identified { caller, login })
+        Ok(GitHubCaller { caller, login })
     }
 
-    async fn by_cookie(
+    async fn authenticate_cookie(
         &self,
         codex: &Codex,
         parts: &Parts,
         cookies: &CookieNames,
         now: Now,
-    ) -> Result<Identified, Denial> {
+    ) -> Result<GitHubCaller, AuthError> {
         let session = self.session(&parts.headers, cookies, now);
-        let session = session.ok_or(Denial::NotSignedIn)?;
-        let claim = self.claim(session.account(), Some(session.generation()))?;
-        let Some(renewed) = session.renewed(now) else {
+        let session = session.ok_or(AuthError::NotSignedIn)?;
+        let claim = self.allowed_claim(session.account(), Some(session.generation()))?;
+        let Some(renewed) = session.renew(now) else {
             let caller = codex.confirm_owner(&claim, now).await?.into();
             let login = claim.login;
-            return Ok(Identified { caller, login });
+            return Ok(GitHubCaller { caller, login });
         };
-        // It may have been ended at another instance just now.
+        // Another instance may just have ended the session, so don't rely on the cached generation for a renewal.
         let caller = codex.reconfirm_owner(&claim, now).await?.into();
         let login = claim.login.clone();
         if let Some(cookie) = self.session_cookie(cookies, &renewed, now) {
             let codex = codex.clone();
-            context::set_cookie(cookie, move || !codex.has_ended(&claim));
+            context::set_cookie(cookie, move || !codex.is_session_ended(&claim));
         }
-        Ok(Identified { caller, login })
+        Ok(GitHubCaller { caller, login })
     }
 
-    /// The session that the browser has, if its time isn't over; whether it was ended isn't looked at.
+    /// The browser's session, unless it has expired. Doesn't check whether it was ended by a sign-out.
     fn session(&self, headers: &HeaderMap, cookies: &CookieNames, now: Now) -> Option<Session> {
-        let mut sealed = cookies::named(headers, cookies.session);
-        let opened = sealed.find_map(|it| self.seals.open(cookies.session, it));
+        let mut sealed = cookies::values(headers, cookies.session);
+        let opened = sealed.find_map(|it| self.sealer.open(cookies.session, it));
         let session = opened.and_then(|text| Session::parse(&text));
         session.filter(|it| it.is_valid(now))
     }
 
-    /// Ends the browser's session, and every other that the person has.
+    /// Ends the browser's session and all others of the same user.
     pub(super) async fn sign_out(
         &self,
         codex: &Codex,
         headers: &HeaderMap,
         cookies: &CookieNames,
         now: Now,
-    ) -> Result<(), Denial> {
+    ) -> Result<(), AuthError> {
         let Some(session) = self.session(headers, cookies, now) else {
             return Ok(());
         };
@@ -140,46 +145,51 @@ impl ByGitHub {
         Ok(())
     }
 
-    /// On every request: the list may have changed, and so may the login's owner, whom the claim is held against.
-    fn claim(&self, account: &Account, session: Option<u64>) -> Result<Claim, Denial> {
-        let allowed = self.allowed.lets_in(account.login.as_str());
+    /// The claim to check against the login's owner record. Checked on every request, because the allowlist and the
+    /// owner may have changed since the token was verified or the session began.
+    fn allowed_claim(
+        &self,
+        account: &Account,
+        session: Option<u64>,
+    ) -> Result<LoginClaim, AuthError> {
+        let allowed = self.allowed.allows(account.login.as_str());
         let claim = allowed.then(|| claim(account, session));
-        claim.ok_or(Denial::NotAllowed)
+        claim.ok_or(AuthError::LoginNotAllowed)
     }
 
-    /// A session of somebody who has just been let in, as the browser gets it.
+    /// Starts a session after a completed sign-in. Returns its `Set-Cookie` value.
     pub(super) async fn begin_session(
         &self,
         codex: &Codex,
         cookies: &CookieNames,
         account: Account,
         now: Now,
-    ) -> Result<HeaderValue, Denial> {
-        let claim = self.claim(&account, None)?;
+    ) -> Result<HeaderValue, AuthError> {
+        let claim = self.allowed_claim(&account, None)?;
         let confirmed = codex.reconfirm_owner(&claim, now).await?;
         tracing::info!(user = %claim.login, "signed in");
         let session = Session::new(account, confirmed.session_generation, now);
         let cookie = self.session_cookie(cookies, &session, now);
-        cookie.ok_or(Denial::NoBrowserSignIn)
+        cookie.ok_or(AuthError::OAuthNotConfigured)
     }
 
-    /// The session as the browser gets it.
+    /// The session's `Set-Cookie` value; `None` without a session key.
     fn session_cookie(
         &self,
         cookies: &CookieNames,
         session: &Session,
         now: Now,
     ) -> Option<HeaderValue> {
-        let sealed = self.seals.seal(cookies.session, &session.to_text())?;
-        cookies.set(cookies.session, &sealed, session.life(now))
+        let sealed = self.sealer.seal(cookies.session, &session.to_text())?;
+        cookies.set(cookies.session, &sealed, session.max_age(now))
     }
 }
 
-fn claim(account: &Account, session: Option<u64>) -> Claim {
+fn claim(account: &Account, session: Option<u64>) -> LoginClaim {
     let number = account.number;
-    Claim {
+    LoginClaim {
         login: account.login.clone(),
-        holder: Holder::GitHub { number },
+        identity: AccountIdentity::GitHub { number },
         session,
     }
 }

@@ -1,4 +1,4 @@
-//! The cookies' names and how they are set.
+//! Names and attributes of the cookies.
 
 use std::time::Duration;
 
@@ -7,50 +7,51 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::config::PublicUrl;
 
-/// The older service kept a live GitHub token in it. It is never looked at, only expired.
-pub(super) const OLDER_SESSION: &str = "session";
+/// The legacy service stored a live GitHub token in this cookie. It is never read, only expired.
+pub(super) const LEGACY_SESSION: &str = "session";
 
-/// Names the version a client has seen.
+/// Holds the highest version that the client has seen.
 const VERSION: &str = "codex_version";
 
-/// More cookies of one name than this aren't tried.
-const MAX_TRIES: usize = 4;
+/// Limits how many cookies of the same name are tried.
+const MAX_CANDIDATES: usize = 4;
 
-/// What cookies are called here.
+/// The cookies' names, and whether they are `Secure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) struct CookieNames {
-    /// Who is signed in.
+    /// The browser's session.
     pub(super) session: &'static str,
-    /// A sign-in under way.
-    pub(super) flight: &'static str,
+    /// A sign-in in progress.
+    pub(super) sign_in: &'static str,
     secure: bool,
 }
 
 impl CookieNames {
-    /// With https a browser takes them from nobody but this host, and sends them to nobody else.
+    /// Over https the names have the prefix `__Host-`: browsers accept such cookies only from this host, `Secure` and
+    /// without `Domain`, and send them only to it.
     pub(super) fn of(public_url: &PublicUrl) -> Self {
         match public_url.is_https() {
             true => Self {
                 session: "__Host-codex_session",
-                flight: "__Host-codex_sign_in",
+                sign_in: "__Host-codex_sign_in",
                 secure: true,
             },
             false => Self {
                 session: "codex_session",
-                flight: "codex_sign_in",
+                sign_in: "codex_sign_in",
                 secure: false,
             },
         }
     }
 
-    /// `; Secure` where browsers come by https.
+    /// `; Secure` over https, else nothing.
     pub(in crate::http) fn secure(&self) -> &'static str {
         if self.secure { "; Secure" } else { "" }
     }
 
-    /// A cookie that no script reads and no other site's form sends.
-    pub(super) fn set(&self, name: &str, value: &str, life: Duration) -> Option<HeaderValue> {
-        let (seconds, secure) = (life.as_secs(), self.secure());
+    /// A `Set-Cookie` value with `HttpOnly` and `SameSite=Lax`; `None` if `value` can't be in a header.
+    pub(super) fn set(&self, name: &str, value: &str, max_age: Duration) -> Option<HeaderValue> {
+        let (seconds, secure) = (max_age.as_secs(), self.secure());
         let text =
             format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
         let mut value = HeaderValue::try_from(text).ok()?;
@@ -62,29 +63,29 @@ impl CookieNames {
         self.set(name, "", Duration::ZERO)
     }
 
-    /// Ends the sign-in under way.
-    pub(in crate::http) fn expire_flight(&self) -> Option<HeaderValue> {
-        self.expire(self.flight)
+    /// Expires the cookie of the sign-in in progress.
+    pub(in crate::http) fn expire_sign_in(&self) -> Option<HeaderValue> {
+        self.expire(self.sign_in)
     }
 
-    /// Ends the older service's session.
-    pub(super) fn expire_older(&self) -> Option<HeaderValue> {
-        self.expire(OLDER_SESSION)
+    /// Expires the legacy service's session cookie.
+    pub(super) fn expire_legacy(&self) -> Option<HeaderValue> {
+        self.expire(LEGACY_SESSION)
     }
 
-    /// Ends everything that this service or the older one has set.
+    /// Expires every cookie that this service or the legacy one sets.
     pub(in crate::http) fn expire_all(&self) -> impl Iterator<Item = HeaderValue> {
-        let names = [self.session, self.flight, VERSION, OLDER_SESSION];
+        let names = [self.session, self.sign_in, VERSION, LEGACY_SESSION];
         names.into_iter().filter_map(|name| self.expire(name))
     }
 }
 
-/// The values of cookies with this name: a browser may hold several on plain http.
-pub(super) fn named<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+/// The values of all cookies with this name: without the prefix `__Host-` a browser may send several.
+pub(super) fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(COOKIE).iter();
     let lines = lines.filter_map(|value| value.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';'));
     pairs
         .filter_map(move |pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
-        .take(MAX_TRIES)
+        .take(MAX_CANDIDATES)
 }

@@ -1,11 +1,11 @@
-//! What pages of other sites may read, where the operator names them.
+//! CORS for the origins that the operator allows.
 
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::CorsLayer;
 
-/// For pages of these origins; without the browser's cookies. `None` without any.
+/// Allows these origins, without credentials (cookies). `None` if there are no origins.
 pub(super) fn layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;

@@ -1,61 +1,61 @@
-//! Why somebody isn't let in; what a client is told of it is in `http::error`.
+//! Authentication and authorization errors. `http::error` maps them to responses.
 
 use std::time::Duration;
 
-use super::tokens::TokenRefusal;
+use super::tokens::TokenRejection;
 use crate::codex::OwnerError;
 use crate::github::GitHubError;
 
-/// Why somebody isn't let in.
+/// Why a request isn't authenticated or authorized.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(in crate::http) enum Denial {
-    /// Nothing says who it is.
-    #[error("nobody is signed in")]
+pub(in crate::http) enum AuthError {
+    /// The request has no credentials, or its session is invalid.
+    #[error("not signed in")]
     NotSignedIn,
-    /// The token is nobody's.
-    #[error("the token is nobody's")]
+    /// The token is malformed, or GitHub rejects it.
+    #[error("the token is invalid")]
     TokenInvalid,
-    /// The token was given to another app, or can't be told from one that was.
-    #[error("the token was given to another app")]
+    /// The token was issued to another app, or can't be told apart from one that was.
+    #[error("the token was issued to another app")]
     TokenForeign,
-    /// Who it is can't be found out just now.
+    /// GitHub can't be asked now.
     #[error("{cause}")]
     Unavailable {
-        /// When to come back.
+        /// When the client may retry.
         retry_after: Duration,
         /// For the log.
         cause: String,
     },
-    /// They aren't on the list.
+    /// The login isn't on the allowlist.
     #[error("the login isn't allowed")]
-    NotAllowed,
-    /// The name belongs to another account, or it can't be known whose it is.
+    LoginNotAllowed,
+    /// The login belongs to another account, or its owner record can't be read.
     #[error(transparent)]
     Owner(OwnerError),
-    /// A page of another site sent the change, or nothing says which page did.
-    #[error("the change comes from elsewhere")]
+    /// A page of another origin sent the change, or its origin is unknown.
+    #[error("the change comes from another origin")]
     CrossOrigin,
-    /// The request names a host that isn't this machine.
-    #[error("the host isn't this machine")]
-    Host,
-    /// Nobody signs in by a browser here.
-    #[error("no sign-in by a browser")]
-    NoBrowserSignIn,
-    /// The callback doesn't end a sign-in that this browser began.
-    #[error("the sign-in wasn't begun here, took too long or was ended before")]
-    NoSignIn,
-    /// The person said no at GitHub.
-    #[error("GitHub's page was left with a refusal")]
-    SaidNo,
-    /// GitHub doesn't take the sign-in's code.
-    #[error("GitHub doesn't take the code")]
-    CodeRefused,
+    /// In `dev`: the request names a host that isn't a loopback one.
+    #[error("the host isn't a loopback host")]
+    HostNotAllowed,
+    /// No OAuth app is configured, so browsers can't sign in.
+    #[error("no OAuth app is configured")]
+    OAuthNotConfigured,
+    /// The callback doesn't match a sign-in of this browser, or that sign-in has expired or was completed before.
+    #[error("the sign-in wasn't begun in this browser, has expired or was completed before")]
+    SignInExpired,
+    /// The user declined the authorization at GitHub.
+    #[error("the user declined the authorization at GitHub")]
+    AccessDenied,
+    /// GitHub rejects the authorization code.
+    #[error("GitHub rejects the authorization code")]
+    SignInFailed,
 }
 
-/// When a client may try again while GitHub is away and doesn't say.
-const SOON: Duration = Duration::from_secs(5);
+/// `Retry-After` when GitHub is unavailable and names no time itself.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-impl From<OwnerError> for Denial {
+impl From<OwnerError> for AuthError {
     fn from(error: OwnerError) -> Self {
         match error {
             OwnerError::SessionEnded => Self::NotSignedIn,
@@ -64,24 +64,24 @@ impl From<OwnerError> for Denial {
     }
 }
 
-impl From<GitHubError> for Denial {
+impl From<GitHubError> for AuthError {
     fn from(error: GitHubError) -> Self {
         let retry_after = match &error {
             GitHubError::Limited { retry_after } => *retry_after,
             GitHubError::Unavailable { .. }
             | GitHubError::Denied { .. }
-            | GitHubError::Unexpected { .. } => SOON,
+            | GitHubError::Unexpected { .. } => DEFAULT_RETRY_AFTER,
         };
         let cause = error.to_string();
         Self::Unavailable { retry_after, cause }
     }
 }
 
-impl From<TokenRefusal> for Denial {
-    fn from(refusal: TokenRefusal) -> Self {
-        match refusal {
-            TokenRefusal::Unknown => Self::TokenInvalid,
-            TokenRefusal::Foreign => Self::TokenForeign,
+impl From<TokenRejection> for AuthError {
+    fn from(rejection: TokenRejection) -> Self {
+        match rejection {
+            TokenRejection::Unknown => Self::TokenInvalid,
+            TokenRejection::Foreign => Self::TokenForeign,
         }
     }
 }

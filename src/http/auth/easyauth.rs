@@ -1,5 +1,5 @@
-//! Who it is by the platform's word: `X-MS-CLIENT-PRINCIPAL`, which App Service Authentication sets and
-//! takes off whatever comes from outside.
+//! App Service Authentication: reads `X-MS-CLIENT-PRINCIPAL`, which the platform sets. It removes the header from
+//! requests that come from outside.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,48 +8,48 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::sha256;
-use crate::codex::Holder;
+use crate::codex::AccountIdentity;
 use crate::user::UserId;
 
 pub(super) const PRINCIPAL: HeaderName = HeaderName::from_static("x-ms-client-principal");
 
-/// GitHub's login.
+/// Claim type of the GitHub login.
 const GITHUB_LOGIN: &str = "urn:github:login";
 
-/// What a provider calls somebody for good.
+/// Claim type of the permanent account id at a provider.
 const NAME_IDENTIFIER: &str =
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier";
 
-/// The same of Entra ID, equal in all of a tenant's apps.
+/// Claim type of Entra ID's object id, which is the same in all apps of a tenant.
 const OBJECT_IDENTIFIER: &str = "http://schemas.microsoft.com/identity/claims/objectidentifier";
 
-/// Somebody the platform vouches for.
+/// A user whom the platform has authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Principal {
     pub(super) user: UserId,
-    /// What the list of those allowed may call them: GitHub's login, else the provider's lasting id. Names
-    /// and addresses are left out, because at some providers people choose them themselves.
+    /// The name for the allowlist: the GitHub login, or another provider's permanent id. Never a display name or a mail
+    /// address, because at some providers users choose these freely.
     pub(super) name: String,
-    pub(super) holder: Holder,
+    pub(super) identity: AccountIdentity,
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct ClientPrincipal {
     auth_typ: String,
-    claims: Vec<Claim>,
+    claims: Vec<EasyAuthClaim>,
 }
 
-/// Whatever a provider puts into others must not keep those from being read that are looked at.
+/// Values of any JSON type are accepted, so that a claim of an unexpected type doesn't invalidate the others.
 #[derive(Deserialize)]
-struct Claim {
+struct EasyAuthClaim {
     #[serde(default)]
     typ: Value,
     #[serde(default)]
     val: Value,
 }
 
-impl Document {
-    /// The claim's value, if there is exactly one.
+impl ClientPrincipal {
+    /// The value of the claim with this type; `None` unless there is exactly one, a string that isn't empty.
     fn claim(&self, typ: &str) -> Option<&str> {
         let mut found = self.claims.iter().filter(|claim| claim.typ == typ);
         match (found.next(), found.next()) {
@@ -59,53 +59,53 @@ impl Document {
     }
 }
 
-/// Who it is; `None` without exactly one header that this provider's sign-in explains.
+/// The principal in the header; `None` unless there is exactly one header, well-formed and of this provider.
 pub(super) fn principal(headers: &HeaderMap, provider: &str) -> Option<Principal> {
     let mut values = headers.get_all(PRINCIPAL).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
     let bytes = STANDARD.decode(value.as_bytes()).ok()?;
-    let document: Document = serde_json::from_slice(&bytes).ok()?;
-    if !document.auth_typ.eq_ignore_ascii_case(provider) {
+    let client: ClientPrincipal = serde_json::from_slice(&bytes).ok()?;
+    if !client.auth_typ.eq_ignore_ascii_case(provider) {
         return None;
     }
     match provider {
-        "github" => of_github(&document),
-        _ => of_other(&document, provider),
+        "github" => github_principal(&client),
+        _ => other_principal(&client, provider),
     }
 }
 
-fn of_github(document: &Document) -> Option<Principal> {
-    let login = document.claim(GITHUB_LOGIN)?;
-    let number = document.claim(NAME_IDENTIFIER)?.parse().ok()?;
+fn github_principal(client: &ClientPrincipal) -> Option<Principal> {
+    let login = client.claim(GITHUB_LOGIN)?;
+    let number = client.claim(NAME_IDENTIFIER)?.parse().ok()?;
     Some(Principal {
         user: UserId::parse(login).ok()?,
         name: login.to_owned(),
-        holder: Holder::GitHub { number },
+        identity: AccountIdentity::GitHub { number },
     })
 }
 
-fn of_other(document: &Document, provider: &str) -> Option<Principal> {
-    let subject = document
+fn other_principal(client: &ClientPrincipal, provider: &str) -> Option<Principal> {
+    let subject = client
         .claim(OBJECT_IDENTIFIER)
-        .or_else(|| document.claim(NAME_IDENTIFIER))?;
+        .or_else(|| client.claim(NAME_IDENTIFIER))?;
     let user = match UserId::parse(subject) {
         Ok(user) => user,
-        Err(_) => hashed(provider, subject)?,
+        Err(_) => hashed_user_id(provider, subject)?,
     };
     Some(Principal {
         user,
         name: subject.to_owned(),
-        holder: Holder::Other {
+        identity: AccountIdentity::Other {
             provider: provider.to_owned(),
             subject: subject.to_owned(),
         },
     })
 }
 
-/// A name for somebody whose id can't be one: the first half of its SHA-256.
-fn hashed(provider: &str, subject: &str) -> Option<UserId> {
+/// A user id for a subject that can't be one itself: the first half of its SHA-256 in hexadecimal.
+fn hashed_user_id(provider: &str, subject: &str) -> Option<UserId> {
     let digest = sha256(&format!("{provider}:{subject}"));
     let hex: String = digest[..16]
         .iter()

@@ -1,4 +1,4 @@
-//! A sign-in under way: the browser is at GitHub's pages.
+//! A sign-in in progress, between the redirect to GitHub and the callback.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use moka::sync::Cache;
 
 use super::{ReturnTo, sha256};
 use crate::config::Secret;
-use crate::github::SignIn;
+use crate::github::AuthorizationRequest;
 use crate::now::Now;
 
-/// So long may it take.
-pub(super) const LIFE: Duration = Duration::from_secs(600);
+/// Time limit of a sign-in.
+pub(super) const SIGN_IN_TTL: Duration = Duration::from_secs(600);
 
-/// Sign-ins remembered as ended; beyond it only GitHub's own check of the code is left.
-const MAX_USED: u64 = 10_000;
+/// Consumed states to remember. For older ones only GitHub's single use of the code prevents a replay.
+const MAX_CONSUMED: u64 = 10_000;
 
-/// Of this form.
+/// Format version of the cookie's text.
 const VERSION: &str = "1";
 
-/// What the browser must bring back.
+/// The content of the sealed sign-in cookie.
 #[derive(Debug)]
-pub(in crate::http) struct Flight {
+pub(in crate::http) struct PendingSignIn {
     /// Seconds since 1970.
     issued: i64,
     state: Secret,
@@ -28,17 +28,17 @@ pub(in crate::http) struct Flight {
     return_to: ReturnTo,
 }
 
-impl Flight {
-    pub(super) fn new(begun: &SignIn, return_to: ReturnTo, now: Now) -> Self {
+impl PendingSignIn {
+    pub(super) fn new(sign_in: &AuthorizationRequest, return_to: ReturnTo, now: Now) -> Self {
         Self {
             issued: now.utc.timestamp(),
-            state: begun.state.clone(),
-            verifier: begun.verifier.clone(),
+            state: sign_in.state.clone(),
+            verifier: sign_in.verifier.clone(),
             return_to,
         }
     }
 
-    /// Where the person wanted to go.
+    /// Where to redirect after the sign-in.
     pub(in crate::http) fn return_to(&self) -> &ReturnTo {
         &self.return_to
     }
@@ -47,18 +47,17 @@ impl Flight {
         &self.verifier
     }
 
-    /// Whether it is the sign-in with this state. Hashes are compared, so that the time it takes tells
-    /// nothing about the state.
+    /// Whether this is the sign-in with `state`. Compares hashes, so that the timing leaks nothing about the state.
     pub(super) fn has_state(&self, state: &str) -> bool {
         sha256(self.state.reveal()) == sha256(state)
     }
 
-    /// Whether it took too long.
-    pub(super) fn is_late(&self, now: Now) -> bool {
-        now.utc.timestamp() - self.issued >= LIFE.as_secs().cast_signed()
+    /// Whether the time limit has passed.
+    pub(super) fn is_expired(&self, now: Now) -> bool {
+        now.utc.timestamp() - self.issued >= SIGN_IN_TTL.as_secs().cast_signed()
     }
 
-    /// State and verifier are base64 for URLs, so they hold no dot.
+    /// Dot-separated fields. State and verifier are base64url, so they contain no dot.
     pub(super) fn to_text(&self) -> String {
         let (state, verifier) = (self.state.reveal(), self.verifier.reveal());
         let (issued, return_to) = (self.issued, self.return_to.as_str());
@@ -80,23 +79,24 @@ impl Flight {
     }
 }
 
-/// States that have come back. A browser drops its cookie then; who has kept a copy of it gets nowhere.
+/// States that a callback has already presented. Prevents the replay of a copied sign-in cookie.
 #[derive(Debug)]
-pub(super) struct Used(Cache<[u8; 32], ()>);
+pub(super) struct ConsumedStates(Cache<[u8; 32], ()>);
 
-impl Default for Used {
+impl Default for ConsumedStates {
     fn default() -> Self {
         Self(
             Cache::builder()
-                .max_capacity(MAX_USED)
-                .time_to_live(LIFE)
+                .max_capacity(MAX_CONSUMED)
+                .time_to_live(SIGN_IN_TTL)
                 .build(),
         )
     }
 }
 
-impl Used {
-    pub(super) fn first_use(&self, state: &str) -> bool {
+impl ConsumedStates {
+    /// Whether this is the first use of the state; from then on it counts as used.
+    pub(super) fn consume(&self, state: &str) -> bool {
         self.0.entry(sha256(state)).or_insert(()).is_fresh()
     }
 }

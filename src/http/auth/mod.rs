@@ -1,7 +1,7 @@
 //! Authentication and authorization of requests (`src/http/README.md`, "Signing in", "Who may enter").
 //!
-//! A bearer token takes precedence over a cookie: a client that sends one means it. Credentials are never logged and
-//! never part of a refusal.
+//! A bearer token takes precedence over a cookie, because a client sends one explicitly. Credentials are never logged
+//! and never part of an error response.
 
 mod bearer;
 mod by_github;
@@ -25,79 +25,84 @@ use http::{HeaderMap, HeaderValue, Method};
 use tower_http::cors::CorsLayer;
 
 use super::extract::Caller;
-use crate::codex::{Claim, Codex, Confirmed};
-use crate::config::{Allowed, Auth, Config, PublicUrl, Secret};
+use crate::codex::{Codex, ConfirmedOwner, LoginClaim};
+use crate::config::{Allowlist, Auth, Config, PublicUrl, Secret};
 use crate::github::Transport;
 use crate::now::Now;
 use crate::user::UserId;
 
 pub(super) use bearer::Bearer;
 pub(super) use cookies::CookieNames;
-pub(super) use denial::Denial;
-pub(super) use flight::Flight;
+pub(super) use denial::AuthError;
+pub(super) use flight::PendingSignIn;
 pub(super) use origin::X_FORWARDED_HOST;
 pub(super) use return_to::ReturnTo;
-pub(super) use upkeep::{CookieUpkeep, WithUpkeep};
+pub(super) use upkeep::{ExpireLegacyCookie, ExpireLegacyCookieLayer};
 
-use by_github::{ByGitHub, Identified};
+use by_github::{GitHubAuthenticator, GitHubCaller};
 
-/// The door: knows who may enter and by what they are known.
-pub struct Gate {
-    mode: Mode,
+/// Authenticates requests by the configured sign-in mode and authorizes the login against the allowlist.
+pub struct Authenticator {
+    backend: AuthBackend,
     public_url: PublicUrl,
     allowed_origins: Vec<HeaderValue>,
     cookies: CookieNames,
 }
 
-enum Mode {
-    Dev { user: UserId },
-    GitHub(Box<ByGitHub>),
-    EasyAuth { provider: String, allowed: Allowed },
+enum AuthBackend {
+    Dev {
+        user: UserId,
+    },
+    GitHub(Box<GitHubAuthenticator>),
+    EasyAuth {
+        provider: String,
+        allowed: Allowlist,
+    },
 }
 
-/// How people get in here, for what a refusal advises.
+/// The available sign-in method, from which error messages derive their advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Door<'a> {
-    /// Whoever reaches it is in.
+pub(super) enum SignInMethod<'a> {
+    /// None: every request acts as the one local user.
     Dev,
-    /// By a GitHub token.
-    Tokens,
-    /// By a GitHub token, or by GitHub's pages.
-    TokensAndPages,
-    /// By the platform's pages for this provider.
-    Platform(&'a str),
+    /// A GitHub token in `Authorization: Bearer`.
+    BearerToken,
+    /// A GitHub token, or a browser session through the OAuth app.
+    BearerTokenOrOAuth,
+    /// App Service Authentication, with this identity provider.
+    EasyAuth(&'a str),
 }
 
-/// Who asks.
+/// The authenticated user, for `GET /auth/me`.
 #[derive(Debug, Clone)]
-pub(super) struct Person {
-    /// Whose files.
+pub(super) struct CurrentUser {
+    /// The user whose files the request reads and writes.
     pub(super) user: UserId,
-    /// What the provider calls them.
+    /// The provider's name for the account.
     pub(super) login: String,
 }
 
-impl Gate {
-    /// One local user, without any sign-in.
+impl Authenticator {
+    /// Mode `dev`: every request acts as `user`.
     pub fn dev(user: UserId) -> Self {
         let public_url = PublicUrl::default();
         Self {
-            mode: Mode::Dev { user },
+            backend: AuthBackend::Dev { user },
             cookies: CookieNames::of(&public_url),
             public_url,
             allowed_origins: Vec::new(),
         }
     }
 
-    /// As the settings say; `transport` is the way to GitHub.
+    /// Builds the authenticator from the settings; `transport` sends the requests to GitHub.
     ///
     /// # Errors
-    /// When a setting can't be used after all, in words.
+    /// A message if the OAuth app's URLs or an allowed origin can't be used.
     pub fn new(config: &Config, transport: &Arc<Transport>) -> Result<Self, String> {
         let public_url = config.public_url.clone();
-        let mode = match &config.auth {
-            Auth::Dev { user } => Mode::Dev { user: user.clone() },
-            Auth::EasyAuth { provider, allowed } => Mode::EasyAuth {
+        let backend = match &config.auth {
+            Auth::Dev { user } => AuthBackend::Dev { user: user.clone() },
+            Auth::EasyAuth { provider, allowed } => AuthBackend::EasyAuth {
                 provider: provider.clone(),
                 allowed: allowed.clone(),
             },
@@ -106,195 +111,223 @@ impl Gate {
                 oauth,
                 session_keys,
             } => {
-                let gate = ByGitHub::new(config, transport, allowed, oauth.as_ref(), session_keys);
-                Mode::GitHub(Box::new(gate?))
+                let oauth = oauth.as_ref();
+                let github =
+                    GitHubAuthenticator::new(config, transport, allowed, oauth, session_keys);
+                AuthBackend::GitHub(Box::new(github?))
             }
         };
         let origins = config.allowed_origins.iter();
         let origins = origins.map(|it| HeaderValue::try_from(it).map_err(|it| it.to_string()));
         Ok(Self {
-            mode,
+            backend,
             cookies: CookieNames::of(&public_url),
             public_url,
             allowed_origins: origins.collect::<Result<_, _>>()?,
         })
     }
 
-    /// What cookies are called here, and how they are set.
+    /// Names and attributes of the cookies.
     pub(super) fn cookies(&self) -> &CookieNames {
         &self.cookies
     }
 
-    /// As `CODEX_AUTH` calls it.
+    /// The mode's name in `CODEX_AUTH`.
     pub(super) fn mode(&self) -> &'static str {
-        match &self.mode {
-            Mode::Dev { .. } => "dev",
-            Mode::GitHub(_) => "github",
-            Mode::EasyAuth { .. } => "easyauth",
+        match &self.backend {
+            AuthBackend::Dev { .. } => "dev",
+            AuthBackend::GitHub(_) => "github",
+            AuthBackend::EasyAuth { .. } => "easyauth",
         }
     }
 
-    /// How people get in here.
-    pub(super) fn door(&self) -> Door<'_> {
-        match &self.mode {
-            Mode::Dev { .. } => Door::Dev,
-            Mode::GitHub(gate) if gate.oauth.is_some() => Door::TokensAndPages,
-            Mode::GitHub(_) => Door::Tokens,
-            Mode::EasyAuth { provider, .. } => Door::Platform(provider),
-        }
-    }
-
-    /// Where a browser that nobody is signed in with can be sent, to come back to this path. Whom the
-    /// platform has let in already it would send back at once.
-    pub(super) fn sign_in_page(&self, headers: &HeaderMap, path: &str) -> Option<String> {
-        let (page, parameter) = match self.door() {
-            Door::TokensAndPages => ("/auth/github".to_owned(), "return_to"),
-            Door::Platform(provider) if !headers.contains_key(easyauth::PRINCIPAL) => {
-                (platform_page(provider), "post_login_redirect_uri")
+    /// The available sign-in method.
+    pub(super) fn sign_in_method(&self) -> SignInMethod<'_> {
+        match &self.backend {
+            AuthBackend::Dev { .. } => SignInMethod::Dev,
+            AuthBackend::GitHub(github) if github.oauth.is_some() => {
+                SignInMethod::BearerTokenOrOAuth
             }
-            Door::Dev | Door::Tokens | Door::Platform(_) => return None,
+            AuthBackend::GitHub(_) => SignInMethod::BearerToken,
+            AuthBackend::EasyAuth { provider, .. } => SignInMethod::EasyAuth(provider),
+        }
+    }
+
+    /// The URL to which to redirect a browser that isn't signed in, with `path` as the return path; `None` if browsers
+    /// can't sign in here. With a platform principal also `None`: the platform would redirect back at once, in a loop.
+    pub(super) fn sign_in_url(&self, headers: &HeaderMap, path: &str) -> Option<String> {
+        let (page, parameter) = match self.sign_in_method() {
+            SignInMethod::BearerTokenOrOAuth => ("/auth/github".to_owned(), "return_to"),
+            SignInMethod::EasyAuth(provider) if !headers.contains_key(easyauth::PRINCIPAL) => {
+                (easyauth_sign_in_path(provider), "post_login_redirect_uri")
+            }
+            SignInMethod::Dev | SignInMethod::BearerToken | SignInMethod::EasyAuth(_) => {
+                return None;
+            }
         };
         let path: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
         Some(format!("{page}?{parameter}={path}"))
     }
 
-    /// What every answer does about cookies, where people sign in. Without that the service is at a name
-    /// that it shares with other programs, whose cookie `session` may be.
-    pub(super) fn upkeep(&self) -> CookieUpkeep {
-        let dev = matches!(self.mode, Mode::Dev { .. });
-        CookieUpkeep::new((!dev).then_some(self.cookies))
+    /// Expires the legacy service's cookie on every response. Not in `dev`: cookies ignore the port, so on `localhost`
+    /// a cookie named `session` may belong to another program.
+    pub(super) fn legacy_cookie_layer(&self) -> ExpireLegacyCookieLayer {
+        let dev = matches!(self.backend, AuthBackend::Dev { .. });
+        ExpireLegacyCookieLayer::new((!dev).then_some(self.cookies))
     }
 
-    /// Lets pages of `CODEX_ALLOWED_ORIGINS` read answers.
+    /// CORS for the origins in `CODEX_ALLOWED_ORIGINS`; `None` without any.
     pub(super) fn cors(&self) -> Option<CorsLayer> {
         cors::layer(&self.allowed_origins)
     }
 
-    /// Whether the request may be looked at at all: it names this machine where it must, and a change
-    /// comes from the service's own page or brings a token.
-    pub(super) fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<(), Denial> {
-        let dev = matches!(self.mode, Mode::Dev { .. });
-        if dev && !origin::names_this_machine(headers) {
-            return Err(Denial::Host);
+    /// Protects against DNS rebinding and cross-site request forgery: in `dev` the request must name a loopback host,
+    /// and an unsafe method must come from the service's own page or carry a bearer token.
+    ///
+    /// # Errors
+    /// [`AuthError::HostNotAllowed`], [`AuthError::CrossOrigin`].
+    pub(super) fn check_origin(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<(), AuthError> {
+        let dev = matches!(self.backend, AuthBackend::Dev { .. });
+        if dev && !origin::names_loopback_host(headers) {
+            return Err(AuthError::HostNotAllowed);
         }
-        // A page can't add this header to a request to another site without having been allowed to.
+        // A page can't set `Authorization` on a cross-origin request unless a CORS preflight allows it.
         if method.is_safe() || Bearer::of(headers) != Bearer::None {
             return Ok(());
         }
         let own = match dev {
-            true => origin::is_of_own_host(headers),
-            false => origin::is_of(self.public_url.origin(), headers),
+            true => origin::is_request_host(headers),
+            false => origin::is_origin(self.public_url.origin(), headers),
         };
-        own.then_some(()).ok_or(Denial::CrossOrigin)
+        own.then_some(()).ok_or(AuthError::CrossOrigin)
     }
 
-    /// Whose files the request is about, when whoever asks may.
+    /// Authenticates and authorizes the request. Returns the user whose files it is about.
+    ///
+    /// # Errors
+    /// Those of [`Self::check_origin`]; if the caller isn't authenticated, isn't on the allowlist or isn't the login's
+    /// owner; if GitHub or the storage can't be reached.
     pub(super) async fn caller(
         &self,
         codex: &Codex,
         parts: &Parts,
         now: Now,
-    ) -> Result<Caller, Denial> {
-        self.admit(&parts.method, &parts.headers)?;
-        match &self.mode {
-            Mode::Dev { user } => Ok(Caller {
+    ) -> Result<Caller, AuthError> {
+        self.check_origin(&parts.method, &parts.headers)?;
+        match &self.backend {
+            AuthBackend::Dev { user } => Ok(Caller {
                 user: user.clone(),
                 known: None,
             }),
-            Mode::GitHub(gate) => {
-                let identified = gate.identify(codex, parts, &self.cookies, now);
-                Ok(identified.await?.caller)
+            AuthBackend::GitHub(github) => {
+                let authenticated = github.authenticate(codex, parts, &self.cookies, now);
+                Ok(authenticated.await?.caller)
             }
-            Mode::EasyAuth { provider, allowed } => {
-                let identified = by_platform(codex, &parts.headers, provider, allowed, now);
-                Ok(identified.await?.0)
+            AuthBackend::EasyAuth { provider, allowed } => {
+                let headers = &parts.headers;
+                let authenticated = easyauth_caller(codex, headers, provider, allowed, now);
+                Ok(authenticated.await?.0)
             }
         }
     }
 
-    /// The same, with what the provider calls them.
-    pub(super) async fn person(
+    /// Like [`Self::caller`], with the provider's name for the account.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn current_user(
         &self,
         codex: &Codex,
         parts: &Parts,
         now: Now,
-    ) -> Result<Person, Denial> {
-        self.admit(&parts.method, &parts.headers)?;
-        match &self.mode {
-            Mode::Dev { user } => Ok(Person {
+    ) -> Result<CurrentUser, AuthError> {
+        self.check_origin(&parts.method, &parts.headers)?;
+        match &self.backend {
+            AuthBackend::Dev { user } => Ok(CurrentUser {
                 user: user.clone(),
                 login: user.to_string(),
             }),
-            Mode::GitHub(gate) => {
-                let identified = gate.identify(codex, parts, &self.cookies, now);
-                let Identified { caller, login } = identified.await?;
+            AuthBackend::GitHub(github) => {
+                let authenticated = github.authenticate(codex, parts, &self.cookies, now);
+                let GitHubCaller { caller, login } = authenticated.await?;
                 let login = login.to_string();
                 let user = caller.user;
-                Ok(Person { user, login })
+                Ok(CurrentUser { user, login })
             }
-            Mode::EasyAuth { provider, allowed } => {
-                let identified = by_platform(codex, &parts.headers, provider, allowed, now);
-                let (caller, login) = identified.await?;
+            AuthBackend::EasyAuth { provider, allowed } => {
+                let headers = &parts.headers;
+                let authenticated = easyauth_caller(codex, headers, provider, allowed, now);
+                let (caller, login) = authenticated.await?;
                 let user = caller.user;
-                Ok(Person { user, login })
+                Ok(CurrentUser { user, login })
             }
         }
     }
 
-    /// Ends the session that the browser has here, and the person's others; where the platform or nobody signs people
-    /// in there is none.
+    /// Ends the browser's session and all others of the same user. Does nothing in the modes without sessions of their
+    /// own, `dev` and `easyauth`.
+    ///
+    /// # Errors
+    /// If the storage can't be reached; then no session has ended.
     pub(super) async fn sign_out(
         &self,
         codex: &Codex,
         headers: &HeaderMap,
         now: Now,
-    ) -> Result<(), Denial> {
-        match &self.mode {
-            Mode::GitHub(gate) => gate.sign_out(codex, headers, &self.cookies, now).await,
-            Mode::Dev { .. } | Mode::EasyAuth { .. } => Ok(()),
+    ) -> Result<(), AuthError> {
+        match &self.backend {
+            AuthBackend::GitHub(github) => {
+                github.sign_out(codex, headers, &self.cookies, now).await
+            }
+            AuthBackend::Dev { .. } | AuthBackend::EasyAuth { .. } => Ok(()),
         }
     }
 }
 
-async fn by_platform(
+/// Returns the caller and the provider's name for the account.
+async fn easyauth_caller(
     codex: &Codex,
     headers: &HeaderMap,
     provider: &str,
-    allowed: &Allowed,
+    allowed: &Allowlist,
     now: Now,
-) -> Result<(Caller, String), Denial> {
-    let it = easyauth::principal(headers, provider).ok_or(Denial::NotSignedIn)?;
-    if !allowed.lets_in(&it.name) && !allowed.lets_in(it.user.as_str()) {
-        return Err(Denial::NotAllowed);
+) -> Result<(Caller, String), AuthError> {
+    let principal = easyauth::principal(headers, provider).ok_or(AuthError::NotSignedIn)?;
+    if !allowed.allows(&principal.name) && !allowed.allows(principal.user.as_str()) {
+        return Err(AuthError::LoginNotAllowed);
     }
-    let claim = Claim {
-        login: it.user,
-        holder: it.holder,
+    let claim = LoginClaim {
+        login: principal.user,
+        identity: principal.identity,
         session: None,
     };
     let confirmed = codex.confirm_owner(&claim, now).await?;
-    Ok((confirmed.into(), it.name))
+    Ok((confirmed.into(), principal.name))
 }
 
-impl From<Confirmed> for Caller {
-    fn from(confirmed: Confirmed) -> Self {
-        let Confirmed { user, known, .. } = confirmed;
+impl From<ConfirmedOwner> for Caller {
+    fn from(confirmed: ConfirmedOwner) -> Self {
+        let ConfirmedOwner { user, known, .. } = confirmed;
         Self { user, known }
     }
 }
 
-/// Where the platform lets people sign in.
-pub(super) fn platform_page(provider: &str) -> String {
+/// App Service Authentication's sign-in path for the provider.
+pub(super) fn easyauth_sign_in_path(provider: &str) -> String {
     format!("/.auth/login/{provider}")
 }
 
-/// The text as its SHA-256: what tokens and states are remembered by.
+/// SHA-256. Tokens and states are kept in memory only as this hash.
 fn sha256(text: &str) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     Sha256::digest(text).into()
 }
 
-/// A secret of the settings as the seed of keys for cookies, whatever its length.
+/// Derives a 32-byte seed for the cookie keys from a secret of any length.
 fn key_seed(secret: &Secret) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     let seed = Sha256::new().chain_update("codex-miroir cookies 1\0");

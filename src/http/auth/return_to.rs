@@ -1,15 +1,15 @@
-//! Where somebody goes on after signing in.
+//! The redirect target after a sign-in.
 
-/// A path on this service, perhaps with a query: nothing that a browser could take for another site.
+/// A path of this service with an optional query; nothing that a browser could resolve to another origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::http) struct ReturnTo(String);
 
 impl ReturnTo {
-    /// No path is longer: it travels in a cookie.
+    /// Maximum length in bytes, because it is stored in a cookie.
     pub(in crate::http) const MAX: usize = 1024;
 
-    /// Takes a path of visible ASCII that begins with one `/`. Browsers read `\` as `/` and skip tabs and
-    /// line breaks, so neither may be in it.
+    /// Accepts a path of visible ASCII that begins with exactly one `/`. Rejects `\`, which browsers treat as `/`, and
+    /// tabs and line breaks, which they ignore.
     pub(in crate::http) fn parse(text: &str) -> Option<Self> {
         let visible = text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
         let local = text.starts_with('/') && !text.starts_with("//");

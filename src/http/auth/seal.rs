@@ -1,4 +1,4 @@
-//! Cookies that nobody but this service can read or make.
+//! Authenticated encryption of cookie values.
 
 use std::fmt;
 
@@ -7,22 +7,22 @@ use cookie::{Cookie, CookieJar, Key};
 use super::key_seed;
 use crate::config::Secret;
 
-/// The keys: the first seals, all open.
-pub(super) struct Seals(Vec<Key>);
+/// The keys: the first one seals, all of them open, so that keys can be rotated.
+pub(super) struct CookieSealer(Vec<Key>);
 
-impl fmt::Debug for Seals {
+impl fmt::Debug for CookieSealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seals")
+        f.write_str("CookieSealer")
     }
 }
 
-impl Seals {
+impl CookieSealer {
     pub(super) fn new(secrets: &[Secret]) -> Self {
         let keys = secrets.iter().map(|it| Key::derive_from(&key_seed(it)));
         Self(keys.collect())
     }
 
-    /// The value for a cookie of this name, and of no other; `None` without a key.
+    /// Seals the value for the cookie `name`: it doesn't open under another name. `None` without a key.
     pub(super) fn seal(&self, name: &str, text: &str) -> Option<String> {
         let key = self.0.first()?;
         let mut jar = CookieJar::new();
@@ -31,7 +31,7 @@ impl Seals {
         jar.get(name).map(|sealed| sealed.value().to_owned())
     }
 
-    /// What was sealed for this name; `None` for whatever wasn't.
+    /// The value that was sealed for this name; `None` if it wasn't, or by none of the keys.
     pub(super) fn open(&self, name: &'static str, sealed: &str) -> Option<String> {
         let jar = CookieJar::new();
         let mut keys = self.0.iter();

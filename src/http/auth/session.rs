@@ -1,4 +1,4 @@
-//! What the session's cookie says.
+//! The content of the session cookie.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use crate::github::Account;
 use crate::now::Now;
 use crate::user::UserId;
 
-/// A session ends when it wasn't used for so long, in seconds.
-const IDLE: i64 = 7 * 24 * 3600;
+/// Idle timeout, in seconds.
+const IDLE_SECONDS: i64 = 7 * 24 * 3600;
 
-/// A session ends so long after its sign-in, in seconds.
-const LONGEST: i64 = 30 * 24 * 3600;
+/// Maximum lifetime from the sign-in, in seconds.
+const MAX_AGE_SECONDS: i64 = 30 * 24 * 3600;
 
-/// A session in use is sealed anew once an hour, not with every answer.
-const RENEW_AFTER: i64 = 3600;
+/// An active session is renewed after this time, in seconds, not with every response.
+const RENEW_AFTER_SECONDS: i64 = 3600;
 
-/// Format 1: generation 0, readable by every version of the service.
-const FIRST: &str = "1";
+/// Format 1, without a generation, which is 0. Every version of the service reads it.
+const FORMAT_1: &str = "1";
 
-/// Format 2 names the generation.
-const OF_GENERATION: &str = "2";
+/// Format 2, with a generation.
+const FORMAT_2: &str = "2";
 
-/// Who signed in, and when. It holds no token.
+/// A browser's session: the account and the times. It contains no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     account: Account,
-    /// Seconds since 1970, of the sign-in.
+    /// Time of the sign-in, in Unix seconds.
     issued: i64,
-    /// Seconds since 1970, of the last time it was sealed.
+    /// Time of the last renewal, in Unix seconds.
     renewed: i64,
-    /// Of `owner.json` when it began.
+    /// The session generation in `owner.json` at the sign-in; a sign-out raises it.
     generation: u64,
 }
 
@@ -54,30 +54,30 @@ impl Session {
 
     pub(super) fn is_valid(&self, now: Now) -> bool {
         let now = now.utc.timestamp();
-        now - self.renewed < IDLE && now - self.issued < LONGEST
+        now - self.renewed < IDLE_SECONDS && now - self.issued < MAX_AGE_SECONDS
     }
 
-    /// The same session from now on, when it is time to say so.
-    pub(super) fn renewed(&self, now: Now) -> Option<Self> {
+    /// The session with a new idle timeout; `None` if it was renewed recently.
+    pub(super) fn renew(&self, now: Now) -> Option<Self> {
         let renewed = now.utc.timestamp();
-        (renewed - self.renewed >= RENEW_AFTER).then(|| Self {
+        (renewed - self.renewed >= RENEW_AFTER_SECONDS).then(|| Self {
             renewed,
             ..self.clone()
         })
     }
 
-    /// How long a browser keeps it.
-    pub(super) fn life(&self, now: Now) -> Duration {
-        let left = LONGEST - (now.utc.timestamp() - self.issued);
-        Duration::from_secs(left.clamp(0, IDLE).unsigned_abs())
+    /// The cookie's `Max-Age`: the idle timeout, but not beyond the maximum lifetime.
+    pub(super) fn max_age(&self, now: Now) -> Duration {
+        let left = MAX_AGE_SECONDS - (now.utc.timestamp() - self.issued);
+        Duration::from_secs(left.clamp(0, IDLE_SECONDS).unsigned_abs())
     }
 
     pub(super) fn to_text(&self) -> String {
         let Account { login, number } = &self.account;
         let (issued, renewed) = (self.issued, self.renewed);
         match self.generation {
-            0 => format!("{FIRST}.{number}.{issued}.{renewed}.{login}"),
-            it => format!("{OF_GENERATION}.{number}.{issued}.{renewed}.{it}.{login}"),
+            0 => format!("{FORMAT_1}.{number}.{issued}.{renewed}.{login}"),
+            it => format!("{FORMAT_2}.{number}.{issued}.{renewed}.{it}.{login}"),
         }
     }
 
@@ -87,8 +87,8 @@ impl Session {
         let version = next()?;
         let (number, issued, renewed) = (next()?, next()?, next()?);
         let generation = match version {
-            FIRST => 0,
-            OF_GENERATION => next()?.parse().ok()?,
+            FORMAT_1 => 0,
+            FORMAT_2 => next()?.parse().ok()?,
             _ => return None,
         };
         let login = UserId::parse(next()?).ok()?;

@@ -1,100 +1,120 @@
-//! A browser's way to GitHub's pages and back.
+//! The OAuth sign-in of a browser: redirect to GitHub, callback, code exchange.
 
 use http::{HeaderMap, HeaderValue};
 
-use super::by_github::ByGitHub;
-use super::{Denial, Flight, Gate, Mode, ReturnTo, cookies, flight};
+use super::by_github::GitHubAuthenticator;
+use super::{AuthBackend, AuthError, Authenticator, PendingSignIn, ReturnTo, cookies, flight};
 use crate::codex::Codex;
-use crate::github::{Exchanged, OAuth};
+use crate::github::{CodeExchange, OAuth};
 use crate::now::Now;
 
-/// What a browser has brought back.
+/// The result of matching a callback to the browser's sign-in cookie.
 #[derive(Debug)]
-pub(in crate::http) struct Resumed {
-    pub(in crate::http) flight: Result<Flight, Denial>,
-    /// Whether the cookie has had its use. One of another sign-in hasn't, which may be under way in
-    /// another of the browser's windows.
-    pub(in crate::http) is_over: bool,
+pub(in crate::http) struct ResumedSignIn {
+    pub(in crate::http) sign_in: Result<PendingSignIn, AuthError>,
+    /// Whether to expire the cookie. Not if it belongs to another sign-in, which may be in progress in another window
+    /// of the browser.
+    pub(in crate::http) expires_cookie: bool,
 }
 
-impl Resumed {
-    fn of_nothing(denial: Denial) -> Self {
-        let (flight, is_over) = (Err(denial), false);
-        Self { flight, is_over }
+impl ResumedSignIn {
+    fn keeping_cookie(error: AuthError) -> Self {
+        let (sign_in, expires_cookie) = (Err(error), false);
+        Self {
+            sign_in,
+            expires_cookie,
+        }
     }
 }
 
-impl Gate {
-    /// Begins a sign-in: where the browser goes, and the cookie that it comes back with.
-    pub(in crate::http) fn begin(
+impl Authenticator {
+    /// Begins a sign-in. Returns the URL of GitHub's authorization page and the `Set-Cookie` value to send with it.
+    ///
+    /// # Errors
+    /// [`AuthError::OAuthNotConfigured`].
+    pub(in crate::http) fn begin_sign_in(
         &self,
         return_to: ReturnTo,
         now: Now,
-    ) -> Result<(String, HeaderValue), Denial> {
-        let (gate, oauth) = self.by_browser()?;
+    ) -> Result<(String, HeaderValue), AuthError> {
+        let (github, oauth) = self.oauth_backend()?;
         let begun = oauth.begin();
-        let flight = Flight::new(&begun, return_to, now);
-        let sealed = gate.seals.seal(self.cookies.flight, &flight.to_text());
-        let cookie = sealed.and_then(|it| self.cookies.set(self.cookies.flight, &it, flight::LIFE));
-        let cookie = cookie.ok_or(Denial::NoBrowserSignIn)?;
+        let pending = PendingSignIn::new(&begun, return_to, now);
+        let name = self.cookies.sign_in;
+        let sealed = github.sealer.seal(name, &pending.to_text());
+        let cookie = sealed.and_then(|it| self.cookies.set(name, &it, flight::SIGN_IN_TTL));
+        let cookie = cookie.ok_or(AuthError::OAuthNotConfigured)?;
         Ok((begun.url, cookie))
     }
 
-    /// The sign-in that this browser has begun, with the state that came back; only once.
-    pub(in crate::http) fn resume(&self, headers: &HeaderMap, state: &str, now: Now) -> Resumed {
-        let gate = match self.by_browser() {
-            Ok((gate, _)) => gate,
-            Err(denial) => return Resumed::of_nothing(denial),
+    /// Finds the browser's sign-in with the callback's `state` and consumes it: each state can be used once.
+    pub(in crate::http) fn resume_sign_in(
+        &self,
+        headers: &HeaderMap,
+        state: &str,
+        now: Now,
+    ) -> ResumedSignIn {
+        let github = match self.oauth_backend() {
+            Ok((github, _)) => github,
+            Err(error) => return ResumedSignIn::keeping_cookie(error),
         };
-        let sealed = || cookies::named(headers, self.cookies.flight);
-        let opened = sealed().find_map(|it| gate.seals.open(self.cookies.flight, it));
-        let Some(flight) = opened.and_then(|text| Flight::parse(&text)) else {
-            return Resumed {
-                flight: Err(Denial::NoSignIn),
-                is_over: sealed().next().is_some(),
+        let sealed = || cookies::values(headers, self.cookies.sign_in);
+        let opened = sealed().find_map(|it| github.sealer.open(self.cookies.sign_in, it));
+        let Some(pending) = opened.and_then(|text| PendingSignIn::parse(&text)) else {
+            return ResumedSignIn {
+                sign_in: Err(AuthError::SignInExpired),
+                expires_cookie: sealed().next().is_some(),
             };
         };
-        if !flight.has_state(state) {
-            return Resumed::of_nothing(Denial::NoSignIn);
+        if !pending.has_state(state) {
+            return ResumedSignIn::keeping_cookie(AuthError::SignInExpired);
         }
-        let usable = !flight.is_late(now) && gate.used.first_use(state);
-        Resumed {
-            flight: usable.then_some(flight).ok_or(Denial::NoSignIn),
-            is_over: true,
+        let usable = !pending.is_expired(now) && github.consumed_states.consume(state);
+        ResumedSignIn {
+            sign_in: usable.then_some(pending).ok_or(AuthError::SignInExpired),
+            expires_cookie: true,
         }
     }
 
-    /// Ends a sign-in: turns in the code, sees who it is and drops the token. Gives the session's cookie.
-    pub(in crate::http) async fn land(
+    /// Completes a sign-in: exchanges the code, reads the account and drops the token. Returns the session's
+    /// `Set-Cookie` value.
+    ///
+    /// # Errors
+    /// If GitHub rejects the code or can't be reached, or the account isn't allowed or isn't the login's owner.
+    pub(in crate::http) async fn complete_sign_in(
         &self,
         codex: &Codex,
-        flight: &Flight,
+        pending: &PendingSignIn,
         code: &str,
         now: Now,
-    ) -> Result<HeaderValue, Denial> {
-        let (gate, oauth) = self.by_browser()?;
+    ) -> Result<HeaderValue, AuthError> {
+        let (github, oauth) = self.oauth_backend()?;
         if code.is_empty() {
-            return Err(Denial::CodeRefused);
+            return Err(AuthError::SignInFailed);
         }
-        let turn = gate.tokens.turn().await?;
-        let exchanged = oauth.exchange(&gate.transport, code, flight.verifier());
+        let permit = github.tokens.code_permit().await?;
+        let exchanged = oauth.exchange(&github.transport, code, pending.verifier());
         let token = match exchanged.await? {
-            Exchanged::Token(token) => token,
-            Exchanged::Refused => return Err(Denial::CodeRefused),
+            CodeExchange::Token(token) => token,
+            CodeExchange::Refused => return Err(AuthError::SignInFailed),
         };
-        let account = gate.transport.account(&token).await?;
-        drop(turn);
-        let account = account.ok_or(Denial::TokenInvalid)?;
-        gate.begin_session(codex, &self.cookies, account, now).await
+        let account = github.transport.account(&token).await?;
+        drop(permit);
+        let account = account.ok_or(AuthError::TokenInvalid)?;
+        github
+            .begin_session(codex, &self.cookies, account, now)
+            .await
     }
 
-    fn by_browser(&self) -> Result<(&ByGitHub, &OAuth), Denial> {
-        match &self.mode {
-            Mode::GitHub(gate) => match &gate.oauth {
-                Some(oauth) => Ok((gate, oauth)),
-                None => Err(Denial::NoBrowserSignIn),
+    fn oauth_backend(&self) -> Result<(&GitHubAuthenticator, &OAuth), AuthError> {
+        match &self.backend {
+            AuthBackend::GitHub(github) => match &github.oauth {
+                Some(oauth) => Ok((github, oauth)),
+                None => Err(AuthError::OAuthNotConfigured),
             },
-            Mode::Dev { .. } | Mode::EasyAuth { .. } => Err(Denial::NoBrowserSignIn),
+            AuthBackend::Dev { .. } | AuthBackend::EasyAuth { .. } => {
+                Err(AuthError::OAuthNotConfigured)
+            }
         }
     }
 }

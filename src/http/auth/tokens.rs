@@ -1,372 +1,377 @@
-//! What is known of bearer tokens: each is asked about once, and remembered by its hash.
+//! Verifies bearer tokens with GitHub and caches the outcome by the token's SHA-256: one lookup per token at a time.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
-use tokio::sync::{Mutex as Turns, OwnedMutexGuard, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::{Denial, sha256};
+use super::{AuthError, sha256};
 use crate::config::{OAuthApp, Secret};
-use crate::context::carried;
+use crate::context::in_request_context;
 use crate::github::{Account, GitHubError, Transport};
 use crate::now::Now;
 
-/// How long GitHub's yes is taken without asking again.
-const ACCEPTED: Duration = Duration::from_secs(5 * 60);
+/// How long an accepted token needs no new lookup.
+const ACCEPTED_TTL: Duration = Duration::from_secs(5 * 60);
 
-/// How long it stands in while GitHub can't be asked, or somebody else waits for its answer.
-const ACCEPTED_MEANWHILE: Duration = Duration::from_secs(3600);
+/// How long an accepted token stays valid while GitHub is unavailable, or while another request's lookup is in flight.
+const STALE_TTL: Duration = Duration::from_secs(3600);
 
-/// How long GitHub's no is remembered.
-const REFUSED: Duration = Duration::from_secs(30);
+/// How long a rejection is cached.
+const REJECTED_TTL: Duration = Duration::from_secs(30);
 
-/// How long a token that stands in isn't asked about again while GitHub is away.
-const AWAY: Duration = Duration::from_secs(10);
+/// Delay before the next lookup of a stale token after a failed one.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// Told to wait longer than that, GitHub is asked again all the same.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Upper bound of GitHub's `Retry-After`: after that time it is asked again in any case.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Tokens remembered at once, of those that GitHub has accepted and of all others; beyond it the least used are
-/// forgotten.
+/// Capacity of each of the two caches, accepted tokens and all others; beyond it the least used entries are evicted.
 const MAX_TOKENS: u64 = 10_000;
 
-/// Questions to GitHub at once about what it hasn't accepted before: whoever sends made-up tokens must not use up
-/// the machine's connections.
-const MAX_QUESTIONS: usize = 64;
+/// Concurrent lookups of tokens that GitHub hasn't accepted before: invented tokens must not use up the process's
+/// connections.
+const MAX_UNKNOWN_LOOKUPS: usize = 64;
 
-/// Questions at once about tokens that it has, which made-up ones don't use up.
-const MAX_KNOWN: usize = 16;
+/// Concurrent lookups of tokens accepted before, a separate limit so that invented tokens can't starve them.
+const MAX_KNOWN_LOOKUPS: usize = 16;
 
-/// Codes of sign-ins turned in at once.
-const MAX_CODES: usize = 64;
+/// Concurrent exchanges of authorization codes.
+const MAX_CODE_EXCHANGES: usize = 64;
 
-/// How long a question waits for its turn.
-const TURN: Duration = Duration::from_secs(5);
+/// How long a lookup or a code exchange waits for a permit.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Refusals of GitHub's a minute, for all who ask together: it soon refuses everything that comes from where tokens
-/// are guessed, the good ones included. Beyond that only tokens are asked about that it has accepted before.
-const MAX_GUESSES: u32 = 100;
+/// Rejections per minute and instance. GitHub soon rejects everything from an address that guesses tokens, valid ones
+/// included, so beyond this limit only tokens accepted before are looked up.
+const MAX_REJECTIONS_PER_MINUTE: u32 = 100;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Why a token opens nothing.
+/// Why a token is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TokenRefusal {
-    /// GitHub doesn't know it.
+pub(super) enum TokenRejection {
+    /// GitHub doesn't know it, or it stands for no person.
     Unknown,
-    /// It was given to another app, whose operator could use it here.
+    /// It was issued to another app, whose operator could use it here.
     Foreign,
 }
 
-/// Everything known of tokens.
-pub(super) struct Tokens {
-    /// Those that GitHub has accepted, and not refused since.
-    accepted: Cache<[u8; 32], Arc<Slot>>,
-    /// All others.
-    others: Cache<[u8; 32], Arc<Slot>>,
-    asker: Arc<Asker>,
+/// Verifies tokens, with a cache.
+pub(super) struct TokenVerifier {
+    /// Tokens that GitHub has accepted and not rejected since.
+    accepted: Cache<[u8; 32], Arc<CachedBearerToken>>,
+    /// All other tokens. Kept apart, so that invented tokens don't evict accepted ones.
+    others: Cache<[u8; 32], Arc<CachedBearerToken>>,
+    lookup: Arc<TokenLookup>,
 }
 
-/// Who asks GitHub.
-struct Asker {
+/// Looks tokens up at GitHub, within the limits.
+struct TokenLookup {
     transport: Arc<Transport>,
     app: Option<OAuthApp>,
-    questions: Semaphore,
-    known: Semaphore,
-    codes: Semaphore,
-    guesses: Mutex<Option<Guesses>>,
+    unknown_permits: Semaphore,
+    known_permits: Semaphore,
+    code_permits: Semaphore,
+    rejections: Mutex<Option<RejectionWindow>>,
 }
 
-/// Tokens that GitHub refused, in a minute that begins with the first.
-struct Guesses {
+/// Counts the rejections of one minute, which begins with the first of them.
+struct RejectionWindow {
     began: Instant,
     count: u32,
 }
 
-impl fmt::Debug for Tokens {
+impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tokens")
+        f.write_str("TokenVerifier")
     }
 }
 
+/// The cache entry of one token, with single flight for its lookup.
 #[derive(Default)]
-struct Slot {
-    memory: RwLock<Memory>,
-    /// Held by who asks GitHub; the others wait for the answer, unless an older one will do.
-    asking: Arc<Turns<()>>,
+struct CachedBearerToken {
+    state: RwLock<BearerTokenState>,
+    /// Held by the leader during its lookup. Followers wait for it, unless a stale acceptance will do.
+    in_flight: Arc<AsyncMutex<()>>,
 }
 
-/// What is known of one token.
+/// The last outcomes of looking one token up.
 #[derive(Default)]
-struct Memory {
+struct BearerTokenState {
     accepted: Option<(Arc<Account>, Instant)>,
-    refused: Option<(TokenRefusal, Instant)>,
-    /// GitHub couldn't be asked, and isn't until then.
-    away: Option<(GitHubError, Instant)>,
+    rejected: Option<(TokenRejection, Instant)>,
+    /// The last lookup failed; the next one is at this time at the earliest.
+    failed: Option<(GitHubError, Instant)>,
 }
 
-type Verdict = Result<Arc<Account>, Denial>;
+type TokenVerdict = Result<Arc<Account>, AuthError>;
 
-impl Memory {
-    /// What follows from it, or `None`: ask.
-    fn verdict(&self, now: Instant) -> Option<Verdict> {
+/// The inner result is GitHub's verdict, the outer error a lookup without one.
+type TokenLookupOutcome = Result<Result<Account, TokenRejection>, GitHubError>;
+
+impl BearerTokenState {
+    /// The cached verdict; `None` if a lookup is needed.
+    fn verdict(&self, now: Instant) -> Option<TokenVerdict> {
         let age = |at: &Instant| now.saturating_duration_since(*at);
-        if let Some(account) = self.accepted_within(ACCEPTED, now) {
+        if let Some(account) = self.accepted_within(ACCEPTED_TTL, now) {
             return Some(Ok(account));
         }
-        if let Some((refusal, at)) = &self.refused
-            && age(at) < REFUSED
+        if let Some((rejection, at)) = &self.rejected
+            && age(at) < REJECTED_TTL
         {
-            return Some(Err((*refusal).into()));
+            return Some(Err((*rejection).into()));
         }
-        let (error, until) = self.away.as_ref()?;
+        let (error, until) = self.failed.as_ref()?;
         if now > *until {
             return None;
         }
-        let meanwhile = self.accepted_within(ACCEPTED_MEANWHILE, now);
-        Some(meanwhile.ok_or_else(|| error.clone().into()))
+        let stale = self.accepted_within(STALE_TTL, now);
+        Some(stale.ok_or_else(|| error.clone().into()))
     }
 
-    fn accepted_within(&self, age: Duration, now: Instant) -> Option<Arc<Account>> {
+    fn accepted_within(&self, ttl: Duration, now: Instant) -> Option<Arc<Account>> {
         let (account, at) = self.accepted.as_ref()?;
-        let young = now.saturating_duration_since(*at) < age;
-        young.then(|| Arc::clone(account))
+        let fresh = now.saturating_duration_since(*at) < ttl;
+        fresh.then(|| Arc::clone(account))
     }
 
-    fn learn(&mut self, answer: Result<Result<Account, TokenRefusal>, GitHubError>, now: Instant) {
-        match answer {
+    fn record(&mut self, outcome: TokenLookupOutcome, now: Instant) {
+        match outcome {
             Ok(Ok(account)) => {
                 *self = Self {
                     accepted: Some((Arc::new(account), now)),
                     ..Self::default()
                 };
             }
-            Ok(Err(refusal)) => {
+            Ok(Err(rejection)) => {
                 *self = Self {
-                    refused: Some((refusal, now)),
+                    rejected: Some((rejection, now)),
                     ..Self::default()
                 };
             }
             Err(error) => {
                 let wait = match &error {
-                    GitHubError::Limited { retry_after } => (*retry_after).min(MAX_WAIT),
-                    _ if self.accepted.is_some() => AWAY,
-                    // Only for those who have waited for this answer.
+                    GitHubError::Limited { retry_after } => (*retry_after).min(MAX_RETRY_AFTER),
+                    _ if self.accepted.is_some() => RETRY_DELAY,
+                    // Nothing to serve stale: only the current followers share the error.
                     _ => Duration::ZERO,
                 };
-                self.away = Some((error, now + wait));
+                self.failed = Some((error, now + wait));
             }
         }
     }
 }
 
-impl Slot {
-    fn verdict(&self, now: Instant) -> Option<Verdict> {
-        let memory = self.memory.read();
-        memory.unwrap_or_else(PoisonError::into_inner).verdict(now)
+impl CachedBearerToken {
+    fn verdict(&self, now: Instant) -> Option<TokenVerdict> {
+        let state = self.state.read();
+        state.unwrap_or_else(PoisonError::into_inner).verdict(now)
     }
 
-    /// What will do while GitHub is asked, and whether it couldn't be the last time.
-    fn meanwhile(&self, now: Instant) -> Option<(Arc<Account>, bool)> {
-        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
-        let account = memory.accepted_within(ACCEPTED_MEANWHILE, now)?;
-        Some((account, memory.away.is_some()))
+    /// The stale account to serve during a lookup, and whether the last lookup failed.
+    fn stale(&self, now: Instant) -> Option<(Arc<Account>, bool)> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let account = state.accepted_within(STALE_TTL, now)?;
+        Some((account, state.failed.is_some()))
     }
 
     fn was_accepted(&self) -> bool {
-        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
-        memory.accepted.is_some()
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.accepted.is_some()
     }
 
-    /// Asks, remembers what GitHub says, and then lets the others go on.
-    async fn find_out(
+    /// Looks the token up and records the outcome, then releases the followers.
+    async fn refresh(
         &self,
-        _asking: OwnedMutexGuard<()>,
-        asker: &Asker,
+        _leader: OwnedMutexGuard<()>,
+        lookup: &TokenLookup,
         token: &Secret,
         now: Now,
-    ) -> Verdict {
-        let answer = asker.ask(token, self.was_accepted(), now.mono).await;
-        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
-        memory.learn(answer, now.later().mono);
-        let verdict = memory.verdict(now.mono);
-        verdict.unwrap_or(Err(Denial::TokenInvalid))
+    ) -> TokenVerdict {
+        let outcome = lookup.run(token, self.was_accepted(), now.mono).await;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.record(outcome, now.later().mono);
+        let verdict = state.verdict(now.mono);
+        verdict.unwrap_or(Err(AuthError::TokenInvalid))
     }
 }
 
-impl Tokens {
-    /// `app` is the one whose tokens are taken besides people's own.
+impl TokenVerifier {
+    /// `app` is the OAuth app whose tokens are accepted besides personal ones.
     pub(super) fn new(transport: Arc<Transport>, app: Option<OAuthApp>) -> Self {
         Self {
             accepted: Cache::new(MAX_TOKENS),
             others: Cache::new(MAX_TOKENS),
-            asker: Arc::new(Asker {
+            lookup: Arc::new(TokenLookup {
                 transport,
                 app,
-                questions: Semaphore::new(MAX_QUESTIONS),
-                known: Semaphore::new(MAX_KNOWN),
-                codes: Semaphore::new(MAX_CODES),
-                guesses: Mutex::default(),
+                unknown_permits: Semaphore::new(MAX_UNKNOWN_LOOKUPS),
+                known_permits: Semaphore::new(MAX_KNOWN_LOOKUPS),
+                code_permits: Semaphore::new(MAX_CODE_EXCHANGES),
+                rejections: Mutex::default(),
             }),
         }
     }
 
-    /// One of the codes that may be turned in at once.
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, GitHubError> {
-        turn(&self.asker.codes).await
+    /// A permit to exchange an authorization code.
+    ///
+    /// # Errors
+    /// [`GitHubError::Unavailable`] if none is free in time.
+    pub(super) async fn code_permit(&self) -> Result<SemaphorePermit<'_>, GitHubError> {
+        acquire(&self.lookup.code_permits).await
     }
 
-    /// Whose the token is. Asks GitHub when that isn't known; requests that come meanwhile share the
-    /// answer.
-    pub(super) async fn whose(&self, token: &str, now: Now) -> Verdict {
+    /// The token's account, from the cache or by a lookup at GitHub, which concurrent requests share.
+    ///
+    /// # Errors
+    /// [`AuthError::TokenInvalid`], [`AuthError::TokenForeign`], [`AuthError::Unavailable`].
+    pub(super) async fn verify(&self, token: &str, now: Now) -> TokenVerdict {
         let hash = sha256(token);
         let known = self.accepted.get(&hash);
-        if let Some(verdict) = known.as_ref().and_then(|slot| slot.verdict(now.mono)) {
+        if let Some(verdict) = known.as_ref().and_then(|cached| cached.verdict(now.mono)) {
             return verdict;
         }
-        let slot = known.unwrap_or_else(|| self.others.get_with(hash, Arc::default));
-        if let Some(verdict) = slot.verdict(now.mono) {
+        let cached = known.unwrap_or_else(|| self.others.get_with(hash, Arc::default));
+        if let Some(verdict) = cached.verdict(now.mono) {
             return verdict;
         }
-        // Boxed, so that what is rare doesn't make every request's future larger.
-        let verdict = Box::pin(self.find_out(Arc::clone(&slot), token, now)).await;
-        match slot.was_accepted() {
-            true => self.accepted.insert(hash, slot),
+        // Boxed: a rare path, which must not enlarge every request's future.
+        let verdict = Box::pin(self.refresh(Arc::clone(&cached), token, now)).await;
+        match cached.was_accepted() {
+            true => self.accepted.insert(hash, cached),
             false => self.accepted.invalidate(&hash),
         }
         verdict
     }
 
-    /// An answer that isn't too old will do while somebody else waits for GitHub. After a question that
-    /// failed nobody waits for the next one.
-    async fn find_out(&self, slot: Arc<Slot>, token: &str, now: Now) -> Verdict {
-        let meanwhile = slot.meanwhile(now.mono);
-        let asking = match (&meanwhile, Arc::clone(&slot.asking).try_lock_owned()) {
-            (_, Ok(asking)) => asking,
+    /// Single flight for the lookup. With a stale account a request doesn't wait for another's lookup, and after a
+    /// failed lookup not for its own either, which then runs as a task.
+    async fn refresh(&self, cached: Arc<CachedBearerToken>, token: &str, now: Now) -> TokenVerdict {
+        let stale = cached.stale(now.mono);
+        let leader = match (&stale, Arc::clone(&cached.in_flight).try_lock_owned()) {
+            (_, Ok(leader)) => leader,
             (Some((account, _)), Err(_)) => return Ok(Arc::clone(account)),
-            (None, Err(_)) => Arc::clone(&slot.asking).lock_owned().await,
+            (None, Err(_)) => Arc::clone(&cached.in_flight).lock_owned().await,
         };
-        if let Some(verdict) = slot.verdict(now.mono) {
+        if let Some(verdict) = cached.verdict(now.mono) {
             return verdict;
         }
-        let (asker, token) = (Arc::clone(&self.asker), Secret::new(token.to_owned()));
-        let question = async move { slot.find_out(asking, &asker, &token, now).await };
-        match meanwhile {
+        let (lookup, token) = (Arc::clone(&self.lookup), Secret::new(token.to_owned()));
+        let refresh = async move { cached.refresh(leader, &lookup, &token, now).await };
+        match stale {
             Some((account, true)) => {
-                tokio::spawn(carried(question));
+                tokio::spawn(in_request_context(refresh));
                 Ok(account)
             }
-            _ => question.await,
+            _ => refresh.await,
         }
     }
 }
 
-impl Asker {
-    /// Those of this minute.
-    fn guesses(&self, now: Instant) -> MutexGuard<'_, Option<Guesses>> {
-        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = |it: &Guesses| now.saturating_duration_since(it.began) >= MINUTE;
-        if guesses.as_ref().is_some_and(over) {
-            *guesses = None;
+impl TokenLookup {
+    /// The current window; none if the last one is over.
+    fn rejections(&self, now: Instant) -> MutexGuard<'_, Option<RejectionWindow>> {
+        let rejections = self.rejections.lock();
+        let mut rejections = rejections.unwrap_or_else(PoisonError::into_inner);
+        let over = |it: &RejectionWindow| now.saturating_duration_since(it.began) >= MINUTE;
+        if rejections.as_ref().is_some_and(over) {
+            *rejections = None;
         }
-        guesses
+        rejections
     }
 
-    fn may_guess(&self, now: Instant) -> Result<(), GitHubError> {
-        match &*self.guesses(now) {
-            Some(guesses) if guesses.count >= MAX_GUESSES => Err(GitHubError::Unavailable {
-                operation: "whose a token is",
-                reason: format!("{MAX_GUESSES} unknown tokens were sent within a minute"),
-            }),
+    fn check_rejection_limit(&self, now: Instant) -> Result<(), GitHubError> {
+        match &*self.rejections(now) {
+            Some(window) if window.count >= MAX_REJECTIONS_PER_MINUTE => {
+                Err(GitHubError::Unavailable {
+                    operation: "verifying a token",
+                    reason: format!(
+                        "{MAX_REJECTIONS_PER_MINUTE} unknown tokens were sent within a minute"
+                    ),
+                })
+            }
             _ => Ok(()),
         }
     }
 
-    fn was_refused(&self, now: Instant) {
-        let mut guesses = self.guesses(now);
-        let first = Guesses {
+    fn count_rejection(&self, now: Instant) {
+        let mut rejections = self.rejections(now);
+        let first = RejectionWindow {
             began: now,
             count: 0,
         };
-        guesses.get_or_insert(first).count += 1;
+        rejections.get_or_insert(first).count += 1;
     }
 
-    /// Whose the token is. What GitHub needn't be asked about is no guess, and one that it has accepted before isn't
-    /// held back because others guess.
-    async fn ask(
-        &self,
-        token: &Secret,
-        was_accepted: bool,
-        now: Instant,
-    ) -> Result<Result<Account, TokenRefusal>, GitHubError> {
+    /// Looks the token up. A token rejected by its prefix alone costs no request and doesn't count as a rejection; one
+    /// accepted before isn't subject to the rejection limit.
+    async fn run(&self, token: &Secret, was_accepted: bool, now: Instant) -> TokenLookupOutcome {
         let app = match self.issuer(token.reveal()) {
-            Issuer::Person => None,
-            Issuer::Nobody => return Ok(Err(TokenRefusal::Unknown)),
-            Issuer::SomeApp(None) => return Ok(Err(TokenRefusal::Foreign)),
-            Issuer::SomeApp(Some(app)) => Some(app),
+            TokenIssuer::User => None,
+            TokenIssuer::Installation => return Ok(Err(TokenRejection::Unknown)),
+            TokenIssuer::App(None) => return Ok(Err(TokenRejection::Foreign)),
+            TokenIssuer::App(Some(app)) => Some(app),
         };
-        let _turn = match was_accepted {
-            true => turn(&self.known).await?,
+        let _permit = match was_accepted {
+            true => acquire(&self.known_permits).await?,
             false => {
-                self.may_guess(now)?;
-                let turn = turn(&self.questions).await?;
-                // Others may have guessed meanwhile.
-                self.may_guess(now)?;
-                turn
+                self.check_rejection_limit(now)?;
+                let permit = acquire(&self.unknown_permits).await?;
+                // Other lookups may have been rejected during the wait.
+                self.check_rejection_limit(now)?;
+                permit
             }
         };
-        let answer = self.ask_github(token, app).await;
-        if let Ok(Err(_)) = answer {
-            self.was_refused(now);
+        let outcome = self.request(token, app).await;
+        if let Ok(Err(_)) = outcome {
+            self.count_rejection(now);
         }
-        answer
+        outcome
     }
 
-    async fn ask_github(
-        &self,
-        token: &Secret,
-        app: Option<&OAuthApp>,
-    ) -> Result<Result<Account, TokenRefusal>, GitHubError> {
+    async fn request(&self, token: &Secret, app: Option<&OAuthApp>) -> TokenLookupOutcome {
         if let Some(app) = app
-            && !self.transport.is_of_app(app, token).await?
+            && !self.transport.belongs_to_app(app, token).await?
         {
-            return Ok(Err(TokenRefusal::Foreign));
+            return Ok(Err(TokenRejection::Foreign));
         }
         let account = self.transport.account(token).await?;
-        Ok(account.ok_or(TokenRefusal::Unknown))
+        Ok(account.ok_or(TokenRejection::Unknown))
     }
 
-    /// By GitHub's prefixes. A token without one may be an app's from before there were prefixes.
-    fn issuer(&self, token: &str) -> Issuer<'_> {
-        let begins = |prefixes: &[&str]| prefixes.iter().any(|it| token.starts_with(it));
-        if begins(&["ghp_", "github_pat_"]) {
-            Issuer::Person
-        } else if begins(&["ghs_", "ghr_"]) {
-            Issuer::Nobody
+    /// The issuer by GitHub's token prefixes. A token without one may be an old one of an app, from before GitHub
+    /// introduced prefixes.
+    fn issuer(&self, token: &str) -> TokenIssuer<'_> {
+        let has_prefix = |prefixes: &[&str]| prefixes.iter().any(|it| token.starts_with(it));
+        if has_prefix(&["ghp_", "github_pat_"]) {
+            TokenIssuer::User
+        } else if has_prefix(&["ghs_", "ghr_"]) {
+            TokenIssuer::Installation
         } else {
-            Issuer::SomeApp(self.app.as_ref())
+            TokenIssuer::App(self.app.as_ref())
         }
     }
 }
 
-async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, GitHubError> {
-    let turn = timeout(TURN, turns.acquire()).await;
-    turn.ok().and_then(Result::ok).ok_or_else(|| {
-        let reason = "too much is asked at once".to_owned();
-        let operation = "whose a token or a code is";
+async fn acquire(permits: &Semaphore) -> Result<SemaphorePermit<'_>, GitHubError> {
+    let permit = timeout(PERMIT_TIMEOUT, permits.acquire()).await;
+    permit.ok().and_then(Result::ok).ok_or_else(|| {
+        let reason = "too many requests are in progress".to_owned();
+        let operation = "verifying a token or a code";
         GitHubError::Unavailable { operation, reason }
     })
 }
 
-/// Who made a token.
-enum Issuer<'a> {
-    /// A person for themselves.
-    Person,
-    /// An app, for who signed in there; with the one that it must be.
-    SomeApp(Option<&'a OAuthApp>),
-    /// It stands for no person.
-    Nobody,
+/// The issuer of a token.
+enum TokenIssuer<'a> {
+    /// A user, for themselves: a personal access token.
+    User,
+    /// An OAuth app, for a user; with the app that it must be.
+    App(Option<&'a OAuthApp>),
+    /// An installation of a GitHub App: such a token stands for no user.
+    Installation,
 }

@@ -1,17 +1,17 @@
-//! The document's examples, and requests to copy.
+//! The document's examples, and `curl` commands.
 
 use serde_json::Value;
 
-/// Where the service is reached without any settings.
+/// The service's origin with default settings.
 const ORIGIN: &str = "http://localhost:7071";
 
-/// A command that sends such a request.
+/// A `curl` command for the operation, with the first example of its body.
 pub(super) fn curl(path: &str, method: &str, operation: &Value) -> String {
     let mut words = vec!["curl".to_owned()];
     if method != "get" {
         words.push(format!("-X {}", method.to_uppercase()));
     }
-    words.extend(who(operation).map(str::to_owned));
+    words.extend(auth_arguments(operation).map(str::to_owned));
     let media = operation["requestBody"]["content"].as_object();
     if let Some((media, content)) = media.and_then(|it| it.iter().next()) {
         let bodies = examples(content).take(1);
@@ -21,8 +21,8 @@ pub(super) fn curl(path: &str, method: &str, operation: &Value) -> String {
     words.join(" ")
 }
 
-/// How the request says who asks, where it has to.
-fn who(operation: &Value) -> Option<&'static str> {
+/// The command's arguments for authentication, if the operation needs one.
+fn auth_arguments(operation: &Value) -> Option<&'static str> {
     match &operation["security"][0] {
         Value::Null => Some("-H 'Authorization: Bearer TOKEN'"),
         scheme if scheme.get("metrics").is_some() => {
@@ -35,7 +35,7 @@ fn who(operation: &Value) -> Option<&'static str> {
     }
 }
 
-/// The examples of a body, by request or answer.
+/// The examples of a request or response body.
 pub(super) fn examples(content: &Value) -> impl Iterator<Item = &Value> {
     let several = content["examples"].as_object().into_iter().flatten();
     let several = several.map(|(_, example)| &example["value"]);

@@ -1,92 +1,117 @@
-//! The headers of answers: what stands at every answer, and what at those of one kind.
+//! Response headers in the document: those of every response, and those by operation and status.
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
     Header, HeaderBuilder, ObjectBuilder, RefOr, Response, Type, extensions::Extensions,
 };
 
-/// A header and what it says.
-struct Described(&'static str, Kind, &'static str);
+/// A response header: name, type, description.
+struct DocumentedHeader(&'static str, HeaderType, &'static str);
 
-enum Kind {
+enum HeaderType {
     Text,
     Number,
-    Words(&'static [&'static str]),
+    Enum(&'static [&'static str]),
 }
 
-use Kind::{Number, Text, Words};
+use HeaderType::{Enum, Number, Text};
 
-const REQUEST_ID: Described = Described("x-request-id", Text, "The request, as the log calls it.");
-const NO_SNIFF: Described = Described(
+const REQUEST_ID: DocumentedHeader =
+    DocumentedHeader("x-request-id", Text, "The request's id, as in the log.");
+const NO_SNIFF: DocumentedHeader = DocumentedHeader(
     "x-content-type-options",
-    Words(&["nosniff"]),
-    "The type is what it says.",
+    Enum(&["nosniff"]),
+    "Forbids content sniffing.",
 );
-const CACHE: Described = Described("Cache-Control", Text, "Who may keep the answer.");
-const VARY: Described = Described("Vary", Text, "What else the answer depends on.");
-const ETAG: Described = Described(
+const CACHE: DocumentedHeader =
+    DocumentedHeader("Cache-Control", Text, "Who may store the response.");
+const VARY: DocumentedHeader = DocumentedHeader(
+    "Vary",
+    Text,
+    "The request headers that the response depends on.",
+);
+const ETAG: DocumentedHeader = DocumentedHeader(
     "ETag",
     Text,
-    "Names this content, for `If-None-Match` or `If-Match`.",
+    "Identifies this content, for `If-None-Match` or `If-Match`.",
 );
-const VERSION: Described = Described(
+const VERSION: DocumentedHeader = DocumentedHeader(
     "x-codex-version",
     Number,
-    "The version of the user's data that the answer contains.",
+    "The version of the user's data that the response contains.",
 );
-const LAYER: Described = Described(
+const LAYER: DocumentedHeader = DocumentedHeader(
     "x-codex-cache",
-    Words(&["memory", "artifact", "rebuild", "stale"]),
-    "Where the answer comes from.",
+    Enum(&["memory", "artifact", "rebuild", "stale"]),
+    "The cache layer that served the response.",
 );
-const TIMING: Described = Described("Server-Timing", Text, "The storage requests it took.");
-const COOKIE: Described = Described(
+const TIMING: DocumentedHeader = DocumentedHeader(
+    "Server-Timing",
+    Text,
+    "The storage requests that the response needed.",
+);
+const COOKIE: DocumentedHeader = DocumentedHeader(
     "Set-Cookie",
     Text,
-    "For browsers that go on to other pages.",
+    "Cookies for browsers: the version, or the session.",
 );
-const LOCATION: Described = Described("Location", Text, "Where to go on.");
-const REFERRER: Described = Described("Referrer-Policy", Text, "The address stays untold.");
-const POLICY: Described = Described("Content-Security-Policy", Text, "What the page may load.");
-const OPENER: Described = Described(
+const LOCATION: DocumentedHeader = DocumentedHeader(
+    "Location",
+    Text,
+    "The target of the redirect, or the new task.",
+);
+const REFERRER: DocumentedHeader = DocumentedHeader(
+    "Referrer-Policy",
+    Text,
+    "Keeps the address out of `Referer`.",
+);
+const POLICY: DocumentedHeader =
+    DocumentedHeader("Content-Security-Policy", Text, "What the page may load.");
+const OPENER: DocumentedHeader = DocumentedHeader(
     "Cross-Origin-Opener-Policy",
     Text,
-    "Pages that open this one can't reach into it.",
+    "Isolates the page from pages that open it.",
 );
-const RESOURCE: Described = Described(
+const RESOURCE: DocumentedHeader = DocumentedHeader(
     "Cross-Origin-Resource-Policy",
     Text,
-    "Pages of other sites can't load it.",
+    "Keeps pages of other sites from loading it.",
 );
-const PERMISSIONS: Described = Described(
+const PERMISSIONS: DocumentedHeader = DocumentedHeader(
     "Permissions-Policy",
     Text,
-    "What of the device the page leaves alone.",
+    "The device features that the page can't use.",
 );
-const PACKED: Described = Described(
+const PACKED: DocumentedHeader = DocumentedHeader(
     "Content-Encoding",
-    Words(&["gzip"]),
-    "How the answer is packed.",
+    Enum(&["gzip"]),
+    "The compression of the body.",
 );
-const CLEAR: Described = Described("Clear-Site-Data", Text, "What the browser forgets.");
-const ALLOW: Described = Described("Allow", Text, "The methods that the path knows.");
-const CHALLENGE: Described = Described("WWW-Authenticate", Text, "How to say who asks.");
-const RETRY: Described = Described("Retry-After", Number, "When to come back, in seconds.");
+const CLEAR: DocumentedHeader =
+    DocumentedHeader("Clear-Site-Data", Text, "The data that the browser clears.");
+const ALLOW: DocumentedHeader = DocumentedHeader("Allow", Text, "The methods that the path has.");
+const CHALLENGE: DocumentedHeader = DocumentedHeader(
+    "WWW-Authenticate",
+    Text,
+    "The authentication scheme to use.",
+);
+const RETRY: DocumentedHeader =
+    DocumentedHeader("Retry-After", Number, "When to retry, in seconds.");
 
-/// Operation, statuses, headers that are always there, headers that may be.
-type Row = (
+/// Operation id, statuses, headers that are always present, headers that may be.
+type ResponseHeaders = (
     &'static str,
     &'static [&'static str],
-    &'static [Described],
-    &'static [Described],
+    &'static [DocumentedHeader],
+    &'static [DocumentedHeader],
 );
 
-const READ: &[Described] = &[CACHE, VERSION, LAYER, TIMING];
-const WRITE: &[Described] = &[CACHE, ETAG, VERSION, TIMING, COOKIE];
-const AWAY: &[Described] = &[LOCATION, CACHE, REFERRER];
+const READ: &[DocumentedHeader] = &[CACHE, VERSION, LAYER, TIMING];
+const WRITE: &[DocumentedHeader] = &[CACHE, ETAG, VERSION, TIMING, COOKIE];
+const REDIRECT: &[DocumentedHeader] = &[LOCATION, CACHE, REFERRER];
 
-const FIXED: &[Described] = &[CACHE, ETAG, VARY];
-const OF_PAGE: &[Described] = &[
+const STATIC: &[DocumentedHeader] = &[CACHE, ETAG, VARY];
+const PAGE: &[DocumentedHeader] = &[
     CACHE,
     ETAG,
     PACKED,
@@ -97,8 +122,8 @@ const OF_PAGE: &[Described] = &[
     PERMISSIONS,
 ];
 
-/// Of the answers that aren't refusals.
-const OF_SUCCESS: &[Row] = &[
+/// The headers by operation and status; those of errors in general are in [`add_error_headers`].
+const SUCCESS_HEADERS: &[ResponseHeaders] = &[
     (
         "renderCodex",
         &["200"],
@@ -111,7 +136,7 @@ const OF_SUCCESS: &[Row] = &[
         &[CACHE, VERSION, LAYER, TIMING, ETAG, VARY],
         &[],
     ),
-    ("renderCodex", &["302"], AWAY, &[]),
+    ("renderCodex", &["302"], REDIRECT, &[]),
     ("listTasks", &["200"], READ, &[]),
     ("getTask", &["200"], READ, &[ETAG]),
     ("getTask", &["304"], READ, &[]),
@@ -131,10 +156,10 @@ const OF_SUCCESS: &[Row] = &[
     ("syncState", &["200"], &[CACHE, VERSION], &[]),
     ("syncState", &["405"], &[ALLOW], &[]),
     ("githubWebhook", &["200", "202"], &[CACHE], &[]),
-    ("authGithub", &["302"], AWAY, &[]),
+    ("authGithub", &["302"], REDIRECT, &[]),
     ("authGithub", &["302"], &[COOKIE], &[]),
     ("authGithub", &["400", "409"], &[], &[POLICY, REFERRER]),
-    ("authGithubCallback", &["302"], AWAY, &[]),
+    ("authGithubCallback", &["302"], REDIRECT, &[]),
     ("authGithubCallback", &["302"], &[COOKIE], &[]),
     (
         "authGithubCallback",
@@ -145,79 +170,83 @@ const OF_SUCCESS: &[Row] = &[
     ("metrics", &["200"], &[CACHE], &[]),
     ("me", &["200"], &[CACHE], &[]),
     ("logout", &["200"], &[CACHE, CLEAR, COOKIE], &[]),
-    ("openapiJson", &["200", "304"], FIXED, &[PACKED]),
-    ("docs", &["200", "304"], FIXED, &[POLICY, PACKED]),
-    ("root", &["200"], &[VARY], OF_PAGE),
-    ("root", &["304"], &[VARY, CACHE, ETAG], OF_PAGE),
-    ("webAsset", &["200", "304"], FIXED, &[PACKED]),
-    ("serviceWorker", &["200", "304"], FIXED, &[PACKED]),
-    ("login", &["302"], AWAY, &[]),
+    ("openapiJson", &["200", "304"], STATIC, &[PACKED]),
+    ("docs", &["200", "304"], STATIC, &[POLICY, PACKED]),
+    ("root", &["200"], &[VARY], PAGE),
+    ("root", &["304"], &[VARY, CACHE, ETAG], PAGE),
+    ("webAsset", &["200", "304"], STATIC, &[PACKED]),
+    ("serviceWorker", &["200", "304"], STATIC, &[PACKED]),
+    ("login", &["302"], REDIRECT, &[]),
     ("login", &["400", "409"], &[], &[POLICY, REFERRER]),
 ];
 
-/// Says of each answer of the operation which headers it has.
-pub(super) fn describe(operation: &mut Operation) {
+/// Adds to each response of the operation the headers it has.
+pub(super) fn add_headers(operation: &mut Operation) {
     let id = operation.operation_id.clone().unwrap_or_default();
-    let answers = &mut operation.responses.responses;
-    for (status, answer) in answers.iter_mut() {
-        let RefOr::T(answer) = answer else { continue };
-        add(answer, &[REQUEST_ID, NO_SNIFF], true);
-        if is_refusal(status) {
-            of_refusal(answer, status);
+    let responses = &mut operation.responses.responses;
+    for (status, response) in responses.iter_mut() {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        add(response, &[REQUEST_ID, NO_SNIFF], true);
+        if is_error(status) {
+            add_error_headers(response, status);
         }
-        for (_, _, always, perhaps) in OF_SUCCESS
+        for (_, _, always, optional) in SUCCESS_HEADERS
             .iter()
             .filter(|row| row.0 == id && row.1.contains(&status.as_str()))
         {
-            add(answer, always, true);
-            add(answer, perhaps, false);
+            add(response, always, true);
+            add(response, optional, false);
         }
     }
-    if has_version(answers.values()) {
-        let refusals = answers.iter_mut().filter(|(status, _)| is_refusal(status));
-        for (_, answer) in refusals {
-            let RefOr::T(answer) = answer else { continue };
-            add(answer, &[VERSION], false);
+    if has_version(responses.values()) {
+        let errors = responses.iter_mut().filter(|(status, _)| is_error(status));
+        for (_, response) in errors {
+            let RefOr::T(response) = response else {
+                continue;
+            };
+            add(response, &[VERSION], false);
         }
     }
 }
 
-fn is_refusal(status: &str) -> bool {
+fn is_error(status: &str) -> bool {
     status >= "400"
 }
 
-fn of_refusal(answer: &mut Response, status: &str) {
-    add(answer, &[CACHE], true);
+fn add_error_headers(response: &mut Response, status: &str) {
+    add(response, &[CACHE], true);
     match status {
-        "401" => add(answer, &[CHALLENGE], true),
-        "429" => add(answer, &[RETRY], true),
-        "503" => add(answer, &[RETRY], false),
+        "401" => add(response, &[CHALLENGE], true),
+        "429" => add(response, &[RETRY], true),
+        "503" => add(response, &[RETRY], false),
         _ => {}
     }
 }
 
-/// Whether the operation is about a version of the user's data, which a refusal may name, too.
-fn has_version<'a>(mut answers: impl Iterator<Item = &'a RefOr<Response>>) -> bool {
-    answers
-        .any(|answer| matches!(answer, RefOr::T(answer) if answer.headers.contains_key(VERSION.0)))
+/// Whether a response of the operation has `x-codex-version`; its errors may have it, too.
+fn has_version<'a>(mut responses: impl Iterator<Item = &'a RefOr<Response>>) -> bool {
+    responses
+        .any(|response| matches!(response, RefOr::T(response) if response.headers.contains_key(VERSION.0)))
 }
 
-fn add(answer: &mut Response, headers: &[Described], always: bool) {
+fn add(response: &mut Response, headers: &[DocumentedHeader], always: bool) {
     for header in headers {
-        let known = answer.headers.entry(header.0.to_owned());
-        known.or_insert_with(|| header.header(always).into());
+        let entry = response.headers.entry(header.0.to_owned());
+        entry.or_insert_with(|| header.header(always).into());
     }
 }
 
-impl Described {
-    /// utoipa's header has no `required`; what it calls extensions stands beside its other members.
+impl DocumentedHeader {
+    /// utoipa's header has no `required`, but its extensions are serialized beside its other members.
     fn header(&self, always: bool) -> Header {
         let schema = match self.1 {
             Text => ObjectBuilder::new().schema_type(Type::String),
             Number => ObjectBuilder::new()
                 .schema_type(Type::Integer)
                 .minimum(Some(0)),
-            Words(words) => ObjectBuilder::new()
+            Enum(words) => ObjectBuilder::new()
                 .schema_type(Type::String)
                 .enum_values(Some(words.iter().copied())),
         };

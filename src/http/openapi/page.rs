@@ -1,4 +1,4 @@
-//! The API's document as a page for people, without a script and without anything fetched.
+//! The OpenAPI document as an HTML page, without scripts and external resources.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use super::example::{curl, examples};
 /// The page's style sheet.
 pub(super) const STYLESHEET: &str = include_str!("page.css");
 
-/// Writes the page of `document`.
+/// Renders `document` as a page.
 pub(super) fn html(document: &Value) -> String {
     let about = &document["info"];
     let page = html! {
@@ -23,21 +23,21 @@ pub(super) fn html(document: &Value) -> String {
             body {
                 h1 { (text(&about["title"])) " " (text(&about["version"])) }
                 (prose(text(&about["description"])))
-                p { "For programs: " a href="/openapi.json" { "/openapi.json" } }
+                p { "As JSON: " a href="/openapi.json" { "/openapi.json" } }
                 (contents(document))
                 (security(document))
                 @for (path, method, operation) in operations(document) {
                     (section(path, method, operation))
                 }
                 h2 { "Types" }
-                @for (name, schema) in members(&document["components"]["schemas"]) { (named(name, schema)) }
+                @for (name, schema) in members(&document["components"]["schemas"]) { (schema_section(name, schema)) }
             }
         }
     };
     page.into_string()
 }
 
-/// Every operation with its path and its method.
+/// Every operation, as (path, method, operation).
 fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let of_path = |(path, item)| {
         let operations = members(item);
@@ -71,7 +71,7 @@ fn contents(document: &Value) -> Markup {
 
 fn security(document: &Value) -> Markup {
     html! {
-        h2 { "Who asks" }
+        h2 { "Authentication" }
         dl {
             @for (name, scheme) in members(&document["components"]["securitySchemes"]) {
                 dt { (name) } dd { (prose(text(&scheme["description"]))) }
@@ -88,8 +88,8 @@ fn section(path: &str, method: &str, operation: &Value) -> Markup {
             (prose(text(&operation["description"])))
             (parameters(items(&operation["parameters"])))
             (body(&operation["requestBody"]))
-            h3 { "Answers" }
-            dl { @for (status, answer) in members(&operation["responses"]) { (response(status, answer)) } }
+            h3 { "Responses" }
+            dl { @for (status, it) in members(&operation["responses"]) { (response(status, it)) } }
             h3 { "Example" }
             pre { (curl(path, method, operation)) }
         }
@@ -104,7 +104,7 @@ fn parameters(parameters: &[Value]) -> Markup {
                 @for it in parameters {
                     dt {
                         code { (text(&it["name"])) }
-                        span.dim { " " (text(&it["in"])) ", " (kind(&it["schema"])) }
+                        span.dim { " " (text(&it["in"])) ", " (type_summary(&it["schema"])) }
                     }
                     dd { (prose(text(&it["description"]))) }
                 }
@@ -117,44 +117,44 @@ fn body(body: &Value) -> Markup {
     html! {
         @for (media, content) in members(&body["content"]) {
             h3 { "Body" }
-            p { (kind(&content["schema"])) span.dim { ", " (media) } }
+            p { (type_summary(&content["schema"])) span.dim { ", " (media) } }
             (prose(text(&body["description"])))
         }
     }
 }
 
-fn response(status: &str, answer: &Value) -> Markup {
+fn response(status: &str, response: &Value) -> Markup {
     html! {
         dt {
             b { (status) }
-            @for (media, content) in members(&answer["content"]) {
-                span.dim { " " (media) " " (kind(&content["schema"])) }
+            @for (media, content) in members(&response["content"]) {
+                span.dim { " " (media) " " (type_summary(&content["schema"])) }
             }
         }
         dd {
-            (prose(text(&answer["description"])))
-            @for (_, content) in members(&answer["content"]) {
+            (prose(text(&response["description"])))
+            @for (_, content) in members(&response["content"]) {
                 @for it in examples(content) { (example(it)) }
             }
-            @if answer["headers"].is_object() {
-                div.dim { @for (name, _) in members(&answer["headers"]) { code { (name) } " " } }
+            @if response["headers"].is_object() {
+                div.dim { @for (name, _) in members(&response["headers"]) { code { (name) } " " } }
             }
         }
     }
 }
 
-/// What a body may look like, a member a line.
+/// An example of a body, pretty-printed.
 fn example(body: &Value) -> Markup {
     html! { details { summary { "Example" } pre { (format!("{body:#}")) } } }
 }
 
-/// A type of the document, with its members.
-fn named(name: &str, schema: &Value) -> Markup {
+/// A named schema with its members.
+fn schema_section(name: &str, schema: &Value) -> Markup {
     html! {
         section id={ "type-" (name) } {
             h3 { (name) }
             (prose(text(&schema["description"])))
-            p { (kind(schema)) }
+            p { (type_summary(schema)) }
             (object(schema))
             @for part in items(&schema["allOf"]) { (object(part)) }
             @for it in items(&schema["examples"]) { (example(it)) }
@@ -170,7 +170,7 @@ fn object(schema: &Value) -> Markup {
                 @for (name, member) in members(&schema["properties"]) {
                     dt {
                         code { (name) }
-                        span.dim { @if !required(name) { " optional" } " " (kind(member)) }
+                        span.dim { @if !required(name) { " optional" } " " (type_summary(member)) }
                     }
                     dd { (prose(text(&member["description"]))) }
                 }
@@ -179,8 +179,8 @@ fn object(schema: &Value) -> Markup {
     }
 }
 
-/// What a value is, in a few words.
-fn kind(schema: &Value) -> Markup {
+/// A short description of a value's type, with links to named schemas.
+fn type_summary(schema: &Value) -> Markup {
     let all_of: Vec<_> = items(&schema["allOf"])
         .iter()
         .filter(|it| it["$ref"].is_string())
@@ -193,21 +193,21 @@ fn kind(schema: &Value) -> Markup {
         @if let Some((_, name)) = text(&schema["$ref"]).rsplit_once('/') {
             a href={ "#type-" (name) } { (name) }
         } @else if !all_of.is_empty() {
-            @for (at, part) in all_of.iter().enumerate() { @if at > 0 { " and " } (kind(part)) }
+            @for (at, part) in all_of.iter().enumerate() { @if at > 0 { " and " } (type_summary(part)) }
         } @else if !any_of.is_empty() {
-            @for (at, part) in any_of.iter().enumerate() { @if at > 0 { " or " } (kind(part)) }
+            @for (at, part) in any_of.iter().enumerate() { @if at > 0 { " or " } (type_summary(part)) }
         } @else if schema["enum"].is_array() {
             @for (at, word) in items(&schema["enum"]).iter().enumerate() { @if at > 0 { ", " } code { (word) } }
         } @else if schema["type"] == "array" {
-            "list of " (kind(&schema["items"]))
+            "list of " (type_summary(&schema["items"]))
         } @else {
-            (simple(schema))
+            (scalar_type(schema))
         }
     }
 }
 
-/// A text or a number, and what limits it; or a constant.
-fn simple(schema: &Value) -> Markup {
+/// A scalar type with its limits, or a constant.
+fn scalar_type(schema: &Value) -> Markup {
     let names = match &schema["type"] {
         Value::Array(names) => names.iter().map(text).collect(),
         name => vec![text(name)],
@@ -221,7 +221,7 @@ fn simple(schema: &Value) -> Markup {
     }
 }
 
-/// Lines of text, with what stands between backticks as code.
+/// Lines of text, with code spans between backticks.
 fn prose(text: &str) -> Markup {
     html! {
         @for line in text.lines().filter(|line| !line.is_empty()) {

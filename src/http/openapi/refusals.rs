@@ -1,4 +1,4 @@
-//! What a route may be refused with: groups that routes of a kind share, and the answers they make.
+//! The error responses of routes: groups of codes that several routes share, and the responses generated from them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
 
-use super::super::auth::{Denial, Door};
+use super::super::auth::{AuthError, SignInMethod};
 use super::super::body::{self, Members};
 use super::super::error::{ErrorDocument, not_found, wrong_method};
 use super::super::extract::bad_id;
 use super::super::{ApiError, Code};
-use crate::codex::{GitTrouble, Limited, ReadError, TaskError};
+use crate::codex::{GitSyncError, Limited, ReadError, TaskError};
 
-/// Whoever asks isn't let in.
+/// Authentication or authorization failed.
 pub(in crate::http) const CALLER: &[Code] = &[
     Code::NotSignedIn,
     Code::TokenInvalid,
@@ -29,7 +29,7 @@ pub(in crate::http) const CALLER: &[Code] = &[
     Code::OwnerUnreadable,
 ];
 
-/// The user's files can't be read just now.
+/// The user's files can't be read at the moment.
 pub(in crate::http) const READ: &[Code] = &[
     Code::TooManyRequests,
     Code::StorageUnavailable,
@@ -37,7 +37,7 @@ pub(in crate::http) const READ: &[Code] = &[
     Code::NewerFormat,
 ];
 
-/// The request isn't one that may change anything, or the change can't be made.
+/// The request isn't allowed to write, or the write fails.
 pub(in crate::http) const WRITE: &[Code] = &[
     Code::CrossOrigin,
     Code::Conflict,
@@ -45,7 +45,7 @@ pub(in crate::http) const WRITE: &[Code] = &[
     Code::OutcomeUnknown,
 ];
 
-/// The body isn't what the route takes.
+/// The body is invalid for the route.
 pub(in crate::http) const BODY: &[Code] = &[
     Code::InvalidJson,
     Code::InvalidField,
@@ -56,20 +56,20 @@ pub(in crate::http) const BODY: &[Code] = &[
     Code::UnsupportedMediaType,
 ];
 
-/// The path names no task, or several.
+/// The path identifies no task, or several.
 pub(in crate::http) const TASK: &[Code] = &[Code::InvalidId, Code::TaskNotFound, Code::AmbiguousId];
 
-/// The task's file can't be changed.
+/// The task's file can't be edited.
 pub(in crate::http) const EDIT: &[Code] = &[Code::TaskUnreadable, Code::FrontMatterNotEditable];
 
-/// GitHub can't be asked.
+/// GitHub is unavailable.
 pub(in crate::http) const GITHUB: &[Code] = &[Code::GithubUnavailable, Code::GithubDenied];
 
-/// Answers by their statuses.
-pub(in crate::http) type Answers = BTreeMap<String, RefOr<Response>>;
+/// Responses by status, as utoipa takes them.
+pub(in crate::http) type ResponsesByStatus = BTreeMap<String, RefOr<Response>>;
 
-/// Makes a type for a handler's `responses`: everything it may be refused with, by groups and by
-/// codes of its own. `Code = error` is for a code that this route explains in words of its own.
+/// Defines a type for a handler's `responses`: all its error responses, from groups and from single codes. `Code =
+/// error` gives the example of a code for which this route has its own message.
 macro_rules! refusals {
     ($name:ident as page: $($rest:tt)*) => {
         $crate::http::openapi::refusals!(@of $name, &["application/json", "text/html"]; $($rest)*);
@@ -81,24 +81,24 @@ macro_rules! refusals {
         struct $name;
 
         impl utoipa::IntoResponses for $name {
-            fn responses() -> $crate::http::openapi::refusals::Answers {
+            fn responses() -> $crate::http::openapi::refusals::ResponsesByStatus {
                 use $crate::http::openapi::refusals;
                 let own = [$($($crate::http::Code::$code),+)?];
                 let codes = [$(refusals::$group,)* &own[..]];
                 let errors: &[Option<$crate::http::ApiError>] = &[$($($($error.into(),)?)+)?];
-                refusals::answers(&codes.concat(), errors, $media)
+                refusals::responses_by_status(&codes.concat(), errors, $media)
             }
         }
     };
 }
 pub(in crate::http) use refusals;
 
-/// An answer for each status that the codes have; `errors` are the route's own.
-pub(in crate::http) fn answers(
+/// A response for each status of `codes`; `errors` are the route's own examples.
+pub(in crate::http) fn responses_by_status(
     codes: &[Code],
     errors: &[Option<ApiError>],
     media: &[&str],
-) -> Answers {
+) -> ResponsesByStatus {
     let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
     for code in codes {
         let of_status = by_status.entry(code.status().as_u16()).or_default();
@@ -106,14 +106,14 @@ pub(in crate::http) fn answers(
             of_status.push(*code);
         }
     }
-    let answers = by_status.into_iter();
-    let answers =
-        answers.map(|(status, codes)| (status.to_string(), answer(&codes, errors, media).into()));
-    answers.collect()
+    let by_status = by_status.into_iter();
+    let responses = by_status
+        .map(|(status, codes)| (status.to_string(), response(&codes, errors, media).into()));
+    responses.collect()
 }
 
-/// With an example of its first code.
-fn answer(codes: &[Code], errors: &[Option<ApiError>], media: &[&str]) -> Response {
+/// The response for codes of one status, with an example of the first.
+fn response(codes: &[Code], errors: &[Option<ApiError>], media: &[&str]) -> Response {
     let mut own = errors.iter().flatten();
     let own = own.find(|it| codes.first() == Some(&it.code()));
     let example = own.cloned().or_else(|| error(*codes.first()?));
@@ -121,8 +121,8 @@ fn answer(codes: &[Code], errors: &[Option<ApiError>], media: &[&str]) -> Respon
         .iter()
         .map(|code| format!("- `{}`: {}", name(*code), code.meaning()))
         .collect();
-    let answer = ResponseBuilder::new().description(meanings.join("\n"));
-    let answer = media.iter().fold(answer, |answer, media| {
+    let response = ResponseBuilder::new().description(meanings.join("\n"));
+    let response = media.iter().fold(response, |response, media| {
         let content = ContentBuilder::new();
         let content = match *media {
             "application/json" => content
@@ -130,12 +130,12 @@ fn answer(codes: &[Code], errors: &[Option<ApiError>], media: &[&str]) -> Respon
                 .example(example.as_ref().map(|it| json!(it.document(REQUEST_ID)))),
             _ => content.schema(Some(ObjectBuilder::new().schema_type(Type::String))),
         };
-        answer.content(*media, content.build())
+        response.content(*media, content.build())
     });
-    answer.build()
+    response.build()
 }
 
-/// A refusal with one of these codes, and the request's id where the service is at fault.
+/// The schema of an error with one of these codes; `requestId` is required on 5xx.
 fn document(codes: &[Code]) -> Schema {
     let names = codes.iter().map(|code| name(*code));
     let code = ObjectBuilder::new()
@@ -151,24 +151,24 @@ fn document(codes: &[Code]) -> Schema {
     document.into()
 }
 
-/// What the examples call the request.
+/// The request id in the examples.
 const REQUEST_ID: &str = "7f3c9a12-2b";
 
-/// The service's own error with this code, for answers whose first code it is, unless the route has another one.
-/// Nothing for codes that are no answer's first, or for which every route has its own.
+/// The example of a code: the error that the service returns, unless the route has its own. `None` for codes that
+/// aren't the first of any response, or for which every route has its own.
 fn error(code: Code) -> Option<ApiError> {
-    let denied = |denial| ApiError::denied(denial, Door::TokensAndPages);
+    let denied = |error| ApiError::denied(error, SignInMethod::BearerTokenOrOAuth);
     Some(match code {
-        Code::NotSignedIn => denied(Denial::NotSignedIn),
-        Code::HostNotAllowed => denied(Denial::Host),
-        Code::CrossOrigin => denied(Denial::CrossOrigin),
-        Code::AuthUnavailable => denied(Denial::Unavailable {
+        Code::NotSignedIn => denied(AuthError::NotSignedIn),
+        Code::HostNotAllowed => denied(AuthError::HostNotAllowed),
+        Code::CrossOrigin => denied(AuthError::CrossOrigin),
+        Code::AuthUnavailable => denied(AuthError::Unavailable {
             retry_after: Duration::ZERO,
             cause: String::new(),
         }),
-        Code::SignInExpired => denied(Denial::NoSignIn),
-        Code::AccessDenied => denied(Denial::SaidNo),
-        Code::OauthNotConfigured => denied(Denial::NoBrowserSignIn),
+        Code::SignInExpired => denied(AuthError::SignInExpired),
+        Code::AccessDenied => denied(AuthError::AccessDenied),
+        Code::OauthNotConfigured => denied(AuthError::OAuthNotConfigured),
         Code::StorageUnavailable => ReadError::TimedOut.into(),
         Code::TooManyRequests => too_many(Limited::Rebuilds),
         Code::InvalidJson => Members::of(b"[]").err()?,
@@ -184,15 +184,15 @@ fn error(code: Code) -> Option<ApiError> {
         Code::Conflict => TaskError::Conflict.into(),
         Code::PreconditionFailed => TaskError::PreconditionFailed.into(),
         Code::IdempotencyKeyReused => TaskError::KeyReused.into(),
-        Code::GithubNotConfigured => GitTrouble::Off.into(),
+        Code::GithubNotConfigured => GitSyncError::Off.into(),
         Code::NotFound => not_found(),
         Code::MethodNotAllowed => wrong_method(),
-        Code::Internal => ApiError::defect(),
+        Code::Internal => ApiError::internal_error(),
         _ => return None,
     })
 }
 
-/// The user has asked for more changes than are granted.
+/// 429 `too_many_requests` for the limit on writes.
 pub(in crate::http) fn too_many_writes() -> ApiError {
     too_many(Limited::Writes)
 }
@@ -202,7 +202,7 @@ fn too_many(of: Limited) -> ApiError {
     TaskError::TooMany { retry_after, of }.into()
 }
 
-/// As answers spell it.
+/// The code as in JSON responses.
 fn name(code: Code) -> String {
     json!(code).as_str().unwrap_or_default().to_owned()
 }

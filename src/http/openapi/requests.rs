@@ -1,4 +1,6 @@
-//! What requests of a kind bring along: parameters, and texts with limits.
+//! Parameters that several routes share, and schemas of limited texts.
+
+use std::borrow::Cow;
 
 use serde_json::json;
 use utoipa::openapi::extensions::Extensions;
@@ -10,10 +12,10 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use super::super::auth::ReturnTo;
 use crate::task::Datum;
 
-/// Which task, in the path.
-pub(in crate::http) struct OfTask;
+/// The task id in the path.
+pub(in crate::http) struct TaskIdParam;
 
-impl IntoParams for OfTask {
+impl IntoParams for TaskIdParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let stem = r"^[0-9]{4}(?:-[^/\\\u0000-\u001f\u007f-\u009f]*)?$";
         let stem = text().pattern(Some(stem)).examples(["0042"]);
@@ -23,82 +25,83 @@ impl IntoParams for OfTask {
     }
 }
 
-/// How new an answer about a user's tasks must be.
-pub(in crate::http) struct Known;
+/// The consistency that a request asks for.
+pub(in crate::http) struct ConsistencyParams;
 
-impl IntoParams for Known {
+impl IntoParams for ConsistencyParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let version = "The answer contains this version at least, which an earlier answer named. Whatever isn't a number counts as none.";
-        let cookie = "The same, as `{user}:{version}`; writes set it.";
-        let strict = "`no-cache`: the answer contains everything up to now.";
+        let version = "The response contains at least this version, taken from an earlier response. A value that isn't a number is ignored.";
+        let cookie = "The same, as `{user}:{version}`; set by writes.";
+        let strong =
+            "`no-cache`: the response contains every change acknowledged before the request.";
         vec![
             optional("x-codex-version", ParameterIn::Header, version),
             optional("codex_version", ParameterIn::Cookie, cookie),
-            optional("Cache-Control", ParameterIn::Header, strict),
+            optional("Cache-Control", ParameterIn::Header, strong),
         ]
     }
 }
 
-/// Whether to wait for the commit.
-pub(in crate::http) struct Waiting;
+/// Whether a write waits for its commit.
+pub(in crate::http) struct WaitParams;
 
-impl IntoParams for Waiting {
+impl IntoParams for WaitParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let prefer =
-            "`wait`: the answer comes after the commit, 10 s later at most, and says where it is.";
+            "`wait`: the response is delayed until the commit, at most 10 s, and has its address.";
         vec![
             optional("Prefer", ParameterIn::Header, prefer),
-            optional("git", ParameterIn::Query, "`wait` means the same."),
+            optional("git", ParameterIn::Query, "`wait` is the same."),
         ]
     }
 }
 
-/// What the client has already.
-pub(in crate::http) struct Cached;
+/// The `ETag` of the client's copy.
+pub(in crate::http) struct IfNoneMatchParam;
 
-impl IntoParams for Cached {
+impl IntoParams for IfNoneMatchParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what = "The `ETag` of an earlier answer: 304 when nothing has changed.";
+        let what = "The `ETag` of an earlier response: 304 when nothing has changed.";
         vec![optional("If-None-Match", ParameterIn::Header, what)]
     }
 }
 
-/// The language that a page is wished in.
-pub(in crate::http) struct Spoken;
+/// The language of a page.
+pub(in crate::http) struct AcceptLanguageParam;
 
-impl IntoParams for Spoken {
+impl IntoParams for AcceptLanguageParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what = "A page is in English for who wishes that more than German, else in German.";
+        let what = "A page is in English when that is preferred to German, else in German.";
         vec![optional("Accept-Language", ParameterIn::Header, what)]
     }
 }
 
-/// A key that makes repeating harmless.
-pub(in crate::http) struct OnceOnly;
+/// The key that makes a create idempotent.
+pub(in crate::http) struct IdempotencyKeyParam;
 
-impl IntoParams for OnceOnly {
+impl IntoParams for IdempotencyKeyParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let visible = text().pattern(Some("^[!-~]{1,255}$"));
-        let what = "Kept for 24 h: the same key with the same body creates nothing again.";
+        let what = "Kept for 24 h: a repeated request with the same key and body creates nothing.";
         let key = described("Idempotency-Key", ParameterIn::Header, what, visible);
         vec![key.required(Required::False).build()]
     }
 }
 
-/// The content that a change is meant for.
-pub(in crate::http) struct Guarded;
+/// The precondition of an update.
+pub(in crate::http) struct IfMatchParam;
 
-impl IntoParams for Guarded {
+impl IntoParams for IfMatchParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what = "The `ETag` of the content to change, or several, or `*`: 412 when the task has another.";
+        let what = "The expected `ETag`, a list of them, or `*`: 412 when the task's `ETag` is a different one.";
         vec![optional("If-Match", ParameterIn::Header, what)]
     }
 }
 
-/// What a delivery is about.
-pub(in crate::http) struct Event;
+/// The event of a webhook delivery.
+pub(in crate::http) struct GithubEventParam;
 
-impl IntoParams for Event {
+impl IntoParams for GithubEventParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let what = "`push`, `ping`, or another event, which is ignored.";
         vec![optional("X-GitHub-Event", ParameterIn::Header, what)]
@@ -118,26 +121,31 @@ impl PartialSchema for LocalPath {
 
 impl ToSchema for LocalPath {}
 
-/// A text of one line, as a task's file can hold it.
-pub(in crate::http) struct Line;
+/// A single line of text that a task's file can store.
+pub(in crate::http) struct SingleLine;
 
-impl PartialSchema for Line {
+impl PartialSchema for SingleLine {
     fn schema() -> RefOr<Schema> {
         let line = text().pattern(Some(storable(r"\u0000-\u001f")));
-        let what = "One line, without control characters and Unicode's non-characters.";
+        let what = "A single line without control characters and Unicode noncharacters.";
         line.description(Some(what)).into()
     }
 }
 
-impl ToSchema for Line {}
+impl ToSchema for SingleLine {
+    /// The schema's name in the document.
+    fn name() -> Cow<'static, str> {
+        "Line".into()
+    }
+}
 
-/// Markdown, as a task's file can hold it.
+/// Markdown that a task's file can store.
 pub(in crate::http) struct Markdown;
 
 impl PartialSchema for Markdown {
     fn schema() -> RefOr<Schema> {
         let body = text().pattern(Some(storable(r"\u0000-\u0008\u000b\u000c\u000e-\u001f")));
-        let what = "Markdown, without Unicode's non-characters and control characters but tabs and line breaks.";
+        let what = "Markdown without Unicode noncharacters and without control characters other than tabs and line breaks.";
         body.description(Some(what)).into()
     }
 }
@@ -158,16 +166,16 @@ impl PartialSchema for AnyCaseZeit {
 
 impl ToSchema for AnyCaseZeit {}
 
-/// When a task was done. One object, and no union of one with both members and one with none: a client of the Python
-/// generator can't leave out a body that is one of several.
+/// When a task was completed. One object rather than a union of one with both members and one with none: a client made
+/// by the Python generator can't omit a body whose schema is a union.
 pub(in crate::http) struct Completion;
 
 impl PartialSchema for Completion {
     fn schema() -> RefOr<Schema> {
-        // utoipa has no word for this; what it calls extensions stands beside the other members.
+        // utoipa has no `dependentRequired`, but its extensions are serialized beside the other members.
         let both = json!({"datum": ["zeit"], "zeit": ["datum"]});
         let both = Extensions::from_iter([("dependentRequired", both)]);
-        let what = "When it was done: both members, or neither for now.";
+        let what = "The completion time: both members, or neither for the current time.";
         ObjectBuilder::new()
             .description(Some(what))
             .property("datum", Ref::from_schema_name(Datum::name()))
@@ -180,7 +188,7 @@ impl PartialSchema for Completion {
 
 impl ToSchema for Completion {}
 
-/// Texts without these control characters, those of C1 but U+0085, and the non-characters of all planes.
+/// The pattern of texts without `controls`, without the C1 controls but U+0085, and without noncharacters of any plane.
 fn storable(controls: &str) -> String {
     let above = (1..=16u32).filter_map(|plane| {
         let last = char::from_u32(plane << 16 | 0xFFFF)?;

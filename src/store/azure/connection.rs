@@ -1,4 +1,4 @@
-//! Where the storage account is, and the credential for it, from settings (src/store/README.md, "Azure").
+//! The storage account and its credential, parsed from settings (src/store/README.md, "Azure").
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,9 +8,9 @@ use azure_core::http::Url;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::Identity;
+use crate::config::ManagedIdentityConfig;
 
-/// The emulator's account, the same on every machine and documented by its makers.
+/// The emulator's well-known account: name, endpoint, key.
 const EMULATOR: (&str, &str, &str) = (
     "devstoreaccount1",
     "http://127.0.0.1:10000/devstoreaccount1",
@@ -20,7 +20,7 @@ const EMULATOR: (&str, &str, &str) = (
 const WITHOUT_CONTAINER: &str =
     "the account's URL; the container is named by AZURE_BLOB_CONTAINER alone";
 
-/// A storage account. Neither `Debug` nor `Display` shows a secret.
+/// A storage account with its credential. Neither `Debug` nor `Display` shows a secret.
 #[derive(Debug, Clone)]
 pub struct AzureConnection {
     account: String,
@@ -28,50 +28,50 @@ pub struct AzureConnection {
     credential: Credential,
 }
 
-/// How requests prove who they are from.
+/// How requests are authenticated.
 #[derive(Debug, Clone)]
 pub enum Credential {
-    /// The account's key, base64: every request is signed.
+    /// The base64 account key, which signs each request.
     AccountKey(Secret),
-    /// A shared access signature, the query that every URL gets.
+    /// A shared access signature, the query string that is appended to each URL.
     Sas(Secret),
-    /// The identity of the machine or app, or a user-assigned one by its client id.
-    ManagedIdentity(Identity),
+    /// A managed identity: system-assigned, or user-assigned with its client id.
+    ManagedIdentity(ManagedIdentityConfig),
 }
 
-/// Why a connection can't be made. Shows no secret.
+/// Why the connection settings are invalid. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadConnection {
-    /// Every part is `Name=value`.
+    /// A part isn't of the form `Name=value`.
     #[error("part {0} of the connection string has no '='")]
     NotAPair(usize),
-    /// A part that has to be there isn't.
+    /// A required part is missing.
     #[error("the connection string has no {0}")]
     Missing(&'static str),
-    /// A part can't be what it has to be.
+    /// A part has an invalid value.
     #[error("{part} must be {expected}")]
     Invalid {
         /// The part's name.
         part: &'static str,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// The container's name breaks Azure's rule.
+    /// The container name violates Azure's naming rules.
     #[error(
         "a container's name is 3 to 63 of a-z, 0-9 and single '-' between them, which '{0}' isn't"
     )]
     Container(String),
-    /// The client can't be built.
+    /// The HTTP or storage client can't be built.
     #[error("the storage client can't be set up: {0}")]
     Setup(String),
 }
 
 impl AzureConnection {
-    /// Parses a connection string as the portal shows it: `Name=value` parts separated by `;`, names
-    /// in any letter case, each split at its first `=` (keys and signatures end in more of them). Quotes around the
-    /// whole, as files of settings have them, don't count.
+    /// Parses a connection string as shown in the portal: `Name=value` parts separated by `;`, with case-insensitive
+    /// names, each split at its first `=` (keys and signatures end in more of them). Quotes around the whole string, as
+    /// in settings files, are ignored.
     pub fn parse(text: &str) -> Result<Self, BadConnection> {
-        let parts = Parts::read(unquoted(text))?;
+        let parts = ConnectionParts::read(unquoted(text))?;
         if parts
             .get("UseDevelopmentStorage")
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -85,7 +85,7 @@ impl AzureConnection {
             (None, Credential::AccountKey(_)) => return Err(BadConnection::Missing("AccountName")),
             (None, _) => account_of(&endpoint),
         };
-        if names_more(&endpoint, parts.get("AccountName")) {
+        if names_container(&endpoint, parts.get("AccountName")) {
             return Err(BadConnection::Invalid {
                 part: "BlobEndpoint",
                 expected: WITHOUT_CONTAINER,
@@ -98,9 +98,11 @@ impl AzureConnection {
         })
     }
 
-    /// A connection as one of the machine's or app's own identities. `service` is the blob service's https URI, or
-    /// just the account's name.
-    pub fn managed_identity(service: &str, identity: Identity) -> Result<Self, BadConnection> {
+    /// A connection by managed identity. `service` is the blob service's https URI or just the account name.
+    pub fn managed_identity(
+        service: &str,
+        identity: ManagedIdentityConfig,
+    ) -> Result<Self, BadConnection> {
         let endpoint = if service.contains("://") {
             endpoint("blobServiceUri", service)?
         } else {
@@ -111,14 +113,14 @@ impl AzureConnection {
             )?
         };
         if endpoint.scheme() != "https" {
-            // A token over http could be read by anybody on the way.
+            // A bearer token sent over http could be intercepted.
             return Err(BadConnection::Invalid {
                 part: "blobServiceUri",
                 expected: "an https URL",
             });
         }
         let account = account_of(&endpoint);
-        if names_more(&endpoint, None) {
+        if names_container(&endpoint, None) {
             return Err(BadConnection::Invalid {
                 part: "blobServiceUri",
                 expected: WITHOUT_CONTAINER,
@@ -131,23 +133,23 @@ impl AzureConnection {
         })
     }
 
-    /// The account's name.
+    /// The account name.
     pub fn account(&self) -> &str {
         &self.account
     }
 
-    /// The blob service's URL, without credentials and without a slash at the end of its path.
+    /// The blob service's URL, without credentials and without a trailing slash.
     pub fn endpoint(&self) -> &Url {
         &self.endpoint
     }
 
-    /// What requests prove themselves with.
+    /// The credential that authenticates requests.
     pub fn credential(&self) -> &Credential {
         &self.credential
     }
 }
 
-/// For the start line, as in `account codex at codex.blob.core.windows.net`.
+/// For the startup log, as in `account codex at codex.blob.core.windows.net`.
 impl fmt::Display for AzureConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.endpoint.host_str().unwrap_or_default();
@@ -159,10 +161,10 @@ impl fmt::Display for AzureConnection {
     }
 }
 
-/// A connection string's parts, by their names in lower case.
-struct Parts<'a>(HashMap<String, &'a str>);
+/// The parts of a connection string by their lower-case names.
+struct ConnectionParts<'a>(HashMap<String, &'a str>);
 
-impl<'a> Parts<'a> {
+impl<'a> ConnectionParts<'a> {
     fn read(text: &'a str) -> Result<Self, BadConnection> {
         let mut parts = HashMap::new();
         for (at, part) in text.split(';').map(str::trim).enumerate() {
@@ -176,7 +178,7 @@ impl<'a> Parts<'a> {
         Ok(Self(parts))
     }
 
-    /// The part's value, if it has one.
+    /// The part's value; `None` if missing or empty.
     fn get(&self, name: &str) -> Option<&'a str> {
         self.0
             .get(&name.to_ascii_lowercase())
@@ -211,7 +213,7 @@ impl<'a> Parts<'a> {
         let suffix = self.get("EndpointSuffix").unwrap_or("core.windows.net");
         let suffix = suffix.trim_start_matches('.');
         let suffix = suffix.strip_prefix("blob.").unwrap_or(suffix);
-        // A signature pasted into the wrong part would become a host's name, which logs show.
+        // Otherwise a signature pasted into the wrong part would become a host name, which is logged.
         let in_a_host = |c: u8| c.is_ascii_alphanumeric() || b".-:".contains(&c);
         if !suffix.bytes().all(in_a_host) {
             return Err(BadConnection::Invalid {
@@ -242,9 +244,9 @@ fn unquoted(text: &str) -> &str {
     inside('"').or_else(|| inside('\'')).unwrap_or(text)
 }
 
-/// Whether an endpoint names more than an account, whose name is `account` if that is said. Azure has it in the host;
-/// an emulator, at an address or a name without dots, as the last part of the path.
-fn names_more(endpoint: &Url, account: Option<&str>) -> bool {
+/// Whether the endpoint's path names more than the account (`account`, if given), such as a container. Azure has the
+/// account in the host name; an emulator, whose host is an address or a name without dots, as the last path segment.
+fn names_container(endpoint: &Url, account: Option<&str>) -> bool {
     let path = endpoint.path().trim_matches('/');
     let last = path.rsplit('/').next();
     let is_emulator = endpoint.domain().is_none_or(|host| !host.contains('.'));
@@ -289,7 +291,7 @@ fn account_name<'a>(part: &'static str, name: &'a str) -> Result<&'a str, BadCon
     }
 }
 
-/// An emulator's accounts may be called otherwise than Azure's, but not what a part with a secret looks like.
+/// An emulator's account names may break Azure's rules, but must not look like a part that holds a secret.
 fn emulated_name(name: &str) -> Result<&str, BadConnection> {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_".contains(&c);
     match name.bytes().all(allowed) {
@@ -301,7 +303,7 @@ fn emulated_name(name: &str) -> Result<&str, BadConnection> {
     }
 }
 
-/// Takes an http or https URL without credentials; a slash at its end would make `//container`.
+/// Parses an http or https URL without credentials, and removes trailing slashes, which would give `//container`.
 fn endpoint(part: &'static str, text: &str) -> Result<Url, BadConnection> {
     let bad = BadConnection::Invalid {
         part,
@@ -327,8 +329,7 @@ fn endpoint(part: &'static str, text: &str) -> Result<Url, BadConnection> {
     Ok(url)
 }
 
-/// The account an endpoint is for: its path where the host is an address (the emulator), else the
-/// host's first label.
+/// The account name in an endpoint: the path segment (emulator), else the host's first label.
 fn account_of(endpoint: &Url) -> String {
     let first_segment = endpoint.path().split('/').find(|part| !part.is_empty());
     let first_label = endpoint.domain().and_then(|host| host.split('.').next());

@@ -1,5 +1,5 @@
-//! One level of the container: blobs and folders. The SDK knows neither the delimiter that asks for it nor
-//! the folders in its answer, so both are done here.
+//! Lists one level of the container: blobs and folders. The SDK supports neither the `delimiter` parameter nor the
+//! `BlobPrefix` elements of its response, so both are handled here.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use futures::TryStreamExt;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use super::{AzureStore, listed};
+use super::{AzureStore, listed_blob};
 use crate::store::{Contents, Prefix};
 
-/// In a request's context: only what is directly below the prefix is wanted.
+/// Marks a request whose listing is limited to one level.
 struct OneLevel;
 
-/// Adds the delimiter to requests that want [`OneLevel`].
+/// Adds the `delimiter` parameter to requests marked with [`OneLevel`].
 #[derive(Debug)]
 pub(super) struct Delimiter;
 
@@ -44,42 +44,42 @@ impl Policy for Delimiter {
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct HierarchyPage {
     #[serde(rename = "Blobs", default)]
-    entries: Entries,
+    entries: HierarchyEntries,
 }
 
-/// Blobs and folders in one alphabet.
+/// Blobs and folders, in one alphabetical order.
 #[derive(Default, Deserialize)]
-struct Entries {
+struct HierarchyEntries {
     #[serde(rename = "$value", default)]
-    all: Vec<Entry>,
+    all: Vec<HierarchyEntry>,
 }
 
 #[derive(Deserialize)]
-enum Entry {
+enum HierarchyEntry {
     Blob(Box<BlobItem>),
-    BlobPrefix(Folder),
+    BlobPrefix(PrefixEntry),
     #[serde(other)]
     Other,
 }
 
 #[derive(Deserialize)]
-struct Folder {
+struct PrefixEntry {
     #[serde(rename = "Name")]
-    name: Name,
+    name: EncodedName,
 }
 
 #[derive(Deserialize)]
-struct Name {
-    /// It holds characters that XML can't.
+struct EncodedName {
+    /// Whether `text` is percent-encoded because XML can't represent the name.
     #[serde(rename = "@Encoded", default)]
     encoded: bool,
     #[serde(rename = "$text", default)]
     text: String,
 }
 
-impl Name {
+impl EncodedName {
     fn read(&self) -> String {
         match self.encoded {
             true => percent_decode_str(&self.text).decode_utf8_lossy().into(),
@@ -89,7 +89,7 @@ impl Name {
 }
 
 impl AzureStore {
-    /// Fills `contents` from every page, and gives the last one's headers.
+    /// Adds the entries of every page to `contents` and returns the last page's headers.
     pub(super) async fn one_level(
         &self,
         prefix: &Prefix,
@@ -109,7 +109,7 @@ impl AzureStore {
         while let Some(page) = pages.try_next().await? {
             contents.requests += 1;
             headers = page.headers().clone();
-            let page: Page = from_xml(page.into_body())?;
+            let page: HierarchyPage = from_xml(page.into_body())?;
             for entry in page.entries.all {
                 add(prefix, entry, contents);
             }
@@ -118,10 +118,10 @@ impl AzureStore {
     }
 }
 
-fn add(prefix: &Prefix, entry: Entry, contents: &mut Contents) {
+fn add(prefix: &Prefix, entry: HierarchyEntry, contents: &mut Contents) {
     match entry {
-        Entry::Blob(item) => contents.blobs.extend(listed(prefix, *item)),
-        Entry::BlobPrefix(folder) => {
+        HierarchyEntry::Blob(item) => contents.blobs.extend(listed_blob(prefix, *item)),
+        HierarchyEntry::BlobPrefix(folder) => {
             let path = folder.name.read();
             let name = path.strip_prefix(prefix.as_str());
             let name = name.map(|name| name.trim_end_matches('/'));
@@ -129,6 +129,6 @@ fn add(prefix: &Prefix, entry: Entry, contents: &mut Contents) {
                 .folders
                 .extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
         }
-        Entry::Other => {}
+        HierarchyEntry::Other => {}
     }
 }

@@ -1,4 +1,4 @@
-//! What the SDK's errors mean: some are answers.
+//! Classifies SDK errors: some of them are regular outcomes.
 
 use std::error::Error as _;
 
@@ -7,32 +7,32 @@ use azure_core::http::headers::{HeaderName, Headers};
 use chrono::{DateTime, Utc};
 
 use crate::net;
-use crate::store::{Answer, StoreError};
+use crate::store::{StoreError, StoreResponse};
 
-/// An error that is an answer of the store.
+/// The meaning of an SDK error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum AzureErrorKind {
     /// 304: `If-None-Match` names the current version.
     Unchanged,
-    /// The condition doesn't hold. A create on an existing blob gets 409 from Azurite and 412 from
-    /// Azure, and so may any write where a folder is.
+    /// Precondition failed. A create of an existing blob gets 409 from Azurite and 412 from Azure; any write to the
+    /// path of a folder may get either.
     Refused,
     NoBlob,
     NoContainer,
     ContainerExists,
-    /// None of these: no answer.
-    Failure,
+    /// Anything else: no outcome.
+    Other,
 }
 
-impl Verdict {
+impl AzureErrorKind {
     pub(super) fn of(error: &Error) -> Self {
         let ErrorKind::HttpResponse {
             status, error_code, ..
         } = error.kind()
         else {
-            return Self::Failure;
+            return Self::Other;
         };
-        // Without storage's own code a 404 may be anybody's, a proxy's or a mistyped endpoint's.
+        // Without storage's own error code, a 404 may come from a proxy or a mistyped endpoint.
         match (
             u16::from(*status),
             error_code.as_deref().unwrap_or_default(),
@@ -45,46 +45,56 @@ impl Verdict {
             (409, "ContainerAlreadyExists") => Self::ContainerExists,
             (404, "BlobNotFound") => Self::NoBlob,
             (404, "ContainerNotFound") => Self::NoContainer,
-            _ => Self::Failure,
+            _ => Self::Other,
         }
     }
 }
 
-/// Which call is being answered, for errors.
+/// The call in progress, for error messages.
 #[derive(Clone, Copy)]
-pub(super) struct Call<'a> {
+pub(super) struct CallContext<'a> {
     pub(super) operation: &'static str,
     pub(super) path: &'a str,
 }
 
-impl Call<'_> {
-    /// An answer with the store's time.
-    pub(super) fn answer<T>(self, value: T, headers: &Headers) -> Result<Answer<T>, StoreError> {
+impl CallContext<'_> {
+    /// A result with the response's `Date`. Fails if the response has none.
+    pub(super) fn response<T>(
+        self,
+        value: T,
+        headers: &Headers,
+    ) -> Result<StoreResponse<T>, StoreError> {
         let date = headers
             .get_optional_str(&HeaderName::from_static("date"))
             .and_then(|text| DateTime::parse_from_rfc2822(text).ok());
         match date {
-            Some(date) => Ok(Answer {
+            Some(date) => Ok(StoreResponse {
                 value,
                 date: date.with_timezone(&Utc),
             }),
-            None => Err(self.unavailable("an answer without a date isn't storage's".to_owned())),
+            None => Err(self.unavailable(
+                "the response has no Date header, so it isn't from storage".to_owned(),
+            )),
         }
     }
 
-    /// An answer that came as an error.
-    pub(super) fn answer_in<T>(self, value: T, error: &Error) -> Result<Answer<T>, StoreError> {
+    /// A result whose response the SDK reported as an error.
+    pub(super) fn response_from_error<T>(
+        self,
+        value: T,
+        error: &Error,
+    ) -> Result<StoreResponse<T>, StoreError> {
         match error.kind() {
             ErrorKind::HttpResponse {
                 raw_response: Some(response),
                 ..
-            } => self.answer(value, response.headers()),
-            _ => Err(self.failed(error)),
+            } => self.response(value, response.headers()),
+            _ => Err(self.store_error(error)),
         }
     }
 
-    /// No answer.
-    pub(super) fn failed(self, error: &Error) -> StoreError {
+    /// Maps an error without an outcome to [`StoreError`].
+    pub(super) fn store_error(self, error: &Error) -> StoreError {
         let (operation, key) = (self.operation, self.path.to_owned());
         if is_archived(error) {
             return StoreError::Unreadable {
@@ -102,9 +112,9 @@ impl Call<'_> {
         }
     }
 
-    /// A success that doesn't say what a success says.
-    pub(super) fn unanswered(self) -> StoreError {
-        self.unavailable("an answer without an ETag isn't storage's".to_owned())
+    /// The error for a success response without an ETag.
+    pub(super) fn missing_etag(self) -> StoreError {
+        self.unavailable("the response has no ETag, so it isn't from storage".to_owned())
     }
 
     fn unavailable(self, reason: String) -> StoreError {
@@ -116,7 +126,7 @@ impl Call<'_> {
     }
 }
 
-/// In the archive tier a blob is listed but can't be read, until somebody brings it back.
+/// Whether the blob is in the archive tier: it is listed, but unreadable until it is rehydrated.
 fn is_archived(error: &Error) -> bool {
     let ErrorKind::HttpResponse {
         error_code: Some(code),
@@ -128,8 +138,8 @@ fn is_archived(error: &Error) -> bool {
     code == "BlobArchived" || code == "BlobBeingRehydrated"
 }
 
-/// What went wrong, without what may hold a secret: the body of a refused request repeats the text
-/// that was signed, and the HTTP client's messages repeat the URL, signature included.
+/// The cause, without anything that may contain a secret: the body of an authentication error repeats the signed text,
+/// and the HTTP client's messages repeat the URL including its signature.
 pub(super) fn reason(error: &Error) -> String {
     if let ErrorKind::HttpResponse {
         status, error_code, ..
@@ -140,7 +150,7 @@ pub(super) fn reason(error: &Error) -> String {
             .trim_end()
             .to_owned();
     }
-    if let Some(fault) = net::certificate_fault(error) {
+    if let Some(fault) = net::certificate_error(error) {
         return fault;
     }
     let mut source = error.source();

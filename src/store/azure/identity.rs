@@ -1,11 +1,10 @@
-//! Tokens of a managed identity, from the endpoint that the platform runs beside the app.
+//! Managed identity tokens, from the local endpoint of the hosting platform.
 //!
-//! The contract is that of App Service for version 2019-08-01: `resource` and `client_id` in the query, the app's
-//! header, and seconds since 1970 in `expires_on`. The metadata service of virtual machines differs in the header
-//! alone. `azure_identity` speaks both, but with it every request in the last five minutes of a token waits for a new
-//! one; while there is none, each that waits tries for itself, one after the other; and it takes the endpoint from
-//! the process's environment alone. And the SDK's policy for tokens doesn't tell who gives them which one storage has
-//! refused.
+//! Implements App Service's protocol, version 2019-08-01: `resource` and `client_id` in the query, the app's secret
+//! header, and Unix seconds in `expires_on`. The metadata service of virtual machines differs only in the header.
+//! `azure_identity` supports both, but every request during a token's last five minutes waits for a new one; without a
+//! token, waiting requests retry one after the other; and it reads the endpoint only from the process environment.
+//! Also, the SDK's token policy doesn't report to the credential which token storage has rejected.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,101 +27,105 @@ use serde::Deserialize;
 use super::connection::BadConnection;
 use super::failure::reason;
 use super::transport;
-use crate::config::Identity;
-use crate::net::Trust;
+use crate::config::ManagedIdentityConfig;
+use crate::net::TrustStore;
 
-/// What the tokens open: storage accounts.
+/// The OAuth resource: storage accounts.
 const RESOURCE: &str = "https://storage.azure.com";
 
 const VERSION: &str = "2019-08-01";
 
-/// The endpoint is on this machine or next to it. All tries together.
-const LIMIT: Duration = Duration::from_secs(5);
+/// The timeout of all tries together. The endpoint is on this machine or next to it.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between the tries, where the endpoint doesn't ask for more.
-const BETWEEN: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(400)];
+/// The delays between tries, unless the endpoint asks for longer ones.
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(400)];
 
-/// A token that lives for hours is renewed so long before its end; one that doesn't, after half of its life.
-const AHEAD: SdkDuration = SdkDuration::minutes(5);
+/// A token is renewed this long before its expiry, or when half of its lifetime remains, whichever is later.
+const RENEW_BEFORE_EXPIRY: SdkDuration = SdkDuration::minutes(5);
 
-/// After a token, or the few tries for one, nobody asks again sooner.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The minimum interval between a request, with its retries, and the next.
+const MIN_REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Nor while a busy endpoint asks for more time, up to this much: without a token there is no storage.
-const MOST_PAUSE: Duration = Duration::from_secs(10);
+/// The maximum interval if a busy endpoint asks for more time: without a token, storage is unavailable.
+const MAX_REQUEST_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often the log says that there is no token, while the reason is the same.
-const REMIND: Duration = Duration::from_secs(60);
+/// How often the same failure is logged again.
+const LOG_REPEAT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Gives requests their token. Whoever has to wait for one waits for the same answer, and while there is one nobody
-/// does: it is renewed beside the requests. Goes last before the transport and runs for every try.
+/// The pipeline policy that adds bearer tokens. Requests that have to wait for a token share one token request; while a
+/// token is valid none waits, because it is renewed in the background. Must be the last policy before the transport, so
+/// that it runs for each try.
 #[derive(Debug)]
-pub(super) struct IdentityTokens(Arc<Source>);
+pub(super) struct IdentityTokens(Arc<TokenSource>);
 
 #[derive(Debug)]
-struct Source {
+struct TokenSource {
     pipeline: Pipeline,
     url: Url,
     header: (HeaderName, Secret),
     /// The endpoint, for the log.
-    shown: String,
-    /// Held by the one that asks.
-    asking: Arc<tokio::sync::Mutex<()>>,
-    known: Mutex<Known>,
+    endpoint_label: String,
+    /// Held during a token request: at most one is in flight.
+    request_lock: Arc<tokio::sync::Mutex<()>>,
+    state: Mutex<IdentityTokenState>,
 }
 
-/// What was answered so far.
+/// The cached token and the results of token requests.
 #[derive(Debug, Default)]
-struct Known {
+struct IdentityTokenState {
     token: Option<AccessToken>,
-    /// Whether storage has refused the token, and nobody has asked for another since.
-    refused: bool,
-    /// When less than this is left of the token, it is renewed.
-    renew_within: SdkDuration,
-    /// When somebody may ask again, and whether the last answer was a token.
-    answered: Option<(Instant, bool)>,
-    /// What the log was told last, and when.
-    told: Option<(Instant, String)>,
+    /// Whether storage has rejected the token since the last token request.
+    rejected: bool,
+    /// The token is renewed once its remaining lifetime is at most this.
+    renew_below: SdkDuration,
+    /// The time before which no further token request is made, and whether the last one succeeded.
+    last_request: Option<(Instant, bool)>,
+    /// When a failure was logged last, and its reason.
+    last_logged: Option<(Instant, String)>,
 }
 
-/// What to do for a request.
-enum Next {
+/// How to obtain a token for a request.
+enum TokenAction {
     Use(AccessToken),
     UseAndRenew(AccessToken),
-    Refuse,
-    Ask,
+    Fail,
+    Fetch,
 }
 
-/// The endpoint gives no token. Why is a line of the log, one for all whom it keeps waiting.
+/// No token is available. The cause is logged once, not for each waiting request.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no token to enter it with")]
 struct NoToken;
 
-/// Why a request to the endpoint gave no token.
-struct Trouble {
+/// Why a token request failed.
+struct TokenRequestError {
     reason: String,
-    /// The least time until another may give one; none if it wouldn't.
-    again: Option<Duration>,
+    /// The minimum delay before a retry; `None` if a retry is pointless.
+    retry_after: Option<Duration>,
 }
 
-/// Of the endpoint's answer what is used.
+/// The fields used of the endpoint's response.
 #[derive(Deserialize)]
-struct Answer {
+struct IdentityTokenResponse {
     access_token: Secret,
-    expires_on: Seconds,
+    expires_on: UnixSeconds,
 }
 
-/// Documented as text; some endpoints give the number itself.
+/// Documented as a string; some endpoints return a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Seconds {
+enum UnixSeconds {
     Number(i64),
     Text(String),
 }
 
 impl IdentityTokens {
-    /// Asks nobody yet.
-    pub(super) fn new(identity: &Identity, trust: &Trust) -> Result<Self, BadConnection> {
+    /// Sends no request yet.
+    pub(super) fn new(
+        identity: &ManagedIdentityConfig,
+        trust: &TrustStore,
+    ) -> Result<Self, BadConnection> {
         let options = transport::identity_options(trust, &identity.endpoint)?;
         let mut url = identity.endpoint.clone();
         url.query_pairs_mut()
@@ -130,7 +133,7 @@ impl IdentityTokens {
             .append_pair("resource", RESOURCE)
             .extend_pairs(identity.client_id.iter().map(|id| ("client_id", id)));
         let host = url.authority();
-        let (header, shown) = match &identity.header {
+        let (header, endpoint_label) = match &identity.header {
             Some(secret) => {
                 let secret = Secret::new(secret.reveal().to_owned());
                 let name = HeaderName::from_static("x-identity-header");
@@ -145,13 +148,13 @@ impl IdentityTokens {
             option_env!("CARGO_PKG_NAME"),
             option_env!("CARGO_PKG_VERSION"),
         );
-        Ok(Self(Arc::new(Source {
+        Ok(Self(Arc::new(TokenSource {
             pipeline: Pipeline::new(name, version, options, vec![], vec![], None),
             url,
             header,
-            shown,
-            asking: Arc::default(),
-            known: Mutex::default(),
+            endpoint_label,
+            request_lock: Arc::default(),
+            state: Mutex::default(),
         })))
     }
 }
@@ -167,12 +170,12 @@ impl Policy for IdentityTokens {
         let token = self.0.token().await;
         let token = token.map_err(|refusal| Error::new(ErrorKind::Credential, refusal))?;
         let answer = self.send_with(&token, context, request, next).await?;
-        if !refuses_token(&answer) {
+        if !is_token_rejected(&answer) {
             return Ok(answer);
         }
         match self.0.token().await {
             Ok(other) if other.token != token.token => {
-                // Whom storage doesn't know it does nothing for: the request may be repeated, whatever it is.
+                // Storage does nothing for a request it can't authenticate, so any request may be retried.
                 request.body_mut().reset().await?;
                 self.send_with(&other, context, request, next).await
             }
@@ -191,76 +194,77 @@ impl IdentityTokens {
     ) -> PolicyResult {
         request.insert_header(AUTHORIZATION, format!("Bearer {}", token.token.secret()));
         let answer = next[0].send(context, request, &next[1..]).await?;
-        if refuses_token(&answer) {
-            self.0.known().note_refusal(token);
+        if is_token_rejected(&answer) {
+            self.0.state().record_rejection(token);
         }
         Ok(answer)
     }
 }
 
-/// Whether storage doesn't take the token, which is another thing than its owner's having no role.
-fn refuses_token(answer: &AsyncRawResponse) -> bool {
-    // Without storage's own code a refusal may be anybody's, a proxy's or a gateway's, and says nothing of the token.
+/// Whether storage rejected the token itself, as opposed to an identity without the required role.
+fn is_token_rejected(answer: &AsyncRawResponse) -> bool {
+    // Without storage's own error code, a 401 or 403 may come from a proxy or gateway and says nothing about the token.
     let code = answer.headers().get_optional_str(&ERROR_CODE);
     match (answer.status(), code.unwrap_or_default()) {
         (StatusCode::Unauthorized, code) => !code.is_empty(),
-        // So the emulator says it, and Azure to clients of older versions.
+        // Returned by the emulator, and by Azure for older API versions.
         (StatusCode::Forbidden, code) => code == "AuthenticationFailed",
         _ => false,
     }
 }
 
-impl Source {
+impl TokenSource {
     async fn token(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
-        match self.next() {
-            Next::Use(token) => return Ok(token),
-            Next::UseAndRenew(token) => {
-                self.renew();
+        match self.next_action() {
+            TokenAction::Use(token) => return Ok(token),
+            TokenAction::UseAndRenew(token) => {
+                self.renew_in_background();
                 return Ok(token);
             }
-            Next::Refuse => return Err(NoToken),
-            Next::Ask => {}
+            TokenAction::Fail => return Err(NoToken),
+            TokenAction::Fetch => {}
         }
-        let turn = Arc::clone(&self.asking).lock_owned().await;
-        // Whoever had the turn before may have the answer already.
-        match self.next() {
-            Next::Use(token) | Next::UseAndRenew(token) => return Ok(token),
-            Next::Refuse => return Err(NoToken),
-            Next::Ask => {}
+        let guard = Arc::clone(&self.request_lock).lock_owned().await;
+        // The previous holder of the lock may have fetched a token.
+        match self.next_action() {
+            TokenAction::Use(token) | TokenAction::UseAndRenew(token) => return Ok(token),
+            TokenAction::Fail => return Err(NoToken),
+            TokenAction::Fetch => {}
         }
-        // It goes on to its end when whoever asked has given up, so that the log and the next one have the answer.
+        // Spawned, so that it completes even if this caller is cancelled: its result is logged, and serves the next
+        // caller.
         let this = Arc::clone(self);
-        let asked = tokio::spawn(async move {
-            let answer = this.ask().await;
-            drop(turn);
+        let fetch = tokio::spawn(async move {
+            let answer = this.fetch().await;
+            drop(guard);
             answer
         });
-        asked.await.unwrap_or(Err(NoToken))
+        fetch.await.unwrap_or(Err(NoToken))
     }
 
-    /// Asks beside the requests, unless somebody does already.
-    fn renew(self: &Arc<Self>) {
-        let Ok(turn) = Arc::clone(&self.asking).try_lock_owned() else {
+    /// Renews the token in the background, unless a token request is in flight.
+    fn renew_in_background(self: &Arc<Self>) {
+        let Ok(guard) = Arc::clone(&self.request_lock).try_lock_owned() else {
             return;
         };
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            if let Next::UseAndRenew(_) = this.next() {
-                let _ = this.ask().await;
+            if let TokenAction::UseAndRenew(_) = this.next_action() {
+                let _ = this.fetch().await;
             }
-            drop(turn);
+            drop(guard);
         });
     }
 
-    async fn ask(&self) -> Result<AccessToken, NoToken> {
-        let answer = self.few_tries().await;
+    async fn fetch(&self) -> Result<AccessToken, NoToken> {
+        let answer = self.request_with_retries().await;
         let (now, instant) = (OffsetDateTime::now_utc(), Instant::now());
-        let mut known = self.known();
-        let left = known.note(answer.as_ref(), now, instant);
-        if let Err(Trouble { reason, .. }) = answer
-            && known.is_news(&reason, instant)
+        let mut state = self.state();
+        let left = state.record_result(answer.as_ref(), now, instant);
+        if let Err(TokenRequestError { reason, .. }) = answer
+            && state.should_log(&reason, instant)
         {
-            let (endpoint, left_s) = (&self.shown, left.whole_seconds().max(0));
+            let (endpoint, left_s) = (&self.endpoint_label, left.whole_seconds().max(0));
             tracing::warn!(
                 endpoint,
                 reason,
@@ -268,186 +272,207 @@ impl Source {
                 "no token from the identity endpoint"
             );
         }
-        match known.next(now, instant) {
-            Next::Use(token) | Next::UseAndRenew(token) => Ok(token),
-            Next::Refuse | Next::Ask => Err(NoToken),
+        match state.next_action(now, instant) {
+            TokenAction::Use(token) | TokenAction::UseAndRenew(token) => Ok(token),
+            TokenAction::Fail | TokenAction::Fetch => Err(NoToken),
         }
     }
 
-    /// A request, and one or two more where its trouble may pass in time. What the endpoint said last is the reason,
-    /// even if it is silent then.
-    async fn few_tries(&self) -> Result<AccessToken, Trouble> {
+    /// Sends the request, with up to two retries of transient failures. If the last try times out, the failure before
+    /// it is reported.
+    async fn request_with_retries(&self) -> Result<AccessToken, TokenRequestError> {
         let began = Instant::now();
-        let left = || LIMIT.saturating_sub(began.elapsed());
-        let mut trouble = Trouble::lasting(format!("no answer within {LIMIT:?}"));
-        let mut pauses = BETWEEN.into_iter();
+        let left = || TOTAL_TIMEOUT.saturating_sub(began.elapsed());
+        let mut error = TokenRequestError::permanent(format!("no answer within {TOTAL_TIMEOUT:?}"));
+        let mut pauses = RETRY_DELAYS.into_iter();
         loop {
             match tokio::time::timeout(left(), self.request()).await {
                 Ok(Ok(token)) => return Ok(token),
-                Ok(Err(latest)) => trouble = latest,
-                Err(_) => return Err(trouble),
+                Ok(Err(latest)) => error = latest,
+                Err(_) => return Err(error),
             }
-            match (pauses.next(), trouble.again) {
-                (Some(pause), Some(again)) if pause.max(again) < left() => {
-                    tokio::time::sleep(pause.max(again)).await;
+            match (pauses.next(), error.retry_after) {
+                (Some(pause), Some(retry_after)) if pause.max(retry_after) < left() => {
+                    tokio::time::sleep(pause.max(retry_after)).await;
                 }
-                _ => return Err(trouble),
+                _ => return Err(error),
             }
         }
     }
 
-    async fn request(&self) -> Result<AccessToken, Trouble> {
+    async fn request(&self) -> Result<AccessToken, TokenRequestError> {
         let mut request = Request::new(self.url.clone(), Method::Get);
         let (name, value) = &self.header;
         request.insert_header(name.clone(), value.secret().to_owned());
         let options = PipelineSendOptions {
-            // A refusal's text is the endpoint's own, and may be anything.
+            // The body of an error response is arbitrary and ignored.
             skip_checks: true,
             ..Default::default()
         };
         let context = Context::new();
         let answer = self.pipeline.send(&context, &mut request, Some(options));
-        let answer = answer.await.map_err(|error| Trouble::on_the_way(&error))?;
+        let answer = answer
+            .await
+            .map_err(|error| TokenRequestError::from_transport(&error))?;
         if answer.status() != StatusCode::Ok {
-            return Err(Trouble::refused(answer.status(), answer.headers()));
+            return Err(TokenRequestError::from_status(
+                answer.status(),
+                answer.headers(),
+            ));
         }
-        let answer: Option<Answer> = from_json(answer.into_body()).ok();
-        let token =
-            answer.and_then(|it| Some(AccessToken::new(it.access_token, it.expires_on.read()?)));
-        token
-            .ok_or_else(|| Trouble::lasting("its answer isn't a token and when it ends".to_owned()))
+        let answer: Option<IdentityTokenResponse> = from_json(answer.into_body()).ok();
+        let token = answer.and_then(|it| {
+            Some(AccessToken::new(
+                it.access_token,
+                it.expires_on.to_date_time()?,
+            ))
+        });
+        token.ok_or_else(|| {
+            TokenRequestError::permanent("its answer isn't a token and when it ends".to_owned())
+        })
     }
 
-    fn next(&self) -> Next {
-        self.known().next(OffsetDateTime::now_utc(), Instant::now())
+    fn next_action(&self) -> TokenAction {
+        self.state()
+            .next_action(OffsetDateTime::now_utc(), Instant::now())
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, IdentityTokenState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
-    fn next(&self, now: OffsetDateTime, instant: Instant) -> Next {
-        let just = self.answered.filter(|(until, _)| instant < *until);
+impl IdentityTokenState {
+    fn next_action(&self, now: OffsetDateTime, instant: Instant) -> TokenAction {
+        let recent = self.last_request.filter(|(until, _)| instant < *until);
         let left = self.token.as_ref().map(|token| token.expires_on - now);
-        let holds = left.is_some_and(SdkDuration::is_positive);
-        match (&self.token, just) {
-            // One that storage refuses, too: there is no other yet, and it may have been a mistake. Nor does it matter
-            // that a new one has ended before it came, by a clock that is ahead. What that is for, storage says.
-            (Some(token), Some((_, granted))) if holds || granted => Next::Use(token.clone()),
-            (_, Some(_)) => Next::Refuse,
-            (Some(token), None) if holds && !self.refused => {
-                match left <= Some(self.renew_within) {
-                    true => Next::UseAndRenew(token.clone()),
-                    false => Next::Use(token.clone()),
+        let is_valid = left.is_some_and(SdkDuration::is_positive);
+        match (&self.token, recent) {
+            // Also a token that storage has rejected: there is no other yet, and the rejection may be spurious. Also a
+            // new one that seems expired, as by a local clock that is fast. Storage decides whether it is valid.
+            (Some(token), Some((_, granted))) if is_valid || granted => {
+                TokenAction::Use(token.clone())
+            }
+            (_, Some(_)) => TokenAction::Fail,
+            (Some(token), None) if is_valid && !self.rejected => {
+                match left <= Some(self.renew_below) {
+                    true => TokenAction::UseAndRenew(token.clone()),
+                    false => TokenAction::Use(token.clone()),
                 }
             }
-            _ => Next::Ask,
+            _ => TokenAction::Fetch,
         }
     }
 
-    /// Takes an answer, and tells how long the token is good for that there is now.
-    fn note(
+    /// Records the result of a token request and returns the remaining lifetime of the current token.
+    fn record_result(
         &mut self,
-        answer: Result<&AccessToken, &Trouble>,
+        answer: Result<&AccessToken, &TokenRequestError>,
         now: OffsetDateTime,
         instant: Instant,
     ) -> SdkDuration {
-        let asked = answer.err().and_then(|trouble| trouble.again);
-        let pause = asked.unwrap_or_default().clamp(PAUSE, MOST_PAUSE);
-        self.answered = Some((instant + pause, answer.is_ok()));
-        // If there is no other, the one that storage has refused gets another chance.
-        let refused = std::mem::take(&mut self.refused);
+        let requested = answer.err().and_then(|error| error.retry_after);
+        let pause = requested
+            .unwrap_or_default()
+            .clamp(MIN_REQUEST_INTERVAL, MAX_REQUEST_INTERVAL);
+        self.last_request = Some((instant + pause, answer.is_ok()));
+        // If no other token was obtained, the rejected one is tried again.
+        let rejected = std::mem::take(&mut self.rejected);
         if let Ok(token) = answer {
-            self.told = None;
-            // An endpoint may give an older one again, from a memory of its own.
-            let known = self
+            self.last_logged = None;
+            // The endpoint may return an older token from its cache.
+            let longer_lived = self
                 .token
                 .take()
-                .filter(|it| !refused && it.expires_on > token.expires_on);
-            self.token = known.or_else(|| Some(token.clone()));
+                .filter(|it| !rejected && it.expires_on > token.expires_on);
+            self.token = longer_lived.or_else(|| Some(token.clone()));
         }
         let left = self.token.as_ref().map(|token| token.expires_on - now);
         let left = left.unwrap_or_default();
-        // Again when half of what is left has passed: a token that can't be renewed is asked for a few times, the
-        // oftener the nearer its end.
-        self.renew_within = AHEAD.min(left / 2);
+        // Renew again after half of the remaining lifetime: if renewals fail, they are retried more often towards the
+        // expiry.
+        self.renew_below = RENEW_BEFORE_EXPIRY.min(left / 2);
         left
     }
 
-    /// Another is asked for instead of a token that storage refuses, whatever it says of its end.
-    fn note_refusal(&mut self, refused: &AccessToken) {
-        let known = self.token.as_ref();
-        self.refused |= known.is_some_and(|known| known.token == refused.token);
+    /// Marks the current token as rejected by storage, so that another is requested regardless of its expiry.
+    fn record_rejection(&mut self, rejected: &AccessToken) {
+        let current = self.token.as_ref();
+        self.rejected |= current.is_some_and(|current| current.token == rejected.token);
     }
 
-    /// Whether the log is to be told this reason.
-    fn is_news(&mut self, reason: &str, instant: Instant) -> bool {
-        let known = self.told.as_ref().is_some_and(|(at, told)| {
-            told == reason && instant.saturating_duration_since(*at) < REMIND
+    /// Whether this failure should be logged now; limits repetitions.
+    fn should_log(&mut self, reason: &str, instant: Instant) -> bool {
+        let recently_logged = self.last_logged.as_ref().is_some_and(|(at, last_logged)| {
+            last_logged == reason && instant.saturating_duration_since(*at) < LOG_REPEAT_INTERVAL
         });
-        if !known {
-            self.told = Some((instant, reason.to_owned()));
+        if !recently_logged {
+            self.last_logged = Some((instant, reason.to_owned()));
         }
-        !known
+        !recently_logged
     }
 }
 
-impl Trouble {
-    fn lasting(reason: String) -> Self {
-        let again = None;
-        Self { reason, again }
-    }
-
-    /// There is no answer.
-    fn on_the_way(error: &Error) -> Self {
-        let passes = matches!(error.kind(), ErrorKind::Io | ErrorKind::Connection);
+impl TokenRequestError {
+    fn permanent(reason: String) -> Self {
+        let retry_after = None;
         Self {
-            reason: reason(error),
-            again: passes.then_some(Duration::ZERO),
+            reason,
+            retry_after,
         }
     }
 
-    /// The answer is another one than a token.
-    fn refused(status: StatusCode, headers: &Headers) -> Self {
+    /// The request got no response.
+    fn from_transport(error: &Error) -> Self {
+        let passes = matches!(error.kind(), ErrorKind::Io | ErrorKind::Connection);
+        Self {
+            reason: reason(error),
+            retry_after: passes.then_some(Duration::ZERO),
+        }
+    }
+
+    /// The response isn't 200.
+    fn from_status(status: StatusCode, headers: &Headers) -> Self {
         let answers = format!("it answers {}", u16::from(status));
         match status {
             StatusCode::TooManyRequests | StatusCode::ServiceUnavailable => {
-                let wait = wanted_pause(headers);
+                let wait = requested_delay(headers);
                 let reason = match wait.as_millis().div_ceil(1_000) {
                     0 => answers,
                     seconds => format!("it is busy: {answers} and asks to wait {seconds} s"),
                 };
-                let again = Some(wait);
-                Self { reason, again }
+                let retry_after = Some(wait);
+                Self {
+                    reason,
+                    retry_after,
+                }
             }
             StatusCode::RequestTimeout
             | StatusCode::InternalServerError
             | StatusCode::BadGateway
             | StatusCode::GatewayTimeout => Self {
                 reason: answers,
-                again: Some(Duration::ZERO),
+                retry_after: Some(Duration::ZERO),
             },
             StatusCode::BadRequest => {
-                Self::lasting(format!("{answers}: is the identity assigned to this app?"))
+                Self::permanent(format!("{answers}: is the identity assigned to this app?"))
             }
-            _ => Self::lasting(answers),
+            _ => Self::permanent(answers),
         }
     }
 }
 
-/// How long a busy endpoint asks to be left alone.
-fn wanted_pause(headers: &Headers) -> Duration {
+/// The delay that a busy endpoint asks for.
+fn requested_delay(headers: &Headers) -> Duration {
     let names = [X_MS_RETRY_AFTER_MS, RETRY_AFTER_MS, RETRY_AFTER];
     let wait = get_retry_after(headers, OffsetDateTime::now_utc, &names);
-    // What is below zero is none.
+    // A negative delay counts as none.
     wait.and_then(|wait| wait.try_into().ok())
         .unwrap_or_default()
 }
 
-impl Seconds {
-    fn read(self) -> Option<OffsetDateTime> {
+impl UnixSeconds {
+    fn to_date_time(self) -> Option<OffsetDateTime> {
         let seconds = match self {
             Self::Number(seconds) => seconds,
             Self::Text(text) => text.parse().ok()?,

@@ -27,27 +27,27 @@ use futures::TryStreamExt;
 use tokio::sync::OnceCell;
 
 pub use self::connection::{AzureConnection, BadConnection, Credential};
-use self::failure::{Call, Verdict};
+use self::failure::{AzureErrorKind, CallContext};
 use self::identity::IdentityTokens;
 use self::shared_key::SharedKey;
 use super::{
-    Answer, Blob, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix,
-    Put, PutIf, StoreError, WriteIds, Written,
+    Blob, BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob,
+    Listing, Prefix, Put, PutIf, PutOutcome, StoreError, StoreResponse, WriteIds,
 };
 use crate::config::is_container_name;
-use crate::net::Trust;
+use crate::net::TrustStore;
 
-/// The metadata that carries a blob's [`WriteIds`].
-const WRITES: &str = "writes";
+/// The metadata key of a blob's [`WriteIds`].
+const WRITES_METADATA: &str = "writes";
 
-/// Blobs up to this size are one request each way; larger ones the SDK cuts into pieces. (An empty
-/// one is two to read: the SDK asks for a range, which an empty blob hasn't got.)
-const ONE_REQUEST: usize = 256 << 20;
+/// The largest blob, in bytes, that is transferred in one request; the SDK splits larger ones. Reading an empty blob
+/// takes two requests, since the SDK first asks for a range, which an empty blob doesn't have.
+const MAX_SINGLE_REQUEST: usize = 256 << 20;
 
 /// Blobs in one container.
 ///
-/// A container that doesn't exist is an empty one; the first write makes it, private. No request
-/// is spent on it otherwise.
+/// A missing container counts as empty; the first write creates it, without public access. Otherwise no request is
+/// spent on it.
 pub struct AzureStore {
     connection: AzureConnection,
     container: String,
@@ -56,11 +56,11 @@ pub struct AzureStore {
 }
 
 impl AzureStore {
-    /// Prepares the client; sends nothing.
+    /// Builds the client; sends no request.
     pub fn new(
         connection: AzureConnection,
         container: &str,
-        trust: &Trust,
+        trust: &TrustStore,
     ) -> Result<Self, BadConnection> {
         if !is_container_name(container) {
             return Err(BadConnection::Container(container.to_owned()));
@@ -74,23 +74,23 @@ impl AzureStore {
         })
     }
 
-    /// The account and where it is.
+    /// The account.
     pub fn connection(&self) -> &AzureConnection {
         &self.connection
     }
 
-    /// The container's name.
+    /// The container name.
     pub fn container(&self) -> &str {
         &self.container
     }
 
-    /// Makes the container, once in this process. One that is deleted later isn't made again:
-    /// whoever did it may want to get it back, which needs the name to be free.
-    async fn create_container(&self, call: Call<'_>) -> Result<(), StoreError> {
+    /// Creates the container, once per process. If it is deleted later it isn't created again: restoring a deleted
+    /// container requires its name to be free.
+    async fn create_container(&self, call: CallContext<'_>) -> Result<(), StoreError> {
         let create = || async {
             match self.client.create(None).await {
-                Err(error) if Verdict::of(&error) != Verdict::ContainerExists => {
-                    Err(call.failed(&error))
+                Err(error) if AzureErrorKind::of(&error) != AzureErrorKind::ContainerExists => {
+                    Err(call.store_error(&error))
                 }
                 _ => Ok(()),
             }
@@ -100,14 +100,14 @@ impl AzureStore {
 
     async fn upload(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: &Put,
         condition: &PutIf,
     ) -> Result<BlobClientUploadResult, Error> {
         let mut options = BlobClientUploadOptions {
             blob_content_type: Some(key.content_type().to_owned()),
             metadata: metadata(&blob.writes),
-            partition_size: NonZero::new(ONE_REQUEST as u64),
+            partition_size: NonZero::new(MAX_SINGLE_REQUEST as u64),
             ..Default::default()
         };
         match condition {
@@ -121,7 +121,7 @@ impl AzureStore {
     }
 }
 
-/// For the start line, as in `account codex at codex.blob.core.windows.net, container codex-cache`.
+/// For the startup log, as in `account codex at codex.blob.core.windows.net, container codex-cache`.
 impl fmt::Display for AzureStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, container {}", self.connection, self.container)
@@ -136,13 +136,17 @@ impl fmt::Debug for AzureStore {
 
 #[async_trait]
 impl BlobStore for AzureStore {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
-        let call = Call {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+        let call = CallContext {
             operation: "get",
             path: key.path(),
         };
         let mut options = BlobClientDownloadOptions {
-            partition_size: NonZero::new(ONE_REQUEST),
+            partition_size: NonZero::new(MAX_SINGLE_REQUEST),
             ..Default::default()
         };
         match condition {
@@ -152,49 +156,55 @@ impl BlobStore for AzureStore {
         }
         let client = self.client.blob_client(key.path());
         let error = match client.download(Some(options)).await {
-            Ok(response) => return read(call, response).await,
+            Ok(response) => return download_outcome(call, response).await,
             Err(error) => error,
         };
-        match Verdict::of(&error) {
-            Verdict::Unchanged => call.answer_in(Got::Unchanged, &error),
-            Verdict::Refused => call.answer_in(Got::Changed, &error),
-            Verdict::NoBlob | Verdict::NoContainer => call.answer_in(Got::Absent, &error),
-            _ => Err(call.failed(&error)),
+        match AzureErrorKind::of(&error) {
+            AzureErrorKind::Unchanged => call.response_from_error(GetOutcome::Unchanged, &error),
+            AzureErrorKind::Refused => call.response_from_error(GetOutcome::Changed, &error),
+            AzureErrorKind::NoBlob | AzureErrorKind::NoContainer => {
+                call.response_from_error(GetOutcome::Absent, &error)
+            }
+            _ => Err(call.store_error(&error)),
         }
     }
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
-        let call = Call {
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+        let call = CallContext {
             operation: "put",
             path: key.path(),
         };
         let mut sent = self.upload(key, &blob, &condition).await;
-        let no_container = |e: &Error| Verdict::of(e) == Verdict::NoContainer;
+        let no_container = |e: &Error| AzureErrorKind::of(e) == AzureErrorKind::NoContainer;
         let update = matches!(condition, PutIf::Same(_));
         if !update && sent.as_ref().is_err_and(no_container) {
             self.create_container(call).await?;
             sent = self.upload(key, &blob, &condition).await;
         }
         let error = match sent {
-            Ok(response) => return stored(call, &response),
+            Ok(response) => return upload_outcome(call, &response),
             Err(error) => error,
         };
-        match Verdict::of(&error) {
-            Verdict::Refused => call.answer_in(Written::Refused, &error),
-            Verdict::NoBlob | Verdict::NoContainer if update => {
-                call.answer_in(Written::Refused, &error)
+        match AzureErrorKind::of(&error) {
+            AzureErrorKind::Refused => call.response_from_error(PutOutcome::Refused, &error),
+            AzureErrorKind::NoBlob | AzureErrorKind::NoContainer if update => {
+                call.response_from_error(PutOutcome::Refused, &error)
             }
-            _ => Err(call.failed(&error)),
+            _ => Err(call.store_error(&error)),
         }
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
-        let call = Call {
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+        let call = CallContext {
             operation: "delete",
             path: key.path(),
         };
@@ -204,65 +214,67 @@ impl BlobStore for AzureStore {
         };
         let client = self.client.blob_client(key.path());
         let error = match client.delete(Some(options)).await {
-            Ok(response) => return call.answer(Deleted::Done, response.headers()),
+            Ok(response) => return call.response(DeleteOutcome::Done, response.headers()),
             Err(error) => error,
         };
-        match Verdict::of(&error) {
-            Verdict::Refused => call.answer_in(Deleted::Refused, &error),
-            Verdict::NoBlob | Verdict::NoContainer => call.answer_in(Deleted::Absent, &error),
-            _ => Err(call.failed(&error)),
+        match AzureErrorKind::of(&error) {
+            AzureErrorKind::Refused => call.response_from_error(DeleteOutcome::Refused, &error),
+            AzureErrorKind::NoBlob | AzureErrorKind::NoContainer => {
+                call.response_from_error(DeleteOutcome::Absent, &error)
+            }
+            _ => Err(call.store_error(&error)),
         }
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
-        let call = Call {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+        let call = CallContext {
             operation: "list",
             path: prefix.as_str(),
         };
         let mut listing = Listing::default();
         let error = match self.all_pages(prefix, &mut listing).await {
-            Ok(headers) => return call.answer(listing, &headers),
+            Ok(headers) => return call.response(listing, &headers),
             Err(error) => error,
         };
-        match Verdict::of(&error) {
-            Verdict::NoContainer => {
+        match AzureErrorKind::of(&error) {
+            AzureErrorKind::NoContainer => {
                 let empty = Listing {
                     requests: listing.requests + 1,
                     ..Listing::default()
                 };
-                call.answer_in(empty, &error)
+                call.response_from_error(empty, &error)
             }
-            _ => Err(call.failed(&error)),
+            _ => Err(call.store_error(&error)),
         }
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
-        let call = Call {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+        let call = CallContext {
             operation: "list",
             path: prefix.as_str(),
         };
         let mut contents = Contents::default();
         let error = match self.one_level(prefix, &mut contents).await {
-            Ok(headers) => return call.answer(contents, &headers),
+            Ok(headers) => return call.response(contents, &headers),
             Err(error) => error,
         };
-        match Verdict::of(&error) {
-            Verdict::NoContainer => {
+        match AzureErrorKind::of(&error) {
+            AzureErrorKind::NoContainer => {
                 let empty = Contents {
                     requests: contents.requests + 1,
                     ..Contents::default()
                 };
-                call.answer_in(empty, &error)
+                call.response_from_error(empty, &error)
             }
-            _ => Err(call.failed(&error)),
+            _ => Err(call.store_error(&error)),
         }
     }
 }
 
 impl AzureStore {
-    /// Fills `listing` from every page, and gives the last one's headers.
+    /// Adds the entries of every page to `listing` and returns the last page's headers.
     ///
-    /// The SDK knows no delimiter, so blobs in deeper folders are listed, too, and left out here.
+    /// The SDK supports no delimiter, so blobs in deeper folders are listed too, and filtered out here.
     async fn all_pages(&self, prefix: &Prefix, listing: &mut Listing) -> Result<Headers, Error> {
         let options = BlobContainerClientListBlobsOptions {
             prefix: Some(prefix.as_str().to_owned()),
@@ -279,7 +291,7 @@ impl AzureStore {
                 if let Some(folder) = folder_name(prefix, &item) {
                     listing.others.push(folder);
                 } else {
-                    listing.blobs.extend(listed(prefix, item));
+                    listing.blobs.extend(listed_blob(prefix, item));
                 }
             }
         }
@@ -287,45 +299,45 @@ impl AzureStore {
     }
 }
 
-/// A whole blob from a download.
-async fn read(
-    call: Call<'_>,
+/// Reads the body of a download.
+async fn download_outcome(
+    call: CallContext<'_>,
     response: BlobClientDownloadResult,
-) -> Result<Answer<Got>, StoreError> {
+) -> Result<StoreResponse<GetOutcome>, StoreError> {
     let Some(etag) = response.properties.etag else {
-        return Err(call.unanswered());
+        return Err(call.missing_etag());
     };
     if is_folder(&response.properties.metadata) {
         return Err(StoreError::NotAFile {
             key: call.path.to_owned(),
         });
     }
-    let ids = response.properties.metadata.get(WRITES);
+    let ids = response.properties.metadata.get(WRITES_METADATA);
     let writes = ids.map(|ids| WriteIds::parse(ids)).unwrap_or_default();
     let bytes = response.body.collect().await;
     let blob = Blob {
-        bytes: bytes.map_err(|error| call.failed(&error))?,
+        bytes: bytes.map_err(|error| call.store_error(&error))?,
         etag: ETag::new(etag.as_ref()),
         writes,
     };
-    call.answer(Got::Blob(blob), &response.headers)
+    call.response(GetOutcome::Blob(blob), &response.headers)
 }
 
 /// The outcome of an upload.
-fn stored(
-    call: Call<'_>,
+fn upload_outcome(
+    call: CallContext<'_>,
     response: &BlobClientUploadResult,
-) -> Result<Answer<Written>, StoreError> {
+) -> Result<StoreResponse<PutOutcome>, StoreError> {
     let Some(etag) = &response.etag else {
-        return Err(call.unanswered());
+        return Err(call.missing_etag());
     };
-    let written = Written::Done(ETag::new(etag.as_ref()));
-    call.answer(written, response.raw_response.headers())
+    let written = PutOutcome::Done(ETag::new(etag.as_ref()));
+    call.response(written, response.raw_response.headers())
 }
 
-/// One entry of a listing, unless it is in a deeper folder or is a folder itself, which accounts
-/// with a hierarchical namespace list as empty blobs.
-fn listed(prefix: &Prefix, item: BlobItem) -> Option<Listed> {
+/// An entry of a listing. `None` if it is in a deeper folder, or a folder itself, which accounts with a hierarchical
+/// namespace list as an empty blob.
+fn listed_blob(prefix: &Prefix, item: BlobItem) -> Option<ListedBlob> {
     let path = item.name?;
     let name = path.strip_prefix(prefix.as_str())?;
     let metadata = item.metadata.and_then(|metadata| metadata.values);
@@ -334,7 +346,7 @@ fn listed(prefix: &Prefix, item: BlobItem) -> Option<Listed> {
         return None;
     }
     let properties = item.properties?;
-    Some(Listed {
+    Some(ListedBlob {
         name: name.to_owned(),
         etag: ETag::new(properties.etag?.as_ref()),
         size: properties.content_length.unwrap_or_default(),
@@ -344,7 +356,7 @@ fn listed(prefix: &Prefix, item: BlobItem) -> Option<Listed> {
     })
 }
 
-/// The name of an entry directly below the prefix that is a folder.
+/// The name of the entry, if it is a folder directly below the prefix.
 fn folder_name(prefix: &Prefix, item: &BlobItem) -> Option<String> {
     let name = item.name.as_ref()?.strip_prefix(prefix.as_str())?;
     let values = item.metadata.as_ref()?.values.as_ref()?;
@@ -352,7 +364,7 @@ fn folder_name(prefix: &Prefix, item: &BlobItem) -> Option<String> {
     (direct && is_folder(values)).then(|| name.to_owned())
 }
 
-/// How accounts with a hierarchical namespace mark the empty blobs that stand for folders.
+/// Whether an empty blob represents a folder of an account with a hierarchical namespace.
 fn is_folder(metadata: &HashMap<String, String>) -> bool {
     let mark = metadata
         .iter()
@@ -360,9 +372,9 @@ fn is_folder(metadata: &HashMap<String, String>) -> bool {
     mark.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
-/// An upload replaces all metadata: without ids there is none left.
+/// An upload replaces all metadata, so without ids none remains.
 fn metadata(writes: &WriteIds) -> Option<HashMap<String, String>> {
-    (!writes.is_empty()).then(|| HashMap::from([(WRITES.to_owned(), writes.to_string())]))
+    (!writes.is_empty()).then(|| HashMap::from([(WRITES_METADATA.to_owned(), writes.to_string())]))
 }
 
 fn sdk_etag(etag: &ETag) -> Etag {
@@ -372,7 +384,7 @@ fn sdk_etag(etag: &ETag) -> Etag {
 fn container_client(
     connection: &AzureConnection,
     container: &str,
-    trust: &Trust,
+    trust: &TrustStore,
 ) -> Result<BlobContainerClient, BadConnection> {
     let mut url = connection.endpoint().clone();
     url.set_path(&format!("{}/{container}", url.path().trim_end_matches('/')));

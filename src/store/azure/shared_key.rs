@@ -1,4 +1,4 @@
-//! Signs requests with the account's key, which the SDK doesn't.
+//! Shared Key request signing, which the SDK doesn't implement.
 //!
 //! The rules are Microsoft's "Authorize with Shared Key", version 2015-02-21 and later.
 
@@ -14,7 +14,7 @@ use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{Context, Request, Url};
 use azure_core::time::{OffsetDateTime, to_rfc7231};
 
-/// The headers whose values are signed, in this order; `x-ms-date` stands for an empty `date`.
+/// The signed headers, in this order; `date` stays empty because `x-ms-date` is sent.
 const SIGNED: [&str; 10] = [
     "content-encoding",
     "content-language",
@@ -28,11 +28,11 @@ const SIGNED: [&str; 10] = [
     "range",
 ];
 
-/// The position of the body's length among [`SIGNED`].
+/// The index in [`SIGNED`] before which the body length is inserted.
 const LENGTH_AT: usize = 2;
 
-/// Goes last before the transport and runs for every try: a signature holds for 15 minutes from its
-/// date, and what is signed must be what is sent.
+/// Must be the last policy before the transport, so that each try is signed: a signature is valid for 15 minutes from
+/// its date, and must cover exactly what is sent.
 #[derive(Debug)]
 pub(super) struct SharedKey {
     account: String,
@@ -59,7 +59,7 @@ impl SharedKey {
         format!("{}\n{}", lines.join("\n"), self.resource(request.url()))
     }
 
-    /// The account, the path as it is sent, and the decoded query, sorted.
+    /// The canonicalized resource: the account, the path as sent, and the decoded query, sorted.
     fn resource(&self, url: &Url) -> String {
         let mut query: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in url.query_pairs() {
@@ -75,7 +75,7 @@ impl SharedKey {
     }
 }
 
-/// An empty body's length is signed as nothing.
+/// The body length; the empty string for an empty body.
 fn length(request: &Request) -> String {
     match request.body().len() {
         None | Some(0) => String::new(),
@@ -83,7 +83,7 @@ fn length(request: &Request) -> String {
     }
 }
 
-/// `x-ms-…` headers, sorted by name.
+/// The canonicalized `x-ms-…` headers, sorted by name.
 fn storage_headers(request: &Request) -> Vec<String> {
     let headers = request.headers().iter();
     let mut lines: Vec<String> = headers

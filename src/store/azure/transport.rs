@@ -1,4 +1,4 @@
-//! How requests travel: one HTTP client, few tries, short waits.
+//! The HTTP clients, their timeouts and retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,42 +14,44 @@ use reqwest::ClientBuilder;
 
 use super::connection::BadConnection;
 use super::contents::Delimiter;
-use crate::net::Trust;
+use crate::net::TrustStore;
 
-/// One try, from connecting to the body's last byte.
-const TRY: Duration = Duration::from_secs(10);
+/// The timeout of one try, from connecting to the last byte of the body.
+const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Below the four minutes after which Azure's load balancers forget a silent connection.
-const IDLE: Duration = Duration::from_secs(90);
+/// Below the four minutes after which Azure's load balancers drop idle connections.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// The client's options but for the credential. Storage speaks HTTP/1.1, and what it stores must not be
-/// decompressed.
+/// Client options without a credential. Storage uses HTTP/1.1, and stored content must not be decompressed.
 pub(super) fn client_options(
-    trust: &Trust,
+    trust: &TrustStore,
     endpoint: &Url,
 ) -> Result<ClientOptions, BadConnection> {
-    let client = trust.client(endpoint).map_err(setup)?;
-    let client = client.http1_only().timeout(TRY).pool_idle_timeout(IDLE);
+    let client = trust.client(endpoint).map_err(setup_error)?;
+    let client = client
+        .http1_only()
+        .timeout(TRY_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT);
     Ok(ClientOptions {
         per_call_policies: vec![Arc::new(PlainPath), Arc::new(Delimiter)],
-        retry: few_tries(),
+        retry: storage_retries(),
         ..options(client)?
     })
 }
 
-/// Those of the endpoint that hands out tokens, for single tries. It is on this machine or next to it: a proxy that
-/// the environment names can't reach it, and would learn the app's header.
+/// Options for the managed identity endpoint, without retries. The endpoint is on this machine or next to it: a proxy
+/// named by the environment couldn't reach it, and would see the app's secret header.
 pub(super) fn identity_options(
-    trust: &Trust,
+    trust: &TrustStore,
     endpoint: &Url,
 ) -> Result<ClientOptions, BadConnection> {
-    options(trust.client(endpoint).map_err(setup)?.no_proxy())
+    options(trust.client(endpoint).map_err(setup_error)?.no_proxy())
 }
 
-/// The SDK's own client would need the machine's CA files and a provider installed for the process.
+/// Replaces the SDK's default client, which needs the machine's CA files and a process-wide TLS provider.
 fn options(client: ClientBuilder) -> Result<ClientOptions, BadConnection> {
     let client = client.redirect(reqwest::redirect::Policy::none());
-    let client = client.build().map_err(setup)?;
+    let client = client.build().map_err(setup_error)?;
     Ok(ClientOptions {
         retry: RetryOptions::none(),
         transport: Some(Transport::new(Arc::new(client))),
@@ -57,9 +59,9 @@ fn options(client: ClientBuilder) -> Result<ClientOptions, BadConnection> {
     })
 }
 
-/// Two more tries: the SDK waits twice the delay before the first, four times before the second, and up to 255 ms
-/// more.
-fn few_tries() -> RetryOptions {
+/// Two retries. The SDK waits twice the initial delay before the first and four times before the second, plus up to 255
+/// ms.
+fn storage_retries() -> RetryOptions {
     RetryOptions::exponential(ExponentialRetryOptions {
         initial_delay: SdkDuration::milliseconds(50),
         max_retries: 2,
@@ -68,13 +70,12 @@ fn few_tries() -> RetryOptions {
     })
 }
 
-fn setup(error: impl ToString) -> BadConnection {
+fn setup_error(error: impl ToString) -> BadConnection {
     BadConnection::Setup(error.to_string())
 }
 
-/// What a URL's path may hold as it is, but what servers and proxies on the way like to rewrite,
-/// after which a signature no longer fits.
-const TOUCHY: &AsciiSet = &CONTROLS
+/// Characters that are valid in a URL path but that servers and proxies tend to rewrite, which breaks the signature.
+const REWRITTEN: &AsciiSet = &CONTROLS
     .add(b'!')
     .add(b'$')
     .add(b'&')
@@ -94,8 +95,8 @@ const TOUCHY: &AsciiSet = &CONTROLS
     .add(b'^')
     .add(b'|');
 
-/// Sends a blob's name with nothing but unreserved characters, `%XX` and slashes. The SDK encodes
-/// the slashes, too, and leaves [`TOUCHY`] characters bare.
+/// Sends blob names with unreserved characters, `%XX` and slashes only. The SDK also encodes slashes, and leaves the
+/// [`REWRITTEN`] characters unencoded.
 #[derive(Debug)]
 struct PlainPath;
 
@@ -108,8 +109,8 @@ impl Policy for PlainPath {
         next: &[Arc<dyn Policy>],
     ) -> PolicyResult {
         let url = request.url_mut();
-        // A `%` in the name itself has become `%25`, so every `%2F` is a slash.
-        let path = utf8_percent_encode(url.path(), TOUCHY)
+        // A `%` in the name was encoded as `%25`, so each `%2F` is a slash.
+        let path = utf8_percent_encode(url.path(), REWRITTEN)
             .to_string()
             .replace("%2F", "/");
         url.set_path(&path);

@@ -1,4 +1,4 @@
-//! Temporary files, folders, and making both durable.
+//! Temporary files, folders, and flushing both to disk.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -7,24 +7,24 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::version::Version;
+use super::version::FileVersion;
 
-/// What the store's temporary files are called. The name says nothing of the target's, which may
-/// leave no room for more.
+/// Prefix and suffix of temporary file names. They don't contain the target's name, which may already have the maximum
+/// length.
 const TEMPORARY: (&str, &str) = (".codex-miroir-", ".tmp");
 
-/// Nobody writes one file for this long: the process has died.
+/// No write takes this long; the process that made the file has died.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// A file on its way to its place; removed when it doesn't get there.
+/// A temporary file; deleted on drop unless it was moved to its target.
 pub(super) struct TempFile {
     path: PathBuf,
     file: File,
 }
 
 impl TempFile {
-    /// Writes `bytes` beside their target, so that a rename never crosses file systems, wherever
-    /// links lead.
+    /// Writes `bytes` to a new file in the target's folder, so that the rename never crosses file systems, even with
+    /// links.
     pub(super) fn write(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
         let random = RandomState::new().build_hasher().finish();
         let path = folder.join(format!("{}{random:016x}{}", TEMPORARY.0, TEMPORARY.1));
@@ -34,31 +34,31 @@ impl TempFile {
         Ok(temp)
     }
 
-    /// Gives the file its time, and the permissions of the file it replaces.
-    pub(super) fn dress(
+    /// Sets the file's modification time, and the permissions of the file it replaces. Returns the resulting version.
+    pub(super) fn set_metadata(
         &self,
         modified: SystemTime,
         permissions: Option<Permissions>,
-    ) -> io::Result<Version> {
+    ) -> io::Result<FileVersion> {
         if let Some(permissions) = permissions {
             self.file.set_permissions(permissions)?;
         }
         self.file.set_modified(modified)?;
-        Version::of(&self.file.metadata()?)
+        FileVersion::of(&self.file.metadata()?)
     }
 
-    /// Returns when a power cut can't take the bytes.
+    /// Flushes the content to disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
-    /// Takes the target's place, whatever is there.
+    /// Renames the file over the target, whatever it is.
     pub(super) fn replace(self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)
     }
 
-    /// Takes the target's place if it is free, else false. A link fails when something is there,
-    /// even an editor's file of this very moment; where links aren't supported, a look must do.
+    /// Moves the file to the target; false if the target exists. A hard link fails even if an editor created the target
+    /// just now. Where links aren't supported, existence is only checked beforehand.
     pub(super) fn create(self, target: &Path) -> io::Result<bool> {
         match fs::hard_link(&self.path, target) {
             Ok(()) => Ok(true),
@@ -82,12 +82,12 @@ impl TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        // After a rename there is nothing left under this name, and nobody else ever uses it.
+        // After a rename this name no longer exists, and random names aren't reused.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Makes the folder and those above it, each durable in the one above.
+/// Creates the folder and its parents, flushing each parent.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -102,9 +102,9 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a rename, link or removal in the folder durable.
+/// Flushes a rename, link or deletion in the folder to disk.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Elsewhere a folder can't be opened as a file, and its changes are journalled.
+    // On other systems a folder can't be opened as a file, and its metadata is journalled.
     if cfg!(unix) {
         File::open(folder)?.sync_all()
     } else {
@@ -112,13 +112,13 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether this is one of the store's temporary files.
+/// Whether this is the name of a temporary file of the store.
 pub(super) fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(TEMPORARY.0.as_bytes()) && name.ends_with(TEMPORARY.1.as_bytes())
 }
 
-/// Removes a temporary file that a dead process left. Failing to is no harm: it is tried again.
+/// Deletes a temporary file that a dead process left behind. Ignores failures: it is tried again later.
 pub(super) fn remove_if_abandoned(path: &Path, now: SystemTime) {
     let modified = path.symlink_metadata().and_then(|m| m.modified());
     let age = modified.ok().and_then(|m| now.duration_since(m).ok());
@@ -127,8 +127,8 @@ pub(super) fn remove_if_abandoned(path: &Path, now: SystemTime) {
     }
 }
 
-/// Removes what dead processes left anywhere below `folder`, links not followed. What can't be read
-/// is left to the request that needs it.
+/// Deletes abandoned temporary files below `folder`, without following links. Ignores unreadable folders; a request
+/// that needs them reports the error.
 pub(super) fn sweep(folder: &Path, now: SystemTime) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -1,15 +1,15 @@
-//! Where things are below the root.
+//! Paths below the root folder.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::files::make_folder;
-use crate::store::{Key, Prefix};
+use crate::store::{BlobKey, Prefix};
 
-/// The store's own folder below the root, beside `raw`, `artifacts` and `state`.
-const OWN: &str = ".codex-miroir";
+/// The store's private folder below the root, beside `raw`, `artifacts` and `state`.
+const STORE_FOLDER: &str = ".codex-miroir";
 
-/// The folder in it with a lock file for each folder that is written to.
+/// Its subfolder with the lock files.
 const LOCKS: &str = "locks";
 
 /// The paths of one store.
@@ -19,29 +19,29 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Makes the root and the store's own folder. The latter is never made again: its absence
-    /// shows that another folder has taken the root's place, such as a bare mount point.
+    /// Creates the root and the private folder. The latter is never created again: if it is missing, another folder has
+    /// taken the root's place, such as a bare mount point.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
-        make_folder(&root.join(OWN).join(LOCKS))?;
+        make_folder(&root.join(STORE_FOLDER).join(LOCKS))?;
         Ok(Self { root })
     }
 
-    /// Whether [`Self::open`] would find everything made.
-    pub(super) fn is_made(root: &Path) -> bool {
-        root.join(OWN).join(LOCKS).is_dir()
+    /// Whether [`Self::open`] has been called on this root before.
+    pub(super) fn is_initialized(root: &Path) -> bool {
+        root.join(STORE_FOLDER).join(LOCKS).is_dir()
     }
 
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Every folder the store writes below; whatever else is in the root is none of its business.
+    /// The folders that the store writes to. Anything else in the root is ignored.
     pub(super) fn folders(&self) -> [PathBuf; 4] {
-        ["raw", "artifacts", "state", OWN].map(|folder| self.root.join(folder))
+        ["raw", "artifacts", "state", STORE_FOLDER].map(|folder| self.root.join(folder))
     }
 
-    pub(super) fn blob(&self, key: &Key) -> PathBuf {
+    pub(super) fn blob(&self, key: &BlobKey) -> PathBuf {
         self.root.join(key.path())
     }
 
@@ -49,30 +49,33 @@ impl Layout {
         self.root.join(prefix.as_str().trim_end_matches('/'))
     }
 
-    /// The lock that guards the blob's first two segments, one user's part of one kind.
-    pub(super) fn lock(&self, key: &Key) -> PathBuf {
+    /// The lock file for the path's first two segments: one user's blobs of one kind.
+    pub(super) fn lock(&self, key: &BlobKey) -> PathBuf {
         let segments: Vec<&str> = key.path().split('/').take(2).collect();
-        self.root.join(OWN).join(LOCKS).join(segments.join("-"))
+        self.root
+            .join(STORE_FOLDER)
+            .join(LOCKS)
+            .join(segments.join("-"))
     }
 
-    /// The blob's write ids, for the only kind that has them.
-    pub(super) fn sidecar(&self, key: &Key) -> Option<PathBuf> {
+    /// The file with the blob's write ids; `None` for the kinds that have none.
+    pub(super) fn sidecar(&self, key: &BlobKey) -> Option<PathBuf> {
         key.path()
             .starts_with("raw/")
-            .then(|| self.root.join(OWN).join("writes").join(key.path()))
+            .then(|| self.root.join(STORE_FOLDER).join("writes").join(key.path()))
     }
 
-    /// Whether losing the blob in a power cut matters.
-    pub(super) fn is_durable(key: &Key) -> bool {
+    /// Whether the blob must survive a power failure.
+    pub(super) fn is_durable(key: &BlobKey) -> bool {
         !key.path().starts_with("artifacts/")
     }
 
-    /// To be asked when nothing was found at `path`: an error when it, or a folder above it, is
-    /// only out of reach (the root's disk or the target of a link isn't mounted).
+    /// Called when `path` doesn't exist. Fails if it is only unreachable because the root's disk, or the target of a
+    /// link above it, isn't mounted.
     pub(super) fn check_absent(&self, path: &Path) -> io::Result<()> {
-        if !self.root.join(OWN).is_dir() {
+        if !self.root.join(STORE_FOLDER).is_dir() {
             let reason = format!(
-                "{} is gone or another folder; is its disk mounted?",
+                "{} is missing or isn't this store's folder; is its disk mounted?",
                 self.root.display()
             );
             return Err(io::Error::new(ErrorKind::NotFound, reason));
@@ -86,7 +89,7 @@ impl Layout {
         {
             Some(link) => Err(io::Error::new(
                 ErrorKind::NotFound,
-                format!("{} leads nowhere", link.display()),
+                format!("{} is a dangling link", link.display()),
             )),
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! Listing a folder: names, and a `stat` or two each.
+//! Listings: directory entries, and one or two `stat` calls each.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 
 use super::files::{is_temporary, remove_if_abandoned};
 use super::layout::Layout;
-use super::version::{Version, is_other, unsettled};
-use crate::store::{Contents, ETag, Listed, Listing, Prefix};
+use super::version::{FileVersion, is_non_file, racy_window};
+use crate::store::{Contents, ETag, ListedBlob, Listing, Prefix};
 
 /// [`crate::store::BlobStore::list`].
 pub(super) fn list(
@@ -21,16 +21,16 @@ pub(super) fn list(
     prefix: &Prefix,
 ) -> io::Result<Listing> {
     let folder = layout.folder(prefix);
-    let names = names_or_none(layout, clock, &folder)?;
+    let names = names_if_present(layout, clock, &folder)?;
     let mut listing = Listing {
         requests: 1,
         ..Listing::default()
     };
     for name in &names {
-        match listed(&folder, name) {
+        match listed_blob(&folder, name) {
             Some(blob) => listing.blobs.push(blob),
-            None if is_other(&folder.join(name)) => listing.others.push(printable(name)),
-            // Gone again.
+            None if is_non_file(&folder.join(name)) => listing.others.push(escaped_name(name)),
+            // Deleted since.
             None => {}
         }
     }
@@ -44,29 +44,29 @@ pub(super) fn contents(
     prefix: &Prefix,
 ) -> io::Result<Contents> {
     let folder = layout.folder(prefix);
-    let names = names_or_none(layout, clock, &folder)?;
+    let names = names_if_present(layout, clock, &folder)?;
     let (mut folders, others): (Vec<_>, Vec<_>) = names
         .into_iter()
         .partition(|name| folder.join(name).is_dir());
-    // What was removed leaves its folders.
-    folders.retain(|name| holds_anything(&folder.join(name)));
+    // Deleting files leaves their folders behind.
+    folders.retain(|name| has_any_file(&folder.join(name)));
     Ok(Contents {
-        folders: folders.iter().map(|name| printable(name)).collect(),
+        folders: folders.iter().map(|name| escaped_name(name)).collect(),
         blobs: others
             .iter()
-            .filter_map(|name| listed(&folder, name))
+            .filter_map(|name| listed_blob(&folder, name))
             .collect(),
         requests: 1,
     })
 }
 
-/// Whether there is anything in a folder, or in one below, but folders. What may not be looked at may hold something, and
-/// where a link leads isn't looked at.
-fn holds_anything(folder: &Path) -> bool {
+/// Whether the folder or a subfolder contains anything but folders. Counts unreadable entries as files, and doesn't
+/// follow links.
+fn has_any_file(folder: &Path) -> bool {
     match fs::read_dir(folder) {
         Ok(mut entries) => entries.any(|entry| {
             entry.is_ok_and(|entry| match entry.file_type() {
-                Ok(kind) if kind.is_dir() => holds_anything(&entry.path()),
+                Ok(kind) if kind.is_dir() => has_any_file(&entry.path()),
                 _ => !is_temporary(&entry.file_name()),
             })
         }),
@@ -74,33 +74,33 @@ fn holds_anything(folder: &Path) -> bool {
     }
 }
 
-/// Linked files count, sub-folders, sockets, links to nothing and what has gone again don't. What may not be looked at is
-/// there all the same, in a version that equals no other.
-fn listed(folder: &Path, name: &OsStr) -> Option<Listed> {
-    let (etag, size, modified) = match Version::at(&folder.join(name)) {
+/// Includes links to files; excludes folders, sockets, dangling links and files deleted since. An inaccessible entry is
+/// included with an ETag that equals no other.
+fn listed_blob(folder: &Path, name: &OsStr) -> Option<ListedBlob> {
+    let (etag, size, modified) = match FileVersion::at(&folder.join(name)) {
         Ok(version) => {
             let version = version?;
             (version.etag(), version.size, Some(version.modified.into()))
         }
         Err(_) => (ETag::new(""), 0, None),
     };
-    Some(Listed {
-        name: printable(name),
+    Some(ListedBlob {
+        name: escaped_name(name),
         etag,
         size,
         modified,
     })
 }
 
-/// The names in a folder, none when it isn't there.
-fn names_or_none(
+/// The names in a folder; empty if the folder doesn't exist.
+fn names_if_present(
     layout: &Layout,
     clock: fn() -> DateTime<Utc>,
     folder: &Path,
 ) -> io::Result<HashSet<OsString>> {
     match all_names(folder, clock) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // Asked of a name inside, so that the folder itself is looked at, too.
+            // Checked for a name inside, so that the folder itself is checked, too.
             let absent = layout.check_absent(&folder.join("any"));
             absent.map(|()| HashSet::new())
         }
@@ -108,14 +108,14 @@ fn names_or_none(
     }
 }
 
-/// Every name in the folder. While entries come and go an enumeration may miss one that is being
-/// renamed over, so a folder that changes, or did so a moment ago, is enumerated twice.
+/// Every name in the folder. An enumeration may miss a name that is being renamed over, so a folder that is changing,
+/// or changed just before, is enumerated twice.
 fn all_names(folder: &Path, clock: fn() -> DateTime<Utc>) -> io::Result<HashSet<OsString>> {
     let now = clock().into();
     let before = fs::metadata(folder)?.modified()?;
     let mut names = HashSet::new();
     enumerate(folder, now, &mut names)?;
-    if unsettled(before, now).is_some() || fs::metadata(folder)?.modified()? != before {
+    if racy_window(before, now).is_some() || fs::metadata(folder)?.modified()? != before {
         enumerate(folder, now, &mut names)?;
     }
     Ok(names)
@@ -133,8 +133,8 @@ fn enumerate(folder: &Path, now: SystemTime, names: &mut HashSet<OsString>) -> i
     Ok(())
 }
 
-/// The name as [`Listed::name`] wants it: what isn't UTF-8 as `\xNN`.
-fn printable(name: &OsStr) -> String {
+/// The name in the form of [`ListedBlob::name`], with bytes that aren't UTF-8 as `\xNN`.
+fn escaped_name(name: &OsStr) -> String {
     let mut text = String::with_capacity(name.len());
     for chunk in name.as_encoded_bytes().utf8_chunks() {
         text.push_str(chunk.valid());

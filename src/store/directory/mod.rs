@@ -1,13 +1,12 @@
-//! The embedded default: a folder with the container's layout, which several processes and editors may use at once
+//! The embedded default: a folder with the container's layout, which several processes and editors may use concurrently
 //! (src/store/README.md, "The folder").
 //!
-//! - A write is a temporary file beside its target, made durable and then renamed over it: readers
-//!   need no lock, and `kill -9` leaves the old bytes or the new ones.
-//! - Writers of one user's folder take turns through a lock file, so that a condition still holds
-//!   when its write happens. Editors know nothing of the lock; see the modules `write` and `read` for how
-//!   their saves are met.
-//! - A version is what `stat` says (time, inode, size), so a listing reads no file.
-//! - Write ids lie in files of their own, see the module `sidecar`.
+//! - A write is a temporary file beside its target, flushed and then renamed over it. Readers need no lock, and
+//!   `kill -9` leaves either the old or the new bytes.
+//! - Writers of one user's folder are serialised by a lock file, so that a condition still holds when its write takes
+//!   effect. Editors don't use the lock; the modules `write` and `read` explain how their saves are handled.
+//! - A version is derived from `stat` (time, inode, size), so a listing opens no file.
+//! - Write ids are stored in separate files, see the module `sidecar`.
 
 mod failure;
 mod files;
@@ -30,95 +29,93 @@ use dashmap::DashMap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
-pub use self::watch::{Touched, Watch};
+pub use self::watch::{ChangedPath, FolderWatcher};
 
 use self::failure::store_error;
 use self::layout::Layout;
 use super::{
-    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
-    StoreError, Written,
+    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
+    PutIf, PutOutcome, StoreError, StoreResponse,
 };
 
 /// Blobs as files below one folder.
 #[derive(Debug, Clone)]
 pub struct DirectoryStore {
     layout: Arc<Layout>,
-    turns: Turns,
+    writer_locks: WriterLocks,
     clock: fn() -> DateTime<Utc>,
 }
 
-/// Who writes next in this process, by lock file. It keeps one small entry for every user who ever
-/// wrote.
-type Turns = Arc<DashMap<PathBuf, Arc<Mutex<()>>>>;
+/// In-process locks by lock file path. Keeps one small entry for each user who has written.
+type WriterLocks = Arc<DashMap<PathBuf, Arc<Mutex<()>>>>;
 
 impl DirectoryStore {
-    /// Opens the store at `root` and makes that folder when it is missing. From then on a missing
-    /// root is an error, never an empty store: its disk may just not be mounted.
+    /// Opens the store at `root`, creating the folder if missing. Later on a missing root is an error, never an empty
+    /// store: its disk may not be mounted.
     ///
-    /// `clock` is the storage clock of every answer, and the time that written files get.
+    /// `clock` is the store's clock: it dates responses and the files written.
     pub fn open(root: &Path, clock: fn() -> DateTime<Utc>) -> Result<Self, StoreError> {
         let layout =
             Layout::open(root).map_err(|e| store_error("open", &root.display().to_string(), &e))?;
         let (folders, now) = (layout.folders(), clock().into());
-        // Beside everything else: it looks at every file there is, and nothing waits for it.
+        // In the background: it visits every file, and nothing depends on it.
         std::thread::spawn(move || folders.iter().for_each(|folder| files::sweep(folder, now)));
-        Ok(Self::over(layout, clock))
+        Ok(Self::with_layout(layout, clock))
     }
 
-    /// Opens the store at `root` for somebody who only reads: makes nothing, and sweeps nothing away.
+    /// Opens the store at `root` for reading: creates nothing and deletes no temporary files.
     ///
     /// # Errors
-    /// When no store was ever opened there.
+    /// If the store was never opened at this path before.
     pub fn open_to_read(root: &Path, clock: fn() -> DateTime<Utc>) -> Result<Self, StoreError> {
         let shown = root.display().to_string();
-        let missing = match (root.is_dir(), Layout::is_made(root)) {
+        let missing = match (root.is_dir(), Layout::is_initialized(root)) {
             (true, true) => None,
             (true, false) => Some("the service has never used this folder; is its disk mounted?"),
             (false, _) => Some("there is no such folder"),
         };
         let layout = match missing {
-            // Everything that this would make is there.
+            // Creates nothing, since everything exists.
             None => Layout::open(root),
             Some(reason) => Err(io::Error::new(ErrorKind::NotFound, reason)),
         };
         let layout = layout.map_err(|e| store_error("open", &shown, &e))?;
-        Ok(Self::over(layout, clock))
+        Ok(Self::with_layout(layout, clock))
     }
 
-    fn over(layout: Layout, clock: fn() -> DateTime<Utc>) -> Self {
+    fn with_layout(layout: Layout, clock: fn() -> DateTime<Utc>) -> Self {
         Self {
             layout: Arc::new(layout),
-            turns: Turns::default(),
+            writer_locks: WriterLocks::default(),
             clock,
         }
     }
 
-    /// The folder as an absolute path, for the start line.
+    /// The absolute path of the folder, for the startup log.
     pub fn root(&self) -> &Path {
         self.layout.root()
     }
 
-    /// Waits for this process's other writers without a thread, so that one user's many writes keep
-    /// nobody from the disk, and so that the lock file is handed on at once instead of polled for.
-    async fn turn(
+    /// Waits asynchronously for this process's other writers of the folder. One user's many writes then don't occupy
+    /// all blocking threads, and the lock file is handed over without polling.
+    async fn writer_lock(
         &self,
         operation: &'static str,
-        key: &Key,
+        key: &BlobKey,
     ) -> Result<OwnedMutexGuard<()>, StoreError> {
-        let turn = Arc::clone(&self.turns.entry(self.layout.lock(key)).or_default());
-        timeout(lock::PATIENCE, turn.lock_owned())
+        let writer_lock = Arc::clone(&self.writer_locks.entry(self.layout.lock(key)).or_default());
+        timeout(lock::LOCK_TIMEOUT, writer_lock.lock_owned())
             .await
-            .map_err(|_| store_error(operation, key.path(), &lock::out_of_patience()))
+            .map_err(|_| store_error(operation, key.path(), &lock::lock_timeout()))
     }
 
-    /// Runs `work` where it may block: one task per call, which goes on to its end even when the
-    /// caller stops waiting.
+    /// Runs `work` on a blocking thread. It runs to its end even if the caller is cancelled.
     async fn run<T, W>(
         &self,
         operation: &'static str,
         path: &str,
         work: W,
-    ) -> Result<Answer<T>, StoreError>
+    ) -> Result<StoreResponse<T>, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Layout, fn() -> DateTime<Utc>) -> io::Result<T> + Send + 'static,
@@ -128,7 +125,7 @@ impl DirectoryStore {
             .await
             .map_err(io::Error::other);
         match done.flatten() {
-            Ok(value) => Ok(Answer {
+            Ok(value) => Ok(StoreResponse {
                 value,
                 date: clock(),
             }),
@@ -139,7 +136,11 @@ impl DirectoryStore {
 
 #[async_trait]
 impl BlobStore for DirectoryStore {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
         let asked = key.clone();
         self.run("get", key.path(), move |layout, clock| {
             read::get(layout, clock, &asked, &condition)
@@ -149,32 +150,36 @@ impl BlobStore for DirectoryStore {
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
-        let (asked, turn) = (key.clone(), self.turn("put", key).await?);
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+        let (asked, writer_lock) = (key.clone(), self.writer_lock("put", key).await?);
         let work = move |layout: &Layout, clock| {
-            let _until_done = turn;
+            let _until_done = writer_lock;
             write::put(layout, clock, &asked, &blob, &condition)
         };
         self.run("put", key.path(), work).await
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
-        let (asked, etag, turn) = (
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+        let (asked, etag, writer_lock) = (
             key.clone(),
             if_match.clone(),
-            self.turn("delete", key).await?,
+            self.writer_lock("delete", key).await?,
         );
         let work = move |layout: &Layout, clock| {
-            let _until_done = turn;
+            let _until_done = writer_lock;
             write::delete(layout, clock, &asked, &etag)
         };
         self.run("delete", key.path(), work).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
         let asked = prefix.clone();
         self.run("list", prefix.as_str(), move |layout, clock| {
             list::list(layout, clock, &asked)
@@ -182,7 +187,7 @@ impl BlobStore for DirectoryStore {
         .await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
         let asked = prefix.clone();
         self.run("list", prefix.as_str(), move |layout, clock| {
             list::contents(layout, clock, &asked)

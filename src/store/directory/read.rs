@@ -1,8 +1,8 @@
-//! Reading next to editors, which know no lock.
+//! Reads that are safe against concurrent saves by editors, which take no lock.
 //!
-//! An editor saves by rename or in place. A rename can't be seen half. In place, a read may catch
-//! half of it (the version changes while reading: read again), or all of a first save whose second
-//! one gets the same time (a foreign file is given the time to settle).
+//! A save by rename is atomic. During a save in place, a read may see part of it: the version changes while reading,
+//! and the read is repeated. Or it may see a complete first save that is followed by a second one with the same
+//! timestamp: a file that another program wrote is read again once its timestamp can't recur.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -13,25 +13,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::failure::{is_nowhere, not_a_file};
+use super::failure::{is_not_found, not_a_file};
 use super::layout::Layout;
 use super::sidecar;
-use super::version::{Version, is_other, unsettled};
-use crate::store::{Blob, ETag, GetIf, Got, Key, WriteIds};
+use super::version::{FileVersion, is_non_file, racy_window};
+use crate::store::{Blob, BlobKey, ETag, GetIf, GetOutcome, WriteIds};
 
-/// How often a file is looked at that doesn't come to rest.
-const ROUNDS: u32 = 10;
+/// The maximum number of attempts while a file keeps changing.
+const MAX_ATTEMPTS: u32 = 10;
 
-/// After a read that caught a save in the middle.
+/// The delay after a read that overlapped with a save.
 const SAVE_PAUSE: Duration = Duration::from_millis(2);
 
-/// What one look at a file gave.
-enum Look {
-    /// One version, whole.
-    Whole(Blob),
-    /// The same, but it may get another save that can't be told from it for this long.
-    Unsettled(Blob, Duration),
-    /// Changed meanwhile.
+/// The result of one attempt to read.
+enum ReadAttempt {
+    /// One complete version.
+    Complete(Blob),
+    /// The same, but for this long a further save could get the same version.
+    Racy(Blob, Duration),
+    /// The file changed during the read.
     Torn,
 }
 
@@ -39,46 +39,50 @@ enum Look {
 pub(super) fn get(
     layout: &Layout,
     clock: fn() -> DateTime<Utc>,
-    key: &Key,
+    key: &BlobKey,
     condition: &GetIf,
-) -> io::Result<Got> {
+) -> io::Result<GetOutcome> {
     let path = layout.blob(key);
-    let mut restless = None;
+    let mut last_racy = None;
     let mut waited = false;
-    for _ in 0..ROUNDS {
-        let Some(version) = Version::at(&path)? else {
-            if is_other(&path) {
+    for _ in 0..MAX_ATTEMPTS {
+        let Some(version) = FileVersion::at(&path)? else {
+            if is_non_file(&path) {
                 return Err(not_a_file());
             }
-            if let Some(pause) = being_saved(layout, key, clock).filter(|_| !waited) {
+            if let Some(pause) = absence_racy_window(layout, key, clock).filter(|_| !waited) {
                 waited = true;
                 sleep(pause);
                 continue;
             }
-            return layout.check_absent(&path).map(|()| Got::Absent);
+            return layout.check_absent(&path).map(|()| GetOutcome::Absent);
         };
-        if let Some(answer) = without_reading(condition, &version.etag()) {
-            return Ok(answer);
+        if let Some(outcome) = outcome_without_reading(condition, &version.etag()) {
+            return Ok(outcome);
         }
-        match look(&path, version, layout.sidecar(key).as_deref(), clock)? {
-            Look::Whole(blob) => return Ok(Got::Blob(blob)),
-            Look::Torn => sleep(SAVE_PAUSE),
-            Look::Unsettled(blob, pause) => {
-                restless = Some(blob);
+        match try_read(&path, version, layout.sidecar(key).as_deref(), clock)? {
+            ReadAttempt::Complete(blob) => return Ok(GetOutcome::Blob(blob)),
+            ReadAttempt::Torn => sleep(SAVE_PAUSE),
+            ReadAttempt::Racy(blob, pause) => {
+                last_racy = Some(blob);
                 sleep(pause);
             }
         }
     }
     let busy = "the file keeps changing while it is read";
-    restless
-        .map(Got::Blob)
+    last_racy
+        .map(GetOutcome::Blob)
         .ok_or_else(|| io::Error::new(ErrorKind::ResourceBusy, busy))
 }
 
-/// How long to wait before a missing file counts as absent: some editors move the old file away before
-/// they write the new one. Only where its folder changed just now.
-fn being_saved(layout: &Layout, key: &Key, clock: fn() -> DateTime<Utc>) -> Option<Duration> {
-    // Only task files have a sidecar, and are edited.
+/// How long to wait before a missing file counts as absent, if its folder changed just now: some editors move the old
+/// file away before they write the new one.
+fn absence_racy_window(
+    layout: &Layout,
+    key: &BlobKey,
+    clock: fn() -> DateTime<Utc>,
+) -> Option<Duration> {
+    // Only task files have a sidecar, and only they are edited.
     layout.sidecar(key)?;
     let changed = layout
         .blob(key)
@@ -86,53 +90,54 @@ fn being_saved(layout: &Layout, key: &Key, clock: fn() -> DateTime<Utc>) -> Opti
         .metadata()
         .and_then(|folder| folder.modified())
         .ok()?;
-    unsettled(changed, clock().into())
+    racy_window(changed, clock().into())
 }
 
-fn without_reading(condition: &GetIf, etag: &ETag) -> Option<Got> {
+fn outcome_without_reading(condition: &GetIf, etag: &ETag) -> Option<GetOutcome> {
     match condition {
-        GetIf::Changed(known) if known == etag => Some(Got::Unchanged),
-        GetIf::Same(wanted) if wanted != etag => Some(Got::Changed),
+        GetIf::Changed(known) if known == etag => Some(GetOutcome::Unchanged),
+        GetIf::Same(wanted) if wanted != etag => Some(GetOutcome::Changed),
         _ => None,
     }
 }
 
-/// Reads the file as `version`. `sidecar` is there for the kind of blob that editors write, too.
-fn look(
+/// Reads the file if it is still `version`. `sidecar` is given for the kind of blob that editors may write, too.
+fn try_read(
     path: &Path,
-    version: Version,
+    version: FileVersion,
     sidecar: Option<&Path>,
     clock: fn() -> DateTime<Utc>,
-) -> io::Result<Look> {
-    let Some(bytes) = read_as(path, &version)? else {
-        return Ok(Look::Torn);
+) -> io::Result<ReadAttempt> {
+    let Some(bytes) = read_version(path, &version)? else {
+        return Ok(ReadAttempt::Torn);
     };
     let etag = version.etag();
     let writes = sidecar.map_or(Ok(WriteIds::default()), |file| sidecar::read(file, &etag))?;
     let foreign = sidecar.is_some() && writes.is_empty();
-    if foreign && Version::at(path)? != Some(version) {
-        // Two writes may have come since, whose sidecar no longer knows this version.
-        return Ok(Look::Torn);
+    if foreign && FileVersion::at(path)? != Some(version) {
+        // Two writes may have followed, after which the sidecar no longer has a line for this version.
+        return Ok(ReadAttempt::Torn);
     }
     let blob = Blob {
         bytes,
         etag,
         writes,
     };
-    match version.unsettled(clock().into()) {
-        Some(pause) if foreign => Ok(Look::Unsettled(blob, pause)),
-        _ => Ok(Look::Whole(blob)),
+    match version.racy_window(clock().into()) {
+        Some(pause) if foreign => Ok(ReadAttempt::Racy(blob, pause)),
+        _ => Ok(ReadAttempt::Complete(blob)),
     }
 }
 
-/// The bytes, if the file was `version` before and after they were read.
-fn read_as(path: &Path, version: &Version) -> io::Result<Option<Bytes>> {
+/// The bytes, if the file had this version both before and after reading them.
+fn read_version(path: &Path, version: &FileVersion) -> io::Result<Option<Bytes>> {
     let mut file = match File::open(path) {
-        Err(error) if is_nowhere(&error) => return Ok(None),
+        Err(error) if is_not_found(&error) => return Ok(None),
         opened => opened?,
     };
     let mut bytes = Vec::with_capacity(usize::try_from(version.size).unwrap_or_default());
     file.read_to_end(&mut bytes)?;
-    let whole = bytes.len() as u64 == version.size && Version::of(&file.metadata()?)? == *version;
+    let whole =
+        bytes.len() as u64 == version.size && FileVersion::of(&file.metadata()?)? == *version;
     Ok(whole.then(|| bytes.into()))
 }

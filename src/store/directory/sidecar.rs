@@ -1,22 +1,22 @@
-//! A raw file's write ids, kept in a file of their own.
+//! Files with the write ids of task files.
 //!
-//! The sidecar is written before the file it belongs to takes its place, and holds a line for that
-//! coming version and one for the version it replaces, each under its ETag. So a crash in between
-//! leaves a line for whichever version is there, and a file that something else wrote has none.
+//! A sidecar is written before its task file is moved into place. It has one line for the new version and one for the
+//! version that it replaces, each keyed by ETag. So after a crash in between there is a line for whichever version
+//! exists, and none for a file that another program wrote.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::failure::is_nowhere;
+use super::failure::is_not_found;
 use super::files::{TempFile, make_folder, sync_folder};
 use crate::store::{ETag, WriteIds};
 
-/// The write ids of the version `etag`; none if the store didn't write it.
+/// The write ids of the version `etag`; empty if the store didn't write it.
 pub(super) fn read(sidecar: &Path, etag: &ETag) -> io::Result<WriteIds> {
     let text = match fs::read(sidecar) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if is_nowhere(&error) => return Ok(WriteIds::default()),
+        Err(error) if is_not_found(&error) => return Ok(WriteIds::default()),
         Err(error) => return Err(error),
     };
     let mut lines = text.lines().filter_map(|line| line.split_once(' '));
@@ -26,7 +26,7 @@ pub(super) fn read(sidecar: &Path, etag: &ETag) -> io::Result<WriteIds> {
         .unwrap_or_default())
 }
 
-/// Makes the sidecar right for `next` and, until that has taken its place, for `current`.
+/// Writes the lines of `next` and, until that is in place, of `current`.
 pub(super) fn prepare(
     sidecar: &Path,
     next: (&ETag, &WriteIds),
@@ -43,11 +43,11 @@ pub(super) fn prepare(
     let temp = TempFile::write(folder, lines.as_bytes())?;
     temp.sync()?;
     temp.replace(sidecar)?;
-    // Durable before its file is: else a power cut could leave the file without its ids.
+    // Flushed before the task file is: otherwise a power failure could leave the file without its ids.
     sync_folder(folder)
 }
 
-/// After its blob has gone. One that stays behind matches no later version.
+/// Called after its task file was deleted. If this fails, the remaining lines match no later version.
 pub(super) fn remove(sidecar: &Path) {
     let _ = fs::remove_file(sidecar);
 }

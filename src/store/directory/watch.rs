@@ -1,6 +1,6 @@
-//! What others do to the task files in the folder, as the operating system tells it. On a file system of another
-//! machine it tells only of this one's own changes. It tells nothing of a linked file that is saved in place, nor of a
-//! folder that was linked in after the watch began.
+//! Watches the task files for changes by other programs, using the operating system's notifications. A network file
+//! system reports only changes made on this machine. Not reported are saves in place of linked files, and changes in
+//! folders that were linked in after the watch began.
 
 use std::collections::HashSet;
 use std::io;
@@ -19,50 +19,50 @@ use super::layout::Layout;
 use crate::store::{Prefix, StoreError};
 use crate::user::UserId;
 
-/// A save is several changes: they are over when nothing has come for so long.
-const QUIET: Duration = Duration::from_millis(200);
+/// A save causes several events; it is complete when none has followed for this long.
+const DEBOUNCE: Duration = Duration::from_millis(200);
 
-/// Changes that never cease are told after so long.
-const AT_LAST: Duration = Duration::from_secs(1);
+/// Continuous changes are reported after this delay at the latest.
+const MAX_BATCH_DELAY: Duration = Duration::from_secs(1);
 
-/// Where somebody has changed something.
+/// A changed path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Touched {
-    /// This file of the user's.
+pub enum ChangedPath {
+    /// This file of the user.
     File(UserId, String),
-    /// The user's folder: it was moved, or has come to be.
+    /// The user's folder: moved or created.
     Folder(UserId),
-    /// Anything: changes came faster than they could be told.
-    Anything,
+    /// Any path: events were lost.
+    Unknown,
 }
 
-/// Tells of changes below `raw/`, while it lives.
+/// Reports changes below `raw/` until dropped.
 #[derive(Debug)]
-pub struct Watch {
-    // Ends with it.
+pub struct FolderWatcher {
+    // Stops watching when dropped.
     _watcher: RecommendedWatcher,
-    told: UnboundedReceiver<Told>,
-    /// What is watched, and where.
+    events: UnboundedReceiver<WatchEvent>,
+    /// The watched folder.
     raw: PathBuf,
-    identity: Option<Identity>,
-    has_gone: bool,
+    folder_id: Option<FolderId>,
+    is_gone: bool,
 }
 
-/// What tells a folder from another that has taken its place.
-type Identity = (u64, u64);
+/// Distinguishes a folder from another at the same path: device and inode.
+type FolderId = (u64, u64);
 
 #[derive(Debug)]
-enum Told {
-    Touched(Touched),
-    /// The watched folder itself has gone, so nothing will follow.
+enum WatchEvent {
+    Changed(ChangedPath),
+    /// The watched folder itself is gone, so no events will follow.
     Gone,
 }
 
-impl Watch {
-    /// Watches the folder of a store from now on.
+impl FolderWatcher {
+    /// Starts to watch the folder of a store.
     ///
     /// # Errors
-    /// When the system won't tell, such as without a watch left (`fs.inotify.max_user_watches` on Linux).
+    /// If the system refuses, for example because no watches are left (`fs.inotify.max_user_watches` on Linux).
     pub fn begin(root: &Path) -> Result<Self, StoreError> {
         let prefix = Prefix::all_raw();
         let failed = |error: notify::Error| {
@@ -72,21 +72,21 @@ impl Watch {
             };
             store_error("watch", prefix.as_str(), &error)
         };
-        // Nothing is made on a bare mount point.
-        let is_there = Layout::is_made(root)
+        // Creates nothing on a bare mount point.
+        let is_there = Layout::is_initialized(root)
             .then_some(())
             .ok_or(io::ErrorKind::NotFound);
         is_there.map_err(|kind| store_error("watch", prefix.as_str(), &kind.into()))?;
         let raw = root.join(prefix.as_str());
-        // Linked, or below something linked, it is told by its own name.
+        // Events carry canonical paths, also for links and folders below links.
         let raw = make_folder(&raw).and_then(|()| raw.canonicalize());
         let raw = raw.map_err(|error| store_error("watch", prefix.as_str(), &error))?;
-        let (tell, told) = unbounded_channel();
+        let (sender, events) = unbounded_channel();
         let below = raw.clone();
         let handler = move |event: notify::Result<Event>| {
-            for it in read(&below, event) {
-                // Nobody waits for it any more.
-                let _ = tell.send(it);
+            for it in watch_events(&below, event) {
+                // The receiver may have been dropped; nothing to notify.
+                let _ = sender.send(it);
             }
         };
         let watcher = RecommendedWatcher::new(handler, Config::default());
@@ -96,96 +96,99 @@ impl Watch {
             .map_err(failed)?;
         Ok(Self {
             _watcher: watcher,
-            told,
-            identity: identity(&raw),
+            events,
+            folder_id: folder_id(&raw),
             raw,
-            has_gone: false,
+            is_gone: false,
         })
     }
 
-    /// What was touched, each once, as soon as that has come to rest. Nothing when the folder has gone.
-    pub async fn next(&mut self) -> Option<HashSet<Touched>> {
-        if self.has_gone {
+    /// Waits for changes and returns each path once, when no more events follow. `None` if the watched folder is gone.
+    pub async fn next(&mut self) -> Option<HashSet<ChangedPath>> {
+        if self.is_gone {
             return None;
         }
-        let mut touched = HashSet::new();
-        let mut told = self.told.recv().await;
-        let mut at_last = pin!(sleep(AT_LAST));
+        let mut changed = HashSet::new();
+        let mut event = self.events.recv().await;
+        let mut batch_deadline = pin!(sleep(MAX_BATCH_DELAY));
         loop {
-            match told {
-                Some(Told::Touched(it)) => touched.insert(it),
-                Some(Told::Gone) | None => {
-                    self.has_gone = true;
+            match event {
+                Some(WatchEvent::Changed(it)) => changed.insert(it),
+                Some(WatchEvent::Gone) | None => {
+                    self.is_gone = true;
                     break;
                 }
             };
-            told = tokio::select! {
-                next = timeout(QUIET, self.told.recv()) => match next {
+            event = tokio::select! {
+                next = timeout(DEBOUNCE, self.events.recv()) => match next {
                     Ok(next) => next,
                     Err(_) => break,
                 },
-                () = &mut at_last => break,
+                () = &mut batch_deadline => break,
             };
         }
-        Some(touched)
+        Some(changed)
     }
 }
 
-impl Watch {
-    /// Whether another folder has taken the place of the one that is watched, or none has.
-    pub fn is_over(&self) -> bool {
-        self.has_gone || identity(&self.raw) != self.identity
+impl FolderWatcher {
+    /// Whether the path no longer leads to the watched folder.
+    pub fn is_stale(&self) -> bool {
+        self.is_gone || folder_id(&self.raw) != self.folder_id
     }
 }
 
 #[cfg(unix)]
-fn identity(folder: &Path) -> Option<Identity> {
+fn folder_id(folder: &Path) -> Option<FolderId> {
     use std::os::unix::fs::MetadataExt;
     let metadata = folder.metadata().ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(not(unix))]
-fn identity(folder: &Path) -> Option<Identity> {
+fn folder_id(folder: &Path) -> Option<FolderId> {
     folder.is_dir().then_some((0, 0))
 }
 
-/// What an event means for the files below `raw`.
-fn read(raw: &Path, event: notify::Result<Event>) -> Vec<Told> {
+/// The changes below `raw` that an event reports.
+fn watch_events(raw: &Path, event: notify::Result<Event>) -> Vec<WatchEvent> {
     let event = match event {
         Ok(event) => event,
         Err(error) => {
-            tracing::warn!(%error, "not every change by an editor can be watched");
-            return vec![Told::Touched(Touched::Anything)];
+            tracing::warn!(%error, "the file watcher failed; changes by editors may have been missed");
+            return vec![WatchEvent::Changed(ChangedPath::Unknown)];
         }
     };
     if event.need_rescan() {
-        return vec![Told::Touched(Touched::Anything)];
+        return vec![WatchEvent::Changed(ChangedPath::Unknown)];
     }
     match event.kind {
         EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)) => vec![],
         _ => {
             if event.paths.iter().any(|path| path == raw) {
-                return vec![Told::Gone];
+                return vec![WatchEvent::Gone];
             }
-            let touched = event.paths.iter().filter_map(|path| touched(raw, path));
-            touched.map(Told::Touched).collect()
+            let changed = event
+                .paths
+                .iter()
+                .filter_map(|path| changed_path(raw, path));
+            changed.map(WatchEvent::Changed).collect()
         }
     }
 }
 
-fn touched(raw: &Path, path: &Path) -> Option<Touched> {
+fn changed_path(raw: &Path, path: &Path) -> Option<ChangedPath> {
     let mut parts = path.strip_prefix(raw).ok()?.iter();
     let user = UserId::parse(parts.next()?.to_str()?).ok()?;
     let Some(folder) = parts.next() else {
-        return Some(Touched::Folder(user));
+        return Some(ChangedPath::Folder(user));
     };
     if folder != "tasks" {
         return None;
     }
     let Some(file) = parts.next() else {
-        return Some(Touched::Folder(user));
+        return Some(ChangedPath::Folder(user));
     };
     let name = file.to_str().filter(|_| !is_temporary(file))?;
-    Some(Touched::File(user, name.to_owned()))
+    Some(ChangedPath::File(user, name.to_owned()))
 }

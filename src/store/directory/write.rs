@@ -1,4 +1,4 @@
-//! Writing and removing, one writer per user at a time.
+//! Writes and deletions, serialised per user by the lock.
 
 use std::fs;
 use std::io;
@@ -11,33 +11,33 @@ use super::files::{TempFile, make_folder, sync_folder};
 use super::layout::Layout;
 use super::lock::{UserLock, just_after};
 use super::sidecar;
-use super::version::{Version, is_other};
-use crate::store::{Deleted, ETag, Key, Put, PutIf, Written};
+use super::version::{FileVersion, is_non_file};
+use crate::store::{BlobKey, DeleteOutcome, ETag, Put, PutIf, PutOutcome};
 
 /// [`crate::store::BlobStore::put`].
 pub(super) fn put(
     layout: &Layout,
     clock: fn() -> DateTime<Utc>,
-    key: &Key,
+    key: &BlobKey,
     blob: &Put,
     condition: &PutIf,
-) -> io::Result<Written> {
+) -> io::Result<PutOutcome> {
     let lock = UserLock::take(&layout.lock(key))?;
-    let target = behind_links(layout.blob(key));
-    let current = Version::at(&target)?;
-    if current.is_none() && is_other(&target) {
+    let target = resolve_links(layout.blob(key));
+    let current = FileVersion::at(&target)?;
+    if current.is_none() && is_non_file(&target) {
         return match condition {
             PutIf::Any => Err(not_a_file()),
-            PutIf::Absent | PutIf::Same(_) => Ok(Written::Refused),
+            PutIf::Absent | PutIf::Same(_) => Ok(PutOutcome::Refused),
         };
     }
-    if !holds(condition, current.as_ref()) {
-        return Ok(Written::Refused);
+    if !condition_holds(condition, current.as_ref()) {
+        return Ok(PutOutcome::Refused);
     }
     let folder = folder_of(&target)?;
     make_folder(folder)?;
     let temp = TempFile::write(folder, &blob.bytes)?;
-    let next = dress(
+    let next = set_metadata(
         &temp,
         &target,
         current.as_ref(),
@@ -50,45 +50,45 @@ pub(super) fn put(
         let current = current.map(|version| version.etag());
         sidecar::prepare(&sidecar, (&next, &blob.writes), current.as_ref())?;
     }
-    if !place(temp, &target, condition)? {
-        return Ok(Written::Refused);
+    if !move_into_place(temp, &target, condition)? {
+        return Ok(PutOutcome::Refused);
     }
     if Layout::is_durable(key) {
         sync_folder(folder)?;
     }
-    Ok(Written::Done(next))
+    Ok(PutOutcome::Done(next))
 }
 
 /// [`crate::store::BlobStore::delete`].
 pub(super) fn delete(
     layout: &Layout,
     clock: fn() -> DateTime<Utc>,
-    key: &Key,
+    key: &BlobKey,
     if_match: &ETag,
-) -> io::Result<Deleted> {
+) -> io::Result<DeleteOutcome> {
     let lock = UserLock::take(&layout.lock(key))?;
     let path = layout.blob(key);
-    let Some(current) = Version::at(&path)? else {
-        if is_other(&path) {
-            return Ok(Deleted::Refused);
+    let Some(current) = FileVersion::at(&path)? else {
+        if is_non_file(&path) {
+            return Ok(DeleteOutcome::Refused);
         }
-        return layout.check_absent(&path).map(|()| Deleted::Absent);
+        return layout.check_absent(&path).map(|()| DeleteOutcome::Absent);
     };
     if current.etag() != *if_match {
-        return Ok(Deleted::Refused);
+        return Ok(DeleteOutcome::Refused);
     }
-    // What is written here next must not be taken for what goes now.
+    // Advances the lock's time, so that a later file of this name can't get the deleted version's ETag.
     lock.next_time(clock().into())?;
     fs::remove_file(&path)?;
     if let Some(sidecar) = layout.sidecar(key) {
         sidecar::remove(&sidecar);
     }
     sync_folder(folder_of(&path)?)?;
-    Ok(Deleted::Done)
+    Ok(DeleteOutcome::Done)
 }
 
-/// The file that a linked file's new version has to replace, so that the link stays.
-fn behind_links(path: PathBuf) -> PathBuf {
+/// The target of a link, which the new version replaces so that the link remains.
+fn resolve_links(path: PathBuf) -> PathBuf {
     if path.is_symlink() {
         path.canonicalize().unwrap_or(path)
     } else {
@@ -101,7 +101,7 @@ fn folder_of(path: &Path) -> io::Result<&Path> {
         .ok_or_else(|| io::Error::other("a blob is in a folder"))
 }
 
-fn holds(condition: &PutIf, current: Option<&Version>) -> bool {
+fn condition_holds(condition: &PutIf, current: Option<&FileVersion>) -> bool {
     match condition {
         PutIf::Any => true,
         PutIf::Absent => current.is_none(),
@@ -109,11 +109,11 @@ fn holds(condition: &PutIf, current: Option<&Version>) -> bool {
     }
 }
 
-/// Gives the new file a time after the old one's, so that its ETag is one that never was.
-fn dress(
+/// Sets a modification time later than the current file's, so that the ETag is new. Keeps the current permissions.
+fn set_metadata(
     temp: &TempFile,
     target: &Path,
-    current: Option<&Version>,
+    current: Option<&FileVersion>,
     now: std::time::SystemTime,
 ) -> io::Result<ETag> {
     let modified = current.map_or(now, |version| now.max(just_after(version.modified)));
@@ -121,18 +121,18 @@ fn dress(
         Some(_) => Some(fs::metadata(target)?.permissions()),
         None => None,
     };
-    Ok(temp.dress(modified, permissions)?.etag())
+    Ok(temp.set_metadata(modified, permissions)?.etag())
 }
 
-/// Moves the file to its place. Making it durable took a while, in which an editor may have saved:
-/// its text must not be lost, so the condition is looked at once more.
-fn place(temp: TempFile, target: &Path, condition: &PutIf) -> io::Result<bool> {
+/// Moves the file into place. Flushing took a while, during which an editor may have saved: its text must not be lost,
+/// so the condition is checked once more.
+fn move_into_place(temp: TempFile, target: &Path, condition: &PutIf) -> io::Result<bool> {
     if *condition == PutIf::Absent {
         return temp.create(target);
     }
-    let free = holds(condition, Version::at(target)?.as_ref());
-    if free {
+    let unchanged = condition_holds(condition, FileVersion::at(target)?.as_ref());
+    if unchanged {
         temp.replace(target)?;
     }
-    Ok(free)
+    Ok(unchanged)
 }

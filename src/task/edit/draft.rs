@@ -1,28 +1,28 @@
-//! The patches that turn a file's text into the edited one.
+//! Collects the patches that turn a file's text into the edited text.
 
 use std::ops::Range;
 
-use super::super::front_matter::{Parts, entry, line_at, part};
+use super::super::front_matter::{FileParts, entry, line_at, slice};
 use super::super::slot;
 use super::super::write::slot_lines;
-use super::super::yaml::{Entry, Kind, Node, Style};
+use super::super::yaml::{MappingEntry, Node, NodeKind, Style};
 use super::super::{Datum, Slot};
 
-/// A text, what is known of it, and what is to become of it.
+/// The original text, its parsed structure, and the pending patches.
 pub(super) struct Draft<'a> {
     text: &'a str,
-    parts: &'a Parts,
+    parts: &'a FileParts,
     root: &'a Node,
     patches: Vec<(Range<usize>, String)>,
 }
 
-/// A blank inside a line.
+/// A space or tab.
 pub(super) fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t')
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(text: &'a str, parts: &'a Parts, root: &'a Node) -> Self {
+    pub(super) fn new(text: &'a str, parts: &'a FileParts, root: &'a Node) -> Self {
         Self {
             text,
             parts,
@@ -31,7 +31,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The edited text. `None` when two patches want the same bytes.
+    /// Applies the patches. `None` if two patches overlap.
     pub(super) fn finish(mut self) -> Option<String> {
         self.patches.sort_by_key(|(range, _)| range.start);
         let mut edited = String::with_capacity(self.text.len());
@@ -50,39 +50,39 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn text(&self, range: Range<usize>) -> &'a str {
-        part(self.text, &range)
+        slice(self.text, &range)
     }
 
     pub(super) fn newline(&self) -> &'static str {
         self.parts.newline
     }
 
-    pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
+    pub(super) fn entry(&self, key: &str) -> Option<&'a MappingEntry> {
         entry(self.root, key)
     }
 
-    /// The line around byte `at`, with its line ending.
+    /// The line that contains byte `at`, including its line ending.
     pub(super) fn line(&self, at: usize) -> Range<usize> {
         let start = self.text(0..at).rfind('\n').map_or(0, |end| end + 1);
         start..line_at(self.text, at).end
     }
 
-    /// The end of the line around byte `at`, without its line ending.
+    /// The end of the line that contains byte `at`, excluding its line ending.
     pub(super) fn line_end(&self, at: usize) -> usize {
         let rest = self.text(at..self.line(at).end);
         at + rest.trim_end_matches(['\r', '\n']).len()
     }
 
-    /// The blanks that `at` is indented by. `None` if anything else stands before it.
+    /// The indentation before `at`. `None` if anything but blanks precedes it on its line.
     fn indent(&self, at: usize) -> Option<&'a str> {
         let before = self.text(self.line(at).start..at);
         before.trim_matches(is_blank).is_empty().then_some(before)
     }
 
-    /// Adds the lines of a new key before the closing line.
+    /// Inserts the lines of a new key before the closing line.
     pub(super) fn insert(&mut self, lines: &[String]) {
         let first = match &self.root.kind {
-            Kind::Mapping { entries, .. } => entries
+            NodeKind::Mapping { entries, .. } => entries
                 .first()
                 .and_then(|entry| self.indent(entry.key_range.start)),
             _ => None,
@@ -96,7 +96,7 @@ impl<'a> Draft<'a> {
         self.patch(at..at, text);
     }
 
-    /// Makes `word`, which needs no quotes, the value of `key`.
+    /// Sets `key` to `word`, which must not need quotes.
     pub(super) fn set_word(&mut self, key: &str, word: &str) -> Option<()> {
         match self.entry(key) {
             None => self.insert(&[format!("{key}: {word}")]),
@@ -108,24 +108,24 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
-    /// Whether [`Self::set_scalar`] can change this.
+    /// Whether [`Self::set_scalar`] can replace this node.
     fn is_writable(&self, node: &Node) -> bool {
-        let Kind::Scalar { style, .. } = node.kind else {
+        let NodeKind::Scalar { style, .. } = node.kind else {
             return false;
         };
         let after_colon = self.text(0..node.range.start).ends_with(':');
         style != Style::Block && (!node.range.is_empty() || after_colon)
     }
 
-    /// Puts `word` in a scalar's place, inside its quotes if it has some.
+    /// Replaces a scalar by `word`, keeping its quotes.
     fn set_scalar(&mut self, node: &Node, word: &str) {
         let new = match node.kind {
             _ if node.range.is_empty() => format!(" {word}"),
-            Kind::Scalar {
+            NodeKind::Scalar {
                 style: Style::Single,
                 ..
             } => format!("'{word}'"),
-            Kind::Scalar {
+            NodeKind::Scalar {
                 style: Style::Double,
                 ..
             } => format!("\"{word}\""),
@@ -134,7 +134,7 @@ impl<'a> Draft<'a> {
         self.patch(node.range.clone(), new);
     }
 
-    /// Makes `slot` the value of `key`, in the form that is there.
+    /// Sets `key` to `slot`, keeping the existing form.
     pub(super) fn set_slot(&mut self, key: &str, slot: Slot) -> Option<()> {
         let lines = slot_lines(key, slot);
         let Some(entry) = self.entry(key) else {
@@ -146,7 +146,7 @@ impl<'a> Draft<'a> {
             slot::find(&entry.value, "zeit"),
         );
         let found: Vec<_> = [datum, zeit].into_iter().flatten().collect();
-        let whole = found.len() == 2 || matches!(entry.value.kind, Kind::Mapping { .. });
+        let whole = found.len() == 2 || matches!(entry.value.kind, NodeKind::Mapping { .. });
         if !whole || !found.iter().all(|entry| self.is_writable(&entry.value)) {
             return self.replace_value(entry, "", lines.get(1..)?);
         }
@@ -163,9 +163,9 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
-    /// Adds `line`, a key with its value, at the end of a mapping.
+    /// Appends `line`, a key and its value, to a mapping.
     fn add_key(&mut self, mapping: &Node, line: &str) -> Option<()> {
-        let Kind::Mapping { entries, flow } = &mapping.kind else {
+        let NodeKind::Mapping { entries, flow } = &mapping.kind else {
             return None;
         };
         if *flow {
@@ -178,7 +178,7 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
-    fn add_key_in_braces(&mut self, brace: usize, last: Option<&Entry>, line: &str) {
+    fn add_key_in_braces(&mut self, brace: usize, last: Option<&MappingEntry>, line: &str) {
         let end = last.map_or(brace, |entry| entry.value.range.end);
         let open_end = last.is_none() || self.text(end..brace).trim_ascii_start().starts_with(',');
         let first_there = !self.patches.iter().any(|(range, _)| range.start == brace);
@@ -189,7 +189,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Removes the lines of `key`, or only its value when a comment would go with it.
+    /// Removes the lines of `key`; only the value if a comment would be lost with them.
     pub(super) fn remove(&mut self, key: &str) -> Option<()> {
         let Some(entry) = self.entry(key) else {
             return Some(());
@@ -197,16 +197,16 @@ impl<'a> Draft<'a> {
         self.indent(entry.key_range.start)?;
         let lines = self.line(entry.key_range.start).start..self.line(entry.value.range.end).end;
         let inside = self.comments(&(entry.key_range.end..lines.end), &entry.value);
-        if !inside.is_empty() || self.has_comment_below(lines.end) {
+        if !inside.is_empty() || self.has_indented_comment_at(lines.end) {
             return self.replace_value(entry, "", &[]);
         }
         self.patch(lines, String::new());
         Some(())
     }
 
-    /// Whether an indented comment comes next. It is the value's, and without its key before it, it
-    /// could become text of a `|` value further up.
-    fn has_comment_below(&self, at: usize) -> bool {
+    /// Whether an indented comment follows. It belongs to the value: if the key before it were removed, it could become
+    /// part of a `|` scalar further up.
+    fn has_indented_comment_at(&self, at: usize) -> bool {
         let below = self.text(at..self.parts.yaml.end);
         let next = below
             .lines()
@@ -216,11 +216,11 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Makes `inline`, followed by `lines`, the value of an entry, whatever it was. The comments in
-    /// it stay: one beside the key where it is, the others on lines of their own after the value.
+    /// Replaces the value of an entry, whatever it was, by `inline` followed by `lines`. Keeps its comments: one on the
+    /// key's line stays there, the others move to lines of their own after the value.
     pub(super) fn replace_value(
         &mut self,
-        entry: &Entry,
+        entry: &MappingEntry,
         inline: &str,
         lines: &[String],
     ) -> Option<()> {
@@ -256,8 +256,8 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
-    /// The comments in `range`, each with the blanks before it. Outside of the scalars of `value`
-    /// there are only blanks, indicators and comments, so there a `#` starts one.
+    /// The comments in `range`, each with its leading blanks. Outside the scalars of `value` there are only blanks,
+    /// indicators and comments, so a `#` there starts a comment.
     pub(super) fn comments(&self, range: &Range<usize>, value: &Node) -> Vec<Range<usize>> {
         let mut scalars = vec![];
         collect_scalars(value, &mut scalars);
@@ -281,10 +281,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Replaces the body. The blank line before it is added where the body would lose its first
-    /// line to it, or where there was no body yet.
+    /// Replaces the body. Inserts the blank separator line if there was no body, or if the new body starts with a blank
+    /// line that would otherwise be taken for the separator.
     pub(super) fn set_body(&mut self, body: &str) {
-        let Parts {
+        let FileParts {
             closing,
             body: old,
             newline,
@@ -304,14 +304,14 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The places of a value's scalars, keys included, in the file's order.
+/// Collects the byte ranges of all scalars in a value, keys included, in file order.
 fn collect_scalars(node: &Node, scalars: &mut Vec<Range<usize>>) {
     match &node.kind {
-        Kind::Scalar { .. } => scalars.push(node.range.clone()),
-        Kind::Sequence { items, .. } => {
+        NodeKind::Scalar { .. } => scalars.push(node.range.clone()),
+        NodeKind::Sequence { items, .. } => {
             items.iter().for_each(|item| collect_scalars(item, scalars));
         }
-        Kind::Mapping { entries, .. } => {
+        NodeKind::Mapping { entries, .. } => {
             for entry in entries {
                 scalars.push(entry.key_range.clone());
                 collect_scalars(&entry.value, scalars);

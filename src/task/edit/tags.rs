@@ -1,13 +1,13 @@
-//! Changes a list of tags in the form it has.
+//! Edits the tag list in its existing form.
 
 use std::ops::Range;
 
 use super::super::quote::scalar;
 use super::super::write::tag_lines;
-use super::super::yaml::{Kind, Node, Style};
+use super::super::yaml::{Node, NodeKind, Style};
 use super::draft::{Draft, is_blank};
 
-/// Makes `tags` the list. `None` when that can't be done here.
+/// Sets the list to `tags`. `None` if the layout doesn't allow it.
 pub(super) fn set(draft: &mut Draft<'_>, tags: &[String]) -> Option<()> {
     let lines = tag_lines(tags);
     let Some(entry) = draft.entry("tags") else {
@@ -16,14 +16,14 @@ pub(super) fn set(draft: &mut Draft<'_>, tags: &[String]) -> Option<()> {
     };
     match &entry.value.kind {
         _ if tags.is_empty() => draft.replace_value(entry, "[]", &[]),
-        Kind::Sequence { flow: true, .. }
+        NodeKind::Sequence { flow: true, .. }
             if draft.comments(&entry.value.range, &entry.value).is_empty() =>
         {
             let items: Vec<_> = tags.iter().map(|tag| scalar(tag)).collect();
             draft.patch(entry.value.range.clone(), format!("[{}]", items.join(", ")));
             Some(())
         }
-        Kind::Sequence { items, flow: false } => {
+        NodeKind::Sequence { items, flow: false } => {
             match items.iter().map(|item| Item::of(draft, item)).collect() {
                 Some(items) => update(draft, items, tags),
                 None => draft.replace_value(entry, "", lines.get(1..)?),
@@ -33,17 +33,17 @@ pub(super) fn set(draft: &mut Draft<'_>, tags: &[String]) -> Option<()> {
     }
 }
 
-/// A tag that has a line of its own: `  - tag`, maybe with a comment.
+/// A tag on a line of its own, `  - tag`, optionally with a comment.
 struct Item<'a> {
     tag: &'a str,
-    /// The whole line with its line ending.
+    /// The whole line, including its line ending.
     line: Range<usize>,
     value: Range<usize>,
 }
 
 impl<'a> Item<'a> {
     fn of(draft: &Draft<'a>, node: &'a Node) -> Option<Self> {
-        let Kind::Scalar { text: tag, style } = &node.kind else {
+        let NodeKind::Scalar { text: tag, style } = &node.kind else {
             return None;
         };
         let line = draft.line(node.range.start);
@@ -61,7 +61,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// Keeps the lines at both ends that stay, rewrites, removes or adds those between.
+/// Keeps the common prefix and suffix of the lists; rewrites, removes or adds the lines between them.
 fn update(draft: &mut Draft<'_>, items: Vec<Item<'_>>, tags: &[String]) -> Option<()> {
     let kept = |(item, tag): &(&Item<'_>, &String)| item.tag == tag.as_str();
     let before = items.iter().zip(tags).take_while(kept).count();
@@ -87,7 +87,7 @@ fn update(draft: &mut Draft<'_>, items: Vec<Item<'_>>, tags: &[String]) -> Optio
     add(draft, &items, before + old.len(), added)
 }
 
-/// Removes an item's line, except for its comment.
+/// Removes an item's line but keeps its comment.
 fn remove(draft: &mut Draft<'_>, item: &Item<'_>) {
     let rest = draft.text(item.value.end..item.line.end);
     let marker = draft
@@ -103,7 +103,7 @@ fn remove(draft: &mut Draft<'_>, item: &Item<'_>) {
     }
 }
 
-/// Adds lines before the item number `at`, looking like the first item's.
+/// Inserts lines before index `at`, formatted like the first item.
 fn add(draft: &mut Draft<'_>, items: &[Item<'_>], at: usize, tags: &[String]) -> Option<()> {
     let first = items.first()?;
     let marker = draft.text(first.line.start..first.value.start);
@@ -111,7 +111,7 @@ fn add(draft: &mut Draft<'_>, items: &[Item<'_>], at: usize, tags: &[String]) ->
     for tag in tags.iter().map(|tag| scalar(tag)) {
         match at.checked_sub(1) {
             Some(previous) => {
-                // Before the line ending, so that a key added after the list stays after it.
+                // Inserted before the line ending, so that a key added after the list stays after it.
                 let end = draft.line_end(items.get(previous)?.value.end);
                 draft.patch(end..end, format!("{newline}{marker}{tag}"));
             }

@@ -1,24 +1,29 @@
-//! The second look at an edited text.
+//! Checks the result of an edit by reparsing it.
 
-use super::super::front_matter::part;
-use super::super::yaml::{Entry, Kind};
+use super::super::front_matter::slice;
+use super::super::yaml::{MappingEntry, NodeKind};
 use super::super::{FileName, Parsed, Task, parse};
-use super::{Edit, File, asked_slot};
+use super::{Edit, File, requested_slot};
 
-/// Whether `edited` says what `changes` asked for, and everything else as `before` did.
-pub(super) fn holds(name: &FileName, before: &File<'_>, edited: &str, changes: &Edit) -> bool {
+/// Whether `edited` has the values that `changes` requests, and everything else is as in `before`.
+pub(super) fn is_lossless(
+    name: &FileName,
+    before: &File<'_>,
+    edited: &str,
+    changes: &Edit,
+) -> bool {
     let (Parsed::Task(task), Ok(after)) = (parse(name, edited.as_bytes()), File::read(edited))
     else {
         return false;
     };
     let body = changes.body.as_deref().unwrap_or(before.body());
-    as_asked(&task, changes)
+    has_requested_values(&task, changes)
         && after.body() == body
-        && same_others(before, &after, changes)
-        && same_head(before, &after)
+        && other_keys_unchanged(before, &after, changes)
+        && opening_unchanged(before, &after)
 }
 
-fn as_asked(task: &Task, changes: &Edit) -> bool {
+fn has_requested_values(task: &Task, changes: &Edit) -> bool {
     changes
         .kategorie
         .is_none_or(|asked| asked == task.kategorie)
@@ -30,26 +35,26 @@ fn as_asked(task: &Task, changes: &Edit) -> bool {
         && changes.deadline.is_none_or(|asked| asked == task.deadline)
         && changes
             .fixed_slot
-            .is_none_or(|asked| asked_slot(asked) == task.fixed_slot)
+            .is_none_or(|asked| requested_slot(asked) == task.fixed_slot)
         && changes
             .abgeschlossen_am
             .is_none_or(|asked| asked == task.abgeschlossen_am)
 }
 
-/// Whether the keys that `changes` doesn't concern are the same, in the same order.
-fn same_others(before: &File<'_>, after: &File<'_>, changes: &Edit) -> bool {
+/// Whether the keys that `changes` doesn't affect have the same values in the same order.
+fn other_keys_unchanged(before: &File<'_>, after: &File<'_>, changes: &Edit) -> bool {
     let keys = changes.keys();
     let (before, after) = (others(before, &keys), others(after, &keys));
     before.len() == after.len()
         && before
             .iter()
             .zip(after)
-            .all(|(a, b)| a.key == b.key && a.value.same(&b.value))
+            .all(|(a, b)| a.key == b.key && a.value.has_same_value(&b.value))
 }
 
-fn others<'a>(file: &'a File<'_>, keys: &[&str]) -> Vec<&'a Entry> {
+fn others<'a>(file: &'a File<'_>, keys: &[&str]) -> Vec<&'a MappingEntry> {
     match &file.root.kind {
-        Kind::Mapping { entries, .. } => entries
+        NodeKind::Mapping { entries, .. } => entries
             .iter()
             .filter(|entry| !keys.contains(&entry.key.as_str()))
             .collect(),
@@ -57,8 +62,8 @@ fn others<'a>(file: &'a File<'_>, keys: &[&str]) -> Vec<&'a Entry> {
     }
 }
 
-/// Whether the byte order mark and the opening line are untouched.
-fn same_head(before: &File<'_>, after: &File<'_>) -> bool {
-    part(before.text, &(0..before.parts.yaml.start))
-        == part(after.text, &(0..after.parts.yaml.start))
+/// Whether the byte order mark and the opening line are unchanged.
+fn opening_unchanged(before: &File<'_>, after: &File<'_>) -> bool {
+    slice(before.text, &(0..before.parts.yaml.start))
+        == slice(after.text, &(0..after.parts.yaml.start))
 }

@@ -1,21 +1,21 @@
-//! Puts files into a table, each text once.
+//! Packs files into a table, storing equal texts once.
 
 use std::collections::HashMap;
 
-use super::row::{Kind, PackedSlot, Row, Span};
+use super::row::{PackedSlot, RowKind, TaskRow, TextSpan};
 use super::{FileRecord, TaskTable};
 use crate::task::{FixedSlot, Parsed, Problem, Task};
 
-/// More tags than any task has a use for; further ones are left out of the table.
+/// The limit of the row's `u16` counter; a table leaves out further tags.
 const MAX_TAGS: usize = u16::MAX as usize;
 
 #[derive(Default)]
 pub(super) struct Packer<'a> {
     text: String,
-    known_texts: HashMap<&'a str, Span>,
-    known_tags: HashMap<&'a [String], u32>,
-    rows: Vec<Row>,
-    tags: Vec<Span>,
+    interned_texts: HashMap<&'a str, TextSpan>,
+    interned_tag_lists: HashMap<&'a [String], u32>,
+    rows: Vec<TaskRow>,
+    tags: Vec<TextSpan>,
     problems: Vec<(u32, Problem)>,
 }
 
@@ -25,19 +25,19 @@ impl<'a> Packer<'a> {
         let name = self.append(&file.name);
         let etag = self.append(&file.etag);
         let lengths = (u16::try_from(name.len), u16::try_from(etag.len));
-        // Stores allow names and ETags of some hundred bytes.
+        // Stores limit names and ETags to a few hundred bytes, so this doesn't happen.
         let (Ok(name_len), Ok(etag_len)) = lengths else {
             return;
         };
-        let mut packed = Row {
+        let mut packed = TaskRow {
             at: name.at,
             name_len,
             etag_len,
-            title: Span::default(),
+            title: TextSpan::default(),
             first_tag: 0,
             tags: 0,
-            kind: Kind::NotATask,
-            title_of_name: false,
+            kind: RowKind::NotATask,
+            title_from_name: false,
             has_sha: file.sha.is_some(),
             sha: file.sha.map_or([0; 20], |sha| sha.0),
             deadline: None,
@@ -47,21 +47,21 @@ impl<'a> Packer<'a> {
         match &file.content {
             Parsed::Task(task) => self.task(task, row, &mut packed),
             Parsed::NotATask => {}
-            Parsed::Settled => packed.kind = Kind::Settled,
+            Parsed::Tombstone => packed.kind = RowKind::Tombstone,
             Parsed::Unreadable(problem) => {
-                packed.kind = Kind::Unreadable;
+                packed.kind = RowKind::Unreadable;
                 self.problems.push((row, problem.clone()));
             }
         }
         self.rows.push(packed);
     }
 
-    fn task(&mut self, task: &'a Task, row: u32, packed: &mut Row) {
-        packed.kind = Kind::Task {
+    fn task(&mut self, task: &'a Task, row: u32, packed: &mut TaskRow) {
+        packed.kind = RowKind::Task {
             kategorie: task.kategorie,
             status: task.status,
         };
-        (packed.title, packed.title_of_name) = self.title(&task.title, packed.name());
+        (packed.title, packed.title_from_name) = self.title(&task.title, packed.name());
         packed.deadline = task.deadline;
         packed.abgeschlossen_am = task.abgeschlossen_am.and_then(PackedSlot::pack);
         (packed.first_tag, packed.tags) = self.tags(&task.tags);
@@ -72,8 +72,9 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Files are usually named after their title. A title with a `-` of its own is kept apart.
-    fn title(&mut self, title: &'a str, name: Span) -> (Span, bool) {
+    /// The title as a slice of the file name, which is usually derived from it. A title that contains `-` is stored
+    /// separately, because `-` in the name stands for a space.
+    fn title(&mut self, title: &'a str, name: TextSpan) -> (TextSpan, bool) {
         let slug = title.replace(' ', "-");
         match name
             .of(&self.text)
@@ -81,7 +82,7 @@ impl<'a> Packer<'a> {
             .filter(|_| !title.contains('-'))
         {
             Some(at) => (
-                Span {
+                TextSpan {
                     at: name.at + at as u32,
                     len: slug.len() as u32,
                 },
@@ -93,7 +94,7 @@ impl<'a> Packer<'a> {
 
     fn tags(&mut self, tags: &'a [String]) -> (u32, u16) {
         let tags = &tags[..tags.len().min(MAX_TAGS)];
-        let first = match self.known_tags.get(tags) {
+        let first = match self.interned_tag_lists.get(tags) {
             Some(first) => *first,
             None => self.new_tags(tags),
         };
@@ -106,29 +107,29 @@ impl<'a> Packer<'a> {
             let span = self.intern(tag);
             self.tags.push(span);
         }
-        self.known_tags.insert(tags, first);
+        self.interned_tag_lists.insert(tags, first);
         first
     }
 
-    fn intern(&mut self, piece: &'a str) -> Span {
-        if let Some(span) = self.known_texts.get(piece) {
+    fn intern(&mut self, piece: &'a str) -> TextSpan {
+        if let Some(span) = self.interned_texts.get(piece) {
             return *span;
         }
         let span = self.append(piece);
-        self.known_texts.insert(piece, span);
+        self.interned_texts.insert(piece, span);
         span
     }
 
-    fn append(&mut self, piece: &str) -> Span {
+    fn append(&mut self, piece: &str) -> TextSpan {
         let end = self.text.len() + piece.len();
-        // Offsets have 32 bits. What files there can be stays far below; were it not so, a text would
-        // be empty rather than another's.
+        // Offsets are `u32`. Real tables stay far below that; beyond it a text becomes empty rather than aliasing
+        // another.
         if u32::try_from(end).is_err() {
-            return Span::default();
+            return TextSpan::default();
         }
         let at = self.text.len() as u32;
         self.text.push_str(piece);
-        Span {
+        TextSpan {
             at,
             len: piece.len() as u32,
         }

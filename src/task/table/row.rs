@@ -1,4 +1,4 @@
-//! What a table keeps of one file: offsets and small values.
+//! A row of a table: offsets and small values.
 
 use std::num::NonZeroU32;
 
@@ -6,21 +6,21 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::task::{Datum, Kategorie, Slot, Status, Zeit};
 
-/// A piece of a table's text, in bytes.
+/// A byte range in the table's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Span {
+pub(super) struct TextSpan {
     pub(super) at: u32,
     pub(super) len: u32,
 }
 
-impl Span {
+impl TextSpan {
     pub(super) fn of(self, text: &str) -> &str {
         &text[self.at as usize..(self.at + self.len) as usize]
     }
 }
 
-/// A slot in four bytes: its day's number times three plus the time of day. Days are those of the
-/// years 0 to 9999, so it is never 0.
+/// A slot in four bytes: day number × 3 + time of day. Days are in the years 0 to 9999 and the offset makes the day
+/// number positive, so the value is never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PackedSlot(NonZeroU32);
 
@@ -40,32 +40,32 @@ impl PackedSlot {
     }
 }
 
-/// The year 0, which `dd.mm.yyyy` can name, and one more.
+/// The 366 days of year 0, which `dd.mm.yyyy` can express, plus one.
 const DAYS_BEFORE_CE: i32 = 367;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RowKind {
     Task {
         kategorie: Kategorie,
         status: Status,
     },
     NotATask,
-    Settled,
+    Tombstone,
     Unreadable,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
-    /// Where its name begins; its ETag follows it.
+pub(super) struct TaskRow {
+    /// The offset of the name; the ETag follows it.
     pub(super) at: u32,
     pub(super) name_len: u16,
     pub(super) etag_len: u16,
-    pub(super) title: Span,
+    pub(super) title: TextSpan,
     pub(super) first_tag: u32,
     pub(super) tags: u16,
-    pub(super) kind: Kind,
-    /// The title is a piece of the name, with `-` read as space.
-    pub(super) title_of_name: bool,
+    pub(super) kind: RowKind,
+    /// Whether `title` is a slice of the name in which `-` stands for a space.
+    pub(super) title_from_name: bool,
     pub(super) has_sha: bool,
     pub(super) sha: [u8; 20],
     pub(super) deadline: Option<Datum>,
@@ -73,16 +73,16 @@ pub(super) struct Row {
     pub(super) abgeschlossen_am: Option<PackedSlot>,
 }
 
-impl Row {
-    pub(super) fn name(self) -> Span {
-        Span {
+impl TaskRow {
+    pub(super) fn name(self) -> TextSpan {
+        TextSpan {
             at: self.at,
             len: u32::from(self.name_len),
         }
     }
 
-    pub(super) fn etag(self) -> Span {
-        Span {
+    pub(super) fn etag(self) -> TextSpan {
+        TextSpan {
             at: self.at + u32::from(self.name_len),
             len: u32::from(self.etag_len),
         }

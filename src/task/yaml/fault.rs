@@ -1,68 +1,68 @@
-//! What is wrong with front matter, in words that say what stands there, and the place at fault. The
-//! parser names the place where it could not go on, which may come lines later.
+//! Error messages for front matter that explain the problem and name the line at fault. The parser only reports
+//! where it had to stop, which may be lines later.
 
 use std::ops::Range;
 
 use granit_parser::{ErrorKind, Event, ScanError};
 
-use super::super::front_matter::{part, quoted};
-use super::{Fault, MAX_DEPTH, MAX_NODES, lines, parser};
+use super::super::front_matter::{quoted, slice};
+use super::{MAX_DEPTH, MAX_NODES, YamlError, lines, parser};
 
 const TAB: &str = "this line is indented by a tab; indent it by spaces";
 const NO_COLON: &str = "this line has no `: ` between a key and a value; write `key: value`, or indent the line below the key it belongs to";
 
 /// More than [`MAX_NODES`].
-pub(super) fn too_many(at: usize) -> Fault {
-    fault(
+pub(super) fn too_many(at: usize) -> YamlError {
+    yaml_error(
         at,
         format!("the front matter holds more than {MAX_NODES} values; shorten it"),
     )
 }
 
 /// More than [`MAX_DEPTH`].
-pub(super) fn too_deep(at: usize) -> Fault {
-    fault(
+pub(super) fn too_deep(at: usize) -> YamlError {
+    yaml_error(
         at,
         format!("the front matter is nested more than {MAX_DEPTH} deep; flatten it"),
     )
 }
 
-/// `*x`, or a value that only looks like one.
-pub(super) fn alias(at: usize) -> Fault {
-    not_read(
+/// An alias `*x`, or a value that looks like one.
+pub(super) fn alias(at: usize) -> YamlError {
+    unsupported(
         at,
         "an alias (`*`)",
         "write the value out, or put it in quotes",
     )
 }
 
-/// `&x` before a value.
-pub(super) fn anchor(at: usize) -> Fault {
-    not_read(
+/// An anchor `&x` before a value.
+pub(super) fn anchor(at: usize) -> YamlError {
+    unsupported(
         at,
         "an anchor (`&`)",
         "remove it, or put the value in quotes",
     )
 }
 
-/// `!x` before a value.
-pub(super) fn tag(at: usize) -> Fault {
-    not_read(at, "a tag (`!`)", "remove it, or put the value in quotes")
+/// A tag `!x` before a value.
+pub(super) fn tag(at: usize) -> YamlError {
+    unsupported(at, "a tag (`!`)", "remove it, or put the value in quotes")
 }
 
-/// What follows a `---` or `...` line.
-pub(super) fn second_document(at: usize) -> Fault {
-    not_read(
+/// Content after a `---` or `...` line.
+pub(super) fn second_document(at: usize) -> YamlError {
+    unsupported(
         at,
         "a second YAML document",
         "remove its `---` or `...` line",
     )
 }
 
-/// A list, keys, or what follows a `?`, in a key's place.
-pub(super) fn complex_key(text: &str, at: usize) -> Fault {
+/// A collection or a `?` indicator in key position.
+pub(super) fn complex_key(text: &str, at: usize) -> YamlError {
     placeholder(text, at).unwrap_or_else(|| {
-        not_read(
+        unsupported(
             at,
             "a complex key (a list, keys, or a `?`)",
             "a key must be a word",
@@ -70,27 +70,28 @@ pub(super) fn complex_key(text: &str, at: usize) -> Fault {
     })
 }
 
-fn not_read(at: usize, what: &str, instead: &str) -> Fault {
-    fault(at, format!("{what} is not read here; {instead}"))
+fn unsupported(at: usize, what: &str, instead: &str) -> YamlError {
+    yaml_error(at, format!("{what} is not read here; {instead}"))
 }
 
-fn fault(at: usize, what: impl Into<String>) -> Fault {
-    let what = what.into();
-    Fault { at, what }
+fn yaml_error(at: usize, what: impl Into<String>) -> YamlError {
+    YamlError {
+        offset: at,
+        message: what.into(),
+    }
 }
 
-/// The first of the lines that Git leaves where two changes met. Only in quotes or brackets could such a
-/// line be part of a value, and there, too, it is a conflict; but for a lone line between the two, which may be
-/// somebody's own.
-pub(super) fn conflict(text: &str, yaml: &Range<usize>) -> Option<Fault> {
+/// The first Git conflict marker, if the front matter has a start or end marker. Inside quotes or brackets such a line
+/// could be part of a value, but is treated as a conflict, too. A `=======` line alone isn't, since it may be intended.
+pub(super) fn conflict(text: &str, yaml: &Range<usize>) -> Option<YamlError> {
     let ends = |line: &str| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>");
-    let any = lines(part(text, yaml)).any(|(_, line)| ends(line));
+    let any = lines(slice(text, yaml)).any(|(_, line)| ends(line));
     any.then(|| conflict_line(text, yaml)).flatten()
 }
 
-/// The first such line, where something is wrong in any case.
-pub(super) fn conflict_line(text: &str, yaml: &Range<usize>) -> Option<Fault> {
-    lines(part(text, yaml)).find_map(|(start, line)| {
+/// The first conflict marker of any kind, for input that failed to parse anyway.
+pub(super) fn conflict_line(text: &str, yaml: &Range<usize>) -> Option<YamlError> {
+    lines(slice(text, yaml)).find_map(|(start, line)| {
         let marker = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"]
             .into_iter()
             .find(|marker| line.starts_with(marker))?;
@@ -99,43 +100,44 @@ pub(super) fn conflict_line(text: &str, yaml: &Range<usize>) -> Option<Fault> {
             let what = format!(
                 "Git left a conflict here (`{marker}`); keep one version and remove the lines with the marks"
             );
-            fault(yaml.start + start, what)
+            yaml_error(yaml.start + start, what)
         })
     })
 }
 
-/// A template's placeholder that begins a value in the line around `at`: `{{date}}`, `{% date %}`.
-fn placeholder(text: &str, at: usize) -> Option<Fault> {
+/// A template placeholder that starts a value on the line around `at`: `{{date}}`, `{% date %}`.
+fn placeholder(text: &str, at: usize) -> Option<YamlError> {
     let start = line_start(text, at);
     let line = text.get(start..)?.lines().next()?;
     let ends = |(open, close): (&str, &str)| {
         let from = line.find(open)?;
         let length = line.get(from..)?.find(close)? + close.len();
         let before = line.get(..from)?.trim_end();
-        // In quotes or a comment it is nothing to be filled in.
+        // Inside quotes or a comment it is no placeholder.
         let plain = !before.contains(['\'', '"', '#']);
         let begins = before.is_empty() || before.ends_with([':', '-', '[', '{', ',']);
         let begins = begins && plain;
         begins.then_some(from..from + length)
     };
     let found = [("{{", "}}"), ("{%", "%}")].into_iter().find_map(ends)?;
-    Some(fault(
+    Some(yaml_error(
         start + found.start,
         format!(
             "{} is a placeholder that no template filled in; write the value, or put it in quotes",
-            quoted(part(line, &found))
+            quoted(slice(line, &found))
         ),
     ))
 }
 
-/// What is wrong with `source` where the parser stopped with `error`, in bytes of `source`.
-pub(super) fn of(source: &str, error: &ScanError) -> Fault {
+/// Explains the parser's `error` in `source`; offsets are in bytes of `source`.
+pub(super) fn from_scan_error(source: &str, error: &ScanError) -> YamlError {
     use ErrorKind as Kind;
-    // A text always has byte positions.
+    // Always present for a `&str` input.
     let at = error.marker().byte_offset().unwrap_or(source.len());
     let kind = error.kind();
-    if let Some(fault) = placeholder(source, at).or_else(|| left_open(source, at, kind)) {
-        return fault;
+    if let Some(explained) = placeholder(source, at).or_else(|| unclosed_earlier(source, at, kind))
+    {
+        return explained;
     }
     let rest = source.get(at..).unwrap_or_default();
     let first = rest.chars().next().unwrap_or_default();
@@ -143,11 +145,11 @@ pub(super) fn of(source: &str, error: &ScanError) -> Fault {
         Kind::RecursionLimitExceeded => return too_deep(at),
         Kind::UnknownAnchor => return alias(at),
         Kind::DirectiveDisallowed => {
-            return not_read(at, "a directive (`%`)", "remove the line");
+            return unsupported(at, "a directive (`%`)", "remove the line");
         }
         Kind::UndeclaredTagHandle | Kind::MissingTagUri => return tag(at),
         Kind::TabInPlainScalar | Kind::TabAtBlockScalarStart => {
-            return fault(line_with_tab(source, at), TAB);
+            return yaml_error(line_with_tab(source, at), TAB);
         }
         Kind::TabInBlockIndentation
         | Kind::TabNotAllowed
@@ -208,10 +210,10 @@ pub(super) fn of(source: &str, error: &ScanError) -> Fault {
         Kind::BomInsideDocument => {
             "an invisible character (U+FEFF) stands here; remove it".into()
         }
-        // The parser tells where the text begins that it is in.
+        // The parser reports the start of the text that contains the character.
         Kind::UnexpectedCharacter { character } if !character.is_ascii_graphic() => {
             let what = format!("an unprintable character (U+{:04X}) stands here; remove it", u32::from(*character));
-            return fault(at + rest.find(*character).unwrap_or(0), what);
+            return yaml_error(at + rest.find(*character).unwrap_or(0), what);
         }
         Kind::UnexpectedCharacter { .. } | Kind::MappingKeyNotAllowed | Kind::MissingAnchorOrAliasName => {
             format!("a value can't begin with `{first}`; put it in quotes")
@@ -219,24 +221,24 @@ pub(super) fn of(source: &str, error: &ScanError) -> Fault {
         _ if first == ',' => "this comma has no value before it; remove it".into(),
         _ => format!("the front matter is not valid YAML ({})", error.info()),
     };
-    fault(at, what)
+    yaml_error(at, what)
 }
 
-/// A quote or bracket that was opened in an earlier line than `at`, where the parser stopped, and should
-/// have been closed before.
-fn left_open(source: &str, at: usize, kind: &ErrorKind) -> Option<Fault> {
+/// A quote or bracket that was opened on an earlier line than `at`, where the parser stopped, and wasn't closed in
+/// time.
+fn unclosed_earlier(source: &str, at: usize, kind: &ErrorKind) -> Option<YamlError> {
     let before = source.get(..at)?;
-    // Read only so far, the parser stops at the end, and names what is open there.
+    // Parsing only the text before that point fails at its end and reports what is still open.
     let until = match kind {
         ErrorKind::UnclosedFlowCollection { .. }
         | ErrorKind::UnclosedQuotedScalar
         | ErrorKind::DocumentIndicatorInQuotedScalar => return Some(unclosed(source, at)),
         ErrorKind::InvalidTrailingSingleQuotedScalar
         | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
-            // Without the quote that closes it, and all after that.
+            // Excludes the closing quote and everything after it.
             before.get(..before.trim_end().len().checked_sub(1)?)?
         }
-        // What an open bracket takes in is not this.
+        // A comma isn't caused by an unclosed bracket, which would have consumed it.
         _ if source.get(at..)?.starts_with(',') => return None,
         _ => before,
     };
@@ -245,26 +247,26 @@ fn left_open(source: &str, at: usize, kind: &ErrorKind) -> Option<Fault> {
     let in_quotes = *error.kind() == ErrorKind::UnclosedQuotedScalar;
     let in_brackets = matches!(error.kind(), ErrorKind::UnclosedFlowCollection { .. });
     let earlier = source.get(opening..at)?.contains('\n');
-    let open = in_quotes || (in_brackets && !is_closed(source.get(at..)?));
+    let open = in_quotes || (in_brackets && !closes_a_bracket(source.get(at..)?));
     (earlier && open).then(|| unclosed(source, opening))
 }
 
-fn unclosed(source: &str, opening: usize) -> Fault {
+fn unclosed(source: &str, opening: usize) -> YamlError {
     let open = source.get(opening..).and_then(|rest| rest.chars().next());
     let (open, close) = match open {
         Some('[') => ('[', ']'),
         Some('{') => ('{', '}'),
         quote => (quote.unwrap_or('"'), quote.unwrap_or('"')),
     };
-    fault(
+    yaml_error(
         opening,
         format!("the `{open}` that opens here is not closed; add the `{close}`"),
     )
 }
 
-/// Whether one bracket more is closed in `rest` than opened. Those in quotes and comments count, too: it
-/// only decides which line is named.
-fn is_closed(rest: &str) -> bool {
+/// Whether `rest` closes one more bracket than it opens. Brackets in quotes and comments are counted, too, since this
+/// only decides which line is reported.
+fn closes_a_bracket(rest: &str) -> bool {
     let mut depth = 0_usize;
     rest.chars().any(|c| match c {
         '[' | '{' => {
@@ -276,32 +278,32 @@ fn is_closed(rest: &str) -> bool {
     })
 }
 
-/// A `: ` where no key can end. The text before it may have begun lines above: then that line misses its
-/// own `:`, or this one is indented as if it went on with the value above.
-fn misplaced_colon(source: &str, at: usize) -> Fault {
+/// A `: ` where no key can end. If the text before it started on an earlier line, either that line lacks its `:` or
+/// this line is indented like a continuation of the value above.
+fn misplaced_colon(source: &str, at: usize) -> YamlError {
     let scalars = parser(source.get(..at).unwrap_or_default()).map_while(Result::ok);
     let starts = scalars.filter_map(|(event, span)| {
         matches!(event, Event::Scalar(..)).then_some(span.byte_range()?.start)
     });
     let start = starts.last().unwrap_or(at);
-    let several_lines = part(source, &(start..at)).contains('\n');
-    match (is_first(source, start), several_lines) {
-        (true, true) => fault(start, NO_COLON),
-        (false, true) => fault(
+    let several_lines = slice(source, &(start..at)).contains('\n');
+    match (is_first_in_line(source, start), several_lines) {
+        (true, true) => yaml_error(start, NO_COLON),
+        (false, true) => yaml_error(
             at,
             "this line is indented as if it went on with the value above; line its key up with the others",
         ),
-        (true, false) => fault(at, "this key is too long; a key may have 1024 characters"),
-        (false, false) => fault(
+        (true, false) => yaml_error(at, "this key is too long; a key may have 1024 characters"),
+        (false, false) => yaml_error(
             at,
             "a second `: ` stands in this line; put the value in quotes",
         ),
     }
 }
 
-/// Words for what belongs to nothing that stands before it.
+/// The message for content that doesn't belong to anything before it.
 fn out_of_place(source: &str, at: usize) -> &'static str {
-    let before = part(source, &(line_start(source, at)..at));
+    let before = slice(source, &(line_start(source, at)..at));
     let rest = source.get(at..).unwrap_or_default();
     match before.trim() {
         "" if before.contains('\t') => TAB,
@@ -314,8 +316,8 @@ fn out_of_place(source: &str, at: usize) -> &'static str {
     }
 }
 
-/// An escape that double quotes don't know, in those that begin at `start`.
-fn unknown_escape(source: &str, start: usize) -> Fault {
+/// The first invalid escape in the double-quoted scalar that starts at `start`.
+fn unknown_escape(source: &str, start: usize) -> YamlError {
     let mut chars = source
         .get(start..)
         .unwrap_or_default()
@@ -334,16 +336,16 @@ fn unknown_escape(source: &str, start: usize) -> Fault {
             let what = format!(
                 "`\\{shown}` means nothing in double quotes; use single quotes, or write `\\\\` for a `\\`"
             );
-            return fault(start + at, what);
+            return yaml_error(start + at, what);
         }
     }
-    fault(
+    yaml_error(
         start,
         "a `\\` in these double quotes means nothing; use single quotes, or write `\\\\` for it",
     )
 }
 
-/// The start of the first line below `at` that is indented by a tab.
+/// The start of the first line after `at` that is indented by a tab.
 fn line_with_tab(source: &str, at: usize) -> usize {
     lines(source)
         .filter(|(start, _)| *start > at)
@@ -356,7 +358,7 @@ fn line_start(text: &str, at: usize) -> usize {
     before.rfind('\n').map_or(0, |end| end + 1)
 }
 
-/// Whether only blanks stand before `at` in its line.
-fn is_first(text: &str, at: usize) -> bool {
-    part(text, &(line_start(text, at)..at)).trim().is_empty()
+/// Whether only whitespace precedes `at` on its line.
+fn is_first_in_line(text: &str, at: usize) -> bool {
+    slice(text, &(line_start(text, at)..at)).trim().is_empty()
 }

@@ -1,32 +1,32 @@
-// Who is signed in, and what this device keeps of them.
+// The signed-in account, and the user's data cached on this device.
 
 // The other tabs of this browser.
 const tabs = new BroadcastChannel("codex");
 tabs.onmessage = ({ data }) => {
   if (data !== "signed-out") return refresh();
-  // This tab's worker may have been on its way when the other one looked for workers.
-  forgetAll().catch(() => {});
-  nobody();
+  // This tab's worker may have been registering when the other tab unregistered all workers.
+  clearLocalData().catch(() => {});
+  showSignedOut();
 };
 
-const TRIED = "codex-sign-in-tried";
-const SOON = 60_000; // A sign-in that is wanted again so soon (ms) hasn't worked.
+const SIGN_IN_TRIED = "codex-sign-in-tried";
+const SIGN_IN_RETRY_WINDOW = 60_000; // A 401 so soon (ms) after a sign-in attempt means that the attempt didn't work.
 
-const signInPlace = () => `/login?return_to=${encodeURIComponent(location.pathname + location.hash)}`;
+const signInUrl = () => `/login?return_to=${encodeURIComponent(location.pathname + location.hash)}`;
 
-/** Goes to the sign-in, and back to the same place afterwards; a form's draft is there then. */
+/** Redirects to the sign-in, which returns to this URL. A form's draft survives. */
 function signIn() {
-  keepDraft();
-  tab.set(TRIED, Date.now());
-  location.assign(signInPlace());
+  saveDraft();
+  tab.set(SIGN_IN_TRIED, Date.now());
+  location.assign(signInUrl());
 }
 
-/** Nobody is signed in. Who has just come here, or just asked for something, is led to the sign-in. */
-function nobody() {
-  const tried = Date.now() - tab.get(TRIED) < SOON;
+/** Resets the state after a 401 or a sign-out. The first load redirects to the sign-in, unless that just didn't work. */
+function showSignedOut() {
+  const tried = Date.now() - tab.get(SIGN_IN_TRIED) < SIGN_IN_RETRY_WINDOW;
   const arriving = !state.week && !state.signedOut;
-  state.era += 1;
-  state.leaving.clear();
+  state.generation += 1;
+  state.pending.clear();
   Object.assign(state, { week: null, etag: null, layer: null, found: null, me: null, signedOut: true });
   if (arriving && !tried) return signIn();
   state.tried = tried;
@@ -40,38 +40,38 @@ const signedOutView = () =>
     { className: "empty" },
     el("h1", {}, "CodexMiroir"),
     el("p", { role: "status" }, state.tried ? words.signInFailed : words.signedOut),
-    el("a", { className: "button main", href: signInPlace() }, words.signIn),
+    el("a", { className: "button main", href: signInUrl() }, words.signIn),
   );
 
 async function signOut() {
   try {
-    const { json } = await ask("POST", "/auth/logout");
+    const { json } = await request("POST", "/auth/logout");
     tabs.postMessage("signed-out");
-    await forgetAll();
+    await clearLocalData();
     if (json.next) return location.assign(json.next);
-    nobody();
+    showSignedOut();
     history.replaceState(history.state, "", "#/");
-  } catch (refusal) {
-    failed(refusal);
+  } catch (error) {
+    handleError(error);
   }
 }
 
-async function learnWhoAsks() {
-  const { era } = state;
+async function loadAccount() {
+  const { generation } = state;
   try {
-    const { json } = await ask("GET", "/auth/me");
-    if (era !== state.era) return;
+    const { json } = await request("GET", "/auth/me");
+    if (generation !== state.generation) return;
     state.me = json;
     renderFooter();
   } catch {
-    // The week's own request says what is wrong.
+    // The request for the week reports the error.
   }
 }
 
 function renderFooter() {
   const account = document.querySelector("#account");
   const { me, week, layer } = state;
-  // Without a sign-in there is only one user, and nothing to leave.
+  // In dev mode there is only one user, and no sign-out.
   const signedIn = me && me.auth !== "dev";
   fill(
     account,
@@ -82,45 +82,45 @@ function renderFooter() {
     week && !state.signedOut ? words.asOf(momentName(week.generatedAt), words.layer[layer] ?? layer) : "";
 }
 
-// --- What is kept for when there is no connection: the last week of the last user ---
+// --- Offline cache: the last week of the last user ---
 
-const KEPT = "week of ";
-const store = globalThis.caches; // Only where the address is a secure one.
+const CACHE_PREFIX = "week of ";
+const storage = globalThis.caches; // Undefined outside secure contexts.
 
-// One after the other: what was forgotten isn't kept again by something that began before.
-let turn = Promise.resolve();
-const inTurn = (work) => (turn = turn.then(work, work));
+// Serializes cache writes, so that a write that started before a sign-out can't follow its removal.
+let lastJob = Promise.resolve();
+const runInOrder = (work) => (lastJob = lastJob.then(work, work));
 
-function keepWeek(week) {
-  const { era } = state;
-  if (!store || week !== state.week) return;
-  const name = KEPT + week.userId;
-  return inTurn(async () => {
-    if (era !== state.era) return;
-    await removeWeeks((it) => it !== name);
-    await (await store.open(name)).put("/codex", Response.json(week));
-  }).catch(() => {}); // A browser may refuse to keep anything.
+function cacheWeek(week) {
+  const { generation } = state;
+  if (!storage || week !== state.week) return;
+  const name = CACHE_PREFIX + week.userId;
+  return runInOrder(async () => {
+    if (generation !== state.generation) return;
+    await deleteCachedWeeks((it) => it !== name);
+    await (await storage.open(name)).put("/codex", Response.json(week));
+  }).catch(() => {}); // A browser may deny storage.
 }
 
-async function keptWeek() {
-  const names = store ? await store.keys() : [];
-  const name = names.find((it) => it.startsWith(KEPT));
-  const kept = name && (await (await store.open(name)).match("/codex"));
-  return kept ? kept.json() : null;
+async function cachedWeek() {
+  const names = storage ? await storage.keys() : [];
+  const name = names.find((it) => it.startsWith(CACHE_PREFIX));
+  const cached = name && (await (await storage.open(name)).match("/codex"));
+  return cached ? cached.json() : null;
 }
 
-async function removeWeeks(which) {
-  const names = await store.keys();
-  await Promise.all(names.filter((it) => it.startsWith(KEPT) && which(it)).map((it) => store.delete(it)));
+async function deleteCachedWeeks(which) {
+  const names = await storage.keys();
+  await Promise.all(names.filter((it) => it.startsWith(CACHE_PREFIX) && which(it)).map((it) => storage.delete(it)));
 }
 
-/** Leaves nothing of anybody on this device. The service asks the browser for the same, where it listens. */
-function forgetAll() {
-  state.era += 1;
+/** Removes all user data from this device. `Clear-Site-Data` alone isn't enough: not every browser supports it. */
+function clearLocalData() {
+  state.generation += 1;
   form = null;
-  Object.assign(heard, { user: null, version: 0 });
+  Object.assign(server, { user: null, version: 0 });
   tab.forget();
   const workers = navigator.serviceWorker?.getRegistrations() ?? Promise.resolve([]);
-  const gone = workers.then((all) => Promise.all(all.map((it) => it.unregister()))).catch(() => {});
-  return Promise.all([gone, store && inTurn(() => removeWeeks(() => true))]);
+  const unregistered = workers.then((all) => Promise.all(all.map((it) => it.unregister()))).catch(() => {});
+  return Promise.all([unregistered, storage && runInOrder(() => deleteCachedWeeks(() => true))]);
 }

@@ -1,17 +1,17 @@
-// What is done to a task with one tap, and how it is told.
+// One-tap actions on a task, and messages.
 
-const UNDO_FOR = 10_000; // How long (ms) a good message stays; longer while somebody is at it.
+const UNDO_FOR = 10_000; // How long (ms) a success message stays; longer while it has the pointer or the focus.
 
 const messages = document.querySelector("#messages");
 const alerts = document.querySelector("#alerts");
 
-/** Good news, with a way back where there is one. */
-function tell(text, undo) {
+/** Shows a success message, with an undo button if `undo` is given. */
+function showMessage(text, undo) {
   let timer;
   const toast = el("div", { className: "toast" }, el("p", {}, text));
   const close = () => toast.remove();
-  const stay = () => clearTimeout(timer);
-  const go = () => (timer = setTimeout(close, UNDO_FOR));
+  const stopTimer = () => clearTimeout(timer);
+  const startTimer = () => (timer = setTimeout(close, UNDO_FOR));
   if (undo)
     toast.append(
       el(
@@ -27,14 +27,14 @@ function tell(text, undo) {
       ),
     );
   toast.append(el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: close }));
-  for (const event of ["pointerenter", "focusin"]) toast.addEventListener(event, stay);
-  for (const event of ["pointerleave", "focusout"]) toast.addEventListener(event, go);
-  go();
+  for (const event of ["pointerenter", "focusin"]) toast.addEventListener(event, stopTimer);
+  for (const event of ["pointerleave", "focusout"]) toast.addEventListener(event, startTimer);
+  startTimer();
   stack(messages, toast);
 }
 
-/** Bad news stays until somebody has seen it. */
-function warn(text) {
+/** Shows an error message, which stays until it is dismissed. */
+function showError(text) {
   const toast = el("div", { className: "toast bad" }, el("p", {}, text));
   toast.append(
     el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: () => toast.remove() }),
@@ -42,84 +42,84 @@ function warn(text) {
   stack(alerts, toast);
 }
 
-/** No more than three at a time. */
+/** Appends a message; keeps the newest three. */
 function stack(list, toast) {
   list.append(toast);
   while (list.children.length > 3) list.firstChild.remove();
 }
 
-/** A modal dialog lies above everything else, so the messages must be in it to be seen and reached. */
+/** A modal dialog makes the rest of the page inert, so messages must be inside it to be visible and reachable. */
 function moveMessages(parent) {
-  parent.append(document.querySelector("#told"));
+  parent.append(document.querySelector("#notifications"));
 }
 
-/** Whether something may be sent. Without a connection nothing is, and nothing is kept to be sent later. */
-function mayChange() {
-  if (isOffline()) warn(words.offlineNow);
+/** Whether writes are possible. Offline they aren't, and they aren't queued. */
+function canWrite() {
+  if (isOffline()) showError(words.offlineNow);
   return !isOffline();
 }
 
-/** Says why something wasn't done; a session that is over leads to the sign-in. */
-function failed(refusal) {
-  if (!(refusal instanceof Refusal)) throw refusal;
-  if (refusal.status === 401) return signIn();
-  warn(refusal.message);
+/** Shows an API error; an expired session redirects to the sign-in. */
+function handleError(error) {
+  if (!(error instanceof ApiError)) throw error;
+  if (error.status === 401) return signIn();
+  showError(error.message);
 }
 
-/** Tells the other tabs of this browser, and makes the week new. */
-async function changed() {
+/** Notifies the browser's other tabs and refreshes the week. */
+async function afterChange() {
   tabs.postMessage("changed");
   await refresh();
   if (state.found) await searchAgain();
 }
 
 async function complete(stem, title) {
-  if (!mayChange() || state.leaving.has(stem)) return;
-  await leave(stem, "abgeschlossen", async () => {
-    const { json } = await ask("POST", `${pathOf(stem)}/complete`, { json: {} });
-    if (json.alreadyCompleted) tell(words.alreadyCompleted(title));
-    else tell(words.completed(title), () => setStatus(stem, title, "offen", json.etag));
+  if (!canWrite() || state.pending.has(stem)) return;
+  await applyOptimistically(stem, "abgeschlossen", async () => {
+    const { json } = await request("POST", `${pathOf(stem)}/complete`, { json: {} });
+    if (json.alreadyCompleted) showMessage(words.alreadyCompleted(title));
+    else showMessage(words.completed(title), () => setStatus(stem, title, "offen", json.etag));
     return json;
   });
 }
 
 function callOff(stem, title, etag) {
-  if (!mayChange()) return;
-  return leave(stem, "abgebrochen", async () => {
+  if (!canWrite()) return;
+  return applyOptimistically(stem, "abgebrochen", async () => {
     const { json } = await patch(stem, { status: "abgebrochen" }, etag);
-    tell(words.calledOff(title), () => setStatus(stem, title, "offen", json.etag));
+    showMessage(words.calledOff(title), () => setStatus(stem, title, "offen", json.etag));
     return json;
   });
 }
 
-/** Shows a task as gone while `change` is sent, and as open again when that was refused. */
-async function leave(stem, status, change) {
-  state.leaving.set(stem, { status });
+/** Optimistic update: shows a task with its new status while `change` is sent, and reverts if that fails. */
+async function applyOptimistically(stem, status, change) {
+  state.pending.set(stem, { status });
   render();
   try {
     const { version } = await change();
-    state.leaving.set(stem, { status, version });
-    await changed();
-  } catch (refusal) {
-    state.leaving.delete(stem);
+    state.pending.set(stem, { status, version });
+    await afterChange();
+  } catch (error) {
+    state.pending.delete(stem);
     render();
-    failed(refusal);
+    handleError(error);
   }
 }
 
 async function setStatus(stem, title, status, etag) {
-  if (!mayChange()) return;
+  if (!canWrite()) return;
   try {
     await patch(stem, { status }, etag);
-    state.leaving.delete(stem);
-    tell(words.reopened(title));
-    await changed();
-  } catch (refusal) {
-    failed(refusal);
+    state.pending.delete(stem);
+    showMessage(words.reopened(title));
+    await afterChange();
+  } catch (error) {
+    handleError(error);
   }
 }
 
-/** Changes a task that is still what `etag` names. */
+/** Updates a task with `If-Match`. */
 function patch(stem, json, etag) {
-  return ask("PATCH", pathOf(stem), { json, headers: { "If-Match": `"${etag}"` } });
+  return request("PATCH", pathOf(stem), { json, headers: { "If-Match": `"${etag}"` } });
 }

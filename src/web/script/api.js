@@ -1,18 +1,18 @@
-// Talking to the service.
+// HTTP client for the service's API.
 
-/** Why something wasn't done, for people. `code` is the service's, or `unreachable`, `answered`. */
-class Refusal extends Error {
+/** A failed call, with a message for the user. `code` is the service's error code, or `unreachable`, `answered`. */
+class ApiError extends Error {
   constructor(message, { status = 0, code = "unreachable", field, count, line, retryAfter = 0 } = {}) {
     super(message);
     Object.assign(this, { status, code, field, count, line, retryAfter });
   }
 }
 
-// What the service was last heard saying, as long as this tab lives: the newest version of this user's data,
-// and how far its clock is ahead of this device's, in milliseconds.
-const heard = { user: null, version: 0, ahead: 0 };
+// What this tab knows of the service: the user, the newest version seen of that user's data, and the offset of the
+// service's clock from this device's in milliseconds.
+const server = { user: null, version: 0, clockOffset: 0 };
 
-/** What this tab keeps when it is loaded again. A browser may refuse to keep anything; then it isn't kept. */
+/** Session storage, which survives a reload of the tab. Best effort: a browser may deny access. */
 const tab = {
   get(name) {
     try {
@@ -25,7 +25,7 @@ const tab = {
     try {
       sessionStorage.setItem(name, JSON.stringify(value));
     } catch {
-      // It is full, or it may not.
+      // The quota is exceeded, or access is denied.
     }
   },
   forget(name) {
@@ -33,78 +33,78 @@ const tab = {
       if (name) sessionStorage.removeItem(name);
       else sessionStorage.clear();
     } catch {
-      // There was nothing.
+      // Access is denied, so nothing was stored.
     }
   },
 };
 
-const HEARD = "codex-heard";
-const before = tab.get(HEARD);
-if (Number.isSafeInteger(before?.version)) Object.assign(heard, { user: before.user, version: before.version });
+const SERVER_KEY = "codex-heard";
+const before = tab.get(SERVER_KEY);
+if (Number.isSafeInteger(before?.version)) Object.assign(server, { user: before.user, version: before.version });
 
-/** Versions count for one user only. */
-function hearUser(user, version) {
-  if (heard.user !== user) Object.assign(heard, { user, version });
-  tab.set(HEARD, { user: heard.user, version: heard.version });
+/** Resets the version when the user changes: versions are per user. */
+function noteUser(user, version) {
+  if (server.user !== user) Object.assign(server, { user, version });
+  tab.set(SERVER_KEY, { user: server.user, version: server.version });
 }
 
-function hear(headers) {
+function noteHeaders(headers) {
   const version = Number(headers.get("x-codex-version"));
-  if (version > heard.version) heard.version = version;
+  if (version > server.version) server.version = version;
   const date = Date.parse(headers.get("date"));
-  if (date) heard.ahead = date - Date.now();
+  if (date) server.clockOffset = date - Date.now();
 }
 
 /** The service's clock, in milliseconds. */
-const serverNow = () => Date.now() + heard.ahead;
+const serverNow = () => Date.now() + server.clockOffset;
 
-// How long (ms) an answer may take before the service counts as unreachable. A platform in front gives up after 230 s.
-const READ_PATIENCE = 30_000;
-const CHANGE_PATIENCE = 230_000;
+// Timeouts (ms) after which the service counts as unreachable. The hosting platform's front end gives up after 230 s.
+const READ_TIMEOUT = 30_000;
+const WRITE_TIMEOUT = 230_000;
 
 /**
- * Sends a request; gives `{headers, json}` of a success or a 304, throws a `Refusal` of everything else.
- * Reads say `max-age=0`, because browsers add `no-cache` to conditional requests, which would be a strict read.
+ * Sends a request. Returns `{headers, json}` for 2xx, `{headers}` for 304; throws `ApiError` otherwise.
+ * Reads set `max-age=0`, because browsers add `no-cache` to conditional requests, which would request a strong read.
  */
-async function ask(method, path, { json, headers = {} } = {}) {
+async function request(method, path, { json, headers = {} } = {}) {
   const sent = { Accept: "application/json", ...headers };
   if (method === "GET") sent["Cache-Control"] ??= "max-age=0";
-  if (heard.version) sent["x-codex-version"] = String(heard.version);
+  if (server.version) sent["x-codex-version"] = String(server.version);
   if (json !== undefined) sent["Content-Type"] = "application/json";
   const body = typeof json === "string" ? json : json && JSON.stringify(json);
-  const signal = AbortSignal.timeout(method === "GET" ? READ_PATIENCE : CHANGE_PATIENCE);
-  let answer;
+  const signal = AbortSignal.timeout(method === "GET" ? READ_TIMEOUT : WRITE_TIMEOUT);
+  let response;
   try {
-    answer = await fetch(path, { method, headers: sent, body, signal, cache: "no-store", redirect: "manual" });
+    response = await fetch(path, { method, headers: sent, body, signal, cache: "no-store", redirect: "manual" });
   } catch {
-    throw new Refusal(method === "GET" ? words.unreachable : words.unsure);
+    throw new ApiError(method === "GET" ? words.unreachable : words.unsure);
   }
-  // A platform in front that sends to its own sign-in.
-  if (answer.type === "opaqueredirect") throw new Refusal(words.signedOut, { status: 401, code: "not_signed_in" });
-  hear(answer.headers);
-  if (answer.status === 304) return { headers: answer.headers };
-  const said = await jsonOf(answer);
-  if (!answer.ok || !said) throw refusalOf(answer, said);
-  return { headers: answer.headers, json: said };
+  // The hosting platform redirects to its own sign-in.
+  if (response.type === "opaqueredirect") throw new ApiError(words.signedOut, { status: 401, code: "not_signed_in" });
+  noteHeaders(response.headers);
+  if (response.status === 304) return { headers: response.headers };
+  const result = await jsonOf(response);
+  if (!response.ok || !result) throw apiErrorOf(response, result);
+  return { headers: response.headers, json: result };
 }
 
-/** `null` for what isn't JSON: hosts have answers of their own. */
-async function jsonOf(answer) {
-  if (!answer.headers.get("content-type")?.startsWith("application/json")) return null;
+/** The body; `null` if it isn't JSON, as with error pages of a proxy. */
+async function jsonOf(response) {
+  if (!response.headers.get("content-type")?.startsWith("application/json")) return null;
   try {
-    return await answer.json();
+    return await response.json();
   } catch {
     return null;
   }
 }
 
-function refusalOf(answer, json) {
-  const { status } = answer;
-  const retryAfter = Number(answer.headers.get("retry-after")) || 0;
+function apiErrorOf(response, json) {
+  const { status } = response;
+  const retryAfter = Number(response.headers.get("retry-after")) || 0;
   if (!json?.code) {
-    const said = status === 401 ? words.signedOut : status === 429 ? words.refusal.too_many_requests : undefined;
-    const message = [said ?? words.answered(status), retryAfter && words.retryAfter(retryAfter)];
-    return new Refusal(message.filter(Boolean).join(" "), { status, code: "answered", retryAfter });
+    const known = status === 401 ? words.signedOut : status === 429 ? words.refusal.too_many_requests : undefined;
+    const message = [known ?? words.answered(status), retryAfter && words.retryAfter(retryAfter)];
+    return new ApiError(message.filter(Boolean).join(" "), { status, code: "answered", retryAfter });
   }
   const { code, field, count, line, requestId } = json;
   const message = [
@@ -113,26 +113,26 @@ function refusalOf(answer, json) {
     retryAfter && status === 429 && words.retryAfter(retryAfter),
     requestId && words.reference(requestId),
   ];
-  return new Refusal(message.filter(Boolean).join(" "), { status, code, field, count, line, retryAfter });
+  return new ApiError(message.filter(Boolean).join(" "), { status, code, field, count, line, retryAfter });
 }
 
-/** The page asks for the week before its script is there; this takes up that answer. */
-let early = fetch("/codex").catch(() => null);
+/** The response to the page's `<link rel="preload">` of the week, which starts before the script is loaded. */
+let preload = fetch("/codex").catch(() => null);
 
-/** The first answer, once; nothing when it isn't one to show: then it is asked for again, and what is wrong is said. */
-async function earlyAnswer() {
-  const answer = await early;
-  early = null;
-  if (!answer?.ok || Number(answer.headers.get("x-codex-version")) < heard.version) return null;
-  const json = await jsonOf(answer);
+/** The preloaded response, once; `null` if it can't be shown: the caller's own request then reports the error. */
+async function takePreload() {
+  const response = await preload;
+  preload = null;
+  if (!response?.ok || Number(response.headers.get("x-codex-version")) < server.version) return null;
+  const json = await jsonOf(response);
   if (!json) return null;
-  hear(answer.headers);
-  return { headers: answer.headers, json };
+  noteHeaders(response.headers);
+  return { headers: response.headers, json };
 }
 
-// --- What names a task ---
+// --- Task names and URLs ---
 
-/** The file's stem names a task for certain, where its number may be another's, too. */
+/** The file name without `.md`. It is unique, whereas two files may have the same number. */
 const stemOf = (file) => file.slice(file.lastIndexOf("/") + 1).replace(/\.md$/, "");
 const pathOf = (stem) => `/api/tasks/${encodeURIComponent(stem)}`;
-const placeOf = (view, stem) => `#/${view}/${encodeURIComponent(stem)}`;
+const routeTo = (view, stem) => `#/${view}/${encodeURIComponent(stem)}`;

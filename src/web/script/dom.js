@@ -1,6 +1,6 @@
-// Making elements. Data becomes text nodes and attributes, never markup.
+// Builds DOM elements. Data becomes text nodes and attributes, never markup.
 
-/** An element with properties (`aria-…`, `data-…` and the like as attributes) and children; of those, empty ones are left out. */
+/** Creates an element with properties or attributes (`aria-…`, `data-…`), listeners (`on…`) and non-empty children. */
 function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -13,10 +13,10 @@ function el(tag, properties = {}, ...children) {
   return node;
 }
 
-/** Does what nobody waits for once what is to be seen has been painted. */
+/** Defers low-priority work until after the next paint. */
 const afterPaint = (work) => requestAnimationFrame(() => setTimeout(work));
 
-/** Puts other children into `parent`. What had the focus keeps it, when it is still there by its `data-key`; else `parent` has it. */
+/** Replaces `parent`'s children. The focus moves to the new element with the same `data-key`, else to `parent`. */
 function fill(parent, ...children) {
   const focused = parent.contains(document.activeElement) && document.activeElement;
   const key = focused && focused.dataset.key;
@@ -25,36 +25,36 @@ function fill(parent, ...children) {
     ((key && parent.querySelector(`[data-key="${CSS.escape(key)}"]`)) || parent).focus({ preventScroll: true });
 }
 
-// What rendered markdown is made of. Everything else is left out, its text stays.
-const HARMLESS = new Set(
+// Elements that are kept in rendered markdown. Others are replaced by their content.
+const ALLOWED = new Set(
   "a b blockquote br code del em h1 h2 h3 h4 h5 h6 hr i input kbd li ol p pre s strong sub sup table tbody td th thead tr ul".split(
     " ",
   ),
 );
-// These go with what is in them.
-const SILENT = new Set(["script", "style", "template", "iframe", "object", "noscript", "title", "svg", "math"]);
+// Elements that are removed with their content.
+const DROPPED = new Set(["script", "style", "template", "iframe", "object", "noscript", "title", "svg", "math"]);
 const LINK = /^(https?|mailto):/i;
 
-// The browser takes markup and addresses of scripts from nothing else: markup for the parser below, and one address.
+// The only Trusted Types policy that the CSP allows: HTML for the inert parser below, and the worker's URL.
 const rules = { createHTML: (html) => html, createScriptURL: () => "/sw.js" };
 const policy = globalThis.trustedTypes?.createPolicy("codex", rules) ?? rules;
 
 /**
- * The service's rendered markdown as nodes. It has been sanitised there; here it is parsed in a document that
- * runs nothing, and built again of harmless elements without attributes but a link's address.
+ * The service's rendered markdown as DOM nodes. The service has sanitized it; as defense in depth it is parsed in an
+ * inert document and rebuilt from allowed elements, with no attributes but a link's `href` and a list's `start`.
  */
 function rendered(html) {
   const parsed = new DOMParser().parseFromString(policy.createHTML(html), "text/html");
   const root = el("div", { className: "prose" });
-  for (const child of parsed.body.childNodes) root.append(harmless(child));
+  for (const child of parsed.body.childNodes) root.append(sanitized(child));
   return root;
 }
 
-function harmless(node) {
+function sanitized(node) {
   if (node.nodeType === Node.TEXT_NODE) return node.data;
   const tag = node.localName;
-  if (node.nodeType !== Node.ELEMENT_NODE || SILENT.has(tag)) return "";
-  const children = [...node.childNodes].map(harmless);
+  if (node.nodeType !== Node.ELEMENT_NODE || DROPPED.has(tag)) return "";
+  const children = [...node.childNodes].map(sanitized);
   if (tag === "input") {
     return node.type === "checkbox"
       ? el("input", {
@@ -65,7 +65,7 @@ function harmless(node) {
         })
       : "";
   }
-  if (!HARMLESS.has(tag)) return el("span", {}, children);
+  if (!ALLOWED.has(tag)) return el("span", {}, children);
   const properties = {};
   if (tag === "a" && LINK.test(node.getAttribute("href") ?? "")) {
     Object.assign(properties, {

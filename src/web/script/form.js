@@ -1,25 +1,25 @@
-// Making and changing a task.
+// The form to create or edit a task.
 
 /**
- * A form that is open: `stem` of the task to change or null for a new one, `base` the task as it was read, `fields`
- * as they stand in the form, `key` for the service to know a repeated request by. It outlives the page as a draft.
+ * The open form: `stem` of the task to edit, or null for a new one; `base`, the task as read; `fields`, the form's
+ * values; `key`, the `Idempotency-Key`. It survives a reload as a draft.
  */
 let form = null;
 
 const DRAFT = "codex-draft ";
-const draftName = (stem) => `${DRAFT}${heard.user} ${stem ?? ""}`;
+const draftName = (stem) => `${DRAFT}${server.user} ${stem ?? ""}`;
 
-function keepDraft() {
+function saveDraft() {
   if (form?.touched) tab.set(draftName(form.stem), form);
 }
 
-/** A form that is done with. */
-function drop(which) {
+/** Closes a form and removes its draft. */
+function discardForm(which) {
   tab.forget(draftName(which.stem));
   if (form === which) form = null;
 }
 
-function draftOf(stem) {
+function loadDraft(stem) {
   const draft = tab.get(draftName(stem));
   return draft && { ...draft, restored: true, sending: false };
 }
@@ -28,7 +28,7 @@ const newKey = () =>
   [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, "0")).join("");
 
 function openNew(given) {
-  form = draftOf(null) ?? {
+  form = loadDraft(null) ?? {
     stem: null,
     key: newKey(),
     fields: {
@@ -46,22 +46,22 @@ function openNew(given) {
 const slotFrom = (datum, zeit) => (/^\d{2}\.\d{2}\.\d{4}$/.test(datum ?? "") && zeit in ENDS ? { datum, zeit } : null);
 
 async function openEdit(stem) {
-  form = draftOf(stem);
+  form = loadDraft(stem);
   if (form) return showForm();
   showLoading(stem);
   try {
-    const { json: task } = await ask("GET", pathOf(stem));
+    const { json: task } = await request("GET", pathOf(stem));
     if (!isAt("edit", stem)) return;
-    if (task.problem) return replacePlace(placeOf("task", stem));
+    if (task.problem) return replaceRoute(routeTo("task", stem));
     form = { stem, base: task, fields: fieldsOf(task) };
     showForm();
-  } catch (refusal) {
+  } catch (error) {
     if (isAt("edit", stem)) back();
-    failed(refusal);
+    handleError(error);
   }
 }
 
-/** What of a task can be edited. A text field knows no other line break than LF. */
+/** The editable fields of a task. A `<textarea>` normalizes line endings to LF. */
 const fieldsOf = ({ kategorie, deadline, fixedSlot, tags, body }) => ({
   kategorie,
   deadline,
@@ -70,7 +70,7 @@ const fieldsOf = ({ kategorie, deadline, fixedSlot, tags, body }) => ({
   body: (body ?? "").replace(/\r\n?/g, "\n"),
 });
 
-/** The fields that differ from those the task had. */
+/** The fields that were changed, with the body's original line endings. */
 function changesOf({ base, fields }) {
   const before = fieldsOf(base);
   const changes = Object.entries(fields).filter(
@@ -81,7 +81,7 @@ function changesOf({ base, fields }) {
   return json;
 }
 
-// --- How it looks ---
+// --- Rendering ---
 
 function showForm() {
   const { stem, base, fields } = form;
@@ -147,7 +147,7 @@ function showForm() {
           {
             type: "button",
             onclick: () => {
-              drop(form);
+              discardForm(form);
               back();
             },
           },
@@ -246,66 +246,66 @@ function tagsField() {
   );
 }
 
-/** Takes over what stands in the form. */
+/** Copies the inputs' values to `form.fields`. */
 function readForm({ currentTarget }) {
-  const said = new FormData(currentTarget);
-  const date = (name) => (said.get(name) ? datumOf(said.get(name)) : null);
+  const data = new FormData(currentTarget);
+  const date = (name) => (data.get(name) ? datumOf(data.get(name)) : null);
   const datum = date("datum");
   Object.assign(form.fields, {
-    kategorie: said.get("kategorie"),
+    kategorie: data.get("kategorie"),
     deadline: date("deadline"),
-    fixedSlot: datum && { datum, zeit: said.get("zeit") },
-    body: said.get("body").replace(/\r\n?/g, "\n"),
+    fixedSlot: datum && { datum, zeit: data.get("zeit") },
+    body: data.get("body").replace(/\r\n?/g, "\n"),
   });
-  if (said.has("title")) form.fields.title = said.get("title").trim();
+  if (data.has("title")) form.fields.title = data.get("title").trim();
   touched();
 }
 
 function touched() {
   form.touched = true;
-  keepDraft();
+  saveDraft();
 }
 
 async function previewBody() {
   const place = dialog.querySelector("#previewed");
   try {
-    const { json } = await ask("POST", "/api/preview", { json: { body: form.fields.body } });
+    const { json } = await request("POST", "/api/preview", { json: { body: form.fields.body } });
     fill(place, el("h3", {}, words.preview), rendered(json.html));
-  } catch (refusal) {
-    failed(refusal);
+  } catch (error) {
+    handleError(error);
   }
 }
 
-// --- Sending it ---
+// --- Saving ---
 
 async function submit(event) {
   event.preventDefault();
-  if (form.sending || !mayChange()) return;
+  if (form.sending || !canWrite()) return;
   const sent = form;
   const button = event.submitter ?? dialog.querySelector("button.main");
   sent.sending = true;
   button.textContent = words.saving;
-  showRefusal(null);
+  showFormError(null);
   try {
     await (sent.stem ? saveEdit(sent) : saveNew(sent));
-  } catch (refusal) {
-    if (isOpen(sent)) showRefusal(refusal);
-    else failed(refusal);
+  } catch (error) {
+    if (isOpen(sent)) showFormError(error);
+    else handleError(error);
   } finally {
     sent.sending = false;
     button.textContent = words.save;
   }
 }
 
-/** Whether it is still before the person: while it was sent, they may have gone elsewhere. */
+/** Whether the form is still visible: the user may have navigated during the request. */
 const isOpen = (which) => form === which && isAt(which.stem ? "edit" : "new", which.stem ?? "");
 
 async function saveNew(sent) {
   const { key, fields } = sent;
   const task = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== ""));
-  // A heading in the text would be the title, and this one forgotten.
+  // The title is sent as the first heading: a heading in the body would replace it otherwise.
   if (task.body) task.body = `# ${fields.title}\n\n${task.body}`;
-  const { json } = await ask("POST", "/api/tasks", { json: task, headers: { "Idempotency-Key": key } });
+  const { json } = await request("POST", "/api/tasks", { json: task, headers: { "Idempotency-Key": key } });
   finish(sent, words.created(json.id, fields.title));
 }
 
@@ -315,8 +315,8 @@ async function saveEdit(sent) {
   if (Object.keys(changes).length === 0) return finish(sent, words.nothingChanged);
   try {
     await patch(stem, changes, base.etag);
-  } catch (refusal) {
-    if (refusal.code !== "precondition_failed" || !isOpen(sent)) throw refusal;
+  } catch (error) {
+    if (error.code !== "precondition_failed" || !isOpen(sent)) throw error;
     return showConflict();
   }
   finish(sent, words.saved(base.title));
@@ -324,34 +324,34 @@ async function saveEdit(sent) {
 
 function finish(sent, text) {
   const wasOpen = isOpen(sent);
-  drop(sent);
+  discardForm(sent);
   if (wasOpen) back();
-  tell(text);
-  changed();
+  showMessage(text);
+  afterChange();
 }
 
-/** Says at the form what was refused, and marks the field at fault. */
-function showRefusal(refusal) {
-  if (refusal && !(refusal instanceof Refusal)) throw refusal;
+/** Shows the error in the form and marks the invalid field. */
+function showFormError(error) {
+  if (error && !(error instanceof ApiError)) throw error;
   for (const input of dialog.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
   const place = dialog.querySelector("#form-error");
-  if (!refusal) return place.replaceChildren();
-  if (refusal.status === 401) return signIn();
-  place.replaceChildren(refusal.message);
-  const name = { "fixedSlot.datum": "datum", "fixedSlot.zeit": "zeit", tags: "tag" }[refusal.field] ?? refusal.field;
+  if (!error) return place.replaceChildren();
+  if (error.status === 401) return signIn();
+  place.replaceChildren(error.message);
+  const name = { "fixedSlot.datum": "datum", "fixedSlot.zeit": "zeit", tags: "tag" }[error.field] ?? error.field;
   const input = name && dialog.querySelector(`[name="${CSS.escape(name)}"]`);
   input?.setAttribute("aria-invalid", "true");
   input?.setAttribute("aria-describedby", "form-error");
   input?.focus();
 }
 
-// --- Somebody else was faster ---
+// --- Edit conflicts ---
 
 async function showConflict() {
   const which = form;
-  const { json: theirs } = await ask("GET", pathOf(which.stem));
+  const { json: theirs } = await request("GET", pathOf(which.stem));
   if (which !== form) return;
-  if (theirs.problem) throw new Refusal(theirs.problem.message, { code: "task_unreadable" });
+  if (theirs.problem) throw new ApiError(theirs.problem.message, { code: "task_unreadable" });
   const mine = changesOf(form);
   const names = {
     kategorie: words.kategorieLabel,
@@ -372,7 +372,7 @@ async function showConflict() {
     );
   const choose = (label, act, main) => el("button", { type: "button", className: main && "main", onclick: act }, label);
   const place = dialog.querySelector("#conflict");
-  // There is one thing to decide now.
+  // Only the conflict can be acted on now.
   dialog.querySelector("form").hidden = true;
   const heading = el("h3", { tabindex: "-1" }, words.conflict);
   place.replaceChildren(
@@ -399,13 +399,13 @@ async function showConflict() {
     el(
       "p",
       { className: "buttons" },
-      choose(words.keepMine, () => settle(theirs, { ...other, ...pick(own, mine) }, true), true),
+      choose(words.keepMine, () => continueFrom(theirs, { ...other, ...pick(own, mine) }, true), true),
       choose(words.takeTheirs, () => {
-        drop(form);
+        discardForm(form);
         back();
-        changed();
+        afterChange();
       }),
-      choose(words.keepEditing, () => settle(theirs, { ...other, ...pick(own, mine) }, false)),
+      choose(words.keepEditing, () => continueFrom(theirs, { ...other, ...pick(own, mine) }, false)),
     ),
   );
   heading.focus();
@@ -413,10 +413,10 @@ async function showConflict() {
 
 const pick = (object, names) => Object.fromEntries(Object.keys(names).map((name) => [name, object[name]]));
 
-/** Goes on from their version, with the fields that were changed here. */
-function settle(base, fields, save) {
+/** Rebases the form on the current version, with the fields that were changed here. */
+function continueFrom(base, fields, save) {
   Object.assign(form, { base, fields });
-  keepDraft();
+  saveDraft();
   showForm();
   if (save) dialog.querySelector("form").requestSubmit();
 }

@@ -1,53 +1,53 @@
-// Where one is, and the start.
+// Routing by the URL's fragment, and startup.
 
-// Each entry of the browser's history says how deep in the page it is, so that closing a dialog can go back.
+// Each history entry stores its depth within the page, so that closing a dialog can go back.
 let depth = history.state?.depth ?? 0;
 history.replaceState({ depth }, "");
 
 let goingBack = false;
 
-function arrive() {
+function onPopState() {
   goingBack = false;
   if (history.state?.depth === undefined) history.replaceState({ depth: depth + 1 }, "");
   depth = history.state.depth;
   route();
 }
 
-/** Back to where one came from, one step, however often it is asked for; who came by an address goes to the week. */
+/** Goes back one history entry, once even if called repeatedly; to the week if the page was opened at this URL. */
 function back() {
-  if (depth === 0) return replacePlace("#/");
+  if (depth === 0) return replaceRoute("#/");
   if (goingBack) return;
   goingBack = true;
   history.back();
 }
 
-function replacePlace(place) {
+function replaceRoute(place) {
   history.replaceState({ depth }, "", place);
   route();
 }
 
-/** The view and the task that the address names; a task's name may hold anything. */
-function placed() {
+/** The URL's view and task. A task's name may contain any character. */
+function currentRoute() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [view, name = ""] = path.split("/");
   let stem = "";
   try {
     stem = decodeURIComponent(name);
   } catch {
-    // Not one of ours: it names nothing.
+    // Malformed escapes: no such task.
   }
   return { view, stem, parameters: new URLSearchParams(query) };
 }
 
 function isAt(view, stem = "") {
-  const at = placed();
-  return at.view === view && at.stem === stem;
+  const current = currentRoute();
+  return current.view === view && current.stem === stem;
 }
 
 function route() {
-  const { view, stem, parameters } = placed();
+  const { view, stem, parameters } = currentRoute();
   if (state.signedOut) return;
-  keepDraft();
+  saveDraft();
   if (view === "new") return openNew(parameters);
   if (view === "task" && stem) return openTask(stem);
   if (view === "edit" && stem) return openEdit(stem);
@@ -56,20 +56,21 @@ function route() {
   return showSearch(parameters);
 }
 
-window.addEventListener("popstate", arrive);
+window.addEventListener("popstate", onPopState);
 document.addEventListener("visibilitychange", () => (document.hidden ? schedule() : refresh()));
 window.addEventListener("online", () => refresh());
 window.addEventListener("pageshow", ({ persisted }) => persisted && refresh());
-for (const event of ["pointerdown", "keydown", "focus"]) window.addEventListener(event, active, { passive: true });
+for (const event of ["pointerdown", "keydown", "focus"])
+  window.addEventListener(event, noteActivity, { passive: true });
 
 await refresh();
 route();
-// Without it the page only needs the service to open.
+// Optional: without the worker the page just doesn't open offline.
 async function register() {
-  const { era } = state;
+  const { generation } = state;
   if (state.signedOut) return;
-  const made = await navigator.serviceWorker?.register(policy.createScriptURL("")).catch(() => null);
-  // Whoever signs out meanwhile finds no worker yet, and wants none.
-  if (era !== state.era) await made?.unregister().catch(() => {});
+  const registration = await navigator.serviceWorker?.register(policy.createScriptURL("")).catch(() => null);
+  // A sign-out during the registration can't have found this worker, so it is removed here.
+  if (generation !== state.generation) await registration?.unregister().catch(() => {});
 }
 afterPaint(() => setTimeout(register, 500));

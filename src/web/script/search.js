@@ -1,40 +1,40 @@
-// Looking for tasks, of any status.
+// Search for tasks of any status.
 
 const searchForm = document.querySelector("form[role=search]");
-const NOTHING = { q: "", kategorie: "", status: "offen", tag: "" };
+const NO_CRITERIA = { q: "", kategorie: "", status: "offen", tag: "" };
 const PAGE = "50";
 
-let wanted = { ...NOTHING };
-let latest = 0;
+let criteria = { ...NO_CRITERIA };
+let latestId = 0;
 let typing;
 
-/** Looks for something else. What is looked for stands in the address, so that it is found again. */
+/** Changes the search criteria. They are in the URL, so that a search can be bookmarked and reloaded. */
 function search(change) {
-  wanted = { ...wanted, ...change };
-  replacePlace(placeOfSearch());
+  criteria = { ...criteria, ...change };
+  replaceRoute(searchRoute());
 }
 
-function placeOfSearch() {
-  const parameters = Object.entries(wanted).filter(([name, value]) => value !== NOTHING[name]);
+function searchRoute() {
+  const parameters = Object.entries(criteria).filter(([name, value]) => value !== NO_CRITERIA[name]);
   return parameters.length ? `#/?${new URLSearchParams(parameters)}` : "#/";
 }
 
-/** Looks for what the address says. */
+/** Runs the search of the URL's parameters. */
 async function showSearch(parameters) {
-  wanted = {
-    ...NOTHING,
+  criteria = {
+    ...NO_CRITERIA,
     ...Object.fromEntries(
-      Object.keys(NOTHING)
+      Object.keys(NO_CRITERIA)
         .filter((name) => parameters.has(name))
         .map((name) => [name, parameters.get(name)]),
     ),
   };
   for (const name of ["q", "kategorie", "status"]) {
     const input = searchForm.elements[name];
-    if (document.activeElement !== input) input.value = wanted[name];
+    if (document.activeElement !== input) input.value = criteria[name];
   }
-  if (placeOfSearch() === "#/") {
-    latest += 1;
+  if (searchRoute() === "#/") {
+    latestId += 1;
     const wasFound = state.found;
     state.found = null;
     return wasFound && render();
@@ -43,32 +43,32 @@ async function showSearch(parameters) {
 }
 
 async function searchAgain() {
-  const mine = (latest += 1);
+  const id = (latestId += 1);
   try {
     const found = await searchPage();
-    if (mine !== latest) return;
+    if (id !== latestId) return;
     state.found = found;
     render();
-  } catch (refusal) {
-    if (mine === latest) failed(refusal);
+  } catch (error) {
+    if (id === latestId) handleError(error);
   }
 }
 
 async function searchPage(cursor) {
-  const parameters = Object.entries({ ...wanted, limit: PAGE, cursor }).filter(([, value]) => value);
-  const { json } = await ask("GET", `/api/tasks?${new URLSearchParams(parameters)}`);
+  const parameters = Object.entries({ ...criteria, limit: PAGE, cursor }).filter(([, value]) => value);
+  const { json } = await request("GET", `/api/tasks?${new URLSearchParams(parameters)}`);
   return { tasks: json.tasks, next: json.nextCursor };
 }
 
 async function searchMore() {
-  const mine = latest;
+  const id = latestId;
   try {
     const { tasks, next } = await searchPage(state.found.next);
-    if (mine !== latest) return;
+    if (id !== latestId) return;
     state.found = { tasks: [...state.found.tasks, ...tasks], next };
     render();
-  } catch (refusal) {
-    failed(refusal);
+  } catch (error) {
+    handleError(error);
   }
 }
 
@@ -79,7 +79,7 @@ function foundView() {
     { className: "list found", "aria-labelledby": "found" },
     el("h1", { id: "found" }, words.found),
     el("p", { role: "status" }, words.foundCount(tasks.length, next !== null)),
-    wanted.tag &&
+    criteria.tag &&
       el(
         "p",
         {},
@@ -88,11 +88,11 @@ function foundView() {
           {
             type: "button",
             className: "tag",
-            "aria-label": words.noTag(wanted.tag),
+            "aria-label": words.noTag(criteria.tag),
             "data-key": "no tag",
             onclick: () => search({ tag: "" }),
           },
-          words.onlyTag(wanted.tag),
+          words.onlyTag(criteria.tag),
           " ×",
         ),
       ),

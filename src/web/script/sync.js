@@ -1,15 +1,15 @@
-// Bringing the files and Git together by hand.
+// Manual Git sync.
 
 async function openSync() {
   showSync(el("p", { role: "status" }, "…"));
   try {
-    const { json } = await ask("GET", "/sync");
+    const { json } = await request("GET", "/sync");
     if (isAt("sync")) showSync(syncState(json), syncButton());
-  } catch (refusal) {
+  } catch (error) {
     const open = isAt("sync");
-    if (refusal.code === "github_not_configured") return open && showSync(el("p", {}, words.syncOff));
+    if (error.code === "github_not_configured") return open && showSync(el("p", {}, words.syncOff));
     if (open) back();
-    failed(refusal);
+    handleError(error);
   }
 }
 
@@ -28,7 +28,7 @@ const syncButton = (label = words.syncNow, query = "") =>
     {},
     el(
       "button",
-      { type: "button", className: "main", "data-key": "sync", onclick: () => mayChange() && runSync(query) },
+      { type: "button", className: "main", "data-key": "sync", onclick: () => canWrite() && runSync(query) },
       label,
     ),
   );
@@ -68,18 +68,18 @@ function pullView({ filename, number, htmlUrl }) {
 async function runSync(query) {
   showSync(el("p", { role: "status" }, words.syncing), el("progress", { "aria-label": words.syncing }));
   try {
-    const { json } = await ask("POST", `/sync${query}`);
+    const { json } = await request("POST", `/sync${query}`);
     if (isAt("sync")) showSync(syncResult(json), syncButton());
-    await changed();
-  } catch (refusal) {
-    if (refusal.code === "mass_delete" && isAt("sync")) {
+    await afterChange();
+  } catch (error) {
+    if (error.code === "mass_delete" && isAt("sync")) {
       return showSync(
-        el("p", { role: "alert" }, words.massDelete(refusal.count)),
-        syncButton(words.removeFiles(refusal.count), `?confirm=${refusal.count}`),
+        el("p", { role: "alert" }, words.massDelete(error.count)),
+        syncButton(words.removeFiles(error.count), `?confirm=${error.count}`),
       );
     }
     if (isAt("sync")) openSync();
-    failed(refusal);
+    handleError(error);
   }
 }
 

@@ -1,7 +1,7 @@
-// One task in a dialog.
+// The dialog, and one task in it.
 
 const dialog = document.querySelector("dialog");
-let opener; // What had the focus before, by its `data-key`.
+let opener; // `data-key` of the element that had the focus before.
 
 /** Shows `content` in the dialog; `label` is the id of its heading. */
 function show(label, ...content) {
@@ -13,7 +13,7 @@ function show(label, ...content) {
   moveMessages(dialog);
 }
 
-/** Closes it without going anywhere. */
+/** Closes the dialog without changing the URL. */
 function hide() {
   if (!dialog.open) return;
   moveMessages(document.body);
@@ -21,7 +21,7 @@ function hide() {
   if (opener) document.querySelector(`[data-key="${CSS.escape(opener)}"]`)?.focus();
 }
 
-// Esc is a way back, as the browser's button is. The second of two a browser may take as a close at once.
+// Esc goes back, like the browser's button. On a second Esc a browser may close the dialog without a `cancel` event.
 dialog.addEventListener("cancel", (event) => {
   event.preventDefault();
   back();
@@ -29,7 +29,7 @@ dialog.addEventListener("cancel", (event) => {
 dialog.addEventListener("close", () => {
   if (dialog.open) return;
   moveMessages(document.body);
-  if (placed().view && !state.signedOut) back();
+  if (currentRoute().view && !state.signedOut) back();
 });
 
 const closeButton = () => el("button", { type: "button", onclick: back, "data-key": "close" }, words.close);
@@ -46,11 +46,11 @@ function showLoading(name) {
 async function openTask(stem) {
   showLoading(stem);
   try {
-    const { json: task } = await ask("GET", pathOf(stem));
+    const { json: task } = await request("GET", pathOf(stem));
     if (isAt("task", stem)) show("task-title", taskView(stem, task));
-  } catch (refusal) {
+  } catch (error) {
     if (isAt("task", stem)) back();
-    failed(refusal);
+    handleError(error);
   }
 }
 
@@ -64,7 +64,7 @@ function taskView(stem, task) {
   ];
 }
 
-/** The text without the heading that the title was taken from. */
+/** The body without the heading that is the title. */
 function bodyOf({ html, title }) {
   const body = rendered(html);
   const first = body.firstElementChild;
@@ -100,7 +100,7 @@ function taskButtons(stem, { title, status, etag }) {
         type: "button",
         "data-key": label,
         onclick: () => {
-          if (mayChange()) {
+          if (canWrite()) {
             back();
             act();
           }
@@ -113,7 +113,7 @@ function taskButtons(stem, { title, status, etag }) {
     open
       ? button(words.complete, () => complete(stem, title))
       : button(words.reopen, () => setStatus(stem, title, "offen", etag)),
-    el("a", { className: "button", href: placeOf("edit", stem), "data-key": "edit" }, words.edit),
+    el("a", { className: "button", href: routeTo("edit", stem), "data-key": "edit" }, words.edit),
     open && button(words.callOff, () => callOff(stem, title, etag)),
   ];
 }

@@ -1,106 +1,106 @@
-// The week: what is known of it, how it stays new, and how it looks.
+// The week: state, refresh and rendering.
 
 const state = {
   week: null, // The timeline document.
   etag: null,
-  layer: null, // Which layer answered, or `offline`: none did, and this is what is known.
-  trouble: null, // Why none did.
+  layer: null, // The cache layer that served the week, or `offline` for the cached one.
+  offlineReason: null, // Why the service couldn't be reached, as a text.
   me: null, // {login, userId, auth}
   signedOut: false,
-  showsAll: false, // Also the tasks without a place that come after the first ones.
-  found: null, // What a search found: {tasks, next}
-  leaving: new Map(), // Tasks that were just done or called off, by stem: {status, version}; the version once it is known.
-  era: 0, // Goes up when somebody leaves: answers from before aren't for whoever comes then.
+  showsAll: false, // Whether all unplaced tasks are shown, not only the first ones.
+  found: null, // The search result: {tasks, next}
+  pending: new Map(), // Optimistic status changes by stem: {status, version}; the version once the write is confirmed.
+  generation: 0, // Incremented on sign-out: responses to earlier requests must not be shown to the next user.
 };
 
 const isOffline = () => state.layer === "offline";
 
-// --- Staying new ---
+// --- Refresh ---
 
-const ACTIVE_FOR = 120_000; // Somebody who did nothing for so long (ms) isn't waiting for news.
+const ACTIVE_FOR = 120_000; // The user counts as idle after this time (ms) without input.
 const POLL_ACTIVE = 3_000;
 const POLL_IDLE = 60_000;
 
 let lastActive = Date.now();
-let notBefore = 0; // The service asked for quiet until then.
+let retryNotBefore = 0; // Earliest time of the next request, from `Retry-After`.
 let timer;
-let underWay = null;
-let onceMore = false;
+let inFlight = null;
+let rerun = false;
 
-/** Makes the week new. Calls at once share an answer, but one that began before a change isn't enough for it. */
+/** Refreshes the week. Single flight, but a call during a read makes it run again: that read may predate a write. */
 function refresh({ strict = false } = {}) {
-  if (underWay) {
-    onceMore = true;
-    return underWay;
+  if (inFlight) {
+    rerun = true;
+    return inFlight;
   }
-  underWay = (async () => {
+  inFlight = (async () => {
     do {
-      onceMore = false;
+      rerun = false;
       await readWeek(strict);
-    } while (onceMore);
+    } while (rerun);
   })().finally(() => {
-    underWay = null;
+    inFlight = null;
     schedule();
   });
-  return underWay;
+  return inFlight;
 }
 
 async function readWeek(strict) {
-  const { era } = state;
-  const known = heard.version;
+  const { generation } = state;
+  const known = server.version;
   const headers = {};
   if (strict) headers["Cache-Control"] = "no-cache";
   if (state.etag) headers["If-None-Match"] = state.etag;
   try {
-    const answer = (early && (await earlyAnswer())) || (await ask("GET", "/codex", { headers }));
-    if (era !== state.era) return;
-    if (answer.json) takeWeek(answer.json, answer.headers.get("etag"));
-    const visibly = answer.json || isOffline() || state.signedOut;
-    Object.assign(state, { layer: answer.headers.get("x-codex-cache"), signedOut: false });
+    const response = (preload && (await takePreload())) || (await request("GET", "/codex", { headers }));
+    if (generation !== state.generation) return;
+    if (response.json) applyWeek(response.json, response.headers.get("etag"));
+    const visibly = response.json || isOffline() || state.signedOut;
+    Object.assign(state, { layer: response.headers.get("x-codex-cache"), signedOut: false });
     if (visibly) render();
     else renderFooter();
-    if (state.me?.userId !== state.week.userId) afterPaint(learnWhoAsks);
-    if (state.found && heard.version > known) await searchAgain();
-  } catch (refusal) {
-    if (!(refusal instanceof Refusal)) throw refusal;
-    if (era === state.era) await missWeek(refusal);
+    if (state.me?.userId !== state.week.userId) afterPaint(loadAccount);
+    if (state.found && server.version > known) await searchAgain();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (generation === state.generation) await handleReadError(error);
   }
 }
 
-function takeWeek(week, etag) {
+function applyWeek(week, etag) {
   state.week = week;
   state.etag = etag;
-  hearUser(week.userId, week.version);
-  for (const [stem, { version }] of state.leaving) {
-    if (version && version <= week.version) state.leaving.delete(stem);
+  noteUser(week.userId, week.version);
+  for (const [stem, { version }] of state.pending) {
+    if (version && version <= week.version) state.pending.delete(stem);
   }
-  afterPaint(() => keepWeek(week));
+  afterPaint(() => cacheWeek(week));
 }
 
-/** What is known stays on show, and says how old it is. */
-async function missWeek(refusal) {
-  if (refusal.status === 401) return nobody();
-  if (refusal.status === 403) {
+/** After a failed read, the last known week stays visible, marked with its age. */
+async function handleReadError(error) {
+  if (error.status === 401) return showSignedOut();
+  if (error.status === 403) {
     Object.assign(state, { week: null, etag: null });
-    await forgetAll();
+    await clearLocalData();
   }
-  notBefore = Date.now() + refusal.retryAfter * 1000;
-  const away = refusal.code === "unreachable" || refusal.status >= 500;
-  if (away && !state.week) {
-    const { era } = state;
-    const kept = await keptWeek();
-    if (era !== state.era) return;
-    state.week = kept;
+  retryNotBefore = Date.now() + error.retryAfter * 1000;
+  const unavailable = error.code === "unreachable" || error.status >= 500;
+  if (unavailable && !state.week) {
+    const { generation } = state;
+    const cached = await cachedWeek();
+    if (generation !== state.generation) return;
+    state.week = cached;
   }
-  if (!state.week) return showFailure(refusal);
-  if (!away) return;
-  const trouble = refusal.code === "unreachable" ? words.offline : refusal.message;
-  const changed = state.layer !== "offline" || trouble !== state.trouble;
-  Object.assign(state, { layer: "offline", trouble });
+  if (!state.week) return showFailure(error);
+  if (!unavailable) return;
+  const offlineReason = error.code === "unreachable" ? words.offline : error.message;
+  const changed = state.layer !== "offline" || offlineReason !== state.offlineReason;
+  Object.assign(state, { layer: "offline", offlineReason });
   if (changed) render();
 }
 
-/** When the next look is due: a slot passes, or the time for a look is over. Nobody looks at a hidden page. */
+/** Schedules the next read: at the next slot boundary or poll interval. A hidden page doesn't poll. */
 function schedule() {
   clearTimeout(timer);
   if (document.hidden || state.signedOut) return;
@@ -109,25 +109,25 @@ function schedule() {
   const slotPasses = state.week ? Date.parse(state.week.validUntil) - serverNow() : Infinity;
   const passing = slotPasses > 0 && slotPasses <= wait;
   if (passing) wait = slotPasses + 100;
-  wait = Math.max(wait, notBefore - Date.now());
+  wait = Math.max(wait, retryNotBefore - Date.now());
   timer = setTimeout(() => {
-    // Marked at once, also when nobody answers.
+    // Marks the passed slot at once, even if the read fails.
     if (passing) render();
     refresh({ strict: active && !passing });
   }, wait);
 }
 
-function active() {
+function noteActivity() {
   const wasIdle = Date.now() - lastActive > POLL_IDLE;
   lastActive = Date.now();
   if (wasIdle) refresh();
 }
 
-// --- Time, by the service's clock and zone ---
+// --- Time, by the service's clock and time zone ---
 
-const ENDS = { morgens: 9, nachmittags: 14, abends: 19 }; // The hour from which a slot has passed.
+const ENDS = { morgens: 9, nachmittags: 14, abends: 19 }; // Local hour at which each slot ends.
 
-/** The week's zone, or the device's where that doesn't know it. */
+/** The week's time zone; the device's if the browser doesn't know that. */
 function zone() {
   try {
     return new Intl.DateTimeFormat("en", { timeZone: state.week?.timeZone }).resolvedOptions().timeZone;
@@ -137,8 +137,8 @@ function zone() {
 }
 
 /**
- * Date as `yyyy-mm-dd` and hour in the week's zone. As long as the week is valid its first day is today and none
- * of its slots has passed, so that is enough: what knows of zones is slow to start, and the week is to be seen at once.
+ * Date as `yyyy-mm-dd` and hour in the week's time zone. While the week is valid, its first day is today and none of
+ * its slots has passed: that avoids `Intl`, whose slow initialization would delay the first paint.
  */
 function localNow() {
   if (serverNow() < Date.parse(state.week.validUntil)) return { date: isoOf(state.week.weekStart), hour: 0 };
@@ -155,7 +155,7 @@ function localNow() {
   return { date: `${part("year")}-${part("month")}-${part("day")}`, hour: Number(part("hour")) };
 }
 
-/** The service shows no slot that has passed; a week that is kept, or late, may. */
+/** The service returns no passed slots, but a cached or outdated week may have some. */
 function hasPassed(datum, zeit, now) {
   const date = isoOf(datum);
   return date < now.date || (date === now.date && now.hour >= ENDS[zeit]);
@@ -166,7 +166,7 @@ const datumOf = (iso) => iso.split("-").reverse().join(".");
 const dayName = (datum) => `${words.days[new Date(`${isoOf(datum)}T12:00:00Z`).getUTCDay()]}, ${datum}`;
 const slotName = ({ datum, zeit }) => `${dayName(datum)}, ${words.zeit[zeit]}`;
 
-/** A moment as date and time of the week's zone. */
+/** An instant as date and time in the week's time zone. */
 function momentName(rfc3339) {
   return new Date(rfc3339).toLocaleString(document.documentElement.lang === "en" ? "en-GB" : "de-DE", {
     timeZone: zone(),
@@ -177,7 +177,7 @@ function momentName(rfc3339) {
   });
 }
 
-// --- How it looks ---
+// --- Rendering ---
 
 const main = document.querySelector("main");
 
@@ -245,10 +245,10 @@ function slotView(day, slot, isCurrent, isPast) {
   );
 }
 
-/** A task as the week, the lists and a search show it. */
+/** A task's card, in the week, the lists and the search result. */
 function card(task, ...more) {
   const stem = stemOf(task.file);
-  const status = state.leaving.get(stem)?.status ?? task.status ?? "offen";
+  const status = state.pending.get(stem)?.status ?? task.status ?? "offen";
   const open = status === "offen";
   return el(
     "article",
@@ -264,7 +264,7 @@ function card(task, ...more) {
     el(
       "div",
       {},
-      el("p", { className: "name" }, el("a", { href: placeOf("task", stem), "data-key": `task ${stem}` }, task.title)),
+      el("p", { className: "name" }, el("a", { href: routeTo("task", stem), "data-key": `task ${stem}` }, task.title)),
       el(
         "p",
         { className: "facts" },
@@ -298,7 +298,7 @@ function card(task, ...more) {
   );
 }
 
-const FIRST_UNPLACED = 60; // Thousands of cards would make a slow page; the others come when they are asked for.
+const FIRST_UNPLACED = 60; // Thousands of cards would slow the page down; a button shows the others.
 
 function unplacedView({ unplaced }) {
   if (!unplaced.length) return null;
@@ -338,7 +338,7 @@ function problemsView({ problems }) {
 function problemView({ file, line, code, message }) {
   const stem = stemOf(file);
   const name = /^\d{4}(-|$)/.test(stem)
-    ? el("a", { href: placeOf("task", stem), "data-key": `problem ${stem}` }, stem)
+    ? el("a", { href: routeTo("task", stem), "data-key": `problem ${stem}` }, stem)
     : stem;
   const known = words.problem[code];
   return el(
@@ -366,20 +366,20 @@ function offlineBanner() {
     el(
       "p",
       { className: "banner", role: "status" },
-      `${state.trouble} ${words.shown(momentName(state.week.generatedAt))}`,
+      `${state.offlineReason} ${words.shown(momentName(state.week.generatedAt))}`,
     )
   );
 }
 
-/** Nothing to show, and why. */
-function showFailure(refusal) {
+/** Shows an error in place of the week. */
+function showFailure(error) {
   fill(
     main,
     el(
       "div",
       { className: "empty" },
       el("h1", {}, "CodexMiroir"),
-      el("p", { role: "alert" }, refusal.message),
+      el("p", { role: "alert" }, error.message),
       el("button", { type: "button", onclick: () => refresh() }, words.retry),
     ),
   );

@@ -1,4 +1,4 @@
-// Every word of the page, in both languages. A member that takes something is a function.
+// All texts of the page in both languages. Texts with parameters are functions.
 
 const GERMAN = {
   week: "Woche",
@@ -316,7 +316,7 @@ const ENGLISH = {
   massDelete: (count) => `${count} files are gone from Git, more than half. Remove them here, too?`,
   removeFiles: (count) => `Remove ${count} files`,
 
-  // In English the service says it itself.
+  // In English the service's own message is used.
   refusal: {},
   fieldRefused: {},
   unreachable: "The service can't be reached.",

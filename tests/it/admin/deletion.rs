@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use codex_miroir::admin::{self, DeleteError, Deletion, Kept, Storage};
-use codex_miroir::codex::Freshness;
+use codex_miroir::admin::{self, DeleteError, Deletion, DeletionReport, Storage};
+use codex_miroir::codex::Consistency;
 use codex_miroir::store::BlobStore;
-use codex_miroir::task::SETTLED_FILE;
+use codex_miroir::task::TOMBSTONE_FILE;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -21,12 +21,15 @@ fn deletion(scene: &Scene) -> Deletion {
     Deletion {
         user: anna(),
         despite_git: false,
-        patience: Duration::from_secs(90),
+        pending_timeout: Duration::from_secs(90),
         now: scene.now(),
     }
 }
 
-async fn delete(store: impl BlobStore + Clone, deletion: &Deletion) -> Result<Kept, DeleteError> {
+async fn delete(
+    store: impl BlobStore + Clone,
+    deletion: &Deletion,
+) -> Result<DeletionReport, DeleteError> {
     let codex = codex_over(Arc::new(store.clone()));
     admin::delete(&store, &codex, deletion).await
 }
@@ -38,7 +41,7 @@ async fn full() -> Scene {
     scene.read(&scene.instance()).await;
     scene.file("Notiz.md", "kein Task");
     scene.file("bild.png", "");
-    scene.file("0009-Nie.md", SETTLED_FILE);
+    scene.file("0009-Nie.md", TOMBSTONE_FILE);
     in_git(&scene, &[]);
     mirrored(&scene);
     scene
@@ -90,17 +93,17 @@ async fn all_of_a_user_goes_and_nothing_of_anybody_elses() {
     queue      a hint
     ");
     assert_eq!(scene.store.paths(), paths, "looking removes nothing");
-    let kept = delete(scene.store.clone(), &deletion(&scene))
+    let report = delete(scene.store.clone(), &deletion(&scene))
         .await
         .unwrap();
     assert_gone(&scene, "at once");
-    assert_snapshot!(kept.stays(&user, &before, Storage::Container).join("\n"), @r"
+    assert_snapshot!(report.describe_remaining(&user, &before, Storage::Container).join("\n"), @r"
     In Git: 0 files in codex-miroir/anna/tasks of anna/week@main, and what is in its history.
     In the storage account: soft-deleted blobs and versions, for as long as its data protection says.
     In instances: what they know, until they are next asked. Sessions stay good: whoever is let in (CODEX_ALLOWED_LOGINS) begins anew, and the login is the first account's that signs in by it.
     In raw: 1 settled file, empty but for the name, against creates that may still come; the janitor removes them.
     ");
-    assert_eq!(kept.removed, 14);
+    assert_eq!(report.removed, 14);
     let again = delete(scene.store.clone(), &deletion(&scene))
         .await
         .unwrap();
@@ -186,10 +189,10 @@ async fn a_create_under_way_is_waited_for_and_settled_when_its_time_is_over() {
     let scene = full().await;
     let dead = scene.instance();
     dead.line.lose_next("put", RAW, Loss::Request);
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     assert!(
         dead.codex
-            .create(&want, new_task("Spät"), None)
+            .create(&read_request, new_task("Spät"), None)
             .await
             .is_err()
     );
@@ -197,10 +200,10 @@ async fn a_create_under_way_is_waited_for_and_settled_when_its_time_is_over() {
     assert!(matches!(early, Err(DeleteError::Contended)), "{early:?}");
     assert!(scene.store.peek(STATE).is_some() && scene.store.peek(OWNER).is_some());
     scene.pass_seconds(61);
-    let kept = delete(scene.store.clone(), &deletion(&scene))
+    let report = delete(scene.store.clone(), &deletion(&scene))
         .await
         .unwrap();
-    assert_eq!((kept.settled, kept.came_back), (2, vec![]));
+    assert_eq!((report.tombstones, report.recreated), (2, vec![]));
     let raw: Vec<String> = scene
         .store
         .paths()
@@ -223,10 +226,10 @@ async fn a_file_created_meanwhile_goes_too() {
     let (store, wanted) = (deleting.requests.clone(), deletion(&scene));
     let deleting = tokio::spawn(async move { delete(store, &wanted).await });
     held.reached().await;
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     serving
         .codex
-        .create(&want, new_task("Neu"), None)
+        .create(&read_request, new_task("Neu"), None)
         .await
         .unwrap();
     settle().await;
@@ -266,16 +269,16 @@ async fn what_git_holds_keeps_the_user_unless_somebody_says_so() {
         despite_git: true,
         ..deletion(&scene)
     };
-    let kept = delete(scene.store.clone(), &despite).await.unwrap();
+    let report = delete(scene.store.clone(), &despite).await.unwrap();
     assert!(
-        kept.mirrored,
+        report.mirrored,
         "else anybody's next commit would bring the files back"
     );
     // Repeated without git.json, which would tell that Git has nothing.
-    let kept = delete(scene.store.clone(), &deletion(&scene))
+    let report = delete(scene.store.clone(), &deletion(&scene))
         .await
         .unwrap();
-    assert!(kept.mirrored);
+    assert!(report.mirrored);
 }
 
 #[tokio::test]
@@ -288,8 +291,8 @@ async fn what_came_to_git_meanwhile_keeps_the_name_in_the_mirror() {
     held.reached().await;
     in_git(&scene, &[("0000-Aufgabe.md", &"2".repeat(40))]);
     held.release();
-    let kept = deleting.await.unwrap().unwrap();
-    assert!(kept.mirrored && scene.store.peek(GIT).is_none());
+    let report = deleting.await.unwrap().unwrap();
+    assert!(report.mirrored && scene.store.peek(GIT).is_none());
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
 use codex_miroir::admin::{self, Export, ExportError};
-use codex_miroir::codex::Freshness;
+use codex_miroir::codex::Consistency;
 use codex_miroir::store::BlobStore;
-use codex_miroir::task::SETTLED_FILE;
+use codex_miroir::task::TOMBSTONE_FILE;
 use serde_json::{Value, json};
 
 use super::{OWNER, in_git};
@@ -39,7 +39,7 @@ async fn everything_is_in_the_zip_byte_for_byte() {
         .store
         .foreign_write(&format!("{RAW}0002-Ä.md"), b"\xef\xbb\xbf---\r\n\xff\0");
     scene.file("bild.png", "");
-    scene.file("0009-Nie.md", SETTLED_FILE);
+    scene.file("0009-Nie.md", TOMBSTONE_FILE);
     in_git(&scene, &[]);
     scene
         .store
@@ -51,7 +51,7 @@ async fn everything_is_in_the_zip_byte_for_byte() {
     let looking = scene.instance();
     let made = export(&scene, &looking.requests).await;
     assert_eq!(made.to_string(), "4 task files");
-    assert!(made.of_one_moment && made.left_out.is_empty());
+    assert!(made.is_consistent && made.left_out.is_empty());
     let mut expected = BTreeMap::new();
     for path in &before {
         let name = path.strip_prefix(RAW).map(|name| format!("tasks/{name}"));
@@ -119,16 +119,16 @@ async fn a_file_that_changes_meanwhile_is_read_again() {
     let made = tokio::spawn(async move { admin::export(&store, &anna(), now).await });
     held.reached().await;
     scene.file("0001-Aufgabe.md", &task("Inzwischen"));
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     serving
         .codex
-        .create(&want, new_task("Neu"), None)
+        .create(&read_request, new_task("Neu"), None)
         .await
         .unwrap();
     crate::support::scene::settle().await;
     held.release();
     let made = made.await.unwrap().unwrap();
-    assert!(made.of_one_moment);
+    assert!(made.is_consistent);
     let files = unzipped(&made);
     assert_eq!(
         files["tasks/0001-Aufgabe.md"],
@@ -145,15 +145,15 @@ async fn a_write_that_was_left_half_done_is_told() {
     let dead = scene.instance();
     scene.read(&dead).await;
     dead.line.lose_next("put", RAW, Loss::Request);
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     assert!(
         dead.codex
-            .create(&want, new_task("Nie"), None)
+            .create(&read_request, new_task("Nie"), None)
             .await
             .is_err()
     );
     let made = export(&scene, &scene.store).await;
-    assert!(!made.of_one_moment);
+    assert!(!made.is_consistent);
     assert!(
         made.to_string()
             .starts_with("1 task file; something was being written")

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use codex_miroir::admin::{self, InspectSettings, Report};
+use codex_miroir::admin::{self, InspectReport, InspectSettings};
 use codex_miroir::store::BlobStore;
-use codex_miroir::task::{SETTLED_FILE, git_sha};
+use codex_miroir::task::{TOMBSTONE_FILE, git_sha};
 use insta::assert_snapshot;
 
 use super::{GIT, HINT, OWNER, PLACE, in_git};
@@ -19,12 +19,12 @@ fn settings(mirrored_in: Option<&str>) -> InspectSettings {
     }
 }
 
-async fn inspect(store: &dyn BlobStore) -> Report {
+async fn inspect(store: &dyn BlobStore) -> InspectReport {
     admin::inspect(store, &anna(), &settings(Some(PLACE))).await
 }
 
 /// The lines whose label is this.
-fn lines(report: &Report, label: &str) -> Vec<String> {
+fn lines(report: &InspectReport, label: &str) -> Vec<String> {
     let text = report.to_string();
     let lines = text.lines().filter_map(|line| {
         let (found, text) = line.split_at_checked(16)?;
@@ -34,7 +34,7 @@ fn lines(report: &Report, label: &str) -> Vec<String> {
 }
 
 /// Ops are called by random ids, and a mark's time is what this machine's clock adds to the storage's.
-fn without_ids(report: &Report) -> String {
+fn without_ids(report: &InspectReport) -> String {
     let text = report.to_string();
     let lines = text
         .lines()
@@ -59,15 +59,18 @@ async fn eventful() -> Scene {
     scene.pass_seconds(60);
     let crashing = scene.instance();
     crashing.line.lose_next("put", RAW, Loss::Request);
-    let want = scene.want(codex_miroir::codex::Freshness::Bounded);
-    let lost = crashing.codex.create(&want, new_task("Nie"), None).await;
+    let read_request = scene.read_request(codex_miroir::codex::Consistency::Bounded);
+    let lost = crashing
+        .codex
+        .create(&read_request, new_task("Nie"), None)
+        .await;
     assert!(lost.is_err());
     scene.file("0001-Aufgabe.md", &task("Von Hand"));
     scene.file("0002-Aufgabe.md", &task("Aufgabe 2"));
     scene.file("0003-Aufgabe.md", "---\ntyp: task\nkategorie: x\n---\n");
     scene.store.foreign_delete(&format!("{RAW}0004-Aufgabe.md"));
     scene.file("0005-Aufgabe.md", &task("Neu"));
-    scene.file("0009-Nie.md", SETTLED_FILE);
+    scene.file("0009-Nie.md", TOMBSTONE_FILE);
     scene.file("notiz.txt", "kein Markdown");
     let known = git_sha(task("Aufgabe 0").as_bytes()).to_string();
     in_git(&scene, &[("0000-Aufgabe.md", &known)]);
@@ -206,11 +209,11 @@ async fn a_mark_tells_its_age_and_what_of_it_has_landed() {
     a.line.lose_next("put", STATE, Loss::FirstAnswer);
     // The mark is set, the file is there, and the mark's removal never arrives.
     let created = a.gate.hold_next("put", RAW);
-    let (codex, want) = (
+    let (codex, read_request) = (
         a.codex.clone(),
-        scene.want(codex_miroir::codex::Freshness::Bounded),
+        scene.read_request(codex_miroir::codex::Consistency::Bounded),
     );
-    let op = tokio::spawn(async move { codex.create(&want, new_task("Da"), None).await });
+    let op = tokio::spawn(async move { codex.create(&read_request, new_task("Da"), None).await });
     created.reached().await;
     a.line.lose_next("put", STATE, Loss::Request);
     created.release();

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
-    StoreError, Written,
+    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
+    PutIf, PutOutcome, StoreError, StoreResponse,
 };
 
 use crate::support::memory_store::MemoryStore;
@@ -41,8 +41,8 @@ impl Interrupted {
         &self,
         operation: &'static str,
         path: &str,
-        call: impl Future<Output = Result<Answer<T>, StoreError>>,
-    ) -> Result<Answer<T>, StoreError> {
+        call: impl Future<Output = Result<StoreResponse<T>, StoreError>>,
+    ) -> Result<StoreResponse<T>, StoreError> {
         let left = self.left.fetch_sub(1, Ordering::SeqCst);
         let gone = || StoreError::Unavailable {
             operation,
@@ -62,32 +62,40 @@ impl Interrupted {
 
 #[async_trait]
 impl BlobStore for Interrupted {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
         self.send("get", key.path(), self.inner.get(key, condition))
             .await
     }
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
         self.send("put", key.path(), self.inner.put(key, blob, condition))
             .await
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
         self.send("delete", key.path(), self.inner.delete(key, if_match))
             .await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
         self.send("list", prefix.as_str(), self.inner.list(prefix))
             .await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
         self.send("list", prefix.as_str(), self.inner.contents(prefix))
             .await
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use codex_miroir::store::{GetIf, Got, Key, Put, PutIf};
+use codex_miroir::store::{BlobKey, GetIf, GetOutcome, Put, PutIf};
 use serde_json::Value;
 
 use crate::support::azurite::{KEY, azurite};
@@ -277,7 +277,7 @@ async fn a_deleted_users_files_come_back_from_git_with_nobody_elses_commit() {
     );
     assert!(mirror.in_store().await.is_empty());
     // By somebody who was at work for the user when the deletion ended.
-    let (hint, put) = (Key::hint(&anna()), Put::default());
+    let (hint, put) = (BlobKey::hint(&anna()), Put::default());
     mirror.store().put(&hint, put, PutIf::Any).await.unwrap();
     crate::support::mirror::tick(&service);
     assert!(mirror.queue().await.is_empty(), "it was followed");
@@ -296,12 +296,12 @@ async fn a_deleted_users_files_come_back_from_git_with_nobody_elses_commit() {
 
 /// What `state/.github.json` says, as text without the place.
 fn folders(mirror: &Mirror) -> String {
-    let key = Key::github();
+    let key = BlobKey::github();
     let got = tokio::task::block_in_place(|| {
         let get = mirror.store().get(&key, GetIf::Any);
         tokio::runtime::Handle::current().block_on(get)
     });
-    let Got::Blob(blob) = got.unwrap().value else {
+    let GetOutcome::Blob(blob) = got.unwrap().value else {
         return String::new();
     };
     let mirror: Value = serde_json::from_slice(&blob.bytes).unwrap();

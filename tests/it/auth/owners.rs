@@ -1,7 +1,7 @@
 //! Whose a login is: `owner.json`, and what is remembered of it.
 
-use codex_miroir::admin::{self, RebindError, Rebound};
-use codex_miroir::codex::Holder;
+use codex_miroir::admin::{self, RebindError, RebindReport};
+use codex_miroir::codex::AccountIdentity;
 use codex_miroir::config::Config;
 use futures::future::{join, join_all};
 use insta::assert_snapshot;
@@ -129,8 +129,8 @@ async fn a_login_that_the_operator_rebinds_is_followed_by_a_running_instance() {
     let (was, now) = (1_001, 2_001);
     assert_eq!(
         rebound.unwrap(),
-        Rebound {
-            before: Some(Holder::GitHub { number: was }),
+        RebindReport {
+            before: Some(AccountIdentity::GitHub { number: was }),
             number: now,
             written: true,
         }
@@ -179,7 +179,7 @@ fn what_owner_json_means_depends_on_the_sign_in() {
         let found = |name: &str| settings.iter().find(|(it, _)| *it == name);
         let lookup = |name: &str| found(name).map(|(_, value)| (*value).to_owned());
         let auth = Config::from_lookup(lookup).unwrap().auth;
-        admin::meaning(&auth).map_err(|error| error.to_string())
+        admin::owner_file_effect(&auth).map_err(|error| error.to_string())
     };
     let easy = [
         ("CODEX_AUTH", "easyauth"),
@@ -367,7 +367,7 @@ async fn the_first_account_gets_the_login_whatever_gets_lost_or_comes_at_once() 
     let token = town.github.personal_token("anna");
     for (loss, first) in [
         (Loss::Request, "503 storage_unavailable"),
-        (Loss::Answer, "503 storage_unavailable"),
+        (Loss::StoreResponse, "503 storage_unavailable"),
         (Loss::FirstAnswer, "200"),
     ] {
         town.scene.store.foreign_delete(OWNER);

@@ -144,7 +144,7 @@ async fn while_the_store_is_away_nobody_is_signed_out_by_halves() {
 async fn whatever_gets_lost_a_sign_out_that_is_acknowledged_has_ended_the_session() {
     for (loss, first) in [
         (Loss::Request, "503 storage_unavailable"),
-        (Loss::Answer, "503 storage_unavailable"),
+        (Loss::StoreResponse, "503 storage_unavailable"),
         (Loss::FirstAnswer, "200"),
     ] {
         let town = Town::new();

@@ -4,8 +4,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use codex_miroir::codex::{Freshness, SyncRequest};
-use codex_miroir::store::{BlobStore, GetIf, Got, Key};
+use codex_miroir::codex::{Consistency, SyncRequest};
+use codex_miroir::store::{BlobKey, BlobStore, GetIf, GetOutcome};
 use serde_json::json;
 
 use crate::support::github::{Change, GitHub, Replica};
@@ -233,8 +233,8 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
     let (text, name) = (task("Eins"), "0000-Eins.md");
     scene.file(name, &text);
     let [a, b, c] = [(); 3].map(|()| scene.instance_mirrored(&github));
-    let (want, request) = (
-        scene.want(Freshness::Bounded),
+    let (read_request, request) = (
+        scene.read_request(Consistency::Bounded),
         SyncRequest {
             clean: true,
             confirm: None,
@@ -243,7 +243,7 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
     );
     // It is committed, and nobody has heard of it yet.
     let committed = github.hold_answer("PUT", "/contents");
-    b.codex.sync(&want, request).await.unwrap();
+    b.codex.sync(&read_request, request).await.unwrap();
     let pushing = b.codex.tick(scene.now());
     let (book, raw) = ("state/anna/git.json", format!("raw/anna/tasks/{name}"));
     let rest = async {
@@ -252,7 +252,7 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
         let more = format!("{text}\nNoch etwas\n");
         github.commit("main", &[(&path, Change::from(more))], "More");
         let taken = a.gate.hold_next("put", &raw);
-        let taking = a.codex.sync(&want, request);
+        let taking = a.codex.sync(&read_request, request);
         let between = async {
             taken.reached().await;
             // Who committed it says so, and comes no further.
@@ -263,7 +263,7 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
             taken.release();
             followed.reached().await;
             // Somebody else finds the file before it is said where it has come from.
-            c.codex.sync(&want, request).await.unwrap();
+            c.codex.sync(&read_request, request).await.unwrap();
             followed.release();
             noted.release();
         };
@@ -271,14 +271,14 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
     };
     let _ = tokio::join!(pushing, rest);
     for instance in [&c, &a, &b, &c] {
-        let _ = instance.codex.sync(&want, request).await;
+        let _ = instance.codex.sync(&read_request, request).await;
         instance.codex.tick(scene.now()).await.unwrap();
     }
     let path = format!("codex-miroir/anna/tasks/{name}");
     let there = String::from_utf8(github.files("main")[&path].to_vec()).unwrap();
     assert!(there.contains("Noch etwas"), "{there}");
-    let key = Key::raw(&scene.want(Freshness::Bounded).user, name).unwrap();
-    let Got::Blob(here) = scene.store.get(&key, GetIf::Any).await.unwrap().value else {
+    let key = BlobKey::raw(&scene.read_request(Consistency::Bounded).user, name).unwrap();
+    let GetOutcome::Blob(here) = scene.store.get(&key, GetIf::Any).await.unwrap().value else {
         panic!("it isn't here");
     };
     assert_eq!(here.bytes, there);

@@ -34,7 +34,7 @@ async fn a_name_that_git_would_not_give_back_is_not_sent_and_is_said() {
     let service = mirror.service();
     let name = format!("0007-{}.md", "x".repeat(193));
     let user = codex_miroir::user::UserId::parse("anna").unwrap();
-    let key = codex_miroir::store::Key::raw(&user, &name).unwrap();
+    let key = codex_miroir::store::BlobKey::raw(&user, &name).unwrap();
     let put = codex_miroir::store::Put {
         bytes: task("Lang").into(),
         ..codex_miroir::store::Put::default()

@@ -53,7 +53,7 @@ async fn twelve_hundred_tasks_that_git_does_not_have_are_not_lost_but_pushed() {
     let store = mirror.store();
     let user = codex_miroir::user::UserId::parse("anna").unwrap();
     for at in 0..1200 {
-        let key = codex_miroir::store::Key::raw(&user, &format!("{at:04}-Alt.md")).unwrap();
+        let key = codex_miroir::store::BlobKey::raw(&user, &format!("{at:04}-Alt.md")).unwrap();
         let put = codex_miroir::store::Put {
             bytes: task(&format!("Alt {at}")).into(),
             ..Default::default()
@@ -106,7 +106,7 @@ async fn a_lost_git_json_loses_nothing() {
         .send_json("PATCH", "/api/tasks/0001", r#"{"tags": ["hier"]}"#)
         .json();
     let user = codex_miroir::user::UserId::parse("anna").unwrap();
-    let key = codex_miroir::store::Key::git(&user);
+    let key = codex_miroir::store::BlobKey::git(&user);
     eventually("the failed push is noted", || {
         mirror.book_now()["lastError"].is_object()
     });
@@ -118,10 +118,11 @@ async fn a_lost_git_json_loses_nothing() {
             .await
             .unwrap()
             .value;
-        let codex_miroir::store::Got::Blob(blob) = got else {
+        let codex_miroir::store::GetOutcome::Blob(blob) = got else {
             panic!("it is there")
         };
-        if store.delete(&key, &blob.etag).await.unwrap().value == codex_miroir::store::Deleted::Done
+        if store.delete(&key, &blob.etag).await.unwrap().value
+            == codex_miroir::store::DeleteOutcome::Done
         {
             break blob.etag;
         }

@@ -248,7 +248,7 @@ async fn two_folders_of_the_store_go_on_each_by_itself() {
     let service = mirror.service();
     for user in ["anna", "Anna"] {
         let path = format!("raw/{user}/tasks/0000-Eins.md");
-        let key = codex_miroir::store::Key::raw(&UserId::parse(user).unwrap(), "0000-Eins.md");
+        let key = codex_miroir::store::BlobKey::raw(&UserId::parse(user).unwrap(), "0000-Eins.md");
         let put = codex_miroir::store::Put {
             bytes: task(&path).into(),
             ..codex_miroir::store::Put::default()

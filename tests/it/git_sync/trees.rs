@@ -461,8 +461,8 @@ async fn sync_by_hand_takes_again_what_an_editor_removed_here() {
     delivered(&mirror, &service).await;
     let store = mirror.store();
     let user = codex_miroir::user::UserId::parse("anna").unwrap();
-    let key = codex_miroir::store::Key::raw(&user, "0001-a.md").unwrap();
-    let codex_miroir::store::Got::Blob(blob) = store
+    let key = codex_miroir::store::BlobKey::raw(&user, "0001-a.md").unwrap();
+    let codex_miroir::store::GetOutcome::Blob(blob) = store
         .get(&key, codex_miroir::store::GetIf::Any)
         .await
         .unwrap()

@@ -3,22 +3,27 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use codex_miroir::codex::{Act, FileChange, FileFate, Freshness, KeyHashes, Want};
+use codex_miroir::codex::{BatchItem, Consistency, FileOp, FileOutcome, KeyHashes, ReadRequest};
 use futures::future::join_all;
 
-use super::{SETTLED, crowded, raw, tidy_up};
+use super::{SETTLED, crowded, raw, run_janitor};
 use crate::support::scene::{Instance, Scene, new_task, settle, task};
 
 /// A change of one file.
-async fn change(instance: &Instance, want: &Want, name: &str, act: Act) -> FileFate {
-    let change = FileChange {
+async fn change(
+    instance: &Instance,
+    read_request: &ReadRequest,
+    name: &str,
+    operation: FileOp,
+) -> FileOutcome {
+    let change = BatchItem {
         name: name.parse().unwrap(),
-        act,
+        operation,
         merged: vec![],
         write: None,
     };
-    let done = instance.codex.write_files(want, vec![change]).await;
-    done.unwrap().fates[0]
+    let done = instance.codex.write_files(read_request, vec![change]).await;
+    done.unwrap().outcomes[0]
 }
 
 /// A settled file whose hour is over.
@@ -36,15 +41,15 @@ async fn a_file_that_takes_a_settled_ones_place_stays() {
     let (writer, janitor) = (scene.instance(), scene.instance());
     scene.read(&writer).await;
     let delete = janitor.gate.hold_next("delete", "raw/");
-    let (report, ()) = tokio::join!(tidy_up(&scene, &janitor), async {
+    let (report, ()) = tokio::join!(run_janitor(&scene, &janitor), async {
         delete.reached().await;
-        let want = scene.want(Freshness::Bounded);
-        let act = Act::Create(task("Nun doch").into());
-        let fate = change(&writer, &want, "0007-Nie.md", act).await;
-        assert_eq!(fate, FileFate::Done);
+        let read_request = scene.read_request(Consistency::Bounded);
+        let operation = FileOp::Create(task("Nun doch").into());
+        let fate = change(&writer, &read_request, "0007-Nie.md", operation).await;
+        assert_eq!(fate, FileOutcome::Done);
         delete.release();
     });
-    assert_eq!((report.settled, report.failed), (0, 0));
+    assert_eq!((report.tombstones, report.failed), (0, 0));
     let there = scene.store.peek(&raw("0007-Nie.md")).unwrap();
     assert_eq!(there.bytes, task("Nun doch"));
 }
@@ -60,11 +65,11 @@ async fn who_was_about_to_take_a_settled_ones_place_gets_it_at_the_next_try() {
         janitor.gate.hold_next("delete", "raw/"),
         writer.gate.hold_next("put", "raw/"),
     );
-    let want = scene.want(Freshness::Bounded);
-    let act = || Act::Create(task("Nun doch").into());
+    let read_request = scene.read_request(Consistency::Bounded);
+    let operation = || FileOp::Create(task("Nun doch").into());
     let (report, fate, ()) = tokio::join!(
-        tidy_up(&scene, &janitor),
-        change(&writer, &want, "0007-Nie.md", act()),
+        run_janitor(&scene, &janitor),
+        change(&writer, &read_request, "0007-Nie.md", operation()),
         async {
             delete.reached().await;
             put.reached().await;
@@ -75,10 +80,10 @@ async fn who_was_about_to_take_a_settled_ones_place_gets_it_at_the_next_try() {
             put.release();
         }
     );
-    assert_eq!((report.settled, fate), (1, FileFate::Lost));
+    assert_eq!((report.tombstones, fate), (1, FileOutcome::Conflict));
     scene.read_strictly(&writer).await;
-    let fate = change(&writer, &want, "0007-Nie.md", act()).await;
-    assert_eq!(fate, FileFate::Done);
+    let fate = change(&writer, &read_request, "0007-Nie.md", operation()).await;
+    assert_eq!(fate, FileOutcome::Done);
     settle().await;
     let there = scene.store.peek(&raw("0007-Nie.md")).unwrap();
     assert_eq!(there.bytes, task("Nun doch"));
@@ -92,13 +97,15 @@ async fn a_slow_create_whose_mark_is_settled_is_there_once() {
     let (writer, janitor) = (scene.instance(), scene.instance());
     scene.read(&writer).await;
     let put = writer.gate.hold_next("put", "raw/");
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     let (created, ()) = tokio::join!(
-        writer.codex.create(&want, new_task("Langsam"), None),
+        writer
+            .codex
+            .create(&read_request, new_task("Langsam"), None),
         async {
             put.reached().await;
             scene.pass_seconds(62);
-            assert_eq!(tidy_up(&scene, &janitor).await.marks, 1);
+            assert_eq!(run_janitor(&scene, &janitor).await.intents, 1);
             put.release();
         }
     );
@@ -124,9 +131,9 @@ async fn take(scene: &Scene, instance: &Instance, number: usize) {
             return;
         }
         scene.rebuild(instance).await;
-        let want = scene.want(Freshness::Bounded);
-        let act = Act::Create(task(&format!("alt {number}")).into());
-        change(instance, &want, &name, act).await;
+        let read_request = scene.read_request(Consistency::Bounded);
+        let operation = FileOp::Create(task(&format!("alt {number}")).into());
+        change(instance, &read_request, &name, operation).await;
     }
     panic!("{name} can't be had");
 }
@@ -150,12 +157,13 @@ async fn creates_beside_it_are_all_there_once() {
                     key: title.clone(),
                     body: "body".to_owned(),
                 };
-                let want = scene.want(Freshness::Bounded);
+                let read_request = scene.read_request(Consistency::Bounded);
                 // Twice, as somebody does who heard nothing.
                 for _ in 0..2 {
-                    let made = instance
-                        .codex
-                        .create(&want, new_task(&title), Some(key.clone()));
+                    let made =
+                        instance
+                            .codex
+                            .create(&read_request, new_task(&title), Some(key.clone()));
                     named.push((made.await.unwrap().name.to_string(), title.clone()));
                 }
                 take(&scene, &instance, number).await;
@@ -168,7 +176,7 @@ async fn creates_beside_it_are_all_there_once() {
         let (scene, instance) = (Arc::clone(&scene), scene.instance());
         tokio::spawn(async move {
             for _ in 0..60 {
-                assert_eq!(tidy_up(&scene, &instance).await.failed, 0);
+                assert_eq!(run_janitor(&scene, &instance).await.failed, 0);
                 tokio::task::yield_now().await;
             }
         })
@@ -206,7 +214,7 @@ async fn creates_beside_it_are_all_there_once() {
     let a = scene.instance();
     let shown = scene.read_strictly(&a).await.entry;
     assert_eq!(
-        shown.table().iter().filter(|it| !it.is_settled()).count(),
+        shown.table().iter().filter(|it| !it.is_tombstone()).count(),
         2 + WRITERS * EACH + EACH
     );
 }

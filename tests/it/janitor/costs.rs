@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
-use codex_miroir::codex::Freshness;
+use codex_miroir::codex::Consistency;
 use codex_miroir::now::Now;
 
-use super::{SETTLED, crowded, record, tidy_up};
+use super::{SETTLED, crowded, record, run_janitor};
 use crate::support::github::GitHub;
 use crate::support::later_store::LaterStore;
 use crate::support::losing_store::Loss;
@@ -19,7 +19,7 @@ async fn a_quiet_user_costs_four_and_all_together_three() {
     scene.read(&scene.instance()).await;
     let before = scene.store.peek(STATE).unwrap().etag;
     let a = scene.instance();
-    tidy_up(&scene, &a).await;
+    run_janitor(&scene, &a).await;
     assert_eq!(
         a.took(),
         "1 get state, 2 list artifacts, 2 list raw, 2 list state"
@@ -35,7 +35,7 @@ async fn a_folder_that_is_not_there_is_not_listed() {
         .store
         .foreign_write("artifacts/weg/timeline.json", b"{}");
     let a = scene.instance();
-    let report = tidy_up(&scene, &a).await;
+    let report = run_janitor(&scene, &a).await;
     assert_eq!((report.users, report.artifacts), (2, 1));
     assert_eq!(
         a.took(),
@@ -51,15 +51,15 @@ async fn in_github_mode_who_is_away_costs_a_rebuild() {
     let scene = Scene::with_tasks(3);
     let a = scene.instance_mirrored(&github);
     scene.read(&a).await;
-    let now = Now::of_clocks(scene.now().utc, std::time::Instant::now());
+    let now = Now::from_clocks(scene.now().utc, std::time::Instant::now());
     a.codex.tick(now).await.unwrap();
-    assert_eq!(tidy_up(&scene, &a).await.hints, 1);
+    assert_eq!(run_janitor(&scene, &a).await.hints, 1);
     a.codex.tick(now).await.unwrap();
     assert!(scene.store.peek("queue/anna").is_none(), "all is in Git");
     for pass in 0..2 {
         scene.pass_seconds(3_600);
         let b = scene.instance_mirrored(&github);
-        let report = tidy_up(&scene, &b).await;
+        let report = run_janitor(&scene, &b).await;
         assert_eq!((report.users, report.hints, report.failed), (1, 0, 0));
         assert_eq!(
             b.took(),
@@ -74,7 +74,7 @@ async fn in_github_mode_who_is_away_costs_a_rebuild() {
 async fn what_there_is_to_do_costs_a_delete_each_and_one_swap() {
     let scene = crowded().await;
     let a = scene.instance();
-    tidy_up(&scene, &a).await;
+    run_janitor(&scene, &a).await;
     // The state: its mark and its record go in a swap each, before the first of which it is read again. The
     // task files: one is looked at and settled, one is looked at and removed. Beside anna there are one who
     // is gone and the folder idempotency.
@@ -90,16 +90,19 @@ async fn in_github_mode_what_is_not_in_git_is_found_once() {
     let github = GitHub::start();
     let scene = Scene::new();
     let a = scene.instance_mirrored(&github);
-    let want = scene.want(Freshness::Bounded);
+    let read_request = scene.read_request(Consistency::Bounded);
     a.line.lose_next("put", "queue/", Loss::Request);
-    a.codex.create(&want, new_task("Neu"), None).await.unwrap();
+    a.codex
+        .create(&read_request, new_task("Neu"), None)
+        .await
+        .unwrap();
     settle().await;
     assert!(
         scene.store.peek("queue/anna").is_none(),
         "the hint was lost"
     );
     let b = scene.instance_mirrored(&github);
-    let report = tidy_up(&scene, &b).await;
+    let report = run_janitor(&scene, &b).await;
     assert_eq!((report.hints, report.failed), (1, 0));
     assert_eq!(
         b.took(),
@@ -108,7 +111,7 @@ async fn in_github_mode_what_is_not_in_git_is_found_once() {
         "of the state's one is git.json, one the read's"
     );
     let hint = scene.store.peek("queue/anna").unwrap().etag;
-    assert_eq!(tidy_up(&scene, &b).await.hints, 0);
+    assert_eq!(run_janitor(&scene, &b).await.hints, 0);
     assert_eq!(
         b.took(),
         "1 get state, 2 list artifacts, 1 list queue, 2 list raw, 2 list state",
@@ -119,10 +122,10 @@ async fn in_github_mode_what_is_not_in_git_is_found_once() {
     // The hint is followed, and then there is nothing to find.
     let git = b
         .codex
-        .tick(Now::of_clocks(scene.now().utc, std::time::Instant::now()));
+        .tick(Now::from_clocks(scene.now().utc, std::time::Instant::now()));
     assert_eq!(git.await.unwrap().drained, 1);
     b.took();
-    assert_eq!(tidy_up(&scene, &b).await.hints, 0);
+    assert_eq!(run_janitor(&scene, &b).await.hints, 0);
     assert!(scene.store.peek("queue/anna").is_none());
 }
 
@@ -141,13 +144,13 @@ async fn it_costs_a_warm_instance_one_look_at_the_state() {
     });
     scene.read_strictly(&a).await;
     a.took();
-    let report = tidy_up(&scene, &scene.instance()).await;
-    assert_eq!((report.records, report.settled), (1, 1));
+    let report = run_janitor(&scene, &scene.instance()).await;
+    assert_eq!((report.records, report.tombstones), (1, 1));
     let version = scene.state().version;
     scene.pass_seconds(6);
     let read = scene.read(&a).await;
     assert_eq!(a.took(), "1 get state");
-    assert_eq!(read.entry.knowledge.hi, version);
+    assert_eq!(read.entry.bounds.hi, version);
     // Also one that lists them finds no foreign change.
     scene.rebuild(&a).await;
     assert_eq!(a.took(), "2 get state, 1 list raw, 1 put artifacts");
@@ -173,9 +176,9 @@ async fn a_pass_ends_in_time_and_everybody_gets_a_turn() {
         let began = tokio::time::Instant::now();
         let now = Now {
             started: began,
-            ..Now::of_clocks(utc + TimeDelta::hours(passes), std::time::Instant::now())
+            ..Now::from_clocks(utc + TimeDelta::hours(passes), std::time::Instant::now())
         };
-        let report = codex.tidy_up(now).await.unwrap();
+        let report = codex.run_janitor(now).await.unwrap();
         assert!(
             began.elapsed() < Duration::from_secs(290),
             "{:?}",

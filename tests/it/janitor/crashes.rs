@@ -17,7 +17,7 @@ enum Fate {
 const FATES: [Fate; 4] = [
     Fate::Killed,
     Fate::Lost(Loss::Request),
-    Fate::Lost(Loss::Answer),
+    Fate::Lost(Loss::StoreResponse),
     Fate::Lost(Loss::FirstAnswer),
 ];
 
@@ -25,7 +25,7 @@ const FATES: [Fate; 4] = [
 async fn requests() -> Vec<Request> {
     let scene = crowded().await;
     let a = scene.instance();
-    a.codex.tidy_up(scene.now()).await.unwrap();
+    a.codex.run_janitor(scene.now()).await.unwrap();
     let mut all = a.requests.take_requests();
     all.sort_by(|a, b| (a.operation, &a.path).cmp(&(b.operation, &b.path)));
     all.dedup();
@@ -38,12 +38,12 @@ async fn disturbed_pass(scene: &Scene, at: &Request, fate: Fate) {
         Fate::Lost(loss) => {
             a.line.lose_next(at.operation, &at.path, loss);
             // It may fail, and may not.
-            let _ = a.codex.tidy_up(scene.now()).await;
+            let _ = a.codex.run_janitor(scene.now()).await;
         }
         Fate::Killed => {
             let held = a.gate.hold_next(at.operation, &at.path);
             tokio::select! {
-                _ = a.codex.tidy_up(scene.now()) => panic!("{at:?} wasn't sent"),
+                _ = a.codex.run_janitor(scene.now()) => panic!("{at:?} wasn't sent"),
                 () = held.reached() => {}
             }
         }
@@ -66,7 +66,7 @@ async fn whatever_befalls_one_of_its_requests_the_next_pass_does_the_rest() {
             let shown = titles(&b.json(&read));
             assert_eq!(shown, ["Aufgabe 0", "Aufgabe 1"], "{context}");
             assert_eq!(scene.state().next_id, 8, "{context}");
-            let report = scene.instance().codex.tidy_up(scene.now()).await;
+            let report = scene.instance().codex.run_janitor(scene.now()).await;
             assert_eq!(report.unwrap().failed, 0, "{context}");
             assert_tidy(&scene, version, &context);
         }

@@ -7,7 +7,9 @@ use codex_miroir::cache::{ChangeKind, State};
 use codex_miroir::codex::{JanitorReport, Version};
 use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
-use codex_miroir::store::{BlobStore, GetIf, Got, Key, Prefix, Put, PutIf, WriteId, WriteIds};
+use codex_miroir::store::{
+    BlobKey, BlobStore, GetIf, GetOutcome, Prefix, Put, PutIf, WriteId, WriteIds,
+};
 use codex_miroir::user::UserId;
 
 use super::{SETTLED, mark, record};
@@ -34,7 +36,7 @@ async fn on_azurite_everything_that_is_expired_goes() {
     everything_that_is_expired_goes(Arc::new(store)).await;
 }
 
-async fn put(store: &LaterStore, key: &Key, text: &[u8], writes: WriteIds) {
+async fn put(store: &LaterStore, key: &BlobKey, text: &[u8], writes: WriteIds) {
     let put = Put {
         bytes: text.to_vec().into(),
         writes,
@@ -45,13 +47,13 @@ async fn put(store: &LaterStore, key: &Key, text: &[u8], writes: WriteIds) {
 async fn everything_that_is_expired_goes(inner: Arc<dyn BlobStore>) {
     let store = LaterStore::new(inner);
     let (anna, gone) = (anna(), UserId::parse("weg").unwrap());
-    let file = |name| Key::raw(&anna, name).unwrap();
+    let file = |name| BlobKey::raw(&anna, name).unwrap();
     let none = WriteIds::default;
     put(
         &store,
         &file("0000-Da.md"),
         task("Da").as_bytes(),
-        none().followed_by(WriteId(7)),
+        none().with_newest(WriteId(7)),
     )
     .await;
     put(&store, &file("0001-Nie.md"), SETTLED.as_bytes(), none()).await;
@@ -64,14 +66,14 @@ async fn everything_that_is_expired_goes(inner: Arc<dyn BlobStore>) {
         (Prefix::all_artifacts(), "timeline_main.json"),
     ];
     for (prefix, name) in &leftovers {
-        let key = Key::leftover(prefix, name).unwrap();
+        let key = BlobKey::leftover(prefix, name).unwrap();
         put(&store, &key, b"old", none()).await;
     }
     for user in [&anna, &gone] {
-        put(&store, &Key::artifact(user), b"{}", none()).await;
+        put(&store, &BlobKey::artifact(user), b"{}", none()).await;
     }
-    put(&store, &Key::legacy_next_id(&anna), b"1", none()).await;
-    put(&store, &Key::owner(&anna), b"{}", none()).await;
+    put(&store, &BlobKey::legacy_next_id(&anna), b"1", none()).await;
+    put(&store, &BlobKey::owner(&anna), b"{}", none()).await;
     let now = Utc::now();
     let mut state = State::new(Version(10), 2);
     let landed = mark("0000-Da.md", ChangeKind::Update, 11, now);
@@ -80,11 +82,11 @@ async fn everything_that_is_expired_goes(inner: Arc<dyn BlobStore>) {
     for (key, op, at) in [("a", "old", now), ("b", "young", young)] {
         state.idempotency.insert(key.repeat(64), record(op, at));
     }
-    put(&store, &Key::state(&anna), &state.to_bytes(), none()).await;
+    put(&store, &BlobKey::state(&anna), &state.to_bytes(), none()).await;
 
     let codex = codex_over(Arc::new(store.clone()));
-    let of_clocks = || Now::of_clocks(Utc::now(), std::time::Instant::now());
-    let young = codex.tidy_up(of_clocks()).await.unwrap();
+    let from_clocks = || Now::from_clocks(Utc::now(), std::time::Instant::now());
+    let young = codex.run_janitor(from_clocks()).await.unwrap();
     let artifact_only = JanitorReport {
         users: 2,
         artifacts: 1,
@@ -93,11 +95,11 @@ async fn everything_that_is_expired_goes(inner: Arc<dyn BlobStore>) {
     assert_eq!(young, artifact_only, "all else is young");
 
     store.pass(TimeDelta::hours(26));
-    let report = codex.tidy_up(of_clocks()).await.unwrap();
+    let report = codex.run_janitor(from_clocks()).await.unwrap();
     let found = (
         report.records,
-        report.marks,
-        report.settled,
+        report.intents,
+        report.tombstones,
         report.leftovers,
     );
     assert_eq!(found, (1, 1, 1, leftovers.len()));
@@ -120,8 +122,8 @@ async fn everything_that_is_expired_goes(inner: Arc<dyn BlobStore>) {
     ] {
         assert!(names(shared.clone()).await.is_empty(), "{shared}");
     }
-    let Got::Blob(blob) = store
-        .get(&Key::state(&anna), GetIf::Any)
+    let GetOutcome::Blob(blob) = store
+        .get(&BlobKey::state(&anna), GetIf::Any)
         .await
         .unwrap()
         .value

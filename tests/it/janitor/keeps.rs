@@ -5,7 +5,7 @@ use std::time::Duration;
 use codex_miroir::cache::ChangeKind;
 use codex_miroir::codex::JanitorReport;
 
-use super::{LEFTOVERS, SETTLED, mark, raw, record, tidy_up};
+use super::{LEFTOVERS, SETTLED, mark, raw, record, run_janitor};
 use crate::support::scene::{ARTIFACT, Scene, task};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -18,7 +18,7 @@ async fn assert_kept(scene: &Scene, context: &str) {
         blobs.map(|blob| blob.map(|it| it.etag)).collect()
     };
     let etags = versions(&before);
-    let report = tidy_up(scene, &scene.instance()).await;
+    let report = run_janitor(scene, &scene.instance()).await;
     assert_eq!(scene.store.paths(), before, "{context}");
     assert_eq!(versions(&before), etags, "{context}");
     let nothing = JanitorReport {
@@ -80,7 +80,7 @@ async fn a_leftover_stays_until_nobody_has_written_it_for_a_day() {
     scene.pass(DAY);
     assert_kept(&scene, "a day old").await;
     scene.pass_seconds(1);
-    let report = tidy_up(&scene, &scene.instance()).await;
+    let report = run_janitor(&scene, &scene.instance()).await;
     assert_eq!(report.leftovers, LEFTOVERS.len());
 }
 
@@ -96,7 +96,7 @@ async fn a_user_called_as_the_older_services_folder_keeps_what_is_theirs() {
         .store
         .foreign_write("state/idempotency/key.txt", b"0001");
     scene.pass(2 * DAY);
-    tidy_up(&scene, &scene.instance()).await;
+    run_janitor(&scene, &scene.instance()).await;
     let mut kept = theirs.map(|name| format!("state/idempotency/{name}"));
     kept.sort();
     assert_eq!(scene.store.paths(), kept);
@@ -110,7 +110,7 @@ async fn a_settled_file_stays_for_an_hour() {
     scene.pass_seconds(3600);
     assert_kept(&scene, "an hour old").await;
     scene.pass_seconds(1);
-    assert_eq!(tidy_up(&scene, &scene.instance()).await.settled, 1);
+    assert_eq!(run_janitor(&scene, &scene.instance()).await.tombstones, 1);
     assert_eq!(
         scene.store.peek(&raw("0007-Nie.md")).map(|it| it.etag),
         None
@@ -194,7 +194,7 @@ async fn only_who_has_neither_state_nor_files_is_gone() {
     // Deleted by hand, and the number and the account are still known.
     write("state/c/nextId.txt", b"5");
     write("state/c/owner.json", b"{}");
-    let report = tidy_up(&scene, &scene.instance()).await;
+    let report = run_janitor(&scene, &scene.instance()).await;
     assert_eq!((report.users, report.artifacts), (4, 2));
     assert_eq!(
         scene.store.paths(),
@@ -217,7 +217,7 @@ async fn an_artifact_that_is_written_meanwhile_stays() {
     scene.store.foreign_write(ARTIFACT, b"{}");
     let a = scene.instance();
     let delete = a.gate.hold_next("delete", "artifacts/");
-    let (report, ()) = tokio::join!(tidy_up(&scene, &a), async {
+    let (report, ()) = tokio::join!(run_janitor(&scene, &a), async {
         delete.reached().await;
         scene.file("0000-Da.md", &task("Da"));
         scene.read(&scene.instance()).await;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use codex_miroir::config::Config;
-use codex_miroir::http::{App, Gate, Routes, router};
+use codex_miroir::http::{App, Authenticator, Routes, router};
 use futures::stream;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -24,10 +24,10 @@ fn routes(instance: &Instance, hosted: bool) -> Routes {
         hosted,
         ..Config::from_lookup(|_| None).unwrap()
     };
-    let gate = Gate::dev(anna());
+    let authenticator = Authenticator::dev(anna());
     router(App::new(
         instance.codex.clone(),
-        gate,
+        authenticator,
         &config,
         Arc::default(),
     ))
@@ -165,7 +165,7 @@ async fn in_the_midst_of_an_outage_it_stops_early() {
     for _ in 0..100 {
         a.line.lose_next("get", "state/user-", Loss::Request);
     }
-    let report = a.codex.tidy_up(scene.now()).await.unwrap();
+    let report = a.codex.run_janitor(scene.now()).await.unwrap();
     assert_eq!(report.users, 0);
     assert!((12..=16).contains(&report.failed), "{report}");
     assert_eq!(report.failed + report.left, 100);

@@ -8,7 +8,7 @@ async fn the_first_write_makes_the_container_and_reads_do_not() {
     let other = ETag::new("0x1");
     assert!(matches!(
         store.get(&key(), GetIf::Any).await.unwrap().value,
-        Got::Absent
+        GetOutcome::Absent
     ));
     assert!(
         store
@@ -24,10 +24,10 @@ async fn the_first_write_makes_the_container_and_reads_do_not() {
         .await
         .unwrap()
         .value;
-    assert_eq!(update, Written::Refused);
+    assert_eq!(update, PutOutcome::Refused);
     assert_eq!(
         store.delete(&key(), &other).await.unwrap().value,
-        Deleted::Absent
+        DeleteOutcome::Absent
     );
     assert_eq!(
         methods(&proxy),
@@ -54,8 +54,8 @@ async fn the_first_write_makes_the_container_and_reads_do_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_first_writes_make_the_container_once() {
     let (store, proxy, _) = proxied().await;
-    let keys: Vec<Key> = (0..20)
-        .map(|n| Key::raw(&ada(), &format!("{n:04}.md")).unwrap())
+    let keys: Vec<BlobKey> = (0..20)
+        .map(|n| BlobKey::raw(&ada(), &format!("{n:04}.md")).unwrap())
         .collect();
     let written = join_all(
         keys.iter()
@@ -65,7 +65,7 @@ async fn many_first_writes_make_the_container_once() {
     assert!(
         written
             .into_iter()
-            .all(|w| matches!(w.unwrap().value, Written::Done(_)))
+            .all(|w| matches!(w.unwrap().value, PutOutcome::Done(_)))
     );
     let made = methods(&proxy)
         .iter()
@@ -143,7 +143,7 @@ fn methods(proxy: &TcpProxy) -> Vec<String> {
 #[tokio::test]
 async fn a_name_is_sent_in_characters_that_nobody_rewrites() {
     let (store, proxy, container) = proxied_with_blob().await;
-    let odd = Key::raw(&ada(), "0002-ä [x]|'+'%2F^;=@ (1)!*.md").unwrap();
+    let odd = BlobKey::raw(&ada(), "0002-ä [x]|'+'%2F^;=@ (1)!*.md").unwrap();
     done(
         store
             .put(&odd, put("x", 1), PutIf::Absent)

@@ -13,7 +13,7 @@ async fn an_update_whose_answer_was_lost_is_refused_and_recognised() {
         .value;
     assert_eq!(
         (written, proxy.take_requests().len()),
-        (Written::Refused, 2)
+        (PutOutcome::Refused, 2)
     );
     assert!(writes(&store).await.contains(WriteId(2)));
 }
@@ -23,7 +23,7 @@ async fn a_create_whose_answer_was_lost_is_refused_and_recognised() {
     let (store, proxy, etag) = proxied_with_blob().await;
     assert_eq!(
         store.delete(&key(), &etag).await.unwrap().value,
-        Deleted::Done
+        DeleteOutcome::Done
     );
     proxy.plan("PUT", 1, Fault::LoseAnswer);
     let written = store
@@ -31,7 +31,7 @@ async fn a_create_whose_answer_was_lost_is_refused_and_recognised() {
         .await
         .unwrap()
         .value;
-    assert_eq!(written, Written::Refused);
+    assert_eq!(written, PutOutcome::Refused);
     assert!(writes(&store).await.contains(WriteId(2)));
 }
 
@@ -40,10 +40,13 @@ async fn a_delete_whose_answer_was_lost_leaves_nothing() {
     let (store, proxy, etag) = proxied_with_blob().await;
     proxy.plan("DELETE", 1, Fault::LoseAnswer);
     let deleted = store.delete(&key(), &etag).await.unwrap().value;
-    assert!(matches!(deleted, Deleted::Refused | Deleted::Absent));
+    assert!(matches!(
+        deleted,
+        DeleteOutcome::Refused | DeleteOutcome::Absent
+    ));
     assert!(matches!(
         store.get(&key(), GetIf::Any).await.unwrap().value,
-        Got::Absent
+        GetOutcome::Absent
     ));
 }
 

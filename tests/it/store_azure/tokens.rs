@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use codex_miroir::store::azure::AzureStore;
-use codex_miroir::store::{BlobStore, GetIf, Got, PutIf, StoreError};
+use codex_miroir::store::{BlobStore, GetIf, GetOutcome, PutIf, StoreError};
 use futures::future::{join, join_all};
 use serde_json::json;
 
@@ -37,7 +37,7 @@ async fn proxied() -> (IdentityEndpoint, AzureStore, TcpProxy) {
     (endpoint, store, proxy)
 }
 
-async fn get(store: &AzureStore) -> Result<Got, StoreError> {
+async fn get(store: &AzureStore) -> Result<GetOutcome, StoreError> {
     let answer = store.get(&key(), GetIf::Any).await?;
     Ok(answer.value)
 }

@@ -17,7 +17,7 @@ pub(super) async fn of_many_creates_one_wins(store: &dyn BlobStore, user: &UserI
     assert_one_wins(store, &raw(user, "0001.md"), PutIf::Absent).await;
 }
 
-async fn assert_one_wins(store: &dyn BlobStore, key: &Key, condition: PutIf) {
+async fn assert_one_wins(store: &dyn BlobStore, key: &BlobKey, condition: PutIf) {
     let texts: Vec<String> = (0..MANY).map(|i| format!("writer {i}")).collect();
     let outcomes = join_all(
         texts
@@ -28,12 +28,12 @@ async fn assert_one_wins(store: &dyn BlobStore, key: &Key, condition: PutIf) {
     let won: Vec<_> = outcomes
         .iter()
         .zip(&texts)
-        .filter(|(outcome, _)| **outcome != Written::Refused)
+        .filter(|(outcome, _)| **outcome != PutOutcome::Refused)
         .collect();
     assert_eq!(won.len(), 1, "{outcomes:?}");
     let read = blob(store, key).await;
     assert_eq!(
-        (&Written::Done(read.etag), &read.bytes),
+        (&PutOutcome::Done(read.etag), &read.bytes),
         (won[0].0, &Bytes::from(won[0].1.clone()))
     );
 }
@@ -42,13 +42,13 @@ pub(super) async fn of_many_deletes_one_wins(store: &dyn BlobStore, user: &UserI
     let key = raw(user, "0001.md");
     let etag = written(store, &key, bytes("x"), PutIf::Absent).await;
     let outcomes = join_all((0..MANY).map(|_| store.delete(&key, &etag))).await;
-    let outcomes: Vec<Deleted> = outcomes
+    let outcomes: Vec<DeleteOutcome> = outcomes
         .into_iter()
         .map(|outcome| outcome.unwrap().value)
         .collect();
     let done = outcomes
         .iter()
-        .filter(|outcome| **outcome == Deleted::Done)
+        .filter(|outcome| **outcome == DeleteOutcome::Done)
         .count();
     assert_eq!(done, 1, "{outcomes:?}");
 }
@@ -79,7 +79,7 @@ pub(super) async fn users_do_not_wait_for_each_other(store: &dyn BlobStore, user
         .map(|i| UserId::parse(&format!("{user}-{i}")).unwrap())
         .collect();
     join_all(users.iter().map(|user| async {
-        let key = Key::state(user);
+        let key = BlobKey::state(user);
         let mut etag = written(store, &key, bytes("0"), PutIf::Absent).await;
         for _ in 0..5 {
             etag = written(store, &key, bytes("1"), PutIf::Same(etag)).await;

@@ -6,30 +6,36 @@ pub(super) async fn an_absent_blob_is_absent_in_every_form(store: &dyn BlobStore
     let key = raw(user, "0001.md");
     let other = written(store, &raw(user, "0002.md"), bytes("x"), PutIf::Absent).await;
     for condition in [GetIf::Any, GetIf::Changed(other.clone())] {
-        assert!(matches!(get(store, &key, condition).await, Got::Absent));
+        assert!(matches!(
+            get(store, &key, condition).await,
+            GetOutcome::Absent
+        ));
     }
     let same = get(store, &key, GetIf::Same(other.clone())).await;
-    assert!(matches!(same, Got::Absent | Got::Changed));
+    assert!(matches!(same, GetOutcome::Absent | GetOutcome::Changed));
     assert_eq!(
         put(store, &key, bytes("y"), PutIf::Same(other.clone())).await,
-        Written::Refused
+        PutOutcome::Refused
     );
     assert_ne!(
         store.delete(&key, &other).await.unwrap().value,
-        Deleted::Done
+        DeleteOutcome::Done
     );
-    assert!(matches!(get(store, &key, GetIf::Any).await, Got::Absent));
+    assert!(matches!(
+        get(store, &key, GetIf::Any).await,
+        GetOutcome::Absent
+    ));
 }
 
 pub(super) async fn changed_gives_only_news(store: &dyn BlobStore, user: &UserId) {
-    let key = Key::state(user);
+    let key = BlobKey::state(user);
     let old = written(store, &key, bytes("old"), PutIf::Absent).await;
     assert!(matches!(
         get(store, &key, GetIf::Changed(old.clone())).await,
-        Got::Unchanged
+        GetOutcome::Unchanged
     ));
     let new = written(store, &key, bytes("new"), PutIf::Any).await;
-    let Got::Blob(read) = get(store, &key, GetIf::Changed(old)).await else {
+    let GetOutcome::Blob(read) = get(store, &key, GetIf::Changed(old)).await else {
         panic!("no news")
     };
     assert_eq!((&*read.bytes, read.etag), (&b"new"[..], new));
@@ -38,14 +44,14 @@ pub(super) async fn changed_gives_only_news(store: &dyn BlobStore, user: &UserId
 pub(super) async fn same_gives_only_that_version(store: &dyn BlobStore, user: &UserId) {
     let key = raw(user, "0001.md");
     let old = written(store, &key, bytes("old"), PutIf::Absent).await;
-    let Got::Blob(read) = get(store, &key, GetIf::Same(old.clone())).await else {
+    let GetOutcome::Blob(read) = get(store, &key, GetIf::Same(old.clone())).await else {
         panic!("not given")
     };
     assert_eq!((&*read.bytes, &read.etag), (&b"old"[..], &old));
     written(store, &key, bytes("new"), PutIf::Same(old.clone())).await;
     assert!(matches!(
         get(store, &key, GetIf::Same(old)).await,
-        Got::Changed
+        GetOutcome::Changed
     ));
 }
 
@@ -54,12 +60,12 @@ pub(super) async fn create_needs_a_free_name(store: &dyn BlobStore, user: &UserI
     let etag = written(store, &key, bytes("first"), PutIf::Absent).await;
     assert_eq!(
         put(store, &key, bytes("second"), PutIf::Absent).await,
-        Written::Refused
+        PutOutcome::Refused
     );
     assert_eq!(blob(store, &key).await.bytes, "first");
     assert_eq!(
         store.delete(&key, &etag).await.unwrap().value,
-        Deleted::Done
+        DeleteOutcome::Done
     );
     written(store, &key, bytes("third"), PutIf::Absent).await;
 }
@@ -70,14 +76,14 @@ pub(super) async fn update_needs_the_named_version(store: &dyn BlobStore, user: 
     let two = written(store, &key, bytes("two"), PutIf::Same(one.clone())).await;
     assert_eq!(
         put(store, &key, bytes("three"), PutIf::Same(one)).await,
-        Written::Refused
+        PutOutcome::Refused
     );
     let read = blob(store, &key).await;
     assert_eq!((&*read.bytes, read.etag), (&b"two"[..], two));
 }
 
 pub(super) async fn any_overwrites(store: &dyn BlobStore, user: &UserId) {
-    let key = Key::artifact(user);
+    let key = BlobKey::artifact(user);
     written(store, &key, bytes("a longer text"), PutIf::Any).await;
     let etag = written(store, &key, bytes("short"), PutIf::Any).await;
     let read = blob(store, &key).await;
@@ -101,7 +107,7 @@ pub(super) async fn a_version_never_comes_back(store: &dyn BlobStore, user: &Use
         let etag = written(store, &key, bytes("same"), PutIf::Absent).await;
         assert_eq!(
             store.delete(&key, &etag).await.unwrap().value,
-            Deleted::Done
+            DeleteOutcome::Done
         );
         etags.push(etag);
     }
@@ -114,12 +120,21 @@ pub(super) async fn delete_needs_the_named_version(store: &dyn BlobStore, user: 
     let new = written(store, &key, bytes("new"), PutIf::Same(old.clone())).await;
     assert_eq!(
         store.delete(&key, &old).await.unwrap().value,
-        Deleted::Refused
+        DeleteOutcome::Refused
     );
     assert_eq!(blob(store, &key).await.bytes, "new");
-    assert_eq!(store.delete(&key, &new).await.unwrap().value, Deleted::Done);
-    assert!(matches!(get(store, &key, GetIf::Any).await, Got::Absent));
-    assert_ne!(store.delete(&key, &new).await.unwrap().value, Deleted::Done);
+    assert_eq!(
+        store.delete(&key, &new).await.unwrap().value,
+        DeleteOutcome::Done
+    );
+    assert!(matches!(
+        get(store, &key, GetIf::Any).await,
+        GetOutcome::Absent
+    ));
+    assert_ne!(
+        store.delete(&key, &new).await.unwrap().value,
+        DeleteOutcome::Done
+    );
 }
 
 pub(super) async fn etags_count_quoted_or_not(store: &dyn BlobStore, user: &UserId) {
@@ -130,11 +145,11 @@ pub(super) async fn etags_count_quoted_or_not(store: &dyn BlobStore, user: &User
     assert!(!etag.as_str().contains('"'));
     assert!(matches!(
         get(store, &key, GetIf::Changed(quoted.clone())).await,
-        Got::Unchanged
+        GetOutcome::Unchanged
     ));
     assert_eq!(
         store.delete(&key, &quoted).await.unwrap().value,
-        Deleted::Done
+        DeleteOutcome::Done
     );
 }
 

@@ -25,16 +25,16 @@ pub(super) async fn an_empty_blob_comes_back_empty(store: &dyn BlobStore, user: 
     );
     assert!(matches!(
         get(store, &key, GetIf::Changed(etag.clone())).await,
-        Got::Unchanged
+        GetOutcome::Unchanged
     ));
     assert!(matches!(
         get(store, &key, GetIf::Same(etag)).await,
-        Got::Blob(_)
+        GetOutcome::Blob(_)
     ));
 }
 
 pub(super) async fn a_big_blob_comes_back_whole(store: &dyn BlobStore, user: &UserId) {
-    let key = Key::artifact(user);
+    let key = BlobKey::artifact(user);
     let content: Vec<u8> = (0..3 << 20)
         .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
@@ -81,18 +81,21 @@ pub(super) async fn odd_names_name_their_own_blob(store: &dyn BlobStore, user: &
 pub(super) async fn every_kind_of_key_works(store: &dyn BlobStore, user: &UserId) {
     let keys = [
         raw(user, "0001.md"),
-        Key::artifact(user),
-        Key::state(user),
-        Key::legacy_next_id(user),
+        BlobKey::artifact(user),
+        BlobKey::state(user),
+        BlobKey::legacy_next_id(user),
     ];
     for key in &keys {
         let etag = written(store, key, bytes(key.path()), PutIf::Absent).await;
         assert_eq!(blob(store, key).await.bytes, key.path().as_bytes());
-        assert_eq!(store.delete(key, &etag).await.unwrap().value, Deleted::Done);
+        assert_eq!(
+            store.delete(key, &etag).await.unwrap().value,
+            DeleteOutcome::Done
+        );
     }
     assert!(matches!(
-        get(store, &Key::probe(), GetIf::Any).await,
-        Got::Absent
+        get(store, &BlobKey::probe(), GetIf::Any).await,
+        GetOutcome::Absent
     ));
 }
 

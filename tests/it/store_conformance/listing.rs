@@ -12,7 +12,7 @@ pub(super) async fn a_listing_has_the_etags_of_get_and_put(store: &dyn BlobStore
     for name in ["0001.md", "0002-b.md", "notes.txt"] {
         let etag = written(store, &raw(user, name), by(name, first(1)), PutIf::Absent).await;
         assert_eq!(blob(store, &raw(user, name)).await.etag, etag);
-        expected.push(Listed {
+        expected.push(ListedBlob {
             name: name.to_owned(),
             etag,
             size: name.len() as u64,
@@ -20,7 +20,7 @@ pub(super) async fn a_listing_has_the_etags_of_get_and_put(store: &dyn BlobStore
         });
     }
     let listed = listed(store, user).await.into_iter();
-    let untimed = listed.map(|blob| Listed {
+    let untimed = listed.map(|blob| ListedBlob {
         modified: None,
         ..blob
     });
@@ -40,7 +40,7 @@ pub(super) async fn a_listing_says_when_a_blob_was_last_written(
     let of_list = listed(store, user).await[0].modified.unwrap();
     let contents = store.contents(&Prefix::state(user)).await.unwrap().value;
     assert!(contents.blobs.is_empty());
-    written(store, &Key::state(user), bytes("{}"), PutIf::Absent).await;
+    written(store, &BlobKey::state(user), bytes("{}"), PutIf::Absent).await;
     let contents = store.contents(&Prefix::state(user)).await.unwrap();
     let (of_contents, later) = (contents.value.blobs[0].modified.unwrap(), contents.date);
     assert!(before - second <= of_list && of_list <= after + second);
@@ -57,8 +57,8 @@ pub(super) async fn the_contents_of_a_prefix_are_its_blobs_and_folders(
     let contents = store.contents(&Prefix::state(user)).await.unwrap().value;
     assert_eq!((contents.folders.len(), contents.blobs.len()), (0, 0));
     // In this order a page has a folder between two blobs.
-    let record = Key::leftover(&Prefix::legacy_idempotency(user), "key one.txt").unwrap();
-    for key in [Key::git(user), record.clone(), Key::state(user)] {
+    let record = BlobKey::leftover(&Prefix::legacy_idempotency(user), "key one.txt").unwrap();
+    for key in [BlobKey::git(user), record.clone(), BlobKey::state(user)] {
         written(store, &key, bytes("{}"), PutIf::Absent).await;
     }
     let contents = store.contents(&Prefix::state(user)).await.unwrap().value;
@@ -68,14 +68,14 @@ pub(super) async fn the_contents_of_a_prefix_are_its_blobs_and_folders(
     assert_eq!(names, ["git.json", "state.json"]);
     assert_eq!(contents.folders.iter().collect::<Vec<_>>(), ["idempotency"]);
     assert_eq!(contents.requests, 1);
-    let state = blob(store, &Key::state(user)).await;
+    let state = blob(store, &BlobKey::state(user)).await;
     assert_eq!((&blobs[1].etag, blobs[1].size), (&state.etag, 2));
     let records = Prefix::legacy_idempotency(user);
     let records = store.contents(&records).await.unwrap().value;
     assert_eq!(records.blobs[0].name, "key one.txt");
     let etag = &records.blobs[0].etag;
     let deleted = store.delete(&record, etag).await.unwrap().value;
-    assert_eq!(deleted, Deleted::Done);
+    assert_eq!(deleted, DeleteOutcome::Done);
 }
 
 pub(super) async fn every_users_folder_is_in_the_contents_above(
@@ -85,8 +85,8 @@ pub(super) async fn every_users_folder_is_in_the_contents_above(
     let longer = UserId::parse(&format!("{user}-b")).unwrap();
     for user in [user, &longer] {
         written(store, &raw(user, "0001.md"), bytes("x"), PutIf::Absent).await;
-        written(store, &Key::state(user), bytes("{}"), PutIf::Absent).await;
-        written(store, &Key::artifact(user), bytes("{}"), PutIf::Absent).await;
+        written(store, &BlobKey::state(user), bytes("{}"), PutIf::Absent).await;
+        written(store, &BlobKey::artifact(user), bytes("{}"), PutIf::Absent).await;
     }
     for above in [
         Prefix::all_raw(),
@@ -106,7 +106,7 @@ pub(super) async fn every_users_folder_is_in_the_contents_above(
     let key = raw(&longer, "0001.md");
     let etag = blob(store, &key).await.etag;
     let removed = store.delete(&key, &etag).await.unwrap().value;
-    assert_eq!(removed, Deleted::Done);
+    assert_eq!(removed, DeleteOutcome::Done);
     let folders = store.contents(&Prefix::all_raw()).await.unwrap();
     let folders = folders.value.folders;
     assert!(folders.contains(user.as_str()), "{folders:?}");
@@ -127,14 +127,14 @@ pub(super) async fn a_listing_shows_no_other_user(store: &dyn BlobStore, user: &
     assert_eq!(names(store, &longer).await, ["0002.md"]);
     assert!(matches!(
         get(store, &raw(user, "0002.md"), GetIf::Any).await,
-        Got::Absent
+        GetOutcome::Absent
     ));
 }
 
 pub(super) async fn a_listing_shows_raw_files_only(store: &dyn BlobStore, user: &UserId) {
     written(store, &raw(user, "0001.md"), bytes("x"), PutIf::Absent).await;
-    written(store, &Key::state(user), bytes("{}"), PutIf::Absent).await;
-    written(store, &Key::artifact(user), bytes("{}"), PutIf::Absent).await;
+    written(store, &BlobKey::state(user), bytes("{}"), PutIf::Absent).await;
+    written(store, &BlobKey::artifact(user), bytes("{}"), PutIf::Absent).await;
     assert_eq!(names(store, user).await, ["0001.md"]);
 }
 

@@ -25,16 +25,16 @@ async fn neither_absent_nor_free(store: &dyn BlobStore, user: &UserId, names: &[
             // Whoever asks for a version hears that it isn't that one.
             let changed = matches!(
                 (&got, &condition),
-                (Ok(answer), GetIf::Same(_)) if matches!(answer.value, Got::Changed)
+                (Ok(answer), GetIf::Same(_)) if matches!(answer.value, GetOutcome::Changed)
             );
             assert!(refused || changed, "{key}, {condition:?}: {got:?}");
         }
         for condition in [PutIf::Absent, PutIf::Same(etag.clone())] {
             let put = put(store, &key, by("y", first(1)), condition).await;
-            assert_eq!(put, Written::Refused, "{key}");
+            assert_eq!(put, PutOutcome::Refused, "{key}");
         }
         let deleted = store.delete(&key, &etag).await.unwrap().value;
-        assert_eq!(deleted, Deleted::Refused, "{key}");
+        assert_eq!(deleted, DeleteOutcome::Refused, "{key}");
     }
     let listing = store.list(&Prefix::raw(user)).await.unwrap().value;
     let mut others = listing.others;

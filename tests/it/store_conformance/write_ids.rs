@@ -5,8 +5,8 @@ use super::*;
 pub(super) async fn write_ids_come_back(store: &dyn BlobStore, user: &UserId) {
     let key = raw(user, "0001.md");
     let ids = first(u64::MAX)
-        .followed_by(WriteId(0))
-        .followed_by(WriteId(0xfeed));
+        .with_newest(WriteId(0))
+        .with_newest(WriteId(0xfeed));
     written(store, &key, by("x", ids.clone()), PutIf::Absent).await;
     assert_eq!(blob(store, &key).await.writes, ids);
 }
@@ -14,7 +14,7 @@ pub(super) async fn write_ids_come_back(store: &dyn BlobStore, user: &UserId) {
 pub(super) async fn write_ids_are_replaced_by_each_write(store: &dyn BlobStore, user: &UserId) {
     let key = raw(user, "0001.md");
     let etag = written(store, &key, by("one", first(1)), PutIf::Absent).await;
-    let ids = blob(store, &key).await.writes.followed_by(WriteId(2));
+    let ids = blob(store, &key).await.writes.with_newest(WriteId(2));
     written(store, &key, by("two", ids.clone()), PutIf::Same(etag)).await;
     let writes = blob(store, &key).await.writes;
     assert_eq!(writes, ids);
@@ -27,7 +27,7 @@ pub(super) async fn only_sixteen_write_ids_are_kept(store: &dyn BlobStore, user:
     let key = raw(user, "0001.md");
     let mut etag = written(store, &key, by("0", first(0)), PutIf::Absent).await;
     for id in 1..=16 {
-        let ids = blob(store, &key).await.writes.followed_by(WriteId(id));
+        let ids = blob(store, &key).await.writes.with_newest(WriteId(id));
         etag = written(store, &key, by("again", ids), PutIf::Same(etag)).await;
     }
     let writes = blob(store, &key).await.writes;
@@ -46,10 +46,13 @@ pub(super) async fn a_write_without_ids_loses_them(store: &dyn BlobStore, user: 
 pub(super) async fn a_repeated_update_is_recognised(store: &dyn BlobStore, user: &UserId) {
     let key = raw(user, "0001.md");
     let old = written(store, &key, by("old", first(1)), PutIf::Absent).await;
-    let update = by("new", first(1).followed_by(WriteId(2)));
+    let update = by("new", first(1).with_newest(WriteId(2)));
     let condition = PutIf::Same(old);
     let etag = written(store, &key, update.clone(), condition.clone()).await;
-    assert_eq!(put(store, &key, update, condition).await, Written::Refused);
+    assert_eq!(
+        put(store, &key, update, condition).await,
+        PutOutcome::Refused
+    );
     let read = blob(store, &key).await;
     assert!(read.writes.contains(WriteId(2)));
     assert_eq!(read.etag, etag);
@@ -61,7 +64,7 @@ pub(super) async fn a_repeated_create_is_recognised(store: &dyn BlobStore, user:
     written(store, &key, create.clone(), PutIf::Absent).await;
     assert_eq!(
         put(store, &key, create, PutIf::Absent).await,
-        Written::Refused
+        PutOutcome::Refused
     );
     assert!(blob(store, &key).await.writes.contains(WriteId(0xabc)));
 }

@@ -58,7 +58,7 @@ async fn a_linked_file_stays_a_link() {
     assert_eq!(fixture.listed().await[0].etag, old);
     assert!(matches!(
         fixture.put("new", PutIf::Same(old)).await,
-        Written::Done(_)
+        PutOutcome::Done(_)
     ));
     assert_eq!(fs::read(&real).unwrap(), b"new");
     assert!(fixture.path().is_symlink());
@@ -79,10 +79,10 @@ async fn a_files_permissions_stay() {
 #[tokio::test]
 async fn a_name_too_long_for_the_disk_is_absent_and_can_not_be_written() {
     let fixture = Fixture::new();
-    let key = Key::raw(&fixture.user, &format!("0001-{}.md", "x".repeat(300))).unwrap();
+    let key = BlobKey::raw(&fixture.user, &format!("0001-{}.md", "x".repeat(300))).unwrap();
     assert!(matches!(
         fixture.store.get(&key, GetIf::Any).await.unwrap().value,
-        Got::Absent
+        GetOutcome::Absent
     ));
     let refused = fixture
         .store

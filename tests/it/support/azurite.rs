@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use codex_miroir::net::Trust;
+use codex_miroir::net::TrustStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use hmac::{Hmac, Mac};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -89,7 +89,7 @@ impl Azurite {
     /// A container by the account's key.
     pub(crate) fn store(&self, container: &str) -> AzureStore {
         let connection = AzureConnection::parse(&self.with_key(self.port)).unwrap();
-        AzureStore::new(connection, container, &Trust::default()).unwrap()
+        AzureStore::new(connection, container, &TrustStore::default()).unwrap()
     }
 
     /// A connection string with the account's key, for the emulator or a proxy before it.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
-    StoreError, Written,
+    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
+    PutIf, PutOutcome, StoreError, StoreResponse,
 };
 
 /// A store that counts and passes on. Clones share the count.
@@ -104,27 +104,35 @@ impl fmt::Display for Counts {
 
 #[async_trait]
 impl BlobStore for CountingStore {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
         self.note("get", key.path());
         self.inner.get(key, condition).await
     }
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
         self.note("put", key.path());
         self.inner.put(key, blob, condition).await
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
         self.note("delete", key.path());
         self.inner.delete(key, if_match).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
         self.note("list", prefix.as_str());
         let answer = self.inner.list(prefix).await?;
         for _ in 1..answer.value.requests {
@@ -133,7 +141,7 @@ impl BlobStore for CountingStore {
         Ok(answer)
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
         self.note("list", prefix.as_str());
         let answer = self.inner.contents(prefix).await?;
         for _ in 1..answer.value.requests {

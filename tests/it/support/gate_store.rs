@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
-    StoreError, Written,
+    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
+    PutIf, PutOutcome, StoreError, StoreResponse,
 };
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -99,32 +99,40 @@ impl GateStore {
 
 #[async_trait]
 impl BlobStore for GateStore {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
         self.pass("get", key.path()).await;
         self.inner.get(key, condition).await
     }
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
         self.pass("put", key.path()).await;
         self.inner.put(key, blob, condition).await
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
         self.pass("delete", key.path()).await;
         self.inner.delete(key, if_match).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
         self.pass("list", prefix.as_str()).await;
         self.inner.list(prefix).await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
         self.pass("list", prefix.as_str()).await;
         self.inner.contents(prefix).await
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use codex_miroir::config::Config;
-use codex_miroir::http::{App, Gate, Routes, router};
+use codex_miroir::http::{App, Authenticator, Routes, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -108,8 +108,8 @@ pub(crate) async fn answer(
     request: http::request::Builder,
     body: impl Into<Body>,
 ) -> Reply {
-    let (codex, gate) = (instance.codex.clone(), Gate::dev(anna()));
-    let app = App::new(codex, gate, &config(), Arc::default());
+    let (codex, authenticator) = (instance.codex.clone(), Authenticator::dev(anna()));
+    let app = App::new(codex, authenticator, &config(), Arc::default());
     let app = router(app);
     exchange(app, request.body(body.into()).unwrap()).await
 }

@@ -14,7 +14,7 @@ use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
-use codex_miroir::config::{Identity, Secret};
+use codex_miroir::config::{ManagedIdentityConfig, Secret};
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -110,8 +110,8 @@ impl IdentityEndpoint {
     }
 
     /// What comes of them.
-    pub(crate) fn identity(&self, client_id: Option<&str>) -> Identity {
-        Identity {
+    pub(crate) fn identity(&self, client_id: Option<&str>) -> ManagedIdentityConfig {
+        ManagedIdentityConfig {
             endpoint: self.url().parse().unwrap(),
             header: Some(Secret::new(HEADER.to_owned())),
             client_id: client_id.map(str::to_owned),

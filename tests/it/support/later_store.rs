@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use codex_miroir::store::{
-    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
-    StoreError, Written,
+    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
+    PutIf, PutOutcome, StoreError, StoreResponse,
 };
 
 /// Any store, seen from later on. Clones share how much later.
@@ -42,41 +42,49 @@ impl LaterStore {
 
     async fn later<T>(
         &self,
-        call: impl Future<Output = Result<Answer<T>, StoreError>> + Send,
-    ) -> Result<Answer<T>, StoreError> {
+        call: impl Future<Output = Result<StoreResponse<T>, StoreError>> + Send,
+    ) -> Result<StoreResponse<T>, StoreError> {
         if !self.pause.is_zero() {
             tokio::time::sleep(self.pause).await;
         }
-        let Answer { value, date } = call.await?;
+        let StoreResponse { value, date } = call.await?;
         let date = date + *self.ahead.lock().unwrap();
-        Ok(Answer { value, date })
+        Ok(StoreResponse { value, date })
     }
 }
 
 #[async_trait]
 impl BlobStore for LaterStore {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
         self.later(self.inner.get(key, condition)).await
     }
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
         self.later(self.inner.put(key, blob, condition)).await
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
         self.later(self.inner.delete(key, if_match)).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
         self.later(self.inner.list(prefix)).await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
         self.later(self.inner.contents(prefix)).await
     }
 }

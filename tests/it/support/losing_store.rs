@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    Answer, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listing, Prefix, Put, PutIf,
-    StoreError, Written,
+    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
+    PutIf, PutOutcome, StoreError, StoreResponse,
 };
 
 /// What befalls one call.
@@ -18,7 +18,7 @@ pub(crate) enum Loss {
     /// This blob can't be read, others can.
     Unreadable,
     /// It happens, and the caller hears nothing.
-    Answer,
+    StoreResponse,
     /// It happens, and is then sent again, as the SDK does: the caller gets the second answer.
     FirstAnswer,
 }
@@ -92,9 +92,9 @@ impl LosingStore {
         operation: &'static str,
         path: &str,
         call: impl Fn() -> F + Send,
-    ) -> Result<Answer<T>, StoreError>
+    ) -> Result<StoreResponse<T>, StoreError>
     where
-        F: Future<Output = Result<Answer<T>, StoreError>> + Send,
+        F: Future<Output = Result<StoreResponse<T>, StoreError>> + Send,
         T: Send,
     {
         let reason = match self.plan(operation, path) {
@@ -107,7 +107,7 @@ impl LosingStore {
                 let (key, reason) = (path.to_owned(), "no permission".to_owned());
                 return Err(StoreError::Unreadable { key, reason });
             }
-            Some(Loss::Answer) => call().await.map(|_| "answer lost")?,
+            Some(Loss::StoreResponse) => call().await.map(|_| "answer lost")?,
             Some(Loss::Request) => "request lost",
         };
         Err(StoreError::Unavailable {
@@ -120,17 +120,21 @@ impl LosingStore {
 
 #[async_trait]
 impl BlobStore for LosingStore {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
         self.send("get", key.path(), || self.inner.get(key, condition.clone()))
             .await
     }
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
         let refused = self.refused.lock().unwrap().clone();
         if refused.iter().any(|it| key.path().starts_with(it)) {
             return Err(StoreError::Denied {
@@ -145,12 +149,16 @@ impl BlobStore for LosingStore {
         .await
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
         self.send("delete", key.path(), || self.inner.delete(key, if_match))
             .await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
         let mut answer = self
             .send("list", prefix.as_str(), || self.inner.list(prefix))
             .await?;
@@ -162,7 +170,7 @@ impl BlobStore for LosingStore {
         Ok(answer)
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
         self.send("list", prefix.as_str(), || self.inner.contents(prefix))
             .await
     }

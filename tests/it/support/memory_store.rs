@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use codex_miroir::store::{
-    Answer, Blob, BlobStore, Contents, Deleted, ETag, GetIf, Got, Key, Listed, Listing, Prefix,
-    Put, PutIf, StoreError, WriteId, WriteIds, Written,
+    Blob, BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob,
+    Listing, Prefix, Put, PutIf, PutOutcome, StoreError, StoreResponse, WriteId, WriteIds,
 };
 
 /// How many blobs Azure gives a page, and so how many requests a listing costs.
@@ -61,7 +61,7 @@ impl MemoryStore {
     pub(crate) fn service_write(&self, path: &str, bytes: &[u8]) -> ETag {
         let put = Put {
             bytes: bytes.to_vec().into(),
-            writes: WriteIds::default().followed_by(WriteId(1)),
+            writes: WriteIds::default().with_newest(WriteId(1)),
         };
         self.container().store(path, put)
     }
@@ -97,10 +97,13 @@ impl MemoryStore {
         self.0.lock().unwrap()
     }
 
-    fn answer<T>(&self, act: impl FnOnce(&mut Container) -> T) -> Result<Answer<T>, StoreError> {
+    fn answer<T>(
+        &self,
+        act: impl FnOnce(&mut Container) -> T,
+    ) -> Result<StoreResponse<T>, StoreError> {
         let mut container = self.container();
         let value = act(&mut container);
-        Ok(Answer {
+        Ok(StoreResponse {
             value,
             date: container.now,
         })
@@ -121,18 +124,18 @@ impl Container {
         etag
     }
 
-    fn get(&self, path: &str, condition: &GetIf) -> Got {
+    fn get(&self, path: &str, condition: &GetIf) -> GetOutcome {
         match (self.blobs.get(path), condition) {
-            (None, _) => Got::Absent,
-            (Some(blob), GetIf::Changed(known)) if blob.etag == *known => Got::Unchanged,
-            (Some(blob), GetIf::Same(wanted)) if blob.etag != *wanted => Got::Changed,
-            (Some(blob), _) => Got::Blob(blob.clone()),
+            (None, _) => GetOutcome::Absent,
+            (Some(blob), GetIf::Changed(known)) if blob.etag == *known => GetOutcome::Unchanged,
+            (Some(blob), GetIf::Same(wanted)) if blob.etag != *wanted => GetOutcome::Changed,
+            (Some(blob), _) => GetOutcome::Blob(blob.clone()),
         }
     }
 
-    fn put(&mut self, path: &str, put: Put, condition: &PutIf) -> Written {
+    fn put(&mut self, path: &str, put: Put, condition: &PutIf) -> PutOutcome {
         if self.others.contains(path) {
-            return Written::Refused;
+            return PutOutcome::Refused;
         }
         let current = self.blobs.get(path).map(|blob| &blob.etag);
         let holds = match condition {
@@ -141,33 +144,33 @@ impl Container {
             PutIf::Same(etag) => current == Some(etag),
         };
         if holds {
-            Written::Done(self.store(path, put))
+            PutOutcome::Done(self.store(path, put))
         } else {
-            Written::Refused
+            PutOutcome::Refused
         }
     }
 
-    fn delete(&mut self, path: &str, if_match: &ETag) -> Deleted {
+    fn delete(&mut self, path: &str, if_match: &ETag) -> DeleteOutcome {
         if self.others.contains(path) {
-            return Deleted::Refused;
+            return DeleteOutcome::Refused;
         }
         match self.blobs.get(path) {
-            None => Deleted::Absent,
-            Some(blob) if blob.etag != *if_match => Deleted::Refused,
+            None => DeleteOutcome::Absent,
+            Some(blob) if blob.etag != *if_match => DeleteOutcome::Refused,
             Some(_) => {
                 self.blobs.remove(path);
-                Deleted::Done
+                DeleteOutcome::Done
             }
         }
     }
 
     fn list(&self, prefix: &str) -> Listing {
-        let blobs: Vec<Listed> = self
+        let blobs: Vec<ListedBlob> = self
             .blobs
             .iter()
             .filter_map(|(path, blob)| Some((path.strip_prefix(prefix)?, blob)))
             .filter(|(name, _)| !name.contains('/'))
-            .map(|(name, blob)| Listed {
+            .map(|(name, blob)| ListedBlob {
                 name: name.to_owned(),
                 etag: blob.etag.clone(),
                 size: blob.bytes.len() as u64,
@@ -201,7 +204,11 @@ fn pages(entries: usize) -> u32 {
 
 #[async_trait]
 impl BlobStore for MemoryStore {
-    async fn get(&self, key: &Key, condition: GetIf) -> Result<Answer<Got>, StoreError> {
+    async fn get(
+        &self,
+        key: &BlobKey,
+        condition: GetIf,
+    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
         if self.container().others.contains(key.path()) {
             let key = key.path().to_owned();
             return Err(StoreError::NotAFile { key });
@@ -211,22 +218,26 @@ impl BlobStore for MemoryStore {
 
     async fn put(
         &self,
-        key: &Key,
+        key: &BlobKey,
         blob: Put,
         condition: PutIf,
-    ) -> Result<Answer<Written>, StoreError> {
+    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
         self.answer(|container| container.put(key.path(), blob, &condition))
     }
 
-    async fn delete(&self, key: &Key, if_match: &ETag) -> Result<Answer<Deleted>, StoreError> {
+    async fn delete(
+        &self,
+        key: &BlobKey,
+        if_match: &ETag,
+    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
         self.answer(|container| container.delete(key.path(), if_match))
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<Answer<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
         self.answer(|container| container.list(prefix.as_str()))
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<Answer<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
         self.answer(|container| container.contents(prefix.as_str()))
     }
 }

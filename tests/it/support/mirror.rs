@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use codex_miroir::store::directory::DirectoryStore;
-use codex_miroir::store::{BlobStore, GetIf, Got, Key, Prefix};
-use codex_miroir::task::SETTLED_FILE;
+use codex_miroir::store::{BlobKey, BlobStore, GetIf, GetOutcome, Prefix};
+use codex_miroir::task::TOMBSTONE_FILE;
 use codex_miroir::user::UserId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -202,9 +202,9 @@ impl Mirror {
         let listing = self.store.list(&Prefix::raw(&user)).await.unwrap().value;
         let mut files = Files::new();
         for listed in listing.blobs {
-            let key = Key::raw(&user, &listed.name).unwrap();
-            if let Got::Blob(blob) = self.store.get(&key, GetIf::Any).await.unwrap().value
-                && &*blob.bytes != SETTLED_FILE.as_bytes()
+            let key = BlobKey::raw(&user, &listed.name).unwrap();
+            if let GetOutcome::Blob(blob) = self.store.get(&key, GetIf::Any).await.unwrap().value
+                && &*blob.bytes != TOMBSTONE_FILE.as_bytes()
             {
                 let text = String::from_utf8_lossy(&blob.bytes).into_owned();
                 files.insert(listed.name, text);
@@ -225,9 +225,9 @@ impl Mirror {
     }
 
     pub(crate) async fn book_of(&self, user: &str) -> Value {
-        let key = Key::git(&UserId::parse(user).unwrap());
+        let key = BlobKey::git(&UserId::parse(user).unwrap());
         match self.store.get(&key, GetIf::Any).await.unwrap().value {
-            Got::Blob(blob) => serde_json::from_slice(&blob.bytes).unwrap(),
+            GetOutcome::Blob(blob) => serde_json::from_slice(&blob.bytes).unwrap(),
             _ => Value::Null,
         }
     }

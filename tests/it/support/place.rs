@@ -4,7 +4,7 @@ use std::process::Command;
 
 use codex_miroir::cache::State;
 use codex_miroir::store::azure::AzureStore;
-use codex_miroir::store::{BlobStore, GetIf, Got, Key};
+use codex_miroir::store::{BlobKey, BlobStore, GetIf, GetOutcome};
 use codex_miroir::user::UserId;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -106,13 +106,13 @@ impl Place {
     }
 
     /// A look at a blob past the service.
-    pub(crate) fn blob(&self, runtime: &Runtime, key: &Key) -> Option<Vec<u8>> {
+    pub(crate) fn blob(&self, runtime: &Runtime, key: &BlobKey) -> Option<Vec<u8>> {
         let store = match self {
             Self::Folder(folder) => return std::fs::read(folder.path().join(key.path())).ok(),
             Self::Container(container) | Self::Identity(container, ..) => &container.store,
         };
         match runtime.block_on(store.get(key, GetIf::Any)).unwrap().value {
-            Got::Blob(blob) => Some(blob.bytes.to_vec()),
+            GetOutcome::Blob(blob) => Some(blob.bytes.to_vec()),
             _ => None,
         }
     }
@@ -120,7 +120,7 @@ impl Place {
     /// The state of the user `local`.
     pub(crate) fn state(&self, runtime: &Runtime) -> State {
         let local = UserId::parse("local").unwrap();
-        let bytes = self.blob(runtime, &Key::state(&local)).unwrap();
+        let bytes = self.blob(runtime, &BlobKey::state(&local)).unwrap();
         State::parse(&bytes).unwrap().unwrap()
     }
 }

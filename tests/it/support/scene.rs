@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use codex_miroir::cache::{CacheSettings, State};
 use codex_miroir::codex::{
-    Codex, CodexSettings, Encoding, Freshness, GitSettings, PageFormat, Read, Version, Want,
-    WeekError,
+    Codex, CodexSettings, Consistency, Encoding, GitSettings, PageFormat, Read, ReadRequest,
+    Version, WeekError,
 };
 use codex_miroir::config::Config;
 use codex_miroir::github::{GitHubRepository, Transport};
-use codex_miroir::now::{Clocks, Now};
+use codex_miroir::now::{ClockPair, Now};
 use codex_miroir::store::BlobStore;
 use codex_miroir::task::{Kategorie, NewTask, Status};
 use codex_miroir::user::UserId;
@@ -75,7 +75,7 @@ impl Scene {
         let utc: DateTime<Utc> = moment.parse().unwrap();
         Self {
             store: MemoryStore::new(utc),
-            now: Mutex::new(Now::of_clocks(utc, Instant::now())),
+            now: Mutex::new(Now::from_clocks(utc, Instant::now())),
         }
     }
 
@@ -127,7 +127,7 @@ impl Scene {
         self.store.advance(asleep);
         let mut now = self.now.lock().unwrap();
         let up = Duration::from_secs(60);
-        let clocks = Clocks::new(now.mono, up);
+        let clocks = ClockPair::new(now.mono, up);
         *now = clocks.at(now.utc + asleep, now.mono, up + asleep);
     }
 
@@ -197,7 +197,7 @@ impl Scene {
         let git = GitSettings {
             repository: GitHubRepository::new(&config, &transport).unwrap().unwrap(),
             base_path: config.base_path,
-            clock: || Now::of_clocks(Utc::now(), Instant::now()),
+            clock: || Now::from_clocks(Utc::now(), Instant::now()),
         };
         self.instance_beside(1_000, 10_000, 64 << 20, Some(git))
     }
@@ -227,33 +227,33 @@ impl Scene {
         }
     }
 
-    pub(crate) fn want(&self, freshness: Freshness) -> Want {
-        Want {
+    pub(crate) fn read_request(&self, consistency: Consistency) -> ReadRequest {
+        ReadRequest {
             user: anna(),
             seen: None,
             known: None,
-            freshness,
+            consistency,
             now: self.now(),
         }
     }
 
     pub(crate) async fn read(&self, instance: &Instance) -> Read {
-        instance.read(self.want(Freshness::Bounded)).await
+        instance.read(self.read_request(Consistency::Bounded)).await
     }
 
     pub(crate) async fn read_strictly(&self, instance: &Instance) -> Read {
-        instance.read(self.want(Freshness::Strict)).await
+        instance.read(self.read_request(Consistency::Strict)).await
     }
 
     pub(crate) async fn rebuild(&self, instance: &Instance) -> Read {
-        instance.read(self.want(Freshness::Rebuilt)).await
+        instance.read(self.read_request(Consistency::Rebuilt)).await
     }
 
     pub(crate) async fn read_having_seen(&self, instance: &Instance, seen: Version) -> Read {
         instance
-            .read(Want {
+            .read(ReadRequest {
                 seen: Some(seen),
-                ..self.want(Freshness::Bounded)
+                ..self.read_request(Consistency::Bounded)
             })
             .await
     }
@@ -274,14 +274,17 @@ impl Scene {
 
 impl Instance {
     /// Reads, and lets what follows the answer happen.
-    pub(crate) async fn read(&self, want: Want) -> Read {
-        let read = self.try_read(want).await.expect("the read has an answer");
+    pub(crate) async fn read(&self, read_request: ReadRequest) -> Read {
+        let read = self
+            .try_read(read_request)
+            .await
+            .expect("the read has an answer");
         settle().await;
         read
     }
 
-    pub(crate) async fn try_read(&self, want: Want) -> Result<Read, WeekError> {
-        self.codex.week(&want).await
+    pub(crate) async fn try_read(&self, read_request: ReadRequest) -> Result<Read, WeekError> {
+        self.codex.week(&read_request).await
     }
 
     /// The timeline document of an answer.

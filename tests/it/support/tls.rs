@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use codex_miroir::config::Config;
-use codex_miroir::net::Trust;
+use codex_miroir::net::TrustStore;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -95,7 +95,7 @@ impl Authority {
     }
 
     /// What a service trusts whose settings name it.
-    pub(crate) fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> TrustStore {
         let file = self.file();
         let path = file.path.to_str().unwrap().to_owned();
         let config = Config::from_lookup(|name| (name == "SSL_CERT_FILE").then(|| path.clone()));

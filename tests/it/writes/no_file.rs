@@ -2,15 +2,15 @@
 //! marks that every read has to try.
 
 use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp, Version};
-use codex_miroir::codex::{Act, FileChange, FileFate, TaskError};
+use codex_miroir::codex::{BatchItem, FileOp, FileOutcome, TaskError};
 use codex_miroir::store::WriteId;
 
 use super::*;
 
-fn batch_of(name: &str) -> Vec<FileChange> {
-    vec![FileChange {
+fn batch_of(name: &str) -> Vec<BatchItem> {
+    vec![BatchItem {
         name: name.parse().unwrap(),
-        act: Act::Create(task("Neu").into()),
+        operation: FileOp::Create(task("Neu").into()),
         merged: vec![],
         write: None,
     }]
@@ -24,9 +24,12 @@ async fn a_thousand_writes_to_what_is_no_file_leave_no_mark_and_cheap_reads() {
     let a = scene.instance();
     scene.read(&a).await;
     for _ in 0..1_000 {
-        let want = scene.want(Freshness::Bounded);
-        let done = a.codex.write_files(&want, batch_of("0001-Neu.md")).await;
-        assert_eq!(done.unwrap().fates, [FileFate::Lost]);
+        let read_request = scene.read_request(Consistency::Bounded);
+        let done = a
+            .codex
+            .write_files(&read_request, batch_of("0001-Neu.md"))
+            .await;
+        assert_eq!(done.unwrap().outcomes, [FileOutcome::Conflict]);
         settle().await;
     }
     assert!(scene.state().pending.is_empty());

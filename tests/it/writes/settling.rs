@@ -1,7 +1,7 @@
 //! Recovery of write intents that were left (src/cache/README.md, "Recovery"), and writers that come late.
 
 use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
-use codex_miroir::codex::{Act, FileChange, FileFate, Freshness};
+use codex_miroir::codex::{BatchItem, Consistency, FileOp, FileOutcome};
 
 use super::{create, id, open_tasks, tags};
 use crate::support::losing_store::Loss;
@@ -13,9 +13,12 @@ async fn a_late_update_fails_once_its_mark_was_settled() {
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
     let late = a.gate.hold_next("put", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let updating =
-        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("spät"), None).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let updating = tokio::spawn(async move {
+        codex
+            .update(&read_request, &id("0000"), tags("spät"), None)
+            .await
+    });
     late.reached().await;
     scene.pass_seconds(62);
     scene.read_strictly(&b).await;
@@ -23,7 +26,7 @@ async fn a_late_update_fails_once_its_mark_was_settled() {
         scene.state().pending.is_empty(),
         "settled while it was on its way"
     );
-    let before = scene.read_strictly(&b).await.entry.knowledge.hi;
+    let before = scene.read_strictly(&b).await.entry.bounds.hi;
     late.release();
     let updated = updating.await.unwrap().unwrap();
     settle().await;
@@ -45,14 +48,17 @@ async fn a_writer_that_looks_after_its_mark_was_settled_writes_under_another() {
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
     let looks = a.gate.hold_next("get", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let updating =
-        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("spät"), None).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let updating = tokio::spawn(async move {
+        codex
+            .update(&read_request, &id("0000"), tags("spät"), None)
+            .await
+    });
     looks.reached().await;
     settle().await;
     assert_eq!(scene.state().pending.len(), 1, "marked beside the look");
     scene.pass_seconds(62);
-    let before = scene.read_strictly(&b).await.entry.knowledge.hi;
+    let before = scene.read_strictly(&b).await.entry.bounds.hi;
     assert!(scene.state().pending.is_empty());
     looks.release();
     let updated = updating.await.unwrap().unwrap();
@@ -118,7 +124,7 @@ async fn every_file_of_a_batch_is_settled() {
     }
     assert!(etag("0009-Neu.md").is_some());
     let read = scene.read(&a).await;
-    assert!(read.entry.knowledge.exact);
+    assert!(read.entry.bounds.exact);
 }
 
 #[tokio::test]
@@ -145,8 +151,9 @@ async fn a_late_create_over_a_settled_file_fails_once_its_mark_was_settled() {
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
     let late = a.gate.hold_next("put", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let creating = tokio::spawn(async move { codex.create(&want, new_task("Neu"), None).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let creating =
+        tokio::spawn(async move { codex.create(&read_request, new_task("Neu"), None).await });
     late.reached().await;
     scene.pass_seconds(62);
     let settled = scene.read_strictly(&b).await;
@@ -155,7 +162,7 @@ async fn a_late_create_over_a_settled_file_fails_once_its_mark_was_settled() {
     let created = creating.await.unwrap().unwrap();
     settle().await;
     assert!(
-        created.version > settled.entry.knowledge.hi,
+        created.version > settled.entry.bounds.hi,
         "under a mark of its own"
     );
     let read = scene.read_having_seen(&b, created.version).await;
@@ -173,15 +180,15 @@ async fn a_batch_takes_no_place_that_was_settled_under_its_own_mark() {
     let a = scene.instance();
     scene.read(&a).await;
     let late = a.gate.hold_next("put", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let create = |name: &str| FileChange {
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let create = |name: &str| BatchItem {
         name: name.parse().unwrap(),
-        act: Act::Create(task("Neu").into()),
+        operation: FileOp::Create(task("Neu").into()),
         merged: vec![],
         write: None,
     };
     let changes = vec![create("0004-Erste.md"), create("0005-Zweite.md")];
-    let writing = tokio::spawn(async move { codex.write_files(&want, changes).await });
+    let writing = tokio::spawn(async move { codex.write_files(&read_request, changes).await });
     late.reached().await;
     scene.pass_seconds(62);
     scene.read_strictly(&a).await;
@@ -189,7 +196,10 @@ async fn a_batch_takes_no_place_that_was_settled_under_its_own_mark() {
     late.release();
     let done = writing.await.unwrap().unwrap();
     settle().await;
-    assert_eq!(done.fates, [FileFate::Lost, FileFate::Lost]);
+    assert_eq!(
+        done.outcomes,
+        [FileOutcome::Conflict, FileOutcome::Conflict]
+    );
     assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
 }
 
@@ -202,9 +212,12 @@ async fn no_mark_is_left_where_its_successor_could_not_be_set() {
     scene.file("0000-Aufgabe.md", &task("Vom Editor"));
     scene.file("0001-Neu.md", &task("Schon da"));
     let looks = a.gate.hold_next("get", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let updating =
-        tokio::spawn(async move { codex.update(&want, &id("0000"), tags("x"), None).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let updating = tokio::spawn(async move {
+        codex
+            .update(&read_request, &id("0000"), tags("x"), None)
+            .await
+    });
     looks.reached().await;
     settle().await;
     assert_eq!(scene.state().pending.len(), 1, "marked beside the look");
@@ -215,8 +228,9 @@ async fn no_mark_is_left_where_its_successor_could_not_be_set() {
     assert!(scene.state().pending.is_empty());
 
     let late = a.gate.hold_next("put", RAW);
-    let (codex, want) = (a.codex.clone(), scene.want(Freshness::Bounded));
-    let creating = tokio::spawn(async move { codex.create(&want, new_task("Neu"), None).await });
+    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
+    let creating =
+        tokio::spawn(async move { codex.create(&read_request, new_task("Neu"), None).await });
     late.reached().await;
     a.line.lose_next("put", STATE, Loss::Request);
     late.release();

@@ -1,53 +1,52 @@
-//! What must hold between the store and the repository, at every moment.
+//! The invariants between the store and the repository, checked after every step.
 //!
 //! Every text carries tokens: `t1.` of a client's change, `e1.` of an editor's, `g1.` of a person's with a clone, and
-//! the day of a completion. A version of a task file that the sync wrote may lack a token of the version before only
-//! where Git had that token in the file once and has lost it since: then somebody saw it and replaced it. In the same
-//! way a commit of the service's may lack a token only where the store had it once, or where both sides had changed
-//! the file.
+//! the day of a completion. A version that the sync wrote may lack a token of the version before only if Git had
+//! that token in the file and has lost it since, that is, if a person has seen and replaced it. Likewise a commit
+//! of the service's may lack a token only if the store had it and lost it, or if both sides had changed the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use codex_miroir::github::EntryKind;
-use codex_miroir::task::{FileName, GitSha, SETTLED_FILE, git_sha};
+use codex_miroir::task::{FileName, GitSha, TOMBSTONE_FILE, git_sha};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::repository::{FOLDER, MAIN};
 use crate::world::{FileVersion, World};
 
-/// What tells that Git lacks something.
+/// The hint that Git lacks something.
 const HINT: &str = "queue/anna";
 
-/// What `git.json` is called.
-const BOOK: &str = "state/anna/git.json";
+/// The path of `git.json`.
+const SYNC_STATE: &str = "state/anna/git.json";
 
-/// More removals than this at once wait for somebody.
-const FEW: usize = 5;
+/// More removals than this at once may need a confirmation.
+const MASS_REMOVAL_MIN: usize = 5;
 
-/// A removal that was decided before another instance held the file may still be under way for so long.
-const UNDER_WAY: Duration = Duration::from_secs(30);
+/// How long a removal may be in flight that was decided before another instance recorded the file as held.
+const MAX_IN_FLIGHT: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 pub(crate) struct Checker {
-    /// The versions of each file that were looked at, and whether the sync made them.
+    /// For each checked version of each file, whether the sync wrote it.
     seen: BTreeMap<String, Vec<bool>>,
-    /// Files of own commits that were looked at.
+    /// The number of files in the service's commits that were checked.
     commits: usize,
-    /// Acknowledged changes that a hint tells of, as long as Git hasn't had them: the file and the token.
-    hinted: Vec<(String, String)>,
-    /// Tokens that were in a file of the store.
-    born: BTreeSet<String>,
-    /// Removals that must wait: the files' texts, until somebody confirms it or something else happens to them.
-    waiting: BTreeMap<String, String>,
-    /// What `git.json` has said that Git holds of each file.
+    /// Acknowledged changes with a hint that Git hasn't had yet: file and token.
+    hinted_changes: Vec<(String, String)>,
+    /// The tokens that were ever in a file of the store.
+    known_tokens: BTreeSet<String>,
+    /// Removals that need a confirmation: the files' texts, until a confirmation or another change.
+    mass_removals: BTreeMap<String, String>,
+    /// All bases that `git.json` has recorded for each file.
     bases: BTreeMap<String, BTreeSet<GitSha>>,
-    /// Files that `git.json` holds back, how far the branch had moved by then, and since when.
+    /// Files whose removal `git.json` holds: the number of the branch's moves by then, and the time.
     held: BTreeMap<String, (usize, Instant)>,
-    /// The last `git.json` that was looked at.
-    book: Option<String>,
-    /// How many files were ever held back.
+    /// The ETag of the last `git.json` that was read.
+    sync_state: Option<String>,
+    /// The number of removals ever held.
     pub(crate) held_ever: u64,
 }
 
@@ -66,11 +65,11 @@ pub(crate) fn tokens(text: &str) -> BTreeSet<String> {
 
 fn text_of_version(version: &FileVersion) -> Option<&str> {
     let text = version.text.as_deref()?;
-    (text != SETTLED_FILE).then_some(text)
+    (text != TOMBSTONE_FILE).then_some(text)
 }
 
-/// The texts of a file at each move of a branch. Where something else is in its place, or in that of a folder above
-/// it, the file counts as it was before.
+/// A file's text after each move of a branch. While another kind of entry is at its path, or at that of a parent
+/// folder, the file counts as it was before.
 fn texts(world: &World, branch: &str, name: &str) -> Vec<Option<String>> {
     let (github, path) = (&world.github, format!("{FOLDER}{name}"));
     let mut last = None;
@@ -83,7 +82,7 @@ fn texts(world: &World, branch: &str, name: &str) -> Vec<Option<String>> {
         let is_hidden = is_folder || above.any(|it| paths.contains_key(it));
         let is_odd = paths.get(&path).is_some_and(|node| {
             let is_file = matches!(node.kind, EntryKind::File | EntryKind::Executable);
-            !is_file || node.sha == git_sha(SETTLED_FILE.as_bytes())
+            !is_file || node.sha == git_sha(TOMBSTONE_FILE.as_bytes())
         });
         if !is_hidden && !is_odd {
             last = github.text(commit, &path);
@@ -94,7 +93,7 @@ fn texts(world: &World, branch: &str, name: &str) -> Vec<Option<String>> {
     moves.map(|it| it.after.and_then(&mut text_of)).collect()
 }
 
-/// The same up to a moment.
+/// The same, up to a moment.
 fn texts_until(world: &World, branch: &str, name: &str, moment: u64) -> Vec<Option<String>> {
     let moves = world.github.moves(branch).iter();
     let until = moves.take_while(|it| it.at <= moment).count();
@@ -107,8 +106,8 @@ fn has(text: Option<&str>, token: &str) -> bool {
     text.is_some_and(|text| tokens(text).contains(token))
 }
 
-/// Whether some text has the token, and a later one hasn't; and whether one has it again after that.
-fn lost_and_back<'a>(
+/// Whether a text has the token and a later one lacks it; and whether one after that has it again.
+fn lost_and_restored<'a>(
     texts: impl IntoIterator<Item = Option<&'a str>>,
     token: &str,
 ) -> (bool, bool) {
@@ -117,18 +116,18 @@ fn lost_and_back<'a>(
     (lost, lost && had.any(|it| it))
 }
 
-/// Whether somebody has taken the token out of the file in Git, or `back`, has put it there again; a reviewer on a
-/// request's branch, too.
+/// Whether a person has removed the token from the file in Git or, with `back`, has restored it; on a pull request's
+/// branch, too.
 fn was_replaced(world: &World, name: &str, token: &str, back: bool) -> bool {
     let on_branch = |branch: &str| {
         let texts = texts(world, branch, name);
-        let (lost, restored) = lost_and_back(texts.iter().map(Option::as_deref), token);
+        let (lost, restored) = lost_and_restored(texts.iter().map(Option::as_deref), token);
         if back { restored } else { lost }
     };
     if world.github.branches().any(on_branch) {
         return true;
     }
-    // Or by a merge.
+    // Or a merge has.
     world.github.pulls.iter().any(|pull| {
         let is_so = |text: Option<&str>| has(text, token) == back;
         let Some((at, commit)) = pull.merged() else {
@@ -141,9 +140,9 @@ fn was_replaced(world: &World, name: &str, token: &str, back: bool) -> bool {
 }
 
 impl Checker {
-    /// Looks at what has happened since it was asked last.
+    /// Checks everything since the last call.
     pub(crate) fn check(&mut self, world: &World) -> Result<(), String> {
-        self.look_at_book(world);
+        self.read_sync_state(world);
         for (name, versions) in &world.history {
             let seen = self.seen.get(name).map_or(0, Vec::len);
             for at in seen..versions.len() {
@@ -159,7 +158,7 @@ impl Checker {
         self.check_hint(world)
     }
 
-    /// A commit of the service's takes back nothing that nobody here has seen.
+    /// A commit of the service's drops no token that the store never had and dropped.
     fn check_commit(
         &self,
         world: &World,
@@ -173,15 +172,16 @@ impl Checker {
         for token in before.difference(&after) {
             let versions = world.history.get(name).into_iter().flatten();
             let here = versions.map(text_of_version);
-            if !lost_and_back(here, token).0 && !self.is_conflict(world, name, commit) {
+            if !lost_and_restored(here, token).0 && !self.is_conflict(world, name, commit) {
                 return Err(format!("{token} was taken back from {name} in Git"));
             }
         }
         Ok(())
     }
 
-    /// Whether somebody here has changed the file since it was as Git was known to have it, or as a merged request
-    /// had it. Of an own commit nobody knows whether it was made, until a look finds it or its answer comes.
+    /// Whether the file was changed here, other than by the sync, since it last equalled a recorded base or a merged
+    /// pull request's text. `commit` itself is excluded: whether it was made is unknown until a reconcile finds it
+    /// or its response arrives.
     fn is_conflict(&self, world: &World, name: &str, commit: GitSha) -> bool {
         let mut agreed = self.bases.get(name).cloned().unwrap_or_default();
         let pulls = world.github.pulls.iter();
@@ -202,16 +202,16 @@ impl Checker {
         since.iter().any(|by_sync| !by_sync)
     }
 
-    /// A change was acknowledged, and its hint has been put: it stays until Git has the change.
+    /// Expects that the hint of an acknowledged change stays until Git has the change.
     pub(crate) fn expect_hint(&mut self, name: &FileName, token: String) {
-        self.hinted.push((name.to_string(), token));
+        self.hinted_changes.push((name.to_string(), token));
     }
 
     fn check_hint(&mut self, world: &World) -> Result<(), String> {
         if world.blobs.contains_key(HINT) {
             return Ok(());
         }
-        for (name, token) in std::mem::take(&mut self.hinted) {
+        for (name, token) in std::mem::take(&mut self.hinted_changes) {
             let versions = world.history.get(&name).and_then(|it| it.last());
             let is_here = has(versions.and_then(text_of_version), &token);
             let branches = world.github.branches();
@@ -225,21 +225,21 @@ impl Checker {
         Ok(())
     }
 
-    fn look_at_book(&mut self, world: &World) {
-        let Some(blob) = world.blobs.get(BOOK) else {
+    fn read_sync_state(&mut self, world: &World) {
+        let Some(blob) = world.blobs.get(SYNC_STATE) else {
             return;
         };
-        if self.book.as_deref() == Some(blob.etag.as_str()) {
+        if self.sync_state.as_deref() == Some(blob.etag.as_str()) {
             return;
         }
-        self.book = Some(blob.etag.as_str().to_owned());
-        let book: Value = serde_json::from_slice(&blob.bytes).unwrap();
-        for (name, sha) in book["files"].as_object().into_iter().flatten() {
+        self.sync_state = Some(blob.etag.as_str().to_owned());
+        let sync_state: Value = serde_json::from_slice(&blob.bytes).unwrap();
+        for (name, sha) in sync_state["files"].as_object().into_iter().flatten() {
             let sha = sha.as_str().unwrap().parse().unwrap();
             self.bases.entry(name.clone()).or_default().insert(sha);
         }
         let moves = world.github.moves(MAIN).len();
-        for name in book["held"].as_array().into_iter().flatten() {
+        for name in sync_state["held"].as_array().into_iter().flatten() {
             let name = name.as_str().unwrap().to_owned();
             self.held.entry(name).or_insert_with(|| {
                 self.held_ever += 1;
@@ -262,11 +262,11 @@ impl Checker {
         let is_new = now
             .iter()
             .filter(of_people)
-            .any(|token| !self.born.contains(token));
-        self.born.extend(now.iter().cloned());
-        let by_sync = after.own && !is_new;
+            .any(|token| !self.known_tokens.contains(token));
+        self.known_tokens.extend(now.iter().cloned());
+        let by_sync = after.by_service && !is_new;
         if !by_sync {
-            self.waiting.clear();
+            self.mass_removals.clear();
             self.held.remove(name);
             return Ok(false);
         }
@@ -277,8 +277,8 @@ impl Checker {
                 return Err(format!("{token} was lost from {name}: {:?}", after.text));
             }
         }
-        let come = had.map(|_| now.difference(&had_tokens));
-        for token in come.into_iter().flatten() {
+        let added = had.map(|_| now.difference(&had_tokens));
+        for token in added.into_iter().flatten() {
             let dropped = self.was_dropped(name, &versions[..at], token);
             if dropped && !was_replaced(world, name, token, true) {
                 return Err(format!("{token} has come back to {name}: {:?}", after.text));
@@ -286,18 +286,18 @@ impl Checker {
         }
         match (had, text_of_version(after)) {
             (Some(had), None) => self.check_removal(world, name, had)?,
-            (None, Some(_)) => check_return(world, name, &versions[..at])?,
+            (None, Some(_)) => check_restored(world, name, &versions[..at])?,
             _ => {}
         }
         let now = text_of_version(after);
         if had != now && now.is_some() {
-            self.waiting.remove(name);
+            self.mass_removals.remove(name);
             self.held.remove(name);
         }
         Ok(true)
     }
 
-    /// Whether somebody here has taken the token out of the file's text, which had it last before that.
+    /// Whether a change here, other than by the sync, dropped the token from the last text that had it.
     fn was_dropped(&self, name: &str, versions: &[FileVersion], token: &str) -> bool {
         let last = versions
             .iter()
@@ -308,11 +308,11 @@ impl Checker {
     }
 
     fn check_removal(&mut self, world: &World, name: &str, had: &str) -> Result<(), String> {
-        if self.waiting.get(name).is_some_and(|it| it == had) {
+        if self.mass_removals.get(name).is_some_and(|it| it == had) {
             return Err(format!("{name} went with more than half of all files"));
         }
         if let Some((moves, held)) = self.held.remove(name) {
-            if held.elapsed() < UNDER_WAY {
+            if held.elapsed() < MAX_IN_FLIGHT {
                 return Ok(());
             }
             let since = &texts(world, MAIN, name)[moves - 1..];
@@ -323,23 +323,24 @@ impl Checker {
         Ok(())
     }
 
-    /// Somebody confirms all removals.
+    /// All removals are confirmed.
     pub(crate) fn confirm(&mut self) {
-        self.waiting.clear();
+        self.mass_removals.clear();
         self.held.clear();
     }
 
-    /// The branch was moved by somebody; more than half of what Git is known to hold may have gone.
-    pub(crate) fn moved(&mut self, world: &World, forced: bool) {
-        self.waiting.clear();
+    /// A person has moved the branch: finds removals of more than half of the recorded files, which must wait.
+    pub(crate) fn branch_moved(&mut self, world: &World, forced: bool) {
+        self.mass_removals.clear();
         let moves = world.github.moves(MAIN);
         let [.., last] = moves else { return };
         let (Some(before), Some(after), false) = (last.before, last.after, forced) else {
             return;
         };
-        let book = world.blobs.get(BOOK).map(|it| it.bytes.clone());
-        let book: Value = book.map_or(Value::Null, |it| serde_json::from_slice(&it).unwrap());
-        let Some(base) = book["files"].as_object() else {
+        let sync_state = world.blobs.get(SYNC_STATE).map(|it| it.bytes.clone());
+        let sync_state: Value =
+            sync_state.map_or(Value::Null, |it| serde_json::from_slice(&it).unwrap());
+        let Some(base) = sync_state["files"].as_object() else {
             return;
         };
         let (before, after) = (world.github.paths(before), world.github.paths(after));
@@ -372,19 +373,19 @@ impl Checker {
                     && it.last().is_some_and(|it| text_of_version(it).is_some())
             })
             .count();
-        // Whatever else may come into the base before the sync begins.
-        if gone.len() > FEW && gone.len() * 2 > base.len() + others {
-            self.waiting = gone;
+        // `others`: files that may enter the base before the sync starts.
+        if gone.len() > MASS_REMOVAL_MIN && gone.len() * 2 > base.len() + others {
+            self.mass_removals = gone;
         }
     }
 }
 
-/// What was removed because it had gone from Git is back: Git must have it again.
-fn check_return(world: &World, name: &str, before: &[FileVersion]) -> Result<(), String> {
+/// A file that was removed because Git had lost it may return only if Git has it again.
+fn check_restored(world: &World, name: &str, before: &[FileVersion]) -> Result<(), String> {
     let Some(last) = before.iter().rposition(|it| text_of_version(it).is_some()) else {
         return Ok(());
     };
-    let gone_by_editor = before[last + 1..].iter().any(|it| !it.own);
+    let gone_by_editor = before[last + 1..].iter().any(|it| !it.by_service);
     let on_main = texts(world, MAIN, name);
     let same = |it: &Option<String>| it.as_deref() == text_of_version(&before[last]);
     let (false, Some(had)) = (gone_by_editor, on_main.iter().position(same)) else {

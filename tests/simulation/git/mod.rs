@@ -1,6 +1,6 @@
-//! The Git engine under every order of things: instances between one store and a repository in memory, whose
-//! replicas lag, with editors in the folder, people with clones, reviewers, and deliveries that are lost, late or
-//! doubled.
+//! The Git engine under random schedules: instances between one store and a repository in memory with lagging
+//! replicas, editors in the folder, people with clones, reviewers, and webhook deliveries that are lost, late or
+//! duplicated.
 
 mod checker;
 pub(crate) mod repository;
@@ -14,13 +14,13 @@ use run::{Tally, run};
 const ENGINE: Search<GitMutation, Tally> = Search {
     steps: 300,
     seeds: 10_000,
-    rules: &GitMutation::ALL,
+    mutations: &GitMutation::ALL,
     run,
 };
 
 #[test]
 fn nothing_acknowledged_vanishes_between_the_store_and_git() {
-    ENGINE.finds_nothing(|tally| {
+    ENGINE.assert_no_violation(|tally| {
         let Tally {
             steps,
             writes,
@@ -47,10 +47,10 @@ fn nothing_acknowledged_vanishes_between_the_store_and_git() {
 
 #[test]
 fn every_broken_rule_of_the_git_engine_is_found() {
-    ENGINE.finds_every_broken_rule();
+    ENGINE.assert_mutations_are_found();
 }
 
 #[test]
 fn a_seed_of_the_git_engine_always_gives_the_same_run() {
-    ENGINE.repeats();
+    ENGINE.assert_deterministic();
 }

@@ -1,4 +1,4 @@
-//! A repository in memory, and a GitHub in front of it whose reads are answered by replicas that lag.
+//! A repository in memory behind a simulated GitHub, whose reads are answered by lagging replicas.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use codex_miroir::github::{
-    BranchMove, CommitMade, Commits, Committed, Comparison, EntryKind, FileToPut, Files,
-    FilesToCommit, GitHubError, Head, HeadSeen, Pull, PullSeen, Pulls, RateLimit, Repository,
-    TreeEntry, TreePage,
+    BatchCommit, BranchMove, CommitApi, CommitOutcome, Comparison, CreatedCommit, EntryKind,
+    FileCommit, GitHubError, GitObjectApi, HeadCommit, HeadLookup, Pull, PullRequestApi,
+    PullStatus, RateLimit, Repository, TreeEntry, TreePage,
 };
 use codex_miroir::task::{GitSha, git_sha};
 
@@ -19,13 +19,13 @@ use crate::world::{Call, Reply, World};
 /// The branch that mirrors the tasks.
 pub(crate) const MAIN: &str = "main";
 
-/// Where the only user's files lie.
+/// The folder of the only user's files.
 pub(crate) const FOLDER: &str = "notes/codex/anna/tasks/";
 
 /// A request to GitHub.
 #[derive(Debug, Clone)]
 pub(crate) enum GitCall {
-    Head,
+    ReadHead,
     Compare(GitSha, GitSha),
     Moves,
     Tree(GitSha, bool),
@@ -41,10 +41,10 @@ pub(crate) enum GitCall {
         files: Vec<(String, Bytes, bool)>,
     },
     BranchHead(String),
-    MakeBranch(String, GitSha),
-    FileOn(String, String),
+    CreateBranch(String, GitSha),
+    FileSha(String, String),
     OpenPull(String),
-    PullOf(String),
+    FindPull(String),
     OpenPulls,
     Pull(u64),
 }
@@ -53,12 +53,12 @@ impl GitCall {
     pub(crate) fn writes(&self) -> bool {
         matches!(
             self,
-            Self::Put { .. } | Self::Commit { .. } | Self::MakeBranch(..) | Self::OpenPull(_)
+            Self::Put { .. } | Self::Commit { .. } | Self::CreateBranch(..) | Self::OpenPull(_)
         )
     }
 }
 
-/// Its answer.
+/// The response to a [`GitCall`].
 #[derive(Debug, Clone)]
 pub(crate) enum GitReply {
     Sha(Option<GitSha>),
@@ -66,49 +66,49 @@ pub(crate) enum GitReply {
     Moves(Vec<BranchMove>),
     Tree(Option<TreePage>),
     Blob(Option<Bytes>),
-    Committed(Committed),
+    Commit(CommitOutcome),
     Done(bool),
     Pull(Option<Pull>),
     Numbers(BTreeSet<u64>),
-    Seen(PullSeen),
-    PullOf(Option<PullSeen>),
-    /// By its status.
+    PullStatus(PullStatus),
+    FindPull(Option<PullStatus>),
+    /// An error with this HTTP status.
     Refused(u16),
     Limited,
 }
 
-/// What a path of a commit's tree leads to.
+/// An entry at a path of a commit's tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) kind: EntryKind,
     pub(crate) sha: GitSha,
 }
 
-/// Everything below a commit, without its folders.
+/// All paths of a commit, without folders.
 pub(crate) type Paths = BTreeMap<String, Node>;
 
 #[derive(Debug)]
 struct Commit {
-    /// The first of them is what its branch was at.
+    /// The first is the branch's commit before this one.
     parents: Vec<GitSha>,
-    /// The moment it came to be.
+    /// The moment of its creation.
     at: u64,
     paths: Paths,
 }
 
-/// A branch's way.
+/// A move of a branch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Move {
     /// The moment.
     pub(crate) at: u64,
     pub(crate) before: Option<GitSha>,
-    /// `None`: it was deleted.
+    /// `None`: the branch was deleted.
     pub(crate) after: Option<GitSha>,
     pub(crate) forced: bool,
 }
 
 impl Move {
-    /// As GitHub tells it, in whole seconds; here no two are within ten.
+    /// The time as GitHub reports it, in whole seconds; here moves are at least 10 s apart.
     pub(crate) fn time(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.at.cast_signed() * 10, 0).unwrap()
     }
@@ -118,31 +118,31 @@ impl Move {
 #[derive(Debug)]
 pub(crate) struct PullRequest {
     pub(crate) branch: String,
-    /// What it was at each moment: open, closed, or merged by a commit.
+    /// The moments of its changes: whether it was open then, and the merge commit.
     states: Vec<(u64, bool, Option<GitSha>)>,
 }
 
-/// All of it, and what each replica shows.
+/// The whole repository, and how far each replica is.
 pub(crate) struct GitHub {
     commits: BTreeMap<GitSha, Commit>,
     blobs: BTreeMap<GitSha, Bytes>,
-    /// What is directly in each folder, and since when.
+    /// The entries of each tree, and the moment of its creation.
     folders: BTreeMap<GitSha, (u64, Vec<TreeEntry>)>,
     branches: BTreeMap<String, Vec<Move>>,
     pub(crate) pulls: Vec<PullRequest>,
-    /// Moves of the main branch that nobody has told the service of.
+    /// Moves of the main branch whose webhook deliveries are still to be collected.
     pub(crate) deliveries: Vec<Move>,
-    /// How far each instance's two replicas are.
+    /// Per instance: the moments up to which its two replicas have caught up.
     pub(crate) replicas: Vec<[u64; 2]>,
-    /// Every change counts.
+    /// The logical clock: every change advances it.
     pub(crate) moment: u64,
-    /// Whether whole trees are told in parts.
-    pub(crate) truncates: bool,
-    /// Whether it tells where the branch was.
-    pub(crate) tells_moves: bool,
-    /// Reads that were answered from before a commit of the service's own.
+    /// Whether recursive trees are truncated.
+    pub(crate) truncates_trees: bool,
+    /// Whether the branch's activity can be read.
+    pub(crate) has_activity_api: bool,
+    /// Reads of the head by a replica that lacked a commit of the service's.
     pub(crate) behind: u64,
-    /// Files of Git's that were read.
+    /// Blobs that were read.
     pub(crate) blobs_read: u64,
     own: BTreeSet<GitSha>,
     /// Each file of the service's own commits: its path, and the commits before and with it.
@@ -160,8 +160,8 @@ impl Default for GitHub {
             deliveries: vec![],
             replicas: vec![],
             moment: 0,
-            truncates: false,
-            tells_moves: true,
+            truncates_trees: false,
+            has_activity_api: true,
             behind: 0,
             blobs_read: 0,
             own: BTreeSet::new(),
@@ -178,44 +178,44 @@ impl Default for GitHub {
 }
 
 impl GitHub {
-    /// How many commits the service has made.
+    /// The number of commits that the service has made.
     pub(crate) fn own_commits(&self) -> u64 {
         self.own.len() as u64
     }
 
-    /// The text of a file, by its name in Git.
+    /// The text of a blob.
     pub(crate) fn content(&self, sha: GitSha) -> String {
         let bytes = self.blobs.get(&sha).cloned().unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// A commit on `parent`, on no branch.
-    pub(crate) fn make_beside(&mut self, parent: GitSha, paths: Paths) -> GitSha {
-        self.make(vec![parent], paths)
+    pub(crate) fn commit_without_branch(&mut self, parent: GitSha, paths: Paths) -> GitSha {
+        self.create_commit(vec![parent], paths)
     }
 
-    /// Where a branch is.
+    /// The head of a branch.
     pub(crate) fn head(&self, branch: &str) -> Option<GitSha> {
         self.branches.get(branch)?.last()?.after
     }
 
-    /// Everything a commit has.
+    /// All paths of a commit.
     pub(crate) fn paths(&self, commit: GitSha) -> &Paths {
         &self.commits[&commit].paths
     }
 
-    /// Everything the main branch has now.
+    /// All paths of the main branch's head.
     pub(crate) fn now(&self) -> Paths {
         let head = self.head(MAIN);
         head.map_or_else(Paths::new, |head| self.paths(head).clone())
     }
 
-    /// Every branch there ever was.
+    /// Every branch that ever existed.
     pub(crate) fn branches(&self) -> impl Iterator<Item = &str> {
         self.branches.keys().map(String::as_str)
     }
 
-    /// Where a branch has been, oldest first.
+    /// The moves of a branch, oldest first.
     pub(crate) fn moves(&self, branch: &str) -> &[Move] {
         self.branches.get(branch).map_or(&[], Vec::as_slice)
     }
@@ -227,14 +227,14 @@ impl GitHub {
         Some(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// Keeps a file's content.
+    /// Stores a blob.
     pub(crate) fn blob(&mut self, bytes: Bytes) -> GitSha {
         let sha = git_sha(&bytes);
         self.blobs.insert(sha, bytes);
         sha
     }
 
-    /// A commit on a branch by somebody with a clone.
+    /// A person with a clone pushes a commit to a branch.
     pub(crate) fn push(
         &mut self,
         branch: &str,
@@ -243,13 +243,13 @@ impl GitHub {
         let parent = self.head(branch);
         let mut paths = parent.map_or_else(Paths::new, |it| self.paths(it).clone());
         change(&mut paths, self);
-        let commit = self.make(parent.into_iter().collect(), paths);
-        self.set(branch, Some(commit), false);
+        let commit = self.create_commit(parent.into_iter().collect(), paths);
+        self.move_branch(branch, Some(commit), false);
         commit
     }
 
     /// Moves a branch, or deletes it.
-    pub(crate) fn set(&mut self, branch: &str, after: Option<GitSha>, forced: bool) {
+    pub(crate) fn move_branch(&mut self, branch: &str, after: Option<GitSha>, forced: bool) {
         self.moment += 1;
         let at = self.moment;
         let moves = self.branches.entry(branch.to_owned()).or_default();
@@ -265,7 +265,7 @@ impl GitHub {
             self.deliveries.push(moved);
         }
         if after.is_none() {
-            // Its open requests are closed with it.
+            // GitHub closes its open pull requests.
             let of_branch = |it: &&mut PullRequest| it.branch == branch && it.is_open();
             for pull in self.pulls.iter_mut().filter(of_branch) {
                 pull.states.push((at, false, None));
@@ -273,7 +273,7 @@ impl GitHub {
         }
     }
 
-    fn make(&mut self, parents: Vec<GitSha>, paths: Paths) -> GitSha {
+    fn create_commit(&mut self, parents: Vec<GitSha>, paths: Paths) -> GitSha {
         self.moment += 1;
         let sha = git_sha(format!("commit {} on {parents:?}", self.moment).as_bytes());
         let root = self.keep_folders("", &paths);
@@ -285,7 +285,7 @@ impl GitHub {
         sha
     }
 
-    /// Keeps a folder and those in it, by what they hold.
+    /// Stores the tree of a folder and of those in it.
     fn keep_folders(&mut self, prefix: &str, paths: &Paths) -> GitSha {
         let mut entries: BTreeMap<String, (EntryKind, GitSha)> = BTreeMap::new();
         for (path, node) in paths.range(prefix.to_owned()..) {
@@ -295,7 +295,7 @@ impl GitHub {
             match rest.split_once('/') {
                 None => drop(entries.insert(rest.to_owned(), (node.kind, node.sha))),
                 Some((folder, _)) => match entries.get(folder) {
-                    // No tree of Git's has two entries of one name.
+                    // A Git tree has no two entries of one name.
                     Some((kind, _)) => assert_eq!(*kind, EntryKind::Folder, "{prefix}{folder}"),
                     None => {
                         let sha = self.keep_folders(&format!("{prefix}{folder}/"), paths);
@@ -332,8 +332,8 @@ impl GitHub {
         }
     }
 
-    /// A pull request is merged; the branch's commits are in the main branch's history then, or only what they
-    /// changed, as after a squash or a rebase.
+    /// Merges a pull request. `with_history` makes a merge commit; otherwise only the changes arrive, as after a
+    /// squash or a rebase.
     pub(crate) fn merge(&mut self, number: usize, with_history: bool) {
         let branch = self.pulls[number].branch.clone();
         let Some(head) = self.head(&branch) else {
@@ -341,16 +341,16 @@ impl GitHub {
         };
         let theirs = self.paths(head).clone();
         let of_base = self
-            .common(head, self.head(MAIN))
+            .merge_base(head, self.head(MAIN))
             .map(|it| self.paths(it).clone());
         let of_base = of_base.unwrap_or_default();
         let mut paths = self.now();
         let names: BTreeSet<&String> = theirs.keys().chain(of_base.keys()).collect();
         for name in names {
-            // What only the branch has changed; of what both did, the reviewer takes the branch's.
+            // The branch's changes; on a conflict the reviewer takes the branch's side.
             if theirs.get(name) != of_base.get(name) {
                 match theirs.get(name) {
-                    // A file can't be merged to below what is no folder.
+                    // A file can't be merged below an entry that is no folder.
                     Some(_) if !Self::is_free(&paths, name) => return,
                     Some(node) => drop(paths.insert(name.clone(), *node)),
                     None => drop(paths.remove(name)),
@@ -359,12 +359,12 @@ impl GitHub {
         }
         let second = with_history.then_some(head);
         let parents = self.head(MAIN).into_iter().chain(second).collect();
-        let commit = self.make(parents, paths);
-        self.set(MAIN, Some(commit), false);
+        let commit = self.create_commit(parents, paths);
+        self.move_branch(MAIN, Some(commit), false);
         self.set_pull(number, false, Some(commit));
     }
 
-    fn common(&self, one: GitSha, other: Option<GitSha>) -> Option<GitSha> {
+    fn merge_base(&self, one: GitSha, other: Option<GitSha>) -> Option<GitSha> {
         let of_other = self.history(other?);
         let both = self
             .history(one)
@@ -373,14 +373,14 @@ impl GitHub {
         both.max_by_key(|it| self.commits[it].at)
     }
 
-    /// The file that the service put onto a branch last, if nobody else has put something there since.
+    /// The file of the branch's head commit, if the service made that commit.
     pub(crate) fn file_of(&self, branch: &str) -> Option<&str> {
         let head = self.head(branch)?;
         let own = self.own_files.iter().find(|(.., commit)| *commit == head);
         own.map(|(path, ..)| path.as_str())
     }
 
-    /// All files that the service has put onto a branch.
+    /// All files that the service has committed to a branch.
     pub(crate) fn files_of(&self, branch: &str) -> BTreeSet<&str> {
         let moves = self.moves(branch).iter().filter_map(|it| it.after);
         let commits: BTreeSet<GitSha> = moves.collect();
@@ -395,7 +395,7 @@ impl GitHub {
         self.pulls[number].states.push((at, open, merged_by));
     }
 
-    /// A commit and all before it.
+    /// A commit and all its ancestors.
     fn history(&self, commit: GitSha) -> BTreeSet<GitSha> {
         let (mut found, mut open) = (BTreeSet::new(), vec![commit]);
         while let Some(next) = open.pop() {
@@ -406,17 +406,17 @@ impl GitHub {
         found
     }
 
-    /// Whether a commit has another one in its history.
-    pub(crate) fn follows(&self, commit: GitSha, earlier: GitSha) -> bool {
+    /// Whether `commit` is `earlier`, or a descendant of it.
+    pub(crate) fn descends_from(&self, commit: GitSha, earlier: GitSha) -> bool {
         self.history(commit).contains(&earlier)
     }
 
-    /// What the main branch was at before, and at which of its own commits it could be set back to.
+    /// The first parent, to which the main branch could be reset.
     pub(crate) fn before(&self, commit: GitSha) -> Option<GitSha> {
         self.commits[&commit].parents.first().copied()
     }
 
-    /// What GitHub does with a request, and answers by one of the instance's replicas.
+    /// Performs a request; reads are answered by one of the instance's two replicas.
     pub(crate) fn answer(&mut self, instance: usize, id: u64, call: &GitCall) -> GitReply {
         let replica = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % 2;
         let seen = self.replicas[instance][replica];
@@ -425,7 +425,7 @@ impl GitHub {
             moves.iter().rfind(|it| it.at <= seen)?.after
         };
         match call {
-            GitCall::Head => {
+            GitCall::ReadHead => {
                 let head = branch_at(MAIN);
                 let newest = self.head(MAIN);
                 let behind = head != newest && newest.is_some_and(|it| self.own.contains(&it));
@@ -442,7 +442,7 @@ impl GitHub {
                     _ => Comparison::Unknown,
                 })
             }
-            GitCall::Moves if !self.tells_moves => GitReply::Refused(404),
+            GitCall::Moves if !self.has_activity_api => GitReply::Refused(404),
             GitCall::Moves => {
                 let seen = self.moves(MAIN).iter().filter(|it| it.at <= seen).rev();
                 let moves = seen.take(100).map(|it| BranchMove {
@@ -458,7 +458,7 @@ impl GitHub {
                     return GitReply::Tree(None);
                 };
                 let mut entries = entries.clone();
-                let truncated = *recursive && self.truncates && entries.len() > 1;
+                let truncated = *recursive && self.truncates_trees && entries.len() > 1;
                 match (recursive, truncated) {
                     (true, true) => entries.truncate(entries.len() / 2),
                     (true, false) => {
@@ -474,7 +474,7 @@ impl GitHub {
                 GitReply::Blob(self.blobs.get(sha).cloned())
             }
             GitCall::BranchHead(branch) => GitReply::Sha(branch_at(branch)),
-            GitCall::FileOn(branch, path) => {
+            GitCall::FileSha(branch, path) => {
                 let named = branch.parse().ok();
                 let named =
                     named.filter(|sha| self.commits.get(sha).is_some_and(|it| it.at <= seen));
@@ -482,7 +482,7 @@ impl GitHub {
                 let node = head.and_then(|it| self.commits[&it].paths.get(path));
                 GitReply::Sha(node.map(|it| it.sha))
             }
-            GitCall::PullOf(branch) => {
+            GitCall::FindPull(branch) => {
                 let of_branch = |(_, it): &(usize, &PullRequest)| {
                     it.branch == *branch && it.states[0].0 <= seen
                 };
@@ -490,17 +490,17 @@ impl GitHub {
                 let known: Vec<_> = known.collect();
                 let open = known.iter().find(|(_, it)| it.state(seen).1);
                 let one = open.or(known.first());
-                GitReply::PullOf(one.map(|(number, it)| self.seen(*number, it, seen)))
+                GitReply::FindPull(one.map(|(number, it)| self.pull_at(*number, it, seen)))
             }
             GitCall::OpenPulls => {
                 let open = self.pulls.iter().enumerate();
-                // Only the newest are listed.
+                // The listing is limited to the newest.
                 let open = open.rev().filter(|(_, it)| it.state(seen).1).take(3);
                 GitReply::Numbers(open.map(|(number, _)| number as u64).collect())
             }
             GitCall::Pull(number) => match self.pulls.get(*number as usize) {
                 Some(pull) if pull.states[0].0 <= seen => {
-                    GitReply::Seen(self.seen(*number as usize, pull, seen))
+                    GitReply::PullStatus(self.pull_at(*number as usize, pull, seen))
                 }
                 _ => GitReply::Refused(404),
             },
@@ -511,10 +511,10 @@ impl GitHub {
                 replaces,
             } => self.put(path, branch, bytes, *replaces),
             GitCall::Commit { parent, files } => self.commit(*parent, files),
-            GitCall::MakeBranch(branch, at) => {
+            GitCall::CreateBranch(branch, at) => {
                 let absent = self.head(branch).is_none();
                 if absent {
-                    self.set(branch, Some(*at), false);
+                    self.move_branch(branch, Some(*at), false);
                 }
                 GitReply::Done(absent)
             }
@@ -535,27 +535,27 @@ impl GitHub {
                     states: vec![(self.moment, true, None)],
                 });
                 let number = self.pulls.len() - 1;
-                let told = self.pulls[number].told(number, self.moment);
-                GitReply::Pull(Some(told))
+                let as_pull = self.pulls[number].as_pull(number, self.moment);
+                GitReply::Pull(Some(as_pull))
             }
         }
     }
 
-    /// A pull request, as it is shown at the moment `seen`.
-    fn seen(&self, number: usize, pull: &PullRequest, seen: u64) -> PullSeen {
+    /// A pull request, by a replica that has caught up to the moment `seen`.
+    fn pull_at(&self, number: usize, pull: &PullRequest, seen: u64) -> PullStatus {
         let (at, open, merged_by) = pull.state(seen);
         let moves = self.moves(&pull.branch).iter();
-        // After its end where it was then.
+        // Once closed, it keeps the head that it had then.
         let until = if open { seen } else { at };
         let mut head = moves.filter(|it| it.at <= until).filter_map(|it| it.after);
-        PullSeen {
-            pull: pull.told(number, seen),
+        PullStatus {
+            pull: pull.as_pull(number, seen),
             merged_by,
             head: head.next_back().unwrap(),
         }
     }
 
-    /// Whether a file can be at `path`: nothing that is no folder is on the way there, and no folder is there.
+    /// Whether a file can be at `path`: every parent is absent or a folder, and `path` itself is no folder.
     pub(crate) fn is_free(paths: &Paths, path: &str) -> bool {
         let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
         let blocked = folders.into_iter().any(|it| paths.contains_key(it));
@@ -577,7 +577,7 @@ impl GitHub {
         let mut paths = self.paths(parent).clone();
         let before = paths.get(path).copied();
         if before.map(|it| it.sha) != replaces {
-            return GitReply::Committed(Committed::Stale);
+            return GitReply::Commit(CommitOutcome::Stale);
         }
         if !Self::is_free(&paths, path) {
             return GitReply::Refused(422);
@@ -585,11 +585,11 @@ impl GitHub {
         let kind = before.map_or(EntryKind::File, |it| it.kind);
         let sha = self.blob(bytes.clone());
         paths.insert(path.to_owned(), Node { kind, sha });
-        let commit = self.make(vec![parent], paths);
+        let commit = self.create_commit(vec![parent], paths);
         self.own.insert(commit);
         self.own_files.push((path.to_owned(), parent, commit));
-        self.set(branch, Some(commit), false);
-        GitReply::Committed(made(commit, parent))
+        self.move_branch(branch, Some(commit), false);
+        GitReply::Commit(commit_done(commit, parent))
     }
 
     fn commit(&mut self, parent: GitSha, files: &[(String, Bytes, bool)]) -> GitReply {
@@ -606,21 +606,21 @@ impl GitHub {
             paths.insert(path.clone(), Node { kind, sha });
         }
         if self.head(MAIN) != Some(parent) {
-            return GitReply::Committed(Committed::Stale);
+            return GitReply::Commit(CommitOutcome::Stale);
         }
-        let commit = self.make(vec![parent], paths);
+        let commit = self.create_commit(vec![parent], paths);
         self.own.insert(commit);
         let files = files
             .iter()
             .map(|(path, ..)| (path.clone(), parent, commit));
         self.own_files.extend(files);
-        self.set(MAIN, Some(commit), false);
-        GitReply::Committed(made(commit, parent))
+        self.move_branch(MAIN, Some(commit), false);
+        GitReply::Commit(commit_done(commit, parent))
     }
 }
 
-fn made(commit: GitSha, parent: GitSha) -> Committed {
-    Committed::Done(CommitMade {
+fn commit_done(commit: GitSha, parent: GitSha) -> CommitOutcome {
+    CommitOutcome::Done(CreatedCommit {
         sha: commit,
         html_url: String::new(),
         parent: Some(parent),
@@ -632,12 +632,12 @@ impl PullRequest {
         self.states.last().is_some_and(|(_, open, _)| *open)
     }
 
-    /// Nobody has touched it since it was made.
+    /// Open, and unchanged since its creation.
     pub(crate) fn is_untouched(&self) -> bool {
         self.is_open() && self.states.len() == 1
     }
 
-    /// When it was merged, and the commit that it was merged by.
+    /// The moment of the merge, and the merge commit.
     pub(crate) fn merged(&self) -> Option<(u64, GitSha)> {
         let (at, _, commit) = self.states.last()?;
         Some((*at, (*commit)?))
@@ -648,7 +648,7 @@ impl PullRequest {
         state.copied().unwrap_or_default()
     }
 
-    fn told(&self, number: usize, seen: u64) -> Pull {
+    fn as_pull(&self, number: usize, seen: u64) -> Pull {
         Pull {
             number: number as u64,
             html_url: String::new(),
@@ -657,18 +657,22 @@ impl PullRequest {
     }
 }
 
-/// One instance's way to GitHub.
+/// One instance's connection to GitHub.
 pub(crate) struct SimRepository {
     pub(crate) world: Arc<Mutex<World>>,
     pub(crate) instance: usize,
     /// One in so many calls is slow.
     pub(crate) slow_one_in: u64,
-    /// With pull requests.
+    /// The branch prefix, in pull request mode.
     pub(crate) prefix: Option<String>,
 }
 
 impl SimRepository {
-    async fn ask(&self, operation: &'static str, call: GitCall) -> Result<GitReply, GitHubError> {
+    async fn request(
+        &self,
+        operation: &'static str,
+        call: GitCall,
+    ) -> Result<GitReply, GitHubError> {
         let reply = World::call(
             &self.world,
             self.instance,
@@ -693,9 +697,9 @@ impl SimRepository {
     }
 }
 
-macro_rules! asked {
+macro_rules! request {
     ($self:ident, $operation:literal, $call:expr, $variant:ident) => {
-        match $self.ask($operation, $call).await? {
+        match $self.request($operation, $call).await? {
             GitReply::$variant(value) => value,
             other => unreachable!("{other:?}"),
         }
@@ -724,19 +728,19 @@ impl Repository for SimRepository {
         None
     }
 
-    async fn head(&self, known: Option<&Head>) -> Result<HeadSeen, GitHubError> {
-        let Some(commit) = asked!(self, "head", GitCall::Head, Sha) else {
-            return Ok(HeadSeen::Empty);
+    async fn head(&self, known: Option<&HeadCommit>) -> Result<HeadLookup, GitHubError> {
+        let Some(commit) = request!(self, "head", GitCall::ReadHead, Sha) else {
+            return Ok(HeadLookup::Empty);
         };
         let etag = Some(commit.to_string());
         match known.is_some_and(|known| known.etag == etag) {
-            true => Ok(HeadSeen::Unchanged),
-            false => Ok(HeadSeen::At(Head { commit, etag })),
+            true => Ok(HeadLookup::Unchanged),
+            false => Ok(HeadLookup::At(HeadCommit { commit, etag })),
         }
     }
 
     async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError> {
-        Ok(asked!(
+        Ok(request!(
             self,
             "compare",
             GitCall::Compare(base, head),
@@ -745,82 +749,82 @@ impl Repository for SimRepository {
     }
 
     async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError> {
-        Ok(asked!(self, "moves", GitCall::Moves, Moves))
+        Ok(request!(self, "moves", GitCall::Moves, Moves))
     }
 }
 
 #[async_trait]
-impl Files for SimRepository {
+impl GitObjectApi for SimRepository {
     async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError> {
         let (operation, status) = ("tree", 404);
-        let page = asked!(self, "tree", GitCall::Tree(sha, recursive), Tree);
+        let page = request!(self, "tree", GitCall::Tree(sha, recursive), Tree);
         page.ok_or(GitHubError::Denied { operation, status })
     }
 
     async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError> {
-        Ok(asked!(self, "blob", GitCall::Blob(sha), Blob))
+        Ok(request!(self, "blob", GitCall::Blob(sha), Blob))
     }
 }
 
 #[async_trait]
-impl Commits for SimRepository {
-    async fn put_file(&self, file: &FileToPut<'_>) -> Result<Committed, GitHubError> {
+impl CommitApi for SimRepository {
+    async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError> {
         let call = GitCall::Put {
             path: file.path.to_owned(),
             branch: file.branch.unwrap_or(MAIN).to_owned(),
             bytes: file.bytes.to_vec().into(),
             replaces: file.replaces,
         };
-        Ok(asked!(self, "put", call, Committed))
+        Ok(request!(self, "put", call, Commit))
     }
 
-    async fn commit(&self, commit: &FilesToCommit<'_>) -> Result<Committed, GitHubError> {
+    async fn commit(&self, commit: &BatchCommit<'_>) -> Result<CommitOutcome, GitHubError> {
         let files = commit.files.iter();
         let files = files.map(|it| (it.path.clone(), it.bytes.clone(), it.executable));
         let (parent, files) = (commit.parent, files.collect());
         let call = GitCall::Commit { parent, files };
-        Ok(asked!(self, "commit", call, Committed))
+        Ok(request!(self, "commit", call, Commit))
     }
 }
 
 #[async_trait]
-impl Pulls for SimRepository {
+impl PullRequestApi for SimRepository {
     async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
         let (operation, status) = ("branch", 404);
-        let head = asked!(self, "branch", GitCall::BranchHead(branch.to_owned()), Sha);
+        let head = request!(self, "branch", GitCall::BranchHead(branch.to_owned()), Sha);
         head.ok_or(GitHubError::Denied { operation, status })
     }
 
     async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError> {
         let call = GitCall::BranchHead(branch.to_owned());
-        Ok(asked!(self, "branch", call, Sha).is_some())
+        Ok(request!(self, "branch", call, Sha).is_some())
     }
 
-    async fn make_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
-        let call = GitCall::MakeBranch(branch.to_owned(), at);
-        Ok(asked!(self, "make branch", call, Done))
+    async fn create_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
+        let call = GitCall::CreateBranch(branch.to_owned(), at);
+        Ok(request!(self, "make branch", call, Done))
     }
 
-    async fn file_on(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
-        let call = GitCall::FileOn(branch.to_owned(), path.to_owned());
-        Ok(asked!(self, "file", call, Sha))
+    async fn file_sha_at(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
+        let call = GitCall::FileSha(branch.to_owned(), path.to_owned());
+        Ok(request!(self, "file", call, Sha))
     }
 
     async fn open_pull(&self, branch: &str, _: &str) -> Result<Option<Pull>, GitHubError> {
         let call = GitCall::OpenPull(branch.to_owned());
-        Ok(asked!(self, "open", call, Pull))
+        Ok(request!(self, "open", call, Pull))
     }
 
-    async fn pull_of(&self, branch: &str) -> Result<Option<PullSeen>, GitHubError> {
-        let call = GitCall::PullOf(branch.to_owned());
-        Ok(asked!(self, "pull of", call, PullOf))
+    async fn find_pull(&self, branch: &str) -> Result<Option<PullStatus>, GitHubError> {
+        let call = GitCall::FindPull(branch.to_owned());
+        Ok(request!(self, "pull of", call, FindPull))
     }
 
     async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError> {
-        Ok(asked!(self, "open pulls", GitCall::OpenPulls, Numbers))
+        Ok(request!(self, "open pulls", GitCall::OpenPulls, Numbers))
     }
 
-    async fn pull(&self, number: u64) -> Result<PullSeen, GitHubError> {
-        Ok(asked!(self, "pull", GitCall::Pull(number), Seen))
+    async fn pull(&self, number: u64) -> Result<PullStatus, GitHubError> {
+        Ok(request!(self, "pull", GitCall::Pull(number), PullStatus))
     }
 }

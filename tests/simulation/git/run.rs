@@ -1,4 +1,4 @@
-//! One simulated run of the Git engine, decided by one seed.
+//! One simulated run of the Git engine, determined by one seed.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -7,43 +7,44 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use codex_miroir::codex::{
-    Codex, CodexSettings, Freshness, GitMutation, GitSettings, GitTrouble, SyncRequest, Want,
+    Codex, CodexSettings, Consistency, GitMutation, GitSettings, GitSyncError, ReadRequest,
+    SyncRequest,
 };
 use codex_miroir::github::{EntryKind, Push, is_mirrored};
 use codex_miroir::now::Now;
-use codex_miroir::task::{Edit, FileName, SETTLED_FILE, Slot, Zeit, git_sha};
+use codex_miroir::task::{Edit, FileName, Slot, TOMBSTONE_FILE, Zeit, git_sha};
 use codex_miroir::user::UserId;
 use fastrand::Rng;
 use tokio::task::AbortHandle;
 
 use super::checker::{Checker, tokens};
 use super::repository::{FOLDER, GitHub, MAIN, Node, Paths, PullRequest, SimRepository};
-use crate::run::{anna, begin_ids, cache_settings, day_of, new_task, text_of};
-use crate::search::{Plan, Report};
+use crate::run::{anna, cache_settings, day_of, new_task, reset_ids, text_of};
+use crate::search::{Plan, RunReport};
 use crate::world::{RAW, SimStore, World};
 
-/// What happened in a run, so that one can see that things do.
+/// Counts of a run's events, to assert coverage.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
     pub(crate) steps: u64,
-    /// Changes that were acknowledged.
+    /// Acknowledged changes.
     pub(crate) writes: u64,
-    /// Commits of the service's own.
+    /// Commits by the service.
     pub(crate) commits: u64,
-    /// Commits of people with a clone.
+    /// Commits by people with a clone.
     pub(crate) pushes: u64,
     pub(crate) forced: u64,
     pub(crate) deliveries: u64,
     pub(crate) crashes: u64,
-    /// Answers that were lost.
+    /// Lost responses.
     pub(crate) lost: u64,
-    /// Reads of the branch from before a commit of the service's own.
+    /// Reads of the head by a replica that lacked a commit of the service's.
     pub(crate) behind: u64,
-    /// Pull requests that were merged.
+    /// Merged pull requests.
     pub(crate) merged: u64,
-    /// Files whose removal waited for somebody.
+    /// Removals held for a confirmation.
     pub(crate) held: u64,
-    /// Open requests that were the only one of their file.
+    /// Open pull requests that were the only one of their file.
     pub(crate) requests: u64,
 }
 
@@ -65,7 +66,7 @@ impl std::ops::AddAssign for Tally {
 }
 
 thread_local! {
-    /// Of the run on this thread, for what happens without a request.
+    /// The start of the run on this thread, for the clock of background work.
     static EPOCH: Cell<Option<(DateTime<Utc>, Instant, tokio::time::Instant)>> = const { Cell::new(None) };
 }
 
@@ -80,7 +81,7 @@ fn now() -> Now {
     }
 }
 
-/// Of a thousand steps, how many are this; drawn anew for each seed.
+/// The odds of each kind of step, in a thousand; drawn for each seed.
 struct Odds {
     request: u32,
     push: u32,
@@ -91,13 +92,13 @@ struct Odds {
     editor: u32,
     crash: u32,
     catch_up: u32,
-    pass: u32,
+    sleep: u32,
     fail: u32,
-    odd: bool,
+    irregular_entries: bool,
     pulls: bool,
     slow_one_in: u64,
-    /// Whether deliveries tell when it was.
-    times: bool,
+    /// Whether deliveries carry the time of the push.
+    delivery_timestamps: bool,
 }
 
 impl Odds {
@@ -113,23 +114,23 @@ impl Odds {
             editor: some(&[0, 0, 5]),
             crash: some(&[0, 2, 6]),
             catch_up: some(&[10, 40, 200]),
-            pass: some(&[5, 20]),
+            sleep: some(&[5, 20]),
             fail: some(&[0, 0, 8, 30]),
-            odd: some(&[0, 1]) == 1,
+            irregular_entries: some(&[0, 1]) == 1,
             pulls: some(&[0, 1]) == 1,
             slow_one_in: u64::from(some(&[7, 20, 1_000_000])),
-            times: some(&[0, 1, 1, 1]) == 1,
+            delivery_timestamps: some(&[0, 1, 1, 1]) == 1,
         }
     }
 }
 
-/// What a client asks for.
+/// A client's request.
 #[derive(Debug, Clone)]
 enum Request {
     Create(String),
     Update(FileName, String),
     Tag(FileName, String),
-    /// With a new text.
+    /// Removes the tags, and replaces the text.
     Untag(FileName, String),
     Complete(FileName, String),
     Read,
@@ -139,12 +140,12 @@ enum Request {
 struct Acknowledged {
     name: FileName,
     token: String,
-    begun: Begun,
+    request_start: RequestStart,
 }
 
-/// When a request was sent, and after how many writes to the store.
+/// The time at which a request was sent, and the number of writes to the store before.
 #[derive(Clone, Copy)]
-struct Begun {
+struct RequestStart {
     at: tokio::time::Instant,
     writes: u64,
 }
@@ -155,16 +156,16 @@ struct Run {
     odds: Odds,
     world: Arc<Mutex<World>>,
     instances: Vec<(Codex, AbortHandle)>,
-    hooks: Vec<Push>,
+    pending_deliveries: Vec<Push>,
     acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
     checker: Checker,
     numbers: u32,
     tally: Tally,
 }
 
-/// Runs `plan` to its end, or to the first broken promise.
-pub(crate) fn run(plan: Plan<GitMutation>) -> Report<Tally> {
-    begin_ids();
+/// Runs `plan` to its end, or to the first violation.
+pub(crate) fn run(plan: Plan<GitMutation>) -> RunReport<Tally> {
+    reset_ids();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -179,7 +180,7 @@ pub(crate) fn run(plan: Plan<GitMutation>) -> Report<Tally> {
         };
         (run.tally.behind, run.tally.commits) = (behind, commits);
         run.tally.held = run.checker.held_ever;
-        Report {
+        RunReport {
             violation,
             log,
             tally: run.tally,
@@ -194,13 +195,13 @@ impl Run {
         EPOCH.set(Some((utc, Instant::now(), tokio::time::Instant::now())));
         let odds = Odds::draw(&mut rng);
         let mut world = World::new(utc, plan.traced);
-        world.dead_is_silent = true;
-        world.github.truncates = rng.u8(..4) == 0;
-        world.github.tells_moves = rng.u8(..8) > 0;
+        world.drop_calls_of_dead = true;
+        world.github.truncates_trees = rng.u8(..4) == 0;
+        world.github.has_activity_api = rng.u8(..8) > 0;
         let mut run = Self {
             world: Arc::new(Mutex::new(world)),
             instances: vec![],
-            hooks: vec![],
+            pending_deliveries: vec![],
             acknowledged: Arc::default(),
             checker: Checker::default(),
             numbers: 0,
@@ -210,7 +211,7 @@ impl Run {
             odds,
         };
         let files = run.rng.usize(2..14);
-        run.person_pushes(|run, paths, github| {
+        run.push_from_clone(|run, paths, github| {
             for number in 0..files {
                 let token = run.token('g');
                 let sha = github.blob(text_of(&token).into());
@@ -228,8 +229,8 @@ impl Run {
         self.world.lock().unwrap()
     }
 
-    fn note(&self, line: impl FnOnce() -> String) {
-        self.world().note(line);
+    fn trace(&self, line: impl FnOnce() -> String) {
+        self.world().trace(line);
     }
 
     fn token(&mut self, kind: char) -> String {
@@ -240,7 +241,7 @@ impl Run {
     fn start_instance(&mut self) {
         let instance = {
             let mut world = self.world();
-            world.ahead.push(TimeDelta::zero());
+            world.clock_offsets.push(TimeDelta::zero());
             world.alive.push(true);
             world.reachable.push(true);
             let moment = world.github.moment;
@@ -288,26 +289,33 @@ impl Run {
     async fn play(&mut self) -> Result<(), String> {
         for _ in 0..self.plan.steps {
             self.step().await;
-            self.settle_down().await?;
+            self.run_until_idle().await?;
         }
         self.end().await
     }
 
-    async fn settle_down(&mut self) -> Result<(), String> {
+    async fn run_until_idle(&mut self) -> Result<(), String> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let acknowledged = std::mem::take(&mut *self.acknowledged.lock().unwrap());
         let world = self.world.lock().unwrap();
-        for Acknowledged { name, token, begun } in acknowledged {
+        for Acknowledged {
+            name,
+            token,
+            request_start,
+        } in acknowledged
+        {
             self.tally.writes += 1;
             let versions = world.history.get(name.as_str()).into_iter().flatten();
             let mut texts = versions.filter_map(|it| it.text.as_deref());
             if !texts.any(|text| tokens(text).contains(&token)) {
                 return Err(format!("{token} was acknowledged, and never in {name}"));
             }
-            let hint = world.hint_put().is_some_and(|put| put > begun.writes);
-            // Else the hint may have failed, or Git refuses the file.
-            let must_stay = hint && begun.at.elapsed() < Duration::from_secs(1);
-            if must_stay && self.odds.fail == 0 && !self.odds.odd {
+            let hint = world
+                .hint_put()
+                .is_some_and(|put| put > request_start.writes);
+            // Otherwise the hint's write may have failed, or Git may reject the file.
+            let must_stay = hint && request_start.at.elapsed() < Duration::from_secs(1);
+            if must_stay && self.odds.fail == 0 && !self.odds.irregular_entries {
                 self.checker.expect_hint(&name, token);
             }
         }
@@ -324,12 +332,12 @@ impl Run {
         let o = &self.odds;
         let steps = [
             o.request, o.push, o.forced, o.review, o.deliver, o.tick, o.editor, o.crash,
-            o.catch_up, o.pass,
+            o.catch_up, o.sleep,
         ];
         self.tally.steps += 1;
         match steps.into_iter().position(&mut is) {
             Some(0) => self.send_request(),
-            Some(1) => self.somebody_pushes(),
+            Some(1) => self.random_push(),
             Some(2) => self.force(),
             Some(3) => self.review(),
             Some(4) => self.deliver(),
@@ -337,25 +345,25 @@ impl Run {
                 let instance = self.pick_instance();
                 self.tick(instance);
             }
-            Some(6) => self.edit_in_folder(),
+            Some(6) => self.random_editor_save(),
             Some(7) => self.crash(),
             Some(8) => self.catch_up(),
             Some(9) => {
                 let millis = [100, 300, 1_000, 3_000, 21_000, 61_000][self.rng.usize(..6)];
-                self.pass(Duration::from_millis(millis)).await;
+                self.sleep(Duration::from_millis(millis)).await;
             }
-            _ => self.move_a_call(),
+            _ => self.advance_call(),
         }
-        self.take_hooks();
+        self.collect_deliveries();
     }
 
-    async fn pass(&mut self, time: Duration) {
-        self.note(|| format!("{time:?} pass"));
+    async fn sleep(&mut self, time: Duration) {
+        self.trace(|| format!("{time:?} pass"));
         tokio::time::sleep(time).await;
     }
 
     fn tick(&mut self, instance: usize) {
-        self.note(|| format!("the timer comes to i{instance}"));
+        self.trace(|| format!("the timer comes to i{instance}"));
         let codex = self.instances[instance].0.clone();
         tokio::spawn(async move { drop(codex.tick(now()).await) });
     }
@@ -365,7 +373,7 @@ impl Run {
         let mut world = self.world.lock().unwrap();
         let moment = world.github.moment;
         let seen = world.github.replicas[instance][replica];
-        // Often just what somebody has forced the branch to.
+        // Often exactly to the last force push.
         let mut forced = world.github.moves(MAIN).iter().rev();
         let forced = forced.find(|it| it.forced && it.at > seen).map(|it| it.at);
         world.github.replicas[instance][replica] = match (self.rng.u8(..4), forced) {
@@ -381,12 +389,12 @@ impl Run {
         self.instances[instance].1.abort();
         let mut world = self.world();
         world.alive[instance] = false;
-        world.note(|| format!("i{instance} is killed"));
+        world.trace(|| format!("i{instance} is killed"));
         drop(world);
         self.start_instance();
     }
 
-    fn move_a_call(&mut self) {
+    fn advance_call(&mut self) {
         let shared = Arc::clone(&self.world);
         let mut world = shared.lock().unwrap();
         if world.calls.is_empty() {
@@ -415,11 +423,11 @@ impl Run {
         }
         if self.rng.u32(..1000) < self.odds.fail {
             self.tally.lost += 1;
-            if self.rng.u8(..4) == 0 && world.limit(at) {
+            if self.rng.u8(..4) == 0 && world.answer_rate_limited(at) {
                 return;
             }
             if self.rng.bool() && !answered && writes {
-                // It takes effect, and nobody hears of it.
+                // The call takes effect, but its response is lost.
                 world.perform(at);
             }
             world.fail(at);
@@ -453,75 +461,82 @@ impl Run {
             _ => Request::Read,
         };
         let wait = self.rng.u8(..3) == 0;
-        self.note(|| format!("i{instance} is asked for {request:?}, waiting: {wait}"));
-        let (codex, told) = (
+        self.trace(|| format!("i{instance} is asked for {request:?}, waiting: {wait}"));
+        let (codex, acknowledged) = (
             self.instances[instance].0.clone(),
             Arc::clone(&self.acknowledged),
         );
-        let begun = Begun {
+        let request_start = RequestStart {
             at: tokio::time::Instant::now(),
             writes: self.world().writes,
         };
-        tokio::spawn(ask(codex, request, wait, told, begun));
+        tokio::spawn(perform_request(
+            codex,
+            request,
+            wait,
+            acknowledged,
+            request_start,
+        ));
     }
 
-    /// An editor saves a file, or a new one, or removes one.
-    fn edit_in_folder(&mut self) {
+    /// An editor saves an existing or a new file, or removes one.
+    fn random_editor_save(&mut self) {
         let token = self.token('e');
         let name = match (self.rng.u8(..4), self.any_file()) {
             (0, _) => format!("{:04}-Editor.md", 60 + self.rng.u8(..4)),
-            (1, _) if self.odds.odd => format!("0070-{}.md", "x".repeat(200)),
+            (1, _) if self.odds.irregular_entries => format!("0070-{}.md", "x".repeat(200)),
             (_, Some(name)) => name.to_string(),
             _ => return,
         };
         let removes = self.rng.u8(..4) == 0;
         let mut world = self.world.lock().unwrap();
-        world.note(|| format!("an editor saves {name}, or removes it: {removes}"));
+        world.trace(|| format!("an editor saves {name}, or removes it: {removes}"));
         match removes {
             true => world.foreign_remove(&name),
             false => world.foreign_write(&name, &text_of(&token)),
         }
     }
 
-    fn take_hooks(&mut self) {
+    fn collect_deliveries(&mut self) {
         let moves = std::mem::take(&mut self.world.lock().unwrap().github.deliveries);
-        self.hooks.extend(moves.into_iter().map(|it| Push {
-            repository: "owner/notes".to_owned(),
-            reference: format!("refs/heads/{MAIN}"),
-            before: it.before,
-            after: it.after,
-            forced: it.forced,
-            at: self.odds.times.then(|| it.time()),
-        }));
+        self.pending_deliveries
+            .extend(moves.into_iter().map(|it| Push {
+                repository: "owner/notes".to_owned(),
+                reference: format!("refs/heads/{MAIN}"),
+                before: it.before,
+                after: it.after,
+                forced: it.forced,
+                at: self.odds.delivery_timestamps.then(|| it.time()),
+            }));
     }
 
-    /// A delivery comes, in any order, is lost, or comes once more later.
+    /// A delivery arrives out of order, is lost, or is duplicated later.
     fn deliver(&mut self) {
-        if self.hooks.is_empty() {
+        if self.pending_deliveries.is_empty() {
             return;
         }
-        let at = self.rng.usize(..self.hooks.len());
-        let forced: Vec<usize> = (0..self.hooks.len())
-            .filter(|at| self.hooks[*at].forced)
+        let at = self.rng.usize(..self.pending_deliveries.len());
+        let forced: Vec<usize> = (0..self.pending_deliveries.len())
+            .filter(|at| self.pending_deliveries[*at].forced)
             .collect();
         let push = match (self.rng.u8(..8), self.rng.choice(&forced)) {
-            // Those of forced pushes come often, and late.
-            (0..3, Some(at)) => self.hooks[*at].clone(),
-            (3, _) => self.hooks[at].clone(),
-            _ => self.hooks.swap_remove(at),
+            // Deliveries of force pushes are often repeated, and late.
+            (0..3, Some(at)) => self.pending_deliveries[*at].clone(),
+            (3, _) => self.pending_deliveries[at].clone(),
+            _ => self.pending_deliveries.swap_remove(at),
         };
         if self.rng.u8(..5) == 0 {
             return;
         }
         self.tally.deliveries += 1;
         let instance = self.pick_instance();
-        self.note(|| format!("i{instance} gets a delivery {push:?}"));
+        self.trace(|| format!("i{instance} gets a delivery {push:?}"));
         let codex = self.instances[instance].0.clone();
         tokio::spawn(async move { drop(codex.fetch_all(&push, now()).await) });
     }
 
-    /// Somebody with a clone pushes a commit.
-    fn person_pushes(&mut self, change: impl FnOnce(&mut Self, &mut Paths, &mut GitHub)) {
+    /// A person with a clone pushes a commit.
+    fn push_from_clone(&mut self, change: impl FnOnce(&mut Self, &mut Paths, &mut GitHub)) {
         self.tally.pushes += 1;
         let shared = Arc::clone(&self.world);
         let (mut paths, mut github) = {
@@ -533,12 +548,12 @@ impl Run {
         let mut world = shared.lock().unwrap();
         world.github = github;
         let head = world.github.head(MAIN);
-        world.note(|| format!("somebody pushes {head:?}"));
-        self.checker.moved(&world, false);
+        world.trace(|| format!("somebody pushes {head:?}"));
+        self.checker.branch_moved(&world, false);
     }
 
-    fn somebody_pushes(&mut self) {
-        self.person_pushes(|run, paths, github| {
+    fn random_push(&mut self) {
+        self.push_from_clone(|run, paths, github| {
             let tasks: Vec<String> = paths
                 .range(FOLDER.to_owned()..)
                 .map(|(path, _)| path.clone())
@@ -583,9 +598,11 @@ impl Run {
                     let kind = EntryKind::Executable;
                     paths.insert(path, Node { kind, ..node });
                 }
-                17 | 18 if run.odds.odd => run.put_something_odd(paths, github, &path),
+                17 | 18 if run.odds.irregular_entries => {
+                    run.put_irregular_entry(paths, github, &path)
+                }
                 19 => {
-                    // As it was a while ago.
+                    // A revert to an earlier commit's contents.
                     let head = github.head(MAIN);
                     let back = run.rng.usize(1..4);
                     let earlier = (0..back).fold(head, |it, _| it.and_then(|it| github.before(it)));
@@ -602,7 +619,7 @@ impl Run {
         });
     }
 
-    /// Nearly all tasks go, and perhaps as many `others` come.
+    /// Removes nearly all tasks, and with `others` adds as many new ones.
     fn replace_nearly_all(&mut self, paths: &mut Paths, github: &mut GitHub, others: bool) {
         let tasks = paths.keys().filter(|path| path.starts_with(FOLDER));
         let tasks: Vec<String> = tasks.skip(self.rng.usize(..2)).cloned().collect();
@@ -625,13 +642,13 @@ impl Run {
         paths.insert(path, Node { kind, sha });
     }
 
-    /// Something that is no file in a task's place, or no folder in a folder's.
-    fn put_something_odd(&mut self, paths: &mut Paths, github: &mut GitHub, path: &str) {
+    /// Puts an entry that is no file at a task's path, or one that is no folder at a folder's.
+    fn put_irregular_entry(&mut self, paths: &mut Paths, github: &mut GitHub, path: &str) {
         let sha = github.blob(b"elsewhere".to_vec().into());
         let kind = [EntryKind::Link, EntryKind::Other, EntryKind::File][self.rng.usize(..3)];
         match self.rng.u8(..6) {
             0 => {
-                let sha = github.blob(SETTLED_FILE.into());
+                let sha = github.blob(TOMBSTONE_FILE.into());
                 let kind = EntryKind::File;
                 paths.insert(path.to_owned(), Node { kind, sha });
             }
@@ -658,7 +675,7 @@ impl Run {
         }
     }
 
-    /// The branch is set to an earlier commit, or to one beside what it was at.
+    /// Moves the branch to an earlier commit, or to a diverged one.
     fn force(&mut self) {
         self.tally.forced += 1;
         let (back, beside, right) = (self.rng.usize(1..4), self.rng.bool(), self.rng.u8(..3) == 0);
@@ -668,26 +685,26 @@ impl Run {
         let github = &mut world.github;
         let head = github.head(MAIN);
         let mut forced = github.moves(MAIN).iter().rev().filter(|it| it.forced);
-        let put_right = forced.next().filter(|_| right).and_then(|it| it.before);
+        let restored = forced.next().filter(|_| right).and_then(|it| it.before);
         let earlier = (0..back).fold(head, |it, _| {
             it.and_then(|it| github.before(it).or(Some(it)))
         });
-        let Some(mut to) = put_right.or(earlier).filter(|it| Some(*it) != head) else {
+        let Some(mut to) = restored.or(earlier).filter(|it| Some(*it) != head) else {
             return;
         };
-        if beside && put_right.is_none() {
+        if beside && restored.is_none() {
             let mut paths = github.paths(to).clone();
             self.add(&mut paths, github, &token);
-            to = github.make_beside(to, paths);
+            to = github.commit_without_branch(to, paths);
         }
-        // Back to what comes after it anyway is a push like any other.
-        let forced = head.is_none_or(|head| !github.follows(to, head));
-        github.set(MAIN, Some(to), forced);
-        world.note(|| format!("the branch is set to {to}, forced: {forced}"));
-        self.checker.moved(&world, true);
+        // A move to a descendant is an ordinary push.
+        let forced = head.is_none_or(|head| !github.descends_from(to, head));
+        github.move_branch(MAIN, Some(to), forced);
+        world.trace(|| format!("the branch is set to {to}, forced: {forced}"));
+        self.checker.branch_moved(&world, true);
     }
 
-    /// Somebody looks at a pull request.
+    /// A reviewer acts on a pull request.
     fn review(&mut self) {
         let shared = Arc::clone(&self.world);
         let mut world = shared.lock().unwrap();
@@ -716,32 +733,32 @@ impl Run {
                 github.merge(number, what < 7);
             }
             (10, true) => github.set_pull(number, false, None),
-            (11, _) if there => github.set(&branch, None, false),
+            (11, _) if there => github.move_branch(&branch, None, false),
             (_, false) if there && !merged && what < 2 => github.set_pull(number, true, None),
             _ => return,
         }
-        world.note(|| format!("pull request {number} of {branch}: {what}, open before: {open}"));
-        self.checker.moved(&world, true);
+        world.trace(|| format!("pull request {number} of {branch}: {what}, open before: {open}"));
+        self.checker.branch_moved(&world, true);
     }
 
-    /// Everything heals, and in the end both sides are equal.
+    /// The final phase: faults end, and both sides must become equal.
     async fn end(&mut self) -> Result<(), String> {
         self.odds.fail = 0;
-        self.note(|| "everything heals".to_owned());
+        self.trace(|| "everything heals".to_owned());
         if self.rng.bool() {
-            self.hooks.clear();
+            self.pending_deliveries.clear();
         }
-        self.until_equal().await?;
+        self.run_until_equal().await?;
         self.check_requests()?;
         match self.rng.u8(..4) {
-            0 => self.check_rest().await,
+            0 => self.check_idle().await,
             1 => self.mass_deletion().await,
             2 => self.last_review().await,
             _ => Ok(()),
         }
     }
 
-    async fn until_equal(&mut self) -> Result<(), String> {
+    async fn run_until_equal(&mut self) -> Result<(), String> {
         let mut last = String::new();
         for round in 0..40 {
             self.tick_and_wait().await?;
@@ -756,16 +773,16 @@ impl Run {
         Err(format!("at rest both sides differ: {last}"))
     }
 
-    /// The timer comes, and everything that follows happens.
+    /// Triggers the timer, and runs until idle.
     async fn tick_and_wait(&mut self) -> Result<(), String> {
         let instance = self.pick_instance();
         self.tick(instance);
         self.drain().await?;
-        self.pass(Duration::from_secs(61)).await;
+        self.sleep(Duration::from_secs(61)).await;
         self.drain().await
     }
 
-    /// A request that is open at rest is changed and merged.
+    /// Changes and merges a pull request that is still open.
     async fn last_review(&mut self) -> Result<(), String> {
         let (what, with_history) = (self.rng.u8(..5), self.rng.bool());
         let token = self.token('g');
@@ -778,13 +795,13 @@ impl Run {
             let branch = github.pulls[number].branch.clone();
             change_branch(github, &branch, what, &token);
             github.merge(number, with_history);
-            world.note(|| format!("pull request {number} of {branch}: {what}, and merged"));
+            world.trace(|| format!("pull request {number} of {branch}: {what}, and merged"));
         }
         self.tally.merged += 1;
-        self.until_equal().await
+        self.run_until_equal().await
     }
 
-    /// What the user is asked for is confirmed.
+    /// Syncs manually, and confirms whatever needs a confirmation.
     async fn confirm(&mut self) -> Result<(), String> {
         let mut request = SyncRequest {
             clean: true,
@@ -794,14 +811,14 @@ impl Run {
         for _ in 0..4 {
             self.checker.confirm();
             let instance = self.pick_instance();
-            self.note(|| format!("i{instance} is asked to sync by hand: {request:?}"));
+            self.trace(|| format!("i{instance} is asked to sync by hand: {request:?}"));
             let codex = self.instances[instance].0.clone();
-            let sync = tokio::spawn(async move { codex.sync(&want(), request).await });
+            let sync = tokio::spawn(async move { codex.sync(&read_request(), request).await });
             self.drain().await?;
-            // It may wait for a replica to catch up.
+            // The sync may wait for a replica to catch up.
             for _ in 0..60 {
                 if !sync.is_finished() {
-                    self.pass(Duration::from_secs(1)).await;
+                    self.sleep(Duration::from_secs(1)).await;
                     self.drain().await?;
                 }
             }
@@ -809,19 +826,21 @@ impl Run {
                 return Err("a sync by hand doesn't end".to_owned());
             }
             match sync.await.unwrap() {
-                Err(GitTrouble::MassDelete(count)) => request.confirm = Some(count),
-                Err(GitTrouble::HistoryRewritten { head, .. }) => request.confirm_head = Some(head),
+                Err(GitSyncError::MassDelete(count)) => request.confirm = Some(count),
+                Err(GitSyncError::HistoryRewritten { head, .. }) => {
+                    request.confirm_head = Some(head)
+                }
                 _ => return Ok(()),
             }
         }
         Ok(())
     }
 
-    /// What the store has and Git hasn't, or the other way round, but for what is said.
+    /// A difference between the store and Git, apart from those that are proposed or can't be mirrored.
     async fn difference(&mut self) -> Result<Option<String>, String> {
         let instance = self.pick_instance();
         let codex = self.instances[instance].0.clone();
-        let status = tokio::spawn(async move { codex.git_status(&want()).await });
+        let status = tokio::spawn(async move { codex.git_status(&read_request()).await });
         self.drain().await?;
         let pulls = match status.is_finished() {
             true => {
@@ -835,8 +854,8 @@ impl Run {
             let noted = pulls.iter().find(|(it, _)| it == name.as_str());
             noted.is_some_and(|(_, note)| {
                 let pull = &world.github.pulls[note.pull.number as usize];
-                // Where GitHub doesn't tell of moves, a merge that the branch was set away from can't be known.
-                let is_unknown = !world.github.tells_moves && !note.pull.open;
+                // Without the activity API a merge that the branch was forced away from can't be detected.
+                let is_unknown = !world.github.has_activity_api && !note.pull.open;
                 pull.merged().is_none() || is_unknown
             })
         };
@@ -857,7 +876,7 @@ impl Run {
             }
             let blob = world.blobs.get(&format!("{RAW}{name}"));
             let ours = blob
-                .filter(|it| it.bytes != SETTLED_FILE)
+                .filter(|it| it.bytes != TOMBSTONE_FILE)
                 .map(|it| git_sha(&it.bytes));
             let path = format!("{FOLDER}{name}");
             let inside = format!("{path}/");
@@ -865,7 +884,7 @@ impl Run {
             let node = paths.get(&path);
             let plain = node.is_none_or(|it| {
                 let is_file = matches!(it.kind, EntryKind::File | EntryKind::Executable);
-                is_file && it.sha != git_sha(SETTLED_FILE.as_bytes())
+                is_file && it.sha != git_sha(TOMBSTONE_FILE.as_bytes())
             });
             if plain && !is_folder && ours != node.map(|it| it.sha) {
                 let theirs = node.map(|it| world.github.content(it.sha));
@@ -876,17 +895,17 @@ impl Run {
         Ok(None)
     }
 
-    /// Nobody confirms that nearly everything goes, while the rest goes on.
+    /// A mass removal without a confirmation; other files are still synced.
     async fn mass_deletion(&mut self) -> Result<(), String> {
-        self.person_pushes(|run, paths, github| run.replace_nearly_all(paths, github, true));
+        self.push_from_clone(|run, paths, github| run.replace_nearly_all(paths, github, true));
         for _ in 0..3 {
             self.tick_and_wait().await?;
         }
         Ok(())
     }
 
-    /// No file has two requests that the service made and nobody touched; but of one of which a request was merged,
-    /// another may be left that proposes nothing new any more.
+    /// No file has two untouched pull requests of the service's. A file with a merged one is exempt: another may be
+    /// left that proposes nothing new.
     fn check_requests(&mut self) -> Result<(), String> {
         let world = self.world.lock().unwrap();
         let github = &world.github;
@@ -908,17 +927,17 @@ impl Run {
         Ok(())
     }
 
-    /// At rest nothing is fetched.
-    async fn check_rest(&mut self) -> Result<(), String> {
-        // Whoever hasn't looked yet does.
+    /// When both sides are equal, no blobs are fetched.
+    async fn check_idle(&mut self) -> Result<(), String> {
+        // Instances that haven't reconciled yet do so now.
         for instance in 0..self.instances.len() {
             if self.world().alive[instance] {
                 self.tick(instance);
                 self.drain().await?;
             }
         }
-        // And whoever waits for something goes on.
-        self.pass(Duration::from_secs(61)).await;
+        // Pending retries run now.
+        self.sleep(Duration::from_secs(61)).await;
         self.drain().await?;
         let before = self.world().github.blobs_read;
         for _ in 0..2 {
@@ -939,22 +958,22 @@ impl Run {
                     *replica = moment;
                 }
             }
-            self.settle_down().await?;
+            self.run_until_idle().await?;
             if self.world().calls.is_empty() {
                 return Ok(());
             }
-            self.move_a_call();
+            self.advance_call();
         }
         Err("the calls never end".to_owned())
     }
 }
 
-fn want() -> Want {
-    Want {
+fn read_request() -> ReadRequest {
+    ReadRequest {
         user: user(),
         seen: None,
         known: None,
-        freshness: Freshness::Bounded,
+        consistency: Consistency::Bounded,
         now: now(),
     }
 }
@@ -963,7 +982,7 @@ fn user() -> UserId {
     anna()
 }
 
-/// A reviewer's commit on a request's branch.
+/// A reviewer's commit on a pull request's branch.
 fn change_branch(github: &mut GitHub, branch: &str, what: u8, token: &str) {
     let before = github.now();
     github.push(branch, |paths, github| {
@@ -984,7 +1003,7 @@ fn change_branch(github: &mut GitHub, branch: &str, what: u8, token: &str) {
         let sha = github.blob(text.into());
         match (what, before.get(&path)) {
             (3, _) | (4, None) => drop(paths.remove(&path)),
-            // The change is taken back, and another one made beside it.
+            // The change is reverted, and another file changed instead.
             (4, Some(before)) => {
                 paths.insert("README.md".to_owned(), Node { sha, ..node });
                 paths.insert(path, *before);
@@ -994,30 +1013,36 @@ fn change_branch(github: &mut GitHub, branch: &str, what: u8, token: &str) {
     });
 }
 
-async fn ask(
+async fn perform_request(
     codex: Codex,
     request: Request,
     wait: bool,
-    told: Arc<Mutex<Vec<Acknowledged>>>,
-    begun: Begun,
+    acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
+    request_start: RequestStart,
 ) {
-    let want = want();
+    let read_request = read_request();
     let acknowledge = |name: FileName, token: String| {
-        let told = &mut *told.lock().unwrap();
-        told.push(Acknowledged { name, token, begun });
+        let acknowledged = &mut *acknowledged.lock().unwrap();
+        acknowledged.push(Acknowledged {
+            name,
+            token,
+            request_start,
+        });
     };
     let edit = |name: FileName, token: String, edit: Edit| async {
         let by_name = codex_miroir::task::TaskRef::File(name.clone());
-        if let Ok(changed) = codex.update(&want, &by_name, edit, None).await {
+        if let Ok(changed) = codex.update(&read_request, &by_name, edit, None).await {
             acknowledge(name, token);
-            codex.git_after(&want, &changed, wait).await;
+            codex.push_state_after(&read_request, &changed, wait).await;
         }
     };
     match request {
         Request::Create(token) => {
-            if let Ok(created) = codex.create(&want, new_task(&token), None).await {
+            if let Ok(created) = codex.create(&read_request, new_task(&token), None).await {
                 acknowledge(created.name.clone(), token);
-                codex.pushed(&want, &created.name, created.etag, wait).await;
+                codex
+                    .start_push(&read_request, &created.name, created.etag, wait)
+                    .await;
             }
         }
         Request::Update(name, token) => {
@@ -1051,16 +1076,23 @@ async fn ask(
                 zeit: Zeit::Morgens,
             };
             let by_name = codex_miroir::task::TaskRef::File(name.clone());
-            if let Ok(done) = codex.complete(&want, &by_name, Some(slot)).await {
+            if let Ok(done) = codex.complete(&read_request, &by_name, Some(slot)).await {
                 if done.task.written {
                     acknowledge(name, day);
                 }
-                codex.git_after(&want, &done.task, wait).await;
+                codex
+                    .push_state_after(&read_request, &done.task, wait)
+                    .await;
             }
         }
         Request::Read => {
-            let freshness = Freshness::Strict;
-            let _ = codex.week(&Want { freshness, ..want }).await;
+            let consistency = Consistency::Strict;
+            let _ = codex
+                .week(&ReadRequest {
+                    consistency,
+                    ..read_request
+                })
+                .await;
         }
         Request::Sync => {
             let request = SyncRequest {
@@ -1068,7 +1100,7 @@ async fn ask(
                 confirm: None,
                 confirm_head: None,
             };
-            let _ = codex.sync(&want, request).await;
+            let _ = codex.sync(&read_request, request).await;
         }
     }
 }
