@@ -3,7 +3,7 @@
 mod auth;
 mod github;
 mod trust;
-mod unknown;
+mod unknown_settings;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use url::Url;
 
 pub use auth::{Allowlist, Auth, OAuthApp, PublicUrl};
 pub use github::{Credentials, GitHubConfig, RepositoryConfig};
-pub use unknown::{UnknownSetting, unknown_settings};
+pub use unknown_settings::{UnknownSetting, unknown_settings};
 
 use crate::net::TrustStore;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::format::BlobFormat;
+use super::blob_format::BlobFormat;
 use super::state::{State, Version};
 use crate::task::{
     ContentView, Datum, FileRecord, FileView, FixedSlot, FixedSlotView, GitSha, Kategorie, Parsed,

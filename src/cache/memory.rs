@@ -8,8 +8,8 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::entry::Snapshot;
 use super::owner::OwnerState;
+use super::snapshot::Snapshot;
 use super::state::Version;
 use crate::user::UserId;
 

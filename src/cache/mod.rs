@@ -3,24 +3,24 @@
 //!
 #![doc = include_str!("README.md")]
 
-mod amend;
-mod answers;
 mod artifact;
-mod clock;
-mod entry;
-mod flights;
-mod format;
-mod inquiry;
-mod ledger;
-mod listed;
+mod blob_format;
+mod command;
+mod commit_queue;
+mod file_records;
+mod garbage;
 mod memory;
 mod mutation;
 mod owner;
 mod read;
 mod rebuild;
-mod settle;
+mod recovery;
+mod responses;
+mod single_flight;
+mod snapshot;
 mod state;
-mod tidy;
+mod storage_clock;
+mod storage_read;
 mod write;
 
 use std::sync::Arc;
@@ -33,33 +33,33 @@ use crate::now::Now;
 use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
 
-pub use amend::KeyHashes;
-pub use answers::{Encoding, PageBytes, PageFormat};
 pub use artifact::{Artifact, ArtifactRejection};
-pub use entry::{Snapshot, VersionBounds};
-pub use format::BlobFormat;
-pub use listed::{fetchable_name, non_file_problem, non_file_record, unreadable_record};
+pub use blob_format::BlobFormat;
+pub use command::KeyHashes;
+pub use file_records::{fetchable_name, non_file_problem, non_file_record, unreadable_record};
+pub use garbage::GarbageCollected;
 pub use mutation::Mutation;
 pub use owner::{
     AccountIdentity, ConfirmedOwner, LoginClaim, OwnerError, OwnerFile, folders, spellings,
 };
+pub use responses::{Encoding, PageBytes, PageFormat};
+pub use snapshot::{Snapshot, VersionBounds};
 pub use state::{
     ChangeKind, FilesDigest, IdempotencyRecord, LegacyNextId, MergedFile, NewerFormat, PendingFile,
     PendingOp, State, StatePresence, StoredState, Version,
 };
-pub use tidy::GarbageCollected;
 pub use write::{
     BatchItem, BatchResult, ChangeDecision, ChangeError, ChangeOutcome, CreatedTask, FileOp,
     FileOutcome, MAX_BATCH, NewTaskFile, WriteContext,
 };
 
-use clock::StorageClock;
-use flights::SingleFlight;
-use inquiry::ReadOutcome;
-use ledger::CommitQueues;
-pub(crate) use ledger::with_deadline;
+use commit_queue::CommitQueues;
+pub(crate) use commit_queue::with_deadline;
 use memory::{AcknowledgedVersions, MemoryCache};
 use rebuild::RebuildOutcome;
+use single_flight::SingleFlight;
+use storage_clock::StorageClock;
+use storage_read::ReadOutcome;
 
 /// Lifetimes, limits and sources of the cache.
 #[derive(Debug, Clone)]

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::Snapshot;
-use super::flights::{ReadFlight, Role};
-use super::inquiry::{ReadOutcome, StorageRead};
+use super::single_flight::{ReadFlight, Role};
+use super::snapshot::Snapshot;
+use super::storage_read::{ReadOutcome, StorageRead};
 use super::{CacheInner, Consistency, Layer, Read, ReadError, ReadRequest, Requests};
 use crate::now::Now;
 

@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 
-use super::amend::{CommandResult, StateCommand};
 use super::artifact::artifact_bytes;
-use super::entry::{ListedFiles, Snapshot, VersionBounds};
-use super::ledger::with_deadline;
-use super::listed::{fetchable_name, non_file_record, unreadable_record};
+use super::command::{CommandResult, StateCommand};
+use super::commit_queue::with_deadline;
+use super::file_records::{fetchable_name, non_file_record, unreadable_record};
+use super::snapshot::{ListedFiles, Snapshot, VersionBounds};
 use super::state::{LegacyNextId, State, StatePresence, StoredState, Version};
 use super::{CacheInner, Mutation, ReadError, Requests, WriteError};
 use crate::context::in_request_context;

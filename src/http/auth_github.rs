@@ -4,10 +4,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::SET_COOKIE;
 
-use super::answer::redirect;
 use super::auth::ReturnTo;
+use super::openapi::parameters::LocalPath;
 use super::openapi::refusals;
-use super::openapi::requests::LocalPath;
+use super::response::redirect;
 use super::{ApiError, App, Code};
 use crate::now::Now;
 

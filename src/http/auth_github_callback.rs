@@ -6,9 +6,9 @@ use http::HeaderValue;
 use http::header::{REFERRER_POLICY, SET_COOKIE};
 
 use super::App;
-use super::answer::redirect;
 use super::auth::{AuthError, PendingSignIn};
 use super::openapi::refusals;
+use super::response::redirect;
 use crate::now::Now;
 
 /// The callback's query parameters.

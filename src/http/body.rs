@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
-use super::openapi::requests::AnyCaseZeit;
+use super::openapi::parameters::AnyCaseZeit;
 use super::{ApiError, Code};
 use crate::task::{Datum, Slot, Zeit};
 

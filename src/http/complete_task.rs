@@ -5,11 +5,11 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, GitFields, write_response};
 use super::body::{self, Members};
 use super::extract::{Caller, TaskPath, read_request, waits_for_git};
+use super::openapi::parameters::{Completion, ConsistencyParams, TaskIdParam, WaitParams};
 use super::openapi::refusals;
-use super::openapi::requests::{Completion, ConsistencyParams, TaskIdParam, WaitParams};
+use super::response::{Always, GitFields, write_response};
 use super::{ApiError, App};
 use crate::now::Now;
 use crate::task::{GitSha, Slot, TaskId};
@@ -34,7 +34,7 @@ struct CompleteResponse {
 }
 
 refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
-    TooManyRequests = refusals::too_many_writes());
+    TooManyRequests = error_responses::too_many_writes());
 
 /// Marks a task as done, at `{datum, zeit}` or now.
 ///

@@ -9,13 +9,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::answer::{Always, GitFields, insert_etag, insert_write_headers, json};
 use super::body::{self, Members, SlotBody};
 use super::extract::{Caller, read_request, waits_for_git};
-use super::openapi::refusals;
-use super::openapi::requests::{
+use super::openapi::parameters::{
     ConsistencyParams, IdempotencyKeyParam, Markdown, SingleLine, WaitParams,
 };
+use super::openapi::refusals;
+use super::response::{Always, GitFields, insert_etag, insert_write_headers, json};
 use super::{ApiError, App, Code};
 use crate::codex::KeyHashes;
 use crate::now::Now;
@@ -86,7 +86,7 @@ pub(super) enum TypValue {
 }
 
 refusals!(Refusals: CALLER, READ, BODY, WRITE;
-    TooManyRequests = refusals::too_many_writes(), InvalidHeader, IdsExhausted, IdempotencyKeyReused);
+    TooManyRequests = error_responses::too_many_writes(), InvalidHeader, IdsExhausted, IdempotencyKeyReused);
 
 /// Creates a task and assigns its number.
 ///

@@ -16,10 +16,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Code;
-use super::answer::Always;
 use super::auth::{AuthError, SignInMethod, easyauth_sign_in_path};
+use super::error_page;
 use super::extract::{X_CODEX_VERSION, accepted_language, wants_page};
-use super::refusal_page;
+use super::response::Always;
 use crate::codex::{
     GitSyncError, Limited, OwnerError, ReadError, Refusal, TaskError, Version, WeekError,
 };
@@ -169,7 +169,7 @@ impl ApiError {
             Some(language) => {
                 let name = serde_json::to_value(error.code).unwrap_or_default();
                 let name = name.as_str().unwrap_or_default();
-                let page = refusal_page::page(error.code, name, language);
+                let page = error_page::page(error.code, name, language);
                 (page, "text/html; charset=utf-8")
             }
             // Only strings, numbers and a flag: serialization can't fail.
@@ -182,7 +182,7 @@ impl ApiError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         if error.as_page.is_some() {
-            headers.insert(CONTENT_SECURITY_POLICY, refusal_page::POLICY.clone());
+            headers.insert(CONTENT_SECURITY_POLICY, error_page::POLICY.clone());
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         }
         if status == StatusCode::UNAUTHORIZED {

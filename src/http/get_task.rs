@@ -6,10 +6,10 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, insert_etag, insert_read_headers, json, not_modified};
 use super::extract::{Caller, TaskPath, is_not_modified, read_request};
+use super::openapi::parameters::{ConsistencyParams, IfNoneMatchParam, TaskIdParam};
 use super::openapi::refusals;
-use super::openapi::requests::{ConsistencyParams, IfNoneMatchParam, TaskIdParam};
+use super::response::{Always, insert_etag, insert_read_headers, json, not_modified};
 use super::{ApiError, App};
 use crate::codex::TaskDetail;
 use crate::now::Now;

@@ -9,10 +9,10 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use super::answer::{Always, json};
 use super::body;
-use super::openapi::requests::GithubEventParam;
+use super::openapi::parameters::GithubEventParam;
 use super::openapi::{Either, refusals};
+use super::response::{Always, json};
 use super::{ApiError, App, Code};
 use crate::codex::{FetchReport, UserReport};
 use crate::github::{self, Delivery, PushPayload, Skipped};

@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::Always;
 use super::extract::wants_page;
+use super::openapi::parameters::{AcceptLanguageParam, IfNoneMatchParam};
 use super::openapi::refusals;
-use super::openapi::requests::{AcceptLanguageParam, IfNoneMatchParam};
+use super::response::Always;
 use super::{ApiError, App, Code, web};
 use crate::now::Now;
 

@@ -8,10 +8,10 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, insert_read_headers, json};
 use super::extract::{Caller, read_request};
+use super::openapi::parameters::ConsistencyParams;
 use super::openapi::refusals;
-use super::openapi::requests::ConsistencyParams;
+use super::response::{Always, insert_read_headers, json};
 use super::{ApiError, App, Code};
 use crate::codex::TaskFilter;
 use crate::now::Now;

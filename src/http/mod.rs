@@ -1,16 +1,15 @@
 #![doc = include_str!("README.md")]
 
-mod answer;
 mod auth;
 mod auth_github;
 mod auth_github_callback;
 mod body;
-mod code;
 mod complete_task;
 mod create_task;
 mod error;
+mod error_code;
+mod error_page;
 mod extract;
-mod fixed;
 mod get_task;
 mod git_push;
 mod github_webhook;
@@ -19,15 +18,16 @@ mod janitor;
 mod list_tasks;
 mod metrics;
 mod openapi;
+mod parse_error;
+mod path_normalizer;
 mod preview;
-mod refusal_page;
 mod render_codex;
 mod request_id;
+mod response;
 mod session;
-mod spelling;
+mod static_response;
 mod sync;
 mod trigger;
-mod unreadable;
 mod update_task;
 mod web;
 
@@ -45,13 +45,13 @@ use crate::codex::Codex;
 use crate::config::{Config, GitHubConfig, Secret};
 use crate::metrics::Metrics;
 use auth::ExpireLegacyCookie;
+use path_normalizer::PathNormalizer;
 use request_id::{RequestIdLayer, RequestIdService};
-use spelling::PathNormalizer;
 
 pub use auth::Authenticator;
-pub use code::Code;
 pub use error::ApiError;
-pub use unreadable::{ParseErrorResponse, parse_error_response};
+pub use error_code::Code;
+pub use parse_error::{ParseErrorResponse, parse_error_response};
 
 /// The state of every handler. One shared allocation: cloning it for a handler increments one reference count.
 #[derive(Clone)]

@@ -1,11 +1,11 @@
 //! The OpenAPI 3.1 document, generated from the handlers' `#[utoipa::path]` attributes, their request and response
 //! types, and the groups of errors and parameters in the modules below.
 
+pub(super) mod error_responses;
 mod example;
 mod headers;
 mod page;
-pub(super) mod refusals;
-pub(super) mod requests;
+pub(super) mod parameters;
 pub(super) mod serve;
 
 use std::borrow::Cow;
@@ -26,7 +26,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Code;
 use super::error::ErrorDocument;
-pub(super) use refusals::refusals;
+pub(super) use error_responses::refusals;
 
 const ABOUT: &str = "Plans a week from numbered markdown files. Success has `ok: true` (the week itself has no `ok`); an error has a stable `code`, and an `error` that says what to do. Every path with GET also has HEAD; other methods get 405 with `Allow`. Unknown query parameters are ignored.";
 
@@ -121,7 +121,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             normalize_operation(operation);
             // The outermost layer turns a panic of any handler into a 500.
             let internal_error =
-                refusals::responses_by_status(&[Code::Internal], &[], &["application/json"]);
+                error_responses::responses_by_status(&[Code::Internal], &[], &["application/json"]);
             for (status, answer) in internal_error {
                 operation
                     .responses

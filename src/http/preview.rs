@@ -6,10 +6,10 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, json};
 use super::body::{self, Members};
 use super::extract::Caller;
 use super::openapi::refusals;
+use super::response::{Always, json};
 use super::{ApiError, App};
 
 #[derive(Serialize, ToSchema)]

@@ -14,14 +14,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use utoipa::ToSchema;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
-use super::answer::{SERVER_TIMING, X_CODEX_CACHE, page_policy, redirect, server_timing};
 use super::extract::{
     Caller, X_CODEX_VERSION, accepted_encoding, accepted_language, is_not_modified, read_request,
     wants_page,
 };
+use super::openapi::parameters::{AcceptLanguageParam, ConsistencyParams, IfNoneMatchParam};
 use super::openapi::refusals;
-use super::openapi::requests::{AcceptLanguageParam, ConsistencyParams, IfNoneMatchParam};
 use super::request_id::{NOSNIFF, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
+use super::response::{SERVER_TIMING, X_CODEX_CACHE, page_policy, redirect, server_timing};
 use super::{ApiError, App, Code};
 use crate::codex::{Consistency, Encoding, Layer, PageFormat, Read, Requests};
 use crate::now::Now;

@@ -15,10 +15,10 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::ApiError;
-use super::answer::X_CODEX_CACHE;
 use super::error::render_error;
 use super::extract::arrival_or_now;
-use super::spelling::PathNormalizer;
+use super::path_normalizer::PathNormalizer;
+use super::response::X_CODEX_CACHE;
 use crate::context::{self, RequestContext, RequestScope, request_scope};
 use crate::metrics::Metrics;
 use crate::web;

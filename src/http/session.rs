@@ -7,9 +7,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, json};
 use super::auth::SignInMethod;
 use super::openapi::refusals;
+use super::response::{Always, json};
 use super::{ApiError, App};
 use crate::now::Now;
 use crate::user::UserId;

@@ -8,12 +8,12 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, insert_version, json};
 use super::error::wrong_method;
 use super::extract::{Caller, X_CODEX_VERSION, read_request};
+use super::openapi::parameters::ConsistencyParams;
 use super::openapi::refusals;
-use super::openapi::requests::ConsistencyParams;
 use super::render_codex::{Flag, flag};
+use super::response::{Always, insert_version, json};
 use super::{ApiError, App, Code};
 use crate::codex::{GitStatus, LastError, PullNote, SyncOutcome, SyncRequest};
 use crate::github::{RateLimit, Skipped};

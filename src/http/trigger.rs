@@ -4,10 +4,10 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::answer::json;
 use super::auth::X_FORWARDED_HOST;
 use super::body;
 use super::error::not_found;
+use super::response::json;
 use super::{ApiError, App};
 use crate::functions::{TriggerResponse, triggered_function};
 

@@ -7,14 +7,14 @@ use http::header::IF_MATCH;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Always, GitFields, write_response};
 use super::body::{self, Members, SlotBody};
 use super::create_task::{TypValue, accept_typ};
 use super::extract::{Caller, TaskPath, read_request, waits_for_git};
-use super::openapi::refusals;
-use super::openapi::requests::{
+use super::openapi::parameters::{
     ConsistencyParams, IfMatchParam, Markdown, SingleLine, TaskIdParam, WaitParams,
 };
+use super::openapi::refusals;
+use super::response::{Always, GitFields, write_response};
 use super::{ApiError, App};
 use crate::codex::IfMatch;
 use crate::now::Now;
@@ -59,7 +59,7 @@ struct ChangesBody {
 }
 
 refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
-    TooManyRequests = refusals::too_many_writes(), PreconditionFailed);
+    TooManyRequests = error_responses::too_many_writes(), PreconditionFailed);
 
 /// Changes the given fields and leaves the rest; PUT is the same as PATCH. `null` clears `deadline` and `fixedSlot`.
 /// All other lines of the file stay unchanged, byte for byte.

@@ -7,14 +7,14 @@ use axum::response::Response;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::answer::redirect;
 use super::auth::SignInMethod;
 use super::auth_github::return_to;
 use super::error::not_found;
 use super::extract::accepted_language;
-use super::fixed::StaticResponse;
+use super::openapi::parameters::{IfNoneMatchParam, LocalPath};
 use super::openapi::refusals;
-use super::openapi::requests::{IfNoneMatchParam, LocalPath};
+use super::response::redirect;
+use super::static_response::StaticResponse;
 use super::{ApiError, App, Code};
 use crate::view::Language;
 use crate::web::{self, SERVICE_WORKER};

@@ -17,8 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::Service;
 
-use super::refused::ClientConnection;
-use super::silence::IdleTimer;
+use super::client_connection::ClientConnection;
+use super::idle_timer::IdleTimer;
 
 /// Size of a connection's read buffer: the limit of a request's line and headers together, twice that of Kestrel, the
 /// Functions host's server. It is also the maximum chunk size of a body.

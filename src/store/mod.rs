@@ -5,7 +5,7 @@
 pub mod azure;
 pub mod directory;
 mod key;
-mod leftover;
+mod legacy;
 pub mod metered;
 
 use std::collections::BTreeSet;

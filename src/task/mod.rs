@@ -4,13 +4,13 @@ mod date;
 mod edit;
 mod file_name;
 mod front_matter;
-mod ids;
 mod outline;
 mod parse;
 mod quote;
 mod slot;
 mod table;
 mod title;
+mod used_ids;
 mod write;
 mod yaml;
 
@@ -23,13 +23,13 @@ use utoipa::ToSchema;
 pub use date::{BadDatum, Datum, Slot, Zeit};
 pub use edit::{Edit, EditError, edit};
 pub use file_name::{BadFileName, FileName, TaskId, TaskRef, is_task_file_candidate};
-pub use ids::UsedIds;
 pub use outline::{Block, Outline, outline};
 pub use parse::{MAX_FILE_BYTES, Parsed, TOMBSTONE_FILE, parse};
 pub use table::{
     ContentView, FileRecord, FileView, FixedSlotView, Tags, TaskTable, TaskView, Title,
 };
 pub use title::{slug, title_of};
+pub use used_ids::UsedIds;
 pub use write::{NewTask, new_file};
 
 /// The value of a front matter key isn't one of its allowed words.

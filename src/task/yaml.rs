@@ -4,7 +4,7 @@
 //! As lenient as js-yaml where that is more lenient than the YAML specification: content inside brackets or quotes
 //! needs no indentation, and tabs are accepted as separators.
 
-mod fault;
+mod error;
 
 use std::ops::Range;
 
@@ -139,10 +139,10 @@ impl Node {
 /// Parses the YAML in `text[yaml]`; ranges and error offsets are in bytes of `text`. `Ok(None)` if there is nothing but
 /// whitespace and comments.
 pub(super) fn read(text: &str, yaml: Range<usize>) -> Result<Option<Node>, YamlError> {
-    if let Some(fault) = fault::conflict(text, &yaml) {
+    if let Some(fault) = error::conflict(text, &yaml) {
         return Err(fault);
     }
-    parse(text, &yaml).map_err(|error| fault::conflict_line(text, &yaml).unwrap_or(error))
+    parse(text, &yaml).map_err(|error| error::conflict_line(text, &yaml).unwrap_or(error))
 }
 
 fn parse(text: &str, yaml: &Range<usize>) -> Result<Option<Node>, YamlError> {
@@ -273,7 +273,7 @@ impl<'a> TreeBuilder<'a> {
             None => Ok(self.root),
             Some(StopReason::Rejected(fault)) => Err(fault),
             Some(StopReason::Parser(error)) => {
-                let fault = fault::from_scan_error(source, &error);
+                let fault = error::from_scan_error(source, &error);
                 Err(YamlError {
                     offset: self.base + fault.offset,
                     ..fault
@@ -289,7 +289,7 @@ impl<'a> TreeBuilder<'a> {
         let at = range.start;
         match event {
             Event::DocumentStart(explicit, _) => self.document(explicit, at),
-            Event::Alias(_) => Err(fault::alias(at)),
+            Event::Alias(_) => Err(error::alias(at)),
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_node(at, anchor, tag.is_some())?;
                 let node = self.scalar(text.into_owned(), style, range);
@@ -310,7 +310,7 @@ impl<'a> TreeBuilder<'a> {
 
     fn document(&mut self, explicit: bool, at: usize) -> Result<(), YamlError> {
         if explicit || std::mem::replace(&mut self.document_started, true) {
-            return Err(fault::second_document(at));
+            return Err(error::second_document(at));
         }
         Ok(())
     }
@@ -319,9 +319,9 @@ impl<'a> TreeBuilder<'a> {
     fn check_node(&mut self, at: usize, anchor: usize, tagged: bool) -> Result<(), YamlError> {
         self.nodes += 1;
         match (anchor, tagged) {
-            _ if self.nodes > MAX_NODES => Err(fault::too_many(at)),
-            (1.., _) => Err(fault::anchor(at)),
-            (_, true) => Err(fault::tag(at)),
+            _ if self.nodes > MAX_NODES => Err(error::too_many(at)),
+            (1.., _) => Err(error::anchor(at)),
+            (_, true) => Err(error::tag(at)),
             _ => Ok(()),
         }
     }
@@ -362,7 +362,7 @@ impl<'a> TreeBuilder<'a> {
     fn open(&mut self, range: Range<usize>, items: Items) -> Result<(), YamlError> {
         let start = range.start;
         if self.open.len() >= MAX_DEPTH {
-            return Err(fault::too_deep(start));
+            return Err(error::too_deep(start));
         }
         // Only flow collections start with a token (`[` or `{`) of nonzero width.
         let flow = !range.is_empty();
@@ -420,6 +420,6 @@ fn key(text: &str, node: Node) -> Result<(String, Range<usize>), YamlError> {
     let explicit = before.trim_end_matches([' ', '\t']).ends_with('?');
     match node.kind {
         NodeKind::Scalar { text: key, .. } if !explicit => Ok((key, node.range)),
-        _ => Err(fault::complex_key(text, node.range.start)),
+        _ => Err(error::complex_key(text, node.range.start)),
     }
 }

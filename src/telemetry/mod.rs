@@ -1,7 +1,7 @@
 //! Logging (`src/admin/README.md`, "Log"): JSON, or text on a terminal. Stream and format are those by which the
 //! Functions host recognizes levels (`src/functions/README.md`, "Levels").
 
-mod lines;
+mod format;
 
 use std::io::IsTerminal;
 use std::panic;
@@ -16,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::ConfigError;
 use crate::metrics::{Metrics, RuntimeStats};
-use lines::{JsonEventFormat, TimeAndRequest};
+use format::{JsonEventFormat, TimeAndRequest};
 
 /// Starts logging with the directives in `RUST_LOG`, default `info`, and installs the panic hook.
 ///
@@ -63,7 +63,7 @@ fn is_misspelled(directive: &str) -> bool {
 
 /// Writes the reason why a process under a host exits as one error line, even if logging hasn't started.
 pub fn log_failure(failure: &impl std::fmt::Display) {
-    eprintln!("{}", lines::failure(&failure.to_string()));
+    eprintln!("{}", format::failure(&failure.to_string()));
 }
 
 /// The JSON layer: one object per line, with the fields of the current request.

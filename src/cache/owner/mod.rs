@@ -2,7 +2,7 @@
 //! another account, which must not get access to the first one's tasks.
 
 mod file;
-mod spelling;
+mod folder;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::CacheInner;
-use super::entry::Snapshot;
 use super::memory::UserRecord;
+use super::snapshot::Snapshot;
 use crate::context::in_request_context;
 use crate::now::Now;
 use crate::store::{BlobKey, BlobStore, Put, PutIf, PutOutcome, StoreError};
 use crate::user::UserId;
 
 pub use file::{AccountIdentity, OwnerFile};
-pub use spelling::{folders, spellings};
+pub use folder::{folders, spellings};
 
-use spelling::OwnerFolder;
+use folder::OwnerFolder;
 
 /// Why a claim to a user name is denied, or can't be checked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -422,9 +422,7 @@ async fn find_or_record(
     }
     // Logins of other providers are case-sensitive.
     let found = match (identity, owned_by_other) {
-        (AccountIdentity::GitHub { .. }, _) => {
-            spelling::find_folder(store, login, identity).await?
-        }
+        (AccountIdentity::GitHub { .. }, _) => folder::find_folder(store, login, identity).await?,
         (AccountIdentity::Other { .. }, Some((user, file))) => OwnerFolder::Recorded(user, file),
         (AccountIdentity::Other { .. }, None) => OwnerFolder::Free(login.clone()),
     };

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::create::{create_condition, replaced_ids};
 use super::file::{WriteOutcome, WrittenFile};
-use super::mark::WriteIntent;
+use super::intent::WriteIntent;
 use super::{BatchItem, BatchResult, FileOp, FileOutcome, WriteOp};
-use crate::cache::ledger::AcknowledgedFile;
+use crate::cache::commit_queue::AcknowledgedFile;
 use crate::cache::state::ChangeKind;
 use crate::cache::{ReadError, Snapshot, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId};

@@ -4,10 +4,10 @@
 use std::time::Instant;
 
 use super::file::WriteOutcome;
-use super::mark::WriteIntent;
+use super::intent::WriteIntent;
 use super::{ATTEMPTS, ChangeDecision, ChangeError, ChangeFn, ChangeOutcome, WriteOp};
 use crate::cache::Mutation;
-use crate::cache::ledger::AcknowledgedFile;
+use crate::cache::commit_queue::AcknowledgedFile;
 use crate::cache::state::{ChangeKind, Version};
 use crate::cache::{ReadError, Requests, WriteError};
 use crate::store::{Blob, ETag, Put, PutIf, WriteId};

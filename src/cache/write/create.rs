@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::file::WriteOutcome;
-use super::mark::WriteIntent;
+use super::intent::WriteIntent;
 use super::{CreatedTask, NewTaskFile, WriteOp};
-use crate::cache::amend::{CommandResult, CreateIntent, NumbersInUse, StateCommand};
-use crate::cache::ledger::{AcknowledgedFile, CommittedCommand};
-use crate::cache::settle::TOMBSTONE_WRITE_ID;
+use crate::cache::command::{CommandResult, CreateIntent, NumbersInUse, StateCommand};
+use crate::cache::commit_queue::{AcknowledgedFile, CommittedCommand};
+use crate::cache::recovery::TOMBSTONE_WRITE_ID;
 use crate::cache::state::{IdempotencyRecord, PendingOp, StoredState, Version};
 use crate::cache::{ReadError, Snapshot, WriteError};
 use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::WriteOp;
-use super::mark::WriteIntent;
-use crate::cache::ledger::with_deadline;
+use super::intent::WriteIntent;
+use crate::cache::commit_queue::with_deadline;
 use crate::cache::{CacheInner, Mutation, ReadError, WriteError};
 use crate::store::{
     Blob, BlobKey, DeleteOutcome, ETag, GetIf, GetOutcome, Put, PutIf, PutOutcome, StoreError,

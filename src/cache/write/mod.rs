@@ -8,14 +8,14 @@ mod batch;
 mod change;
 mod create;
 mod file;
-mod mark;
+mod intent;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::amend::{CommandResult, KeyHashes, StateCommand};
-use super::ledger::{CommitQueueHandle, CommittedCommand};
+use super::command::{CommandResult, KeyHashes, StateCommand};
+use super::commit_queue::{CommitQueueHandle, CommittedCommand};
 use super::state::Version;
 use super::{
     Cache, CacheInner, Consistency, ReadError, ReadRequest, Requests, Snapshot, WriteError,
@@ -30,7 +30,7 @@ pub use batch::MAX_BATCH;
 #[cfg(feature = "mutations")]
 pub(super) use file::WriteOutcome;
 #[cfg(feature = "mutations")]
-pub(super) use mark::WriteIntent;
+pub(super) use intent::WriteIntent;
 
 /// Attempts of an operation whose file others keep changing, before it fails with a conflict.
 const ATTEMPTS: u32 = 3;

@@ -10,11 +10,11 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::book::{PendingPushes, UserSyncState};
+use super::case_conflicts::{NewUsers, changed_users};
 use super::reconcile::ReconcilePass;
 use super::report::{SyncMode, UserReport};
 use super::reviews::PullsOutcome;
-use super::spelling::{NewUsers, changed_users};
+use super::sync_state::{PendingPushes, UserSyncState};
 use super::{GitMutation, GitSync, GitSyncError};
 use crate::codex::Codex;
 use crate::context::in_request_context;

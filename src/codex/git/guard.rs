@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::book::UserSyncState;
 use super::plan::{LocalChange, LocalChangeKind, Plan};
 use super::reconcile::ReconcilePass;
+use super::sync_state::UserSyncState;
 use super::{GitMutation, GitSyncError};
 use crate::github::{SideState, SkipCode, Skipped, UserTree};
 use crate::store::Prefix;

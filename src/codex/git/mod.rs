@@ -1,21 +1,21 @@
 #![doc = include_str!("README.md")]
 
-mod book;
+mod case_conflicts;
 mod fetch;
 mod guard;
-mod mirror;
+mod head_order;
 mod mutation;
-mod note;
-mod order;
 mod plan;
 mod pulls;
 mod push;
 mod reconcile;
+mod repo_state;
 mod report;
 mod reviews;
-mod scan;
-mod spelling;
 mod status;
+mod stored_state;
+mod sync_state;
+mod unpushed_scan;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -35,16 +35,16 @@ use crate::store::StoreError;
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
-pub use book::{LastError, PullNote};
 pub(super) use fetch::hint_text;
 pub use fetch::{FetchReport, TickReport};
 pub use mutation::GitMutation;
-pub use note::{Mirrored, SyncStateSummary, forget_mirrored, mirrored};
 pub use report::UserReport;
 pub use status::{GitStatus, PushState, SyncOutcome, SyncRequest};
+pub use stored_state::{Mirrored, SyncStateSummary, forget_mirrored, mirrored};
+pub use sync_state::{LastError, PullNote};
 
 use fetch::FetchRuns;
-use order::HeadOrder;
+use head_order::HeadOrder;
 use reviews::OpenPulls;
 use worker::Outbox;
 

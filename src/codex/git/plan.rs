@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::book::UserSyncState;
+use super::sync_state::UserSyncState;
 use crate::github::{ReconcileAction, ReconcileInput, SideState, UserTree, decide, is_mirrored};
 use crate::store::ETag;
 use crate::task::{ContentView, FileName, FileView, GitSha, Status, TaskTable};

@@ -1,10 +1,10 @@
 //! Pushes changes by pull requests instead of commits to the mirrored branch (`src/codex/git/README.md`,
 //! "Pull requests").
 
-use super::book::{PullNote, UserSyncState};
-use super::order::replica_lag_error;
+use super::head_order::replica_lag_error;
 use super::plan::Unpushed;
 use super::push::{OutgoingFile, PushOutcome, PushStep};
+use super::sync_state::{PullNote, UserSyncState};
 use super::{GitSync, GitSyncError, PublishedCommit};
 use crate::cache::{BatchItem, FileOp, FileOutcome};
 use crate::codex::Codex;

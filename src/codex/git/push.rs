@@ -7,10 +7,10 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
-use super::book::UserSyncState;
 use super::plan::{Plan, Unpushed, unpushed};
 use super::reconcile::is_done;
 use super::report::SyncMode;
+use super::sync_state::UserSyncState;
 use super::{GitMutation, GitSync, GitSyncError, PublishedCommit, read_request};
 use crate::cache::{Consistency, Snapshot};
 use crate::codex::Codex;

@@ -8,10 +8,10 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::time::Instant;
 
-use super::book::{InboundWrite, LastError, PendingPushes, UserSyncState};
 use super::mutation::newcomers;
 use super::plan::{LocalChange, LocalChangeKind, Plan};
 use super::report::{SyncMode, UserReport};
+use super::sync_state::{InboundWrite, LastError, PendingPushes, UserSyncState};
 use super::{GitMutation, GitSync, GitSyncError, read_request};
 use crate::cache::{BatchItem, Consistency, FileOp, FileOutcome, MAX_BATCH, ReadError, Snapshot};
 use crate::codex::Codex;

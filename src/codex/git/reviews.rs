@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::book::{PullNote, UserSyncState};
-use super::order::{HEAD_READ_INTERVAL, HEAD_READS, replica_lag_error};
+use super::head_order::{HEAD_READ_INTERVAL, HEAD_READS, replica_lag_error};
 use super::reconcile::ReconcilePass;
+use super::sync_state::{PullNote, UserSyncState};
 use super::{GitMutation, GitSync, GitSyncError};
 use crate::codex::Codex;
 use crate::github::{Comparison, GitHubError, GitSnapshot, PullStatus, SideState, UserTree};

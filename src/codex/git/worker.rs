@@ -8,8 +8,8 @@ use futures::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::book::{LastError, UserSyncState};
 use super::fetch;
+use super::sync_state::{LastError, UserSyncState};
 use super::{GitSync, GitSyncError};
 use crate::codex::Codex;
 use crate::now::Now;

@@ -4,19 +4,19 @@
 //! and never part of an error response.
 
 mod bearer;
-mod by_github;
+mod cookie_sealer;
 mod cookies;
 mod cors;
-mod denial;
 mod easyauth;
-mod flight;
+mod error;
+mod github;
+mod legacy_cookie;
 mod origin;
+mod pending_sign_in;
 mod return_to;
-mod seal;
 mod session;
 mod sign_in;
-mod tokens;
-mod upkeep;
+mod token_verifier;
 
 use std::sync::Arc;
 
@@ -33,13 +33,13 @@ use crate::user::UserId;
 
 pub(super) use bearer::Bearer;
 pub(super) use cookies::CookieNames;
-pub(super) use denial::AuthError;
-pub(super) use flight::PendingSignIn;
+pub(super) use error::AuthError;
+pub(super) use legacy_cookie::{ExpireLegacyCookie, ExpireLegacyCookieLayer};
 pub(super) use origin::X_FORWARDED_HOST;
+pub(super) use pending_sign_in::PendingSignIn;
 pub(super) use return_to::ReturnTo;
-pub(super) use upkeep::{ExpireLegacyCookie, ExpireLegacyCookieLayer};
 
-use by_github::{GitHubAuthenticator, GitHubCaller};
+use github::{GitHubAuthenticator, GitHubCaller};
 
 /// Authenticates requests by the configured sign-in mode and authorizes the login against the allowlist.
 pub struct Authenticator {

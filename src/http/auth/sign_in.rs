@@ -2,8 +2,10 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::by_github::GitHubAuthenticator;
-use super::{AuthBackend, AuthError, Authenticator, PendingSignIn, ReturnTo, cookies, flight};
+use super::github::GitHubAuthenticator;
+use super::{
+    AuthBackend, AuthError, Authenticator, PendingSignIn, ReturnTo, cookies, pending_sign_in,
+};
 use crate::codex::Codex;
 use crate::github::{CodeExchange, OAuth};
 use crate::now::Now;
@@ -42,7 +44,8 @@ impl Authenticator {
         let pending = PendingSignIn::new(&begun, return_to, now);
         let name = self.cookies.sign_in;
         let sealed = github.sealer.seal(name, &pending.to_text());
-        let cookie = sealed.and_then(|it| self.cookies.set(name, &it, flight::SIGN_IN_TTL));
+        let cookie =
+            sealed.and_then(|it| self.cookies.set(name, &it, pending_sign_in::SIGN_IN_TTL));
         let cookie = cookie.ok_or(AuthError::OAuthNotConfigured)?;
         Ok((begun.url, cookie))
     }

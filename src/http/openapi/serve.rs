@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::Object;
 
 use super::page::{self, STYLESHEET};
-use super::requests::IfNoneMatchParam;
-use crate::http::answer::page_policy;
-use crate::http::fixed::StaticResponse;
+use super::parameters::IfNoneMatchParam;
+use crate::http::response::page_policy;
+use crate::http::static_response::StaticResponse;
 
 /// Five minutes: the document changes only with the service's version.
 const MAX_AGE: &str = "public, max-age=300";

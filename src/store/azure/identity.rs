@@ -25,7 +25,7 @@ use azure_core::time::{Duration as SdkDuration, OffsetDateTime};
 use serde::Deserialize;
 
 use super::connection::BadConnection;
-use super::failure::reason;
+use super::error::reason;
 use super::transport;
 use crate::config::ManagedIdentityConfig;
 use crate::net::TrustStore;

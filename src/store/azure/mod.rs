@@ -1,8 +1,8 @@
 //! Azure Blob Storage: a real account, or the emulator Azurite (src/store/README.md, "Azure").
 
 mod connection;
-mod contents;
-mod failure;
+mod error;
+mod hierarchy;
 mod identity;
 mod shared_key;
 mod transport;
@@ -27,7 +27,7 @@ use futures::TryStreamExt;
 use tokio::sync::OnceCell;
 
 pub use self::connection::{AzureConnection, BadConnection, Credential};
-use self::failure::{AzureErrorKind, CallContext};
+use self::error::{AzureErrorKind, CallContext};
 use self::identity::IdentityTokens;
 use self::shared_key::SharedKey;
 use super::{

@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::ClientBuilder;
 
 use super::connection::BadConnection;
-use super::contents::Delimiter;
+use super::hierarchy::Delimiter;
 use crate::net::TrustStore;
 
 /// The timeout of one try, from connecting to the last byte of the body.

@@ -8,7 +8,7 @@
 //! - A version is derived from `stat` (time, inode, size), so a listing opens no file.
 //! - Write ids are stored in separate files, see the module `sidecar`.
 
-mod failure;
+mod error;
 mod files;
 mod layout;
 mod list;
@@ -31,7 +31,7 @@ use tokio::time::timeout;
 
 pub use self::watch::{ChangedPath, FolderWatcher};
 
-use self::failure::store_error;
+use self::error::store_error;
 use self::layout::Layout;
 use super::{
     BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,

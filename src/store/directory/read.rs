@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::failure::{is_not_found, not_a_file};
+use super::error::{is_not_found, not_a_file};
 use super::layout::Layout;
 use super::sidecar;
 use super::version::{FileVersion, is_non_file, racy_window};

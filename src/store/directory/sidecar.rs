@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::failure::is_not_found;
+use super::error::is_not_found;
 use super::files::{TempFile, make_folder, sync_folder};
 use crate::store::{ETag, WriteIds};
 

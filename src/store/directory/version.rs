@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::failure::{is_link_loop, is_not_found};
+use super::error::{is_link_loop, is_not_found};
 use crate::store::ETag;
 
 /// Identifies a version of a file.

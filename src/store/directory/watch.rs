@@ -13,7 +13,7 @@ use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{sleep, timeout};
 
-use super::failure::store_error;
+use super::error::store_error;
 use super::files::{is_temporary, make_folder};
 use super::layout::Layout;
 use crate::store::{Prefix, StoreError};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::failure::not_a_file;
+use super::error::not_a_file;
 use super::files::{TempFile, make_folder, sync_folder};
 use super::layout::Layout;
 use super::lock::{UserLock, just_after};

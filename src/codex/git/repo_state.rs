@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::GitSyncError;
-use super::book::parse;
+use super::sync_state::parse;
 use crate::cache::BlobFormat;
 use crate::codex::Codex;
 use crate::store::{BlobKey, ETag, GetIf, GetOutcome, Put, PutIf, PutOutcome};

@@ -6,11 +6,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
 use super::super::extract::Caller;
+use super::cookie_sealer::CookieSealer;
 use super::cookies::{self, CookieNames};
-use super::flight::ConsumedStates;
-use super::seal::CookieSealer;
+use super::pending_sign_in::ConsumedStates;
 use super::session::Session;
-use super::tokens::TokenVerifier;
+use super::token_verifier::TokenVerifier;
 use super::{AuthError, Bearer};
 use crate::codex::{AccountIdentity, Codex, LoginClaim};
 use crate::config::{Allowlist, Config, OAuthApp, PublicUrl, Secret};

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::future::{join_all, try_join_all};
 
-use super::amend::StateCommand;
-use super::ledger::with_deadline;
+use super::command::StateCommand;
+use super::commit_queue::with_deadline;
 use super::state::{ChangeKind, PendingFile, PendingOp, StoredState};
 use super::{CacheInner, Mutation, ReadError, Requests, WriteError};
 use crate::now::Now;

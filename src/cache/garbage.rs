@@ -7,8 +7,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::amend::StateCommand;
-use super::ledger::with_deadline;
+use super::command::StateCommand;
+use super::commit_queue::with_deadline;
 use super::state::{StatePresence, StoredState};
 use super::{Cache, CacheInner, ReadError, Requests, WriteError};
 use crate::now::Now;

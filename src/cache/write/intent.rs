@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{ATTEMPTS, WriteOp};
-use crate::cache::amend::{CommandResult, FilesIntent, StateCommand};
-use crate::cache::ledger::{
+use crate::cache::command::{CommandResult, FilesIntent, StateCommand};
+use crate::cache::commit_queue::{
     AcknowledgedFile, AcknowledgedOp, CommitQueueHandle, CommittedCommand, with_deadline,
 };
 use crate::cache::state::{ChangeKind, LegacyNextId, StatePresence, StoredState, Version};

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
-use super::answers::{Encoding, PackedResponse, PageBytes, PageFormat, RenderedResponses};
+use super::responses::{Encoding, PackedResponse, PageBytes, PageFormat, RenderedResponses};
 use super::state::{MergedFile, StoredState, Version};
 use crate::now::Now;
 use crate::store::{ETag, Prefix};

@@ -12,8 +12,8 @@ use dashmap::DashMap;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::amend::{CommandResult, StateCommand};
-use super::entry::Changed;
+use super::command::{CommandResult, StateCommand};
+use super::snapshot::Changed;
 use super::state::{State, StatePresence, StoredState, Version};
 use super::{CacheInner, Mutation, ReadError, Requests, WriteError};
 use crate::context::in_request_context;

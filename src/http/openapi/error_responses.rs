@@ -81,12 +81,12 @@ macro_rules! refusals {
         struct $name;
 
         impl utoipa::IntoResponses for $name {
-            fn responses() -> $crate::http::openapi::refusals::ResponsesByStatus {
-                use $crate::http::openapi::refusals;
+            fn responses() -> $crate::http::openapi::error_responses::ResponsesByStatus {
+                use $crate::http::openapi::error_responses;
                 let own = [$($($crate::http::Code::$code),+)?];
-                let codes = [$(refusals::$group,)* &own[..]];
+                let codes = [$(error_responses::$group,)* &own[..]];
                 let errors: &[Option<$crate::http::ApiError>] = &[$($($($error.into(),)?)+)?];
-                refusals::responses_by_status(&codes.concat(), errors, $media)
+                error_responses::responses_by_status(&codes.concat(), errors, $media)
             }
         }
     };

@@ -3,9 +3,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::book::{LastError, PullNote, UserSyncState, parse};
-use super::mirror::RepoSyncState;
 use super::plan::unpushed;
+use super::repo_state::RepoSyncState;
+use super::sync_state::{LastError, PullNote, UserSyncState, parse};
 use super::{GitSync, GitSyncError};
 use crate::cache::{NewerFormat, State};
 use crate::codex::Codex;

@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use moka::sync::Cache as Moka;
 use tokio::time::Instant;
 
-use super::book::UserSyncState;
+use super::sync_state::UserSyncState;
 use super::{GitMutation, GitSync, GitSyncError};
 use crate::github::{BranchMove, Comparison, GitHubError, GitSnapshot, Push};
 use crate::task::GitSha;

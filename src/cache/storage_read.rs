@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::artifact::Artifact;
-use super::entry::{ListedFiles, Snapshot, VersionBounds};
-use super::flights::{LowerBoundSender, Role};
 use super::rebuild::RebuildInput;
+use super::single_flight::{LowerBoundSender, Role};
+use super::snapshot::{ListedFiles, Snapshot, VersionBounds};
 use super::state::{State, StatePresence, StoredState, Version};
 use super::{CacheInner, Consistency, Layer, Mutation, ReadError, ReadRequest, Requests};
 use crate::now::Now;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use futures::{StreamExt, stream};
 
 use super::GitSyncError;
-use super::mirror::RepoSyncState;
+use super::repo_state::RepoSyncState;
 use crate::cache::{folders, spellings};
 use crate::codex::Codex;
 use crate::github::{GitSnapshot, UserTree};

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use http::HeaderValue;
 
 use super::Code;
-use super::answer::page_policy;
+use super::response::page_policy;
 use crate::view::Language;
 
 const STYLESHEET: &str = include_str!("refusal_page.css");

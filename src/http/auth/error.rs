@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tokens::TokenRejection;
+use super::token_verifier::TokenRejection;
 use crate::codex::OwnerError;
 use crate::github::GitHubError;
 
