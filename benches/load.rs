@@ -14,7 +14,7 @@
     missing_docs
 )]
 
-#[path = "../tests/it/support/azurite.rs"]
+#[path = "../tests/support/azurite.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod azurite;
 #[path = "support/bare.rs"]

@@ -1,5 +1,5 @@
 """Calls every JSON operation of a running service through the client that openapi-python-client made, and prints each
-call's method and path. tests/it/openapi/clients.rs sets the service up: in Git are a file 0007 that can't be read as a
+call's method and path. tests/system/openapi/clients.rs sets the service up: in Git are a file 0007 that can't be read as a
 task, and a task 0008 that was marked as done by hand."""
 
 import hashlib

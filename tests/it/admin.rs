@@ -4,7 +4,6 @@ mod deletion;
 mod export;
 mod inspect;
 mod interrupted;
-mod processes;
 
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Who may: tokens, sessions, signing in, the platform's word, and pages of other sites.
 
-pub(crate) mod easyauth;
+mod easyauth;
 mod owners;
 mod pages;
 mod processes;

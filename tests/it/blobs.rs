@@ -1,6 +1,5 @@
 //! What may lie in storage: other formats, damaged blobs, odd files, used-up numbers.
 
-use codex_miroir::cache::State;
 use codex_miroir::codex::{Consistency, Layer, ReadError, WeekError};
 use serde_json::{Value, json};
 
@@ -183,18 +182,4 @@ async fn odd_files_are_problems_and_are_not_fetched_in_vain() {
         ]
     );
     assert_eq!(titles(&document), ["Aufgabe 0"]);
-}
-
-#[tokio::test]
-async fn a_state_blob_survives_a_round_trip_whole() {
-    let text = json!({
-        "format": "1.3", "version": 5, "nextId": 7, "extra": true,
-        "pending": {"op1": {"version": 5, "at": "2026-03-09T07:00:00Z", "note": 1,
-            "files": [{"name": "0001-a.md", "writeId": "00000000000000ff", "kind": "delete", "why": "x"}]}},
-        "idempotency": {"ab": {"body": "cd", "op": "op0", "id": 3, "file": "0003-b.md", "version": 4,
-            "at": "2026-03-09T06:00:00Z", "more": [1]}},
-    });
-    let state = State::parse(text.to_string().as_bytes()).unwrap().unwrap();
-    let again: Value = serde_json::from_slice(&state.to_bytes()).unwrap();
-    assert_eq!(again, text);
 }

@@ -1,7 +1,5 @@
 //! Storage requests, counted exactly (src/cache/README.md, "Budgets").
 
-mod wire;
-
 use std::time::Duration;
 
 use codex_miroir::codex::{Consistency, KeyHashes, Layer, Requests, SyncRequest, TaskFilter};

@@ -70,21 +70,6 @@ async fn a_hundred_first_readers_make_one_rebuild() {
 }
 
 #[tokio::test]
-async fn a_change_is_seen_with_its_version_at_once_and_without_it_after_five_seconds() {
-    let scene = Scene::with_tasks(1);
-    let (a, b) = (scene.instance(), scene.instance());
-    scene.read(&a).await;
-    scene.read(&b).await;
-    let version = mark(&scene, "op", "0001-Neu.md");
-    scene.file("0001-Neu.md", &task("Neu"));
-    // Acknowledged here; the mark is still set.
-    let read = scene.read_having_seen(&b, version).await;
-    assert_eq!(titles(&b.json(&read)), ["Aufgabe 0", "Neu"]);
-    scene.pass(Duration::from_millis(5_001));
-    assert_eq!(titles(&a.json(&scene.read(&a).await)), ["Aufgabe 0", "Neu"]);
-}
-
-#[tokio::test]
 async fn while_something_is_pending_an_answer_is_good_once_and_says_how_much_it_contains() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
@@ -109,27 +94,6 @@ async fn while_something_is_pending_an_answer_is_good_once_and_says_how_much_it_
         0,
         "nothing inexact is written: {counts}"
     );
-}
-
-#[tokio::test]
-async fn a_state_that_changes_during_the_rebuild_leaves_the_answer_inexact() {
-    let scene = Scene::with_tasks(1);
-    let a = scene.instance();
-    let before = scene.read(&a).await.entry.bounds.hi;
-    scene.pass_seconds(5);
-    let version = scene.change_state(|state| state.version = state.version.next());
-    let listing = a.gate.hold_next("list", RAW);
-    let (read, ()) = tokio::join!(scene.read(&a), async {
-        listing.reached().await;
-        mark(&scene, "late", "0001-Spät.md");
-        listing.release();
-    });
-    let known = &read.entry.bounds;
-    assert_eq!(
-        (known.lo, known.hi, known.exact),
-        (version, version.next(), false)
-    );
-    assert!(known.lo > before);
 }
 
 /// P4, with the rebuild that began before the change ending after the one that began later.
@@ -167,33 +131,6 @@ async fn an_older_rebuild_never_replaces_a_newer_one() {
         );
         assert_eq!(read.entry.bounds.lo, version);
     }
-}
-
-/// Between a write's PUT and its finishing the state doesn't change: a LIST from before the PUT must
-/// not be shared with a reader who comes after the acknowledgement.
-#[tokio::test]
-async fn a_reader_never_joins_a_listing_from_before_the_change_it_has_seen() {
-    let scene = Scene::with_tasks(1);
-    let a = scene.instance();
-    scene.read(&a).await;
-    let version = mark(&scene, "op", "0001-Neu.md");
-    scene.pass_seconds(5);
-    let fetch_done = a.gate.hold_next("get", STATE);
-    let second_look = a.gate.hold_next("get", STATE);
-    fetch_done.release();
-    let early = tokio::spawn({
-        let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-        async move { codex.week(&read_request).await }
-    });
-    second_look.reached().await;
-    // The early reader has listed; now the file is written and acknowledged.
-    scene.file("0001-Neu.md", &task("Neu"));
-    let read = scene.read_having_seen(&a, version).await;
-    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Neu"]);
-    let read = scene.read_strictly(&a).await;
-    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Neu"]);
-    second_look.release();
-    early.await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -250,29 +187,6 @@ async fn a_made_up_version_is_capped_to_the_one_just_read() {
 }
 
 #[tokio::test]
-async fn an_artifact_counts_only_for_its_own_version_with_nothing_pending() {
-    let scene = Scene::with_tasks(1);
-    scene.read(&scene.instance()).await;
-    mark(&scene, "op", "0001-Neu.md");
-    scene.file("0001-Neu.md", &task("Neu"));
-    let pending = scene.instance();
-    let read = scene.read(&pending).await;
-    assert_eq!(
-        (read.layer, titles(&pending.json(&read)).len()),
-        (Layer::Rebuild, 2)
-    );
-    unmark(&scene, "op");
-    let finished = scene.instance();
-    let read = scene.read(&finished).await;
-    assert_eq!(
-        (read.layer, titles(&finished.json(&read)).len()),
-        (Layer::Rebuild, 2)
-    );
-    let known = &read.entry.bounds;
-    assert!(known.exact && known.lo == scene.state().version);
-}
-
-#[tokio::test]
 async fn foreign_files_are_seen_within_the_artifact_ttl_and_get_a_version() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
@@ -292,32 +206,6 @@ async fn foreign_files_are_seen_within_the_artifact_ttl_and_get_a_version() {
         "the counter stays above every number"
     );
     assert_eq!(a.json(&read)["nextAvailableId"], "0042");
-}
-
-#[tokio::test]
-async fn caches_are_disposable_under_a_running_service_and_between_two() {
-    let scene = Scene::with_tasks(5);
-    let a = scene.instance();
-    let before = without_times(a.json(&scene.read(&a).await));
-    scene.store.foreign_delete(ARTIFACT);
-    scene.pass_seconds(5);
-    assert_eq!(without_times(a.json(&scene.read(&a).await)), before);
-    let b = scene.instance();
-    assert_eq!(without_times(b.json(&scene.read(&b).await)), before);
-    scene.store.foreign_delete(STATE);
-    let c = scene.instance();
-    assert_eq!(without_times(c.json(&scene.read(&c).await)), before);
-    scene.store.foreign_delete(STATE);
-    scene.pass_seconds(5);
-    assert_eq!(without_times(c.json(&scene.read(&c).await)), before);
-}
-
-/// All but when it was made, and under which version.
-fn without_times(mut document: Value) -> Value {
-    for member in ["cacheCreatedAt", "generatedAt", "version"] {
-        document.as_object_mut().unwrap().remove(member);
-    }
-    document
 }
 
 #[tokio::test]
@@ -662,41 +550,6 @@ async fn a_rebuild_that_always_loses_answers_with_what_it_has() {
         (first, first.next().next(), false)
     );
     assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Fremd"]);
-}
-
-#[tokio::test]
-async fn memory_stays_below_its_bound_and_an_evicted_user_is_answered_right() {
-    let scene = Scene::new();
-    let a = scene.instance_with(1_000, 64 << 10);
-    for number in 0..200 {
-        let user = codex_miroir::user::UserId::parse(&format!("user{number}")).unwrap();
-        let path = format!("raw/{user}/tasks/0000-Eine.md");
-        scene
-            .store
-            .foreign_write(&path, task(&format!("Von {user}")).as_bytes());
-        let read = a
-            .read(ReadRequest {
-                user,
-                ..scene.read_request(Consistency::Bounded)
-            })
-            .await;
-        a.json(&read);
-    }
-    let (users, bytes) = a.codex.memory_size();
-    assert!(
-        bytes <= 64 << 10 && (5..100).contains(&users),
-        "{users} users in {bytes} bytes"
-    );
-    for number in 0..200 {
-        let user = codex_miroir::user::UserId::parse(&format!("user{number}")).unwrap();
-        let read = a
-            .read(ReadRequest {
-                user,
-                ..scene.read_request(Consistency::Bounded)
-            })
-            .await;
-        assert_eq!(titles(&a.json(&read)), [format!("Von user{number}")]);
-    }
 }
 
 #[tokio::test(start_paused = true)]

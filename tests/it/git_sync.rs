@@ -1,59 +1,19 @@
 //! The store and the repository come to the same, whatever happens on the way (`src/codex/git/README.md`).
 
-mod crashes;
 mod guard;
 mod hostile;
-mod lag;
-mod logs;
 mod names;
-mod outgoing;
-mod reviews;
 mod spellings;
-mod trees;
-
-use std::time::Instant;
 
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::mirror::{Mirror, SOON, create, send, tick};
+use crate::support::mirror::{Mirror, a_pushed_file_is_soon_in_every_timeline, create, send, tick};
 use crate::support::scene::task;
-
-/// The titles of all of a service's tasks.
-fn titles(service: &crate::support::process::Service) -> Vec<String> {
-    let list = service.get("/api/tasks?status=alle").json();
-    let tasks = list["tasks"].as_array().unwrap();
-    tasks
-        .iter()
-        .map(|it| it["title"].as_str().unwrap().to_owned())
-        .collect()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pushed_file_is_in_the_timeline_of_every_instance_within_five_seconds() {
-    for mirror in [Mirror::new(), Mirror::over_azurite()] {
-        let services = [mirror.service(), mirror.service(), mirror.service()];
-        for service in &services {
-            assert!(titles(service).is_empty());
-        }
-        mirror.commit(
-            &[("0003-Steuer.md", Some(&task("Steuer")))],
-            "Write it down",
-        );
-        let began = Instant::now();
-        let outcome = mirror.deliver(&services[0]).await;
-        assert_eq!(outcome[0].0, Some(200), "{outcome:?}");
-        assert_eq!(outcome[0].1["results"][0]["changed"], 1);
-        assert!(
-            began.elapsed() < SOON,
-            "the delivery alone took {:?}",
-            began.elapsed()
-        );
-        tokio::time::sleep_until((began + SOON).into()).await;
-        for service in &services {
-            assert_eq!(titles(service), ["Steuer"]);
-        }
-    }
+    a_pushed_file_is_soon_in_every_timeline(Mirror::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,15 +5,11 @@ use std::fs;
 
 use codex_miroir::config::{Config, ConfigError};
 use codex_miroir::net::{TrustStore, certificate_error};
-use serde_json::Value;
 
 use crate::support::github::GitHub;
 use crate::support::identity::IdentityEndpoint;
-use crate::support::place::Place;
 use crate::support::process::{Answer, Service, begin, codex_miroir, eventually};
-use crate::support::tls::authority;
-
-const UNTRUSTED: &str = "its certificate isn't trusted: if its authority is a private one, name that in SSL_CERT_FILE or SSL_CERT_DIR";
+use crate::support::tls::{UNTRUSTED, authority, says_why};
 
 fn trust(settings: &[(&str, &str)]) -> Result<TrustStore, ConfigError> {
     let settings: HashMap<&str, &str> = settings.iter().copied().collect();
@@ -154,24 +150,4 @@ fn github_with_a_private_authority_is_reached_once_that_is_named() {
         let path = "codex-miroir/anna/tasks/0000-Neu.md";
         github.files("main").contains_key(path)
     });
-}
-
-#[test]
-fn storage_with_a_private_authority_is_refused_with_what_to_set() {
-    let place = Place::identity();
-    let service = Service::start(place.command().env_remove("SSL_CERT_FILE"));
-    let refused = service.get("/codex");
-    assert_eq!(refused.status, 503, "{}", refused.body);
-    assert!(!refused.body.contains("SSL_CERT"), "{}", refused.body);
-    eventually("the log says why", || says_why(&service));
-}
-
-/// Whether a refused request's cause is that there is no trust.
-fn says_why(service: &Service) -> bool {
-    let log = service.log().into_iter();
-    let causes = log.filter_map(|line| {
-        let line: Value = serde_json::from_str(&line).ok()?;
-        Some(line["cause"].as_str()?.to_owned())
-    });
-    { causes }.any(|cause| cause.ends_with(UNTRUSTED))
 }

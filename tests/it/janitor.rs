@@ -9,16 +9,12 @@ mod trigger;
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use codex_miroir::cache::{ChangeKind, IdempotencyRecord, PendingFile, PendingOp, State};
+use chrono::TimeDelta;
+use codex_miroir::cache::{ChangeKind, State};
 use codex_miroir::codex::{JanitorReport, Version};
-use codex_miroir::store::WriteId;
-use serde_json::Map;
 
-use crate::support::scene::{Instance, RAW, Scene, task};
-
-/// As settling writes it.
-const SETTLED: &str = "---\ntyp: settled\n---\n";
+use crate::support::janitor::{SETTLED, mark, record};
+use crate::support::scene::{Instance, RAW, Scene};
 
 /// What the older service leaves, of users and of none.
 const LEFTOVERS: [&str; 8] = [
@@ -31,35 +27,6 @@ const LEFTOVERS: [&str; 8] = [
     "state/idempotency/another key.txt",
     "state/lastHeadSha.txt",
 ];
-
-/// A mark on one file.
-fn mark(name: &str, kind: ChangeKind, version: u64, at: DateTime<Utc>) -> PendingOp {
-    PendingOp {
-        version: Version(version),
-        at,
-        files: vec![PendingFile {
-            name: name.to_owned(),
-            write_id: WriteId(7).to_string(),
-            kind,
-            unknown: Map::new(),
-        }],
-        refused: false,
-        unknown: Map::new(),
-    }
-}
-
-/// What is remembered of a create under a key.
-fn record(op: &str, at: DateTime<Utc>) -> IdempotencyRecord {
-    IdempotencyRecord {
-        body: "0".repeat(64),
-        op: op.to_owned(),
-        id: 1,
-        file: "0001.md".to_owned(),
-        version: Version(1),
-        at,
-        unknown: Map::new(),
-    }
-}
 
 /// One of everything that goes: a record, a mark, a settled file, an artifact, leftovers.
 async fn crowded() -> Scene {
@@ -184,22 +151,4 @@ async fn one_users_failure_does_not_stop_the_others() {
         scene.store.foreign_delete(&path);
     }
     assert_tidy(&scene, version, "beside a newer format");
-}
-
-/// A task that is there for everybody stays, and so does what was read of it.
-#[tokio::test]
-async fn a_read_after_it_shows_what_it_showed_before() {
-    let scene = crowded().await;
-    let a = scene.instance();
-    let before = a.json(&scene.read_strictly(&a).await);
-    run_janitor(&scene, &scene.instance()).await;
-    for instance in [&a, &scene.instance()] {
-        let after = instance.json(&scene.read_strictly(instance).await);
-        assert_eq!(after["timeline"], before["timeline"]);
-        assert_eq!(after["version"], before["version"]);
-    }
-    assert_eq!(
-        scene.store.peek(&raw("0000-Aufgabe.md")).unwrap().bytes,
-        task("Aufgabe 0")
-    );
 }

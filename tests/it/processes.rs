@@ -1,4 +1,4 @@
-//! The service as its users run it: real processes over a folder and over Azurite.
+//! The service as its users run it: real processes over a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::azurite::azurite;
-use crate::support::process::{Answer, Service, codex_miroir, eventually};
+use crate::support::process::{Answer, Service, codex_miroir, eventually, stable};
 use crate::support::scene::{task, titles};
 
 /// A data folder with `count` open work tasks of the user `local`.
@@ -48,15 +47,6 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     found
-}
-
-/// The document without what tells instances apart.
-fn stable(answer: &Answer) -> Value {
-    let mut document = answer.json();
-    for member in ["cacheCreatedAt", "generatedAt", "version"] {
-        document.as_object_mut().unwrap().remove(member);
-    }
-    document
 }
 
 #[test]
@@ -148,30 +138,6 @@ fn a_new_process_takes_the_artifact_with_two_requests_and_shows_the_same() {
     assert_eq!(second.get("/codex").header("x-codex-cache"), "memory");
 }
 
-#[test]
-fn two_processes_over_one_folder_agree_next_to_an_editor() {
-    let folder = folder(3);
-    let (a, b) = (Service::over(folder.path()), Service::over(folder.path()));
-    assert_eq!(stable(&a.get("/codex")), stable(&b.get("/codex")));
-    for round in 0..10 {
-        save(
-            &folder,
-            "0001-Aufgabe.md",
-            &task(&format!("Fassung {round}")),
-        );
-        let seen = a.get("/codex?nocache=true");
-        assert_eq!(titles(&seen.json())[1], format!("Fassung {round}"));
-        let version = format!("x-codex-version: {}\r\n", seen.header("x-codex-version"));
-        let of_b = b.send("/codex", &version);
-        assert_eq!(
-            titles(&of_b.json())[1],
-            format!("Fassung {round}"),
-            "never the old one, with the version"
-        );
-        assert_eq!(of_b.header("etag"), seen.header("etag"));
-    }
-}
-
 /// An editor's file that is listed while a mark stands, or just after: what one answer has shown the next ones show.
 #[test]
 fn an_editors_file_behind_an_own_write_stays_once_it_was_shown() {
@@ -230,27 +196,6 @@ fn deleting_the_artifacts_under_a_running_service_and_the_state_between_two_chan
     a.kill();
     fs::remove_dir_all(folder.path().join("state")).unwrap();
     assert_eq!(stable(&Service::over(folder.path()).get("/codex")), before);
-}
-
-#[test]
-fn a_kill_at_any_moment_of_the_first_reads_harms_nothing() {
-    let folder = folder(50);
-    for delay in (0..60).step_by(3) {
-        let service = Service::over(folder.path());
-        let _answer = service.begin("/codex?nocache=true", "");
-        std::thread::sleep(Duration::from_millis(delay));
-        service.kill();
-    }
-    let service = Service::over(folder.path());
-    let document = service.get("/codex").json();
-    assert_eq!(
-        (
-            shown(&document),
-            document["problems"].as_array().unwrap().len()
-        ),
-        (50, 0)
-    );
-    assert_eq!(service.get("/codex").header("x-codex-cache"), "memory");
 }
 
 #[test]
@@ -584,88 +529,6 @@ fn a_demo_that_was_cut_off_is_filled_up_and_one_that_wasnt_is_left_alone() {
 }
 
 #[test]
-fn a_wrong_setting_ends_the_start_with_one_line() {
-    let output = codex_miroir()
-        .env("CODEX_TIME_ZONE", "Berlin")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        said,
-        "codex-miroir: CODEX_TIME_ZONE is \"Berlin\"; it must be a zone as in Europe/Berlin\n"
-    );
-    assert!(!output.status.success() && output.stdout.is_empty());
-    let output = codex_miroir()
-        .env("AZURE_BLOB_CONN", "AccountName=a;AccountKey=geheim!")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        said.starts_with("codex-miroir: AZURE_BLOB_CONN can't be used: "),
-        "{said}"
-    );
-    assert!(
-        !said.contains("geheim") && said.lines().count() == 1,
-        "{said}"
-    );
-}
-
-#[test]
-fn with_the_store_away_it_starts_and_says_so() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let service = Service::start(codex_miroir().env("AZURE_BLOB_CONN", azurite().with_key(nobody)));
-    assert_eq!(service.get("/").status, 200);
-    assert_eq!(service.get("/healthz").status, 200);
-    assert_eq!(service.get("/readyz").status, 503);
-    let refused = service.get("/codex");
-    assert_eq!((refused.status, refused.header("retry-after")), (503, "2"));
-    assert!(
-        refused.body.contains("storage_unavailable") && !refused.body.contains("127.0.0.1"),
-        "{}",
-        refused.body
-    );
-}
-
-#[test]
-fn no_line_at_any_level_carries_a_signature_or_a_key() {
-    let port = azurite().port();
-    for connection in [azurite().with_sas(port), azurite().with_key(port)] {
-        let mut command = codex_miroir();
-        command
-            .env("AZURE_BLOB_CONN", &connection)
-            .env("AZURE_BLOB_CONTAINER", azurite().container());
-        let service = Service::start(command.env("RUST_LOG", "trace"));
-        assert_eq!(service.get("/codex?nocache=true&code=geheim").status, 200);
-        let body = r#"{"kategorie":"arbeit","title":"Titelgeheimnis","body":"Textgeheimnis"}"#;
-        let created = service.send_json("POST", "/api/tasks", body);
-        let location = created.header("location").to_owned();
-        assert_eq!(created.status, 201);
-        assert_eq!(service.get(&location).status, 200);
-        assert_eq!(service.get("/api/tasks/0099-Titelgeheimnis").status, 404);
-        service.terminate();
-        eventually("it says that it ends", || {
-            service.log().iter().any(|line| line.contains("finishing"))
-        });
-        for line in service.log() {
-            for secret in [
-                "sig=",
-                "AccountKey",
-                "SharedKey",
-                "geheim",
-                "Titel",
-                "Eby8vdM",
-            ] {
-                assert!(!line.contains(secret), "{secret} in {line}");
-            }
-        }
-    }
-}
-
-#[test]
 fn of_a_path_only_what_is_a_route_is_logged() {
     let folder = folder(1);
     let mut command = codex_miroir();
@@ -749,76 +612,4 @@ fn a_read_from_memory_logs_nothing_and_the_start_names_the_storage() {
         (&start["auth"], &start["user"]),
         (&"dev".into(), &"local".into())
     );
-}
-
-#[test]
-fn on_azurite_the_imported_demo_shows_the_same_week_on_every_instance() {
-    let folder = tempfile::tempdir().unwrap();
-    let demo = Service::start(
-        codex_miroir()
-            .arg("demo")
-            .env("CODEX_DATA_DIR", folder.path()),
-    );
-    let expected = demo.get("/codex");
-
-    let (connection, container) = (azurite().with_key(azurite().port()), azurite().container());
-    let azure = || {
-        let mut command = codex_miroir();
-        command
-            .env("AZURE_BLOB_CONN", &connection)
-            .env("AZURE_BLOB_CONTAINER", &container);
-        command
-    };
-    let import = || {
-        let output = azure().arg("import").arg(folder.path()).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    };
-    assert!(import().contains("32 files copied, 0 were there already"));
-    assert!(
-        import().contains("0 files copied, 32 were there already"),
-        "nothing is replaced"
-    );
-
-    let a = Service::start(&mut azure());
-    let of_a = a.get("/codex");
-    assert_eq!(
-        (of_a.header("x-codex-cache"), of_a.header("etag")),
-        ("rebuild", expected.header("etag"))
-    );
-    assert_eq!(stable(&of_a), stable(&expected));
-    let start: Value = serde_json::from_str(&a.log()[0]).unwrap();
-    let storage = start["storage"].as_str().unwrap();
-    assert!(
-        storage.contains("devstoreaccount1") && storage.contains(&container),
-        "{storage}"
-    );
-
-    let taken = std::cell::RefCell::new(Answer::read(
-        Service::start(&mut azure()).begin("/codex", ""),
-    ));
-    eventually("a new instance takes the artifact", || {
-        *taken.borrow_mut() = Service::start(&mut azure()).get("/codex");
-        taken.borrow().header("x-codex-cache") == "artifact"
-    });
-    let of_b = taken.into_inner();
-    assert_eq!(
-        of_b.header("server-timing"),
-        r#"reads;desc="2", writes;desc="0""#
-    );
-    assert_eq!(stable(&of_b), stable(&of_a));
-    assert_eq!(a.get("/readyz").status, 200);
-    let secret = azurite().with_key(0);
-    let key = secret
-        .split("AccountKey=")
-        .nth(1)
-        .unwrap()
-        .split(';')
-        .next()
-        .unwrap();
-    assert!(a.log().iter().all(|line| !line.contains(key)));
 }

@@ -1,186 +1,51 @@
-//! What every store does, one fact a function (src/store/README.md, "The contract").
-//!
-//! Each fact gets a user of its own, in a store that other users may be using.
+//! What every store does (src/store/README.md, "The contract"), on the store of the tests and on a folder.
 
-mod concurrency;
-mod conditions;
-mod contents;
-mod listing;
-mod others;
-mod write_ids;
+use codex_miroir::store::directory::DirectoryStore;
 
-use std::sync::Arc;
+use crate::support::memory_store::MemoryStore;
+use crate::support::store_conformance::others::neither_absent_nor_free;
+use crate::support::store_conformance::{Opened, every_fact_on, user};
 
-use bytes::Bytes;
-use chrono::TimeDelta;
-use codex_miroir::store::{
-    Blob, BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob, Prefix, Put,
-    PutIf, PutOutcome, WriteId, WriteIds,
-};
-use codex_miroir::user::UserId;
+every_fact_on!(memory, directory);
 
-/// Makes a test of every fact on every store.
-macro_rules! every_store {
-    ($($group:ident: $($fact:ident),+;)+) => {
-        every_store!(@ memory { $($group: $($fact),+;)+ });
-        every_store!(@ directory { $($group: $($fact),+;)+ });
-        every_store!(@ azurite_key { $($group: $($fact),+;)+ });
-        every_store!(@ azurite_sas { $($group: $($fact),+;)+ });
-        every_store!(@ azurite_identity { $($group: $($fact),+;)+ });
-    };
-    (@ $store:ident { $($group:ident: $($fact:ident),+;)+ }) => {
-        mod $store {
-            $($(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $fact() {
-                    let opened = super::stores::$store();
-                    let user = super::user(stringify!($fact));
-                    super::$group::$fact(&*opened.store, &user).await;
-                }
-            )+)+
-        }
-    };
+fn memory() -> Opened {
+    Opened::of(MemoryStore::new(chrono::Utc::now()))
 }
 
-every_store! {
-    contents: bytes_come_back_as_written, an_empty_blob_comes_back_empty, a_big_blob_comes_back_whole,
-        odd_names_name_their_own_blob, every_kind_of_key_works, a_date_is_the_stores_time;
-    conditions: an_absent_blob_is_absent_in_every_form, changed_gives_only_news, same_gives_only_that_version,
-        create_needs_a_free_name, update_needs_the_named_version, any_overwrites,
-        the_same_bytes_again_are_another_version, a_version_never_comes_back,
-        delete_needs_the_named_version, etags_count_quoted_or_not;
-    listing: an_unknown_user_has_an_empty_listing, a_listing_has_the_etags_of_get_and_put,
-        a_listing_shows_no_other_user, a_listing_shows_raw_files_only, a_deleted_blob_leaves_the_listing,
-        a_listing_says_when_a_blob_was_last_written, the_contents_of_a_prefix_are_its_blobs_and_folders,
-        every_users_folder_is_in_the_contents_above;
-    write_ids: write_ids_come_back, write_ids_are_replaced_by_each_write, only_sixteen_write_ids_are_kept,
-        a_write_without_ids_loses_them, a_repeated_update_is_recognised, a_repeated_create_is_recognised,
-        a_create_after_a_delete_has_only_its_own_id;
-    concurrency: of_many_updates_one_wins, of_many_creates_one_wins, of_many_deletes_one_wins,
-        a_reader_sees_whole_versions_only, users_do_not_wait_for_each_other;
-}
-
-/// The stores under test.
-mod stores {
-    use super::Arc;
-    use codex_miroir::net::TrustStore;
-    use codex_miroir::store::BlobStore;
-    use codex_miroir::store::azure::{AzureConnection, AzureStore};
-    use codex_miroir::store::directory::DirectoryStore;
-
-    use crate::support::azurite::azurite;
-    use crate::support::identity::IdentityEndpoint;
-    use crate::support::memory_store::MemoryStore;
-
-    /// A store, and what must outlive it.
-    pub(super) struct Opened {
-        pub(super) store: Arc<dyn BlobStore>,
-        _folder: Option<tempfile::TempDir>,
-    }
-
-    impl Opened {
-        fn of(store: impl BlobStore + 'static) -> Self {
-            Self {
-                store: Arc::new(store),
-                _folder: None,
-            }
-        }
-    }
-
-    pub(super) fn memory() -> Opened {
-        Opened::of(MemoryStore::new(chrono::Utc::now()))
-    }
-
-    pub(super) fn directory() -> Opened {
-        let folder = tempfile::tempdir().unwrap();
-        let store = DirectoryStore::open(folder.path(), chrono::Utc::now).unwrap();
-        Opened {
-            _folder: Some(folder),
-            ..Opened::of(store)
-        }
-    }
-
-    // In a container that isn't there yet.
-
-    pub(super) fn azurite_key() -> Opened {
-        Opened::of(azurite().store(&azurite().container()))
-    }
-
-    pub(super) fn azurite_sas() -> Opened {
-        let connection = azurite().with_sas(azurite().port());
-        let connection = AzureConnection::parse(&connection).unwrap();
-        let store = AzureStore::new(connection, &azurite().container(), &TrustStore::default());
-        Opened::of(store.unwrap())
-    }
-
-    /// Over https.
-    pub(super) fn azurite_identity() -> Opened {
-        Opened::of(IdentityEndpoint::start().store(&azurite().container()))
+fn directory() -> Opened {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::open(folder.path(), chrono::Utc::now).unwrap();
+    Opened {
+        folder: Some(folder),
+        ..Opened::of(store)
     }
 }
 
-fn user(name: &str) -> UserId {
-    UserId::parse(name).unwrap()
+#[tokio::test]
+async fn in_memory() {
+    let store = MemoryStore::new(chrono::Utc::now());
+    store.obstruct("raw/ada/tasks/0002.md", true);
+    neither_absent_nor_free(&store, &user("ada"), &["0002.md"]).await;
 }
 
-fn raw(user: &UserId, name: &str) -> BlobKey {
-    BlobKey::raw(user, name).unwrap()
-}
+/// A folder, with something in it and without, a link that leads nowhere, one to itself, one to a folder, a socket.
+#[cfg(unix)]
+#[tokio::test]
+async fn in_a_directory() {
+    use std::os::unix::fs::symlink;
 
-fn bytes(text: &str) -> Put {
-    Put {
-        bytes: Bytes::from(text.to_owned()),
-        writes: WriteIds::default(),
-    }
-}
-
-fn by(text: &str, writes: WriteIds) -> Put {
-    Put {
-        bytes: Bytes::from(text.to_owned()),
-        writes,
-    }
-}
-
-/// The ids of a first write.
-fn first(id: u64) -> WriteIds {
-    WriteIds::default().with_newest(WriteId(id))
-}
-
-async fn put(store: &dyn BlobStore, key: &BlobKey, blob: Put, condition: PutIf) -> PutOutcome {
-    store.put(key, blob, condition).await.unwrap().value
-}
-
-/// A write that must succeed.
-async fn written(store: &dyn BlobStore, key: &BlobKey, blob: Put, condition: PutIf) -> ETag {
-    match put(store, key, blob, condition).await {
-        PutOutcome::Done(etag) => etag,
-        PutOutcome::Refused => panic!("{key} was refused"),
-    }
-}
-
-async fn get(store: &dyn BlobStore, key: &BlobKey, condition: GetIf) -> GetOutcome {
-    store.get(key, condition).await.unwrap().value
-}
-
-/// A blob that must be there.
-async fn blob(store: &dyn BlobStore, key: &BlobKey) -> Blob {
-    match get(store, key, GetIf::Any).await {
-        GetOutcome::Blob(blob) => blob,
-        other => panic!("{key}: {other:?}"),
-    }
-}
-
-/// The user's raw files, sorted by name.
-async fn listed(store: &dyn BlobStore, user: &UserId) -> Vec<ListedBlob> {
-    let mut blobs = store.list(&Prefix::raw(user)).await.unwrap().value.blobs;
-    blobs.sort_by(|a, b| a.name.cmp(&b.name));
-    blobs
-}
-
-async fn names(store: &dyn BlobStore, user: &UserId) -> Vec<String> {
-    listed(store, user)
-        .await
-        .into_iter()
-        .map(|listed| listed.name)
-        .collect()
+    let folder = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::open(folder.path(), chrono::Utc::now);
+    let tasks = folder.path().join("raw/ada/tasks");
+    std::fs::create_dir_all(tasks.join("0002.md")).unwrap();
+    std::fs::create_dir_all(tasks.join("0003.md")).unwrap();
+    std::fs::write(tasks.join("0003.md/0004.md"), "deeper").unwrap();
+    symlink("nowhere", tasks.join("0005.md")).unwrap();
+    symlink("0006.md", tasks.join("0006.md")).unwrap();
+    symlink(folder.path(), tasks.join("0007.md")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(tasks.join("0008.md")).unwrap();
+    let names = [
+        "0002.md", "0003.md", "0005.md", "0006.md", "0007.md", "0008.md",
+    ];
+    neither_absent_nor_free(&store.unwrap(), &user("ada"), &names).await;
 }

@@ -342,14 +342,3 @@ async fn a_delete_takes_the_sidecar_along() {
     );
     assert!(!sidecar.exists());
 }
-
-#[tokio::test]
-async fn only_files_are_listed_and_odd_names_are_printable() {
-    let fixture = Fixture::new();
-    fixture.written("x").await;
-    fs::create_dir(fixture.tasks().join("0002.md")).unwrap();
-    fs::write(fixture.tasks().join("0002.md/0003.md"), "deeper").unwrap();
-    assert_eq!(fixture.names().await, ["0001.md"]);
-    let listing = fixture.store.list(&Prefix::raw(&fixture.user)).await;
-    assert_eq!(listing.unwrap().value.others, ["0002.md"]);
-}

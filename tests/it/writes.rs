@@ -14,9 +14,7 @@ use codex_miroir::store::WriteId;
 use codex_miroir::task::{Edit, Kategorie, TaskRef};
 
 use crate::support::losing_store::Loss;
-use crate::support::scene::{
-    ARTIFACT, Instance, RAW, STATE, Scene, new_task, settle, task, titles,
-};
+use crate::support::scene::{Instance, RAW, STATE, Scene, new_task, settle, task, titles};
 
 fn key(key: &str) -> Option<KeyHashes> {
     Some(KeyHashes {
@@ -184,71 +182,6 @@ async fn creates_at_once_share_swaps_and_get_numbers_without_gaps() {
     );
     assert_eq!(read.entry.table().len(), 52);
     assert!(scene.state().pending.is_empty());
-}
-
-/// Mutation 12, in one order: the second op of a shared swap is answered before the first.
-#[tokio::test]
-async fn an_op_of_a_shared_swap_is_not_shown_before_those_before_it() {
-    let scene = Scene::with_tasks(1);
-    let a = scene.instance();
-    scene.read(&a).await;
-    let lone = a.gate.hold_next("put", STATE);
-    let slow = a.gate.hold_next("put", "raw/anna/tasks/0002-Zwei");
-    let start = |title: &str| {
-        let (codex, read_request, task) = (
-            a.codex.clone(),
-            scene.read_request(Consistency::Bounded),
-            new_task(title),
-        );
-        tokio::spawn(async move { codex.create(&read_request, task, None).await.unwrap() })
-    };
-    let one = start("Eins");
-    lone.reached().await;
-    let (two, three) = (start("Zwei"), start("Drei"));
-    settle().await;
-    lone.release();
-    let one = one.await.unwrap();
-    let three = three.await.unwrap();
-    settle().await;
-    assert_eq!(three.version.0, one.version.0 + 2);
-    let read = scene.read_having_seen(&a, three.version).await;
-    assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Eins", "Drei"]);
-    assert!(!read.entry.bounds.exact && read.entry.bounds.lo < three.version);
-    slow.release();
-    let two = two.await.unwrap();
-    settle().await;
-    let read = scene.read_having_seen(&a, two.version).await;
-    assert_eq!(
-        titles(&a.json(&read)),
-        ["Aufgabe 0", "Eins", "Zwei", "Drei"]
-    );
-}
-
-#[tokio::test]
-async fn a_lost_answer_is_recognised_and_nothing_is_doubled() {
-    for (operation, path) in [("put", STATE), ("put", RAW)] {
-        for loss in [Loss::FirstAnswer, Loss::StoreResponse] {
-            let scene = Scene::with_tasks(1);
-            let a = scene.instance();
-            scene.read(&a).await;
-            a.line.lose_next(operation, path, loss);
-            let created = create(&scene, &a, "Neu").await;
-            if path == STATE && loss == Loss::StoreResponse {
-                // Nothing was written under a mark of which nobody knows.
-                assert!(matches!(created.unwrap_err().error, TaskError::Read(_)));
-                assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
-                continue;
-            }
-            assert_eq!(created.unwrap().name.as_str(), "0001-Neu.md");
-            assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0", "Neu"]);
-            a.line.lose_next(operation, path, loss);
-            update(&scene, &a, "0001", tags("neu")).await.unwrap();
-            a.line.lose_next(operation, path, Loss::FirstAnswer);
-            complete(&scene, &a, "0001").await.unwrap();
-            assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
-            assert!(scene.state().pending.is_empty());
-        }
-    }
 }
 
 #[tokio::test]
@@ -701,41 +634,6 @@ async fn a_users_write_costs_other_users_nothing() {
 }
 
 #[tokio::test]
-async fn a_newer_format_is_never_rewritten() {
-    let scene = Scene::with_tasks(1);
-    let (a, b) = (scene.instance(), scene.instance());
-    scene.read(&a).await;
-    scene.change_state(|state| state.format.major = 2);
-    let before = scene.store.peek(STATE).unwrap().etag;
-    for instance in [&a, &b] {
-        let refused = create(&scene, instance, "Neu").await.unwrap_err();
-        assert!(
-            matches!(
-                refused.error,
-                TaskError::Read(codex_miroir::codex::ReadError::NewerFormat(_))
-            ),
-            "{refused:?}"
-        );
-    }
-    assert_eq!(scene.store.peek(STATE).unwrap().etag, before);
-    assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
-}
-
-#[tokio::test]
-async fn a_newer_minors_members_survive_a_write() {
-    let scene = Scene::with_tasks(1);
-    let a = scene.instance();
-    scene.read(&a).await;
-    scene.change_state(|state| {
-        state
-            .unknown
-            .insert("neu".to_owned(), serde_json::json!({"a": [1]}));
-    });
-    create(&scene, &a, "Neu").await.unwrap();
-    assert_eq!(scene.state().unknown["neu"], serde_json::json!({"a": [1]}));
-}
-
-#[tokio::test]
 async fn a_batch_writes_each_file_or_says_that_it_did_not() {
     let scene = Scene::with_tasks(3);
     let (a, b) = (scene.instance(), scene.instance());
@@ -797,31 +695,6 @@ async fn a_batch_writes_each_file_or_says_that_it_did_not() {
     assert!(scene.state().pending.is_empty());
     let ids = peek("0077-Weit.md").writes;
     assert!(!ids.is_empty() && !ids.contains(WriteId(0)));
-}
-
-#[tokio::test]
-async fn the_artifact_is_written_after_the_last_of_several_ops_only() {
-    let scene = Scene::with_tasks(1);
-    let a = scene.instance();
-    scene.read(&a).await;
-    let before = scene.store.peek(ARTIFACT).unwrap().etag;
-    let held = a.gate.hold_next("put", "raw/anna/tasks/0001");
-    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-    let slow =
-        tokio::spawn(async move { codex.create(&read_request, new_task("Langsam"), None).await });
-    held.reached().await;
-    create(&scene, &a, "Schnell").await.unwrap();
-    assert_eq!(
-        scene.store.peek(ARTIFACT).unwrap().etag,
-        before,
-        "something is pending"
-    );
-    held.release();
-    slow.await.unwrap().unwrap();
-    settle().await;
-    assert_ne!(scene.store.peek(ARTIFACT).unwrap().etag, before);
-    let fresh = scene.instance();
-    assert_eq!(scene.read(&fresh).await.layer, Layer::Artifact);
 }
 
 #[tokio::test]

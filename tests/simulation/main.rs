@@ -21,6 +21,8 @@ use search::Search;
 const PROTOCOL: Search<Mutation, Tally> = Search {
     steps: 700,
     seeds: 20_000,
+    short_seeds: 300,
+    #[cfg(feature = "mutations")]
     mutations: &Mutation::ALL,
     run,
 };
@@ -55,6 +57,7 @@ fn no_promise_is_broken_in_any_order_of_things() {
     });
 }
 
+#[cfg(feature = "mutations")]
 #[test]
 fn every_broken_rule_is_found() {
     PROTOCOL.assert_mutations_are_found();

@@ -334,6 +334,7 @@ impl Run {
             git: None,
         };
         let codex = Codex::new(Arc::new(store), settings);
+        #[cfg(feature = "mutations")]
         if let Some(mutation) = self.plan.mutation {
             codex.break_rule(mutation);
         }

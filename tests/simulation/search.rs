@@ -12,6 +12,13 @@ pub(crate) struct Plan<M> {
     /// Steps with faults, before the final recovery phase.
     pub(crate) steps: u32,
     /// The deliberate defect that is switched on.
+    #[cfg_attr(
+        not(feature = "mutations"),
+        expect(
+            dead_code,
+            reason = "without the feature there are no defects to switch on"
+        )
+    )]
     pub(crate) mutation: Option<M>,
     /// Whether to record a trace.
     pub(crate) traced: bool,
@@ -31,9 +38,12 @@ pub(crate) struct RunReport<T> {
 pub(crate) struct Search<M: 'static, T> {
     /// Steps of a run with faults, before the final recovery phase.
     pub(crate) steps: u32,
-    /// The default number of seeds to run.
+    /// The default number of seeds of a whole search.
     pub(crate) seeds: u64,
+    /// The default number of seeds without the feature `mutations`: of a short search, in an unoptimised build.
+    pub(crate) short_seeds: u64,
     /// The deliberate defects, each of which must be found.
+    #[cfg(feature = "mutations")]
     pub(crate) mutations: &'static [M],
     pub(crate) run: fn(Plan<M>) -> RunReport<T>,
 }
@@ -61,7 +71,7 @@ where
             return;
         }
         let first = setting("SIMULATION_FIRST").unwrap_or(0);
-        let count = setting("SIMULATION_SEEDS").unwrap_or(self.seeds);
+        let count = self.count();
         let began = Instant::now();
         let (tally, failed) = self.search(first, count, None);
         let took = began.elapsed();
@@ -74,12 +84,22 @@ where
         }
     }
 
+    /// The number of seeds to run.
+    fn count(&self) -> u64 {
+        let default = match cfg!(feature = "mutations") {
+            true => self.seeds,
+            false => self.short_seeds,
+        };
+        setting("SIMULATION_SEEDS").unwrap_or(default)
+    }
+
     /// Asserts that each deliberate defect leads to a violation.
+    #[cfg(feature = "mutations")]
     pub(crate) fn assert_mutations_are_found(&self) {
         if setting("SIMULATION_SEED").is_some() {
             return;
         }
-        let count = setting("SIMULATION_SEEDS").unwrap_or(self.seeds);
+        let count = self.count();
         let mut unfound = vec![];
         for rule in self.mutations {
             let began = Instant::now();
@@ -161,6 +181,18 @@ where
     }
 
     /// The mutation that `SIMULATION_MUTATION` names.
+    #[cfg(not(feature = "mutations"))]
+    fn chosen_mutation(&self) -> Option<M> {
+        let is_unset = std::env::var_os("SIMULATION_MUTATION").is_none();
+        assert!(
+            is_unset,
+            "only `tests/run simulation` can switch a defect on"
+        );
+        None
+    }
+
+    /// The mutation that `SIMULATION_MUTATION` names.
+    #[cfg(feature = "mutations")]
     fn chosen_mutation(&self) -> Option<M> {
         let name = std::env::var("SIMULATION_MUTATION").ok()?;
         let named = self.mutations.iter().find(|it| format!("{it:?}") == name);

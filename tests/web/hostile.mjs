@@ -1,4 +1,4 @@
-// Everything that comes out of files stays text, in every view. The files are in tests/it/web/hostile.rs.
+// Everything that comes out of files stays text, in every view. The files are in tests/system/web/hostile.rs.
 import assert from "node:assert/strict";
 import { readyToBeOffline, dialogOf, dismissAll, openEdit, said, tap } from "./steps.mjs";
 import { api, isSound, picture, scenario, visit } from "./support.mjs";

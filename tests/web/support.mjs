@@ -1,4 +1,4 @@
-// A real Chromium for the scenarios in this folder. tests/it/web.rs starts the service and runs them:
+// A real Chromium for the scenarios in this folder. tests/system/web.rs starts the service and runs them:
 // `node tests/web/SCENARIO.mjs ADDRESS…`.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";

@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::{Town, get, request, said};
+use crate::support::easyauth::{NAME_IDENTIFIER, OBJECT_IDENTIFIER, github, principal};
 
 pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("CODEX_AUTH", "easyauth"),
@@ -13,30 +14,6 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("WEBSITE_SITE_NAME", "app"),
     ("CODEX_DATA_DIR", "d"),
 ];
-
-const NAME_IDENTIFIER: &str =
-    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier";
-const OBJECT_IDENTIFIER: &str = "http://schemas.microsoft.com/identity/claims/objectidentifier";
-
-fn principal(provider: &str, claims: &[(&str, &str)]) -> String {
-    let claims: Vec<Value> = claims
-        .iter()
-        .map(|(typ, val)| json!({"typ": typ, "val": val}))
-        .collect();
-    let document = json!({
-        "auth_typ": provider, "claims": claims,
-        "name_typ": "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
-        "role_typ": "http://schemas.microsoft.com/ws/2008/06/identity/claims/role",
-    });
-    STANDARD.encode(document.to_string())
-}
-
-pub(crate) fn github(login: &str, number: &str) -> String {
-    principal(
-        "github",
-        &[(NAME_IDENTIFIER, number), ("urn:github:login", login)],
-    )
-}
 
 #[tokio::test]
 async fn the_platforms_word_is_taken_for_githubs_login_and_number() {

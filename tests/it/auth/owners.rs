@@ -385,7 +385,7 @@ async fn the_first_account_gets_the_login_whatever_gets_lost_or_comes_at_once() 
         town.service_with(super::easyauth::SETTINGS),
     );
     let ask = async |service: &Service, number: &str| {
-        let principal = super::easyauth::github("anna", number);
+        let principal = crate::support::easyauth::github("anna", number);
         let me = get("/auth/me").header("x-ms-client-principal", principal);
         said(&service.send(&town, me).await)
     };

@@ -66,7 +66,7 @@ async fn a_page_of_another_site_changes_nothing_by_a_cookie() {
 async fn nor_behind_the_platforms_authentication() {
     let town = Town::new();
     let service = town.service_with(super::easyauth::SETTINGS);
-    let principal = super::easyauth::github("anna", "1001");
+    let principal = crate::support::easyauth::github("anna", "1001");
     table(&town, &service, &[("x-ms-client-principal", &principal)]).await;
 }
 

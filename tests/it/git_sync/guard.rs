@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::trees::numbered;
 use crate::support::github::Change;
-use crate::support::mirror::{Mirror, create, refusal, send, tick};
+use crate::support::mirror::{Mirror, create, numbered, refusal, send, tick};
 use crate::support::process::Service;
 use crate::support::scene::task;
 
@@ -12,13 +11,8 @@ use crate::support::scene::task;
 async fn ten_gone(mirror: &Mirror, others: &[(String, String)]) -> Service {
     let service = mirror.service();
     let files = numbered(10);
-    let all: Vec<_> = files
-        .iter()
-        .map(|(name, text)| (&**name, Some(&**text)))
-        .collect();
-    mirror.commit(&all, "Begin");
-    mirror.deliver(&service).await;
-    mirror.until_equal(&service).await;
+    mirror.commit_all(&files, "Begin");
+    mirror.taken_in(&service).await;
     let gone = files.iter().map(|(name, _)| (&**name, None));
     let come = others.iter().map(|(name, text)| (&**name, Some(&**text)));
     let changes: Vec<_> = gone.chain(come).collect();

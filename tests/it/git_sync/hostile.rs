@@ -235,8 +235,7 @@ async fn a_link_in_a_tasks_place_stops_nothing_else() {
     tick(&service);
     assert_eq!(mirror.github.calls("PUT", "/contents"), 0);
     mirror.commit(&[(&name, None)], "Take it away");
-    mirror.deliver(&service).await;
-    mirror.until_equal(&service).await;
+    mirror.taken_in(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

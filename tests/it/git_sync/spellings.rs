@@ -8,10 +8,9 @@ use codex_miroir::user::UserId;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::trees::numbered;
 use crate::support::github::{Change, GitHub};
 use crate::support::losing_store::Loss;
-use crate::support::mirror::{Mirror, create, send, tick};
+use crate::support::mirror::{Mirror, create, numbered, send, tick};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::{Instance, Scene, task};
 
@@ -125,8 +124,7 @@ async fn a_folder_in_another_letter_case_makes_no_second_one_and_is_told() {
     assert_eq!(mirror.in_store().await.len(), 3);
     // Until its files are moved.
     rename(&mirror.github, "Anna", "anna");
-    mirror.deliver(&service).await;
-    mirror.until_equal(&service).await;
+    mirror.taken_in(&service).await;
     assert_eq!(mirror.in_store().await.len(), 4);
     assert_eq!(told(&service), (json!([]), json!(null)));
     assert_eq!(folders(&**mirror.store()).await, ["anna"]);
@@ -140,13 +138,8 @@ async fn a_folder_that_is_renamed_in_git_takes_nothing_away() {
             let mirror = Mirror::new();
             let service = mirror.service();
             let files = numbered(3);
-            let all: Vec<_> = files
-                .iter()
-                .map(|(name, text)| (&**name, Some(&**text)))
-                .collect();
-            mirror.commit(&all, "Begin");
-            mirror.deliver(&service).await;
-            mirror.until_equal(&service).await;
+            mirror.commit_all(&files, "Begin");
+            mirror.taken_in(&service).await;
             let before = mirror.in_store().await;
             if let Some(limit) = limit {
                 mirror.github.set_tree_limit(limit);
@@ -176,8 +169,7 @@ async fn a_folder_that_is_renamed_in_git_takes_nothing_away() {
             assert_eq!(told(&service).1, json!("other_spelling"), "{why}");
             // Called as it was, it is as it was.
             rename(&mirror.github, "Anna", "anna");
-            mirror.deliver(&service).await;
-            mirror.until_equal(&service).await;
+            mirror.taken_in(&service).await;
             assert_eq!(mirror.in_git().len(), 4, "{why}");
             assert!(mirror.in_git()["0000-Nummer.md"].contains("neu"), "{why}");
             assert_eq!(told(&service), (json!([]), json!(null)), "{why}");
@@ -191,13 +183,8 @@ async fn what_is_made_after_the_rename_removes_nothing_either() {
     let mirror = Mirror::new();
     let service = mirror.service();
     let files = numbered(3);
-    let all: Vec<_> = files
-        .iter()
-        .map(|(name, text)| (&**name, Some(&**text)))
-        .collect();
-    mirror.commit(&all, "Begin");
-    mirror.deliver(&service).await;
-    mirror.until_equal(&service).await;
+    mirror.commit_all(&files, "Begin");
+    mirror.taken_in(&service).await;
     rename(&mirror.github, "anna", "Anna");
     mirror.github.drop_deliveries();
     create(&service, "Vier");
@@ -218,8 +205,7 @@ async fn what_is_made_after_the_rename_removes_nothing_either() {
         .collect();
     let gone: Vec<_> = gone.iter().map(|path| (&**path, None)).collect();
     commit(&mirror.github, &gone, "Remove");
-    mirror.deliver(&service).await;
-    mirror.until_equal(&service).await;
+    mirror.taken_in(&service).await;
     assert_eq!(mirror.in_store().await.len(), 1);
     assert_eq!(told(&service), (json!([]), json!(null)));
 }

@@ -90,35 +90,6 @@ async fn who_was_about_to_take_a_settled_ones_place_gets_it_at_the_next_try() {
     assert!(scene.state().pending.is_empty());
 }
 
-/// A mark is settled while its own writer only was slow: that one begins anew, and ends once.
-#[tokio::test]
-async fn a_slow_create_whose_mark_is_settled_is_there_once() {
-    let scene = Scene::with_tasks(1);
-    let (writer, janitor) = (scene.instance(), scene.instance());
-    scene.read(&writer).await;
-    let put = writer.gate.hold_next("put", "raw/");
-    let read_request = scene.read_request(Consistency::Bounded);
-    let (created, ()) = tokio::join!(
-        writer
-            .codex
-            .create(&read_request, new_task("Langsam"), None),
-        async {
-            put.reached().await;
-            scene.pass_seconds(62);
-            assert_eq!(run_janitor(&scene, &janitor).await.intents, 1);
-            put.release();
-        }
-    );
-    let name = created.unwrap().name;
-    let there = scene.store.peek(&raw(name.as_str())).unwrap();
-    assert!(String::from_utf8_lossy(&there.bytes).contains("Langsam"));
-    let with_it = scene.store.paths().into_iter().filter(|path| {
-        let blob = scene.store.peek(path).unwrap();
-        path.starts_with("raw/") && String::from_utf8_lossy(&blob.bytes).contains("Langsam")
-    });
-    assert_eq!(with_it.count(), 1);
-}
-
 /// Takes an old settled file's place, as sync does it: by a fresh look and another try.
 async fn take(scene: &Scene, instance: &Instance, number: usize) {
     let name = format!("{:04}-Alt.md", 20 + number);

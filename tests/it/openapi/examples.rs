@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{answers, operations};
-use crate::support::contract::{DOCUMENT, escaped, faults, operation};
+use crate::support::contract::{DOCUMENT, answers, escaped, faults, operation, operations};
 use crate::support::http::{get, request, send_body, send_json};
 use crate::support::scene::Scene;
 

@@ -7,39 +7,6 @@ use super::{create, id, open_tasks, tags};
 use crate::support::losing_store::Loss;
 use crate::support::scene::{RAW, STATE, Scene, new_task, settle, task, titles};
 
-#[tokio::test]
-async fn a_late_update_fails_once_its_mark_was_settled() {
-    let scene = Scene::with_tasks(1);
-    let (a, b) = (scene.instance(), scene.instance());
-    scene.read(&a).await;
-    let late = a.gate.hold_next("put", RAW);
-    let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-    let updating = tokio::spawn(async move {
-        codex
-            .update(&read_request, &id("0000"), tags("spät"), None)
-            .await
-    });
-    late.reached().await;
-    scene.pass_seconds(62);
-    scene.read_strictly(&b).await;
-    assert!(
-        scene.state().pending.is_empty(),
-        "settled while it was on its way"
-    );
-    let before = scene.read_strictly(&b).await.entry.bounds.hi;
-    late.release();
-    let updated = updating.await.unwrap().unwrap();
-    settle().await;
-    assert!(
-        updated.version > before,
-        "it was refused, and came again under a mark of its own"
-    );
-    let read = scene.read_having_seen(&b, updated.version).await;
-    let row = read.entry.table().find("0000-Aufgabe.md").unwrap();
-    assert!(format!("{:?}", row.to_record().content).contains("spät"));
-    assert!(scene.state().pending.is_empty());
-}
-
 /// A clock that is ahead takes a mark for old while its writer hasn't looked at the file yet: what the writer
 /// finds then has been written anew.
 #[tokio::test]

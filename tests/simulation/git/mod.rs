@@ -14,6 +14,8 @@ use run::{Tally, run};
 const ENGINE: Search<GitMutation, Tally> = Search {
     steps: 300,
     seeds: 10_000,
+    short_seeds: 100,
+    #[cfg(feature = "mutations")]
     mutations: &GitMutation::ALL,
     run,
 };
@@ -45,6 +47,7 @@ fn nothing_acknowledged_vanishes_between_the_store_and_git() {
     });
 }
 
+#[cfg(feature = "mutations")]
 #[test]
 fn every_broken_rule_of_the_git_engine_is_found() {
     ENGINE.assert_mutations_are_found();

@@ -270,6 +270,7 @@ impl Run {
             }),
         };
         let codex = Codex::new(Arc::new(store), settings);
+        #[cfg(feature = "mutations")]
         if let Some(mutation) = self.plan.mutation {
             codex.break_git_rule(mutation);
         }

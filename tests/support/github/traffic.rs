@@ -1,0 +1,266 @@
+//! What came, and what is to go wrong with what comes.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// What happens to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// This status, in GitHub's form: 500, 502, 503.
+    Status(u16),
+    /// A web page with a cheerful 200, as something between us and GitHub might answer.
+    Html,
+    /// Elsewhere, with 307, as after a repository was renamed.
+    Redirect(String),
+    /// The connection is reset before anything is done.
+    Reset,
+    /// It is done, and the connection is reset before the client hears of it.
+    LoseAnswer,
+    /// Nobody answers until the hub recovers, and then the connection is reset; nothing is done.
+    Hang,
+}
+
+/// A request that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    id: u64,
+    pub(crate) method: String,
+    /// With the query, as it came.
+    pub(crate) path: String,
+    /// `None` while it isn't answered, and forever if the client never heard.
+    pub(crate) status: Option<u16>,
+    /// The `Authorization` without its scheme.
+    pub(crate) token: Option<String>,
+    plain: String,
+}
+
+/// Which requests: a method or `*`, and where their paths begin, at a whole segment; the part before
+/// and with the repository's name may be left out.
+#[derive(Debug, Clone)]
+struct Which {
+    method: String,
+    path: String,
+}
+
+struct Rule {
+    which: Which,
+    before: usize,
+    once: bool,
+    fault: Fault,
+}
+
+struct Waiting {
+    which: Which,
+    done_before: bool,
+    reached: watch::Sender<bool>,
+    released: watch::Receiver<bool>,
+}
+
+/// A request that is held, or will be. It goes on when this is dropped.
+pub(crate) struct Hold {
+    reached: watch::Receiver<bool>,
+    release: watch::Sender<bool>,
+}
+
+/// Requests and faults, under a lock of their own.
+pub(super) struct Traffic {
+    inner: Mutex<Inner>,
+    recovered: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    last: u64,
+    seen: Vec<Seen>,
+    rules: Vec<Rule>,
+    waiting: Vec<Waiting>,
+    answers_hanging: HashSet<u64>,
+    latency: Duration,
+}
+
+/// What a request is to go through.
+pub(super) struct Fate {
+    pub(super) id: u64,
+    pub(super) latency: Duration,
+    pub(super) fault: Option<Fault>,
+    hold: Option<(bool, watch::Sender<bool>, watch::Receiver<bool>)>,
+}
+
+impl Which {
+    fn new(method: &str, path: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+        }
+    }
+
+    fn fits(&self, method: &str, path: &str) -> bool {
+        let wanted = self.path.trim_end_matches('/');
+        let begins = |path: &str| {
+            path.strip_prefix(wanted)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let below = path.strip_prefix("/repos/").and_then(|rest| {
+            let mut slashes = rest.match_indices('/').skip(1);
+            slashes.next().map(|(at, _)| &rest[at..])
+        });
+        (self.method == "*" || self.method == method) && (begins(path) || below.is_some_and(begins))
+    }
+}
+
+impl Hold {
+    /// Waits until the request is there; with [`super::GitHub::hold_answer`] what it asks for is
+    /// done by then.
+    pub(crate) async fn reached(&self) {
+        let mut reached = self.reached.clone();
+        reached.wait_for(|reached| *reached).await.unwrap();
+    }
+
+    pub(crate) fn release(self) {
+        self.release.send_replace(true);
+    }
+}
+
+impl Fate {
+    /// Waits to be released, if this is where the request is held.
+    pub(super) async fn held(&mut self, done: bool) {
+        if self.hold.as_ref().is_none_or(|(at, ..)| *at != done) {
+            return;
+        }
+        if let Some((_, reached, mut released)) = self.hold.take() {
+            reached.send_replace(true);
+            // An error is a hold that was dropped.
+            let _ = released.wait_for(|released| *released).await;
+        }
+    }
+}
+
+impl Traffic {
+    pub(super) fn new() -> Self {
+        Self {
+            inner: Mutex::default(),
+            recovered: watch::Sender::new(0),
+        }
+    }
+
+    /// Notes a request and says what becomes of it. `plain` is its path, decoded.
+    pub(super) fn note(&self, method: &str, path: &str, plain: &str, token: Option<&str>) -> Fate {
+        let mut inner = self.inner.lock().unwrap();
+        inner.last += 1;
+        let id = inner.last;
+        inner.seen.push(Seen {
+            id,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status: None,
+            token: token.map(str::to_owned),
+            plain: plain.to_owned(),
+        });
+        let at = inner
+            .waiting
+            .iter()
+            .position(|waiting| waiting.which.fits(method, plain));
+        let hold = at.map(|at| inner.waiting.remove(at));
+        Fate {
+            id,
+            latency: inner.latency,
+            fault: inner.draw(method, plain),
+            hold: hold.map(|hold| (hold.done_before, hold.reached, hold.released)),
+        }
+    }
+
+    /// The client has heard this.
+    pub(super) fn answered(&self, id: u64, status: u16) {
+        let mut inner = self.inner.lock().unwrap();
+        let mut seen = inner.seen.iter_mut().rev();
+        if let Some(seen) = seen.find(|seen| seen.id == id) {
+            seen.status = Some(status);
+        }
+    }
+
+    /// Waits for the end of the outage.
+    pub(super) async fn recovery(&self, id: u64) {
+        let mut recovered = self.recovered.subscribe();
+        self.inner.lock().unwrap().answers_hanging.insert(id);
+        let _ = recovered.changed().await;
+    }
+
+    pub(super) fn hanging(&self) -> usize {
+        self.inner.lock().unwrap().answers_hanging.len()
+    }
+
+    pub(super) fn rule(&self, method: &str, path: &str, before: usize, once: bool, fault: Fault) {
+        self.inner.lock().unwrap().rules.push(Rule {
+            which: Which::new(method, path),
+            before,
+            once,
+            fault,
+        });
+    }
+
+    pub(super) fn recover(&self) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.rules.clear();
+        inner.answers_hanging.clear();
+        self.recovered.send_modify(|times| *times += 1);
+    }
+
+    pub(super) fn set_latency(&self, latency: Duration) {
+        self.inner.lock().unwrap().latency = latency;
+    }
+
+    pub(super) fn hold(&self, method: &str, path: &str, done_before: bool) -> Hold {
+        let (release, released) = watch::channel(false);
+        let (reached, watched) = watch::channel(false);
+        self.inner.lock().unwrap().waiting.push(Waiting {
+            which: Which::new(method, path),
+            done_before,
+            reached,
+            released,
+        });
+        Hold {
+            reached: watched,
+            release,
+        }
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.inner.lock().unwrap().seen.clone()
+    }
+
+    pub(super) fn clear(&self) {
+        self.inner.lock().unwrap().seen.clear();
+    }
+
+    /// The requests with this method whose paths begin so.
+    pub(super) fn matching(&self, method: &str, path: &str) -> Vec<Seen> {
+        let which = Which::new(method, path);
+        let mut seen = self.seen();
+        seen.retain(|seen| which.fits(&seen.method, &seen.plain));
+        seen
+    }
+}
+
+impl Inner {
+    fn draw(&mut self, method: &str, path: &str) -> Option<Fault> {
+        let mut due = None;
+        self.rules.retain_mut(|rule| {
+            if !rule.which.fits(method, path) {
+                return true;
+            }
+            if rule.before > 0 {
+                rule.before -= 1;
+                return true;
+            }
+            if due.is_some() {
+                return true;
+            }
+            due = Some(rule.fault.clone());
+            !rule.once
+        });
+        due
+    }
+}

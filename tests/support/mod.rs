@@ -1,0 +1,29 @@
+//! What the tests stand on, in both targets.
+
+pub(crate) mod azurite;
+pub(crate) mod contract;
+pub(crate) mod counting_store;
+pub(crate) mod easyauth;
+pub(crate) mod functions_host;
+pub(crate) mod gate_store;
+pub(crate) mod github;
+pub(crate) mod http;
+pub(crate) mod identity;
+pub(crate) mod janitor;
+pub(crate) mod later_store;
+pub(crate) mod losing_store;
+pub(crate) mod memory_store;
+pub(crate) mod mirror;
+pub(crate) mod place;
+pub(crate) mod process;
+pub(crate) mod scene;
+pub(crate) mod store_conformance;
+pub(crate) mod tcp_proxy;
+pub(crate) mod tls;
+
+/// How many cases a property is tried with: `CODEX_TEST_CASES`, else `usual`.
+pub(crate) fn cases(usual: u32) -> u32 {
+    std::env::var("CODEX_TEST_CASES").map_or(usual, |it| {
+        it.parse().expect("CODEX_TEST_CASES is a number")
+    })
+}

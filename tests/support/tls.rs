@@ -1,0 +1,182 @@
+//! A private authority of this process, and lines between https and plain HTTP.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use codex_miroir::config::Config;
+use codex_miroir::net::TrustStore;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::azurite::Azurite;
+use super::process::Service;
+
+/// An authority that nobody trusts without being told to, and a server of this machine with its certificate.
+pub(crate) struct Authority {
+    pem: String,
+    server: Server,
+    accept: TlsAcceptor,
+    connect: TlsConnector,
+}
+
+/// The server's certificate and its key, PEM.
+struct Server {
+    certificate: String,
+    key: String,
+}
+
+/// A file with an authority's certificate, in a folder of its own.
+pub(crate) struct AuthorityFile {
+    pub(crate) folder: TempDir,
+    pub(crate) path: PathBuf,
+}
+
+/// The authority of this process.
+pub(crate) fn authority() -> &'static Authority {
+    static MADE: OnceLock<Authority> = OnceLock::new();
+    MADE.get_or_init(Authority::new)
+}
+
+/// The storage emulator over https, which takes the tokens of identities as well as keys. It is started when it is
+/// first asked for.
+pub(crate) fn secure_azurite() -> &'static Azurite {
+    static STARTED: OnceLock<Azurite> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, key] = ["server.pem", "server.key"].map(|name| folder.path().join(name));
+        let server = &authority().server;
+        fs::write(&certificate, &server.certificate).unwrap();
+        fs::write(&key, &server.key).unwrap();
+        let paths = [&certificate, &key].map(|path| path.to_str().unwrap());
+        let https = ["--cert", paths[0], "--key", paths[1]];
+        Azurite::start("https", &[&https[..], &["--oauth", "basic"]].concat())
+    })
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let name = "Codex Miroir's tests";
+        authority.distinguished_name.push(DnType::CommonName, name);
+        let authority =
+            CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let server = server.signed_by(&key, &authority).unwrap();
+        Self {
+            pem: authority.pem(),
+            accept: acceptor(server.der().clone(), &key),
+            connect: connector(authority.der().clone()),
+            server: Server {
+                certificate: server.pem(),
+                key: key.serialize_pem(),
+            },
+        }
+    }
+
+    /// A new file with its certificate.
+    pub(crate) fn file(&self) -> AuthorityFile {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authority.pem");
+        fs::write(&path, &self.pem).unwrap();
+        AuthorityFile { folder, path }
+    }
+
+    /// Its certificate, PEM.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// What a service trusts whose settings name it.
+    pub(crate) fn trust(&self) -> TrustStore {
+        let file = self.file();
+        let path = file.path.to_str().unwrap().to_owned();
+        let config = Config::from_lookup(|name| (name == "SSL_CERT_FILE").then(|| path.clone()));
+        config.unwrap().trust
+    }
+
+    /// https in front of who speaks HTTP at `port` of this machine, on a port of its own.
+    pub(crate) fn https_before(&'static self, port: u16) -> u16 {
+        relay(move |client| async move {
+            let mut client = self.accept.accept(client).await?;
+            let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
+            copy_bidirectional(&mut client, &mut server).await
+        })
+    }
+
+    /// The other way round: HTTP in front of who speaks https at `port`.
+    pub(crate) fn http_before(&'static self, port: u16) -> u16 {
+        relay(move |mut client| async move {
+            let server = TcpStream::connect(("127.0.0.1", port)).await?;
+            let name = ServerName::try_from("127.0.0.1").unwrap();
+            let mut server = self.connect.connect(name, server).await?;
+            copy_bidirectional(&mut client, &mut server).await
+        })
+    }
+}
+
+fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config =
+        ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key);
+    Arc::new(config.unwrap()).into()
+}
+
+fn connector(authority: CertificateDer<'static>) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority).unwrap();
+    let config =
+        ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    Arc::new(config).into()
+}
+
+/// Listens on a free port until this process ends, on a thread of its own: a test may block or stop the clock.
+fn relay<F>(carry: impl Fn(TcpStream) -> F + Send + 'static) -> u16
+where
+    F: Future<Output = io::Result<(u64, u64)>> + Send + 'static,
+{
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            while let Ok((client, _)) = listener.accept().await {
+                // An error is a side that has gone, or that doesn't trust the other.
+                tokio::spawn(carry(client));
+            }
+        });
+    });
+    port
+}
+
+pub(crate) const UNTRUSTED: &str = "its certificate isn't trusted: if its authority is a private one, name that in SSL_CERT_FILE or SSL_CERT_DIR";
+
+/// Whether a refused request's cause is that there is no trust.
+pub(crate) fn says_why(service: &Service) -> bool {
+    let log = service.log().into_iter();
+    let causes = log.filter_map(|line| {
+        let line: Value = serde_json::from_str(&line).ok()?;
+        Some(line["cause"].as_str()?.to_owned())
+    });
+    { causes }.any(|cause| cause.ends_with(UNTRUSTED))
+}

@@ -1,0 +1,16 @@
+//! The store and the repository come to the same, whatever happens on the way (`src/codex/git/README.md`): what takes
+//! long, and over Azurite.
+
+mod crashes;
+mod lag;
+mod logs;
+mod outgoing;
+mod reviews;
+mod trees;
+
+use crate::support::mirror::{Mirror, a_pushed_file_is_soon_in_every_timeline};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pushed_file_is_in_the_timeline_of_every_instance_within_five_seconds_on_azurite() {
+    a_pushed_file_is_soon_in_every_timeline(Mirror::over_azurite()).await;
+}

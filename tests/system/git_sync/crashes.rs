@@ -1,0 +1,186 @@
+//! `kill -9` between every two storage requests by which a file comes from Git or goes there. Meanwhile
+//! Git goes on: what the process had half done must not be taken for an edit.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::azurite::azurite;
+use crate::support::mirror::{Mirror, create, tick};
+use crate::support::process::{Service, begin, eventually};
+use crate::support::scene::task;
+use crate::support::tcp_proxy::{Fault, TcpProxy};
+
+/// The writes of a delivery that brings one new file, in their order.
+const TAKING: [(&str, &str, usize); 10] = [
+    ("PUT", "git.json", 1),
+    ("PUT", "/queue/anna", 1),
+    ("PUT", "git.json", 2),
+    ("PUT", "state.json", 1),
+    ("PUT", "/queue/anna", 2),
+    ("PUT", "/raw/", 1),
+    ("PUT", "git.json", 3),
+    ("PUT", "state.json", 2),
+    ("PUT", ".github.json", 1),
+    ("DELETE", "/queue/anna", 1),
+];
+
+/// Those of a push of one edit, from the edit's own mark on.
+const PUSHING: [(&str, &str, usize); 5] = [
+    ("PUT", "state.json", 2),
+    ("PUT", "git.json", 1),
+    ("PUT", "git.json", 2),
+    ("PUT", ".github.json", 1),
+    ("DELETE", "/queue/anna", 1),
+];
+
+/// A mirror, a service behind a line that can be cut, and a task that both sides have.
+async fn begun() -> (Mirror, TcpProxy, Service) {
+    let mirror = Mirror::over_azurite().with("CODEX_PENDING_EXPIRY_SECONDS", "1");
+    let proxy = TcpProxy::start(azurite().port()).await;
+    let mut command = mirror.command();
+    command.env("AZURE_BLOB_CONN", azurite().with_key(proxy.port()));
+    let service = Service::start(&mut command);
+    create(&service, "Hier");
+    mirror.until_equal(&service).await;
+    mirror.taken_in(&service).await;
+    (mirror, proxy, service)
+}
+
+fn cuts<const N: usize>(
+    steps: [(&'static str, &'static str, usize); N],
+) -> impl Iterator<Item = ((&'static str, &'static str, usize), Fault)> {
+    steps
+        .into_iter()
+        .flat_map(|step| [Fault::Hang, Fault::HangAnswer].map(|cut| (step, cut)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_being_taken_when_the_process_died_is_not_taken_for_an_edit() {
+    for ((method, path, nth), cut) in cuts(TAKING) {
+        let (mirror, proxy, service) = begun().await;
+        mirror.commit(&[("0005-Neu.md", Some(&task("Neu")))], "Add");
+        let delivery = mirror.github.take_deliveries().pop().unwrap();
+        proxy.plan_at(method, path, nth, cut);
+        let url = format!("http://{}/github/webhook", service.address);
+        let (_, ()) = tokio::join!(mirror.github.deliver(&delivery, &url), async {
+            eventually("the request is cut", || proxy.hangs());
+            service.kill();
+        });
+        mirror.commit(&[("0005-Neu.md", None)], "Take it away again");
+        mirror.github.drop_deliveries();
+        let service = mirror.service();
+        service
+            .send_json("PATCH", "/api/tasks/0000", r#"{"tags": ["weiter"]}"#)
+            .json();
+        ended_equal(&mirror, &service).await;
+        let files = mirror.in_git();
+        assert_eq!(
+            files.keys().collect::<Vec<_>>(),
+            ["0000-Hier.md"],
+            "{method} {path} {nth}, {cut:?}"
+        );
+        assert!(files["0000-Hier.md"].contains("weiter"));
+        println!("taking, killed at {method} {path} {nth}, {cut:?}: as it should be");
+    }
+}
+
+/// Who edits a file that had just been taken knows nothing of its base not being noted.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_what_was_just_taken_is_an_edit_of_that() {
+    let old = "---\ntyp: task\nkategorie: arbeit\nstatus: offen\ntags: [alt]\n---\n\nText\n";
+    let new = old.replace("[alt]", "[neu]");
+    for tags in [["alt"], ["anders"]] {
+        let (mirror, proxy, service) = begun().await;
+        mirror.commit(&[("0005-Da.md", Some(old))], "Add");
+        mirror.taken_in(&service).await;
+        mirror.commit(&[("0005-Da.md", Some(&new))], "Edit");
+        let delivery = mirror.github.take_deliveries().pop().unwrap();
+        // Taken, but the base isn't noted.
+        proxy.plan_at("PUT", "git.json", 3, Fault::Hang);
+        let url = format!("http://{}/github/webhook", service.address);
+        let (_, ()) = tokio::join!(mirror.github.deliver(&delivery, &url), async {
+            eventually("the request is cut", || proxy.hangs());
+            service.kill();
+        });
+        let service = mirror.service_without_github();
+        assert!(mirror.in_store().await["0005-Da.md"].contains("neu"));
+        let body = json!({"tags": tags}).to_string();
+        service.send_json("PATCH", "/api/tasks/0005", &body).json();
+        drop(service);
+        let service = mirror.service();
+        service.send_json("POST", "/sync", "").json();
+        ended_equal(&mirror, &service).await;
+        let text = mirror.in_git()["0005-Da.md"].clone();
+        assert!(text.contains(tags[0]), "{text}");
+        let week = service.get("/codex?nocache=true").json();
+        assert_eq!(week["problems"], json!([]), "{tags:?}");
+    }
+}
+
+/// What was noted as about to be taken, and never was, keeps no edit from Git.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_take_that_never_happened_holds_nothing_up() {
+    let (mirror, proxy, service) = begun().await;
+    mirror.deliver(&service).await;
+    let before = mirror.in_git()["0000-Hier.md"].clone();
+    mirror.commit(
+        &[("0000-Hier.md", Some(&format!("{before}Mehr\n")))],
+        "Edit",
+    );
+    let delivery = mirror.github.take_deliveries().pop().unwrap();
+    proxy.plan_at("PUT", "/raw/", 1, Fault::Hang);
+    let url = format!("http://{}/github/webhook", service.address);
+    let (_, ()) = tokio::join!(mirror.github.deliver(&delivery, &url), async {
+        eventually("the request is cut", || proxy.hangs());
+        service.kill();
+    });
+    mirror.commit(&[("0000-Hier.md", Some(&before))], "Take it back");
+    let service = mirror.service();
+    let body = r#"{"tags": ["weiter"]}"#;
+    service.send_json("PATCH", "/api/tasks/0000", body).json();
+    ended_equal(&mirror, &service).await;
+    assert!(mirror.in_git()["0000-Hier.md"].contains("weiter"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
+    for ((method, path, nth), cut) in cuts(PUSHING) {
+        let (mirror, proxy, service) = begun().await;
+        proxy.plan_at(method, path, nth, cut);
+        let body = json!({"tags": ["eins"]}).to_string();
+        let headers = "content-type: application/json\r\n";
+        let answer = begin(&service.address, "PATCH", "/api/tasks/0000", headers, &body);
+        eventually("the request is cut", || proxy.hangs());
+        service.kill();
+        drop(answer);
+        let service = mirror.service();
+        let edit = service.send_json("PATCH", "/api/tasks/0000", r#"{"deadline": "31.12.2026"}"#);
+        edit.json();
+        ended_equal(&mirror, &service).await;
+        let text = mirror.in_git()["0000-Hier.md"].clone();
+        assert!(
+            text.contains("eins") && text.contains("31.12.2026"),
+            "{text}"
+        );
+        let week = service.get("/codex?nocache=true").json();
+        assert_eq!(
+            week["problems"],
+            json!([]),
+            "{method} {path} {nth}, {cut:?}"
+        );
+        println!("pushing, killed at {method} {path} {nth}, {cut:?}: as it should be");
+    }
+}
+
+/// The timer comes until both sides are equal.
+async fn ended_equal(mirror: &Mirror, service: &Service) {
+    for _ in 0..40 {
+        tick(service);
+        if mirror.queue().await.is_empty() && mirror.in_store().await == mirror.in_git() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    mirror.until_equal(service).await;
+}

@@ -1,0 +1,31 @@
+//! What needs something more (tests/README.md), or takes long: a file per function or promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod admin;
+mod attacks;
+mod budgets;
+mod deliveries;
+mod disk;
+mod functions_host;
+mod git_interleavings;
+mod git_sync;
+mod janitor;
+mod managed_identity;
+mod memory;
+mod openapi;
+mod ordeal;
+mod processes;
+mod store_azure;
+mod store_conformance;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the other target uses the rest")]
+mod support;
+mod versions;
+mod web;
+mod write_processes;

@@ -1,0 +1,150 @@
+//! Clients that openapi-typescript and openapi-python-client make of the document a running service gives: nothing
+//! is left out, the types are right, and a program of `tests/clients` calls every JSON operation through them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{Setting, installed, tests};
+use crate::support::contract::{answers, operation, operations};
+use crate::support::mirror::HOOK_SECRET;
+
+/// A folder where a client is made, and what it will call.
+struct Workshop {
+    folder: TempDir,
+    setting: Setting,
+}
+
+impl Workshop {
+    fn new() -> Self {
+        let setting = Setting::new();
+        let unreadable = "---\ntyp: task\nkategorie: garten\n---\n";
+        let done_by_hand = "---\ntyp: task\nkategorie: privat\nstatus: abgeschlossen\n---\n";
+        let files = [
+            ("0007-Garten.md", Some(unreadable)),
+            ("0008-Zaun.md", Some(done_by_hand)),
+        ];
+        setting.mirror.commit(&files, "By hand");
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, setting }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where the document is.
+    fn document(&self) -> String {
+        format!("{}/openapi.json", self.url())
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.setting.service.address)
+    }
+
+    /// Copies a file of `tests/clients`.
+    fn bring(&self, file: &str) {
+        let from = tests().join("clients").join(file);
+        fs::copy(from, self.at(file)).unwrap();
+    }
+
+    /// What a program says that must succeed.
+    fn run(&self, program: impl AsRef<Path>, arguments: &[&str]) -> String {
+        let github = &self.setting.mirror.github;
+        let program = program.as_ref();
+        let output = Command::new(program)
+            .args(arguments)
+            .env("CODEX_URL", self.url())
+            .env("CODEX_TOKEN", &self.setting.token)
+            .env("HOOK_SECRET", HOOK_SECRET)
+            .env(
+                "REPOSITORY",
+                format!("{}/{}", github.owner(), github.repo()),
+            )
+            // Those of Node.js itself aren't about the document.
+            .env("NODE_NO_WARNINGS", "1")
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let said = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+        let said = said.concat();
+        assert!(output.status.success(), "{}: {said}", program.display());
+        said
+    }
+}
+
+/// Every operation that succeeds with JSON was called by a program that has printed each call's method and path.
+#[track_caller]
+fn check_called(said: &str) {
+    let calls = said.lines().filter_map(|line| line.split_once(' '));
+    let called = calls.map(|(method, path)| {
+        let operation = operation(method, path).unwrap_or_else(|| panic!("{method} {path}"));
+        operation["operationId"].as_str().unwrap()
+    });
+    let gives_json = |(status, media, _): (&str, &str, _)| {
+        status.starts_with('2') && media == "application/json"
+    };
+    let of_json = operations().filter(|it| answers(it).any(gives_json));
+    let of_json = of_json.map(|it| it["operationId"].as_str().unwrap());
+    assert_eq!(called.collect::<BTreeSet<_>>(), of_json.collect());
+}
+
+#[test]
+fn the_typescript_client_calls_every_json_operation() {
+    let workshop = Workshop::new();
+    let [generator, compiler] =
+        ["openapi-typescript", "tsc"].map(|name| installed(&format!("node_modules/.bin/{name}")));
+    let said = workshop.run(generator, &[&workshop.document(), "-o", "service.d.ts"]);
+    let mut lines = said.lines().filter(|line| !line.is_empty());
+    assert!(lines.all(|line| line.starts_with(['✨', '🚀'])), "{said}");
+    let types = fs::read_to_string(workshop.at("service.d.ts")).unwrap();
+    for operation in operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(
+            types.contains(&format!("\n    {id}: {{")),
+            "{id} was left out"
+        );
+    }
+    let modules = tests().join("node_modules");
+    std::os::unix::fs::symlink(modules, workshop.at("node_modules")).unwrap();
+    for file in ["tsconfig.json", "client.mts"] {
+        workshop.bring(file);
+    }
+    workshop.run(compiler, &["--project", "."]);
+    check_called(&workshop.run("node", &["client.mjs"]));
+}
+
+#[test]
+fn the_python_client_calls_every_json_operation() {
+    let workshop = Workshop::new();
+    let [generator, types, python] = ["openapi-python-client", "mypy", "python"]
+        .map(|name| installed(&format!(".venv/bin/{name}")));
+    let config = tests().join("clients/generator.json");
+    let (document, config) = (workshop.document(), config.to_str().unwrap());
+    let arguments = "generate --fail-on-warning --meta none --output-path service --url";
+    let mut arguments: Vec<_> = arguments.split(' ').collect();
+    arguments.extend([&document, "--config", config]);
+    workshop.run(generator, &arguments);
+    for operation in operations() {
+        let [tag, id] = [&operation["tags"][0], &operation["operationId"]]
+            .map(|it| snake_case(it.as_str().unwrap()));
+        let module = format!("service/api/{tag}/{id}.py");
+        assert!(workshop.at(&module).exists(), "{module} was left out");
+    }
+    workshop.bring("client.py");
+    workshop.run(types, &["--strict", "service", "client.py"]);
+    check_called(&workshop.run(python, &["client.py"]));
+}
+
+/// As Python spells it.
+fn snake_case(name: &str) -> String {
+    let letters = name.chars().map(|letter| match letter {
+        '-' => "_".to_owned(),
+        _ if letter.is_ascii_uppercase() => format!("_{}", letter.to_ascii_lowercase()),
+        _ => letter.to_string(),
+    });
+    letters.collect()
+}

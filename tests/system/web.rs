@@ -1,0 +1,110 @@
+//! The web app in a real Chromium. Each test sets up the real service and plays a scenario of `tests/web`.
+
+mod hostile;
+mod people;
+mod surroundings;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use tempfile::TempDir;
+
+use crate::support::azurite::azurite;
+use crate::support::process::{Service, codex_miroir};
+
+/// A browser takes all the machine has.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Plays `tests/web/{scenario}.mjs` with the services' addresses. A line `> WHAT` of it asks for something that
+/// happens elsewhere: `outside` does it, and what it gives is the answer.
+fn play_with(scenario: &str, addresses: &[&str], mut outside: impl FnMut(&str) -> String) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let chromium = Path::new("/usr/bin/chromium").exists();
+    assert!(chromium, "Chromium isn't installed: tests/run installs it");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let driver = folder.join("node_modules/playwright-core").exists();
+    assert!(
+        driver,
+        "playwright-core isn't installed: tests/run installs it"
+    );
+    let mut node = Command::new("node")
+        .arg(folder.join(format!("web/{scenario}.mjs")))
+        .args(addresses)
+        .env("WEB_PICTURES", concat!(env!("CARGO_TARGET_TMPDIR"), "/web"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut answers = node.stdin.take().unwrap();
+    for line in BufReader::new(node.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        println!("{line}");
+        if let Some(what) = line.strip_prefix("> ") {
+            writeln!(answers, "{}", outside(what)).unwrap();
+        }
+    }
+    let status = node.wait().unwrap();
+    assert!(status.success(), "{scenario}: {status}, see above");
+}
+
+fn play(scenario: &str, addresses: &[&str]) {
+    play_with(scenario, addresses, |what| panic!("nobody does {what}"));
+}
+
+/// The demo, over a folder of its own.
+fn demo() -> (Service, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("demo");
+    let demo = Service::start(codex_miroir().arg("demo").env("CODEX_DATA_DIR", data));
+    (demo, folder)
+}
+
+/// Processes over one empty container of the storage emulator.
+fn over_azurite<const N: usize>() -> [Service; N] {
+    let (connection, container) = (azurite().with_key(azurite().port()), azurite().container());
+    std::array::from_fn(|_| {
+        let mut command = codex_miroir();
+        command
+            .env("AZURE_BLOB_CONN", &connection)
+            .env("AZURE_BLOB_CONTAINER", &container);
+        Service::start(&mut command)
+    })
+}
+
+#[test]
+fn the_week_in_three_sizes_two_schemes_and_two_languages() {
+    let (demo, _folder) = demo();
+    play("week", &[&demo.address]);
+}
+
+#[test]
+fn everything_that_can_be_done_to_a_task_of_the_demo() {
+    let (demo, _folder) = demo();
+    play("do", &[&demo.address]);
+}
+
+#[test]
+fn who_is_later_sees_both_versions_and_decides() {
+    let (demo, _folder) = demo();
+    play("conflict", &[&demo.address]);
+}
+
+#[test]
+fn the_keyboard_is_enough_and_the_focus_is_never_lost() {
+    let (demo, _folder) = demo();
+    play("keyboard", &[&demo.address]);
+}
+
+#[test]
+fn the_page_asks_with_what_it_knows_and_draws_only_what_is_new() {
+    let (demo, _folder) = demo();
+    play("refresh", &[&demo.address]);
+}
+
+#[test]
+fn a_second_browser_at_another_instance_sees_a_change_in_time() {
+    let [a, b] = over_azurite();
+    play("two", &[&a.address, &b.address]);
+}
