@@ -1,5 +1,5 @@
 //! The operations behind the HTTP API, the command line and the background jobs. They deal in users, versions and
-//! files; HTTP belongs to `crate::http`.
+//! files; HTTP belongs to the module `http`.
 
 mod bodies;
 mod editors;

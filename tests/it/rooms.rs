@@ -148,8 +148,8 @@ fn the_clock_is_read_at_the_edge_only() {
         "src/operator.rs",
         "src/serve.rs",
         "serve/connections.rs",
-        "serve/silence.rs",
-        "telemetry/lines.rs",
+        "serve/idle_timer.rs",
+        "telemetry/format.rs",
     ];
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for file in sources(&src) {
