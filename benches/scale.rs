@@ -71,15 +71,24 @@ fn main() {
     }
 }
 
-/// Starts the service on this folder.
+/// Starts the service on this folder, and waits until it has compared every user's files with the artifact, which it
+/// does in the background.
 fn start_service(folder: &Path, settings: &[(&str, &str)]) -> Process {
     let folder = folder.to_string_lossy();
     let mut all = vec![("CODEX_DATA_DIR", &*folder)];
     all.extend_from_slice(settings);
-    start(&all)
+    let service = start(&all);
+    loop {
+        let before = cpu_seconds(service.child.id());
+        std::thread::sleep(Duration::from_secs(1));
+        if cpu_seconds(service.child.id()) - before < 0.05 {
+            return service;
+        }
+    }
 }
 
-/// Writes everyone's state, artifact and owner record: copies of what the service wrote for the first person.
+/// Writes everyone's state, artifact and owner record: copies of what the service wrote for the first person, whose
+/// task files are everyone's.
 fn prepare_population(runtime: &tokio::runtime::Runtime, folder: &Path) {
     let first = person(0);
     write_samples(folder, &first, TASKS);
@@ -104,6 +113,7 @@ fn prepare_population(runtime: &tokio::runtime::Runtime, folder: &Path) {
         }
     }
     for number in 1..MANY {
+        std::os::unix::fs::symlink(&first, folder.join("raw").join(person(number))).unwrap();
         let owner = serde_json::json!({"format": "1.0", "githubId": account(number)});
         let file = folder.join("state").join(person(number)).join("owner.json");
         std::fs::write(file, owner.to_string()).unwrap();

@@ -228,7 +228,7 @@ fn a_login_is_rebound_from_the_command_line() {
             "{moved}"
         );
         assert!(
-            moved.contains("isn't looked at"),
+            moved.contains("isn't read"),
             "without sign-in: {moved}"
         );
         assert!(rebind(&["8"]).ok().contains("GitHub account 8, as before"));
