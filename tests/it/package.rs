@@ -388,8 +388,8 @@ fn the_command_says_what_it_wrote_and_what_to_do_next() {
     dist/local.settings.json was there and stays as it is
 
     This codex-miroir needs the C library of a Linux like this one. On Azure's Linux plans use the static build:
-      cargo build --release --target x86_64-unknown-linux-musl
-      and --executable target/x86_64-unknown-linux-musl/release/codex-miroir
+      cargo build --profile dist --target x86_64-unknown-linux-musl
+      and --executable target/x86_64-unknown-linux-musl/dist/codex-miroir
 
     To try it, with Azurite running:
       (cd dist && func start)

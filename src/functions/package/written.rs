@@ -92,7 +92,7 @@ fn advice(build: ExecutableKind) -> Option<String> {
     };
     Some(format!(
         "This {EXECUTABLE} {fault}. On Azure's Linux plans use the static build:\n  \
-         cargo build --release --target x86_64-unknown-linux-musl\n  \
-         and --executable target/x86_64-unknown-linux-musl/release/{EXECUTABLE}"
+         cargo build --profile dist --target x86_64-unknown-linux-musl\n  \
+         and --executable target/x86_64-unknown-linux-musl/dist/{EXECUTABLE}"
     ))
 }
