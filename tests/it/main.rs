@@ -1,4 +1,4 @@
-//! What needs nothing but Rust and Git, and is quick: a file per function or promise.
+//! The fast tests, which need only Rust and Git: one file per feature or guarantee.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Two versions of a task file become one (`src/codex/git/README.md`, "Merging"): the rules, by example.
+//! Three-way merge of a task file (`src/codex/git/README.md`, "Merging"): the rules, by example.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn front(lines: &str) -> String {
     format!("---\ntyp: task\nkategorie: arbeit\n{lines}---\n\nText\n")
 }
 
-fn of_three(base: Option<&str>, ours: &str, theirs: &str) -> (String, String) {
+fn merge_texts(base: Option<&str>, ours: &str, theirs: &str) -> (String, String) {
     let base = base.map(str::as_bytes);
     let MergeResult { bytes, conflicts } = merge(&name(), base, ours.as_bytes(), theirs.as_bytes());
     (String::from_utf8(bytes).unwrap(), conflicts.join(", "))
@@ -24,22 +24,22 @@ fn is_task(text: &str) -> bool {
     matches!(parse(&name(), text.as_bytes()), Parsed::Task(_))
 }
 
-/// Merges front matter lines and expects lines and conflicts, with both line endings.
-fn gives(base: Option<&str>, [ours, theirs, merged]: [&str; 3], conflicts: &str) {
+/// Merges front matter lines and asserts the merged lines and the conflicts, with LF and with CRLF.
+fn assert_merge(base: Option<&str>, [ours, theirs, merged]: [&str; 3], conflicts: &str) {
     let windows = |lines: &str| front(lines).replace('\n', "\r\n");
     let note = format!("{base:?}, {ours:?}, {theirs:?}");
-    for dress in [front, windows as fn(&str) -> String] {
-        let wanted = (dress(merged), conflicts.to_owned());
-        let base = base.map(dress);
-        let found = of_three(base.as_deref(), &dress(ours), &dress(theirs));
+    for front_with in [front, windows as fn(&str) -> String] {
+        let wanted = (front_with(merged), conflicts.to_owned());
+        let base = base.map(front_with);
+        let found = merge_texts(base.as_deref(), &front_with(ours), &front_with(theirs));
         assert_eq!(found, wanted, "{note}");
     }
 }
 
 /// Each row: base, ours, theirs, the result, the conflicts.
-fn all_give(rows: &[[&str; 5]]) {
+fn assert_merges(rows: &[[&str; 5]]) {
     for [base, ours, theirs, merged, conflicts] in rows {
-        gives(Some(base), [ours, theirs, merged], conflicts);
+        assert_merge(Some(base), [ours, theirs, merged], conflicts);
     }
 }
 
@@ -51,7 +51,7 @@ const CANCELLED: &str = "status: abgebrochen\n";
 
 #[test]
 fn what_only_one_side_changed_is_taken_from_it() {
-    all_give(&[
+    assert_merges(&[
         [
             "a: 1\ntags: [x]\n",
             "a: 1\ntags: [y]\n",
@@ -81,7 +81,7 @@ fn what_only_one_side_changed_is_taken_from_it() {
             "fixedSlot:\n  datum: 01.02.2026\n  zeit: abends\na: 2\n",
             "",
         ],
-        // A value that can't be read is a value.
+        // An unparseable value is a value, too.
         [
             "fixedSlot: null\na: 1\n",
             "fixedSlot: null\na: 2\n",
@@ -89,7 +89,7 @@ fn what_only_one_side_changed_is_taken_from_it() {
             "fixedSlot: bald\na: 2\n",
             "",
         ],
-        // Same change, said differently.
+        // The same change in two notations.
         [
             "deadline:\na: 1\n",
             "deadline: 01.02.2026\na: 1\n",
@@ -97,14 +97,14 @@ fn what_only_one_side_changed_is_taken_from_it() {
             "deadline: 01.02.2026\na: 2\n",
             "",
         ],
-        // The same keys, added by both.
+        // The same key added on both sides.
         ["", "b: 1\n", "a: 1\nb: 1\n", "a: 1\nb: 1\n", ""],
     ]);
 }
 
 #[test]
 fn what_both_changed_differently_is_ours_and_is_named() {
-    all_give(&[
+    assert_merges(&[
         [
             "tags: [x]\n",
             "tags: [y]\n",
@@ -153,8 +153,8 @@ fn what_both_changed_differently_is_ours_and_is_named() {
 
 #[test]
 fn other_words_for_the_same_are_no_change_of_the_field() {
-    all_give(&[
-        // Only Git says it in other words.
+    assert_merges(&[
+        // Only the notation differs, on the Git side.
         [
             "tags: [x]\na: 1\n",
             "tags: [x]\na: 2\n",
@@ -162,7 +162,7 @@ fn other_words_for_the_same_are_no_change_of_the_field() {
             "tags: [ 'x' ] # more?\na: 2\n",
             "",
         ],
-        // The value is ours, the words around it are Git's.
+        // The value is ours, its notation and comment are Git's.
         [
             "status: offen\n",
             "status: abgebrochen\n",
@@ -184,7 +184,7 @@ fn other_words_for_the_same_are_no_change_of_the_field() {
             "tags:\n  - x # first\n  - z\n",
             "",
         ],
-        // The value is Git's, and so are its words.
+        // The value and its notation are Git's; a notation changed on both sides is ours.
         [
             "status: offen\n",
             "status: 'offen' # still\n",
@@ -204,14 +204,14 @@ fn other_words_for_the_same_are_no_change_of_the_field() {
 
 #[test]
 fn who_completes_a_task_has_completed_it() {
-    all_give(&[
+    assert_merges(&[
         [OPEN, DONE, CANCELLED, DONE, "status"],
         [OPEN, CANCELLED, DONE, DONE, "status"],
         [OPEN, OPEN, DONE, DONE, ""],
         ["", "x: 1\n", DONE, &[DONE, "x: 1\n"].concat(), ""],
         [OPEN, DONE, DONE, DONE, ""],
         [OPEN, DONE, DONE_LATER, DONE, "abgeschlossen_am"],
-        // A comment beside the status stays.
+        // A comment on the status line is kept.
         [
             OPEN,
             DONE,
@@ -219,7 +219,7 @@ fn who_completes_a_task_has_completed_it() {
             &DONE.replacen('\n', " # really?\n", 1),
             "",
         ],
-        // What was done before may be opened again.
+        // A task that is completed in the base may be reopened.
         [DONE, OPEN, DONE, OPEN, ""],
         [
             DONE,
@@ -261,10 +261,10 @@ fn without_a_base_what_differs_was_changed_by_both() {
         [DONE, DONE_LATER, DONE, "abgeschlossen_am"],
         ["", CANCELLED, CANCELLED, ""],
     ] {
-        gives(None, [ours, theirs, merged], conflicts);
+        assert_merge(None, [ours, theirs, merged], conflicts);
     }
     let bodies = |body| front("") + body;
-    let found = of_three(None, &bodies("A\n"), &bodies("B\n"));
+    let found = merge_texts(None, &bodies("A\n"), &bodies("B\n"));
     assert_eq!(found, (bodies("A\n"), "body".into()));
 }
 
@@ -276,7 +276,7 @@ fn a_base_that_is_no_task_is_no_base() {
         "---\ntyp: settled\n---\n",
         "---\ntyp: task\n---\n",
     ] {
-        let found = of_three(Some(base), &front("a: 1\n"), &front("a: 2\nb: 1\n"));
+        let found = merge_texts(Some(base), &front("a: 1\n"), &front("a: 2\nb: 1\n"));
         assert_eq!(found, (front("a: 1\nb: 1\n"), "a".into()), "{base:?}");
     }
 }
@@ -286,7 +286,7 @@ fn comments_order_and_unknown_keys_of_both_stay() {
     let base = "---\ntyp: task\n# where\nkategorie: arbeit # mine\nx: |\n  # text\n\n# last\n---\n\nA\n\nB\n\nC\n";
     let ours = "---\ntyp: task\n# where\nkategorie: privat # mine\nx: |\n  # text\n\n# last\ndeadline: 01.02.2026\nstatus: abgebrochen\n---\n\nA1\n\nB\n\nC\n";
     let theirs = "--- \n# first\nx: |\n  # text\n  # more\n\n# last\n# very last\ntyp: task\n# where now\nkategorie: arbeit # mine\n\"y\": [1,\n 2] # two\n---\n\nA\n\nB\n\nC\nD";
-    let (text, conflicts) = of_three(Some(base), ours, theirs);
+    let (text, conflicts) = merge_texts(Some(base), ours, theirs);
     assert_snapshot!(text, @r#"
     --- 
     # first
@@ -318,7 +318,7 @@ fn comments_order_and_unknown_keys_of_both_stay() {
 #[test]
 fn a_change_of_all_line_endings_is_no_change_of_a_field() {
     let base = front("status: offen\nx: 1\n");
-    let (text, conflicts) = of_three(
+    let (text, conflicts) = merge_texts(
         Some(&base),
         &front("status: abgebrochen\nx: 2\n"),
         &format!("\u{FEFF}{}", base.replace('\n', "\r\n")),
@@ -330,7 +330,7 @@ fn a_change_of_all_line_endings_is_no_change_of_a_field() {
 
 #[test]
 fn comments_of_both_stay() {
-    all_give(&[
+    assert_merges(&[
         [
             "# a\n\n# b\nx: 1\n",
             "# A\n\n# b\nx: 1\n",
@@ -369,11 +369,11 @@ fn comments_of_both_stay() {
     ]);
 }
 
-/// Merges bodies, `/` for a line ending; the result and `body` if that is in conflict.
-fn bodies(base: &str, ours: &str, theirs: &str) -> String {
+/// Merges bodies in which `/` is a line ending; returns the result, followed by `body` on a conflict.
+fn merge_bodies(base: &str, ours: &str, theirs: &str) -> String {
     let [base, ours, theirs] =
         [base, ours, theirs].map(|body| front("") + &body.replace('/', "\n"));
-    let (text, conflicts) = of_three(Some(&base), &ours, &theirs);
+    let (text, conflicts) = merge_texts(Some(&base), &ours, &theirs);
     let body = text.strip_prefix(&front("")).unwrap().replace('\n', "/");
     format!("{body} {conflicts}").trim_end().to_owned()
 }
@@ -391,7 +391,7 @@ fn bodies_are_merged_line_by_line() {
         ["a/b/c/d/e/", "a/B/c/d/E/", "a/b/1/d/2/", "a/B/c/d/E/ body"],
         ["", "a/", "b/", "a/ body"],
         ["a/b/", "", "a/b/c/", " body"],
-        // The final newline is looked at for itself.
+        // The final newline is merged separately.
         ["a/b/c", "a/b/c/d", "A/b/c", "A/b/c/d"],
         ["a/b/c", "a/b/c/d", "A/b/c/", "A/b/c/d/"],
         ["a/b/c", "a/b/c/", "A/b/c", "A/b/c/"],
@@ -399,7 +399,11 @@ fn bodies_are_merged_line_by_line() {
         ["a/b/c", "a/b", "z/a/b/c", "z/a/b"],
         ["a/b/c", "a/b/d", "a/b/c/", "a/b/d/"],
     ] {
-        assert_eq!(bodies(base, ours, theirs), merged, "{base} {ours} {theirs}");
+        assert_eq!(
+            merge_bodies(base, ours, theirs),
+            merged,
+            "{base} {ours} {theirs}"
+        );
     }
 }
 
@@ -425,7 +429,7 @@ fn a_body_follows_the_front_matter_whatever_was_there() {
     ] {
         let [base, ours, theirs, merged] =
             [base, ours, theirs, merged].map(|tail| head.to_owned() + tail);
-        let found = of_three(Some(&base), &ours, &theirs);
+        let found = merge_texts(Some(&base), &ours, &theirs);
         assert_eq!(found, (merged, String::new()), "{base:?}");
     }
 }
@@ -435,41 +439,41 @@ fn front_matter_without_lines_of_its_own_is_edited_or_left() {
     let flow = |front: &str, body: &str| format!("---\n{front}\n---\n\n{body}\n");
     let base = flow("{typ: task, kategorie: arbeit}", "A");
     let lines = "typ: task\nkategorie: arbeit\n";
-    // A body can go into it.
+    // A changed body can be merged into flow style.
     let ours = flow("{typ: task, kategorie: privat}", "A");
     let merged = flow("{typ: task, kategorie: privat}", "B");
-    let found = of_three(
+    let found = merge_texts(
         Some(&base),
         &ours,
         &flow("{typ: task, kategorie: arbeit}", "B"),
     );
     assert_eq!(found, (merged, String::new()));
-    // A field can't.
-    let found = of_three(
+    // A changed field can't.
+    let found = merge_texts(
         Some(&base),
         &ours,
         &flow("{typ: task, kategorie: arbeit, tags: [x]}", "B"),
     );
     assert_eq!(found, (ours.clone(), "file".into()));
-    // Out of it, a field can be taken, another key can't.
+    // From flow style, a known field can be taken, an unknown key can't.
     let ours = flow(&format!("{lines}deadline: 01.02.2026"), "A");
-    let found = of_three(
+    let found = merge_texts(
         Some(&base),
         &ours,
         &flow("{typ: task, kategorie: privat, x: 1}", "B"),
     );
     let merged = flow("typ: task\nkategorie: privat\ndeadline: 01.02.2026", "B");
     assert_eq!(found, (merged, "x".into()));
-    // Done survives, if need be as the whole file.
+    // A completion survives, if need be by taking the whole file.
     let ours = flow("{typ: task, kategorie: privat}", "A");
     let theirs = flow(&format!("{lines}{}", DONE.trim_end()), "B");
     assert_eq!(
-        of_three(Some(&base), &ours, &theirs),
+        merge_texts(Some(&base), &ours, &theirs),
         (theirs.clone(), "file".into())
     );
     let theirs = flow("{typ: task, kategorie: arbeit, status: abgeschlossen}", "B");
     assert_eq!(
-        of_three(Some(&base), &ours, &theirs),
+        merge_texts(Some(&base), &ours, &theirs),
         (theirs.clone(), "file".into())
     );
 }
@@ -482,24 +486,33 @@ fn a_file_that_cannot_be_read_is_taken_or_left_as_a_whole() {
     for other in [broken, settled, "", "kein Kopf", "---\ntyp: x\n---\n"] {
         let base = front("x: 1\n");
         for base in [Some(base.as_str()), Some(" "), None] {
-            assert_eq!(of_three(base, &task, other), (task.clone(), "file".into()));
-            assert_eq!(of_three(base, other, &task), (other.into(), "file".into()));
             assert_eq!(
-                of_three(base, other, &front(DONE)),
+                merge_texts(base, &task, other),
+                (task.clone(), "file".into())
+            );
+            assert_eq!(
+                merge_texts(base, other, &task),
+                (other.into(), "file".into())
+            );
+            assert_eq!(
+                merge_texts(base, other, &front(DONE)),
                 (front(DONE), "file".into())
             );
-            assert_eq!(of_three(base, other, " \n"), (other.into(), "file".into()));
+            assert_eq!(
+                merge_texts(base, other, " \n"),
+                (other.into(), "file".into())
+            );
         }
         assert_eq!(
-            of_three(Some(&task), &task, other),
+            merge_texts(Some(&task), &task, other),
             (other.into(), String::new())
         );
         assert_eq!(
-            of_three(Some(&task), other, &task),
+            merge_texts(Some(&task), other, &task),
             (other.into(), String::new())
         );
         assert_eq!(
-            of_three(Some(other), &task, other),
+            merge_texts(Some(other), &task, other),
             (task.clone(), String::new())
         );
     }
@@ -514,10 +527,10 @@ fn a_result_that_is_too_large_is_not_taken() {
     let with = |lines: &str, before: &str, after: &str| front(lines) + before + "x\ny\nz\n" + after;
     let base = with("", "", "");
     let ours = with("", &half.repeat(2), "");
-    let (text, conflicts) = of_three(Some(&base), &ours, &with("", "", &half));
+    let (text, conflicts) = merge_texts(Some(&base), &ours, &with("", "", &half));
     assert!(text == ours, "{} bytes", text.len());
     assert_eq!(conflicts, "file");
-    let (text, conflicts) = of_three(Some(&base), &ours, &with(DONE, "", &half));
+    let (text, conflicts) = merge_texts(Some(&base), &ours, &with(DONE, "", &half));
     let done = "status: abgeschlossen\nabgeschlossen_am:\n  datum: 01.02.2026\n  zeit: abends\n";
     assert!(
         text == with(done, &half.repeat(2), ""),
@@ -527,7 +540,7 @@ fn a_result_that_is_too_large_is_not_taken() {
     assert_eq!(conflicts, "file");
 }
 
-/// Bodies of `size` bytes that make a careless comparison take hours.
+/// Bodies of `size` bytes for which a naive diff takes hours.
 fn hostile(size: usize) -> Vec<(&'static str, [String; 3])> {
     let numbers: Vec<_> = (0..size / 7 - 1).map(|n| format!("{n:06}\n")).collect();
     let reversed: String = numbers.iter().rev().map(String::as_str).collect();
@@ -617,7 +630,7 @@ fn hostile(size: usize) -> Vec<(&'static str, [String; 3])> {
 
 #[test]
 fn hostile_bodies_are_merged_in_seconds() {
-    // The first are compared as far as they may be, most of the others aren't compared any more.
+    // The smaller bodies are diffed up to the limit, most of the larger ones aren't diffed at all.
     for (what, bodies) in [hostile(50_000), hostile(MAX_FILE_BYTES - 200)].concat() {
         let [base, ours, theirs] = bodies.map(|body| front("") + &body);
         assert!(
@@ -627,7 +640,7 @@ fn hostile_bodies_are_merged_in_seconds() {
             "{what}"
         );
         let start = Instant::now();
-        let _ = of_three(Some(&base), &ours, &theirs);
+        let _ = merge_texts(Some(&base), &ours, &theirs);
         let took = start.elapsed();
         assert!(took < Duration::from_secs(20), "{what} took {took:?}");
     }
@@ -650,7 +663,7 @@ fn hostile_front_matter_is_merged_in_seconds() {
         [notes("\n"), notes("\n\n#\n"), notes("\n# a\n")],
     ] {
         let start = Instant::now();
-        let (text, _) = of_three(Some(&front(&base)), &front(&ours), &front(&theirs));
+        let (text, _) = merge_texts(Some(&front(&base)), &front(&ours), &front(&theirs));
         let took = start.elapsed();
         assert!(is_task(&text));
         assert!(took < Duration::from_secs(20), "took {took:?}");

@@ -1,4 +1,4 @@
-//! The promises of merging (`src/codex/git/README.md`, "Merging"), on generated files and changes.
+//! The properties of merging (`src/codex/git/README.md`, "Merging"), on generated files and changes.
 
 use codex_miroir::github::{MergeResult, merge};
 use codex_miroir::task::{
@@ -25,26 +25,26 @@ fn task(text: &str) -> Task {
     read(text).unwrap_or_else(|| panic!("not a task: {text}"))
 }
 
-fn of_three(base: Option<&str>, ours: &str, theirs: &str) -> (String, Vec<String>) {
+fn merge_texts(base: Option<&str>, ours: &str, theirs: &str) -> (String, Vec<String>) {
     let base = base.map(str::as_bytes);
     let MergeResult { bytes, conflicts } = merge(&name(), base, ours.as_bytes(), theirs.as_bytes());
     (String::from_utf8(bytes).unwrap(), conflicts)
 }
 
-/// What one side does to a file.
+/// A change that one side makes to a file.
 #[derive(Debug, Clone)]
 enum Change {
-    /// As the API does it.
+    /// An edit through the API.
     Edit(Edit),
-    /// A key's lines as somebody else would write them; between whichever two keys when it is new.
+    /// A key's lines in another notation; a new key is inserted at a random position.
     Lines(Lines, Index),
-    /// Another value for a key that isn't a task's.
+    /// Another value for a key that the service doesn't know.
     Value(Index, &'static str),
-    /// One piece of the front matter goes, if it may.
+    /// Removes one piece of the front matter, if the file is still a task without it.
     Remove(Index),
-    /// Two pieces change places.
+    /// Swaps two pieces.
     Swap(Index, Index),
-    /// What stands after the front matter.
+    /// Replaces everything from the closing `---` on.
     Tail(String),
 }
 
@@ -61,8 +61,8 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// The file after the changes, as far as it is still a task after each.
-fn after(file: &File, changes: &[Change]) -> String {
+/// Applies the changes, except those after which the file would no longer be a task.
+fn apply_changes(file: &File, changes: &[Change]) -> String {
     let mut file = file.clone();
     let mut edits = vec![];
     for change in changes {
@@ -105,14 +105,19 @@ fn after(file: &File, changes: &[Change]) -> String {
     })
 }
 
-/// A file, and what both sides made of it.
-fn three() -> impl Strategy<Value = [String; 3]> {
+/// A base file and each side's version of it.
+fn any_versions() -> impl Strategy<Value = [String; 3]> {
     let changes = || prop::collection::vec(change(), 0..4);
-    (file(), changes(), changes())
-        .prop_map(|(file, ours, theirs)| [file.text(), after(&file, &ours), after(&file, &theirs)])
+    (file(), changes(), changes()).prop_map(|(file, ours, theirs)| {
+        [
+            file.text(),
+            apply_changes(&file, &ours),
+            apply_changes(&file, &theirs),
+        ]
+    })
 }
 
-/// The value of a field or another key, such that equal ones mean the same.
+/// The value of a field or another key, normalised so that equal strings mean equal values.
 fn value(text: &str, key: &str) -> String {
     let task = task(text);
     match key {
@@ -162,7 +167,7 @@ fn keys(texts: &[&str]) -> Vec<String> {
     keys
 }
 
-/// The comments that say which key they stand at.
+/// The generated comments that name the key they belong to.
 fn comments(text: &str) -> Vec<String> {
     let comment = |line: &str| {
         line.split_once(" # ")
@@ -182,26 +187,26 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: crate::support::cases(400), ..ProptestConfig::default() })]
 
     #[test]
-    fn what_only_one_side_changed_is_the_result([base, ours, theirs] in three()) {
+    fn what_only_one_side_changed_is_the_result([base, ours, theirs] in any_versions()) {
         for base in [Some(base.as_str()), None] {
-            prop_assert_eq!(of_three(base, &ours, &ours), (ours.clone(), vec![]));
+            prop_assert_eq!(merge_texts(base, &ours, &ours), (ours.clone(), vec![]));
         }
-        prop_assert_eq!(of_three(Some(&base), &base, &theirs), (theirs, vec![]));
-        prop_assert_eq!(of_three(Some(&base), &ours, &base), (ours, vec![]));
+        prop_assert_eq!(merge_texts(Some(&base), &base, &theirs), (theirs, vec![]));
+        prop_assert_eq!(merge_texts(Some(&base), &ours, &base), (ours, vec![]));
     }
 
     #[test]
-    fn every_field_is_that_of_the_side_that_changed_it([base, ours, theirs] in three()) {
-        let (merged, conflicts) = of_three(Some(&base), &ours, &theirs);
+    fn every_field_is_that_of_the_side_that_changed_it([base, ours, theirs] in any_versions()) {
+        let (merged, conflicts) = merge_texts(Some(&base), &ours, &theirs);
         prop_assume!(conflicts != ["file"]);
         for key in keys(&[&base, &ours, &theirs]) {
             let [b, o, t, m] = [&base, &ours, &theirs, &merged].map(|text| value(text, &key));
             let completed_there = matches!(key.as_str(), "status" | "abgeschlossen_am") && is_done(&theirs) && !is_done(&ours) && !is_done(&base);
             let wanted = if o == b || completed_there { &t } else { &o };
             let unknown = !matches!(key.as_str(), "kategorie" | "status" | "tags" | "deadline" | "fixedSlot" | "abgeschlossen_am" | "body" | "typ");
-            // What can't be read has no value to compare.
+            // An unparseable slot has no value to compare.
             let unknown = unknown || (key == "fixedSlot" && [&base, &ours, &theirs].iter().any(|text| matches!(task(text).fixed_slot, FixedSlot::Invalid(_))));
-            // A body is merged by line, an unknown key's comments may be either side's.
+            // A body is merged by line, and an unknown key's comments may come from either side.
             if key != "body" && !unknown {
                 prop_assert_eq!(&m, wanted, "{}:\n{}\n{}\n{}\n{}", key, base, ours, theirs, merged);
             } else if o == b || t == b {
@@ -221,16 +226,16 @@ proptest! {
     }
 
     #[test]
-    fn the_result_is_a_task_and_says_nothing_that_nobody_said([base, ours, theirs] in three()) {
+    fn the_result_is_a_task_and_says_nothing_that_nobody_said([base, ours, theirs] in any_versions()) {
         for base in [Some(base.as_str()), None] {
-            let (merged, _) = of_three(base, &ours, &theirs);
+            let (merged, _) = merge_texts(base, &ours, &theirs);
             task(&merged);
-            let said = [&ours, &theirs].map(|text| comments(text)).concat();
+            let originals = [&ours, &theirs].map(|text| comments(text)).concat();
             for comment in comments(&merged) {
-                prop_assert!(said.contains(&comment), "{:?}:\n{}\n{}\n{}", comment, ours, theirs, merged);
+                prop_assert!(originals.contains(&comment), "{:?}:\n{}\n{}\n{}", comment, ours, theirs, merged);
             }
         }
-        let (merged, _) = of_three(Some(&base), &ours, &theirs);
+        let (merged, _) = merge_texts(Some(&base), &ours, &theirs);
         let there = comments(&merged);
         let kept = comments(&base).into_iter().filter(|comment| comments(&ours).contains(comment) && comments(&theirs).contains(comment));
         for comment in kept {
@@ -239,9 +244,9 @@ proptest! {
     }
 
     #[test]
-    fn a_task_one_side_completed_is_completed([base, ours, theirs] in three()) {
+    fn a_task_one_side_completed_is_completed([base, ours, theirs] in any_versions()) {
         for base in [Some(base.as_str()), None] {
-            let (merged, _) = of_three(base, &ours, &theirs);
+            let (merged, _) = merge_texts(base, &ours, &theirs);
             let before = base.is_some_and(is_done);
             if !before && (is_done(&ours) || is_done(&theirs)) {
                 let when = |text: &str| task(text).abgeschlossen_am;
@@ -253,15 +258,15 @@ proptest! {
     }
 
     #[test]
-    fn what_is_merged_once_is_merged([base, ours, theirs] in three()) {
-        let (merged, _) = of_three(Some(&base), &ours, &theirs);
-        prop_assert_eq!(of_three(Some(&theirs), &merged, &theirs), (merged.clone(), vec![]));
-        prop_assert_eq!(of_three(Some(&merged), &merged, &theirs).0, theirs);
+    fn what_is_merged_once_is_merged([base, ours, theirs] in any_versions()) {
+        let (merged, _) = merge_texts(Some(&base), &ours, &theirs);
+        prop_assert_eq!(merge_texts(Some(&theirs), &merged, &theirs), (merged.clone(), vec![]));
+        prop_assert_eq!(merge_texts(Some(&merged), &merged, &theirs).0, theirs);
     }
 
     #[test]
-    fn without_a_base_nothing_of_ours_is_lost([_, ours, theirs] in three()) {
-        let (merged, conflicts) = of_three(None, &ours, &theirs);
+    fn without_a_base_nothing_of_ours_is_lost([_, ours, theirs] in any_versions()) {
+        let (merged, conflicts) = merge_texts(None, &ours, &theirs);
         for key in keys(&[&ours]) {
             let there = key == "body" || outline(&ours).unwrap().block(&key).is_some();
             let completed_there = matches!(key.as_str(), "status" | "abgeschlossen_am") && is_done(&theirs);
@@ -286,7 +291,7 @@ proptest! {
     }
 
     #[test]
-    fn merging_never_panics(files in three(), texts in prop::collection::vec(any_text(), 3), cuts in prop::collection::vec((any::<Index>(), prop::collection::vec(any::<u8>(), 0..5)), 3), damaged in 1..8_usize) {
+    fn merging_never_panics(files in any_versions(), texts in prop::collection::vec(any_text(), 3), cuts in prop::collection::vec((any::<Index>(), prop::collection::vec(any::<u8>(), 0..5)), 3), damaged in 1..8_usize) {
         let damage = |(text, (at, junk)): (&String, &(Index, Vec<u8>))| {
             let (before, after) = text.as_bytes().split_at(at.index(text.len() + 1));
             [before, junk, after.get(1..).unwrap_or_default()].concat()
@@ -310,14 +315,14 @@ proptest! {
             let text = format!("---\ntyp: task\nkategorie: arbeit\n---\n\n{}Ende\nEnde.\n", texts.concat());
             if final_newline { text } else { text.trim_end().to_owned() }
         };
-        let (merged, conflicts) = of_three(Some(&side(|place| &place.base)), &side(|place| &place.ours), &side(|place| &place.theirs));
+        let (merged, conflicts) = merge_texts(Some(&side(|place| &place.base)), &side(|place| &place.ours), &side(|place| &place.theirs));
         prop_assert_eq!(merged, side(|place| &place.merged));
         let conflict = places.iter().any(|place| place.conflict);
         prop_assert_eq!(conflicts, if conflict { vec!["body"] } else { vec![] });
     }
 }
 
-/// Some lines of a body.
+/// A region of a body: its lines in each version, and the expected merge.
 #[derive(Debug, Clone)]
 struct Place {
     base: String,

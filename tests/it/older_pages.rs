@@ -1,5 +1,5 @@
-//! The older service's pages still work: the requests that they make, as a browser sends them, and what they read in
-//! the answers. Their week, their form for a task, their button that completes one, and their way to the sign-in.
+//! Compatibility with the older service's pages: the requests they make, as a browser sends them, and the members they
+//! read from the responses. Covers the week, the task form, the complete button and the sign-in.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::support::scene::{settle, task};
 /// The form's `Idempotency-Key`: the milliseconds since 1970.
 const KEY: &str = "1764390000000";
 
-/// What a page of the service's own origin posts.
+/// Posts `body` as a page of the service's own origin does.
 async fn post(
     town: &Town,
     service: &Service,
@@ -43,7 +43,7 @@ async fn week(town: &Town, service: &Service, cookie: &str) -> Value {
     serde_json::from_slice(&week.body).unwrap()
 }
 
-/// What the page shows of a slot: number and title by the file's name, category, and whether it is fixed.
+/// What the page shows of each occupied slot: file name (number and title), date, time, category, whether it is fixed.
 fn shown(week: &Value) -> Vec<(String, String, String, String, bool)> {
     let days = week["timeline"].as_array().unwrap().iter();
     let slots = days.flat_map(|day| {
@@ -68,7 +68,7 @@ fn shown(week: &Value) -> Vec<(String, String, String, String, bool)> {
 async fn week_form_button_and_sign_in() {
     let town = Town::new();
     let service = town.service();
-    // Nobody is signed in: the page shows that there is nothing, and its button leads to the sign-in.
+    // Signed out: the page shows an empty week, and its button leads to the sign-in.
     let nobody = service
         .send(&town, get("/codex").header("accept", "*/*"))
         .await;
@@ -89,7 +89,7 @@ async fn week_form_button_and_sign_in() {
     assert!(empty["nextAvailableId"].is_string() && empty["cacheCreatedAt"].is_string());
     assert_eq!(shown(&empty), []);
 
-    // The form has no title of its own.
+    // The form has no title field.
     let new = json!({"kategorie": "arbeit", "body": "Bericht schreiben", "tags": ["dringend", "projekt-x"]});
     let made = post(&town, &service, "/api/tasks", &cookie, (KEY, &new)).await;
     assert_eq!(made.status, 201, "{}", made.text());
@@ -137,7 +137,7 @@ fn the_button_that_syncs_everything() {
     let mirror = Mirror::new();
     mirror.commit(&[("0000-Eins.md", Some(&task("Eins")))], "Add");
     let service = mirror.service();
-    // Without a body, as JSON.
+    // An empty body with the JSON content type.
     let synced = service.send_json("POST", "/sync?mode=full", "");
     assert_eq!(synced.status, 200, "{}", synced.body);
     assert!(synced.json()["changed"].is_u64());

@@ -1,4 +1,4 @@
-//! The API's document: what it says of dates, its examples, and how it is served.
+//! The OpenAPI document: its date pattern, its examples, and how it is served.
 
 mod examples;
 
@@ -15,7 +15,7 @@ fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-/// The expression is the parser's: it takes exactly the days that exist.
+/// The document's date pattern accepts what the parser accepts: exactly the days that exist.
 #[test]
 fn a_date_in_the_document_is_a_day_that_exists() {
     let schema = &DOCUMENT["components"]["schemas"]["Datum"];
@@ -30,7 +30,7 @@ fn a_date_in_the_document_is_a_day_that_exists() {
     }
 }
 
-/// What people read of the same. The lists there are written by hand.
+/// The pages list routes and codes, too. Those lists are maintained by hand, so they must be checked.
 #[test]
 fn the_pages_name_every_route_and_every_code() {
     let page = |name: &str| {
@@ -72,7 +72,7 @@ async fn the_document_and_its_page_are_given_once() {
     assert_eq!(DOCUMENT["servers"][0]["url"], "/");
 }
 
-/// No script, nothing fetched, and a place for everything that is linked.
+/// The page has no script and loads nothing, and every link has a target.
 #[tokio::test]
 async fn the_page_shows_every_operation_and_every_type() {
     let page = send(&Scene::new().instance(), get("/docs")).await;

@@ -1,4 +1,4 @@
-//! `codex-miroir package`: what it writes, where it doesn't, and what it says.
+//! `codex-miroir package`: the files it writes, the folders it refuses, and its output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,21 +19,21 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A place for a package, and an executable as a build makes it.
-struct Desk(TempDir);
+/// A temporary folder for a package, with an executable as a build makes it.
+struct Workspace(TempDir);
 
-impl Desk {
+impl Workspace {
     fn new() -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
-        fs::write(desk.path("build"), elf(62, &[1, 2])).unwrap();
-        desk
+        let workspace = Self(tempfile::tempdir().unwrap());
+        fs::write(workspace.path("build"), elf(62, &[1, 2])).unwrap();
+        workspace
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn order(&self) -> PackageRequest {
+    fn package_request(&self) -> PackageRequest {
         PackageRequest {
             folder: self.path("dist"),
             executable: self.path("build"),
@@ -65,7 +65,7 @@ fn by_name(files: &[AppFile]) -> BTreeMap<&str, &[u8]> {
     pairs.collect()
 }
 
-/// The smallest head of an executable for this processor with these kinds of program headers.
+/// A minimal ELF header for the machine type `machine`, with program headers of the types `headers`.
 fn elf(machine: u8, headers: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 64 + headers.len() * 56];
     bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -111,9 +111,9 @@ fn the_executable_is_called_as_the_host_file_says_and_may_run() {
 
 #[test]
 fn the_folder_on_disk_holds_the_package_with_its_modes() {
-    let desk = Desk::new();
-    write(&desk.order()).unwrap();
-    let mut found = contents(&desk.path("dist"));
+    let workspace = Workspace::new();
+    write(&workspace.package_request()).unwrap();
+    let mut found = contents(&workspace.path("dist"));
     let manifest = found.remove(".codex-miroir-package").unwrap().0;
     let expected: BTreeMap<_, _> = files(elf(62, &[1, 2]).into(), None)
         .into_iter()
@@ -131,36 +131,36 @@ fn the_folder_on_disk_holds_the_package_with_its_modes() {
 
 #[test]
 fn a_folder_that_holds_something_else_is_left_alone() {
-    let desk = Desk::new();
-    fs::create_dir(desk.path("dist")).unwrap();
-    // A Functions app, even: of somebody else.
-    fs::write(desk.path("dist/host.json"), "{}").unwrap();
-    let before = contents(&desk.path("dist"));
-    let error = write(&desk.order()).unwrap_err().to_string();
+    let workspace = Workspace::new();
+    fs::create_dir(workspace.path("dist")).unwrap();
+    // Even if it is another Functions app.
+    fs::write(workspace.path("dist/host.json"), "{}").unwrap();
+    let before = contents(&workspace.path("dist"));
+    let error = write(&workspace.package_request()).unwrap_err().to_string();
     assert!(
-        error.starts_with(&desk.path("dist").display().to_string())
+        error.starts_with(&workspace.path("dist").display().to_string())
             && error.contains("holds something else"),
         "{error}"
     );
-    assert_eq!(contents(&desk.path("dist")), before);
-    assert!(!desk.path("app.zip").exists());
+    assert_eq!(contents(&workspace.path("dist")), before);
+    assert!(!workspace.path("app.zip").exists());
 }
 
 #[test]
 fn an_empty_folder_is_filled() {
-    let desk = Desk::new();
-    fs::create_dir(desk.path("dist")).unwrap();
-    write(&desk.order()).unwrap();
-    assert!(desk.path("dist/web/function.json").exists());
+    let workspace = Workspace::new();
+    fs::create_dir(workspace.path("dist")).unwrap();
+    write(&workspace.package_request()).unwrap();
+    assert!(workspace.path("dist/web/function.json").exists());
 }
 
 #[test]
 fn packaging_again_replaces_what_it_wrote_and_keeps_what_a_person_did() {
-    let desk = Desk::new();
-    write(&desk.order()).unwrap();
-    let dist = desk.path("dist");
+    let workspace = Workspace::new();
+    write(&workspace.package_request()).unwrap();
+    let dist = workspace.path("dist");
     let first = contents(&dist);
-    // Of an earlier version that had another function; one file is a person's.
+    // An earlier version's files, with functions that no longer exist, among files of the user's (`theirs`).
     for (name, text) in [
         ("local.settings.json", "theirs"),
         ("notes.txt", "theirs"),
@@ -174,12 +174,12 @@ fn packaging_again_replaces_what_it_wrote_and_keeps_what_a_person_did() {
         fs::write(dist.join(name), text).unwrap();
     }
     let manifest = dist.join(".codex-miroir-package");
-    let outside = desk.path("outside.txt");
+    let outside = workspace.path("outside.txt");
     fs::write(&outside, "theirs").unwrap();
     let noted = fs::read_to_string(&manifest).unwrap()
         + "old/function.json\nolder/function.json\n../outside.txt\nlocal.settings.json\n";
     fs::write(&manifest, noted).unwrap();
-    write(&desk.order()).unwrap();
+    write(&workspace.package_request()).unwrap();
     let mut expected = first;
     for name in ["local.settings.json", "notes.txt", "older/notes.txt"] {
         expected.insert(name.to_owned(), (b"theirs".to_vec(), 0o644));
@@ -192,57 +192,60 @@ fn packaging_again_replaces_what_it_wrote_and_keeps_what_a_person_did() {
 
 #[test]
 fn packaging_that_was_cut_off_can_be_repeated() {
-    let desk = Desk::new();
-    let order = desk.order();
-    write(&order).unwrap();
-    // A folder where a file has to be.
-    fs::remove_file(desk.path("dist/host.json")).unwrap();
-    fs::create_dir_all(desk.path("dist/host.json/x")).unwrap();
-    let error = write(&order).unwrap_err().to_string();
-    let path = desk.path("dist/host.json").display().to_string();
+    let workspace = Workspace::new();
+    let package_request = workspace.package_request();
+    write(&package_request).unwrap();
+    // A folder in the place of a file stops the write midway.
+    fs::remove_file(workspace.path("dist/host.json")).unwrap();
+    fs::create_dir_all(workspace.path("dist/host.json/x")).unwrap();
+    let error = write(&package_request).unwrap_err().to_string();
+    let path = workspace.path("dist/host.json").display().to_string();
     assert!(error.starts_with(&format!("{path}: ")), "{error}");
-    fs::remove_dir_all(desk.path("dist/host.json")).unwrap();
-    write(&order).unwrap();
-    let left = contents(&desk.path("dist")).into_keys();
+    fs::remove_dir_all(workspace.path("dist/host.json")).unwrap();
+    write(&package_request).unwrap();
+    let left = contents(&workspace.path("dist")).into_keys();
     assert_eq!(left.filter(|name| name.ends_with("-new")).count(), 0);
 }
 
-/// So early that only the manifest was begun.
+/// Interrupted so early that only the manifest was begun.
 #[test]
 fn a_first_packaging_that_was_cut_off_can_be_repeated() {
-    let desk = Desk::new();
-    let begun = desk.path("dist/.codex-miroir-package.codex-miroir-new");
-    fs::create_dir(desk.path("dist")).unwrap();
+    let workspace = Workspace::new();
+    let begun = workspace.path("dist/.codex-miroir-package.codex-miroir-new");
+    fs::create_dir(workspace.path("dist")).unwrap();
     fs::write(&begun, "# half a l").unwrap();
-    fs::write(desk.path("dist/notes.txt"), "theirs").unwrap();
-    let error = write(&desk.order()).unwrap_err().to_string();
+    fs::write(workspace.path("dist/notes.txt"), "theirs").unwrap();
+    let error = write(&workspace.package_request()).unwrap_err().to_string();
     assert!(error.contains("holds something else"), "{error}");
-    fs::remove_file(desk.path("dist/notes.txt")).unwrap();
-    write(&desk.order()).unwrap();
-    assert!(desk.path("dist/web/function.json").exists() && !begun.exists());
+    fs::remove_file(workspace.path("dist/notes.txt")).unwrap();
+    write(&workspace.package_request()).unwrap();
+    assert!(workspace.path("dist/web/function.json").exists() && !begun.exists());
 }
 
 #[test]
 fn what_is_no_archive_is_not_replaced_by_one() {
     for theirs in ["", "P", "# notes"] {
-        let desk = Desk::new();
-        fs::write(desk.path("app.zip"), theirs).unwrap();
-        let error = write(&desk.order()).unwrap_err().to_string();
-        let path = desk.path("app.zip").display().to_string();
+        let workspace = Workspace::new();
+        fs::write(workspace.path("app.zip"), theirs).unwrap();
+        let error = write(&workspace.package_request()).unwrap_err().to_string();
+        let path = workspace.path("app.zip").display().to_string();
         let expected = format!("{path} is no zip archive and is left alone");
         assert!(error.starts_with(&expected), "{error}");
-        assert_eq!(fs::read_to_string(desk.path("app.zip")).unwrap(), theirs);
-        assert!(!desk.path("dist").exists(), "nothing is written");
+        assert_eq!(
+            fs::read_to_string(workspace.path("app.zip")).unwrap(),
+            theirs
+        );
+        assert!(!workspace.path("dist").exists(), "nothing is written");
     }
 }
 
 #[test]
 fn the_archive_holds_what_is_deployed_and_is_the_same_each_time() {
-    let desk = Desk::new();
-    write(&desk.order()).unwrap();
-    let first = fs::read(desk.path("app.zip")).unwrap();
-    write(&desk.order()).unwrap();
-    assert_eq!(fs::read(desk.path("app.zip")).unwrap(), first);
+    let workspace = Workspace::new();
+    write(&workspace.package_request()).unwrap();
+    let first = fs::read(workspace.path("app.zip")).unwrap();
+    write(&workspace.package_request()).unwrap();
+    assert_eq!(fs::read(workspace.path("app.zip")).unwrap(), first);
     let mut archive = zip::ZipArchive::new(Cursor::new(first)).unwrap();
     let packed: BTreeMap<String, (Vec<u8>, u32)> = (0..archive.len())
         .map(|index| {
@@ -253,7 +256,7 @@ fn the_archive_holds_what_is_deployed_and_is_the_same_each_time() {
             (entry.name().unwrap().into_owned(), (bytes, mode))
         })
         .collect();
-    let mut expected = contents(&desk.path("dist"));
+    let mut expected = contents(&workspace.path("dist"));
     for at_home in [
         ".codex-miroir-package",
         ".funcignore",
@@ -343,28 +346,28 @@ fn a_build_is_known_by_what_it_needs() {
     );
 }
 
-/// Whether the command did it, and what it prints.
-fn said(desk: &Desk, arguments: &[&str]) -> (bool, String) {
+/// Runs the command; returns whether it succeeded, and what it prints.
+fn run_package(workspace: &Workspace, arguments: &[&str]) -> (bool, String) {
     let output = codex_miroir()
-        // Of the machine, not of the app: nothing here may stop it.
+        // An invalid setting of the packaging machine isn't the app's: it must not stop the packaging.
         .env("CODEX_TIME_ZONE", "Berlin")
-        .current_dir(desk.0.path())
+        .current_dir(workspace.0.path())
         .arg("package")
         .args(arguments)
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
     (
         output.status.success(),
-        said + &String::from_utf8(output.stderr).unwrap(),
+        stdout + &String::from_utf8(output.stderr).unwrap(),
     )
 }
 
 #[test]
 fn the_command_says_what_it_wrote_and_what_to_do_next() {
-    let desk = Desk::new();
-    let (done, text) = said(
-        &desk,
+    let workspace = Workspace::new();
+    let (done, text) = run_package(
+        &workspace,
         &["dist", "--executable", "build", "--zip", "app.zip"],
     );
     assert!(done);
@@ -380,8 +383,8 @@ fn the_command_says_what_it_wrote_and_what_to_do_next() {
     or
       az functionapp deployment source config-zip --resource-group GROUP --name APP --src app.zip
     ");
-    fs::write(desk.path("build"), elf(62, &[3])).unwrap();
-    let (done, text) = said(&desk, &["dist", "--executable", "build"]);
+    fs::write(workspace.path("build"), elf(62, &[3])).unwrap();
+    let (done, text) = run_package(&workspace, &["dist", "--executable", "build"]);
     assert!(done);
     assert_snapshot!(text, @r"
     dist: 15 functions, host.json, .funcignore, codex-miroir
@@ -400,9 +403,9 @@ fn the_command_says_what_it_wrote_and_what_to_do_next() {
 
 #[test]
 fn what_a_shell_would_split_is_printed_in_quotes() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let (folder, zip) = ("my app", "it's.zip");
-    let (done, text) = said(&desk, &[folder, "--executable", "build", "--zip", zip]);
+    let (done, text) = run_package(&workspace, &[folder, "--executable", "build", "--zip", zip]);
     assert!(done);
     for line in [
         "  (cd 'my app' && func start)\n",
@@ -415,10 +418,10 @@ fn what_a_shell_would_split_is_printed_in_quotes() {
 
 #[test]
 fn what_keeps_the_command_from_packaging_is_one_line() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let refused = |arguments: &[&str]| {
-        let (done, text) = said(&desk, arguments);
-        assert!(!done && !desk.path("dist").exists(), "{text}");
+        let (done, text) = run_package(&workspace, arguments);
+        assert!(!done && !workspace.path("dist").exists(), "{text}");
         text
     };
     let lines = [

@@ -1,25 +1,25 @@
-//! The repository's pages: each link and each citation leads to something that is in the repository.
+//! Links and citations in the repository's pages: each must have a target in the repository.
 //!
-//! A page is called in capitals, as in `README.md`, and nothing else is. So such a name is a citation wherever it
-//! stands: in a page, in a comment, in a text that the program prints. A citation is the page's path from the top, or
-//! from the file that cites it; where a heading follows in quotes, the page has that heading.
+//! Pages, and only pages, have names in capitals, as in `README.md`. So such a name is a citation wherever it occurs:
+//! in a page, a comment or a text that the program prints. A citation is the page's path from the repository root or
+//! from the citing file; a heading that follows in quotes must exist on the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-/// Names in capitals that are no pages, without their `.md`, by the file that has them: files in other repositories,
-/// and in folders of tests.
+/// Names in capitals that aren't pages, without their `.md`, by the file that contains them: files in other
+/// repositories and in temporary folders of tests.
 const NO_PAGES: &[(&str, &str)] = &[
     ("tests/it/admin/export.rs", "CON"),
     ("tests/it/admin/export.rs", "_CON"),
     ("tests/it/git_sync/hostile.rs", "codex-miroir/README"),
 ];
 
-/// Files that others write.
+/// Files that other tools generate.
 const GENERATED: [&str; 2] = ["Cargo.lock", "tests/package-lock.json"];
 
-/// Every tracked text, by its path from the top.
+/// Every tracked text file, by its path from the repository root.
 type Texts = BTreeMap<String, String>;
 
 fn texts() -> Texts {
@@ -32,7 +32,7 @@ fn texts() -> Texts {
     assert!(listed.status.success(), "the project is a git repository");
     let names = String::from_utf8(listed.stdout).unwrap();
     let names = names.split('\0').filter(|name| !name.is_empty());
-    // One that was removed is listed until that is committed; a picture is no text.
+    // Git lists a removed file until the removal is committed; a picture isn't UTF-8.
     let text = |name: &str| String::from_utf8(std::fs::read(top.join(name)).ok()?).ok();
     let texts = names.filter(|name| !GENERATED.contains(name));
     texts
@@ -40,7 +40,7 @@ fn texts() -> Texts {
         .collect()
 }
 
-/// Four `N` stand for a task's number.
+/// Whether the path is a page's. `NNNN` is a placeholder for a task's number.
 fn is_page(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let stem = name.strip_suffix(".md").unwrap_or_default();
@@ -48,11 +48,11 @@ fn is_page(path: &str) -> bool {
     is_name && stem.len() >= 3 && stem != "NNNN"
 }
 
-/// A page that a text names.
+/// A page that a text cites.
 #[derive(Debug, PartialEq)]
 struct Citation<'a> {
     page: &'a str,
-    /// What is said of where on it.
+    /// The headings cited with it.
     headings: Vec<String>,
 }
 
@@ -61,11 +61,11 @@ fn citations(text: &str) -> Vec<Citation<'_>> {
     let mut found = vec![];
     for (at, _) in text.match_indices(".md") {
         let end = at + ".md".len();
-        let goes_on = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        let continues = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
         let start = text[..at].trim_end_matches(in_path).len();
         let page = &text[start..end];
         let is_elsewhere = text[..start].ends_with("https:");
-        if !text[end..].starts_with(goes_on) && is_page(page) && !is_elsewhere {
+        if !text[end..].starts_with(continues) && is_page(page) && !is_elsewhere {
             let headings = quoted_after(&text[end..]);
             found.push(Citation { page, headings });
         }
@@ -73,7 +73,7 @@ fn citations(text: &str) -> Vec<Citation<'_>> {
     found
 }
 
-/// The texts in `, "…", "…"`, over the ends of lines of a comment.
+/// The quoted strings in `, "…", "…"`, joined over the lines of a comment.
 fn quoted_after(text: &str) -> Vec<String> {
     let mut rest = text.strip_prefix('`').unwrap_or(text);
     let mut found = vec![];
@@ -91,8 +91,8 @@ fn quoted_after(text: &str) -> Vec<String> {
     found
 }
 
-/// Where a path leads that stands in `from`, without `.` and `..`; nothing above the top.
-fn beside(from: &str, path: &str) -> Option<String> {
+/// Resolves `path` relative to the file `from`, without `.` and `..`; `None` above the repository root.
+fn resolve(from: &str, path: &str) -> Option<String> {
     let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut parts: Vec<&str> = folder.split('/').filter(|it| !it.is_empty()).collect();
     for part in path.split('/') {
@@ -105,14 +105,14 @@ fn beside(from: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The page that a citation in `from` means.
-fn cited<'a>(texts: &'a Texts, from: &str, page: &str) -> Option<&'a str> {
-    let paths = [beside(from, page), beside("", page)];
+/// The text of the page that a citation in `from` refers to.
+fn cited_page<'a>(texts: &'a Texts, from: &str, page: &str) -> Option<&'a str> {
+    let paths = [resolve(from, page), resolve("", page)];
     let found = paths.iter().flatten().find_map(|it| texts.get(it));
     found.map(String::as_str)
 }
 
-/// A page's lines without those in fences.
+/// A page's lines outside fenced code blocks.
 fn prose(page: &str) -> impl Iterator<Item = &str> {
     let mut fenced = false;
     page.lines().filter(move |line| {
@@ -131,7 +131,7 @@ fn headings(page: &str) -> Vec<String> {
     lines.collect()
 }
 
-/// The anchors by which GitHub knows a page's headings.
+/// The anchors that GitHub generates for a page's headings.
 fn anchors(page: &str) -> BTreeSet<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let anchors = headings(page).into_iter().map(|heading| {
@@ -149,7 +149,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
     anchors.collect()
 }
 
-/// Parts of a text that are code, and those that aren't.
+/// A line's code spans, and the text outside them.
 fn split_code(line: &str) -> (Vec<&str>, Vec<&str>) {
     let (mut code, mut text) = (vec![], vec![]);
     for (at, part) in line.split('`').enumerate() {
@@ -158,11 +158,11 @@ fn split_code(line: &str) -> (Vec<&str>, Vec<&str>) {
     (code, text)
 }
 
-/// Where a page's links lead, but for those to other sites.
+/// The targets of a page's links, except those to other sites.
 fn links(page: &str) -> Vec<String> {
     let mut found = vec![];
     for line in prose(page) {
-        // A link's text may be code.
+        // A link's text may contain code spans.
         let line = split_code(line).1.join("");
         let inline = line.split("](").skip(1);
         let inline = inline.filter_map(|it| it.split([')', ' ']).next());
@@ -179,8 +179,8 @@ fn links(page: &str) -> Vec<String> {
     found
 }
 
-/// What is wrong with a link in `from`, if anything is.
-fn fault(texts: &Texts, from: &str, link: &str) -> Option<&'static str> {
+/// What is wrong with a link in `from`, if anything.
+fn link_fault(texts: &Texts, from: &str, link: &str) -> Option<&'static str> {
     let (path, anchor) = match link.split_once('#') {
         Some((path, anchor)) => (path, Some(anchor)),
         None => (link, None),
@@ -188,7 +188,7 @@ fn fault(texts: &Texts, from: &str, link: &str) -> Option<&'static str> {
     if path.starts_with('/') {
         return Some("begins at the top of something");
     }
-    let Some(target) = beside(from, path) else {
+    let Some(target) = resolve(from, path) else {
         return Some("leads out of the repository");
     };
     let target = match path.is_empty() {
@@ -208,13 +208,14 @@ fn fault(texts: &Texts, from: &str, link: &str) -> Option<&'static str> {
     }
 }
 
-/// A file that is no text.
+/// Whether the path is a picture, which isn't among the texts.
 fn is_picture(path: &str) -> bool {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     path.extension().is_some_and(|it| it == "png") && path.is_file()
 }
 
-/// What a page cites as a test, with or without its file. No other name is that long, but for a metric's.
+/// The tests that a page cites, with or without their module. Only metrics have names as long, and those begin with
+/// `codex_`.
 fn tests_named(page: &str) -> Vec<&str> {
     let in_name = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
     let mut found = vec![];
@@ -249,7 +250,7 @@ fn every_link_of_a_page_leads_to_a_file_and_a_heading() {
     for (path, page) in pages(&texts) {
         for link in links(page) {
             seen += 1;
-            if let Some(fault) = fault(&texts, path, &link) {
+            if let Some(fault) = link_fault(&texts, path, &link) {
                 wrong.push(format!("{path}: {link} {fault}"));
             }
         }
@@ -265,7 +266,7 @@ fn every_page_is_found_by_links_from_the_first_one() {
     let mut left: Vec<String> = found.iter().cloned().collect();
     while let Some(path) = left.pop() {
         for link in texts.get(&path).into_iter().flat_map(|page| links(page)) {
-            let to = beside(&path, link.split('#').next().unwrap_or_default());
+            let to = resolve(&path, link.split('#').next().unwrap_or_default());
             let page = to.filter(|it| is_page(it) && found.insert(it.clone()));
             left.extend(page);
         }
@@ -292,7 +293,7 @@ fn every_citation_names_a_page_and_a_heading_that_are_there() {
                 continue;
             }
             seen += 1;
-            let Some(found) = cited(&texts, path, page) else {
+            let Some(found) = cited_page(&texts, path, page) else {
                 wrong.push(format!("{path}: {page} isn't in the repository"));
                 continue;
             };
@@ -342,7 +343,7 @@ fn each_licence_that_the_manifest_names_lies_beside_it() {
     assert!(apache.contains("END OF TERMS AND CONDITIONS"));
 }
 
-/// What is looked for is found, so that nothing above passes because nothing was seen.
+/// Tests the helpers: no test above may pass because a helper finds nothing.
 #[test]
 fn what_leads_nowhere_is_noticed() {
     const MD: &str = ".md";
@@ -371,17 +372,17 @@ fn what_leads_nowhere_is_noticed() {
     let nowhere = format!("NOWHERE{MD}");
     assert_eq!(citations(&format!("({nowhere} 4)"))[0].page, nowhere);
     assert_eq!(citations(&format!("https://example.com/a/{nowhere}")), []);
-    assert_eq!(cited(&texts, "src/a/mod.rs", &nowhere), None);
+    assert_eq!(cited_page(&texts, "src/a/mod.rs", &nowhere), None);
     assert_eq!(
-        cited(&texts, "src/a/mod.rs", &format!("README{MD}")),
+        cited_page(&texts, "src/a/mod.rs", &format!("README{MD}")),
         Some("# Of a\n")
     );
-    assert_eq!(cited(&texts, "src/b.rs", &page), Some("# Of a\n"));
+    assert_eq!(cited_page(&texts, "src/b.rs", &page), Some("# Of a\n"));
 
     let page = "[a](b) `[c](d)` [`e`](f#g \"h\") <x> [i](https://j)\n[k]: l\n";
     assert_eq!(links(page), ["b", "f#g", "l"]);
     let from = format!("src/a/README{MD}");
-    let fault = |link: &str| fault(&texts, &from, link);
+    let fault = |link: &str| link_fault(&texts, &from, link);
     for right in [
         "mod.rs",
         "..",

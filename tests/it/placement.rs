@@ -1,9 +1,9 @@
-//! Timeline placement (`src/timeline/README.md`): the cases of `placement/cases.json`, and what holds for any files at
+//! Timeline placement (`src/timeline/README.md`): the cases of `placement/cases.json`, and invariants for any files at
 //! any time.
 //!
-//! A case has one user's `files` by name, and `expect`, what is to become of them at `now` in `timeZone`. In each slot
-//! of `timeline` `file` names the file that has it, or is null. `takenBy` and `problems` name files, too; `unplaced` and
-//! `problems` are in the order of their names.
+//! A case has one user's `files` by name, and `expect`, their expected placement at `now` in `timeZone`. In each slot
+//! of `timeline`, `file` names the file placed there or is null. `takenBy` and `problems` name files, too; `unplaced`
+//! and `problems` are sorted by file name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ fn table(files: &BTreeMap<String, String>) -> TaskTable {
     TaskTable::new(records.collect())
 }
 
-/// A timeline in the shape the cases have.
+/// A timeline in the format of the cases.
 fn as_case(table: &TaskTable, timeline: &Timeline) -> Value {
     let name = |row: usize| table.file(row).name.to_owned();
     let days: Vec<Value> = timeline
@@ -85,7 +85,7 @@ fn every_case_is_placed_as_expected() {
     }
 }
 
-/// Zones with ordinary changes, changes at midnight, none, odd offsets, and a day that was skipped.
+/// Zones with ordinary clock changes, changes at midnight, no changes, odd offsets, and a skipped day.
 const ZONES: [Tz; 9] = [
     Tz::Europe__Berlin,
     Tz::America__New_York,
@@ -111,7 +111,7 @@ fn any_moment() -> impl Strategy<Value = (DateTime<Utc>, Tz)> {
     )
 }
 
-/// A task whose dates lie around day 0 of the week.
+/// A task whose dates are offsets in days from the week's first day.
 #[derive(Debug, Clone)]
 struct Plan {
     kategorie: Kategorie,
@@ -197,7 +197,7 @@ fn in_slots(timeline: &Timeline) -> Vec<(Slot, usize, bool)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(crate::support::cases(512)))]
 
-    /// Nothing is dropped in silence, and nothing stands twice.
+    /// No task is dropped silently or placed twice.
     #[test]
     fn every_open_task_is_in_exactly_one_place(
         plans in prop::collection::vec((0..300_u16, any_plan()), 0..80),
@@ -244,7 +244,7 @@ proptest! {
         }
     }
 
-    /// What isn't fixed keeps its order, and no slot it could have had stays free before it.
+    /// Tasks without a fixed slot keep their order; one that has no room leaves none to a later task of its category.
     #[test]
     fn a_lower_number_is_never_later(
         plans in prop::collection::vec((0..300_u16, any_plan()), 0..80),
@@ -283,7 +283,7 @@ proptest! {
     }
 }
 
-/// When a slot has passed.
+/// The instant at which a slot has passed.
 fn ends(slot: Slot, zone: Tz) -> DateTime<Utc> {
     let hour = match slot.zeit {
         Zeit::Morgens => 9,
@@ -299,7 +299,7 @@ fn datum(text: &str) -> Datum {
 
 #[test]
 fn a_day_without_a_midnight_begins_at_the_end_of_the_gap() {
-    // Santiago put its clocks from 24:00 to 1:00 on 5 September 2026, Cairo from 0:00 to 1:00.
+    // Santiago sets its clocks from 24:00 to 1:00 on 5 September 2026; Cairo sets them from 0:00 to 1:00.
     let midnight = instant_of(datum("06.09.2026"), 0, Tz::America__Santiago);
     assert_eq!(midnight.to_rfc3339(), "2026-09-06T04:00:00+00:00");
     assert_eq!(
@@ -320,14 +320,14 @@ fn a_day_without_a_midnight_begins_at_the_end_of_the_gap() {
 
 #[test]
 fn a_local_time_that_exists_twice_is_the_earlier_one() {
-    // Havana: 1:00 goes back to 0:00, so midnight exists twice.
+    // Havana sets its clocks back from 1:00 to 0:00, so midnight exists twice.
     let midnight = instant_of(datum("01.11.2026"), 0, Tz::America__Havana);
     assert_eq!(midnight.to_rfc3339(), "2026-11-01T04:00:00+00:00");
 }
 
 #[test]
 fn the_boundary_after_a_skipped_day_is_the_midnight_of_the_one_after() {
-    // Apia went from 29 to 31 December 2011.
+    // Apia skipped 30 December 2011.
     let now = instant_of(datum("29.12.2011"), 0, Tz::Pacific__Apia);
     let timeline = place(&TaskTable::default(), now, Tz::Pacific__Apia);
     assert_eq!(timeline.days[0].datum, datum("29.12.2011"));

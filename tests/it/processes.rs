@@ -1,4 +1,4 @@
-//! The service as its users run it: real processes over a folder.
+//! The service as its users run it: real processes on a data folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -29,7 +29,7 @@ fn tasks(folder: &TempDir) -> PathBuf {
     folder.path().join("raw/local/tasks")
 }
 
-/// What an editor does.
+/// Writes a task file in place, as an editor does.
 fn save(folder: &TempDir, name: &str, text: &str) {
     fs::write(tasks(folder).join(name), text).unwrap();
 }
@@ -107,10 +107,10 @@ fn the_demo_never_writes_into_a_folder_that_holds_something_else() {
         .output()
         .unwrap();
     assert!(!output.status.success());
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("holds something else") && said.contains("CODEX_DATA_DIR"),
-        "{said}"
+        stderr.contains("holds something else") && stderr.contains("CODEX_DATA_DIR"),
+        "{stderr}"
     );
     assert_eq!(contents(folder.path()), before);
 }
@@ -138,7 +138,8 @@ fn a_new_process_takes_the_artifact_with_two_requests_and_shows_the_same() {
     assert_eq!(second.get("/codex").header("x-codex-cache"), "memory");
 }
 
-/// An editor's file that is listed while a mark stands, or just after: what one answer has shown the next ones show.
+/// An editor's file that is listed while a write intent is pending, or just after: once a response has shown it, later
+/// ones show it, too.
 #[test]
 fn an_editors_file_behind_an_own_write_stays_once_it_was_shown() {
     let folder = folder(2);
@@ -206,18 +207,20 @@ fn sigterm_finishes_running_requests() {
             .env("CODEX_DATA_DIR", folder.path())
             .env("RUST_LOG", "debug"),
     );
-    let said = |what: &str| service.log().iter().position(|line| line.contains(what));
+    let log_index = |what: &str| service.log().iter().position(|line| line.contains(what));
     let running = service.begin("/codex", "");
     eventually("the request is under way", || {
-        said("asking storage").is_some()
+        log_index("asking storage").is_some()
     });
     service.terminate();
     let answer = Answer::read(running);
     assert_eq!(shown(&answer.json()), 5_000);
-    eventually("the request's end is logged", || said("took_ms").is_some());
-    assert!(said("finishing running requests").is_some());
+    eventually("the request's end is logged", || {
+        log_index("took_ms").is_some()
+    });
+    assert!(log_index("finishing running requests").is_some());
     assert!(
-        said("finishing running requests") < said("took_ms"),
+        log_index("finishing running requests") < log_index("took_ms"),
         "it was still running: {:?}",
         service.log()
     );
@@ -226,7 +229,7 @@ fn sigterm_finishes_running_requests() {
 
 type Settings = &'static [(&'static str, &'static str)];
 
-/// A wrong value of each setting, with what else it takes for the value to matter.
+/// An invalid value of each setting, with the other settings it needs to take effect.
 const WRONG: &[(&str, &str, Settings)] = &[
     ("AZURE_BLOB_CONN", "AccountName=a;AccountKey=geheim!", &[]),
     ("AZURE_BLOB_CONN__accountName", "Konto!", &[]),
@@ -384,29 +387,29 @@ fn a_wrong_value_of_each_setting_ends_the_start_with_a_line_that_names_it() {
         let mut command = codex_miroir();
         command.current_dir(folder.path());
         if variable.starts_with("GITHUB_") {
-            // Whoever configures something of GitHub has people sign in.
+            // Settings for GitHub imply sign-in, which needs the allowed logins.
             command.env("CODEX_ALLOWED_LOGINS", "anna");
         }
         command.envs(more.iter().copied()).env(variable, value);
         let output = command.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        println!("{}", said.trim_end());
-        let one_line = said.lines().count() == 1 && output.stdout.is_empty();
-        // Under a host it is a line of the log.
-        let by_host = serde_json::from_str::<Value>(&said).ok();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        println!("{}", stderr.trim_end());
+        let one_line = stderr.lines().count() == 1 && output.stdout.is_empty();
+        // Under a Functions host it is a log line in JSON.
+        let by_host = serde_json::from_str::<Value>(&stderr).ok();
         let by_host = by_host.and_then(|line| Some(line["message"].as_str()?.to_owned()));
-        let told = by_host.unwrap_or_else(|| said.replacen("codex-miroir: ", "", 1));
-        let named = told.starts_with(&format!("{variable} "));
+        let message = by_host.unwrap_or_else(|| stderr.replacen("codex-miroir: ", "", 1));
+        let named = message.starts_with(&format!("{variable} "));
         assert!(
-            one_line && named && said.contains("; it must be "),
-            "{variable}: {said}"
+            one_line && named && stderr.contains("; it must be "),
+            "{variable}: {stderr}"
         );
-        assert!(!said.contains("geheim"), "{said}");
+        assert!(!stderr.contains("geheim"), "{stderr}");
         assert_eq!(output.status.code(), Some(1), "{variable}");
     }
 }
 
-/// Those that the platform sets, and those that may be anything.
+/// Settings that the platform sets, and those that may have any value.
 const FREE: [&str; 3] = [
     "GITHUB_WEBHOOK_SECRET",
     "WEBSITE_AUTH_ENABLED",
@@ -449,7 +452,7 @@ fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// It starts nothing again that ended with 0 (`src/functions/README.md`, "The process").
+/// The host does not restart a process that exited with 0 (`src/functions/README.md`, "The process").
 #[test]
 fn under_the_functions_host_its_end_asks_for_a_new_start() {
     let folder = folder(1);
@@ -461,7 +464,7 @@ fn under_the_functions_host_its_end_asks_for_a_new_start() {
     assert_eq!(service.wait().code(), Some(200));
 }
 
-/// How many tasks have a slot or a reason for having none: depends on no time of day.
+/// The number of tasks in a slot or in `unplaced`: independent of the time of day.
 fn shown(document: &Value) -> usize {
     titles(document).len() + document["unplaced"].as_array().unwrap().len()
 }
@@ -475,7 +478,7 @@ fn what_is_no_file_is_its_own_problem() {
     link("0003-im-Kreis.md", "0003-im-Kreis.md");
     link("nirgends.md", "0004-Link.md");
     fs::create_dir(tasks(&folder).join("0005-Ordner.md")).unwrap();
-    // What an editor keeps beside a file it has open, and a folder, are nobody's task.
+    // Files that an editor keeps beside an open file, and folders, aren't tasks.
     link("anna@rechner.1", ".#0001-Aufgabe.md");
     for beside in ["._0001-Aufgabe.md", "~$01-Aufgabe.md", ".#x.md"] {
         save(&folder, beside, &task("Niemandes"));
@@ -583,25 +586,25 @@ fn a_read_from_memory_logs_nothing_and_the_start_names_the_storage() {
     let folder = folder(1);
     let service = Service::over(folder.path());
     service.get("/codex");
-    let said = || {
+    let is_version_logged = || {
         service
             .log()
             .iter()
             .any(|line| line.contains("new version"))
     };
-    eventually("the first read is told of", said);
-    let told = |service: &Service| -> Vec<String> {
-        // On a machine that is busy with something else.
+    eventually("the first read is logged", is_version_logged);
+    let log_lines = |service: &Service| -> Vec<String> {
+        // A busy machine may log slow requests.
         let lines = service.log().into_iter();
         lines
             .filter(|line| !line.contains("slow request"))
             .collect()
     };
-    let before = told(&service);
+    let before = log_lines(&service);
     for _ in 0..20 {
         service.get("/codex");
     }
-    assert_eq!(told(&service), before);
+    assert_eq!(log_lines(&service), before);
     let start: Value = serde_json::from_str(&before[0]).unwrap();
     let storage = start["storage"].as_str().unwrap();
     assert_eq!(

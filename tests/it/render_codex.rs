@@ -1,4 +1,4 @@
-//! GET /codex, as a client meets it.
+//! `GET /codex` over HTTP.
 
 use http::{Request, StatusCode};
 use insta::assert_snapshot;
@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use crate::support::http::{get, send};
 use crate::support::scene::{Scene, task};
 
-/// The HTTP layer reads the real clock, so these scenes stand at the present.
+/// The HTTP layer reads the real clock, so the scene starts at the present.
 fn scene() -> Scene {
     let scene = Scene::starting(&chrono::Utc::now().to_rfc3339());
     scene.file("0000-Brief-schreiben.md", &task("Brief schreiben"));
@@ -137,7 +137,7 @@ async fn the_page_is_html_under_a_policy_that_allows_its_style_only() {
     assert!(!text.contains("<script"));
 }
 
-/// Each language is an answer of its own, with an entity tag of its own; the document has none.
+/// Each language is a representation of its own, with its own entity tag; the JSON document has no language.
 #[tokio::test]
 async fn the_page_is_german_or_english_as_the_browser_wishes() {
     let scene = Scene::starting("2026-03-02T07:00:00Z");
@@ -223,7 +223,7 @@ async fn bodies_are_rendered_and_harmless() {
     )
     .await;
     assert_eq!(unchanged.status, StatusCode::NOT_MODIFIED);
-    // Only the body changes: the titles and slots stay as they were.
+    // Only the body changes, not the titles and slots.
     scene.file(
         "0001-x.md",
         "---\ntyp: task\nkategorie: arbeit\n---\n\n# Titel\n\nanders\n",

@@ -1,5 +1,7 @@
-//! Who may import whom: data flows one way. `user` and `now` are values everybody hands on.
+//! Allowed imports between the "rooms", the top-level modules of `src`: the dependencies have no cycle. `user` and
+//! `now` are plain values that many rooms pass on. Type names are unique in the crate.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,7 +73,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// `src/cache/read.rs` is in the room `cache`; `lib.rs`, and `main.rs` with its commands, stand outside.
+/// `src/cache/read.rs` is in the room `cache`; `lib.rs`, `main.rs` and the modules of its commands are in none.
 fn room(src: &Path, file: &Path) -> Option<String> {
     let first = file
         .strip_prefix(src)
@@ -86,7 +88,7 @@ fn room(src: &Path, file: &Path) -> Option<String> {
 }
 
 /// Every room named in `text` after `crate::`, grouped imports included.
-fn named(text: &str) -> Vec<String> {
+fn imported_rooms(text: &str) -> Vec<String> {
     let word = |text: &str| {
         text.chars()
             .take_while(|c| c.is_alphanumeric() || *c == '_')
@@ -119,7 +121,7 @@ fn rooms_import_only_what_the_table_allows() {
         };
         let allowed = ALLOWED.iter().find(|(name, _)| *name == room);
         let (_, allowed) = allowed.unwrap_or_else(|| panic!("{room} is in no row of the table"));
-        for other in named(&fs::read_to_string(&file).unwrap()) {
+        for other in imported_rooms(&fs::read_to_string(&file).unwrap()) {
             seen += 1;
             assert!(
                 other == room || allowed.contains(&other.as_str()),
@@ -133,8 +135,8 @@ fn rooms_import_only_what_the_table_allows() {
 
 #[test]
 fn the_clock_is_read_at_the_edge_only() {
-    // A lock measures its own waiting, and so does the way to GitHub; an app dates its proofs, and a key its
-    // signatures; a token ends; a log line says when, and not too often, and a call how long.
+    // Elapsed waits (`lock`, `transport`) and call durations (`calls`); the dates of JWTs (`app`) and of signatures
+    // (`shared_key`); token expiry (`identity`); log timestamps (`format`) and limits on log lines (`connections`).
     const MAY: [&str; 14] = [
         "azure/identity.rs",
         "azure/shared_key.rs",
@@ -170,4 +172,45 @@ fn the_clock_is_read_at_the_edge_only() {
             );
         }
     }
+}
+
+/// The type that a line declares. An unindented or public `type` is an alias; another one is an associated type, whose
+/// name a trait fixes.
+fn declared_type(line: &str) -> Option<&str> {
+    let item = line.trim_start();
+    let (is_public, item) = match item.strip_prefix("pub") {
+        Some(rest) if rest.starts_with(' ') => (true, rest),
+        Some(rest) if rest.starts_with('(') => (true, rest.split_once(')')?.1),
+        _ => (false, item),
+    };
+    let item = item.trim_start();
+    let (keyword, rest) = item
+        .strip_prefix("unsafe ")
+        .unwrap_or(item)
+        .split_once(' ')?;
+    match keyword {
+        "struct" | "enum" | "trait" | "union" => {}
+        "type" if is_public || !line.starts_with(' ') => {}
+        _ => return None,
+    }
+    let name = rest
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()?;
+    (!name.is_empty()).then_some(name)
+}
+
+#[test]
+fn no_type_name_is_declared_twice() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut declared: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for file in sources(&src) {
+        let text = fs::read_to_string(&file).unwrap();
+        for name in text.lines().filter_map(declared_type) {
+            let files = declared.entry(name.to_owned()).or_default();
+            files.push(file.strip_prefix(&src).unwrap().to_owned());
+        }
+    }
+    assert!(declared.len() > 200, "only {} types", declared.len());
+    declared.retain(|_, files| files.len() > 1);
+    assert!(declared.is_empty(), "{declared:#?}");
 }

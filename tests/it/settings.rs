@@ -1,4 +1,4 @@
-//! Settings, and what is said of a wrong one.
+//! Settings, and the error messages for invalid ones.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -139,7 +139,7 @@ fn the_repositorys_folder_may_have_several_segments() {
     assert_eq!(path("/notes/codex/"), "notes/codex");
 }
 
-/// Azure's storage and name, which every setting for it needs.
+/// The site name and the storage that every configuration on Azure needs.
 const AZURE: [(&str, &str); 2] = [("WEBSITE_SITE_NAME", "app"), ("CODEX_DATA_DIR", "d")];
 
 fn azure<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
@@ -348,7 +348,7 @@ fn no_secret_is_printed() {
     );
 }
 
-/// Where settings are read.
+/// The modules of `src/config` that read settings.
 const READERS: [&str; 4] = ["", "/auth", "/github", "/trust"];
 
 fn source(name: &str) -> String {
@@ -356,7 +356,7 @@ fn source(name: &str) -> String {
     fs::read_to_string(top.join(name)).unwrap()
 }
 
-/// A variable is a text of capitals in the code that reads settings.
+/// The variables in these sources: the string literals of capitals, digits and underscores.
 fn variables(sources: &[String]) -> BTreeSet<&str> {
     let is_variable = |it: &&str| {
         let capitals = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
@@ -380,8 +380,8 @@ fn the_page_of_settings_names_every_variable() {
     assert!(unnamed.is_empty(), "{unnamed:?}");
 }
 
-/// What exists is what is asked for where nothing is set: a setting that is read only beside another one would be
-/// said not to exist.
+/// A setting is known if it is looked up when nothing is set: one that is looked up only beside another setting would
+/// be reported as unknown.
 #[test]
 fn every_setting_of_this_service_alone_is_known_to_exist() {
     let sources = READERS.map(|it| source(&format!("src/config{it}.rs")));
@@ -394,9 +394,9 @@ fn every_setting_of_this_service_alone_is_known_to_exist() {
 #[test]
 fn the_nearest_setting_is_told_where_one_is_near() {
     let nearest = |variable: &str| {
-        let mut told = unknown_settings([variable.to_owned()]);
-        assert_eq!(told.len(), 1, "{variable}");
-        told.remove(0).nearest
+        let mut unknown = unknown_settings([variable.to_owned()]);
+        assert_eq!(unknown.len(), 1, "{variable}");
+        unknown.remove(0).nearest
     };
     for (variable, meant) in [
         ("CODEX_DATADIR", "CODEX_DATA_DIR"),

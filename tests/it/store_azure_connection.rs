@@ -10,7 +10,7 @@ fn parse(text: &str) -> Result<AzureConnection, BadConnection> {
     AzureConnection::parse(text)
 }
 
-/// `credential account endpoint`
+/// The connection as `credential account endpoint`.
 fn summary(text: &str) -> String {
     let connection = parse(text).unwrap();
     let credential = match connection.credential() {
@@ -168,7 +168,7 @@ fn a_bad_connection_string_says_which_part_is_wrong() {
             "BlobEndpoint=http://127.0.0.1:10000/a;AccountName=sig=hunter2;AccountKey=aHVudGVyMg==",
             "AccountName must be of",
         ),
-        // As Storage Explorer gives it for a container.
+        // The form that Storage Explorer gives for a container.
         (
             "BlobEndpoint=https://codex.blob.core.windows.net/notes;SharedAccessSignature=sv=1&sr=c&sig=hunter2",
             "BlobEndpoint must be the account's URL",

@@ -1,4 +1,4 @@
-//! What every store does (src/store/README.md, "The contract"), on the store of the tests and on a folder.
+//! The contract of every store (src/store/README.md, "The contract"), on the in-memory test store and on a folder.
 
 use codex_miroir::store::directory::DirectoryStore;
 
@@ -28,7 +28,7 @@ async fn in_memory() {
     neither_absent_nor_free(&store, &user("ada"), &["0002.md"]).await;
 }
 
-/// A folder, with something in it and without, a link that leads nowhere, one to itself, one to a folder, a socket.
+/// An empty folder and a non-empty one, a dangling symlink, one to itself, one to a folder, and a socket.
 #[cfg(unix)]
 #[tokio::test]
 async fn in_a_directory() {

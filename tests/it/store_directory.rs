@@ -1,4 +1,4 @@
-//! The directory store next to other stores on its folder, editors and crashes (src/store/README.md, "The folder").
+//! The directory store beside other stores and editors, and after crashes (src/store/README.md, "The folder").
 
 #[cfg(unix)]
 mod unix;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::support::process::eventually;
 
-/// A store in a folder of its own, and the only user's raw file `0001.md`.
+/// A store in its own folder, and the key of its only user's raw file `0001.md`.
 struct Fixture {
     folder: TempDir,
     store: DirectoryStore,
@@ -208,7 +208,7 @@ async fn two_stores_on_one_folder_take_turns() {
     assert_eq!(blob.bytes, "200");
 }
 
-/// Adds one to the number in the blob, by compare-and-swap.
+/// Increments the number in the blob by compare-and-swap.
 async fn increment(store: &DirectoryStore, key: &BlobKey) {
     loop {
         let (number, condition) = match store.get(key, GetIf::Any).await.unwrap().value {
@@ -234,7 +234,7 @@ async fn a_missing_root_is_an_outage_and_not_an_empty_store() {
     let etag = fixture.written("x").await;
     fs::remove_dir_all(fixture.folder.path()).unwrap();
     assert_all_unavailable(&fixture, &etag).await;
-    // The bare mount point is as bad.
+    // An empty mount point is an outage, too.
     fs::create_dir(fixture.folder.path()).unwrap();
     assert_all_unavailable(&fixture, &etag).await;
     assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 0);

@@ -17,9 +17,8 @@ fn front(lines: &str) -> String {
     format!("---\ntyp: task\nkategorie: arbeit\n{lines}---\n\nText\n")
 }
 
-/// Applies `change` to a task with `before` in its front matter and expects `after` there, with
-/// both line endings.
-fn becomes(before: &str, change: &Edit, after: &str) {
+/// Applies `change` to a task with `before` in its front matter and asserts `after` there, with LF and with CRLF.
+fn assert_edit(before: &str, change: &Edit, after: &str) {
     assert_eq!(
         edit(&name(), &front(before), change).as_deref(),
         Ok(front(after).as_str()),
@@ -78,38 +77,38 @@ fn body(body: &str) -> Edit {
 #[test]
 fn a_word_is_changed_in_place() {
     let closed = status(Status::Abgeschlossen);
-    becomes(
+    assert_edit(
         "status: offen # now\nx: y\n",
         &closed,
         "status: abgeschlossen # now\nx: y\n",
     );
-    becomes(
+    assert_edit(
         "status:   'offen'  \n",
         &closed,
         "status:   'abgeschlossen'  \n",
     );
-    becomes(
+    assert_edit(
         "\"status\" : \"offen\"\n",
         &closed,
         "\"status\" : \"abgeschlossen\"\n",
     );
-    becomes(
+    assert_edit(
         "status:\n  offen # below\n",
         &closed,
         "status:\n  abgeschlossen # below\n",
     );
-    becomes("status:\n", &closed, "status: abgeschlossen\n");
-    becomes(
+    assert_edit("status:\n", &closed, "status: abgeschlossen\n");
+    assert_edit(
         "status: # empty\n",
         &closed,
         "status: abgeschlossen # empty\n",
     );
-    becomes(
+    assert_edit(
         "status: >- # folded\n  offen\n",
         &closed,
         "status: abgeschlossen # folded\n",
     );
-    becomes(
+    assert_edit(
         "x: y # last\n# end\n",
         &closed,
         "x: y # last\n# end\nstatus: abgeschlossen\n",
@@ -119,31 +118,31 @@ fn a_word_is_changed_in_place() {
 #[test]
 fn a_deadline_comes_changes_and_goes() {
     let set = deadline(Some("01.02.2026"));
-    becomes("", &set, "deadline: 01.02.2026\n");
-    becomes(
+    assert_edit("", &set, "deadline: 01.02.2026\n");
+    assert_edit(
         "deadline: null # soon\n",
         &set,
         "deadline: 01.02.2026 # soon\n",
     );
-    becomes(
+    assert_edit(
         "deadline: ''\nx: y\n",
         &set,
         "deadline: '01.02.2026'\nx: y\n",
     );
-    becomes("deadline: 02.02.2026\nx: y\n", &deadline(None), "x: y\n");
-    becomes(
+    assert_edit("deadline: 02.02.2026\nx: y\n", &deadline(None), "x: y\n");
+    assert_edit(
         "deadline: 02.02.2026 # soon\n",
         &deadline(None),
         "deadline: # soon\n",
     );
-    becomes(
+    assert_edit(
         "deadline:\n  # one\n  02.02.2026 # two\nx: y\n",
         &deadline(None),
         "deadline:\n  # one\n  # two\nx: y\n",
     );
-    becomes("deadline: ''\n", &deadline(None), "deadline: ''\n");
+    assert_edit("deadline: ''\n", &deadline(None), "deadline: ''\n");
     let below = "x: |\n  text\ndeadline: 02.02.2026\n  # below\n";
-    becomes(
+    assert_edit(
         below,
         &deadline(None),
         "x: |\n  text\ndeadline:\n  # below\n",
@@ -152,153 +151,153 @@ fn a_deadline_comes_changes_and_goes() {
 
 #[test]
 fn tags_keep_their_form_and_their_comments() {
-    becomes("", &tags(&["a", "b: c"]), "tags:\n  - a\n  - 'b: c'\n");
-    becomes(
+    assert_edit("", &tags(&["a", "b: c"]), "tags:\n  - a\n  - 'b: c'\n");
+    assert_edit(
         "tags: [] # none\n",
         &tags(&["a", "b]"]),
         "tags: [a, 'b]'] # none\n",
     );
-    becomes("tags: [a, b]\n", &tags(&[]), "tags: []\n");
-    becomes(
+    assert_edit("tags: [a, b]\n", &tags(&[]), "tags: []\n");
+    assert_edit(
         "tags: [ # one\n  a, # two\n  b]\nx: y\n",
         &tags(&["c"]),
         "tags: # one\n  - c\n  # two\nx: y\n",
     );
-    becomes(
+    assert_edit(
         "tags: a # alone\n",
         &tags(&["a", "b"]),
         "tags: # alone\n  - a\n  - b\n",
     );
-    becomes("tags: null\n", &tags(&["a"]), "tags:\n  - a\n");
-    becomes(
+    assert_edit("tags: null\n", &tags(&["a"]), "tags:\n  - a\n");
+    assert_edit(
         "tags:\n- a # 1\n# between\n- b # 2\n",
         &tags(&["b"]),
         "tags:\n# 1\n# between\n- b # 2\n",
     );
-    becomes(
+    assert_edit(
         "tags:\n- a # 1\n- b\n",
         &tags(&["a", "x", "b"]),
         "tags:\n- a # 1\n- x\n- b\n",
     );
-    becomes(
+    assert_edit(
         "tags:\n    -   b\n",
         &tags(&["a", "b", "c"]),
         "tags:\n    -   a\n    -   b\n    -   c\n",
     );
-    becomes(
+    assert_edit(
         "tags:\n  - 'a' # 1\n  - \"b\" # 2\n",
         &tags(&["a", "c"]),
         "tags:\n  - 'a' # 1\n  - c # 2\n",
     );
-    becomes(
+    assert_edit(
         "tags: # all\n  - a # 1\n  # 2\n  - b\n",
         &tags(&[]),
         "tags: [] # all\n  # 1\n  # 2\n",
     );
-    becomes(
+    assert_edit(
         "tags:\n  -\n    a # 1\n  - b\n",
         &tags(&["b"]),
         "tags:\n  - b\n  # 1\n",
     );
-    becomes("tags:\n  - a\n", &tags(&["a", " ", ""]), "tags:\n  - a\n");
+    assert_edit("tags:\n  - a\n", &tags(&["a", " ", ""]), "tags:\n  - a\n");
 }
 
 #[test]
 fn a_removed_tag_leaves_its_comment() {
     let before = "tags:\n  - a # 1\n  - b\n  - b # 2\n";
-    becomes(
+    assert_edit(
         before,
         &tags(&["b", "b"]),
         "tags:\n  # 1\n  - b\n  - b # 2\n",
     );
-    becomes(
+    assert_edit(
         before,
         &tags(&["a", "b"]),
         "tags:\n  - a # 1\n  - b\n  # 2\n",
     );
-    becomes("tags:\n- a\n- a # 2\n", &tags(&["a"]), "tags:\n- a\n# 2\n");
+    assert_edit("tags:\n- a\n- a # 2\n", &tags(&["a"]), "tags:\n- a\n# 2\n");
 }
 
 #[test]
 fn a_slot_keeps_its_form() {
     let set = fixed(Some(slot("24.12.2026", Zeit::Abends)));
     let block = "fixedSlot:\n  datum: 24.12.2026\n  zeit: abends\n";
-    becomes("", &set, block);
-    becomes("fixedSlot: null\n", &set, block);
-    becomes("fixedSlot:\n", &set, block);
-    becomes(
+    assert_edit("", &set, block);
+    assert_edit("fixedSlot: null\n", &set, block);
+    assert_edit("fixedSlot:\n", &set, block);
+    assert_edit(
         "fixedSlot: '' # later\nx: y\n",
         &set,
         "fixedSlot: # later\n  datum: 24.12.2026\n  zeit: abends\nx: y\n",
     );
-    becomes("fixedSlot: heute\n", &set, block);
-    becomes(
+    assert_edit("fixedSlot: heute\n", &set, block);
+    assert_edit(
         "fixedSlot:\n  zeit: 'morgens' # z\n  datum: \"01.01.2026\" # d\n",
         &set,
         "fixedSlot:\n  zeit: 'abends' # z\n  datum: \"24.12.2026\" # d\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot:\n  zeit: ABENDS\n  datum: 01.01.2026\n",
         &set,
         "fixedSlot:\n  zeit: ABENDS\n  datum: 24.12.2026\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot:\n- datum: 01.01.2026 # d\n- zeit: morgens\n",
         &set,
         "fixedSlot:\n- datum: 24.12.2026 # d\n- zeit: abends\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot: {datum: 01.01.2026, zeit: morgens} # f\n",
         &set,
         "fixedSlot: {datum: 24.12.2026, zeit: abends} # f\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot: [{datum: 01.01.2026}, {zeit: morgens}]\n",
         &set,
         "fixedSlot: [{datum: 24.12.2026}, {zeit: abends}]\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot: {}\n",
         &set,
         "fixedSlot: {datum: 24.12.2026, zeit: abends}\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot: {datum:}\n",
         &set,
         "fixedSlot: {datum: 24.12.2026, zeit: abends}\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot: { ort: x, }\n",
         &set,
         "fixedSlot: { ort: x, datum: 24.12.2026, zeit: abends}\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot: { ort: x }\n",
         &set,
         "fixedSlot: { ort: x, datum: 24.12.2026, zeit: abends }\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot: { ort: x, # }\n  }\n",
         &set,
         "fixedSlot: { ort: x, # }\n  datum: 24.12.2026, zeit: abends}\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot:\n    datum: null\n    ort: x # o\n",
         &set,
         "fixedSlot:\n    datum: 24.12.2026\n    ort: x # o\n    zeit: abends\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot:\n  - datum: 01.01.2026 # d\n",
         &set,
         "fixedSlot:\n  datum: 24.12.2026\n  zeit: abends\n  # d\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot: # a\n  datum: 01.01.2026 # b\n  zeit: morgens\n",
         &fixed(None),
         "fixedSlot: null # a\n  # b\n",
     );
-    becomes("fixedSlot: heute\n", &fixed(None), "fixedSlot: null\n");
-    becomes(
+    assert_edit("fixedSlot: heute\n", &fixed(None), "fixedSlot: null\n");
+    assert_edit(
         "fixedSlot: {zeit: morgens}\n",
         &fixed(None),
         "fixedSlot: {zeit: morgens}\n",
@@ -308,59 +307,59 @@ fn a_slot_keeps_its_form() {
 #[test]
 fn what_goes_over_several_lines_or_has_tabs_is_changed_where_it_is() {
     let closed = status(Status::Abgeschlossen);
-    becomes(
+    assert_edit(
         "tags: [\n  'a',\n]\nstatus:\toffen\t# c\n",
         &closed,
         "tags: [\n  'a',\n]\nstatus:\tabgeschlossen\t# c\n",
     );
-    becomes(
+    assert_edit(
         "x: [\n\t'y',\n\tz\n\t]\n",
         &closed,
         "x: [\n\t'y',\n\tz\n\t]\nstatus: abgeschlossen\n",
     );
-    becomes(
+    assert_edit(
         "tags: [\n  'a',\n\"b\"\n]\nx: y\n",
         &tags(&["a", "b]"]),
         "tags: [a, 'b]']\nx: y\n",
     );
-    becomes(
+    assert_edit(
         "tags: [\n'a', # one\n# two\n]\nx: y\n",
         &tags(&["a", "b"]),
         "tags:\n  - a\n  - b\n  # one\n  # two\nx: y\n",
     );
-    becomes(
+    assert_edit(
         "tags: [\n'a'\n]\nx: 'y\nz'\n",
         &tags(&[]),
         "tags: []\nx: 'y\nz'\n",
     );
-    becomes("tags:\n-\ta\n", &tags(&["a", "b"]), "tags:\n-\ta\n-\tb\n");
+    assert_edit("tags:\n-\ta\n", &tags(&["a", "b"]), "tags:\n-\ta\n-\tb\n");
     let set = fixed(Some(slot("24.12.2026", Zeit::Abends)));
-    becomes(
+    assert_edit(
         "fixedSlot: {\n'datum': '01.01.2026', # d\n'zeit':\t\"morgens\"\n}\nx: y\n",
         &set,
         "fixedSlot: {\n'datum': '24.12.2026', # d\n'zeit':\t\"abends\"\n}\nx: y\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot:\t{\nort: 'x'\n}\n",
         &set,
         "fixedSlot:\t{\nort: 'x', datum: 24.12.2026, zeit: abends\n}\n",
     );
-    becomes(
+    assert_edit(
         "fixedSlot: {\n\tort: x,\n}\n",
         &set,
         "fixedSlot: {\n\tort: x,\ndatum: 24.12.2026, zeit: abends}\n",
     );
-    becomes(
+    assert_edit(
         "x: y\nfixedSlot: [\n{'datum': '01.01.2026'}\n]\n",
         &fixed(None),
         "x: y\nfixedSlot: null\n",
     );
-    becomes(
+    assert_edit(
         "deadline:\t\nx: y\n",
         &deadline(Some("01.02.2026")),
         "deadline: 01.02.2026\t\nx: y\n",
     );
-    becomes(
+    assert_edit(
         "deadline:\t'01.02.2026'\nx: [\n'y'\n]\n",
         &deadline(None),
         "x: [\n'y'\n]\n",
@@ -370,14 +369,14 @@ fn what_goes_over_several_lines_or_has_tabs_is_changed_where_it_is() {
 #[test]
 fn completion_is_written_and_removed() {
     let block = "abgeschlossen_am:\n  datum: 24.12.2026\n  zeit: abends\n";
-    becomes(
+    assert_edit(
         "x: y\n",
         &done(Some(slot("24.12.2026", Zeit::Abends))),
         &format!("x: y\n{block}"),
     );
-    becomes(&format!("{block}x: y\n"), &done(None), "x: y\n");
-    becomes("abgeschlossen_am: gestern\n", &done(None), "");
-    becomes(
+    assert_edit(&format!("{block}x: y\n"), &done(None), "x: y\n");
+    assert_edit("abgeschlossen_am: gestern\n", &done(None), "");
+    assert_edit(
         "abgeschlossen_am: {datum: 24.12.2026, zeit: abends} # c\n",
         &done(None),
         "abgeschlossen_am: # c\n",
@@ -386,7 +385,7 @@ fn completion_is_written_and_removed() {
         status: Some(Status::Abgeschlossen),
         ..done(Some(slot("24.12.2026", Zeit::Abends)))
     };
-    becomes(
+    assert_edit(
         "tags: []\n",
         &both,
         &format!("tags: []\nstatus: abgeschlossen\n{block}"),
@@ -399,7 +398,7 @@ fn a_key_added_after_a_growing_list_stays_after_it() {
         status: Some(Status::Abgebrochen),
         ..tags(&["a", "b"])
     };
-    becomes(
+    assert_edit(
         "tags:\n- a\n",
         &both,
         "tags:\n- a\n- b\nstatus: abgebrochen\n",

@@ -1,4 +1,4 @@
-//! The promises of writing (`src/task/README.md`, "Changing a file"), on generated files and texts.
+//! The properties of edits and new files (`src/task/README.md`, "Changing a file"), on generated files and texts.
 
 use codex_miroir::task::{
     Datum, Edit, EditError, FileName, FixedSlot, Kategorie, NewTask, Parsed, Slot, Status, Task,
@@ -28,7 +28,7 @@ fn fits_a_body(text: &str) -> bool {
     text.chars().all(|c| is_storable(c) || "\t\r\n".contains(c))
 }
 
-fn said(tags: &[String]) -> Vec<String> {
+fn without_blank(tags: &[String]) -> Vec<String> {
     tags.iter()
         .filter(|tag| !tag.trim().is_empty())
         .cloned()
@@ -81,7 +81,9 @@ fn expected(task: &Task, change: &Edit) -> Task {
         title: task.title.clone(),
         kategorie: change.kategorie.unwrap_or(task.kategorie),
         status: change.status.unwrap_or(task.status),
-        tags: change.tags.map_or(task.tags.clone(), |tags| said(&tags)),
+        tags: change
+            .tags
+            .map_or(task.tags.clone(), |tags| without_blank(&tags)),
         deadline: change.deadline.unwrap_or(task.deadline),
         fixed_slot: change.fixed_slot.map_or(task.fixed_slot.clone(), |slot| {
             slot.map_or(FixedSlot::None, FixedSlot::At)
@@ -90,7 +92,7 @@ fn expected(task: &Task, change: &Edit) -> Task {
     }
 }
 
-/// A slot that can't be read may move to another line, nothing else about it may change.
+/// Drops the line of an unparseable slot: an edit may move the slot, but change nothing else about it.
 fn without_line(mut task: Task) -> Task {
     if let FixedSlot::Invalid(problem) = &mut task.fixed_slot {
         problem.line = None;
@@ -98,8 +100,8 @@ fn without_line(mut task: Task) -> Task {
     task
 }
 
-/// Asks for everything `task` says, as far as it can be asked for.
-fn all_of(task: &Task) -> Edit {
+/// The edit that sets every field to its value in `task`. It can't express an unparseable slot.
+fn edit_to(task: &Task) -> Edit {
     Edit {
         kategorie: Some(task.kategorie),
         status: Some(task.status),
@@ -150,10 +152,10 @@ proptest! {
         let text = file.text();
         let mut old = task(&text);
         let edited = edit(&name(), &text, &change).unwrap();
-        let mut undone = edit(&name(), &edited, &all_of(&old)).map_err(|error| TestCaseError::fail(format!("{error:?} for {edited}")))?;
-        prop_assert_eq!(edit(&name(), &undone, &all_of(&task(&undone))), Ok(undone.clone()));
-        if all_of(&old).fixed_slot.is_none() {
-            // Nobody can ask for a slot that can't be read.
+        let mut undone = edit(&name(), &edited, &edit_to(&old)).map_err(|error| TestCaseError::fail(format!("{error:?} for {edited}")))?;
+        prop_assert_eq!(edit(&name(), &undone, &edit_to(&task(&undone))), Ok(undone.clone()));
+        if edit_to(&old).fixed_slot.is_none() {
+            // An edit can't express an unparseable slot.
             let cleared = Edit { fixed_slot: Some(None), ..Edit::default() };
             undone = edit(&name(), &undone, &cleared).unwrap();
             old.fixed_slot = FixedSlot::None;
@@ -164,8 +166,8 @@ proptest! {
     #[test]
     fn asking_for_what_is_there_changes_nothing(file in file()) {
         let text = file.text();
-        let mut all = all_of(&task(&text));
-        // Clearing removes a value that can't be read, too.
+        let mut all = edit_to(&task(&text));
+        // Clearing would also remove an unparseable value.
         all.abgeschlossen_am = all.abgeschlossen_am.filter(Option::is_some);
         prop_assert_eq!(edit(&name(), &text, &all), Ok(text.clone()));
         prop_assert_eq!(edit(&name(), &text, &Edit::default()), Ok(text));
@@ -202,10 +204,10 @@ proptest! {
         let edited = edit(&name(), &text, &Edit { tags: Some(tags.clone()), ..Edit::default() });
         let created = new_file(&NewTask { tags: tags.clone(), ..new_task() });
         if tags.iter().all(|tag| fits_a_line(tag)) {
-            prop_assert_eq!(task(&edited.unwrap()).tags, said(&tags));
-            prop_assert_eq!(task(&created.unwrap().1).tags, said(&tags));
+            prop_assert_eq!(task(&edited.unwrap()).tags, without_blank(&tags));
+            prop_assert_eq!(task(&created.unwrap().1).tags, without_blank(&tags));
         } else {
-            let there = task(&text).tags == said(&tags);
+            let there = task(&text).tags == without_blank(&tags);
             prop_assert_eq!(edited, if there { Ok(text) } else { Err(EditError::BadText { field: "tags" }) });
             prop_assert_eq!(created, Err(EditError::BadText { field: "tags" }));
         }
@@ -226,7 +228,7 @@ proptest! {
             prop_assert!(!title.is_empty());
             prop_assert_eq!(task(&text).title, title);
             let after = stored.strip_prefix(&["# ", title].concat()).unwrap();
-            // A title that ends as a closed heading does is closed once more.
+            // A title that ends like a closed heading gets one more closing `#`.
             let after = after.strip_prefix(" #").unwrap_or(after).strip_prefix('\n');
             prop_assert_eq!(after.map(|rest| rest.trim_start_matches('\n')), Some(body.trim_start_matches('\n')));
         }

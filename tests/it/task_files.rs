@@ -1,9 +1,9 @@
-//! Generated texts and task files for the properties of writing.
+//! Generators of texts and task files for the property tests of writing.
 
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Any Unicode text, with more than its share of what YAML and markdown trip over.
+/// Any Unicode text, biased towards characters and words that are special in YAML or Markdown.
 pub(crate) fn any_text() -> impl Strategy<Value = String> {
     let hard = select(
         " -:#,[]{}&*!|>'\"%@`?=~.\\_/+0x9aäyn\u{85}\u{a0}\u{2028}\u{2029}\u{FEFF}\u{300}\u{200d}🎉\u{e000}\t\r\n\u{0}\u{1b}\u{9f}\u{FFFE}\u{FDD0}"
@@ -27,7 +27,7 @@ pub(crate) fn any_text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// [`any_text`] without what is refused, so that long ones are tried, too.
+/// [`any_text`] without the characters that are refused, so that long texts are accepted, too.
 pub(crate) fn good_text() -> impl Strategy<Value = String> {
     any_text().prop_map(|text| text.chars().filter(|c| is_storable(*c)).collect())
 }
@@ -38,7 +38,8 @@ pub(crate) fn is_storable(c: char) -> bool {
     !control && !noncharacter
 }
 
-/// One key as a person might have written it; `@` is where a comment may stand, `nl` comes later.
+/// The lines of one key as a person might write them. In the forms below, `@` is a place for a comment and `K` the key;
+/// [`file`] chooses the line endings.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
     pub(crate) key: &'static str,
@@ -153,7 +154,7 @@ fn lines(key: &'static str, forms: &'static [&'static str]) -> impl Strategy<Val
     })
 }
 
-/// A file as its pieces, in the order they stand in.
+/// A file as its pieces, in order.
 #[derive(Debug, Clone)]
 pub(crate) struct File {
     pub(crate) head: String,
@@ -172,7 +173,7 @@ impl File {
             + &self.tail
     }
 
-    /// The text before and after the lines of `key`, which stand at the end when there are none.
+    /// The text before and after the lines of `key`, or before and after the end of the front matter if it has none.
     pub(crate) fn around(&self, key: &str) -> (String, String) {
         let at = self
             .lines
@@ -246,12 +247,12 @@ pub(crate) fn file() -> impl Strategy<Value = File> {
         "---\n\n\n---\n\u{a0}\n",
         "---\n\n\ttyp: task\r\n",
     ]);
-    let dress = (
+    let format = (
         any::<bool>(),
         any::<bool>(),
         select(vec!["---\n", "---  \n"]),
     );
-    (all, tail, dress).prop_map(|(lines, tail, (bom, windows, head))| {
+    (all, tail, format).prop_map(|(lines, tail, (bom, windows, head))| {
         let ends = |text: &str| {
             if windows {
                 text.replace("\r\n", "\n").replace('\n', "\r\n")

@@ -1,4 +1,4 @@
-//! Files made to hurt the reader: none makes it panic, recurse or take longer than its length.
+//! Adversarial files: none makes the parser panic, recurse without bound, or take more than linear time.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn front(lines: &str) -> String {
     format!("---\ntyp: task\nkategorie: arbeit\n{lines}\n---\n\nText\n")
 }
 
-/// Every piece that means something to YAML, and a few that don't.
+/// Random sequences of all tokens that are special in YAML, and of a few that aren't.
 fn yaml_soup() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "a",
@@ -91,7 +91,7 @@ proptest! {
     }
 }
 
-/// The shapes that make a careless reader slow, deep or large, each filling about `size` bytes.
+/// Texts of about `size` bytes each that make a naive parser slow, deeply recursive or memory-hungry.
 fn hostile(size: usize) -> Vec<String> {
     let starts = ["", "a: ", "a:\n  ", "tags:\n- ", "a: {b: ", "a:\n  [["];
     let pieces = [
@@ -157,7 +157,7 @@ fn a_list_that_never_ends_is_given_up_at_the_bound() {
 
 #[test]
 fn a_hostile_file_takes_no_longer_than_its_length() {
-    // A quadratic step takes minutes on this size; a slow machine in a debug build stays far below.
+    // A quadratic step takes minutes at this size; a debug build on a slow machine stays far below the limit.
     for text in hostile(MAX_FILE_BYTES / 4) {
         let start = Instant::now();
         let _ = read(&text);

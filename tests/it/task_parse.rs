@@ -1,5 +1,5 @@
-//! Reading a task file (`src/task/README.md`, "Front matter", "Problems"): what each key may hold, and what each broken
-//! file becomes.
+//! Reading a task file (`src/task/README.md`, "Front matter", "Problems"): the values that each key accepts, and
+//! the problem that each broken file gives.
 
 use codex_miroir::task::{
     FileName, FixedSlot, Kategorie, MAX_FILE_BYTES, Parsed, Problem, ProblemCode, Slot, Status,
@@ -14,7 +14,7 @@ fn read(text: &str) -> Parsed {
     parse(&name(), text.as_bytes())
 }
 
-/// The task in a file with these lines in its front matter, beside `typ` and `kategorie`.
+/// Parses a task file with these lines in its front matter, after `typ` and `kategorie`.
 fn task(lines: &str) -> Task {
     match read(&front(lines)) {
         Parsed::Task(task) => task,
@@ -290,7 +290,7 @@ fn depth_and_size_are_bounded() {
     let nested = |depth: usize| front(&format!("x: {}{}", "[".repeat(depth), "]".repeat(depth)));
     assert!(matches!(read(&nested(15)), Parsed::Task(_)));
     assert_eq!(code_and_line(&nested(16)), (ProblemCode::BadYaml, Some(4)));
-    // The mapping itself, two keys with their values, `x` and its list come before the items.
+    // The limit of 2000 includes seven values before the items: the mapping, two keys, their values, `x`, its list.
     let long = |items: usize| front(&format!("x:\n{}", "- a\n".repeat(items)));
     assert!(matches!(read(&long(1993)), Parsed::Task(_)));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A table gives back what was put in.
+//! A table returns the records it was built from.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ fn any_file() -> impl Strategy<Value = FileRecord> {
         2 => any_problem().prop_map(Parsed::Unreadable),
     ];
     let sha = prop::option::of(any::<[u8; 20]>().prop_map(GitSha));
-    // Few letters, so that titles are often pieces of names.
+    // Few letters, so that titles are often substrings of file names.
     (0..50_u16, "[a-c-]{0,8}", "[0-9A-Fx]{0,20}", sha, content).prop_map(
         |(number, rest, etag, sha, content)| FileRecord {
             name: format!("{number:04}-{rest}.md"),
@@ -92,7 +92,7 @@ proptest! {
         prop_assert!(table.find("0000-nirgends-zu-finden.md").is_none());
     }
 
-    /// Titles are shown as they are, in one piece and piece by piece.
+    /// A title's `Display`, `text` and serialised form agree.
     #[test]
     fn a_title_reads_the_same_in_every_way(files in prop::collection::vec(any_file(), 0..20)) {
         for file in TaskTable::new(files).iter() {

@@ -1,4 +1,4 @@
-//! Titles, and the file names made from them (`src/task/README.md`, "Names", "Front matter").
+//! Titles, and the file names derived from them (`src/task/README.md`, "Names", "Front matter").
 
 use codex_miroir::task::{FileName, slug, title_of};
 use proptest::prelude::*;

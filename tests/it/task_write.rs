@@ -1,4 +1,4 @@
-//! New task files, and what neither a new file nor an edit may hold.
+//! New task files, and the values that new files and edits refuse.
 
 use codex_miroir::task::{
     Edit, EditError, FileName, Kategorie, MAX_FILE_BYTES, NewTask, Parsed, Slot, Status, Task,

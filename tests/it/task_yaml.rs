@@ -1,5 +1,5 @@
-//! Front matter as the older service read it, by gray-matter with js-yaml: what that reads is read to the same, and
-//! a fault is told with the line it is in and what stands there.
+//! Front matter compatibility with the older service (gray-matter with js-yaml): what js-yaml reads gives the same
+//! values, and a fault is reported with its line and the text found there.
 
 use codex_miroir::task::{
     FileName, FixedSlot, Parsed, Problem, ProblemCode, Slot, Task, Zeit, parse,
@@ -28,11 +28,11 @@ fn problem(lines: &str) -> Problem {
     }
 }
 
-/// Each line was given to js-yaml 3.15.2 and 4.3.2; both said this.
+/// The expected tags are what both js-yaml 3.15.2 and 4.3.2 read from each text.
 #[test]
 fn tags_are_what_js_yaml_reads() {
     let cases: &[(&str, &[&str])] = &[
-        // Brackets over several lines, closed or filled in column 0.
+        // Flow lists over several lines, with the items or the closing bracket in column 0.
         ("tags: [\n  'a',\n]", &["a"]),
         ("tags: [\n  'a'\n]\nx: y", &["a"]),
         ("tags: [\n  \"a\",\n  \"b\"\n]\nx: y", &["a", "b"]),
@@ -47,13 +47,13 @@ fn tags_are_what_js_yaml_reads() {
         ("tags: [\n  'a',\n ]", &["a"]),
         ("tags: ['a\nb']", &["a b"]),
         ("tags: [\"a\\\nb\",\n'c\n\n d']", &["ab", "c\nd"]),
-        // Comments between.
+        // Comments between the items.
         (
             "tags: [ # b ]\n  'a' # one\n  , # two\n# three\n  'b'\n# four\n]",
             &["a", "b"],
         ),
         ("tags: [\n# c\n]", &[]),
-        // Brackets in lists and in brackets, before the tags.
+        // Flow collections in block lists and in each other, before the tags.
         ("x:\n  - [\n'a'\n]\n  - b\ntags: [c]", &["c"]),
         ("x:\n- [\n'a'\n]\n- b\ntags: [c]", &["c"]),
         ("x:\n  tags: [\n'a',\n]\n  y: z\ntags: [c]", &["c"]),
@@ -64,7 +64,7 @@ fn tags_are_what_js_yaml_reads() {
         ("x: [\n  ['a',\n'b'],\n[\n]\n]\ntags: [c]", &["c"]),
         ("x: [\n{a: b},\n{\n'c': 'd'\n}\n]\ntags: [c]", &["c"]),
         ("x: [a: b,\nc: d]\ntags: [c]", &["c"]),
-        // Items in column 0.
+        // Block list items in column 0.
         ("tags:\n- a\n- 'b'\nx: y", &["a", "b"]),
         ("tags: # c\n- a\n# d\n\n- \"b\"", &["a", "b"]),
         ("tags:\n- a\n  b\n-\n- 'c\nd'", &["a b", "c d"]),
@@ -86,7 +86,7 @@ fn tags_are_what_js_yaml_reads() {
         ("m: {\n\ta:\tb,\n\t'c':\t'd'\n\t}\ntags: c", &["c"]),
         ("tags: 'a\n\tb'", &["a b"]),
         ("tags: a\tb", &["a\tb"]),
-        // Quotes that go on in column 0.
+        // Quoted scalars that continue in column 0.
         ("x: 'a\nb'\ny: \"c\n\nd\"\ntags: e", &["e"]),
     ];
     for (lines, tags) in cases {
@@ -136,8 +136,8 @@ fn the_limits_hold_in_brackets_over_several_lines() {
     assert!(problem.message.contains("16 deep"), "{problem:?}");
 }
 
-/// A tab that indents keys or items is none of the spaces YAML counts. js-yaml 3 took it for one and read another
-/// tree than was meant; js-yaml 4 refuses it.
+/// YAML counts only spaces as the indentation of keys and items, not tabs. js-yaml 3 counted a tab as a space and read
+/// a different tree than the author meant; js-yaml 4 refuses it.
 #[test]
 fn a_tab_that_indents_is_refused_with_its_line() {
     for (lines, line) in [
@@ -157,7 +157,7 @@ fn a_tab_that_indents_is_refused_with_its_line() {
 #[test]
 fn a_fault_is_told_with_its_line_and_what_stands_there() {
     let cases = [
-        // A missing colon: not the line after it.
+        // A missing colon: reported in its own line, not in the next.
         ("typ task\nkategorie: arbeit", 2, "no `: `"),
         ("typ:task\nkategorie: arbeit", 2, "no `: `"),
         ("typ: task\nkategorie arbeit\nx: y", 3, "no `: `"),
@@ -166,7 +166,7 @@ fn a_fault_is_told_with_its_line_and_what_stands_there() {
         ("typ: task\ntags:\n-a\n-b", 4, "no `: `"),
         ("typ: task\n'x':y", 3, "no `: `"),
         ("'typ':task", 2, "a space is missing after the `:`"),
-        // What Git leaves.
+        // Git conflict markers.
         (
             "typ: task\n<<<<<<< HEAD\nx: y\n=======\nx: z\n>>>>>>> b",
             3,
@@ -192,7 +192,7 @@ fn a_fault_is_told_with_its_line_and_what_stands_there() {
             4,
             "Git left a conflict here (`<<<<<<<`)",
         ),
-        // An unclosed bracket: where it opens.
+        // An unclosed bracket: reported where it opens.
         (
             "typ: task\ntags: [a, b\nx: y",
             3,
@@ -234,7 +234,7 @@ fn a_fault_is_told_with_its_line_and_what_stands_there() {
             "`[` that opens here is closed by a `}`",
         ),
         ("typ: task\ntags: [a]]\nx: y", 3, "this `]`"),
-        // One that is closed: where it is.
+        // A fault inside closed brackets: reported where it is.
         ("typ: task\ntags: [\n'a'\n'b'\n]", 5, "a comma is missing"),
         (
             "typ: task\nm: {\n'a': 'b'\n'c': 'd'\n}",
@@ -243,7 +243,7 @@ fn a_fault_is_told_with_its_line_and_what_stands_there() {
         ),
         ("typ: task\ntags: [\n- a\n]", 4, "a `-` begins no item"),
         ("typ: task\ntags: [a,\n,'[']", 4, "this comma has no value"),
-        // Quotes, by their kind.
+        // Faults in quoted scalars, by the kind of quote.
         (
             "typ: task\nx: 'a\ny: z",
             3,
@@ -272,7 +272,7 @@ fn a_fault_is_told_with_its_line_and_what_stands_there() {
             "`\\q` means nothing in double quotes",
         ),
         ("typ: task\nx: \"C:\\Users\"", 3, "`\\U`"),
-        // A template's placeholder.
+        // Placeholders of templates.
         (
             "typ: task\ndatum: {{date}}",
             3,
@@ -301,7 +301,7 @@ fn a_fault_is_told_with_its_line_and_what_stands_there() {
         ),
         ("typ: task\nx: '{{a}}' b", 3, "the closing `'`"),
         ("typ: task\nx: {[a]: b}", 3, "a complex key"),
-        // What else begins or ends a value.
+        // Other invalid beginnings and ends of values.
         ("typ: task\nx: a: b", 3, "a second `: `"),
         ("typ: task\nx: y\n  z: w", 4, "indented as if it went on"),
         (

@@ -1,5 +1,5 @@
-//! Lists and keys in brackets, however they are laid out over lines, are read to what they were made of, and editing
-//! beside them or in them loses nothing. Every piece is one that js-yaml 3 and 4 read in any of these places.
+//! Flow lists and mappings, however they are laid out over lines, parse to the values they were generated from, and
+//! edits of or beside them lose nothing. js-yaml 3 and 4 read every generated piece in each of its positions.
 
 use codex_miroir::task::{
     Edit, FileName, FixedSlot, Parsed, Slot, Status, Task, Zeit, edit, parse,
@@ -18,7 +18,7 @@ fn task(text: &str) -> Result<Task, TestCaseError> {
     }
 }
 
-/// How a scalar may be written inside brackets, and what that says.
+/// The notations of a scalar in a flow collection, each with its value.
 const SCALARS: &[(&str, &str)] = &[
     ("a", "a"),
     ("b c", "b c"),
@@ -40,7 +40,7 @@ const SCALARS: &[(&str, &str)] = &[
     ("\"é\n\té\"", "é é"),
 ];
 
-/// What may stand between two pieces.
+/// What may separate two pieces.
 const GAPS: &[&str] = &[
     "",
     " ",
@@ -56,10 +56,10 @@ const GAPS: &[&str] = &[
     "\n# [note\n  ",
 ];
 
-/// What may stand between a `:` and its value in the same line, or before it in the next.
+/// What may separate a `:` from its value, in the same line or the next.
 const AFTER_COLON: &[&str] = &[" ", "\t", " \t ", "\n", "\n  ", "\n\t", " # note\n"];
 
-/// A list or keys in brackets, as text.
+/// The text of a flow list or mapping.
 fn brackets(
     open: char,
     close: char,
@@ -85,19 +85,19 @@ fn gap() -> impl Strategy<Value = &'static str> {
     select(GAPS)
 }
 
-/// Scalars in `[…]`: the text and what it says.
+/// A flow list of scalars: its text and its values.
 fn list() -> impl Strategy<Value = (String, Vec<String>)> {
     let items = prop::collection::vec((select(SCALARS), gap(), gap()), 0..5);
     (items, gap(), any::<bool>()).prop_map(|(items, first, comma)| {
-        let said = items.iter().map(|((_, said), ..)| (*said).to_owned());
-        let said = said.collect();
+        let values = items.iter().map(|((_, values), ..)| (*values).to_owned());
+        let values = values.collect();
         let items = items.into_iter();
         let items = items.map(|((written, _), before, after)| (written.to_owned(), before, after));
-        (brackets('[', ']', items.collect(), first, comma), said)
+        (brackets('[', ']', items.collect(), first, comma), values)
     })
 }
 
-/// One of each of `keys` in `{…}`, with the value that is written for it.
+/// The text of a flow mapping with each of `keys` and its value, as text.
 fn keys(keys: Vec<(&'static str, String)>) -> impl Strategy<Value = String> {
     let layout = (
         select(vec!["k", "'k'", "\"k\""]),
@@ -116,7 +116,7 @@ fn keys(keys: Vec<(&'static str, String)>) -> impl Strategy<Value = String> {
     })
 }
 
-/// Lists and keys inside each other.
+/// Nested flow lists and mappings.
 fn nested() -> impl Strategy<Value = String> {
     let leaf = select(SCALARS).prop_map(|(written, _)| written.to_owned());
     leaf.prop_recursive(4, 16, 3, |inner| {
@@ -136,7 +136,7 @@ fn slot() -> Slot {
     }
 }
 
-/// The lines before the tags', theirs and those after, with what the tags are.
+/// The text before the lines of `tags`, those lines, the text after them, and the values of the tags.
 fn lines() -> impl Strategy<Value = (String, String, String, Vec<String>)> {
     let slots = keys(vec![
         ("datum", "'24.12.2026'".into()),
@@ -150,7 +150,7 @@ fn lines() -> impl Strategy<Value = (String, String, String, Vec<String>)> {
         (dash, colon(), colon(), end),
         any::<bool>(),
     )
-        .prop_map(|((nested, slot, (list, said)), (a, b, c, end), windows)| {
+        .prop_map(|((nested, slot, (list, values)), (a, b, c, end), windows)| {
             let ends = |text: String| {
                 if windows {
                     text.replace('\n', "\r\n")
@@ -163,7 +163,7 @@ fn lines() -> impl Strategy<Value = (String, String, String, Vec<String>)> {
             );
             let tags = format!("tags:{c}{list}{end}\n");
             let after = "status:\toffen\n---\n\n# Text\n".to_owned();
-            (ends(before), ends(tags), ends(after), said)
+            (ends(before), ends(tags), ends(after), values)
         })
 }
 
@@ -171,21 +171,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: crate::support::cases(2_000), ..ProptestConfig::default() })]
 
     #[test]
-    fn what_stands_in_brackets_is_read_as_it_was_made((before, tags, after, said) in lines()) {
+    fn what_stands_in_brackets_is_read_as_it_was_made((before, tags, after, values) in lines()) {
         let read = task(&[before, tags, after].concat())?;
-        prop_assert_eq!(read.tags, said);
+        prop_assert_eq!(read.tags, values);
         prop_assert_eq!(read.fixed_slot, FixedSlot::At(slot()));
     }
 
     #[test]
-    fn an_edit_of_or_beside_brackets_loses_nothing((before, tags, after, said) in lines(), new in select(vec!["neu", "a: b", "'"])) {
+    fn an_edit_of_or_beside_brackets_loses_nothing((before, tags, after, values) in lines(), new in select(vec!["neu", "a: b", "'"])) {
         let text = [&*before, &tags, &after].concat();
         let closed = Edit { status: Some(Status::Abgeschlossen), ..Edit::default() };
         let edited = edit(&name(), &text, &closed).map_err(|error| TestCaseError::fail(format!("{error:?} for {text}")))?;
         prop_assert_eq!(&edited, &[&*before, &tags, &after.replacen("offen", "abgeschlossen", 1)].concat());
 
-        // Nobody can ask for a tag of two lines.
-        let kept = said.into_iter().filter(|tag| !tag.contains(char::is_control));
+        // An edit can't express a tag of two lines.
+        let kept = values.into_iter().filter(|tag| !tag.contains(char::is_control));
         let tagged = Edit { tags: Some(kept.chain([new.to_owned()]).collect()), ..Edit::default() };
         let edited = edit(&name(), &text, &tagged).map_err(|error| TestCaseError::fail(format!("{error:?} for {text}")))?;
         prop_assert!(edited.starts_with(&before) && edited.ends_with(&after), "{}\n{}", text, edited);

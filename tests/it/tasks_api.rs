@@ -1,4 +1,4 @@
-//! Creating, changing, completing, listing and showing tasks, as a client meets it (`src/http/README.md`, "Tasks").
+//! Creating, changing, completing, listing and showing tasks over HTTP (`src/http/README.md`, "Tasks").
 
 use http::StatusCode;
 use insta::assert_snapshot;
@@ -8,7 +8,7 @@ use crate::support::http::{Reply, get, request, send, send_body, send_json};
 use crate::support::losing_store::Loss;
 use crate::support::scene::{Instance, RAW, Scene, task};
 
-/// The HTTP layer reads the real clock, so these scenes stand at the present.
+/// The HTTP layer reads the real clock, so the scene starts at the present.
 fn scene() -> Scene {
     Scene::starting(&chrono::Utc::now().to_rfc3339())
 }
@@ -65,8 +65,8 @@ async fn a_created_task_is_there_with_a_number_a_place_and_a_version() {
     .await;
     assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
     let version = reply.header("x-codex-version").to_owned();
-    let said = reply.text().replace(&version, "(version)");
-    assert_snapshot!(said, @r#"{"ok":true,"id":"0000","path":"codex-miroir/anna/tasks/0000-E-Mail-Co.md","filename":"0000-E-Mail-Co.md","version":(version),"gitPushed":false,"gitPending":false}"#);
+    let text = reply.text().replace(&version, "(version)");
+    assert_snapshot!(text, @r#"{"ok":true,"id":"0000","path":"codex-miroir/anna/tasks/0000-E-Mail-Co.md","filename":"0000-E-Mail-Co.md","version":(version),"gitPushed":false,"gitPending":false}"#);
     assert_eq!(reply.header("location"), "/api/tasks/0000-E-Mail-Co");
     assert_eq!(
         reply.header("set-cookie"),
@@ -92,8 +92,8 @@ async fn a_created_task_is_there_with_a_number_a_place_and_a_version() {
     let shown = send(&a, get(reply.header("location"))).await;
     assert_eq!(shown.header("etag"), reply.header("etag"));
     let sha = shown.header("etag").trim_matches('"').to_owned();
-    let said = shown.text().replace(&sha, "(sha)");
-    assert_snapshot!(said, @r##"{"ok":true,"id":"0000","file":"raw/anna/tasks/0000-E-Mail-Co.md","filename":"0000-E-Mail-Co.md","title":"E-Mail & Co","kategorie":"arbeit","status":"offen","tags":["büro"],"deadline":"24.12.2026","fixedSlot":{"datum":"22.12.2026","zeit":"abends"},"abgeschlossen_am":null,"etag":"(sha)","body":"# E-Mail & Co\n\nText\n","html":"<h1>E-Mail &amp; Co</h1>\n<p>Text</p>\n"}"##);
+    let text = shown.text().replace(&sha, "(sha)");
+    assert_snapshot!(text, @r##"{"ok":true,"id":"0000","file":"raw/anna/tasks/0000-E-Mail-Co.md","filename":"0000-E-Mail-Co.md","title":"E-Mail & Co","kategorie":"arbeit","status":"offen","tags":["büro"],"deadline":"24.12.2026","fixedSlot":{"datum":"22.12.2026","zeit":"abends"},"abgeschlossen_am":null,"etag":"(sha)","body":"# E-Mail & Co\n\nText\n","html":"<h1>E-Mail &amp; Co</h1>\n<p>Text</p>\n"}"##);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_task_that_is_created_as_done_is_done_as_of_now() {
     assert_eq!(again["completedAt"], task["abgeschlossen_am"]);
 }
 
-/// Create, get, list, update, get: what was sent comes back.
+/// Create, get, list, update, get: each returns the strings as they were sent.
 #[tokio::test]
 async fn strings_that_mean_something_to_yaml_or_html_come_back_as_they_were_sent() {
     let scene = scene();
@@ -199,7 +199,7 @@ async fn bad_input_is_refused_by_name_and_costs_no_storage_request() {
     let scene = scene();
     scene.file("0000-Da.md", &task("Da"));
     let a = scene.instance();
-    let mut told = String::new();
+    let mut refusals = String::new();
     for body in [
         "{",
         "null",
@@ -233,14 +233,14 @@ async fn bad_input_is_refused_by_name_and_costs_no_storage_request() {
             reply.text()
         );
         let document = reply.json();
-        told += &format!(
+        refusals += &format!(
             "{body} → {} {}: {}\n",
             document["code"].as_str().unwrap(),
             document["field"].as_str().unwrap_or("-"),
             document["error"].as_str().unwrap()
         );
     }
-    assert_snapshot!(told, @r#"
+    assert_snapshot!(refusals, @r#"
     { → invalid_json -: The body isn't JSON at line 1, column 1: mend it.
     null → invalid_json -: The body must be a JSON object, as in {"kategorie":"arbeit"}.
     [] → invalid_json -: The body must be a JSON object, as in {"kategorie":"arbeit"}.
@@ -359,7 +359,7 @@ async fn sizes_and_types_are_bounded() {
     );
     let refused = send_json(&a, "POST", "/api/tasks", &large).await;
     assert_snapshot!(refused.refusal(), @r#"413 {"ok":false,"code":"body_too_large","error":"The body is over 1 MiB: send a smaller one."}"#);
-    // Without a length it is counted while it comes.
+    // Without a `Content-Length` the body is counted as it arrives.
     let chunks = (0..20).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1 << 16]));
     let chunked = axum::body::Body::from_stream(futures::stream::iter(chunks));
     let post = || request("POST", "/api/tasks").header("content-type", "application/json");
@@ -543,7 +543,7 @@ async fn completing_twice_keeps_the_first_date_and_writes_nothing() {
         "the index is confirmed, and nothing is written"
     );
     assert_eq!(text_of(&scene, "0000-Brief.md"), text);
-    // Another instance that doesn't know of it yet, and one by an update.
+    // The same at another instance, which hasn't seen the completion, and by an update.
     let b = scene.instance();
     assert_eq!(
         send(&b, request("POST", "/api/tasks/0000/complete"))
@@ -617,7 +617,7 @@ async fn if_match_guards_an_update() {
     }
     assert_eq!(guarded(&a, "*", "drei").await.status, StatusCode::OK);
     let etag = guarded(&a, "*", "vier").await.header("etag").to_owned();
-    // An instance that was there before and knows an older one asks before it refuses.
+    // An instance whose copy is older asks the store before it refuses.
     assert_eq!(
         guarded(&scene.instance(), &etag, "fünf").await.status,
         StatusCode::OK
@@ -716,7 +716,7 @@ async fn a_file_that_cannot_be_read_is_shown_raw_and_never_written() {
     let refused = update(&a, "0006", json!({"status": "abgebrochen"})).await;
     assert_snapshot!(refused.refusal(), @r#"409 {"ok":false,"code":"front_matter_not_editable","error":"The front matter can't be changed here without touching something else: edit the file by hand.","line":2}"#);
     update(&a, "0006", json!({"body": "Neu\n"})).await.ok();
-    // Repaired with an editor, it can be written at once.
+    // Once an editor has repaired the file, it can be changed immediately.
     scene.file("0005-kaputt.md", &task("Heil"));
     send(&a, request("POST", "/api/tasks/0005/complete"))
         .await
@@ -767,7 +767,7 @@ async fn the_list_filters_pages_and_costs_no_more_than_the_week() {
     assert_eq!(list("?q=GESUND").await.0, "0005");
     assert_eq!(list("?q=aufgabe%203").await.0, "0003");
     assert_eq!(list("?q=0004&code=abc").await.0, "0004");
-    // Each word, in any order.
+    // All words must match, in any order.
     assert_eq!(list("?q=3+aufgabe").await.0, "0003");
     assert_eq!(list("?q=gesund+b+zahn").await.0, "0005");
     assert_eq!(list("?q=aufgabe+gesund").await.0, "");
@@ -889,7 +889,7 @@ async fn an_idempotency_key_makes_one_task_of_two_requests() {
     let (mut first, same) = (first.ok(), same.ok());
     first["reused"] = json!(true);
     assert_eq!(first, same);
-    // Its version stays the first, but a client that goes on from there must not go back.
+    // The body repeats the first version, but header and cookie name the current one: reads must stay monotonic.
     let later = create(&b, json!({"kategorie": "arbeit"})).await;
     let version = later.header("x-codex-version").to_owned();
     let again = keyed(&b, "k-1", body).await;
@@ -916,7 +916,7 @@ async fn an_idempotency_key_makes_one_task_of_two_requests() {
     assert_eq!(list["tasks"].as_array().unwrap().len(), 3);
 }
 
-/// What a client is told when the store or others are in the way; the orders behind it are in `writes`.
+/// The responses when the store or other writers are in the way; `writes` tests the interleavings behind them.
 #[tokio::test]
 async fn what_stands_in_the_way_of_a_write_is_said_with_what_to_do() {
     let scene = scene();
@@ -991,7 +991,7 @@ async fn titles_that_mean_something_to_yaml_come_back_as_they_were_sent() {
     }
 }
 
-/// Whatever HTML a text brings: of forms only the boxes of its task lists, and no address but a link's.
+/// Whatever HTML a text contains, its only form controls are task list checkboxes, and its only URLs those of links.
 #[tokio::test]
 async fn the_preview_lets_no_form_and_no_other_address_through() {
     let scene = scene();
@@ -1102,7 +1102,7 @@ async fn the_preview_lets_no_form_and_no_other_address_through() {
     }
 }
 
-/// Letters with marks in either normal form, as keyboards and file systems make them.
+/// Letters with diacritics in NFC and in NFD, as keyboards and file systems produce them.
 #[tokio::test]
 async fn a_search_finds_letters_with_marks_in_both_normal_forms() {
     let scene = scene();
@@ -1117,7 +1117,7 @@ async fn a_search_finds_letters_with_marks_in_both_normal_forms() {
     }
 }
 
-/// A Functions host hands on the path as a client spelled it.
+/// A Functions host forwards the path as the client spelled it.
 #[tokio::test]
 async fn a_path_is_known_in_any_letter_case_and_with_a_slash_at_its_end() {
     let scene = scene();
@@ -1147,7 +1147,7 @@ async fn a_path_is_known_in_any_letter_case_and_with_a_slash_at_its_end() {
     for path in ["/nirgends/", "/codex//"] {
         assert_eq!(send(&a, get(path)).await.status, 404, "{path}");
     }
-    // What a client names isn't spelled anew.
+    // The letter case of names in the path is significant.
     assert_eq!(send(&a, get("/API/tasks/0000-brief")).await.status, 404);
     for (method, path) in [("POST", "/GitHub/Webhook/"), ("DELETE", "/Codex/")] {
         let meant = path.to_lowercase();

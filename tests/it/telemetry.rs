@@ -1,5 +1,5 @@
-//! What the operator reads: lines that say which request they are about, who made a version, and what a
-//! minute held.
+//! Logs and metrics for the operator: lines that name their request, the origin of each new version, and a summary per
+//! minute.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -34,8 +34,8 @@ fn create(service: &Service, headers: &str) -> Answer {
     Answer::read(stream)
 }
 
-/// The lines about this request.
-fn about(service: &Service, id: &str) -> Vec<Value> {
+/// The log lines of this request.
+fn log_lines_of(service: &Service, id: &str) -> Vec<Value> {
     let lines = service.log().into_iter();
     let lines = lines.map(|line| serde_json::from_str::<Value>(&line).unwrap());
     lines.filter(|line| line["request_id"] == id).collect()
@@ -50,14 +50,14 @@ fn every_line_of_a_request_names_it_its_user_and_the_hosts_call() {
     let answer = create(&service, &headers);
     let id = answer.header("x-request-id").to_owned();
     let has = |message: &str| {
-        about(&service, &id)
+        log_lines_of(&service, &id)
             .iter()
             .any(|it| it["message"] == message)
     };
     eventually("it is logged", || {
         (has("request") || has("slow request")) && has("new version")
     });
-    for line in about(&service, &id) {
+    for line in log_lines_of(&service, &id) {
         assert_eq!(
             [
                 &line["user"],
@@ -81,8 +81,8 @@ fn what_a_client_sends_as_a_call_or_a_trace_is_logged_only_when_it_looks_like_on
         "x-azure-functions-invocationid: Titelgeheimnis\r\ntraceparent: 00-Titelgeheimnis-x-01\r\n",
     );
     let id = answer.header("x-request-id").to_owned();
-    eventually("it is logged", || !about(&service, &id).is_empty());
-    for line in about(&service, &id) {
+    eventually("it is logged", || !log_lines_of(&service, &id).is_empty());
+    for line in log_lines_of(&service, &id) {
         assert_eq!(
             (line.get("invocation_id"), line.get("trace_id")),
             (None, None)
@@ -104,7 +104,7 @@ fn each_new_version_is_one_line_that_says_who_made_it_and_why() {
     )
     .unwrap();
     service.get("/codex?nocache=true");
-    // Nothing changes by these, so nothing is said.
+    // These change nothing, so they log no version.
     service.get("/codex?nocache=true");
     service.send_json("POST", &format!("{location}/complete"), "");
     let lines = || -> Vec<Value> {
@@ -138,11 +138,11 @@ fn each_new_version_is_one_line_that_says_who_made_it_and_why() {
     ");
 }
 
-/// Keeps what is written to it.
+/// A log writer that keeps its output.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Kept {
+impl Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -154,14 +154,14 @@ impl Write for Kept {
 }
 
 fn logged(say: impl FnOnce()) -> String {
-    let kept = Kept::default();
-    let writer = kept.clone();
+    let buffer = LogBuffer::default();
+    let writer = buffer.clone();
     let lines = telemetry::json(move || writer.clone());
     tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), say);
-    String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
 }
 
-/// The Functions host tells errors from warnings by that word.
+/// The Functions host tells warnings from errors by the word `warn`.
 #[test]
 fn a_line_is_a_warning_to_the_host_exactly_when_it_is_one() {
     let cause = r"Warnung \warn WARN swarn";
@@ -198,7 +198,7 @@ fn a_minute_is_summed_up_in_one_line() {
     }
     storage.record("get", CallOutcome::Answered, Duration::from_millis(4));
     storage.record("put", CallOutcome::Failed, Duration::from_millis(40));
-    let told = |runtime_stats: &RuntimeStats| -> String {
+    let summary = |runtime_stats: &RuntimeStats| -> String {
         let line: Value =
             serde_json::from_str(&logged(|| telemetry::log_summary(&metrics, runtime_stats)))
                 .unwrap();
@@ -210,8 +210,8 @@ fn a_minute_is_summed_up_in_one_line() {
             .collect();
         fields.join(" ")
     };
-    assert_snapshot!(told(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=1 github_calls=0 github_failed=0 level="INFO" memory=2 message="summary" oldest_unpushed_s=90 pending=0 rebuild=1 rebuilds=3 requests=6 stale=1 storage_calls=2 storage_failed=1 storage_slowest_ms=40 tasks=0 unpushed=2"#);
-    assert_snapshot!(told(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=0 github_calls=0 github_failed=0 level="INFO" memory=0 message="summary" oldest_unpushed_s=90 pending=0 rebuild=0 rebuilds=0 requests=0 stale=0 storage_calls=0 storage_failed=0 storage_slowest_ms=0 tasks=0 unpushed=2"#);
+    assert_snapshot!(summary(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=1 github_calls=0 github_failed=0 level="INFO" memory=2 message="summary" oldest_unpushed_s=90 pending=0 rebuild=1 rebuilds=3 requests=6 stale=1 storage_calls=2 storage_failed=1 storage_slowest_ms=40 tasks=0 unpushed=2"#);
+    assert_snapshot!(summary(&runtime_stats), @r#"artifact=0 cached_bytes=0 cached_users=0 failed=0 github_calls=0 github_failed=0 level="INFO" memory=0 message="summary" oldest_unpushed_s=90 pending=0 rebuild=0 rebuilds=0 requests=0 stale=0 storage_calls=0 storage_failed=0 storage_slowest_ms=0 tasks=0 unpushed=2"#);
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
             .env("CODEX_METRICS_TOKEN", token)
             .env("CODEX_DEV_USER", "anna"),
     );
-    // It has looked at the folder, once.
+    // By then it has listed the folder, once.
     eventually("editors are followed", || {
         let log = service.log();
         log.iter()
@@ -255,13 +255,13 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     );
     let counts = answer.body.lines().filter(|line| {
-        let told = [
+        let shown = [
             "codex_timeline",
             "codex_responses",
             "codex_rebuilds",
             "codex_cached_users",
         ];
-        told.iter().any(|it| line.starts_with(it))
+        shown.iter().any(|it| line.starts_with(it))
     });
     let mut counts: Vec<&str> = counts.collect();
     counts.sort_unstable();
@@ -285,7 +285,7 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
         "{}",
         answer.body
     );
-    // The connection that asks is one.
+    // The connection of this request is one of them.
     let tasks = answer
         .body
         .lines()
@@ -294,7 +294,7 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
     assert!(answer.body.ends_with("# EOF\n") && !answer.body.contains("anna"));
 }
 
-/// A defect costs the request it happens in, and no other.
+/// A panic fails only the request it happens in.
 #[tokio::test]
 async fn a_panic_is_answered_as_a_defect() {
     let scene = Scene::with_tasks(1);
@@ -302,8 +302,8 @@ async fn a_panic_is_answered_as_a_defect() {
     a.gate.break_next("get", "state/.probe");
     let reply = send(&a, get("/readyz")).await;
     assert_eq!(reply.status, 500);
-    let told = reply.json();
-    assert_eq!(told["code"], "internal");
-    assert_eq!(told["requestId"], reply.header("x-request-id"));
+    let problem = reply.json();
+    assert_eq!(problem["code"], "internal");
+    assert_eq!(problem["requestId"], reply.header("x-request-id"));
     assert_eq!(send(&a, get("/codex")).await.status, 200);
 }

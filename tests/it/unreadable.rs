@@ -1,4 +1,4 @@
-//! Requests whose line or headers can't be read, to the real process: each gets an answer like every other.
+//! Requests whose line or headers can't be parsed, sent to the real process: each gets the usual error response.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::process::Service;
 
-/// Sends these bytes, whatever becomes of them, and reads the answer to its end.
+/// Sends the bytes, ignoring errors, and reads the response to its end.
 fn exchange(service: &Service, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(&service.address).unwrap();
     let patience = Some(Duration::from_secs(20));
@@ -29,7 +29,7 @@ fn what_cannot_be_read_is_refused_in_json_with_an_id() {
     for (request, statuses) in [
         (
             format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"),
-            // By how much of it was there when it was looked at.
+            // Depends on how much had arrived when it was parsed.
             &[414, 431][..],
         ),
         (
@@ -46,20 +46,20 @@ fn what_cannot_be_read_is_refused_in_json_with_an_id() {
             "GET /healthz HTTP/1.0\r\nhost: localhost\r\nconnection: keep-alive\r\n\r\nNONSENSE\r\n\r\n".to_owned(),
             &[400],
         ),
-        // After an answer on the same connection.
+        // After a response on the same connection.
         (
             "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\nNONSENSE\r\n\r\n".to_owned(),
             &[400],
         ),
     ] {
-        let said = format!("{} …", &request[..request.len().min(60)]);
+        let label = format!("{} …", &request[..request.len().min(60)]);
         let all = exchange(&service, request.as_bytes());
         let answer = &all[all.rfind("HTTP/1.1 ").max(all.rfind("HTTP/1.0 ")).unwrap_or(0)..];
         let (head, body) = answer
             .split_once("\r\n\r\n")
-            .unwrap_or_else(|| panic!("{said}: {all}"));
+            .unwrap_or_else(|| panic!("{label}: {all}"));
         let status: u16 = head[9..12].parse().unwrap();
-        assert!(statuses.contains(&status), "{said}: {head}");
+        assert!(statuses.contains(&status), "{label}: {head}");
         let code = match status {
             400 => "invalid_request",
             414 => "uri_too_long",
@@ -72,13 +72,13 @@ fn what_cannot_be_read_is_refused_in_json_with_an_id() {
                 .map(|it| it.1);
             let value = values
                 .next()
-                .unwrap_or_else(|| panic!("{said}: {name}: {head}"));
-            assert_eq!(values.next(), None, "{said}: {name} twice");
+                .unwrap_or_else(|| panic!("{label}: {name}: {head}"));
+            assert_eq!(values.next(), None, "{label}: {name} twice");
             value
         };
         assert_eq!(header("content-type"), "application/json; charset=utf-8");
         assert_eq!(header("content-length"), body.len().to_string());
-        // An older client expects nothing else.
+        // An HTTP/1.0 client expects the connection to close anyway.
         if head.starts_with("HTTP/1.1") {
             assert_eq!(header("connection"), "close");
         }

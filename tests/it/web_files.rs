@@ -1,4 +1,4 @@
-//! The web app's page and files, as they are sent. What they do is in `web.rs`.
+//! The web app's page and assets, as they are served. `tests/system/web.rs` tests their behaviour.
 
 use insta::assert_snapshot;
 
@@ -12,7 +12,7 @@ async fn page(a: &Instance, languages: &str) -> Reply {
     send(a, request.header("accept-language", languages)).await
 }
 
-/// What stands between `before` and the next quotation mark, as often as it does.
+/// The text between each `before` and the next quotation mark.
 fn quoted<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
     let after = text.split(before).skip(1);
     after.map(|it| it.split('"').next().unwrap()).collect()
@@ -124,8 +124,8 @@ async fn a_file_of_the_page_is_kept_for_ever_and_named_by_its_content() {
     }
 }
 
-/// The limit is the issue's: all of it, compressed, under 40 KB; the first paint needs the page, its style and
-/// its script.
+/// The limit comes from the issue: everything, compressed, under 40 KB. The first paint needs the page, its style sheet
+/// and its script.
 #[tokio::test]
 async fn all_of_it_weighs_less_than_forty_kilobytes() {
     let a = Scene::new().instance();
@@ -178,20 +178,20 @@ async fn the_older_services_pages_lead_to_the_new_ones() {
     }
 }
 
-/// Without a sign-in there is nothing to stop at.
+/// Where sign-in is off, `/login` redirects to `return_to` directly.
 #[tokio::test]
 async fn without_a_sign_in_login_goes_straight_on() {
     let a = Scene::new().instance();
     let on = send(&a, get("/login?return_to=%2F%23%2Fnew")).await;
     assert_eq!((on.status.as_u16(), on.header("location")), (302, "/#/new"));
     assert_eq!(send(&a, get("/login")).await.header("location"), "/");
-    for (accept, told) in [
+    for (accept, message) in [
         (BROWSER, "Diese Adresse stimmt nicht."),
         ("*/*", "return_to must be a path"),
     ] {
         let elsewhere = get("/login?return_to=%2F%2Fevil.example").header("accept", accept);
         let elsewhere = send(&a, elsewhere).await;
         assert_eq!(elsewhere.status, 400);
-        assert!(elsewhere.text().contains(told), "{}", elsewhere.text());
+        assert!(elsewhere.text().contains(message), "{}", elsewhere.text());
     }
 }

@@ -1,5 +1,5 @@
-//! The promises to writers (src/cache/README.md, "Promises"), with the store's answers held back, lost and doubled. Orders
-//! that nobody thought of are the simulation's business.
+//! The promises to writers (src/cache/README.md, "Promises"), with store responses delayed, lost and duplicated. The
+//! simulation covers further interleavings.
 
 mod no_file;
 mod settling;
@@ -82,7 +82,7 @@ async fn complete(
     completed
 }
 
-/// The titles of open tasks as this instance shows them, strictly.
+/// The titles of open tasks in this instance's response to a strong read.
 async fn open_tasks(scene: &Scene, instance: &Instance) -> Vec<String> {
     titles(&instance.json(&scene.read_strictly(instance).await))
 }
@@ -148,7 +148,7 @@ async fn the_time_of_the_listing_is_not_renewed_by_a_write_and_the_listing_still
     assert_eq!(read.layer, Layer::Rebuild, "fifteen minutes are over");
 }
 
-/// Fifty at once share a handful of swaps, and the entry goes on in version order.
+/// Group commit: fifty concurrent creates share a few compare-and-swaps, and the snapshot advances in version order.
 #[tokio::test]
 async fn creates_at_once_share_swaps_and_get_numbers_without_gaps() {
     let scene = Scene::with_tasks(2);
@@ -193,7 +193,7 @@ async fn a_write_whose_outcome_is_unknown_says_so_and_is_settled_later() {
     let unknown = create(&scene, &a, "Neu").await.unwrap_err();
     assert!(matches!(unknown.error, TaskError::OutcomeUnknown));
     assert_eq!(scene.state().pending.len(), 1);
-    // The next write and read work at once.
+    // The next write and read succeed without delay.
     let other = create(&scene, &a, "Andere").await.unwrap();
     assert_eq!(other.name.as_str(), "0002-Andere.md");
     assert_eq!(open_tasks(&scene, &b).await, ["Aufgabe 0", "Andere"]);
@@ -202,7 +202,7 @@ async fn a_write_whose_outcome_is_unknown_says_so_and_is_settled_later() {
     assert!(scene.state().pending.is_empty(), "settled");
     let settled = scene.store.peek(&format!("{RAW}0001-Neu.md")).unwrap();
     assert_eq!(&settled.bytes[..], b"---\ntyp: settled\n---\n");
-    // It counts as absent, and its number isn't handed out again.
+    // The tombstone counts as absent, and its number isn't assigned again.
     assert_eq!(
         create(&scene, &b, "Neu").await.unwrap().name.as_str(),
         "0003-Neu.md"
@@ -230,11 +230,11 @@ async fn two_instances_edit_different_fields_at_once_and_both_stay() {
             .await
     });
     held.reached().await;
-    let of_b = Edit {
+    let edit_of_b = Edit {
         kategorie: Some(Kategorie::Privat),
         ..Edit::default()
     };
-    update(&scene, &b, "0000", of_b).await.unwrap();
+    update(&scene, &b, "0000", edit_of_b).await.unwrap();
     held.release();
     updating.await.unwrap().unwrap();
     settle().await;
@@ -291,7 +291,7 @@ async fn one_key_at_once_on_two_instances_makes_one_task() {
     let (a, b) = (scene.instance(), scene.instance());
     scene.read(&a).await;
     scene.read(&b).await;
-    // The first has set its mark and is about to write; the second does it in its place.
+    // The first has recorded its write intent and is about to write the file; the second writes it on its behalf.
     let held = a.gate.hold_next("put", RAW);
     let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
     let first =
@@ -307,7 +307,7 @@ async fn one_key_at_once_on_two_instances_makes_one_task() {
     assert!(scene.state().pending.is_empty());
 }
 
-/// The first was refused once and is about to write again when the second does it in its place.
+/// The first's write was refused once, and the second writes the file on its behalf just before the retry.
 #[tokio::test]
 async fn one_key_at_once_makes_one_task_also_where_the_first_tries_again() {
     let scene = Scene::with_tasks(1);
@@ -343,7 +343,7 @@ async fn a_dead_instances_key_is_brought_to_its_end_by_the_next_request() {
             scene.pass_seconds(62);
         }
         let again = create_with(&scene, &b, "Neu", key("k")).await.unwrap();
-        // After its time nobody may write under the mark any more: the repeat is a new create.
+        // An expired write intent permits no more writes: the repeat is a new create.
         let expected = match expired {
             false => ("0001-Neu.md", true),
             true => ("0002-Neu.md", false),
@@ -354,7 +354,7 @@ async fn a_dead_instances_key_is_brought_to_its_end_by_the_next_request() {
     }
 }
 
-/// Whether the file under the editor's is the create's can't be told; a second task is worse.
+/// Whether the create wrote the file that the editor saved over can't be known; a second task would be worse.
 #[tokio::test]
 async fn a_dead_instances_key_stays_when_an_editor_has_saved_over_its_file() {
     let scene = Scene::with_tasks(1);
@@ -417,8 +417,8 @@ async fn a_create_meets_a_settled_file_past_9999_and_takes_its_place() {
     assert!(scene.state().pending.is_empty());
 }
 
-/// The text is fetched beside the mark's swap, so it may be newer than that mark: another instance's change that
-/// has a later version.
+/// The text is fetched concurrently with the write intent's compare-and-swap, so it may be newer than the intent:
+/// another instance's change with a later version.
 #[tokio::test]
 async fn what_a_write_happens_to_see_is_not_taken_for_its_own_version() {
     let scene = Scene::with_tasks(1);
@@ -490,7 +490,7 @@ async fn numbers_go_on_above_files_from_elsewhere_and_the_older_services_counter
         "and not written each time"
     );
     assert_eq!(legacy(), 158);
-    // The older service went on for a while.
+    // The older service ran again for a while.
     scene.store.foreign_write(path, b"200");
     scene.file("0199-Von-dort.md", &task("Von dort"));
     scene.rebuild(&a).await;
@@ -553,13 +553,13 @@ async fn past_9999_the_lowest_free_number_is_taken_and_none_left_is_said() {
     assert!(scene.state().pending.is_empty());
 }
 
-/// P9: an instance that acknowledged a change never shows a week without it, however long the store is away.
+/// P9: an instance that acknowledged a change never shows a week without it, however long the store is unreachable.
 #[tokio::test]
 async fn what_stands_in_for_a_store_that_is_away_has_every_acknowledged_change() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
     scene.read(&a).await;
-    // The entry can't go on: the file was somebody else's before.
+    // The snapshot can't advance: the update replaces a foreign version of the file.
     scene.file("0000-Aufgabe.md", &task("Fremd"));
     update(&scene, &a, "0000", tags("neu")).await.unwrap();
     a.line.set_outage(true);
@@ -737,7 +737,7 @@ async fn a_client_that_knows_more_than_memory_gets_its_index_confirmed() {
     );
 }
 
-/// The sum over all answers is what was sent before them, however the swaps were shared.
+/// The counts in all responses add up to the requests sent before them, however the compare-and-swaps were shared.
 #[tokio::test]
 async fn a_shared_request_counts_for_one_op() {
     let scene = Scene::with_tasks(1);
@@ -755,19 +755,19 @@ async fn a_shared_request_counts_for_one_op() {
     });
     let created = futures::future::join_all(creates).await;
     settle().await;
-    let said: u32 = created
+    let reported: u32 = created
         .iter()
         .map(|it| it.requests.reads + it.requests.writes)
         .sum();
     let counts = a.requests.take();
-    let marks = said - counts.of_kind("put", "raw");
+    let state_requests = reported - counts.of_kind("put", "raw");
     assert!(
-        marks >= 1 && marks < counts.of_kind("put", "state"),
-        "{said} of {counts}"
+        state_requests >= 1 && state_requests < counts.of_kind("put", "state"),
+        "{reported} of {counts}"
     );
 }
 
-/// P7: past 9999, too, nobody has to wait for a mark that an instance left.
+/// P7: past 9999, too, no create waits for the write intent that an instance abandoned.
 #[tokio::test]
 async fn a_mark_that_was_left_keeps_no_numbers_past_9999() {
     let scene = Scene::with_tasks(2);
@@ -787,7 +787,7 @@ async fn a_mark_that_was_left_keeps_no_numbers_past_9999() {
     assert_eq!(scene.state().pending.len(), 1);
 }
 
-/// One op at a time writes the older service's counter, and holds it against the newest state.
+/// One operation at a time writes the older service's counter, and compares it with the newest state.
 #[tokio::test]
 async fn the_older_services_counter_stays_ahead_of_creates_at_once() {
     let scene = Scene::with_tasks(1);

@@ -1,4 +1,4 @@
-//! The document's examples.
+//! The examples in the OpenAPI document.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::support::contract::{DOCUMENT, answers, escaped, faults, operation, op
 use crate::support::http::{get, request, send_body, send_json};
 use crate::support::scene::Scene;
 
-/// Every example below `value`, with the place of the schema that it is one of.
+/// Collects every example below `value`, each with the JSON pointer of its schema.
 fn examples<'a>(value: &'a Value, place: &str, found: &mut Vec<(String, &'a Value)>) {
     if let Value::Array(items) = value {
         for (at, item) in items.iter().enumerate() {
@@ -16,7 +16,7 @@ fn examples<'a>(value: &'a Value, place: &str, found: &mut Vec<(String, &'a Valu
     let Value::Object(members) = value else {
         return;
     };
-    // That of a parameter or a body stands beside its schema, that of a schema in it.
+    // The example of a parameter or a body is a sibling of its schema; that of a schema is inside it.
     let schema = match members.contains_key("schema") {
         true => format!("{place}/schema"),
         false => place.to_owned(),
@@ -93,7 +93,7 @@ fn a_refusals_example_is_of_its_first_code_and_names_the_request_where_the_servi
     assert!(checked > 100, "{checked}");
 }
 
-/// What the document shows is what is said, to the letter.
+/// The service's refusals equal the document's examples exactly.
 #[tokio::test]
 async fn the_service_refuses_as_its_examples_say() {
     let a = Scene::new().instance();
@@ -140,11 +140,11 @@ async fn the_service_refuses_as_its_examples_say() {
     ];
     for (request, body) in refused {
         let (method, uri) = (request.method_ref().unwrap(), request.uri_ref().unwrap());
-        let asked = format!("{method} {uri}");
+        let request_line = format!("{method} {uri}");
         let operation = operation(method.as_str(), uri.path()).unwrap();
-        let said = send_body(&a, request, body.to_owned()).await;
-        let answer = &operation["responses"][said.status.as_str()];
+        let reply = send_body(&a, request, body.to_owned()).await;
+        let answer = &operation["responses"][reply.status.as_str()];
         let example = &answer["content"]["application/json"]["example"];
-        assert_eq!(&said.json(), example, "{asked}");
+        assert_eq!(&reply.json(), example, "{request_line}");
     }
 }

@@ -1,4 +1,4 @@
-//! What only Unix file systems have.
+//! Features of Unix file systems only: symlinks, sockets, permissions, names that are not UTF-8.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -95,7 +95,7 @@ async fn a_name_too_long_for_the_disk_is_absent_and_can_not_be_written() {
     );
 }
 
-/// `/sys` is a folder that nobody may write to, not even root.
+/// `/sys` is a folder that refuses writes even to root.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_read_only_folder_is_read_and_refuses_writes() {

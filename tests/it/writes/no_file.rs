@@ -1,5 +1,5 @@
-//! Where something is that is no file, and where the store refuses to write: a problem that is said, and no heap of
-//! marks that every read has to try.
+//! Task names taken by something that isn't a file, and stores that refuse to write: the problem is reported, and write
+//! intents that every read would have to recover don't pile up.
 
 use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp, Version};
 use codex_miroir::codex::{BatchItem, FileOp, FileOutcome, TaskError};
@@ -16,7 +16,7 @@ fn batch_of(name: &str) -> Vec<BatchItem> {
     }]
 }
 
-/// What a sync repeats for as long as the thing is there.
+/// A sync repeats such a write for as long as the obstruction exists.
 #[tokio::test]
 async fn a_thousand_writes_to_what_is_no_file_leave_no_mark_and_cheap_reads() {
     let scene = Scene::with_tasks(1);
@@ -47,7 +47,7 @@ async fn a_create_takes_the_next_number_and_an_update_is_told_what_is_wrong() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
     scene.read(&a).await;
-    // After the index was made.
+    // The obstruction appears after the index was built.
     scene.store.obstruct(&format!("{RAW}0001-Neu.md"), true);
     let created = create(&scene, &a, "Neu").await.unwrap();
     assert_eq!(created.name.as_str(), "0002-Neu.md");
@@ -76,7 +76,7 @@ async fn open_tasks_listed(scene: &Scene, instance: &Instance) -> Vec<String> {
     titles(&instance.json(&scene.rebuild(instance).await))
 }
 
-/// Nothing can land there, whatever the op was, so its mark ends.
+/// No late write can land there, whatever the operation was, so its write intent is recovered.
 #[tokio::test]
 async fn a_mark_on_what_is_no_file_is_settled() {
     let scene = Scene::with_tasks(1);
@@ -92,14 +92,14 @@ async fn a_mark_on_what_is_no_file_is_settled() {
                 kind,
                 unknown: serde_json::Map::new(),
             };
-            let mark = PendingOp {
+            let intent = PendingOp {
                 version: state.version,
                 at: scene.now().utc,
                 files: vec![file],
                 refused: false,
                 unknown: serde_json::Map::new(),
             };
-            state.pending.insert("alt".to_owned(), mark);
+            state.pending.insert("alt".to_owned(), intent);
         });
         scene.pass_seconds(62);
         scene.read_strictly(&a).await;
@@ -108,7 +108,7 @@ async fn a_mark_on_what_is_no_file_is_settled() {
     }
 }
 
-/// A file that the store refuses keeps one mark, and a store that refuses all files a few.
+/// A file that the store refuses to write keeps one write intent, a store that refuses all files keeps a few.
 #[tokio::test]
 async fn a_thousand_refused_writes_leave_few_marks_and_cheap_reads() {
     let scene = Scene::with_tasks(1);
@@ -125,7 +125,7 @@ async fn a_thousand_refused_writes_leave_few_marks_and_cheap_reads() {
         create(&scene, &a, "Neu").await.unwrap_err();
         assert!(scene.state().pending.len() <= 8);
     }
-    // Past their time each is tried once a read.
+    // Once expired, the recovery of each intent is tried once per read.
     scene.pass_seconds(62);
     a.took();
     assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
@@ -134,7 +134,7 @@ async fn a_thousand_refused_writes_leave_few_marks_and_cheap_reads() {
         "8 get raw, 2 get state, 1 list raw, 8 put raw",
         "as many marks as there may be, and no more"
     );
-    // The store has come to its senses.
+    // The store accepts writes again.
     a.line.refuse_puts(&format!("{RAW}0000"), false);
     a.line.refuse_puts(RAW, false);
     update(&scene, &a, "0000", tags("endlich")).await.unwrap();

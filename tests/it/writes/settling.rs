@@ -1,4 +1,4 @@
-//! Recovery of write intents that were left (src/cache/README.md, "Recovery"), and writers that come late.
+//! Recovery of abandoned write intents (src/cache/README.md, "Recovery"), and late writers.
 
 use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::codex::{BatchItem, Consistency, FileOp, FileOutcome};
@@ -7,8 +7,8 @@ use super::{create, id, open_tasks, tags};
 use crate::support::losing_store::Loss;
 use crate::support::scene::{RAW, STATE, Scene, new_task, settle, task, titles};
 
-/// A clock that is ahead takes a mark for old while its writer hasn't looked at the file yet: what the writer
-/// finds then has been written anew.
+/// An instance whose clock is ahead treats a write intent as expired before its writer has read the file: the writer
+/// then reads a file that the recovery has rewritten.
 #[tokio::test]
 async fn a_writer_that_looks_after_its_mark_was_settled_writes_under_another() {
     let scene = Scene::with_tasks(1);
@@ -35,7 +35,7 @@ async fn a_writer_that_looks_after_its_mark_was_settled_writes_under_another() {
     assert!(format!("{:?}", row.to_record().content).contains("spät"));
 }
 
-/// Every file of an op is settled before its mark goes (mutation 14).
+/// Every file of an operation is recovered before its write intent is removed (mutation 14).
 #[tokio::test]
 async fn every_file_of_a_batch_is_settled() {
     let scene = Scene::with_tasks(3);
@@ -56,7 +56,7 @@ async fn every_file_of_a_batch_is_settled() {
     let before = ["0000-Aufgabe.md", "0001-Aufgabe.md"].map(etag);
     scene.change_state(|state| {
         state.version = state.version.next();
-        let mark = PendingOp {
+        let intent = PendingOp {
             version: state.version,
             at: scene.now().utc,
             files: vec![
@@ -68,7 +68,7 @@ async fn every_file_of_a_batch_is_settled() {
             refused: false,
             unknown: serde_json::Map::new(),
         };
-        state.pending.insert("fremd".to_owned(), mark);
+        state.pending.insert("fremd".to_owned(), intent);
     });
     scene.pass_seconds(59);
     scene.read(&a).await;
@@ -109,7 +109,7 @@ async fn a_read_goes_on_when_a_mark_cannot_be_settled() {
     assert!(scene.state().pending.is_empty());
 }
 
-/// Past 9999 a create may replace a settled file, and then `If-None-Match` doesn't stop it when it is late.
+/// Past 9999 a create may replace a tombstone, so `If-None-Match` doesn't stop it when it is late.
 #[tokio::test]
 async fn a_late_create_over_a_settled_file_fails_once_its_mark_was_settled() {
     let scene = Scene::with_tasks(2);
@@ -139,7 +139,7 @@ async fn a_late_create_over_a_settled_file_fails_once_its_mark_was_settled() {
     );
 }
 
-/// The same where a batch comes to a settled file's place late: what counts is what was known before its mark.
+/// The same for a batch that reaches a tombstone late: only one known before its write intent may be replaced.
 #[tokio::test]
 async fn a_batch_takes_no_place_that_was_settled_under_its_own_mark() {
     let scene = Scene::with_tasks(1);
@@ -170,7 +170,7 @@ async fn a_batch_takes_no_place_that_was_settled_under_its_own_mark() {
     assert_eq!(open_tasks(&scene, &a).await, ["Aufgabe 0"]);
 }
 
-/// Nothing was written under the first mark, and nothing will be: nobody has to wait for its time.
+/// Nothing was or will be written under the first write intent, so no read has to wait for its expiry.
 #[tokio::test]
 async fn no_mark_is_left_where_its_successor_could_not_be_set() {
     let scene = Scene::with_tasks(1);
