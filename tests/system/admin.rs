@@ -1,4 +1,4 @@
-//! The commands as an operator types them, beside running instances.
+//! The administrative commands as an operator runs them, with instances running alongside.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -11,7 +11,7 @@ use crate::support::mirror::{Mirror, create};
 use crate::support::process::{Service, codex_miroir, eventually};
 use crate::support::scene::{anna, task};
 
-/// Where the blobs are.
+/// Where the blobs are stored.
 enum Place {
     Folder(tempfile::TempDir),
     Container(String),
@@ -25,7 +25,7 @@ impl Place {
         ]
     }
 
-    /// The binary over it, for anna.
+    /// The binary over this place, for the user `anna`.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = codex_miroir();
         command.env("CODEX_DEV_USER", "anna").args(arguments);
@@ -43,7 +43,7 @@ impl Place {
     }
 }
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Debug)]
 struct Done {
     success: bool,
@@ -172,7 +172,7 @@ fn a_dead_process_files_are_left_to_the_service_by_who_only_reads() {
     assert!(left.exists());
 }
 
-/// How many task files are in a zip.
+/// The number of task files in a zip.
 fn zipped(path: &Path) -> usize {
     let zip = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
     zip.file_names()
@@ -276,7 +276,7 @@ async fn a_deleted_users_files_come_back_from_git_with_nobody_elses_commit() {
         "it was looked at"
     );
     assert!(mirror.in_store().await.is_empty());
-    // By somebody who was at work for the user when the deletion ended.
+    // A hint from an instance that was still working for the user when the deletion ended.
     let (hint, put) = (BlobKey::hint(&anna()), Put::default());
     mirror.store().put(&hint, put, PutIf::Any).await.unwrap();
     crate::support::mirror::tick(&service);
@@ -294,7 +294,7 @@ async fn a_deleted_users_files_come_back_from_git_with_nobody_elses_commit() {
     run(&berta).ok();
 }
 
-/// What `state/.github.json` says, as text without the place.
+/// The contents of `state/.github.json` as text, without the place.
 fn folders(mirror: &Mirror) -> String {
     let key = BlobKey::github();
     let got = tokio::task::block_in_place(|| {

@@ -1,5 +1,5 @@
-//! What somebody does who wants to harm the service, against the real process: what is answered, how much memory it
-//! takes, and what somebody well-behaved gets meanwhile. The times are printed, not tested.
+//! Attacks on the real process: what it answers, how much memory it takes, and what a well-behaved client gets during
+//! the attack. The times are printed, not asserted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,18 +21,18 @@ use crate::support::mirror::{HOOK_SECRET, Mirror};
 use crate::support::process::{Answer, Asked, Service, begin, eventually};
 use crate::support::scene::task;
 
-/// Memory that the process may take in all while it is attacked, in KiB: 64 MiB of bodies or 100 MiB of deliveries,
-/// what each connection has read, and what the allocator keeps of all that.
+/// Upper bound on the process's memory while it is attacked, in KiB: 64 MiB of bodies or 100 MiB of deliveries, the
+/// read buffer of each connection, and what the allocator retains of all that.
 const MEMORY: u64 = 600 << 10;
 
 const METRICS: &str = "a-token-for-metrics";
 
-/// A service over a folder with some tasks and with GitHub, whose connections time out soon.
+/// A service over a folder with some tasks and with GitHub mode, whose connections time out soon.
 fn fortress() -> (Mirror, Service) {
     fortress_with("2")
 }
 
-/// The same, whose clients have so many seconds for a body.
+/// [`fortress`] with this many seconds for a client to send a body.
 fn fortress_with(body_seconds: &str) -> (Mirror, Service) {
     raise_file_limit();
     let mirror = Mirror::new()
@@ -54,7 +54,7 @@ fn fortress_with(body_seconds: &str) -> (Mirror, Service) {
     (mirror, service)
 }
 
-/// Ten thousand connections are as many open files; a process may raise its limit to what the system gives.
+/// Ten thousand connections need as many file descriptors; a process may raise its soft limit to the hard limit.
 fn raise_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -64,7 +64,7 @@ fn raise_file_limit() {
     setrlimit(Resource::Nofile, raised).unwrap();
 }
 
-/// The most memory that the process had since this was asked the last time, in KiB.
+/// The process's peak memory since the last call, in KiB.
 fn peak_memory(service: &Service) -> u64 {
     let process = format!("/proc/{}", service.id());
     let status = fs::read_to_string(format!("{process}/status")).unwrap();
@@ -76,12 +76,12 @@ fn peak_memory(service: &Service) -> u64 {
         .unwrap()
         .parse()
         .unwrap();
-    // Resets the mark (proc(5)).
+    // Resets the high-water mark (proc(5)).
     fs::write(format!("{process}/clear_refs"), "5").unwrap();
     peak
 }
 
-/// Runs `attack` beside somebody who reads the week, and prints what came of it.
+/// Runs `attack` while a client reads the week, and prints the outcome.
 fn row(service: &Service, name: &str, attack: impl FnOnce() -> String) {
     let read = || {
         let answer = service.get("/codex");
@@ -90,7 +90,7 @@ fn row(service: &Service, name: &str, attack: impl FnOnce() -> String) {
     attacked(service, name, &read, attack);
 }
 
-/// The same, with what somebody well-behaved does meanwhile.
+/// [`row`] with another request for the well-behaved client.
 fn attacked(
     service: &Service,
     name: &str,
@@ -137,7 +137,7 @@ fn connect(service: &Service) -> TcpStream {
     stream
 }
 
-/// Sends what the service will take of `pieces`, then reads its answer; `None` when there was none.
+/// Sends as much of `pieces` as the service accepts, then reads its answer; `None` if there is none.
 fn pour(
     service: &Service,
     head: &str,
@@ -155,7 +155,7 @@ fn pour(
     (status(stream), sent)
 }
 
-/// The status of what the service still says before it closes the connection.
+/// The status of the service's last response before it closes the connection, if any.
 fn status(mut stream: TcpStream) -> Option<u16> {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
@@ -165,7 +165,7 @@ fn status(mut stream: TcpStream) -> Option<u16> {
         .and_then(|status| status.parse().ok())
 }
 
-/// How often each came.
+/// The number of occurrences of each answer.
 fn tally<T: Ord + std::fmt::Debug>(answers: impl IntoIterator<Item = T>) -> String {
     let mut counts = BTreeMap::new();
     for answer in answers {
@@ -178,7 +178,7 @@ fn tally<T: Ord + std::fmt::Debug>(answers: impl IntoIterator<Item = T>) -> Stri
     counts.join(", ")
 }
 
-/// Feeds every connection a byte at a time until each is closed, and gives what they were told.
+/// Sends a byte at a time on every connection until each is closed, and returns the statuses received.
 fn drip(mut streams: Vec<TcpStream>, byte: u8) -> Vec<Option<u16>> {
     let began = Instant::now();
     let mut ended = Vec::new();
@@ -259,7 +259,7 @@ fn what_is_too_large_is_refused_before_it_is_there() {
                 pour(&service, &head, (0..16).map(|_| vec![b'a'; 64 << 10])).0
             })
             .collect();
-        // The answer is lost where the client still sends when nobody reads any more.
+        // A client that still sends when the service has stopped reading loses the answer to the reset.
         assert!(
             ended.iter().all(|it| matches!(it, Some(431) | None)) && ended.contains(&Some(431)),
             "{}",
@@ -327,7 +327,7 @@ fn what_is_too_large_is_refused_before_it_is_there() {
 
 #[test]
 fn bodies_that_stop_before_their_end_take_no_more_than_their_share() {
-    // All of them are there before the first one's time is over, also on a machine that has other work.
+    // The timeout leaves room to open all connections before the first one expires, even on a busy machine.
     let (_mirror, service) = fortress_with("15");
     let host = "host: localhost\r\n";
     row(
@@ -423,7 +423,7 @@ fn bombs_go_off_nowhere() {
     });
 }
 
-/// The tasks' folder of the user `anna`, by what the process says of itself.
+/// The tasks folder of the user `anna`, from the process's environment.
 fn service_folder(service: &Service) -> PathBuf {
     let environment = fs::read(format!("/proc/{}/environ", service.id())).unwrap();
     let environment = String::from_utf8(environment).unwrap();
@@ -438,7 +438,7 @@ fn code(answer: &Answer) -> String {
     document["code"].as_str().unwrap_or("").to_owned()
 }
 
-/// Each was quadratic, or deep, in some renderer.
+/// Each of these was quadratic, or deeply nested, in some renderer.
 const MARKDOWN_BOMBS: &[&str] = &[
     ">",
     "> - ",
@@ -463,7 +463,7 @@ const MARKDOWN_BOMBS: &[&str] = &[
     "<select><option>",
 ];
 
-/// How deep the elements of `html` are at most, whatever they are.
+/// The maximum nesting depth of the elements of `html`, whatever they are.
 fn depth(html: &str) -> usize {
     let (mut depth, mut most) = (0_usize, 0);
     for tag in html.split('<').skip(1) {
@@ -476,13 +476,13 @@ fn depth(html: &str) -> usize {
     most
 }
 
-/// What the renderer's time grows with.
+/// The renderer's time grows with the depth.
 #[test]
 fn rendered_markdown_is_never_deep() {
     for piece in MARKDOWN_BOMBS {
-        // Deep enough for each bound.
+        // Enough repetitions to reach each bound.
         let html = markdown_to_html(&piece.repeat(8_000));
-        // Void elements, which close themselves, aren't deep.
+        // Void elements have no closing tag and add no depth.
         let html = html.replace("<br>", "").replace("<hr>", "");
         assert!(depth(&html) <= 2_500, "{piece:?} is {} deep", depth(&html));
     }
@@ -562,7 +562,7 @@ fn no_path_leads_out_of_a_users_folder() {
                 answers.push((answer.status, code(&answer)));
             }
         }
-        // The reads beside it are answered from memory.
+        // The concurrent reads are answered from memory.
         assert_eq!(storage_calls(), before, "none made a storage call");
         tally(answers)
     });
@@ -591,7 +591,7 @@ fn no_path_leads_out_of_a_users_folder() {
     });
 }
 
-/// Somebody whom the platform vouches for asks for another's tasks in every form that might name them.
+/// A user whom the platform authenticates requests another user's tasks in every form that might name them.
 #[test]
 fn nobody_reaches_anothers_tasks() {
     let data = tempfile::tempdir().unwrap();
@@ -706,16 +706,16 @@ fn nobody_reaches_anothers_tasks() {
                 assert_eq!(answer.status, 200, "{header}");
                 none(answer, header);
             }
-            // Two words of the platform are none.
+            // Two contradictory principals from the platform authenticate nobody.
             let both = format!("{anna}{}", &berta[..berta.find("origin").unwrap()]);
             let answer = ask("GET", "/codex", &both, "");
             assert_eq!(answer.status, 401);
             none(answer, "two principals");
-            // Another account that has taken the login's name.
+            // Another account that has taken over the login name.
             let answer = ask("GET", "/codex", &signed_in("berta", "1003"), "");
             assert_eq!(answer.status, 403);
             none(answer, "another's login");
-            // Her key is hers: with his it makes his own task.
+            // An idempotency key belongs to its user: with her key, his request creates his own task.
             let his = r#"{"kategorie":"arbeit","title":"Meins"}"#;
             let answer = ask("POST", "/api/tasks", &format!("{anna}{keyed}"), his);
             assert_eq!(answer.status, 201);
@@ -727,7 +727,7 @@ fn nobody_reaches_anothers_tasks() {
     assert_eq!(files(&folder("anna")).len(), 2);
 }
 
-/// What a page of another site can make a browser send, to every route that changes something.
+/// Every request that a page of another site can make a browser send, to every route that changes something.
 #[test]
 fn a_page_of_another_site_changes_nothing() {
     let (_mirror, service) = fortress();
@@ -777,7 +777,7 @@ fn a_page_of_another_site_changes_nothing() {
     assert_eq!(files(&service_folder(&service)), before);
 }
 
-/// The files of a folder and what is in them.
+/// The files of a folder and their contents.
 fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     let entries = fs::read_dir(folder).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -871,7 +871,7 @@ fn guessing_tokens_is_bounded_and_locks_nobody_out() {
     assert_eq!(read(&known), 200, "who is known stays");
 }
 
-/// Each answer gives a connection its whole time again, and a silent one is closed after it.
+/// Each answer restarts a connection's idle timeout; a silent connection is closed when it expires.
 #[test]
 fn a_connection_that_is_used_stays_and_a_silent_one_is_closed() {
     let data = tempfile::tempdir().unwrap();
@@ -888,7 +888,7 @@ fn a_connection_that_is_used_stays_and_a_silent_one_is_closed() {
         let mut buffer = [0; 4096];
         let read = stream.read(&mut buffer).unwrap();
         assert!(buffer[..read].starts_with(b"HTTP/1.1 200"));
-        // Together longer than one may be silent.
+        // In total longer than the idle timeout.
         thread::sleep(Duration::from_secs(3));
     }
     let asked = Instant::now();
@@ -896,7 +896,7 @@ fn a_connection_that_is_used_stays_and_a_silent_one_is_closed() {
     println!("closed {:?} later", asked.elapsed());
 }
 
-/// The system's queue holds those that find no room, until somebody leaves.
+/// Connections beyond the bound wait in the system's accept queue until another one closes.
 #[test]
 fn beyond_the_bound_connections_wait_and_the_log_says_so() {
     let data = tempfile::tempdir().unwrap();

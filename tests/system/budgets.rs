@@ -1,5 +1,5 @@
-//! The same as HTTP requests of real processes, over both ways into Azurite: by the account's key, and over https by
-//! the tokens of an identity, which are no requests per request.
+//! The storage budgets as HTTP requests of real processes, over both ways into Azurite: the account's key, and https
+//! with tokens of a managed identity, which add no request per storage request.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,10 +12,11 @@ use crate::support::place::Place;
 use crate::support::process::{Answer, Service};
 use crate::support::tcp_proxy::TcpProxy;
 
-/// How old an answer may be that asks nobody, in seconds: longer than a few requests take on a busy machine.
+/// How old an answer served without a storage request may be, in seconds: longer than a few requests take on a busy
+/// machine.
 const REVALIDATE: u64 = 4;
 
-/// Waits until these requests have come by the line, as in `1 get artifacts, 1 get state`, and no others.
+/// Waits until exactly these requests have passed the proxy, written as `1 get artifacts, 1 get state`.
 fn took(proxy: &TcpProxy, wanted: &str) {
     let began = Instant::now();
     let mut requests = vec![];
@@ -30,7 +31,7 @@ fn took(proxy: &TcpProxy, wanted: &str) {
     assert_eq!(counted, wanted);
 }
 
-/// Waits until nothing more comes, whatever it was.
+/// Waits until no further requests arrive, and discards them.
 fn first(proxy: &TcpProxy) {
     let mut quiet = 0;
     while quiet < 10 {
@@ -43,7 +44,7 @@ fn first(proxy: &TcpProxy) {
     }
 }
 
-/// A storage request as [`Counts`] have it, from `GET /account/container/path?query`.
+/// A storage request in the form of [`Counts`], from `GET /account/container/path?query`.
 fn request(line: &str) -> Request {
     let (method, url) = line.split_once(' ').unwrap();
     let (path, query) = url.split_once('?').unwrap_or((url, ""));

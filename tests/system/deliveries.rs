@@ -1,4 +1,4 @@
-//! What GitHub delivers to a hook.
+//! GitHub's webhook deliveries.
 
 use codex_miroir::github::{Delivery, Push, parse};
 use codex_miroir::task::GitSha;
@@ -44,7 +44,7 @@ fn every_payload_that_github_publishes_is_understood() {
                     "push" => pushes += 1,
                     _ => others += 1,
                 }
-                // As a form, the other content type that a webhook may be set up with.
+                // As a form, the other content type that a webhook can be configured with.
                 let form = form_urlencoded::Serializer::new(String::new())
                     .append_pair("payload", std::str::from_utf8(&body).unwrap())
                     .finish();
@@ -60,7 +60,7 @@ fn every_payload_that_github_publishes_is_understood() {
     assert!(pushes > 5 && others > 100);
 }
 
-/// Forty zeros stand for none.
+/// Forty zeros mean that there is no commit.
 fn commit(sha: &Value) -> Option<GitSha> {
     let sha: GitSha = sha.as_str()?.parse().ok()?;
     (sha != GitSha([0; 20])).then_some(sha)

@@ -1,5 +1,5 @@
-//! A folder on a disk that is full, read-only or damaged, and the real process over it. The disks are file systems in
-//! memory, which only root may mount.
+//! The real process over a folder on a disk that is full, read-only or damaged. The disks are tmpfs mounts, which only
+//! root may create.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::process::{Answer, Service, codex_miroir};
 use crate::support::scene::titles;
 
-/// A small disk of its own; it goes with the value.
+/// A small disk of its own, unmounted on drop.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
@@ -76,7 +76,7 @@ fn code(answer: &Answer) -> (u16, String) {
     )
 }
 
-/// All tasks of the list, with how often each is there.
+/// All tasks of the list, with the number of occurrences of each.
 fn all(service: &Service) -> BTreeMap<String, usize> {
     let list = service
         .send("/api/tasks?status=alle", "cache-control: no-cache\r\n")
@@ -126,7 +126,7 @@ fn on_a_full_disk_nothing_is_acknowledged_nothing_lost_and_it_goes_on_with_room(
     );
     disk.free();
     assert_eq!(create(&service, "nachher").status, 201);
-    // What was refused may have got as far as a mark, which is settled in its time.
+    // A refused write may have got as far as its write intent, which is settled after its expiry.
     std::thread::sleep(Duration::from_millis(1_500));
     let counts = all(&service);
     println!("with room again: {counts:?}");
@@ -162,7 +162,7 @@ fn on_a_read_only_disk_reads_go_on() {
     assert_eq!(all(&before).len(), 2);
 }
 
-/// What a power cut, or a hand, leaves: whatever the file, nothing is lost but what it held.
+/// The damage that a power cut or an operator leaves: whichever file it hits, nothing is lost except its own contents.
 #[test]
 fn damaged_files_cost_a_rebuild_or_are_told_of() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The packaged folder under the tests' own Functions host, which does as `src/functions/README.md` says.
+//! The packaged folder under the tests' own Functions host, which behaves as `src/functions/README.md` describes.
 
 mod forms;
 mod restarts;
@@ -18,7 +18,7 @@ use crate::support::scene::task;
 
 const HOOK_SECRET: &str = "a-secret-of-the-hook-for-tests";
 
-/// What a process has around it: a folder for its store, and a GitHub.
+/// The surroundings of a process: a folder as its store, and a GitHub.
 struct Place {
     data: TempDir,
     github: GitHub,
@@ -34,7 +34,7 @@ impl Place {
         }
     }
 
-    /// A host over it, for the local user anna, with GitHub mode.
+    /// A host over this place, for the local user `anna`, with GitHub mode.
     fn host(&self, form: Form) -> FunctionsHost {
         let token = self.github.personal_token(self.github.owner());
         let mut settings = over(&self.data);
@@ -51,7 +51,7 @@ impl Place {
         FunctionsHost::start(form, &settings)
     }
 
-    /// Somebody commits a task of anna's.
+    /// Commits a task of `anna`'s to the repository.
     fn commit(&self, file: &str, title: &str) {
         let path = format!("codex-miroir/anna/tasks/{file}");
         let text = task(title);
@@ -59,7 +59,7 @@ impl Place {
         self.github.commit("main", &changes, "Add a task");
     }
 
-    /// Something else writes a task file of anna's.
+    /// Writes a task file of `anna`'s past the service.
     fn save(&self, file: &str, text: &str) {
         let tasks = self.data.path().join("raw/anna/tasks");
         fs::create_dir_all(&tasks).unwrap();
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-/// Settings with this folder for a store.
+/// Settings with this folder as the store.
 fn over(data: &TempDir) -> Vec<(&'static str, &str)> {
     let folder = data.path().to_str().unwrap();
     vec![
@@ -79,7 +79,7 @@ fn over(data: &TempDir) -> Vec<(&'static str, &str)> {
     ]
 }
 
-/// Packages the same executable into a folder of the test's own.
+/// Packages this executable into a folder of the test's own.
 fn package_in(folder: &Path) {
     let mut command = codex_miroir();
     command.arg("package").arg(folder);
@@ -91,7 +91,7 @@ fn package_in(folder: &Path) {
     assert!(output.status.success(), "{said}");
 }
 
-/// The names of the functions that time triggers.
+/// The names of the functions with a timer trigger.
 fn timers(host: &FunctionsHost) -> Vec<String> {
     let functions = host.functions().iter();
     let timers = functions.filter(|it| matches!(it.trigger, Trigger::Timer { .. }));

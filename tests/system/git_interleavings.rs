@@ -1,9 +1,8 @@
-//! Random interleavings of everything that happens between a store and a repository. Afterwards both are
-//! equal, and every acknowledged edit is in them or in Git's history. Each service reads the repository as
-//! it was some time ago, and no edit leaves the store for that either.
+//! Random interleavings of everything that happens between a store and a repository. Afterwards both are equal, and
+//! every acknowledged edit is in them or in Git's history. Each service reads the repository with its own lag, and the
+//! lag removes no edit from the store.
 //!
-//! `GIT_SEEDS=500..700 tests/run git_interleavings` runs others; a failing one prints its number and what
-//! happened in it.
+//! `GIT_SEEDS=500..700 tests/run git_interleavings` runs other seeds; a failing one prints its number and its events.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -19,16 +18,16 @@ use crate::support::mirror::{Mirror, tick, timer};
 use crate::support::process::{Answer, Service, begin};
 use crate::support::scene::task;
 
-/// Runs at once: most of the time is spent waiting.
+/// Concurrent runs: most of the time is spent waiting.
 const AT_ONCE: usize = 6;
 
 /// How long reads lag behind writes, in milliseconds; each service has its own lag.
 const LAGS: [u64; 8] = [0, 0, 50, 50, 50, 300, 300, 2_000];
 
-/// After this time without a fault everything has to be equal.
+/// The time without a fault after which both sides must be equal.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What happened how often, over all seeds.
+/// The number of events of each kind, over all seeds.
 #[derive(Default)]
 struct Counts {
     edits: AtomicU64,
@@ -89,17 +88,17 @@ fn the_store_and_the_repository_end_equal_and_no_edit_is_lost() {
 struct Run<'a> {
     rng: Rng,
     mirror: Mirror,
-    /// What each service reads, whether it is killed and started again or not.
+    /// The replica that each service reads; it outlives the service's restarts.
     replicas: Vec<Replica>,
     services: Vec<Option<Service>>,
     counts: &'a Counts,
-    /// A mark of each acknowledged edit, which it left in a text.
+    /// Marks in texts, one for each acknowledged edit.
     edits: Vec<String>,
-    /// Marks that the second clone left.
+    /// Marks that the second clone pushed.
     pushed: Vec<String>,
-    /// Whether the second clone took away what may have had marks of edits.
+    /// Whether the second clone removed text that may have contained marks of edits.
     took_away: bool,
-    /// Whether a process was killed while it wrote: between its file and the hint beside that, it leaves none.
+    /// Whether a process was killed during a write: between the file and its hint, it leaves no hint.
     cut: bool,
     next_mark: u32,
     story: Vec<String>,
@@ -186,7 +185,7 @@ impl<'a> Run<'a> {
         self.write("POST", "/api/tasks", "", &body, mark);
     }
 
-    /// Adds a line to a task's body, as a client does that looks before it writes, or completes it.
+    /// Adds a line to a task's body, as a client does that reads before it writes, or completes the task.
     fn edit(&mut self) {
         let (_, service) = self.service();
         let list = service.get("/api/tasks?status=alle");
@@ -218,7 +217,7 @@ impl<'a> Run<'a> {
         self.write("PATCH", &path, &headers, &body, mark);
     }
 
-    /// Sometimes the service is killed while it writes.
+    /// Sends a write; in one of eight cases the service is killed before it answers.
     fn write(&mut self, method: &str, path: &str, headers: &str, body: &Value, mark: String) {
         let killed = self.rng.u8(0..8) == 0;
         let after = Duration::from_micros(self.rng.u64(0..12_000));
@@ -243,7 +242,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Somebody with a clone pushes one or two commits.
+    /// Pushes one or two commits from a clone.
     fn push(&mut self) {
         self.counts.pushes.fetch_add(1, Ordering::Relaxed);
         let head = self.mirror.github.head("main").unwrap();
@@ -257,8 +256,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether it was taken: what the service has committed since the clone was made would be undone, so Git refuses
-    /// it, and it is made anew.
+    /// Whether Git accepted the push: it would undo what the service has committed since the clone was made, so Git
+    /// refuses it, and the caller makes the push anew.
     fn push_one(&mut self) -> bool {
         let tip = self.mirror.github.head("main").unwrap();
         let took_away = self.took_away;
@@ -399,7 +398,7 @@ impl<'a> Run<'a> {
         self.tell(format!("killed {at}"));
     }
 
-    /// Sometimes killed in the middle.
+    /// Calls the timer; in one of three cases the service is killed during the call.
     fn tick(&mut self) {
         let killed = self.rng.u8(0..3) == 0;
         let after = Duration::from_millis(self.rng.u64(0..60));
@@ -418,7 +417,7 @@ impl<'a> Run<'a> {
         self.tell(format!("the timer at {at}, killed"));
     }
 
-    /// Everything works again; the timer comes until both sides are equal.
+    /// Ends all faults, and calls the timer until both sides are equal.
     fn heal(&mut self) -> Result<(), String> {
         self.mirror.github.recover();
         self.check_behind()?;
@@ -431,7 +430,7 @@ impl<'a> Run<'a> {
         self.tell("everything works again");
         let began = Instant::now();
         loop {
-            // A file without a hint is what the hourly pass is for.
+            // Finding a file without a hint is the job of the hourly pass.
             let tidies = self.cut && began.elapsed() > PATIENCE / 2;
             let (_, service) = self.service();
             if tidies {
@@ -467,8 +466,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// While reads still lag, each service looks at the repository once more, and every mark of an edit
-    /// is in the store, unless the second clone took it away.
+    /// While reads still lag, each service looks at the repository once more; then every mark of an edit is in the
+    /// store, unless the second clone removed it.
     fn check_behind(&mut self) -> Result<(), String> {
         for (at, replica) in self.replicas.iter().enumerate() {
             let service = &mut self.services[at];
@@ -486,7 +485,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Every mark is in the store, or in something that Git has or had, forced pushes or not.
+    /// Every mark is in the store, or in an object that Git has or had, forced pushes included.
     fn check(&self) -> Result<(), String> {
         let mut texts: String = block_on(self.mirror.in_store()).into_values().collect();
         texts.push_str(&all_objects(&self.mirror));
@@ -520,7 +519,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(work)
 }
 
-/// The contents of everything that was ever committed.
+/// The contents of every object that was ever committed.
 fn all_objects(mirror: &Mirror) -> String {
     let output = Command::new("git")
         .arg("-C")

@@ -1,5 +1,5 @@
-//! The store and the repository come to the same, whatever happens on the way (`src/codex/git/README.md`): what takes
-//! long, and over Azurite.
+//! The store and the repository converge, whatever happens on the way (`src/codex/git/README.md`): the slow tests, and
+//! those over Azurite.
 
 mod crashes;
 mod lag;

@@ -1,4 +1,4 @@
-//! What the janitor removes, on Azurite.
+//! What the janitor removes, over Azurite.
 
 use std::sync::Arc;
 

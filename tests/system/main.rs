@@ -1,4 +1,4 @@
-//! What needs something more (tests/README.md), or takes long: a file per function or promise.
+//! Tests that need something installed (tests/README.md), or are slow: one file per function or promise.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The real binary with storage that is entered by a managed identity, as on Azure.
+//! The real binary, accessing storage by a managed identity, as on Azure.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use crate::support::process::{Service, eventually};
 use crate::support::tcp_proxy::Fault;
 use crate::support::tls::says_why;
 
-/// The lines that say why there is no token.
+/// The log lines that say why there is no token.
 fn told(service: &Service) -> Vec<String> {
     let lines = service.log().into_iter();
     let lines = lines.filter(|line| line.contains("no token from the identity endpoint"));
     lines.collect()
 }
 
-/// What readers get while there is no token: refusals, with one line in the log that says why.
+/// Readers without a token get refusals, and one log line gives the reason.
 fn refused_with(service: &Service, why: &str) {
     let before = told(service).len();
     for _ in 0..2 {
@@ -86,7 +86,7 @@ fn a_busy_endpoint_is_named_so_in_one_line_and_keeps_nobody() {
             "30",
             "it is busy: it answers 429 and asks to wait 30 s",
         ),
-        // Twice that is more than anybody has.
+        // Twice this wait exceeds any caller's deadline.
         (503, "3", "it is busy: it answers 503 and asks to wait 3 s"),
         (429, "0", "it answers 429"),
     ] {
@@ -96,7 +96,7 @@ fn a_busy_endpoint_is_named_so_in_one_line_and_keeps_nobody() {
     }
 }
 
-/// An answer that came is told, though the next try's doesn't come.
+/// The reported reason is the last answer that arrived, even if the retry's answer doesn't.
 #[test]
 fn an_endpoint_that_falls_silent_is_told_by_what_it_said_last() {
     let place = Place::identity();
@@ -115,7 +115,7 @@ fn an_endpoint_that_falls_silent_is_told_by_what_it_said_last() {
     assert!(told(&service)[0].contains(why), "{:?}", told(&service));
 }
 
-/// Reads, writes, and what follows a write, each where storage refuses the token that it comes with.
+/// Reads, writes, and the work that follows a write, each while storage refuses its token.
 #[test]
 fn a_token_that_storage_refuses_is_replaced_before_anybody_hears_of_it() {
     let place = Place::identity();
@@ -129,7 +129,7 @@ fn a_token_that_storage_refuses_is_replaced_before_anybody_hears_of_it() {
     };
     assert_eq!(create("Erste").status, 201);
     for (method, title) in [("GET", "Zweite"), ("PUT", "Dritte")] {
-        // Nobody asks again within a second.
+        // There is no token request within a second of the last one.
         std::thread::sleep(Duration::from_millis(1_100));
         let refusal = Fault::Storage(401, "InvalidAuthenticationInfo");
         proxy.plan(method, 1, refusal);
@@ -143,7 +143,7 @@ fn a_token_that_storage_refuses_is_replaced_before_anybody_hears_of_it() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-/// Whoever looks whether the service is ready waits for a shorter time than the endpoint is given.
+/// A readiness probe has a shorter deadline than a request to the endpoint.
 #[test]
 fn a_silent_endpoint_is_told_where_only_probes_come() {
     let place = Place::identity();
@@ -165,7 +165,7 @@ fn a_user_assigned_identity_is_named_by_its_client_id() {
     assert_eq!(place.endpoint().unwrap().asked(), [Some(id.to_owned())]);
 }
 
-/// Whoever would ask for it by a proxy would tell the proxy the app's header.
+/// A token request through a proxy would disclose the app's secret header to the proxy.
 #[test]
 fn a_token_is_never_asked_for_by_a_proxy() {
     let place = Place::identity();

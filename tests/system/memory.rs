@@ -1,8 +1,8 @@
-//! What an instance remembers of people, and for how long.
+//! What an instance keeps in memory about users, and for how long.
 
 use crate::support::process::{Service, codex_miroir, eventually, other_clock};
 
-/// By a clock that is set for the process: what is kept for a while is kept by the real one.
+/// Retention follows the process's real clock, which the test sets by libfaketime.
 #[test]
 fn what_is_too_old_is_let_go_of() {
     let token = "ein-langes-Kennwort";

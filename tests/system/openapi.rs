@@ -1,5 +1,5 @@
-//! The API's document against the running service: schemathesis, which asks for everything the document promises, and
-//! clients that are made of it.
+//! The API's OpenAPI document against the running service: schemathesis, which exercises everything that the document
+//! promises, and clients generated from it.
 
 mod clients;
 
@@ -13,7 +13,7 @@ fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-/// A program below `tests`.
+/// A program installed below `tests`.
 fn installed(program: &str) -> PathBuf {
     let path = tests().join(program);
     assert!(
@@ -23,7 +23,7 @@ fn installed(program: &str) -> PathBuf {
     path
 }
 
-/// A service between a folder and a GitHub, whose owner is known by a token.
+/// A service between a folder and a GitHub, whose owner authenticates by a token.
 struct Setting {
     service: Service,
     mirror: Mirror,
@@ -58,7 +58,7 @@ impl Setting {
     }
 }
 
-/// All checks and all phases, with the same requests each time.
+/// All checks and all phases, with the same requests in every run.
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing() {
     let program = installed(".venv/bin/schemathesis");

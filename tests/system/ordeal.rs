@@ -1,5 +1,5 @@
-//! Processes that are killed, stopped and started again under load, over a store that fails, while clients note all
-//! they do and see; then the promises are checked over the whole history.
+//! Processes that are killed, stopped and restarted under load, over a store that fails, while clients record
+//! everything they do and see; afterwards the promises are checked over the whole history.
 //!
 //! `tests/run` has a short form; `tests/run ordeal ROUNDS` is the long one.
 
@@ -24,37 +24,37 @@ use history::{History, Read, Shown, Write};
 
 const CLIENTS: usize = 6;
 
-/// Tasks of one client; all are on one page of the list.
+/// The tasks of one client; all of them fit on one page of the list.
 const TASKS: usize = 40;
 
-/// How old an answer may be here, in seconds.
+/// The maximum age of an answer in this test, in seconds.
 const BOUND: u64 = 1;
 
-/// When others settle what a process left, in seconds.
+/// The time after which other processes settle the intents that a process left, in seconds.
 const EXPIRY: u64 = 2;
 
-/// How often a client tries a change before it gives it up.
+/// How often a client tries a change before giving up.
 const TRIES: usize = 40;
 
-/// How long a stopped process stands still: longer than its marks last.
+/// How long a process stays stopped: longer than its write intents last.
 const STILL: Duration = Duration::from_secs(3);
 
-/// And once in a long run: longer than a store or a client waits for anything.
+/// Once in a long run: longer than a store or a client waits for anything.
 const LONG_STILL: Duration = Duration::from_secs(30);
 
-/// Rounds from which on a run is a long one.
+/// The number of rounds from which a run counts as long.
 const LONG: usize = 20;
 
-/// What the second process's clock may jump to over a folder, against the right time.
+/// Offsets from the right time to which the second process's clock may jump over a folder.
 const CLOCKS: [&str; 5] = ["+1h", "-20m", "+26h", "-3d", "+0"];
 
-/// Where the processes meet.
+/// The storage that the processes share.
 enum Place {
     Azurite {
         container: String,
         line: TcpProxy,
     },
-    /// The second process's clock is what the second file says; it jumps while the process runs.
+    /// The file sets the second process's clock, which jumps while the process runs.
     Folder(tempfile::TempDir, tempfile::NamedTempFile),
 }
 
@@ -68,7 +68,7 @@ impl Place {
         place
     }
 
-    /// A process looks at the file at most a second later.
+    /// A process rereads the file at most a second later.
     fn set_clock(&self, offset: &str) {
         if let Self::Folder(_, clock) = self {
             std::fs::write(clock.path(), offset).unwrap();
@@ -109,7 +109,7 @@ impl Place {
     }
 }
 
-/// What all clients share.
+/// State shared by all clients.
 struct Field {
     addresses: Vec<RwLock<String>>,
     over: AtomicBool,
@@ -117,7 +117,7 @@ struct Field {
 }
 
 impl Field {
-    /// Sends a request to one of the processes; nothing when it has gone.
+    /// Sends a request to one of the processes; `None` if the process has gone.
     fn send(
         &self,
         at: usize,
@@ -137,19 +137,19 @@ impl Field {
         );
         stream.write_all(request.as_bytes()).ok()?;
         let answer = Answer::try_read(Asked::on(stream, method, path))?;
-        // One that broke off with the process says nothing.
+        // An answer that broke off with its process doesn't count.
         let whole = answer.header("content-length").parse() == Ok(answer.body.len());
         whole.then_some(answer)
     }
 }
 
-/// One client, with its tasks and what it has seen.
+/// One client, with its tasks and the reads it has seen.
 struct Client<'a> {
     number: usize,
     field: &'a Field,
     random: fastrand::Rng,
     seen: u64,
-    /// Title, id and what it has been made so far.
+    /// Title, id and the state that the client has brought the task to.
     tasks: Vec<(String, String, Shown)>,
     history: History,
 }
@@ -170,7 +170,7 @@ impl Client<'_> {
         self.random.usize(0..self.field.addresses.len())
     }
 
-    /// Tries until it is acknowledged, at any process, and notes it.
+    /// Tries a change at any process until it is acknowledged, and records it.
     fn write(
         &mut self,
         task: &str,
@@ -194,7 +194,7 @@ impl Client<'_> {
                     break;
                 }
                 Some(answer) => {
-                    // What it did before may have happened; everything else would be a defect.
+                    // An earlier try may have taken effect; any other status is a defect.
                     assert!(
                         matches!(answer.status, 503 | 409),
                         "{method} {path}: {} {}",
@@ -305,7 +305,7 @@ fn signal(service: &Service, signal: &str) {
     assert!(status.unwrap().success());
 }
 
-/// What happened besides.
+/// The faults of a run.
 #[derive(Debug, Default)]
 struct Events {
     killed: usize,
@@ -313,7 +313,7 @@ struct Events {
     clock_jumps: usize,
 }
 
-/// `rounds` times a process is killed or stopped under load; gives the history and what happened.
+/// Kills or stops a process under load `rounds` times; returns the history and the faults.
 fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut services: Vec<Service> = (0..2)
@@ -330,7 +330,7 @@ fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
     let mut events = Events::default();
     let history = Mutex::new(History::default());
     thread::scope(|scope| {
-        // However this ends, the clients end.
+        // Ends the clients on every exit from this scope.
         let _over = AtEnd(&field.over);
         for number in 0..CLIENTS {
             let (field, history) = (&field, &history);
@@ -356,7 +356,7 @@ fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
             }
             thread::sleep(Duration::from_millis(random.u64(300..1_500)));
             let at = random.usize(0..services.len());
-            // The first round stops one, so that each run has both.
+            // The first round stops a process, so that each run has both kinds of fault.
             if round == 0 || random.u32(0..4) == 0 {
                 signal(&services[at], "-STOP");
                 thread::sleep(match round == 0 && rounds >= LONG {
@@ -391,7 +391,7 @@ impl Drop for AtEnd<'_> {
     }
 }
 
-/// When all is quiet every process shows the same, and all that was acknowledged.
+/// Once all is quiet, every process shows the same tasks, including everything acknowledged.
 fn last_reads(field: &Field, history: &History) -> Vec<Read> {
     let acknowledged = history.writes.iter().filter_map(|it| it.acknowledged);
     let seen = acknowledged.map(|(version, _)| version).max().unwrap_or(0);
@@ -441,7 +441,7 @@ fn last_reads(field: &Field, history: &History) -> Vec<Read> {
     reads
 }
 
-/// How many rounds: `CODEX_TEST_ROUNDS`, else few.
+/// The number of rounds: `CODEX_TEST_ROUNDS`, else few.
 fn rounds() -> usize {
     std::env::var("CODEX_TEST_ROUNDS")
         .map_or(4, |it| it.parse().expect("CODEX_TEST_ROUNDS is a number"))
@@ -492,7 +492,7 @@ fn over_a_folder_with_clocks_that_disagree_and_jump_neither() {
     report("folder", &history, &events, refused, &BTreeMap::new());
 }
 
-/// Somebody takes a file away behind the service: the checker must see that.
+/// A file is removed behind the service's back: the checker must notice.
 #[test]
 fn the_checker_sees_a_task_that_was_really_lost() {
     let place = Place::folder();
@@ -514,7 +514,7 @@ fn the_checker_sees_a_task_that_was_really_lost() {
         refused: AtomicUsize::new(0),
     };
     thread::sleep(Duration::from_secs(BOUND));
-    // Another program's change is seen at once only with `nocache`.
+    // Only `nocache` shows another program's change at once.
     field.send(0, "GET", "/codex?nocache=true", "", "").unwrap();
     history.reads.extend(last_reads(&field, &history));
     let found = history.violations(Duration::from_secs(BOUND));

@@ -1,4 +1,4 @@
-//! What only Azure does: containers, retries, other answers than the expected ones.
+//! Behaviour specific to Azure: containers, retries, unexpected answers.
 
 mod answers;
 mod containers;
@@ -52,7 +52,7 @@ async fn proxied() -> (AzureStore, TcpProxy, String) {
     )
 }
 
-/// The same after the first write has made the container.
+/// [`proxied`] after the first write, which has created the container.
 async fn proxied_with_blob() -> (AzureStore, TcpProxy, ETag) {
     let (store, proxy, _) = proxied().await;
     let etag = created(&store).await;
@@ -67,7 +67,7 @@ fn done(written: PutOutcome) -> ETag {
     }
 }
 
-/// The first write of [`key`], which makes the container, too.
+/// The first write of [`key`], which also creates the container.
 async fn created(store: &AzureStore) -> ETag {
     let put = store.put(&key(), put("old", 1), PutIf::Absent).await;
     done(put.unwrap().value)

@@ -1,4 +1,4 @@
-//! What every store does (src/store/README.md, "The contract"), on Azurite.
+//! The contract of every store (src/store/README.md, "The contract"), over Azurite.
 
 use codex_miroir::net::TrustStore;
 use codex_miroir::store::PutIf;
@@ -11,7 +11,7 @@ use crate::support::store_conformance::{Opened, bytes, every_fact_on, raw, user,
 
 every_fact_on!(azurite_key, azurite_sas, azurite_identity);
 
-// In a container that isn't there yet.
+// In a container that doesn't exist yet.
 
 fn azurite_key() -> Opened {
     Opened::of(azurite().store(&azurite().container()))
@@ -24,12 +24,12 @@ fn azurite_sas() -> Opened {
     Opened::of(store.unwrap())
 }
 
-/// Over https.
+/// Over https, by tokens of a managed identity.
 fn azurite_identity() -> Opened {
     Opened::of(IdentityEndpoint::start().store(&azurite().container()))
 }
 
-/// Accounts with a hierarchical namespace have folders, which are shown as empty blobs with this mark.
+/// Accounts with a hierarchical namespace have folders, which are listed as empty blobs with this marker.
 #[tokio::test]
 async fn on_azure() {
     let container = azurite().container();

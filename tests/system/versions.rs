@@ -1,5 +1,5 @@
-//! Two versions over one storage: this one, and a made-up newer one (`tests/newer`) that writes a newer format
-//! with more members, and ends when one of those is gone or altered.
+//! Two versions over one storage: this one, and a made-up newer one (`tests/newer`) that writes a newer format with
+//! more members, and exits when one of those is missing or altered.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,26 +20,26 @@ use crate::support::mirror::{Mirror, tick};
 use crate::support::process::{Answer, Asked, Service, eventually};
 use crate::support::scene::task;
 
-/// How often a client tries a request before it counts as never answered.
+/// How often a client tries a request before it counts as unanswered.
 const TRIES: usize = 400;
 
-/// What the newer version writes.
+/// The format that the newer version writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Newer {
-    /// Members that this version doesn't know.
+    /// With members that this version doesn't know.
     Minor,
-    /// What this version mustn't write.
+    /// With a major version that this version mustn't write.
     Major,
 }
 
-/// A storage and a repository that both versions share, and what clients were told.
+/// A storage and a repository that both versions share, and the answers that clients received.
 struct Shared {
     mirror: Mirror,
     token: String,
     newer: Newer,
-    /// Every acknowledged task: what its file is called, and the tag it got last.
+    /// Every acknowledged task: its file name, and the last tag that was acknowledged for it.
     acknowledged: Mutex<BTreeMap<String, String>>,
-    /// Requests that the older version refused.
+    /// The number of requests that the older version refused.
     refused: AtomicUsize,
 }
 
@@ -82,7 +82,7 @@ impl Shared {
         format!("authorization: Bearer {token}\r\ncontent-type: application/json\r\n")
     }
 
-    /// `None` where nobody answers.
+    /// Sends a request; `None` without an answer.
     fn send(
         &self,
         address: &str,
@@ -100,7 +100,7 @@ impl Shared {
         Answer::try_read(Asked::on(stream, method, path))
     }
 
-    /// From one instance after the other until one has done it.
+    /// Sends a request to one instance after the other until one has carried it out.
     fn until_done(
         &self,
         addresses: &[String],
@@ -135,7 +135,7 @@ impl Shared {
         panic!("{method} {path}: {last:?}");
     }
 
-    /// Three clients create, change and complete tasks, each time with another instance first.
+    /// Three clients create, change and complete tasks, each request first at another instance.
     fn work(&self, name: &str, services: &[&Service], meanwhile: impl FnOnce()) {
         let addresses: Vec<String> = services.iter().map(|it| it.address.clone()).collect();
         thread::scope(|scope| {
@@ -175,7 +175,7 @@ impl Shared {
         acknowledged.insert(file.to_owned(), what.to_owned());
     }
 
-    /// Everything that was acknowledged, as this instance shows it now.
+    /// Checks that this instance shows everything that was acknowledged.
     fn is_whole_on(&self, service: &Service) {
         let strict = "cache-control: no-cache\r\n";
         let list = self.send(
@@ -209,7 +209,7 @@ impl Shared {
         }
     }
 
-    /// What another program writes.
+    /// Writes a blob as another program would.
     async fn put(&self, key: &BlobKey, text: &str) {
         let blob = Put {
             bytes: text.to_owned().into(),
@@ -219,7 +219,7 @@ impl Shared {
         put.await.unwrap();
     }
 
-    /// The blobs that say their format, as they are.
+    /// The raw bytes of the blobs that declare a format.
     fn books(&self) -> BTreeMap<String, Option<Vec<u8>>> {
         let keys = [
             BlobKey::state(&anna()),
@@ -237,14 +237,14 @@ impl Shared {
         blob["format"].as_str().unwrap().to_owned()
     }
 
-    /// Somebody commits a new file.
+    /// Commits a new file to the repository.
     fn commit(&self, name: &str) {
         let text = task("Von anderswo");
         self.mirror.commit(&[(name, Some(&text))], "Write it down");
         self.acknowledge(name, "");
     }
 
-    /// Until Git and the store have the same, by this instance's timer.
+    /// Calls this instance's timer, and waits until Git and the store are equal.
     async fn meets_git_by(&self, service: &Service) {
         assert_eq!(tick(service).status, 200);
         self.mirror.until_equal(service).await;
@@ -255,7 +255,7 @@ fn anna() -> UserId {
     UserId::parse("anna").unwrap()
 }
 
-/// Cargo puts examples beside the folder of the tests.
+/// Cargo puts examples next to the folder of the test executables.
 fn newer_executable() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let found = here.ancestors().nth(2).unwrap().join("examples/newer");
@@ -266,7 +266,7 @@ fn newer_executable() -> PathBuf {
     found
 }
 
-/// Nothing that the newer version wrote was missing whenever it looked.
+/// Checks that the newer version found all its members each time it read a blob.
 #[track_caller]
 fn missed_nothing(service: &Service) {
     let log = service.log();
@@ -297,7 +297,7 @@ fn every_object_of_the_state_keeps_members_that_this_version_doesnt_know() {
     assert_eq!(written, state);
 }
 
-/// Old, both, new, both, old: with a newer minor everything works on each side.
+/// Old, both, new, both, old: with a newer minor version everything works on each side.
 async fn a_rolling_update_and_back_with_a_newer_minor(mirror: Mirror) {
     let shared = Shared::over(mirror, Newer::Minor);
     shared.put(&BlobKey::legacy_next_id(&anna()), "3").await;
@@ -351,7 +351,7 @@ async fn a_rolling_update_and_back_with_a_newer_minor(mirror: Mirror) {
     assert_eq!(shared.refused.load(Ordering::Relaxed), 0);
 }
 
-/// `kill -9`, for a service that others still look at.
+/// `kill -9`, for a service that other threads still use.
 fn kill_beside(service: &Service) {
     let killed = Command::new("kill")
         .args(["-9", &service.id().to_string()])
@@ -364,7 +364,7 @@ async fn a_newer_minor_and_this_version_lose_nothing_of_each_other_over_azurite(
     a_rolling_update_and_back_with_a_newer_minor(Mirror::over_azurite()).await;
 }
 
-/// The same where changes are proposed: pull requests are noted in git.json.
+/// The same where changes are proposed: git.json records pull requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_newer_minor_notes_of_a_pull_request_stays() {
     let shared = Shared::over(Mirror::new().with("CREATE_VIA_PR", "true"), Newer::Minor);
@@ -398,7 +398,7 @@ async fn what_a_newer_minor_notes_of_a_pull_request_stays() {
     missed_nothing(&new);
 }
 
-/// Old, both, new, old, new: what a newer major keeps is only read by this version.
+/// Old, both, new, old, new: this version only reads the blobs of a newer major version.
 async fn a_rolling_update_and_back_with_a_newer_major(mirror: Mirror) {
     let shared = Shared::over(mirror, Newer::Major);
     let olds = [shared.this_version(), shared.this_version()];
@@ -430,7 +430,7 @@ async fn a_rolling_update_and_back_with_a_newer_major(mirror: Mirror) {
     missed_nothing(&new);
 }
 
-/// This version alone, over what the newer one has left.
+/// This version alone, over the blobs that the newer one has left.
 async fn only_reads(shared: &Shared) {
     eventually("the newer version's artifact is there", || {
         shared.blob(&BlobKey::artifact(&anna())).is_some()
@@ -492,7 +492,7 @@ async fn what_a_newer_major_keeps_is_only_read_over_a_folder() {
     a_rolling_update_and_back_with_a_newer_major(Mirror::new()).await;
 }
 
-/// What this version can't even read is a newer one's all the same, and no damage that it may mend.
+/// A blob that this version can't even parse still belongs to a newer version; it isn't damage to be repaired.
 #[tokio::test(flavor = "multi_thread")]
 async fn blobs_of_a_newer_form_are_never_made_again() {
     for format in ["1.7", "2.0"] {
@@ -529,7 +529,7 @@ async fn blobs_of_a_newer_form_are_never_made_again() {
     }
 }
 
-/// Whose the login is was written by the newer major: in doubt it is nobody's.
+/// The newer major version recorded the login's owner: when in doubt, this version treats it as unowned.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_whom_a_newer_major_wrote_down_is_let_in_there_only() {
     let shared = Shared::over(Mirror::new(), Newer::Major);

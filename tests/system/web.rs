@@ -1,4 +1,4 @@
-//! The web app in a real Chromium. Each test sets up the real service and plays a scenario of `tests/web`.
+//! The web app in a real Chromium. Each test starts the real service and plays a scenario of `tests/web`.
 
 mod hostile;
 mod people;
@@ -14,11 +14,11 @@ use tempfile::TempDir;
 use crate::support::azurite::azurite;
 use crate::support::process::{Service, codex_miroir};
 
-/// A browser takes all the machine has.
+/// A browser uses all of the machine's cores.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Plays `tests/web/{scenario}.mjs` with the services' addresses. A line `> WHAT` of it asks for something that
-/// happens elsewhere: `outside` does it, and what it gives is the answer.
+/// Plays `tests/web/{scenario}.mjs` with the services' addresses. A line `> WHAT` of its output requests an action
+/// outside the browser: `outside` performs it, and its result is the answer.
 fn play_with(scenario: &str, addresses: &[&str], mut outside: impl FnMut(&str) -> String) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let chromium = Path::new("/usr/bin/chromium").exists();

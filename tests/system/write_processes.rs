@@ -1,4 +1,4 @@
-//! Writes as their users meet them: real processes over Azurite and over a folder, and `kill -9`.
+//! Writes as their users experience them: real processes over Azurite and over a folder, and `kill -9`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -44,8 +44,8 @@ fn with_version(answer: &Answer) -> String {
     format!("x-codex-version: {}\r\n", answer.header("x-codex-version"))
 }
 
-/// Creates `count` tasks over all `services` at once, by so many clients, and checks that each got a number
-/// of its own, without gaps.
+/// Creates `count` tasks concurrently over all `services`, with this many clients, and checks that each got a number of
+/// its own, without gaps.
 fn create_at_once(services: &[Service], count: usize, threads: usize) {
     let next = Arc::new(AtomicUsize::new(0));
     let workers: Vec<_> = (0..threads)
@@ -83,7 +83,7 @@ fn create_at_once(services: &[Service], count: usize, threads: usize) {
     assert_eq!(ids, expected);
 }
 
-/// All through proxies that count, so that it can be told what they took together.
+/// The total requests of the creates, and those of the state, counted by proxies.
 fn count_creates(place: &Place, processes: usize, count: usize) -> (usize, usize) {
     let runtime = runtime();
     let proxies: Vec<TcpProxy> = (0..processes).map(|_| place.proxy(&runtime)).collect();
@@ -104,7 +104,7 @@ fn count_creates(place: &Place, processes: usize, count: usize) -> (usize, usize
     eventually("every mark is gone", || {
         place.state(&runtime).pending.is_empty()
     });
-    // What the last one does after its answer: the artifact, if anything.
+    // The work that the last create leaves after its answer: the artifact, if anything.
     thread::sleep(Duration::from_millis(200));
     let requests: Vec<String> = proxies.iter().flat_map(TcpProxy::take_requests).collect();
     let of_state = requests.iter().filter(|it| it.contains("/state/")).count();
@@ -134,7 +134,7 @@ fn five_hundred_creates_over_three_processes_get_five_hundred_numbers() {
     assert!(requests <= 500 * 3, "{requests} requests");
 }
 
-/// Over https. Nobody asks for a token per request.
+/// Over https, without a token request per storage request.
 #[test]
 fn fifty_creates_at_once_over_three_processes_take_as_few_requests_by_managed_identity() {
     let place = Place::identity();
@@ -155,7 +155,7 @@ fn fifty_creates_at_once_over_two_processes_and_a_folder() {
     assert_eq!(files.count(), 50);
 }
 
-/// P1, on every instance, with header or cookie; and on the instance that wrote without any request.
+/// P1, on every instance, with header or cookie; and on the writing instance without any storage request.
 #[test]
 fn a_change_is_seen_at_once_by_whoever_brings_its_version() {
     for place in Place::all() {
@@ -192,7 +192,7 @@ fn a_change_is_seen_at_once_by_whoever_brings_its_version() {
     }
 }
 
-/// P2, with the default of five seconds, and strictly at once.
+/// P2: with the default of five seconds, and at once for a strong read.
 #[test]
 fn a_change_is_seen_without_its_version_within_five_seconds_and_strictly_at_once() {
     let places = Place::all();
@@ -215,13 +215,13 @@ fn a_change_is_seen_without_its_version_within_five_seconds_and_strictly_at_once
     }
 }
 
-/// What a task file is after an op, or was before it.
+/// The text of a task file, if there is one.
 fn text(place: &Place, runtime: &Runtime, name: &str) -> Option<String> {
     let bytes = place.blob(runtime, &BlobKey::raw(&local(), name).unwrap())?;
     Some(String::from_utf8(bytes).unwrap())
 }
 
-/// An op, its request, and how its file looks before and after.
+/// An operation, its request, and its effect on the file.
 #[derive(Clone, Copy)]
 struct Victim {
     name: &'static str,
@@ -229,9 +229,9 @@ struct Victim {
     path: &'static str,
     body: &'static str,
     file: &'static str,
-    /// In the file once it has happened.
+    /// In the file once the operation has taken effect.
     sign: &'static str,
-    /// Every storage request it makes, its finishing included: the method, the folder, and which of these.
+    /// Every storage request that it makes, including its completion: the method, the folder, and the ordinal.
     requests: &'static [(&'static str, &'static str, usize)],
 }
 
@@ -242,7 +242,7 @@ const CREATE: &[(&str, &str, usize)] = &[
     ("PUT", "/artifacts/", 1),
 ];
 
-/// The first two are sent together.
+/// The first two are sent concurrently.
 const CHANGE: &[(&str, &str, usize)] = &[
     ("PUT", "/state/", 1),
     ("GET", "/raw/", 1),
@@ -286,7 +286,7 @@ fn task_text(place: &Place, runtime: &Runtime, name: &str) -> Option<String> {
     text(place, runtime, name).filter(|text| !text.contains("typ: settled"))
 }
 
-/// Makes one task, and waits until nothing is under way any more.
+/// Creates one task, and waits until no write is in progress.
 fn with_one_task(place: &Place, runtime: &Runtime) -> Service {
     let first = place.service();
     assert_eq!(create(&first, "Alt").status, 201);
@@ -302,8 +302,8 @@ fn with_one_task(place: &Place, runtime: &Runtime) -> Service {
     first
 }
 
-/// Kills a process while one of its storage requests is on its way there (`Fault::Hang`) or its answer on
-/// the way back (`Fault::HangAnswer`), and looks at what it left.
+/// Kills a process while one of its storage requests is on the way to the store (`Fault::Hang`) or the answer is on the
+/// way back (`Fault::HangAnswer`), and checks what it left.
 fn kill_at(victim: Victim, at: usize, fault: Fault) -> String {
     let runtime = runtime();
     let place = Place::container();
@@ -316,7 +316,7 @@ fn kill_at(victim: Victim, at: usize, fault: Fault) -> String {
     proxy.plan_at(method, folder, nth, fault);
     let running = doomed.begin_json(victim.method, victim.path, victim.body);
     eventually("the request hangs", || proxy.hangs());
-    // Whatever was answered before is on its way already; the rest is cut off.
+    // An answer sent before the fault is already on its way; the rest is cut off.
     thread::sleep(Duration::from_millis(20));
     doomed.kill();
     let answer = Answer::try_read(running).filter(|answer| answer.status < 300);
@@ -365,7 +365,7 @@ fn kill_at(victim: Victim, at: usize, fault: Fault) -> String {
     )
 }
 
-/// Readers settle what was left, once its time is over; not more of them than are allowed in a minute.
+/// Readers settle the intents that were left once these expire; the pause keeps the reads within the limit per minute.
 fn read_until_settled(service: &Service, state: impl Fn() -> State) {
     eventually("what was left is settled", || {
         let settled = state().pending.is_empty();
@@ -378,7 +378,7 @@ fn read_until_settled(service: &Service, state: impl Fn() -> State) {
     });
 }
 
-/// Every place between two storage requests, not a sample of them.
+/// Every point between two storage requests, not a sample of them.
 #[test]
 fn kill_between_any_two_storage_requests_loses_nothing() {
     let cases: Vec<(Victim, usize, Fault)> = VICTIMS
@@ -401,7 +401,7 @@ fn kill_between_any_two_storage_requests_loses_nothing() {
     });
 }
 
-/// That the enumeration above is whole: an op makes these requests, and no others.
+/// The enumeration above is complete: an operation makes these requests, and no others.
 #[test]
 fn an_op_makes_the_storage_requests_at_which_it_is_killed_and_no_others() {
     let places = || [Place::container(), Place::identity()];
@@ -442,7 +442,7 @@ fn an_op_makes_the_storage_requests_at_which_it_is_killed_and_no_others() {
     }
 }
 
-/// On a folder there is no line to cut, so the moments are many instead.
+/// A folder has no connection to cut; kills at many moments take its place.
 #[test]
 fn kill_at_many_moments_over_a_folder_loses_nothing_acknowledged() {
     let folder = tempfile::tempdir().unwrap();

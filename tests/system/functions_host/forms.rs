@@ -1,4 +1,4 @@
-//! Every function, by either way in which a host hands a request on.
+//! Every function, in both forms in which a host forwards a request.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::support::github::{http_client, sign};
 use crate::support::process::{Answer, Asked};
 use crate::support::scene::task;
 
-/// A request, and the function it is for.
+/// A request, and the function that it targets.
 struct Case {
     function: &'static str,
     method: &'static str,
@@ -22,7 +22,7 @@ struct Case {
     body: &'static str,
 }
 
-/// A request for every function and method, in an order in which each finds what it needs. A new template
+/// A request for every function and method, in an order in which each finds the data it needs. A new route template
 /// needs a line here.
 fn cases() -> Vec<Case> {
     let ping = r#"{"zen":"Speak like a human."}"#;
@@ -93,7 +93,7 @@ impl Case {
     }
 }
 
-/// As the host matches routes; it hands the path on as it came.
+/// Matched case-insensitively, as the host matches routes; the host forwards the path unchanged.
 #[test]
 fn a_path_in_any_letter_case_and_with_a_last_slash_is_its_routes() {
     let ping = r#"{"zen":"Speak like a human."}"#;
@@ -114,7 +114,7 @@ fn a_path_in_any_letter_case_and_with_a_last_slash_is_its_routes() {
     }
 }
 
-/// What tells one process, moment or repository from another.
+/// Members that differ between processes, moments or repositories.
 const OWN: [&str; 10] = [
     "cacheCreatedAt",
     "generatedAt",
@@ -128,7 +128,7 @@ const OWN: [&str; 10] = [
     "version",
 ];
 
-/// The same among the headers.
+/// Headers that differ in the same way.
 const OWN_HEADERS: [&str; 6] = [
     "connection",
     "date",
@@ -138,7 +138,7 @@ const OWN_HEADERS: [&str; 6] = [
     "x-request-id",
 ];
 
-/// A document without what is of one process's own.
+/// A document without the members of [`OWN`].
 fn stable(body: &str) -> String {
     match serde_json::from_str(body) {
         Ok(Value::Object(mut document)) => {
@@ -149,7 +149,7 @@ fn stable(body: &str) -> String {
     }
 }
 
-/// What an answer says each time.
+/// The parts of an answer that are the same every time.
 #[derive(Debug, PartialEq)]
 struct Told {
     request: String,
@@ -180,7 +180,7 @@ impl Told {
         }
     }
 
-    /// A line without what every answer has, and what depends on the day.
+    /// The answer as a line, without what every answer has and what depends on the day.
     fn line(&self) -> String {
         let told = ["cache-control", "content-type", "location", "set-cookie"];
         let only_named = ["clear-site-data", "etag", "referrer-policy"];
@@ -322,7 +322,7 @@ fn bytes_that_are_packed_come_through_as_they_are() {
     }
 }
 
-/// A body whose length isn't told beforehand.
+/// A request whose body has no declared length.
 fn chunked(host: &FunctionsHost) -> Answer {
     let mut stream = TcpStream::connect(&host.address).unwrap();
     let head = "POST /api/tasks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -363,7 +363,7 @@ fn an_older_host_loses_it_and_the_answer_says_what_is_missing() {
     assert!(!place.data.path().join("raw/anna/tasks").exists());
 }
 
-/// The older form doesn't tell what the client called the machine, so only the newer one can refuse by it.
+/// The older form omits the host name that the client used, so only the newer one can refuse a request by it.
 #[test]
 fn a_name_that_isnt_this_machines_is_refused_where_the_host_tells_it() {
     let place = Place::new();

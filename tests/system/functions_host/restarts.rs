@@ -1,4 +1,4 @@
-//! Processes that end: killed under load, and such as can't begin.
+//! Processes that end: killed under load, or unable to start.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,24 +12,24 @@ use crate::support::azurite::azurite;
 use crate::support::functions_host::{Form, FunctionsHost, Level, Standing};
 use crate::support::process::{Answer, begin, eventually};
 
-/// How many write at once.
+/// The number of concurrent writers.
 const WRITERS: usize = 6;
 
-/// So many are acknowledged between two kills, so that each meets writes under way.
+/// The number of writes acknowledged between two kills, so that each kill hits writes in flight.
 const BETWEEN: usize = 25;
 
-/// Writers, and what becomes of what they write.
+/// Writers, and the outcomes of their writes.
 #[derive(Default)]
 struct Load {
     number: AtomicUsize,
     over: AtomicBool,
     /// Titles by id.
     acknowledged: Mutex<BTreeMap<String, String>>,
-    /// Requests that weren't answered by the process.
+    /// Requests that the process didn't answer.
     cut_off: AtomicUsize,
 }
 
-/// Ends the writers, also when the test fails meanwhile.
+/// Ends the writers, also when the test fails in between.
 struct Ending<'a>(&'a Load);
 
 impl Drop for Ending<'_> {
@@ -39,7 +39,7 @@ impl Drop for Ending<'_> {
 }
 
 impl Load {
-    /// Creates tasks until it is told to end.
+    /// Creates tasks until `over` is set.
     fn write(&self, host: &FunctionsHost) {
         while !self.over.load(Ordering::SeqCst) {
             let title = format!("Aufgabe {}", self.number.fetch_add(1, Ordering::SeqCst));
@@ -55,14 +55,14 @@ impl Load {
         }
     }
 
-    /// Waits for more of them.
+    /// Waits for [`BETWEEN`] more acknowledged writes.
     fn goes_on(&self) {
         let count = || self.acknowledged.lock().unwrap().len();
         let wanted = count() + BETWEEN;
         eventually("writes are acknowledged", || count() >= wanted);
     }
 
-    /// Kills the process twice while it is written to, which is as often as a host takes it.
+    /// Kills the process twice under writes, the most that a host tolerates.
     fn kill_under_it(&self, host: &FunctionsHost) {
         thread::scope(|scope| {
             let _ending = Ending(self);
@@ -81,7 +81,7 @@ impl Load {
     }
 }
 
-/// The id, when the task was acknowledged.
+/// The id, if the task was acknowledged.
 fn create(host: &FunctionsHost, title: &str) -> Option<String> {
     let body = json!({"kategorie": "arbeit", "title": title}).to_string();
     let headers = "content-type: application/json\r\n";
@@ -164,7 +164,8 @@ fn a_wrong_setting_is_one_error_a_start_and_the_third_stops_the_host() {
     assert_eq!((nobody.status, nobody.header("x-request-id")), (503, ""));
 }
 
-/// Told to end while the host goes on, it asks for a new start: after 0 there would be none.
+/// On SIGTERM while the host keeps running, the process exits with a code that requests a restart: after 0 the host
+/// wouldn't start it again.
 #[test]
 fn what_was_told_to_end_is_started_again_without_an_error() {
     let data = tempfile::tempdir().unwrap();

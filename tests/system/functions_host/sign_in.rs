@@ -1,11 +1,11 @@
-//! A sign-in by GitHub's pages, with the host between.
+//! A sign-in through GitHub's pages, behind the host.
 
 use super::over;
 use crate::support::functions_host::{Form, FunctionsHost};
 use crate::support::github::{GitHub, http_client};
 use crate::support::process::Answer;
 
-/// The cookies an answer sets, as a browser sends them back.
+/// The cookies that an answer sets, as a browser sends them back.
 fn cookies(answer: &Answer) -> String {
     let headers = answer.headers();
     let set = headers.get_all("set-cookie").iter();

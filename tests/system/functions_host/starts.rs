@@ -1,4 +1,4 @@
-//! A start, as the host and whoever reads its log see it.
+//! A start, as the host and a reader of its log see it.
 
 use std::net::TcpListener;
 
@@ -12,7 +12,7 @@ use crate::support::azurite::azurite;
 use crate::support::functions_host::{Form, FunctionsHost, Level, Standing, free_port};
 use crate::support::process::eventually;
 
-/// From now on what comes to this port goes to the emulator.
+/// Forwards connections to this port to the emulator from now on.
 fn bring_back(runtime: &Runtime, port: u16) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -94,7 +94,7 @@ fn lines_arrive_at_their_levels() {
     }
 }
 
-/// Core Tools set the variable that on Azure holds the app's address.
+/// Core Tools set the variable that holds the app's address on Azure.
 #[test]
 fn under_core_tools_the_local_page_may_change_tasks() {
     let data = tempfile::tempdir().unwrap();

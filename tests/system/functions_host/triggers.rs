@@ -1,4 +1,4 @@
-//! What time triggers: it runs, and nobody outside can make it.
+//! Timer triggers: they run, and no outside client can invoke them.
 
 use std::thread;
 
@@ -48,7 +48,7 @@ fn the_push_timer_fetches_what_no_delivery_told_of() {
     assert_eq!(host.get("/api/tasks/0007").json()["title"], "Aus Git");
 }
 
-/// The call that a host makes, from anybody.
+/// The call that a host makes, as any client could send it.
 fn call(timer: &str) -> String {
     json!({"Data": {"timer": {}}, "Metadata": {"sys": {"MethodName": timer}}}).to_string()
 }
@@ -97,7 +97,7 @@ fn the_functions_that_take_every_path_lead_to_no_timer() {
                 let overridden =
                     "x-http-method-override: POST\r\ncontent-type: application/json\r\n";
                 let answer = host.send(method, &path, overridden, &call(&timer));
-                // A preflight is answered for every path, whatever is there.
+                // A preflight is answered for every path, whether or not it exists.
                 let expected = if method == "OPTIONS" { 200 } else { 405 };
                 assert_eq!(answer.status, expected, "{method} {path}");
                 assert!(!answer.body.contains("Outputs"), "{method} {path}");
@@ -110,7 +110,7 @@ fn the_functions_that_take_every_path_lead_to_no_timer() {
     }
 }
 
-/// As if a request had got past the host.
+/// A request that bypasses the host.
 fn straight(host: &FunctionsHost, timer: &str, headers: &str, body: &str) -> Answer {
     let headers = format!("content-type: application/json\r\n{headers}");
     Answer::read(begin(

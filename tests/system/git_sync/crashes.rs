@@ -1,5 +1,5 @@
-//! `kill -9` between every two storage requests by which a file comes from Git or goes there. Meanwhile
-//! Git goes on: what the process had half done must not be taken for an edit.
+//! `kill -9` between every two storage requests by which a file is taken from Git or pushed to it, while the repository
+//! moves on: a half-finished transfer must not be taken for an edit.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::process::{Service, begin, eventually};
 use crate::support::scene::task;
 use crate::support::tcp_proxy::{Fault, TcpProxy};
 
-/// The writes of a delivery that brings one new file, in their order.
+/// The writes of a delivery that brings one new file, in order.
 const TAKING: [(&str, &str, usize); 10] = [
     ("PUT", "git.json", 1),
     ("PUT", "/queue/anna", 1),
@@ -25,7 +25,7 @@ const TAKING: [(&str, &str, usize); 10] = [
     ("DELETE", "/queue/anna", 1),
 ];
 
-/// Those of a push of one edit, from the edit's own mark on.
+/// The writes of a push of one edit, in order, starting with the edit's own write intent.
 const PUSHING: [(&str, &str, usize); 5] = [
     ("PUT", "state.json", 2),
     ("PUT", "git.json", 1),
@@ -34,7 +34,7 @@ const PUSHING: [(&str, &str, usize); 5] = [
     ("DELETE", "/queue/anna", 1),
 ];
 
-/// A mirror, a service behind a line that can be cut, and a task that both sides have.
+/// A mirror, a service behind a connection that can be cut, and a task that both sides have.
 async fn begun() -> (Mirror, TcpProxy, Service) {
     let mirror = Mirror::over_azurite().with("CODEX_PENDING_EXPIRY_SECONDS", "1");
     let proxy = TcpProxy::start(azurite().port()).await;
@@ -85,7 +85,7 @@ async fn what_was_being_taken_when_the_process_died_is_not_taken_for_an_edit() {
     }
 }
 
-/// Who edits a file that had just been taken knows nothing of its base not being noted.
+/// A client that edits a file just taken from Git can't know that its base wasn't recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_of_what_was_just_taken_is_an_edit_of_that() {
     let old = "---\ntyp: task\nkategorie: arbeit\nstatus: offen\ntags: [alt]\n---\n\nText\n";
@@ -96,7 +96,7 @@ async fn an_edit_of_what_was_just_taken_is_an_edit_of_that() {
         mirror.taken_in(&service).await;
         mirror.commit(&[("0005-Da.md", Some(&new))], "Edit");
         let delivery = mirror.github.take_deliveries().pop().unwrap();
-        // Taken, but the base isn't noted.
+        // The file is taken, but its base isn't recorded.
         proxy.plan_at("PUT", "git.json", 3, Fault::Hang);
         let url = format!("http://{}/github/webhook", service.address);
         let (_, ()) = tokio::join!(mirror.github.deliver(&delivery, &url), async {
@@ -118,7 +118,7 @@ async fn an_edit_of_what_was_just_taken_is_an_edit_of_that() {
     }
 }
 
-/// What was noted as about to be taken, and never was, keeps no edit from Git.
+/// A take that was recorded in advance and never happened doesn't keep edits from Git.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_take_that_never_happened_holds_nothing_up() {
     let (mirror, proxy, service) = begun().await;
@@ -173,7 +173,7 @@ async fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
     }
 }
 
-/// The timer comes until both sides are equal.
+/// Calls the timer until both sides are equal.
 async fn ended_equal(mirror: &Mirror, service: &Service) {
     for _ in 0..40 {
         tick(service);

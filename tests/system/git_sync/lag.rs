@@ -1,5 +1,5 @@
-//! GitHub's reads lag behind its writes, and branches are rewritten: nothing follows from a head that isn't known
-//! to come after what Git was known to hold.
+//! GitHub's reads lag behind its writes, and branches are rewritten: the engine concludes nothing from a head that
+//! isn't known to come after what Git was known to hold.
 
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::mirror::{Mirror, create, refusal, send, tick};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::{Scene, task};
 
-/// A service at the hub itself and one at a replica, which both know one task of Git's.
+/// A service that reads the hub itself and one that reads a replica; both know one task of Git's.
 async fn two(mirror: &Mirror) -> (Service, Service, Replica) {
     let replica = mirror.github.replica();
     let (a, b) = (mirror.service(), mirror.service_at(&replica));
@@ -24,7 +24,7 @@ async fn two(mirror: &Mirror) -> (Service, Service, Replica) {
     (a, b, replica)
 }
 
-/// Commits through `service` what `body` makes of a task.
+/// Edits a task's body through `service`, and waits for the commit.
 fn edit(service: &Service, stem: &str, text: &str) {
     let body = json!({"body": format!("{text}\n")}).to_string();
     let answer = send(
@@ -68,7 +68,7 @@ async fn what_was_committed_here_stays_while_a_replica_shows_the_branch_of_befor
     assert_eq!(mirror.in_store().await, before);
 }
 
-/// Not only own commits: what another instance has taken in is the base, too.
+/// The base isn't only own commits: it also includes what another instance has taken in.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_instance_has_taken_in_stays_while_a_replica_lags() {
     let mirror = Mirror::new();
@@ -109,7 +109,7 @@ async fn a_branch_forced_back_to_an_ancestor_is_followed_with_and_without_its_de
         edit(&service, "0000-Eins", "Geändert");
         match told {
             true => drop(mirror.github.drop_deliveries()),
-            // All deliveries come, and that must do where GitHub doesn't tell of moves.
+            // All deliveries arrive, which must suffice where GitHub doesn't report activities.
             false => {
                 drop(mirror.deliver(&service).await);
                 let closed = crate::support::github::Fault::Status(404);
@@ -131,7 +131,7 @@ async fn a_branch_forced_back_to_an_ancestor_is_followed_with_and_without_its_de
     }
 }
 
-/// A delivery about a rewrite of long ago proves nothing of what came after it.
+/// A delivery about an old rewrite proves nothing about later moves.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_delivery_of_a_forced_push_takes_nothing_back() {
     let mirror = Mirror::new();
@@ -153,8 +153,8 @@ async fn a_late_delivery_of_a_forced_push_takes_nothing_back() {
     assert_eq!(mirror.in_store().await, before);
 }
 
-/// A branch may be set away and put back. A replica that shows the time between is behind, also when the news of both
-/// comes before that.
+/// A branch may be moved away and put back. A replica that shows the time in between is behind, even when the
+/// deliveries of both moves arrive first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewrite_that_was_put_right_takes_nothing_away_where_a_replica_shows_the_time_between() {
     for to_an_ancestor in [true, false] {
@@ -176,7 +176,7 @@ async fn a_rewrite_that_was_put_right_takes_nothing_away_where_a_replica_shows_t
             }
         }
         replica.freeze();
-        // By the times that GitHub tells.
+        // Ordered by the times that GitHub reports.
         mirror.github.advance(Duration::from_secs(10));
         mirror.github.set_branch("main", &second);
         let [away, back] = &mirror.github.take_deliveries()[..] else {
@@ -195,8 +195,8 @@ async fn a_rewrite_that_was_put_right_takes_nothing_away_where_a_replica_shows_t
     }
 }
 
-/// A commit that others count as over, since a later one has replaced what it replaces, lands all the same where
-/// somebody sets the branch back meanwhile. It is an own text, older than what the store has.
+/// A commit that other instances count as superseded, since a later one has replaced what it replaces, still lands if
+/// the branch is set back in between. It is one of the service's own texts, older than the store's.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_own_commit_that_lands_late_on_a_branch_set_back_takes_nothing_back() {
     let mirror = Mirror::new();
@@ -220,8 +220,8 @@ async fn an_own_commit_that_lands_late_on_a_branch_set_back_takes_nothing_back()
     assert!(mirror.in_store().await["0000-Eins.md"].contains("Danach"));
 }
 
-/// A look under way merges without a base what was committed here a moment ago and what somebody has made of it since.
-/// What comes of that isn't Git's: whoever finds it must not take it for an edit of that.
+/// A sync in progress merges, without a base, a text that was committed here a moment ago with a later change of it.
+/// The result isn't Git's: an instance that finds it must not take it for an edit of Git's text.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back() {
     let github = GitHub::start();
@@ -237,7 +237,7 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
             confirm_head: None,
         },
     );
-    // It is committed, and nobody has heard of it yet.
+    // The commit is made, and its answer hasn't arrived at any instance.
     let committed = github.hold_answer("PUT", "/contents");
     b.codex.sync(&read_request, request).await.unwrap();
     let pushing = b.codex.tick(scene.now());
@@ -251,14 +251,14 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
         let taking = a.codex.sync(&read_request, request);
         let between = async {
             taken.reached().await;
-            // Who committed it says so, and comes no further.
+            // The committing instance records the commit, and gets no further.
             let noted = b.gate.hold_next("get", "state/anna/state.json");
             committed.release();
             noted.reached().await;
             let followed = a.gate.hold_next("get", book);
             taken.release();
             followed.reached().await;
-            // Somebody else finds the file before it is said where it has come from.
+            // Another instance finds the file before its origin is recorded.
             c.codex.sync(&read_request, request).await.unwrap();
             followed.release();
             noted.release();
@@ -280,7 +280,7 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
     assert_eq!(here.bytes, there);
 }
 
-/// Where GitHub doesn't tell of moves, somebody has to confirm it.
+/// Where GitHub doesn't report activities, a user has to confirm the rewrite.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewritten_branch_of_which_nothing_is_told_waits_for_somebody() {
     let mirror = Mirror::new();
@@ -343,7 +343,7 @@ async fn a_rewritten_branch_of_which_nothing_is_told_waits_for_somebody() {
     );
 }
 
-/// What it costs: a read of the order only when somebody else has moved the branch on.
+/// The cost: one read of the order, and only when another client has moved the branch.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_of_heads_costs_one_request_for_a_head_that_is_new() {
     let mirror = Mirror::new();

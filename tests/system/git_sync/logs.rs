@@ -1,4 +1,4 @@
-//! What no log line holds, at any level: secrets, and what a person has written.
+//! What no log line contains, at any level: secrets, and texts that a user has written.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ async fn no_secret_and_nothing_of_a_task_is_ever_logged() {
         .to_owned();
     let path = format!("/api/tasks/{stem}");
     let changed = json!({"body": format!("{BODY} und mehr")}).to_string();
-    // Everything goes well, and then everything goes wrong.
+    // First every request succeeds, then every one fails.
     let faults = [
         None,
         Some(Fault::Status(500)),

@@ -1,4 +1,4 @@
-//! What is written here gets into the repository, once.
+//! Every write here reaches the repository, exactly once.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::mirror::{Mirror, create, send, tick, titles};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
 
-/// Ends a service so that it leaves no mark to be settled.
+/// Terminates a service so that it leaves no write intent to be settled.
 fn ended(service: Service) {
     service.terminate();
     assert_eq!(service.wait().code(), Some(200), "a host starts it again");
@@ -62,7 +62,7 @@ async fn twelve_hundred_tasks_that_git_does_not_have_are_not_lost_but_pushed() {
             .await
             .unwrap();
     }
-    // Git has one of them, and another's text of a second.
+    // Git has one of them, and a different text of a second.
     mirror.commit(
         &[
             ("0000-Alt.md", Some(&task("Alt 0"))),
@@ -111,7 +111,7 @@ async fn a_lost_git_json_loses_nothing() {
     });
     let store = mirror.store();
     let etag = loop {
-        // The worker may be writing it just now.
+        // The worker may be writing it at this moment.
         let got = store
             .get(&key, codex_miroir::store::GetIf::Any)
             .await
@@ -239,7 +239,7 @@ async fn an_own_push_that_comes_back_after_the_next_edit_is_no_conflict() {
     let service = mirror.service();
     create(&service, "Schnell");
     mirror.until_equal(&service).await;
-    // The answer is lost, and nobody pushes until the next edit is there.
+    // The answer is lost, and no push follows until the next edit is in the store.
     mirror.github.plan("PUT", "/contents", 1, Fault::LoseAnswer);
     service
         .send_json("PATCH", "/api/tasks/0000", r#"{"tags": ["eins"]}"#)
@@ -293,7 +293,7 @@ async fn edits_on_both_sides_are_merged_and_said_until_the_next_edit() {
             .body
             .contains("Hier und in Git geändert")
     );
-    // One that changes nothing, or is refused, is no edit.
+    // An edit that changes nothing, or is refused, doesn't count.
     service.send_json("PATCH", "/api/tasks/0001", "{}").json();
     service
         .send_json("PATCH", "/api/tasks/0001", r#"{"tags": ["hier"]}"#)
@@ -351,7 +351,7 @@ async fn with_pull_requests_a_change_waits_on_its_branch() {
         (pulls.len(), pulls[0].head.as_str()),
         (1, "codex/tasks/anna/0000")
     );
-    // A later edit goes onto the open one.
+    // A later edit is committed to the open pull request.
     let edited = send(
         &service,
         "PATCH",
@@ -367,7 +367,7 @@ async fn with_pull_requests_a_change_waits_on_its_branch() {
         (&json!([]), &json!(1)),
         "{state}"
     );
-    // A delivery meanwhile doesn't take it back.
+    // A delivery in between doesn't take it back.
     mirror.commit(&[("0009-Andere.md", Some(&task("Andere")))], "Another");
     mirror.deliver(&service).await;
     assert_eq!(mirror.in_store().await.len(), 2);
@@ -416,7 +416,7 @@ async fn an_app_installation_pushes_with_tokens_that_it_renews() {
         .with("GITHUB_APP_INSTALLATION_ID", "99")
         .with("GITHUB_APP_PRIVATE_KEY", app_private_key());
     mirror.github.add_github_app(77, 99);
-    // Shorter than what a token must have left.
+    // Shorter than the remaining life that a token must have.
     mirror
         .github
         .set_installation_token_life(Duration::from_secs(200));
@@ -466,7 +466,7 @@ async fn a_redirect_to_another_host_gets_no_token() {
     mirror.until_equal(&service).await;
 }
 
-/// As after the repository was renamed: a write is sent again as it was, with its token and its body.
+/// As after a rename of the repository: the write is sent again unchanged, with its token and its body.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_follows_a_redirect_to_the_same_host() {
     let mirror = Mirror::new();

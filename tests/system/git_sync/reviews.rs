@@ -1,4 +1,4 @@
-//! Pull requests, one row a case: what becomes of a change here when a reviewer does something with it.
+//! Pull requests, one row per case: what happens to a change made here when a reviewer acts on its request.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn begun() -> (Mirror, Service) {
     (mirror, service)
 }
 
-/// The same, and a pull request with an edit of it.
+/// [`begun`] and a pull request with an edit of the task.
 async fn proposed() -> (Mirror, Service) {
     let (mirror, service) = begun().await;
     edit(&service, "# Eins\n\nVorschlag\n");
@@ -36,7 +36,7 @@ fn edit(service: &Service, text: &str) {
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-/// The same by a process that is killed while a request of its own to GitHub is held.
+/// Makes an edit, and kills the process while one of its requests to GitHub is held.
 async fn edit_and_die(service: Service, held: Hold, text: &str) {
     let body = json!({"body": text}).to_string();
     let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
@@ -46,7 +46,7 @@ async fn edit_and_die(service: Service, held: Hold, text: &str) {
     held.release();
 }
 
-/// A reviewer's commit on the request's branch, and the text it makes of the file there.
+/// Commits a reviewer's change on the pull request's branch, and returns the resulting text of the file.
 fn review(mirror: &Mirror, change: impl FnOnce(&str) -> Option<String>) -> Option<String> {
     let branch = mirror.github.pulls()[0].head.clone();
     let path = mirror.path(NAME);
@@ -64,7 +64,7 @@ fn reviewed(text: &str) -> Option<String> {
     Some(text.replace("Vorschlag", "Vorschlag\nDurchgesehen"))
 }
 
-/// Waits until nobody asks GitHub for anything.
+/// Waits until no instance sends requests to GitHub.
 async fn at_rest(mirror: &Mirror) {
     let requests = || mirror.github.requests().len();
     let mut before = 0;
@@ -94,7 +94,7 @@ async fn what_a_reviewer_merges_is_taken_in_each_way_to_merge() {
                 (&state["pullRequests"], &state["unpushed"]),
                 (&json!([]), &json!([]))
             );
-            // The next edit is one of what was merged.
+            // The next edit is based on the merged text.
             let body = r#"{"tags": ["danach"]}"#;
             send(&service, "PATCH", "/api/tasks/0000?git=wait", "", body);
             assert!(here(&mirror).await.unwrap().contains("Durchgesehen"));
@@ -107,15 +107,15 @@ async fn what_a_reviewer_merges_is_taken_in_each_way_to_merge() {
 async fn what_a_reviewer_takes_out_of_a_request_goes_here_too() {
     type Review = fn(&str) -> Option<String>;
     let rows: [(Review, Option<String>); 2] = [
-        // Taken back to what Git had.
+        // The reviewer restored Git's text.
         (|_| Some(task("Eins")), Some(task("Eins"))),
-        // The file is removed.
+        // The reviewer removed the file.
         (|_| None, None),
     ];
     for (change, becomes) in rows {
         let (mirror, service) = proposed().await;
         review(&mirror, change);
-        // A merge that leaves the file as it was has something else to it.
+        // A merge that leaves the file as it was contains some other change.
         let branch = mirror.github.pulls()[0].head.clone();
         mirror
             .github
@@ -163,7 +163,7 @@ async fn an_edit_after_a_review_keeps_both_before_and_after_the_merge() {
     }
 }
 
-/// Of a request that isn't merged the change stays here, and the next edit finds its way.
+/// If a request isn't merged, the change stays here, and the next edit is proposed in its turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_not_merged_leaves_the_change_here() {
     type Act = fn(&Mirror, &str);
@@ -223,7 +223,7 @@ async fn an_edit_put_onto_the_branch_after_the_merge_is_not_taken_for_merged() {
         mirror.commit(&[(NAME, Some(&task("Eins")))], "Begin");
         mirror.deliver(&service).await;
         edit(&service, "# Eins\n\nVorschlag\n");
-        // GitHub still says that it is open.
+        // To this replica, the pull request is still open.
         replica.freeze();
         mirror.github.merge_pull(1, how).unwrap();
         edit(&service, "# Eins\n\nDanach\n");
@@ -242,7 +242,7 @@ async fn an_edit_put_onto_the_branch_after_the_merge_is_not_taken_for_merged() {
     }
 }
 
-/// Branches of merged requests stay unless somebody deletes them.
+/// Branches of merged requests stay unless a user deletes them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_made_again_and_again_always_finds_a_branch() {
     let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
@@ -257,8 +257,8 @@ async fn a_change_made_again_and_again_always_finds_a_branch() {
     }
 }
 
-/// What each look after a move of the branch costs beside open requests: one list of them, and a look at those that
-/// have ended.
+/// The cost of each look after a move of the branch while pull requests are open: one list of them, and one request for
+/// each that has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_of_the_branch_asks_for_all_open_requests_at_once() {
     let (mirror, service) = proposed().await;
@@ -280,7 +280,7 @@ async fn a_move_of_the_branch_asks_for_all_open_requests_at_once() {
         let below = asked.map(|it| it.path.rsplit_once("/pulls").unwrap().1.to_owned());
         below.collect::<Vec<_>>()
     };
-    // Each look does, and no more; how many there are depends on what comes between.
+    // At most one list per look; the number of looks depends on timing.
     let list = "?state=open&per_page=100";
     let looks = mirror.github.calls("GET", "/git/ref/heads/main");
     assert!(
@@ -304,7 +304,7 @@ async fn a_move_of_the_branch_asks_for_all_open_requests_at_once() {
     assert!(!asked().contains(&"/3".to_owned()), "{:?}", asked());
 }
 
-/// The process dies before it hears that its request is open, and a reviewer changes and merges it.
+/// The process dies before it receives the answer that opened its request, and a reviewer changes and merges it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_answer_never_came_is_known_when_it_was_merged() {
     let (mirror, service) = begun().await;
@@ -320,7 +320,7 @@ async fn a_request_whose_answer_never_came_is_known_when_it_was_merged() {
     assert_eq!(mirror.github.pulls().len(), 1);
 }
 
-/// An instance that has read a file before the last edit comes late to the branch, where another one has proposed
+/// An instance that has read a file before the last edit reaches the branch late, after another instance has proposed
 /// that edit.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_text_is_not_put_over_a_newer_one_of_another_instance() {
@@ -353,7 +353,7 @@ async fn an_older_text_is_not_put_over_a_newer_one_of_another_instance() {
     }
 }
 
-/// The only request that there ever was has what is here, and is merged.
+/// There was only one request ever; it holds the text of the store, and is merged.
 async fn one_request_has_all(mirror: &Mirror, service: &Service, case: &str) {
     let pulls = mirror.github.pulls();
     let branches: Vec<&str> = pulls.iter().map(|it| it.head.as_str()).collect();
@@ -368,7 +368,7 @@ async fn one_request_has_all(mirror: &Mirror, service: &Service, case: &str) {
     assert_eq!(here(mirror).await.unwrap(), text, "{case}");
 }
 
-/// An instance is about to propose an edit when another one completes the task, which would be a branch of another
+/// An instance is about to propose an edit when another one completes the task, which would get a branch of another
 /// name.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_that_tell_different_stories_of_a_task_open_one_request() {
@@ -398,7 +398,7 @@ async fn two_instances_that_tell_different_stories_of_a_task_open_one_request() 
     }
 }
 
-/// The process dies before it hears what became of its request, and the task is completed before that is tried again.
+/// The process dies before it learns the outcome of its request, and the task is completed before the retry.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_answer_never_came_gets_what_is_told_otherwise_too() {
     for answered in [false, true] {
@@ -417,7 +417,7 @@ async fn a_request_whose_answer_never_came_gets_what_is_told_otherwise_too() {
     }
 }
 
-/// The same, and the first request is merged while the next one looks for its branch.
+/// The same crash, and the first request is merged while the retry looks for its branch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_answer_never_came_gets_nothing_after_its_merge() {
     let (mirror, service) = begun().await;
@@ -443,8 +443,8 @@ async fn a_request_whose_answer_never_came_gets_nothing_after_its_merge() {
     assert_eq!(here(&mirror).await.unwrap(), text);
 }
 
-/// The process dies before it hears that its request is open, and somebody edits the file on the service's own branch:
-/// what both say is one text here, and it goes to the request that is open.
+/// The process dies before it receives the answer that opened its request, and another client edits the file on the
+/// service's own branch: both changes are merged into one text here, which is committed to the open request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
     let (mirror, service) = begun().await;
@@ -467,8 +467,9 @@ async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
     assert_eq!(here(&mirror).await.unwrap(), text);
 }
 
-/// The process dies before it hears that its edit is on the request's branch, somebody edits the file on the service's
-/// own branch, and the edit is taken back here: what is on the branch is known for the service's own, and no review.
+/// The process dies before it learns that its edit is on the request's branch, another client edits the file on the
+/// service's own branch, and the edit is taken back here: the text on the request's branch is recognised as the
+/// service's own, not as a review.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_own_edit_whose_answer_never_came_is_no_review_after_a_merge_here() {
     let (mirror, service) = proposed().await;

@@ -1,4 +1,4 @@
-//! What pushes do to the store: it comes to the repository's current tree, however it got there.
+//! The effect of pushes on the store: it converges to the repository's current tree, however the tree came about.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::support::mirror::{Files, Mirror, create, numbered, tick};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
 
-/// Delivers what waits, and holds the store against the tree.
+/// Posts the waiting deliveries, and compares the store with the tree.
 async fn delivered(mirror: &Mirror, service: &Service) {
     let outcomes = mirror.deliver(service).await;
     assert!(outcomes.iter().all(|it| it.0 == Some(200)), "{outcomes:?}");
@@ -41,8 +41,8 @@ async fn another_branch_another_repository_and_other_events_are_ignored() {
     assert!(mirror.in_store().await.is_empty());
 }
 
-/// What is known of one user can't be read for a while, also when the branch is rewritten meanwhile: whether anything
-/// of theirs may go is then not known. What Git has of the others comes, and theirs once it can be read.
+/// One user's `git.json` can't be read for a while, also when the branch is rewritten in that time: whether any of
+/// their files may be removed is unknown then. The other users' files are taken in, and theirs once it can be read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_git_json_that_cant_be_read_keeps_only_its_own_user_waiting() {
     for rewritten in [false, true] {
@@ -56,7 +56,7 @@ async fn a_git_json_that_cant_be_read_keeps_only_its_own_user_waiting() {
         let before = mirror.github.commit("main", &all, "Begin");
         delivered(&mirror, &service).await;
         mirror.until_equal(&service).await;
-        // Now the commit is noted for certain.
+        // After this, the commit is certainly recorded.
         tick(&service);
         let book = mirror.data().join("state/berta/git.json");
         let aside = mirror.data().join("git.json");
@@ -110,7 +110,7 @@ async fn a_base_path_may_have_several_segments() {
     let mirror = Mirror::at("notes/2026/codex");
     let service = mirror.service();
     mirror.commit(&[("0001-a.md", Some(&task("a")))], "Add");
-    // Beside it, and where it would be with another base path.
+    // Beside the base path, and where the file would be under another base path.
     mirror.github.commit(
         "main",
         &[
@@ -128,7 +128,7 @@ async fn a_base_path_may_have_several_segments() {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_thousand_files_of_three_users_in_one_push_arrive() {
     let mirror = Mirror::new();
-    // Of an enterprise: a machine that is busy with something else may have to fetch files again.
+    // The limit of an enterprise account: on a busy machine the service may have to fetch files again.
     mirror.github.set_rate_limit(15_000);
     let service = mirror.service();
     let mut changes = vec![];
@@ -151,7 +151,7 @@ async fn three_thousand_files_of_three_users_in_one_push_arrive() {
         Some(200),
         "inside the ten seconds that GitHub waits"
     );
-    // What is left is in the queue, and the timer's.
+    // The rest is in the queue, for the timer.
     while !mirror.queue().await.is_empty() {
         assert!(
             began.elapsed() < Duration::from_secs(300),
@@ -175,11 +175,11 @@ async fn a_tree_that_github_truncates_is_read_folder_by_folder() {
         &[("notes/codex/ben/tasks/0001-b.md", task("b").into())],
         "Another's",
     );
-    // Each folder fits, all of them together don't.
+    // Each folder fits within the limit; all of them together don't.
     mirror.github.set_tree_limit(121);
     delivered(&mirror, &service).await;
     assert_eq!(mirror.in_store_of("ben").await.len(), 1);
-    // Where even one folder doesn't fit nothing is concluded.
+    // Where not even one folder fits, the engine concludes nothing.
     mirror.github.set_tree_limit(50);
     mirror.commit(&[("0000-Nummer.md", None)], "Remove one");
     let outcomes = mirror.deliver(&service).await;
@@ -307,7 +307,7 @@ async fn a_delivery_is_answered_within_ten_seconds_though_github_hangs() {
     let began = Instant::now();
     let url = format!("http://{}/github/webhook", service.address);
     let deliveries = mirror.github.pending();
-    // The second one comes while the first is under way, and would have to wait for it.
+    // The second one arrives while the first is in progress, and would have to wait for it.
     let (first, second) = tokio::join!(mirror.github.deliver(&deliveries[0], &url), async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         mirror.github.deliver(&deliveries[0], &url).await
@@ -398,7 +398,7 @@ async fn sync_says_what_is_wrong_with_a_question() {
     }
 }
 
-/// An own push lands, and the task is edited again, while a delivery's look at the tree is under way.
+/// An own push lands, and the task is edited again, while a delivery's read of the tree is in progress.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_made_while_the_tree_is_read_is_no_conflict() {
     let mirror = Mirror::new();

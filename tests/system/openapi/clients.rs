@@ -1,5 +1,5 @@
-//! Clients that openapi-typescript and openapi-python-client make of the document a running service gives: nothing
-//! is left out, the types are right, and a program of `tests/clients` calls every JSON operation through them.
+//! Clients that openapi-typescript and openapi-python-client generate from a running service's document: nothing is
+//! left out, the types are right, and a program of `tests/clients` calls every JSON operation through them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use super::{Setting, installed, tests};
 use crate::support::contract::{answers, operation, operations};
 use crate::support::mirror::HOOK_SECRET;
 
-/// A folder where a client is made, and what it will call.
+/// The folder in which a client is generated, and the service that it calls.
 struct Workshop {
     folder: TempDir,
     setting: Setting,
@@ -36,7 +36,7 @@ impl Workshop {
         self.folder.path().join(name)
     }
 
-    /// Where the document is.
+    /// The document's address.
     fn document(&self) -> String {
         format!("{}/openapi.json", self.url())
     }
@@ -45,13 +45,13 @@ impl Workshop {
         format!("http://{}", self.setting.service.address)
     }
 
-    /// Copies a file of `tests/clients`.
+    /// Copies a file of `tests/clients` into the folder.
     fn bring(&self, file: &str) {
         let from = tests().join("clients").join(file);
         fs::copy(from, self.at(file)).unwrap();
     }
 
-    /// What a program says that must succeed.
+    /// The output of a program, which must succeed.
     fn run(&self, program: impl AsRef<Path>, arguments: &[&str]) -> String {
         let github = &self.setting.mirror.github;
         let program = program.as_ref();
@@ -64,7 +64,7 @@ impl Workshop {
                 "REPOSITORY",
                 format!("{}/{}", github.owner(), github.repo()),
             )
-            // Those of Node.js itself aren't about the document.
+            // Node.js's own warnings aren't about the document.
             .env("NODE_NO_WARNINGS", "1")
             .current_dir(self.folder.path())
             .output()
@@ -76,7 +76,7 @@ impl Workshop {
     }
 }
 
-/// Every operation that succeeds with JSON was called by a program that has printed each call's method and path.
+/// Checks that a program which has printed each call's method and path called every operation that succeeds with JSON.
 #[track_caller]
 fn check_called(said: &str) {
     let calls = said.lines().filter_map(|line| line.split_once(' '));
@@ -139,7 +139,7 @@ fn the_python_client_calls_every_json_operation() {
     check_called(&workshop.run(python, &["client.py"]));
 }
 
-/// As Python spells it.
+/// The name in Python's spelling.
 fn snake_case(name: &str) -> String {
     let letters = name.chars().map(|letter| match letter {
         '-' => "_".to_owned(),

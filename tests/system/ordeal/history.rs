@@ -1,21 +1,21 @@
-//! What clients did and saw, and whether that keeps the promises (src/cache/README.md, "Promises").
+//! What clients did and saw, and whether it keeps the promises (src/cache/README.md, "Promises").
 //!
-//! Each task is changed by one client, which counts its revisions up. So a task's state is two numbers that only
-//! grow, and what a read shows can be compared with what had to be in it.
+//! Each task is changed by one client, which increments its revision. So a task's state is two values that only grow,
+//! and every read can be compared with the state that it had to include.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// What a task has become. It only grows.
+/// The state of a task. It only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Shown {
-    /// The number in its tag.
+    /// The number in the task's tag.
     pub(super) revision: u32,
     pub(super) done: bool,
 }
 
 impl Shown {
-    /// As far as each of both, or farther.
+    /// Whether both values are at least those of `other`.
     fn reaches(self, other: Self) -> bool {
         self.revision >= other.revision && self.done >= other.done
     }
@@ -28,35 +28,35 @@ impl Shown {
     }
 }
 
-/// A client's change of a task, tried until it was acknowledged or given up.
+/// A client's change of a task, retried until it was acknowledged or given up.
 #[derive(Debug, Clone)]
 pub(super) struct Write {
     pub(super) task: String,
-    /// What the task is at least, once it has happened.
+    /// A lower bound of the task's state once the change has taken effect.
     pub(super) after: Shown,
     pub(super) began: Instant,
-    /// The version it was acknowledged with, and when.
+    /// The acknowledged version, and when.
     pub(super) acknowledged: Option<(u64, Instant)>,
 }
 
-/// All tasks, as a client saw them.
+/// All tasks, as a client saw them at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Read {
     pub(super) client: usize,
     pub(super) began: Instant,
     pub(super) ended: Instant,
-    /// The version it brought along.
+    /// The version that the client sent with the request.
     pub(super) seen: u64,
-    /// It asked for everything up to now.
+    /// Whether it was a strong read.
     pub(super) strict: bool,
-    /// The service said that the store can't be reached.
+    /// Whether the service reported that the store was unreachable.
     pub(super) stale: bool,
-    /// Which process answered, and what it said of the answer.
+    /// Which process answered, and the answer's own account of its source.
     pub(super) from: String,
     pub(super) tasks: Vec<(String, Shown)>,
 }
 
-/// All of it.
+/// All clients' writes and reads.
 #[derive(Debug, Clone, Default)]
 pub(super) struct History {
     pub(super) writes: Vec<Write>,
@@ -69,7 +69,7 @@ impl History {
         self.reads.extend(other.reads);
     }
 
-    /// Every broken promise, in words. `bound` is how old an answer may be that nobody asked to be newer.
+    /// Every broken promise, in words. `bound` is the maximum age of an answer to a plain read.
     pub(super) fn violations(&self, bound: Duration) -> Vec<String> {
         let mut found = Vec::new();
         let mut by_task = HashMap::<&str, Vec<&Write>>::new();
@@ -105,7 +105,7 @@ impl History {
     }
 }
 
-/// P1, P2 and that nothing is shown that nobody did: of one task in one read.
+/// P1, P2, and that a read shows no state that no client wrote: for one task in one read.
 fn compare(
     task: &str,
     writes: &[&Write],
@@ -150,7 +150,7 @@ fn compare(
     found
 }
 
-/// P3: every client brings along what it got.
+/// P3: every client sends the version of its last answer with its next request.
 fn backwards(before: &Read, shown: &BTreeMap<&str, Shown>) -> Vec<String> {
     let earlier = before.tasks.iter();
     let lost =

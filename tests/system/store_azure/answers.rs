@@ -1,4 +1,4 @@
-//! Answers other than the expected ones, and what errors show.
+//! Unexpected answers, and what the resulting errors show.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn assert_no_secret(error: &StoreError) {
     );
 }
 
-/// A server that gives every request the same answer.
+/// A server that sends the same answer to every request.
 async fn fake_storage(status: u16, headers: HeaderMap) -> AzureStore {
     let status = StatusCode::from_u16(status).unwrap();
     serve(axum::Router::new().fallback(async move || (status, headers))).await
@@ -111,7 +111,7 @@ async fn an_archived_blob_is_its_own_problem() {
     }
 }
 
-/// What each operation makes of the answer.
+/// The error of each operation for this answer.
 async fn errors_of(status: u16, code: &str) -> Vec<StoreError> {
     let mut headers = HeaderMap::new();
     if !code.is_empty() {
@@ -167,8 +167,8 @@ async fn all_pages_are_listed_and_counted() {
     );
 }
 
-/// Azure has blobs and folders in one alphabet, an account with a hierarchical namespace names the folders
-/// among the blobs, too, and a name that XML can't hold comes encoded.
+/// Azure sorts blobs and folders in one order, an account with a hierarchical namespace also lists the folders as
+/// blobs, and a name that XML can't represent is encoded.
 #[tokio::test]
 async fn blobs_and_folders_of_one_level_come_mixed_and_in_pages() {
     let app = axum::Router::new().fallback(async |uri: Uri| {

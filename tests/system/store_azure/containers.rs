@@ -1,4 +1,4 @@
-//! What is sent, and when a container is created (src/store/README.md, "Azure").
+//! The requests sent, and when a container is created (src/store/README.md, "Azure").
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Requests and answers that get lost, on a real connection (src/cache/README.md, "Write").
+//! Lost requests and lost answers, on a real connection (src/cache/README.md, "Write").
 
 use super::*;
 

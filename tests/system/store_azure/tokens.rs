@@ -1,4 +1,5 @@
-//! Tokens of a managed identity: how often they are asked for, who waits for them, and what comes of none.
+//! Tokens of a managed identity: how often the store requests them, which requests wait for one, and what happens when
+//! there is none.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::support::tls::{authority, secure_azurite};
 
 const NO_TOKEN: &str = ": there is no token to enter it with";
 
-/// As Azure says that it doesn't take a token.
+/// Azure's answer to a token that it doesn't accept.
 const REFUSAL: Fault = Fault::Storage(401, "InvalidAuthenticationInfo");
 
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -26,7 +27,7 @@ fn opened() -> (IdentityEndpoint, AzureStore) {
     (endpoint, store)
 }
 
-/// The same by a line on which something may refuse; the blob is there.
+/// [`opened`] through a proxy that can refuse requests; the blob exists.
 async fn proxied() -> (IdentityEndpoint, AzureStore, TcpProxy) {
     let proxy = TcpProxy::start(authority().http_before(secure_azurite().port())).await;
     let endpoint = IdentityEndpoint::start();
@@ -42,7 +43,7 @@ async fn get(store: &AzureStore) -> Result<GetOutcome, StoreError> {
     Ok(answer.value)
 }
 
-/// How long it takes until so many requests at once know that there is no token.
+/// How long it takes until this many concurrent requests have failed for lack of a token.
 async fn refused(store: &AzureStore, requests: usize) -> Duration {
     let began = Instant::now();
     for answer in join_all((0..requests).map(|_| get(store))).await {
@@ -85,7 +86,7 @@ async fn the_end_of_a_token_may_be_a_number() {
     assert_eq!(endpoint.asked().len(), 1);
 }
 
-/// The emulator takes no token that has ended.
+/// The emulator refuses an expired token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_lived_token_is_renewed_before_its_end_and_not_per_request() {
     let (endpoint, store) = opened();
@@ -100,7 +101,8 @@ async fn a_short_lived_token_is_renewed_before_its_end_and_not_per_request() {
     }
     let asked = endpoint.asked().len();
     println!("{requests} requests in 20 s, {asked} tokens of 10 s");
-    // One lives five seconds until it is renewed, and what is left of the second a request was begun in counts, too.
+    // A token is renewed after five of its ten seconds, and the fraction of the second in which a request began counts,
+    // too.
     assert!((3..=9).contains(&asked), "{asked} tokens");
     assert!(requests > 4 * asked, "{requests} requests");
 }
@@ -119,7 +121,7 @@ async fn no_request_waits_for_a_renewal_while_the_token_is_good() {
             "it isn't renewed"
         );
     }
-    // The endpoint has been asked and is silent; the token is good for some seconds more.
+    // The endpoint has received a request and doesn't answer; the token is valid for some seconds more.
     for answer in join_all((0..20).map(|_| get(&store))).await {
         answer.unwrap();
     }
@@ -138,14 +140,14 @@ async fn a_token_serves_to_its_end_while_it_cannot_be_renewed_and_a_new_one_come
     loop {
         match get(&store).await {
             Ok(_) => served = began.elapsed(),
-            // The emulator refuses what has ended on the way to it.
+            // The emulator refuses a token that expired on the way.
             Err(StoreError::Denied { .. }) => {}
             Err(error) => break assert!(error.to_string().ends_with(NO_TOKEN), "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(served > Duration::from_secs(2), "only for {served:?}");
-    // Three tries each, and no more often than the rest of the token's life halves.
+    // Three tries per renewal, and one renewal each time the token's remaining life has halved.
     let asked = endpoint.asked().len();
     assert!(asked <= 1 + 3 * 5, "{asked}");
     endpoint.set(Manner::Grants(A_DAY));
@@ -172,7 +174,7 @@ async fn a_refusing_endpoint_is_asked_once_for_all_that_wait() {
     let (endpoint, store) = opened();
     endpoint.set(Manner::Refuses(400));
     let took = refused(&store, 20).await;
-    // Nobody asks again within a second.
+    // There is no token request within a second of the last one.
     assert!(
         endpoint.asked().len() as u64 <= 1 + took.as_secs(),
         "{took:?}"
@@ -201,14 +203,14 @@ async fn an_answer_that_is_no_token_is_none() {
     }
 }
 
-/// A clock that is ahead of the endpoint's sees each token end before it comes.
+/// With a clock that is ahead of the endpoint's, every token has expired before it arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_has_ended_by_the_local_clock_is_not_asked_for_per_request() {
     let (endpoint, store) = opened();
     endpoint.set(Manner::Grants(Duration::ZERO));
     let began = Instant::now();
     for _ in 0..20 {
-        // Storage says what it thinks of the token.
+        // Storage decides whether the token is valid.
         let _ = get(&store).await;
     }
     let most = 2 + began.elapsed().as_secs();
@@ -219,7 +221,7 @@ async fn a_token_that_has_ended_by_the_local_clock_is_not_asked_for_per_request(
     );
 }
 
-/// The emulator knows better than the endpoint when a token has ended.
+/// The emulator checks the real expiry, which is earlier than the endpoint says.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_requests_whose_token_storage_refuses_share_a_new_one_and_none_fails() {
     let (endpoint, store) = opened();
@@ -257,11 +259,11 @@ async fn a_401_costs_a_token_and_one_more_try_and_a_403_for_want_of_a_role_neith
     assert_eq!(endpoint.tokens().len(), 2);
 }
 
-/// A gateway on the way, say.
+/// A gateway in between, for example.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_refuses_without_storages_own_code_costs_no_token() {
     let (endpoint, store, proxy) = proxied().await;
-    // From here on somebody could ask again.
+    // From here on another token request would be allowed.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     endpoint.set(Manner::IsBusy(429, "60"));
     for fault in [
@@ -277,7 +279,7 @@ async fn who_refuses_without_storages_own_code_costs_no_token() {
     }
 }
 
-/// It costs at worst another refusal.
+/// The cost is at worst another refusal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_is_tried_again_while_there_is_no_other() {
     let cases = [
@@ -291,7 +293,7 @@ async fn a_refused_token_is_tried_again_while_there_is_no_other() {
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         endpoint.set(manner);
         proxy.plan("GET", 1, REFUSAL);
-        // Whom storage refuses waits for the endpoint, and hears what storage said.
+        // A refused request waits for the endpoint, and fails with storage's refusal.
         let denied = get(&store).await.unwrap_err();
         assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
         let began = Instant::now();
@@ -303,7 +305,8 @@ async fn a_refused_token_is_tried_again_while_there_is_no_other() {
         }
         assert!(began.elapsed() < Duration::from_secs(4), "nobody waits");
         assert_eq!(endpoint.asked().len(), 1 + tries);
-        // What storage takes again needs no renewal; what it refuses again does, once there may be one.
+        // A token that storage accepts again needs no renewal; one that it refuses again does, as soon as a renewal is
+        // allowed.
         tokio::time::sleep(Duration::from_secs(pause)).await;
         endpoint.set(Manner::Grants(A_DAY));
         proxy.plan("GET", 1, REFUSAL);
@@ -313,7 +316,7 @@ async fn a_refused_token_is_tried_again_while_there_is_no_other() {
     .await;
 }
 
-/// Of an account in another tenant, say, or where the endpoint gives what it remembers.
+/// A token of an account in another tenant, for example, or an endpoint that returns a cached token.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_storage_refuses_every_token_none_is_asked_for_per_request() {
     for the_same in [false, true] {
@@ -339,10 +342,10 @@ async fn while_storage_refuses_every_token_none_is_asked_for_per_request() {
         println!("{requests} requests, {sent} sent, {asked} tokens asked for");
         let seconds = began.elapsed().as_secs() as usize;
         assert!((2..=2 + seconds).contains(&asked), "{asked}");
-        // Those that a new token came for are sent once more.
+        // Requests for which a new token arrived are sent once more.
         let again = if the_same { 0 } else { 20 * (asked - 1) };
         assert!((requests..=requests + again).contains(&sent), "{sent}");
-        // It passes with what made storage refuse.
+        // Reads succeed as soon as storage stops refusing.
         proxy.set_down(None);
         get(&store).await.unwrap();
     }
@@ -365,7 +368,7 @@ async fn a_busy_endpoint_is_given_the_time_it_asks_for() {
     assert_eq!(endpoint.asked().len(), 2);
 }
 
-/// Whoever asks for a token hears of it at once, and the endpoint has its peace, though not for a day.
+/// A request for a token fails at once, and the endpoint is left alone for the time it asks for, but not for a day.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_endpoint_that_asks_for_more_time_than_anybody_has_is_left_alone_for_it() {
     let cases = [(429, "6", 6), (503, "86400", 10)];

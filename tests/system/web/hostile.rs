@@ -1,11 +1,11 @@
-//! Names and texts that want to be more than text.
+//! Names and texts that try to be markup.
 
 use std::fs;
 
 use super::play;
 use crate::support::process::Service;
 
-/// What would run, if anything took it for markup.
+/// Would run if any view took it for markup.
 const IMG: &str = "<img src=x onerror=\"globalThis.ran='img'\">";
 
 fn file(front: &str, body: &str) -> String {
@@ -29,7 +29,7 @@ fn nothing_in_a_file_or_its_name_runs_or_becomes_markup() {
             name(1, "a"),
             file(&format!("kategorie: arbeit\n{tags}"), &body),
         ),
-        // A file's name is its title when the text has none.
+        // Without a title in the text, the file name is the title.
         (
             name(2, "<img src=x onerror=globalThis.ran='name'>"),
             file("kategorie: privat", "kein Titel\n"),

@@ -1,4 +1,4 @@
-//! Who is before the browser, and the repository behind the service.
+//! The user at the browser, and the repository behind the service.
 
 use std::cell::RefCell;
 use std::fs;

@@ -1,9 +1,9 @@
-//! What goes on around the page: time passes, the connection goes, there is no JavaScript.
+//! The page's surroundings: time passes, the connection is lost, there is no JavaScript.
 
 use super::{demo, play, play_with};
 use crate::support::process::{Service, codex_miroir, other_clock};
 
-/// The demo whose clock shows `moment`, Berlin's time, when it begins.
+/// The demo whose clock starts at `moment`, Berlin time.
 fn demo_at(moment: &str) -> (Service, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = codex_miroir();
