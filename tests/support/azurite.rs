@@ -1,4 +1,4 @@
-//! One real Azurite for the whole test process; a second one speaks https.
+//! One real Azurite per test process, and a second one over https.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -20,28 +20,28 @@ pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 pub(crate) const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// Runs Azurite until standard input ends: that is when the test process ends, however it does.
-/// An interrupt from the keyboard reaches the whole group and must not end the watcher first. The output is Azurite's
-/// alone, so that it ends when Azurite does, and nobody waits for what a dead one says.
+/// Runs Azurite until standard input closes, which happens when the test process ends, however it does. An interrupt
+/// from the keyboard reaches the whole process group and must not end the watcher first. Only Azurite holds the output
+/// pipe, so that it closes when Azurite ends, and no reader waits for a dead process.
 const WATCHER: &str = r#"trap '' INT HUP; "$@" & exec >&-; read -r _; kill -9 $!"#;
 
 /// A running emulator.
 pub(crate) struct Azurite {
     scheme: &'static str,
     port: u16,
-    // Its pipes are closed by the end of this process: that ends the watcher, and so the emulator.
+    // The end of this process closes its pipes, which ends the watcher and with it the emulator.
     _watcher: Child,
     _output: Box<dyn BufRead + Send + Sync>,
 }
 
-/// The emulator of this process, started when first asked for.
+/// This process's emulator, started on first use.
 pub(crate) fn azurite() -> &'static Azurite {
     static STARTED: OnceLock<Azurite> = OnceLock::new();
     STARTED.get_or_init(|| Azurite::start("http", &[]))
 }
 
 impl Azurite {
-    /// Starts one that speaks `scheme`, with these arguments more.
+    /// Starts an emulator over `scheme`, with these extra arguments.
     pub(crate) fn start(scheme: &'static str, more: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/node_modules/azurite/dist/src/blob/main.js");
@@ -63,7 +63,7 @@ impl Azurite {
             .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Why it ends, if it does.
+            // Shows the reason if it exits.
             .stderr(Stdio::inherit())
             .spawn()
             .expect("sh and node are there");
@@ -81,18 +81,18 @@ impl Azurite {
         self.port
     }
 
-    /// The account's URL, of the emulator or a proxy before it.
+    /// The account's URL, at the emulator or a proxy in front of it.
     pub(crate) fn endpoint(&self, port: u16) -> String {
         format!("{}://127.0.0.1:{port}/{ACCOUNT}", self.scheme)
     }
 
-    /// A container by the account's key.
+    /// A store over a container, authorised by the account's key.
     pub(crate) fn store(&self, container: &str) -> AzureStore {
         let connection = AzureConnection::parse(&self.with_key(self.port)).unwrap();
         AzureStore::new(connection, container, &TrustStore::default()).unwrap()
     }
 
-    /// A connection string with the account's key, for the emulator or a proxy before it.
+    /// A connection string with the account's key, for the emulator or a proxy in front of it.
     pub(crate) fn with_key(&self, port: u16) -> String {
         format!(
             "AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={}/",
@@ -100,7 +100,7 @@ impl Azurite {
         )
     }
 
-    /// The same with a shared access signature.
+    /// A connection string with a shared access signature instead.
     pub(crate) fn with_sas(&self, port: u16) -> String {
         format!(
             "BlobEndpoint={}/;SharedAccessSignature=?{}",
@@ -109,14 +109,14 @@ impl Azurite {
         )
     }
 
-    /// A container name that no other test has.
+    /// A container name that no other test uses.
     pub(crate) fn container(&self) -> String {
         static LAST: AtomicU32 = AtomicU32::new(0);
         format!("test-{}", LAST.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Sends a request past the store, allowed to do anything, and gives status and headers. `path`
-    /// is below the account, percent-encoded.
+    /// Sends a fully authorised request past the store, and returns status and headers. `path` is below the account,
+    /// percent-encoded.
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &str) -> String {
         self.exchange(
             &format!("{method} /{ACCOUNT}/{path}?{}", account_sas()),
@@ -125,7 +125,7 @@ impl Azurite {
         .await
     }
 
-    /// As somebody without any credentials.
+    /// Sends a request without credentials.
     pub(crate) async fn send_anonymously(&self, method: &str, path: &str) -> String {
         self.exchange(&format!("{method} /{ACCOUNT}/{path}"), "")
             .await
@@ -143,7 +143,7 @@ impl Azurite {
     }
 }
 
-/// The port the emulator chose, from the line that says it listens.
+/// The port that the emulator chose, from its log line about listening.
 fn read_port(output: &mut impl BufRead, scheme: &str) -> u16 {
     let mut lines = output.lines().map_while(Result::ok);
     let line = lines.find(|line| line.contains(&format!("{scheme}://")));
@@ -151,7 +151,7 @@ fn read_port(output: &mut impl BufRead, scheme: &str) -> u16 {
     line.rsplit(':').next().unwrap().trim().parse().unwrap()
 }
 
-/// A signature for everything, as the portal's "Shared access signature" page makes them.
+/// A signature with all permissions, as generated by the portal's "Shared access signature" page.
 fn account_sas() -> String {
     let (version, expiry) = ("2020-08-04", "2099-01-01T00:00:00Z");
     let text = format!("{ACCOUNT}\nrwdlac\nb\nsco\n\n{expiry}\n\nhttps,http\n{version}\n");

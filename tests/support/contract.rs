@@ -1,5 +1,5 @@
-//! Holds answers against the API's document: a status that the route may have, the headers it says and no
-//! others, a body of the type and the shape it says, and no member more.
+//! Checks answers against the API's OpenAPI document: the status is one of the route's, the headers are exactly the
+//! documented ones, and the body has the documented type and shape, with no additional member.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -10,11 +10,11 @@ use http::{HeaderMap, HeaderValue};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-/// The document, as the service gives it.
+/// The document, as the service serves it.
 pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(codex_miroir::http::openapi()).unwrap());
 
-/// The same, with objects that may have no member more than it says.
+/// The document with additional members forbidden in every object whose schema is complete.
 static STRICT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = DOCUMENT.clone();
     let mut parts = BTreeSet::new();
@@ -28,7 +28,7 @@ static STRICT: LazyLock<Value> = LazyLock::new(|| {
     document
 });
 
-/// Those that stand for a part of an object.
+/// Collects the schemas that describe only a part of an object.
 fn collect_parts(value: &Value, parts: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
@@ -44,7 +44,7 @@ fn collect_parts(value: &Value, parts: &mut BTreeSet<String>) {
     }
 }
 
-/// What the layers around the routes and the connection add, as it is needed.
+/// Headers that the connection and the layers around the routes add as needed.
 const OF_NO_ROUTE: &[&str] = &[
     "access-control-allow-origin",
     "access-control-expose-headers",
@@ -57,7 +57,7 @@ const OF_NO_ROUTE: &[&str] = &[
     "vary",
 ];
 
-/// Routes that the document doesn't tell of.
+/// Routes that aren't in the document.
 const UNTOLD: &[&str] = &[
     "/gitPush",
     "/janitor",
@@ -73,7 +73,7 @@ pub(crate) fn check(method: &str, target: &str, status: u16, headers: &HeaderMap
     let asked = format!("{method} {path} → {status}");
     assert!(headers.contains_key("x-request-id"), "{asked}: no id");
     let Some((template, item)) = path_item(path) else {
-        // The host's own routes aren't anybody's to know, and the older service's pages only lead on.
+        // The host's own routes aren't public, and the older service's pages only redirect.
         let untold = UNTOLD.iter().any(|it| it.eq_ignore_ascii_case(path));
         assert!(untold || method == "OPTIONS" || status == 404, "{asked}");
         return;
@@ -95,8 +95,8 @@ pub(crate) fn check(method: &str, target: &str, status: u16, headers: &HeaderMap
     }
 }
 
-/// The path as the document has it, which is known in any letter case and with a slash at its end: one without a
-/// parameter before one with.
+/// The documented path that matches; letter case and a trailing slash are ignored, and a path without a parameter takes
+/// precedence over one with.
 fn path_item(path: &str) -> Option<(String, &'static Value)> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let path = path
@@ -115,13 +115,13 @@ fn path_item(path: &str) -> Option<(String, &'static Value)> {
     found.map(|(template, item)| (template.clone(), item))
 }
 
-/// The operation that a request means.
+/// The operation that a request invokes.
 pub(crate) fn operation(method: &str, path: &str) -> Option<&'static Value> {
     let (_, item) = path_item(path)?;
     item.get(method.to_lowercase())
 }
 
-/// As a part of a JSON pointer.
+/// Escaped as a segment of a JSON pointer.
 pub(crate) fn escaped(part: &str) -> String {
     part.replace('~', "~0").replace('/', "~1")
 }
@@ -201,7 +201,7 @@ fn check_body(asked: &str, place: &str, answer: &Value, headers: &HeaderMap, bod
     }
 }
 
-/// What the schema at this place of the document has against a value; `strict` also that it has members more.
+/// The violations of the schema at this place of the document; `strict` also reports additional members.
 pub(crate) fn faults(place: &str, strict: bool, value: &Value) -> Vec<String> {
     let validator = validator(place, strict);
     let faults = validator.iter_errors(value);
@@ -241,7 +241,7 @@ pub(crate) fn operations() -> impl Iterator<Item = &'static Value> {
     items.flat_map(|item| item.as_object().unwrap().values())
 }
 
-/// The bodies of an operation's answers, with their statuses and types.
+/// The response bodies of an operation, with their statuses and media types.
 pub(crate) fn answers(operation: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let answers = operation["responses"].as_object().unwrap().iter();
     let contents = answers.filter_map(|(status, answer)| {

@@ -1,4 +1,4 @@
-//! Counts the storage requests that go through it, exactly (src/cache/README.md, "Budgets").
+//! Counts the storage requests that pass through it, exactly (src/cache/README.md, "Budgets").
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,21 +10,21 @@ use codex_miroir::store::{
     PutIf, PutOutcome, StoreError, StoreResponse,
 };
 
-/// A store that counts and passes on. Clones share the count.
+/// A store that counts requests and forwards them. Clones share the count.
 #[derive(Clone)]
 pub(crate) struct CountingStore {
     inner: Arc<dyn BlobStore>,
     seen: Arc<Mutex<Vec<Request>>>,
 }
 
-/// One storage request: a listing is as many as it has pages.
+/// One storage request; a listing counts once per page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) operation: &'static str,
     pub(crate) path: String,
 }
 
-/// How many requests there were. Displayed sorted, as in `1 get artifacts, 2 get state, 1 list raw`.
+/// Numbers of requests. Displayed sorted, as in `1 get artifacts, 2 get state, 1 list raw`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Counts(BTreeMap<(&'static str, String), u32>);
 
@@ -41,12 +41,12 @@ impl CountingStore {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
 
-    /// The counts since the last take.
+    /// The counts since the last take, which resets them.
     pub(crate) fn take(&self) -> Counts {
         Counts::of(&self.take_requests())
     }
 
-    /// The counts since the last take, which go on.
+    /// The counts since the last take, without resetting them.
     pub(crate) fn counts(&self) -> Counts {
         Counts::of(&self.seen.lock().unwrap())
     }

@@ -1,4 +1,4 @@
-//! What App Service Authentication says of who has signed in.
+//! The headers by which App Service Authentication identifies the signed-in user.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Holds chosen calls back, so that a test decides in which order things happen.
+//! Holds chosen calls back, so that a test decides the order of events.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use codex_miroir::store::{
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// Longer than anything takes that may come before a held call.
+/// Longer than any work that may precede a held call.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A store with gates in front. Clones share them.
+/// A store with gates in front of it. Clones share them.
 #[derive(Clone)]
 pub(crate) struct GateStore {
     inner: Arc<dyn BlobStore>,
@@ -29,7 +29,7 @@ struct Gate {
     breaks: bool,
 }
 
-/// One call that is held back before it reaches the store.
+/// One call that is held before it reaches the store.
 #[derive(Clone, Default)]
 pub(crate) struct Held {
     reached: Arc<Notify>,
@@ -37,13 +37,13 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Waits until the call stands at the gate. Fails when it never comes.
+    /// Waits until the call has arrived at the gate. Fails if it never does.
     pub(crate) async fn reached(&self) {
         let reached = timeout(PATIENCE, self.reached.notified()).await;
         reached.expect("the call that is to be held never came");
     }
 
-    /// Lets it through, now or when it comes.
+    /// Lets the call through, now or on arrival.
     pub(crate) fn release(&self) {
         self.released.notify_one();
     }
@@ -57,7 +57,7 @@ impl GateStore {
         }
     }
 
-    /// Holds the next `operation` on a path that begins with `path`.
+    /// Holds the next `operation` on a path that starts with `path`.
     pub(crate) fn hold_next(&self, operation: &'static str, path: &str) -> Held {
         let held = Held::default();
         let gate = Gate {
@@ -70,7 +70,7 @@ impl GateStore {
         held
     }
 
-    /// The next `operation` on a path that begins with `path` panics.
+    /// Makes the next `operation` on a path that starts with `path` panic.
     pub(crate) fn break_next(&self, operation: &'static str, path: &str) {
         let gate = Gate {
             operation,

@@ -1,4 +1,4 @@
-//! Requests to the router itself, and their answers read to the end.
+//! Requests to the router itself, and their answers, read to the end.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The document of a success.
+    /// The JSON document of a successful answer.
     #[track_caller]
     pub(crate) fn ok(&self) -> Value {
         assert!(self.status.is_success(), "{} {}", self.status, self.text());
@@ -45,7 +45,7 @@ impl Reply {
         document
     }
 
-    /// Status and body of a refusal, without what differs from run to run.
+    /// Status and body of a refusal, without the parts that differ between runs.
     pub(crate) fn refusal(&self) -> String {
         assert_eq!(
             self.header("content-type"),
@@ -61,12 +61,12 @@ impl Reply {
     }
 }
 
-/// Sends a request as it is, without a body.
+/// Sends a request unchanged, without a body.
 pub(crate) async fn send(instance: &Instance, request: http::request::Builder) -> Reply {
     send_body(instance, request, Body::empty()).await
 }
 
-/// Sends a request as it is, and lets what follows the answer happen.
+/// Sends a request unchanged, and lets the work after the answer finish.
 pub(crate) async fn send_body(
     instance: &Instance,
     request: http::request::Builder,
@@ -77,12 +77,12 @@ pub(crate) async fn send_body(
     reply
 }
 
-/// The settings when there are none.
+/// The default settings.
 fn config() -> Config {
     Config::from_lookup(|_| None).unwrap()
 }
 
-/// The answer of these routes, which the API's document must allow.
+/// The answer of these routes, which must conform to the API's document.
 pub(crate) async fn exchange(routes: Routes, request: Request<Body>) -> Reply {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (parts, body) = routes.oneshot(request).await.unwrap().into_parts();
@@ -102,7 +102,7 @@ pub(crate) async fn exchange(routes: Routes, request: Request<Body>) -> Reply {
     }
 }
 
-/// Sends a request as it is, and gives the answer as soon as it is there.
+/// Sends a request unchanged, and returns the answer as soon as it is there.
 pub(crate) async fn answer(
     instance: &Instance,
     request: http::request::Builder,
@@ -114,7 +114,7 @@ pub(crate) async fn answer(
     exchange(app, request.body(body.into()).unwrap()).await
 }
 
-/// A request with this method by a loopback name.
+/// A request with this method to a loopback host name.
 pub(crate) fn request(method: &str, path: &str) -> http::request::Builder {
     Request::builder()
         .method(method)

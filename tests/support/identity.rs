@@ -1,7 +1,6 @@
-//! The endpoint that App Service runs beside an app and that hands out tokens of its identities.
+//! The endpoint that App Service runs beside an app and that issues tokens for its identities.
 //!
-//! Requests and answers are those of Microsoft's reference for version 2019-08-01; a token is one that the storage
-//! emulator takes.
+//! Requests and answers follow Microsoft's reference for version 2019-08-01; the storage emulator accepts the tokens.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,30 +21,30 @@ use tokio::sync::watch;
 
 use super::tls::{authority, secure_azurite};
 
-/// By it the endpoint knows the app.
+/// The value by which the app authenticates to the endpoint.
 pub(crate) const HEADER: &str = "header-of-the-app-that-nobody-may-see";
 
 /// How the endpoint answers.
 #[derive(Debug, Clone)]
 pub(crate) enum Manner {
-    /// With tokens that end after this time.
+    /// With tokens that expire after this time.
     Grants(Duration),
     /// The same, with `expires_on` as a number.
     GrantsInNumbers(Duration),
-    /// With tokens that end after this time, of which it says that they are good for a day: what a clock that is
-    /// behind makes of any, and whoever revokes one.
+    /// With tokens that expire after this time but are declared valid for a day: the effect of a clock that is behind,
+    /// or of a revoked token.
     Overstates(Duration),
     /// With this status.
     Refuses(u16),
-    /// With this status and what it asks for in `Retry-After`.
+    /// With this status, and this `Retry-After`.
     IsBusy(u16, &'static str),
     /// With 200 and this text.
     Says(&'static str),
-    /// Not until it has another manner.
+    /// Not before another manner is set.
     Waits,
 }
 
-/// A running endpoint. It is there until the test process ends.
+/// A running endpoint. It runs until the test process ends.
 pub(crate) struct IdentityEndpoint {
     port: u16,
     desk: Arc<Desk>,
@@ -58,13 +57,13 @@ struct Desk {
 
 #[derive(Default)]
 struct Seen {
-    /// The client ids that were asked with.
+    /// The client ids of the requests.
     asked: Vec<Option<String>>,
     tokens: Vec<String>,
 }
 
 impl IdentityEndpoint {
-    /// Gives tokens for a day, as the platform does.
+    /// Issues tokens that are valid for a day, as the platform does.
     pub(crate) fn start() -> Self {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -100,7 +99,7 @@ impl IdentityEndpoint {
         format!("http://127.0.0.1:{}/msi/token", self.port)
     }
 
-    /// The settings that the platform makes.
+    /// The settings that the platform provides.
     pub(crate) fn settings(&self) -> [(&'static str, String); 2] {
         let header = HEADER.to_owned();
         [
@@ -109,7 +108,7 @@ impl IdentityEndpoint {
         ]
     }
 
-    /// What comes of them.
+    /// The configuration that results from them.
     pub(crate) fn identity(&self, client_id: Option<&str>) -> ManagedIdentityConfig {
         ManagedIdentityConfig {
             endpoint: self.url().parse().unwrap(),
@@ -118,17 +117,17 @@ impl IdentityEndpoint {
         }
     }
 
-    /// A container of the emulator over https, by the tokens of the app's own identity.
+    /// A store over a container of the emulator by https, with tokens of the app's system-assigned identity.
     pub(crate) fn store(&self, container: &str) -> AzureStore {
         self.store_as(None, container)
     }
 
-    /// The same by the tokens of a user-assigned identity.
+    /// The same with tokens of a user-assigned identity.
     pub(crate) fn store_as(&self, client_id: Option<&str>, container: &str) -> AzureStore {
         self.store_at(secure_azurite().port(), client_id, container)
     }
 
-    /// The same by a line to the emulator, of https at this end.
+    /// The same through a proxy to the emulator that accepts https.
     pub(crate) fn store_at(
         &self,
         port: u16,
@@ -141,12 +140,12 @@ impl IdentityEndpoint {
         AzureStore::new(connection, container, &authority().trust()).unwrap()
     }
 
-    /// With which client id each request came.
+    /// The client id of each request.
     pub(crate) fn asked(&self) -> Vec<Option<String>> {
         self.desk.seen.lock().unwrap().asked.clone()
     }
 
-    /// The tokens it has given.
+    /// The tokens issued so far.
     pub(crate) fn tokens(&self) -> Vec<String> {
         self.desk.seen.lock().unwrap().tokens.clone()
     }
@@ -170,7 +169,7 @@ async fn answer(
         return refuse(401);
     }
     let mut manner = desk.manner.subscribe();
-    // Whoever sees that it was asked may set another manner, which is for the next.
+    // A test that sees the request may set another manner, which must apply only to the next one.
     let mut decided = manner.borrow().clone();
     desk.seen.lock().unwrap().asked.push(asked.client_id);
     if let Manner::Waits = decided {

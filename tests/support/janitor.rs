@@ -1,4 +1,4 @@
-//! What the janitor finds, and that it tidies up every store alike.
+//! Fixtures for the janitor, and one test that it tidies up every store alike.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use serde_json::Map;
 use super::later_store::LaterStore;
 use super::scene::{anna, codex_over, task};
 
-/// As settling writes it.
+/// The text that settling writes.
 pub(crate) const SETTLED: &str = "---\ntyp: settled\n---\n";
 
-/// A mark on one file.
+/// A write intent on one file.
 pub(crate) fn mark(name: &str, kind: ChangeKind, version: u64, at: DateTime<Utc>) -> PendingOp {
     PendingOp {
         version: Version(version),
@@ -34,7 +34,7 @@ pub(crate) fn mark(name: &str, kind: ChangeKind, version: u64, at: DateTime<Utc>
     }
 }
 
-/// What is remembered of a create under a key.
+/// The idempotency record of a create.
 pub(crate) fn record(op: &str, at: DateTime<Utc>) -> IdempotencyRecord {
     IdempotencyRecord {
         body: "0".repeat(64),

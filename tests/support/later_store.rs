@@ -1,4 +1,4 @@
-//! A store whose clock is ahead of itself, so that what was written just now is old; and a slow one.
+//! A store whose clock is ahead, so that a blob written just now is old; it can also be slow.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use codex_miroir::store::{
     PutIf, PutOutcome, StoreError, StoreResponse,
 };
 
-/// Any store, seen from later on. Clones share how much later.
+/// Any store, with its clock moved ahead. Clones share the offset.
 #[derive(Clone)]
 pub(crate) struct LaterStore {
     inner: Arc<dyn BlobStore>,
     ahead: Arc<Mutex<TimeDelta>>,
-    /// What each call takes.
+    /// The delay of each call.
     pause: Duration,
 }
 
@@ -35,7 +35,7 @@ impl LaterStore {
         }
     }
 
-    /// Its clock goes ahead.
+    /// Moves its clock ahead.
     pub(crate) fn pass(&self, by: TimeDelta) {
         *self.ahead.lock().unwrap() += by;
     }

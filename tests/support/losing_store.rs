@@ -1,4 +1,4 @@
-//! Loses requests and answers on the way, as a network does.
+//! Loses requests and answers, as a network does.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,32 +10,32 @@ use codex_miroir::store::{
     PutIf, PutOutcome, StoreError, StoreResponse,
 };
 
-/// What befalls one call.
+/// The fate of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// It never gets there.
+    /// It never reaches the store.
     Request,
-    /// This blob can't be read, others can.
+    /// This blob can't be read; others can.
     Unreadable,
-    /// It happens, and the caller hears nothing.
+    /// It takes effect, and the caller gets no answer.
     StoreResponse,
-    /// It happens, and is then sent again, as the SDK does: the caller gets the second answer.
+    /// It takes effect, and is then sent again, as the SDK does: the caller gets the second answer.
     FirstAnswer,
 }
 
-/// A store behind a bad line. Clones share the line.
+/// A store behind an unreliable connection. Clones share the connection.
 #[derive(Clone)]
 pub(crate) struct LosingStore {
     inner: Arc<dyn BlobStore>,
     planned: Arc<Mutex<Vec<Plan>>>,
     outage: Arc<AtomicBool>,
-    /// Beginnings of paths that may not be written to.
+    /// Path prefixes to which writes are refused.
     refused: Arc<Mutex<Vec<String>>>,
-    /// Names that the next listing lacks.
+    /// Names that are missing from the next listing.
     omitted: Arc<Mutex<Vec<String>>>,
 }
 
-/// The operation, how its path begins, and what befalls it.
+/// The operation, the path prefix, and the loss.
 type Plan = (&'static str, String, Loss);
 
 impl LosingStore {
@@ -49,7 +49,7 @@ impl LosingStore {
         }
     }
 
-    /// The next `operation` on a path that begins with `path` fares this way. Plans queue up.
+    /// Applies a loss to the next `operation` on a path that starts with `path`. Plans queue up.
     pub(crate) fn lose_next(&self, operation: &'static str, path: &str, loss: Loss) {
         self.planned
             .lock()
@@ -57,7 +57,7 @@ impl LosingStore {
             .push((operation, path.to_owned(), loss));
     }
 
-    /// Whether the store refuses to write what begins with `path`.
+    /// Sets whether the store refuses writes to paths that start with `path`.
     pub(crate) fn refuse_puts(&self, path: &str, on: bool) {
         let mut refused = self.refused.lock().unwrap();
         refused.retain(|it| it != path);
@@ -66,12 +66,12 @@ impl LosingStore {
         }
     }
 
-    /// The next listing lacks this name, as one may that meets a rename.
+    /// Omits this name from the next listing, as a listing may that races a rename.
     pub(crate) fn omit_next(&self, name: &str) {
         self.omitted.lock().unwrap().push(name.to_owned());
     }
 
-    /// While it is on, nothing gets there.
+    /// During an outage no call reaches the store.
     pub(crate) fn set_outage(&self, on: bool) {
         self.outage.store(on, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! A store that is only a map: the reference that the others are compared with.
+//! A store backed by a map: the reference that the other stores are compared with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +11,7 @@ use codex_miroir::store::{
     Listing, Prefix, Put, PutIf, PutOutcome, StoreError, StoreResponse, WriteId, WriteIds,
 };
 
-/// How many blobs Azure gives a page, and so how many requests a listing costs.
+/// The number of blobs per page on Azure, which determines how many requests a listing costs.
 const PAGE: usize = 5_000;
 
 /// Blobs in memory. Clones share them, as instances of the service share a container.
@@ -20,16 +20,16 @@ pub(crate) struct MemoryStore(Arc<Mutex<Container>>);
 
 struct Container {
     blobs: BTreeMap<String, Blob>,
-    /// When each was written last.
+    /// The time of each blob's last write.
     modified: BTreeMap<String, DateTime<Utc>>,
-    /// Where something is that is no file.
+    /// Paths occupied by something other than a file.
     others: BTreeSet<String>,
     writes: u64,
     now: DateTime<Utc>,
 }
 
 impl MemoryStore {
-    /// Empty. Its clock stands at `now` until it is set.
+    /// An empty store. Its clock stays at `now` until it is set.
     pub(crate) fn new(now: DateTime<Utc>) -> Self {
         Self(Arc::new(Mutex::new(Container {
             blobs: BTreeMap::new(),
@@ -44,7 +44,7 @@ impl MemoryStore {
         self.container().now += by;
     }
 
-    /// What something else writes: no condition, no write ids.
+    /// A write by another program: no condition, no write ids.
     pub(crate) fn foreign_write(&self, path: &str, bytes: &[u8]) -> ETag {
         let put = Put {
             bytes: bytes.to_vec().into(),
@@ -53,7 +53,7 @@ impl MemoryStore {
         self.container().store(path, put)
     }
 
-    /// What another instance of the service writes.
+    /// A write by another instance of the service.
     pub(crate) fn service_write(&self, path: &str, bytes: &[u8]) -> ETag {
         let put = Put {
             bytes: bytes.to_vec().into(),
@@ -62,12 +62,12 @@ impl MemoryStore {
         self.container().store(path, put)
     }
 
-    /// What something else removes.
+    /// A removal by another program.
     pub(crate) fn foreign_delete(&self, path: &str) -> bool {
         self.container().blobs.remove(path).is_some()
     }
 
-    /// Something that is no file comes to this path, in a file's place where there is one; or goes again.
+    /// Puts something other than a file at this path, replacing a file if there is one; or removes it again.
     pub(crate) fn obstruct(&self, path: &str, is_there: bool) {
         let mut container = self.container();
         match is_there {
@@ -79,12 +79,12 @@ impl MemoryStore {
         }
     }
 
-    /// A look without a request.
+    /// Reads a blob without a storage request.
     pub(crate) fn peek(&self, path: &str) -> Option<Blob> {
         self.container().blobs.get(path).cloned()
     }
 
-    /// Every path there is, sorted.
+    /// All paths, sorted.
     pub(crate) fn paths(&self) -> Vec<String> {
         self.container().blobs.keys().cloned().collect()
     }

@@ -18,13 +18,13 @@ use super::github::{Change, GitHub, Replica, Setup};
 use super::process::{Answer, Service, begin, codex_miroir};
 use super::scene::task;
 
-/// What the hook signs with.
+/// The key that signs the hook's deliveries.
 pub(crate) const HOOK_SECRET: &str = "a-secret-of-the-hook-for-tests";
 
-/// A file is in every timeline after this time.
+/// The time limit within which a file must be in every timeline.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
 
-/// A store and a GitHub, for services to stand between.
+/// A store and a GitHub, for services to connect.
 pub(crate) struct Mirror {
     pub(crate) github: GitHub,
     settings: Vec<(&'static str, String)>,
@@ -111,20 +111,20 @@ impl Mirror {
         }
     }
 
-    /// With one setting more, or another.
+    /// Adds or replaces a setting.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.settings.retain(|(known, _)| *known != name);
         self.settings.push((name, value.to_owned()));
         self
     }
 
-    /// Without one of the usual settings.
+    /// Removes one of the usual settings.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.settings.retain(|(known, _)| *known != name);
         self
     }
 
-    /// With the task files of the repository below another path.
+    /// Moves the task files of the repository below another path.
     pub(crate) fn moved_to(self, base: &'static str) -> Self {
         let moved = self.with("GITHUB_BASE_PATH", base);
         Self { base, ..moved }
@@ -142,7 +142,7 @@ impl Mirror {
         Service::start(&mut self.command())
     }
 
-    /// The binary with all settings, which finds GitHub at a replica's address.
+    /// The binary with all settings, with a replica as its GitHub.
     pub(crate) fn command_at(&self, replica: &Replica) -> Command {
         let mut command = self.command();
         for name in ["GITHUB_API_URL", "GITHUB_URL"] {
@@ -151,7 +151,7 @@ impl Mirror {
         command
     }
 
-    /// A service that finds GitHub at a replica's address.
+    /// A service with a replica as its GitHub.
     pub(crate) fn service_at(&self, replica: &Replica) -> Service {
         Service::start(&mut self.command_at(replica))
     }
@@ -162,12 +162,12 @@ impl Mirror {
         Service::start(command.env_remove("GITHUB_TOKEN"))
     }
 
-    /// Where a task file of anna's lies in the repository.
+    /// The path of one of anna's task files in the repository.
     pub(crate) fn path(&self, name: &str) -> String {
         format!("{}/anna/tasks/{name}", self.base)
     }
 
-    /// A commit of somebody else's with these files of anna's; `None` removes one.
+    /// Commits these files of anna's from another clone; `None` removes one.
     pub(crate) fn commit(&self, files: &[(&str, Option<&str>)], message: &str) -> String {
         let paths: Vec<String> = files.iter().map(|(name, _)| self.path(name)).collect();
         let changes = paths.iter().zip(files).map(|(path, (_, text))| {
@@ -178,7 +178,7 @@ impl Mirror {
         self.github.commit("main", &changes, message)
     }
 
-    /// The same with a name and a text each.
+    /// The same, given a name and a text for each file.
     pub(crate) fn commit_all(&self, files: &[(String, String)], message: &str) -> String {
         let files = files.iter().map(|(name, text)| (&**name, Some(&**text)));
         self.commit(&files.collect::<Vec<_>>(), message)
@@ -220,13 +220,13 @@ impl Mirror {
         files
     }
 
-    /// Whose hints wait in the queue.
+    /// The users whose hints wait in the queue.
     pub(crate) async fn queue(&self) -> Vec<String> {
         let queue = self.store.list(&Prefix::queue()).await.unwrap().value;
         queue.blobs.into_iter().map(|it| it.name).collect()
     }
 
-    /// What Git is known to hold.
+    /// The user's `git.json`: what Git is known to hold.
     pub(crate) async fn book(&self) -> Value {
         self.book_of("anna").await
     }
@@ -239,12 +239,12 @@ impl Mirror {
         }
     }
 
-    /// The same, for a test that waits for something in it.
+    /// The same synchronously, for a test that polls it.
     pub(crate) fn book_now(&self) -> Value {
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.book()))
     }
 
-    /// The folder that it is over.
+    /// The folder of its store.
     pub(crate) fn data(&self) -> &Path {
         self.data.as_ref().unwrap().path()
     }
@@ -274,7 +274,7 @@ impl Mirror {
         }
     }
 
-    /// Waits until the store and the repository have the same files and nothing waits to be pushed.
+    /// Waits until the store and the repository have the same files and no push is pending.
     #[track_caller]
     pub(crate) fn until_equal(&self, service: &Service) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
@@ -306,12 +306,12 @@ impl Mirror {
     }
 }
 
-/// Calls the timer's function as the Functions host does.
+/// Calls the timer function as the Functions host does.
 pub(crate) fn tick(service: &Service) -> Answer {
     timer(service, "gitPush")
 }
 
-/// The timer of a function comes.
+/// Fires the timer of a function.
 pub(crate) fn timer(service: &Service, function: &str) -> Answer {
     let call = json!({
         "Data": {"timer": {"Schedule": {"AdjustForDST": true}, "ScheduleStatus": null, "IsPastDue": false}},
@@ -321,7 +321,7 @@ pub(crate) fn timer(service: &Service, function: &str) -> Answer {
     service.send_json("POST", &format!("/{function}"), &call.to_string())
 }
 
-/// Sends a JSON body with these header lines besides.
+/// Sends a JSON body with these additional header lines.
 pub(crate) fn send(
     service: &Service,
     method: &str,
@@ -333,12 +333,12 @@ pub(crate) fn send(
     Answer::read(begin(&service.address, method, path, &headers, body))
 }
 
-/// What a refusal says.
+/// The body of a refusal.
 pub(crate) fn refusal(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).unwrap()
 }
 
-/// Creates a task and gives its file's name.
+/// Creates a task and returns its file name.
 pub(crate) fn create(service: &Service, title: &str) -> String {
     let body = json!({"kategorie": "arbeit", "title": title}).to_string();
     let answer = service.send_json("POST", "/api/tasks", &body);
@@ -355,7 +355,7 @@ pub(crate) fn titles(service: &Service) -> Vec<String> {
         .collect()
 }
 
-/// Of a delivery at one of three instances.
+/// A delivery arrives at one of three instances.
 pub(crate) async fn a_pushed_file_is_soon_in_every_timeline(mirror: Mirror) {
     let services = [mirror.service(), mirror.service(), mirror.service()];
     for service in &services {
@@ -380,7 +380,7 @@ pub(crate) async fn a_pushed_file_is_soon_in_every_timeline(mirror: Mirror) {
     }
 }
 
-/// So many task files, by name.
+/// This many task files, by name.
 pub(crate) fn numbered(count: usize) -> Vec<(String, String)> {
     let file = |at| (format!("{at:04}-Nummer.md"), task(&format!("Nummer {at}")));
     (0..count).map(file).collect()

@@ -1,4 +1,4 @@
-//! What the tests stand on, in both targets.
+//! Support code for the tests of all targets.
 
 pub(crate) mod azurite;
 pub(crate) mod contract;
@@ -21,7 +21,7 @@ pub(crate) mod store_conformance;
 pub(crate) mod tcp_proxy;
 pub(crate) mod tls;
 
-/// How many cases a property is tried with: `CODEX_TEST_CASES`, else `usual`.
+/// The number of cases of a property: `CODEX_TEST_CASES`, else `usual`.
 pub(crate) fn cases(usual: u32) -> u32 {
     std::env::var("CODEX_TEST_CASES").map_or(usual, |it| {
         it.parse().expect("CODEX_TEST_CASES is a number")

@@ -1,4 +1,4 @@
-//! Where processes meet: a folder, or a container that they enter one way or another.
+//! The storage that processes share: a folder, or a container with one of two kinds of credentials.
 
 use std::process::Command;
 
@@ -17,20 +17,20 @@ use super::tls::{AuthorityFile, authority, secure_azurite};
 
 pub(crate) enum Place {
     Folder(TempDir),
-    /// Of Azurite, by the account's key.
+    /// Azurite, by the account's key.
     Container(Container),
-    /// Of Azurite over https, by the tokens of an identity, as on Azure.
+    /// Azurite over https, by tokens of a managed identity, as on Azure.
     Identity(Container, IdentityEndpoint, AuthorityFile),
 }
 
 pub(crate) struct Container {
     name: String,
-    /// Past the service.
+    /// Access that bypasses the service.
     store: AzureStore,
 }
 
 impl Place {
-    /// One of each.
+    /// One place of each kind.
     pub(crate) fn all() -> [Self; 3] {
         let folder = tempfile::tempdir().unwrap();
         [Self::container(), Self::identity(), Self::Folder(folder)]
@@ -49,7 +49,7 @@ impl Place {
         Self::Identity(container, IdentityEndpoint::start(), authority().file())
     }
 
-    /// The binary with the settings for it.
+    /// The binary with the settings for this place.
     pub(crate) fn command(&self) -> Command {
         match self {
             Self::Identity(..) => self.command_at(secure_azurite().port()),
@@ -57,7 +57,7 @@ impl Place {
         }
     }
 
-    /// A line to the emulator that counts; it speaks plain HTTP at both ends.
+    /// A counting proxy to the emulator; it speaks plain HTTP on both sides.
     pub(crate) fn proxy(&self, runtime: &Runtime) -> TcpProxy {
         let upstream = match self {
             Self::Identity(..) => authority().http_before(secure_azurite().port()),
@@ -66,7 +66,7 @@ impl Place {
         runtime.block_on(TcpProxy::start(upstream))
     }
 
-    /// The binary, which finds the emulator by this line.
+    /// The binary, connected to the emulator through this proxy.
     pub(crate) fn command_by(&self, proxy: &TcpProxy) -> Command {
         match self {
             Self::Identity(..) => self.command_at(authority().https_before(proxy.port())),
@@ -97,7 +97,7 @@ impl Place {
         Service::start(&mut self.command())
     }
 
-    /// Where the processes get their tokens.
+    /// The endpoint that issues the processes' tokens.
     pub(crate) fn endpoint(&self) -> Option<&IdentityEndpoint> {
         match self {
             Self::Identity(_, endpoint, _) => Some(endpoint),
@@ -105,7 +105,7 @@ impl Place {
         }
     }
 
-    /// A look at a blob past the service.
+    /// Reads a blob past the service.
     pub(crate) fn blob(&self, runtime: &Runtime, key: &BlobKey) -> Option<Vec<u8>> {
         let store = match self {
             Self::Folder(folder) => return std::fs::read(folder.path().join(key.path())).ok(),

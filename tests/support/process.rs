@@ -11,24 +11,24 @@ use serde_json::Value;
 
 use super::contract;
 
-/// Longer than anything here takes; reached only when something hangs.
+/// Longer than any operation takes; reached only when something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running service. It is killed when the value goes.
+/// A running service. It is killed on drop.
 pub(crate) struct Service {
     child: Child,
     pub(crate) address: String,
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// The binary with nothing of this process's environment, to be given settings.
+/// The binary with an empty environment, to be given settings.
 pub(crate) fn codex_miroir() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
     command.env_clear().env("PORT", "0");
     command
 }
 
-/// A library that gives a process another clock.
+/// The library that gives a process another clock (libfaketime).
 pub(crate) fn other_clock() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").unwrap();
     let libraries = folders.map(|it| it.unwrap().path().join("faketime/libfaketimeMT.so.1"));
@@ -37,7 +37,7 @@ pub(crate) fn other_clock() -> PathBuf {
 }
 
 impl Service {
-    /// Starts `command` and waits until it says where it listens.
+    /// Starts `command`, and waits until it prints the address that it listens on.
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -80,7 +80,7 @@ impl Service {
         }
     }
 
-    /// Everything it has said.
+    /// Its log so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
@@ -89,7 +89,7 @@ impl Service {
         self.send(path, "")
     }
 
-    /// `headers` are whole lines.
+    /// Sends a request; `headers` are whole lines.
     pub(crate) fn send(&self, path: &str, headers: &str) -> Answer {
         Answer::read(self.begin(path, headers))
     }
@@ -104,7 +104,7 @@ impl Service {
         Answer::read(self.begin_json(method, path, body))
     }
 
-    /// The same, without waiting for the answer.
+    /// Sends a JSON body without waiting for the answer.
     pub(crate) fn begin_json(&self, method: &str, path: &str, body: &str) -> Asked {
         let headers = "content-type: application/json\r\n";
         begin(&self.address, method, path, headers, body)
@@ -115,7 +115,7 @@ impl Service {
         self.child.id()
     }
 
-    /// SIGTERM, as a container's end sends it.
+    /// SIGTERM, as a container sends it when it stops.
     pub(crate) fn terminate(&self) {
         let status = Command::new("kill")
             .args(["-TERM", &self.child.id().to_string()])
@@ -178,7 +178,7 @@ pub(crate) fn begin(address: &str, method: &str, path: &str, headers: &str, body
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     );
-    // Who refuses a long body answers, and closes, before all of it has come.
+    // A server that refuses a long body answers and closes before the whole body has arrived.
     let _ = stream.write_all(request.as_bytes());
     Asked::on(stream, method, path)
 }
@@ -192,7 +192,7 @@ fn collect(stream: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
     });
 }
 
-/// An answer, read whole.
+/// An answer, read completely.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -205,7 +205,7 @@ impl Answer {
         Self::try_read(asked).expect("an answer has a head")
     }
 
-    /// `None` when the other side has gone without one.
+    /// `None` if the server closed the connection without an answer.
     pub(crate) fn try_read(mut asked: Asked) -> Option<Self> {
         let mut bytes = Vec::new();
         let _ = asked.stream.read_to_end(&mut bytes);
@@ -221,7 +221,7 @@ impl Answer {
         Some(answer)
     }
 
-    /// What came whole, the API's document must allow; a Functions host's own answers it doesn't know.
+    /// A complete answer must conform to the API's document, which doesn't cover a Functions host's own answers.
     fn check(&self, asked: &Asked) {
         if self.header("x-request-id").is_empty() {
             return;
@@ -242,7 +242,7 @@ impl Answer {
             .unwrap_or("")
     }
 
-    /// All of them, as often as they came.
+    /// All headers, including repeated ones.
     pub(crate) fn headers(&self) -> http::HeaderMap {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let pairs = lines.map(|(name, value)| {
@@ -264,7 +264,7 @@ impl Answer {
     }
 }
 
-/// Waits for something that another process does in its own time.
+/// Waits for a condition that another process brings about asynchronously.
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let began = Instant::now();
     while !holds() {
@@ -276,7 +276,7 @@ pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// The document without what tells instances apart.
+/// The document without the members that differ between instances.
 pub(crate) fn stable(answer: &Answer) -> Value {
     let mut document = answer.json();
     for member in ["cacheCreatedAt", "generatedAt", "version"] {

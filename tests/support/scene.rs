@@ -1,4 +1,4 @@
-//! One user, one store, any number of instances, and a clock the test moves.
+//! One user, one store, any number of instances, and a clock that the test moves.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ pub(crate) struct Scene {
     now: Mutex<Now>,
 }
 
-/// A process of the service: a cache of its own, over the one store.
+/// A process of the service: a cache of its own over the shared store.
 pub(crate) struct Instance {
     pub(crate) codex: Codex,
     pub(crate) requests: CountingStore,
@@ -52,7 +52,7 @@ pub(crate) fn task(title: &str) -> String {
     format!("---\ntyp: task\nkategorie: arbeit\nstatus: offen\n---\n\n# {title}\n")
 }
 
-/// What a person asks for who gives a title and nothing else.
+/// The request of a user who gives only a title.
 pub(crate) fn new_task(title: &str) -> NewTask {
     NewTask {
         title: Some(title.to_owned()),
@@ -79,7 +79,7 @@ impl Scene {
         }
     }
 
-    /// `count` open work tasks, 0000 and on.
+    /// A scene with `count` open work tasks, numbered from 0000.
     pub(crate) fn with_tasks(count: usize) -> Self {
         let scene = Self::new();
         for number in 0..count {
@@ -91,13 +91,13 @@ impl Scene {
         scene
     }
 
-    /// Something else writes a file.
+    /// Writes a file as another program.
     pub(crate) fn file(&self, name: &str, text: &str) {
         self.store
             .foreign_write(&format!("{RAW}{name}"), text.as_bytes());
     }
 
-    /// Another instance writes a file.
+    /// Writes a file as another instance.
     pub(crate) fn own_file(&self, name: &str, text: &str) {
         let path = format!("{RAW}{name}");
         self.store.service_write(&path, text.as_bytes());
@@ -110,7 +110,7 @@ impl Scene {
         }
     }
 
-    /// Time passes, for the store and for the instances.
+    /// Advances the clocks of the store and of the instances.
     pub(crate) fn pass(&self, by: Duration) {
         self.store.advance(by);
         let mut now = self.now.lock().unwrap();
@@ -121,7 +121,7 @@ impl Scene {
         };
     }
 
-    /// The machine is suspended, as its clocks tell it: the one of [`Instant`] stands still.
+    /// Suspends the machine, as seen by its clocks: the one of [`Instant`] stops.
     pub(crate) fn suspend(&self, seconds: u64) {
         let asleep = Duration::from_secs(seconds);
         self.store.advance(asleep);
@@ -147,7 +147,7 @@ impl Scene {
         self.instance_of(rebuilds_per_minute, 10_000, memory_max_bytes)
     }
 
-    /// One that lets each user write so often in a minute.
+    /// An instance with this limit of writes per minute for each user.
     pub(crate) fn instance_limited(&self, writes_per_minute: u32) -> Instance {
         self.instance_of(1_000, writes_per_minute, 64 << 20)
     }
@@ -166,7 +166,7 @@ impl Scene {
         )
     }
 
-    /// One in GitHub mode, in which nobody pushes what is written.
+    /// An instance in GitHub mode, without a worker that pushes its writes.
     pub(crate) fn instance_mirrored(&self, github: &GitHub) -> Instance {
         self.mirrored(github, false)
     }
@@ -263,7 +263,7 @@ impl Scene {
         State::parse(&blob.bytes).unwrap().unwrap()
     }
 
-    /// What another process does to the state blob.
+    /// Changes the state blob as another process does.
     pub(crate) fn change_state(&self, change: impl FnOnce(&mut State)) -> Version {
         let mut state = self.state();
         change(&mut state);
@@ -273,7 +273,7 @@ impl Scene {
 }
 
 impl Instance {
-    /// Reads, and lets what follows the answer happen.
+    /// Reads, and lets the work after the answer finish.
     pub(crate) async fn read(&self, read_request: ReadRequest) -> Read {
         let read = self
             .try_read(read_request)
@@ -295,13 +295,13 @@ impl Instance {
         serde_json::from_slice(&page.bytes).unwrap()
     }
 
-    /// The requests since the last look, as in `1 get artifacts, 1 get state`.
+    /// The requests since the last call, as in `1 get artifacts, 1 get state`.
     pub(crate) fn took(&self) -> String {
         self.requests.take().to_string()
     }
 }
 
-/// The operations over any store, as the command line makes them.
+/// The operations over any store, as the command line assembles them.
 pub(crate) fn codex_over(store: Arc<dyn BlobStore>) -> Codex {
     Codex::new(store, settings(1_000, 10_000, 64 << 20, None))
 }
@@ -331,14 +331,14 @@ fn settings(
     }
 }
 
-/// Lets everything that is ready to run do so: the store in memory never waits.
+/// Runs every task that is ready: the in-memory store never waits.
 pub(crate) async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
 }
 
-/// The titles in slots, in order.
+/// The titles of the tasks in slots, in order.
 pub(crate) fn titles(document: &Value) -> Vec<String> {
     let days = document["timeline"].as_array().unwrap();
     let slots = days.iter().flat_map(|day| day["slots"].as_array().unwrap());

@@ -1,4 +1,4 @@
-//! A bad line between a client and a server on loopback.
+//! An unreliable connection between a client and a server on loopback.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,29 +8,29 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What happens to one request.
+/// The fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The connection is closed before the server hears of the request.
+    /// The connection is closed before the request reaches the server.
     Refuse,
-    /// The server answers, and the connection is closed before the client hears of it.
+    /// The server answers, and the connection is closed before the answer reaches the client.
     LoseAnswer,
-    /// Nobody ever answers.
+    /// The request never reaches the server, and there is no answer.
     Hang,
-    /// The server does what was asked for, and nobody ever answers.
+    /// The server carries the request out, and the answer never arrives.
     HangAnswer,
-    /// The answer breaks off in the middle.
+    /// The answer is cut off in the middle.
     Truncate,
-    /// The answer comes late.
+    /// The answer is delayed.
     Delay(Duration),
-    /// Something before the server refuses, with this status.
+    /// An intermediary refuses the request, with this status.
     Status(u16),
-    /// Storage itself refuses, with this status and its own code.
+    /// Storage itself refuses, with this status and its own error code.
     Storage(u16, &'static str),
 }
 
 impl Fault {
-    /// Any of those that end by themselves.
+    /// Any of the faults that end by themselves.
     fn any(random: &mut fastrand::Rng) -> Self {
         match random.u32(0..10) {
             0 => Self::Refuse,
@@ -43,7 +43,7 @@ impl Fault {
         }
     }
 
-    /// The fault's kind.
+    /// The kind of fault.
     fn name(self) -> &'static str {
         match self {
             Self::Refuse => "refused",
@@ -59,7 +59,7 @@ impl Fault {
     }
 }
 
-/// Passes HTTP/1.1 requests on, each on a connection of its own, and notes them.
+/// Forwards HTTP/1.1 requests, each on a connection of its own, and records them.
 #[derive(Clone)]
 pub(crate) struct TcpProxy {
     port: u16,
@@ -69,25 +69,25 @@ pub(crate) struct TcpProxy {
 
 #[derive(Default)]
 struct Line {
-    /// `GET /path`, in the order they came.
+    /// `GET /path`, in order of arrival.
     seen: Vec<String>,
     planned: Vec<Plan>,
     down: Option<Fault>,
-    /// How many of a hundred requests something happens to, and what decides.
+    /// The percentage of requests that fail, and the generator that decides which.
     bad: Option<(u32, fastrand::Rng)>,
-    /// What has happened, by kind.
+    /// The number of faults of each kind.
     happened: BTreeMap<&'static str, usize>,
-    /// Requests that a hanging fault has befallen, the server's part done.
+    /// The number of hanging requests whose server part is done.
     hanging: usize,
 }
 
 struct Plan {
     method: String,
-    /// Stands in the request's path.
+    /// A part of the request's path.
     path: String,
-    /// How many such requests pass before.
+    /// The number of matching requests that pass first.
     before: usize,
-    /// What happens then.
+    /// The fault of the next one.
     fault: Fault,
 }
 
@@ -105,7 +105,7 @@ impl TcpProxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let proxy = serving.clone();
-                // An error is a client that has gone, whose request is lost with it.
+                // An error means that the client has disconnected; its request is lost with it.
                 tokio::spawn(async move { proxy.serve(client).await });
             }
         });
@@ -116,12 +116,12 @@ impl TcpProxy {
         self.port
     }
 
-    /// The `nth` request (from 1) with this method from now on fares this way.
+    /// Applies a fault to the `nth` request (from 1) with this method from now on.
     pub(crate) fn plan(&self, method: &str, nth: usize, fault: Fault) {
         self.plan_at(method, "/", nth, fault);
     }
 
-    /// The same, of the requests whose path has this in it.
+    /// The same, counting only requests whose path contains `path`.
     pub(crate) fn plan_at(&self, method: &str, path: &str, nth: usize, fault: Fault) {
         self.line.lock().unwrap().planned.push(Plan {
             method: method.to_owned(),
@@ -131,18 +131,18 @@ impl TcpProxy {
         });
     }
 
-    /// Every request fares this way, until it is set to none again.
+    /// Applies a fault to every request until it is set to `None`.
     pub(crate) fn set_down(&self, fault: Option<Fault>) {
         self.line.lock().unwrap().down = fault;
     }
 
-    /// So many of a hundred requests fare somehow from now on, decided by `seed`.
+    /// Applies random faults to this percentage of requests from now on, seeded by `seed`.
     pub(crate) fn set_bad(&self, percent: u32, seed: u64) {
         let random = fastrand::Rng::with_seed(seed);
         self.line.lock().unwrap().bad = (percent > 0).then_some((percent, random));
     }
 
-    /// How many faults of each kind there have been.
+    /// The number of faults of each kind so far.
     pub(crate) fn happened(&self) -> BTreeMap<&'static str, usize> {
         self.line.lock().unwrap().happened.clone()
     }
@@ -152,7 +152,7 @@ impl TcpProxy {
         std::mem::take(&mut self.line.lock().unwrap().seen)
     }
 
-    /// Whether a request hangs, with whatever the server had to do for it done.
+    /// Whether a request hangs, after the server has done its part, if any.
     pub(crate) fn hangs(&self) -> bool {
         self.line.lock().unwrap().hanging > 0
     }
@@ -191,8 +191,8 @@ impl TcpProxy {
         client.shutdown().await
     }
 
-    /// With `Connection: close` the end of the stream is the end of the answer, and the answer
-    /// tells the client to close its side, too.
+    /// `Connection: close` makes the end of the stream the end of the answer, and the answer makes the client close its
+    /// side, too.
     async fn forward(&self, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
         let mut server = TcpStream::connect(("127.0.0.1", self.upstream)).await?;
         let head = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
@@ -243,7 +243,7 @@ async fn refuse(client: &mut TcpStream, status: u16, header: &str) -> io::Result
     client.shutdown().await
 }
 
-/// The head with its empty line, and the body; none when the client closed instead.
+/// The head with its empty line, and the body; `None` if the client closed instead.
 async fn read_request(client: &mut TcpStream) -> io::Result<Option<(String, Vec<u8>)>> {
     let mut read = Vec::new();
     let end = loop {

@@ -1,4 +1,4 @@
-//! A private authority of this process, and lines between https and plain HTTP.
+//! A private certificate authority of this process, and relays between https and plain HTTP.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::azurite::Azurite;
 use super::process::Service;
 
-/// An authority that nobody trusts without being told to, and a server of this machine with its certificate.
+/// An authority that is trusted only where it is configured, and a loopback server with its certificate.
 pub(crate) struct Authority {
     pem: String,
     server: Server,
@@ -39,14 +39,13 @@ pub(crate) struct AuthorityFile {
     pub(crate) path: PathBuf,
 }
 
-/// The authority of this process.
+/// This process's authority.
 pub(crate) fn authority() -> &'static Authority {
     static MADE: OnceLock<Authority> = OnceLock::new();
     MADE.get_or_init(Authority::new)
 }
 
-/// The storage emulator over https, which takes the tokens of identities as well as keys. It is started when it is
-/// first asked for.
+/// The storage emulator over https, which accepts tokens of identities as well as keys. It is started on first use.
 pub(crate) fn secure_azurite() -> &'static Azurite {
     static STARTED: OnceLock<Azurite> = OnceLock::new();
     STARTED.get_or_init(|| {
@@ -96,7 +95,7 @@ impl Authority {
         &self.pem
     }
 
-    /// What a service trusts whose settings name it.
+    /// The trust store of a service that is configured with it.
     pub(crate) fn trust(&self) -> TrustStore {
         let file = self.file();
         let path = file.path.to_str().unwrap().to_owned();
@@ -104,7 +103,7 @@ impl Authority {
         config.unwrap().trust
     }
 
-    /// https in front of who speaks HTTP at `port` of this machine, on a port of its own.
+    /// A port that accepts https for the HTTP server at `port` of this machine.
     pub(crate) fn https_before(&'static self, port: u16) -> u16 {
         relay(move |client| async move {
             let mut client = self.accept.accept(client).await?;
@@ -113,7 +112,7 @@ impl Authority {
         })
     }
 
-    /// The other way round: HTTP in front of who speaks https at `port`.
+    /// The reverse: a port that accepts HTTP for the https server at `port`.
     pub(crate) fn http_before(&'static self, port: u16) -> u16 {
         relay(move |mut client| async move {
             let server = TcpStream::connect(("127.0.0.1", port)).await?;
@@ -161,7 +160,7 @@ where
         runtime.block_on(async move {
             let listener = TcpListener::from_std(listener).unwrap();
             while let Ok((client, _)) = listener.accept().await {
-                // An error is a side that has gone, or that doesn't trust the other.
+                // An error means that one side has disconnected, or doesn't trust the other.
                 tokio::spawn(carry(client));
             }
         });
@@ -171,7 +170,7 @@ where
 
 pub(crate) const UNTRUSTED: &str = "its certificate isn't trusted: if its authority is a private one, name that in SSL_CERT_FILE or SSL_CERT_DIR";
 
-/// Whether a refused request's cause is that there is no trust.
+/// Whether the log names missing trust as the cause of a refused request.
 pub(crate) fn says_why(service: &Service) -> bool {
     let log = service.log().into_iter();
     let causes = log.filter_map(|line| {

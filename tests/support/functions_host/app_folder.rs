@@ -1,4 +1,4 @@
-//! The packaged folder that is started.
+//! The packaged folder that the host starts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,7 @@ use std::sync::OnceLock;
 
 use crate::support::process::codex_miroir;
 
-/// The folder, packaged once in a test run by the binary itself; with `CODEX_TEST_PACKAGE` a copy of that
-/// one.
+/// The folder, packaged once per test run by the binary itself; with `CODEX_TEST_PACKAGE`, a copy of that folder.
 pub(crate) fn packaged() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -33,7 +32,7 @@ fn package(folder: &Path) {
     assert!(output.status.success(), "{said}");
 }
 
-/// With each file's mode.
+/// Copies a folder, including each file's mode.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let entries = fs::read_dir(from);

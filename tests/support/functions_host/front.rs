@@ -1,4 +1,4 @@
-//! Requests from outside: which function is meant, and whether anybody may call it.
+//! Requests from outside: which function they target, and whether the client may call it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ async fn handle(
     hand_on(host.form, host.worker.port(), from, request).await
 }
 
-/// What the host says itself, without the process.
+/// The host's own answer, without the process.
 fn refusal(host: &Shared, request: &Request) -> Option<StatusCode> {
     let function = of_request(&host.functions, request.method(), request.uri().path());
     match function.map(|it| &it.trigger) {

@@ -1,4 +1,4 @@
-//! The functions of the folder: what triggers each.
+//! The folder's functions and their triggers.
 
 use std::fs;
 use std::path::Path;
@@ -19,19 +19,19 @@ pub(crate) struct Function {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Trigger {
-    /// And answers by HTTP.
+    /// It also answers by HTTP.
     Http {
         route: Route,
         methods: Vec<Method>,
         anonymous: bool,
     },
     Timer {
-        /// What the trigger's value is called.
+        /// The name of the trigger's value.
         binding: String,
     },
 }
 
-/// Every function, the preferred routes first.
+/// Every function, ordered by route precedence.
 pub(super) fn read(root: &Path, host: &HostFile) -> Vec<Function> {
     let folders = fs::read_dir(root).unwrap().map(|it| it.unwrap().path());
     let mut found: Vec<Function> = folders
@@ -50,7 +50,7 @@ pub(super) fn read(root: &Path, host: &HostFile) -> Vec<Function> {
     found
 }
 
-/// The function whose route and method a request has.
+/// The function that matches the route and method of a request.
 pub(super) fn of_request<'a>(
     functions: &'a [Function],
     method: &Method,

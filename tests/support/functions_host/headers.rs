@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::wire;
 
-/// Between two neighbours only, so never passed on.
+/// Hop-by-hop headers, which are never forwarded.
 const HOP_BY_HOP: [&str; 8] = [
     "connection",
     "keep-alive",
@@ -19,7 +19,7 @@ const HOP_BY_HOP: [&str; 8] = [
 
 const HOST_VERSION: &str = "4.1045.200.25556";
 
-/// Without what is between two neighbours only, and what `Connection` names as such.
+/// Removes the hop-by-hop headers, and those that `Connection` names as such.
 pub(super) fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all("connection")
@@ -36,7 +36,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// What every call of the process carries.
+/// Adds the headers that every call of the process carries.
 pub(super) fn mark(headers: &mut HeaderMap, port: u16) {
     set(headers, HOST.as_str(), &format!("127.0.0.1:{port}"));
     set(headers, "x-azure-functions-hostversion", HOST_VERSION);
@@ -49,7 +49,7 @@ pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     headers.insert(name, HeaderValue::from_str(value).unwrap());
 }
 
-/// A span of the host's own, in the caller's trace if it named one.
+/// A span of the host's own, in the caller's trace if the request names one.
 fn traceparent(given: Option<&HeaderValue>) -> String {
     let given = given.and_then(|value| value.to_str().ok());
     let trace = given.and_then(|value| value.split('-').nth(1));

@@ -1,4 +1,4 @@
-//! A request built anew from what came, as hosts did before they had a proxy.
+//! A request rebuilt from the received one, as older hosts without a reverse proxy do.
 
 use axum::body::Body;
 use http::header::CONTENT_LENGTH;
@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use super::headers::{mark, strip};
 use super::wire;
 
-/// Sends the copy of a request and reads the answer whole before passing it on.
+/// Sends a copy of the request, and buffers the whole answer before passing it on.
 pub(super) async fn call(port: u16, request: Request<Body>) -> Response<Body> {
     let answer = match copy(port, request).await {
         Some(copy) => wire::send(port, copy).await.ok(),
@@ -30,13 +30,13 @@ async fn buffered(answer: Response<Body>) -> Response<Body> {
     }
 }
 
-/// `None` when the client goes before its body has come.
+/// `None` if the client disconnects before its body has arrived.
 async fn copy(port: u16, request: Request<Body>) -> Option<Request<Body>> {
     let (mut parts, body) = request.into_parts();
     parts.uri = target(&parts);
     let mut body = body.collect().await.ok()?.to_bytes();
     if !parts.headers.contains_key(CONTENT_LENGTH) {
-        // Only a body whose length is known is taken along.
+        // Only a body of known length is copied.
         body.clear();
     }
     strip(&mut parts.headers);
@@ -44,7 +44,7 @@ async fn copy(port: u16, request: Request<Body>) -> Option<Request<Body>> {
     Some(Request::from_parts(parts, body.into()))
 }
 
-/// The path, and a query with each name once.
+/// The path, and a query in which each name occurs once.
 fn target(parts: &Parts) -> http::Uri {
     let mut joined: Vec<(String, String)> = Vec::new();
     for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes()) {

@@ -1,4 +1,4 @@
-//! The process's output, with the levels the host gives it.
+//! The process's output, with the levels that the host assigns.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ pub(crate) enum Level {
     Error,
 }
 
-/// A line of the process's.
+/// A line of the process's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) level: Level,
@@ -21,7 +21,7 @@ pub(crate) struct Line {
 pub(super) type Lines = Arc<Mutex<Vec<Line>>>;
 
 impl Level {
-    /// Of a line on stderr: the host has nothing but the word to go by.
+    /// The level of a line on stderr: the host has only its wording to infer it from.
     fn of_error(line: &str) -> Self {
         match line.to_lowercase().contains("warn") {
             true => Self::Warning,
@@ -30,12 +30,12 @@ impl Level {
     }
 }
 
-/// Reads stdout until it ends.
+/// Reads stdout until it closes.
 pub(super) async fn out(stream: impl AsyncRead + Unpin, lines: Lines) {
     collect(stream, lines, |_| Level::Information).await;
 }
 
-/// Reads stderr until it ends.
+/// Reads stderr until it closes.
 pub(super) async fn err(stream: impl AsyncRead + Unpin, lines: Lines) {
     collect(stream, lines, Level::of_error).await;
 }

@@ -1,8 +1,8 @@
-//! The Functions host for the tests: it starts a packaged folder's executable and calls it as the real one
-//! does (`src/functions/README.md`).
+//! The Functions host for the tests: it starts a packaged folder's executable and calls it as the real one does
+//! (`src/functions/README.md`).
 //!
-//! Nothing is canned: what it answers itself is what the real host answers without a handler (404, 401, and
-//! 502 or 500 when the process is gone); all else comes from the process.
+//! No answers are canned: the host's own answers are those that the real host gives without a handler (404, 401, and
+//! 502 or 500 when the process is gone); all others come from the process.
 
 mod app_folder;
 mod front;
@@ -39,43 +39,43 @@ use super::process::{Answer, begin, eventually};
 use settings::HostFile;
 use worker::Worker;
 
-/// How a request that only triggers and answers by HTTP gets to the process.
+/// How the host forwards to the process a request whose function has only an HTTP trigger and output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// As hosts do that know `enableProxyingHttpRequest`.
+    /// The form of hosts that know `enableProxyingHttpRequest`.
     Proxied,
-    /// As older hosts do, that know only `enableForwardingHttpRequest`.
+    /// The form of older hosts, which know only `enableForwardingHttpRequest`.
     Legacy,
 }
 
-/// Both.
+/// Both forms.
 pub(crate) const FORMS: [Form; 2] = [Form::Proxied, Form::Legacy];
 
-/// What everything here shares.
+/// State shared by the host's tasks.
 struct Shared {
     form: Form,
     functions: Vec<Function>,
-    /// Whether `/` is a function's and not the host's own page.
+    /// Whether `/` belongs to a function instead of the host's own page.
     homepage_disabled: bool,
     worker: Arc<Worker>,
 }
 
-/// A running host. It ends with the value, and the process with it.
+/// A running host. It stops on drop, along with the process.
 pub(crate) struct FunctionsHost {
     shared: Arc<Shared>,
     runtime: Option<Runtime>,
-    /// Where it listens.
+    /// The address on which it listens.
     pub(crate) address: String,
 }
 
 impl FunctionsHost {
-    /// Over the packaged folder, with these app settings besides those of `local.settings.json`; `{host}` in
-    /// one stands for the host's address. It has come as far as it comes when this returns.
+    /// Starts over the packaged folder, with these app settings on top of those of `local.settings.json`; `{host}` in a
+    /// value is replaced by the host's address. Returns once the process has started or failed to.
     pub(crate) fn start(form: Form, settings: &[(&str, &str)]) -> Self {
         Self::start_in(packaged(), form, settings)
     }
 
-    /// Over another folder.
+    /// Starts over another folder.
     pub(crate) fn start_in(root: &Path, form: Form, settings: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -116,7 +116,7 @@ impl FunctionsHost {
         }
     }
 
-    /// A request from outside. `headers` are whole lines.
+    /// Sends a request from outside. `headers` are whole lines.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         Answer::read(begin(&self.address, method, path, headers, body))
     }
@@ -129,7 +129,7 @@ impl FunctionsHost {
         self.send(method, path, "content-type: application/json\r\n", body)
     }
 
-    /// The time of a timer has come.
+    /// Fires a timer.
     pub(crate) fn fire(&self, function: &str) -> Result<Said, Failure> {
         let known = self.shared.functions.iter();
         let function = known.clone().find(|it| it.name == function);
@@ -153,22 +153,22 @@ impl FunctionsHost {
         &self.shared.functions
     }
 
-    /// The process's own address, past the host.
+    /// The process's own address, which bypasses the host.
     pub(crate) fn past(&self) -> String {
         format!("127.0.0.1:{}", self.shared.worker.port())
     }
 
-    /// What the process has said, over all its starts.
+    /// The process's output, over all its starts.
     pub(crate) fn lines(&self) -> Vec<Line> {
         self.shared.worker.lines()
     }
 
-    /// SIGKILL to the process, soon.
+    /// Sends SIGKILL to the process, asynchronously.
     pub(crate) fn kill(&self) {
         self.shared.worker.kill();
     }
 
-    /// SIGTERM to the process, soon, as from the container.
+    /// Sends SIGTERM to the process, asynchronously, as the container does.
     pub(crate) fn terminate(&self) {
         self.shared.worker.terminate();
     }
@@ -177,7 +177,7 @@ impl FunctionsHost {
         self.shared.worker.standing()
     }
 
-    /// How long each start took until the first answer; one that never answered is missing.
+    /// How long each start took until the first answer; a start without an answer is missing.
     pub(crate) fn starts(&self) -> Vec<Duration> {
         self.shared.worker.starts()
     }
@@ -186,13 +186,13 @@ impl FunctionsHost {
 impl Drop for FunctionsHost {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // The process is killed when its task is dropped.
+            // Dropping its task kills the process.
             runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
 }
 
-/// Hands a request from `from` on to the process that listens on `port`.
+/// Forwards a request from `from` to the process that listens on `port`.
 pub(crate) async fn hand_on(form: Form, port: u16, from: SocketAddr, request: Request) -> Response {
     match form {
         Form::Proxied => proxied::call(port, from, request).await,
@@ -205,7 +205,7 @@ fn is_true(settings: &BTreeMap<String, String>, name: &str) -> bool {
     value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// A port that stays free while a process restarts: below those that the system hands out by itself.
+/// A port that stays free while a process restarts: below the system's ephemeral range.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 10_000 + (std::process::id() % 100) as u16 * 200;

@@ -1,4 +1,4 @@
-//! The request as it is, by a reverse proxy.
+//! The request unchanged, through a reverse proxy.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use super::headers::{mark, set, strip};
 use super::wire;
 
-/// Passes on a request and its answer, neither read first.
+/// Streams a request and its answer, buffering neither.
 pub(super) async fn call(port: u16, from: SocketAddr, request: Request<Body>) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     headers(&mut parts.headers, from, port);

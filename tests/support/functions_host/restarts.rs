@@ -1,29 +1,29 @@
-//! What becomes of a process that has ended. PURE.
+//! What the host does after a process has ended. PURE.
 
 use std::time::{Duration, Instant};
 
-/// Errors further apart count from the beginning.
+/// Errors further apart than this start the count anew.
 const APART: Duration = Duration::from_secs(30 * 60);
 
-/// With so many errors the host gives up.
+/// The number of errors at which the host gives up.
 const TOO_MANY: usize = 3;
 
-/// What follows an end.
+/// The consequence of a process's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It isn't started again, and calls fail.
+    /// It isn't restarted, and calls fail.
     Rest,
     Restart,
-    /// The host itself ends.
+    /// The host itself stops.
     Stop,
 }
 
-/// The errors so far.
+/// The times of the errors so far.
 #[derive(Debug, Default)]
 pub(crate) struct Restarts(Vec<Instant>);
 
 impl Restarts {
-    /// After an end with this exit code, none when it was killed.
+    /// The consequence of an end with this exit code, `None` if it was killed.
     pub(crate) fn after(&mut self, code: Option<i32>, now: Instant) -> Fate {
         match code {
             Some(0) => return Fate::Rest,

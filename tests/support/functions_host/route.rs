@@ -1,12 +1,12 @@
-//! A route's template, and which of several fits best. PURE.
+//! Route templates, and which of several matches takes precedence. PURE.
 
 use percent_encoding::percent_decode_str;
 
-/// A route as `api/tasks/{id}`.
+/// A route such as `api/tasks/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route(Vec<Part>);
 
-/// In the order in which they are preferred.
+/// Ordered by precedence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Literal(String),
@@ -15,13 +15,13 @@ enum Part {
 }
 
 impl Route {
-    /// Below a prefix, which may be empty.
+    /// A template below a prefix, which may be empty.
     pub(crate) fn parse(prefix: &str, template: &str) -> Self {
         let parts = [prefix, template].into_iter().flat_map(|it| it.split('/'));
         Self(parts.filter(|it| !it.is_empty()).map(Part::parse).collect())
     }
 
-    /// Segment by segment: what is written out comes before a parameter, and that before the rest.
+    /// Segment by segment: a literal takes precedence over a parameter, and that over a catch-all.
     pub(crate) fn precedence(&self) -> impl Ord + use<> {
         let kinds = self.0.iter().map(|part| match part {
             Part::Literal(_) => 1_u8,
@@ -31,7 +31,7 @@ impl Route {
         kinds.collect::<Vec<_>>()
     }
 
-    /// Whether it is this path's. Letter case and a last `/` make no difference.
+    /// Whether the path matches. Letter case and a trailing `/` make no difference.
     pub(crate) fn fits(&self, path: &str) -> bool {
         let path = segments(path);
         let mut left = path.iter();
@@ -64,8 +64,8 @@ impl Part {
     }
 }
 
-/// Decoded but for `/`, with `.` and `..` followed, as the server in the host does before it looks for a
-/// route.
+/// The segments, decoded except for `/`, with `.` and `..` resolved, as the host's server does before it matches
+/// routes.
 fn segments(path: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for segment in path.strip_prefix('/').unwrap_or(path).split('/') {

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::Form;
 
-/// What of `host.json` concerns a custom handler.
+/// The part of `host.json` that concerns a custom handler.
 #[derive(Debug, Clone)]
 pub(super) struct HostFile {
     /// Relative to the app root.
     pub(super) executable: String,
     pub(super) arguments: Vec<String>,
-    /// Before every route, `api` when left out.
+    /// The prefix of every route, `api` by default.
     pub(super) route_prefix: String,
     proxying: bool,
     forwarding: bool,
@@ -45,7 +45,7 @@ impl HostFile {
 }
 
 impl HostFile {
-    /// What comes of it with a host that knows this form at best.
+    /// The form in which a host forwards requests if `newest` is the newest form that it knows.
     pub(super) fn form(&self, newest: Form) -> Form {
         match newest {
             Form::Proxied if self.proxying => Form::Proxied,
@@ -55,7 +55,7 @@ impl HostFile {
     }
 }
 
-/// The app settings of a folder; one that was unpacked from an archive has none.
+/// A folder's app settings; a folder that was unpacked from an archive has none.
 pub(super) fn of_app(root: &Path) -> BTreeMap<String, String> {
     let Ok(bytes) = fs::read(root.join("local.settings.json")) else {
         return BTreeMap::new();

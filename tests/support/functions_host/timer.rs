@@ -14,7 +14,7 @@ use super::headers::mark;
 use super::wire;
 use super::worker::Worker;
 
-/// What the process answered.
+/// The process's answer.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Said {
@@ -26,20 +26,20 @@ pub(crate) struct Said {
 /// Why the host counts an invocation as failed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Failure {
-    /// Nobody answered.
+    /// There was no answer.
     Gone,
-    /// It isn't a success, so whatever else it says is lost.
+    /// The status isn't a success; the host discards the rest of the answer.
     Status(StatusCode),
-    /// Not JSON, by its type or by what it is.
+    /// Not JSON, by its media type or by its content.
     NotJson(String),
-    /// Nothing, or `null`: the host would wait until the function's time is over.
+    /// Empty, or `null`: the host would wait until the function times out.
     Nothing,
 }
 
 /// Calls a timer's function.
 pub(super) async fn fire(worker: &Worker, function: &str, binding: &str) -> Result<Said, Failure> {
     let body = body(function, binding).to_string();
-    // In pieces, so that it goes without a length.
+    // In chunks, so that the request has no declared length.
     let (head, tail) = body.split_at(body.len() / 2);
     let pieces =
         [head, tail].map(|it| Ok::<_, std::io::Error>(Bytes::copy_from_slice(it.as_bytes())));
@@ -65,7 +65,7 @@ fn body(function: &str, binding: &str) -> Value {
     json!({"Data": {binding: timer}, "Metadata": {"sys": sys}})
 }
 
-/// What an answer comes to.
+/// The outcome of an answer.
 pub(crate) fn outcome(
     status: StatusCode,
     headers: &HeaderMap,

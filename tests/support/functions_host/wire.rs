@@ -9,16 +9,16 @@ use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// How often the host tries to connect to a process that is only starting.
+/// How often the host tries to connect to a process that is still starting.
 const TRIES: u32 = 10;
 
-/// Sends a request as it is; an error when nobody listens, or when the other side goes without an answer.
+/// Sends a request as it is; an error if no process listens, or if the process disconnects without an answer.
 pub(super) async fn try_once(port: u16, request: Request<Body>) -> io::Result<Response<Body>> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     exchange(stream, request).await
 }
 
-/// The same, with patience for a process that starts again.
+/// [`try_once`] with retries of the connection, for a process that is restarting.
 pub(super) async fn send(port: u16, request: Request<Body>) -> io::Result<Response<Body>> {
     exchange(connect(port).await?, request).await
 }
@@ -49,7 +49,7 @@ async fn exchange(stream: TcpStream, request: Request<Body>) -> io::Result<Respo
     Ok(answer.map(Body::new))
 }
 
-/// A random number in the form that .NET gives one.
+/// A random number in .NET's GUID format.
 pub(super) fn guid() -> String {
     let bits = getrandom::u64().unwrap();
     let more = getrandom::u64().unwrap();

@@ -1,4 +1,4 @@
-//! The process: started, asked until it answers, started again.
+//! The process: started, polled until it answers, restarted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,20 +17,20 @@ use super::restarts::{Fate, Restarts};
 use super::settings::HostFile;
 use super::wire;
 
-/// Between two questions whether it is ready.
+/// The interval between readiness polls.
 const POLL: Duration = Duration::from_millis(25);
 
-/// A process that hasn't answered by then has failed.
+/// A process that hasn't answered after this time has failed.
 const INITIALIZATION: Duration = Duration::from_secs(30);
 
-/// How the process stands.
+/// The state of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     Starting,
     Ready,
-    /// It ended by itself, which the host takes for its wish.
+    /// It exited by itself with code 0, which the host takes as intended.
     Ended,
-    /// It failed so often that the host has ended.
+    /// It failed so often that the host has stopped.
     Stopped,
 }
 
@@ -53,7 +53,7 @@ struct Now {
 }
 
 impl Worker {
-    /// In the folder `root`, with these app settings.
+    /// A process in the folder `root`, with these app settings.
     pub(super) fn new(
         root: &Path,
         host: &HostFile,
@@ -112,18 +112,18 @@ impl Worker {
         now.standing = Standing::Ready;
     }
 
-    /// SIGKILL, soon.
+    /// Sends SIGKILL, asynchronously.
     pub(super) fn kill(&self) {
-        // By the task that waits for it: its number could be another's by now.
+        // The waiting task kills it: by now its pid could belong to another process.
         self.killed.notify_one();
     }
 
-    /// SIGTERM, soon.
+    /// Sends SIGTERM, asynchronously.
     pub(super) fn terminate(&self) {
         self.terminated.notify_one();
     }
 
-    /// Starts it, and again as long as the host does.
+    /// Starts the process, and restarts it as long as the host would.
     pub(super) async fn supervise(self: Arc<Self>) {
         let mut restarts = Restarts::default();
         loop {
@@ -138,7 +138,7 @@ impl Worker {
         }
     }
 
-    /// One start, to its end.
+    /// One start, until the process has ended.
     async fn run(&self) -> ExitStatus {
         let began = Instant::now();
         let mut child = self.spawn();
@@ -176,7 +176,7 @@ impl Worker {
             .unwrap()
     }
 
-    /// Notes when it answers, and has it killed when it doesn't. Never comes back.
+    /// Records when the process answers, and has it killed when it doesn't. Never returns.
     async fn watch_start(&self, began: Instant) {
         if tokio::time::timeout(INITIALIZATION, self.ask())
             .await
@@ -189,7 +189,7 @@ impl Worker {
         std::future::pending().await
     }
 
-    /// Until it answers, whatever that is.
+    /// Polls until the process answers with any status.
     async fn ask(&self) {
         loop {
             let question = Request::get("/").header("host", format!("127.0.0.1:{}", self.port));
@@ -202,7 +202,7 @@ impl Worker {
     }
 }
 
-/// SIGTERM to a process that hasn't been waited for.
+/// SIGTERM to a process that hasn't been reaped yet.
 fn terminate(child: &Child) {
     let pid = child.id().unwrap().to_string();
     let status = std::process::Command::new("kill")

@@ -1,4 +1,4 @@
-//! Who a token is, and the routes of apps.
+//! The identity behind a token, and the routes of apps.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -95,7 +95,7 @@ impl World {
         Ok(Reply::json(201, answer))
     }
 
-    /// The app that signed a claim: RS256, for ten minutes at most.
+    /// The app that signed a claim: RS256, valid for ten minutes at most.
     fn claimed_app(&self, claim: &str) -> Result<GitHubApp, Box<Reply>> {
         let undecodable = || refuse(401, "A JSON web token could not be decoded");
         let (signed, signature) = claim.rsplit_once('.').ok_or_else(undecodable)?;
@@ -109,7 +109,7 @@ impl World {
             return Err(undecodable());
         }
         self.check_times(&claims)?;
-        // GitHub takes the number as a number or as a text.
+        // GitHub accepts the id as a number or as a string.
         let issuer = match &claims["iss"] {
             Value::String(text) => text.parse().ok(),
             other => other.as_u64(),

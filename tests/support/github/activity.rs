@@ -1,4 +1,4 @@
-//! What happened to the branches: how each moved, when, and by whose hand.
+//! The activities of the branches: how each moved, when, and who moved it.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::git::NO_COMMIT;
 use super::shapes::{node_id, time};
 use super::world::World;
 
-/// How a branch moved. GitHub knows one kind more, `merge_queue_merge`; there is no merge queue here.
+/// The kind of a branch's move. GitHub knows another, `merge_queue_merge`; there is no merge queue here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Push,
@@ -33,9 +33,9 @@ impl Kind {
 /// One move of one ref.
 #[derive(Debug, Clone)]
 pub(super) struct Activity {
-    /// Counts from 1.
+    /// Starts at 1.
     pub(super) id: u64,
-    /// The revision of the repository that it made.
+    /// The revision of the repository that the move created.
     pub(super) revision: usize,
     pub(super) reference: String,
     pub(super) before: String,
@@ -46,7 +46,7 @@ pub(super) struct Activity {
 }
 
 impl World {
-    /// How a ref moves from `before` to `after`, if no pull request is merged by it.
+    /// The kind of a ref's move from `before` to `after`, unless it merges a pull request.
     pub(super) fn kind_of_move(&mut self, before: &str, after: &str) -> Kind {
         match (before, after) {
             (NO_COMMIT, _) => Kind::BranchCreation,
@@ -76,7 +76,7 @@ impl World {
         });
     }
 
-    /// `GET /repos/{owner}/{repo}/activity`, of which the service asks for the first page only.
+    /// `GET /repos/{owner}/{repo}/activity`; the service requests only the first page.
     pub(super) fn list_activities(&self, call: &Call) -> Answer {
         let reference = call.query("ref").map(|name| match name {
             name if name.starts_with("refs/") => name.to_owned(),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::git::Git;
 use super::tree::{self, Difference};
 
-/// Who did it, and when.
+/// An author or committer, with the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signature {
     pub(crate) name: String,
@@ -24,11 +24,11 @@ pub(crate) struct Commit {
     pub(crate) author: Signature,
     pub(crate) committer: Signature,
     pub(crate) message: String,
-    /// The paths that differ from the first parent's, with the blob that stands there now.
+    /// The paths that differ from the first parent's tree, with the blob that is there now.
     pub(crate) changes: BTreeMap<String, Option<String>>,
 }
 
-/// What a commit did, for a push payload.
+/// The paths that a commit touched, for a push payload.
 #[derive(Default)]
 pub(super) struct Touched {
     pub(super) added: Vec<String>,
@@ -38,7 +38,7 @@ pub(super) struct Touched {
 
 impl Signature {
     fn line(&self) -> String {
-        // What would end a name or an address in git's line.
+        // Removes characters that would end a name or an address in git's format.
         let clean = |text: &str| text.replace(['<', '>', '\n', '\0'], "").trim().to_owned();
         let at = self.at.timestamp();
         format!("{} <{}> {at} +0000", clean(&self.name), clean(&self.email))
@@ -100,19 +100,19 @@ pub(super) fn read(git: &mut Git, sha: &str) -> Option<Commit> {
     })
 }
 
-/// The tree of a commit.
+/// The SHA of a commit's tree.
 pub(super) fn tree_of(git: &mut Git, sha: &str) -> Option<String> {
     read(git, sha).map(|commit| commit.tree)
 }
 
-/// How a commit differs from its first parent.
+/// The differences between a commit and its first parent.
 pub(super) fn differences(git: &mut Git, commit: &Commit) -> Vec<Difference> {
     let parent = commit.parents.first();
     let before = parent.and_then(|parent| tree_of(git, parent));
     tree::differences(git, before.as_deref(), Some(&commit.tree))
 }
 
-/// The paths a commit touched.
+/// The paths that a commit touched.
 pub(super) fn touched(git: &mut Git, commit: &Commit, at_most: usize) -> Touched {
     let mut touched = Touched::default();
     for difference in differences(git, commit).into_iter().take(at_most) {
@@ -126,9 +126,9 @@ pub(super) fn touched(git: &mut Git, commit: &Commit, at_most: usize) -> Touched
     touched
 }
 
-/// Everything that `tip` has and none of `without`, oldest first.
+/// Every commit reachable from `tip` and from none of `without`, oldest first.
 pub(super) fn between(git: &mut Git, tip: &str, without: &[String]) -> Vec<String> {
-    // What nearly every push is, without asking git.
+    // The common case of a push, handled without calling git.
     if let (Some(commit), [before]) = (read(git, tip), without)
         && commit.parents == [before.clone()]
     {
@@ -139,7 +139,7 @@ pub(super) fn between(git: &mut Git, tip: &str, without: &[String]) -> Vec<Strin
     git.run(&arguments).lines().map(str::to_owned).collect()
 }
 
-/// A branch's commits, newest first, with what each changed.
+/// A branch's commits, newest first, with the changes of each.
 pub(super) fn log(git: &mut Git, tip: &str) -> Vec<Commit> {
     let listed = git.run(&["rev-list", "--topo-order", tip]);
     let mut commits = Vec::new();
@@ -154,7 +154,7 @@ pub(super) fn log(git: &mut Git, tip: &str) -> Vec<Commit> {
     commits
 }
 
-/// The blobs that ever stood at a path on any ref.
+/// The blobs that were ever at a path on any ref.
 pub(super) fn blobs_at(git: &mut Git, path: &str) -> BTreeSet<String> {
     let commits = git.run(&["rev-list", "--all"]);
     commits

@@ -1,4 +1,4 @@
-//! What lies between two commits.
+//! The comparison of two commits.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ impl World {
         let commits: Vec<Value> = page.cut(&ahead).iter().map(|sha| shown(sha)).collect();
         let below = format!("compare/{ends}");
         let (url, html) = (self.api(&below), self.html(&below));
-        // Without the changed files, which are on the first page only: the service asks for the second.
+        // Without the changed files, which only the first page has: the service requests the second.
         let answer = json!({
             "url": url,
             "html_url": html,

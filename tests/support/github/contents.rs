@@ -1,4 +1,4 @@
-//! Files by path: read, and put with a commit each.
+//! Files by path: reads, and puts with a commit each.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,10 +11,10 @@ use super::exchange::{Answer, Call, Reply, invalid, not_found, refuse, text};
 use super::tree::{self, EXECUTABLE, Edits, Entry, FILE, FOLDER, LINK, SUBMODULE};
 use super::world::{Caller, World};
 
-/// A larger file is named, but its bytes aren't in the answer.
+/// The answer for a larger file lacks its bytes.
 const MOST_IN_JSON: usize = 1024 * 1024;
 
-/// Base64 as GitHub writes it: lines of 60, each with its end.
+/// Base64 as GitHub writes it: lines of 60 characters, each with a newline.
 pub(super) fn lines_of_60(bytes: &[u8]) -> String {
     let text = STANDARD.encode(bytes);
     let lines = text.as_bytes().chunks(60);
@@ -23,13 +23,13 @@ pub(super) fn lines_of_60(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Base64 as clients write it, with or without lines.
+/// Base64 as clients write it, with or without newlines.
 pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let text: String = text.split_ascii_whitespace().collect();
     STANDARD.decode(text).ok()
 }
 
-/// Whether GitHub takes this path into a commit.
+/// Whether GitHub accepts this path in a commit.
 pub(super) fn is_path(path: &str) -> bool {
     let part = |part: &str| {
         !matches!(part, "" | "." | "..")
@@ -39,14 +39,14 @@ pub(super) fn is_path(path: &str) -> bool {
     path.split('/').all(part)
 }
 
-/// What stays as it is in a part of an address.
+/// The characters that stay unescaped in a URL segment.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A path in an address.
+/// A path, percent-encoded for a URL.
 pub(super) fn encode(path: &str) -> String {
     let parts = path
         .split('/')
@@ -78,7 +78,7 @@ impl World {
         };
         let mut entry = entry.ok_or_else(not_found)?;
         if entry.mode == LINK {
-            // A link to a file here is answered with that file.
+            // A symbolic link to a file in the repository is answered with that file.
             entry = self.followed(&tree, path, &entry).unwrap_or(entry);
         }
         self.contents_of(call, &entry, path, name)
@@ -188,7 +188,7 @@ impl World {
             .unwrap_or(branch)
             .to_owned();
         let before = self.branch(&branch);
-        // An empty repository gets its first branch this way; the branch is looked at first.
+        // An empty repository gets its first branch this way; the branch is checked first.
         if before.is_none() && !(branch == self.default_branch && self.is_empty()) {
             return Err(refuse(404, &format!("Branch {branch} not found")));
         }
@@ -232,7 +232,7 @@ impl World {
         ))
     }
 
-    /// Name, address and date as the request gives them.
+    /// Name, address and date from the request.
     pub(super) fn person(&self, given: &Value) -> Option<Signature> {
         let date = given["date"].as_str();
         let date = date.and_then(|date| DateTime::parse_from_rfc3339(date).ok());
@@ -244,8 +244,7 @@ impl World {
     }
 }
 
-/// The blob that the request means to replace must be the one that stands there. Where none stands,
-/// GitHub doesn't look at the SHA.
+/// The request's SHA must be that of the blob at the path. Without a blob there, GitHub ignores the SHA.
 fn check_sha(body: &Value, path: &str, standing: Option<&Entry>) -> Result<(), Box<Reply>> {
     let Some(standing) = standing else {
         return Ok(());

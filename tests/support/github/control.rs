@@ -1,4 +1,4 @@
-//! What a test arranges: people, tokens, limits, outages.
+//! The test's controls: people, tokens, limits, outages.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl GitHub {
         self.hub.work(|world| world.people.users.insert(id, user));
     }
 
-    /// The account keeps its number and its tokens.
+    /// Renames an account, which keeps its number and its tokens.
     pub(crate) fn rename_user(&self, login: &str, new: &str) {
         self.hub.work(|world| {
             let id = world.people.id_of(login);
@@ -37,13 +37,13 @@ impl GitHub {
         });
     }
 
-    /// Its holder left the login, and somebody else took it.
+    /// Gives a login to another account, after its holder has left it.
     pub(crate) fn reassign_login(&self, login: &str, new_id: u64) {
         self.rename_user(login, &format!("{login}-before"));
         self.add_user(login, new_id);
     }
 
-    /// May read and write the repository.
+    /// Grants read and write access to the repository.
     pub(crate) fn add_collaborator(&self, login: &str) {
         self.hub.work(|world| {
             let id = world.people.id_of(login);
@@ -51,7 +51,7 @@ impl GitHub {
         });
     }
 
-    /// `ghp_…`
+    /// Issues a personal token, `ghp_…`.
     pub(crate) fn personal_token(&self, login: &str) -> String {
         self.hub.work(|world| {
             let user = world.people.id_of(login);
@@ -59,7 +59,7 @@ impl GitHub {
         })
     }
 
-    /// An OAuth app. What a sign-in names as its return address must begin with `callback`.
+    /// Registers an OAuth app. The return address of a sign-in must start with `callback`.
     pub(crate) fn add_oauth_app(&self, client: &str, secret: &str, callback: &str) {
         let app = OAuthApp {
             secret: secret.to_owned(),
@@ -71,7 +71,7 @@ impl GitHub {
             .work(|world| world.people.oauth_apps.insert(client, app));
     }
 
-    /// What is said of this app's tokens names another app from now on.
+    /// Makes the check of this app's tokens name another app from now on.
     pub(crate) fn answer_for_app(&self, client: &str, named: &str) {
         self.hub.work(|world| {
             let app = world.people.oauth_apps.get_mut(client).unwrap();
@@ -79,7 +79,7 @@ impl GitHub {
         });
     }
 
-    /// `gho_…`, as a sign-in with this app gives it.
+    /// Issues a token, `gho_…`, as a sign-in with this app does.
     pub(crate) fn app_token(&self, client: &str, login: &str, scopes: &[&str]) -> String {
         self.hub.work(|world| {
             let grant = Grant::App {
@@ -92,7 +92,7 @@ impl GitHub {
         })
     }
 
-    /// A GitHub App whose key is [`app_key::app_private_key`], installed in the repository.
+    /// Registers a GitHub App with the key [`app_key::app_private_key`], installed in the repository.
     pub(crate) fn add_github_app(&self, id: u64, installation: u64) {
         let app = GitHubApp {
             id,
@@ -102,17 +102,17 @@ impl GitHub {
         self.hub.work(|world| world.people.apps.insert(app.id, app));
     }
 
-    /// How long the tokens of installations last from now on; GitHub's last an hour.
+    /// Sets the lifetime of installation tokens issued from now on; GitHub's is an hour.
     pub(crate) fn set_installation_token_life(&self, life: Duration) {
         self.hub.work(|world| world.installation_life = life);
     }
 
-    /// From now on the token is nobody's.
+    /// Revokes a token.
     pub(crate) fn revoke(&self, token: &str) {
         self.hub.work(|world| world.people.tokens.remove(token));
     }
 
-    /// Who sits before the browser at the sign-in page.
+    /// Sets the user at the sign-in page's browser.
     pub(crate) fn sign_in(&self, login: &str) {
         self.hub.work(|world| {
             world.people.signed_in = Some(world.people.id_of(login));
@@ -120,7 +120,7 @@ impl GitHub {
         });
     }
 
-    /// The person before the browser says no from now on.
+    /// Makes the user deny the sign-in from now on.
     pub(crate) fn deny_sign_in(&self) {
         self.hub.work(|world| world.people.denies = true);
     }
@@ -128,12 +128,12 @@ impl GitHub {
 
 /// Limits.
 impl GitHub {
-    /// Requests an hour.
+    /// Sets the number of requests per hour.
     pub(crate) fn set_rate_limit(&self, requests: u64) {
         self.hub.work(|world| world.limits.requests = requests);
     }
 
-    /// Nobody has any requests left, until the hub's clock has gone on so far.
+    /// Exhausts every caller's limit until the hub's clock has advanced by `reset_in`.
     pub(crate) fn exhaust_rate_limit(&self, reset_in: Duration) {
         self.hub.work(|world| {
             let people = world.people.users.keys().map(|id| Caller::User {
@@ -151,71 +151,71 @@ impl GitHub {
         });
     }
 
-    /// A tree with more entries is cut off; GitHub's limit is 100,000.
+    /// Sets the number of entries beyond which a tree is truncated; GitHub's limit is 100,000.
     pub(crate) fn set_tree_limit(&self, entries: usize) {
         self.hub.work(|world| world.tree_limit = entries);
     }
 }
 
-/// Outages, and what was asked. A path is where the request's begins, at a whole segment, with or
-/// without `/repos/{owner}/{repo}`; `/` is every one. A method may be `*`.
+/// Outages, and recorded requests. A path matches as a prefix of whole segments, with or without
+/// `/repos/{owner}/{repo}`; `/` matches every path. A method may be `*`.
 impl GitHub {
-    /// Every request fares this way until [`Self::recover`].
+    /// Applies a fault to every request until [`Self::recover`].
     pub(crate) fn fail(&self, fault: Fault) {
         self.fail_at("*", "/", fault);
     }
 
-    /// Every such request fares this way until [`Self::recover`].
+    /// Applies a fault to every matching request until [`Self::recover`].
     pub(crate) fn fail_at(&self, method: &str, path: &str, fault: Fault) {
         self.hub.traffic.rule(method, path, 0, false, fault);
     }
 
-    /// The `nth` such request (from 1) from now on fares this way.
+    /// Applies a fault to the `nth` matching request (from 1) from now on.
     pub(crate) fn plan(&self, method: &str, path: &str, nth: usize, fault: Fault) {
         self.hub.traffic.rule(method, path, nth - 1, true, fault);
     }
 
-    /// All faults end, planned ones too.
+    /// Ends all faults, including planned ones.
     pub(crate) fn recover(&self) {
         self.hub.traffic.recover();
     }
 
-    /// How many requests hang.
+    /// The number of hanging requests.
     pub(crate) fn hanging(&self) -> usize {
         self.hub.traffic.hanging()
     }
 
-    /// Every answer takes so much longer.
+    /// Delays every answer by this time.
     pub(crate) fn set_latency(&self, latency: Duration) {
         self.hub.traffic.set_latency(latency);
     }
 
-    /// The next such request waits before anything is done.
+    /// Holds the next matching request before it is carried out.
     pub(crate) fn hold(&self, method: &str, path: &str) -> Hold {
         self.hub.traffic.hold(method, path, false)
     }
 
-    /// The next such request is done, and its answer waits.
+    /// Carries out the next matching request, and holds its answer.
     pub(crate) fn hold_answer(&self, method: &str, path: &str) -> Hold {
         self.hub.traffic.hold(method, path, true)
     }
 
-    /// How many such requests came.
+    /// The number of matching requests so far.
     pub(crate) fn calls(&self, method: &str, path: &str) -> usize {
         self.requests_to(method, path).len()
     }
 
-    /// Such requests, in the order they came.
+    /// The matching requests, in order of arrival.
     pub(crate) fn requests_to(&self, method: &str, path: &str) -> Vec<Seen> {
         self.hub.traffic.matching(method, path)
     }
 
-    /// Every request.
+    /// Every request so far.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.hub.traffic.seen()
     }
 
-    /// Forgets them.
+    /// Clears the recorded requests.
     pub(crate) fn clear_requests(&self) {
         self.hub.traffic.clear();
     }
@@ -252,8 +252,8 @@ impl GitHub {
         self.hub.work(|world| world.close_pull(number));
     }
 
-    /// Opens it again, where its branch is by now. False, and it stays closed: it is merged, its branch
-    /// is gone or was rewritten, or has nothing new, or another one is open for it.
+    /// Reopens it at its branch's current head. Returns false, and it stays closed, if it is merged, its branch is
+    /// gone, rewritten or has nothing new, or another pull request is open for it.
     pub(crate) fn reopen_pull(&self, number: u64) -> bool {
         self.hub.work(|world| world.reopen_pull(number))
     }

@@ -9,7 +9,7 @@ use super::git::{is_ref, is_sha};
 use super::tree::{self, EXECUTABLE, Edits, Entry, FILE, FOLDER, LINK, SUBMODULE};
 use super::world::{Caller, World};
 
-/// What a route that wants a SHA says to anything else.
+/// GitHub's refusal of a value that isn't a SHA.
 fn check_sha(sha: &str) -> Result<(), Box<Reply>> {
     let message = "The sha parameter must be exactly 40 characters and contain only [0-9a-f].";
     is_sha(sha)
@@ -53,12 +53,12 @@ impl World {
             None => self.git.read_as("tree", name).map(|_| name.to_owned()),
         };
         let tree = tree.ok_or_else(not_found)?;
-        // Any value means yes, even 0 and false.
+        // Any value counts as true, even 0 and false.
         let recursive = call.query("recursive").is_some();
         Ok(Reply::json(200, self.tree(&tree, recursive)))
     }
 
-    /// Without its `url`, which GitHub's description has as optional.
+    /// Without its `url`, which is optional in GitHub's description.
     fn tree(&mut self, sha: &str, recursive: bool) -> Value {
         let mut entries = match recursive {
             true => tree::walk(&mut self.git, sha),
@@ -153,7 +153,7 @@ impl World {
         Ok(Reply::json(201, answer).with("location", location))
     }
 
-    /// A tree, or a commit's.
+    /// The tree with this SHA, or the tree of the commit with it.
     fn base_tree(&mut self, sha: &str) -> Result<String, Box<Reply>> {
         if self.git.read_as("tree", sha).is_some() {
             return Ok(sha.to_owned());
@@ -182,7 +182,7 @@ impl World {
         match (entry.get("sha"), entry["content"].as_str()) {
             (Some(Value::Null), None) => {
                 let stands = base.and_then(|base| tree::find(&mut self.git, base, &path));
-                // What GitHub says to the removal of what isn't there.
+                // GitHub's answer to the removal of a path that doesn't exist.
                 stands.ok_or_else(|| refuse(422, "GitRPC::BadObjectState"))?;
                 Ok((path, None))
             }

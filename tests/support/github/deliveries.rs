@@ -1,4 +1,4 @@
-//! The hook: what is to be told, and telling it.
+//! The hook: queued deliveries, and posting them.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,10 +9,10 @@ use serde_json::Value;
 use sha2::Sha256;
 use tokio::runtime::Handle;
 
-/// How long GitHub waits for an answer.
+/// GitHub's timeout for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A delivery, as it would be posted, each time the same.
+/// A delivery as it would be posted, identical on each redelivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivery {
     /// `X-GitHub-Delivery`, which a redelivery keeps.
@@ -23,17 +23,17 @@ pub(crate) struct Delivery {
     pub(crate) signature: Option<String>,
 }
 
-/// What became of posting a delivery to an address.
+/// The outcome of posting a delivery to an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) id: String,
     pub(crate) url: String,
-    /// `None`: nobody answered in time.
+    /// `None` without an answer in time.
     pub(crate) status: Option<u16>,
     pub(crate) body: String,
 }
 
-/// The queue.
+/// The queue of deliveries.
 pub(super) struct Deliveries {
     handle: Handle,
     client: reqwest::Client,
@@ -47,7 +47,7 @@ struct Inner {
 }
 
 impl Delivery {
-    /// All headers, for a test that posts by itself.
+    /// All headers, for a test that posts the delivery itself.
     pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![
             ("content-type", "application/json".to_owned()),
@@ -76,9 +76,9 @@ pub(crate) fn sign(secret: &str, bytes: &[u8]) -> String {
     format!("sha256={digits}")
 }
 
-/// A client for loopback that follows nothing.
+/// A client for loopback that follows no redirects.
 pub(crate) fn http_client() -> reqwest::Client {
-    // Every client wants it, though here nothing is encrypted. An error is that it is there.
+    // Every client requires a provider, though nothing is encrypted here. An error means that it is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -100,7 +100,7 @@ impl Deliveries {
         }
     }
 
-    /// A new delivery, which waits.
+    /// Queues a new delivery.
     pub(super) fn queue(&self, event: &str, payload: &Value) -> Delivery {
         let body = serde_json::to_vec(payload).unwrap();
         let mut inner = self.inner.lock().unwrap();
@@ -157,7 +157,7 @@ impl Deliveries {
         self.inner.lock().unwrap().pending.pop_front()
     }
 
-    /// Puts these in the place of what waits.
+    /// Replaces the queue with these deliveries.
     pub(super) fn replace(&self, deliveries: Vec<Delivery>) {
         self.inner.lock().unwrap().pending = deliveries.into();
     }

@@ -1,4 +1,4 @@
-//! A request as it came, the answer as it goes, and GitHub's refusals.
+//! A received request, its answer, and GitHub's refusals.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,11 +7,11 @@ use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-/// A request, read whole.
+/// A request, read completely.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) method: String,
-    /// As it came, percent-encoded, without the query.
+    /// As received, percent-encoded, without the query.
     pub(super) path: String,
     /// Decoded.
     pub(super) segments: Vec<String>,
@@ -21,7 +21,7 @@ pub(super) struct Call {
     pub(super) body: Bytes,
 }
 
-/// What an answer carries.
+/// The body of an answer.
 #[derive(Debug, Clone)]
 pub(super) enum Content {
     None,
@@ -65,7 +65,7 @@ impl Call {
         Some(value)
     }
 
-    /// The query with these pairs in the place of those with these names, encoded.
+    /// The query with the parameters `without` removed and the pairs `with` added, encoded.
     pub(super) fn query_with(&self, without: &[&str], with: &[(&str, &str)]) -> String {
         let kept = self.query.iter();
         let kept = kept.filter(|(name, _)| !without.contains(&name.as_str()));
@@ -74,7 +74,7 @@ impl Call {
         query.finish()
     }
 
-    /// The body's members.
+    /// The body as JSON.
     pub(super) fn json(&self) -> Result<Value, Box<Reply>> {
         if self.body.is_empty() {
             return Ok(json!({}));
@@ -84,7 +84,7 @@ impl Call {
             .ok_or_else(|| refuse(400, "Problems parsing JSON"))
     }
 
-    /// The body's fields, as a form has them.
+    /// The body's form fields.
     pub(super) fn form(&self) -> Vec<(String, String)> {
         form_urlencoded::parse(&self.body).into_owned().collect()
     }
@@ -98,7 +98,7 @@ impl Call {
         fits.then_some(token.trim())
     }
 
-    /// Name and password.
+    /// User name and password of Basic authentication.
     pub(super) fn basic(&self) -> Option<(String, String)> {
         let (scheme, text) = self.header("authorization")?.split_once(' ')?;
         let bytes = STANDARD.decode(text.trim()).ok()?;
@@ -109,7 +109,7 @@ impl Call {
             .then(|| (name.to_owned(), password.to_owned()))
     }
 
-    /// Whether it asks for the bytes themselves.
+    /// Whether the request accepts the raw bytes.
     pub(super) fn wants_raw(&self) -> bool {
         self.header("accept").is_some_and(|accept| {
             [
@@ -152,7 +152,7 @@ impl Reply {
         self
     }
 
-    /// The answer's bytes and their type.
+    /// The answer's bytes and their media type.
     pub(super) fn bytes(&self) -> (Option<String>, Vec<u8>) {
         match &self.content {
             Content::None => (None, Vec::new()),
@@ -165,26 +165,26 @@ impl Reply {
     }
 }
 
-/// A number of a query that counts from 1.
+/// A query parameter that counts from 1.
 fn number(call: &Call, name: &str, or: usize) -> usize {
     let value = call.query(name).and_then(|value| value.parse().ok());
     value.filter(|value| *value > 0).unwrap_or(or)
 }
 
-/// How many a page has: 30, or as many as are asked for, to 100.
+/// The size of a page: 30, or the requested size up to 100.
 pub(super) fn page_size(call: &Call) -> usize {
     number(call, "per_page", 30).min(100)
 }
 
-/// A page of a list whose pages are numbered.
+/// A page of a list with numbered pages.
 pub(super) struct Page {
-    /// From 1.
+    /// Starts at 1.
     pub(super) number: usize,
     size: usize,
 }
 
 impl Page {
-    /// The one that is asked for.
+    /// The requested page.
     pub(super) fn of(call: &Call) -> Self {
         Self {
             number: number(call, "page", 1),
@@ -192,7 +192,7 @@ impl Page {
         }
     }
 
-    /// What of the list is on it.
+    /// The entries of the list on this page.
     pub(super) fn cut<'a, T>(&self, list: &'a [T]) -> &'a [T] {
         let begin = list.len().min(self.size.saturating_mul(self.number - 1));
         let end = list.len().min(begin + self.size);
@@ -224,7 +224,7 @@ impl Page {
     }
 }
 
-/// Where GitHub's refusals point to.
+/// The documentation link in GitHub's refusals.
 const DOCUMENTATION: &str = "https://docs.github.com/rest";
 
 /// A refusal in GitHub's form.
@@ -239,7 +239,7 @@ pub(super) fn refuse(status: u16, message: &str) -> Box<Reply> {
     ))
 }
 
-/// The refusal of a value, with what is wrong with it.
+/// The refusal of an invalid value, with the errors.
 pub(super) fn invalid(message: &str, errors: Value) -> Box<Reply> {
     Box::new(Reply::json(
         422,
@@ -252,12 +252,12 @@ pub(super) fn invalid(message: &str, errors: Value) -> Box<Reply> {
     ))
 }
 
-/// Something isn't there, or isn't for this caller to know of.
+/// The resource doesn't exist, or the caller may not know of it.
 pub(super) fn not_found() -> Box<Reply> {
     refuse(404, "Not Found")
 }
 
-/// A member that must be a text.
+/// A member that must be a string.
 pub(super) fn text(body: &Value, name: &str) -> Result<String, Box<Reply>> {
     match &body[name] {
         Value::String(text) => Ok(text.clone()),

@@ -1,5 +1,5 @@
-//! Keeps examples of requests and answers in a file, for `tests/github-contract.mjs` to hold against
-//! GitHub's own description of its API.
+//! Records examples of requests and answers in a file, which `tests/github-contract.mjs` checks against GitHub's own
+//! description of its API.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 use super::exchange::{Call, Content, Reply};
 
-/// So many of a kind.
+/// The number of recorded examples of a kind.
 const MOST_ALIKE: usize = 20;
 
-/// A longer line is kept only as the first of its kind.
+/// A longer line is recorded only as the first of its kind.
 const LONG: usize = 100_000;
 
-/// The file, made with its first line. The tokens in it were made up.
+/// The file, created with its first line. The tokens in it are made up.
 pub(super) struct Exchanges(Mutex<Inner>);
 
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Exchanges {
         Self(Mutex::default())
     }
 
-    /// A request to the API and its answer.
+    /// Records a request to the API and its answer.
     pub(super) fn note(&self, call: &Call, reply: &Reply) {
         let request: Value = serde_json::from_slice(&call.body).unwrap_or_default();
         let answer = match &reply.content {
@@ -65,7 +65,7 @@ impl Exchanges {
         self.keep(kind, &line);
     }
 
-    /// The payload of a push.
+    /// Records the payload of a push.
     pub(super) fn delivery(&self, payload: &Value) {
         let kind = format!(
             "push {} {} {} {}",

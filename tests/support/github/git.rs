@@ -1,4 +1,4 @@
-//! A bare repository, read and written by git's own plumbing.
+//! A bare repository, read and written by git's plumbing commands.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use sha1::{Digest, Sha1};
 
-/// What a ref that isn't there is at, for git and in a push payload.
+/// The SHA of a missing ref, for git and in a push payload.
 pub(crate) const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 
 /// An object as it is stored.
@@ -19,29 +19,30 @@ pub(super) struct Object {
     pub(super) bytes: Vec<u8>,
 }
 
-/// The repository. One at a time uses it: the world's lock is its lock.
+/// The repository. The world's lock serialises access to it.
 pub(super) struct Git {
     folder: PathBuf,
     reader: Helper,
-    /// By kind of object.
+    /// By type of object.
     writers: HashMap<&'static str, Helper>,
-    /// The revision that is being made.
+    /// The revision in progress.
     pub(super) revision: usize,
-    /// The first revision that an object is in.
+    /// The first revision that contains each object.
     born: HashMap<String, usize>,
     written: bool,
-    /// What is to be seen of it, while a replica is read.
+    /// The visible part of the repository, while a replica is read.
     pub(super) view: Option<View>,
 }
 
 /// The repository as a replica has it.
 pub(super) struct View {
     pub(super) refs: BTreeMap<String, String>,
-    /// So many revisions; what is in no older one isn't there.
+    /// The number of visible revisions; an object of a later one isn't visible.
     pub(super) revisions: usize,
 }
 
-/// A git process that answers a line with an object or a SHA. It ends with its input, so with us.
+/// A git process that answers each line with an object or a SHA. It ends when its input closes, hence with this
+/// process.
 struct Helper {
     child: Child,
     input: ChildStdin,
@@ -49,7 +50,7 @@ struct Helper {
 }
 
 impl Git {
-    /// An empty one in a folder of its own, which whoever made it removes.
+    /// An empty repository in a folder of its own, which the caller removes.
     pub(super) fn init(folder: &Path) -> Self {
         let repository = folder.join("repository.git");
         let made = git(&repository, &["init", "--bare", "--quiet", "--template="]).output();
@@ -66,17 +67,17 @@ impl Git {
         }
     }
 
-    /// For a real clone.
+    /// The folder, for a real clone.
     pub(super) fn path(&self) -> PathBuf {
         self.folder.join("repository.git")
     }
 
-    /// Runs git and gives its answer, good or bad.
+    /// Runs git and returns its output, successful or not.
     pub(super) fn try_run(&self, arguments: &[&str]) -> Output {
         git(&self.path(), arguments).output().unwrap()
     }
 
-    /// Runs git and gives what it says.
+    /// Runs git, which must succeed, and returns its output.
     #[track_caller]
     pub(super) fn run(&self, arguments: &[&str]) -> String {
         let output = self.try_run(arguments);
@@ -85,7 +86,7 @@ impl Git {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Whatever git finds under this name: a SHA, a full ref, `{commit}:{path}`.
+    /// The object that git resolves this name to: a SHA, a full ref, `{commit}:{path}`.
     pub(super) fn read(&mut self, name: &str) -> Option<Object> {
         let (_, kind, size) = self.ask("contents", name)?;
         let mut bytes = vec![0; size + 1];
@@ -94,12 +95,12 @@ impl Git {
         Some(Object { kind, bytes })
     }
 
-    /// SHA, kind and size, without the bytes.
+    /// SHA, type and size, without the bytes.
     pub(super) fn look(&mut self, name: &str) -> Option<(String, String, usize)> {
         self.ask("info", name)
     }
 
-    /// The object with this SHA, if it is of this kind.
+    /// The object with this SHA, if it is of this type.
     pub(super) fn read_as(&mut self, kind: &str, sha: &str) -> Option<Vec<u8>> {
         if !is_sha(sha) || !self.has(sha) {
             return None;
@@ -109,7 +110,7 @@ impl Git {
     }
 
     fn ask(&mut self, command: &str, name: &str) -> Option<(String, String, usize)> {
-        // A name with a line's end would be two commands.
+        // A name with a newline would be two commands.
         if name.is_empty() || name.contains(['\n', '\0']) {
             return None;
         }
@@ -120,7 +121,7 @@ impl Git {
         Some((sha.to_owned(), kind.to_owned(), size))
     }
 
-    /// Stores an object as it is, however odd. Its SHA is git's.
+    /// Stores an object unchecked, however odd. Its SHA is git's.
     pub(super) fn write(&mut self, kind: &'static str, bytes: &[u8]) -> String {
         let repository = self.path();
         let file = self.folder.join("object");
@@ -132,13 +133,13 @@ impl Git {
         });
         let sha = writer.answer(file.to_str().unwrap());
         assert!(is_sha(&sha), "git hash-object: {sha:?}");
-        // A file that is written over is flushed to the disk by some file systems; a new one isn't.
+        // Some file systems flush a file to disk when it is overwritten; they don't flush a new one.
         fs::remove_file(&file).unwrap();
         self.note(&sha);
         sha
     }
 
-    /// Notes that an object is there; whether it is new.
+    /// Records that an object exists; returns whether it is new.
     pub(super) fn note(&mut self, sha: &str) -> bool {
         if self.born.contains_key(sha) {
             return false;
@@ -148,19 +149,19 @@ impl Git {
         true
     }
 
-    /// Whether anything was written since this was asked last.
+    /// Whether anything was written since the last call.
     pub(super) fn take_written(&mut self) -> bool {
         std::mem::take(&mut self.written)
     }
 
-    /// Whether an object that the repository may have is to be seen. What came past the hub always is.
+    /// Whether an object that the repository may have is visible. Objects written past the hub always are.
     fn has(&self, sha: &str) -> bool {
         let Some(view) = &self.view else { return true };
         let born = self.born.get(sha);
         born.is_none_or(|revision| *revision < view.revisions)
     }
 
-    /// Stores these files: many as one pack, which takes a moment where a file each takes seconds.
+    /// Stores these files: many as one pack, which takes a moment where one file at a time takes seconds.
     pub(super) fn write_blobs(&mut self, blobs: &[&[u8]]) -> Vec<String> {
         if blobs.len() < 50 {
             return blobs.iter().map(|blob| self.write("blob", blob)).collect();
@@ -181,7 +182,7 @@ impl Git {
         shas
     }
 
-    /// Where a full ref is.
+    /// The commit of a full ref.
     pub(super) fn tip(&mut self, reference: &str) -> Option<String> {
         if !is_ref(reference) {
             return None;
@@ -192,7 +193,7 @@ impl Git {
         self.look(reference).map(|(sha, _, _)| sha)
     }
 
-    /// The refs whose names begin so, with where they are, by name.
+    /// The refs with this prefix and their commits, by name.
     pub(super) fn refs(&self, prefix: &str) -> Vec<(String, String)> {
         let begins = |(name, _): &(String, String)| name.starts_with(prefix);
         if let Some(view) = &self.view {
@@ -214,9 +215,9 @@ impl Git {
         output.status.success().then_some(()).ok_or(complaint)
     }
 
-    /// Whether every commit of `old` is in `new`.
+    /// Whether `old` is an ancestor of `new`.
     pub(super) fn is_ancestor(&mut self, old: &str, new: &str) -> bool {
-        // What nearly every push is, without another process.
+        // The common case of a push, handled without another process.
         let commit = self.read_as("commit", new);
         let parent = format!("\nparent {old}\n");
         if commit.is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains(&parent)) {
@@ -257,7 +258,7 @@ impl Drop for Helper {
     }
 }
 
-/// The SHA git gives a file with these bytes.
+/// The SHA that git computes for a file with these bytes.
 pub(crate) fn blob_sha(bytes: &[u8]) -> String {
     let mut hash = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
     hash.update(bytes);
@@ -265,14 +266,14 @@ pub(crate) fn blob_sha(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Files as git packs them.
+/// Files as a git pack.
 fn pack(blobs: &[&[u8]]) -> Vec<u8> {
-    // The same object twice is one.
+    // Duplicate objects are packed once.
     let blobs: BTreeSet<&[u8]> = blobs.iter().copied().collect();
     let mut pack = b"PACK\0\0\0\x02".to_vec();
     pack.extend((blobs.len() as u32).to_be_bytes());
     for blob in blobs {
-        // The kind of a blob is 3; the size follows in groups of 4, 7, 7 … bits, the lowest first.
+        // The type of a blob is 3; the size follows in groups of 4, 7, 7 … bits, the lowest first.
         let mut byte = 0x30 | (blob.len() & 0x0f) as u8;
         let mut size = blob.len() >> 4;
         while size > 0 {
@@ -290,7 +291,7 @@ fn pack(blobs: &[&[u8]]) -> Vec<u8> {
     pack
 }
 
-/// Git with nothing of this machine's settings.
+/// Git without this machine's configuration.
 fn git(repository: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("git");
     command
@@ -310,7 +311,7 @@ fn git(repository: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Forty digits.
+/// Forty hexadecimal digits.
 pub(super) fn is_sha(text: &str) -> bool {
     text.len() == 40
         && text
@@ -318,7 +319,7 @@ pub(super) fn is_sha(text: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// A full ref, and no expression that git would work out.
+/// A full ref, and no expression that git would evaluate.
 pub(super) fn is_ref(text: &str) -> bool {
     let odd = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
     let part = |part: &str| {

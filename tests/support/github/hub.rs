@@ -1,4 +1,4 @@
-//! What the server's threads and the test share, and the way of a request through it.
+//! The state shared by the server's threads and the test, and the path of a request through it.
 
 use std::sync::Mutex;
 
@@ -28,7 +28,7 @@ impl Hub {
         }
     }
 
-    /// Works on the world, and sends off the pushes that come of it, in their order.
+    /// Runs `work` on the world, and sends the resulting pushes in order.
     pub(super) fn work<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.world.lock().unwrap();
         let done = work(&mut world);
@@ -40,7 +40,7 @@ impl Hub {
         done
     }
 
-    /// A request's answer, with all headers; `replica` is the one at whose address it came.
+    /// A request's answer, with all headers; `replica` is the one whose address received it.
     pub(super) fn answer(&self, call: &Call, replica: Option<usize>) -> Reply {
         let web = call.segments.first().is_some_and(|first| first == "login");
         if web {
@@ -61,7 +61,7 @@ impl Hub {
 }
 
 impl World {
-    /// The answer of the API, counted and with the count's headers.
+    /// The API's answer, counted and with the rate limit's headers.
     fn api_answer(&mut self, call: &Call, replica: Option<usize>) -> Reply {
         let now = self.now();
         let caller = self.caller(call);
@@ -124,7 +124,7 @@ impl World {
         }
     }
 
-    /// An app's own credentials open no repository.
+    /// An app's own credentials grant no access to repositories.
     fn credential_for_repositories(&self, caller: &Caller) -> Result<(), Box<Reply>> {
         match caller {
             Caller::Basic(..) | Caller::Claim(_) => Err(refuse(401, "Bad credentials")),
@@ -163,13 +163,14 @@ impl World {
     }
 }
 
-/// What GitHub has, perhaps, and this hub hasn't; no status of GitHub's, so that it is noticed.
+/// The answer for a route that GitHub may have and this hub lacks; its status is none of GitHub's, so that it is
+/// noticed.
 fn not_built(call: &Call) -> Box<Reply> {
     let message = format!("the tests' GitHub has no {} {}", call.method, call.path);
     refuse(501, &message)
 }
 
-/// Gives an answer its tag, and says whether the client has it already.
+/// Adds the answer's ETag, and returns whether the client already has this version.
 fn tag(call: &Call, reply: &mut Reply) -> bool {
     let (kind, bytes) = reply.bytes();
     let mut hash = Sha256::new_with_prefix(kind.unwrap_or_default());

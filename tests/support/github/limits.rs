@@ -1,4 +1,4 @@
-//! How often may be asked, per caller.
+//! Rate limits, per caller.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use super::exchange::{Reply, refuse};
 use super::world::Caller;
 
-/// GitHub's primary limit.
+/// GitHub's primary rate limit.
 pub(super) struct Limits {
-    /// Requests in a window, for a caller with a token.
+    /// The number of requests in a window, for a caller with a token.
     pub(super) requests: u64,
-    /// How long a window is.
+    /// The length of a window.
     pub(super) window: Duration,
     buckets: HashMap<String, Bucket>,
 }
@@ -56,7 +56,7 @@ impl Count {
     }
 }
 
-/// Whose requests are counted together.
+/// The bucket in which a caller's requests are counted.
 fn bucket_name(caller: &Caller) -> String {
     match caller {
         Caller::User { id, .. } => format!("user {id}"),
@@ -93,12 +93,12 @@ impl Limits {
         }
     }
 
-    /// One more request of this caller.
+    /// Counts one more request of this caller.
     pub(super) fn charge(&mut self, caller: &Caller, now: DateTime<Utc>) {
         self.bucket(caller, now).used += 1;
     }
 
-    /// Nothing is left for anybody that has asked before, until then.
+    /// Exhausts the limit of every caller so far until this time.
     pub(super) fn exhaust(&mut self, callers: Vec<Caller>, until: DateTime<Utc>) {
         for caller in callers {
             let used = u64::MAX / 2;
@@ -107,7 +107,7 @@ impl Limits {
         }
     }
 
-    /// The refusal of a request that is one too many.
+    /// Refuses a request that exceeds the limit.
     pub(super) fn check(&mut self, caller: &Caller, now: DateTime<Utc>) -> Result<(), Box<Reply>> {
         if self.count(caller, now).remaining() == 0 {
             let whose = bucket_name(caller);

@@ -1,8 +1,8 @@
 //! The GitHub for the tests: its API, its sign-in pages and its hook, over a real git repository.
 //!
-//! It runs on threads of its own, so that a test may block or stop the clock. What it answers comes
-//! from the repository and from what happened before; nothing is canned. Statuses, messages and
-//! members are GitHub's: `tests/github-contract.mjs` holds them against GitHub's description.
+//! It runs on threads of its own, so that a test may block or stop the clock. Its answers come from the repository and
+//! from earlier requests; nothing is canned. Statuses, messages and members are GitHub's: `tests/github-contract.mjs`
+//! checks them against GitHub's description.
 
 mod accounts;
 mod activity;
@@ -55,16 +55,16 @@ use limits::Limits;
 use people::People;
 use world::World;
 
-/// The repository at the beginning.
+/// The initial repository.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) owner: &'static str,
-    /// The owner's number.
+    /// The owner's account number.
     pub(crate) owner_id: u64,
     pub(crate) name: &'static str,
     pub(crate) private: bool,
     pub(crate) default_branch: &'static str,
-    /// Without its first commit, a `README.md`.
+    /// Without its first commit, which adds a `README.md`.
     pub(crate) empty: bool,
 }
 
@@ -81,7 +81,7 @@ impl Default for Setup {
     }
 }
 
-/// A running hub with one repository. It ends with the value.
+/// A running hub with one repository. It stops on drop.
 pub(crate) struct GitHub {
     hub: Arc<Hub>,
     url: String,
@@ -91,7 +91,7 @@ pub(crate) struct GitHub {
 }
 
 impl GitHub {
-    /// Of `anna`, number 1001, the private `notes` with a commit on `main`.
+    /// The private repository `notes` of `anna`, account 1001, with a commit on `main`.
     pub(crate) fn start() -> Self {
         Self::start_with(Setup::default())
     }
@@ -124,17 +124,17 @@ impl GitHub {
         github
     }
 
-    /// The API's root, and the web pages'.
+    /// The base URL of the API and of the web pages.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// An address below the repository's in the API.
+    /// A URL below the repository's in the API.
     pub(crate) fn api(&self, below: &str) -> String {
         self.hub.work(|world| world.api(below))
     }
 
-    /// The owner's login at the beginning.
+    /// The owner's initial login.
     pub(crate) fn owner(&self) -> &'static str {
         self.setup.owner
     }
@@ -143,7 +143,7 @@ impl GitHub {
         self.setup.name
     }
 
-    /// Moves the hub's clock on: tokens, codes and limits end by it, and replicas follow by it.
+    /// Advances the hub's clock, by which tokens, codes and limits expire and replicas catch up.
     pub(crate) fn advance(&self, by: Duration) {
         self.hub.work(|world| world.ahead += by);
     }
@@ -152,7 +152,7 @@ impl GitHub {
 impl Drop for GitHub {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // A test's own runtime must not wait here.
+            // A test's own runtime must not block here.
             runtime.shutdown_background();
         }
     }

@@ -10,7 +10,7 @@ use super::exchange::{Answer, Call, Reply, not_found};
 use super::people::{Code, Grant};
 use super::world::World;
 
-/// A code is good for ten minutes.
+/// A code is valid for ten minutes.
 const CODE_LASTS: TimeDelta = TimeDelta::minutes(10);
 
 impl World {
@@ -23,7 +23,7 @@ impl World {
         }
     }
 
-    /// The page on which the person before the browser says yes; here at once.
+    /// The page on which the user grants access; here without a click.
     fn authorize(&mut self, call: &Call) -> Answer {
         let client = call.query("client_id").unwrap_or("");
         let app = self.people.oauth_apps.get(client).ok_or_else(not_found)?;
@@ -79,7 +79,7 @@ impl World {
         Ok(send_to(&redirect, &answer))
     }
 
-    /// A code becomes a token, once. What is wrong is a 200, too.
+    /// Exchanges a code for a token, once. Errors are answered with 200, too.
     fn turn_in(&mut self, call: &Call) -> Reply {
         let form = match call.header("content-type") {
             Some(kind) if kind.contains("json") => {
@@ -119,7 +119,7 @@ impl World {
                 ],
             );
         }
-        // Whatever becomes of it, a code is looked at once.
+        // A code is consumed, whatever the outcome.
         let code = self.people.codes.remove(&given("code"));
         let code = code.filter(|code| code.client == client && code.expires > self.now());
         let proved = code.filter(|code| match &code.challenge {
@@ -177,7 +177,7 @@ impl World {
     }
 }
 
-/// PKCE's challenge for a verifier.
+/// The PKCE challenge of a verifier.
 pub(crate) fn s256(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
@@ -189,7 +189,7 @@ fn send_to(address: &str, query: &[(&'static str, String)]) -> Reply {
     Reply::empty(302).with("location", format!("{address}{mark}{}", pairs.finish()))
 }
 
-/// JSON for those that ask for it, else a form.
+/// JSON if the request accepts it, else a form.
 fn answer_as(call: &Call, members: &[(&str, &str)]) -> Reply {
     let wants_json = call
         .header("accept")

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 
-/// An account. The number is the account; the login may be renamed and taken by another.
+/// An account, identified by its number; the login may be renamed and taken by another account.
 #[derive(Debug, Clone)]
 pub(super) struct User {
     pub(super) id: u64,
@@ -15,9 +15,9 @@ pub(super) struct User {
 #[derive(Debug, Clone)]
 pub(super) struct OAuthApp {
     pub(super) secret: String,
-    /// Registered; what a sign-in names must begin with it.
+    /// The registered prefix of a sign-in's return address.
     pub(super) callback: String,
-    /// As what it is named in an answer about one of its tokens.
+    /// The app named in an answer about one of its tokens.
     pub(super) named: String,
 }
 
@@ -30,23 +30,23 @@ pub(super) struct GitHubApp {
     pub(super) public_key: Vec<u8>,
 }
 
-/// Whose token it is and what it may.
+/// The owner of a token and its permissions.
 #[derive(Debug, Clone)]
 pub(super) enum Grant {
-    /// A person's own: everything that person may.
+    /// A personal token, with all of the user's permissions.
     Personal { user: u64 },
-    /// Given to an OAuth app.
+    /// Issued to an OAuth app.
     App {
         user: u64,
         client: String,
         scopes: Vec<String>,
         at: DateTime<Utc>,
     },
-    /// A GitHub App's, for the repositories it is installed in.
+    /// A GitHub App's token, for the repositories in which it is installed.
     Installation { id: u64, expires: DateTime<Utc> },
 }
 
-/// A sign-in that waits for its code to be turned in.
+/// A sign-in whose code hasn't been exchanged yet.
 #[derive(Debug, Clone)]
 pub(super) struct Code {
     pub(super) client: String,
@@ -57,7 +57,7 @@ pub(super) struct Code {
     pub(super) expires: DateTime<Utc>,
 }
 
-/// Everybody.
+/// All accounts, apps and tokens.
 #[derive(Default)]
 pub(super) struct People {
     pub(super) users: BTreeMap<u64, User>,
@@ -65,11 +65,11 @@ pub(super) struct People {
     pub(super) oauth_apps: HashMap<String, OAuthApp>,
     pub(super) apps: HashMap<u64, GitHubApp>,
     pub(super) codes: HashMap<String, Code>,
-    /// Who sits before the browser.
+    /// The user at the browser.
     pub(super) signed_in: Option<u64>,
-    /// Whether that person says no to the app.
+    /// Whether that user denies the app access.
     pub(super) denies: bool,
-    /// Who may read and write the repository besides its owner.
+    /// The accounts that may read and write the repository besides its owner.
     pub(super) collaborators: Vec<u64>,
     made: u64,
 }
@@ -87,7 +87,7 @@ impl People {
             .id
     }
 
-    /// A secret that nobody has had, recognisable as made up.
+    /// A fresh secret, recognisable as made up.
     pub(super) fn make(&mut self, prefix: &str) -> String {
         self.made += 1;
         let tail: String = std::iter::repeat_with(fastrand::alphanumeric)

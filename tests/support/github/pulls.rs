@@ -1,4 +1,4 @@
-//! Pull requests: opened, found, followed, merged.
+//! Pull requests: opened, found, updated, merged.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -11,12 +11,12 @@ use super::shapes::{node_id, time};
 use super::tree;
 use super::world::{Caller, World};
 
-/// How a pull request comes into its base.
+/// How a pull request is merged into its base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Merge {
-    /// With a commit of two parents.
+    /// By a commit with two parents.
     Commit,
-    /// As one new commit that doesn't name the branch's.
+    /// As one new commit whose parents don't include the branch's.
     Squash,
     /// As new commits, one for each of the branch's, on top of the base.
     Rebase,
@@ -30,7 +30,7 @@ pub(super) struct Pull {
     pub(super) body: Option<String>,
     pub(super) head: String,
     pub(super) base: String,
-    /// Where the head is, and after the end where it was.
+    /// The head's commit, and after closing the last one.
     pub(super) head_sha: String,
     pub(super) base_sha: String,
     pub(super) author: u64,
@@ -75,7 +75,7 @@ impl World {
     pub(super) fn list_pulls(&mut self, call: &Call) -> Answer {
         let state = call.query("state").unwrap_or("open");
         let owner = self.owner_login();
-        // Without an owner's name before it, the filter does nothing.
+        // The filter has no effect without an owner before the branch.
         let head = call.query("head").filter(|head| head.contains(':'));
         let fits = |pull: &&Pull| {
             (state == "all" || state == pull.state())
@@ -149,7 +149,7 @@ impl World {
         Ok(Reply::json(200, self.whole_pull(&pull)))
     }
 
-    /// Opens a closed pull request again, where its branch is by now.
+    /// Reopens a closed pull request at its branch's current head.
     fn reopen(&mut self, pull: &mut Pull) -> Result<(), Box<Reply>> {
         if pull.closed.is_none() {
             return Ok(());
@@ -185,7 +185,7 @@ impl World {
         Ok(())
     }
 
-    /// The same, as the button on its page does; whether there is such a button.
+    /// The same by the button on its page; returns whether there is such a button.
     pub(super) fn reopen_pull(&mut self, number: u64) -> bool {
         let mut pull = self.find_pull(&number.to_string()).unwrap();
         let done = self.reopen(&mut pull).is_ok();
@@ -214,8 +214,8 @@ impl World {
         found.cloned().ok_or_else(not_found)
     }
 
-    /// After a push: open pull requests are where their branches are, those whose branch went are
-    /// closed, and those whose commits came into the base are merged.
+    /// After a push: open pull requests move to their branches' heads, those whose branch was removed are closed, and
+    /// those whose commits reached the base are merged.
     pub(super) fn pulls_follow(&mut self) {
         let now = self.now();
         for at in 0..self.pulls.len() {
@@ -242,7 +242,7 @@ impl World {
         }
     }
 
-    /// Merges as the button on the page does, and gives the new commit; none on a conflict.
+    /// Merges as the button on the page does, and returns the new commit; `None` on a conflict.
     pub(super) fn merge_pull(&mut self, number: u64, how: Merge, by: u64) -> Option<String> {
         let pull = self.find_pull(&number.to_string()).ok()?;
         assert!(pull.closed.is_none(), "pull request {number} is closed");
@@ -282,8 +282,8 @@ impl World {
         Some(sha)
     }
 
-    /// The branch's commits anew on top of the base, with who merges as their committer; the last one.
-    /// Merges among them and what the base has already are left out, as `git rebase` does.
+    /// Rebases the branch's commits onto the base, with the merging user as committer; returns the last one. Merge
+    /// commits and commits that the base already has are left out, as by `git rebase`.
     fn rebased(&mut self, pull: &Pull, by: &Signature) -> Option<String> {
         let without = std::slice::from_ref(&pull.base_sha);
         let mut tip = pull.base_sha.clone();
@@ -304,7 +304,7 @@ impl World {
         Some(tip)
     }
 
-    /// The tree that merging comes to, if it comes to one.
+    /// The tree that results from merging; `None` on a conflict.
     fn merged_tree(&mut self, what: &[&str]) -> Option<String> {
         let arguments = [&["merge-tree", "--write-tree"], what].concat();
         let output = self.git.try_run(&arguments);
@@ -315,7 +315,7 @@ impl World {
         })
     }
 
-    /// The commit by which GitHub finds out whether a pull request can be merged: it is in no branch.
+    /// The test merge, by which GitHub determines whether a pull request can be merged: it is in no branch.
     fn test_merge(&mut self, pull: &Pull) -> Option<String> {
         let sides = [pull.base_sha.clone(), pull.head_sha.clone()];
         if let Some(known) = self.test_merges.get(&sides) {
@@ -341,7 +341,7 @@ impl World {
         })
     }
 
-    /// A pull request as a list names it.
+    /// A pull request as an entry of a list.
     fn pull_summary(&self, pull: &Pull) -> Value {
         let number = pull.number;
         let url = self.api(&format!("pulls/{number}"));
@@ -349,7 +349,7 @@ impl World {
         let html = self.html(&format!("pull/{number}"));
         let statuses = self.api(&format!("statuses/{}", pull.head_sha));
         let comment = self.api("pulls/comments{/number}");
-        // Until the merge it is the test merge's, if there was one.
+        // Until the merge it is the commit of the test merge, if there was one.
         let sides = [pull.base_sha.clone(), pull.head_sha.clone()];
         let tested = self.test_merges.get(&sides).and_then(Option::as_ref);
         let merge_commit = pull.merged.as_ref().map(|(_, sha)| sha).or(tested);
@@ -390,7 +390,7 @@ impl World {
         summary
     }
 
-    /// A pull request on its own.
+    /// A pull request as its own resource.
     fn whole_pull(&mut self, pull: &Pull) -> Value {
         let without = std::slice::from_ref(&pull.base_sha);
         let commits = commit::between(&mut self.git, &pull.head_sha, without);
@@ -418,15 +418,15 @@ impl World {
         whole
     }
 
-    /// A branch goes, and with it the pull requests from it.
+    /// Removes a branch, and closes the pull requests from it.
     pub(super) fn drop_branch(&mut self, branch: &str, by: u64) {
         let reference = format!("refs/heads/{branch}");
         self.push(&reference, NO_COMMIT, by).unwrap();
     }
 
-    /// A branch gets another name: it is the base of the same open pull requests then, and those from it
-    /// are closed. https://docs.github.com/repositories/configuring-branches-and-merges-in-your-repository/managing-branches-in-your-repository/renaming-a-branch
-    /// Nothing is published about the activities of a renaming; here they are a creation and a deletion.
+    /// Renames a branch: it stays the base of its open pull requests, and those from it are closed.
+    /// https://docs.github.com/repositories/configuring-branches-and-merges-in-your-repository/managing-branches-in-your-repository/renaming-a-branch
+    /// GitHub doesn't document the activities of a rename; here they are a creation and a deletion.
     pub(super) fn rename_branch(&mut self, branch: &str, new: &str, by: u64) {
         let sha = self.branch(branch).expect("there is such a branch");
         assert!(self.branch(new).is_none(), "there is a branch {new}");

@@ -1,4 +1,4 @@
-//! What a push tells the hook.
+//! The hook's payload for a push.
 
 use serde_json::{Value, json};
 
@@ -8,13 +8,13 @@ use super::git::NO_COMMIT;
 use super::shapes::{extend, time};
 use super::world::World;
 
-/// GitHub reports at most so many changed files of a commit.
+/// The maximum number of changed files that GitHub reports for a commit.
 const MOST_FILES: usize = 3_000;
 
-/// A payload names so many commits at most, the oldest.
+/// The maximum number of commits in a payload, which has the oldest.
 const MOST_COMMITS: usize = 2_048;
 
-/// A push, to be told.
+/// A push whose delivery is to be queued.
 pub(super) struct PushDelivery {
     pub(super) payload: Value,
 }
@@ -97,7 +97,7 @@ impl World {
         })
     }
 
-    /// The repository as hooks name it: its times are numbers, and its owner has a name.
+    /// The repository in the form of hooks: its times are numbers, and its owner has a name.
     fn hook_repository(&self) -> Value {
         let mut repository = self.repository();
         let owner = self.owner_login();

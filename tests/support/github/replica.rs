@@ -1,8 +1,8 @@
 //! Replicas: reads that lag behind the writes, as GitHub's do.
 //!
-//! A replica is an address of its own. What is read there is the repository as it was some time ago:
-//! refs, what is named by them, pull requests and activities; objects that it doesn't have yet are
-//! 404. Writes that come there are done at once, on the repository as it is, and answered from it.
+//! A replica has an address of its own. Reads there show the repository as it was some time ago: refs, the objects that
+//! they name, pull requests and activities; objects that it doesn't have yet are 404. Writes there take effect at once,
+//! on the current repository, and are answered from it.
 
 use std::collections::BTreeMap;
 use std::mem::{replace, take};
@@ -15,7 +15,7 @@ use super::pulls::Pull;
 use super::world::World;
 use super::{GitHub, listen, server};
 
-/// A further address of the hub. It is made without a lag.
+/// Another address of the hub, initially without a lag.
 #[derive(Clone)]
 pub(crate) struct Replica {
     hub: Arc<Hub>,
@@ -24,7 +24,7 @@ pub(crate) struct Replica {
 }
 
 impl GitHub {
-    /// Listens on another loopback port, whose reads lag as they are told to.
+    /// Starts a replica on another loopback port.
     pub(crate) fn replica(&self) -> Replica {
         let (listener, url) = listen();
         let at = self.hub.work(|world| {
@@ -39,13 +39,13 @@ impl GitHub {
 }
 
 impl Replica {
-    /// The API's root, and the web pages'.
+    /// The base URL of the API and of the web pages.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// From now on reads show the repository as it was so long ago, by the hub's clock. What was shown
-    /// once stays: with a longer lag than before the replica waits until that has passed.
+    /// From now on reads show the repository as it was this long ago, by the hub's clock. A replica never goes back:
+    /// after a longer lag is set, it stays where it is until that time has passed.
     pub(crate) fn set_lag(&self, lag: Duration) {
         self.hub.work(|world| {
             world.follow(self.at);
@@ -53,12 +53,12 @@ impl Replica {
         });
     }
 
-    /// Stays at what it shows now.
+    /// Freezes the replica at the current moment.
     pub(crate) fn freeze(&self) {
         self.set_lag(Duration::MAX);
     }
 
-    /// Shows everything, without a lag.
+    /// Shows the current repository, without a lag.
     pub(crate) fn catch_up(&self) {
         self.set_lag(Duration::ZERO);
     }
@@ -68,15 +68,15 @@ impl Replica {
 pub(super) struct State {
     url: String,
     lag: Duration,
-    /// By [`World::moment`]; it never goes back.
+    /// By [`World::moment`]; it never decreases.
     shown: Duration,
-    /// So many revisions it has.
+    /// The number of revisions that it has.
     revisions: usize,
     refs: BTreeMap<String, String>,
-    /// So many activities are in `refs`.
+    /// The number of activities included in `refs`.
     activities: usize,
     pulls: Vec<Pull>,
-    /// So many changes are in `pulls`.
+    /// The number of changes included in `pulls`.
     pull_changes: usize,
 }
 
@@ -96,12 +96,12 @@ impl State {
 }
 
 impl World {
-    /// The time since the hub began, by its clock.
+    /// The time since the hub started, by its clock.
     fn moment(&self) -> Duration {
         self.begun.elapsed() + self.ahead
     }
 
-    /// Ends a revision, if anything came of it. Each holder of the world's lock makes one at most.
+    /// Completes a revision, if anything changed. Each holder of the world's lock makes one at most.
     pub(super) fn seal(&mut self) {
         let revision = self.git.revision;
         let mut changed = self.git.take_written();
@@ -126,7 +126,7 @@ impl World {
         }
     }
 
-    /// Brings a replica to where its lag lets it be.
+    /// Advances a replica as far as its lag allows.
     fn follow(&mut self, at: usize) {
         let now = self.moment();
         let state = &mut self.replicas[at];
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// Works with the addresses in answers being those of the replica.
+    /// Runs `work` with the replica's addresses in answers.
     pub(super) fn addressed_at<T>(
         &mut self,
         replica: Option<usize>,
@@ -169,7 +169,7 @@ impl World {
         done
     }
 
-    /// Reads the repository as the replica has it.
+    /// Runs `work` on the repository as the replica has it.
     pub(super) fn as_shown_by<T>(
         &mut self,
         replica: Option<usize>,

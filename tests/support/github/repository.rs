@@ -1,4 +1,4 @@
-//! The repository as a second clone has it: what a test pushes, and what it finds there.
+//! The repository from the view of a second clone: the test's pushes, and the results it checks.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,15 +14,15 @@ use super::world::World;
 pub(crate) enum Change {
     File(Vec<u8>),
     Executable(Vec<u8>),
-    /// To this target.
+    /// A symbolic link to this target.
     Link(String),
-    /// At this commit of another repository.
+    /// A submodule at this commit of another repository.
     Submodule(String),
     Delete,
 }
 
 impl Change {
-    /// The mode and the bytes of what is a blob.
+    /// The mode and the bytes, if it is a blob.
     fn blob(&self) -> Option<(&'static str, &[u8])> {
         match self {
             Self::File(bytes) => Some((FILE, bytes)),
@@ -67,7 +67,7 @@ impl World {
         edits.collect()
     }
 
-    /// A commit that no ref names yet, by this person from a clone.
+    /// A commit of this user's clone that no ref names yet.
     fn make_commit(&mut self, by: u64, parent: Option<&str>, tree: &str, message: &str) -> String {
         let login = &self.people.users[&by].login;
         let person = Signature {
@@ -99,14 +99,14 @@ impl World {
 /// A commit to be made: the changes and the message.
 pub(crate) type Told<'a> = (&'a [(&'a str, Change)], &'a str);
 
-/// Pushes from a second clone; each is one delivery.
+/// Pushes from a second clone; each causes one delivery.
 impl GitHub {
-    /// One commit on top of the branch, which begins with it if it isn't there. Gives its SHA.
+    /// Adds a commit to the branch, which it creates if necessary. Returns its SHA.
     pub(crate) fn commit(&self, branch: &str, changes: &[(&str, Change)], message: &str) -> String {
         self.push(branch, &[(changes, message)]).remove(0)
     }
 
-    /// The same as Git does it: refused where the branch isn't at `tip` any more.
+    /// The same as Git does it: refused if the branch isn't at `tip` any more.
     pub(crate) fn commit_onto(
         &self,
         branch: &str,
@@ -133,7 +133,7 @@ impl GitHub {
         })
     }
 
-    /// One commit on top of the branch by somebody else, a reviewer for one.
+    /// A commit on top of the branch by another user, such as a reviewer.
     pub(crate) fn commit_by(
         &self,
         login: &str,
@@ -151,7 +151,7 @@ impl GitHub {
         })
     }
 
-    /// The branch is rewritten: these commits on top of `base`, whatever it was.
+    /// Rewrites the branch: these commits on top of `base`, whatever the branch was.
     pub(crate) fn force_push(
         &self,
         branch: &str,
@@ -166,7 +166,7 @@ impl GitHub {
         })
     }
 
-    /// The branch is at this commit now, forced if need be; it is made if it isn't there.
+    /// Moves the branch to this commit, forced if necessary; creates it if it doesn't exist.
     pub(crate) fn set_branch(&self, branch: &str, sha: &str) {
         self.hub.work(|world| world.move_branch(branch, sha));
     }
@@ -176,14 +176,14 @@ impl GitHub {
             .work(|world| world.drop_branch(branch, world.owner));
     }
 
-    /// The branch gets another name, as the settings' page gives it.
+    /// Renames the branch, as on the settings page.
     pub(crate) fn rename_branch(&self, branch: &str, new: &str) {
         self.hub
             .work(|world| world.rename_branch(branch, new, world.owner));
     }
 
-    /// A commit whose tree has, in one folder, files with any names at all: `..`, slashes, no UTF-8.
-    /// Git itself would refuse them.
+    /// A commit whose tree has, in one folder, files with arbitrary names: `..`, slashes, invalid UTF-8. Git itself
+    /// would refuse them.
     pub(crate) fn commit_odd_names(
         &self,
         branch: &str,
@@ -229,9 +229,9 @@ impl World {
     }
 }
 
-/// What is in the repository.
+/// Reads of the repository.
 impl GitHub {
-    /// Where a branch is.
+    /// The commit of a branch.
     pub(crate) fn head(&self, branch: &str) -> Option<String> {
         self.hub.work(|world| world.branch(branch))
     }
@@ -268,7 +268,7 @@ impl GitHub {
         })
     }
 
-    /// Whether a file with these bytes ever stood at this path, on any ref.
+    /// Whether a file with these bytes was ever at this path, on any ref.
     pub(crate) fn blob_in_history(&self, path: &str, content: &[u8]) -> bool {
         let blobs = self
             .hub
@@ -276,8 +276,7 @@ impl GitHub {
         blobs.contains(&blob_sha(content))
     }
 
-    /// The bare repository's folder, to clone it or to ask git about it. Pushes past the hub have no
-    /// deliveries.
+    /// The bare repository's folder, to clone it or to query it with git. Pushes past the hub cause no deliveries.
     pub(crate) fn git_dir(&self) -> PathBuf {
         self.hub.work(|world| world.git.path())
     }

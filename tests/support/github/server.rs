@@ -1,4 +1,4 @@
-//! The server: a request comes, fares as it is to, and is answered.
+//! The server: receives a request, applies its faults, and answers it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -64,7 +64,7 @@ async fn handle(
         }
         Some(Fault::LoseAnswer) | None => {
             let hub = Arc::clone(&hub);
-            // What has begun is done to its end, whether or not the client still waits.
+            // A request that has begun is completed, whether or not the client still waits.
             let done = tokio::task::spawn_blocking(move || hub.answer(&call, replica));
             done.await.unwrap()
         }
@@ -78,7 +78,7 @@ async fn handle(
     response(reply)
 }
 
-/// The answer of an outage.
+/// The answer during an outage.
 fn instead(fault: &Fault) -> Reply {
     match fault {
         Fault::Status(status) => *refuse(*status, "Server Error"),
@@ -103,7 +103,7 @@ fn response(reply: Reply) -> Response {
     response.body(Body::from(bytes)).unwrap()
 }
 
-/// Tells a connection that it is to be reset.
+/// Signals that a connection is to be reset.
 #[derive(Debug, Clone)]
 struct Line(Arc<AtomicBool>);
 
@@ -114,7 +114,7 @@ impl Line {
     }
 }
 
-/// Connections that can be reset under the server.
+/// Connections that can be reset underneath the server.
 struct Lines(TcpListener);
 
 struct Cuttable {
@@ -148,7 +148,7 @@ impl Connected<IncomingStream<'_, Lines>> for Line {
 }
 
 impl Cuttable {
-    /// An error once the line is cut; what closes then sends a reset.
+    /// An error once the connection is to be reset; closing it then sends a reset.
     fn check(&self) -> io::Result<()> {
         if !self.line.0.load(Ordering::SeqCst) {
             return Ok(());

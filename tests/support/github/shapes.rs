@@ -1,4 +1,4 @@
-//! The objects of GitHub's answers, with every member that its description asks for.
+//! The objects in GitHub's answers, with every member that its description requires.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,15 +14,15 @@ pub(super) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// An id as GraphQL would have it.
+/// An id in the form of GraphQL's.
 pub(super) fn node_id(of: &str) -> String {
     STANDARD.encode(of)
 }
 
-/// When everything here began.
+/// The creation time of every object.
 const BEGINNING: &str = "2024-01-01T00:00:00Z";
 
-/// The addresses of a repository's parts, by the name of the member.
+/// The URLs of a repository's parts, by the name of the member.
 const PARTS: [(&str, &str); 37] = [
     ("archive_url", "{archive_format}{/ref}"),
     ("assignees_url", "assignees{/user}"),
@@ -66,7 +66,7 @@ const PARTS: [(&str, &str); 37] = [
     ("url", ""),
 ];
 
-/// The counts of a repository that nobody has starred.
+/// The counts of a repository without stars.
 const COUNTS: [&str; 9] = [
     "forks",
     "forks_count",
@@ -80,7 +80,7 @@ const COUNTS: [&str; 9] = [
 ];
 
 impl World {
-    /// A person, as named in other objects.
+    /// A user, as referenced in other objects.
     pub(super) fn simple_user(&self, id: u64) -> Value {
         let login = self.people.users.get(&id);
         let login = login.map_or_else(|| "ghost".to_owned(), |user| user.login.clone());
@@ -107,7 +107,7 @@ impl World {
         })
     }
 
-    /// A person's own page: with the private part for a token that may see it.
+    /// A user's own resource, including the private part if the token grants access to it.
     pub(super) fn whole_user(&self, id: u64, private: bool) -> Value {
         let mut user = self.simple_user(id);
         let members = json!({
@@ -129,7 +129,7 @@ impl World {
         user
     }
 
-    /// The repository, as the API names it.
+    /// The repository in the form of the API.
     pub(super) fn repository(&self) -> Value {
         let full_name = self.full_name();
         let mut members = Map::new();
@@ -200,7 +200,7 @@ impl World {
         })
     }
 
-    /// A commit of the repository, with the accounts that its addresses belong to: here none.
+    /// A commit of the repository, with the accounts of its addresses: here none.
     pub(super) fn commit(&self, commit: &Commit) -> Value {
         let sha = &commit.sha;
         let mut inner = self.git_commit(commit);

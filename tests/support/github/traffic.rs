@@ -1,4 +1,4 @@
-//! What came, and what is to go wrong with what comes.
+//! Recorded requests, and the faults planned for them.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -6,39 +6,39 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// What happens to a request.
+/// The fault of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// This status, in GitHub's form: 500, 502, 503.
+    /// An answer with this status, in GitHub's form: 500, 502, 503.
     Status(u16),
-    /// A web page with a cheerful 200, as something between us and GitHub might answer.
+    /// A web page with status 200, as an intermediary might answer.
     Html,
-    /// Elsewhere, with 307, as after a repository was renamed.
+    /// A redirect with 307, as after a rename of the repository.
     Redirect(String),
-    /// The connection is reset before anything is done.
+    /// The connection is reset before the request is carried out.
     Reset,
-    /// It is done, and the connection is reset before the client hears of it.
+    /// The request is carried out, and the connection is reset before the answer.
     LoseAnswer,
-    /// Nobody answers until the hub recovers, and then the connection is reset; nothing is done.
+    /// There is no answer until the hub recovers, and then the connection is reset; the request isn't carried out.
     Hang,
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     id: u64,
     pub(crate) method: String,
-    /// With the query, as it came.
+    /// As received, with the query.
     pub(crate) path: String,
-    /// `None` while it isn't answered, and forever if the client never heard.
+    /// `None` while it isn't answered, and for good if the answer never reached the client.
     pub(crate) status: Option<u16>,
-    /// The `Authorization` without its scheme.
+    /// The `Authorization` header without its scheme.
     pub(crate) token: Option<String>,
     plain: String,
 }
 
-/// Which requests: a method or `*`, and where their paths begin, at a whole segment; the part before
-/// and with the repository's name may be left out.
+/// A pattern for requests: a method or `*`, and a path prefix of whole segments, in which the part up to the
+/// repository's name may be left out.
 #[derive(Debug, Clone)]
 struct Which {
     method: String,
@@ -59,7 +59,7 @@ struct Waiting {
     released: watch::Receiver<bool>,
 }
 
-/// A request that is held, or will be. It goes on when this is dropped.
+/// A request that is held, or will be. Dropping this releases it.
 pub(crate) struct Hold {
     reached: watch::Receiver<bool>,
     release: watch::Sender<bool>,
@@ -81,7 +81,7 @@ struct Inner {
     latency: Duration,
 }
 
-/// What a request is to go through.
+/// The faults and holds that apply to a request.
 pub(super) struct Fate {
     pub(super) id: u64,
     pub(super) latency: Duration,
@@ -112,8 +112,7 @@ impl Which {
 }
 
 impl Hold {
-    /// Waits until the request is there; with [`super::GitHub::hold_answer`] what it asks for is
-    /// done by then.
+    /// Waits until the request has arrived; with [`super::GitHub::hold_answer`], it has been carried out by then.
     pub(crate) async fn reached(&self) {
         let mut reached = self.reached.clone();
         reached.wait_for(|reached| *reached).await.unwrap();
@@ -125,14 +124,14 @@ impl Hold {
 }
 
 impl Fate {
-    /// Waits to be released, if this is where the request is held.
+    /// Waits for the release, if the request is held at this point.
     pub(super) async fn held(&mut self, done: bool) {
         if self.hold.as_ref().is_none_or(|(at, ..)| *at != done) {
             return;
         }
         if let Some((_, reached, mut released)) = self.hold.take() {
             reached.send_replace(true);
-            // An error is a hold that was dropped.
+            // An error means that the hold was dropped.
             let _ = released.wait_for(|released| *released).await;
         }
     }
@@ -146,7 +145,7 @@ impl Traffic {
         }
     }
 
-    /// Notes a request and says what becomes of it. `plain` is its path, decoded.
+    /// Records a request and returns its fate. `plain` is its path, decoded.
     pub(super) fn note(&self, method: &str, path: &str, plain: &str, token: Option<&str>) -> Fate {
         let mut inner = self.inner.lock().unwrap();
         inner.last += 1;
@@ -172,7 +171,7 @@ impl Traffic {
         }
     }
 
-    /// The client has heard this.
+    /// Records that the client has received this status.
     pub(super) fn answered(&self, id: u64, status: u16) {
         let mut inner = self.inner.lock().unwrap();
         let mut seen = inner.seen.iter_mut().rev();
@@ -235,7 +234,7 @@ impl Traffic {
         self.inner.lock().unwrap().seen.clear();
     }
 
-    /// The requests with this method whose paths begin so.
+    /// The requests with this method and path prefix.
     pub(super) fn matching(&self, method: &str, path: &str) -> Vec<Seen> {
         let which = Which::new(method, path);
         let mut seen = self.seen();

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::git::{Git, is_sha};
 
-/// Files, links to other files, other repositories, and folders, as git numbers them.
+/// Git's modes of files, symbolic links, submodules and folders.
 pub(super) const FILE: &str = "100644";
 pub(super) const EXECUTABLE: &str = "100755";
 pub(super) const LINK: &str = "120000";
 pub(super) const SUBMODULE: &str = "160000";
 pub(super) const FOLDER: &str = "040000";
 
-/// A line of a tree.
+/// An entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) mode: String,
@@ -19,10 +19,10 @@ pub(super) struct Entry {
     pub(super) sha: String,
 }
 
-/// A line of a walk: the name is the whole path.
+/// An entry of a walk, whose name is the whole path.
 pub(super) type Walked = Entry;
 
-/// What becomes of a path: this mode and object, or nothing.
+/// The edit of each path: the new mode and object, or removal.
 pub(super) type Edits = BTreeMap<Vec<u8>, Option<(String, String)>>;
 
 impl Entry {
@@ -49,7 +49,7 @@ impl Entry {
     }
 }
 
-/// The lines of a stored tree.
+/// The entries of a stored tree.
 pub(super) fn parse(bytes: &[u8]) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut rest = bytes;
@@ -86,13 +86,13 @@ pub(super) fn write(git: &mut Git, mut entries: Vec<Entry>) -> String {
     git.write("tree", &bytes)
 }
 
-/// The lines of the tree with this SHA.
+/// The entries of the tree with this SHA.
 pub(super) fn read(git: &mut Git, sha: &str) -> Vec<Entry> {
     let bytes = git.read_as("tree", sha);
     parse(&bytes.unwrap_or_default())
 }
 
-/// Notes a tree that git made by itself, with all that is new in it.
+/// Records a tree that git created itself, with all new objects in it.
 pub(super) fn adopt(git: &mut Git, sha: &str) {
     let entries = read(git, sha);
     if !git.note(sha) {
@@ -107,7 +107,7 @@ pub(super) fn adopt(git: &mut Git, sha: &str) {
     }
 }
 
-/// Everything below a tree, each folder before what is in it.
+/// Everything below a tree, each folder before its contents.
 pub(super) fn walk(git: &mut Git, sha: &str) -> Vec<Walked> {
     let mut found = Vec::new();
     walk_below(git, sha, b"", &mut found);
@@ -132,7 +132,7 @@ fn join(above: &[u8], name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What stands at a path.
+/// The entry at a path.
 pub(super) fn find(git: &mut Git, tree: &str, path: &str) -> Option<Entry> {
     let mut sha = tree.to_owned();
     let mut parts = path.split('/').peekable();
@@ -151,7 +151,7 @@ pub(super) fn find(git: &mut Git, tree: &str, path: &str) -> Option<Entry> {
     None
 }
 
-/// The tree with these changes; folders that come to be empty go. `None` for the empty tree.
+/// The tree with these edits; folders that become empty are removed. `None` for the empty tree.
 pub(super) fn edit(git: &mut Git, tree: Option<&str>, edits: &Edits) -> Option<String> {
     let entries = tree.map_or_else(Vec::new, |sha| read(git, sha)).into_iter();
     let mut entries: BTreeMap<Vec<u8>, (String, String)> = entries
@@ -185,7 +185,7 @@ pub(super) fn edit(git: &mut Git, tree: Option<&str>, edits: &Edits) -> Option<S
     (!entries.is_empty()).then(|| write(git, entries))
 }
 
-/// The same, where the empty tree is a tree, too.
+/// The same, but the empty tree is returned as a tree.
 pub(super) fn edited(git: &mut Git, tree: Option<&str>, edits: &Edits) -> String {
     edit(git, tree, edits).unwrap_or_else(|| write(git, Vec::new()))
 }
@@ -201,14 +201,14 @@ fn put(
     };
 }
 
-/// What differs between two trees: the path, what stood there and what stands there.
+/// A difference between two trees: the path, the old entry and the new one.
 pub(super) struct Difference {
     pub(super) path: String,
     pub(super) old: Option<Entry>,
     pub(super) new: Option<Entry>,
 }
 
-/// The files that differ, by path; folders that are the same aren't read.
+/// The files that differ, by path; identical folders aren't read.
 pub(super) fn differences(git: &mut Git, old: Option<&str>, new: Option<&str>) -> Vec<Difference> {
     let mut found = Vec::new();
     compare(git, old, new, b"", &mut found);

@@ -1,4 +1,4 @@
-//! Everything the hub knows, and how a branch moves.
+//! The hub's state, and how a branch moves.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use super::pulls::Pull;
 use super::push::PushDelivery;
 use super::replica::State;
 
-/// The hub's one repository and all around it, under one lock.
+/// The hub's one repository and everything around it, under one lock.
 pub(super) struct World {
-    /// Of the API and of the web pages.
+    /// The base URL of the API and of the web pages.
     pub(super) base: String,
     pub(super) owner: u64,
     pub(super) name: String,
@@ -30,29 +30,29 @@ pub(super) struct World {
     pub(super) test_merges: HashMap<[String; 2], Option<String>>,
     /// Every move of a ref, oldest first.
     pub(super) activities: Vec<Activity>,
-    /// Only so many of them are shown, while a replica is read.
+    /// The number of them that are shown, while a replica is read.
     pub(super) shown_activities: Option<usize>,
-    /// When each revision of the repository was made, by `World::moment`.
+    /// The time of each revision of the repository, by `World::moment`.
     pub(super) revisions: Vec<Duration>,
-    /// Every change of a pull request, with the revision that it is in.
+    /// Every change of a pull request, with the revision that contains it.
     pub(super) pull_changes: Vec<(usize, Pull)>,
     /// The pull requests as of the last revision.
     pub(super) sealed_pulls: Vec<Pull>,
     pub(super) replicas: Vec<State>,
     pub(super) limits: Limits,
     pub(super) pushes: Vec<PushDelivery>,
-    /// More entries than this, and a tree is cut off.
+    /// A tree with more entries is truncated.
     pub(super) tree_limit: usize,
     /// Whether anything was ever pushed.
     pub(super) filled: bool,
-    /// How long an installation's token lasts.
+    /// The lifetime of an installation token.
     pub(super) installation_life: Duration,
     pub(super) begun: Instant,
-    /// How far the hub's clock is ahead.
+    /// The offset of the hub's clock.
     pub(super) ahead: Duration,
 }
 
-/// Who asks.
+/// The client behind a request.
 #[derive(Debug, Clone)]
 pub(super) enum Caller {
     Nobody,
@@ -63,7 +63,7 @@ pub(super) enum Caller {
     Installation {
         id: u64,
     },
-    /// Name and password, for the routes of an app.
+    /// User name and password, for the routes of an app.
     Basic(String, String),
     /// A GitHub App's own signed claim, for its routes.
     Claim(String),
@@ -83,17 +83,17 @@ impl World {
         format!("{}/{}", self.owner_login(), self.name)
     }
 
-    /// An address below the repository's in the API.
+    /// A URL below the repository's in the API.
     pub(super) fn api(&self, below: &str) -> String {
         format!("{}/repos/{}/{below}", self.base, self.full_name())
     }
 
-    /// An address below the repository's web page.
+    /// A URL below the repository's web page.
     pub(super) fn html(&self, below: &str) -> String {
         format!("{}/{}/{below}", self.base, self.full_name())
     }
 
-    /// Who sent this, or the refusal of a credential that is none.
+    /// The caller of a request, or the refusal of an invalid credential.
     pub(super) fn caller(&self, call: &Call) -> Result<Caller, Box<Reply>> {
         if call.header("authorization").is_none() {
             return Ok(Caller::Nobody);
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    /// Whether the caller may read the repository, else what GitHub says to strangers.
+    /// Checks that the caller may read the repository; else GitHub's answer to strangers.
     pub(super) fn may_read(&self, caller: &Caller) -> Result<(), Box<Reply>> {
         if self.private && !self.is_member(caller) {
             return Err(not_found());
@@ -129,7 +129,7 @@ impl World {
         Ok(())
     }
 
-    /// Whether the caller may write to it.
+    /// Checks that the caller may write to the repository.
     pub(super) fn may_write(&self, caller: &Caller) -> Result<(), Box<Reply>> {
         self.may_read(caller)?;
         match caller {
@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    /// Name and address under which this caller's commits are made.
+    /// The name and address of this caller's commits.
     pub(super) fn signature(&self, caller: &Caller) -> Signature {
         let (name, email) = match caller {
             Caller::User { id, .. } => {
@@ -175,7 +175,7 @@ impl World {
         }
     }
 
-    /// Who is named as the one that pushed.
+    /// The account named as the pusher.
     pub(super) fn pusher(&self, caller: &Caller) -> u64 {
         match caller {
             Caller::User { id, .. } => *id,
@@ -183,12 +183,12 @@ impl World {
         }
     }
 
-    /// The commit a branch is at.
+    /// The commit of a branch.
     pub(super) fn branch(&mut self, branch: &str) -> Option<String> {
         self.git.tip(&format!("refs/heads/{branch}"))
     }
 
-    /// A branch's, a tag's or a commit's commit.
+    /// The commit of a branch, a tag or a SHA.
     pub(super) fn resolve(&mut self, name: &str) -> Option<String> {
         let name = name.strip_prefix("refs/").unwrap_or(name);
         let name = name.strip_prefix("heads/").unwrap_or(name);
@@ -202,17 +202,17 @@ impl World {
         })
     }
 
-    /// Whether nothing was ever pushed.
+    /// Whether no push has happened yet.
     pub(super) fn is_empty(&self) -> bool {
         !self.filled
     }
 
-    /// Moves a ref from where it is, queues the push's delivery, and lets pull requests follow.
+    /// Moves a ref from its current commit, queues the push's delivery, and updates pull requests.
     pub(super) fn push(&mut self, reference: &str, new: &str, by: u64) -> Result<(), String> {
         self.push_as(reference, new, by, None)
     }
 
-    /// The same, for what is of another kind than the move alone shows.
+    /// The same, for a move whose kind its commits don't determine.
     pub(super) fn push_as(
         &mut self,
         reference: &str,

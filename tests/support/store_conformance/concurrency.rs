@@ -1,10 +1,10 @@
-//! Many callers at once.
+//! Many concurrent callers.
 
 use futures::future::join_all;
 
 use super::*;
 
-/// Callers at once.
+/// The number of concurrent callers.
 const MANY: usize = 20;
 
 pub(crate) async fn of_many_updates_one_wins(store: &dyn BlobStore, user: &UserId) {

@@ -1,4 +1,4 @@
-//! When a read gives bytes, and when a write happens.
+//! The conditions under which a read returns bytes and a write takes effect.
 
 use super::*;
 

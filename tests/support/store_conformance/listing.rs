@@ -1,4 +1,4 @@
-//! What a listing shows.
+//! The contents of a listing.
 
 use super::*;
 
@@ -27,7 +27,7 @@ pub(crate) async fn a_listing_has_the_etags_of_get_and_put(store: &dyn BlobStore
     assert_eq!(untimed.collect::<Vec<_>>(), expected);
 }
 
-/// Azure gives whole seconds, and a directory a time that may lie a little ahead of the clock's.
+/// Azure's times have whole seconds, and a directory's time may be slightly ahead of the clock.
 pub(crate) async fn a_listing_says_when_a_blob_was_last_written(
     store: &dyn BlobStore,
     user: &UserId,
@@ -102,7 +102,7 @@ pub(crate) async fn every_users_folder_is_in_the_contents_above(
             "{folders:?}"
         );
     }
-    // What was removed leaves none.
+    // A removed blob leaves none.
     let key = raw(&longer, "0001.md");
     let etag = blob(store, &key).await.etag;
     let removed = store.delete(&key, &etag).await.unwrap().value;

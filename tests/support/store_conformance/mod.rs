@@ -1,4 +1,4 @@
-//! What every store does, one fact a function (src/store/README.md, "The contract").
+//! The contract of every store, one fact per function (src/store/README.md, "The contract").
 //!
 //! Each fact gets a user of its own, in a store that other users may be using.
 
@@ -19,7 +19,7 @@ use codex_miroir::store::{
 };
 use codex_miroir::user::UserId;
 
-/// Makes a test of every fact on each of these stores: functions that give an [`Opened`].
+/// Generates a test of every fact for each of these stores, given as functions that return an [`Opened`].
 macro_rules! every_fact_on {
     ($($store:ident),+) => {
         $(
@@ -59,7 +59,7 @@ macro_rules! every_fact_on {
 }
 pub(crate) use every_fact_on;
 
-/// A store, and what must outlive it.
+/// A store, and the resources that must outlive it.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn BlobStore>,
     pub(crate) folder: Option<tempfile::TempDir>,
@@ -96,7 +96,7 @@ fn by(text: &str, writes: WriteIds) -> Put {
     }
 }
 
-/// The ids of a first write.
+/// The write ids of a first write.
 fn first(id: u64) -> WriteIds {
     WriteIds::default().with_newest(WriteId(id))
 }
@@ -105,7 +105,7 @@ async fn put(store: &dyn BlobStore, key: &BlobKey, blob: Put, condition: PutIf) 
     store.put(key, blob, condition).await.unwrap().value
 }
 
-/// A write that must succeed.
+/// Writes a blob; the write must succeed.
 pub(crate) async fn written(
     store: &dyn BlobStore,
     key: &BlobKey,
@@ -122,7 +122,7 @@ async fn get(store: &dyn BlobStore, key: &BlobKey, condition: GetIf) -> GetOutco
     store.get(key, condition).await.unwrap().value
 }
 
-/// A blob that must be there.
+/// Reads a blob, which must exist.
 async fn blob(store: &dyn BlobStore, key: &BlobKey) -> Blob {
     match get(store, key, GetIf::Any).await {
         GetOutcome::Blob(blob) => blob,

@@ -1,10 +1,10 @@
-//! Something is there that is no file. How it comes there is each store's own business; what is said of it isn't.
+//! Paths occupied by something other than a file. How it got there is specific to each store; the errors are the same.
 
 use codex_miroir::store::StoreError;
 
 use super::*;
 
-/// Of each of these names: it is neither absent nor free, and it is told of.
+/// Each of these names is neither absent nor free, and a listing reports it.
 pub(crate) async fn neither_absent_nor_free(store: &dyn BlobStore, user: &UserId, names: &[&str]) {
     let file = raw(user, "0001.md");
     let etag = written(store, &file, bytes("x"), PutIf::Absent).await;
@@ -20,7 +20,7 @@ pub(crate) async fn neither_absent_nor_free(store: &dyn BlobStore, user: &UserId
                 (&got, &condition),
                 (Err(StoreError::NotAFile { key: of }), _) if of == key.path()
             );
-            // Whoever asks for a version hears that it isn't that one.
+            // A read of a known version may answer that the version differs.
             let changed = matches!(
                 (&got, &condition),
                 (Ok(answer), GetIf::Same(_)) if matches!(answer.value, GetOutcome::Changed)

@@ -42,7 +42,7 @@ pub(crate) async fn a_write_without_ids_loses_them(store: &dyn BlobStore, user: 
     assert!(blob(store, &key).await.writes.is_empty());
 }
 
-/// As when the SDK sends a write again whose first answer was lost.
+/// As when the SDK repeats a write whose first answer was lost.
 pub(crate) async fn a_repeated_update_is_recognised(store: &dyn BlobStore, user: &UserId) {
     let key = raw(user, "0001.md");
     let old = written(store, &key, by("old", first(1)), PutIf::Absent).await;
