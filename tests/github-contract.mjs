@@ -1,6 +1,6 @@
-// Holds what the tests' GitHub was asked and what it answered against GitHub's own description of its
-// API, and its push payloads against the description's and against real examples. The tests leave
-// their exchanges in the folder that is the argument.
+// Checks the requests to the tests' GitHub and its answers against GitHub's own description of its API, and its push
+// payloads against the description and against real examples. The argument is the folder in which the tests recorded
+// their exchanges.
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -9,10 +9,10 @@ const load = createRequire(import.meta.url);
 const Ajv = load("ajv").default;
 const addFormats = load("ajv-formats").default;
 
-// What the description says of requests in general, and not again at each operation:
+// Statuses that the documentation describes for all requests, and the description not for each operation:
 // https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
 const ANYWHERE = ["304", "401", "403", "404"];
-// Whatever is wrong with the request, these say so; others were asked in good form.
+// These statuses report an invalid request; every other request must be valid.
 const ABOUT_THE_REQUEST = [400, 422];
 
 const description = load("@octokit/openapi/generated/api.github.com.deref.json");
@@ -30,12 +30,12 @@ function asJsonSchema(schema) {
   return nullable === true ? { anyOf: [{ type: "null" }, changed] } : changed;
 }
 
-/// The description's refusals have alternatives without any required member, so that several fit.
+/// The description's alternatives for refusals have no required members, so that a refusal may match several.
 function anyOfThem({ oneOf, ...rest }) {
   return oneOf ? { ...rest, anyOf: oneOf } : rest;
 }
 
-/// What is wrong with a value, as lines.
+/// A value's violations of a schema, as lines.
 function violations(schema, value) {
   if (!compiled.has(schema)) compiled.set(schema, ajv.compile(asJsonSchema(schema)));
   const validate = compiled.get(schema);
@@ -46,7 +46,7 @@ function violations(schema, value) {
   return [...new Set(lines)].slice(0, 8);
 }
 
-/// Every operation, with a pattern for its addresses; those with the most fixed text first.
+/// Every operation, with a pattern for its paths; those with the most literal text first.
 function operations() {
   const found = [];
   for (const [template, methods] of Object.entries(description.paths)) {
@@ -74,7 +74,7 @@ const basicError =
 
 const refusals = new Map();
 
-/// A refusal's schema, with the members that GitHub never leaves out.
+/// A refusal's schema, requiring the members that GitHub always sends.
 function refusal(schema) {
   if (!refusals.has(schema)) {
     refusals.set(schema, { ...anyOfThem(schema), required: ["message", "documentation_url"] });
@@ -127,7 +127,7 @@ function checkAnswer(found, exchange) {
   return violations(refusal(content?.schema ?? basicError), exchange.answer).map((line) => `answer ${line}`);
 }
 
-/// The members that every one of these objects has, with what is below them.
+/// The members that all of these objects have, recursively.
 function common(values) {
   if (!values.every((value) => value && typeof value === "object" && !Array.isArray(value))) return {};
   const names = Object.keys(values[0]).filter((name) => values.every((value) => name in value));

@@ -1,4 +1,4 @@
-"""Says who asks: by a token, or, as GitHub does, by a signature of the very bytes that are sent."""
+"""Authenticates requests: by a token, or, as GitHub does, by a signature of exactly the bytes sent."""
 
 import hashlib
 import hmac

@@ -1,6 +1,6 @@
-"""Calls every JSON operation of a running service through the client that openapi-python-client made, and prints each
-call's method and path. tests/system/openapi/clients.rs sets the service up: in Git are a file 0007 that can't be read as a
-task, and a task 0008 that was marked as done by hand."""
+"""Calls every JSON operation of a running service through the client that openapi-python-client generated, and prints
+each call's method and path. tests/system/openapi/clients.rs sets the service up: Git has a file 0007 that can't be
+parsed as a task, and a task 0008 that was marked as done by hand."""
 
 import hashlib
 import hmac
@@ -28,7 +28,7 @@ def note(request: httpx.Request) -> None:
 
 
 def a(kind: type[T], answer: object) -> T:
-    """The answer, which must be one of these: what else the document allows is a refusal."""
+    """The answer, which must be of this type: the other types in the document are refusals."""
     assert isinstance(answer, kind), answer
     return answer
 
@@ -50,7 +50,7 @@ assert a(models.OpenApi, openapi_json.sync(client=client)).openapi == "3.1.0"
 who = a(models.Me, me.sync(client=client))
 assert who.auth is models.Way.GITHUB
 
-# What Git has is taken.
+# The sync takes in what Git has.
 done = a(models.SyncDone, sync.sync(client=client, mode=models.SyncMode.FULL, clean=models.SyncClean.TRUE))
 assert done.changed == 2 and done.user_id == who.user_id
 unreadable = a(models.ShownFile, get_task.sync("0007", client=client))
@@ -104,11 +104,11 @@ completed = a(models.Completed, complete_task.sync(task.id, client=client, body=
 assert completed.completed_at == models.Slot(datum="23.12.2025", zeit=models.Zeit.ABENDS)
 again = a(models.Completed, complete_task.sync(task.id, client=client))
 assert again.already_completed is True
-# Nobody knows when: the member is missing, and never null.
+# The time is unknown: the member is missing, and never null.
 by_hand = a(models.Completed, complete_task.sync("0008", client=client))
 assert by_hand.already_completed is True and by_hand.completed_at is UNSET
 
-# A refusal has its codes, and only those of its operation.
+# A refusal's codes are those of its operation.
 missing = a(models.GetTaskResponse404, get_task.sync("9999", client=client))
 assert missing.ok is False and missing.code is models.GetTaskResponse404Code.TASK_NOT_FOUND, missing.error
 

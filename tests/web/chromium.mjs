@@ -1,4 +1,4 @@
-// Debian's Chromium, driven by playwright-core, without what a test machine has no use for.
+// Debian's Chromium, driven by playwright-core, without the features that a test machine doesn't need.
 import { chromium } from "../node_modules/playwright-core/index.mjs";
 
 const FLAGS = [

@@ -1,4 +1,4 @@
-// Two who change one task: whoever is later sees both versions and decides.
+// Two users change one task: the later one sees both versions and decides.
 import assert from "node:assert/strict";
 import { dialogOf, dismissAll, make, openEdit, said, tap, task } from "./steps.mjs";
 import { api, isSound, picture, scenario, visit } from "./support.mjs";
@@ -21,7 +21,7 @@ function change(url, stem, json) {
   return api(url, "PATCH", `/api/tasks/${encodeURIComponent(stem)}`, json);
 }
 
-/** I change deadline and text; meanwhile somebody else changes deadline and tags. */
+/** The page changes deadline and text while another client changes deadline and tags. */
 async function bothAreShown(page, url, title) {
   const stem = await makeIn(page, url, title);
   await openEdit(page, title);

@@ -1,4 +1,4 @@
-// Everything that can be done to a task, with tasks of its own: it needs nothing of the data that is there.
+// Every action on a task, with the scenario's own tasks: it depends on no existing data.
 import assert from "node:assert/strict";
 import {
   dialogOf,
@@ -31,7 +31,7 @@ await scenario("do", async ({ browser, urls: [url] }) => {
   await whatTheServiceRefusesIsSaidAtTheField(page, url);
 });
 
-/** With room in the week. */
+/** Opens the page after completing all tasks, so that the week has free slots. */
 async function visitEmpty(browser, url) {
   const { json } = await api(url, "GET", "/api/tasks");
   for (const { filename } of json.tasks)

@@ -1,9 +1,9 @@
-// Everything that comes out of files stays text, in every view. The files are in tests/system/web/hostile.rs.
+// Everything from files stays text, in every view. The files are in tests/system/web/hostile.rs.
 import assert from "node:assert/strict";
 import { readyToBeOffline, dialogOf, dismissAll, openEdit, said, tap } from "./steps.mjs";
 import { api, isSound, picture, scenario, visit } from "./support.mjs";
 
-// What no view may hold, in or outside of the rendered text.
+// Elements that no view may contain, inside or outside of the rendered text.
 const NEVER =
   "script:not([type=module][src^='/assets/']), iframe, object, embed, svg, math, img, style, form[action], [onerror], [onload], [onclick], [onmouseover], a[href^='javascript'], a[href^='data']";
 
@@ -29,7 +29,7 @@ async function nothingRan(page, what) {
   assert.deepEqual(found, [], what);
 }
 
-/** The task whose title has markup in it: the service reads a title as text, without its markup or with it. */
+/** The task with markup in its title: the service reads a title as text, without its markup or with it. */
 async function theWeekShowsText(page) {
   await page.getByRole("link", { name: "<img src=x onerror=globalThis.ran='name'>" }).waitFor();
   await page.getByRole("button", { name: 'Tag <svg onload="globalThis.ran=1">: alle Aufgaben damit' }).waitFor();
@@ -143,7 +143,7 @@ async function theKeptWeek(page, url) {
   await page.context().setOffline(false);
 }
 
-/** Even markup that got in would do nothing. */
+/** Even markup that got into the page would have no effect. */
 async function thePolicyHolds(page, url) {
   const other = await (await page.context().browser().newContext()).newPage();
   await other.goto(url);

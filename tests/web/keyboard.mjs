@@ -1,4 +1,4 @@
-// With the keyboard alone: everything is reached, the focus is seen, and it is somewhere sensible afterwards.
+// By keyboard alone: everything is reachable, the focus is visible, and it ends up in a sensible place.
 import assert from "node:assert/strict";
 import { dialogOf, said, titled } from "./steps.mjs";
 import { scenario, visit } from "./support.mjs";
@@ -24,7 +24,7 @@ function focused(page) {
   });
 }
 
-/** Goes on by Tab until `name` has the focus, which is seen at every step. */
+/** Presses Tab until `name` has the focus, which must be visible at every step. */
 async function tabTo(page, name, key = "Tab") {
   for (let step = 0; step < 200; step += 1) {
     await page.keyboard.press(key);
@@ -74,7 +74,7 @@ async function aDraftOutlivesTheForm(page) {
   await page.keyboard.press("Enter");
   await dialogOf(page).waitFor();
   await page.keyboard.type("Halb fertig");
-  // Twice in haste is one step back.
+  // Two quick presses go back one step only.
   await page.keyboard.press("Escape");
   await page.keyboard.press("Escape");
   await dialogOf(page).waitFor({ state: "hidden" });

@@ -1,4 +1,4 @@
-// Without a connection, and without the service: the last week stays, says so, and nothing is sent late.
+// Without a connection, or without the service: the last week stays and is marked as such, and nothing is sent later.
 import assert from "node:assert/strict";
 import { readyToBeOffline, task, titled, warned } from "./steps.mjs";
 import { api, isSound, outside, picture, scenario, visit } from "./support.mjs";
@@ -41,7 +41,7 @@ async function withoutAConnection(page, url) {
   assert.equal((await task(url, STEM)).status, "offen");
 }
 
-/** The form is still there, with what was typed; nothing was sent by itself. */
+/** The form is still open, with the typed text; nothing was sent automatically. */
 async function backAgain(page, url) {
   await page.context().setOffline(false);
   await page.getByText(/^Offline\./).waitFor({ state: "detached" });
@@ -51,7 +51,7 @@ async function backAgain(page, url) {
   assert.equal((await titled(url, "Aus dem Funkloch")).length, 1);
 }
 
-/** A kept week whose first day is yesterday. */
+/** A cached week whose first day is yesterday. */
 async function whatPassesMeanwhileIsMarked(page, url) {
   const { json: week } = await api(url, "GET", "/codex");
   const [day, month, year] = week.weekStart.split(".").map(Number);
@@ -79,7 +79,7 @@ async function whatPassesMeanwhileIsMarked(page, url) {
 }
 
 async function aPlatformsErrorInThePagesPlace(page, url) {
-  // Between the worker and the service a test can't stand: the context's routes are asked for the worker's requests, too.
+  // A test can't intercept between the worker and the service: the context's routes also get the worker's requests.
   await page
     .context()
     .route(

@@ -1,4 +1,4 @@
-// Signing in and out: back to the same place, nothing left behind, nothing of one person before another.
+// Signing in and out: back to the same place, nothing left behind, and no user sees another's data.
 import assert from "node:assert/strict";
 import { readyToBeOffline, dialogOf, openNew, said, shows, tap } from "./steps.mjs";
 import { eventually, isSound, outside, person, scenario } from "./support.mjs";
@@ -33,7 +33,7 @@ async function aSessionThatEndsKeepsTheDraft(page, context, url) {
   await dialogOf(page).getByLabel("Text", { exact: true }).fill("schon viel getippt");
   await context.clearCookies();
   await page.getByRole("button", { name: "Speichern" }).click();
-  // There and back; the page is a new one.
+  // The sign-in has come back to a new page.
   await dialogOf(page).getByText("Das ist dein Entwurf von vorhin.").waitFor();
   assert.equal(page.url(), `${url}#/new`);
   assert.equal(await dialogOf(page).getByLabel("Text", { exact: true }).inputValue(), "schon viel getippt");
@@ -91,7 +91,7 @@ async function whoMayNotEnterIsTold(page) {
   await page.getByText("Dieses Konto hat hier keinen Zutritt").waitFor();
 }
 
-/** It goes there once, not for ever. */
+/** The page redirects to the sign-in once, not in a loop. */
 async function aSignInThatDoesntHelpIsSaid(browser, url) {
   await outside("anna is at GitHub");
   const page = await (await person(browser)).newPage();

@@ -1,4 +1,4 @@
-// Without JavaScript: the address leads to the printable page, which is the same week on one sheet.
+// Without JavaScript: the address redirects to the printable page, which is the same week on one sheet.
 import assert from "node:assert/strict";
 import { LOCALES, SIZES, api, isSound, person, picture, scenario } from "./support.mjs";
 
@@ -15,7 +15,7 @@ await scenario("plain", async ({ browser, urls: [url] }) => {
   await inEverySizeSchemeAndLanguage(browser, url);
 });
 
-/** The pages of a PDF. */
+/** The number of pages of a PDF. */
 function sheets(pdf) {
   return pdf.toString("latin1").match(/\/Type\s*\/Page[^s]/g).length;
 }

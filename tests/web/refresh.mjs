@@ -1,4 +1,4 @@
-// How the page stays new: what it asks, and that it is drawn anew only when there is something new.
+// How the page stays current: which requests it sends, and that it redraws only when there is something new.
 import assert from "node:assert/strict";
 import { make, shows, tap } from "./steps.mjs";
 import { eventually, scenario, visit } from "./support.mjs";
@@ -17,7 +17,7 @@ await scenario("refresh", async ({ browser, urls: [url] }) => {
   assert.equal(await isSame(), false, "it was drawn anew, in the same page");
 });
 
-/** What is asked of the week, with its answers, in order. */
+/** The requests for the week, with their answers, in order. */
 function listen(page) {
   const asked = [];
   page.on("response", async (response) => {

@@ -1,8 +1,8 @@
-// Steps that scenarios share: what a person does on the page, and what another program does by the API.
+// Steps shared by scenarios: a user's actions on the page, and another program's through the API.
 import assert from "node:assert/strict";
 import { api, eventually } from "./support.mjs";
 
-/** A new task, in a free slot of the week, so that the week shows it. */
+/** Creates a task in a free slot of the week, so that the week shows it. */
 export async function make(url, title, more = {}) {
   const slot = (await freeSlots(url))[0];
   const { status, json } = await api(url, "POST", "/api/tasks", {
@@ -40,7 +40,7 @@ export async function shows(page, title) {
   await page.getByRole("link", { name: title, exact: true }).waitFor();
 }
 
-/** A message may go by itself meanwhile. */
+/** Closes all messages; one may disappear by itself before the click. */
 export async function dismissAll(page) {
   const close = page.getByRole("button", { name: "Meldung schließen" });
   while (await close.count())
@@ -50,7 +50,7 @@ export async function dismissAll(page) {
       .catch(() => {});
 }
 
-/** Keeps requests to `pattern` until they are let go. */
+/** Holds requests to `pattern` until they are released. */
 export async function hold(page, pattern) {
   let release;
   const released = new Promise((resolve) => (release = resolve));
@@ -77,7 +77,7 @@ export async function openEdit(page, title) {
   await dialogOf(page).getByLabel("Text", { exact: true }).waitFor();
 }
 
-/** Waits until the page would open without a connection, with the week of this user. */
+/** Waits until the page could open without a connection, with the week of this user. */
 export async function readyToBeOffline(page, user) {
   await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
   const kept = (name) => page.evaluate((it) => caches.keys().then((names) => names.includes(it)), name);

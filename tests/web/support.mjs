@@ -9,7 +9,7 @@ import { launch } from "./chromium.mjs";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("../node_modules/axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-/** For hangs only: nothing here takes so long (ms), on a machine that does other things besides. */
+/** Reached only by hangs: no step takes this long (ms), even on a busy machine. */
 const PATIENCE = 90_000;
 
 export const SIZES = {
@@ -26,8 +26,8 @@ const faults = [];
 const pages = new Set();
 
 /**
- * Plays a scenario: `play({browser, urls})`, with the service's addresses as URLs that end in `/`. It fails by
- * itself on anything that a page must never do; then it leaves pictures.
+ * Plays a scenario: `play({browser, urls})`, with the service's addresses as URLs that end in `/`. It fails on
+ * anything that a page must never do, such as logging an error, and then saves screenshots.
  */
 export async function scenario(name, play) {
   const browser = await launch();
@@ -48,7 +48,7 @@ export async function scenario(name, play) {
   }
 }
 
-/** A browser of its own: no cookie, no cache, nothing kept. */
+/** A browser context of its own: no cookies, no cache, no stored data. */
 export async function person(browser, { size = "desktop", lang = "de", ...options } = {}) {
   const context = await browser.newContext({
     ...SIZES[size],
@@ -62,7 +62,7 @@ export async function person(browser, { size = "desktop", lang = "de", ...option
   return context;
 }
 
-/** Opens the page in a browser of its own, and waits for the week. */
+/** Opens the page in a browser context of its own, and waits for the week. */
 export async function visit(browser, url, options) {
   const page = await (await person(browser, options)).newPage();
   await page.goto(url);
@@ -79,7 +79,7 @@ function watch(page) {
     dialog.dismiss();
   });
   page.on("console", (message) => {
-    // A refusal is an answer, and the page says it itself.
+    // The browser logs every refusal; the page reports it itself.
     const refused = message.text().startsWith("Failed to load resource");
     const withoutWorker = message.text() === "Service Worker registration blocked by Playwright";
     if (["error", "warning"].includes(message.type()) && !refused && !withoutWorker)
@@ -92,7 +92,7 @@ function watch(page) {
   });
 }
 
-/** axe finds nothing, and nothing has to be scrolled sideways. */
+/** axe finds no violations, and nothing requires horizontal scrolling. */
 export async function isSound(page, what) {
   await page.evaluate(AXE);
   const { violations } = await page.evaluate((rules) => globalThis.axe.run(document, { runOnly: rules }), RULES);
@@ -106,7 +106,7 @@ export async function isSound(page, what) {
 
 export const picture = (page, name) => page.screenshot({ path: `${pictures}/${name}.png` });
 
-/** Waits until `holds`, which may look at a page, gives something true. */
+/** Waits until `holds`, which may inspect a page, returns a truthy value. */
 export async function eventually(what, holds) {
   const began = Date.now();
   for (;;) {
@@ -117,7 +117,7 @@ export async function eventually(what, holds) {
   }
 }
 
-/** Asks the service without a browser, as another program would. */
+/** Calls the API without a browser, as another program would. */
 export async function api(url, method, path, json, headers = {}) {
   const answer = await fetch(new URL(path, url), {
     method,
@@ -131,7 +131,7 @@ export async function api(url, method, path, json, headers = {}) {
 const lines = createInterface({ input: process.stdin });
 const answers = lines[Symbol.asyncIterator]();
 
-/** Has the test do something outside of the browser, and waits until it is done. */
+/** Has the Rust test do something outside the browser, and waits until it is done. */
 export async function outside(what) {
   console.log(`> ${what}`);
   const { done, value } = await answers.next();

@@ -1,9 +1,9 @@
-// Bringing the files and Git together by hand.
+// Syncing the files and Git manually.
 import assert from "node:assert/strict";
 import { dialogOf, make, shows, tap, titled, warned } from "./steps.mjs";
 import { eventually, isSound, outside, picture, scenario, visit } from "./support.mjs";
 
-// How many, nobody can say: a push in the background fetches what it finds, and may have been there first.
+// The number varies: a push in the background may have fetched some files first.
 const FETCHED = /Geholt: \d, zusammengeführt: 0, entfernt: 0, übergangen: 0\./;
 
 await scenario("sync", async ({ browser, urls: [url, off] }) => {

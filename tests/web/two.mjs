@@ -1,9 +1,9 @@
-// Two browsers of one person, at one instance or at two: what is done in one is seen in the other within 5 s.
+// Two browsers of one user, at one instance or at two: a change in one is visible in the other within 5 s.
 import assert from "node:assert/strict";
 import { make, shows, tap } from "./steps.mjs";
 import { scenario, visit } from "./support.mjs";
 
-const WITHIN = 5_000; // The issue's, in ms.
+const WITHIN = 5_000; // The limit, in ms.
 
 await scenario("two", async ({ browser, urls: [here, there] }) => {
   await make(here, "Gemeinsame Aufgabe");

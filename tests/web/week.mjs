@@ -1,4 +1,4 @@
-// The demo's week: what it shows, in every size, scheme and language.
+// The demo's week: its contents, in every size, scheme and language.
 import assert from "node:assert/strict";
 import { LOCALES, SIZES, api, isSound, picture, scenario, visit } from "./support.mjs";
 
@@ -59,7 +59,7 @@ await scenario("week", async ({ browser, urls: [url] }) => {
   }
 });
 
-/** Everything that the document says, in words. */
+/** The page shows everything in the document, as words. */
 async function showsAll(page, week, words) {
   const days = page.getByRole("region", { name: words.week, exact: true }).getByRole("region");
   assert.equal(await days.count(), week.timeline.length);

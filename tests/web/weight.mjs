@@ -1,11 +1,11 @@
-// What a visit costs: requests until the first paint, bytes in all, and what a second visit asks for.
+// The cost of a visit: requests until the first paint, bytes in total, and the requests of a second visit.
 import assert from "node:assert/strict";
 import { person, scenario } from "./support.mjs";
 
-const LIMIT = 40_000; // Bytes, compressed; the issue's.
+const LIMIT = 40_000; // The limit, in compressed bytes.
 
 await scenario("weight", async ({ browser, urls: [url] }) => {
-  // The worker would fetch the files once more, past what a page's requests can tell.
+  // The worker would fetch the files again, invisibly to the page's request events.
   const context = await person(browser, { serviceWorkers: "block" });
   const page = await context.newPage();
   const { blocking, weight, files } = await visitOf(page, url);
@@ -21,7 +21,7 @@ await scenario("weight", async ({ browser, urls: [url] }) => {
   );
 });
 
-/** Opens the page, and weighs what came over the line. */
+/** Opens the page, and counts the bytes transferred. */
 async function visitOf(page, url) {
   const finished = [];
   const note = (request) => finished.push(request);
@@ -39,7 +39,7 @@ async function visitOf(page, url) {
     if (ofApp) weight += responseBodySize;
     if (ofApp && responseBodySize > 0) files.push(pathname);
   }
-  // All that the first paint waits for: the page, and what it names in a way that holds it up or runs at once.
+  // The requests that block the first paint: the page, its style sheets and its scripts.
   const blocking = 1 + (await page.locator("link[rel=stylesheet], script[src]").count());
   return { blocking, weight, files };
 }
