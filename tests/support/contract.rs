@@ -45,7 +45,7 @@ fn collect_parts(value: &Value, parts: &mut BTreeSet<String>) {
 }
 
 /// Headers that the connection and the layers around the routes add as needed.
-const OF_NO_ROUTE: &[&str] = &[
+const UNDOCUMENTED_HEADERS: &[&str] = &[
     "access-control-allow-origin",
     "access-control-expose-headers",
     "connection",
@@ -58,7 +58,7 @@ const OF_NO_ROUTE: &[&str] = &[
 ];
 
 /// Routes that aren't in the document.
-const UNTOLD: &[&str] = &[
+const UNDOCUMENTED_ROUTES: &[&str] = &[
     "/gitPush",
     "/janitor",
     "/index.html",
@@ -74,8 +74,13 @@ pub(crate) fn check(method: &str, target: &str, status: u16, headers: &HeaderMap
     assert!(headers.contains_key("x-request-id"), "{asked}: no id");
     let Some((template, item)) = path_item(path) else {
         // The host's own routes aren't public, and the older service's pages only redirect.
-        let untold = UNTOLD.iter().any(|it| it.eq_ignore_ascii_case(path));
-        assert!(untold || method == "OPTIONS" || status == 404, "{asked}");
+        let undocumented = UNDOCUMENTED_ROUTES
+            .iter()
+            .any(|it| it.eq_ignore_ascii_case(path));
+        assert!(
+            undocumented || method == "OPTIONS" || status == 404,
+            "{asked}"
+        );
         return;
     };
     let known = if method == "HEAD" { "GET" } else { method }.to_lowercase();
@@ -145,7 +150,7 @@ fn check_headers(asked: &str, answer: &Value, headers: &HeaderMap) {
         let known = documented
             .keys()
             .any(|it| it.eq_ignore_ascii_case(name.as_str()));
-        let allowed = known || OF_NO_ROUTE.contains(&name.as_str());
+        let allowed = known || UNDOCUMENTED_HEADERS.contains(&name.as_str());
         assert!(allowed, "{asked}: {name} isn't documented");
     }
 }

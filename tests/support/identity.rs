@@ -47,10 +47,10 @@ pub(crate) enum Manner {
 /// A running endpoint. It runs until the test process ends.
 pub(crate) struct IdentityEndpoint {
     port: u16,
-    desk: Arc<Desk>,
+    state: Arc<EndpointState>,
 }
 
-struct Desk {
+struct EndpointState {
     manner: watch::Sender<Manner>,
     seen: Mutex<Seen>,
 }
@@ -69,13 +69,13 @@ impl IdentityEndpoint {
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (manner, _) = watch::channel(Manner::Grants(Duration::from_secs(24 * 3600)));
-        let desk = Arc::new(Desk {
+        let state = Arc::new(EndpointState {
             manner,
             seen: Mutex::default(),
         });
         let app = Router::new()
             .route("/msi/token", get(answer))
-            .with_state(Arc::clone(&desk));
+            .with_state(Arc::clone(&state));
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
         std::thread::spawn(move || {
@@ -84,11 +84,11 @@ impl IdentityEndpoint {
                 axum::serve(listener, app).await.unwrap();
             });
         });
-        Self { port, desk }
+        Self { port, state }
     }
 
     pub(crate) fn set(&self, manner: Manner) {
-        self.desk.manner.send_replace(manner);
+        self.state.manner.send_replace(manner);
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -142,12 +142,12 @@ impl IdentityEndpoint {
 
     /// The client id of each request.
     pub(crate) fn asked(&self) -> Vec<Option<String>> {
-        self.desk.seen.lock().unwrap().asked.clone()
+        self.state.seen.lock().unwrap().asked.clone()
     }
 
     /// The tokens issued so far.
     pub(crate) fn tokens(&self) -> Vec<String> {
-        self.desk.seen.lock().unwrap().tokens.clone()
+        self.state.seen.lock().unwrap().tokens.clone()
     }
 }
 
@@ -160,7 +160,7 @@ struct Asked {
 }
 
 async fn answer(
-    State(desk): State<Arc<Desk>>,
+    State(state): State<Arc<EndpointState>>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Response {
@@ -168,18 +168,18 @@ async fn answer(
     if header.is_none_or(|value| value != HEADER) || asked.version != "2019-08-01" {
         return refuse(401);
     }
-    let mut manner = desk.manner.subscribe();
+    let mut manner = state.manner.subscribe();
     // A test that sees the request may set another manner, which must apply only to the next one.
     let mut decided = manner.borrow().clone();
-    desk.seen.lock().unwrap().asked.push(asked.client_id);
+    state.seen.lock().unwrap().asked.push(asked.client_id);
     if let Manner::Waits = decided {
         let other = manner.wait_for(|manner| !matches!(manner, Manner::Waits));
         decided = other.await.unwrap().clone();
     }
     match decided {
-        Manner::Grants(life) => grant(&desk, &asked.resource, life, |end| json!(end.to_string())),
-        Manner::GrantsInNumbers(life) => grant(&desk, &asked.resource, life, |end| json!(end)),
-        Manner::Overstates(life) => grant(&desk, &asked.resource, life, |end| {
+        Manner::Grants(life) => grant(&state, &asked.resource, life, |end| json!(end.to_string())),
+        Manner::GrantsInNumbers(life) => grant(&state, &asked.resource, life, |end| json!(end)),
+        Manner::Overstates(life) => grant(&state, &asked.resource, life, |end| {
             json!((end + 24 * 3600).to_string())
         }),
         Manner::Refuses(status) => refuse(status),
@@ -200,10 +200,15 @@ fn refuse(status: u16) -> Response {
     (status, document.to_string()).into_response()
 }
 
-fn grant(desk: &Desk, resource: &str, life: Duration, written: fn(i64) -> Value) -> Response {
+fn grant(
+    state: &EndpointState,
+    resource: &str,
+    life: Duration,
+    written: fn(i64) -> Value,
+) -> Response {
     let now = Utc::now().timestamp();
     let end = now + i64::try_from(life.as_secs()).unwrap();
-    let mut seen = desk.seen.lock().unwrap();
+    let mut seen = state.seen.lock().unwrap();
     let part = |document: Value| URL_SAFE_NO_PAD.encode(document.to_string());
     let claims = json!({
         "aud": resource,

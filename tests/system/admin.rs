@@ -38,20 +38,20 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Done {
-        Done::of(self.command(arguments).output().unwrap())
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(self.command(arguments).output().unwrap())
     }
 }
 
 /// The outcome of a command.
 #[derive(Debug)]
-struct Done {
+struct Outcome {
     success: bool,
     stdout: String,
     stderr: String,
 }
 
-impl Done {
+impl Outcome {
     fn of(output: Output) -> Self {
         let done = Self {
             success: output.status.success(),
@@ -104,7 +104,7 @@ fn a_user_is_inspected_exported_and_deleted_beside_a_running_instance() {
         let zip = zip.to_str().unwrap();
         let said = place.run(&["user", "export", "anna", "--zip", zip]).ok();
         assert!(said.starts_with(&format!("{zip}: 3 task files")), "{said}");
-        assert_eq!(zipped(zip.as_ref()), 3);
+        assert_eq!(count_zipped_tasks(zip.as_ref()), 3);
         let before = std::fs::read(zip).unwrap();
         let again = place.run(&["user", "export", "anna", "--zip", zip]);
         assert!(again.refused().contains("is there already"));
@@ -145,7 +145,7 @@ fn commands_that_only_read_make_nothing_in_a_folder() {
         let over = |path: &Path| {
             let mut command = codex_miroir();
             command.env("CODEX_DEV_USER", "anna").args(arguments);
-            Done::of(command.env("CODEX_DATA_DIR", path).output().unwrap()).refused()
+            Outcome::of(command.env("CODEX_DATA_DIR", path).output().unwrap()).refused()
         };
         let said = over(&folder.path().join("typo"));
         assert!(said.contains("there is no such folder"), "{said}");
@@ -173,7 +173,7 @@ fn a_dead_process_files_are_left_to_the_service_by_who_only_reads() {
 }
 
 /// The number of task files in a zip.
-fn zipped(path: &Path) -> usize {
+fn count_zipped_tasks(path: &Path) -> usize {
     let zip = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
     zip.file_names()
         .filter(|name| name.as_ref().is_ok_and(|it| it.starts_with("tasks/")))
@@ -188,7 +188,7 @@ fn an_export_is_only_its_owners_and_called_after_the_day() {
     create(&Service::start(&mut place.command(&[])), "Eins");
     let out = tempfile::tempdir().unwrap();
     let mut command = place.command(&["user", "export", "anna"]);
-    Done::of(command.current_dir(out.path()).output().unwrap()).ok();
+    Outcome::of(command.current_dir(out.path()).output().unwrap()).ok();
     let entry = std::fs::read_dir(out.path())
         .unwrap()
         .next()
@@ -249,7 +249,7 @@ async fn a_deleted_users_files_come_back_from_git_with_nobody_elses_commit() {
         crate::support::mirror::tick(&service);
         folders(&mirror).contains("anna")
     });
-    let run = |arguments: &[&str]| Done::of(mirror.command().args(arguments).output().unwrap());
+    let run = |arguments: &[&str]| Outcome::of(mirror.command().args(arguments).output().unwrap());
     let unpushed = run(&["inspect", "anna", "--json"]).ok();
     let unpushed: Value = serde_json::from_str(&unpushed).unwrap();
     assert_eq!(unpushed["unpushed"], serde_json::json!([]));

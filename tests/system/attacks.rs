@@ -23,22 +23,22 @@ use crate::support::scene::task;
 
 /// Upper bound on the process's memory while it is attacked, in KiB: 64 MiB of bodies or 100 MiB of deliveries, the
 /// read buffer of each connection, and what the allocator retains of all that.
-const MEMORY: u64 = 600 << 10;
+const MEMORY_LIMIT: u64 = 600 << 10;
 
-const METRICS: &str = "a-token-for-metrics";
+const METRICS_TOKEN: &str = "a-token-for-metrics";
 
 /// A service over a folder with some tasks and with GitHub mode, whose connections time out soon.
-fn fortress() -> (Mirror, Service) {
-    fortress_with("2")
+fn start_service() -> (Mirror, Service) {
+    start_service_with("2")
 }
 
-/// [`fortress`] with this many seconds for a client to send a body.
-fn fortress_with(body_seconds: &str) -> (Mirror, Service) {
+/// [`start_service`] with this many seconds for a client to send a body.
+fn start_service_with(body_seconds: &str) -> (Mirror, Service) {
     raise_file_limit();
     let mirror = Mirror::new()
         .with("CODEX_IDLE_SECONDS", "3")
         .with("CODEX_BODY_SECONDS", body_seconds)
-        .with("CODEX_METRICS_TOKEN", METRICS)
+        .with("CODEX_METRICS_TOKEN", METRICS_TOKEN)
         .with("CODEX_REVALIDATE_SECONDS", "3600");
     let files: Vec<(String, String)> = (0..20)
         .map(|number| (format!("{number:04}-a.md"), task("a")))
@@ -82,16 +82,16 @@ fn peak_memory(service: &Service) -> u64 {
 }
 
 /// Runs `attack` while a client reads the week, and prints the outcome.
-fn row(service: &Service, name: &str, attack: impl FnOnce() -> String) {
+fn run_attack(service: &Service, name: &str, attack: impl FnOnce() -> String) {
     let read = || {
         let answer = service.get("/codex");
         assert_eq!(answer.status, 200, "{name}: {}", answer.body);
     };
-    attacked(service, name, &read, attack);
+    run_attack_beside(service, name, &read, attack);
 }
 
-/// [`row`] with another request for the well-behaved client.
-fn attacked(
+/// [`run_attack`] with another request for the well-behaved client.
+fn run_attack_beside(
     service: &Service,
     name: &str,
     read: &(dyn Fn() + Sync),
@@ -126,7 +126,7 @@ fn attacked(
         at(99),
         at(100)
     );
-    assert!(peak < MEMORY, "{name}: {peak} KiB");
+    assert!(peak < MEMORY_LIMIT, "{name}: {peak} KiB");
 }
 
 fn connect(service: &Service) -> TcpStream {
@@ -138,7 +138,7 @@ fn connect(service: &Service) -> TcpStream {
 }
 
 /// Sends as much of `pieces` as the service accepts, then reads its answer; `None` if there is none.
-fn pour(
+fn send_pieces(
     service: &Service,
     head: &str,
     pieces: impl Iterator<Item = Vec<u8>>,
@@ -166,7 +166,7 @@ fn status(mut stream: TcpStream) -> Option<u16> {
 }
 
 /// The number of occurrences of each answer.
-fn tally<T: Ord + std::fmt::Debug>(answers: impl IntoIterator<Item = T>) -> String {
+fn count_each<T: Ord + std::fmt::Debug>(answers: impl IntoIterator<Item = T>) -> String {
     let mut counts = BTreeMap::new();
     for answer in answers {
         *counts.entry(answer).or_insert(0) += 1;
@@ -179,7 +179,7 @@ fn tally<T: Ord + std::fmt::Debug>(answers: impl IntoIterator<Item = T>) -> Stri
 }
 
 /// Sends a byte at a time on every connection until each is closed, and returns the statuses received.
-fn drip(mut streams: Vec<TcpStream>, byte: u8) -> Vec<Option<u16>> {
+fn send_byte_by_byte(mut streams: Vec<TcpStream>, byte: u8) -> Vec<Option<u16>> {
     let began = Instant::now();
     let mut ended = Vec::new();
     while !streams.is_empty() {
@@ -213,8 +213,8 @@ fn drip(mut streams: Vec<TcpStream>, byte: u8) -> Vec<Option<u16>> {
 
 #[test]
 fn who_is_slow_or_silent_is_let_go() {
-    let (_mirror, service) = fortress();
-    row(&service, "500 requests whose headers never end", || {
+    let (_mirror, service) = start_service();
+    run_attack(&service, "500 requests whose headers never end", || {
         let streams = (0..500).map(|_| {
             let mut stream = connect(&service);
             stream
@@ -222,25 +222,29 @@ fn who_is_slow_or_silent_is_let_go() {
                 .unwrap();
             stream
         });
-        let ended = drip(streams.collect(), b'a');
+        let ended = send_byte_by_byte(streams.collect(), b'a');
         assert!(
             ended.iter().all(Option::is_none),
             "closed without an answer"
         );
-        tally(ended)
+        count_each(ended)
     });
-    row(&service, "500 requests whose bodies never end", || {
+    run_attack(&service, "500 requests whose bodies never end", || {
         let streams = (0..500).map(|_| {
             let mut stream = connect(&service);
             let head = "POST /api/preview HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
             stream.write_all(head.as_bytes()).unwrap();
             stream
         });
-        let ended = drip(streams.collect(), b' ');
-        assert!(ended.iter().all(|it| *it == Some(408)), "{}", tally(ended));
-        tally(ended)
+        let ended = send_byte_by_byte(streams.collect(), b' ');
+        assert!(
+            ended.iter().all(|it| *it == Some(408)),
+            "{}",
+            count_each(ended)
+        );
+        count_each(ended)
     });
-    row(&service, "10,000 connections that say nothing", || {
+    run_attack(&service, "10,000 connections that say nothing", || {
         let streams: Vec<TcpStream> = (0..10_000).map(|_| connect(&service)).collect();
         let open = streams.len();
         let told = streams.into_iter().map(status).filter(Option::is_none);
@@ -250,31 +254,31 @@ fn who_is_slow_or_silent_is_let_go() {
 
 #[test]
 fn what_is_too_large_is_refused_before_it_is_there() {
-    let (_mirror, service) = fortress();
+    let (_mirror, service) = start_service();
     let host = "host: localhost\r\n";
-    row(&service, "a header of 1 MiB, 100 times", || {
+    run_attack(&service, "a header of 1 MiB, 100 times", || {
         let ended: Vec<Option<u16>> = (0..100)
             .map(|_| {
                 let head = format!("GET /codex HTTP/1.1\r\n{host}x: ");
-                pour(&service, &head, (0..16).map(|_| vec![b'a'; 64 << 10])).0
+                send_pieces(&service, &head, (0..16).map(|_| vec![b'a'; 64 << 10])).0
             })
             .collect();
         // A client that still sends when the service has stopped reading loses the answer to the reset.
         assert!(
             ended.iter().all(|it| matches!(it, Some(431) | None)) && ended.contains(&Some(431)),
             "{}",
-            tally(ended)
+            count_each(ended)
         );
-        tally(ended)
+        count_each(ended)
     });
-    row(&service, "5,000 headers", || {
+    run_attack(&service, "5,000 headers", || {
         let many: String = (0..5_000).map(|n| format!("x-{n}: a\r\n")).collect();
         let head = format!("GET /codex HTTP/1.1\r\n{host}{many}\r\n");
-        let (status, _) = pour(&service, &head, std::iter::empty());
+        let (status, _) = send_pieces(&service, &head, std::iter::empty());
         assert_eq!(status, Some(431));
-        tally([status])
+        count_each([status])
     });
-    row(
+    run_attack(
         &service,
         "100 headers, 34 KB of cookies and tags, and 2,000 parameters, 1,000 times",
         || {
@@ -289,24 +293,28 @@ fn what_is_too_large_is_refused_before_it_is_there() {
             let answers: Vec<u16> = (0..1_000)
                 .map(|_| service.send(&path, &headers).status)
                 .collect();
-            assert!(answers.iter().all(|it| *it == 200), "{}", tally(answers));
-            tally(answers)
+            assert!(
+                answers.iter().all(|it| *it == 200),
+                "{}",
+                count_each(answers)
+            );
+            count_each(answers)
         },
     );
     for path in ["/api/preview", "/api/tasks", "/github/webhook"] {
-        row(
+        run_attack(
             &service,
             &format!("a gigabyte announced for {path}"),
             || {
                 let head = format!(
                     "POST {path} HTTP/1.1\r\n{host}content-type: application/json\r\nx-hub-signature-256: sha256=00\r\ncontent-length: 1073741824\r\n\r\n"
                 );
-                let (status, _) = pour(&service, &head, std::iter::empty());
+                let (status, _) = send_pieces(&service, &head, std::iter::empty());
                 assert_eq!(status, Some(413));
-                tally([status])
+                count_each([status])
             },
         );
-        row(
+        run_attack(
             &service,
             &format!("a gigabyte in chunks for {path}"),
             || {
@@ -316,7 +324,8 @@ fn what_is_too_large_is_refused_before_it_is_there() {
                 let mut chunk = b"10000\r\n".to_vec();
                 chunk.resize(chunk.len() + (64 << 10), b' ');
                 chunk.extend(b"\r\n");
-                let (status, sent) = pour(&service, &head, (0..16_384).map(|_| chunk.clone()));
+                let (status, sent) =
+                    send_pieces(&service, &head, (0..16_384).map(|_| chunk.clone()));
                 assert!(matches!(status, Some(413) | None), "{status:?}");
                 assert!(sent < 64 << 20, "{sent} bytes were taken");
                 format!("{status:?} after {} MiB", sent >> 20)
@@ -328,9 +337,9 @@ fn what_is_too_large_is_refused_before_it_is_there() {
 #[test]
 fn bodies_that_stop_before_their_end_take_no_more_than_their_share() {
     // The timeout leaves room to open all connections before the first one expires, even on a busy machine.
-    let (_mirror, service) = fortress_with("15");
+    let (_mirror, service) = start_service_with("15");
     let host = "host: localhost\r\n";
-    row(
+    run_attack(
         &service,
         "300 bodies of 1 MiB that stop before their end",
         || {
@@ -341,7 +350,7 @@ fn bodies_that_stop_before_their_end_take_no_more_than_their_share() {
                 let asked: Vec<_> = (0..300)
                     .map(|_| {
                         scope.spawn(|| {
-                            pour(&service, &head, std::iter::once(vec![b' '; 1_048_575])).0
+                            send_pieces(&service, &head, std::iter::once(vec![b' '; 1_048_575])).0
                         })
                     })
                     .collect();
@@ -352,45 +361,45 @@ fn bodies_that_stop_before_their_end_take_no_more_than_their_share() {
                 (1..=64).contains(&fit)
                     && ended.iter().all(|it| matches!(it, Some(408 | 503) | None)),
                 "{}",
-                tally(ended)
+                count_each(ended)
             );
-            tally(ended)
+            count_each(ended)
         },
     );
 }
 
 #[test]
 fn bombs_go_off_nowhere() {
-    let (_mirror, service) = fortress();
+    let (_mirror, service) = start_service();
     let send = |path: &str, body: &str| {
         let answer = service.send_json("POST", path, body);
         (answer.status, code(&answer))
     };
-    row(&service, "JSON 100,000 deep", || {
+    run_attack(&service, "JSON 100,000 deep", || {
         let body = format!("{{\"body\":{}", "[".repeat(100_000));
         let answer = send("/api/preview", &body);
         assert_eq!(answer, (400, "invalid_json".to_owned()));
-        tally([answer])
+        count_each([answer])
     });
-    row(&service, "JSON with 100,000 members", || {
+    run_attack(&service, "JSON with 100,000 members", || {
         let members: Vec<String> = (0..100_000).map(|n| format!("\"{n}\":1")).collect();
         let answer = send(
             "/api/tasks",
             &format!("{{\"kategorie\":\"arbeit\",{}}}", members.join(",")),
         );
         assert_eq!(answer, (400, "unknown_field".to_owned()));
-        tally([answer])
+        count_each([answer])
     });
-    row(&service, "markdown", || {
+    run_attack(&service, "markdown", || {
         let answers = MARKDOWN_BOMBS.iter().map(|piece| {
             let body = piece.repeat((256 << 10) / piece.len());
             send("/api/preview", &json!({ "body": body }).to_string()).0
         });
         let answers: Vec<u16> = answers.collect();
         assert!(answers.iter().all(|it| *it == 200));
-        tally(answers)
+        count_each(answers)
     });
-    row(&service, "YAML in a task's file", || {
+    run_attack(&service, "YAML in a task's file", || {
         let bomb: String = (1..30)
             .map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1))
             .collect();
@@ -419,7 +428,7 @@ fn bombs_go_off_nowhere() {
                     .to_owned()
             })
             .collect();
-        tally(problems)
+        count_each(problems)
     });
 }
 
@@ -501,13 +510,13 @@ fn rendered_markdown_is_never_deep() {
 
 #[test]
 fn no_path_leads_out_of_a_users_folder() {
-    let (_mirror, service) = fortress();
+    let (_mirror, service) = start_service();
     let secret = service_folder(&service).join("../../berta/tasks");
     fs::create_dir_all(&secret).unwrap();
     fs::write(secret.join("0000-Geheim.md"), task("Geheim")).unwrap();
     service.get("/codex");
     let storage_calls = || {
-        let bearer = format!("authorization: Bearer {METRICS}\r\n");
+        let bearer = format!("authorization: Bearer {METRICS_TOKEN}\r\n");
         let metrics = service.send("/metrics", &bearer).body;
         let counts = metrics
             .lines()
@@ -541,7 +550,7 @@ fn no_path_leads_out_of_a_users_folder() {
         "%ff",
         "0000;a=b%2f..",
     ];
-    row(&service, "ids and paths that lead elsewhere", || {
+    run_attack(&service, "ids and paths that lead elsewhere", || {
         let before = storage_calls();
         let mut answers = Vec::new();
         for form in forms {
@@ -564,9 +573,9 @@ fn no_path_leads_out_of_a_users_folder() {
         }
         // The concurrent reads are answered from memory.
         assert_eq!(storage_calls(), before, "none made a storage call");
-        tally(answers)
+        count_each(answers)
     });
-    row(&service, "line breaks that would become headers", || {
+    run_attack(&service, "line breaks that would become headers", || {
         let mut answers = Vec::new();
         for path in [
             "/login?return_to=/%0d%0aset-cookie:a=b",
@@ -587,7 +596,7 @@ fn no_path_leads_out_of_a_users_folder() {
                 (answer.status, code(answer))
             })
             .collect();
-        tally(told)
+        count_each(told)
     });
 }
 
@@ -634,7 +643,7 @@ fn nobody_reaches_anothers_tasks() {
         let calm = service.send("/codex", headers);
         assert_eq!(calm.status, 200, "{}", calm.body);
     };
-    attacked(
+    run_attack_beside(
         &service,
         "another's tasks, in every form",
         &|| read_by(&berta),
@@ -720,7 +729,7 @@ fn nobody_reaches_anothers_tasks() {
             let answer = ask("POST", "/api/tasks", &format!("{anna}{keyed}"), his);
             assert_eq!(answer.status, 201);
             none(answer, "another's Idempotency-Key");
-            tally(answers)
+            count_each(answers)
         },
     );
     assert_eq!(files(&folder("berta")), before);
@@ -730,9 +739,9 @@ fn nobody_reaches_anothers_tasks() {
 /// Every request that a page of another site can make a browser send, to every route that changes something.
 #[test]
 fn a_page_of_another_site_changes_nothing() {
-    let (_mirror, service) = fortress();
+    let (_mirror, service) = start_service();
     let before = files(&service_folder(&service));
-    row(
+    run_attack(
         &service,
         "changes that a page of another site sends",
         || {
@@ -771,7 +780,7 @@ fn a_page_of_another_site_changes_nothing() {
                     }
                 }
             }
-            tally(answers)
+            count_each(answers)
         },
     );
     assert_eq!(files(&service_folder(&service)), before);
@@ -788,7 +797,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
 
 #[test]
 fn a_flood_of_deliveries_asks_github_little() {
-    let (mirror, service) = fortress();
+    let (mirror, service) = start_service();
     let post = |signature: &str, body: &str| {
         let headers = format!("x-github-event: push\r\nx-hub-signature-256: {signature}\r\n");
         Answer::try_read(begin(
@@ -806,7 +815,7 @@ fn a_flood_of_deliveries_asks_github_little() {
             asked.into_iter().map(|it| it.join().unwrap()).collect()
         })
     };
-    row(
+    run_attack(
         &service,
         "500 deliveries of 1 MiB that nobody signed",
         || {
@@ -818,13 +827,13 @@ fn a_flood_of_deliveries_asks_github_little() {
                     .iter()
                     .all(|it| matches!(it, Some(401 | 408 | 503) | None)),
                 "{}",
-                tally(answers)
+                count_each(answers)
             );
             assert!(mirror.github.requests().is_empty());
-            tally(answers)
+            count_each(answers)
         },
     );
-    row(&service, "200 signed deliveries of the same push", || {
+    run_attack(&service, "200 signed deliveries of the same push", || {
         mirror.github.clear_requests();
         let push = json!({
             "ref": "refs/heads/main",
@@ -836,11 +845,11 @@ fn a_flood_of_deliveries_asks_github_little() {
         assert!(
             answers.iter().all(|it| matches!(it, Some(200 | 202))),
             "{}",
-            tally(answers)
+            count_each(answers)
         );
         let asked = mirror.github.requests().len();
         assert!(asked <= 60, "{asked} requests to GitHub");
-        format!("{}; {asked} requests to GitHub", tally(answers))
+        format!("{}; {asked} requests to GitHub", count_each(answers))
     });
 }
 
@@ -863,7 +872,7 @@ fn guessing_tokens_is_bounded_and_locks_nobody_out() {
     let asked = mirror.github.calls("GET", "/user");
     println!(
         "300 guessed tokens: {}; {asked} questions to GitHub",
-        tally(answers.iter().copied())
+        count_each(answers.iter().copied())
     );
     assert_eq!(asked, 100);
     assert_eq!(answers.iter().filter(|it| **it == 401).count(), 100);

@@ -17,7 +17,7 @@ use crate::support::tcp_proxy::TcpProxy;
 const REVALIDATE: u64 = 4;
 
 /// Waits until exactly these requests have passed the proxy, written as `1 get artifacts, 1 get state`.
-fn took(proxy: &TcpProxy, wanted: &str) {
+fn wait_for_requests(proxy: &TcpProxy, wanted: &str) {
     let began = Instant::now();
     let mut requests = vec![];
     let (mut quiet, mut counted) = (0, String::new());
@@ -32,7 +32,7 @@ fn took(proxy: &TcpProxy, wanted: &str) {
 }
 
 /// Waits until no further requests arrive, and discards them.
-fn first(proxy: &TcpProxy) {
+fn discard_requests(proxy: &TcpProxy) {
     let mut quiet = 0;
     while quiet < 10 {
         quiet = if proxy.take_requests().is_empty() {
@@ -80,35 +80,35 @@ fn by_key_and_by_identity_reads_and_writes_take_the_same_requests() {
             let body = json!({"kategorie": "arbeit", "title": title}).to_string();
             assert_eq!(a.send_json("POST", "/api/tasks", &body).status, 201);
         }
-        first(&proxy);
+        discard_requests(&proxy);
 
         assert_eq!(layer(&a.get("/codex")), "memory");
-        took(&proxy, "");
+        wait_for_requests(&proxy, "");
         pass();
         assert_eq!(layer(&a.get("/codex")), "memory");
-        took(&proxy, "1 get state");
+        wait_for_requests(&proxy, "1 get state");
         let b = start();
         assert_eq!(layer(&b.get("/codex")), "artifact");
-        took(&proxy, "1 get artifacts, 1 get state");
+        wait_for_requests(&proxy, "1 get artifacts, 1 get state");
 
         let body = json!({"kategorie": "arbeit", "title": "Neu"}).to_string();
         assert_eq!(a.send_json("POST", "/api/tasks", &body).status, 201);
-        took(&proxy, "1 put artifacts, 1 put raw, 2 put state");
+        wait_for_requests(&proxy, "1 put artifacts, 1 put raw, 2 put state");
         pass();
         assert_eq!(layer(&b.get("/codex")), "artifact");
-        took(&proxy, "1 get artifacts, 1 get state");
+        wait_for_requests(&proxy, "1 get artifacts, 1 get state");
 
         let tags = r#"{"tags":["neu"]}"#;
         assert_eq!(a.send_json("PATCH", "/api/tasks/0000", tags).status, 200);
         let change = "1 get raw, 1 put artifacts, 1 put raw, 2 put state";
-        took(&proxy, change);
+        wait_for_requests(&proxy, change);
         assert_eq!(
             a.send_json("POST", "/api/tasks/0001/complete", "").status,
             200
         );
-        took(&proxy, change);
+        wait_for_requests(&proxy, change);
         assert_eq!(layer(&a.get("/codex?nocache=true")), "rebuild");
-        took(&proxy, "2 get state, 1 list raw, 1 put artifacts");
+        wait_for_requests(&proxy, "2 get state, 1 list raw, 1 put artifacts");
         if let Some(endpoint) = place.endpoint() {
             assert_eq!(endpoint.asked(), [None, None], "one a process");
         }

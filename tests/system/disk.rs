@@ -77,7 +77,7 @@ fn code(answer: &Answer) -> (u16, String) {
 }
 
 /// All tasks of the list, with the number of occurrences of each.
-fn all(service: &Service) -> BTreeMap<String, usize> {
+fn all_tasks(service: &Service) -> BTreeMap<String, usize> {
     let list = service
         .send("/api/tasks?status=alle", "cache-control: no-cache\r\n")
         .json();
@@ -128,7 +128,7 @@ fn on_a_full_disk_nothing_is_acknowledged_nothing_lost_and_it_goes_on_with_room(
     assert_eq!(create(&service, "nachher").status, 201);
     // A refused write may have got as far as its write intent, which is settled after its expiry.
     std::thread::sleep(Duration::from_millis(1_500));
-    let counts = all(&service);
+    let counts = all_tasks(&service);
     println!("with room again: {counts:?}");
     assert!(counts.values().all(|count| *count == 1));
     assert_eq!(
@@ -159,7 +159,7 @@ fn on_a_read_only_disk_reads_go_on() {
     trouble(&create(&after, "nicht"));
     disk.run("mount", &["-o", "remount,rw"]);
     assert_eq!(create(&after, "wieder").status, 201);
-    assert_eq!(all(&before).len(), 2);
+    assert_eq!(all_tasks(&before).len(), 2);
 }
 
 /// The damage that a power cut or an operator leaves: whichever file it hits, nothing is lost except its own contents.

@@ -19,7 +19,7 @@ use crate::support::process::{Answer, Service, begin};
 use crate::support::scene::task;
 
 /// Concurrent runs: most of the time is spent waiting.
-const AT_ONCE: usize = 6;
+const CONCURRENT_RUNS: usize = 6;
 
 /// How long reads lag behind writes, in milliseconds; each service has its own lag.
 const LAGS: [u64; 8] = [0, 0, 50, 50, 50, 300, 300, 2_000];
@@ -47,15 +47,18 @@ fn the_store_and_the_repository_end_equal_and_no_edit_is_lost() {
     let counts = Counts::default();
     let began = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..CONCURRENT_RUNS {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end || failed.lock().unwrap().len() > 2 {
                         return;
                     }
-                    if let Err(story) = Run::new(seed, &counts).finish() {
-                        failed.lock().unwrap().push(format!("seed {seed}: {story}"));
+                    if let Err(events) = Run::new(seed, &counts).finish() {
+                        failed
+                            .lock()
+                            .unwrap()
+                            .push(format!("seed {seed}: {events}"));
                     }
                 }
             });
@@ -97,23 +100,23 @@ struct Run<'a> {
     /// Marks that the second clone pushed.
     pushed: Vec<String>,
     /// Whether the second clone removed text that may have contained marks of edits.
-    took_away: bool,
+    removed_text: bool,
     /// Whether a process was killed during a write: between the file and its hint, it leaves no hint.
-    cut: bool,
+    killed_in_write: bool,
     next_mark: u32,
-    story: Vec<String>,
+    events: Vec<String>,
 }
 
 impl<'a> Run<'a> {
     fn new(seed: u64, counts: &'a Counts) -> Self {
         let mirror = Mirror::new().with("CODEX_PENDING_EXPIRY_SECONDS", "1");
         let mut rng = Rng::with_seed(seed);
-        let (mut replicas, mut services, mut story) = (vec![], vec![], vec![]);
+        let (mut replicas, mut services, mut events) = (vec![], vec![], vec![]);
         for at in 0..2 {
             let replica = mirror.github.replica();
             let lag = *rng.choice(&LAGS).unwrap();
             replica.set_lag(Duration::from_millis(lag));
-            story.push(format!("what {at} reads is {lag} ms old"));
+            events.push(format!("what {at} reads is {lag} ms old"));
             services.push(Some(mirror.service_at(&replica)));
             replicas.push(replica);
         }
@@ -125,10 +128,10 @@ impl<'a> Run<'a> {
             counts,
             edits: vec![],
             pushed: vec![],
-            took_away: false,
-            cut: false,
+            removed_text: false,
+            killed_in_write: false,
             next_mark: 0,
-            story,
+            events,
         }
     }
 
@@ -150,8 +153,8 @@ impl<'a> Run<'a> {
         self.check()
     }
 
-    fn tell(&mut self, what: impl Into<String>) {
-        self.story.push(what.into());
+    fn record_event(&mut self, what: impl Into<String>) {
+        self.events.push(what.into());
     }
 
     fn failed(&self, why: &str) -> String {
@@ -161,7 +164,7 @@ impl<'a> Run<'a> {
             .flatten()
             .flat_map(Service::log)
             .collect();
-        format!("{why}\n{}\n{}", self.story.join("\n"), logs.join("\n"))
+        format!("{why}\n{}\n{}", self.events.join("\n"), logs.join("\n"))
     }
 
     fn mark(&mut self) -> String {
@@ -224,7 +227,7 @@ impl<'a> Run<'a> {
         let (at, service) = self.service();
         let headers = format!("content-type: application/json\r\n{headers}");
         let stream = begin(&service.address, method, path, &headers, &body.to_string());
-        self.cut |= killed;
+        self.killed_in_write |= killed;
         if killed {
             std::thread::sleep(after);
             self.services[at].take().unwrap().kill();
@@ -232,7 +235,7 @@ impl<'a> Run<'a> {
         }
         let answer = Answer::try_read(stream);
         let status = answer.map(|it| it.status);
-        self.tell(format!(
+        self.record_event(format!(
             "{method} {path} {mark} by {at}{}: {status:?}",
             if killed { ", killed" } else { "" }
         ));
@@ -250,8 +253,8 @@ impl<'a> Run<'a> {
             while !self.push_one() {}
         }
         if self.rng.u8(0..12) == 0 {
-            self.tell("forced back");
-            self.took_away = true;
+            self.record_event("forced back");
+            self.removed_text = true;
             self.mirror.github.set_branch("main", &head);
         }
     }
@@ -260,8 +263,8 @@ impl<'a> Run<'a> {
     /// refuses it, and the caller makes the push anew.
     fn push_one(&mut self) -> bool {
         let tip = self.mirror.github.head("main").unwrap();
-        let took_away = self.took_away;
-        let (changes, told) = self.some_change();
+        let removed_text = self.removed_text;
+        let (changes, told) = self.random_change();
         let changes: Vec<(String, Change)> = changes
             .into_iter()
             .map(|(name, change)| (self.mirror.path(&name), change))
@@ -276,14 +279,14 @@ impl<'a> Run<'a> {
             .is_none()
         {
             self.pushed.pop();
-            self.took_away = took_away;
+            self.removed_text = removed_text;
             return false;
         }
-        self.tell(told);
+        self.record_event(told);
         true
     }
 
-    fn some_change(&mut self) -> (Vec<(String, Change)>, String) {
+    fn random_change(&mut self) -> (Vec<(String, Change)>, String) {
         let files = self.mirror.in_git();
         let mark = self.mark();
         self.pushed.push(mark.clone());
@@ -292,7 +295,7 @@ impl<'a> Run<'a> {
             let number = self.rng.u16(0..12);
             let title = *self.rng.choice(&["Eins", "Zwei", "Drei"]).unwrap();
             let name = format!("{number:04}-{title}.md");
-            self.took_away |= names.contains(&name);
+            self.removed_text |= names.contains(&name);
             let text = format!("{}\n{mark}\n", task(title));
             return (
                 vec![(name.clone(), text.into())],
@@ -301,7 +304,7 @@ impl<'a> Run<'a> {
         };
         let anew = format!("{text}{mark}\n");
         let change = self.rng.u8(0..8);
-        self.took_away |= change < 2;
+        self.removed_text |= change < 2;
         match change {
             0 => (
                 vec![(name.clone(), Change::Delete)],
@@ -353,7 +356,7 @@ impl<'a> Run<'a> {
             }
         });
         let statuses: Vec<_> = outcomes.iter().map(|it| it.status).collect();
-        self.tell(format!("delivered to {at}: {statuses:?}"));
+        self.record_event(format!("delivered to {at}: {statuses:?}"));
     }
 
     fn outage(&mut self) {
@@ -386,7 +389,7 @@ impl<'a> Run<'a> {
                 format!("the answer to commit {nth} gets lost")
             }
         };
-        self.tell(told);
+        self.record_event(told);
     }
 
     fn kill(&mut self) {
@@ -395,7 +398,7 @@ impl<'a> Run<'a> {
         if let Some(service) = self.services[at].take() {
             service.kill();
         }
-        self.tell(format!("killed {at}"));
+        self.record_event(format!("killed {at}"));
     }
 
     /// Calls the timer; in one of three cases the service is killed during the call.
@@ -405,7 +408,7 @@ impl<'a> Run<'a> {
         let (at, service) = self.service();
         if !killed {
             tick(service);
-            return self.tell(format!("the timer at {at}"));
+            return self.record_event(format!("the timer at {at}"));
         }
         let call = json!({"Data": {}, "Metadata": {"sys": {"MethodName": "gitPush"}}}).to_string();
         let headers = "content-type: application/json\r\n";
@@ -414,24 +417,24 @@ impl<'a> Run<'a> {
         self.services[at].take().unwrap().kill();
         drop(stream);
         self.counts.kills.fetch_add(1, Ordering::Relaxed);
-        self.tell(format!("the timer at {at}, killed"));
+        self.record_event(format!("the timer at {at}, killed"));
     }
 
     /// Ends all faults, and calls the timer until both sides are equal.
     fn heal(&mut self) -> Result<(), String> {
         self.mirror.github.recover();
-        self.check_behind()?;
+        self.check_while_reads_lag()?;
         for replica in &self.replicas {
             replica.catch_up();
         }
         if self.rng.bool() {
             self.mirror.github.drop_deliveries();
         }
-        self.tell("everything works again");
+        self.record_event("everything works again");
         let began = Instant::now();
         loop {
             // Finding a file without a hint is the job of the hourly pass.
-            let tidies = self.cut && began.elapsed() > PATIENCE / 2;
+            let tidies = self.killed_in_write && began.elapsed() > PATIENCE / 2;
             let (_, service) = self.service();
             if tidies {
                 timer(service, "janitor");
@@ -443,7 +446,7 @@ impl<'a> Run<'a> {
                 let refused: Value = serde_json::from_str(&refused.body).unwrap_or_default();
                 if let Some(count) = refused["count"].as_u64() {
                     service.send_json("POST", &format!("/sync?confirm={count}"), "");
-                    self.tell(format!("confirmed {count} removals"));
+                    self.record_event(format!("confirmed {count} removals"));
                 }
             }
             let equal = block_on(async {
@@ -468,12 +471,12 @@ impl<'a> Run<'a> {
 
     /// While reads still lag, each service looks at the repository once more; then every mark of an edit is in the
     /// store, unless the second clone removed it.
-    fn check_behind(&mut self) -> Result<(), String> {
+    fn check_while_reads_lag(&mut self) -> Result<(), String> {
         for (at, replica) in self.replicas.iter().enumerate() {
             let service = &mut self.services[at];
             tick(service.get_or_insert_with(|| self.mirror.service_at(replica)));
         }
-        if self.took_away {
+        if self.removed_text {
             return Ok(());
         }
         let texts: String = block_on(self.mirror.in_store()).into_values().collect();

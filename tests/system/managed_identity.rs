@@ -11,15 +11,15 @@ use crate::support::tcp_proxy::Fault;
 use crate::support::tls::says_why;
 
 /// The log lines that say why there is no token.
-fn told(service: &Service) -> Vec<String> {
+fn no_token_lines(service: &Service) -> Vec<String> {
     let lines = service.log().into_iter();
     let lines = lines.filter(|line| line.contains("no token from the identity endpoint"));
     lines.collect()
 }
 
 /// Readers without a token get refusals, and one log line gives the reason.
-fn refused_with(service: &Service, why: &str) {
-    let before = told(service).len();
+fn check_refused(service: &Service, why: &str) {
+    let before = no_token_lines(service).len();
     for _ in 0..2 {
         let began = Instant::now();
         let refused = service.get("/codex");
@@ -33,8 +33,10 @@ fn refused_with(service: &Service, why: &str) {
         );
         std::thread::sleep(Duration::from_millis(1_100));
     }
-    eventually("the log says why", || told(service).len() > before);
-    let lines = told(service);
+    eventually("the log says why", || {
+        no_token_lines(service).len() > before
+    });
+    let lines = no_token_lines(service);
     assert_eq!(lines.len(), before + 1, "{lines:?}");
     println!("{}", lines[before]);
     assert!(lines[before].contains(why), "{lines:?}");
@@ -52,14 +54,14 @@ fn a_refusing_a_silent_and_an_absent_endpoint_are_one_line_and_503_and_pass() {
         200,
         "it starts all the same"
     );
-    refused_with(
+    check_refused(
         &service,
         "it answers 400: is the identity assigned to this app?",
     );
     endpoint.set(Manner::Waits);
-    refused_with(&service, "no answer within 5s");
+    check_refused(&service, "no answer within 5s");
     endpoint.set(Manner::Says("<title>Sign in</title>"));
-    refused_with(&service, "its answer isn't a token and when it ends");
+    check_refused(&service, "its answer isn't a token and when it ends");
     endpoint.set(Manner::Grants(Duration::from_secs(3600)));
     assert_eq!(service.get("/codex").status, 200);
     let body = r#"{"kategorie":"arbeit","title":"Neu"}"#;
@@ -74,8 +76,12 @@ fn a_refusing_a_silent_and_an_absent_endpoint_are_one_line_and_503_and_pass() {
     drop(nobody);
     let url = format!("http://{address}/msi/token");
     let absent = Service::start(place.command().env("IDENTITY_ENDPOINT", url));
-    refused_with(&absent, &address);
-    assert!(told(&absent)[0].contains("refused"), "{:?}", told(&absent));
+    check_refused(&absent, &address);
+    assert!(
+        no_token_lines(&absent)[0].contains("refused"),
+        "{:?}",
+        no_token_lines(&absent)
+    );
 }
 
 #[test]
@@ -92,7 +98,7 @@ fn a_busy_endpoint_is_named_so_in_one_line_and_keeps_nobody() {
     ] {
         let place = Place::identity();
         place.endpoint().unwrap().set(Manner::IsBusy(status, wait));
-        refused_with(&place.service(), why);
+        check_refused(&place.service(), why);
     }
 }
 
@@ -110,9 +116,13 @@ fn an_endpoint_that_falls_silent_is_told_by_what_it_said_last() {
         });
         assert_eq!(service.get("/codex").status, 503);
     });
-    eventually("the log says why", || !told(&service).is_empty());
+    eventually("the log says why", || !no_token_lines(&service).is_empty());
     let why = "it is busy: it answers 503 and asks to wait 1 s";
-    assert!(told(&service)[0].contains(why), "{:?}", told(&service));
+    assert!(
+        no_token_lines(&service)[0].contains(why),
+        "{:?}",
+        no_token_lines(&service)
+    );
 }
 
 /// Reads, writes, and the work that follows a write, each while storage refuses its token.
@@ -151,9 +161,9 @@ fn a_silent_endpoint_is_told_where_only_probes_come() {
     let service = Service::start(&mut place.command());
     eventually("the log says why", || {
         assert_eq!(service.get("/readyz").status, 503);
-        !told(&service).is_empty()
+        !no_token_lines(&service).is_empty()
     });
-    assert!(told(&service)[0].contains("no answer within 5s"));
+    assert!(no_token_lines(&service)[0].contains("no answer within 5s"));
 }
 
 #[test]

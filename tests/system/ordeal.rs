@@ -28,7 +28,7 @@ const CLIENTS: usize = 6;
 const TASKS: usize = 40;
 
 /// The maximum age of an answer in this test, in seconds.
-const BOUND: u64 = 1;
+const MAX_AGE: u64 = 1;
 
 /// The time after which other processes settle the intents that a process left, in seconds.
 const EXPIRY: u64 = 2;
@@ -37,13 +37,13 @@ const EXPIRY: u64 = 2;
 const TRIES: usize = 40;
 
 /// How long a process stays stopped: longer than its write intents last.
-const STILL: Duration = Duration::from_secs(3);
+const STOP_TIME: Duration = Duration::from_secs(3);
 
 /// Once in a long run: longer than a store or a client waits for anything.
-const LONG_STILL: Duration = Duration::from_secs(30);
+const LONG_STOP_TIME: Duration = Duration::from_secs(30);
 
 /// The number of rounds from which a run counts as long.
-const LONG: usize = 20;
+const LONG_RUN: usize = 20;
 
 /// Offsets from the right time to which the second process's clock may jump over a folder.
 const CLOCKS: [&str; 5] = ["+1h", "-20m", "+26h", "-3d", "+0"];
@@ -78,7 +78,7 @@ impl Place {
     fn command(&self, at: usize) -> Command {
         let mut command = codex_miroir();
         command
-            .env("CODEX_REVALIDATE_SECONDS", BOUND.to_string())
+            .env("CODEX_REVALIDATE_SECONDS", MAX_AGE.to_string())
             .env("CODEX_PENDING_EXPIRY_SECONDS", EXPIRY.to_string())
             .env("CODEX_REBUILDS_PER_MINUTE", "1000000")
             .env("CODEX_WRITES_PER_MINUTE", "1000000");
@@ -110,13 +110,13 @@ impl Place {
 }
 
 /// State shared by all clients.
-struct Field {
+struct Shared {
     addresses: Vec<RwLock<String>>,
     over: AtomicBool,
     refused: AtomicUsize,
 }
 
-impl Field {
+impl Shared {
     /// Sends a request to one of the processes; `None` if the process has gone.
     fn send(
         &self,
@@ -146,7 +146,7 @@ impl Field {
 /// One client, with its tasks and the reads it has seen.
 struct Client<'a> {
     number: usize,
-    field: &'a Field,
+    shared: &'a Shared,
     random: fastrand::Rng,
     seen: u64,
     /// Title, id and the state that the client has brought the task to.
@@ -156,7 +156,7 @@ struct Client<'a> {
 
 impl Client<'_> {
     fn work(mut self) -> History {
-        while !self.field.over.load(Ordering::Relaxed) {
+        while !self.shared.over.load(Ordering::Relaxed) {
             match self.random.u32(0..10) {
                 0 | 1 if self.tasks.len() < TASKS => self.create(),
                 0..=4 if !self.tasks.is_empty() => self.change(),
@@ -167,7 +167,7 @@ impl Client<'_> {
     }
 
     fn pick(&mut self) -> usize {
-        self.random.usize(0..self.field.addresses.len())
+        self.random.usize(0..self.shared.addresses.len())
     }
 
     /// Tries a change at any process until it is acknowledged, and records it.
@@ -185,7 +185,7 @@ impl Client<'_> {
         let mut said = None;
         for _ in 0..TRIES {
             let at = self.pick();
-            match self.field.send(at, method, path, headers, body) {
+            match self.shared.send(at, method, path, headers, body) {
                 Some(answer) if matches!(answer.status, 200 | 201) => {
                     let version = answer.header("x-codex-version").parse().unwrap();
                     self.seen = self.seen.max(version);
@@ -201,7 +201,7 @@ impl Client<'_> {
                         answer.status,
                         answer.body
                     );
-                    self.field.refused.fetch_add(1, Ordering::Relaxed);
+                    self.shared.refused.fetch_add(1, Ordering::Relaxed);
                 }
                 None => {}
             }
@@ -253,12 +253,12 @@ impl Client<'_> {
         }
         let (began, seen) = (Instant::now(), self.seen);
         let path = "/api/tasks?status=alle&limit=500";
-        let Some(answer) = self.field.send(at, "GET", path, &headers, "") else {
+        let Some(answer) = self.shared.send(at, "GET", path, &headers, "") else {
             return;
         };
         if answer.status != 200 {
             assert_eq!(answer.status, 503, "{}", answer.body);
-            self.field.refused.fetch_add(1, Ordering::Relaxed);
+            self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let version = answer.header("x-codex-version").parse().unwrap();
@@ -314,12 +314,12 @@ struct Events {
 }
 
 /// Kills or stops a process under load `rounds` times; returns the history and the faults.
-fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
+fn run_with_faults(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut services: Vec<Service> = (0..2)
         .map(|at| Service::start(&mut place.command(at)))
         .collect();
-    let field = Field {
+    let shared = Shared {
         addresses: services
             .iter()
             .map(|it| RwLock::new(it.address.clone()))
@@ -331,14 +331,14 @@ fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
     let history = Mutex::new(History::default());
     thread::scope(|scope| {
         // Ends the clients on every exit from this scope.
-        let _over = AtEnd(&field.over);
+        let _over = SetOnDrop(&shared.over);
         for number in 0..CLIENTS {
-            let (field, history) = (&field, &history);
+            let (shared, history) = (&shared, &history);
             let random = fastrand::Rng::with_seed(seed + number as u64);
             scope.spawn(move || {
                 let client = Client {
                     number,
-                    field,
+                    shared,
                     random,
                     seen: 0,
                     tasks: Vec::new(),
@@ -359,9 +359,9 @@ fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
             // The first round stops a process, so that each run has both kinds of fault.
             if round == 0 || random.u32(0..4) == 0 {
                 signal(&services[at], "-STOP");
-                thread::sleep(match round == 0 && rounds >= LONG {
-                    true => LONG_STILL,
-                    false => STILL,
+                thread::sleep(match round == 0 && rounds >= LONG_RUN {
+                    true => LONG_STOP_TIME,
+                    false => STOP_TIME,
                 });
                 signal(&services[at], "-CONT");
                 events.stopped += 1;
@@ -371,7 +371,7 @@ fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
                 });
                 before.kill();
                 services.insert(at, now());
-                *field.addresses[at].write().unwrap() = services[at].address.clone();
+                *shared.addresses[at].write().unwrap() = services[at].address.clone();
                 events.killed += 1;
             }
             place.set_bad(0, 0);
@@ -379,27 +379,27 @@ fn endure(place: &Place, rounds: usize, seed: u64) -> (History, Events, usize) {
         }
     });
     let mut history = history.into_inner().unwrap();
-    history.reads.extend(last_reads(&field, &history));
-    (history, events, field.refused.load(Ordering::Relaxed))
+    history.reads.extend(last_reads(&shared, &history));
+    (history, events, shared.refused.load(Ordering::Relaxed))
 }
 
-struct AtEnd<'a>(&'a AtomicBool);
+struct SetOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for AtEnd<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
 /// Once all is quiet, every process shows the same tasks, including everything acknowledged.
-fn last_reads(field: &Field, history: &History) -> Vec<Read> {
+fn last_reads(shared: &Shared, history: &History) -> Vec<Read> {
     let acknowledged = history.writes.iter().filter_map(|it| it.acknowledged);
     let seen = acknowledged.map(|(version, _)| version).max().unwrap_or(0);
-    let reads: Vec<Read> = (0..field.addresses.len())
+    let reads: Vec<Read> = (0..shared.addresses.len())
         .map(|at| {
             let client = Client {
                 number: CLIENTS + at,
-                field,
+                shared,
                 random: fastrand::Rng::with_seed(0),
                 seen,
                 tasks: Vec::new(),
@@ -409,7 +409,7 @@ fn last_reads(field: &Field, history: &History) -> Vec<Read> {
             let headers = format!("x-codex-version: {seen}\r\ncache-control: no-cache\r\n");
             let answer =
                 client
-                    .field
+                    .shared
                     .send(at, "GET", "/api/tasks?status=alle&limit=500", &headers, "");
             let answer = answer.expect("it is there");
             assert_eq!(answer.status, 200, "{}", answer.body);
@@ -456,7 +456,7 @@ fn report(
 ) {
     let acknowledged = history.writes.iter().filter(|it| it.acknowledged.is_some());
     let stale = history.reads.iter().filter(|it| it.stale);
-    let violations = history.violations(Duration::from_secs(BOUND));
+    let violations = history.violations(Duration::from_secs(MAX_AGE));
     println!(
         "{name}: {} changes, {} acknowledged; {} reads, {} of them stale; {refused} refusals; {events:?}; faults {faults:?}; violations {}",
         history.writes.len(),
@@ -480,7 +480,7 @@ fn over_a_store_that_fails_nothing_acknowledged_is_lost_and_nothing_doubled() {
         container: azurite().container(),
         line: line.clone(),
     };
-    let (history, events, refused) = endure(&place, rounds(), 7);
+    let (history, events, refused) = run_with_faults(&place, rounds(), 7);
     report("Azurite", &history, &events, refused, &line.happened());
     assert!(line.happened().len() >= 5, "{:?}", line.happened());
 }
@@ -488,7 +488,7 @@ fn over_a_store_that_fails_nothing_acknowledged_is_lost_and_nothing_doubled() {
 #[test]
 fn over_a_folder_with_clocks_that_disagree_and_jump_neither() {
     let place = Place::folder();
-    let (history, events, refused) = endure(&place, rounds(), 8);
+    let (history, events, refused) = run_with_faults(&place, rounds(), 8);
     report("folder", &history, &events, refused, &BTreeMap::new());
 }
 
@@ -500,24 +500,26 @@ fn the_checker_sees_a_task_that_was_really_lost() {
         panic!("it is a folder");
     };
     let tasks = folder.path().join("raw/local/tasks");
-    let (mut history, ..) = endure(&place, 1, 9);
+    let (mut history, ..) = run_with_faults(&place, 1, 9);
     assert_eq!(
-        history.violations(Duration::from_secs(BOUND)),
+        history.violations(Duration::from_secs(MAX_AGE)),
         Vec::<String>::new()
     );
     let lost = first_file(&tasks);
     std::fs::remove_file(lost).unwrap();
     let service = Service::start(&mut place.command(0));
-    let field = Field {
+    let shared = Shared {
         addresses: vec![RwLock::new(service.address.clone())],
         over: AtomicBool::new(true),
         refused: AtomicUsize::new(0),
     };
-    thread::sleep(Duration::from_secs(BOUND));
+    thread::sleep(Duration::from_secs(MAX_AGE));
     // Only `nocache` shows another program's change at once.
-    field.send(0, "GET", "/codex?nocache=true", "", "").unwrap();
-    history.reads.extend(last_reads(&field, &history));
-    let found = history.violations(Duration::from_secs(BOUND));
+    shared
+        .send(0, "GET", "/codex?nocache=true", "", "")
+        .unwrap();
+    history.reads.extend(last_reads(&shared, &history));
+    let found = history.violations(Duration::from_secs(MAX_AGE));
     println!("planted: {found:#?}");
     assert!(found.iter().any(|it| it.starts_with("P1")), "{found:?}");
 }

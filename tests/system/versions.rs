@@ -136,7 +136,7 @@ impl Shared {
     }
 
     /// Three clients create, change and complete tasks, each request first at another instance.
-    fn work(&self, name: &str, services: &[&Service], meanwhile: impl FnOnce()) {
+    fn run_clients(&self, name: &str, services: &[&Service], meanwhile: impl FnOnce()) {
         let addresses: Vec<String> = services.iter().map(|it| it.address.clone()).collect();
         thread::scope(|scope| {
             for client in 0..3 {
@@ -176,7 +176,7 @@ impl Shared {
     }
 
     /// Checks that this instance shows everything that was acknowledged.
-    fn is_whole_on(&self, service: &Service) {
+    fn check_complete_on(&self, service: &Service) {
         let strict = "cache-control: no-cache\r\n";
         let list = self.send(
             &service.address,
@@ -220,7 +220,7 @@ impl Shared {
     }
 
     /// The raw bytes of the blobs that declare a format.
-    fn books(&self) -> BTreeMap<String, Option<Vec<u8>>> {
+    fn versioned_blobs(&self) -> BTreeMap<String, Option<Vec<u8>>> {
         let keys = [
             BlobKey::state(&anna()),
             BlobKey::git(&anna()),
@@ -245,7 +245,7 @@ impl Shared {
     }
 
     /// Calls this instance's timer, and waits until Git and the store are equal.
-    async fn meets_git_by(&self, service: &Service) {
+    async fn sync_by(&self, service: &Service) {
         assert_eq!(tick(service).status, 200);
         self.mirror.until_equal(service).await;
     }
@@ -268,7 +268,7 @@ fn newer_executable() -> PathBuf {
 
 /// Checks that the newer version found all its members each time it read a blob.
 #[track_caller]
-fn missed_nothing(service: &Service) {
+fn check_nothing_lost(service: &Service) {
     let log = service.log();
     let lost = log.iter().find(|line| line.starts_with("LOST"));
     assert!(lost.is_none(), "{lost:?}");
@@ -276,7 +276,7 @@ fn missed_nothing(service: &Service) {
 
 #[track_caller]
 fn kill(service: Service) {
-    missed_nothing(&service);
+    check_nothing_lost(&service);
     service.kill();
 }
 
@@ -302,39 +302,39 @@ async fn a_rolling_update_and_back_with_a_newer_minor(mirror: Mirror) {
     let shared = Shared::over(mirror, Newer::Minor);
     shared.put(&BlobKey::legacy_next_id(&anna()), "3").await;
     let olds = [shared.this_version(), shared.this_version()];
-    shared.work("alt", &[&olds[0], &olds[1]], || {
+    shared.run_clients("alt", &[&olds[0], &olds[1]], || {
         shared.commit("0900-Eins.md")
     });
-    shared.meets_git_by(&olds[0]).await;
+    shared.sync_by(&olds[0]).await;
 
     let news = [shared.newer_version(), shared.newer_version()];
     let [old, doomed_old] = olds;
     let [new, doomed_new] = news;
-    shared.work("beide", &[&old, &doomed_new, &doomed_old, &new], || {
+    shared.run_clients("beide", &[&old, &doomed_new, &doomed_old, &new], || {
         thread::sleep(Duration::from_millis(150));
-        kill_beside(&doomed_old);
+        kill_shared(&doomed_old);
         shared.commit("0901-Zwei.md");
         thread::sleep(Duration::from_millis(150));
-        kill_beside(&doomed_new);
+        kill_shared(&doomed_new);
     });
-    missed_nothing(&doomed_new);
-    shared.meets_git_by(&old).await;
-    shared.is_whole_on(&old);
-    shared.is_whole_on(&new);
+    check_nothing_lost(&doomed_new);
+    shared.sync_by(&old).await;
+    shared.check_complete_on(&old);
+    shared.check_complete_on(&new);
 
     kill(old);
-    shared.work("neu", &[&new], || shared.commit("0902-Drei.md"));
-    shared.meets_git_by(&new).await;
+    shared.run_clients("neu", &[&new], || shared.commit("0902-Drei.md"));
+    shared.sync_by(&new).await;
 
     let old = shared.this_version();
-    shared.work("hin und her", &[&new, &old], || {
+    shared.run_clients("hin und her", &[&new, &old], || {
         thread::sleep(Duration::from_millis(200));
-        kill_beside(&new);
+        kill_shared(&new);
     });
-    missed_nothing(&new);
-    shared.work("wieder alt", &[&old], || shared.commit("0903-Vier.md"));
-    shared.meets_git_by(&old).await;
-    shared.is_whole_on(&old);
+    check_nothing_lost(&new);
+    shared.run_clients("wieder alt", &[&old], || shared.commit("0903-Vier.md"));
+    shared.sync_by(&old).await;
+    shared.check_complete_on(&old);
     for key in [
         BlobKey::state(&anna()),
         BlobKey::git(&anna()),
@@ -344,15 +344,15 @@ async fn a_rolling_update_and_back_with_a_newer_minor(mirror: Mirror) {
     }
 
     let last = shared.newer_version();
-    shared.is_whole_on(&last);
-    shared.work("wieder neu", &[&last], || {});
-    shared.meets_git_by(&last).await;
-    missed_nothing(&last);
+    shared.check_complete_on(&last);
+    shared.run_clients("wieder neu", &[&last], || {});
+    shared.sync_by(&last).await;
+    check_nothing_lost(&last);
     assert_eq!(shared.refused.load(Ordering::Relaxed), 0);
 }
 
 /// `kill -9`, for a service that other threads still use.
-fn kill_beside(service: &Service) {
+fn kill_shared(service: &Service) {
     let killed = Command::new("kill")
         .args(["-9", &service.id().to_string()])
         .status();
@@ -395,49 +395,49 @@ async fn what_a_newer_minor_notes_of_a_pull_request_stays() {
     shared.until_done(std::slice::from_ref(&new.address), "GET", "/sync", "", "");
     let said = shared.until_done(&addresses, "GET", "/sync", "", "");
     assert!(!said.to_string().contains("newerVersion"), "{said}");
-    missed_nothing(&new);
+    check_nothing_lost(&new);
 }
 
 /// Old, both, new, old, new: this version only reads the blobs of a newer major version.
 async fn a_rolling_update_and_back_with_a_newer_major(mirror: Mirror) {
     let shared = Shared::over(mirror, Newer::Major);
     let olds = [shared.this_version(), shared.this_version()];
-    shared.work("alt", &[&olds[0], &olds[1]], || {});
-    shared.meets_git_by(&olds[0]).await;
+    shared.run_clients("alt", &[&olds[0], &olds[1]], || {});
+    shared.sync_by(&olds[0]).await;
 
     let [old, doomed_old] = olds;
     let (new, doomed_new) = (shared.newer_version(), shared.newer_version());
-    shared.work("beide", &[&old, &doomed_new, &doomed_old, &new], || {
+    shared.run_clients("beide", &[&old, &doomed_new, &doomed_old, &new], || {
         thread::sleep(Duration::from_millis(150));
-        kill_beside(&doomed_old);
+        kill_shared(&doomed_old);
         thread::sleep(Duration::from_millis(150));
-        kill_beside(&doomed_new);
+        kill_shared(&doomed_new);
     });
-    missed_nothing(&doomed_new);
+    check_nothing_lost(&doomed_new);
     assert!(shared.refused.load(Ordering::Relaxed) > 0);
-    shared.is_whole_on(&new);
-    shared.is_whole_on(&old);
-    shared.meets_git_by(&new).await;
+    shared.check_complete_on(&new);
+    shared.check_complete_on(&old);
+    shared.sync_by(&new).await;
     kill(old);
     kill(new);
 
-    only_reads(&shared).await;
+    check_only_reads(&shared).await;
 
     let new = shared.newer_version();
-    shared.work("wieder neu", &[&new], || shared.commit("0900-Eins.md"));
-    shared.meets_git_by(&new).await;
-    shared.is_whole_on(&new);
-    missed_nothing(&new);
+    shared.run_clients("wieder neu", &[&new], || shared.commit("0900-Eins.md"));
+    shared.sync_by(&new).await;
+    shared.check_complete_on(&new);
+    check_nothing_lost(&new);
 }
 
 /// This version alone, over the blobs that the newer one has left.
-async fn only_reads(shared: &Shared) {
+async fn check_only_reads(shared: &Shared) {
     eventually("the newer version's artifact is there", || {
         shared.blob(&BlobKey::artifact(&anna())).is_some()
     });
-    let before = shared.books();
+    let before = shared.versioned_blobs();
     let old = shared.this_version();
-    shared.is_whole_on(&old);
+    shared.check_complete_on(&old);
     for path in ["/codex", "/codex?nocache=true", "/codex?format=html"] {
         let read = shared.send(&old.address, "GET", path, "", "").unwrap();
         assert_eq!(read.status, 200, "{path}: {}", read.body);
@@ -477,7 +477,7 @@ async fn only_reads(shared: &Shared) {
     thread::sleep(Duration::from_millis(1_500));
     shared.send(&old.address, "GET", "/codex?nocache=true", "", "");
     thread::sleep(Duration::from_millis(200));
-    let after = shared.books();
+    let after = shared.versioned_blobs();
     for (name, blob) in &before {
         let text = |blob: &Option<Vec<u8>>| {
             let blob = blob.as_deref().unwrap_or_default();
@@ -501,7 +501,7 @@ async fn blobs_of_a_newer_form_are_never_made_again() {
         let addresses = [old.address.clone()];
         let body = r#"{"kategorie":"arbeit","title":"Da"}"#;
         shared.until_done(&addresses, "POST", "/api/tasks", "", body);
-        shared.meets_git_by(&old).await;
+        shared.sync_by(&old).await;
         kill(old);
         let odd = json!({"format": format, "version": "v7", "files": 7, "users": 7}).to_string();
         for key in [
@@ -511,7 +511,7 @@ async fn blobs_of_a_newer_form_are_never_made_again() {
         ] {
             shared.put(&key, &odd).await;
         }
-        let before = shared.books();
+        let before = shared.versioned_blobs();
         let old = shared.this_version();
         for (method, path, body) in [
             ("GET", "/codex", ""),
@@ -525,7 +525,7 @@ async fn blobs_of_a_newer_form_are_never_made_again() {
         shared.mirror.commit(&[("0800-Neu.md", None)], "Nothing");
         shared.mirror.deliver(&old).await;
         tick(&old);
-        assert_eq!(shared.books(), before, "{format}");
+        assert_eq!(shared.versioned_blobs(), before, "{format}");
     }
 }
 
@@ -541,5 +541,5 @@ async fn an_owner_whom_a_newer_major_wrote_down_is_let_in_there_only() {
     assert!(refused.status == 503 && refused.body.contains("newer_format"));
     assert_eq!(shared.blob(&BlobKey::owner(&anna())), before);
     assert_eq!(read(&new).unwrap().status, 200);
-    missed_nothing(&new);
+    check_nothing_lost(&new);
 }

@@ -223,14 +223,14 @@ fn text(place: &Place, runtime: &Runtime, name: &str) -> Option<String> {
 
 /// An operation, its request, and its effect on the file.
 #[derive(Clone, Copy)]
-struct Victim {
+struct Operation {
     name: &'static str,
     method: &'static str,
     path: &'static str,
     body: &'static str,
     file: &'static str,
     /// In the file once the operation has taken effect.
-    sign: &'static str,
+    marker: &'static str,
     /// Every storage request that it makes, including its completion: the method, the folder, and the ordinal.
     requests: &'static [(&'static str, &'static str, usize)],
 }
@@ -251,32 +251,32 @@ const CHANGE: &[(&str, &str, usize)] = &[
     ("PUT", "/artifacts/", 1),
 ];
 
-const VICTIMS: [Victim; 3] = [
-    Victim {
+const OPERATIONS: [Operation; 3] = [
+    Operation {
         name: "create",
         method: "POST",
         path: "/api/tasks",
         body: r#"{"kategorie":"arbeit","title":"Neu"}"#,
         file: "0001-Neu.md",
-        sign: "# Neu",
+        marker: "# Neu",
         requests: CREATE,
     },
-    Victim {
+    Operation {
         name: "update",
         method: "PATCH",
         path: "/api/tasks/0000",
         body: r#"{"tags":["neu"]}"#,
         file: "0000-Alt.md",
-        sign: "tags: [neu]",
+        marker: "tags: [neu]",
         requests: CHANGE,
     },
-    Victim {
+    Operation {
         name: "complete",
         method: "POST",
         path: "/api/tasks/0000/complete",
         body: r#"{"datum":"01.02.2026","zeit":"abends"}"#,
         file: "0000-Alt.md",
-        sign: "status: abgeschlossen",
+        marker: "status: abgeschlossen",
         requests: CHANGE,
     },
 ];
@@ -304,17 +304,17 @@ fn with_one_task(place: &Place, runtime: &Runtime) -> Service {
 
 /// Kills a process while one of its storage requests is on the way to the store (`Fault::Hang`) or the answer is on the
 /// way back (`Fault::HangAnswer`), and checks what it left.
-fn kill_at(victim: Victim, at: usize, fault: Fault) -> String {
+fn kill_at(operation: Operation, at: usize, fault: Fault) -> String {
     let runtime = runtime();
     let place = Place::container();
     let _first = with_one_task(&place, &runtime);
-    let before = task_text(&place, &runtime, victim.file);
+    let before = task_text(&place, &runtime, operation.file);
     let proxy = place.proxy(&runtime);
     let doomed = Service::start(&mut place.command_by(&proxy));
     assert_eq!(doomed.get("/codex").header("x-codex-cache"), "artifact");
-    let (method, folder, nth) = victim.requests[at];
+    let (method, folder, nth) = operation.requests[at];
     proxy.plan_at(method, folder, nth, fault);
-    let running = doomed.begin_json(victim.method, victim.path, victim.body);
+    let running = doomed.begin_json(operation.method, operation.path, operation.body);
     eventually("the request hangs", || proxy.hangs());
     // An answer sent before the fault is already on its way; the rest is cut off.
     thread::sleep(Duration::from_millis(20));
@@ -324,10 +324,10 @@ fn kill_at(victim: Victim, at: usize, fault: Fault) -> String {
     let after = Service::start(place.command().env("CODEX_PENDING_EXPIRY_SECONDS", "1"));
     let week = after.get("/codex");
     assert_eq!(week.status, 200, "the next read works at once");
-    let whole = task_text(&place, &runtime, victim.file);
+    let whole = task_text(&place, &runtime, operation.file);
     let happened = whole
         .as_ref()
-        .is_some_and(|text| text.contains(victim.sign));
+        .is_some_and(|text| text.contains(operation.marker));
     assert!(
         happened || whole == before,
         "{whole:?} is neither before nor after"
@@ -335,7 +335,7 @@ fn kill_at(victim: Victim, at: usize, fault: Fault) -> String {
     assert!(
         happened || answer.is_none(),
         "an acknowledged {} is lost",
-        victim.name
+        operation.name
     );
     let next = create(&after, "Danach");
     assert_eq!(
@@ -346,11 +346,11 @@ fn kill_at(victim: Victim, at: usize, fault: Fault) -> String {
     let seen = after.send("/codex", &with_version(&next)).json();
     assert!(titles(&seen).contains(&"Danach".to_owned()));
     read_until_settled(&after, || place.state(&runtime));
-    let settled = task_text(&place, &runtime, victim.file);
+    let settled = task_text(&place, &runtime, operation.file);
     assert_eq!(settled, whole, "settling changes no task");
     format!(
         "{} killed {} {method} {folder} {nth}: {}, {}",
-        victim.name,
+        operation.name,
         if fault == Fault::Hang {
             "before"
         } else {
@@ -381,20 +381,22 @@ fn read_until_settled(service: &Service, state: impl Fn() -> State) {
 /// Every point between two storage requests, not a sample of them.
 #[test]
 fn kill_between_any_two_storage_requests_loses_nothing() {
-    let cases: Vec<(Victim, usize, Fault)> = VICTIMS
+    let cases: Vec<(Operation, usize, Fault)> = OPERATIONS
         .iter()
-        .flat_map(|victim| {
-            (0..victim.requests.len())
-                .flat_map(|at| [Fault::Hang, Fault::HangAnswer].map(|fault| (*victim, at, fault)))
+        .flat_map(|operation| {
+            (0..operation.requests.len()).flat_map(|at| {
+                [Fault::Hang, Fault::HangAnswer].map(|fault| (*operation, at, fault))
+            })
         })
         .collect();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..7 {
             scope.spawn(|| {
-                while let Some((victim, at, fault)) = cases.get(next.fetch_add(1, Ordering::SeqCst))
+                while let Some((operation, at, fault)) =
+                    cases.get(next.fetch_add(1, Ordering::SeqCst))
                 {
-                    println!("{}", kill_at(*victim, *at, *fault));
+                    println!("{}", kill_at(*operation, *at, *fault));
                 }
             });
         }
@@ -405,7 +407,7 @@ fn kill_between_any_two_storage_requests_loses_nothing() {
 #[test]
 fn an_op_makes_the_storage_requests_at_which_it_is_killed_and_no_others() {
     let places = || [Place::container(), Place::identity()];
-    for (victim, place) in VICTIMS
+    for (operation, place) in OPERATIONS
         .iter()
         .flat_map(|it| places().map(|place| (it, place)))
     {
@@ -415,7 +417,7 @@ fn an_op_makes_the_storage_requests_at_which_it_is_killed_and_no_others() {
         let service = Service::start(&mut place.command_by(&proxy));
         assert_eq!(service.get("/codex").header("x-codex-cache"), "artifact");
         proxy.take_requests();
-        let answer = service.send_json(victim.method, victim.path, victim.body);
+        let answer = service.send_json(operation.method, operation.path, operation.body);
         assert!(answer.status < 300, "{}", answer.body);
         let seen = std::cell::RefCell::new(vec![]);
         eventually("the artifact is written", || {
@@ -432,13 +434,13 @@ fn an_op_makes_the_storage_requests_at_which_it_is_killed_and_no_others() {
             format!("{method} {folder}")
         });
         let mut kinds: Vec<String> = kinds.collect();
-        let expected = victim.requests.iter();
+        let expected = operation.requests.iter();
         let mut expected: Vec<String> = expected
             .map(|(method, folder, _)| format!("{method} {folder}"))
             .collect();
         kinds.sort();
         expected.sort();
-        assert_eq!(kinds, expected, "{}", victim.name);
+        assert_eq!(kinds, expected, "{}", operation.name);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Errors further apart than this start the count anew.
-const APART: Duration = Duration::from_secs(30 * 60);
+const ERROR_WINDOW: Duration = Duration::from_secs(30 * 60);
 
 /// The number of errors at which the host gives up.
 const TOO_MANY: usize = 3;
@@ -33,7 +33,7 @@ impl Restarts {
         if self
             .0
             .last()
-            .is_some_and(|last| now.duration_since(*last) > APART)
+            .is_some_and(|last| now.duration_since(*last) > ERROR_WINDOW)
         {
             self.0.clear();
         }

@@ -102,7 +102,7 @@ impl Worker {
         self.now.lock().unwrap().starts.clone()
     }
 
-    fn stand(&self, standing: Standing) {
+    fn set_standing(&self, standing: Standing) {
         self.now.lock().unwrap().standing = standing;
     }
 
@@ -127,13 +127,13 @@ impl Worker {
     pub(super) async fn supervise(self: Arc<Self>) {
         let mut restarts = Restarts::default();
         loop {
-            self.stand(Standing::Starting);
+            self.set_standing(Standing::Starting);
             let status = self.run().await;
             let fate = restarts.after(status.code(), Instant::now());
             match fate {
                 Fate::Restart => {}
-                Fate::Rest => return self.stand(Standing::Ended),
-                Fate::Stop => return self.stand(Standing::Stopped),
+                Fate::Rest => return self.set_standing(Standing::Ended),
+                Fate::Stop => return self.set_standing(Standing::Stopped),
             }
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn is_path(path: &str) -> bool {
 }
 
 /// The characters that stay unescaped in a URL segment.
-const PLAIN: AsciiSet = NON_ALPHANUMERIC
+const UNESCAPED: AsciiSet = NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -50,7 +50,7 @@ const PLAIN: AsciiSet = NON_ALPHANUMERIC
 pub(super) fn encode(path: &str) -> String {
     let parts = path
         .split('/')
-        .map(|part| utf8_percent_encode(part, &PLAIN));
+        .map(|part| utf8_percent_encode(part, &UNESCAPED));
     let parts: Vec<String> = parts.map(|part| part.to_string()).collect();
     parts.join("/")
 }
@@ -79,7 +79,7 @@ impl World {
         let mut entry = entry.ok_or_else(not_found)?;
         if entry.mode == LINK {
             // A symbolic link to a file in the repository is answered with that file.
-            entry = self.followed(&tree, path, &entry).unwrap_or(entry);
+            entry = self.link_target(&tree, path, &entry).unwrap_or(entry);
         }
         self.contents_of(call, &entry, path, name)
     }
@@ -119,7 +119,7 @@ impl World {
         Ok(Reply::json(200, answer))
     }
 
-    fn followed(&mut self, tree: &str, path: &str, link: &Entry) -> Option<Entry> {
+    fn link_target(&mut self, tree: &str, path: &str, link: &Entry) -> Option<Entry> {
         let target = self.git.read_as("blob", &link.sha)?;
         let target = String::from_utf8(target).ok()?;
         let mut parts: Vec<&str> = path.split('/').collect();

@@ -22,9 +22,9 @@ pub(super) struct Object {
 /// The repository. The world's lock serialises access to it.
 pub(super) struct Git {
     folder: PathBuf,
-    reader: Helper,
+    reader: GitProcess,
     /// By type of object.
-    writers: HashMap<&'static str, Helper>,
+    writers: HashMap<&'static str, GitProcess>,
     /// The revision in progress.
     pub(super) revision: usize,
     /// The first revision that contains each object.
@@ -43,7 +43,7 @@ pub(super) struct View {
 
 /// A git process that answers each line with an object or a SHA. It ends when its input closes, hence with this
 /// process.
-struct Helper {
+struct GitProcess {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -57,7 +57,7 @@ impl Git {
         let made = made.expect("git is there");
         assert!(made.status.success(), "{made:?}");
         Self {
-            reader: Helper::start(&mut git(&repository, &["cat-file", "--batch-command"])),
+            reader: GitProcess::start(&mut git(&repository, &["cat-file", "--batch-command"])),
             writers: HashMap::new(),
             revision: 0,
             born: HashMap::new(),
@@ -129,7 +129,7 @@ impl Git {
         let writer = self.writers.entry(kind).or_insert_with(|| {
             let literally = ["--literally", "--no-filters", "-w", "--stdin-paths"];
             let arguments = ["-c", "core.fsync=none", "hash-object", "-t", kind];
-            Helper::start(git(&repository, &arguments).args(literally))
+            GitProcess::start(git(&repository, &arguments).args(literally))
         });
         let sha = writer.answer(file.to_str().unwrap());
         assert!(is_sha(&sha), "git hash-object: {sha:?}");
@@ -228,7 +228,7 @@ impl Git {
     }
 }
 
-impl Helper {
+impl GitProcess {
     fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
@@ -251,7 +251,7 @@ impl Helper {
     }
 }
 
-impl Drop for Helper {
+impl Drop for GitProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

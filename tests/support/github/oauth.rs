@@ -18,7 +18,7 @@ impl World {
     pub(super) fn sign_in(&mut self, call: &Call) -> Answer {
         match (call.method.as_str(), call.path.as_str()) {
             ("GET", "/login/oauth/authorize") => self.authorize(call),
-            ("POST", "/login/oauth/access_token") => Ok(self.turn_in(call)),
+            ("POST", "/login/oauth/access_token") => Ok(self.exchange_code(call)),
             _ => Err(not_found()),
         }
     }
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// Exchanges a code for a token, once. Errors are answered with 200, too.
-    fn turn_in(&mut self, call: &Call) -> Reply {
+    fn exchange_code(&mut self, call: &Call) -> Reply {
         let form = match call.header("content-type") {
             Some(kind) if kind.contains("json") => {
                 let body = call.json().unwrap_or_default();

@@ -53,7 +53,7 @@ fn href(address: String) -> Value {
     json!({ "href": address })
 }
 
-fn wrong(field: &str) -> Box<Reply> {
+fn invalid_field(field: &str) -> Box<Reply> {
     let error = json!([{ "resource": "PullRequest", "field": field, "code": "invalid" }]);
     invalid("Validation Failed", error)
 }
@@ -106,11 +106,11 @@ impl World {
         let owner = self.owner_login();
         let head = match head.split_once(':') {
             Some((of, branch)) if of.eq_ignore_ascii_case(&owner) => branch.to_owned(),
-            Some(_) => return Err(wrong("head")),
+            Some(_) => return Err(invalid_field("head")),
             None => head,
         };
-        let head_sha = self.branch(&head).ok_or_else(|| wrong("head"))?;
-        let base_sha = self.branch(&base).ok_or_else(|| wrong("base"))?;
+        let head_sha = self.branch(&head).ok_or_else(|| invalid_field("head"))?;
+        let base_sha = self.branch(&base).ok_or_else(|| invalid_field("base"))?;
         let open = self
             .pulls
             .iter()

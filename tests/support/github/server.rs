@@ -68,7 +68,7 @@ async fn handle(
             let done = tokio::task::spawn_blocking(move || hub.answer(&call, replica));
             done.await.unwrap()
         }
-        Some(fault) => instead(fault),
+        Some(fault) => outage_answer(fault),
     };
     fate.held(true).await;
     if let Some(Fault::LoseAnswer) = fault {
@@ -79,7 +79,7 @@ async fn handle(
 }
 
 /// The answer during an outage.
-fn instead(fault: &Fault) -> Reply {
+fn outage_answer(fault: &Fault) -> Reply {
     match fault {
         Fault::Status(status) => *refuse(*status, "Server Error"),
         Fault::Redirect(to) => Reply::empty(307).with("location", to),

@@ -40,20 +40,20 @@ pub(crate) struct Seen {
 /// A pattern for requests: a method or `*`, and a path prefix of whole segments, in which the part up to the
 /// repository's name may be left out.
 #[derive(Debug, Clone)]
-struct Which {
+struct Pattern {
     method: String,
     path: String,
 }
 
 struct Rule {
-    which: Which,
+    which: Pattern,
     before: usize,
     once: bool,
     fault: Fault,
 }
 
 struct Waiting {
-    which: Which,
+    which: Pattern,
     done_before: bool,
     reached: watch::Sender<bool>,
     released: watch::Receiver<bool>,
@@ -89,7 +89,7 @@ pub(super) struct Fate {
     hold: Option<(bool, watch::Sender<bool>, watch::Receiver<bool>)>,
 }
 
-impl Which {
+impl Pattern {
     fn new(method: &str, path: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -193,7 +193,7 @@ impl Traffic {
 
     pub(super) fn rule(&self, method: &str, path: &str, before: usize, once: bool, fault: Fault) {
         self.inner.lock().unwrap().rules.push(Rule {
-            which: Which::new(method, path),
+            which: Pattern::new(method, path),
             before,
             once,
             fault,
@@ -215,7 +215,7 @@ impl Traffic {
         let (release, released) = watch::channel(false);
         let (reached, watched) = watch::channel(false);
         self.inner.lock().unwrap().waiting.push(Waiting {
-            which: Which::new(method, path),
+            which: Pattern::new(method, path),
             done_before,
             reached,
             released,
@@ -236,7 +236,7 @@ impl Traffic {
 
     /// The requests with this method and path prefix.
     pub(super) fn matching(&self, method: &str, path: &str) -> Vec<Seen> {
-        let which = Which::new(method, path);
+        let which = Pattern::new(method, path);
         let mut seen = self.seen();
         seen.retain(|seen| which.fits(&seen.method, &seen.plain));
         seen

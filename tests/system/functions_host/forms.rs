@@ -115,7 +115,7 @@ fn a_path_in_any_letter_case_and_with_a_last_slash_is_its_routes() {
 }
 
 /// Members that differ between processes, moments or repositories.
-const OWN: [&str; 10] = [
+const VARYING_MEMBERS: [&str; 10] = [
     "cacheCreatedAt",
     "generatedAt",
     "gitPending",
@@ -129,7 +129,7 @@ const OWN: [&str; 10] = [
 ];
 
 /// Headers that differ in the same way.
-const OWN_HEADERS: [&str; 6] = [
+const VARYING_HEADERS: [&str; 6] = [
     "connection",
     "date",
     "content-length",
@@ -138,11 +138,11 @@ const OWN_HEADERS: [&str; 6] = [
     "x-request-id",
 ];
 
-/// A document without the members of [`OWN`].
+/// A document without the members of [`VARYING_MEMBERS`].
 fn stable(body: &str) -> String {
     match serde_json::from_str(body) {
         Ok(Value::Object(mut document)) => {
-            document.retain(|name, _| !OWN.contains(&name.as_str()));
+            document.retain(|name, _| !VARYING_MEMBERS.contains(&name.as_str()));
             Value::Object(document).to_string()
         }
         _ => body.to_owned(),
@@ -151,19 +151,19 @@ fn stable(body: &str) -> String {
 
 /// The parts of an answer that are the same every time.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct StableAnswer {
     request: String,
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
 }
 
-impl Told {
+impl StableAnswer {
     fn of(case: &Case, answer: &Answer) -> Self {
         let headers = answer.headers();
         let kept = headers
             .iter()
-            .filter(|(name, _)| !OWN_HEADERS.contains(&name.as_str()));
+            .filter(|(name, _)| !VARYING_HEADERS.contains(&name.as_str()));
         let mut headers: Vec<(String, String)> = kept
             .map(|(name, value)| {
                 let value = value.to_str().unwrap();
@@ -206,7 +206,7 @@ fn every_function_answers_and_by_either_form_the_same() {
         let told = cases().into_iter().map(|case| {
             let reached = host.function_of(case.method, case.path);
             let answer = case.send(&host);
-            let told = Told::of(&case, &answer);
+            let told = StableAnswer::of(&case, &answer);
             assert_eq!(reached, Some(case.function), "{}", told.request);
             let by_process = !answer.header("x-request-id").is_empty();
             assert!(by_process, "{told:?}");
@@ -215,7 +215,7 @@ fn every_function_answers_and_by_either_form_the_same() {
         told.collect::<Vec<_>>()
     });
     assert_eq!(proxied, legacy);
-    let lines: Vec<String> = proxied.iter().map(Told::line).collect();
+    let lines: Vec<String> = proxied.iter().map(StableAnswer::line).collect();
     assert_snapshot!(lines.join("\n"), @r"
     POST /api/tasks 201 | private, no-cache | application/json; charset=utf-8 | etag | /api/tasks/0000-Neu | codex_version
     POST /api/preview 200 | private, no-cache | application/json; charset=utf-8

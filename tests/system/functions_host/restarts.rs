@@ -16,7 +16,7 @@ use crate::support::process::{Answer, begin, eventually};
 const WRITERS: usize = 6;
 
 /// The number of writes acknowledged between two kills, so that each kill hits writes in flight.
-const BETWEEN: usize = 25;
+const WRITES_BETWEEN_KILLS: usize = 25;
 
 /// Writers, and the outcomes of their writes.
 #[derive(Default)]
@@ -30,9 +30,9 @@ struct Load {
 }
 
 /// Ends the writers, also when the test fails in between.
-struct Ending<'a>(&'a Load);
+struct EndWriters<'a>(&'a Load);
 
-impl Drop for Ending<'_> {
+impl Drop for EndWriters<'_> {
     fn drop(&mut self) {
         self.0.over.store(true, Ordering::SeqCst);
     }
@@ -55,27 +55,27 @@ impl Load {
         }
     }
 
-    /// Waits for [`BETWEEN`] more acknowledged writes.
-    fn goes_on(&self) {
+    /// Waits for [`WRITES_BETWEEN_KILLS`] more acknowledged writes.
+    fn wait_for_writes(&self) {
         let count = || self.acknowledged.lock().unwrap().len();
-        let wanted = count() + BETWEEN;
+        let wanted = count() + WRITES_BETWEEN_KILLS;
         eventually("writes are acknowledged", || count() >= wanted);
     }
 
     /// Kills the process twice under writes, the most that a host tolerates.
-    fn kill_under_it(&self, host: &FunctionsHost) {
+    fn kill_under_load(&self, host: &FunctionsHost) {
         thread::scope(|scope| {
-            let _ending = Ending(self);
+            let _ending = EndWriters(self);
             for _ in 0..WRITERS {
                 scope.spawn(|| self.write(host));
             }
             for kills in 1..=2 {
-                self.goes_on();
+                self.wait_for_writes();
                 host.kill();
                 let again = || host.starts().len() == 1 + kills;
                 eventually("the host starts it again", again);
             }
-            self.goes_on();
+            self.wait_for_writes();
         });
         assert_eq!(host.standing(), Standing::Ready);
     }
@@ -94,7 +94,7 @@ fn create(host: &FunctionsHost, title: &str) -> Option<String> {
 fn nothing_is_lost(what: &str, settings: &[(&str, &str)]) {
     let host = FunctionsHost::start(Form::Proxied, settings);
     let load = Load::default();
-    load.kill_under_it(&host);
+    load.kill_under_load(&host);
     let acknowledged = load.acknowledged.into_inner().unwrap();
     let cut_off = load.cut_off.into_inner();
     assert!(cut_off > 0, "the kills met no write");

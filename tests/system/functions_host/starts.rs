@@ -13,7 +13,7 @@ use crate::support::functions_host::{Form, FunctionsHost, Level, Standing, free_
 use crate::support::process::eventually;
 
 /// Forwards connections to this port to the emulator from now on.
-fn bring_back(runtime: &Runtime, port: u16) {
+fn forward_to_emulator(runtime: &Runtime, port: u16) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     listener.set_nonblocking(true).unwrap();
     runtime.spawn(async move {
@@ -47,7 +47,7 @@ fn with_the_store_away_it_is_ready_and_needs_no_restart_when_the_store_comes() {
     let refused = host.get("/codex");
     assert_eq!(refused.status, 503, "{}", refused.body);
     assert!(!refused.header("retry-after").is_empty());
-    bring_back(&runtime, port);
+    forward_to_emulator(&runtime, port);
     let week = host.get("/codex");
     assert_eq!(week.status, 200, "{}", week.body);
     eventually("what was remembered is forgotten", || {

@@ -111,7 +111,7 @@ fn the_functions_that_take_every_path_lead_to_no_timer() {
 }
 
 /// A request that bypasses the host.
-fn straight(host: &FunctionsHost, timer: &str, headers: &str, body: &str) -> Answer {
+fn send_past_host(host: &FunctionsHost, timer: &str, headers: &str, body: &str) -> Answer {
     let headers = format!("content-type: application/json\r\n{headers}");
     Answer::read(begin(
         &host.past(),
@@ -127,7 +127,7 @@ fn a_timers_handler_refuses_whoever_isnt_the_host() {
     let place = Place::new();
     let host = place.host(Form::Proxied);
     for timer in timers(&host) {
-        let taken = straight(&host, &timer, "", &call(&timer));
+        let taken = send_past_host(&host, &timer, "", &call(&timer));
         assert_eq!(taken.status, 200, "what the others lack: {}", taken.body);
         let other = call("renderCodex");
         let unnamed = json!({"Data": {}, "Metadata": {"sys": {}}}).to_string();
@@ -142,7 +142,7 @@ fn a_timers_handler_refuses_whoever_isnt_the_host() {
             ("", "{}".to_owned()),
         ];
         for (headers, body) in refused {
-            let answer = straight(&host, &timer, headers, &body);
+            let answer = send_past_host(&host, &timer, headers, &body);
             assert_eq!(
                 answer.status, 404,
                 "{timer} {headers}{body}: {}",

@@ -12,7 +12,7 @@ use crate::support::scene::task;
 use crate::support::tcp_proxy::{Fault, TcpProxy};
 
 /// The writes of a delivery that brings one new file, in order.
-const TAKING: [(&str, &str, usize); 10] = [
+const DELIVERY_WRITES: [(&str, &str, usize); 10] = [
     ("PUT", "git.json", 1),
     ("PUT", "/queue/anna", 1),
     ("PUT", "git.json", 2),
@@ -26,7 +26,7 @@ const TAKING: [(&str, &str, usize); 10] = [
 ];
 
 /// The writes of a push of one edit, in order, starting with the edit's own write intent.
-const PUSHING: [(&str, &str, usize); 5] = [
+const PUSH_WRITES: [(&str, &str, usize); 5] = [
     ("PUT", "state.json", 2),
     ("PUT", "git.json", 1),
     ("PUT", "git.json", 2),
@@ -35,7 +35,7 @@ const PUSHING: [(&str, &str, usize); 5] = [
 ];
 
 /// A mirror, a service behind a connection that can be cut, and a task that both sides have.
-async fn begun() -> (Mirror, TcpProxy, Service) {
+async fn set_up() -> (Mirror, TcpProxy, Service) {
     let mirror = Mirror::over_azurite().with("CODEX_PENDING_EXPIRY_SECONDS", "1");
     let proxy = TcpProxy::start(azurite().port()).await;
     let mut command = mirror.command();
@@ -57,8 +57,8 @@ fn cuts<const N: usize>(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_being_taken_when_the_process_died_is_not_taken_for_an_edit() {
-    for ((method, path, nth), cut) in cuts(TAKING) {
-        let (mirror, proxy, service) = begun().await;
+    for ((method, path, nth), cut) in cuts(DELIVERY_WRITES) {
+        let (mirror, proxy, service) = set_up().await;
         mirror.commit(&[("0005-Neu.md", Some(&task("Neu")))], "Add");
         let delivery = mirror.github.take_deliveries().pop().unwrap();
         proxy.plan_at(method, path, nth, cut);
@@ -73,7 +73,7 @@ async fn what_was_being_taken_when_the_process_died_is_not_taken_for_an_edit() {
         service
             .send_json("PATCH", "/api/tasks/0000", r#"{"tags": ["weiter"]}"#)
             .json();
-        ended_equal(&mirror, &service).await;
+        tick_until_equal(&mirror, &service).await;
         let files = mirror.in_git();
         assert_eq!(
             files.keys().collect::<Vec<_>>(),
@@ -91,7 +91,7 @@ async fn an_edit_of_what_was_just_taken_is_an_edit_of_that() {
     let old = "---\ntyp: task\nkategorie: arbeit\nstatus: offen\ntags: [alt]\n---\n\nText\n";
     let new = old.replace("[alt]", "[neu]");
     for tags in [["alt"], ["anders"]] {
-        let (mirror, proxy, service) = begun().await;
+        let (mirror, proxy, service) = set_up().await;
         mirror.commit(&[("0005-Da.md", Some(old))], "Add");
         mirror.taken_in(&service).await;
         mirror.commit(&[("0005-Da.md", Some(&new))], "Edit");
@@ -110,7 +110,7 @@ async fn an_edit_of_what_was_just_taken_is_an_edit_of_that() {
         drop(service);
         let service = mirror.service();
         service.send_json("POST", "/sync", "").json();
-        ended_equal(&mirror, &service).await;
+        tick_until_equal(&mirror, &service).await;
         let text = mirror.in_git()["0005-Da.md"].clone();
         assert!(text.contains(tags[0]), "{text}");
         let week = service.get("/codex?nocache=true").json();
@@ -121,7 +121,7 @@ async fn an_edit_of_what_was_just_taken_is_an_edit_of_that() {
 /// A take that was recorded in advance and never happened doesn't keep edits from Git.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_take_that_never_happened_holds_nothing_up() {
-    let (mirror, proxy, service) = begun().await;
+    let (mirror, proxy, service) = set_up().await;
     mirror.deliver(&service).await;
     let before = mirror.in_git()["0000-Hier.md"].clone();
     mirror.commit(
@@ -139,14 +139,14 @@ async fn a_take_that_never_happened_holds_nothing_up() {
     let service = mirror.service();
     let body = r#"{"tags": ["weiter"]}"#;
     service.send_json("PATCH", "/api/tasks/0000", body).json();
-    ended_equal(&mirror, &service).await;
+    tick_until_equal(&mirror, &service).await;
     assert!(mirror.in_git()["0000-Hier.md"].contains("weiter"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
-    for ((method, path, nth), cut) in cuts(PUSHING) {
-        let (mirror, proxy, service) = begun().await;
+    for ((method, path, nth), cut) in cuts(PUSH_WRITES) {
+        let (mirror, proxy, service) = set_up().await;
         proxy.plan_at(method, path, nth, cut);
         let body = json!({"tags": ["eins"]}).to_string();
         let headers = "content-type: application/json\r\n";
@@ -157,7 +157,7 @@ async fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
         let service = mirror.service();
         let edit = service.send_json("PATCH", "/api/tasks/0000", r#"{"deadline": "31.12.2026"}"#);
         edit.json();
-        ended_equal(&mirror, &service).await;
+        tick_until_equal(&mirror, &service).await;
         let text = mirror.in_git()["0000-Hier.md"].clone();
         assert!(
             text.contains("eins") && text.contains("31.12.2026"),
@@ -174,7 +174,7 @@ async fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
 }
 
 /// Calls the timer until both sides are equal.
-async fn ended_equal(mirror: &Mirror, service: &Service) {
+async fn tick_until_equal(mirror: &Mirror, service: &Service) {
     for _ in 0..40 {
         tick(service);
         if mirror.queue().await.is_empty() && mirror.in_store().await == mirror.in_git() {

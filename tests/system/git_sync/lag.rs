@@ -14,7 +14,7 @@ use crate::support::process::{Service, eventually};
 use crate::support::scene::{Scene, task};
 
 /// A service that reads the hub itself and one that reads a replica; both know one task of Git's.
-async fn two(mirror: &Mirror) -> (Service, Service, Replica) {
+async fn two_services(mirror: &Mirror) -> (Service, Service, Replica) {
     let replica = mirror.github.replica();
     let (a, b) = (mirror.service(), mirror.service_at(&replica));
     mirror.commit(&[("0000-Eins.md", Some(&task("Eins")))], "Begin");
@@ -41,7 +41,7 @@ fn edit(service: &Service, stem: &str, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_committed_here_stays_while_a_replica_shows_the_branch_of_before() {
     let mirror = Mirror::new();
-    let (a, b, replica) = two(&mirror).await;
+    let (a, b, replica) = two_services(&mirror).await;
     edit(&a, "0000-Eins", "Geändert");
     let name = create(&a, "Zwei");
     eventually("it is committed", || mirror.in_git().contains_key(&name));
@@ -72,7 +72,7 @@ async fn what_was_committed_here_stays_while_a_replica_shows_the_branch_of_befor
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_instance_has_taken_in_stays_while_a_replica_lags() {
     let mirror = Mirror::new();
-    let (a, b, replica) = two(&mirror).await;
+    let (a, b, replica) = two_services(&mirror).await;
     let eins = task("Eins von einem Klon");
     mirror.commit(
         &[

@@ -10,7 +10,7 @@ use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
 
 /// Terminates a service so that it leaves no write intent to be settled.
-fn ended(service: Service) {
+fn terminate_cleanly(service: Service) {
     service.terminate();
     assert_eq!(service.wait().code(), Some(200), "a host starts it again");
 }
@@ -22,7 +22,7 @@ async fn many_files_become_one_commit() {
     for at in 0..25 {
         create(&off, &format!("Nummer {at}"));
     }
-    ended(off);
+    terminate_cleanly(off);
     let before = mirror.github.log("main").len();
     let service = mirror.service();
     assert_eq!(
@@ -321,7 +321,7 @@ async fn the_first_commit_of_an_empty_repository_is_made() {
     for at in 0..12 {
         create(&off, &format!("Nummer {at}"));
     }
-    ended(off);
+    terminate_cleanly(off);
     let service = mirror.service();
     service.send_json("POST", "/sync", "").json();
     mirror.until_equal(&service).await;
@@ -396,7 +396,7 @@ async fn two_instances_that_push_at_once_commit_once() {
     for at in 0..8 {
         create(&off, &format!("Nummer {at}"));
     }
-    ended(off);
+    terminate_cleanly(off);
     let (a, b) = (mirror.service(), mirror.service());
     a.send_json("POST", "/sync", "").json();
     std::thread::scope(|scope| {
@@ -561,7 +561,7 @@ async fn two_instances_propose_a_change_once() {
     for at in 0..4 {
         create(&off, &format!("Nummer {at}"));
     }
-    ended(off);
+    terminate_cleanly(off);
     let (a, b) = (mirror.service(), mirror.service());
     a.send_json("POST", "/sync", "").json();
     std::thread::scope(|scope| {
@@ -586,7 +586,7 @@ async fn where_one_commit_of_all_is_refused_each_gets_its_own() {
     for at in 0..12 {
         create(&off, &format!("Nummer {at}"));
     }
-    ended(off);
+    terminate_cleanly(off);
     mirror
         .github
         .fail_at("POST", "/git/trees", Fault::Status(422));

@@ -12,7 +12,7 @@ use crate::support::scene::task;
 const NAME: &str = "0000-Eins.md";
 
 /// A task that Git has, and a reviewer.
-async fn begun() -> (Mirror, Service) {
+async fn set_up() -> (Mirror, Service) {
     let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
     let service = mirror.service();
     mirror.github.add_user("berta", 2_000);
@@ -22,9 +22,9 @@ async fn begun() -> (Mirror, Service) {
     (mirror, service)
 }
 
-/// [`begun`] and a pull request with an edit of the task.
-async fn proposed() -> (Mirror, Service) {
-    let (mirror, service) = begun().await;
+/// [`set_up`] and a pull request with an edit of the task.
+async fn set_up_with_pull() -> (Mirror, Service) {
+    let (mirror, service) = set_up().await;
     edit(&service, "# Eins\n\nVorschlag\n");
     assert_eq!(mirror.github.pulls().len(), 1);
     (mirror, service)
@@ -65,7 +65,7 @@ fn reviewed(text: &str) -> Option<String> {
 }
 
 /// Waits until no instance sends requests to GitHub.
-async fn at_rest(mirror: &Mirror) {
+async fn wait_until_idle(mirror: &Mirror) {
     let requests = || mirror.github.requests().len();
     let mut before = 0;
     while std::mem::replace(&mut before, requests()) != requests() {
@@ -73,7 +73,7 @@ async fn at_rest(mirror: &Mirror) {
     }
 }
 
-async fn here(mirror: &Mirror) -> Option<String> {
+async fn stored_text(mirror: &Mirror) -> Option<String> {
     mirror.in_store().await.get(NAME).cloned()
 }
 
@@ -81,14 +81,14 @@ async fn here(mirror: &Mirror) -> Option<String> {
 async fn what_a_reviewer_merges_is_taken_in_each_way_to_merge() {
     for how in [Merge::Commit, Merge::Squash, Merge::Rebase] {
         for delivered in [true, false] {
-            let (mirror, service) = proposed().await;
+            let (mirror, service) = set_up_with_pull().await;
             let text = review(&mirror, reviewed);
             mirror.github.merge_pull(1, how).unwrap();
             if delivered {
                 mirror.deliver(&service).await;
             }
             tick(&service);
-            assert_eq!(here(&mirror).await, text, "{how:?}");
+            assert_eq!(stored_text(&mirror).await, text, "{how:?}");
             let state = service.get("/sync").json();
             assert_eq!(
                 (&state["pullRequests"], &state["unpushed"]),
@@ -97,7 +97,7 @@ async fn what_a_reviewer_merges_is_taken_in_each_way_to_merge() {
             // The next edit is based on the merged text.
             let body = r#"{"tags": ["danach"]}"#;
             send(&service, "PATCH", "/api/tasks/0000?git=wait", "", body);
-            assert!(here(&mirror).await.unwrap().contains("Durchgesehen"));
+            assert!(stored_text(&mirror).await.unwrap().contains("Durchgesehen"));
             assert_eq!(mirror.github.pulls().len(), 2);
         }
     }
@@ -113,7 +113,7 @@ async fn what_a_reviewer_takes_out_of_a_request_goes_here_too() {
         (|_| None, None),
     ];
     for (change, becomes) in rows {
-        let (mirror, service) = proposed().await;
+        let (mirror, service) = set_up_with_pull().await;
         review(&mirror, change);
         // A merge that leaves the file as it was contains some other change.
         let branch = mirror.github.pulls()[0].head.clone();
@@ -125,7 +125,7 @@ async fn what_a_reviewer_takes_out_of_a_request_goes_here_too() {
         for _ in 0..2 {
             tick(&service);
         }
-        assert_eq!(here(&mirror).await, becomes);
+        assert_eq!(stored_text(&mirror).await, becomes);
         assert_eq!(service.get("/sync").json()["pullRequests"], json!([]));
     }
 }
@@ -133,7 +133,7 @@ async fn what_a_reviewer_takes_out_of_a_request_goes_here_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_after_a_review_keeps_both_before_and_after_the_merge() {
     for merged_first in [true, false] {
-        let (mirror, service) = proposed().await;
+        let (mirror, service) = set_up_with_pull().await;
         review(&mirror, reviewed);
         if merged_first {
             mirror.github.merge_pull(1, Merge::Squash).unwrap();
@@ -141,7 +141,7 @@ async fn an_edit_after_a_review_keeps_both_before_and_after_the_merge() {
         let body = r#"{"tags": ["eigenes"]}"#;
         send(&service, "PATCH", "/api/tasks/0000?git=wait", "", body);
         tick(&service);
-        let text = here(&mirror).await.unwrap();
+        let text = stored_text(&mirror).await.unwrap();
         assert!(
             text.contains("Durchgesehen") && text.contains("eigenes"),
             "{text}"
@@ -159,7 +159,7 @@ async fn an_edit_after_a_review_keeps_both_before_and_after_the_merge() {
             .merge_pull(last.number, Merge::Commit)
             .unwrap();
         mirror.taken_in(&service).await;
-        assert_eq!(here(&mirror).await.unwrap(), text);
+        assert_eq!(stored_text(&mirror).await.unwrap(), text);
     }
 }
 
@@ -189,14 +189,14 @@ async fn a_request_that_is_not_merged_leaves_the_change_here() {
         ),
     ];
     for (case, act, number) in rows {
-        let (mirror, service) = proposed().await;
-        let before = here(&mirror).await;
+        let (mirror, service) = set_up_with_pull().await;
+        let before = stored_text(&mirror).await;
         let branch = mirror.github.pulls()[0].head.clone();
         act(&mirror, &branch);
         for _ in 0..2 {
             tick(&service);
         }
-        assert_eq!(here(&mirror).await, before, "{case}");
+        assert_eq!(stored_text(&mirror).await, before, "{case}");
         assert_eq!(
             mirror.github.pulls().len(),
             1,
@@ -208,7 +208,7 @@ async fn a_request_that_is_not_merged_leaves_the_change_here() {
         mirror.github.merge_pull(last, Merge::Rebase).unwrap();
         mirror.taken_in(&service).await;
         assert!(
-            here(&mirror).await.unwrap().contains("Noch einmal"),
+            stored_text(&mirror).await.unwrap().contains("Noch einmal"),
             "{case}"
         );
     }
@@ -232,13 +232,13 @@ async fn an_edit_put_onto_the_branch_after_the_merge_is_not_taken_for_merged() {
         for _ in 0..2 {
             tick(&service);
         }
-        let text = here(&mirror).await.unwrap();
+        let text = stored_text(&mirror).await.unwrap();
         assert!(text.contains("Danach"), "{how:?}: {text}");
         let pulls = mirror.github.pulls();
         assert_eq!(pulls.len(), 2, "it is proposed anew");
         mirror.github.merge_pull(2, how).unwrap();
         mirror.taken_in(&service).await;
-        assert_eq!(here(&mirror).await.unwrap(), text);
+        assert_eq!(stored_text(&mirror).await.unwrap(), text);
     }
 }
 
@@ -261,7 +261,7 @@ async fn a_change_made_again_and_again_always_finds_a_branch() {
 /// each that has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_of_the_branch_asks_for_all_open_requests_at_once() {
-    let (mirror, service) = proposed().await;
+    let (mirror, service) = set_up_with_pull().await;
     for at in 1..6 {
         create(&service, &format!("Vorschlag {at}"));
     }
@@ -269,7 +269,7 @@ async fn a_move_of_the_branch_asks_for_all_open_requests_at_once() {
     while !mirror.queue().await.is_empty() {
         tick(&service);
     }
-    at_rest(&mirror).await;
+    wait_until_idle(&mirror).await;
     mirror.github.drop_deliveries();
     mirror.github.clear_requests();
     mirror.commit(&[("0050-Andere.md", Some(&task("Andere")))], "Add");
@@ -307,7 +307,7 @@ async fn a_move_of_the_branch_asks_for_all_open_requests_at_once() {
 /// The process dies before it receives the answer that opened its request, and a reviewer changes and merges it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_answer_never_came_is_known_when_it_was_merged() {
-    let (mirror, service) = begun().await;
+    let (mirror, service) = set_up().await;
     let held = mirror.github.hold_answer("POST", "/pulls");
     edit_and_die(service, held, "# Eins\n\nVorschlag\n").await;
     let text = review(&mirror, |text| Some(text.replace("Vorschlag", "Anders")));
@@ -316,7 +316,7 @@ async fn a_request_whose_answer_never_came_is_known_when_it_was_merged() {
     mirror.deliver(&service).await;
     tick(&service);
     mirror.until_equal(&service).await;
-    assert_eq!(here(&mirror).await, text);
+    assert_eq!(stored_text(&mirror).await, text);
     assert_eq!(mirror.github.pulls().len(), 1);
 }
 
@@ -325,7 +325,7 @@ async fn a_request_whose_answer_never_came_is_known_when_it_was_merged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_text_is_not_put_over_a_newer_one_of_another_instance() {
     for merged_first in [false, true] {
-        let (mirror, slow) = begun().await;
+        let (mirror, slow) = set_up().await;
         let quick = mirror.service();
         let held = mirror.github.hold_answer("GET", "/git/ref/heads/codex");
         let body = json!({"body": "# Eins\n\nVorher\n"}).to_string();
@@ -338,7 +338,7 @@ async fn an_older_text_is_not_put_over_a_newer_one_of_another_instance() {
             mirror.github.merge_pull(1, Merge::Squash).unwrap();
         }
         held.release();
-        at_rest(&mirror).await;
+        wait_until_idle(&mirror).await;
         let puts = mirror.github.calls("PUT", "/contents");
         assert_eq!(
             (puts, mirror.github.pulls().len()),
@@ -349,23 +349,23 @@ async fn an_older_text_is_not_put_over_a_newer_one_of_another_instance() {
             mirror.github.merge_pull(1, Merge::Squash).unwrap();
         }
         mirror.taken_in(&quick).await;
-        assert!(here(&mirror).await.unwrap().contains("Vorschlag"));
+        assert!(stored_text(&mirror).await.unwrap().contains("Vorschlag"));
     }
 }
 
 /// There was only one request ever; it holds the text of the store, and is merged.
-async fn one_request_has_all(mirror: &Mirror, service: &Service, case: &str) {
+async fn check_one_merged_request(mirror: &Mirror, service: &Service, case: &str) {
     let pulls = mirror.github.pulls();
     let branches: Vec<&str> = pulls.iter().map(|it| it.head.as_str()).collect();
     assert_eq!(branches, ["codex/tasks/anna/0000-update"], "{case}");
-    let text = here(mirror).await.unwrap();
+    let text = stored_text(mirror).await.unwrap();
     assert!(
         text.contains("Vorschlag") && text.contains("abgeschlossen"),
         "{case}: {text}"
     );
     mirror.github.merge_pull(1, Merge::Squash).unwrap();
     mirror.taken_in(service).await;
-    assert_eq!(here(mirror).await.unwrap(), text, "{case}");
+    assert_eq!(stored_text(mirror).await.unwrap(), text, "{case}");
 }
 
 /// An instance is about to propose an edit when another one completes the task, which would get a branch of another
@@ -379,7 +379,7 @@ async fn two_instances_that_tell_different_stories_of_a_task_open_one_request() 
         ("a request", "POST", "/pulls"),
     ];
     for (has, method, path) in rows {
-        let (mirror, slow) = begun().await;
+        let (mirror, slow) = set_up().await;
         let quick = mirror.service();
         let held = match has {
             "a request" => mirror.github.hold_answer(method, path),
@@ -393,8 +393,8 @@ async fn two_instances_that_tell_different_stories_of_a_task_open_one_request() 
         let answer = send(&quick, "POST", path, "", "{}");
         assert_eq!(answer.status, 200, "{has}: {}", answer.body);
         held.release();
-        at_rest(&mirror).await;
-        one_request_has_all(&mirror, &quick, has).await;
+        wait_until_idle(&mirror).await;
+        check_one_merged_request(&mirror, &quick, has).await;
     }
 }
 
@@ -402,7 +402,7 @@ async fn two_instances_that_tell_different_stories_of_a_task_open_one_request() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_answer_never_came_gets_what_is_told_otherwise_too() {
     for answered in [false, true] {
-        let (mirror, service) = begun().await;
+        let (mirror, service) = set_up().await;
         let held = match answered {
             false => mirror.github.hold("POST", "/pulls"),
             true => mirror.github.hold_answer("POST", "/pulls"),
@@ -412,15 +412,15 @@ async fn a_request_whose_answer_never_came_gets_what_is_told_otherwise_too() {
         let path = "/api/tasks/0000/complete?git=wait";
         let answer = send(&service, "POST", path, "", "{}");
         assert_eq!(answer.status, 200, "{}", answer.body);
-        at_rest(&mirror).await;
-        one_request_has_all(&mirror, &service, &format!("opened: {answered}")).await;
+        wait_until_idle(&mirror).await;
+        check_one_merged_request(&mirror, &service, &format!("opened: {answered}")).await;
     }
 }
 
 /// The same crash, and the first request is merged while the retry looks for its branch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_answer_never_came_gets_nothing_after_its_merge() {
-    let (mirror, service) = begun().await;
+    let (mirror, service) = set_up().await;
     let held = mirror.github.hold_answer("POST", "/pulls");
     edit_and_die(service, held, "# Eins\n\nVorschlag\n").await;
     let service = mirror.service();
@@ -430,24 +430,24 @@ async fn a_request_whose_answer_never_came_gets_nothing_after_its_merge() {
     held.reached().await;
     mirror.github.merge_pull(1, Merge::Squash).unwrap();
     held.release();
-    at_rest(&mirror).await;
+    wait_until_idle(&mirror).await;
     mirror.deliver(&service).await;
     tick(&service);
     eventually("it is proposed anew", || mirror.github.pulls().len() == 2);
     let branch = mirror.github.pulls()[1].head.clone();
     assert_eq!(branch, "codex/tasks/anna/0000-complete");
-    let text = here(&mirror).await.unwrap();
+    let text = stored_text(&mirror).await.unwrap();
     assert!(text.contains("Vorschlag") && text.contains("abgeschlossen"));
     mirror.github.merge_pull(2, Merge::Squash).unwrap();
     mirror.taken_in(&service).await;
-    assert_eq!(here(&mirror).await.unwrap(), text);
+    assert_eq!(stored_text(&mirror).await.unwrap(), text);
 }
 
 /// The process dies before it receives the answer that opened its request, and another client edits the file on the
 /// service's own branch: both changes are merged into one text here, which is committed to the open request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
-    let (mirror, service) = begun().await;
+    let (mirror, service) = set_up().await;
     let held = mirror.github.hold_answer("POST", "/pulls");
     edit_and_die(service, held, "# Eins\n\nVorschlag\n").await;
     let elsewhere = task("Eins").replace("---\n\n", "tags: [drüben]\n---\n\n");
@@ -455,8 +455,8 @@ async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
     let service = mirror.service();
     mirror.deliver(&service).await;
     tick(&service);
-    at_rest(&mirror).await;
-    let text = here(&mirror).await.unwrap();
+    wait_until_idle(&mirror).await;
+    let text = stored_text(&mirror).await.unwrap();
     assert!(
         text.contains("Vorschlag") && text.contains("drüben"),
         "{text}"
@@ -464,7 +464,7 @@ async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
     assert_eq!(mirror.github.pulls().len(), 1);
     mirror.github.merge_pull(1, Merge::Squash).unwrap();
     mirror.taken_in(&service).await;
-    assert_eq!(here(&mirror).await.unwrap(), text);
+    assert_eq!(stored_text(&mirror).await.unwrap(), text);
 }
 
 /// The process dies before it learns that its edit is on the request's branch, another client edits the file on the
@@ -472,7 +472,7 @@ async fn a_request_whose_answer_never_came_gets_what_was_merged_here_too() {
 /// service's own, not as a review.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_own_edit_whose_answer_never_came_is_no_review_after_a_merge_here() {
-    let (mirror, service) = proposed().await;
+    let (mirror, service) = set_up_with_pull().await;
     let held = mirror.github.hold_answer("PUT", "/contents");
     edit_and_die(service, held, "# Eins\n\nAnders\n").await;
     let elsewhere = task("Eins").replace("---\n\n", "tags: [drüben]\n---\n\n");
@@ -485,8 +485,8 @@ async fn an_own_edit_whose_answer_never_came_is_no_review_after_a_merge_here() {
     let answer = send(&service, "PATCH", "/api/tasks/0000", "", &body);
     assert_eq!(answer.status, 200, "{}", answer.body);
     held.release();
-    at_rest(&mirror).await;
-    let text = here(&mirror).await.unwrap();
+    wait_until_idle(&mirror).await;
+    let text = stored_text(&mirror).await.unwrap();
     assert!(
         text.contains("Vorschlag") && text.contains("drüben"),
         "{text}"
@@ -494,5 +494,5 @@ async fn an_own_edit_whose_answer_never_came_is_no_review_after_a_merge_here() {
     assert_eq!(mirror.github.pulls().len(), 1);
     mirror.github.merge_pull(1, Merge::Squash).unwrap();
     mirror.taken_in(&service).await;
-    assert_eq!(here(&mirror).await.unwrap(), text);
+    assert_eq!(stored_text(&mirror).await.unwrap(), text);
 }

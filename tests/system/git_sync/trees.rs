@@ -11,7 +11,7 @@ use crate::support::process::{Service, eventually};
 use crate::support::scene::task;
 
 /// Posts the waiting deliveries, and compares the store with the tree.
-async fn delivered(mirror: &Mirror, service: &Service) {
+async fn deliver_and_compare(mirror: &Mirror, service: &Service) {
     let outcomes = mirror.deliver(service).await;
     assert!(outcomes.iter().all(|it| it.0 == Some(200)), "{outcomes:?}");
     assert_eq!(mirror.in_store().await, mirror.in_git());
@@ -54,7 +54,7 @@ async fn a_git_json_that_cant_be_read_keeps_only_its_own_user_waiting() {
         let goes = "codex-miroir/berta/tasks/0001-Zwei.md";
         let all = [&annas, bertas, goes].map(|path| (path, task("Vorher").into()));
         let before = mirror.github.commit("main", &all, "Begin");
-        delivered(&mirror, &service).await;
+        deliver_and_compare(&mirror, &service).await;
         mirror.until_equal(&service).await;
         // After this, the commit is certainly recorded.
         tick(&service);
@@ -119,7 +119,7 @@ async fn a_base_path_may_have_several_segments() {
         ],
         "Elsewhere",
     );
-    delivered(&mirror, &service).await;
+    deliver_and_compare(&mirror, &service).await;
     create(&service, "Von hier");
     mirror.until_equal(&service).await;
     assert_eq!(mirror.in_git().len(), 2);
@@ -177,7 +177,7 @@ async fn a_tree_that_github_truncates_is_read_folder_by_folder() {
     );
     // Each folder fits within the limit; all of them together don't.
     mirror.github.set_tree_limit(121);
-    delivered(&mirror, &service).await;
+    deliver_and_compare(&mirror, &service).await;
     assert_eq!(mirror.in_store_of("ben").await.len(), 1);
     // Where not even one folder fits, the engine concludes nothing.
     mirror.github.set_tree_limit(50);
@@ -215,7 +215,7 @@ async fn most_of_the_files_are_only_removed_when_somebody_confirms_it() {
         .map(|(name, text)| (name.as_str(), Some(text.as_str())))
         .collect();
     mirror.commit(&files, "Ten");
-    delivered(&mirror, &service).await;
+    deliver_and_compare(&mirror, &service).await;
     mirror.until_equal(&service).await;
     let gone: Vec<_> = files[..8]
         .iter()
@@ -331,7 +331,7 @@ async fn sync_by_hand_takes_again_what_an_editor_removed_here() {
     let mirror = Mirror::new();
     let service = mirror.service();
     mirror.commit(&[("0001-a.md", Some(&task("a")))], "Add");
-    delivered(&mirror, &service).await;
+    deliver_and_compare(&mirror, &service).await;
     let store = mirror.store();
     let user = codex_miroir::user::UserId::parse("anna").unwrap();
     let key = codex_miroir::store::BlobKey::raw(&user, "0001-a.md").unwrap();
@@ -443,7 +443,7 @@ async fn pointed_at_another_place_it_removes_nothing() {
         ],
         "Add",
     );
-    delivered(&mirror, &service).await;
+    deliver_and_compare(&mirror, &service).await;
     mirror.until_equal(&service).await;
     service.terminate();
     assert_eq!(service.wait().code(), Some(200), "a host starts it again");

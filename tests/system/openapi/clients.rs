@@ -13,12 +13,12 @@ use crate::support::contract::{answers, operation, operations};
 use crate::support::mirror::HOOK_SECRET;
 
 /// The folder in which a client is generated, and the service that it calls.
-struct Workshop {
+struct ClientFolder {
     folder: TempDir,
     setting: Setting,
 }
 
-impl Workshop {
+impl ClientFolder {
     fn new() -> Self {
         let setting = Setting::new();
         let unreadable = "---\ntyp: task\nkategorie: garten\n---\n";
@@ -46,7 +46,7 @@ impl Workshop {
     }
 
     /// Copies a file of `tests/clients` into the folder.
-    fn bring(&self, file: &str) {
+    fn copy_in(&self, file: &str) {
         let from = tests().join("clients").join(file);
         fs::copy(from, self.at(file)).unwrap();
     }
@@ -94,7 +94,7 @@ fn check_called(said: &str) {
 
 #[test]
 fn the_typescript_client_calls_every_json_operation() {
-    let workshop = Workshop::new();
+    let workshop = ClientFolder::new();
     let [generator, compiler] =
         ["openapi-typescript", "tsc"].map(|name| installed(&format!("node_modules/.bin/{name}")));
     let said = workshop.run(generator, &[&workshop.document(), "-o", "service.d.ts"]);
@@ -111,7 +111,7 @@ fn the_typescript_client_calls_every_json_operation() {
     let modules = tests().join("node_modules");
     std::os::unix::fs::symlink(modules, workshop.at("node_modules")).unwrap();
     for file in ["tsconfig.json", "client.mts"] {
-        workshop.bring(file);
+        workshop.copy_in(file);
     }
     workshop.run(compiler, &["--project", "."]);
     check_called(&workshop.run("node", &["client.mjs"]));
@@ -119,7 +119,7 @@ fn the_typescript_client_calls_every_json_operation() {
 
 #[test]
 fn the_python_client_calls_every_json_operation() {
-    let workshop = Workshop::new();
+    let workshop = ClientFolder::new();
     let [generator, types, python] = ["openapi-python-client", "mypy", "python"]
         .map(|name| installed(&format!(".venv/bin/{name}")));
     let config = tests().join("clients/generator.json");
@@ -134,7 +134,7 @@ fn the_python_client_calls_every_json_operation() {
         let module = format!("service/api/{tag}/{id}.py");
         assert!(workshop.at(&module).exists(), "{module} was left out");
     }
-    workshop.bring("client.py");
+    workshop.copy_in("client.py");
     workshop.run(types, &["--strict", "service", "client.py"]);
     check_called(&workshop.run(python, &["client.py"]));
 }

@@ -89,7 +89,13 @@ impl History {
                 found.push(format!("doubled: {:?}", read.tasks));
             }
             for (task, writes) in &by_task {
-                found.extend(compare(task, writes, read, shown.get(task).copied(), bound));
+                found.extend(check_read(
+                    task,
+                    writes,
+                    read,
+                    shown.get(task).copied(),
+                    bound,
+                ));
             }
             found.extend(
                 shown
@@ -106,7 +112,7 @@ impl History {
 }
 
 /// P1, P2, and that a read shows no state that no client wrote: for one task in one read.
-fn compare(
+fn check_read(
     task: &str,
     writes: &[&Write],
     read: &Read,
@@ -169,7 +175,7 @@ mod planted {
     use super::*;
 
     /// Two acknowledged changes and two reads that show them.
-    fn good() -> History {
+    fn consistent_history() -> History {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
         let write = |task: &str, revision, began, version, acknowledged| Write {
@@ -212,9 +218,9 @@ mod planted {
 
     #[test]
     fn the_checker_finds_each_kind() {
-        assert_eq!(first_violation(&good()), "");
+        assert_eq!(first_violation(&consistent_history()), "");
         let plant = |change: fn(&mut History)| {
-            let mut history = good();
+            let mut history = consistent_history();
             change(&mut history);
             first_violation(&history)
         };

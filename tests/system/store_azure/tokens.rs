@@ -21,13 +21,13 @@ const REFUSAL: Fault = Fault::Storage(401, "InvalidAuthenticationInfo");
 
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-fn opened() -> (IdentityEndpoint, AzureStore) {
+fn set_up() -> (IdentityEndpoint, AzureStore) {
     let endpoint = IdentityEndpoint::start();
     let store = endpoint.store(&azurite().container());
     (endpoint, store)
 }
 
-/// [`opened`] through a proxy that can refuse requests; the blob exists.
+/// [`set_up`] through a proxy that can refuse requests; the blob exists.
 async fn proxied() -> (IdentityEndpoint, AzureStore, TcpProxy) {
     let proxy = TcpProxy::start(authority().http_before(secure_azurite().port())).await;
     let endpoint = IdentityEndpoint::start();
@@ -44,7 +44,7 @@ async fn get(store: &AzureStore) -> Result<GetOutcome, StoreError> {
 }
 
 /// How long it takes until this many concurrent requests have failed for lack of a token.
-async fn refused(store: &AzureStore, requests: usize) -> Duration {
+async fn time_to_refusal(store: &AzureStore, requests: usize) -> Duration {
     let began = Instant::now();
     for answer in join_all((0..requests).map(|_| get(store))).await {
         match answer {
@@ -59,7 +59,7 @@ async fn refused(store: &AzureStore, requests: usize) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_requests_of_a_start_and_of_a_day_share_one_token() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     for _ in 0..2 {
         for answer in join_all((0..50).map(|_| get(&store))).await {
             answer.unwrap();
@@ -79,7 +79,7 @@ async fn a_user_assigned_identity_asks_for_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_token_may_be_a_number() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     endpoint.set(Manner::GrantsInNumbers(A_DAY));
     created(&store).await;
     get(&store).await.unwrap();
@@ -89,7 +89,7 @@ async fn the_end_of_a_token_may_be_a_number() {
 /// The emulator refuses an expired token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_lived_token_is_renewed_before_its_end_and_not_per_request() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     let life = Duration::from_secs(10);
     endpoint.set(Manner::Grants(life));
     created(&store).await;
@@ -109,7 +109,7 @@ async fn a_short_lived_token_is_renewed_before_its_end_and_not_per_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_waits_for_a_renewal_while_the_token_is_good() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     endpoint.set(Manner::Grants(Duration::from_secs(16)));
     created(&store).await;
     endpoint.set(Manner::Waits);
@@ -131,7 +131,7 @@ async fn no_request_waits_for_a_renewal_while_the_token_is_good() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_serves_to_its_end_while_it_cannot_be_renewed_and_a_new_one_comes_after() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     endpoint.set(Manner::Grants(Duration::from_secs(8)));
     created(&store).await;
     endpoint.set(Manner::Refuses(500));
@@ -157,7 +157,7 @@ async fn a_token_serves_to_its_end_while_it_cannot_be_renewed_and_a_new_one_come
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_endpoint_is_asked_again_before_anybody_hears_of_it() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     endpoint.set(Manner::Refuses(503));
     let (answer, ()) = tokio::join!(get(&store), async {
         while endpoint.asked().is_empty() {
@@ -171,9 +171,9 @@ async fn a_busy_endpoint_is_asked_again_before_anybody_hears_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusing_endpoint_is_asked_once_for_all_that_wait() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     endpoint.set(Manner::Refuses(400));
-    let took = refused(&store, 20).await;
+    let took = time_to_refusal(&store, 20).await;
     // There is no token request within a second of the last one.
     assert!(
         endpoint.asked().len() as u64 <= 1 + took.as_secs(),
@@ -183,9 +183,9 @@ async fn a_refusing_endpoint_is_asked_once_for_all_that_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_endpoint_keeps_nobody_for_long() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     endpoint.set(Manner::Waits);
-    let took = refused(&store, 20).await;
+    let took = time_to_refusal(&store, 20).await;
     assert!(took < Duration::from_secs(8), "{took:?}");
     assert_eq!(endpoint.asked().len(), 1);
 }
@@ -197,16 +197,16 @@ async fn an_answer_that_is_no_token_is_none() {
         r#"{"access_token":"t","expires_on":"09/14/2017 00:00:00 PM +00:00"}"#,
         r#"{"access_token":"t"}"#,
     ] {
-        let (endpoint, store) = opened();
+        let (endpoint, store) = set_up();
         endpoint.set(Manner::Says(text));
-        refused(&store, 1).await;
+        time_to_refusal(&store, 1).await;
     }
 }
 
 /// With a clock that is ahead of the endpoint's, every token has expired before it arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_has_ended_by_the_local_clock_is_not_asked_for_per_request() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     endpoint.set(Manner::Grants(Duration::ZERO));
     let began = Instant::now();
     for _ in 0..20 {
@@ -224,7 +224,7 @@ async fn a_token_that_has_ended_by_the_local_clock_is_not_asked_for_per_request(
 /// The emulator checks the real expiry, which is earlier than the endpoint says.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_requests_whose_token_storage_refuses_share_a_new_one_and_none_fails() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     endpoint.set(Manner::Overstates(Duration::from_secs(5)));
     let etag = created(&store).await;
     endpoint.set(Manner::Grants(A_DAY));
@@ -353,7 +353,7 @@ async fn while_storage_refuses_every_token_none_is_asked_for_per_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_endpoint_is_given_the_time_it_asks_for() {
-    let (endpoint, store) = opened();
+    let (endpoint, store) = set_up();
     endpoint.set(Manner::IsBusy(429, "2"));
     let began = Instant::now();
     let (answer, ()) = join(get(&store), async {
@@ -373,14 +373,14 @@ async fn a_busy_endpoint_is_given_the_time_it_asks_for() {
 async fn a_busy_endpoint_that_asks_for_more_time_than_anybody_has_is_left_alone_for_it() {
     let cases = [(429, "6", 6), (503, "86400", 10)];
     join_all(cases.map(async |(status, wait, seconds)| {
-        let (endpoint, store) = opened();
+        let (endpoint, store) = set_up();
         endpoint.set(Manner::IsBusy(status, wait));
         let began = Instant::now();
-        let took = refused(&store, 20).await;
+        let took = time_to_refusal(&store, 20).await;
         assert!(took < Duration::from_secs(2), "{took:?}");
         let asked = Instant::now();
         while asked.elapsed() < Duration::from_secs(seconds - 2) {
-            assert!(refused(&store, 1).await < Duration::from_secs(1));
+            assert!(time_to_refusal(&store, 1).await < Duration::from_secs(1));
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         assert_eq!(endpoint.asked().len(), 1, "{wait}");
@@ -401,9 +401,9 @@ async fn a_busy_endpoint_may_ask_for_anything() {
     let never = "Fri, 31 Dec 9999 23:59:59 GMT";
     let most = "9223372036854775807";
     for wait in ["0", "-9223372036854775808", "soon", "", most, never] {
-        let (endpoint, store) = opened();
+        let (endpoint, store) = set_up();
         endpoint.set(Manner::IsBusy(429, wait));
-        let took = refused(&store, 1).await;
+        let took = time_to_refusal(&store, 1).await;
         assert!(took < Duration::from_secs(4), "{wait}: {took:?}");
         let tries = if [most, never].contains(&wait) { 1 } else { 3 };
         assert_eq!(endpoint.asked().len(), tries, "{wait}");
