@@ -175,7 +175,7 @@ fn load_serve_config(flags: Flags) -> Result<Config, Failure> {
         config::unknown_settings(set.map(|(name, _)| name.to_string_lossy().into_owned()))
     {
         let (variable, nearest) = (unknown.variable, unknown.nearest);
-        tracing::warn!(variable, nearest, "there is no such setting");
+        tracing::warn!(variable, nearest, "unknown setting");
     }
     Ok(Config::from_flags(flags, variable)?)
 }
@@ -359,7 +359,7 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
         skipped,
     } = imported;
     println!(
-        "{described}: {copied} files copied, {present} were there already, {skipped} skipped: not named as task files"
+        "{described}: {copied} files copied, {present} existed already, {skipped} skipped: not named as task files"
     );
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(crate) enum UserCommand {
     Rebind {
         /// The login, as GitHub spells it.
         login: String,
-        /// The account's number: id in the answer of GET https://api.github.com/users/{login}.
+        /// The account's number: id in the response of GET https://api.github.com/users/{login}.
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
         account: u64,
         /// Create the owner record if the login has none yet.
@@ -123,8 +123,7 @@ fn open_store_read_only(config: &Config) -> Result<(Arc<dyn BlobStore>, String),
 }
 
 fn no_data(user: &UserId) -> Failure {
-    format!("there is nothing of {user} in the storage; logins are written as GitHub spells them")
-        .into()
+    format!("nothing is stored for {user}; logins are written as GitHub spells them").into()
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
@@ -134,7 +133,7 @@ async fn export(config: &Config, user: &UserId, zip: Option<PathBuf>) -> Result<
     let path = zip.unwrap_or_else(|| PathBuf::from(format!("{user}-{today}.zip")));
     let shown = path.display();
     if path.exists() {
-        return Err(format!("{shown} is there already; name another file with --zip").into());
+        return Err(format!("{shown} exists already; name another file with --zip").into());
     }
     let (store, _) = open_store_read_only(config)?;
     let export = admin::export(&*store, user, now).await?;
@@ -196,7 +195,7 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
     );
     let before = admin::holdings(&*store, &user).await?;
     if before.is_empty() {
-        println!("{described}: there is nothing of {user}");
+        println!("{described}: nothing is stored for {user}");
         return Ok(());
     }
     let deletion = Deletion {

@@ -64,14 +64,14 @@ pub enum DeleteError {
     Write(Refusal),
     /// `git.json` lists so many files, and `despite_git` isn't set.
     #[error(
-        "git.json says that Git holds {0} of the user's files, which a sync would take again: remove them there first, or say --despite-git"
+        "by git.json, Git holds {0} of the user's files, which a sync would import again: remove them there first, or add --despite-git"
     )]
     InGit(usize),
     /// A newer version of the service wrote this blob.
     #[error("a newer version of the service wrote {0}: delete the user with that version")]
     Newer(&'static str),
     /// A single file takes longer than a write intent may stay pending.
-    #[error("the storage is too slow for CODEX_PENDING_EXPIRY_SECONDS; make it longer")]
+    #[error("the storage is too slow for CODEX_PENDING_EXPIRY_SECONDS; increase it")]
     TooSlow,
     /// Other writers kept changing the user's data.
     #[error(

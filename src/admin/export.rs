@@ -48,13 +48,13 @@ impl fmt::Display for Export {
         if self.renamed > 0 {
             write!(
                 f,
-                "; {} changed, names.json says from what",
+                "; {} changed, names.json maps them back",
                 count(self.renamed, "name is", "names are")
             )?;
         }
         if !self.is_consistent {
             f.write_str(
-                "; something was being written: each file is whole, but not all are of one moment",
+                "; a write was in progress: each file is complete, but they may be of different versions",
             )?;
         }
         Ok(())
@@ -71,7 +71,7 @@ pub enum ExportError {
     #[error("the zip can't be written: {0}")]
     Zip(#[from] zip::result::ZipError),
     /// Nothing is stored for the user.
-    #[error("there is nothing of {0} in the storage; logins are written as GitHub spells them")]
+    #[error("nothing is stored for {0}; logins are written as GitHub spells them")]
     Nothing(UserId),
 }
 

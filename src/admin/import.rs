@@ -30,7 +30,7 @@ pub enum ImportError {
     #[error("{}", .0.error)]
     Target(Refusal),
     /// A single file takes longer than a write intent may stay pending.
-    #[error("the storage is too slow for CODEX_PENDING_EXPIRY_SECONDS; make it longer")]
+    #[error("the storage is too slow for CODEX_PENDING_EXPIRY_SECONDS; increase it")]
     TooSlow,
 }
 

@@ -32,11 +32,11 @@ pub enum RebindError {
     )]
     NoOwner(UserId),
     /// The login's folder is spelled in another letter case.
-    #[error("this login's folder is called {0}: name it so")]
+    #[error("this login's folder is spelled {0}: use that spelling")]
     Spelling(UserId),
     /// Accounts of this sign-in provider have no numbers.
     #[error(
-        "behind {0} owner.json names people by the provider's id, which is no number: there is nothing to rebind"
+        "behind {0}, owner.json holds the provider's id, which is no number: there is nothing to rebind"
     )]
     NoNumbers(String),
     /// A newer version of the service wrote `owner.json`.
@@ -50,7 +50,10 @@ pub enum RebindError {
 /// One line: the account before and after.
 impl fmt::Display for RebindReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.before.as_ref().map_or("nobody".to_owned(), identity);
+        let before = self
+            .before
+            .as_ref()
+            .map_or("no account".to_owned(), identity);
         match self.written {
             true => write!(f, "{before} -> GitHub account {}", self.number),
             false => write!(f, "{before}, as before"),
@@ -71,8 +74,9 @@ pub fn owner_file_effect(auth: &Auth) -> Result<&'static str, RebindError> {
             Err(RebindError::NoNumbers(provider.clone()))
         }
         Auth::GitHub { .. } | Auth::EasyAuth { .. } => Ok(
-            "Each running instance accepts the former account for at most 10 more minutes, or, without a request \
-             in them, for the one request that makes it check again, and never after 20; the new one gets in within 30 seconds.",
+            "Each running instance accepts the former account for at most 10 more minutes; if no request comes in that \
+             time, it accepts the one request that triggers the next check, but none after 20 minutes. It accepts \
+             the new account within 30 seconds.",
         ),
     }
 }

@@ -34,7 +34,7 @@ impl Codex {
                 }
                 Err(error) => {
                     if !logged {
-                        tracing::warn!(%error, "changes by editors can't be watched: they show later, or with nocache");
+                        tracing::warn!(%error, "the folder can't be watched: edits show later, or with nocache");
                     }
                     logged = true;
                     tokio::time::sleep(CHECK_INTERVAL).await;
@@ -63,7 +63,7 @@ impl Codex {
             }
             pending = self.rebuild_edited(pending, clock).await;
             if !logged && !check_all {
-                tracing::info!("changes by editors are taken in");
+                tracing::info!("watching the folder for changes by editors");
                 logged = true;
             }
             match tokio::time::timeout(CHECK_INTERVAL, watch.next()).await {

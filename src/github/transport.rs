@@ -329,7 +329,7 @@ impl Transport {
             }
             Err(CallError::Failed(GitHubError::Limited { retry_after })) => {
                 let seconds = retry_after.as_secs();
-                tracing::warn!(operation, seconds, "GitHub grants no more requests for now");
+                tracing::warn!(operation, seconds, "GitHub's rate limit is exhausted");
             }
             Err(CallError::Failed(_)) => {}
         }

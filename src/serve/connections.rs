@@ -111,7 +111,7 @@ async fn acquire(
         *last_warning = Some(Instant::now());
         tracing::warn!(
             most = max_connections,
-            "no room for more connections: new ones wait (CODEX_MAX_CONNECTIONS)"
+            "the connection limit is reached: new connections wait (CODEX_MAX_CONNECTIONS)"
         );
     }
     // `None` only if the semaphore were closed, which never happens.

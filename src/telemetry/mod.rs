@@ -80,7 +80,7 @@ where
 /// Logs where a panic happened, with the current request's fields. Not its message, which may quote a task.
 fn log_panic(location: Option<&panic::Location<'_>>) {
     let place = location.map(tracing::field::display);
-    tracing::error!(place, "a defect: something panicked");
+    tracing::error!(place, "a bug: the code panicked");
 }
 
 /// Logs one line with the counts since the last one and the current gauges.

@@ -55,7 +55,7 @@ fn free_port() -> u16 {
 fn told(line: &str) -> Option<(String, Option<String>)> {
     let line = serde_json::from_str::<Value>(line).ok()?;
     let text = |name: &str| line[name].as_str().map(str::to_owned);
-    (line["message"] == "there is no such setting").then(|| {
+    (line["message"] == "unknown setting").then(|| {
         assert_eq!(line["level"], "WARN");
         (text("variable").unwrap(), text("nearest"))
     })

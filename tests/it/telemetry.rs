@@ -233,7 +233,7 @@ fn metrics_are_for_who_has_the_token_and_name_nobody() {
     eventually("editors are followed", || {
         let log = service.log();
         log.iter()
-            .any(|line| line.contains("changes by editors are taken in"))
+            .any(|line| line.contains("watching the folder for changes by editors"))
     });
     for headers in [
         "",

@@ -107,7 +107,7 @@ fn a_user_is_inspected_exported_and_deleted_beside_a_running_instance() {
         assert_eq!(count_zipped_tasks(zip.as_ref()), 3);
         let before = std::fs::read(zip).unwrap();
         let again = place.run(&["user", "export", "anna", "--zip", zip]);
-        assert!(again.refused().contains("is there already"));
+        assert!(again.refused().contains("exists already"));
         assert_eq!(std::fs::read(zip).unwrap(), before);
 
         let said = place.run(&["user", "delete", "anna"]).ok();
@@ -122,7 +122,7 @@ fn a_user_is_inspected_exported_and_deleted_beside_a_running_instance() {
         drop(service);
         place.run(&meant).ok();
         let gone = place.run(&["inspect", "anna"]).refused();
-        assert!(gone.contains("there is nothing of anna"), "{gone}");
+        assert!(gone.contains("nothing is stored for anna"), "{gone}");
         assert!(
             place
                 .run(&["inspect", "a/b"])
@@ -220,17 +220,14 @@ fn a_login_is_rebound_from_the_command_line() {
         assert!(
             rebind(&["7", "--create"])
                 .ok()
-                .contains("nobody -> GitHub account 7")
+                .contains("no account -> GitHub account 7")
         );
         let moved = rebind(&["8"]).ok();
         assert!(
             moved.contains("GitHub account 7 -> GitHub account 8"),
             "{moved}"
         );
-        assert!(
-            moved.contains("isn't read"),
-            "without sign-in: {moved}"
-        );
+        assert!(moved.contains("isn't read"), "without sign-in: {moved}");
         assert!(rebind(&["8"]).ok().contains("GitHub account 8, as before"));
         rebind(&["0"]).refused();
         let owner = place.run(&["inspect", "anna", "--json"]).ok();

@@ -917,7 +917,9 @@ fn beyond_the_bound_connections_wait_and_the_log_says_so() {
     let held = [connect(&service), connect(&service)];
     let waiting = connect(&service);
     let says = |text: &str| service.log().iter().any(|line| line.contains(text));
-    eventually("the log says so", || says("no room for more connections"));
+    eventually("the log says so", || {
+        says("the connection limit is reached")
+    });
     drop(held);
     let mut waiting = waiting;
     waiting

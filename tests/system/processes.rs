@@ -87,9 +87,9 @@ fn on_azurite_the_imported_demo_shows_the_same_week_on_every_instance() {
         );
         String::from_utf8(output.stdout).unwrap()
     };
-    assert!(import().contains("32 files copied, 0 were there already"));
+    assert!(import().contains("32 files copied, 0 existed already"));
     assert!(
-        import().contains("0 files copied, 32 were there already"),
+        import().contains("0 files copied, 32 existed already"),
         "nothing is replaced"
     );
 

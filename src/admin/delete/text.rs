@@ -36,7 +36,7 @@ impl Holdings {
     /// A sentence about what Git is known to keep.
     pub fn in_git(&self, user: &UserId) -> String {
         let Some(place) = &self.place else {
-            return "In Git: whatever was mirrored there, and its history.".to_owned();
+            return "In Git: the files that were mirrored there, and their history.".to_owned();
         };
         let (repository, base) = place.split_once(':').unwrap_or((place.as_str(), ""));
         let files = count(self.in_git.len(), "file", "files");
@@ -44,9 +44,9 @@ impl Holdings {
         let (repository, path) = (Escaped(repository), Escaped(&path));
         let again = match self.in_git.is_empty() {
             true => "",
-            false => " A sync takes the files again: remove them there first.",
+            false => " A sync imports the files again: remove them there first.",
         };
-        format!("In Git: {files} in {path} of {repository}, and what is in its history.{again}")
+        format!("In Git: {files} in {path} of {repository}, and its history.{again}")
     }
 }
 
@@ -60,20 +60,21 @@ impl DeletionReport {
     ) -> Vec<String> {
         let mut sentences = vec![before.in_git(user), storage_remains(storage).to_owned()];
         sentences.push(
-            "In instances: what they know, until they are next asked. Sessions stay good: whoever is let in \
-             (CODEX_ALLOWED_LOGINS) begins anew, and the login is the first account's that signs in by it."
+            "In instances: cached data, until their next revalidation. Sessions stay valid: a user who may still sign \
+             in (CODEX_ALLOWED_LOGINS) starts a new, empty week, and the login then belongs to the first account \
+             that signs in by it."
                 .to_owned(),
         );
         if self.tombstones > 0 {
-            let files = count(self.tombstones, "settled file", "settled files");
+            let files = count(self.tombstones, "tombstone", "tombstones");
             sentences.push(format!(
-                "In raw: {files}, empty but for the name, against creates that may still come; the janitor removes them."
+                "In raw: {files}, against creates that may still land; the janitor removes them."
             ));
         }
         if self.mirrored {
             sentences.push(
-                "In state/.github.json: the name, so that the files aren't taken from Git again with somebody else's \
-                 commit; it goes when the service next sees a commit without the folder."
+                "In state/.github.json: the name, so that other users' commits don't bring the files back from Git; \
+                 the service removes it when it next sees a commit without the folder."
                     .to_owned(),
             );
         }
@@ -86,7 +87,7 @@ impl DeletionReport {
         if !self.recreated.is_empty() {
             let names = self.recreated.join(", ");
             sentences.push(format!(
-                "In state: {}, made anew, because somebody asked for the user meanwhile.",
+                "In state: {}, recreated by a request for the user during the deletion.",
                 Escaped(&names)
             ));
         }
@@ -97,10 +98,10 @@ impl DeletionReport {
 fn storage_remains(storage: Storage) -> &'static str {
     match storage {
         Storage::Container => {
-            "In the storage account: soft-deleted blobs and versions, for as long as its data protection says."
+            "In the storage account: soft-deleted blobs and versions, as long as its data protection keeps them."
         }
         Storage::Folder => {
-            "In the folder: empty folders and locks called after the user, and whatever backups there are."
+            "In the folder: empty folders, lock files with the user's name, and backups."
         }
     }
 }

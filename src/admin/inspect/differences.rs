@@ -54,7 +54,7 @@ impl fmt::Display for DifferenceKind {
             Self::Added => "added",
             Self::Changed => "changed",
             Self::Rewritten => "rewritten",
-            Self::ReadDifferently => "read differently",
+            Self::ReadDifferently => "parsed differently",
             Self::Removed => "removed",
         })
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Service => "by the service",
-            Self::SomethingElse => "by something else",
+            Self::SomethingElse => "by another program",
         })
     }
 }

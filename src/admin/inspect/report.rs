@@ -1,7 +1,9 @@
 //! The report as it is printed.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::differences::Difference;
 use crate::codex::{AccountIdentity, BlobFormat, ChangeKind, Version};
@@ -51,7 +53,7 @@ pub enum Section<T> {
     /// It exists, but can't be parsed.
     Damaged {
         /// What is wrong with it, and what follows.
-        reason: String,
+        reason: Reason,
     },
     /// The store failed to return it.
     Unreadable {
@@ -60,6 +62,13 @@ pub enum Section<T> {
     },
     /// Its contents.
     Present(T),
+}
+
+/// A reason. `--json` output is stable, so rewording `text` leaves `json` as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    text: Cow<'static, str>,
+    json: Cow<'static, str>,
 }
 
 /// The contents of `state.json`.
@@ -128,10 +137,10 @@ pub struct ArtifactSection {
     pub age_seconds: Option<i64>,
     /// The number of files in its table.
     pub files: usize,
-    /// Whether an instance with an empty memory would use it now.
+    /// Whether an instance with an empty cache would use it now.
     pub taken: bool,
     /// Why it wouldn't.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Reason>,
 }
 
 /// The task files.
@@ -222,14 +231,41 @@ pub struct Leftovers {
     pub blobs: Vec<String>,
 }
 
+impl Reason {
+    pub(super) fn new(
+        text: impl Into<Cow<'static, str>>,
+        json: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let (text, json) = (text.into(), json.into());
+        Self { text, json }
+    }
+
+    /// For a terminal.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<&'static str> for Reason {
+    fn from(reason: &'static str) -> Self {
+        Self::new(reason, reason)
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.json)
+    }
+}
+
 impl<T> Section<T> {
     pub(super) fn unreadable(error: &StoreError) -> Self {
         let reason = error.to_string();
         Self::Unreadable { reason }
     }
 
-    pub(super) fn damaged(reason: &str) -> Self {
-        let reason = reason.to_owned();
+    pub(super) fn damaged(reason: impl Into<Reason>) -> Self {
+        let reason = reason.into();
         Self::Damaged { reason }
     }
 

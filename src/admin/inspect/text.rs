@@ -29,8 +29,8 @@ impl fmt::Display for InspectReport {
         if self.moved_meanwhile {
             line!(
                 f,
-                "moved",
-                "the state was written meanwhile: the parts may not be of one moment"
+                "changed",
+                "the state was written during the inspection; the sections may be of different versions"
             )?;
         }
         section(f, "state", &self.state, state)?;
@@ -38,7 +38,7 @@ impl fmt::Display for InspectReport {
             f,
             "pending",
             "{}",
-            count(self.pending.len(), "mark", "marks")
+            count(self.pending.len(), "write intent", "write intents")
         )?;
         self.pending.iter().try_for_each(|it| intent(f, it))?;
         section(f, "artifact", &self.artifact, artifact)?;
@@ -53,7 +53,7 @@ impl fmt::Display for InspectReport {
         section(f, "git", &self.git, git)?;
         if let Some(unpushed) = &self.unpushed {
             let files = count(unpushed.len(), "file", "files");
-            line!(f, "unpushed", "{files} that Git doesn't have as they are")?;
+            line!(f, "unpushed", "{files} whose present version Git lacks")?;
             names(f, "  unpushed", unpushed)?;
         }
         section(f, "queue", &self.queue, |f, it| {
@@ -61,7 +61,7 @@ impl fmt::Display for InspectReport {
         })?;
         section(f, "leftovers", &self.leftovers, |f, it| {
             let blobs = count(it.blobs.len(), "blob", "blobs");
-            line!(f, "leftovers", "{blobs} beside the known ones")?;
+            line!(f, "leftovers", "{blobs} that the service doesn't use")?;
             names(f, "  blob", &it.blobs)
         })
     }
@@ -75,7 +75,7 @@ fn section<T>(
 ) -> fmt::Result {
     match section {
         Section::Absent => line!(f, label, "none"),
-        Section::Damaged { reason } => line!(f, label, "damaged: {}", Escaped(reason)),
+        Section::Damaged { reason } => line!(f, label, "damaged: {}", Escaped(reason.text())),
         Section::Unreadable { reason } => line!(f, label, "can't be read: {}", Escaped(reason)),
         Section::Present(it) => present(f, it),
     }
@@ -90,8 +90,11 @@ fn spellings(f: &mut Formatter<'_>, others: &[CaseVariant]) -> fmt::Result {
     )?;
     others.iter().try_for_each(|it| match &it.owner {
         Section::Present(of) => line!(f, "  folder", "{}, of {}", it.user_id, identity(of)),
-        Section::Absent => line!(f, "  folder", "{}, of nobody", it.user_id),
-        Section::Damaged { reason } | Section::Unreadable { reason } => {
+        Section::Absent => line!(f, "  folder", "{}, without an owner", it.user_id),
+        Section::Damaged { reason } => {
+            line!(f, "  folder", "{}: {}", it.user_id, Escaped(reason.text()))
+        }
+        Section::Unreadable { reason } => {
             line!(f, "  folder", "{}: {}", it.user_id, Escaped(reason))
         }
     })
@@ -143,13 +146,13 @@ fn state(f: &mut Formatter<'_>, it: &StateSection) -> fmt::Result {
 
 fn intent(f: &mut Formatter<'_>, it: &PendingIntent) -> fmt::Result {
     let status = match it.overdue {
-        true => "the next read settles it",
-        false => "not yet to be settled",
+        true => "the next read recovers it",
+        false => "not overdue yet",
     };
     let (op, age) = (Escaped(&it.op), seconds(it.age_seconds));
     line!(
         f,
-        "  mark",
+        "  intent",
         "{op}, version {}, {age} old, {status}",
         it.version
     )?;
@@ -165,7 +168,7 @@ fn intent_file(f: &mut Formatter<'_>, it: &PendingIntentFile) -> fmt::Result {
     let landed = match it.landed {
         Some(true) => "landed",
         Some(false) => "not landed",
-        None => "can't be told whether it landed",
+        None => "unknown whether it landed",
     };
     line!(f, kind, "{}: {landed}", Escaped(&it.name))
 }
@@ -183,15 +186,15 @@ fn artifact(f: &mut Formatter<'_>, it: &ArtifactSection) -> fmt::Result {
         format!("{} ago", seconds(age))
     });
     line!(f, "  listed", "{}, {age}", time(it.cache_created_at))?;
-    match it.reason {
-        None => line!(f, "  taken", "yes, by a reader that knows nothing yet"),
-        Some(reason) => line!(f, "  taken", "no: {reason}"),
+    match &it.reason {
+        None => line!(f, "  valid", "yes, for an instance with an empty cache"),
+        Some(reason) => line!(f, "  valid", "no: {}", reason.text()),
     }
 }
 
 fn differences(f: &mut Formatter<'_>, found: Option<&[Difference]>) -> fmt::Result {
     let Some(found) = found else {
-        return line!(f, "differences", "none to tell without artifact and raw");
+        return line!(f, "differences", "unknown without artifact and raw");
     };
     let files = count(found.len(), "file", "files");
     line!(f, "differences", "{files} between the artifact and raw")?;
@@ -206,11 +209,12 @@ fn difference(f: &mut Formatter<'_>, it: &Difference) -> fmt::Result {
 fn raw(f: &mut Formatter<'_>, it: &RawSection) -> fmt::Result {
     let files = count(it.files, "file", "files");
     let tasks = count(it.tasks, "task", "tasks");
-    let (unreadable, settled) = (it.unreadable.len(), it.settled.len());
+    let unreadable = it.unreadable.len();
+    let tombstones = count(it.settled.len(), "tombstone", "tombstones");
     line!(
         f,
         "raw",
-        "{files}: {tasks}, {unreadable} unreadable; {settled} settled"
+        "{files}: {tasks}, {unreadable} unreadable; {tombstones}"
     )?;
     for it in &it.unreadable {
         let code = serde_json::to_string(&it.code).unwrap_or_default();
@@ -220,12 +224,12 @@ fn raw(f: &mut Formatter<'_>, it: &RawSection) -> fmt::Result {
             .map_or(String::new(), |line| format!(", line {line}"));
         line!(f, "  unreadable", "{}: {code}{place}", Escaped(&it.name))?;
     }
-    names(f, "  settled", &it.settled)?;
+    names(f, "  tombstone", &it.settled)?;
     if it.others > 0 {
         line!(
             f,
             "  ignored",
-            "{} that nobody means for tasks",
+            "{} without a task file name",
             count(it.others, "file", "files")
         )?;
     }
@@ -241,7 +245,7 @@ fn raw(f: &mut Formatter<'_>, it: &RawSection) -> fmt::Result {
 }
 
 fn git(f: &mut Formatter<'_>, it: &GitSection) -> fmt::Result {
-    let place = it.place.as_deref().unwrap_or("nowhere");
+    let place = it.place.as_deref().unwrap_or("an unknown repository");
     let files = count(it.files, "file", "files");
     line!(f, "git", "{files} known in {}", Escaped(place))?;
     if !it.current {
@@ -250,11 +254,11 @@ fn git(f: &mut Formatter<'_>, it: &GitSection) -> fmt::Result {
     if let Some(commit) = &it.commit {
         let at = it
             .synced_at
-            .map_or(String::new(), |at| format!(", looked at {}", time(at)));
+            .map_or(String::new(), |at| format!(", compared at {}", time(at)));
         line!(f, "  commit", "{commit}{at}")?;
     }
     names(f, "  pushing", &it.pushing)?;
-    names(f, "  taking", &it.taking)?;
+    names(f, "  importing", &it.taking)?;
     names(f, "  proposing", &it.proposing)?;
     for (name, address) in &it.pulls {
         line!(

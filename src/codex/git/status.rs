@@ -173,7 +173,7 @@ impl Codex {
         let deadline = read_request.now.started + COMMIT_WAIT;
         let push = self.push(&git, user, deadline, now);
         if let Ok(Err(error)) = tokio::time::timeout_at(deadline, push).await {
-            tracing::warn!(%user, %error, "a commit that a request waits for failed; it is tried again later");
+            tracing::warn!(%user, %error, "a commit that a request waits for failed; it will be retried");
         }
         let Some(published) = git.published(user, name, sha) else {
             // Another instance may have committed it.

@@ -98,10 +98,10 @@ async fn all_of_a_user_goes_and_nothing_of_anybody_elses() {
         .unwrap();
     assert_gone(&scene, "at once");
     assert_snapshot!(report.describe_remaining(&user, &before, Storage::Container).join("\n"), @r"
-    In Git: 0 files in codex-miroir/anna/tasks of anna/week@main, and what is in its history.
-    In the storage account: soft-deleted blobs and versions, for as long as its data protection says.
-    In instances: what they know, until they are next asked. Sessions stay good: whoever is let in (CODEX_ALLOWED_LOGINS) begins anew, and the login is the first account's that signs in by it.
-    In raw: 1 settled file, empty but for the name, against creates that may still come; the janitor removes them.
+    In Git: 0 files in codex-miroir/anna/tasks of anna/week@main, and its history.
+    In the storage account: soft-deleted blobs and versions, as long as its data protection keeps them.
+    In instances: cached data, until their next revalidation. Sessions stay valid: a user who may still sign in (CODEX_ALLOWED_LOGINS) starts a new, empty week, and the login then belongs to the first account that signs in by it.
+    In raw: 1 tombstone, against creates that may still land; the janitor removes them.
     ");
     assert_eq!(report.removed, 14);
     let again = delete(scene.store.clone(), &deletion(&scene))
@@ -263,7 +263,7 @@ async fn what_git_holds_keeps_the_user_unless_somebody_says_so() {
     let refused = delete(scene.store.clone(), &deletion(&scene))
         .await
         .unwrap_err();
-    assert_snapshot!(refused.to_string(), @"git.json says that Git holds 1 of the user's files, which a sync would take again: remove them there first, or say --despite-git");
+    assert_snapshot!(refused.to_string(), @"by git.json, Git holds 1 of the user's files, which a sync would import again: remove them there first, or add --despite-git");
     assert_eq!(scene.store.paths(), before);
     let despite = Deletion {
         despite_git: true,

@@ -156,7 +156,7 @@ async fn a_write_that_was_left_half_done_is_told() {
     assert!(!made.is_consistent);
     assert!(
         made.to_string()
-            .starts_with("1 task file; something was being written")
+            .starts_with("1 task file; a write was in progress")
     );
 }
 

@@ -38,12 +38,12 @@ fn without_ids(report: &InspectReport) -> String {
     let text = report.to_string();
     let lines = text
         .lines()
-        .map(|line| match line.strip_prefix("  mark          ") {
-            Some(mark) => {
-                let parts: Vec<&str> = mark.split(", ").collect();
-                assert_eq!(parts[0].len(), 16, "{mark}");
-                assert!(parts[2].ends_with(" s old"), "{mark}");
-                format!("  mark          (op), {}, (age), {}", parts[1], parts[3])
+        .map(|line| match line.strip_prefix("  intent        ") {
+            Some(intent) => {
+                let parts: Vec<&str> = intent.split(", ").collect();
+                assert_eq!(parts[0].len(), 16, "{intent}");
+                assert!(parts[2].ends_with(" s old"), "{intent}");
+                format!("  intent        (op), {}, (age), {}", parts[1], parts[3])
             }
             None => line.to_owned(),
         });
@@ -99,31 +99,31 @@ async fn every_part_is_told_and_nothing_is_changed() {
       finished      up to version 1773039600001
       idempotency   0 records
       nextId.txt    57, the older service's counter
-    pending         1 mark
-      mark          (op), version 1773039600002, (age), not yet to be settled
+    pending         1 write intent
+      intent        (op), version 1773039600002, (age), not overdue yet
         create      0057-Nie.md: not landed
     artifact        5 files built by codex-miroir 0.1.0 from version 1773039600001
       listed        2026-03-09T07:00:00Z, 1 min 12 s ago
-      taken         no: something is pending
+      valid         no: a write intent is pending
     differences     5 files between the artifact and raw
-      file          0001-Aufgabe.md: changed, by something else
-      file          0002-Aufgabe.md: rewritten, by something else
-      file          0003-Aufgabe.md: changed, by something else
+      file          0001-Aufgabe.md: changed, by another program
+      file          0002-Aufgabe.md: rewritten, by another program
+      file          0003-Aufgabe.md: changed, by another program
       file          0004-Aufgabe.md: removed
-      file          0005-Aufgabe.md: added, by something else
-    raw             5 files: 4 tasks, 1 unreadable; 1 settled
+      file          0005-Aufgabe.md: added, by another program
+    raw             5 files: 4 tasks, 1 unreadable; 1 tombstone
       unreadable    0003-Aufgabe.md: bad_kategorie, line 3
-      settled       0009-Nie.md
-      ignored       1 file that nobody means for tasks
+      tombstone     0009-Nie.md
+      ignored       1 file without a task file name
     owner           GitHub account 1001
     git             1 file known in anna/week@main:codex-miroir
-    unpushed        4 files that Git doesn't have as they are
+    unpushed        4 files whose present version Git lacks
       unpushed      0001-Aufgabe.md
       unpushed      0002-Aufgabe.md
       unpushed      0003-Aufgabe.md
       unpushed      0005-Aufgabe.md
     queue           a hint since 2026-03-09T07:01:00+00:00
-    leftovers       2 blobs beside the known ones
+    leftovers       2 blobs that the service doesn't use
       blob          state/anna/nextId.txt
       blob          artifacts/anna/timeline_1.json
     ");
@@ -178,19 +178,19 @@ async fn a_part_that_cannot_be_read_is_told_in_its_place() {
 async fn it_says_why_a_reader_does_not_take_the_artifact() {
     let scene = Scene::with_tasks(1);
     scene.read(&scene.instance()).await;
-    let taken = async || lines(&inspect(&scene.store).await, "  taken");
-    assert_eq!(taken().await, ["yes, by a reader that knows nothing yet"]);
+    let valid = async || lines(&inspect(&scene.store).await, "  valid");
+    assert_eq!(valid().await, ["yes, for an instance with an empty cache"]);
     scene.pass_seconds(899);
-    assert_eq!(taken().await, ["yes, by a reader that knows nothing yet"]);
+    assert_eq!(valid().await, ["yes, for an instance with an empty cache"]);
     scene.pass_seconds(1);
     assert_eq!(
-        taken().await,
+        valid().await,
         ["no: it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future"]
     );
     scene.change_state(|state| state.version = state.version.next());
-    assert_eq!(taken().await, ["no: the state is at another version"]);
+    assert_eq!(valid().await, ["no: the state is at another version"]);
     scene.store.foreign_delete(STATE);
-    assert_eq!(taken().await, ["no: without a state only the files count"]);
+    assert_eq!(valid().await, ["no: there is no state document"]);
     scene
         .store
         .foreign_write(ARTIFACT, br#"{"weekStart":"01.01.2025"}"#);
@@ -222,10 +222,10 @@ async fn a_mark_tells_its_age_and_what_of_it_has_landed() {
     scene.pass_seconds(59);
     let report = inspect(&scene.store).await;
     assert_eq!(lines(&report, "    create"), ["0002-Da.md: landed"]);
-    assert!(lines(&report, "  mark")[0].ends_with(" s old, not yet to be settled"));
+    assert!(lines(&report, "  intent")[0].ends_with(" s old, not overdue yet"));
     scene.pass_seconds(10);
     let report = inspect(&scene.store).await;
-    assert!(lines(&report, "  mark")[0].ends_with(" s old, the next read settles it"));
+    assert!(lines(&report, "  intent")[0].ends_with(" s old, the next read recovers it"));
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ async fn a_login_is_rebound_in_the_folder_it_has() {
     let respelt = UserId::parse("Anna").unwrap();
     let refused = admin::rebind(&town.scene.store, &respelt, 2_001, true).await;
     assert!(matches!(&refused, Err(RebindError::Spelling(it)) if it.as_str() == "anna"));
-    assert_snapshot!(refused.unwrap_err().to_string(), @"this login's folder is called anna: name it so");
+    assert_snapshot!(refused.unwrap_err().to_string(), @"this login's folder is spelled anna: use that spelling");
     assert_eq!(town.owner("Anna"), None);
 }
 
