@@ -123,7 +123,7 @@ impl CacheInner {
         let queue = self.commit_queues.open(user);
         let committed = self.amend(&queue, command, now).await?;
         *requests += committed.requests;
-        tracing::info!(%user, op, version = intent.version.0, undone = no_effect, "recovered an overdue write intent");
+        tracing::info!(%user, op, version = intent.version.0, undone = no_effect, "recovered a write intent");
         Ok(Some(committed.stored))
     }
 
