@@ -1,4 +1,4 @@
-//! What the command line does for an operator.
+//! The operator's commands: `inspect`, `user export` and `user delete`.
 
 mod deletion;
 mod export;
@@ -15,7 +15,7 @@ const HINT: &str = "queue/anna";
 const MIRROR: &str = "state/.github.json";
 const PLACE: &str = "anna/week@main:codex-miroir";
 
-/// What Git is known to hold: these files by name, with made-up contents.
+/// Writes a `git.json` by which Git holds these files, given by name and (made-up) blob SHA.
 fn in_git(scene: &Scene, files: &[(&str, &str)]) {
     let files: serde_json::Map<_, _> = files
         .iter()
@@ -25,7 +25,7 @@ fn in_git(scene: &Scene, files: &[(&str, &str)]) {
     scene.store.foreign_write(GIT, book.to_string().as_bytes());
 }
 
-/// Both users' folders have been taken in.
+/// Writes a `state/.github.json` by which both users' folders have been imported.
 fn mirrored(scene: &Scene) {
     let sha = "1".repeat(40);
     let mirror = json!({

@@ -1,4 +1,4 @@
-//! Who may: tokens, sessions, signing in, the platform's word, and pages of other sites.
+//! Authentication and authorization: tokens, sessions, sign-in, App Service Authentication, cross-origin requests.
 
 mod easyauth;
 mod owners;
@@ -31,13 +31,13 @@ const SECRET: &str = "made-up-client-secret";
 const SESSION: &str = "__Host-codex_session";
 const FLIGHT: &str = "__Host-codex_sign_in";
 
-/// GitHub, a store and a clock. `anna` is 1001 and may enter, `berta` is 1002 and may not.
+/// GitHub, a store and a clock. `anna` (account 1001) is in `CODEX_ALLOWED_LOGINS`, `berta` (1002) isn't.
 pub(crate) struct Town {
     pub(crate) github: GitHub,
     pub(crate) scene: Scene,
 }
 
-/// A process of the service with settings of its own.
+/// An instance of the service with its own settings.
 pub(crate) struct Service {
     instance: Instance,
     pub(crate) routes: Routes,
@@ -59,7 +59,7 @@ impl Town {
         self.service_with(&[])
     }
 
-    /// The last of two settings with one name stands; an empty one isn't set.
+    /// Of two settings with the same name the last one wins; an empty value counts as unset.
     fn service_with(&self, settings: &[(&str, &str)]) -> Service {
         let url = self.github.url();
         let usual = [
@@ -86,7 +86,7 @@ impl Town {
         Service { instance, routes }
     }
 
-    /// How often GitHub was asked whose a token is.
+    /// How many times GitHub was asked for the account of a token.
     fn asked(&self) -> usize {
         self.github.calls("GET", "/user")
     }
@@ -109,7 +109,7 @@ impl Service {
         reply
     }
 
-    /// What GET `/codex` with this token comes to.
+    /// The status and code of GET `/codex` with this token.
     async fn by_token(&self, town: &Town, token: &str) -> String {
         said(&self.send(town, bearer(get("/codex"), token)).await)
     }
@@ -138,7 +138,7 @@ fn bearer(request: Builder, token: &str) -> Builder {
     request.header("authorization", format!("Bearer {token}"))
 }
 
-/// Status and code, as in `401 token_invalid`.
+/// The response's status and code, as in `401 token_invalid`.
 pub(crate) fn said(reply: &Reply) -> String {
     let status = reply.status.as_u16();
     let document: Option<serde_json::Value> = serde_json::from_slice(&reply.body).ok();
@@ -149,7 +149,7 @@ pub(crate) fn said(reply: &Reply) -> String {
     }
 }
 
-/// What a browser keeps.
+/// A browser's cookie jar.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Jar(BTreeMap<String, String>);
 
@@ -180,7 +180,7 @@ impl Jar {
     }
 }
 
-/// Where GitHub's page at this address sends the browser, without the origin.
+/// The path and query to which GitHub's page at this address redirects the browser.
 pub(crate) async fn at_github(url: &str) -> String {
     let page = http_client().get(url).send().await.unwrap();
     assert_eq!(page.status(), 302);
@@ -188,7 +188,7 @@ pub(crate) async fn at_github(url: &str) -> String {
     back.strip_prefix(ORIGIN).unwrap().to_owned()
 }
 
-/// Begins to sign in: GitHub's address, and the browser's cookies.
+/// Starts a sign-in; returns GitHub's authorization URL and the browser's cookies.
 pub(crate) async fn begin(town: &Town, service: &Service, query: &str) -> (String, Jar) {
     let begun = service
         .send(town, get(&format!("/auth/github{query}")))
@@ -199,7 +199,7 @@ pub(crate) async fn begin(town: &Town, service: &Service, query: &str) -> (Strin
     (begun.header("location").to_owned(), jar)
 }
 
-/// Signs in whoever sits before the browser; the cookies it has then.
+/// Signs in the account that is logged in at GitHub; returns the browser's cookies.
 async fn sign_in(town: &Town, service: &Service) -> Jar {
     let (url, mut jar) = begin(town, service, "").await;
     let back = get(&at_github(&url).await).header("cookie", jar.header());

@@ -1,4 +1,4 @@
-//! What may lie in storage: other formats, damaged blobs, odd files, used-up numbers.
+//! Unusual contents of storage: other formats, damaged blobs, odd files, exhausted numbers.
 
 use codex_miroir::codex::{Consistency, Layer, ReadError, WeekError};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Storage requests, counted exactly (src/cache/README.md, "Budgets").
+//! Exact counts of storage requests (src/cache/README.md, "Budgets").
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ async fn a_new_instance_with_a_valid_artifact_asks_twice_in_one_round_trip() {
         b.gate.hold_next("get", "artifacts/"),
     );
     let read = tokio::join!(scene.read(&b), async {
-        // Both are under way before either is answered.
+        // Both are in flight before either is answered.
         state.reached().await;
         artifact.reached().await;
         state.release();
@@ -122,7 +122,7 @@ async fn a_rebuild_fetches_only_the_changed_files() {
         scene.rebuild(&a).await;
         a.took()
     };
-    // Nothing changed: the state is looked at twice. A foreign change: it is raised instead.
+    // Nothing changed: the state document is read twice. A foreign change: a PUT, raising the version, is the second.
     assert_eq!(took(0).await, "2 get state, 1 list raw, 1 put artifacts");
     assert_eq!(
         took(1).await,
@@ -252,21 +252,21 @@ fn tags(tag: &str) -> Edit {
     }
 }
 
-/// What an op took before its answer and after it, told apart by holding back what follows the answer.
+/// An operation's requests before its response and after it, separated by holding back those that follow the response.
 async fn before_and_after<T>(
     instance: &Instance,
     op: impl Future<Output = T>,
 ) -> (T, String, String) {
-    // The mark's swap is the first PUT of the state, its removal the second.
-    let (mark, removal) = (
+    // The first PUT of the state document records the intent, the second removes it.
+    let (intent, removal) = (
         instance.gate.hold_next("put", STATE),
         instance.gate.hold_next("put", STATE),
     );
-    mark.release();
+    intent.release();
     let answer = op.await;
     removal.reached().await;
     let mut before = instance.requests.take_requests();
-    // The removal stands at the gate, counted already.
+    // The removal is held at the gate but already counted.
     let last = before.pop();
     assert_eq!(last.map(|it| it.path).as_deref(), Some(STATE));
     removal.release();
@@ -298,7 +298,7 @@ async fn a_create_costs_two_before_its_answer_and_two_after() {
         writes: 2,
     };
     assert_eq!(created.unwrap().requests, requests);
-    // With a key, too: its record is in the same swap.
+    // An idempotency key costs nothing more: its record is in the same compare-and-swap.
     let key = KeyHashes {
         key: "k".to_owned(),
         body: "b".to_owned(),
@@ -326,7 +326,7 @@ async fn an_update_and_a_completion_cost_three_before_their_answer_and_two_after
     let a = scene.instance();
     scene.read(&a).await;
     a.took();
-    // However old what memory knows is.
+    // The snapshot's age makes no difference.
     scene.pass_seconds(200);
     let read_request = scene.read_request(Consistency::Bounded);
     let (first, second) = ("0000".parse().unwrap(), "0001".parse().unwrap());
@@ -347,13 +347,13 @@ async fn an_update_and_a_completion_cost_three_before_their_answer_and_two_after
     assert_eq!((before.as_str(), after.as_str()), budget);
 }
 
-/// Three requests in two round trips: the mark and the file's text together, then the file.
+/// Three requests in two round trips: the intent and the GET of the file concurrently, then the PUT of the file.
 #[tokio::test]
 async fn an_update_fetches_the_text_while_its_mark_is_set() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
     scene.read(&a).await;
-    let (mark, text) = (a.gate.hold_next("put", STATE), a.gate.hold_next("get", RAW));
+    let (intent, text) = (a.gate.hold_next("put", STATE), a.gate.hold_next("get", RAW));
     let (read_request, first) = (
         scene.read_request(Consistency::Bounded),
         "0000".parse().unwrap(),
@@ -361,9 +361,9 @@ async fn an_update_fetches_the_text_while_its_mark_is_set() {
     let (updated, ()) = tokio::join!(
         a.codex.update(&read_request, &first, tags("x"), None),
         async {
-            mark.reached().await;
+            intent.reached().await;
             text.reached().await;
-            mark.release();
+            intent.release();
             text.release();
         }
     );
@@ -388,7 +388,8 @@ async fn a_lost_swap_adds_two() {
     assert_eq!(before, "1 get state, 1 put raw, 2 put state");
 }
 
-/// The file is fetched while the mark is set, and was there before the swap that counts.
+/// The GET of the file runs concurrently with the first swap, so its response precedes the swap that
+/// succeeds: no second GET or intent is needed.
 #[tokio::test]
 async fn a_lost_swap_adds_two_to_an_update_of_the_same_task_as_well() {
     let scene = Scene::with_tasks(1);
@@ -409,7 +410,7 @@ async fn a_lost_swap_adds_two_to_an_update_of_the_same_task_as_well() {
     assert_eq!(before, "1 get raw, 1 get state, 1 put raw, 2 put state");
 }
 
-/// What the index doesn't know may have been read too late: a second mark is set.
+/// If the snapshot didn't have the file's ETag, the file may have been read too late: a second intent is recorded.
 #[tokio::test]
 async fn an_update_of_what_an_editor_saved_sets_a_second_mark() {
     let scene = Scene::with_tasks(1);
@@ -421,11 +422,11 @@ async fn an_update_of_what_an_editor_saved_sets_a_second_mark() {
         "0000".parse().unwrap(),
     );
     a.took();
-    let (mark, text) = (a.gate.hold_next("put", STATE), a.gate.hold_next("get", RAW));
+    let (intent, text) = (a.gate.hold_next("put", STATE), a.gate.hold_next("get", RAW));
     let update = a.codex.update(&read_request, &first, tags("x"), None);
     let (second, written) = (a.gate.hold_next("put", STATE), a.gate.hold_next("put", RAW));
     let (updated, ()) = tokio::join!(update, async {
-        mark.release();
+        intent.release();
         text.reached().await;
         settle().await;
         text.release();
@@ -438,7 +439,7 @@ async fn an_update_of_what_an_editor_saved_sets_a_second_mark() {
     updated.unwrap();
 }
 
-/// The same when the mark's first swap is lost.
+/// As `before_and_after`, for an operation that loses the first swap of its intent.
 async fn before_and_after_lost<T>(
     instance: &Instance,
     op: impl Future<Output = T>,

@@ -1,4 +1,4 @@
-//! The promises to readers (src/cache/README.md, "Promises"), with several instances in chosen orders.
+//! The promises to readers (src/cache/README.md, "Promises"), with several instances and controlled interleavings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use serde_json::Value;
 use crate::support::losing_store::Loss;
 use crate::support::scene::{ARTIFACT, Instance, RAW, STATE, Scene, settle, task, titles};
 
-/// Another process's op: its mark is set, its files aren't written yet.
-fn mark(scene: &Scene, op: &str, name: &str) -> Version {
+/// Records another process's create: its intent is in the state document, its file isn't written yet.
+fn add_intent(scene: &Scene, op: &str, name: &str) -> Version {
     scene.change_state(|state| {
         state.version = state.version.next();
         let number: FileName = name.parse().unwrap();
@@ -38,8 +38,8 @@ fn mark(scene: &Scene, op: &str, name: &str) -> Version {
     })
 }
 
-/// And its end: the mark is taken away.
-fn unmark(scene: &Scene, op: &str) {
+/// Ends the create: its intent is removed.
+fn remove_intent(scene: &Scene, op: &str) {
     scene.change_state(|state| {
         state.pending.remove(op);
     });
@@ -74,8 +74,8 @@ async fn while_something_is_pending_an_answer_is_good_once_and_says_how_much_it_
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
     let before = scene.read(&a).await.entry.bounds.hi;
-    let first = mark(&scene, "one", "0001-Eins.md");
-    let second = mark(&scene, "two", "0002-Zwei.md");
+    let first = add_intent(&scene, "one", "0001-Eins.md");
+    let second = add_intent(&scene, "two", "0002-Zwei.md");
     scene.pass_seconds(5);
     let read = scene.read(&a).await;
     let known = &read.entry.bounds;
@@ -96,7 +96,7 @@ async fn while_something_is_pending_an_answer_is_good_once_and_says_how_much_it_
     );
 }
 
-/// P4, with the rebuild that began before the change ending after the one that began later.
+/// P4: the rebuild that began before the change ends after the one that began later.
 #[tokio::test]
 async fn an_older_rebuild_never_replaces_a_newer_one() {
     let scene = Scene::with_tasks(1);
@@ -111,11 +111,11 @@ async fn an_older_rebuild_never_replaces_a_newer_one() {
         let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
         async move { codex.week(&read_request).await }
     });
-    // The older rebuild has listed and stands before its second look at the state.
+    // The older rebuild has listed the files and is held before its second GET of the state document.
     again.reached().await;
-    let version = mark(&scene, "op", "0001-Neu.md");
+    let version = add_intent(&scene, "op", "0001-Neu.md");
     scene.own_file("0001-Neu.md", &task("Neu"));
-    unmark(&scene, "op");
+    remove_intent(&scene, "op");
     let newer = scene.read_having_seen(&a, version).await;
     assert_eq!(titles(&a.json(&newer)), ["Aufgabe 0", "Neu"]);
     again.release();
@@ -213,7 +213,7 @@ async fn a_state_made_again_never_hands_out_a_version_twice() {
     let scene = Scene::with_tasks(1);
     let a = scene.instance();
     scene.read(&a).await;
-    // Far ahead of the clock, as after a thousand changes in a second.
+    // Far ahead of the clock, as after far more than a thousand changes a second.
     let high = scene.change_state(|state| state.version = Version(state.version.0 + 1_000_000));
     scene.pass_seconds(5);
     assert_eq!(scene.read(&a).await.entry.bounds.hi, high);
@@ -455,9 +455,9 @@ async fn a_file_that_may_not_be_opened_costs_the_others_nothing() {
     let document = a.json(&scene.read(&a).await);
     assert_eq!(titles(&document), ["Aufgabe 0", "Aufgabe 2"]);
     assert_eq!(document["problems"][0]["code"], "not_readable");
-    // Its permission comes back, which changes nothing else of it.
+    // It becomes readable again, with the same ETag.
     assert_eq!(titles(&a.json(&scene.rebuild(&a).await)).len(), 3);
-    // And goes again, while only its body is asked for.
+    // It becomes unreadable again, and only its body is fetched.
     a.line
         .lose_next("get", &format!("{RAW}0001"), Loss::Unreadable);
     let week = a
@@ -526,8 +526,8 @@ async fn a_file_that_a_listing_missed_is_looked_up_by_name() {
     );
 }
 
-/// Each time it wants to raise the version for a foreign change, somebody else was quicker: it lists no more, but what
-/// it shows has a version of its own all the same.
+/// Each swap that would raise the version for a foreign change is lost to a concurrent one: the rebuild doesn't list
+/// again, but what it shows still gets a version of its own.
 #[tokio::test]
 async fn a_rebuild_that_always_loses_answers_with_what_it_has() {
     let scene = Scene::with_tasks(1);
@@ -575,7 +575,7 @@ async fn a_stale_week_shows_no_slot_that_has_passed() {
     );
 }
 
-/// It arrived before the end of a slot, and somebody who came after that was quicker.
+/// The request arrived before the end of a slot; a request that arrived after it was answered first.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_takes_long_places_no_week_back() {
     let scene = Scene::starting("2026-03-09T07:59:58Z");
@@ -728,7 +728,7 @@ async fn one_users_reads_touch_nothing_of_another() {
     assert_eq!(a.codex.memory_size().0, kept + 1);
 }
 
-/// A machine that was suspended doesn't answer from memory as if no time had passed.
+/// Time in which the machine was suspended ages the snapshot, although the monotonic clock stood still.
 #[tokio::test]
 async fn time_that_a_machine_was_suspended_counts() {
     let scene = Scene::with_tasks(1);
@@ -741,7 +741,7 @@ async fn time_that_a_machine_was_suspended_counts() {
     assert_eq!(titles(&a.json(&scene.read(&a).await)), ["Aufgabe 0", "Neu"]);
 }
 
-/// So it does in the middle of a request.
+/// A suspension in the middle of a request advances the request's clock by as much.
 #[test]
 fn the_moment_after_a_suspension_is_as_much_later() {
     let now = Now::from_clocks(chrono::Utc::now(), std::time::Instant::now());
@@ -750,7 +750,7 @@ fn the_moment_after_a_suspension_is_as_much_later() {
     assert_eq!(advanced_by.mono - now.mono, second + hour);
     assert_eq!((advanced_by.utc - now.utc).to_std(), Ok(second + hour));
     assert_eq!(advanced_by.started - now.started, second);
-    // Counted once, and what lies between two looks at clocks isn't counted.
+    // A suspension is counted once, and the gap between reading the two clocks isn't taken for one.
     let again = advanced_by.advanced_by(second, hour + Duration::from_millis(3));
     assert_eq!(again.mono - advanced_by.mono, second);
 }

@@ -1,4 +1,4 @@
-//! What a person who starts the service by hand may say, and is told.
+//! The command line of `serve` and `demo`: flags, refusals, help, and warnings about unknown settings.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,14 +10,14 @@ use serde_json::Value;
 use crate::support::process::{Service, codex_miroir, eventually};
 use crate::support::scene::{task, titles};
 
-/// The binary with these arguments and without any setting.
-fn with(arguments: &[&str]) -> Command {
+/// The binary with these arguments and no settings.
+fn binary(arguments: &[&str]) -> Command {
     let mut command = codex_miroir();
     command.env_remove("PORT").args(arguments);
     command
 }
 
-/// What it says as it ends without having served.
+/// What the command writes to stderr when it exits without serving.
 fn refusal(command: &mut Command) -> String {
     let Output {
         status,
@@ -29,12 +29,12 @@ fn refusal(command: &mut Command) -> String {
 }
 
 fn help(arguments: &[&str]) -> String {
-    let output = with(arguments).arg("--help").output().unwrap();
+    let output = binary(arguments).arg("--help").output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A folder of the user `local` with one task.
+/// Writes a folder of the user `local` with one task.
 fn save(folder: &Path, title: &str) {
     let tasks = folder.join("raw/local/tasks");
     fs::create_dir_all(&tasks).unwrap();
@@ -45,14 +45,14 @@ fn port(service: &Service) -> u16 {
     service.address.rsplit_once(':').unwrap().1.parse().unwrap()
 }
 
-/// One that nobody listens on just now.
+/// A port that no process listens on at the moment.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// What `line` says of a setting that doesn't exist: how it is called, and which may be meant.
-fn told(line: &str) -> Option<(String, Option<String>)> {
+/// The unknown setting that a line of the log warns about, and the nearest setting that exists.
+fn unknown_setting(line: &str) -> Option<(String, Option<String>)> {
     let line = serde_json::from_str::<Value>(line).ok()?;
     let text = |name: &str| line[name].as_str().map(str::to_owned);
     (line["message"] == "unknown setting").then(|| {
@@ -61,9 +61,15 @@ fn told(line: &str) -> Option<(String, Option<String>)> {
     })
 }
 
-/// The same of all lines, once there are `count`: they come by another stream than the line with the address.
-fn all_told(service: &Service, count: usize) -> Vec<(String, Option<String>)> {
-    let all = || -> Vec<_> { service.log().iter().filter_map(|it| told(it)).collect() };
+/// Those of all lines, sorted, once there are `count`: they arrive on another stream than the line with the address.
+fn unknown_settings(service: &Service, count: usize) -> Vec<(String, Option<String>)> {
+    let all = || -> Vec<_> {
+        service
+            .log()
+            .iter()
+            .filter_map(|it| unknown_setting(it))
+            .collect()
+    };
     eventually("the settings that don't exist are named", || {
         all().len() >= count
     });
@@ -82,7 +88,7 @@ fn a_port_that_is_taken_ends_the_start_with_a_line_that_says_how_to_name_another
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let start = |arguments: &[&str], variable: &str| {
-        let mut command = with(arguments);
+        let mut command = binary(arguments);
         command.current_dir(folder.path()).env("CODEX_AUTH", "dev");
         refusal(command.env("CODEX_DATA_DIR", "d").env(variable, &port))
     };
@@ -117,7 +123,7 @@ fn flags_win_over_the_variables() {
     let mut command = codex_miroir();
     command.arg("serve").arg("--folder").arg(&here);
     command.args(["--port", &free.to_string()]);
-    // Not even read: it can't be used.
+    // `PORT` is invalid, and isn't even read.
     let service = Service::start(command.env("CODEX_DATA_DIR", &there).env("PORT", "viele"));
     assert_eq!(port(&service), free);
     assert_eq!(titles(&service.get("/codex").json()), ["Hier"]);
@@ -171,7 +177,7 @@ fn a_demo_never_writes_into_a_folder_that_a_flag_names_and_that_holds_something_
 fn what_a_flag_may_not_say_is_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |arguments: &[&str], settings: &[(&str, &str)]| {
-        let mut command = with(arguments);
+        let mut command = binary(arguments);
         command.current_dir(folder.path());
         refusal(command.envs(settings.iter().copied()))
     };
@@ -218,7 +224,7 @@ fn what_a_flag_may_not_say_is_refused_in_words() {
 #[test]
 fn a_folder_by_a_flag_is_named_explicitly_also_under_a_host() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = with(&["serve", "--folder"]);
+    let mut command = binary(&["serve", "--folder"]);
     command.arg(folder.path()).env("CODEX_AUTH", "dev");
     let service = Service::start(command.env("FUNCTIONS_CUSTOMHANDLER_PORT", "0"));
     assert_eq!(service.get("/healthz").status, 200);
@@ -259,7 +265,7 @@ fn a_setting_that_doesnt_exist_is_named_with_the_nearest_that_does() {
         .env("RUST_LOG", "trace");
     let service = Service::start(&mut command);
     assert_eq!(
-        all_told(&service, 5),
+        unknown_settings(&service, 5),
         [
             pair("CODEX_AUHT", Some("CODEX_AUTH")),
             pair("CODEX_DATA_DIRR", Some("CODEX_DATA_DIR")),
@@ -277,10 +283,10 @@ fn a_setting_that_doesnt_exist_is_named_with_the_nearest_that_does() {
     demo.arg("demo").arg("--folder").arg(data);
     let demo = Service::start(demo.env("CODEX_TIMEZONE", "Europe/Berlin"));
     let named = pair("CODEX_TIMEZONE", Some("CODEX_TIME_ZONE"));
-    assert_eq!(all_told(&demo, 1), [named]);
+    assert_eq!(unknown_settings(&demo, 1), [named]);
 }
 
-/// The setting that is missing then may be the one that was misspelled.
+/// The missing required setting may be the one that was misspelled, so the warning comes before the error.
 #[test]
 fn it_is_named_before_what_is_missing_for_want_of_it() {
     let mut command = codex_miroir();
@@ -288,7 +294,7 @@ fn it_is_named_before_what_is_missing_for_want_of_it() {
     let said = refusal(command.env("GITHUB_TOKEN", "geheim"));
     let (first, last) = said.trim_end().split_once('\n').unwrap();
     let named = pair("CODEX_ALLOWED_LOGIN", Some("CODEX_ALLOWED_LOGINS"));
-    assert_eq!(told(first), Some(named), "{said}");
+    assert_eq!(unknown_setting(first), Some(named), "{said}");
     assert!(
         last.starts_with("codex-miroir: CODEX_ALLOWED_LOGINS "),
         "{said}"
@@ -311,7 +317,7 @@ fn no_setting_that_exists_is_named_and_no_command_that_doesnt_serve_names_any() 
             "the last one, so that all others would have been named",
         );
     let service = Service::start(&mut command);
-    assert_eq!(all_told(&service, 1), [pair("CODEX_ZZZ", None)]);
+    assert_eq!(unknown_settings(&service, 1), [pair("CODEX_ZZZ", None)]);
     service.kill();
     let mut inspect = codex_miroir();
     inspect

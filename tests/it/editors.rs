@@ -1,5 +1,5 @@
-//! An editor's save in the folder, before the real process: the next plain read has it, and what the service writes
-//! itself wakes nobody.
+//! Saves by an editor in the folder of a real process: the next plain read shows them, and the service's own writes
+//! trigger no rebuild.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use crate::support::scene::task;
 
 const METRICS: &str = "a-token-for-metrics";
 
-/// Longer than what follows an answer or a change takes.
-const REST: Duration = Duration::from_millis(1_500);
+/// Longer than the background work after a response or a change takes.
+const SETTLE_TIME: Duration = Duration::from_millis(1_500);
 
 fn service(data: &Path) -> Service {
     Service::start(
         codex_miroir()
             .env("CODEX_DATA_DIR", data)
             .env("CODEX_METRICS_TOKEN", METRICS)
-            // Nothing but the watch makes the week new.
+            // Only the watch of the folder can invalidate the snapshot.
             .env("CODEX_REVALIDATE_SECONDS", "3600"),
     )
 }
@@ -36,8 +36,8 @@ fn shows(service: &Service, text: &str) -> bool {
     week.body.contains(text)
 }
 
-/// How many storage requests of this kind there have been, and how many rebuilds.
-fn counted(service: &Service) -> (u64, u64) {
+/// The storage requests and the rebuilds so far.
+fn requests_and_rebuilds(service: &Service) -> (u64, u64) {
     let headers = format!("authorization: Bearer {METRICS}\r\n");
     let text = service.send("/metrics", &headers).body;
     let sum = |begin: &str| -> u64 {
@@ -60,10 +60,10 @@ fn what_an_editor_does_is_in_the_next_plain_read() {
     let service = service(data.path());
     assert!(shows(&service, "Eins"));
 
-    // In place, as some editors save.
+    // Saved in place, as some editors do.
     fs::write(folder.join("0000-Eins.md"), task("Zwei")).unwrap();
     eventually("saved in place", || shows(&service, "Zwei"));
-    // Beside it and over it, as others do.
+    // Saved to a new file that is renamed over the old one, as others do.
     fs::write(folder.join(".0000-Eins.md.swp"), task("Drei")).unwrap();
     fs::rename(
         folder.join(".0000-Eins.md.swp"),
@@ -79,7 +79,7 @@ fn what_an_editor_does_is_in_the_next_plain_read() {
     });
     fs::remove_file(folder.join("0002-Fünf.md")).unwrap();
     eventually("removed", || !shows(&service, "0002-F"));
-    // All of it at once.
+    // The whole folder at once.
     fs::rename(&folder, data.path().join("raw/local/away")).unwrap();
     eventually("moved away", || !shows(&service, "Drei"));
     fs::rename(data.path().join("raw/local/away"), &folder).unwrap();
@@ -143,26 +143,26 @@ fn what_the_service_writes_itself_wakes_nobody() {
     fs::write(tasks(data.path()).join("0000-Eins.md"), task("Eins")).unwrap();
     let (a, b) = (service(data.path()), service(data.path()));
     assert!(shows(&a, "Eins") && shows(&b, "Eins"));
-    // What follows the answers, and the looks at the beginning.
-    sleep(REST);
-    let before = counted(&b);
+    // Waits for the background work after the responses, and for the requests at startup.
+    sleep(SETTLE_TIME);
+    let before = requests_and_rebuilds(&b);
     for number in 0..3 {
         let new = format!(r#"{{"kategorie":"arbeit","title":"Neu {number}"}}"#);
         let made = a.send_json("POST", "/api/tasks", &new);
         assert_eq!(made.status, 201, "{}", made.body);
     }
-    // One look at each file.
-    eventually("looked at", || counted(&b).0 - before.0 >= 3);
-    sleep(REST);
-    let (storage, rebuilds) = counted(&a);
+    // One request for each file.
+    eventually("looked at", || requests_and_rebuilds(&b).0 - before.0 >= 3);
+    sleep(SETTLE_TIME);
+    let (storage, rebuilds) = requests_and_rebuilds(&a);
     let week = a.get("/codex");
     assert_eq!(week.header("x-codex-cache"), "memory");
     assert!(week.body.contains("Neu 2"));
     assert_eq!(
-        counted(&a),
+        requests_and_rebuilds(&a),
         (storage, rebuilds),
         "its next read costs nothing"
     );
-    let after = counted(&b);
+    let after = requests_and_rebuilds(&b);
     assert_eq!((after.0 - before.0, after.1 - before.1), (3, 0));
 }

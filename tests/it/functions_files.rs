@@ -107,8 +107,8 @@ fn every_function_is_an_anonymous_trigger_in_and_a_response_out() {
     "#);
 }
 
-/// A timer's call comes as JSON, to a path that no `httpTrigger` may take (`src/functions/README.md`, "Who may call a
-/// trigger").
+/// The host calls a timer with JSON, at a path that no `httpTrigger` may accept (`src/functions/README.md`, "Who may
+/// call a trigger").
 #[test]
 fn timers_have_a_schedule_of_six_fields() {
     for (function, schedule) in [("gitPush", "0 * * * * *"), ("janitor", "0 17 * * * *")] {
@@ -125,7 +125,7 @@ fn timers_have_a_schedule_of_six_fields() {
     }
 }
 
-/// An HTTP function: its name, its methods in capitals, its route as a path.
+/// An HTTP function: its name, its methods in upper case, its route as a path.
 struct Function {
     name: String,
     methods: Vec<String>,
@@ -151,7 +151,7 @@ impl Function {
         })
     }
 
-    /// Whether the host calls it for this.
+    /// Whether its route and methods match the request.
     fn takes(&self, method: &str, path: &str) -> bool {
         let (ours, theirs) = (self.path.split('/'), path.split('/'));
         let same = ours.clone().count() == theirs.clone().count();
@@ -161,7 +161,7 @@ impl Function {
     }
 }
 
-/// Every operation of the API's document: its method and its path.
+/// The method and path of every operation in the OpenAPI document.
 fn documented() -> Vec<(String, String)> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, item)| {
@@ -176,7 +176,7 @@ fn every_documented_operation_is_a_functions() {
     let functions = Function::all();
     let rows = documented().into_iter().map(|(method, path)| {
         let mut named = functions.iter().filter(|it| it.takes(&method, &path));
-        // The narrower route goes before the free one.
+        // A specific route takes precedence over the catch-all.
         let by_route = named.clone().find(|it| it.path != "/{*path}");
         let function = by_route.or_else(|| named.next());
         let name = &function.unwrap_or_else(|| panic!("{method} {path}")).name;
@@ -212,7 +212,7 @@ fn every_documented_operation_is_a_functions() {
     ");
 }
 
-/// GET, HEAD and OPTIONS of `web` are caught by the router and the layers around it.
+/// `web` is excluded: the router and its layers handle GET, HEAD and OPTIONS of any path.
 #[test]
 fn every_method_of_a_function_is_documented() {
     let documented = documented();
@@ -226,7 +226,7 @@ fn every_method_of_a_function_is_documented() {
     }
 }
 
-/// The host calls timers by POST to their names, which nobody else may reach.
+/// The host calls timers by POST to their names; no other caller may reach them.
 #[test]
 fn no_function_takes_post_on_a_free_path() {
     for function in Function::all() {
@@ -239,7 +239,7 @@ fn no_function_takes_post_on_a_free_path() {
     }
 }
 
-/// What `web` takes OPTIONS for: the layer around the router answers it for every path.
+/// The reason why `web` accepts OPTIONS: a layer around the router answers preflights for every path.
 #[tokio::test]
 async fn a_preflight_to_any_path_is_answered() {
     let settings = [("CODEX_ALLOWED_ORIGINS", "https://app.example")];

@@ -1,7 +1,7 @@
-//! Whatever comes from outside is read or refused, and never more: damaged state blobs and artifacts, deliveries,
-//! connection strings. Task files and edits have their own (`task_hostile`, `task_edit_properties`).
+//! Untrusted input is parsed or rejected and never panics: damaged state documents and artifacts, deliveries,
+//! connection strings. Task files and edits have tests of their own (`task_hostile`, `task_edit_properties`).
 //!
-//! What was found stays in `proptest-regressions` and is tried first; `tests/run fuzz CASES` tries longer.
+//! Failing cases are kept in `proptest-regressions` and run first; `tests/run fuzz CASES` runs more cases.
 
 use codex_miroir::cache::{Artifact, State};
 use codex_miroir::config::Secret;
@@ -17,7 +17,7 @@ use crate::support::cases;
 use crate::support::github::sign;
 use crate::support::scene::anna;
 
-/// What may happen to bytes on their way, or to a file by a hand.
+/// Damage to bytes in transit, or to a file edited by hand.
 #[derive(Debug, Clone)]
 enum Damage {
     Set(Index, u8),
@@ -142,7 +142,7 @@ fn connection() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(2_000), ..ProptestConfig::default() })]
 
-    /// What is read of a state is written again as it was, with what isn't known.
+    /// A state document that parses round-trips, including the members that this version doesn't know.
     #[test]
     fn a_damaged_state_is_read_as_it_is_or_not_at_all(damages in damage()) {
         let bytes = damaged(STATE, &damages);
@@ -166,7 +166,7 @@ proptest! {
         let _ = Artifact::parse(&damaged(text, &damages), &anna());
     }
 
-    /// Only these bytes are signed, and whatever is signed is a push, another event or refused.
+    /// The signature is valid only for the signed bytes; any body parses as a push or another event, or is rejected.
     #[test]
     fn a_delivery_is_what_was_signed_or_none(damages in damage(), event in "push|ping|PUSH|.{0,8}") {
         let bytes = damaged(PUSH, &damages);
@@ -182,7 +182,7 @@ proptest! {
         }
     }
 
-    /// An account that can be asked, or a refusal that names no secret.
+    /// A connection string gives an account with an HTTP(S) endpoint, or an error that contains no secret.
     #[test]
     fn a_connection_string_is_an_account_or_a_refusal_without_secrets(text in connection()) {
         match AzureConnection::parse(&text) {
@@ -199,7 +199,7 @@ proptest! {
         }
     }
 
-    /// An id in a path names a task of the folder, or nothing.
+    /// An id in a path refers to a file in the folder, or doesn't parse.
     #[test]
     fn an_id_never_names_another_folder(text in any::<String>(), tail in "[0-9]{4}(-[^a-z]{0,12})?(/|\\\\|\\.\\.|\u{0})?.{0,4}") {
         for text in [text, tail] {

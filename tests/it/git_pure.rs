@@ -1,5 +1,5 @@
-//! The parts of the exchange with Git that know neither GitHub nor a store: what becomes of a file, what a
-//! commit is called, what a delivery says.
+//! The parts of the synchronisation with Git that need neither GitHub nor a store: the decision on a file, commit
+//! messages, trees, deliveries.
 
 use codex_miroir::config::Secret;
 use codex_miroir::github::{
@@ -18,7 +18,7 @@ fn sha(letter: char) -> GitSha {
     git_sha(letter.to_string().as_bytes())
 }
 
-/// `-` is nothing, `?` something that isn't a task's text, a letter a content.
+/// `-` is absent, `?` something other than a task's text, a letter a content.
 fn side(letter: char) -> SideState {
     match letter {
         '-' => SideState::Absent,
@@ -27,7 +27,7 @@ fn side(letter: char) -> SideState {
     }
 }
 
-/// As in `bot`: base, ours, theirs; then what was about to be committed.
+/// `sides` is, as in `bot`, base, ours, theirs; further letters are contents with a push of unknown outcome.
 fn decided(sides: &str) -> ReconcileAction {
     let letters: Vec<char> = sides.chars().collect();
     let pushing: Vec<GitSha> = letters[3..].iter().map(|letter| sha(*letter)).collect();
@@ -142,8 +142,8 @@ fn each_sentence_about_the_three_sides_holds() {
     }
 }
 
-/// What a step towards each other does to one file.
-fn step(
+/// Reconciles one file, and applies the decision, including the push, to the three contents.
+fn reconcile_once(
     base: &mut Option<GitSha>,
     ours: &mut SideState,
     theirs: &mut SideState,
@@ -162,7 +162,7 @@ fn step(
         ReconcileAction::Take(sha) => (*base, *ours) = (Some(sha), SideState::Content(sha)),
         ReconcileAction::Remove => (*base, *ours) = (None, SideState::Absent),
         ReconcileAction::Merge { theirs, .. } => (*base, *ours) = (Some(theirs), side('m')),
-        // And the push.
+        // As after the push.
         ReconcileAction::Unpushed(_) => {
             *theirs = *ours;
             if let SideState::Content(sha) = *ours {
@@ -185,16 +185,16 @@ proptest! {
         theirs in any_side(),
     ) {
         let (mut b, mut o, mut t) = (base, ours, theirs);
-        let first = step(&mut b, &mut o, &mut t);
-        step(&mut b, &mut o, &mut t);
+        let first = reconcile_once(&mut b, &mut o, &mut t);
+        reconcile_once(&mut b, &mut o, &mut t);
         prop_assert_eq!(o, t);
         prop_assert_eq!(b.map_or(SideState::Absent, SideState::Content), o);
-        prop_assert_eq!(step(&mut b, &mut o, &mut t), ReconcileAction::NoChange);
-        // What goes was in Git as it was here, and has gone from there.
+        prop_assert_eq!(reconcile_once(&mut b, &mut o, &mut t), ReconcileAction::NoChange);
+        // A removed file was in Git with the same content, and is gone from there.
         if first == ReconcileAction::Remove {
             prop_assert!(theirs == SideState::Absent && base.map(SideState::Content) == Some(ours));
         }
-        // What is written over was in Git as it was here, or is merged.
+        // An overwritten file was in Git with the same content; otherwise the two are merged.
         if let ReconcileAction::Take(_) = first {
             prop_assert!(ours == SideState::Absent || base.map(SideState::Content) == Some(ours));
         }
@@ -223,7 +223,7 @@ proptest! {
     }
 }
 
-/// The example of GitHub's page "Validating webhook deliveries".
+/// The example on GitHub's page "Validating webhook deliveries".
 #[test]
 fn the_signature_that_github_publishes_holds() {
     let secret = Secret::new("It's a Secret to Everybody".to_owned());
@@ -236,20 +236,20 @@ fn a_commit_says_what_a_file_became() {
     let name = "0042-Steuer.md".parse().unwrap();
     let done = task("Steuer").replace("offen", "abgeschlossen");
     let privat = task("Steuer").replace("arbeit", "privat");
-    let story =
+    let subject =
         |text: &str, in_git, was_done| CommitSubject::of(&name, text.as_bytes(), in_git, was_done);
-    let stories = [
-        story(&task("Steuer"), false, false),
-        story(&privat, false, false),
-        story(&done, false, false),
-        story("no task", false, false),
-        story(&task("Steuer"), true, false),
-        story(&done, true, false),
-        story(&done, true, true),
-        story(&task("Steuer"), true, true),
+    let subjects = [
+        subject(&task("Steuer"), false, false),
+        subject(&privat, false, false),
+        subject(&done, false, false),
+        subject("no task", false, false),
+        subject(&task("Steuer"), true, false),
+        subject(&done, true, false),
+        subject(&done, true, true),
+        subject(&task("Steuer"), true, true),
     ];
     let user = UserId::parse("anna").unwrap();
-    let rows: Vec<String> = stories
+    let rows: Vec<String> = subjects
         .iter()
         .map(|it| format!("{} | {}", it.message(), it.branch("codex/tasks", &user)))
         .collect();
@@ -263,17 +263,18 @@ fn a_commit_says_what_a_file_became() {
     [codex] update task 0042 | codex/tasks/anna/0042-update
     [codex] update task 0042 | codex/tasks/anna/0042-update
     ");
-    assert_snapshot!(batch_commit_message(&stories[3..6]), @r"
+    assert_snapshot!(batch_commit_message(&subjects[3..6]), @r"
     [codex] bring 3 tasks
 
     add task 0042
     update task 0042
     complete task 0042
     ");
-    assert_eq!(batch_commit_message(&stories[..1]), stories[0].message());
+    assert_eq!(batch_commit_message(&subjects[..1]), subjects[0].message());
 }
 
-/// What stands in the place of a folder is there, at each level: of no file below it can be said that it has gone.
+/// Something other than a folder in a folder's place, at any level of the path, counts as present: no file below it is
+/// known to be gone.
 #[test]
 fn what_is_no_folder_where_one_belongs_hides_files_and_removes_none() {
     let entry = |path: &str, kind| TreeEntry {
@@ -314,7 +315,7 @@ fn what_is_no_folder_where_one_belongs_hides_files_and_removes_none() {
     }
 }
 
-/// What is in the place of a task file, and is none, is there.
+/// A skipped entry in a task file's place counts as present.
 #[test]
 fn what_is_passed_over_is_not_absent() {
     let settled = git_sha(b"---\ntyp: settled\n---\n");
@@ -353,7 +354,7 @@ fn what_is_passed_over_is_not_absent() {
         let tree = TaskTree::of(&[entry], "codex");
         assert_eq!(tree.user(&anna).side(name), side, "{name}, {kind:?}");
     }
-    // A name that isn't taken from Git isn't sent there either.
+    // A name that isn't imported from Git isn't pushed there either.
     assert_eq!(
         TaskTree::default().user(&anna).side(&long),
         SideState::Other
@@ -364,8 +365,8 @@ fn what_is_passed_over_is_not_absent() {
     );
 }
 
-/// Of a folder that isn't there beside one in another letter case no file can be said to have gone; of one that is
-/// there its own files count.
+/// While a folder in another letter case exists, no file is known to be gone from a folder that is absent; if the
+/// user's own folder exists, its entries count.
 #[test]
 fn a_folder_in_another_letter_case_may_be_the_users_own_renamed() {
     let entry = |path: &str, kind| TreeEntry {
@@ -385,7 +386,7 @@ fn a_folder_in_another_letter_case_may_be_the_users_own_renamed() {
         entry("Anna/tasks/0002-b.md", EntryKind::File),
     ];
     let tree = TaskTree::of(&entries, "notes/codex");
-    // Where there is none of them it is the same.
+    // The spellings found don't depend on the one asked for, even if it has no folder.
     for name in ["anna", "Anna", "aNNa"] {
         let there = [user("Anna"), user("anna")];
         assert_eq!(tree.spellings(&user(name)), there, "{name}");
@@ -410,12 +411,12 @@ fn a_folder_in_another_letter_case_may_be_the_users_own_renamed() {
         (own.side(&one), own.side(&other)),
         (SideState::Other, SideState::Other)
     );
-    let told: Vec<String> = own
+    let reported: Vec<String> = own
         .skipped
         .iter()
         .map(|it| format!("{:?} {}: {}", it.code, it.file, it.message))
         .collect();
-    assert_snapshot!(told.join("\n"), @"OtherSpelling notes/codex/Anna/tasks: This login's folder is called anna here: name notes/codex/Anna so, or move its files to notes/codex/anna. Until then none of them is taken, and nothing is removed here.");
+    assert_snapshot!(reported.join("\n"), @"OtherSpelling notes/codex/Anna/tasks: This login's folder is called anna here: name notes/codex/Anna so, or move its files to notes/codex/anna. Until then none of them is taken, and nothing is removed here.");
 }
 
 #[test]

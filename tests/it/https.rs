@@ -1,4 +1,4 @@
-//! Private authorities: who is trusted, and what is said of who isn't.
+//! Private certificate authorities: which are trusted, and the error for a certificate that isn't.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,7 +17,7 @@ fn trust(settings: &[(&str, &str)]) -> Result<TrustStore, ConfigError> {
     config.map(|config| config.trust)
 }
 
-/// Asks an address over https; what is wrong with its certificate is the error.
+/// Sends a request over HTTPS; the error describes what is wrong with the certificate.
 async fn ask(trust: &TrustStore, url: &str) -> Result<(), String> {
     let client = trust.client(&url.parse().unwrap()).unwrap();
     match client.build().unwrap().get(url).send().await {
@@ -63,7 +63,7 @@ async fn the_authorities_of_a_file_and_of_folders_are_trusted_beside_those_broug
         Ok(())
     );
 
-    // Trusting the authority isn't taking anybody for anybody.
+    // Trusting the authority doesn't disable the check of the host name.
     let elsewhere = url.replace("127.0.0.1", "localhost");
     let fault = ask(&authority().trust(), &elsewhere).await.unwrap_err();
     assert!(
@@ -106,7 +106,7 @@ fn a_file_or_folder_that_cannot_be_used_ends_the_start_with_its_path() {
     );
 }
 
-/// A GitHub Enterprise server with a certificate of the company's own.
+/// A GitHub Enterprise server with a certificate from the company's own authority.
 #[test]
 fn github_with_a_private_authority_is_reached_once_that_is_named() {
     let github = GitHub::start();

@@ -16,7 +16,7 @@ use codex_miroir::codex::{JanitorReport, Version};
 use crate::support::janitor::{SETTLED, mark, record};
 use crate::support::scene::{Instance, RAW, Scene};
 
-/// What the older service leaves, of users and of none.
+/// Blobs that the older service leaves, with and without a user in their path.
 const LEFTOVERS: [&str; 8] = [
     "artifacts/anna/timeline_1762423200000_20260308_07.json",
     "artifacts/timeline_main.json",
@@ -28,7 +28,7 @@ const LEFTOVERS: [&str; 8] = [
     "state/lastHeadSha.txt",
 ];
 
-/// One of everything that goes: a record, a mark, a settled file, an artifact, leftovers.
+/// One of everything that the janitor removes: a record, an intent, a tombstone, an artifact, leftovers.
 async fn crowded() -> Scene {
     let scene = Scene::with_tasks(2);
     scene.file("0007-Nie.md", SETTLED);
@@ -58,14 +58,14 @@ async fn crowded() -> Scene {
     scene
 }
 
-/// What the crowded scene becomes.
+/// What is left of the crowded scene after a pass.
 fn assert_tidy(scene: &Scene, version: Version, context: &str) {
     let paths = scene.store.paths();
     let expected = [
         "artifacts/anna/timeline.json",
         "raw/anna/tasks/0000-Aufgabe.md",
         "raw/anna/tasks/0001-Aufgabe.md",
-        // Settled just now.
+        // A tombstone that the pass itself has written.
         "raw/anna/tasks/0008-Auch nie.md",
         "state/anna/nextId.txt",
         "state/anna/state.json",
@@ -120,7 +120,7 @@ async fn two_at_once_do_what_one_does() {
     assert_tidy(&scene, version, "two at once");
 }
 
-/// The same by one instance, as when the host calls twice.
+/// Two concurrent passes of one instance, as when the host calls twice.
 #[tokio::test]
 async fn an_instance_can_do_it_twice_at_once() {
     let scene = crowded().await;

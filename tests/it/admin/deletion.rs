@@ -1,4 +1,4 @@
-//! `user delete`: nothing of the user stays, whatever comes in between.
+//! `user delete`: nothing of the user is left, whatever crash or concurrent write intervenes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +34,8 @@ async fn delete(
     admin::delete(&store, &codex, deletion).await
 }
 
-/// A user with everything that a user can have, and another one.
-async fn full() -> Scene {
+/// A user with every kind of blob that a user can have, and a second user.
+async fn user_with_everything() -> Scene {
     let scene = Scene::with_tasks(3);
     scene.store.foreign_write("state/anna/nextId.txt", b"57");
     scene.read(&scene.instance()).await;
@@ -63,7 +63,7 @@ async fn full() -> Scene {
     scene
 }
 
-/// Only what is nobody's, or somebody else's.
+/// Only shared blobs, the other user's blobs, and a tombstone (for the janitor to remove) are left.
 fn assert_gone(scene: &Scene, about: &str) {
     let left = [
         "queue/berta",
@@ -81,7 +81,7 @@ fn assert_gone(scene: &Scene, about: &str) {
 
 #[tokio::test]
 async fn all_of_a_user_goes_and_nothing_of_anybody_elses() {
-    let scene = full().await;
+    let scene = user_with_everything().await;
     let user = anna();
     let before = admin::holdings(&scene.store, &user).await.unwrap();
     let paths = scene.store.paths();
@@ -115,7 +115,7 @@ async fn a_deletion_that_breaks_off_anywhere_is_done_by_repeating_it() {
     for last in [Last::Answered, Last::Unanswered] {
         let mut done = false;
         for requests in 0..200 {
-            let scene = full().await;
+            let scene = user_with_everything().await;
             let serving = scene.instance();
             scene.read(&serving).await;
             let line = Interrupted::after(requests, last, scene.store.clone());
@@ -135,7 +135,7 @@ async fn a_deletion_that_breaks_off_anywhere_is_done_by_repeating_it() {
                 "{about}: somebody else would find {there} tasks"
             );
             settle().await;
-            // Whatever the mark is of that was left: nothing waits for it.
+            // An intent that is left, whatever write it is for, doesn't delay the second run.
             delete(scene.store.clone(), &deletion(&scene))
                 .await
                 .unwrap();
@@ -147,7 +147,7 @@ async fn a_deletion_that_breaks_off_anywhere_is_done_by_repeating_it() {
 
 #[tokio::test]
 async fn a_running_instance_shows_the_empty_week_at_once_to_who_asks_strictly_and_else_in_time() {
-    let scene = full().await;
+    let scene = user_with_everything().await;
     let (a, b) = (scene.instance(), scene.instance());
     for instance in [&a, &b] {
         assert_eq!(titles(&instance.json(&scene.read(instance).await)).len(), 3);
@@ -166,7 +166,7 @@ async fn a_running_instance_shows_the_empty_week_at_once_to_who_asks_strictly_an
 
 #[tokio::test]
 async fn no_rebuild_from_before_brings_an_old_week_back() {
-    let scene = full().await;
+    let scene = user_with_everything().await;
     let a = scene.instance();
     let late = a.gate.hold_next("put", ARTIFACT);
     scene.rebuild(&a).await;
@@ -186,7 +186,7 @@ async fn no_rebuild_from_before_brings_an_old_week_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_create_under_way_is_waited_for_and_settled_when_its_time_is_over() {
-    let scene = full().await;
+    let scene = user_with_everything().await;
     let dead = scene.instance();
     dead.line.lose_next("put", RAW, Loss::Request);
     let read_request = scene.read_request(Consistency::Bounded);
@@ -218,7 +218,7 @@ async fn a_create_under_way_is_waited_for_and_settled_when_its_time_is_over() {
 
 #[tokio::test]
 async fn a_file_created_meanwhile_goes_too() {
-    let scene = full().await;
+    let scene = user_with_everything().await;
     let serving = scene.instance();
     scene.read(&serving).await;
     let deleting = scene.instance();
@@ -241,7 +241,7 @@ async fn a_file_created_meanwhile_goes_too() {
 #[tokio::test]
 async fn a_hint_left_meanwhile_goes_too() {
     for late in [STATE, OWNER] {
-        let scene = full().await;
+        let scene = user_with_everything().await;
         let deleting = scene.instance();
         let held = deleting.gate.hold_next("delete", late);
         let (store, wanted) = (deleting.requests.clone(), deletion(&scene));
@@ -257,7 +257,7 @@ async fn a_hint_left_meanwhile_goes_too() {
 
 #[tokio::test]
 async fn what_git_holds_keeps_the_user_unless_somebody_says_so() {
-    let scene = full().await;
+    let scene = user_with_everything().await;
     in_git(&scene, &[("0000-Aufgabe.md", &"2".repeat(40))]);
     let before = scene.store.paths();
     let refused = delete(scene.store.clone(), &deletion(&scene))
@@ -274,7 +274,7 @@ async fn what_git_holds_keeps_the_user_unless_somebody_says_so() {
         report.mirrored,
         "else anybody's next commit would bring the files back"
     );
-    // Repeated without git.json, which would tell that Git has nothing.
+    // Repeated without git.json, so nothing shows that Git has none of the user's files.
     let report = delete(scene.store.clone(), &deletion(&scene))
         .await
         .unwrap();
@@ -283,7 +283,7 @@ async fn what_git_holds_keeps_the_user_unless_somebody_says_so() {
 
 #[tokio::test]
 async fn what_came_to_git_meanwhile_keeps_the_name_in_the_mirror() {
-    let scene = full().await;
+    let scene = user_with_everything().await;
     let deleting = scene.instance();
     let held = deleting.gate.hold_next("delete", HINT);
     let (store, wanted) = (deleting.requests.clone(), deletion(&scene));
@@ -302,7 +302,7 @@ async fn what_a_newer_version_wrote_is_left_alone() {
         (GIT, json!({"format": "2.0"})),
         (OWNER, json!({"format": "2.0", "githubId": 1})),
     ] {
-        let scene = full().await;
+        let scene = user_with_everything().await;
         scene.store.foreign_write(path, blob.to_string().as_bytes());
         let before = scene.store.paths();
         let refused = delete(scene.store.clone(), &deletion(&scene)).await;

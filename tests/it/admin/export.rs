@@ -1,4 +1,4 @@
-//! `user export`: byte for byte, and of one moment.
+//! `user export`: byte-for-byte copies, consistent at one point in time.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};

@@ -1,4 +1,4 @@
-//! "Why did this user see that?"
+//! `inspect`, which answers an operator's "Why did this user see that?"
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn inspect(store: &dyn BlobStore) -> InspectReport {
     admin::inspect(store, &anna(), &settings(Some(PLACE))).await
 }
 
-/// The lines whose label is this.
+/// The texts of the lines with this label.
 fn lines(report: &InspectReport, label: &str) -> Vec<String> {
     let text = report.to_string();
     let lines = text.lines().filter_map(|line| {
@@ -33,7 +33,7 @@ fn lines(report: &InspectReport, label: &str) -> Vec<String> {
     lines.collect()
 }
 
-/// Ops are called by random ids, and a mark's time is what this machine's clock adds to the storage's.
+/// Masks an intent's operation id, which is random, and its age, which also depends on this machine's clock.
 fn without_ids(report: &InspectReport) -> String {
     let text = report.to_string();
     let lines = text
@@ -50,7 +50,7 @@ fn without_ids(report: &InspectReport) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A user after a night in which everything has happened.
+/// A user with a crashed create, files changed by hand, a tombstone, an invalid file, unpushed files and leftovers.
 async fn eventful() -> Scene {
     let scene = Scene::with_tasks(5);
     scene.store.foreign_write("state/anna/nextId.txt", b"57");
@@ -207,7 +207,7 @@ async fn a_mark_tells_its_age_and_what_of_it_has_landed() {
     let a = scene.instance();
     scene.read(&a).await;
     a.line.lose_next("put", STATE, Loss::FirstAnswer);
-    // The mark is set, the file is there, and the mark's removal never arrives.
+    // The intent is recorded and the file is written, but the request that removes the intent is lost.
     let created = a.gate.hold_next("put", RAW);
     let (codex, read_request) = (
         a.codex.clone(),

@@ -1,4 +1,4 @@
-//! A store that goes away after so many requests.
+//! A store that becomes unreachable after a given number of requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,16 +11,16 @@ use codex_miroir::store::{
 
 use crate::support::memory_store::MemoryStore;
 
-/// What befalls the last request.
+/// The outcome of the last request before the interruption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Last {
-    /// It is answered; the next one isn't sent.
+    /// It is answered; no later request reaches the store.
     Answered,
-    /// It happens, and its answer is lost.
+    /// It takes effect, but its response is lost.
     Unanswered,
 }
 
-/// Counts down. Clones share the count.
+/// Counts the remaining requests down. Clones share the count.
 #[derive(Clone)]
 pub(super) struct Interrupted {
     inner: MemoryStore,

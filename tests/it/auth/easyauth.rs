@@ -1,4 +1,4 @@
-//! The platform's word: App Service Authentication.
+//! App Service Authentication (Easy Auth): identities asserted by the platform's headers.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -103,7 +103,7 @@ async fn a_browser_is_sent_to_the_platforms_sign_in_and_others_are_told_of_it() 
     let page = service.send(&town, page).await;
     assert_eq!(page.status, 302);
     assert_snapshot!(page.header("location"), @"/.auth/login/github?post_login_redirect_uri=%2Fcodex%3Fformat%3Dhtml%26bodies%3Dtrue");
-    // Whom the platform has let in by something else it would send back at once.
+    // A user whom the platform signed in by another provider isn't redirected: the platform would send them right back.
     let other = principal("aad", &[(NAME_IDENTIFIER, "1001")]);
     let other = browser("/codex").header("x-ms-client-principal", other);
     assert_eq!(said(&service.send(&town, other).await), "401 not_signed_in");
@@ -187,7 +187,7 @@ async fn other_providers_people_are_known_by_their_lasting_id() {
         town.owner(oid).unwrap(),
         format!(r#"{{"format":"1.0","provider":"aad","subject":"{oid}"}}"#)
     );
-    // An address is nothing that identifies: at some providers people write it themselves.
+    // An e-mail address doesn't identify an account: some providers let users choose it freely.
     let by_address = [
         (OBJECT_IDENTIFIER, "other"),
         ("preferred_username", "anna@example.org"),

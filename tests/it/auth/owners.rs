@@ -1,4 +1,4 @@
-//! Whose a login is: `owner.json`, and what is remembered of it.
+//! The account that a login belongs to: `owner.json`, and its cache in memory.
 
 use codex_miroir::admin::{self, RebindError, RebindReport};
 use codex_miroir::codex::AccountIdentity;
@@ -11,14 +11,14 @@ use crate::support::losing_store::Loss;
 
 const OWNER: &str = "state/anna/owner.json";
 
-/// Gives the login to the account with this number, as an operator does.
+/// Reassigns the login to the account with this number, as an operator does.
 fn hand_over(town: &Town, number: u64) {
     let record = format!(r#"{{"format":"1.0","githubId":{number}}}"#);
     town.scene.store.foreign_write(OWNER, record.as_bytes());
 }
 
-/// How often the store was asked since the last look.
-fn asked(service: &Service) -> usize {
+/// The requests for `owner.json` since the last call.
+fn owner_reads(service: &Service) -> usize {
     let requests = service.instance.requests.take_requests();
     requests.iter().filter(|it| it.path == OWNER).count()
 }
@@ -50,7 +50,7 @@ async fn during_an_outage_the_store_is_asked_every_ten_seconds_and_nobody_waits_
     let cookie = super::sign_in(&town, &service).await.header();
     town.scene.pass_seconds(601);
     service.instance.line.set_outage(true);
-    asked(&service);
+    owner_reads(&service);
     let me = async || {
         let me = get("/auth/me").header("cookie", &cookie);
         said(&service.send(&town, me).await)
@@ -58,7 +58,7 @@ async fn during_an_outage_the_store_is_asked_every_ten_seconds_and_nobody_waits_
     for _ in 0..5 {
         let requests = (0..20).map(|_| me());
         assert!(join_all(requests).await.iter().all(|it| it == "200"));
-        assert_eq!(asked(&service), 1);
+        assert_eq!(owner_reads(&service), 1);
         town.scene.pass_seconds(11);
     }
     town.scene.pass_seconds(4 * 3_600);
@@ -74,22 +74,22 @@ async fn looking_again_delays_no_read() {
     let service = town.service();
     let cookie = super::sign_in(&town, &service).await.header();
     assert_eq!(service.by_cookie(&town, &cookie).await, "200");
-    asked(&service);
+    owner_reads(&service);
     town.scene.pass_seconds(599);
     assert_eq!(service.by_cookie(&town, &cookie).await, "200");
-    assert_eq!(asked(&service), 0);
+    assert_eq!(owner_reads(&service), 0);
     town.scene.pass_seconds(2);
     let held = service.instance.gate.hold_next("get", OWNER);
     for _ in 0..3 {
         assert_eq!(service.by_cookie(&town, &cookie).await, "200");
     }
     held.reached().await;
-    assert_eq!(asked(&service), 1);
+    assert_eq!(owner_reads(&service), 1);
     held.release();
     crate::support::scene::settle().await;
     town.scene.pass_seconds(599);
     assert_eq!(service.by_cookie(&town, &cookie).await, "200");
-    assert_eq!(asked(&service), 0);
+    assert_eq!(owner_reads(&service), 0);
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn fifty_first_requests_ask_once() {
         let all = join_all((0..50).map(|_| me())).await;
         let mut said: Vec<String> = all.iter().map(said).collect();
         said.dedup();
-        (said, asked(service))
+        (said, owner_reads(service))
     };
     hand_over(&town, 1_001);
     let (answers, times) = fifty(&town.service()).await;
@@ -275,7 +275,7 @@ async fn a_login_that_changed_hands_finds_nothing_of_its_former_owner() {
         town.service().by_token(&town, &new).await,
         "403 login_reassigned"
     );
-    // The former owner is called something else now, once GitHub is asked again.
+    // Once GitHub is asked again, the former owner's token resolves to their new login, which isn't allowed.
     town.scene.pass_seconds(301);
     assert_eq!(
         service.by_token(&town, &token).await,
@@ -347,7 +347,7 @@ async fn two_spellings_of_a_login_on_a_store_that_ignores_case_are_one_folder_of
             .await,
         "200"
     );
-    // What such a store does: the other spelling's blob is the same one.
+    // On a case-insensitive store both spellings name the same blob.
     let owner = town.owner("anna").unwrap();
     town.github.reassign_login("anna", 2_001);
     town.github.rename_user("anna", "Anna");

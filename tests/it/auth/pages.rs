@@ -1,4 +1,4 @@
-//! Pages of other sites: what they may not do, and what those that are allowed may.
+//! Requests from pages of other origins: what is rejected, and what allowed origins may do.
 
 use http::request::Builder;
 use insta::assert_snapshot;
@@ -14,8 +14,8 @@ fn with(request: Builder, headers: &[(&str, &str)]) -> Builder {
     })
 }
 
-/// Changes that a page could send by a form.
-async fn table(town: &Town, service: &Service, by: &[(&str, &str)]) {
+/// Sends changes as a form on another site's page could (each is rejected), and same-origin ones (accepted).
+async fn check_origins(town: &Town, service: &Service, by: &[(&str, &str)]) {
     let elsewhere: [&[(&str, &str)]; 9] = [
         &[],
         &[("origin", "https://evil.example")],
@@ -57,7 +57,7 @@ async fn a_page_of_another_site_changes_nothing_by_a_cookie() {
     let town = Town::new();
     let service = town.service();
     let cookie = sign_in(&town, &service).await.header();
-    table(&town, &service, &[("cookie", &cookie)]).await;
+    check_origins(&town, &service, &[("cookie", &cookie)]).await;
     let refused = with(request("POST", "/api/preview"), &[("cookie", &cookie)]);
     assert_snapshot!(service.send(&town, refused).await.refusal(), @r#"403 {"ok":false,"code":"cross_origin","error":"A page of another site can't change tasks: open this service's own page, or send Authorization: Bearer."}"#);
 }
@@ -67,7 +67,7 @@ async fn nor_behind_the_platforms_authentication() {
     let town = Town::new();
     let service = town.service_with(super::easyauth::SETTINGS);
     let principal = crate::support::easyauth::github("anna", "1001");
-    table(&town, &service, &[("x-ms-client-principal", &principal)]).await;
+    check_origins(&town, &service, &[("x-ms-client-principal", &principal)]).await;
 }
 
 #[tokio::test]

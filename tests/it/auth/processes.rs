@@ -1,4 +1,4 @@
-//! The real process, with everything logged.
+//! Authentication of the real process at log level `trace`.
 
 use std::process::Command;
 
@@ -116,7 +116,7 @@ fn no_token_cookie_code_or_secret_is_ever_logged() {
         assert_eq!(away.status, 503);
         secrets.push(token);
         github.recover();
-        // Back from GitHub's page, where the code or then the token meets the fault.
+        // Callbacks from GitHub's page: the fault hits first the code exchange, then the lookup of the token.
         for (path, calls) in [("/login/oauth/access_token", 0), ("/user", 1)] {
             let begun = send(&service, "GET", "/auth/github", "");
             let mut jar = Jar::default();
@@ -144,7 +144,7 @@ fn no_token_cookie_code_or_secret_is_ever_logged() {
     let logout = format!("origin: {origin}\r\n{session}");
     assert_eq!(send(&service, "POST", "/auth/logout", &logout).status, 200);
 
-    // What the double has given out is a secret, too.
+    // The tokens that the GitHub test double issued are secrets, too.
     secrets.extend(github.requests().into_iter().filter_map(|it| it.token));
     let log = service.log().join("\n");
     assert!(

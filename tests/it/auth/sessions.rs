@@ -1,4 +1,4 @@
-//! The session's cookie, `/auth/me`, and its end.
+//! The session cookie, `/auth/me`, and how a session ends.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const DAY: u64 = 24 * 3600;
 const KEY: &str = "the-first-key-of-32-characters-or-more";
 const OTHER_KEY: &str = "another-key-of-32-characters-or-so-too";
 
-/// What the service makes of a key, so that a test can forge with the right one.
+/// Derives the cookie key as the service does, so that a test can forge cookies with the right key.
 fn key(secret: &str) -> Key {
     let seed = Sha256::new_with_prefix("codex-miroir cookies 1\0").chain_update(secret);
     Key::derive_from(&seed.finalize())
@@ -216,7 +216,7 @@ async fn a_login_that_changed_hands_opens_nothing_by_a_cookie_either() {
         "200",
         "the former owner is"
     );
-    // Their tasks were given to the new owner by an operator.
+    // An operator hands the tasks over to the new owner.
     let owner = br#"{"format":"1.0","githubId":2001}"#;
     town.scene
         .store

@@ -1,4 +1,4 @@
-//! Signing in by GitHub's pages.
+//! Sign-in through GitHub's pages (OAuth).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{CLIENT, FLIGHT, ORIGIN, SESSION, Service, Town, at_github, begin, ge
 use crate::support::github::{Fault, s256};
 use crate::support::http::Reply;
 
-/// The query's member, decoded.
+/// The value of a query parameter, decoded.
 fn member(url: &str, name: &str) -> String {
     let query = url.split_once('?').unwrap().1;
     let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -88,7 +88,7 @@ async fn the_whole_way_by_following_redirects() {
 async fn pkce_is_really_used() {
     let town = Town::new();
     let service = town.service();
-    // The double compares what is turned in with the challenge: a verifier of another sign-in fails.
+    // The GitHub double checks the verifier against the challenge: the verifier of another sign-in fails.
     let (first, jar) = begin(&town, &service, "").await;
     let challenge = member(&first, "code_challenge");
     assert_eq!(challenge.len(), s256("").len());
@@ -147,7 +147,7 @@ async fn only_the_browser_that_began_can_end_it() {
         assert_eq!(refused.header("referrer-policy"), "no-referrer");
     }
     assert_eq!(town.github.calls("POST", "/login/oauth/access_token"), 0);
-    // The sign-in of the other window goes on.
+    // The sign-in in the other window still succeeds.
     let other = land(
         &town,
         &service,
@@ -199,8 +199,8 @@ async fn a_refusal_is_a_page_for_a_person() {
     assert_eq!(said(&refused), "403 access_denied");
 }
 
-/// Every page of a refusal says in the reader's language what to do, is styled, and names no setting: those are the
-/// operator's.
+/// Every error page explains in the reader's language what to do, is styled, and names no setting, as only the operator
+/// can change those.
 #[tokio::test]
 async fn a_page_of_a_refusal_is_for_its_reader() {
     let town = Town::new();
@@ -301,7 +301,8 @@ async fn without_a_code_github_isnt_asked() {
     assert_eq!(town.github.requests().len(), 0);
 }
 
-/// Whoever makes up tokens keeps nobody from signing in, and codes don't use up the machine's connections either.
+/// Code exchanges have their own limit (64 in flight): lookups of made-up tokens don't block sign-ins, and codes can't
+/// use up the machine's connections either.
 #[tokio::test]
 async fn codes_have_turns_of_their_own() {
     let town = Town::new();
@@ -434,7 +435,7 @@ async fn the_callback_is_where_the_settings_say() {
     assert_eq!(landed.status, 302);
 }
 
-/// Where the page of the web app sends whoever isn't signed in.
+/// `/login`, to which the web app's page redirects users who aren't signed in.
 #[tokio::test]
 async fn login_leads_to_where_people_sign_in_here() {
     let town = Town::new();

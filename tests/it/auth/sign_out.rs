@@ -1,4 +1,4 @@
-//! Signing out ends the person's sessions, also copies of them, at every instance.
+//! Signing out ends all sessions of the user, including copies of a cookie, at every instance.
 
 use futures::future::join;
 use http::request::Builder;
@@ -9,10 +9,10 @@ use crate::support::losing_store::Loss;
 const OWNER: &str = "state/anna/owner.json";
 const STATE: &str = "state/anna/state.json";
 
-/// After so many seconds every instance has asked again.
+/// The seconds within which every instance has read `owner.json` again.
 const BOUND: u64 = 20 * 60 + 1;
 
-/// What `owner.json` says now.
+/// The session generation in `owner.json`.
 fn generation(town: &Town) -> u64 {
     let owner: serde_json::Value = serde_json::from_str(&town.owner("anna").unwrap()).unwrap();
     owner["sessionGeneration"].as_u64().unwrap()
@@ -40,7 +40,7 @@ async fn a_copy_of_an_ended_session_opens_nothing() {
             "401 not_signed_in"
         );
     }
-    // One that knew the session, and wasn't asked meanwhile.
+    // An instance that had accepted the session before and got no request with it since.
     town.scene.pass_seconds(BOUND);
     assert_eq!(b.by_cookie(&town, &copy).await, "401 not_signed_in");
     assert_eq!(generation(&town), first + 1);
@@ -65,17 +65,17 @@ async fn a_session_that_begins_after_a_sign_out_is_known_everywhere() {
     let first = sign_in(&town, &a).await.header();
     assert_eq!(b.by_cookie(&town, &first).await, "200");
     assert_eq!(said(&a.send(&town, sign_out(&first)).await), "200");
-    // By an instance that has the former generation in mind.
+    // Signed in at an instance that still has the previous generation cached.
     let second = sign_in(&town, &b).await.header();
     for service in [&a, &b, &town.service()] {
         assert_eq!(service.by_cookie(&town, &second).await, "200");
     }
-    // And the other way round: the session is ahead of what the instance knows.
+    // The other way round: the session's generation is newer than the one the instance has cached.
     assert_eq!(said(&b.send(&town, sign_out(&second)).await), "200");
     let third = sign_in(&town, &b).await.header();
     assert_eq!(a.by_cookie(&town, &third).await, "200");
     assert_eq!(a.by_cookie(&town, &second).await, "401 not_signed_in");
-    // The user's data is deleted, and the file with it.
+    // The user's data is deleted, including `owner.json`.
     town.scene.store.foreign_delete(OWNER);
     town.scene.pass_seconds(1);
     let later = town.service();
@@ -210,7 +210,7 @@ async fn a_renewal_asks_whether_the_session_was_ended_elsewhere() {
     town.scene.pass_seconds(3_599);
     assert_eq!(b.by_cookie(&town, &cookie).await, "200");
     assert_eq!(said(&a.send(&town, sign_out(&cookie)).await), "200");
-    // B has asked a moment ago, and the session is due.
+    // B read `owner.json` a moment ago, but the session is due for renewal, which reads it again.
     town.scene.pass_seconds(1);
     assert_eq!(b.by_cookie(&town, &cookie).await, "401 not_signed_in");
 }

@@ -1,4 +1,4 @@
-//! One person has one folder, in whatever letter case their login is written.
+//! A user has one folder, whatever the letter case of the login.
 
 use codex_miroir::admin::{self, InspectSettings, RebindError};
 use codex_miroir::user::UserId;
@@ -9,8 +9,8 @@ use crate::support::scene::task;
 
 use super::{Service, Town, bearer, get, said, sign_in};
 
-/// Login and folder, as `/auth/me` says them, or a refusal.
-async fn who(town: &Town, service: &Service, token: &str) -> String {
+/// The login and folder from `/auth/me`, or the status and code of a refusal.
+async fn identity(town: &Town, service: &Service, token: &str) -> String {
     let me = service.send(town, bearer(get("/auth/me"), token)).await;
     if me.status != 200 {
         return said(&me);
@@ -23,8 +23,8 @@ async fn who(town: &Town, service: &Service, token: &str) -> String {
     )
 }
 
-/// The storage requests since the last look.
-fn asked(service: &Service) -> Vec<String> {
+/// The storage requests since the last call.
+fn storage_requests(service: &Service) -> Vec<String> {
     let requests = service.instance.requests.take_requests().into_iter();
     requests
         .map(|it| format!("{} {}", it.operation, it.path))
@@ -36,12 +36,12 @@ async fn a_login_that_is_respelt_finds_its_folder() {
     let town = Town::new();
     let service = town.service();
     let token = town.github.personal_token("anna");
-    assert_eq!(who(&town, &service, &token).await, "anna in anna");
+    assert_eq!(identity(&town, &service, &token).await, "anna in anna");
     let cookie = sign_in(&town, &service).await.header();
     town.github.rename_user("anna", "Anna");
     let token = town.github.personal_token("Anna");
     for service in [&service, &town.service()] {
-        assert_eq!(who(&town, service, &token).await, "Anna in anna");
+        assert_eq!(identity(&town, service, &token).await, "Anna in anna");
         assert_eq!(service.by_token(&town, &token).await, "200");
         assert_eq!(service.by_cookie(&town, &cookie).await, "200");
     }
@@ -65,14 +65,14 @@ async fn who_has_taken_the_login_in_another_letter_case_finds_nothing() {
         service.by_token(&town, &token).await,
         "403 login_reassigned"
     );
-    asked(&service);
+    storage_requests(&service);
     town.scene.pass_seconds(29);
     assert_eq!(
         service.by_token(&town, &token).await,
         "403 login_reassigned"
     );
     assert_eq!(
-        asked(&service).len(),
+        storage_requests(&service).len(),
         0,
         "for half a minute it is remembered"
     );
@@ -88,7 +88,7 @@ async fn a_folder_of_the_older_service_is_found_in_any_letter_case() {
         .foreign_write(file, task("Steuer").as_bytes());
     let service = town.service_with(&[("CODEX_ALLOWED_LOGINS", "*")]);
     let token = town.github.personal_token("berta");
-    assert_eq!(who(&town, &service, &token).await, "berta in Berta");
+    assert_eq!(identity(&town, &service, &token).await, "berta in Berta");
     let week = service.send(&town, bearer(get("/codex"), &token)).await;
     assert!(week.text().contains("Steuer"), "{}", week.text());
     assert!(town.owner("Berta").unwrap().contains("1002"));
@@ -103,9 +103,9 @@ async fn the_folders_are_listed_once_for_a_login_that_is_respelt() {
     town.github.rename_user("anna", "Anna");
     let token = town.github.personal_token("Anna");
     let service = town.service();
-    assert_eq!(who(&town, &service, &token).await, "Anna in anna");
+    assert_eq!(identity(&town, &service, &token).await, "Anna in anna");
     assert_eq!(
-        asked(&service),
+        storage_requests(&service),
         [
             "get state/Anna/owner.json",
             "list raw/",
@@ -113,11 +113,11 @@ async fn the_folders_are_listed_once_for_a_login_that_is_respelt() {
             "get state/anna/owner.json"
         ]
     );
-    assert_eq!(who(&town, &service, &token).await, "Anna in anna");
-    assert_eq!(asked(&service).len(), 0);
+    assert_eq!(identity(&town, &service, &token).await, "Anna in anna");
+    assert_eq!(storage_requests(&service).len(), 0);
     town.scene.pass_seconds(601);
-    assert_eq!(who(&town, &service, &token).await, "Anna in anna");
-    assert_eq!(asked(&service), ["get state/anna/owner.json"]);
+    assert_eq!(identity(&town, &service, &token).await, "Anna in anna");
+    assert_eq!(storage_requests(&service), ["get state/anna/owner.json"]);
 }
 
 #[tokio::test]
@@ -132,14 +132,14 @@ async fn where_there_are_two_folders_each_login_has_its_own_and_inspect_says_so(
     owner("Anna", 1_001);
     let service = town.service();
     let token = town.github.personal_token("anna");
-    assert_eq!(who(&town, &service, &token).await, "anna in anna");
+    assert_eq!(identity(&town, &service, &token).await, "anna in anna");
     town.github.rename_user("anna", "Anna");
     let token = town.github.personal_token("Anna");
-    assert_eq!(who(&town, &service, &token).await, "Anna in Anna");
-    // Spelt in a third way, the first of those that are theirs.
+    assert_eq!(identity(&town, &service, &token).await, "Anna in Anna");
+    // With a third spelling, the first of the account's own folders is used.
     town.github.rename_user("Anna", "ANNA");
     let token = town.github.personal_token("ANNA");
-    assert_eq!(who(&town, &service, &token).await, "ANNA in Anna");
+    assert_eq!(identity(&town, &service, &token).await, "ANNA in Anna");
 
     owner("Anna", 2_001);
     let settings = InspectSettings {
@@ -207,10 +207,13 @@ async fn a_damaged_owner_of_another_spelling_shuts_nobody_out_of_their_own() {
         .foreign_write("state/anna/owner.json", owner);
     town.github.rename_user("anna", "Anna");
     let token = town.github.personal_token("Anna");
-    assert_eq!(who(&town, &town.service(), &token).await, "Anna in anna");
+    assert_eq!(
+        identity(&town, &town.service(), &token).await,
+        "Anna in anna"
+    );
     town.scene.store.foreign_delete("state/anna/owner.json");
     assert_eq!(
-        who(&town, &town.service(), &token).await,
+        identity(&town, &town.service(), &token).await,
         "503 owner_unreadable"
     );
 }

@@ -1,4 +1,4 @@
-//! `Authorization: Bearer`.
+//! Tokens in `Authorization: Bearer`.
 
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ async fn what_cant_be_a_token_isnt_asked_about() {
     }
     let twice = bearer(bearer(get("/codex"), "ghp_a"), "ghp_b");
     assert_eq!(said(&service.send(&town, twice).await), "401 token_invalid");
-    // An installation's token and a refresh token stand for no person.
+    // An installation token and a refresh token identify no user.
     assert_eq!(service.by_token(&town, "ghs_x").await, "401 token_invalid");
     assert_eq!(service.by_token(&town, "ghr_x").await, "401 token_invalid");
     let basic = get("/codex").header("authorization", "Basic YTpi");
@@ -198,7 +198,7 @@ async fn only_a_200_that_names_this_app_says_that_a_token_is_its() {
         town.github.recover();
         assert_eq!(town.asked(), 0);
     }
-    // Its own id in another spelling is another app's.
+    // The app's own client id in another letter case is another app's.
     let other = super::CLIENT.to_uppercase();
     town.github.answer_for_app(super::CLIENT, &other);
     let ours = town.github.app_token(super::CLIENT, "anna", &[]);
@@ -300,13 +300,13 @@ async fn while_github_hangs_a_known_token_waits_for_it_once_and_the_others_dont(
     let (asker, ()) = futures::future::join(service.by_token(&town, &token), meanwhile).await;
     assert_eq!(asker, "200");
 
-    // The last question failed, so nobody waits for the next one.
+    // The last lookup failed, so no request waits for the next one.
     town.github.fail(Fault::Hang);
     town.scene.pass_seconds(20);
     let (asker, ()) = futures::future::join(service.by_token(&town, &token), hanging()).await;
     assert_eq!(asker, "200");
     others().await;
-    // A good answer to it ends that.
+    // A successful lookup ends that.
     town.github.recover();
     town.scene.pass_seconds(20);
     town.github.clear_requests();
@@ -382,7 +382,7 @@ async fn a_change_by_token_needs_no_page() {
     }
 }
 
-/// Only what GitHub has refused is a guess.
+/// Only tokens that GitHub itself rejected count against the limit on rejections.
 #[tokio::test]
 async fn made_up_tokens_that_github_is_never_asked_about_keep_nobody_out() {
     let town = Town::new();
@@ -402,7 +402,7 @@ async fn made_up_tokens_that_github_is_never_asked_about_keep_nobody_out() {
     assert_eq!(without_app.by_token(&town, &token).await, "200");
 }
 
-/// A token that was accepted before is asked about again whatever others have guessed.
+/// A token that was accepted before is looked up again even when the limit on rejections is reached.
 #[tokio::test]
 async fn guesses_hold_back_no_token_that_was_accepted_before() {
     let town = Town::new();
@@ -422,7 +422,7 @@ async fn guesses_hold_back_no_token_that_was_accepted_before() {
     assert_eq!(service.by_token(&town, &token).await, "401 token_invalid");
 }
 
-/// Neither the memory of tokens nor the questions that may be under way belong to who makes tokens up.
+/// Made-up tokens exhaust neither the cache of tokens nor the limit on lookups in flight.
 #[tokio::test]
 async fn made_up_tokens_use_up_nothing_that_others_need() {
     let town = Town::new();
@@ -436,7 +436,7 @@ async fn made_up_tokens_use_up_nothing_that_others_need() {
     }
     assert_eq!(service.by_token(&town, &token).await, "200");
     assert_eq!(town.asked(), 1, "it is still remembered");
-    // While GitHub is slow with all who make tokens up, it is asked about others, too.
+    // While 64 lookups of made-up tokens hang at GitHub, other tokens are still looked up.
     town.scene.pass_seconds(2 * 3600);
     for nth in 1..=64 {
         town.github.plan("GET", "/user", nth, Fault::Hang);

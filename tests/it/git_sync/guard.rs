@@ -1,4 +1,4 @@
-//! So many removals that nobody may have meant them wait for somebody.
+//! The guard against mass deletion: removals in numbers that look like a mistake are held until a user confirms them.
 
 use serde_json::json;
 
@@ -7,8 +7,8 @@ use crate::support::mirror::{Mirror, create, numbered, refusal, send, tick};
 use crate::support::process::Service;
 use crate::support::scene::task;
 
-/// A service that has taken in ten files, of which Git then has none any more, with `others` in their place.
-async fn ten_gone(mirror: &Mirror, others: &[(String, String)]) -> Service {
+/// A service that has imported ten files, all of which a later commit removes, adding `others` in the same commit.
+async fn with_ten_removals(mirror: &Mirror, others: &[(String, String)]) -> Service {
     let service = mirror.service();
     let files = numbered(10);
     mirror.commit_all(&files, "Begin");
@@ -32,7 +32,7 @@ async fn ten_that_come_with_it_do_not_hide_ten_that_go() {
             )
         })
         .collect();
-    let service = ten_gone(&mirror, &others).await;
+    let service = with_ten_removals(&mirror, &others).await;
     tick(&service);
     assert_eq!(mirror.in_store().await.len(), 20, "nothing has gone");
     let refused = send(&service, "POST", "/sync", "", "");
@@ -48,7 +48,7 @@ async fn ten_that_come_with_it_do_not_hide_ten_that_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_held_is_held_until_somebody_confirms_it() {
     let mirror = Mirror::new();
-    let service = ten_gone(&mirror, &[]).await;
+    let service = with_ten_removals(&mirror, &[]).await;
     assert_eq!(
         service.get("/sync").json()["lastError"]["code"],
         "mass_delete"
@@ -61,7 +61,7 @@ async fn what_was_held_is_held_until_somebody_confirms_it() {
     }
     assert_eq!(mirror.in_store().await.len(), 22);
     assert_eq!(mirror.in_git().len(), 12);
-    // One that Git has again doesn't wait any more, and may go by itself.
+    // A file that Git has again is released, and its next removal counts by itself.
     let text = task("Nummer 3");
     mirror.commit(&[("0003-Nummer.md", Some(&text))], "Put one back");
     mirror.deliver(&service).await;
@@ -89,7 +89,7 @@ async fn a_rename_of_all_files_is_no_removal() {
         .into_iter()
         .map(|(name, text)| (name.replace("Nummer", "Umbenannt"), text))
         .collect();
-    let service = ten_gone(&mirror, &renamed).await;
+    let service = with_ten_removals(&mirror, &renamed).await;
     tick(&service);
     assert_eq!(mirror.in_store().await, mirror.in_git());
     assert_eq!(mirror.in_store().await.len(), 10);
@@ -98,7 +98,7 @@ async fn a_rename_of_all_files_is_no_removal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_held_is_held_while_something_else_is_in_its_place() {
     let mirror = Mirror::new();
-    let service = ten_gone(&mirror, &[]).await;
+    let service = with_ten_removals(&mirror, &[]).await;
     for at in 0..12 {
         create(&service, &format!("Eigene {at}"));
     }
@@ -118,8 +118,8 @@ async fn what_was_held_is_held_while_something_else_is_in_its_place() {
     assert_eq!(mirror.in_store().await.len(), 22, "nothing has gone");
 }
 
-/// An instance has listed the files before another one takes them in, and has the rest of its look after that one has
-/// held back their removal.
+/// A slow instance lists the files before another instance imports them, and continues its pass after that one has held
+/// their removal.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_held_is_held_where_a_look_began_before_it_came() {
     let mirror = Mirror::new();
@@ -127,7 +127,7 @@ async fn what_was_held_is_held_where_a_look_began_before_it_came() {
     let held = mirror.github.hold("GET", "/git/ref");
     let look = tokio::task::spawn_blocking(move || (send(&slow, "POST", "/sync", "", ""), slow));
     held.reached().await;
-    let quick = ten_gone(&mirror, &[]).await;
+    let quick = with_ten_removals(&mirror, &[]).await;
     for at in 0..12 {
         create(&quick, &format!("Eigene {at}"));
     }

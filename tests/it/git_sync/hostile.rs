@@ -1,4 +1,4 @@
-//! Deliveries that aren't GitHub's, and things in a repository that aren't tasks.
+//! Deliveries that GitHub didn't sign, and entries of a repository that aren't tasks.
 
 use insta::assert_snapshot;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::support::mirror::{HOOK_SECRET, Mirror, create, send, tick};
 use crate::support::process::{Answer, Service, eventually};
 use crate::support::scene::task;
 
-/// A push to the branch, signed so or not at all.
+/// Delivers a push to the branch, with this signature or none.
 fn post(service: &Service, signature: Option<&str>) -> Answer {
     let signature = signature.map_or(String::new(), |it| format!("x-hub-signature-256: {it}\r\n"));
     let headers = format!("x-github-event: push\r\n{signature}");
@@ -202,7 +202,7 @@ async fn dots_in_a_tree_lead_nowhere() {
     );
 }
 
-/// A file that isn't a task's text in Git is neither replaced there nor removed here.
+/// An entry of Git that isn't a regular file isn't replaced there, and the file here isn't removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_in_a_tasks_place_stops_nothing_else() {
     let mirror = Mirror::new();
@@ -224,7 +224,7 @@ async fn a_link_in_a_tasks_place_stops_nothing_else() {
         mirror.book_now()["lastError"]["code"] == "not_a_file"
     });
     assert!(mirror.in_store().await[&name].contains("tags"));
-    // Nothing waits for what somebody has to mend in Git.
+    // No hint stays in the queue for a problem that a user has to fix in Git.
     let mut waiting = 0;
     while !mirror.queue().await.is_empty() {
         waiting += 1;

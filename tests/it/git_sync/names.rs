@@ -1,5 +1,5 @@
-//! What is passed over in the repository is there: nothing is removed here because of it, and nothing is sent that
-//! wouldn't be taken back.
+//! A skipped entry of the repository counts as present: nothing is removed here because of it, and nothing is pushed
+//! that wouldn't be imported again.
 
 use serde_json::json;
 
@@ -69,13 +69,13 @@ async fn a_name_that_git_would_not_give_back_is_not_sent_and_is_said() {
     assert_eq!(problems[0]["code"], "bad_file_name");
     assert_eq!(problems[0]["file"], json!(mirror.path(&name)));
     assert!(problems[0]["message"].as_str().unwrap().contains("200"));
-    // Also where Git has one of the name.
+    // Even if Git has a file with that name.
     mirror.commit(&[(&name, Some(&task("Andere")))], "Add a long name");
     mirror.deliver(&service).await;
     assert!(mirror.in_store().await[&name].contains("Geändert"));
 }
 
-/// At each level of the path, in a whole tree and in one that GitHub tells only in parts.
+/// At each level of the path, with a complete tree and with one that GitHub truncates.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submodule_in_a_folders_place_removes_nothing() {
     for base in ["notes/codex", "codex"] {
@@ -106,20 +106,20 @@ async fn a_submodule_in_a_folders_place_removes_nothing() {
                 mirror.deliver(&service).await;
                 tick(&service);
                 let state = send(&service, "POST", "/sync", "", "");
-                let told = format!("{level}, {limit:?}: {}", state.body);
-                assert_eq!(mirror.in_store().await, before, "{told}");
+                let context = format!("{level}, {limit:?}: {}", state.body);
+                assert_eq!(mirror.in_store().await, before, "{context}");
                 let problems = state.json()["problems"].clone();
-                assert_eq!(problems[0]["code"], "not_a_file", "{told}");
-                // And back again.
+                assert_eq!(problems[0]["code"], "not_a_file", "{context}");
+                // The branch is set back to the commit before.
                 mirror.github.set_branch("main", &head);
                 tick(&service);
-                assert_eq!(mirror.in_store().await, before, "{told}");
+                assert_eq!(mirror.in_store().await, before, "{context}");
             }
         }
     }
 }
 
-/// The text that stands for an absent file here is somebody's file there: it is fetched once, not for ever.
+/// A tombstone's text in Git is a user's file: it is skipped, and fetched at most once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settled_text_in_git_is_somebodys_file() {
     let mirror = Mirror::new();

@@ -1,5 +1,5 @@
-//! A login is the same in any letter case, and a folder of the repository that is spelled otherwise than the store's
-//! makes no second one: nothing is taken from it, nothing goes because of it, and the person is told.
+//! A login is case-insensitive, and a folder of the repository with another spelling than the store's doesn't create a
+//! second one: nothing is imported from it, nothing is removed because of it, and the user gets `other_spelling`.
 
 use codex_miroir::codex::FetchReport;
 use codex_miroir::github::Push;
@@ -14,7 +14,7 @@ use crate::support::mirror::{Mirror, create, numbered, send, tick};
 use crate::support::process::{Service, eventually};
 use crate::support::scene::{Instance, Scene, task};
 
-/// A commit of somebody else's with these files; `None` removes one.
+/// Commits these files as another client of the repository; `None` removes one.
 fn commit(github: &GitHub, files: &[(&str, Option<&str>)], message: &str) {
     let paths: Vec<String> = files
         .iter()
@@ -27,7 +27,7 @@ fn commit(github: &GitHub, files: &[(&str, Option<&str>)], message: &str) {
     github.commit("main", &changes.collect::<Vec<_>>(), message);
 }
 
-/// Has all that is in one folder of the repository in another one.
+/// Commits the move of all files from one folder of the repository to another.
 fn rename(github: &GitHub, from: &str, to: &str) {
     let files = github.files("main").into_iter();
     let changes: Vec<(String, Change)> = files
@@ -42,7 +42,7 @@ fn rename(github: &GitHub, from: &str, to: &str) {
     github.commit("main", &changes, &format!("Rename {from} to {to}"));
 }
 
-/// Each user who has something in the store, as they are spelled.
+/// The spelling of each user with a folder in the store.
 async fn folders(store: &dyn BlobStore) -> Vec<String> {
     let mut found = std::collections::BTreeSet::new();
     for prefix in [Prefix::all_raw(), Prefix::all_state()] {
@@ -57,8 +57,8 @@ fn codes(problems: &Value) -> Vec<&str> {
     problems.map(|it| it["code"].as_str().unwrap()).collect()
 }
 
-/// What `GET /sync` says: codes of `problems`, and of `lastError`.
-fn told(service: &Service) -> (Value, Value) {
+/// From `GET /sync`: the codes of `problems`, and the one of `lastError`.
+fn sync_problems(service: &Service) -> (Value, Value) {
     let state = service.get("/sync").json();
     (
         json!(codes(&state["problems"])),
@@ -66,8 +66,8 @@ fn told(service: &Service) -> (Value, Value) {
     )
 }
 
-/// Nobody has anything to do.
-fn is_at_rest(mirror: &Mirror) -> bool {
+/// Whether the queue is empty: no user has work left.
+fn queue_is_empty(mirror: &Mirror) -> bool {
     let queue = mirror.queue();
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(queue)).is_empty()
 }
@@ -99,10 +99,11 @@ async fn a_folder_in_another_letter_case_makes_no_second_one_and_is_told() {
         format!("{} {}: {}", problem["code"].as_str().unwrap(), problem["file"].as_str().unwrap(), problem["message"].as_str().unwrap()),
         @"other_spelling codex-miroir/Anna/tasks: This login's folder is called anna here: name codex-miroir/Anna so, or move its files to codex-miroir/anna. Until then none of them is taken, and nothing is removed here."
     );
-    let is_told = || told(&service) == (json!(["other_spelling"]), json!("other_spelling"));
-    eventually("anna is told", is_told);
-    eventually("nothing is left to do", || is_at_rest(&mirror));
-    // It stays told, and nobody asks anything more.
+    let is_reported =
+        || sync_problems(&service) == (json!(["other_spelling"]), json!("other_spelling"));
+    eventually("anna is told", is_reported);
+    eventually("nothing is left to do", || queue_is_empty(&mirror));
+    // The problem stays reported, and costs no request but the one for the branch.
     mirror.github.clear_requests();
     for _ in 0..2 {
         let said = tick(&service).json();
@@ -111,26 +112,26 @@ async fn a_folder_in_another_letter_case_makes_no_second_one_and_is_told() {
     }
     let asked = mirror.github.requests();
     assert!(asked.iter().all(|it| it.status == Some(304)), "{asked:?}");
-    assert!(is_told());
+    assert!(is_reported());
     let synced = send(&service, "POST", "/sync", "", "").json();
     assert_eq!(codes(&synced["problems"]), ["other_spelling"]);
     let log = service.log().join("\n");
     assert!(log.contains("in another letter case"), "{log}");
-    // What is here still goes out, and what changes there comes in.
+    // Files here are still pushed, and changes in the login's own folder are imported.
     create(&service, "Zwei");
     eventually("it is committed", || mirror.in_git().len() == 2);
     mirror.commit(&[("0003-Drei.md", Some(&task("Drei")))], "Add");
     mirror.deliver(&service).await;
     assert_eq!(mirror.in_store().await.len(), 3);
-    // Until its files are moved.
+    // The problem ends when the files are moved.
     rename(&mirror.github, "Anna", "anna");
     mirror.taken_in(&service).await;
     assert_eq!(mirror.in_store().await.len(), 4);
-    assert_eq!(told(&service), (json!([]), json!(null)));
+    assert_eq!(sync_problems(&service), (json!([]), json!(null)));
     assert_eq!(folders(&**mirror.store()).await, ["anna"]);
 }
 
-/// In a whole tree and in one that GitHub tells only in parts; by a delivery, by hand, and by the timer.
+/// With a complete tree and with one that GitHub truncates; by a delivery, by `POST /sync`, and by the timer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_renamed_in_git_takes_nothing_away() {
     for limit in [None, Some(4)] {
@@ -153,31 +154,32 @@ async fn a_folder_that_is_renamed_in_git_takes_nothing_away() {
             mirror.github.drop_deliveries();
             let why = format!("{way}, {limit:?}");
             assert_eq!(mirror.in_store().await, before, "{why}");
-            let is_told = || told(&service) == (json!(["other_spelling"]), json!("other_spelling"));
-            eventually(&format!("anna is told, {why}"), is_told);
-            // Nor is anything put beside it meanwhile.
+            let is_reported =
+                || sync_problems(&service) == (json!(["other_spelling"]), json!("other_spelling"));
+            eventually(&format!("anna is told, {why}"), is_reported);
+            // While it is renamed, nothing is pushed to a new folder beside it.
             let edit = json!({"tags": ["neu"]}).to_string();
             service.send_json("PATCH", "/api/tasks/0000", &edit).json();
             create(&service, "Vier");
             tick(&service);
-            eventually("nothing is tried again", || is_at_rest(&mirror));
+            eventually("nothing is tried again", || queue_is_empty(&mirror));
             tick(&service);
             assert_eq!(mirror.in_store().await.len(), 4, "{why}");
             assert_eq!(mirror.in_git().len(), 0, "{why}");
             assert_eq!(mirror.in_git_of("Anna").len(), 3, "{why}");
             assert_eq!(folders(&**mirror.store()).await, ["anna"], "{why}");
-            assert_eq!(told(&service).1, json!("other_spelling"), "{why}");
-            // Called as it was, it is as it was.
+            assert_eq!(sync_problems(&service).1, json!("other_spelling"), "{why}");
+            // Renamed back, it is synchronised again.
             rename(&mirror.github, "Anna", "anna");
             mirror.taken_in(&service).await;
             assert_eq!(mirror.in_git().len(), 4, "{why}");
             assert!(mirror.in_git()["0000-Nummer.md"].contains("neu"), "{why}");
-            assert_eq!(told(&service), (json!([]), json!(null)), "{why}");
+            assert_eq!(sync_problems(&service), (json!([]), json!(null)), "{why}");
         }
     }
 }
 
-/// A commit before anybody has looked makes the folder anew; what isn't in it hasn't gone.
+/// A push before any instance has seen the rename recreates the folder; files that it lacks don't count as removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_after_the_rename_removes_nothing_either() {
     let mirror = Mirror::new();
@@ -195,10 +197,10 @@ async fn what_is_made_after_the_rename_removes_nothing_either() {
     }
     assert_eq!(mirror.in_store().await.len(), 4);
     assert_eq!(
-        told(&service),
+        sync_problems(&service),
         (json!(["other_spelling"]), json!("other_spelling"))
     );
-    // Once it is out of the way, what isn't in Git has gone from there.
+    // Once the other folder is gone, files that aren't in Git count as removed.
     let gone: Vec<String> = files
         .iter()
         .map(|(name, _)| format!("Anna/tasks/{name}"))
@@ -207,7 +209,7 @@ async fn what_is_made_after_the_rename_removes_nothing_either() {
     commit(&mirror.github, &gone, "Remove");
     mirror.taken_in(&service).await;
     assert_eq!(mirror.in_store().await.len(), 1);
-    assert_eq!(told(&service), (json!([]), json!(null)));
+    assert_eq!(sync_problems(&service), (json!([]), json!(null)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,7 +248,7 @@ async fn two_folders_of_the_store_go_on_each_by_itself() {
             .await
             .unwrap();
     }
-    // What is in the repository of one isn't in the way of the other.
+    // With both folders in the store, the files of one in the repository don't block the other.
     let text = task("Zwei");
     commit(
         &mirror.github,
@@ -257,13 +259,13 @@ async fn two_folders_of_the_store_go_on_each_by_itself() {
     assert_eq!(mirror.in_store_of("Anna").await.len(), 2);
     send(&service, "POST", "/sync", "", "").json();
     mirror.until_equal(&service).await;
-    assert_eq!(told(&service), (json!([]), json!(null)));
+    assert_eq!(sync_problems(&service), (json!([]), json!(null)));
     eventually("the other's is committed, too", || {
         tick(&service);
         mirror.in_git_of("Anna").len() == 2
     });
     assert_eq!(mirror.in_git().len(), 1);
-    // And what goes there goes here.
+    // A removal in Git is applied here.
     commit(
         &mirror.github,
         &[("anna/tasks/0000-Eins.md", None)],
@@ -320,8 +322,8 @@ async fn of_two_spellings_that_nobody_has_here_the_first_is_taken_in() {
     }
 }
 
-/// What a delivery brings to an instance in this process.
-async fn fetched(scene: &Scene, instance: &Instance) -> FetchReport {
+/// Handles a delivery at an instance in this process.
+async fn deliver_push(scene: &Scene, instance: &Instance) -> FetchReport {
     let push = Push {
         repository: String::new(),
         reference: String::new(),
@@ -333,8 +335,8 @@ async fn fetched(scene: &Scene, instance: &Instance) -> FetchReport {
     instance.codex.fetch_all(&push, scene.now()).await.unwrap()
 }
 
-/// The listings of all users' folders since the last look.
-fn listed(instance: &Instance) -> Vec<String> {
+/// The lists of all users' folders since the last call.
+fn folder_lists(instance: &Instance) -> Vec<String> {
     let requests = instance.requests.take_requests().into_iter();
     let lists = requests.filter(|it| it.operation == "list");
     lists
@@ -351,10 +353,13 @@ async fn folders_are_listed_only_for_somebody_who_has_none() {
     scene.read(&a).await;
     let text = task("Neu");
     commit(&github, &[("anna/tasks/0001-Neu.md", Some(&text))], "Add");
-    listed(&a);
-    fetched(&scene, &a).await;
-    assert!(listed(&a).is_empty(), "the state tells that there is one");
-    // Two who are new are looked for at once.
+    folder_lists(&a);
+    deliver_push(&scene, &a).await;
+    assert!(
+        folder_lists(&a).is_empty(),
+        "the state tells that there is one"
+    );
+    // Two new users cost one pair of lists.
     commit(
         &github,
         &[
@@ -363,29 +368,29 @@ async fn folders_are_listed_only_for_somebody_who_has_none() {
         ],
         "Add",
     );
-    fetched(&scene, &a).await;
-    assert_eq!(listed(&a), ["raw/", "state/"]);
+    deliver_push(&scene, &a).await;
+    assert_eq!(folder_lists(&a), ["raw/", "state/"]);
     commit(&github, &[("berta/tasks/0001-Neu.md", Some(&text))], "Add");
-    fetched(&scene, &a).await;
-    assert!(listed(&a).is_empty());
-    // One that is passed over costs nothing while it is as it was.
+    deliver_push(&scene, &a).await;
+    assert!(folder_lists(&a).is_empty());
+    // A skipped folder costs nothing until the next commit.
     commit(&github, &[("Anna/tasks/0002-Neu.md", Some(&text))], "Add");
-    fetched(&scene, &a).await;
-    assert!(!listed(&a).is_empty());
+    deliver_push(&scene, &a).await;
+    assert!(!folder_lists(&a).is_empty());
     a.codex.tick(scene.now()).await.unwrap();
     assert_eq!(a.codex.tick(scene.now()).await.unwrap().left, 0);
-    listed(&a);
+    folder_lists(&a);
     a.codex.tick(scene.now()).await.unwrap();
-    assert!(listed(&a).is_empty());
-    // With the next commit it is looked at again.
+    assert!(folder_lists(&a).is_empty());
+    // The next commit, whatever it changes, checks it again.
     commit(&github, &[("berta/tasks/0002-Neu.md", Some(&text))], "Add");
-    fetched(&scene, &a).await;
+    deliver_push(&scene, &a).await;
     a.codex.tick(scene.now()).await.unwrap();
-    assert_eq!(listed(&a), ["raw/", "state/"]);
+    assert_eq!(folder_lists(&a), ["raw/", "state/"]);
     assert_eq!(folders(&scene.store).await, ["anna", "berta", "carla"]);
 }
 
-/// Beside a folder in another letter case.
+/// With a folder in another letter case in the repository.
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_are_listed_no_more_often_when_more_is_proposed() {
     let mut costs = vec![];
@@ -402,26 +407,26 @@ async fn folders_are_listed_no_more_often_when_more_is_proposed() {
             ],
             "Begin",
         );
-        // Twice, so that the timer has nothing more to look at.
-        fetched(&scene, &a).await;
-        fetched(&scene, &a).await;
+        // Twice, so that the timer has nothing left to check.
+        deliver_push(&scene, &a).await;
+        deliver_push(&scene, &a).await;
         assert_eq!(folders(&scene.store).await, ["anna"]);
-        listed(&a);
+        folder_lists(&a);
         github.clear_requests();
         a.codex.tick(scene.now()).await.unwrap();
         assert_eq!(github.pulls().len(), files);
-        costs.push((listed(&a).len(), github.requests().len()));
+        costs.push((folder_lists(&a).len(), github.requests().len()));
     }
     let [one, two, six] = costs[..] else {
         panic!("{costs:?}");
     };
     assert_eq!((two.0, six.0), (one.0, one.0), "{costs:?}");
-    // GitHub is asked the same for each.
+    // The requests to GitHub grow linearly with the pull requests.
     let each = two.1 - one.1;
     assert_eq!(six.1, one.1 + 5 * each, "{costs:?}");
 }
 
-/// `user delete` of the binary.
+/// Runs the binary's `user delete`.
 fn delete(mirror: &Mirror, user: &str) {
     let mut command = mirror.command();
     let deleted = command.args([
@@ -447,7 +452,7 @@ async fn who_was_removed_here_stays_away_and_is_in_nobodys_way() {
         "Add",
     );
     mirror.deliver(&service).await;
-    eventually("nothing is left to do", || is_at_rest(&mirror));
+    eventually("nothing is left to do", || queue_is_empty(&mirror));
     assert_eq!(folders(&**mirror.store()).await, ["Berta"]);
     delete(&mirror, "Berta");
     commit(
@@ -457,23 +462,23 @@ async fn who_was_removed_here_stays_away_and_is_in_nobodys_way() {
     );
     mirror.deliver(&service).await;
     assert_eq!(folders(&**mirror.store()).await, ["berta"]);
-    // Nor does it come back when somebody changes it, or moves all of it.
+    // Changing the folder or moving all its files doesn't bring the deleted user back either.
     commit(
         &mirror.github,
         &[("Berta/tasks/0002-Drei.md", Some(&text))],
         "Add",
     );
     mirror.deliver(&service).await;
-    eventually("nothing is left to do", || is_at_rest(&mirror));
+    eventually("nothing is left to do", || queue_is_empty(&mirror));
     assert_eq!(folders(&**mirror.store()).await, ["berta"]);
     rename(&mirror.github, "Berta", "berta");
     mirror.deliver(&service).await;
-    eventually("nothing is left to do", || is_at_rest(&mirror));
+    eventually("nothing is left to do", || queue_is_empty(&mirror));
     assert_eq!(folders(&**mirror.store()).await, ["berta"]);
     assert_eq!(mirror.in_store_of("berta").await, mirror.in_git_of("berta"));
 }
 
-/// The folder here goes, and the repository's has nothing in its way any more.
+/// The folder here is deleted, so the other spelling in the repository can be imported.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_put_right_here_is_noticed_with_the_next_commit() {
     let mirror = Mirror::new();
@@ -493,7 +498,7 @@ async fn what_was_put_right_here_is_noticed_with_the_next_commit() {
         "Add",
     );
     mirror.deliver(&service).await;
-    eventually("nothing is left to do", || is_at_rest(&mirror));
+    eventually("nothing is left to do", || queue_is_empty(&mirror));
     assert_eq!(folders(&**mirror.store()).await, ["anna"]);
     delete(&mirror, "anna");
     commit(
@@ -524,16 +529,16 @@ async fn somebody_whose_state_cant_be_read_keeps_nobody_waiting() {
     assert_eq!(mirror.in_store().await.len(), 1);
 }
 
-/// How an instance in this process comes to look at a folder that it hasn't seen.
+/// What makes an instance in this process check a folder that it hasn't seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
     Delivery,
     Timer,
-    /// By a hint that was left of it.
+    /// A hint that is in the queue for it.
     Hint,
 }
 
-/// A request that fails says nothing of who is here.
+/// A failed GET of a state document doesn't show that the user has no folder.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_failed_look_for_a_state_makes_no_second_folder() {
     for way in [Way::Delivery, Way::Timer, Way::Hint] {
@@ -556,7 +561,7 @@ async fn one_failed_look_for_a_state_makes_no_second_folder() {
             lose();
             match way {
                 Way::Delivery => {
-                    let report = fetched(&scene, &a).await;
+                    let report = deliver_push(&scene, &a).await;
                     let mut users = report.users.iter();
                     let respelt = users.find(|it| it.0.as_str() == "Anna").unwrap();
                     assert!(respelt.1.unfinished, "{why}: {report:?}");
@@ -564,14 +569,14 @@ async fn one_failed_look_for_a_state_makes_no_second_folder() {
                 Way::Timer => drop(a.codex.tick(scene.now()).await.unwrap()),
                 Way::Hint => {
                     scene.store.foreign_write("queue/Anna", b"");
-                    // One for what the timer looks at first.
+                    // A second loss, for the check that the timer makes first.
                     lose();
                     let report = a.codex.tick(scene.now()).await.unwrap();
                     assert_eq!(report.left, 1, "{why}: {report:?}");
                 }
             }
             assert_eq!(folders(&scene.store).await, ["anna", "berta"], "{why}");
-            // The timer finds out what the one that failed would have.
+            // The next timer repeats the check that failed.
             a.codex.tick(scene.now()).await.unwrap();
             assert_eq!(a.codex.tick(scene.now()).await.unwrap().left, 0, "{why}");
             assert_eq!(folders(&scene.store).await, ["anna", "berta"], "{why}");

@@ -1,4 +1,4 @@
-//! The janitor beside writers: nothing that was acknowledged is lost, and nothing is doubled.
+//! The janitor concurrently with writers: no acknowledged write is lost, and none is applied twice.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use futures::future::join_all;
 use super::{SETTLED, crowded, raw, run_janitor};
 use crate::support::scene::{Instance, Scene, new_task, settle, task};
 
-/// A change of one file.
-async fn change(
+/// Writes one file.
+async fn write_file(
     instance: &Instance,
     read_request: &ReadRequest,
     name: &str,
@@ -26,8 +26,8 @@ async fn change(
     done.unwrap().outcomes[0]
 }
 
-/// A settled file whose hour is over.
-async fn with_settled(name: &str) -> Scene {
+/// A scene with a tombstone that is more than an hour old.
+async fn with_old_tombstone(name: &str) -> Scene {
     let scene = Scene::with_tasks(1);
     scene.file(name, SETTLED);
     scene.read(&scene.instance()).await;
@@ -37,7 +37,7 @@ async fn with_settled(name: &str) -> Scene {
 
 #[tokio::test]
 async fn a_file_that_takes_a_settled_ones_place_stays() {
-    let scene = with_settled("0007-Nie.md").await;
+    let scene = with_old_tombstone("0007-Nie.md").await;
     let (writer, janitor) = (scene.instance(), scene.instance());
     scene.read(&writer).await;
     let delete = janitor.gate.hold_next("delete", "raw/");
@@ -45,8 +45,8 @@ async fn a_file_that_takes_a_settled_ones_place_stays() {
         delete.reached().await;
         let read_request = scene.read_request(Consistency::Bounded);
         let operation = FileOp::Create(task("Nun doch").into());
-        let fate = change(&writer, &read_request, "0007-Nie.md", operation).await;
-        assert_eq!(fate, FileOutcome::Done);
+        let outcome = write_file(&writer, &read_request, "0007-Nie.md", operation).await;
+        assert_eq!(outcome, FileOutcome::Done);
         delete.release();
     });
     assert_eq!((report.tombstones, report.failed), (0, 0));
@@ -54,11 +54,11 @@ async fn a_file_that_takes_a_settled_ones_place_stays() {
     assert_eq!(there.bytes, task("Nun doch"));
 }
 
-/// The writer has looked at the settled file, and it goes before the new one comes: that write is refused,
-/// as if somebody else had been quicker, and the next look finds the place free.
+/// The janitor deletes the tombstone after the writer has read it and before the PUT: the conditional PUT fails, as
+/// after any concurrent change, and the writer's next read finds no file there.
 #[tokio::test]
 async fn who_was_about_to_take_a_settled_ones_place_gets_it_at_the_next_try() {
-    let scene = with_settled("0007-Nie.md").await;
+    let scene = with_old_tombstone("0007-Nie.md").await;
     let (writer, janitor) = (scene.instance(), scene.instance());
     scene.read(&writer).await;
     let (delete, put) = (
@@ -67,9 +67,9 @@ async fn who_was_about_to_take_a_settled_ones_place_gets_it_at_the_next_try() {
     );
     let read_request = scene.read_request(Consistency::Bounded);
     let operation = || FileOp::Create(task("Nun doch").into());
-    let (report, fate, ()) = tokio::join!(
+    let (report, outcome, ()) = tokio::join!(
         run_janitor(&scene, &janitor),
-        change(&writer, &read_request, "0007-Nie.md", operation()),
+        write_file(&writer, &read_request, "0007-Nie.md", operation()),
         async {
             delete.reached().await;
             put.reached().await;
@@ -80,18 +80,18 @@ async fn who_was_about_to_take_a_settled_ones_place_gets_it_at_the_next_try() {
             put.release();
         }
     );
-    assert_eq!((report.tombstones, fate), (1, FileOutcome::Conflict));
+    assert_eq!((report.tombstones, outcome), (1, FileOutcome::Conflict));
     scene.read_strictly(&writer).await;
-    let fate = change(&writer, &read_request, "0007-Nie.md", operation()).await;
-    assert_eq!(fate, FileOutcome::Done);
+    let outcome = write_file(&writer, &read_request, "0007-Nie.md", operation()).await;
+    assert_eq!(outcome, FileOutcome::Done);
     settle().await;
     let there = scene.store.peek(&raw("0007-Nie.md")).unwrap();
     assert_eq!(there.bytes, task("Nun doch"));
     assert!(scene.state().pending.is_empty());
 }
 
-/// Takes an old settled file's place, as sync does it: by a fresh look and another try.
-async fn take(scene: &Scene, instance: &Instance, number: usize) {
+/// Replaces an old tombstone as sync does: by a rebuild and another try after a conflict.
+async fn replace_tombstone(scene: &Scene, instance: &Instance, number: usize) {
     let name = format!("{:04}-Alt.md", 20 + number);
     let is_taken = || {
         let blob = scene.store.peek(&raw(&name));
@@ -104,7 +104,7 @@ async fn take(scene: &Scene, instance: &Instance, number: usize) {
         scene.rebuild(instance).await;
         let read_request = scene.read_request(Consistency::Bounded);
         let operation = FileOp::Create(task(&format!("alt {number}")).into());
-        change(instance, &read_request, &name, operation).await;
+        write_file(instance, &read_request, &name, operation).await;
     }
     panic!("{name} can't be had");
 }
@@ -129,7 +129,7 @@ async fn creates_beside_it_are_all_there_once() {
                     body: "body".to_owned(),
                 };
                 let read_request = scene.read_request(Consistency::Bounded);
-                // Twice, as somebody does who heard nothing.
+                // Twice, as a client does that got no response.
                 for _ in 0..2 {
                     let made =
                         instance
@@ -137,7 +137,7 @@ async fn creates_beside_it_are_all_there_once() {
                             .create(&read_request, new_task(&title), Some(key.clone()));
                     named.push((made.await.unwrap().name.to_string(), title.clone()));
                 }
-                take(&scene, &instance, number).await;
+                replace_tombstone(&scene, &instance, number).await;
             }
             named
         })

@@ -1,4 +1,4 @@
-//! What a pass costs in storage requests, exactly, and what it costs others.
+//! The exact cost of a pass in storage requests, and its cost to other instances.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn a_quiet_user_costs_four_and_all_together_three() {
     assert_eq!(scene.store.peek(STATE).unwrap().etag, before);
 }
 
-/// Anna has files and nothing else, weg an artifact and nothing else.
+/// `anna` has only files, `weg` has only an artifact.
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_not_listed() {
     let scene = Scene::with_tasks(3);
@@ -44,7 +44,7 @@ async fn a_folder_that_is_not_there_is_not_listed() {
     );
 }
 
-/// As for somebody who is away: the artifact is too old to be believed.
+/// The user is away, so the artifact is too old to be used.
 #[tokio::test]
 async fn in_github_mode_who_is_away_costs_a_rebuild() {
     let github = GitHub::start();
@@ -75,9 +75,9 @@ async fn what_there_is_to_do_costs_a_delete_each_and_one_swap() {
     let scene = crowded().await;
     let a = scene.instance();
     run_janitor(&scene, &a).await;
-    // The state: its mark and its record go in a swap each, before the first of which it is read again. The
-    // task files: one is looked at and settled, one is looked at and removed. Beside anna there are one who
-    // is gone and the folder idempotency.
+    // State document: the intent and the record are removed in a swap each, and it is read again before the first.
+    // Task files: one is read and replaced by a tombstone, one is read and deleted. Besides anna there are a user who
+    // is gone and the folder `idempotency`.
     assert_eq!(
         a.took(),
         "3 delete artifacts, 1 delete raw, 6 delete state, 2 get raw, 4 get state, 3 list artifacts, \
@@ -119,7 +119,7 @@ async fn in_github_mode_what_is_not_in_git_is_found_once() {
     );
     assert_eq!(scene.store.peek("queue/anna").unwrap().etag, hint);
     assert!(github.requests().is_empty(), "GitHub isn't asked");
-    // The hint is followed, and then there is nothing to find.
+    // Once the timer has processed the hint, nothing is left to find.
     let git = b
         .codex
         .tick(Now::from_clocks(scene.now().utc, std::time::Instant::now()));
@@ -129,7 +129,7 @@ async fn in_github_mode_what_is_not_in_git_is_found_once() {
     assert!(scene.store.peek("queue/anna").is_none());
 }
 
-/// Nobody's files changed, so nobody's next read lists them.
+/// No task changed, so the next read needs no LIST.
 #[tokio::test]
 async fn it_costs_a_warm_instance_one_look_at_the_state() {
     let scene = Scene::with_tasks(3);
@@ -151,13 +151,13 @@ async fn it_costs_a_warm_instance_one_look_at_the_state() {
     let read = scene.read(&a).await;
     assert_eq!(a.took(), "1 get state");
     assert_eq!(read.entry.bounds.hi, version);
-    // Also one that lists them finds no foreign change.
+    // A read that does list the files finds no foreign change either.
     scene.rebuild(&a).await;
     assert_eq!(a.took(), "2 get state, 1 list raw, 1 put artifacts");
     assert_eq!(scene.state().version, version);
 }
 
-/// More users than a pass gets through: the next passes begin with others, until everybody had a turn.
+/// More users than one pass can process: each pass starts with other users, until all have been processed.
 #[tokio::test(start_paused = true)]
 async fn a_pass_ends_in_time_and_everybody_gets_a_turn() {
     const USERS: usize = 60;

@@ -1,27 +1,27 @@
-//! The janitor dies, or loses a request or an answer, at each of its storage requests: what is left is right
-//! for everybody, and the next pass does the rest.
+//! The janitor is killed, or loses a request or a response, at each of its storage requests: what is left is correct
+//! for every reader and writer, and the next pass completes the work.
 
 use super::{assert_tidy, crowded};
 use crate::support::counting_store::Request;
 use crate::support::losing_store::Loss;
 use crate::support::scene::{Scene, settle, titles};
 
-/// What befalls one of the requests.
+/// How one of the requests fails.
 #[derive(Debug, Clone, Copy)]
-enum Fate {
+enum Failure {
     /// The process is killed before it reaches the store.
     Killed,
     Lost(Loss),
 }
 
-const FATES: [Fate; 4] = [
-    Fate::Killed,
-    Fate::Lost(Loss::Request),
-    Fate::Lost(Loss::StoreResponse),
-    Fate::Lost(Loss::FirstAnswer),
+const FAILURES: [Failure; 4] = [
+    Failure::Killed,
+    Failure::Lost(Loss::Request),
+    Failure::Lost(Loss::StoreResponse),
+    Failure::Lost(Loss::FirstAnswer),
 ];
 
-/// Every request of a pass that nothing disturbs, each path once.
+/// Every request of an undisturbed pass, each operation and path once.
 async fn requests() -> Vec<Request> {
     let scene = crowded().await;
     let a = scene.instance();
@@ -32,15 +32,15 @@ async fn requests() -> Vec<Request> {
     all
 }
 
-async fn disturbed_pass(scene: &Scene, at: &Request, fate: Fate) {
+async fn disturbed_pass(scene: &Scene, at: &Request, failure: Failure) {
     let a = scene.instance();
-    match fate {
-        Fate::Lost(loss) => {
+    match failure {
+        Failure::Lost(loss) => {
             a.line.lose_next(at.operation, &at.path, loss);
-            // It may fail, and may not.
+            // The pass may fail or succeed.
             let _ = a.codex.run_janitor(scene.now()).await;
         }
-        Fate::Killed => {
+        Failure::Killed => {
             let held = a.gate.hold_next(at.operation, &at.path);
             tokio::select! {
                 _ = a.codex.run_janitor(scene.now()) => panic!("{at:?} wasn't sent"),
@@ -56,11 +56,11 @@ async fn whatever_befalls_one_of_its_requests_the_next_pass_does_the_rest() {
     let requests = requests().await;
     assert!(requests.len() > 25, "{requests:?}");
     for at in &requests {
-        for fate in FATES {
-            let context = format!("{} {}, {fate:?}", at.operation, at.path);
+        for failure in FAILURES {
+            let context = format!("{} {}, {failure:?}", at.operation, at.path);
             let scene = crowded().await;
             let version = scene.state().version;
-            disturbed_pass(&scene, at, fate).await;
+            disturbed_pass(&scene, at, failure).await;
             let b = scene.instance();
             let read = scene.read_strictly(&b).await;
             let shown = titles(&b.json(&read));
@@ -71,5 +71,9 @@ async fn whatever_befalls_one_of_its_requests_the_next_pass_does_the_rest() {
             assert_tidy(&scene, version, &context);
         }
     }
-    println!("{} requests, {} fates each", requests.len(), FATES.len());
+    println!(
+        "{} requests, {} failures each",
+        requests.len(),
+        FAILURES.len()
+    );
 }

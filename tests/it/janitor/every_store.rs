@@ -1,4 +1,4 @@
-//! The same on a real disk, a day later.
+//! A pass over a directory store on a real disk, with a clock that is a day later.
 
 use std::sync::Arc;
 

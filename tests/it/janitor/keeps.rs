@@ -1,4 +1,4 @@
-//! What only looks as if it were expired.
+//! What the janitor must keep: blobs that only look expired or left over.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::scene::{ARTIFACT, Scene, task};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Everything that is there is there afterwards, in the same versions.
+/// A pass leaves every blob in place with its ETag.
 async fn assert_kept(scene: &Scene, context: &str) {
     let before: Vec<_> = scene.store.paths();
     let versions = |paths: &[String]| -> Vec<_> {
@@ -117,8 +117,8 @@ async fn a_settled_file_stays_for_an_hour() {
     );
 }
 
-/// Its name may be about to be taken. Of two requests that bring the same create about the file would refuse
-/// the one, and not the other, which comes when it has gone.
+/// A create may be about to replace the tombstone with `If-Match`. Of two requests under one key, one would fail on the
+/// missing file, and the other, which arrives after the deletion, would succeed.
 #[tokio::test]
 async fn a_settled_file_stays_where_numbers_are_handed_out_again() {
     let scene = Scene::with_tasks(1);
@@ -191,7 +191,7 @@ async fn only_who_has_neither_state_nor_files_is_gone() {
     }
     write("state/a/state.json", b"damaged");
     write("raw/b/tasks/0000.md", task("Da").as_bytes());
-    // Deleted by hand, and the number and the account are still known.
+    // A state document and files deleted by hand; the counter and the owner are still there.
     write("state/c/nextId.txt", b"5");
     write("state/c/owner.json", b"{}");
     let report = run_janitor(&scene, &scene.instance()).await;
@@ -210,7 +210,7 @@ async fn only_who_has_neither_state_nor_files_is_gone() {
     );
 }
 
-/// The artifact of somebody who comes just now.
+/// The artifact of a user whose first file appears during the pass.
 #[tokio::test]
 async fn an_artifact_that_is_written_meanwhile_stays() {
     let scene = Scene::new();

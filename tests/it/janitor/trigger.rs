@@ -1,4 +1,4 @@
-//! `POST /janitor`, as the Functions host calls it and as others try to.
+//! `POST /janitor`, called by the Functions host and by other callers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ async fn answered(routes: &Routes, request: Request) -> (u16, Value) {
     )
 }
 
-/// The request's own clock is the real one; the store's says what has expired.
+/// The request's clock is the real one; what has expired depends on the store's clock.
 #[tokio::test]
 async fn the_host_is_told_what_was_done() {
     let scene = crowded().await;
@@ -92,7 +92,7 @@ async fn nobody_but_the_host_can_call_it() {
     assert_eq!(scene.store.paths(), before);
 }
 
-/// A refusal of the body would tell that there is something here.
+/// An error about the body would reveal that the route exists.
 #[tokio::test]
 async fn a_body_that_is_no_call_gets_the_same_answer() {
     let scene = crowded().await;
@@ -114,7 +114,7 @@ async fn a_body_that_is_no_call_gets_the_same_answer() {
     }
 }
 
-/// Nobody makes the service read what it refuses anyway.
+/// A request that is rejected by its headers can't make the service read a body.
 #[tokio::test]
 async fn of_a_proxied_call_no_body_is_read() {
     let scene = crowded().await;
@@ -143,7 +143,7 @@ async fn an_outage_fails_no_invocation() {
         "{said}"
     );
     a.line.set_outage(false);
-    // Only anna's state can't be had.
+    // Only anna's state document can't be read.
     a.line.lose_next("get", "state/anna/", Loss::Request);
     let (status, answer) = post(&routes, None, call("janitor")).await;
     let said = answer["Logs"][0].as_str().unwrap();
@@ -153,7 +153,7 @@ async fn an_outage_fails_no_invocation() {
     assert_tidy(&scene, version, "after the outage");
 }
 
-/// Who comes upon failure after failure doesn't try everybody.
+/// After repeated failures a pass stops instead of trying every user.
 #[tokio::test]
 async fn in_the_midst_of_an_outage_it_stops_early() {
     let scene = Scene::new();
