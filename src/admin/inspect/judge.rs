@@ -6,7 +6,7 @@ use super::InspectSettings;
 use super::differences::differences;
 use super::report::{
     ArtifactSection, CaseVariant, FailedRead, GitSection, Hint, InspectReport, Leftovers,
-    PendingIntent, PendingIntentFile, RawSection, Reason, Section, StateSection, UnreadableTask,
+    PendingIntent, PendingIntentFile, RawSection, Section, StateSection, UnreadableTask,
 };
 use super::seen::{InspectedUser, RawFiles, ReadResult};
 use crate::admin::words::Escaped;
@@ -65,7 +65,7 @@ enum BlobStatus<T> {
 }
 
 impl<T> BlobStatus<T> {
-    fn into_section<P>(self, bad: impl Into<Reason>, good: impl FnOnce(T) -> P) -> Section<P> {
+    fn into_section<P>(self, bad: &str, good: impl FnOnce(T) -> P) -> Section<P> {
         match self {
             Self::Absent => Section::Absent,
             Self::Unreadable(error) => Section::unreadable(&error),
@@ -89,23 +89,17 @@ fn blob_status<T>(
 /// A newer major format, which this version can't read at all.
 const NEWER: &str = "A newer version of the service wrote it; this one answers with newer_format.";
 
-fn bad_state(found: &ReadResult<Option<Blob>>) -> Reason {
+fn bad_state(found: &ReadResult<Option<Blob>>) -> &'static str {
     match found {
-        Ok(Some(blob)) if State::parse(&blob.bytes).is_err() => NEWER.into(),
-        _ => Reason::new(
-            "It is no state document: the next read recreates it.",
-            "It is no state: the next read makes it again.",
-        ),
+        Ok(Some(blob)) if State::parse(&blob.bytes).is_err() => NEWER,
+        _ => "It is no state document: the next read recreates it.",
     }
 }
 
-fn bad_git(found: &ReadResult<Option<Blob>>) -> Reason {
+fn bad_git(found: &ReadResult<Option<Blob>>) -> &'static str {
     match found {
-        Ok(Some(blob)) if SyncStateSummary::parse(&blob.bytes).is_err() => NEWER.into(),
-        _ => Reason::new(
-            "It is ignored: the sync state counts as empty.",
-            "It counts as empty: nothing is known of Git.",
-        ),
+        Ok(Some(blob)) if SyncStateSummary::parse(&blob.bytes).is_err() => NEWER,
+        _ => "It is ignored: the sync state counts as empty.",
     }
 }
 
@@ -199,10 +193,7 @@ fn artifact_section(
                 (BlobStatus::Valid(state), Some(date)) => artifact
                     .rejection(state, date, settings.artifact_ttl)
                     .map(rejection_reason),
-                _ => Some(Reason::new(
-                    "there is no state document",
-                    "without a state only the files count",
-                )),
+                _ => Some("there is no state document"),
             };
             let age = date.and_then(|date| artifact.age(date));
             ArtifactSection {
@@ -218,15 +209,11 @@ fn artifact_section(
     )
 }
 
-fn rejection_reason(reason: ArtifactRejection) -> Reason {
+fn rejection_reason(reason: ArtifactRejection) -> &'static str {
     match reason {
-        ArtifactRejection::Pending => {
-            Reason::new("a write intent is pending", "something is pending")
-        }
-        ArtifactRejection::OtherVersion => "the state is at another version".into(),
-        ArtifactRejection::Expired => {
-            "it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future".into()
-        }
+        ArtifactRejection::Pending => "a write intent is pending",
+        ArtifactRejection::OtherVersion => "the state is at another version",
+        ArtifactRejection::Expired => "it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future",
     }
 }
 
@@ -291,10 +278,7 @@ fn owner(file: Option<&Blob>) -> Section<AccountIdentity> {
         None => Section::Absent,
         Some(blob) => match OwnerFile::parse(&blob.bytes) {
             Ok(owner) => Section::Present(owner.identity),
-            Err(error) => Section::damaged(Reason::new(
-                format!("{error}: sign-in is refused"),
-                format!("{error}: nobody is let in"),
-            )),
+            Err(error) => Section::damaged(&format!("{error}: sign-in is refused")),
         },
     }
 }

@@ -1,9 +1,7 @@
 //! The report as it is printed.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::differences::Difference;
 use crate::codex::{AccountIdentity, BlobFormat, ChangeKind, Version};
@@ -53,7 +51,7 @@ pub enum Section<T> {
     /// It exists, but can't be parsed.
     Damaged {
         /// What is wrong with it, and what follows.
-        reason: Reason,
+        reason: String,
     },
     /// The store failed to return it.
     Unreadable {
@@ -62,13 +60,6 @@ pub enum Section<T> {
     },
     /// Its contents.
     Present(T),
-}
-
-/// A reason. `--json` output is stable, so rewording `text` leaves `json` as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
-    text: Cow<'static, str>,
-    json: Cow<'static, str>,
 }
 
 /// The contents of `state.json`.
@@ -140,7 +131,7 @@ pub struct ArtifactSection {
     /// Whether an instance with an empty cache would use it now.
     pub taken: bool,
     /// Why it wouldn't.
-    pub reason: Option<Reason>,
+    pub reason: Option<&'static str>,
 }
 
 /// The task files.
@@ -231,41 +222,14 @@ pub struct Leftovers {
     pub blobs: Vec<String>,
 }
 
-impl Reason {
-    pub(super) fn new(
-        text: impl Into<Cow<'static, str>>,
-        json: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        let (text, json) = (text.into(), json.into());
-        Self { text, json }
-    }
-
-    /// For a terminal.
-    pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-}
-
-impl From<&'static str> for Reason {
-    fn from(reason: &'static str) -> Self {
-        Self::new(reason, reason)
-    }
-}
-
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.json)
-    }
-}
-
 impl<T> Section<T> {
     pub(super) fn unreadable(error: &StoreError) -> Self {
         let reason = error.to_string();
         Self::Unreadable { reason }
     }
 
-    pub(super) fn damaged(reason: impl Into<Reason>) -> Self {
-        let reason = reason.into();
+    pub(super) fn damaged(reason: &str) -> Self {
+        let reason = reason.to_owned();
         Self::Damaged { reason }
     }
 

@@ -75,7 +75,7 @@ fn section<T>(
 ) -> fmt::Result {
     match section {
         Section::Absent => line!(f, label, "none"),
-        Section::Damaged { reason } => line!(f, label, "damaged: {}", Escaped(reason.text())),
+        Section::Damaged { reason } => line!(f, label, "damaged: {}", Escaped(reason)),
         Section::Unreadable { reason } => line!(f, label, "can't be read: {}", Escaped(reason)),
         Section::Present(it) => present(f, it),
     }
@@ -91,10 +91,7 @@ fn spellings(f: &mut Formatter<'_>, others: &[CaseVariant]) -> fmt::Result {
     others.iter().try_for_each(|it| match &it.owner {
         Section::Present(of) => line!(f, "  folder", "{}, of {}", it.user_id, identity(of)),
         Section::Absent => line!(f, "  folder", "{}, without an owner", it.user_id),
-        Section::Damaged { reason } => {
-            line!(f, "  folder", "{}: {}", it.user_id, Escaped(reason.text()))
-        }
-        Section::Unreadable { reason } => {
+        Section::Damaged { reason } | Section::Unreadable { reason } => {
             line!(f, "  folder", "{}: {}", it.user_id, Escaped(reason))
         }
     })
@@ -186,9 +183,9 @@ fn artifact(f: &mut Formatter<'_>, it: &ArtifactSection) -> fmt::Result {
         format!("{} ago", seconds(age))
     });
     line!(f, "  listed", "{}, {age}", time(it.cache_created_at))?;
-    match &it.reason {
+    match it.reason {
         None => line!(f, "  valid", "yes, for an instance with an empty cache"),
-        Some(reason) => line!(f, "  valid", "no: {}", reason.text()),
+        Some(reason) => line!(f, "  valid", "no: {reason}"),
     }
 }
 
