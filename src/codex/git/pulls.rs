@@ -223,7 +223,7 @@ impl Codex {
         let published = match published {
             Some(published) => published,
             None => {
-                let commit = git.repository.branch_head(&branch).await?;
+                let commit = git.proposed_head(&branch).await?;
                 let html_url = pull.html_url.clone();
                 PublishedCommit {
                     commit,
@@ -270,7 +270,7 @@ impl Codex {
         }
         let (branch, path) = (note.branch.clone(), git.path(user, name));
         // A head behind the own commit comes from a lagging replica; a diverged one was rewritten by a reviewer.
-        let commit = git.repository.branch_head(&branch).await?;
+        let commit = git.proposed_head(&branch).await?;
         if let Some(before) = note.commit {
             match git.compare(before, commit).await? {
                 Comparison::Identical | Comparison::Ahead | Comparison::Diverged => {}
@@ -379,7 +379,7 @@ impl Codex {
         let others = others.filter(|it| begun.as_ref() != Some(it));
         let branches: Vec<String> = begun.iter().cloned().chain(others).collect();
         for branch in branches {
-            let there = git.repository.has_branch(&branch).await?;
+            let there = git.repository.branch_head(&branch).await?.is_some();
             // Read after the branch check: another instance may have created the branch for this file in between.
             let (newer, _) = self.book(user).await?;
             if is_superseded(&newer, &begun) {
@@ -466,6 +466,13 @@ impl Codex {
 }
 
 impl GitSync {
+    /// The newest commit of a pull request's branch, which must exist.
+    async fn proposed_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
+        let (operation, status) = ("read a branch", 404);
+        let head = self.repository.branch_head(branch).await?;
+        head.ok_or(GitHubError::Denied { operation, status })
+    }
+
     async fn open_pull_of(&self, branch: &str) -> Result<Option<Pull>, GitHubError> {
         let seen = self.repository.find_pull(branch).await?;
         Ok(seen.map(|it| it.pull).filter(|it| it.open))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{GitHubRepository, RefResponse, Repository, ShaResponse, encode_path};
-use crate::github::transport::{CallError, GitHubError, encode_segment};
+use crate::github::transport::{GitHubError, encode_segment};
 use crate::task::GitSha;
 
 /// A pull request.
@@ -39,17 +39,11 @@ pub struct PullStatus {
 /// Branches and pull requests of the repository.
 #[async_trait]
 pub trait PullRequestApi: Send + Sync {
-    /// The newest commit of a branch.
-    ///
-    /// # Errors
-    /// Also when the branch doesn't exist.
-    async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError>;
-
-    /// Whether the branch exists.
+    /// The newest commit of a branch; `None` when the branch doesn't exist.
     ///
     /// # Errors
     /// When the call fails.
-    async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError>;
+    async fn branch_head(&self, branch: &str) -> Result<Option<GitSha>, GitHubError>;
 
     /// Creates a branch. `false` when one of that name exists.
     ///
@@ -129,14 +123,11 @@ impl From<PullResponse> for Pull {
 
 #[async_trait]
 impl PullRequestApi for GitHubRepository {
-    async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
-        Ok(self.branch_ref("read a branch", branch).await?)
-    }
-
-    async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError> {
-        match self.branch_ref("look for a branch", branch).await {
-            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(false),
-            found => Ok(found.map(|_| true)?),
+    async fn branch_head(&self, branch: &str) -> Result<Option<GitSha>, GitHubError> {
+        let path = format!("git/ref/heads/{}", encode_path(branch));
+        match self.get::<RefResponse>("read a branch", &path).await {
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
+            found => Ok(Some(found?.object.sha)),
         }
     }
 
@@ -211,11 +202,5 @@ impl GitHubRepository {
             pull: response.into(),
             merged_by,
         }
-    }
-
-    async fn branch_ref(&self, operation: &'static str, branch: &str) -> Result<GitSha, CallError> {
-        let path = format!("git/ref/heads/{}", encode_path(branch));
-        let response: RefResponse = self.get(operation, &path).await?;
-        Ok(response.object.sha)
     }
 }

@@ -789,15 +789,9 @@ impl CommitApi for SimRepository {
 
 #[async_trait]
 impl PullRequestApi for SimRepository {
-    async fn branch_head(&self, branch: &str) -> Result<GitSha, GitHubError> {
-        let (operation, status) = ("branch", 404);
-        let head = request!(self, "branch", GitCall::BranchHead(branch.to_owned()), Sha);
-        head.ok_or(GitHubError::Denied { operation, status })
-    }
-
-    async fn has_branch(&self, branch: &str) -> Result<bool, GitHubError> {
+    async fn branch_head(&self, branch: &str) -> Result<Option<GitSha>, GitHubError> {
         let call = GitCall::BranchHead(branch.to_owned());
-        Ok(request!(self, "branch", call, Sha).is_some())
+        Ok(request!(self, "branch", call, Sha))
     }
 
     async fn create_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
