@@ -115,11 +115,6 @@ impl From<CommitResponse> for CreatedCommit {
     }
 }
 
-#[derive(Deserialize)]
-struct GitCommitResponse {
-    tree: ShaResponse,
-}
-
 #[derive(Serialize)]
 struct CreateTreeBody<'a> {
     base_tree: GitSha,
@@ -181,7 +176,10 @@ impl CommitApi for GitHubRepository {
     }
 
     async fn commit(&self, commit: &BatchCommit<'_>) -> Result<CommitOutcome, GitHubError> {
-        let mut tree = self.tree_of(commit.parent).await?;
+        let parent = commit.parent.to_string();
+        let read = |it: Octocrab| async move { self.git(&it).get_commit(parent).await };
+        let parent = self.call("read a commit", read).await?;
+        let mut tree = parse_object_id("read a commit", &parent.tree.sha)?;
         for chunk in chunks(&commit.files) {
             tree = self.add_to_tree(tree, chunk).await?;
         }
@@ -220,12 +218,6 @@ impl CommitApi for GitHubRepository {
 }
 
 impl GitHubRepository {
-    async fn tree_of(&self, commit: GitSha) -> Result<GitSha, GitHubError> {
-        let path = format!("git/commits/{commit}");
-        let response: GitCommitResponse = self.get("read a commit", &path).await?;
-        Ok(response.tree.sha)
-    }
-
     async fn add_to_tree(
         &self,
         base_tree: GitSha,
