@@ -41,6 +41,13 @@ pub struct RepositoryConfig {
     pub committer_email: String,
 }
 
+impl RepositoryConfig {
+    /// `owner/name`, as in webhook payloads.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.owner, self.repo)
+    }
+}
+
 /// Credentials for the repository.
 #[derive(Debug, Clone)]
 pub enum Credentials {

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod app;
+mod client;
 mod merge;
 mod message;
 mod reconcile;
@@ -15,13 +16,13 @@ mod tree;
 mod webhook;
 
 pub use accounts::{Account, AuthorizationRequest, CodeExchange, OAuth};
+pub use client::GitHubRepository;
 pub use merge::{MergeResult, merge};
 pub use message::{CommitSubject, TaskCommitKind, batch_commit_message};
 pub use reconcile::{ReconcileAction, ReconcileInput, SideState, decide};
 pub use repository::{
-    BatchCommit, BatchCommitFile, BranchMove, CommitApi, CommitOutcome, Comparison, CreatedCommit,
-    FileCommit, GitHubRepository, GitObjectApi, HeadCommit, HeadLookup, Pull, PullRequestApi,
-    PullStatus, Repository, TreePage,
+    BatchCommit, BatchCommitFile, BranchMove, CommitOutcome, Comparison, CreatedCommit, FileCommit,
+    HeadCommit, HeadLookup, Pull, PullStatus, Repository, TreePage,
 };
 pub use snapshot::GitSnapshot;
 pub use transport::{GitHubError, RateLimit, Transport};

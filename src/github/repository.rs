@@ -1,36 +1,21 @@
-//! The mirror repository. [`Repository`] is the interface that the sync uses, [`GitHubRepository`] its implementation
-//! on GitHub's REST API.
+//! The interface of the mirror repository, which the sync uses. [`super::GitHubRepository`] implements it on GitHub's
+//! REST API.
 //!
 //! Reads aren't monotonic: GitHub answers from replicas, so a response may be older than an earlier one.
 
-mod commits;
-mod files;
-mod pulls;
-
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::StatusCode;
-use http::header::{ETAG, HeaderMap, IF_NONE_MATCH};
-use http_body_util::BodyExt;
-use octocrab::Octocrab;
-use octocrab::git::GitHandler;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::app::InstallationTokenSource;
-use super::transport::{CallError, GitHubError, RateLimit, Transport, encode_segment};
-use crate::config::{ConfigError, Credentials, GitHubConfig, RepositoryConfig, Secret};
+use super::transport::{GitHubError, RateLimit};
+use super::tree::TreeEntry;
+use crate::config::RepositoryConfig;
 use crate::task::GitSha;
-
-pub use commits::{
-    BatchCommit, BatchCommitFile, CommitApi, CommitOutcome, CreatedCommit, FileCommit,
-};
-pub use files::{GitObjectApi, TreePage};
-pub use pulls::{Pull, PullRequestApi, PullStatus};
 
 /// A branch's newest commit, as last read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,17 +65,100 @@ pub struct BranchMove {
     pub at: DateTime<Utc>,
 }
 
+/// The entries of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreePage {
+    /// Ordered by path.
+    pub entries: Vec<TreeEntry>,
+    /// GitHub left entries out, because the tree is too large.
+    pub truncated: bool,
+}
+
+/// A commit of one file.
+#[derive(Debug, Clone)]
+pub struct FileCommit<'a> {
+    /// Path in the repository.
+    pub path: &'a str,
+    /// The branch; `None` is the mirror branch.
+    pub branch: Option<&'a str>,
+    /// The new content.
+    pub bytes: &'a [u8],
+    /// Blob id of the content it replaces (compare-and-swap); `None` for a new file.
+    pub replaces: Option<GitSha>,
+    /// The commit message.
+    pub message: &'a str,
+}
+
+/// Outcome of an attempt to commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// The commit is on the branch.
+    Done(CreatedCommit),
+    /// The branch has moved from what the commit builds on. It is unchanged.
+    Stale,
+}
+
+/// A commit that was created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedCommit {
+    /// The commit's id.
+    pub sha: GitSha,
+    /// URL of its page.
+    pub html_url: String,
+    /// Its first parent.
+    pub parent: Option<GitSha>,
+}
+
+/// A commit of several files.
+#[derive(Debug, Clone)]
+pub struct BatchCommit<'a> {
+    /// The parent: the branch's newest commit.
+    pub parent: GitSha,
+    /// The files to write.
+    pub files: Vec<BatchCommitFile>,
+    /// The commit message.
+    pub message: &'a str,
+}
+
+/// A file of a [`BatchCommit`].
+#[derive(Debug, Clone)]
+pub struct BatchCommitFile {
+    /// Path in the repository.
+    pub path: String,
+    /// The new content.
+    pub bytes: Bytes,
+    /// Whether the file has the executable bit in Git; it is kept.
+    pub executable: bool,
+}
+
+/// A pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pull {
+    /// Its number.
+    pub number: u64,
+    /// URL of its page.
+    pub html_url: String,
+    /// Whether it is still open.
+    pub open: bool,
+}
+
+/// The current state of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullStatus {
+    /// The part that is stored.
+    pub pull: Pull,
+    /// The commit on the mirror branch that merged it (by merge, squash or rebase); `None` while it isn't merged.
+    pub merged_by: Option<GitSha>,
+    /// The head of its branch; once the pull request has ended, the head at that time.
+    pub head: GitSha,
+}
+
 /// The repository that mirrors the tasks, and its mirror branch.
 #[async_trait]
-pub trait Repository: GitObjectApi + CommitApi + PullRequestApi {
-    /// `owner/name`, as in webhook payloads.
-    fn full_name(&self) -> String;
-
-    /// The mirror branch.
-    fn branch(&self) -> &str;
-
-    /// Prefix of the pull requests' branches; `None` when commits go directly to the mirror branch.
-    fn pull_prefix(&self) -> Option<&str>;
+pub trait Repository: Send + Sync {
+    /// Its settings.
+    fn config(&self) -> &RepositoryConfig;
 
     /// How long requests are still rate-limited; zero when they aren't.
     fn wait(&self) -> Duration;
@@ -115,252 +183,75 @@ pub trait Repository: GitObjectApi + CommitApi + PullRequestApi {
     /// # Errors
     /// When the call fails.
     async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError>;
-}
 
-/// The mirror repository on GitHub.
-///
-/// Responses are deserialized into our types, with only the members that are used. octocrab's models require more,
-/// some of which GitHub's API description has as optional (a tree's `url`) or nullable (an account's `gravatar_id`): a
-/// write could succeed and its response be rejected. octocrab's typed calls are used where their models require
-/// nothing that may be missing.
-pub struct GitHubRepository {
-    transport: Arc<Transport>,
-    config: RepositoryConfig,
-    app: Option<InstallationTokenSource>,
-}
-
-#[derive(Deserialize)]
-struct RefResponse {
-    object: ShaResponse,
-}
-
-#[derive(Deserialize)]
-struct ShaResponse {
-    sha: GitSha,
-}
-
-impl GitHubRepository {
-    /// The configured repository; `None` when GitHub mode is off.
+    /// The entries of a tree, or of a commit's tree; with `recursive` also those of its subtrees.
     ///
     /// # Errors
-    /// When the app's key can't be parsed. The message holds no secret.
-    pub fn new(
-        config: &GitHubConfig,
-        transport: &Arc<Transport>,
-    ) -> Result<Option<Arc<Self>>, ConfigError> {
-        let Some(repository) = config.repository.clone() else {
-            return Ok(None);
-        };
-        let app = match &repository.credentials {
-            Credentials::Token(_) => None,
-            Credentials::App {
-                id,
-                private_key,
-                installation,
-            } => Some(InstallationTokenSource::new(
-                id,
-                private_key,
-                *installation,
-            )?),
-        };
-        Ok(Some(Arc::new(Self {
-            transport: Arc::clone(transport),
-            config: repository,
-            app,
-        })))
-    }
+    /// Also when it doesn't exist, or the replica doesn't have it yet.
+    async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError>;
 
-    /// One call with a valid token. After a 401 the app's token is invalidated (it was revoked before it expired), so
-    /// that the next call requests a new one.
-    async fn call<T, F>(
-        &self,
-        operation: &'static str,
-        request: impl FnOnce(Octocrab) -> F + Send,
-    ) -> Result<T, CallError>
-    where
-        F: Future<Output = octocrab::Result<T>> + Send,
-    {
-        let token = self.token().await.map_err(CallError::Failed)?;
-        let octocrab = self
-            .transport
-            .for_service(&token)
-            .map_err(CallError::Failed)?;
-        let result = self.transport.call(operation, request(octocrab)).await;
-        if let (Err(error), Some(app)) = (&result, &self.app)
-            && error.has_status(StatusCode::UNAUTHORIZED)
-        {
-            app.invalidate().await;
-        }
-        result
-    }
+    /// A blob's content. `None` when the repository doesn't have it (any more).
+    ///
+    /// # Errors
+    /// Also when it is larger than [`crate::task::MAX_FILE_BYTES`].
+    async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError>;
 
-    /// GETs JSON; `path` is relative to the repository's URL.
-    async fn get<T: DeserializeOwned>(
-        &self,
-        operation: &'static str,
-        path: &str,
-    ) -> Result<T, CallError> {
-        let route = self.route(path);
-        self.call(
-            operation,
-            |it| async move { it.get(route, None::<&()>).await },
-        )
-        .await
-    }
+    /// Commits one file. Its mode stays.
+    ///
+    /// # Errors
+    /// After [`GitHubError::Unavailable`] the commit may or may not exist.
+    async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError>;
 
-    /// POSTs JSON; `path` is relative to the repository's URL.
-    async fn post<T: DeserializeOwned>(
-        &self,
-        operation: &'static str,
-        path: &str,
-        body: &(impl Serialize + Sync),
-    ) -> Result<T, CallError> {
-        let route = self.route(path);
-        self.call(
-            operation,
-            |it| async move { it.post(route, Some(body)).await },
-        )
-        .await
-    }
+    /// Commits several files at once to the mirror branch: a tree, a commit, and a fast-forward of the branch.
+    ///
+    /// # Errors
+    /// After [`GitHubError::Unavailable`] the commit may or may not be on the branch.
+    async fn commit(&self, commit: &BatchCommit<'_>) -> Result<CommitOutcome, GitHubError>;
 
-    /// Sends a prepared request and returns the headers and the raw body of a 2xx response.
-    async fn send_raw(
-        &self,
-        operation: &'static str,
-        path: &str,
-        request: http::request::Builder,
-    ) -> Result<(HeaderMap, Bytes), CallError> {
-        let request = request.uri(self.route(path));
-        let send = |it: Octocrab| async move {
-            let response = it.execute(it.build_request(request, None::<&()>)?).await?;
-            let (parts, body) = octocrab::map_github_error(response).await?.into_parts();
-            Ok((parts.headers, body.collect().await?.to_bytes()))
-        };
-        self.call(operation, send).await
-    }
+    /// The newest commit of a branch; `None` when the branch doesn't exist.
+    ///
+    /// # Errors
+    /// When the call fails.
+    async fn branch_head(&self, branch: &str) -> Result<Option<GitSha>, GitHubError>;
 
-    /// octocrab's calls for Git objects and refs.
-    fn git<'a>(&self, octocrab: &'a Octocrab) -> GitHandler<'a> {
-        octocrab.git(&self.config.owner, &self.config.repo)
-    }
+    /// Creates a branch. `false` when one of that name exists.
+    ///
+    /// # Errors
+    /// After [`GitHubError::Unavailable`] it may or may not exist.
+    async fn create_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError>;
 
-    fn route(&self, path: &str) -> String {
-        format!("/repos/{}/{}/{path}", self.config.owner, self.config.repo)
-    }
+    /// The blob id at `path` on a branch, or at a commit given by its id; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// When the call fails.
+    async fn file_sha_at(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError>;
 
-    async fn token(&self) -> Result<Secret, GitHubError> {
-        match (&self.app, &self.config.credentials) {
-            (Some(app), _) => app.get(&self.transport).await,
-            (None, Credentials::Token(token)) => Ok(token.clone()),
-            (None, Credentials::App { .. }) => Err(GitHubError::Unexpected {
-                operation: "get a token",
-                reason: "no app is configured",
-            }),
-        }
-    }
-}
+    /// Opens a pull request from a branch to the mirror branch. `None` when the branch has an open one.
+    ///
+    /// # Errors
+    /// After [`GitHubError::Unavailable`] it may or may not exist.
+    async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError>;
 
-#[derive(Deserialize)]
-struct CompareResponse {
-    status: Comparison,
-}
+    /// A branch's pull request: the open one, else the one that was opened last.
+    ///
+    /// # Errors
+    /// When the call fails.
+    async fn find_pull(&self, branch: &str) -> Result<Option<PullStatus>, GitHubError>;
 
-#[derive(Deserialize)]
-struct ActivityResponse {
-    before: String,
-    after: String,
-    timestamp: DateTime<Utc>,
-}
+    /// The numbers of the newest hundred open pull requests. One that isn't among them may still be open.
+    ///
+    /// # Errors
+    /// When the call fails.
+    async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError>;
 
-#[async_trait]
-impl Repository for GitHubRepository {
-    fn full_name(&self) -> String {
-        format!("{}/{}", self.config.owner, self.config.repo)
-    }
-
-    fn branch(&self) -> &str {
-        &self.config.branch
-    }
-
-    fn pull_prefix(&self) -> Option<&str> {
-        self.config.pull_requests.as_deref()
-    }
-
-    fn wait(&self) -> Duration {
-        self.transport.wait()
-    }
-
-    fn rate_limit(&self) -> Option<RateLimit> {
-        self.transport.rate_limit()
-    }
-
-    async fn head(&self, known: Option<&HeadCommit>) -> Result<HeadLookup, GitHubError> {
-        let operation = "read the branch";
-        let path = format!("git/ref/heads/{}", encode_path(self.branch()));
-        let request = http::Request::builder();
-        let request = match known.and_then(|it| it.etag.as_deref()) {
-            Some(etag) => request.header(IF_NONE_MATCH, etag),
-            None => request,
-        };
-        // octocrab's typed call can't send `If-None-Match`, and its model has no ETag.
-        let (headers, bytes) = match self.send_raw(operation, &path, request).await {
-            Err(error) if error.has_status(StatusCode::NOT_MODIFIED) => {
-                return Ok(HeadLookup::Unchanged);
-            }
-            Err(error) if error.has_status(StatusCode::CONFLICT) => return Ok(HeadLookup::Empty),
-            response => response?,
-        };
-        let response: RefResponse =
-            serde_json::from_slice(&bytes).map_err(|_| GitHubError::Unexpected {
-                operation,
-                reason: "not the documented JSON",
-            })?;
-        let etag = headers.get(ETAG).and_then(|it| it.to_str().ok());
-        Ok(HeadLookup::At(HeadCommit {
-            commit: response.object.sha,
-            etag: etag.map(str::to_owned),
-        }))
-    }
-
-    async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError> {
-        // Page 2: only the first page lists the changed files with their patches.
-        let path = format!("compare/{base}...{head}?per_page=1&page=2");
-        match self.get::<CompareResponse>("compare commits", &path).await {
-            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(Comparison::Unknown),
-            response => Ok(response?.status),
-        }
-    }
-
-    async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError> {
-        let branch = encode_segment(&format!("refs/heads/{}", self.branch())).to_string();
-        let path = format!("activity?ref={branch}&per_page=100");
-        let activity: Vec<ActivityResponse> = self.get("read the branch's activity", &path).await?;
-        let moves = activity.into_iter().map(|it| BranchMove {
-            before: parse_commit(&it.before),
-            after: parse_commit(&it.after),
-            at: it.timestamp,
-        });
-        Ok(moves.collect())
-    }
+    /// The current state of a pull request.
+    ///
+    /// # Errors
+    /// When the call fails.
+    async fn pull(&self, number: u64) -> Result<PullStatus, GitHubError>;
 }
 
 /// Parses a commit id. `None` for forty zeros, which GitHub sends where there is no commit, and for invalid ids.
 pub(super) fn parse_commit(sha: &str) -> Option<GitSha> {
     sha.parse().ok().filter(|sha| *sha != GitSha([0; 20]))
-}
-
-/// Parses an object id of octocrab's models.
-fn parse_object_id(operation: &'static str, text: &str) -> Result<GitSha, GitHubError> {
-    let reason = "an invalid object id";
-    text.parse()
-        .map_err(|_| GitHubError::Unexpected { operation, reason })
-}
-
-/// Percent-encodes a path or a branch name; its slashes stay.
-fn encode_path(path: &str) -> String {
-    let parts: Vec<String> = path
-        .split('/')
-        .map(|part| encode_segment(part).to_string())
-        .collect();
-    parts.join("/")
 }

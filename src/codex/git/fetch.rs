@@ -467,7 +467,7 @@ impl Codex {
             let (mut mirror, etag) = self.mirror().await?;
             // Read after the repository state: a proposal that isn't in `git.json` yet is followed by a pass of its
             // own, which records it.
-            let proposes = git.repository.pull_prefix().is_some();
+            let proposes = git.repository.config().pull_requests.is_some();
             let open = proposes && self.book(user).await?.0.has_open_pulls();
             let recorded = mirror.imported_folder(user);
             if recorded != folder && recorded != before {

@@ -265,9 +265,9 @@ impl GitSync {
 
     /// The mirrored repository, branch and folder: `owner/name@branch:folder`.
     fn mirror_location(&self) -> String {
-        let repository = self.repository.full_name().to_lowercase();
-        let branch = self.repository.branch();
-        format!("{repository}@{branch}:{}", self.base_path)
+        let config = self.repository.config();
+        let repository = config.full_name().to_lowercase();
+        format!("{repository}@{}:{}", config.branch, self.base_path)
     }
 
     /// Records the users that the timer didn't finish, with the ages of their hints, which may be older than this

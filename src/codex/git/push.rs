@@ -144,7 +144,7 @@ impl Codex {
         now: Now,
     ) -> Result<PushStep, GitSyncError> {
         // Opening a pull request takes several GitHub requests; proposals of one process must not interleave.
-        let _proposing = match git.repository.pull_prefix() {
+        let _proposing = match &git.repository.config().pull_requests {
             Some(_) => Some(git.branch.lock().await),
             None => None,
         };
@@ -162,7 +162,7 @@ impl Codex {
         if !reconciled && (waiting.iter().any(is_unresolved) || book.renamed) {
             return Ok(PushStep::Reconcile);
         }
-        match git.repository.pull_prefix() {
+        match &git.repository.config().pull_requests {
             Some(prefix) => self.propose(git, user, &book, waiting, prefix).await,
             None if waiting.len() > MAX_SINGLE_COMMITS => {
                 self.push_together(git, user, &book, &entry, blocked).await

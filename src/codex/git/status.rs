@@ -234,7 +234,7 @@ impl Codex {
     /// When GitHub mode is off.
     pub fn mirrored_branch(&self) -> Result<&str, GitSyncError> {
         let git = self.git.as_ref().ok_or(GitSyncError::Off)?;
-        Ok(git.repository.branch())
+        Ok(&git.repository.config().branch)
     }
 
     /// Why a delivered push is ignored, if it is.
@@ -242,13 +242,11 @@ impl Codex {
         let Some(git) = &self.git else {
             return Some("GitHub mode is off");
         };
-        let branch = push.reference.strip_prefix("refs/heads/");
-        if !push
-            .repository
-            .eq_ignore_ascii_case(&git.repository.full_name())
-        {
+        let config = git.repository.config();
+        if !push.repository.eq_ignore_ascii_case(&config.full_name()) {
             return Some("another repository");
         }
-        (branch != Some(git.repository.branch())).then_some("another branch")
+        let branch = push.reference.strip_prefix("refs/heads/");
+        (branch != Some(config.branch.as_str())).then_some("another branch")
     }
 }

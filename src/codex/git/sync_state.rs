@@ -541,7 +541,7 @@ impl Codex {
             GetOutcome::Absent | GetOutcome::Changed | GetOutcome::Unchanged => (None, None),
         };
         let mut book = book.filter(|it| it.place.as_ref() == Some(&place));
-        if let (Some(book), None) = (&mut book, self.git()?.repository.pull_prefix()) {
+        if let (Some(book), None) = (&mut book, &self.git()?.repository.config().pull_requests) {
             // Pull requests from before `CREATE_VIA_PR` was switched off must not block anything.
             book.pulls.clear();
             book.proposing.clear();

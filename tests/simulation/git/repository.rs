@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use codex_miroir::config::RepositoryConfig;
 use codex_miroir::github::{
-    BatchCommit, BranchMove, CommitApi, CommitOutcome, Comparison, CreatedCommit, EntryKind,
-    FileCommit, GitHubError, GitObjectApi, HeadCommit, HeadLookup, Pull, PullRequestApi,
-    PullStatus, RateLimit, Repository, TreeEntry, TreePage,
+    BatchCommit, BranchMove, CommitOutcome, Comparison, CreatedCommit, EntryKind, FileCommit,
+    GitHubError, HeadCommit, HeadLookup, Pull, PullStatus, RateLimit, Repository, TreeEntry,
+    TreePage,
 };
 use codex_miroir::task::{GitSha, git_sha};
 
@@ -663,8 +664,7 @@ pub(crate) struct SimRepository {
     pub(crate) instance: usize,
     /// One in so many calls is slow.
     pub(crate) slow_one_in: u64,
-    /// The branch prefix, in pull request mode.
-    pub(crate) prefix: Option<String>,
+    pub(crate) config: RepositoryConfig,
 }
 
 impl SimRepository {
@@ -708,16 +708,8 @@ macro_rules! request {
 
 #[async_trait]
 impl Repository for SimRepository {
-    fn full_name(&self) -> String {
-        "owner/notes".to_owned()
-    }
-
-    fn branch(&self) -> &str {
-        MAIN
-    }
-
-    fn pull_prefix(&self) -> Option<&str> {
-        self.prefix.as_deref()
+    fn config(&self) -> &RepositoryConfig {
+        &self.config
     }
 
     fn wait(&self) -> Duration {
@@ -751,10 +743,7 @@ impl Repository for SimRepository {
     async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError> {
         Ok(request!(self, "moves", GitCall::Moves, Moves))
     }
-}
 
-#[async_trait]
-impl GitObjectApi for SimRepository {
     async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError> {
         let (operation, status) = ("tree", 404);
         let page = request!(self, "tree", GitCall::Tree(sha, recursive), Tree);
@@ -764,10 +753,7 @@ impl GitObjectApi for SimRepository {
     async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError> {
         Ok(request!(self, "blob", GitCall::Blob(sha), Blob))
     }
-}
 
-#[async_trait]
-impl CommitApi for SimRepository {
     async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError> {
         let call = GitCall::Put {
             path: file.path.to_owned(),
@@ -785,10 +771,7 @@ impl CommitApi for SimRepository {
         let call = GitCall::Commit { parent, files };
         Ok(request!(self, "commit", call, Commit))
     }
-}
 
-#[async_trait]
-impl PullRequestApi for SimRepository {
     async fn branch_head(&self, branch: &str) -> Result<Option<GitSha>, GitHubError> {
         let call = GitCall::BranchHead(branch.to_owned());
         Ok(request!(self, "branch", call, Sha))

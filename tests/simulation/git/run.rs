@@ -10,6 +10,7 @@ use codex_miroir::codex::{
     Codex, CodexSettings, Consistency, GitMutation, GitSettings, GitSyncError, ReadRequest,
     SyncRequest,
 };
+use codex_miroir::config::{Credentials, RepositoryConfig, Secret};
 use codex_miroir::github::{EntryKind, Push, is_mirrored};
 use codex_miroir::now::Now;
 use codex_miroir::task::{Edit, FileName, Slot, TOMBSTONE_FILE, Zeit, git_sha};
@@ -257,7 +258,15 @@ impl Run {
             world: Arc::clone(&self.world),
             instance,
             slow_one_in: self.odds.slow_one_in,
-            prefix: self.odds.pulls.then(|| "codex/tasks".to_owned()),
+            config: RepositoryConfig {
+                owner: "owner".to_owned(),
+                repo: "notes".to_owned(),
+                branch: MAIN.to_owned(),
+                credentials: Credentials::Token(Secret::new("token".to_owned())),
+                pull_requests: self.odds.pulls.then(|| "codex/tasks".to_owned()),
+                committer_name: String::new(),
+                committer_email: String::new(),
+            },
         };
         let settings = CodexSettings {
             cache: cache_settings(1 << 24),

@@ -1,0 +1,620 @@
+//! The mirror repository on GitHub's REST API.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use http::header::{ACCEPT, ETAG, HeaderMap, IF_NONE_MATCH};
+use http_body_util::BodyExt;
+use octocrab::Octocrab;
+use octocrab::git::GitHandler;
+use octocrab::models::repos::CommitAuthor;
+use octocrab::params::repos::Reference;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::app::InstallationTokenSource;
+use super::repository::{
+    BatchCommit, BatchCommitFile, BranchMove, CommitOutcome, Comparison, CreatedCommit, FileCommit,
+    HeadCommit, HeadLookup, Pull, PullStatus, Repository, TreePage, parse_commit,
+};
+use super::transport::{CallError, GitHubError, MaxBytes, RateLimit, Transport, encode_segment};
+use super::tree::{EntryKind, TreeEntry};
+use crate::config::{ConfigError, Credentials, GitHubConfig, RepositoryConfig, Secret};
+use crate::task::{GitSha, MAX_FILE_BYTES};
+
+/// Most bytes of paths and contents in one request that creates a tree; GitHub refuses more than about 40 MB.
+const MAX_TREE_REQUEST: usize = 4 << 20;
+
+/// Most entries in one request that creates a tree, so that GitHub responds before the timeout.
+const MAX_TREE_ENTRIES: usize = 200;
+
+/// The mirror repository on GitHub.
+///
+/// Responses are deserialized into our types, with only the members that are used. octocrab's models require more,
+/// some of which GitHub's API description has as optional (a tree's `url`) or nullable (an account's `gravatar_id`): a
+/// write could succeed and its response be rejected. octocrab's typed calls are used where their models require
+/// nothing that may be missing.
+pub struct GitHubRepository {
+    transport: Arc<Transport>,
+    config: RepositoryConfig,
+    app: Option<InstallationTokenSource>,
+}
+
+impl GitHubRepository {
+    /// The configured repository; `None` when GitHub mode is off.
+    ///
+    /// # Errors
+    /// When the app's key can't be parsed. The message holds no secret.
+    pub fn new(
+        config: &GitHubConfig,
+        transport: &Arc<Transport>,
+    ) -> Result<Option<Arc<Self>>, ConfigError> {
+        let Some(repository) = config.repository.clone() else {
+            return Ok(None);
+        };
+        let app = match &repository.credentials {
+            Credentials::Token(_) => None,
+            Credentials::App {
+                id,
+                private_key,
+                installation,
+            } => Some(InstallationTokenSource::new(
+                id,
+                private_key,
+                *installation,
+            )?),
+        };
+        Ok(Some(Arc::new(Self {
+            transport: Arc::clone(transport),
+            config: repository,
+            app,
+        })))
+    }
+
+    /// One call with a valid token. After a 401 the app's token is invalidated (it was revoked before it expired), so
+    /// that the next call requests a new one.
+    async fn call<T, F>(
+        &self,
+        operation: &'static str,
+        request: impl FnOnce(Octocrab) -> F + Send,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = octocrab::Result<T>> + Send,
+    {
+        let token = self.token().await.map_err(CallError::Failed)?;
+        let octocrab = self
+            .transport
+            .for_service(&token)
+            .map_err(CallError::Failed)?;
+        let result = self.transport.call(operation, request(octocrab)).await;
+        if let (Err(error), Some(app)) = (&result, &self.app)
+            && error.has_status(StatusCode::UNAUTHORIZED)
+        {
+            app.invalidate().await;
+        }
+        result
+    }
+
+    /// GETs JSON; `path` is relative to the repository's URL.
+    async fn get<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        path: &str,
+    ) -> Result<T, CallError> {
+        let route = self.route(path);
+        self.call(
+            operation,
+            |it| async move { it.get(route, None::<&()>).await },
+        )
+        .await
+    }
+
+    /// POSTs JSON; `path` is relative to the repository's URL.
+    async fn post<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, CallError> {
+        let route = self.route(path);
+        self.call(
+            operation,
+            |it| async move { it.post(route, Some(body)).await },
+        )
+        .await
+    }
+
+    /// Sends a prepared request and returns the headers and the raw body of a 2xx response.
+    async fn send_raw(
+        &self,
+        operation: &'static str,
+        path: &str,
+        request: http::request::Builder,
+    ) -> Result<(HeaderMap, Bytes), CallError> {
+        let request = request.uri(self.route(path));
+        let send = |it: Octocrab| async move {
+            let response = it.execute(it.build_request(request, None::<&()>)?).await?;
+            let (parts, body) = octocrab::map_github_error(response).await?.into_parts();
+            Ok((parts.headers, body.collect().await?.to_bytes()))
+        };
+        self.call(operation, send).await
+    }
+
+    /// octocrab's calls for Git objects and refs.
+    fn git<'a>(&self, octocrab: &'a Octocrab) -> GitHandler<'a> {
+        octocrab.git(&self.config.owner, &self.config.repo)
+    }
+
+    fn route(&self, path: &str) -> String {
+        format!("/repos/{}/{path}", self.config.full_name())
+    }
+
+    async fn token(&self) -> Result<Secret, GitHubError> {
+        match (&self.app, &self.config.credentials) {
+            (Some(app), _) => app.get(&self.transport).await,
+            (None, Credentials::Token(token)) => Ok(token.clone()),
+            (None, Credentials::App { .. }) => Err(GitHubError::Unexpected {
+                operation: "get a token",
+                reason: "no app is configured",
+            }),
+        }
+    }
+
+    async fn add_to_tree(
+        &self,
+        base_tree: GitSha,
+        files: &[BatchCommitFile],
+    ) -> Result<GitSha, GitHubError> {
+        let mut tree = vec![];
+        for file in files {
+            let content = std::str::from_utf8(&file.bytes).ok();
+            tree.push(TreeEntryBody {
+                path: &file.path,
+                mode: if file.executable { "100755" } else { "100644" },
+                kind: "blob",
+                content,
+                sha: match content {
+                    Some(_) => None,
+                    None => Some(self.create_blob(&file.bytes).await?),
+                },
+            });
+        }
+        let body = CreateTreeBody { base_tree, tree };
+        let created: ShaResponse = self.post("make a tree", "git/trees", &body).await?;
+        Ok(created.sha)
+    }
+
+    /// For content that isn't UTF-8: a tree's JSON can hold text only.
+    async fn create_blob(&self, bytes: &[u8]) -> Result<String, GitHubError> {
+        let content = STANDARD.encode(bytes);
+        let create = |it: Octocrab| async move {
+            let git = self.git(&it);
+            git.create_blob(content).encoding("base64").send().await
+        };
+        Ok(self.call("make a blob", create).await?.sha)
+    }
+
+    fn committer_identity(&self) -> CommitAuthor {
+        CommitAuthor {
+            name: self.config.committer_name.clone(),
+            email: Some(self.config.committer_email.clone()),
+            date: None,
+        }
+    }
+
+    fn status_of(&self, response: PullResponse) -> PullStatus {
+        // For an open pull request `merge_commit_sha` is a test merge. And a maintainer may have retargeted the pull
+        // request to another base branch.
+        let merged = response.merged_at.is_some() && response.base.reference == self.config.branch;
+        let merged_by = response.merge_commit_sha.filter(|_| merged);
+        PullStatus {
+            head: response.head.sha,
+            pull: response.into(),
+            merged_by,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RefResponse {
+    object: ShaResponse,
+}
+
+#[derive(Deserialize)]
+struct ShaResponse {
+    sha: GitSha,
+}
+
+#[derive(Deserialize)]
+struct CompareResponse {
+    status: Comparison,
+}
+
+#[derive(Deserialize)]
+struct ActivityResponse {
+    before: String,
+    after: String,
+    timestamp: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+struct TreeResponse {
+    tree: Vec<EntryResponse>,
+    #[serde(default)]
+    truncated: bool,
+}
+
+#[derive(Deserialize)]
+struct EntryResponse {
+    path: String,
+    mode: String,
+    sha: GitSha,
+    size: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct PutFileResponse {
+    commit: CommitResponse,
+}
+
+#[derive(Deserialize)]
+struct CommitResponse {
+    sha: GitSha,
+    html_url: String,
+    parents: Vec<ShaResponse>,
+}
+
+impl From<CommitResponse> for CreatedCommit {
+    fn from(response: CommitResponse) -> Self {
+        Self {
+            sha: response.sha,
+            html_url: response.html_url,
+            parent: response.parents.first().map(|it| it.sha),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct CreateTreeBody<'a> {
+    base_tree: GitSha,
+    /// Borrows the contents: there may be 4 MiB of them.
+    tree: Vec<TreeEntryBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct TreeEntryBody<'a> {
+    path: &'a str,
+    mode: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PutFileBody<'a> {
+    message: &'a str,
+    content: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha: Option<GitSha>,
+    branch: &'a str,
+    committer: CommitAuthor,
+    author: CommitAuthor,
+}
+
+#[derive(Deserialize)]
+struct PullResponse {
+    number: u64,
+    html_url: String,
+    state: String,
+    merged_at: Option<String>,
+    merge_commit_sha: Option<GitSha>,
+    base: PullBaseResponse,
+    head: PullHeadResponse,
+}
+
+#[derive(Deserialize)]
+struct PullNumberResponse {
+    number: u64,
+}
+
+#[derive(Deserialize)]
+struct PullHeadResponse {
+    #[serde(rename = "ref")]
+    reference: String,
+    sha: GitSha,
+}
+
+#[derive(Deserialize)]
+struct PullBaseResponse {
+    #[serde(rename = "ref")]
+    reference: String,
+}
+
+impl From<PullResponse> for Pull {
+    fn from(response: PullResponse) -> Self {
+        Self {
+            number: response.number,
+            html_url: response.html_url,
+            open: response.state == "open",
+        }
+    }
+}
+
+#[async_trait]
+impl Repository for GitHubRepository {
+    fn config(&self) -> &RepositoryConfig {
+        &self.config
+    }
+
+    fn wait(&self) -> Duration {
+        self.transport.wait()
+    }
+
+    fn rate_limit(&self) -> Option<RateLimit> {
+        self.transport.rate_limit()
+    }
+
+    async fn head(&self, known: Option<&HeadCommit>) -> Result<HeadLookup, GitHubError> {
+        let operation = "read the branch";
+        let path = format!("git/ref/heads/{}", encode_path(&self.config.branch));
+        let request = http::Request::builder();
+        let request = match known.and_then(|it| it.etag.as_deref()) {
+            Some(etag) => request.header(IF_NONE_MATCH, etag),
+            None => request,
+        };
+        // octocrab's typed call can't send `If-None-Match`, and its model has no ETag.
+        let (headers, bytes) = match self.send_raw(operation, &path, request).await {
+            Err(error) if error.has_status(StatusCode::NOT_MODIFIED) => {
+                return Ok(HeadLookup::Unchanged);
+            }
+            Err(error) if error.has_status(StatusCode::CONFLICT) => return Ok(HeadLookup::Empty),
+            response => response?,
+        };
+        let response: RefResponse =
+            serde_json::from_slice(&bytes).map_err(|_| GitHubError::Unexpected {
+                operation,
+                reason: "not the documented JSON",
+            })?;
+        let etag = headers.get(ETAG).and_then(|it| it.to_str().ok());
+        Ok(HeadLookup::At(HeadCommit {
+            commit: response.object.sha,
+            etag: etag.map(str::to_owned),
+        }))
+    }
+
+    async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError> {
+        // Page 2: only the first page lists the changed files with their patches.
+        let path = format!("compare/{base}...{head}?per_page=1&page=2");
+        match self.get::<CompareResponse>("compare commits", &path).await {
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(Comparison::Unknown),
+            response => Ok(response?.status),
+        }
+    }
+
+    async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError> {
+        let branch = encode_segment(&format!("refs/heads/{}", self.config.branch)).to_string();
+        let path = format!("activity?ref={branch}&per_page=100");
+        let activity: Vec<ActivityResponse> = self.get("read the branch's activity", &path).await?;
+        let moves = activity.into_iter().map(|it| BranchMove {
+            before: parse_commit(&it.before),
+            after: parse_commit(&it.after),
+            at: it.timestamp,
+        });
+        Ok(moves.collect())
+    }
+
+    async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError> {
+        let query = if recursive { "?recursive=1" } else { "" };
+        let path = format!("git/trees/{sha}{query}");
+        let response: TreeResponse = self.get("read the tree", &path).await?;
+        let entries = response.tree.into_iter().map(|entry| TreeEntry {
+            kind: match entry.mode.as_str() {
+                "100644" | "100664" => EntryKind::File,
+                "100755" => EntryKind::Executable,
+                "040000" => EntryKind::Folder,
+                "120000" => EntryKind::Link,
+                _ => EntryKind::Other,
+            },
+            path: entry.path,
+            sha: entry.sha,
+            size: entry.size,
+        });
+        Ok(TreePage {
+            entries: entries.collect(),
+            truncated: response.truncated,
+        })
+    }
+
+    async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError> {
+        // Raw: octocrab's typed call gets JSON with the content in base64, and without a size limit.
+        let request = http::Request::builder()
+            .header(ACCEPT, "application/vnd.github.raw+json")
+            .extension(MaxBytes(MAX_FILE_BYTES));
+        let path = format!("git/blobs/{sha}");
+        match self.send_raw("read a file", &path, request).await {
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
+            response => Ok(Some(response?.1)),
+        }
+    }
+
+    async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError> {
+        // octocrab's typed call misspells `committer`, so that GitHub would take the token's owner.
+        let body = PutFileBody {
+            message: file.message,
+            content: STANDARD.encode(file.bytes),
+            sha: file.replaces,
+            branch: file.branch.unwrap_or(&self.config.branch),
+            committer: self.committer_identity(),
+            author: self.committer_identity(),
+        };
+        let route = self.route(&format!("contents/{}", encode_path(file.path)));
+        let body = &body;
+        let put = |it: Octocrab| async move { it.put(route, Some(body)).await };
+        let response = self.call::<PutFileResponse, _>("commit a file", put).await;
+        let stale = response.as_ref().is_err_and(|error| {
+            // Without `sha`, GitHub answers 422 for a file that exists.
+            let exists = error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "sha");
+            // Repository rules refuse with 409, too, so the message decides.
+            let parts = ["does not match", "but expected"];
+            let moved = parts.map(|part| error.has_message(StatusCode::CONFLICT, part));
+            file.replaces.is_none() && exists || moved.contains(&true)
+        });
+        match stale {
+            true => Ok(CommitOutcome::Stale),
+            false => Ok(CommitOutcome::Done(response?.commit.into())),
+        }
+    }
+
+    async fn commit(&self, commit: &BatchCommit<'_>) -> Result<CommitOutcome, GitHubError> {
+        let parent = commit.parent.to_string();
+        let read = |it: Octocrab| async move { self.git(&it).get_commit(parent).await };
+        let parent = self.call("read a commit", read).await?;
+        let mut tree = parse_object_id("read a commit", &parent.tree.sha)?;
+        for chunk in chunks(&commit.files) {
+            tree = self.add_to_tree(tree, chunk).await?;
+        }
+        let create = |it: Octocrab| async move {
+            let git = self.git(&it);
+            let create = git.create_commit(commit.message, tree.to_string());
+            create
+                .parents(vec![commit.parent.to_string()])
+                .author(self.committer_identity())
+                .committer(self.committer_identity())
+                .send()
+                .await
+        };
+        let created = self.call("commit files", create).await?;
+        let sha = parse_object_id("commit files", &created.sha)?;
+        let branch = Reference::Branch(encode_path(&self.config.branch));
+        let update = |it: Octocrab| async move {
+            let git = self.git(&it);
+            git.update_ref(&branch, created.sha)
+                .force(false)
+                .send()
+                .await
+        };
+        match self.call("commit files", update).await {
+            Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "fast forward") => {
+                return Ok(CommitOutcome::Stale);
+            }
+            updated => updated?,
+        };
+        Ok(CommitOutcome::Done(CreatedCommit {
+            sha,
+            html_url: created.html_url,
+            parent: Some(commit.parent),
+        }))
+    }
+
+    async fn branch_head(&self, branch: &str) -> Result<Option<GitSha>, GitHubError> {
+        let path = format!("git/ref/heads/{}", encode_path(branch));
+        match self.get::<RefResponse>("read a branch", &path).await {
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
+            found => Ok(Some(found?.object.sha)),
+        }
+    }
+
+    async fn create_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
+        let branch = Reference::Branch(branch.to_owned());
+        let create = |it: Octocrab| async move {
+            let git = self.git(&it);
+            git.create_ref(&branch, at.to_string()).await
+        };
+        match self.call("make a branch", create).await {
+            Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
+                Ok(false)
+            }
+            created => Ok(created.map(|_| true)?),
+        }
+    }
+
+    async fn file_sha_at(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
+        let path = format!(
+            "contents/{}?ref={}",
+            encode_path(path),
+            encode_segment(branch)
+        );
+        match self.get::<ShaResponse>("look for a file", &path).await {
+            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
+            found => Ok(Some(found?.sha)),
+        }
+    }
+
+    async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError> {
+        let body = serde_json::json!({"title": title, "head": branch, "base": &self.config.branch});
+        let opened = self.post::<PullResponse>("open a pull request", "pulls", &body);
+        match opened.await {
+            Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
+                Ok(None)
+            }
+            opened => Ok(Some(opened?.into())),
+        }
+    }
+
+    async fn find_pull(&self, branch: &str) -> Result<Option<PullStatus>, GitHubError> {
+        let head = format!("{}:{branch}", self.config.owner);
+        let path = format!("pulls?state=all&head={}", encode_segment(&head));
+        let pulls: Vec<PullResponse> = self.get("look for a pull request", &path).await?;
+        // GitHub ignores a `head` filter that it doesn't understand, and then lists all pull requests.
+        let of_branch = pulls.into_iter().filter(|it| it.head.reference == branch);
+        let pulls: Vec<PullStatus> = of_branch.map(|it| self.status_of(it)).collect();
+        let index = pulls.iter().position(|it| it.pull.open).unwrap_or(0);
+        Ok(pulls.into_iter().nth(index))
+    }
+
+    async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError> {
+        let path = "pulls?state=open&per_page=100";
+        let pulls: Vec<PullNumberResponse> = self.get("list pull requests", path).await?;
+        Ok(pulls.into_iter().map(|it| it.number).collect())
+    }
+
+    async fn pull(&self, number: u64) -> Result<PullStatus, GitHubError> {
+        let path = format!("pulls/{number}");
+        Ok(self.status_of(self.get("read a pull request", &path).await?))
+    }
+}
+
+/// Splits files into chunks, one request each, by [`MAX_TREE_REQUEST`] and [`MAX_TREE_ENTRIES`]. A larger file gets a
+/// chunk of its own.
+fn chunks(files: &[BatchCommitFile]) -> Vec<&[BatchCommitFile]> {
+    let mut chunks = vec![];
+    let (mut from, mut weight) = (0, 0);
+    for (at, file) in files.iter().enumerate() {
+        let more = file.path.len() + file.bytes.len();
+        if at > from && (weight + more > MAX_TREE_REQUEST || at - from == MAX_TREE_ENTRIES) {
+            chunks.push(&files[from..at]);
+            (from, weight) = (at, 0);
+        }
+        weight += more;
+    }
+    if from < files.len() {
+        chunks.push(&files[from..]);
+    }
+    chunks
+}
+
+/// Parses an object id of octocrab's models.
+fn parse_object_id(operation: &'static str, text: &str) -> Result<GitSha, GitHubError> {
+    let reason = "an invalid object id";
+    text.parse()
+        .map_err(|_| GitHubError::Unexpected { operation, reason })
+}
+
+/// Percent-encodes a path or a branch name; its slashes stay.
+fn encode_path(path: &str) -> String {
+    let parts: Vec<String> = path
+        .split('/')
+        .map(|part| encode_segment(part).to_string())
+        .collect();
+    parts.join("/")
+}
