@@ -10,7 +10,6 @@ mod lines;
 mod three;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use crate::task::{Edit, FileName, Parsed, Status, Task, edit, outline, parse};
 
@@ -28,23 +27,13 @@ pub struct MergeResult {
 }
 
 impl MergeResult {
-    fn clean(bytes: &[u8]) -> Self {
-        Self {
-            bytes: bytes.to_vec(),
-            conflicts: vec![],
-        }
-    }
-
     fn whole_file(bytes: &[u8]) -> Self {
-        Self {
-            bytes: bytes.to_vec(),
-            conflicts: vec!["file".to_owned()],
-        }
+        Self::new(bytes, ["file".to_owned()])
     }
 
-    fn new(text: String, conflicts: BTreeSet<String>) -> Self {
+    fn new(bytes: impl Into<Vec<u8>>, conflicts: impl IntoIterator<Item = String>) -> Self {
         Self {
-            bytes: text.into_bytes(),
+            bytes: bytes.into(),
             conflicts: conflicts.into_iter().collect(),
         }
     }
@@ -59,10 +48,10 @@ impl MergeResult {
 /// a whole.
 pub fn merge(name: &FileName, base: Option<&[u8]>, ours: &[u8], theirs: &[u8]) -> MergeResult {
     if ours == theirs || base == Some(theirs) {
-        return MergeResult::clean(ours);
+        return MergeResult::new(ours, []);
     }
     if base == Some(ours) {
-        return MergeResult::clean(theirs);
+        return MergeResult::new(theirs, []);
     }
     match (read(name, ours), read(name, theirs)) {
         (Some(ours), Some(theirs)) => {
@@ -85,11 +74,12 @@ fn read<'a>(name: &FileName, bytes: &'a [u8]) -> Option<(&'a str, Task)> {
 
 fn merge_tasks(name: &FileName, files: &ThreeWay<(&str, Task)>) -> MergeResult {
     let (ours, theirs) = (&files.ours, &files.theirs);
+    let our_file = || MergeResult::whole_file(ours.0.as_bytes());
     let Some(texts) = with_one_line_ending(&files.map(|(text, _)| *text)) else {
-        return MergeResult::whole_file(ours.0.as_bytes());
+        return our_file();
     };
     let Some(versions) = versions(&texts, files) else {
-        return MergeResult::whole_file(ours.0.as_bytes());
+        return our_file();
     };
     let plan = MergePlan::new(name, &versions);
     if let Some(text) = assemble::assemble(name, &versions, &plan) {
@@ -101,7 +91,7 @@ fn merge_tasks(name: &FileName, files: &ThreeWay<(&str, Task)>) -> MergeResult {
         let completed = change.and_then(|change| edit(name, ours.0, &change).ok());
         MergeResult::whole_file(completed.as_deref().unwrap_or(theirs.0).as_bytes())
     } else {
-        MergeResult::whole_file(ours.0.as_bytes())
+        our_file()
     };
     edit_ours(name, ours.0, &plan).unwrap_or(fallback)
 }

@@ -59,15 +59,12 @@ impl CommitSubject {
 
     /// The branch of the file's pull request: `<prefix>/<user>/<id>[-update|-complete]`.
     pub fn branch(&self, prefix: &str, user: &UserId) -> String {
-        let (id, suffix) = (
-            self.id,
-            match self.kind {
-                TaskCommitKind::Added(_) => "",
-                TaskCommitKind::Updated => "-update",
-                TaskCommitKind::Completed => "-complete",
-            },
-        );
-        format!("{prefix}/{user}/{id}{suffix}")
+        let suffix = match self.kind {
+            TaskCommitKind::Added(_) => "",
+            TaskCommitKind::Updated => "-update",
+            TaskCommitKind::Completed => "-complete",
+        };
+        format!("{prefix}/{user}/{}{suffix}", self.id)
     }
 }
 
@@ -76,8 +73,7 @@ pub fn batch_commit_message(subjects: &[CommitSubject]) -> String {
     if let [subject] = subjects {
         return subject.message();
     }
-    let mut message = format!("[codex] bring {} tasks", subjects.len());
-    message.push_str("\n\n");
+    let mut message = format!("[codex] bring {} tasks\n\n", subjects.len());
     for subject in subjects {
         message.push_str(subject.message().trim_start_matches("[codex] "));
         message.push('\n');

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::repository::parse_commit;
 use crate::config::Secret;
-use crate::task::GitSha;
+use crate::task::{GitSha, decode_hex};
 
 /// The signature is missing, or isn't that of this body with this secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -77,24 +77,13 @@ struct PushedRepository {
 /// When the header is missing or doesn't match.
 pub fn verify(secret: &Secret, signature: Option<&str>, body: &[u8]) -> Result<(), BadSignature> {
     let hex = signature.and_then(|it| it.strip_prefix("sha256="));
-    let signature = hex.and_then(decode_hex).ok_or(BadSignature)?;
+    let signature = hex.and_then(decode_hex::<32>).ok_or(BadSignature)?;
     if secret.reveal().trim().is_empty() {
         return Err(BadSignature);
     }
     let mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes());
     let mac = mac.map_err(|_| BadSignature)?.chain_update(body);
     mac.verify_slice(&signature).map_err(|_| BadSignature)
-}
-
-fn decode_hex(hex: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&hex[at..at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// Parses a verified delivery. `event` is `X-GitHub-Event`; `body` is JSON or, with the webhook's content type set to

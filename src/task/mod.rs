@@ -219,15 +219,20 @@ impl fmt::Debug for GitSha {
 impl FromStr for GitSha {
     type Err = BadGitSha;
     fn from_str(text: &str) -> Result<Self, BadGitSha> {
-        let mut sha = [0; 20];
-        if text.len() != 40 || !text.is_ascii() {
-            return Err(BadGitSha);
-        }
-        for (byte, at) in sha.iter_mut().zip((0..40).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| BadGitSha)?;
-        }
-        Ok(Self(sha))
+        decode_hex(text).map(Self).ok_or(BadGitSha)
     }
+}
+
+/// Decodes exactly `N` bytes.
+pub(crate) fn decode_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if hex.len() != 2 * N || !hex.is_ascii() {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(&hex[at..at + 2], 16).ok()?;
+    }
+    Some(bytes)
 }
 
 impl Serialize for GitSha {
