@@ -1,6 +1,6 @@
 //! Which account a token belongs to, and the browser's sign-in by OAuth (`src/http/README.md`, "Signing in").
 
-use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenResponse};
+use oauth2::basic::{BasicClient, BasicErrorResponse};
 use oauth2::{
     AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet,
     EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::transport::{GitHubError, Transport, TransportFault, encode_segment, read_bounded};
 use crate::config::{OAuthApp, Secret};
-use crate::metrics::{CallMetrics, CallOutcome};
+use crate::metrics::CallOutcome;
 use crate::user::UserId;
 
 /// Most bytes of a response of the token endpoint.
@@ -167,12 +167,11 @@ impl OAuth {
         code: &str,
         verifier: &Secret,
     ) -> Result<CodeExchange, GitHubError> {
-        let send = |request| {
-            send_counted(
-                transport.client().clone(),
-                transport.calls().clone(),
-                request,
-            )
+        let send = |request| async move {
+            let running = transport.calls().begin(EXCHANGE_CODE);
+            let answer = send(transport.client(), request).await;
+            running.end(CallOutcome::of(&answer));
+            answer
         };
         let answer = self
             .client
@@ -180,58 +179,29 @@ impl OAuth {
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.reveal().to_owned()))
             .request_async(&send)
             .await;
-        exchange_outcome(answer)
-    }
-}
-
-type ExchangeError = RequestTokenError<GitHubError, BasicErrorResponse>;
-
-fn exchange_outcome(
-    answer: Result<BasicTokenResponse, ExchangeError>,
-) -> Result<CodeExchange, GitHubError> {
-    let unexpected = |reason| GitHubError::Unexpected {
-        operation: EXCHANGE_CODE,
-        reason,
-    };
-    match answer {
-        Ok(answer) => {
-            let token = answer.access_token().secret().clone();
-            Ok(CodeExchange::Token(Secret::new(token)))
-        }
-        Err(RequestTokenError::Request(error)) => Err(error),
-        Err(RequestTokenError::ServerResponse(refusal)) => match refusal.error() {
-            BasicErrorResponseType::InvalidGrant => Ok(CodeExchange::Refused),
-            BasicErrorResponseType::Extension(code) if code == "bad_verification_code" => {
-                Ok(CodeExchange::Refused)
+        let reason = match answer {
+            Ok(answer) => {
+                let token = answer.access_token().secret().clone();
+                return Ok(CodeExchange::Token(Secret::new(token)));
             }
-            BasicErrorResponseType::Extension(code) if code == "incorrect_client_credentials" => {
-                Err(unexpected("GITHUB_OAUTH_CLIENT_SECRET isn't the app's"))
+            Err(RequestTokenError::Request(error)) => return Err(error),
+            Err(RequestTokenError::ServerResponse(refusal)) => match refusal.error().as_ref() {
+                "invalid_grant" | "bad_verification_code" => return Ok(CodeExchange::Refused),
+                "incorrect_client_credentials" => "GITHUB_OAUTH_CLIENT_SECRET isn't the app's",
+                "redirect_uri_mismatch" => "the redirect URI isn't the one configured for the app",
+                _ => "an unknown error code",
+            },
+            Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
+                "neither a token nor an error"
             }
-            BasicErrorResponseType::Extension(code) if code == "redirect_uri_mismatch" => Err(
-                unexpected("the redirect URI isn't the one configured for the app"),
-            ),
-            _ => Err(unexpected("an unknown error code")),
-        },
-        Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
-            Err(unexpected("neither a token nor an error"))
-        }
+        };
+        Err(GitHubError::unexpected(EXCHANGE_CODE, reason))
     }
-}
-
-async fn send_counted(
-    client: reqwest::Client,
-    calls: CallMetrics,
-    request: HttpRequest,
-) -> Result<HttpResponse, GitHubError> {
-    let running = calls.begin(EXCHANGE_CODE);
-    let answer = send(client, request).await;
-    running.end(CallOutcome::of(&answer));
-    answer
 }
 
 /// Sends one request of the `oauth2` crate. GitHub reports errors as 200 with a member `error`, where RFC 6749,
 /// section 5.2, requires 400; the status is set to that.
-async fn send(client: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, GitHubError> {
+async fn send(client: &reqwest::Client, request: HttpRequest) -> Result<HttpResponse, GitHubError> {
     let failed =
         |error: reqwest::Error| TransportFault::from(error).into_github_error(EXCHANGE_CODE);
     let request = reqwest::Request::try_from(request).map_err(failed)?;

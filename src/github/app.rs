@@ -102,10 +102,10 @@ impl InstallationTokenSource {
         );
         let signer = self.key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]);
         let signature = signer.and_then(|it| it.sign(signed.as_bytes()).ok());
-        let signature = signature.ok_or(GitHubError::Unexpected {
-            operation: "sign for the app",
-            reason: "the key can't sign with RS256",
-        })?;
+        let signature = signature.ok_or(GitHubError::unexpected(
+            "sign for the app",
+            "the key can't sign with RS256",
+        ))?;
         let signature = URL_SAFE_NO_PAD.encode(signature);
         Ok(Secret::new(format!("{signed}.{signature}")))
     }

@@ -24,7 +24,9 @@ use super::repository::{
     BatchCommit, BatchCommitFile, BranchMove, CommitOutcome, Comparison, CreatedCommit, FileCommit,
     HeadCommit, HeadLookup, Pull, PullStatus, Repository, TreePage, parse_commit,
 };
-use super::transport::{CallError, GitHubError, MaxBytes, RateLimit, Transport, encode_segment};
+use super::transport::{
+    CallError, GitHubError, MaxBytes, RateLimit, Transport, encode_path, encode_segment,
+};
 use super::tree::{EntryKind, TreeEntry};
 use crate::config::{ConfigError, Credentials, GitHubConfig, RepositoryConfig, Secret};
 use crate::task::{GitSha, MAX_FILE_BYTES};
@@ -160,10 +162,10 @@ impl GitHubRepository {
         match (&self.app, &self.config.credentials) {
             (Some(app), _) => app.get(&self.transport).await,
             (None, Credentials::Token(token)) => Ok(token.clone()),
-            (None, Credentials::App { .. }) => Err(GitHubError::Unexpected {
-                operation: "get a token",
-                reason: "no app is configured",
-            }),
+            (None, Credentials::App { .. }) => Err(GitHubError::unexpected(
+                "get a token",
+                "no app is configured",
+            )),
         }
     }
 
@@ -215,9 +217,13 @@ impl GitHubRepository {
         let merged = response.merged_at.is_some() && response.base.reference == self.config.branch;
         let merged_by = response.merge_commit_sha.filter(|_| merged);
         PullStatus {
-            head: response.head.sha,
-            pull: response.into(),
+            pull: Pull {
+                number: response.number,
+                html_url: response.html_url,
+                open: response.state == "open",
+            },
             merged_by,
+            head: response.head.sha,
         }
     }
 }
@@ -271,16 +277,6 @@ struct CommitResponse {
     parents: Vec<ShaResponse>,
 }
 
-impl From<CommitResponse> for CreatedCommit {
-    fn from(response: CommitResponse) -> Self {
-        Self {
-            sha: response.sha,
-            html_url: response.html_url,
-            parent: response.parents.first().map(|it| it.sha),
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct CreateTreeBody<'a> {
     base_tree: GitSha,
@@ -318,36 +314,15 @@ struct PullResponse {
     state: String,
     merged_at: Option<String>,
     merge_commit_sha: Option<GitSha>,
-    base: PullBaseResponse,
-    head: PullHeadResponse,
+    base: PullEndResponse,
+    head: PullEndResponse,
 }
 
 #[derive(Deserialize)]
-struct PullNumberResponse {
-    number: u64,
-}
-
-#[derive(Deserialize)]
-struct PullHeadResponse {
+struct PullEndResponse {
     #[serde(rename = "ref")]
     reference: String,
     sha: GitSha,
-}
-
-#[derive(Deserialize)]
-struct PullBaseResponse {
-    #[serde(rename = "ref")]
-    reference: String,
-}
-
-impl From<PullResponse> for Pull {
-    fn from(response: PullResponse) -> Self {
-        Self {
-            number: response.number,
-            html_url: response.html_url,
-            open: response.state == "open",
-        }
-    }
 }
 
 #[async_trait]
@@ -380,11 +355,8 @@ impl Repository for GitHubRepository {
             Err(error) if error.has_status(StatusCode::CONFLICT) => return Ok(HeadLookup::Empty),
             response => response?,
         };
-        let response: RefResponse =
-            serde_json::from_slice(&bytes).map_err(|_| GitHubError::Unexpected {
-                operation,
-                reason: "not the documented JSON",
-            })?;
+        let response: RefResponse = serde_json::from_slice(&bytes)
+            .map_err(|_| GitHubError::unexpected(operation, "not the documented JSON"))?;
         let etag = headers.get(ETAG).and_then(|it| it.to_str().ok());
         Ok(HeadLookup::At(HeadCommit {
             commit: response.object.sha,
@@ -469,10 +441,15 @@ impl Repository for GitHubRepository {
             let moved = parts.map(|part| error.has_message(StatusCode::CONFLICT, part));
             file.replaces.is_none() && exists || moved.contains(&true)
         });
-        match stale {
-            true => Ok(CommitOutcome::Stale),
-            false => Ok(CommitOutcome::Done(response?.commit.into())),
+        if stale {
+            return Ok(CommitOutcome::Stale);
         }
+        let created = response?.commit;
+        Ok(CommitOutcome::Done(CreatedCommit {
+            sha: created.sha,
+            html_url: created.html_url,
+            parent: created.parents.first().map(|it| it.sha),
+        }))
     }
 
     async fn commit(&self, commit: &BatchCommit<'_>) -> Result<CommitOutcome, GitHubError> {
@@ -495,7 +472,7 @@ impl Repository for GitHubRepository {
         };
         let created = self.call("commit files", create).await?;
         let sha = parse_object_id("commit files", &created.sha)?;
-        let branch = Reference::Branch(encode_path(&self.config.branch));
+        let branch = Reference::Branch(encode_path(&self.config.branch).to_string());
         let update = |it: Octocrab| async move {
             let git = self.git(&it);
             git.update_ref(&branch, created.sha)
@@ -557,7 +534,7 @@ impl Repository for GitHubRepository {
             Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
                 Ok(None)
             }
-            opened => Ok(Some(opened?.into())),
+            opened => Ok(Some(self.status_of(opened?).pull)),
         }
     }
 
@@ -574,7 +551,7 @@ impl Repository for GitHubRepository {
 
     async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError> {
         let path = "pulls?state=open&per_page=100";
-        let pulls: Vec<PullNumberResponse> = self.get("list pull requests", path).await?;
+        let pulls: Vec<PullResponse> = self.get("list pull requests", path).await?;
         Ok(pulls.into_iter().map(|it| it.number).collect())
     }
 
@@ -605,16 +582,6 @@ fn chunks(files: &[BatchCommitFile]) -> Vec<&[BatchCommitFile]> {
 
 /// Parses an object id of octocrab's models.
 fn parse_object_id(operation: &'static str, text: &str) -> Result<GitSha, GitHubError> {
-    let reason = "an invalid object id";
     text.parse()
-        .map_err(|_| GitHubError::Unexpected { operation, reason })
-}
-
-/// Percent-encodes a path or a branch name; its slashes stay.
-fn encode_path(path: &str) -> String {
-    let parts: Vec<String> = path
-        .split('/')
-        .map(|part| encode_segment(part).to_string())
-        .collect();
-    parts.join("/")
+        .map_err(|_| GitHubError::unexpected(operation, "an invalid object id"))
 }

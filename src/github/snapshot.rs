@@ -39,10 +39,8 @@ impl GitSnapshot {
         let head = match repository.head(known_head).await? {
             HeadLookup::Unchanged if known_head.is_some() => return Ok(None),
             HeadLookup::Unchanged => {
-                return Err(GitHubError::Unexpected {
-                    operation: "read the branch",
-                    reason: "304 to an unconditional request",
-                });
+                let reason = "304 to an unconditional request";
+                return Err(GitHubError::unexpected("read the branch", reason));
             }
             HeadLookup::Empty => return Ok(Some(Self::default())),
             HeadLookup::At(head) => head,
@@ -116,10 +114,10 @@ async fn read_folder(
 ) -> Result<Vec<TreeEntry>, GitHubError> {
     let page = repository.tree(sha, false).await?;
     match page.truncated {
-        true => Err(GitHubError::Unexpected {
-            operation: "read the tree",
-            reason: "a folder has too many entries",
-        }),
+        true => Err(GitHubError::unexpected(
+            "read the tree",
+            "a folder has too many entries",
+        )),
         false => Ok(page.entries),
     }
 }

@@ -92,6 +92,12 @@ pub enum GitHubError {
     },
 }
 
+impl GitHubError {
+    pub(super) fn unexpected(operation: &'static str, reason: &'static str) -> Self {
+        Self::Unexpected { operation, reason }
+    }
+}
+
 /// Why a call failed. Callers match the statuses that they expect and turn the rest into [`GitHubError`].
 pub(super) enum CallError {
     /// A response with a status other than 2xx (304 included) that is neither a rate limit nor 5xx.
@@ -150,10 +156,7 @@ impl TransportFault {
         match self {
             Self::Unavailable(reason) => GitHubError::Unavailable { operation, reason },
             Self::Limited(retry_after) => GitHubError::Limited { retry_after },
-            Self::TooLong => GitHubError::Unexpected {
-                operation,
-                reason: "the response is too large",
-            },
+            Self::TooLong => GitHubError::unexpected(operation, "the response is too large"),
         }
     }
 }
@@ -212,14 +215,22 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// Percent-encodes one path segment: all but unreserved characters (RFC 3986).
+/// All but the unreserved characters (RFC 3986).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Percent-encodes one path segment.
 pub(super) fn encode_segment(text: &str) -> impl fmt::Display + '_ {
-    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
     utf8_percent_encode(text, RESERVED)
+}
+
+/// Percent-encodes a path or a branch name; its slashes stay.
+pub(super) fn encode_path(path: &str) -> impl fmt::Display + '_ {
+    const RESERVED_IN_PATHS: &AsciiSet = &RESERVED.remove(b'/');
+    utf8_percent_encode(path, RESERVED_IN_PATHS)
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -339,15 +350,13 @@ impl Transport {
 
 fn with_token(octocrab: &Octocrab, token: &Secret) -> Result<Octocrab, GitHubError> {
     let octocrab = octocrab.user_access_token(token.reveal().to_owned());
-    octocrab.map_err(|_| GitHubError::Unexpected {
-        operation: "use a token",
-        reason: "the token isn't a valid header value",
-    })
+    octocrab
+        .map_err(|_| GitHubError::unexpected("use a token", "the token isn't a valid header value"))
 }
 
 /// Classifies octocrab's errors. Only a refusal keeps a text, to be matched: texts may name addresses and files.
 fn classify_error(operation: &'static str, error: octocrab::Error) -> CallError {
-    let unexpected = |reason| CallError::Failed(GitHubError::Unexpected { operation, reason });
+    let unexpected = |reason| CallError::Failed(GitHubError::unexpected(operation, reason));
     match error {
         octocrab::Error::GitHub { source, .. } => CallError::Refused {
             operation,
