@@ -118,12 +118,6 @@ pub struct OAuth {
     client: OAuthClient,
 }
 
-impl std::fmt::Debug for OAuth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OAuth")
-    }
-}
-
 impl OAuth {
     /// A client for `app` at the GitHub whose web pages are at `web_url`, with the redirect URI `callback`.
     ///

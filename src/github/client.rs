@@ -111,11 +111,8 @@ impl GitHubRepository {
         path: &str,
     ) -> Result<T, CallError> {
         let route = self.route(path);
-        self.call(
-            operation,
-            |it| async move { it.get(route, None::<&()>).await },
-        )
-        .await
+        let get = |it: Octocrab| async move { it.get(route, None::<&()>).await };
+        self.call(operation, get).await
     }
 
     /// POSTs JSON; `path` is relative to the repository's URL.
@@ -126,11 +123,8 @@ impl GitHubRepository {
         body: &(impl Serialize + Sync),
     ) -> Result<T, CallError> {
         let route = self.route(path);
-        self.call(
-            operation,
-            |it| async move { it.post(route, Some(body)).await },
-        )
-        .await
+        let post = |it: Octocrab| async move { it.post(route, Some(body)).await };
+        self.call(operation, post).await
     }
 
     /// Sends a prepared request and returns the headers and the raw body of a 2xx response.
@@ -197,8 +191,11 @@ impl GitHubRepository {
     async fn create_blob(&self, bytes: &[u8]) -> Result<String, GitHubError> {
         let content = STANDARD.encode(bytes);
         let create = |it: Octocrab| async move {
-            let git = self.git(&it);
-            git.create_blob(content).encoding("base64").send().await
+            self.git(&it)
+                .create_blob(content)
+                .encoding("base64")
+                .send()
+                .await
         };
         Ok(self.call("make a blob", create).await?.sha)
     }
@@ -461,9 +458,8 @@ impl Repository for GitHubRepository {
             tree = self.add_to_tree(tree, chunk).await?;
         }
         let create = |it: Octocrab| async move {
-            let git = self.git(&it);
-            let create = git.create_commit(commit.message, tree.to_string());
-            create
+            self.git(&it)
+                .create_commit(commit.message, tree.to_string())
                 .parents(vec![commit.parent.to_string()])
                 .author(self.committer_identity())
                 .committer(self.committer_identity())
@@ -474,8 +470,8 @@ impl Repository for GitHubRepository {
         let sha = parse_object_id("commit files", &created.sha)?;
         let branch = Reference::Branch(encode_path(&self.config.branch).to_string());
         let update = |it: Octocrab| async move {
-            let git = self.git(&it);
-            git.update_ref(&branch, created.sha)
+            self.git(&it)
+                .update_ref(&branch, created.sha)
                 .force(false)
                 .send()
                 .await
@@ -503,10 +499,8 @@ impl Repository for GitHubRepository {
 
     async fn create_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
         let branch = Reference::Branch(branch.to_owned());
-        let create = |it: Octocrab| async move {
-            let git = self.git(&it);
-            git.create_ref(&branch, at.to_string()).await
-        };
+        let create =
+            |it: Octocrab| async move { self.git(&it).create_ref(&branch, at.to_string()).await };
         match self.call("make a branch", create).await {
             Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
                 Ok(false)

@@ -155,6 +155,10 @@ pub struct PullStatus {
 }
 
 /// The repository that mirrors the tasks, and its mirror branch.
+///
+/// # Errors
+/// Every request may fail. After [`GitHubError::Unavailable`] a commit may or may not be on its branch, and a branch or
+/// a pull request may or may not exist.
 #[async_trait]
 pub trait Repository: Send + Sync {
     /// Its settings.
@@ -173,15 +177,9 @@ pub trait Repository: Send + Sync {
     async fn head(&self, known: Option<&HeadCommit>) -> Result<HeadLookup, GitHubError>;
 
     /// How `head` relates to `base`. A commit that GitHub doesn't have is [`Comparison::Unknown`].
-    ///
-    /// # Errors
-    /// When the call fails.
     async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError>;
 
     /// The mirror branch's last hundred updates, newest first.
-    ///
-    /// # Errors
-    /// When the call fails.
     async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError>;
 
     /// The entries of a tree, or of a commit's tree; with `recursive` also those of its subtrees.
@@ -197,57 +195,30 @@ pub trait Repository: Send + Sync {
     async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError>;
 
     /// Commits one file. Its mode stays.
-    ///
-    /// # Errors
-    /// After [`GitHubError::Unavailable`] the commit may or may not exist.
     async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError>;
 
     /// Commits several files at once to the mirror branch: a tree, a commit, and a fast-forward of the branch.
-    ///
-    /// # Errors
-    /// After [`GitHubError::Unavailable`] the commit may or may not be on the branch.
     async fn commit(&self, commit: &BatchCommit<'_>) -> Result<CommitOutcome, GitHubError>;
 
     /// The newest commit of a branch; `None` when the branch doesn't exist.
-    ///
-    /// # Errors
-    /// When the call fails.
     async fn branch_head(&self, branch: &str) -> Result<Option<GitSha>, GitHubError>;
 
     /// Creates a branch. `false` when one of that name exists.
-    ///
-    /// # Errors
-    /// After [`GitHubError::Unavailable`] it may or may not exist.
     async fn create_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError>;
 
     /// The blob id at `path` on a branch, or at a commit given by its id; `None` when there is nothing.
-    ///
-    /// # Errors
-    /// When the call fails.
     async fn file_sha_at(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError>;
 
     /// Opens a pull request from a branch to the mirror branch. `None` when the branch has an open one.
-    ///
-    /// # Errors
-    /// After [`GitHubError::Unavailable`] it may or may not exist.
     async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError>;
 
     /// A branch's pull request: the open one, else the one that was opened last.
-    ///
-    /// # Errors
-    /// When the call fails.
     async fn find_pull(&self, branch: &str) -> Result<Option<PullStatus>, GitHubError>;
 
     /// The numbers of the newest hundred open pull requests. One that isn't among them may still be open.
-    ///
-    /// # Errors
-    /// When the call fails.
     async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError>;
 
     /// The current state of a pull request.
-    ///
-    /// # Errors
-    /// When the call fails.
     async fn pull(&self, number: u64) -> Result<PullStatus, GitHubError>;
 }
 

@@ -207,14 +207,6 @@ enum RateLimitScope {
     Account,
 }
 
-impl fmt::Debug for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport")
-            .field("api", &self.http.api)
-            .finish()
-    }
-}
-
 /// All but the unreserved characters (RFC 3986).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')

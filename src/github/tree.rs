@@ -151,7 +151,15 @@ impl TaskTree {
             }
             match UserId::parse(user) {
                 Ok(user) => tree.users.entry(user).or_default().add_entry(rest, entry),
-                Err(_) => tree.skip_user(&entry.path, user, rest),
+                // Reported once, however many entries the folder holds.
+                Err(_) if rest.is_none() => {
+                    let message = format!(
+                        "{user:?} can't be a user: it is 1 to 64 of A-Z, a-z, 0-9, '-' and '_'."
+                    );
+                    let bad = skipped(&entry.path, SkipCode::BadUserId, message);
+                    tree.skipped.push(bad);
+                }
+                Err(_) => {}
             }
         }
         let with_folder = tree.users.iter().filter(|(_, it)| it.folder.is_some());
@@ -170,16 +178,6 @@ impl TaskTree {
     /// The folders of the user's login in byte order, in any letter case.
     pub fn spellings(&self, user: &UserId) -> &[UserId] {
         self.logins.get(&user.folded()).map_or(&[], Vec::as_slice)
-    }
-
-    /// Reports the folder once, however many entries it holds.
-    fn skip_user(&mut self, path: &str, user: &str, rest: Option<&str>) {
-        if rest.is_none() {
-            let message =
-                format!("{user:?} can't be a user: it is 1 to 64 of A-Z, a-z, 0-9, '-' and '_'.");
-            self.skipped
-                .push(skipped(path, SkipCode::BadUserId, message));
-        }
     }
 }
 
