@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::transport::{GitHubError, Transport, TransportFault, encode_segment, read_bounded};
 use crate::config::{OAuthApp, Secret};
-use crate::metrics::CallOutcome;
+use crate::metrics::{CallMetrics, CallOutcome};
 use crate::user::UserId;
 
 /// Most bytes of a response of the token endpoint.
@@ -161,11 +161,10 @@ impl OAuth {
         code: &str,
         verifier: &Secret,
     ) -> Result<CodeExchange, GitHubError> {
-        let send = |request| async move {
-            let running = transport.calls().begin(EXCHANGE_CODE);
-            let answer = send(transport.client(), request).await;
-            running.end(CallOutcome::of(&answer));
-            answer
+        // The future owns the client and the metrics: with borrows of them, rustc can't prove the handler's `Send`.
+        let send = |request| {
+            let (client, calls) = (transport.client().clone(), transport.calls().clone());
+            send_counted(client, calls, request)
         };
         let answer = self
             .client
@@ -193,9 +192,20 @@ impl OAuth {
     }
 }
 
+async fn send_counted(
+    client: reqwest::Client,
+    calls: CallMetrics,
+    request: HttpRequest,
+) -> Result<HttpResponse, GitHubError> {
+    let running = calls.begin(EXCHANGE_CODE);
+    let answer = send(client, request).await;
+    running.end(CallOutcome::of(&answer));
+    answer
+}
+
 /// Sends one request of the `oauth2` crate. GitHub reports errors as 200 with a member `error`, where RFC 6749,
 /// section 5.2, requires 400; the status is set to that.
-async fn send(client: &reqwest::Client, request: HttpRequest) -> Result<HttpResponse, GitHubError> {
+async fn send(client: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, GitHubError> {
     let failed =
         |error: reqwest::Error| TransportFault::from(error).into_github_error(EXCHANGE_CODE);
     let request = reqwest::Request::try_from(request).map_err(failed)?;
