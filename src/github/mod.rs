@@ -1,6 +1,6 @@
 //! Git and GitHub: the client for GitHub's API, and the rules for trees, commits, merges and webhooks.
 //!
-//! PURE (no I/O): [`decide`], [`merge`], [`verify`], [`parse`], [`TaskTree`] and [`CommitSubject`]. I/O:
+//! PURE (no I/O): [`decide`], [`merge()`], [`verify`], [`parse`], [`TaskTree`] and [`CommitSubject`]. I/O:
 //! [`GitHubRepository`], [`Transport`] and [`OAuth`]. GitHub's JSON doesn't leave this module; callers see our types.
 
 mod accounts;

@@ -31,7 +31,7 @@ pub(super) async fn auth_github(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let page = |error: ApiError| error.as_page_for(request.headers());
+    let page = |error: ApiError| error.into_page_for(request.headers());
     let return_to = return_to(request.uri().query()).map_err(page)?;
     let begun = app.authenticator().begin_sign_in(return_to, now);
     let (url, cookie) = begun.map_err(|error| page(app.denied(error)))?;

@@ -55,7 +55,7 @@ pub(super) async fn auth_github_callback(
     };
     let refused = |error| {
         app.denied(error)
-            .as_page_for(&parts.headers)
+            .into_page_for(&parts.headers)
             .into_response()
     };
     let mut response = completed.unwrap_or_else(refused);

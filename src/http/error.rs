@@ -125,7 +125,7 @@ impl ApiError {
     }
 
     /// Renders it as an HTML page if the request accepts HTML, in the language it prefers.
-    pub(super) fn as_page_for(mut self, headers: &HeaderMap) -> Self {
+    pub(super) fn into_page_for(mut self, headers: &HeaderMap) -> Self {
         self.0.as_page = wants_page(headers).then(|| accepted_language(headers));
         self
     }
@@ -161,7 +161,7 @@ impl ApiError {
         }
     }
 
-    /// The response: JSON, or a page after [`Self::as_page_for`].
+    /// The response: JSON, or a page after [`Self::into_page_for`].
     pub(super) fn respond(&self, request_id: &str) -> Response {
         let status = self.status();
         let error = &self.0;
@@ -235,7 +235,7 @@ pub(super) struct ErrorDocument<'a> {
     request_id: Option<&'a str>,
 }
 
-/// An empty body with the error as an extension: [`render_error`] writes the body in `request_id`, where the id is
+/// An empty body with the error as an extension: `render_error` writes the body in `request_id`, where the id is
 /// known.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -513,7 +513,7 @@ impl From<OwnerError> for ApiError {
 
 /// The fallback for paths that aren't routes.
 pub(super) async fn no_such_route(headers: HeaderMap) -> ApiError {
-    not_found().as_page_for(&headers)
+    not_found().into_page_for(&headers)
 }
 
 /// 404 `not_found`: no such route, or none for this caller.

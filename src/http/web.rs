@@ -117,14 +117,14 @@ refusals!(LoginRefusals as page:;
 )]
 pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers();
-    let return_path = return_to(request.uri().query()).map_err(|it| it.as_page_for(headers))?;
+    let return_path = return_to(request.uri().query()).map_err(|it| it.into_page_for(headers))?;
     let authenticator = app.authenticator();
     match (
         authenticator.sign_in_url(headers, return_path.as_str()),
         authenticator.sign_in_method(),
     ) {
         (Some(page), _) => Ok(redirect(&page)),
-        (None, SignInMethod::BearerToken) => Err(tokens_only().as_page_for(headers)),
+        (None, SignInMethod::BearerToken) => Err(tokens_only().into_page_for(headers)),
         (None, _) => Ok(redirect(return_path.as_str())),
     }
 }

@@ -324,7 +324,7 @@ impl TokenSource {
         let token = answer.and_then(|it| {
             Some(AccessToken::new(
                 it.access_token,
-                it.expires_on.to_date_time()?,
+                it.expires_on.into_date_time()?,
             ))
         });
         token.ok_or_else(|| {
@@ -472,7 +472,7 @@ fn requested_delay(headers: &Headers) -> Duration {
 }
 
 impl UnixSeconds {
-    fn to_date_time(self) -> Option<OffsetDateTime> {
+    fn into_date_time(self) -> Option<OffsetDateTime> {
         let seconds = match self {
             Self::Number(seconds) => seconds,
             Self::Text(text) => text.parse().ok()?,
