@@ -103,15 +103,26 @@ impl Service {
     }
 
     async fn send_at(&self, now: Now, request: Builder) -> Reply {
-        let request = request.extension(now).body(Body::empty()).unwrap();
-        let reply = exchange(self.routes.clone(), request).await;
+        let reply = self.send_unsettled(now, request).await;
         settle().await;
         reply
+    }
+
+    /// Without waiting for the work after the response.
+    async fn send_unsettled(&self, now: Now, request: Builder) -> Reply {
+        let request = request.extension(now).body(Body::empty()).unwrap();
+        exchange(self.routes.clone(), request).await
     }
 
     /// The status and code of GET `/codex` with this token.
     async fn by_token(&self, town: &Town, token: &str) -> String {
         said(&self.send(town, bearer(get("/codex"), token)).await)
+    }
+
+    /// One request of a flood by this token: [`Self::by_token`] without waiting for the work after the response.
+    async fn flood(&self, town: &Town, token: &str) -> String {
+        let request = bearer(get("/codex"), token);
+        said(&self.send_unsettled(town.scene.now(), request).await)
     }
 
     async fn by_cookie(&self, town: &Town, cookie: &str) -> String {

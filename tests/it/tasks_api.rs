@@ -1088,12 +1088,10 @@ async fn the_preview_lets_no_form_and_no_other_address_through() {
         "video",
     ];
     for element in elements {
-        for address in addresses {
-            for scheme in ["javascript:alert(1)", "data:text/html,x", "vbscript:x"] {
-                let html = rendered(format!("<{element} {address}=\"{scheme}\">x</{element}>"));
-                let html = html.await;
-                assert!(!html.contains(scheme), "{html}");
-            }
+        for scheme in ["javascript:alert(1)", "data:text/html,x", "vbscript:x"] {
+            let each = addresses.map(|it| format!("<{element} {it}=\"{scheme}\">x</{element}>"));
+            let html = rendered(each.join("\n\n")).await;
+            assert!(!html.contains(scheme), "{html}");
         }
         let html = rendered(format!("<{element}>x</{element}>")).await;
         for form in ["<input", "<button", "<select", "<textarea", "<form"] {

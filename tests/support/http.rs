@@ -108,10 +108,11 @@ pub(crate) async fn answer(
     request: http::request::Builder,
     body: impl Into<Body>,
 ) -> Reply {
-    let (codex, authenticator) = (instance.codex.clone(), Authenticator::dev(anna()));
-    let app = App::new(codex, authenticator, &config(), Arc::default());
-    let app = router(app);
-    exchange(app, request.body(body.into()).unwrap()).await
+    let routes = instance.routes.get_or_init(|| {
+        let (codex, authenticator) = (instance.codex.clone(), Authenticator::dev(anna()));
+        router(App::new(codex, authenticator, &config(), Arc::default()))
+    });
+    exchange(routes.clone(), request.body(body.into()).unwrap()).await
 }
 
 /// A request with this method to a loopback host name.

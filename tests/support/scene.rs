@@ -1,6 +1,6 @@
 //! One user, one store, any number of instances, and a clock that the test moves.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,6 +11,7 @@ use codex_miroir::codex::{
 };
 use codex_miroir::config::Config;
 use codex_miroir::github::{GitHubRepository, Transport};
+use codex_miroir::http::Routes;
 use codex_miroir::now::{ClockPair, Now};
 use codex_miroir::store::BlobStore;
 use codex_miroir::task::{Kategorie, NewTask, Status};
@@ -41,6 +42,8 @@ pub(crate) struct Instance {
     pub(crate) requests: CountingStore,
     pub(crate) line: LosingStore,
     pub(crate) gate: GateStore,
+    /// Built by the first request to them.
+    pub(crate) routes: OnceLock<Routes>,
 }
 
 pub(crate) fn anna() -> UserId {
@@ -224,6 +227,7 @@ impl Scene {
             requests,
             line,
             gate,
+            routes: OnceLock::new(),
         }
     }
 
