@@ -220,7 +220,7 @@ impl CacheInner {
     /// Applies `command` to the stored state document, in one swap with the other queued commands.
     ///
     /// # Errors
-    /// [`WriteError::NoState`] if the user has no state document yet; [`ReadError::Contended`] after 50 lost swaps.
+    /// [`WriteError::NoState`] if the user has no state document yet; [`ReadError::Contended`] after 50 attempts.
     pub(super) async fn amend(
         self: &Arc<Self>,
         queue: &CommitQueueHandle,

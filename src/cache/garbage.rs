@@ -33,9 +33,9 @@ pub struct GarbageCollected {
     /// Expired idempotency records that were removed.
     pub records: usize,
     /// Overdue write intents that were recovered.
-    pub marks: usize,
+    pub intents: usize,
     /// Tombstones that were deleted.
-    pub settled: usize,
+    pub tombstones: usize,
 }
 
 impl Cache {
@@ -85,7 +85,7 @@ impl CacheInner {
         collected.has_files = !listing.value.blobs.is_empty();
         if let Some(pending) = pending {
             let files = listing.value.blobs;
-            collected.settled = self
+            collected.tombstones = self
                 .delete_tombstones(user, files, &pending, listing.date)
                 .await?;
         }
@@ -110,7 +110,7 @@ impl CacheInner {
             let overdue = intents
                 .iter()
                 .filter(|(_, intent)| intent.is_overdue(date, expiry));
-            collected.marks = overdue
+            collected.intents = overdue
                 .filter(|(op, _)| !recovered.state.pending.contains_key(*op))
                 .count();
             stored = recovered;

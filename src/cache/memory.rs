@@ -63,7 +63,8 @@ impl MemoryCache {
     }
 
     /// Stores `entry`, unless the present snapshot contains more. If the present one has a higher `hi`, what it has
-    /// shown must not vanish again: `entry` is then stored as inexact, so that the next read lists again.
+    /// shown must not vanish again: `entry` is then stored as inexact, which the state document can't confirm: the next
+    /// read takes a current artifact or lists.
     pub(super) fn publish(&self, entry: &Arc<Snapshot>) {
         self.update(&entry.user, |known| {
             let next = match &known.entry {

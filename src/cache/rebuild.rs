@@ -316,13 +316,13 @@ impl CacheInner {
         lo: Version,
         requests: &mut Requests,
     ) -> Result<VersionBounds, ReadError> {
-        let amendment = StateCommand::VersionForeignFiles {
+        let command = StateCommand::VersionForeignFiles {
             floor: input.floor,
             min_next_id: table.min_next_id(),
         };
-        let ledger = self.commit_queues.open(&input.user);
-        ledger.observe_state(stored);
-        let committed = self.amend(&ledger, amendment, &input.now).await;
+        let queue = self.commit_queues.open(&input.user);
+        queue.observe_state(stored);
+        let committed = self.amend(&queue, command, &input.now).await;
         let committed = committed.map_err(|error| match error {
             WriteError::Read(error) => error,
             _ => ReadError::Contended,

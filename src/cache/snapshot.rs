@@ -181,8 +181,8 @@ impl Snapshot {
         updated
     }
 
-    /// The same snapshot marked inexact, because more than it contains has been shown at its version: the next read
-    /// must list again.
+    /// The same snapshot marked inexact, because more than it contains has been shown at its version: the state
+    /// document can't confirm it, and the next read takes a current artifact or lists.
     pub(super) fn as_inexact(&self) -> Self {
         Self {
             valid_for: self.valid_for.clone(),

@@ -56,7 +56,7 @@ pub struct State {
     /// stays possible.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub legacy_next_id: Option<LegacyNextId>,
-    /// Files whose Git merge the service's own value won in some field, by name, until their next change.
+    /// Files in whose Git merge the service's own value won in some field, by name, until their next change.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub merged: BTreeMap<String, MergedFile>,
     /// The files that one version was made for; says nothing about later versions.

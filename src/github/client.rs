@@ -226,6 +226,11 @@ impl GitHubRepository {
 }
 
 #[derive(Deserialize)]
+struct NumberResponse {
+    number: u64,
+}
+
+#[derive(Deserialize)]
 struct GitCommitResponse {
     tree: ShaResponse,
 }
@@ -316,12 +321,18 @@ struct PullResponse {
     state: String,
     merged_at: Option<String>,
     merge_commit_sha: Option<GitSha>,
-    base: PullEndResponse,
-    head: PullEndResponse,
+    base: PullBaseResponse,
+    head: PullHeadResponse,
 }
 
 #[derive(Deserialize)]
-struct PullEndResponse {
+struct PullBaseResponse {
+    #[serde(rename = "ref")]
+    reference: String,
+}
+
+#[derive(Deserialize)]
+struct PullHeadResponse {
     #[serde(rename = "ref")]
     reference: String,
     sha: GitSha,
@@ -550,7 +561,7 @@ impl Repository for GitHubRepository {
 
     async fn open_pulls(&self) -> Result<BTreeSet<u64>, GitHubError> {
         let path = "pulls?state=open&per_page=100";
-        let pulls: Vec<PullResponse> = self.get("list pull requests", path).await?;
+        let pulls: Vec<NumberResponse> = self.get("list pull requests", path).await?;
         Ok(pulls.into_iter().map(|it| it.number).collect())
     }
 

@@ -22,7 +22,7 @@ refusals!(Refusals as page:;
     get,
     path = "/auth/github",
     tag = "sign-in",
-    params(("return_to" = inline(Option<LocalPath>), Query, description = "Where to go on.")),
+    params(("return_to" = inline(Option<LocalPath>), Query, description = "The path to return to.")),
     responses((status = 302, description = "To GitHub."), Refusals),
     security(()),
 )]

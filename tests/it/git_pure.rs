@@ -11,6 +11,7 @@ use codex_miroir::user::UserId;
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
+use crate::support::cases;
 use crate::support::github::sign;
 use crate::support::scene::task;
 
@@ -178,6 +179,8 @@ fn any_side() -> impl Strategy<Value = SideState> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
     #[test]
     fn two_steps_make_the_sides_equal_and_nothing_unknown_to_git_goes(
         base in prop::sample::select(vec![None, Some(sha('a')), Some(sha('b')), Some(sha('c'))]),

@@ -9,6 +9,8 @@ use codex_miroir::task::{
 };
 use proptest::prelude::*;
 
+use crate::support::cases;
+
 fn any_datum() -> impl Strategy<Value = Datum> {
     let days = NaiveDate::from_ymd_opt(0, 1, 1).unwrap().iter_days();
     prop_oneof![
@@ -79,6 +81,8 @@ fn any_file() -> impl Strategy<Value = FileRecord> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
     #[test]
     fn what_goes_in_comes_out_in_planning_order(files in prop::collection::vec(any_file(), 0..40)) {
         let table = TaskTable::new(files.clone());

@@ -3,6 +3,8 @@
 use codex_miroir::task::{FileName, slug, title_of};
 use proptest::prelude::*;
 
+use crate::support::cases;
+
 fn name() -> FileName {
     "0042-Steuer-machen.md".parse().unwrap()
 }
@@ -74,6 +76,8 @@ fn a_slug_keeps_letters_marks_and_digits() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
     #[test]
     fn a_slug_is_fit_for_a_file_name(text in ".{0,80}") {
         let made = slug(&text);

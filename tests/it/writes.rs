@@ -460,6 +460,8 @@ async fn ops_that_share_their_finishing_write_one_artifact() {
     futures::future::join_all(creates).await;
     settle().await;
     assert_eq!(a.requests.take().of_kind("put", "artifacts"), 1);
+    let read = scene.read(&scene.instance()).await;
+    assert_eq!(read.layer, Layer::Artifact, "of the last of them");
 }
 
 #[tokio::test]

@@ -48,6 +48,12 @@ pub(crate) struct Search<M: 'static, T> {
     pub(crate) run: fn(Plan<M>) -> RunReport<T>,
 }
 
+/// The command that runs the simulations as this build does.
+const REPLAY: &str = match cfg!(feature = "mutations") {
+    true => "tests/run simulation",
+    false => "cargo test --test simulation -- --nocapture",
+};
+
 /// A numeric environment variable.
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| {
@@ -77,7 +83,8 @@ where
         let took = began.elapsed();
         println!("{count} seeds from {first} in {took:.0?}: {tally:?}");
         if let Some((seed, _)) = failed {
-            panic!("{}", self.explain(seed, None));
+            let trace = self.explain(seed, None);
+            panic!("{trace}\nreplay: SIMULATION_SEED={seed} {REPLAY}");
         }
         if count >= self.seeds {
             check_coverage(tally);

@@ -79,7 +79,7 @@ enum HeadRelation {
 /// The repository's activity.
 enum BranchActivity {
     NotRead,
-    ListedBlob(Vec<BranchMove>),
+    Listed(Vec<BranchMove>),
     /// The credentials don't allow it, or this GitHub doesn't have it.
     Unavailable,
 }
@@ -265,7 +265,7 @@ impl GitSync {
             if let BranchActivity::NotRead = moves {
                 moves = match self.repository.moves().await {
                     Ok(moves) if moves.is_empty() => BranchActivity::Unavailable,
-                    Ok(moves) => BranchActivity::ListedBlob(moves),
+                    Ok(moves) => BranchActivity::Listed(moves),
                     Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => {
                         BranchActivity::Unavailable
                     }
@@ -273,15 +273,15 @@ impl GitSync {
                 };
             }
             match &moves {
-                BranchActivity::ListedBlob(moves)
+                BranchActivity::Listed(moves)
                     if activity_proves(moves, *base, head, is_abandoned)
                         && !self
                             .leads_back_to(head, *base, unlisted(self.order.moves(), moves))
                             .await? => {}
-                BranchActivity::ListedBlob(moves) if newest(moves) != Some(head) => {
+                BranchActivity::Listed(moves) if newest(moves) != Some(head) => {
                     return Ok(HeadRelation::Lagging);
                 }
-                BranchActivity::ListedBlob(_) => return Ok(HeadRelation::Unproven(*base)),
+                BranchActivity::Listed(_) => return Ok(HeadRelation::Unproven(*base)),
                 BranchActivity::NotRead | BranchActivity::Unavailable => {
                     return Ok(HeadRelation::Unprovable(*base));
                 }
@@ -290,8 +290,8 @@ impl GitSync {
         Ok(HeadRelation::Newer)
     }
 
-    /// Whether `head` belongs to a history that the branch was moved away from, to `base` or an ancestor of it. Then it
-    /// is no proof that `head` has `base` in its history.
+    /// Whether `head` belongs to a history that the branch was moved away from, to `base` or an ancestor of it. Then
+    /// `head` having `base` in its history proves nothing.
     async fn is_abandoned(
         &self,
         abandoned: &[GitSha],

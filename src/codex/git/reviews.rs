@@ -35,7 +35,7 @@ enum CandidatePull {
         branch: String,
         /// The commit its branch was made from.
         from: GitSha,
-        /// The contents that may have reached committed to it.
+        /// The contents that may have been committed to it.
         sent: Vec<GitSha>,
     },
 }
@@ -287,7 +287,7 @@ impl ReconcilePass<'_> {
             .await?;
         let proposed = match (had.filter(|had| sent.contains(had)), &sent[..]) {
             (Some(had), _) => had,
-            // A reviewer changed it, and only one content can have reached proposed.
+            // A reviewer changed it, and only one content can have been proposed.
             (None, [only]) => *only,
             (None, _) => return Ok(None),
         };

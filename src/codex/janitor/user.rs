@@ -18,17 +18,17 @@ impl JanitorPass {
         // List the artifact before reading the state: an artifact is written only while there is a state, so a new
         // user's artifact can't be taken for a deleted user's.
         let artifact = self.clean_up_artifacts(user, report).await?;
-        let tidied = self.codex.cache.collect_garbage(user, &now).await?;
-        report.records += tidied.records;
-        report.intents += tidied.marks;
-        report.tombstones += tidied.settled;
-        let is_gone = !tidied.has_state && !tidied.has_files;
+        let collected = self.codex.cache.collect_garbage(user, &now).await?;
+        report.records += collected.records;
+        report.intents += collected.intents;
+        report.tombstones += collected.tombstones;
+        let is_gone = !collected.has_state && !collected.has_files;
         if let Some(artifact) = artifact.filter(|_| is_gone) {
             let gone = self.remove(BlobKey::artifact(user), artifact.etag).await?;
             report.artifacts += usize::from(gone);
         }
         self.clean_up_state(user, report).await?;
-        let may_be_unpushed = self.codex.git.is_some() && tidied.has_files;
+        let may_be_unpushed = self.codex.git.is_some() && collected.has_files;
         if may_be_unpushed && !self.users_by_prefix.queue.contains(user) {
             let hinted = self.codex.hint_at_unpushed(user, now).await?;
             report.hints += usize::from(hinted);
