@@ -221,7 +221,7 @@ impl CacheInner {
     ///
     /// # Errors
     /// [`WriteError::NoState`] if the user has no state document yet; [`ReadError::Contended`] after 50 attempts.
-    pub(super) async fn amend(
+    pub(super) async fn submit(
         self: &Arc<Self>,
         queue: &CommitQueueHandle,
         command: StateCommand,
@@ -409,7 +409,7 @@ impl CacheInner {
         let put = self.store.put(&key, blob, PutIf::Same(before.etag.clone()));
         let put = async { put.await.map_err(ReadError::from) };
         let StoreResponse { value, date } = with_deadline(put).await?;
-        self.clock.heard(date, now.later().mono);
+        self.clock.observe(date, now.later().mono);
         let PutOutcome::Done(etag) = value else {
             return Ok(None);
         };

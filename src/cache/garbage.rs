@@ -117,7 +117,7 @@ impl CacheInner {
         }
         let expired = stored.state.count_expired(date);
         if expired > 0 {
-            let committed = self.amend(&queue, StateCommand::ExpireRecords, now);
+            let committed = self.submit(&queue, StateCommand::ExpireRecords, now);
             stored = committed.await?.stored;
             collected.records = expired;
         }

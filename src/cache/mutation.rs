@@ -98,7 +98,7 @@ mod broken_writes {
 
     impl WriteOp {
         /// [`Mutation::MarkAfterWrite`](super::Mutation): puts the file, then records the intent.
-        pub(in super::super) async fn write_then_mark<T, E>(
+        pub(in super::super) async fn write_before_intent<T, E>(
             &mut self,
             name: &FileName,
             decide: &ChangeFn<T, E>,

@@ -322,7 +322,7 @@ impl CacheInner {
         };
         let queue = self.commit_queues.open(&input.user);
         queue.observe_state(stored);
-        let committed = self.amend(&queue, command, &input.now).await;
+        let committed = self.submit(&queue, command, &input.now).await;
         let committed = committed.map_err(|error| match error {
             WriteError::Read(error) => error,
             _ => ReadError::Contended,

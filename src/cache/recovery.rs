@@ -121,7 +121,7 @@ impl CacheInner {
             no_effect,
         };
         let queue = self.commit_queues.open(user);
-        let committed = self.amend(&queue, command, now).await?;
+        let committed = self.submit(&queue, command, now).await?;
         *requests += committed.requests;
         tracing::info!(%user, op, version = intent.version.0, undone = no_effect, "recovered a write intent");
         Ok(Some(committed.stored))

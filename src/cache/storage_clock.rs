@@ -19,7 +19,7 @@ const WHOLE_SECOND: TimeDelta = TimeDelta::seconds(1);
 impl StorageClock {
     /// Records the `Date` of a response that arrived at `moment`. A response that arrived before the one recorded last is
     /// ignored; the `Date` itself may go back.
-    pub(super) fn heard(&self, date: DateTime<Utc>, moment: Instant) {
+    pub(super) fn observe(&self, date: DateTime<Utc>, moment: Instant) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|(_, then)| then <= moment) {
             *last = Some((date, moment));

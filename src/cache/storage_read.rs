@@ -334,7 +334,7 @@ impl CacheInner {
         requests.reads += 1;
         let StoreResponse { value, date } =
             self.store.get(&BlobKey::state(user), condition).await?;
-        self.clock.heard(date, now.later().mono);
+        self.clock.observe(date, now.later().mono);
         let found = match value {
             GetOutcome::Unchanged => None,
             GetOutcome::Absent | GetOutcome::Changed => Some(StatePresence::Missing),

@@ -227,8 +227,8 @@ fn present_if_any(raw: RawSection) -> Section<RawSection> {
 impl RawSection {
     fn of(raw: &RawFiles) -> Self {
         let table: &TaskTable = &raw.table;
-        let settled = table.iter().filter(FileView::is_tombstone);
-        let settled: Vec<String> = settled.map(|file| file.name.to_owned()).collect();
+        let tombstones = table.iter().filter(FileView::is_tombstone);
+        let tombstones: Vec<String> = tombstones.map(|file| file.name.to_owned()).collect();
         let is_task = |content| matches!(content, ContentView::Task(_));
         let unreadable = table.iter().filter_map(|file| match file.content {
             ContentView::Unreadable(problem) => Some(UnreadableTask {
@@ -243,10 +243,10 @@ impl RawSection {
             reason: error.to_string(),
         });
         Self {
-            files: table.len() - settled.len(),
+            files: table.len() - tombstones.len(),
             tasks: table.iter().filter(|file| is_task(file.content)).count(),
             unreadable: unreadable.collect(),
-            settled,
+            settled: tombstones,
             others: raw.others,
             failed: failed.collect(),
         }

@@ -25,7 +25,7 @@ impl WriteOp {
     {
         #[cfg(feature = "mutations")]
         if self.inner.breaks(Mutation::MarkAfterWrite) {
-            return self.write_then_mark(name, decide).await;
+            return self.write_before_intent(name, decide).await;
         }
         let mut previous: Option<WriteIntent> = None;
         for _ in 0..ATTEMPTS {

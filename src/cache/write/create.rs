@@ -133,7 +133,7 @@ impl WriteOp {
             index: progress.numbers.take(),
             replaces: progress.previous.as_ref().map(|intent| intent.op.clone()),
         };
-        let committed = self.amend_unblocked(StateCommand::Create(intent)).await;
+        let committed = self.submit_unblocked(StateCommand::Create(intent)).await;
         match &committed {
             Ok(committed) if matches!(committed.result, CommandResult::CreatedTask(..)) => {
                 progress.previous = None;

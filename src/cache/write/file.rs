@@ -91,7 +91,7 @@ impl WriteOp {
         self.requests.reads += 1;
         let got = async { Ok(self.inner.store.get(&key, GetIf::Any).await?) };
         let StoreResponse { value, date } = with_deadline(got).await?;
-        self.inner.clock.heard(date, self.now.later().mono);
+        self.inner.clock.observe(date, self.now.later().mono);
         Ok(match value {
             GetOutcome::Blob(blob) => Some(blob),
             GetOutcome::Absent | GetOutcome::Changed | GetOutcome::Unchanged => None,

@@ -65,7 +65,7 @@ impl WriteOp {
             replaces: replaces.map(|intent| intent.op.clone()),
         };
         let committed = self
-            .amend_unblocked(StateCommand::RecordIntent(intent))
+            .submit_unblocked(StateCommand::RecordIntent(intent))
             .await?;
         match committed.result {
             CommandResult::Recorded(version) => Ok(WriteIntent {
@@ -81,7 +81,7 @@ impl WriteOp {
     /// further one is recorded on its files.
     pub(super) async fn set_refused(&mut self, intent: &WriteIntent) {
         let op = intent.op.clone();
-        if let Err(error) = self.amend(StateCommand::SetRefused { op }).await {
+        if let Err(error) = self.submit(StateCommand::SetRefused { op }).await {
             tracing::warn!(user = %self.user, %error, "the intent of a denied write can't be flagged");
         }
     }
@@ -89,12 +89,12 @@ impl WriteOp {
     /// Applies a command that records an intent. If intents of denied writes block it, they are recovered first.
     ///
     /// # Errors
-    /// Those of [`Self::amend`], or [`StoreError::Denied`] while recovery is impossible.
-    pub(super) async fn amend_unblocked(
+    /// Those of [`Self::submit`], or [`StoreError::Denied`] while recovery is impossible.
+    pub(super) async fn submit_unblocked(
         &mut self,
         command: StateCommand,
     ) -> Result<CommittedCommand, WriteError> {
-        let committed = self.amend(command.clone()).await?;
+        let committed = self.submit(command.clone()).await?;
         if committed.result != CommandResult::Blocked {
             return Ok(committed);
         }
@@ -103,7 +103,7 @@ impl WriteOp {
             let recovery = inner.recover_overdue(&self.user, &committed.stored, date, &now);
             if let Some((_, requests)) = recovery.await {
                 self.requests += requests;
-                let committed = self.amend(command).await?;
+                let committed = self.submit(command).await?;
                 if committed.result != CommandResult::Blocked {
                     return Ok(committed);
                 }
@@ -189,7 +189,7 @@ impl WriteOp {
             no_effect: true,
             legacy: None,
         };
-        self.amend(command).await.map(drop)
+        self.submit(command).await.map(drop)
     }
 
     /// Removes, after the answer, the intent of an acknowledged operation.
@@ -229,7 +229,7 @@ impl CacheInner {
             no_effect: end == IntentEnd::NoEffect,
             legacy,
         };
-        match self.amend(queue, command, now).await {
+        match self.submit(queue, command, now).await {
             Ok(committed) => {
                 let state = &committed.stored.state;
                 let snapshot = self.memory.get(user).filter(|snapshot| {
@@ -274,7 +274,7 @@ impl CacheInner {
             };
             let put = self.store.put(&key, put, PutIf::Same(legacy.etag.clone()));
             let StoreResponse { value, date } = with_deadline(async { Ok(put.await?) }).await?;
-            self.clock.heard(date, now.later().mono);
+            self.clock.observe(date, now.later().mono);
             legacy = match value {
                 PutOutcome::Done(etag) => LegacyNextId {
                     number,

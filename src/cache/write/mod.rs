@@ -258,11 +258,11 @@ impl WriteOp {
     }
 
     /// Applies a command to the state document, creating the document by a read if the user has none.
-    async fn amend(&mut self, command: StateCommand) -> Result<CommittedCommand, WriteError> {
+    async fn submit(&mut self, command: StateCommand) -> Result<CommittedCommand, WriteError> {
         for _ in 0..ATTEMPTS {
             let committed = self
                 .inner
-                .amend(&self.queue, command.clone(), &self.now)
+                .submit(&self.queue, command.clone(), &self.now)
                 .await;
             match committed {
                 Err(WriteError::NoState) => self.read_strong().await?,

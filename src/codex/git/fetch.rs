@@ -190,8 +190,8 @@ impl Codex {
             .filter(|user| mirror.imported_folder(user).is_some())
         {
             // A `git.json` that can't be read is reported by the user's own pass.
-            let book = self.book(user).await;
-            if book.is_ok_and(|(book, _)| book.known_heads().is_empty()) {
+            let sync_state = self.sync_state(user).await;
+            if sync_state.is_ok_and(|(sync_state, _)| sync_state.known_heads().is_empty()) {
                 removed.insert(user.clone());
             }
         }
@@ -468,7 +468,7 @@ impl Codex {
             // Read after the repository state: a proposal that isn't in `git.json` yet is followed by a pass of its
             // own, which records it.
             let proposes = git.repository.config().pull_requests.is_some();
-            let open = proposes && self.book(user).await?.0.has_open_pulls();
+            let open = proposes && self.sync_state(user).await?.0.has_open_pulls();
             let recorded = mirror.imported_folder(user);
             if recorded != folder && recorded != before {
                 return Ok(false);

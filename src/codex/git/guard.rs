@@ -17,7 +17,7 @@ impl ReconcilePass<'_> {
         &mut self,
         plan: &mut Plan,
         tree: &UserTree,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         before: &BTreeMap<String, GitSha>,
         over: &BTreeSet<String>,
     ) -> Result<Option<BTreeSet<FileName>>, GitSyncError> {
@@ -29,7 +29,7 @@ impl ReconcilePass<'_> {
         }
         let held = match self.git.breaks(GitMutation::HeldRemovalsForgotten) {
             true => &BTreeSet::new(),
-            false => &book.held,
+            false => &sync_state.held,
         };
         // A file is held until Git has it again, even if Git has something else in its place or it was just edited.
         let names = held.difference(over).filter_map(|name| name.parse().ok());
@@ -66,16 +66,17 @@ impl ReconcilePass<'_> {
     pub(super) fn allowed(
         &mut self,
         mut changes: Vec<LocalChange>,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
     ) -> Vec<LocalChange> {
         let is_named_removal = |it: &LocalChange, names: &dyn Fn(&str) -> bool| {
             it.kind == LocalChangeKind::Remove && names(it.name.as_str())
         };
         let confirmed = |it: &LocalChange| self.confirmed.contains(&it.name);
-        changes
-            .retain(|it| confirmed(it) || !is_named_removal(it, &|name| book.held.contains(name)));
+        changes.retain(|it| {
+            confirmed(it) || !is_named_removal(it, &|name| sync_state.held.contains(name))
+        });
         let all = changes.len();
-        changes.retain(|it| !is_named_removal(it, &|name| book.taking.contains_key(name)));
+        changes.retain(|it| !is_named_removal(it, &|name| sync_state.taking.contains_key(name)));
         self.report.unfinished |= changes.len() < all;
         changes
     }

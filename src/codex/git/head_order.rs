@@ -146,7 +146,7 @@ impl HeadOrder {
 }
 
 impl GitSync {
-    /// Reads the repository, if its head is proven newer than `book` or is the `confirmed` one. The read is repeated
+    /// Reads the repository, if its head is proven newer than `sync_state` or is the `confirmed` one. The read is repeated
     /// while a replica may be lagging.
     ///
     /// # Errors
@@ -154,10 +154,10 @@ impl GitSync {
     /// known to be old.
     pub(super) async fn snapshot_after(
         &self,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         confirmed: Option<GitSha>,
     ) -> Result<Arc<GitSnapshot>, GitSyncError> {
-        let known = book.known_heads();
+        let known = sync_state.known_heads();
         let mut unproven = None;
         for read in 0..HEAD_READS {
             if read > 0 {
@@ -167,7 +167,10 @@ impl GitSync {
             let Some(head) = snapshot.commit().filter(|it| Some(*it) != confirmed) else {
                 return Ok(snapshot);
             };
-            unproven = match self.relation_to(&known, &book.abandoned, head).await? {
+            unproven = match self
+                .relation_to(&known, &sync_state.abandoned, head)
+                .await?
+            {
                 HeadRelation::Newer => return Ok(snapshot),
                 HeadRelation::Unproven(base) | HeadRelation::Unprovable(base) => Some((base, head)),
                 HeadRelation::Lagging => None,

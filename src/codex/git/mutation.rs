@@ -87,11 +87,11 @@ impl GitSync {
                 tree.closed = false;
             }
             if self.breaks(GitMutation::TombstoneCountsAsTask) {
-                let settled = tree
+                let tombstones = tree
                     .skipped
                     .iter()
                     .filter(|it| it.code == SkipCode::NotATask);
-                let names = settled.filter_map(|it| it.file.rsplit('/').next()?.parse().ok());
+                let names = tombstones.filter_map(|it| it.file.rsplit('/').next()?.parse().ok());
                 let content = SideState::Content(git_sha(TOMBSTONE_FILE.as_bytes()));
                 let read = names.map(|name| (name, content)).collect::<Vec<_>>();
                 tree.files.extend(read);

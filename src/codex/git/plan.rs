@@ -37,10 +37,10 @@ pub(super) struct AgreedBase {
 
 impl AgreedBase {
     /// Moves the base.
-    pub(super) fn note(&self, book: &mut UserSyncState) {
+    pub(super) fn note(&self, sync_state: &mut UserSyncState) {
         match self.held {
-            Some(held) => book.set_base(&self.name, held, self.done),
-            None => book.clear_base(&self.name),
+            Some(held) => sync_state.set_base(&self.name, held, self.done),
+            None => sync_state.clear_base(&self.name),
         }
     }
 }
@@ -86,9 +86,9 @@ pub(super) fn unmirrored(table: &TaskTable) -> Vec<FileName> {
 
 impl Plan {
     /// Plans from `git.json`, the store and Git's tree.
-    pub(super) fn of(book: &UserSyncState, table: &TaskTable, tree: &UserTree) -> Self {
+    pub(super) fn of(sync_state: &UserSyncState, table: &TaskTable, tree: &UserTree) -> Self {
         let mut plan = Self::default();
-        let known = book.files.keys().chain(book.pushing.names());
+        let known = sync_state.files.keys().chain(sync_state.pushing.names());
         let ours = table.iter().filter_map(|file| file.name.parse().ok());
         let names: BTreeSet<FileName> = ours
             .chain(known.filter_map(|name| name.parse().ok()))
@@ -97,8 +97,8 @@ impl Plan {
         for name in names {
             let file = table.find(name.as_str());
             let sides = ReconcileInput {
-                base: book.base(&name),
-                pushing: book.pushing.of(&name),
+                base: sync_state.base(&name),
+                pushing: sync_state.pushing.of(&name),
                 ours: file.as_ref().map_or(SideState::Absent, side),
                 theirs: tree.side(&name),
             };
@@ -107,7 +107,7 @@ impl Plan {
         plan.changes
             .sort_by_key(|change| change.kind == LocalChangeKind::Remove);
         plan.unpushed
-            .retain(|it| !book.is_proposed(&it.name, it.sha));
+            .retain(|it| !sync_state.is_proposed(&it.name, it.sha));
         plan
     }
 
@@ -253,16 +253,16 @@ impl Plan {
 }
 
 /// Files whose content Git doesn't hold according to `git.json`, without reading Git.
-pub(super) fn unpushed(book: &UserSyncState, table: &TaskTable) -> Vec<Unpushed> {
+pub(super) fn unpushed(sync_state: &UserSyncState, table: &TaskTable) -> Vec<Unpushed> {
     let as_known = UserTree {
-        files: book
+        files: sync_state
             .files
             .iter()
             .filter_map(|(name, sha)| Some((name.parse().ok()?, SideState::Content(*sha))))
             .collect(),
         ..UserTree::default()
     };
-    Plan::of(book, table, &as_known).unpushed
+    Plan::of(sync_state, table, &as_known).unpushed
 }
 
 fn side(file: &FileView<'_>) -> SideState {

@@ -76,12 +76,12 @@ impl Codex {
         &self,
         git: &GitSync,
         user: &UserId,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         waiting: Vec<Unpushed>,
         prefix: &str,
     ) -> Result<PushStep, GitSyncError> {
-        let snapshot = git.snapshot_after(book, None).await?;
-        let mut outgoing = self.outgoing(user, book, waiting).await?;
+        let snapshot = git.snapshot_after(sync_state, None).await?;
+        let mut outgoing = self.outgoing(user, sync_state, waiting).await?;
         if outgoing.is_empty() {
             return Ok(PushStep::Reconcile);
         }
@@ -97,7 +97,7 @@ impl Codex {
         let mut sent = vec![];
         for it in &outgoing {
             let outcome = match self
-                .propose_one(git, user, book, it, mirrored, prefix)
+                .propose_one(git, user, sync_state, it, mirrored, prefix)
                 .await
             {
                 Ok(Proposal::Done(proposed)) => {
@@ -140,13 +140,13 @@ impl Codex {
         &self,
         git: &GitSync,
         user: &UserId,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         it: &OutgoingFile,
         mirrored: MirroredBranch<'_>,
         prefix: &str,
     ) -> Result<Proposal, GitSyncError> {
         let place = match self
-            .open_pull_target(git, user, book, it, mirrored.head)
+            .open_pull_target(git, user, sync_state, it, mirrored.head)
             .await?
         {
             PullLookup::Found(place) => Some(place),
@@ -171,7 +171,7 @@ impl Codex {
                 let Some(head) = mirrored.head.filter(|_| theirs == replaces) else {
                     return Ok(Proposal::Stale);
                 };
-                self.new_branch_target(git, user, book, it, head, prefix)
+                self.new_branch_target(git, user, sync_state, it, head, prefix)
                     .await?
             }
         };
@@ -245,12 +245,12 @@ impl Codex {
         &self,
         git: &GitSync,
         user: &UserId,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         it: &OutgoingFile,
         head: Option<GitSha>,
     ) -> Result<PullLookup, GitSyncError> {
         let name = &it.file.name;
-        let Some(note) = book.pulls.get(name.as_str()) else {
+        let Some(note) = sync_state.pulls.get(name.as_str()) else {
             return Ok(PullLookup::Absent);
         };
         let seen = git.repository.pull(note.pull.number).await?;
@@ -283,8 +283,8 @@ impl Codex {
             .await?;
         if let Some(on_branch) = on_branch.filter(|sha| *sha != note.sha && *sha != it.file.sha) {
             // Unknown content isn't necessarily a reviewer's: it may be an own push whose answer was lost, or one by
-            // another instance since `book` was read. Re-read the sync state to tell them apart.
-            let (newer, _) = self.book(user).await?;
+            // another instance since `sync_state` was read. Re-read the sync state to tell them apart.
+            let (newer, _) = self.sync_state(user).await?;
             let is_own =
                 newer.pushing.of(name).contains(&on_branch) || newer.is_proposed(name, on_branch);
             if !is_own {
@@ -340,8 +340,8 @@ impl Codex {
         }
         // Record the reviewer's content as proposed only after the merge is stored. A crash before that merges once
         // more, which is harmless; the other order would overwrite the review.
-        let note = |book: &mut UserSyncState| {
-            if let Some(note) = book.pulls.get_mut(name.as_str())
+        let note = |sync_state: &mut UserSyncState| {
+            if let Some(note) = sync_state.pulls.get_mut(name.as_str())
                 && note.sha == proposed
             {
                 note.sha = on_branch;
@@ -353,12 +353,12 @@ impl Codex {
 
     /// Creates a branch for a new request. An existing branch is reused only if the sync state names it as this file's
     /// (left by an interrupted push) and the file on it is unchanged or an own content. `None` when another instance
-    /// has recorded a request, or another branch for one, since `book` was read.
+    /// has recorded a request, or another branch for one, since `sync_state` was read.
     async fn new_branch_target(
         &self,
         git: &GitSync,
         user: &UserId,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         it: &OutgoingFile,
         head: GitSha,
         prefix: &str,
@@ -366,9 +366,9 @@ impl Codex {
         let name = &it.file.name;
         let key = name.as_str();
         let path = git.path(user, name);
-        let mut begun = book.proposing.get(key).cloned();
+        let mut begun = sync_state.proposing.get(key).cloned();
         let is_superseded = |newer: &UserSyncState, begun: &Option<String>| {
-            newer.pulls.get(key) != book.pulls.get(key)
+            newer.pulls.get(key) != sync_state.pulls.get(key)
                 || newer.proposing.get(key) != begun.as_ref()
         };
         let first = it.story.branch(prefix, user);
@@ -381,7 +381,7 @@ impl Codex {
         for branch in branches {
             let there = git.repository.branch_head(&branch).await?.is_some();
             // Read after the branch check: another instance may have created the branch for this file in between.
-            let (newer, _) = self.book(user).await?;
+            let (newer, _) = self.sync_state(user).await?;
             if is_superseded(&newer, &begun) {
                 return Ok(None);
             }
@@ -412,7 +412,7 @@ impl Codex {
                     pull,
                 }));
             }
-            let (newer, _) = self.book(user).await?;
+            let (newer, _) = self.sync_state(user).await?;
             if is_superseded(&newer, &begun) {
                 return Ok(None);
             }
@@ -460,7 +460,7 @@ impl Codex {
         git.remember(user, name, sha, published);
         // The content stays in `pushing`: if a tree shows it later, it came from this request.
         let note = PullNote::new(branch, sha, made_on, pull);
-        let change = |book: &mut UserSyncState| book.propose(name, note.clone());
+        let change = |sync_state: &mut UserSyncState| sync_state.propose(name, note.clone());
         self.update_sync_state(user, change).await.map(drop)
     }
 }

@@ -148,26 +148,27 @@ impl Codex {
             Some(_) => Some(git.branch.lock().await),
             None => None,
         };
-        let (book, _) = self.book(user).await?;
+        let (sync_state, _) = self.sync_state(user).await?;
         let strict = read_request(user, now, Consistency::Strict);
         let entry = self.cache.read(&strict).await?.entry;
-        let mut waiting = unpushed(&book, entry.table());
+        let mut waiting = unpushed(&sync_state, entry.table());
         waiting.retain(|it| !blocked.contains(&it.name));
         if waiting.is_empty() {
             return Ok(PushStep::Done);
         }
         // Resolve the outcome of earlier pushes first, or unresolved ones would pile up. And if the user's folder was
         // renamed in Git, reconcile instead of creating a second folder.
-        let is_unresolved = |it: &Unpushed| !book.pushing.of(&it.name).is_empty();
-        if !reconciled && (waiting.iter().any(is_unresolved) || book.renamed) {
+        let is_unresolved = |it: &Unpushed| !sync_state.pushing.of(&it.name).is_empty();
+        if !reconciled && (waiting.iter().any(is_unresolved) || sync_state.renamed) {
             return Ok(PushStep::Reconcile);
         }
         match &git.repository.config().pull_requests {
-            Some(prefix) => self.propose(git, user, &book, waiting, prefix).await,
+            Some(prefix) => self.propose(git, user, &sync_state, waiting, prefix).await,
             None if waiting.len() > MAX_SINGLE_COMMITS => {
-                self.push_together(git, user, &book, &entry, blocked).await
+                self.push_together(git, user, &sync_state, &entry, blocked)
+                    .await
             }
-            None => self.push_one_by_one(git, user, &book, waiting).await,
+            None => self.push_one_by_one(git, user, &sync_state, waiting).await,
         }
     }
 
@@ -175,16 +176,16 @@ impl Codex {
     pub(super) async fn outgoing(
         &self,
         user: &UserId,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         waiting: Vec<Unpushed>,
     ) -> Result<Vec<OutgoingFile>, GitSyncError> {
         let texts = stream::iter(waiting).map(|file| async move {
             let blob = self.raw(user, &file.name, &file.etag).await?;
             // An inbound write just came from Git: reconciling resolves it, and pushing it back would be wrong.
-            let blob = blob.filter(|blob| !book.is_inbound(&file.name, &blob.writes));
+            let blob = blob.filter(|blob| !sync_state.is_inbound(&file.name, &blob.writes));
             let Some(blob) = blob else { return Ok(None) };
             let in_git = file.replaces.is_some();
-            let was_done = book.done.contains(file.name.as_str());
+            let was_done = sync_state.done.contains(file.name.as_str());
             Ok::<_, GitSyncError>(Some(OutgoingFile {
                 story: CommitSubject::of(&file.name, &blob.bytes, in_git, was_done),
                 done: is_done(&file.name, &blob.bytes),
@@ -221,21 +222,21 @@ impl Codex {
             let retry_after = wait;
             return Err(GitHubError::Limited { retry_after }.into());
         }
-        let is_pushable = |book: &UserSyncState, it: &OutgoingFile| {
+        let is_pushable = |sync_state: &UserSyncState, it: &OutgoingFile| {
             let name = &it.file.name;
-            book.base(name) == it.file.replaces && !book.is_inbound(name, &it.writes)
+            sync_state.base(name) == it.file.replaces && !sync_state.is_inbound(name, &it.writes)
         };
-        let mark = |book: &mut UserSyncState| {
+        let record = |sync_state: &mut UserSyncState| {
             for it in outgoing.iter() {
-                if is_pushable(book, it) && !git.breaks(GitMutation::PushIntentNotRecorded) {
-                    book.pushing.begin(&it.file.name, it.file.sha);
+                if is_pushable(sync_state, it) && !git.breaks(GitMutation::PushIntentNotRecorded) {
+                    sync_state.pushing.begin(&it.file.name, it.file.sha);
                 }
             }
         };
-        let book = self.update_sync_state(user, mark).await?;
-        outgoing.retain(|it| is_pushable(&book, it));
+        let sync_state = self.update_sync_state(user, record).await?;
+        outgoing.retain(|it| is_pushable(&sync_state, it));
         for it in outgoing {
-            it.open = book.pushing.of(&it.file.name).to_vec();
+            it.open = sync_state.pushing.of(&it.file.name).to_vec();
         }
         Ok(())
     }
@@ -245,10 +246,10 @@ impl Codex {
         &self,
         git: &GitSync,
         user: &UserId,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         waiting: Vec<Unpushed>,
     ) -> Result<PushStep, GitSyncError> {
-        let mut outgoing = self.outgoing(user, book, waiting).await?;
+        let mut outgoing = self.outgoing(user, sync_state, waiting).await?;
         if outgoing.is_empty() {
             return Ok(PushStep::Reconcile);
         }
@@ -293,16 +294,16 @@ impl Codex {
         &self,
         git: &GitSync,
         user: &UserId,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         entry: &Snapshot,
         blocked: &[FileName],
     ) -> Result<PushStep, GitSyncError> {
         // The order of these reads matters (`src/codex/git/README.md`, "Several instances and crashes").
-        let snapshot = git.snapshot_after(book, None).await?;
-        let (newer, _) = self.book(user).await?;
+        let snapshot = git.snapshot_after(sync_state, None).await?;
+        let (newer, _) = self.sync_state(user).await?;
         let tree = self.user_tree(&snapshot, user).await?;
         let mut plan = Plan::of(&newer, entry.table(), &tree);
-        plan.retain_unmoved_bases(book);
+        plan.retain_unmoved_bases(sync_state);
         let mut files = plan.unpushed;
         files.retain(|it| it.replaces == newer.base(&it.name));
         files.retain(|it| !blocked.contains(&it.name));
@@ -359,7 +360,7 @@ impl Codex {
                 git.order.published(published.parent, published.commit);
             }
         }
-        let note = |book: &mut UserSyncState| {
+        let note = |sync_state: &mut UserSyncState| {
             for (it, outcome) in &sent {
                 let (name, sha) = (&it.file.name, it.file.sha);
                 // A rejected content stays in `pushing`: another attempt may have committed it.
@@ -367,21 +368,21 @@ impl Codex {
                     continue;
                 };
                 if !git.breaks(GitMutation::OwnCommitNotRecorded) {
-                    book.record_own_commit(published.commit, published.parent);
+                    sync_state.record_own_commit(published.commit, published.parent);
                 }
-                let base = book.base(name);
+                let base = sync_state.base(name);
                 if base == it.file.replaces {
-                    book.set_base_after_write(name, sha, it.done, &it.open);
+                    sync_state.set_base_after_write(name, sha, it.done, &it.open);
                 } else if base != Some(sha) {
                     // Another writer moved the base, which removed this content from `pushing`. The commit landed all
                     // the same, because Git had the replaced content again. Record it anew: a tree that shows it got it
                     // from here.
-                    book.pushing.begin(name, sha);
+                    sync_state.pushing.begin(name, sha);
                 }
             }
         };
-        let book = self.update_sync_state(user, note).await?;
-        self.end_superseded(git, user, &book, &sent).await?;
+        let sync_state = self.update_sync_state(user, note).await?;
+        self.end_superseded(git, user, &sync_state, &sent).await?;
         let mut round = PushStep::Continue;
         let mut trouble = None;
         for (it, outcome) in sent {
@@ -405,11 +406,11 @@ impl Codex {
         &self,
         git: &GitSync,
         user: &UserId,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         sent: &[(&OutgoingFile, PushOutcome)],
     ) -> Result<(), GitSyncError> {
         let late = sent.iter().filter_map(|(it, outcome)| match outcome {
-            PushOutcome::Done(published) if book.base(&it.file.name) != Some(it.file.sha) => {
+            PushOutcome::Done(published) if sync_state.base(&it.file.name) != Some(it.file.sha) => {
                 Some((&it.file, published.commit))
             }
             _ => None,
@@ -432,9 +433,9 @@ impl Codex {
                 replaced.push(file);
             }
         }
-        let end = |book: &mut UserSyncState| {
+        let end = |sync_state: &mut UserSyncState| {
             for file in &replaced {
-                book.pushing.end(&file.name, file.sha);
+                sync_state.pushing.end(&file.name, file.sha);
             }
         };
         self.update_sync_state(user, end).await.map(drop)

@@ -85,10 +85,10 @@ impl ReconcilePass<'_> {
     /// Compares base, store and Git once and applies the difference. `true` if no further round is needed.
     async fn round(&mut self) -> Result<bool, GitSyncError> {
         // The order of these reads matters (`src/codex/git/README.md`, "Several instances and crashes").
-        let (mut book, _) = self.codex.book(self.user).await?;
+        let (mut sync_state, _) = self.codex.sync_state(self.user).await?;
         let mut before = self
             .before
-            .get_or_insert_with(|| book.files.clone())
+            .get_or_insert_with(|| sync_state.files.clone())
             .clone();
         let read_request = read_request(self.user, self.now.later(), Consistency::Rebuilt);
         let entry = self.codex.cache.read(&read_request).await?.entry;
@@ -98,29 +98,33 @@ impl ReconcilePass<'_> {
             let file = entry.table().find(name);
             file.is_some_and(|file| !file.is_tombstone())
         };
-        let held_and_gone = book.held.iter().filter(|name| !is_here(name)).cloned();
+        let held_and_gone = sync_state
+            .held
+            .iter()
+            .filter(|name| !is_here(name))
+            .cloned();
         let held_and_gone: BTreeSet<String> = held_and_gone.collect();
-        let inbound_before = book.taking.clone();
+        let inbound_before = sync_state.taking.clone();
         if !inbound_before.is_empty() {
-            book = self.resolve_inbound(&book, &entry).await?;
+            sync_state = self.resolve_inbound(&sync_state, &entry).await?;
         }
-        let passed = book.known_heads();
+        let passed = sync_state.known_heads();
         let confirmed = self.mode.confirmed_head;
-        let snapshot = self.git.snapshot_after(&book, confirmed).await?;
+        let snapshot = self.git.snapshot_after(&sync_state, confirmed).await?;
         let left = self.git.abandoned_by(&passed, snapshot.commit()).await?;
         if let Some(head) = confirmed.filter(|it| Some(*it) == snapshot.commit()) {
             // Recorded at once, also when the pass then stops at another confirmation (`mass_delete`).
-            let confirm = |book: &mut UserSyncState| {
-                if book.is_newest(Some(head), &passed) {
-                    book.record_head(head, &left);
+            let confirm = |sync_state: &mut UserSyncState| {
+                if sync_state.is_newest(Some(head), &passed) {
+                    sync_state.record_head(head, &left);
                 }
             };
             self.codex.update_sync_state(self.user, &confirm).await?;
-            confirm(&mut book);
+            confirm(&mut sync_state);
         }
-        let (newer, _) = self.codex.book(self.user).await?;
-        book.pushing.extend_from(&newer.pushing);
-        self.pushing = book.pushing.clone();
+        let (newer, _) = self.codex.sync_state(self.user).await?;
+        sync_state.pushing.extend_from(&newer.pushing);
+        self.pushing = sync_state.pushing.clone();
         let tree = self.codex.user_tree(&snapshot, self.user).await?;
         let tree = tree.as_ref();
         if self.git.breaks(GitMutation::GuardCountsNewFiles) {
@@ -129,11 +133,11 @@ impl ReconcilePass<'_> {
         if self.resolve_pulls(&newer, &snapshot, tree).await? {
             return Ok(false);
         }
-        let mut plan = Plan::of(&book, entry.table(), tree);
+        let mut plan = Plan::of(&sync_state, entry.table(), tree);
         if self.git.breaks(GitMutation::LocalOnlyFileRemoved) {
             plan.remove_what_git_never_had();
         }
-        if snapshot.commit().is_none() && !book.files.is_empty() {
+        if snapshot.commit().is_none() && !sync_state.files.is_empty() {
             // The repository has lost all commits: conclude nothing from its empty tree.
             plan.agreed.clear();
         }
@@ -165,11 +169,11 @@ impl ReconcilePass<'_> {
     /// landed, and its content is what Git was known to hold. Expired ones are dropped.
     async fn resolve_inbound(
         &self,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         entry: &Snapshot,
     ) -> Result<UserSyncState, GitSyncError> {
         let mut came_from = vec![];
-        for (name, takes) in &book.taking {
+        for (name, takes) in &sync_state.taking {
             let Ok(name) = name.parse::<FileName>() else {
                 continue;
             };
@@ -180,7 +184,7 @@ impl ReconcilePass<'_> {
             let etag = ETag::new(file.etag);
             if let Some(blob) = self.codex.raw(self.user, &name, &etag).await? {
                 let newest = takes.iter().rev().find(|it| it.is_among(&blob.writes));
-                let sha = newest.map(|it| it.is_based_on(book.base(&name)).then_some(it.sha));
+                let sha = newest.map(|it| it.is_based_on(sync_state.base(&name)).then_some(it.sha));
                 came_from.extend(sha.map(|sha| (name, sha, blob.writes.clone())));
             }
         }
@@ -188,7 +192,7 @@ impl ReconcilePass<'_> {
         let resolve = |newer: &mut UserSyncState| {
             for (name, sha, writes) in &came_from {
                 if let Some(sha) = sha
-                    && newer.base(name) == book.base(name)
+                    && newer.base(name) == sync_state.base(name)
                 {
                     newer.set_base(name, *sha, None);
                 }
@@ -202,9 +206,9 @@ impl ReconcilePass<'_> {
         self.codex.update_sync_state(self.user, &resolve).await?;
         // Apply it to the old sync state, not the stored one: that may name contents in Git that came to the store
         // after the listing.
-        let mut book = book.clone();
-        resolve(&mut book);
-        Ok(book)
+        let mut sync_state = sync_state.clone();
+        resolve(&mut sync_state);
+        Ok(sync_state)
     }
 
     /// Applies the changes in batches, until the deadline.
@@ -274,23 +278,24 @@ impl ReconcilePass<'_> {
     async fn record_inbound(&self, ready: &[PreparedWrite]) -> Result<bool, GitSyncError> {
         let now = self.now.later().utc;
         let head = self.report.commit;
-        let is_past = |book: &UserSyncState| head.is_some() && !book.is_newest(head, &[]);
-        let note = |book: &mut UserSyncState| {
-            if is_past(book) {
+        let is_past =
+            |sync_state: &UserSyncState| head.is_some() && !sync_state.is_newest(head, &[]);
+        let note = |sync_state: &mut UserSyncState| {
+            if is_past(sync_state) {
                 return;
             }
             for it in ready {
                 if self.git.breaks(GitMutation::BaseBeforeWrite)
                     && let Some((theirs, done)) = it.theirs
                 {
-                    book.set_base(&it.change.name, theirs, Some(done));
+                    sync_state.set_base(&it.change.name, theirs, Some(done));
                 }
                 if self.git.breaks(GitMutation::InboundWriteNotRecorded) {
                     break;
                 }
                 if let (Some((theirs, _)), Some(write)) = (it.theirs, it.change.write) {
                     let taking = InboundWrite::new(theirs, it.base, write, now);
-                    book.begin_inbound(&it.change.name, taking);
+                    sync_state.begin_inbound(&it.change.name, taking);
                 }
             }
         };
@@ -325,21 +330,21 @@ impl ReconcilePass<'_> {
 
     /// Moves the base to what was written, unless another pass has moved it since, and ends the inbound writes.
     async fn advance_base(&mut self, tried: &[(&PreparedWrite, bool)]) -> Result<(), GitSyncError> {
-        let advance = |book: &mut UserSyncState| {
+        let advance = |sync_state: &mut UserSyncState| {
             for (it, landed) in tried {
                 let name = &it.change.name;
-                let unmoved = book.base(name) == it.base;
+                let unmoved = sync_state.base(name) == it.base;
                 match it.theirs {
                     // The merge result goes to the pull request's branch, where the unresolved pushes stay valid.
                     Some((theirs, done))
-                        if *landed && unmoved && it.differs && book.has_pull_branch(name) =>
+                        if *landed && unmoved && it.differs && sync_state.has_pull_branch(name) =>
                     {
-                        book.set_base(name, theirs, Some(done));
+                        sync_state.set_base(name, theirs, Some(done));
                     }
                     Some((theirs, done)) if *landed && unmoved => {
-                        book.set_base_after_write(name, theirs, done, self.pushing.of(name));
+                        sync_state.set_base_after_write(name, theirs, done, self.pushing.of(name));
                     }
-                    None if *landed && unmoved => book.clear_base(name),
+                    None if *landed && unmoved => sync_state.clear_base(name),
                     _ => {}
                 }
                 let replaced = match &it.change.operation {
@@ -347,7 +352,7 @@ impl ReconcilePass<'_> {
                     _ => WriteIds::default(),
                 };
                 if let Some(write) = it.change.write {
-                    book.end_inbound(name, write, &replaced);
+                    sync_state.end_inbound(name, write, &replaced);
                 }
             }
         };
@@ -391,37 +396,37 @@ impl ReconcilePass<'_> {
             )
         });
         let (manual, allows_removal) = (self.mode.manual, self.mode.allows_removal);
-        let note = |book: &mut UserSyncState| {
-            if !book.is_newest(commit, passed) {
+        let note = |sync_state: &mut UserSyncState| {
+            if !sync_state.is_newest(commit, passed) {
                 return;
             }
             for agreed in &plan.agreed {
-                if book.base(&agreed.name) == agreed.before {
-                    agreed.note(book);
+                if sync_state.base(&agreed.name) == agreed.before {
+                    agreed.note(sync_state);
                 }
             }
-            book.respelt = tree.respelt.iter().map(UserId::to_string).collect();
-            book.renamed = !tree.respelt.is_empty() && tree.folder.is_none();
-            if book.commit != commit || manual {
-                book.synced_at = Some(at);
+            sync_state.respelt = tree.respelt.iter().map(UserId::to_string).collect();
+            sync_state.renamed = !tree.respelt.is_empty() && tree.folder.is_none();
+            if sync_state.commit != commit || manual {
+                sync_state.synced_at = Some(at);
             }
             if let Some(head) = commit {
-                book.record_head(head, left);
+                sync_state.record_head(head, left);
             }
             if let Some(waiting) = &waiting {
                 // Replace those held before this pass; files that another pass has held since stay.
-                book.held.retain(|name| !before.held.contains(name));
-                book.held.extend(waiting.iter().cloned());
+                sync_state.held.retain(|name| !before.held.contains(name));
+                sync_state.held.extend(waiting.iter().cloned());
             }
             let found = held.as_ref().or(respelt.as_ref()).or(blocked.as_ref());
             if found.is_some()
                 || allows_removal
-                    && book
+                    && sync_state
                         .last_error
                         .as_ref()
                         .is_some_and(LastError::is_from_reconcile)
             {
-                book.trouble(found.map(|(code, message)| (*code, message.clone())), at);
+                sync_state.trouble(found.map(|(code, message)| (*code, message.clone())), at);
             }
         };
         self.codex.update_sync_state(self.user, note).await

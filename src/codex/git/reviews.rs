@@ -58,11 +58,11 @@ impl Codex {
         user: &UserId,
         merged: &[MergedPull],
     ) -> Result<(), GitSyncError> {
-        let note = |book: &mut UserSyncState| {
+        let note = |sync_state: &mut UserSyncState| {
             for it in merged {
                 match git.breaks(GitMutation::ReviewUndone) {
-                    true => drop(book.pulls.remove(it.name.as_str())),
-                    false => book.record_merged_pull(&it.name, it.proposed, it.had),
+                    true => drop(sync_state.pulls.remove(it.name.as_str())),
+                    false => sync_state.record_merged_pull(&it.name, it.proposed, it.had),
                 }
             }
         };
@@ -78,8 +78,8 @@ impl Codex {
         head: Option<GitSha>,
         since: Instant,
     ) -> Result<PullsOutcome, GitSyncError> {
-        let (book, _) = self.book(user).await?;
-        let recorded = book.pulls.iter().filter(|(_, note)| note.pull.open);
+        let (sync_state, _) = self.sync_state(user).await?;
+        let recorded = sync_state.pulls.iter().filter(|(_, note)| note.pull.open);
         let recorded: Vec<_> = recorded.collect();
         if recorded.is_empty() {
             return Ok(PullsOutcome::Known);
@@ -110,8 +110,8 @@ impl Codex {
                 }
             }
             if seen.pull != note.pull {
-                let change = |book: &mut UserSyncState| {
-                    if let Some(note) = book.pulls.get_mut(name) {
+                let change = |sync_state: &mut UserSyncState| {
+                    if let Some(note) = sync_state.pulls.get_mut(name) {
                         note.pull = seen.pull.clone();
                     }
                 };
@@ -189,13 +189,13 @@ impl ReconcilePass<'_> {
     /// the proposed content as the base, so that a reviewer's changes to it win. `true` if there was such a merge.
     pub(super) async fn resolve_pulls(
         &mut self,
-        book: &UserSyncState,
+        sync_state: &UserSyncState,
         snapshot: &GitSnapshot,
         tree: &UserTree,
     ) -> Result<bool, GitSyncError> {
         let has_moved = |(key, request): (&String, CandidatePull)| {
             let name: FileName = key.parse().ok()?;
-            let before = book
+            let before = sync_state
                 .base(&name)
                 .map_or(SideState::Absent, SideState::Content);
             let now = tree.side(&name);
@@ -208,13 +208,13 @@ impl ReconcilePass<'_> {
             let moved = !is_known && now != before && now != SideState::Other;
             moved.then_some((name, request))
         };
-        let recorded = book.pulls.iter();
+        let recorded = sync_state.pulls.iter();
         let recorded = recorded.map(|(name, note)| (name, CandidatePull::Recorded(note.clone())));
-        let unconfirmed = book.proposing.iter();
-        let unconfirmed = unconfirmed.filter(|(name, _)| !book.pulls.contains_key(*name));
+        let unconfirmed = sync_state.proposing.iter();
+        let unconfirmed = unconfirmed.filter(|(name, _)| !sync_state.pulls.contains_key(*name));
         let unconfirmed = unconfirmed.filter_map(|(key, branch)| {
-            let sent = book.pushing.of(&key.parse().ok()?).to_vec();
-            let (branch, from) = (branch.clone(), *book.proposing_from.get(key)?);
+            let sent = sync_state.pushing.of(&key.parse().ok()?).to_vec();
+            let (branch, from) = (branch.clone(), *sync_state.proposing_from.get(key)?);
             Some((key, CandidatePull::Unconfirmed { branch, from, sent }))
         });
         let mut open: Vec<(FileName, CandidatePull)> =

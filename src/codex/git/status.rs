@@ -117,9 +117,12 @@ impl Codex {
     /// When GitHub mode is off, or the store can't be read.
     pub async fn git_status(&self, read_request: &ReadRequest) -> Result<GitStatus, GitSyncError> {
         let git = self.git()?;
-        let (book, _) = self.book(&read_request.user).await?;
+        let (sync_state, _) = self.sync_state(&read_request.user).await?;
         let entry = self.cache.read(read_request).await?.entry;
-        let respelt = book.respelt.iter().filter_map(|it| UserId::parse(it).ok());
+        let respelt = sync_state
+            .respelt
+            .iter()
+            .filter_map(|it| UserId::parse(it).ok());
         let respelt = respelt.map(|it| other_spelling(&git.base_path, &read_request.user, &it));
         let unmirrored = unmirrored(entry.table()).into_iter().map(|name| Skipped {
             file: git.path(&read_request.user, &name),
@@ -127,18 +130,18 @@ impl Codex {
             message: name_too_long_message(&name),
         });
         Ok(GitStatus {
-            head: book.commit,
-            synced_at: book.synced_at,
-            unpushed: unpushed(&book, entry.table())
+            head: sync_state.commit,
+            synced_at: sync_state.synced_at,
+            unpushed: unpushed(&sync_state, entry.table())
                 .into_iter()
                 .map(|it| it.name)
                 .collect(),
-            pulls: book
+            pulls: sync_state
                 .pulls
                 .into_iter()
                 .map(|(name, note)| (name, note.without_internal()))
                 .collect(),
-            last_error: book.last_error.map(LastError::without_internal),
+            last_error: sync_state.last_error.map(LastError::without_internal),
             problems: respelt.chain(unmirrored).collect(),
             rate_limit: git.repository.rate_limit(),
             version: entry.bounds.hi,
@@ -211,10 +214,10 @@ impl Codex {
             return PushState::default();
         }
         let held = self
-            .book(&read_request.user)
+            .sync_state(&read_request.user)
             .await
             .ok()
-            .and_then(|(book, _)| book.base(name));
+            .and_then(|(sync_state, _)| sync_state.base(name));
         let read = self.cache.read(read_request).await.ok();
         let ours = read.and_then(|read| read.entry.table().find(name.as_str())?.sha);
         let pushed = held.is_some() && held == ours;

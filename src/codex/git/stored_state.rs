@@ -39,7 +39,7 @@ pub struct SyncStateSummary {
     pub pulls: Vec<(String, PullNote)>,
     /// The last error.
     pub last_error: Option<LastError>,
-    book: UserSyncState,
+    sync_state: UserSyncState,
 }
 
 impl SyncStateSummary {
@@ -48,8 +48,8 @@ impl SyncStateSummary {
     /// # Errors
     /// [`NewerFormat`] when a newer version of the service wrote it.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, NewerFormat> {
-        let book = parse::<UserSyncState>(bytes).map_err(|_| NewerFormat)?;
-        Ok(book.map(Self::of))
+        let sync_state = parse::<UserSyncState>(bytes).map_err(|_| NewerFormat)?;
+        Ok(sync_state.map(Self::of))
     }
 
     /// The summary of a missing `git.json`.
@@ -57,24 +57,24 @@ impl SyncStateSummary {
         Self::of(UserSyncState::default())
     }
 
-    fn of(book: UserSyncState) -> Self {
+    fn of(sync_state: UserSyncState) -> Self {
         Self {
-            place: book.place.clone(),
-            commit: book.commit,
-            synced_at: book.synced_at,
-            files: book.files.keys().cloned().collect(),
-            pushing: book.pushing.names().cloned().collect(),
-            taking: book.taking.keys().cloned().collect(),
-            proposing: book.proposing.keys().cloned().collect(),
-            pulls: book.pulls.clone().into_iter().collect(),
-            last_error: book.last_error.clone(),
-            book,
+            place: sync_state.place.clone(),
+            commit: sync_state.commit,
+            synced_at: sync_state.synced_at,
+            files: sync_state.files.keys().cloned().collect(),
+            pushing: sync_state.pushing.names().cloned().collect(),
+            taking: sync_state.taking.keys().cloned().collect(),
+            proposing: sync_state.proposing.keys().cloned().collect(),
+            pulls: sync_state.pulls.clone().into_iter().collect(),
+            last_error: sync_state.last_error.clone(),
+            sync_state,
         }
     }
 
     /// The files of the table that Git doesn't hold with this content, as far as is known.
     pub fn unpushed(&self, table: &TaskTable) -> Vec<FileName> {
-        let unpushed = unpushed(&self.book, table);
+        let unpushed = unpushed(&self.sync_state, table);
         unpushed.into_iter().map(|it| it.name).collect()
     }
 }
@@ -100,8 +100,8 @@ impl Codex {
         let Some(folder) = imported else {
             return Ok(false);
         };
-        let (book, _) = self.book(user).await?;
-        if !was_never_synced(&book) || self.has_write_intent(user).await? {
+        let (sync_state, _) = self.sync_state(user).await?;
+        if !was_never_synced(&sync_state) || self.has_write_intent(user).await? {
             return Ok(false);
         }
         if self.has_task_files(user).await? {
@@ -150,9 +150,9 @@ impl Codex {
 }
 
 /// Whether no successful pass has written it; a failed one may have.
-fn was_never_synced(book: &UserSyncState) -> bool {
-    let has_pending = book.pushing.names().next().is_some() || !book.taking.is_empty();
-    book.commit.is_none() && book.files.is_empty() && !has_pending
+fn was_never_synced(sync_state: &UserSyncState) -> bool {
+    let has_pending = sync_state.pushing.names().next().is_some() || !sync_state.taking.is_empty();
+    sync_state.commit.is_none() && sync_state.files.is_empty() && !has_pending
 }
 
 /// What `state/.github.json` has on a user.

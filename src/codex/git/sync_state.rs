@@ -530,28 +530,28 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, GitS
 impl Codex {
     /// The user's `git.json`. A missing or damaged one, or one of another repository, counts as empty: then both sides
     /// are merged without a base, and nothing is lost.
-    pub(super) async fn book(
+    pub(super) async fn sync_state(
         &self,
         user: &UserId,
     ) -> Result<(UserSyncState, Option<ETag>), GitSyncError> {
         let place = self.git()?.mirror_location();
         let got = self.store.get(&BlobKey::git(user), GetIf::Any).await?.value;
-        let (book, etag): (Option<UserSyncState>, _) = match got {
+        let (state, etag): (Option<UserSyncState>, _) = match got {
             GetOutcome::Blob(blob) => (parse(&blob.bytes)?, Some(blob.etag)),
             GetOutcome::Absent | GetOutcome::Changed | GetOutcome::Unchanged => (None, None),
         };
-        let mut book = book.filter(|it| it.place.as_ref() == Some(&place));
-        if let (Some(book), None) = (&mut book, &self.git()?.repository.config().pull_requests) {
+        let mut state = state.filter(|it| it.place.as_ref() == Some(&place));
+        if let (Some(state), None) = (&mut state, &self.git()?.repository.config().pull_requests) {
             // Pull requests from before `CREATE_VIA_PR` was switched off must not block anything.
-            book.pulls.clear();
-            book.proposing.clear();
-            book.proposing_from.clear();
+            state.pulls.clear();
+            state.proposing.clear();
+            state.proposing_from.clear();
         }
         let fresh = || UserSyncState {
             place: Some(place.clone()),
             ..UserSyncState::default()
         };
-        Ok((book.unwrap_or_else(fresh), etag))
+        Ok((state.unwrap_or_else(fresh), etag))
     }
 
     /// Updates the user's `git.json` by compare-and-swap. `change` is applied again to a newer state after a lost race,
@@ -565,15 +565,15 @@ impl Codex {
         change: impl Fn(&mut UserSyncState) + Send,
     ) -> Result<UserSyncState, GitSyncError> {
         for _ in 0..CAS_ATTEMPTS {
-            let (before, etag) = self.book(user).await?;
-            let mut book = before.clone();
-            change(&mut book);
-            if book == before {
-                return Ok(book);
+            let (before, etag) = self.sync_state(user).await?;
+            let mut state = before.clone();
+            change(&mut state);
+            if state == before {
+                return Ok(state);
             }
             let put = Put {
                 // Maps with string keys, strings and numbers: serialisation can't fail.
-                bytes: serde_json::to_vec(&book).unwrap_or_default().into(),
+                bytes: serde_json::to_vec(&state).unwrap_or_default().into(),
                 ..Put::default()
             };
             let condition = etag.map_or(PutIf::Absent, PutIf::Same);
@@ -583,7 +583,7 @@ impl Codex {
                 .await?
                 .value
             {
-                PutOutcome::Done(_) => return Ok(book),
+                PutOutcome::Done(_) => return Ok(state),
                 // A lost race, or an earlier attempt of this very write that has landed: the next read tells.
                 PutOutcome::Refused => {}
             }

@@ -21,10 +21,10 @@ impl Codex {
         user: &UserId,
         now: Now,
     ) -> Result<bool, GitSyncError> {
-        let (book, _) = self.book(user).await?;
+        let (sync_state, _) = self.sync_state(user).await?;
         let read_request = read_request(user, now.later(), Consistency::Bounded);
         let entry = self.cache.read(&read_request).await?.entry;
-        if unpushed(&book, entry.table()).is_empty() && !book.has_open_pulls() {
+        if unpushed(&sync_state, entry.table()).is_empty() && !sync_state.has_open_pulls() {
             return Ok(false);
         }
         let put = Put {

@@ -142,13 +142,13 @@ impl Codex {
     /// writing `git.json` would create a folder for the user, possibly of a login that has one in another letter case.
     pub(super) async fn record_sync_error(&self, user: &UserId, trouble: &GitSyncError, now: Now) {
         let (code, message) = (trouble.code(), trouble.user_message());
-        let record = |book: &mut UserSyncState| {
+        let record = |sync_state: &mut UserSyncState| {
             let rewritten = matches!(trouble, GitSyncError::HistoryRewritten { .. });
             let is_different = |it: &LastError| {
                 (it.code != code || it.message != message) && (rewritten || !it.is_from_reconcile())
             };
-            if book.last_error.as_ref().is_none_or(is_different) {
-                book.trouble(Some((code, message.clone())), now.utc);
+            if sync_state.last_error.as_ref().is_none_or(is_different) {
+                sync_state.trouble(Some((code, message.clone())), now.utc);
             }
         };
         let recorded = async {

@@ -134,16 +134,16 @@ fn matches_plan(name: &FileName, text: &str, plan: &MergePlan<'_>, edited: bool)
     let fixed_slot = match (&task.fixed_slot, &wanted.fixed_slot) {
         // The problems may have different line numbers; the values are compared below.
         (FixedSlot::Invalid(_), FixedSlot::Invalid(_)) => true,
-        (said, wanted) => said == wanted,
+        (found, wanted) => found == wanted,
     };
     let mut left = outline.blocks.len();
     let keys = plan.keys.iter().all(|key| {
-        let said = outline.block(key.name);
-        left -= usize::from(said.is_some());
-        match (said, key.block(edited)) {
+        let found = outline.block(key.name);
+        left -= usize::from(found.is_some());
+        match (found, key.block(edited)) {
             _ if edited && key.reformatted => true,
-            (Some(said), Some(wanted)) => said.has_same_value(wanted),
-            (said, wanted) => said.is_none() && wanted.is_none(),
+            (Some(found), Some(wanted)) => found.has_same_value(wanted),
+            (found, wanted) => found.is_none() && wanted.is_none(),
         }
     });
     keys && left == 0
