@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::{ACCEPT, ETAG, HeaderMap, IF_NONE_MATCH};
 use http_body_util::BodyExt;
@@ -16,9 +15,14 @@ use octocrab::Octocrab;
 use octocrab::git::GitHandler;
 use octocrab::models::repos::CommitAuthor;
 use octocrab::params::repos::Reference;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use super::api_json::{
+    ActivityResponse, CompareResponse, CreateTreeBody, GitCommitResponse, NumberResponse,
+    PullResponse, PutFileBody, PutFileResponse, RefResponse, ShaResponse, TreeEntryBody,
+    TreeResponse,
+};
 use super::app::InstallationTokenSource;
 use super::repository::{
     BatchCommit, BatchCommitFile, BranchMove, CommitOutcome, Comparison, CreatedCommit, FileCommit,
@@ -223,119 +227,6 @@ impl GitHubRepository {
             head: response.head.sha,
         }
     }
-}
-
-#[derive(Deserialize)]
-struct NumberResponse {
-    number: u64,
-}
-
-#[derive(Deserialize)]
-struct GitCommitResponse {
-    tree: ShaResponse,
-}
-
-#[derive(Deserialize)]
-struct RefResponse {
-    object: ShaResponse,
-}
-
-#[derive(Deserialize)]
-struct ShaResponse {
-    sha: GitSha,
-}
-
-#[derive(Deserialize)]
-struct CompareResponse {
-    status: Comparison,
-}
-
-#[derive(Deserialize)]
-struct ActivityResponse {
-    before: String,
-    after: String,
-    timestamp: DateTime<Utc>,
-}
-
-#[derive(Deserialize)]
-struct TreeResponse {
-    tree: Vec<EntryResponse>,
-    #[serde(default)]
-    truncated: bool,
-}
-
-#[derive(Deserialize)]
-struct EntryResponse {
-    path: String,
-    mode: String,
-    sha: GitSha,
-    size: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct PutFileResponse {
-    commit: CommitResponse,
-}
-
-#[derive(Deserialize)]
-struct CommitResponse {
-    sha: GitSha,
-    html_url: String,
-    parents: Vec<ShaResponse>,
-}
-
-#[derive(Serialize)]
-struct CreateTreeBody<'a> {
-    base_tree: GitSha,
-    /// Borrows the contents: there may be 4 MiB of them.
-    tree: Vec<TreeEntryBody<'a>>,
-}
-
-#[derive(Serialize)]
-struct TreeEntryBody<'a> {
-    path: &'a str,
-    mode: &'static str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha: Option<String>,
-}
-
-#[derive(Serialize)]
-struct PutFileBody<'a> {
-    message: &'a str,
-    content: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha: Option<GitSha>,
-    branch: &'a str,
-    committer: CommitAuthor,
-    author: CommitAuthor,
-}
-
-#[derive(Deserialize)]
-struct PullResponse {
-    number: u64,
-    html_url: String,
-    state: String,
-    merged_at: Option<String>,
-    merge_commit_sha: Option<GitSha>,
-    base: PullBaseResponse,
-    head: PullHeadResponse,
-}
-
-#[derive(Deserialize)]
-struct PullBaseResponse {
-    #[serde(rename = "ref")]
-    reference: String,
-}
-
-#[derive(Deserialize)]
-struct PullHeadResponse {
-    #[serde(rename = "ref")]
-    reference: String,
-    sha: GitSha,
 }
 
 #[async_trait]

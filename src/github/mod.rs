@@ -4,6 +4,7 @@
 //! [`GitHubRepository`], [`Transport`] and [`OAuth`]. GitHub's JSON doesn't leave this module; callers see our types.
 
 mod accounts;
+mod api_json;
 mod app;
 mod client;
 mod merge;
