@@ -9,7 +9,6 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::support::mirror::{Mirror, a_pushed_file_is_soon_in_every_timeline, create, send, tick};
-use crate::support::scene::task;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pushed_file_is_in_the_timeline_of_every_instance_within_five_seconds() {
@@ -97,13 +96,7 @@ async fn waiting_for_the_commit_gives_its_address() {
 async fn the_timer_brings_what_no_delivery_told_of() {
     let mirror = Mirror::new();
     let service = mirror.service();
-    mirror.commit(
-        &[
-            ("0001-a.md", Some(&task("a"))),
-            ("0002-b.md", Some(&task("b"))),
-        ],
-        "Add",
-    );
+    mirror.commit_two();
     mirror.github.drop_deliveries();
     let answer = tick(&service).json();
     assert_eq!(answer["Outputs"], json!({}));

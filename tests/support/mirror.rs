@@ -184,6 +184,12 @@ impl Mirror {
         self.commit(&files.collect::<Vec<_>>(), message)
     }
 
+    /// Commits the tasks `a` and `b`.
+    pub(crate) fn commit_two(&self) -> String {
+        let (a, b) = (task("a"), task("b"));
+        self.commit(&[("0001-a.md", Some(&a)), ("0002-b.md", Some(&b))], "Add")
+    }
+
     /// Anna's files in the repository.
     pub(crate) fn in_git(&self) -> Files {
         self.in_git_of("anna")

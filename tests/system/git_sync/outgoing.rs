@@ -91,13 +91,7 @@ async fn twelve_hundred_tasks_that_git_does_not_have_are_not_lost_but_pushed() {
 async fn a_lost_git_json_loses_nothing() {
     let mirror = Mirror::new();
     let service = mirror.service();
-    mirror.commit(
-        &[
-            ("0001-a.md", Some(&task("a"))),
-            ("0002-b.md", Some(&task("b"))),
-        ],
-        "Add",
-    );
+    mirror.commit_two();
     mirror.deliver(&service).await;
     mirror.github.fail(Fault::Status(503));
     create(&service, "Nur hier");
@@ -389,21 +383,27 @@ async fn with_pull_requests_a_change_waits_on_its_branch() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_instances_that_push_at_once_commit_once() {
-    let mirror = Mirror::new();
+/// Creates so many tasks while GitHub is off, then pushes them from two instances at once. Returns these.
+fn push_by_two_instances(mirror: &Mirror, tasks: usize) -> [Service; 2] {
     let off = mirror.service_without_github();
-    for at in 0..8 {
+    for at in 0..tasks {
         create(&off, &format!("Nummer {at}"));
     }
     terminate_cleanly(off);
-    let (a, b) = (mirror.service(), mirror.service());
-    a.send_json("POST", "/sync", "").json();
+    let services = [mirror.service(), mirror.service()];
+    services[0].send_json("POST", "/sync", "").json();
     std::thread::scope(|scope| {
-        for service in [&a, &b] {
+        for service in &services {
             scope.spawn(move || tick(service).json());
         }
     });
+    services
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_that_push_at_once_commit_once() {
+    let mirror = Mirror::new();
+    let [a, _b] = push_by_two_instances(&mirror, 8);
     mirror.until_equal(&a).await;
     assert_eq!(mirror.github.log("main").len(), 9);
 }
@@ -557,18 +557,7 @@ async fn a_branch_that_a_broken_push_left_is_taken_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_propose_a_change_once() {
     let mirror = Mirror::new().with("CREATE_VIA_PR", "true");
-    let off = mirror.service_without_github();
-    for at in 0..4 {
-        create(&off, &format!("Nummer {at}"));
-    }
-    terminate_cleanly(off);
-    let (a, b) = (mirror.service(), mirror.service());
-    a.send_json("POST", "/sync", "").json();
-    std::thread::scope(|scope| {
-        for service in [&a, &b] {
-            scope.spawn(move || tick(service).json());
-        }
-    });
+    let _services = push_by_two_instances(&mirror, 4);
     eventually("all are proposed", || {
         mirror.book_now()["pulls"].as_object().unwrap().len() == 4
     });

@@ -296,13 +296,7 @@ async fn a_full_sync_of_500_unchanged_files_costs_two_requests() {
 async fn a_delivery_is_answered_within_ten_seconds_though_github_hangs() {
     let mirror = Mirror::new();
     let service = mirror.service();
-    mirror.commit(
-        &[
-            ("0001-a.md", Some(&task("a"))),
-            ("0002-b.md", Some(&task("b"))),
-        ],
-        "Add",
-    );
+    mirror.commit_two();
     mirror.github.plan("GET", "/git/blobs", 2, Fault::Hang);
     let began = Instant::now();
     let url = format!("http://{}/github/webhook", service.address);
@@ -436,13 +430,7 @@ async fn an_edit_made_while_the_tree_is_read_is_no_conflict() {
 async fn pointed_at_another_place_it_removes_nothing() {
     let mirror = Mirror::new();
     let service = mirror.service();
-    mirror.commit(
-        &[
-            ("0001-a.md", Some(&task("a"))),
-            ("0002-b.md", Some(&task("b"))),
-        ],
-        "Add",
-    );
+    mirror.commit_two();
     deliver_and_compare(&mirror, &service).await;
     mirror.until_equal(&service).await;
     service.terminate();
