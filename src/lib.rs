@@ -14,6 +14,7 @@ pub mod http;
 pub mod metrics;
 pub mod net;
 pub mod now;
+pub mod rules;
 pub mod store;
 pub mod task;
 pub mod telemetry;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::blob_format::BlobFormat;
 use super::state::{State, Version};
+use crate::store::BlobFormat;
 use crate::task::{
     ContentView, Datum, FileRecord, FileView, FixedSlot, FixedSlotView, GitSha, Kategorie, Parsed,
     Problem, Slot, Status, Task, TaskTable, TaskView,

@@ -4,7 +4,6 @@
 #![doc = include_str!("README.md")]
 
 mod artifact;
-mod blob_format;
 mod command;
 mod commit_queue;
 mod file_records;
@@ -33,8 +32,8 @@ use crate::now::Now;
 use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
 
+pub use crate::store::BlobFormat;
 pub use artifact::{Artifact, ArtifactRejection};
-pub use blob_format::BlobFormat;
 pub use command::KeyHashes;
 pub use file_records::{fetchable_name, non_file_problem, non_file_record, unreadable_record};
 pub use garbage::GarbageCollected;

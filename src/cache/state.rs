@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::blob_format::BlobFormat;
+use crate::store::BlobFormat;
 use crate::store::{ETag, WriteId, WriteIds};
 use crate::task::GitSha;
 

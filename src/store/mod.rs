@@ -3,7 +3,10 @@
 #![doc = include_str!("README.md")]
 
 pub mod azure;
+mod blob_format;
+pub mod deadline;
 pub mod directory;
+mod ext;
 mod key;
 mod legacy;
 pub mod metered;
@@ -19,6 +22,8 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use blob_format::BlobFormat;
+pub use ext::{BlobStoreExt, BlobUpdate};
 pub use key::{BadBlobName, BlobKey, Prefix};
 
 /// A blob store. Implementations: [`azure::AzureStore`] and [`directory::DirectoryStore`]. Both pass the same

@@ -14,14 +14,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cache",
         &[
-            "context", "store", "task", "timeline", "view", "now", "user",
+            "context", "rules", "store", "task", "timeline", "view", "now", "user",
         ],
     ),
     (
         "codex",
         &[
-            "cache", "context", "metrics", "store", "task", "timeline", "view", "github", "now",
-            "user",
+            "cache", "context", "metrics", "rules", "store", "task", "timeline", "view", "github",
+            "now", "user",
         ],
     ),
     ("config", &["net", "user"]),
@@ -49,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("net", &[]),
     ("now", &[]),
+    ("rules", &[]),
     ("store", &["config", "metrics", "net", "user"]),
     ("task", &["config"]),
     ("telemetry", &["config", "context", "metrics"]),
