@@ -113,7 +113,6 @@ async fn rebuild(codex: &Codex) {
     let read_request = ReadRequest {
         user: user(),
         seen: None,
-        known: None,
         consistency: Consistency::Rebuilt,
         now,
     };

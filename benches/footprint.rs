@@ -230,7 +230,6 @@ async fn read_week(codex: &Codex, user: &str, encodings: &str) {
     let read_request = ReadRequest {
         user: UserId::parse(user).unwrap(),
         seen: None,
-        known: None,
         consistency: Consistency::Bounded,
         now,
     };

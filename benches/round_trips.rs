@@ -24,6 +24,7 @@ use chrono::Utc;
 use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{Codex, CodexSettings, Consistency, Layer, Read, ReadRequest};
 use codex_miroir::now::Now;
+use codex_miroir::rules::Rules;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::store::{
     BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
@@ -101,6 +102,7 @@ fn instance(store: &Arc<SlowStore>) -> Codex {
         pending_expiry: Duration::from_secs(60),
         zone: chrono_tz::Europe::Berlin,
         ids: || getrandom::u64().expect("the operating system gives random numbers"),
+        rules: Rules::default(),
     };
     Codex::new(
         Arc::clone(store) as _,
@@ -117,7 +119,6 @@ fn read_request(consistency: Consistency) -> ReadRequest {
     ReadRequest {
         user: UserId::parse("local").unwrap(),
         seen: None,
-        known: None,
         consistency,
         now: Now::from_clocks(Utc::now(), Instant::now()),
     }

@@ -17,6 +17,7 @@ use codex_miroir::demo::{self, DemoFolder};
 use codex_miroir::functions::package::{self, PackageRequest};
 use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::now::Now;
+use codex_miroir::rules::Rules;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
@@ -214,6 +215,7 @@ fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, F
             pending_expiry: config.pending_expiry,
             zone: config.time_zone,
             ids: random_id,
+            rules: Rules::default(),
         },
         rebuilds_per_minute: config.rebuilds_per_minute,
         writes_per_minute: config.writes_per_minute,
@@ -347,7 +349,6 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
     let read_request = ReadRequest {
         user,
         seen: None,
-        known: None,
         consistency: Consistency::Bounded,
         now: Now::read(),
     };

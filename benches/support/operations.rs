@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{Codex, CodexSettings};
+use codex_miroir::rules::Rules;
 use codex_miroir::store::directory::DirectoryStore;
 
 pub(crate) fn codex(store: &Arc<DirectoryStore>) -> Codex {
@@ -19,6 +20,7 @@ pub(crate) fn codex(store: &Arc<DirectoryStore>) -> Codex {
         pending_expiry: hour,
         zone: chrono_tz::Europe::Berlin,
         ids: || getrandom::u64().expect("the operating system gives random numbers"),
+        rules: Rules::default(),
     };
     Codex::new(
         Arc::clone(store) as _,

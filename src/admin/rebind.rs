@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::admin::ask;
 use crate::admin::words::identity;
-use crate::codex::{AccountIdentity, OwnerError, OwnerFile, spellings};
 use crate::config::Auth;
+use crate::owners::{AccountIdentity, OwnerError, OwnerFile, spellings};
 use crate::store::{BlobKey, BlobStore, Put, PutIf, PutOutcome, StoreError, StoreResponse};
 use crate::user::UserId;
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use crate::codex::AccountIdentity;
+use crate::owners::AccountIdentity;
 
 /// Untrusted text: control characters, which could inject terminal escapes, are escaped.
 pub(super) struct Escaped<'a>(pub &'a str);

@@ -7,13 +7,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::state::{State, Version};
-use crate::store::BlobFormat;
+use super::snapshot::Snapshot;
+use crate::store::{BlobFormat, BlobKey, BlobStore, BlobStoreExt, PutIf};
 use crate::task::{
     ContentView, Datum, FileRecord, FileView, FixedSlot, FixedSlotView, GitSha, Kategorie, Parsed,
     Problem, Slot, Status, Task, TaskTable, TaskView,
 };
 use crate::user::UserId;
+use crate::user_state::{State, Version};
 
 /// The format written, and the only one read. The minor version is raised whenever the parser's result for the same
 /// task file changes, so that no result of an older parser is used.
@@ -100,20 +101,38 @@ impl Artifact {
     }
 }
 
-/// Serializes the artifact of `table`.
-pub(super) fn artifact_bytes(
-    user: &UserId,
-    table: &TaskTable,
-    built_from: Version,
-    listed_at: DateTime<Utc>,
-) -> Vec<u8> {
+/// Reads a user's artifact. A failure is logged and treated as no artifact: it costs a listing.
+pub(super) async fn read_artifact(store: &dyn BlobStore, user: &UserId) -> Option<Artifact> {
+    match store.read(&BlobKey::artifact(user)).await {
+        Ok(blob) => Artifact::parse(&blob?.bytes, user),
+        Err(error) => {
+            tracing::warn!(%user, %error, "the artifact can't be read; reads cost a listing");
+            None
+        }
+    }
+}
+
+/// Writes the artifact of an exact snapshot. A failure is logged and costs the next new instance a listing. Does nothing
+/// if the state document has a newer major format: then the artifact is left to that version of the service.
+pub(super) async fn write_artifact(store: &dyn BlobStore, entry: &Snapshot) {
+    let state = entry.bounds.state.as_ref();
+    if state.is_some_and(|stored| stored.state.is_read_only()) {
+        return;
+    }
+    let key = BlobKey::artifact(&entry.user);
+    if let Err(error) = store.write(&key, artifact_bytes(entry), PutIf::Any).await {
+        tracing::warn!(user = %entry.user, %error, "the artifact could not be written; reads cost a listing");
+    }
+}
+
+fn artifact_bytes(entry: &Snapshot) -> Vec<u8> {
     let document = ArtifactDocument {
         format: FORMAT,
         built_by: Cow::Borrowed(concat!("codex-miroir ", env!("CARGO_PKG_VERSION"))),
-        built_from,
-        cache_created_at: listed_at,
-        user_id: Cow::Borrowed(user.as_str()),
-        files: table.iter().map(FileDocument::of).collect(),
+        built_from: entry.bounds.hi,
+        cache_created_at: entry.listed_at(),
+        user_id: Cow::Borrowed(entry.user.as_str()),
+        files: entry.table().iter().map(FileDocument::of).collect(),
     };
     // Strings, numbers and lists of them: serialization can't fail.
     serde_json::to_vec(&document).unwrap_or_default()

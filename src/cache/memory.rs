@@ -1,4 +1,4 @@
-//! The memory layer: one record per user, bounded by total size in bytes.
+//! The memory layer: one snapshot per user, bounded by total size in bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,40 +8,30 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::owner::OwnerState;
+use super::bounds::{PublishStep, VersionBounds, decide_publish, decide_publish_foreign};
 use super::snapshot::Snapshot;
-use super::state::Version;
 use crate::user::UserId;
+use crate::user_state::Version;
 
-/// One record per user. Nothing is invalidated: a read judges a snapshot by its version bounds and the request's time,
+/// One snapshot per user. Nothing is invalidated: a read judges a snapshot by its version bounds and the request's time,
 /// and a snapshot is replaced only by one that contains at least as much (P4).
 pub(super) struct MemoryCache {
-    users: Cache<UserId, Arc<UserRecord>, RandomState>,
+    users: Cache<UserId, Arc<Snapshot>, RandomState>,
     max_bytes: u64,
 }
 
-/// One user's snapshot and owner. Immutable; replaced as a whole.
-#[derive(Debug, Default, Clone)]
-pub(super) struct UserRecord {
-    pub(super) entry: Option<Arc<Snapshot>>,
-    pub(super) owner: OwnerState,
-}
+/// Size of a record beside the snapshot, in bytes: the key, the cache's nodes and the allocator's overhead, rounded up.
+const OVERHEAD: usize = 2 * size_of::<UserId>() + 256;
 
-/// Size of a record without what it points to, in bytes: the cache's nodes and the allocator's overhead, rounded up.
-const OVERHEAD: usize = size_of::<UserRecord>() + 2 * size_of::<UserId>() + 256;
-
-impl UserRecord {
-    /// Its size, in bytes.
-    fn weight(&self) -> usize {
-        OVERHEAD + self.owner.weight() + self.entry.as_ref().map_or(0, |entry| entry.weight())
-    }
+fn weight(snapshot: &Snapshot) -> usize {
+    OVERHEAD + snapshot.weight()
 }
 
 impl MemoryCache {
-    /// Holds records of up to `max_bytes` in total, each for at most `ttl` after it was last replaced.
+    /// Holds snapshots of up to `max_bytes` in total, each for at most `ttl` after it was last replaced.
     pub(super) fn new(max_bytes: u64, ttl: Duration) -> Self {
         let weigh =
-            |_: &UserId, known: &Arc<UserRecord>| known.weight().try_into().unwrap_or(u32::MAX);
+            |_: &UserId, entry: &Arc<Snapshot>| weight(entry).try_into().unwrap_or(u32::MAX);
         let users = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(weigh)
@@ -52,108 +42,68 @@ impl MemoryCache {
         Self { users, max_bytes }
     }
 
-    /// The user's record, of any age.
-    pub(super) fn known(&self, user: &UserId) -> Option<Arc<UserRecord>> {
+    /// The user's snapshot, of any age.
+    pub(super) fn get(&self, user: &UserId) -> Option<Arc<Snapshot>> {
         self.users.get(user)
     }
 
-    /// The user's snapshot, of any age.
-    pub(super) fn get(&self, user: &UserId) -> Option<Arc<Snapshot>> {
-        self.known(user)?.entry.clone()
-    }
-
-    /// Stores `entry`, unless the present snapshot contains more. If the present one has a higher `hi`, what it has
-    /// shown must not vanish again: `entry` is then stored as inexact, which the state document can't confirm: the next
-    /// read takes a current artifact or lists.
+    /// Stores `entry`, unless the present snapshot contains more ([`decide_publish`]).
     pub(super) fn publish(&self, entry: &Arc<Snapshot>) {
-        self.update(&entry.user, |known| {
-            let next = match &known.entry {
-                Some(present) if contains_more(present, entry) => return None,
-                Some(present) if is_older(entry, present) => Arc::new(entry.as_inexact()),
-                _ => Arc::clone(entry),
-            };
-            known.entry = Some(next);
-            Some(())
-        });
+        self.publish_as(entry, decide_publish);
     }
 
-    /// Stores a snapshot whose version was assigned to a foreign file. A present snapshot of an earlier version lacks
-    /// that file: it is replaced even if it is exact, or, if it contains more of other changes, marked inexact.
+    /// Stores a snapshot whose version was assigned to a foreign file ([`decide_publish_foreign`]).
     pub(super) fn publish_foreign(&self, entry: &Arc<Snapshot>) {
-        let is_stored = self.update(&entry.user, |known| {
-            let present = known.entry.as_ref();
-            let present = present.filter(|present| is_older(present, entry))?;
-            let next = match present.bounds.lo > entry.bounds.lo {
-                true => Arc::new(present.as_inexact()),
-                false => Arc::clone(entry),
+        self.publish_as(entry, decide_publish_foreign);
+    }
+
+    fn publish_as(
+        &self,
+        entry: &Arc<Snapshot>,
+        decide: fn(&VersionBounds, &VersionBounds) -> PublishStep,
+    ) {
+        self.update(&entry.user, |present| {
+            let Some(present) = present else {
+                return Some(Arc::clone(entry));
             };
-            known.entry = Some(next);
-            Some(())
+            match decide(&present.bounds, &entry.bounds) {
+                PublishStep::KeepPresent => None,
+                PublishStep::MarkPresentInexact => Some(Arc::new(present.as_inexact())),
+                PublishStep::Store => Some(Arc::clone(entry)),
+                PublishStep::StoreInexact => Some(Arc::new(entry.as_inexact())),
+            }
         });
-        if is_stored.is_none() {
-            self.publish(entry);
-        }
     }
 
     /// Replaces `old` by `new` if `old` is still stored. With `old` and `new` the same, it is weighed again.
     pub(super) fn replace(&self, old: &Arc<Snapshot>, new: &Arc<Snapshot>) {
-        self.put(&old.user, new, |present| {
-            present.is_some_and(|present| Arc::ptr_eq(present, old))
+        self.update(&old.user, |present| {
+            let is_stored = present.is_some_and(|present| Arc::ptr_eq(present, old));
+            is_stored.then(|| Arc::clone(new))
         });
     }
 
-    fn put(
+    /// Replaces the user's snapshot atomically; does nothing if `next` returns `None`. A snapshot larger than the whole
+    /// layer isn't stored, and evicts no other user's.
+    fn update(
         &self,
         user: &UserId,
-        entry: &Arc<Snapshot>,
-        may_replace: impl FnOnce(Option<&Arc<Snapshot>>) -> bool,
+        next: impl FnOnce(Option<&Arc<Snapshot>>) -> Option<Arc<Snapshot>>,
     ) {
-        self.update(user, |known| {
-            may_replace(known.entry.as_ref()).then(|| known.entry = Some(Arc::clone(entry)))
+        self.users.entry_by_ref(user).and_compute_with(|present| {
+            match next(present.as_ref().map(moka::Entry::value)) {
+                Some(next) if weight(&next) as u64 > self.max_bytes => Op::Remove,
+                Some(next) => Op::Put(next),
+                None => Op::Nop,
+            }
         });
     }
 
-    /// Updates the user's record atomically; does nothing if `update` returns `None`. A snapshot larger than the whole
-    /// layer isn't stored, and evicts nothing.
-    pub(super) fn update<T>(
-        &self,
-        user: &UserId,
-        update: impl FnOnce(&mut UserRecord) -> Option<T>,
-    ) -> Option<T> {
-        let mut updated = None;
-        let record = self.users.entry_by_ref(user);
-        record.and_compute_with(|present| {
-            let mut known =
-                present.map_or_else(UserRecord::default, |it| UserRecord::clone(it.value()));
-            updated = update(&mut known);
-            if updated.is_none() {
-                return Op::Nop;
-            }
-            if known.weight() as u64 > self.max_bytes {
-                known.entry = None;
-            }
-            Op::Put(Arc::new(known))
-        });
-        updated
-    }
-
-    /// Number of snapshots, and the size of all records in bytes, after pending evictions and expiries.
+    /// Number of snapshots, and their size in bytes, after pending evictions and expiries.
     pub(super) fn size(&self) -> (u64, u64) {
         self.users.run_pending_tasks();
-        let entries = self.users.iter().filter(|(_, it)| it.entry.is_some());
-        (entries.count() as u64, self.users.weighted_size())
+        (self.users.entry_count(), self.users.weighted_size())
     }
-}
-
-/// Whether `other` may contain changes later than any in `entry`.
-fn is_older(entry: &Snapshot, other: &Snapshot) -> bool {
-    entry.bounds.hi < other.bounds.hi
-}
-
-/// Whether `present` must not be replaced by `new`: it has the higher `lo`, or the same and only it is exact.
-fn contains_more(present: &Snapshot, new: &Snapshot) -> bool {
-    let (present, new) = (&present.bounds, &new.bounds);
-    present.lo > new.lo || (present.lo == new.lo && present.exact && !new.exact)
 }
 
 /// The highest version that this instance has acknowledged to each user, for as long as an older snapshot could be
@@ -181,8 +131,8 @@ impl AcknowledgedVersions {
             });
     }
 
-    /// Whether a snapshot with the lower bound `lo` contains every acknowledged change.
-    pub(super) fn covered_by(&self, user: &UserId, lo: Version) -> bool {
-        self.versions.get(user).is_none_or(|version| version <= lo)
+    /// The highest version acknowledged to the user; `None` if none was.
+    pub(super) fn get(&self, user: &UserId) -> Option<Version> {
+        self.versions.get(user)
     }
 }

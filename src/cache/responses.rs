@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::state::Version;
+use crate::user_state::Version;
 use crate::view::Language;
 
 /// One snapshot's responses; each is rendered on first demand.

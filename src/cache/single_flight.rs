@@ -9,11 +9,10 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
-use super::ReadError;
-use super::state::Version;
 use crate::context::in_request_context;
 use crate::store::ETag;
 use crate::user::UserId;
+use crate::user_state::{ReadError, Version};
 
 /// A result that several readers await. The work runs in its own task: a reader that is dropped doesn't cancel it, the
 /// deadline does.
@@ -70,24 +69,20 @@ pub(super) struct RebuildFlight<T: Clone> {
     pub result: SharedResult<T>,
 }
 
-struct UserFlights<F: Clone, R: Clone> {
-    read: Option<ReadFlight<F>>,
-    rebuild: Option<RebuildFlight<R>>,
+struct UserFlights<T: Clone> {
+    read: Option<ReadFlight<T>>,
+    rebuild: Option<RebuildFlight<T>>,
 }
 
 /// The reads and rebuilds in flight. Readers of one user never wait for another user's: a lock of the map is held only
 /// to look up or register a flight, never across an await.
-pub(super) struct SingleFlight<F: Clone, R: Clone> {
-    users: DashMap<UserId, UserFlights<F, R>>,
+pub(super) struct SingleFlight<T: Clone> {
+    users: DashMap<UserId, UserFlights<T>>,
     ids: AtomicU64,
     deadline: Duration,
 }
 
-impl<F, R> SingleFlight<F, R>
-where
-    F: Clone + Send + Sync + 'static,
-    R: Clone + Send + Sync + 'static,
-{
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     pub(super) fn new(deadline: Duration) -> Self {
         Self {
             users: DashMap::new(),
@@ -102,7 +97,7 @@ where
     }
 
     /// The latest read in flight.
-    pub(super) fn current_read(&self, user: &UserId) -> Option<ReadFlight<F>> {
+    pub(super) fn current_read(&self, user: &UserId) -> Option<ReadFlight<T>> {
         self.users.get(user)?.read.clone()
     }
 
@@ -112,11 +107,11 @@ where
         self: &Arc<Self>,
         user: &UserId,
         started: Instant,
-        may_join: impl FnOnce(&ReadFlight<F>) -> bool,
+        may_join: impl FnOnce(&ReadFlight<T>) -> bool,
         begin: impl FnOnce(LowerBoundSender) -> Fut,
-    ) -> (ReadFlight<F>, Role)
+    ) -> (ReadFlight<T>, Role)
     where
-        Fut: Future<Output = Result<F, ReadError>> + Send + 'static,
+        Fut: Future<Output = Result<T, ReadError>> + Send + 'static,
     {
         let mut user_flights = self
             .users
@@ -148,15 +143,15 @@ where
         key: Option<ETag>,
         may_share_listing: bool,
         begin: impl FnOnce(Arc<AtomicBool>) -> Fut,
-    ) -> (SharedResult<R>, Role)
+    ) -> (SharedResult<T>, Role)
     where
-        Fut: Future<Output = Result<R, ReadError>> + Send + 'static,
+        Fut: Future<Output = Result<T, ReadError>> + Send + 'static,
     {
         let mut user_flights = self
             .users
             .entry(user.clone())
             .or_insert_with(UserFlights::empty);
-        let joinable = |in_flight: &&RebuildFlight<R>| {
+        let joinable = |in_flight: &&RebuildFlight<T>| {
             !in_flight.listed.load(Ordering::SeqCst)
                 || (may_share_listing && key.is_some() && in_flight.key == key)
         };
@@ -181,7 +176,7 @@ where
 
     /// Runs `work` in its own task under the deadline. The task removes itself from the map when it ends; one that
     /// never runs, because the runtime is shutting down, stays in it.
-    fn spawn<T: Clone + Send + Sync + 'static>(
+    fn spawn(
         self: &Arc<Self>,
         user: &UserId,
         id: u64,
@@ -213,7 +208,7 @@ pub(super) enum Role {
     Follower,
 }
 
-impl<F: Clone, R: Clone> UserFlights<F, R> {
+impl<T: Clone> UserFlights<T> {
     fn empty() -> Self {
         Self {
             read: None,
@@ -223,13 +218,13 @@ impl<F: Clone, R: Clone> UserFlights<F, R> {
 }
 
 /// Removes a flight from the map when its task ends, also on panic or cancellation.
-struct FlightGuard<'a, F: Clone, R: Clone> {
-    flights: &'a SingleFlight<F, R>,
+struct FlightGuard<'a, T: Clone> {
+    flights: &'a SingleFlight<T>,
     user: &'a UserId,
     id: u64,
 }
 
-impl<F: Clone, R: Clone> Drop for FlightGuard<'_, F, R> {
+impl<T: Clone> Drop for FlightGuard<'_, T> {
     fn drop(&mut self) {
         let users = &self.flights.users;
         if let Some(mut user_flights) = users.get_mut(self.user) {

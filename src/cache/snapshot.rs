@@ -1,6 +1,5 @@
 //! Snapshots: one user's parsed files with their version bounds, and the responses rendered from them.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,76 +9,16 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
+use super::bounds::VersionBounds;
+use super::decide::SnapshotAge;
 use super::responses::{Encoding, PackedResponse, PageBytes, PageFormat, RenderedResponses};
-use super::state::{MergedFile, StoredState, Version};
 use crate::now::Now;
-use crate::store::{ETag, Prefix};
+use crate::store::Prefix;
 use crate::task::{FileRecord, TaskId, TaskTable, UsedIds};
 use crate::timeline::{Timeline, place, slot_interval};
 use crate::user::UserId;
+use crate::user_state::{StoredState, Version};
 use crate::view::{self, Bodies, Language, MergedRow, Stamps, Week};
-
-/// Which changes a snapshot contains (src/cache/README.md, "Version bounds").
-#[derive(Debug, Clone)]
-pub struct VersionBounds {
-    /// Lower bound: every change up to this version is contained.
-    pub lo: Version,
-    /// Upper bound: no change after this version is contained.
-    pub hi: Version,
-    /// `lo == hi`, and nothing was pending but operations of this instance that are contained.
-    pub exact: bool,
-    /// The newest state document that this instance knows; may be ahead of `hi`.
-    pub state: Option<Arc<StoredState>>,
-    /// For an inexact listing, the state document read before it: what was finished then is contained.
-    pub before: Option<Arc<StoredState>>,
-    /// `hi` was assigned to a foreign file that is contained.
-    pub covers_foreign: bool,
-}
-
-impl VersionBounds {
-    /// Exact bounds at this state's version.
-    pub(super) fn exact_at(state: Arc<StoredState>) -> Self {
-        let version = state.state.version;
-        Self {
-            lo: version,
-            hi: version,
-            exact: true,
-            state: Some(state),
-            before: None,
-            covers_foreign: false,
-        }
-    }
-
-    /// The lower bound that another result needs so as to lack nothing that this snapshot has shown.
-    pub(super) fn shown_floor(&self) -> Version {
-        match self.covers_foreign {
-            true => self.hi,
-            false => self.lo,
-        }
-    }
-
-    /// The ETag for `If-None-Match`: a 304 confirms the snapshot. `None` if it isn't exact at that state document.
-    pub(super) fn validator(&self) -> Option<&ETag> {
-        let state = self.state.as_ref()?;
-        (self.exact && state.state.version == self.hi).then_some(&state.etag)
-    }
-
-    /// Whether responses show the same of the state document: next number and merged files.
-    fn renders_same_as(&self, other: &Self) -> bool {
-        self.next_id() == other.next_id() && self.merged() == other.merged()
-    }
-
-    /// The merged files, if any.
-    fn merged(&self) -> Option<&BTreeMap<String, MergedFile>> {
-        let merged = &self.state.as_ref()?.state.merged;
-        (!merged.is_empty()).then_some(merged)
-    }
-
-    /// The counter for new tasks.
-    fn next_id(&self) -> u32 {
-        self.state.as_ref().map_or(0, |seen| seen.state.next_id)
-    }
-}
 
 /// The cache entry of one user: an immutable snapshot of the parsed files, with the responses rendered from them for
 /// one interval between two slot boundaries.
@@ -127,17 +66,17 @@ pub(super) struct ListedFiles {
 
 /// What one acknowledged operation of this instance changed.
 #[derive(Debug)]
-pub(super) struct Changed<'a> {
+pub struct Changed<'a> {
     /// Its version, which follows the snapshot's.
-    pub(super) version: Version,
+    pub version: Version,
     /// The changed files; a removed one is a tombstone, [`Parsed::Tombstone`](crate::task::Parsed).
-    pub(super) files: &'a [FileRecord],
+    pub files: &'a [FileRecord],
     /// Just before the operation's compare-and-swap was sent.
-    pub(super) sent: Instant,
+    pub sent: Instant,
     /// The time for which the tasks are placed.
-    pub(super) placed: DateTime<Utc>,
+    pub placed: DateTime<Utc>,
     /// The newest state document known.
-    pub(super) state: Option<Arc<StoredState>>,
+    pub state: Option<Arc<StoredState>>,
 }
 
 impl Snapshot {
@@ -255,20 +194,22 @@ impl Snapshot {
         self.files.listed_at
     }
 
-    /// When the listing expires.
-    pub(super) fn listing_expires(&self) -> Instant {
-        self.files.listing_expires
+    /// What the rules of a read need to know of it at `now`.
+    pub(super) fn age(&self, now: Now) -> SnapshotAge {
+        let loaded = self.loaded_ago(now);
+        SnapshotAge {
+            lo: self.bounds.lo,
+            hi: self.bounds.hi,
+            exact: self.bounds.exact,
+            confirmed: loaded.saturating_sub(nanoseconds(&self.files.validated)),
+            loaded,
+            listing_expired: now.mono >= self.files.listing_expires,
+        }
     }
 
     /// How long ago this instance listed or loaded the files.
-    pub(super) fn memory_age(&self, now: Now) -> Duration {
+    fn loaded_ago(&self, now: Now) -> Duration {
         now.mono.saturating_duration_since(self.files.created)
-    }
-
-    /// How long ago the state document last confirmed the files.
-    pub(super) fn age(&self, now: Now) -> Duration {
-        self.memory_age(now)
-            .saturating_sub(nanoseconds(&self.files.validated))
     }
 
     /// Records that a request sent after `moment` confirmed the files; clears the last failure.
@@ -282,7 +223,7 @@ impl Snapshot {
     /// How long ago the store last failed; `None` if it has answered since.
     pub(super) fn since_failure(&self, now: Now) -> Option<Duration> {
         let failed = nanoseconds(&self.files.failed);
-        (!failed.is_zero()).then(|| self.memory_age(now).saturating_sub(failed))
+        (!failed.is_zero()).then(|| self.loaded_ago(now).saturating_sub(failed))
     }
 
     /// Records that the store failed at `moment`.
@@ -429,10 +370,6 @@ fn nanoseconds(counter: &AtomicU64) -> Duration {
 
 /// A weak entity tag: 128 bits of the hash in hex, and a suffix for the format.
 fn etag_of(hash: Sha256, format: &str) -> Box<str> {
-    let digest = hash.finalize();
-    let hex: String = digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("W/\"{hex}{format}\"").into()
+    let hex = format!("{:x}", hash.finalize());
+    format!("W/\"{}{format}\"", &hex[..32]).into()
 }

@@ -7,11 +7,10 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::render::render;
 use super::{Codex, WeekError, WeekWithBodies};
-use crate::cache::{
-    Consistency, Mutation, ReadError, ReadRequest, Requests, Snapshot, with_deadline,
-};
-use crate::store::{BlobKey, ETag, GetIf, GetOutcome, StoreError, StoreResponse};
+use crate::cache::{Consistency, ReadRequest, Snapshot};
+use crate::store::{BlobKey, ETag, GetIf, Requests, StoreError};
 use crate::task::body_of;
+use crate::user_state::{Mutation, ReadError};
 use crate::view::{Bodies, Language, UNREADABLE_BODY};
 
 /// Bodies fetched concurrently: a week has 21 slots.
@@ -99,19 +98,24 @@ impl Codex {
         let Ok(key) = BlobKey::raw(&entry.user, file.name) else {
             return Ok(FileText::Unreadable);
         };
-        let condition = match self.cache.breaks(Mutation::BodyOfAnyVersion) {
+        let condition = match self
+            .cache
+            .settings()
+            .rules
+            .breaks(Mutation::BodyOfAnyVersion)
+        {
             true => GetIf::Any,
             false => GetIf::Same(ETag::new(file.etag)),
         };
-        let got = async { Ok(self.store.get(&key, condition).await) };
-        match with_deadline(got).await? {
-            Ok(StoreResponse {
-                value: GetOutcome::Blob(blob),
-                ..
-            }) => Ok(FileText::Text(
-                String::from_utf8_lossy(&blob.bytes).into_owned(),
-            )),
-            Ok(_) | Err(StoreError::NotAFile { .. }) => Ok(FileText::Changed),
+        let store = self.cache.states().limited.store();
+        match store.get(&key, condition).await {
+            Ok(response) => Ok(response
+                .value
+                .into_blob()
+                .map_or(FileText::Changed, |blob| {
+                    FileText::Text(String::from_utf8_lossy(&blob.bytes).into_owned())
+                })),
+            Err(StoreError::NotAFile { .. }) => Ok(FileText::Changed),
             Err(StoreError::Unreadable { .. }) => Ok(FileText::Unreadable),
             Err(error) => Err(error.into()),
         }

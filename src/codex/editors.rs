@@ -103,7 +103,6 @@ impl Codex {
             let request = ReadRequest {
                 user,
                 seen: None,
-                known: None,
                 consistency: Consistency::Rebuilt,
                 now: clock(),
             };

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::{Codex, Refusal, TaskError};
-use crate::cache::{Consistency, Read, ReadError, ReadRequest, Requests, Snapshot, Version};
+use crate::cache::{Consistency, Read, ReadRequest, Snapshot};
+use crate::store::Requests;
 use crate::task::{ContentView, FileName, Problem, Status, TaskRef, TaskTable};
+use crate::user_state::{ReadError, Version};
 
 /// The result of looking a task up in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,20 +18,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono_tz::Tz;
 
-use crate::cache::{Cache, CacheSettings, WriteError};
+use crate::cache::{Cache, CacheSettings};
 use crate::metrics::RuntimeStats;
 use crate::now::Now;
+use crate::owners::Owners;
 use crate::store::{BlobKey, BlobStore, GetIf, GetOutcome, StoreError};
 use crate::task::{EditError, Problem};
 use crate::user::UserId;
+use crate::write::{WriteError, Writer};
 
 pub use crate::cache::{
-    AccountIdentity, Artifact, ArtifactRejection, BatchItem, BatchResult, BlobFormat, ChangeKind,
-    ConfirmedOwner, Consistency, Encoding, FileOp, FileOutcome, KeyHashes, Layer, LoginClaim,
-    MAX_BATCH, NewerFormat, OwnerError, OwnerFile, PageBytes, PageFormat, PendingFile, PendingOp,
-    Read, ReadError, ReadRequest, Requests, Snapshot, State, Version, fetchable_name,
-    non_file_record, spellings, unreadable_record,
+    Artifact, ArtifactRejection, Consistency, Encoding, Layer, PageBytes, PageFormat, Read,
+    ReadRequest, Snapshot, fetchable_name, non_file_record, unreadable_record,
 };
+pub use crate::store::{BlobFormat, Requests};
+pub use crate::user_state::{
+    ChangeKind, KeyHashes, NewerFormat, PendingFile, PendingOp, ReadError, State, Version,
+};
+pub use crate::write::{BatchItem, BatchResult, FileOp, FileOutcome, MAX_BATCH};
 use git::GitSync;
 pub use git::{
     FetchReport, GitMutation, GitSettings, GitStatus, GitSyncError, LastError, Mirrored,
@@ -43,6 +47,9 @@ use limit::RateLimiter;
 use probe::ReadinessProbe;
 pub use tasks::{TaskDetail, TaskFilter, TaskList};
 pub use write::{IfMatch, TaskChanged, TaskCompleted, TaskCreated};
+
+/// The part of the memory that is for the owners of logins is one in so many; the snapshots have the rest.
+const OWNERS_SHARE: u64 = 8;
 
 /// Settings of the operations.
 #[derive(Clone)]
@@ -62,6 +69,8 @@ pub struct CodexSettings {
 pub struct Codex {
     store: Arc<dyn BlobStore>,
     cache: Cache,
+    writer: Writer,
+    owners: Owners,
     rebuilds: Arc<RateLimiter>,
     writes: Arc<RateLimiter>,
     probe: Arc<ReadinessProbe>,
@@ -181,7 +190,6 @@ impl From<WriteError> for Refusal {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Read(error) => error.into(),
-            WriteError::NoState => ReadError::Broken.into(),
             WriteError::OutcomeUnknown(version) => Self::at(TaskError::OutcomeUnknown, version),
             WriteError::Conflict(version) => Self::at(TaskError::Conflict, version),
             WriteError::IdsExhausted(version) => Self::at(TaskError::IdsExhausted, version),
@@ -203,10 +211,16 @@ pub struct WeekWithBodies {
 
 impl Codex {
     /// Operations over `store`.
-    pub fn new(store: Arc<dyn BlobStore>, settings: CodexSettings) -> Self {
+    pub fn new(store: Arc<dyn BlobStore>, mut settings: CodexSettings) -> Self {
         let zone = settings.cache.zone;
+        let for_owners = settings.cache.memory_max_bytes / OWNERS_SHARE;
+        settings.cache.memory_max_bytes -= for_owners;
+        let owners = Owners::new(&store, settings.cache.stale_if_error, for_owners);
+        let cache = Cache::new(Arc::clone(&store), settings.cache);
         Self {
-            cache: Cache::new(Arc::clone(&store), settings.cache),
+            owners,
+            writer: Writer::new(cache.clone()),
+            cache,
             rebuilds: Arc::new(RateLimiter::per_minute(settings.rebuilds_per_minute)),
             writes: Arc::new(RateLimiter::per_minute(settings.writes_per_minute)),
             probe: Arc::default(),
@@ -234,7 +248,7 @@ impl Codex {
         if request.consistency != Consistency::Bounded {
             self.allow_rebuild(request)?;
         }
-        Ok(self.cache.read_first(request).await?)
+        Ok(self.cache.read(request).await?)
     }
 
     fn allow_rebuild(&self, request: &ReadRequest) -> Result<(), WeekError> {
@@ -259,8 +273,8 @@ impl Codex {
         request: &ReadRequest,
         changes: Vec<BatchItem>,
     ) -> Result<BatchResult, Refusal> {
-        let writer = self.writer(request, "files");
-        Ok(self.cache.write_batch(writer, changes).await?)
+        let writer = self.write_context(request, "files");
+        Ok(self.writer.write_batch(writer, changes).await?)
     }
 
     /// The Git engine, while GitHub mode is on.
@@ -294,16 +308,10 @@ impl Codex {
         }
     }
 
-    /// Breaks a rule of the cache protocol from now on, for mutation tests by the simulation.
-    #[cfg(feature = "mutations")]
-    pub fn break_rule(&self, mutation: crate::cache::Mutation) {
-        self.cache.break_rule(mutation);
-    }
-
     /// Waits for the work that follows acknowledged writes (removing write intents), so that a clean shutdown leaves
     /// nothing for other instances to recover.
     pub async fn finish_writes(&self) {
-        self.cache.finish_writes().await;
+        self.writer.finish().await;
     }
 
     /// The user's snapshot in memory, of any age.
@@ -313,7 +321,7 @@ impl Codex {
 
     /// Gauges of this instance, for its metrics.
     pub fn runtime_stats(&self, now: Now) -> RuntimeStats {
-        let (cached_users, cached_bytes) = self.cache.memory_size();
+        let (cached_users, cached_bytes) = self.memory_size();
         let unpushed = self.git.as_ref().map(|git| git.unpushed());
         let (unpushed, since) = unpushed.unwrap_or_default();
         RuntimeStats {
@@ -322,51 +330,20 @@ impl Codex {
             cached_bytes,
             tasks: tokio::runtime::Handle::try_current()
                 .map_or(0, |runtime| runtime.metrics().num_alive_tasks() as u64),
-            pending: self.cache.writing() as u64,
+            pending: self.writer.active_users() as u64,
             unpushed: unpushed as u64,
             oldest_unpushed: since.map(|since| now.started - since),
         }
     }
 
-    /// Confirms who owns a login: see [`Cache::confirm_owner`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn confirm_owner(
-        &self,
-        claim: &LoginClaim,
-        now: Now,
-    ) -> Result<ConfirmedOwner, OwnerError> {
-        self.cache.confirm_owner(claim, now).await
-    }
-
-    /// Confirms who owns a login, by a fresh read of the store: see [`Cache::reconfirm_owner`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn reconfirm_owner(
-        &self,
-        claim: &LoginClaim,
-        now: Now,
-    ) -> Result<ConfirmedOwner, OwnerError> {
-        self.cache.reconfirm_owner(claim, now).await
-    }
-
-    /// Ends the sessions of the claim's user: see [`Cache::end_sessions`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn end_sessions(&self, claim: &LoginClaim) -> Result<(), OwnerError> {
-        self.cache.end_sessions(claim).await
-    }
-
-    /// Whether this instance knows that the claim's session was ended.
-    pub fn is_session_ended(&self, claim: &LoginClaim) -> bool {
-        self.cache.is_session_ended(claim)
+    /// The owners of logins.
+    pub fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// How many users memory holds, and their total size in bytes.
     pub fn memory_size(&self) -> (u64, u64) {
-        self.cache.memory_size()
+        let (users, bytes) = self.cache.memory_size();
+        (users, bytes + self.owners.memory_bytes())
     }
 }

@@ -8,8 +8,9 @@ use super::bodies::FileText;
 use super::locate::{Located, locate, lookup_refusal};
 use super::render::render;
 use super::{Codex, Consistency, Read, ReadRequest, Refusal, Requests, TaskError, WeekError};
-use crate::cache::{ReadError, Snapshot};
+use crate::cache::Snapshot;
 use crate::task::{ContentView, FileName, Kategorie, Problem, Status, TaskRef, TaskView, body_of};
+use crate::user_state::ReadError;
 
 /// Which tasks a listing contains. All conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

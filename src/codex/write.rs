@@ -9,17 +9,16 @@ use chrono_tz::Tz;
 use super::git::hint_text;
 use super::locate::WriteTarget;
 use super::{Codex, Consistency, ReadRequest, Refusal, Requests, TaskError, Version};
-use crate::cache::{
-    ChangeDecision, ChangeError, ChangeOutcome, KeyHashes, NewTaskFile, ReadError, WriteContext,
-    WriteError, non_file_problem,
-};
+use crate::cache::non_file_problem;
 use crate::now::Now;
-use crate::store::{BlobKey, StoreError};
+use crate::store::{BlobKey, BlobUpdate, StoreError};
 use crate::task::{
     ContentView, Datum, Edit, EditError, FileName, GitSha, NewTask, Parsed, Slot, Status, Task,
     TaskRef, Zeit, edit, git_sha, new_file, parse,
 };
 use crate::user::UserId;
+use crate::user_state::{KeyHashes, ReadError};
+use crate::write::{ChangeError, ChangeOutcome, NewTaskFile, WriteContext, WriteError};
 
 /// A task that was created.
 #[derive(Debug, Clone)]
@@ -114,8 +113,8 @@ impl Codex {
         let bytes = Bytes::from(text);
         let etag = git_sha(&bytes);
         let file = NewTaskFile { slug, bytes, key };
-        let writer = self.writer(request, "create");
-        let created = self.cache.create(writer, file).await?;
+        let writer = self.write_context(request, "create");
+        let created = self.writer.create(writer, file).await?;
         Ok(TaskCreated {
             name: created.name,
             version: created.version,
@@ -203,7 +202,7 @@ impl Codex {
         let decide = move |name: &FileName, bytes: &[u8]| {
             let (text, task) = parse_task(name, bytes)?;
             if task.status == Status::Abgeschlossen {
-                return Ok(ChangeDecision::Keep((
+                return Ok(BlobUpdate::Keep((
                     git_sha(bytes),
                     task.abgeschlossen_am,
                     true,
@@ -261,7 +260,7 @@ impl Codex {
     ) -> Result<(FileName, ChangeOutcome<T>), Refusal>
     where
         T: Send + 'static,
-        D: Fn(&FileName, &[u8]) -> Result<ChangeDecision<T>, EditRejection> + Send + Sync + 'static,
+        D: Fn(&FileName, &[u8]) -> Result<BlobUpdate<T>, EditRejection> + Send + Sync + 'static,
     {
         let decide = Arc::new(decide);
         let mut target = target;
@@ -270,8 +269,8 @@ impl Codex {
             let (decide, of_file) = (Arc::clone(&decide), name.clone());
             let decide = move |bytes: &[u8]| decide(&of_file, bytes);
             let changed = self
-                .cache
-                .change(self.writer(request, reason), name.clone(), decide)
+                .writer
+                .change(self.write_context(request, reason), name.clone(), decide)
                 .await;
             match changed {
                 Ok(mut done) => {
@@ -293,12 +292,21 @@ impl Codex {
 impl Codex {
     /// The writer for a request. In GitHub mode it also leaves a hint in the queue, by which any instance finds files
     /// that aren't pushed yet.
-    pub(super) fn writer(&self, request: &ReadRequest, reason: &'static str) -> WriteContext {
-        self.writer_for(&request.user, request.now, reason)
+    pub(super) fn write_context(
+        &self,
+        request: &ReadRequest,
+        reason: &'static str,
+    ) -> WriteContext {
+        self.write_context_for(&request.user, request.now, reason)
     }
 
     /// The writer for a background job.
-    pub(super) fn writer_for(&self, user: &UserId, now: Now, reason: &'static str) -> WriteContext {
+    pub(super) fn write_context_for(
+        &self,
+        user: &UserId,
+        now: Now,
+        reason: &'static str,
+    ) -> WriteContext {
         let hint = || (BlobKey::hint(user), hint_text(now));
         WriteContext {
             user: user.clone(),
@@ -354,12 +362,12 @@ fn decision<T>(
     edited: String,
     etag: GitSha,
     value: impl FnOnce(GitSha) -> T,
-) -> ChangeDecision<T> {
+) -> BlobUpdate<T> {
     if edited == text {
-        ChangeDecision::Keep(value(etag))
+        BlobUpdate::Keep(value(etag))
     } else {
         let etag = git_sha(edited.as_bytes());
-        ChangeDecision::Write(edited.into(), value(etag))
+        BlobUpdate::Write(edited.into(), value(etag))
     }
 }
 

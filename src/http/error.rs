@@ -20,10 +20,9 @@ use super::auth::{AuthError, SignInMethod, easyauth_sign_in_path};
 use super::error_page;
 use super::extract::{X_CODEX_VERSION, accepted_language, wants_page};
 use super::response::Always;
-use crate::codex::{
-    GitSyncError, Limited, OwnerError, ReadError, Refusal, TaskError, Version, WeekError,
-};
+use crate::codex::{GitSyncError, Limited, ReadError, Refusal, TaskError, Version, WeekError};
 use crate::github::GitHubError;
+use crate::owners::OwnerError;
 use crate::task::{EditError, GitSha};
 use crate::view::Language;
 
@@ -501,7 +500,7 @@ impl From<OwnerError> for ApiError {
             OwnerError::SessionEnded => {
                 return Self::new(Code::NotSignedIn, "The session was ended: sign in again.");
             }
-            OwnerError::Store(_) | OwnerError::TimedOut | OwnerError::Contended => Self::new(
+            OwnerError::Store(_) | OwnerError::Contended => Self::new(
                 Code::StorageUnavailable,
                 "The storage can't be reached: try again soon.",
             )

@@ -1,7 +1,6 @@
 //! What handlers extract from a request.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
 use http::header::{
@@ -11,7 +10,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName};
 
 use super::{ApiError, App, Code};
-use crate::codex::{Consistency, Encoding, ReadRequest, Snapshot, Version};
+use crate::codex::{Consistency, Encoding, ReadRequest, Version};
 use crate::context;
 use crate::now::Now;
 use crate::task::TaskRef;
@@ -50,8 +49,6 @@ impl<S: Sync> FromRequestParts<S> for Now {
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub user: UserId,
-    /// The user's cached snapshot, when authentication found one.
-    pub known: Option<Arc<Snapshot>>,
 }
 
 impl FromRequestParts<App> for Caller {
@@ -92,7 +89,6 @@ pub(super) fn read_request(headers: &HeaderMap, caller: Caller, now: Now) -> Rea
     ReadRequest {
         seen: client_version(headers, &caller.user),
         user: caller.user,
-        known: caller.known,
         consistency: match requires_strong(headers) {
             true => Consistency::Strict,
             false => Consistency::Bounded,

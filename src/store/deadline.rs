@@ -11,6 +11,9 @@ use super::{
     PutIf, PutOutcome, StoreError, StoreResponse,
 };
 
+/// The deadline of a call under which a user's writes wait, so that a silent store can't block them.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(15);
+
 /// A decorator that gives up each call after a time limit, with [`StoreError::Unavailable`]. A write that was given up
 /// may still land.
 pub struct DeadlineStore {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::task::FileName;
 use crate::user::UserId;
 
 /// The path of a blob and its content type.
@@ -28,7 +29,15 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 impl BlobKey {
-    /// `raw/{user}/tasks/{name}`: a task file, the source of truth.
+    /// `raw/{user}/tasks/{name}`: a task file, the source of truth. A [`FileName`] is always a valid last segment.
+    pub fn task(user: &UserId, name: &FileName) -> Self {
+        Self {
+            path: format!("{}{name}", Prefix::raw(user)),
+            content_type: MARKDOWN,
+        }
+    }
+
+    /// `raw/{user}/tasks/{name}`: any blob that a listing returns there.
     pub fn raw(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
         Self::inside(&Prefix::raw(user), name, MARKDOWN)
     }

@@ -10,6 +10,7 @@ mod ext;
 mod key;
 mod legacy;
 pub mod metered;
+mod requests;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use blob_format::BlobFormat;
 pub use ext::{BlobStoreExt, BlobUpdate};
 pub use key::{BadBlobName, BlobKey, Prefix};
+pub use requests::Requests;
 
 /// A blob store. Implementations: [`azure::AzureStore`] and [`directory::DirectoryStore`]. Both pass the same
 /// conformance suite.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::codex::{
     Consistency, Encoding, Layer, PageFormat, Read, ReadError, ReadRequest, Version, WeekError,
 };
 use codex_miroir::now::Now;
 use codex_miroir::task::FileName;
+use codex_miroir::user_state::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::view::Language;
 use serde_json::Value;
 

@@ -3,12 +3,13 @@
 //!
 //! Failing cases are kept in `proptest-regressions` and run first; `tests/run fuzz CASES` runs more cases.
 
-use codex_miroir::cache::{Artifact, State};
+use codex_miroir::cache::Artifact;
 use codex_miroir::config::Secret;
 use codex_miroir::github::{Delivery, parse, verify};
 use codex_miroir::net::TrustStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::task::{FileName, TaskRef};
+use codex_miroir::user_state::State;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value;

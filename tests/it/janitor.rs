@@ -10,8 +10,8 @@ mod trigger;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use codex_miroir::cache::{ChangeKind, State};
 use codex_miroir::codex::{JanitorReport, Version};
+use codex_miroir::user_state::{ChangeKind, State};
 
 use crate::support::janitor::{SETTLED, mark, record};
 use crate::support::scene::{Instance, RAW, Scene};

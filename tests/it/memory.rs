@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use codex_miroir::codex::{AccountIdentity, Consistency, Layer, LoginClaim, ReadRequest};
+use codex_miroir::codex::{Consistency, Layer, ReadRequest};
+use codex_miroir::owners::{AccountIdentity, LoginClaim};
 use codex_miroir::user::UserId;
 
 use crate::support::scene::{Scene, task};
@@ -100,7 +101,7 @@ async fn the_count_is_right_whatever_happens_at_once() {
                 let week = a.json(&read).to_string();
                 assert!(week.contains(&format!("Aufgabe {number}\"")), "{week}");
                 let claim = claim(&user);
-                let confirmed = a.codex.confirm_owner(&claim, scene.now());
+                let confirmed = a.codex.owners().confirm(&claim, scene.now());
                 confirmed.await.unwrap();
                 assert!(a.codex.memory_size().1 <= BOUND);
             }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     (
         "admin",
-        &["codex", "config", "store", "task", "now", "user"],
+        &["codex", "config", "owners", "store", "task", "now", "user"],
     ),
     (
         "cache",
@@ -20,8 +20,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "codex",
         &[
-            "cache", "context", "metrics", "rules", "store", "task", "timeline", "view", "github",
-            "now", "user",
+            "cache", "context", "metrics", "owners", "rules", "store", "task", "timeline", "view",
+            "github", "now", "user",
         ],
     ),
     ("config", &["net", "user"]),
@@ -39,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "github",
             "metrics",
             "net",
+            "owners",
             "task",
             "view",
             "web",
@@ -49,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("net", &[]),
     ("now", &[]),
+    ("owners", &["context", "store", "now", "user"]),
     ("rules", &[]),
     ("store", &["config", "metrics", "net", "user"]),
     ("task", &["config"]),

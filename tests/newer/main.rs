@@ -20,6 +20,7 @@ use codex_miroir::codex::{Codex, CodexSettings, GitSettings};
 use codex_miroir::config::{Config, StorageChoice};
 use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::now::Now;
+use codex_miroir::rules::Rules;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
@@ -86,6 +87,7 @@ fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, B
             pending_expiry: config.pending_expiry,
             zone: config.time_zone,
             ids: || getrandom::u64().unwrap_or_else(|_| std::process::abort()),
+            rules: Rules::default(),
         },
         rebuilds_per_minute: config.rebuilds_per_minute,
         writes_per_minute: config.writes_per_minute,

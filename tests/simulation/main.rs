@@ -14,7 +14,7 @@ mod run;
 mod search;
 mod world;
 
-use codex_miroir::cache::Mutation;
+use codex_miroir::user_state::Mutation;
 use run::{Tally, run};
 use search::Search;
 

@@ -4,16 +4,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use codex_miroir::cache::{CacheSettings, Mutation, State};
+use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{
     BatchItem, BatchResult, Codex, CodexSettings, Consistency, FileOp, FileOutcome, KeyHashes,
     Layer, Read, ReadRequest, Refusal, TaskChanged, TaskCompleted, TaskCreated, TaskDetail,
     TaskError, Version, WeekError,
 };
 use codex_miroir::now::Now;
+use codex_miroir::rules::Rules;
 use codex_miroir::store::{ETag, WriteIds};
 use codex_miroir::task::{Datum, Edit, FileName, Kategorie, NewTask, Slot, Status, Zeit};
 use codex_miroir::user::UserId;
+use codex_miroir::user_state::{Mutation, State};
 use fastrand::Rng;
 
 use crate::checker::{
@@ -198,8 +200,19 @@ fn next_id() -> u64 {
     })
 }
 
+/// The rules of a protocol without the one that a run breaks.
+pub(crate) fn rules_without<M: Copy + PartialEq>(mutation: Option<M>) -> Rules<M> {
+    #[cfg(feature = "mutations")]
+    let rules = mutation.map_or_else(Rules::default, Rules::breaking);
+    #[cfg(not(feature = "mutations"))]
+    let rules = mutation.map_or_else(Rules::default, |_| {
+        unreachable!("a rule is broken only with the feature `mutations`")
+    });
+    rules
+}
+
 /// The cache's settings in a run.
-pub(crate) fn cache_settings(memory_max_bytes: u64) -> CacheSettings {
+pub(crate) fn cache_settings(memory_max_bytes: u64, rules: Rules<Mutation>) -> CacheSettings {
     CacheSettings {
         memory_ttl: Duration::from_secs(300),
         artifact_ttl: Duration::from_secs(900),
@@ -210,6 +223,7 @@ pub(crate) fn cache_settings(memory_max_bytes: u64) -> CacheSettings {
         pending_expiry: EXPIRY,
         zone: chrono_tz::Europe::Berlin,
         ids: next_id,
+        rules,
     }
 }
 
@@ -328,17 +342,12 @@ impl Run {
             slow_one_in: self.odds.slow_one_in,
         };
         let settings = CodexSettings {
-            cache: cache_settings(self.odds.memory),
+            cache: cache_settings(self.odds.memory, rules_without(self.plan.mutation)),
             rebuilds_per_minute: u32::MAX,
             writes_per_minute: u32::MAX,
             git: None,
         };
-        let codex = Codex::new(Arc::new(store), settings);
-        #[cfg(feature = "mutations")]
-        if let Some(mutation) = self.plan.mutation {
-            codex.break_rule(mutation);
-        }
-        self.instances.push(codex);
+        self.instances.push(Codex::new(Arc::new(store), settings));
     }
 
     fn living(&self) -> Vec<usize> {
@@ -756,7 +765,6 @@ impl Run {
         let read_request = ReadRequest {
             user: anna(),
             seen,
-            known: None,
             consistency: Consistency::Bounded,
             now: Now {
                 utc: now.utc + offset,

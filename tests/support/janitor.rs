@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use codex_miroir::cache::{ChangeKind, IdempotencyRecord, PendingFile, PendingOp, State};
 use codex_miroir::codex::{JanitorReport, Version};
 use codex_miroir::now::Now;
 use codex_miroir::store::{
     BlobKey, BlobStore, GetIf, GetOutcome, Prefix, Put, PutIf, WriteId, WriteIds,
 };
 use codex_miroir::user::UserId;
+use codex_miroir::user_state::{ChangeKind, IdempotencyRecord, PendingFile, PendingOp, State};
 use serde_json::Map;
 
 use super::later_store::LaterStore;

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use codex_miroir::cache::State;
 use codex_miroir::store::azure::AzureStore;
 use codex_miroir::store::{BlobKey, BlobStore, GetIf, GetOutcome};
 use codex_miroir::user::UserId;
+use codex_miroir::user_state::State;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use codex_miroir::cache::{CacheSettings, State};
+use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{
     Codex, CodexSettings, Consistency, Encoding, GitSettings, PageFormat, Read, ReadRequest,
     Version, WeekError,
@@ -13,9 +13,11 @@ use codex_miroir::config::Config;
 use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::http::Routes;
 use codex_miroir::now::{ClockPair, Now};
+use codex_miroir::rules::Rules;
 use codex_miroir::store::BlobStore;
 use codex_miroir::task::{Kategorie, NewTask, Status};
 use codex_miroir::user::UserId;
+use codex_miroir::user_state::State;
 use serde_json::Value;
 
 use super::counting_store::CountingStore;
@@ -235,7 +237,6 @@ impl Scene {
         ReadRequest {
             user: anna(),
             seen: None,
-            known: None,
             consistency,
             now: self.now(),
         }
@@ -326,6 +327,7 @@ fn settings(
         pending_expiry: Duration::from_secs(60),
         zone: chrono_tz::Europe::Berlin,
         ids: || getrandom::u64().unwrap(),
+        rules: Rules::default(),
     };
     CodexSettings {
         cache,

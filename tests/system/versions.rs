@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use codex_miroir::cache::State;
 use codex_miroir::store::{BlobKey, GetIf, GetOutcome, Put, PutIf};
 use codex_miroir::user::UserId;
+use codex_miroir::user_state::State;
 use serde_json::{Value, json};
 
 use crate::support::mirror::{Mirror, tick};

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use codex_miroir::cache::State;
 use codex_miroir::store::BlobKey;
 use codex_miroir::task::TOMBSTONE_FILE;
 use codex_miroir::user::UserId;
+use codex_miroir::user_state::State;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 

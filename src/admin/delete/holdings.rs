@@ -2,7 +2,8 @@
 
 use super::DeleteError;
 use crate::admin::ask;
-use crate::codex::{Mirrored, OwnerError, OwnerFile, State, SyncStateSummary, mirrored};
+use crate::codex::{Mirrored, State, SyncStateSummary, mirrored};
+use crate::owners::{OwnerError, OwnerFile};
 use crate::store::{BlobKey, BlobStore, Prefix, StoreError};
 use crate::user::UserId;
 

@@ -126,7 +126,6 @@ impl<'a> Removal<'a> {
         ReadRequest {
             user: self.deletion.user.clone(),
             seen: None,
-            known: None,
             consistency: Consistency::Strict,
             now: self.deletion.now.later(),
         }

@@ -11,9 +11,9 @@ use super::report::{
 use super::seen::{InspectedUser, RawFiles, ReadResult};
 use crate::admin::words::Escaped;
 use crate::codex::{
-    AccountIdentity, Artifact, ArtifactRejection, ChangeKind, OwnerFile, PendingFile, PendingOp,
-    State, SyncStateSummary,
+    Artifact, ArtifactRejection, ChangeKind, PendingFile, PendingOp, State, SyncStateSummary,
 };
+use crate::owners::{AccountIdentity, OwnerFile};
 use crate::store::{Blob, BlobKey, Prefix, StoreError};
 use crate::task::{ContentView, FileName, FileView, TaskTable};
 use crate::user::UserId;

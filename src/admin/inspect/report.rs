@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::differences::Difference;
-use crate::codex::{AccountIdentity, BlobFormat, ChangeKind, Version};
+use crate::codex::{BlobFormat, ChangeKind, Version};
+use crate::owners::AccountIdentity;
 use crate::store::StoreError;
 use crate::task::ProblemCode;
 

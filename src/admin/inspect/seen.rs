@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
 
 use crate::admin::ask;
-use crate::codex::{fetchable_name, non_file_record, spellings, unreadable_record};
+use crate::codex::{fetchable_name, non_file_record, unreadable_record};
+use crate::owners::spellings;
 use crate::store::{
     Blob, BlobKey, BlobStore, ETag, ListedBlob, Listing, Prefix, StoreError, StoreResponse,
     WriteIds,

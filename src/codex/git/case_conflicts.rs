@@ -8,9 +8,9 @@ use futures::{StreamExt, stream};
 
 use super::GitSyncError;
 use super::repo_state::RepoSyncState;
-use crate::cache::{folders, spellings};
 use crate::codex::Codex;
 use crate::github::{GitSnapshot, UserTree};
+use crate::owners::{folders, spellings};
 use crate::user::UserId;
 
 /// Users whose state is looked up concurrently.

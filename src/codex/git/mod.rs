@@ -28,12 +28,14 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::ReadRequest;
-use crate::cache::{Consistency, ReadError, WriteError};
+use crate::cache::Consistency;
 use crate::github::{GitHubError, GitSnapshot, Repository};
 use crate::now::Now;
 use crate::store::StoreError;
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
+use crate::user_state::ReadError;
+use crate::write::WriteError;
 
 pub(super) use fetch::hint_text;
 pub use fetch::{FetchReport, TickReport};
@@ -312,7 +314,6 @@ fn read_request(user: &UserId, now: Now, consistency: Consistency) -> ReadReques
     ReadRequest {
         user: user.clone(),
         seen: None,
-        known: None,
         consistency,
         now,
     }

@@ -6,11 +6,11 @@ use super::plan::Unpushed;
 use super::push::{OutgoingFile, PushOutcome, PushStep};
 use super::sync_state::{PullNote, UserSyncState};
 use super::{GitSync, GitSyncError, PublishedCommit};
-use crate::cache::{BatchItem, FileOp, FileOutcome};
 use crate::codex::Codex;
 use crate::github::{Comparison, FileCommit, GitHubError, Pull, SideState, UserTree, merge};
 use crate::task::GitSha;
 use crate::user::UserId;
+use crate::write::{BatchItem, FileOp, FileOutcome};
 
 /// The highest number suffix of a branch name, for names taken by branches that were never deleted. After that the
 /// suffix is the content's SHA, or where that was proposed before, the SHA of the commit the branch is made from.
@@ -332,8 +332,8 @@ impl Codex {
                 merged: merged.conflicts,
                 write: None,
             };
-            let writer = self.writer_for(user, (git.clock)(), "review");
-            let done = self.cache.write_batch(writer, vec![change]).await?;
+            let writer = self.write_context_for(user, (git.clock)(), "review");
+            let done = self.writer.write_batch(writer, vec![change]).await?;
             if done.outcomes != [FileOutcome::Done] {
                 return Ok(());
             }

@@ -13,13 +13,15 @@ use super::plan::{LocalChange, LocalChangeKind, Plan};
 use super::report::{SyncMode, UserReport};
 use super::sync_state::{InboundWrite, LastError, PendingPushes, UserSyncState};
 use super::{GitMutation, GitSync, GitSyncError, read_request};
-use crate::cache::{BatchItem, Consistency, FileOp, FileOutcome, MAX_BATCH, ReadError, Snapshot};
+use crate::cache::{Consistency, Snapshot};
 use crate::codex::Codex;
 use crate::github::{GitHubError, SkipCode, Skipped, UserTree, merge};
 use crate::now::Now;
 use crate::store::{Blob, BlobKey, ETag, GetIf, GetOutcome, WriteIds};
 use crate::task::{FileName, GitSha, MAX_FILE_BYTES, Parsed, Status, git_sha, parse};
 use crate::user::UserId;
+use crate::user_state::ReadError;
+use crate::write::{BatchItem, FileOp, FileOutcome, MAX_BATCH};
 
 /// The most rounds of one pass, which repeats while files change concurrently.
 const MAX_ROUNDS: u32 = 6;
@@ -253,7 +255,7 @@ impl ReconcilePass<'_> {
         let mut failures = 0;
         for mut it in ready {
             // With a new write id: the batch's write may have landed and the file been removed again since.
-            it.change.write = Some(self.codex.cache.write_id());
+            it.change.write = Some(self.codex.writer.write_id());
             let it = std::slice::from_ref(&it);
             if !self.record_inbound(it).await? {
                 return Ok(());
@@ -309,8 +311,10 @@ impl ReconcilePass<'_> {
         let mut left: Vec<&PreparedWrite> = ready.iter().collect();
         while !left.is_empty() {
             let changes = left.iter().map(|it| it.change.clone()).collect();
-            let writer = self.codex.writer_for(self.user, self.now.later(), "sync");
-            let done = self.codex.cache.write_batch(writer, changes).await?;
+            let writer = self
+                .codex
+                .write_context_for(self.user, self.now.later(), "sync");
+            let done = self.codex.writer.write_batch(writer, changes).await?;
             let mut untried = vec![];
             let mut tried = vec![];
             for (it, fate) in left.into_iter().zip(&done.outcomes) {
@@ -469,7 +473,7 @@ impl ReconcilePass<'_> {
                     name: name.clone(),
                     operation,
                     merged: fields,
-                    write: Some(self.codex.cache.write_id()),
+                    write: Some(self.codex.writer.write_id()),
                 },
                 base: change.base,
                 theirs,

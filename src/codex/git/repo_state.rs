@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 
 use super::GitSyncError;
 use super::sync_state::parse;
-use crate::cache::BlobFormat;
 use crate::codex::Codex;
+use crate::store::BlobFormat;
 use crate::store::{BlobKey, ETag, GetIf, GetOutcome, Put, PutIf, PutOutcome};
 use crate::task::GitSha;
 use crate::user::UserId;

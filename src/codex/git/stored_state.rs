@@ -7,13 +7,13 @@ use super::plan::unpushed;
 use super::repo_state::RepoSyncState;
 use super::sync_state::{LastError, PullNote, UserSyncState, parse};
 use super::{GitSync, GitSyncError};
-use crate::cache::{NewerFormat, State};
 use crate::codex::Codex;
 use crate::store::{
     BlobKey, BlobStore, GetIf, GetOutcome, Prefix, Put, PutIf, PutOutcome, StoreError,
 };
 use crate::task::{FileName, GitSha, TOMBSTONE_FILE, TaskTable};
 use crate::user::UserId;
+use crate::user_state::{NewerFormat, State};
 
 /// Attempts of a compare-and-swap that loses to other writers.
 const CAS_ATTEMPTS: u32 = 20;

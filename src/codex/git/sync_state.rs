@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::GitSyncError;
-use crate::cache::BlobFormat;
 use crate::codex::Codex;
 use crate::github::Pull;
+use crate::store::BlobFormat;
 use crate::store::{BlobKey, ETag, GetIf, GetOutcome, Put, PutIf, PutOutcome, WriteId, WriteIds};
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;

@@ -27,12 +27,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
 use super::Codex;
 use super::git::GitSyncError;
-use crate::cache::{ReadError, WriteError};
 use crate::now::Now;
 use crate::store::{
     BlobKey, Contents, DeleteOutcome, ETag, ListedBlob, Prefix, StoreError, StoreResponse,
 };
 use crate::user::UserId;
+use crate::user_state::CommitError;
+use crate::user_state::ReadError;
 
 pub use report::JanitorReport;
 
@@ -70,7 +71,7 @@ pub enum JanitorError {
     Store(#[from] StoreError),
     /// The user's state couldn't be read or changed.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    State(#[from] CommitError),
     /// Unpushed files couldn't be determined.
     #[error(transparent)]
     Git(#[from] GitSyncError),
@@ -81,7 +82,7 @@ pub enum JanitorError {
 
 impl From<ReadError> for JanitorError {
     fn from(error: ReadError) -> Self {
-        Self::Write(error.into())
+        Self::State(error.into())
     }
 }
 
@@ -184,7 +185,7 @@ impl Codex {
 
     /// Runs a pass every hour, as `janitor` does under the Functions host. Never returns.
     pub async fn run_janitor_in_background(self, clock: fn() -> Now) {
-        let spread = self.cache.write_id().0 % FIRST_DELAY.1.as_secs();
+        let spread = self.writer.write_id().0 % FIRST_DELAY.1.as_secs();
         let first = clock().started + FIRST_DELAY.0 + Duration::from_secs(spread);
         let mut ticks = interval_at(first, INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -18,7 +18,11 @@ impl JanitorPass {
         // List the artifact before reading the state: an artifact is written only while there is a state, so a new
         // user's artifact can't be taken for a deleted user's.
         let artifact = self.clean_up_artifacts(user, report).await?;
-        let collected = self.codex.cache.collect_garbage(user, &now).await?;
+        let cache = &self.codex.cache;
+        let collected = cache.states().collect_garbage(user, &now).await?;
+        if let Some(stored) = &collected.stored {
+            cache.attach_state(user, stored);
+        }
         report.records += collected.records;
         report.intents += collected.intents;
         report.tombstones += collected.tombstones;

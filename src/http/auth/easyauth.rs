@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::sha256;
-use crate::codex::AccountIdentity;
+use crate::owners::AccountIdentity;
 use crate::user::UserId;
 
 pub(super) const PRINCIPAL: HeaderName = HeaderName::from_static("x-ms-client-principal");

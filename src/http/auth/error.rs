@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::token_verifier::TokenRejection;
-use crate::codex::OwnerError;
 use crate::github::GitHubError;
+use crate::owners::OwnerError;
 
 /// Why a request isn't authenticated or authorized.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -12,11 +12,12 @@ use super::pending_sign_in::ConsumedStates;
 use super::session::Session;
 use super::token_verifier::TokenVerifier;
 use super::{AuthError, Bearer};
-use crate::codex::{AccountIdentity, Codex, LoginClaim};
+use crate::codex::Codex;
 use crate::config::{Allowlist, Config, OAuthApp, PublicUrl, Secret};
 use crate::context;
 use crate::github::{Account, OAuth, Transport};
 use crate::now::Now;
+use crate::owners::{AccountIdentity, LoginClaim};
 use crate::user::UserId;
 
 /// Authenticates bearer tokens and browser sessions in the mode `github`.
@@ -90,7 +91,7 @@ impl GitHubAuthenticator {
     ) -> Result<GitHubCaller, AuthError> {
         let account = self.tokens.verify(token, now).await?;
         let claim = self.allowed_claim(&account, None)?;
-        let caller = codex.confirm_owner(&claim, now).await?.into();
+        let caller = codex.owners().confirm(&claim, now).await?.into();
         let login = claim.login;
         Ok(GitHubCaller { caller, login })
     }
@@ -106,16 +107,16 @@ impl GitHubAuthenticator {
         let session = session.ok_or(AuthError::NotSignedIn)?;
         let claim = self.allowed_claim(session.account(), Some(session.generation()))?;
         let Some(renewed) = session.renew(now) else {
-            let caller = codex.confirm_owner(&claim, now).await?.into();
+            let caller = codex.owners().confirm(&claim, now).await?.into();
             let login = claim.login;
             return Ok(GitHubCaller { caller, login });
         };
         // Another instance may just have ended the session, so don't rely on the cached generation for a renewal.
-        let caller = codex.reconfirm_owner(&claim, now).await?.into();
+        let caller = codex.owners().reconfirm(&claim, now).await?.into();
         let login = claim.login.clone();
         if let Some(cookie) = self.session_cookie(cookies, &renewed, now) {
-            let codex = codex.clone();
-            context::set_cookie(cookie, move || !codex.is_session_ended(&claim));
+            let owners = codex.owners().clone();
+            context::set_cookie(cookie, move || !owners.is_session_ended(&claim));
         }
         Ok(GitHubCaller { caller, login })
     }
@@ -140,7 +141,7 @@ impl GitHubAuthenticator {
             return Ok(());
         };
         let claim = claim(session.account(), Some(session.generation()));
-        codex.end_sessions(&claim).await?;
+        codex.owners().end_sessions(&claim).await?;
         tracing::info!(user = %claim.login, "signed out");
         Ok(())
     }
@@ -166,7 +167,7 @@ impl GitHubAuthenticator {
         now: Now,
     ) -> Result<HeaderValue, AuthError> {
         let claim = self.allowed_claim(&account, None)?;
-        let confirmed = codex.reconfirm_owner(&claim, now).await?;
+        let confirmed = codex.owners().reconfirm(&claim, now).await?;
         tracing::info!(user = %claim.login, "signed in");
         let session = Session::new(account, confirmed.session_generation, now);
         let cookie = self.session_cookie(cookies, &session, now);

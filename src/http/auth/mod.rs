@@ -25,10 +25,11 @@ use http::{HeaderMap, HeaderValue, Method};
 use tower_http::cors::CorsLayer;
 
 use super::extract::Caller;
-use crate::codex::{Codex, ConfirmedOwner, LoginClaim};
+use crate::codex::Codex;
 use crate::config::{Allowlist, Auth, Config, PublicUrl, Secret};
 use crate::github::Transport;
 use crate::now::Now;
+use crate::owners::{ConfirmedOwner, LoginClaim};
 use crate::user::UserId;
 
 pub(super) use bearer::Bearer;
@@ -219,10 +220,7 @@ impl Authenticator {
     ) -> Result<Caller, AuthError> {
         self.check_origin(&parts.method, &parts.headers)?;
         match &self.backend {
-            AuthBackend::Dev { user } => Ok(Caller {
-                user: user.clone(),
-                known: None,
-            }),
+            AuthBackend::Dev { user } => Ok(Caller { user: user.clone() }),
             AuthBackend::GitHub(github) => {
                 let authenticated = github.authenticate(codex, parts, &self.cookies, now);
                 Ok(authenticated.await?.caller)
@@ -305,14 +303,15 @@ async fn easyauth_caller(
         identity: principal.identity,
         session: None,
     };
-    let confirmed = codex.confirm_owner(&claim, now).await?;
+    let confirmed = codex.owners().confirm(&claim, now).await?;
     Ok((confirmed.into(), principal.name))
 }
 
 impl From<ConfirmedOwner> for Caller {
     fn from(confirmed: ConfirmedOwner) -> Self {
-        let ConfirmedOwner { user, known, .. } = confirmed;
-        Self { user, known }
+        Self {
+            user: confirmed.user,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The account that a login belongs to: `owner.json`, and its cache in memory.
 
 use codex_miroir::admin::{self, RebindError, RebindReport};
-use codex_miroir::codex::AccountIdentity;
 use codex_miroir::config::Config;
+use codex_miroir::owners::AccountIdentity;
 use futures::future::{join, join_all};
 use insta::assert_snapshot;
 

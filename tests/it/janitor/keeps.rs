@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use codex_miroir::cache::ChangeKind;
 use codex_miroir::codex::JanitorReport;
+use codex_miroir::user_state::ChangeKind;
 
 use super::{LEFTOVERS, SETTLED, mark, raw, record, run_janitor};
 use crate::support::scene::{ARTIFACT, Scene, task};

@@ -1,9 +1,9 @@
 //! Task names taken by something that isn't a file, and stores that refuse to write: the problem is reported, and write
 //! intents that every read would have to recover don't pile up.
 
-use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp, Version};
 use codex_miroir::codex::{BatchItem, FileOp, FileOutcome, TaskError};
 use codex_miroir::store::WriteId;
+use codex_miroir::user_state::{ChangeKind, PendingFile, PendingOp, Version};
 
 use super::*;
 

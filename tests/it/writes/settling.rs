@@ -1,7 +1,7 @@
 //! Recovery of abandoned write intents (src/cache/README.md, "Recovery"), and late writers.
 
-use codex_miroir::cache::{ChangeKind, PendingFile, PendingOp};
 use codex_miroir::codex::{BatchItem, Consistency, FileOp, FileOutcome};
+use codex_miroir::user_state::{ChangeKind, PendingFile, PendingOp};
 
 use super::{create, id, open_tasks, tags};
 use crate::support::losing_store::Loss;

@@ -13,6 +13,7 @@ use codex_miroir::codex::{
 use codex_miroir::config::{Credentials, RepositoryConfig, Secret};
 use codex_miroir::github::{EntryKind, Push, is_mirrored};
 use codex_miroir::now::Now;
+use codex_miroir::rules::Rules;
 use codex_miroir::task::{Edit, FileName, Slot, TOMBSTONE_FILE, Zeit, git_sha};
 use codex_miroir::user::UserId;
 use fastrand::Rng;
@@ -269,7 +270,7 @@ impl Run {
             },
         };
         let settings = CodexSettings {
-            cache: cache_settings(1 << 24),
+            cache: cache_settings(1 << 24, Rules::default()),
             rebuilds_per_minute: u32::MAX,
             writes_per_minute: u32::MAX,
             git: Some(GitSettings {
@@ -982,7 +983,6 @@ fn read_request() -> ReadRequest {
     ReadRequest {
         user: user(),
         seen: None,
-        known: None,
         consistency: Consistency::Bounded,
         now: now(),
     }

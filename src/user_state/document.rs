@@ -1,4 +1,4 @@
-//! The per-user state document, on which all instances agree (src/cache/README.md, "The state document").
+//! PURE. The per-user state document, on which all instances agree (src/user_state/README.md, "The state document").
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +34,7 @@ impl fmt::Display for Version {
 }
 
 /// JSON members that this version of the service doesn't know; they are kept when the document is rewritten.
-pub(super) type UnknownMembers = Map<String, Value>;
+pub type UnknownMembers = Map<String, Value>;
 
 /// The state document, `state/{user}/state.json`. Changed only by compare-and-swap on its ETag.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,7 +128,7 @@ pub struct PendingOp {
 impl PendingOp {
     /// Whether both are the same intent, not a later one under the same operation id. Unknown members are ignored: a
     /// newer version of the service may have added some.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         fn writes(intent: &PendingOp) -> impl Iterator<Item = (&str, &str, ChangeKind)> {
             let files = intent.files.iter();
             files.map(|file| (&*file.name, &*file.write_id, file.kind))
@@ -221,13 +221,13 @@ pub struct StoredState {
 
 impl StoredState {
     /// Whether this is certainly the later of the two. Within one version intents are only removed, never added.
-    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+    pub fn is_newer_than(&self, other: &Self) -> bool {
         let progress = |it: &Self| (it.state.version, std::cmp::Reverse(it.state.pending.len()));
         progress(self) > progress(other)
     }
 
     /// Approximate size in memory in bytes; only the idempotency records can be many.
-    pub(super) fn weight(&self) -> usize {
+    pub fn weight(&self) -> usize {
         const RECORD: usize = size_of::<IdempotencyRecord>() + 4 * 64;
         size_of::<Self>() + 128 + self.state.idempotency.len() * RECORD
     }
@@ -290,7 +290,7 @@ impl State {
     }
 
     /// The same document, noting that its version was made for the files of this digest.
-    pub(super) fn with_files_digest(self, digest: String) -> Self {
+    pub fn with_files_digest(self, digest: String) -> Self {
         let files = FilesDigest {
             version: self.version,
             digest,

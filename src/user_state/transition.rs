@@ -1,12 +1,12 @@
 //! PURE. State commands: what an instance does to the state document, as data. A command can be applied again to
-//! a newer document when a compare-and-swap is lost, and one swap carries several (src/cache/README.md, "Write").
+//! a newer document when a compare-and-swap is lost, and one swap carries several (src/user_state/README.md, "Write").
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::state::{
+use super::document::{
     ChangeKind, IdempotencyRecord, LegacyNextId, MergedFile, PendingFile, PendingOp, State, Version,
 };
 use crate::store::WriteId;
@@ -26,7 +26,7 @@ const MAX_REFUSED_INTENTS: usize = 8;
 
 /// A change of the state document. The result depends only on the document, the command and the time.
 #[derive(Debug, Clone)]
-pub(super) enum StateCommand {
+pub enum StateCommand {
     /// Assigns a task number and records the intent to create its file.
     Create(CreateIntent),
     /// Records the intent to write files whose names are known.
@@ -67,11 +67,14 @@ pub(super) enum StateCommand {
 
 /// Input of [`StateCommand::Create`].
 #[derive(Debug, Clone)]
-pub(super) struct CreateIntent {
+pub struct CreateIntent {
+    /// Operation id.
     pub op: String,
+    /// Write id of the file's PUT.
     pub write_id: WriteId,
     /// File name without the number.
     pub slug: String,
+    /// The request's idempotency key, if it has one.
     pub key: Option<KeyHashes>,
     /// Lowest number above those of all files that this instance knows.
     pub min_next_id: u32,
@@ -83,8 +86,10 @@ pub(super) struct CreateIntent {
 
 /// Input of [`StateCommand::RecordIntent`].
 #[derive(Debug, Clone)]
-pub(super) struct FilesIntent {
+pub struct FilesIntent {
+    /// Operation id.
     pub op: String,
+    /// File names, the write ids of their PUTs, and the kinds of change.
     pub files: Vec<(FileName, WriteId, ChangeKind)>,
     /// Results of Git merges among them: name, content hash, and the fields in which the service's value won.
     pub merged: Vec<(FileName, GitSha, Vec<String>)>,
@@ -104,16 +109,18 @@ pub struct KeyHashes {
 /// Task numbers in use, complete up to `version` except for the operations in `pending`. Numbers of later changes may
 /// be among them.
 #[derive(Debug, Clone)]
-pub(super) struct NumbersInUse {
+pub struct NumbersInUse {
+    /// Every change up to this version is counted.
     pub version: Version,
     /// Ids of the operations that were pending.
     pub pending: Vec<String>,
+    /// The numbers.
     pub used: Arc<UsedIds>,
 }
 
 /// Result of applying a [`StateCommand`].
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum CommandResult {
+pub enum CommandResult {
     /// The intent was recorded, or foreign files were given a version: this one.
     Recorded(Version),
     /// The intent of a create was recorded, for this new file.
@@ -142,7 +149,7 @@ enum NumberError {
 
 impl State {
     /// Applies `command` at the storage time `at`.
-    pub(super) fn apply(&mut self, command: &StateCommand, at: DateTime<Utc>) -> CommandResult {
+    pub fn apply(&mut self, command: &StateCommand, at: DateTime<Utc>) -> CommandResult {
         match command {
             StateCommand::Create(intent) => self.create(intent, at),
             StateCommand::RecordIntent(intent) => self.record_files(intent, at),
@@ -374,7 +381,7 @@ impl State {
     }
 
     /// Number of idempotency records that have expired at the storage time `at`.
-    pub(super) fn count_expired(&self, at: DateTime<Utc>) -> usize {
+    pub fn count_expired(&self, at: DateTime<Utc>) -> usize {
         let records = self.idempotency.values();
         records
             .filter(|it| is_expired(it, &self.pending, at))

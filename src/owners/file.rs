@@ -1,13 +1,12 @@
 //! `owner.json`: the account that owns a user name, and the session generation that is valid
-//! (src/cache/README.md, "The owner record").
+//! (src/owners/README.md).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::OwnerError;
-use crate::cache::BlobFormat;
-use crate::store::{BlobKey, BlobStore, ETag, GetIf, GetOutcome};
+use super::error::OwnerError;
+use crate::store::{BlobFormat, BlobKey, BlobStore, BlobStoreExt};
 
 /// Permanent identity of an account, independent of its login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,13 +128,11 @@ impl OwnerFile {
     }
 }
 
-/// Reads the file and its ETag; `None` if there is none.
+/// Reads the file; `None` if there is none.
 pub(super) async fn read(
     store: &dyn BlobStore,
     key: &BlobKey,
-) -> Result<Option<(OwnerFile, ETag)>, OwnerError> {
-    match store.get(key, GetIf::Any).await?.value {
-        GetOutcome::Blob(blob) => Ok(Some((OwnerFile::parse(&blob.bytes)?, blob.etag))),
-        GetOutcome::Absent | GetOutcome::Unchanged | GetOutcome::Changed => Ok(None),
-    }
+) -> Result<Option<OwnerFile>, OwnerError> {
+    let blob = store.read(key).await?;
+    blob.map(|it| OwnerFile::parse(&it.bytes)).transpose()
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// The storage clock: the last response's `Date` plus the monotonic time since. Wall clocks of two instances are never
 /// compared.
 #[derive(Debug, Default)]
-pub(super) struct StorageClock {
+pub struct StorageClock {
     last: Mutex<Option<(DateTime<Utc>, Instant)>>,
 }
 
@@ -19,7 +19,7 @@ const WHOLE_SECOND: TimeDelta = TimeDelta::seconds(1);
 impl StorageClock {
     /// Records the `Date` of a response that arrived at `moment`. A response that arrived before the one recorded last is
     /// ignored; the `Date` itself may go back.
-    pub(super) fn observe(&self, date: DateTime<Utc>, moment: Instant) {
+    pub fn observe(&self, date: DateTime<Utc>, moment: Instant) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|(_, then)| then <= moment) {
             *last = Some((date, moment));
@@ -27,7 +27,7 @@ impl StorageClock {
     }
 
     /// The storage time at `moment`; `None` before the first response.
-    pub(super) fn at(&self, moment: Instant) -> Option<DateTime<Utc>> {
+    pub fn at(&self, moment: Instant) -> Option<DateTime<Utc>> {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.map(|(date, then)| date + moment.saturating_duration_since(then) + WHOLE_SECOND)
     }

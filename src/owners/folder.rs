@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{AccountIdentity, OwnerError, OwnerFile, file};
+use super::error::OwnerError;
+use super::file::{self, AccountIdentity, OwnerFile};
 use crate::store::{BlobKey, BlobStore, Prefix, StoreError};
 use crate::user::UserId;
 
 /// Result of looking for the folder of a login.
 #[derive(Debug, PartialEq)]
-pub(super) enum OwnerFolder {
+pub enum OwnerFolder {
     /// A folder with an owner record, which may name this account or another one.
     Recorded(UserId, OwnerFile),
     /// No folder has an owner record; this one may exist without or not exist yet.
@@ -50,9 +51,8 @@ pub(super) async fn find_folder(
     let mut found = Vec::new();
     for folder in spellings(store, login).await? {
         let owner = match file::read(store, &BlobKey::owner(&folder)).await {
-            Ok(read) => Ok(read.map(|(file, _)| file)),
             Err(error) if error.is_outage() => return Err(error),
-            Err(unreadable) => Err(unreadable),
+            owner => owner,
         };
         found.push((folder, owner));
     }
@@ -60,11 +60,14 @@ pub(super) async fn find_folder(
 }
 
 /// The owner record of a folder: none, a readable one, or one that can't be read.
-type FolderOwner = Result<Option<OwnerFile>, OwnerError>;
+pub type FolderOwner = Result<Option<OwnerFile>, OwnerError>;
 
 /// Chooses among the folders for a login: first one owned by this account, then one owned by another or unreadable,
 /// which may be another's, then one without an owner. Among equals the one spelled as the login wins, else the first.
-fn choose_folder(
+///
+/// # Errors
+/// The [`OwnerError`] of the owner record of the chosen folder.
+pub fn choose_folder(
     login: &UserId,
     identity: &AccountIdentity,
     found: Vec<(UserId, FolderOwner)>,

@@ -1,0 +1,69 @@
+//! A read request and its result.
+
+use std::sync::Arc;
+
+use super::snapshot::Snapshot;
+use crate::now::Now;
+use crate::store::Requests;
+use crate::user::UserId;
+use crate::user_state::Version;
+
+/// A read request: whose files, and how current the answer must be.
+#[derive(Debug, Clone)]
+pub struct ReadRequest {
+    /// The user whose files are read.
+    pub user: UserId,
+    /// The highest version that the client has seen; the answer must contain it (P1, P3).
+    pub seen: Option<Version>,
+    /// How current the answer must be.
+    pub consistency: Consistency,
+    /// When the request arrived.
+    pub now: Now,
+}
+
+/// The consistency level of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// Bounded staleness: contains every change acknowledged at least [`CacheSettings::revalidate`] ago.
+    Bounded,
+    /// Strong: contains every change acknowledged before the request arrived.
+    Strict,
+    /// Strong, from a listing taken after the request arrived, so foreign files (editors, synced folders) are in it.
+    Rebuilt,
+}
+
+/// The result of a read.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The user's snapshot, with the tasks placed for the time of the request.
+    pub entry: Arc<Snapshot>,
+    /// Which layer supplied it.
+    pub layer: Layer,
+    /// The storage requests made for this reader; 0 for a follower, they count for its leader.
+    pub requests: Requests,
+}
+
+/// The layer that supplied an answer, reported in `x-codex-cache`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// This instance's memory.
+    Memory,
+    /// The artifact blob.
+    Artifact,
+    /// A new listing of the task files.
+    Rebuild,
+    /// Memory, while the store is unreachable.
+    Stale,
+}
+
+impl Layer {
+    /// The header's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Artifact => "artifact",
+            Self::Rebuild => "rebuild",
+            Self::Stale => "stale",
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Several files under one intent and version (src/user_state/README.md, "A write").
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::advance::AcknowledgedFile;
+use super::create::{create_condition, replaced_ids};
+use super::operation::{WriteIntent, WriteOp};
+use super::outcome::WriteOutcome;
+use super::request::{BatchItem, BatchResult, FileOp, FileOutcome, WriteError};
+use crate::store::{Put, PutIf, WriteId};
+use crate::task::{FileName, GitSha, TaskTable, git_sha};
+
+/// Maximum number of files of a batch.
+pub const MAX_BATCH: usize = 50;
+
+/// A batch begins no further file after this time.
+const BATCH_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Writes up to [`MAX_BATCH`] files.
+pub(super) async fn write_batch(
+    mut op: WriteOp,
+    items: Vec<BatchItem>,
+) -> Result<BatchResult, WriteError> {
+    let op = &mut op;
+    let batch = &items[..items.len().min(MAX_BATCH)];
+    let ids = batch
+        .iter()
+        .map(|it| it.write.unwrap_or_else(|| op.write_id()));
+    let ids: Vec<WriteId> = ids.collect();
+    let files = batch
+        .iter()
+        .zip(&ids)
+        .map(|(item, id)| (item.name.clone(), *id, item.operation.kind()));
+    let merged = batch.iter().filter_map(merged_file);
+    let known = op.known();
+    let table = known.as_ref().map(|snapshot| &**snapshot.table());
+    let intent = op
+        .record_intent(files.collect(), merged.collect(), None)
+        .await?;
+    // A deletion doesn't put the work queue entry itself, so do it before the first request.
+    op.put_hint().await;
+    let mut outcomes = vec![FileOutcome::NotAttempted; items.len()];
+    let mut acknowledged = Some(vec![]);
+    for at in order(batch) {
+        if is_batch_over(op, &intent) {
+            break;
+        }
+        let item = &batch[at];
+        match write_item(op, &intent, item, table, ids[at]).await {
+            WriteOutcome::Landed(written) => {
+                outcomes[at] = FileOutcome::Done;
+                let file = written.map(|written| AcknowledgedFile {
+                    name: item.name.clone(),
+                    old: item.operation.old_etag(),
+                    new: Some(written.record(&item.name)),
+                });
+                acknowledged = acknowledged.zip(file).map(|(mut all, file)| {
+                    all.push(file);
+                    all
+                });
+            }
+            WriteOutcome::Conflict => {
+                outcomes[at] = FileOutcome::Conflict;
+                acknowledged = None;
+            }
+            // Acknowledge what was written before. The intent stays for recovery: an earlier attempt of the denied
+            // write may still be on its way.
+            WriteOutcome::Denied(_) if outcomes.contains(&FileOutcome::Done) => {
+                op.set_refused(&intent).await;
+                let version = op.acknowledge(&intent, None).await?;
+                return Ok(BatchResult { version, outcomes });
+            }
+            WriteOutcome::Denied(error) => {
+                op.set_refused(&intent).await;
+                return Err(error.into());
+            }
+            WriteOutcome::Unknown => return Err(WriteError::OutcomeUnknown(intent.version)),
+        }
+    }
+    let version = op.acknowledge(&intent, acknowledged).await?;
+    op.finish(intent);
+    Ok(BatchResult { version, outcomes })
+}
+
+/// The order in which a batch is written: deletions last, so that a renamed file is always found.
+fn order(batch: &[BatchItem]) -> impl Iterator<Item = usize> {
+    let removes = |at: &usize| matches!(batch[*at].operation, FileOp::Remove(_));
+    let (removed, written): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(removes);
+    written.into_iter().chain(removed)
+}
+
+fn is_batch_over(op: &WriteOp, intent: &WriteIntent) -> bool {
+    let passed = op.now.later().mono.saturating_duration_since(intent.sent);
+    passed >= BATCH_DEADLINE || op.is_near_expiry(intent)
+}
+
+async fn write_item(
+    op: &mut WriteOp,
+    intent: &WriteIntent,
+    item: &BatchItem,
+    known: Option<&TaskTable>,
+    id: WriteId,
+) -> WriteOutcome {
+    let (bytes, before, condition) = match &item.operation {
+        FileOp::Create(bytes) => {
+            let condition = create_condition(&item.name, known);
+            (bytes, replaced_ids(&condition), condition)
+        }
+        FileOp::Replace {
+            bytes,
+            etag,
+            writes,
+        } => (bytes, writes.clone(), PutIf::Same(etag.clone())),
+        FileOp::Remove(etag) => return op.files.delete(&item.name, etag, id).await,
+    };
+    let put = Put {
+        bytes: Bytes::clone(bytes),
+        writes: before.with_newest(id),
+    };
+    let creates = condition == PutIf::Absent;
+    op.put(intent, &item.name, put, condition, id, creates)
+        .await
+}
+
+/// The entry for [`State::merged`](crate::user_state::State::merged), if the file is the result of a Git merge.
+fn merged_file(item: &BatchItem) -> Option<(FileName, GitSha, Vec<String>)> {
+    let FileOp::Replace { bytes, .. } = &item.operation else {
+        return None;
+    };
+    let merged = || (item.name.clone(), git_sha(bytes), item.merged.clone());
+    (!item.merged.is_empty()).then(merged)
+}
