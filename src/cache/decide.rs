@@ -3,9 +3,19 @@
 
 use std::time::Duration;
 
-use super::request::Consistency;
 use super::settings::CacheSettings;
 use crate::user_state::{Mutation, State, Version};
+
+/// The consistency level of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// Bounded staleness: contains every change acknowledged at least [`CacheSettings::revalidate`] ago.
+    Bounded,
+    /// Strong: contains every change acknowledged before the request arrived.
+    Strict,
+    /// Strong, from a listing taken after the request arrived, so foreign files (editors, synced folders) are in it.
+    Rebuilt,
+}
 
 /// What the rules need to know of a snapshot, at the time of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,13 +32,14 @@ pub use bounds::{
     decide_publish, decide_publish_foreign, finished_version, inexact_bounds, join_key, new_state,
 };
 pub use decide::{
-    ReadStep, ReadView, SeenArtifact, SeenState, SnapshotAge, decide_read, listing_floor,
+    Consistency, ReadStep, ReadView, SeenArtifact, SeenState, SnapshotAge, decide_read,
+    listing_floor,
 };
 pub use file_records::{fetchable_name, non_file_problem, non_file_record, unreadable_record};
 pub use listing::{
     KnownFiles, ListedTable, PartitionedListing, digest_of, is_foreign, partition_listing,
 };
-pub use request::{Consistency, Layer, Read, ReadRequest};
+pub use request::{Layer, Read, ReadRequest};
 pub use responses::{Encoding, PageBytes, PageFormat};
 pub use settings::CacheSettings;
 pub use snapshot::{Changed, Snapshot};

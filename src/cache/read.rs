@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::decide::Consistency;
 use super::layers::Layers;
-use super::request::{Consistency, Layer, Read, ReadRequest};
+use super::request::{Layer, Read, ReadRequest};
 use super::single_flight::{ReadFlight, Role};
 use super::snapshot::Snapshot;
 use super::storage_read::StorageRead;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::decide::Consistency;
 use super::snapshot::Snapshot;
 use crate::now::Now;
 use crate::store::Requests;
@@ -19,17 +20,6 @@ pub struct ReadRequest {
     pub consistency: Consistency,
     /// When the request arrived.
     pub now: Now,
-}
-
-/// The consistency level of a read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Consistency {
-    /// Bounded staleness: contains every change acknowledged at least [`CacheSettings::revalidate`] ago.
-    Bounded,
-    /// Strong: contains every change acknowledged before the request arrived.
-    Strict,
-    /// Strong, from a listing taken after the request arrived, so foreign files (editors, synced folders) are in it.
-    Rebuilt,
 }
 
 /// The result of a read.

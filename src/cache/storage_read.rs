@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::artifact::{Artifact, read_artifact};
 use super::bounds::{VersionBounds, join_key};
-use super::decide::{ReadStep, ReadView, SeenArtifact, SeenState, decide_read};
+use super::decide::{Consistency, ReadStep, ReadView, SeenArtifact, SeenState, decide_read};
 use super::layers::Layers;
 use super::listing::KnownFiles;
 use super::rebuild::Rebuild;
-use super::request::{Consistency, Layer, Read, ReadRequest};
+use super::request::{Layer, Read, ReadRequest};
 use super::single_flight::{LowerBoundSender, Role};
 use super::snapshot::{ListedFiles, Snapshot};
 use crate::store::{GetIf, Requests};

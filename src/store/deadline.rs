@@ -6,10 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use super::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
-    PutIf, PutOutcome, StoreError, StoreResponse,
+use super::blob_store::{
+    BlobStore, Contents, DeleteOutcome, GetIf, GetOutcome, Listing, Put, PutIf, PutOutcome,
+    StoreResponse,
 };
+use super::error::StoreError;
+use super::ids::ETag;
+use super::key::{BlobKey, Prefix};
 
 /// The deadline of a call under which a user's writes wait, so that a silent store can't block them.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(15);

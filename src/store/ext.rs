@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{
-    Blob, BlobKey, BlobStore, ETag, GetIf, GetOutcome, Put, PutIf, PutOutcome, StoreError,
-};
+use super::blob_store::{Blob, BlobStore, GetIf, GetOutcome, Put, PutIf, PutOutcome};
+use super::error::StoreError;
+use super::ids::ETag;
+use super::key::BlobKey;
 
 /// What to do with a blob, decided from its current content; `T` is handed on to the caller.
 #[derive(Debug, Clone)]

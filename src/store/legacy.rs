@@ -2,7 +2,7 @@
 //! shared folders, and some of it per user later.
 
 use super::key::TEXT;
-use super::{BlobKey, Prefix};
+use super::key::{BlobKey, Prefix};
 
 impl BlobKey {
     /// The key of `name` below `prefix`, if it is a blob that the older service recreates when needed:

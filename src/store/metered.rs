@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
-    PutIf, PutOutcome, StoreError, StoreResponse,
+use super::blob_store::{
+    BlobStore, Contents, DeleteOutcome, GetIf, GetOutcome, Listing, Put, PutIf, PutOutcome,
+    StoreResponse,
 };
+use super::error::StoreError;
+use super::ids::ETag;
+use super::key::{BlobKey, Prefix};
 use crate::metrics::{CallMetrics, CallOutcome};
 
 /// A decorator that counts the calls to a store and measures their durations.

@@ -7,7 +7,8 @@ use azure_core::http::headers::{HeaderName, Headers};
 use chrono::{DateTime, Utc};
 
 use crate::net;
-use crate::store::{StoreError, StoreResponse};
+use crate::store::blob_store::StoreResponse;
+use crate::store::error::StoreError;
 
 /// The meaning of an SDK error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

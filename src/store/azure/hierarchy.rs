@@ -10,6 +10,7 @@ use azure_core::http::pager::PagerOptions;
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{Context, Request};
 use azure_core::xml::from_xml;
+use azure_storage_blob::BlobContainerClient;
 use azure_storage_blob::models::{
     BlobContainerClientListBlobsOptions, BlobItem, ListBlobsIncludeItem,
 };
@@ -17,8 +18,9 @@ use futures::TryStreamExt;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use super::{AzureStore, listed_blob};
-use crate::store::{Contents, Prefix};
+use super::listed::listed_blob;
+use crate::store::blob_store::Contents;
+use crate::store::key::Prefix;
 
 /// Marks a request whose listing is limited to one level.
 struct OneLevel;
@@ -88,34 +90,32 @@ impl EncodedName {
     }
 }
 
-impl AzureStore {
-    /// Adds the entries of every page to `contents` and returns the last page's headers.
-    pub(super) async fn one_level(
-        &self,
-        prefix: &Prefix,
-        contents: &mut Contents,
-    ) -> Result<Headers, Error> {
-        let options = BlobContainerClientListBlobsOptions {
-            prefix: Some(prefix.as_str().to_owned()),
-            include: Some(vec![ListBlobsIncludeItem::Metadata]),
-            method_options: PagerOptions {
-                context: Context::new().with_value(OneLevel),
-                ..Default::default()
-            },
+/// Adds the entries of every page to `contents` and returns the last page's headers.
+pub(super) async fn one_level(
+    client: &BlobContainerClient,
+    prefix: &Prefix,
+    contents: &mut Contents,
+) -> Result<Headers, Error> {
+    let options = BlobContainerClientListBlobsOptions {
+        prefix: Some(prefix.as_str().to_owned()),
+        include: Some(vec![ListBlobsIncludeItem::Metadata]),
+        method_options: PagerOptions {
+            context: Context::new().with_value(OneLevel),
             ..Default::default()
-        };
-        let mut pages = self.client.list_blobs(Some(options))?.into_pages();
-        let mut headers = Headers::new();
-        while let Some(page) = pages.try_next().await? {
-            contents.requests += 1;
-            headers = page.headers().clone();
-            let page: HierarchyPage = from_xml(page.into_body())?;
-            for entry in page.entries.all {
-                add(prefix, entry, contents);
-            }
+        },
+        ..Default::default()
+    };
+    let mut pages = client.list_blobs(Some(options))?.into_pages();
+    let mut headers = Headers::new();
+    while let Some(page) = pages.try_next().await? {
+        contents.requests += 1;
+        headers = page.headers().clone();
+        let page: HierarchyPage = from_xml(page.into_body())?;
+        for entry in page.entries.all {
+            add(prefix, entry, contents);
         }
-        Ok(headers)
     }
+    Ok(headers)
 }
 
 fn add(prefix: &Prefix, entry: HierarchyEntry, contents: &mut Contents) {

@@ -4,6 +4,7 @@ mod connection;
 mod error;
 mod hierarchy;
 mod identity;
+mod listed;
 mod shared_key;
 mod transport;
 
@@ -22,18 +23,22 @@ use azure_storage_blob::models::{
     ListBlobsIncludeItem,
 };
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
-use chrono::DateTime;
 use futures::TryStreamExt;
 use tokio::sync::OnceCell;
 
 pub use self::connection::{AzureConnection, BadConnection, Credential};
 use self::error::{AzureErrorKind, CallContext};
+use self::hierarchy::one_level;
 use self::identity::IdentityTokens;
+use self::listed::{is_folder, listed_blob};
 use self::shared_key::SharedKey;
-use super::{
-    Blob, BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob,
-    Listing, Prefix, Put, PutIf, PutOutcome, StoreError, StoreResponse, WriteIds,
+use super::blob_store::{
+    Blob, BlobStore, Contents, DeleteOutcome, GetIf, GetOutcome, Listing, Put, PutIf, PutOutcome,
+    StoreResponse,
 };
+use super::error::StoreError;
+use super::ids::{ETag, WriteIds};
+use super::key::{BlobKey, Prefix};
 use crate::config::is_container_name;
 use crate::net::TrustStore;
 
@@ -254,7 +259,7 @@ impl BlobStore for AzureStore {
             path: prefix.as_str(),
         };
         let mut contents = Contents::default();
-        let error = match self.one_level(prefix, &mut contents).await {
+        let error = match one_level(&self.client, prefix, &mut contents).await {
             Ok(headers) => return call.response(contents, &headers),
             Err(error) => error,
         };
@@ -335,41 +340,12 @@ fn upload_outcome(
     call.response(written, response.raw_response.headers())
 }
 
-/// An entry of a listing. `None` if it is in a deeper folder, or a folder itself, which accounts with a hierarchical
-/// namespace list as an empty blob.
-fn listed_blob(prefix: &Prefix, item: BlobItem) -> Option<ListedBlob> {
-    let path = item.name?;
-    let name = path.strip_prefix(prefix.as_str())?;
-    let metadata = item.metadata.and_then(|metadata| metadata.values);
-    let is_folder = metadata.is_some_and(|values| is_folder(&values));
-    if name.is_empty() || name.contains('/') || is_folder {
-        return None;
-    }
-    let properties = item.properties?;
-    Some(ListedBlob {
-        name: name.to_owned(),
-        etag: ETag::new(properties.etag?.as_ref()),
-        size: properties.content_length.unwrap_or_default(),
-        modified: properties
-            .last_modified
-            .and_then(|time| DateTime::from_timestamp(time.unix_timestamp(), 0)),
-    })
-}
-
 /// The name of the entry, if it is a folder directly below the prefix.
 fn folder_name(prefix: &Prefix, item: &BlobItem) -> Option<String> {
     let name = item.name.as_ref()?.strip_prefix(prefix.as_str())?;
     let values = item.metadata.as_ref()?.values.as_ref()?;
     let direct = !name.is_empty() && !name.contains('/');
     (direct && is_folder(values)).then(|| name.to_owned())
-}
-
-/// Whether an empty blob represents a folder of an account with a hierarchical namespace.
-fn is_folder(metadata: &HashMap<String, String>) -> bool {
-    let mark = metadata
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("hdi_isfolder"));
-    mark.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
 /// An upload replaces all metadata, so without ids none remains.

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// [`StoreError::Denied`] for errors that persist until an operator changes the disk; the others may be transient.
 pub(super) fn store_error(operation: &'static str, path: &str, error: &io::Error) -> StoreError {

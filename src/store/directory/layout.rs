@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::files::make_folder;
-use crate::store::{BlobKey, Prefix};
+use crate::store::key::{BlobKey, Prefix};
 
 /// The store's private folder below the root, beside `raw`, `artifacts` and `state`.
 const STORE_FOLDER: &str = ".codex-miroir";

@@ -12,9 +12,11 @@ use chrono::{DateTime, Utc};
 use super::files::{is_temporary, remove_if_abandoned};
 use super::layout::Layout;
 use super::version::{FileVersion, is_non_file, racy_window};
-use crate::store::{Contents, ETag, ListedBlob, Listing, Prefix};
+use crate::store::blob_store::{Contents, ListedBlob, Listing};
+use crate::store::ids::ETag;
+use crate::store::key::Prefix;
 
-/// [`crate::store::BlobStore::list`].
+/// [`crate::store::blob_store::BlobStore::list`].
 pub(super) fn list(
     layout: &Layout,
     clock: fn() -> DateTime<Utc>,
@@ -37,7 +39,7 @@ pub(super) fn list(
     Ok(listing)
 }
 
-/// [`crate::store::BlobStore::contents`].
+/// [`crate::store::blob_store::BlobStore::contents`].
 pub(super) fn contents(
     layout: &Layout,
     clock: fn() -> DateTime<Utc>,

@@ -33,10 +33,13 @@ pub use self::watch::{ChangedPath, FolderWatcher};
 
 use self::error::store_error;
 use self::layout::Layout;
-use super::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
-    PutIf, PutOutcome, StoreError, StoreResponse,
+use super::blob_store::{
+    BlobStore, Contents, DeleteOutcome, GetIf, GetOutcome, Listing, Put, PutIf, PutOutcome,
+    StoreResponse,
 };
+use super::error::StoreError;
+use super::ids::ETag;
+use super::key::{BlobKey, Prefix};
 
 /// Blobs as files below one folder.
 #[derive(Debug, Clone)]

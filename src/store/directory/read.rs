@@ -17,7 +17,9 @@ use super::error::{is_not_found, not_a_file};
 use super::layout::Layout;
 use super::sidecar;
 use super::version::{FileVersion, is_non_file, racy_window};
-use crate::store::{Blob, BlobKey, ETag, GetIf, GetOutcome, WriteIds};
+use crate::store::blob_store::{Blob, GetIf, GetOutcome};
+use crate::store::ids::{ETag, WriteIds};
+use crate::store::key::BlobKey;
 
 /// The maximum number of attempts while a file keeps changing.
 const MAX_ATTEMPTS: u32 = 10;
@@ -35,7 +37,7 @@ enum ReadAttempt {
     Torn,
 }
 
-/// [`crate::store::BlobStore::get`].
+/// [`crate::store::blob_store::BlobStore::get`].
 pub(super) fn get(
     layout: &Layout,
     clock: fn() -> DateTime<Utc>,

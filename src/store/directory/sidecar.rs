@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::error::is_not_found;
 use super::files::{TempFile, make_folder, sync_folder};
-use crate::store::{ETag, WriteIds};
+use crate::store::ids::{ETag, WriteIds};
 
 /// The write ids of the version `etag`; empty if the store didn't write it.
 pub(super) fn read(sidecar: &Path, etag: &ETag) -> io::Result<WriteIds> {

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::error::{is_link_loop, is_not_found};
-use crate::store::ETag;
+use crate::store::ids::ETag;
 
 /// Identifies a version of a file.
 ///

@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 use super::error::store_error;
 use super::files::{is_temporary, make_folder};
 use super::layout::Layout;
-use crate::store::{Prefix, StoreError};
+use crate::store::error::StoreError;
+use crate::store::key::Prefix;
 use crate::user::UserId;
 
 /// A save causes several events; it is complete when none has followed for this long.

@@ -12,9 +12,11 @@ use super::layout::Layout;
 use super::lock::{UserLock, just_after};
 use super::sidecar;
 use super::version::{FileVersion, is_non_file};
-use crate::store::{BlobKey, DeleteOutcome, ETag, Put, PutIf, PutOutcome};
+use crate::store::blob_store::{DeleteOutcome, Put, PutIf, PutOutcome};
+use crate::store::ids::ETag;
+use crate::store::key::BlobKey;
 
-/// [`crate::store::BlobStore::put`].
+/// [`crate::store::blob_store::BlobStore::put`].
 pub(super) fn put(
     layout: &Layout,
     clock: fn() -> DateTime<Utc>,
@@ -59,7 +61,7 @@ pub(super) fn put(
     Ok(PutOutcome::Done(next))
 }
 
-/// [`crate::store::BlobStore::delete`].
+/// [`crate::store::blob_store::BlobStore::delete`].
 pub(super) fn delete(
     layout: &Layout,
     clock: fn() -> DateTime<Utc>,
