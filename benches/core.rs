@@ -117,7 +117,7 @@ async fn rebuild(codex: &Codex) {
         now,
     };
     assert_eq!(
-        codex.week(&read_request).await.unwrap().layer,
+        codex.reader().week(&read_request).await.unwrap().layer,
         Layer::Rebuild
     );
 }

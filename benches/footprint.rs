@@ -233,7 +233,7 @@ async fn read_week(codex: &Codex, user: &str, encodings: &str) {
         consistency: Consistency::Bounded,
         now,
     };
-    let read = codex.week(&read_request).await.unwrap();
+    let read = codex.reader().week(&read_request).await.unwrap();
     assert_eq!(read.layer, Layer::Artifact);
     for encoding in encodings.split(',') {
         let encoding = if encoding == "gzip" {
@@ -241,6 +241,6 @@ async fn read_week(codex: &Codex, user: &str, encodings: &str) {
         } else {
             Encoding::Identity
         };
-        codex.page(&read.entry, PageFormat::Json, encoding);
+        codex.reader().page(&read.entry, PageFormat::Json, encoding);
     }
 }

@@ -125,7 +125,11 @@ fn read_request(consistency: Consistency) -> ReadRequest {
 }
 
 async fn read(codex: &Codex, consistency: Consistency) -> Read {
-    codex.week(&read_request(consistency)).await.unwrap()
+    codex
+        .reader()
+        .week(&read_request(consistency))
+        .await
+        .unwrap()
 }
 
 async fn create(codex: &Codex) {
@@ -140,6 +144,7 @@ async fn create(codex: &Codex) {
         body: String::new(),
     };
     codex
+        .writer()
         .create(&read_request(Consistency::Bounded), task, None)
         .await
         .unwrap();

@@ -9,6 +9,7 @@ pub mod config;
 pub mod context;
 pub mod demo;
 pub mod functions;
+pub mod git_sync;
 pub mod github;
 pub mod http;
 pub mod metrics;

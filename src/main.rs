@@ -11,10 +11,11 @@ use std::time::Duration;
 use chrono::Utc;
 use clap::{Parser, Subcommand};
 use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::{Codex, CodexSettings, Consistency, GitSettings, ReadRequest};
+use codex_miroir::codex::{Codex, CodexSettings, Consistency, ReadRequest};
 use codex_miroir::config::{self, Config, ConfigError, Flags, StorageChoice};
 use codex_miroir::demo::{self, DemoFolder};
 use codex_miroir::functions::package::{self, PackageRequest};
+use codex_miroir::git_sync::GitSettings;
 use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
@@ -203,6 +204,7 @@ fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, F
         repository,
         base_path: config.github.base_path.clone(),
         clock: Now::read,
+        rules: Rules::default(),
     });
     Ok(CodexSettings {
         cache: CacheSettings {

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use chrono::Utc;
 use clap::Subcommand;
-use codex_miroir::admin::{self, Deletion, InspectSettings, Storage};
+use codex_miroir::admin::{self, AdminError, Deletion, InspectSettings, Storage};
 use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::github::Transport;
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
+use codex_miroir::store::deadline::DeadlineStore;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 
@@ -57,6 +58,9 @@ pub(crate) enum UserCommand {
 /// Added to the expiry of a write intent, so that another instance has time to recover it.
 const RECOVERY_MARGIN: Duration = Duration::from_secs(30);
 
+/// The time limit of each storage request.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
+
 pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Export { login, zip } => export(config, &UserId::parse(&login)?, zip).await,
@@ -81,21 +85,34 @@ pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<(), Fai
 }
 
 fn codex_settings(config: &Config) -> Result<CodexSettings, Failure> {
-    settings(
-        config,
-        &Arc::new(Transport::new(&config.github.api_url, &config.trust)?),
-    )
+    let transport = Transport::new(&config.github.api_url, &config.trust)?;
+    settings(config, &Arc::new(transport))
+}
+
+/// Opens the store for a command that changes nothing: doesn't create a missing folder.
+fn open_to_read(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
+    let StorageChoice::Directory { variable, path } = &config.storage else {
+        let (store, described) = open_store(config)?;
+        return Ok((DeadlineStore::wrap(&store, CALL_LIMIT), described));
+    };
+    let store = DirectoryStore::open_to_read(path, Utc::now).map_err(|error| {
+        let allowed = "a folder that the service has used";
+        ConfigError::new(variable, format!("can't be read: {error}"), allowed)
+    })?;
+    let store: Arc<dyn BlobStore> = Arc::new(store);
+    let described = format!("folder {} ({variable})", path.display());
+    Ok((DeadlineStore::wrap(&store, CALL_LIMIT), described))
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
 pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(), Failure> {
     let user = UserId::parse(user)?;
-    let (store, described) = open_store_read_only(config)?;
+    let (store, described) = open_to_read(config)?;
     let codex = Codex::new(Arc::clone(&store), codex_settings(config)?);
     let settings = InspectSettings {
         artifact_ttl: config.artifact_ttl,
         pending_expiry: config.pending_expiry,
-        mirrored_in: codex.mirrored_in(),
+        mirrored_in: codex.git().ok().map(|git| git.mirrored_in().to_owned()),
     };
     let report = admin::inspect(&*store, &user, &settings).await;
     match json {
@@ -103,27 +120,10 @@ pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(
         false => print!("{:<16}{described}\n{report}", "storage"),
     }
     match () {
-        () if !report.is_complete() => Err("not everything can be read".into()),
-        () if !report.is_there() => Err(no_data(&user)),
+        () if !report.is_complete() => Err(AdminError::Incomplete.into()),
+        () if !report.is_there() => Err(AdminError::Nothing(user).into()),
         () => Ok(()),
     }
-}
-
-/// Like [`open_store`], for a command that changes nothing: doesn't create a missing folder.
-fn open_store_read_only(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
-    let StorageChoice::Directory { variable, path } = &config.storage else {
-        return open_store(config);
-    };
-    let store = DirectoryStore::open_to_read(path, Utc::now).map_err(|error| {
-        let allowed = "a folder that the service has used";
-        ConfigError::new(variable, format!("can't be read: {error}"), allowed)
-    })?;
-    let described = format!("folder {} ({variable})", path.display());
-    Ok((Arc::new(store), described))
-}
-
-fn no_data(user: &UserId) -> Failure {
-    format!("nothing is stored for {user}; logins are written as GitHub spells them").into()
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
@@ -135,18 +135,15 @@ async fn export(config: &Config, user: &UserId, zip: Option<PathBuf>) -> Result<
     if path.exists() {
         return Err(format!("{shown} exists already; name another file with --zip").into());
     }
-    let (store, _) = open_store_read_only(config)?;
+    let (store, _) = open_to_read(config)?;
     let export = admin::export(&*store, user, now).await?;
     write_new(&path, &export.zip).map_err(|error| format!("{shown}: {error}"))?;
     println!("{shown}: {export}");
-    match export.left_out.join(", ") {
-        names if names.is_empty() => Ok(()),
-        names => Err(format!(
-            "these can't be read and aren't in {shown}: {}",
-            names.escape_debug()
-        )
-        .into()),
+    if export.left_out.is_empty() {
+        return Ok(());
     }
+    let (zip, names) = (shown.to_string(), export.left_out.join(", "));
+    Err(AdminError::LeftOut { zip, names }.into())
 }
 
 /// Creates a file that only its owner can read. Fails if it exists; on an error removes it again.
@@ -165,16 +162,14 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
 async fn preview_deletion(config: &Config, user: &UserId) -> Result<(), Failure> {
-    let (store, described) = open_store_read_only(config)?;
-    let holdings = admin::holdings(&*store, user).await?;
-    if holdings.is_empty() {
-        return Err(no_data(user));
+    let (store, described) = open_to_read(config)?;
+    let held = admin::holdings(&*store, user).await?;
+    if held.is_empty() {
+        return Err(AdminError::Nothing(user.clone()).into());
     }
-    print!("storage    {described}\nuser       {user}\n{holdings}");
-    println!(
-        "\nThis would be deleted. What remains: {}",
-        holdings.in_git(user)
-    );
+    let in_git = held.in_git(user);
+    print!("storage    {described}\nuser       {user}\n{held}");
+    println!("\nThis would be deleted. What remains: {in_git}");
     println!(
         "Nothing was removed. To remove it: codex-miroir user delete {user} --yes-delete {user}"
     );
@@ -184,15 +179,13 @@ async fn preview_deletion(config: &Config, user: &UserId) -> Result<(), Failure>
 #[expect(clippy::print_stdout, reason = "the command's result")]
 async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), Failure> {
     let (store, described) = open_store(config)?;
-    let settings = codex_settings(config)?;
     // Without Git sync, so that the deletion isn't pushed to the repository.
-    let codex = Codex::new(
-        Arc::clone(&store),
-        CodexSettings {
-            git: None,
-            ..settings
-        },
-    );
+    let settings = CodexSettings {
+        git: None,
+        ..codex_settings(config)?
+    };
+    let codex = Codex::new(Arc::clone(&store), settings);
+    let store = DeadlineStore::wrap(&store, CALL_LIMIT);
     let before = admin::holdings(&*store, &user).await?;
     if before.is_empty() {
         println!("{described}: nothing is stored for {user}");
@@ -209,11 +202,8 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
         StorageChoice::Directory { .. } => Storage::Folder,
         _ => Storage::Container,
     };
-    let user = &deletion.user;
-    println!(
-        "{described}: {} blobs of {user} removed. What remains:",
-        report.removed
-    );
+    let (user, removed) = (&deletion.user, report.removed);
+    println!("{described}: {removed} blobs of {user} removed. What remains:");
     for sentence in report.describe_remaining(user, &before, storage) {
         println!("- {sentence}");
     }
@@ -224,6 +214,7 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
 async fn rebind(config: &Config, user: &UserId, account: u64, create: bool) -> Result<(), Failure> {
     let owner_file_effect = admin::owner_file_effect(&config.auth)?;
     let (store, described) = open_store(config)?;
+    let store = DeadlineStore::wrap(&store, CALL_LIMIT);
     let rebound = admin::rebind(&*store, user, account, create).await?;
     println!("{described}: {user}: {rebound}\n{owner_file_effect}");
     Ok(())

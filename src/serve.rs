@@ -51,14 +51,19 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
     let app = http::App::new(codex.clone(), authenticator, config, Arc::clone(&metrics));
     let mut background = JoinSet::new();
     background.spawn(log_summaries(codex.clone(), metrics));
-    background.spawn(codex.clone().push_in_background());
+    let git = codex.git().ok();
+    if let Some(git) = git {
+        background.spawn(Arc::clone(git).push_in_background());
+    }
     if let StorageChoice::Directory { path, .. } = &config.storage {
-        let (codex, path) = (codex.clone(), path.clone());
-        background.spawn(async move { codex.watch_editors(&path, Now::read).await });
+        let (watch, path) = (codex.editor_watch(), path.clone());
+        background.spawn(async move { watch.run(&path, Now::read).await });
     }
     if !config.hosted {
-        background.spawn(codex.clone().tick_in_background());
-        background.spawn(codex.clone().run_janitor_in_background(Now::read));
+        if let Some(git) = git {
+            background.spawn(Arc::clone(git).tick_in_background());
+        }
+        background.spawn(codex.janitor().run_in_background(Now::read));
     }
     let limits = connections::ConnectionLimits {
         max_connections: config.max_connections,

@@ -1,15 +1,17 @@
 #![doc = include_str!("README.md")]
 
-mod ask;
-mod delete;
-mod export;
+pub mod delete;
+mod error;
+pub mod export;
 mod import;
-mod inspect;
-mod rebind;
+pub mod inspect;
+pub mod rebind;
+mod storage;
 mod words;
 
-pub use delete::{DeleteError, Deletion, DeletionReport, Holdings, Storage, delete, holdings};
-pub use export::{Export, ExportError, export};
-pub use import::{ImportError, ImportReport, import};
+pub use delete::{Deletion, DeletionReport, Holdings, Storage, delete, holdings};
+pub use error::AdminError;
+pub use export::{Export, export};
+pub use import::{ImportReport, import};
 pub use inspect::{InspectReport, InspectSettings, Section, inspect};
-pub use rebind::{RebindError, RebindReport, owner_file_effect, rebind};
+pub use rebind::{RebindReport, owner_file_effect, rebind};

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use crate::admin::ask;
-use crate::admin::words::identity;
+use chrono::{DateTime, Utc};
+
+use super::error::AdminError;
+use super::words::identity;
 use crate::config::Auth;
 use crate::owners::{AccountIdentity, OwnerError, OwnerFile, spellings};
-use crate::store::{BlobKey, BlobStore, Put, PutIf, PutOutcome, StoreError, StoreResponse};
+use crate::store::{BlobKey, BlobStore, BlobStoreExt, GetIf, PutIf};
 use crate::user::UserId;
 
 /// The result of a rebind.
@@ -20,40 +22,11 @@ pub struct RebindReport {
     pub written: bool,
 }
 
-/// Why the login was not rebound.
-#[derive(Debug, thiserror::Error)]
-pub enum RebindError {
-    /// A storage request failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The login has no `owner.json`: no account has signed in by it.
-    #[error(
-        "{0} has no owner.json, so the first account to sign in by that login gets it; to name the account now, add --create"
-    )]
-    NoOwner(UserId),
-    /// The login's folder is spelled in another letter case.
-    #[error("this login's folder is spelled {0}: use that spelling")]
-    Spelling(UserId),
-    /// Accounts of this sign-in provider have no numbers.
-    #[error(
-        "behind {0}, owner.json holds the provider's id, which is no number: there is nothing to rebind"
-    )]
-    NoNumbers(String),
-    /// A newer version of the service wrote `owner.json`.
-    #[error("a newer version of the service wrote owner.json: use that version")]
-    Newer,
-    /// `owner.json` was changed between the read and the write.
-    #[error("owner.json was changed in between: check it, and try again")]
-    Changed,
-}
-
 /// One line: the account before and after.
 impl fmt::Display for RebindReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self
-            .before
-            .as_ref()
-            .map_or("no account".to_owned(), identity);
+        let before = self.before.as_ref();
+        let before = before.map_or("no account".to_owned(), identity);
         match self.written {
             true => write!(f, "{before} -> GitHub account {}", self.number),
             false => write!(f, "{before}, as before"),
@@ -64,14 +37,14 @@ impl fmt::Display for RebindReport {
 /// When and how `owner.json` takes effect with these sign-in settings, as a sentence for the operator.
 ///
 /// # Errors
-/// [`RebindError::NoNumbers`] behind a provider that isn't GitHub.
-pub fn owner_file_effect(auth: &Auth) -> Result<&'static str, RebindError> {
+/// [`AdminError::NoNumbers`] behind a provider that isn't GitHub.
+pub fn owner_file_effect(auth: &Auth) -> Result<&'static str, AdminError> {
     match auth {
         Auth::Dev { .. } => Ok(
             "There is no sign-in here (dev), so owner.json isn't read; it takes effect where people sign in.",
         ),
         Auth::EasyAuth { provider, .. } if !provider.eq_ignore_ascii_case("github") => {
-            Err(RebindError::NoNumbers(provider.clone()))
+            Err(AdminError::NoNumbers(provider.clone()))
         }
         Auth::GitHub { .. } | Auth::EasyAuth { .. } => Ok(
             "Each running instance accepts the former account for at most 10 more minutes; if no request comes in that \
@@ -85,71 +58,62 @@ pub fn owner_file_effect(auth: &Auth) -> Result<&'static str, RebindError> {
 /// was read. A damaged file, which locks everyone out, is replaced.
 ///
 /// # Errors
-/// [`RebindError::NoOwner`] without an `owner.json`, unless `create` is set; [`RebindError::Spelling`] if the
-/// login's folder has another letter case.
+/// [`AdminError::NoOwner`] without an `owner.json`, unless `create` is set; [`AdminError::Spelling`] if the
+/// login's folder has another letter case; [`AdminError::Changed`] if another writer was faster.
 pub async fn rebind(
     store: &dyn BlobStore,
     user: &UserId,
     number: u64,
     create: bool,
-) -> Result<RebindReport, RebindError> {
+) -> Result<RebindReport, AdminError> {
     let key = BlobKey::owner(user);
-    let StoreResponse { value: found, date } = ask::get(store, &key).await?;
+    let got = store.get(&key, GetIf::Any).await?;
+    let (found, date) = (got.value.into_blob(), got.date);
     if found.is_none() {
-        let folders = ask::with_timeout("list", key.path(), spellings(store, user)).await?;
+        let folders = spellings(store, user).await?;
         // Otherwise a second folder would be made for the same login.
         if !folders.contains(user)
             && let Some(other) = folders.into_iter().next()
         {
-            return Err(RebindError::Spelling(other));
+            return Err(AdminError::Spelling(other));
+        }
+        if !create {
+            return Err(AdminError::NoOwner(user.clone()));
         }
     }
-    let now = AccountIdentity::GitHub { number };
-    let (before, file, condition) = match &found {
-        None if !create => return Err(RebindError::NoOwner(user.clone())),
-        None => (None, OwnerFile::new(now.clone(), date), PutIf::Absent),
-        Some(blob) => {
-            let condition = PutIf::Same(blob.etag.clone());
-            match OwnerFile::parse(&blob.bytes) {
-                Ok(file) => {
-                    let before = Some(file.identity.clone());
-                    (before, file.with_identity(now.clone()), condition)
-                }
-                Err(OwnerError::NewerFormat) => return Err(RebindError::Newer),
-                Err(_) => (None, OwnerFile::new(now.clone(), date), condition),
-            }
+    let owner = found.as_ref().map(|blob| &*blob.bytes);
+    let (report, bytes) = decide(owner, number, date)?;
+    let condition = found.map_or(PutIf::Absent, |blob| PutIf::Same(blob.etag));
+    if report.written && store.write(&key, bytes.clone(), condition).await?.is_none() {
+        // The first answer may have been lost: a retried PUT fails on its own success.
+        let there = store.read(&key).await?;
+        if there.is_none_or(|blob| blob.bytes != bytes) {
+            return Err(AdminError::Changed);
         }
+    }
+    Ok(report)
+}
+
+/// PURE. What a rebind makes of an `owner.json`, and the new file. `date` is the storage's.
+///
+/// # Errors
+/// [`AdminError::NewerOwner`].
+pub fn decide(
+    found: Option<&[u8]>,
+    number: u64,
+    date: DateTime<Utc>,
+) -> Result<(RebindReport, Vec<u8>), AdminError> {
+    let now = AccountIdentity::GitHub { number };
+    let (before, file) = match found.map(OwnerFile::parse) {
+        Some(Ok(file)) => (Some(file.identity.clone()), file.with_identity(now.clone())),
+        Some(Err(OwnerError::NewerFormat)) => return Err(AdminError::NewerOwner),
+        Some(Err(_)) | None => (None, OwnerFile::new(now.clone(), date)),
     };
     let written = before.as_ref() != Some(&now);
-    if written && !put(store, &key, &file, condition).await? {
-        return Err(RebindError::Changed);
-    }
-    Ok(RebindReport {
+    let report = RebindReport {
         before,
         number,
         written,
-    })
-}
-
-/// Writes the file. Returns whether it is stored now.
-async fn put(
-    store: &dyn BlobStore,
-    key: &BlobKey,
-    file: &OwnerFile,
-    condition: PutIf,
-) -> Result<bool, StoreError> {
-    let bytes = file.to_bytes();
-    let put = Put {
-        bytes: bytes.clone().into(),
-        ..Put::default()
     };
-    let call = store.put(key, put, condition);
-    match ask::with_timeout("put", key.path(), call).await?.value {
-        PutOutcome::Done(_) => Ok(true),
-        // The first answer may have been lost: a retried PUT fails on its own success.
-        PutOutcome::Refused => {
-            let there = ask::get(store, key).await?.value;
-            Ok(there.is_some_and(|blob| blob.bytes == bytes))
-        }
-    }
+    Ok((report, file.to_bytes()))
 }

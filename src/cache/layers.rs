@@ -26,7 +26,7 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    pub(super) fn new(store: Arc<dyn BlobStore>, settings: CacheSettings) -> Self {
+    pub(super) fn new(states: UserStates, settings: CacheSettings) -> Self {
         // It can be confirmed for `memory_ttl`, and from then on be served stale for `stale_if_error`.
         let record_ttl = settings.memory_ttl.saturating_add(settings.stale_if_error);
         let record_ttl = record_ttl.max(MIN_RECORD_TTL);
@@ -34,7 +34,7 @@ impl Layers {
             memory: MemoryCache::new(settings.memory_max_bytes, record_ttl),
             flights: Arc::new(SingleFlight::new(settings.deadline)),
             acknowledged: AcknowledgedVersions::new(settings.stale_if_error),
-            states: UserStates::new(store, settings.pending_expiry, settings.rules),
+            states,
             rebuilds: AtomicU64::new(0),
             settings,
         }

@@ -22,7 +22,6 @@ mod storage_read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::store::BlobStore;
 use crate::user::UserId;
 use crate::user_state::{ReadError, StoredState, UserStates, Version};
 
@@ -53,10 +52,10 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache in front of `store`.
-    pub fn new(store: Arc<dyn BlobStore>, settings: CacheSettings) -> Self {
+    /// A cache in front of the store of `states`.
+    pub fn new(states: UserStates, settings: CacheSettings) -> Self {
         Self {
-            layers: Arc::new(Layers::new(store, settings)),
+            layers: Arc::new(Layers::new(states, settings)),
         }
     }
 
@@ -102,11 +101,6 @@ impl Cache {
     /// Writes the artifact of an exact snapshot. A failure is logged and costs the next new instance a listing.
     pub async fn write_artifact(&self, entry: &Snapshot) {
         artifact::write_artifact(&**self.layers.states.limited.store(), entry).await;
-    }
-
-    /// The state documents behind it.
-    pub fn states(&self) -> &UserStates {
-        &self.layers.states
     }
 
     /// Its settings.

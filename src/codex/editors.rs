@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Codex;
-use crate::cache::{Artifact, Consistency, ReadRequest};
+use crate::cache::{Artifact, Cache, Consistency, ReadRequest};
 use crate::now::Now;
 use crate::store::directory::{ChangedPath, FolderWatcher};
-use crate::store::{BlobKey, ETag, GetIf, GetOutcome, Prefix, StoreError};
+use crate::store::{
+    BlobKey, BlobStore, BlobStoreExt, ETag, GetIf, GetOutcome, Listing, Prefix, StoreError,
+};
 use crate::task::{TOMBSTONE_FILE, TaskTable, is_task_file_candidate};
 use crate::user::UserId;
 
@@ -19,12 +20,18 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// Files to check by user; `None` for all files of the user.
 type EditedFiles = BTreeMap<UserId, Option<BTreeSet<String>>>;
 
-impl Codex {
+/// Watches the folder of this instance's store.
+pub struct EditorWatch {
+    pub(super) store: Arc<dyn BlobStore>,
+    pub(super) cache: Cache,
+}
+
+impl EditorWatch {
     /// Watches `root`, the folder of this instance's store, and rebuilds the snapshot of a user after a foreign edit
     /// to a task file, so that the next read shows it without `nocache`. A file that the service itself writes (this
     /// instance or another over the same folder) costs one GET; one that it removes costs a rebuild if the snapshot
     /// has it. Never returns.
-    pub async fn watch_editors(self, root: &Path, clock: fn() -> Now) {
+    pub async fn run(self, root: &Path, clock: fn() -> Now) {
         let mut logged = false;
         loop {
             match begin_watch(root).await {
@@ -126,12 +133,12 @@ impl Codex {
         };
         let files = match files {
             Some(files) => files,
-            None => self.changed(user, &known).await?,
+            None => changed_files(self.store.list(&Prefix::raw(user)).await?.value, &known),
         };
         for file in files.iter().filter(|it| is_task_file_candidate(it)) {
             if self.is_foreign_edit(user, file, &known).await? {
                 // A rebuild would recreate the state of a deleted user.
-                return self.has_state(user).await;
+                return Ok(self.store.read(&BlobKey::state(user)).await?.is_some());
             }
         }
         Ok(false)
@@ -142,39 +149,12 @@ impl Codex {
         if let Some(entry) = self.cache.known(user) {
             return Ok(Some(Arc::clone(entry.table())));
         }
-        let key = BlobKey::artifact(user);
-        Ok(match self.store.get(&key, GetIf::Any).await?.value {
-            GetOutcome::Blob(blob) => {
-                Artifact::parse(&blob.bytes, user).map(|it| Arc::new(it.table))
-            }
-            GetOutcome::Absent | GetOutcome::Changed | GetOutcome::Unchanged => None,
-        })
+        let blob = self.store.read(&BlobKey::artifact(user)).await?;
+        let artifact = blob.and_then(|it| Artifact::parse(&it.bytes, user));
+        Ok(artifact.map(|it| Arc::new(it.table)))
     }
 
-    /// The names of files that are new, have another entity tag than in `known`, or were deleted.
-    async fn changed(
-        &self,
-        user: &UserId,
-        known: &TaskTable,
-    ) -> Result<BTreeSet<String>, StoreError> {
-        let listing = self.store.list(&Prefix::raw(user)).await?.value;
-        let mut gone: BTreeSet<&str> = known.iter().map(|it| it.name).collect();
-        let mut changed: BTreeSet<String> = listing.others.into_iter().collect();
-        for file in listing.blobs {
-            gone.remove(file.name.as_str());
-            if known
-                .find(&file.name)
-                .is_none_or(|it| it.etag != file.etag.as_str())
-            {
-                changed.insert(file.name);
-            }
-        }
-        changed.extend(gone.into_iter().map(str::to_owned));
-        Ok(changed)
-    }
-
-    /// Whether the file differs from `known` and the service didn't write it: it has no write ids and isn't a
-    /// tombstone, or it was deleted.
+    /// Whether the file differs from `known` and the service didn't write it.
     async fn is_foreign_edit(
         &self,
         user: &UserId,
@@ -188,15 +168,38 @@ impl Codex {
         let is_known = known.is_some();
         let condition = known.map_or(GetIf::Any, GetIf::Changed);
         match self.store.get(&key, condition).await {
-            Ok(answer) => Ok(match answer.value {
-                GetOutcome::Blob(blob) => blob.writes.is_empty() && blob.bytes != TOMBSTONE_FILE,
-                GetOutcome::Unchanged => false,
-                GetOutcome::Absent | GetOutcome::Changed => is_known,
-            }),
+            Ok(answer) => Ok(is_foreign(&answer.value, is_known)),
             // The rebuild reports it.
             Err(StoreError::NotAFile { .. } | StoreError::Unreadable { .. }) => Ok(true),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The names of files that are new, have another entity tag than in `known`, or were deleted.
+pub fn changed_files(listing: Listing, known: &TaskTable) -> BTreeSet<String> {
+    let mut gone: BTreeSet<&str> = known.iter().map(|it| it.name).collect();
+    let mut changed: BTreeSet<String> = listing.others.into_iter().collect();
+    for file in listing.blobs {
+        gone.remove(file.name.as_str());
+        if known
+            .find(&file.name)
+            .is_none_or(|it| it.etag != file.etag.as_str())
+        {
+            changed.insert(file.name);
+        }
+    }
+    changed.extend(gone.into_iter().map(str::to_owned));
+    changed
+}
+
+/// Whether the answer to a read of what isn't in the version that is known shows an edit that the service didn't make:
+/// the file has no write ids and isn't a tombstone, or it was deleted.
+pub fn is_foreign(found: &GetOutcome, is_known: bool) -> bool {
+    match found {
+        GetOutcome::Blob(blob) => blob.writes.is_empty() && blob.bytes != TOMBSTONE_FILE,
+        GetOutcome::Unchanged => false,
+        GetOutcome::Absent | GetOutcome::Changed => is_known,
     }
 }
 

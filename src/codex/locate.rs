@@ -1,16 +1,12 @@
-//! Resolves the task that a request names to a file.
+//! Which file a request means. Pure.
 
-use std::sync::Arc;
-
-use super::{Codex, Refusal, TaskError};
-use crate::cache::{Consistency, Read, ReadRequest, Snapshot};
-use crate::store::Requests;
+use super::error::{Refusal, TaskError};
 use crate::task::{ContentView, FileName, Problem, Status, TaskRef, TaskTable};
-use crate::user_state::{ReadError, Version};
+use crate::user_state::Version;
 
 /// The result of looking a task up in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Located {
+pub enum Located {
     /// A readable task, in this row.
     Task(usize),
     /// A file that can't be read, in this row.
@@ -21,18 +17,20 @@ pub(super) enum Located {
     Absent,
 }
 
-/// The file that a write changes.
-pub(super) struct WriteTarget {
-    pub name: FileName,
-    pub row: usize,
-    /// The snapshot it was found in.
-    pub entry: Arc<Snapshot>,
-    /// The storage requests that the lookup took.
-    pub requests: Requests,
+impl Located {
+    /// The refusal where no readable task was found, in a snapshot of this version.
+    pub fn refusal(self, version: Version) -> Refusal {
+        let error = match self {
+            Self::Ambiguous(stems) => TaskError::Ambiguous { stems },
+            Self::Unreadable(_, problem) => TaskError::Unreadable(problem),
+            Self::Absent | Self::Task(_) => TaskError::NotFound,
+        };
+        Refusal::at(error, version)
+    }
 }
 
 /// Looks `task` up by file name or number. Files that aren't tasks, and tombstones, count as absent.
-pub(super) fn locate(table: &TaskTable, task: &TaskRef) -> Located {
+pub fn locate(table: &TaskTable, task: &TaskRef) -> Located {
     let digits = match task {
         TaskRef::File(_) => String::new(),
         TaskRef::Number(id) => id.to_string(),
@@ -68,98 +66,20 @@ pub(super) fn locate(table: &TaskTable, task: &TaskRef) -> Located {
     }
 }
 
-impl Codex {
-    /// The file that a write changes. An unconfirmed snapshot is enough to find it, since the write reads the file
-    /// first. A refusal, and the answer that nothing needs to be written (`done` holds for the task's status), need a
-    /// snapshot that was just confirmed: a stale one may lack the task, or have its old status.
-    ///
-    /// # Errors
-    /// When the task is missing, ambiguous or unreadable, or the read fails.
-    pub(super) async fn write_target(
-        &self,
-        request: &ReadRequest,
-        task: &TaskRef,
-        done: fn(Status) -> bool,
-    ) -> Result<WriteTarget, Refusal> {
-        let is_done = |entry: &Snapshot, row: usize| match entry.table().file(row).content {
-            ContentView::Task(task) => done(task.status),
-            _ => false,
-        };
-        if let Some(entry) = self.cache.known(&request.user)
-            && request.seen.is_none_or(|seen| seen <= entry.bounds.lo)
-            && let Located::Task(row) = locate(entry.table(), task)
-            && !is_done(&entry, row)
-        {
-            return write_target_at(entry, row, Requests::default());
-        }
-        self.confirmed_target(request, task, Consistency::Strict)
-            .await
-    }
-
-    /// The file that a write changes, found in a snapshot that this call confirms.
-    ///
-    /// # Errors
-    /// As [`Self::write_target`].
-    pub(super) async fn confirmed_target(
-        &self,
-        request: &ReadRequest,
-        task: &TaskRef,
-        consistency: Consistency,
-    ) -> Result<WriteTarget, Refusal> {
-        let mut read = self.confirmed_read(request, consistency).await?;
-        let mut located = locate(read.entry.table(), task);
-        // An editor may have repaired the file since it was listed: rebuild before reporting the problem.
-        if matches!(located, Located::Unreadable(..)) && consistency != Consistency::Rebuilt {
-            read = self.confirmed_read(request, Consistency::Rebuilt).await?;
-            located = locate(read.entry.table(), task);
-        }
-        let Read {
-            entry, requests, ..
-        } = read;
-        match located {
-            Located::Task(row) => write_target_at(entry, row, requests),
-            other => Err(lookup_refusal(other, entry.bounds.hi)),
-        }
-    }
-
-    /// Reads a confirmed snapshot. A forced rebuild counts against the user's rebuild limit.
-    async fn confirmed_read(
-        &self,
-        request: &ReadRequest,
-        consistency: Consistency,
-    ) -> Result<Read, TaskError> {
-        if consistency == Consistency::Rebuilt {
-            self.allow_rebuild(request)?;
-        }
-        let request = ReadRequest {
-            consistency,
-            ..request.clone()
-        };
-        Ok(self.cache.read(&request).await?)
-    }
-}
-
-/// The refusal for a failed lookup in a snapshot of this version.
-pub(super) fn lookup_refusal(located: Located, version: Version) -> Refusal {
-    let error = match located {
-        Located::Ambiguous(stems) => TaskError::Ambiguous { stems },
-        Located::Unreadable(_, problem) => TaskError::Unreadable(problem),
-        Located::Absent | Located::Task(_) => TaskError::NotFound,
+/// The row of the file that a write changes, by a snapshot that may be outdated: good enough, since the write reads the
+/// file first. `None` if a snapshot has to be confirmed first: a refusal, and the answer that nothing needs to be
+/// written (`is_done` holds for the task's status), need one, because an outdated one may lack the task, or have its old
+/// status.
+pub fn unconfirmed_target(
+    table: &TaskTable,
+    task: &TaskRef,
+    is_done: fn(Status) -> bool,
+) -> Option<usize> {
+    let Located::Task(row) = locate(table, task) else {
+        return None;
     };
-    Refusal::at(error, version)
-}
-
-fn write_target_at(
-    entry: Arc<Snapshot>,
-    row: usize,
-    requests: Requests,
-) -> Result<WriteTarget, Refusal> {
-    let name = entry.table().file(row).name.parse();
-    let name = name.map_err(|_| Refusal::from(ReadError::Broken))?;
-    Ok(WriteTarget {
-        name,
-        row,
-        entry,
-        requests,
-    })
+    match table.file(row).content {
+        ContentView::Task(task) if is_done(task.status) => None,
+        _ => Some(row),
+    }
 }

@@ -1,31 +1,29 @@
 //! The operations behind the HTTP API, the command line and the background jobs. They deal in users, versions and
 //! files; HTTP belongs to the module `http`.
 
-mod bodies;
-mod editors;
-mod git;
-mod janitor;
+pub mod editors;
+pub mod edits;
+mod error;
+pub mod filter;
+pub mod janitor;
 mod limit;
-mod locate;
+pub mod locate;
 mod probe;
+mod reader;
 mod render;
-mod tasks;
-mod write;
+mod writer;
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use bytes::Bytes;
-use chrono_tz::Tz;
 
 use crate::cache::{Cache, CacheSettings};
+use crate::git_sync::{GitSettings, GitSync, GitSyncError, SyncOutcome, SyncRequest};
 use crate::metrics::RuntimeStats;
 use crate::now::Now;
 use crate::owners::Owners;
-use crate::store::{BlobKey, BlobStore, GetIf, GetOutcome, StoreError};
-use crate::task::{EditError, Problem};
+use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
-use crate::write::{WriteError, Writer};
+use crate::user_state::UserStates;
+use crate::write::Writer;
 
 pub use crate::cache::{
     Artifact, ArtifactRejection, Consistency, Encoding, Layer, PageBytes, PageFormat, Read,
@@ -36,17 +34,17 @@ pub use crate::user_state::{
     ChangeKind, KeyHashes, NewerFormat, PendingFile, PendingOp, ReadError, State, Version,
 };
 pub use crate::write::{BatchItem, BatchResult, FileOp, FileOutcome, MAX_BATCH};
-use git::GitSync;
-pub use git::{
-    FetchReport, GitMutation, GitSettings, GitStatus, GitSyncError, LastError, Mirrored,
-    PublishedCommit, PullNote, PushState, SyncOutcome, SyncRequest, SyncStateSummary, TickReport,
-    UserReport, forget_mirrored, mirrored,
-};
-pub use janitor::{JanitorError, JanitorReport};
+pub use edits::IfMatch;
+pub use error::{Limited, Refusal, TaskError};
+pub use filter::TaskFilter;
+pub use janitor::{Janitor, JanitorError, JanitorReport};
+pub use reader::{TaskDetail, TaskList, TaskReader, WeekWithBodies};
+pub use render::render;
+pub use writer::{TaskChanged, TaskCompleted, TaskCreated, TaskWriter};
+
+use editors::EditorWatch;
 use limit::RateLimiter;
 use probe::ReadinessProbe;
-pub use tasks::{TaskDetail, TaskFilter, TaskList};
-pub use write::{IfMatch, TaskChanged, TaskCompleted, TaskCreated};
 
 /// The part of the memory that is for the owners of logins is one in so many; the snapshots have the rest.
 const OWNERS_SHARE: u64 = 8;
@@ -68,228 +66,119 @@ pub struct CodexSettings {
 #[derive(Clone)]
 pub struct Codex {
     store: Arc<dyn BlobStore>,
+    states: UserStates,
     cache: Cache,
-    writer: Writer,
+    files: Writer,
     owners: Owners,
-    rebuilds: Arc<RateLimiter>,
-    writes: Arc<RateLimiter>,
+    reader: TaskReader,
+    writer: TaskWriter,
+    rebuilds: RateLimiter,
     probe: Arc<ReadinessProbe>,
     git: Option<Arc<GitSync>>,
-    zone: Tz,
-}
-
-/// Why a week can't be read.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum WeekError {
-    /// The cache couldn't read it.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The user's rebuild limit at this instance is used up.
-    #[error("too many rebuilds")]
-    TooMany {
-        /// How long to wait before the next one.
-        retry_after: Duration,
-    },
-}
-
-/// Why an operation on tasks was refused, and at which version.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    /// The reason.
-    pub error: TaskError,
-    /// The version of the user's data that the refusal was decided on; `None` if none was read.
-    pub version: Option<Version>,
-}
-
-/// Why an operation on tasks failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum TaskError {
-    /// The cache or the store failed.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The write may have landed, or may still land.
-    #[error("whether it was written can't be known yet")]
-    OutcomeUnknown,
-    /// The user's rate limit at this instance is used up.
-    #[error("too many requests")]
-    TooMany {
-        /// How long to wait before the next request.
-        retry_after: Duration,
-        /// Which limit was hit.
-        of: Limited,
-    },
-    /// There is no such task.
-    #[error("no such task")]
-    NotFound,
-    /// Several files have the number.
-    #[error("several files have the number")]
-    Ambiguous {
-        /// The file names without `.md`, each of which names one task.
-        stems: Vec<String>,
-    },
-    /// The task's file can't be read.
-    #[error("the file can't be read: {}", .0.message)]
-    Unreadable(Problem),
-    /// The edit is invalid.
-    #[error(transparent)]
-    Edit(EditError),
-    /// The task's content isn't one that `If-Match` names.
-    #[error("the task has changed")]
-    PreconditionFailed,
-    /// Every attempt lost to a concurrent write; nothing was written.
-    #[error("others kept changing the task")]
-    Conflict,
-    /// All task numbers are in use.
-    #[error("all task numbers are taken")]
-    IdsExhausted,
-    /// The `Idempotency-Key` was used with a different request body.
-    #[error("the Idempotency-Key was used for another request")]
-    KeyReused,
-}
-
-/// The kinds of requests with a rate limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limited {
-    /// `nocache` and strict reads.
-    Rebuilds,
-    /// Creates, updates and completions.
-    Writes,
-}
-
-impl Refusal {
-    fn at(error: TaskError, version: Version) -> Self {
-        Self {
-            error,
-            version: Some(version),
-        }
-    }
-}
-
-impl<E: Into<TaskError>> From<E> for Refusal {
-    fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            version: None,
-        }
-    }
-}
-
-impl From<WeekError> for TaskError {
-    fn from(error: WeekError) -> Self {
-        match error {
-            WeekError::Read(error) => Self::Read(error),
-            WeekError::TooMany { retry_after } => Self::TooMany {
-                retry_after,
-                of: Limited::Rebuilds,
-            },
-        }
-    }
-}
-
-impl From<WriteError> for Refusal {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Read(error) => error.into(),
-            WriteError::OutcomeUnknown(version) => Self::at(TaskError::OutcomeUnknown, version),
-            WriteError::Conflict(version) => Self::at(TaskError::Conflict, version),
-            WriteError::IdsExhausted(version) => Self::at(TaskError::IdsExhausted, version),
-            WriteError::KeyReused(version) => Self::at(TaskError::KeyReused, version),
-        }
-    }
-}
-
-/// A week with the bodies of its tasks.
-#[derive(Debug, Clone)]
-pub struct WeekWithBodies {
-    /// The week's read; its request count includes the bodies.
-    pub read: Read,
-    /// The weak entity tag, quoted.
-    pub etag: Box<str>,
-    /// The HTML page.
-    pub bytes: Bytes,
 }
 
 impl Codex {
     /// Operations over `store`.
     pub fn new(store: Arc<dyn BlobStore>, mut settings: CodexSettings) -> Self {
-        let zone = settings.cache.zone;
+        let CacheSettings {
+            zone,
+            pending_expiry,
+            rules,
+            ..
+        } = settings.cache;
         let for_owners = settings.cache.memory_max_bytes / OWNERS_SHARE;
         settings.cache.memory_max_bytes -= for_owners;
         let owners = Owners::new(&store, settings.cache.stale_if_error, for_owners);
-        let cache = Cache::new(Arc::clone(&store), settings.cache);
+        let states = UserStates::new(Arc::clone(&store), pending_expiry, rules);
+        let cache = Cache::new(states.clone(), settings.cache);
+        let files = Writer::new(states.clone(), cache.clone());
+        let rebuilds = RateLimiter::per_minute(settings.rebuilds_per_minute, Limited::Rebuilds);
+        let leaves_hints = settings.git.is_some();
+        let git = settings.git.map(|git| {
+            let (store, cache, files) = (Arc::clone(&store), cache.clone(), files.clone());
+            Arc::new(GitSync::new(git, store, cache, files))
+        });
         Self {
-            owners,
-            writer: Writer::new(cache.clone()),
-            cache,
-            rebuilds: Arc::new(RateLimiter::per_minute(settings.rebuilds_per_minute)),
-            writes: Arc::new(RateLimiter::per_minute(settings.writes_per_minute)),
-            probe: Arc::default(),
-            git: settings.git.map(|git| Arc::new(GitSync::new(git))),
+            reader: TaskReader {
+                store: Arc::clone(states.limited.store()),
+                cache: cache.clone(),
+                rebuilds: rebuilds.clone(),
+                zone,
+                rules,
+            },
+            writer: TaskWriter {
+                cache: cache.clone(),
+                files: files.clone(),
+                writes: RateLimiter::per_minute(settings.writes_per_minute, Limited::Writes),
+                rebuilds: rebuilds.clone(),
+                zone,
+                leaves_hints,
+            },
+            probe: Arc::new(ReadinessProbe::new(&store)),
+            git,
             store,
-            zone,
+            states,
+            cache,
+            files,
+            owners,
+            rebuilds,
         }
     }
 
-    /// Whether the user has a state document: every user who was ever read and not deleted since has one.
-    async fn has_state(&self, user: &UserId) -> Result<bool, StoreError> {
-        let state = self
-            .store
-            .get(&BlobKey::state(user), GetIf::Any)
-            .await?
-            .value;
-        Ok(matches!(state, GetOutcome::Blob(_)))
+    /// The owners of logins.
+    pub fn owners(&self) -> &Owners {
+        &self.owners
     }
 
-    /// Reads the user's week with the consistency that the request asks for.
-    ///
-    /// # Errors
-    /// [`WeekError::TooMany`] for a strict read or rebuild over the user's limit; else when the read fails.
-    pub async fn week(&self, request: &ReadRequest) -> Result<Read, WeekError> {
-        if request.consistency != Consistency::Bounded {
-            self.allow_rebuild(request)?;
+    /// Reads the week and tasks.
+    pub fn reader(&self) -> &TaskReader {
+        &self.reader
+    }
+
+    /// Writes tasks.
+    pub fn writer(&self) -> &TaskWriter {
+        &self.writer
+    }
+
+    /// Collects garbage.
+    pub fn janitor(&self) -> Janitor {
+        Janitor {
+            store: Arc::clone(&self.store),
+            states: self.states.clone(),
+            cache: self.cache.clone(),
+            git: self.git.clone(),
         }
-        Ok(self.cache.read(request).await?)
     }
 
-    fn allow_rebuild(&self, request: &ReadRequest) -> Result<(), WeekError> {
-        let granted = self.rebuilds.take(&request.user, request.now.mono);
-        granted.map_err(|retry_after| WeekError::TooMany { retry_after })
+    /// Watches a directory store for edits that the service doesn't make.
+    pub fn editor_watch(&self) -> EditorWatch {
+        EditorWatch {
+            store: Arc::clone(&self.store),
+            cache: self.cache.clone(),
+        }
     }
 
-    fn allow_write(&self, request: &ReadRequest) -> Result<(), TaskError> {
-        let granted = self.writes.take(&request.user, request.now.mono);
-        granted.map_err(|retry_after| TaskError::TooMany {
-            retry_after,
-            of: Limited::Writes,
-        })
-    }
-
-    /// Writes up to [`MAX_BATCH`] files under one version. [`FileOutcome`] is the outcome for each file.
+    /// The synchronisation with Git.
     ///
     /// # Errors
-    /// When the batch as a whole failed.
-    pub async fn write_files(
+    /// [`GitSyncError::Off`] while GitHub mode is off.
+    pub fn git(&self) -> Result<&Arc<GitSync>, GitSyncError> {
+        self.git.as_ref().ok_or(GitSyncError::Off)
+    }
+
+    /// Synchronises one user's files with Git: see [`GitSync::sync`].
+    ///
+    /// # Errors
+    /// As there; [`GitSyncError::TooMany`] beyond the user's rebuild limit.
+    pub async fn sync(
         &self,
         request: &ReadRequest,
-        changes: Vec<BatchItem>,
-    ) -> Result<BatchResult, Refusal> {
-        let writer = self.write_context(request, "files");
-        Ok(self.writer.write_batch(writer, changes).await?)
-    }
-
-    /// The Git engine, while GitHub mode is on.
-    fn git(&self) -> Result<Arc<GitSync>, GitSyncError> {
-        self.git.clone().ok_or(GitSyncError::Off)
-    }
-
-    /// Renders Markdown as sanitised HTML.
-    pub async fn preview(&self, markdown: &str) -> String {
-        render::render(markdown).await
-    }
-
-    /// The week rendered in this format and encoding.
-    pub fn page(&self, entry: &Arc<Snapshot>, format: PageFormat, encoding: Encoding) -> PageBytes {
-        self.cache.page(entry, format, encoding)
+        sync: SyncRequest,
+    ) -> Result<SyncOutcome, GitSyncError> {
+        let git = self.git()?;
+        let granted = self.rebuilds.take(&request.user, request.now.mono);
+        granted.map_err(|retry_after| GitSyncError::TooMany { retry_after })?;
+        git.sync(request, sync).await
     }
 
     /// Checks that the store answers; the result is cached for five seconds.
@@ -297,21 +186,13 @@ impl Codex {
     /// # Errors
     /// The store's error, or a timeout after three seconds.
     pub async fn is_ready(&self, now: Now) -> Result<(), StoreError> {
-        self.probe.check(&*self.store, now).await
-    }
-
-    /// Breaks a rule of the Git engine from now on, for mutation tests by the simulation.
-    #[cfg(feature = "mutations")]
-    pub fn break_git_rule(&self, mutation: GitMutation) {
-        if let Some(git) = &self.git {
-            let _ = git.mutation.set(mutation);
-        }
+        self.probe.check(now).await
     }
 
     /// Waits for the work that follows acknowledged writes (removing write intents), so that a clean shutdown leaves
     /// nothing for other instances to recover.
     pub async fn finish_writes(&self) {
-        self.writer.finish().await;
+        self.files.finish().await;
     }
 
     /// The user's snapshot in memory, of any age.
@@ -330,15 +211,10 @@ impl Codex {
             cached_bytes,
             tasks: tokio::runtime::Handle::try_current()
                 .map_or(0, |runtime| runtime.metrics().num_alive_tasks() as u64),
-            pending: self.writer.active_users() as u64,
+            pending: self.files.active_users() as u64,
             unpushed: unpushed as u64,
             oldest_unpushed: since.map(|since| now.started - since),
         }
-    }
-
-    /// The owners of logins.
-    pub fn owners(&self) -> &Owners {
-        &self.owners
     }
 
     /// How many users memory holds, and their total size in bytes.

@@ -1,10 +1,12 @@
 //! The readiness probe: whether the store answers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
 use crate::now::Now;
+use crate::store::deadline::DeadlineStore;
 use crate::store::{BlobKey, BlobStore, GetIf, StoreError};
 
 /// How long a result is cached, so that frequent probes cost the store almost nothing.
@@ -13,30 +15,30 @@ const CACHED_FOR: Duration = Duration::from_secs(5);
 /// How long the store may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The last result. The lock is held during the request: concurrent callers wait and share the result.
-#[derive(Debug, Default)]
+/// A store, and whether it answered last.
 pub(super) struct ReadinessProbe {
+    store: Arc<dyn BlobStore>,
+    /// The lock is held during the request: concurrent callers wait and share the result.
     last: Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
 impl ReadinessProbe {
-    pub(super) async fn check(&self, store: &dyn BlobStore, now: Now) -> Result<(), StoreError> {
+    pub(super) fn new(store: &Arc<dyn BlobStore>) -> Self {
+        Self {
+            store: DeadlineStore::wrap(store, TIMEOUT),
+            last: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn check(&self, now: Now) -> Result<(), StoreError> {
         let mut last = self.last.lock().await;
         if let Some((at, result)) = &*last
             && now.mono.saturating_duration_since(*at) < CACHED_FOR
         {
             return result.clone();
         }
-        let key = BlobKey::probe();
-        let asked = tokio::time::timeout(TIMEOUT, store.get(&key, GetIf::Any)).await;
-        let result = match asked {
-            Ok(answer) => answer.map(|_| ()),
-            Err(_) => Err(StoreError::Unavailable {
-                operation: "get",
-                key: key.path().to_owned(),
-                reason: "no answer in time".to_owned(),
-            }),
-        };
+        let answer = self.store.get(&BlobKey::probe(), GetIf::Any).await;
+        let result = answer.map(|_| ());
         *last = Some((now.mono, result.clone()));
         result
     }

@@ -12,7 +12,7 @@ const INLINE_LIMIT: usize = 16 << 10;
 static BACKGROUND_RENDERS: Semaphore = Semaphore::const_new(1);
 
 /// Markdown as sanitised HTML.
-pub(super) async fn render(markdown: &str) -> String {
+pub async fn render(markdown: &str) -> String {
     if markdown.len() <= INLINE_LIMIT {
         return markdown_to_html(markdown);
     }

@@ -1,4 +1,4 @@
-//! PURE. Three-way merge of one task file (`src/codex/git/README.md`, "Merging").
+//! PURE. Three-way merge of one task file (`src/git_sync/README.md`, "Merging").
 //!
 //! Each field, each unknown key and each hunk of the body is decided on its own. The text is then assembled from the
 //! lines of both sides and parsed again. If it doesn't parse to the planned result (with keys in `{…}`, for instance),

@@ -1,4 +1,4 @@
-//! PURE. Commit messages and branch names (`src/codex/git/README.md`, "Out", "Pull requests").
+//! PURE. Commit messages and branch names (`src/git_sync/README.md`, "Out", "Pull requests").
 
 use crate::task::{FileName, Kategorie, Parsed, Status, TaskId, parse};
 use crate::user::UserId;

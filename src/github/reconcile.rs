@@ -1,5 +1,5 @@
 //! PURE. Three-way reconciliation of one file: the last known Git content (base), the store's and Git's current one
-//! (`src/codex/git/README.md`, "Three contents, one decision").
+//! (`src/git_sync/README.md`, "Three contents, one decision").
 
 use crate::task::GitSha;
 

@@ -1,6 +1,6 @@
 //! HTTP transport for GitHub's API: octocrab builds requests and parses responses, one reqwest client sends them. It
 //! follows redirects only within one origin, caps response sizes and tracks rate limits
-//! (`src/codex/git/README.md`, "Rate limits").
+//! (`src/git_sync/README.md`, "Rate limits").
 
 use std::fmt;
 use std::future::Future;

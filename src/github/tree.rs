@@ -1,4 +1,4 @@
-//! PURE. The task files of a repository, by user (`src/codex/git/README.md`, "Which files take part").
+//! PURE. The task files of a repository, by user (`src/git_sync/README.md`, "Which files take part").
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
 //! PURE. GitHub's webhook deliveries: verify the signature, then parse the payload. Handling them is up to the caller
-//! (`src/codex/git/README.md`, "In").
+//! (`src/git_sync/README.md`, "In").
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};

@@ -68,13 +68,15 @@ pub(super) async fn complete_task(
     let slot = members.slot()?;
     members.reject_unknown()?;
     let read_request = read_request(&parts.headers, caller, now);
-    let completed = app.codex().complete(&read_request, &task, slot).await?;
+    let completed = app
+        .codex()
+        .writer()
+        .complete(&read_request, &task, slot)
+        .await?;
     let task = completed.task;
     let wait = waits_for_git(&parts.headers, parts.uri.query());
-    let git = app
-        .codex()
-        .push_state_after(&read_request, &task, wait)
-        .await;
+    let file = (&task.name, task.etag);
+    let git = GitFields::after(&app, &read_request, file, task.written, wait).await;
     let document = CompleteResponse {
         ok: Always,
         id: task.name.id(),
@@ -82,7 +84,7 @@ pub(super) async fn complete_task(
         already_completed: completed.already,
         etag: task.etag,
         version: task.version.0,
-        git: git.into(),
+        git,
     };
     Ok(write_response(&app, &read_request.user, &task, &document))
 }

@@ -136,23 +136,21 @@ pub(super) async fn create_task(
         body: sha256(&bytes),
     });
     let read_request = read_request(&parts.headers, caller, now);
-    let created = app.codex().create(&read_request, task, hashes).await?;
+    let created = app
+        .codex()
+        .writer()
+        .create(&read_request, task, hashes)
+        .await?;
     let wait = waits_for_git(&parts.headers, parts.uri.query());
-    let git = match created.reused {
-        true => app.codex().push_state(&read_request, &created.name).await,
-        false => {
-            app.codex()
-                .start_push(&read_request, &created.name, created.etag, wait)
-                .await
-        }
-    };
+    let file = (&created.name, created.etag);
+    let git = GitFields::after(&app, &read_request, file, !created.reused, wait).await;
     let document = CreateResponse {
         ok: Always,
         id: created.name.id(),
         path: repository_path(&app, &read_request.user, &created.name),
         filename: created.name.as_str(),
         version: created.version.0,
-        git: git.into(),
+        git,
         reused: created.reused,
     };
     let status = match created.reused {

@@ -20,7 +20,8 @@ use super::auth::{AuthError, SignInMethod, easyauth_sign_in_path};
 use super::error_page;
 use super::extract::{X_CODEX_VERSION, accepted_language, wants_page};
 use super::response::Always;
-use crate::codex::{GitSyncError, Limited, ReadError, Refusal, TaskError, Version, WeekError};
+use crate::codex::{Limited, ReadError, Refusal, TaskError, Version};
+use crate::git_sync::GitSyncError;
 use crate::github::GitHubError;
 use crate::owners::OwnerError;
 use crate::task::{EditError, GitSha};
@@ -245,12 +246,6 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<WeekError> for ApiError {
-    fn from(error: WeekError) -> Self {
-        TaskError::from(error).into()
-    }
-}
-
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         Self::from(refusal.error).version(refusal.version)
@@ -328,8 +323,7 @@ impl From<GitSyncError> for ApiError {
             GitSyncError::GitHub(_) => Self::new(Code::GithubUnavailable, away)
                 .retry_after(RETRY_SOON)
                 .caused_by(&trouble),
-            GitSyncError::Read(error) => error.clone().into(),
-            GitSyncError::Write(error) => Refusal::from(error.clone()).into(),
+            GitSyncError::Storage(error) => Refusal::from(error.clone()).into(),
             GitSyncError::TooMany { retry_after } => {
                 let (retry_after, of) = (*retry_after, Limited::Rebuilds);
                 TaskError::TooMany { retry_after, of }.into()

@@ -98,7 +98,7 @@ pub(super) async fn get_task(
     request: Request,
 ) -> Result<Response, ApiError> {
     let read_request = read_request(request.headers(), caller, now);
-    let shown = app.codex().task(&read_request, &task).await?;
+    let shown = app.codex().reader().task(&read_request, &task).await?;
     let entry = &shown.read.entry;
     let (file, folder) = (entry.table().file(shown.row), entry.folder());
     let etag = file.sha.map(|sha| format!("\"{sha}\""));

@@ -5,7 +5,6 @@ use axum::response::Response;
 
 use super::trigger::{require_host, trigger_response};
 use super::{ApiError, App};
-use crate::codex::GitSyncError;
 use crate::now::Now;
 
 /// Pulls from and pushes to Git whatever is pending. Any instance may run it; concurrent runs are harmless.
@@ -18,12 +17,14 @@ pub(super) async fn git_push(
     request: Request,
 ) -> Result<Response, ApiError> {
     require_host(&app, "gitPush", request).await?;
-    Ok(trigger_response(match app.codex().tick(now).await {
+    let Ok(git) = app.codex().git() else {
+        return Ok(trigger_response("GitHub mode is off".to_owned()));
+    };
+    Ok(trigger_response(match git.tick(now).await {
         Ok(report) => format!(
             "{} users brought up to date, {} drained, {} left in the queue",
             report.fetched, report.drained, report.left
         ),
-        Err(GitSyncError::Off) => "GitHub mode is off".to_owned(),
         Err(error) => {
             tracing::warn!(%error, "the queue can't be read");
             format!("nothing done: {error}")

@@ -1,4 +1,4 @@
-//! `githubWebhook`: POST `/github/webhook` (`src/codex/git/README.md`, "In").
+//! `githubWebhook`: POST `/github/webhook` (`src/git_sync/README.md`, "In").
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::openapi::parameters::GithubEventParam;
 use super::openapi::{Either, refusals};
 use super::response::{Always, json};
 use super::{ApiError, App, Code};
-use crate::codex::{FetchReport, UserReport};
+use crate::git_sync::{FetchReport, UserReport};
 use crate::github::{self, Delivery, PushPayload, Skipped};
 use crate::now::Now;
 use crate::task::GitSha;
@@ -145,17 +145,20 @@ pub(super) async fn github_webhook(
     match delivery {
         Delivery::Ping => Ok(json(StatusCode::OK, &PingResponse { ok: Always })),
         Delivery::Other => Ok(ignored("another event")),
-        Delivery::Push(push) => match app.codex().ignored_reason(&push) {
-            Some(reason) => Ok(ignored(reason)),
-            None => {
-                let fetched = app.codex().fetch_all(&push, now).await?;
-                let status = match fetched.postponed {
-                    true => StatusCode::ACCEPTED,
-                    false => StatusCode::OK,
-                };
-                Ok(json(status, &PushResponse::of(fetched)))
+        Delivery::Push(push) => {
+            let Ok(git) = app.codex().git() else {
+                return Ok(ignored("GitHub mode is off"));
+            };
+            if let Some(reason) = git.ignored_reason(&push) {
+                return Ok(ignored(reason));
             }
-        },
+            let fetched = git.fetch_all(&push, now).await?;
+            let status = match fetched.postponed {
+                true => StatusCode::ACCEPTED,
+                false => StatusCode::OK,
+            };
+            Ok(json(status, &PushResponse::of(fetched)))
+        }
     }
 }
 

@@ -18,11 +18,13 @@ pub(super) async fn janitor(
     request: Request,
 ) -> Result<Response, ApiError> {
     require_host(&app, "janitor", request).await?;
-    Ok(trigger_response(match app.codex().run_janitor(now).await {
-        Ok(report) => report.to_string(),
-        Err(error) => {
-            tracing::warn!(%error, "the users can't be listed");
-            format!("nothing done: {error}")
-        }
-    }))
+    Ok(trigger_response(
+        match app.codex().janitor().run(now).await {
+            Ok(report) => report.to_string(),
+            Err(error) => {
+                tracing::warn!(%error, "the users can't be listed");
+                format!("nothing done: {error}")
+            }
+        },
+    ))
 }

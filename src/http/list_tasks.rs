@@ -83,7 +83,7 @@ pub(super) async fn list_tasks(
 ) -> Result<Response, ApiError> {
     let filter = parse_filter(request.uri().query().unwrap_or_default())?;
     let read_request = read_request(request.headers(), caller, now);
-    let list = app.codex().list(&read_request, &filter).await?;
+    let list = app.codex().reader().list(&read_request, &filter).await?;
     let (entry, folder) = (&list.read.entry, list.read.entry.folder());
     let objects = list.rows.iter().filter_map(|row| {
         let file = entry.table().file(*row);

@@ -11,6 +11,7 @@ use super::extract::Caller;
 use super::openapi::refusals;
 use super::response::{Always, json};
 use super::{ApiError, App};
+use crate::codex;
 
 #[derive(Serialize, ToSchema)]
 struct Preview<'a> {
@@ -59,7 +60,7 @@ pub(super) async fn preview(
     let mut members = Members::of(&bytes)?;
     let markdown = members.text("body")?.unwrap_or_default();
     members.reject_unknown()?;
-    let html = app.codex().preview(&markdown).await;
+    let html = codex::render(&markdown).await;
     Ok(json(
         StatusCode::OK,
         &Preview {

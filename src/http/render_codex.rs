@@ -125,7 +125,12 @@ pub(super) async fn render_codex(
     }
     if let (true, PageFormat::Html(language)) = (query.bodies, query.format) {
         // Not cached: rendered for each request. Boxed, so that the future of all other reads stays small.
-        let week = Box::pin(app.codex().week_with_bodies(&read_request, language)).await?;
+        let week = Box::pin(
+            app.codex()
+                .reader()
+                .week_with_bodies(&read_request, language),
+        )
+        .await?;
         let response = CodexResponse {
             format: query.format,
             encoding: Encoding::Identity,
@@ -136,9 +141,12 @@ pub(super) async fn render_codex(
         };
         return Ok(respond(headers, &week.read, response));
     }
-    let read = app.codex().week(&read_request).await?;
+    let read = app.codex().reader().week(&read_request).await?;
     let encoding = accepted_encoding(headers);
-    let page = app.codex().page(&read.entry, query.format, encoding);
+    let page = app
+        .codex()
+        .reader()
+        .page(&read.entry, query.format, encoding);
     let response = CodexResponse {
         format: query.format,
         encoding,

@@ -15,8 +15,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::App;
 use super::extract::X_CODEX_VERSION;
-use crate::codex::{PushState, Read, Requests, TaskChanged, Version};
-use crate::task::GitSha;
+use crate::codex::{Read, ReadRequest, Requests, TaskChanged, Version};
+use crate::git_sync::PushState;
+use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
 /// The cache layer that served a read.
@@ -142,8 +143,19 @@ pub(super) struct GitFields {
     pr_number: Option<u64>,
 }
 
-impl From<PushState> for GitFields {
-    fn from(state: PushState) -> Self {
+impl GitFields {
+    /// After a request that has `written` this file, or found it to be there already; with `wait`, after the commit.
+    pub(super) async fn after(
+        app: &App,
+        request: &ReadRequest,
+        file: (&FileName, GitSha),
+        written: bool,
+        wait: bool,
+    ) -> Self {
+        let state = match app.codex().git() {
+            Ok(git) => git.push_state_after(request, file, written, wait).await,
+            Err(_) => PushState::default(),
+        };
         let (commit, pull) = match state.published {
             Some(published) => (Some((published.commit, published.html_url)), published.pull),
             None => (None, None),

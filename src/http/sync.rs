@@ -1,4 +1,4 @@
-//! `sync`: POST and GET `/sync` (`src/codex/git/README.md`, "Sync by hand").
+//! `sync`: POST and GET `/sync` (`src/git_sync/README.md`, "Sync by hand").
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use http::header::ALLOW;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::error::wrong_method;
@@ -15,8 +16,8 @@ use super::openapi::refusals;
 use super::render_codex::{Flag, flag};
 use super::response::{Always, insert_version, json};
 use super::{ApiError, App, Code};
-use crate::codex::{GitStatus, LastError, PullNote, SyncOutcome, SyncRequest};
-use crate::github::{RateLimit, Skipped};
+use crate::git_sync::{GitStatus, LastError, PullNote, SyncOutcome, SyncRequest};
+use crate::github::{Pull, RateLimit, Skipped};
 use crate::now::Now;
 use crate::task::{GitSha, TaskId};
 
@@ -66,7 +67,7 @@ struct SyncStateResponse {
     unpushed: Vec<UnpushedTask>,
     pull_requests: Vec<PullRequestEntry>,
     #[schema(required)]
-    last_error: Option<LastError>,
+    last_error: Option<LastErrorResponse>,
     #[schema(required)]
     rate_limit: Option<RateLimit>,
     problems: Vec<Skipped>,
@@ -84,7 +85,40 @@ struct UnpushedTask {
 struct PullRequestEntry {
     filename: String,
     #[serde(flatten)]
-    note: PullNote,
+    note: PullNoteResponse,
+}
+
+/// A pull request with a file's change.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PullNote)]
+struct PullNoteResponse {
+    /// Its branch.
+    branch: String,
+    /// The content that the branch has.
+    sha: GitSha,
+    /// The request, as it was last seen.
+    #[serde(flatten)]
+    pull: Pull,
+    /// Members this version doesn't know; they survive a rewrite.
+    // Always empty here; by the API document there may be more members.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// What went wrong last between Git and the store.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LastError)]
+struct LastErrorResponse {
+    /// A stable code.
+    code: String,
+    /// A sentence.
+    message: String,
+    /// When it was first noticed.
+    at: DateTime<Utc>,
+    /// Members this version doesn't know; they survive a rewrite.
+    // Always empty here; by the API document there may be more members.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 /// The extent of a sync; both values are equivalent.
@@ -136,7 +170,7 @@ pub(super) async fn sync(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let query = SyncQuery::of(query.as_deref())?;
-    let branch = app.codex().mirrored_branch()?;
+    let branch = app.codex().git()?.mirrored_branch();
     if query.reference.as_ref().is_some_and(|it| it != branch) {
         let message = format!("ref can only be {branch}, the branch that mirrors the tasks.");
         return Err(ApiError::new(Code::InvalidQuery, message).field("ref"));
@@ -208,7 +242,7 @@ pub(super) async fn sync_state(
         return Ok(response);
     }
     let read_request = read_request(&headers, caller, now);
-    let status = app.codex().git_status(&read_request).await?;
+    let status = app.codex().git()?.status(&read_request).await?;
     let version = status.version;
     let mut response = json(StatusCode::OK, &SyncStateResponse::of(status));
     let headers = response.headers_mut();
@@ -225,16 +259,41 @@ impl SyncStateResponse {
         let pull_requests = status
             .pulls
             .into_iter()
-            .map(|(filename, note)| PullRequestEntry { filename, note });
+            .map(|(filename, note)| PullRequestEntry {
+                filename,
+                note: note.into(),
+            });
         Self {
             ok: Always,
             head: status.head,
             synced_at: status.synced_at,
             unpushed: unpushed.collect(),
             pull_requests: pull_requests.collect(),
-            last_error: status.last_error,
+            last_error: status.last_error.map(LastErrorResponse::from),
             rate_limit: status.rate_limit,
             problems: status.problems,
+        }
+    }
+}
+
+impl From<PullNote> for PullNoteResponse {
+    fn from(note: PullNote) -> Self {
+        Self {
+            branch: note.branch,
+            sha: note.sha,
+            pull: note.pull,
+            unknown: Map::new(),
+        }
+    }
+}
+
+impl From<LastError> for LastErrorResponse {
+    fn from(error: LastError) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+            at: error.at,
+            unknown: Map::new(),
         }
     }
 }

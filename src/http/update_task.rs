@@ -100,19 +100,18 @@ pub(super) async fn update_task(
     let if_match = if_match(&parts.headers);
     let updated = app
         .codex()
+        .writer()
         .update(&read_request, &task, fields, if_match)
         .await?;
     let wait = waits_for_git(&parts.headers, parts.uri.query());
-    let git = app
-        .codex()
-        .push_state_after(&read_request, &updated, wait)
-        .await;
+    let file = (&updated.name, updated.etag);
+    let git = GitFields::after(&app, &read_request, file, updated.written, wait).await;
     let document = UpdateResponse {
         ok: Always,
         id: updated.name.id(),
         etag: updated.etag,
         version: updated.version.0,
-        git: git.into(),
+        git,
     };
     Ok(write_response(
         &app,

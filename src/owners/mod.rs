@@ -124,7 +124,7 @@ impl Owners {
         let lock = self.refresh_lock(&claim.login);
         // A refresh begun before must not overwrite what is recorded below.
         let _guard = lock.lock().await;
-        for (user, generation) in record::end_in_all_folders(&*self.store, claim).await? {
+        for (user, generation) in record::end_sessions(&*self.store, claim).await? {
             for login in [&claim.login, &user] {
                 self.update(login, |state| state.record_session_end(&user, generation));
             }

@@ -5,7 +5,7 @@ use super::error::OwnerError;
 use super::file::{self, AccountIdentity, OwnerFile};
 use super::folder::{self, OwnerFolder};
 use crate::now::Now;
-use crate::store::{BlobKey, BlobStore, BlobStoreExt, PutIf};
+use crate::store::{Blob, BlobKey, BlobStore, BlobStoreExt, PutIf};
 use crate::user::UserId;
 
 /// Attempts of the compare-and-swap of `owner.json`.
@@ -64,30 +64,21 @@ async fn record_owner(
 
 /// Ends the account's sessions in each folder for the login that it owns. Returns those folders with their new session
 /// generation.
-pub(super) async fn end_in_all_folders(
+pub(super) async fn end_sessions(
     store: &dyn BlobStore,
     claim: &LoginClaim,
 ) -> Result<Vec<(UserId, u64)>, OwnerError> {
     let mut ended = vec![];
     for user in folder::spellings(store, &claim.login).await? {
-        if let Some(generation) = end_in_folder(store, &user, claim).await? {
+        let key = BlobKey::owner(&user);
+        let end = |blob: Option<Blob>| {
+            let file = blob.map(|it| OwnerFile::parse(&it.bytes)).transpose()?;
+            Ok::<_, OwnerError>(session_end(file, claim))
+        };
+        let generation = store.update(&key, ATTEMPTS, end).await?;
+        if let Some(generation) = generation.ok_or(OwnerError::Contended)? {
             ended.push((user, generation));
         }
     }
     Ok(ended)
-}
-
-/// Ends the account's sessions in one folder. Returns the session generation, or `None` if the account doesn't own the
-/// folder.
-async fn end_in_folder(
-    store: &dyn BlobStore,
-    user: &UserId,
-    claim: &LoginClaim,
-) -> Result<Option<u64>, OwnerError> {
-    let key = BlobKey::owner(user);
-    let ended = store.update(&key, ATTEMPTS, |blob| {
-        let file = blob.map(|it| OwnerFile::parse(&it.bytes)).transpose()?;
-        Ok::<_, OwnerError>(session_end(file, claim))
-    });
-    ended.await?.ok_or(OwnerError::Contended)
 }

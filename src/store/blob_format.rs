@@ -38,6 +38,12 @@ impl BlobFormat {
     }
 }
 
+impl Default for BlobFormat {
+    fn default() -> Self {
+        Self::CURRENT
+    }
+}
+
 impl Serialize for BlobFormat {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}.{}", self.major, self.minor))

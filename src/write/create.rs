@@ -183,7 +183,7 @@ async fn recover_own(
     let Some(pending) = stored.state.pending.get(&intent.op) else {
         return Err(unknown);
     };
-    let recovery = &op.parts.states().recovery;
+    let recovery = &op.parts.states.recovery;
     let recovery = recovery.recover(&op.user, stored, &intent.op, pending, &op.now);
     let recovered = recovery.await;
     op.files.requests += recovered.requests;
@@ -237,7 +237,7 @@ async fn complete_pending(
     stored: &Arc<StoredState>,
 ) -> Result<Option<Version>, WriteError> {
     let instant = op.now.later().mono;
-    let states = op.parts.states();
+    let states = &op.parts.states;
     let date = states.documents.clock().at(instant).unwrap_or(pending.at);
     if states.recovery.is_overdue(pending, date) {
         let recovery = states

@@ -22,7 +22,7 @@ use crate::cache::Cache;
 use crate::context::in_request_context;
 use crate::store::{BlobUpdate, WriteId};
 use crate::task::FileName;
-use crate::user_state::ReadError;
+use crate::user_state::{ReadError, UserStates};
 
 pub use advance::{AcknowledgedFile, AcknowledgedOp, AcknowledgedOps, Advance, advance};
 pub use batch::MAX_BATCH;
@@ -44,10 +44,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer of the files that `cache` reads.
-    pub fn new(cache: Cache) -> Self {
+    /// A writer of the files that `cache` reads, under the protocol of `states`.
+    pub fn new(states: UserStates, cache: Cache) -> Self {
         Self {
-            parts: Arc::new(WriterParts::new(cache)),
+            parts: Arc::new(WriterParts::new(states, cache)),
         }
     }
 
@@ -110,11 +110,11 @@ impl Writer {
 
     /// Number of users with a write in progress.
     pub fn active_users(&self) -> usize {
-        self.parts.states().commits.active_users()
+        self.parts.states.commits.active_users()
     }
 
     /// Waits for the background work of acknowledged writes, so that a process that shuts down leaves no write intent.
     pub async fn finish(&self) {
-        self.parts.states().commits.wait_idle().await;
+        self.parts.states.commits.wait_idle().await;
     }
 }

@@ -68,7 +68,7 @@ impl WriteOp {
             reason,
             hint,
         } = context;
-        let states = parts.states();
+        let states = &parts.states;
         Self {
             queue: states.commits.open(&user),
             advances: parts.advances.open(&user),
@@ -142,7 +142,7 @@ impl WriteOp {
         if committed.result != CommandResult::Blocked {
             return Ok(committed);
         }
-        let states = self.parts.states().clone();
+        let states = self.parts.states.clone();
         if let Some(date) = states.documents.clock().at(self.now.later().mono) {
             let recovery = states.recovery;
             let recovery = recovery.recover_overdue(&self.user, &committed.stored, date, &self.now);
@@ -380,7 +380,7 @@ async fn remove_intent(
     let mut legacy = None;
     if queue.claim_legacy_write() {
         parts.observe_known(queue);
-        let raised = raise_legacy_counter(&parts.states().limited, queue, now).await;
+        let raised = raise_legacy_counter(&parts.states.limited, queue, now).await;
         legacy = raised.unwrap_or_else(|error| {
             tracing::warn!(%user, %error, "the older service's nextId.txt can't be written");
             None

@@ -19,6 +19,7 @@ const HINT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The parts that all writes of an instance share.
 pub(super) struct WriterParts {
+    pub states: UserStates,
     pub cache: Cache,
     pub advances: PerUser<Advances>,
     /// The store for work queue entries, with a short deadline.
@@ -26,16 +27,13 @@ pub(super) struct WriterParts {
 }
 
 impl WriterParts {
-    pub(super) fn new(cache: Cache) -> Self {
+    pub(super) fn new(states: UserStates, cache: Cache) -> Self {
         Self {
-            hints: DeadlineStore::wrap(cache.states().documents.store(), HINT_TIMEOUT),
+            hints: DeadlineStore::wrap(states.documents.store(), HINT_TIMEOUT),
             advances: PerUser::default(),
+            states,
             cache,
         }
-    }
-
-    pub(super) fn states(&self) -> &UserStates {
-        self.cache.states()
     }
 
     /// The rules that are kept.

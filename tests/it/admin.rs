@@ -1,9 +1,13 @@
-//! The operator's commands: `inspect`, `user export` and `user delete`.
+//! The operator's commands.
 
+mod commands;
+mod decisions;
 mod deletion;
 mod export;
 mod inspect;
 mod interrupted;
+mod printed;
+mod requests;
 
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Unusual contents of storage: other formats, damaged blobs, odd files, exhausted numbers.
 
-use codex_miroir::codex::{Consistency, Layer, ReadError, WeekError};
+use codex_miroir::codex::{Consistency, Layer, ReadError, TaskError};
 use serde_json::{Value, json};
 
 use crate::support::scene::{ARTIFACT, RAW, STATE, Scene, task, titles};
@@ -108,7 +108,7 @@ async fn a_newer_minor_format_keeps_its_members_and_a_newer_major_is_never_writt
         .await
         .unwrap_err();
     assert!(
-        matches!(error, WeekError::Read(ReadError::NewerFormat(_))),
+        matches!(error, TaskError::Read(ReadError::NewerFormat(_))),
         "{error}"
     );
 }

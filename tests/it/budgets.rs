@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use codex_miroir::codex::{Consistency, KeyHashes, Layer, Requests, SyncRequest, TaskFilter};
+use codex_miroir::codex::{Consistency, KeyHashes, Layer, Requests, TaskFilter};
+use codex_miroir::git_sync::SyncRequest;
 use codex_miroir::task::Edit;
 use serde_json::Value;
 
@@ -287,8 +288,13 @@ async fn a_create_costs_two_before_its_answer_and_two_after() {
     scene.read(&a).await;
     a.took();
     let read_request = scene.read_request(Consistency::Bounded);
-    let (created, before, after) =
-        before_and_after(&a, a.codex.create(&read_request, new_task("Neu"), None)).await;
+    let (created, before, after) = before_and_after(
+        &a,
+        a.codex
+            .writer()
+            .create(&read_request, new_task("Neu"), None),
+    )
+    .await;
     assert_eq!(
         (before.as_str(), after.as_str()),
         ("1 put raw, 1 put state", "1 put artifacts, 1 put state")
@@ -305,6 +311,7 @@ async fn a_create_costs_two_before_its_answer_and_two_after() {
     };
     let keyed = a
         .codex
+        .writer()
         .create(&read_request, new_task("Neu"), Some(key.clone()));
     let (_, before, after) = before_and_after(&a, keyed).await;
     assert_eq!(
@@ -313,6 +320,7 @@ async fn a_create_costs_two_before_its_answer_and_two_after() {
     );
     let again = a
         .codex
+        .writer()
         .create(&read_request, new_task("Neu"), Some(key))
         .await
         .unwrap();
@@ -330,8 +338,13 @@ async fn an_update_and_a_completion_cost_three_before_their_answer_and_two_after
     scene.pass_seconds(200);
     let read_request = scene.read_request(Consistency::Bounded);
     let (first, second) = ("0000".parse().unwrap(), "0001".parse().unwrap());
-    let (updated, before, after) =
-        before_and_after(&a, a.codex.update(&read_request, &first, tags("x"), None)).await;
+    let (updated, before, after) = before_and_after(
+        &a,
+        a.codex
+            .writer()
+            .update(&read_request, &first, tags("x"), None),
+    )
+    .await;
     let budget = (
         "1 get raw, 1 put raw, 1 put state",
         "1 put artifacts, 1 put state",
@@ -343,7 +356,7 @@ async fn an_update_and_a_completion_cost_three_before_their_answer_and_two_after
     };
     assert_eq!(updated.unwrap().requests, requests);
     let (_, before, after) =
-        before_and_after(&a, a.codex.complete(&read_request, &second, None)).await;
+        before_and_after(&a, a.codex.writer().complete(&read_request, &second, None)).await;
     assert_eq!((before.as_str(), after.as_str()), budget);
 }
 
@@ -359,7 +372,9 @@ async fn an_update_fetches_the_text_while_its_mark_is_set() {
         "0000".parse().unwrap(),
     );
     let (updated, ()) = tokio::join!(
-        a.codex.update(&read_request, &first, tags("x"), None),
+        a.codex
+            .writer()
+            .update(&read_request, &first, tags("x"), None),
         async {
             intent.reached().await;
             text.reached().await;
@@ -378,13 +393,19 @@ async fn a_lost_swap_adds_two() {
     scene.read(&b).await;
     let read_request = scene.read_request(Consistency::Bounded);
     b.codex
+        .writer()
         .create(&read_request, new_task("Neu"), None)
         .await
         .unwrap();
     settle().await;
     a.took();
-    let (_, before, _) =
-        before_and_after_lost(&a, a.codex.create(&read_request, new_task("Neu"), None)).await;
+    let (_, before, _) = before_and_after_lost(
+        &a,
+        a.codex
+            .writer()
+            .create(&read_request, new_task("Neu"), None),
+    )
+    .await;
     assert_eq!(before, "1 get state, 1 put raw, 2 put state");
 }
 
@@ -400,11 +421,17 @@ async fn a_lost_swap_adds_two_to_an_update_of_the_same_task_as_well() {
         scene.read_request(Consistency::Bounded),
         "0000".parse().unwrap(),
     );
-    let update = b.codex.update(&read_request, &first, tags("x"), None);
+    let update = b
+        .codex
+        .writer()
+        .update(&read_request, &first, tags("x"), None);
     update.await.unwrap();
     settle().await;
     a.took();
-    let update = a.codex.update(&read_request, &first, tags("y"), None);
+    let update = a
+        .codex
+        .writer()
+        .update(&read_request, &first, tags("y"), None);
     let (updated, before, _) = before_and_after_lost(&a, update).await;
     updated.unwrap();
     assert_eq!(before, "1 get raw, 1 get state, 1 put raw, 2 put state");
@@ -423,7 +450,10 @@ async fn an_update_of_what_an_editor_saved_sets_a_second_mark() {
     );
     a.took();
     let (intent, text) = (a.gate.hold_next("put", STATE), a.gate.hold_next("get", RAW));
-    let update = a.codex.update(&read_request, &first, tags("x"), None);
+    let update = a
+        .codex
+        .writer()
+        .update(&read_request, &first, tags("x"), None);
     let (second, written) = (a.gate.hold_next("put", STATE), a.gate.hold_next("put", RAW));
     let (updated, ()) = tokio::join!(update, async {
         intent.release();
@@ -456,21 +486,33 @@ async fn what_needs_no_write_is_confirmed_with_one_request() {
     scene.read(&a).await;
     let read_request = scene.read_request(Consistency::Bounded);
     let (first, none) = ("0000".parse().unwrap(), "0099".parse().unwrap());
-    a.codex.complete(&read_request, &first, None).await.unwrap();
+    a.codex
+        .writer()
+        .complete(&read_request, &first, None)
+        .await
+        .unwrap();
     settle().await;
     a.took();
     assert!(
         a.codex
+            .writer()
             .complete(&read_request, &first, None)
             .await
             .unwrap()
             .already
     );
     assert_eq!(a.took(), "1 get state");
-    assert!(a.codex.complete(&read_request, &none, None).await.is_err());
+    assert!(
+        a.codex
+            .writer()
+            .complete(&read_request, &none, None)
+            .await
+            .is_err()
+    );
     assert_eq!(a.took(), "1 get state");
     assert!(
         a.codex
+            .writer()
             .update(&read_request, &none, tags("x"), None)
             .await
             .is_err()
@@ -486,6 +528,7 @@ async fn after_another_instances_finished_change_a_read_costs_two() {
     scene.read(&b).await;
     let read_request = scene.read_request(Consistency::Bounded);
     a.codex
+        .writer()
         .create(&read_request, new_task("Neu"), None)
         .await
         .unwrap();
@@ -507,6 +550,7 @@ async fn the_older_services_counter_costs_one_more_now_and_then() {
     for _ in 0..102 {
         a.took();
         a.codex
+            .writer()
             .create(&read_request, new_task("Neu"), None)
             .await
             .unwrap();
@@ -530,6 +574,7 @@ async fn the_list_and_a_task_cost_what_the_week_costs_and_the_text() {
     };
     assert_eq!(
         a.codex
+            .reader()
             .list(&read_request, &filter)
             .await
             .unwrap()
@@ -539,6 +584,7 @@ async fn the_list_and_a_task_cost_what_the_week_costs_and_the_text() {
     );
     assert_eq!(a.took(), "");
     a.codex
+        .reader()
         .task(&read_request, &"0000".parse().unwrap())
         .await
         .unwrap();
@@ -557,7 +603,10 @@ async fn in_github_mode_a_write_costs_one_more_beside_the_file() {
         if away {
             github.fail(Fault::Reset);
         }
-        let create = a.codex.create(&read_request, new_task("Neu"), None);
+        let create = a
+            .codex
+            .writer()
+            .create(&read_request, new_task("Neu"), None);
         let (created, before, after) = before_and_after(&a, create).await;
         assert_eq!(
             (before.as_str(), after.as_str()),
@@ -572,7 +621,7 @@ async fn in_github_mode_a_write_costs_one_more_beside_the_file() {
             tags: Some(vec![format!("{away}")]),
             ..Edit::default()
         };
-        let update = a.codex.update(&read_request, &task, tags, None);
+        let update = a.codex.writer().update(&read_request, &task, tags, None);
         let (updated, before, after) = before_and_after(&a, update).await;
         updated.unwrap();
         assert_eq!(
@@ -601,7 +650,9 @@ async fn the_hint_goes_beside_the_file_and_its_failure_fails_nothing() {
     );
     let read_request = scene.read_request(Consistency::Bounded);
     let (created, ()) = tokio::join!(
-        a.codex.create(&read_request, new_task("Neu"), None),
+        a.codex
+            .writer()
+            .create(&read_request, new_task("Neu"), None),
         async {
             raw.reached().await;
             hint.reached().await;
@@ -613,6 +664,7 @@ async fn the_hint_goes_beside_the_file_and_its_failure_fails_nothing() {
     a.line.lose_next("put", "queue/", Loss::Request);
     let created = a
         .codex
+        .writer()
         .create(&read_request, new_task("Noch eine"), None)
         .await;
     created.expect("the file is there, and the hint is only a hint");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codex_miroir::codex::{
-    Consistency, Encoding, Layer, PageFormat, Read, ReadError, ReadRequest, Version, WeekError,
+    Consistency, Encoding, Layer, PageFormat, Read, ReadError, ReadRequest, TaskError, Version,
 };
 use codex_miroir::now::Now;
 use codex_miroir::task::FileName;
@@ -109,7 +109,7 @@ async fn an_older_rebuild_never_replaces_a_newer_one() {
     slow.release();
     let older = tokio::spawn({
         let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-        async move { codex.week(&read_request).await }
+        async move { codex.reader().week(&read_request).await }
     });
     // The older rebuild has listed the files and is held before its second GET of the state document.
     again.reached().await;
@@ -270,7 +270,7 @@ async fn an_outage_shows_the_last_known_week_up_to_the_limit_and_never_an_older_
     ] {
         let error = a.try_read(read_request).await.unwrap_err();
         assert!(
-            matches!(error, WeekError::Read(ReadError::Store(_))),
+            matches!(error, TaskError::Read(ReadError::Store(_))),
             "{error}"
         );
     }
@@ -462,6 +462,7 @@ async fn a_file_that_may_not_be_opened_costs_the_others_nothing() {
         .lose_next("get", &format!("{RAW}0001"), Loss::Unreadable);
     let week = a
         .codex
+        .reader()
         .week_with_bodies(&scene.read_request(Consistency::Bounded), Language::German)
         .await
         .unwrap();
@@ -607,7 +608,7 @@ async fn a_hung_store_is_cut_by_the_deadline_and_holds_up_no_later_read() {
         .await
         .unwrap_err();
     assert!(
-        matches!(error, WeekError::Read(ReadError::TimedOut)),
+        matches!(error, TaskError::Read(ReadError::TimedOut)),
         "{error}"
     );
     hung.reached().await;
@@ -621,7 +622,7 @@ async fn a_reader_who_leaves_takes_nothing_away_from_the_others() {
     let listing = a.gate.hold_next("list", RAW);
     let first = tokio::spawn({
         let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-        async move { codex.week(&read_request).await }
+        async move { codex.reader().week(&read_request).await }
     });
     listing.reached().await;
     first.abort();
@@ -652,6 +653,7 @@ async fn equal_files_have_equal_tags_on_all_instances_and_differ_by_format() {
     let tag = |instance: &Instance, read, format| {
         instance
             .codex
+            .reader()
             .page(read, format, Encoding::Gzip)
             .etag
             .to_owned()
@@ -684,7 +686,9 @@ async fn bodies_are_those_of_the_version_shown() {
     let fetch = a.gate.hold_next("get", &format!("{RAW}0001"));
     let read_request = scene.read_request(Consistency::Bounded);
     let (week, ()) = tokio::join!(
-        a.codex.week_with_bodies(&read_request, Language::German),
+        a.codex
+            .reader()
+            .week_with_bodies(&read_request, Language::German),
         async {
             fetch.reached().await;
             scene.file(

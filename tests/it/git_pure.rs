@@ -1,5 +1,8 @@
 //! The parts of the synchronisation with Git that need neither GitHub nor a store: the decision on a file, commit
-//! messages, trees, deliveries.
+//! messages, trees, deliveries; the order of heads (`head_order`), and the other decisions (`decisions`).
+
+mod decisions;
+mod head_order;
 
 use codex_miroir::config::Secret;
 use codex_miroir::github::{
@@ -40,7 +43,7 @@ fn decided(sides: &str) -> ReconcileAction {
     })
 }
 
-/// The rows of the decision table (`src/codex/git/README.md`, "Three contents, one decision").
+/// The rows of the decision table (`src/git_sync/README.md`, "Three contents, one decision").
 #[test]
 fn each_sentence_about_the_three_sides_holds() {
     let (a, b, c) = (sha('a'), sha('b'), sha('c'));

@@ -1,4 +1,4 @@
-//! The store and the repository converge, whatever fails in between (`src/codex/git/README.md`).
+//! The store and the repository converge, whatever fails in between (`src/git_sync/README.md`).
 
 mod guard;
 mod hostile;

@@ -80,7 +80,7 @@ fn assert_tidy(scene: &Scene, version: Version, context: &str) {
 }
 
 async fn run_janitor(scene: &Scene, instance: &Instance) -> JanitorReport {
-    instance.codex.run_janitor(scene.now()).await.unwrap()
+    instance.codex.janitor().run(scene.now()).await.unwrap()
 }
 
 fn raw(name: &str) -> String {

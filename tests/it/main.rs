@@ -25,6 +25,7 @@ mod merge;
 mod merge_properties;
 mod older_pages;
 mod openapi;
+mod operations;
 mod owners;
 mod package;
 mod pages;

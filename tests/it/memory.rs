@@ -97,7 +97,7 @@ async fn the_count_is_right_whatever_happens_at_once() {
                 if random.u8(0..4) == 0 {
                     read_request.consistency = Consistency::Rebuilt;
                 }
-                let read = a.codex.week(&read_request).await.unwrap();
+                let read = a.codex.reader().week(&read_request).await.unwrap();
                 let week = a.json(&read).to_string();
                 assert!(week.contains(&format!("Aufgabe {number}\"")), "{week}");
                 let claim = claim(&user);

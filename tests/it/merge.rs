@@ -1,4 +1,4 @@
-//! Three-way merge of a task file (`src/codex/git/README.md`, "Merging"): the rules, by example.
+//! Three-way merge of a task file (`src/git_sync/README.md`, "Merging"): the rules, by example.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The properties of merging (`src/codex/git/README.md`, "Merging"), on generated files and changes.
+//! The properties of merging (`src/git_sync/README.md`, "Merging"), on generated files and changes.
 
 use codex_miroir::github::{MergeResult, merge};
 use codex_miroir::task::{

@@ -46,7 +46,7 @@ fn the_pages_name_every_route_and_every_code() {
     let lists = [
         ("Code", api),
         ("ProblemCode", page("src/task/README.md")),
-        ("SkipCode", page("src/codex/git/README.md")),
+        ("SkipCode", page("src/git_sync/README.md")),
     ];
     for (list, page) in lists {
         let words = &DOCUMENT["components"]["schemas"][list]["enum"];

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     (
         "admin",
-        &["codex", "config", "owners", "store", "task", "now", "user"],
+        &[
+            "codex", "config", "git_sync", "store", "task", "now", "user",
+        ],
     ),
     (
         "cache",
@@ -20,14 +22,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "codex",
         &[
-            "cache", "context", "metrics", "owners", "rules", "store", "task", "timeline", "view",
-            "github", "now", "user",
+            "cache", "context", "git_sync", "metrics", "rules", "store", "task", "timeline",
+            "view", "now", "user",
         ],
     ),
     ("config", &["net", "user"]),
     ("context", &["now", "user"]),
     ("demo", &["store", "task", "user"]),
     ("functions", &[]),
+    (
+        "git_sync",
+        &[
+            "cache", "context", "github", "rules", "store", "task", "now", "user",
+        ],
+    ),
     ("github", &["config", "metrics", "net", "task", "user"]),
     (
         "http",
@@ -36,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "context",
             "functions",
+            "git_sync",
             "github",
             "metrics",
             "net",

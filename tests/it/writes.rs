@@ -47,6 +47,7 @@ async fn create_with(
     let read_request = scene.read_request(Consistency::Bounded);
     let created = instance
         .codex
+        .writer()
         .create(&read_request, new_task(title), key)
         .await;
     settle().await;
@@ -62,6 +63,7 @@ async fn update(
     let read_request = scene.read_request(Consistency::Bounded);
     let updated = instance
         .codex
+        .writer()
         .update(&read_request, &id(task), edit, None)
         .await;
     settle().await;
@@ -76,6 +78,7 @@ async fn complete(
     let read_request = scene.read_request(Consistency::Bounded);
     let completed = instance
         .codex
+        .writer()
         .complete(&read_request, &id(task), None)
         .await;
     settle().await;
@@ -159,7 +162,11 @@ async fn creates_at_once_share_swaps_and_get_numbers_without_gaps() {
         let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
         async move {
             let task = new_task(&format!("Neu {number}"));
-            codex.create(&read_request, task, None).await.unwrap()
+            codex
+                .writer()
+                .create(&read_request, task, None)
+                .await
+                .unwrap()
         }
     });
     let created = futures::future::join_all(creates).await;
@@ -226,6 +233,7 @@ async fn two_instances_edit_different_fields_at_once_and_both_stay() {
     let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
     let updating = tokio::spawn(async move {
         codex
+            .writer()
             .update(&read_request, &id("0000"), tags("a"), None)
             .await
     });
@@ -255,6 +263,7 @@ async fn an_edit_that_loses_three_times_is_a_conflict_and_writes_nothing() {
     let gates: Vec<_> = (0..3).map(|_| a.gate.hold_next("put", RAW)).collect();
     let updating = tokio::spawn(async move {
         codex
+            .writer()
             .update(&read_request, &id("0000"), tags("nie"), None)
             .await
     });
@@ -294,8 +303,12 @@ async fn one_key_at_once_on_two_instances_makes_one_task() {
     // The first has recorded its write intent and is about to write the file; the second writes it on its behalf.
     let held = a.gate.hold_next("put", RAW);
     let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-    let first =
-        tokio::spawn(async move { codex.create(&read_request, new_task("Neu"), key("k")).await });
+    let first = tokio::spawn(async move {
+        codex
+            .writer()
+            .create(&read_request, new_task("Neu"), key("k"))
+            .await
+    });
     held.reached().await;
     let second = create_with(&scene, &b, "Neu", key("k")).await.unwrap();
     held.release();
@@ -315,8 +328,12 @@ async fn one_key_at_once_makes_one_task_also_where_the_first_tries_again() {
     scene.read(&a).await;
     let (refused, again) = (a.gate.hold_next("put", RAW), a.gate.hold_next("put", RAW));
     let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-    let first =
-        tokio::spawn(async move { codex.create(&read_request, new_task("Neu"), key("k")).await });
+    let first = tokio::spawn(async move {
+        codex
+            .writer()
+            .create(&read_request, new_task("Neu"), key("k"))
+            .await
+    });
     refused.reached().await;
     scene.pass_seconds(62);
     scene.read_strictly(&b).await;
@@ -427,7 +444,12 @@ async fn what_a_write_happens_to_see_is_not_taken_for_its_own_version() {
     scene.read(&b).await;
     let text = a.gate.hold_next("get", RAW);
     let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-    let late = tokio::spawn(async move { codex.complete(&read_request, &id("0000"), None).await });
+    let late = tokio::spawn(async move {
+        codex
+            .writer()
+            .complete(&read_request, &id("0000"), None)
+            .await
+    });
     text.reached().await;
     settle().await;
     complete(&scene, &b, "0000").await.unwrap();
@@ -452,6 +474,7 @@ async fn ops_that_share_their_finishing_write_one_artifact() {
         let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
         async move {
             codex
+                .writer()
                 .create(&read_request, new_task("Neu"), None)
                 .await
                 .unwrap()
@@ -528,6 +551,7 @@ async fn past_9999_the_lowest_free_number_is_taken_and_none_left_is_said() {
         let read_request = scene.read_request(Consistency::Bounded);
         async move {
             codex
+                .writer()
                 .create(&read_request, new_task("Neu"), None)
                 .await
                 .unwrap()
@@ -668,7 +692,12 @@ async fn a_batch_writes_each_file_or_says_that_it_did_not() {
         change("0077-Weit.md", FileOp::Create(task("Weit").into())),
     ];
     let read_request = scene.read_request(Consistency::Bounded);
-    let done = a.codex.write_files(&read_request, changes).await.unwrap();
+    let done = a
+        .codex
+        .writer()
+        .write_files(&read_request, changes)
+        .await
+        .unwrap();
     settle().await;
     assert_eq!(
         done.outcomes,
@@ -711,6 +740,7 @@ async fn a_made_up_version_is_no_obstacle() {
     };
     let done = a
         .codex
+        .writer()
         .complete(&read_request, &id("0000"), None)
         .await
         .unwrap();
@@ -730,6 +760,7 @@ async fn a_client_that_knows_more_than_memory_gets_its_index_confirmed() {
     };
     let refused = a
         .codex
+        .writer()
         .update(&read_request, &id("0000"), tags("x"), None)
         .await
         .unwrap_err();
@@ -750,6 +781,7 @@ async fn a_shared_request_counts_for_one_op() {
         let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
         async move {
             codex
+                .writer()
                 .create(&read_request, new_task("Neu"), None)
                 .await
                 .unwrap()
@@ -802,6 +834,7 @@ async fn the_older_services_counter_stays_ahead_of_creates_at_once() {
         let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
         async move {
             codex
+                .writer()
                 .create(&read_request, new_task("Neu"), None)
                 .await
                 .unwrap()

@@ -16,8 +16,9 @@ use axum::ServiceExt;
 use axum::extract::Request;
 use chrono::Utc;
 use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::{Codex, CodexSettings, GitSettings};
+use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, StorageChoice};
+use codex_miroir::git_sync::GitSettings;
 use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
@@ -49,7 +50,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let codex = Codex::new(store, settings(&config, &github)?);
     let authenticator = http::Authenticator::new(&config, &github)?;
     let app = http::App::new(codex.clone(), authenticator, &config, Arc::default());
-    tokio::spawn(codex.push_in_background());
+    if let Ok(git) = codex.git() {
+        tokio::spawn(Arc::clone(git).push_in_background());
+    }
     println!(r#"{{"address":"{address}"}}"#);
     let service = ServiceExt::<Request>::into_make_service(http::router(app));
     Ok(axum::serve(listener, service).await?)
@@ -75,6 +78,7 @@ fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, B
         repository,
         base_path: config.github.base_path.clone(),
         clock: || Now::from_clocks(Utc::now(), Instant::now()),
+        rules: Rules::default(),
     });
     Ok(CodexSettings {
         cache: CacheSettings {

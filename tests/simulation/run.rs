@@ -8,7 +8,7 @@ use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{
     BatchItem, BatchResult, Codex, CodexSettings, Consistency, FileOp, FileOutcome, KeyHashes,
     Layer, Read, ReadRequest, Refusal, TaskChanged, TaskCompleted, TaskCreated, TaskDetail,
-    TaskError, Version, WeekError,
+    TaskError, Version,
 };
 use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
@@ -126,7 +126,7 @@ enum BatchOp {
 
 #[derive(Debug)]
 enum Response {
-    Read(Result<Read, WeekError>),
+    Read(Result<Read, TaskError>),
     Task(Result<TaskDetail, Refusal>),
     Created(Result<TaskCreated, Refusal>),
     Changed(Result<TaskChanged, Refusal>),
@@ -445,7 +445,7 @@ impl Run {
         let instance = self.pick_instance();
         self.trace(|| format!("i{instance} tidies up"));
         let (codex, now) = (self.instances[instance].clone(), self.now());
-        tokio::spawn(async move { drop(codex.run_janitor(now).await) });
+        tokio::spawn(async move { drop(codex.janitor().run(now).await) });
     }
 
     async fn sleep(&mut self, time: Duration) {
@@ -1203,20 +1203,23 @@ async fn perform_request(codex: &Codex, read_request: ReadRequest, request: &Req
     match request.clone() {
         Request::Read(consistency) => Response::Read(
             codex
+                .reader()
                 .week(&ReadRequest {
                     consistency,
                     ..read_request
                 })
                 .await,
         ),
-        Request::Task(name) => Response::Task(codex.task(&read_request, &by_stem(&name)).await),
+        Request::Task(name) => {
+            Response::Task(codex.reader().task(&read_request, &by_stem(&name)).await)
+        }
         Request::Create { token, keyed } => {
             let task = new_task(&token);
             let key = keyed.then(|| KeyHashes {
                 key: format!("key-{token}"),
                 body: token.clone(),
             });
-            Response::Created(codex.create(&read_request, task, key).await)
+            Response::Created(codex.writer().create(&read_request, task, key).await)
         }
         Request::Update { name, token } => {
             let edit = Edit {
@@ -1225,6 +1228,7 @@ async fn perform_request(codex: &Codex, read_request: ReadRequest, request: &Req
             };
             Response::Changed(
                 codex
+                    .writer()
                     .update(&read_request, &by_stem(&name), edit, None)
                     .await,
             )
@@ -1236,6 +1240,7 @@ async fn perform_request(codex: &Codex, read_request: ReadRequest, request: &Req
             };
             Response::Completed(
                 codex
+                    .writer()
                     .complete(&read_request, &by_stem(&name), Some(slot))
                     .await,
             )
@@ -1255,7 +1260,12 @@ async fn perform_request(codex: &Codex, read_request: ReadRequest, request: &Req
                     BatchOp::Remove(etag) => FileOp::Remove(etag),
                 },
             });
-            Response::Batch(codex.write_files(&read_request, changes.collect()).await)
+            Response::Batch(
+                codex
+                    .writer()
+                    .write_files(&read_request, changes.collect())
+                    .await,
+            )
         }
     }
 }

@@ -97,7 +97,7 @@ pub(crate) async fn everything_that_is_expired_goes(inner: Arc<dyn BlobStore>) {
 
     let codex = codex_over(Arc::new(store.clone()));
     let from_clocks = || Now::from_clocks(Utc::now(), std::time::Instant::now());
-    let young = codex.run_janitor(from_clocks()).await.unwrap();
+    let young = codex.janitor().run(from_clocks()).await.unwrap();
     let artifact_only = JanitorReport {
         users: 2,
         artifacts: 1,
@@ -106,7 +106,7 @@ pub(crate) async fn everything_that_is_expired_goes(inner: Arc<dyn BlobStore>) {
     assert_eq!(young, artifact_only, "all else is young");
 
     store.pass(TimeDelta::hours(26));
-    let report = codex.run_janitor(from_clocks()).await.unwrap();
+    let report = codex.janitor().run(from_clocks()).await.unwrap();
     let found = (
         report.records,
         report.intents,

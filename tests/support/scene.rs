@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{
-    Codex, CodexSettings, Consistency, Encoding, GitSettings, PageFormat, Read, ReadRequest,
-    Version, WeekError,
+    Codex, CodexSettings, Consistency, Encoding, PageFormat, Read, ReadRequest, TaskError, Version,
 };
 use codex_miroir::config::Config;
+use codex_miroir::git_sync::{GitSettings, GitSync};
 use codex_miroir::github::{GitHubRepository, Transport};
 use codex_miroir::http::Routes;
 use codex_miroir::now::{ClockPair, Now};
@@ -203,6 +203,7 @@ impl Scene {
             repository: GitHubRepository::new(&config, &transport).unwrap().unwrap(),
             base_path: config.base_path,
             clock: || Now::from_clocks(Utc::now(), Instant::now()),
+            rules: Rules::default(),
         };
         self.instance_beside(1_000, 10_000, 64 << 20, Some(git))
     }
@@ -288,14 +289,20 @@ impl Instance {
         read
     }
 
-    pub(crate) async fn try_read(&self, read_request: ReadRequest) -> Result<Read, WeekError> {
-        self.codex.week(&read_request).await
+    pub(crate) async fn try_read(&self, read_request: ReadRequest) -> Result<Read, TaskError> {
+        self.codex.reader().week(&read_request).await
+    }
+
+    /// The synchronisation of a mirrored instance.
+    pub(crate) fn git(&self) -> &GitSync {
+        self.codex.git().unwrap()
     }
 
     /// The timeline document of an answer.
     pub(crate) fn json(&self, read: &Read) -> Value {
         let page = self
             .codex
+            .reader()
             .page(&read.entry, PageFormat::Json, Encoding::Identity);
         serde_json::from_slice(&page.bytes).unwrap()
     }

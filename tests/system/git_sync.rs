@@ -1,4 +1,4 @@
-//! The store and the repository converge, whatever happens on the way (`src/codex/git/README.md`): the slow tests, and
+//! The store and the repository converge, whatever happens on the way (`src/git_sync/README.md`): the slow tests, and
 //! those over Azurite.
 
 mod crashes;

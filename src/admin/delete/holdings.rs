@@ -1,10 +1,10 @@
 //! The inventory of a user's blobs.
 
-use super::DeleteError;
-use crate::admin::ask;
-use crate::codex::{Mirrored, State, SyncStateSummary, mirrored};
+use crate::admin::storage::names;
+use crate::codex::State;
+use crate::git_sync::{Mirrored, SyncStateSummary, mirrored};
 use crate::owners::{OwnerError, OwnerFile};
-use crate::store::{BlobKey, BlobStore, Prefix, StoreError};
+use crate::store::{BlobKey, BlobStore, BlobStoreExt, Prefix, StoreError};
 use crate::user::UserId;
 
 /// Everything that is stored for a user. Taking this inventory changes nothing.
@@ -27,7 +27,7 @@ pub struct Holdings {
     /// Where Git has them: `owner/name@branch:folder`.
     pub place: Option<String>,
     /// A blob in a format that only a newer version of the service supports.
-    newer: Option<&'static str>,
+    pub newer: Option<&'static str>,
 }
 
 impl Holdings {
@@ -36,49 +36,35 @@ impl Holdings {
         let blobs = self.raw + self.artifacts + self.state.len() + self.records;
         blobs == 0 && !self.hint && !self.mirrored
     }
-
-    /// # Errors
-    /// [`DeleteError::Newer`] if a blob has a newer format: this version changes no blob it can't interpret.
-    pub fn refuse_newer(&self) -> Result<(), DeleteError> {
-        self.newer
-            .map_or(Ok(()), |blob| Err(DeleteError::Newer(blob)))
-    }
 }
 
 /// Takes the inventory of a user's blobs.
 pub async fn holdings(store: &dyn BlobStore, user: &UserId) -> Result<Holdings, StoreError> {
-    let beside = ask::list(store, &Prefix::state(user)).await?.value.blobs;
-    let mut state: Vec<String> = beside.into_iter().map(|it| it.name).collect();
-    state.sort();
     let mut found = Holdings {
-        raw: count(store, &Prefix::raw(user)).await?,
-        artifacts: count(store, &Prefix::artifacts(user)).await?,
-        state,
-        records: count(store, &Prefix::legacy_idempotency(user)).await?,
-        hint: ask::get(store, &BlobKey::hint(user)).await?.value.is_some(),
+        state: names(store, &Prefix::state(user)).await?,
+        raw: names(store, &Prefix::raw(user)).await?.len(),
+        artifacts: names(store, &Prefix::artifacts(user)).await?.len(),
+        records: names(store, &Prefix::legacy_idempotency(user)).await?.len(),
+        hint: store.read(&BlobKey::hint(user)).await?.is_some(),
         mirrored: mirrored(store, user).await? == Mirrored::Yes,
         ..Holdings::default()
     };
-    if let Some(blob) = ask::get(store, &BlobKey::git(user)).await?.value {
+    if let Some(blob) = store.read(&BlobKey::git(user)).await? {
         match SyncStateSummary::parse(&blob.bytes) {
             Ok(Some(note)) => (found.in_git, found.place) = (note.files, note.place),
             Ok(None) => {}
             Err(_) => found.newer = Some("git.json"),
         }
     }
-    if let Some(blob) = ask::get(store, &BlobKey::state(user)).await?.value
+    if let Some(blob) = store.read(&BlobKey::state(user)).await?
         && State::parse(&blob.bytes).map_or(true, |it| it.is_some_and(|it| it.is_read_only()))
     {
         found.newer = Some("state.json");
     }
-    if let Some(blob) = ask::get(store, &BlobKey::owner(user)).await?.value
+    if let Some(blob) = store.read(&BlobKey::owner(user)).await?
         && let Err(OwnerError::NewerFormat) = OwnerFile::parse(&blob.bytes)
     {
         found.newer = Some("owner.json");
     }
     Ok(found)
-}
-
-async fn count(store: &dyn BlobStore, prefix: &Prefix) -> Result<usize, StoreError> {
-    Ok(ask::list(store, prefix).await?.value.blobs.len())
 }

@@ -1,24 +1,21 @@
-//! PURE. Portable file names. A task file's name may have characters that Windows forbids, and two names may
-//! differ only in letter case, which Windows and macOS don't distinguish.
+//! PURE. Names of files in the zip. A task file's name may have characters that Windows forbids, and two names may
+//! differ only in letter case, which Windows and macOS don't distinguish; nothing else of the service cares about that.
 
 use std::collections::BTreeSet;
 
 use unicode_normalization::UnicodeNormalization;
 
-/// Names that Windows reserves for devices, with any extension.
-const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
-
 /// The names assigned so far, NFC-normalised and in lower case, as the least exact system compares them.
 #[derive(Default)]
-pub(super) struct PortableNames(BTreeSet<String>);
+pub struct PortableNames(BTreeSet<String>);
 
 impl PortableNames {
     /// The name itself where it is portable and free; otherwise a similar one that is unique on any system.
-    pub(super) fn portable(&mut self, name: &str) -> String {
+    pub fn portable(&mut self, name: &str) -> String {
         let name = sanitized(name);
         let (stem, ending) = match name.rsplit_once('.') {
-            Some((stem, ending)) if !stem.is_empty() => (stem, format!(".{ending}")),
-            _ => (name.as_str(), String::new()),
+            Some((stem, _)) if !stem.is_empty() => name.split_at(stem.len()),
+            _ => (name.as_str(), ""),
         };
         let candidates = (2..).map(|number| format!("{stem}~{number}{ending}"));
         let free = std::iter::once(name.clone())
@@ -31,10 +28,7 @@ impl PortableNames {
 /// The name with every character or form that some system forbids replaced.
 fn sanitized(name: &str) -> String {
     let is_forbidden = |c: char| r#"<>:"|?*\/"#.contains(c) || c.is_control();
-    let mut sanitized: String = name
-        .chars()
-        .map(|c| if is_forbidden(c) { '_' } else { c })
-        .collect();
+    let mut sanitized = name.replace(is_forbidden, "_");
     if sanitized.ends_with(['.', ' ']) {
         sanitized.push('_');
     }
@@ -44,11 +38,13 @@ fn sanitized(name: &str) -> String {
     sanitized
 }
 
+/// Whether Windows reserves the name for a device; with any extension.
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().to_lowercase();
-    let numbered = stem.strip_prefix("com").or(stem.strip_prefix("lpt"));
-    DEVICES.contains(&stem.trim_end())
-        || numbered.is_some_and(|number| number.len() == 1 && number.as_bytes()[0].is_ascii_digit())
+    match stem.strip_prefix("com").or(stem.strip_prefix("lpt")) {
+        Some(number) => number.len() == 1 && number.as_bytes()[0].is_ascii_digit(),
+        None => ["con", "prn", "aux", "nul"].contains(&stem.trim_end()),
+    }
 }
 
 fn case_folded(name: &str) -> String {

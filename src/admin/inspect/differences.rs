@@ -1,11 +1,10 @@
 //! PURE. The differences between the artifact's table and the task files.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::Serialize;
 
-use super::seen::RawFiles;
+use super::seen::SeenFiles;
 use crate::store::WriteIds;
 use crate::task::{FileView, TaskId, TaskTable};
 
@@ -48,69 +47,41 @@ pub enum Author {
     SomethingElse,
 }
 
-impl fmt::Display for DifferenceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Added => "added",
-            Self::Changed => "changed",
-            Self::Rewritten => "rewritten",
-            Self::ReadDifferently => "parsed differently",
-            Self::Removed => "removed",
-        })
-    }
-}
-
-impl fmt::Display for Author {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Service => "by the service",
-            Self::SomethingElse => "by another program",
-        })
-    }
-}
-
 /// The differing files, in planning order. Tombstones count as absent, files that failed to be read are skipped.
-pub(super) fn differences(of_artifact: &TaskTable, raw: &RawFiles) -> Vec<Difference> {
-    let names: BTreeSet<&str> = present(of_artifact).chain(present(&raw.table)).collect();
-    let failed = |name: &str| raw.failed.iter().any(|(it, _)| it == name);
-    let differing = names.into_iter().filter(|name| !failed(name));
-    differing
+pub fn differences(of_artifact: &TaskTable, raw: &SeenFiles) -> Vec<Difference> {
+    let files = of_artifact.iter().chain(raw.table.iter());
+    let names: BTreeSet<&str> = files.map(|file| file.name).collect();
+    let names = names.into_iter();
+    let readable = names.filter(|name| !raw.failed.contains_key(*name));
+    readable
         .filter_map(|name| {
-            let (then, now) = (there(of_artifact, name), there(&raw.table, name));
-            let change = change(then.as_ref(), now.as_ref())?;
+            let (then, now) = (present(of_artifact, name), present(&raw.table, name));
             Some(Difference {
-                number: now.or(then).and_then(|file| file.id()),
+                number: now.or(then)?.id(),
                 name: name.to_owned(),
-                change,
+                change: change(then, now)?,
                 by: now.and_then(|file| author(&file, raw.writes.get(name))),
             })
         })
         .collect()
 }
 
-fn present(table: &TaskTable) -> impl Iterator<Item = &str> {
-    let there = table.iter().filter(|file| !file.is_tombstone());
-    there.map(|file| file.name)
-}
-
-fn there<'a>(table: &'a TaskTable, name: &str) -> Option<FileView<'a>> {
+fn present<'a>(table: &'a TaskTable, name: &str) -> Option<FileView<'a>> {
     table.find(name).filter(|file| !file.is_tombstone())
 }
 
-fn change(then: Option<&FileView<'_>>, now: Option<&FileView<'_>>) -> Option<DifferenceKind> {
+fn change(then: Option<FileView<'_>>, now: Option<FileView<'_>>) -> Option<DifferenceKind> {
     let (then, now) = match (then, now) {
         (Some(then), Some(now)) => (then, now),
         (None, Some(_)) => return Some(DifferenceKind::Added),
         (Some(_), None) => return Some(DifferenceKind::Removed),
         (None, None) => return None,
     };
-    let same_file = then.etag == now.etag;
-    let same_reading = then.to_record().content == now.to_record().content;
-    match (same_file, same_reading) {
-        (true, true) => None,
-        (true, false) => Some(DifferenceKind::ReadDifferently),
-        (false, _) if then.sha.is_some() && then.sha == now.sha => Some(DifferenceKind::Rewritten),
-        (false, _) => Some(DifferenceKind::Changed),
+    match then.etag == now.etag {
+        true if then.to_record().content == now.to_record().content => None,
+        true => Some(DifferenceKind::ReadDifferently),
+        false if then.sha.is_some() && then.sha == now.sha => Some(DifferenceKind::Rewritten),
+        false => Some(DifferenceKind::Changed),
     }
 }
 

@@ -1,15 +1,15 @@
-//! The report as it is printed.
+//! The report, as `--json` prints it.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::differences::Difference;
-use crate::codex::{BlobFormat, ChangeKind, Version};
+use crate::codex::{ChangeKind, Version};
 use crate::owners::AccountIdentity;
-use crate::store::StoreError;
+use crate::store::{BlobFormat, StoreError};
 use crate::task::ProblemCode;
 
-/// Everything that determines what a user is shown. `--json` prints it serialised.
+/// Everything that determines what a user is shown.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InspectReport {
@@ -71,9 +71,7 @@ pub struct StateSection {
     pub version: Version,
     /// Every change up to this one is finished.
     pub finished: Version,
-    /// The number the next task gets.
     pub next_id: u32,
-    /// The blob's format.
     pub format: BlobFormat,
     /// A newer version of the service wrote it, so this one may not change it.
     pub read_only: bool,
@@ -89,9 +87,7 @@ pub struct StateSection {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingIntent {
-    /// The op's id.
     pub op: String,
-    /// Its version.
     pub version: Version,
     /// When it was recorded, by the storage's clock.
     pub at: DateTime<Utc>,
@@ -99,7 +95,6 @@ pub struct PendingIntent {
     pub age_seconds: i64,
     /// Past the pending expiry: the next read recovers it.
     pub overdue: bool,
-    /// The files it changes.
     pub files: Vec<PendingIntentFile>,
 }
 
@@ -107,9 +102,7 @@ pub struct PendingIntent {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingIntentFile {
-    /// Its name.
     pub name: String,
-    /// What the op does to it.
     pub kind: ChangeKind,
     /// Whether the change has landed; unknown if the file can't be read.
     pub landed: Option<bool>,
@@ -121,17 +114,13 @@ pub struct PendingIntentFile {
 pub struct ArtifactSection {
     /// The program, with its version, that wrote it.
     pub built_by: String,
-    /// The version it was built from.
     pub built_from: Version,
-    /// When its files were listed.
     pub cache_created_at: DateTime<Utc>,
     /// Its age, by the storage's clock; `None` if that is unknown or in the future.
     pub age_seconds: Option<i64>,
-    /// The number of files in its table.
     pub files: usize,
-    /// Whether an instance with an empty cache would use it now.
+    /// Whether an instance with an empty cache would use it now, and why it wouldn't.
     pub taken: bool,
-    /// Why it wouldn't.
     pub reason: Option<&'static str>,
 }
 
@@ -156,20 +145,15 @@ pub struct RawSection {
 /// A file with a problem.
 #[derive(Debug, Clone, Serialize)]
 pub struct UnreadableTask {
-    /// Its name.
     pub name: String,
-    /// The problem.
     pub code: ProblemCode,
-    /// Its line, if it has one.
     pub line: Option<u32>,
 }
 
 /// A file that the store failed to return.
 #[derive(Debug, Clone, Serialize)]
 pub struct FailedRead {
-    /// Its name.
     pub name: String,
-    /// The store's error.
     pub reason: String,
 }
 
@@ -203,9 +187,7 @@ pub struct GitSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CaseVariant {
-    /// The folder's name.
     pub user_id: String,
-    /// Its `owner.json`.
     pub owner: Section<AccountIdentity>,
 }
 
@@ -219,7 +201,6 @@ pub struct Hint {
 /// Blobs in the user's folders that this version doesn't use.
 #[derive(Debug, Clone, Serialize)]
 pub struct Leftovers {
-    /// Their paths.
     pub blobs: Vec<String>,
 }
 
@@ -229,47 +210,58 @@ impl<T> Section<T> {
         Self::Unreadable { reason }
     }
 
-    pub(super) fn damaged(reason: &str) -> Self {
-        let reason = reason.to_owned();
+    pub(super) fn damaged(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
         Self::Damaged { reason }
     }
 
-    /// Whether the blob exists, parseable or not.
-    fn exists(&self) -> bool {
-        matches!(self, Self::Present(_) | Self::Damaged { .. })
+    pub(super) fn present(&self) -> Option<&T> {
+        match self {
+            Self::Present(it) => Some(it),
+            Self::Absent | Self::Damaged { .. } | Self::Unreadable { .. } => None,
+        }
     }
 
-    fn is_unreadable(&self) -> bool {
-        matches!(self, Self::Unreadable { .. })
+    pub(super) fn map<P>(self, map: impl FnOnce(T) -> P) -> Section<P> {
+        match self {
+            Self::Absent => Section::Absent,
+            Self::Damaged { reason } => Section::Damaged { reason },
+            Self::Unreadable { reason } => Section::Unreadable { reason },
+            Self::Present(it) => Section::Present(map(it)),
+        }
+    }
+
+    /// Whether it is absent, and whether it is unreadable.
+    fn flags(&self) -> (bool, bool) {
+        let is_unreadable = matches!(self, Self::Unreadable { .. });
+        (matches!(self, Self::Absent), is_unreadable)
     }
 }
 
 impl InspectReport {
+    /// The flags of all sections but that of the spellings, whose blobs are other users'.
+    fn flags(&self) -> [(bool, bool); 7] {
+        [
+            self.state.flags(),
+            self.artifact.flags(),
+            self.raw.flags(),
+            self.owner.flags(),
+            self.git.flags(),
+            self.queue.flags(),
+            self.leftovers.flags(),
+        ]
+    }
+
     /// Whether anything is stored for the user; an unreadable section counts.
     pub fn is_there(&self) -> bool {
-        self.state.exists()
-            || self.artifact.exists()
-            || self.raw.exists()
-            || self.owner.exists()
-            || self.git.exists()
-            || self.queue.exists()
-            || self.leftovers.exists()
-            || !self.is_complete()
+        let is_absent = self.flags().iter().all(|(is_absent, _)| *is_absent);
+        !is_absent || !self.is_complete()
     }
 
     /// Whether the store returned everything.
     pub fn is_complete(&self) -> bool {
-        let failed = |raw: &Section<RawSection>| match raw {
-            Section::Present(raw) => !raw.failed.is_empty(),
-            other => other.is_unreadable(),
-        };
-        !(failed(&self.raw)
-            || self.state.is_unreadable()
-            || self.artifact.is_unreadable()
-            || self.owner.is_unreadable()
-            || self.spellings.is_unreadable()
-            || self.git.is_unreadable()
-            || self.queue.is_unreadable()
-            || self.leftovers.is_unreadable())
+        let sections = self.flags().into_iter().chain([self.spellings.flags()]);
+        let are_failed = self.raw.present().is_some_and(|raw| !raw.failed.is_empty());
+        !are_failed && !sections.into_iter().any(|(_, is_unreadable)| is_unreadable)
     }
 }

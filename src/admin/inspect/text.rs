@@ -1,106 +1,76 @@
 //! PURE. The report as text. Labels are stable, so that scripts may search for them.
 
-use std::fmt::{self, Formatter};
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::differences::Difference;
+use super::differences::{Author, Difference, DifferenceKind};
 use super::report::{
-    ArtifactSection, CaseVariant, GitSection, InspectReport, PendingIntent, PendingIntentFile,
-    RawSection, Section, StateSection,
+    ArtifactSection, CaseVariant, GitSection, InspectReport, PendingIntent, RawSection, Section,
+    StateSection,
 };
-use crate::admin::words::{Escaped, count, format_duration, identity};
+use crate::admin::words::{Lines, count, format_duration, identity, line};
 use crate::codex::ChangeKind;
 
-/// One line: a label in a fixed column, then the text.
-macro_rules! line {
-    ($f:expr, $label:expr, $($text:tt)+) => {
-        writeln!($f, "{:<16}{}", $label, format_args!($($text)+))
-    };
-}
-
-impl fmt::Display for InspectReport {
+impl Display for InspectReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        line!(f, "user", "{}", self.user_id)?;
+        let lines = &mut Lines::new(16);
+        lines.add("user", &self.user_id);
         if let Some(at) = self.asked_at {
-            line!(f, "asked at", "{} by the storage's clock", time(at))?;
+            line!(lines, "asked at" => "{} by the storage's clock", time(at));
         }
         if self.moved_meanwhile {
-            line!(
-                f,
-                "changed",
-                "the state was written during the inspection; the sections may be of different versions"
-            )?;
+            line!(lines, "changed" => "the state was written during the inspection; the sections may be of \
+                different versions");
         }
-        section(f, "state", &self.state, state)?;
-        line!(
-            f,
-            "pending",
-            "{}",
-            count(self.pending.len(), "write intent", "write intents")
-        )?;
-        self.pending.iter().try_for_each(|it| intent(f, it))?;
-        section(f, "artifact", &self.artifact, artifact)?;
-        differences(f, self.differences.as_deref())?;
-        section(f, "raw", &self.raw, raw)?;
-        section(f, "owner", &self.owner, |f, it| {
-            line!(f, "owner", "{}", identity(it))
-        })?;
+        section(lines, "state", &self.state, state);
+        lines.add("pending", count(self.pending.len(), "write intent"));
+        self.pending.iter().for_each(|it| intent(lines, it));
+        section(lines, "artifact", &self.artifact, artifact);
+        match &self.differences {
+            Some(found) => differences(lines, found),
+            None => lines.add("differences", "unknown without artifact and raw"),
+        }
+        section(lines, "raw", &self.raw, raw);
+        section(lines, "owner", &self.owner, |lines, it| {
+            lines.add("owner", identity(it));
+        });
         if self.spellings != Section::Absent {
-            section(f, "spellings", &self.spellings, |f, it| spellings(f, it))?;
+            section(lines, "spellings", &self.spellings, |lines, it| {
+                spellings(lines, it)
+            });
         }
-        section(f, "git", &self.git, git)?;
-        if let Some(unpushed) = &self.unpushed {
-            let files = count(unpushed.len(), "file", "files");
-            line!(f, "unpushed", "{files} whose present version Git lacks")?;
-            names(f, "  unpushed", unpushed)?;
+        section(lines, "git", &self.git, git);
+        if let Some(names) = &self.unpushed {
+            let files = count(names.len(), "file");
+            line!(lines, "unpushed" => "{files} whose present version Git lacks");
+            lines.add_each("  unpushed", names);
         }
-        section(f, "queue", &self.queue, |f, it| {
-            line!(f, "queue", "a hint since {}", Escaped(&it.since))
-        })?;
-        section(f, "leftovers", &self.leftovers, |f, it| {
-            let blobs = count(it.blobs.len(), "blob", "blobs");
-            line!(f, "leftovers", "{blobs} that the service doesn't use")?;
-            names(f, "  blob", &it.blobs)
-        })
+        section(lines, "queue", &self.queue, |lines, it| {
+            line!(lines, "queue" => "a hint since {}", it.since);
+        });
+        section(lines, "leftovers", &self.leftovers, |lines, it| {
+            let blobs = count(it.blobs.len(), "blob");
+            line!(lines, "leftovers" => "{blobs} that the service doesn't use");
+            lines.add_each("  blob", &it.blobs);
+        });
+        lines.fmt(f)
     }
 }
 
 fn section<T>(
-    f: &mut Formatter<'_>,
+    lines: &mut Lines,
     label: &str,
     section: &Section<T>,
-    present: impl FnOnce(&mut Formatter<'_>, &T) -> fmt::Result,
-) -> fmt::Result {
+    present: impl FnOnce(&mut Lines, &T),
+) {
     match section {
-        Section::Absent => line!(f, label, "none"),
-        Section::Damaged { reason } => line!(f, label, "damaged: {}", Escaped(reason)),
-        Section::Unreadable { reason } => line!(f, label, "can't be read: {}", Escaped(reason)),
-        Section::Present(it) => present(f, it),
+        Section::Absent => lines.add(label, "none"),
+        Section::Damaged { reason } => line!(lines, label => "damaged: {reason}"),
+        Section::Unreadable { reason } => line!(lines, label => "can't be read: {reason}"),
+        Section::Present(it) => present(lines, it),
     }
-}
-
-fn spellings(f: &mut Formatter<'_>, others: &[CaseVariant]) -> fmt::Result {
-    let folders = count(others.len(), "folder", "folders");
-    line!(
-        f,
-        "spellings",
-        "{folders} of this login in another letter case"
-    )?;
-    others.iter().try_for_each(|it| match &it.owner {
-        Section::Present(of) => line!(f, "  folder", "{}, of {}", it.user_id, identity(of)),
-        Section::Absent => line!(f, "  folder", "{}, without an owner", it.user_id),
-        Section::Damaged { reason } | Section::Unreadable { reason } => {
-            line!(f, "  folder", "{}: {}", it.user_id, Escaped(reason))
-        }
-    })
-}
-
-fn names(f: &mut Formatter<'_>, label: &str, names: &[String]) -> fmt::Result {
-    names
-        .iter()
-        .try_for_each(|name| line!(f, label, "{}", Escaped(name)))
 }
 
 fn time(at: DateTime<Utc>) -> String {
@@ -111,172 +81,138 @@ fn seconds(seconds: i64) -> String {
     format_duration(Duration::from_secs(seconds.unsigned_abs()))
 }
 
-fn state(f: &mut Formatter<'_>, it: &StateSection) -> fmt::Result {
+fn state(lines: &mut Lines, it: &StateSection) {
     let next = match it.next_id {
         0..10_000 => format!("{:04}", it.next_id),
         _ => "the lowest free one".to_owned(),
     };
-    let (version, format) = (it.version, it.format);
-    let format = format_args!("{}.{}", format.major, format.minor);
-    line!(
-        f,
-        "state",
-        "version {version}, next number {next}, format {format}"
-    )?;
-    if it.finished != it.version {
-        line!(f, "  finished", "up to version {}", it.finished)?;
+    let (version, major, minor) = (it.version, it.format.major, it.format.minor);
+    line!(lines, "state" => "version {version}, next number {next}, format {major}.{minor}");
+    if it.finished != version {
+        line!(lines, "  finished" => "up to version {}", it.finished);
     }
     if it.read_only {
-        line!(f, "  read only", "a newer version of the service wrote it")?;
+        lines.add("  read only", "a newer version of the service wrote it");
     }
-    line!(
-        f,
-        "  idempotency",
-        "{}",
-        count(it.idempotency_records, "record", "records")
-    )?;
+    lines.add("  idempotency", count(it.idempotency_records, "record"));
     if let Some(number) = it.legacy_next_id {
-        line!(f, "  nextId.txt", "{number}, the older service's counter")?;
+        line!(lines, "  nextId.txt" => "{number}, the older service's counter");
     }
-    names(f, "  merged", &it.merged)
+    lines.add_each("  merged", &it.merged);
 }
 
-fn intent(f: &mut Formatter<'_>, it: &PendingIntent) -> fmt::Result {
+fn intent(lines: &mut Lines, it: &PendingIntent) {
     let status = match it.overdue {
         true => "the next read recovers it",
         false => "not overdue yet",
     };
-    let (op, age) = (Escaped(&it.op), seconds(it.age_seconds));
-    line!(
-        f,
-        "  intent",
-        "{op}, version {}, {age} old, {status}",
-        it.version
-    )?;
-    it.files.iter().try_for_each(|it| intent_file(f, it))
-}
-
-fn intent_file(f: &mut Formatter<'_>, it: &PendingIntentFile) -> fmt::Result {
-    let kind = match it.kind {
-        ChangeKind::Create => "    create",
-        ChangeKind::Update => "    update",
-        ChangeKind::Delete => "    delete",
-    };
-    let landed = match it.landed {
-        Some(true) => "landed",
-        Some(false) => "not landed",
-        None => "unknown whether it landed",
-    };
-    line!(f, kind, "{}: {landed}", Escaped(&it.name))
-}
-
-fn artifact(f: &mut Formatter<'_>, it: &ArtifactSection) -> fmt::Result {
-    let by = Escaped(&it.built_by);
-    line!(
-        f,
-        "artifact",
-        "{} built by {by} from version {}",
-        count(it.files, "file", "files"),
-        it.built_from
-    )?;
-    let age = it.age_seconds.map_or("in the future".to_owned(), |age| {
-        format!("{} ago", seconds(age))
-    });
-    line!(f, "  listed", "{}, {age}", time(it.cache_created_at))?;
-    match it.reason {
-        None => line!(f, "  valid", "yes, for an instance with an empty cache"),
-        Some(reason) => line!(f, "  valid", "no: {reason}"),
+    let (op, version, age) = (&it.op, it.version, seconds(it.age_seconds));
+    line!(lines, "  intent" => "{op}, version {version}, {age} old, {status}");
+    for file in &it.files {
+        let kind = match file.kind {
+            ChangeKind::Create => "    create",
+            ChangeKind::Update => "    update",
+            ChangeKind::Delete => "    delete",
+        };
+        let landed = match file.landed {
+            Some(true) => "landed",
+            Some(false) => "not landed",
+            None => "unknown whether it landed",
+        };
+        line!(lines, kind => "{}: {landed}", file.name);
     }
 }
 
-fn differences(f: &mut Formatter<'_>, found: Option<&[Difference]>) -> fmt::Result {
-    let Some(found) = found else {
-        return line!(f, "differences", "unknown without artifact and raw");
-    };
-    let files = count(found.len(), "file", "files");
-    line!(f, "differences", "{files} between the artifact and raw")?;
-    found.iter().try_for_each(|it| difference(f, it))
+fn artifact(lines: &mut Lines, it: &ArtifactSection) {
+    let (files, by, version) = (count(it.files, "file"), &it.built_by, it.built_from);
+    line!(lines, "artifact" => "{files} built by {by} from version {version}");
+    let listed = time(it.cache_created_at);
+    match it.age_seconds {
+        Some(age) => line!(lines, "  listed" => "{listed}, {} ago", seconds(age)),
+        None => line!(lines, "  listed" => "{listed}, in the future"),
+    }
+    match it.reason {
+        None => lines.add("  valid", "yes, for an instance with an empty cache"),
+        Some(reason) => line!(lines, "  valid" => "no: {reason}"),
+    }
 }
 
-fn difference(f: &mut Formatter<'_>, it: &Difference) -> fmt::Result {
-    let by = it.by.map_or(String::new(), |by| format!(", {by}"));
-    line!(f, "  file", "{}: {}{by}", Escaped(&it.name), it.change)
+fn differences(lines: &mut Lines, found: &[Difference]) {
+    let files = count(found.len(), "file");
+    line!(lines, "differences" => "{files} between the artifact and raw");
+    for it in found {
+        let change = match it.change {
+            DifferenceKind::Added => "added",
+            DifferenceKind::Changed => "changed",
+            DifferenceKind::Rewritten => "rewritten",
+            DifferenceKind::ReadDifferently => "parsed differently",
+            DifferenceKind::Removed => "removed",
+        };
+        let by = match it.by {
+            Some(Author::Service) => ", by the service",
+            Some(Author::SomethingElse) => ", by another program",
+            None => "",
+        };
+        line!(lines, "  file" => "{}: {change}{by}", it.name);
+    }
 }
 
-fn raw(f: &mut Formatter<'_>, it: &RawSection) -> fmt::Result {
-    let files = count(it.files, "file", "files");
-    let tasks = count(it.tasks, "task", "tasks");
-    let unreadable = it.unreadable.len();
-    let tombstones = count(it.settled.len(), "tombstone", "tombstones");
-    line!(
-        f,
-        "raw",
-        "{files}: {tasks}, {unreadable} unreadable; {tombstones}"
-    )?;
+fn raw(lines: &mut Lines, it: &RawSection) {
+    let (files, tasks) = (count(it.files, "file"), count(it.tasks, "task"));
+    let (unreadable, tombstones) = (it.unreadable.len(), count(it.settled.len(), "tombstone"));
+    line!(lines, "raw" => "{files}: {tasks}, {unreadable} unreadable; {tombstones}");
     for it in &it.unreadable {
         let code = serde_json::to_string(&it.code).unwrap_or_default();
-        let code = code.trim_matches('"');
-        let place = it
-            .line
-            .map_or(String::new(), |line| format!(", line {line}"));
-        line!(f, "  unreadable", "{}: {code}{place}", Escaped(&it.name))?;
+        let (name, code) = (&it.name, code.trim_matches('"'));
+        match it.line {
+            Some(line) => line!(lines, "  unreadable" => "{name}: {code}, line {line}"),
+            None => line!(lines, "  unreadable" => "{name}: {code}"),
+        }
     }
-    names(f, "  tombstone", &it.settled)?;
+    lines.add_each("  tombstone", &it.settled);
     if it.others > 0 {
-        line!(
-            f,
-            "  ignored",
-            "{} without a task file name",
-            count(it.others, "file", "files")
-        )?;
+        let files = count(it.others, "file");
+        line!(lines, "  ignored" => "{files} without a task file name");
     }
-    it.failed.iter().try_for_each(|it| {
-        line!(
-            f,
-            "  can't be read",
-            "{}: {}",
-            Escaped(&it.name),
-            Escaped(&it.reason)
-        )
-    })
+    for it in &it.failed {
+        line!(lines, "  can't be read" => "{}: {}", it.name, it.reason);
+    }
 }
 
-fn git(f: &mut Formatter<'_>, it: &GitSection) -> fmt::Result {
-    let place = it.place.as_deref().unwrap_or("an unknown repository");
-    let files = count(it.files, "file", "files");
-    line!(f, "git", "{files} known in {}", Escaped(place))?;
-    if !it.current {
-        line!(f, "  elsewhere", "files aren't mirrored there now")?;
-    }
-    if let Some(commit) = &it.commit {
-        let at = it
-            .synced_at
-            .map_or(String::new(), |at| format!(", compared at {}", time(at)));
-        line!(f, "  commit", "{commit}{at}")?;
-    }
-    names(f, "  pushing", &it.pushing)?;
-    names(f, "  importing", &it.taking)?;
-    names(f, "  proposing", &it.proposing)?;
-    for (name, address) in &it.pulls {
-        line!(
-            f,
-            "  pull request",
-            "{}: {}",
-            Escaped(name),
-            Escaped(address)
-        )?;
-    }
-    match &it.last_error {
-        None => Ok(()),
-        Some((code, message, at)) => {
-            line!(
-                f,
-                "  last error",
-                "{} since {}: {}",
-                Escaped(code),
-                time(*at),
-                Escaped(message)
-            )
+fn spellings(lines: &mut Lines, others: &[CaseVariant]) {
+    let folders = count(others.len(), "folder");
+    line!(lines, "spellings" => "{folders} of this login in another letter case");
+    for CaseVariant { user_id, owner } in others {
+        match owner {
+            Section::Present(of) => line!(lines, "  folder" => "{user_id}, of {}", identity(of)),
+            Section::Absent => line!(lines, "  folder" => "{user_id}, without an owner"),
+            Section::Damaged { reason } | Section::Unreadable { reason } => {
+                line!(lines, "  folder" => "{user_id}: {reason}");
+            }
         }
+    }
+}
+
+fn git(lines: &mut Lines, it: &GitSection) {
+    let place = it.place.as_deref().unwrap_or("an unknown repository");
+    line!(lines, "git" => "{} known in {place}", count(it.files, "file"));
+    if !it.current {
+        lines.add("  elsewhere", "files aren't mirrored there now");
+    }
+    match (&it.commit, it.synced_at) {
+        (Some(commit), Some(at)) => {
+            line!(lines, "  commit" => "{commit}, compared at {}", time(at))
+        }
+        (Some(commit), None) => lines.add("  commit", commit),
+        (None, _) => {}
+    }
+    lines.add_each("  pushing", &it.pushing);
+    lines.add_each("  importing", &it.taking);
+    lines.add_each("  proposing", &it.proposing);
+    for (name, address) in &it.pulls {
+        line!(lines, "  pull request" => "{name}: {address}");
+    }
+    if let Some((code, message, at)) = &it.last_error {
+        line!(lines, "  last error" => "{code} since {}: {message}", time(*at));
     }
 }

@@ -15,27 +15,28 @@
 //!   idempotency records, and the cost of recovering write intents.
 
 mod report;
-mod user;
+pub mod survey;
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures::stream::{self, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
-use super::Codex;
-use super::git::GitSyncError;
+use crate::cache::Cache;
+use crate::git_sync::{GitSync, GitSyncError};
 use crate::now::Now;
 use crate::store::{
-    BlobKey, Contents, DeleteOutcome, ETag, ListedBlob, Prefix, StoreError, StoreResponse,
+    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, ListedBlob, Prefix, StoreError,
+    StoreResponse,
 };
 use crate::user::UserId;
-use crate::user_state::CommitError;
-use crate::user_state::ReadError;
+use crate::user_state::{CommitError, ReadError, UserStates};
 
 pub use report::JanitorReport;
+use survey::{JanitorSurvey, UsersByPrefix, rotate_start};
 
 /// A pass starts no further user after this time: the Functions host ends a call after five minutes.
 const PASS_BUDGET: Duration = Duration::from_secs(240);
@@ -86,55 +87,35 @@ impl From<ReadError> for JanitorError {
     }
 }
 
-/// The users to process, found by listing the store.
-struct JanitorSurvey {
-    users: Vec<UserId>,
-    users_by_prefix: UsersByPrefix,
-    /// Folders with blobs that the older service shared between all users.
-    leftovers: Vec<(Prefix, StoreResponse<Contents>)>,
+/// Collects the garbage of all users.
+pub struct Janitor {
+    pub(super) store: Arc<dyn BlobStore>,
+    pub(super) states: UserStates,
+    pub(super) cache: Cache,
+    /// In GitHub mode.
+    pub(super) git: Option<Arc<GitSync>>,
 }
 
-/// Which users have blobs below a prefix, as of the survey; saves requests for the others. Users who get some during
-/// the pass are left to the next one.
-struct UsersByPrefix {
-    /// Users with blobs in `state/`.
-    state: BTreeSet<UserId>,
-    /// Users with blobs in `artifacts/`.
-    artifacts: BTreeSet<UserId>,
-    /// Users with a hint in `queue/`; only in GitHub mode.
-    queue: BTreeSet<UserId>,
-}
-
-/// One pass over all users.
-struct JanitorPass {
-    codex: Codex,
-    now: Now,
-    /// No user is started after this.
-    deadline: Instant,
-    users_by_prefix: UsersByPrefix,
-    /// Consecutive failures.
-    failures: AtomicUsize,
-}
-
-impl Codex {
+impl Janitor {
     /// Runs one pass over all users. What fails or exceeds the time is left to the next pass, which starts with another
     /// user.
     ///
     /// # Errors
     /// When the users can't be listed.
-    pub async fn run_janitor(&self, now: Now) -> Result<JanitorReport, JanitorError> {
+    pub async fn run(&self, now: Now) -> Result<JanitorReport, JanitorError> {
         let deadline = now.started + PASS_BUDGET;
-        let survey = timeout_at(deadline, self.survey()).await;
+        let survey = JanitorSurvey::take(&*self.store, self.git.is_some());
+        let survey = timeout_at(deadline, survey).await;
         let survey = survey.map_err(|_| JanitorError::TooLong)??;
-        let users = rotate_start(survey.users, now.utc);
         let pass = JanitorPass {
-            codex: self.clone(),
+            janitor: self,
             now,
             deadline,
             users_by_prefix: survey.users_by_prefix,
             failures: AtomicUsize::new(0),
         };
         let mut report = pass.shared_leftovers(survey.leftovers).await;
+        let users = rotate_start(survey.users, now.utc);
         let mut each = stream::iter(users)
             .map(|user| pass.clean_up_user_in_time(user))
             .buffer_unordered(CONCURRENT_USERS);
@@ -145,60 +126,33 @@ impl Codex {
         Ok(report)
     }
 
-    async fn survey(&self) -> Result<JanitorSurvey, StoreError> {
-        let prefixes = [
-            Prefix::all_raw(),
-            Prefix::all_state(),
-            Prefix::all_artifacts(),
-        ];
-        let [raw, state, artifacts] = &prefixes;
-        let (raw, state, artifacts) = tokio::try_join!(
-            self.store.contents(raw),
-            self.store.contents(state),
-            self.store.contents(artifacts),
-        )?;
-        let mut queue = BTreeSet::new();
-        if self.git.is_some() {
-            let hints = self.store.list(&Prefix::queue()).await?.value.blobs;
-            queue.extend(hints.iter().filter_map(|it| UserId::parse(&it.name).ok()));
-        }
-        let users_by_prefix = UsersByPrefix {
-            state: users_in(&state.value),
-            artifacts: users_in(&artifacts.value),
-            queue,
-        };
-        let mut users = users_in(&raw.value);
-        users.extend(
-            users_by_prefix
-                .state
-                .iter()
-                .chain(&users_by_prefix.artifacts)
-                .cloned(),
-        );
-        let [_, of_state, of_artifacts] = prefixes;
-        Ok(JanitorSurvey {
-            users: users.into_iter().collect(),
-            users_by_prefix,
-            leftovers: vec![(of_state, state), (of_artifacts, artifacts)],
-        })
-    }
-
     /// Runs a pass every hour, as `janitor` does under the Functions host. Never returns.
-    pub async fn run_janitor_in_background(self, clock: fn() -> Now) {
-        let spread = self.writer.write_id().0 % FIRST_DELAY.1.as_secs();
+    pub async fn run_in_background(self, clock: fn() -> Now) {
+        let spread = (self.cache.settings().ids)() % FIRST_DELAY.1.as_secs();
         let first = clock().started + FIRST_DELAY.0 + Duration::from_secs(spread);
         let mut ticks = interval_at(first, INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.run_janitor(clock()).await {
+            if let Err(error) = self.run(clock()).await {
                 tracing::warn!(%error, "the users can't be listed");
             }
         }
     }
 }
 
-impl JanitorPass {
+/// One pass over all users.
+struct JanitorPass<'a> {
+    janitor: &'a Janitor,
+    now: Now,
+    /// No user is started after this.
+    deadline: Instant,
+    users_by_prefix: UsersByPrefix,
+    /// Consecutive failures.
+    failures: AtomicUsize,
+}
+
+impl JanitorPass<'_> {
     /// Removes blobs that the older service kept in one place for all users.
     async fn shared_leftovers(
         &self,
@@ -238,7 +192,7 @@ impl JanitorPass {
 
     /// Deletes the blob in the version that was listed; `false` if it has changed or is gone.
     async fn remove(&self, key: BlobKey, etag: ETag) -> Result<bool, StoreError> {
-        let deleted = self.codex.store.delete(&key, &etag).await?.value;
+        let deleted = self.janitor.store.delete(&key, &etag).await?.value;
         Ok(deleted == DeleteOutcome::Done)
     }
 
@@ -262,24 +216,76 @@ impl JanitorPass {
         }
         report
     }
-}
 
-/// The users with a folder in a listing.
-fn users_in(contents: &Contents) -> BTreeSet<UserId> {
-    let folders = contents.folders.iter();
-    folders
-        .filter_map(|name| UserId::parse(name).ok())
-        .collect()
-}
+    /// Collects all that expired of one user.
+    ///
+    /// # Errors
+    /// At the first failure; `report` counts what was done before it.
+    async fn clean_up_user(
+        &self,
+        user: &UserId,
+        report: &mut JanitorReport,
+    ) -> Result<(), JanitorError> {
+        let now = self.now.later();
+        // List the artifact before reading the state: an artifact is written only while there is a state, so a new
+        // user's artifact can't be taken for a deleted user's.
+        let artifact = self.clean_up_artifacts(user, report).await?;
+        let collected = self.janitor.states.collect_garbage(user, &now).await?;
+        if let Some(stored) = &collected.stored {
+            self.janitor.cache.attach_state(user, stored);
+        }
+        report.records += collected.records;
+        report.intents += collected.intents;
+        report.tombstones += collected.tombstones;
+        let is_gone = !collected.has_state && !collected.has_files;
+        if let Some(artifact) = artifact.filter(|_| is_gone) {
+            let gone = self.remove(BlobKey::artifact(user), artifact.etag).await?;
+            report.artifacts += usize::from(gone);
+        }
+        self.clean_up_state(user, report).await?;
+        if let Some(git) = &self.janitor.git
+            && collected.has_files
+            && !self.users_by_prefix.queue.contains(user)
+        {
+            report.hints += usize::from(git.hint_at_unpushed(user, now).await?);
+        }
+        Ok(())
+    }
 
-/// Rotates the list to start with another user each hour. Golden-ratio steps visit all starting points evenly, whatever
-/// share of the users a pass completes, so no position has to be stored between passes.
-fn rotate_start(mut users: Vec<UserId>, utc: DateTime<Utc>) -> Vec<UserId> {
-    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-    let hour = utc.timestamp().div_euclid(3600) as u64;
-    let part = u128::from(hour.wrapping_mul(GOLDEN));
-    // Always less than `users.len()`.
-    let first = (part * users.len() as u128) >> 64;
-    users.rotate_left(first as usize);
-    users
+    /// Removes the older service's artifacts; returns the user's current one.
+    async fn clean_up_artifacts(
+        &self,
+        user: &UserId,
+        report: &mut JanitorReport,
+    ) -> Result<Option<ListedBlob>, JanitorError> {
+        if !self.users_by_prefix.artifacts.contains(user) {
+            return Ok(None);
+        }
+        let prefix = Prefix::artifacts(user);
+        let contents = self.janitor.store.contents(&prefix).await?;
+        self.remove_leftovers(&prefix, &contents, report).await?;
+        let path = BlobKey::artifact(user);
+        let is_ours = |blob: &ListedBlob| format!("{prefix}{}", blob.name) == path.path();
+        Ok(contents.value.blobs.into_iter().find(is_ours))
+    }
+
+    /// Removes what the older service left beside the user's state.
+    async fn clean_up_state(
+        &self,
+        user: &UserId,
+        report: &mut JanitorReport,
+    ) -> Result<(), JanitorError> {
+        if !self.users_by_prefix.state.contains(user) {
+            return Ok(());
+        }
+        let prefix = Prefix::state(user);
+        let contents = self.janitor.store.contents(&prefix).await?;
+        self.remove_leftovers(&prefix, &contents, report).await?;
+        if contents.value.folders.contains(Prefix::IDEMPOTENCY) {
+            let prefix = Prefix::legacy_idempotency(user);
+            let records = self.janitor.store.contents(&prefix).await?;
+            self.remove_leftovers(&prefix, &records, report).await?;
+        }
+        Ok(())
+    }
 }

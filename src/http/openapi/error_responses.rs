@@ -13,7 +13,8 @@ use super::super::body::{self, Members};
 use super::super::error::{ErrorDocument, not_found, wrong_method};
 use super::super::extract::bad_id;
 use super::super::{ApiError, Code};
-use crate::codex::{GitSyncError, Limited, ReadError, TaskError};
+use crate::codex::{Limited, ReadError, TaskError};
+use crate::git_sync::GitSyncError;
 
 /// Authentication or authorization failed.
 pub(in crate::http) const CALLER: &[Code] = &[

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use codex_miroir::admin::{self, DeleteError, Deletion, DeletionReport, Storage};
+use codex_miroir::admin::{self, AdminError, Deletion, DeletionReport, Storage};
 use codex_miroir::codex::Consistency;
 use codex_miroir::store::BlobStore;
 use codex_miroir::task::TOMBSTONE_FILE;
@@ -29,7 +29,7 @@ fn deletion(scene: &Scene) -> Deletion {
 async fn delete(
     store: impl BlobStore + Clone,
     deletion: &Deletion,
-) -> Result<DeletionReport, DeleteError> {
+) -> Result<DeletionReport, AdminError> {
     let codex = codex_over(Arc::new(store.clone()));
     admin::delete(&store, &codex, deletion).await
 }
@@ -192,12 +192,13 @@ async fn a_create_under_way_is_waited_for_and_settled_when_its_time_is_over() {
     let read_request = scene.read_request(Consistency::Bounded);
     assert!(
         dead.codex
+            .writer()
             .create(&read_request, new_task("Spät"), None)
             .await
             .is_err()
     );
     let early = delete(scene.store.clone(), &deletion(&scene)).await;
-    assert!(matches!(early, Err(DeleteError::Contended)), "{early:?}");
+    assert!(matches!(early, Err(AdminError::Contended)), "{early:?}");
     assert!(scene.store.peek(STATE).is_some() && scene.store.peek(OWNER).is_some());
     scene.pass_seconds(61);
     let report = delete(scene.store.clone(), &deletion(&scene))
@@ -229,6 +230,7 @@ async fn a_file_created_meanwhile_goes_too() {
     let read_request = scene.read_request(Consistency::Bounded);
     serving
         .codex
+        .writer()
         .create(&read_request, new_task("Neu"), None)
         .await
         .unwrap();
@@ -306,7 +308,7 @@ async fn what_a_newer_version_wrote_is_left_alone() {
         scene.store.foreign_write(path, blob.to_string().as_bytes());
         let before = scene.store.paths();
         let refused = delete(scene.store.clone(), &deletion(&scene)).await;
-        assert!(matches!(refused, Err(DeleteError::Newer(_))), "{path}");
+        assert!(matches!(refused, Err(AdminError::Newer(_))), "{path}");
         assert_eq!(scene.store.paths(), before, "{path}");
     }
 }

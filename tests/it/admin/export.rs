@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
-use codex_miroir::admin::{self, Export, ExportError};
+use codex_miroir::admin::{self, AdminError, Export};
 use codex_miroir::codex::Consistency;
 use codex_miroir::store::BlobStore;
 use codex_miroir::task::TOMBSTONE_FILE;
@@ -122,6 +122,7 @@ async fn a_file_that_changes_meanwhile_is_read_again() {
     let read_request = scene.read_request(Consistency::Bounded);
     serving
         .codex
+        .writer()
         .create(&read_request, new_task("Neu"), None)
         .await
         .unwrap();
@@ -148,6 +149,7 @@ async fn a_write_that_was_left_half_done_is_told() {
     let read_request = scene.read_request(Consistency::Bounded);
     assert!(
         dead.codex
+            .writer()
             .create(&read_request, new_task("Nie"), None)
             .await
             .is_err()
@@ -173,12 +175,12 @@ async fn what_cannot_be_read_is_named_and_the_rest_is_there() {
     assert!(unzipped(&made).contains_key("tasks/0000-Aufgabe.md"));
     looking.line.lose_next("get", STATE, Loss::Request);
     let failed = admin::export(&looking.requests, &anna(), scene.now().utc).await;
-    assert!(matches!(failed, Err(ExportError::Store(_))));
+    assert!(matches!(failed, Err(AdminError::Store(_))));
 }
 
 #[tokio::test]
 async fn nobody_is_no_zip() {
     let scene = Scene::new();
     let failed = admin::export(&scene.store, &anna(), scene.now().utc).await;
-    assert!(matches!(failed, Err(ExportError::Nothing(_))));
+    assert!(matches!(failed, Err(AdminError::Nothing(_))));
 }

@@ -62,6 +62,7 @@ async fn eventful() -> Scene {
     let read_request = scene.read_request(codex_miroir::codex::Consistency::Bounded);
     let lost = crashing
         .codex
+        .writer()
         .create(&read_request, new_task("Nie"), None)
         .await;
     assert!(lost.is_err());
@@ -213,7 +214,12 @@ async fn a_mark_tells_its_age_and_what_of_it_has_landed() {
         a.codex.clone(),
         scene.read_request(codex_miroir::codex::Consistency::Bounded),
     );
-    let op = tokio::spawn(async move { codex.create(&read_request, new_task("Da"), None).await });
+    let op = tokio::spawn(async move {
+        codex
+            .writer()
+            .create(&read_request, new_task("Da"), None)
+            .await
+    });
     created.reached().await;
     a.line.lose_next("put", STATE, Loss::Request);
     created.release();

@@ -1,6 +1,6 @@
 //! The account that a login belongs to: `owner.json`, and its cache in memory.
 
-use codex_miroir::admin::{self, RebindError, RebindReport};
+use codex_miroir::admin::{self, AdminError, RebindReport};
 use codex_miroir::config::Config;
 use codex_miroir::owners::AccountIdentity;
 use futures::future::{join, join_all};
@@ -151,7 +151,7 @@ async fn rebinding_writes_only_what_was_looked_at() {
     let town = Town::new();
     let (store, user) = (&town.scene.store, crate::support::scene::anna());
     let none = admin::rebind(store, &user, 1, false).await;
-    assert!(matches!(none, Err(RebindError::NoOwner(_))));
+    assert!(matches!(none, Err(AdminError::NoOwner(_))));
     assert_eq!(town.owner("anna"), None);
     let instance = town.scene.instance();
     instance.line.lose_next("put", OWNER, Loss::FirstAnswer);
@@ -163,11 +163,11 @@ async fn rebinding_writes_only_what_was_looked_at() {
     held.reached().await;
     admin::rebind(store, &user, 2_001, false).await.unwrap();
     held.release();
-    assert!(matches!(slow.await.unwrap(), Err(RebindError::Changed)));
+    assert!(matches!(slow.await.unwrap(), Err(AdminError::Changed)));
     assert!(town.owner("anna").unwrap().contains("2001"));
     store.foreign_write(OWNER, br#"{"format":"2.0","githubId":1}"#);
     let newer = admin::rebind(store, &user, 3, true).await;
-    assert!(matches!(newer, Err(RebindError::Newer)));
+    assert!(matches!(newer, Err(AdminError::NewerOwner)));
     store.foreign_write(OWNER, b"damaged");
     let mended = admin::rebind(store, &user, 3, false).await.unwrap();
     assert_eq!((mended.before, mended.written), (None, true));

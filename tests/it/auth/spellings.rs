@@ -1,6 +1,6 @@
 //! A user has one folder, whatever the letter case of the login.
 
-use codex_miroir::admin::{self, InspectSettings, RebindError};
+use codex_miroir::admin::{self, AdminError, InspectSettings};
 use codex_miroir::user::UserId;
 use insta::assert_snapshot;
 use std::time::Duration;
@@ -169,7 +169,7 @@ async fn a_login_is_rebound_in_the_folder_it_has() {
     assert_eq!(town.service().by_token(&town, &token).await, "200");
     let respelt = UserId::parse("Anna").unwrap();
     let refused = admin::rebind(&town.scene.store, &respelt, 2_001, true).await;
-    assert!(matches!(&refused, Err(RebindError::Spelling(it)) if it.as_str() == "anna"));
+    assert!(matches!(&refused, Err(AdminError::Spelling(it)) if it.as_str() == "anna"));
     assert_snapshot!(refused.unwrap_err().to_string(), @"this login's folder is spelled anna: use that spelling");
     assert_eq!(town.owner("Anna"), None);
 }

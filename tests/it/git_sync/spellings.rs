@@ -1,7 +1,7 @@
 //! A login is case-insensitive, and a folder of the repository with another spelling than the store's doesn't create a
 //! second one: nothing is imported from it, nothing is removed because of it, and the user gets `other_spelling`.
 
-use codex_miroir::codex::FetchReport;
+use codex_miroir::git_sync::FetchReport;
 use codex_miroir::github::Push;
 use codex_miroir::store::{BlobStore, Prefix};
 use codex_miroir::user::UserId;
@@ -332,7 +332,7 @@ async fn deliver_push(scene: &Scene, instance: &Instance) -> FetchReport {
         forced: false,
         at: None,
     };
-    instance.codex.fetch_all(&push, scene.now()).await.unwrap()
+    instance.git().fetch_all(&push, scene.now()).await.unwrap()
 }
 
 /// The lists of all users' folders since the last call.
@@ -377,15 +377,15 @@ async fn folders_are_listed_only_for_somebody_who_has_none() {
     commit(&github, &[("Anna/tasks/0002-Neu.md", Some(&text))], "Add");
     deliver_push(&scene, &a).await;
     assert!(!folder_lists(&a).is_empty());
-    a.codex.tick(scene.now()).await.unwrap();
-    assert_eq!(a.codex.tick(scene.now()).await.unwrap().left, 0);
+    a.git().tick(scene.now()).await.unwrap();
+    assert_eq!(a.git().tick(scene.now()).await.unwrap().left, 0);
     folder_lists(&a);
-    a.codex.tick(scene.now()).await.unwrap();
+    a.git().tick(scene.now()).await.unwrap();
     assert!(folder_lists(&a).is_empty());
     // The next commit, whatever it changes, checks it again.
     commit(&github, &[("berta/tasks/0002-Neu.md", Some(&text))], "Add");
     deliver_push(&scene, &a).await;
-    a.codex.tick(scene.now()).await.unwrap();
+    a.git().tick(scene.now()).await.unwrap();
     assert_eq!(folder_lists(&a), ["raw/", "state/"]);
     assert_eq!(folders(&scene.store).await, ["anna", "berta", "carla"]);
 }
@@ -413,7 +413,7 @@ async fn folders_are_listed_no_more_often_when_more_is_proposed() {
         assert_eq!(folders(&scene.store).await, ["anna"]);
         folder_lists(&a);
         github.clear_requests();
-        a.codex.tick(scene.now()).await.unwrap();
+        a.git().tick(scene.now()).await.unwrap();
         assert_eq!(github.pulls().len(), files);
         costs.push((folder_lists(&a).len(), github.requests().len()));
     }
@@ -566,19 +566,19 @@ async fn one_failed_look_for_a_state_makes_no_second_folder() {
                     let respelt = users.find(|it| it.0.as_str() == "Anna").unwrap();
                     assert!(respelt.1.unfinished, "{why}: {report:?}");
                 }
-                Way::Timer => drop(a.codex.tick(scene.now()).await.unwrap()),
+                Way::Timer => drop(a.git().tick(scene.now()).await.unwrap()),
                 Way::Hint => {
                     scene.store.foreign_write("queue/Anna", b"");
                     // A second loss, for the check that the timer makes first.
                     lose();
-                    let report = a.codex.tick(scene.now()).await.unwrap();
+                    let report = a.git().tick(scene.now()).await.unwrap();
                     assert_eq!(report.left, 1, "{why}: {report:?}");
                 }
             }
             assert_eq!(folders(&scene.store).await, ["anna", "berta"], "{why}");
             // The next timer repeats the check that failed.
-            a.codex.tick(scene.now()).await.unwrap();
-            assert_eq!(a.codex.tick(scene.now()).await.unwrap().left, 0, "{why}");
+            a.git().tick(scene.now()).await.unwrap();
+            assert_eq!(a.git().tick(scene.now()).await.unwrap().left, 0, "{why}");
             assert_eq!(folders(&scene.store).await, ["anna", "berta"], "{why}");
             let book = scene.store.peek("state/anna/git.json").unwrap();
             let book: Value = serde_json::from_slice(&book.bytes).unwrap();

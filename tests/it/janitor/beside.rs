@@ -22,7 +22,11 @@ async fn write_file(
         merged: vec![],
         write: None,
     };
-    let done = instance.codex.write_files(read_request, vec![change]).await;
+    let done = instance
+        .codex
+        .writer()
+        .write_files(read_request, vec![change])
+        .await;
     done.unwrap().outcomes[0]
 }
 
@@ -131,10 +135,11 @@ async fn creates_beside_it_are_all_there_once() {
                 let read_request = scene.read_request(Consistency::Bounded);
                 // Twice, as a client does that got no response.
                 for _ in 0..2 {
-                    let made =
-                        instance
-                            .codex
-                            .create(&read_request, new_task(&title), Some(key.clone()));
+                    let made = instance.codex.writer().create(
+                        &read_request,
+                        new_task(&title),
+                        Some(key.clone()),
+                    );
                     named.push((made.await.unwrap().name.to_string(), title.clone()));
                 }
                 replace_tombstone(&scene, &instance, number).await;

@@ -52,9 +52,9 @@ async fn in_github_mode_who_is_away_costs_a_rebuild() {
     let a = scene.instance_mirrored(&github);
     scene.read(&a).await;
     let now = Now::from_clocks(scene.now().utc, std::time::Instant::now());
-    a.codex.tick(now).await.unwrap();
+    a.git().tick(now).await.unwrap();
     assert_eq!(run_janitor(&scene, &a).await.hints, 1);
-    a.codex.tick(now).await.unwrap();
+    a.git().tick(now).await.unwrap();
     assert!(scene.store.peek("queue/anna").is_none(), "all is in Git");
     for pass in 0..2 {
         scene.pass_seconds(3_600);
@@ -93,6 +93,7 @@ async fn in_github_mode_what_is_not_in_git_is_found_once() {
     let read_request = scene.read_request(Consistency::Bounded);
     a.line.lose_next("put", "queue/", Loss::Request);
     a.codex
+        .writer()
         .create(&read_request, new_task("Neu"), None)
         .await
         .unwrap();
@@ -121,7 +122,7 @@ async fn in_github_mode_what_is_not_in_git_is_found_once() {
     assert!(github.requests().is_empty(), "GitHub isn't asked");
     // Once the timer has processed the hint, nothing is left to find.
     let git = b
-        .codex
+        .git()
         .tick(Now::from_clocks(scene.now().utc, std::time::Instant::now()));
     assert_eq!(git.await.unwrap().drained, 1);
     b.took();
@@ -178,7 +179,7 @@ async fn a_pass_ends_in_time_and_everybody_gets_a_turn() {
             started: began,
             ..Now::from_clocks(utc + TimeDelta::hours(passes), std::time::Instant::now())
         };
-        let report = codex.run_janitor(now).await.unwrap();
+        let report = codex.janitor().run(now).await.unwrap();
         assert!(
             began.elapsed() < Duration::from_secs(290),
             "{:?}",

@@ -25,7 +25,7 @@ const FAILURES: [Failure; 4] = [
 async fn requests() -> Vec<Request> {
     let scene = crowded().await;
     let a = scene.instance();
-    a.codex.run_janitor(scene.now()).await.unwrap();
+    a.codex.janitor().run(scene.now()).await.unwrap();
     let mut all = a.requests.take_requests();
     all.sort_by(|a, b| (a.operation, &a.path).cmp(&(b.operation, &b.path)));
     all.dedup();
@@ -38,12 +38,13 @@ async fn disturbed_pass(scene: &Scene, at: &Request, failure: Failure) {
         Failure::Lost(loss) => {
             a.line.lose_next(at.operation, &at.path, loss);
             // The pass may fail or succeed.
-            let _ = a.codex.run_janitor(scene.now()).await;
+            let _ = a.codex.janitor().run(scene.now()).await;
         }
         Failure::Killed => {
             let held = a.gate.hold_next(at.operation, &at.path);
+            let janitor = a.codex.janitor();
             tokio::select! {
-                _ = a.codex.run_janitor(scene.now()) => panic!("{at:?} wasn't sent"),
+                _ = janitor.run(scene.now()) => panic!("{at:?} wasn't sent"),
                 () = held.reached() => {}
             }
         }
@@ -66,7 +67,7 @@ async fn whatever_befalls_one_of_its_requests_the_next_pass_does_the_rest() {
             let shown = titles(&b.json(&read));
             assert_eq!(shown, ["Aufgabe 0", "Aufgabe 1"], "{context}");
             assert_eq!(scene.state().next_id, 8, "{context}");
-            let report = scene.instance().codex.run_janitor(scene.now()).await;
+            let report = scene.instance().codex.janitor().run(scene.now()).await;
             assert_eq!(report.unwrap().failed, 0, "{context}");
             assert_tidy(&scene, version, &context);
         }

@@ -165,7 +165,7 @@ async fn in_the_midst_of_an_outage_it_stops_early() {
     for _ in 0..100 {
         a.line.lose_next("get", "state/user-", Loss::Request);
     }
-    let report = a.codex.run_janitor(scene.now()).await.unwrap();
+    let report = a.codex.janitor().run(scene.now()).await.unwrap();
     assert_eq!(report.users, 0);
     assert!((12..=16).contains(&report.failed), "{report}");
     assert_eq!(report.failed + report.left, 100);

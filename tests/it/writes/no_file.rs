@@ -27,6 +27,7 @@ async fn a_thousand_writes_to_what_is_no_file_leave_no_mark_and_cheap_reads() {
         let read_request = scene.read_request(Consistency::Bounded);
         let done = a
             .codex
+            .writer()
             .write_files(&read_request, batch_of("0001-Neu.md"))
             .await;
         assert_eq!(done.unwrap().outcomes, [FileOutcome::Conflict]);

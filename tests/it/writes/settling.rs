@@ -18,6 +18,7 @@ async fn a_writer_that_looks_after_its_mark_was_settled_writes_under_another() {
     let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
     let updating = tokio::spawn(async move {
         codex
+            .writer()
             .update(&read_request, &id("0000"), tags("spät"), None)
             .await
     });
@@ -119,8 +120,12 @@ async fn a_late_create_over_a_settled_file_fails_once_its_mark_was_settled() {
     scene.read(&a).await;
     let late = a.gate.hold_next("put", RAW);
     let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-    let creating =
-        tokio::spawn(async move { codex.create(&read_request, new_task("Neu"), None).await });
+    let creating = tokio::spawn(async move {
+        codex
+            .writer()
+            .create(&read_request, new_task("Neu"), None)
+            .await
+    });
     late.reached().await;
     scene.pass_seconds(62);
     let settled = scene.read_strictly(&b).await;
@@ -155,7 +160,8 @@ async fn a_batch_takes_no_place_that_was_settled_under_its_own_mark() {
         write: None,
     };
     let changes = vec![create("0004-Erste.md"), create("0005-Zweite.md")];
-    let writing = tokio::spawn(async move { codex.write_files(&read_request, changes).await });
+    let writing =
+        tokio::spawn(async move { codex.writer().write_files(&read_request, changes).await });
     late.reached().await;
     scene.pass_seconds(62);
     scene.read_strictly(&a).await;
@@ -182,6 +188,7 @@ async fn no_mark_is_left_where_its_successor_could_not_be_set() {
     let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
     let updating = tokio::spawn(async move {
         codex
+            .writer()
             .update(&read_request, &id("0000"), tags("x"), None)
             .await
     });
@@ -196,8 +203,12 @@ async fn no_mark_is_left_where_its_successor_could_not_be_set() {
 
     let late = a.gate.hold_next("put", RAW);
     let (codex, read_request) = (a.codex.clone(), scene.read_request(Consistency::Bounded));
-    let creating =
-        tokio::spawn(async move { codex.create(&read_request, new_task("Neu"), None).await });
+    let creating = tokio::spawn(async move {
+        codex
+            .writer()
+            .create(&read_request, new_task("Neu"), None)
+            .await
+    });
     late.reached().await;
     a.line.lose_next("put", STATE, Loss::Request);
     late.release();

@@ -6,7 +6,7 @@ mod checker;
 pub(crate) mod repository;
 mod run;
 
-use codex_miroir::codex::GitMutation;
+use codex_miroir::git_sync::GitMutation;
 
 use crate::search::Search;
 use run::{Tally, run};

@@ -6,15 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use codex_miroir::codex::{
-    Codex, CodexSettings, Consistency, GitMutation, GitSettings, GitSyncError, ReadRequest,
-    SyncRequest,
-};
+use codex_miroir::codex::{Codex, CodexSettings, Consistency, ReadRequest};
 use codex_miroir::config::{Credentials, RepositoryConfig, Secret};
+use codex_miroir::git_sync::{GitMutation, GitSettings, GitSync, GitSyncError, SyncRequest};
 use codex_miroir::github::{EntryKind, Push, is_mirrored};
 use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
-use codex_miroir::task::{Edit, FileName, Slot, TOMBSTONE_FILE, Zeit, git_sha};
+use codex_miroir::task::{Edit, FileName, GitSha, Slot, TOMBSTONE_FILE, Zeit, git_sha};
 use codex_miroir::user::UserId;
 use fastrand::Rng;
 use tokio::task::AbortHandle;
@@ -277,15 +275,20 @@ impl Run {
                 repository: Arc::new(repository),
                 base_path: "notes/codex".to_owned(),
                 clock: now,
+                rules: self.rules(),
             }),
         };
         let codex = Codex::new(Arc::new(store), settings);
+        let worker = tokio::spawn(git_of(&codex).push_in_background());
+        self.instances.push((codex, worker.abort_handle()));
+    }
+
+    fn rules(&self) -> Rules<GitMutation> {
         #[cfg(feature = "mutations")]
         if let Some(mutation) = self.plan.mutation {
-            codex.break_git_rule(mutation);
+            return Rules::breaking(mutation);
         }
-        let worker = tokio::spawn(codex.clone().push_in_background());
-        self.instances.push((codex, worker.abort_handle()));
+        Rules::default()
     }
 
     fn pick_instance(&mut self) -> usize {
@@ -376,7 +379,7 @@ impl Run {
     fn tick(&mut self, instance: usize) {
         self.trace(|| format!("the timer comes to i{instance}"));
         let codex = self.instances[instance].0.clone();
-        tokio::spawn(async move { drop(codex.tick(now()).await) });
+        tokio::spawn(async move { drop(git_of(&codex).tick(now()).await) });
     }
 
     fn catch_up(&mut self) {
@@ -543,7 +546,7 @@ impl Run {
         let instance = self.pick_instance();
         self.trace(|| format!("i{instance} gets a delivery {push:?}"));
         let codex = self.instances[instance].0.clone();
-        tokio::spawn(async move { drop(codex.fetch_all(&push, now()).await) });
+        tokio::spawn(async move { drop(git_of(&codex).fetch_all(&push, now()).await) });
     }
 
     /// A person with a clone pushes a commit.
@@ -851,7 +854,7 @@ impl Run {
     async fn difference(&mut self) -> Result<Option<String>, String> {
         let instance = self.pick_instance();
         let codex = self.instances[instance].0.clone();
-        let status = tokio::spawn(async move { codex.git_status(&read_request()).await });
+        let status = tokio::spawn(async move { git_of(&codex).status(&read_request()).await });
         self.drain().await?;
         let pulls = match status.is_finished() {
             true => {
@@ -992,6 +995,10 @@ fn user() -> UserId {
     anna()
 }
 
+fn git_of(codex: &Codex) -> Arc<GitSync> {
+    Arc::clone(codex.git().unwrap())
+}
+
 /// A reviewer's commit on a pull request's branch.
 fn change_branch(github: &mut GitHub, branch: &str, what: u8, token: &str) {
     let before = github.now();
@@ -1039,20 +1046,32 @@ async fn perform_request(
             request_start,
         });
     };
+    let push_state = async |name: FileName, sha: GitSha, written: bool| {
+        let git = git_of(&codex);
+        let request = &read_request;
+        git.push_state_after(request, (&name, sha), written, wait)
+            .await;
+    };
     let edit = |name: FileName, token: String, edit: Edit| async {
         let by_name = codex_miroir::task::TaskRef::File(name.clone());
-        if let Ok(changed) = codex.update(&read_request, &by_name, edit, None).await {
+        if let Ok(changed) = codex
+            .writer()
+            .update(&read_request, &by_name, edit, None)
+            .await
+        {
             acknowledge(name, token);
-            codex.push_state_after(&read_request, &changed, wait).await;
+            push_state(changed.name, changed.etag, changed.written).await;
         }
     };
     match request {
         Request::Create(token) => {
-            if let Ok(created) = codex.create(&read_request, new_task(&token), None).await {
+            if let Ok(created) = codex
+                .writer()
+                .create(&read_request, new_task(&token), None)
+                .await
+            {
                 acknowledge(created.name.clone(), token);
-                codex
-                    .start_push(&read_request, &created.name, created.etag, wait)
-                    .await;
+                push_state(created.name, created.etag, true).await;
             }
         }
         Request::Update(name, token) => {
@@ -1086,18 +1105,21 @@ async fn perform_request(
                 zeit: Zeit::Morgens,
             };
             let by_name = codex_miroir::task::TaskRef::File(name.clone());
-            if let Ok(done) = codex.complete(&read_request, &by_name, Some(slot)).await {
+            if let Ok(done) = codex
+                .writer()
+                .complete(&read_request, &by_name, Some(slot))
+                .await
+            {
                 if done.task.written {
                     acknowledge(name, day);
                 }
-                codex
-                    .push_state_after(&read_request, &done.task, wait)
-                    .await;
+                push_state(done.task.name, done.task.etag, done.task.written).await;
             }
         }
         Request::Read => {
             let consistency = Consistency::Strict;
             let _ = codex
+                .reader()
                 .week(&ReadRequest {
                     consistency,
                     ..read_request

@@ -4,7 +4,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use codex_miroir::codex::{Consistency, SyncRequest};
+use codex_miroir::codex::Consistency;
+use codex_miroir::git_sync::SyncRequest;
 use codex_miroir::store::{BlobKey, BlobStore, GetIf, GetOutcome};
 use serde_json::json;
 
@@ -240,7 +241,7 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
     // The commit is made, and its answer hasn't arrived at any instance.
     let committed = github.hold_answer("PUT", "/contents");
     b.codex.sync(&read_request, request).await.unwrap();
-    let pushing = b.codex.tick(scene.now());
+    let pushing = b.git().tick(scene.now());
     let (book, raw) = ("state/anna/git.json", format!("raw/anna/tasks/{name}"));
     let rest = async {
         committed.reached().await;
@@ -268,7 +269,7 @@ async fn what_was_merged_without_a_base_that_is_known_by_now_takes_nothing_back(
     let _ = tokio::join!(pushing, rest);
     for instance in [&c, &a, &b, &c] {
         let _ = instance.codex.sync(&read_request, request).await;
-        instance.codex.tick(scene.now()).await.unwrap();
+        instance.git().tick(scene.now()).await.unwrap();
     }
     let path = format!("codex-miroir/anna/tasks/{name}");
     let there = String::from_utf8(github.files("main")[&path].to_vec()).unwrap();

@@ -1,0 +1,363 @@
+//! Creating, changing and completing tasks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono_tz::Tz;
+
+use super::edits::{
+    CompletionResult, IfMatch, UpdateStep, completed, completion_slot, update_step, updated,
+};
+use super::error::{Refusal, TaskError};
+use super::limit::RateLimiter;
+use super::locate::{Located, locate, unconfirmed_target};
+use crate::cache::{Cache, Consistency, Read, ReadRequest, Snapshot};
+use crate::git_sync::hint;
+use crate::now::Now;
+use crate::store::BlobUpdate;
+use crate::store::Requests;
+use crate::task::{
+    ContentView, Edit, FileName, FileView, GitSha, NewTask, Slot, Status, TaskRef, git_sha,
+    new_file,
+};
+use crate::user::UserId;
+use crate::user_state::{KeyHashes, ReadError, Version};
+use crate::write::{
+    BatchItem, BatchResult, ChangeError, ChangeOutcome, NewTaskFile, WriteContext, Writer,
+};
+
+/// A task that was created.
+#[derive(Debug, Clone)]
+pub struct TaskCreated {
+    /// Its file.
+    pub name: FileName,
+    /// The version that contains it.
+    pub version: Version,
+    /// The newest version known, which contains it: later than `version` for a repeated request.
+    pub known: Version,
+    /// The Git blob SHA-1 of its content.
+    pub etag: GitSha,
+    /// An earlier request with the same `Idempotency-Key` created it.
+    pub reused: bool,
+    /// The storage requests sent before the answer.
+    pub requests: Requests,
+}
+
+/// A task that was changed, or needed no change.
+#[derive(Debug, Clone)]
+pub struct TaskChanged {
+    /// Its file.
+    pub name: FileName,
+    /// The version that contains the change.
+    pub version: Version,
+    /// The Git blob SHA-1 of its content.
+    pub etag: GitSha,
+    /// Whether a write was needed.
+    pub written: bool,
+    /// The storage requests sent before the answer.
+    pub requests: Requests,
+}
+
+/// A completed task.
+#[derive(Debug, Clone)]
+pub struct TaskCompleted {
+    /// The task.
+    pub task: TaskChanged,
+    /// When it was completed; `None` for a file whose status an editor set without a time.
+    pub at: Option<Slot>,
+    /// It was already completed before the request.
+    pub already: bool,
+}
+
+/// The file that a write changes.
+struct WriteTarget {
+    name: FileName,
+    row: usize,
+    /// The snapshot it was found in.
+    entry: Arc<Snapshot>,
+    /// The storage requests that the lookup took.
+    requests: Requests,
+}
+
+impl WriteTarget {
+    fn new(entry: Arc<Snapshot>, row: usize, requests: Requests) -> Result<Self, Refusal> {
+        let name = entry.table().file(row).name.parse();
+        let name = name.map_err(|_| ReadError::Broken)?;
+        Ok(Self {
+            name,
+            row,
+            entry,
+            requests,
+        })
+    }
+
+    fn file(&self) -> FileView<'_> {
+        self.entry.table().file(self.row)
+    }
+
+    /// The answer that this content needs no change.
+    fn unchanged(self, etag: GitSha) -> TaskChanged {
+        TaskChanged {
+            name: self.name,
+            version: self.entry.bounds.hi,
+            etag,
+            written: false,
+            requests: self.requests,
+        }
+    }
+}
+
+/// Writes tasks.
+#[derive(Clone)]
+pub struct TaskWriter {
+    pub(super) cache: Cache,
+    pub(super) files: Writer,
+    pub(super) writes: RateLimiter,
+    pub(super) rebuilds: RateLimiter,
+    pub(super) zone: Tz,
+    /// In GitHub mode a write leaves a hint in the queue, by which any instance finds files that aren't pushed yet.
+    pub(super) leaves_hints: bool,
+}
+
+impl TaskWriter {
+    /// Creates a task with a new number. A task created with the status `abgeschlossen` is completed as of now.
+    ///
+    /// # Errors
+    /// When the write limit is used up, the fields are invalid, the key was used for another request, or the write
+    /// fails.
+    pub async fn create(
+        &self,
+        request: &ReadRequest,
+        mut task: NewTask,
+        key: Option<KeyHashes>,
+    ) -> Result<TaskCreated, Refusal> {
+        self.writes.allow(request)?;
+        if task.status == Status::Abgeschlossen {
+            task.abgeschlossen_am = Some(completion_slot(request.now.utc, self.zone));
+        }
+        let (slug, text) = new_file(&task)?;
+        let bytes = Bytes::from(text);
+        let etag = git_sha(&bytes);
+        let file = NewTaskFile { slug, bytes, key };
+        let context = self.context(&request.user, request.now, "create");
+        let created = self.files.create(context, file).await?;
+        Ok(TaskCreated {
+            name: created.name,
+            version: created.version,
+            known: created.known,
+            etag,
+            reused: created.reused,
+            requests: created.requests,
+        })
+    }
+
+    /// Sets the fields in `fields` and leaves the others. After a concurrent change the edit is applied to the newer
+    /// text, unless `if_match` excludes that.
+    ///
+    /// # Errors
+    /// When the write limit is used up, the task isn't there, `if_match` doesn't hold, the edit is invalid, or the
+    /// write fails.
+    pub async fn update(
+        &self,
+        request: &ReadRequest,
+        task: &TaskRef,
+        fields: Edit,
+        if_match: Option<IfMatch>,
+    ) -> Result<TaskChanged, Refusal> {
+        self.writes.allow(request)?;
+        let confirmed = || self.confirmed_target(request, task, Consistency::Strict);
+        // An empty edit is answered without a write, so it needs a confirmed snapshot.
+        let is_empty = fields == Edit::default();
+        let mut target = match is_empty {
+            true => confirmed().await?,
+            false => self.target(request, task, |_| false).await?,
+        };
+        let mut was_confirmed = false;
+        loop {
+            let etag = target.file().sha;
+            match update_step(etag, if_match.as_ref(), is_empty, was_confirmed) {
+                UpdateStep::ConfirmFirst => {
+                    target = confirmed().await?;
+                    was_confirmed = true;
+                }
+                UpdateStep::PreconditionFailed => {
+                    let version = target.entry.bounds.hi;
+                    return Err(Refusal::at(TaskError::PreconditionFailed, version));
+                }
+                UpdateStep::Unchanged(etag) => return Ok(target.unchanged(etag)),
+                UpdateStep::Write => break,
+            }
+        }
+        let slot = completion_slot(request.now.utc, self.zone);
+        let decide = move |name: &FileName, bytes: &[u8]| {
+            updated(name, bytes, &fields, if_match.as_ref(), slot)
+        };
+        let (name, done) = self.change(request, task, target, "update", decide).await?;
+        Ok(task_changed(name, &done, done.value))
+    }
+
+    /// Completes a task as of `slot`, or now. A completed task stays unchanged.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn complete(
+        &self,
+        request: &ReadRequest,
+        task: &TaskRef,
+        slot: Option<Slot>,
+    ) -> Result<TaskCompleted, Refusal> {
+        self.writes.allow(request)?;
+        let is_done = |status| status == Status::Abgeschlossen;
+        let target = self.target(request, task, is_done).await?;
+        let file = target.file();
+        if let (ContentView::Task(task), Some(etag)) = (&file.content, file.sha)
+            && is_done(task.status)
+        {
+            return Ok(TaskCompleted {
+                at: task.abgeschlossen_am,
+                already: true,
+                task: target.unchanged(etag),
+            });
+        }
+        let slot = slot.unwrap_or_else(|| completion_slot(request.now.utc, self.zone));
+        let decide = move |name: &FileName, bytes: &[u8]| completed(name, bytes, slot);
+        let (name, done) = self
+            .change(request, task, target, "complete", decide)
+            .await?;
+        let CompletionResult { etag, at, already } = done.value;
+        Ok(TaskCompleted {
+            task: task_changed(name, &done, etag),
+            at,
+            already,
+        })
+    }
+
+    /// Writes up to [`MAX_BATCH`](crate::write::MAX_BATCH) files under one version.
+    /// [`FileOutcome`](crate::write::FileOutcome) is the outcome for each file.
+    ///
+    /// # Errors
+    /// When the batch as a whole failed.
+    pub async fn write_files(
+        &self,
+        request: &ReadRequest,
+        changes: Vec<BatchItem>,
+    ) -> Result<BatchResult, Refusal> {
+        let context = self.context(&request.user, request.now, "files");
+        Ok(self.files.write_batch(context, changes).await?)
+    }
+
+    /// The file that a write changes, from memory if that is enough: see [`unconfirmed_target`].
+    ///
+    /// # Errors
+    /// When the task is missing, ambiguous or unreadable, or the read fails.
+    async fn target(
+        &self,
+        request: &ReadRequest,
+        task: &TaskRef,
+        is_done: fn(Status) -> bool,
+    ) -> Result<WriteTarget, Refusal> {
+        let known = self.cache.known(&request.user);
+        if let Some(entry) = known
+            && request.seen.is_none_or(|seen| seen <= entry.bounds.lo)
+            && let Some(row) = unconfirmed_target(entry.table(), task, is_done)
+        {
+            return WriteTarget::new(entry, row, Requests::default());
+        }
+        self.confirmed_target(request, task, Consistency::Strict)
+            .await
+    }
+
+    /// The file that a write changes, found in a snapshot that this call confirms.
+    ///
+    /// # Errors
+    /// As [`Self::target`].
+    async fn confirmed_target(
+        &self,
+        request: &ReadRequest,
+        task: &TaskRef,
+        consistency: Consistency,
+    ) -> Result<WriteTarget, Refusal> {
+        let mut read = self.confirmed_read(request, consistency).await?;
+        let mut located = locate(read.entry.table(), task);
+        // An editor may have repaired the file since it was listed: rebuild before reporting the problem.
+        if matches!(located, Located::Unreadable(..)) && consistency != Consistency::Rebuilt {
+            read = self.confirmed_read(request, Consistency::Rebuilt).await?;
+            located = locate(read.entry.table(), task);
+        }
+        match located {
+            Located::Task(row) => WriteTarget::new(read.entry, row, read.requests),
+            other => Err(other.refusal(read.entry.bounds.hi)),
+        }
+    }
+
+    /// Reads a confirmed snapshot. A forced rebuild counts against the user's rebuild limit.
+    async fn confirmed_read(
+        &self,
+        request: &ReadRequest,
+        consistency: Consistency,
+    ) -> Result<Read, TaskError> {
+        if consistency == Consistency::Rebuilt {
+            self.rebuilds.allow(request)?;
+        }
+        let request = ReadRequest {
+            consistency,
+            ..request.clone()
+        };
+        Ok(self.cache.read(&request).await?)
+    }
+
+    /// Changes the file. If it is gone, looks the task up once more after a rebuild: it may have been renamed.
+    async fn change<T, D>(
+        &self,
+        request: &ReadRequest,
+        task: &TaskRef,
+        mut target: WriteTarget,
+        reason: &'static str,
+        decide: D,
+    ) -> Result<(FileName, ChangeOutcome<T>), Refusal>
+    where
+        T: Send + 'static,
+        D: Fn(&FileName, &[u8]) -> Result<BlobUpdate<T>, TaskError> + Send + Sync + 'static,
+    {
+        let decide = Arc::new(decide);
+        for last in [false, true] {
+            let name = target.name;
+            let (decide, of_file) = (Arc::clone(&decide), name.clone());
+            let decide = move |bytes: &[u8]| decide(&of_file, bytes);
+            let context = self.context(&request.user, request.now, reason);
+            match self.files.change(context, name.clone(), decide).await {
+                Ok(mut done) => {
+                    done.requests += target.requests;
+                    return Ok((name, done));
+                }
+                Err(ChangeError::Gone(_)) if !last => {
+                    target = self
+                        .confirmed_target(request, task, Consistency::Rebuilt)
+                        .await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TaskError::NotFound.into())
+    }
+
+    /// What the cache needs to know of a write.
+    pub(super) fn context(&self, user: &UserId, now: Now, reason: &'static str) -> WriteContext {
+        WriteContext {
+            user: user.clone(),
+            now,
+            reason,
+            hint: self.leaves_hints.then(|| hint(user, now)),
+        }
+    }
+}
+
+fn task_changed<T>(name: FileName, done: &ChangeOutcome<T>, etag: GitSha) -> TaskChanged {
+    TaskChanged {
+        name,
+        version: done.version,
+        etag,
+        written: done.written,
+        requests: done.requests,
+    }
+}

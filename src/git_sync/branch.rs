@@ -1,0 +1,262 @@
+//! Reads the mirrored branch, and only what is proven to come after what is known (`head_order.rs`). Reads are repeated
+//! while a replica may be lagging.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache as Moka;
+use tokio::time::{Instant, sleep};
+
+use super::error::{GitSyncError, replica_lag_error};
+use super::head_order::{BranchActivity, DeliveredMove, HeadFacts, HeadQuestion, HeadRelation};
+use super::mutation::{GitMutation, read_by};
+use super::sync_state::UserSyncState;
+use crate::github::{Comparison, GitHubError, GitSnapshot, PullStatus, Push, Repository};
+use crate::now::Now;
+use crate::rules::Rules;
+use crate::task::GitSha;
+
+/// Reads of a head that isn't proven newer, before giving up.
+pub(super) const HEAD_READS: u32 = 4;
+
+/// Time between two reads: GitHub's replicas mostly catch up within a second.
+pub(super) const HEAD_READ_INTERVAL: Duration = Duration::from_millis(250);
+
+/// No replica lags more than this.
+const MAX_REPLICA_LAG: Duration = Duration::from_secs(600);
+
+/// Delivered moves that are kept, forced ones longer than others; the repository's activity has the older ones.
+const MAX_MOVES: usize = 64;
+
+/// Cached comparisons of two commits.
+const MAX_COMPARED: u64 = 10_000;
+
+/// The mirrored branch, as this instance knows it.
+pub(super) struct Branch {
+    repository: Arc<dyn Repository>,
+    base_path: String,
+    clock: fn() -> Now,
+    rules: Rules<GitMutation>,
+    /// The last read tree and its commit; the ETag of it makes an unchanged read free.
+    last: tokio::sync::Mutex<Option<Arc<GitSnapshot>>>,
+    /// How the second commit compares to the first; this never changes.
+    compared: Moka<(GitSha, GitSha), Comparison>,
+    /// Since when a merge commit of a pull request, as reported by GitHub, has been missing in the branch's history.
+    missing_since: Moka<GitSha, Instant>,
+    deliveries: Mutex<DeliveryLog>,
+}
+
+/// What is known from deliveries.
+#[derive(Default)]
+struct DeliveryLog {
+    /// Moves of the branch, in the order of their delivery.
+    moves: VecDeque<DeliveredMove>,
+    /// Heads that deliveries announced, since the last read that began after them.
+    announced: BTreeSet<GitSha>,
+}
+
+/// Whether a pull request is merged.
+pub(super) enum MergeState {
+    /// It isn't; or it was, and the mirrored branch was rewritten since so that this can't be known any more.
+    NotMerged,
+    /// Its merge is in the branch as it was read.
+    Merged,
+    /// It was merged after the branch was read.
+    MergedSince,
+}
+
+impl DeliveryLog {
+    fn record(&mut self, push: &Push) {
+        // Only the last commit in a chain of deliveries has to be awaited.
+        if let Some(before) = push.before {
+            self.announced.remove(&before);
+        }
+        self.announced.extend(push.after);
+        if let (Some(before), Some(after)) = (push.before, push.after) {
+            self.moves.push_back(DeliveredMove {
+                before,
+                after,
+                forced: push.forced,
+                at: push.at,
+            });
+            if self.moves.len() > MAX_MOVES {
+                let oldest = self.moves.iter().position(|it| !it.forced);
+                self.moves.remove(oldest.unwrap_or(0));
+            }
+        }
+    }
+}
+
+impl Branch {
+    pub(super) fn new(
+        repository: Arc<dyn Repository>,
+        base_path: String,
+        clock: fn() -> Now,
+        rules: Rules<GitMutation>,
+    ) -> Self {
+        Self {
+            repository,
+            base_path,
+            clock,
+            rules,
+            last: tokio::sync::Mutex::default(),
+            compared: Moka::new(MAX_COMPARED),
+            missing_since: Moka::new(MAX_COMPARED),
+            deliveries: Mutex::default(),
+        }
+    }
+
+    /// Records a delivery.
+    pub(super) fn record_delivery(&self, push: &Push) {
+        self.deliveries().record(push);
+    }
+
+    /// Records that `commit` was made on `parent`.
+    pub(super) fn record_own_commit(&self, parent: Option<GitSha>, commit: GitSha) {
+        if let Some(parent) = parent {
+            self.compared.insert((parent, commit), Comparison::Ahead);
+        }
+    }
+
+    /// Reads the branch's head and tree after this call; the cached tree is returned if the head is unchanged.
+    pub(super) async fn snapshot(&self) -> Result<Arc<GitSnapshot>, GitHubError> {
+        let mut last = self.last.lock().await;
+        let repository = self.repository.as_ref();
+        let newer = GitSnapshot::read(repository, last.as_deref(), &self.base_path).await?;
+        Ok(match newer {
+            Some(newer) => Arc::clone(last.insert(Arc::new(read_by(self.rules, newer)))),
+            None => last.clone().unwrap_or_default(),
+        })
+    }
+
+    /// Reads the repository, if its head is proven newer than `sync_state` or is the `confirmed` one. The read is repeated
+    /// while a replica may be lagging.
+    ///
+    /// # Errors
+    /// [`GitSyncError::HistoryRewritten`] when the head isn't proven newer; [`GitHubError::Unavailable`] when it is
+    /// known to be old.
+    pub(super) async fn snapshot_after(
+        &self,
+        sync_state: &UserSyncState,
+        confirmed: Option<GitSha>,
+    ) -> Result<Arc<GitSnapshot>, GitSyncError> {
+        let known = sync_state.known_heads();
+        let mut unproven = None;
+        for read in 0..HEAD_READS {
+            if read > 0 {
+                sleep(HEAD_READ_INTERVAL).await;
+            }
+            let snapshot = self.snapshot().await?;
+            let Some(head) = snapshot.commit().filter(|it| Some(*it) != confirmed) else {
+                return Ok(snapshot);
+            };
+            let relation = self.ask(|facts| facts.relation(&known, &sync_state.abandoned, head));
+            unproven = match relation.await? {
+                HeadRelation::Newer => return Ok(snapshot),
+                HeadRelation::Unproven(base) | HeadRelation::Unprovable(base) => Some((base, head)),
+                HeadRelation::Lagging => None,
+            };
+        }
+        Err(match unproven {
+            Some((base, head)) => GitSyncError::HistoryRewritten { base, head },
+            None => replica_lag_error().into(),
+        })
+    }
+
+    /// Reads the repository, repeatedly until it has the commits that deliveries announced, or the reads are used up.
+    pub(super) async fn snapshot_announced(&self) -> Result<Arc<GitSnapshot>, GitSyncError> {
+        let announced = std::mem::take(&mut self.deliveries().announced);
+        let mut reads = 1;
+        loop {
+            let snapshot = self.snapshot().await?;
+            let is_reached = |facts: &HeadFacts<'_>| match snapshot.commit() {
+                Some(head) => facts.has_reached_all(head, &announced),
+                None => Ok(announced.is_empty()),
+            };
+            if reads == HEAD_READS || self.ask(is_reached).await? {
+                return Ok(snapshot);
+            }
+            reads += 1;
+            sleep(HEAD_READ_INTERVAL).await;
+        }
+    }
+
+    /// Whether the pull request was merged, as of the branch's `head`.
+    pub(super) async fn merge_state(
+        &self,
+        pull: &PullStatus,
+        head: Option<GitSha>,
+    ) -> Result<MergeState, GitHubError> {
+        let Some(commit) = pull.merged_by else {
+            return Ok(MergeState::NotMerged);
+        };
+        let is_lag_over = || self.is_lag_over(commit);
+        let reach = self.ask(|facts| facts.reach(commit, head, is_lag_over));
+        Ok(match reach.await? {
+            Some(true) => MergeState::Merged,
+            Some(false) => MergeState::MergedSince,
+            None => MergeState::NotMerged,
+        })
+    }
+
+    /// Whether the branch has been without this reported merge commit for longer than any replica lags.
+    fn is_lag_over(&self, commit: GitSha) -> bool {
+        let now = (self.clock)().started;
+        let since = self.missing_since.get_with(commit, || now);
+        now.saturating_duration_since(since) >= MAX_REPLICA_LAG
+    }
+
+    /// Decides, with the facts that GitHub is asked for one after the other.
+    pub(super) async fn ask<T>(
+        &self,
+        decide: impl Fn(&HeadFacts<'_>) -> Result<T, HeadQuestion> + Send,
+    ) -> Result<T, GitHubError> {
+        // Also what isn't cached, so that nothing is asked twice.
+        let mut answers: HashMap<(GitSha, GitSha), Comparison> = HashMap::new();
+        let mut activity = BranchActivity::NotRead;
+        loop {
+            let decided = {
+                let compared = |base, head| {
+                    let answer = answers.get(&(base, head)).copied();
+                    answer.or_else(|| self.compared.get(&(base, head)))
+                };
+                let deliveries: Vec<_> = self.deliveries().moves.iter().copied().collect();
+                decide(&HeadFacts {
+                    compared: &compared,
+                    deliveries: &deliveries,
+                    activity: &activity,
+                    rules: self.rules,
+                })
+            };
+            match decided {
+                Ok(decision) => return Ok(decision),
+                Err(HeadQuestion::Compare(base, head)) => {
+                    let comparison = self.repository.compare(base, head).await?;
+                    if comparison != Comparison::Unknown {
+                        self.compared.insert((base, head), comparison);
+                    }
+                    answers.insert((base, head), comparison);
+                }
+                Err(HeadQuestion::Activity) => activity = self.activity().await?,
+            }
+        }
+    }
+
+    async fn activity(&self) -> Result<BranchActivity, GitHubError> {
+        match self.repository.moves().await {
+            Ok(moves) if moves.is_empty() => Ok(BranchActivity::Unavailable),
+            Ok(moves) => Ok(BranchActivity::Listed(moves)),
+            Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => {
+                Ok(BranchActivity::Unavailable)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn deliveries(&self) -> MutexGuard<'_, DeliveryLog> {
+        self.deliveries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

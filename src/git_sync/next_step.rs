@@ -1,0 +1,103 @@
+//! PURE. What a push and the synchronisation of a queued user do next (`src/git_sync/README.md`, "Out").
+
+use super::report::UserReport;
+
+/// Up to this many files get a commit each; more share one.
+const MAX_SINGLE_COMMITS: usize = 10;
+
+/// What a push finds before its next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PushSituation {
+    /// Files to commit.
+    pub waiting: usize,
+    /// Whether an earlier push of one of them has an unknown outcome.
+    pub unresolved: bool,
+    /// Whether the user's folder was renamed in Git.
+    pub renamed: bool,
+    /// Whether this push has reconciled already.
+    pub reconciled: bool,
+    /// Whether changes go into pull requests.
+    pub proposes: bool,
+}
+
+/// The next step of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushChoice {
+    /// Nothing is left to push.
+    Done,
+    /// Reconcile first.
+    Reconcile,
+    /// Propose each file in a pull request.
+    Propose,
+    /// Commit each file by itself.
+    CommitEach,
+    /// Commit all files together.
+    CommitTogether,
+}
+
+impl PushSituation {
+    /// Decides.
+    pub fn choose(self) -> PushChoice {
+        // Resolve the outcome of earlier pushes first, or unresolved ones would pile up. And if the user's folder was
+        // renamed in Git, reconcile instead of creating a second folder.
+        let must_reconcile = !self.reconciled && (self.unresolved || self.renamed);
+        match self.waiting {
+            0 => PushChoice::Done,
+            _ if must_reconcile => PushChoice::Reconcile,
+            _ if self.proposes => PushChoice::Propose,
+            ..=MAX_SINGLE_COMMITS => PushChoice::CommitEach,
+            _ => PushChoice::CommitTogether,
+        }
+    }
+}
+
+/// The result of refreshing the recorded pull requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullsOutcome {
+    /// The state of each is known, and none was merged.
+    Known,
+    /// At least one was merged: Git's current contents have to be reconciled again.
+    Merged,
+    /// At least one was merged after the branch was read.
+    MergedSince,
+}
+
+/// What follows after a part of one user's synchronisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainChoice {
+    /// The part left nothing to do: go on with the next one.
+    GoOn,
+    /// Start again with another pass.
+    Again,
+    /// Leave the rest to a later run; the hint stays.
+    Leave,
+}
+
+impl DrainChoice {
+    /// After the pass with this report.
+    pub fn after_pass(report: &UserReport) -> Self {
+        match report {
+            report if report.unfinished => Self::Leave,
+            report if report.leaves_work() => Self::Again,
+            _ => Self::GoOn,
+        }
+    }
+
+    /// After the recorded pull requests were refreshed.
+    pub fn after_pulls(outcome: PullsOutcome) -> Self {
+        match outcome {
+            PullsOutcome::Known => Self::GoOn,
+            PullsOutcome::Merged => Self::Again,
+            PullsOutcome::MergedSince => Self::Leave,
+        }
+    }
+
+    /// After the pass was recorded in the repository's state, or wasn't because that has changed. A fetch that
+    /// `arrived` during the pass saw the folder that was recorded before, and may have a newer snapshot.
+    pub fn after_recording(recorded: bool, arrived: bool) -> Self {
+        match recorded && !arrived {
+            true => Self::GoOn,
+            false => Self::Again,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! PURE. Plans the synchronisation of one user's files from their three-way comparison.
+
+use std::collections::BTreeSet;
+
+use super::mutation::GitMutation;
+use super::sync_state::UserSyncState;
+use crate::github::{ReconcileAction, ReconcileInput, SideState, UserTree, decide, is_mirrored};
+use crate::rules::Rules;
+use crate::store::ETag;
+use crate::task::{ContentView, FileName, FileView, GitSha, Parsed, Status, TaskTable, parse};
+
+/// What one pass has to do.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Moves of the base that change nothing in the store.
+    pub agreed: Vec<AgreedBase>,
+    /// Changes to the store, removals last.
+    pub changes: Vec<LocalChange>,
+    /// Files to commit.
+    pub unpushed: Vec<Unpushed>,
+    /// Files that can't be committed, because Git has something in their place that isn't a task file.
+    pub blocked: Vec<FileName>,
+}
+
+/// A file for which the base differs from what Git holds.
+#[derive(Debug, Clone)]
+pub(super) struct AgreedBase {
+    pub name: FileName,
+    /// The base as planned on; it is moved only if it is still this one.
+    pub before: Option<GitSha>,
+    /// The content that Git holds.
+    pub held: Option<GitSha>,
+    /// Whether its task is done, if known.
+    pub done: Option<bool>,
+}
+
+impl AgreedBase {
+    /// Moves the base, unless it has moved since.
+    pub(super) fn note(&self, sync_state: &mut UserSyncState) {
+        match self.held {
+            _ if sync_state.base(&self.name) != self.before => {}
+            Some(held) => sync_state.set_base(&self.name, held, self.done),
+            None => sync_state.clear_base(&self.name),
+        }
+    }
+}
+
+/// A change of a file in the store.
+#[derive(Debug, Clone)]
+pub(super) struct LocalChange {
+    pub name: FileName,
+    pub kind: LocalChangeKind,
+    /// The base as planned on; the change is made only if it is still this one.
+    pub base: Option<GitSha>,
+    /// The version to replace, if the file exists.
+    pub etag: Option<ETag>,
+}
+
+impl LocalChange {
+    fn is_removal(&self) -> bool {
+        self.kind == LocalChangeKind::Remove
+    }
+}
+
+/// How a file in the store is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LocalChangeKind {
+    /// It is replaced by Git's content.
+    Take(GitSha),
+    /// It is merged with Git's content (the second); the first is the base, if known.
+    Merge(Option<GitSha>, GitSha),
+    /// It is removed.
+    Remove,
+}
+
+/// A file whose content Git doesn't hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unpushed {
+    pub name: FileName,
+    pub sha: GitSha,
+    pub etag: ETag,
+    /// The content that Git holds in its place.
+    pub replaces: Option<GitSha>,
+}
+
+/// Files that aren't mirrored because of their names.
+pub(super) fn unmirrored(table: &TaskTable) -> Vec<FileName> {
+    let there = table.iter().filter(|file| !file.is_tombstone());
+    let names = there.filter_map(|file| file.name.parse().ok());
+    names.filter(|name| !is_mirrored(name)).collect()
+}
+
+impl Plan {
+    /// Plans from `git.json`, the store and Git's tree.
+    pub(super) fn of(
+        sync_state: &UserSyncState,
+        table: &TaskTable,
+        tree: &UserTree,
+        rules: Rules<GitMutation>,
+    ) -> Self {
+        let mut plan = Self::default();
+        let known = sync_state.files.keys().chain(sync_state.pushing.names());
+        let ours = table.iter().filter_map(|file| file.name.parse().ok());
+        let names: BTreeSet<FileName> = ours
+            .chain(known.filter_map(|name| name.parse().ok()))
+            .chain(tree.files.keys().cloned())
+            .collect();
+        for name in names {
+            let file = table.find(name.as_str());
+            let sides = ReconcileInput {
+                base: sync_state.base(&name),
+                pushing: sync_state.pushing.of(&name),
+                ours: file.as_ref().map_or(SideState::Absent, side),
+                theirs: tree.side(&name),
+            };
+            plan.add(name, file.as_ref(), &sides, rules);
+        }
+        plan.changes.sort_by_key(LocalChange::is_removal);
+        plan.unpushed
+            .retain(|it| !sync_state.is_proposed(&it.name, it.sha));
+        plan
+    }
+
+    fn add(
+        &mut self,
+        name: FileName,
+        file: Option<&FileView<'_>>,
+        sides: &ReconcileInput<'_>,
+        rules: Rules<GitMutation>,
+    ) {
+        // Not a tombstone's version: the write that creates the file in its place finds that itself.
+        let there = file.filter(|file| !file.is_tombstone());
+        let etag = there.map(|file| ETag::new(file.etag));
+        let before = sides.base;
+        let change = |kind| LocalChange {
+            name: name.clone(),
+            kind,
+            base: before,
+            etag: etag.clone(),
+        };
+        let agreed = |held, done| AgreedBase {
+            name: name.clone(),
+            before,
+            held,
+            done,
+        };
+        match decide(sides) {
+            ReconcileAction::NoChange => {}
+            ReconcileAction::Skip => {
+                let is_ours = matches!(sides.ours, SideState::Content(sha) if before != Some(sha));
+                if is_ours && sides.theirs == SideState::Other && is_mirrored(&name) {
+                    self.blocked.push(name);
+                }
+            }
+            ReconcileAction::Agreed(sha) => {
+                let done = file.is_some_and(is_done);
+                self.agreed.push(agreed(Some(sha), Some(done)));
+            }
+            ReconcileAction::ForgetBase => self.agreed.push(agreed(None, None)),
+            ReconcileAction::Take(theirs) => {
+                self.changes.push(change(LocalChangeKind::Take(theirs)))
+            }
+            ReconcileAction::Merge { base, theirs } => {
+                self.changes
+                    .push(change(LocalChangeKind::Merge(base, theirs)));
+            }
+            ReconcileAction::Remove => self.changes.push(change(LocalChangeKind::Remove)),
+            ReconcileAction::Unpushed(None)
+                if before.is_none() && rules.breaks(GitMutation::LocalOnlyFileRemoved) =>
+            {
+                self.changes.push(change(LocalChangeKind::Remove));
+            }
+            ReconcileAction::Unpushed(replaces) => {
+                if before != replaces {
+                    self.agreed.push(agreed(replaces, None));
+                }
+                if let (SideState::Content(sha), Some(etag)) = (sides.ours, etag) {
+                    self.unpushed.push(Unpushed {
+                        name,
+                        sha,
+                        etag,
+                        replaces,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Excludes files whose base has moved in `newer`, by a concurrent pass. Whether there were any.
+    pub(super) fn retain_unmoved_bases(&mut self, newer: &UserSyncState) -> bool {
+        let before = self.len();
+        self.agreed.retain(|it| newer.base(&it.name) == it.before);
+        self.changes.retain(|it| newer.base(&it.name) == it.base);
+        let rebased = |it: &Unpushed| self.agreed.iter().any(|agreed| agreed.name == it.name);
+        self.unpushed
+            .retain(|it| newer.base(&it.name) == it.replaces || rebased(it));
+        self.len() < before
+    }
+
+    /// Excludes files by name. Whether there were any.
+    pub(super) fn exclude(&mut self, is_named: impl Fn(&FileName) -> bool) -> bool {
+        let before = self.len();
+        self.agreed.retain(|it| !is_named(&it.name));
+        self.changes.retain(|it| !is_named(&it.name));
+        self.unpushed.retain(|it| !is_named(&it.name));
+        self.len() < before
+    }
+
+    fn len(&self) -> usize {
+        self.agreed.len() + self.changes.len() + self.unpushed.len()
+    }
+
+    /// The planned removals, with the content that Git held.
+    pub(super) fn removals(&self) -> Vec<(FileName, Option<GitSha>)> {
+        let removals = self.changes.iter().filter(|it| it.is_removal());
+        removals.map(|it| (it.name.clone(), it.base)).collect()
+    }
+
+    /// Cancels the removals of these files.
+    pub(super) fn cancel_removals(&mut self, is_named: impl Fn(&FileName) -> bool) {
+        self.changes
+            .retain(|it| !it.is_removal() || !is_named(&it.name));
+    }
+
+    /// Takes out the changes, without removals that another instance holds by now and that aren't `confirmed`, and
+    /// without those of files with an inbound write in progress: it would recreate them with the content that Git had
+    /// before. The latter are left for a later sync; the flag tells whether there were any.
+    pub(super) fn allowed_changes(
+        &mut self,
+        newer: &UserSyncState,
+        confirmed: &BTreeSet<FileName>,
+    ) -> (Vec<LocalChange>, bool) {
+        let is_held = |name: &FileName| newer.held.contains(name.as_str());
+        self.cancel_removals(|name| is_held(name) && !confirmed.contains(name));
+        let all = self.changes.len();
+        self.cancel_removals(|name| newer.taking.contains_file(name));
+        let changes = std::mem::take(&mut self.changes);
+        let are_left = changes.len() < all;
+        (changes, are_left)
+    }
+}
+
+/// Files whose content Git doesn't hold according to `git.json`, without reading Git.
+pub(super) fn unpushed(sync_state: &UserSyncState, table: &TaskTable) -> Vec<Unpushed> {
+    let as_known = UserTree {
+        files: sync_state
+            .files
+            .iter()
+            .filter_map(|(name, sha)| Some((name.parse().ok()?, SideState::Content(*sha))))
+            .collect(),
+        ..UserTree::default()
+    };
+    Plan::of(sync_state, table, &as_known, Rules::default()).unpushed
+}
+
+fn side(file: &FileView<'_>) -> SideState {
+    match (file.is_tombstone(), file.sha) {
+        (true, _) => SideState::Absent,
+        (false, Some(sha)) => SideState::Content(sha),
+        (false, None) => SideState::Other,
+    }
+}
+
+/// Whether the file's task is done.
+fn is_done(file: &FileView<'_>) -> bool {
+    matches!(file.content, ContentView::Task(task) if task.status == Status::Abgeschlossen)
+}
+
+/// Whether the text parses as a completed task.
+pub(super) fn is_done_text(name: &FileName, text: &[u8]) -> bool {
+    matches!(parse(name, text), Parsed::Task(task) if task.status == Status::Abgeschlossen)
+}

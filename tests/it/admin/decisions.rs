@@ -1,0 +1,364 @@
+//! The decisions of the commands, without a store.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use codex_miroir::admin::delete::plan::{
+    BlobRemoval, DeletionFolder, DeletionStep, STEPS, is_creating, may_forget, refuse,
+};
+use codex_miroir::admin::export::names::PortableNames;
+use codex_miroir::admin::inspect::differences::{Author, DifferenceKind, differences};
+use codex_miroir::admin::inspect::judge::judge;
+use codex_miroir::admin::inspect::seen::{SeenFiles, SeenUser};
+use codex_miroir::admin::rebind::decide;
+use codex_miroir::admin::{AdminError, Holdings, InspectSettings, Section};
+use codex_miroir::codex::State;
+use codex_miroir::git_sync::SyncStateSummary;
+use codex_miroir::owners::AccountIdentity;
+use codex_miroir::store::{Blob, ETag, StoreError, WriteId, WriteIds};
+use codex_miroir::task::{FileRecord, TOMBSTONE_FILE, TaskTable};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use super::PLACE;
+use crate::support::cases;
+use crate::support::scene::{MONDAY, anna, task};
+
+fn date() -> DateTime<Utc> {
+    MONDAY.parse().unwrap()
+}
+
+/// The file's record, with an ETag.
+fn record(name: &str, etag: &str, text: &str) -> FileRecord {
+    FileRecord::of(&name.parse().unwrap(), etag, text.as_bytes())
+}
+
+fn files(records: &[FileRecord], written: &[&str]) -> SeenFiles {
+    let ids = |name: &&str| {
+        (
+            (*name).to_owned(),
+            WriteIds::default().with_newest(WriteId(1)),
+        )
+    };
+    SeenFiles {
+        table: TaskTable::new(records.to_vec()),
+        writes: written.iter().map(ids).collect(),
+        ..SeenFiles::default()
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Unavailable {
+        operation: "get",
+        key: "k".to_owned(),
+        reason: "r".to_owned(),
+    }
+}
+
+fn blob(bytes: &[u8]) -> Blob {
+    Blob {
+        bytes: bytes.to_vec().into(),
+        etag: ETag::new("e"),
+        writes: WriteIds::default(),
+    }
+}
+
+#[test]
+fn each_difference_has_a_kind_and_an_author() {
+    let then = [
+        record("0000-Gleich.md", "1", &task("A")),
+        record("0001-Anders.md", "1", &task("A")),
+        record("0002-Neu-geschrieben.md", "1", &task("A")),
+        record("0003-Anders-gelesen.md", "1", &task("A")),
+        record("0004-Weg.md", "1", &task("A")),
+        record("0005-Erledigt.md", "1", &task("A")),
+        record("0006-Nie.md", "1", TOMBSTONE_FILE),
+        record("0008-Unbekannt.md", "1", &task("A")),
+    ];
+    let now = [
+        record("0000-Gleich.md", "1", &task("A")),
+        record("0001-Anders.md", "2", &task("B")),
+        record("0002-Neu-geschrieben.md", "2", &task("A")),
+        record("0003-Anders-gelesen.md", "1", &task("B")),
+        record("0005-Erledigt.md", "2", TOMBSTONE_FILE),
+        record("0007-Neu.md", "1", &task("A")),
+    ];
+    let mut raw = files(&now, &["0001-Anders.md"]);
+    raw.failed.insert("0008-Unbekannt.md".to_owned(), lost());
+    let found = differences(&TaskTable::new(then.to_vec()), &raw);
+    let told: Vec<_> = found
+        .iter()
+        .map(|it| (&*it.name, it.change, it.by))
+        .collect();
+    let (service, other) = (Some(Author::Service), Some(Author::SomethingElse));
+    assert_eq!(
+        told,
+        [
+            ("0001-Anders.md", DifferenceKind::Changed, service),
+            ("0002-Neu-geschrieben.md", DifferenceKind::Rewritten, other),
+            (
+                "0003-Anders-gelesen.md",
+                DifferenceKind::ReadDifferently,
+                other
+            ),
+            ("0004-Weg.md", DifferenceKind::Removed, None),
+            ("0005-Erledigt.md", DifferenceKind::Removed, None),
+            ("0007-Neu.md", DifferenceKind::Added, other),
+        ]
+    );
+}
+
+#[test]
+fn a_deletion_takes_its_steps_in_this_order() {
+    let at = |step: DeletionStep| STEPS.iter().position(|it| *it == step).unwrap();
+    assert_eq!(at(DeletionStep::Hint), 0);
+    let ordered = [
+        DeletionStep::TaskFiles,
+        DeletionStep::Settle,
+        DeletionStep::Git,
+        DeletionStep::Folder(DeletionFolder::State),
+        DeletionStep::State,
+        DeletionStep::Owner,
+        DeletionStep::Verify,
+    ];
+    assert!(ordered.map(at).is_sorted());
+    let last_hint = STEPS.iter().rposition(|it| *it == DeletionStep::Hint);
+    assert!(last_hint > Some(at(DeletionStep::State)) && last_hint < Some(at(DeletionStep::Owner)));
+}
+
+#[test]
+fn a_deletion_is_refused_for_what_is_newer_and_then_for_what_git_has() {
+    let held = |newer, in_git: &[&str]| Holdings {
+        newer,
+        in_git: in_git.iter().map(|it| (*it).to_owned()).collect(),
+        ..Holdings::default()
+    };
+    let some = held(None, &["a", "b"]);
+    assert!(matches!(refuse(&some, false), Err(AdminError::InGit(2))));
+    assert!(refuse(&some, true).is_ok() && refuse(&held(None, &[]), false).is_ok());
+    for despite_git in [false, true] {
+        let newer = refuse(&held(Some("git.json"), &["a"]), despite_git);
+        assert!(matches!(newer, Err(AdminError::Newer("git.json"))));
+    }
+}
+
+#[test]
+fn a_folders_blobs_go_but_for_the_two_that_go_last() {
+    let user = anna();
+    let (now, later, never) = ("now", "later", "never");
+    let cases = [
+        (DeletionFolder::Artifacts, "timeline.json", now),
+        (DeletionFolder::Artifacts, r"x\xff", never),
+        (DeletionFolder::State, "git.json", now),
+        (DeletionFolder::State, "state.json", later),
+        (DeletionFolder::State, "owner.json", later),
+        (DeletionFolder::State, "..", never),
+        (DeletionFolder::Records, "k.txt", now),
+        (DeletionFolder::Records, "k.json", later),
+        (DeletionFolder::Records, r"x\xff.txt", later),
+    ];
+    for (folder, name, expected) in cases {
+        let found = match folder.removal(&user, name) {
+            BlobRemoval::Now(key) => {
+                assert_eq!(key.path(), format!("{}{name}", folder.prefix(&user)));
+                now
+            }
+            BlobRemoval::Later => later,
+            BlobRemoval::Impossible => never,
+        };
+        assert_eq!(found, expected, "{folder:?} {name}");
+    }
+}
+
+#[test]
+fn only_a_pending_create_is_waited_for() {
+    for (kind, waits) in [("create", true), ("update", false), ("delete", false)] {
+        let file = json!({"name": "0000.md", "writeId": "1", "kind": kind});
+        let intent = json!({"version": 1, "at": MONDAY, "files": [file]});
+        let state = json!({"format": "1.0", "version": 1, "nextId": 1, "pending": {"a": intent}});
+        let state = State::parse(state.to_string().as_bytes());
+        assert_eq!(is_creating(&state.unwrap().unwrap()), waits, "{kind}");
+    }
+}
+
+#[test]
+fn git_is_forgotten_only_where_it_is_known_to_hold_nothing() {
+    let sha = "1".repeat(40);
+    for (git, may) in [
+        (json!({"format": "1.0", "place": PLACE}), true),
+        (json!({"format": "1.0"}), false),
+        (
+            json!({"format": "1.0", "place": PLACE, "files": {"a.md": sha}}),
+            false,
+        ),
+        (
+            json!({"format": "1.0", "place": PLACE, "pushing": {"a.md": [sha]}}),
+            false,
+        ),
+    ] {
+        let note = SyncStateSummary::parse(git.to_string().as_bytes());
+        assert_eq!(may_forget(&note.unwrap().unwrap()), may, "{git}");
+    }
+}
+
+#[test]
+fn a_rebind_replaces_what_it_can_read_and_what_nobody_can() {
+    let decided = |found: Option<&[u8]>| decide(found, 7, date());
+    let new = json!({"format": "1.0", "githubId": 7, "sessionGeneration": 1_773_039_600});
+    let rewritten = json!({"format": "1.1", "githubId": 7, "later": 1});
+    for (found, before, written, expected) in [
+        (None, None, true, &new),
+        (Some("damaged"), None, true, &new),
+        (
+            Some(r#"{"format":"1.1","githubId":1,"later":1}"#),
+            Some(AccountIdentity::GitHub { number: 1 }),
+            true,
+            &rewritten,
+        ),
+        (
+            Some(r#"{"format":"1.1","githubId":7,"later":1}"#),
+            Some(AccountIdentity::GitHub { number: 7 }),
+            false,
+            &rewritten,
+        ),
+    ] {
+        let (report, bytes) = decided(found.map(str::as_bytes)).unwrap();
+        assert_eq!(
+            (report.before, report.written),
+            (before, written),
+            "{found:?}"
+        );
+        let file: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(file, *expected, "{found:?}");
+    }
+    let newer = decided(Some(br#"{"format":"2.0","githubId":1}"#));
+    assert!(matches!(newer, Err(AdminError::NewerOwner)));
+}
+
+/// Names with what some system forbids or doesn't distinguish.
+fn odd_name() -> impl Strategy<Value = String> {
+    let parts = vec![
+        "con", "COM1", "lpt", "1", "a", "A", "ä", "a\u{308}", ".", " ", ":", "?", "/", r"\",
+        "\u{7}", "~2", ".md",
+    ];
+    let parts = prop::collection::vec(select(parts), 1..5);
+    parts.prop_map(|parts| parts.concat())
+}
+
+/// The bytes of a blob: anything, or parts of what the service writes.
+fn odd_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let known = vec![
+        "",
+        "{",
+        "{}",
+        r#"{"format":"2.0"}"#,
+        r#"{"format":"1.0","githubId":7}"#,
+        r#"{"format":"1.0","version":3,"nextId":4}"#,
+        r#"{"format":"2.0","version":3,"nextId":4,"pending":{"\u0007":{"version":3,"at":"2026-03-09T07:00:00Z","files":[{"name":"0000-A.md","writeId":"1","kind":"create"}]}}}"#,
+        r#"{"format":"1.0","place":"a\u001b","files":{}}"#,
+        "---\ntyp: task\n---\n",
+    ];
+    let known = select(known).prop_map(|text| text.as_bytes().to_vec());
+    prop_oneof![3 => known, 1 => prop::collection::vec(any::<u8>(), 0..20)]
+}
+
+fn odd_blob() -> impl Strategy<Value = Result<Option<Blob>, StoreError>> {
+    prop_oneof![
+        1 => Just(Ok(None)),
+        1 => Just(Err(lost())),
+        4 => odd_bytes().prop_map(|bytes| Ok(Some(blob(&bytes)))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
+    #[test]
+    fn names_in_a_zip_are_portable_and_differ_on_every_system(names in prop::collection::vec(odd_name(), 1..12)) {
+        let (mut portable, mut seen) = (PortableNames::default(), BTreeSet::new());
+        for name in &names {
+            let given = portable.portable(name);
+            let is_forbidden = |c: char| r#"<>:"|?*\/"#.contains(c) || c.is_control();
+            prop_assert!(!given.contains(is_forbidden) && !given.ends_with(['.', ' ']), "{given:?}");
+            let stem = given.split('.').next().unwrap().to_lowercase();
+            let device = ["con", "prn", "aux", "nul"].contains(&stem.trim_end()) || ["com1", "lpt1"].contains(&&*stem);
+            prop_assert!(!device, "{given:?}");
+            prop_assert!(seen.insert(given.to_lowercase()), "{given:?} twice in {names:?}");
+            prop_assert_eq!(&PortableNames::default().portable(&given), &given);
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_doesnt_differ(texts in prop::collection::vec(odd_bytes(), 0..8)) {
+        let named = texts.iter().enumerate().map(|(at, bytes)| {
+            FileRecord::of(&format!("{at:04}-A.md").parse().unwrap(), "e", bytes)
+        });
+        let records: Vec<FileRecord> = named.collect();
+        prop_assert_eq!(differences(&TaskTable::new(records.clone()), &files(&records, &[])), []);
+        let added = differences(&TaskTable::default(), &files(&records, &[]));
+        prop_assert!(added.len() == records.len() && added.iter().all(|it| it.change == DifferenceKind::Added));
+    }
+
+    #[test]
+    fn a_folder_step_removes_only_what_is_in_the_folder(name in odd_name()) {
+        for folder in [DeletionFolder::Artifacts, DeletionFolder::State, DeletionFolder::Records] {
+            if let BlobRemoval::Now(key) = folder.removal(&anna(), &name) {
+                let prefix = folder.prefix(&anna());
+                let below = key.path().strip_prefix(prefix.as_str());
+                prop_assert_eq!(below, Some(&*name));
+                prop_assert!(!name.contains('/'));
+            }
+        }
+    }
+
+    #[test]
+    fn a_rebind_is_done_once(bytes in odd_bytes(), number in any::<u64>()) {
+        if let Ok((report, written)) = decide(Some(&bytes), number, date()) {
+            let (again, same) = decide(Some(&written), number, date()).unwrap();
+            prop_assert!(!again.written);
+            prop_assert_eq!(same, written);
+            prop_assert!(report.written || report.before == again.before);
+        }
+    }
+
+    #[test]
+    fn whatever_is_stored_every_part_is_told(
+        blobs in prop::array::uniform5(odd_blob()),
+        texts in prop::collection::vec(odd_bytes(), 0..3),
+        dated in any::<bool>(),
+        mirrored in any::<bool>(),
+    ) {
+        let records: Vec<FileRecord> = texts.iter().enumerate().map(|(at, bytes)| {
+            FileRecord::of(&format!("{at:04}-A.md").parse().unwrap(), "e", bytes)
+        }).collect();
+        let is_unread = blobs.iter().any(Result::is_err);
+        let is_there = !records.is_empty() || blobs.iter().any(|it| !matches!(it, Ok(None)));
+        let [state, artifact, owner, git, hint] = blobs;
+        let seen = SeenUser {
+            user: anna(),
+            date: (dated && state.is_ok()).then(date),
+            state, artifact, owner, git, hint,
+            raw: Ok(files(&records, &[])),
+            spellings: Ok(vec![]),
+            paths: Ok(vec![]),
+            state_changed: false,
+        };
+        let settings = InspectSettings {
+            artifact_ttl: std::time::Duration::from_secs(900),
+            pending_expiry: std::time::Duration::from_secs(60),
+            mirrored_in: mirrored.then(|| PLACE.to_owned()),
+        };
+        let report = judge(&seen, &settings);
+        prop_assert_eq!(report.is_complete(), !is_unread);
+        prop_assert_eq!(report.is_there(), is_there);
+        prop_assert!(matches!(report.leftovers, Section::Absent));
+        prop_assert!(serde_json::to_string(&report).is_ok());
+        let text = report.to_string();
+        prop_assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        for label in ["state", "pending", "artifact", "differences", "raw", "owner", "git", "queue", "leftovers"] {
+            let lines = text.lines().filter(|line| line[..16].trim_end() == label);
+            prop_assert_eq!(lines.count(), 1, "{}: {}", label, text);
+        }
+    }
+}
