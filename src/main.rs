@@ -1,7 +1,8 @@
-//! The command line: parses arguments and settings, wires the parts and runs the command.
+//! The command line: parses arguments and settings, and runs the command.
 
 mod operator;
 mod serve;
+mod wiring;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,21 +11,17 @@ use std::time::Duration;
 
 use chrono::Utc;
 use clap::{Parser, Subcommand};
-use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::{Codex, CodexSettings, Consistency, ReadRequest};
+use codex_miroir::codex::{Codex, Consistency, ReadRequest};
 use codex_miroir::config::{self, Config, ConfigError, Flags, StorageChoice};
 use codex_miroir::demo::{self, DemoFolder};
 use codex_miroir::functions::package::{self, PackageRequest};
-use codex_miroir::git_sync::GitSettings;
-use codex_miroir::github::{GitHubRepository, Transport};
+use codex_miroir::github::Transport;
 use codex_miroir::now::Now;
-use codex_miroir::rules::Rules;
-use codex_miroir::store::BlobStore;
-use codex_miroir::store::azure::{AzureConnection, AzureStore};
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 use codex_miroir::{admin, telemetry};
 use serve::{bind, serve, serve_on};
+use wiring::{Failure, open_store, settings};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -97,12 +94,6 @@ enum Command {
     #[command(subcommand)]
     User(operator::UserCommand),
 }
-
-/// Why the command failed, as a one-line message.
-type Failure = Box<dyn std::error::Error>;
-
-/// Deadline of a read; after it the read's storage requests are cancelled.
-const READ_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Exit code under a Functions host. It doesn't restart the process after 0, an intended exit; after this code it does,
 /// without counting an error.
@@ -187,90 +178,6 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name)
         .ok()
         .filter(|value| !value.trim().is_empty())
-}
-
-/// A random id from the operating system. Ids must be unique: otherwise an instance could take another's write for its
-/// own.
-#[expect(
-    clippy::expect_used,
-    reason = "without randomness the service can't run"
-)]
-fn random_id() -> u64 {
-    getrandom::u64().expect("the operating system gives random numbers")
-}
-
-fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, Failure> {
-    let git = GitHubRepository::new(&config.github, github)?.map(|repository| GitSettings {
-        repository,
-        base_path: config.github.base_path.clone(),
-        clock: Now::read,
-        rules: Rules::default(),
-    });
-    Ok(CodexSettings {
-        cache: CacheSettings {
-            memory_ttl: config.memory_ttl,
-            artifact_ttl: config.artifact_ttl,
-            revalidate: config.revalidate,
-            stale_if_error: config.stale_if_error,
-            memory_max_bytes: config.memory_max_bytes,
-            deadline: READ_DEADLINE,
-            pending_expiry: config.pending_expiry,
-            zone: config.time_zone,
-            ids: random_id,
-            rules: Rules::default(),
-        },
-        rebuilds_per_minute: config.rebuilds_per_minute,
-        writes_per_minute: config.writes_per_minute,
-        git,
-    })
-}
-
-/// Opens the configured store. Also returns its description for the log and the output.
-fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
-    let azure = |variable: &str,
-                 connection: AzureConnection|
-     -> Result<(Arc<dyn BlobStore>, String), Failure> {
-        let store = AzureStore::new(connection, &config.container, &config.trust)?;
-        let described = format!("{store} ({variable})");
-        Ok((Arc::new(store), described))
-    };
-    match &config.storage {
-        StorageChoice::ConnectionString { variable, value } => {
-            let connection = AzureConnection::parse(value.reveal()).map_err(|error| {
-                ConfigError::new(
-                    variable,
-                    format!("can't be used: {error}"),
-                    "an Azure Storage connection string",
-                )
-            })?;
-            azure(variable, connection)
-        }
-        StorageChoice::ManagedIdentity {
-            variable,
-            account,
-            identity,
-        } => {
-            let connection =
-                AzureConnection::managed_identity(account, identity.clone()).map_err(|error| {
-                    ConfigError::new(
-                        variable,
-                        format!("can't be used: {error}"),
-                        "an account name or https URL",
-                    )
-                })?;
-            azure(variable, connection)
-        }
-        StorageChoice::Directory { variable, path } => {
-            let store = DirectoryStore::open(path, Utc::now).map_err(|error| {
-                let allowed = "a folder that the service may make and write to";
-                ConfigError::new(variable, format!("can't be used: {error}"), allowed)
-            })?;
-            Ok((
-                Arc::new(store),
-                format!("folder {} ({variable})", path.display()),
-            ))
-        }
-    }
 }
 
 /// Serves a sample week from its own folder, ignoring any configured storage.

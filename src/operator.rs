@@ -18,7 +18,7 @@ use codex_miroir::store::deadline::DeadlineStore;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 
-use crate::{Failure, open_store, settings};
+use crate::wiring::{Failure, open_store, settings};
 
 /// The commands on one user's data.
 #[derive(Subcommand)]

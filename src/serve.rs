@@ -19,7 +19,7 @@ use codex_miroir::{http, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::{Failure, open_store, settings};
+use crate::wiring::{Failure, open_store, settings};
 
 /// How long running requests may take to finish after SIGTERM or Ctrl-C; then the same again for pending writes.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);

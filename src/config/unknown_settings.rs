@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use strsim::osa_distance;
 
-use super::Config;
+use super::settings::Config;
 
 /// The prefix of the settings that only this service has.
 const PREFIX: &str = "CODEX_";

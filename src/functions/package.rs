@@ -3,16 +3,17 @@
 mod archive;
 mod build;
 mod contents;
+mod error;
 mod folder;
 mod schedule;
 mod written;
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use build::ExecutableKind;
 pub use contents::{AppFile, EXECUTABLE, SETTINGS, files};
+pub use error::PackageError;
 pub use schedule::{Schedule, ScheduleError};
 pub use written::PackageSummary;
 
@@ -27,40 +28,6 @@ pub struct PackageRequest {
     pub zip: Option<PathBuf>,
     /// The schedule of `gitPush`; the default is every minute.
     pub push_schedule: Option<Schedule>,
-}
-
-/// Why packaging failed. A package that was written in part can be repeated.
-#[derive(Debug, thiserror::Error)]
-pub enum PackageError {
-    /// The folder is neither empty nor an earlier package; nothing is changed.
-    #[error("{} holds something else and is left alone; name a new or empty folder, or an earlier package", .0.display())]
-    ForeignFolder(PathBuf),
-    /// A file that is no zip is at the archive's path; nothing is changed.
-    #[error("{} is no zip archive and is left alone; name a new file, or an earlier archive", .0.display())]
-    NotAnArchive(PathBuf),
-    /// A file can't be read or written.
-    #[error("{}: {error}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// The zip writer failed.
-    #[error("{}: {error}", path.display())]
-    Archive {
-        /// The archive's path.
-        path: PathBuf,
-        /// The writer's error.
-        error: zip::result::ZipError,
-    },
-}
-
-impl PackageError {
-    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        |error| Self::File { path, error }
-    }
 }
 
 /// Writes the app folder, and the archive if one is asked for.
@@ -88,5 +55,12 @@ pub fn write(request: &PackageRequest) -> Result<PackageSummary, PackageError> {
         })?;
         folder::replace(path, &archive, 0o644)?;
     }
-    Ok(PackageSummary::new(request, &files, kept_settings, build))
+    let functions = files.iter().filter(|file| file.name.contains('/'));
+    Ok(PackageSummary {
+        folder: request.folder.clone(),
+        zip: request.zip.clone(),
+        functions: functions.count(),
+        kept_settings,
+        build,
+    })
 }

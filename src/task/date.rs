@@ -8,19 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{UnknownWord, words};
-
-words! {
-    /// One of a day's three slots.
-    Zeit, "zeit", "morgens, nachmittags, abends", {
-        /// Morning, passed from 9:00.
-        Morgens = "morgens",
-        /// Afternoon, passed from 14:00.
-        Nachmittags = "nachmittags",
-        /// Evening, passed from 19:00; never filled automatically.
-        Abends = "abends",
-    }
-}
+use super::words::Zeit;
 
 /// A calendar day, `dd.mm.yyyy`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -24,6 +24,13 @@ impl TaskId {
         }
     }
 
+    /// The number in the first four bytes of a file name, which are digits.
+    pub(super) fn leading(name: &str) -> Self {
+        let digits = name.bytes().take(4);
+        let digit = |byte: u8| u16::from(byte.saturating_sub(b'0').min(9));
+        Self(digits.fold(0, |number, byte| number * 10 + digit(byte)))
+    }
+
     /// The number.
     pub const fn number(self) -> u16 {
         self.0
@@ -56,6 +63,11 @@ impl Serialize for TaskId {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(Box<str>);
 
+/// A character that no file name holds.
+fn is_odd(c: char) -> bool {
+    c == '/' || c == '\\' || c.is_control()
+}
+
 /// Whether a name may be meant as a task file: it ends in `.md` and isn't a companion file of macOS, Office or Emacs.
 pub fn is_task_file_candidate(name: &str) -> bool {
     let kept_beside = ["._", "~$", ".#"];
@@ -70,17 +82,12 @@ pub struct BadFileName;
 impl FileName {
     /// The file name for a new task. Replaces characters that a name can't contain by `-`.
     pub fn numbered(id: TaskId, slug: &str) -> Self {
-        let odd = |c: char| c == '/' || c == '\\' || c.is_control();
-        Self(format!("{id}-{}.md", slug.replace(odd, "-")).into())
+        Self(format!("{id}-{}.md", slug.replace(is_odd, "-")).into())
     }
 
     /// The number at the start of the name.
     pub fn id(&self) -> TaskId {
-        TaskId(
-            self.0.as_bytes()[..4]
-                .iter()
-                .fold(0, |n, digit| n * 10 + u16::from(digit - b'0')),
-        )
+        TaskId::leading(&self.0)
     }
 
     /// The name without `.md`.
@@ -101,14 +108,8 @@ impl FromStr for FileName {
         let stem = text.strip_suffix(".md").ok_or(BadFileName)?.as_bytes();
         let numbered = stem.len() >= 4 && stem[..4].iter().all(u8::is_ascii_digit);
         let then_dash = stem.len() == 4 || stem.get(4) == Some(&b'-');
-        let clean = !text
-            .chars()
-            .any(|c| c == '/' || c == '\\' || c.is_control());
-        if numbered && then_dash && clean {
-            Ok(Self(text.into()))
-        } else {
-            Err(BadFileName)
-        }
+        let fits = numbered && then_dash && !text.contains(is_odd);
+        fits.then(|| Self(text.into())).ok_or(BadFileName)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Splits a file into line-based pieces, so that versions can be merged without loss.
 
-use super::front_matter::{self, line_at, slice};
-use super::yaml::{Node, NodeKind};
+use super::front_matter;
+use super::text::{line_at, line_start, slice};
+use super::yaml::{MappingEntry, Node, NodeKind};
 
 /// A file with front matter, in pieces.
 ///
@@ -62,7 +63,7 @@ pub fn outline(text: &str) -> Option<Outline<'_>> {
         .iter()
         .map(|entry| line_start(text, entry.key_range.start))
         .collect();
-    let first_in_line = |(entry, start): (&super::yaml::MappingEntry, &usize)| {
+    let first_in_line = |(entry, start): (&MappingEntry, &usize)| {
         slice(text, &(*start..entry.key_range.start))
             .trim_matches([' ', '\t'])
             .is_empty()
@@ -96,8 +97,4 @@ pub fn outline(text: &str) -> Option<Outline<'_>> {
         newline: parts.newline,
         is_line_based,
     })
-}
-
-fn line_start(text: &str, at: usize) -> usize {
-    slice(text, &(0..at)).rfind('\n').map_or(0, |end| end + 1)
 }

@@ -2,43 +2,23 @@
 
 use std::str::FromStr;
 
-use super::front_matter::{self, entry, line_number, quoted, slice};
-use super::slot::{self, SlotValue};
+use super::content::{FixedSlot, MAX_FILE_BYTES, Parsed, TOMBSTONE_FILE, Task};
+use super::date::{Datum, Slot};
+use super::file_name::FileName;
+use super::front_matter;
+use super::problem::{Problem, ProblemCode};
+use super::slot;
+use super::text::{line_number, slice};
 use super::title::title_of;
+use super::words::{Kategorie, Status, UnknownWord};
 use super::yaml::{Node, NodeKind};
-use super::{
-    Datum, FileName, FixedSlot, Kategorie, Problem, ProblemCode, Slot, Status, Task, UnknownWord,
-};
-
-/// The largest file that is read or written, in bytes.
-pub const MAX_FILE_BYTES: usize = 1 << 20;
-
-/// The exact content of a tombstone, a file that counts as absent (`src/task/README.md`, "Tombstones").
-pub const TOMBSTONE_FILE: &str = "---\ntyp: settled\n---\n";
-
-/// The result of parsing a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Parsed {
-    /// A task.
-    Task(Task),
-    /// No front matter, or a `typ` other than `task`: ignored without a problem.
-    NotATask,
-    /// Exactly [`TOMBSTONE_FILE`]: counts as absent. Any other file with `typ: settled` belongs to the user.
-    Tombstone,
-    /// Apparently meant as a task, but not readable.
-    Unreadable(Problem),
-}
 
 /// Parses `bytes`, the content of the file `name`, in linear time. Never fails and never panics: any error becomes
 /// [`Parsed::Unreadable`].
 pub fn parse(name: &FileName, bytes: &[u8]) -> Parsed {
     if bytes.len() > MAX_FILE_BYTES {
         let message = format!("the file is longer than {MAX_FILE_BYTES} bytes; shorten it");
-        return Parsed::Unreadable(Problem {
-            line: None,
-            code: ProblemCode::TooLarge,
-            message,
-        });
+        return Parsed::Unreadable(Problem::new(None, ProblemCode::TooLarge, message));
     }
     if bytes == TOMBSTONE_FILE.as_bytes() {
         return Parsed::Tombstone;
@@ -54,12 +34,8 @@ fn not_utf8(bytes: &[u8], valid: usize) -> Problem {
         .get(..valid)
         .and_then(|bytes| std::str::from_utf8(bytes).ok())
         .unwrap_or_default();
-    let message = "the file is not UTF-8 from this line on; save it as UTF-8".to_owned();
-    Problem {
-        line: Some(line_number(before, valid)),
-        code: ProblemCode::NotUtf8,
-        message,
-    }
+    let message = "the file is not UTF-8 from this line on; save it as UTF-8";
+    Problem::new(line_number(before, valid), ProblemCode::NotUtf8, message)
 }
 
 fn parse_text(name: &FileName, text: &str) -> Result<Parsed, Problem> {
@@ -67,19 +43,12 @@ fn parse_text(name: &FileName, text: &str) -> Result<Parsed, Problem> {
         return Ok(Parsed::NotATask);
     };
     let root = front_matter::read(text, &parts)?;
-    match present(&root, "typ").and_then(Node::text) {
+    match root.present("typ").and_then(Node::text) {
         Some("task") => Fields { text, root: &root }
             .task(title_of(name, slice(text, &parts.body)))
             .map(Parsed::Task),
         _ => Ok(Parsed::NotATask),
     }
-}
-
-/// The value of `key`, unless it is missing, null or `''`.
-pub(super) fn present<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
-    entry(node, key)
-        .map(|entry| &entry.value)
-        .filter(|value| !value.is_absent())
 }
 
 /// The front matter of a task, and the text that its byte ranges refer to.
@@ -103,23 +72,18 @@ impl Fields<'_> {
         })
     }
 
-    fn problem(&self, node: &Node, code: ProblemCode, message: String) -> Problem {
-        Problem {
-            line: Some(line_number(self.text, node.range.start)),
-            code,
-            message,
-        }
+    fn problem(&self, node: &Node, code: ProblemCode, message: impl Into<String>) -> Problem {
+        Problem::new(line_number(self.text, node.range.start), code, message)
     }
 
     fn kategorie(&self) -> Result<Kategorie, Problem> {
         self.word("kategorie", ProblemCode::BadKategorie)?
             .ok_or_else(|| {
-                let at = entry(self.root, "kategorie").map_or(self.root, |entry| &entry.value);
-                self.problem(
-                    at,
-                    ProblemCode::BadKategorie,
-                    "kategorie is missing; add `kategorie: arbeit` or `kategorie: privat`".into(),
-                )
+                let entry = self.root.entry("kategorie");
+                let at = entry.map_or(self.root, |entry| &entry.value);
+                let message =
+                    "kategorie is missing; add `kategorie: arbeit` or `kategorie: privat`";
+                self.problem(at, ProblemCode::BadKategorie, message)
             })
     }
 
@@ -129,18 +93,15 @@ impl Fields<'_> {
         key: &str,
         code: ProblemCode,
     ) -> Result<Option<W>, Problem> {
-        let Some(node) = present(self.root, key) else {
+        let Some(node) = self.root.present(key) else {
             return Ok(None);
         };
-        let found = node.text().unwrap_or_default();
-        let parsed = found.parse().map(Some);
-        parsed.map_err(|error: UnknownWord| {
-            self.problem(node, code, format!("{error}{}", instead_of(node)))
-        })
+        let parsed = node.text().unwrap_or_default().parse().map(Some);
+        parsed.map_err(|error| self.problem(node, code, format!("{error}{}", node.instead_of())))
     }
 
     fn tags(&self) -> Result<Vec<String>, Problem> {
-        let Some(node) = present(self.root, "tags") else {
+        let Some(node) = self.root.present("tags") else {
             return Ok(vec![]);
         };
         let items = match &node.kind {
@@ -158,55 +119,34 @@ impl Fields<'_> {
     }
 
     fn bad_tag(&self, node: &Node) -> Problem {
-        self.problem(
-            node,
-            ProblemCode::BadTags,
-            "tags must be a list of plain words, without lists or keys inside".into(),
-        )
+        let message = "tags must be a list of plain words, without lists or keys inside";
+        self.problem(node, ProblemCode::BadTags, message)
     }
 
     fn deadline(&self) -> Result<Option<Datum>, Problem> {
-        let Some(node) = present(self.root, "deadline") else {
+        let Some(node) = self.root.present("deadline") else {
             return Ok(None);
         };
         let parsed = node.text().unwrap_or_default().parse().map(Some);
         parsed.map_err(|error| {
-            self.problem(
-                node,
-                ProblemCode::BadDeadline,
-                format!("deadline can't be read: {error}{}", instead_of(node)),
-            )
+            let message = format!("deadline can't be read: {error}{}", node.instead_of());
+            self.problem(node, ProblemCode::BadDeadline, message)
         })
     }
 
     fn fixed_slot(&self) -> FixedSlot {
-        let Some(node) = present(self.root, "fixedSlot") else {
-            return FixedSlot::None;
-        };
-        match slot::read(node) {
-            SlotValue::None => FixedSlot::None,
-            SlotValue::At(slot) => FixedSlot::At(slot),
-            SlotValue::Invalid { node, message } => FixedSlot::Invalid(Box::new(self.problem(
-                node,
-                ProblemCode::InvalidFixedSlot,
-                message,
-            ))),
+        match self.root.present("fixedSlot").map(slot::read) {
+            None | Some(Ok(None)) => FixedSlot::None,
+            Some(Ok(Some(slot))) => FixedSlot::At(slot),
+            Some(Err((node, message))) => {
+                let problem = self.problem(node, ProblemCode::InvalidFixedSlot, message);
+                FixedSlot::Invalid(Box::new(problem))
+            }
         }
     }
 
     /// Informational only, so an invalid value counts as missing.
     fn abgeschlossen_am(&self) -> Option<Slot> {
-        match slot::read(present(self.root, "abgeschlossen_am")?) {
-            SlotValue::At(slot) => Some(slot),
-            SlotValue::None | SlotValue::Invalid { .. } => None,
-        }
+        slot::read(self.root.present("abgeschlossen_am")?).ok()?
     }
-}
-
-/// Describes the value found, for the end of a message.
-pub(super) fn instead_of(node: &Node) -> String {
-    node.text().map_or_else(
-        || ", not a list or keys".to_owned(),
-        |text| format!(", not {}", quoted(text)),
-    )
 }

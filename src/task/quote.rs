@@ -1,7 +1,8 @@
 //! Which text may be stored, and how it is quoted as a YAML scalar (`src/task/README.md`, "Changing a file").
 
+use super::content::MAX_FILE_BYTES;
+use super::edit_error::EditError;
 use super::yaml::MAX_NODES;
-use super::{EditError, MAX_FILE_BYTES};
 
 /// Below [`MAX_NODES`], which leaves room for the other fields and a few custom keys.
 const MAX_TAGS: usize = MAX_NODES - 100;
@@ -9,40 +10,29 @@ const MAX_TAGS: usize = MAX_NODES - 100;
 /// Rejects what a single-line field can't contain: control characters (line breaks included) and Unicode noncharacters.
 /// U+0085 is allowed although it is a control character; it is written as an escape.
 pub(super) fn check_line(field: &'static str, text: &str) -> Result<(), EditError> {
-    if text.chars().all(is_storable) {
-        Ok(())
-    } else {
-        Err(EditError::BadText { field })
-    }
+    let fits = text.chars().all(is_storable);
+    fits.then_some(()).ok_or(EditError::BadText { field })
 }
 
 /// Rejects tags that can't be stored: an invalid one, or so many that the file couldn't be parsed.
 pub(super) fn check_tags(tags: &[String]) -> Result<(), EditError> {
     tags.iter().try_for_each(|tag| check_line("tags", tag))?;
-    if tags.len() > MAX_TAGS {
-        Err(EditError::TooLarge)
-    } else {
-        Ok(())
-    }
+    let fits = tags.len() <= MAX_TAGS;
+    fits.then_some(()).ok_or(EditError::TooLarge)
 }
 
 /// Rejects text that exceeds [`MAX_FILE_BYTES`].
 pub(super) fn check_size(text: &str) -> Result<(), EditError> {
-    if text.len() > MAX_FILE_BYTES {
-        Err(EditError::TooLarge)
-    } else {
-        Ok(())
-    }
+    let fits = text.len() <= MAX_FILE_BYTES;
+    fits.then_some(()).ok_or(EditError::TooLarge)
 }
 
 /// Rejects what a body can't contain: as [`check_line`], but tabs and line breaks are allowed.
 pub(super) fn check_body(text: &str) -> Result<(), EditError> {
-    let fine = |c| matches!(c, '\t' | '\r' | '\n') || is_storable(c);
-    if text.chars().all(fine) {
-        Ok(())
-    } else {
-        Err(EditError::BadText { field: "body" })
-    }
+    let is_fine = |c| matches!(c, '\t' | '\r' | '\n') || is_storable(c);
+    let fits = text.chars().all(is_fine);
+    fits.then_some(())
+        .ok_or(EditError::BadText { field: "body" })
 }
 
 fn is_storable(c: char) -> bool {

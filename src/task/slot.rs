@@ -1,75 +1,47 @@
 //! Parses slots as written in files: `{datum, zeit}`, or the older list form `[{datum}, {zeit}]`.
 
-use super::front_matter::entry;
-use super::parse::{instead_of, present};
+use super::date::{BadDatum, Datum, Slot};
+use super::words::Zeit;
 use super::yaml::{MappingEntry, Node, NodeKind};
-use super::{Datum, Slot, Zeit};
 
-/// A parsed slot value.
-pub(super) enum SlotValue<'a> {
-    /// No `datum`.
-    None,
-    /// A valid slot.
-    At(Slot),
-    /// Has a `datum`, but is invalid.
-    Invalid {
-        /// The invalid node, or the whole value if a key is missing.
-        node: &'a Node,
-        /// The message, which says how to fix it.
-        message: String,
-    },
-}
-
-/// Parses a value that isn't absent.
-pub(super) fn read(value: &Node) -> SlotValue<'_> {
+/// Parses a value that isn't absent. `None` if it has no `datum`.
+///
+/// # Errors
+/// The invalid node (the whole value if a key is missing), and a message that says how to fix it.
+pub(super) fn read(value: &Node) -> Result<Option<Slot>, (&Node, String)> {
     let Some(mappings) = mappings(value) else {
-        let message = format!("fixedSlot must hold datum and zeit{}", instead_of(value));
-        return SlotValue::Invalid {
-            node: value,
-            message,
-        };
+        return Err(bad(value, "fixedSlot must hold datum and zeit"));
     };
-    let find = |key| mappings.iter().find_map(|mapping| present(mapping, key));
+    let find = |key| mappings.iter().find_map(|mapping| mapping.present(key));
     let Some(datum) = find("datum") else {
-        return SlotValue::None;
+        return Ok(None);
     };
     let Ok(day) = datum.text().unwrap_or_default().parse::<Datum>() else {
-        let message = format!(
-            "fixedSlot.datum can't be read: {}{}",
-            super::BadDatum,
-            instead_of(datum)
-        );
-        return SlotValue::Invalid {
-            node: datum,
-            message,
-        };
+        return Err(bad(
+            datum,
+            &format!("fixedSlot.datum can't be read: {BadDatum}"),
+        ));
     };
     let Some(zeit) = find("zeit") else {
-        let message = "fixedSlot has no zeit; add morgens, nachmittags or abends".to_owned();
-        return SlotValue::Invalid {
-            node: value,
-            message,
-        };
+        let message = "fixedSlot has no zeit; add morgens, nachmittags or abends";
+        return Err((value, message.to_owned()));
     };
-    match zeit
-        .text()
-        .unwrap_or_default()
-        .to_ascii_lowercase()
-        .parse::<Zeit>()
-    {
-        Ok(zeit) => SlotValue::At(Slot { datum: day, zeit }),
-        Err(error) => SlotValue::Invalid {
-            node: zeit,
-            message: format!("fixedSlot: {error}{}", instead_of(zeit)),
-        },
+    let word = zeit.text().unwrap_or_default().to_ascii_lowercase();
+    match word.parse::<Zeit>() {
+        Ok(zeit) => Ok(Some(Slot { datum: day, zeit })),
+        Err(error) => Err(bad(zeit, &format!("fixedSlot: {error}"))),
     }
+}
+
+fn bad<'a>(node: &'a Node, what: &str) -> (&'a Node, String) {
+    (node, format!("{what}{}", node.instead_of()))
 }
 
 /// The entry of `key` in either form.
 pub(super) fn find<'a>(value: &'a Node, key: &str) -> Option<&'a MappingEntry> {
     mappings(value)?
         .into_iter()
-        .find_map(|mapping| entry(mapping, key))
+        .find_map(|mapping| mapping.entry(key))
 }
 
 /// The mappings that may contain `datum` and `zeit`; `None` for any other shape.

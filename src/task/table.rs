@@ -5,6 +5,7 @@
 //! about 50 bytes. `benches/footprint.rs` prints the totals.
 
 mod pack;
+mod record;
 mod row;
 
 use std::borrow::Cow;
@@ -12,37 +13,15 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{
-    Datum, FileName, FixedSlot, GitSha, Kategorie, Parsed, Problem, Slot, Status, Task, TaskId,
-    git_sha, parse,
-};
+use super::content::{FixedSlot, Parsed, Task};
+use super::date::{Datum, Slot};
+use super::file_name::{FileName, TaskId};
+use super::problem::Problem;
+use super::sha::GitSha;
+use super::words::{Kategorie, Status};
 use pack::Packer;
+pub use record::FileRecord;
 use row::{PackedSlot, RowKind, TaskRow, TextSpan};
-
-/// One file, as input for a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileRecord {
-    /// The file name with `.md`: a valid [`super::FileName`], unless `content` is a problem with the name.
-    pub name: String,
-    /// The store's ETag; opaque here.
-    pub etag: String,
-    /// The Git blob SHA-1; `None` if the bytes were never read.
-    pub sha: Option<GitSha>,
-    /// The parsed content.
-    pub content: Parsed,
-}
-
-impl FileRecord {
-    /// Parses `bytes` into a record.
-    pub fn of(name: &FileName, etag: &str, bytes: &[u8]) -> Self {
-        Self {
-            name: name.to_string(),
-            etag: etag.to_owned(),
-            sha: Some(git_sha(bytes)),
-            content: parse(name, bytes),
-        }
-    }
-}
 
 /// One row of a table, borrowed.
 #[derive(Debug, Clone, Copy)]
@@ -188,7 +167,12 @@ impl TaskTable {
         for file in &files {
             packer.file(file);
         }
-        packer.finish()
+        Self {
+            text: packer.text.into(),
+            rows: packer.rows.into(),
+            tags: packer.tags.into(),
+            problems: packer.problems.into(),
+        }
     }
 
     /// A copy in which `files` replace the rows of the same names or are added.
@@ -199,10 +183,8 @@ impl TaskTable {
 
     /// One above the highest number in use, tombstones excluded; 0 if there is none.
     pub fn min_next_id(&self) -> u32 {
-        let there = (0..self.rows.len()).rev().map(|row| self.file(row));
-        let highest = there
-            .filter(|file| !file.is_tombstone())
-            .find_map(|file| file.id());
+        let mut there = self.iter().rev().filter(|file| !file.is_tombstone());
+        let highest = there.find_map(|file| file.id());
         highest.map_or(0, |id| u32::from(id.number()) + 1)
     }
 
@@ -218,21 +200,17 @@ impl TaskTable {
 
     /// Memory use in bytes.
     pub fn weight(&self) -> usize {
-        let problems: usize = self
-            .problems
-            .iter()
-            .map(|(_, p)| p.message.capacity())
-            .sum();
+        let messages = self.problems.iter().map(|(_, it)| it.message.capacity());
         size_of::<Self>()
             + self.text.len()
             + size_of_val(&*self.rows)
             + size_of_val(&*self.tags)
             + size_of_val(&*self.problems)
-            + problems
+            + messages.sum::<usize>()
     }
 
     /// All files in planning order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = FileView<'_>> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = FileView<'_>> + DoubleEndedIterator {
         (0..self.rows.len()).map(|row| self.file(row))
     }
 
@@ -278,7 +256,7 @@ impl TaskTable {
     ) -> TaskView<'a> {
         let first = it.first_tag as usize;
         TaskView {
-            id: number_prefix(it.name().of(&self.text)),
+            id: TaskId::leading(it.name().of(&self.text)),
             title: match (it.title.of(&self.text), it.title_from_name) {
                 (piece, true) => Title::FromName(piece),
                 (text, false) => Title::Plain(text),
@@ -300,21 +278,10 @@ impl TaskTable {
     }
 
     fn problem(&self, row: usize) -> Option<&Problem> {
-        let at = self
-            .problems
-            .binary_search_by_key(&row, |(row, _)| *row as usize)
-            .ok()?;
+        let of_row = |(row, _): &(u32, Problem)| *row as usize;
+        let at = self.problems.binary_search_by_key(&row, of_row).ok()?;
         Some(&self.problems[at].1)
     }
-}
-
-/// Only called for tasks, whose names start with four digits.
-fn number_prefix(name: &str) -> TaskId {
-    let digits = name
-        .bytes()
-        .take(4)
-        .map(|byte| u16::from(byte.saturating_sub(b'0').min(9)));
-    TaskId::new(digits.fold(0, |number, digit| number * 10 + digit)).unwrap_or(TaskId::MAX)
 }
 
 impl FileView<'_> {

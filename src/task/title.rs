@@ -4,7 +4,7 @@ use pulldown_cmark::{Event, Parser, Tag};
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use super::FileName;
+use super::file_name::FileName;
 
 /// The title of the task in the file `name`: the first nonempty heading of `body`, else the part of the file stem after
 /// `NNNN-` with `-` replaced by spaces, else the number.

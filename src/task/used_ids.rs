@@ -1,6 +1,7 @@
 //! Task numbers in use.
 
-use super::{TaskId, TaskTable};
+use super::file_name::TaskId;
+use super::table::TaskTable;
 
 /// The task numbers that a user's files have.
 #[derive(Debug)]

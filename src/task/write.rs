@@ -1,8 +1,10 @@
 //! Renders new task files.
 
+use super::date::{Datum, Slot};
+use super::edit_error::EditError;
 use super::quote::{check_body, check_line, check_size, check_tags, scalar};
-use super::title::{first_heading, heading_line};
-use super::{Datum, EditError, Kategorie, Slot, Status, slug};
+use super::title::{first_heading, heading_line, slug};
+use super::words::{Kategorie, Status};
 
 /// The content of a new task.
 #[derive(Debug, Clone, PartialEq, Eq)]

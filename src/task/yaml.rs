@@ -5,17 +5,16 @@
 //! needs no indentation, and tabs are accepted as separators.
 
 mod error;
+mod events;
 
 use std::ops::Range;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, options};
+use granit_parser::{ErrorKind, Event, ScalarStyle, ScanError, Span};
 
-use super::front_matter::slice;
-
-/// The maximum nesting depth of collections, counting the outermost mapping.
-const MAX_DEPTH: usize = 16;
-/// The maximum number of nodes: scalars, keys included, and collections.
-pub(super) const MAX_NODES: usize = 2_000;
+use super::text::{lines, quoted, slice};
+pub(super) use error::YamlError;
+pub(super) use events::MAX_NODES;
+use events::{MAX_DEPTH, events};
 
 /// A scalar or a collection.
 #[derive(Debug, Clone)]
@@ -66,6 +65,17 @@ pub(super) enum Style {
     Block,
 }
 
+impl Style {
+    /// What stands on both sides of the value.
+    pub(super) fn quote(self) -> &'static str {
+        match self {
+            Self::Single => "'",
+            Self::Double => "\"",
+            Self::Plain | Self::Block => "",
+        }
+    }
+}
+
 /// One key and its value.
 #[derive(Debug, Clone)]
 pub(super) struct MappingEntry {
@@ -75,13 +85,6 @@ pub(super) struct MappingEntry {
     pub(super) key_range: Range<usize>,
     /// The value.
     pub(super) value: Node,
-}
-
-/// A parse error and its byte offset in the file.
-#[derive(Debug)]
-pub(super) struct YamlError {
-    pub(super) offset: usize,
-    pub(super) message: String,
 }
 
 impl Node {
@@ -103,6 +106,28 @@ impl Node {
             }
             _ => false,
         }
+    }
+
+    /// The entry of `key`, if this is a mapping that has it.
+    pub(super) fn entry(&self, key: &str) -> Option<&MappingEntry> {
+        match &self.kind {
+            NodeKind::Mapping { entries, .. } => entries.iter().find(|entry| entry.key == key),
+            _ => None,
+        }
+    }
+
+    /// The value of `key`, unless it is missing, null or `''`.
+    pub(super) fn present(&self, key: &str) -> Option<&Self> {
+        let value = self.entry(key).map(|entry| &entry.value);
+        value.filter(|value| !value.is_absent())
+    }
+
+    /// Describes the value, which can't be used, for the end of a message.
+    pub(super) fn instead_of(&self) -> String {
+        self.text().map_or_else(
+            || ", not a list or keys".to_owned(),
+            |text| format!(", not {}", quoted(text)),
+        )
     }
 
     /// Whether both have the same value and style; byte ranges are ignored.
@@ -188,20 +213,6 @@ fn expand_leading_tabs(source: &str, inside: impl Fn(usize) -> bool) -> String {
     spaced
 }
 
-/// The lines of `text` including their line endings, each with its start offset.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.split_inclusive('\n').scan(0, |end, line| {
-        let start = *end;
-        *end += line.len();
-        Some((start, line))
-    })
-}
-
-/// Parser events for `source`. The parser's lookahead is bounded: a key may have 1,024 characters.
-fn parser(source: &str) -> impl Iterator<Item = Result<(Event<'_>, Span), ScanError>> {
-    Parser::new_from_str_with_options(source, options! { disallow_directives: true })
-}
-
 /// A collection whose end hasn't been reached.
 struct OpenCollection {
     start: usize,
@@ -249,7 +260,7 @@ impl<'a> TreeBuilder<'a> {
             flow_ranges: vec![],
             stop: None,
         };
-        for event in parser(source) {
+        for event in events(source) {
             let step = match event {
                 Ok((event, span)) => tree
                     .handle_event(event, &span)
@@ -274,10 +285,7 @@ impl<'a> TreeBuilder<'a> {
             Some(StopReason::Rejected(fault)) => Err(fault),
             Some(StopReason::Parser(error)) => {
                 let fault = error::from_scan_error(source, &error);
-                Err(YamlError {
-                    offset: self.base + fault.offset,
-                    ..fault
-                })
+                Err(YamlError::new(self.base + fault.offset, fault.message))
             }
         }
     }
@@ -289,7 +297,7 @@ impl<'a> TreeBuilder<'a> {
         let at = range.start;
         match event {
             Event::DocumentStart(explicit, _) => self.document(explicit, at),
-            Event::Alias(_) => Err(error::alias(at)),
+            Event::Alias(_) => Err(error::unsupported(at, error::ALIAS)),
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_node(at, anchor, tag.is_some())?;
                 let node = self.scalar(text.into_owned(), style, range);
@@ -310,7 +318,7 @@ impl<'a> TreeBuilder<'a> {
 
     fn document(&mut self, explicit: bool, at: usize) -> Result<(), YamlError> {
         if explicit || std::mem::replace(&mut self.document_started, true) {
-            return Err(error::second_document(at));
+            return Err(error::unsupported(at, error::SECOND_DOCUMENT));
         }
         Ok(())
     }
@@ -320,8 +328,8 @@ impl<'a> TreeBuilder<'a> {
         self.nodes += 1;
         match (anchor, tagged) {
             _ if self.nodes > MAX_NODES => Err(error::too_many(at)),
-            (1.., _) => Err(error::anchor(at)),
-            (_, true) => Err(error::tag(at)),
+            (1.., _) => Err(error::unsupported(at, error::ANCHOR)),
+            (_, true) => Err(error::unsupported(at, error::TAG)),
             _ => Ok(()),
         }
     }

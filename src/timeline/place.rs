@@ -3,8 +3,8 @@
 use chrono::{DateTime, Datelike, Days, Utc};
 use chrono_tz::Tz;
 
+use super::placement::{DAYS, Day, DaySlot, Placed, Reason, Timeline, Unplaced};
 use super::zone::{BOUNDARIES, instant_of, next_boundary};
-use super::{DAYS, Day, DaySlot, Placed, Reason, Timeline, Unplaced};
 use crate::task::{
     ContentView, Datum, FixedSlotView, Kategorie, Slot, Status, TaskTable, TaskView, Zeit,
 };

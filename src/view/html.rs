@@ -6,8 +6,9 @@ use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::language::Language;
+use super::week::{Stamps, Week};
 use super::words::{WeekPageTexts, problem_text};
-use super::{FEW_IDS, Language, Stamps, Week, problem_in, task_in};
 use crate::task::{Datum, TaskView};
 use crate::timeline::{Day, DaySlot, Placed, Reason, Unplaced};
 
@@ -85,7 +86,7 @@ impl WeekPage<'_> {
     fn slot(&self, slot: &DaySlot, is_current: bool) -> Markup {
         let task = slot
             .task
-            .and_then(|placed| Some((placed, task_in(self.week, placed.row)?)));
+            .and_then(|placed| Some((placed, self.week.task(placed.row)?)));
         html! {
             dt { (self.words.zeit(slot.zeit)) @if is_current { " · " b { (self.words.up_now) } } }
             @match task {
@@ -132,7 +133,7 @@ impl WeekPage<'_> {
 
     fn unplaced_item(&self, unplaced: &Unplaced) -> Markup {
         html! {
-            @if let Some(task) = task_in(self.week, unplaced.row) {
+            @if let Some(task) = self.week.task(unplaced.row) {
                 li {
                     span.name { (task.title.text()) }
                     div.dim {
@@ -157,7 +158,7 @@ impl WeekPage<'_> {
     }
 
     fn problem_list(&self) -> Markup {
-        let few_ids = self.week.free_ids <= FEW_IDS;
+        let few_ids = self.week.is_short_of_ids();
         let problems = &self.week.timeline.problems;
         html! {
             @if !problems.is_empty() {
@@ -185,7 +186,7 @@ impl WeekPage<'_> {
 
     fn problem_item(&self, row: usize) -> Markup {
         html! {
-            @if let Some(found) = problem_in(self.week, row) {
+            @if let Some(found) = self.week.problem(row) {
                 li {
                     span.name { (stem(self.week.table.file(row).name)) }
                     div.late {

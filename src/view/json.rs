@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use chrono::Datelike;
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::schema::AllOfBuilder;
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{FEW_IDS, Stamps, Week, problem_in, rfc3339, task_in};
+use super::week::{Stamps, Week};
 use crate::task::{Datum, Kategorie, ProblemCode, Status, Tags, TaskId, Title, Zeit};
 use crate::timeline::{Placed, Reason, Unplaced};
 
@@ -67,6 +67,11 @@ pub fn json(week: &Week<'_>, stamps: &Stamps) -> WeekDocument {
         // Serialization can't fail: strings, numbers, and lists and structs of them.
         stable: serde_json::to_vec(&document).unwrap_or_else(|_| b"{}".to_vec()),
     }
+}
+
+/// RFC 3339 in UTC, whole seconds.
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[derive(Serialize, ToSchema)]
@@ -206,7 +211,7 @@ fn path<'a>(week: &Week<'a>, row: usize) -> FilePath<'a> {
 }
 
 fn placed<'a>(week: &Week<'a>, placed: Placed) -> Option<PlacedDocument<'a>> {
-    let task = task_in(week, placed.row)?;
+    let task = week.task(placed.row)?;
     Some(PlacedDocument {
         file: path(week, placed.row),
         id: task.id,
@@ -221,7 +226,7 @@ fn placed<'a>(week: &Week<'a>, placed: Placed) -> Option<PlacedDocument<'a>> {
 }
 
 fn unplaced<'a>(week: &Week<'a>, unplaced: Unplaced) -> Option<UnplacedDocument<'a>> {
-    let task = task_in(week, unplaced.row)?;
+    let task = week.task(unplaced.row)?;
     Some(UnplacedDocument {
         file: path(week, unplaced.row),
         id: task.id,
@@ -238,7 +243,7 @@ fn unplaced<'a>(week: &Week<'a>, unplaced: Unplaced) -> Option<UnplacedDocument<
 
 fn problems<'a>(week: &Week<'a>) -> Vec<ProblemDocument<'a>> {
     let of_files = week.timeline.problems.iter().filter_map(|row| {
-        let problem = problem_in(week, *row)?;
+        let problem = week.problem(*row)?;
         Some(ProblemDocument {
             file: path(week, *row),
             line: problem.line,
@@ -246,7 +251,7 @@ fn problems<'a>(week: &Week<'a>) -> Vec<ProblemDocument<'a>> {
             message: problem.message.as_str().into(),
         })
     });
-    let running_out = (week.free_ids <= FEW_IDS).then(|| ProblemDocument {
+    let running_out = week.is_short_of_ids().then(|| ProblemDocument {
     file: FilePath { folder: week.folder, name: "" },
         line: None,
         code: ProblemCode::IdsRunningOut,

@@ -1,6 +1,6 @@
 //! Localized texts of the printable page. The web app has its own in `web/script/words.js`.
 
-use super::Language;
+use super::language::Language;
 use crate::task::{Kategorie, ProblemCode, Zeit};
 
 /// The page's texts in one language.

@@ -420,9 +420,12 @@ const FREE: [&str; 3] = [
 fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = [
-        "config.rs",
+        "config/lookup.rs",
         "config/auth.rs",
         "config/github.rs",
+        "config/public_url.rs",
+        "config/settings.rs",
+        "config/storage.rs",
         "config/trust.rs",
         "main.rs",
         "telemetry/mod.rs",

@@ -5,8 +5,8 @@ use std::fs::{self, ReadDir};
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
-use super::PackageError;
 use super::contents::{AppFile, SETTINGS};
+use super::error::PackageError;
 
 /// Lists the files of a package, so that the next run knows which files it may replace.
 const MANIFEST: &str = ".codex-miroir-package";

@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use chrono::{Month, Weekday};
+
 /// The schedule in `gitPush`'s template: every minute.
 pub(super) const DEFAULT_PUSH: &str = "0 * * * * *";
 
@@ -20,44 +22,20 @@ pub struct ScheduleError {
     fault: String,
 }
 
-/// A field's name, its range, and the names that stand for its numbers, in order.
-struct Field {
-    name: &'static str,
-    numbers: RangeInclusive<u32>,
-    names: &'static [&'static str],
-}
-
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-const DAYS: [&str; 7] = [
-    "sunday",
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-];
+/// A field's name, its range, and the number that a name in it stands for.
+struct Field(&'static str, RangeInclusive<u32>, fn(&str) -> Option<u32>);
 
 const FIELDS: [Field; 6] = [
-    Field::of("second", 0..=59, &[]),
-    Field::of("minute", 0..=59, &[]),
-    Field::of("hour", 0..=23, &[]),
-    Field::of("day", 1..=31, &[]),
-    Field::of("month", 1..=12, &MONTHS),
-    Field::of("day of the week", 0..=6, &DAYS),
+    Field("second", 0..=59, |_| None),
+    Field("minute", 0..=59, |_| None),
+    Field("hour", 0..=23, |_| None),
+    Field("day", 1..=31, |_| None),
+    Field("month", 1..=12, |name| {
+        Some(name.parse::<Month>().ok()?.number_from_month())
+    }),
+    Field("day of the week", 0..=6, |name| {
+        Some(name.parse::<Weekday>().ok()?.num_days_from_sunday())
+    }),
 ];
 
 impl Schedule {
@@ -81,7 +59,7 @@ impl FromStr for Schedule {
         }
         for (field, part) in FIELDS.iter().zip(&parts) {
             if !part.split(',').all(|item| field.accepts(item)) {
-                return Err(refuse(format!("{part:?} is no {}", field.name)));
+                return Err(refuse(format!("{part:?} is no {}", field.0)));
             }
         }
         Ok(Self(parts.join(" ")))
@@ -89,44 +67,23 @@ impl FromStr for Schedule {
 }
 
 impl Field {
-    const fn of(
-        name: &'static str,
-        numbers: RangeInclusive<u32>,
-        names: &'static [&'static str],
-    ) -> Self {
-        Self {
-            name,
-            numbers,
-            names,
-        }
-    }
-
     /// Whether an item is valid: `*`, `a` or `a-b`, each also with `/step`.
     fn accepts(&self, item: &str) -> bool {
         let (span, step) = match item.split_once('/') {
             Some((span, step)) => (span, number(step)),
             None => (item, Some(1)),
         };
-        let known = match span.split_once('-') {
-            _ if span == "*" => true,
-            Some((from, to)) => self
-                .value(from)
-                .zip(self.value(to))
-                .is_some_and(|(from, to)| from <= to),
-            None => self.value(span).is_some(),
-        };
+        let (from, to) = span.split_once('-').unwrap_or((span, span));
+        let values = self.value(from).zip(self.value(to));
+        let known = span == "*" || values.is_some_and(|(from, to)| from <= to);
         known && step.is_some_and(|step| step > 0)
     }
 
     /// The value of a number, a name or a name's first three letters.
     fn value(&self, text: &str) -> Option<u32> {
-        let named =
-            |name: &&str| name.eq_ignore_ascii_case(text) || name[..3].eq_ignore_ascii_case(text);
-        let by_name = self.names.iter().position(named);
-        match by_name {
-            Some(at) => Some(self.numbers.start() + u32::try_from(at).ok()?),
-            None => number(text).filter(|value| self.numbers.contains(value)),
-        }
+        let Self(_, numbers, named) = self;
+        let by_number = || number(text).filter(|value| numbers.contains(value));
+        named(text).or_else(by_number)
     }
 }
 

@@ -3,35 +3,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::contents::AppFile;
-use super::{EXECUTABLE, ExecutableKind, PackageRequest, SETTINGS};
+use super::build::ExecutableKind;
+use super::contents::{EXECUTABLE, SETTINGS};
 
 /// The summary of a written package; `Display` is what is printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageSummary {
-    folder: PathBuf,
-    zip: Option<PathBuf>,
-    functions: usize,
-    kept_settings: bool,
-    build: ExecutableKind,
-}
-
-impl PackageSummary {
-    pub(super) fn new(
-        request: &PackageRequest,
-        files: &[AppFile],
-        kept_settings: bool,
-        build: ExecutableKind,
-    ) -> Self {
-        let functions = files.iter().filter(|file| file.name.contains('/'));
-        Self {
-            folder: request.folder.clone(),
-            zip: request.zip.clone(),
-            functions: functions.count(),
-            kept_settings,
-            build,
-        }
-    }
+    pub(super) folder: PathBuf,
+    pub(super) zip: Option<PathBuf>,
+    pub(super) functions: usize,
+    pub(super) kept_settings: bool,
+    pub(super) build: ExecutableKind,
 }
 
 impl fmt::Display for PackageSummary {

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use super::super::front_matter::{FileParts, entry, line_at, slice};
+use super::super::date::{Datum, Slot};
+use super::super::front_matter::FileParts;
 use super::super::slot;
+use super::super::text::{line_at, line_start, slice};
 use super::super::write::slot_lines;
 use super::super::yaml::{MappingEntry, Node, NodeKind, Style};
-use super::super::{Datum, Slot};
 
 /// The original text, its parsed structure, and the pending patches.
 pub(super) struct Draft<'a> {
@@ -58,13 +59,12 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn entry(&self, key: &str) -> Option<&'a MappingEntry> {
-        entry(self.root, key)
+        self.root.entry(key)
     }
 
     /// The line that contains byte `at`, including its line ending.
     pub(super) fn line(&self, at: usize) -> Range<usize> {
-        let start = self.text(0..at).rfind('\n').map_or(0, |end| end + 1);
-        start..line_at(self.text, at).end
+        line_start(self.text, at)..line_at(self.text, at).end
     }
 
     /// The end of the line that contains byte `at`, excluding its line ending.
@@ -119,18 +119,12 @@ impl<'a> Draft<'a> {
 
     /// Replaces a scalar by `word`, keeping its quotes.
     fn set_scalar(&mut self, node: &Node, word: &str) {
-        let new = match node.kind {
-            _ if node.range.is_empty() => format!(" {word}"),
-            NodeKind::Scalar {
-                style: Style::Single,
-                ..
-            } => format!("'{word}'"),
-            NodeKind::Scalar {
-                style: Style::Double,
-                ..
-            } => format!("\"{word}\""),
-            _ => word.to_owned(),
+        let quote = match node.kind {
+            NodeKind::Scalar { style, .. } => style.quote(),
+            _ => "",
         };
+        let gap = if node.range.is_empty() { " " } else { quote };
+        let new = format!("{gap}{word}{quote}");
         self.patch(node.range.clone(), new);
     }
 
@@ -141,10 +135,7 @@ impl<'a> Draft<'a> {
             self.insert(&lines);
             return Some(());
         };
-        let (datum, zeit) = (
-            slot::find(&entry.value, "datum"),
-            slot::find(&entry.value, "zeit"),
-        );
+        let [datum, zeit] = ["datum", "zeit"].map(|part| slot::find(&entry.value, part));
         let found: Vec<_> = [datum, zeit].into_iter().flatten().collect();
         let whole = found.len() == 2 || matches!(entry.value.kind, NodeKind::Mapping { .. });
         if !whole || !found.iter().all(|entry| self.is_writable(&entry.value)) {
@@ -229,28 +220,19 @@ impl<'a> Draft<'a> {
             entry.key_range.end + self.text(entry.key_range.end..self.text.len()).find(':')?;
         let range = colon + 1..self.line_end(entry.value.range.end.max(colon + 1));
         let first_line_end = self.line(colon).end;
-        let mut value = if inline.is_empty() {
-            String::new()
-        } else {
-            format!(" {inline}")
-        };
+        let gap = if inline.is_empty() { "" } else { " " };
+        let mut value = format!("{gap}{inline}");
         let (beside, inner): (Vec<_>, Vec<_>) = self
             .comments(&range, &entry.value)
             .into_iter()
             .partition(|comment| comment.start < first_line_end);
-        beside
-            .into_iter()
-            .for_each(|comment| value.push_str(self.text(comment)));
+        value.extend(beside.into_iter().map(|comment| self.text(comment)));
         for line in lines {
             value.extend([self.newline(), indent, line]);
         }
         for comment in inner {
-            value.extend([
-                self.newline(),
-                indent,
-                "  ",
-                self.text(comment).trim_start_matches(is_blank),
-            ]);
+            let comment = self.text(comment).trim_start_matches(is_blank);
+            value.extend([self.newline(), indent, "  ", comment]);
         }
         self.patch(range, value);
         Some(())

@@ -66,17 +66,10 @@ fn update(draft: &mut Draft<'_>, items: Vec<Item<'_>>, tags: &[String]) -> Optio
     let kept = |(item, tag): &(&Item<'_>, &String)| item.tag == tag.as_str();
     let before = items.iter().zip(tags).take_while(kept).count();
     let most = items.len().min(tags.len()) - before;
-    let after = items
-        .iter()
-        .rev()
-        .zip(tags.iter().rev())
-        .take(most)
-        .take_while(kept)
-        .count();
-    let (old, new) = (
-        items.get(before..items.len() - after)?,
-        tags.get(before..tags.len() - after)?,
-    );
+    let from_end = items.iter().rev().zip(tags.iter().rev());
+    let after = from_end.take(most).take_while(kept).count();
+    let old = items.get(before..items.len() - after)?;
+    let new = tags.get(before..tags.len() - after)?;
     for (item, tag) in old.iter().zip(new) {
         draft.patch(item.value.clone(), scalar(tag));
     }
@@ -89,18 +82,11 @@ fn update(draft: &mut Draft<'_>, items: Vec<Item<'_>>, tags: &[String]) -> Optio
 
 /// Removes an item's line but keeps its comment.
 fn remove(draft: &mut Draft<'_>, item: &Item<'_>) {
-    let rest = draft.text(item.value.end..item.line.end);
-    let marker = draft
-        .text(item.line.start..item.value.start)
-        .find('-')
-        .unwrap_or(0);
-    match rest.find('#') {
-        Some(comment) => draft.patch(
-            item.line.start + marker..item.value.end + comment,
-            String::new(),
-        ),
-        None => draft.patch(item.line.clone(), String::new()),
-    }
+    let before = draft.text(item.line.start..item.value.start);
+    let marker = item.line.start + before.find('-').unwrap_or(0);
+    let comment = draft.text(item.value.end..item.line.end).find('#');
+    let gone = comment.map_or(item.line.clone(), |at| marker..item.value.end + at);
+    draft.patch(gone, String::new());
 }
 
 /// Inserts lines before index `at`, formatted like the first item.
@@ -115,10 +101,10 @@ fn add(draft: &mut Draft<'_>, items: &[Item<'_>], at: usize, tags: &[String]) ->
                 let end = draft.line_end(items.get(previous)?.value.end);
                 draft.patch(end..end, format!("{newline}{marker}{tag}"));
             }
-            None => draft.patch(
-                first.line.start..first.line.start,
-                format!("{marker}{tag}{newline}"),
-            ),
+            None => {
+                let start = first.line.start;
+                draft.patch(start..start, format!("{marker}{tag}{newline}"));
+            }
         }
     }
     Some(())

@@ -1,9 +1,11 @@
 //! Checks the result of an edit by reparsing it.
 
-use super::super::front_matter::slice;
+use super::super::content::Parsed;
+use super::super::file_name::FileName;
+use super::super::parse::parse;
+use super::super::text::slice;
 use super::super::yaml::{MappingEntry, NodeKind};
-use super::super::{FileName, Parsed, Task, parse};
-use super::{Edit, File, requested_slot};
+use super::changes::{Edit, File};
 
 /// Whether `edited` has the values that `changes` requests, and everything else is as in `before`.
 pub(super) fn is_lossless(
@@ -17,28 +19,10 @@ pub(super) fn is_lossless(
         return false;
     };
     let body = changes.body.as_deref().unwrap_or(before.body());
-    has_requested_values(&task, changes)
+    after.changes(&task, changes) == Edit::default()
         && after.body() == body
         && other_keys_unchanged(before, &after, changes)
         && opening_unchanged(before, &after)
-}
-
-fn has_requested_values(task: &Task, changes: &Edit) -> bool {
-    changes
-        .kategorie
-        .is_none_or(|asked| asked == task.kategorie)
-        && changes.status.is_none_or(|asked| asked == task.status)
-        && changes
-            .tags
-            .as_ref()
-            .is_none_or(|asked| *asked == task.tags)
-        && changes.deadline.is_none_or(|asked| asked == task.deadline)
-        && changes
-            .fixed_slot
-            .is_none_or(|asked| requested_slot(asked) == task.fixed_slot)
-        && changes
-            .abgeschlossen_am
-            .is_none_or(|asked| asked == task.abgeschlossen_am)
 }
 
 /// Whether the keys that `changes` doesn't affect have the same values in the same order.

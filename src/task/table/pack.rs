@@ -2,21 +2,22 @@
 
 use std::collections::HashMap;
 
+use super::super::content::{FixedSlot, Parsed, Task};
+use super::super::problem::Problem;
+use super::record::FileRecord;
 use super::row::{PackedSlot, RowKind, TaskRow, TextSpan};
-use super::{FileRecord, TaskTable};
-use crate::task::{FixedSlot, Parsed, Problem, Task};
 
 /// The limit of the row's `u16` counter; a table leaves out further tags.
 const MAX_TAGS: usize = u16::MAX as usize;
 
 #[derive(Default)]
 pub(super) struct Packer<'a> {
-    text: String,
+    pub(super) text: String,
     interned_texts: HashMap<&'a str, TextSpan>,
     interned_tag_lists: HashMap<&'a [String], u32>,
-    rows: Vec<TaskRow>,
-    tags: Vec<TextSpan>,
-    problems: Vec<(u32, Problem)>,
+    pub(super) rows: Vec<TaskRow>,
+    pub(super) tags: Vec<TextSpan>,
+    pub(super) problems: Vec<(u32, Problem)>,
 }
 
 impl<'a> Packer<'a> {
@@ -76,18 +77,12 @@ impl<'a> Packer<'a> {
     /// separately, because `-` in the name stands for a space.
     fn title(&mut self, title: &'a str, name: TextSpan) -> (TextSpan, bool) {
         let slug = title.replace(' ', "-");
-        match name
-            .of(&self.text)
-            .find(&slug)
-            .filter(|_| !title.contains('-'))
-        {
-            Some(at) => (
-                TextSpan {
-                    at: name.at + at as u32,
-                    len: slug.len() as u32,
-                },
-                true,
-            ),
+        let found = name.of(&self.text).find(&slug);
+        match found.filter(|_| !title.contains('-')) {
+            Some(at) => {
+                let (at, len) = (name.at + at as u32, slug.len() as u32);
+                (TextSpan { at, len }, true)
+            }
             None => (self.intern(title), false),
         }
     }
@@ -121,26 +116,16 @@ impl<'a> Packer<'a> {
     }
 
     fn append(&mut self, piece: &str) -> TextSpan {
-        let end = self.text.len() + piece.len();
+        let (at, len) = (self.text.len(), piece.len());
         // Offsets are `u32`. Real tables stay far below that; beyond it a text becomes empty rather than aliasing
         // another.
-        if u32::try_from(end).is_err() {
+        if u32::try_from(at + len).is_err() {
             return TextSpan::default();
         }
-        let at = self.text.len() as u32;
         self.text.push_str(piece);
         TextSpan {
-            at,
-            len: piece.len() as u32,
-        }
-    }
-
-    pub(super) fn finish(self) -> TaskTable {
-        TaskTable {
-            text: self.text.into_boxed_str(),
-            rows: self.rows.into_boxed_slice(),
-            tags: self.tags.into_boxed_slice(),
-            problems: self.problems.into_boxed_slice(),
+            at: at as u32,
+            len: len as u32,
         }
     }
 }

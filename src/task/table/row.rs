@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 use chrono::{Datelike, NaiveDate};
 
-use crate::task::{Datum, Kategorie, Slot, Status, Zeit};
+use super::super::date::{Datum, Slot};
+use super::super::words::{Kategorie, Status, Zeit};
 
 /// A byte range in the table's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

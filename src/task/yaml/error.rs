@@ -5,15 +5,31 @@ use std::ops::Range;
 
 use granit_parser::{ErrorKind, Event, ScanError};
 
-use super::super::front_matter::{quoted, slice};
-use super::{MAX_DEPTH, MAX_NODES, YamlError, lines, parser};
+use super::super::text::{line_start, lines, quoted, slice};
+use super::events::{MAX_DEPTH, MAX_NODES, events};
+
+/// A parse error and its byte offset in the file.
+#[derive(Debug)]
+pub(in crate::task) struct YamlError {
+    pub(in crate::task) offset: usize,
+    pub(in crate::task) message: String,
+}
+
+impl YamlError {
+    pub(in crate::task) fn new(offset: usize, message: impl Into<String>) -> Self {
+        Self {
+            offset,
+            message: message.into(),
+        }
+    }
+}
 
 const TAB: &str = "this line is indented by a tab; indent it by spaces";
 const NO_COLON: &str = "this line has no `: ` between a key and a value; write `key: value`, or indent the line below the key it belongs to";
 
 /// More than [`MAX_NODES`].
 pub(super) fn too_many(at: usize) -> YamlError {
-    yaml_error(
+    YamlError::new(
         at,
         format!("the front matter holds more than {MAX_NODES} values; shorten it"),
     )
@@ -21,64 +37,38 @@ pub(super) fn too_many(at: usize) -> YamlError {
 
 /// More than [`MAX_DEPTH`].
 pub(super) fn too_deep(at: usize) -> YamlError {
-    yaml_error(
+    YamlError::new(
         at,
         format!("the front matter is nested more than {MAX_DEPTH} deep; flatten it"),
     )
 }
 
+/// What is valid YAML but not read here, and what to do instead.
+pub(super) type Unsupported = [&'static str; 2];
+
 /// An alias `*x`, or a value that looks like one.
-pub(super) fn alias(at: usize) -> YamlError {
-    unsupported(
-        at,
-        "an alias (`*`)",
-        "write the value out, or put it in quotes",
-    )
-}
-
+pub(super) const ALIAS: Unsupported =
+    ["an alias (`*`)", "write the value out, or put it in quotes"];
 /// An anchor `&x` before a value.
-pub(super) fn anchor(at: usize) -> YamlError {
-    unsupported(
-        at,
-        "an anchor (`&`)",
-        "remove it, or put the value in quotes",
-    )
-}
-
+pub(super) const ANCHOR: Unsupported = ["an anchor (`&`)", "remove it, or put the value in quotes"];
 /// A tag `!x` before a value.
-pub(super) fn tag(at: usize) -> YamlError {
-    unsupported(at, "a tag (`!`)", "remove it, or put the value in quotes")
-}
-
+pub(super) const TAG: Unsupported = ["a tag (`!`)", "remove it, or put the value in quotes"];
 /// Content after a `---` or `...` line.
-pub(super) fn second_document(at: usize) -> YamlError {
-    unsupported(
-        at,
-        "a second YAML document",
-        "remove its `---` or `...` line",
-    )
+pub(super) const SECOND_DOCUMENT: Unsupported =
+    ["a second YAML document", "remove its `---` or `...` line"];
+const COMPLEX_KEY: Unsupported = [
+    "a complex key (a list, keys, or a `?`)",
+    "a key must be a word",
+];
+const DIRECTIVE: Unsupported = ["a directive (`%`)", "remove the line"];
+
+pub(super) fn unsupported(at: usize, [what, instead]: Unsupported) -> YamlError {
+    YamlError::new(at, format!("{what} is not read here; {instead}"))
 }
 
 /// A collection or a `?` indicator in key position.
 pub(super) fn complex_key(text: &str, at: usize) -> YamlError {
-    placeholder(text, at).unwrap_or_else(|| {
-        unsupported(
-            at,
-            "a complex key (a list, keys, or a `?`)",
-            "a key must be a word",
-        )
-    })
-}
-
-fn unsupported(at: usize, what: &str, instead: &str) -> YamlError {
-    yaml_error(at, format!("{what} is not read here; {instead}"))
-}
-
-fn yaml_error(at: usize, what: impl Into<String>) -> YamlError {
-    YamlError {
-        offset: at,
-        message: what.into(),
-    }
+    placeholder(text, at).unwrap_or_else(|| unsupported(at, COMPLEX_KEY))
 }
 
 /// The first Git conflict marker, if the front matter has a start or end marker. Inside quotes or brackets such a line
@@ -100,7 +90,7 @@ pub(super) fn conflict_line(text: &str, yaml: &Range<usize>) -> Option<YamlError
             let what = format!(
                 "Git left a conflict here (`{marker}`); keep one version and remove the lines with the marks"
             );
-            yaml_error(yaml.start + start, what)
+            YamlError::new(yaml.start + start, what)
         })
     })
 }
@@ -120,7 +110,7 @@ fn placeholder(text: &str, at: usize) -> Option<YamlError> {
         begins.then_some(from..from + length)
     };
     let found = [("{{", "}}"), ("{%", "%}")].into_iter().find_map(ends)?;
-    Some(yaml_error(
+    Some(YamlError::new(
         start + found.start,
         format!(
             "{} is a placeholder that no template filled in; write the value, or put it in quotes",
@@ -143,28 +133,65 @@ pub(super) fn from_scan_error(source: &str, error: &ScanError) -> YamlError {
     let first = rest.chars().next().unwrap_or_default();
     let what = match kind {
         Kind::RecursionLimitExceeded => return too_deep(at),
-        Kind::UnknownAnchor => return alias(at),
-        Kind::DirectiveDisallowed => {
-            return unsupported(at, "a directive (`%`)", "remove the line");
-        }
-        Kind::UndeclaredTagHandle | Kind::MissingTagUri => return tag(at),
+        Kind::UnknownAnchor => return unsupported(at, ALIAS),
+        Kind::DirectiveDisallowed => return unsupported(at, DIRECTIVE),
+        Kind::UndeclaredTagHandle | Kind::MissingTagUri => return unsupported(at, TAG),
         Kind::TabInPlainScalar | Kind::TabAtBlockScalarStart => {
-            return yaml_error(line_with_tab(source, at), TAB);
+            return YamlError::new(line_with_tab(source, at), TAB);
         }
-        Kind::TabInBlockIndentation
-        | Kind::TabNotAllowed
-        | Kind::InvalidBlockEntryWhitespace => TAB.into(),
         Kind::UnknownQuotedScalarEscape => return unknown_escape(source, at),
         Kind::MappingValueNotAllowed => return misplaced_colon(source, at),
-        Kind::SimpleKeyExpected => NO_COLON.into(),
         Kind::ExpectedBlockMappingKey
         | Kind::ExpectedBlockSequenceEntry
-        | Kind::ExpectedDocumentStart => out_of_place(source, at).into(),
+        | Kind::ExpectedDocumentStart => out_of_place(source, at).to_owned(),
+        Kind::MismatchedFlowCollectionEnd { open, close } => {
+            format!("the `{open}` that opens here is closed by a `{close}`")
+        }
+        Kind::MisplacedFlowCollectionEnd => {
+            format!(
+                "nothing was opened that this `{first}` could close; remove it, or put the value in quotes"
+            )
+        }
+        Kind::InvalidBlockScalarHeader => {
+            format!(
+                "after `{first}` a text begins in the next line; put the value in quotes if none is meant"
+            )
+        }
+        // The parser reports the start of the text that contains the character.
+        Kind::UnexpectedCharacter { character } if !character.is_ascii_graphic() => {
+            let what = format!(
+                "an unprintable character (U+{:04X}) stands here; remove it",
+                u32::from(*character)
+            );
+            return YamlError::new(at + rest.find(*character).unwrap_or(0), what);
+        }
+        Kind::UnexpectedCharacter { .. }
+        | Kind::MappingKeyNotAllowed
+        | Kind::MissingAnchorOrAliasName => {
+            format!("a value can't begin with `{first}`; put it in quotes")
+        }
+        kind => match fixed_message(kind) {
+            Some(what) => what.to_owned(),
+            None if first == ',' => "this comma has no value before it; remove it".to_owned(),
+            None => format!("the front matter is not valid YAML ({})", error.info()),
+        },
+    };
+    YamlError::new(at, what)
+}
+
+/// The message of a kind of error that says it all.
+fn fixed_message(kind: &ErrorKind) -> Option<&'static str> {
+    use ErrorKind as Kind;
+    Some(match kind {
+        Kind::TabInBlockIndentation | Kind::TabNotAllowed | Kind::InvalidBlockEntryWhitespace => {
+            TAB
+        }
+        Kind::SimpleKeyExpected => NO_COLON,
         Kind::InvalidTrailingSingleQuotedScalar => {
-            "more text follows the closing `'`; put the whole value in quotes, and write `''` for a `'` inside".into()
+            "more text follows the closing `'`; put the whole value in quotes, and write `''` for a `'` inside"
         }
         Kind::InvalidTrailingDoubleQuotedScalar => {
-            "more text follows the closing `\"`; put the whole value in quotes, and write `\\\"` for a `\"` inside".into()
+            "more text follows the closing `\"`; put the whole value in quotes, and write `\\\"` for a `\"` inside"
         }
         Kind::InvalidQuotedScalarHexEscape
         | Kind::InvalidLowSurrogateHexEscape
@@ -172,56 +199,33 @@ pub(super) fn from_scan_error(source: &str, error: &ScanError) -> YamlError {
         | Kind::MissingLowSurrogate
         | Kind::UnpairedLowSurrogate
         | Kind::InvalidUnicodeEscape => {
-            "a `\\x`, `\\u` or `\\U` in these double quotes names no character; write `\\\\` for a `\\`, or use single quotes".into()
-        }
-        Kind::MismatchedFlowCollectionEnd { open, close } => {
-            format!("the `{open}` that opens here is closed by a `{close}`")
-        }
-        Kind::MisplacedFlowCollectionEnd => {
-            format!("nothing was opened that this `{first}` could close; remove it, or put the value in quotes")
+            "a `\\x`, `\\u` or `\\U` in these double quotes names no character; write `\\\\` for a `\\`, or use single quotes"
         }
         Kind::ExpectedFlowSequenceSeparator | Kind::ExpectedFlowMappingSeparator => {
-            "a comma is missing before this, inside the brackets".into()
+            "a comma is missing before this, inside the brackets"
         }
         Kind::InvalidColonPlacement => {
-            "this `:` is not in the line of its key, inside the brackets; is a comma missing before it?".into()
+            "this `:` is not in the line of its key, inside the brackets; is a comma missing before it?"
         }
         Kind::BlockEntryInFlowCollection => {
-            "a `-` begins no item inside brackets; separate the items by commas".into()
+            "a `-` begins no item inside brackets; separate the items by commas"
         }
-        Kind::PlainScalarStartsWithDashFlowIndicator => {
-            "a lone `-` is no value; put it in quotes".into()
-        }
+        Kind::PlainScalarStartsWithDashFlowIndicator => "a lone `-` is no value; put it in quotes",
         Kind::BlockSequenceEntryNotAllowed => {
-            "a list can't begin in its key's line; begin it in the next, or put the value in quotes".into()
-        }
-        Kind::InvalidBlockScalarHeader => {
-            format!("after `{first}` a text begins in the next line; put the value in quotes if none is meant")
+            "a list can't begin in its key's line; begin it in the next, or put the value in quotes"
         }
         Kind::CommentInterceptedScalar => {
-            "a value can't go on in the next line after a comment; write it in one line, or put it in quotes".into()
+            "a value can't go on in the next line after a comment; write it in one line, or put it in quotes"
         }
         Kind::CommentNotSeparated => {
-            "a space is missing before the `#`; put the value in quotes if no comment is meant".into()
+            "a space is missing before the `#`; put the value in quotes if no comment is meant"
         }
         Kind::FlowMappingValueAdjacentCollection | Kind::InvalidMappingValueWhitespace => {
-            "a space is missing after the `:`".into()
+            "a space is missing after the `:`"
         }
-        Kind::BomInsideDocument => {
-            "an invisible character (U+FEFF) stands here; remove it".into()
-        }
-        // The parser reports the start of the text that contains the character.
-        Kind::UnexpectedCharacter { character } if !character.is_ascii_graphic() => {
-            let what = format!("an unprintable character (U+{:04X}) stands here; remove it", u32::from(*character));
-            return yaml_error(at + rest.find(*character).unwrap_or(0), what);
-        }
-        Kind::UnexpectedCharacter { .. } | Kind::MappingKeyNotAllowed | Kind::MissingAnchorOrAliasName => {
-            format!("a value can't begin with `{first}`; put it in quotes")
-        }
-        _ if first == ',' => "this comma has no value before it; remove it".into(),
-        _ => format!("the front matter is not valid YAML ({})", error.info()),
-    };
-    yaml_error(at, what)
+        Kind::BomInsideDocument => "an invisible character (U+FEFF) stands here; remove it",
+        _ => return None,
+    })
 }
 
 /// A quote or bracket that was opened on an earlier line than `at`, where the parser stopped, and wasn't closed in
@@ -242,7 +246,7 @@ fn unclosed_earlier(source: &str, at: usize, kind: &ErrorKind) -> Option<YamlErr
         _ if source.get(at..)?.starts_with(',') => return None,
         _ => before,
     };
-    let error = parser(until).find_map(Result::err)?;
+    let error = events(until).find_map(Result::err)?;
     let opening = error.marker().byte_offset()?;
     let in_quotes = *error.kind() == ErrorKind::UnclosedQuotedScalar;
     let in_brackets = matches!(error.kind(), ErrorKind::UnclosedFlowCollection { .. });
@@ -258,7 +262,7 @@ fn unclosed(source: &str, opening: usize) -> YamlError {
         Some('{') => ('{', '}'),
         quote => (quote.unwrap_or('"'), quote.unwrap_or('"')),
     };
-    yaml_error(
+    YamlError::new(
         opening,
         format!("the `{open}` that opens here is not closed; add the `{close}`"),
     )
@@ -281,20 +285,20 @@ fn closes_a_bracket(rest: &str) -> bool {
 /// A `: ` where no key can end. If the text before it started on an earlier line, either that line lacks its `:` or
 /// this line is indented like a continuation of the value above.
 fn misplaced_colon(source: &str, at: usize) -> YamlError {
-    let scalars = parser(source.get(..at).unwrap_or_default()).map_while(Result::ok);
+    let scalars = events(source.get(..at).unwrap_or_default()).map_while(Result::ok);
     let starts = scalars.filter_map(|(event, span)| {
         matches!(event, Event::Scalar(..)).then_some(span.byte_range()?.start)
     });
     let start = starts.last().unwrap_or(at);
     let several_lines = slice(source, &(start..at)).contains('\n');
     match (is_first_in_line(source, start), several_lines) {
-        (true, true) => yaml_error(start, NO_COLON),
-        (false, true) => yaml_error(
+        (true, true) => YamlError::new(start, NO_COLON),
+        (false, true) => YamlError::new(
             at,
             "this line is indented as if it went on with the value above; line its key up with the others",
         ),
-        (true, false) => yaml_error(at, "this key is too long; a key may have 1024 characters"),
-        (false, false) => yaml_error(
+        (true, false) => YamlError::new(at, "this key is too long; a key may have 1024 characters"),
+        (false, false) => YamlError::new(
             at,
             "a second `: ` stands in this line; put the value in quotes",
         ),
@@ -336,10 +340,10 @@ fn unknown_escape(source: &str, start: usize) -> YamlError {
             let what = format!(
                 "`\\{shown}` means nothing in double quotes; use single quotes, or write `\\\\` for a `\\`"
             );
-            return yaml_error(start + at, what);
+            return YamlError::new(start + at, what);
         }
     }
-    yaml_error(
+    YamlError::new(
         start,
         "a `\\` in these double quotes means nothing; use single quotes, or write `\\\\` for it",
     )
@@ -351,11 +355,6 @@ fn line_with_tab(source: &str, at: usize) -> usize {
         .filter(|(start, _)| *start > at)
         .find(|(_, line)| line.trim_start_matches(' ').starts_with('\t'))
         .map_or(at, |(start, _)| start)
-}
-
-fn line_start(text: &str, at: usize) -> usize {
-    let before = text.get(..at).unwrap_or(text);
-    before.rfind('\n').map_or(0, |end| end + 1)
 }
 
 /// Whether only whitespace precedes `at` on its line.

@@ -1,0 +1,167 @@
+//! All settings, read once.
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::auth::{self, Auth};
+use super::github::{self, GitHubConfig};
+use super::lookup::{ConfigError, Flags, Lookup, Secret};
+use super::public_url::{self, PublicUrl};
+use super::storage::{self, StorageChoice};
+use super::trust;
+use crate::net::TrustStore;
+
+/// All settings of a process, validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The blob store and its address.
+    pub storage: StorageChoice,
+    /// `AZURE_BLOB_CONTAINER`, default `codex-cache`.
+    pub container: String,
+    /// `CODEX_BIND`, default 127.0.0.1.
+    pub bind: IpAddr,
+    /// `FUNCTIONS_CUSTOMHANDLER_PORT`, else `--port`, else `PORT`, else 7071.
+    pub port: u16,
+    /// `CODEX_TIME_ZONE`, default `Europe/Berlin`.
+    pub time_zone: Tz,
+    /// `CODEX_AUTH`.
+    pub auth: Auth,
+    /// `CODEX_PUBLIC_URL`, default `https://$WEBSITE_HOSTNAME`, else the loopback address.
+    pub public_url: PublicUrl,
+    /// `CODEX_ALLOWED_ORIGINS`, none by default.
+    pub allowed_origins: Vec<String>,
+    /// `CODEX_MEMORY_TTL_SECONDS`, default 300.
+    pub memory_ttl: Duration,
+    /// `CODEX_ARTIFACT_TTL_SECONDS`, default 900.
+    pub artifact_ttl: Duration,
+    /// `CODEX_REVALIDATE_SECONDS`, default 5.
+    pub revalidate: Duration,
+    /// `CODEX_PENDING_EXPIRY_SECONDS`, default 60: after this time other instances recover an unfinished write intent.
+    pub pending_expiry: Duration,
+    /// `CODEX_STALE_IF_ERROR_SECONDS`, default 3600.
+    pub stale_if_error: Duration,
+    /// `CODEX_MEMORY_MAX_BYTES`, default 128 MiB.
+    pub memory_max_bytes: u64,
+    /// `CODEX_REBUILDS_PER_MINUTE`, default 60: `nocache` and strongly consistent reads, per user and
+    /// instance.
+    pub rebuilds_per_minute: u32,
+    /// `CODEX_WRITES_PER_MINUTE`, default 600, per user and instance.
+    pub writes_per_minute: u32,
+    /// `CODEX_MAX_CONNECTIONS`, default 16,384: concurrent connections; more wait in the accept queue.
+    pub max_connections: NonZeroUsize,
+    /// `CODEX_IDLE_SECONDS`, default 75: how long a connection may be without a complete request head.
+    pub idle: Duration,
+    /// `CODEX_BODY_SECONDS`, default 30: timeout of reading a request's body.
+    pub body: Duration,
+    /// `CODEX_METRICS_TOKEN`: the bearer token for `/metrics`, which is off without it.
+    pub metrics_token: Option<Secret>,
+    /// GitHub's URLs, the webhook's secret and the repository that mirrors the tasks.
+    pub github: GitHubConfig,
+    /// Trust anchors of TLS: `SSL_CERT_FILE` and `SSL_CERT_DIR` add to the built-in certificate authorities.
+    pub trust: TrustStore,
+    /// Whether a Functions host has started the service (`FUNCTIONS_CUSTOMHANDLER_PORT` is set) and triggers the
+    /// periodic work.
+    pub hosted: bool,
+}
+
+impl Config {
+    /// Reads every setting through `lookup`. A blank value counts as not set.
+    ///
+    /// # Errors
+    /// For the first setting that can't be used.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Self::from_flags(Flags::default(), lookup)
+    }
+
+    /// Like [`Self::from_lookup`], with the command line's flags, which take precedence.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_flags(
+        flags: Flags,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let settings = &Lookup {
+            variable: &lookup,
+            flags,
+        };
+        let bind = settings.parsed("CODEX_BIND", IpAddr::from([127, 0, 0, 1]), "an IP address")?;
+        let port = port(settings)?;
+        let public_url = public_url::public_url(settings, bind, port)?;
+        Ok(Self {
+            storage: storage::storage(settings)?,
+            container: storage::container(settings)?,
+            bind,
+            port,
+            time_zone: settings.parsed(
+                "CODEX_TIME_ZONE",
+                Tz::Europe__Berlin,
+                "a zone as in Europe/Berlin",
+            )?,
+            auth: auth::auth(settings, bind, &public_url)?,
+            public_url,
+            allowed_origins: public_url::allowed_origins(settings)?,
+            memory_ttl: settings.seconds("CODEX_MEMORY_TTL_SECONDS", 300)?,
+            artifact_ttl: settings.seconds("CODEX_ARTIFACT_TTL_SECONDS", 900)?,
+            revalidate: settings.seconds("CODEX_REVALIDATE_SECONDS", 5)?,
+            // A write that takes longer than this must renew its write intent.
+            pending_expiry: settings.positive_seconds("CODEX_PENDING_EXPIRY_SECONDS", 60)?,
+            stale_if_error: settings.seconds("CODEX_STALE_IF_ERROR_SECONDS", 3600)?,
+            memory_max_bytes: settings.parsed(
+                "CODEX_MEMORY_MAX_BYTES",
+                128 << 20,
+                "a number of bytes",
+            )?,
+            rebuilds_per_minute: settings.parsed(
+                "CODEX_REBUILDS_PER_MINUTE",
+                60,
+                "a whole number",
+            )?,
+            writes_per_minute: settings.parsed("CODEX_WRITES_PER_MINUTE", 600, "a whole number")?,
+            max_connections: settings.parsed(
+                "CODEX_MAX_CONNECTIONS",
+                NonZeroUsize::MIN.saturating_add((1 << 14) - 1),
+                "a whole number, at least 1",
+            )?,
+            idle: settings.positive_seconds("CODEX_IDLE_SECONDS", 75)?,
+            body: settings.positive_seconds("CODEX_BODY_SECONDS", 30)?,
+            metrics_token: metrics_token(settings)?,
+            github: github::github(settings)?,
+            trust: trust::trust(settings)?,
+            hosted: settings.is_set("FUNCTIONS_CUSTOMHANDLER_PORT"),
+        })
+    }
+}
+
+fn metrics_token(settings: &Lookup<'_>) -> Result<Option<Secret>, ConfigError> {
+    /// In bytes; a shorter token could be guessed.
+    const MIN_TOKEN_BYTES: usize = 16;
+    let name = "CODEX_METRICS_TOKEN";
+    let Some(token) = settings.text(name) else {
+        return Ok(None);
+    };
+    if token.len() >= MIN_TOKEN_BYTES && token.bytes().all(|c| c.is_ascii_graphic()) {
+        return Ok(Some(Secret::new(token)));
+    }
+    let allowed = "at least 16 visible ASCII characters";
+    Err(ConfigError::new(name, "can't be used", allowed))
+}
+
+fn port(settings: &Lookup<'_>) -> Result<u16, ConfigError> {
+    let by_host = settings.is_set("FUNCTIONS_CUSTOMHANDLER_PORT");
+    let name = match (by_host, settings.flags.port) {
+        (false, Some(port)) => return Ok(port),
+        // The host connects only to the port that it has chosen.
+        (true, Some(_)) => {
+            let was = "is given while FUNCTIONS_CUSTOMHANDLER_PORT is set";
+            let allowed = "left out where a Functions host says the port";
+            return Err(ConfigError::new("--port", was, allowed));
+        }
+        (true, None) => "FUNCTIONS_CUSTOMHANDLER_PORT",
+        (false, None) => "PORT",
+    };
+    settings.parsed(name, 7071, "a port, 0 to 65535")
+}

@@ -1,0 +1,100 @@
+//! Builds the parts of the service from the settings.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use codex_miroir::cache::CacheSettings;
+use codex_miroir::codex::CodexSettings;
+use codex_miroir::config::{Config, ConfigError, StorageChoice};
+use codex_miroir::git_sync::GitSettings;
+use codex_miroir::github::{GitHubRepository, Transport};
+use codex_miroir::now::Now;
+use codex_miroir::rules::Rules;
+use codex_miroir::store::BlobStore;
+use codex_miroir::store::azure::{AzureConnection, AzureStore};
+use codex_miroir::store::directory::DirectoryStore;
+
+/// Why the command failed, as a one-line message.
+pub(crate) type Failure = Box<dyn Error>;
+
+/// Deadline of a read; after it the read's storage requests are cancelled.
+const READ_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A random id from the operating system. Ids must be unique: otherwise an instance could take another's write for its
+/// own.
+#[expect(
+    clippy::expect_used,
+    reason = "without randomness the service can't run"
+)]
+fn random_id() -> u64 {
+    getrandom::u64().expect("the operating system gives random numbers")
+}
+
+/// What the service is built with.
+pub(crate) fn settings(config: &Config, github: &Arc<Transport>) -> Result<CodexSettings, Failure> {
+    let git = GitHubRepository::new(&config.github, github)?.map(|repository| GitSettings {
+        repository,
+        base_path: config.github.base_path.clone(),
+        clock: Now::read,
+        rules: Rules::default(),
+    });
+    Ok(CodexSettings {
+        cache: CacheSettings {
+            memory_ttl: config.memory_ttl,
+            artifact_ttl: config.artifact_ttl,
+            revalidate: config.revalidate,
+            stale_if_error: config.stale_if_error,
+            memory_max_bytes: config.memory_max_bytes,
+            deadline: READ_DEADLINE,
+            pending_expiry: config.pending_expiry,
+            zone: config.time_zone,
+            ids: random_id,
+            rules: Rules::default(),
+        },
+        rebuilds_per_minute: config.rebuilds_per_minute,
+        writes_per_minute: config.writes_per_minute,
+        git,
+    })
+}
+
+/// Opens the configured store. Also returns its description for the log and the output.
+pub(crate) fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
+    let (variable, connection) = match &config.storage {
+        StorageChoice::ConnectionString { variable, value } => {
+            let allowed = "an Azure Storage connection string";
+            let connection = AzureConnection::parse(value.reveal());
+            (
+                variable,
+                connection.map_err(|error| unusable(variable, &error, allowed))?,
+            )
+        }
+        StorageChoice::ManagedIdentity {
+            variable,
+            account,
+            identity,
+        } => {
+            let allowed = "an account name or https URL";
+            let connection = AzureConnection::managed_identity(account, identity.clone());
+            (
+                variable,
+                connection.map_err(|error| unusable(variable, &error, allowed))?,
+            )
+        }
+        StorageChoice::Directory { variable, path } => {
+            let allowed = "a folder that the service may make and write to";
+            let store = DirectoryStore::open(path, Utc::now);
+            let store = store.map_err(|error| unusable(variable, &error, allowed))?;
+            let described = format!("folder {} ({variable})", path.display());
+            return Ok((Arc::new(store), described));
+        }
+    };
+    let store = AzureStore::new(connection, &config.container, &config.trust)?;
+    let described = format!("{store} ({variable})");
+    Ok((Arc::new(store), described))
+}
+
+fn unusable(variable: &str, error: &dyn Error, allowed: &str) -> ConfigError {
+    ConfigError::new(variable, format!("can't be used: {error}"), allowed)
+}
