@@ -1,4 +1,4 @@
-//! Rebuilds a user's snapshot from the task files (src/cache/README.md, "Read").
+//! Rebuilds a user's snapshot from the task files (src/cache/README.md, "Rebuild").
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
 //! The `format` member of JSON blobs, which lets two versions of the service share one container
-//! (src/cache/README.md, "What is stored").
+//! (src/user_state/README.md, "What is stored").
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,5 +1,6 @@
 //! PURE. State commands: what an instance does to the state document, as data. A command can be applied again to
-//! a newer document when a compare-and-swap is lost, and one swap carries several (src/user_state/README.md, "Write").
+//! a newer document when a compare-and-swap is lost, and one swap carries several (src/user_state/README.md, "Group
+//! commit").
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

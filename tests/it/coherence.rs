@@ -1,4 +1,4 @@
-//! The promises to readers (src/cache/README.md, "Promises"), with several instances and controlled interleavings.
+//! The promises to readers (src/user_state/README.md, "Promises"), with several instances and controlled interleavings.
 
 use std::sync::Arc;
 use std::time::Duration;

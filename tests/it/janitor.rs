@@ -1,4 +1,4 @@
-//! What the janitor removes, and what it must keep (src/cache/README.md, "Garbage collection").
+//! What the janitor removes, and what it must keep (src/user_state/README.md, "Garbage collection").
 
 mod beside;
 mod costs;

@@ -1,4 +1,4 @@
-//! The promises to writers (src/cache/README.md, "Promises"), with store responses delayed, lost and duplicated. The
+//! The promises to writers (src/user_state/README.md, "Promises"), with store responses delayed, lost and duplicated. The
 //! simulation covers further interleavings.
 
 mod no_file;

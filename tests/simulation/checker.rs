@@ -1,4 +1,4 @@
-//! The guarantees for every response (src/cache/README.md, "Promises"), checked against the store's history.
+//! The guarantees for every response (src/user_state/README.md, "Promises"), checked against the store's history.
 //!
 //! A task file's history is the list of its versions. A response *contains* a change if it shows the file at the
 //! change's version or a later one. So the ETags in a response's table determine what it contains, independently

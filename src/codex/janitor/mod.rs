@@ -1,6 +1,6 @@
-//! Garbage collection for every user (src/cache/README.md, "Garbage collection"): expired idempotency records, write
-//! intents and tombstones, artifacts of deleted users, and blobs of the older service. In GitHub mode it also finds
-//! files that aren't pushed and have no hint.
+//! Garbage collection for every user (src/user_state/README.md, "Garbage collection"): expired idempotency records,
+//! write intents and tombstones, artifacts of deleted users, and blobs of the older service. In GitHub mode it also
+//! finds files that aren't pushed and have no hint.
 //!
 //! Any instance may run it at any time, also several concurrently and beside other operations: blobs are deleted only
 //! in the version that was read (`If-Match`), and the state changes by compare-and-swap. An interrupted pass leaves

@@ -1,4 +1,4 @@
-//! Recovery of abandoned write intents (src/cache/README.md, "Recovery"), and late writers.
+//! Recovery of abandoned write intents (src/user_state/README.md, "Recovery"), and late writers.
 
 use codex_miroir::codex::{BatchItem, Consistency, FileOp, FileOutcome};
 use codex_miroir::user_state::{ChangeKind, PendingFile, PendingOp};

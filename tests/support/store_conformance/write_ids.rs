@@ -1,4 +1,4 @@
-//! Whether a write can be recognised afterwards (src/cache/README.md, "Task files and write ids").
+//! Whether a write can be recognised afterwards (src/user_state/README.md, "Task files and write ids").
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What clients did and saw, and whether it keeps the promises (src/cache/README.md, "Promises").
+//! What clients did and saw, and whether it keeps the promises (src/user_state/README.md, "Promises").
 //!
 //! Each task is changed by one client, which increments its revision. So a task's state is two values that only grow,
 //! and every read can be compared with the state that it had to include.

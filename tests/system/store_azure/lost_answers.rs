@@ -1,4 +1,4 @@
-//! Lost requests and lost answers, on a real connection (src/cache/README.md, "Write").
+//! Lost requests and lost answers, on a real connection (src/user_state/README.md, "Lost answers").
 
 use super::*;
 
