@@ -1,4 +1,4 @@
-//! The current request: its id for log lines, its arrival time, and the cookie to set in its response.
+//! The current request: its id for log lines, its arrival time and its user.
 //!
 //! The context is task-local. [`in_request_context`] carries it into spawned tasks. Nothing is formatted until a line
 //! is logged, since most requests log none.
@@ -77,19 +77,6 @@ pub struct RequestContext {
     invocation: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
     user: OnceLock<UserId>,
-    cookie: OnceLock<Cookie>,
-}
-
-/// A cookie for the response, omitted if its session has ended by the time the response is sent.
-struct Cookie {
-    value: HeaderValue,
-    is_valid: Box<dyn Fn() -> bool + Send + Sync>,
-}
-
-impl fmt::Debug for Cookie {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Cookie")
-    }
 }
 
 impl RequestContext {
@@ -110,7 +97,6 @@ impl RequestContext {
             invocation: None,
             traceparent: None,
             user: OnceLock::new(),
-            cookie: OnceLock::new(),
         };
         // Requests have few headers, so one pass is cheaper than two lookups.
         for (name, value) in headers {
@@ -148,12 +134,6 @@ impl RequestContext {
     /// The user whose files the request concerns, once known.
     pub fn user(&self) -> Option<&UserId> {
         self.user.get()
-    }
-
-    /// The cookie to set in the response, if there is one and it is still valid.
-    pub fn cookie(&self) -> Option<&HeaderValue> {
-        let cookie = self.cookie.get().filter(|cookie| (cookie.is_valid)())?;
-        Some(&cookie.value)
     }
 
     /// The Functions host's invocation id. The header isn't authenticated, so only a well-formed value is returned.
@@ -203,13 +183,6 @@ pub fn in_scope_of(request: &Arc<RequestContext>, tell: impl FnOnce()) {
 pub fn set_user(user: &UserId) {
     // A no-op outside a request. A request concerns one user, so a second call can't conflict.
     let _ = CURRENT.try_with(|request| request.user.set(user.clone()));
-}
-
-/// Sets a cookie in the response to the current request, if `is_valid` returns true when the response is sent: the
-/// session may end during the request. Only the first call counts.
-pub fn set_cookie(value: HeaderValue, is_valid: impl Fn() -> bool + Send + Sync + 'static) {
-    let is_valid = Box::new(is_valid);
-    let _ = CURRENT.try_with(|request| request.cookie.set(Cookie { value, is_valid }));
 }
 
 /// The arrival time of the current request; `None` outside a request.

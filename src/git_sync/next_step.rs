@@ -45,7 +45,7 @@ impl PushSituation {
             0 => PushChoice::Done,
             _ if must_reconcile => PushChoice::Reconcile,
             _ if self.proposes => PushChoice::Propose,
-            ..=MAX_SINGLE_COMMITS => PushChoice::CommitEach,
+            1..=MAX_SINGLE_COMMITS => PushChoice::CommitEach,
             _ => PushChoice::CommitTogether,
         }
     }

@@ -368,17 +368,23 @@ impl Proposals<'_> {
             if foreign_content(on_branch, sent.chain(it.file.replaces)).is_some() {
                 continue;
             }
-            let seen = repository.find_pull(&branch).await?;
-            // A request merged after `head` was read: `head` lacks its contents, so treat it as replica lag.
-            if let Some(seen) = &seen
-                && let MergeState::MergedSince = engine.branch.merge_state(seen, Some(head)).await?
-            {
-                return Err(replica_lag_error().into());
-            }
-            let pull = seen.map(|it| it.pull).filter(|it| it.open);
+            let pull = self.open_pull_of(&branch, head).await?;
             return Ok(Some(target(pull)));
         }
         Err(GitSyncError::Contended)
+    }
+
+    /// The open request of an own branch. One that was merged after `head` was read is treated as replica lag: `head`
+    /// lacks its contents.
+    async fn open_pull_of(self, branch: &str, head: GitSha) -> Result<Option<Pull>, GitSyncError> {
+        let engine = self.out.engine;
+        let Some(seen) = engine.repository.find_pull(branch).await? else {
+            return Ok(None);
+        };
+        match engine.branch.merge_state(&seen, Some(head)).await? {
+            MergeState::MergedSince => Err(replica_lag_error().into()),
+            MergeState::Merged | MergeState::NotMerged => Ok(Some(seen.pull).filter(|it| it.open)),
+        }
     }
 
     async fn record_proposed(

@@ -1,17 +1,54 @@
-//! `authGithub`: GET `/auth/github`.
+//! A browser's sign-in: `web`, GET `/login`; `authGithub`, GET `/auth/github`; `authGithubCallback`, GET
+//! `/auth/github/callback`.
 
 use axum::extract::{Request, State};
-use axum::response::Response;
-use http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{REFERRER_POLICY, SET_COOKIE};
 
-use super::auth::ReturnTo;
+use super::app::App;
+use super::auth::callback::CallbackQuery;
+use super::auth::{ReturnTo, SignInMethod};
+use super::error::ApiError;
+use super::error_code::Code;
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::LocalPath;
-use super::openapi::refusals;
+use super::query::invalid;
 use super::response::redirect;
-use super::{ApiError, App, Code};
 use crate::now::Now;
 
-refusals!(Refusals as page:;
+refusals!(LoginRefusals as page:;
+    InvalidQuery = return_to(Some("return_to=elsewhere")).err(), OauthNotConfigured = tokens_only());
+
+/// Redirects a browser to the sign-in of this deployment, which returns to `return_to`.
+///
+/// 302; straight to `return_to` where no sign-in is needed. A browser gets an error as a page.
+#[utoipa::path(
+    get,
+    path = "/login",
+    tag = "sign-in",
+    params(("return_to" = inline(Option<LocalPath>), Query, description = "The path to return to.")),
+    responses((status = 302, description = "To the sign-in."), LoginRefusals),
+    security(()),
+)]
+pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let headers = request.headers();
+    let return_path = return_to(request.uri().query()).map_err(|it| it.into_page_for(headers))?;
+    let method = app.authenticator().sign_in_method();
+    match (method.url(headers, return_path.as_str()), method) {
+        (Some(page), _) => Ok(redirect(&page)),
+        (None, SignInMethod::BearerToken) => Err(tokens_only().into_page_for(headers)),
+        (None, _) => Ok(redirect(return_path.as_str())),
+    }
+}
+
+fn tokens_only() -> ApiError {
+    let message =
+        "Only tokens are taken here: for a sign-in set GITHUB_OAUTH_CLIENT_ID with its secret.";
+    ApiError::new(Code::OauthNotConfigured, message)
+}
+
+refusals!(BeginRefusals as page:;
     InvalidQuery = return_to(Some("return_to=elsewhere")).err(), OauthNotConfigured);
 
 /// Begins a sign-in by GitHub's pages.
@@ -23,7 +60,7 @@ refusals!(Refusals as page:;
     path = "/auth/github",
     tag = "sign-in",
     params(("return_to" = inline(Option<LocalPath>), Query, description = "The path to return to.")),
-    responses((status = 302, description = "To GitHub."), Refusals),
+    responses((status = 302, description = "To GitHub."), BeginRefusals),
     security(()),
 )]
 pub(super) async fn auth_github(
@@ -34,20 +71,68 @@ pub(super) async fn auth_github(
     let page = |error: ApiError| error.into_page_for(request.headers());
     let return_to = return_to(request.uri().query()).map_err(page)?;
     let begun = app.authenticator().begin_sign_in(return_to, now);
-    let (url, cookie) = begun.map_err(|error| page(app.denied(error)))?;
+    let (url, cookie) = begun.map_err(page)?;
     let mut response = redirect(&url);
     response.headers_mut().append(SET_COOKIE, cookie);
     Ok(response)
 }
 
+refusals!(CallbackRefusals as page:; SignInExpired, SignInFailed, AccessDenied, LoginNotAllowed, LoginReassigned,
+    OauthNotConfigured, AuthUnavailable, StorageUnavailable, NewerFormat, OwnerUnreadable);
+
+/// Ends a sign-in: turns in the code, sees who it is, drops the token, and gives the browser a session.
+///
+/// 302 to where the person wanted to go. 400 `sign_in_expired`: this browser hasn't begun it, has ended it
+/// before, or took over ten minutes; `sign_in_failed`: GitHub doesn't take the code. A browser gets a
+/// refusal as a page. The sign-in is over then; one with another state, begun in another window, goes on.
+#[utoipa::path(
+    get,
+    path = "/auth/github/callback",
+    tag = "sign-in",
+    params(
+        ("code" = Option<String>, Query, description = "What GitHub gives the browser."),
+        ("state" = Option<String>, Query, description = "What the sign-in was begun with."),
+        ("error" = Option<String>, Query, description = "What GitHub says instead of `code`."),
+    ),
+    responses((status = 302, description = "To where the person wanted to go."), CallbackRefusals),
+    security(()),
+)]
+pub(super) async fn auth_github_callback(
+    State(app): State<App>,
+    now: Now,
+    request: Request,
+) -> Response {
+    let headers = request.headers();
+    let query = CallbackQuery::parse(request.uri().query());
+    let authenticator = app.authenticator();
+    let called_back = authenticator.call_back(app.codex(), headers, &query, now);
+    let called_back = called_back.await;
+    let mut response = match called_back.session {
+        Ok((return_to, session)) => {
+            let mut response = redirect(return_to.as_str());
+            response.headers_mut().append(SET_COOKIE, session);
+            response
+        }
+        Err(error) => error.into_page_for(headers).into_response(),
+    };
+    let headers = response.headers_mut();
+    // The URL contains the code: don't leak it by `Referer`.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let cookie = authenticator.cookies().expire_sign_in();
+    if let Some(cookie) = cookie.filter(|_| called_back.expires_cookie) {
+        headers.append(SET_COOKIE, cookie);
+    }
+    response
+}
+
 /// The query's `return_to`, default `/`.
-pub(super) fn return_to(query: Option<&str>) -> Result<ReturnTo, ApiError> {
+fn return_to(query: Option<&str>) -> Result<ReturnTo, ApiError> {
     let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let Some((_, path)) = pairs.find(|(name, _)| name == "return_to") else {
         return Ok(ReturnTo::default());
     };
     ReturnTo::parse(&path).ok_or_else(|| {
         let message = "return_to must be a path of this service, as in /codex?format=html.";
-        ApiError::new(Code::InvalidQuery, message).field("return_to")
+        invalid("return_to", message)
     })
 }

@@ -13,8 +13,10 @@ use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
+use super::error::ApiError;
+use super::error_code::Code;
+use super::negotiate::text;
 use super::openapi::parameters::AnyCaseZeit;
-use super::{ApiError, Code};
 use crate::task::{Datum, Slot, Zeit};
 
 /// The maximum size of a JSON body.
@@ -49,13 +51,7 @@ pub(super) async fn read(
     if bytes.is_empty() || is_json(headers) {
         return Ok(bytes);
     }
-    Err(not_json())
-}
-
-/// 415 `unsupported_media_type`: the content type isn't JSON.
-pub(super) fn not_json() -> ApiError {
-    let message = "The body must be JSON: send it with Content-Type: application/json.";
-    ApiError::new(Code::UnsupportedMediaType, message)
+    Err(Code::UnsupportedMediaType.into())
 }
 
 /// Reads a body of any type, which must arrive within `timeout`. Each byte holds a permit of `memory` until the buffer
@@ -69,21 +65,13 @@ pub(super) async fn read_bytes(
     timeout: Duration,
     memory: &'static Semaphore,
 ) -> Result<Bytes, ApiError> {
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = text(headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
     if length.is_some_and(|length: usize| length > limit) {
         return Err(too_large(limit));
     }
     let collected =
         tokio::time::timeout(timeout, collect(body, length.unwrap_or(0), limit, memory)).await;
-    collected.unwrap_or_else(|_| Err(too_slow()))
-}
-
-/// 408 `body_too_slow`: the body didn't arrive in time.
-pub(super) fn too_slow() -> ApiError {
-    let message = "The body took too long to come: send it again.";
-    ApiError::new(Code::BodyTooSlow, message)
+    collected.unwrap_or_else(|_| Err(Code::BodyTooSlow.into()))
 }
 
 /// A buffered body, with the permits for its bytes.
@@ -102,10 +90,9 @@ impl BufferedBody {
     /// Acquires permits for the bytes received, not for the `Content-Length`, so that a slow client holds few.
     fn push(&mut self, data: &[u8], memory: &'static Semaphore) -> Result<(), ApiError> {
         let many = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let permits = memory.try_acquire_many(many).map_err(|_| {
-            let message = "Too many large requests at once: send it again in a moment.";
-            ApiError::new(Code::Overloaded, message).retry_after(RETRY_AFTER)
-        })?;
+        let permits = memory
+            .try_acquire_many(many)
+            .map_err(|_| ApiError::from(Code::Overloaded).retry_after(RETRY_AFTER))?;
         match &mut self.permits {
             Some(held) => held.merge(permits),
             none => *none = Some(permits),
@@ -148,10 +135,7 @@ pub(super) fn too_large(limit: usize) -> ApiError {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = value.and_then(|value| value.split(';').next());
+    let essence = text(headers, CONTENT_TYPE).and_then(|value| value.split(';').next());
     essence.is_some_and(|it| it.trim().eq_ignore_ascii_case("application/json"))
 }
 
@@ -176,6 +160,9 @@ pub(super) struct SlotBody {
     datum: Datum,
     zeit: AnyCaseZeit,
 }
+
+/// What is wrong with a slot of which one member is given.
+const MISSING: &str = "is missing: give datum and zeit";
 
 /// A JSON object whose members are removed one by one; [`Self::reject_unknown`] refuses those that remain.
 #[derive(Debug)]
@@ -203,10 +190,7 @@ impl Members {
                 path: String::new(),
                 members,
             }),
-            _ => {
-                let message = "The body must be a JSON object, as in {\"kategorie\":\"arbeit\"}.";
-                Err(ApiError::new(Code::InvalidJson, message))
-            }
+            _ => Err(Code::InvalidJson.into()),
         }
     }
 
@@ -236,46 +220,36 @@ impl Members {
         T: FromStr,
         T::Err: Display,
     {
-        if self.take_null(name) {
-            return Ok(Some(None));
-        }
-        Ok(self.parsed(name)?.map(Some))
+        self.unless_null(name, |members| members.parsed(name))
     }
 
     /// Removes a list of strings; `None` when it is missing.
     pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
-        let items = match self.members.remove(name) {
-            None => return Ok(None),
-            Some(Value::Array(items)) => items,
-            Some(_) => return Err(self.invalid(name, "must be a list of texts")),
+        let Some(list) = self.members.remove(name) else {
+            return Ok(None);
         };
-        let texts = items.into_iter().map(|item| match item {
-            Value::String(text) => Ok(text),
-            _ => Err(self.invalid(name, "must be a list of texts")),
-        });
-        texts.collect::<Result<_, _>>().map(Some)
+        let texts = serde_json::from_value(list);
+        let texts = texts.map_err(|_| self.invalid(name, "must be a list of texts"))?;
+        Ok(Some(texts))
     }
 
     /// Removes `{datum, zeit}`, of which both are required; `Some(None)` for `null`, which clears the field.
     pub(super) fn nullable_slot(&mut self, name: &str) -> Result<Option<Option<Slot>>, ApiError> {
-        if self.take_null(name) {
-            return Ok(Some(None));
-        }
-        let members = match self.members.remove(name) {
-            None => return Ok(None),
-            Some(Value::Object(members)) => members,
-            Some(_) => return Err(self.invalid(name, "must be {datum, zeit} or null")),
-        };
-        let mut inner = Self {
-            path: format!("{}{name}.", self.path),
-            members,
-        };
-        let slot = inner.slot()?;
-        inner.reject_unknown()?;
-        match slot {
-            Some(slot) => Ok(Some(Some(slot))),
-            None => Err(inner.invalid("datum", "is missing: give datum and zeit")),
-        }
+        self.unless_null(name, |outer| {
+            let members = match outer.members.remove(name) {
+                None => return Ok(None),
+                Some(Value::Object(members)) => members,
+                Some(_) => return Err(outer.invalid(name, "must be {datum, zeit} or null")),
+            };
+            let mut inner = Self {
+                path: format!("{}{name}.", outer.path),
+                members,
+            };
+            let slot = inner.slot()?;
+            inner.reject_unknown()?;
+            let missing = || inner.invalid("datum", MISSING);
+            slot.map(Some).ok_or_else(missing)
+        })
     }
 
     /// Removes `datum` and `zeit`: both or neither. `zeit` in any letter case.
@@ -288,8 +262,8 @@ impl Members {
         match (datum, zeit) {
             (Some(datum), Some(zeit)) => Ok(Some(Slot { datum, zeit })),
             (None, None) => Ok(None),
-            (Some(_), None) => Err(self.invalid("zeit", "is missing: give datum and zeit")),
-            (None, Some(_)) => Err(self.invalid("datum", "is missing: give datum and zeit")),
+            (Some(_), None) => Err(self.invalid("zeit", MISSING)),
+            (None, Some(_)) => Err(self.invalid("datum", MISSING)),
         }
     }
 
@@ -298,9 +272,8 @@ impl Members {
         match self.members.keys().next() {
             None => Ok(()),
             Some(name) => {
-                let message = "This field isn't known here: leave it out.";
                 let field = format!("{}{name}", self.path);
-                Err(ApiError::new(Code::UnknownField, message).field(field))
+                Err(ApiError::from(Code::UnknownField).field(field))
             }
         }
     }
@@ -320,11 +293,16 @@ impl Members {
             .map_err(|error| self.invalid(name, &format!("can't be that: {error}")))
     }
 
-    fn take_null(&mut self, name: &str) -> bool {
-        let is_null = self.members.get(name).is_some_and(Value::is_null);
-        if is_null {
+    /// Removes a member by `take`; `Some(None)` if it is `null`.
+    fn unless_null<T>(
+        &mut self,
+        name: &str,
+        take: impl FnOnce(&mut Self) -> Result<Option<T>, ApiError>,
+    ) -> Result<Option<Option<T>>, ApiError> {
+        if self.members.get(name).is_some_and(Value::is_null) {
             self.members.remove(name);
+            return Ok(Some(None));
         }
-        is_null
+        Ok(take(self)?.map(Some))
     }
 }

@@ -1,17 +1,16 @@
 //! `completeTask`: POST `/api/tasks/{id}/complete`.
 
-use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{self, Members};
-use super::extract::{Caller, TaskPath, read_request, waits_for_git};
+use super::always::Always;
+use super::body::Members;
+use super::error::ApiError;
+use super::extract::{Admitted, Asked};
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::{Completion, ConsistencyParams, TaskIdParam, WaitParams};
-use super::openapi::refusals;
-use super::response::{Always, GitFields, write_response};
-use super::{ApiError, App};
-use crate::now::Now;
+use super::response::{GitFields, write_response};
 use crate::task::{GitSha, Slot, TaskId};
 
 #[derive(Serialize, ToSchema)]
@@ -55,28 +54,20 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
         Refusals,
     ),
 )]
-pub(super) async fn complete_task(
-    State(app): State<App>,
-    caller: Caller,
-    TaskPath(task): TaskPath,
-    now: Now,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body, app.body_timeout()).await?;
-    let mut members = Members::of(&bytes)?;
+pub(super) async fn complete_task(admitted: Admitted) -> Response {
+    admitted.answer(complete).await
+}
+
+async fn complete(mut asked: Asked) -> Result<Response, ApiError> {
+    let task = asked.task().await?;
+    let mut members = Members::of(&asked.body().await?)?;
     let slot = members.slot()?;
     members.reject_unknown()?;
-    let read_request = read_request(&parts.headers, caller, now);
-    let completed = app
-        .codex()
-        .writer()
-        .complete(&read_request, &task, slot)
-        .await?;
+    let (codex, reader) = (asked.app.codex(), &asked.reader);
+    let completed = codex.writer().complete(reader, &task, slot).await?;
     let task = completed.task;
-    let wait = waits_for_git(&parts.headers, parts.uri.query());
-    let file = (&task.name, task.etag);
-    let git = GitFields::after(&app, &read_request, file, task.written, wait).await;
+    let wait = asked.waits_for_git();
+    let git = GitFields::after(codex, reader, (&task.name, task.etag), task.written, wait).await;
     let document = CompleteResponse {
         ok: Always,
         id: task.name.id(),
@@ -86,5 +77,5 @@ pub(super) async fn complete_task(
         version: task.version.0,
         git,
     };
-    Ok(write_response(&app, &read_request.user, &task, &document))
+    Ok(write_response(&asked, &task, &document))
 }

@@ -1,28 +1,26 @@
 //! `createTask`: POST `/api/tasks`.
 
-use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::LOCATION;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::body::{self, Members, SlotBody};
-use super::extract::{Caller, read_request, waits_for_git};
+use super::always::Always;
+use super::body::{Members, SlotBody};
+use super::error::ApiError;
+use super::error_code::Code;
+use super::extract::{Admitted, Asked};
+use super::hash::{hex, sha256};
+use super::header_names::IDEMPOTENCY_KEY;
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::{
     ConsistencyParams, IdempotencyKeyParam, Markdown, SingleLine, WaitParams,
 };
-use super::openapi::refusals;
-use super::response::{Always, GitFields, insert_etag, insert_write_headers, json};
-use super::{ApiError, App, Code};
+use super::response::{GitFields, insert_etag, insert_write_headers, json};
 use crate::codex::KeyHashes;
-use crate::now::Now;
-use crate::task::{Datum, FileName, Kategorie, NewTask, Status, TaskId};
-use crate::user::UserId;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+use crate::task::{Datum, Kategorie, NewTask, Status, TaskId};
 
 /// The maximum length of an `Idempotency-Key`.
 const MAX_KEY_LENGTH: usize = 255;
@@ -121,34 +119,28 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE;
         Refusals,
     ),
 )]
-pub(super) async fn create_task(
-    State(app): State<App>,
-    caller: Caller,
-    now: Now,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let key = idempotency_key(&parts.headers)?;
-    let bytes = body::read(&parts.headers, body, app.body_timeout()).await?;
+pub(super) async fn create_task(admitted: Admitted) -> Response {
+    admitted.answer(create).await
+}
+
+async fn create(mut asked: Asked) -> Result<Response, ApiError> {
+    let key = idempotency_key(asked.headers())?.map(|key| hex(&sha256(key)));
+    let bytes = asked.body().await?;
     let task = new_task(Members::of(&bytes)?)?;
-    let hashes = key.map(|key| KeyHashes {
-        key: sha256(key.as_bytes()),
-        body: sha256(&bytes),
-    });
-    let read_request = read_request(&parts.headers, caller, now);
-    let created = app
-        .codex()
-        .writer()
-        .create(&read_request, task, hashes)
-        .await?;
-    let wait = waits_for_git(&parts.headers, parts.uri.query());
-    let file = (&created.name, created.etag);
-    let git = GitFields::after(&app, &read_request, file, !created.reused, wait).await;
+    let body = || hex(&sha256(&bytes));
+    let hashes = key.map(|key| KeyHashes { key, body: body() });
+    let (codex, reader) = (asked.app.codex(), &asked.reader);
+    let created = codex.writer().create(reader, task, hashes).await?;
+    let name = &created.name;
+    let wait = asked.waits_for_git();
+    let git = GitFields::after(codex, reader, (name, created.etag), !created.reused, wait).await;
+    let base_path = asked.app.github_base_path();
     let document = CreateResponse {
         ok: Always,
-        id: created.name.id(),
-        path: repository_path(&app, &read_request.user, &created.name),
-        filename: created.name.as_str(),
+        id: name.id(),
+        // In the repository, where the file is once it is committed.
+        path: format!("{base_path}/{}/tasks/{name}", reader.user),
+        filename: name.as_str(),
         version: created.version.0,
         git,
         reused: created.reused,
@@ -159,18 +151,12 @@ pub(super) async fn create_task(
     };
     let mut response = json(status, &document);
     let headers = response.headers_mut();
-    insert_write_headers(
-        headers,
-        &app,
-        &read_request.user,
-        created.known,
-        created.requests,
-    );
+    insert_write_headers(headers, &asked, created.known, created.requests);
     if !created.reused {
         // A task created earlier may have changed since, so the first `ETag` would be stale.
         insert_etag(headers, created.etag);
     }
-    let stem = utf8_percent_encode(created.name.stem(), SEGMENT);
+    let stem = utf8_percent_encode(name.stem(), SEGMENT);
     if let Ok(location) = HeaderValue::try_from(format!("/api/tasks/{stem}")) {
         headers.insert(LOCATION, location);
     }
@@ -214,19 +200,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     };
     let key = value.to_str().ok().filter(visible);
     if key.is_none() || values.next().is_some() {
-        let message =
-            "An Idempotency-Key is 1 to 255 visible ASCII characters: send one like that.";
-        return Err(ApiError::new(Code::InvalidHeader, message).field("Idempotency-Key"));
+        return Err(ApiError::from(Code::InvalidHeader).field("Idempotency-Key"));
     }
     Ok(key)
-}
-
-/// The file's path in the repository, which it has once it is committed.
-fn repository_path(app: &App, user: &UserId, name: &FileName) -> String {
-    format!("{}/{user}/tasks/{name}", app.github_base_path())
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

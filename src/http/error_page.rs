@@ -5,17 +5,14 @@ use std::sync::LazyLock;
 
 use http::HeaderValue;
 
-use super::Code;
-use super::response::page_policy;
+use super::error_code::Code;
+use super::static_response::page_policy;
 use crate::view::Language;
 
 const STYLESHEET: &str = include_str!("refusal_page.css");
 
 /// The page's `Content-Security-Policy`.
 pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESHEET));
-
-/// What happened and what to do, in German and in English.
-struct PageTexts([[&'static str; 2]; 2]);
 
 /// The main link of a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,128 +23,104 @@ enum PageLink {
     Home,
 }
 
-fn page_texts(code: Code) -> (PageTexts, PageLink) {
+/// The main link; what happened and what to do, in German and in English.
+type PageTexts = (
+    PageLink,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
+
+fn page_texts(code: Code) -> PageTexts {
     use PageLink::{Home, SignIn};
-    let (german, english, link) = match code {
+    match code {
         Code::NotFound => (
-            [
-                "Hier ist nichts.",
-                "Unter dieser Adresse gibt es keine Seite. Die Woche steht auf der Startseite.",
-            ],
-            [
-                "There is nothing here.",
-                "No page has this address. The week is on the start page.",
-            ],
             Home,
+            "Hier ist nichts.",
+            "Unter dieser Adresse gibt es keine Seite. Die Woche steht auf der Startseite.",
+            "There is nothing here.",
+            "No page has this address. The week is on the start page.",
         ),
         Code::AccessDenied => (
-            [
-                "Die Anmeldung wurde bei GitHub abgelehnt.",
-                "Beginne noch einmal, und erlaube sie dort.",
-            ],
-            [
-                "The sign-in was declined at GitHub.",
-                "Begin again, and allow it there.",
-            ],
             SignIn,
+            "Die Anmeldung wurde bei GitHub abgelehnt.",
+            "Beginne noch einmal, und erlaube sie dort.",
+            "The sign-in was declined at GitHub.",
+            "Begin again, and allow it there.",
         ),
         Code::SignInExpired => (
-            [
-                "Diese Anmeldung gilt nicht mehr.",
-                "Sie hat zu lange gedauert, ist schon beendet oder wurde in einem anderen Browser begonnen. Beginne noch einmal.",
-            ],
-            [
-                "This sign-in is over.",
-                "It took too long, was ended before, or was begun in another browser. Begin again.",
-            ],
             SignIn,
+            "Diese Anmeldung gilt nicht mehr.",
+            "Sie hat zu lange gedauert, ist schon beendet oder wurde in einem anderen Browser begonnen. Beginne noch einmal.",
+            "This sign-in is over.",
+            "It took too long, was ended before, or was begun in another browser. Begin again.",
         ),
         Code::SignInFailed | Code::TokenInvalid => (
-            [
-                "GitHub hat die Anmeldung nicht bestätigt.",
-                "Beginne noch einmal.",
-            ],
-            ["GitHub didn't confirm the sign-in.", "Begin again."],
             SignIn,
+            "GitHub hat die Anmeldung nicht bestätigt.",
+            "Beginne noch einmal.",
+            "GitHub didn't confirm the sign-in.",
+            "Begin again.",
         ),
         Code::LoginNotAllowed => (
-            [
-                "Dieses Konto hat hier keinen Zutritt.",
-                "Bitte den Betreiber, es zuzulassen, oder melde dich bei GitHub mit einem anderen an.",
-            ],
-            [
-                "This account may not enter here.",
-                "Ask the operator to let it in, or sign in at GitHub with another one.",
-            ],
             SignIn,
+            "Dieses Konto hat hier keinen Zutritt.",
+            "Bitte den Betreiber, es zuzulassen, oder melde dich bei GitHub mit einem anderen an.",
+            "This account may not enter here.",
+            "Ask the operator to let it in, or sign in at GitHub with another one.",
         ),
         Code::LoginReassigned => (
-            [
-                "Dieser Name gehörte früher einem anderen Konto.",
-                "Dessen Aufgaben liegen noch hier. Frag den Betreiber, wem sie gehören.",
-            ],
-            [
-                "This name belonged to another account before.",
-                "That one's tasks are still here. Ask the operator whose they are.",
-            ],
             SignIn,
+            "Dieser Name gehörte früher einem anderen Konto.",
+            "Dessen Aufgaben liegen noch hier. Frag den Betreiber, wem sie gehören.",
+            "This name belonged to another account before.",
+            "That one's tasks are still here. Ask the operator whose they are.",
         ),
         Code::OauthNotConfigured => (
-            [
-                "Über GitHubs Seiten meldet sich hier niemand an.",
-                "Frag den Betreiber, wie du hineinkommst.",
-            ],
-            [
-                "Nobody signs in by GitHub's pages here.",
-                "Ask the operator how to get in.",
-            ],
             Home,
+            "Über GitHubs Seiten meldet sich hier niemand an.",
+            "Frag den Betreiber, wie du hineinkommst.",
+            "Nobody signs in by GitHub's pages here.",
+            "Ask the operator how to get in.",
         ),
         Code::AuthUnavailable => (
-            [
-                "GitHub antwortet gerade nicht.",
-                "Versuche es in ein paar Minuten noch einmal.",
-            ],
-            ["GitHub doesn't answer now.", "Try again in a few minutes."],
             SignIn,
+            "GitHub antwortet gerade nicht.",
+            "Versuche es in ein paar Minuten noch einmal.",
+            "GitHub doesn't answer now.",
+            "Try again in a few minutes.",
         ),
         Code::StorageUnavailable => (
-            [
-                "Die Aufgaben sind gerade nicht zu erreichen.",
-                "Versuche es in ein paar Minuten noch einmal.",
-            ],
-            [
-                "The tasks can't be reached now.",
-                "Try again in a few minutes.",
-            ],
             SignIn,
+            "Die Aufgaben sind gerade nicht zu erreichen.",
+            "Versuche es in ein paar Minuten noch einmal.",
+            "The tasks can't be reached now.",
+            "Try again in a few minutes.",
         ),
         Code::InvalidQuery => (
-            ["Diese Adresse stimmt nicht.", "Beginne auf der Startseite."],
-            ["This address is wrong.", "Begin on the start page."],
             Home,
+            "Diese Adresse stimmt nicht.",
+            "Beginne auf der Startseite.",
+            "This address is wrong.",
+            "Begin on the start page.",
         ),
         _ => (
-            [
-                "Das ist nicht gelungen.",
-                "Versuche es noch einmal. Bleibt es dabei, frag den Betreiber.",
-            ],
-            [
-                "That didn't work.",
-                "Try again. If it stays so, ask the operator.",
-            ],
             Home,
+            "Das ist nicht gelungen.",
+            "Versuche es noch einmal. Bleibt es dabei, frag den Betreiber.",
+            "That didn't work.",
+            "Try again. If it stays so, ask the operator.",
         ),
-    };
-    (PageTexts([german, english]), link)
+    }
 }
 
-/// The HTML of an error page; `name` is the code as in JSON responses.
-pub(super) fn page(code: Code, name: &str, language: Language) -> Vec<u8> {
-    let (PageTexts([german, english]), link) = page_texts(code);
-    let ([happened, to_do], sign_in, home) = match language {
-        Language::German => (german, "Anmelden", "Zur Startseite"),
-        Language::English => (english, "Sign in", "To the start page"),
+/// The HTML of an error page.
+pub(super) fn page(code: Code, language: Language) -> Vec<u8> {
+    let (link, german, german_advice, english, english_advice) = page_texts(code);
+    let (happened, to_do, sign_in, home) = match language {
+        Language::German => (german, german_advice, "Anmelden", "Zur Startseite"),
+        Language::English => (english, english_advice, "Sign in", "To the start page"),
     };
     let page = maud::html! {
         (maud::DOCTYPE)
@@ -169,7 +142,7 @@ pub(super) fn page(code: Code, name: &str, language: Language) -> Vec<u8> {
                         }
                         PageLink::Home => { a class="first" href="/" { (home) } }
                     }
-                    small { (name) }
+                    small { (code.name()) }
                 }
             }
         }

@@ -1,25 +1,27 @@
 //! What handlers extract from a request.
 
 use std::convert::Infallible;
+use std::mem;
 
-use axum::extract::{FromRequestParts, Path};
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, COOKIE, IF_NONE_MATCH,
-};
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap};
 
-use super::{ApiError, App, Code};
-use crate::codex::{Consistency, Encoding, ReadRequest, Version};
+use super::app::App;
+use super::auth::{Caller, SessionRenewal, VERSION};
+use super::body;
+use super::error::ApiError;
+use super::error_code::Code;
+use super::header_names::X_CODEX_VERSION;
+use super::negotiate::{self, requires_strong};
+use crate::codex::{Consistency, ReadRequest, Version};
 use crate::context;
 use crate::now::Now;
 use crate::task::TaskRef;
 use crate::user::UserId;
-use crate::view::Language;
-
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// The version of the user's data, in requests and responses.
-pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-version");
 
 /// When the request arrived: as set in its extensions by the caller of the service (tests; no client can), else now.
 /// The only place where a request's time is read, once per request.
@@ -41,191 +43,124 @@ impl<S: Sync> FromRequestParts<S> for Now {
     }
 }
 
-/// The authenticated user. A handler that extracts it can't be reached without authentication.
+/// The authenticated user.
 ///
 /// Errors: 401 `not_signed_in`, `token_invalid`, `token_foreign`; 403 `host_not_allowed`,
 /// `cross_origin`, `login_not_allowed`, `login_reassigned`; 503 `auth_unavailable`,
 /// `storage_unavailable`, `newer_format`, `owner_unreadable`.
-#[derive(Debug, Clone)]
-pub(super) struct Caller {
-    pub user: UserId,
-}
-
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let now = arrival(parts);
-        let caller = app.authenticator().caller(app.codex(), parts, now).await;
-        let caller = caller.map_err(|error| app.denied(error))?;
+        let (codex, now) = (app.codex(), arrival(parts));
+        let caller = app.authenticator().caller(codex, parts, now).await?;
         context::set_user(&caller.user);
         Ok(caller)
     }
 }
 
-/// The task that the path names, else 400 `invalid_id`.
-#[derive(Debug, Clone)]
-pub(super) struct TaskPath(pub TaskRef);
+/// A request of an authenticated user.
+pub(super) struct Asked {
+    pub(super) app: App,
+    /// Whose files, and how current.
+    pub(super) reader: ReadRequest,
+    pub(super) head: Parts,
+    body: Body,
+}
 
-impl FromRequestParts<App> for TaskPath {
+/// An authenticated request that isn't answered yet. A handler that extracts it can't be reached without authentication;
+/// the errors are those of [`Caller`].
+pub(super) struct Admitted {
+    asked: Asked,
+    renewal: Option<Box<SessionRenewal>>,
+}
+
+impl FromRequest<App> for Admitted {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let path = Path::<String>::from_request_parts(parts, app).await;
-        let id = path.ok().and_then(|Path(id)| id.parse().ok());
-        id.map(Self).ok_or_else(bad_id)
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (mut head, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut head, app).await?;
+        Ok(Self::new(app.clone(), caller, head, body))
+    }
+}
+
+impl Admitted {
+    pub(super) fn new(app: App, caller: Caller, head: Parts, body: Body) -> Self {
+        let reader = ReadRequest {
+            seen: client_version(&head.headers, &caller.user),
+            user: caller.user,
+            consistency: match requires_strong(&head.headers) {
+                true => Consistency::Strict,
+                false => Consistency::Bounded,
+            },
+            now: arrival(&head),
+        };
+        let renewal = caller.renewal;
+        let asked = Asked {
+            app,
+            reader,
+            head,
+            body,
+        };
+        Self { asked, renewal }
+    }
+
+    /// Answers by `answer`. Whatever the answer is, a renewed session's cookie is added to it.
+    pub(super) async fn answer(
+        self,
+        answer: impl AsyncFnOnce(Asked) -> Result<Response, ApiError>,
+    ) -> Response {
+        let mut response = answer(self.asked).await.into_response();
+        if let Some(renewal) = self.renewal {
+            renewal.add_to(&mut response);
+        }
+        response
+    }
+}
+
+impl Asked {
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    pub(super) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The task that the path names, else 400 `invalid_id`.
+    pub(super) async fn task(&mut self) -> Result<TaskRef, ApiError> {
+        let path = Path::<String>::from_request_parts(&mut self.head, &()).await;
+        let task = path.ok().and_then(|Path(id)| id.parse().ok());
+        task.ok_or_else(bad_id)
+    }
+
+    /// The JSON body; the errors are those of [`body::read`].
+    pub(super) async fn body(&mut self) -> Result<Bytes, ApiError> {
+        let body = mem::take(&mut self.body);
+        body::read(&self.head.headers, body, self.app.body_timeout()).await
+    }
+
+    /// Whether the response to a write waits for its commit.
+    pub(super) fn waits_for_git(&self) -> bool {
+        negotiate::waits_for_git(self.headers(), self.query())
     }
 }
 
 /// 400 `invalid_id`: the path segment is no possible task id or stem.
 pub(super) fn bad_id() -> ApiError {
-    let message =
-        "A task is named by its four digits or its whole file stem, as in 0042 or 0042-Steuer.";
-    ApiError::new(Code::InvalidId, message).field("id")
-}
-
-/// The read request of a caller: the lower bound of the version and the consistency that the headers ask for.
-pub(super) fn read_request(headers: &HeaderMap, caller: Caller, now: Now) -> ReadRequest {
-    ReadRequest {
-        seen: client_version(headers, &caller.user),
-        user: caller.user,
-        consistency: match requires_strong(headers) {
-            true => Consistency::Strict,
-            false => Consistency::Bounded,
-        },
-        now,
-    }
+    ApiError::from(Code::InvalidId).field("id")
 }
 
 /// The highest version that the client has seen: the maximum of header and cookie. Another user's cookie and values
 /// that aren't numbers are ignored.
-pub(super) fn client_version(headers: &HeaderMap, user: &UserId) -> Option<Version> {
-    let by_header = headers
-        .get(X_CODEX_VERSION)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let cookies = headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let by_cookie = cookies
-        .flat_map(|line| line.split(';'))
-        .filter_map(|cookie| {
-            let (owner, version) = cookie
-                .trim()
-                .strip_prefix("codex_version=")?
-                // Some clients quote a cookie's value (RFC 6265, 4.1.1).
-                .trim_matches('"')
-                .split_once(':')?;
-            if owner == user.as_str() {
-                version.parse().ok()
-            } else {
-                None
-            }
-        });
+fn client_version(headers: &HeaderMap, user: &UserId) -> Option<Version> {
+    let by_header = negotiate::text(headers, X_CODEX_VERSION);
+    let by_header = by_header.and_then(|version| version.trim().parse().ok());
+    let by_cookie = negotiate::cookies(headers, VERSION).filter_map(|cookie| {
+        // Some clients quote a cookie's value (RFC 6265, 4.1.1).
+        let (owner, version) = cookie.trim_matches('"').split_once(':')?;
+        (owner == user.as_str()).then(|| version.parse().ok())?
+    });
     by_header.into_iter().chain(by_cookie).max().map(Version)
-}
-
-/// Whether the response to a write waits for its commit: `Prefer: wait` (RFC 7240) or `?git=wait`.
-pub(super) fn waits_for_git(headers: &HeaderMap, query: Option<&str>) -> bool {
-    let values = headers.get_all(PREFER).iter();
-    let preferences = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    let name = |it: &str| {
-        it.split([';', '='])
-            .next()
-            .unwrap_or("")
-            .trim()
-            .to_ascii_lowercase()
-    };
-    let by_query = query
-        .unwrap_or_default()
-        .split('&')
-        .any(|it| it == "git=wait");
-    by_query || preferences.into_iter().any(|it| name(it) == "wait")
-}
-
-/// Whether the client accepts `text/html`, as a browser's navigation does.
-pub(super) fn wants_page(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT).iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .filter_map(|range| range.split(';').next())
-        .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
-}
-
-/// The language of a page: German or English, by the higher weight in `Accept-Language` (RFC 9110, 12.5.4). The first
-/// of equal weights; German when it has neither.
-pub(super) fn accepted_language(headers: &HeaderMap) -> Language {
-    let mut best = (0.0, Language::German);
-    let values = headers.get_all(ACCEPT_LANGUAGE).iter();
-    let ranges = values.filter_map(|value| value.to_str().ok());
-    for range in ranges.flat_map(|value| value.split(',')) {
-        let (range, weight) = range.split_once(';').unwrap_or((range, "q=1"));
-        let weight = weight.trim().strip_prefix("q=");
-        let weight: f32 = weight.and_then(|it| it.trim().parse().ok()).unwrap_or(0.0);
-        let primary = range.trim().split('-').next().unwrap_or_default();
-        let language = match primary.to_ascii_lowercase().as_str() {
-            "de" => Language::German,
-            "en" => Language::English,
-            _ => continue,
-        };
-        if weight > best.0 {
-            best = (weight, language);
-        }
-    }
-    best.1
-}
-
-/// Whether the request asks for strong consistency: `Cache-Control: no-cache`.
-pub(super) fn requires_strong(headers: &HeaderMap) -> bool {
-    let values = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
-}
-
-/// Whether `If-None-Match` matches `etag` or is `*`, by weak comparison (RFC 9110, 8.8.3.2).
-pub(super) fn is_not_modified(headers: &HeaderMap, etag: &str) -> bool {
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    let values = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
-}
-
-/// The content coding by `Accept-Encoding` (RFC 9110, 12.5.3): gzip where `gzip`, else `*`, is listed without `q=0`.
-pub(super) fn accepted_encoding(headers: &HeaderMap) -> Encoding {
-    let mut gzip = None;
-    let mut any = None;
-    for value in headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-    {
-        for item in value.split(',') {
-            let (coding, weight) = item.split_once(';').unwrap_or((item, ""));
-            let refused = weight
-                .trim()
-                .strip_prefix("q=")
-                .is_some_and(|q| q.trim().parse() == Ok(0.0));
-            match coding.trim() {
-                coding if coding.eq_ignore_ascii_case("gzip") => gzip = Some(!refused),
-                "*" => any = Some(!refused),
-                _ => {}
-            }
-        }
-    }
-    if gzip.or(any).unwrap_or(false) {
-        Encoding::Gzip
-    } else {
-        Encoding::Identity
-    }
 }

@@ -1,19 +1,19 @@
 //! `getTask`: GET `/api/tasks/{id}`.
 
-use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::extract::{Caller, TaskPath, is_not_modified, read_request};
+use super::always::Always;
+use super::error::ApiError;
+use super::extract::{Admitted, Asked};
+use super::negotiate::is_not_modified;
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::{ConsistencyParams, IfNoneMatchParam, TaskIdParam};
-use super::openapi::refusals;
-use super::response::{Always, insert_etag, insert_read_headers, json, not_modified};
-use super::{ApiError, App};
+use super::response::{insert_etag, insert_read_headers, json, not_modified};
 use crate::codex::TaskDetail;
-use crate::now::Now;
-use crate::task::{GitSha, Problem};
+use crate::task::Problem;
 use crate::view::{FileObject, TaskObject};
 
 #[derive(Serialize, ToSchema)]
@@ -90,25 +90,37 @@ refusals!(Refusals: CALLER, READ, TASK);
         Refusals,
     ),
 )]
-pub(super) async fn get_task(
-    State(app): State<App>,
-    caller: Caller,
-    TaskPath(task): TaskPath,
-    now: Now,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let read_request = read_request(request.headers(), caller, now);
-    let shown = app.codex().reader().task(&read_request, &task).await?;
+pub(super) async fn get_task(admitted: Admitted) -> Response {
+    admitted.answer(show).await
+}
+
+async fn show(mut asked: Asked) -> Result<Response, ApiError> {
+    let task = asked.task().await?;
+    let shown = asked
+        .app
+        .codex()
+        .reader()
+        .task(&asked.reader, &task)
+        .await?;
+    let sha = shown.read.entry.table().file(shown.row).sha;
+    let is_known = |sha| is_not_modified(asked.headers(), &format!("\"{sha}\""));
+    let mut response = match sha.is_some_and(is_known) {
+        true => not_modified(),
+        false => json(StatusCode::OK, &document(&shown)),
+    };
+    let headers = response.headers_mut();
+    insert_read_headers(headers, &shown.read, shown.requests);
+    if let Some(sha) = sha {
+        insert_etag(headers, sha);
+    }
+    Ok(response)
+}
+
+fn document(shown: &TaskDetail) -> GetResponse<'_> {
     let entry = &shown.read.entry;
     let (file, folder) = (entry.table().file(shown.row), entry.folder());
-    let etag = file.sha.map(|sha| format!("\"{sha}\""));
-    if etag.is_some_and(|etag| is_not_modified(request.headers(), &etag)) {
-        let mut response = not_modified();
-        insert_headers(response.headers_mut(), &shown, file.sha);
-        return Ok(response);
-    }
     let (body, html) = (shown.body.as_deref(), shown.html.as_deref());
-    let document = match TaskObject::new(folder.as_str(), &file) {
+    match TaskObject::new(folder.as_str(), &file) {
         Some(task) => GetResponse::Task(TaskResponse {
             ok: Always,
             task,
@@ -122,15 +134,5 @@ pub(super) async fn get_task(
             html,
             problem: shown.problem.as_ref(),
         }),
-    };
-    let mut response = json(StatusCode::OK, &document);
-    insert_headers(response.headers_mut(), &shown, file.sha);
-    Ok(response)
-}
-
-fn insert_headers(headers: &mut HeaderMap, shown: &TaskDetail, sha: Option<GitSha>) {
-    insert_read_headers(headers, &shown.read, shown.requests);
-    if let Some(sha) = sha {
-        insert_etag(headers, sha);
     }
 }

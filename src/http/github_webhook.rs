@@ -4,16 +4,21 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderName, StatusCode};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
+use super::always::Always;
+use super::app::App;
 use super::body;
+use super::error::ApiError;
+use super::error_code::Code;
+use super::negotiate::text;
+use super::openapi::either::Either;
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::GithubEventParam;
-use super::openapi::{Either, refusals};
-use super::response::{Always, json};
-use super::{ApiError, App, Code};
+use super::response::json;
 use crate::git_sync::{FetchReport, UserReport};
 use crate::github::{self, Delivery, PushPayload, Skipped};
 use crate::now::Now;
@@ -85,8 +90,8 @@ type OkResponse = Either<PushResponse, PingResponse>;
 type AcceptedResponse = Either<IgnoredResponse, PushResponse>;
 
 refusals!(Refusals: READ, GITHUB;
-    InvalidPayload = bad_payload(), BadSignature = bad_signature(), BodyTooSlow,
-    BodyTooLarge = body::too_large(MAX_BYTES), Overloaded, WebhookNotConfigured, Conflict);
+    InvalidPayload, BadSignature, BodyTooSlow, BodyTooLarge = body::too_large(MAX_BYTES), Overloaded,
+    WebhookNotConfigured, Conflict);
 
 /// Brings the store up to date with the repository's current head; the payload only signals a change.
 ///
@@ -132,16 +137,12 @@ pub(super) async fn github_webhook(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let Some(secret) = app.webhook_secret() else {
-        let message =
-            "No webhook secret is configured: set GITHUB_WEBHOOK_SECRET here and at GitHub.";
-        return Err(ApiError::new(Code::WebhookNotConfigured, message));
-    };
-    let signature = header(&parts.headers, &SIGNATURE).ok_or_else(bad_signature)?;
+    let secret = app.webhook_secret().ok_or(Code::WebhookNotConfigured)?;
+    let signature = text(&parts.headers, SIGNATURE).ok_or(Code::BadSignature)?;
     let bytes = body::read_bytes(&parts.headers, body, MAX_BYTES, BODY_TIMEOUT, &MEMORY).await?;
-    github::verify(secret, Some(signature), &bytes).map_err(|_| bad_signature())?;
-    let event = header(&parts.headers, &EVENT).unwrap_or_default();
-    let delivery = github::parse(event, &bytes).map_err(|_| bad_payload())?;
+    github::verify(secret, Some(signature), &bytes).map_err(|_| Code::BadSignature)?;
+    let event = text(&parts.headers, EVENT).unwrap_or_default();
+    let delivery = github::parse(event, &bytes).map_err(|_| Code::InvalidPayload)?;
     match delivery {
         Delivery::Ping => Ok(json(StatusCode::OK, &PingResponse { ok: Always })),
         Delivery::Other => Ok(ignored("another event")),
@@ -162,16 +163,6 @@ pub(super) async fn github_webhook(
     }
 }
 
-fn bad_signature() -> ApiError {
-    let message = "The signature doesn't fit: give GitHub the secret that is configured here.";
-    ApiError::new(Code::BadSignature, message)
-}
-
-fn bad_payload() -> ApiError {
-    let message = "The payload isn't one of GitHub's: send what GitHub sends.";
-    ApiError::new(Code::InvalidPayload, message)
-}
-
 fn ignored(reason: &'static str) -> Response {
     let document = IgnoredResponse {
         ok: Always,
@@ -179,10 +170,6 @@ fn ignored(reason: &'static str) -> Response {
         reason,
     };
     json(StatusCode::ACCEPTED, &document)
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }
 
 impl PushResponse {

@@ -7,11 +7,14 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::extract::wants_page;
+use super::always::Always;
+use super::app::App;
+use super::error::ApiError;
+use super::error_code::Code;
+use super::negotiate::wants_page;
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::{AcceptLanguageParam, IfNoneMatchParam};
-use super::openapi::refusals;
-use super::response::Always;
-use super::{ApiError, App, Code, web};
+use super::web;
 use crate::now::Now;
 
 /// A small constant JSON response.

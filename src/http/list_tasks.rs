@@ -1,6 +1,5 @@
 //! `listTasks`: GET `/api/tasks`.
 
-use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,13 +7,14 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::extract::{Caller, read_request};
+use super::always::Always;
+use super::error::ApiError;
+use super::extract::{Admitted, Asked};
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::ConsistencyParams;
-use super::openapi::refusals;
-use super::response::{Always, insert_read_headers, json};
-use super::{ApiError, App, Code};
+use super::query::{invalid, parsed};
+use super::response::{insert_read_headers, json};
 use crate::codex::TaskFilter;
-use crate::now::Now;
 use crate::task::{FileName, Kategorie, Status};
 use crate::view::TaskObject;
 
@@ -75,15 +75,18 @@ refusals!(Refusals: CALLER, READ; InvalidQuery = parse_filter("limit=0").err());
         Refusals,
     ),
 )]
-pub(super) async fn list_tasks(
-    State(app): State<App>,
-    caller: Caller,
-    now: Now,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let filter = parse_filter(request.uri().query().unwrap_or_default())?;
-    let read_request = read_request(request.headers(), caller, now);
-    let list = app.codex().reader().list(&read_request, &filter).await?;
+pub(super) async fn list_tasks(admitted: Admitted) -> Response {
+    admitted.answer(list).await
+}
+
+async fn list(asked: Asked) -> Result<Response, ApiError> {
+    let filter = parse_filter(asked.query())?;
+    let list = asked
+        .app
+        .codex()
+        .reader()
+        .list(&asked.reader, &filter)
+        .await?;
     let (entry, folder) = (&list.read.entry, list.read.entry.folder());
     let objects = list.rows.iter().filter_map(|row| {
         let file = entry.table().file(*row);
@@ -111,11 +114,11 @@ fn parse_filter(query: &str) -> Result<TaskFilter, ApiError> {
             "status" if value == "alle" => filter.status = None,
             "status" => {
                 let allowed = "status must be offen, abgeschlossen, abgebrochen or alle.";
-                filter.status = Some(value.parse().map_err(|_| invalid("status", allowed))?);
+                filter.status = Some(parsed("status", &value, allowed)?);
             }
             "kategorie" => {
                 let allowed = "kategorie must be arbeit or privat.";
-                filter.kategorie = Some(value.parse().map_err(|_| invalid("kategorie", allowed))?);
+                filter.kategorie = Some(parsed("kategorie", &value, allowed)?);
             }
             "tag" => filter.tag = Some(value.into_owned()),
             "q" => filter.text = Some(value.into_owned()),
@@ -125,17 +128,13 @@ fn parse_filter(query: &str) -> Result<TaskFilter, ApiError> {
             }
             "cursor" => {
                 let message = "cursor must be the nextCursor of an earlier answer.";
-                filter.after =
-                    Some(decode_cursor(&value).ok_or_else(|| invalid("cursor", message))?);
+                let name = decode_cursor(&value).ok_or_else(|| invalid("cursor", message))?;
+                filter.after = Some(name);
             }
             _ => {}
         }
     }
     Ok(filter)
-}
-
-fn invalid(name: &'static str, message: &'static str) -> ApiError {
-    ApiError::new(Code::InvalidQuery, message).field(name)
 }
 
 /// The cursor after the file `last`. It holds the name rather than a position, so files created or removed between

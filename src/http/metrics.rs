@@ -4,10 +4,13 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use sha2::{Digest, Sha256};
 
-use super::openapi::refusals;
-use super::{ApiError, App, Code};
+use super::app::App;
+use super::error::ApiError;
+use super::error_code::Code;
+use super::hash::sha256;
+use super::negotiate::text;
+use super::openapi::error_responses::refusals;
 use crate::config::Secret;
 use crate::now::Now;
 
@@ -35,15 +38,12 @@ pub(super) async fn metrics(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let shared = &app.0;
-    let Some(token) = &shared.metrics_token else {
-        return Err(metrics_disabled());
-    };
+    let token = app.metrics_token().ok_or_else(metrics_disabled)?;
     if !has_token(request.headers(), token) {
         return Err(invalid_token());
     }
-    let text = shared.metrics.render(&shared.codex.runtime_stats(now));
-    let text = text.map_err(|error| ApiError::internal_error().caused_by(&error))?;
+    let text = app.metrics().render(&app.codex().runtime_stats(now));
+    let text = text.map_err(|error| ApiError::from(Code::Internal).caused_by(&error))?;
     let headers = [(CONTENT_TYPE, OPENMETRICS), (CACHE_CONTROL, "no-store")];
     Ok((headers, text).into_response())
 }
@@ -60,7 +60,6 @@ fn invalid_token() -> ApiError {
 
 /// Compares hashes, so that the timing reveals nothing about the token.
 fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
-    let sent = headers.get(AUTHORIZATION);
-    let sent = sent.and_then(|sent| sent.to_str().ok()?.strip_prefix("Bearer "));
-    sent.is_some_and(|sent| Sha256::digest(sent) == Sha256::digest(token.reveal()))
+    let sent = text(headers, AUTHORIZATION).and_then(|sent| sent.strip_prefix("Bearer "));
+    sent.is_some_and(|sent| sha256(sent) == sha256(token.reveal()))
 }

@@ -1,8 +1,9 @@
 #![doc = include_str!("README.md")]
 
-mod auth;
+mod always;
+mod app;
+pub mod auth;
 mod auth_github;
-mod auth_github_callback;
 mod body;
 mod complete_task;
 mod create_task;
@@ -11,19 +12,21 @@ mod error_code;
 mod error_page;
 mod extract;
 mod get_task;
-mod git_push;
 mod github_webhook;
+mod hash;
+mod header_names;
 mod health;
-mod janitor;
 mod list_tasks;
 mod metrics;
+pub mod negotiate;
 mod openapi;
 mod parse_error;
-mod path_normalizer;
 mod preview;
+mod query;
 mod render_codex;
 mod request_id;
 mod response;
+pub mod route_table;
 mod session;
 mod static_response;
 mod sync;
@@ -31,102 +34,46 @@ mod trigger;
 mod update_task;
 mod web;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::routing::{get, post};
-use tower::Layer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::codex::Codex;
-use crate::config::{Config, GitHubConfig, Secret};
-use crate::metrics::Metrics;
-use auth::ExpireLegacyCookie;
-use path_normalizer::PathNormalizer;
-use request_id::{RequestIdLayer, RequestIdService};
+use openapi::serve::DocumentSource;
+use request_id::RequestIdService;
+use route_table::RouteTable;
 
+pub use app::App;
 pub use auth::Authenticator;
 pub use error::ApiError;
 pub use error_code::Code;
 pub use parse_error::{ParseErrorResponse, parse_error_response};
 
-/// The state of every handler. One shared allocation: cloning it for a handler increments one reference count.
-#[derive(Clone)]
-pub struct App(Arc<Shared>);
+/// Called only by the Functions host, so they exist only under one.
+const HOST_ROUTES: [&str; 2] = ["/gitPush", "/janitor"];
 
-struct Shared {
-    codex: Codex,
-    authenticator: Authenticator,
-    github: GitHubConfig,
-    hosted: bool,
-    body_timeout: Duration,
-    metrics: Arc<Metrics>,
-    metrics_token: Option<Secret>,
-}
-
-impl App {
-    /// An application over `codex` whose callers `authenticator` admits. Of `config` it uses the settings of GitHub,
-    /// the Functions host, the metrics token and the timeout for bodies.
-    pub fn new(
-        codex: Codex,
-        authenticator: Authenticator,
-        config: &Config,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self(Arc::new(Shared {
-            codex,
-            authenticator,
-            github: config.github.clone(),
-            hosted: config.hosted,
-            body_timeout: config.body,
-            metrics,
-            metrics_token: config.metrics_token.clone(),
-        }))
-    }
-
-    fn codex(&self) -> &Codex {
-        &self.0.codex
-    }
-
-    fn authenticator(&self) -> &Authenticator {
-        &self.0.authenticator
-    }
-
-    /// The error response for a failed authentication, with advice that fits the sign-in method.
-    fn denied(&self, error: auth::AuthError) -> ApiError {
-        ApiError::denied(error, self.authenticator().sign_in_method())
-    }
-
-    fn github_base_path(&self) -> &str {
-        &self.0.github.base_path
-    }
-
-    /// The time within which a request body must arrive in full.
-    fn body_timeout(&self) -> Duration {
-        self.0.body_timeout
-    }
-
-    fn webhook_secret(&self) -> Option<&Secret> {
-        self.0.github.webhook_secret.as_ref()
-    }
-}
+/// The pages of the earlier service.
+const LEGACY_ROUTES: [&str; 3] = ["/index.html", "/create-task.html", "/login.html"];
 
 /// Every route of the OpenAPI document. The comments repeat the path from each handler's `#[utoipa::path]`, so that
 /// this is the whole route table.
 fn documented() -> OpenApiRouter<App> {
+    let document = OpenApiRouter::new()
+        .routes(routes!(openapi::serve::openapi_json)) // GET /openapi.json
+        .routes(routes!(openapi::serve::docs)); // GET /docs
     OpenApiRouter::with_openapi(openapi::base_document())
+        .merge(document.with_state(DocumentSource(openapi)))
         .routes(routes!(health::root)) // GET /
         .routes(routes!(web::web_asset)) // GET /assets/{name}
         .routes(routes!(web::service_worker)) // GET /sw.js
-        .routes(routes!(web::login)) // GET /login
+        .routes(routes!(auth_github::login)) // GET /login
         .routes(routes!(health::healthz)) // GET /healthz
         .routes(routes!(health::readyz)) // GET /readyz
         .routes(routes!(metrics::metrics)) // GET /metrics
-        .routes(routes!(openapi::serve::openapi_json)) // GET /openapi.json
-        .routes(routes!(openapi::serve::docs)) // GET /docs
         .routes(routes!(render_codex::render_codex)) // GET /codex
         .routes(routes!(list_tasks::list_tasks, create_task::create_task)) // GET, POST /api/tasks
         .routes(routes!(get_task::get_task, update_task::update_task)) // GET, PUT, PATCH /api/tasks/{id}
@@ -135,7 +82,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(sync::sync_state, sync::sync)) // GET, POST /sync
         .routes(routes!(github_webhook::github_webhook)) // POST /github/webhook
         .routes(routes!(auth_github::auth_github)) // GET /auth/github
-        .routes(routes!(auth_github_callback::auth_github_callback)) // GET /auth/github/callback
+        .routes(routes!(auth_github::auth_github_callback)) // GET /auth/github/callback
         .routes(routes!(session::me)) // GET /auth/me
         .routes(routes!(session::logout)) // POST /auth/logout
 }
@@ -145,39 +92,54 @@ pub fn openapi() -> OpenApi {
     openapi::complete(documented().into_openapi())
 }
 
-/// The whole service. Middleware for all routes wraps the router instead of being layered inside it: inside, each layer
-/// costs every request two more allocations.
-pub type Routes = RequestIdService<ExpireLegacyCookie<Router>>;
+/// The whole service. What all routes need wraps the router instead of being layered inside it: inside, each layer costs
+/// every request two more allocations.
+pub type Routes = RequestIdService<Router>;
 
 /// The service with every route, documented or not.
 pub fn router(app: App) -> Routes {
-    let (cors, legacy_cookie_layer) = (
-        app.authenticator().cors(),
-        app.authenticator().legacy_cookie_layer(),
-    );
     let (mut routes, document) = documented().split_for_parts();
-    let mut paths: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
-    if app.0.hosted {
-        // Called only by the Functions host, so they exist only under one.
-        routes = routes
-            .route("/gitPush", post(git_push::git_push))
-            .route("/janitor", post(janitor::janitor));
-        paths.extend(["/gitPush", "/janitor"]);
-    }
-    for legacy in ["/index.html", "/create-task.html", "/login.html"] {
+    for legacy in LEGACY_ROUTES {
         routes = routes.route(legacy, get(web::legacy_page));
-        paths.push(legacy);
     }
-    let ids = RequestIdLayer {
-        metrics: Arc::clone(&app.0.metrics),
-        normalizer: Arc::new(PathNormalizer::of(paths)),
-    };
+    let mut paths = document_paths(&document);
+    paths.extend(LEGACY_ROUTES);
+    if app.is_hosted() {
+        let [git_push, janitor] = HOST_ROUTES;
+        routes = routes
+            .route(git_push, post(trigger::git_push))
+            .route(janitor, post(trigger::janitor));
+        paths.extend(HOST_ROUTES);
+    }
+    let table = RouteTable::of(paths);
     let routes = routes
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method);
-    let routes = match cors {
+    let routes = match app.authenticator().cors() {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    ids.layer(legacy_cookie_layer.layer(routes.with_state(app)))
+    RequestIdService {
+        metrics: Arc::clone(app.metrics()),
+        routes: Arc::new(table),
+        show_path,
+        legacy_cookies: app.authenticator().legacy_cookies(),
+        inner: routes.with_state(app),
+    }
+}
+
+fn document_paths(document: &OpenApi) -> Vec<&str> {
+    document.paths.paths.keys().map(String::as_str).collect()
+}
+
+/// Writes a path for the log, without what must not be logged.
+fn show_path(path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    static LOGGABLE: LazyLock<RouteTable> = LazyLock::new(|| {
+        let document = documented().into_openapi();
+        RouteTable::of(document_paths(&document).into_iter().chain(HOST_ROUTES))
+    });
+    match crate::web::at(path) {
+        Some(_) => f.write_str(path),
+        None => LOGGABLE.write_loggable(path, f),
+    }
 }

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the handlers' `#[utoipa::path]` attributes, their request and response
 //! types, and the groups of errors and parameters in the modules below.
 
+pub(super) mod either;
 pub(super) mod error_responses;
 mod example;
 mod headers;
@@ -8,25 +9,20 @@ mod page;
 pub(super) mod parameters;
 pub(super) mod serve;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::request_body::RequestBody;
-use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Schema,
-    ServerBuilder,
+    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required, Schema, ServerBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Code;
 use super::error::ErrorDocument;
-pub(super) use error_responses::refusals;
+use super::error_code::Code;
 
 const ABOUT: &str = "Plans a week from numbered markdown files. Success has `ok: true` (the week itself has no `ok`); an error has a stable `code`, and an `error` that says what to do. Every path with GET also has HEAD; other methods get 405 with `Allow`. Unknown query parameters are ignored.";
 
@@ -60,21 +56,13 @@ type Scheme = (&'static str, fn() -> SecurityScheme);
 
 /// The security schemes. With the platform's authentication and without sign-in a client sends nothing.
 const SCHEMES: &[Scheme] = &[
-    ("bearer", || {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let what = "A personal access token of GitHub.";
-        SecurityScheme::Http(scheme.description(Some(what)).build())
-    }),
+    ("bearer", || bearer("A personal access token of GitHub.")),
     ("session", || {
         let what = "The cookie that signing in at `/auth/github` gives a browser; `codex_session` on plain http. A change also needs the service's own `Origin` or `Sec-Fetch-Site: same-origin`.";
         let cookie = ApiKeyValue::with_description("__Host-codex_session", what);
         SecurityScheme::ApiKey(ApiKey::Cookie(cookie))
     }),
-    ("metrics", || {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let what = "The token of `CODEX_METRICS_TOKEN`.";
-        SecurityScheme::Http(scheme.description(Some(what)).build())
-    }),
+    ("metrics", || bearer("The token of `CODEX_METRICS_TOKEN`.")),
     ("signature", || {
         let what =
             "`sha256=` and the HMAC-SHA256 of the body by the webhook's secret, in hexadecimal.";
@@ -83,34 +71,19 @@ const SCHEMES: &[Scheme] = &[
     }),
 ];
 
-/// A schema of two alternatives. `anyOf`, not `oneOf`: the members of one may be a subset of the other's.
-pub(super) struct Either<A, B>(PhantomData<(A, B)>);
-
-impl<A: ToSchema, B: ToSchema> PartialSchema for Either<A, B> {
-    fn schema() -> RefOr<Schema> {
-        let either = AnyOfBuilder::new();
-        let either = either.item(Ref::from_schema_name(A::name()));
-        either.item(Ref::from_schema_name(B::name())).into()
-    }
-}
-
-impl<A: ToSchema, B: ToSchema> ToSchema for Either<A, B> {
-    fn name() -> Cow<'static, str> {
-        format!("{}Or{}", A::name(), B::name()).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((A::name().into(), A::schema()));
-        A::schemas(schemas);
-        schemas.push((B::name().into(), B::schema()));
-        B::schemas(schemas);
-    }
+fn bearer(what: &str) -> SecurityScheme {
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+    SecurityScheme::Http(scheme.description(Some(what)).build())
 }
 
 /// Completes the handlers' document: operation ids, error responses of all routes, required bodies, response headers.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let schemas = document.components.clone().unwrap_or_default().schemas;
     for path in document.paths.paths.values_mut() {
+        if let Some(put) = &mut path.put {
+            // One handler, two operations: operation ids must be unique.
+            put.operation_id = Some("put_task".to_owned());
+        }
         let operations = [
             &mut path.get,
             &mut path.put,
@@ -119,34 +92,18 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         ];
         for operation in operations.into_iter().flatten() {
             normalize_operation(operation);
-            // The outermost layer turns a panic of any handler into a 500.
+            // The outermost service turns a panic of any handler into a 500.
             let internal_error =
                 error_responses::responses_by_status(&[Code::Internal], &[], &["application/json"]);
             for (status, answer) in internal_error {
-                operation
-                    .responses
-                    .responses
-                    .entry(status)
-                    .or_insert(answer);
+                let responses = &mut operation.responses.responses;
+                responses.entry(status).or_insert(answer);
             }
             if let Some(RefOr::T(body)) = &mut operation.request_body {
                 body.required = Some(requires_members(body, &schemas));
             }
+            headers::add_headers(operation);
         }
-        if let Some(put) = &mut path.put {
-            // One handler, two operations: operation ids must be unique.
-            put.operation_id = Some("putTask".to_owned());
-        }
-        let operations = [
-            &mut path.get,
-            &mut path.put,
-            &mut path.post,
-            &mut path.patch,
-        ];
-        operations
-            .into_iter()
-            .flatten()
-            .for_each(headers::add_headers);
     }
     document
 }

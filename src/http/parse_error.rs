@@ -5,27 +5,16 @@ use axum::body::to_bytes;
 use futures::FutureExt;
 use http::header::CONTENT_LENGTH;
 
-use super::request_id::{NOSNIFF, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
-use super::{ApiError, Code};
+use super::error::ApiError;
+use super::error_code::Code;
+use super::header_names::{NOSNIFF, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
 use crate::context::RequestId;
 
 /// The errors that hyper answers itself, by the status as it follows the HTTP version.
-const PARSE_ERRORS: [(&[u8], Code, &str); 3] = [
-    (
-        b" 431 ",
-        Code::HeadersTooLarge,
-        "The request's headers are too large: send at most 100, and 64 KiB of them with the request's line; fewer cookies may help.",
-    ),
-    (
-        b" 414 ",
-        Code::UriTooLong,
-        "The request's address is too long: use fewer or shorter parameters.",
-    ),
-    (
-        b" 400 ",
-        Code::InvalidRequest,
-        "The request's line or headers can't be read as HTTP/1.1.",
-    ),
+const PARSE_ERRORS: [(&[u8], Code); 3] = [
+    (b" 431 ", Code::HeadersTooLarge),
+    (b" 414 ", Code::UriTooLong),
+    (b" 400 ", Code::InvalidRequest),
 ];
 
 const END: &[u8] = b"\r\n\r\n";
@@ -47,7 +36,7 @@ pub fn parse_error_response(response: &[u8]) -> Option<ParseErrorResponse> {
     if !after_version.starts_with(b" 4") {
         return None;
     }
-    let (_, code, message) = PARSE_ERRORS
+    let (_, code) = PARSE_ERRORS
         .iter()
         .find(|it| after_version.starts_with(it.0))?;
     let head = response.strip_suffix(END)?;
@@ -63,7 +52,7 @@ pub fn parse_error_response(response: &[u8]) -> Option<ParseErrorResponse> {
     }
     let request_id = RequestId::next();
     let id = std::str::from_utf8(request_id.as_bytes()).ok()?;
-    let (parts, body) = ApiError::new(*code, *message).respond(id).into_parts();
+    let (parts, body) = ApiError::from(*code).respond(id).into_parts();
     // The body is in memory, so the future is ready at once.
     let body = to_bytes(body, usize::MAX).now_or_never()?.ok()?;
     let mut whole = format!("{status}\r\n").into_bytes();

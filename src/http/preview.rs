@@ -1,16 +1,16 @@
 //! `preview`: POST `/api/preview`.
 
-use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{self, Members};
-use super::extract::Caller;
-use super::openapi::refusals;
-use super::response::{Always, json};
-use super::{ApiError, App};
+use super::always::Always;
+use super::body::Members;
+use super::error::ApiError;
+use super::extract::{Admitted, Asked};
+use super::openapi::error_responses::refusals;
+use super::response::json;
 use crate::codex;
 
 #[derive(Serialize, ToSchema)]
@@ -50,22 +50,15 @@ refusals!(Refusals: CALLER, BODY; CrossOrigin);
         Refusals,
     ),
 )]
-pub(super) async fn preview(
-    State(app): State<App>,
-    _: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body, app.body_timeout()).await?;
-    let mut members = Members::of(&bytes)?;
+pub(super) async fn preview(admitted: Admitted) -> Response {
+    admitted.answer(render).await
+}
+
+async fn render(mut asked: Asked) -> Result<Response, ApiError> {
+    let mut members = Members::of(&asked.body().await?)?;
     let markdown = members.text("body")?.unwrap_or_default();
     members.reject_unknown()?;
     let html = codex::render(&markdown).await;
-    Ok(json(
-        StatusCode::OK,
-        &Preview {
-            ok: Always,
-            html: &html,
-        },
-    ))
+    let (ok, html) = (Always, html.as_str());
+    Ok(json(StatusCode::OK, &Preview { ok, html }))
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
@@ -12,19 +12,22 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use utoipa::ToSchema;
-use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
-use super::extract::{
-    Caller, X_CODEX_VERSION, accepted_encoding, accepted_language, is_not_modified, read_request,
-    wants_page,
+use super::app::App;
+use super::auth::Caller;
+use super::error::ApiError;
+use super::error_code::Code;
+use super::extract::{Admitted, Asked};
+use super::header_names::{
+    NOSNIFF, SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID,
 };
+use super::negotiate::{Representation, accepted_encoding, accepted_language, wants_page};
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::{AcceptLanguageParam, ConsistencyParams, IfNoneMatchParam};
-use super::openapi::refusals;
-use super::request_id::{NOSNIFF, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
-use super::response::{SERVER_TIMING, X_CODEX_CACHE, page_policy, redirect, server_timing};
-use super::{ApiError, App, Code};
+use super::query::{Flag, flag, invalid};
+use super::response::{redirect, server_timing};
+use super::static_response::page_policy;
 use crate::codex::{Consistency, Encoding, Layer, PageFormat, Read, Requests};
-use crate::now::Now;
 use crate::view::{STYLESHEET, WeekDocument};
 
 /// The formats of the week.
@@ -35,19 +38,6 @@ enum FormatParam {
     Json,
     Html,
 }
-
-/// The schema of a boolean parameter, as [`flag`] parses it.
-pub(super) struct Flag;
-
-impl utoipa::PartialSchema for Flag {
-    fn schema() -> RefOr<Schema> {
-        let word = ObjectBuilder::new().schema_type(Type::String);
-        word.enum_values(Some(["true", "1", "false", "0", ""]))
-            .into()
-    }
-}
-
-impl ToSchema for Flag {}
 
 /// The query of `GET /codex`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,27 +100,30 @@ refusals!(Refusals: CALLER, READ; InvalidQuery = format("pdf", &HeaderMap::new()
 pub(super) async fn render_codex(
     State(app): State<App>,
     caller: Result<Caller, ApiError>,
-    now: Now,
     request: Request,
-) -> Result<Response, ApiError> {
-    let caller = match caller {
-        Ok(caller) => caller,
-        Err(error) => return redirect_to_sign_in(&app, &request, error),
-    };
-    let headers = request.headers();
-    let query = CodexQuery::of(request.uri().query(), headers)?;
-    let mut read_request = read_request(headers, caller, now);
+) -> Response {
+    match caller {
+        Ok(caller) => {
+            let (head, body) = request.into_parts();
+            Admitted::new(app, caller, head, body).answer(week).await
+        }
+        Err(error) => match sign_in_url(&app, &request, &error) {
+            Some(url) => redirect(&url),
+            None => error.into_response(),
+        },
+    }
+}
+
+async fn week(asked: Asked) -> Result<Response, ApiError> {
+    let headers = &asked.head.headers;
+    let query = CodexQuery::of(asked.head.uri.query(), headers)?;
+    let (codex, mut read_request) = (asked.app.codex().reader(), asked.reader);
     if query.nocache {
         read_request.consistency = Consistency::Rebuilt;
     }
     if let (true, PageFormat::Html(language)) = (query.bodies, query.format) {
         // Not cached: rendered for each request. Boxed, so that the future of all other reads stays small.
-        let week = Box::pin(
-            app.codex()
-                .reader()
-                .week_with_bodies(&read_request, language),
-        )
-        .await?;
+        let week = Box::pin(codex.week_with_bodies(&read_request, language)).await?;
         let response = CodexResponse {
             format: query.format,
             encoding: Encoding::Identity,
@@ -141,12 +134,9 @@ pub(super) async fn render_codex(
         };
         return Ok(respond(headers, &week.read, response));
     }
-    let read = app.codex().reader().week(&read_request).await?;
+    let read = codex.week(&read_request).await?;
     let encoding = accepted_encoding(headers);
-    let page = app
-        .codex()
-        .reader()
-        .page(&read.entry, query.format, encoding);
+    let page = codex.page(&read.entry, query.format, encoding);
     let response = CodexResponse {
         format: query.format,
         encoding,
@@ -163,15 +153,11 @@ fn header_value(text: Bytes) -> HeaderValue {
     HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// Redirects a browser without a session to the sign-in, which returns to the requested page; any other request gets
-/// `error`.
-fn redirect_to_sign_in(
-    app: &App,
-    request: &Request,
-    error: ApiError,
-) -> Result<Response, ApiError> {
+/// Where to redirect a browser without a session: to the sign-in, which returns to the requested page. `None` for any
+/// other request.
+fn sign_in_url(app: &App, request: &Request, error: &ApiError) -> Option<String> {
     if error.code() != Code::NotSignedIn || !wants_page(request.headers()) {
-        return Err(error);
+        return None;
     }
     // Drops parameters of other software: a Functions key comes as `code`.
     let query = request.uri().query().unwrap_or_default();
@@ -182,8 +168,8 @@ fn redirect_to_sign_in(
     let query: Vec<&str> = query.split('&').filter(is_own).collect();
     let question_mark = if query.is_empty() { "" } else { "?" };
     let page = format!("/codex{question_mark}{}", query.join("&"));
-    let sign_in = app.authenticator().sign_in_url(request.headers(), &page);
-    sign_in.map(|address| redirect(&address)).ok_or(error)
+    let method = app.authenticator().sign_in_method();
+    method.url(request.headers(), &page)
 }
 
 impl CodexQuery {
@@ -212,18 +198,7 @@ fn format(value: &str, headers: &HeaderMap) -> Result<PageFormat, ApiError> {
     match value {
         "json" => Ok(PageFormat::Json),
         "html" => Ok(PageFormat::Html(accepted_language(headers))),
-        _ => Err(ApiError::new(Code::InvalidQuery, "format must be json or html.").field("format")),
-    }
-}
-
-/// Parses a boolean parameter; an empty value is `false`, anything unknown 400 `invalid_query`.
-pub(super) fn flag(name: &'static str, value: &str) -> Result<bool, ApiError> {
-    match value {
-        "true" | "1" => Ok(true),
-        "false" | "0" | "" => Ok(false),
-        _ => Err(
-            ApiError::new(Code::InvalidQuery, "This parameter must be true or false.").field(name),
-        ),
+        _ => Err(invalid("format", "format must be json or html.")),
     }
 }
 
@@ -242,17 +217,20 @@ fn respond(request: &HeaderMap, read: &Read, sent: CodexResponse) -> Response {
         PageFormat::Json => &JSON,
         PageFormat::Html(_) => &HTML,
     };
-    let not_modified = is_not_modified(request, sent.etag.to_str().unwrap_or_default());
-    let (status, template, body) = match (not_modified, sent.encoding) {
-        (true, _) => (
+    let etag = sent.etag.to_str().unwrap_or_default();
+    let representation = Representation::of(request, etag, sent.encoding);
+    let (status, template, body) = match representation {
+        Representation::NotModified => (
             StatusCode::NOT_MODIFIED,
             &templates.not_modified,
             Body::empty(),
         ),
-        (false, Encoding::Identity) => {
+        Representation::Full(Encoding::Identity) => {
             (StatusCode::OK, &templates.identity, Body::from(sent.bytes))
         }
-        (false, Encoding::Gzip) => (StatusCode::OK, &templates.gzip, Body::from(sent.bytes)),
+        Representation::Full(Encoding::Gzip) => {
+            (StatusCode::OK, &templates.gzip, Body::from(sent.bytes))
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -260,7 +238,7 @@ fn respond(request: &HeaderMap, read: &Read, sent: CodexResponse) -> Response {
     let headers = response.headers_mut();
     headers.insert(ETAG, sent.etag);
     headers.insert(X_CODEX_VERSION, sent.version);
-    if !not_modified {
+    if status == StatusCode::OK {
         headers.insert(CONTENT_LENGTH, sent.length);
     }
     if read.layer != Layer::Memory {

@@ -1,6 +1,6 @@
-//! The outermost layer: assigns request ids, normalizes paths, logs and counts responses, and renders errors.
+//! The outermost service: assigns request ids, normalizes paths, logs and counts responses, renders errors, and expires
+//! the legacy service's cookie.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,53 +10,33 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::SET_COOKIE;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+use tower::Service;
 
-use super::ApiError;
-use super::error::render_error;
+use super::auth::CookieNames;
+use super::error::{ApiError, render_error};
+use super::error_code::Code;
 use super::extract::arrival_or_now;
-use super::path_normalizer::PathNormalizer;
-use super::response::X_CODEX_CACHE;
-use crate::context::{self, RequestContext, RequestScope, request_scope};
+use super::header_names::{NOSNIFF, X_CODEX_CACHE, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
+use super::route_table::RouteTable;
+use crate::context::{self, RequestContext, RequestScope, ShowPath, request_scope};
 use crate::metrics::Metrics;
-use crate::web;
-
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub(super) const X_CONTENT_TYPE_OPTIONS: HeaderName =
-    HeaderName::from_static("x-content-type-options");
-pub(super) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// A slower request is logged at `info`.
 const SLOW: Duration = Duration::from_millis(250);
 
-/// The layer around the router. Not `middleware::from_fn`, which costs three allocations and a clone of the inner
-/// service per request.
-#[derive(Clone)]
-pub(super) struct RequestIdLayer {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) normalizer: Arc<PathNormalizer>,
-}
-
-impl<S> Layer<S> for RequestIdLayer {
-    type Service = RequestIdService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        RequestIdService {
-            inner,
-            metrics: Arc::clone(&self.metrics),
-            normalizer: Arc::clone(&self.normalizer),
-        }
-    }
-}
-
-/// The service of [`RequestIdLayer`].
+/// The service around the router. Neither a layer inside it nor `middleware::from_fn`, which cost every request two or
+/// three allocations and a clone of the inner service.
 #[derive(Clone)]
 pub struct RequestIdService<S> {
-    inner: S,
-    metrics: Arc<Metrics>,
-    normalizer: Arc<PathNormalizer>,
+    pub(super) inner: S,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) routes: Arc<RouteTable>,
+    pub(super) show_path: ShowPath,
+    /// The cookies by which to expire the legacy service's, in every response to a request that has it; `None` if it isn't
+    /// expired. A request without cookies costs one header lookup.
+    pub(super) legacy_cookies: Option<CookieNames>,
 }
 
 impl<S: Service<Request, Response = Response>> Service<Request> for RequestIdService<S> {
@@ -69,12 +49,13 @@ impl<S: Service<Request, Response = Response>> Service<Request> for RequestIdSer
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let request = self.normalizer.normalize(request);
+        let request = self.routes.normalize(request);
         let arrived = arrival_or_now(request.extensions());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let request_context =
-            RequestContext::new(arrived, method, uri, headers, write_loggable_path);
+        let request_context = RequestContext::new(arrived, method, uri, headers, self.show_path);
+        let expire = |headers: &HeaderMap| self.legacy_cookies?.expire_legacy(headers);
         RequestIdFuture {
+            expired_cookie: expire(headers),
             inner: request_scope(Arc::new(request_context), self.inner.call(request)),
             metrics: Arc::clone(&self.metrics),
         }
@@ -87,6 +68,7 @@ pin_project! {
         #[pin]
         inner: RequestScope<F>,
         metrics: Arc<Metrics>,
+        expired_cookie: Option<HeaderValue>,
     }
 }
 
@@ -99,8 +81,14 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for RequestIdFuture<F> {
         // Unwind safe: after a panic the handler isn't polled again, so its broken state is never observed.
         let polled = catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context)));
         let response = match polled {
-            Ok(polled) => ready!(polled)?,
-            Err(_) => ApiError::internal_error().into_response(),
+            Ok(polled) => {
+                let mut response = ready!(polled)?;
+                if let Some(expired) = this.expired_cookie.take() {
+                    response.headers_mut().append(SET_COOKIE, expired);
+                }
+                response
+            }
+            Err(_) => ApiError::from(Code::Internal).into_response(),
         };
         let layer = response.headers().get(X_CODEX_CACHE);
         let layer = layer.and_then(|layer| layer.to_str().ok());
@@ -122,68 +110,7 @@ fn finish(response: Response, request: &Arc<RequestContext>) -> Response {
         headers.insert(X_REQUEST_ID, id);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    if let Some(cookie) = request.cookie() {
-        headers.append(SET_COOKIE, cookie.clone());
-    }
     response
-}
-
-fn write_loggable_path(path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    fmt::Display::fmt(&LoggablePath(path), f)
-}
-
-/// A path without personal data, for the log. A path that isn't a route can hold anything and becomes `…`; of a task's
-/// stem only the number is kept, as the rest is the task's title.
-struct LoggablePath<'a>(&'a str);
-
-impl fmt::Display for LoggablePath<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            "/"
-            | "/healthz"
-            | "/readyz"
-            | "/openapi.json"
-            | "/docs"
-            | "/sw.js"
-            | "/login"
-            | "/codex"
-            | "/api/tasks"
-            | "/api/preview"
-            | "/sync"
-            | "/github/webhook"
-            | "/gitPush"
-            | "/metrics"
-            | "/janitor"
-            | "/auth/github"
-            | "/auth/github/callback"
-            | "/auth/me"
-            | "/auth/logout" => f.write_str(self.0),
-            path if web::at(path).is_some() => f.write_str(path),
-            path => match path.strip_prefix("/api/tasks/") {
-                Some(task) => self.task(task, f),
-                None => f.write_str("…"),
-            },
-        }
-    }
-}
-
-impl LoggablePath<'_> {
-    fn task(&self, path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (stem, complete) = match path.strip_suffix("/complete") {
-            Some(stem) => (stem, "/complete"),
-            None => (path, ""),
-        };
-        let numbered = stem.split_at_checked(4).filter(|(number, title)| {
-            number.bytes().all(|b| b.is_ascii_digit())
-                && (title.is_empty() || title.starts_with('-'))
-                && !title.contains('/')
-        });
-        match numbered {
-            Some((number, "")) => write!(f, "/api/tasks/{number}{complete}"),
-            Some((number, _)) => write!(f, "/api/tasks/{number}…{complete}"),
-            None => f.write_str("…"),
-        }
-    }
 }
 
 /// Logs a failed request with its cause, and a slow one. 503 is only a warning: an outage passes without a fix here.

@@ -2,51 +2,19 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, REFERRER_POLICY, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::{Serialize, Serializer};
-use sha2::{Digest, Sha256};
-use utoipa::openapi::extensions::Extensions;
-use utoipa::openapi::schema::SchemaType;
-use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::App;
-use super::extract::X_CODEX_VERSION;
-use crate::codex::{Read, ReadRequest, Requests, TaskChanged, Version};
+use super::extract::Asked;
+use super::header_names::{SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION};
+use crate::codex::{Codex, Read, ReadRequest, Requests, TaskChanged, Version};
 use crate::git_sync::PushState;
 use crate::task::{FileName, GitSha};
-use crate::user::UserId;
-
-/// The cache layer that served a read.
-pub(super) const X_CODEX_CACHE: HeaderName = HeaderName::from_static("x-codex-cache");
-pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// A client may store the response, and must revalidate it before each use (RFC 9111, 5.2.2.4).
 const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
-
-/// A JSON boolean that is constant for a response type, so that clients can discriminate a union by it.
-pub(super) struct Always<const IS: bool>;
-
-impl<const IS: bool> Serialize for Always<IS> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bool(IS)
-    }
-}
-
-impl<const IS: bool> PartialSchema for Always<IS> {
-    fn schema() -> RefOr<Schema> {
-        // utoipa's schemas have no `const`, but its extensions are serialized beside their other members. No `type`: it
-        // is redundant, and with one the Python generator ignores `const`.
-        let constant = Extensions::from_iter([("const", IS)]);
-        let flag = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
-        flag.extensions(Some(constant)).into()
-    }
-}
-
-impl<const IS: bool> ToSchema for Always<IS> {}
 
 /// A JSON response that a cache must revalidate before each use.
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
@@ -84,15 +52,6 @@ pub(super) fn redirect(location: &str) -> Response {
     response
 }
 
-/// The `Content-Security-Policy` of a page that has this inline style sheet and loads nothing.
-pub(super) fn page_policy(stylesheet: &str) -> HeaderValue {
-    let hash = STANDARD.encode(Sha256::digest(stylesheet));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
-}
-
 /// Inserts the headers of a read: version, cache layer and the storage requests it needed.
 pub(super) fn insert_read_headers(headers: &mut HeaderMap, read: &Read, requests: Requests) {
     let version = read.entry.bounds.hi;
@@ -104,21 +63,19 @@ pub(super) fn insert_read_headers(headers: &mut HeaderMap, read: &Read, requests
 /// Inserts the headers of a write: the version that contains it, and the storage requests it needed.
 pub(super) fn insert_write_headers(
     headers: &mut HeaderMap,
-    app: &App,
-    user: &UserId,
+    asked: &Asked,
     version: Version,
     requests: Requests,
 ) {
-    insert_version(headers, app, user, version);
+    insert_version(headers, asked, version);
     headers.insert(SERVER_TIMING, server_timing(requests));
 }
 
 /// Inserts the version that contains a write: as a header, and as a cookie for browsers that navigate to other pages.
-pub(super) fn insert_version(headers: &mut HeaderMap, app: &App, user: &UserId, version: Version) {
+pub(super) fn insert_version(headers: &mut HeaderMap, asked: &Asked, version: Version) {
     headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
-    let secure = app.authenticator().cookies().secure();
-    let cookie = format!("codex_version={user}:{version}; Path=/; HttpOnly; SameSite=Lax{secure}");
-    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+    let cookies = asked.app.authenticator().cookies();
+    if let Some(cookie) = cookies.version(&asked.reader.user, version) {
         headers.insert(SET_COOKIE, cookie);
     }
 }
@@ -146,13 +103,13 @@ pub(super) struct GitFields {
 impl GitFields {
     /// After a request that has `written` this file, or found it to be there already; with `wait`, after the commit.
     pub(super) async fn after(
-        app: &App,
+        codex: &Codex,
         request: &ReadRequest,
         file: (&FileName, GitSha),
         written: bool,
         wait: bool,
     ) -> Self {
-        let state = match app.codex().git() {
+        let state = match codex.git() {
             Ok(git) => git.push_state_after(request, file, written, wait).await,
             Err(_) => PushState::default(),
         };
@@ -174,14 +131,13 @@ impl GitFields {
 
 /// 200 for a change of a task, with the headers of a write and the new `ETag`.
 pub(super) fn write_response(
-    app: &App,
-    user: &UserId,
+    asked: &Asked,
     task: &TaskChanged,
     document: &impl Serialize,
 ) -> Response {
     let mut response = json(StatusCode::OK, document);
     let headers = response.headers_mut();
-    insert_write_headers(headers, app, user, task.version, task.requests);
+    insert_write_headers(headers, asked, task.version, task.requests);
     insert_etag(headers, task.etag);
     response
 }

@@ -7,12 +7,13 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::always::Always;
+use super::app::App;
 use super::auth::SignInMethod;
-use super::openapi::refusals;
-use super::response::{Always, json};
-use super::{ApiError, App};
+use super::error::ApiError;
+use super::openapi::error_responses::refusals;
+use super::response::json;
 use crate::now::Now;
-use crate::user::UserId;
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
@@ -73,17 +74,19 @@ pub(super) async fn me(
 ) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
     let authenticator = app.authenticator();
-    let current_user = authenticator.current_user(app.codex(), &parts, now).await;
-    let current_user = current_user.map_err(|error| app.denied(error))?;
-    let user: &UserId = &current_user.user;
+    let caller = authenticator.caller(app.codex(), &parts, now).await?;
     let document = Me {
         ok: Always,
-        login: &current_user.login,
-        user_id: user.as_str(),
+        login: caller.login(),
+        user_id: caller.user.as_str(),
         auth: authenticator.mode(),
         allowed: true,
     };
-    Ok(no_store(json(StatusCode::OK, &document)))
+    let mut response = no_store(json(StatusCode::OK, &document));
+    if let Some(renewal) = caller.renewal {
+        renewal.add_to(&mut response);
+    }
+    Ok(response)
 }
 
 refusals!(LogoutRefusals:; CrossOrigin, HostNotAllowed, StorageUnavailable, NewerFormat, OwnerUnreadable);
@@ -110,14 +113,9 @@ pub(super) async fn logout(
     now: Now,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (parts, _) = request.into_parts();
     let authenticator = app.authenticator();
-    let admitted = authenticator.check_origin(&parts.method, &parts.headers);
-    admitted.map_err(|error| app.denied(error))?;
-    let ended = authenticator
-        .sign_out(app.codex(), &parts.headers, now)
-        .await;
-    ended.map_err(|error| app.denied(error))?;
+    let (codex, method, headers) = (app.codex(), request.method(), request.headers());
+    authenticator.sign_out(codex, method, headers, now).await?;
     let by_platform = matches!(authenticator.sign_in_method(), SignInMethod::EasyAuth(_));
     let next = by_platform.then_some(PLATFORM_LOGOUT);
     let mut response = no_store(json(StatusCode::OK, &LoggedOut { ok: Always, next }));

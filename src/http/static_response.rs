@@ -1,16 +1,19 @@
 //! Static responses: the same for all users for the life of the process.
 
+use std::io::Write;
+
 use axum::body::Body;
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use sha2::{Digest, Sha256};
-use std::io::Write;
 
-use super::extract::{accepted_encoding, is_not_modified};
+use super::hash::{hex, sha256};
+use super::negotiate::{Representation, accepted_encoding};
 use crate::codex::Encoding;
 use crate::web::Asset;
 
@@ -25,9 +28,7 @@ pub(super) struct StaticResponse {
 impl StaticResponse {
     /// For content generated at run time: computes the gzipped form and the `ETag`.
     pub(super) fn new(kind: &'static str, bytes: Vec<u8>) -> Self {
-        let digest = Sha256::digest(&bytes);
-        let hex: String = digest[..8].iter().map(|it| format!("{it:02x}")).collect();
-        let etag = HeaderValue::try_from(format!("\"{hex}\""));
+        let etag = HeaderValue::try_from(format!("\"{}\"", hex(&sha256(&bytes)[..8])));
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         // Writing to memory can't fail.
         let _ = gzip.write_all(&bytes);
@@ -41,25 +42,28 @@ impl StaticResponse {
 
     /// The response, or 304 when `If-None-Match` matches. `cache` is its `Cache-Control`.
     pub(super) fn answer(&self, request: &HeaderMap, cache: &'static str) -> Response {
-        let not_modified = is_not_modified(request, self.etag.to_str().unwrap_or_default());
-        let encoding = accepted_encoding(request);
-        let bytes = match (not_modified, encoding) {
-            (true, _) => Bytes::new(),
-            (false, Encoding::Gzip) => self.gzip.clone(),
-            (false, Encoding::Identity) => self.plain.clone(),
-        };
+        let etag = self.etag.to_str().unwrap_or_default();
+        let (status, bytes, coding) =
+            match Representation::of(request, etag, accepted_encoding(request)) {
+                Representation::NotModified => (StatusCode::NOT_MODIFIED, Bytes::new(), None),
+                Representation::Full(Encoding::Identity) => {
+                    (StatusCode::OK, self.plain.clone(), None)
+                }
+                Representation::Full(Encoding::Gzip) => {
+                    (StatusCode::OK, self.gzip.clone(), Some("gzip"))
+                }
+            };
         let mut response = Response::new(Body::from(bytes));
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(ETAG, self.etag.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-        if not_modified {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response;
+        if status == StatusCode::OK {
+            headers.insert(CONTENT_TYPE, self.kind.clone());
         }
-        headers.insert(CONTENT_TYPE, self.kind.clone());
-        if encoding == Encoding::Gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(coding) = coding {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         response
     }
@@ -74,4 +78,13 @@ impl From<&'static Asset> for StaticResponse {
             gzip: Bytes::from_static(asset.gzip),
         }
     }
+}
+
+/// The `Content-Security-Policy` of a page that has this inline style sheet and loads nothing.
+pub(super) fn page_policy(stylesheet: &str) -> HeaderValue {
+    let hash = STANDARD.encode(sha256(stylesheet));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 }

@@ -1,24 +1,24 @@
 //! `sync`: POST and GET `/sync` (`src/git_sync/README.md`, "Sync by hand").
 
-use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::header::ALLOW;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::error::wrong_method;
-use super::extract::{Caller, X_CODEX_VERSION, read_request};
+use super::always::Always;
+use super::error::ApiError;
+use super::error_code::Code;
+use super::extract::{Admitted, Asked};
+use super::header_names::X_CODEX_VERSION;
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::ConsistencyParams;
-use super::openapi::refusals;
-use super::render_codex::{Flag, flag};
-use super::response::{Always, insert_version, json};
-use super::{ApiError, App, Code};
+use super::query::{Flag, flag, invalid, parsed};
+use super::response::{insert_version, json};
 use crate::git_sync::{GitStatus, LastError, PullNote, SyncOutcome, SyncRequest};
 use crate::github::{Pull, RateLimit, Skipped};
-use crate::now::Now;
 use crate::task::{GitSha, TaskId};
 
 /// The query of `POST /sync`.
@@ -131,7 +131,7 @@ enum SyncModeParam {
 }
 
 refusals!(Refusals: CALLER, READ, GITHUB;
-    CrossOrigin, InvalidQuery = SyncQuery::of(Some("mode=half")).err(), GithubNotConfigured, MassDelete,
+    CrossOrigin, InvalidQuery = SyncQuery::of("mode=half").err(), GithubNotConfigured, MassDelete,
     HistoryRewritten, Conflict, OutcomeUnknown);
 
 /// Synchronizes the caller's files with Git: pulls Git's changes, then pushes what Git lacks. `mode` `diff` is the same
@@ -162,20 +162,18 @@ refusals!(Refusals: CALLER, READ, GITHUB;
         Refusals,
     ),
 )]
-pub(super) async fn sync(
-    State(app): State<App>,
-    caller: Caller,
-    now: Now,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let query = SyncQuery::of(query.as_deref())?;
-    let branch = app.codex().git()?.mirrored_branch();
+pub(super) async fn sync(admitted: Admitted) -> Response {
+    admitted.answer(synchronize).await
+}
+
+async fn synchronize(asked: Asked) -> Result<Response, ApiError> {
+    let query = SyncQuery::of(asked.query())?;
+    let codex = asked.app.codex();
+    let branch = codex.git()?.mirrored_branch();
     if query.reference.as_ref().is_some_and(|it| it != branch) {
         let message = format!("ref can only be {branch}, the branch that mirrors the tasks.");
         return Err(ApiError::new(Code::InvalidQuery, message).field("ref"));
     }
-    let read_request = read_request(&headers, caller, now);
     let request = SyncRequest {
         clean: query.clean.unwrap_or(true),
         confirm: query.confirm,
@@ -185,12 +183,12 @@ pub(super) async fn sync(
         report,
         version,
         next_id,
-    } = app.codex().sync(&read_request, request).await?;
+    } = codex.sync(&asked.reader, request).await?;
     let document = SyncResponse {
         ok: Always,
         mode: query.mode.as_deref().unwrap_or("full"),
         reference: branch,
-        user_id: read_request.user.as_str(),
+        user_id: asked.reader.user.as_str(),
         scope: "tasks",
         changed: report.changed,
         removed: report.deleted,
@@ -202,7 +200,7 @@ pub(super) async fn sync(
         problems: &report.skipped,
     };
     let mut response = json(StatusCode::OK, &document);
-    insert_version(response.headers_mut(), &app, &read_request.user, version);
+    insert_version(response.headers_mut(), &asked, version);
     Ok(response)
 }
 
@@ -225,24 +223,19 @@ refusals!(StateRefusals: CALLER, READ; MethodNotAllowed, GithubNotConfigured);
         StateRefusals,
     ),
 )]
-pub(super) async fn sync_state(
-    State(app): State<App>,
-    caller: Caller,
-    now: Now,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let names = form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes());
-    let is_post = |name: &str| matches!(name, "mode" | "since" | "clean");
-    if names.into_iter().any(|(name, _)| is_post(&name)) {
-        let mut response = wrong_method().into_response();
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST"));
+pub(super) async fn sync_state(admitted: Admitted) -> Response {
+    admitted.answer(state).await
+}
+
+async fn state(asked: Asked) -> Result<Response, ApiError> {
+    let mut names = form_urlencoded::parse(asked.query().as_bytes());
+    if names.any(|(name, _)| matches!(&*name, "mode" | "since" | "clean")) {
+        let mut response = ApiError::from(Code::MethodNotAllowed).into_response();
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
         return Ok(response);
     }
-    let read_request = read_request(&headers, caller, now);
-    let status = app.codex().git()?.status(&read_request).await?;
+    let status = asked.app.codex().git()?.status(&asked.reader).await?;
     let version = status.version;
     let mut response = json(StatusCode::OK, &SyncStateResponse::of(status));
     let headers = response.headers_mut();
@@ -300,40 +293,32 @@ impl From<LastError> for LastErrorResponse {
 
 impl SyncQuery {
     /// Unknown parameters are ignored: a Functions key comes as `code`.
-    fn of(query: Option<&str>) -> Result<Self, ApiError> {
-        let mut parsed = Self::default();
-        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+    fn of(query: &str) -> Result<Self, ApiError> {
+        let mut it = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "mode" if matches!(&*value, "full" | "diff") => {
-                    parsed.mode = Some(value.into_owned())
+                    it.mode = Some(value.into_owned());
                 }
                 "mode" => return Err(invalid("mode", "mode must be full or diff.")),
-                "clean" => parsed.clean = Some(flag("clean", &value)?),
+                "clean" => it.clean = Some(flag("clean", &value)?),
                 "confirm" => {
-                    let number = value.parse::<u32>().ok();
                     let message =
                         "confirm must be the number of files to remove, as mass_delete says it.";
-                    let number = number.ok_or_else(|| invalid("confirm", message))?;
-                    parsed.confirm = Some(number as usize);
+                    it.confirm = Some(parsed::<u32>("confirm", &value, message)? as usize);
                 }
                 "confirm_head" => {
                     let message =
                         "confirm_head must be the branch's commit, as history_rewritten says it.";
-                    let head = value.parse().ok();
-                    parsed.confirm_head =
-                        Some(head.ok_or_else(|| invalid("confirm_head", message))?);
+                    it.confirm_head = Some(parsed("confirm_head", &value, message)?);
                 }
                 "ref" => {
                     let branch = value.strip_prefix("refs/heads/").unwrap_or(&value);
-                    parsed.reference = Some(branch.to_owned());
+                    it.reference = Some(branch.to_owned());
                 }
                 _ => {}
             }
         }
-        Ok(parsed)
+        Ok(it)
     }
-}
-
-fn invalid(field: &'static str, message: &'static str) -> ApiError {
-    ApiError::new(Code::InvalidQuery, message).field(field)
 }

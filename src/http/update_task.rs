@@ -1,23 +1,20 @@
 //! `updateTask`: PUT and PATCH `/api/tasks/{id}`.
 
-use axum::extract::{Request, State};
 use axum::response::Response;
-use http::HeaderMap;
-use http::header::IF_MATCH;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{self, Members, SlotBody};
+use super::always::Always;
+use super::body::{Members, SlotBody};
 use super::create_task::{TypValue, accept_typ};
-use super::extract::{Caller, TaskPath, read_request, waits_for_git};
+use super::error::ApiError;
+use super::extract::{Admitted, Asked};
+use super::negotiate::if_match;
+use super::openapi::error_responses::refusals;
 use super::openapi::parameters::{
     ConsistencyParams, IfMatchParam, Markdown, SingleLine, TaskIdParam, WaitParams,
 };
-use super::openapi::refusals;
-use super::response::{Always, GitFields, write_response};
-use super::{ApiError, App};
-use crate::codex::IfMatch;
-use crate::now::Now;
+use super::response::{GitFields, write_response};
 use crate::task::{Datum, Edit, GitSha, Kategorie, Status, TaskId};
 
 #[derive(Serialize, ToSchema)]
@@ -86,26 +83,28 @@ refusals!(Refusals: CALLER, READ, BODY, WRITE, TASK, EDIT;
         Refusals,
     ),
 )]
-pub(super) async fn update_task(
-    State(app): State<App>,
-    caller: Caller,
-    TaskPath(task): TaskPath,
-    now: Now,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body, app.body_timeout()).await?;
-    let fields = fields(Members::of(&bytes)?)?;
-    let read_request = read_request(&parts.headers, caller, now);
-    let if_match = if_match(&parts.headers);
-    let updated = app
-        .codex()
+pub(super) async fn update_task(admitted: Admitted) -> Response {
+    admitted.answer(update).await
+}
+
+async fn update(mut asked: Asked) -> Result<Response, ApiError> {
+    let task = asked.task().await?;
+    let fields = fields(Members::of(&asked.body().await?)?)?;
+    let if_match = if_match(asked.headers());
+    let (codex, reader) = (asked.app.codex(), &asked.reader);
+    let updated = codex
         .writer()
-        .update(&read_request, &task, fields, if_match)
+        .update(reader, &task, fields, if_match)
         .await?;
-    let wait = waits_for_git(&parts.headers, parts.uri.query());
-    let file = (&updated.name, updated.etag);
-    let git = GitFields::after(&app, &read_request, file, updated.written, wait).await;
+    let wait = asked.waits_for_git();
+    let git = GitFields::after(
+        codex,
+        reader,
+        (&updated.name, updated.etag),
+        updated.written,
+        wait,
+    )
+    .await;
     let document = UpdateResponse {
         ok: Always,
         id: updated.name.id(),
@@ -113,12 +112,7 @@ pub(super) async fn update_task(
         version: updated.version.0,
         git,
     };
-    Ok(write_response(
-        &app,
-        &read_request.user,
-        &updated,
-        &document,
-    ))
+    Ok(write_response(&asked, &updated, &document))
 }
 
 fn fields(mut members: Members) -> Result<Edit, ApiError> {
@@ -134,25 +128,4 @@ fn fields(mut members: Members) -> Result<Edit, ApiError> {
     };
     members.reject_unknown()?;
     Ok(edit)
-}
-
-/// The precondition in `If-Match` (RFC 9110, 13.1.1). A tag that this service can't have issued matches nothing.
-fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
-    if !headers.contains_key(IF_MATCH) {
-        return None;
-    }
-    let values = headers.get_all(IF_MATCH).iter();
-    let tags: Vec<&str> = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
-    if tags.contains(&"*") {
-        return Some(IfMatch::Any);
-    }
-    let etags = tags.into_iter().filter_map(|tag| {
-        let tag = tag.strip_prefix('"')?.strip_suffix('"')?;
-        tag.parse().ok()
-    });
-    Some(IfMatch::OneOf(etags.collect()))
 }

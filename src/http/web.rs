@@ -1,21 +1,18 @@
-//! `web`: the web app's page and files, and the redirect to the sign-in.
+//! `web`: the web app's page and files.
 
 use std::sync::LazyLock;
 
-use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::auth::SignInMethod;
-use super::auth_github::return_to;
-use super::error::not_found;
-use super::extract::accepted_language;
-use super::openapi::parameters::{IfNoneMatchParam, LocalPath};
-use super::openapi::refusals;
+use super::error::ApiError;
+use super::error_code::Code;
+use super::negotiate::accepted_language;
+use super::openapi::error_responses::refusals;
+use super::openapi::parameters::IfNoneMatchParam;
 use super::response::redirect;
 use super::static_response::StaticResponse;
-use super::{ApiError, App, Code};
 use crate::view::Language;
 use crate::web::{self, SERVICE_WORKER};
 
@@ -79,7 +76,7 @@ refusals!(AssetRefusals:; NotFound);
 pub(super) async fn web_asset(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     match web::at(uri.path()) {
         Some(asset) => Ok(StaticResponse::from(asset).answer(&headers, IMMUTABLE)),
-        None => Err(not_found()),
+        None => Err(Code::NotFound.into()),
     }
 }
 
@@ -99,40 +96,6 @@ pub(super) async fn web_asset(uri: Uri, headers: HeaderMap) -> Result<Response, 
 )]
 pub(super) async fn service_worker(headers: HeaderMap) -> Response {
     StaticResponse::from(SERVICE_WORKER).answer(&headers, REVALIDATE)
-}
-
-refusals!(LoginRefusals as page:;
-    InvalidQuery = return_to(Some("return_to=elsewhere")).err(), OauthNotConfigured = tokens_only());
-
-/// Redirects a browser to the sign-in of this deployment, which returns to `return_to`.
-///
-/// 302; straight to `return_to` where no sign-in is needed. A browser gets an error as a page.
-#[utoipa::path(
-    get,
-    path = "/login",
-    tag = "sign-in",
-    params(("return_to" = inline(Option<LocalPath>), Query, description = "The path to return to.")),
-    responses((status = 302, description = "To the sign-in."), LoginRefusals),
-    security(()),
-)]
-pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let headers = request.headers();
-    let return_path = return_to(request.uri().query()).map_err(|it| it.into_page_for(headers))?;
-    let authenticator = app.authenticator();
-    match (
-        authenticator.sign_in_url(headers, return_path.as_str()),
-        authenticator.sign_in_method(),
-    ) {
-        (Some(page), _) => Ok(redirect(&page)),
-        (None, SignInMethod::BearerToken) => Err(tokens_only().into_page_for(headers)),
-        (None, _) => Ok(redirect(return_path.as_str())),
-    }
-}
-
-fn tokens_only() -> ApiError {
-    let message =
-        "Only tokens are taken here: for a sign-in set GITHUB_OAUTH_CLIENT_ID with its secret.";
-    ApiError::new(Code::OauthNotConfigured, message)
 }
 
 /// Redirects the pages of the earlier service to the new ones.

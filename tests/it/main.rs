@@ -18,6 +18,7 @@ mod functions_files;
 mod fuzz;
 mod git_pure;
 mod git_sync;
+mod http_decisions;
 mod https;
 mod janitor;
 mod memory;

@@ -8,7 +8,7 @@ const MAX_TOKEN_BYTES: usize = 1024;
 
 /// The bearer token in `Authorization`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) enum Bearer<'a> {
+pub(super) enum Bearer<'a> {
     /// No header, or another scheme.
     None,
     /// A well-formed token.
@@ -19,24 +19,21 @@ pub(in crate::http) enum Bearer<'a> {
 
 impl<'a> Bearer<'a> {
     /// Reads the header.
-    pub(in crate::http) fn of(headers: &'a HeaderMap) -> Self {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else {
             return Self::None;
         };
         let bytes = value.as_bytes();
         let is_bearer = bytes.len() >= 6 && bytes[..6].eq_ignore_ascii_case(b"bearer");
-        let (true, None) = (is_bearer, values.next()) else {
-            return if is_bearer {
-                Self::Malformed
-            } else {
-                Self::None
-            };
-        };
-        let token = value
-            .to_str()
-            .ok()
-            .and_then(|text| text[6..].strip_prefix(' '));
+        if !is_bearer {
+            return Self::None;
+        }
+        if values.next().is_some() {
+            return Self::Malformed;
+        }
+        let text = value.to_str().ok();
+        let token = text.and_then(|text| text[6..].strip_prefix(' '));
         let fits = |token: &&str| {
             (1..=MAX_TOKEN_BYTES).contains(&token.len())
                 && token.bytes().all(|b| b.is_ascii_graphic())

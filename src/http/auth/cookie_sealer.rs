@@ -1,44 +1,54 @@
-//! Authenticated encryption of cookie values.
+//! Cookies whose values are encrypted and authenticated.
 
-use std::fmt;
+use std::time::Duration;
 
 use cookie::{Cookie, CookieJar, Key};
+use http::{HeaderMap, HeaderValue};
 
-use super::key_seed;
+use super::cookies::CookieNames;
 use crate::config::Secret;
+use crate::http::hash::sha256;
+use crate::http::negotiate;
+
+/// Limits how many cookies of the same name are tried.
+const MAX_CANDIDATES: usize = 4;
 
 /// The keys: the first one seals, all of them open, so that keys can be rotated.
-pub(super) struct CookieSealer(Vec<Key>);
-
-impl fmt::Debug for CookieSealer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CookieSealer")
-    }
+pub(super) struct CookieSealer {
+    keys: Vec<Key>,
+    pub(super) names: CookieNames,
 }
 
 impl CookieSealer {
-    pub(super) fn new(secrets: &[Secret]) -> Self {
-        let keys = secrets.iter().map(|it| Key::derive_from(&key_seed(it)));
-        Self(keys.collect())
+    /// Keys from secrets of any length.
+    pub(super) fn new(secrets: &[Secret], names: CookieNames) -> Self {
+        let seed = |it: &Secret| sha256(["codex-miroir cookies 1\0", it.reveal()].concat());
+        let keys = secrets.iter().map(|it| Key::derive_from(&seed(it)));
+        Self {
+            keys: keys.collect(),
+            names,
+        }
     }
 
-    /// Seals the value for the cookie `name`: it doesn't open under another name. `None` without a key.
-    pub(super) fn seal(&self, name: &str, text: &str) -> Option<String> {
-        let key = self.0.first()?;
+    /// The `Set-Cookie` value of the cookie `name` with `text` sealed: it doesn't open under another name. `None` without
+    /// a key.
+    pub(super) fn set(&self, name: &str, text: String, max_age: Duration) -> Option<HeaderValue> {
         let mut jar = CookieJar::new();
-        let cookie = Cookie::new(name.to_owned(), text.to_owned());
-        jar.private_mut(key).add(cookie);
-        jar.get(name).map(|sealed| sealed.value().to_owned())
+        jar.private_mut(self.keys.first()?)
+            .add(Cookie::new(name.to_owned(), text));
+        self.names.set(name, jar.get(name)?.value(), max_age)
     }
 
-    /// The value that was sealed for this name; `None` if it wasn't, or by none of the keys.
-    pub(super) fn open(&self, name: &'static str, sealed: &str) -> Option<String> {
+    /// The text of the first of the request's cookies that was sealed for this name, by any of the keys.
+    pub(super) fn open(&self, headers: &HeaderMap, name: &'static str) -> Option<String> {
         let jar = CookieJar::new();
-        let mut keys = self.0.iter();
-        keys.find_map(|key| {
-            let cookie = Cookie::new(name, sealed.to_owned());
-            let opened = jar.private(key).decrypt(cookie)?;
-            Some(opened.value().to_owned())
+        let mut sealed = negotiate::cookies(headers, name).take(MAX_CANDIDATES);
+        sealed.find_map(|sealed| {
+            let opened = self.keys.iter().find_map(|key| {
+                let cookie = Cookie::new(name, sealed.to_owned());
+                jar.private(key).decrypt(cookie)
+            });
+            Some(opened?.value().to_owned())
         })
     }
 }

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
+use crate::codex::Version;
 use crate::config::PublicUrl;
+use crate::http::negotiate;
+use crate::user::UserId;
 
 /// The legacy service stored a live GitHub token in this cookie. It is never read, only expired.
-pub(super) const LEGACY_SESSION: &str = "session";
+const LEGACY_SESSION: &str = "session";
 
 /// Holds the highest version that the client has seen.
-const VERSION: &str = "codex_version";
-
-/// Limits how many cookies of the same name are tried.
-const MAX_CANDIDATES: usize = 4;
+pub(in crate::http) const VERSION: &str = "codex_version";
 
 /// The cookies' names, and whether they are `Secure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +44,7 @@ impl CookieNames {
     }
 
     /// `; Secure` over https, else nothing.
-    pub(in crate::http) fn secure(&self) -> &'static str {
+    fn secure(&self) -> &'static str {
         if self.secure { "; Secure" } else { "" }
     }
 
@@ -59,6 +58,13 @@ impl CookieNames {
         Some(value)
     }
 
+    /// The `Set-Cookie` value of the version that the client has seen.
+    pub(in crate::http) fn version(&self, user: &UserId, version: Version) -> Option<HeaderValue> {
+        let secure = self.secure();
+        let cookie = format!("{VERSION}={user}:{version}; Path=/; HttpOnly; SameSite=Lax{secure}");
+        HeaderValue::try_from(cookie).ok()
+    }
+
     fn expire(&self, name: &str) -> Option<HeaderValue> {
         self.set(name, "", Duration::ZERO)
     }
@@ -68,8 +74,9 @@ impl CookieNames {
         self.expire(self.sign_in)
     }
 
-    /// Expires the legacy service's session cookie.
-    pub(super) fn expire_legacy(&self) -> Option<HeaderValue> {
+    /// Expires the legacy service's session cookie, if the request has it.
+    pub(in crate::http) fn expire_legacy(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        negotiate::cookies(request, LEGACY_SESSION).next()?;
         self.expire(LEGACY_SESSION)
     }
 
@@ -78,14 +85,4 @@ impl CookieNames {
         let names = [self.session, self.sign_in, VERSION, LEGACY_SESSION];
         names.into_iter().filter_map(|name| self.expire(name))
     }
-}
-
-/// The values of all cookies with this name: without the prefix `__Host-` a browser may send several.
-pub(super) fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(COOKIE).iter();
-    let lines = lines.filter_map(|value| value.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';'));
-    pairs
-        .filter_map(move |pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
-        .take(MAX_CANDIDATES)
 }

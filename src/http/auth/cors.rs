@@ -2,27 +2,36 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
 use tower_http::cors::CorsLayer;
+
+use crate::http::header_names::{
+    IDEMPOTENCY_KEY, PREFER, X_CODEX_CACHE, X_CODEX_VERSION, X_REQUEST_ID,
+};
 
 /// Allows these origins, without credentials (cookies). `None` if there are no origins.
 pub(super) fn layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
     }
-    let named = |names: &[&'static str]| -> Vec<HeaderName> {
-        names.iter().copied().map(HeaderName::from_static).collect()
-    };
-    let mut sent = vec![
+    let sent = [
         header::AUTHORIZATION,
         header::CONTENT_TYPE,
         header::CACHE_CONTROL,
         header::IF_MATCH,
         header::IF_NONE_MATCH,
+        IDEMPOTENCY_KEY,
+        PREFER,
+        X_CODEX_VERSION,
     ];
-    sent.extend(named(&["idempotency-key", "prefer", "x-codex-version"]));
-    let mut shown = vec![header::ETAG, header::LOCATION, header::RETRY_AFTER];
-    shown.extend(named(&["x-codex-version", "x-codex-cache", "x-request-id"]));
+    let shown = [
+        header::ETAG,
+        header::LOCATION,
+        header::RETRY_AFTER,
+        X_CODEX_VERSION,
+        X_CODEX_CACHE,
+        X_REQUEST_ID,
+    ];
     let methods = [
         Method::GET,
         Method::HEAD,

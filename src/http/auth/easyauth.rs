@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::sha256;
-use crate::owners::AccountIdentity;
+use crate::http::hash::{hex, sha256};
+use crate::owners::{AccountIdentity, LoginClaim};
 use crate::user::UserId;
 
 pub(super) const PRINCIPAL: HeaderName = HeaderName::from_static("x-ms-client-principal");
@@ -22,16 +22,6 @@ const NAME_IDENTIFIER: &str =
 
 /// Claim type of Entra ID's object id, which is the same in all apps of a tenant.
 const OBJECT_IDENTIFIER: &str = "http://schemas.microsoft.com/identity/claims/objectidentifier";
-
-/// A user whom the platform has authenticated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Principal {
-    pub(super) user: UserId,
-    /// The name for the allowlist: the GitHub login, or another provider's permanent id. Never a display name or a mail
-    /// address, because at some providers users choose these freely.
-    pub(super) name: String,
-    pub(super) identity: AccountIdentity,
-}
 
 #[derive(Deserialize)]
 struct ClientPrincipal {
@@ -59,8 +49,9 @@ impl ClientPrincipal {
     }
 }
 
-/// The principal in the header; `None` unless there is exactly one header, well-formed and of this provider.
-pub(super) fn principal(headers: &HeaderMap, provider: &str) -> Option<Principal> {
+/// The account in the header, which the platform has authenticated; `None` unless there is exactly one header,
+/// well-formed and of this provider.
+pub(super) fn principal(headers: &HeaderMap, provider: &str) -> Option<LoginClaim> {
     let mut values = headers.get_all(PRINCIPAL).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
@@ -70,46 +61,34 @@ pub(super) fn principal(headers: &HeaderMap, provider: &str) -> Option<Principal
     if !client.auth_typ.eq_ignore_ascii_case(provider) {
         return None;
     }
-    match provider {
-        "github" => github_principal(&client),
-        _ => other_principal(&client, provider),
-    }
-}
-
-fn github_principal(client: &ClientPrincipal) -> Option<Principal> {
-    let login = client.claim(GITHUB_LOGIN)?;
-    let number = client.claim(NAME_IDENTIFIER)?.parse().ok()?;
-    Some(Principal {
-        user: UserId::parse(login).ok()?,
-        name: login.to_owned(),
-        identity: AccountIdentity::GitHub { number },
+    let (login, identity) = match provider {
+        "github" => github_account(&client)?,
+        _ => other_account(&client, provider)?,
+    };
+    Some(LoginClaim {
+        login,
+        identity,
+        session: None,
     })
 }
 
-fn other_principal(client: &ClientPrincipal, provider: &str) -> Option<Principal> {
+fn github_account(client: &ClientPrincipal) -> Option<(UserId, AccountIdentity)> {
+    let login = UserId::parse(client.claim(GITHUB_LOGIN)?).ok()?;
+    let number = client.claim(NAME_IDENTIFIER)?.parse().ok()?;
+    Some((login, AccountIdentity::GitHub { number }))
+}
+
+/// By the provider's permanent id, never by a display name or a mail address, because at some providers users choose
+/// these freely. An id that can't be a user's is hashed.
+fn other_account(client: &ClientPrincipal, provider: &str) -> Option<(UserId, AccountIdentity)> {
     let subject = client
         .claim(OBJECT_IDENTIFIER)
         .or_else(|| client.claim(NAME_IDENTIFIER))?;
-    let user = match UserId::parse(subject) {
-        Ok(user) => user,
-        Err(_) => hashed_user_id(provider, subject)?,
+    let hashed = || hex(&sha256(format!("{provider}:{subject}"))[..16]);
+    let login = UserId::parse(subject).or_else(|_| UserId::parse(&hashed()));
+    let identity = AccountIdentity::Other {
+        provider: provider.to_owned(),
+        subject: subject.to_owned(),
     };
-    Some(Principal {
-        user,
-        name: subject.to_owned(),
-        identity: AccountIdentity::Other {
-            provider: provider.to_owned(),
-            subject: subject.to_owned(),
-        },
-    })
-}
-
-/// A user id for a subject that can't be one itself: the first half of its SHA-256 in hexadecimal.
-fn hashed_user_id(provider: &str, subject: &str) -> Option<UserId> {
-    let digest = sha256(&format!("{provider}:{subject}"));
-    let hex: String = digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    UserId::parse(&hex).ok()
+    Some((login.ok()?, identity))
 }

@@ -2,45 +2,30 @@
 
 use std::sync::Arc;
 
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
-use super::super::extract::Caller;
+use super::bearer::Bearer;
+use super::caller::{Caller, SessionRenewal};
 use super::cookie_sealer::CookieSealer;
-use super::cookies::{self, CookieNames};
-use super::pending_sign_in::ConsumedStates;
+use super::cookies::CookieNames;
 use super::session::Session;
+use super::sign_in::BrowserSignIn;
 use super::token_verifier::TokenVerifier;
-use super::{AuthError, Bearer};
 use crate::codex::Codex;
-use crate::config::{Allowlist, Config, OAuthApp, PublicUrl, Secret};
-use crate::context;
-use crate::github::{Account, OAuth, Transport};
+use crate::config::{Allowlist, Config, OAuthApp, Secret};
+use crate::github::{Account, Transport};
+use crate::http::error::ApiError;
+use crate::http::error_code::Code;
 use crate::now::Now;
 use crate::owners::{AccountIdentity, LoginClaim};
-use crate::user::UserId;
 
 /// Authenticates bearer tokens and browser sessions in the mode `github`.
 pub(super) struct GitHubAuthenticator {
     allowed: Allowlist,
-    pub(super) transport: Arc<Transport>,
-    pub(super) tokens: TokenVerifier,
-    pub(super) sealer: CookieSealer,
-    pub(super) oauth: Option<OAuth>,
-    pub(super) consumed_states: ConsumedStates,
-}
-
-/// An authenticated and allowed caller.
-pub(super) struct GitHubCaller {
-    pub(super) caller: Caller,
-    /// The GitHub login.
-    pub(super) login: UserId,
-}
-
-fn oauth_client(app: &OAuthApp, web_url: &str, public_url: &PublicUrl) -> Result<OAuth, String> {
-    let default = || format!("{public_url}/auth/github/callback");
-    let callback = app.redirect_uri.clone().unwrap_or_else(default);
-    OAuth::new(app, web_url, &callback)
+    tokens: TokenVerifier,
+    pub(super) cookies: CookieSealer,
+    /// `None` without an OAuth app: browsers can't sign in.
+    pub(super) sign_in: Option<BrowserSignIn>,
 }
 
 impl GitHubAuthenticator {
@@ -56,15 +41,12 @@ impl GitHubAuthenticator {
         session_keys: &[Secret],
     ) -> Result<Self, String> {
         let (web_url, public_url) = (&config.github.web_url, &config.public_url);
+        let sign_in = oauth.map(|app| BrowserSignIn::new(app, web_url, public_url, transport));
         Ok(Self {
             allowed: allowed.clone(),
-            transport: Arc::clone(transport),
             tokens: TokenVerifier::new(Arc::clone(transport), oauth.cloned()),
-            sealer: CookieSealer::new(session_keys),
-            oauth: oauth
-                .map(|app| oauth_client(app, web_url, public_url))
-                .transpose()?,
-            consumed_states: ConsumedStates::default(),
+            cookies: CookieSealer::new(session_keys, CookieNames::of(public_url)),
+            sign_in: sign_in.transpose()?,
         })
     }
 
@@ -72,14 +54,13 @@ impl GitHubAuthenticator {
     pub(super) async fn authenticate(
         &self,
         codex: &Codex,
-        parts: &Parts,
-        cookies: &CookieNames,
+        headers: &HeaderMap,
         now: Now,
-    ) -> Result<GitHubCaller, AuthError> {
-        match Bearer::of(&parts.headers) {
+    ) -> Result<Caller, ApiError> {
+        match Bearer::of(headers) {
             Bearer::Token(token) => self.authenticate_token(codex, token, now).await,
-            Bearer::Malformed => Err(AuthError::TokenInvalid),
-            Bearer::None => self.authenticate_cookie(codex, parts, cookies, now).await,
+            Bearer::Malformed => Err(Code::TokenInvalid.into()),
+            Bearer::None => self.authenticate_cookie(codex, headers, now).await,
         }
     }
 
@@ -88,43 +69,42 @@ impl GitHubAuthenticator {
         codex: &Codex,
         token: &str,
         now: Now,
-    ) -> Result<GitHubCaller, AuthError> {
+    ) -> Result<Caller, ApiError> {
         let account = self.tokens.verify(token, now).await?;
         let claim = self.allowed_claim(&account, None)?;
-        let caller = codex.owners().confirm(&claim, now).await?.into();
-        let login = claim.login;
-        Ok(GitHubCaller { caller, login })
+        let confirmed = codex.owners().confirm(&claim, now).await?;
+        Ok(Caller::new(confirmed, claim))
     }
 
     async fn authenticate_cookie(
         &self,
         codex: &Codex,
-        parts: &Parts,
-        cookies: &CookieNames,
+        headers: &HeaderMap,
         now: Now,
-    ) -> Result<GitHubCaller, AuthError> {
-        let session = self.session(&parts.headers, cookies, now);
-        let session = session.ok_or(AuthError::NotSignedIn)?;
+    ) -> Result<Caller, ApiError> {
+        let session = self.session(headers, now).ok_or(Code::NotSignedIn)?;
         let claim = self.allowed_claim(session.account(), Some(session.generation()))?;
         let Some(renewed) = session.renew(now) else {
-            let caller = codex.owners().confirm(&claim, now).await?.into();
-            let login = claim.login;
-            return Ok(GitHubCaller { caller, login });
+            let confirmed = codex.owners().confirm(&claim, now).await?;
+            return Ok(Caller::new(confirmed, claim));
         };
         // Another instance may just have ended the session, so don't rely on the cached generation for a renewal.
-        let caller = codex.owners().reconfirm(&claim, now).await?.into();
-        let login = claim.login.clone();
-        if let Some(cookie) = self.session_cookie(cookies, &renewed, now) {
+        let confirmed = codex.owners().reconfirm(&claim, now).await?;
+        let mut caller = Caller::new(confirmed, claim.clone());
+        if let Some(cookie) = self.session_cookie(&renewed, now) {
             let owners = codex.owners().clone();
-            context::set_cookie(cookie, move || !owners.is_session_ended(&claim));
+            caller.renewal = Some(Box::new(SessionRenewal {
+                cookie,
+                claim,
+                owners,
+            }));
         }
-        Ok(GitHubCaller { caller, login })
+        Ok(caller)
     }
 
     /// The browser's session, unless it has expired. Doesn't check whether it was ended by a sign-out.
-    fn session(&self, headers: &HeaderMap, cookies: &CookieNames, now: Now) -> Option<Session> {
-        let mut sealed = cookies::values(headers, cookies.session);
-        let opened = sealed.find_map(|it| self.sealer.open(cookies.session, it));
+    fn session(&self, headers: &HeaderMap, now: Now) -> Option<Session> {
+        let opened = self.cookies.open(headers, self.cookies.names.session);
         let session = opened.and_then(|text| Session::parse(&text));
         session.filter(|it| it.is_valid(now))
     }
@@ -134,10 +114,9 @@ impl GitHubAuthenticator {
         &self,
         codex: &Codex,
         headers: &HeaderMap,
-        cookies: &CookieNames,
         now: Now,
-    ) -> Result<(), AuthError> {
-        let Some(session) = self.session(headers, cookies, now) else {
+    ) -> Result<(), ApiError> {
+        let Some(session) = self.session(headers, now) else {
             return Ok(());
         };
         let claim = claim(session.account(), Some(session.generation()));
@@ -148,41 +127,32 @@ impl GitHubAuthenticator {
 
     /// The claim to check against the login's owner record. Checked on every request, because the allowlist and the
     /// owner may have changed since the token was verified or the session began.
-    fn allowed_claim(
-        &self,
-        account: &Account,
-        session: Option<u64>,
-    ) -> Result<LoginClaim, AuthError> {
+    fn allowed_claim(&self, account: &Account, session: Option<u64>) -> Result<LoginClaim, Code> {
         let allowed = self.allowed.allows(account.login.as_str());
         let claim = allowed.then(|| claim(account, session));
-        claim.ok_or(AuthError::LoginNotAllowed)
+        claim.ok_or(Code::LoginNotAllowed)
     }
 
     /// Starts a session after a completed sign-in. Returns its `Set-Cookie` value.
     pub(super) async fn begin_session(
         &self,
         codex: &Codex,
-        cookies: &CookieNames,
         account: Account,
         now: Now,
-    ) -> Result<HeaderValue, AuthError> {
+    ) -> Result<HeaderValue, ApiError> {
         let claim = self.allowed_claim(&account, None)?;
         let confirmed = codex.owners().reconfirm(&claim, now).await?;
         tracing::info!(user = %claim.login, "signed in");
         let session = Session::new(account, confirmed.session_generation, now);
-        let cookie = self.session_cookie(cookies, &session, now);
-        cookie.ok_or(AuthError::OAuthNotConfigured)
+        let cookie = self.session_cookie(&session, now);
+        Ok(cookie.ok_or(Code::OauthNotConfigured)?)
     }
 
     /// The session's `Set-Cookie` value; `None` without a session key.
-    fn session_cookie(
-        &self,
-        cookies: &CookieNames,
-        session: &Session,
-        now: Now,
-    ) -> Option<HeaderValue> {
-        let sealed = self.sealer.seal(cookies.session, &session.to_text())?;
-        cookies.set(cookies.session, &sealed, session.max_age(now))
+    fn session_cookie(&self, session: &Session, now: Now) -> Option<HeaderValue> {
+        let name = self.cookies.names.session;
+        self.cookies
+            .set(name, session.to_text(), session.max_age(now))
     }
 }
 

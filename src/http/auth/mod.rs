@@ -4,18 +4,20 @@
 //! and never part of an error response.
 
 mod bearer;
+pub mod callback;
+mod caller;
 mod cookie_sealer;
 mod cookies;
 mod cors;
 mod easyauth;
-mod error;
 mod github;
-mod legacy_cookie;
 mod origin;
-mod pending_sign_in;
-mod return_to;
+pub mod pending_sign_in;
+mod permits;
+pub mod return_to;
 mod session;
 mod sign_in;
+mod sign_in_method;
 mod token_verifier;
 
 use std::sync::Arc;
@@ -24,23 +26,25 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use tower_http::cors::CorsLayer;
 
-use super::extract::Caller;
 use crate::codex::Codex;
-use crate::config::{Allowlist, Auth, Config, PublicUrl, Secret};
+use crate::config::{Allowlist, Auth, Config, PublicUrl};
 use crate::github::Transport;
+use crate::http::error::ApiError;
+use crate::http::error_code::Code;
 use crate::now::Now;
-use crate::owners::{ConfirmedOwner, LoginClaim};
 use crate::user::UserId;
 
-pub(super) use bearer::Bearer;
-pub(super) use cookies::CookieNames;
-pub(super) use error::AuthError;
-pub(super) use legacy_cookie::{ExpireLegacyCookie, ExpireLegacyCookieLayer};
+pub(super) use caller::{Caller, SessionRenewal};
+pub(super) use cookies::{CookieNames, VERSION};
 pub(super) use origin::X_FORWARDED_HOST;
-pub(super) use pending_sign_in::PendingSignIn;
 pub(super) use return_to::ReturnTo;
+pub(super) use sign_in_method::SignInMethod;
 
-use github::{GitHubAuthenticator, GitHubCaller};
+use bearer::Bearer;
+use callback::CallbackQuery;
+use caller::account_name;
+use github::GitHubAuthenticator;
+use sign_in::BrowserSignIn;
 
 /// Authenticates requests by the configured sign-in mode and authorizes the login against the allowlist.
 pub struct Authenticator {
@@ -61,37 +65,30 @@ enum AuthBackend {
     },
 }
 
-/// The available sign-in method, from which error messages derive their advice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SignInMethod<'a> {
-    /// None: every request acts as the one local user.
-    Dev,
-    /// A GitHub token in `Authorization: Bearer`.
-    BearerToken,
-    /// A GitHub token, or a browser session through the OAuth app.
-    BearerTokenOrOAuth,
-    /// App Service Authentication, with this identity provider.
-    EasyAuth(&'a str),
-}
-
-/// The authenticated user, for `GET /auth/me`.
-#[derive(Debug, Clone)]
-pub(super) struct CurrentUser {
-    /// The user whose files the request reads and writes.
-    pub(super) user: UserId,
-    /// The provider's name for the account.
-    pub(super) login: String,
+/// The answer to a callback of GitHub's sign-in pages.
+pub(super) struct CalledBack {
+    /// Where to go on, and the `Set-Cookie` value of the session.
+    pub(super) session: Result<(ReturnTo, HeaderValue), ApiError>,
+    /// Whether to expire the sign-in cookie.
+    pub(super) expires_cookie: bool,
 }
 
 impl Authenticator {
     /// Mode `dev`: every request acts as `user`.
     pub fn dev(user: UserId) -> Self {
-        let public_url = PublicUrl::default();
+        Self::with(AuthBackend::Dev { user }, PublicUrl::default(), Vec::new())
+    }
+
+    fn with(
+        backend: AuthBackend,
+        public_url: PublicUrl,
+        allowed_origins: Vec<HeaderValue>,
+    ) -> Self {
         Self {
-            backend: AuthBackend::Dev { user },
+            backend,
             cookies: CookieNames::of(&public_url),
             public_url,
-            allowed_origins: Vec::new(),
+            allowed_origins,
         }
     }
 
@@ -100,7 +97,6 @@ impl Authenticator {
     /// # Errors
     /// A message if the OAuth app's URLs or an allowed origin can't be used.
     pub fn new(config: &Config, transport: &Arc<Transport>) -> Result<Self, String> {
-        let public_url = config.public_url.clone();
         let backend = match &config.auth {
             Auth::Dev { user } => AuthBackend::Dev { user: user.clone() },
             Auth::EasyAuth { provider, allowed } => AuthBackend::EasyAuth {
@@ -120,12 +116,8 @@ impl Authenticator {
         };
         let origins = config.allowed_origins.iter();
         let origins = origins.map(|it| HeaderValue::try_from(it).map_err(|it| it.to_string()));
-        Ok(Self {
-            backend,
-            cookies: CookieNames::of(&public_url),
-            public_url,
-            allowed_origins: origins.collect::<Result<_, _>>()?,
-        })
+        let origins = origins.collect::<Result<_, _>>()?;
+        Ok(Self::with(backend, config.public_url.clone(), origins))
     }
 
     /// Names and attributes of the cookies.
@@ -146,7 +138,7 @@ impl Authenticator {
     pub(super) fn sign_in_method(&self) -> SignInMethod<'_> {
         match &self.backend {
             AuthBackend::Dev { .. } => SignInMethod::Dev,
-            AuthBackend::GitHub(github) if github.oauth.is_some() => {
+            AuthBackend::GitHub(github) if github.sign_in.is_some() => {
                 SignInMethod::BearerTokenOrOAuth
             }
             AuthBackend::GitHub(_) => SignInMethod::BearerToken,
@@ -154,27 +146,14 @@ impl Authenticator {
         }
     }
 
-    /// The URL to which to redirect a browser that isn't signed in, with `path` as the return path; `None` if browsers
-    /// can't sign in here. With a platform principal also `None`: the platform would redirect back at once, in a loop.
-    pub(super) fn sign_in_url(&self, headers: &HeaderMap, path: &str) -> Option<String> {
-        let (page, parameter) = match self.sign_in_method() {
-            SignInMethod::BearerTokenOrOAuth => ("/auth/github".to_owned(), "return_to"),
-            SignInMethod::EasyAuth(provider) if !headers.contains_key(easyauth::PRINCIPAL) => {
-                (easyauth_sign_in_path(provider), "post_login_redirect_uri")
-            }
-            SignInMethod::Dev | SignInMethod::BearerToken | SignInMethod::EasyAuth(_) => {
-                return None;
-            }
-        };
-        let path: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
-        Some(format!("{page}?{parameter}={path}"))
+    /// The cookies by which to expire the legacy service's on every response. `None` in `dev`: cookies ignore the port, so
+    /// on `localhost` a cookie named `session` may belong to another program.
+    pub(super) fn legacy_cookies(&self) -> Option<CookieNames> {
+        (!self.is_dev()).then_some(self.cookies)
     }
 
-    /// Expires the legacy service's cookie on every response. Not in `dev`: cookies ignore the port, so on `localhost`
-    /// a cookie named `session` may belong to another program.
-    pub(super) fn legacy_cookie_layer(&self) -> ExpireLegacyCookieLayer {
-        let dev = matches!(self.backend, AuthBackend::Dev { .. });
-        ExpireLegacyCookieLayer::new((!dev).then_some(self.cookies))
+    fn is_dev(&self) -> bool {
+        matches!(self.backend, AuthBackend::Dev { .. })
     }
 
     /// CORS for the origins in `CODEX_ALLOWED_ORIGINS`; `None` without any.
@@ -186,15 +165,11 @@ impl Authenticator {
     /// and an unsafe method must come from the service's own page or carry a bearer token.
     ///
     /// # Errors
-    /// [`AuthError::HostNotAllowed`], [`AuthError::CrossOrigin`].
-    pub(super) fn check_origin(
-        &self,
-        method: &Method,
-        headers: &HeaderMap,
-    ) -> Result<(), AuthError> {
-        let dev = matches!(self.backend, AuthBackend::Dev { .. });
+    /// [`Code::HostNotAllowed`], [`Code::CrossOrigin`].
+    fn check_origin(&self, method: &Method, headers: &HeaderMap) -> Result<(), Code> {
+        let dev = self.is_dev();
         if dev && !origin::names_loopback_host(headers) {
-            return Err(AuthError::HostNotAllowed);
+            return Err(Code::HostNotAllowed);
         }
         // A page can't set `Authorization` on a cross-origin request unless a CORS preflight allows it.
         if method.is_safe() || Bearer::of(headers) != Bearer::None {
@@ -204,7 +179,7 @@ impl Authenticator {
             true => origin::is_request_host(headers),
             false => origin::is_origin(self.public_url.origin(), headers),
         };
-        own.then_some(()).ok_or(AuthError::CrossOrigin)
+        own.then_some(()).ok_or(Code::CrossOrigin)
     }
 
     /// Authenticates and authorizes the request. Returns the user whose files it is about.
@@ -217,118 +192,98 @@ impl Authenticator {
         codex: &Codex,
         parts: &Parts,
         now: Now,
-    ) -> Result<Caller, AuthError> {
-        self.check_origin(&parts.method, &parts.headers)?;
-        match &self.backend {
-            AuthBackend::Dev { user } => Ok(Caller { user: user.clone() }),
-            AuthBackend::GitHub(github) => {
-                let authenticated = github.authenticate(codex, parts, &self.cookies, now);
-                Ok(authenticated.await?.caller)
+    ) -> Result<Caller, ApiError> {
+        let headers = &parts.headers;
+        let caller = match (self.check_origin(&parts.method, headers), &self.backend) {
+            (Err(code), _) => Err(code.into()),
+            (_, AuthBackend::Dev { user }) => Ok(Caller::dev(user.clone())),
+            (_, AuthBackend::GitHub(github)) => github.authenticate(codex, headers, now).await,
+            (_, AuthBackend::EasyAuth { provider, allowed }) => {
+                easyauth_caller(codex, headers, provider, allowed, now).await
             }
-            AuthBackend::EasyAuth { provider, allowed } => {
-                let headers = &parts.headers;
-                let authenticated = easyauth_caller(codex, headers, provider, allowed, now);
-                Ok(authenticated.await?.0)
-            }
-        }
+        };
+        caller.map_err(|error| self.sign_in_method().advise(error))
     }
 
-    /// Like [`Self::caller`], with the provider's name for the account.
-    ///
-    /// # Errors
-    /// As there.
-    pub(super) async fn current_user(
-        &self,
-        codex: &Codex,
-        parts: &Parts,
-        now: Now,
-    ) -> Result<CurrentUser, AuthError> {
-        self.check_origin(&parts.method, &parts.headers)?;
-        match &self.backend {
-            AuthBackend::Dev { user } => Ok(CurrentUser {
-                user: user.clone(),
-                login: user.to_string(),
-            }),
-            AuthBackend::GitHub(github) => {
-                let authenticated = github.authenticate(codex, parts, &self.cookies, now);
-                let GitHubCaller { caller, login } = authenticated.await?;
-                let login = login.to_string();
-                let user = caller.user;
-                Ok(CurrentUser { user, login })
-            }
-            AuthBackend::EasyAuth { provider, allowed } => {
-                let headers = &parts.headers;
-                let authenticated = easyauth_caller(codex, headers, provider, allowed, now);
-                let (caller, login) = authenticated.await?;
-                let user = caller.user;
-                Ok(CurrentUser { user, login })
-            }
-        }
-    }
-
-    /// Ends the browser's session and all others of the same user. Does nothing in the modes without sessions of their
+    /// Ends the browser's session and all others of the same user. Ends nothing in the modes without sessions of their
     /// own, `dev` and `easyauth`.
     ///
     /// # Errors
-    /// If the storage can't be reached; then no session has ended.
+    /// Those of [`Self::check_origin`]; if the storage can't be reached. Then no session has ended.
     pub(super) async fn sign_out(
         &self,
         codex: &Codex,
+        method: &Method,
         headers: &HeaderMap,
         now: Now,
-    ) -> Result<(), AuthError> {
-        match &self.backend {
-            AuthBackend::GitHub(github) => {
-                github.sign_out(codex, headers, &self.cookies, now).await
-            }
-            AuthBackend::Dev { .. } | AuthBackend::EasyAuth { .. } => Ok(()),
+    ) -> Result<(), ApiError> {
+        let ended = match (self.check_origin(method, headers), &self.backend) {
+            (Err(code), _) => Err(code.into()),
+            (_, AuthBackend::GitHub(github)) => github.sign_out(codex, headers, now).await,
+            (_, AuthBackend::Dev { .. } | AuthBackend::EasyAuth { .. }) => Ok(()),
+        };
+        ended.map_err(|error| self.sign_in_method().advise(error))
+    }
+
+    /// Begins a browser's sign-in. Returns the URL of GitHub's authorization page and the `Set-Cookie` value to send with
+    /// it.
+    ///
+    /// # Errors
+    /// [`Code::OauthNotConfigured`].
+    pub(super) fn begin_sign_in(
+        &self,
+        return_to: ReturnTo,
+        now: Now,
+    ) -> Result<(String, HeaderValue), ApiError> {
+        let (github, sign_in) = self.browser_sign_in()?;
+        sign_in.begin(&github.cookies, return_to, now)
+    }
+
+    /// Ends a browser's sign-in: redeems the code for the account, and begins a session.
+    pub(super) async fn call_back(
+        &self,
+        codex: &Codex,
+        headers: &HeaderMap,
+        query: &CallbackQuery,
+        now: Now,
+    ) -> CalledBack {
+        let mut expires_cookie = false;
+        let session = async {
+            let (github, sign_in) = self.browser_sign_in()?;
+            let resumed = sign_in.resume(&github.cookies, headers, query, now);
+            expires_cookie = resumed.expires_cookie;
+            let pending = resumed.sign_in?;
+            let account = sign_in.redeem(&pending, &query.code).await?;
+            let session = github.begin_session(codex, account, now).await?;
+            Ok((pending.return_to().clone(), session))
+        };
+        CalledBack {
+            session: session.await,
+            expires_cookie,
         }
+    }
+
+    fn browser_sign_in(&self) -> Result<(&GitHubAuthenticator, &BrowserSignIn), Code> {
+        match &self.backend {
+            AuthBackend::GitHub(github) => Some(&**github),
+            AuthBackend::Dev { .. } | AuthBackend::EasyAuth { .. } => None,
+        }
+        .and_then(|github| Some((github, github.sign_in.as_ref()?)))
+        .ok_or(Code::OauthNotConfigured)
     }
 }
 
-/// Returns the caller and the provider's name for the account.
 async fn easyauth_caller(
     codex: &Codex,
     headers: &HeaderMap,
     provider: &str,
     allowed: &Allowlist,
     now: Now,
-) -> Result<(Caller, String), AuthError> {
-    let principal = easyauth::principal(headers, provider).ok_or(AuthError::NotSignedIn)?;
-    if !allowed.allows(&principal.name) && !allowed.allows(principal.user.as_str()) {
-        return Err(AuthError::LoginNotAllowed);
+) -> Result<Caller, ApiError> {
+    let claim = easyauth::principal(headers, provider).ok_or(Code::NotSignedIn)?;
+    if !allowed.allows(account_name(&claim)) && !allowed.allows(claim.login.as_str()) {
+        return Err(Code::LoginNotAllowed.into());
     }
-    let claim = LoginClaim {
-        login: principal.user,
-        identity: principal.identity,
-        session: None,
-    };
     let confirmed = codex.owners().confirm(&claim, now).await?;
-    Ok((confirmed.into(), principal.name))
-}
-
-impl From<ConfirmedOwner> for Caller {
-    fn from(confirmed: ConfirmedOwner) -> Self {
-        Self {
-            user: confirmed.user,
-        }
-    }
-}
-
-/// App Service Authentication's sign-in path for the provider.
-pub(super) fn easyauth_sign_in_path(provider: &str) -> String {
-    format!("/.auth/login/{provider}")
-}
-
-/// SHA-256. Tokens and states are kept in memory only as this hash.
-fn sha256(text: &str) -> [u8; 32] {
-    use sha2::{Digest, Sha256};
-    Sha256::digest(text).into()
-}
-
-/// Derives a 32-byte seed for the cookie keys from a secret of any length.
-fn key_seed(secret: &Secret) -> [u8; 32] {
-    use sha2::{Digest, Sha256};
-    let seed = Sha256::new().chain_update("codex-miroir cookies 1\0");
-    seed.chain_update(secret.reveal()).finalize().into()
+    Ok(Caller::new(confirmed, claim))
 }

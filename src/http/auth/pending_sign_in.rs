@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use super::{ReturnTo, sha256};
+use super::return_to::ReturnTo;
 use crate::config::Secret;
 use crate::github::AuthorizationRequest;
+use crate::http::hash::sha256;
 use crate::now::Now;
 
 /// Time limit of a sign-in.
@@ -20,7 +21,7 @@ const VERSION: &str = "1";
 
 /// The content of the sealed sign-in cookie.
 #[derive(Debug)]
-pub(in crate::http) struct PendingSignIn {
+pub struct PendingSignIn {
     /// Seconds since 1970.
     issued: i64,
     state: Secret,
@@ -39,7 +40,7 @@ impl PendingSignIn {
     }
 
     /// Where to redirect after the sign-in.
-    pub(in crate::http) fn return_to(&self) -> &ReturnTo {
+    pub(super) fn return_to(&self) -> &ReturnTo {
         &self.return_to
     }
 
@@ -64,7 +65,8 @@ impl PendingSignIn {
         format!("{VERSION}.{issued}.{state}.{verifier}.{return_to}")
     }
 
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// The sign-in that [`Self::to_text`] wrote; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(5, '.');
         let mut next = || parts.next();
         if next()? != VERSION {

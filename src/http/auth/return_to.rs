@@ -2,7 +2,7 @@
 
 /// A path of this service with an optional query; nothing that a browser could resolve to another origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::http) struct ReturnTo(String);
+pub struct ReturnTo(String);
 
 impl ReturnTo {
     /// Maximum length in bytes, because it is stored in a cookie.
@@ -16,6 +16,7 @@ impl ReturnTo {
         (visible && local && text.len() <= Self::MAX).then(|| Self(text.to_owned()))
     }
 
+    /// The path.
     pub(in crate::http) fn as_str(&self) -> &str {
         &self.0
     }

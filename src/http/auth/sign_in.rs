@@ -1,123 +1,126 @@
 //! The OAuth sign-in of a browser: redirect to GitHub, callback, code exchange.
 
-use http::{HeaderMap, HeaderValue};
+use std::sync::Arc;
 
-use super::github::GitHubAuthenticator;
-use super::{
-    AuthBackend, AuthError, Authenticator, PendingSignIn, ReturnTo, cookies, pending_sign_in,
-};
-use crate::codex::Codex;
-use crate::github::{CodeExchange, OAuth};
+use http::{HeaderMap, HeaderValue};
+use tokio::sync::Semaphore;
+
+use super::callback::{CallbackQuery, CallbackStep, SignInCookie, decide};
+use super::cookie_sealer::CookieSealer;
+use super::pending_sign_in::{ConsumedStates, PendingSignIn, SIGN_IN_TTL};
+use super::permits::acquire;
+use super::return_to::ReturnTo;
+use crate::config::{OAuthApp, PublicUrl};
+use crate::github::{Account, CodeExchange, OAuth, Transport};
+use crate::http::error::ApiError;
+use crate::http::error_code::Code;
+use crate::http::negotiate;
 use crate::now::Now;
 
-/// The result of matching a callback to the browser's sign-in cookie.
-#[derive(Debug)]
-pub(in crate::http) struct ResumedSignIn {
-    pub(in crate::http) sign_in: Result<PendingSignIn, AuthError>,
-    /// Whether to expire the cookie. Not if it belongs to another sign-in, which may be in progress in another window
-    /// of the browser.
-    pub(in crate::http) expires_cookie: bool,
+/// Concurrent exchanges of authorization codes.
+const MAX_CODE_EXCHANGES: usize = 64;
+
+/// Signs browsers in by the OAuth app.
+pub(super) struct BrowserSignIn {
+    oauth: OAuth,
+    transport: Arc<Transport>,
+    consumed_states: ConsumedStates,
+    permits: Semaphore,
 }
 
-impl ResumedSignIn {
-    fn keeping_cookie(error: AuthError) -> Self {
-        let (sign_in, expires_cookie) = (Err(error), false);
-        Self {
-            sign_in,
-            expires_cookie,
-        }
+/// A callback that is matched to the browser's sign-in.
+pub(super) struct ResumedSignIn {
+    pub(super) sign_in: Result<PendingSignIn, Code>,
+    /// Whether to expire the sign-in cookie.
+    pub(super) expires_cookie: bool,
+}
+
+impl BrowserSignIn {
+    /// # Errors
+    /// A message if the OAuth app's URLs can't be used.
+    pub(super) fn new(
+        app: &OAuthApp,
+        web_url: &str,
+        public_url: &PublicUrl,
+        transport: &Arc<Transport>,
+    ) -> Result<Self, String> {
+        let default = || format!("{public_url}/auth/github/callback");
+        let callback = app.redirect_uri.clone().unwrap_or_else(default);
+        Ok(Self {
+            oauth: OAuth::new(app, web_url, &callback)?,
+            transport: Arc::clone(transport),
+            consumed_states: ConsumedStates::default(),
+            permits: Semaphore::new(MAX_CODE_EXCHANGES),
+        })
     }
-}
 
-impl Authenticator {
     /// Begins a sign-in. Returns the URL of GitHub's authorization page and the `Set-Cookie` value to send with it.
     ///
     /// # Errors
-    /// [`AuthError::OAuthNotConfigured`].
-    pub(in crate::http) fn begin_sign_in(
+    /// [`Code::OauthNotConfigured`] without a key for cookies.
+    pub(super) fn begin(
         &self,
+        cookies: &CookieSealer,
         return_to: ReturnTo,
         now: Now,
-    ) -> Result<(String, HeaderValue), AuthError> {
-        let (github, oauth) = self.oauth_backend()?;
-        let begun = oauth.begin();
+    ) -> Result<(String, HeaderValue), ApiError> {
+        let begun = self.oauth.begin();
         let pending = PendingSignIn::new(&begun, return_to, now);
-        let name = self.cookies.sign_in;
-        let sealed = github.sealer.seal(name, &pending.to_text());
-        let cookie =
-            sealed.and_then(|it| self.cookies.set(name, &it, pending_sign_in::SIGN_IN_TTL));
-        let cookie = cookie.ok_or(AuthError::OAuthNotConfigured)?;
-        Ok((begun.url, cookie))
+        let cookie = cookies.set(cookies.names.sign_in, pending.to_text(), SIGN_IN_TTL);
+        Ok((begun.url, cookie.ok_or(Code::OauthNotConfigured)?))
     }
 
-    /// Finds the browser's sign-in with the callback's `state` and consumes it: each state can be used once.
-    pub(in crate::http) fn resume_sign_in(
+    /// Matches a callback to the browser's sign-in.
+    pub(super) fn resume(
         &self,
+        cookies: &CookieSealer,
         headers: &HeaderMap,
-        state: &str,
+        query: &CallbackQuery,
         now: Now,
     ) -> ResumedSignIn {
-        let github = match self.oauth_backend() {
-            Ok((github, _)) => github,
-            Err(error) => return ResumedSignIn::keeping_cookie(error),
+        let name = cookies.names.sign_in;
+        let opened = cookies.open(headers, name);
+        let cookie = match opened.and_then(|text| PendingSignIn::parse(&text)) {
+            Some(pending) => SignInCookie::Opened(pending),
+            None => match negotiate::cookies(headers, name).next() {
+                Some(_) => SignInCookie::Unreadable,
+                None => SignInCookie::Missing,
+            },
         };
-        let sealed = || cookies::values(headers, self.cookies.sign_in);
-        let opened = sealed().find_map(|it| github.sealer.open(self.cookies.sign_in, it));
-        let Some(pending) = opened.and_then(|text| PendingSignIn::parse(&text)) else {
-            return ResumedSignIn {
-                sign_in: Err(AuthError::SignInExpired),
-                expires_cookie: sealed().next().is_some(),
-            };
-        };
-        if !pending.has_state(state) {
-            return ResumedSignIn::keeping_cookie(AuthError::SignInExpired);
-        }
-        let usable = !pending.is_expired(now) && github.consumed_states.consume(state);
-        ResumedSignIn {
-            sign_in: usable.then_some(pending).ok_or(AuthError::SignInExpired),
-            expires_cookie: true,
+        match decide(cookie, query, now) {
+            CallbackStep::Refuse { expires_cookie } => ResumedSignIn {
+                sign_in: Err(Code::SignInExpired),
+                expires_cookie,
+            },
+            CallbackStep::UseUp { then } => ResumedSignIn {
+                sign_in: match self.consumed_states.consume(&query.state) {
+                    true => then,
+                    false => Err(Code::SignInExpired),
+                },
+                expires_cookie: true,
+            },
         }
     }
 
-    /// Completes a sign-in: exchanges the code, reads the account and drops the token. Returns the session's
-    /// `Set-Cookie` value.
+    /// Exchanges the code, reads the account and drops the token.
     ///
     /// # Errors
-    /// If GitHub rejects the code or can't be reached, or the account isn't allowed or isn't the login's owner.
-    pub(in crate::http) async fn complete_sign_in(
+    /// If GitHub rejects the code or can't be reached.
+    pub(super) async fn redeem(
         &self,
-        codex: &Codex,
         pending: &PendingSignIn,
         code: &str,
-        now: Now,
-    ) -> Result<HeaderValue, AuthError> {
-        let (github, oauth) = self.oauth_backend()?;
-        if code.is_empty() {
-            return Err(AuthError::SignInFailed);
-        }
-        let permit = github.tokens.code_permit().await?;
-        let exchanged = oauth.exchange(&github.transport, code, pending.verifier());
-        let token = match exchanged.await? {
+    ) -> Result<Account, ApiError> {
+        let unavailable = |error| ApiError::auth_unavailable(&error);
+        let _permit = acquire(&self.permits).await.map_err(unavailable)?;
+        let exchanged = self
+            .oauth
+            .exchange(&self.transport, code, pending.verifier());
+        let token = match exchanged.await.map_err(unavailable)? {
             CodeExchange::Token(token) => token,
-            CodeExchange::Refused => return Err(AuthError::SignInFailed),
+            CodeExchange::Refused => return Err(Code::SignInFailed.into()),
         };
-        let account = github.transport.account(&token).await?;
-        drop(permit);
-        let account = account.ok_or(AuthError::TokenInvalid)?;
-        github
-            .begin_session(codex, &self.cookies, account, now)
-            .await
-    }
-
-    fn oauth_backend(&self) -> Result<(&GitHubAuthenticator, &OAuth), AuthError> {
-        match &self.backend {
-            AuthBackend::GitHub(github) => match &github.oauth {
-                Some(oauth) => Ok((github, oauth)),
-                None => Err(AuthError::OAuthNotConfigured),
-            },
-            AuthBackend::Dev { .. } | AuthBackend::EasyAuth { .. } => {
-                Err(AuthError::OAuthNotConfigured)
-            }
-        }
+        let account = self.transport.account(&token).await.map_err(unavailable)?;
+        Ok(account.ok_or(Code::TokenInvalid)?)
     }
 }

@@ -1,17 +1,18 @@
 //! Verifies bearer tokens with GitHub and caches the outcome by the token's SHA-256: one lookup per token at a time.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore};
 
-use super::{AuthError, sha256};
+use super::permits::acquire;
 use crate::config::{OAuthApp, Secret};
 use crate::context::in_request_context;
 use crate::github::{Account, GitHubError, Transport};
+use crate::http::error::ApiError;
+use crate::http::error_code::Code;
+use crate::http::hash::sha256;
 use crate::now::Now;
 
 /// How long an accepted token needs no new lookup.
@@ -39,26 +40,11 @@ const MAX_UNKNOWN_LOOKUPS: usize = 64;
 /// Concurrent lookups of tokens accepted before, a separate limit so that invented tokens can't starve them.
 const MAX_KNOWN_LOOKUPS: usize = 16;
 
-/// Concurrent exchanges of authorization codes.
-const MAX_CODE_EXCHANGES: usize = 64;
-
-/// How long a lookup or a code exchange waits for a permit.
-const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Rejections per minute and instance. GitHub soon rejects everything from an address that guesses tokens, valid ones
 /// included, so beyond this limit only tokens accepted before are looked up.
 const MAX_REJECTIONS_PER_MINUTE: u32 = 100;
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// Why a token is rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TokenRejection {
-    /// GitHub doesn't know it, or it stands for no person.
-    Unknown,
-    /// It was issued to another app, whose operator could use it here.
-    Foreign,
-}
 
 /// Verifies tokens, with a cache.
 pub(super) struct TokenVerifier {
@@ -75,7 +61,6 @@ struct TokenLookup {
     app: Option<OAuthApp>,
     unknown_permits: Semaphore,
     known_permits: Semaphore,
-    code_permits: Semaphore,
     rejections: Mutex<Option<RejectionWindow>>,
 }
 
@@ -83,12 +68,6 @@ struct TokenLookup {
 struct RejectionWindow {
     began: Instant,
     count: u32,
-}
-
-impl fmt::Debug for TokenVerifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenVerifier")
-    }
 }
 
 /// The cache entry of one token, with single flight for its lookup.
@@ -103,15 +82,15 @@ struct CachedBearerToken {
 #[derive(Default)]
 struct BearerTokenState {
     accepted: Option<(Arc<Account>, Instant)>,
-    rejected: Option<(TokenRejection, Instant)>,
+    rejected: Option<(Code, Instant)>,
     /// The last lookup failed; the next one is at this time at the earliest.
     failed: Option<(GitHubError, Instant)>,
 }
 
-type TokenVerdict = Result<Arc<Account>, AuthError>;
+type TokenVerdict = Result<Arc<Account>, ApiError>;
 
 /// The inner result is GitHub's verdict, the outer error a lookup without one.
-type TokenLookupOutcome = Result<Result<Account, TokenRejection>, GitHubError>;
+type TokenLookupOutcome = Result<Result<Account, Code>, GitHubError>;
 
 impl BearerTokenState {
     /// The cached verdict; `None` if a lookup is needed.
@@ -130,7 +109,7 @@ impl BearerTokenState {
             return None;
         }
         let stale = self.accepted_within(STALE_TTL, now);
-        Some(stale.ok_or_else(|| error.clone().into()))
+        Some(stale.ok_or_else(|| ApiError::auth_unavailable(error)))
     }
 
     fn accepted_within(&self, ttl: Duration, now: Instant) -> Option<Arc<Account>> {
@@ -141,17 +120,12 @@ impl BearerTokenState {
 
     fn record(&mut self, outcome: TokenLookupOutcome, now: Instant) {
         match outcome {
-            Ok(Ok(account)) => {
-                *self = Self {
-                    accepted: Some((Arc::new(account), now)),
-                    ..Self::default()
-                };
-            }
-            Ok(Err(rejection)) => {
-                *self = Self {
-                    rejected: Some((rejection, now)),
-                    ..Self::default()
-                };
+            Ok(verdict) => {
+                *self = Self::default();
+                match verdict {
+                    Ok(account) => self.accepted = Some((Arc::new(account), now)),
+                    Err(rejection) => self.rejected = Some((rejection, now)),
+                }
             }
             Err(error) => {
                 let wait = match &error {
@@ -167,21 +141,23 @@ impl BearerTokenState {
 }
 
 impl CachedBearerToken {
+    fn state(&self) -> RwLockReadGuard<'_, BearerTokenState> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn verdict(&self, now: Instant) -> Option<TokenVerdict> {
-        let state = self.state.read();
-        state.unwrap_or_else(PoisonError::into_inner).verdict(now)
+        self.state().verdict(now)
     }
 
     /// The stale account to serve during a lookup, and whether the last lookup failed.
     fn stale(&self, now: Instant) -> Option<(Arc<Account>, bool)> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         let account = state.accepted_within(STALE_TTL, now)?;
         Some((account, state.failed.is_some()))
     }
 
     fn was_accepted(&self) -> bool {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.accepted.is_some()
+        self.state().accepted.is_some()
     }
 
     /// Looks the token up and records the outcome, then releases the followers.
@@ -196,7 +172,7 @@ impl CachedBearerToken {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.record(outcome, now.later().mono);
         let verdict = state.verdict(now.mono);
-        verdict.unwrap_or(Err(AuthError::TokenInvalid))
+        verdict.unwrap_or_else(|| Err(Code::TokenInvalid.into()))
     }
 }
 
@@ -211,24 +187,15 @@ impl TokenVerifier {
                 app,
                 unknown_permits: Semaphore::new(MAX_UNKNOWN_LOOKUPS),
                 known_permits: Semaphore::new(MAX_KNOWN_LOOKUPS),
-                code_permits: Semaphore::new(MAX_CODE_EXCHANGES),
                 rejections: Mutex::default(),
             }),
         }
     }
 
-    /// A permit to exchange an authorization code.
-    ///
-    /// # Errors
-    /// [`GitHubError::Unavailable`] if none is free in time.
-    pub(super) async fn code_permit(&self) -> Result<SemaphorePermit<'_>, GitHubError> {
-        acquire(&self.lookup.code_permits).await
-    }
-
     /// The token's account, from the cache or by a lookup at GitHub, which concurrent requests share.
     ///
     /// # Errors
-    /// [`AuthError::TokenInvalid`], [`AuthError::TokenForeign`], [`AuthError::Unavailable`].
+    /// [`Code::TokenInvalid`], [`Code::TokenForeign`], [`Code::AuthUnavailable`].
     pub(super) async fn verify(&self, token: &str, now: Now) -> TokenVerdict {
         let hash = sha256(token);
         let known = self.accepted.get(&hash);
@@ -310,11 +277,9 @@ impl TokenLookup {
     /// Looks the token up. A token rejected by its prefix alone costs no request and doesn't count as a rejection; one
     /// accepted before isn't subject to the rejection limit.
     async fn run(&self, token: &Secret, was_accepted: bool, now: Instant) -> TokenLookupOutcome {
-        let app = match self.issuer(token.reveal()) {
-            TokenIssuer::User => None,
-            TokenIssuer::Installation => return Ok(Err(TokenRejection::Unknown)),
-            TokenIssuer::App(None) => return Ok(Err(TokenRejection::Foreign)),
-            TokenIssuer::App(Some(app)) => Some(app),
+        let app = match self.issuing_app(token.reveal()) {
+            Ok(app) => app,
+            Err(rejection) => return Ok(Err(rejection)),
         };
         let _permit = match was_accepted {
             true => acquire(&self.known_permits).await?,
@@ -337,41 +302,25 @@ impl TokenLookup {
         if let Some(app) = app
             && !self.transport.belongs_to_app(app, token).await?
         {
-            return Ok(Err(TokenRejection::Foreign));
+            return Ok(Err(Code::TokenForeign));
         }
         let account = self.transport.account(token).await?;
-        Ok(account.ok_or(TokenRejection::Unknown))
+        Ok(account.ok_or(Code::TokenInvalid))
     }
 
-    /// The issuer by GitHub's token prefixes. A token without one may be an old one of an app, from before GitHub
-    /// introduced prefixes.
-    fn issuer(&self, token: &str) -> TokenIssuer<'_> {
+    /// The app that must have issued the token; `None` for a personal one, which a user issues. By GitHub's prefixes: a
+    /// token without one may be an old one of an app, from before GitHub introduced prefixes.
+    ///
+    /// # Errors
+    /// The token of an installation of a GitHub App, which stands for no user; an app's, if there is none here.
+    fn issuing_app(&self, token: &str) -> Result<Option<&OAuthApp>, Code> {
         let has_prefix = |prefixes: &[&str]| prefixes.iter().any(|it| token.starts_with(it));
         if has_prefix(&["ghp_", "github_pat_"]) {
-            TokenIssuer::User
+            Ok(None)
         } else if has_prefix(&["ghs_", "ghr_"]) {
-            TokenIssuer::Installation
+            Err(Code::TokenInvalid)
         } else {
-            TokenIssuer::App(self.app.as_ref())
+            self.app.as_ref().map(Some).ok_or(Code::TokenForeign)
         }
     }
-}
-
-async fn acquire(permits: &Semaphore) -> Result<SemaphorePermit<'_>, GitHubError> {
-    let permit = timeout(PERMIT_TIMEOUT, permits.acquire()).await;
-    permit.ok().and_then(Result::ok).ok_or_else(|| {
-        let reason = "too many requests are in progress".to_owned();
-        let operation = "verifying a token or a code";
-        GitHubError::Unavailable { operation, reason }
-    })
-}
-
-/// The issuer of a token.
-enum TokenIssuer<'a> {
-    /// A user, for themselves: a personal access token.
-    User,
-    /// An OAuth app, for a user; with the app that it must be.
-    App(Option<&'a OAuthApp>),
-    /// An installation of a GitHub App: such a token stands for no user.
-    Installation,
 }

@@ -8,13 +8,11 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
 
-use super::super::auth::{AuthError, SignInMethod};
-use super::super::body::{self, Members};
-use super::super::error::{ErrorDocument, not_found, wrong_method};
+use super::super::body;
+use super::super::error::{ApiError, ErrorDocument};
+use super::super::error_code::Code;
 use super::super::extract::bad_id;
-use super::super::{ApiError, Code};
-use crate::codex::{Limited, ReadError, TaskError};
-use crate::git_sync::GitSyncError;
+use crate::codex::{Limited, TaskError};
 
 /// Authentication or authorization failed.
 pub(in crate::http) const CALLER: &[Code] = &[
@@ -73,10 +71,10 @@ pub(in crate::http) type ResponsesByStatus = BTreeMap<String, RefOr<Response>>;
 /// error` gives the example of a code for which this route has its own message.
 macro_rules! refusals {
     ($name:ident as page: $($rest:tt)*) => {
-        $crate::http::openapi::refusals!(@of $name, &["application/json", "text/html"]; $($rest)*);
+        $crate::http::openapi::error_responses::refusals!(@of $name, &["application/json", "text/html"]; $($rest)*);
     };
     ($name:ident: $($rest:tt)*) => {
-        $crate::http::openapi::refusals!(@of $name, &["application/json"]; $($rest)*);
+        $crate::http::openapi::error_responses::refusals!(@of $name, &["application/json"]; $($rest)*);
     };
     (@of $name:ident, $media:expr; $($group:ident),* $(; $($code:ident $(= $error:expr)?),+)?) => {
         struct $name;
@@ -84,9 +82,9 @@ macro_rules! refusals {
         impl utoipa::IntoResponses for $name {
             fn responses() -> $crate::http::openapi::error_responses::ResponsesByStatus {
                 use $crate::http::openapi::error_responses;
-                let own = [$($($crate::http::Code::$code),+)?];
+                let own = [$($($crate::http::error_code::Code::$code),+)?];
                 let codes = [$(error_responses::$group,)* &own[..]];
-                let errors: &[Option<$crate::http::ApiError>] = &[$($($($error.into(),)?)+)?];
+                let errors: &[Option<$crate::http::error::ApiError>] = &[$($($($error.into(),)?)+)?];
                 error_responses::responses_by_status(&codes.concat(), errors, $media)
             }
         }
@@ -117,10 +115,11 @@ pub(in crate::http) fn responses_by_status(
 fn response(codes: &[Code], errors: &[Option<ApiError>], media: &[&str]) -> Response {
     let mut own = errors.iter().flatten();
     let own = own.find(|it| codes.first() == Some(&it.code()));
-    let example = own.cloned().or_else(|| error(*codes.first()?));
+    let example = own.cloned().or_else(|| codes.first().copied().map(error));
+    let example = example.map(|it| json!(it.into_document(REQUEST_ID)));
     let meanings: Vec<_> = codes
         .iter()
-        .map(|code| format!("- `{}`: {}", name(*code), code.meaning()))
+        .map(|code| format!("- `{}`: {}", code.name(), code.meaning()))
         .collect();
     let response = ResponseBuilder::new().description(meanings.join("\n"));
     let response = media.iter().fold(response, |response, media| {
@@ -128,7 +127,7 @@ fn response(codes: &[Code], errors: &[Option<ApiError>], media: &[&str]) -> Resp
         let content = match *media {
             "application/json" => content
                 .schema(Some(document(codes)))
-                .example(example.as_ref().map(|it| json!(it.document(REQUEST_ID)))),
+                .example(example.clone()),
             _ => content.schema(Some(ObjectBuilder::new().schema_type(Type::String))),
         };
         response.content(*media, content.build())
@@ -138,7 +137,7 @@ fn response(codes: &[Code], errors: &[Option<ApiError>], media: &[&str]) -> Resp
 
 /// The schema of an error with one of these codes; `requestId` is required on 5xx.
 fn document(codes: &[Code]) -> Schema {
-    let names = codes.iter().map(|code| name(*code));
+    let names = codes.iter().map(|code| code.name());
     let code = ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(names));
@@ -155,55 +154,21 @@ fn document(codes: &[Code]) -> Schema {
 /// The request id in the examples.
 const REQUEST_ID: &str = "7f3c9a12-2b";
 
-/// The example of a code: the error that the service returns, unless the route has its own. `None` for codes that
-/// aren't the first of any response, or for which every route has its own.
-fn error(code: Code) -> Option<ApiError> {
-    let denied = |error| ApiError::denied(error, SignInMethod::BearerTokenOrOAuth);
-    Some(match code {
-        Code::NotSignedIn => denied(AuthError::NotSignedIn),
-        Code::HostNotAllowed => denied(AuthError::HostNotAllowed),
-        Code::CrossOrigin => denied(AuthError::CrossOrigin),
-        Code::AuthUnavailable => denied(AuthError::Unavailable {
-            retry_after: Duration::ZERO,
-            cause: String::new(),
-        }),
-        Code::SignInExpired => denied(AuthError::SignInExpired),
-        Code::AccessDenied => denied(AuthError::AccessDenied),
-        Code::OauthNotConfigured => denied(AuthError::OAuthNotConfigured),
-        Code::StorageUnavailable => ReadError::TimedOut.into(),
-        Code::TooManyRequests => too_many(Limited::Rebuilds),
-        Code::InvalidJson => Members::of(b"[]").err()?,
-        Code::BodyTooSlow => body::too_slow(),
+/// The example of a code, unless the route has its own.
+fn error(code: Code) -> ApiError {
+    match code {
         Code::BodyTooLarge => body::too_large(body::MAX_BYTES),
-        Code::UnsupportedMediaType => body::not_json(),
         Code::InvalidId => bad_id(),
-        Code::TaskNotFound => TaskError::NotFound.into(),
         Code::AmbiguousId => {
             let stems = ["0042-Steuer", "0042-Zahnarzt"].map(str::to_owned).into();
             TaskError::Ambiguous { stems }.into()
         }
-        Code::Conflict => TaskError::Conflict.into(),
-        Code::PreconditionFailed => TaskError::PreconditionFailed.into(),
-        Code::IdempotencyKeyReused => TaskError::KeyReused.into(),
-        Code::GithubNotConfigured => GitSyncError::Off.into(),
-        Code::NotFound => not_found(),
-        Code::MethodNotAllowed => wrong_method(),
-        Code::Internal => ApiError::internal_error(),
-        _ => return None,
-    })
+        code => code.into(),
+    }
 }
 
 /// 429 `too_many_requests` for the limit on writes.
 pub(in crate::http) fn too_many_writes() -> ApiError {
-    too_many(Limited::Writes)
-}
-
-fn too_many(of: Limited) -> ApiError {
-    let retry_after = Duration::ZERO;
+    let (retry_after, of) = (Duration::ZERO, Limited::Writes);
     TaskError::TooMany { retry_after, of }.into()
-}
-
-/// The code as in JSON responses.
-fn name(code: Code) -> String {
-    json!(code).as_str().unwrap_or_default().to_owned()
 }

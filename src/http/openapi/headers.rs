@@ -14,100 +14,88 @@ enum HeaderType {
     Enum(&'static [&'static str]),
 }
 
-use HeaderType::{Enum, Number, Text};
+const fn text(name: &'static str, what: &'static str) -> DocumentedHeader {
+    DocumentedHeader(name, HeaderType::Text, what)
+}
 
-const REQUEST_ID: DocumentedHeader =
-    DocumentedHeader("x-request-id", Text, "The request's id, as in the log.");
-const NO_SNIFF: DocumentedHeader = DocumentedHeader(
+const fn number(name: &'static str, what: &'static str) -> DocumentedHeader {
+    DocumentedHeader(name, HeaderType::Number, what)
+}
+
+const fn one_of(
+    words: &'static [&'static str],
+    name: &'static str,
+    what: &'static str,
+) -> DocumentedHeader {
+    DocumentedHeader(name, HeaderType::Enum(words), what)
+}
+
+const REQUEST_ID: DocumentedHeader = text("x-request-id", "The request's id, as in the log.");
+const NO_SNIFF: DocumentedHeader = one_of(
+    &["nosniff"],
     "x-content-type-options",
-    Enum(&["nosniff"]),
     "Forbids content sniffing.",
 );
-const CACHE: DocumentedHeader =
-    DocumentedHeader("Cache-Control", Text, "Who may store the response.");
-const VARY: DocumentedHeader = DocumentedHeader(
-    "Vary",
-    Text,
-    "The request headers that the response depends on.",
-);
-const ETAG: DocumentedHeader = DocumentedHeader(
+const CACHE: DocumentedHeader = text("Cache-Control", "Who may store the response.");
+const VARY: DocumentedHeader = text("Vary", "The request headers that the response depends on.");
+const ETAG: DocumentedHeader = text(
     "ETag",
-    Text,
     "Identifies this content, for `If-None-Match` or `If-Match`.",
 );
-const VERSION: DocumentedHeader = DocumentedHeader(
+const VERSION: DocumentedHeader = number(
     "x-codex-version",
-    Number,
     "The version of the user's data that the response contains.",
 );
-const LAYER: DocumentedHeader = DocumentedHeader(
+const LAYER: DocumentedHeader = one_of(
+    &["memory", "artifact", "rebuild", "stale"],
     "x-codex-cache",
-    Enum(&["memory", "artifact", "rebuild", "stale"]),
     "The cache layer that served the response.",
 );
-const TIMING: DocumentedHeader = DocumentedHeader(
+const TIMING: DocumentedHeader = text(
     "Server-Timing",
-    Text,
     "The storage requests that the response needed.",
 );
-const COOKIE: DocumentedHeader = DocumentedHeader(
+const COOKIE: DocumentedHeader = text(
     "Set-Cookie",
-    Text,
     "Cookies for browsers: the version, or the session.",
 );
-const LOCATION: DocumentedHeader = DocumentedHeader(
-    "Location",
-    Text,
-    "The target of the redirect, or the new task.",
-);
-const REFERRER: DocumentedHeader = DocumentedHeader(
-    "Referrer-Policy",
-    Text,
-    "Keeps the address out of `Referer`.",
-);
-const POLICY: DocumentedHeader =
-    DocumentedHeader("Content-Security-Policy", Text, "What the page may load.");
-const OPENER: DocumentedHeader = DocumentedHeader(
+const LOCATION: DocumentedHeader = text("Location", "The target of the redirect, or the new task.");
+const REFERRER: DocumentedHeader = text("Referrer-Policy", "Keeps the address out of `Referer`.");
+const POLICY: DocumentedHeader = text("Content-Security-Policy", "What the page may load.");
+const OPENER: DocumentedHeader = text(
     "Cross-Origin-Opener-Policy",
-    Text,
     "Isolates the page from pages that open it.",
 );
-const RESOURCE: DocumentedHeader = DocumentedHeader(
+const RESOURCE: DocumentedHeader = text(
     "Cross-Origin-Resource-Policy",
-    Text,
     "Keeps pages of other sites from loading it.",
 );
-const PERMISSIONS: DocumentedHeader = DocumentedHeader(
+const PERMISSIONS: DocumentedHeader = text(
     "Permissions-Policy",
-    Text,
     "The device features that the page can't use.",
 );
-const PACKED: DocumentedHeader = DocumentedHeader(
+const PACKED: DocumentedHeader = one_of(
+    &["gzip"],
     "Content-Encoding",
-    Enum(&["gzip"]),
     "The compression of the body.",
 );
-const CLEAR: DocumentedHeader =
-    DocumentedHeader("Clear-Site-Data", Text, "The data that the browser clears.");
-const ALLOW: DocumentedHeader = DocumentedHeader("Allow", Text, "The methods that the path has.");
-const CHALLENGE: DocumentedHeader = DocumentedHeader(
-    "WWW-Authenticate",
-    Text,
-    "The authentication scheme to use.",
-);
-const RETRY: DocumentedHeader =
-    DocumentedHeader("Retry-After", Number, "When to retry, in seconds.");
+const CLEAR: DocumentedHeader = text("Clear-Site-Data", "The data that the browser clears.");
+const ALLOW: DocumentedHeader = text("Allow", "The methods that the path has.");
+const CHALLENGE: DocumentedHeader = text("WWW-Authenticate", "The authentication scheme to use.");
+const RETRY: DocumentedHeader = number("Retry-After", "When to retry, in seconds.");
 
-/// Operation id, statuses, headers that are always present, headers that may be.
+/// Operation ids, statuses, headers that are always present, headers that may be.
 type ResponseHeaders = (
     &'static str,
-    &'static [&'static str],
+    &'static str,
     &'static [DocumentedHeader],
     &'static [DocumentedHeader],
 );
 
 const READ: &[DocumentedHeader] = &[CACHE, VERSION, LAYER, TIMING];
 const WRITE: &[DocumentedHeader] = &[CACHE, ETAG, VERSION, TIMING, COOKIE];
+const WEEK: &[DocumentedHeader] = &[CACHE, VERSION, LAYER, TIMING, ETAG, VARY];
+const CREATE: &[DocumentedHeader] = &[CACHE, LOCATION, VERSION, TIMING, COOKIE];
 const REDIRECT: &[DocumentedHeader] = &[LOCATION, CACHE, REFERRER];
 
 const STATIC: &[DocumentedHeader] = &[CACHE, ETAG, VARY];
@@ -124,89 +112,68 @@ const PAGE: &[DocumentedHeader] = &[
 
 /// The headers by operation and status; those of errors in general are in [`add_error_headers`].
 const SUCCESS_HEADERS: &[ResponseHeaders] = &[
-    (
-        "renderCodex",
-        &["200"],
-        &[CACHE, VERSION, LAYER, TIMING, ETAG, VARY],
-        &[PACKED, POLICY],
-    ),
-    (
-        "renderCodex",
-        &["304"],
-        &[CACHE, VERSION, LAYER, TIMING, ETAG, VARY],
-        &[],
-    ),
-    ("renderCodex", &["302"], REDIRECT, &[]),
-    ("listTasks", &["200"], READ, &[]),
-    ("getTask", &["200"], READ, &[ETAG]),
-    ("getTask", &["304"], READ, &[]),
-    ("getTask", &["304"], &[ETAG], &[]),
-    ("createTask", &["201"], WRITE, &[]),
-    (
-        "createTask",
-        &["201", "200"],
-        &[CACHE, LOCATION, VERSION, TIMING, COOKIE],
-        &[],
-    ),
-    ("updateTask", &["200"], WRITE, &[]),
-    ("putTask", &["200"], WRITE, &[]),
-    ("completeTask", &["200"], WRITE, &[]),
-    ("preview", &["200"], &[CACHE], &[]),
-    ("sync", &["200"], &[CACHE, VERSION, COOKIE], &[]),
-    ("syncState", &["200"], &[CACHE, VERSION], &[]),
-    ("syncState", &["405"], &[ALLOW], &[]),
-    ("githubWebhook", &["200", "202"], &[CACHE], &[]),
-    ("authGithub", &["302"], REDIRECT, &[]),
-    ("authGithub", &["302"], &[COOKIE], &[]),
-    ("authGithub", &["400", "409"], &[], &[POLICY, REFERRER]),
-    ("authGithubCallback", &["302"], REDIRECT, &[]),
-    ("authGithubCallback", &["302"], &[COOKIE], &[]),
+    ("renderCodex", "200 304", WEEK, &[]),
+    ("renderCodex", "200", &[], &[PACKED, POLICY]),
+    ("listTasks", "200", READ, &[]),
+    ("getTask", "200", READ, &[ETAG]),
+    ("getTask", "304", READ, &[]),
+    ("getTask", "304", &[ETAG], &[]),
+    ("createTask", "201", WRITE, &[]),
+    ("createTask", "201 200", CREATE, &[]),
+    ("updateTask putTask completeTask", "200", WRITE, &[]),
+    ("sync", "200", &[CACHE, VERSION, COOKIE], &[]),
+    ("syncState", "200", &[CACHE, VERSION], &[]),
+    ("syncState", "405", &[ALLOW], &[]),
+    ("preview metrics me", "200", &[CACHE], &[]),
+    ("githubWebhook", "200 202", &[CACHE], &[]),
+    ("login renderCodex", "302", REDIRECT, &[]),
+    ("authGithub authGithubCallback", "302", REDIRECT, &[]),
+    ("authGithub authGithubCallback", "302", &[COOKIE], &[]),
+    ("authGithub login", "400 409", &[], &[POLICY, REFERRER]),
     (
         "authGithubCallback",
-        &["400", "403", "409", "503"],
+        "400 403 409 503",
         &[REFERRER],
         &[POLICY],
     ),
-    ("metrics", &["200"], &[CACHE], &[]),
-    ("me", &["200"], &[CACHE], &[]),
-    ("logout", &["200"], &[CACHE, CLEAR, COOKIE], &[]),
-    ("openapiJson", &["200", "304"], STATIC, &[PACKED]),
-    ("docs", &["200", "304"], STATIC, &[POLICY, PACKED]),
-    ("root", &["200"], &[VARY], PAGE),
-    ("root", &["304"], &[VARY, CACHE, ETAG], PAGE),
-    ("webAsset", &["200", "304"], STATIC, &[PACKED]),
-    ("serviceWorker", &["200", "304"], STATIC, &[PACKED]),
-    ("login", &["302"], REDIRECT, &[]),
-    ("login", &["400", "409"], &[], &[POLICY, REFERRER]),
+    ("logout", "200", &[CACHE, CLEAR, COOKIE], &[]),
+    (
+        "openapiJson webAsset serviceWorker",
+        "200 304",
+        STATIC,
+        &[PACKED],
+    ),
+    ("docs", "200 304", STATIC, &[POLICY, PACKED]),
+    ("root", "200", &[VARY], PAGE),
+    ("root", "304", STATIC, PAGE),
 ];
 
 /// Adds to each response of the operation the headers it has.
 pub(super) fn add_headers(operation: &mut Operation) {
     let id = operation.operation_id.clone().unwrap_or_default();
-    let responses = &mut operation.responses.responses;
+    let names = |words: &str, word: &str| words.split(' ').any(|it| it == word);
+    let mut responses: Vec<_> = operation.responses.responses.iter_mut().collect();
     for (status, response) in responses.iter_mut() {
-        let RefOr::T(response) = response else {
-            continue;
-        };
         add(response, &[REQUEST_ID, NO_SNIFF], true);
         if is_error(status) {
             add_error_headers(response, status);
         }
-        for (_, _, always, optional) in SUCCESS_HEADERS
-            .iter()
-            .filter(|row| row.0 == id && row.1.contains(&status.as_str()))
-        {
-            add(response, always, true);
-            add(response, optional, false);
+        for (operations, statuses, always, optional) in SUCCESS_HEADERS {
+            if names(operations, &id) && names(statuses, status) {
+                add(response, always, true);
+                add(response, optional, false);
+            }
         }
     }
-    if has_version(responses.values()) {
-        let errors = responses.iter_mut().filter(|(status, _)| is_error(status));
-        for (_, response) in errors {
-            let RefOr::T(response) = response else {
-                continue;
-            };
-            add(response, &[VERSION], false);
+    // The errors of an operation whose responses have the version may have it, too.
+    let has_version = responses.iter().any(
+        |(_, response)| matches!(response, RefOr::T(it) if it.headers.contains_key(VERSION.0)),
+    );
+    if has_version {
+        for (status, response) in responses {
+            if is_error(status) {
+                add(response, &[VERSION], false);
+            }
         }
     }
 }
@@ -215,7 +182,7 @@ fn is_error(status: &str) -> bool {
     status >= "400"
 }
 
-fn add_error_headers(response: &mut Response, status: &str) {
+fn add_error_headers(response: &mut RefOr<Response>, status: &str) {
     add(response, &[CACHE], true);
     match status {
         "401" => add(response, &[CHALLENGE], true),
@@ -225,13 +192,10 @@ fn add_error_headers(response: &mut Response, status: &str) {
     }
 }
 
-/// Whether a response of the operation has `x-codex-version`; its errors may have it, too.
-fn has_version<'a>(mut responses: impl Iterator<Item = &'a RefOr<Response>>) -> bool {
-    responses
-        .any(|response| matches!(response, RefOr::T(response) if response.headers.contains_key(VERSION.0)))
-}
-
-fn add(response: &mut Response, headers: &[DocumentedHeader], always: bool) {
+fn add(response: &mut RefOr<Response>, headers: &[DocumentedHeader], always: bool) {
+    let RefOr::T(response) = response else {
+        return;
+    };
     for header in headers {
         let entry = response.headers.entry(header.0.to_owned());
         entry.or_insert_with(|| header.header(always).into());
@@ -242,11 +206,11 @@ impl DocumentedHeader {
     /// utoipa's header has no `required`, but its extensions are serialized beside its other members.
     fn header(&self, always: bool) -> Header {
         let schema = match self.1 {
-            Text => ObjectBuilder::new().schema_type(Type::String),
-            Number => ObjectBuilder::new()
+            HeaderType::Text => ObjectBuilder::new().schema_type(Type::String),
+            HeaderType::Number => ObjectBuilder::new()
                 .schema_type(Type::Integer)
                 .minimum(Some(0)),
-            Enum(words) => ObjectBuilder::new()
+            HeaderType::Enum(words) => ObjectBuilder::new()
                 .schema_type(Type::String)
                 .enum_values(Some(words.iter().copied())),
         };

@@ -12,100 +12,72 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use super::super::auth::ReturnTo;
 use crate::task::Datum;
 
-/// The task id in the path.
-pub(in crate::http) struct TaskIdParam;
+/// Defines types for a handler's `params`: several parameters each.
+macro_rules! parameters {
+    ($($(#[doc = $doc:literal])+ $name:ident = [$($parameter:expr),+ $(,)?];)+) => {$(
+        $(#[doc = $doc])+
+        pub(in crate::http) struct $name;
 
-impl IntoParams for TaskIdParam {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let stem = r"^[0-9]{4}(?:-[^/\\\u0000-\u001f\u007f-\u009f]*)?$";
-        let stem = text().pattern(Some(stem)).examples(["0042"]);
-        let what = "The task's four digits, or its file's whole stem, as in `0042-Steuer`.";
-        let id = described("id", ParameterIn::Path, what, stem);
-        vec![id.required(Required::True).build()]
-    }
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                vec![$($parameter.build()),+]
+            }
+        }
+    )+};
 }
 
-/// The consistency that a request asks for.
-pub(in crate::http) struct ConsistencyParams;
-
-impl IntoParams for ConsistencyParams {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let version = "The response contains at least this version, taken from an earlier response. A value that isn't a number is ignored.";
-        let cookie = "The same, as `{user}:{version}`; set by writes.";
-        let strong =
-            "`no-cache`: the response contains every change acknowledged before the request.";
-        vec![
-            optional("x-codex-version", ParameterIn::Header, version),
-            optional("codex_version", ParameterIn::Cookie, cookie),
-            optional("Cache-Control", ParameterIn::Header, strong),
-        ]
-    }
+parameters! {
+    /// The task id in the path.
+    TaskIdParam = [
+        parameter("id", ParameterIn::Path, "The task's four digits, or its file's whole stem, as in `0042-Steuer`.")
+            .schema(Some(text().pattern(Some(STEM)).examples(["0042"])))
+            .required(Required::True),
+    ];
+    /// The consistency that a request asks for.
+    ConsistencyParams = [
+        parameter("x-codex-version", ParameterIn::Header, "The response contains at least this version, taken from an earlier response. A value that isn't a number is ignored."),
+        parameter("codex_version", ParameterIn::Cookie, "The same, as `{user}:{version}`; set by writes."),
+        parameter("Cache-Control", ParameterIn::Header, "`no-cache`: the response contains every change acknowledged before the request."),
+    ];
+    /// Whether a write waits for its commit.
+    WaitParams = [
+        parameter("Prefer", ParameterIn::Header, "`wait`: the response is delayed until the commit, at most 10 s, and has its address."),
+        parameter("git", ParameterIn::Query, "`wait` is the same."),
+    ];
+    /// The `ETag` of the client's copy.
+    IfNoneMatchParam = [
+        parameter("If-None-Match", ParameterIn::Header, "The `ETag` of an earlier response: 304 when nothing has changed."),
+    ];
+    /// The language of a page.
+    AcceptLanguageParam = [
+        parameter("Accept-Language", ParameterIn::Header, "A page is in English when that is preferred to German, else in German."),
+    ];
+    /// The key that makes a create idempotent.
+    IdempotencyKeyParam = [
+        parameter("Idempotency-Key", ParameterIn::Header, "Kept for 24 h: a repeated request with the same key and body creates nothing.")
+            .schema(Some(text().pattern(Some("^[!-~]{1,255}$")))),
+    ];
+    /// The precondition of an update.
+    IfMatchParam = [
+        parameter("If-Match", ParameterIn::Header, "The expected `ETag`, a list of them, or `*`: 412 when the task's `ETag` is a different one."),
+    ];
+    /// The event of a webhook delivery.
+    GithubEventParam = [
+        parameter("X-GitHub-Event", ParameterIn::Header, "`push`, `ping`, or another event, which is ignored."),
+    ];
 }
 
-/// Whether a write waits for its commit.
-pub(in crate::http) struct WaitParams;
+/// The pattern of a task's id or stem.
+const STEM: &str = r"^[0-9]{4}(?:-[^/\\\u0000-\u001f\u007f-\u009f]*)?$";
 
-impl IntoParams for WaitParams {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let prefer =
-            "`wait`: the response is delayed until the commit, at most 10 s, and has its address.";
-        vec![
-            optional("Prefer", ParameterIn::Header, prefer),
-            optional("git", ParameterIn::Query, "`wait` is the same."),
-        ]
-    }
-}
-
-/// The `ETag` of the client's copy.
-pub(in crate::http) struct IfNoneMatchParam;
-
-impl IntoParams for IfNoneMatchParam {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what = "The `ETag` of an earlier response: 304 when nothing has changed.";
-        vec![optional("If-None-Match", ParameterIn::Header, what)]
-    }
-}
-
-/// The language of a page.
-pub(in crate::http) struct AcceptLanguageParam;
-
-impl IntoParams for AcceptLanguageParam {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what = "A page is in English when that is preferred to German, else in German.";
-        vec![optional("Accept-Language", ParameterIn::Header, what)]
-    }
-}
-
-/// The key that makes a create idempotent.
-pub(in crate::http) struct IdempotencyKeyParam;
-
-impl IntoParams for IdempotencyKeyParam {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let visible = text().pattern(Some("^[!-~]{1,255}$"));
-        let what = "Kept for 24 h: a repeated request with the same key and body creates nothing.";
-        let key = described("Idempotency-Key", ParameterIn::Header, what, visible);
-        vec![key.required(Required::False).build()]
-    }
-}
-
-/// The precondition of an update.
-pub(in crate::http) struct IfMatchParam;
-
-impl IntoParams for IfMatchParam {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what = "The expected `ETag`, a list of them, or `*`: 412 when the task's `ETag` is a different one.";
-        vec![optional("If-Match", ParameterIn::Header, what)]
-    }
-}
-
-/// The event of a webhook delivery.
-pub(in crate::http) struct GithubEventParam;
-
-impl IntoParams for GithubEventParam {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what = "`push`, `ping`, or another event, which is ignored.";
-        vec![optional("X-GitHub-Event", ParameterIn::Header, what)]
-    }
+/// A parameter of any text that needn't be there.
+fn parameter(name: &str, place: ParameterIn, what: &str) -> ParameterBuilder {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .description(Some(what))
+        .schema(Some(text()))
+        .required(Required::False)
 }
 
 /// A path of this service.
@@ -201,22 +173,4 @@ fn storable(controls: &str) -> String {
 
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
-}
-
-fn optional(name: &str, place: ParameterIn, what: &str) -> Parameter {
-    let parameter = described(name, place, what, text());
-    parameter.required(Required::False).build()
-}
-
-fn described(
-    name: &str,
-    place: ParameterIn,
-    what: &str,
-    schema: ObjectBuilder,
-) -> ParameterBuilder {
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(place)
-        .description(Some(what))
-        .schema(Some(schema))
 }

@@ -1,34 +1,27 @@
 //! `web`: GET `/openapi.json`, and GET `/docs`, the same as a page.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
+use axum::extract::State;
 use axum::response::Response;
 use http::header::CONTENT_SECURITY_POLICY;
 use http::{HeaderMap, HeaderValue};
 use utoipa::ToSchema;
-use utoipa::openapi::Object;
+use utoipa::openapi::{Object, OpenApi};
 
 use super::page::{self, STYLESHEET};
 use super::parameters::IfNoneMatchParam;
-use crate::http::response::page_policy;
-use crate::http::static_response::StaticResponse;
+use crate::http::static_response::{StaticResponse, page_policy};
 
 /// Five minutes: the document changes only with the service's version.
 const MAX_AGE: &str = "public, max-age=300";
 
-static DOCUMENT: LazyLock<StaticResponse> = LazyLock::new(|| {
-    // Only strings, numbers and lists of them: serialization can't fail.
-    let bytes = serde_json::to_vec(&crate::http::openapi()).unwrap_or_default();
-    StaticResponse::new("application/json; charset=utf-8", bytes)
-});
+/// Makes the whole document, which only the router knows.
+#[derive(Clone, Copy)]
+pub(in crate::http) struct DocumentSource(pub(in crate::http) fn() -> OpenApi);
 
-static PAGE: LazyLock<StaticResponse> = LazyLock::new(|| {
-    let document = serde_json::to_value(crate::http::openapi()).unwrap_or_default();
-    StaticResponse::new(
-        "text/html; charset=utf-8",
-        page::html(&document).into_bytes(),
-    )
-});
+static DOCUMENT: OnceLock<StaticResponse> = OnceLock::new();
+static PAGE: OnceLock<StaticResponse> = OnceLock::new();
 
 static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESHEET));
 
@@ -62,8 +55,16 @@ struct OpenApiDocument {
     ),
     security(()),
 )]
-pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
-    DOCUMENT.answer(&headers, MAX_AGE)
+pub(in crate::http) async fn openapi_json(
+    State(document): State<DocumentSource>,
+    headers: HeaderMap,
+) -> Response {
+    let response = DOCUMENT.get_or_init(|| {
+        // Only strings, numbers and lists of them: serialization can't fail.
+        let bytes = serde_json::to_vec(&document.0()).unwrap_or_default();
+        StaticResponse::new("application/json; charset=utf-8", bytes)
+    });
+    response.answer(&headers, MAX_AGE)
 }
 
 /// This document as a page.
@@ -80,8 +81,16 @@ pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
     ),
     security(()),
 )]
-pub(in crate::http) async fn docs(headers: HeaderMap) -> Response {
-    let mut response = PAGE.answer(&headers, MAX_AGE);
+pub(in crate::http) async fn docs(
+    State(document): State<DocumentSource>,
+    headers: HeaderMap,
+) -> Response {
+    let page = PAGE.get_or_init(|| {
+        let document = serde_json::to_value(document.0()).unwrap_or_default();
+        let page = page::html(&document).into_bytes();
+        StaticResponse::new("text/html; charset=utf-8", page)
+    });
+    let mut response = page.answer(&headers, MAX_AGE);
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY.clone());
     response

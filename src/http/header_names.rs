@@ -1,0 +1,20 @@
+//! Names of headers that aren't among those of the crate `http`.
+
+use http::{HeaderName, HeaderValue};
+
+/// Makes repeating a create safe.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Preferences of the client (RFC 7240).
+pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// The storage requests that a response needed.
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// The cache layer that served a read.
+pub(super) const X_CODEX_CACHE: HeaderName = HeaderName::from_static("x-codex-cache");
+/// The version of the user's data, in requests and responses.
+pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-version");
+/// The id of a request, in its response and in the log.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Forbids content sniffing, with [`NOSNIFF`].
+pub(super) const X_CONTENT_TYPE_OPTIONS: HeaderName =
+    HeaderName::from_static("x-content-type-options");
+pub(super) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
