@@ -13,6 +13,7 @@ mod blobs;
 mod budgets;
 mod coherence;
 mod command_line;
+mod decisions;
 mod editors;
 mod functions_files;
 mod fuzz;
