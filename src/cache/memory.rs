@@ -9,13 +9,14 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::bounds::{PublishStep, VersionBounds, decide_publish, decide_publish_foreign};
+use super::settings::CacheSettings;
 use super::snapshot::Snapshot;
 use crate::user::UserId;
-use crate::user_state::Version;
+use crate::user_state::{KnownStates, StoredState, Version};
 
 /// One snapshot per user. Nothing is invalidated: a read judges a snapshot by its version bounds and the request's time,
 /// and a snapshot is replaced only by one that contains at least as much (P4).
-pub(super) struct MemoryCache {
+pub struct SnapshotMemory {
     users: Cache<UserId, Arc<Snapshot>, RandomState>,
     max_bytes: u64,
 }
@@ -23,13 +24,19 @@ pub(super) struct MemoryCache {
 /// Size of a record beside the snapshot, in bytes: the key, the cache's nodes and the allocator's overhead, rounded up.
 const OVERHEAD: usize = 2 * size_of::<UserId>() + 256;
 
+/// A returning user's snapshot is kept at least as long: it saves the next rebuild its GETs.
+const MIN_TTL: Duration = Duration::from_secs(3 * 3600);
+
 fn weight(snapshot: &Snapshot) -> usize {
     OVERHEAD + snapshot.weight()
 }
 
-impl MemoryCache {
-    /// Holds snapshots of up to `max_bytes` in total, each for at most `ttl` after it was last replaced.
-    pub(super) fn new(max_bytes: u64, ttl: Duration) -> Self {
+impl SnapshotMemory {
+    /// A memory within the limits of `settings`. A snapshot can be confirmed for `memory_ttl` after it was last replaced,
+    /// and from then on be served stale for `stale_if_error`.
+    pub fn new(settings: &CacheSettings) -> Self {
+        let max_bytes = settings.memory_max_bytes;
+        let ttl = settings.memory_ttl.saturating_add(settings.stale_if_error);
         let weigh =
             |_: &UserId, entry: &Arc<Snapshot>| weight(entry).try_into().unwrap_or(u32::MAX);
         let users = Cache::builder()
@@ -37,7 +44,7 @@ impl MemoryCache {
             .weigher(weigh)
             // LRU always admits a new record. The default policy admits by past frequency and would keep newcomers out.
             .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(ttl)
+            .time_to_live(ttl.max(MIN_TTL))
             .build_with_hasher(RandomState::default());
         Self { users, max_bytes }
     }
@@ -103,6 +110,21 @@ impl MemoryCache {
     pub(super) fn size(&self) -> (u64, u64) {
         self.users.run_pending_tasks();
         (self.users.entry_count(), self.users.weighted_size())
+    }
+}
+
+impl KnownStates for SnapshotMemory {
+    fn newest(&self, user: &UserId) -> Option<Arc<StoredState>> {
+        self.get(user)?.bounds.state.clone()
+    }
+
+    fn attach(&self, user: &UserId, stored: &Arc<StoredState>) {
+        self.update(user, |present| {
+            let present = present?;
+            let known = present.bounds.state.as_ref();
+            let is_newer = known.is_none_or(|known| stored.is_newer_than(known));
+            is_newer.then(|| Arc::new(present.with_state(Arc::clone(stored))))
+        });
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::user::UserId;
-use crate::user_state::{ReadError, StoredState, UserStates, Version};
+use crate::user_state::{ReadError, UserStates, Version};
 
 pub use artifact::{Artifact, ArtifactRejection};
 pub use bounds::{
@@ -38,6 +38,7 @@ pub use file_records::{fetchable_name, non_file_problem, non_file_record, unread
 pub use listing::{
     KnownFiles, ListedTable, PartitionedListing, digest_of, is_foreign, partition_listing,
 };
+pub use memory::SnapshotMemory;
 pub use request::{Layer, Read, ReadRequest};
 pub use responses::{Encoding, PageBytes, PageFormat};
 pub use settings::CacheSettings;
@@ -52,10 +53,10 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache in front of the store of `states`.
-    pub fn new(states: UserStates, settings: CacheSettings) -> Self {
+    /// A cache in front of the store of `states`, with the snapshots in `memory`.
+    pub fn new(memory: Arc<SnapshotMemory>, states: UserStates, settings: CacheSettings) -> Self {
         Self {
-            layers: Arc::new(Layers::new(states, settings)),
+            layers: Arc::new(Layers::new(memory, states, settings)),
         }
     }
 
@@ -86,11 +87,6 @@ impl Cache {
     pub fn publish_change(&self, snapshot: &Snapshot, changed: Changed<'_>) {
         let changed = snapshot.with_change(changed, self.layers.settings.zone);
         self.layers.memory.publish(&Arc::new(changed));
-    }
-
-    /// Attaches a newer state document to the user's snapshot, so that the next write starts from it.
-    pub fn attach_state(&self, user: &UserId, stored: &Arc<StoredState>) {
-        self.layers.attach_state(user, stored);
     }
 
     /// Records a version, before it is acknowledged to the user: no stale answer may lack it.

@@ -270,7 +270,6 @@ impl Rebuild {
             CommitError::NoState => ReadError::Contended,
         })?;
         self.requests += committed.requests;
-        self.layers.attach_state(user, &committed.stored);
         let CommandResult::Recorded(version) = committed.result else {
             return Err(ReadError::Broken);
         };

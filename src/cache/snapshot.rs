@@ -106,29 +106,35 @@ impl Snapshot {
     }
 
     /// The same files with a newer state document. Keeps the rendered responses if that changes none of them.
-    pub(super) fn with_state(&self, state: Arc<StoredState>, zone: Tz) -> Self {
+    pub(super) fn with_state(&self, state: Arc<StoredState>) -> Self {
         let bounds = VersionBounds {
             state: Some(state),
             ..self.bounds.clone()
         };
         let same = bounds.renders_same_as(&self.bounds);
-        let (user, files) = (self.user.clone(), self.files.clone());
-        let mut updated = Self::from_parts(user, bounds, files, self.placed, zone);
-        if same {
-            updated.responses = self.responses.clone();
+        Self {
+            responses: if same {
+                self.responses.clone()
+            } else {
+                RenderedResponses::default()
+            },
+            ..self.with_bounds(bounds)
         }
-        updated
     }
 
     /// The same snapshot marked inexact, because more than it contains has been shown at its version: the state
     /// document can't confirm it, and the next read takes a current artifact or lists.
     pub(super) fn as_inexact(&self) -> Self {
+        self.with_bounds(VersionBounds {
+            exact: false,
+            ..self.bounds.clone()
+        })
+    }
+
+    fn with_bounds(&self, bounds: VersionBounds) -> Self {
         Self {
             valid_for: self.valid_for.clone(),
-            bounds: VersionBounds {
-                exact: false,
-                ..self.bounds.clone()
-            },
+            bounds,
             files: self.files.clone(),
             responses: self.responses.clone(),
             placed: self.placed,

@@ -151,7 +151,7 @@ impl StorageRead {
         let mut entry = self.base.ok_or(ReadError::Broken)?;
         entry.mark_validated(self.request.now.mono);
         if let Some(StatePresence::Present(stored)) = seen.found {
-            entry = Arc::new(entry.with_state(stored, self.layers.settings.zone));
+            entry = Arc::new(entry.with_state(stored));
             self.layers.memory.publish(&entry);
         }
         Ok(Read {

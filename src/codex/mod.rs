@@ -15,7 +15,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use crate::cache::{Cache, CacheSettings};
+use crate::cache::{Cache, CacheSettings, SnapshotMemory};
 use crate::git_sync::{GitSettings, GitSync, GitSyncError, SyncOutcome, SyncRequest};
 use crate::metrics::RuntimeStats;
 use crate::now::Now;
@@ -89,8 +89,10 @@ impl Codex {
         let for_owners = settings.cache.memory_max_bytes / OWNERS_SHARE;
         settings.cache.memory_max_bytes -= for_owners;
         let owners = Owners::new(&store, settings.cache.stale_if_error, for_owners);
-        let states = UserStates::new(Arc::clone(&store), pending_expiry, rules);
-        let cache = Cache::new(states.clone(), settings.cache);
+        let memory = Arc::new(SnapshotMemory::new(&settings.cache));
+        let known = Arc::<SnapshotMemory>::clone(&memory);
+        let states = UserStates::new(Arc::clone(&store), known, pending_expiry, rules);
+        let cache = Cache::new(memory, states.clone(), settings.cache);
         let files = Writer::new(states.clone(), cache.clone());
         let rebuilds = RateLimiter::per_minute(settings.rebuilds_per_minute, Limited::Rebuilds);
         let leaves_hints = settings.git.is_some();

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::document::{NewerFormat, State, StatePresence, StoredState};
 use super::error::{CommitError, ReadError};
+use super::known::KnownStates;
 use super::mutation::Mutation;
 use super::state_store::StateStore;
 use super::transition::{CommandResult, StateCommand};
@@ -27,6 +28,7 @@ const MAX_SWAP_ATTEMPTS: u32 = 50;
 pub struct CommitQueues {
     users: PerUser<QueueCell>,
     documents: StateStore,
+    known: Arc<dyn KnownStates>,
     rules: Rules<Mutation>,
 }
 
@@ -35,6 +37,7 @@ pub struct CommitQueues {
 pub struct CommitQueue {
     cell: PerUserHandle<QueueCell>,
     documents: StateStore,
+    known: Arc<dyn KnownStates>,
     rules: Rules<Mutation>,
 }
 
@@ -63,13 +66,13 @@ struct QueuedCommand {
 pub struct CommittedCommand {
     /// What the command did.
     pub result: CommandResult,
-    /// The document after the swap.
+    /// The document with the command in it: as this swap wrote it, or a later one.
     pub stored: Arc<StoredState>,
-    /// Just before the swap was sent.
+    /// Just before the request was sent that wrote it, or by which it was found to need no change.
     pub sent: Instant,
     /// Storage requests of the swap; counted for the first of the commands that shared it.
     pub requests: Requests,
-    /// The last removal of an intent in its swap.
+    /// The last removal of an acknowledged intent in its swap: the one after which the artifact is written.
     pub is_last_removal: bool,
 }
 
@@ -117,10 +120,11 @@ pub fn has_landed(before: &State, next: &State, stored: &State) -> bool {
 
 impl CommitQueues {
     /// Queues for `documents`.
-    pub fn new(documents: StateStore, rules: Rules<Mutation>) -> Self {
+    pub fn new(documents: StateStore, known: Arc<dyn KnownStates>, rules: Rules<Mutation>) -> Self {
         Self {
             users: PerUser::default(),
             documents,
+            known,
             rules,
         }
     }
@@ -130,6 +134,7 @@ impl CommitQueues {
         CommitQueue {
             cell: self.users.open(user),
             documents: self.documents.clone(),
+            known: Arc::clone(&self.known),
             rules: self.rules,
         }
     }
@@ -166,6 +171,14 @@ impl CommitQueue {
         self.cell.lock().latest.clone()
     }
 
+    /// The newest state document that this process knows. Sends no request.
+    pub fn newest(&self) -> Option<Arc<StoredState>> {
+        match (self.latest(), self.known.newest(self.user())) {
+            (Some(latest), Some(other)) if other.is_newer_than(&latest) => Some(other),
+            (latest, other) => latest.or(other),
+        }
+    }
+
     /// Offers a state document that was read elsewhere in this process as the base of the next swap.
     pub fn observe(&self, stored: &Arc<StoredState>) {
         let mut state = self.cell.lock();
@@ -189,7 +202,8 @@ impl CommitQueue {
     /// Applies `command` to the stored state document, in one swap with the other queued commands.
     ///
     /// # Errors
-    /// [`CommitError::NoState`] if the user has no state document yet; [`ReadError::Contended`] after 50 attempts.
+    /// [`CommitError::NoState`]; [`ReadError::Contended`] after 50 attempts; [`ReadError::NewerFormat`] if the document must
+    /// not be written; the store's, after which the command may have been applied.
     pub async fn submit(
         &self,
         command: StateCommand,
@@ -232,6 +246,7 @@ impl CommitQueue {
             let mut requests = Requests::default();
             match self.swap(&commands, &newest, &mut requests).await {
                 Ok(swapped) => {
+                    self.known.attach(self.user(), &swapped.stored);
                     let removes =
                         |it: &StateCommand| matches!(it, StateCommand::RemoveIntent { .. });
                     let last = commands.iter().rposition(removes);
@@ -272,8 +287,8 @@ impl CommitQueue {
         now: &Now,
         requests: &mut Requests,
     ) -> Result<SwapResult, CommitError> {
-        let mut base = self.latest();
-        // Just before the request that read `base`, if this swap has read it.
+        let mut base = self.newest();
+        // A moment before `base` was requested, if this swap has read it.
         let mut read_at: Option<Instant> = None;
         for _ in 0..MAX_SWAP_ATTEMPTS {
             let sent = now.later().mono;

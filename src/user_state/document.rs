@@ -118,8 +118,12 @@ pub struct PendingOp {
     pub files: Vec<PendingFile>,
     /// The store denied the write, and may deny its recovery. The intent is left only because an earlier attempt of the
     /// write may still be on its way.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub refused: bool,
+    #[serde(
+        rename = "refused",
+        skip_serializing_if = "std::ops::Not::not",
+        default
+    )]
+    pub denied: bool,
     /// Members that this version of the service doesn't know; kept when the document is rewritten.
     #[serde(flatten)]
     pub unknown: UnknownMembers,
@@ -149,7 +153,7 @@ impl PendingOp {
 pub struct PendingFile {
     /// File name in the user's tasks folder.
     pub name: String,
-    /// Write id that its PUT carries, as 16 hex digits.
+    /// Write id that its PUT carries, as 16 hex digits. A DELETE carries none.
     pub write_id: String,
     /// The kind of change.
     pub kind: ChangeKind,
@@ -258,7 +262,8 @@ impl State {
     /// Parses the document; `Ok(None)` if it is damaged.
     ///
     /// # Errors
-    /// [`NewerFormat`] if a newer major version wrote it. That isn't damage: replacing it would lose its content.
+    /// [`NewerFormat`] if it can't be parsed and names a newer format. That isn't damage: replacing it would lose its
+    /// content.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, NewerFormat> {
         match serde_json::from_slice::<Self>(bytes) {
             Ok(state) => Ok(Some(state)),

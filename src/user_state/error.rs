@@ -3,10 +3,10 @@
 use super::document::NewerFormat;
 use crate::store::StoreError;
 
-/// Why a read failed.
+/// Why a user's data, or a document about it, can't be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
-    /// The store failed, and no snapshot may be served stale.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The deadline of a whole read passed.
@@ -15,7 +15,7 @@ pub enum ReadError {
     /// Concurrent writers won every compare-and-swap.
     #[error("other writers kept changing the user's data")]
     Contended,
-    /// A newer version of the service wrote a blob that this one can't read.
+    /// A newer version of the service wrote a blob that this one can't read, or must not write.
     #[error(transparent)]
     NewerFormat(#[from] NewerFormat),
     /// The background task panicked or returned an impossible result: a defect.
@@ -29,7 +29,7 @@ pub enum CommitError {
     /// The document can't be read or written.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The user has no state document yet.
+    /// The user has no state document, or a damaged one: a read creates it.
     #[error("the user has no state")]
     NoState,
 }

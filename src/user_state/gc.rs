@@ -27,7 +27,7 @@ const TOMBSTONE_MIN_AGE: TimeDelta = TimeDelta::hours(1);
 const CONCURRENT_CHECKS: usize = 8;
 
 /// What was found of a user, and counts of what was cleaned up.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GarbageCollected {
     /// There is a state document.
     pub has_state: bool,
@@ -39,8 +39,6 @@ pub struct GarbageCollected {
     pub intents: usize,
     /// Tombstones that were deleted.
     pub tombstones: usize,
-    /// The state document, if it was changed.
-    pub stored: Option<Arc<StoredState>>,
 }
 
 impl UserStates {
@@ -97,7 +95,6 @@ impl UserStates {
     ) -> Result<Arc<StoredState>, CommitError> {
         // Keeps the queue open, so that a second swap starts from the first one's document.
         let queue = self.commits.open(user);
-        queue.observe(&before);
         let recovery = self.recovery.recover_overdue(user, &before, date, now);
         let mut stored = recovery.await.stored.unwrap_or_else(|| Arc::clone(&before));
         let overdue = before.state.pending.iter();
@@ -110,7 +107,6 @@ impl UserStates {
             stored = queue.submit(StateCommand::ExpireRecords, now).await?.stored;
             collected.records = expired;
         }
-        collected.stored = (!Arc::ptr_eq(&stored, &before)).then(|| Arc::clone(&stored));
         Ok(stored)
     }
 }

@@ -57,7 +57,7 @@ pub async fn raise_legacy_counter(
     now: &Now,
 ) -> Result<Option<LegacyNextId>, StoreError> {
     let recorded = queue
-        .latest()
+        .newest()
         .and_then(|it| it.state.legacy_next_id.clone());
     let Some(mut legacy) = recorded.clone() else {
         return Ok(None);
@@ -65,7 +65,7 @@ pub async fn raise_legacy_counter(
     let key = BlobKey::legacy_next_id(queue.user());
     for _ in 0..ATTEMPTS {
         // Concurrent operations, which leave this write to the present one, may have taken numbers.
-        let next_id = queue.latest().map_or(0, |newest| newest.state.next_id);
+        let next_id = queue.newest().map_or(0, |newest| newest.state.next_id);
         if legacy.number >= next_id.min(UsedIds::ALL) {
             break;
         }

@@ -7,6 +7,7 @@ mod commit;
 mod document;
 mod error;
 mod gc;
+mod known;
 mod legacy_counter;
 mod mutation;
 mod recovery;
@@ -23,12 +24,12 @@ pub use document::{
 };
 pub use error::{CommitError, ReadError};
 pub use gc::{GarbageCollected, may_be_old_tombstone, names_to_keep};
+pub use known::KnownStates;
 pub use legacy_counter::{raise_legacy_counter, read_legacy_counter};
 pub use mutation::Mutation;
 pub use recovery::{Recovered, Recovery};
 pub use resolution::{
-    FileResolution, ObservedFile, ResolutionStep, TOMBSTONE_WRITE_ID, combine_resolutions,
-    decide_resolution,
+    FileResolution, ObservedFile, ResolutionStep, TOMBSTONE_WRITE_ID, decide_resolution,
 };
 pub use state_store::{StateResponse, StateStore};
 pub use states::UserStates;

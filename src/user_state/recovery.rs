@@ -15,9 +15,7 @@ use super::commit::CommitQueues;
 use super::document::{PendingFile, PendingOp, StoredState};
 use super::error::CommitError;
 use super::mutation::Mutation;
-use super::resolution::{
-    FileResolution, ObservedFile, ResolutionStep, combine_resolutions, decide_resolution,
-};
+use super::resolution::{FileResolution, ObservedFile, ResolutionStep, decide_resolution};
 use super::transition::StateCommand;
 use crate::now::Now;
 use crate::rules::Rules;
@@ -71,7 +69,7 @@ impl Recovery {
     pub async fn recover_overdue(
         &self,
         user: &UserId,
-        stored: &Arc<StoredState>,
+        stored: &StoredState,
         date: DateTime<Utc>,
         now: &Now,
     ) -> Recovered {
@@ -85,7 +83,7 @@ impl Recovery {
         let overdue = stored.state.pending.iter();
         let overdue = overdue.filter(|(_, intent)| self.is_overdue(intent, date));
         // Concurrently, so that their removals share a swap.
-        let recoveries = overdue.map(|(op, intent)| self.recover(user, stored, op, intent, now));
+        let recoveries = overdue.map(|(op, intent)| self.recover(user, op, intent, now));
         for one in join_all(recoveries).await {
             recovered.requests += one.requests;
             let newest = recovered.stored.as_ref();
@@ -98,17 +96,16 @@ impl Recovery {
         recovered
     }
 
-    /// Recovers one operation whose intent is in `stored`, overdue or not.
+    /// Recovers one operation, overdue or not.
     pub async fn recover(
         &self,
         user: &UserId,
-        stored: &Arc<StoredState>,
         op: &str,
         intent: &PendingOp,
         now: &Now,
     ) -> Recovered {
         let mut requests = Requests::default();
-        let recovered = self.try_recover(user, stored, op, intent, now, &mut requests);
+        let recovered = self.try_recover(user, op, intent, now, &mut requests);
         let stored = recovered.await.unwrap_or_else(|error| {
             tracing::warn!(%user, op, %error, "a write intent can't be recovered yet");
             None
@@ -119,7 +116,6 @@ impl Recovery {
     async fn try_recover(
         &self,
         user: &UserId,
-        stored: &Arc<StoredState>,
         op: &str,
         intent: &PendingOp,
         now: &Now,
@@ -132,21 +128,22 @@ impl Recovery {
         };
         let files = intent.files.iter().take(count);
         let resolved = try_join_all(files.map(|file| self.resolve_file(user, file))).await?;
-        for (_, took) in &resolved {
-            *requests += *took;
+        let mut resolution = FileResolution::Resolved;
+        for (of_file, took) in resolved {
+            *requests += took;
+            resolution = resolution.max(of_file);
         }
-        let resolutions = resolved.into_iter().map(|(resolution, _)| resolution);
-        let Some(no_effect) = combine_resolutions(resolutions) else {
-            return Ok(None);
+        let no_effect = match resolution {
+            FileResolution::Resolved => false,
+            FileResolution::NeverCreated => true,
+            FileResolution::Unresolved => return Ok(None),
         };
         let command = StateCommand::RemoveRecovered {
             op: op.to_owned(),
             intent: intent.clone(),
             no_effect,
         };
-        let queue = self.commits.open(user);
-        queue.observe(stored);
-        let committed = queue.submit(command, now).await?;
+        let committed = self.commits.open(user).submit(command, now).await?;
         *requests += committed.requests;
         tracing::info!(%user, op, version = intent.version.0, undone = no_effect, "recovered a write intent");
         Ok(Some(committed.stored))

@@ -4,12 +4,13 @@ use super::document::{ChangeKind, PendingFile};
 use crate::store::{Blob, Put, PutIf, WriteId, WriteIds};
 use crate::task::{FileName, Parsed, TOMBSTONE_FILE, parse};
 
-/// The write id of every tombstone, carried on by whatever replaces it. A file with this id but without a create's own
-/// id proves that the create was defeated, whatever the file is now. No operation is given this id.
+/// The write id of every tombstone, carried on by what replaces it. A file with this id but without a create's own id
+/// proves that the create was defeated, whatever the file is now. (After 15 more writes the id is gone, but so is the
+/// create: they take longer than a request lives.) No operation is given this id.
 pub const TOMBSTONE_WRITE_ID: WriteId = WriteId(0);
 
-/// Result of making one file of an intent safe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Result of making a file of an intent safe; that of the whole operation is the greatest of its files'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileResolution {
     /// The write landed, or can't land any more.
     Resolved,
@@ -84,20 +85,6 @@ pub fn decide_resolution(file: &PendingFile, observed: ObservedFile) -> Resoluti
             ResolutionStep::Put(Put { bytes, writes }, PutIf::Same(etag), Resolved)
         }
     }
-}
-
-/// What follows for an operation from the resolutions of its files: `Some(true)` if it was a create that never happened,
-/// `None` if a file can't be resolved now.
-pub fn combine_resolutions(files: impl IntoIterator<Item = FileResolution>) -> Option<bool> {
-    let mut never_created = false;
-    for resolution in files {
-        match resolution {
-            FileResolution::Resolved => {}
-            FileResolution::NeverCreated => never_created = true,
-            FileResolution::Unresolved => return None,
-        }
-    }
-    Some(never_created)
 }
 
 fn is_tombstone_blob(file: &PendingFile, blob: &Blob) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::CommitQueues;
+use super::known::KnownStates;
 use super::mutation::Mutation;
 use super::recovery::Recovery;
 use super::state_store::StateStore;
@@ -25,11 +26,16 @@ pub struct UserStates {
 }
 
 impl UserStates {
-    /// The state documents in `store`; an intent of age `expiry` is overdue.
-    pub fn new(store: Arc<dyn BlobStore>, expiry: Duration, rules: Rules<Mutation>) -> Self {
+    /// The state documents in `store`, of which this process keeps some in `known`; an intent of age `expiry` is overdue.
+    pub fn new(
+        store: Arc<dyn BlobStore>,
+        known: Arc<dyn KnownStates>,
+        expiry: Duration,
+        rules: Rules<Mutation>,
+    ) -> Self {
         let documents = StateStore::new(store);
         let limited = documents.with_deadline(CALL_DEADLINE);
-        let commits = CommitQueues::new(limited.clone(), rules);
+        let commits = CommitQueues::new(limited.clone(), known, rules);
         let store = Arc::clone(limited.store());
         Self {
             recovery: Recovery::new(store, commits.clone(), expiry, rules),

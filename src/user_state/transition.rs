@@ -22,8 +22,9 @@ const MAX_IDEMPOTENCY_RECORDS: usize = 5_000;
 /// At most this many entries in [`State::merged`], so that the state document stays small.
 const MAX_MERGED: usize = 500;
 
-/// At most this many intents with [`PendingOp::refused`] set: every read tries to recover each of them.
-const MAX_REFUSED_INTENTS: usize = 8;
+/// From this many intents with [`PendingOp::denied`] set no further one is recorded: once overdue, every read tries to
+/// recover each of them.
+const MAX_DENIED_INTENTS: usize = 8;
 
 /// A change of the state document. The result depends only on the document, the command and the time.
 #[derive(Debug, Clone)]
@@ -50,8 +51,8 @@ pub enum StateCommand {
         /// Its create didn't happen and can't any more: the idempotency record goes, too.
         no_effect: bool,
     },
-    /// Sets [`PendingOp::refused`]: the store denied the write under this intent.
-    SetRefused {
+    /// Sets [`PendingOp::denied`]: the store denied the write under this intent.
+    SetDenied {
         /// The operation's id.
         op: String,
     },
@@ -128,7 +129,7 @@ pub enum CommandResult {
     CreatedTask(Version, FileName),
     /// Applied; the command has no further result.
     Done,
-    /// Nothing was recorded: intents of refused writes are left, on these files or too many on the user.
+    /// No intent was recorded: intents of denied writes are left, on these files or too many on the user.
     Blocked,
     /// An earlier create has the same key and body; with its intent while that is pending.
     Duplicate(IdempotencyRecord, Option<PendingOp>),
@@ -183,9 +184,9 @@ impl State {
                 }
                 CommandResult::Done
             }
-            StateCommand::SetRefused { op } => {
+            StateCommand::SetDenied { op } => {
                 if let Some(intent) = self.pending.get_mut(op) {
-                    intent.refused = true;
+                    intent.denied = true;
                 }
                 CommandResult::Done
             }
@@ -282,24 +283,24 @@ impl State {
         CommandResult::Recorded(version)
     }
 
-    /// Whether intents of refused writes are left on one of these files, or so many that the store must be refusing
+    /// Whether intents of denied writes are left on one of these files, or so many that the store must be denying
     /// every write. Each further intent would be left as well and make every read dearer.
     fn is_blocked(
         &self,
         files: &[(FileName, WriteId, ChangeKind)],
         replaces: Option<&str>,
     ) -> bool {
-        let refused = self.pending.iter().filter(|(op, intent)| {
-            intent.refused && replaces.is_none_or(|replaced| replaced != op.as_str())
+        let denied = self.pending.iter().filter(|(op, intent)| {
+            intent.denied && replaces.is_none_or(|replaced| replaced != op.as_str())
         });
         let names = |intent: &PendingOp| {
             let mut pending = intent.files.iter();
             pending.any(|it| files.iter().any(|(name, ..)| name.as_str() == it.name))
         };
         let mut count = 0;
-        for (_, intent) in refused {
+        for (_, intent) in denied {
             count += 1;
-            if count >= MAX_REFUSED_INTENTS || names(intent) {
+            if count >= MAX_DENIED_INTENTS || names(intent) {
                 return true;
             }
         }
@@ -321,7 +322,7 @@ impl State {
             version: self.version,
             at,
             files,
-            refused: false,
+            denied: false,
             unknown: serde_json::Map::new(),
         };
         self.pending.insert(op.to_owned(), intent);

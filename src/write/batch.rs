@@ -25,20 +25,11 @@ pub(super) async fn write_batch(
 ) -> Result<BatchResult, WriteError> {
     let op = &mut op;
     let batch = &items[..items.len().min(MAX_BATCH)];
-    let ids = batch
-        .iter()
-        .map(|it| it.write.unwrap_or_else(|| op.write_id()));
-    let ids: Vec<WriteId> = ids.collect();
-    let files = batch
-        .iter()
-        .zip(&ids)
-        .map(|(item, id)| (item.name.clone(), *id, item.operation.kind()));
-    let merged = batch.iter().filter_map(merged_file);
+    let ids = batch.iter().map(|it| it.write);
+    let ids: Vec<WriteId> = ids.map(|id| id.unwrap_or_else(|| op.write_id())).collect();
     let known = op.known();
     let table = known.as_ref().map(|snapshot| &**snapshot.table());
-    let intent = op
-        .record_intent(files.collect(), merged.collect(), None)
-        .await?;
+    let intent = record_batch(op, batch, &ids).await?;
     // A deletion doesn't put the work queue entry itself, so do it before the first request.
     op.put_hint().await;
     let mut outcomes = vec![FileOutcome::NotAttempted; items.len()];
@@ -68,12 +59,12 @@ pub(super) async fn write_batch(
             // Acknowledge what was written before. The intent stays for recovery: an earlier attempt of the denied
             // write may still be on its way.
             WriteOutcome::Denied(_) if outcomes.contains(&FileOutcome::Done) => {
-                op.set_refused(&intent).await;
+                op.set_denied(&intent).await;
                 let version = op.acknowledge(&intent, None).await?;
                 return Ok(BatchResult { version, outcomes });
             }
             WriteOutcome::Denied(error) => {
-                op.set_refused(&intent).await;
+                op.set_denied(&intent).await;
                 return Err(error.into());
             }
             WriteOutcome::Unknown => return Err(WriteError::OutcomeUnknown(intent.version)),
@@ -82,6 +73,21 @@ pub(super) async fn write_batch(
     let version = op.acknowledge(&intent, acknowledged).await?;
     op.finish(intent);
     Ok(BatchResult { version, outcomes })
+}
+
+/// Records the intent to write a batch under these write ids.
+async fn record_batch(
+    op: &mut WriteOp,
+    batch: &[BatchItem],
+    ids: &[WriteId],
+) -> Result<WriteIntent, WriteError> {
+    let files = batch
+        .iter()
+        .zip(ids)
+        .map(|(item, id)| (item.name.clone(), *id, item.operation.kind()));
+    let merged = batch.iter().filter_map(merged_file);
+    op.record_intent(files.collect(), merged.collect(), None)
+        .await
 }
 
 /// The order in which a batch is written: deletions last, so that a renamed file is always found.

@@ -34,67 +34,85 @@ where
     let mut reused: Option<(WriteIntent, WriteId)> = None;
     for _ in 0..ATTEMPTS {
         let (write_id, (intent, found)) = match reused.take() {
-            Some((intent, id)) => (
-                id,
-                (intent, op.files.get(name).await.map_err(WriteError::from)?),
-            ),
+            Some((intent, id)) => {
+                let found = op.files.get(name).await.map_err(WriteError::from)?;
+                (id, (intent, found))
+            }
             None => {
                 let id = op.write_id();
                 (id, record_and_get(op, name, id, previous.take()).await?)
             }
         };
-        let Some(blob) = found else {
-            op.discard(Some(intent.clone()));
-            return Err(ChangeError::Gone(intent.version));
-        };
-        let (bytes, value) = match decide(&blob.bytes) {
-            Ok(BlobUpdate::Write(bytes, value)) => (bytes, value),
-            Ok(BlobUpdate::Keep(value)) => {
-                let cache = &op.parts.cache;
-                cache.raise_acknowledged(&op.user, intent.version);
-                op.cancel(&intent, unchanged(name, blob));
-                return Ok(changed(op, intent.version, value, false));
-            }
-            Err(rejection) => {
-                op.cancel(&intent, unchanged(name, blob));
-                return Err(ChangeError::Refused(rejection, intent.version));
-            }
-        };
-        let put = Put {
-            bytes,
-            writes: blob.writes.with_newest(write_id),
-        };
-        let condition = PutIf::Same(blob.etag.clone());
-        match op.put(&intent, name, put, condition, write_id, false).await {
-            WriteOutcome::Landed(written) => {
-                let files = written.map(|written| {
-                    vec![AcknowledgedFile {
-                        name: name.clone(),
-                        old: Some(blob.etag),
-                        new: Some(written.record(name)),
-                    }]
-                });
-                let version = op.acknowledge(&intent, files).await?;
-                op.finish(intent);
-                return Ok(changed(op, version, value, true));
-            }
-            WriteOutcome::Conflict if rules.breaks(Mutation::SecondPutUnderMark) => {
+        let written = write_once(op, name, decide, &intent, found, write_id).await?;
+        match written {
+            Some(outcome) => return Ok(outcome),
+            None if rules.breaks(Mutation::SecondPutUnderMark) => {
                 reused = Some((intent, write_id));
             }
-            WriteOutcome::Conflict => previous = Some(intent),
-            WriteOutcome::Denied(error) => {
-                op.set_refused(&intent).await;
-                return Err(WriteError::from(error).into());
-            }
-            WriteOutcome::Unknown => {
-                return Err(WriteError::OutcomeUnknown(intent.version).into());
-            }
+            None => previous = Some(intent),
         }
     }
     let previous = previous.or_else(|| reused.map(|(intent, _)| intent));
     let version = previous.as_ref().map(|intent| intent.version);
     op.discard(previous);
     Err(ChangeError::Conflict(version.unwrap_or_default()))
+}
+
+/// Decides about the file as it was `found`, and puts it, once. `Ok(None)` if another writer was faster.
+async fn write_once<T, E>(
+    op: &mut WriteOp,
+    name: &FileName,
+    decide: &ChangeFn<T, E>,
+    intent: &WriteIntent,
+    found: Option<Blob>,
+    write_id: WriteId,
+) -> Result<Option<ChangeOutcome<T>>, ChangeError<E>>
+where
+    T: Send,
+    E: Send,
+{
+    let Some(blob) = found else {
+        op.discard(Some(intent.clone()));
+        return Err(ChangeError::Gone(intent.version));
+    };
+    let (bytes, value) = match decide(&blob.bytes) {
+        Ok(BlobUpdate::Write(bytes, value)) => (bytes, value),
+        Ok(BlobUpdate::Keep(value)) => {
+            let cache = &op.parts.cache;
+            cache.raise_acknowledged(&op.user, intent.version);
+            op.cancel(intent, unchanged(name, blob));
+            return Ok(Some(changed(op, intent.version, value, false)));
+        }
+        Err(rejection) => {
+            op.cancel(intent, unchanged(name, blob));
+            return Err(ChangeError::Refused(rejection, intent.version));
+        }
+    };
+    let put = Put {
+        bytes,
+        writes: blob.writes.with_newest(write_id),
+    };
+    let condition = PutIf::Same(blob.etag.clone());
+    match op.put(intent, name, put, condition, write_id, false).await {
+        WriteOutcome::Landed(written) => {
+            let files = written.map(|written| {
+                vec![AcknowledgedFile {
+                    name: name.clone(),
+                    old: Some(blob.etag),
+                    new: Some(written.record(name)),
+                }]
+            });
+            let version = op.acknowledge(intent, files).await?;
+            op.finish(intent.clone());
+            Ok(Some(changed(op, version, value, true)))
+        }
+        WriteOutcome::Conflict => Ok(None),
+        WriteOutcome::Denied(error) => {
+            op.set_denied(intent).await;
+            Err(WriteError::from(error).into())
+        }
+        WriteOutcome::Unknown => Err(WriteError::OutcomeUnknown(intent.version).into()),
+    }
 }
 
 /// Records the intent and reads the file in a version from before it. Recovery of the intent rewrites the file, so a PUT

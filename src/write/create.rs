@@ -38,6 +38,16 @@ enum NewFilePut {
     NameTaken,
 }
 
+/// What came of recording a create.
+enum RecordedCreate {
+    /// The name is recorded under this intent.
+    Recorded(WriteIntent, FileName, Arc<StoredState>),
+    /// An earlier request with the same key has created the task.
+    Answered(CreatedTask),
+    /// Nothing is recorded; the next attempt knows more.
+    NotYet,
+}
+
 /// Creates a task file.
 pub(super) async fn create(mut op: WriteOp, file: NewTaskFile) -> Result<CreatedTask, WriteError> {
     let op = &mut op;
@@ -46,44 +56,14 @@ pub(super) async fn create(mut op: WriteOp, file: NewTaskFile) -> Result<Created
         ..CreateProgress::default()
     };
     for _ in 0..ATTEMPTS {
-        let (op_id, write_id) = (op.op_id(), op.write_id());
+        let write_id = op.write_id();
         let known = progress.read.take().or_else(|| op.known());
         let known = known.as_deref();
-        let committed = record_create(op, &op_id, write_id, &file, known, &mut progress).await?;
-        let stored = committed.stored;
-        let (version, name) = match committed.result {
-            CommandResult::CreatedTask(version, name) => (version, name),
-            CommandResult::Duplicate(record, pending) => {
-                op.discard(progress.previous.take());
-                match answer_duplicate(op, record, pending, &file, &stored).await? {
-                    Some(created) => return Ok(created),
-                    None => continue,
-                }
-            }
-            CommandResult::KeyReused => {
-                op.discard(progress.previous);
-                return Err(WriteError::KeyReused(stored.state.version));
-            }
-            CommandResult::Exhausted => {
-                op.discard(progress.previous);
-                return Err(WriteError::IdsExhausted(stored.state.version));
-            }
-            CommandResult::NeedsNumbers
-            | CommandResult::Recorded(_)
-            | CommandResult::Blocked
-            | CommandResult::Done => {
-                // The request's own intent would keep the snapshot from ever being exact.
-                op.discard_now(progress.previous.take()).await?;
-                let snapshot = op.read_strong().await?;
-                progress.numbers = Some(numbers_in_use(&snapshot));
-                progress.read = Some(snapshot);
-                continue;
-            }
-        };
-        let intent = WriteIntent {
-            op: op_id,
-            version,
-            sent: committed.sent,
+        let recorded = record_create(op, write_id, &file, known, &mut progress).await?;
+        let (intent, name, stored) = match recorded {
+            RecordedCreate::Recorded(intent, name, stored) => (intent, name, stored),
+            RecordedCreate::Answered(created) => return Ok(created),
+            RecordedCreate::NotYet => continue,
         };
         match put_new(op, &intent, &name, &file, write_id, known).await? {
             NewFilePut::Landed(files) => {
@@ -111,8 +91,56 @@ pub(super) async fn create(mut op: WriteOp, file: NewTaskFile) -> Result<Created
     Err(version.map_or(ReadError::Contended.into(), WriteError::Conflict))
 }
 
-/// Assigns a number and records the intent, in place of the previous attempt's.
+/// Assigns a number and records the intent, in place of the previous attempt's; or finds out why that can't be done.
 async fn record_create(
+    op: &mut WriteOp,
+    write_id: WriteId,
+    file: &NewTaskFile,
+    known: Option<&Snapshot>,
+    progress: &mut CreateProgress,
+) -> Result<RecordedCreate, WriteError> {
+    let op_id = op.op_id();
+    let committed = submit_create(op, &op_id, write_id, file, known, progress).await?;
+    let stored = committed.stored;
+    match committed.result {
+        CommandResult::CreatedTask(version, name) => {
+            let intent = WriteIntent {
+                op: op_id,
+                version,
+                sent: committed.sent,
+            };
+            Ok(RecordedCreate::Recorded(intent, name, stored))
+        }
+        CommandResult::Duplicate(record, pending) => {
+            op.discard(progress.previous.take());
+            let answered = answer_duplicate(op, record, pending, file, &stored).await?;
+            Ok(answered.map_or(RecordedCreate::NotYet, RecordedCreate::Answered))
+        }
+        CommandResult::KeyReused => {
+            op.discard(progress.previous.take());
+            Err(WriteError::KeyReused(stored.state.version))
+        }
+        CommandResult::Exhausted => {
+            op.discard(progress.previous.take());
+            Err(WriteError::IdsExhausted(stored.state.version))
+        }
+        CommandResult::NeedsNumbers => {
+            // The request's own intent would keep the snapshot from ever being exact.
+            op.discard_now(progress.previous.take()).await?;
+            let snapshot = op.read_strong().await?;
+            progress.numbers = Some(numbers_in_use(&snapshot));
+            progress.read = Some(snapshot);
+            Ok(RecordedCreate::NotYet)
+        }
+        // Results of other commands, or of a create that `submit_unblocked` has dealt with.
+        CommandResult::Recorded(_) | CommandResult::Blocked | CommandResult::Done => {
+            Err(ReadError::Broken.into())
+        }
+    }
+}
+
+/// Submits the create, in place of the previous attempt's intent.
+async fn submit_create(
     op: &mut WriteOp,
     op_id: &str,
     write_id: WriteId,
@@ -162,7 +190,7 @@ async fn put_new(
         }))),
         WriteOutcome::Conflict => Ok(NewFilePut::NameTaken),
         WriteOutcome::Denied(error) => {
-            op.set_refused(intent).await;
+            op.set_denied(intent).await;
             Err(error.into())
         }
         WriteOutcome::Unknown => Err(WriteError::OutcomeUnknown(intent.version)),
@@ -184,7 +212,7 @@ async fn recover_own(
         return Err(unknown);
     };
     let recovery = &op.parts.states.recovery;
-    let recovery = recovery.recover(&op.user, stored, &intent.op, pending, &op.now);
+    let recovery = recovery.recover(&op.user, &intent.op, pending, &op.now);
     let recovered = recovery.await;
     op.files.requests += recovered.requests;
     // The record stays if another request's PUT may have landed and an editor saved over it.
@@ -276,7 +304,7 @@ async fn complete_pending(
 
 /// The numbers in use by this instance's snapshot, if the counter is used up.
 fn known_numbers(op: &WriteOp) -> Option<NumbersInUse> {
-    let used_up = op.newest_state()?.state.next_id >= UsedIds::ALL;
+    let used_up = op.queue.newest()?.state.next_id >= UsedIds::ALL;
     let snapshot = op.known().filter(|_| used_up)?;
     Some(numbers_in_use(&snapshot))
 }

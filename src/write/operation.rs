@@ -22,7 +22,7 @@ use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 use crate::user_state::{
     ChangeKind, CommandResult, CommitError, CommitQueue, CommittedCommand, FilesIntent, ReadError,
-    StateCommand, StatePresence, StoredState, Version, raise_legacy_counter,
+    StateCommand, StatePresence, Version, raise_legacy_counter,
 };
 
 /// Attempts of an operation whose file others keep changing, before it fails with a conflict.
@@ -97,12 +97,6 @@ impl WriteOp {
         self.parts.cache.known(&self.user)
     }
 
-    /// The newest state document that this process knows. Sends no request.
-    pub(super) fn newest_state(&self) -> Option<Arc<StoredState>> {
-        self.parts.observe_known(&self.queue);
-        self.queue.latest()
-    }
-
     /// A new operation id.
     pub(super) fn op_id(&self) -> String {
         self.write_id().to_string()
@@ -116,8 +110,7 @@ impl WriteOp {
     /// Applies a command to the state document, creating the document by a read if the user has none.
     async fn submit(&mut self, command: StateCommand) -> Result<CommittedCommand, WriteError> {
         for _ in 0..ATTEMPTS {
-            let committed = self.parts.submit(&self.queue, command.clone(), &self.now);
-            match committed.await {
+            match self.queue.submit(command.clone(), &self.now).await {
                 Err(CommitError::NoState) => self.read_strong().await?,
                 Ok(committed) => {
                     self.log_version(&command, &committed.result);
@@ -221,9 +214,9 @@ impl WriteOp {
 
     /// The store denied the write under this intent. The intent stays and is flagged, so that until its recovery no
     /// further one is recorded on its files.
-    pub(super) async fn set_refused(&mut self, intent: &WriteIntent) {
+    pub(super) async fn set_denied(&mut self, intent: &WriteIntent) {
         let op = intent.op.clone();
-        if let Err(error) = self.submit(StateCommand::SetRefused { op }).await {
+        if let Err(error) = self.submit(StateCommand::SetDenied { op }).await {
             tracing::warn!(user = %self.user, %error, "the intent of a denied write can't be flagged");
         }
     }
@@ -379,7 +372,6 @@ async fn remove_intent(
     let user = queue.user();
     let mut legacy = None;
     if queue.claim_legacy_write() {
-        parts.observe_known(queue);
         let raised = raise_legacy_counter(&parts.states.limited, queue, now).await;
         legacy = raised.unwrap_or_else(|error| {
             tracing::warn!(%user, %error, "the older service's nextId.txt can't be written");
@@ -392,7 +384,7 @@ async fn remove_intent(
         no_effect: end == IntentEnd::NoEffect,
         legacy,
     };
-    match parts.submit(queue, command, now).await {
+    match queue.submit(command, now).await {
         Ok(committed) => {
             let state = &committed.stored.state;
             let snapshot = parts.cache.known(user).filter(|snapshot| {

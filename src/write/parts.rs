@@ -5,14 +5,11 @@ use std::time::Duration;
 
 use super::advance::Advances;
 use crate::cache::Cache;
-use crate::now::Now;
 use crate::per_user::PerUser;
 use crate::rules::Rules;
 use crate::store::deadline::DeadlineStore;
 use crate::store::{BlobStore, WriteId};
-use crate::user_state::{
-    CommitError, CommitQueue, CommittedCommand, Mutation, StateCommand, UserStates,
-};
+use crate::user_state::{Mutation, UserStates};
 
 /// How long a write waits for its work queue entry.
 const HINT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,29 +36,6 @@ impl WriterParts {
     /// The rules that are kept.
     pub(super) fn rules(&self) -> Rules<Mutation> {
         self.cache.settings().rules
-    }
-
-    /// Offers the state document that this instance's snapshot has as the base of the next swap.
-    pub(super) fn observe_known(&self, queue: &CommitQueue) {
-        if let Some(stored) = self.cache.known(queue.user())
-            && let Some(stored) = &stored.bounds.state
-        {
-            queue.observe(stored);
-        }
-    }
-
-    /// Applies a command to the state document, starting from the newest one that this process knows. The snapshot gets
-    /// the new one, so that the next write starts from it.
-    pub(super) async fn submit(
-        &self,
-        queue: &CommitQueue,
-        command: StateCommand,
-        now: &Now,
-    ) -> Result<CommittedCommand, CommitError> {
-        self.observe_known(queue);
-        let committed = queue.submit(command, now).await?;
-        self.cache.attach_state(queue.user(), &committed.stored);
-        Ok(committed)
     }
 
     pub(super) fn write_id(&self) -> WriteId {

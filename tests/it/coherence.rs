@@ -31,7 +31,7 @@ fn add_intent(scene: &Scene, op: &str, name: &str) -> Version {
             version: state.version,
             at: scene.now().utc,
             files: vec![file],
-            refused: false,
+            denied: false,
             unknown: serde_json::Map::new(),
         };
         state.pending.insert(op.to_owned(), pending);

@@ -43,7 +43,7 @@ fn state(version: u64, intents: &[u64]) -> State {
             version: Version(*version),
             at: monday(),
             files: vec![],
-            refused: false,
+            denied: false,
             unknown: UnknownMembers::new(),
         };
         (version.to_string(), intent)

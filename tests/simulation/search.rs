@@ -12,13 +12,6 @@ pub(crate) struct Plan<M> {
     /// Steps with faults, before the final recovery phase.
     pub(crate) steps: u32,
     /// The deliberate defect that is switched on.
-    #[cfg_attr(
-        not(feature = "mutations"),
-        expect(
-            dead_code,
-            reason = "without the feature there are no defects to switch on"
-        )
-    )]
     pub(crate) mutation: Option<M>,
     /// Whether to record a trace.
     pub(crate) traced: bool,

@@ -29,7 +29,7 @@ pub(crate) fn mark(name: &str, kind: ChangeKind, version: u64, at: DateTime<Utc>
             kind,
             unknown: Map::new(),
         }],
-        refused: false,
+        denied: false,
         unknown: Map::new(),
     }
 }

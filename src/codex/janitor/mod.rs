@@ -231,9 +231,6 @@ impl JanitorPass<'_> {
         // user's artifact can't be taken for a deleted user's.
         let artifact = self.clean_up_artifacts(user, report).await?;
         let collected = self.janitor.states.collect_garbage(user, &now).await?;
-        if let Some(stored) = &collected.stored {
-            self.janitor.cache.attach_state(user, stored);
-        }
         report.records += collected.records;
         report.intents += collected.intents;
         report.tombstones += collected.tombstones;

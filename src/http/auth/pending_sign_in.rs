@@ -65,7 +65,7 @@ impl PendingSignIn {
         format!("{VERSION}.{issued}.{state}.{verifier}.{return_to}")
     }
 
-    /// The sign-in that [`Self::to_text`] wrote; `None` for any other text.
+    /// The sign-in that `to_text` wrote; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(5, '.');
         let mut next = || parts.next();

@@ -68,7 +68,7 @@ fn command(text: &str, before: &State) -> StateCommand {
         "recover" | "recover-undone" => {
             let intent = before.pending.get(&op).cloned();
             let mut intent = intent.unwrap_or_else(|| state(7, &[7]).pending["7"].clone());
-            intent.refused = false;
+            intent.denied = false;
             match after("other").as_deref() {
                 Some("version") => intent.version = intent.version.next(),
                 Some("file") => intent.files[0].write_id = WriteId(9).to_string(),
@@ -80,7 +80,7 @@ fn command(text: &str, before: &State) -> StateCommand {
                 no_effect: words[0] == "recover-undone",
             }
         }
-        "refuse" => StateCommand::SetRefused { op },
+        "refuse" => StateCommand::SetDenied { op },
         "expire" => StateCommand::ExpireRecords,
         "foreign" => StateCommand::VersionForeignFiles {
             floor: Version(op.parse().unwrap()),
@@ -114,7 +114,7 @@ fn said(result: CommandResult) -> String {
 fn shown(state: &State) -> String {
     let mut words = vec![format!("v{} n{}", state.version, state.next_id)];
     for (op, intent) in &state.pending {
-        let mark = if intent.refused { "!" } else { "" };
+        let mark = if intent.denied { "!" } else { "" };
         words.push(format!("{op}@{}{mark}", intent.version));
     }
     let records = state.idempotency.iter();

@@ -97,7 +97,7 @@ async fn a_mark_on_what_is_no_file_is_settled() {
                 version: state.version,
                 at: scene.now().utc,
                 files: vec![file],
-                refused: false,
+                denied: false,
                 unknown: serde_json::Map::new(),
             };
             state.pending.insert("alt".to_owned(), intent);

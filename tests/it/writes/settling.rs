@@ -66,7 +66,7 @@ async fn every_file_of_a_batch_is_settled() {
                 file("0009-Neu.md", "00000000000000ac", ChangeKind::Create),
                 file("../böse.md", "kein hex", ChangeKind::Create),
             ],
-            refused: false,
+            denied: false,
             unknown: serde_json::Map::new(),
         };
         state.pending.insert("fremd".to_owned(), intent);
