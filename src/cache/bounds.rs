@@ -45,12 +45,6 @@ impl VersionBounds {
         }
     }
 
-    /// The same with this lower bound, which can't be above the upper one.
-    pub(super) fn with_lo(self, lo: Version) -> Self {
-        let lo = lo.min(self.hi);
-        Self { lo, ..self }
-    }
-
     /// The lower bound that another result needs so as to lack nothing that this snapshot has shown.
     pub fn shown_floor(&self) -> Version {
         match self.covers_foreign {

@@ -1,4 +1,4 @@
-//! PURE. The rules of a read: when memory answers, what follows from the state document, and which snapshot is kept
+//! PURE. The rules of a read: when memory answers, and what follows from the state document
 //! (src/cache/README.md, "Read").
 
 use std::time::Duration;
@@ -53,6 +53,16 @@ impl SnapshotAge {
     /// nor its listing has expired.
     pub fn is_confirmable(&self, settings: &CacheSettings) -> bool {
         self.exact && self.is_within_memory_ttl(settings) && !self.listing_expired
+    }
+
+    /// Whether an unchanged state document would make it the answer: it can be confirmed, and the reader needs no new
+    /// listing.
+    pub fn is_answer_if_unchanged(
+        &self,
+        consistency: Consistency,
+        settings: &CacheSettings,
+    ) -> bool {
+        consistency != Consistency::Rebuilt && self.is_confirmable(settings)
     }
 
     /// Past `memory_ttl` a snapshot is only the base of a rebuild, or a stale answer.
@@ -180,9 +190,8 @@ pub fn decide_read(view: &ReadView<'_>, settings: &CacheSettings) -> ReadStep {
 impl ReadView<'_> {
     /// The snapshot in memory, if an unchanged state document would confirm it as the answer.
     pub fn confirmable(&self, settings: &CacheSettings) -> Option<SnapshotAge> {
-        let is_allowed = self.consistency != Consistency::Rebuilt;
-        let confirmable = |it: &SnapshotAge| is_allowed && it.is_confirmable(settings);
-        self.snapshot.filter(confirmable)
+        let snapshot = self.snapshot;
+        snapshot.filter(|it| it.is_answer_if_unchanged(self.consistency, settings))
     }
 
     /// Lower bound of the answer, however it is obtained: it contains every change that was finished when the state was

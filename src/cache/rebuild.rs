@@ -26,7 +26,7 @@ use crate::task::{FileName, FileRecord, Parsed, TaskTable};
 use crate::user::UserId;
 use crate::user_state::{
     CommandResult, CommitError, Mutation, ReadError, State, StateCommand, StatePresence,
-    StoredState, read_legacy_counter,
+    StoredState, Version, read_legacy_counter,
 };
 
 /// How many files are fetched concurrently.
@@ -94,8 +94,8 @@ impl Rebuild {
                     if foreign && !last.state.is_read_only() =>
                 {
                     let lo = finished_version(&self.state);
-                    let bounds = self.version_foreign_files(&last, &facts).await?;
-                    break (files.table, bounds.with_lo(lo.max(self.known.lo)));
+                    let bounds = self.version_foreign_files(&last, &facts, lo).await?;
+                    break (files.table, bounds);
                 }
                 RebuildStep::Retry(state) => {
                     break (files.table, inexact_bounds(&self.state, &state));
@@ -207,8 +207,8 @@ impl Rebuild {
             }
             (BoundsStep::VersionForeignFiles, StatePresence::Present(stored)) => {
                 let lo = listing_floor(&stored.state, settings);
-                let bounds = self.version_foreign_files(&stored, facts).await?;
-                Ok(RebuildStep::Done(bounds.with_lo(lo.max(self.known.lo))))
+                let bounds = self.version_foreign_files(&stored, facts, lo).await?;
+                Ok(RebuildStep::Done(bounds))
             }
             (step, StatePresence::Present(stored)) => {
                 let second = match step {
@@ -256,6 +256,7 @@ impl Rebuild {
         &mut self,
         stored: &Arc<StoredState>,
         facts: &ListingFacts,
+        lo: Version,
     ) -> Result<VersionBounds, ReadError> {
         let command = StateCommand::VersionForeignFiles {
             floor: facts.floor,
@@ -275,7 +276,7 @@ impl Rebuild {
         };
         tracing::info!(%user, version = version.0, reason = "files changed by others", "new version");
         Ok(VersionBounds {
-            lo: version,
+            lo: lo.max(self.known.lo).min(version),
             hi: version,
             exact: false,
             state: Some(committed.stored),

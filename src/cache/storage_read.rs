@@ -112,9 +112,9 @@ impl StorageRead {
     async fn fetch_state(&mut self) -> Result<StateResponse, ReadError> {
         let settings = &self.layers.settings;
         let age = self.base.as_ref().map(|base| base.age(self.request.now));
-        let is_confirmable = age.is_some_and(|age| {
-            age.is_confirmable(settings) && self.request.consistency != Consistency::Rebuilt
-        });
+        let consistency = self.request.consistency;
+        let is_confirmable =
+            age.is_some_and(|age| age.is_answer_if_unchanged(consistency, settings));
         let base = self.base.as_ref().filter(|_| is_confirmable);
         let validator = base.and_then(|base| base.bounds.validator().cloned());
         let condition = validator.map_or(GetIf::Any, GetIf::Changed);

@@ -15,8 +15,7 @@ use crate::cache::{
     Cache, Consistency, Encoding, PageBytes, PageFormat, Read, ReadRequest, Snapshot,
 };
 use crate::rules::Rules;
-use crate::store::Requests;
-use crate::store::{BlobKey, BlobStore, ETag, GetIf, StoreError};
+use crate::store::{BlobKey, BlobStore, ETag, GetIf, Requests, StoreError};
 use crate::task::{FileName, Problem, TaskRef, body_of};
 use crate::user_state::{Mutation, ReadError};
 use crate::view::{Bodies, Language, UNREADABLE_BODY};

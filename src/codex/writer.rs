@@ -14,8 +14,7 @@ use super::locate::{Located, locate, unconfirmed_target};
 use crate::cache::{Cache, Consistency, Read, ReadRequest, Snapshot};
 use crate::git_sync::hint;
 use crate::now::Now;
-use crate::store::BlobUpdate;
-use crate::store::Requests;
+use crate::store::{BlobUpdate, Requests};
 use crate::task::{
     ContentView, Edit, FileName, FileView, GitSha, NewTask, Slot, Status, TaskRef, git_sha,
     new_file,

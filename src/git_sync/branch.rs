@@ -40,7 +40,8 @@ pub(super) struct Branch {
     rules: Rules<GitMutation>,
     /// The last read tree and its commit; the ETag of it makes an unchanged read free.
     last: tokio::sync::Mutex<Option<Arc<GitSnapshot>>>,
-    /// How the second commit compares to the first; this never changes.
+    /// How the second commit compares to the first; this never changes. Never `Unknown`: a replica may learn the commit
+    /// later.
     compared: Moka<(GitSha, GitSha), Comparison>,
     /// Since when a merge commit of a pull request, as reported by GitHub, has been missing in the branch's history.
     missing_since: Moka<GitSha, Instant>,
@@ -130,8 +131,8 @@ impl Branch {
         })
     }
 
-    /// Reads the repository, if its head is proven newer than `sync_state` or is the `confirmed` one. The read is repeated
-    /// while a replica may be lagging.
+    /// Reads the repository, if its head is proven newer than `sync_state` or is the `confirmed` one. The read is
+    /// repeated while a replica may be lagging.
     ///
     /// # Errors
     /// [`GitSyncError::HistoryRewritten`] when the head isn't proven newer; [`GitHubError::Unavailable`] when it is
@@ -207,12 +208,13 @@ impl Branch {
         now.saturating_duration_since(since) >= MAX_REPLICA_LAG
     }
 
-    /// Decides, with the facts that GitHub is asked for one after the other.
+    /// Decides, with the facts that GitHub is asked for one after the other. Within one decision each pair of commits
+    /// is asked for once.
     pub(super) async fn ask<T>(
         &self,
         decide: impl Fn(&HeadFacts<'_>) -> Result<T, HeadQuestion> + Send,
     ) -> Result<T, GitHubError> {
-        // Also what isn't cached, so that nothing is asked twice.
+        // Also `Unknown`, which isn't cached, or it would be asked for again without end.
         let mut answers: HashMap<(GitSha, GitSha), Comparison> = HashMap::new();
         let mut activity = BranchActivity::NotRead;
         loop {

@@ -1,4 +1,4 @@
-//! The commits that this process made lately.
+//! The commits that this process made recently.
 
 use moka::sync::Cache as Moka;
 

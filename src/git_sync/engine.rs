@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::branch::Branch;
 use super::commits::RecentCommits;
 use super::error::GitSyncError;
@@ -24,9 +26,7 @@ use crate::store::{Blob, BlobKey, BlobStore, BlobStoreExt, ETag, StoreError, Wri
 use crate::task::{FileName, GitSha, MAX_FILE_BYTES, git_sha};
 use crate::user::UserId;
 use crate::user_state::ReadError;
-use crate::write::Writer;
-use crate::write::{BatchItem, BatchResult, WriteContext, WriteError};
-use bytes::Bytes;
+use crate::write::{BatchItem, BatchResult, WriteContext, WriteError, Writer};
 
 /// Settings of the synchronisation with GitHub.
 #[derive(Clone)]

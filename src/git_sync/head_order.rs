@@ -1,13 +1,14 @@
-//! PURE. The order of the branch's heads. GitHub answers from replicas with lag, so a head that is read may be older
-//! than the state in `git.json`; nothing may be concluded from such a head.
+//! PURE, except that [`HeadFacts::reach`] calls back to its caller's clock. The order of the branch's heads. GitHub
+//! answers from replicas with lag, so a head that is read may be older than the state in `git.json`; nothing may be
+//! concluded from such a head.
 //!
 //! A head is proven newer than a known commit if it has it in its history, or if the branch is known to have been moved
 //! from there to the head: by a signed delivery of a forced push, or by the repository's activity. Nothing else proves
 //! it: a branch that seems to be reset may be a lagging replica. A proof is void if this instance knows of a later move
 //! back.
 //!
-//! Each function decides from [`HeadFacts`]. If a fact is missing that only GitHub has, it returns the [`HeadQuestion`];
-//! the caller adds the answer and asks again.
+//! Each function decides from [`HeadFacts`]. If a fact is missing that only GitHub has, it returns the
+//! [`HeadQuestion`]; the caller adds the answer and asks again.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -113,8 +114,10 @@ impl HeadFacts<'_> {
     }
 
     /// Whether the branch, whose head is `head`, has contained `commit`. `None` when this can't be known any more: the
-    /// branch was rewritten since, and no delivery or activity shows it. `is_lag_over` tells whether the branch has been
-    /// without the commit for longer than any replica lags.
+    /// branch was rewritten since, and no delivery or activity shows it.
+    ///
+    /// `is_lag_over` tells whether the branch has been without the commit for longer than any replica lags. It reads
+    /// the clock and may record when the commit was first found missing, so it is called only if nothing else decides.
     pub fn reach(
         &self,
         commit: GitSha,

@@ -194,6 +194,7 @@ impl GitSync {
         let ReadRequest { user, now, .. } = read_request;
         let mode = SyncMode {
             request,
+            manual: true,
             deadline: None,
         };
         let report = reconcile(&self.engine, user, *now, mode).await?;
@@ -222,7 +223,8 @@ impl GitSync {
     pub async fn push_state_after(
         &self,
         request: &ReadRequest,
-        (name, sha): (&FileName, GitSha),
+        name: &FileName,
+        sha: GitSha,
         written: bool,
         wait: bool,
     ) -> PushState {

@@ -62,6 +62,9 @@ impl GitMutation {
 
 /// The snapshot as the rules about reading trees let it be read; another one only where such a rule is broken.
 pub(super) fn read_by(rules: Rules<GitMutation>, mut snapshot: GitSnapshot) -> GitSnapshot {
+    if !cfg!(feature = "mutations") {
+        return snapshot;
+    }
     for tree in snapshot.tree.users.values_mut() {
         if rules.breaks(GitMutation::SkippedCountsAsAbsent) {
             tree.files.retain(|_, side| *side != SideState::Other);

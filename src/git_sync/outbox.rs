@@ -39,16 +39,16 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Schedules another push after a failed one; not before `earliest`.
+    /// Schedules another push after a failed one, in `min_wait` at the earliest.
     pub(super) fn add_after_failure(
         &self,
         user: UserId,
         failed: Due,
-        earliest: Duration,
+        min_wait: Duration,
         now: Now,
     ) {
         let backoff = (failed.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
-        let at = now.started + earliest.max(backoff);
+        let at = now.started + min_wait.max(backoff);
         self.insert(user, Due { at, backoff });
     }
 

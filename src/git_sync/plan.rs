@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::mutation::GitMutation;
 use super::sync_state::UserSyncState;
 use crate::github::{ReconcileAction, ReconcileInput, SideState, UserTree, decide, is_mirrored};
-use crate::rules::Rules;
 use crate::store::ETag;
 use crate::task::{ContentView, FileName, FileView, GitSha, Parsed, Status, TaskTable, parse};
 
@@ -92,12 +90,7 @@ pub(super) fn unmirrored(table: &TaskTable) -> Vec<FileName> {
 
 impl Plan {
     /// Plans from `git.json`, the store and Git's tree.
-    pub(super) fn of(
-        sync_state: &UserSyncState,
-        table: &TaskTable,
-        tree: &UserTree,
-        rules: Rules<GitMutation>,
-    ) -> Self {
+    pub(super) fn of(sync_state: &UserSyncState, table: &TaskTable, tree: &UserTree) -> Self {
         let mut plan = Self::default();
         let known = sync_state.files.keys().chain(sync_state.pushing.names());
         let ours = table.iter().filter_map(|file| file.name.parse().ok());
@@ -113,7 +106,7 @@ impl Plan {
                 ours: file.as_ref().map_or(SideState::Absent, side),
                 theirs: tree.side(&name),
             };
-            plan.add(name, file.as_ref(), &sides, rules);
+            plan.add(name, file.as_ref(), &sides);
         }
         plan.changes.sort_by_key(LocalChange::is_removal);
         plan.unpushed
@@ -121,13 +114,7 @@ impl Plan {
         plan
     }
 
-    fn add(
-        &mut self,
-        name: FileName,
-        file: Option<&FileView<'_>>,
-        sides: &ReconcileInput<'_>,
-        rules: Rules<GitMutation>,
-    ) {
+    fn add(&mut self, name: FileName, file: Option<&FileView<'_>>, sides: &ReconcileInput<'_>) {
         // Not a tombstone's version: the write that creates the file in its place finds that itself.
         let there = file.filter(|file| !file.is_tombstone());
         let etag = there.map(|file| ETag::new(file.etag));
@@ -165,11 +152,6 @@ impl Plan {
                     .push(change(LocalChangeKind::Merge(base, theirs)));
             }
             ReconcileAction::Remove => self.changes.push(change(LocalChangeKind::Remove)),
-            ReconcileAction::Unpushed(None)
-                if before.is_none() && rules.breaks(GitMutation::LocalOnlyFileRemoved) =>
-            {
-                self.changes.push(change(LocalChangeKind::Remove));
-            }
             ReconcileAction::Unpushed(replaces) => {
                 if before != replaces {
                     self.agreed.push(agreed(replaces, None));
@@ -216,6 +198,17 @@ impl Plan {
         removals.map(|it| (it.name.clone(), it.base)).collect()
     }
 
+    /// The defect [`GitMutation::LocalOnlyFileRemoved`](super::mutation::GitMutation).
+    pub(super) fn remove_what_git_never_had(&mut self) {
+        let gone = self.unpushed.extract_if(.., |it| it.replaces.is_none());
+        self.changes.extend(gone.map(|it| LocalChange {
+            name: it.name,
+            kind: LocalChangeKind::Remove,
+            base: None,
+            etag: Some(it.etag),
+        }));
+    }
+
     /// Cancels the removals of these files.
     pub(super) fn cancel_removals(&mut self, is_named: impl Fn(&FileName) -> bool) {
         self.changes
@@ -224,7 +217,7 @@ impl Plan {
 
     /// Takes out the changes, without removals that another instance holds by now and that aren't `confirmed`, and
     /// without those of files with an inbound write in progress: it would recreate them with the content that Git had
-    /// before. The latter are left for a later sync; the flag tells whether there were any.
+    /// before. And whether any of the latter were left, for a later sync.
     pub(super) fn allowed_changes(
         &mut self,
         newer: &UserSyncState,
@@ -250,7 +243,7 @@ pub(super) fn unpushed(sync_state: &UserSyncState, table: &TaskTable) -> Vec<Unp
             .collect(),
         ..UserTree::default()
     };
-    Plan::of(sync_state, table, &as_known, Rules::default()).unpushed
+    Plan::of(sync_state, table, &as_known).unpushed
 }
 
 fn side(file: &FileView<'_>) -> SideState {

@@ -31,7 +31,7 @@ pub fn branch_names(
 /// What is done with a branch of one of these names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BranchUse {
-    /// It is somebody else's: try the next name.
+    /// It is another change's or person's: try the next name.
     Skip,
     /// Record it, then create it.
     RecordAndCreate,

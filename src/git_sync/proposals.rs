@@ -12,7 +12,7 @@ use super::proposal_branch::{BranchUse, branch_names, foreign_content};
 use super::reviews::Reviews;
 use super::sync_state::{PullNote, UserSyncState};
 use crate::github::{Comparison, FileCommit, GitHubError, Pull, SideState, UserTree, merge};
-use crate::task::GitSha;
+use crate::task::{FileName, GitSha};
 use crate::write::{BatchItem, FileOp, FileOutcome};
 
 /// The mirrored branch, as read before anything is proposed.
@@ -317,19 +317,14 @@ impl Proposals<'_> {
         head: GitSha,
     ) -> Result<Option<BranchTarget>, GitSyncError> {
         let Outgoing { engine, user } = self.out;
-        let (name, key) = (&it.file.name, it.file.name.as_str());
-        let repository = &engine.repository;
-        let mut recorded = self.sync_state.proposing.get(key).cloned();
-        let is_superseded = |newer: &UserSyncState, recorded: &Option<String>| {
-            newer.pulls.get(key) != self.sync_state.pulls.get(key)
-                || newer.proposing.get(key) != recorded.as_ref()
-        };
+        let (name, repository) = (&it.file.name, &engine.repository);
+        let mut recorded = self.sync_state.proposing.get(name.as_str()).cloned();
         let first = it.story.branch(self.prefix, user);
         for branch in branch_names(&first, recorded.as_deref(), it.file.sha, head) {
             let exists = repository.branch_head(&branch).await?.is_some();
             // Read after the branch check: another instance may have created the branch for this file in between.
             let newer = engine.states.of(user).await?;
-            if is_superseded(&newer, &recorded) {
+            if self.is_superseded(name, &newer, recorded.as_deref()) {
                 return Ok(None);
             }
             let branch_use = BranchUse::of(exists, recorded.as_ref() == Some(&branch));
@@ -337,14 +332,8 @@ impl Proposals<'_> {
                 BranchUse::Skip => continue,
                 BranchUse::Resume => {}
                 BranchUse::RecordAndCreate => {
-                    let note = |newer: &mut UserSyncState| {
-                        if !is_superseded(newer, &recorded) {
-                            newer.begin_proposing(name, &branch, head);
-                        }
-                    };
-                    let newer = engine.states.update(user, note).await?;
-                    recorded = Some(branch.clone());
-                    if is_superseded(&newer, &recorded) {
+                    let before = recorded.replace(branch.clone());
+                    if !self.record_branch(name, before, &branch, head).await? {
                         return Ok(None);
                     }
                 }
@@ -361,7 +350,7 @@ impl Proposals<'_> {
                 return Ok(Some(target(None)));
             }
             let newer = engine.states.of(user).await?;
-            if is_superseded(&newer, &recorded) {
+            if self.is_superseded(name, &newer, recorded.as_deref()) {
                 return Ok(None);
             }
             let sent = newer.pushing.of(name).iter().copied();
@@ -372,6 +361,32 @@ impl Proposals<'_> {
             return Ok(Some(target(pull)));
         }
         Err(GitSyncError::Contended)
+    }
+
+    /// Records the branch for the file's request in place of the one `before`. `false` if it is superseded.
+    async fn record_branch(
+        self,
+        name: &FileName,
+        before: Option<String>,
+        branch: &str,
+        head: GitSha,
+    ) -> Result<bool, GitSyncError> {
+        let Outgoing { engine, user } = self.out;
+        let note = |newer: &mut UserSyncState| {
+            if !self.is_superseded(name, newer, before.as_deref()) {
+                newer.begin_proposing(name, branch, head);
+            }
+        };
+        let newer = engine.states.update(user, note).await?;
+        Ok(!self.is_superseded(name, &newer, Some(branch)))
+    }
+
+    /// Whether another instance has recorded a request for the file since `sync_state` was read, or another branch than
+    /// the `recorded` one.
+    fn is_superseded(self, name: &FileName, newer: &UserSyncState, recorded: Option<&str>) -> bool {
+        let key = name.as_str();
+        newer.pulls.get(key) != self.sync_state.pulls.get(key)
+            || newer.proposing.get(key).map(String::as_str) != recorded
     }
 
     /// The open request of an own branch. One that was merged after `head` was read is treated as replica lag: `head`

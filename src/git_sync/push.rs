@@ -17,7 +17,6 @@ use crate::github::{
     BatchCommit, BatchCommitFile, CommitSubject, FileCommit, GitHubError, batch_commit_message,
 };
 use crate::now::Now;
-use crate::rules::Rules;
 use crate::task::FileName;
 use crate::user::UserId;
 
@@ -97,19 +96,22 @@ impl UserPush<'_> {
             reconciled,
             proposes: prefix.is_some(),
         };
-        match situation.choose() {
-            PushChoice::Done => Ok(PushStep::Done),
-            PushChoice::Reconcile => Ok(PushStep::Reconcile),
-            PushChoice::Propose => {
+        match (situation.choose(), prefix) {
+            (PushChoice::Done, _) => Ok(PushStep::Done),
+            (PushChoice::Reconcile, _) => Ok(PushStep::Reconcile),
+            (PushChoice::Propose, Some(prefix)) => {
                 let proposals = Proposals {
                     out: self.out,
                     sync_state: &sync_state,
-                    prefix: prefix.unwrap_or_default(),
+                    prefix,
                 };
                 proposals.propose(waiting).await
             }
-            PushChoice::CommitEach => self.push_one_by_one(&sync_state, waiting).await,
-            PushChoice::CommitTogether => self.push_together(&sync_state, &entry).await,
+            // `Propose` is only chosen with a prefix.
+            (PushChoice::CommitEach, _) | (PushChoice::Propose, None) => {
+                self.push_one_by_one(&sync_state, waiting).await
+            }
+            (PushChoice::CommitTogether, _) => self.push_together(&sync_state, &entry).await,
         }
     }
 
@@ -124,7 +126,7 @@ impl UserPush<'_> {
         let snapshot = engine.branch.snapshot_after(sync_state, None).await?;
         let newer = engine.states.of(user).await?;
         let tree = engine.user_tree(&snapshot, user).await?;
-        let mut plan = Plan::of(&newer, entry.table(), &tree, Rules::default());
+        let mut plan = Plan::of(&newer, entry.table(), &tree);
         plan.retain_unmoved_bases(sync_state);
         let mut files = plan.unpushed;
         files.retain(|it| it.replaces == newer.base(&it.name) && !self.blocked.contains(&it.name));

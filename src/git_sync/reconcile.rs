@@ -7,6 +7,7 @@ use super::apply::Import;
 use super::engine::Engine;
 use super::error::GitSyncError;
 use super::guard::GuardInput;
+use super::mutation::GitMutation;
 use super::pending::InboundWrites;
 use super::plan::Plan;
 use super::report::{SyncMode, UserReport};
@@ -69,8 +70,8 @@ struct ReconcilePass<'a> {
 
 /// What a round compares.
 struct RoundInput {
-    /// `git.json` as it was before the other reads, with the inbound writes that are resolved by them and the pushes
-    /// that were unresolved at any time until then.
+    /// `git.json` as it was before the other reads, with the inbound writes that are resolved by them, the head that a
+    /// user has confirmed, and the pushes that were unresolved at any time until then.
     known: UserSyncState,
     /// The inbound writes that it had.
     inbound_before: InboundWrites,
@@ -99,8 +100,10 @@ impl ReconcilePass<'_> {
         if reviews.resolve(newer, head, &tree, &mut self.waits).await? {
             return Ok(false);
         }
-        let rules = self.engine.rules;
-        let mut plan = Plan::of(&read.known, read.entry.table(), &tree, rules);
+        let mut plan = Plan::of(&read.known, read.entry.table(), &tree);
+        if self.engine.rules.breaks(GitMutation::LocalOnlyFileRemoved) {
+            plan.remove_what_git_never_had();
+        }
         if head.is_none() && !read.known.files.is_empty() {
             // The repository has lost all commits: conclude nothing from its empty tree.
             plan.agreed.clear();
@@ -108,12 +111,7 @@ impl ReconcilePass<'_> {
         // Exclude files with an inbound write recorded since: the listed file may come from it.
         let moved = plan.retain_unmoved_bases(newer)
             | plan.exclude(|name| newer.taking.has_since(&read.inbound_before, name));
-        self.report.commit = head;
-        self.report.folder = tree.folder;
-        self.report.closed = tree.closed;
-        self.report.skipped = tree.skipped.clone();
-        self.report.unpushed = plan.unpushed.len();
-        self.report.blocked = std::mem::take(&mut plan.blocked);
+        self.report_round(head, &tree, &mut plan);
         let held = self.guard(&mut plan, &tree, &read)?;
         let last = plan.changes.is_empty() && !moved;
         self.report.clean = last && read.entry.bounds.exact;
@@ -147,6 +145,16 @@ impl ReconcilePass<'_> {
         };
         import.run(changes).await?;
         Ok(last || self.report.unfinished)
+    }
+
+    /// Records in the report what was read, and what of the plan isn't applied here.
+    fn report_round(&mut self, head: Option<GitSha>, tree: &UserTree, plan: &mut Plan) {
+        self.report.commit = head;
+        self.report.folder = tree.folder;
+        self.report.closed = tree.closed;
+        self.report.skipped = tree.skipped.clone();
+        self.report.unpushed = plan.unpushed.len();
+        self.report.blocked = std::mem::take(&mut plan.blocked);
     }
 
     /// Reads both sides. The order matters (`src/git_sync/README.md`, "Several instances and crashes").
@@ -268,7 +276,7 @@ impl ReconcilePass<'_> {
         .judge();
         self.confirmed = verdict.confirmed;
         let count = verdict.unconfirmed.len();
-        if count > 0 && self.mode.is_manual() {
+        if count > 0 && self.mode.manual {
             return Err(GitSyncError::MassDelete(count));
         }
         if count > 0 {

@@ -1,5 +1,5 @@
-//! PURE. `state/.github.json`: how far the repository was imported, so that a delivery only costs a pass for the users whose
-//! folders have changed.
+//! PURE. `state/.github.json`: how far the repository was imported, so that a delivery only costs a pass for the users
+//! whose folders have changed.
 //!
 //! It is a filter, and correct by two rules:
 //!

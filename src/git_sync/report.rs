@@ -21,8 +21,10 @@ pub struct SyncRequest {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SyncMode {
     pub request: SyncRequest,
-    /// When to leave the rest to the timer. `None` for a user's request: then a mass removal is an error before
-    /// anything is done, instead of being left out, and the time is recorded.
+    /// Requested by a user: a mass removal is an error before anything is done, instead of being left out, and the time
+    /// is recorded.
+    pub manual: bool,
+    /// When to leave the rest to the timer.
     pub deadline: Option<Instant>,
 }
 
@@ -36,12 +38,9 @@ impl SyncMode {
         };
         Self {
             request,
+            manual: false,
             deadline: Some(deadline),
         }
-    }
-
-    pub(super) fn is_manual(self) -> bool {
-        self.deadline.is_none()
     }
 }
 

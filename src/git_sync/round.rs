@@ -42,7 +42,7 @@ impl RoundFindings<'_> {
         }
         sync_state.respelt = self.tree.respelt.iter().map(UserId::to_string).collect();
         sync_state.renamed = !self.tree.respelt.is_empty() && self.tree.folder.is_none();
-        if sync_state.commit != self.head || self.mode.is_manual() {
+        if sync_state.commit != self.head || self.mode.manual {
             sync_state.synced_at = Some(self.at);
         }
         if let Some(head) = self.head {
@@ -58,7 +58,7 @@ impl RoundFindings<'_> {
         let shown = sync_state.last_error.as_ref();
         let is_over = self.mode.request.clean && shown.is_some_and(LastError::is_from_reconcile);
         if self.error.is_some() || is_over {
-            sync_state.trouble(self.error.clone(), self.at);
+            sync_state.set_last_error(self.error.clone(), self.at);
         }
     }
 }

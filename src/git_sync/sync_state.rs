@@ -311,8 +311,8 @@ impl UserSyncState {
     }
 
     /// Records the current error, keeping the time of an earlier one with the same code; `None` clears it.
-    pub(super) fn trouble(&mut self, trouble: Option<(&str, String)>, at: DateTime<Utc>) {
-        self.last_error = trouble.map(|(code, message)| match self.last_error.take() {
+    pub(super) fn set_last_error(&mut self, error: Option<(&str, String)>, at: DateTime<Utc>) {
+        self.last_error = error.map(|(code, message)| match self.last_error.take() {
             Some(before) if before.code == code => LastError { message, ..before },
             _ => LastError {
                 code: code.to_owned(),
@@ -332,7 +332,7 @@ impl UserSyncState {
             (it.code != code || it.message != message) && (rewritten || !it.is_from_reconcile())
         };
         if self.last_error.as_ref().is_none_or(is_superseded) {
-            self.trouble(Some((code, message)), at);
+            self.set_last_error(Some((code, message)), at);
         }
     }
 

@@ -58,9 +58,8 @@ impl Timer {
         Ok(report)
     }
 
-    /// Sorts the users and rotates the order by one with each call, so that each comes first once.
+    /// Rotates the order of the users by one with each call, so that each comes first once.
     fn rotated(&self, mut waiting: Vec<UserId>) -> Vec<UserId> {
-        waiting.sort();
         let rotation = self.rotation.fetch_add(1, Ordering::Relaxed);
         if !waiting.is_empty() {
             let first = rotation % waiting.len();

@@ -67,7 +67,7 @@ async fn complete(mut asked: Asked) -> Result<Response, ApiError> {
     let completed = codex.writer().complete(reader, &task, slot).await?;
     let task = completed.task;
     let wait = asked.waits_for_git();
-    let git = GitFields::after(codex, reader, (&task.name, task.etag), task.written, wait).await;
+    let git = GitFields::after(codex, reader, &task.name, task.etag, task.written, wait).await;
     let document = CompleteResponse {
         ok: Always,
         id: task.name.id(),

@@ -133,7 +133,7 @@ async fn create(mut asked: Asked) -> Result<Response, ApiError> {
     let created = codex.writer().create(reader, task, hashes).await?;
     let name = &created.name;
     let wait = asked.waits_for_git();
-    let git = GitFields::after(codex, reader, (name, created.etag), !created.reused, wait).await;
+    let git = GitFields::after(codex, reader, name, created.etag, !created.reused, wait).await;
     let base_path = asked.app.github_base_path();
     let document = CreateResponse {
         ok: Always,

@@ -305,8 +305,7 @@ impl From<EditError> for ApiError {
             EditError::NotEditable { line } => {
                 Self::from(Code::FrontMatterNotEditable).with(|it| it.line = Some(line))
             }
-            EditError::Unreadable(problem) => TaskError::Unreadable(problem).into(),
-            EditError::NotATask => Code::TaskNotFound.into(),
+            EditError::Unreadable(_) | EditError::NotATask => TaskError::from(error).into(),
         }
     }
 }

@@ -35,7 +35,7 @@ mod update_task;
 mod web;
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -112,6 +112,8 @@ pub fn router(app: App) -> Routes {
         paths.extend(HOST_ROUTES);
     }
     let table = RouteTable::of(paths);
+    LOGGABLE
+        .get_or_init(|| RouteTable::of(document_paths(&document).into_iter().chain(HOST_ROUTES)));
     let routes = routes
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method);
@@ -132,14 +134,14 @@ fn document_paths(document: &OpenApi) -> Vec<&str> {
     document.paths.paths.keys().map(String::as_str).collect()
 }
 
+/// The routes that may be logged, from the first router on.
+static LOGGABLE: OnceLock<RouteTable> = OnceLock::new();
+
 /// Writes a path for the log, without what must not be logged.
 fn show_path(path: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    static LOGGABLE: LazyLock<RouteTable> = LazyLock::new(|| {
-        let document = documented().into_openapi();
-        RouteTable::of(document_paths(&document).into_iter().chain(HOST_ROUTES))
-    });
-    match crate::web::at(path) {
-        Some(_) => f.write_str(path),
-        None => LOGGABLE.write_loggable(path, f),
+    match (crate::web::at(path), LOGGABLE.get()) {
+        (Some(_), _) => f.write_str(path),
+        (None, Some(routes)) => routes.write_loggable(path, f),
+        (None, None) => f.write_str("…"),
     }
 }

@@ -105,12 +105,16 @@ impl GitFields {
     pub(super) async fn after(
         codex: &Codex,
         request: &ReadRequest,
-        file: (&FileName, GitSha),
+        name: &FileName,
+        sha: GitSha,
         written: bool,
         wait: bool,
     ) -> Self {
         let state = match codex.git() {
-            Ok(git) => git.push_state_after(request, file, written, wait).await,
+            Ok(git) => {
+                git.push_state_after(request, name, sha, written, wait)
+                    .await
+            }
             Err(_) => PushState::default(),
         };
         let (commit, pull) = match state.published {

@@ -100,7 +100,8 @@ async fn update(mut asked: Asked) -> Result<Response, ApiError> {
     let git = GitFields::after(
         codex,
         reader,
-        (&updated.name, updated.etag),
+        &updated.name,
+        updated.etag,
         updated.written,
         wait,
     )

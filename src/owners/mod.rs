@@ -20,8 +20,7 @@ use tokio::sync::Mutex;
 
 use crate::context::in_request_context;
 use crate::now::Now;
-use crate::store::BlobStore;
-use crate::store::deadline::DeadlineStore;
+use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
 
 pub use decision::{ConfirmedOwner, LoginClaim};
@@ -31,7 +30,7 @@ pub use folder::{folders, spellings};
 
 use decision::{OwnerAnswer, OwnerState, OwnerVerdict};
 
-/// After this time without an answer the store counts as unavailable.
+/// After this time a check, or the end of sessions, is given up as a whole.
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The owners of logins: `owner.json` in the store, and what this instance has cached of it. A cheap handle: clones
@@ -73,7 +72,7 @@ impl Owners {
             .time_to_live(outage_ttl)
             .build_with_hasher(RandomState::default());
         Self {
-            store: DeadlineStore::wrap(store, STORE_DEADLINE),
+            store: Arc::clone(store),
             logins,
             outage_ttl,
         }
@@ -121,15 +120,18 @@ impl Owners {
     /// # Errors
     /// If the outcome is unknown: either no session has ended, or all have.
     pub async fn end_sessions(&self, claim: &LoginClaim) -> Result<(), OwnerError> {
-        let lock = self.refresh_lock(&claim.login);
-        // A refresh begun before must not overwrite what is recorded below.
-        let _guard = lock.lock().await;
-        for (user, generation) in record::end_sessions(&*self.store, claim).await? {
-            for login in [&claim.login, &user] {
-                self.update(login, |state| state.record_session_end(&user, generation));
+        within_deadline(async {
+            let lock = self.refresh_lock(&claim.login);
+            // A refresh begun before must not overwrite what is recorded below.
+            let _guard = lock.lock().await;
+            for (user, generation) in record::end_sessions(&*self.store, claim).await? {
+                for login in [&claim.login, &user] {
+                    self.update(login, |state| state.record_session_end(&user, generation));
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
+        .await
     }
 
     /// Whether this instance has cached that the claim's session was ended.
@@ -181,7 +183,8 @@ impl Owners {
         let login = &claim.login;
         let known = self.logins.get(login);
         let folder = known.and_then(|it| it.state.folder().filter(|it| *it != login).cloned());
-        let found = record::find_or_record(&*self.store, claim, folder, now).await;
+        let found = record::find_or_record(&*self.store, claim, folder, now);
+        let found = within_deadline(found).await;
         let now = now.later();
         let answer = found.map(|(folder, file)| OwnerAnswer::new(folder, file, now.mono));
         let verdict = answer.as_ref().map_err(OwnerError::clone);
@@ -220,4 +223,17 @@ impl Owners {
             }
         });
     }
+}
+
+/// Awaits `work` on the store for [`STORE_DEADLINE`]; after that the store counts as unavailable.
+async fn within_deadline<T>(
+    work: impl Future<Output = Result<T, OwnerError>>,
+) -> Result<T, OwnerError> {
+    let too_slow = || StoreError::Unavailable {
+        operation: "get",
+        key: "owner.json".to_owned(),
+        reason: "no answer in time".to_owned(),
+    };
+    let done = tokio::time::timeout(STORE_DEADLINE, work).await;
+    done.unwrap_or_else(|_| Err(too_slow().into()))
 }

@@ -11,8 +11,8 @@ use super::error::StoreError;
 use super::ids::{ETag, WriteIds};
 use super::key::{BlobKey, Prefix};
 
-/// A blob store. Implementations: [`AzureStore`](super::azure::AzureStore) and [`DirectoryStore`](super::directory::DirectoryStore). Both pass the same
-/// conformance suite.
+/// A blob store. Implementations: [`AzureStore`](super::azure::AzureStore) and
+/// [`DirectoryStore`](super::directory::DirectoryStore). Both pass the same conformance suite.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
     /// Reads a whole blob.

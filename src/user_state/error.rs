@@ -9,7 +9,8 @@ pub enum ReadError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The deadline of a whole read passed.
+    /// The deadline of a whole read passed, or, where a stale snapshot may be served, a shorter one of the store's first
+    /// answer.
     #[error("the storage took too long")]
     TimedOut,
     /// Concurrent writers won every compare-and-swap.

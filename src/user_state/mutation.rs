@@ -25,7 +25,7 @@ pub enum Mutation {
     LostAnswerIsConflict,
     /// 10: a lost state document is recreated at version 0.
     StateFromZero,
-    /// 11: a second PUT is sent under one intent, after reading the state again.
+    /// 11: a second PUT is sent under one intent, the file having been read again.
     SecondPutUnderMark,
     /// 12: the own snapshot advances to an answered operation before all earlier ones have been answered.
     AdvanceEachOp,

@@ -24,38 +24,28 @@ where
     E: Send,
 {
     let op = &mut op;
-    let rules = op.parts.rules();
     #[cfg(feature = "mutations")]
-    if rules.breaks(Mutation::MarkAfterWrite) {
+    if op.parts.rules().breaks(Mutation::MarkAfterWrite) {
         return broken::write_before_intent(op, name, decide).await;
     }
-    let mut previous: Option<WriteIntent> = None;
-    // The intent to write under again, if that rule is broken.
-    let mut reused: Option<(WriteIntent, WriteId)> = None;
+    let mut previous: Option<Attempt> = None;
     for _ in 0..ATTEMPTS {
-        let (write_id, (intent, found)) = match reused.take() {
-            Some((intent, id)) => {
-                let found = op.files.get(name).await.map_err(WriteError::from)?;
-                (id, (intent, found))
-            }
-            None => {
-                let id = op.write_id();
-                (id, record_and_get(op, name, id, previous.take()).await?)
-            }
-        };
-        let written = write_once(op, name, decide, &intent, found, write_id).await?;
-        match written {
+        let (attempt, found) = record_and_get(op, name, previous.take()).await?;
+        match write_once(op, name, decide, &attempt, found).await? {
             Some(outcome) => return Ok(outcome),
-            None if rules.breaks(Mutation::SecondPutUnderMark) => {
-                reused = Some((intent, write_id));
-            }
-            None => previous = Some(intent),
+            None => previous = Some(attempt),
         }
     }
-    let previous = previous.or_else(|| reused.map(|(intent, _)| intent));
+    let previous = previous.map(|attempt| attempt.intent);
     let version = previous.as_ref().map(|intent| intent.version);
     op.discard(previous);
     Err(ChangeError::Conflict(version.unwrap_or_default()))
+}
+
+/// An intent, and the write id of the PUT under it.
+struct Attempt {
+    intent: WriteIntent,
+    write_id: WriteId,
 }
 
 /// Decides about the file as it was `found`, and puts it, once. `Ok(None)` if another writer was faster.
@@ -63,9 +53,8 @@ async fn write_once<T, E>(
     op: &mut WriteOp,
     name: &FileName,
     decide: &ChangeFn<T, E>,
-    intent: &WriteIntent,
+    Attempt { intent, write_id }: &Attempt,
     found: Option<Blob>,
-    write_id: WriteId,
 ) -> Result<Option<ChangeOutcome<T>>, ChangeError<E>>
 where
     T: Send,
@@ -90,10 +79,10 @@ where
     };
     let put = Put {
         bytes,
-        writes: blob.writes.with_newest(write_id),
+        writes: blob.writes.with_newest(*write_id),
     };
     let condition = PutIf::Same(blob.etag.clone());
-    match op.put(intent, name, put, condition, write_id, false).await {
+    match op.put(intent, name, put, condition, *write_id, false).await {
         WriteOutcome::Landed(written) => {
             let files = written.map(|written| {
                 vec![AcknowledgedFile {
@@ -124,30 +113,34 @@ where
 async fn record_and_get(
     op: &mut WriteOp,
     name: &FileName,
-    write_id: WriteId,
-    previous: Option<WriteIntent>,
-) -> Result<(WriteIntent, Option<Blob>), WriteError> {
+    previous: Option<Attempt>,
+) -> Result<(Attempt, Option<Blob>), WriteError> {
+    let rules = op.parts.rules();
+    let write_id = op.write_id();
     let known = known_etag(op, name).filter(|_| previous.is_none());
     let (replaced, found) = match known {
         Some(known) => {
             let (intent, found, read_at) = record_while_reading(op, name, write_id).await?;
             if is_from_before(found.as_ref(), &known, read_at, intent.sent)
-                || op.parts.rules().breaks(Mutation::ReadAfterMark)
+                || rules.breaks(Mutation::ReadAfterMark)
             {
-                return Ok((intent, found));
+                return Ok((Attempt { intent, write_id }, found));
             }
             (Some(intent), found)
         }
-        None => match op.files.get(name).await {
-            Ok(found) => (previous, found),
-            Err(error) => {
-                op.discard(previous);
+        None => match (op.files.get(name).await, previous) {
+            (Ok(found), Some(previous)) if rules.breaks(Mutation::SecondPutUnderMark) => {
+                return Ok((previous, found));
+            }
+            (Ok(found), previous) => (previous.map(|attempt| attempt.intent), found),
+            (Err(error), previous) => {
+                op.discard(previous.map(|attempt| attempt.intent));
                 return Err(error.into());
             }
         },
     };
     match record_update(op, name, write_id, replaced.as_ref()).await {
-        Ok(intent) => Ok((intent, found)),
+        Ok(intent) => Ok((Attempt { intent, write_id }, found)),
         Err(error) => {
             op.discard(replaced);
             Err(error)

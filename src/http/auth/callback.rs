@@ -4,8 +4,8 @@ use super::pending_sign_in::PendingSignIn;
 use crate::http::error_code::Code;
 use crate::now::Now;
 
-/// What GitHub gives the browser in the URL.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What GitHub gives the browser in the URL. Not `Debug`: the code and the state are secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct CallbackQuery {
     /// The authorization code; empty if there is none.
     pub code: String,

@@ -10,7 +10,7 @@ use codex_miroir::store::{
     Blob, BlobKey, BlobStore, BlobStoreExt, BlobUpdate, ETag, GetIf, Prefix, Put, PutIf, StoreError,
 };
 use codex_miroir::user::UserId;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{monday, rows};
 use crate::support::gate_store::GateStore;
@@ -117,7 +117,8 @@ async fn a_call_without_an_answer_ends_at_its_deadline() {
         };
         let _never = gate.hold_next(named, path);
         let began = Instant::now();
-        match call(&*store, what).await {
+        let ended = timeout(2 * CALL_DEADLINE, call(&*store, what)).await;
+        match ended.expect(what) {
             Err(StoreError::Unavailable { operation, key, .. }) => {
                 assert_eq!((operation, &*key), (named, path))
             }

@@ -159,7 +159,7 @@ proptest! {
             }
             WriteOutcome::Landed(Some(written)) => {
                 let now = file.blob.as_ref().unwrap();
-                prop_assert!(file.has_late() && (&written.etag, &written.bytes) == (&now.etag, &now.bytes));
+                prop_assert!(written.bytes == "late" && (written.etag, written.bytes) == (now.etag.clone(), now.bytes.clone()));
             }
             WriteOutcome::Conflict => prop_assert!(!file.has_late() && !write.arrive(&mut file)),
             WriteOutcome::Denied(_) => prop_assert!(false, "nothing was denied"),

@@ -1049,7 +1049,7 @@ async fn perform_request(
     let push_state = async |name: FileName, sha: GitSha, written: bool| {
         let git = git_of(&codex);
         let request = &read_request;
-        git.push_state_after(request, (&name, sha), written, wait)
+        git.push_state_after(request, &name, sha, written, wait)
             .await;
     };
     let edit = |name: FileName, token: String, edit: Edit| async {
