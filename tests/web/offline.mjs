@@ -54,6 +54,11 @@ async function backAgain(page, url) {
 /** A cached week whose first day is yesterday. */
 async function whatPassesMeanwhileIsMarked(page, url) {
   const { json: week } = await api(url, "GET", "/codex");
+  // The page keeps the week after its last change, too, and must have done so before an older one is put in its place.
+  await page.waitForFunction(async (version) => {
+    const kept = await (await caches.open("week of local")).match("/codex");
+    return kept && (await kept.json()).version === version;
+  }, week.version);
   const [day, month, year] = week.weekStart.split(".").map(Number);
   const yesterday = new Date(Date.UTC(year, month - 1, day - 1))
     .toISOString()
