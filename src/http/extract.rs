@@ -80,32 +80,31 @@ impl FromRequest<App> for Admitted {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let (mut head, body) = request.into_parts();
-        let caller = Caller::from_request_parts(&mut head, app).await?;
-        Ok(Self::new(app.clone(), caller, head, body))
+        let Caller { user, renewal, .. } = Caller::from_request_parts(&mut head, app).await?;
+        let asked = Asked {
+            app: app.clone(),
+            reader: read_request(user, &head.headers, arrival(&head)),
+            head,
+            body,
+        };
+        Ok(Self { asked, renewal })
+    }
+}
+
+/// Whose files a request with these headers is about, and how current they must be.
+pub(super) fn read_request(user: UserId, headers: &HeaderMap, now: Now) -> ReadRequest {
+    ReadRequest {
+        seen: client_version(headers, &user),
+        user,
+        consistency: match requires_strong(headers) {
+            true => Consistency::Strict,
+            false => Consistency::Bounded,
+        },
+        now,
     }
 }
 
 impl Admitted {
-    pub(super) fn new(app: App, caller: Caller, head: Parts, body: Body) -> Self {
-        let reader = ReadRequest {
-            seen: client_version(&head.headers, &caller.user),
-            user: caller.user,
-            consistency: match requires_strong(&head.headers) {
-                true => Consistency::Strict,
-                false => Consistency::Bounded,
-            },
-            now: arrival(&head),
-        };
-        let renewal = caller.renewal;
-        let asked = Asked {
-            app,
-            reader,
-            head,
-            body,
-        };
-        Self { asked, renewal }
-    }
-
     /// Answers by `answer`. Whatever the answer is, a renewed session's cookie is added to it.
     pub(super) async fn answer(
         self,

@@ -17,7 +17,7 @@ use super::app::App;
 use super::auth::Caller;
 use super::error::ApiError;
 use super::error_code::Code;
-use super::extract::{Admitted, Asked};
+use super::extract::read_request;
 use super::header_names::{
     NOSNIFF, SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID,
 };
@@ -27,7 +27,8 @@ use super::openapi::parameters::{AcceptLanguageParam, ConsistencyParams, IfNoneM
 use super::query::{Flag, flag, invalid};
 use super::response::{redirect, server_timing};
 use super::static_response::page_policy;
-use crate::codex::{Consistency, Encoding, Layer, PageFormat, Read, Requests};
+use crate::codex::{Consistency, Encoding, Layer, PageFormat, Read, ReadRequest, Requests};
+use crate::now::Now;
 use crate::view::{STYLESHEET, WeekDocument};
 
 /// The formats of the week.
@@ -100,12 +101,20 @@ refusals!(Refusals: CALLER, READ; InvalidQuery = format("pdf", &HeaderMap::new()
 pub(super) async fn render_codex(
     State(app): State<App>,
     caller: Result<Caller, ApiError>,
+    now: Now,
     request: Request,
 ) -> Response {
     match caller {
-        Ok(caller) => {
-            let (head, body) = request.into_parts();
-            Admitted::new(app, caller, head, body).answer(week).await
+        // Not by `Admitted`: the request that is made most often isn't taken apart.
+        Ok(Caller { user, renewal, .. }) => {
+            let headers = request.headers();
+            let read_request = read_request(user, headers, now);
+            let answer = week(&app, read_request, request.uri().query(), headers).await;
+            let mut response = answer.into_response();
+            if let Some(renewal) = renewal {
+                renewal.add_to(&mut response);
+            }
+            response
         }
         Err(error) => match sign_in_url(&app, &request, &error) {
             Some(url) => redirect(&url),
@@ -114,10 +123,14 @@ pub(super) async fn render_codex(
     }
 }
 
-async fn week(asked: Asked) -> Result<Response, ApiError> {
-    let headers = &asked.head.headers;
-    let query = CodexQuery::of(asked.head.uri.query(), headers)?;
-    let (codex, mut read_request) = (asked.app.codex().reader(), asked.reader);
+async fn week(
+    app: &App,
+    mut read_request: ReadRequest,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let query = CodexQuery::of(query, headers)?;
+    let codex = app.codex().reader();
     if query.nocache {
         read_request.consistency = Consistency::Rebuilt;
     }
