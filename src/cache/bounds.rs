@@ -27,7 +27,7 @@ pub struct VersionBounds {
     pub state: Option<Arc<StoredState>>,
     /// For an inexact listing, the state document read before it: what was finished then is contained.
     pub before: Option<Arc<StoredState>>,
-    /// `hi` was assigned to a foreign file that is contained.
+    /// `hi` was assigned to a foreign file that is contained, or was shown by this instance.
     pub covers_foreign: bool,
 }
 
@@ -42,6 +42,18 @@ impl VersionBounds {
             state: Some(state),
             before: None,
             covers_foreign: false,
+        }
+    }
+
+    /// The bounds of a snapshot that is kept as inexact, after one with the bounds `shown` was shown as well. The upper
+    /// bound is that of what was shown: otherwise a late snapshot of an earlier version would count as exact again and
+    /// take back a foreign file.
+    pub fn inexact_after(&self, shown: &Self) -> Self {
+        Self {
+            hi: self.hi.max(shown.hi),
+            exact: false,
+            covers_foreign: self.covers_foreign || shown.covers_foreign,
+            ..self.clone()
         }
     }
 

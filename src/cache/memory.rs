@@ -75,9 +75,11 @@ impl SnapshotMemory {
             };
             match decide(&present.bounds, &entry.bounds) {
                 PublishStep::KeepPresent => None,
-                PublishStep::MarkPresentInexact => Some(Arc::new(present.as_inexact())),
+                PublishStep::MarkPresentInexact => {
+                    Some(Arc::new(present.as_inexact(&entry.bounds)))
+                }
                 PublishStep::Store => Some(Arc::clone(entry)),
-                PublishStep::StoreInexact => Some(Arc::new(entry.as_inexact())),
+                PublishStep::StoreInexact => Some(Arc::new(entry.as_inexact(&present.bounds))),
             }
         });
     }

@@ -124,11 +124,8 @@ impl Snapshot {
 
     /// The same snapshot marked inexact, because more than it contains has been shown at its version: the state
     /// document can't confirm it, and the next read takes a current artifact or lists.
-    pub(super) fn as_inexact(&self) -> Self {
-        self.with_bounds(VersionBounds {
-            exact: false,
-            ..self.bounds.clone()
-        })
+    pub(super) fn as_inexact(&self, shown: &VersionBounds) -> Self {
+        self.with_bounds(self.bounds.inexact_after(shown))
     }
 
     fn with_bounds(&self, bounds: VersionBounds) -> Self {

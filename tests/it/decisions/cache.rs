@@ -461,6 +461,18 @@ fn of_two_snapshots_that_is_kept_which_its_row_says() {
     }
 }
 
+/// A reader that has read the state at version 7 publishes after a rebuild has shown a foreign file at version 8.
+#[test]
+fn a_late_snapshot_of_an_earlier_version_takes_back_no_foreign_file() {
+    let (exact, rebuilt) = (bounds("=7"), bounds("5..8"));
+    let marked = decide_publish_foreign(&exact, &rebuilt);
+    assert_eq!(marked, PublishStep::MarkPresentInexact);
+    let marked = exact.inexact_after(&rebuilt);
+    assert_eq!(decide_publish(&marked, &exact), PublishStep::StoreInexact);
+    let stored = exact.inexact_after(&marked);
+    assert_eq!(decide_publish(&stored, &exact), PublishStep::StoreInexact);
+}
+
 fn any_bounds() -> impl Strategy<Value = String> {
     let inexact = (0..5, 0..3).prop_map(|(lo, more)| format!("{lo}..{}", lo + more));
     prop_oneof![inexact, (0..7).prop_map(|it| format!("={it}"))]
