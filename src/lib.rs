@@ -17,6 +17,7 @@ pub mod net;
 pub mod now;
 pub mod owners;
 pub mod per_user;
+pub mod revalidated;
 pub mod rules;
 pub mod store;
 pub mod task;

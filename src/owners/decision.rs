@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::error::OwnerError;
 use super::file::{AccountIdentity, OwnerFile};
+use crate::revalidated::Freshness;
 use crate::store::BlobUpdate;
 use crate::user::UserId;
 
@@ -78,30 +79,6 @@ pub struct OwnerState {
     failed: Option<Box<(OwnerError, Instant)>>,
 }
 
-/// What an [`OwnerState`] says to a claim.
-#[derive(Debug)]
-pub enum OwnerVerdict {
-    /// Confirmed, by an answer that is recent enough.
-    Confirmed(ConfirmedOwner),
-    /// Confirmed for this request, but the answer is due for a refresh in the background.
-    Stale(ConfirmedOwner),
-    /// Denied by a cached answer; or the store has just failed, and no answer can stand in for it.
-    Denied(OwnerError),
-    /// The store has to be asked.
-    Ask,
-}
-
-impl OwnerVerdict {
-    /// The result for one request; `None` if the store has to be asked.
-    pub fn result(self) -> Option<Result<ConfirmedOwner, OwnerError>> {
-        match self {
-            Self::Confirmed(owner) | Self::Stale(owner) => Some(Ok(owner)),
-            Self::Denied(error) => Some(Err(error)),
-            Self::Ask => None,
-        }
-    }
-}
-
 impl OwnerAnswer {
     /// The answer that this record of `folder` gives at `at`.
     pub fn new(folder: UserId, file: OwnerFile, at: Instant) -> Self {
@@ -139,7 +116,12 @@ impl OwnerAnswer {
 
 impl OwnerState {
     /// What the state says to the claim at `now`. `outage_ttl` is the highest age of an answer that is used.
-    pub fn verdict(&self, claim: &LoginClaim, now: Instant, outage_ttl: Duration) -> OwnerVerdict {
+    pub fn verdict(
+        &self,
+        claim: &LoginClaim,
+        now: Instant,
+        outage_ttl: Duration,
+    ) -> Freshness<Result<ConfirmedOwner, OwnerError>> {
         let usable = self.answer.as_ref().filter(|it| {
             let ttl = match it.identity == claim.identity {
                 true => outage_ttl,
@@ -148,25 +130,26 @@ impl OwnerState {
             age(it.at, now) < ttl
         });
         let Some(answer) = usable else {
+            // No answer can stand in for a store that has just failed.
             let failed = self.failed_within(FAILURE_TTL, now);
-            return failed.map_or(OwnerVerdict::Ask, |it| OwnerVerdict::Denied(it.clone()));
+            return failed.map_or(Freshness::Expired, |it| Freshness::Fresh(Err(it.clone())));
         };
         if answer.identity != claim.identity {
-            return OwnerVerdict::Denied(OwnerError::Reassigned);
+            return Freshness::Fresh(Err(OwnerError::Reassigned));
         }
         if self.is_session_ended(claim) {
-            return OwnerVerdict::Denied(OwnerError::SessionEnded);
+            return Freshness::Fresh(Err(OwnerError::SessionEnded));
         }
         let failed = |within| self.failed_within(within, now).is_some();
         // A session of a higher generation than the cached one proves that the answer is outdated.
         let is_outdated = claim.session > Some(answer.session_generation);
         let age = age(answer.at, now);
         if failed(OUTAGE_RETRY_DELAY) || age < FRESH_FOR && !is_outdated {
-            OwnerVerdict::Confirmed(answer.confirmed())
+            Freshness::Fresh(Ok(answer.confirmed()))
         } else if (failed(RECENT_FAILURE) || age < MAX_STALENESS) && !is_outdated {
-            OwnerVerdict::Stale(answer.confirmed())
+            Freshness::Stale(Ok(answer.confirmed()))
         } else {
-            OwnerVerdict::Ask
+            Freshness::Expired
         }
     }
 

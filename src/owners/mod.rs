@@ -13,13 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use tokio::sync::Mutex;
 
-use crate::context::in_request_context;
 use crate::now::Now;
+use crate::revalidated::Revalidated;
 use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
 
@@ -28,7 +26,7 @@ pub use error::OwnerError;
 pub use file::{AccountIdentity, OwnerFile};
 pub use folder::{folders, spellings};
 
-use decision::{OwnerAnswer, OwnerState, OwnerVerdict};
+use decision::{OwnerAnswer, OwnerState};
 
 /// After this time a check, or the end of sessions, is given up as a whole.
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
@@ -38,30 +36,21 @@ const STORE_DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Owners {
     store: Arc<dyn BlobStore>,
-    logins: Cache<UserId, Arc<LoginRecord>, RandomState>,
+    logins: Cache<UserId, Arc<Revalidated<OwnerState>>, RandomState>,
     outage_ttl: Duration,
 }
 
-/// One login in memory. Immutable; replaced as a whole.
-#[derive(Debug, Default, Clone)]
-struct LoginRecord {
-    state: OwnerState,
-    /// Single flight: held during a refresh; others wait for it or use the cached answer.
-    refresh_lock: Arc<Mutex<()>>,
-}
-
-/// Size of a record without what its state points to, in bytes: the record and its key, the lock, and the cache's nodes
+/// Size of a login without what its state points to, in bytes: the state and its key, its locks, and the cache's nodes
 /// and the allocator's overhead, rounded up.
-const OVERHEAD: usize =
-    size_of::<LoginRecord>() + 2 * size_of::<UserId>() + size_of::<Mutex<()>>() + 256;
+const OVERHEAD: usize = size_of::<Revalidated<OwnerState>>() + 2 * size_of::<UserId>() + 256;
 
 impl Owners {
     /// The owners in `store`. Up to `max_bytes` of them are cached, for use during an outage until a stale week isn't
     /// served any more either (`stale_if_error`).
     pub fn new(store: &Arc<dyn BlobStore>, stale_if_error: Duration, max_bytes: u64) -> Self {
         let outage_ttl = decision::outage_ttl(stale_if_error);
-        let weigh = |_: &UserId, login: &Arc<LoginRecord>| {
-            let weight = OVERHEAD + login.state.weight();
+        let weigh = |_: &UserId, login: &Arc<Revalidated<OwnerState>>| {
+            let weight = OVERHEAD + login.state().weight();
             weight.try_into().unwrap_or(u32::MAX)
         };
         let logins = Cache::builder()
@@ -89,15 +78,12 @@ impl Owners {
         claim: &LoginClaim,
         now: Now,
     ) -> Result<ConfirmedOwner, OwnerError> {
-        let verdict = self.verdict(claim, now);
-        if let OwnerVerdict::Stale(_) = verdict {
-            self.refresh_in_background(claim, now);
-        }
-        match verdict.result() {
-            Some(result) => result,
-            // Boxed, so that this rare case doesn't enlarge every request's future.
-            None => Box::pin(self.ask(claim, now)).await,
-        }
+        let look = |state: &OwnerState| state.verdict(claim, now.mono, self.outage_ttl);
+        let renew = || {
+            let (owners, claim) = (self.clone(), claim.clone());
+            async move { owners.refresh(&claim, now).await }
+        };
+        self.login(&claim.login).get(look, renew).await
     }
 
     /// Like [`Self::confirm`], but always reads the store: for the start and the renewal of a session.
@@ -109,8 +95,7 @@ impl Owners {
         claim: &LoginClaim,
         now: Now,
     ) -> Result<ConfirmedOwner, OwnerError> {
-        let lock = self.refresh_lock(&claim.login);
-        let _guard = lock.lock().await;
+        let _guard = self.login(&claim.login).hold().await;
         self.refresh(claim, now).await
     }
 
@@ -121,12 +106,14 @@ impl Owners {
     /// If the outcome is unknown: either no session has ended, or all have.
     pub async fn end_sessions(&self, claim: &LoginClaim) -> Result<(), OwnerError> {
         within_deadline(async {
-            let lock = self.refresh_lock(&claim.login);
             // A refresh begun before must not overwrite what is recorded below.
-            let _guard = lock.lock().await;
+            let _guard = self.login(&claim.login).hold().await;
             for (user, generation) in record::end_sessions(&*self.store, claim).await? {
-                for login in [&claim.login, &user] {
-                    self.update(login, |state| state.record_session_end(&user, generation));
+                for login in [&claim.login, &user]
+                    .iter()
+                    .filter_map(|it| self.logins.get(*it))
+                {
+                    login.state().record_session_end(&user, generation);
                 }
             }
             Ok(())
@@ -137,7 +124,7 @@ impl Owners {
     /// Whether this instance has cached that the claim's session was ended.
     pub fn is_session_ended(&self, claim: &LoginClaim) -> bool {
         let login = self.logins.get(&claim.login);
-        login.is_some_and(|it| it.state.is_session_ended(claim))
+        login.is_some_and(|it| it.state().is_session_ended(claim))
     }
 
     /// Size of the cache in bytes, after pending evictions and expiries.
@@ -146,43 +133,15 @@ impl Owners {
         self.logins.weighted_size()
     }
 
-    fn verdict(&self, claim: &LoginClaim, now: Now) -> OwnerVerdict {
-        let login = self.logins.get(&claim.login);
-        login.map_or(OwnerVerdict::Ask, |it| {
-            it.state.verdict(claim, now.mono, self.outage_ttl)
-        })
-    }
-
-    async fn ask(&self, claim: &LoginClaim, now: Now) -> Result<ConfirmedOwner, OwnerError> {
-        let lock = self.refresh_lock(&claim.login);
-        let _guard = lock.lock().await;
-        match self.verdict(claim, now).result() {
-            Some(result) => result,
-            None => self.refresh(claim, now).await,
-        }
-    }
-
-    /// Refreshes the cached answer in the background, unless a refresh is running already.
-    fn refresh_in_background(&self, claim: &LoginClaim, now: Now) {
-        let Ok(guard) = self.refresh_lock(&claim.login).try_lock_owned() else {
-            return;
-        };
-        let (owners, claim) = (self.clone(), claim.clone());
-        tokio::spawn(in_request_context(async move {
-            if let Err(error @ (OwnerError::NewerFormat | OwnerError::Unreadable)) =
-                owners.refresh(&claim, now).await
-            {
-                tracing::warn!(user = %claim.login, %error, "can't refresh the owner of the login");
-            }
-            drop(guard);
-        }));
+    fn login(&self, login: &UserId) -> Arc<Revalidated<OwnerState>> {
+        self.logins.get_with_by_ref(login, Arc::default)
     }
 
     /// Reads the owner record and caches the answer. During an outage the cached answer is used.
     async fn refresh(&self, claim: &LoginClaim, now: Now) -> Result<ConfirmedOwner, OwnerError> {
-        let login = &claim.login;
-        let known = self.logins.get(login);
-        let folder = known.and_then(|it| it.state.folder().filter(|it| *it != login).cloned());
+        let name = &claim.login;
+        let login = self.login(name);
+        let folder = login.state().folder().filter(|it| *it != name).cloned();
         let found = record::find_or_record(&*self.store, claim, folder, now);
         let found = within_deadline(found).await;
         let now = now.later();
@@ -190,38 +149,20 @@ impl Owners {
         let verdict = answer.as_ref().map_err(OwnerError::clone);
         let verdict = verdict.and_then(|it| it.verdict(claim));
         if let Err(OwnerError::Reassigned) = verdict {
-            tracing::warn!(user = %login, "the login is claimed by an account that doesn't own its folder");
+            tracing::warn!(user = %name, "the login is claimed by an account that doesn't own its folder");
         }
-        self.update(login, |state| {
-            state.record(answer, now.mono);
-            true
-        });
+        login.state().record(answer, now.mono);
+        // Again, because its size may have changed and its time to live begins anew.
+        self.logins.insert(name.clone(), Arc::clone(&login));
         match verdict {
             Err(error) if error.is_outage() => {
-                let cached = self.verdict(claim, now).result();
-                let confirmed = cached.and_then(Result::ok).ok_or(error.clone())?;
-                tracing::warn!(user = %login, %error, "can't refresh the owner of the login");
+                let cached = login.state().verdict(claim, now.mono, self.outage_ttl);
+                let confirmed = cached.usable().and_then(Result::ok).ok_or(error.clone())?;
+                tracing::warn!(user = %name, %error, "can't refresh the owner of the login");
                 Ok(confirmed)
             }
             verdict => verdict,
         }
-    }
-
-    fn refresh_lock(&self, login: &UserId) -> Arc<Mutex<()>> {
-        let login = self.logins.get_with_by_ref(login, Arc::default);
-        Arc::clone(&login.refresh_lock)
-    }
-
-    /// Updates what is known of a login atomically, unless `update` returns `false`.
-    fn update(&self, login: &UserId, update: impl FnOnce(&mut OwnerState) -> bool) {
-        self.logins.entry_by_ref(login).and_compute_with(|present| {
-            let mut login =
-                present.map_or_else(LoginRecord::default, |it| LoginRecord::clone(it.value()));
-            match update(&mut login.state) {
-                true => Op::Put(Arc::new(login)),
-                false => Op::Nop,
-            }
-        });
     }
 }
 

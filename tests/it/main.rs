@@ -34,6 +34,7 @@ mod pages;
 mod placement;
 mod processes;
 mod render_codex;
+mod revalidated;
 mod rooms;
 mod settings;
 mod store_azure_connection;

@@ -3,11 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use codex_miroir::owners::decision::{
-    OwnerAnswer, OwnerState, OwnerVerdict, outage_ttl, session_end,
-};
+use codex_miroir::owners::decision::{OwnerAnswer, OwnerState, outage_ttl, session_end};
 use codex_miroir::owners::folder::{FolderOwner, OwnerFolder, choose_folder};
-use codex_miroir::owners::{AccountIdentity, LoginClaim, OwnerError, OwnerFile};
+use codex_miroir::owners::{AccountIdentity, ConfirmedOwner, LoginClaim, OwnerError, OwnerFile};
+use codex_miroir::revalidated::Freshness;
 use codex_miroir::store::{BlobUpdate, StoreError};
 use codex_miroir::user::UserId;
 use proptest::prelude::*;
@@ -60,12 +59,13 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 /// In one word, with the folder or the error.
-fn said(verdict: OwnerVerdict) -> String {
+fn said(verdict: Freshness<Result<ConfirmedOwner, OwnerError>>) -> String {
     match verdict {
-        OwnerVerdict::Confirmed(owner) => format!("confirmed {}", owner.user),
-        OwnerVerdict::Stale(owner) => format!("stale {}", owner.user),
-        OwnerVerdict::Denied(error) => format!("denied {}", denied(&error)),
-        OwnerVerdict::Ask => "ask".to_owned(),
+        Freshness::Fresh(Ok(owner)) => format!("confirmed {}", owner.user),
+        Freshness::Stale(Ok(owner)) => format!("stale {}", owner.user),
+        Freshness::Fresh(Err(error)) => format!("denied {}", denied(&error)),
+        Freshness::Expired => "ask".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 
@@ -283,7 +283,7 @@ proptest! {
         }
         now += seconds(later);
         let claim = claim(session);
-        if let Some(Ok(owner)) = state.verdict(&claim, now, ttl).result() {
+        if let Some(Ok(owner)) = state.verdict(&claim, now, ttl).usable() {
             let answer = last.expect("an answer");
             prop_assert_eq!(&answer.identity, &claim.identity);
             prop_assert_eq!(owner.user, answer.folder);
@@ -305,8 +305,8 @@ proptest! {
         state.record(Ok(answer.clone()), now);
         let cached = state.verdict(&claim(session), now, outage_ttl(Duration::ZERO));
         match answer.verdict(&claim(session)) {
-            Ok(owner) => prop_assert_eq!(cached.result().unwrap().unwrap(), owner),
-            Err(_) => prop_assert!(!matches!(cached.result(), Some(Ok(_)))),
+            Ok(owner) => prop_assert_eq!(cached.usable().unwrap().unwrap(), owner),
+            Err(_) => prop_assert!(!matches!(cached.usable(), Some(Ok(_)))),
         }
     }
 

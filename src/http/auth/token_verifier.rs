@@ -1,19 +1,20 @@
 //! Verifies bearer tokens with GitHub and caches the outcome by the token's SHA-256: one lookup per token at a time.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Semaphore;
 
 use super::permits::acquire;
 use crate::config::{OAuthApp, Secret};
-use crate::context::in_request_context;
 use crate::github::{Account, GitHubError, Transport};
 use crate::http::error::ApiError;
 use crate::http::error_code::Code;
 use crate::http::hash::sha256;
 use crate::now::Now;
+use crate::revalidated::{Freshness, Revalidated};
 
 /// How long an accepted token needs no new lookup.
 const ACCEPTED_TTL: Duration = Duration::from_secs(5 * 60);
@@ -46,12 +47,13 @@ const MAX_REJECTIONS_PER_MINUTE: u32 = 100;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Verifies tokens, with a cache.
+/// Verifies tokens, with a cache. A cheap handle.
+#[derive(Clone)]
 pub(super) struct TokenVerifier {
     /// Tokens that GitHub has accepted and not rejected since.
-    accepted: Cache<[u8; 32], Arc<CachedBearerToken>>,
+    accepted: Cache<[u8; 32], Arc<Revalidated<BearerTokenState>>>,
     /// All other tokens. Kept apart, so that invented tokens don't evict accepted ones.
-    others: Cache<[u8; 32], Arc<CachedBearerToken>>,
+    others: Cache<[u8; 32], Arc<Revalidated<BearerTokenState>>>,
     lookup: Arc<TokenLookup>,
 }
 
@@ -70,14 +72,6 @@ struct RejectionWindow {
     count: u32,
 }
 
-/// The cache entry of one token, with single flight for its lookup.
-#[derive(Default)]
-struct CachedBearerToken {
-    state: RwLock<BearerTokenState>,
-    /// Held by the leader during its lookup. Followers wait for it, unless a stale acceptance will do.
-    in_flight: Arc<AsyncMutex<()>>,
-}
-
 /// The last outcomes of looking one token up.
 #[derive(Default)]
 struct BearerTokenState {
@@ -93,23 +87,27 @@ type TokenVerdict = Result<Arc<Account>, ApiError>;
 type TokenLookupOutcome = Result<Result<Account, Code>, GitHubError>;
 
 impl BearerTokenState {
-    /// The cached verdict; `None` if a lookup is needed.
-    fn verdict(&self, now: Instant) -> Option<TokenVerdict> {
-        let age = |at: &Instant| now.saturating_duration_since(*at);
+    /// The cached verdict. With a stale account a request doesn't wait for another's lookup, and after a failed lookup
+    /// not for its own either.
+    fn verdict(&self, now: Instant) -> Freshness<TokenVerdict> {
         if let Some(account) = self.accepted_within(ACCEPTED_TTL, now) {
-            return Some(Ok(account));
+            return Freshness::Fresh(Ok(account));
         }
         if let Some((rejection, at)) = &self.rejected
-            && age(at) < REJECTED_TTL
+            && now.saturating_duration_since(*at) < REJECTED_TTL
         {
-            return Some(Err((*rejection).into()));
+            return Freshness::Fresh(Err((*rejection).into()));
         }
-        let (error, until) = self.failed.as_ref()?;
-        if now > *until {
-            return None;
+        let stale = self.accepted_within(STALE_TTL, now).map(Ok);
+        match (stale, &self.failed) {
+            (Some(stale), Some((_, until))) if now <= *until => Freshness::Fresh(stale),
+            (Some(stale), Some(_)) => Freshness::Stale(stale),
+            (Some(stale), None) => Freshness::StaleForOthers(stale),
+            (None, Some((error, until))) if now <= *until => {
+                Freshness::Fresh(Err(ApiError::auth_unavailable(error)))
+            }
+            (None, _) => Freshness::Expired,
         }
-        let stale = self.accepted_within(STALE_TTL, now);
-        Some(stale.ok_or_else(|| ApiError::auth_unavailable(error)))
     }
 
     fn accepted_within(&self, ttl: Duration, now: Instant) -> Option<Arc<Account>> {
@@ -140,42 +138,6 @@ impl BearerTokenState {
     }
 }
 
-impl CachedBearerToken {
-    fn state(&self) -> RwLockReadGuard<'_, BearerTokenState> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn verdict(&self, now: Instant) -> Option<TokenVerdict> {
-        self.state().verdict(now)
-    }
-
-    /// The stale account to serve during a lookup, and whether the last lookup failed.
-    fn stale(&self, now: Instant) -> Option<(Arc<Account>, bool)> {
-        let state = self.state();
-        let account = state.accepted_within(STALE_TTL, now)?;
-        Some((account, state.failed.is_some()))
-    }
-
-    fn was_accepted(&self) -> bool {
-        self.state().accepted.is_some()
-    }
-
-    /// Looks the token up and records the outcome, then releases the followers.
-    async fn refresh(
-        &self,
-        _leader: OwnedMutexGuard<()>,
-        lookup: &TokenLookup,
-        token: &Secret,
-        now: Now,
-    ) -> TokenVerdict {
-        let outcome = lookup.run(token, self.was_accepted(), now.mono).await;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.record(outcome, now.later().mono);
-        let verdict = state.verdict(now.mono);
-        verdict.unwrap_or_else(|| Err(Code::TokenInvalid.into()))
-    }
-}
-
 impl TokenVerifier {
     /// `app` is the OAuth app whose tokens are accepted besides personal ones.
     pub(super) fn new(transport: Arc<Transport>, app: Option<OAuthApp>) -> Self {
@@ -199,51 +161,42 @@ impl TokenVerifier {
     pub(super) async fn verify(&self, token: &str, now: Now) -> TokenVerdict {
         let hash = sha256(token);
         let known = self.accepted.get(&hash);
-        if let Some(verdict) = known.as_ref().and_then(|cached| cached.verdict(now.mono)) {
-            return verdict;
-        }
         let cached = known.unwrap_or_else(|| self.others.get_with(hash, Arc::default));
-        if let Some(verdict) = cached.verdict(now.mono) {
-            return verdict;
-        }
-        // Boxed: a rare path, which must not enlarge every request's future.
-        let verdict = Box::pin(self.refresh(Arc::clone(&cached), token, now)).await;
-        match cached.was_accepted() {
+        let renew = || {
+            let (verifier, cached) = (self.clone(), Arc::clone(&cached));
+            let token = Secret::new(token.to_owned());
+            async move { verifier.refresh(hash, cached, &token, now).await }
+        };
+        cached.get(|state| state.verdict(now.mono), renew).await
+    }
+
+    /// Looks the token up and records the outcome.
+    async fn refresh(
+        &self,
+        hash: [u8; 32],
+        cached: Arc<Revalidated<BearerTokenState>>,
+        token: &Secret,
+        now: Now,
+    ) -> TokenVerdict {
+        let was_accepted = cached.state().accepted.is_some();
+        let outcome = self.lookup.run(token, was_accepted, now.mono).await;
+        let (verdict, is_accepted) = {
+            let mut state = cached.state();
+            state.record(outcome, now.later().mono);
+            (state.verdict(now.mono).usable(), state.accepted.is_some())
+        };
+        match is_accepted {
             true => self.accepted.insert(hash, cached),
             false => self.accepted.invalidate(&hash),
         }
-        verdict
-    }
-
-    /// Single flight for the lookup. With a stale account a request doesn't wait for another's lookup, and after a
-    /// failed lookup not for its own either, which then runs as a task.
-    async fn refresh(&self, cached: Arc<CachedBearerToken>, token: &str, now: Now) -> TokenVerdict {
-        let stale = cached.stale(now.mono);
-        let leader = match (&stale, Arc::clone(&cached.in_flight).try_lock_owned()) {
-            (_, Ok(leader)) => leader,
-            (Some((account, _)), Err(_)) => return Ok(Arc::clone(account)),
-            (None, Err(_)) => Arc::clone(&cached.in_flight).lock_owned().await,
-        };
-        if let Some(verdict) = cached.verdict(now.mono) {
-            return verdict;
-        }
-        let (lookup, token) = (Arc::clone(&self.lookup), Secret::new(token.to_owned()));
-        let refresh = async move { cached.refresh(leader, &lookup, &token, now).await };
-        match stale {
-            Some((account, true)) => {
-                tokio::spawn(in_request_context(refresh));
-                Ok(account)
-            }
-            _ => refresh.await,
-        }
+        verdict.unwrap_or_else(|| Err(Code::TokenInvalid.into()))
     }
 }
 
 impl TokenLookup {
     /// The current window; none if the last one is over.
     fn rejections(&self, now: Instant) -> MutexGuard<'_, Option<RejectionWindow>> {
-        let rejections = self.rejections.lock();
-        let mut rejections = rejections.unwrap_or_else(PoisonError::into_inner);
+        let mut rejections = self.rejections.lock();
         let over = |it: &RejectionWindow| now.saturating_duration_since(it.began) >= MINUTE;
         if rejections.as_ref().is_some_and(over) {
             *rejections = None;

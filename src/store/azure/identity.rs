@@ -6,7 +6,7 @@
 //! token, waiting requests retry one after the other; and it reads the endpoint only from the process environment.
 //! Also, the SDK's token policy doesn't report to the credential which token storage has rejected.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -29,6 +29,7 @@ use super::error::reason;
 use super::transport;
 use crate::config::ManagedIdentityConfig;
 use crate::net::TrustStore;
+use crate::revalidated::{Freshness, Revalidated};
 
 /// The OAuth resource: storage accounts.
 const RESOURCE: &str = "https://storage.azure.com";
@@ -66,9 +67,7 @@ struct TokenSource {
     header: (HeaderName, Secret),
     /// The endpoint, for the log.
     endpoint_label: String,
-    /// Held during a token request: at most one is in flight.
-    request_lock: Arc<tokio::sync::Mutex<()>>,
-    state: Mutex<IdentityTokenState>,
+    tokens: Revalidated<IdentityTokenState>,
 }
 
 /// The cached token and the results of token requests.
@@ -83,14 +82,6 @@ struct IdentityTokenState {
     last_request: Option<(Instant, bool)>,
     /// When a failure was logged last, and its reason.
     last_logged: Option<(Instant, String)>,
-}
-
-/// How to obtain a token for a request.
-enum TokenAction {
-    Use(AccessToken),
-    UseAndRenew(AccessToken),
-    Fail,
-    Fetch,
 }
 
 /// No token is available. The cause is logged once, not for each waiting request.
@@ -153,8 +144,7 @@ impl IdentityTokens {
             url,
             header,
             endpoint_label,
-            request_lock: Arc::default(),
-            state: Mutex::default(),
+            tokens: Revalidated::default(),
         })))
     }
 }
@@ -195,7 +185,7 @@ impl IdentityTokens {
         request.insert_header(AUTHORIZATION, format!("Bearer {}", token.token.secret()));
         let answer = next[0].send(context, request, &next[1..]).await?;
         if is_token_rejected(&answer) {
-            self.0.state().record_rejection(token);
+            self.0.tokens.state().record_rejection(token);
         }
         Ok(answer)
     }
@@ -215,51 +205,19 @@ fn is_token_rejected(answer: &AsyncRawResponse) -> bool {
 
 impl TokenSource {
     async fn token(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
-        match self.next_action() {
-            TokenAction::Use(token) => return Ok(token),
-            TokenAction::UseAndRenew(token) => {
-                self.renew_in_background();
-                return Ok(token);
-            }
-            TokenAction::Fail => return Err(NoToken),
-            TokenAction::Fetch => {}
-        }
-        let guard = Arc::clone(&self.request_lock).lock_owned().await;
-        // The previous holder of the lock may have fetched a token.
-        match self.next_action() {
-            TokenAction::Use(token) | TokenAction::UseAndRenew(token) => return Ok(token),
-            TokenAction::Fail => return Err(NoToken),
-            TokenAction::Fetch => {}
-        }
-        // Spawned, so that it completes even if this caller is cancelled: its result is logged, and serves the next
-        // caller.
-        let this = Arc::clone(self);
-        let fetch = tokio::spawn(async move {
-            let answer = this.fetch().await;
-            drop(guard);
-            answer
-        });
-        fetch.await.unwrap_or(Err(NoToken))
-    }
-
-    /// Renews the token in the background, unless a token request is in flight.
-    fn renew_in_background(self: &Arc<Self>) {
-        let Ok(guard) = Arc::clone(&self.request_lock).try_lock_owned() else {
-            return;
+        let look =
+            |state: &IdentityTokenState| state.freshness(OffsetDateTime::now_utc(), Instant::now());
+        let renew = || {
+            let this = Arc::clone(self);
+            async move { this.fetch().await }
         };
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            if let TokenAction::UseAndRenew(_) = this.next_action() {
-                let _ = this.fetch().await;
-            }
-            drop(guard);
-        });
+        self.tokens.get(look, renew).await
     }
 
     async fn fetch(&self) -> Result<AccessToken, NoToken> {
         let answer = self.request_with_retries().await;
         let (now, instant) = (OffsetDateTime::now_utc(), Instant::now());
-        let mut state = self.state();
+        let mut state = self.tokens.state();
         let left = state.record_result(answer.as_ref(), now, instant);
         if let Err(TokenRequestError { reason, .. }) = answer
             && state.should_log(&reason, instant)
@@ -272,10 +230,10 @@ impl TokenSource {
                 "no token from the identity endpoint"
             );
         }
-        match state.next_action(now, instant) {
-            TokenAction::Use(token) | TokenAction::UseAndRenew(token) => Ok(token),
-            TokenAction::Fail | TokenAction::Fetch => Err(NoToken),
-        }
+        state
+            .freshness(now, instant)
+            .usable()
+            .unwrap_or(Err(NoToken))
     }
 
     /// Sends the request, with up to two retries of transient failures. If the last try times out, the failure before
@@ -331,19 +289,14 @@ impl TokenSource {
             TokenRequestError::permanent("its answer isn't a token and when it ends".to_owned())
         })
     }
-
-    fn next_action(&self) -> TokenAction {
-        self.state()
-            .next_action(OffsetDateTime::now_utc(), Instant::now())
-    }
-
-    fn state(&self) -> MutexGuard<'_, IdentityTokenState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl IdentityTokenState {
-    fn next_action(&self, now: OffsetDateTime, instant: Instant) -> TokenAction {
+    fn freshness(
+        &self,
+        now: OffsetDateTime,
+        instant: Instant,
+    ) -> Freshness<Result<AccessToken, NoToken>> {
         let recent = self.last_request.filter(|(until, _)| instant < *until);
         let left = self.token.as_ref().map(|token| token.expires_on - now);
         let is_valid = left.is_some_and(SdkDuration::is_positive);
@@ -351,16 +304,16 @@ impl IdentityTokenState {
             // Also a token that storage has rejected: there is no other yet, and the rejection may be spurious. Also a
             // new one that seems expired, as by a local clock that is fast. Storage decides whether it is valid.
             (Some(token), Some((_, granted))) if is_valid || granted => {
-                TokenAction::Use(token.clone())
+                Freshness::Fresh(Ok(token.clone()))
             }
-            (_, Some(_)) => TokenAction::Fail,
+            (_, Some(_)) => Freshness::Fresh(Err(NoToken)),
             (Some(token), None) if is_valid && !self.rejected => {
                 match left <= Some(self.renew_below) {
-                    true => TokenAction::UseAndRenew(token.clone()),
-                    false => TokenAction::Use(token.clone()),
+                    true => Freshness::Stale(Ok(token.clone())),
+                    false => Freshness::Fresh(Ok(token.clone())),
                 }
             }
-            _ => TokenAction::Fetch,
+            _ => Freshness::Expired,
         }
     }
 
