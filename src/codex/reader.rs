@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono_tz::Tz;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -47,17 +46,6 @@ pub struct TaskDetail {
     pub problem: Option<Problem>,
     /// All storage requests, including those of the body.
     pub requests: Requests,
-}
-
-/// A week with the bodies of its tasks.
-#[derive(Debug, Clone)]
-pub struct WeekWithBodies {
-    /// The week's read; its request count includes the bodies.
-    pub read: Read,
-    /// The weak entity tag, quoted.
-    pub etag: Box<str>,
-    /// The HTML page.
-    pub bytes: Bytes,
 }
 
 /// The result of fetching a file's text.
@@ -166,7 +154,7 @@ impl TaskReader {
         }
     }
 
-    /// The week as HTML, with the body of each task that has a slot.
+    /// The week as HTML, with the body of each task that has a slot; the read's request count includes the bodies.
     ///
     /// A body is fetched only in the version that the week's snapshot has (`If-Match`). If a file has changed, the
     /// week is rebuilt and the bodies are fetched again, so no body shows a change newer than the version that the
@@ -178,18 +166,21 @@ impl TaskReader {
         &self,
         request: &ReadRequest,
         language: Language,
-    ) -> Result<WeekWithBodies, TaskError> {
+    ) -> Result<(Read, PageBytes), TaskError> {
         let mut read = self.week(request).await?;
         let (mut requests, mut attempt) = (read.requests, 1);
         loop {
             if let Some(bodies) = self.bodies(&read.entry, &mut requests).await? {
                 let (etag, page) = read.entry.page_with_bodies(&bodies, language, self.zone);
                 read.requests = requests;
-                return Ok(WeekWithBodies {
-                    read,
-                    etag,
-                    bytes: Bytes::from(page),
-                });
+                let page = PageBytes {
+                    etag: etag.into_boxed_bytes().into(),
+                    version: read.entry.bounds.hi.to_string().into(),
+                    length: page.len().to_string().into(),
+                    bytes: page.into(),
+                    rendered: false,
+                };
+                return Ok((read, page));
             }
             read = self.read_again(request, attempt).await?;
             requests += read.requests;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
-use super::error::ApiError;
+use super::error::{Answer, ApiError};
 use super::error_code::Code;
 use super::negotiate::text;
 use super::openapi::parameters::AnyCaseZeit;
@@ -38,11 +38,7 @@ const MAX_PREALLOCATED: usize = 16 << 10;
 ///
 /// Errors: 408 after `timeout`, 413 over 1 MiB, 415 for a compressed body or another content type, 503 when too many
 /// bytes are buffered.
-pub(super) async fn read(
-    headers: &HeaderMap,
-    body: Body,
-    timeout: Duration,
-) -> Result<Bytes, ApiError> {
+pub(super) async fn read(headers: &HeaderMap, body: Body, timeout: Duration) -> Answer<Bytes> {
     if is_compressed(headers) {
         let message = "The body must not be compressed: send it without Content-Encoding.";
         return Err(ApiError::new(Code::UnsupportedMediaType, message));
@@ -64,7 +60,7 @@ pub(super) async fn read_bytes(
     limit: usize,
     timeout: Duration,
     memory: &'static Semaphore,
-) -> Result<Bytes, ApiError> {
+) -> Answer<Bytes> {
     let length = text(headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
     if length.is_some_and(|length: usize| length > limit) {
         return Err(too_large(limit));
@@ -88,7 +84,7 @@ impl AsRef<[u8]> for BufferedBody {
 
 impl BufferedBody {
     /// Acquires permits for the bytes received, not for the `Content-Length`, so that a slow client holds few.
-    fn push(&mut self, data: &[u8], memory: &'static Semaphore) -> Result<(), ApiError> {
+    fn push(&mut self, data: &[u8], memory: &'static Semaphore) -> Answer<()> {
         let many = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let permits = memory
             .try_acquire_many(many)
@@ -107,17 +103,15 @@ async fn collect(
     content_length: usize,
     limit: usize,
     memory: &'static Semaphore,
-) -> Result<Bytes, ApiError> {
+) -> Answer<Bytes> {
     let mut buffered = BufferedBody {
         // `Content-Length` is only a claim: a larger buffer grows with what arrives.
         bytes: Vec::with_capacity(content_length.min(MAX_PREALLOCATED)),
         permits: None,
     };
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| {
-            let message = "The body broke off: send it again.";
-            ApiError::new(Code::InvalidJson, message)
-        })?;
+        let broken_off = "The body broke off: send it again.";
+        let frame = frame.map_err(|_| ApiError::new(Code::InvalidJson, broken_off))?;
         // Trailers are ignored.
         let data = frame.into_data().unwrap_or_default();
         if data.len() > limit - buffered.bytes.len() {
@@ -149,14 +143,10 @@ fn is_compressed(headers: &HeaderMap) -> bool {
 }
 
 /// A day and a time of day.
-#[expect(
-    dead_code,
-    reason = "only for the OpenAPI document; members are parsed one by one"
-)]
+#[expect(dead_code, reason = "only for the OpenAPI document")]
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = SlotGiven)]
-pub(super) struct SlotBody {
+pub(super) struct SlotGiven {
     datum: Datum,
     zeit: AnyCaseZeit,
 }
@@ -175,7 +165,7 @@ pub(super) struct Members {
 impl Members {
     /// Parses the body, else 400 `invalid_json`. An empty body means `{}`; a byte order mark is skipped (RFC 8259,
     /// 8.1).
-    pub(super) fn of(bytes: &[u8]) -> Result<Self, ApiError> {
+    pub(super) fn of(bytes: &[u8]) -> Answer<Self> {
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let value = match bytes {
             [] => Value::Object(Map::new()),
@@ -196,7 +186,7 @@ impl Members {
 
     /// Removes a string member; `None` when it is missing. Any other type is 400 `invalid_field`, as for the rest
     /// below.
-    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+    pub(super) fn text(&mut self, name: &str) -> Answer<Option<String>> {
         match self.members.remove(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -205,26 +195,21 @@ impl Members {
     }
 
     /// Removes a string member and parses it; `None` when it is missing.
-    pub(super) fn parsed<T>(&mut self, name: &str) -> Result<Option<T>, ApiError>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Answer<Option<T>> {
         let text = self.text(name)?;
         text.map(|text| self.parse(name, &text)).transpose()
     }
 
     /// As [`Self::parsed`]; `Some(None)` for `null`, which clears the field.
-    pub(super) fn nullable<T>(&mut self, name: &str) -> Result<Option<Option<T>>, ApiError>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
+    pub(super) fn nullable<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &str,
+    ) -> Answer<Option<Option<T>>> {
         self.unless_null(name, |members| members.parsed(name))
     }
 
     /// Removes a list of strings; `None` when it is missing.
-    pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+    pub(super) fn texts(&mut self, name: &str) -> Answer<Option<Vec<String>>> {
         let Some(list) = self.members.remove(name) else {
             return Ok(None);
         };
@@ -234,7 +219,7 @@ impl Members {
     }
 
     /// Removes `{datum, zeit}`, of which both are required; `Some(None)` for `null`, which clears the field.
-    pub(super) fn nullable_slot(&mut self, name: &str) -> Result<Option<Option<Slot>>, ApiError> {
+    pub(super) fn nullable_slot(&mut self, name: &str) -> Answer<Option<Option<Slot>>> {
         self.unless_null(name, |outer| {
             let members = match outer.members.remove(name) {
                 None => return Ok(None),
@@ -253,12 +238,10 @@ impl Members {
     }
 
     /// Removes `datum` and `zeit`: both or neither. `zeit` in any letter case.
-    pub(super) fn slot(&mut self) -> Result<Option<Slot>, ApiError> {
+    pub(super) fn slot(&mut self) -> Answer<Option<Slot>> {
         let datum: Option<Datum> = self.parsed("datum")?;
-        let zeit = self.text("zeit")?;
-        let zeit: Option<Zeit> = zeit
-            .map(|zeit| self.parse("zeit", &zeit.to_lowercase()))
-            .transpose()?;
+        let zeit = self.text("zeit")?.map(|zeit| zeit.to_lowercase());
+        let zeit: Option<Zeit> = zeit.map(|zeit| self.parse("zeit", &zeit)).transpose()?;
         match (datum, zeit) {
             (Some(datum), Some(zeit)) => Ok(Some(Slot { datum, zeit })),
             (None, None) => Ok(None),
@@ -268,7 +251,7 @@ impl Members {
     }
 
     /// 400 `unknown_field` when a member remains.
-    pub(super) fn reject_unknown(&self) -> Result<(), ApiError> {
+    pub(super) fn reject_unknown(&self) -> Answer<()> {
         match self.members.keys().next() {
             None => Ok(()),
             Some(name) => {
@@ -284,11 +267,7 @@ impl Members {
         ApiError::new(Code::InvalidField, format!("{field} {what}.")).field(field)
     }
 
-    fn parse<T>(&self, name: &str, text: &str) -> Result<T, ApiError>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
+    fn parse<T: FromStr<Err: Display>>(&self, name: &str, text: &str) -> Answer<T> {
         text.parse()
             .map_err(|error| self.invalid(name, &format!("can't be that: {error}")))
     }
@@ -297,8 +276,8 @@ impl Members {
     fn unless_null<T>(
         &mut self,
         name: &str,
-        take: impl FnOnce(&mut Self) -> Result<Option<T>, ApiError>,
-    ) -> Result<Option<Option<T>>, ApiError> {
+        take: impl FnOnce(&mut Self) -> Answer<Option<T>>,
+    ) -> Answer<Option<Option<T>>> {
         if self.members.get(name).is_some_and(Value::is_null) {
             self.members.remove(name);
             return Ok(Some(None));

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use super::always::Always;
 use super::error_code::Code;
 use super::error_page;
-use super::header_names::X_CODEX_VERSION;
+use super::header_names::{HTML, JSON, X_CODEX_VERSION};
 use super::negotiate::{accepted_language, wants_page};
 use crate::codex::{Limited, ReadError, Refusal, TaskError, Version};
 use crate::git_sync::GitSyncError;
@@ -31,8 +31,11 @@ use crate::view::Language;
 #[derive(Debug, Clone)]
 pub struct ApiError(Box<ErrorDocument>);
 
+/// A handler's response or a part of it, else the error response.
+pub(super) type Answer<T = Response> = Result<T, ApiError>;
+
 /// The JSON body of every error response.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Refusal, examples(json!({
     "ok": false, "code": "invalid_field", "field": "kategorie",
@@ -85,19 +88,9 @@ impl ApiError {
     /// An error response; `message` is one sentence that tells the client what to do. `From<Code>` takes the code's own.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(ErrorDocument {
-            ok: Always,
             code,
             error: message.into(),
-            field: None,
-            stems: None,
-            line: None,
-            count: None,
-            head: None,
-            request_id: None,
-            retry_after: None,
-            version: None,
-            cause: None,
-            as_page: None,
+            ..ErrorDocument::default()
         }))
     }
 
@@ -165,19 +158,13 @@ impl ApiError {
         let status = self.status();
         let document = self.into_document(request_id);
         let (bytes, kind) = match document.as_page {
-            Some(language) => (
-                error_page::page(document.code, language),
-                "text/html; charset=utf-8",
-            ),
+            Some(language) => (error_page::page(document.code, language), HTML),
             // Only strings, numbers and a flag: serialization can't fail.
-            None => (
-                serde_json::to_vec(&document).unwrap_or_default(),
-                "application/json; charset=utf-8",
-            ),
+            None => (serde_json::to_vec(&document).unwrap_or_default(), JSON),
         };
         let mut response = (status, bytes).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CONTENT_TYPE, kind);
         if document.as_page.is_some() {
             headers.insert(CONTENT_SECURITY_POLICY, error_page::POLICY.clone());
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

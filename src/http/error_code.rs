@@ -2,7 +2,7 @@
 //! client gets with it.
 
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Each code's doc comment is also its meaning in the OpenAPI document. The sentence tells the client what to do; a code
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $code:ident = $status:ident $(, $sentence:literal)?;)+) => {
         /// The stable code of an error.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Code { $($(#[doc = $doc])+ $code,)+ }
 
@@ -145,4 +145,11 @@ codes! {
     NewerFormat = SERVICE_UNAVAILABLE, "The data was written by a newer version of the service: update this one.";
     /// An internal error.
     Internal = INTERNAL_SERVER_ERROR, "Something broke: try again, and report the requestId.";
+}
+
+/// An error of which no more is known.
+impl Default for Code {
+    fn default() -> Self {
+        Self::Internal
+    }
 }

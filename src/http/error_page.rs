@@ -1,9 +1,11 @@
 //! Error pages for browsers: localized, with what the user can do. They don't mention what only the operator can
 //! change, such as names of settings.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use http::HeaderValue;
+use serde::Deserialize;
 
 use super::error_code::Code;
 use super::static_response::page_policy;
@@ -15,7 +17,8 @@ const STYLESHEET: &str = include_str!("refusal_page.css");
 pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(STYLESHEET));
 
 /// The main link of a page.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum PageLink {
     /// To a new sign-in.
     SignIn,
@@ -23,104 +26,25 @@ enum PageLink {
     Home,
 }
 
-/// The main link; what happened and what to do, in German and in English.
-type PageTexts = (
-    PageLink,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-);
-
-fn page_texts(code: Code) -> PageTexts {
-    use PageLink::{Home, SignIn};
-    match code {
-        Code::NotFound => (
-            Home,
-            "Hier ist nichts.",
-            "Unter dieser Adresse gibt es keine Seite. Die Woche steht auf der Startseite.",
-            "There is nothing here.",
-            "No page has this address. The week is on the start page.",
-        ),
-        Code::AccessDenied => (
-            SignIn,
-            "Die Anmeldung wurde bei GitHub abgelehnt.",
-            "Beginne noch einmal, und erlaube sie dort.",
-            "The sign-in was declined at GitHub.",
-            "Begin again, and allow it there.",
-        ),
-        Code::SignInExpired => (
-            SignIn,
-            "Diese Anmeldung gilt nicht mehr.",
-            "Sie hat zu lange gedauert, ist schon beendet oder wurde in einem anderen Browser begonnen. Beginne noch einmal.",
-            "This sign-in is over.",
-            "It took too long, was ended before, or was begun in another browser. Begin again.",
-        ),
-        Code::SignInFailed | Code::TokenInvalid => (
-            SignIn,
-            "GitHub hat die Anmeldung nicht bestätigt.",
-            "Beginne noch einmal.",
-            "GitHub didn't confirm the sign-in.",
-            "Begin again.",
-        ),
-        Code::LoginNotAllowed => (
-            SignIn,
-            "Dieses Konto hat hier keinen Zutritt.",
-            "Bitte den Betreiber, es zuzulassen, oder melde dich bei GitHub mit einem anderen an.",
-            "This account may not enter here.",
-            "Ask the operator to let it in, or sign in at GitHub with another one.",
-        ),
-        Code::LoginReassigned => (
-            SignIn,
-            "Dieser Name gehörte früher einem anderen Konto.",
-            "Dessen Aufgaben liegen noch hier. Frag den Betreiber, wem sie gehören.",
-            "This name belonged to another account before.",
-            "That one's tasks are still here. Ask the operator whose they are.",
-        ),
-        Code::OauthNotConfigured => (
-            Home,
-            "Über GitHubs Seiten meldet sich hier niemand an.",
-            "Frag den Betreiber, wie du hineinkommst.",
-            "Nobody signs in by GitHub's pages here.",
-            "Ask the operator how to get in.",
-        ),
-        Code::AuthUnavailable => (
-            SignIn,
-            "GitHub antwortet gerade nicht.",
-            "Versuche es in ein paar Minuten noch einmal.",
-            "GitHub doesn't answer now.",
-            "Try again in a few minutes.",
-        ),
-        Code::StorageUnavailable => (
-            SignIn,
-            "Die Aufgaben sind gerade nicht zu erreichen.",
-            "Versuche es in ein paar Minuten noch einmal.",
-            "The tasks can't be reached now.",
-            "Try again in a few minutes.",
-        ),
-        Code::InvalidQuery => (
-            Home,
-            "Diese Adresse stimmt nicht.",
-            "Beginne auf der Startseite.",
-            "This address is wrong.",
-            "Begin on the start page.",
-        ),
-        _ => (
-            Home,
-            "Das ist nicht gelungen.",
-            "Versuche es noch einmal. Bleibt es dabei, frag den Betreiber.",
-            "That didn't work.",
-            "Try again. If it stays so, ask the operator.",
-        ),
-    }
+/// The main link; what happened and what to do, by language.
+#[derive(Deserialize)]
+struct PageTexts {
+    link: PageLink,
+    de: [String; 2],
+    en: [String; 2],
 }
 
-/// The HTML of an error page.
+#[expect(clippy::expect_used, reason = "the texts are part of the program")]
+static TEXTS: LazyLock<BTreeMap<Code, PageTexts>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("error_page.json")).expect("texts of error pages")
+});
+
+/// The HTML of an error page. Codes without texts of their own have those of [`Code::Internal`].
 pub(super) fn page(code: Code, language: Language) -> Vec<u8> {
-    let (link, german, german_advice, english, english_advice) = page_texts(code);
-    let (happened, to_do, sign_in, home) = match language {
-        Language::German => (german, german_advice, "Anmelden", "Zur Startseite"),
-        Language::English => (english, english_advice, "Sign in", "To the start page"),
+    let texts = TEXTS.get(&code).unwrap_or(&TEXTS[&Code::Internal]);
+    let ([happened, to_do], sign_in, home) = match language {
+        Language::German => (&texts.de, "Anmelden", "Zur Startseite"),
+        Language::English => (&texts.en, "Sign in", "To the start page"),
     };
     let page = maud::html! {
         (maud::DOCTYPE)
@@ -135,7 +59,7 @@ pub(super) fn page(code: Code, language: Language) -> Vec<u8> {
                 main {
                     h1 { (happened) }
                     p { (to_do) }
-                    @match link {
+                    @match texts.link {
                         PageLink::SignIn => {
                             a class="first" href="/auth/github" { (sign_in) }
                             a href="/" { (home) }

@@ -13,7 +13,7 @@ use http::{Extensions, HeaderMap};
 use super::app::App;
 use super::auth::{Caller, SessionRenewal, VERSION};
 use super::body;
-use super::error::ApiError;
+use super::error::{Answer, ApiError};
 use super::error_code::Code;
 use super::header_names::X_CODEX_VERSION;
 use super::negotiate::{self, requires_strong};
@@ -43,17 +43,13 @@ impl<S: Sync> FromRequestParts<S> for Now {
     }
 }
 
-/// The authenticated user.
-///
-/// Errors: 401 `not_signed_in`, `token_invalid`, `token_foreign`; 403 `host_not_allowed`,
-/// `cross_origin`, `login_not_allowed`, `login_reassigned`; 503 `auth_unavailable`,
-/// `storage_unavailable`, `newer_format`, `owner_unreadable`.
+/// The authenticated user. The errors are those of `error_responses::CALLER`.
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let (codex, now) = (app.codex(), arrival(parts));
-        let caller = app.authenticator().caller(codex, parts, now).await?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
+        let (codex, now) = (&app.codex, arrival(parts));
+        let caller = app.authenticator.caller(codex, parts, now).await?;
         context::set_user(&caller.user);
         Ok(caller)
     }
@@ -78,7 +74,7 @@ pub(super) struct Admitted {
 impl FromRequest<App> for Admitted {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &App) -> Answer<Self> {
         let (mut head, body) = request.into_parts();
         let Caller { user, renewal, .. } = Caller::from_request_parts(&mut head, app).await?;
         let asked = Asked {
@@ -106,10 +102,7 @@ pub(super) fn read_request(user: UserId, headers: &HeaderMap, now: Now) -> ReadR
 
 impl Admitted {
     /// Answers by `answer`. Whatever the answer is, a renewed session's cookie is added to it.
-    pub(super) async fn answer(
-        self,
-        answer: impl AsyncFnOnce(Asked) -> Result<Response, ApiError>,
-    ) -> Response {
+    pub(super) async fn answer(self, answer: impl AsyncFnOnce(Asked) -> Answer) -> Response {
         let mut response = answer(self.asked).await.into_response();
         if let Some(renewal) = self.renewal {
             renewal.add_to(&mut response);
@@ -128,21 +121,16 @@ impl Asked {
     }
 
     /// The task that the path names, else 400 `invalid_id`.
-    pub(super) async fn task(&mut self) -> Result<TaskRef, ApiError> {
+    pub(super) async fn task(&mut self) -> Answer<TaskRef> {
         let path = Path::<String>::from_request_parts(&mut self.head, &()).await;
         let task = path.ok().and_then(|Path(id)| id.parse().ok());
         task.ok_or_else(bad_id)
     }
 
     /// The JSON body; the errors are those of [`body::read`].
-    pub(super) async fn body(&mut self) -> Result<Bytes, ApiError> {
+    pub(super) async fn body(&mut self) -> Answer<Bytes> {
         let body = mem::take(&mut self.body);
-        body::read(&self.head.headers, body, self.app.body_timeout()).await
-    }
-
-    /// Whether the response to a write waits for its commit.
-    pub(super) fn waits_for_git(&self) -> bool {
-        negotiate::waits_for_git(self.headers(), self.query())
+        body::read(&self.head.headers, body, self.app.config.body).await
     }
 }
 

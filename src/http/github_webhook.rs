@@ -9,13 +9,12 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use super::always::Always;
+use super::always::{Always, Either};
 use super::app::App;
 use super::body;
-use super::error::ApiError;
+use super::error::Answer;
 use super::error_code::Code;
 use super::negotiate::text;
-use super::openapi::either::Either;
 use super::openapi::error_responses::refusals;
 use super::openapi::parameters::GithubEventParam;
 use super::response::json;
@@ -38,16 +37,14 @@ static MEMORY: Semaphore = Semaphore::const_new(4 * MAX_BYTES);
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Pong)]
-struct PingResponse {
+struct Pong {
     #[schema(inline)]
     ok: Always<true>,
 }
 
 // The schema can't be named `Ignored`, as its member is: the Python generator would make one variable of both.
 #[derive(Serialize, ToSchema)]
-#[schema(as = IgnoredDelivery)]
-struct IgnoredResponse {
+struct IgnoredDelivery {
     #[schema(inline)]
     ok: Always<true>,
     #[schema(inline)]
@@ -57,14 +54,13 @@ struct IgnoredResponse {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = Fetched)]
-struct PushResponse {
+struct Fetched {
     #[schema(inline)]
     ok: Always<true>,
     #[schema(required)]
     head: Option<GitSha>,
     users_affected: usize,
-    results: Vec<UserPushResult>,
+    results: Vec<UserResult>,
     problems: Vec<Skipped>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     postponed: bool,
@@ -72,8 +68,7 @@ struct PushResponse {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = UserResult)]
-struct UserPushResult {
+struct UserResult {
     user_id: String,
     changed: usize,
     deleted: usize,
@@ -84,10 +79,10 @@ struct UserPushResult {
 }
 
 /// The bodies of a 200.
-type OkResponse = Either<PushResponse, PingResponse>;
+type OkResponse = Either<Fetched, Pong>;
 
 /// The bodies of a 202.
-type AcceptedResponse = Either<IgnoredResponse, PushResponse>;
+type AcceptedResponse = Either<IgnoredDelivery, Fetched>;
 
 refusals!(Refusals: READ, GITHUB;
     InvalidPayload, BadSignature, BodyTooSlow, BodyTooLarge = body::too_large(MAX_BYTES), Overloaded,
@@ -131,23 +126,20 @@ refusals!(Refusals: READ, GITHUB;
     ),
     security(("signature" = [])),
 )]
-pub(super) async fn github_webhook(
-    State(app): State<App>,
-    now: Now,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub(super) async fn github_webhook(State(app): State<App>, now: Now, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    let secret = app.webhook_secret().ok_or(Code::WebhookNotConfigured)?;
+    let secret = app.config.github.webhook_secret.as_ref();
+    let secret = secret.ok_or(Code::WebhookNotConfigured)?;
     let signature = text(&parts.headers, SIGNATURE).ok_or(Code::BadSignature)?;
     let bytes = body::read_bytes(&parts.headers, body, MAX_BYTES, BODY_TIMEOUT, &MEMORY).await?;
     github::verify(secret, Some(signature), &bytes).map_err(|_| Code::BadSignature)?;
     let event = text(&parts.headers, EVENT).unwrap_or_default();
     let delivery = github::parse(event, &bytes).map_err(|_| Code::InvalidPayload)?;
     match delivery {
-        Delivery::Ping => Ok(json(StatusCode::OK, &PingResponse { ok: Always })),
+        Delivery::Ping => Ok(json(StatusCode::OK, &Pong { ok: Always })),
         Delivery::Other => Ok(ignored("another event")),
         Delivery::Push(push) => {
-            let Ok(git) = app.codex().git() else {
+            let Ok(git) = app.codex.git() else {
                 return Ok(ignored("GitHub mode is off"));
             };
             if let Some(reason) = git.ignored_reason(&push) {
@@ -158,13 +150,13 @@ pub(super) async fn github_webhook(
                 true => StatusCode::ACCEPTED,
                 false => StatusCode::OK,
             };
-            Ok(json(status, &PushResponse::of(fetched)))
+            Ok(json(status, &pushed(fetched)))
         }
     }
 }
 
 fn ignored(reason: &'static str) -> Response {
-    let document = IgnoredResponse {
+    let document = IgnoredDelivery {
         ok: Always,
         ignored: Always,
         reason,
@@ -172,30 +164,23 @@ fn ignored(reason: &'static str) -> Response {
     json(StatusCode::ACCEPTED, &document)
 }
 
-impl PushResponse {
-    fn of(report: FetchReport) -> Self {
-        let results: Vec<_> = report.users.into_iter().map(UserPushResult::of).collect();
-        Self {
-            ok: Always,
-            head: report.head,
-            users_affected: results.len(),
-            results,
-            problems: report.skipped,
-            postponed: report.postponed,
-        }
-    }
-}
-
-impl UserPushResult {
-    fn of((user, report): (UserId, UserReport)) -> Self {
-        Self {
-            user_id: user.to_string(),
-            changed: report.changed,
-            deleted: report.deleted,
-            skipped: report.skipped.len(),
-            merged: report.merged,
-            unfinished: report.unfinished,
-            problems: report.skipped,
-        }
+fn pushed(report: FetchReport) -> Fetched {
+    let result = |(user, report): (UserId, UserReport)| UserResult {
+        user_id: user.to_string(),
+        changed: report.changed,
+        deleted: report.deleted,
+        skipped: report.skipped.len(),
+        merged: report.merged,
+        unfinished: report.unfinished,
+        problems: report.skipped,
+    };
+    let results: Vec<_> = report.users.into_iter().map(result).collect();
+    Fetched {
+        ok: Always,
+        head: report.head,
+        users_affected: results.len(),
+        results,
+        problems: report.skipped,
+        postponed: report.postponed,
     }
 }

@@ -1,4 +1,4 @@
-//! Names of headers that aren't among those of the crate `http`.
+//! Names of headers that aren't among those of the crate `http`, and values that several responses have.
 
 use http::{HeaderName, HeaderValue};
 
@@ -18,3 +18,7 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(super) const X_CONTENT_TYPE_OPTIONS: HeaderName =
     HeaderName::from_static("x-content-type-options");
 pub(super) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// The content type of JSON.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+/// The content type of pages.
+pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");

@@ -3,35 +3,29 @@
 mod always;
 mod app;
 pub mod auth;
-mod auth_github;
 mod body;
-mod complete_task;
-mod create_task;
 mod error;
 mod error_code;
 mod error_page;
 mod extract;
-mod get_task;
 mod github_webhook;
 mod hash;
 mod header_names;
 mod health;
-mod list_tasks;
-mod metrics;
 pub mod negotiate;
 mod openapi;
 mod parse_error;
-mod preview;
 mod query;
 mod render_codex;
 mod request_id;
 mod response;
 pub mod route_table;
-mod session;
+mod sign_in;
 mod static_response;
 mod sync;
+mod task_reads;
+mod task_writes;
 mod trigger;
-mod update_task;
 mod web;
 
 use std::fmt;
@@ -70,21 +64,21 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(health::root)) // GET /
         .routes(routes!(web::web_asset)) // GET /assets/{name}
         .routes(routes!(web::service_worker)) // GET /sw.js
-        .routes(routes!(auth_github::login)) // GET /login
+        .routes(routes!(sign_in::login)) // GET /login
         .routes(routes!(health::healthz)) // GET /healthz
         .routes(routes!(health::readyz)) // GET /readyz
-        .routes(routes!(metrics::metrics)) // GET /metrics
+        .routes(routes!(health::metrics)) // GET /metrics
         .routes(routes!(render_codex::render_codex)) // GET /codex
-        .routes(routes!(list_tasks::list_tasks, create_task::create_task)) // GET, POST /api/tasks
-        .routes(routes!(get_task::get_task, update_task::update_task)) // GET, PUT, PATCH /api/tasks/{id}
-        .routes(routes!(complete_task::complete_task)) // POST /api/tasks/{id}/complete
-        .routes(routes!(preview::preview)) // POST /api/preview
+        .routes(routes!(task_reads::list_tasks, task_writes::create_task)) // GET, POST /api/tasks
+        .routes(routes!(task_reads::get_task, task_writes::update_task)) // GET, PUT, PATCH /api/tasks/{id}
+        .routes(routes!(task_writes::complete_task)) // POST /api/tasks/{id}/complete
+        .routes(routes!(task_writes::preview)) // POST /api/preview
         .routes(routes!(sync::sync_state, sync::sync)) // GET, POST /sync
         .routes(routes!(github_webhook::github_webhook)) // POST /github/webhook
-        .routes(routes!(auth_github::auth_github)) // GET /auth/github
-        .routes(routes!(auth_github::auth_github_callback)) // GET /auth/github/callback
-        .routes(routes!(session::me)) // GET /auth/me
-        .routes(routes!(session::logout)) // POST /auth/logout
+        .routes(routes!(sign_in::auth_github)) // GET /auth/github
+        .routes(routes!(sign_in::auth_github_callback)) // GET /auth/github/callback
+        .routes(routes!(sign_in::me)) // GET /auth/me
+        .routes(routes!(sign_in::logout)) // POST /auth/logout
 }
 
 /// The OpenAPI document that `/openapi.json` serves.
@@ -104,7 +98,7 @@ pub fn router(app: App) -> Routes {
     }
     let mut paths = document_paths(&document);
     paths.extend(LEGACY_ROUTES);
-    if app.is_hosted() {
+    if app.config.hosted {
         let [git_push, janitor] = HOST_ROUTES;
         routes = routes
             .route(git_push, post(trigger::git_push))
@@ -117,15 +111,15 @@ pub fn router(app: App) -> Routes {
     let routes = routes
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method);
-    let routes = match app.authenticator().cors() {
+    let routes = match app.authenticator.cors() {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
     RequestIdService {
-        metrics: Arc::clone(app.metrics()),
+        metrics: Arc::clone(&app.metrics),
         routes: Arc::new(table),
         show_path,
-        legacy_cookies: app.authenticator().legacy_cookies(),
+        legacy_cookies: app.authenticator.legacy_cookies(),
         inner: routes.with_state(app),
     }
 }

@@ -1,9 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the handlers' `#[utoipa::path]` attributes, their request and response
 //! types, and the groups of errors and parameters in the modules below.
 
-pub(super) mod either;
 pub(super) mod error_responses;
-mod example;
 mod headers;
 mod page;
 pub(super) mod parameters;
@@ -35,12 +33,13 @@ pub(super) fn base_document() -> OpenApi {
     let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
     schemas.push((ErrorDocument::name().into(), ErrorDocument::schema()));
     ErrorDocument::schemas(&mut schemas);
-    let components = ComponentsBuilder::new().schemas_from_iter(schemas);
-    let components = SCHEMES
-        .iter()
-        .fold(components, |components, (name, scheme)| {
-            components.security_scheme(*name, scheme())
-        });
+    // With the platform's authentication and without sign-in a client sends nothing.
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(schemas)
+        .security_scheme("bearer", bearer("A personal access token of GitHub."))
+        .security_scheme("session", api_key(ApiKey::Cookie, "__Host-codex_session", "The cookie that signing in at `/auth/github` gives a browser; `codex_session` on plain http. A change also needs the service's own `Origin` or `Sec-Fetch-Site: same-origin`."))
+        .security_scheme("metrics", bearer("The token of `CODEX_METRICS_TOKEN`."))
+        .security_scheme("signature", api_key(ApiKey::Header, "X-Hub-Signature-256", "`sha256=` and the HMAC-SHA256 of the body by the webhook's secret, in hexadecimal."));
     let either = ["bearer", "session"].map(|name| SecurityRequirement::new(name, [""; 0]));
     let here = "The service that this document comes from.";
     let here = ServerBuilder::new().url("/").description(Some(here));
@@ -52,28 +51,13 @@ pub(super) fn base_document() -> OpenApi {
         .build()
 }
 
-type Scheme = (&'static str, fn() -> SecurityScheme);
-
-/// The security schemes. With the platform's authentication and without sign-in a client sends nothing.
-const SCHEMES: &[Scheme] = &[
-    ("bearer", || bearer("A personal access token of GitHub.")),
-    ("session", || {
-        let what = "The cookie that signing in at `/auth/github` gives a browser; `codex_session` on plain http. A change also needs the service's own `Origin` or `Sec-Fetch-Site: same-origin`.";
-        let cookie = ApiKeyValue::with_description("__Host-codex_session", what);
-        SecurityScheme::ApiKey(ApiKey::Cookie(cookie))
-    }),
-    ("metrics", || bearer("The token of `CODEX_METRICS_TOKEN`.")),
-    ("signature", || {
-        let what =
-            "`sha256=` and the HMAC-SHA256 of the body by the webhook's secret, in hexadecimal.";
-        let header = ApiKeyValue::with_description("X-Hub-Signature-256", what);
-        SecurityScheme::ApiKey(ApiKey::Header(header))
-    }),
-];
-
 fn bearer(what: &str) -> SecurityScheme {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
     SecurityScheme::Http(scheme.description(Some(what)).build())
+}
+
+fn api_key(place: fn(ApiKeyValue) -> ApiKey, name: &str, what: &str) -> SecurityScheme {
+    SecurityScheme::ApiKey(place(ApiKeyValue::with_description(name, what)))
 }
 
 /// Completes the handlers' document: operation ids, error responses of all routes, required bodies, response headers.

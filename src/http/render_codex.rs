@@ -11,34 +11,29 @@ use http::header::{
     VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use utoipa::ToSchema;
 
 use super::app::App;
 use super::auth::Caller;
-use super::error::ApiError;
+use super::error::{Answer, ApiError};
 use super::error_code::Code;
 use super::extract::read_request;
 use super::header_names::{
-    NOSNIFF, SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID,
+    HTML, JSON, NOSNIFF, SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION, X_CONTENT_TYPE_OPTIONS,
+    X_REQUEST_ID,
 };
 use super::negotiate::{Representation, accepted_encoding, accepted_language, wants_page};
 use super::openapi::error_responses::refusals;
-use super::openapi::parameters::{AcceptLanguageParam, ConsistencyParams, IfNoneMatchParam};
-use super::query::{Flag, flag, invalid};
+use super::openapi::parameters::{
+    AcceptLanguageParam, ConsistencyParams, Flag, Format, IfNoneMatchParam,
+};
+use super::query::{flag, invalid};
 use super::response::{redirect, server_timing};
 use super::static_response::page_policy;
-use crate::codex::{Consistency, Encoding, Layer, PageFormat, Read, ReadRequest, Requests};
+use crate::codex::{
+    Consistency, Encoding, Layer, PageBytes, PageFormat, Read, ReadRequest, Requests,
+};
 use crate::now::Now;
 use crate::view::{STYLESHEET, WeekDocument};
-
-/// The formats of the week.
-#[expect(dead_code, reason = "only for the OpenAPI document")]
-#[derive(ToSchema)]
-#[schema(as = Format, rename_all = "lowercase")]
-enum FormatParam {
-    Json,
-    Html,
-}
 
 /// The query of `GET /codex`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +56,7 @@ refusals!(Refusals: CALLER, READ; InvalidQuery = format("pdf", &HeaderMap::new()
     path = "/codex",
     tag = "week",
     params(
-        ("format" = inline(Option<FormatParam>), Query, description = "Default `json`."),
+        ("format" = inline(Option<Format>), Query, description = "Default `json`."),
         ("nocache" = inline(Option<Flag>), Query, description = "Lists the files again."),
         ("bodies" = inline(Option<Flag>), Query, description = "With `format=html`: includes the tasks' bodies."),
         AcceptLanguageParam,
@@ -100,7 +95,7 @@ refusals!(Refusals: CALLER, READ; InvalidQuery = format("pdf", &HeaderMap::new()
 )]
 pub(super) async fn render_codex(
     State(app): State<App>,
-    caller: Result<Caller, ApiError>,
+    caller: Answer<Caller>,
     now: Now,
     request: Request,
 ) -> Response {
@@ -128,37 +123,27 @@ async fn week(
     mut read_request: ReadRequest,
     query: Option<&str>,
     headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Answer {
     let query = CodexQuery::of(query, headers)?;
-    let codex = app.codex().reader();
+    let codex = app.codex.reader();
     if query.nocache {
         read_request.consistency = Consistency::Rebuilt;
     }
     if let (true, PageFormat::Html(language)) = (query.bodies, query.format) {
         // Not cached: rendered for each request. Boxed, so that the future of all other reads stays small.
-        let week = Box::pin(codex.week_with_bodies(&read_request, language)).await?;
-        let response = CodexResponse {
-            format: query.format,
-            encoding: Encoding::Identity,
-            etag: header_value(Bytes::from(week.etag.into_boxed_bytes())),
-            version: HeaderValue::from(week.read.entry.bounds.hi.0),
-            length: HeaderValue::from(week.bytes.len()),
-            bytes: week.bytes,
-        };
-        return Ok(respond(headers, &week.read, response));
+        let (read, page) = Box::pin(codex.week_with_bodies(&read_request, language)).await?;
+        return Ok(respond(
+            headers,
+            &read,
+            query.format,
+            Encoding::Identity,
+            page,
+        ));
     }
     let read = codex.week(&read_request).await?;
     let encoding = accepted_encoding(headers);
     let page = codex.page(&read.entry, query.format, encoding);
-    let response = CodexResponse {
-        format: query.format,
-        encoding,
-        etag: header_value(page.etag),
-        version: header_value(page.version),
-        length: header_value(page.length),
-        bytes: page.bytes,
-    };
-    Ok(respond(headers, &read, response))
+    Ok(respond(headers, &read, query.format, encoding, page))
 }
 
 /// `text` is digits or a quoted tag, so it is always a valid header value.
@@ -181,13 +166,13 @@ fn sign_in_url(app: &App, request: &Request, error: &ApiError) -> Option<String>
     let query: Vec<&str> = query.split('&').filter(is_own).collect();
     let question_mark = if query.is_empty() { "" } else { "?" };
     let page = format!("/codex{question_mark}{}", query.join("&"));
-    let method = app.authenticator().sign_in_method();
+    let method = app.authenticator.sign_in_method();
     method.url(request.headers(), &page)
 }
 
 impl CodexQuery {
     /// Unknown parameters are ignored: a Functions key comes as `code`.
-    fn of(query: Option<&str>, headers: &HeaderMap) -> Result<Self, ApiError> {
+    fn of(query: Option<&str>, headers: &HeaderMap) -> Answer<Self> {
         let mut parsed = Self {
             format: PageFormat::Json,
             nocache: false,
@@ -207,7 +192,7 @@ impl CodexQuery {
     }
 }
 
-fn format(value: &str, headers: &HeaderMap) -> Result<PageFormat, ApiError> {
+fn format(value: &str, headers: &HeaderMap) -> Answer<PageFormat> {
     match value {
         "json" => Ok(PageFormat::Json),
         "html" => Ok(PageFormat::Html(accepted_language(headers))),
@@ -215,44 +200,37 @@ fn format(value: &str, headers: &HeaderMap) -> Result<PageFormat, ApiError> {
     }
 }
 
-/// The body and the variable headers of a response, from the cache or just rendered.
-struct CodexResponse {
+fn respond(
+    request: &HeaderMap,
+    read: &Read,
     format: PageFormat,
     encoding: Encoding,
-    etag: HeaderValue,
-    version: HeaderValue,
-    length: HeaderValue,
-    bytes: Bytes,
-}
-
-fn respond(request: &HeaderMap, read: &Read, sent: CodexResponse) -> Response {
-    let templates = match sent.format {
-        PageFormat::Json => &JSON,
-        PageFormat::Html(_) => &HTML,
+    page: PageBytes,
+) -> Response {
+    let templates = match format {
+        PageFormat::Json => &JSON_HEADERS,
+        PageFormat::Html(_) => &HTML_HEADERS,
     };
-    let etag = sent.etag.to_str().unwrap_or_default();
-    let representation = Representation::of(request, etag, sent.encoding);
-    let (status, template, body) = match representation {
-        Representation::NotModified => (
-            StatusCode::NOT_MODIFIED,
-            &templates.not_modified,
-            Body::empty(),
-        ),
+    let etag = header_value(page.etag);
+    let tag = etag.to_str().unwrap_or_default();
+    let (status, template, body) = match Representation::of(request, tag, encoding) {
+        Representation::NotModified => {
+            let template = &templates.not_modified;
+            (StatusCode::NOT_MODIFIED, template, Bytes::new())
+        }
         Representation::Full(Encoding::Identity) => {
-            (StatusCode::OK, &templates.identity, Body::from(sent.bytes))
+            (StatusCode::OK, &templates.identity, page.bytes)
         }
-        Representation::Full(Encoding::Gzip) => {
-            (StatusCode::OK, &templates.gzip, Body::from(sent.bytes))
-        }
+        Representation::Full(Encoding::Gzip) => (StatusCode::OK, &templates.gzip, page.bytes),
     };
-    let mut response = Response::new(body);
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = template.clone();
     let headers = response.headers_mut();
-    headers.insert(ETAG, sent.etag);
-    headers.insert(X_CODEX_VERSION, sent.version);
+    headers.insert(ETAG, etag);
+    headers.insert(X_CODEX_VERSION, header_value(page.version));
     if status == StatusCode::OK {
-        headers.insert(CONTENT_LENGTH, sent.length);
+        headers.insert(CONTENT_LENGTH, header_value(page.length));
     }
     if read.layer != Layer::Memory {
         headers.insert(X_CODEX_CACHE, HeaderValue::from_static(read.layer.as_str()));
@@ -271,15 +249,12 @@ struct HeaderTemplates {
     gzip: HeaderMap,
 }
 
-static JSON: LazyLock<HeaderTemplates> = LazyLock::new(|| {
-    let kind = HeaderValue::from_static("application/json; charset=utf-8");
-    HeaderTemplates::new("Accept-Encoding", vec![(CONTENT_TYPE, kind)])
-});
+static JSON_HEADERS: LazyLock<HeaderTemplates> =
+    LazyLock::new(|| HeaderTemplates::new("Accept-Encoding", vec![(CONTENT_TYPE, JSON)]));
 
-static HTML: LazyLock<HeaderTemplates> = LazyLock::new(|| {
-    let kind = HeaderValue::from_static("text/html; charset=utf-8");
+static HTML_HEADERS: LazyLock<HeaderTemplates> = LazyLock::new(|| {
     let content_headers = vec![
-        (CONTENT_TYPE, kind),
+        (CONTENT_TYPE, HTML),
         // Only the inline style sheet: no script, no frame, nothing loaded.
         (CONTENT_SECURITY_POLICY, page_policy(STYLESHEET)),
     ];

@@ -8,9 +8,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::extract::Asked;
-use super::header_names::{SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION};
-use crate::codex::{Codex, Read, ReadRequest, Requests, TaskChanged, Version};
-use crate::git_sync::PushState;
+use super::header_names::{JSON, SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION};
+use super::negotiate::waits_for_git;
+use crate::codex::{Read, Requests, TaskChanged, Version};
 use crate::task::{FileName, GitSha};
 
 /// A client may store the response, and must revalidate it before each use (RFC 9111, 5.2.2.4).
@@ -23,10 +23,7 @@ pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, JSON);
     headers.insert(CACHE_CONTROL, REVALIDATE);
     response
 }
@@ -74,14 +71,14 @@ pub(super) fn insert_write_headers(
 /// Inserts the version that contains a write: as a header, and as a cookie for browsers that navigate to other pages.
 pub(super) fn insert_version(headers: &mut HeaderMap, asked: &Asked, version: Version) {
     headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
-    let cookies = asked.app.authenticator().cookies();
+    let cookies = asked.app.authenticator.cookies();
     if let Some(cookie) = cookies.version(&asked.reader.user, version) {
         headers.insert(SET_COOKIE, cookie);
     }
 }
 
 /// The members of a write's response about its commit.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct GitFields {
     git_pushed: bool,
@@ -101,34 +98,35 @@ pub(super) struct GitFields {
 }
 
 impl GitFields {
-    /// After a request that has `written` this file, or found it to be there already; with `wait`, after the commit.
-    pub(super) async fn after(
-        codex: &Codex,
-        request: &ReadRequest,
-        name: &FileName,
+    /// After a request that has `written` this file, or found it to be there already; after the commit, if the client
+    /// waits for it. The future doesn't hold `asked`, whose body isn't `Sync`.
+    pub(super) fn after<'a>(
+        asked: &'a Asked,
+        name: &'a FileName,
         sha: GitSha,
         written: bool,
-        wait: bool,
-    ) -> Self {
-        let state = match codex.git() {
-            Ok(git) => {
-                git.push_state_after(request, name, sha, written, wait)
-                    .await
+    ) -> impl Future<Output = Self> + 'a {
+        let (git, request) = (asked.app.codex.git(), &asked.reader);
+        let wait = waits_for_git(asked.headers(), asked.query());
+        async move {
+            let Ok(git) = git else {
+                return Self::default();
+            };
+            let state = git
+                .push_state_after(request, name, sha, written, wait)
+                .await;
+            let (commit_sha, html_url, pull) = match state.published {
+                Some(it) => (Some(it.commit), Some(it.html_url), it.pull),
+                None => (None, None, None),
+            };
+            Self {
+                git_pushed: state.pushed,
+                git_pending: state.pending,
+                commit_sha,
+                html_url,
+                pr_number: pull.as_ref().map(|it| it.number),
+                pr_url: pull.map(|it| it.html_url),
             }
-            Err(_) => PushState::default(),
-        };
-        let (commit, pull) = match state.published {
-            Some(published) => (Some((published.commit, published.html_url)), published.pull),
-            None => (None, None),
-        };
-        let (commit_sha, html_url) = commit.unzip();
-        Self {
-            git_pushed: state.pushed,
-            git_pending: state.pending,
-            commit_sha,
-            html_url,
-            pr_number: pull.as_ref().map(|it| it.number),
-            pr_url: pull.map(|it| it.html_url),
         }
     }
 }

@@ -27,13 +27,13 @@ pub(super) struct StaticResponse {
 
 impl StaticResponse {
     /// For content generated at run time: computes the gzipped form and the `ETag`.
-    pub(super) fn new(kind: &'static str, bytes: Vec<u8>) -> Self {
+    pub(super) fn new(kind: HeaderValue, bytes: Vec<u8>) -> Self {
         let etag = HeaderValue::try_from(format!("\"{}\"", hex(&sha256(&bytes)[..8])));
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         // Writing to memory can't fail.
         let _ = gzip.write_all(&bytes);
         Self {
-            kind: HeaderValue::from_static(kind),
+            kind,
             etag: etag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")),
             plain: bytes.into(),
             gzip: gzip.finish().unwrap_or_default().into(),
@@ -43,27 +43,24 @@ impl StaticResponse {
     /// The response, or 304 when `If-None-Match` matches. `cache` is its `Cache-Control`.
     pub(super) fn answer(&self, request: &HeaderMap, cache: &'static str) -> Response {
         let etag = self.etag.to_str().unwrap_or_default();
-        let (status, bytes, coding) =
-            match Representation::of(request, etag, accepted_encoding(request)) {
-                Representation::NotModified => (StatusCode::NOT_MODIFIED, Bytes::new(), None),
-                Representation::Full(Encoding::Identity) => {
-                    (StatusCode::OK, self.plain.clone(), None)
-                }
-                Representation::Full(Encoding::Gzip) => {
-                    (StatusCode::OK, self.gzip.clone(), Some("gzip"))
-                }
-            };
-        let mut response = Response::new(Body::from(bytes));
-        *response.status_mut() = status;
+        let representation = Representation::of(request, etag, accepted_encoding(request));
+        let body = match representation {
+            Representation::NotModified => Bytes::new(),
+            Representation::Full(Encoding::Identity) => self.plain.clone(),
+            Representation::Full(Encoding::Gzip) => self.gzip.clone(),
+        };
+        let mut response = Response::new(Body::from(body));
         let headers = response.headers_mut();
         headers.insert(ETAG, self.etag.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-        if status == StatusCode::OK {
-            headers.insert(CONTENT_TYPE, self.kind.clone());
+        if representation == Representation::NotModified {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
         }
-        if let Some(coding) = coding {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        headers.insert(CONTENT_TYPE, self.kind.clone());
+        if representation == Representation::Full(Encoding::Gzip) {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         response
     }

@@ -14,8 +14,8 @@ use super::error_code::Code;
 use super::extract::{Admitted, Asked};
 use super::header_names::X_CODEX_VERSION;
 use super::openapi::error_responses::refusals;
-use super::openapi::parameters::ConsistencyParams;
-use super::query::{Flag, flag, invalid, parsed};
+use super::openapi::parameters::{ConsistencyParams, Flag};
+use super::query::{flag, invalid, parsed};
 use super::response::{insert_version, json};
 use crate::git_sync::{GitStatus, LastError, PullNote, SyncOutcome, SyncRequest};
 use crate::github::{Pull, RateLimit, Skipped};
@@ -168,7 +168,7 @@ pub(super) async fn sync(admitted: Admitted) -> Response {
 
 async fn synchronize(asked: Asked) -> Result<Response, ApiError> {
     let query = SyncQuery::of(asked.query())?;
-    let codex = asked.app.codex();
+    let codex = &asked.app.codex;
     let branch = codex.git()?.mirrored_branch();
     if query.reference.as_ref().is_some_and(|it| it != branch) {
         let message = format!("ref can only be {branch}, the branch that mirrors the tasks.");
@@ -235,7 +235,7 @@ async fn state(asked: Asked) -> Result<Response, ApiError> {
         headers.insert(ALLOW, HeaderValue::from_static("POST"));
         return Ok(response);
     }
-    let status = asked.app.codex().git()?.status(&asked.reader).await?;
+    let status = asked.app.codex.git()?.status(&asked.reader).await?;
     let version = status.version;
     let mut response = json(StatusCode::OK, &SyncStateResponse::of(status));
     let headers = response.headers_mut();

@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::error::ApiError;
+use super::error::Answer;
 use super::error_code::Code;
 use super::negotiate::accepted_language;
 use super::openapi::error_responses::refusals;
@@ -73,7 +73,7 @@ refusals!(AssetRefusals:; NotFound);
     ),
     security(()),
 )]
-pub(super) async fn web_asset(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn web_asset(uri: Uri, headers: HeaderMap) -> Answer {
     match web::at(uri.path()) {
         Some(asset) => Ok(StaticResponse::from(asset).answer(&headers, IMMUTABLE)),
         None => Err(Code::NotFound.into()),

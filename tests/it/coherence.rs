@@ -460,13 +460,13 @@ async fn a_file_that_may_not_be_opened_costs_the_others_nothing() {
     // It becomes unreadable again, and only its body is fetched.
     a.line
         .lose_next("get", &format!("{RAW}0001"), Loss::Unreadable);
-    let week = a
+    let (_, page) = a
         .codex
         .reader()
         .week_with_bodies(&scene.read_request(Consistency::Bounded), Language::German)
         .await
         .unwrap();
-    let page = String::from_utf8(week.bytes.to_vec()).unwrap();
+    let page = String::from_utf8(page.bytes.to_vec()).unwrap();
     assert!(page.contains("Der Text ist nicht lesbar.") && page.contains("Aufgabe 2"));
 }
 
@@ -698,13 +698,13 @@ async fn bodies_are_those_of_the_version_shown() {
             fetch.release();
         }
     );
-    let week = week.unwrap();
-    let page = String::from_utf8(week.bytes.to_vec()).unwrap();
+    let (read, page) = week.unwrap();
+    let page = String::from_utf8(page.bytes.to_vec()).unwrap();
     assert!(
         page.contains("Neuer Text.") && !page.contains("Aufgabe 1"),
         "title and body belong together"
     );
-    assert!(week.read.entry.bounds.hi > before.entry.bounds.hi);
+    assert!(read.entry.bounds.hi > before.entry.bounds.hi);
 }
 
 #[tokio::test]

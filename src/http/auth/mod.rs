@@ -125,15 +125,6 @@ impl Authenticator {
         &self.cookies
     }
 
-    /// The mode's name in `CODEX_AUTH`.
-    pub(super) fn mode(&self) -> &'static str {
-        match &self.backend {
-            AuthBackend::Dev { .. } => "dev",
-            AuthBackend::GitHub(_) => "github",
-            AuthBackend::EasyAuth { .. } => "easyauth",
-        }
-    }
-
     /// The available sign-in method.
     pub(super) fn sign_in_method(&self) -> SignInMethod<'_> {
         match &self.backend {

@@ -1,5 +1,6 @@
 //! Response headers in the document: those of every response, and those by operation and status.
 
+use HeaderType::{Enum, Number, Text};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
     Header, HeaderBuilder, ObjectBuilder, RefOr, Response, Type, extensions::Extensions,
@@ -14,75 +15,34 @@ enum HeaderType {
     Enum(&'static [&'static str]),
 }
 
-const fn text(name: &'static str, what: &'static str) -> DocumentedHeader {
-    DocumentedHeader(name, HeaderType::Text, what)
+macro_rules! headers {
+    ($($header:ident = $name:literal, $kind:expr, $what:literal;)+) => {
+        $(const $header: DocumentedHeader = DocumentedHeader($name, $kind, $what);)+
+    };
 }
 
-const fn number(name: &'static str, what: &'static str) -> DocumentedHeader {
-    DocumentedHeader(name, HeaderType::Number, what)
+headers! {
+    REQUEST_ID = "x-request-id", Text, "The request's id, as in the log.";
+    NO_SNIFF = "x-content-type-options", Enum(&["nosniff"]), "Forbids content sniffing.";
+    CACHE = "Cache-Control", Text, "Who may store the response.";
+    VARY = "Vary", Text, "The request headers that the response depends on.";
+    ETAG = "ETag", Text, "Identifies this content, for `If-None-Match` or `If-Match`.";
+    VERSION = "x-codex-version", Number, "The version of the user's data that the response contains.";
+    LAYER = "x-codex-cache", Enum(&["memory", "artifact", "rebuild", "stale"]), "The cache layer that served the response.";
+    TIMING = "Server-Timing", Text, "The storage requests that the response needed.";
+    COOKIE = "Set-Cookie", Text, "Cookies for browsers: the version, or the session.";
+    LOCATION = "Location", Text, "The target of the redirect, or the new task.";
+    REFERRER = "Referrer-Policy", Text, "Keeps the address out of `Referer`.";
+    POLICY = "Content-Security-Policy", Text, "What the page may load.";
+    OPENER = "Cross-Origin-Opener-Policy", Text, "Isolates the page from pages that open it.";
+    RESOURCE = "Cross-Origin-Resource-Policy", Text, "Keeps pages of other sites from loading it.";
+    PERMISSIONS = "Permissions-Policy", Text, "The device features that the page can't use.";
+    PACKED = "Content-Encoding", Enum(&["gzip"]), "The compression of the body.";
+    CLEAR = "Clear-Site-Data", Text, "The data that the browser clears.";
+    ALLOW = "Allow", Text, "The methods that the path has.";
+    CHALLENGE = "WWW-Authenticate", Text, "The authentication scheme to use.";
+    RETRY = "Retry-After", Number, "When to retry, in seconds.";
 }
-
-const fn one_of(
-    words: &'static [&'static str],
-    name: &'static str,
-    what: &'static str,
-) -> DocumentedHeader {
-    DocumentedHeader(name, HeaderType::Enum(words), what)
-}
-
-const REQUEST_ID: DocumentedHeader = text("x-request-id", "The request's id, as in the log.");
-const NO_SNIFF: DocumentedHeader = one_of(
-    &["nosniff"],
-    "x-content-type-options",
-    "Forbids content sniffing.",
-);
-const CACHE: DocumentedHeader = text("Cache-Control", "Who may store the response.");
-const VARY: DocumentedHeader = text("Vary", "The request headers that the response depends on.");
-const ETAG: DocumentedHeader = text(
-    "ETag",
-    "Identifies this content, for `If-None-Match` or `If-Match`.",
-);
-const VERSION: DocumentedHeader = number(
-    "x-codex-version",
-    "The version of the user's data that the response contains.",
-);
-const LAYER: DocumentedHeader = one_of(
-    &["memory", "artifact", "rebuild", "stale"],
-    "x-codex-cache",
-    "The cache layer that served the response.",
-);
-const TIMING: DocumentedHeader = text(
-    "Server-Timing",
-    "The storage requests that the response needed.",
-);
-const COOKIE: DocumentedHeader = text(
-    "Set-Cookie",
-    "Cookies for browsers: the version, or the session.",
-);
-const LOCATION: DocumentedHeader = text("Location", "The target of the redirect, or the new task.");
-const REFERRER: DocumentedHeader = text("Referrer-Policy", "Keeps the address out of `Referer`.");
-const POLICY: DocumentedHeader = text("Content-Security-Policy", "What the page may load.");
-const OPENER: DocumentedHeader = text(
-    "Cross-Origin-Opener-Policy",
-    "Isolates the page from pages that open it.",
-);
-const RESOURCE: DocumentedHeader = text(
-    "Cross-Origin-Resource-Policy",
-    "Keeps pages of other sites from loading it.",
-);
-const PERMISSIONS: DocumentedHeader = text(
-    "Permissions-Policy",
-    "The device features that the page can't use.",
-);
-const PACKED: DocumentedHeader = one_of(
-    &["gzip"],
-    "Content-Encoding",
-    "The compression of the body.",
-);
-const CLEAR: DocumentedHeader = text("Clear-Site-Data", "The data that the browser clears.");
-const ALLOW: DocumentedHeader = text("Allow", "The methods that the path has.");
-const CHALLENGE: DocumentedHeader = text("WWW-Authenticate", "The authentication scheme to use.");
-const RETRY: DocumentedHeader = number("Retry-After", "When to retry, in seconds.");
 
 /// Operation ids, statuses, headers that are always present, headers that may be.
 type ResponseHeaders = (
@@ -205,14 +165,11 @@ fn add(response: &mut RefOr<Response>, headers: &[DocumentedHeader], always: boo
 impl DocumentedHeader {
     /// utoipa's header has no `required`, but its extensions are serialized beside its other members.
     fn header(&self, always: bool) -> Header {
+        let text = ObjectBuilder::new().schema_type(Type::String);
         let schema = match self.1 {
-            HeaderType::Text => ObjectBuilder::new().schema_type(Type::String),
-            HeaderType::Number => ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .minimum(Some(0)),
-            HeaderType::Enum(words) => ObjectBuilder::new()
-                .schema_type(Type::String)
-                .enum_values(Some(words.iter().copied())),
+            Text => text,
+            Number => text.schema_type(Type::Integer).minimum(Some(0)),
+            Enum(words) => text.enum_values(Some(words.iter().copied())),
         };
         let header = HeaderBuilder::new()
             .description(Some(self.2))

@@ -3,7 +3,8 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::{Map, Value};
 
-use super::example::{curl, examples};
+/// The service's origin with default settings.
+const ORIGIN: &str = "http://localhost:7071";
 
 /// The page's style sheet.
 pub(super) const STYLESHEET: &str = include_str!("page.css");
@@ -148,6 +149,43 @@ fn example(body: &Value) -> Markup {
     html! { details { summary { "Example" } pre { (format!("{body:#}")) } } }
 }
 
+/// A `curl` command for the operation, with the first example of its body.
+fn curl(path: &str, method: &str, operation: &Value) -> String {
+    let mut words = vec!["curl".to_owned()];
+    if method != "get" {
+        words.push(format!("-X {}", method.to_uppercase()));
+    }
+    words.extend(auth_arguments(operation).map(str::to_owned));
+    let media = operation["requestBody"]["content"].as_object();
+    if let Some((media, content)) = media.and_then(|it| it.iter().next()) {
+        let bodies = examples(content).take(1);
+        words.extend(bodies.map(|body| format!("-H 'Content-Type: {media}' -d '{body}'")));
+    }
+    words.push(format!("{ORIGIN}{}", path.replace("{id}", "0042")));
+    words.join(" ")
+}
+
+/// The command's arguments for authentication, if the operation needs one.
+fn auth_arguments(operation: &Value) -> Option<&'static str> {
+    match &operation["security"][0] {
+        Value::Null => Some("-H 'Authorization: Bearer TOKEN'"),
+        scheme if scheme.get("metrics").is_some() => {
+            Some("-H 'Authorization: Bearer METRICS_TOKEN'")
+        }
+        scheme if scheme.get("signature").is_some() => {
+            Some("-H 'X-GitHub-Event: push' -H 'X-Hub-Signature-256: sha256=SIGNATURE'")
+        }
+        _ => None,
+    }
+}
+
+/// The examples of a request or response body.
+fn examples(content: &Value) -> impl Iterator<Item = &Value> {
+    let several = content["examples"].as_object().into_iter().flatten();
+    let several = several.map(|(_, example)| &example["value"]);
+    content.get("example").into_iter().chain(several)
+}
+
 /// A named schema with its members.
 fn schema_section(name: &str, schema: &Value) -> Markup {
     html! {
@@ -181,29 +219,38 @@ fn object(schema: &Value) -> Markup {
 
 /// A short description of a value's type, with links to named schemas.
 fn type_summary(schema: &Value) -> Markup {
-    let all_of: Vec<_> = items(&schema["allOf"])
+    let refs = items(&schema["allOf"]).iter();
+    let all_of = refs.filter(|it| it["$ref"].is_string());
+    let any_of = items(&schema["oneOf"])
         .iter()
-        .filter(|it| it["$ref"].is_string())
-        .collect();
-    let any_of = [&schema["oneOf"], &schema["anyOf"]]
-        .into_iter()
-        .flat_map(items);
-    let any_of: Vec<_> = any_of.collect();
+        .chain(items(&schema["anyOf"]));
+    let alternatives = [
+        joined(" and ", all_of.map(type_summary)),
+        joined(" or ", any_of.map(type_summary)),
+        joined(
+            ", ",
+            items(&schema["enum"])
+                .iter()
+                .map(|word| html! { code { (word) } }),
+        ),
+    ];
     html! {
         @if let Some((_, name)) = text(&schema["$ref"]).rsplit_once('/') {
             a href={ "#type-" (name) } { (name) }
-        } @else if !all_of.is_empty() {
-            @for (at, part) in all_of.iter().enumerate() { @if at > 0 { " and " } (type_summary(part)) }
-        } @else if !any_of.is_empty() {
-            @for (at, part) in any_of.iter().enumerate() { @if at > 0 { " or " } (type_summary(part)) }
-        } @else if schema["enum"].is_array() {
-            @for (at, word) in items(&schema["enum"]).iter().enumerate() { @if at > 0 { ", " } code { (word) } }
+        } @else if let Some(parts) = alternatives.into_iter().flatten().next() {
+            (parts)
         } @else if schema["type"] == "array" {
             "list of " (type_summary(&schema["items"]))
         } @else {
             (scalar_type(schema))
         }
     }
+}
+
+/// The parts in a row; `None` if there is none.
+fn joined(between: &str, parts: impl Iterator<Item = Markup>) -> Option<Markup> {
+    let parts: Vec<String> = parts.map(Markup::into_string).collect();
+    (!parts.is_empty()).then(|| PreEscaped(parts.join(between)))
 }
 
 /// A scalar type with its limits, or a constant.

@@ -1,7 +1,5 @@
 //! Parameters that several routes share, and schemas of limited texts.
 
-use std::borrow::Cow;
-
 use serde_json::json;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
@@ -80,85 +78,58 @@ fn parameter(name: &str, place: ParameterIn, what: &str) -> ParameterBuilder {
         .required(Required::False)
 }
 
-/// A path of this service.
-pub(in crate::http) struct LocalPath;
+/// Defines types that are only schemas of the document: `Name = schema`, and the schema's description.
+macro_rules! schemas {
+    ($($name:ident = $schema:expr $(, $what:literal)?;)+) => {$(
+        pub(in crate::http) struct $name;
 
-impl PartialSchema for LocalPath {
-    fn schema() -> RefOr<Schema> {
-        let path = r"^/(?:[!-.0-\[\]-~][!-\[\]-~]*)?$";
-        let path = text().pattern(Some(path)).max_length(Some(ReturnTo::MAX));
-        path.examples(["/codex?format=html"]).into()
-    }
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                $schema$(.description(Some($what)))?.into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    )+};
 }
 
-impl ToSchema for LocalPath {}
-
-/// A single line of text that a task's file can store.
-pub(in crate::http) struct SingleLine;
-
-impl PartialSchema for SingleLine {
-    fn schema() -> RefOr<Schema> {
-        let line = text().pattern(Some(storable(r"\u0000-\u001f")));
-        let what = "A single line without control characters and Unicode noncharacters.";
-        line.description(Some(what)).into()
-    }
+schemas! {
+    Format = one_of(&["json", "html"]), "The formats of the week.";
+    AnyStatus = one_of(&["offen", "abgeschlossen", "abgebrochen", "alle"]), "Default `offen`.";
+    TaskWord = one_of(&["task"]), "The only value of `typ`.";
+    Way = one_of(&["github", "easyauth", "dev"]), "How the caller is authenticated.";
+    // As `query::flag` parses it.
+    Flag = one_of(&["true", "1", "false", "0", ""]);
+    // A path of this service.
+    LocalPath = text()
+        .pattern(Some(r"^/(?:[!-.0-\[\]-~][!-\[\]-~]*)?$"))
+        .max_length(Some(ReturnTo::MAX))
+        .examples(["/codex?format=html"]);
+    // What a task's file can store.
+    Line = text().pattern(Some(storable(r"\u0000-\u001f"))),
+        "A single line without control characters and Unicode noncharacters.";
+    Markdown = text().pattern(Some(storable(r"\u0000-\u0008\u000b\u000c\u000e-\u001f"))),
+        "Markdown without Unicode noncharacters and without control characters other than tabs and line breaks.";
+    AnyCaseZeit = text()
+        .pattern(Some(r"^(?:[mM][oO][rR][gG][eE][nN][sS]|[nN][aA][cC][hH][mM][iI][tT][tT][aA][gG][sS]|[aA][bB][eE][nN][dD][sS])$"))
+        .examples(["abends"]),
+        "`morgens`, `nachmittags` or `abends`, in any letter case.";
+    // One object rather than a union of one with both members and one with none: a client made by the Python generator
+    // can't omit a body whose schema is a union. utoipa has no `dependentRequired`, but its extensions are serialized
+    // beside the other members.
+    Completion = ObjectBuilder::new()
+        .property("datum", Ref::from_schema_name(Datum::name()))
+        .property("zeit", Ref::from_schema_name(AnyCaseZeit::name()))
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        .extensions(Some(Extensions::from_iter([
+            ("dependentRequired", json!({"datum": ["zeit"], "zeit": ["datum"]})),
+        ]))),
+        "The completion time: both members, or neither for the current time.";
 }
 
-impl ToSchema for SingleLine {
-    /// The schema's name in the document.
-    fn name() -> Cow<'static, str> {
-        "Line".into()
-    }
+fn one_of(words: &'static [&'static str]) -> ObjectBuilder {
+    text().enum_values(Some(words.iter().copied()))
 }
-
-/// Markdown that a task's file can store.
-pub(in crate::http) struct Markdown;
-
-impl PartialSchema for Markdown {
-    fn schema() -> RefOr<Schema> {
-        let body = text().pattern(Some(storable(r"\u0000-\u0008\u000b\u000c\u000e-\u001f")));
-        let what = "Markdown without Unicode noncharacters and without control characters other than tabs and line breaks.";
-        body.description(Some(what)).into()
-    }
-}
-
-impl ToSchema for Markdown {}
-
-/// A time of day, in any letter case.
-pub(in crate::http) struct AnyCaseZeit;
-
-impl PartialSchema for AnyCaseZeit {
-    fn schema() -> RefOr<Schema> {
-        let words = r"^(?:[mM][oO][rR][gG][eE][nN][sS]|[nN][aA][cC][hH][mM][iI][tT][tT][aA][gG][sS]|[aA][bB][eE][nN][dD][sS])$";
-        let word = text().pattern(Some(words)).examples(["abends"]);
-        let what = "`morgens`, `nachmittags` or `abends`, in any letter case.";
-        word.description(Some(what)).into()
-    }
-}
-
-impl ToSchema for AnyCaseZeit {}
-
-/// When a task was completed. One object rather than a union of one with both members and one with none: a client made
-/// by the Python generator can't omit a body whose schema is a union.
-pub(in crate::http) struct Completion;
-
-impl PartialSchema for Completion {
-    fn schema() -> RefOr<Schema> {
-        // utoipa has no `dependentRequired`, but its extensions are serialized beside the other members.
-        let both = json!({"datum": ["zeit"], "zeit": ["datum"]});
-        let both = Extensions::from_iter([("dependentRequired", both)]);
-        let what = "The completion time: both members, or neither for the current time.";
-        ObjectBuilder::new()
-            .description(Some(what))
-            .property("datum", Ref::from_schema_name(Datum::name()))
-            .property("zeit", Ref::from_schema_name(AnyCaseZeit::name()))
-            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
-            .extensions(Some(both))
-            .into()
-    }
-}
-
-impl ToSchema for Completion {}
 
 /// The pattern of texts without `controls`, without the C1 controls but U+0085, and without noncharacters of any plane.
 fn storable(controls: &str) -> String {

@@ -11,6 +11,7 @@ use utoipa::openapi::{Object, OpenApi};
 
 use super::page::{self, STYLESHEET};
 use super::parameters::IfNoneMatchParam;
+use crate::http::header_names::{HTML, JSON};
 use crate::http::static_response::{StaticResponse, page_policy};
 
 /// Five minutes: the document changes only with the service's version.
@@ -62,7 +63,7 @@ pub(in crate::http) async fn openapi_json(
     let response = DOCUMENT.get_or_init(|| {
         // Only strings, numbers and lists of them: serialization can't fail.
         let bytes = serde_json::to_vec(&document.0()).unwrap_or_default();
-        StaticResponse::new("application/json; charset=utf-8", bytes)
+        StaticResponse::new(JSON, bytes)
     });
     response.answer(&headers, MAX_AGE)
 }
@@ -88,7 +89,7 @@ pub(in crate::http) async fn docs(
     let page = PAGE.get_or_init(|| {
         let document = serde_json::to_value(document.0()).unwrap_or_default();
         let page = page::html(&document).into_bytes();
-        StaticResponse::new("text/html; charset=utf-8", page)
+        StaticResponse::new(HTML, page)
     });
     let mut response = page.answer(&headers, MAX_AGE);
     let headers = response.headers_mut();

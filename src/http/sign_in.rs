@@ -1,20 +1,23 @@
 //! A browser's sign-in: `web`, GET `/login`; `authGithub`, GET `/auth/github`; `authGithubCallback`, GET
-//! `/auth/github/callback`.
+//! `/auth/github/callback`. `session`: GET `/auth/me` and POST `/auth/logout`.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::{REFERRER_POLICY, SET_COOKIE};
+use http::header::{CACHE_CONTROL, REFERRER_POLICY, SET_COOKIE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::always::Always;
 use super::app::App;
 use super::auth::callback::CallbackQuery;
 use super::auth::{ReturnTo, SignInMethod};
-use super::error::ApiError;
+use super::error::{Answer, ApiError};
 use super::error_code::Code;
 use super::openapi::error_responses::refusals;
-use super::openapi::parameters::LocalPath;
+use super::openapi::parameters::{LocalPath, Way};
 use super::query::invalid;
-use super::response::redirect;
+use super::response::{json, redirect};
 use crate::now::Now;
 
 refusals!(LoginRefusals as page:;
@@ -31,10 +34,10 @@ refusals!(LoginRefusals as page:;
     responses((status = 302, description = "To the sign-in."), LoginRefusals),
     security(()),
 )]
-pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn login(State(app): State<App>, request: Request) -> Answer {
     let headers = request.headers();
     let return_path = return_to(request.uri().query()).map_err(|it| it.into_page_for(headers))?;
-    let method = app.authenticator().sign_in_method();
+    let method = app.authenticator.sign_in_method();
     match (method.url(headers, return_path.as_str()), method) {
         (Some(page), _) => Ok(redirect(&page)),
         (None, SignInMethod::BearerToken) => Err(tokens_only().into_page_for(headers)),
@@ -63,14 +66,10 @@ refusals!(BeginRefusals as page:;
     responses((status = 302, description = "To GitHub."), BeginRefusals),
     security(()),
 )]
-pub(super) async fn auth_github(
-    State(app): State<App>,
-    now: Now,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub(super) async fn auth_github(State(app): State<App>, now: Now, request: Request) -> Answer {
     let page = |error: ApiError| error.into_page_for(request.headers());
     let return_to = return_to(request.uri().query()).map_err(page)?;
-    let begun = app.authenticator().begin_sign_in(return_to, now);
+    let begun = app.authenticator.begin_sign_in(return_to, now);
     let (url, cookie) = begun.map_err(page)?;
     let mut response = redirect(&url);
     response.headers_mut().append(SET_COOKIE, cookie);
@@ -104,8 +103,8 @@ pub(super) async fn auth_github_callback(
 ) -> Response {
     let headers = request.headers();
     let query = CallbackQuery::parse(request.uri().query());
-    let authenticator = app.authenticator();
-    let called_back = authenticator.call_back(app.codex(), headers, &query, now);
+    let authenticator = &app.authenticator;
+    let called_back = authenticator.call_back(&app.codex, headers, &query, now);
     let called_back = called_back.await;
     let mut response = match called_back.session {
         Ok((return_to, session)) => {
@@ -126,7 +125,7 @@ pub(super) async fn auth_github_callback(
 }
 
 /// The query's `return_to`, default `/`.
-fn return_to(query: Option<&str>) -> Result<ReturnTo, ApiError> {
+fn return_to(query: Option<&str>) -> Answer<ReturnTo> {
     let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let Some((_, path)) = pairs.find(|(name, _)| name == "return_to") else {
         return Ok(ReturnTo::default());
@@ -135,4 +134,105 @@ fn return_to(query: Option<&str>) -> Result<ReturnTo, ApiError> {
         let message = "return_to must be a path of this service, as in /codex?format=html.";
         invalid("return_to", message)
     })
+}
+
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+/// Where the platform ends its own session, which this service can't end.
+const PLATFORM_LOGOUT: &str = "/.auth/logout";
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Me<'a> {
+    #[schema(inline)]
+    ok: Always<true>,
+    login: &'a str,
+    user_id: &'a str,
+    #[schema(value_type = Way)]
+    auth: &'static str,
+    allowed: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct LoggedOut {
+    #[schema(inline)]
+    ok: Always<true>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<&'static str>,
+}
+
+refusals!(MeRefusals: CALLER);
+
+/// The caller: `{ok, login, userId, auth, allowed}`; `auth` is `github`, `easyauth` or `dev`.
+///
+/// Returns 200.
+#[utoipa::path(
+    get,
+    path = "/auth/me",
+    tag = "sign-in",
+    responses(
+        (status = 200, description = "The caller.", body = Me, example = json!({
+            "ok": true, "login": "anna", "userId": "anna", "auth": "github", "allowed": true,
+        })),
+        MeRefusals,
+    ),
+)]
+pub(super) async fn me(State(app): State<App>, now: Now, request: Request) -> Answer {
+    let (parts, _) = request.into_parts();
+    let authenticator = &app.authenticator;
+    let caller = authenticator.caller(&app.codex, &parts, now).await?;
+    let document = Me {
+        ok: Always,
+        login: caller.login(),
+        user_id: caller.user.as_str(),
+        auth: app.config.auth.as_str(),
+        allowed: true,
+    };
+    let mut response = no_store(json(StatusCode::OK, &document));
+    if let Some(renewal) = caller.renewal {
+        renewal.add_to(&mut response);
+    }
+    Ok(response)
+}
+
+refusals!(LogoutRefusals:; CrossOrigin, HostNotAllowed, StorageUnavailable, NewerFormat, OwnerUnreadable);
+
+/// Signs the user out in every browser: copies of their sessions are no longer valid. This browser deletes its cookies
+/// and what it has stored of the service's pages. The session ends on this instance at once, and on every other
+/// instance within 20 minutes while the storage is available.
+///
+/// 200 `{ok}`, also without a session; behind the platform's authentication with `next`, the path that ends its own
+/// session. When the storage is unavailable, nothing is ended and the cookies stay, so that the request can be
+/// repeated.
+#[utoipa::path(
+    post,
+    path = "/auth/logout",
+    tag = "sign-in",
+    responses(
+        (status = 200, description = "The session is ended, or there was none.", body = LoggedOut, example = json!({"ok": true})),
+        LogoutRefusals,
+    ),
+    security(()),
+)]
+pub(super) async fn logout(State(app): State<App>, now: Now, request: Request) -> Answer {
+    let authenticator = &app.authenticator;
+    let (codex, method, headers) = (&app.codex, request.method(), request.headers());
+    authenticator.sign_out(codex, method, headers, now).await?;
+    let by_platform = matches!(authenticator.sign_in_method(), SignInMethod::EasyAuth(_));
+    let next = by_platform.then_some(PLATFORM_LOGOUT);
+    let mut response = no_store(json(StatusCode::OK, &LoggedOut { ok: Always, next }));
+    let headers = response.headers_mut();
+    let everything = HeaderValue::from_static(r#""cache", "cookies", "storage""#);
+    headers.insert(CLEAR_SITE_DATA, everything);
+    for cookie in authenticator.cookies().expire_all() {
+        headers.append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+fn no_store(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
