@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 const FOLDER: &str = "src/web";
@@ -20,33 +21,13 @@ const PARTS: [&str; 11] = [
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The texts of the page itself: placeholder, German, English.
-const WORDS: &[(&str, &str, &str)] = &[
-    ("lang", "de", "en"),
-    ("week", "Woche", "Week"),
-    ("new", "Neue Aufgabe", "New task"),
-    ("search", "Aufgaben suchen", "Search tasks"),
-    ("category", "Kategorie", "Category"),
-    ("work", "Arbeit", "Work"),
-    ("private", "Privat", "Private"),
-    ("status", "Status", "Status"),
-    ("open", "offen", "open"),
-    ("done", "erledigt", "done"),
-    ("cancelled", "abgesagt", "cancelled"),
-    ("all", "alle", "all"),
-    ("loading", "Die Woche wird geladen …", "Loading the week …"),
-    (
-        "plain",
-        "Die Woche ohne JavaScript",
-        "The week without JavaScript",
-    ),
-    ("more", "Weiteres", "More"),
-    ("sync", "Git-Abgleich", "Git sync"),
-    ("print", "Druckansicht", "Print view"),
-];
+/// The texts of the pages, by language.
+const WORDS: &str = "src/view/words.json";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={FOLDER}");
+    println!("cargo::rerun-if-changed={WORDS}");
+    let words = fs::read_to_string(WORDS)?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     let mut pack = Pack {
         out: &out,
@@ -59,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "text/css; charset=utf-8",
         &read("app.css")?,
     )?;
-    let script = pack.hashed("SCRIPT", "app", "js", SCRIPT, &script()?)?;
+    let script = pack.hashed("SCRIPT", "app", "js", SCRIPT, &script(&words)?)?;
     let icon = pack.hashed("ICON", "icon", "svg", "image/svg+xml", &read("icon.svg")?)?;
     let manifest = read("manifest.webmanifest")?.replace("{icon}", &icon);
     let kind = "application/manifest+json";
@@ -67,21 +48,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let assets = [&style, &script, &icon, &manifest];
     let worker = format!("const ASSETS = {assets:?};\n{}", read("sw.js")?);
     pack.file("WORKER", "/sw.js", SCRIPT, &worker)?;
-    for (name, language) in [("GERMAN", 0), ("ENGLISH", 1)] {
-        let mut page = read("page.html")?;
-        let of_assets = [
-            ("style", &style),
-            ("script", &script),
-            ("icon", &icon),
-            ("manifest", &manifest),
-        ];
-        for (placeholder, path) in of_assets {
-            page = page.replace(&format!("{{{placeholder}}}"), path);
-        }
-        for (placeholder, german, english) in WORDS {
-            page = page.replace(&format!("{{{placeholder}}}"), [german, english][language]);
-        }
-        pack.file(name, "/", HTML, &page)?;
+    let mut words: Value = serde_json::from_str(&words)?;
+    for (name, language) in [("GERMAN", "de"), ("ENGLISH", "en")] {
+        let texts = &mut words[language];
+        texts["lang"] = language.into();
+        texts["style"] = style.as_str().into();
+        texts["script"] = script.as_str().into();
+        texts["icon"] = icon.as_str().into();
+        texts["manifest"] = manifest.as_str().into();
+        pack.file(name, "/", HTML, &page(texts)?)?;
     }
     fs::write(out.join("web.rs"), pack.source)?;
     Ok(())
@@ -91,9 +66,23 @@ fn read(name: &str) -> io::Result<String> {
     fs::read_to_string(Path::new(FOLDER).join(name))
 }
 
-fn script() -> io::Result<String> {
+fn script(words: &str) -> io::Result<String> {
     let parts = PARTS.map(|part| read(&format!("script/{part}.js")));
-    parts.into_iter().collect()
+    let parts = parts.into_iter().collect::<io::Result<String>>()?;
+    Ok(format!("const WORDS = {words};\n{parts}"))
+}
+
+/// The page with the texts in place of their names, as in `{status/offen}`.
+fn page(texts: &Value) -> Result<String, Box<dyn Error>> {
+    let template = read("page.html")?;
+    let mut parts = template.split(['{', '}']);
+    let mut page = parts.next().unwrap_or_default().to_owned();
+    while let (Some(name), Some(rest)) = (parts.next(), parts.next()) {
+        let text = texts.pointer(&format!("/{name}")).and_then(Value::as_str);
+        page += text.ok_or_else(|| format!("the page has no text {name}"))?;
+        page += rest;
+    }
+    Ok(page)
 }
 
 /// Collects the packed files as Rust source.

@@ -17,7 +17,8 @@ const INVOCATION_ID: HeaderName = HeaderName::from_static("x-azure-functions-inv
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 tokio::task_local! {
-    static CURRENT: Arc<RequestContext>;
+    /// The current request.
+    pub static CURRENT: Arc<RequestContext>;
 }
 
 /// Identifies this process among the service's instances: eight hexadecimal digits, random per start.
@@ -70,7 +71,8 @@ pub type ShowPath = fn(&str, &mut fmt::Formatter<'_>) -> fmt::Result;
 #[derive(Debug)]
 pub struct RequestContext {
     id: RequestId,
-    arrived: Now,
+    /// The arrival time.
+    pub arrived: Now,
     method: Method,
     uri: Uri,
     show_path: ShowPath,
@@ -114,11 +116,6 @@ impl RequestContext {
         std::str::from_utf8(self.id.as_bytes()).unwrap_or_default()
     }
 
-    /// The arrival time.
-    pub fn arrived(&self) -> Now {
-        self.arrived
-    }
-
     /// Method and path, formatted for the log.
     pub fn route(&self) -> impl fmt::Display {
         struct Route<'a>(&'a RequestContext);
@@ -155,28 +152,15 @@ impl RequestContext {
     }
 }
 
-/// The future returned by [`request_scope`].
-pub type RequestScope<F> = tokio::task::futures::TaskLocalFuture<Arc<RequestContext>, F>;
-
-/// Runs `work` with `request` as the current request.
-pub fn request_scope<F: Future>(request: Arc<RequestContext>, work: F) -> RequestScope<F> {
-    CURRENT.scope(request, work)
-}
-
 /// Runs `work` with the caller's current request, if any. For futures that are spawned as tasks of their own.
 pub fn in_request_context<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let request = CURRENT.try_with(Arc::clone).ok();
     async move {
         match request {
-            Some(request) => request_scope(request, work).await,
+            Some(request) => CURRENT.scope(request, work).await,
             None => work.await,
         }
     }
-}
-
-/// Runs `tell` synchronously with `request` as the current request.
-pub fn in_scope_of(request: &Arc<RequestContext>, tell: impl FnOnce()) {
-    CURRENT.sync_scope(Arc::clone(request), tell);
 }
 
 /// Records the user whose files the current request concerns.

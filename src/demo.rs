@@ -1,5 +1,6 @@
 //! The realistic sample week of `codex-miroir demo`.
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -7,16 +8,18 @@ use std::path::Path;
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 use serde::Deserialize;
 
-use crate::store::{BlobKey, BlobStore, Put, PutIf, StoreError, WriteIds};
-use crate::task::{Datum, EditError, Kategorie, NewTask, Slot, Status, Zeit, new_file};
+use crate::store::{BlobKey, BlobStore, Put, PutIf, WriteIds};
+use crate::task::{Datum, Kategorie, NewTask, Slot, Status, Zeit, new_file};
 use crate::user::UserId;
 
 /// The file that marks a folder as the demo's.
 const MARKER: &str = "codex-miroir-demo.txt";
 
-/// Its content while the folder is being filled, and afterwards.
-const UNFINISHED: &str = "codex-miroir demo is filling this folder.\n";
-const FINISHED: &str = "codex-miroir demo filled this folder. Delete it to start afresh.\n";
+/// Its content while the folder is being filled.
+pub const UNFINISHED: &str = "codex-miroir demo is filling this folder.\n";
+
+/// Its content afterwards: later starts keep the user's edits.
+pub const FINISHED: &str = "codex-miroir demo filled this folder. Delete it to start afresh.\n";
 
 /// The state of a folder, as the demo sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,20 +32,6 @@ pub enum DemoFolder {
     Filled,
     /// It holds other files; the demo must not write there.
     Foreign,
-}
-
-/// Why the sample week wasn't written.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// The store failed to write a file.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The samples can't be read: a defect.
-    #[error(transparent)]
-    Samples(#[from] serde_json::Error),
-    /// A sample task can't be rendered as a file: a defect.
-    #[error(transparent)]
-    Task(#[from] EditError),
 }
 
 /// Classifies the folder without changing it.
@@ -62,21 +51,13 @@ pub fn inspect(folder: &Path) -> io::Result<DemoFolder> {
     }
 }
 
-/// Creates the folder if necessary and marks it as the demo's, before anything else is written into it.
+/// Marks the folder as the demo's, with the content of the marker, and creates it if necessary.
 ///
 /// # Errors
 /// If it can't be written.
-pub fn begin(folder: &Path) -> io::Result<()> {
+pub fn mark(folder: &Path, content: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    fs::write(folder.join(MARKER), UNFINISHED)
-}
-
-/// Marks the folder as filled: later starts keep the user's edits.
-///
-/// # Errors
-/// If the marker can't be written.
-pub fn finish(folder: &Path) -> io::Result<()> {
-    fs::write(folder.join(MARKER), FINISHED)
+    fs::write(folder.join(MARKER), content)
 }
 
 /// Writes the sample week, with dates relative to `today`. Existing files are kept. Returns the number of files.
@@ -87,7 +68,7 @@ pub async fn fill(
     store: &dyn BlobStore,
     user: &UserId,
     today: NaiveDate,
-) -> Result<usize, DemoError> {
+) -> Result<usize, Box<dyn Error>> {
     let mut files = Vec::new();
     for sample in serde_json::from_str::<Vec<Sample>>(SAMPLES)? {
         let (slug, text) = new_file(&sample.task(today))?;

@@ -1,27 +1,27 @@
 //! The command line: parses arguments and settings, and runs the command.
 
+#![expect(clippy::print_stdout, reason = "the commands' results")]
+
 mod operator;
 mod serve;
 mod wiring;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use clap::{Parser, Subcommand};
-use codex_miroir::codex::{Codex, Consistency, ReadRequest};
+use codex_miroir::codex::{Consistency, ReadRequest};
 use codex_miroir::config::{self, Config, ConfigError, Flags, StorageChoice};
 use codex_miroir::demo::{self, DemoFolder};
 use codex_miroir::functions::package::{self, PackageRequest};
-use codex_miroir::github::Transport;
 use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 use codex_miroir::{admin, telemetry};
 use serve::{bind, serve, serve_on};
-use wiring::{Failure, open_store, settings};
+use wiring::{Failure, open_store};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -181,10 +181,6 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Serves a sample week from its own folder, ignoring any configured storage.
-#[expect(
-    clippy::print_stdout,
-    reason = "says what to open to the person who started it"
-)]
 async fn serve_demo(mut config: Config, folder: Option<PathBuf>) -> Result<(), Failure> {
     let folder = folder.unwrap_or_else(|| {
         variable("CODEX_DATA_DIR").map_or_else(|| "./codex-demo".into(), PathBuf::from)
@@ -223,11 +219,11 @@ async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<Stri
             "The sample week in {shown} is from an earlier start; delete the folder for a new one."
         )),
         DemoFolder::Empty | DemoFolder::Unfinished => {
-            demo::begin(folder).map_err(unusable)?;
+            demo::mark(folder, demo::UNFINISHED).map_err(unusable)?;
             let store = DirectoryStore::open(folder, Utc::now)?;
             let today = Utc::now().with_timezone(&config.time_zone).date_naive();
             let files = demo::fill(&store, user, today).await?;
-            demo::finish(folder).map_err(unusable)?;
+            demo::mark(folder, demo::FINISHED).map_err(unusable)?;
             Ok(format!(
                 "{files} task files are in {shown}/raw/{user}/tasks; edit them with any editor."
             ))
@@ -235,7 +231,6 @@ async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<Stri
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<(), Failure> {
     if !folder.join("raw").is_dir() {
         return Err(format!(
@@ -253,8 +248,7 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
     };
     let from = DirectoryStore::open(folder, Utc::now)?;
     let (store, described) = open_store(config)?;
-    let github = Arc::new(Transport::new(&config.github.api_url, &config.trust)?);
-    let to = Codex::new(store, settings(config, &github)?);
+    let to = wiring::codex(config, store)?;
     let read_request = ReadRequest {
         user,
         seen: None,
@@ -263,11 +257,7 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
     };
     let imported = admin::import(&from, &to, &read_request).await?;
     to.finish_writes().await;
-    let admin::ImportReport {
-        copied,
-        present,
-        skipped,
-    } = imported;
+    let (copied, present, skipped) = (imported.copied, imported.present, imported.skipped);
     println!(
         "{described}: {copied} files copied, {present} existed already, {skipped} skipped: not named as task files"
     );
@@ -275,7 +265,6 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
 }
 
 /// Writes the app's folder. Reads no settings: the deployed app has its own.
-#[expect(clippy::print_stdout, reason = "the command's result")]
 fn package(request: PackageRequest) -> Result<(), Failure> {
     println!("{}", package::write(&request)?);
     Ok(())

@@ -11,14 +11,13 @@ use clap::Subcommand;
 use codex_miroir::admin::{self, AdminError, Deletion, InspectSettings, Storage};
 use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
-use codex_miroir::github::Transport;
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
 use codex_miroir::store::deadline::DeadlineStore;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 
-use crate::wiring::{Failure, open_store, settings};
+use crate::wiring::{self, Failure, open_store};
 
 /// The commands on one user's data.
 #[derive(Subcommand)]
@@ -84,31 +83,26 @@ pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<(), Fai
     }
 }
 
-fn codex_settings(config: &Config) -> Result<CodexSettings, Failure> {
-    let transport = Transport::new(&config.github.api_url, &config.trust)?;
-    settings(config, &Arc::new(transport))
-}
-
 /// Opens the store for a command that changes nothing: doesn't create a missing folder.
 fn open_to_read(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
-    let StorageChoice::Directory { variable, path } = &config.storage else {
-        let (store, described) = open_store(config)?;
-        return Ok((DeadlineStore::wrap(&store, CALL_LIMIT), described));
+    let (store, described) = match &config.storage {
+        StorageChoice::Directory { variable, path } => {
+            let store = DirectoryStore::open_to_read(path, Utc::now).map_err(|error| {
+                let allowed = "a folder that the service has used";
+                ConfigError::new(variable, format!("can't be read: {error}"), allowed)
+            })?;
+            let store: Arc<dyn BlobStore> = Arc::new(store);
+            (store, format!("folder {} ({variable})", path.display()))
+        }
+        _ => open_store(config)?,
     };
-    let store = DirectoryStore::open_to_read(path, Utc::now).map_err(|error| {
-        let allowed = "a folder that the service has used";
-        ConfigError::new(variable, format!("can't be read: {error}"), allowed)
-    })?;
-    let store: Arc<dyn BlobStore> = Arc::new(store);
-    let described = format!("folder {} ({variable})", path.display());
     Ok((DeadlineStore::wrap(&store, CALL_LIMIT), described))
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(), Failure> {
     let user = UserId::parse(user)?;
     let (store, described) = open_to_read(config)?;
-    let codex = Codex::new(Arc::clone(&store), codex_settings(config)?);
+    let codex = wiring::codex(config, Arc::clone(&store))?;
     let settings = InspectSettings {
         artifact_ttl: config.artifact_ttl,
         pending_expiry: config.pending_expiry,
@@ -126,7 +120,6 @@ pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 async fn export(config: &Config, user: &UserId, zip: Option<PathBuf>) -> Result<(), Failure> {
     let now = Now::read().utc;
     let today = now.with_timezone(&config.time_zone).format("%Y-%m-%d");
@@ -160,7 +153,6 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     written
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 async fn preview_deletion(config: &Config, user: &UserId) -> Result<(), Failure> {
     let (store, described) = open_to_read(config)?;
     let held = admin::holdings(&*store, user).await?;
@@ -176,13 +168,12 @@ async fn preview_deletion(config: &Config, user: &UserId) -> Result<(), Failure>
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), Failure> {
     let (store, described) = open_store(config)?;
     // Without Git sync, so that the deletion isn't pushed to the repository.
     let settings = CodexSettings {
         git: None,
-        ..codex_settings(config)?
+        ..wiring::settings(config, &wiring::transport(config)?)?
     };
     let codex = Codex::new(Arc::clone(&store), settings);
     let store = DeadlineStore::wrap(&store, CALL_LIMIT);
@@ -210,7 +201,6 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the command's result")]
 async fn rebind(config: &Config, user: &UserId, account: u64, create: bool) -> Result<(), Failure> {
     let owner_file_effect = admin::owner_file_effect(&config.auth)?;
     let (store, described) = open_store(config)?;

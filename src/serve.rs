@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use codex_miroir::codex::Codex;
 use codex_miroir::config::{Config, StorageChoice};
-use codex_miroir::github::Transport;
 use codex_miroir::metrics::Metrics;
 use codex_miroir::now::Now;
 use codex_miroir::store::metered::MeteredStore;
@@ -19,7 +18,7 @@ use codex_miroir::{http, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::wiring::{Failure, open_store, settings};
+use crate::wiring::{Failure, open_store, settings, transport};
 
 /// How long running requests may take to finish after SIGTERM or Ctrl-C; then the same again for pending writes.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -41,11 +40,11 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
         ..config.clone()
     };
     let store = Arc::new(MeteredStore::new(store));
-    let github = Arc::new(Transport::new(&config.github.api_url, &config.trust)?);
-    let calls = (store.calls().clone(), github.calls().clone());
-    let metrics = Arc::new(Metrics::new(calls.0, calls.1));
-    let authenticator = http::Authenticator::new(config, &github)?;
+    let github = transport(config)?;
+    let metrics = Metrics::new(store.calls().clone(), github.calls().clone());
+    let metrics = Arc::new(metrics);
     let codex = Codex::new(store, settings(config, &github)?);
+    let authenticator = http::Authenticator::new(config, &github, codex.owners())?;
     let shutdown = shutdown_signal()?;
     log_start(config, address, &described);
     let app = http::App::new(codex.clone(), authenticator, config, Arc::clone(&metrics));
@@ -65,22 +64,12 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
         }
         background.spawn(codex.janitor().run_in_background(Now::read));
     }
-    let limits = connections::ConnectionLimits {
-        max_connections: config.max_connections,
-        idle_timeout: config.idle,
-    };
     let shutdown = async {
         shutdown.await;
         tracing::info!("finishing running requests");
     };
-    connections::serve(
-        listener,
-        http::router(app),
-        limits,
-        shutdown,
-        SHUTDOWN_GRACE,
-    )
-    .await;
+    let routes = http::router(app);
+    connections::serve(listener, routes, config, shutdown, SHUTDOWN_GRACE).await;
     // Safe to abort: changes that aren't in Git yet have their hints in `queue/`.
     background.shutdown().await;
     // Other instances recover the write intents that remain, but only once they have expired.
@@ -113,9 +102,8 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     let address = SocketAddr::new(config.bind, config.port);
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
-            // The host has chosen the port, so another one is no option.
-            _ if config.hosted => "",
-            ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
+            // Under a host, which has chosen the port, another one is no option.
+            ErrorKind::AddrInUse | ErrorKind::PermissionDenied if !config.hosted => {
                 "; PORT or --port names another port, 0 a free one"
             }
             _ => "",

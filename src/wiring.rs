@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use codex_miroir::cache::CacheSettings;
-use codex_miroir::codex::CodexSettings;
+use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::git_sync::GitSettings;
 use codex_miroir::github::{GitHubRepository, Transport};
@@ -59,28 +59,31 @@ pub(crate) fn settings(config: &Config, github: &Arc<Transport>) -> Result<Codex
     })
 }
 
+/// The client of GitHub.
+pub(crate) fn transport(config: &Config) -> Result<Arc<Transport>, Failure> {
+    let transport = Transport::new(&config.github.api_url, &config.trust)?;
+    Ok(Arc::new(transport))
+}
+
+/// The service over `store`, for a command that doesn't serve.
+pub(crate) fn codex(config: &Config, store: Arc<dyn BlobStore>) -> Result<Codex, Failure> {
+    Ok(Codex::new(store, settings(config, &transport(config)?)?))
+}
+
 /// Opens the configured store. Also returns its description for the log and the output.
 pub(crate) fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure> {
-    let (variable, connection) = match &config.storage {
+    let (variable, connection, allowed) = match &config.storage {
         StorageChoice::ConnectionString { variable, value } => {
-            let allowed = "an Azure Storage connection string";
             let connection = AzureConnection::parse(value.reveal());
-            (
-                variable,
-                connection.map_err(|error| unusable(variable, &error, allowed))?,
-            )
+            (variable, connection, "an Azure Storage connection string")
         }
         StorageChoice::ManagedIdentity {
             variable,
             account,
             identity,
         } => {
-            let allowed = "an account name or https URL";
             let connection = AzureConnection::managed_identity(account, identity.clone());
-            (
-                variable,
-                connection.map_err(|error| unusable(variable, &error, allowed))?,
-            )
+            (variable, connection, "an account name or https URL")
         }
         StorageChoice::Directory { variable, path } => {
             let allowed = "a folder that the service may make and write to";
@@ -90,6 +93,7 @@ pub(crate) fn open_store(config: &Config) -> Result<(Arc<dyn BlobStore>, String)
             return Ok((Arc::new(store), described));
         }
     };
+    let connection = connection.map_err(|error| unusable(variable, &error, allowed))?;
     let store = AzureStore::new(connection, &config.container, &config.trust)?;
     let described = format!("{store} ({variable})");
     Ok((Arc::new(store), described))

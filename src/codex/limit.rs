@@ -1,9 +1,10 @@
 //! Rate limits per user for expensive requests.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
+use parking_lot::Mutex;
 
 use super::error::{Limited, TaskError};
 use crate::cache::ReadRequest;
@@ -15,14 +16,12 @@ use crate::user::UserId;
 pub(super) struct RateLimiter {
     of: Limited,
     per_minute: u32,
-    windows: Cache<UserId, Arc<Mutex<Window>>>,
+    windows: Cache<UserId, Arc<Mutex<MinuteWindow>>>,
 }
 
-#[derive(Debug)]
-struct Window {
-    began: Instant,
-    used: u32,
-}
+/// The uses of one minute, which begins with the first of them.
+#[derive(Debug, Default)]
+pub struct MinuteWindow(Option<(Instant, u32)>);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -58,22 +57,36 @@ impl RateLimiter {
     /// # Errors
     /// How long to wait for the next window, when this one is used up.
     pub(super) fn take(&self, user: &UserId, now: Instant) -> Result<(), Duration> {
-        let fresh = || Window {
-            began: now,
-            used: 0,
-        };
-        let window = self
-            .windows
-            .get_with_by_ref(user, || Arc::new(Mutex::new(fresh())));
-        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = now.saturating_duration_since(window.began);
-        if age >= MINUTE {
-            *window = fresh();
-        }
-        if window.used >= self.per_minute {
-            return Err(MINUTE.saturating_sub(age));
-        }
-        window.used += 1;
+        let window = self.windows.get_with_by_ref(user, Arc::default);
+        let mut window = window.lock();
+        window.check(self.per_minute, now)?;
+        window.count(now);
         Ok(())
+    }
+}
+
+impl MinuteWindow {
+    /// Whether this minute has fewer than `limit` uses.
+    ///
+    /// # Errors
+    /// How long to wait for the next minute otherwise.
+    pub fn check(&self, limit: u32, now: Instant) -> Result<(), Duration> {
+        let (began, used) = self.current(now);
+        if used >= limit {
+            return Err(MINUTE.saturating_sub(now.saturating_duration_since(began)));
+        }
+        Ok(())
+    }
+
+    /// Counts a use.
+    pub fn count(&mut self, now: Instant) {
+        let (began, used) = self.current(now);
+        self.0 = Some((began, used + 1));
+    }
+
+    fn current(&self, now: Instant) -> (Instant, u32) {
+        let is_over = |began| now.saturating_duration_since(began) >= MINUTE;
+        let current = self.0.filter(|(began, _)| !is_over(*began));
+        current.unwrap_or((now, 0))
     }
 }

@@ -38,6 +38,7 @@ pub use edits::IfMatch;
 pub use error::{Limited, Refusal, TaskError};
 pub use filter::TaskFilter;
 pub use janitor::{Janitor, JanitorError, JanitorReport};
+pub use limit::MinuteWindow;
 pub use reader::{TaskDetail, TaskList, TaskReader};
 pub use render::render;
 pub use writer::{TaskChanged, TaskCompleted, TaskCreated, TaskWriter};

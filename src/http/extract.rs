@@ -48,8 +48,7 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
-        let (codex, now) = (&app.codex, arrival(parts));
-        let caller = app.authenticator.caller(codex, parts, now).await?;
+        let caller = app.authenticator.caller(parts, arrival(parts)).await?;
         context::set_user(&caller.user);
         Ok(caller)
     }

@@ -111,8 +111,8 @@ pub fn router(app: App) -> Routes {
     let routes = routes
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method);
-    let routes = match app.authenticator.cors() {
-        Some(cors) => routes.layer(cors),
+    let routes = match &app.authenticator.cors {
+        Some(cors) => routes.layer(cors.clone()),
         None => routes,
     };
     RequestIdService {

@@ -166,8 +166,7 @@ fn sign_in_url(app: &App, request: &Request, error: &ApiError) -> Option<String>
     let query: Vec<&str> = query.split('&').filter(is_own).collect();
     let question_mark = if query.is_empty() { "" } else { "?" };
     let page = format!("/codex{question_mark}{}", query.join("&"));
-    let method = app.authenticator.sign_in_method();
-    method.url(request.headers(), &page)
+    app.authenticator.sign_in_url(request.headers(), &page)
 }
 
 impl CodexQuery {

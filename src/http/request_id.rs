@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue};
 use pin_project_lite::pin_project;
+use tokio::task::futures::TaskLocalFuture;
 use tower::Service;
 
 use super::auth::CookieNames;
@@ -20,7 +21,7 @@ use super::error_code::Code;
 use super::extract::arrival_or_now;
 use super::header_names::{NOSNIFF, X_CODEX_CACHE, X_CONTENT_TYPE_OPTIONS, X_REQUEST_ID};
 use super::route_table::RouteTable;
-use crate::context::{self, RequestContext, RequestScope, ShowPath, request_scope};
+use crate::context::{CURRENT, RequestContext, ShowPath};
 use crate::metrics::Metrics;
 
 /// A slower request is logged at `info`.
@@ -56,7 +57,7 @@ impl<S: Service<Request, Response = Response>> Service<Request> for RequestIdSer
         let expire = |headers: &HeaderMap| self.legacy_cookies?.expire_legacy(headers);
         RequestIdFuture {
             expired_cookie: expire(headers),
-            inner: request_scope(Arc::new(request_context), self.inner.call(request)),
+            inner: CURRENT.scope(Arc::new(request_context), self.inner.call(request)),
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -66,7 +67,7 @@ pin_project! {
     /// The future of a response.
     pub struct RequestIdFuture<F> {
         #[pin]
-        inner: RequestScope<F>,
+        inner: TaskLocalFuture<Arc<RequestContext>, F>,
         metrics: Arc<Metrics>,
         expired_cookie: Option<HeaderValue>,
     }
@@ -103,7 +104,7 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for RequestIdFuture<F> {
 
 /// Logs the response, renders its error and adds the headers that every response has.
 fn finish(response: Response, request: &Arc<RequestContext>) -> Response {
-    log_response(request, &response, request.arrived().elapsed());
+    log_response(request, &response, request.arrived.elapsed());
     let mut response = render_error(response, request.id());
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(request.id()) {
@@ -124,7 +125,7 @@ fn log_response(request: &Arc<RequestContext>, response: &Response, took: Durati
     if status < 500 && took <= SLOW && !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
-    context::in_scope_of(request, || match status {
+    CURRENT.sync_scope(Arc::clone(request), || match status {
         503 => tracing::warn!(status, took_ms, cause, "request refused"),
         500.. => tracing::error!(status, took_ms, cause, "request failed"),
         _ if took > SLOW => tracing::info!(status, took_ms, "slow request"),

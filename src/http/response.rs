@@ -71,7 +71,7 @@ pub(super) fn insert_write_headers(
 /// Inserts the version that contains a write: as a header, and as a cookie for browsers that navigate to other pages.
 pub(super) fn insert_version(headers: &mut HeaderMap, asked: &Asked, version: Version) {
     headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
-    let cookies = asked.app.authenticator.cookies();
+    let cookies = &asked.app.authenticator.cookies;
     if let Some(cookie) = cookies.version(&asked.reader.user, version) {
         headers.insert(SET_COOKIE, cookie);
     }

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::always::Always;
 use super::app::App;
+use super::auth::ReturnTo;
 use super::auth::callback::CallbackQuery;
-use super::auth::{ReturnTo, SignInMethod};
 use super::error::{Answer, ApiError};
 use super::error_code::Code;
 use super::openapi::error_responses::refusals;
@@ -37,11 +37,11 @@ refusals!(LoginRefusals as page:;
 pub(super) async fn login(State(app): State<App>, request: Request) -> Answer {
     let headers = request.headers();
     let return_path = return_to(request.uri().query()).map_err(|it| it.into_page_for(headers))?;
-    let method = app.authenticator.sign_in_method();
-    match (method.url(headers, return_path.as_str()), method) {
-        (Some(page), _) => Ok(redirect(&page)),
-        (None, SignInMethod::BearerToken) => Err(tokens_only().into_page_for(headers)),
-        (None, _) => Ok(redirect(return_path.as_str())),
+    let authenticator = &app.authenticator;
+    match authenticator.sign_in_url(headers, return_path.as_str()) {
+        Some(page) => Ok(redirect(&page)),
+        None if authenticator.takes_only_tokens() => Err(tokens_only().into_page_for(headers)),
+        None => Ok(redirect(return_path.as_str())),
     }
 }
 
@@ -104,8 +104,7 @@ pub(super) async fn auth_github_callback(
     let headers = request.headers();
     let query = CallbackQuery::parse(request.uri().query());
     let authenticator = &app.authenticator;
-    let called_back = authenticator.call_back(&app.codex, headers, &query, now);
-    let called_back = called_back.await;
+    let called_back = authenticator.call_back(headers, &query, now).await;
     let mut response = match called_back.session {
         Ok((return_to, session)) => {
             let mut response = redirect(return_to.as_str());
@@ -117,7 +116,7 @@ pub(super) async fn auth_github_callback(
     let headers = response.headers_mut();
     // The URL contains the code: don't leak it by `Referer`.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    let cookie = authenticator.cookies().expire_sign_in();
+    let cookie = authenticator.cookies.expire_sign_in();
     if let Some(cookie) = cookie.filter(|_| called_back.expires_cookie) {
         headers.append(SET_COOKIE, cookie);
     }
@@ -137,9 +136,6 @@ fn return_to(query: Option<&str>) -> Answer<ReturnTo> {
 }
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
-
-/// Where the platform ends its own session, which this service can't end.
-const PLATFORM_LOGOUT: &str = "/.auth/logout";
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -181,7 +177,7 @@ refusals!(MeRefusals: CALLER);
 pub(super) async fn me(State(app): State<App>, now: Now, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
     let authenticator = &app.authenticator;
-    let caller = authenticator.caller(&app.codex, &parts, now).await?;
+    let caller = authenticator.caller(&parts, now).await?;
     let document = Me {
         ok: Always,
         login: caller.login(),
@@ -217,15 +213,14 @@ refusals!(LogoutRefusals:; CrossOrigin, HostNotAllowed, StorageUnavailable, Newe
 )]
 pub(super) async fn logout(State(app): State<App>, now: Now, request: Request) -> Answer {
     let authenticator = &app.authenticator;
-    let (codex, method, headers) = (&app.codex, request.method(), request.headers());
-    authenticator.sign_out(codex, method, headers, now).await?;
-    let by_platform = matches!(authenticator.sign_in_method(), SignInMethod::EasyAuth(_));
-    let next = by_platform.then_some(PLATFORM_LOGOUT);
+    let (method, headers) = (request.method(), request.headers());
+    authenticator.sign_out(method, headers, now).await?;
+    let next = authenticator.platform_logout();
     let mut response = no_store(json(StatusCode::OK, &LoggedOut { ok: Always, next }));
     let headers = response.headers_mut();
     let everything = HeaderValue::from_static(r#""cache", "cookies", "storage""#);
     headers.insert(CLEAR_SITE_DATA, everything);
-    for cookie in authenticator.cookies().expire_all() {
+    for cookie in authenticator.cookies.expire_all() {
         headers.append(SET_COOKIE, cookie);
     }
     Ok(response)

@@ -25,11 +25,25 @@ struct CallCounters {
     slowest_micros: AtomicU64,
 }
 
-/// Counts since the start of the process.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Totals {
-    pub(super) calls: u64,
-    pub(super) failed: u64,
+/// Counts of calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallCounts {
+    /// All calls.
+    pub calls: u64,
+    /// Those without a usable response.
+    pub failed: u64,
+    /// The longest duration since the last summary.
+    pub slowest: Duration,
+}
+
+impl CallCounts {
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            calls: self.calls - before.calls,
+            failed: self.failed - before.failed,
+            slowest: self.slowest,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,25 +66,20 @@ pub struct CallTimer<'a> {
     calls: &'a CallMetrics,
     operation: &'static str,
     began: Instant,
-    ended: bool,
+    outcome: CallOutcome,
 }
 
 impl CallTimer<'_> {
     /// Records the outcome and the elapsed time.
     pub fn end(mut self, outcome: CallOutcome) {
-        self.ended = true;
-        self.calls
-            .record(self.operation, outcome, self.began.elapsed());
+        self.outcome = outcome;
     }
 }
 
 impl Drop for CallTimer<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            let elapsed = self.began.elapsed();
-            self.calls
-                .record(self.operation, CallOutcome::Failed, elapsed);
-        }
+        let elapsed = self.began.elapsed();
+        self.calls.record(self.operation, self.outcome, elapsed);
     }
 }
 
@@ -102,7 +111,7 @@ impl CallMetrics {
             calls: self,
             operation,
             began: Instant::now(),
-            ended: false,
+            outcome: CallOutcome::Failed,
         }
     }
 
@@ -122,16 +131,14 @@ impl CallMetrics {
             .observe(elapsed.as_secs_f64());
     }
 
-    pub(super) fn totals(&self) -> Totals {
-        Totals {
+    /// The counts since the start of the process, with the longest duration since the last call of this method, in whole
+    /// microseconds.
+    pub(super) fn take_counts(&self) -> CallCounts {
+        CallCounts {
             calls: self.0.calls.load(Ordering::Relaxed),
             failed: self.0.failed.load(Ordering::Relaxed),
+            slowest: Duration::from_micros(self.0.slowest_micros.swap(0, Ordering::Relaxed)),
         }
-    }
-
-    /// The longest duration since the last call of this method, in whole microseconds.
-    pub(super) fn take_slowest(&self) -> Duration {
-        Duration::from_micros(self.0.slowest_micros.swap(0, Ordering::Relaxed))
     }
 
     pub(super) fn register(&self, registry: &mut Registry, name: &str, help: &str) {

@@ -3,18 +3,16 @@
 
 mod calls;
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use parking_lot::Mutex;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use calls::Totals;
-pub use calls::{CallMetrics, CallOutcome};
+pub use calls::{CallCounts, CallMetrics, CallOutcome};
 
 /// The cache layers, by their names in `x-codex-cache`.
 const LAYERS: [&str; 4] = ["memory", "artifact", "rebuild", "stale"];
@@ -27,10 +25,9 @@ pub struct Metrics {
     registry: Registry,
     layers: [Counter; 4],
     classes: [Counter; 5],
-    gauges: Gauges,
     storage: CallMetrics,
     github: CallMetrics,
-    last_summary: Mutex<CounterSnapshot>,
+    last_summary: Mutex<Counts>,
 }
 
 /// A snapshot of the values that the cache and the Git sync provide.
@@ -52,9 +49,9 @@ pub struct RuntimeStats {
     pub oldest_unpushed: Option<Duration>,
 }
 
-/// Counts since the last summary.
+/// Counts since the start of the process, or since the last summary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct Counts {
     /// Responses by cache layer: memory, artifact, rebuild, stale.
     pub layers: [u64; 4],
     /// All responses.
@@ -64,37 +61,9 @@ pub struct Summary {
     /// Rebuilds from the task files.
     pub rebuilds: u64,
     /// Storage requests.
-    pub storage_calls: u64,
-    /// Those without a usable response.
-    pub storage_failed: u64,
-    /// The longest duration of one.
-    pub storage_slowest: Duration,
+    pub storage: CallCounts,
     /// Requests to GitHub.
-    pub github_calls: u64,
-    /// Those without a usable response.
-    pub github_failed: u64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct CounterSnapshot {
-    layers: [u64; 4],
-    requests: u64,
-    failed: u64,
-    rebuilds: u64,
-    storage: Totals,
-    github: Totals,
-}
-
-/// The metrics that are set from [`RuntimeStats`] at each scrape.
-#[derive(Default)]
-struct Gauges {
-    rebuilds: Counter,
-    cached_users: Gauge,
-    cached_bytes: Gauge,
-    tasks: Gauge,
-    pending: Gauge,
-    unpushed: Gauge,
-    oldest_unpushed: Gauge<f64, AtomicU64>,
+    pub github: CallCounts,
 }
 
 impl Default for Metrics {
@@ -122,15 +91,12 @@ impl Metrics {
             "class",
             CLASSES,
         );
-        let gauges = Gauges::default();
-        gauges.register(&mut registry);
         storage.register(&mut registry, "storage_call", "Storage requests");
         github.register(&mut registry, "github_call", "Requests to GitHub");
         Self {
             registry,
             layers,
             classes,
-            gauges,
             storage,
             github,
             last_summary: Mutex::default(),
@@ -153,94 +119,66 @@ impl Metrics {
     /// # Errors
     /// None in practice: writing to a string can't fail.
     pub fn render(&self, stats: &RuntimeStats) -> Result<String, std::fmt::Error> {
-        {
-            // Serializes concurrent scrapes: `Gauges::set` reads a counter and adds the difference.
-            let _guard = self
-                .last_summary
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            self.gauges.set(stats);
-        }
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &stats.registry())?;
+        encode_eof(&mut text)?;
         Ok(text)
     }
 
-    /// The counts since the last call of this method.
-    pub fn summary(&self, stats: &RuntimeStats) -> Summary {
-        let now = CounterSnapshot {
+    /// The counts since the last call of this method, with the longest duration of a call in this time.
+    pub fn summary(&self, stats: &RuntimeStats) -> Counts {
+        let now = Counts {
             layers: self.layers.each_ref().map(Counter::get),
             requests: self.classes.iter().map(Counter::get).sum(),
             failed: self.classes[4].get(),
             rebuilds: stats.rebuilds,
-            storage: self.storage.totals(),
-            github: self.github.totals(),
+            storage: self.storage.take_counts(),
+            github: self.github.take_counts(),
         };
-        let last = self.last_summary.lock();
-        let mut last = last.unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *last, now);
-        Summary {
+        let before = std::mem::replace(&mut *self.last_summary.lock(), now);
+        Counts {
             layers: std::array::from_fn(|at| now.layers[at] - before.layers[at]),
             requests: now.requests - before.requests,
             failed: now.failed - before.failed,
             rebuilds: now.rebuilds.saturating_sub(before.rebuilds),
-            storage_calls: now.storage.calls - before.storage.calls,
-            storage_failed: now.storage.failed - before.storage.failed,
-            storage_slowest: self.storage.take_slowest(),
-            github_calls: now.github.calls - before.github.calls,
-            github_failed: now.github.failed - before.github.failed,
+            storage: now.storage.since(before.storage),
+            github: now.github.since(before.github),
         }
     }
 }
 
-impl Gauges {
-    fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "rebuilds",
-            "Rebuilds from the task files",
-            self.rebuilds.clone(),
-        );
-        registry.register("cached_users", "Users in memory", self.cached_users.clone());
-        registry.register_with_unit(
-            "cached",
-            "What memory holds",
-            Unit::Bytes,
-            self.cached_bytes.clone(),
-        );
-        registry.register(
-            "alive_tasks",
-            "Asynchronous tasks that haven't ended",
-            self.tasks.clone(),
-        );
-        registry.register(
-            "pending_users",
-            "Users for whom this instance is just writing",
-            self.pending.clone(),
-        );
-        registry.register(
-            "unpushed_users",
-            "Users with something that Git or the store doesn't have yet",
-            self.unpushed.clone(),
-        );
+impl RuntimeStats {
+    /// The values as metrics, for one scrape.
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("codex");
+        let rebuilds = ConstCounter::new(self.rebuilds);
+        registry.register("rebuilds", "Rebuilds from the task files", rebuilds);
+        let pending_help = "Users for whom this instance is just writing";
+        let unpushed_help = "Users with something that Git or the store doesn't have yet";
+        for (name, help, value) in [
+            ("cached_users", "Users in memory", self.cached_users),
+            (
+                "alive_tasks",
+                "Asynchronous tasks that haven't ended",
+                self.tasks,
+            ),
+            ("pending_users", pending_help, self.pending),
+            ("unpushed_users", unpushed_help, self.unpushed),
+        ] {
+            registry.register(name, help, ConstGauge::new(value));
+        }
+        let cached = ConstGauge::new(self.cached_bytes);
+        registry.register_with_unit("cached", "What memory holds", Unit::Bytes, cached);
+        let oldest = self.oldest_unpushed.unwrap_or_default().as_secs_f64();
+        let help = "For how long the first of them has waited";
         registry.register_with_unit(
             "oldest_unpushed",
-            "For how long the first of them has waited",
+            help,
             Unit::Seconds,
-            self.oldest_unpushed.clone(),
+            ConstGauge::new(oldest),
         );
-    }
-
-    fn set(&self, stats: &RuntimeStats) {
-        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let before = self.rebuilds.get();
-        self.rebuilds.inc_by(stats.rebuilds.saturating_sub(before));
-        self.cached_users.set(signed(stats.cached_users));
-        self.cached_bytes.set(signed(stats.cached_bytes));
-        self.tasks.set(signed(stats.tasks));
-        self.pending.set(signed(stats.pending));
-        self.unpushed.set(signed(stats.unpushed));
-        let oldest = stats.oldest_unpushed.unwrap_or_default();
-        self.oldest_unpushed.set(oldest.as_secs_f64());
+        registry
     }
 }
 

@@ -31,10 +31,9 @@ struct ReplacementResponse {
 
 impl ClientConnection {
     pub(super) fn new(stream: TcpStream) -> Self {
-        let replacement = None;
         Self {
             stream,
-            replacement,
+            replacement: None,
         }
     }
 

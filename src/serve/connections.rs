@@ -1,18 +1,18 @@
 //! Accepts connections up to a limit, and closes idle ones.
 
 use std::io::{self, ErrorKind};
-use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use codex_miroir::config::Config;
 use codex_miroir::http::Routes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::Service;
@@ -34,29 +34,22 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Minimum interval of the warnings that the connection limit is reached.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Limits of the connections.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ConnectionLimits {
-    /// Concurrent connections; more wait in the system's accept queue.
-    pub(crate) max_connections: NonZeroUsize,
-    /// From the start of a connection, or its last response, to the end of the next request's headers. It must be
-    /// longer than clients keep pooled connections: .NET's client closes them after 60 s.
-    pub(crate) idle_timeout: Duration,
-}
-
 /// Serves `routes` until `shutdown` completes. Then stops accepting, and waits at most `grace` for running requests.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Routes,
-    limits: ConnectionLimits,
+    config: &Config,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) {
-    let max_connections = cap_by_file_limit(limits.max_connections.get());
+    // More connections wait in the system's accept queue.
+    let max_connections = cap_by_file_limit(config.max_connections.get());
     let permits = Arc::new(Semaphore::new(max_connections));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.header_read_timeout(limits.idle_timeout)
+    // From the start of a connection, or its last response, to the end of the next request's headers. It must be longer
+    // than clients keep pooled connections: .NET's client closes them after 60 s.
+    http.header_read_timeout(config.idle)
         .max_buf_size(READ_MAX_BYTES);
     let mut shutdown = pin!(shutdown);
     let mut last_warning = None;
@@ -72,9 +65,11 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 let routes = routes.clone();
-                let http = http.timer(IdleTimer::new(limits.idle_timeout));
+                let http = http.timer(IdleTimer::new(config.idle));
+                // Responses are written whole, so Nagle's algorithm would only delay them.
+                let _ = stream.set_nodelay(true);
                 let connection = http.serve_connection(
-                    io(stream),
+                    TokioIo::new(ClientConnection::new(stream)),
                     // No `poll_ready`: a router is always ready.
                     service_fn(move |it| routes.clone().call(it.map(Body::new))),
                 );
@@ -90,12 +85,6 @@ pub(crate) async fn serve(
     }
     drop(listener);
     let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
-}
-
-fn io(stream: TcpStream) -> TokioIo<ClientConnection> {
-    // Responses are written whole, so Nagle's algorithm would only delay them.
-    let _ = stream.set_nodelay(true);
-    TokioIo::new(ClientConnection::new(stream))
 }
 
 /// Waits for the permit of one more connection. `last_warning` is when the log last said that the limit is reached.

@@ -5,11 +5,12 @@
 //! one sleep per connection and resets it only when it fires, to the deadline that is then current.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
+use parking_lot::Mutex;
 
 /// The timer of one connection, which has at most one sleep at a time.
 #[derive(Clone)]
@@ -52,8 +53,7 @@ impl Future for IdleSleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.timer.0.lock();
-        let mut sleep = sleep.unwrap_or_else(PoisonError::into_inner);
+        let mut sleep = self.timer.0.lock();
         if self.deadline < sleep.deadline() {
             sleep.as_mut().reset(self.deadline);
         }

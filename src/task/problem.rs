@@ -32,7 +32,7 @@ impl Problem {
 }
 
 /// Why a file can't be read, or a warning about a user's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
     /// A `.md` file whose name isn't `NNNN.md`, `NNNN-.md` or `NNNN-Title.md`.

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::context::{self, RequestContext};
+use crate::context;
 
 /// One JSON object per line.
 pub(super) struct JsonEventFormat;
@@ -40,22 +40,13 @@ fn escape_warn(line: &str, level: Level) -> String {
     }
     let mut escaped = String::with_capacity(line.len() + 8);
     let mut rest = line;
-    while let Some(at) = find_warn(rest) {
-        let first = if rest[at..].starts_with('w') {
-            r"\u0077"
-        } else {
-            r"\u0057"
-        };
-        escaped.push_str(&rest[..at]);
-        escaped.push_str(first);
+    let is_warn = |it: &[u8]| it.eq_ignore_ascii_case(b"warn");
+    while let Some(at) = rest.as_bytes().windows(4).position(is_warn) {
+        escaped += &rest[..at];
+        escaped += &format!(r"\u{:04x}", rest.as_bytes()[at]);
         rest = &rest[at + 1..];
     }
     escaped + rest
-}
-
-fn find_warn(text: &str) -> Option<usize> {
-    let mut windows = text.as_bytes().windows(4);
-    windows.position(|it| it.eq_ignore_ascii_case(b"warn"))
 }
 
 fn object(event: &Event<'_>) -> Result<Vec<u8>, serde_json::Error> {
@@ -98,7 +89,7 @@ fn timestamp() -> String {
 
 /// Passes each known field of the current request to `record`.
 fn for_each_request_field(mut record: impl FnMut(&'static str, &dyn fmt::Display)) {
-    context::with_request(|request: &RequestContext| {
+    context::with_request(|request| {
         record("request_id", &request.id());
         record("route", &request.route());
         if let Some(user) = request.user() {

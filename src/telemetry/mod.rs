@@ -48,7 +48,11 @@ pub fn init(rust_log: Option<&str>) -> Result<(), ConfigError> {
         .with(ours)
         .with(lines)
         .init();
-    panic::set_hook(Box::new(|panic| log_panic(panic.location())));
+    // Without the panic's message, which may quote a task.
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(tracing::field::display);
+        tracing::error!(place, "a bug: the code panicked");
+    }));
     Ok(())
 }
 
@@ -77,29 +81,23 @@ where
         .event_format(JsonEventFormat)
 }
 
-/// Logs where a panic happened, with the current request's fields. Not its message, which may quote a task.
-fn log_panic(location: Option<&panic::Location<'_>>) {
-    let place = location.map(tracing::field::display);
-    tracing::error!(place, "a bug: the code panicked");
-}
-
 /// Logs one line with the counts since the last one and the current gauges.
 pub fn log_summary(metrics: &Metrics, stats: &RuntimeStats) {
-    let summary = metrics.summary(stats);
-    let [memory, artifact, rebuild, stale] = summary.layers;
+    let counts = metrics.summary(stats);
+    let ([memory, artifact, rebuild, stale], storage) = (counts.layers, counts.storage);
     tracing::info!(
-        requests = summary.requests,
-        failed = summary.failed,
+        requests = counts.requests,
+        failed = counts.failed,
         memory,
         artifact,
         rebuild,
         stale,
-        rebuilds = summary.rebuilds,
-        storage_calls = summary.storage_calls,
-        storage_failed = summary.storage_failed,
-        storage_slowest_ms = summary.storage_slowest.as_millis() as u64,
-        github_calls = summary.github_calls,
-        github_failed = summary.github_failed,
+        rebuilds = counts.rebuilds,
+        storage_calls = storage.calls,
+        storage_failed = storage.failed,
+        storage_slowest_ms = storage.slowest.as_millis() as u64,
+        github_calls = counts.github.calls,
+        github_failed = counts.github.failed,
         pending = stats.pending,
         unpushed = stats.unpushed,
         oldest_unpushed_s = stats.oldest_unpushed.map_or(0, |it| it.as_secs()),

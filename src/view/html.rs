@@ -6,9 +6,8 @@ use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::language::Language;
 use super::week::{Stamps, Week};
-use super::words::{WeekPageTexts, problem_text};
+use super::words::{Language, WeekPageTexts};
 use crate::task::{Datum, TaskView};
 use crate::timeline::{Day, DaySlot, Placed, Reason, Unplaced};
 
@@ -26,17 +25,15 @@ struct WeekPage<'a> {
     week: &'a Week<'a>,
     bodies: &'a Bodies,
     words: &'static WeekPageTexts,
-    language: Language,
 }
 
 /// Renders the page.
 pub fn html(week: &Week<'_>, stamps: &Stamps, bodies: &Bodies, language: Language) -> String {
-    let words = WeekPageTexts::of(language);
+    let words = language.texts();
     let page = WeekPage {
         week,
         bodies,
         words,
-        language,
     };
     let title = format!("{} {}", words.week_from, week.timeline.today);
     let markup = html! {
@@ -88,7 +85,7 @@ impl WeekPage<'_> {
             .task
             .and_then(|placed| Some((placed, self.week.task(placed.row)?)));
         html! {
-            dt { (self.words.zeit(slot.zeit)) @if is_current { " · " b { (self.words.up_now) } } }
+            dt { (self.words.zeit[&slot.zeit]) @if is_current { " · " b { (self.words.up_now) } } }
             @match task {
                 Some((placed, task)) => dd class=(task.kategorie) {
                     (self.in_slot(placed, task))
@@ -103,7 +100,7 @@ impl WeekPage<'_> {
         html! {
             span.name { (task.title.text()) }
             div.dim {
-                (task.id) " · " (self.words.kategorie(task.kategorie))
+                (task.id) " · " (self.words.kategorie[&task.kategorie])
                 @if placed.is_fixed { " · " (self.words.fixed) }
                 @if let Some(deadline) = task.deadline {
                     " · "
@@ -137,7 +134,7 @@ impl WeekPage<'_> {
                 li {
                     span.name { (task.title.text()) }
                     div.dim {
-                        (task.id) " · " (self.words.kategorie(task.kategorie))
+                        (task.id) " · " (self.words.kategorie[&task.kategorie])
                         @if let Some(deadline) = task.deadline { " · " (self.words.due) " " (deadline) }
                         " · " (self.reason(unplaced.reason))
                     }
@@ -148,12 +145,8 @@ impl WeekPage<'_> {
 
     fn reason(&self, reason: Reason) -> Markup {
         html! {
-            @match reason {
-                Reason::SlotTaken { by } => { (self.words.slot_taken_by) " " (stem(self.week.table.file(by).name)) "." },
-                Reason::SlotPassed => (self.words.slot_passed),
-                Reason::OutsideHorizon => (self.words.outside_horizon),
-                Reason::HorizonFull => (self.words.horizon_full),
-            }
+            (self.words.reason[reason.as_str()])
+            @if let Reason::SlotTaken { by } = reason { " " (stem(self.week.table.file(by).name)) "." }
         }
     }
 
@@ -191,10 +184,7 @@ impl WeekPage<'_> {
                     span.name { (stem(self.week.table.file(row).name)) }
                     div.late {
                         @if let Some(line) = found.line { (self.words.line) " " (line) ": " }
-                        @match self.language {
-                            Language::German => (problem_text(found.code)),
-                            Language::English => (found.message),
-                        }
+                        (self.words.problem.get(&found.code).unwrap_or(&found.message))
                     }
                 }
             }
@@ -202,7 +192,7 @@ impl WeekPage<'_> {
     }
 
     fn weekday(&self, datum: Datum) -> &'static str {
-        self.words.weekdays[datum.0.weekday().num_days_from_sunday() as usize]
+        &self.words.days[datum.0.weekday().num_days_from_sunday() as usize]
     }
 }
 

@@ -242,34 +242,32 @@ fn unplaced<'a>(week: &Week<'a>, unplaced: Unplaced) -> Option<UnplacedDocument<
 }
 
 fn problems<'a>(week: &Week<'a>) -> Vec<ProblemDocument<'a>> {
+    let document = |file, line, code, message| ProblemDocument {
+        file,
+        line,
+        code,
+        message,
+    };
     let of_files = week.timeline.problems.iter().filter_map(|row| {
-        let problem = week.problem(*row)?;
-        Some(ProblemDocument {
-            file: path(week, *row),
-            line: problem.line,
-            code: problem.code,
-            message: problem.message.as_str().into(),
-        })
+        let it = week.problem(*row)?;
+        let message = it.message.as_str().into();
+        Some(document(path(week, *row), it.line, it.code, message))
     });
-    let running_out = week.is_short_of_ids().then(|| ProblemDocument {
-    file: FilePath { folder: week.folder, name: "" },
-        line: None,
-        code: ProblemCode::IdsRunningOut,
-        message: format!(
-            "Only {} of the 10,000 task numbers are free: remove files of tasks that are long done.",
-            week.free_ids
-        )
-        .into(),
-    });
-    let merged = week.merged.iter().map(|merged| ProblemDocument {
-        file: path(week, merged.row),
-        line: None,
-        code: ProblemCode::MergedConflict,
-        message: format!(
+    let merged = week.merged.iter().map(|merged| {
+        let message = format!(
             "It was changed here and in Git; of {} the change made here stands, look at Git's history for the other.",
             merged.fields.join(", ")
-        )
-        .into(),
+        );
+        let (file, code) = (path(week, merged.row), ProblemCode::MergedConflict);
+        document(file, None, code, message.into())
+    });
+    let running_out = week.is_short_of_ids().then(|| {
+        let message = format!(
+            "Only {} of the 10,000 task numbers are free: remove files of tasks that are long done.",
+            week.free_ids
+        );
+        let (folder, name) = (week.folder, "");
+        document(FilePath { folder, name }, None, ProblemCode::IdsRunningOut, message.into())
     });
     of_files.chain(merged).chain(running_out).collect()
 }

@@ -26,18 +26,14 @@ static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
 
 /// Placeholders for a task list's checkboxes (unchecked, checked), replaced after sanitizing: the sanitizer drops every
 /// `<input>` of the text's own HTML. Random for each text, so that a text can't contain them.
-struct CheckboxPlaceholders([String; 2]);
-
-impl CheckboxPlaceholders {
-    fn new() -> Self {
-        let random = getrandom::u64().and_then(|one| Ok((one, getrandom::u64()?)));
-        // Without randomness there are no checkboxes: sanitized HTML has no NUL, so the placeholder is never found.
-        let name = random.map_or_else(
-            |_| "\0".to_owned(),
-            |(one, two)| format!("{one:016x}{two:016x}"),
-        );
-        Self(["0", "1"].map(|checked| format!("<span title=\"{name}{checked}\"></span>")))
-    }
+fn checkbox_placeholders() -> [String; 2] {
+    let random = getrandom::u64().and_then(|one| Ok((one, getrandom::u64()?)));
+    // Without randomness there are no checkboxes: sanitized HTML has no NUL, so the placeholder is never found.
+    let name = random.map_or_else(
+        |_| "\0".to_owned(),
+        |(one, two)| format!("{one:016x}{two:016x}"),
+    );
+    ["0", "1"].map(|checked| format!("<span title=\"{name}{checked}\"></span>"))
 }
 
 /// What replaces the placeholders.
@@ -66,10 +62,8 @@ pub fn markdown_to_html(markdown: &str) -> String {
     let events = limit_events(Parser::new_ext(markdown, extensions), &placeholders);
     push_html(&mut rendered, events);
     let mut clean = SANITIZER.clean(&rendered).to_string();
-    if let Some(CheckboxPlaceholders(placeholders)) = placeholders.get() {
-        for (placeholder, checkbox) in placeholders.iter().zip(CHECKBOX_HTML) {
-            clean = clean.replace(placeholder, checkbox);
-        }
+    for (placeholder, checkbox) in placeholders.get().into_iter().flatten().zip(CHECKBOX_HTML) {
+        clean = clean.replace(placeholder, checkbox);
     }
     clean
 }
@@ -77,7 +71,7 @@ pub fn markdown_to_html(markdown: &str) -> String {
 /// Enforces the limits on depth and raw HTML, and inserts the checkbox placeholders.
 fn limit_events<'a>(
     events: impl Iterator<Item = Event<'a>>,
-    placeholders: &OnceCell<CheckboxPlaceholders>,
+    placeholders: &OnceCell<[String; 2]>,
 ) -> impl Iterator<Item = Event<'a>> {
     let mut depth = 0;
     let (mut tags, mut bytes) = (0, 0);
@@ -102,11 +96,9 @@ fn limit_events<'a>(
             })
         }
         Event::TaskListMarker(checked) => {
-            let CheckboxPlaceholders(placeholders) =
-                placeholders.get_or_init(CheckboxPlaceholders::new);
-            Some(Event::Html(
-                placeholders[usize::from(checked)].clone().into(),
-            ))
+            let placeholders = placeholders.get_or_init(checkbox_placeholders);
+            let placeholder = placeholders[usize::from(checked)].clone();
+            Some(Event::Html(placeholder.into()))
         }
         _ => Some(event),
     })

@@ -2,7 +2,6 @@
 
 mod html;
 mod json;
-mod language;
 mod markdown;
 mod task;
 mod week;
@@ -10,7 +9,7 @@ mod words;
 
 pub use html::{Bodies, STYLESHEET, UNREADABLE_BODY, html};
 pub use json::{WeekDocument, json};
-pub use language::Language;
 pub use markdown::markdown_to_html;
 pub use task::{FileObject, TaskObject};
 pub use week::{MergedRow, Stamps, Week};
+pub use words::Language;

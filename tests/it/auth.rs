@@ -74,8 +74,9 @@ impl Town {
         let lookup = |name: &str| all.get(name).map(|value| (*value).to_owned());
         let config = Config::from_lookup(lookup).unwrap();
         let transport = Arc::new(Transport::new(&config.github.api_url, &config.trust).unwrap());
-        let authenticator = Authenticator::new(&config, &transport).unwrap();
         let instance = self.scene.instance();
+        let owners = instance.codex.owners();
+        let authenticator = Authenticator::new(&config, &transport, owners).unwrap();
         let app = App::new(
             instance.codex.clone(),
             authenticator,

@@ -249,8 +249,8 @@ async fn a_preflight_to_any_path_is_answered() {
     };
     let config = Config::from_lookup(lookup).unwrap();
     let transport = Arc::new(Transport::new(&config.github.api_url, &config.trust).unwrap());
-    let authenticator = Authenticator::new(&config, &transport).unwrap();
     let codex = Scene::new().instance().codex;
+    let authenticator = Authenticator::new(&config, &transport, codex.owners()).unwrap();
     let routes = router(App::new(codex, authenticator, &config, Arc::default()));
     for path in ["/codex", "/api/tasks/0000", "/api/tasks/0000/complete"] {
         let preflight = request("OPTIONS", path)

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use codex_miroir::codex::Encoding::{Gzip, Identity};
-use codex_miroir::http::auth::callback::{CallbackQuery, CallbackStep, SignInCookie, decide};
-use codex_miroir::http::auth::pending_sign_in::PendingSignIn;
+use codex_miroir::http::auth::callback::{
+    CallbackQuery, CallbackStep, PendingSignIn, SignInCookie, decide,
+};
 use codex_miroir::http::negotiate::Representation::{Full, NotModified};
 use codex_miroir::http::negotiate::{Representation, accepted_encoding, if_match, wants_page};
 use codex_miroir::http::route_table::RouteTable;

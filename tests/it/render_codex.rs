@@ -2,7 +2,9 @@
 
 use http::{Request, StatusCode};
 use insta::assert_snapshot;
+use serde_json::Value;
 
+use crate::support::contract::DOCUMENT;
 use crate::support::http::{get, send};
 use crate::support::scene::{Scene, task};
 
@@ -194,6 +196,30 @@ async fn the_page_is_german_or_english_as_the_browser_wishes() {
     let (german, english) = (of("de").await, of("en").await);
     assert_eq!(german.header("vary"), "Accept-Encoding");
     assert_eq!(german.header("etag"), english.header("etag"));
+}
+
+/// In English a problem has its own message.
+#[test]
+fn every_code_and_word_of_the_week_has_its_texts() {
+    let texts: Value = serde_json::from_str(include_str!("../../src/view/words.json")).unwrap();
+    let schemas = &DOCUMENT["components"]["schemas"];
+    for (schema, member, languages) in [
+        ("ProblemCode", "problem", &["de"][..]),
+        ("Reason", "reason", &["de", "en"]),
+        ("Zeit", "zeit", &["de", "en"]),
+        ("Kategorie", "kategorie", &["de", "en"]),
+        ("Status", "status", &["de", "en"]),
+    ] {
+        let codes = schemas[schema]["enum"].as_array().unwrap();
+        for language in languages {
+            let texts = texts[language][member].as_object().unwrap();
+            assert_eq!(texts.len(), codes.len(), "{language} {member}");
+            for code in codes {
+                let text = texts.get(code.as_str().unwrap());
+                assert!(text.is_some_and(Value::is_string), "{language} {code}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

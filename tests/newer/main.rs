@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let github = Arc::new(Transport::new(&config.github.api_url, &config.trust)?);
     let store = Arc::new(NewerStore::over(open(&config)?, format));
     let codex = Codex::new(store, settings(&config, &github)?);
-    let authenticator = http::Authenticator::new(&config, &github)?;
+    let authenticator = http::Authenticator::new(&config, &github, codex.owners())?;
     let app = http::App::new(codex.clone(), authenticator, &config, Arc::default());
     if let Ok(git) = codex.git() {
         tokio::spawn(Arc::clone(git).push_in_background());

@@ -1,8 +1,19 @@
-//! PURE. What to do when GitHub sends a browser back (`/auth/github/callback`).
+//! PURE. A browser's sign-in in progress, and what to do when GitHub sends the browser back
+//! (`/auth/github/callback`).
 
-use super::pending_sign_in::PendingSignIn;
+use std::time::Duration;
+
+use crate::config::Secret;
+use crate::github::AuthorizationRequest;
 use crate::http::error_code::Code;
+use crate::http::hash::sha256;
 use crate::now::Now;
+
+/// Time limit of a sign-in.
+pub(super) const SIGN_IN_TTL: Duration = Duration::from_secs(600);
+
+/// Format version of the cookie's text.
+const VERSION: &str = "1";
 
 /// What GitHub gives the browser in the URL. Not `Debug`: the code and the state are secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -74,5 +85,86 @@ pub fn decide(cookie: SignInCookie, query: &CallbackQuery, now: Now) -> Callback
                 None => Ok(pending),
             },
         },
+    }
+}
+
+/// The content of the sealed sign-in cookie.
+#[derive(Debug)]
+pub struct PendingSignIn {
+    /// Seconds since 1970.
+    issued: i64,
+    state: Secret,
+    pub(super) verifier: Secret,
+    /// Where to redirect after the sign-in.
+    pub(super) return_to: ReturnTo,
+}
+
+impl PendingSignIn {
+    pub(super) fn new(sign_in: &AuthorizationRequest, return_to: ReturnTo, now: Now) -> Self {
+        Self {
+            issued: now.utc.timestamp(),
+            state: sign_in.state.clone(),
+            verifier: sign_in.verifier.clone(),
+            return_to,
+        }
+    }
+
+    /// Whether this is the sign-in with `state`. Compares hashes, so that the timing leaks nothing about the state.
+    pub(super) fn has_state(&self, state: &str) -> bool {
+        sha256(self.state.reveal()) == sha256(state)
+    }
+
+    /// Whether the time limit has passed.
+    pub(super) fn is_expired(&self, now: Now) -> bool {
+        now.utc.timestamp() - self.issued >= SIGN_IN_TTL.as_secs().cast_signed()
+    }
+
+    /// Dot-separated fields. State and verifier are base64url, so they contain no dot.
+    pub(super) fn to_text(&self) -> String {
+        let (state, verifier) = (self.state.reveal(), self.verifier.reveal());
+        let (issued, return_to) = (self.issued, self.return_to.as_str());
+        format!("{VERSION}.{issued}.{state}.{verifier}.{return_to}")
+    }
+
+    /// The sign-in that `to_text` wrote; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(5, '.');
+        let mut next = || parts.next();
+        if next()? != VERSION {
+            return None;
+        }
+        Some(Self {
+            issued: next()?.parse().ok()?,
+            state: Secret::new(next()?.to_owned()),
+            verifier: Secret::new(next()?.to_owned()),
+            return_to: ReturnTo::parse(next()?)?,
+        })
+    }
+}
+
+/// A path of this service with an optional query; nothing that a browser could resolve to another origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReturnTo(String);
+
+impl ReturnTo {
+    /// Maximum length in bytes, because it is stored in a cookie.
+    pub(in crate::http) const MAX: usize = 1024;
+
+    /// Accepts a path of visible ASCII that begins with exactly one `/`. Rejects `\`, which browsers treat as `/`, and
+    /// tabs and line breaks, which they ignore.
+    pub(in crate::http) fn parse(text: &str) -> Option<Self> {
+        let visible = text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+        let local = text.starts_with('/') && !text.starts_with("//");
+        (visible && local && text.len() <= Self::MAX).then(|| Self(text.to_owned()))
+    }
+
+    pub(in crate::http) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for ReturnTo {
+    fn default() -> Self {
+        Self("/".to_owned())
     }
 }

@@ -1,11 +1,13 @@
-//! Names and attributes of the cookies.
+//! The cookies: their names and attributes, and the sealing of those whose values are secret.
 
 use std::time::Duration;
 
+use cookie::{Cookie, CookieJar, Key};
 use http::{HeaderMap, HeaderValue};
 
 use crate::codex::Version;
-use crate::config::PublicUrl;
+use crate::config::{PublicUrl, Secret};
+use crate::http::hash::sha256;
 use crate::http::negotiate;
 use crate::user::UserId;
 
@@ -14,6 +16,9 @@ const LEGACY_SESSION: &str = "session";
 
 /// Holds the highest version that the client has seen.
 pub(in crate::http) const VERSION: &str = "codex_version";
+
+/// Limits how many cookies of the same name are tried.
+const MAX_CANDIDATES: usize = 4;
 
 /// The cookies' names, and whether they are `Secure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +34,15 @@ impl CookieNames {
     /// Over https the names have the prefix `__Host-`: browsers accept such cookies only from this host, `Secure` and
     /// without `Domain`, and send them only to it.
     pub(super) fn of(public_url: &PublicUrl) -> Self {
-        match public_url.is_https() {
-            true => Self {
-                session: "__Host-codex_session",
-                sign_in: "__Host-codex_sign_in",
-                secure: true,
-            },
-            false => Self {
-                session: "codex_session",
-                sign_in: "codex_sign_in",
-                secure: false,
-            },
+        let secure = public_url.is_https();
+        let [session, sign_in] = match secure {
+            true => ["__Host-codex_session", "__Host-codex_sign_in"],
+            false => ["codex_session", "codex_sign_in"],
+        };
+        Self {
+            session,
+            sign_in,
+            secure,
         }
     }
 
@@ -84,5 +87,45 @@ impl CookieNames {
     pub(in crate::http) fn expire_all(&self) -> impl Iterator<Item = HeaderValue> {
         let names = [self.session, self.sign_in, VERSION, LEGACY_SESSION];
         names.into_iter().filter_map(|name| self.expire(name))
+    }
+}
+
+/// Encrypts and authenticates the values of cookies. The first key seals, all of them open, so that keys can be rotated.
+pub(super) struct CookieSealer {
+    keys: Vec<Key>,
+    pub(super) names: CookieNames,
+}
+
+impl CookieSealer {
+    /// Keys from secrets of any length.
+    pub(super) fn new(secrets: &[Secret], names: CookieNames) -> Self {
+        let seed = |it: &Secret| sha256(["codex-miroir cookies 1\0", it.reveal()].concat());
+        let keys = secrets.iter().map(|it| Key::derive_from(&seed(it)));
+        Self {
+            keys: keys.collect(),
+            names,
+        }
+    }
+
+    /// The `Set-Cookie` value of the cookie `name` with `text` sealed: it doesn't open under another name. `None` without
+    /// a key.
+    pub(super) fn set(&self, name: &str, text: String, max_age: Duration) -> Option<HeaderValue> {
+        let mut jar = CookieJar::new();
+        jar.private_mut(self.keys.first()?)
+            .add(Cookie::new(name.to_owned(), text));
+        self.names.set(name, jar.get(name)?.value(), max_age)
+    }
+
+    /// The text of the first of the request's cookies that was sealed for this name, by any of the keys.
+    pub(super) fn open(&self, headers: &HeaderMap, name: &'static str) -> Option<String> {
+        let jar = CookieJar::new();
+        let mut sealed = negotiate::cookies(headers, name).take(MAX_CANDIDATES);
+        sealed.find_map(|sealed| {
+            let opened = self.keys.iter().find_map(|key| {
+                let cookie = Cookie::new(name, sealed.to_owned());
+                jar.private(key).decrypt(cookie)
+            });
+            Some(opened?.value().to_owned())
+        })
     }
 }

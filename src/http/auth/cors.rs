@@ -10,10 +10,15 @@ use crate::http::header_names::{
 };
 
 /// Allows these origins, without credentials (cookies). `None` if there are no origins.
-pub(super) fn layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
+///
+/// # Errors
+/// A message if one can't be in a header.
+pub(super) fn layer(origins: &[String]) -> Result<Option<CorsLayer>, String> {
     if origins.is_empty() {
-        return None;
+        return Ok(None);
     }
+    let origins = origins.iter().map(HeaderValue::try_from);
+    let origins = origins.collect::<Result<Vec<_>, _>>();
     let sent = [
         header::AUTHORIZATION,
         header::CONTENT_TYPE,
@@ -40,10 +45,10 @@ pub(super) fn layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
         Method::PATCH,
     ];
     let layer = CorsLayer::new()
-        .allow_origin(origins.to_vec())
+        .allow_origin(origins.map_err(|it| it.to_string())?)
         .allow_methods(methods)
         .allow_headers(sent)
         .expose_headers(shown)
         .max_age(Duration::from_secs(600));
-    Some(layer)
+    Ok(Some(layer))
 }

@@ -7,8 +7,13 @@ use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::caller::{Caller, account_name};
+use crate::config::Allowlist;
+use crate::http::error::Answer;
+use crate::http::error_code::Code;
 use crate::http::hash::{hex, sha256};
-use crate::owners::{AccountIdentity, LoginClaim};
+use crate::now::Now;
+use crate::owners::{AccountIdentity, LoginClaim, Owners};
 use crate::user::UserId;
 
 pub(super) const PRINCIPAL: HeaderName = HeaderName::from_static("x-ms-client-principal");
@@ -22,6 +27,30 @@ const NAME_IDENTIFIER: &str =
 
 /// Claim type of Entra ID's object id, which is the same in all apps of a tenant.
 const OBJECT_IDENTIFIER: &str = "http://schemas.microsoft.com/identity/claims/objectidentifier";
+
+/// Authenticates requests in the mode `easyauth`.
+pub(super) struct EasyAuthenticator {
+    pub(super) provider: String,
+    pub(super) allowed: Allowlist,
+    pub(super) owners: Owners,
+}
+
+impl EasyAuthenticator {
+    pub(super) async fn authenticate(&self, headers: &HeaderMap, now: Now) -> Answer<Caller> {
+        let claim = principal(headers, &self.provider).ok_or(Code::NotSignedIn)?;
+        let names = [account_name(&claim), claim.login.as_str()];
+        if !names.iter().any(|name| self.allowed.allows(name)) {
+            return Err(Code::LoginNotAllowed.into());
+        }
+        let confirmed = self.owners.confirm(&claim, now).await?;
+        Ok(Caller::new(confirmed, claim))
+    }
+
+    /// The platform's path for signing in by the provider.
+    pub(super) fn sign_in_path(&self) -> String {
+        format!("/.auth/login/{}", self.provider)
+    }
+}
 
 #[derive(Deserialize)]
 struct ClientPrincipal {
@@ -51,7 +80,7 @@ impl ClientPrincipal {
 
 /// The account in the header, which the platform has authenticated; `None` unless there is exactly one header,
 /// well-formed and of this provider.
-pub(super) fn principal(headers: &HeaderMap, provider: &str) -> Option<LoginClaim> {
+fn principal(headers: &HeaderMap, provider: &str) -> Option<LoginClaim> {
     let mut values = headers.get_all(PRINCIPAL).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;

@@ -1,98 +1,73 @@
 //! Authentication by GitHub: by a bearer token, or by the session of a browser.
 
-use std::sync::Arc;
-
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 
-use super::bearer::Bearer;
 use super::caller::{Caller, SessionRenewal};
-use super::cookie_sealer::CookieSealer;
-use super::cookies::CookieNames;
+use super::cookies::CookieSealer;
 use super::session::Session;
 use super::sign_in::BrowserSignIn;
 use super::token_verifier::TokenVerifier;
-use crate::codex::Codex;
-use crate::config::{Allowlist, Config, OAuthApp, Secret};
-use crate::github::{Account, Transport};
-use crate::http::error::ApiError;
+use crate::config::Allowlist;
+use crate::github::Account;
+use crate::http::error::Answer;
 use crate::http::error_code::Code;
 use crate::now::Now;
-use crate::owners::{AccountIdentity, LoginClaim};
+use crate::owners::{AccountIdentity, LoginClaim, Owners};
+
+/// In bytes; GitHub's longest tokens are well below.
+const MAX_TOKEN_BYTES: usize = 1024;
+
+/// The bearer token in `Authorization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bearer<'a> {
+    /// No header, or another scheme.
+    None,
+    /// A well-formed token.
+    Token(&'a str),
+    /// Not a possible token, or more than one header.
+    Malformed,
+}
 
 /// Authenticates bearer tokens and browser sessions in the mode `github`.
 pub(super) struct GitHubAuthenticator {
-    allowed: Allowlist,
-    tokens: TokenVerifier,
+    pub(super) allowed: Allowlist,
+    pub(super) owners: Owners,
+    pub(super) tokens: TokenVerifier,
     pub(super) cookies: CookieSealer,
     /// `None` without an OAuth app: browsers can't sign in.
     pub(super) sign_in: Option<BrowserSignIn>,
 }
 
 impl GitHubAuthenticator {
-    /// Builds it from the settings.
-    ///
-    /// # Errors
-    /// A message if the OAuth app's URLs can't be used.
-    pub(super) fn new(
-        config: &Config,
-        transport: &Arc<Transport>,
-        allowed: &Allowlist,
-        oauth: Option<&OAuthApp>,
-        session_keys: &[Secret],
-    ) -> Result<Self, String> {
-        let (web_url, public_url) = (&config.github.web_url, &config.public_url);
-        let sign_in = oauth.map(|app| BrowserSignIn::new(app, web_url, public_url, transport));
-        Ok(Self {
-            allowed: allowed.clone(),
-            tokens: TokenVerifier::new(Arc::clone(transport), oauth.cloned()),
-            cookies: CookieSealer::new(session_keys, CookieNames::of(public_url)),
-            sign_in: sign_in.transpose()?,
-        })
-    }
-
     /// Authenticates by the bearer token, or without one by the session cookie.
-    pub(super) async fn authenticate(
-        &self,
-        codex: &Codex,
-        headers: &HeaderMap,
-        now: Now,
-    ) -> Result<Caller, ApiError> {
+    pub(super) async fn authenticate(&self, headers: &HeaderMap, now: Now) -> Answer<Caller> {
         match Bearer::of(headers) {
-            Bearer::Token(token) => self.authenticate_token(codex, token, now).await,
+            Bearer::Token(token) => self.authenticate_token(token, now).await,
             Bearer::Malformed => Err(Code::TokenInvalid.into()),
-            Bearer::None => self.authenticate_cookie(codex, headers, now).await,
+            Bearer::None => self.authenticate_cookie(headers, now).await,
         }
     }
 
-    async fn authenticate_token(
-        &self,
-        codex: &Codex,
-        token: &str,
-        now: Now,
-    ) -> Result<Caller, ApiError> {
+    async fn authenticate_token(&self, token: &str, now: Now) -> Answer<Caller> {
         let account = self.tokens.verify(token, now).await?;
         let claim = self.allowed_claim(&account, None)?;
-        let confirmed = codex.owners().confirm(&claim, now).await?;
+        let confirmed = self.owners.confirm(&claim, now).await?;
         Ok(Caller::new(confirmed, claim))
     }
 
-    async fn authenticate_cookie(
-        &self,
-        codex: &Codex,
-        headers: &HeaderMap,
-        now: Now,
-    ) -> Result<Caller, ApiError> {
+    async fn authenticate_cookie(&self, headers: &HeaderMap, now: Now) -> Answer<Caller> {
         let session = self.session(headers, now).ok_or(Code::NotSignedIn)?;
-        let claim = self.allowed_claim(session.account(), Some(session.generation()))?;
+        let claim = self.allowed_claim(&session.account, Some(session.generation))?;
         let Some(renewed) = session.renew(now) else {
-            let confirmed = codex.owners().confirm(&claim, now).await?;
+            let confirmed = self.owners.confirm(&claim, now).await?;
             return Ok(Caller::new(confirmed, claim));
         };
         // Another instance may just have ended the session, so don't rely on the cached generation for a renewal.
-        let confirmed = codex.owners().reconfirm(&claim, now).await?;
+        let confirmed = self.owners.reconfirm(&claim, now).await?;
         let mut caller = Caller::new(confirmed, claim.clone());
         if let Some(cookie) = self.session_cookie(&renewed, now) {
-            let owners = codex.owners().clone();
+            let owners = self.owners.clone();
             caller.renewal = Some(Box::new(SessionRenewal {
                 cookie,
                 claim,
@@ -110,17 +85,12 @@ impl GitHubAuthenticator {
     }
 
     /// Ends the browser's session and all others of the same user.
-    pub(super) async fn sign_out(
-        &self,
-        codex: &Codex,
-        headers: &HeaderMap,
-        now: Now,
-    ) -> Result<(), ApiError> {
+    pub(super) async fn sign_out(&self, headers: &HeaderMap, now: Now) -> Answer<()> {
         let Some(session) = self.session(headers, now) else {
             return Ok(());
         };
-        let claim = claim(session.account(), Some(session.generation()));
-        codex.owners().end_sessions(&claim).await?;
+        let claim = claim(&session.account, Some(session.generation));
+        self.owners.end_sessions(&claim).await?;
         tracing::info!(user = %claim.login, "signed out");
         Ok(())
     }
@@ -134,14 +104,9 @@ impl GitHubAuthenticator {
     }
 
     /// Starts a session after a completed sign-in. Returns its `Set-Cookie` value.
-    pub(super) async fn begin_session(
-        &self,
-        codex: &Codex,
-        account: Account,
-        now: Now,
-    ) -> Result<HeaderValue, ApiError> {
+    pub(super) async fn begin_session(&self, account: Account, now: Now) -> Answer<HeaderValue> {
         let claim = self.allowed_claim(&account, None)?;
-        let confirmed = codex.owners().reconfirm(&claim, now).await?;
+        let confirmed = self.owners.reconfirm(&claim, now).await?;
         tracing::info!(user = %claim.login, "signed in");
         let session = Session::new(account, confirmed.session_generation, now);
         let cookie = self.session_cookie(&session, now);
@@ -162,5 +127,30 @@ fn claim(account: &Account, session: Option<u64>) -> LoginClaim {
         login: account.login.clone(),
         identity: AccountIdentity::GitHub { number },
         session,
+    }
+}
+
+impl<'a> Bearer<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else {
+            return Self::None;
+        };
+        let bytes = value.as_bytes();
+        let is_bearer = bytes.len() >= 6 && bytes[..6].eq_ignore_ascii_case(b"bearer");
+        if !is_bearer {
+            return Self::None;
+        }
+        if values.next().is_some() {
+            return Self::Malformed;
+        }
+        let text = value.to_str().ok();
+        let token = text.and_then(|text| text[6..].strip_prefix(' '));
+        let fits = |token: &&str| {
+            (1..=MAX_TOKEN_BYTES).contains(&token.len())
+                && token.bytes().all(|b| b.is_ascii_graphic())
+        };
+        let token = token.map(str::trim).filter(fits);
+        token.map_or(Self::Malformed, Self::Token)
     }
 }

@@ -3,72 +3,67 @@
 //! A bearer token takes precedence over a cookie, because a client sends one explicitly. Credentials are never logged
 //! and never part of an error response.
 
-mod bearer;
 pub mod callback;
 mod caller;
-mod cookie_sealer;
 mod cookies;
 mod cors;
 mod easyauth;
 mod github;
 mod origin;
-pub mod pending_sign_in;
-mod permits;
-pub mod return_to;
 mod session;
 mod sign_in;
-mod sign_in_method;
 mod token_verifier;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use tower_http::cors::CorsLayer;
 
-use crate::codex::Codex;
-use crate::config::{Allowlist, Auth, Config, PublicUrl};
+use crate::config::{Auth, Config, PublicUrl};
 use crate::github::Transport;
-use crate::http::error::ApiError;
+use crate::http::error::{Answer, ApiError};
 use crate::http::error_code::Code;
 use crate::now::Now;
+use crate::owners::Owners;
 use crate::user::UserId;
 
+pub(super) use callback::ReturnTo;
 pub(super) use caller::{Caller, SessionRenewal};
 pub(super) use cookies::{CookieNames, VERSION};
 pub(super) use origin::X_FORWARDED_HOST;
-pub(super) use return_to::ReturnTo;
-pub(super) use sign_in_method::SignInMethod;
 
-use bearer::Bearer;
 use callback::CallbackQuery;
-use caller::account_name;
-use github::GitHubAuthenticator;
+use cookies::CookieSealer;
+use easyauth::{EasyAuthenticator, PRINCIPAL};
+use github::{Bearer, GitHubAuthenticator};
 use sign_in::BrowserSignIn;
+use token_verifier::TokenVerifier;
 
 /// Authenticates requests by the configured sign-in mode and authorizes the login against the allowlist.
 pub struct Authenticator {
     backend: AuthBackend,
     public_url: PublicUrl,
-    allowed_origins: Vec<HeaderValue>,
-    cookies: CookieNames,
+    /// Names and attributes of the cookies.
+    pub(super) cookies: CookieNames,
+    /// For the origins in `CODEX_ALLOWED_ORIGINS`; `None` without any.
+    pub(super) cors: Option<CorsLayer>,
 }
 
 enum AuthBackend {
+    /// Every request acts as the one local user.
     Dev {
         user: UserId,
     },
     GitHub(Box<GitHubAuthenticator>),
-    EasyAuth {
-        provider: String,
-        allowed: Allowlist,
-    },
+    EasyAuth(EasyAuthenticator),
 }
 
 /// The answer to a callback of GitHub's sign-in pages.
 pub(super) struct CalledBack {
     /// Where to go on, and the `Set-Cookie` value of the session.
-    pub(super) session: Result<(ReturnTo, HeaderValue), ApiError>,
+    pub(super) session: Answer<(ReturnTo, HeaderValue)>,
     /// Whether to expire the sign-in cookie.
     pub(super) expires_cookie: bool,
 }
@@ -76,19 +71,12 @@ pub(super) struct CalledBack {
 impl Authenticator {
     /// Mode `dev`: every request acts as `user`.
     pub fn dev(user: UserId) -> Self {
-        Self::with(AuthBackend::Dev { user }, PublicUrl::default(), Vec::new())
-    }
-
-    fn with(
-        backend: AuthBackend,
-        public_url: PublicUrl,
-        allowed_origins: Vec<HeaderValue>,
-    ) -> Self {
+        let public_url = PublicUrl::default();
         Self {
-            backend,
+            backend: AuthBackend::Dev { user },
             cookies: CookieNames::of(&public_url),
             public_url,
-            allowed_origins,
+            cors: None,
         }
     }
 
@@ -96,45 +84,91 @@ impl Authenticator {
     ///
     /// # Errors
     /// A message if the OAuth app's URLs or an allowed origin can't be used.
-    pub fn new(config: &Config, transport: &Arc<Transport>) -> Result<Self, String> {
+    pub fn new(
+        config: &Config,
+        transport: &Arc<Transport>,
+        owners: &Owners,
+    ) -> Result<Self, String> {
+        let owners = owners.clone();
         let backend = match &config.auth {
             Auth::Dev { user } => AuthBackend::Dev { user: user.clone() },
-            Auth::EasyAuth { provider, allowed } => AuthBackend::EasyAuth {
+            Auth::EasyAuth { provider, allowed } => AuthBackend::EasyAuth(EasyAuthenticator {
                 provider: provider.clone(),
                 allowed: allowed.clone(),
-            },
+                owners,
+            }),
             Auth::GitHub {
                 allowed,
                 oauth,
                 session_keys,
-            } => {
-                let oauth = oauth.as_ref();
-                let github =
-                    GitHubAuthenticator::new(config, transport, allowed, oauth, session_keys);
-                AuthBackend::GitHub(Box::new(github?))
-            }
+            } => AuthBackend::GitHub(Box::new(GitHubAuthenticator {
+                allowed: allowed.clone(),
+                owners,
+                tokens: TokenVerifier::new(Arc::clone(transport), oauth.clone()),
+                cookies: CookieSealer::new(session_keys, CookieNames::of(&config.public_url)),
+                sign_in: match oauth {
+                    Some(app) => Some(BrowserSignIn::new(app, config, transport)?),
+                    None => None,
+                },
+            })),
         };
-        let origins = config.allowed_origins.iter();
-        let origins = origins.map(|it| HeaderValue::try_from(it).map_err(|it| it.to_string()));
-        let origins = origins.collect::<Result<_, _>>()?;
-        Ok(Self::with(backend, config.public_url.clone(), origins))
+        Ok(Self {
+            backend,
+            cookies: CookieNames::of(&config.public_url),
+            public_url: config.public_url.clone(),
+            cors: cors::layer(&config.allowed_origins)?,
+        })
     }
 
-    /// Names and attributes of the cookies.
-    pub(super) fn cookies(&self) -> &CookieNames {
-        &self.cookies
-    }
-
-    /// The available sign-in method.
-    pub(super) fn sign_in_method(&self) -> SignInMethod<'_> {
-        match &self.backend {
-            AuthBackend::Dev { .. } => SignInMethod::Dev,
+    /// The URL to which to redirect a browser that isn't signed in, with `path` as the return path; `None` if browsers
+    /// can't sign in here. With a platform principal also `None`: the platform would redirect back at once, in a loop.
+    pub(super) fn sign_in_url(&self, headers: &HeaderMap, path: &str) -> Option<String> {
+        let (page, parameter) = match &self.backend {
             AuthBackend::GitHub(github) if github.sign_in.is_some() => {
-                SignInMethod::BearerTokenOrOAuth
+                ("/auth/github".to_owned(), "return_to")
             }
-            AuthBackend::GitHub(_) => SignInMethod::BearerToken,
-            AuthBackend::EasyAuth { provider, .. } => SignInMethod::EasyAuth(provider),
-        }
+            AuthBackend::EasyAuth(platform) if !headers.contains_key(PRINCIPAL) => {
+                (platform.sign_in_path(), "post_login_redirect_uri")
+            }
+            _ => return None,
+        };
+        let path: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
+        Some(format!("{page}?{parameter}={path}"))
+    }
+
+    /// Whether GitHub tokens are the only way to sign in.
+    pub(super) fn takes_only_tokens(&self) -> bool {
+        matches!(&self.backend, AuthBackend::GitHub(github) if github.sign_in.is_none())
+    }
+
+    /// Where the platform ends its own session, which this service can't end.
+    pub(super) fn platform_logout(&self) -> Option<&'static str> {
+        matches!(self.backend, AuthBackend::EasyAuth(_)).then_some("/.auth/logout")
+    }
+
+    /// The error response for a failed authentication. The codes' own sentences suit a service where both a token and the
+    /// browser's sign-in are possible; for other methods it says something else.
+    fn advise(&self, error: ApiError) -> ApiError {
+        let advice: Cow<'static, str> = match (error.code(), &self.backend) {
+            (_, AuthBackend::GitHub(github)) if github.sign_in.is_some() => return error,
+            (Code::CrossOrigin, AuthBackend::GitHub(_)) => return error,
+            (Code::NotSignedIn, AuthBackend::EasyAuth(platform)) => {
+                let (provider, page) = (&platform.provider, platform.sign_in_path());
+                format!("Nobody is signed in by {provider}: sign in at {page}.").into()
+            }
+            (Code::NotSignedIn, _) => {
+                "Nobody is signed in: send Authorization: Bearer with a personal access token of GitHub.".into()
+            }
+            (Code::TokenInvalid, _) => "GitHub doesn't know this token: make a new one.".into(),
+            (Code::TokenForeign, _) => {
+                "Tokens of apps aren't taken here: use a personal access token of GitHub.".into()
+            }
+            (Code::CrossOrigin, _) => {
+                "A page of another site can't change tasks: open this service's own page.".into()
+            }
+            _ => return error,
+        };
+        ApiError::new(error.code(), advice)
     }
 
     /// The cookies by which to expire the legacy service's on every response. `None` in `dev`: cookies ignore the port, so
@@ -147,16 +181,8 @@ impl Authenticator {
         matches!(self.backend, AuthBackend::Dev { .. })
     }
 
-    /// CORS for the origins in `CODEX_ALLOWED_ORIGINS`; `None` without any.
-    pub(super) fn cors(&self) -> Option<CorsLayer> {
-        cors::layer(&self.allowed_origins)
-    }
-
     /// Protects against DNS rebinding and cross-site request forgery: in `dev` the request must name a loopback host,
     /// and an unsafe method must come from the service's own page or carry a bearer token.
-    ///
-    /// # Errors
-    /// [`Code::HostNotAllowed`], [`Code::CrossOrigin`].
     fn check_origin(&self, method: &Method, headers: &HeaderMap) -> Result<(), Code> {
         let dev = self.is_dev();
         if dev && !origin::names_loopback_host(headers) {
@@ -178,22 +204,15 @@ impl Authenticator {
     /// # Errors
     /// Those of [`Self::check_origin`]; if the caller isn't authenticated, isn't on the allowlist or isn't the login's
     /// owner; if GitHub or the storage can't be reached.
-    pub(super) async fn caller(
-        &self,
-        codex: &Codex,
-        parts: &Parts,
-        now: Now,
-    ) -> Result<Caller, ApiError> {
+    pub(super) async fn caller(&self, parts: &Parts, now: Now) -> Answer<Caller> {
         let headers = &parts.headers;
         let caller = match (self.check_origin(&parts.method, headers), &self.backend) {
             (Err(code), _) => Err(code.into()),
             (_, AuthBackend::Dev { user }) => Ok(Caller::dev(user.clone())),
-            (_, AuthBackend::GitHub(github)) => github.authenticate(codex, headers, now).await,
-            (_, AuthBackend::EasyAuth { provider, allowed }) => {
-                easyauth_caller(codex, headers, provider, allowed, now).await
-            }
+            (_, AuthBackend::GitHub(github)) => github.authenticate(headers, now).await,
+            (_, AuthBackend::EasyAuth(platform)) => platform.authenticate(headers, now).await,
         };
-        caller.map_err(|error| self.sign_in_method().advise(error))
+        caller.map_err(|error| self.advise(error))
     }
 
     /// Ends the browser's session and all others of the same user. Ends nothing in the modes without sessions of their
@@ -203,29 +222,25 @@ impl Authenticator {
     /// Those of [`Self::check_origin`]; if the storage can't be reached. Then no session has ended.
     pub(super) async fn sign_out(
         &self,
-        codex: &Codex,
         method: &Method,
         headers: &HeaderMap,
         now: Now,
-    ) -> Result<(), ApiError> {
+    ) -> Answer<()> {
         let ended = match (self.check_origin(method, headers), &self.backend) {
             (Err(code), _) => Err(code.into()),
-            (_, AuthBackend::GitHub(github)) => github.sign_out(codex, headers, now).await,
-            (_, AuthBackend::Dev { .. } | AuthBackend::EasyAuth { .. }) => Ok(()),
+            (_, AuthBackend::GitHub(github)) => github.sign_out(headers, now).await,
+            (_, AuthBackend::Dev { .. } | AuthBackend::EasyAuth(_)) => Ok(()),
         };
-        ended.map_err(|error| self.sign_in_method().advise(error))
+        ended.map_err(|error| self.advise(error))
     }
 
     /// Begins a browser's sign-in. Returns the URL of GitHub's authorization page and the `Set-Cookie` value to send with
     /// it.
-    ///
-    /// # Errors
-    /// [`Code::OauthNotConfigured`].
     pub(super) fn begin_sign_in(
         &self,
         return_to: ReturnTo,
         now: Now,
-    ) -> Result<(String, HeaderValue), ApiError> {
+    ) -> Answer<(String, HeaderValue)> {
         let (github, sign_in) = self.browser_sign_in()?;
         sign_in.begin(&github.cookies, return_to, now)
     }
@@ -233,7 +248,6 @@ impl Authenticator {
     /// Ends a browser's sign-in: redeems the code for the account, and begins a session.
     pub(super) async fn call_back(
         &self,
-        codex: &Codex,
         headers: &HeaderMap,
         query: &CallbackQuery,
         now: Now,
@@ -241,12 +255,12 @@ impl Authenticator {
         let mut expires_cookie = false;
         let session = async {
             let (github, sign_in) = self.browser_sign_in()?;
-            let resumed = sign_in.resume(&github.cookies, headers, query, now);
-            expires_cookie = resumed.expires_cookie;
-            let pending = resumed.sign_in?;
+            let pending;
+            (pending, expires_cookie) = sign_in.resume(&github.cookies, headers, query, now);
+            let pending = pending?;
             let account = sign_in.redeem(&pending, &query.code).await?;
-            let session = github.begin_session(codex, account, now).await?;
-            Ok((pending.return_to().clone(), session))
+            let session = github.begin_session(account, now).await?;
+            Ok((pending.return_to, session))
         };
         CalledBack {
             session: session.await,
@@ -256,25 +270,9 @@ impl Authenticator {
 
     fn browser_sign_in(&self) -> Result<(&GitHubAuthenticator, &BrowserSignIn), Code> {
         match &self.backend {
-            AuthBackend::GitHub(github) => Some(&**github),
-            AuthBackend::Dev { .. } | AuthBackend::EasyAuth { .. } => None,
+            AuthBackend::GitHub(github) => github.sign_in.as_ref().map(|it| (&**github, it)),
+            AuthBackend::Dev { .. } | AuthBackend::EasyAuth(_) => None,
         }
-        .and_then(|github| Some((github, github.sign_in.as_ref()?)))
         .ok_or(Code::OauthNotConfigured)
     }
-}
-
-async fn easyauth_caller(
-    codex: &Codex,
-    headers: &HeaderMap,
-    provider: &str,
-    allowed: &Allowlist,
-    now: Now,
-) -> Result<Caller, ApiError> {
-    let claim = easyauth::principal(headers, provider).ok_or(Code::NotSignedIn)?;
-    if !allowed.allows(account_name(&claim)) && !allowed.allows(claim.login.as_str()) {
-        return Err(Code::LoginNotAllowed.into());
-    }
-    let confirmed = codex.owners().confirm(&claim, now).await?;
-    Ok(Caller::new(confirmed, claim))
 }

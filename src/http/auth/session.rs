@@ -24,13 +24,13 @@ const FORMAT_2: &str = "2";
 /// A browser's session: the account and the times. It contains no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
-    account: Account,
+    pub(super) account: Account,
     /// Time of the sign-in, in Unix seconds.
     issued: i64,
     /// Time of the last renewal, in Unix seconds.
     renewed: i64,
     /// The session generation in `owner.json` at the sign-in; a sign-out raises it.
-    generation: u64,
+    pub(super) generation: u64,
 }
 
 impl Session {
@@ -42,14 +42,6 @@ impl Session {
             renewed: now,
             generation,
         }
-    }
-
-    pub(super) fn account(&self) -> &Account {
-        &self.account
-    }
-
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
     }
 
     pub(super) fn is_valid(&self, now: Now) -> bool {

@@ -3,36 +3,35 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
+use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
-use super::callback::{CallbackQuery, CallbackStep, SignInCookie, decide};
-use super::cookie_sealer::CookieSealer;
-use super::pending_sign_in::{ConsumedStates, PendingSignIn, SIGN_IN_TTL};
-use super::permits::acquire;
-use super::return_to::ReturnTo;
-use crate::config::{OAuthApp, PublicUrl};
+use super::callback::{
+    CallbackQuery, CallbackStep, PendingSignIn, ReturnTo, SIGN_IN_TTL, SignInCookie, decide,
+};
+use super::cookies::CookieSealer;
+use super::token_verifier::acquire;
+use crate::config::{Config, OAuthApp};
 use crate::github::{Account, CodeExchange, OAuth, Transport};
-use crate::http::error::ApiError;
+use crate::http::error::{Answer, ApiError};
 use crate::http::error_code::Code;
+use crate::http::hash::sha256;
 use crate::http::negotiate;
 use crate::now::Now;
 
 /// Concurrent exchanges of authorization codes.
 const MAX_CODE_EXCHANGES: usize = 64;
 
+/// Consumed states to remember. For older ones only GitHub's single use of the code prevents a replay.
+const MAX_CONSUMED: u64 = 10_000;
+
 /// Signs browsers in by the OAuth app.
 pub(super) struct BrowserSignIn {
     oauth: OAuth,
     transport: Arc<Transport>,
-    consumed_states: ConsumedStates,
+    /// Hashes of the states that a callback has already presented. Prevents the replay of a copied sign-in cookie.
+    consumed_states: Cache<[u8; 32], ()>,
     permits: Semaphore,
-}
-
-/// A callback that is matched to the browser's sign-in.
-pub(super) struct ResumedSignIn {
-    pub(super) sign_in: Result<PendingSignIn, Code>,
-    /// Whether to expire the sign-in cookie.
-    pub(super) expires_cookie: bool,
 }
 
 impl BrowserSignIn {
@@ -40,44 +39,44 @@ impl BrowserSignIn {
     /// A message if the OAuth app's URLs can't be used.
     pub(super) fn new(
         app: &OAuthApp,
-        web_url: &str,
-        public_url: &PublicUrl,
+        config: &Config,
         transport: &Arc<Transport>,
     ) -> Result<Self, String> {
-        let default = || format!("{public_url}/auth/github/callback");
+        let default = || format!("{}/auth/github/callback", config.public_url);
         let callback = app.redirect_uri.clone().unwrap_or_else(default);
         Ok(Self {
-            oauth: OAuth::new(app, web_url, &callback)?,
+            oauth: OAuth::new(app, &config.github.web_url, &callback)?,
             transport: Arc::clone(transport),
-            consumed_states: ConsumedStates::default(),
+            consumed_states: Cache::builder()
+                .max_capacity(MAX_CONSUMED)
+                .time_to_live(SIGN_IN_TTL)
+                .build(),
             permits: Semaphore::new(MAX_CODE_EXCHANGES),
         })
     }
 
-    /// Begins a sign-in. Returns the URL of GitHub's authorization page and the `Set-Cookie` value to send with it.
-    ///
-    /// # Errors
-    /// [`Code::OauthNotConfigured`] without a key for cookies.
+    /// Begins a sign-in. Returns the URL of GitHub's authorization page and the `Set-Cookie` value to send with it; there
+    /// is none without a key for cookies.
     pub(super) fn begin(
         &self,
         cookies: &CookieSealer,
         return_to: ReturnTo,
         now: Now,
-    ) -> Result<(String, HeaderValue), ApiError> {
+    ) -> Answer<(String, HeaderValue)> {
         let begun = self.oauth.begin();
         let pending = PendingSignIn::new(&begun, return_to, now);
         let cookie = cookies.set(cookies.names.sign_in, pending.to_text(), SIGN_IN_TTL);
         Ok((begun.url, cookie.ok_or(Code::OauthNotConfigured)?))
     }
 
-    /// Matches a callback to the browser's sign-in.
+    /// Matches a callback to the browser's sign-in. Returns it, and whether to expire its cookie.
     pub(super) fn resume(
         &self,
         cookies: &CookieSealer,
         headers: &HeaderMap,
         query: &CallbackQuery,
         now: Now,
-    ) -> ResumedSignIn {
+    ) -> (Result<PendingSignIn, Code>, bool) {
         let name = cookies.names.sign_in;
         let opened = cookies.open(headers, name);
         let cookie = match opened.and_then(|text| PendingSignIn::parse(&text)) {
@@ -88,34 +87,24 @@ impl BrowserSignIn {
             },
         };
         match decide(cookie, query, now) {
-            CallbackStep::Refuse { expires_cookie } => ResumedSignIn {
-                sign_in: Err(Code::SignInExpired),
-                expires_cookie,
-            },
-            CallbackStep::UseUp { then } => ResumedSignIn {
-                sign_in: match self.consumed_states.consume(&query.state) {
-                    true => then,
-                    false => Err(Code::SignInExpired),
-                },
-                expires_cookie: true,
-            },
+            CallbackStep::Refuse { expires_cookie } => (Err(Code::SignInExpired), expires_cookie),
+            CallbackStep::UseUp { then } => {
+                let states = self.consumed_states.entry(sha256(&query.state));
+                match states.or_insert(()).is_fresh() {
+                    true => (then, true),
+                    false => (Err(Code::SignInExpired), true),
+                }
+            }
         }
     }
 
     /// Exchanges the code, reads the account and drops the token.
-    ///
-    /// # Errors
-    /// If GitHub rejects the code or can't be reached.
-    pub(super) async fn redeem(
-        &self,
-        pending: &PendingSignIn,
-        code: &str,
-    ) -> Result<Account, ApiError> {
+    pub(super) async fn redeem(&self, pending: &PendingSignIn, code: &str) -> Answer<Account> {
         let unavailable = |error| ApiError::auth_unavailable(&error);
         let _permit = acquire(&self.permits).await.map_err(unavailable)?;
         let exchanged = self
             .oauth
-            .exchange(&self.transport, code, pending.verifier());
+            .exchange(&self.transport, code, &pending.verifier);
         let token = match exchanged.await.map_err(unavailable)? {
             CodeExchange::Token(token) => token,
             CodeExchange::Refused => return Err(Code::SignInFailed.into()),

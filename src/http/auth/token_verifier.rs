@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
-use super::permits::acquire;
+use crate::codex::MinuteWindow;
 use crate::config::{OAuthApp, Secret};
 use crate::github::{Account, GitHubError, Transport};
 use crate::http::error::ApiError;
@@ -41,11 +42,12 @@ const MAX_UNKNOWN_LOOKUPS: usize = 64;
 /// Concurrent lookups of tokens accepted before, a separate limit so that invented tokens can't starve them.
 const MAX_KNOWN_LOOKUPS: usize = 16;
 
+/// How long a lookup or a code exchange waits for a permit.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Rejections per minute and instance. GitHub soon rejects everything from an address that guesses tokens, valid ones
 /// included, so beyond this limit only tokens accepted before are looked up.
 const MAX_REJECTIONS_PER_MINUTE: u32 = 100;
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Verifies tokens, with a cache. A cheap handle.
 #[derive(Clone)]
@@ -63,13 +65,7 @@ struct TokenLookup {
     app: Option<OAuthApp>,
     unknown_permits: Semaphore,
     known_permits: Semaphore,
-    rejections: Mutex<Option<RejectionWindow>>,
-}
-
-/// Counts the rejections of one minute, which begins with the first of them.
-struct RejectionWindow {
-    began: Instant,
-    count: u32,
+    rejections: Mutex<MinuteWindow>,
 }
 
 /// The last outcomes of looking one token up.
@@ -155,9 +151,6 @@ impl TokenVerifier {
     }
 
     /// The token's account, from the cache or by a lookup at GitHub, which concurrent requests share.
-    ///
-    /// # Errors
-    /// [`Code::TokenInvalid`], [`Code::TokenForeign`], [`Code::AuthUnavailable`].
     pub(super) async fn verify(&self, token: &str, now: Now) -> TokenVerdict {
         let hash = sha256(token);
         let known = self.accepted.get(&hash);
@@ -194,37 +187,12 @@ impl TokenVerifier {
 }
 
 impl TokenLookup {
-    /// The current window; none if the last one is over.
-    fn rejections(&self, now: Instant) -> MutexGuard<'_, Option<RejectionWindow>> {
-        let mut rejections = self.rejections.lock();
-        let over = |it: &RejectionWindow| now.saturating_duration_since(it.began) >= MINUTE;
-        if rejections.as_ref().is_some_and(over) {
-            *rejections = None;
-        }
-        rejections
-    }
-
     fn check_rejection_limit(&self, now: Instant) -> Result<(), GitHubError> {
-        match &*self.rejections(now) {
-            Some(window) if window.count >= MAX_REJECTIONS_PER_MINUTE => {
-                Err(GitHubError::Unavailable {
-                    operation: "verifying a token",
-                    reason: format!(
-                        "{MAX_REJECTIONS_PER_MINUTE} unknown tokens were sent within a minute"
-                    ),
-                })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn count_rejection(&self, now: Instant) {
-        let mut rejections = self.rejections(now);
-        let first = RejectionWindow {
-            began: now,
-            count: 0,
-        };
-        rejections.get_or_insert(first).count += 1;
+        let checked = self.rejections.lock().check(MAX_REJECTIONS_PER_MINUTE, now);
+        checked.map_err(|_| GitHubError::Unavailable {
+            operation: "verifying a token",
+            reason: format!("{MAX_REJECTIONS_PER_MINUTE} unknown tokens were sent within a minute"),
+        })
     }
 
     /// Looks the token up. A token rejected by its prefix alone costs no request and doesn't count as a rejection; one
@@ -246,7 +214,7 @@ impl TokenLookup {
         };
         let outcome = self.request(token, app).await;
         if let Ok(Err(_)) = outcome {
-            self.count_rejection(now);
+            self.rejections.lock().count(now);
         }
         outcome
     }
@@ -262,10 +230,8 @@ impl TokenLookup {
     }
 
     /// The app that must have issued the token; `None` for a personal one, which a user issues. By GitHub's prefixes: a
-    /// token without one may be an old one of an app, from before GitHub introduced prefixes.
-    ///
-    /// # Errors
-    /// The token of an installation of a GitHub App, which stands for no user; an app's, if there is none here.
+    /// token without one may be an old one of an app, from before GitHub introduced prefixes. Refused are the token of an
+    /// installation of a GitHub App, which stands for no user, and an app's, if there is none here.
     fn issuing_app(&self, token: &str) -> Result<Option<&OAuthApp>, Code> {
         let has_prefix = |prefixes: &[&str]| prefixes.iter().any(|it| token.starts_with(it));
         if has_prefix(&["ghp_", "github_pat_"]) {
@@ -276,4 +242,14 @@ impl TokenLookup {
             self.app.as_ref().map(Some).ok_or(Code::TokenForeign)
         }
     }
+}
+
+/// A permit to make GitHub work for a client that isn't authenticated yet; an error if none is free in time.
+pub(super) async fn acquire(permits: &Semaphore) -> Result<SemaphorePermit<'_>, GitHubError> {
+    let permit = timeout(PERMIT_TIMEOUT, permits.acquire()).await;
+    permit.ok().and_then(Result::ok).ok_or_else(|| {
+        let reason = "too many requests are in progress".to_owned();
+        let operation = "verifying a token or a code";
+        GitHubError::Unavailable { operation, reason }
+    })
 }

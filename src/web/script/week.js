@@ -313,7 +313,12 @@ function unplacedView({ unplaced }) {
       {},
       card(
         task,
-        el("p", { className: "why" }, words.reason[task.reason]?.(task.takenBy && stemOf(task.takenBy)) ?? task.reason),
+        el(
+          "p",
+          { className: "why" },
+          words.reason[task.reason] ?? task.reason,
+          task.takenBy && ` ${stemOf(task.takenBy)}.`,
+        ),
       ),
     );
   const rest =

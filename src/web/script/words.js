@@ -1,14 +1,7 @@
-// All texts of the page in both languages. Texts with parameters are functions.
+// All texts of the page in both languages. Texts with parameters are functions. The build puts the content of
+// `view/words.json` before this as `WORDS`: the texts that `page.html` and the printable page have, too.
 
 const GERMAN = {
-  week: "Woche",
-  weekFrom: (day) => `Woche ab ${day}`,
-  loading: "Die Woche wird geladen …",
-  newTask: "Neue Aufgabe",
-  search: "Aufgaben suchen",
-  gitSync: "Git-Abgleich",
-  print: "Druckansicht",
-  api: "API",
   signIn: "Anmelden",
   signOut: "Abmelden",
   signedInAs: (login) => `Angemeldet als ${login}`,
@@ -16,56 +9,13 @@ const GERMAN = {
   signInFailed: "Die Anmeldung hat nicht geklappt. Versuche es noch einmal.",
   retry: "Noch einmal versuchen",
 
-  days: ["Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"],
-  today: (day) => `Heute, ${day}`,
-  zeit: { morgens: "Morgens", nachmittags: "Nachmittags", abends: "Abends" },
-  upNow: "jetzt dran",
   passed: "vorbei",
-  free: "frei",
   newAt: (day, zeit) => `frei, neue Aufgabe am ${day}, ${zeit}`,
-  kategorie: { arbeit: "Arbeit", privat: "Privat" },
-  kategorieLabel: "Kategorie",
-  status: { offen: "offen", abgeschlossen: "erledigt", abgebrochen: "abgesagt", alle: "alle" },
-  statusLabel: "Status",
-  all: "alle",
   tags: "Tags",
   tagged: (tag) => `Tag ${tag}: alle Aufgaben damit`,
   onlyTag: (tag) => `nur Tag ${tag}`,
   noTag: (tag) => `Tag ${tag} nicht mehr filtern`,
-  due: (day) => `bis ${day}`,
-  missed: "Frist verpasst",
-  fixed: "fester Termin",
 
-  unplaced: "Ohne Platz",
-  reason: {
-    slot_taken: (by) => `Der Termin gehört schon ${by}.`,
-    slot_passed: () => "Der Termin ist vorbei.",
-    outside_horizon: () => "Der Termin liegt nach dieser Woche.",
-    horizon_full: () => "In dieser Woche ist nichts mehr frei.",
-  },
-  unreadable: "Nicht lesbar",
-  notices: "Hinweise",
-  line: (line) => `Zeile ${line}`,
-  problem: {
-    bad_file_name: "Der Dateiname passt nicht: vier Ziffern, dann nichts oder ein Strich und ein Titel.",
-    too_large: "Die Datei ist größer als 1 MiB.",
-    not_readable: "Der Dienst darf die Datei nicht öffnen.",
-    not_a_file: "Das ist keine Datei, sondern etwa ein Ordner oder ein Link, der nirgendwohin führt.",
-    not_utf8: "Die Datei ist kein UTF-8.",
-    unsupported_front_matter: "Der Kopf ist kein YAML.",
-    unclosed_front_matter: "Dem Kopf fehlt die schließende Zeile ---.",
-    bad_yaml: "Der Kopf ist kein gültiges YAML.",
-    duplicate_key: "Ein Feld steht zweimal im Kopf.",
-    bad_kategorie: "kategorie muss arbeit oder privat sein.",
-    bad_status: "status muss offen, abgeschlossen oder abgebrochen sein.",
-    bad_tags: "tags muss eine Liste sein.",
-    bad_deadline: "deadline muss ein Datum wie 24.12.2026 sein.",
-    invalid_fixed_slot: "fixedSlot braucht ein gültiges datum und eine zeit.",
-    ids_running_out: "Nur noch wenige Nummern sind frei: Entferne Dateien von Aufgaben, die lange erledigt sind.",
-    merged_conflict:
-      "Hier und in Git geändert. Es gilt, was hier geändert wurde; das andere steht in der Geschichte von Git.",
-  },
-  asOf: (time, layer) => `Stand ${time}, ${layer}`,
   layer: {
     memory: "aus dem Speicher",
     artifact: "aus der Ablage",
@@ -191,14 +141,6 @@ const GERMAN = {
 };
 
 const ENGLISH = {
-  week: "Week",
-  weekFrom: (day) => `Week from ${day}`,
-  loading: "Loading the week …",
-  newTask: "New task",
-  search: "Search tasks",
-  gitSync: "Git sync",
-  print: "Print view",
-  api: "API",
   signIn: "Sign in",
   signOut: "Sign out",
   signedInAs: (login) => `Signed in as ${login}`,
@@ -206,38 +148,13 @@ const ENGLISH = {
   signInFailed: "Signing in didn't work. Try again.",
   retry: "Try again",
 
-  days: ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"],
-  today: (day) => `Today, ${day}`,
-  zeit: { morgens: "Morning", nachmittags: "Afternoon", abends: "Evening" },
-  upNow: "up now",
   passed: "passed",
-  free: "free",
   newAt: (day, zeit) => `free, new task on ${day}, ${zeit}`,
-  kategorie: { arbeit: "Work", privat: "Private" },
-  kategorieLabel: "Category",
-  status: { offen: "open", abgeschlossen: "done", abgebrochen: "cancelled", alle: "all" },
-  statusLabel: "Status",
-  all: "all",
   tags: "Tags",
   tagged: (tag) => `tag ${tag}: all tasks with it`,
   onlyTag: (tag) => `only tag ${tag}`,
   noTag: (tag) => `stop filtering by tag ${tag}`,
-  due: (day) => `due ${day}`,
-  missed: "deadline missed",
-  fixed: "fixed",
 
-  unplaced: "No place",
-  reason: {
-    slot_taken: (by) => `Its slot is taken by ${by}.`,
-    slot_passed: () => "Its slot has passed.",
-    outside_horizon: () => "Its slot is after this week.",
-    horizon_full: () => "Nothing is free this week.",
-  },
-  unreadable: "Not readable",
-  notices: "Notices",
-  line: (line) => `line ${line}`,
-  problem: {},
-  asOf: (time, layer) => `As of ${time}, ${layer}`,
   layer: {
     memory: "from memory",
     artifact: "from storage",
@@ -326,4 +243,13 @@ const ENGLISH = {
   reference: (id) => `Reference for the operator: ${id}`,
 };
 
-const words = document.documentElement.lang === "en" ? ENGLISH : GERMAN;
+const shared = WORDS[document.documentElement.lang];
+const words = {
+  ...shared,
+  ...(document.documentElement.lang === "en" ? ENGLISH : GERMAN),
+  weekFrom: (day) => `${shared.weekFrom} ${day}`,
+  asOf: (time, layer) => `${shared.asOf} ${time}, ${layer}`,
+  today: (day) => `${shared.today}, ${day}`,
+  due: (day) => `${shared.due} ${day}`,
+  line: (line) => `${shared.line} ${line}`,
+};
