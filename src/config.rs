@@ -6,7 +6,6 @@ mod lookup;
 mod public_url;
 mod settings;
 mod storage;
-mod trust;
 mod unknown_settings;
 
 pub use auth::{Allowlist, Auth, OAuthApp};

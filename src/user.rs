@@ -1,6 +1,5 @@
 //! User names.
 
-use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// The maximum length of a user name in characters.
@@ -10,7 +9,9 @@ const MAX_LENGTH: usize = 64;
 ///
 /// Parsed once at the system boundary and safe to use in paths afterwards. The text is stored inline: as a map key it
 /// is compared without following a pointer, which would cost more than the comparison itself with many cached users.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, derive_more::Display, derive_more::Debug)]
+#[display("{}", self.as_str())]
+#[debug("{self}")]
 pub struct UserId {
     // Padded with zeros, which sort before every allowed character.
     text: [u8; MAX_LENGTH],
@@ -59,17 +60,5 @@ impl UserId {
 impl Hash for UserId {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);
-    }
-}
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

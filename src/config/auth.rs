@@ -1,23 +1,24 @@
 //! Authentication and authorization settings (`src/config/README.md`, "Signing in").
 
-use std::fmt;
 use std::net::IpAddr;
 
 use url::Url;
 
-use super::lookup::{ConfigError, Lookup, Secret, both, comma_separated};
+use super::lookup::{ConfigError, Lookup, Secret, both, comma_separated, valid};
 use super::public_url::PublicUrl;
 use crate::user::UserId;
 
-/// The authentication mode (`CODEX_AUTH`), with its settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The authentication mode (`CODEX_AUTH`), with its settings. `Display` says who is authorized.
+#[derive(Debug, Clone, PartialEq, Eq, derive_more::Display)]
 pub enum Auth {
     /// One local user (`CODEX_DEV_USER`, default `local`); requests must name a loopback host.
+    #[display("whoever reaches this address, as {user}")]
     Dev {
         /// The user as which every request acts.
         user: UserId,
     },
     /// GitHub tokens and, with an OAuth app, browser sessions.
+    #[display("{allowed}")]
     GitHub {
         /// The logins that are authorized.
         allowed: Allowlist,
@@ -27,6 +28,7 @@ pub enum Auth {
         session_keys: Vec<Secret>,
     },
     /// The platform authenticates requests (App Service Authentication, only where `WEBSITE_SITE_NAME` is set).
+    #[display("{allowed}, by {provider}")]
     EasyAuth {
         /// `CODEX_EASYAUTH_IDP`, default `github`: the only identity provider that is accepted, in lower case.
         provider: String,
@@ -47,11 +49,13 @@ pub struct OAuthApp {
 }
 
 /// The logins that are authorized (`CODEX_ALLOWED_LOGINS`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, derive_more::Display)]
 pub enum Allowlist {
     /// Every authenticated account.
+    #[display("everyone")]
     Everyone,
     /// These, compared without regard to ASCII case.
+    #[display("{}", _0.join(", "))]
     Logins(Vec<String>),
 }
 
@@ -74,32 +78,12 @@ impl Auth {
     }
 }
 
-/// The authorized logins, for the log line at the start.
-impl fmt::Display for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dev { user } => write!(f, "whoever reaches this address, as {user}"),
-            Self::GitHub { allowed, .. } => write!(f, "{allowed}"),
-            Self::EasyAuth { provider, allowed } => write!(f, "{allowed}, by {provider}"),
-        }
-    }
-}
-
 impl Allowlist {
     /// Whether this name is authorized.
     pub fn allows(&self, name: &str) -> bool {
         match self {
             Self::Everyone => true,
             Self::Logins(logins) => logins.iter().any(|it| it.eq_ignore_ascii_case(name)),
-        }
-    }
-}
-
-impl fmt::Display for Allowlist {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Everyone => f.write_str("everyone"),
-            Self::Logins(logins) => f.write_str(&logins.join(", ")),
         }
     }
 }
@@ -122,7 +106,6 @@ const SIGN_IN_SETTINGS: [&str; 13] = [
     "CODEX_EASYAUTH_IDP",
 ];
 
-/// The route of the OAuth callback.
 const CALLBACK: &str = "/auth/github/callback";
 
 /// In characters; a shorter session key could be guessed.
@@ -169,8 +152,9 @@ fn provider(settings: &Lookup<'_>) -> Result<String, ConfigError> {
     let name = "CODEX_EASYAUTH_IDP";
     let allowed = "a provider's name of letters, digits, '-' and '_', as in github or aad";
     let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
-    let provider = settings.checked(name, allowed, |text| text.bytes().all(fits))?;
-    Ok(provider.map_or_else(|| "github".to_owned(), |text| text.to_ascii_lowercase()))
+    let lower = |text: &str| text.bytes().all(fits).then(|| text.to_ascii_lowercase());
+    let provider = settings.read(name, allowed, lower)?;
+    Ok(provider.unwrap_or_else(|| "github".to_owned()))
 }
 
 fn mode(
@@ -178,7 +162,7 @@ fn mode(
     bind: IpAddr,
     public: &PublicUrl,
 ) -> Result<AuthModeSetting, ConfigError> {
-    let refuse = |was: String, allowed: &str| Err(ConfigError::new("CODEX_AUTH", was, allowed));
+    let refuse = |was: &str, allowed: &str| Err(ConfigError::new("CODEX_AUTH", was, allowed));
     let on_azure = settings.is_set("WEBSITE_SITE_NAME");
     let public = settings.is_set("CODEX_PUBLIC_URL") && !public.is_loopback();
     let enabled = settings.trimmed("WEBSITE_AUTH_ENABLED");
@@ -186,44 +170,43 @@ fn mode(
     let configured = SIGN_IN_SETTINGS.iter().any(|name| settings.is_set(name));
     match settings.trimmed("CODEX_AUTH").as_deref() {
         Some("dev") if on_azure => refuse(
-            "is dev while WEBSITE_SITE_NAME is set".to_owned(),
+            "is dev while WEBSITE_SITE_NAME is set",
             "github or easyauth on Azure, where strangers reach the service",
         ),
         Some("dev") if public => refuse(
-            "is dev while CODEX_PUBLIC_URL is another address than this machine's".to_owned(),
+            "is dev while CODEX_PUBLIC_URL is another address than this machine's",
             "github or easyauth where others reach the service",
         ),
         Some("dev") => Ok(AuthModeSetting::Dev),
         Some("github") => Ok(AuthModeSetting::GitHub),
         Some("easyauth") if is_enabled && on_azure => Ok(AuthModeSetting::EasyAuth),
         Some("easyauth") if is_enabled => refuse(
-            "is easyauth while WEBSITE_SITE_NAME isn't set".to_owned(),
+            "is easyauth while WEBSITE_SITE_NAME isn't set",
             "github or dev outside Azure: nobody takes off a header there that says who somebody is",
         ),
         Some("easyauth") => refuse(
-            "is easyauth while WEBSITE_AUTH_ENABLED isn't true".to_owned(),
+            "is easyauth while WEBSITE_AUTH_ENABLED isn't true",
             "github as long as the platform's authentication is off: anybody could say who they are",
         ),
-        Some(other) => refuse(format!("is {other:?}"), "github, easyauth or dev"),
+        Some(other) => refuse(&format!("is {other:?}"), "github, easyauth or dev"),
         None if on_azure || configured => Ok(AuthModeSetting::GitHub),
         None if public => refuse(
-            "is not set while CODEX_PUBLIC_URL is another address than this machine's".to_owned(),
+            "is not set while CODEX_PUBLIC_URL is another address than this machine's",
             "github or easyauth",
         ),
         None if bind.is_loopback() && !settings.is_hosted() => Ok(AuthModeSetting::Dev),
         None => refuse(
-            "is not set while others may reach the service".to_owned(),
+            "is not set while others may reach the service",
             "github, easyauth, or dev if every local caller may act as the one user",
         ),
     }
 }
 
 fn dev_user(settings: &Lookup<'_>) -> Result<UserId, ConfigError> {
-    let name = settings.text_or("CODEX_DEV_USER", "local");
-    UserId::parse(&name).map_err(|_| {
-        let allowed = "1 to 64 of A-Z, a-z, 0-9, '-' and '_'";
-        ConfigError::new("CODEX_DEV_USER", format!("is {name:?}"), allowed)
-    })
+    let name = "CODEX_DEV_USER";
+    let allowed = "1 to 64 of A-Z, a-z, 0-9, '-' and '_'";
+    let user = settings.text_or(name, "local");
+    valid(name, &user, allowed, |user| UserId::parse(user).ok())
 }
 
 /// `by_login`: the names are GitHub logins and must be valid as such.
@@ -266,19 +249,13 @@ fn oauth(settings: &Lookup<'_>) -> Result<Option<OAuthApp>, ConfigError> {
 
 fn redirect_uri(settings: &Lookup<'_>, public: &PublicUrl) -> Result<Option<String>, ConfigError> {
     let name = "GITHUB_OAUTH_REDIRECT_URI";
-    let Some(text) = settings.trimmed(name) else {
-        return Ok(None);
-    };
+    let allowed = format!(
+        "{public}{CALLBACK}, which is where CODEX_PUBLIC_URL or its default says people reach the service"
+    );
     let fits =
         |url: &Url| url.origin().ascii_serialization() == public.origin() && url.path() == CALLBACK;
-    let url = Url::parse(&text).ok().filter(fits);
-    let url = url.ok_or_else(|| {
-        let allowed = format!(
-            "{public}{CALLBACK}, which is where CODEX_PUBLIC_URL or its default says people reach the service"
-        );
-        ConfigError::new(name, format!("is {text:?}"), allowed)
-    })?;
-    Ok(Some(url.into()))
+    let url = |text: &str| Url::parse(text).ok().filter(fits).map(Into::into);
+    settings.read(name, &allowed, url)
 }
 
 fn session_keys(

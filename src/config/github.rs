@@ -79,8 +79,8 @@ fn committer(settings: &Lookup<'_>, name: &str, default: &str) -> Result<String,
     let text = settings.text_or(name, default);
     let odd = |c: char| c.is_control() || c == '<' || c == '>';
     let allowed = "one line without '<' and '>'";
-    let text = valid(name, text, allowed, |text| !text.contains(odd))?;
-    Ok(text.trim().to_owned())
+    let trimmed = |text: &str| (!text.contains(odd)).then(|| text.trim().to_owned());
+    valid(name, &text, allowed, trimmed)
 }
 
 /// `Some`, that is GitHub mode, if owner, repository and credentials are set.
@@ -107,8 +107,9 @@ fn repository(settings: &Lookup<'_>) -> Result<Option<RepositoryConfig>, ConfigE
 fn name(settings: &Lookup<'_>, name: &str) -> Result<Option<String>, ConfigError> {
     let allowed = "a name as GitHub has it: letters, digits, '-', '_' and '.'";
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    settings.checked(name, allowed, |text| {
-        text.chars().all(fits) && text != "." && text != ".."
+    settings.read(name, allowed, |text| {
+        let fits = text.chars().all(fits) && text != "." && text != "..";
+        fits.then(|| text.to_owned())
     })
 }
 
@@ -160,15 +161,12 @@ fn pull_requests(settings: &Lookup<'_>) -> Result<Option<String>, ConfigError> {
     let prefix = prefix.as_deref().unwrap_or("codex/tasks").trim();
     let allowed = "the start of a branch's name, as in codex/tasks";
     let prefix = checked_ref(name, prefix.trim_matches('/'), allowed)?;
-    let name = "CREATE_VIA_PR";
-    match settings.trimmed(name).as_deref() {
-        Some("true" | "1") => Ok(Some(prefix)),
-        None | Some("false" | "0") => Ok(None),
-        Some(other) => {
-            let was = format!("is {other:?}");
-            Err(ConfigError::new(name, was, "true or false"))
-        }
-    }
+    let on = settings.read("CREATE_VIA_PR", "true or false", |text| match text {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    })?;
+    Ok(on.unwrap_or(false).then_some(prefix))
 }
 
 fn github_base_path(settings: &Lookup<'_>) -> Result<String, ConfigError> {
@@ -176,10 +174,11 @@ fn github_base_path(settings: &Lookup<'_>) -> Result<String, ConfigError> {
     let allowed = "a folder in the repository, as in codex-miroir or notes/codex";
     let odd = |c: char| c == '\\' || c.is_control();
     let fits = |it: &str| !matches!(it, "" | "." | "..") && !it.contains(odd);
-    let inner = |path: &str| path.trim().trim_matches('/').to_owned();
     let path = settings.text_or(name, "codex-miroir");
-    let path = valid(name, path, allowed, |it| inner(it).split('/').all(fits))?;
-    Ok(inner(&path))
+    valid(name, &path, allowed, |path| {
+        let path = path.trim().trim_matches('/');
+        path.split('/').all(fits).then(|| path.to_owned())
+    })
 }
 
 /// A service's URL without a trailing slash. Tokens are sent there, so it must be https, except on a loopback host.
@@ -201,10 +200,8 @@ fn checked_ref(name: &str, text: &str, allowed: &str) -> Result<String, ConfigEr
     let part = |it: &str| {
         !it.is_empty() && !it.starts_with('.') && !it.ends_with(".lock") && !it.ends_with('.')
     };
-    valid(name, text.to_owned(), allowed, |text| {
-        text.split('/').all(part)
-            && !text.contains(odd)
-            && !text.contains("..")
-            && !text.contains("@{")
+    valid(name, text, allowed, |text| {
+        let held = text.contains(odd) || text.contains("..") || text.contains("@{");
+        (!held && text.split('/').all(part)).then(|| text.to_owned())
     })
 }

@@ -1,6 +1,5 @@
 //! Reads one setting at a time, and says what is wrong with it.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,7 +14,8 @@ pub struct Flags {
 }
 
 /// A secret value; `Debug` doesn't print it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, derive_more::Debug)]
+#[debug("(secret)")]
 pub struct Secret(String);
 
 impl Secret {
@@ -27,12 +27,6 @@ impl Secret {
     /// The value itself. Never log it.
     pub fn reveal(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
     }
 }
 
@@ -57,17 +51,14 @@ impl ConfigError {
     }
 }
 
-/// The text, if it fits.
-pub(super) fn valid(
+/// What `read` makes of the text.
+pub(super) fn valid<T>(
     name: &str,
-    text: String,
+    text: &str,
     allowed: &str,
-    fits: impl FnOnce(&str) -> bool,
-) -> Result<String, ConfigError> {
-    match fits(&text) {
-        true => Ok(text),
-        false => Err(ConfigError::new(name, format!("is {text:?}"), allowed)),
-    }
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, ConfigError> {
+    read(text).ok_or_else(|| ConfigError::new(name, format!("is {text:?}"), allowed))
 }
 
 /// The parts between commas, trimmed; no empty ones.
@@ -101,15 +92,15 @@ impl Lookup<'_> {
         self.text(name).map(|text| text.trim().to_owned())
     }
 
-    /// The trimmed value, if it fits.
-    pub(super) fn checked(
+    /// What `read` makes of the trimmed value.
+    pub(super) fn read<T>(
         &self,
         name: &str,
         allowed: &str,
-        fits: impl FnOnce(&str) -> bool,
-    ) -> Result<Option<String>, ConfigError> {
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
         let text = self.trimmed(name);
-        text.map(|text| valid(name, text, allowed, fits))
+        text.map(|text| valid(name, &text, allowed, read))
             .transpose()
     }
 
@@ -119,11 +110,10 @@ impl Lookup<'_> {
         default: T,
         allowed: &str,
     ) -> Result<T, ConfigError> {
-        let Some(text) = self.text(name) else {
-            return Ok(default);
-        };
-        let value = text.trim().parse();
-        value.map_err(|_| ConfigError::new(name, format!("is {text:?}"), allowed))
+        match self.text(name) {
+            Some(text) => valid(name, &text, allowed, |text| text.trim().parse().ok()),
+            None => Ok(default),
+        }
     }
 
     pub(super) fn seconds(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
@@ -154,14 +144,12 @@ impl Lookup<'_> {
 
     /// A secret that is sent in a header, so it must be visible ASCII.
     pub(super) fn header_secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
-        let secret = self.secret(name);
-        let fits = |it: &Secret| it.0.bytes().all(|c| c.is_ascii_graphic());
-        match secret.as_ref().is_none_or(fits) {
-            true => Ok(secret),
-            false => {
-                let allowed = "visible ASCII characters on one line";
+        let allowed = "visible ASCII characters on one line";
+        match self.secret(name) {
+            Some(Secret(text)) if !text.bytes().all(|c| c.is_ascii_graphic()) => {
                 Err(ConfigError::new(name, "can't be used", allowed))
             }
+            secret => Ok(secret),
         }
     }
 

@@ -1,16 +1,16 @@
 //! The origin at which browsers reach the service, and those that CORS allows.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use url::Url;
 
-use super::lookup::{ConfigError, Lookup, comma_separated};
+use super::lookup::{ConfigError, Lookup, comma_separated, valid};
 use crate::net;
 
 /// The service's public origin (`CODEX_PUBLIC_URL`): scheme, host and optional port. The only source for the OAuth
 /// callback, the check of a request's origin, and the cookie attribute `Secure`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, derive_more::Display)]
+#[display("{origin}")]
 pub struct PublicUrl {
     origin: String,
     /// Set if no setting names the origin: the loopback address, used with the bound port.
@@ -66,12 +66,6 @@ impl Default for PublicUrl {
     }
 }
 
-impl fmt::Display for PublicUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.origin)
-    }
-}
-
 /// Whether what is sent there stays private: https, or http on this machine.
 pub(super) fn is_private(url: &Url) -> bool {
     let is_loopback = || net::is_loopback(url.host_str().unwrap_or_default());
@@ -107,11 +101,9 @@ pub(super) fn public_url(
             return url.ok_or_else(|| ConfigError::new(name, "is not set", allowed));
         }
     };
-    let url = PublicUrl::parse(&text);
-    url.ok_or_else(|| ConfigError::new(variable, format!("is {text:?}"), allowed))
+    valid(variable, &text, allowed, PublicUrl::parse)
 }
 
-/// `CODEX_ALLOWED_ORIGINS`: the origins that CORS allows.
 pub(super) fn allowed_origins(settings: &Lookup<'_>) -> Result<Vec<String>, ConfigError> {
     let name = "CODEX_ALLOWED_ORIGINS";
     let text = settings.text(name).unwrap_or_default();

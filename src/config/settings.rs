@@ -1,17 +1,19 @@
 //! All settings, read once.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use rustls_native_certs::load_certs_from_paths;
 
 use super::auth::{self, Auth};
 use super::github::{self, GitHubConfig};
 use super::lookup::{ConfigError, Flags, Lookup, Secret};
 use super::public_url::{self, PublicUrl};
 use super::storage::{self, StorageChoice};
-use super::trust;
 use crate::net::TrustStore;
 
 /// All settings of a process, validated.
@@ -69,17 +71,11 @@ pub struct Config {
 
 impl Config {
     /// Reads every setting through `lookup`. A blank value counts as not set.
-    ///
-    /// # Errors
-    /// For the first setting that can't be used.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Self::from_flags(Flags::default(), lookup)
     }
 
     /// Like [`Self::from_lookup`], with the command line's flags, which take precedence.
-    ///
-    /// # Errors
-    /// As there.
     pub fn from_flags(
         flags: Flags,
         lookup: impl Fn(&str) -> Option<String>,
@@ -90,6 +86,7 @@ impl Config {
         };
         let bind = settings.parsed("CODEX_BIND", IpAddr::from([127, 0, 0, 1]), "an IP address")?;
         let port = port(settings)?;
+        let count = |name, default| settings.parsed(name, default, "a whole number");
         let public_url = public_url::public_url(settings, bind, port)?;
         Ok(Self {
             storage: storage::storage(settings)?,
@@ -115,12 +112,8 @@ impl Config {
                 128 << 20,
                 "a number of bytes",
             )?,
-            rebuilds_per_minute: settings.parsed(
-                "CODEX_REBUILDS_PER_MINUTE",
-                60,
-                "a whole number",
-            )?,
-            writes_per_minute: settings.parsed("CODEX_WRITES_PER_MINUTE", 600, "a whole number")?,
+            rebuilds_per_minute: count("CODEX_REBUILDS_PER_MINUTE", 60)?,
+            writes_per_minute: count("CODEX_WRITES_PER_MINUTE", 600)?,
             max_connections: settings.parsed(
                 "CODEX_MAX_CONNECTIONS",
                 NonZeroUsize::MIN.saturating_add((1 << 14) - 1),
@@ -130,7 +123,7 @@ impl Config {
             body: settings.positive_seconds("CODEX_BODY_SECONDS", 30)?,
             metrics_token: metrics_token(settings)?,
             github: github::github(settings)?,
-            trust: trust::trust(settings)?,
+            trust: trust(settings)?,
             hosted: settings.is_set("FUNCTIONS_CUSTOMHANDLER_PORT"),
         })
     }
@@ -140,14 +133,13 @@ fn metrics_token(settings: &Lookup<'_>) -> Result<Option<Secret>, ConfigError> {
     /// In bytes; a shorter token could be guessed.
     const MIN_TOKEN_BYTES: usize = 16;
     let name = "CODEX_METRICS_TOKEN";
-    let Some(token) = settings.text(name) else {
-        return Ok(None);
-    };
-    if token.len() >= MIN_TOKEN_BYTES && token.bytes().all(|c| c.is_ascii_graphic()) {
-        return Ok(Some(Secret::new(token)));
-    }
     let allowed = "at least 16 visible ASCII characters";
-    Err(ConfigError::new(name, "can't be used", allowed))
+    let fits =
+        |text: &str| text.len() >= MIN_TOKEN_BYTES && text.bytes().all(|c| c.is_ascii_graphic());
+    match settings.text(name) {
+        Some(token) if !fits(&token) => Err(ConfigError::new(name, "can't be used", allowed)),
+        token => Ok(token.map(Secret::new)),
+    }
 }
 
 fn port(settings: &Lookup<'_>) -> Result<u16, ConfigError> {
@@ -164,4 +156,37 @@ fn port(settings: &Lookup<'_>) -> Result<u16, ConfigError> {
         (false, None) => "PORT",
     };
     settings.parsed(name, 7071, "a port, 0 to 65535")
+}
+
+/// By OpenSSL's names.
+const SSL_FILE: &str = "SSL_CERT_FILE";
+const SSL_FOLDERS: &str = "SSL_CERT_DIR";
+
+/// The built-in authorities and every certificate in the file `SSL_CERT_FILE` and in the folders `SSL_CERT_DIR`,
+/// which are separated as in `PATH`. Files without certificates in these folders are ignored.
+fn trust(settings: &Lookup<'_>) -> Result<TrustStore, ConfigError> {
+    let mut trust = TrustStore::default();
+    if let Some(file) = settings.text(SSL_FILE) {
+        let bad = |why: &str| {
+            let allowed = "a file with certificates in PEM form";
+            ConfigError::new(SSL_FILE, format!("is {file:?}, which {why}"), allowed)
+        };
+        let found = load_certs_from_paths(Some(Path::new(&file)), None);
+        if let Some(error) = found.errors.first().and_then(Error::source) {
+            return Err(bad(&format!("can't be read: {error}")));
+        }
+        if trust.add(found.certs) == 0 {
+            return Err(bad("holds no certificate"));
+        }
+    }
+    let folders = settings.text(SSL_FOLDERS).unwrap_or_default();
+    for folder in std::env::split_paths(&folders).filter(|it| !it.as_os_str().is_empty()) {
+        std::fs::read_dir(&folder).map_err(|error| {
+            let was = format!("names {folder:?}, which can't be read: {error}");
+            let allowed = "folders of certificates in PEM form, separated as in PATH";
+            ConfigError::new(SSL_FOLDERS, was, allowed)
+        })?;
+        trust.add(load_certs_from_paths(None, Some(&folder)).certs);
+    }
+    Ok(trust)
 }

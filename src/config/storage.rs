@@ -56,20 +56,15 @@ pub(super) fn container(settings: &Lookup<'_>) -> Result<String, ConfigError> {
     let name = "AZURE_BLOB_CONTAINER";
     let container = settings.text_or(name, "codex-cache");
     let allowed = "3 to 63 of a-z, 0-9 and single '-', as Azure wants container names";
-    valid(name, container, allowed, is_container_name)
+    let named = |it: &str| is_container_name(it).then(|| it.to_owned());
+    valid(name, &container, allowed, named)
 }
 
 /// The first that is set: `AZURE_BLOB_CONN` in its three forms, the Functions host's `AzureWebJobsStorage` in its
 /// three forms, then the folder.
 pub(super) fn storage(settings: &Lookup<'_>) -> Result<StorageChoice, ConfigError> {
     for name in ["AZURE_BLOB_CONN", "AzureWebJobsStorage"] {
-        if let Some((variable, choice)) = azure(settings, name)? {
-            // Either choice would ignore the other one silently.
-            if settings.flags.folder.is_some() {
-                let was = format!("is given while {variable} names a storage account");
-                let allowed = "left out where the files are in an account";
-                return Err(ConfigError::new("--folder", was, allowed));
-            }
+        if let Some(choice) = azure(settings, name)? {
             return Ok(choice);
         }
     }
@@ -93,30 +88,34 @@ pub(super) fn storage(settings: &Lookup<'_>) -> Result<StorageChoice, ConfigErro
     Ok(folder(variable, "./codex-data".into()))
 }
 
-/// The account that a setting names in one of its three forms, with the form's variable.
-fn azure(
-    settings: &Lookup<'_>,
-    name: &str,
-) -> Result<Option<(String, StorageChoice)>, ConfigError> {
-    if let Some(value) = settings.text(name) {
-        let choice = StorageChoice::ConnectionString {
-            variable: name.to_owned(),
-            value: Secret::new(value),
-        };
-        return Ok(Some((name.to_owned(), choice)));
-    }
-    let forms = ["blobServiceUri", "accountName"].map(|part| format!("{name}__{part}"));
-    for variable in forms {
-        if let Some(account) = settings.text(&variable) {
-            let choice = StorageChoice::ManagedIdentity {
-                variable: variable.clone(),
-                account,
-                identity: identity(settings, &format!("{name}__clientId"))?,
-            };
-            return Ok(Some((variable, choice)));
+/// The account that a setting names in one of its three forms.
+fn azure(settings: &Lookup<'_>, name: &str) -> Result<Option<StorageChoice>, ConfigError> {
+    let mut forms = ["", "__blobServiceUri", "__accountName"]
+        .map(|form| format!("{name}{form}"))
+        .into_iter();
+    let set = forms.find_map(|form| settings.text(&form).map(|text| (form, text)));
+    let Some((variable, text)) = set else {
+        return Ok(None);
+    };
+    let was = format!("is given while {variable} names a storage account");
+    let choice = if variable == name {
+        let value = Secret::new(text);
+        StorageChoice::ConnectionString { variable, value }
+    } else {
+        StorageChoice::ManagedIdentity {
+            variable,
+            account: text,
+            identity: identity(settings, &format!("{name}__clientId"))?,
+        }
+    };
+    match settings.flags.folder {
+        None => Ok(Some(choice)),
+        // Either choice would ignore the other one silently.
+        Some(_) => {
+            let allowed = "left out where the files are in an account";
+            Err(ConfigError::new("--folder", was, allowed))
         }
     }
-    Ok(None)
 }
 
 fn identity(settings: &Lookup<'_>, client_id: &str) -> Result<ManagedIdentityConfig, ConfigError> {
@@ -136,8 +135,9 @@ fn identity(settings: &Lookup<'_>, client_id: &str) -> Result<ManagedIdentityCon
     Ok(ManagedIdentityConfig {
         endpoint,
         header,
-        client_id: settings.checked(client_id, allowed, |id| {
-            id.len() == 36 && id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-')
+        client_id: settings.read(client_id, allowed, |id| {
+            let fits = id.len() == 36 && id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-');
+            fits.then(|| id.to_owned())
         })?,
     })
 }

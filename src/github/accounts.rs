@@ -70,9 +70,6 @@ struct GrantAppResponse {
 impl Transport {
     /// The account that the token belongs to; `None` when GitHub rejects the token, or when the login isn't a valid
     /// [`UserId`].
-    ///
-    /// # Errors
-    /// When GitHub gives no answer to that.
     pub async fn account(&self, token: &Secret) -> Result<Option<Account>, GitHubError> {
         let octocrab = self.for_account(token)?;
         let user = octocrab.get("/user", None::<&()>);
@@ -85,10 +82,7 @@ impl Transport {
         Ok(login.map(|login| Account { login, number }))
     }
 
-    /// Whether the token was issued to this app.
-    ///
-    /// # Errors
-    /// When GitHub gives no answer to that, such as when it rejects the app's own secret.
+    /// Whether the token was issued to this app. An error when GitHub doesn't say, as when it rejects the app's secret.
     pub async fn belongs_to_app(
         &self,
         app: &OAuthApp,
@@ -120,9 +114,6 @@ pub struct OAuth {
 
 impl OAuth {
     /// A client for `app` at the GitHub whose web pages are at `web_url`, with the redirect URI `callback`.
-    ///
-    /// # Errors
-    /// A message when one of the URLs is invalid.
     pub fn new(app: &OAuthApp, web_url: &str, callback: &str) -> Result<Self, String> {
         let page = |name: &str| format!("{web_url}/login/oauth/{name}");
         let bad = |error: url::ParseError| error.to_string();
@@ -152,9 +143,6 @@ impl OAuth {
     }
 
     /// Exchanges the code of the browser's callback for a token.
-    ///
-    /// # Errors
-    /// When GitHub neither issues a token nor rejects the code.
     pub async fn exchange(
         &self,
         transport: &Transport,
@@ -212,8 +200,7 @@ async fn send(client: reqwest::Client, request: HttpRequest) -> Result<HttpRespo
     let response = client.execute(request).await.map_err(failed)?;
     let mut status = response.status();
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let fault = TransportFault::Unavailable(format!("it answers {}", status.as_u16()));
-        return Err(fault.into_github_error(EXCHANGE_CODE));
+        return Err(TransportFault::server_error(status).into_github_error(EXCHANGE_CODE));
     }
     let bytes = read_bounded(response, MAX_RESPONSE).await;
     let bytes = bytes.map_err(|fault| fault.into_github_error(EXCHANGE_CODE))?;

@@ -1,6 +1,5 @@
 //! The JSON of GitHub's REST API, with only the members that are used.
 
-use chrono::{DateTime, Utc};
 use octocrab::models::repos::CommitAuthor;
 use serde::{Deserialize, Serialize};
 
@@ -30,28 +29,6 @@ pub(super) struct ShaResponse {
 #[derive(Deserialize)]
 pub(super) struct CompareResponse {
     pub(super) status: Comparison,
-}
-
-#[derive(Deserialize)]
-pub(super) struct ActivityResponse {
-    pub(super) before: String,
-    pub(super) after: String,
-    pub(super) timestamp: DateTime<Utc>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct TreeResponse {
-    pub(super) tree: Vec<EntryResponse>,
-    #[serde(default)]
-    pub(super) truncated: bool,
-}
-
-#[derive(Deserialize)]
-pub(super) struct EntryResponse {
-    pub(super) path: String,
-    pub(super) mode: String,
-    pub(super) sha: GitSha,
-    pub(super) size: Option<u64>,
 }
 
 #[derive(Deserialize)]

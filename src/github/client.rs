@@ -19,19 +19,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::api_json::{
-    ActivityResponse, CompareResponse, CreateTreeBody, GitCommitResponse, NumberResponse,
-    PullResponse, PutFileBody, PutFileResponse, RefResponse, ShaResponse, TreeEntryBody,
-    TreeResponse,
+    CompareResponse, CreateTreeBody, GitCommitResponse, NumberResponse, PullResponse, PutFileBody,
+    PutFileResponse, RefResponse, ShaResponse, TreeEntryBody,
 };
 use super::app::InstallationTokenSource;
 use super::repository::{
     BatchCommit, BatchCommitFile, BranchMove, CommitOutcome, Comparison, CreatedCommit, FileCommit,
-    HeadCommit, HeadLookup, Pull, PullStatus, Repository, TreePage, parse_commit,
+    HeadCommit, HeadLookup, Pull, PullStatus, Repository, TreePage,
 };
 use super::transport::{
-    CallError, GitHubError, MaxBytes, RateLimit, Transport, encode_path, encode_segment,
+    CallError, GitHubError, MaxBytes, RateLimit, Transport, encode_path, encode_segment, unless,
 };
-use super::tree::{EntryKind, TreeEntry};
 use crate::config::{ConfigError, Credentials, GitHubConfig, RepositoryConfig, Secret};
 use crate::task::{GitSha, MAX_FILE_BYTES};
 
@@ -50,57 +48,61 @@ const MAX_TREE_ENTRIES: usize = 200;
 pub struct GitHubRepository {
     transport: Arc<Transport>,
     config: RepositoryConfig,
-    app: Option<InstallationTokenSource>,
+    token: RepositoryToken,
+}
+
+enum RepositoryToken {
+    Fixed(Secret),
+    App(InstallationTokenSource),
 }
 
 impl GitHubRepository {
-    /// The configured repository; `None` when GitHub mode is off.
-    ///
-    /// # Errors
-    /// When the app's key can't be parsed. The message holds no secret.
+    /// The configured repository; `None` when GitHub mode is off. The error is about the app's key, and holds no secret.
     pub fn new(
         config: &GitHubConfig,
         transport: &Arc<Transport>,
     ) -> Result<Option<Arc<Self>>, ConfigError> {
-        let Some(repository) = config.repository.clone() else {
+        let Some(config) = config.repository.clone() else {
             return Ok(None);
         };
-        let app = match &repository.credentials {
-            Credentials::Token(_) => None,
+        let token = match &config.credentials {
+            Credentials::Token(token) => RepositoryToken::Fixed(token.clone()),
             Credentials::App {
                 id,
                 private_key,
                 installation,
-            } => Some(InstallationTokenSource::new(
-                id,
-                private_key,
-                *installation,
-            )?),
+            } => {
+                let source = InstallationTokenSource::new(id, private_key, *installation);
+                RepositoryToken::App(source?)
+            }
         };
         Ok(Some(Arc::new(Self {
             transport: Arc::clone(transport),
-            config: repository,
-            app,
+            config,
+            token,
         })))
     }
 
-    /// One call with a valid token. After a 401 the app's token is invalidated (it was revoked before it expired), so
-    /// that the next call requests a new one.
-    async fn call<T, F>(
+    /// octocrab with a valid token, for one call.
+    async fn octocrab(&self) -> Result<Octocrab, GitHubError> {
+        match &self.token {
+            RepositoryToken::Fixed(token) => self.transport.for_service(token),
+            RepositoryToken::App(app) => {
+                let token = app.get(&self.transport).await?;
+                self.transport.for_service(&token)
+            }
+        }
+    }
+
+    /// Awaits a call. After a 401 the app's token is invalidated (it was revoked before it expired), so that the next
+    /// call requests a new one.
+    async fn call<T>(
         &self,
         operation: &'static str,
-        request: impl FnOnce(Octocrab) -> F + Send,
-    ) -> Result<T, CallError>
-    where
-        F: Future<Output = octocrab::Result<T>> + Send,
-    {
-        let token = self.token().await.map_err(CallError::Failed)?;
-        let octocrab = self
-            .transport
-            .for_service(&token)
-            .map_err(CallError::Failed)?;
-        let result = self.transport.call(operation, request(octocrab)).await;
-        if let (Err(error), Some(app)) = (&result, &self.app)
+        request: impl Future<Output = octocrab::Result<T>> + Send,
+    ) -> Result<T, CallError> {
+        let result = self.transport.call(operation, request).await;
+        if let (Err(error), RepositoryToken::App(app)) = (&result, &self.token)
             && error.has_status(StatusCode::UNAUTHORIZED)
         {
             app.invalidate().await;
@@ -114,21 +116,20 @@ impl GitHubRepository {
         operation: &'static str,
         path: &str,
     ) -> Result<T, CallError> {
-        let route = self.route(path);
-        let get = |it: Octocrab| async move { it.get(route, None::<&()>).await };
-        self.call(operation, get).await
+        let octocrab = self.octocrab().await?;
+        let request = octocrab.get(self.route(path), None::<&()>);
+        self.call(operation, request).await
     }
 
-    /// POSTs JSON; `path` is relative to the repository's URL.
     async fn post<T: DeserializeOwned>(
         &self,
         operation: &'static str,
         path: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<T, CallError> {
-        let route = self.route(path);
-        let post = |it: Octocrab| async move { it.post(route, Some(body)).await };
-        self.call(operation, post).await
+        let octocrab = self.octocrab().await?;
+        let request = octocrab.post(self.route(path), Some(body));
+        self.call(operation, request).await
     }
 
     /// Sends a prepared request and returns the headers and the raw body of a 2xx response.
@@ -138,33 +139,23 @@ impl GitHubRepository {
         path: &str,
         request: http::request::Builder,
     ) -> Result<(HeaderMap, Bytes), CallError> {
+        let octocrab = self.octocrab().await?;
         let request = request.uri(self.route(path));
-        let send = |it: Octocrab| async move {
-            let response = it.execute(it.build_request(request, None::<&()>)?).await?;
+        let send = async move {
+            let request = octocrab.build_request(request, None::<&()>)?;
+            let response = octocrab.execute(request).await?;
             let (parts, body) = octocrab::map_github_error(response).await?.into_parts();
             Ok((parts.headers, body.collect().await?.to_bytes()))
         };
         self.call(operation, send).await
     }
 
-    /// octocrab's calls for Git objects and refs.
     fn git<'a>(&self, octocrab: &'a Octocrab) -> GitHandler<'a> {
         octocrab.git(&self.config.owner, &self.config.repo)
     }
 
     fn route(&self, path: &str) -> String {
         format!("/repos/{}/{path}", self.config.full_name())
-    }
-
-    async fn token(&self) -> Result<Secret, GitHubError> {
-        match (&self.app, &self.config.credentials) {
-            (Some(app), _) => app.get(&self.transport).await,
-            (None, Credentials::Token(token)) => Ok(token.clone()),
-            (None, Credentials::App { .. }) => Err(GitHubError::unexpected(
-                "get a token",
-                "no app is configured",
-            )),
-        }
     }
 
     async fn add_to_tree(
@@ -193,14 +184,9 @@ impl GitHubRepository {
 
     /// For content that isn't UTF-8: a tree's JSON can hold text only.
     async fn create_blob(&self, bytes: &[u8]) -> Result<String, GitHubError> {
-        let content = STANDARD.encode(bytes);
-        let create = |it: Octocrab| async move {
-            self.git(&it)
-                .create_blob(content)
-                .encoding("base64")
-                .send()
-                .await
-        };
+        let octocrab = self.octocrab().await?;
+        let create = self.git(&octocrab).create_blob(STANDARD.encode(bytes));
+        let create = create.encoding("base64").send();
         Ok(self.call("make a blob", create).await?.sha)
     }
 
@@ -246,11 +232,10 @@ impl Repository for GitHubRepository {
     async fn head(&self, known: Option<&HeadCommit>) -> Result<HeadLookup, GitHubError> {
         let operation = "read the branch";
         let path = format!("git/ref/heads/{}", encode_path(&self.config.branch));
-        let request = http::Request::builder();
-        let request = match known.and_then(|it| it.etag.as_deref()) {
-            Some(etag) => request.header(IF_NONE_MATCH, etag),
-            None => request,
-        };
+        let mut request = http::Request::builder();
+        if let Some(etag) = known.and_then(|it| it.etag.as_deref()) {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
         // octocrab's typed call can't send `If-None-Match`, and its model has no ETag.
         let (headers, bytes) = match self.send_raw(operation, &path, request).await {
             Err(error) if error.has_status(StatusCode::NOT_MODIFIED) => {
@@ -271,44 +256,21 @@ impl Repository for GitHubRepository {
     async fn compare(&self, base: GitSha, head: GitSha) -> Result<Comparison, GitHubError> {
         // Page 2: only the first page lists the changed files with their patches.
         let path = format!("compare/{base}...{head}?per_page=1&page=2");
-        match self.get::<CompareResponse>("compare commits", &path).await {
-            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(Comparison::Unknown),
-            response => Ok(response?.status),
-        }
+        let compared = self.get("compare commits", &path).await;
+        let compared: Option<CompareResponse> = unless(compared, StatusCode::NOT_FOUND, "")?;
+        Ok(compared.map_or(Comparison::Unknown, |it| it.status))
     }
 
     async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError> {
         let branch = encode_segment(&format!("refs/heads/{}", self.config.branch)).to_string();
         let path = format!("activity?ref={branch}&per_page=100");
-        let activity: Vec<ActivityResponse> = self.get("read the branch's activity", &path).await?;
-        let moves = activity.into_iter().map(|it| BranchMove {
-            before: parse_commit(&it.before),
-            after: parse_commit(&it.after),
-            at: it.timestamp,
-        });
-        Ok(moves.collect())
+        Ok(self.get("read the branch's activity", &path).await?)
     }
 
     async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError> {
         let query = if recursive { "?recursive=1" } else { "" };
         let path = format!("git/trees/{sha}{query}");
-        let response: TreeResponse = self.get("read the tree", &path).await?;
-        let entries = response.tree.into_iter().map(|entry| TreeEntry {
-            kind: match entry.mode.as_str() {
-                "100644" | "100664" => EntryKind::File,
-                "100755" => EntryKind::Executable,
-                "040000" => EntryKind::Folder,
-                "120000" => EntryKind::Link,
-                _ => EntryKind::Other,
-            },
-            path: entry.path,
-            sha: entry.sha,
-            size: entry.size,
-        });
-        Ok(TreePage {
-            entries: entries.collect(),
-            truncated: response.truncated,
-        })
+        Ok(self.get("read the tree", &path).await?)
     }
 
     async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError> {
@@ -317,10 +279,8 @@ impl Repository for GitHubRepository {
             .header(ACCEPT, "application/vnd.github.raw+json")
             .extension(MaxBytes(MAX_FILE_BYTES));
         let path = format!("git/blobs/{sha}");
-        match self.send_raw("read a file", &path, request).await {
-            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
-            response => Ok(Some(response?.1)),
-        }
+        let found = self.send_raw("read a file", &path, request).await;
+        Ok(unless(found, StatusCode::NOT_FOUND, "")?.map(|(_, bytes)| bytes))
     }
 
     async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError> {
@@ -333,17 +293,16 @@ impl Repository for GitHubRepository {
             committer: self.committer_identity(),
             author: self.committer_identity(),
         };
+        let octocrab = self.octocrab().await?;
         let route = self.route(&format!("contents/{}", encode_path(file.path)));
-        let body = &body;
-        let put = |it: Octocrab| async move { it.put(route, Some(body)).await };
-        let response = self.call::<PutFileResponse, _>("commit a file", put).await;
+        let put = octocrab.put(route, Some(&body));
+        let response = self.call::<PutFileResponse>("commit a file", put).await;
         let stale = response.as_ref().is_err_and(|error| {
             // Without `sha`, GitHub answers 422 for a file that exists.
             let exists = error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "sha");
             // Repository rules refuse with 409, too, so the message decides.
-            let parts = ["does not match", "but expected"];
-            let moved = parts.map(|part| error.has_message(StatusCode::CONFLICT, part));
-            file.replaces.is_none() && exists || moved.contains(&true)
+            let moved = |part| error.has_message(StatusCode::CONFLICT, part);
+            file.replaces.is_none() && exists || moved("does not match") || moved("but expected")
         });
         if stale {
             return Ok(CommitOutcome::Stale);
@@ -364,79 +323,61 @@ impl Repository for GitHubRepository {
         for chunk in chunks(&commit.files) {
             tree = self.add_to_tree(tree, chunk).await?;
         }
-        let create = |it: Octocrab| async move {
-            self.git(&it)
-                .create_commit(commit.message, tree.to_string())
-                .parents(vec![commit.parent.to_string()])
-                .author(self.committer_identity())
-                .committer(self.committer_identity())
-                .send()
-                .await
-        };
-        let created = self.call("commit files", create).await?;
-        let sha = parse_object_id("commit files", &created.sha)?;
+        let octocrab = self.octocrab().await?;
+        let create = self
+            .git(&octocrab)
+            .create_commit(commit.message, tree.to_string());
+        let create = create
+            .parents(vec![commit.parent.to_string()])
+            .author(self.committer_identity())
+            .committer(self.committer_identity());
+        let created = self.call("commit files", create.send()).await?;
+        // octocrab has ids as texts.
+        let sha = created.sha.parse();
+        let sha =
+            sha.map_err(|_| GitHubError::unexpected("commit files", "an invalid object id"))?;
         let branch = Reference::Branch(encode_path(&self.config.branch).to_string());
-        let update = |it: Octocrab| async move {
-            self.git(&it)
-                .update_ref(&branch, created.sha)
-                .force(false)
-                .send()
-                .await
-        };
-        match self.call("commit files", update).await {
-            Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "fast forward") => {
-                return Ok(CommitOutcome::Stale);
-            }
-            updated => updated?,
-        };
-        Ok(CommitOutcome::Done(CreatedCommit {
-            sha,
-            html_url: created.html_url,
-            parent: Some(commit.parent),
+        let octocrab = self.octocrab().await?;
+        let update = self.git(&octocrab).update_ref(&branch, created.sha);
+        let updated = self.call("commit files", update.force(false).send()).await;
+        let updated = unless(updated, StatusCode::UNPROCESSABLE_ENTITY, "fast forward")?;
+        Ok(updated.map_or(CommitOutcome::Stale, |_| {
+            CommitOutcome::Done(CreatedCommit {
+                sha,
+                html_url: created.html_url,
+                parent: Some(commit.parent),
+            })
         }))
     }
 
     async fn branch_head(&self, branch: &str) -> Result<Option<GitSha>, GitHubError> {
         let path = format!("git/ref/heads/{}", encode_path(branch));
-        match self.get::<RefResponse>("read a branch", &path).await {
-            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
-            found => Ok(Some(found?.object.sha)),
-        }
+        let found = self.get::<RefResponse>("read a branch", &path).await;
+        Ok(unless(found, StatusCode::NOT_FOUND, "")?.map(|it| it.object.sha))
     }
 
     async fn create_branch(&self, branch: &str, at: GitSha) -> Result<bool, GitHubError> {
         let branch = Reference::Branch(branch.to_owned());
-        let create =
-            |it: Octocrab| async move { self.git(&it).create_ref(&branch, at.to_string()).await };
-        match self.call("make a branch", create).await {
-            Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
-                Ok(false)
-            }
-            created => Ok(created.map(|_| true)?),
-        }
+        let octocrab = self.octocrab().await?;
+        let git = self.git(&octocrab);
+        let created = git.create_ref(&branch, at.to_string());
+        let created = self.call("make a branch", created).await;
+        let created = unless(created, StatusCode::UNPROCESSABLE_ENTITY, "already exists")?;
+        Ok(created.is_some())
     }
 
     async fn file_sha_at(&self, branch: &str, path: &str) -> Result<Option<GitSha>, GitHubError> {
-        let path = format!(
-            "contents/{}?ref={}",
-            encode_path(path),
-            encode_segment(branch)
-        );
-        match self.get::<ShaResponse>("look for a file", &path).await {
-            Err(error) if error.has_status(StatusCode::NOT_FOUND) => Ok(None),
-            found => Ok(Some(found?.sha)),
-        }
+        let (path, branch) = (encode_path(path), encode_segment(branch));
+        let path = format!("contents/{path}?ref={branch}");
+        let found = self.get::<ShaResponse>("look for a file", &path).await;
+        Ok(unless(found, StatusCode::NOT_FOUND, "")?.map(|it| it.sha))
     }
 
     async fn open_pull(&self, branch: &str, title: &str) -> Result<Option<Pull>, GitHubError> {
         let body = serde_json::json!({"title": title, "head": branch, "base": &self.config.branch});
-        let opened = self.post::<PullResponse>("open a pull request", "pulls", &body);
-        match opened.await {
-            Err(error) if error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "already exists") => {
-                Ok(None)
-            }
-            opened => Ok(Some(self.status_of(opened?).pull)),
-        }
+        let opened = self.post("open a pull request", "pulls", &body).await;
+        let opened = unless(opened, StatusCode::UNPROCESSABLE_ENTITY, "already exists")?;
+        Ok(opened.map(|it| self.status_of(it).pull))
     }
 
     async fn find_pull(&self, branch: &str) -> Result<Option<PullStatus>, GitHubError> {
@@ -479,10 +420,4 @@ fn chunks(files: &[BatchCommitFile]) -> Vec<&[BatchCommitFile]> {
         chunks.push(&files[from..]);
     }
     chunks
-}
-
-/// Parses an object id of octocrab's models.
-fn parse_object_id(operation: &'static str, text: &str) -> Result<GitSha, GitHubError> {
-    text.parse()
-        .map_err(|_| GitHubError::unexpected(operation, "an invalid object id"))
 }

@@ -27,34 +27,27 @@ impl CommitSubject {
     /// For a file with this content. `in_git`: the file exists in Git; `was_done`: as a completed task.
     pub fn of(name: &FileName, text: &[u8], in_git: bool, was_done: bool) -> Self {
         let task = match parse(name, text) {
-            Parsed::Task(task) => Some(task),
+            Parsed::Task(task) => Some((task.kategorie, task.status)),
             _ => None,
         };
-        let done = task
-            .as_ref()
-            .is_some_and(|it| it.status == Status::Abgeschlossen);
-        let kind = match (in_git, done && !was_done) {
-            (false, _) => TaskCommitKind::Added(task.map(|it| it.kategorie)),
-            (true, true) => TaskCommitKind::Completed,
-            (true, false) => TaskCommitKind::Updated,
+        let kind = match task {
+            _ if !in_git => TaskCommitKind::Added(task.map(|(kategorie, _)| kategorie)),
+            Some((_, Status::Abgeschlossen)) if !was_done => TaskCommitKind::Completed,
+            _ => TaskCommitKind::Updated,
         };
-        Self {
-            id: name.id(),
-            kind,
-        }
+        let id = name.id();
+        Self { id, kind }
     }
 
     /// The commit message.
     pub fn message(&self) -> String {
-        let id = self.id;
-        match self.kind {
-            TaskCommitKind::Added(Some(kategorie)) => {
-                format!("[codex] add task {id} ({kategorie})")
-            }
-            TaskCommitKind::Added(None) => format!("[codex] add task {id}"),
-            TaskCommitKind::Updated => format!("[codex] update task {id}"),
-            TaskCommitKind::Completed => format!("[codex] complete task {id}"),
-        }
+        let (verb, kategorie) = match self.kind {
+            TaskCommitKind::Added(kategorie) => ("add", kategorie),
+            TaskCommitKind::Updated => ("update", None),
+            TaskCommitKind::Completed => ("complete", None),
+        };
+        let kategorie = kategorie.map(|it| format!(" ({it})")).unwrap_or_default();
+        format!("[codex] {verb} task {}{kategorie}", self.id)
     }
 
     /// The branch of the file's pull request: `<prefix>/<user>/<id>[-update|-complete]`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::transport::{GitHubError, RateLimit};
@@ -55,22 +55,27 @@ pub enum Comparison {
 }
 
 /// An update of a branch, from the repository's activity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct BranchMove {
     /// The commit before; `None` when the branch was created.
+    #[serde(deserialize_with = "commit")]
     pub before: Option<GitSha>,
     /// The commit after; `None` when the branch was deleted.
+    #[serde(deserialize_with = "commit")]
     pub after: Option<GitSha>,
     /// Time of the update in whole seconds.
+    #[serde(rename = "timestamp")]
     pub at: DateTime<Utc>,
 }
 
 /// The entries of a tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TreePage {
     /// Ordered by path.
+    #[serde(rename = "tree")]
     pub entries: Vec<TreeEntry>,
     /// GitHub left entries out, because the tree is too large.
+    #[serde(default)]
     pub truncated: bool,
 }
 
@@ -170,10 +175,8 @@ pub trait Repository: Send + Sync {
     /// The rate limit, as of the latest response.
     fn rate_limit(&self) -> Option<RateLimit>;
 
-    /// The mirror branch's newest commit. `known` makes the request conditional.
-    ///
-    /// # Errors
-    /// Also when the branch doesn't exist: that must not read as removed files.
+    /// The mirror branch's newest commit. `known` makes the request conditional. A branch that doesn't exist is an
+    /// error: that must not read as removed files.
     async fn head(&self, known: Option<&HeadCommit>) -> Result<HeadLookup, GitHubError>;
 
     /// How `head` relates to `base`. A commit that GitHub doesn't have is [`Comparison::Unknown`].
@@ -182,16 +185,12 @@ pub trait Repository: Send + Sync {
     /// The mirror branch's last hundred updates, newest first.
     async fn moves(&self) -> Result<Vec<BranchMove>, GitHubError>;
 
-    /// The entries of a tree, or of a commit's tree; with `recursive` also those of its subtrees.
-    ///
-    /// # Errors
-    /// Also when it doesn't exist, or the replica doesn't have it yet.
+    /// The entries of a tree, or of a commit's tree; with `recursive` also those of its subtrees. It is an
+    /// error when it doesn't exist, or the replica doesn't have it yet.
     async fn tree(&self, sha: GitSha, recursive: bool) -> Result<TreePage, GitHubError>;
 
-    /// A blob's content. `None` when the repository doesn't have it (any more).
-    ///
-    /// # Errors
-    /// Also when it is larger than [`crate::task::MAX_FILE_BYTES`].
+    /// A blob's content. `None` when the repository doesn't have it (any more); an error when it is larger than
+    /// [`crate::task::MAX_FILE_BYTES`].
     async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError>;
 
     /// Commits one file. Its mode stays.
@@ -225,4 +224,8 @@ pub trait Repository: Send + Sync {
 /// Parses a commit id. `None` for forty zeros, which GitHub sends where there is no commit, and for invalid ids.
 pub(super) fn parse_commit(sha: &str) -> Option<GitSha> {
     sha.parse().ok().filter(|sha| *sha != GitSha([0; 20]))
+}
+
+fn commit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GitSha>, D::Error> {
+    String::deserialize(deserializer).map(|sha| parse_commit(&sha))
 }

@@ -27,9 +27,6 @@ impl GitSnapshot {
 
     /// Reads the branch; `None` when it is unchanged since `known`. Two requests at most, unless GitHub truncates the
     /// tree.
-    ///
-    /// # Errors
-    /// When it can't be read completely.
     pub async fn read(
         repository: &dyn Repository,
         known: Option<&Self>,
@@ -47,10 +44,10 @@ impl GitSnapshot {
         };
         let tree = match known {
             Some(known) if known.commit() == Some(head.commit) => known.tree.clone(),
-            _ => TaskTree::of(
-                &task_entries(repository, head.commit, base_path).await?,
-                base_path,
-            ),
+            _ => {
+                let entries = task_entries(repository, head.commit, base_path).await?;
+                TaskTree::of(&entries, base_path)
+            }
         };
         let head = Some(head);
         Ok(Some(Self { head, tree }))
@@ -59,10 +56,8 @@ impl GitSnapshot {
 
 /// The entries of a commit's tree that [`TaskTree::of`] needs: task files at or below `base`, and a non-folder in the
 /// place of a folder on the way there. May include others. One request, unless the repository is so large that GitHub
-/// truncates the tree: then folder by folder.
-///
-/// # Errors
-/// Also for a tree that can't be read completely: a missing entry would read as a removed file.
+/// truncates the tree: then folder by folder. A tree that can't be read completely is an error: a missing entry would read
+/// as a removed file.
 async fn task_entries(
     repository: &dyn Repository,
     commit: GitSha,
@@ -74,7 +69,7 @@ async fn task_entries(
     }
     let (mut sha, mut path) = (commit, String::new());
     for part in base.split('/') {
-        let inside = prefix_paths(read_folder(repository, sha).await?, &path);
+        let inside = read_folder(repository, sha, &path).await?;
         path = join_path(&path, part);
         match inside.into_iter().find(|it| it.path == path) {
             Some(found) if found.kind == EntryKind::Folder => sha = found.sha,
@@ -85,20 +80,14 @@ async fn task_entries(
     if !whole.truncated {
         return Ok(prefix_paths(whole.entries, base));
     }
-    let users = prefix_paths(read_folder(repository, sha).await?, base);
+    let users = read_folder(repository, sha, base).await?;
     let mut found = vec![];
-    for user in &users {
-        if user.kind != EntryKind::Folder {
-            continue;
-        }
-        let inside = prefix_paths(read_folder(repository, user.sha).await?, &user.path);
+    for user in users.iter().filter(|it| it.kind == EntryKind::Folder) {
+        let inside = read_folder(repository, user.sha, &user.path).await?;
         let tasks = join_path(&user.path, "tasks");
         for entry in inside.into_iter().filter(|it| it.path == tasks) {
             if entry.kind == EntryKind::Folder {
-                found.extend(prefix_paths(
-                    read_folder(repository, entry.sha).await?,
-                    &tasks,
-                ));
+                found.extend(read_folder(repository, entry.sha, &tasks).await?);
             }
             found.push(entry);
         }
@@ -107,18 +96,17 @@ async fn task_entries(
     Ok(found)
 }
 
-/// The direct entries of a folder.
+/// The direct entries of the folder at `path`.
 async fn read_folder(
     repository: &dyn Repository,
     sha: GitSha,
+    path: &str,
 ) -> Result<Vec<TreeEntry>, GitHubError> {
     let page = repository.tree(sha, false).await?;
+    let reason = "a folder has too many entries";
     match page.truncated {
-        true => Err(GitHubError::unexpected(
-            "read the tree",
-            "a folder has too many entries",
-        )),
-        false => Ok(page.entries),
+        true => Err(GitHubError::unexpected("read the tree", reason)),
+        false => Ok(prefix_paths(page.entries, path)),
     }
 }
 

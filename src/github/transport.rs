@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +13,7 @@ use http::header::{ACCEPT, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
+use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use reqwest::redirect::Policy;
@@ -40,7 +41,6 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// Most bytes of a response about the repository. GitHub limits a tree to 7 MB and 100,000 entries.
 const MAX_RESPONSE: usize = 32 << 20;
 
-/// Most bytes of a response about an account.
 const MAX_ACCOUNT_RESPONSE: usize = 1 << 20;
 
 /// The API version that the requests are written for; it overrides octocrab's default.
@@ -114,7 +114,6 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    /// Whether GitHub refused with this status.
     pub(super) fn has_status(&self, expected: StatusCode) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == expected)
     }
@@ -123,6 +122,24 @@ impl CallError {
     /// alone doesn't tell causes apart.
     pub(super) fn has_message(&self, expected: StatusCode, part: &str) -> bool {
         matches!(self, Self::Refused { status, message, .. } if *status == expected && message.contains(part))
+    }
+}
+
+/// What GitHub answered; `None` when it refused as by [`CallError::has_message`].
+pub(super) fn unless<T>(
+    result: Result<T, CallError>,
+    status: StatusCode,
+    part: &str,
+) -> Result<Option<T>, GitHubError> {
+    match result {
+        Err(error) if error.has_message(status, part) => Ok(None),
+        result => Ok(Some(result?)),
+    }
+}
+
+impl From<GitHubError> for CallError {
+    fn from(error: GitHubError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -152,6 +169,10 @@ pub(super) enum TransportFault {
 }
 
 impl TransportFault {
+    pub(super) fn server_error(status: StatusCode) -> Self {
+        Self::Unavailable(format!("it answers {}", status.as_u16()))
+    }
+
     pub(super) fn into_github_error(self, operation: &'static str) -> GitHubError {
         match self {
             Self::Unavailable(reason) => GitHubError::Unavailable { operation, reason },
@@ -214,7 +235,6 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// Percent-encodes one path segment.
 pub(super) fn encode_segment(text: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(text, RESERVED)
 }
@@ -231,9 +251,6 @@ const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 impl Transport {
     /// A client for the API at `api`, an absolute URL that the settings have checked. Must be called within a runtime.
-    ///
-    /// # Errors
-    /// A message when the HTTP client can't be built.
     pub fn new(api: &str, trust: &TrustStore) -> Result<Self, String> {
         let url = Url::parse(api).map_err(|error| error.to_string())?;
         let client = trust.client(&url).map_err(|error| error.to_string())?;
@@ -268,21 +285,17 @@ impl Transport {
 
     /// The service's rate limit, as of the latest response.
     pub fn rate_limit(&self) -> Option<RateLimit> {
-        self.http.limits().last
+        self.http.limits.lock().last
     }
 
     /// How long the service is still rate-limited; zero when it isn't.
     pub fn wait(&self) -> Duration {
-        let until = self.http.limits().blocked_until;
-        until.map_or(Duration::ZERO, |until| {
-            until.saturating_duration_since(Instant::now())
-        })
+        let until = self.http.limits.lock().blocked_until;
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.unwrap_or_default()
     }
 
-    /// A client for the service's own calls.
-    ///
-    /// # Errors
-    /// [`GitHubError::Limited`] while the service is rate-limited; when the token isn't a valid header value.
+    /// A client for the service's own calls; [`GitHubError::Limited`] while the service is rate-limited.
     pub(super) fn for_service(&self, token: &Secret) -> Result<Octocrab, GitHubError> {
         match self.wait() {
             Duration::ZERO => with_token(&self.service, token),
@@ -291,9 +304,6 @@ impl Transport {
     }
 
     /// A client for calls about an account, with that user's token.
-    ///
-    /// # Errors
-    /// When the token isn't a valid header value.
     pub(super) fn for_account(&self, token: &Secret) -> Result<Octocrab, GitHubError> {
         with_token(&self.accounts, token)
     }
@@ -308,21 +318,17 @@ impl Transport {
     }
 
     /// Awaits a call, records it in the metrics and logs it.
-    ///
-    /// # Errors
-    /// [`CallError`], with octocrab's error classified.
     pub(super) async fn call<T>(
         &self,
         operation: &'static str,
         request: impl Future<Output = octocrab::Result<T>> + Send,
     ) -> Result<T, CallError> {
         let running = self.calls.begin(operation);
-        let result = request
-            .await
-            .map_err(|error| classify_error(operation, error));
+        let result = request.await;
+        let result = result.map_err(|error| classify_error(operation, error));
         running.end(match &result {
-            Ok(_) | Err(CallError::Refused { .. }) => CallOutcome::Answered,
             Err(CallError::Failed(_)) => CallOutcome::Failed,
+            _ => CallOutcome::Answered,
         });
         match &result {
             Ok(_) => tracing::debug!(operation, "GitHub answered"),
@@ -341,9 +347,9 @@ impl Transport {
 }
 
 fn with_token(octocrab: &Octocrab, token: &Secret) -> Result<Octocrab, GitHubError> {
+    let reason = "the token isn't a valid header value";
     let octocrab = octocrab.user_access_token(token.reveal().to_owned());
-    octocrab
-        .map_err(|_| GitHubError::unexpected("use a token", "the token isn't a valid header value"))
+    octocrab.map_err(|_| GitHubError::unexpected("use a token", reason))
 }
 
 /// Classifies octocrab's errors. Only a refusal keeps a text, to be matched: texts may name addresses and files.
@@ -413,10 +419,7 @@ impl HttpSender {
             return Err(self.rate_limited(wait, scope));
         }
         if status.is_server_error() {
-            return Err(TransportFault::Unavailable(format!(
-                "it answers {}",
-                status.as_u16()
-            )));
+            return Err(TransportFault::server_error(status));
         }
         let headers = response.headers().clone();
         let bytes = read_bounded(response, max_bytes).await?;
@@ -437,7 +440,7 @@ impl HttpSender {
     ) -> Option<Duration> {
         let limit = rate_limit(headers);
         if limit.is_some() && scope == RateLimitScope::Service {
-            self.limits().last = limit;
+            self.limits.lock().last = limit;
         }
         let rate_limited = status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::FORBIDDEN
@@ -448,13 +451,9 @@ impl HttpSender {
     fn rate_limited(&self, wait: Duration, scope: RateLimitScope) -> TransportFault {
         let retry_after = wait.clamp(Duration::from_secs(1), MAX_RETRY_AFTER);
         if scope == RateLimitScope::Service {
-            self.limits().blocked_until = Some(Instant::now() + retry_after);
+            self.limits.lock().blocked_until = Some(Instant::now() + retry_after);
         }
         TransportFault::Limited(retry_after)
-    }
-
-    fn limits(&self) -> std::sync::MutexGuard<'_, RateLimitState> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -503,9 +502,8 @@ fn retry_after(headers: &HeaderMap, limit: Option<RateLimit>) -> Option<Duration
     let limit = limit.filter(|it| it.remaining == 0)?;
     let date = headers.get(DATE)?.to_str().ok()?;
     let date = DateTime::parse_from_rfc2822(date).ok()?.timestamp();
-    u64::try_from(limit.reset - date)
-        .ok()
-        .map(Duration::from_secs)
+    let seconds = u64::try_from(limit.reset - date).ok();
+    seconds.map(Duration::from_secs)
 }
 
 /// Whether a 403 body reports a rate limit: a secondary one may come without any header that reveals it.

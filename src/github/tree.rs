@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::reconcile::SideState;
@@ -20,11 +20,12 @@ pub fn is_mirrored(name: &FileName) -> bool {
 }
 
 /// One entry of a tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TreeEntry {
     /// Path relative to the tree.
     pub path: String,
     /// Kind of entry.
+    #[serde(rename = "mode")]
     pub kind: EntryKind,
     /// Object id.
     pub sha: GitSha,
@@ -33,17 +34,22 @@ pub struct TreeEntry {
 }
 
 /// Kind of a tree entry, by its mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum EntryKind {
     /// A file.
+    #[serde(rename = "100644", alias = "100664")]
     File,
     /// A file with the executable bit.
+    #[serde(rename = "100755")]
     Executable,
     /// A folder.
+    #[serde(rename = "040000")]
     Folder,
     /// A symbolic link.
+    #[serde(rename = "120000")]
     Link,
     /// A submodule, or an unknown mode.
+    #[serde(other)]
     Other,
 }
 
@@ -127,43 +133,34 @@ impl TaskTree {
                 }
                 continue;
             }
-            let Some(relative) = entry
-                .path
-                .strip_prefix(base)
-                .and_then(|it| it.strip_prefix('/'))
-            else {
+            let inside = entry.path.strip_prefix(base);
+            let Some(inside) = inside.and_then(|it| it.strip_prefix('/')) else {
                 continue;
             };
-            let mut parts = relative.splitn(3, '/');
+            let mut parts = inside.splitn(3, '/');
             let (Some(user), folder, rest) = (parts.next(), parts.next(), parts.next()) else {
                 continue;
             };
-            match (folder, entry.kind) {
-                (Some("tasks"), _) => {}
-                (None, kind) if kind != EntryKind::Folder => {
-                    // A non-folder in the place of the user's folder.
-                    if let Ok(user) = UserId::parse(user) {
-                        tree.users.entry(user).or_default().mark_closed(entry);
-                    }
-                    continue;
+            match (folder, UserId::parse(user)) {
+                (Some("tasks"), Ok(user)) => {
+                    tree.users.entry(user).or_default().add_entry(rest, entry);
                 }
-                _ => continue,
-            }
-            match UserId::parse(user) {
-                Ok(user) => tree.users.entry(user).or_default().add_entry(rest, entry),
+                // A non-folder in the place of the user's folder.
+                (None, Ok(user)) if entry.kind != EntryKind::Folder => {
+                    tree.users.entry(user).or_default().mark_closed(entry);
+                }
                 // Reported once, however many entries the folder holds.
-                Err(_) if rest.is_none() => {
+                (Some("tasks"), Err(_)) if rest.is_none() => {
                     let message = format!(
                         "{user:?} can't be a user: it is 1 to 64 of A-Z, a-z, 0-9, '-' and '_'."
                     );
-                    let bad = skipped(&entry.path, SkipCode::BadUserId, message);
-                    tree.skipped.push(bad);
+                    let code = SkipCode::BadUserId;
+                    tree.skipped.push(skipped(&entry.path, code, message));
                 }
-                Err(_) => {}
+                _ => {}
             }
         }
-        let with_folder = tree.users.iter().filter(|(_, it)| it.folder.is_some());
-        for (user, _) in with_folder {
+        for (user, _) in tree.users.iter().filter(|(_, it)| it.folder.is_some()) {
             let spellings = tree.logins.entry(user.folded()).or_default();
             spellings.push(user.clone());
         }
@@ -209,9 +206,13 @@ impl UserTree {
 
     fn mark_closed(&mut self, entry: &TreeEntry) {
         self.closed = true;
-        let message = "A folder belongs here: move this away.".to_owned();
-        self.skipped
-            .push(skipped(&entry.path, SkipCode::NotAFile, message));
+        let message = "A folder belongs here: move this away.";
+        self.skip(entry, SkipCode::NotAFile, message);
+    }
+
+    fn skip(&mut self, entry: &TreeEntry, code: SkipCode, message: impl Into<String>) {
+        let skipped = skipped(&entry.path, code, message);
+        self.skipped.push(skipped);
     }
 
     fn add_entry(&mut self, rest: Option<&str>, entry: &TreeEntry) {
@@ -223,24 +224,20 @@ impl UserTree {
             return;
         };
         if rest.split('/').any(|part| part == ".." || part == ".") {
-            let message = "A path with '..' or '.' in it leads nowhere: rename it.".to_owned();
-            self.skipped
-                .push(skipped(&entry.path, SkipCode::BadFileName, message));
-            return;
+            let message = "A path with '..' or '.' in it leads nowhere: rename it.";
+            return self.skip(entry, SkipCode::BadFileName, message);
         }
         if rest.contains('/') || !is_task_file_candidate(rest) {
             return;
         }
         let Ok(name) = rest.parse::<FileName>() else {
-            let message = "A task file is called NNNN.md or NNNN-Title.md: rename it.".to_owned();
-            self.skipped
-                .push(skipped(&entry.path, SkipCode::BadFileName, message));
-            return;
+            let message = "A task file is called NNNN.md or NNNN-Title.md: rename it.";
+            return self.skip(entry, SkipCode::BadFileName, message);
         };
-        let side = match self.skip_reason(&name, entry) {
+        let side = match skip_reason(&name, entry) {
             None => SideState::Content(entry.sha),
             Some((code, message)) => {
-                self.skipped.push(skipped(&entry.path, code, message));
+                self.skip(entry, code, message);
                 SideState::Other
             }
         };
@@ -249,31 +246,31 @@ impl UserTree {
         }
         self.files.insert(name, side);
     }
+}
 
-    /// Why an entry with a task file's path isn't a task file; `None` when it is.
-    fn skip_reason(&self, name: &FileName, entry: &TreeEntry) -> Option<(SkipCode, String)> {
-        let what = match entry.kind {
-            EntryKind::File | EntryKind::Executable => None,
-            EntryKind::Folder => Some("a folder"),
-            EntryKind::Link => Some("a symbolic link"),
-            EntryKind::Other => Some("a submodule"),
-        };
-        if let Some(what) = what {
-            let message = format!("It is {what}, and a task is a plain file.");
-            return Some((SkipCode::NotAFile, message));
-        }
-        if !is_mirrored(name) {
-            return Some((SkipCode::BadFileName, name_too_long_message(name)));
-        }
-        if entry.sha == git_sha(TOMBSTONE_FILE.as_bytes()) {
-            let message = "It is what this service puts in the place of a file that isn't there: change its text, or remove it.";
-            return Some((SkipCode::NotATask, message.to_owned()));
-        }
-        let size = entry.size.filter(|size| *size > MAX_FILE_BYTES as u64)?;
-        let message =
-            format!("It has {size} bytes, and a task at most {MAX_FILE_BYTES}: make it smaller.");
-        Some((SkipCode::TooLarge, message))
+/// Why an entry with a task file's path isn't a task file; `None` when it is.
+fn skip_reason(name: &FileName, entry: &TreeEntry) -> Option<(SkipCode, String)> {
+    let what = match entry.kind {
+        EntryKind::File | EntryKind::Executable => None,
+        EntryKind::Folder => Some("a folder"),
+        EntryKind::Link => Some("a symbolic link"),
+        EntryKind::Other => Some("a submodule"),
+    };
+    if let Some(what) = what {
+        let message = format!("It is {what}, and a task is a plain file.");
+        return Some((SkipCode::NotAFile, message));
     }
+    if !is_mirrored(name) {
+        return Some((SkipCode::BadFileName, name_too_long_message(name)));
+    }
+    if entry.sha == git_sha(TOMBSTONE_FILE.as_bytes()) {
+        let message = "It is what this service puts in the place of a file that isn't there: change its text, or remove it.";
+        return Some((SkipCode::NotATask, message.to_owned()));
+    }
+    let size = entry.size.filter(|size| *size > MAX_FILE_BYTES as u64)?;
+    let message =
+        format!("It has {size} bytes, and a task at most {MAX_FILE_BYTES}: make it smaller.");
+    Some((SkipCode::TooLarge, message))
 }
 
 /// The message for a name that [`is_mirrored`] rejects.
@@ -289,17 +286,14 @@ pub fn other_spelling(base: &str, user: &UserId, respelt: &UserId) -> Skipped {
     let message = format!(
         "This login's folder is called {user} here: name {base}/{respelt} so, or move its files to {base}/{user}. Until then none of them is taken, and nothing is removed here."
     );
-    skipped(
-        &format!("{base}/{respelt}/tasks"),
-        SkipCode::OtherSpelling,
-        message,
-    )
+    let folder = format!("{base}/{respelt}/tasks");
+    skipped(folder, SkipCode::OtherSpelling, message)
 }
 
-fn skipped(file: &str, code: SkipCode, message: String) -> Skipped {
+fn skipped(file: impl Into<String>, code: SkipCode, message: impl Into<String>) -> Skipped {
     Skipped {
-        file: file.to_owned(),
+        file: file.into(),
         code,
-        message,
+        message: message.into(),
     }
 }

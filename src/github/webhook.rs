@@ -72,9 +72,6 @@ struct PushedRepository {
 }
 
 /// Checks `X-Hub-Signature-256` (HMAC-SHA256) against the raw body in constant time. A blank secret matches nothing.
-///
-/// # Errors
-/// When the header is missing or doesn't match.
 pub fn verify(secret: &Secret, signature: Option<&str>, body: &[u8]) -> Result<(), BadSignature> {
     let hex = signature.and_then(|it| it.strip_prefix("sha256="));
     let signature = hex.and_then(decode_hex::<32>).ok_or(BadSignature)?;
@@ -88,9 +85,6 @@ pub fn verify(secret: &Secret, signature: Option<&str>, body: &[u8]) -> Result<(
 
 /// Parses a verified delivery. `event` is `X-GitHub-Event`; `body` is JSON or, with the webhook's content type set to
 /// form, a form field `payload` with that JSON.
-///
-/// # Errors
-/// When a push's payload lacks a required member.
 pub fn parse(event: &str, body: &[u8]) -> Result<Delivery, BadPayload> {
     match event {
         "ping" => Ok(Delivery::Ping),
@@ -104,17 +98,14 @@ pub fn parse(event: &str, body: &[u8]) -> Result<Delivery, BadPayload> {
                 body
             };
             let push: PushPayload = serde_json::from_slice(json).map_err(|_| BadPayload)?;
+            let at = push.repository.pushed_at.as_i64();
             Ok(Delivery::Push(Push {
                 repository: push.repository.full_name,
                 reference: push.reference,
                 before: push.before.as_deref().and_then(parse_commit),
                 after: push.after.as_deref().and_then(parse_commit),
                 forced: push.forced,
-                at: push
-                    .repository
-                    .pushed_at
-                    .as_i64()
-                    .and_then(|it| DateTime::from_timestamp(it, 0)),
+                at: at.and_then(|it| DateTime::from_timestamp(it, 0)),
             }))
         }
         _ => Ok(Delivery::Other),

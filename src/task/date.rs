@@ -1,17 +1,20 @@
 //! Days and times of day as task files spell them.
 
-use std::fmt;
 use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::words::Zeit;
+use super::words::{Zeit, as_text};
 
 /// A calendar day, `dd.mm.yyyy`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, derive_more::Display, derive_more::Debug,
+)]
+#[display("{:02}.{:02}.{:04}", _0.day(), _0.month(), _0.year())]
+#[debug("{self}")]
 pub struct Datum(pub NaiveDate);
 
 /// Matches exactly the dates that exist: days 1–28 of each month, the later days of the months that have them, and 29
@@ -32,40 +35,18 @@ impl FromStr for Datum {
     type Err = BadDatum;
 
     fn from_str(text: &str) -> Result<Self, BadDatum> {
-        let bytes = text.as_bytes();
-        let shaped = bytes.len() == 10
-            && bytes.iter().enumerate().all(|(at, byte)| match at {
-                2 | 5 => *byte == b'.',
-                _ => byte.is_ascii_digit(),
-            });
-        if !shaped {
-            return Err(BadDatum);
-        }
-        let number = |range: std::ops::Range<usize>| text[range].parse().map_err(|_| BadDatum);
-        let (day, month, year) = (number(0..2)?, number(3..5)?, number(6..10)?);
-        NaiveDate::from_ymd_opt(year as i32, month, day)
-            .map(Self)
-            .ok_or(BadDatum)
+        // chrono alone would also take signs, blanks and fewer digits.
+        let fits = |(at, byte): (usize, u8)| match at {
+            2 | 5 => byte == b'.',
+            _ => byte.is_ascii_digit(),
+        };
+        let shaped = text.len() == 10 && text.bytes().enumerate().all(fits);
+        let day = shaped.then(|| NaiveDate::parse_from_str(text, "%d.%m.%Y").ok());
+        day.flatten().map(Self).ok_or(BadDatum)
     }
 }
 
-impl fmt::Display for Datum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:02}.{:02}.{:04}",
-            self.0.day(),
-            self.0.month(),
-            self.0.year()
-        )
-    }
-}
-
-impl fmt::Debug for Datum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+as_text!(Datum);
 
 impl PartialSchema for Datum {
     fn schema() -> RefOr<Schema> {
@@ -77,19 +58,6 @@ impl PartialSchema for Datum {
 }
 
 impl ToSchema for Datum {}
-
-impl Serialize for Datum {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Datum {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
 
 /// A place in the week: a day and one of its three slots.
 #[derive(

@@ -1,19 +1,17 @@
 //! Lossless edits (`src/task/README.md`, "Changing a file").
 //!
 //! The text is never re-serialised: each changed field becomes a few patches at the byte ranges that the parser
-//! recorded. `verify` then reparses the result and rejects the edit if a patch changed anything else.
+//! recorded. `is_lossless` then reparses the result and rejects the edit if a patch changed anything else.
 
 mod changes;
 mod draft;
 mod tags;
-mod verify;
 
 use super::content::Parsed;
-use super::edit_error::EditError;
 use super::file_name::FileName;
 use super::parse::parse;
-use super::quote::{check_body, check_size, check_tags};
-use super::yaml::NodeKind;
+use super::quote::{EditError, check_body, check_size, check_tags};
+use super::yaml::{MappingEntry, NodeKind};
 
 pub use changes::Edit;
 use changes::File;
@@ -38,7 +36,7 @@ pub fn edit(name: &FileName, text: &str, edit: &Edit) -> Result<String, EditErro
     };
     let edited = apply(&file, &changes).ok_or_else(|| not_editable.clone())?;
     check_size(&edited)?;
-    if verify::is_lossless(name, &file, &edited, &changes) {
+    if is_lossless(name, &file, &edited, &changes) {
         Ok(edited)
     } else {
         Err(not_editable)
@@ -56,13 +54,31 @@ fn check_text(changes: &Edit, asked: &Edit) -> Result<(), EditError> {
 
 /// The text with these changes. `None` if its layout doesn't allow them.
 fn apply(file: &File<'_>, changes: &Edit) -> Option<String> {
-    let in_braces = matches!(file.root.kind, NodeKind::Mapping { flow: true, .. });
-    if in_braces && !changes.keys().is_empty() {
+    if file.root.is_flow() && !changes.keys().is_empty() {
         return None;
     }
-    let mut draft = Draft::new(file.text, &file.parts, &file.root);
-    set_words(&mut draft, changes)?;
-    set_slots(&mut draft, changes)?;
+    let mut draft = Draft::new(file);
+    if let Some(kategorie) = changes.kategorie {
+        draft.set_word("kategorie", kategorie.as_str())?;
+    }
+    if let Some(status) = changes.status {
+        draft.set_word("status", status.as_str())?;
+    }
+    match changes.deadline {
+        Some(Some(deadline)) => draft.set_word("deadline", &deadline.to_string())?,
+        Some(None) => draft.remove("deadline")?,
+        None => {}
+    }
+    match changes.fixed_slot {
+        Some(Some(slot)) => draft.set_slot("fixedSlot", slot)?,
+        Some(None) => draft.set_word("fixedSlot", "null")?,
+        None => {}
+    }
+    match changes.abgeschlossen_am {
+        Some(Some(slot)) => draft.set_slot("abgeschlossen_am", slot)?,
+        Some(None) => draft.remove("abgeschlossen_am")?,
+        None => {}
+    }
     if let Some(tags) = &changes.tags {
         tags::set(&mut draft, tags)?;
     }
@@ -72,29 +88,24 @@ fn apply(file: &File<'_>, changes: &Edit) -> Option<String> {
     draft.finish()
 }
 
-fn set_words(draft: &mut Draft<'_>, changes: &Edit) -> Option<()> {
-    if let Some(kategorie) = changes.kategorie {
-        draft.set_word("kategorie", kategorie.as_str())?;
-    }
-    if let Some(status) = changes.status {
-        draft.set_word("status", status.as_str())?;
-    }
-    match changes.deadline {
-        Some(Some(deadline)) => draft.set_word("deadline", &deadline.to_string()),
-        Some(None) => draft.remove("deadline"),
-        None => Some(()),
-    }
+/// Whether `edited` has the values that `changes` requests, and everything else is as in `before`.
+fn is_lossless(name: &FileName, before: &File<'_>, edited: &str, changes: &Edit) -> bool {
+    let (Parsed::Task(task), Ok(after)) = (parse(name, edited.as_bytes()), File::read(edited))
+    else {
+        return false;
+    };
+    let keys = changes.keys();
+    after.changes(&task, changes) == Edit::default()
+        && after.body() == changes.body.as_deref().unwrap_or(before.body())
+        && others(before, &keys) == others(&after, &keys)
+        && before.opening() == after.opening()
 }
 
-fn set_slots(draft: &mut Draft<'_>, changes: &Edit) -> Option<()> {
-    match changes.fixed_slot {
-        Some(Some(slot)) => draft.set_slot("fixedSlot", slot)?,
-        Some(None) => draft.set_word("fixedSlot", "null")?,
-        None => {}
-    }
-    match changes.abgeschlossen_am {
-        Some(Some(slot)) => draft.set_slot("abgeschlossen_am", slot),
-        Some(None) => draft.remove("abgeschlossen_am"),
-        None => Some(()),
-    }
+/// The entries of all keys but `keys`.
+fn others<'a>(file: &'a File<'_>, keys: &[&str]) -> Vec<&'a MappingEntry> {
+    let NodeKind::Mapping { entries, .. } = &file.root.kind else {
+        return vec![];
+    };
+    let is_other = |entry: &&MappingEntry| !keys.contains(&entry.key.as_str());
+    entries.iter().filter(is_other).collect()
 }

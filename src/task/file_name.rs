@@ -1,13 +1,25 @@
 //! Names of task files, and task numbers.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// A task's number, 0 to 9999, always shown with four digits. The lower one is planned first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    ToSchema,
+    derive_more::Display,
+    derive_more::Debug,
+)]
+#[display("{_0:04}")]
+#[debug("{self}")]
 #[schema(value_type = String, pattern = "^[0-9]{4}$", example = "0042")]
 pub struct TaskId(u16);
 
@@ -26,26 +38,13 @@ impl TaskId {
 
     /// The number in the first four bytes of a file name, which are digits.
     pub(super) fn leading(name: &str) -> Self {
-        let digits = name.bytes().take(4);
-        let digit = |byte: u8| u16::from(byte.saturating_sub(b'0').min(9));
-        Self(digits.fold(0, |number, byte| number * 10 + digit(byte)))
+        let digits = name.get(..4).unwrap_or_default();
+        Self(digits.parse().unwrap_or_default())
     }
 
     /// The number.
     pub const fn number(self) -> u16 {
         self.0
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}", self.0)
-    }
-}
-
-impl fmt::Debug for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
@@ -60,7 +59,7 @@ impl Serialize for TaskId {
 /// Invariants: starts with four ASCII digits followed by `.md` or `-`; contains no `/`, `\` or control character. The
 /// order is the planning order: by number, then by the bytes of the name, which with four leading digits is plain byte
 /// order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, derive_more::Display)]
 pub struct FileName(Box<str>);
 
 /// A character that no file name holds.
@@ -110,12 +109,6 @@ impl FromStr for FileName {
         let then_dash = stem.len() == 4 || stem.get(4) == Some(&b'-');
         let fits = numbered && then_dash && !text.contains(is_odd);
         fits.then(|| Self(text.into())).ok_or(BadFileName)
-    }
-}
-
-impl fmt::Display for FileName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-use super::problem::{Problem, ProblemCode};
+use super::content::{Problem, ProblemCode};
 use super::text::{line_at, line_number, lines, quoted, slice};
 use super::yaml::{self, Node, NodeKind, YamlError};
 
@@ -32,8 +32,12 @@ fn invisible_prefix_problem(line: &str) -> Option<Problem> {
         let first = u32::from(first);
         let message =
             format!("an invisible character (U+{first:04X}) stands before the `---`: remove it");
-        Problem::new(1, ProblemCode::UnsupportedFrontMatter, message)
+        unsupported(message)
     })
+}
+
+fn unsupported(message: String) -> Problem {
+    Problem::new(1, ProblemCode::UnsupportedFrontMatter, message)
 }
 
 /// Finds the parts. `Ok(None)` if the file has no front matter.
@@ -48,19 +52,18 @@ pub(super) fn split(text: &str) -> Result<Option<FileParts>, Problem> {
         return Ok(None);
     }
     if !language.trim_ascii().is_empty() {
-        let message = format!(
-            "front matter in {} is not read; use YAML and a bare `---` line",
-            quoted(language.trim_ascii())
-        );
-        return Err(Problem::new(
-            1,
-            ProblemCode::UnsupportedFrontMatter,
-            message,
-        ));
+        let language = quoted(language.trim_ascii());
+        let message =
+            format!("front matter in {language} is not read; use YAML and a bare `---` line");
+        return Err(unsupported(message));
     }
     let is_crlf = slice(text, &opening).ends_with("\r\n");
     let newline = if is_crlf { "\r\n" } else { "\n" };
-    let closing = closing_line(text, opening.end).ok_or_else(unclosed_front_matter)?;
+    let closing = closing_line(text, opening.end).ok_or_else(|| {
+        let message =
+            "the front matter that starts here is never closed; add a line `---` after it";
+        Problem::new(1, ProblemCode::UnclosedFrontMatter, message)
+    })?;
     let blank = line_at(text, closing.end);
     let has_blank = matches!(slice(text, &blank), "\n" | "\r\n");
     let body = if has_blank { blank.end } else { closing.end };
@@ -70,11 +73,6 @@ pub(super) fn split(text: &str) -> Result<Option<FileParts>, Problem> {
         body: body..text.len(),
         newline,
     }))
-}
-
-fn unclosed_front_matter() -> Problem {
-    let message = "the front matter that starts here is never closed; add a line `---` after it";
-    Problem::new(1, ProblemCode::UnclosedFrontMatter, message)
 }
 
 /// The first line that consists of `---` and optional trailing whitespace.
@@ -89,24 +87,21 @@ fn closing_line(text: &str, from: usize) -> Option<Range<usize>> {
 
 /// Parses the YAML between the two lines. Whitespace and comments alone give an empty mapping.
 pub(super) fn read(text: &str, parts: &FileParts) -> Result<Node, Problem> {
-    let bad =
-        |error: YamlError, code| Problem::new(line_number(text, error.offset), code, error.message);
-    let empty = Node {
-        range: parts.yaml.end..parts.yaml.end,
-        kind: NodeKind::Mapping {
-            entries: vec![],
-            flow: false,
-        },
+    let bad = |code| {
+        move |error: YamlError| Problem::new(line_number(text, error.offset), code, error.message)
     };
-    let root =
-        yaml::read(text, parts.yaml.clone()).map_err(|error| bad(error, ProblemCode::BadYaml))?;
-    let root = root.unwrap_or(empty);
+    let root = yaml::read(text, parts.yaml.clone()).map_err(bad(ProblemCode::BadYaml))?;
+    let (entries, flow) = (vec![], false);
+    let root = root.unwrap_or(Node {
+        range: parts.yaml.end..parts.yaml.end,
+        kind: NodeKind::Mapping { entries, flow },
+    });
     if !matches!(root.kind, NodeKind::Mapping { .. }) {
         let message = "the front matter must be lines of `key: value`";
         let error = YamlError::new(root.range.start, message);
-        return Err(bad(error, ProblemCode::BadYaml));
+        return Err(bad(ProblemCode::BadYaml)(error));
     }
-    unique_keys(&root).map_err(|error| bad(error, ProblemCode::DuplicateKey))?;
+    unique_keys(&root).map_err(bad(ProblemCode::DuplicateKey))?;
     Ok(root)
 }
 

@@ -26,7 +26,7 @@ pub struct Outline<'a> {
     pub is_line_based: bool,
 }
 
-/// A key and its value.
+/// A key and its value. Equal are those with the same key and the same value in the same style, whatever their lines.
 #[derive(Debug)]
 pub struct Block<'a> {
     /// The unquoted key.
@@ -38,10 +38,9 @@ pub struct Block<'a> {
     value: Node,
 }
 
-impl Block<'_> {
-    /// Whether the values are equal and written in the same style. Comments inside the values are ignored.
-    pub fn has_same_value(&self, other: &Self) -> bool {
-        self.value.has_same_value(&other.value)
+impl PartialEq for Block<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.value == other.value
     }
 }
 
@@ -59,14 +58,11 @@ pub fn outline(text: &str) -> Option<Outline<'_>> {
     let NodeKind::Mapping { entries, flow } = root.kind else {
         return None;
     };
-    let starts: Vec<_> = entries
-        .iter()
-        .map(|entry| line_start(text, entry.key_range.start))
-        .collect();
+    let start = |entry: &MappingEntry| line_start(text, entry.key_range.start);
+    let starts: Vec<_> = entries.iter().map(start).collect();
     let first_in_line = |(entry, start): (&MappingEntry, &usize)| {
-        slice(text, &(*start..entry.key_range.start))
-            .trim_matches([' ', '\t'])
-            .is_empty()
+        let before = slice(text, &(*start..entry.key_range.start));
+        before.trim_matches([' ', '\t']).is_empty()
     };
     let is_line_based = !flow && entries.iter().zip(&starts).all(first_in_line);
     let end = parts.yaml.end;

@@ -1,16 +1,18 @@
 //! Parses one task file (`src/task/README.md`, "Front matter").
 
+use std::fmt::Display;
 use std::str::FromStr;
 
-use super::content::{FixedSlot, MAX_FILE_BYTES, Parsed, TOMBSTONE_FILE, Task};
-use super::date::{Datum, Slot};
+use super::content::{
+    FixedSlot, MAX_FILE_BYTES, Parsed, Problem, ProblemCode, TOMBSTONE_FILE, Task,
+};
+use super::date::Slot;
 use super::file_name::FileName;
 use super::front_matter;
-use super::problem::{Problem, ProblemCode};
 use super::slot;
 use super::text::{line_number, slice};
 use super::title::title_of;
-use super::words::{Kategorie, Status, UnknownWord};
+use super::words::{Kategorie, Status};
 use super::yaml::{Node, NodeKind};
 
 /// Parses `bytes`, the content of the file `name`, in linear time. Never fails and never panics: any error becomes
@@ -25,17 +27,12 @@ pub fn parse(name: &FileName, bytes: &[u8]) -> Parsed {
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => parse_text(name, text).unwrap_or_else(Parsed::Unreadable),
-        Err(error) => Parsed::Unreadable(not_utf8(bytes, error.valid_up_to())),
+        Err(error) => {
+            let line = line_number(bytes, error.valid_up_to());
+            let message = "the file is not UTF-8 from this line on; save it as UTF-8";
+            Parsed::Unreadable(Problem::new(line, ProblemCode::NotUtf8, message))
+        }
     }
-}
-
-fn not_utf8(bytes: &[u8], valid: usize) -> Problem {
-    let before = bytes
-        .get(..valid)
-        .and_then(|bytes| std::str::from_utf8(bytes).ok())
-        .unwrap_or_default();
-    let message = "the file is not UTF-8 from this line on; save it as UTF-8";
-    Problem::new(line_number(before, valid), ProblemCode::NotUtf8, message)
 }
 
 fn parse_text(name: &FileName, text: &str) -> Result<Parsed, Problem> {
@@ -63,10 +60,14 @@ impl Fields<'_> {
             title,
             kategorie: self.kategorie()?,
             status: self
-                .word("status", ProblemCode::BadStatus)?
+                .value("status", ProblemCode::BadStatus, "")?
                 .unwrap_or(Status::Offen),
             tags: self.tags()?,
-            deadline: self.deadline()?,
+            deadline: self.value(
+                "deadline",
+                ProblemCode::BadDeadline,
+                "deadline can't be read: ",
+            )?,
             fixed_slot: self.fixed_slot(),
             abgeschlossen_am: self.abgeschlossen_am(),
         })
@@ -77,27 +78,30 @@ impl Fields<'_> {
     }
 
     fn kategorie(&self) -> Result<Kategorie, Problem> {
-        self.word("kategorie", ProblemCode::BadKategorie)?
-            .ok_or_else(|| {
-                let entry = self.root.entry("kategorie");
-                let at = entry.map_or(self.root, |entry| &entry.value);
-                let message =
-                    "kategorie is missing; add `kategorie: arbeit` or `kategorie: privat`";
-                self.problem(at, ProblemCode::BadKategorie, message)
-            })
+        let code = ProblemCode::BadKategorie;
+        self.value("kategorie", code, "")?.ok_or_else(|| {
+            let entry = self.root.entry("kategorie");
+            let at = entry.map_or(self.root, |entry| &entry.value);
+            let message = "kategorie is missing; add `kategorie: arbeit` or `kategorie: privat`";
+            self.problem(at, code, message)
+        })
     }
 
-    /// One of a fixed set of words; `None` if absent.
-    fn word<W: FromStr<Err = UnknownWord>>(
+    /// A value that is one word; `None` if absent. `unread` is how the message begins if it can't be read.
+    fn value<V: FromStr<Err: Display>>(
         &self,
         key: &str,
         code: ProblemCode,
-    ) -> Result<Option<W>, Problem> {
+        unread: &str,
+    ) -> Result<Option<V>, Problem> {
         let Some(node) = self.root.present(key) else {
             return Ok(None);
         };
         let parsed = node.text().unwrap_or_default().parse().map(Some);
-        parsed.map_err(|error| self.problem(node, code, format!("{error}{}", node.instead_of())))
+        parsed.map_err(|error| {
+            let message = format!("{unread}{error}{}", node.instead_of());
+            self.problem(node, code, message)
+        })
     }
 
     fn tags(&self) -> Result<Vec<String>, Problem> {
@@ -109,29 +113,18 @@ impl Fields<'_> {
             NodeKind::Scalar { .. } => std::slice::from_ref(node),
             NodeKind::Mapping { .. } => return Err(self.bad_tag(node)),
         };
-        let texts = items
-            .iter()
-            .map(|item| item.text().ok_or_else(|| self.bad_tag(item)));
-        texts
-            .filter(|text| !matches!(text, Ok("")))
-            .map(|text| text.map(str::to_owned))
-            .collect()
+        let text = |item: &Node| {
+            item.text()
+                .map(str::to_owned)
+                .ok_or_else(|| self.bad_tag(item))
+        };
+        let is_blank = |text: &Result<String, _>| matches!(text.as_deref(), Ok(""));
+        items.iter().map(text).filter(|it| !is_blank(it)).collect()
     }
 
     fn bad_tag(&self, node: &Node) -> Problem {
         let message = "tags must be a list of plain words, without lists or keys inside";
         self.problem(node, ProblemCode::BadTags, message)
-    }
-
-    fn deadline(&self) -> Result<Option<Datum>, Problem> {
-        let Some(node) = self.root.present("deadline") else {
-            return Ok(None);
-        };
-        let parsed = node.text().unwrap_or_default().parse().map(Some);
-        parsed.map_err(|error| {
-            let message = format!("deadline can't be read: {error}{}", node.instead_of());
-            self.problem(node, ProblemCode::BadDeadline, message)
-        })
     }
 
     fn fixed_slot(&self) -> FixedSlot {

@@ -3,34 +3,27 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
+
+use super::words::as_text;
 
 /// The Git blob SHA-1 of `bytes`, which is also the `etag` of a task in API responses.
 pub fn git_sha(bytes: &[u8]) -> GitSha {
     use sha1::{Digest, Sha1};
-    let mut hasher = Sha1::new();
-    hasher.update(b"blob ");
-    hasher.update(bytes.len().to_string().as_bytes());
-    hasher.update([0]);
-    hasher.update(bytes);
+    let head = format!("blob {}\0", bytes.len());
+    let hasher = Sha1::new().chain_update(head).chain_update(bytes);
     GitSha(hasher.finalize().into())
 }
 
 /// A git blob SHA-1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, derive_more::Debug, ToSchema)]
+#[debug("{self}")]
 #[schema(value_type = String, pattern = "^[0-9a-f]{40}$")]
 pub struct GitSha(pub [u8; 20]);
 
 impl fmt::Display for GitSha {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for GitSha {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
@@ -44,7 +37,8 @@ impl FromStr for GitSha {
 /// Decodes exactly `N` bytes.
 pub(crate) fn decode_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    if hex.len() != 2 * N || !hex.is_ascii() {
+    // `from_str_radix` would also take a sign.
+    if hex.len() != 2 * N || !hex.bytes().all(|c| c.is_ascii_hexdigit()) {
         return None;
     }
     for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
@@ -53,18 +47,7 @@ pub(crate) fn decode_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-impl Serialize for GitSha {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for GitSha {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+as_text!(GitSha);
 
 /// Not forty hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,10 +4,8 @@ use super::date::{BadDatum, Datum, Slot};
 use super::words::Zeit;
 use super::yaml::{MappingEntry, Node, NodeKind};
 
-/// Parses a value that isn't absent. `None` if it has no `datum`.
-///
-/// # Errors
-/// The invalid node (the whole value if a key is missing), and a message that says how to fix it.
+/// Parses a value that isn't absent. `None` if it has no `datum`. The error is the invalid node (the whole value if a
+/// key is missing), and a message that says how to fix it.
 pub(super) fn read(value: &Node) -> Result<Option<Slot>, (&Node, String)> {
     let Some(mappings) = mappings(value) else {
         return Err(bad(value, "fixedSlot must hold datum and zeit"));
@@ -17,10 +15,8 @@ pub(super) fn read(value: &Node) -> Result<Option<Slot>, (&Node, String)> {
         return Ok(None);
     };
     let Ok(day) = datum.text().unwrap_or_default().parse::<Datum>() else {
-        return Err(bad(
-            datum,
-            &format!("fixedSlot.datum can't be read: {BadDatum}"),
-        ));
+        let message = format!("fixedSlot.datum can't be read: {BadDatum}");
+        return Err(bad(datum, &message));
     };
     let Some(zeit) = find("zeit") else {
         let message = "fixedSlot has no zeit; add morgens, nachmittags or abends";
@@ -39,9 +35,8 @@ fn bad<'a>(node: &'a Node, what: &str) -> (&'a Node, String) {
 
 /// The entry of `key` in either form.
 pub(super) fn find<'a>(value: &'a Node, key: &str) -> Option<&'a MappingEntry> {
-    mappings(value)?
-        .into_iter()
-        .find_map(|mapping| mapping.entry(key))
+    let mut mappings = mappings(value)?.into_iter();
+    mappings.find_map(|mapping| mapping.entry(key))
 }
 
 /// The mappings that may contain `datum` and `zeit`; `None` for any other shape.

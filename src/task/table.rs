@@ -5,23 +5,19 @@
 //! about 50 bytes. `benches/footprint.rs` prints the totals.
 
 mod pack;
-mod record;
-mod row;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::content::{FixedSlot, Parsed, Task};
+use super::content::{FixedSlot, Parsed, Problem, Task};
 use super::date::{Datum, Slot};
 use super::file_name::{FileName, TaskId};
-use super::problem::Problem;
 use super::sha::GitSha;
 use super::words::{Kategorie, Status};
-use pack::Packer;
-pub use record::FileRecord;
-use row::{PackedSlot, RowKind, TaskRow, TextSpan};
+pub use pack::FileRecord;
+use pack::{PackedSlot, Packer, TaskRow, TextSpan};
 
 /// One row of a table, borrowed.
 #[derive(Debug, Clone, Copy)]
@@ -37,17 +33,7 @@ pub struct FileView<'a> {
 }
 
 /// [`Parsed`], borrowed from a table.
-#[derive(Debug, Clone, Copy)]
-pub enum ContentView<'a> {
-    /// A task.
-    Task(TaskView<'a>),
-    /// Not a task: ignored.
-    NotATask,
-    /// A tombstone: counts as absent.
-    Tombstone,
-    /// Listed in `problems`.
-    Unreadable(&'a Problem),
-}
+pub type ContentView<'a> = Parsed<TaskView<'a>, &'a Problem>;
 
 /// [`Task`], borrowed from a table, with its number.
 #[derive(Debug, Clone, Copy)]
@@ -71,15 +57,7 @@ pub struct TaskView<'a> {
 }
 
 /// [`FixedSlot`], borrowed.
-#[derive(Debug, Clone, Copy)]
-pub enum FixedSlotView<'a> {
-    /// Planned automatically.
-    None,
-    /// Fixed at this slot.
-    At(Slot),
-    /// Invalid: listed in `problems` while the task is open.
-    Invalid(&'a Problem),
-}
+pub type FixedSlotView<'a> = FixedSlot<&'a Problem>;
 
 /// A task's title.
 #[derive(Debug, Clone, Copy)]
@@ -220,7 +198,7 @@ impl TaskTable {
         FileView {
             name: it.name().of(&self.text),
             etag: it.etag().of(&self.text),
-            sha: it.has_sha.then_some(GitSha(it.sha)),
+            sha: it.sha,
             content: self.content(row, it),
         }
     }
@@ -237,25 +215,15 @@ impl TaskTable {
     }
 
     fn content<'a>(&'a self, row: usize, it: &'a TaskRow) -> ContentView<'a> {
-        match (it.kind, self.problem(row)) {
-            (RowKind::Task { kategorie, status }, problem) => {
-                ContentView::Task(self.task(it, kategorie, status, problem))
-            }
-            (RowKind::Unreadable, Some(problem)) => ContentView::Unreadable(problem),
-            (RowKind::Tombstone, _) => ContentView::Tombstone,
-            (RowKind::NotATask | RowKind::Unreadable, _) => ContentView::NotATask,
-        }
-    }
-
-    fn task<'a>(
-        &'a self,
-        it: &TaskRow,
-        kategorie: Kategorie,
-        status: Status,
-        problem: Option<&'a Problem>,
-    ) -> TaskView<'a> {
+        let problem = self.problem(row);
+        let (kategorie, status) = match it.kind {
+            Parsed::Task(words) => words,
+            Parsed::NotATask => return Parsed::NotATask,
+            Parsed::Tombstone => return Parsed::Tombstone,
+            Parsed::Unreadable(()) => return problem.map_or(Parsed::NotATask, Parsed::Unreadable),
+        };
         let first = it.first_tag as usize;
-        TaskView {
+        Parsed::Task(TaskView {
             id: TaskId::leading(it.name().of(&self.text)),
             title: match (it.title.of(&self.text), it.title_from_name) {
                 (piece, true) => Title::FromName(piece),
@@ -269,12 +237,12 @@ impl TaskTable {
             },
             deadline: it.deadline,
             fixed_slot: match (problem, it.fixed_slot.and_then(PackedSlot::unpack)) {
-                (Some(problem), _) => FixedSlotView::Invalid(problem),
-                (None, Some(slot)) => FixedSlotView::At(slot),
-                (None, None) => FixedSlotView::None,
+                (Some(problem), _) => FixedSlot::Invalid(problem),
+                (None, Some(slot)) => FixedSlot::At(slot),
+                (None, None) => FixedSlot::None,
             },
             abgeschlossen_am: it.abgeschlossen_am.and_then(PackedSlot::unpack),
-        }
+        })
     }
 
     fn problem(&self, row: usize) -> Option<&Problem> {
@@ -292,17 +260,17 @@ impl FileView<'_> {
             etag: self.etag.to_owned(),
             sha: self.sha,
             content: match self.content {
-                ContentView::Task(task) => Parsed::Task(task.to_task()),
-                ContentView::NotATask => Parsed::NotATask,
-                ContentView::Tombstone => Parsed::Tombstone,
-                ContentView::Unreadable(problem) => Parsed::Unreadable(problem.clone()),
+                Parsed::Task(task) => Parsed::Task(task.to_task()),
+                Parsed::NotATask => Parsed::NotATask,
+                Parsed::Tombstone => Parsed::Tombstone,
+                Parsed::Unreadable(problem) => Parsed::Unreadable(problem.clone()),
             },
         }
     }
 
     /// Whether the file counts as absent.
     pub fn is_tombstone(&self) -> bool {
-        matches!(self.content, ContentView::Tombstone)
+        matches!(self.content, Parsed::Tombstone)
     }
 
     /// The number in the file name, if the name is valid.
@@ -321,11 +289,57 @@ impl TaskView<'_> {
             tags: self.tags.iter().map(str::to_owned).collect(),
             deadline: self.deadline,
             fixed_slot: match self.fixed_slot {
-                FixedSlotView::None => FixedSlot::None,
-                FixedSlotView::At(slot) => FixedSlot::At(slot),
-                FixedSlotView::Invalid(problem) => FixedSlot::Invalid(Box::new(problem.clone())),
+                FixedSlot::None => FixedSlot::None,
+                FixedSlot::At(slot) => FixedSlot::At(slot),
+                FixedSlot::Invalid(problem) => FixedSlot::Invalid(Box::new(problem.clone())),
             },
             abgeschlossen_am: self.abgeschlossen_am,
         }
+    }
+}
+
+/// The task numbers that a user's files have.
+#[derive(Debug)]
+pub struct UsedIds {
+    used: Vec<bool>,
+}
+
+impl UsedIds {
+    /// 10,000, the counter value at which every number has been handed out.
+    pub const ALL: u32 = TaskId::MAX.number() as u32 + 1;
+
+    /// The numbers of all files in the table, readable or not, except tombstones.
+    pub fn of(table: &TaskTable) -> Self {
+        let mut used = vec![false; Self::ALL as usize];
+        let there = table.iter().filter(|file| !file.is_tombstone());
+        for id in there.filter_map(|file| file.id()) {
+            used[usize::from(id.number())] = true;
+        }
+        Self { used }
+    }
+
+    /// One above the highest number in use; 0 if there is none.
+    pub fn min_next_id(&self) -> u32 {
+        let highest = self.used.iter().rposition(|used| *used);
+        highest.map_or(0, |highest| highest as u32 + 1)
+    }
+
+    /// How many numbers are unused.
+    pub fn free(&self) -> usize {
+        self.used.iter().filter(|used| !**used).count()
+    }
+
+    /// The number for the next new task: the counter, or the lowest unused number once the counter is above 9999.
+    pub fn next_available(&self, next_id: u32) -> Option<TaskId> {
+        let counter = next_id.max(self.min_next_id());
+        let id = u16::try_from(counter).ok().and_then(TaskId::new);
+        id.or_else(|| self.lowest_free(&[]))
+    }
+
+    /// The lowest number that is neither used by a file nor in `taken`.
+    pub fn lowest_free(&self, taken: &[TaskId]) -> Option<TaskId> {
+        let ids = (0..=TaskId::MAX.number()).filter_map(TaskId::new);
+        let mut free = ids.filter(|id| !self.used[usize::from(id.number())]);
+        free.find(|id| !taken.contains(id))
     }
 }

@@ -9,8 +9,9 @@ pub(super) fn line_at(text: &str, start: usize) -> Range<usize> {
 }
 
 /// The 1-based number of the line that contains byte `at`.
-pub(super) fn line_number(text: &str, at: usize) -> u32 {
-    let before = text.as_bytes().get(..at).unwrap_or(text.as_bytes());
+pub(super) fn line_number(text: impl AsRef<[u8]>, at: usize) -> u32 {
+    let text = text.as_ref();
+    let before = text.get(..at).unwrap_or(text);
     let breaks = before.iter().filter(|byte| **byte == b'\n').count();
     u32::try_from(breaks).map_or(u32::MAX, |breaks| breaks.saturating_add(1))
 }
@@ -38,10 +39,6 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// An excerpt of `text` for messages: at most 40 characters, control characters escaped.
 pub(super) fn quoted(text: &str) -> String {
     let short: String = text.chars().take(40).flat_map(char::escape_debug).collect();
-    let dots = if text.chars().nth(40).is_some() {
-        "…"
-    } else {
-        ""
-    };
+    let dots = text.chars().nth(40).map_or("", |_| "…");
     format!("`{short}{dots}`")
 }

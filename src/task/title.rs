@@ -108,17 +108,12 @@ pub fn slug(text: &str) -> String {
         length += 1 + usize::from(dash);
         gap = false;
     }
-    if slug.is_empty() {
-        "untitled".to_owned()
-    } else {
-        slug
-    }
+    let named = Some(slug).filter(|slug| !slug.is_empty());
+    named.unwrap_or_else(|| "untitled".to_owned())
 }
 
 fn is_word(c: char) -> bool {
-    let group = c.general_category_group();
-    matches!(
-        group,
-        GeneralCategoryGroup::Letter | GeneralCategoryGroup::Mark
-    ) || c.general_category() == GeneralCategory::DecimalNumber
+    use GeneralCategoryGroup::{Letter, Mark};
+    matches!(c.general_category_group(), Letter | Mark)
+        || c.general_category() == GeneralCategory::DecimalNumber
 }

@@ -1,8 +1,7 @@
 //! Renders new task files.
 
 use super::date::{Datum, Slot};
-use super::edit_error::EditError;
-use super::quote::{check_body, check_line, check_size, check_tags, scalar};
+use super::quote::{EditError, check_body, check_line, check_size, check_tags, scalar};
 use super::title::{first_heading, heading_line, slug};
 use super::words::{Kategorie, Status};
 
@@ -28,28 +27,17 @@ pub struct NewTask {
 }
 
 /// Returns the slug for the file name, derived from the title or else from the first line of the body, and the text.
-///
-/// # Errors
-/// [`EditError::BadText`] for a character that can't be stored; [`EditError::TooLarge`] if the text would exceed
-/// [`MAX_FILE_BYTES`](super::MAX_FILE_BYTES) or have more tags than the parser accepts.
 pub fn new_file(task: &NewTask) -> Result<(String, String), EditError> {
     check_body(&task.body)?;
     check_tags(&task.tags)?;
     let title = task.title.as_deref().unwrap_or_default();
     check_line("title", title)?;
     let title = Some(title.trim_matches(' ')).filter(|title| !title.is_empty());
-    let slug = slug(
-        title
-            .or_else(|| task.body.lines().next())
-            .unwrap_or_default(),
-    );
-    let text = format!(
-        "---\n{}\n---\n\n{}",
-        front_matter(task).join("\n"),
-        body(title, &task.body)
-    );
+    let named = title.or_else(|| task.body.lines().next());
+    let (front, body) = (front_matter(task).join("\n"), body(title, &task.body));
+    let text = format!("---\n{front}\n---\n\n{body}");
     check_size(&text)?;
-    Ok((slug, text))
+    Ok((slug(named.unwrap_or_default()), text))
 }
 
 fn front_matter(task: &NewTask) -> Vec<String> {
@@ -59,19 +47,14 @@ fn front_matter(task: &NewTask) -> Vec<String> {
         format!("status: {}", task.status),
     ];
     lines.extend(tag_lines(&without_blank_tags(&task.tags)));
-    lines.extend(
-        task.deadline
-            .map(|deadline| format!("deadline: {deadline}")),
-    );
+    lines.extend(task.deadline.map(|day| format!("deadline: {day}")));
     match task.fixed_slot {
         Some(slot) => lines.extend(slot_lines("fixedSlot", slot)),
         None => lines.push("fixedSlot: null".to_owned()),
     }
-    lines.extend(
-        task.abgeschlossen_am
-            .into_iter()
-            .flat_map(|slot| slot_lines("abgeschlossen_am", slot)),
-    );
+    if let Some(slot) = task.abgeschlossen_am {
+        lines.extend(slot_lines("abgeschlossen_am", slot));
+    }
     lines
 }
 
@@ -85,15 +68,11 @@ fn body(title: Option<&str>, body: &str) -> String {
     }
 }
 
-/// The tags that aren't blank.
 pub(super) fn without_blank_tags(tags: &[String]) -> Vec<String> {
-    tags.iter()
-        .filter(|tag| !tag.trim().is_empty())
-        .cloned()
-        .collect()
+    let tags = tags.iter().filter(|tag| !tag.trim().is_empty());
+    tags.cloned().collect()
 }
 
-/// The lines of `tags` in block style.
 pub(super) fn tag_lines(tags: &[String]) -> Vec<String> {
     if tags.is_empty() {
         return vec!["tags: []".to_owned()];
@@ -102,7 +81,6 @@ pub(super) fn tag_lines(tags: &[String]) -> Vec<String> {
     std::iter::once("tags:".to_owned()).chain(items).collect()
 }
 
-/// The lines of a key whose value is a slot.
 pub(super) fn slot_lines(key: &str, slot: Slot) -> [String; 3] {
     [
         format!("{key}:"),

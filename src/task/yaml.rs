@@ -5,54 +5,45 @@
 //! needs no indentation, and tabs are accepted as separators.
 
 mod error;
-mod events;
 
 use std::ops::Range;
 
 use granit_parser::{ErrorKind, Event, ScalarStyle, ScanError, Span};
 
 use super::text::{lines, quoted, slice};
-pub(super) use error::YamlError;
-pub(super) use events::MAX_NODES;
-use events::{MAX_DEPTH, events};
+use error::{MAX_DEPTH, events};
+pub(super) use error::{MAX_NODES, YamlError};
 
-/// A scalar or a collection.
+/// A scalar or a collection. Equal are those of the same value and style, wherever they stand.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     /// The byte range in the file: a scalar includes its quotes, a `[…]` or `{…}` its brackets; a block collection ends
     /// with its last scalar. Empty if nothing is written.
     pub(super) range: Range<usize>,
-    /// The content.
     pub(super) kind: NodeKind,
 }
 
-/// The content of a node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum NodeKind {
-    /// A single value.
     Scalar {
         /// The value after removing quotes, escapes and line folding.
         text: String,
-        /// How the scalar is written.
         style: Style,
     },
-    /// A list.
     Sequence {
-        /// The items in order.
         items: Vec<Node>,
         /// `[…]`, rather than lines that start with `-`.
         flow: bool,
     },
-    /// Keys and values.
     Mapping {
-        /// The entries in file order.
+        /// In file order.
         entries: Vec<MappingEntry>,
         /// `{…}`, rather than one line per key.
         flow: bool,
     },
 }
 
-/// The style of a scalar.
+/// How a scalar is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     /// Unquoted.
@@ -66,7 +57,6 @@ pub(super) enum Style {
 }
 
 impl Style {
-    /// What stands on both sides of the value.
     pub(super) fn quote(self) -> &'static str {
         match self {
             Self::Single => "'",
@@ -76,18 +66,35 @@ impl Style {
     }
 }
 
-/// One key and its value.
 #[derive(Debug, Clone)]
 pub(super) struct MappingEntry {
-    /// The parsed key.
+    /// Without quotes.
     pub(super) key: String,
-    /// The key's byte range in the file.
     pub(super) key_range: Range<usize>,
-    /// The value.
     pub(super) value: Node,
 }
 
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+impl PartialEq for MappingEntry {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.value == other.value
+    }
+}
+
 impl Node {
+    /// Whether it is a `[…]` or a `{…}`.
+    pub(super) fn is_flow(&self) -> bool {
+        let (NodeKind::Sequence { flow, .. } | NodeKind::Mapping { flow, .. }) = self.kind else {
+            return false;
+        };
+        flow
+    }
+
     /// The scalar's value; `None` for a collection.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.kind {
@@ -129,36 +136,6 @@ impl Node {
             |text| format!(", not {}", quoted(text)),
         )
     }
-
-    /// Whether both have the same value and style; byte ranges are ignored.
-    pub(super) fn has_same_value(&self, other: &Self) -> bool {
-        match (&self.kind, &other.kind) {
-            (NodeKind::Scalar { text: a, style: s }, NodeKind::Scalar { text: b, style: t }) => {
-                a == b && s == t
-            }
-            (
-                NodeKind::Sequence { items: a, flow: f },
-                NodeKind::Sequence { items: b, flow: g },
-            ) => f == g && a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.has_same_value(b)),
-            (
-                NodeKind::Mapping {
-                    entries: a,
-                    flow: f,
-                },
-                NodeKind::Mapping {
-                    entries: b,
-                    flow: g,
-                },
-            ) => {
-                f == g
-                    && a.len() == b.len()
-                    && a.iter()
-                        .zip(b)
-                        .all(|(a, b)| a.key == b.key && a.value.has_same_value(&b.value))
-            }
-            _ => false,
-        }
-    }
 }
 
 /// Parses the YAML in `text[yaml]`; ranges and error offsets are in bytes of `text`. `Ok(None)` if there is nothing but
@@ -192,10 +169,10 @@ fn parse(text: &str, yaml: &Range<usize>) -> Result<Option<Node>, YamlError> {
             .is_some_and(|bracket| bracket.start <= start)
     });
     let second = TreeBuilder::of(text, &source_expanded, yaml.start);
-    if second.stop.is_none() && second.flow_ranges != guess {
-        return first.finish(source);
+    match second.stop {
+        None if second.flow_ranges != guess => first.finish(source),
+        _ => second.finish(&source_expanded),
     }
-    second.finish(&source_expanded)
 }
 
 /// `source` with leading tabs replaced by spaces on the lines whose start offset satisfies `inside`.
@@ -215,14 +192,9 @@ fn expand_leading_tabs(source: &str, inside: impl Fn(usize) -> bool) -> String {
 
 /// A collection whose end hasn't been reached.
 struct OpenCollection {
-    start: usize,
-    flow: bool,
-    items: Items,
-}
-
-enum Items {
-    Sequence(Vec<Node>),
-    Mapping(Vec<MappingEntry>, Option<(String, Range<usize>)>),
+    node: Node,
+    /// A mapping's last key, while its value is missing.
+    key: Option<(String, Range<usize>)>,
 }
 
 /// Why the tree is incomplete.
@@ -234,6 +206,7 @@ enum StopReason {
 }
 
 /// Builds the tree from parser events, iteratively.
+#[derive(Default)]
 struct TreeBuilder<'a> {
     text: &'a str,
     /// The offset of the parsed source in `text`.
@@ -253,12 +226,7 @@ impl<'a> TreeBuilder<'a> {
         let mut tree = Self {
             text,
             base,
-            open: vec![],
-            root: None,
-            nodes: 0,
-            document_started: false,
-            flow_ranges: vec![],
-            stop: None,
+            ..Self::default()
         };
         for event in events(source) {
             let step = match event {
@@ -272,8 +240,9 @@ impl<'a> TreeBuilder<'a> {
                 break;
             }
         }
-        if let Some(open) = tree.open.iter().find(|open| open.flow) {
-            tree.flow_ranges.push(open.start - base..source.len());
+        if let Some(open) = tree.open.iter().find(|open| open.node.is_flow()) {
+            let start = open.node.range.start - base;
+            tree.flow_ranges.push(start..source.len());
         }
         tree
     }
@@ -295,22 +264,24 @@ impl<'a> TreeBuilder<'a> {
         let bytes = span.byte_range().unwrap_or_default();
         let range = self.base + bytes.start..self.base + bytes.end;
         let at = range.start;
+        // Only flow collections start with a token (`[` or `{`) of nonzero width.
+        let flow = !range.is_empty();
+        if let Event::Scalar(_, _, anchor, tag)
+        | Event::SequenceStart(_, anchor, tag)
+        | Event::MappingStart(_, anchor, tag) = &event
+        {
+            self.check_node(at, *anchor, tag.is_some())?;
+        }
+        let (items, entries) = (vec![], vec![]);
         match event {
             Event::DocumentStart(explicit, _) => self.document(explicit, at),
             Event::Alias(_) => Err(error::unsupported(at, error::ALIAS)),
-            Event::Scalar(text, style, anchor, tag) => {
-                self.check_node(at, anchor, tag.is_some())?;
+            Event::Scalar(text, style, ..) => {
                 let node = self.scalar(text.into_owned(), style, range);
                 self.attach(node)
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.check_node(at, anchor, tag.is_some())?;
-                self.open(range, Items::Sequence(vec![]))
-            }
-            Event::MappingStart(_, anchor, tag) => {
-                self.check_node(at, anchor, tag.is_some())?;
-                self.open(range, Items::Mapping(vec![], None))
-            }
+            Event::SequenceStart(..) => self.open(range, NodeKind::Sequence { items, flow }),
+            Event::MappingStart(..) => self.open(range, NodeKind::Mapping { entries, flow }),
             Event::SequenceEnd | Event::MappingEnd => self.close(range.end),
             _ => Ok(()),
         }
@@ -334,89 +305,73 @@ impl<'a> TreeBuilder<'a> {
         }
     }
 
-    fn scalar(&self, text: String, style: ScalarStyle, range: Range<usize>) -> Node {
-        let (text, range, style) = match style {
-            // The parser reports an omitted value as `~`.
-            ScalarStyle::Plain if range.is_empty() => (
-                String::new(),
-                self.missing_value_range(range.start),
-                Style::Plain,
-            ),
-            ScalarStyle::Plain => (text, range, Style::Plain),
-            ScalarStyle::SingleQuoted => (text, range, Style::Single),
-            ScalarStyle::DoubleQuoted => (text, range, Style::Double),
-            ScalarStyle::Literal | ScalarStyle::Folded => {
-                (text, self.trim_range_end(range), Style::Block)
-            }
+    fn scalar(&self, mut text: String, style: ScalarStyle, mut range: Range<usize>) -> Node {
+        let style = match style {
+            ScalarStyle::Plain => Style::Plain,
+            ScalarStyle::SingleQuoted => Style::Single,
+            ScalarStyle::DoubleQuoted => Style::Double,
+            ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
         };
-        Node {
-            range,
-            kind: NodeKind::Scalar { text, style },
+        if style == Style::Block {
+            range.end = range.start + slice(self.text, &range).trim_ascii_end().len();
+        } else if style == Style::Plain && range.is_empty() {
+            // The parser reports an omitted value as `~`. Its place is directly after its `:`.
+            text.clear();
+            let colon = self.text.as_bytes().get(range.start) == Some(&b':');
+            let at = range.start + usize::from(colon);
+            range = at..at;
         }
+        let kind = NodeKind::Scalar { text, style };
+        Node { range, kind }
     }
 
-    /// The empty range of an omitted value: directly after its `:`.
-    fn missing_value_range(&self, at: usize) -> Range<usize> {
-        let colon = self.text.as_bytes().get(at) == Some(&b':');
-        let at = at + usize::from(colon);
-        at..at
-    }
-
-    fn trim_range_end(&self, range: Range<usize>) -> Range<usize> {
-        let kept = slice(self.text, &range).trim_ascii_end().len();
-        range.start..range.start + kept
-    }
-
-    fn open(&mut self, range: Range<usize>, items: Items) -> Result<(), YamlError> {
-        let start = range.start;
+    fn open(&mut self, range: Range<usize>, kind: NodeKind) -> Result<(), YamlError> {
         if self.open.len() >= MAX_DEPTH {
-            return Err(error::too_deep(start));
+            return Err(error::too_deep(range.start));
         }
-        // Only flow collections start with a token (`[` or `{`) of nonzero width.
-        let flow = !range.is_empty();
-        self.open.push(OpenCollection { start, flow, items });
+        let node = Node { range, kind };
+        self.open.push(OpenCollection { node, key: None });
         Ok(())
     }
 
     fn close(&mut self, end: usize) -> Result<(), YamlError> {
-        let Some(OpenCollection { start, flow, items }) = self.open.pop() else {
+        let Some(OpenCollection { mut node, .. }) = self.open.pop() else {
             return Ok(());
         };
-        let last = match &items {
-            Items::Sequence(items) => items.last().map(|node| node.range.end),
-            Items::Mapping(entries, _) => entries.last().map(|entry| entry.value.range.end),
+        let start = node.range.start;
+        let last = match &node.kind {
+            NodeKind::Scalar { .. } => None,
+            NodeKind::Sequence { items, .. } => items.last(),
+            NodeKind::Mapping { entries, .. } => entries.last().map(|entry| &entry.value),
         };
-        let end = if flow {
-            end
-        } else {
-            last.unwrap_or(start).max(start)
+        node.range.end = match last {
+            _ if node.is_flow() => end,
+            Some(last) => last.range.end.max(start),
+            None => start,
         };
-        if flow && !self.open.iter().any(|open| open.flow) {
+        if node.is_flow() && !self.open.iter().any(|open| open.node.is_flow()) {
             self.flow_ranges.push(start - self.base..end - self.base);
         }
-        let kind = match items {
-            Items::Sequence(items) => NodeKind::Sequence { items, flow },
-            Items::Mapping(entries, _) => NodeKind::Mapping { entries, flow },
-        };
-        self.attach(Node {
-            range: start..end,
-            kind,
-        })
+        self.attach(node)
     }
 
-    /// Attaches a finished node to its parent.
     fn attach(&mut self, node: Node) -> Result<(), YamlError> {
-        match self.open.last_mut().map(|open| &mut open.items) {
-            None => self.root = Some(node),
-            Some(Items::Sequence(items)) => items.push(node),
-            Some(Items::Mapping(entries, pending_key)) => match pending_key.take() {
-                Some((key, key_range)) => entries.push(MappingEntry {
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match (&mut parent.node.kind, parent.key.take()) {
+            (NodeKind::Scalar { .. }, _) => {}
+            (NodeKind::Sequence { items, .. }, _) => items.push(node),
+            (NodeKind::Mapping { entries, .. }, Some((key, key_range))) => {
+                let value = node;
+                entries.push(MappingEntry {
                     key,
                     key_range,
-                    value: node,
-                }),
-                None => *pending_key = Some(key(self.text, node)?),
-            },
+                    value,
+                });
+            }
+            (NodeKind::Mapping { .. }, None) => parent.key = Some(key(self.text, node)?),
         }
         Ok(())
     }

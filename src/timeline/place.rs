@@ -1,13 +1,116 @@
-//! The placement algorithm.
+//! Where a user's tasks are placed.
 
 use chrono::{DateTime, Datelike, Days, Utc};
 use chrono_tz::Tz;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
-use super::placement::{DAYS, Day, DaySlot, Placed, Reason, Timeline, Unplaced};
 use super::zone::{BOUNDARIES, instant_of, next_boundary};
 use crate::task::{
     ContentView, Datum, FixedSlotView, Kategorie, Slot, Status, TaskTable, TaskView, Zeit,
 };
+
+/// Planning horizon in calendar days, today included.
+pub const DAYS: i64 = 7;
+
+/// The placement of a user's tasks at one instant. Files are referred to by their row in the
+/// [`TaskTable`] that was placed.
+///
+/// Every open task of that table is in exactly one of a slot, `unplaced` and `problems`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeline {
+    /// Today in the service's time zone, even if none of its slots is left.
+    pub today: Datum,
+    /// The next slot boundary (00:00, 9:00, 14:00 or 19:00 local time): the placement is valid until then.
+    pub valid_until: DateTime<Utc>,
+    /// The days that still have slots, in order.
+    pub days: Vec<Day>,
+    /// Open tasks without a slot, in planning order.
+    pub unplaced: Vec<Unplaced>,
+    /// Unreadable files and open tasks with an invalid `fixedSlot`, in planning order.
+    pub problems: Vec<usize>,
+}
+
+/// A day that still has slots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Day {
+    /// The date.
+    pub datum: Datum,
+    /// Its slots that haven't passed, in order.
+    pub slots: Vec<DaySlot>,
+}
+
+/// One slot of a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DaySlot {
+    /// The time of day.
+    pub zeit: Zeit,
+    /// The task in the slot; `None` when it is free.
+    pub task: Option<Placed>,
+}
+
+/// A task in its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Its row in the table.
+    pub row: usize,
+    /// Placed by its `fixedSlot`, not automatically.
+    pub is_fixed: bool,
+    /// The slot's day is after the task's deadline.
+    pub deadline_missed: bool,
+}
+
+/// An open task without a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unplaced {
+    /// Its row in the table.
+    pub row: usize,
+    /// Why it has none.
+    pub reason: Reason,
+}
+
+/// Why an open task has no slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// An earlier fixed task has its `fixedSlot`.
+    SlotTaken {
+        /// The row of that task.
+        by: usize,
+    },
+    /// Its `fixedSlot` has passed.
+    SlotPassed,
+    /// Its `fixedSlot` is after the planning horizon.
+    OutsideHorizon,
+    /// No slot is free on the days that its `kategorie` allows.
+    HorizonFull,
+}
+
+impl PartialSchema for Reason {
+    fn schema() -> RefOr<Schema> {
+        let all = [
+            Self::SlotTaken { by: 0 },
+            Self::SlotPassed,
+            Self::OutsideHorizon,
+            Self::HorizonFull,
+        ];
+        let word = ObjectBuilder::new().schema_type(Type::String);
+        word.enum_values(Some(all.map(Self::as_str))).into()
+    }
+}
+
+impl ToSchema for Reason {}
+
+impl Reason {
+    /// The code in API responses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SlotTaken { .. } => "slot_taken",
+            Self::SlotPassed => "slot_passed",
+            Self::OutsideHorizon => "outside_horizon",
+            Self::HorizonFull => "horizon_full",
+        }
+    }
+}
 
 /// Places every open task of `table` as of `now`, with dates and hours in `zone`.
 ///
@@ -76,10 +179,7 @@ impl WeekPlanner {
                 });
                 return;
             }
-            Some(DaySlot {
-                task: Some(earlier),
-                ..
-            }) => Reason::SlotTaken { by: earlier.row },
+            Some(DaySlot { task: Some(it), .. }) => Reason::SlotTaken { by: it.row },
             None if days_ahead >= DAYS => Reason::OutsideHorizon,
             None => Reason::SlotPassed,
         };
@@ -95,13 +195,10 @@ impl WeekPlanner {
     /// the cost is linear.
     fn place_floating(&mut self, floating: &[(usize, TaskView<'_>)]) {
         for kategorie in Kategorie::ALL {
-            let mut waiting = floating
-                .iter()
-                .filter(|(_, task)| task.kategorie == *kategorie);
-            let allowed = self
-                .days
-                .iter_mut()
-                .filter(|day| is_allowed_on(*kategorie, day.datum));
+            let of_kategorie = |(_, task): &&(usize, TaskView<'_>)| task.kategorie == *kategorie;
+            let mut waiting = floating.iter().filter(of_kategorie);
+            let days = self.days.iter_mut();
+            let allowed = days.filter(|day| is_allowed_on(*kategorie, day.datum));
             let slots = allowed.flat_map(|day| {
                 let datum = day.datum;
                 day.slots.iter_mut().map(move |slot| (datum, slot))
@@ -111,11 +208,10 @@ impl WeekPlanner {
                 let Some((row, task)) = waiting.next() else {
                     break;
                 };
-                let deadline_missed = is_missed(datum, task.deadline);
                 slot.task = Some(Placed {
                     row: *row,
                     is_fixed: false,
-                    deadline_missed,
+                    deadline_missed: is_missed(datum, task.deadline),
                 });
             }
             let left = waiting.map(|(row, _)| Unplaced {

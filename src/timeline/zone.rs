@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use chrono::{DateTime, Days, Duration, LocalResult, NaiveDateTime, NaiveTime, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, Days, LocalResult, NaiveTime, TimeZone, Utc};
+use chrono_tz::{GapInfo, Tz};
 
 use crate::task::Datum;
 
@@ -17,7 +17,10 @@ pub fn instant_of(datum: Datum, hour: u32, zone: Tz) -> DateTime<Utc> {
     let local = datum.0.and_time(time);
     match zone.from_local_datetime(&local) {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.with_timezone(&Utc),
-        LocalResult::None => end_of_gap(local, zone),
+        LocalResult::None => {
+            let end = GapInfo::new(&local, &zone).and_then(|gap| gap.end);
+            end.map_or(local.and_utc(), |end| end.with_timezone(&Utc))
+        }
     }
 }
 
@@ -43,20 +46,4 @@ pub fn slot_interval(now: DateTime<Utc>, zone: Tz) -> Range<DateTime<Utc>> {
 /// The first slot boundary after `now`.
 pub fn next_boundary(now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
     slot_interval(now, zone).end
-}
-
-/// The first whole second whose local time is at or after `local`, which doesn't exist: a binary search. Offsets change
-/// by whole seconds, by at most a day (Samoa, 2011).
-fn end_of_gap(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
-    let middle = local.and_utc();
-    let (mut before, mut after) = (middle - Duration::days(2), middle + Duration::days(2));
-    while after - before > Duration::seconds(1) {
-        let half = before + Duration::seconds((after - before).num_seconds() / 2);
-        if half.with_timezone(&zone).naive_local() >= local {
-            after = half;
-        } else {
-            before = half;
-        }
-    }
-    after
 }

@@ -235,6 +235,15 @@ fn the_signature_that_github_publishes_holds() {
     let secret = Secret::new("It's a Secret to Everybody".to_owned());
     let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
     assert!(verify(&secret, Some(signature), b"Hello, World!").is_ok());
+    let with_sign = signature.replacen("07", "+7", 1);
+    assert!(verify(&secret, Some(&with_sign), b"Hello, World!").is_err());
+}
+
+/// Rust reads a number with a `+` before it.
+#[test]
+fn a_sign_is_no_hexadecimal_digit() {
+    assert!("0f".repeat(20).parse::<GitSha>().is_ok());
+    assert!("+f".repeat(20).parse::<GitSha>().is_err());
 }
 
 #[test]

@@ -426,7 +426,6 @@ fn no_setting_is_left_out_of_those_that_are_tried_wrong() {
         "config/public_url.rs",
         "config/settings.rs",
         "config/storage.rs",
-        "config/trust.rs",
         "main.rs",
         "telemetry/mod.rs",
     ];

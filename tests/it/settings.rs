@@ -349,14 +349,13 @@ fn no_secret_is_printed() {
 }
 
 /// The modules of `src/config` that read settings.
-const READERS: [&str; 7] = [
+const READERS: [&str; 6] = [
     "auth",
     "github",
     "lookup",
     "public_url",
     "settings",
     "storage",
-    "trust",
 ];
 
 fn source(name: &str) -> String {

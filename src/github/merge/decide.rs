@@ -6,14 +6,12 @@ use super::lines::{self, OverlapPolicy};
 use super::three::{MergeSide, ThreeWay};
 use crate::task::{Block, Edit, FileName, FixedSlot, Outline, Status, Task, edit, outline};
 
-/// One parsed version of the file.
 pub(super) struct MergeVersion<'a> {
     pub(super) text: &'a str,
     pub(super) task: Task,
     pub(super) outline: Outline<'a>,
 }
 
-/// The planned content of the merged file.
 pub(super) struct MergePlan<'a> {
     /// Every key that at least one side has.
     pub(super) keys: Vec<PlannedKey<'a>>,
@@ -46,7 +44,7 @@ impl<'a> PlannedKey<'a> {
 
     /// Whether the key isn't a known field, and the sides differ in it.
     pub(super) fn is_unknown_and_differs(&self) -> bool {
-        !is_known(self.name) && !same_block(self.blocks.ours, self.blocks.theirs)
+        !is_known(self.name) && self.blocks.ours != self.blocks.theirs
     }
 }
 
@@ -69,7 +67,6 @@ impl<'a> MergePlan<'a> {
         }
     }
 
-    /// The names of the keys that `side` wins.
     pub(super) fn names(&self, side: MergeSide) -> impl Iterator<Item = &'a str> {
         let keys = self.keys.iter().filter(move |key| key.side == side);
         keys.map(|key| key.name)
@@ -141,48 +138,34 @@ fn body(versions: &ThreeWay<MergeVersion<'_>>) -> (String, bool) {
     (merged.text, merged.conflict)
 }
 
-/// One version of a key.
-#[derive(Clone, Copy)]
-struct KeyVersion<'a> {
-    task: &'a Task,
-    block: Option<&'a Block<'a>>,
-}
-
-struct SideChoice {
-    side: MergeSide,
-    conflict: bool,
-}
-
 fn key<'a>(
     file: &FileName,
     versions: &'a ThreeWay<MergeVersion<'a>>,
     name: &'a str,
 ) -> (PlannedKey<'a>, bool) {
-    let key_versions = versions.map(|version| KeyVersion {
-        task: &version.task,
-        block: version.outline.block(name),
-    });
-    let choice = match name {
-        "status" | "abgeschlossen_am" => choose_completion_side(name, &key_versions, versions),
-        _ => choose_side(name, &key_versions),
+    let (side, conflict) = match name {
+        "status" | "abgeschlossen_am" => choose_completion_side(name, versions),
+        _ => choose_side(name, versions),
     };
     let key = PlannedKey {
         name,
-        side: choice.side,
-        blocks: key_versions.map(|version| version.block),
-        reformatted: is_reformatted(name, &key_versions) && is_only_edited(file, versions, name),
+        side,
+        blocks: versions.map(|version| version.outline.block(name)),
+        reformatted: is_reformatted(name, versions) && is_only_edited(file, versions, name),
     };
-    (key, choice.conflict)
+    (key, conflict)
 }
 
 /// Whether only we changed the value, and Git only its formatting.
-fn is_reformatted(name: &str, ThreeWay { base, ours, theirs }: &ThreeWay<KeyVersion<'_>>) -> bool {
-    let Some(base) = base.filter(|_| is_known(name) && theirs.block.is_some()) else {
+fn is_reformatted(name: &str, versions: &ThreeWay<MergeVersion<'_>>) -> bool {
+    let ThreeWay { base, ours, theirs } = versions;
+    let is_there = is_known(name) && theirs.outline.block(name).is_some();
+    let Some(base) = base.as_ref().filter(|_| is_there) else {
         return false;
     };
-    !same_value(name, &base, ours)
-        && same_value(name, &base, theirs)
-        && !same_lines(base.block, theirs.block)
+    !same_value(name, base, ours)
+        && same_value(name, base, theirs)
+        && !same_lines(name, &base.outline, &theirs.outline)
 }
 
 /// Whether our lines of a key are the base's with our value set by an edit. Then only the value would be lost by taking
@@ -195,64 +178,56 @@ fn is_only_edited(file: &FileName, versions: &ThreeWay<MergeVersion<'_>>, name: 
         return false;
     };
     let edited = edit(file, base.text, &change).unwrap_or_default();
-    let lines =
-        outline(&edited).map(|edited| same_lines(edited.block(name), ours.outline.block(name)));
-    lines == Some(true)
+    outline(&edited).is_some_and(|edited| same_lines(name, &edited, &ours.outline))
 }
 
-/// Ours where we changed something, else theirs. Without a base, a key of only one side is kept, and a difference
-/// counts as changed by both.
-fn choose_side(name: &str, key_versions: &ThreeWay<KeyVersion<'_>>) -> SideChoice {
-    let ThreeWay { base, ours, theirs } = key_versions;
-    let (side, conflict) = match base {
-        None if ours.block.is_none() => (MergeSide::Theirs, false),
-        None if theirs.block.is_none() => (MergeSide::Ours, false),
-        None => (MergeSide::Ours, !same_value(name, ours, theirs)),
-        Some(base) => match (same_value(name, base, ours), same_value(name, base, theirs)) {
-            (false, false) => (MergeSide::Ours, !same_value(name, ours, theirs)),
-            (false, true) => (MergeSide::Ours, false),
+/// The side that wins, and whether the other one changed the key, too: ours where we changed something, else theirs.
+/// Without a base, a key of only one side is kept, and a difference counts as changed by both.
+fn choose_side(name: &str, versions: &ThreeWay<MergeVersion<'_>>) -> (MergeSide, bool) {
+    let ThreeWay { base, ours, theirs } = versions;
+    let same = |a, b| same_value(name, a, b);
+    match base {
+        None if ours.outline.block(name).is_none() => (MergeSide::Theirs, false),
+        None if theirs.outline.block(name).is_none() => (MergeSide::Ours, false),
+        None => (MergeSide::Ours, !same(ours, theirs)),
+        Some(base) => match (same(base, ours), same(base, theirs)) {
+            (false, false) => (MergeSide::Ours, !same(ours, theirs)),
             (true, false) => (MergeSide::Theirs, false),
-            (true, true) if same_lines(base.block, ours.block) => (MergeSide::Theirs, false),
-            (true, true) => (MergeSide::Ours, false),
+            (true, true) if same_lines(name, &base.outline, &ours.outline) => {
+                (MergeSide::Theirs, false)
+            }
+            (_, true) => (MergeSide::Ours, false),
         },
-    };
-    SideChoice { side, conflict }
+    }
 }
 
 /// `status` and `abgeschlossen_am` are decided as one: the side that completed the task wins both, whatever the other
 /// side changed. A conflict is reported for the key that differs.
-fn choose_completion_side(
-    name: &str,
-    key_versions: &ThreeWay<KeyVersion<'_>>,
-    versions: &ThreeWay<MergeVersion<'_>>,
-) -> SideChoice {
-    let differ = key_versions.ours.task.status != key_versions.theirs.task.status;
-    let status = versions.map(|version| version.outline.block("status").is_some());
-    let found = match (&key_versions.base, completing_side(key_versions)) {
-        (Some(base), Some(side)) => SideChoice {
-            side,
-            conflict: !same_value(name, base, &key_versions.ours)
-                && !same_value(name, base, &key_versions.theirs),
-        },
-        (None, side) if differ => SideChoice {
-            side: side.unwrap_or(if status.ours {
-                MergeSide::Ours
-            } else {
-                MergeSide::Theirs
-            }),
-            conflict: status.ours && status.theirs,
-        },
-        _ => choose_side(name, key_versions),
+fn choose_completion_side(name: &str, versions: &ThreeWay<MergeVersion<'_>>) -> (MergeSide, bool) {
+    let ThreeWay { base, ours, theirs } = versions;
+    let differ = ours.task.status != theirs.task.status;
+    let has_status = versions.map(|version| version.outline.block("status").is_some());
+    let (side, conflict) = match (base, completing_side(versions)) {
+        (Some(base), Some(side)) => {
+            let kept = |version| same_value(name, base, version);
+            (side, !kept(ours) && !kept(theirs))
+        }
+        (None, side) if differ => {
+            let there = match has_status.ours {
+                true => MergeSide::Ours,
+                false => MergeSide::Theirs,
+            };
+            let both = has_status.ours && has_status.theirs;
+            (side.unwrap_or(there), both)
+        }
+        _ => choose_side(name, versions),
     };
-    SideChoice {
-        conflict: found.conflict && (name == "status") == differ,
-        ..found
-    }
+    (side, conflict && (name == "status") == differ)
 }
 
 /// The only side that marked the task done.
-fn completing_side(key_versions: &ThreeWay<KeyVersion<'_>>) -> Option<MergeSide> {
-    let done = key_versions.map(|version| version.task.status == Status::Abgeschlossen);
+fn completing_side(versions: &ThreeWay<MergeVersion<'_>>) -> Option<MergeSide> {
+    let done = versions.map(|version| version.task.status == Status::Abgeschlossen);
     match (done.ours, done.theirs) {
         _ if done.base == Some(true) => None,
         (true, false) => Some(MergeSide::Ours),
@@ -268,31 +243,26 @@ fn is_known(name: &str) -> bool {
     )
 }
 
-/// Whether both versions have the same value of a key.
-fn same_value(name: &str, a: &KeyVersion<'_>, b: &KeyVersion<'_>) -> bool {
+fn same_value(name: &str, a: &MergeVersion<'_>, b: &MergeVersion<'_>) -> bool {
+    let same_block = || a.outline.block(name) == b.outline.block(name);
+    let (a, b) = (&a.task, &b.task);
     match name {
         "typ" => true,
-        "kategorie" => a.task.kategorie == b.task.kategorie,
+        "kategorie" => a.kategorie == b.kategorie,
         "status" | "abgeschlossen_am" => {
-            a.task.status == b.task.status && a.task.abgeschlossen_am == b.task.abgeschlossen_am
+            a.status == b.status && a.abgeschlossen_am == b.abgeschlossen_am
         }
-        "tags" => a.task.tags == b.task.tags,
-        "deadline" => a.task.deadline == b.task.deadline,
-        "fixedSlot" => match (&a.task.fixed_slot, &b.task.fixed_slot) {
-            (FixedSlot::Invalid(_), FixedSlot::Invalid(_)) => same_block(a.block, b.block),
+        "tags" => a.tags == b.tags,
+        "deadline" => a.deadline == b.deadline,
+        "fixedSlot" => match (&a.fixed_slot, &b.fixed_slot) {
+            (FixedSlot::Invalid(_), FixedSlot::Invalid(_)) => same_block(),
             (a, b) => a == b,
         },
-        _ => same_block(a.block, b.block),
+        _ => same_block(),
     }
 }
 
-fn same_block(a: Option<&Block<'_>>, b: Option<&Block<'_>>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.has_same_value(b),
-        (a, b) => a.is_none() && b.is_none(),
-    }
-}
-
-fn same_lines(a: Option<&Block<'_>>, b: Option<&Block<'_>>) -> bool {
-    a.map(|block| block.lines) == b.map(|block| block.lines)
+/// Whether a key has the same lines, comments inside its value included.
+fn same_lines(name: &str, a: &Outline<'_>, b: &Outline<'_>) -> bool {
+    a.block(name).map(|block| block.lines) == b.block(name).map(|block| block.lines)
 }

@@ -12,7 +12,6 @@ use super::three::ThreeWay;
 /// fewer. Hostile text of this size takes up to a tenth of a second, and the time grows faster than linearly.
 const MAX_COMPARED: usize = 50_000;
 
-/// The result of a merge.
 pub(super) struct MergedText {
     pub(super) text: String,
     /// Whether both sides changed the same or adjacent lines differently. The text has our version of those.
@@ -84,17 +83,15 @@ fn ending(text: &str) -> Option<&'static str> {
 fn merge_terminated(texts: &[String; 3], overlap: OverlapPolicy) -> Option<MergedText> {
     let mut numbers = LineInterner::default();
     let [base, ours, theirs] = texts.each_ref().map(|text| numbers.text(text));
-    let mut clusters = Clusters {
-        ours: hunks(&base, &ours)?.into_iter().peekable(),
-        theirs: hunks(&base, &theirs)?.into_iter().peekable(),
-    };
+    let mut our_hunks = hunks(&base, &ours)?.into_iter().peekable();
+    let mut their_hunks = hunks(&base, &theirs)?.into_iter().peekable();
     let mut merged: Vec<usize> = vec![];
     let mut conflict = false;
     let mut done = 0;
-    while let Some(cluster) = clusters.next() {
-        merged.extend(&base[done..cluster.base.start]);
-        done = cluster.base.end;
-        match (cluster.ours, cluster.theirs) {
+    while let Some((changed, sides)) = next_cluster(&mut our_hunks, &mut their_hunks) {
+        merged.extend(&base[done..changed.start]);
+        done = changed.end;
+        match sides {
             (Some(our), None) => merged.extend(&ours[our]),
             (None, Some(their)) => merged.extend(&theirs[their]),
             (Some(our), Some(their)) => {
@@ -176,58 +173,37 @@ fn common_ends(a: &[usize], b: &[usize]) -> usize {
     before + after
 }
 
-/// Hunks of both sides that overlap or touch. A side's range is `None` if it changed nothing there.
-struct Cluster {
-    base: Range<usize>,
-    ours: Option<Range<usize>>,
-    theirs: Option<Range<usize>>,
+type Hunks = Peekable<std::vec::IntoIter<Hunk>>;
+
+/// Lines of the base, and the range of each side that replaces them; `None` for a side that changed nothing there.
+type Cluster = (Range<usize>, (Option<Range<usize>>, Option<Range<usize>>));
+
+/// Joins the next hunks of both sides that overlap or touch.
+fn next_cluster(ours: &mut Hunks, theirs: &mut Hunks) -> Option<Cluster> {
+    let starts = [ours.peek(), theirs.peek()].into_iter().flatten();
+    let start = starts.map(|hunk| hunk.base.start).min()?;
+    let mut end = start;
+    let (mut our, mut their) = (None, None);
+    while take(ours, &mut our, &mut end) || take(theirs, &mut their, &mut end) {}
+    // Outside its hunks a side has the base's lines.
+    let expanded =
+        |Hunk { base, side }: Hunk| side.start - (base.start - start)..side.end + (end - base.end);
+    Some((start..end, (our.map(expanded), their.map(expanded))))
 }
 
-struct Clusters {
-    ours: Peekable<std::vec::IntoIter<Hunk>>,
-    theirs: Peekable<std::vec::IntoIter<Hunk>>,
-}
-
-impl Clusters {
-    fn next(&mut self) -> Option<Cluster> {
-        let start = |hunk: &Hunk| hunk.base.start;
-        let starts = [self.ours.peek().map(start), self.theirs.peek().map(start)];
-        let start = starts.into_iter().flatten().min()?;
-        let mut end = start;
-        let (mut ours, mut theirs) = (HunkSpan::default(), HunkSpan::default());
-        while ours.take(&mut self.ours, &mut end) || theirs.take(&mut self.theirs, &mut end) {}
-        Some(Cluster {
-            ours: ours.expanded_to(start, end),
-            theirs: theirs.expanded_to(start, end),
-            base: start..end,
-        })
-    }
-}
-
-/// One side's hunks of a cluster, joined with the lines between them.
-#[derive(Default)]
-struct HunkSpan(Option<Hunk>);
-
-impl HunkSpan {
-    /// Takes the next hunk if it starts no later than `end`, and extends `end` to its end.
-    fn take(&mut self, hunks: &mut Peekable<std::vec::IntoIter<Hunk>>, end: &mut usize) -> bool {
-        let Some(hunk) = hunks.next_if(|hunk| hunk.base.start <= *end) else {
-            return false;
-        };
-        *end = hunk.base.end.max(*end);
-        match &mut self.0 {
-            Some(span) => {
-                span.base.end = hunk.base.end;
-                span.side.end = hunk.side.end;
-            }
-            None => self.0 = Some(hunk),
+/// Joins the next hunk to `joined`, and the lines between them, if it starts no later than `end`; extends `end` to its
+/// end.
+fn take(hunks: &mut Hunks, joined: &mut Option<Hunk>, end: &mut usize) -> bool {
+    let Some(hunk) = hunks.next_if(|hunk| hunk.base.start <= *end) else {
+        return false;
+    };
+    *end = hunk.base.end.max(*end);
+    match joined {
+        Some(joined) => {
+            joined.base.end = hunk.base.end;
+            joined.side.end = hunk.side.end;
         }
-        true
+        None => *joined = Some(hunk),
     }
-
-    /// The side's range for the base's lines `start..end`. Outside its hunks the side has the same lines.
-    fn expanded_to(self, start: usize, end: usize) -> Option<Range<usize>> {
-        let Hunk { base, side } = self.0?;
-        Some(side.start - (base.start - start)..side.end + (end - base.end))
-    }
+    true
 }

@@ -25,7 +25,6 @@ impl<T> ThreeWay<T> {
         }
     }
 
-    /// Combines each version with that of `others`.
     pub(super) fn zip_with<'a, O, U>(
         self,
         others: &'a ThreeWay<O>,

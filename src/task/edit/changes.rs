@@ -2,8 +2,8 @@
 
 use super::super::content::{FixedSlot, Task};
 use super::super::date::{Datum, Slot};
-use super::super::edit_error::EditError;
 use super::super::front_matter::{self, FileParts};
+use super::super::quote::EditError;
 use super::super::text::{line_number, slice};
 use super::super::words::{Kategorie, Status};
 use super::super::write::without_blank_tags;
@@ -31,18 +31,15 @@ pub struct Edit {
 impl Edit {
     /// The front matter keys that this edit affects.
     pub(super) fn keys(&self) -> Vec<&'static str> {
-        let concerned = [
-            ("kategorie", self.kategorie.is_some()),
-            ("status", self.status.is_some()),
-            ("tags", self.tags.is_some()),
-            ("deadline", self.deadline.is_some()),
-            ("fixedSlot", self.fixed_slot.is_some()),
-            ("abgeschlossen_am", self.abgeschlossen_am.is_some()),
+        let keys = [
+            self.kategorie.map(|_| "kategorie"),
+            self.status.map(|_| "status"),
+            self.tags.as_ref().map(|_| "tags"),
+            self.deadline.map(|_| "deadline"),
+            self.fixed_slot.map(|_| "fixedSlot"),
+            self.abgeschlossen_am.map(|_| "abgeschlossen_am"),
         ];
-        concerned
-            .into_iter()
-            .filter_map(|(key, concerned)| concerned.then_some(key))
-            .collect()
+        keys.into_iter().flatten().collect()
     }
 }
 
@@ -60,6 +57,11 @@ impl<'a> File<'a> {
             .ok_or(EditError::NotATask)?;
         let root = front_matter::read(text, &parts).map_err(EditError::Unreadable)?;
         Ok(Self { text, parts, root })
+    }
+
+    /// The byte order mark and the opening line.
+    pub(super) fn opening(&self) -> &'a str {
+        slice(self.text, &(0..self.parts.yaml.start))
     }
 
     pub(super) fn body(&self) -> &'a str {
@@ -88,11 +90,9 @@ impl<'a> File<'a> {
 
     /// The line to report when the changes can't be applied: that of the first key they affect.
     pub(super) fn line(&self, changes: &Edit) -> u32 {
-        let mut entries = changes
-            .keys()
-            .into_iter()
-            .filter_map(|key| self.root.entry(key));
-        let first = entries.next().map(|entry| entry.key_range.start);
-        line_number(self.text, first.unwrap_or(self.root.range.start))
+        let keys = changes.keys();
+        let first = keys.iter().find_map(|key| self.root.entry(key));
+        let at = first.map_or(self.root.range.start, |entry| entry.key_range.start);
+        line_number(self.text, at)
     }
 }

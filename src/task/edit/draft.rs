@@ -2,47 +2,39 @@
 
 use std::ops::Range;
 
-use super::super::date::{Datum, Slot};
-use super::super::front_matter::FileParts;
+use super::super::date::Slot;
 use super::super::slot;
 use super::super::text::{line_at, line_start, slice};
 use super::super::write::slot_lines;
 use super::super::yaml::{MappingEntry, Node, NodeKind, Style};
+use super::changes::File;
 
-/// The original text, its parsed structure, and the pending patches.
 pub(super) struct Draft<'a> {
-    text: &'a str,
-    parts: &'a FileParts,
-    root: &'a Node,
+    file: &'a File<'a>,
     patches: Vec<(Range<usize>, String)>,
 }
 
-/// A space or tab.
 pub(super) fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t')
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(text: &'a str, parts: &'a FileParts, root: &'a Node) -> Self {
-        Self {
-            text,
-            parts,
-            root,
-            patches: vec![],
-        }
+    pub(super) fn new(file: &'a File<'a>) -> Self {
+        let patches = vec![];
+        Self { file, patches }
     }
 
     /// Applies the patches. `None` if two patches overlap.
     pub(super) fn finish(mut self) -> Option<String> {
         self.patches.sort_by_key(|(range, _)| range.start);
-        let mut edited = String::with_capacity(self.text.len());
+        let mut edited = String::with_capacity(self.file.text.len());
         let mut done = 0;
         for (range, new) in &self.patches {
-            edited.push_str(self.text.get(done..range.start)?);
+            edited.push_str(self.file.text.get(done..range.start)?);
             edited.push_str(new);
             done = range.end;
         }
-        edited.push_str(self.text.get(done..)?);
+        edited.push_str(self.file.text.get(done..)?);
         Some(edited)
     }
 
@@ -51,20 +43,20 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn text(&self, range: Range<usize>) -> &'a str {
-        slice(self.text, &range)
+        slice(self.file.text, &range)
     }
 
     pub(super) fn newline(&self) -> &'static str {
-        self.parts.newline
+        self.file.parts.newline
     }
 
     pub(super) fn entry(&self, key: &str) -> Option<&'a MappingEntry> {
-        self.root.entry(key)
+        self.file.root.entry(key)
     }
 
     /// The line that contains byte `at`, including its line ending.
     pub(super) fn line(&self, at: usize) -> Range<usize> {
-        line_start(self.text, at)..line_at(self.text, at).end
+        line_start(self.file.text, at)..line_at(self.file.text, at).end
     }
 
     /// The end of the line that contains byte `at`, excluding its line ending.
@@ -81,19 +73,15 @@ impl<'a> Draft<'a> {
 
     /// Inserts the lines of a new key before the closing line.
     pub(super) fn insert(&mut self, lines: &[String]) {
-        let first = match &self.root.kind {
-            NodeKind::Mapping { entries, .. } => entries
-                .first()
-                .and_then(|entry| self.indent(entry.key_range.start)),
+        let first = match &self.file.root.kind {
+            NodeKind::Mapping { entries, .. } => entries.first(),
             _ => None,
         };
-        let indent = first.unwrap_or_default();
-        let at = self.parts.closing.start;
-        let text = lines
-            .iter()
-            .map(|line| format!("{indent}{line}{}", self.newline()))
-            .collect();
-        self.patch(at..at, text);
+        let indent = first.and_then(|entry| self.indent(entry.key_range.start));
+        let indent = indent.unwrap_or_default();
+        let at = self.file.parts.closing.start;
+        let line = |line| format!("{indent}{line}{}", self.newline());
+        self.patch(at..at, lines.iter().map(line).collect());
     }
 
     /// Sets `key` to `word`, which must not need quotes.
@@ -135,21 +123,22 @@ impl<'a> Draft<'a> {
             self.insert(&lines);
             return Some(());
         };
-        let [datum, zeit] = ["datum", "zeit"].map(|part| slot::find(&entry.value, part));
-        let found: Vec<_> = [datum, zeit].into_iter().flatten().collect();
+        let parts = [
+            ("datum", slot.datum.to_string()),
+            ("zeit", slot.zeit.to_string()),
+        ];
+        let parts = parts.map(|(part, new)| (part, slot::find(&entry.value, part), new));
+        let found: Vec<_> = parts.iter().filter_map(|(_, found, _)| *found).collect();
         let whole = found.len() == 2 || matches!(entry.value.kind, NodeKind::Mapping { .. });
         if !whole || !found.iter().all(|entry| self.is_writable(&entry.value)) {
             return self.replace_value(entry, "", lines.get(1..)?);
         }
-        match datum {
-            Some(datum) if datum.value.text()?.parse::<Datum>() == Ok(slot.datum) => {}
-            Some(datum) => self.set_scalar(&datum.value, &slot.datum.to_string()),
-            None => self.add_key(&entry.value, &format!("datum: {}", slot.datum))?,
-        }
-        match zeit {
-            Some(zeit) if zeit.value.text()?.eq_ignore_ascii_case(slot.zeit.as_str()) => {}
-            Some(zeit) => self.set_scalar(&zeit.value, slot.zeit.as_str()),
-            None => self.add_key(&entry.value, &format!("zeit: {}", slot.zeit))?,
+        for (part, found, new) in parts {
+            match found {
+                Some(found) if found.value.text()?.eq_ignore_ascii_case(&new) => {}
+                Some(found) => self.set_scalar(&found.value, &new),
+                None => self.add_key(&entry.value, &format!("{part}: {new}"))?,
+            }
         }
         Some(())
     }
@@ -198,13 +187,10 @@ impl<'a> Draft<'a> {
     /// Whether an indented comment follows. It belongs to the value: if the key before it were removed, it could become
     /// part of a `|` scalar further up.
     fn has_indented_comment_at(&self, at: usize) -> bool {
-        let below = self.text(at..self.parts.yaml.end);
-        let next = below
-            .lines()
-            .find(|line| !line.trim_matches(is_blank).is_empty());
-        next.is_some_and(|line| {
-            line.starts_with(is_blank) && line.trim_start_matches(is_blank).starts_with('#')
-        })
+        let mut below = self.text(at..self.file.parts.yaml.end).lines();
+        let next = below.find(|line| !line.trim_matches(is_blank).is_empty());
+        let comment = |line: &str| line.trim_start_matches(is_blank).starts_with('#');
+        next.is_some_and(|line| line.starts_with(is_blank) && comment(line))
     }
 
     /// Replaces the value of an entry, whatever it was, by `inline` followed by `lines`. Keeps its comments: one on the
@@ -216,8 +202,10 @@ impl<'a> Draft<'a> {
         lines: &[String],
     ) -> Option<()> {
         let indent = self.indent(entry.key_range.start)?;
-        let colon =
-            entry.key_range.end + self.text(entry.key_range.end..self.text.len()).find(':')?;
+        let colon = entry.key_range.end
+            + self
+                .text(entry.key_range.end..self.file.text.len())
+                .find(':')?;
         let range = colon + 1..self.line_end(entry.value.range.end.max(colon + 1));
         let first_line_end = self.line(colon).end;
         let gap = if inline.is_empty() { "" } else { " " };
@@ -266,23 +254,12 @@ impl<'a> Draft<'a> {
     /// Replaces the body. Inserts the blank separator line if there was no body, or if the new body starts with a blank
     /// line that would otherwise be taken for the separator.
     pub(super) fn set_body(&mut self, body: &str) {
-        let FileParts {
-            closing,
-            body: old,
-            newline,
-            ..
-        } = self.parts;
+        let (closing, old) = (&self.file.parts.closing, &self.file.parts.body);
         let has_blank = old.start > closing.end;
         let needs_blank = old.is_empty() || body.starts_with('\n') || body.starts_with("\r\n");
         let ended = self.text(closing.clone()).ends_with('\n');
-        let mut new = String::new();
-        if !ended {
-            new.push_str(newline);
-        }
-        if !has_blank && needs_blank {
-            new.push_str(newline);
-        }
-        self.patch(old.clone(), new + body);
+        let breaks = usize::from(!ended) + usize::from(!has_blank && needs_blank);
+        self.patch(old.clone(), self.newline().repeat(breaks) + body);
     }
 }
 

@@ -1,11 +1,113 @@
-//! Packs files into a table, storing equal texts once.
+//! A table's rows, and how files are packed into them: equal texts are stored once.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
-use super::super::content::{FixedSlot, Parsed, Task};
-use super::super::problem::Problem;
-use super::record::FileRecord;
-use super::row::{PackedSlot, RowKind, TaskRow, TextSpan};
+use chrono::{Datelike, NaiveDate};
+
+use super::super::content::{FixedSlot, Parsed, Problem, Task};
+use super::super::date::{Datum, Slot};
+use super::super::file_name::FileName;
+use super::super::parse::parse;
+use super::super::sha::{GitSha, git_sha};
+use super::super::words::{Kategorie, Status, Zeit};
+
+/// One file, as input for a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRecord {
+    /// The file name with `.md`: a valid [`FileName`], unless `content` is a problem with the name.
+    pub name: String,
+    /// The store's ETag; opaque here.
+    pub etag: String,
+    /// The Git blob SHA-1; `None` if the bytes were never read.
+    pub sha: Option<GitSha>,
+    /// The parsed content.
+    pub content: Parsed,
+}
+
+impl FileRecord {
+    /// Parses `bytes` into a record.
+    pub fn of(name: &FileName, etag: &str, bytes: &[u8]) -> Self {
+        Self {
+            name: name.to_string(),
+            etag: etag.to_owned(),
+            sha: Some(git_sha(bytes)),
+            content: parse(name, bytes),
+        }
+    }
+}
+
+/// A byte range in the table's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct TextSpan {
+    pub(super) at: u32,
+    pub(super) len: u32,
+}
+
+impl TextSpan {
+    pub(super) fn of(self, text: &str) -> &str {
+        &text[self.at as usize..(self.at + self.len) as usize]
+    }
+}
+
+/// A slot in four bytes: day number × 3 + time of day. Days are in the years 0 to 9999 and the offset makes the day
+/// number positive, so the value is never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PackedSlot(NonZeroU32);
+
+impl PackedSlot {
+    pub(super) fn pack(slot: Slot) -> Option<Self> {
+        let day = u32::try_from(slot.datum.0.num_days_from_ce() + DAYS_BEFORE_CE).ok()?;
+        NonZeroU32::new(day * 3 + slot.zeit as u32).map(Self)
+    }
+
+    pub(super) fn unpack(self) -> Option<Slot> {
+        let day = i32::try_from(self.0.get() / 3).ok()? - DAYS_BEFORE_CE;
+        let zeit = *Zeit::ALL.get(self.0.get() as usize % 3)?;
+        Some(Slot {
+            datum: Datum(NaiveDate::from_num_days_from_ce_opt(day)?),
+            zeit,
+        })
+    }
+}
+
+/// The 366 days of year 0, which `dd.mm.yyyy` can express, plus one.
+const DAYS_BEFORE_CE: i32 = 367;
+
+/// One file of the table: offsets and small values.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct TaskRow {
+    /// The offset of the name; the ETag follows it.
+    pub(super) at: u32,
+    pub(super) name_len: u16,
+    pub(super) etag_len: u16,
+    pub(super) title: TextSpan,
+    pub(super) first_tag: u32,
+    pub(super) tags: u16,
+    pub(super) kind: Parsed<(Kategorie, Status), ()>,
+    /// Whether `title` is a slice of the name in which `-` stands for a space.
+    pub(super) title_from_name: bool,
+    pub(super) sha: Option<GitSha>,
+    pub(super) deadline: Option<Datum>,
+    pub(super) fixed_slot: Option<PackedSlot>,
+    pub(super) abgeschlossen_am: Option<PackedSlot>,
+}
+
+impl TaskRow {
+    pub(super) fn name(self) -> TextSpan {
+        TextSpan {
+            at: self.at,
+            len: u32::from(self.name_len),
+        }
+    }
+
+    pub(super) fn etag(self) -> TextSpan {
+        TextSpan {
+            at: self.at + u32::from(self.name_len),
+            len: u32::from(self.etag_len),
+        }
+    }
+}
 
 /// The limit of the row's `u16` counter; a table leaves out further tags.
 const MAX_TAGS: usize = u16::MAX as usize;
@@ -34,23 +136,15 @@ impl<'a> Packer<'a> {
             at: name.at,
             name_len,
             etag_len,
-            title: TextSpan::default(),
-            first_tag: 0,
-            tags: 0,
-            kind: RowKind::NotATask,
-            title_from_name: false,
-            has_sha: file.sha.is_some(),
-            sha: file.sha.map_or([0; 20], |sha| sha.0),
-            deadline: None,
-            fixed_slot: None,
-            abgeschlossen_am: None,
+            sha: file.sha,
+            ..TaskRow::default()
         };
         match &file.content {
             Parsed::Task(task) => self.task(task, row, &mut packed),
             Parsed::NotATask => {}
-            Parsed::Tombstone => packed.kind = RowKind::Tombstone,
+            Parsed::Tombstone => packed.kind = Parsed::Tombstone,
             Parsed::Unreadable(problem) => {
-                packed.kind = RowKind::Unreadable;
+                packed.kind = Parsed::Unreadable(());
                 self.problems.push((row, problem.clone()));
             }
         }
@@ -58,10 +152,7 @@ impl<'a> Packer<'a> {
     }
 
     fn task(&mut self, task: &'a Task, row: u32, packed: &mut TaskRow) {
-        packed.kind = RowKind::Task {
-            kategorie: task.kategorie,
-            status: task.status,
-        };
+        packed.kind = Parsed::Task((task.kategorie, task.status));
         (packed.title, packed.title_from_name) = self.title(&task.title, packed.name());
         packed.deadline = task.deadline;
         packed.abgeschlossen_am = task.abgeschlossen_am.and_then(PackedSlot::pack);

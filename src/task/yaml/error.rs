@@ -1,12 +1,21 @@
-//! Error messages for front matter that explain the problem and name the line at fault. The parser only reports
-//! where it had to stop, which may be lines later.
+//! The parser's events and their limits, and error messages that explain the problem and name the line at fault. The
+//! parser only reports where it had to stop, which may be lines later.
 
 use std::ops::Range;
 
-use granit_parser::{ErrorKind, Event, ScanError};
+use granit_parser::{ErrorKind, Event, Parser, ScanError, Span, options};
 
 use super::super::text::{line_start, lines, quoted, slice};
-use super::events::{MAX_DEPTH, MAX_NODES, events};
+
+/// The maximum nesting depth of collections, counting the outermost mapping.
+pub(super) const MAX_DEPTH: usize = 16;
+/// The maximum number of nodes: scalars, keys included, and collections.
+pub(in crate::task) const MAX_NODES: usize = 2_000;
+
+/// Parser events for `source`. The parser's lookahead is bounded: a key may have 1,024 characters.
+pub(super) fn events(source: &str) -> impl Iterator<Item = Result<(Event<'_>, Span), ScanError>> {
+    Parser::new_from_str_with_options(source, options! { disallow_directives: true })
+}
 
 /// A parse error and its byte offset in the file.
 #[derive(Debug)]
@@ -27,20 +36,14 @@ impl YamlError {
 const TAB: &str = "this line is indented by a tab; indent it by spaces";
 const NO_COLON: &str = "this line has no `: ` between a key and a value; write `key: value`, or indent the line below the key it belongs to";
 
-/// More than [`MAX_NODES`].
 pub(super) fn too_many(at: usize) -> YamlError {
-    YamlError::new(
-        at,
-        format!("the front matter holds more than {MAX_NODES} values; shorten it"),
-    )
+    let what = format!("the front matter holds more than {MAX_NODES} values; shorten it");
+    YamlError::new(at, what)
 }
 
-/// More than [`MAX_DEPTH`].
 pub(super) fn too_deep(at: usize) -> YamlError {
-    YamlError::new(
-        at,
-        format!("the front matter is nested more than {MAX_DEPTH} deep; flatten it"),
-    )
+    let what = format!("the front matter is nested more than {MAX_DEPTH} deep; flatten it");
+    YamlError::new(at, what)
 }
 
 /// What is valid YAML but not read here, and what to do instead.
@@ -49,11 +52,8 @@ pub(super) type Unsupported = [&'static str; 2];
 /// An alias `*x`, or a value that looks like one.
 pub(super) const ALIAS: Unsupported =
     ["an alias (`*`)", "write the value out, or put it in quotes"];
-/// An anchor `&x` before a value.
 pub(super) const ANCHOR: Unsupported = ["an anchor (`&`)", "remove it, or put the value in quotes"];
-/// A tag `!x` before a value.
 pub(super) const TAG: Unsupported = ["a tag (`!`)", "remove it, or put the value in quotes"];
-/// Content after a `---` or `...` line.
 pub(super) const SECOND_DOCUMENT: Unsupported =
     ["a second YAML document", "remove its `---` or `...` line"];
 const COMPLEX_KEY: Unsupported = [
@@ -103,20 +103,17 @@ fn placeholder(text: &str, at: usize) -> Option<YamlError> {
         let from = line.find(open)?;
         let length = line.get(from..)?.find(close)? + close.len();
         let before = line.get(..from)?.trim_end();
+        let begins = before.is_empty() || before.ends_with([':', '-', '[', '{', ',']);
         // Inside quotes or a comment it is no placeholder.
         let plain = !before.contains(['\'', '"', '#']);
-        let begins = before.is_empty() || before.ends_with([':', '-', '[', '{', ',']);
-        let begins = begins && plain;
-        begins.then_some(from..from + length)
+        (begins && plain).then_some(from..from + length)
     };
     let found = [("{{", "}}"), ("{%", "%}")].into_iter().find_map(ends)?;
-    Some(YamlError::new(
-        start + found.start,
-        format!(
-            "{} is a placeholder that no template filled in; write the value, or put it in quotes",
-            quoted(slice(line, &found))
-        ),
-    ))
+    let shown = quoted(slice(line, &found));
+    let what = format!(
+        "{shown} is a placeholder that no template filled in; write the value, or put it in quotes"
+    );
+    Some(YamlError::new(start + found.start, what))
 }
 
 /// Explains the parser's `error` in `source`; offsets are in bytes of `source`.
@@ -262,10 +259,8 @@ fn unclosed(source: &str, opening: usize) -> YamlError {
         Some('{') => ('{', '}'),
         quote => (quote.unwrap_or('"'), quote.unwrap_or('"')),
     };
-    YamlError::new(
-        opening,
-        format!("the `{open}` that opens here is not closed; add the `{close}`"),
-    )
+    let what = format!("the `{open}` that opens here is not closed; add the `{close}`");
+    YamlError::new(opening, what)
 }
 
 /// Whether `rest` closes one more bracket than it opens. Brackets in quotes and comments are counted, too, since this
@@ -291,18 +286,15 @@ fn misplaced_colon(source: &str, at: usize) -> YamlError {
     });
     let start = starts.last().unwrap_or(at);
     let several_lines = slice(source, &(start..at)).contains('\n');
-    match (is_first_in_line(source, start), several_lines) {
-        (true, true) => YamlError::new(start, NO_COLON),
-        (false, true) => YamlError::new(
-            at,
-            "this line is indented as if it went on with the value above; line its key up with the others",
-        ),
-        (true, false) => YamlError::new(at, "this key is too long; a key may have 1024 characters"),
-        (false, false) => YamlError::new(
-            at,
-            "a second `: ` stands in this line; put the value in quotes",
-        ),
-    }
+    let what = match (is_first_in_line(source, start), several_lines) {
+        (true, true) => return YamlError::new(start, NO_COLON),
+        (false, true) => {
+            "this line is indented as if it went on with the value above; line its key up with the others"
+        }
+        (true, false) => "this key is too long; a key may have 1024 characters",
+        (false, false) => "a second `: ` stands in this line; put the value in quotes",
+    };
+    YamlError::new(at, what)
 }
 
 /// The message for content that doesn't belong to anything before it.
@@ -322,21 +314,13 @@ fn out_of_place(source: &str, at: usize) -> &'static str {
 
 /// The first invalid escape in the double-quoted scalar that starts at `start`.
 fn unknown_escape(source: &str, start: usize) -> YamlError {
-    let mut chars = source
-        .get(start..)
-        .unwrap_or_default()
-        .char_indices()
-        .peekable();
-    while let Some((at, c)) = chars.next() {
-        let Some((_, escaped)) = chars.next_if(|_| c == '\\') else {
-            continue;
+    let mut chars = source.get(start..).unwrap_or_default().char_indices();
+    while let Some((at, _)) = chars.find(|(_, c)| *c == '\\') {
+        let Some((_, escaped)) = chars.next() else {
+            break;
         };
         if !"0abtnvfre \t\r\n\"/\\N_LPxuU".contains(escaped) {
-            let shown = if escaped.is_ascii_graphic() {
-                escaped
-            } else {
-                '…'
-            };
+            let shown = Some(escaped).filter(char::is_ascii_graphic).unwrap_or('…');
             let what = format!(
                 "`\\{shown}` means nothing in double quotes; use single quotes, or write `\\\\` for a `\\`"
             );
