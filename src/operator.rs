@@ -111,7 +111,7 @@ pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(
     let report = admin::inspect(&*store, &user, &settings).await;
     match json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print!("{:<16}{described}\n{report}", "storage"),
+        false => print!("storage: {described}\n{report}"),
     }
     match () {
         () if !report.is_complete() => Err(AdminError::Incomplete.into()),

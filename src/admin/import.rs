@@ -1,8 +1,8 @@
 //! Import: copies the task files of a data folder into the configured storage.
 
 use super::error::AdminError;
-use super::storage::{change, write_batch};
-use crate::codex::{BatchItem, Codex, FileOp, MAX_BATCH, ReadRequest};
+use super::storage::{change, write_all};
+use crate::codex::{Codex, FileOp, MAX_BATCH, ReadRequest};
 use crate::store::{BlobKey, BlobStore, BlobStoreExt, Prefix};
 use crate::task::FileName;
 
@@ -27,41 +27,28 @@ pub async fn import(
     target: &Codex,
     request: &ReadRequest,
 ) -> Result<ImportReport, AdminError> {
-    let mut report = ImportReport::default();
-    let mut batch = vec![];
     // The read loads which of the target's files are tombstones.
     target.reader().week(request).await?;
     let listed = source.list(&Prefix::raw(&request.user)).await?.value.blobs;
-    for listed in listed {
-        let name = listed.name.parse::<FileName>().ok();
-        let key = BlobKey::raw(&request.user, &listed.name).ok();
-        let Some((name, key)) = name.zip(key) else {
-            report.skipped += 1;
-            continue;
-        };
-        if let Some(blob) = source.read(&key).await? {
-            batch.push(change(name, FileOp::Create(blob.bytes)));
+    let names: Vec<FileName> = listed
+        .iter()
+        .filter_map(|it| it.name.parse().ok())
+        .collect();
+    let mut report = ImportReport {
+        skipped: listed.len() - names.len(),
+        ..ImportReport::default()
+    };
+    // A batch at a time is in memory.
+    for names in names.chunks(MAX_BATCH) {
+        let mut batch = vec![];
+        for name in names {
+            if let Some(blob) = source.read(&BlobKey::task(&request.user, name)).await? {
+                batch.push(change(name.clone(), FileOp::Create(blob.bytes)));
+            }
         }
-        if batch.len() == MAX_BATCH {
-            write(target, request, &mut batch, &mut report).await?;
-        }
+        let (done, conflicts) = write_all(target, request, batch).await?;
+        report.copied += done;
+        report.present += conflicts;
     }
-    write(target, request, &mut batch, &mut report).await?;
     Ok(report)
-}
-
-/// Writes the batch, and repeats those files that were not attempted before the deadline.
-async fn write(
-    target: &Codex,
-    request: &ReadRequest,
-    batch: &mut Vec<BatchItem>,
-    report: &mut ImportReport,
-) -> Result<(), AdminError> {
-    while !batch.is_empty() {
-        let written = write_batch(target, request, std::mem::take(batch)).await?;
-        report.copied += written.done;
-        report.present += written.conflicts;
-        *batch = written.left;
-    }
-    Ok(())
 }

@@ -5,15 +5,14 @@ pub mod differences;
 pub mod judge;
 mod report;
 pub mod seen;
-mod text;
 
 use crate::store::BlobStore;
 use crate::user::UserId;
 
 pub use judge::InspectSettings;
-pub use report::{InspectReport, Section};
+pub use report::InspectReport;
 
-/// Reads and evaluates everything that is stored for a user. Read errors are reported in their section.
+/// Reads and evaluates everything that is stored for a user. Read errors are reported in their part.
 ///
 /// Every task file is read, because the artifact may be wrong about an unchanged one, too.
 pub async fn inspect(
@@ -21,5 +20,5 @@ pub async fn inspect(
     user: &UserId,
     settings: &InspectSettings,
 ) -> InspectReport {
-    judge::judge(&seen::look(store, user).await, settings)
+    judge::judge(seen::look(store, user).await, settings)
 }

@@ -2,7 +2,7 @@
 
 pub mod delete;
 mod error;
-pub mod export;
+mod export;
 mod import;
 pub mod inspect;
 pub mod rebind;
@@ -13,5 +13,6 @@ pub use delete::{Deletion, DeletionReport, Holdings, Storage, delete, holdings};
 pub use error::AdminError;
 pub use export::{Export, export};
 pub use import::{ImportReport, import};
-pub use inspect::{InspectReport, InspectSettings, Section, inspect};
+pub use inspect::{InspectReport, InspectSettings, inspect};
 pub use rebind::{RebindReport, owner_file_effect, rebind};
+pub use storage::UserFolder;

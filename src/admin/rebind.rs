@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::error::AdminError;
-use super::words::identity;
+use super::words::escaped;
 use crate::config::Auth;
 use crate::owners::{AccountIdentity, OwnerError, OwnerFile, spellings};
 use crate::store::{BlobKey, BlobStore, BlobStoreExt, GetIf, PutIf};
@@ -25,8 +25,13 @@ pub struct RebindReport {
 /// One line: the account before and after.
 impl fmt::Display for RebindReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.before.as_ref();
-        let before = before.map_or("no account".to_owned(), identity);
+        let before = match &self.before {
+            None => "no account".to_owned(),
+            Some(AccountIdentity::GitHub { number }) => format!("GitHub account {number}"),
+            Some(AccountIdentity::Other { provider, subject }) => {
+                escaped(&format!("{subject} of {provider}"))
+            }
+        };
         match self.written {
             true => write!(f, "{before} -> GitHub account {}", self.number),
             false => write!(f, "{before}, as before"),

@@ -1,12 +1,44 @@
 //! What several commands do with the storage.
 
-use crate::admin::error::AdminError;
-use crate::codex::{BatchItem, Codex, FileOp, FileOutcome, ReadRequest};
-use crate::store::{BlobStore, Prefix, StoreError};
+use super::error::AdminError;
+use crate::codex::{BatchItem, Codex, FileOp, FileOutcome, MAX_BATCH, ReadRequest};
+use crate::store::{BlobKey, BlobStore, Prefix, StoreError};
 use crate::task::FileName;
+use crate::user::UserId;
 
 /// Task files that are read concurrently.
 pub(super) const CONCURRENT_READS: usize = 32;
+
+/// A user's folders besides that of the task files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserFolder {
+    /// `artifacts/{user}/`.
+    Artifacts,
+    /// `state/{user}/`.
+    State,
+    /// `state/{user}/idempotency/`, the older service's records.
+    Records,
+}
+
+impl UserFolder {
+    /// Its path.
+    pub fn prefix(self, user: &UserId) -> Prefix {
+        match self {
+            Self::Artifacts => Prefix::artifacts(user),
+            Self::State => Prefix::state(user),
+            Self::Records => Prefix::legacy_idempotency(user),
+        }
+    }
+
+    /// The key of a name that is listed there; `None` if no blob, or no record, can have it.
+    pub fn key(self, user: &UserId, name: &str) -> Option<BlobKey> {
+        match self {
+            Self::Artifacts => BlobKey::in_artifacts(user, name).ok(),
+            Self::State => BlobKey::in_state(user, name).ok(),
+            Self::Records => BlobKey::leftover(&self.prefix(user), name),
+        }
+    }
+}
 
 /// The names of the blobs directly below a prefix, sorted.
 pub(super) async fn names(
@@ -35,7 +67,7 @@ pub(super) fn now(request: &ReadRequest) -> ReadRequest {
     }
 }
 
-/// A change of a file for [`write_batch`].
+/// A change of a file for [`write_all`].
 pub(super) fn change(name: FileName, operation: FileOp) -> BatchItem {
     BatchItem {
         name,
@@ -45,35 +77,29 @@ pub(super) fn change(name: FileName, operation: FileOp) -> BatchItem {
     }
 }
 
-/// What became of a batch.
-pub(super) struct WrittenBatch {
-    /// Files written.
-    pub done: usize,
-    /// Files that another writer had changed; they are left as they are.
-    pub conflicts: usize,
-    /// Files that were not attempted before the deadline.
-    pub left: Vec<BatchItem>,
-}
-
-/// Writes files through the write protocol, under one write intent.
-pub(super) async fn write_batch(
+/// Writes files through the write protocol, until each was attempted. Returns how many were written, and how many were
+/// left as they are because another writer had changed them.
+pub(super) async fn write_all(
     codex: &Codex,
     request: &ReadRequest,
-    batch: Vec<BatchItem>,
-) -> Result<WrittenBatch, AdminError> {
-    let written = codex.writer();
-    let written = written.write_files(&now(request), batch.clone()).await;
-    let outcomes = written.map_err(AdminError::Write)?.outcomes;
-    let count = |outcome| outcomes.iter().filter(|it| **it == outcome).count();
-    let not_attempted = |outcome: &&FileOutcome| **outcome == FileOutcome::NotAttempted;
-    if count(FileOutcome::NotAttempted) == outcomes.len() {
-        return Err(AdminError::TooSlow);
+    mut changes: Vec<BatchItem>,
+) -> Result<(usize, usize), AdminError> {
+    let (mut done, mut conflicts) = (0, 0);
+    while !changes.is_empty() {
+        let batch = changes.split_off(changes.len().saturating_sub(MAX_BATCH));
+        let (request, items) = (now(request), batch.clone());
+        let written = codex.writer().write_files(&request, items).await;
+        let outcomes = written.map_err(AdminError::Write)?.outcomes;
+        if outcomes.iter().all(|it| *it == FileOutcome::NotAttempted) {
+            return Err(AdminError::TooSlow);
+        }
+        for (item, outcome) in batch.into_iter().zip(outcomes) {
+            match outcome {
+                FileOutcome::Done => done += 1,
+                FileOutcome::Conflict => conflicts += 1,
+                FileOutcome::NotAttempted => changes.push(item),
+            }
+        }
     }
-    let left = batch.into_iter().zip(&outcomes);
-    let left = left.filter(|(_, outcome)| not_attempted(outcome));
-    Ok(WrittenBatch {
-        done: count(FileOutcome::Done),
-        conflicts: count(FileOutcome::Conflict),
-        left: left.map(|(item, _)| item).collect(),
-    })
+    Ok((done, conflicts))
 }

@@ -7,7 +7,7 @@ use crate::task::{FileName, FileRecord, MAX_FILE_BYTES, Parsed, Problem, Problem
 ///
 /// # Errors
 /// The record to use instead, if the name is invalid or the file exceeds [`MAX_FILE_BYTES`].
-pub fn fetchable_name(blob: &ListedBlob) -> Result<FileName, Box<FileRecord>> {
+pub(super) fn fetchable_name(blob: &ListedBlob) -> Result<FileName, Box<FileRecord>> {
     let closed = |code, message| {
         let record = problem(&blob.name, blob.etag.as_str(), code, message);
         Err(Box::new(record))

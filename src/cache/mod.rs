@@ -34,7 +34,7 @@ pub use decide::{
     Consistency, ReadStep, ReadView, SeenArtifact, SeenState, SnapshotAge, decide_read,
     listing_floor,
 };
-pub use file_records::{fetchable_name, non_file_problem, non_file_record, unreadable_record};
+pub use file_records::{non_file_problem, non_file_record, unreadable_record};
 pub use listing::{
     KnownFiles, ListedTable, PartitionedListing, digest_of, is_foreign, partition_listing,
 };

@@ -26,8 +26,9 @@ use crate::user_state::UserStates;
 use crate::write::Writer;
 
 pub use crate::cache::{
-    Artifact, ArtifactRejection, Consistency, Encoding, Layer, PageBytes, PageFormat, Read,
-    ReadRequest, Snapshot, fetchable_name, non_file_record, unreadable_record,
+    Artifact, ArtifactRejection, Consistency, Encoding, Layer, PageBytes, PageFormat,
+    PartitionedListing, Read, ReadRequest, Snapshot, non_file_record, partition_listing,
+    unreadable_record,
 };
 pub use crate::store::{BlobFormat, Requests};
 pub use crate::user_state::{

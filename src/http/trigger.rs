@@ -11,7 +11,7 @@ use super::body;
 use super::error::Answer;
 use super::error_code::Code;
 use super::response::json;
-use crate::functions::{TriggerResponse, triggered_function};
+use crate::functions::{self, triggered_function};
 use crate::now::Now;
 
 /// Pulls from and pushes to Git whatever is pending. Any instance may run it; concurrent runs are harmless.
@@ -59,7 +59,7 @@ async fn require_host(app: &App, function: &str, request: Request) -> Answer<()>
     let is_proxied = parts.headers.contains_key(X_FORWARDED_HOST);
     if !is_proxied
         && let Ok(bytes) = body::read(&parts.headers, body, app.config.body).await
-        && triggered_function(&bytes).as_deref() == Ok(function)
+        && triggered_function(&bytes).as_deref() == Some(function)
     {
         return Ok(());
     }
@@ -68,5 +68,5 @@ async fn require_host(app: &App, function: &str, request: Request) -> Answer<()>
 
 /// 200 with one line for the host's invocation log; the host would only count a failure.
 fn trigger_response(line: String) -> Response {
-    json(StatusCode::OK, &TriggerResponse::with_log_line(line))
+    json(StatusCode::OK, &functions::trigger_response(&line))
 }

@@ -10,11 +10,7 @@ use std::process::Command;
 
 /// Names in capitals that aren't pages, without their `.md`, by the file that contains them: files in other
 /// repositories and in temporary folders of tests.
-const NO_PAGES: &[(&str, &str)] = &[
-    ("tests/it/admin/export.rs", "CON"),
-    ("tests/it/admin/export.rs", "_CON"),
-    ("tests/it/git_sync/hostile.rs", "codex-miroir/README"),
-];
+const NO_PAGES: &[(&str, &str)] = &[("tests/it/git_sync/hostile.rs", "codex-miroir/README")];
 
 /// Files that other tools generate.
 const GENERATED: [&str; 2] = ["Cargo.lock", "tests/package-lock.json"];

@@ -1,68 +1,14 @@
-//! PURE. The steps of a deletion, and its decisions.
+//! PURE. The decisions of a deletion.
 
 use super::holdings::Holdings;
 use crate::admin::error::AdminError;
+use crate::admin::storage::UserFolder;
 use crate::codex::{ChangeKind, State};
 use crate::git_sync::SyncStateSummary;
-use crate::store::{BlobKey, Prefix};
+use crate::store::BlobKey;
 use crate::user::UserId;
 
-/// A step of a deletion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeletionStep {
-    /// Remove the hint in the queue.
-    Hint,
-    /// Remove the task files: where there is a state, through the write protocol.
-    TaskFiles,
-    /// Wait until no create is pending, and look whether the task folder is still empty.
-    Settle,
-    /// Remove `git.json`, and the name in `state/.github.json` if Git holds nothing.
-    Git,
-    /// Remove the blobs directly in a folder.
-    Folder(DeletionFolder),
-    /// Remove the state document, in the version that [`DeletionStep::Settle`] found.
-    State,
-    /// Remove the owner record.
-    Owner,
-    /// Look whether everything is still gone.
-    Verify,
-}
-
-/// The steps of one pass, in this order. A pass that finds something again is followed by another one.
-pub const STEPS: [DeletionStep; 11] = [
-    // So that no worker starts to push these files now.
-    DeletionStep::Hint,
-    // Running instances see each removal.
-    DeletionStep::TaskFiles,
-    DeletionStep::Settle,
-    // No reconcile restores a removed file from Git any more.
-    DeletionStep::Git,
-    DeletionStep::Folder(DeletionFolder::Artifacts),
-    DeletionStep::Folder(DeletionFolder::State),
-    DeletionStep::Folder(DeletionFolder::Records),
-    // In a version in which no create was pending and no file was left, so that every instance lists the folder anew at
-    // its next read.
-    DeletionStep::State,
-    // A writer that was active when the first hint was removed may have left another one, through which a sync would
-    // import everything from Git again.
-    DeletionStep::Hint,
-    // Last, so that no other account can claim the login before.
-    DeletionStep::Owner,
-    DeletionStep::Verify,
-];
-
-/// A user's folders besides that of the task files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeletionFolder {
-    /// `artifacts/{user}/`.
-    Artifacts,
-    /// `state/{user}/`.
-    State,
-    /// `state/{user}/idempotency/`, the older service's records.
-    Records,
-}
-
-/// What to do with a blob in a [`DeletionFolder`].
+/// What to do with a blob in a [`UserFolder`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlobRemoval {
     /// Remove it.
@@ -73,33 +19,15 @@ pub enum BlobRemoval {
     Impossible,
 }
 
-impl DeletionFolder {
-    /// Its path.
-    pub fn prefix(self, user: &UserId) -> Prefix {
-        match self {
-            Self::Artifacts => Prefix::artifacts(user),
-            Self::State => Prefix::state(user),
-            Self::Records => Prefix::legacy_idempotency(user),
-        }
-    }
-
-    /// What to do with the blob of this name.
-    pub fn removal(self, user: &UserId, name: &str) -> BlobRemoval {
-        let key = match self {
-            Self::Artifacts => BlobKey::in_artifacts(user, name),
-            Self::State => BlobKey::in_state(user, name),
-            // What isn't a record stays, and is reported at the end.
-            Self::Records => {
-                let key = BlobKey::leftover(&self.prefix(user), name);
-                return key.map_or(BlobRemoval::Later, BlobRemoval::Now);
-            }
-        };
-        let last = [BlobKey::state(user), BlobKey::owner(user)];
-        match key {
-            Ok(key) if last.iter().any(|it| it.path() == key.path()) => BlobRemoval::Later,
-            Ok(key) => BlobRemoval::Now(key),
-            Err(_) => BlobRemoval::Impossible,
-        }
+/// What to do with the blob of this name.
+pub fn removal(folder: UserFolder, user: &UserId, name: &str) -> BlobRemoval {
+    let last = [BlobKey::state(user), BlobKey::owner(user)];
+    match folder.key(user, name) {
+        Some(key) if last.iter().any(|it| it.path() == key.path()) => BlobRemoval::Later,
+        Some(key) => BlobRemoval::Now(key),
+        // What isn't a record stays, and is reported at the end.
+        None if folder == UserFolder::Records => BlobRemoval::Later,
+        None => BlobRemoval::Impossible,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::holdings::Holdings;
-use crate::admin::words::{Lines, count, escaped, line};
+use crate::admin::words::{count, escaped};
 use crate::user::UserId;
 
 /// What a deletion removed, and what remains.
@@ -36,17 +36,17 @@ impl fmt::Display for Holdings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state.is_empty() {
             true => "none".to_owned(),
-            false => self.state.join(", "),
+            false => escaped(&self.state.join(", ")),
         };
-        let mut lines = Lines::new(11);
-        lines.add("raw", count(self.raw, "file"));
-        lines.add("artifacts", count(self.artifacts, "blob"));
-        lines.add("state", state);
+        writeln!(f, "raw        {}", count(self.raw, "file"))?;
+        writeln!(f, "artifacts  {}", count(self.artifacts, "blob"))?;
+        writeln!(f, "state      {state}")?;
         if self.records > 0 {
-            line!(lines, "older" => "{} below idempotency", count(self.records, "record"));
+            let records = count(self.records, "record");
+            writeln!(f, "older      {records} below idempotency")?;
         }
-        lines.add("queue", if self.hint { "a hint" } else { "none" });
-        lines.fmt(f)
+        let queue = if self.hint { "a hint" } else { "none" };
+        writeln!(f, "queue      {queue}")
     }
 }
 
@@ -113,17 +113,13 @@ impl DeletionReport {
             );
         }
         let by_hand = |name| format!("{name}: no blob can have this name; remove it by hand.");
-        sentences.extend(
-            self.invalid_names
-                .iter()
-                .map(|name| escaped(&by_hand(name))),
-        );
+        sentences.extend(self.invalid_names.iter().map(by_hand));
         if !self.recreated.is_empty() {
-            sentences.push(escaped(&format!(
+            sentences.push(format!(
                 "In state: {}, recreated by a request for the user during the deletion.",
                 self.recreated.join(", ")
-            )));
+            ));
         }
-        sentences
+        sentences.iter().map(|it| escaped(it)).collect()
     }
 }

@@ -1,21 +1,20 @@
 //! PURE. Evaluates what was seen in storage as a read of the service would.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 
 use super::differences::differences;
-use super::report::{
-    ArtifactSection, CaseVariant, FailedRead, GitSection, Hint, InspectReport, Leftovers,
-    PendingIntent, PendingIntentFile, RawSection, Section, StateSection, UnreadableTask,
-};
-use super::seen::{FoundBlob, SeenFiles, SeenUser};
+use super::report::InspectReport;
+use super::seen::{SeenFiles, SeenUser};
 use crate::admin::words::escaped;
 use crate::codex::{
     Artifact, ArtifactRejection, ChangeKind, NewerFormat, PendingFile, PendingOp, State,
 };
 use crate::git_sync::SyncStateSummary;
-use crate::owners::{AccountIdentity, OwnerFile};
+use crate::owners::OwnerFile;
 use crate::store::{Blob, BlobKey, StoreError};
 use crate::task::{ContentView, FileName, FileView};
 use crate::user::UserId;
@@ -31,69 +30,76 @@ pub struct InspectSettings {
     pub mirrored_in: Option<String>,
 }
 
+/// What a blob has, or the part of the report that says why that isn't known.
+type Found<T> = Result<T, Value>;
+
 /// The report on what was seen.
-pub fn judge(seen: &SeenUser, settings: &InspectSettings) -> InspectReport {
-    let raw = seen.raw.as_ref().ok();
-    let state = section(&seen.state, |blob| {
+pub fn judge(seen: SeenUser, settings: &InspectSettings) -> InspectReport {
+    let state = found(seen.state, |blob| {
         let damaged = "It is no state document: the next read recreates it.";
         parsed(State::parse(&blob.bytes), damaged)
     });
-    let artifact = section(&seen.artifact, |blob| {
+    let artifact = found(seen.artifact, |blob| {
         Artifact::parse(&blob.bytes, &seen.user)
             .ok_or("It is of another format, such as the older service's, and is ignored.")
     });
-    let git = section(&seen.git, |blob| {
+    let git = found(seen.git, |blob| {
         let damaged = "It is ignored: the sync state counts as empty.";
         parsed(SyncStateSummary::parse(&blob.bytes), damaged)
     });
-    InspectReport {
-        user_id: seen.user.to_string(),
-        asked_at: seen.date,
-        moved_meanwhile: seen.state_changed,
-        pending: match (state.present(), seen.date) {
-            (Some(state), Some(date)) => pending(state, date, raw, settings),
-            _ => vec![],
-        },
-        differences: artifact
-            .present()
-            .zip(raw)
-            .map(|(artifact, raw)| differences(&artifact.table, raw)),
-        artifact: artifact.map(|it| judge_artifact(it, state.present(), seen.date, settings)),
-        state: state.map(|it| judge_state(&it)),
-        raw: if_any(&seen.raw, judge_raw),
-        owner: section(&seen.owner, owner),
-        spellings: if_any(&seen.spellings, |others| {
-            let variants = others.iter().map(|(user, file)| CaseVariant {
-                user_id: user.to_string(),
-                owner: section(&Ok(file.clone()), owner),
-            });
-            (!others.is_empty()).then(|| variants.collect())
-        }),
-        unpushed: raw.and_then(|raw| unpushed(&git, raw, settings)),
-        git: git.map(|note| judge_git(note, settings)),
-        queue: section(&seen.hint, |blob| Ok::<_, String>(hint(blob))),
-        leftovers: if_any(&seen.paths, |paths| leftovers(paths, &seen.user)),
+    let raw = seen.raw.as_ref();
+    let pending = match (&state, seen.date) {
+        (Ok(state), Some(date)) => pending(state, date, raw.ok(), settings),
+        _ => vec![],
+    };
+    let both = artifact.as_ref().ok().zip(raw.ok());
+    let differences = both.map(|(artifact, raw)| differences(&artifact.table, raw));
+    let unpushed = raw.ok().and_then(|raw| unpushed(&git, raw, settings));
+    let leftovers = seen.paths.map(|paths| leftovers(paths, &seen.user));
+    let artifact = artifact.map(|it| judge_artifact(&it, state.as_ref().ok(), seen.date, settings));
+    InspectReport(vec![
+        ("userId", json!(seen.user.as_str())),
+        ("askedAt", json!(seen.date)),
+        ("movedMeanwhile", json!(seen.state_changed)),
+        ("state", part(state.map(|it| judge_state(&it)))),
+        ("pending", json!(pending)),
+        ("artifact", part(artifact)),
+        ("differences", json!(differences)),
+        ("raw", listed(raw.map(judge_raw))),
+        ("owner", part(found(seen.owner, owner))),
+        ("spellings", listed(seen.spellings.map(spellings))),
+        ("git", part(git.map(|it| judge_git(&it, settings)))),
+        ("unpushed", json!(unpushed)),
+        ("queue", listed(seen.hint.map(|blob| Some(hint(&blob?))))),
+        ("leftovers", listed(leftovers)),
+    ])
+}
+
+/// `parse` says what is wrong with a damaged blob, and what follows.
+fn found<B, T, R: Into<Value>>(
+    found: Result<Option<B>, impl Display>,
+    parse: impl FnOnce(B) -> Result<T, R>,
+) -> Found<T> {
+    match found {
+        Err(error) => Err(json!({"status": "unreadable", "reason": error.to_string()})),
+        Ok(None) => Err(json!({"status": "absent"})),
+        Ok(Some(it)) => {
+            parse(it).map_err(|reason| json!({"status": "damaged", "reason": reason.into()}))
+        }
     }
 }
 
-/// A blob's section; `parse` says what is wrong with a damaged one, and what follows.
-fn section<T, R: Into<String>>(
-    found: &FoundBlob,
-    parse: impl FnOnce(&Blob) -> Result<T, R>,
-) -> Section<T> {
-    match found {
-        Err(error) => Section::unreadable(error),
-        Ok(None) => Section::Absent,
-        Ok(Some(blob)) => parse(blob).map_or_else(Section::damaged, Section::Present),
-    }
+/// The part on something that can't be damaged.
+fn listed(it: Result<Option<Value>, impl Display>) -> Value {
+    part(found(it, Ok::<_, &str>))
 }
 
-/// The section of a listing; `judge` says `None` of an empty one.
-fn if_any<T, P>(found: &Result<T, StoreError>, judge: impl FnOnce(&T) -> Option<P>) -> Section<P> {
-    match found {
-        Err(error) => Section::unreadable(error),
-        Ok(listed) => judge(listed).map_or(Section::Absent, Section::Present),
-    }
+fn part(found: Found<Value>) -> Value {
+    let present = |mut it: Value| {
+        it["status"] = json!("present");
+        it
+    };
+    found.map_or_else(|instead| instead, present)
 }
 
 fn parsed<T>(
@@ -104,43 +110,43 @@ fn parsed<T>(
     parsed.map_err(|_| newer)?.ok_or(damaged)
 }
 
-fn judge_state(state: &State) -> StateSection {
-    StateSection {
-        version: state.version,
-        finished: state.finished(),
-        next_id: state.next_id,
-        format: state.format,
-        read_only: state.is_read_only(),
-        idempotency_records: state.idempotency.len(),
-        merged: state.merged.keys().cloned().collect(),
-        legacy_next_id: state.legacy_next_id.as_ref().map(|it| it.number),
-    }
+fn judge_state(state: &State) -> Value {
+    json!({
+        "version": state.version,
+        "finished": state.finished(),
+        "nextId": state.next_id,
+        "format": state.format,
+        "readOnly": state.is_read_only(),
+        "idempotencyRecords": state.idempotency.len(),
+        "merged": state.merged.keys().collect::<Vec<_>>(),
+        "legacyNextId": state.legacy_next_id.as_ref().map(|it| it.number),
+    })
 }
 
+/// The write intents, by version.
 fn pending(
     state: &State,
     date: DateTime<Utc>,
     raw: Option<&SeenFiles>,
     settings: &InspectSettings,
-) -> Vec<PendingIntent> {
-    let intent = |(op, intent): (&String, &PendingOp)| {
-        let files = intent.files.iter().map(|file| PendingIntentFile {
-            name: file.name.clone(),
-            kind: file.kind,
-            landed: raw.and_then(|raw| landed(file, raw)),
-        });
-        PendingIntent {
-            op: op.clone(),
-            version: intent.version,
-            at: intent.at,
-            age_seconds: (date - intent.at).num_seconds().max(0),
-            overdue: intent.is_overdue(date, settings.pending_expiry),
-            files: files.collect(),
-        }
+) -> Vec<Value> {
+    let mut intents: Vec<(&String, &PendingOp)> = state.pending.iter().collect();
+    intents.sort_by_key(|(_, intent)| intent.version);
+    let file = |file: &PendingFile| {
+        let landed = raw.and_then(|raw| landed(file, raw));
+        json!({"name": file.name, "kind": file.kind, "landed": landed})
     };
-    let mut intents: Vec<_> = state.pending.iter().map(intent).collect();
-    intents.sort_by_key(|intent| intent.version);
-    intents
+    let intent = |(op, intent): (&String, &PendingOp)| {
+        json!({
+            "op": op,
+            "version": intent.version,
+            "at": intent.at,
+            "ageSeconds": (date - intent.at).num_seconds().max(0),
+            "overdue": intent.is_overdue(date, settings.pending_expiry),
+            "files": intent.files.iter().map(file).collect::<Vec<_>>(),
+        })
+    };
+    intents.into_iter().map(intent).collect()
 }
 
 /// Whether an op's change is in the file; `None` if the file can't be read.
@@ -159,126 +165,124 @@ fn landed(file: &PendingFile, raw: &SeenFiles) -> Option<bool> {
     }
 }
 
+/// The artifact's header, and why an instance with an empty cache wouldn't use it now.
 fn judge_artifact(
-    artifact: Artifact,
+    artifact: &Artifact,
     state: Option<&State>,
     date: Option<DateTime<Utc>>,
     settings: &InspectSettings,
-) -> ArtifactSection {
-    let reason = match state.zip(date) {
+) -> Value {
+    let rejection = |(state, date)| artifact.rejection(state, date, settings.artifact_ttl);
+    let reason = match state.zip(date).map(rejection) {
         None => Some("there is no state document"),
-        Some((state, date)) => {
-            artifact
-                .rejection(state, date, settings.artifact_ttl)
-                .map(|reason| match reason {
-                    ArtifactRejection::Pending => "a write intent is pending",
-                    ArtifactRejection::OtherVersion => "the state is at another version",
-                    ArtifactRejection::Expired => {
-                        "it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future"
-                    }
-                })
+        Some(None) => None,
+        Some(Some(ArtifactRejection::Pending)) => Some("a write intent is pending"),
+        Some(Some(ArtifactRejection::OtherVersion)) => Some("the state is at another version"),
+        Some(Some(ArtifactRejection::Expired)) => {
+            Some("it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future")
         }
     };
     let age = date.and_then(|date| artifact.age(date));
-    ArtifactSection {
-        age_seconds: age.and_then(|age| i64::try_from(age.as_secs()).ok()),
-        built_by: artifact.built_by,
-        built_from: artifact.built_from,
-        cache_created_at: artifact.listed_at,
-        files: artifact.table.len(),
-        taken: reason.is_none(),
-        reason,
-    }
-}
-
-fn judge_raw(raw: &SeenFiles) -> Option<RawSection> {
-    let tombstones = raw.table.iter().filter(FileView::is_tombstone);
-    let settled: Vec<String> = tombstones.map(|file| file.name.to_owned()).collect();
-    let is_task = |file: &FileView<'_>| matches!(file.content, ContentView::Task(_));
-    let unreadable = raw.table.iter().filter_map(|file| match file.content {
-        ContentView::Unreadable(problem) => Some(UnreadableTask {
-            name: file.name.to_owned(),
-            code: problem.code,
-            line: problem.line,
-        }),
-        _ => None,
-    });
-    let failed = raw.failed.iter().map(|(name, error)| FailedRead {
-        name: name.clone(),
-        reason: error.to_string(),
-    });
-    let is_empty = raw.table.is_empty() && raw.others == 0 && raw.failed.is_empty();
-    (!is_empty).then(|| RawSection {
-        files: raw.table.len() - settled.len(),
-        tasks: raw.table.iter().filter(is_task).count(),
-        unreadable: unreadable.collect(),
-        settled,
-        others: raw.others,
-        failed: failed.collect(),
+    json!({
+        "builtBy": artifact.built_by,
+        "builtFrom": artifact.built_from,
+        "cacheCreatedAt": artifact.listed_at,
+        "ageSeconds": age.map(|age| age.as_secs()),
+        "files": artifact.table.len(),
+        "taken": reason.is_none(),
+        "reason": reason,
     })
 }
 
-fn owner(blob: &Blob) -> Result<AccountIdentity, String> {
+fn judge_raw(raw: &SeenFiles) -> Option<Value> {
+    if raw.table.is_empty() && raw.others == 0 && raw.failed.is_empty() {
+        return None;
+    }
+    let tombstones = raw.table.iter().filter(FileView::is_tombstone);
+    let settled: Vec<&str> = tombstones.map(|file| file.name).collect();
+    let is_task = |file: &FileView<'_>| matches!(file.content, ContentView::Task(_));
+    let unreadable = raw.table.iter().filter_map(|file| match file.content {
+        ContentView::Unreadable(problem) => {
+            Some(json!({"name": file.name, "code": problem.code, "line": problem.line}))
+        }
+        _ => None,
+    });
+    let failed = raw.failed.iter();
+    let failed = failed.map(|(name, error)| json!({"name": name, "reason": error.to_string()}));
+    Some(json!({
+        "files": raw.table.len() - settled.len(),
+        "tasks": raw.table.iter().filter(is_task).count(),
+        "unreadable": unreadable.collect::<Vec<_>>(),
+        "settled": settled,
+        "others": raw.others,
+        "failed": failed.collect::<Vec<_>>(),
+    }))
+}
+
+fn owner(blob: Blob) -> Result<Value, String> {
     match OwnerFile::parse(&blob.bytes) {
-        Ok(owner) => Ok(owner.identity),
+        Ok(owner) => Ok(json!(owner.identity)),
         Err(error) => Err(format!("{error}: sign-in is refused")),
     }
 }
 
+fn spellings(others: Vec<(UserId, Option<Blob>)>) -> Option<Value> {
+    let folder = |(user, file): (UserId, _)| {
+        let owner = part(found(Ok::<_, StoreError>(file), owner));
+        json!({"userId": user.as_str(), "owner": owner})
+    };
+    let folders: Vec<Value> = others.into_iter().map(folder).collect();
+    (!folders.is_empty()).then(|| json!({"folders": folders}))
+}
+
 /// The files that Git lacks. With GitHub mode off, `git.json` is the only source; `None` without one.
 fn unpushed(
-    git: &Section<SyncStateSummary>,
+    git: &Found<SyncStateSummary>,
     raw: &SeenFiles,
     settings: &InspectSettings,
 ) -> Option<Vec<String>> {
     let nothing = SyncStateSummary::empty();
     let note = match (git, &settings.mirrored_in) {
-        (Section::Unreadable { .. }, _) => return None,
-        (Section::Present(note), None) => note,
-        (_, None) => return None,
-        (Section::Present(note), here @ Some(_)) if note.place == *here => note,
-        (_, Some(_)) => &nothing,
+        (Err(part), here) if here.is_none() || part["status"] == "unreadable" => return None,
+        (Ok(note), here) if here.is_none() || note.place == *here => note,
+        _ => &nothing,
     };
     let unpushed = note.unpushed(&raw.table);
     Some(unpushed.iter().map(FileName::to_string).collect())
 }
 
-fn judge_git(note: SyncStateSummary, settings: &InspectSettings) -> GitSection {
-    let pulls = note.pulls.into_iter();
-    GitSection {
-        current: settings.mirrored_in.is_some() && note.place == settings.mirrored_in,
-        place: note.place,
-        commit: note.commit.map(|commit| commit.to_string()),
-        synced_at: note.synced_at,
-        files: note.files.len(),
-        pushing: note.pushing,
-        taking: note.taking,
-        proposing: note.proposing,
-        pulls: pulls
-            .map(|(name, note)| (name, note.pull.html_url))
-            .collect(),
-        last_error: note.last_error.map(|it| (it.code, it.message, it.at)),
-    }
+fn judge_git(note: &SyncStateSummary, settings: &InspectSettings) -> Value {
+    let pulls = note.pulls.iter();
+    let pulls = pulls.map(|(name, note)| (name, &note.pull.html_url));
+    let last_error = note.last_error.as_ref();
+    json!({
+        "place": note.place,
+        "current": settings.mirrored_in.is_some() && note.place == settings.mirrored_in,
+        "commit": note.commit,
+        "syncedAt": note.synced_at,
+        "files": note.files.len(),
+        "pushing": note.pushing,
+        "taking": note.taking,
+        "proposing": note.proposing,
+        "pulls": pulls.collect::<Vec<_>>(),
+        "lastError": last_error.map(|it| (&it.code, &it.message, it.at)),
+    })
 }
 
-fn hint(blob: &Blob) -> Hint {
+/// The time since which the hint is there, as it is in the blob.
+fn hint(blob: &Blob) -> Value {
     let text = String::from_utf8_lossy(&blob.bytes);
-    let since = escaped(text.trim());
-    Hint { since }
+    json!({"since": escaped(text.trim())})
 }
 
-fn leftovers(paths: &[String], user: &UserId) -> Option<Leftovers> {
+/// Blobs in the user's folders that this version doesn't use.
+fn leftovers(mut paths: Vec<String>, user: &UserId) -> Option<Value> {
     let known = [
         BlobKey::state(user),
         BlobKey::owner(user),
         BlobKey::git(user),
         BlobKey::artifact(user),
     ];
-    let is_known = |path: &&String| known.iter().any(|key| key.path() == *path);
-    let blobs: Vec<String> = paths
-        .iter()
-        .filter(|path| !is_known(path))
-        .cloned()
-        .collect();
-    (!blobs.is_empty()).then_some(Leftovers { blobs })
+    paths.retain(|path| known.iter().all(|key| key.path() != path));
+    (!paths.is_empty()).then(|| json!({"blobs": paths}))
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt};
 
 use crate::admin::storage::{CONCURRENT_READS, names};
-use crate::codex::{fetchable_name, non_file_record, unreadable_record};
+use crate::codex::{PartitionedListing, non_file_record, partition_listing, unreadable_record};
 use crate::owners::spellings;
 use crate::store::{
     Blob, BlobKey, BlobStore, BlobStoreExt, GetIf, ListedBlob, Prefix, StoreError, StoreResponse,
@@ -64,17 +64,11 @@ pub async fn look(store: &dyn BlobStore, user: &UserId) -> SeenUser {
         Ok(StoreResponse { value, date }) => (Ok(value.into_blob()), Some(date)),
         Err(error) => (Err(error), None),
     };
-    let keys = [
-        BlobKey::artifact(user),
-        BlobKey::owner(user),
-        BlobKey::git(user),
-        BlobKey::hint(user),
-    ];
     let (artifact, owner, git, hint, raw, paths, spellings) = tokio::join!(
-        store.read(&keys[0]),
-        store.read(&keys[1]),
-        store.read(&keys[2]),
-        store.read(&keys[3]),
+        read(store, BlobKey::artifact(user)),
+        read(store, BlobKey::owner(user)),
+        read(store, BlobKey::git(user)),
+        read(store, BlobKey::hint(user)),
         task_files(store, user),
         paths(store, user),
         other_spellings(store, user),
@@ -100,6 +94,10 @@ pub async fn look(store: &dyn BlobStore, user: &UserId) -> SeenUser {
     }
 }
 
+async fn read(store: &dyn BlobStore, key: BlobKey) -> FoundBlob {
+    store.read(&key).await
+}
+
 async fn other_spellings(
     store: &dyn BlobStore,
     user: &UserId,
@@ -107,7 +105,7 @@ async fn other_spellings(
     let mut others = vec![];
     for other in spellings(store, user).await? {
         if other != *user {
-            let owner = store.read(&BlobKey::owner(&other)).await?;
+            let owner = read(store, BlobKey::owner(&other)).await?;
             others.push((other, owner));
         }
     }
@@ -125,55 +123,33 @@ async fn paths(store: &dyn BlobStore, user: &UserId) -> Result<Vec<String>, Stor
 
 async fn task_files(store: &dyn BlobStore, user: &UserId) -> Result<SeenFiles, StoreError> {
     let listing = store.list(&Prefix::raw(user)).await?.value;
-    let (candidates, others): (Vec<_>, Vec<_>) = listing
-        .blobs
-        .into_iter()
-        .partition(|it| is_task_file_candidate(&it.name));
-    let fetched: Vec<SeenFile> = stream::iter(candidates)
-        .map(|listed| fetch(store, user, listed))
-        .buffer_unordered(CONCURRENT_READS)
-        .collect()
-        .await;
-    let (mut records, mut writes, mut failed) = (vec![], BTreeMap::new(), BTreeMap::new());
-    for file in fetched {
-        match file {
-            Ok(Some((record, ids))) => {
-                writes.insert(record.name.clone(), ids);
-                records.push(record);
+    let is_other = |blob: &&ListedBlob| !is_task_file_candidate(&blob.name);
+    let others = listing.blobs.iter().filter(is_other).count();
+    let PartitionedListing { known, unknown, .. } = partition_listing(listing, None);
+    let fetch = |name: FileName| async move {
+        let found = read(store, BlobKey::task(user, &name)).await;
+        (name, found)
+    };
+    let fetched = stream::iter(unknown).map(fetch);
+    let fetched: Vec<_> = fetched.buffer_unordered(CONCURRENT_READS).collect().await;
+    let (mut records, mut writes, mut failed) = (known, BTreeMap::new(), BTreeMap::new());
+    for (name, found) in fetched {
+        match found {
+            Ok(Some(blob)) => {
+                records.push(FileRecord::of(&name, blob.etag.as_str(), &blob.bytes));
+                writes.insert(name.to_string(), blob.writes);
             }
+            // It was deleted after the listing.
             Ok(None) => {}
-            Err((name, error)) => drop(failed.insert(name, error)),
+            Err(StoreError::NotAFile { .. }) => records.push(non_file_record(&name)),
+            Err(StoreError::Unreadable { .. }) => records.push(unreadable_record(&name)),
+            Err(error) => drop(failed.insert(name.to_string(), error)),
         }
     }
-    let no_files = listing.others.iter().filter_map(|name| name.parse().ok());
-    records.extend(no_files.map(|name: FileName| non_file_record(&name)));
     Ok(SeenFiles {
         table: TaskTable::new(records),
         writes,
-        others: others.len(),
+        others,
         failed,
     })
-}
-
-/// A file with its write ids; `None` if it was deleted after the listing. Or its name, and why its read failed.
-type SeenFile = Result<Option<(FileRecord, WriteIds)>, (String, StoreError)>;
-
-async fn fetch(store: &dyn BlobStore, user: &UserId, listed: ListedBlob) -> SeenFile {
-    let without_writes = |record| Ok(Some((record, WriteIds::default())));
-    let name = match fetchable_name(&listed) {
-        Ok(name) => name,
-        Err(record) => return without_writes(*record),
-    };
-    let Ok(key) = BlobKey::raw(user, name.as_str()) else {
-        return Ok(None);
-    };
-    match store.read(&key).await {
-        Ok(blob) => Ok(blob.map(|blob| {
-            let record = FileRecord::of(&name, blob.etag.as_str(), &blob.bytes);
-            (record, blob.writes)
-        })),
-        Err(StoreError::NotAFile { .. }) => without_writes(non_file_record(&name)),
-        Err(StoreError::Unreadable { .. }) => without_writes(unreadable_record(&name)),
-        Err(error) => Err((listed.name, error)),
-    }
 }

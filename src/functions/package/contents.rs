@@ -55,12 +55,9 @@ pub struct AppFile {
 }
 
 impl AppFile {
-    fn text(name: &'static str, text: impl Into<Bytes>) -> Self {
-        Self {
-            name,
-            bytes: text.into(),
-            mode: 0o644,
-        }
+    fn new(name: &'static str, bytes: impl Into<Bytes>, mode: u32) -> Self {
+        let bytes = bytes.into();
+        Self { name, bytes, mode }
     }
 
     /// Whether the file is deployed: those that `.funcignore` doesn't list are.
@@ -71,39 +68,27 @@ impl AppFile {
 
 /// The whole folder with the executable; `push_schedule` replaces the template's schedule of `gitPush`.
 pub fn files(executable: Bytes, push_schedule: Option<&Schedule>) -> Vec<AppFile> {
-    let executable = AppFile {
-        name: EXECUTABLE,
-        bytes: executable,
-        mode: 0o755,
-    };
-    let settings = AppFile {
-        mode: 0o600,
-        ..AppFile::text(SETTINGS, LOCAL_SETTINGS)
-    };
-    let functions = FUNCTIONS
-        .iter()
-        .map(|(name, template)| AppFile::text(name, scheduled(template, push_schedule)));
-    let rest = [
-        AppFile::text(".funcignore", FUNCIGNORE),
-        AppFile::text("host.json", HOST),
+    let mut files = vec![
+        AppFile::new(EXECUTABLE, executable, 0o755),
+        AppFile::new(SETTINGS, LOCAL_SETTINGS, 0o600),
+        AppFile::new(".funcignore", FUNCIGNORE, 0o644),
+        AppFile::new("host.json", HOST, 0o644),
     ];
-    [executable, settings]
-        .into_iter()
-        .chain(functions)
-        .chain(rest)
-        .collect()
+    files.extend(
+        FUNCTIONS
+            .iter()
+            .map(|(name, template)| AppFile::new(name, scheduled(template, push_schedule), 0o644)),
+    );
+    files
 }
 
 /// Applies the schedule. Only the template of `gitPush` has the default schedule.
 fn scheduled(template: &'static str, push_schedule: Option<&Schedule>) -> Bytes {
+    let quoted = |text| format!("\"{text}\"");
     match push_schedule {
         Some(schedule) => template
             .replace(&quoted(DEFAULT_PUSH), &quoted(schedule.as_str()))
             .into(),
         None => template.into(),
     }
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{text}\"")
 }

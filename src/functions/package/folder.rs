@@ -6,7 +6,32 @@ use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use super::contents::{AppFile, SETTINGS};
-use super::error::PackageError;
+
+/// Why packaging failed. A package that was written in part can be repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// The folder is neither empty nor an earlier package; nothing is changed.
+    #[error("{} holds something else and is left alone; name a new or empty folder, or an earlier package", .0.display())]
+    ForeignFolder(PathBuf),
+    /// A file that is no zip is at the archive's path; nothing is changed.
+    #[error("{} is no zip archive and is left alone; name a new file, or an earlier archive", .0.display())]
+    NotAnArchive(PathBuf),
+    /// A file, or the archive, can't be read or written.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        error: io::Error,
+    },
+}
+
+impl PackageError {
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |error| Self::File { path, error }
+    }
+}
 
 /// Lists the files of a package, so that the next run knows which files it may replace.
 const MANIFEST: &str = ".codex-miroir-package";

@@ -18,39 +18,33 @@ pub struct PackageSummary {
 
 impl fmt::Display for PackageSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (folder, functions) = (self.folder.display(), self.functions);
-        writeln!(
-            f,
-            "{folder}: {functions} functions, host.json, .funcignore, {EXECUTABLE}"
-        )?;
-        match self.kept_settings {
-            true => writeln!(f, "{folder}/{SETTINGS} was there and stays as it is")?,
-            false => writeln!(f, "{folder}/{SETTINGS}: with placeholders, for func start")?,
-        }
-        if let Some(zip) = &self.zip {
-            writeln!(f, "{}: the same without {SETTINGS}", zip.display())?;
-        }
-        if let Some(advice) = advice(self.build) {
-            writeln!(f, "\n{advice}")?;
-        }
+        let settings = match self.kept_settings {
+            true => " was there and stays as it is",
+            false => ": with placeholders, for func start",
+        };
+        let (archived, deploy) = match &self.zip {
+            Some(zip) => (
+                format!("{}: the same without {SETTINGS}\n", zip.display()),
+                format!(
+                    "or\n  az functionapp deployment source config-zip --resource-group GROUP --name APP --src {}",
+                    shell_quoted(zip)
+                ),
+            ),
+            None => (String::new(), String::new()),
+        };
         // In a subshell: the archive's path is relative to the present folder.
-        let folder = shell_quoted(&self.folder);
-        writeln!(
+        write!(
             f,
-            "\nTo try it, with Azurite running:\n  (cd {folder} && func start)"
-        )?;
-        writeln!(
-            f,
-            "To deploy it:\n  (cd {folder} && func azure functionapp publish APP)"
-        )?;
-        if let Some(zip) = &self.zip {
-            let zip = shell_quoted(zip);
-            write!(
-                f,
-                "or\n  az functionapp deployment source config-zip --resource-group GROUP --name APP --src {zip}"
-            )?;
-        }
-        Ok(())
+            "{folder}: {functions} functions, host.json, .funcignore, {EXECUTABLE}\n\
+             {folder}/{SETTINGS}{settings}\n\
+             {archived}{advice}\n\
+             To try it, with Azurite running:\n  (cd {quoted} && func start)\n\
+             To deploy it:\n  (cd {quoted} && func azure functionapp publish APP)\n{deploy}",
+            folder = self.folder.display(),
+            functions = self.functions,
+            advice = advice(self.build),
+            quoted = shell_quoted(&self.folder),
+        )
     }
 }
 
@@ -65,16 +59,16 @@ fn shell_quoted(path: &Path) -> String {
 }
 
 /// What has to change before this executable runs on Azure, if anything.
-fn advice(build: ExecutableKind) -> Option<String> {
+fn advice(build: ExecutableKind) -> String {
     let fault = match build {
-        ExecutableKind::Static => return None,
+        ExecutableKind::Static => return String::new(),
         ExecutableKind::DynamicallyLinked => "needs the C library of a Linux like this one",
         ExecutableKind::OtherArchitecture => "is for another processor than x86-64",
         ExecutableKind::NotLinux => "is no Linux executable",
     };
-    Some(format!(
-        "This {EXECUTABLE} {fault}. On Azure's Linux plans use the static build:\n  \
+    format!(
+        "\nThis {EXECUTABLE} {fault}. On Azure's Linux plans use the static build:\n  \
          cargo build --profile dist --target x86_64-unknown-linux-musl\n  \
-         and --executable target/x86_64-unknown-linux-musl/dist/{EXECUTABLE}"
-    ))
+         and --executable target/x86_64-unknown-linux-musl/dist/{EXECUTABLE}\n"
+    )
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use codex_miroir::admin::{DeletionReport, Holdings, Storage};
 use insta::assert_snapshot;
+use serde_json::{Value, json};
 
 use crate::support::process::codex_miroir;
 use crate::support::scene::{anna, task};
@@ -44,18 +45,22 @@ fn what_remains_of_a_deletion_is_printed() {
     assert_snapshot!(Holdings::default().in_git(&anna()), @"In Git: the files that were mirrored there, and their history.");
 }
 
-/// Runs the binary over a folder. Returns its exit code and both outputs, without log lines. Times
-/// and versions are masked.
-fn run(folder: &Path, arguments: &[&str]) -> String {
+/// Runs the binary over a folder.
+fn output(folder: &Path, arguments: &[&str]) -> Output {
     let mut command: Command = codex_miroir();
     command.args(arguments).current_dir(folder);
     command.env("CODEX_DEV_USER", "anna");
-    let output = command.env("CODEX_DATA_DIR", "daten").output().unwrap();
+    command.env("CODEX_DATA_DIR", "daten").output().unwrap()
+}
+
+/// Runs the binary over a folder. Returns its exit code and both outputs, without log lines. Times
+/// and versions are masked.
+fn run(folder: &Path, arguments: &[&str]) -> String {
     let Output {
         status,
         stdout,
         stderr,
-    } = output;
+    } = output(folder, arguments);
     let text = [stdout, stderr].map(|it| String::from_utf8(it).unwrap());
     let lines = text.iter().flat_map(|it| it.lines());
     let lines = lines.filter(|line| !line.starts_with('{')).map(masked);
@@ -64,8 +69,8 @@ fn run(folder: &Path, arguments: &[&str]) -> String {
 }
 
 fn masked(line: &str) -> String {
-    if line.starts_with("  listed") {
-        return "  listed        (…)".to_owned();
+    if line.starts_with("  ageSeconds") {
+        return "  ageSeconds: (…)".to_owned();
     }
     let is_time = |word: &str| word.len() > 18 && word.starts_with("20") && word.contains('T');
     let is_version = |word: &str| word.len() == 13 && word.bytes().all(|c| c.is_ascii_digit());
@@ -77,6 +82,32 @@ fn masked(line: &str) -> String {
         }
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn folders_in_other_letter_cases_are_told_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = folder.path().join("alt/raw/anna/tasks");
+    fs::create_dir_all(&tasks).unwrap();
+    fs::write(tasks.join("0000-A.md"), task("A")).unwrap();
+    run(folder.path(), &["import", "alt"]);
+    for (user, owner) in [("ANNA", r#"{"format":"1.0","githubId":7}"#), ("Anna", "{")] {
+        let state = folder.path().join(format!("daten/state/{user}"));
+        fs::create_dir_all(&state).unwrap();
+        fs::write(state.join("owner.json"), owner).unwrap();
+    }
+    let said = output(folder.path(), &["inspect", "anna", "--json"]);
+    assert!(said.status.success(), "{said:?}");
+    let report: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let reason = "owner.json can't be read: sign-in is refused";
+    let expected = json!({
+        "status": "present",
+        "folders": [
+            {"userId": "ANNA", "owner": {"status": "present", "githubId": 7}},
+            {"userId": "Anna", "owner": {"status": "damaged", "reason": reason}},
+        ],
+    });
+    assert_eq!(report["spellings"], expected);
 }
 
 #[test]
@@ -112,7 +143,7 @@ fn the_commands_print_and_exit_like_this() {
         let call = arguments.join(" ");
         format!("$ {call}\n{}", run(path, arguments))
     });
-    assert_snapshot!(said.join("\n\n"), @r#"
+    assert_snapshot!(said.join("\n\n"), @"
     $ inspect anna
     1: codex-miroir: CODEX_DATA_DIR can't be read: storage can't be reached for open daten: there is no such folder; it must be a folder that the service has used
 
@@ -126,35 +157,59 @@ fn the_commands_print_and_exit_like_this() {
     0: folder daten (CODEX_DATA_DIR): 0 files copied, 2 existed already, 1 skipped: not named as task files
 
     $ inspect anna
-    0: storage         folder daten (CODEX_DATA_DIR)
-    user            anna
-    asked at        (…) by the storage's clock
-    state           version (…), next number 0002, format 1.0
-      idempotency   0 records
-    pending         0 write intents
-    artifact        2 files built by codex-miroir 0.1.0 from version (…)
-      listed        (…)
-      valid         no: the state is at another version
-    differences     0 files between the artifact and raw
-    raw             2 files: 2 tasks, 0 unreadable; 0 tombstones
-    owner           none
-    git             none
-    queue           none
-    leftovers       none
+    0: storage: folder daten (CODEX_DATA_DIR)
+    userId: anna
+    askedAt: (…)
+    movedMeanwhile: false
+    state: present
+      finished: (…)
+      format: 1.0
+      idempotencyRecords: 0
+      legacyNextId: -
+      merged: none
+      nextId: 2
+      readOnly: false
+      version: (…)
+    pending: none
+    artifact: present
+      ageSeconds: (…)
+      builtBy: codex-miroir 0.1.0
+      builtFrom: (…)
+      cacheCreatedAt: (…)
+      files: 2
+      reason: the state is at another version
+      taken: false
+    differences: none
+    raw: present
+      failed: none
+      files: 2
+      others: 0
+      settled: none
+      tasks: 2
+      unreadable: none
+    owner: absent
+    spellings: absent
+    git: absent
+    unpushed: -
+    queue: absent
+    leftovers: absent
 
     $ inspect berta
-    1: storage         folder daten (CODEX_DATA_DIR)
-    user            berta
-    asked at        (…) by the storage's clock
-    state           none
-    pending         0 write intents
-    artifact        none
-    differences     unknown without artifact and raw
-    raw             none
-    owner           none
-    git             none
-    queue           none
-    leftovers       none
+    1: storage: folder daten (CODEX_DATA_DIR)
+    userId: berta
+    askedAt: (…)
+    movedMeanwhile: false
+    state: absent
+    pending: none
+    artifact: absent
+    differences: -
+    raw: absent
+    owner: absent
+    spellings: absent
+    git: absent
+    unpushed: -
+    queue: absent
+    leftovers: absent
     codex-miroir: nothing is stored for berta; logins are written as GitHub spells them
 
     $ inspect a/b
@@ -164,7 +219,7 @@ fn the_commands_print_and_exit_like_this() {
     1: codex-miroir: nothing is stored for berta; logins are written as GitHub spells them
 
     $ user export anna --zip a.zip
-    0: a.zip: 2 task files; 1 name is changed, names.json maps them back
+    0: a.zip: 2 task files
 
     $ user export anna --zip a.zip
     1: codex-miroir: a.zip exists already; name another file with --zip
@@ -201,5 +256,5 @@ fn the_commands_print_and_exit_like_this() {
 
     $ user delete anna --yes-delete anna
     0: folder daten (CODEX_DATA_DIR): nothing is stored for anna
-    "#);
+    ");
 }

@@ -6,6 +6,7 @@ use codex_miroir::admin::{self, InspectReport, InspectSettings};
 use codex_miroir::store::BlobStore;
 use codex_miroir::task::{TOMBSTONE_FILE, git_sha};
 use insta::assert_snapshot;
+use serde_json::{Value, json};
 
 use super::{GIT, HINT, OWNER, PLACE, in_git};
 use crate::support::losing_store::Loss;
@@ -23,29 +24,41 @@ async fn inspect(store: &dyn BlobStore) -> InspectReport {
     admin::inspect(store, &anna(), &settings(Some(PLACE))).await
 }
 
-/// The texts of the lines with this label.
-fn lines(report: &InspectReport, label: &str) -> Vec<String> {
-    let text = report.to_string();
-    let lines = text.lines().filter_map(|line| {
-        let (found, text) = line.split_at_checked(16)?;
-        (found.trim_end() == label).then(|| text.to_owned())
-    });
-    lines.collect()
+fn json(report: &InspectReport) -> Value {
+    serde_json::to_value(report).unwrap()
 }
 
-/// Masks an intent's operation id, which is random, and its age, which also depends on this machine's clock.
+/// The lines of this part.
+fn part(report: &InspectReport, name: &str) -> String {
+    let text = report.to_string();
+    let mut lines = text
+        .lines()
+        .skip_while(|line| line.split(':').next() != Some(name));
+    let first = lines.next().unwrap();
+    let rest = lines.take_while(|line| line.starts_with(' '));
+    std::iter::once(first)
+        .chain(rest)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Masks an intent's operation id, which is random, and its time and age, which also depend on this machine's clock.
 fn without_ids(report: &InspectReport) -> String {
     let text = report.to_string();
     let lines = text
         .lines()
-        .map(|line| match line.strip_prefix("  intent        ") {
-            Some(intent) => {
+        .map(|line| match line.strip_prefix("  ageSeconds: ") {
+            Some(intent) if intent.contains(", op: ") => {
                 let parts: Vec<&str> = intent.split(", ").collect();
-                assert_eq!(parts[0].len(), 16, "{intent}");
-                assert!(parts[2].ends_with(" s old"), "{intent}");
-                format!("  intent        (op), {}, (age), {}", parts[1], parts[3])
+                assert!(parts[0].parse::<u32>().is_ok(), "{intent}");
+                assert!(parts[1].starts_with("at: 2026-03-09T07:0"), "{intent}");
+                assert_eq!(parts[2].len(), "op: ".len() + 16, "{intent}");
+                format!(
+                    "  ageSeconds: (age), at: (time), op: (op), {}",
+                    parts[3..].join(", ")
+                )
             }
-            None => line.to_owned(),
+            _ => line.to_owned(),
         });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -93,40 +106,71 @@ async fn every_part_is_told_and_nothing_is_changed() {
     let before = scene.store.paths();
     let looking = scene.instance();
     let report = inspect(&looking.requests).await;
-    assert_snapshot!(without_ids(&report), @r"
-    user            anna
-    asked at        2026-03-09T07:01:12Z by the storage's clock
-    state           version 1773039600002, next number 0058, format 1.0
-      finished      up to version 1773039600001
-      idempotency   0 records
-      nextId.txt    57, the older service's counter
-    pending         1 write intent
-      intent        (op), version 1773039600002, (age), not overdue yet
-        create      0057-Nie.md: not landed
-    artifact        5 files built by codex-miroir 0.1.0 from version 1773039600001
-      listed        2026-03-09T07:00:00Z, 1 min 12 s ago
-      valid         no: a write intent is pending
-    differences     5 files between the artifact and raw
-      file          0001-Aufgabe.md: changed, by another program
-      file          0002-Aufgabe.md: rewritten, by another program
-      file          0003-Aufgabe.md: changed, by another program
-      file          0004-Aufgabe.md: removed
-      file          0005-Aufgabe.md: added, by another program
-    raw             5 files: 4 tasks, 1 unreadable; 1 tombstone
-      unreadable    0003-Aufgabe.md: bad_kategorie, line 3
-      tombstone     0009-Nie.md
-      ignored       1 file without a task file name
-    owner           GitHub account 1001
-    git             1 file known in anna/week@main:codex-miroir
-    unpushed        4 files whose present version Git lacks
-      unpushed      0001-Aufgabe.md
-      unpushed      0002-Aufgabe.md
-      unpushed      0003-Aufgabe.md
-      unpushed      0005-Aufgabe.md
-    queue           a hint since 2026-03-09T07:01:00+00:00
-    leftovers       2 blobs that the service doesn't use
-      blob          state/anna/nextId.txt
-      blob          artifacts/anna/timeline_1.json
+    assert_snapshot!(without_ids(&report), @"
+    userId: anna
+    askedAt: 2026-03-09T07:01:12Z
+    movedMeanwhile: false
+    state: present
+      finished: 1773039600001
+      format: 1.0
+      idempotencyRecords: 0
+      legacyNextId: 57
+      merged: none
+      nextId: 58
+      readOnly: false
+      version: 1773039600002
+    pending:
+      ageSeconds: (age), at: (time), op: (op), overdue: false, version: 1773039600002
+        files:
+          name: 0057-Nie.md, kind: create, landed: false
+    artifact: present
+      ageSeconds: 72
+      builtBy: codex-miroir 0.1.0
+      builtFrom: 1773039600001
+      cacheCreatedAt: 2026-03-09T07:00:00Z
+      files: 5
+      reason: a write intent is pending
+      taken: false
+    differences:
+      name: 0001-Aufgabe.md, by: something_else, change: changed, number: 0001
+      name: 0002-Aufgabe.md, by: something_else, change: rewritten, number: 0002
+      name: 0003-Aufgabe.md, by: something_else, change: changed, number: 0003
+      name: 0004-Aufgabe.md, by: -, change: removed, number: 0004
+      name: 0005-Aufgabe.md, by: something_else, change: added, number: 0005
+    raw: present
+      failed: none
+      files: 5
+      others: 1
+      settled:
+        0009-Nie.md
+      tasks: 4
+      unreadable:
+        name: 0003-Aufgabe.md, code: bad_kategorie, line: 3
+    owner: present
+      githubId: 1001
+    spellings: absent
+    git: present
+      commit: -
+      current: true
+      files: 1
+      lastError: -
+      place: anna/week@main:codex-miroir
+      proposing: none
+      pulls: none
+      pushing: none
+      syncedAt: -
+      taking: none
+    unpushed:
+      0001-Aufgabe.md
+      0002-Aufgabe.md
+      0003-Aufgabe.md
+      0005-Aufgabe.md
+    queue: present
+      since: 2026-03-09T07:01:00+00:00
+    leftovers: present
+      blobs:
+        state/anna/nextId.txt
+        artifacts/anna/timeline_1.json
     ");
     let requests = looking.requests.take_requests();
     let changing = |it: &&str| !matches!(*it, "get" | "list");
@@ -134,7 +178,7 @@ async fn every_part_is_told_and_nothing_is_changed() {
     assert_eq!(operations.iter().copied().find(|it| changing(it)), None);
     assert!(operations.len() > 10, "{operations:?}");
     assert_eq!(scene.store.paths(), before);
-    let json = serde_json::to_value(&report).unwrap();
+    let json = json(&report);
     assert_eq!(
         (
             &json["state"]["nextId"],
@@ -159,7 +203,7 @@ async fn a_part_that_cannot_be_read_is_told_in_its_place() {
         ("get", STATE, "state"),
         ("get", ARTIFACT, "artifact"),
         ("list", RAW, "raw"),
-        ("get", &*format!("{RAW}0001"), "  can't be read"),
+        ("get", &*format!("{RAW}0001"), "raw"),
         ("get", OWNER, "owner"),
         ("get", GIT, "git"),
         ("get", HINT, "queue"),
@@ -168,7 +212,7 @@ async fn a_part_that_cannot_be_read_is_told_in_its_place() {
         let looking = scene.instance();
         looking.line.lose_next(operation, path, Loss::Request);
         let report = inspect(&looking.requests).await;
-        let said = lines(&report, label).join("\n");
+        let said = part(&report, label);
         assert!(said.contains("storage can't be reached"), "{path}: {said}");
         assert!(!report.is_complete() && report.is_there());
         assert_eq!(report.to_string().matches("can't be reached").count(), 1);
@@ -179,27 +223,28 @@ async fn a_part_that_cannot_be_read_is_told_in_its_place() {
 async fn it_says_why_a_reader_does_not_take_the_artifact() {
     let scene = Scene::with_tasks(1);
     scene.read(&scene.instance()).await;
-    let valid = async || lines(&inspect(&scene.store).await, "  valid");
-    assert_eq!(valid().await, ["yes, for an instance with an empty cache"]);
+    let valid = async || {
+        let artifact = json(&inspect(&scene.store).await)["artifact"].take();
+        (artifact["taken"].clone(), artifact["reason"].clone())
+    };
+    let taken = (json!(true), json!(null));
+    let not = |reason: &str| (json!(false), json!(reason));
+    assert_eq!(valid().await, taken);
     scene.pass_seconds(899);
-    assert_eq!(valid().await, ["yes, for an instance with an empty cache"]);
+    assert_eq!(valid().await, taken);
     scene.pass_seconds(1);
-    assert_eq!(
-        valid().await,
-        ["no: it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future"]
-    );
+    let expired = "it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future";
+    assert_eq!(valid().await, not(expired));
     scene.change_state(|state| state.version = state.version.next());
-    assert_eq!(valid().await, ["no: the state is at another version"]);
+    assert_eq!(valid().await, not("the state is at another version"));
     scene.store.foreign_delete(STATE);
-    assert_eq!(valid().await, ["no: there is no state document"]);
+    assert_eq!(valid().await, not("there is no state document"));
     scene
         .store
         .foreign_write(ARTIFACT, br#"{"weekStart":"01.01.2025"}"#);
-    let artifact = lines(&inspect(&scene.store).await, "artifact");
-    assert!(
-        artifact[0].starts_with("damaged: It is of another format"),
-        "{artifact:?}"
-    );
+    let artifact = part(&inspect(&scene.store).await, "artifact");
+    let damaged = "artifact: damaged\n  reason: It is of another format";
+    assert!(artifact.starts_with(damaged), "{artifact}");
 }
 
 #[tokio::test]
@@ -227,11 +272,17 @@ async fn a_mark_tells_its_age_and_what_of_it_has_landed() {
     crate::support::scene::settle().await;
     scene.pass_seconds(59);
     let report = inspect(&scene.store).await;
-    assert_eq!(lines(&report, "    create"), ["0002-Da.md: landed"]);
-    assert!(lines(&report, "  intent")[0].ends_with(" s old, not overdue yet"));
+    let pending = part(&report, "pending");
+    let landed = "\n      name: 0002-Da.md, kind: create, landed: true";
+    assert!(pending.ends_with(landed), "{pending}");
+    assert!(pending.contains(", overdue: false, "), "{pending}");
+    let age = |report| json(report)["pending"][0]["ageSeconds"].as_i64().unwrap();
+    let before = age(&report);
     scene.pass_seconds(10);
     let report = inspect(&scene.store).await;
-    assert!(lines(&report, "  intent")[0].ends_with(" s old, the next read recovers it"));
+    let pending = part(&report, "pending");
+    assert!(pending.contains(", overdue: true, "), "{pending}");
+    assert_eq!(age(&report) - before, 10, "{pending}");
 }
 
 #[tokio::test]
@@ -250,7 +301,8 @@ async fn control_characters_of_others_do_not_reach_the_terminal() {
     scene.file("\u{1b}[31m.md", "");
     let report = inspect(&scene.store).await;
     let text = report.to_string();
-    assert!(text.contains(r"\u{1b}[31m.md: bad_file_name"), "{text}");
+    let file = r"name: \u{1b}[31m.md, code: bad_file_name, line: -";
+    assert!(text.contains(file), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
 }
 
@@ -258,25 +310,26 @@ async fn control_characters_of_others_do_not_reach_the_terminal() {
 async fn without_github_mode_unpushed_is_only_told_by_what_is_noted() {
     let scene = Scene::with_tasks(2);
     let report = admin::inspect(&scene.store, &anna(), &settings(None)).await;
-    assert_eq!(report.unpushed, None);
+    assert_eq!(json(&report)["unpushed"], json!(null));
     in_git(&scene, &[]);
     let report = admin::inspect(&scene.store, &anna(), &settings(None)).await;
-    assert_eq!(report.unpushed.unwrap().len(), 2);
+    assert_eq!(
+        json(&report)["unpushed"],
+        json!(["0000-Aufgabe.md", "0001-Aufgabe.md"])
+    );
 }
 
 #[tokio::test]
 async fn what_is_damaged_and_what_is_newer_are_told_apart() {
     let scene = Scene::with_tasks(1);
-    for (blob, said) in [
-        (r#"{"format":"2.0"}"#, "damaged: A newer version"),
-        ("{}", "damaged: It"),
-    ] {
+    for (blob, said) in [(r#"{"format":"2.0"}"#, "A newer version"), ("{}", "It")] {
         for (path, label) in [(STATE, "state"), (GIT, "git")] {
             scene.store.foreign_write(path, blob.as_bytes());
-            let line = lines(&inspect(&scene.store).await, label).join("");
-            assert!(line.starts_with(said), "{path}: {line}");
+            let part = part(&inspect(&scene.store).await, label);
+            let begin = format!("{label}: damaged\n  reason: {said}");
+            assert!(part.starts_with(&begin), "{path}: {part}");
         }
     }
     let report = inspect(&scene.store).await;
-    assert_eq!(report.differences.map(|it| it.len()), None, "no artifact");
+    assert_eq!(json(&report)["differences"], json!(null), "no artifact");
 }

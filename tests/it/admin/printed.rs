@@ -80,44 +80,70 @@ async fn rare_parts_are_printed() {
     let scene = rare();
     let report = admin::inspect(&scene.store, &anna(), &SETTINGS).await;
     assert_snapshot!(report.to_string(), @r"
-    user            anna
-    asked at        2026-03-09T07:00:00Z by the storage's clock
-    state           version 12, next number the lowest free one, format 2.1
-      finished      up to version 9
-      read only     a newer version of the service wrote it
-      idempotency   1 record
-      nextId.txt    7, the older service's counter
-      merged        0001-Aufgabe.md
-    pending         2 write intents
-      intent        a\u{7}, version 10, 3 d 2 h old, the next read recovers it
-        delete      0000-Aufgabe.md: not landed
-        delete      0009-Weg.md: landed
-        update      0003-Eigen.md: landed
-        create      0004-Fehlt.md: not landed
-        create      Unlesbar.md: unknown whether it landed
-      intent        b, version 12, 10 s old, not overdue yet
-        update      0001-Aufgabe.md: not landed
-    artifact        none
-    differences     unknown without artifact and raw
-    raw             5 files: 3 tasks, 2 unreadable; 0 tombstones
-      unreadable    0002-Ordner.md: not_a_file
-      unreadable    Unlesbar.md: bad_file_name
-      ignored       1 file without a task file name
-    owner           s-1 of a\u{7}ad
-    git             2 files known in anna/week@main:codex-miroir
-      elsewhere     files aren't mirrored there now
-      commit        1111111111111111111111111111111111111111, compared at 2026-03-09T06:00:00Z
-      pushing       0001-Aufgabe.md
-      importing     0005-Kommt.md
-      proposing     0006-Neu.md
-      pull request  0007-PR.md: https://github.com/a/b/pull/4
-      last error    mass_delete since 2026-03-09T05:00:00Z: Too\u{1b}[1m many.
-    unpushed        3 files whose present version Git lacks
-      unpushed      0000-Aufgabe.md
-      unpushed      0001-Aufgabe.md
-      unpushed      0003-Eigen.md
-    queue           a hint since gestern
-    leftovers       none
+    userId: anna
+    askedAt: 2026-03-09T07:00:00Z
+    movedMeanwhile: false
+    state: present
+      finished: 9
+      format: 2.1
+      idempotencyRecords: 1
+      legacyNextId: 7
+      merged:
+        0001-Aufgabe.md
+      nextId: 10000
+      readOnly: true
+      version: 12
+    pending:
+      ageSeconds: 266400, at: 2026-03-06T05:00:00Z, op: a\u{7}, overdue: true, version: 10
+        files:
+          name: 0000-Aufgabe.md, kind: delete, landed: false
+          name: 0009-Weg.md, kind: delete, landed: true
+          name: 0003-Eigen.md, kind: update, landed: true
+          name: 0004-Fehlt.md, kind: create, landed: false
+          name: Unlesbar.md, kind: create, landed: -
+      ageSeconds: 10, at: 2026-03-09T06:59:50Z, op: b, overdue: false, version: 12
+        files:
+          name: 0001-Aufgabe.md, kind: update, landed: false
+    artifact: absent
+    differences: -
+    raw: present
+      failed: none
+      files: 5
+      others: 1
+      settled: none
+      tasks: 3
+      unreadable:
+        name: 0002-Ordner.md, code: not_a_file, line: -
+        name: Unlesbar.md, code: bad_file_name, line: -
+    owner: present
+      provider: a\u{7}ad
+      subject: s-1
+    spellings: absent
+    git: present
+      commit: 1111111111111111111111111111111111111111
+      current: false
+      files: 2
+      lastError:
+        mass_delete
+        Too\u{1b}[1m many.
+        2026-03-09T05:00:00Z
+      place: anna/week@main:codex-miroir
+      proposing:
+        0006-Neu.md
+      pulls:
+        0007-PR.md, https://github.com/a/b/pull/4
+      pushing:
+        0001-Aufgabe.md
+      syncedAt: 2026-03-09T06:00:00Z
+      taking:
+        0005-Kommt.md
+    unpushed:
+      0000-Aufgabe.md
+      0001-Aufgabe.md
+      0003-Eigen.md
+    queue: present
+      since: gestern
+    leftovers: absent
     ");
     assert_json_snapshot!(report, @r#"
     {
@@ -125,66 +151,66 @@ async fn rare_parts_are_printed() {
       "askedAt": "2026-03-09T07:00:00Z",
       "movedMeanwhile": false,
       "state": {
-        "status": "present",
-        "version": 12,
         "finished": 9,
-        "nextId": 10000,
         "format": "2.1",
-        "readOnly": true,
         "idempotencyRecords": 1,
+        "legacyNextId": 7,
         "merged": [
           "0001-Aufgabe.md"
         ],
-        "legacyNextId": 7
+        "nextId": 10000,
+        "readOnly": true,
+        "status": "present",
+        "version": 12
       },
       "pending": [
         {
-          "op": "a\u0007",
-          "version": 10,
-          "at": "2026-03-06T05:00:00Z",
           "ageSeconds": 266400,
-          "overdue": true,
+          "at": "2026-03-06T05:00:00Z",
           "files": [
             {
-              "name": "0000-Aufgabe.md",
               "kind": "delete",
-              "landed": false
+              "landed": false,
+              "name": "0000-Aufgabe.md"
             },
             {
-              "name": "0009-Weg.md",
               "kind": "delete",
-              "landed": true
+              "landed": true,
+              "name": "0009-Weg.md"
             },
             {
-              "name": "0003-Eigen.md",
               "kind": "update",
-              "landed": true
+              "landed": true,
+              "name": "0003-Eigen.md"
             },
             {
-              "name": "0004-Fehlt.md",
               "kind": "create",
-              "landed": false
+              "landed": false,
+              "name": "0004-Fehlt.md"
             },
             {
-              "name": "Unlesbar.md",
               "kind": "create",
-              "landed": null
+              "landed": null,
+              "name": "Unlesbar.md"
             }
-          ]
+          ],
+          "op": "a\u0007",
+          "overdue": true,
+          "version": 10
         },
         {
-          "op": "b",
-          "version": 12,
-          "at": "2026-03-09T06:59:50Z",
           "ageSeconds": 10,
-          "overdue": false,
+          "at": "2026-03-09T06:59:50Z",
           "files": [
             {
-              "name": "0001-Aufgabe.md",
               "kind": "update",
-              "landed": false
+              "landed": false,
+              "name": "0001-Aufgabe.md"
             }
-          ]
+          ],
+          "op": "b",
+          "overdue": false,
+          "version": 12
         }
       ],
       "artifact": {
@@ -192,46 +218,43 @@ async fn rare_parts_are_printed() {
       },
       "differences": null,
       "raw": {
-        "status": "present",
+        "failed": [],
         "files": 5,
+        "others": 1,
+        "settled": [],
+        "status": "present",
         "tasks": 3,
         "unreadable": [
           {
-            "name": "0002-Ordner.md",
             "code": "not_a_file",
-            "line": null
+            "line": null,
+            "name": "0002-Ordner.md"
           },
           {
-            "name": "Unlesbar.md",
             "code": "bad_file_name",
-            "line": null
+            "line": null,
+            "name": "Unlesbar.md"
           }
-        ],
-        "settled": [],
-        "others": 1,
-        "failed": []
+        ]
       },
       "owner": {
-        "status": "present",
         "provider": "a\u0007ad",
+        "status": "present",
         "subject": "s-1"
       },
       "spellings": {
         "status": "absent"
       },
       "git": {
-        "status": "present",
-        "place": "anna/week@main:codex-miroir",
-        "current": false,
         "commit": "1111111111111111111111111111111111111111",
-        "syncedAt": "2026-03-09T06:00:00Z",
+        "current": false,
         "files": 2,
-        "pushing": [
-          "0001-Aufgabe.md"
+        "lastError": [
+          "mass_delete",
+          "Too\u001b[1m many.",
+          "2026-03-09T05:00:00Z"
         ],
-        "taking": [
-          "0005-Kommt.md"
-        ],
+        "place": "anna/week@main:codex-miroir",
         "proposing": [
           "0006-Neu.md"
         ],
@@ -241,10 +264,13 @@ async fn rare_parts_are_printed() {
             "https://github.com/a/b/pull/4"
           ]
         ],
-        "lastError": [
-          "mass_delete",
-          "Too\u001b[1m many.",
-          "2026-03-09T05:00:00Z"
+        "pushing": [
+          "0001-Aufgabe.md"
+        ],
+        "status": "present",
+        "syncedAt": "2026-03-09T06:00:00Z",
+        "taking": [
+          "0005-Kommt.md"
         ]
       },
       "unpushed": [
@@ -253,8 +279,8 @@ async fn rare_parts_are_printed() {
         "0003-Eigen.md"
       ],
       "queue": {
-        "status": "present",
-        "since": "gestern"
+        "since": "gestern",
+        "status": "present"
       },
       "leftovers": {
         "status": "absent"
@@ -283,33 +309,55 @@ async fn an_artifact_and_what_differs_from_it_are_serialised() {
         .lose_next("get", &format!("{RAW}0003"), Loss::Request);
     let report = admin::inspect(&looking.requests, &anna(), &mirrored_elsewhere()).await;
     assert_snapshot!(report.to_string(), @"
-    user            anna
-    asked at        2026-03-09T08:06:40Z by the storage's clock
-    state           version 1773039600001, next number 0004, format 1.0
-      idempotency   0 records
-    pending         0 write intents
-    artifact        4 files built by codex-miroir 0.1.0 from version 1773039600001
-      listed        2026-03-09T07:00:00Z, 1 h 6 min ago
-      valid         no: it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future
-    differences     5 files between the artifact and raw
-      file          0000-Aufgabe.md: rewritten, by another program
-      file          0001-Aufgabe.md: changed, by the service
-      file          0002-Aufgabe.md: removed
-      file          0007-Neu.md: added, by the service
-      file          Notiz.md: added
-    raw             4 files: 2 tasks, 1 unreadable; 1 tombstone
-      unreadable    Notiz.md: bad_file_name
-      tombstone     0009-Nie.md
-      can't be read 0003-Aufgabe.md: storage can't be reached for get raw/anna/tasks/0003…: request lost
-    owner           damaged: owner.json has a newer format: sign-in is refused
-    git             none
-    unpushed        3 files whose present version Git lacks
-      unpushed      0000-Aufgabe.md
-      unpushed      0001-Aufgabe.md
-      unpushed      0007-Neu.md
-    queue           none
-    leftovers       1 blob that the service doesn't use
-      blob          state/anna/nextId.txt
+    userId: anna
+    askedAt: 2026-03-09T08:06:40Z
+    movedMeanwhile: false
+    state: present
+      finished: 1773039600001
+      format: 1.0
+      idempotencyRecords: 0
+      legacyNextId: -
+      merged: none
+      nextId: 4
+      readOnly: false
+      version: 1773039600001
+    pending: none
+    artifact: present
+      ageSeconds: 4000
+      builtBy: codex-miroir 0.1.0
+      builtFrom: 1773039600001
+      cacheCreatedAt: 2026-03-09T07:00:00Z
+      files: 4
+      reason: it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future
+      taken: false
+    differences:
+      name: 0000-Aufgabe.md, by: something_else, change: rewritten, number: 0000
+      name: 0001-Aufgabe.md, by: service, change: changed, number: 0001
+      name: 0002-Aufgabe.md, by: -, change: removed, number: 0002
+      name: 0007-Neu.md, by: service, change: added, number: 0007
+      name: Notiz.md, by: -, change: added, number: -
+    raw: present
+      failed:
+        name: 0003-Aufgabe.md, reason: storage can't be reached for get raw/anna/tasks/0003…: request lost
+      files: 4
+      others: 0
+      settled:
+        0009-Nie.md
+      tasks: 2
+      unreadable:
+        name: Notiz.md, code: bad_file_name, line: -
+    owner: damaged
+      reason: owner.json has a newer format: sign-in is refused
+    spellings: absent
+    git: absent
+    unpushed:
+      0000-Aufgabe.md
+      0001-Aufgabe.md
+      0007-Neu.md
+    queue: absent
+    leftovers: present
+      blobs:
+        state/anna/nextId.txt
     ");
     assert_json_snapshot!(report, @r#"
     {
@@ -317,84 +365,84 @@ async fn an_artifact_and_what_differs_from_it_are_serialised() {
       "askedAt": "2026-03-09T08:06:40Z",
       "movedMeanwhile": false,
       "state": {
-        "status": "present",
-        "version": 1773039600001,
         "finished": 1773039600001,
-        "nextId": 4,
         "format": "1.0",
-        "readOnly": false,
         "idempotencyRecords": 0,
+        "legacyNextId": null,
         "merged": [],
-        "legacyNextId": null
+        "nextId": 4,
+        "readOnly": false,
+        "status": "present",
+        "version": 1773039600001
       },
       "pending": [],
       "artifact": {
-        "status": "present",
+        "ageSeconds": 4000,
         "builtBy": "codex-miroir 0.1.0",
         "builtFrom": 1773039600001,
         "cacheCreatedAt": "2026-03-09T07:00:00Z",
-        "ageSeconds": 4000,
         "files": 4,
-        "taken": false,
-        "reason": "it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future"
+        "reason": "it is past CODEX_ARTIFACT_TTL_SECONDS, or from the future",
+        "status": "present",
+        "taken": false
       },
       "differences": [
         {
-          "number": "0000",
-          "name": "0000-Aufgabe.md",
+          "by": "something_else",
           "change": "rewritten",
-          "by": "something_else"
+          "name": "0000-Aufgabe.md",
+          "number": "0000"
         },
         {
-          "number": "0001",
-          "name": "0001-Aufgabe.md",
+          "by": "service",
           "change": "changed",
-          "by": "service"
+          "name": "0001-Aufgabe.md",
+          "number": "0001"
         },
         {
-          "number": "0002",
-          "name": "0002-Aufgabe.md",
+          "by": null,
           "change": "removed",
-          "by": null
+          "name": "0002-Aufgabe.md",
+          "number": "0002"
         },
         {
-          "number": "0007",
+          "by": "service",
+          "change": "added",
           "name": "0007-Neu.md",
-          "change": "added",
-          "by": "service"
+          "number": "0007"
         },
         {
-          "number": null,
-          "name": "Notiz.md",
+          "by": null,
           "change": "added",
-          "by": null
+          "name": "Notiz.md",
+          "number": null
         }
       ],
       "raw": {
-        "status": "present",
-        "files": 4,
-        "tasks": 2,
-        "unreadable": [
-          {
-            "name": "Notiz.md",
-            "code": "bad_file_name",
-            "line": null
-          }
-        ],
-        "settled": [
-          "0009-Nie.md"
-        ],
-        "others": 0,
         "failed": [
           {
             "name": "0003-Aufgabe.md",
             "reason": "storage can't be reached for get raw/anna/tasks/0003…: request lost"
           }
+        ],
+        "files": 4,
+        "others": 0,
+        "settled": [
+          "0009-Nie.md"
+        ],
+        "status": "present",
+        "tasks": 2,
+        "unreadable": [
+          {
+            "code": "bad_file_name",
+            "line": null,
+            "name": "Notiz.md"
+          }
         ]
       },
       "owner": {
-        "status": "damaged",
-        "reason": "owner.json has a newer format: sign-in is refused"
+        "reason": "owner.json has a newer format: sign-in is refused",
+        "status": "damaged"
       },
       "spellings": {
         "status": "absent"
@@ -411,10 +459,10 @@ async fn an_artifact_and_what_differs_from_it_are_serialised() {
         "status": "absent"
       },
       "leftovers": {
-        "status": "present",
         "blobs": [
           "state/anna/nextId.txt"
-        ]
+        ],
+        "status": "present"
       }
     }
     "#);
@@ -432,21 +480,35 @@ async fn folders_in_other_letter_cases_are_printed_with_their_owners() {
         .foreign_write("raw/ANNA/tasks/0000-A.md", task("A").as_bytes());
     let report = admin::inspect(&scene.store, &anna(), &SETTINGS).await;
     assert_snapshot!(report.to_string(), @"
-    user            anna
-    asked at        2026-03-09T07:00:00Z by the storage's clock
-    state           none
-    pending         0 write intents
-    artifact        none
-    differences     unknown without artifact and raw
-    raw             1 file: 1 task, 0 unreadable; 0 tombstones
-    owner           none
-    spellings       3 folders of this login in another letter case
-      folder        ANNA, without an owner
-      folder        Anna, of GitHub account 7
-      folder        aNNa: owner.json can't be read: sign-in is refused
-    git             none
-    queue           none
-    leftovers       none
+    userId: anna
+    askedAt: 2026-03-09T07:00:00Z
+    movedMeanwhile: false
+    state: absent
+    pending: none
+    artifact: absent
+    differences: -
+    raw: present
+      failed: none
+      files: 1
+      others: 0
+      settled: none
+      tasks: 1
+      unreadable: none
+    owner: absent
+    spellings: present
+      folders:
+        userId: ANNA
+          owner: absent
+        userId: Anna
+          owner: present
+            githubId: 7
+        userId: aNNa
+          owner: damaged
+            reason: owner.json can't be read: sign-in is refused
+    git: absent
+    unpushed: -
+    queue: absent
+    leftovers: absent
     ");
 }
 
@@ -455,17 +517,20 @@ async fn nothing_is_printed_as_nothing() {
     let scene = Scene::new();
     let report = admin::inspect(&scene.store, &anna(), &SETTINGS).await;
     assert_snapshot!(report.to_string(), @"
-    user            anna
-    asked at        2026-03-09T07:00:00Z by the storage's clock
-    state           none
-    pending         0 write intents
-    artifact        none
-    differences     unknown without artifact and raw
-    raw             none
-    owner           none
-    git             none
-    queue           none
-    leftovers       none
+    userId: anna
+    askedAt: 2026-03-09T07:00:00Z
+    movedMeanwhile: false
+    state: absent
+    pending: none
+    artifact: absent
+    differences: -
+    raw: absent
+    owner: absent
+    spellings: absent
+    git: absent
+    unpushed: -
+    queue: absent
+    leftovers: absent
     ");
     let here = InspectSettings {
         mirrored_in: Some(PLACE.to_owned()),
@@ -510,16 +575,21 @@ async fn nothing_is_printed_as_nothing() {
     scene.store.foreign_write(ARTIFACT, b"{}");
     let report = admin::inspect(&scene.store, &anna(), &SETTINGS).await;
     assert_snapshot!(report.to_string(), @"
-    user            anna
-    asked at        2026-03-09T07:00:00Z by the storage's clock
-    state           damaged: It is no state document: the next read recreates it.
-    pending         0 write intents
-    artifact        damaged: It is of another format, such as the older service's, and is ignored.
-    differences     unknown without artifact and raw
-    raw             none
-    owner           none
-    git             none
-    queue           none
-    leftovers       none
+    userId: anna
+    askedAt: 2026-03-09T07:00:00Z
+    movedMeanwhile: false
+    state: damaged
+      reason: It is no state document: the next read recreates it.
+    pending: none
+    artifact: damaged
+      reason: It is of another format, such as the older service's, and is ignored.
+    differences: -
+    raw: absent
+    owner: absent
+    spellings: absent
+    git: absent
+    unpushed: -
+    queue: absent
+    leftovers: absent
     ");
 }

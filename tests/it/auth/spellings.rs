@@ -153,12 +153,16 @@ async fn where_there_are_two_folders_each_login_has_its_own_and_inspect_says_so(
     let told: Vec<&str> = text
         .lines()
         .skip_while(|it| !it.starts_with("owner"))
-        .take(3)
+        .take(7)
         .collect();
     assert_snapshot!(told.join("\n"), @"
-    owner           GitHub account 1001
-    spellings       1 folder of this login in another letter case
-      folder        Anna, of GitHub account 2001
+    owner: present
+      githubId: 1001
+    spellings: present
+      folders:
+        userId: Anna
+          owner: present
+            githubId: 2001
     ");
 }
 
