@@ -249,12 +249,7 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
     let from = DirectoryStore::open(folder, Utc::now)?;
     let (store, described) = open_store(config)?;
     let to = wiring::codex(config, store)?;
-    let read_request = ReadRequest {
-        user,
-        seen: None,
-        consistency: Consistency::Bounded,
-        now: Now::read(),
-    };
+    let read_request = ReadRequest::new(user, Consistency::Bounded, Now::read());
     let imported = admin::import(&from, &to, &read_request).await?;
     to.finish_writes().await;
     let (copied, present, skipped) = (imported.copied, imported.present, imported.skipped);

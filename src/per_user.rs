@@ -9,38 +9,34 @@ use crate::user::UserId;
 
 /// One `T` for each user who has something in progress, shared by its handles and dropped with the last of them. A lock
 /// of the map is held only to open or drop a handle.
-pub struct PerUser<T> {
-    users: Arc<DashMap<UserId, Arc<T>>>,
-}
+pub struct PerUser<T>(Arc<DashMap<UserId, Arc<T>>>);
 
 /// A handle of a user's `T`.
 pub struct PerUserHandle<T> {
     user: UserId,
     value: Option<Arc<T>>,
-    users: Arc<DashMap<UserId, Arc<T>>>,
+    users: PerUser<T>,
 }
 
 impl<T: Default> PerUser<T> {
     /// The user's `T`, a new one if there is none.
     pub fn open(&self, user: &UserId) -> PerUserHandle<T> {
-        let value = Arc::clone(&self.users.entry(user.clone()).or_default());
+        let value = Arc::clone(&self.0.entry(user.clone()).or_default());
         PerUserHandle {
             user: user.clone(),
             value: Some(value),
-            users: Arc::clone(&self.users),
+            users: self.clone(),
         }
     }
-}
 
-impl<T> PerUser<T> {
     /// Number of users with a `T`.
     pub fn len(&self) -> usize {
-        self.users.len()
+        self.0.len()
     }
 
     /// Whether no user has one.
     pub fn is_empty(&self) -> bool {
-        self.users.is_empty()
+        self.0.is_empty()
     }
 }
 
@@ -53,17 +49,13 @@ impl<T> PerUserHandle<T> {
 
 impl<T> Default for PerUser<T> {
     fn default() -> Self {
-        Self {
-            users: Arc::default(),
-        }
+        Self(Arc::default())
     }
 }
 
 impl<T> Clone for PerUser<T> {
     fn clone(&self) -> Self {
-        Self {
-            users: Arc::clone(&self.users),
-        }
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -72,7 +64,7 @@ impl<T> Clone for PerUserHandle<T> {
         Self {
             user: self.user.clone(),
             value: self.value.clone(),
-            users: Arc::clone(&self.users),
+            users: self.users.clone(),
         }
     }
 }
@@ -90,7 +82,7 @@ impl<T> Drop for PerUserHandle<T> {
     fn drop(&mut self) {
         drop(self.value.take());
         // The map holds the last reference.
-        self.users
-            .remove_if(&self.user, |_, value| Arc::strong_count(value) == 1);
+        let users = &self.users.0;
+        users.remove_if(&self.user, |_, value| Arc::strong_count(value) == 1);
     }
 }

@@ -2,46 +2,41 @@
 //! value that the deciding functions take. Without the feature `mutations` no rule can be broken, and every check is a
 //! constant.
 
-use std::marker::PhantomData;
-
 /// The rules of a protocol, all kept unless a simulation breaks one; `M` names them.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules<M> {
-    #[cfg(feature = "mutations")]
-    broken: Option<M>,
-    rules: PhantomData<M>,
-}
+pub struct Rules<M>(Option<M>);
 
 impl<M> Default for Rules<M> {
     fn default() -> Self {
-        Self {
-            #[cfg(feature = "mutations")]
-            broken: None,
-            rules: PhantomData,
-        }
+        Self(None)
     }
 }
 
-#[cfg(feature = "mutations")]
 impl<M: Copy + PartialEq> Rules<M> {
     /// All rules but `mutation`.
+    #[cfg(feature = "mutations")]
     pub fn breaking(mutation: M) -> Self {
-        Self {
-            broken: Some(mutation),
-            rules: PhantomData,
-        }
+        Self(Some(mutation))
     }
 
-    /// Whether this rule is broken.
-    pub fn breaks(self, mutation: M) -> bool {
-        self.broken == Some(mutation)
-    }
-}
-
-#[cfg(not(feature = "mutations"))]
-impl<M: Copy> Rules<M> {
     /// Whether this rule is broken: never, in a build that serves.
-    pub const fn breaks(self, _: M) -> bool {
-        false
+    pub fn breaks(self, mutation: M) -> bool {
+        cfg!(feature = "mutations") && self.0 == Some(mutation)
     }
 }
+
+/// Declares the rules that a simulation breaks, with `ALL` of them in order.
+macro_rules! mutations {
+    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$rule_doc:meta])* $rule:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$rule_doc])* $rule,)* }
+
+        #[cfg(feature = "mutations")]
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$rule),*];
+        }
+    };
+}
+pub(crate) use mutations;

@@ -2,6 +2,8 @@
 
 use std::hash::{Hash, Hasher};
 
+use derive_more::{Debug, Display};
+
 /// The maximum length of a user name in characters.
 const MAX_LENGTH: usize = 64;
 
@@ -9,7 +11,7 @@ const MAX_LENGTH: usize = 64;
 ///
 /// Parsed once at the system boundary and safe to use in paths afterwards. The text is stored inline: as a map key it
 /// is compared without following a pointer, which would cost more than the comparison itself with many cached users.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, derive_more::Display, derive_more::Debug)]
+#[derive(Debug, Display, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[display("{}", self.as_str())]
 #[debug("{self}")]
 pub struct UserId {

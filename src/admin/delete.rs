@@ -58,12 +58,7 @@ pub async fn delete(
         store,
         codex,
         user: &deletion.user,
-        request: ReadRequest {
-            user: deletion.user.clone(),
-            seen: None,
-            consistency: Consistency::Strict,
-            now: deletion.now,
-        },
+        request: ReadRequest::new(deletion.user.clone(), Consistency::Strict, deletion.now),
         report: DeletionReport::default(),
     };
     match driver.run(deletion).await {

@@ -64,15 +64,10 @@ impl Artifact {
     ) -> Option<ArtifactRejection> {
         match () {
             () if !state.pending.is_empty() => Some(ArtifactRejection::Pending),
-            () if !self.is_built_from(state) => Some(ArtifactRejection::OtherVersion),
+            () if self.built_from != state.version => Some(ArtifactRejection::OtherVersion),
             () if !self.is_within_ttl(date, ttl) => Some(ArtifactRejection::Expired),
             () => None,
         }
-    }
-
-    /// Whether it was built from the state document's version.
-    pub(super) fn is_built_from(&self, state: &State) -> bool {
-        self.built_from == state.version
     }
 
     /// Whether the listing is younger than `ttl` and not in the future.
@@ -87,16 +82,12 @@ impl Artifact {
         if document.format != FORMAT || document.user_id != user.as_str() {
             return None;
         }
-        let files = document
-            .files
-            .into_iter()
-            .map(FileDocument::into_record)
-            .collect();
+        let files = document.files.into_iter().map(FileDocument::into_record);
         Some(Self {
             built_by: document.built_by.into_owned(),
             built_from: document.built_from,
             listed_at: document.cache_created_at,
-            table: TaskTable::new(files),
+            table: TaskTable::new(files.collect()),
         })
     }
 }
@@ -142,27 +133,22 @@ fn artifact_bytes(entry: &Snapshot) -> Vec<u8> {
 #[serde(rename_all = "camelCase")]
 struct ArtifactDocument<'a> {
     format: BlobFormat,
-    #[serde(borrow)]
     built_by: Cow<'a, str>,
     built_from: Version,
     cache_created_at: DateTime<Utc>,
-    #[serde(borrow)]
     user_id: Cow<'a, str>,
-    #[serde(borrow)]
     files: Vec<FileDocument<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct FileDocument<'a> {
-    #[serde(borrow)]
     name: Cow<'a, str>,
-    #[serde(borrow)]
     etag: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     sha: Option<GitSha>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<TaskDocument<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Cow<'a, Problem>>,
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     settled: bool,
@@ -171,23 +157,18 @@ struct FileDocument<'a> {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TaskDocument<'a> {
-    #[serde(borrow)]
     title: Cow<'a, str>,
     kategorie: Kategorie,
     status: Status,
-    #[serde(borrow, skip_serializing_if = "Vec::is_empty", default)]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     tags: Vec<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Datum>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     fixed_slot: Option<Slot>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     fixed_slot_problem: Option<Cow<'a, Problem>>,
-    #[serde(
-        rename = "abgeschlossen_am",
-        skip_serializing_if = "Option::is_none",
-        default
-    )]
+    #[serde(rename = "abgeschlossen_am", skip_serializing_if = "Option::is_none")]
     abgeschlossen_am: Option<Slot>,
 }
 

@@ -4,28 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::memory::{AcknowledgedVersions, SnapshotMemory};
-use super::request::Read;
 use super::settings::CacheSettings;
 use super::single_flight::SingleFlight;
 use crate::store::BlobStore;
 use crate::user_state::UserStates;
 
-/// The layers of the cache of one instance, from memory to the store.
-pub(super) struct Layers {
-    pub memory: Arc<SnapshotMemory>,
-    pub flights: Arc<SingleFlight<Read>>,
-    pub acknowledged: AcknowledgedVersions,
-    pub states: UserStates,
-    pub rebuilds: AtomicU64,
+/// The cache of one instance, from memory to the store.
+pub struct Cache {
+    pub(super) memory: Arc<SnapshotMemory>,
+    pub(super) flights: Arc<SingleFlight>,
+    pub(super) acknowledged: AcknowledgedVersions,
+    pub(super) states: UserStates,
+    pub(super) rebuilds: AtomicU64,
+    /// Its settings.
     pub settings: CacheSettings,
 }
 
-impl Layers {
-    pub(super) fn new(
-        memory: Arc<SnapshotMemory>,
-        states: UserStates,
-        settings: CacheSettings,
-    ) -> Self {
+impl Cache {
+    /// A cache in front of the store of `states`, with the snapshots in `memory`.
+    pub fn new(memory: Arc<SnapshotMemory>, states: UserStates, settings: CacheSettings) -> Self {
         Self {
             memory,
             flights: Arc::new(SingleFlight::new(settings.deadline)),
@@ -38,6 +35,6 @@ impl Layers {
 
     /// The store. A read has a deadline as a whole, so that its requests need none.
     pub(super) fn store(&self) -> &Arc<dyn BlobStore> {
-        self.states.documents.store()
+        &self.states.documents.store
     }
 }

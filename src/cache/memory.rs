@@ -8,7 +8,7 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::bounds::{PublishStep, VersionBounds, decide_publish, decide_publish_foreign};
+use super::decide::{PublishStep, decide_publish, decide_publish_foreign};
 use super::settings::CacheSettings;
 use super::snapshot::Snapshot;
 use crate::user::UserId;
@@ -49,26 +49,16 @@ impl SnapshotMemory {
         Self { users, max_bytes }
     }
 
-    /// The user's snapshot, of any age.
     pub(super) fn get(&self, user: &UserId) -> Option<Arc<Snapshot>> {
         self.users.get(user)
     }
 
-    /// Stores `entry`, unless the present snapshot contains more ([`decide_publish`]).
-    pub(super) fn publish(&self, entry: &Arc<Snapshot>) {
-        self.publish_as(entry, decide_publish);
-    }
-
-    /// Stores a snapshot whose version was assigned to a foreign file ([`decide_publish_foreign`]).
-    pub(super) fn publish_foreign(&self, entry: &Arc<Snapshot>) {
-        self.publish_as(entry, decide_publish_foreign);
-    }
-
-    fn publish_as(
-        &self,
-        entry: &Arc<Snapshot>,
-        decide: fn(&VersionBounds, &VersionBounds) -> PublishStep,
-    ) {
+    /// Stores `entry`, unless the present snapshot contains more. `foreign`: its version was assigned to a foreign file.
+    pub(super) fn publish(&self, entry: &Arc<Snapshot>, foreign: bool) {
+        let decide = match foreign {
+            true => decide_publish_foreign,
+            false => decide_publish,
+        };
         self.update(&entry.user, |present| {
             let Some(present) = present else {
                 return Some(Arc::clone(entry));

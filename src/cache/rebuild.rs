@@ -7,15 +7,14 @@ use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::artifact::write_artifact;
-use super::bounds::{
+use super::decide::{
     BoundsStep, ListingFacts, VersionBounds, bounds_after_reread, decide_bounds, finished_version,
-    inexact_bounds, new_state,
+    inexact_bounds, listing_floor, new_state,
 };
-use super::decide::listing_floor;
-use super::file_records::{non_file_record, unreadable_record};
-use super::layers::Layers;
+use super::layers::Cache;
 use super::listing::{
-    KnownFiles, ListedTable, PartitionedListing, digest_of, is_foreign, partition_listing,
+    KnownFiles, ListedTable, PartitionedListing, digest_of, is_foreign, non_file_record,
+    partition_listing, unreadable_record,
 };
 use super::request::{Layer, Read};
 use super::snapshot::{ListedFiles, Snapshot};
@@ -29,15 +28,13 @@ use crate::user_state::{
     StoredState, Version, read_legacy_counter,
 };
 
-/// How many files are fetched concurrently.
 const MAX_CONCURRENT_FETCHES: usize = 64;
 
 /// How many times a rebuild lists while concurrent writers keep winning, before it settles for inexact bounds.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// One rebuild.
 pub(super) struct Rebuild {
-    pub layers: Arc<Layers>,
+    pub cache: Arc<Cache>,
     pub user: UserId,
     pub now: Now,
     /// The state document, just read.
@@ -48,13 +45,6 @@ pub(super) struct Rebuild {
     pub known: KnownFiles,
     /// Storage requests sent so far.
     pub requests: Requests,
-}
-
-/// A file whose contents were fetched.
-struct FetchedFile {
-    record: FileRecord,
-    /// Not written by the service: it has no write ids.
-    foreign: bool,
 }
 
 /// What follows from comparing a listing with the state document.
@@ -70,13 +60,13 @@ impl Rebuild {
     ///
     /// `listed` is set when the LIST is sent: from then on, readers that need a newer listing must not join.
     pub(super) async fn run(mut self, listed: Arc<AtomicBool>) -> Result<Read, ReadError> {
-        self.layers.rebuilds.fetch_add(1, Ordering::Relaxed);
+        self.cache.rebuilds.fetch_add(1, Ordering::Relaxed);
         let mut attempt = 1;
         let mut foreign = false;
         let (table, bounds) = loop {
             listed.store(true, Ordering::SeqCst);
             let files = self.list_and_fetch().await?;
-            let rules = self.layers.settings.rules;
+            let rules = self.cache.settings.rules;
             foreign = is_foreign(&self.state, &self.known, &files, foreign, rules);
             let facts = ListingFacts {
                 foreign,
@@ -102,34 +92,27 @@ impl Rebuild {
                 }
             }
         };
-        let settings = &self.layers.settings;
+        let settings = &self.cache.settings;
         let found = ListedFiles {
             table,
-            listed_at: self.date,
-            listing_expires: self.now.mono + settings.artifact_ttl,
+            at: self.date,
+            expires: self.now.mono + settings.artifact_ttl,
         };
         let entry = Snapshot::new(self.user, bounds, found, self.now, settings.zone);
         let entry = Arc::new(entry);
-        match foreign {
-            true => self.layers.memory.publish_foreign(&entry),
-            false => self.layers.memory.publish(&entry),
-        }
+        self.cache.memory.publish(&entry, foreign);
         if entry.bounds.exact || settings.rules.breaks(Mutation::ArtifactWhilePending) {
-            let (layers, entry) = (Arc::clone(&self.layers), Arc::clone(&entry));
+            let (cache, entry) = (Arc::clone(&self.cache), Arc::clone(&entry));
             tokio::spawn(in_request_context(async move {
-                write_artifact(&**layers.states.limited.store(), &entry).await;
+                write_artifact(&*cache.states.limited.store, &entry).await;
             }));
         }
-        Ok(Read {
-            entry,
-            layer: Layer::Rebuild,
-            requests: self.requests,
-        })
+        Ok(Read::new(entry, Layer::Rebuild, self.requests))
     }
 
     async fn list_and_fetch(&mut self) -> Result<ListedTable, ReadError> {
         let known = self.known.table.as_deref();
-        let store = self.layers.store();
+        let store = self.cache.store();
         let listing = store.list(&Prefix::raw(&self.user)).await?.value;
         self.requests.reads += listing.requests;
         let PartitionedListing {
@@ -138,12 +121,12 @@ impl Rebuild {
             foreign: mut has_unknown_writer,
         } = partition_listing(listing, known);
         self.requests.reads += unknown.len() as u32;
-        let fetched: Vec<Option<FetchedFile>> = stream::iter(unknown)
+        let fetched: Vec<Option<(FileRecord, bool)>> = stream::iter(unknown)
             .map(|name| self.fetch(name))
             .buffer_unordered(MAX_CONCURRENT_FETCHES)
             .try_collect()
             .await?;
-        for FetchedFile { record, foreign } in fetched.into_iter().flatten() {
+        for (record, foreign) in fetched.into_iter().flatten() {
             // The table may have it: a file that the listing missed, or an unreadable one, is fetched each time.
             let before = known.and_then(|known| known.find(&record.name));
             let is_known = before.is_some_and(|before| before.etag == record.etag);
@@ -156,21 +139,19 @@ impl Rebuild {
         })
     }
 
-    /// Fetches and parses one file; `None` if it doesn't exist (any more). A file without read permission becomes a
-    /// record with a problem, so that it doesn't fail the rebuild.
-    async fn fetch(&self, name: FileName) -> Result<Option<FetchedFile>, StoreError> {
+    /// Fetches and parses one file, and tells whether it is foreign: the service didn't write it. `None` if it doesn't
+    /// exist (any more). A file without read permission becomes a record with a problem, so that it doesn't fail the
+    /// rebuild.
+    async fn fetch(&self, name: FileName) -> Result<Option<(FileRecord, bool)>, StoreError> {
         let user = &self.user;
-        let closed = |record| {
-            let foreign = true;
-            Ok(Some(FetchedFile { record, foreign }))
-        };
-        match self.layers.store().read(&BlobKey::task(user, &name)).await {
+        let closed = |record| Ok(Some((record, true)));
+        match self.cache.store().read(&BlobKey::task(user, &name)).await {
             Ok(None) => Ok(None),
             Ok(Some(blob)) => {
                 let record = FileRecord::of(&name, blob.etag.as_str(), &blob.bytes);
                 // A tombstone has no write ids either, but counts as absent.
                 let foreign = blob.writes.is_empty() && record.content != Parsed::Tombstone;
-                Ok(Some(FetchedFile { record, foreign }))
+                Ok(Some((record, foreign)))
             }
             // A folder or the like has replaced the file since the listing.
             Err(StoreError::NotAFile { .. }) => closed(non_file_record(&name)),
@@ -189,11 +170,11 @@ impl Rebuild {
         facts: &ListingFacts,
         table: &TaskTable,
     ) -> Result<RebuildStep, ReadError> {
-        let settings = &self.layers.settings;
+        let settings = &self.cache.settings;
         let state = self.state.clone();
         match (decide_bounds(&state, facts, settings.rules), state) {
             (BoundsStep::CreateState(condition), _) => {
-                let documents = &self.layers.states.limited;
+                let documents = &self.cache.states.limited;
                 let legacy = read_legacy_counter(documents, &self.user, &mut self.requests).await?;
                 let state = new_state(self.date, facts, legacy, settings.rules);
                 self.swap_state(state, table, condition, "state made").await
@@ -215,7 +196,7 @@ impl Rebuild {
                     BoundsStep::AssumeUnchanged => None,
                     _ => self.read_state(GetIf::Changed(stored.etag.clone())).await?,
                 };
-                let bounds = bounds_after_reread(&stored, second, &self.layers.settings);
+                let bounds = bounds_after_reread(&stored, second, &self.cache.settings);
                 Ok(bounds.map_or_else(RebuildStep::Retry, RebuildStep::Done))
             }
             // The other steps are only for a document that is there.
@@ -234,7 +215,7 @@ impl Rebuild {
     ) -> Result<RebuildStep, ReadError> {
         let (user, version) = (&self.user, state.version.0);
         let state = state.with_files_digest(digest_of(table));
-        let documents = &self.layers.states.documents;
+        let documents = &self.cache.states.documents;
         let written = documents.write(user, state, condition, &self.now, &mut self.requests);
         Ok(match written.await? {
             Some(stored) => {
@@ -263,7 +244,7 @@ impl Rebuild {
             min_next_id: facts.min_next_id,
         };
         let user = &self.user;
-        let queue = self.layers.states.commits.open(user);
+        let queue = self.cache.states.commits.open(user);
         queue.observe(stored);
         let committed = queue.submit(command, &self.now).await;
         let committed = committed.map_err(|error| match error {
@@ -286,7 +267,7 @@ impl Rebuild {
     }
 
     async fn read_state(&mut self, condition: GetIf) -> Result<Option<StatePresence>, ReadError> {
-        let documents = &self.layers.states.documents;
+        let documents = &self.cache.states.documents;
         let read = documents.read(&self.user, condition, &self.now, &mut self.requests);
         Ok(read.await?.found)
     }

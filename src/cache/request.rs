@@ -46,6 +46,36 @@ pub enum Layer {
     Stale,
 }
 
+impl ReadRequest {
+    /// A request by a client that has seen nothing yet.
+    pub fn new(user: UserId, consistency: Consistency, now: Now) -> Self {
+        Self {
+            user,
+            seen: None,
+            consistency,
+            now,
+        }
+    }
+
+    /// The same request at another consistency.
+    pub fn at(&self, consistency: Consistency) -> Self {
+        Self {
+            consistency,
+            ..self.clone()
+        }
+    }
+}
+
+impl Read {
+    pub(super) fn new(entry: Arc<Snapshot>, layer: Layer, requests: Requests) -> Self {
+        Self {
+            entry,
+            layer,
+            requests,
+        }
+    }
+}
+
 impl Layer {
     /// The header's value.
     pub fn as_str(self) -> &'static str {

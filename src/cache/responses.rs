@@ -128,13 +128,10 @@ impl RenderedResponses {
     /// Size of the responses rendered so far, in bytes.
     pub(super) fn weight(&self) -> usize {
         let pages = [&self.json, &self.german, &self.english];
-        let encodings = pages
-            .into_iter()
-            .flat_map(|page| [&page.gzip, &page.identity]);
-        encodings
-            .filter_map(|slot| slot.get())
-            .map(|packed| packed.bytes.len())
-            .sum()
+        let pages = pages.into_iter();
+        let encodings = pages.flat_map(|page| [&page.gzip, &page.identity]);
+        let rendered = encodings.filter_map(|slot| slot.get());
+        rendered.map(|packed| packed.bytes.len()).sum()
     }
 }
 

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
+use super::request::Read;
 use crate::context::in_request_context;
 use crate::store::ETag;
 use crate::user::UserId;
@@ -16,73 +17,63 @@ use crate::user_state::{ReadError, Version};
 
 /// A result that several readers await. The work runs in its own task: a reader that is dropped doesn't cancel it, the
 /// deadline does.
-pub(super) type SharedResult<T> = Shared<BoxFuture<'static, Result<T, ReadError>>>;
+pub(super) type SharedRead = Shared<BoxFuture<'static, Result<Read, ReadError>>>;
+
+/// Sends a flight's readers the lower bound of its result.
+pub(super) type LowerBoundSender = oneshot::Sender<Version>;
 
 /// A storage read in flight: the request for the state document and everything that follows from it.
 #[derive(Clone)]
-pub(super) struct ReadFlight<T: Clone> {
+pub(super) struct ReadFlight {
     pub id: u64,
     /// When its leader's request arrived: before the state document was requested.
     pub started: Instant,
-    pub result: SharedResult<T>,
-    /// Lower bound of the result, known once the state document has been read. `None`: the read failed before.
-    lower_bound: Shared<BoxFuture<'static, Option<Version>>>,
+    pub result: SharedRead,
+    /// Lower bound of the result, known once the state document has been read. An error: the read failed before. Not a
+    /// `watch`: it wakes its readers in a random order, and no simulated run could be repeated.
+    lower_bound: Shared<oneshot::Receiver<Version>>,
 }
 
-impl<T: Clone> ReadFlight<T> {
+impl ReadFlight {
     /// Whether the result will contain every change up to `seen`; also true if it will be an error, which all readers
     /// share. Waits until the state document has been read.
     pub(super) async fn will_contain(&self, seen: Option<Version>) -> bool {
         let Some(seen) = seen else { return true };
         let lower_bound = self.lower_bound.clone().await;
-        lower_bound.is_none_or(|lo| lo >= seen)
+        lower_bound.map_or(true, |lo| lo >= seen)
     }
 
     /// Whether the state document, or an error, arrives within `limit`.
     pub(super) async fn has_state_within(&self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.lower_bound.clone())
-            .await
-            .is_ok()
+        let lower_bound = self.lower_bound.clone();
+        tokio::time::timeout(limit, lower_bound).await.is_ok()
     }
 }
 
-/// Sends a flight's readers the lower bound of its result, once.
-pub(super) struct LowerBoundSender(Option<oneshot::Sender<Version>>);
-
-impl LowerBoundSender {
-    pub(super) fn send(&mut self, lo: Version) {
-        if let Some(readers) = self.0.take() {
-            // The readers may have been dropped; nothing to notify.
-            let _ = readers.send(lo);
-        }
-    }
-}
-
-/// A rebuild in flight.
-#[derive(Clone)]
-pub(super) struct RebuildFlight<T: Clone> {
-    pub id: u64,
+struct RebuildFlight {
+    id: u64,
     /// The ETag of the state document it started from, if nothing was pending there.
-    pub key: Option<ETag>,
+    key: Option<ETag>,
     /// Set when its LIST is sent.
-    pub listed: Arc<AtomicBool>,
-    pub result: SharedResult<T>,
+    listed: Arc<AtomicBool>,
+    result: SharedRead,
 }
 
-struct UserFlights<T: Clone> {
-    read: Option<ReadFlight<T>>,
-    rebuild: Option<RebuildFlight<T>>,
+#[derive(Default)]
+struct UserFlights {
+    read: Option<ReadFlight>,
+    rebuild: Option<RebuildFlight>,
 }
 
 /// The reads and rebuilds in flight. Readers of one user never wait for another user's: a lock of the map is held only
 /// to look up or register a flight, never across an await.
-pub(super) struct SingleFlight<T: Clone> {
-    users: DashMap<UserId, UserFlights<T>>,
+pub(super) struct SingleFlight {
+    users: DashMap<UserId, UserFlights>,
     ids: AtomicU64,
     deadline: Duration,
 }
 
-impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
+impl SingleFlight {
     pub(super) fn new(deadline: Duration) -> Self {
         Self {
             users: DashMap::new(),
@@ -97,7 +88,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     }
 
     /// The latest read in flight.
-    pub(super) fn current_read(&self, user: &UserId) -> Option<ReadFlight<T>> {
+    pub(super) fn current_read(&self, user: &UserId) -> Option<ReadFlight> {
         self.users.get(user)?.read.clone()
     }
 
@@ -107,27 +98,24 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         self: &Arc<Self>,
         user: &UserId,
         started: Instant,
-        may_join: impl FnOnce(&ReadFlight<T>) -> bool,
+        may_join: impl FnOnce(&ReadFlight) -> bool,
         begin: impl FnOnce(LowerBoundSender) -> Fut,
-    ) -> (ReadFlight<T>, Role)
+    ) -> (ReadFlight, Role)
     where
-        Fut: Future<Output = Result<T, ReadError>> + Send + 'static,
+        Fut: Future<Output = Result<Read, ReadError>> + Send + 'static,
     {
-        let mut user_flights = self
-            .users
-            .entry(user.clone())
-            .or_insert_with(UserFlights::empty);
+        let mut user_flights = self.users.entry(user.clone()).or_default();
         if let Some(flight) = user_flights.read.as_ref().filter(|flight| may_join(flight)) {
             return (flight.clone(), Role::Follower);
         }
         let id = self.next_id();
         let (sender, lower_bound) = oneshot::channel();
-        let result = self.spawn(user, id, begin(LowerBoundSender(Some(sender))));
+        let result = self.spawn(user, id, begin(sender));
         let flight = ReadFlight {
             id,
             started,
             result,
-            lower_bound: lower_bound.map(Result::ok).boxed().shared(),
+            lower_bound: lower_bound.shared(),
         };
         user_flights.read = Some(flight.clone());
         (flight, Role::Leader)
@@ -143,15 +131,12 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         key: Option<ETag>,
         may_share_listing: bool,
         begin: impl FnOnce(Arc<AtomicBool>) -> Fut,
-    ) -> (SharedResult<T>, Role)
+    ) -> (SharedRead, Role)
     where
-        Fut: Future<Output = Result<T, ReadError>> + Send + 'static,
+        Fut: Future<Output = Result<Read, ReadError>> + Send + 'static,
     {
-        let mut user_flights = self
-            .users
-            .entry(user.clone())
-            .or_insert_with(UserFlights::empty);
-        let joinable = |in_flight: &&RebuildFlight<T>| {
+        let mut user_flights = self.users.entry(user.clone()).or_default();
+        let joinable = |in_flight: &&RebuildFlight| {
             !in_flight.listed.load(Ordering::SeqCst)
                 || (may_share_listing && key.is_some() && in_flight.key == key)
         };
@@ -180,8 +165,8 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         self: &Arc<Self>,
         user: &UserId,
         id: u64,
-        work: impl Future<Output = Result<T, ReadError>> + Send + 'static,
-    ) -> SharedResult<T> {
+        work: impl Future<Output = Result<Read, ReadError>> + Send + 'static,
+    ) -> SharedRead {
         let (flights, user) = (Arc::clone(self), user.clone());
         let task = tokio::spawn(in_request_context(async move {
             let _guard = FlightGuard {
@@ -208,23 +193,14 @@ pub(super) enum Role {
     Follower,
 }
 
-impl<T: Clone> UserFlights<T> {
-    fn empty() -> Self {
-        Self {
-            read: None,
-            rebuild: None,
-        }
-    }
-}
-
 /// Removes a flight from the map when its task ends, also on panic or cancellation.
-struct FlightGuard<'a, T: Clone> {
-    flights: &'a SingleFlight<T>,
+struct FlightGuard<'a> {
+    flights: &'a SingleFlight,
     user: &'a UserId,
     id: u64,
 }
 
-impl<T: Clone> Drop for FlightGuard<'_, T> {
+impl Drop for FlightGuard<'_> {
     fn drop(&mut self) {
         let users = &self.flights.users;
         if let Some(mut user_flights) = users.get_mut(self.user) {

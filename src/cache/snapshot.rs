@@ -9,8 +9,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
-use super::bounds::VersionBounds;
-use super::decide::SnapshotAge;
+use super::decide::{SnapshotAge, VersionBounds};
 use super::responses::{Encoding, PackedResponse, PageBytes, PageFormat, RenderedResponses};
 use crate::now::Now;
 use crate::store::Prefix;
@@ -44,9 +43,7 @@ pub struct Snapshot {
 /// The parsed files, and when they were listed, confirmed and last found unreachable.
 #[derive(Debug)]
 struct SnapshotFiles {
-    table: Arc<TaskTable>,
-    listed_at: DateTime<Utc>,
-    listing_expires: Instant,
+    listing: ListedFiles,
     created: Instant,
     /// Nanoseconds after `created`: just before the request that last confirmed them was sent.
     validated: AtomicU64,
@@ -54,44 +51,40 @@ struct SnapshotFiles {
     failed: AtomicU64,
 }
 
-/// Files just listed, or loaded from an artifact.
-#[derive(Debug)]
+/// Files as they were listed, or loaded from an artifact.
+#[derive(Debug, Clone)]
 pub(super) struct ListedFiles {
-    pub(super) table: Arc<TaskTable>,
+    pub table: Arc<TaskTable>,
     /// When they were listed, by the storage clock.
-    pub(super) listed_at: DateTime<Utc>,
+    pub at: DateTime<Utc>,
     /// When the listing expires.
-    pub(super) listing_expires: Instant,
+    pub expires: Instant,
 }
 
-/// What one acknowledged operation of this instance changed.
-#[derive(Debug)]
-pub struct Changed<'a> {
-    /// Its version, which follows the snapshot's.
+/// What acknowledged operations of this instance changed in the snapshot.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The version of the last of them.
     pub version: Version,
     /// The changed files; a removed one is a tombstone, [`Parsed::Tombstone`](crate::task::Parsed).
-    pub files: &'a [FileRecord],
-    /// Just before the operation's compare-and-swap was sent.
+    pub files: Vec<FileRecord>,
+    /// Just before the last one's compare-and-swap was sent.
     pub sent: Instant,
-    /// The time for which the tasks are placed.
-    pub placed: DateTime<Utc>,
-    /// The newest state document known.
-    pub state: Option<Arc<StoredState>>,
+    /// When the last one was acknowledged: the time for which the tasks are placed.
+    pub acknowledged: DateTime<Utc>,
 }
 
 impl Snapshot {
-    /// A snapshot of `found`, placed for `now`: just before the state document was requested.
+    /// A snapshot of these files, placed for `now`: just before the state document was requested.
     pub(super) fn new(
         user: UserId,
         bounds: VersionBounds,
-        found: ListedFiles,
+        listing: ListedFiles,
         now: Now,
         zone: Tz,
     ) -> Self {
         let files = SnapshotFiles {
-            table: found.table,
-            listed_at: found.listed_at,
-            listing_expires: found.listing_expires,
+            listing,
             created: now.mono,
             validated: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -112,14 +105,11 @@ impl Snapshot {
             ..self.bounds.clone()
         };
         let same = bounds.renders_same_as(&self.bounds);
-        Self {
-            responses: if same {
-                self.responses.clone()
-            } else {
-                RenderedResponses::default()
-            },
-            ..self.with_bounds(bounds)
+        let mut entry = self.with_bounds(bounds);
+        if !same {
+            entry.responses = RenderedResponses::default();
         }
+        entry
     }
 
     /// The same snapshot marked inexact, because more than it contains has been shown at its version: the state
@@ -139,29 +129,27 @@ impl Snapshot {
         }
     }
 
-    /// The snapshot after a change to exactly these files. Time and expiry of the listing stay.
-    pub(super) fn with_change(&self, change: Changed<'_>, zone: Tz) -> Self {
-        let bounds = VersionBounds {
-            lo: change.version,
-            hi: change.version,
-            exact: true,
-            state: change.state.or_else(|| self.bounds.state.clone()),
-            before: None,
-            covers_foreign: false,
-        };
-        let table = match change.files {
-            [] => Arc::clone(&self.files.table),
-            files => Arc::new(self.files.table.with(files)),
-        };
+    /// The snapshot after a change to exactly these files; `state` is the newest document known. Time and expiry of the
+    /// listing stay.
+    pub(super) fn with_change(
+        &self,
+        change: &Changed,
+        state: Option<Arc<StoredState>>,
+        zone: Tz,
+    ) -> Self {
+        let state = state.or_else(|| self.bounds.state.clone());
+        let bounds = VersionBounds::exact(change.version, state);
+        let mut listing = self.files.listing.clone();
+        if !change.files.is_empty() {
+            listing.table = Arc::new(listing.table.with(&change.files));
+        }
         let files = SnapshotFiles {
-            table,
-            listed_at: self.files.listed_at,
-            listing_expires: self.files.listing_expires,
+            listing,
             created: self.files.created,
             validated: AtomicU64::new(self.nanos_since_created(change.sent)),
             failed: AtomicU64::new(0),
         };
-        let placed = change.placed.max(self.placed);
+        let placed = change.acknowledged.max(self.placed);
         Self::from_parts(self.user.clone(), bounds, files, placed, zone)
     }
 
@@ -189,12 +177,11 @@ impl Snapshot {
 
     /// The parsed files.
     pub fn table(&self) -> &Arc<TaskTable> {
-        &self.files.table
+        &self.files.listing.table
     }
 
-    /// When the files were last listed, by the storage clock.
     pub(super) fn listed_at(&self) -> DateTime<Utc> {
-        self.files.listed_at
+        self.files.listing.at
     }
 
     /// What the rules of a read need to know of it at `now`.
@@ -206,11 +193,10 @@ impl Snapshot {
             exact: self.bounds.exact,
             confirmed: loaded.saturating_sub(nanoseconds(&self.files.validated)),
             loaded,
-            listing_expired: now.mono >= self.files.listing_expires,
+            listing_expired: now.mono >= self.files.listing.expires,
         }
     }
 
-    /// How long ago this instance listed or loaded the files.
     fn loaded_ago(&self, now: Now) -> Duration {
         now.mono.saturating_duration_since(self.files.created)
     }
@@ -229,7 +215,6 @@ impl Snapshot {
         (!failed.is_zero()).then(|| self.loaded_ago(now).saturating_sub(failed))
     }
 
-    /// Records that the store failed at `moment`.
     pub(super) fn mark_failed(&self, moment: Instant) {
         self.files
             .failed
@@ -248,29 +233,28 @@ impl Snapshot {
         self.valid_for.contains(&now.utc)
     }
 
-    /// Its size in memory, in bytes, including rendered responses.
     pub(super) fn weight(&self) -> usize {
         size_of::<Self>()
-            + self.files.table.weight()
+            + self.table().weight()
             + self.bounds.state.as_ref().map_or(0, |seen| seen.weight())
             + self.responses.weight()
     }
 
     /// The number of the next new task; `None` if all are in use.
     pub fn next_available_id(&self) -> Option<TaskId> {
-        let used = UsedIds::of(&self.files.table);
+        let used = UsedIds::of(self.table());
         used.next_available(self.bounds.next_id())
     }
 
     /// The week, placed for the snapshot's time.
     pub fn timeline(&self, zone: Tz) -> Timeline {
-        place(&self.files.table, self.placed, zone)
+        place(self.table(), self.placed, zone)
     }
 
     /// The response in this format and encoding, rendered on first demand. Valid while [`Self::is_valid_at`] holds.
     pub(super) fn page(&self, format: PageFormat, encoding: Encoding, zone: Tz) -> PageBytes {
         self.responses.get_or_render(format, encoding, || {
-            let (etag, plain) = self.render(format, zone);
+            let (etag, plain) = self.render(format, None, zone);
             PackedResponse::new(&etag, self.bounds.hi, &plain, encoding)
         })
     }
@@ -282,39 +266,51 @@ impl Snapshot {
         language: Language,
         zone: Tz,
     ) -> (Box<str>, Vec<u8>) {
-        let timeline = self.timeline(zone);
-        self.with_week(&timeline, zone, |week, stamps| {
-            let mut hash = Sha256::new();
-            hash.update(view::json(week, stamps).stable());
-            for (row, body) in bodies {
-                hash.update(row.to_le_bytes());
-                hash.update(body);
-            }
-            (
-                etag_of(hash, &format!("b{}", language.tag())),
-                view::html(week, stamps, bodies, language).into_bytes(),
-            )
-        })
+        self.render(PageFormat::Html(language), Some(bodies), zone)
     }
 
-    fn render(&self, format: PageFormat, zone: Tz) -> (Box<str>, Vec<u8>) {
-        let timeline = self.timeline(zone);
-        self.with_week(&timeline, zone, |week, stamps| {
-            let document = view::json(week, stamps);
-            let hash = Sha256::new_with_prefix(document.stable());
-            match format {
-                PageFormat::Json => (etag_of(hash, "j"), document.into_bytes()),
-                PageFormat::Html(language) => (
-                    etag_of(hash, language.tag()),
-                    view::html(week, stamps, &Bodies::new(), language).into_bytes(),
-                ),
+    fn render(&self, format: PageFormat, bodies: Option<&Bodies>, zone: Tz) -> (Box<str>, Vec<u8>) {
+        let (folder, timeline) = (self.folder(), self.timeline(zone));
+        let used = UsedIds::of(self.table());
+        let week = Week {
+            user: &self.user,
+            folder: folder.as_str(),
+            table: self.table(),
+            timeline: &timeline,
+            zone,
+            next_available_id: used.next_available(self.bounds.next_id()),
+            free_ids: used.free(),
+            merged: &self.merged_rows(),
+        };
+        let stamps = Stamps {
+            cache_created_at: self.listed_at(),
+            generated_at: self.placed,
+            version: self.bounds.hi.0,
+        };
+        let document = view::json(&week, &stamps);
+        let mut hash = Sha256::new_with_prefix(document.stable());
+        for (row, body) in bodies.into_iter().flatten() {
+            hash.update(row.to_le_bytes());
+            hash.update(body);
+        }
+        let page =
+            |bodies: &Bodies, language| view::html(&week, &stamps, bodies, language).into_bytes();
+        match (format, bodies) {
+            (PageFormat::Json, _) => (etag_of(hash, "j"), document.into_bytes()),
+            (PageFormat::Html(language), None) => {
+                let page = page(&Bodies::new(), language);
+                (etag_of(hash, language.tag()), page)
             }
-        })
+            (PageFormat::Html(language), Some(bodies)) => {
+                let tag = format!("b{}", language.tag());
+                (etag_of(hash, &tag), page(bodies, language))
+            }
+        }
     }
 
     /// The merged files that haven't changed since their merge.
     fn merged_rows(&self) -> Vec<MergedRow<'_>> {
-        let table = &self.files.table;
+        let table = self.table();
         let merged = self.bounds.merged().into_iter().flatten();
         let merged = merged.filter_map(|(name, merged)| {
             let row = table.row(name)?;
@@ -323,33 +319,6 @@ impl Snapshot {
         });
         merged.collect()
     }
-
-    fn with_week<T>(
-        &self,
-        timeline: &Timeline,
-        zone: Tz,
-        show: impl FnOnce(&Week<'_>, &Stamps) -> T,
-    ) -> T {
-        let folder = self.folder();
-        let used = UsedIds::of(&self.files.table);
-        let merged = self.merged_rows();
-        let week = Week {
-            user: &self.user,
-            folder: folder.as_str(),
-            table: &self.files.table,
-            timeline,
-            zone,
-            next_available_id: used.next_available(self.bounds.next_id()),
-            free_ids: used.free(),
-            merged: &merged,
-        };
-        let stamps = Stamps {
-            cache_created_at: self.files.listed_at,
-            generated_at: self.placed,
-            version: self.bounds.hi.0,
-        };
-        show(&week, &stamps)
-    }
 }
 
 impl Clone for SnapshotFiles {
@@ -357,9 +326,7 @@ impl Clone for SnapshotFiles {
     fn clone(&self) -> Self {
         let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
         Self {
-            table: Arc::clone(&self.table),
-            listed_at: self.listed_at,
-            listing_expires: self.listing_expires,
+            listing: self.listing.clone(),
             created: self.created,
             validated: copy(&self.validated),
             failed: copy(&self.failed),

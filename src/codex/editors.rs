@@ -23,7 +23,7 @@ type EditedFiles = BTreeMap<UserId, Option<BTreeSet<String>>>;
 /// Watches the folder of this instance's store.
 pub struct EditorWatch {
     pub(super) store: Arc<dyn BlobStore>,
-    pub(super) cache: Cache,
+    pub(super) cache: Arc<Cache>,
 }
 
 impl EditorWatch {
@@ -84,13 +84,11 @@ impl EditorWatch {
 
     async fn all_users(&self) -> Result<EditedFiles, StoreError> {
         // Listed by state, which includes users whose files are all deleted. Without a state nothing is cached.
-        let folders = self
-            .store
-            .contents(&Prefix::all_state())
-            .await?
-            .value
-            .folders;
-        let users = folders.iter().filter_map(|it| UserId::parse(it).ok());
+        let contents = self.store.contents(&Prefix::all_state()).await?.value;
+        let users = contents
+            .folders
+            .iter()
+            .filter_map(|it| UserId::parse(it).ok());
         Ok(users.map(|user| (user, None)).collect())
     }
 
@@ -107,12 +105,7 @@ impl EditorWatch {
                     continue;
                 }
             }
-            let request = ReadRequest {
-                user,
-                seen: None,
-                consistency: Consistency::Rebuilt,
-                now: clock(),
-            };
+            let request = ReadRequest::new(user, Consistency::Rebuilt, clock());
             if self.cache.read(&request).await.is_err() {
                 // The read has logged the error.
                 failed.insert(request.user, None);
@@ -144,7 +137,6 @@ impl EditorWatch {
         Ok(false)
     }
 
-    /// The files of the cached snapshot, else of the artifact.
     async fn known_files(&self, user: &UserId) -> Result<Option<Arc<TaskTable>>, StoreError> {
         if let Some(entry) = self.cache.known(user) {
             return Ok(Some(Arc::clone(entry.table())));
@@ -182,10 +174,8 @@ pub fn changed_files(listing: Listing, known: &TaskTable) -> BTreeSet<String> {
     let mut changed: BTreeSet<String> = listing.others.into_iter().collect();
     for file in listing.blobs {
         gone.remove(file.name.as_str());
-        if known
-            .find(&file.name)
-            .is_none_or(|it| it.etag != file.etag.as_str())
-        {
+        let before = known.find(&file.name);
+        if before.is_none_or(|it| it.etag != file.etag.as_str()) {
             changed.insert(file.name);
         }
     }

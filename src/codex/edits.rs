@@ -149,7 +149,6 @@ fn with_completion_slot(fields: &Edit, task: &Task, slot: Slot) -> Edit {
     }
 }
 
-/// The file's text and parsed task.
 fn parse_task<'a>(name: &FileName, bytes: &'a [u8]) -> Result<(&'a str, Task), EditError> {
     match (parse(name, bytes), std::str::from_utf8(bytes)) {
         (Parsed::Task(task), Ok(text)) => Ok((text, task)),

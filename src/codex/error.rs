@@ -117,7 +117,6 @@ impl From<ChangeError<TaskError>> for Refusal {
         match error {
             ChangeError::Gone(version) => Self::at(TaskError::NotFound, version),
             ChangeError::Refused(error, version) => Self::at(error, version),
-            ChangeError::Conflict(version) => Self::at(TaskError::Conflict, version),
             // A folder or the like replaced the file since the snapshot was made.
             ChangeError::Write(WriteError::Read(ReadError::Store(StoreError::NotAFile {
                 ..

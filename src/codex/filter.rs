@@ -27,11 +27,8 @@ impl TaskFilter {
     pub fn page(&self, table: &TaskTable) -> (Vec<usize>, Option<FileName>) {
         let text = self.text.as_deref().map(comparable).unwrap_or_default();
         let words: Vec<&str> = text.split_whitespace().collect();
-        let is_later = |name: &str| {
-            self.after
-                .as_ref()
-                .is_none_or(|after| name > after.as_str())
-        };
+        let after = self.after.as_ref().map(FileName::as_str);
+        let is_later = |name: &str| after.is_none_or(|after| name > after);
         let mut matching = (0..table.len()).filter(|row| {
             let file = table.file(*row);
             let matches = |task: &TaskView<'_>| self.matches(task) && has_all(task, &words);

@@ -40,10 +40,7 @@ impl RateLimiter {
         }
     }
 
-    /// Consumes one of the user's requests.
-    ///
-    /// # Errors
-    /// [`TaskError::TooMany`], when this minute's are used up.
+    /// Consumes one of the user's requests, or fails with [`TaskError::TooMany`].
     pub(super) fn allow(&self, request: &ReadRequest) -> Result<(), TaskError> {
         let granted = self.take(&request.user, request.now.mono);
         granted.map_err(|retry_after| TaskError::TooMany {
@@ -52,10 +49,7 @@ impl RateLimiter {
         })
     }
 
-    /// Consumes one of the user's requests.
-    ///
-    /// # Errors
-    /// How long to wait for the next window, when this one is used up.
+    /// Consumes one of the user's requests. Fails with how long to wait for the next window, when this one is used up.
     pub(super) fn take(&self, user: &UserId, now: Instant) -> Result<(), Duration> {
         let window = self.windows.get_with_by_ref(user, Arc::default);
         let mut window = window.lock();

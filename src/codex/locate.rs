@@ -56,13 +56,11 @@ pub fn locate(table: &TaskTable, task: &TaskRef) -> Located {
             ContentView::Unreadable(problem) => Located::Unreadable(row, problem.clone()),
             _ => Located::Task(row),
         },
-        _ => Located::Ambiguous(
-            found
-                .iter()
-                .filter_map(|row| table.file(*row).name.strip_suffix(".md"))
-                .map(str::to_owned)
-                .collect(),
-        ),
+        _ => {
+            let names = found.iter().map(|row| table.file(*row).name);
+            let stems = names.filter_map(|name| Some(name.strip_suffix(".md")?.to_owned()));
+            Located::Ambiguous(stems.collect())
+        }
     }
 }
 

@@ -15,6 +15,8 @@ mod writer;
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use crate::cache::{Cache, CacheSettings, SnapshotMemory};
 use crate::git_sync::{GitSettings, GitSync, GitSyncError, SyncOutcome, SyncRequest};
 use crate::metrics::RuntimeStats;
@@ -34,15 +36,17 @@ pub use crate::store::{BlobFormat, Requests};
 pub use crate::user_state::{
     ChangeKind, KeyHashes, NewerFormat, PendingFile, PendingOp, ReadError, State, Version,
 };
-pub use crate::write::{BatchItem, BatchResult, FileOp, FileOutcome, MAX_BATCH};
-pub use edits::IfMatch;
+pub use crate::write::{
+    BatchItem, BatchResult, ChangeOutcome, CreatedTask, FileOp, FileOutcome, MAX_BATCH,
+};
+pub use edits::{CompletionResult, IfMatch};
 pub use error::{Limited, Refusal, TaskError};
 pub use filter::TaskFilter;
 pub use janitor::{Janitor, JanitorError, JanitorReport};
 pub use limit::MinuteWindow;
 pub use reader::{TaskDetail, TaskList, TaskReader};
 pub use render::render;
-pub use writer::{TaskChanged, TaskCompleted, TaskCreated, TaskWriter};
+pub use writer::TaskWriter;
 
 use editors::EditorWatch;
 use limit::RateLimiter;
@@ -69,12 +73,10 @@ pub struct CodexSettings {
 pub struct Codex {
     store: Arc<dyn BlobStore>,
     states: UserStates,
-    cache: Cache,
-    files: Writer,
+    cache: Arc<Cache>,
     owners: Owners,
     reader: TaskReader,
     writer: TaskWriter,
-    rebuilds: RateLimiter,
     probe: Arc<ReadinessProbe>,
     git: Option<Arc<GitSync>>,
 }
@@ -94,27 +96,27 @@ impl Codex {
         let memory = Arc::new(SnapshotMemory::new(&settings.cache));
         let known = Arc::<SnapshotMemory>::clone(&memory);
         let states = UserStates::new(Arc::clone(&store), known, pending_expiry, rules);
-        let cache = Cache::new(memory, states.clone(), settings.cache);
-        let files = Writer::new(states.clone(), cache.clone());
+        let cache = Arc::new(Cache::new(memory, states.clone(), settings.cache));
+        let files = Writer::new(states.clone(), Arc::clone(&cache));
         let rebuilds = RateLimiter::per_minute(settings.rebuilds_per_minute, Limited::Rebuilds);
         let leaves_hints = settings.git.is_some();
         let git = settings.git.map(|git| {
-            let (store, cache, files) = (Arc::clone(&store), cache.clone(), files.clone());
+            let (store, cache, files) = (Arc::clone(&store), Arc::clone(&cache), files.clone());
             Arc::new(GitSync::new(git, store, cache, files))
         });
         Self {
             reader: TaskReader {
-                store: Arc::clone(states.limited.store()),
-                cache: cache.clone(),
+                store: Arc::clone(&states.limited.store),
+                cache: Arc::clone(&cache),
                 rebuilds: rebuilds.clone(),
                 zone,
                 rules,
             },
             writer: TaskWriter {
-                cache: cache.clone(),
-                files: files.clone(),
+                cache: Arc::clone(&cache),
+                files,
                 writes: RateLimiter::per_minute(settings.writes_per_minute, Limited::Writes),
-                rebuilds: rebuilds.clone(),
+                rebuilds,
                 zone,
                 leaves_hints,
             },
@@ -123,9 +125,7 @@ impl Codex {
             store,
             states,
             cache,
-            files,
             owners,
-            rebuilds,
         }
     }
 
@@ -149,7 +149,7 @@ impl Codex {
         Janitor {
             store: Arc::clone(&self.store),
             states: self.states.clone(),
-            cache: self.cache.clone(),
+            cache: Arc::clone(&self.cache),
             git: self.git.clone(),
         }
     }
@@ -158,7 +158,7 @@ impl Codex {
     pub fn editor_watch(&self) -> EditorWatch {
         EditorWatch {
             store: Arc::clone(&self.store),
-            cache: self.cache.clone(),
+            cache: Arc::clone(&self.cache),
         }
     }
 
@@ -180,7 +180,7 @@ impl Codex {
         sync: SyncRequest,
     ) -> Result<SyncOutcome, GitSyncError> {
         let git = self.git()?;
-        let granted = self.rebuilds.take(&request.user, request.now.mono);
+        let granted = self.reader.rebuilds.take(&request.user, request.now.mono);
         granted.map_err(|retry_after| GitSyncError::TooMany { retry_after })?;
         git.sync(request, sync).await
     }
@@ -196,7 +196,7 @@ impl Codex {
     /// Waits for the work that follows acknowledged writes (removing write intents), so that a clean shutdown leaves
     /// nothing for other instances to recover.
     pub async fn finish_writes(&self) {
-        self.files.finish().await;
+        self.writer.files.finish().await;
     }
 
     /// The user's snapshot in memory, of any age.
@@ -213,9 +213,8 @@ impl Codex {
             rebuilds: self.cache.rebuilds(),
             cached_users,
             cached_bytes,
-            tasks: tokio::runtime::Handle::try_current()
-                .map_or(0, |runtime| runtime.metrics().num_alive_tasks() as u64),
-            pending: self.files.active_users() as u64,
+            tasks: Handle::try_current().map_or(0, |it| it.metrics().num_alive_tasks() as u64),
+            pending: self.writer.files.active_users() as u64,
             unpushed: unpushed as u64,
             oldest_unpushed: since.map(|since| now.started - since),
         }

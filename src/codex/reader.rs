@@ -68,7 +68,7 @@ const CONCURRENT_FETCHES: usize = 21;
 pub struct TaskReader {
     /// With a deadline for each request.
     pub(super) store: Arc<dyn BlobStore>,
-    pub(super) cache: Cache,
+    pub(super) cache: Arc<Cache>,
     pub(super) rebuilds: RateLimiter,
     pub(super) zone: Tz,
     pub(super) rules: Rules<Mutation>,
@@ -193,11 +193,7 @@ impl TaskReader {
         if attempt == MAX_ATTEMPTS {
             return Err(ReadError::Contended);
         }
-        let rebuilt = ReadRequest {
-            consistency: Consistency::Rebuilt,
-            ..request.clone()
-        };
-        self.cache.read(&rebuilt).await
+        self.cache.read(&request.at(Consistency::Rebuilt)).await
     }
 
     /// Rendered bodies by row; `None` when a file is no longer in the version of the snapshot.
@@ -208,10 +204,8 @@ impl TaskReader {
     ) -> Result<Option<Bodies>, ReadError> {
         let timeline = entry.timeline(self.zone);
         let slots = timeline.days.iter().flat_map(|day| &day.slots);
-        let rows: Vec<usize> = slots
-            .filter_map(|slot| slot.task)
-            .map(|placed| placed.row)
-            .collect();
+        let rows = slots.filter_map(|slot| Some(slot.task?.row));
+        let rows: Vec<usize> = rows.collect();
         requests.reads += rows.len() as u32;
         stream::iter(rows)
             .map(|row| self.body(entry, row))
@@ -245,12 +239,10 @@ impl TaskReader {
             false => GetIf::Same(ETag::new(file.etag)),
         };
         match self.store.get(&key, condition).await {
-            Ok(response) => Ok(response
-                .value
-                .into_blob()
-                .map_or(FileText::Changed, |blob| {
-                    FileText::Text(String::from_utf8_lossy(&blob.bytes).into_owned())
-                })),
+            Ok(response) => Ok(match response.value.into_blob() {
+                Some(blob) => FileText::Text(String::from_utf8_lossy(&blob.bytes).into_owned()),
+                None => FileText::Changed,
+            }),
             Err(StoreError::NotAFile { .. }) => Ok(FileText::Changed),
             Err(StoreError::Unreadable { .. }) => Ok(FileText::Unreadable),
             Err(error) => Err(error.into()),

@@ -16,57 +16,14 @@ use crate::git_sync::hint;
 use crate::now::Now;
 use crate::store::{BlobUpdate, Requests};
 use crate::task::{
-    ContentView, Edit, FileName, FileView, GitSha, NewTask, Slot, Status, TaskRef, git_sha,
-    new_file,
+    ContentView, Edit, FileName, FileView, GitSha, NewTask, Slot, Status, TaskRef, new_file,
 };
 use crate::user::UserId;
-use crate::user_state::{KeyHashes, ReadError, Version};
+use crate::user_state::{KeyHashes, ReadError};
 use crate::write::{
-    BatchItem, BatchResult, ChangeError, ChangeOutcome, NewTaskFile, WriteContext, Writer,
+    BatchItem, BatchResult, ChangeError, ChangeOutcome, CreatedTask, NewTaskFile, WriteContext,
+    Writer,
 };
-
-/// A task that was created.
-#[derive(Debug, Clone)]
-pub struct TaskCreated {
-    /// Its file.
-    pub name: FileName,
-    /// The version that contains it.
-    pub version: Version,
-    /// The newest version known, which contains it: later than `version` for a repeated request.
-    pub known: Version,
-    /// The Git blob SHA-1 of its content.
-    pub etag: GitSha,
-    /// An earlier request with the same `Idempotency-Key` created it.
-    pub reused: bool,
-    /// The storage requests sent before the answer.
-    pub requests: Requests,
-}
-
-/// A task that was changed, or needed no change.
-#[derive(Debug, Clone)]
-pub struct TaskChanged {
-    /// Its file.
-    pub name: FileName,
-    /// The version that contains the change.
-    pub version: Version,
-    /// The Git blob SHA-1 of its content.
-    pub etag: GitSha,
-    /// Whether a write was needed.
-    pub written: bool,
-    /// The storage requests sent before the answer.
-    pub requests: Requests,
-}
-
-/// A completed task.
-#[derive(Debug, Clone)]
-pub struct TaskCompleted {
-    /// The task.
-    pub task: TaskChanged,
-    /// When it was completed; `None` for a file whose status an editor set without a time.
-    pub at: Option<Slot>,
-    /// It was already completed before the request.
-    pub already: bool,
-}
 
 /// The file that a write changes.
 struct WriteTarget {
@@ -94,12 +51,12 @@ impl WriteTarget {
         self.entry.table().file(self.row)
     }
 
-    /// The answer that this content needs no change.
-    fn unchanged(self, etag: GitSha) -> TaskChanged {
-        TaskChanged {
+    /// The answer that the content needs no change.
+    fn unchanged<T>(self, value: T) -> ChangeOutcome<T> {
+        ChangeOutcome {
             name: self.name,
             version: self.entry.bounds.hi,
-            etag,
+            value,
             written: false,
             requests: self.requests,
         }
@@ -109,7 +66,7 @@ impl WriteTarget {
 /// Writes tasks.
 #[derive(Clone)]
 pub struct TaskWriter {
-    pub(super) cache: Cache,
+    pub(super) cache: Arc<Cache>,
     pub(super) files: Writer,
     pub(super) writes: RateLimiter,
     pub(super) rebuilds: RateLimiter,
@@ -129,25 +86,16 @@ impl TaskWriter {
         request: &ReadRequest,
         mut task: NewTask,
         key: Option<KeyHashes>,
-    ) -> Result<TaskCreated, Refusal> {
+    ) -> Result<CreatedTask, Refusal> {
         self.writes.allow(request)?;
         if task.status == Status::Abgeschlossen {
             task.abgeschlossen_am = Some(completion_slot(request.now.utc, self.zone));
         }
         let (slug, text) = new_file(&task)?;
         let bytes = Bytes::from(text);
-        let etag = git_sha(&bytes);
         let file = NewTaskFile { slug, bytes, key };
         let context = self.context(&request.user, request.now, "create");
-        let created = self.files.create(context, file).await?;
-        Ok(TaskCreated {
-            name: created.name,
-            version: created.version,
-            known: created.known,
-            etag,
-            reused: created.reused,
-            requests: created.requests,
-        })
+        Ok(self.files.create(context, file).await?)
     }
 
     /// Sets the fields in `fields` and leaves the others. After a concurrent change the edit is applied to the newer
@@ -162,7 +110,7 @@ impl TaskWriter {
         task: &TaskRef,
         fields: Edit,
         if_match: Option<IfMatch>,
-    ) -> Result<TaskChanged, Refusal> {
+    ) -> Result<ChangeOutcome<GitSha>, Refusal> {
         self.writes.allow(request)?;
         let confirmed = || self.confirmed_target(request, task, Consistency::Strict);
         // An empty edit is answered without a write, so it needs a confirmed snapshot.
@@ -191,8 +139,7 @@ impl TaskWriter {
         let decide = move |name: &FileName, bytes: &[u8]| {
             updated(name, bytes, &fields, if_match.as_ref(), slot)
         };
-        let (name, done) = self.change(request, task, target, "update", decide).await?;
-        Ok(task_changed(name, &done, done.value))
+        self.change(request, task, target, "update", decide).await
     }
 
     /// Completes a task as of `slot`, or now. A completed task stays unchanged.
@@ -204,7 +151,7 @@ impl TaskWriter {
         request: &ReadRequest,
         task: &TaskRef,
         slot: Option<Slot>,
-    ) -> Result<TaskCompleted, Refusal> {
+    ) -> Result<ChangeOutcome<CompletionResult>, Refusal> {
         self.writes.allow(request)?;
         let is_done = |status| status == Status::Abgeschlossen;
         let target = self.target(request, task, is_done).await?;
@@ -212,23 +159,16 @@ impl TaskWriter {
         if let (ContentView::Task(task), Some(etag)) = (&file.content, file.sha)
             && is_done(task.status)
         {
-            return Ok(TaskCompleted {
-                at: task.abgeschlossen_am,
+            let at = task.abgeschlossen_am;
+            return Ok(target.unchanged(CompletionResult {
+                etag,
+                at,
                 already: true,
-                task: target.unchanged(etag),
-            });
+            }));
         }
         let slot = slot.unwrap_or_else(|| completion_slot(request.now.utc, self.zone));
         let decide = move |name: &FileName, bytes: &[u8]| completed(name, bytes, slot);
-        let (name, done) = self
-            .change(request, task, target, "complete", decide)
-            .await?;
-        let CompletionResult { etag, at, already } = done.value;
-        Ok(TaskCompleted {
-            task: task_changed(name, &done, etag),
-            at,
-            already,
-        })
+        self.change(request, task, target, "complete", decide).await
     }
 
     /// Writes up to [`MAX_BATCH`](crate::write::MAX_BATCH) files under one version.
@@ -246,9 +186,6 @@ impl TaskWriter {
     }
 
     /// The file that a write changes, from memory if that is enough: see [`unconfirmed_target`].
-    ///
-    /// # Errors
-    /// When the task is missing, ambiguous or unreadable, or the read fails.
     async fn target(
         &self,
         request: &ReadRequest,
@@ -267,9 +204,6 @@ impl TaskWriter {
     }
 
     /// The file that a write changes, found in a snapshot that this call confirms.
-    ///
-    /// # Errors
-    /// As [`Self::target`].
     async fn confirmed_target(
         &self,
         request: &ReadRequest,
@@ -298,11 +232,7 @@ impl TaskWriter {
         if consistency == Consistency::Rebuilt {
             self.rebuilds.allow(request)?;
         }
-        let request = ReadRequest {
-            consistency,
-            ..request.clone()
-        };
-        Ok(self.cache.read(&request).await?)
+        Ok(self.cache.read(&request.at(consistency)).await?)
     }
 
     /// Changes the file. If it is gone, looks the task up once more after a rebuild: it may have been renamed.
@@ -313,21 +243,20 @@ impl TaskWriter {
         mut target: WriteTarget,
         reason: &'static str,
         decide: D,
-    ) -> Result<(FileName, ChangeOutcome<T>), Refusal>
+    ) -> Result<ChangeOutcome<T>, Refusal>
     where
         T: Send + 'static,
         D: Fn(&FileName, &[u8]) -> Result<BlobUpdate<T>, TaskError> + Send + Sync + 'static,
     {
         let decide = Arc::new(decide);
         for last in [false, true] {
-            let name = target.name;
-            let (decide, of_file) = (Arc::clone(&decide), name.clone());
-            let decide = move |bytes: &[u8]| decide(&of_file, bytes);
+            let (decide, name) = (Arc::clone(&decide), target.name.clone());
+            let decide = move |bytes: &[u8]| decide(&name, bytes);
             let context = self.context(&request.user, request.now, reason);
-            match self.files.change(context, name.clone(), decide).await {
+            match self.files.change(context, target.name, decide).await {
                 Ok(mut done) => {
                     done.requests += target.requests;
-                    return Ok((name, done));
+                    return Ok(done);
                 }
                 Err(ChangeError::Gone(_)) if !last => {
                     target = self
@@ -348,15 +277,5 @@ impl TaskWriter {
             reason,
             hint: self.leaves_hints.then(|| hint(user, now)),
         }
-    }
-}
-
-fn task_changed<T>(name: FileName, done: &ChangeOutcome<T>, etag: GitSha) -> TaskChanged {
-    TaskChanged {
-        name,
-        version: done.version,
-        etag,
-        written: done.written,
-        requests: done.requests,
     }
 }

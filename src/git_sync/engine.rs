@@ -48,7 +48,7 @@ pub(super) struct Engine {
     pub clock: fn() -> Now,
     pub rules: Rules<GitMutation>,
     pub store: Arc<dyn BlobStore>,
-    pub cache: Cache,
+    pub cache: Arc<Cache>,
     /// Writes task files.
     writer: Writer,
     pub states: SyncStates,
@@ -70,7 +70,7 @@ impl Engine {
     pub(super) fn new(
         settings: GitSettings,
         store: Arc<dyn BlobStore>,
-        cache: Cache,
+        cache: Arc<Cache>,
         writer: Writer,
     ) -> Self {
         let GitSettings {

@@ -98,7 +98,7 @@ impl GitSync {
     pub fn new(
         settings: GitSettings,
         store: Arc<dyn BlobStore>,
-        cache: Cache,
+        cache: Arc<Cache>,
         writer: Writer,
     ) -> Self {
         Self {

@@ -3,61 +3,41 @@
 //! and compiles to nothing.
 
 use crate::github::{GitSnapshot, SideState, SkipCode};
-use crate::rules::Rules;
+use crate::rules::{Rules, mutations};
 use crate::task::{TOMBSTONE_FILE, git_sha};
 
-/// A broken rule of the Git engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GitMutation {
-    /// Something in a task file's place that isn't a plain file counts as absent.
-    SkippedCountsAsAbsent,
-    /// Something in a folder's place that isn't a folder counts as an empty folder.
-    NonFolderCountsAsEmpty,
-    /// Any head counts as the newest one.
-    AnyHead,
-    /// Own commits aren't recorded with the base.
-    OwnCommitNotRecorded,
-    /// The guard counts removals against the previous files together with the new ones.
-    GuardCountsNewFiles,
-    /// Held removals are judged anew.
-    HeldRemovalsForgotten,
-    /// A merged pull request isn't recorded as the base of Git's content.
-    ReviewUndone,
-    /// Pull requests that were merged without a change of the folder are never checked.
-    QuietMergeMissed,
-    /// A tombstone in the repository counts as a task file.
-    TombstoneCountsAsTask,
-    /// The base is moved before Git's content is written to the store.
-    BaseBeforeWrite,
-    /// A push is started without recording it.
-    PushIntentNotRecorded,
-    /// An inbound write is started without recording it.
-    InboundWriteNotRecorded,
-    /// A hint is removed without comparing its version.
-    HintDeletedUnconditionally,
-    /// A file that was never in Git is removed.
-    LocalOnlyFileRemoved,
-}
-
-impl GitMutation {
-    /// All of them.
-    #[cfg(feature = "mutations")]
-    pub const ALL: [Self; 14] = [
-        Self::SkippedCountsAsAbsent,
-        Self::NonFolderCountsAsEmpty,
-        Self::AnyHead,
-        Self::OwnCommitNotRecorded,
-        Self::GuardCountsNewFiles,
-        Self::HeldRemovalsForgotten,
-        Self::ReviewUndone,
-        Self::QuietMergeMissed,
-        Self::TombstoneCountsAsTask,
-        Self::BaseBeforeWrite,
-        Self::PushIntentNotRecorded,
-        Self::InboundWriteNotRecorded,
-        Self::HintDeletedUnconditionally,
-        Self::LocalOnlyFileRemoved,
-    ];
+mutations! {
+    /// A broken rule of the Git engine.
+    pub enum GitMutation {
+        /// Something in a task file's place that isn't a plain file counts as absent.
+        SkippedCountsAsAbsent,
+        /// Something in a folder's place that isn't a folder counts as an empty folder.
+        NonFolderCountsAsEmpty,
+        /// Any head counts as the newest one.
+        AnyHead,
+        /// Own commits aren't recorded with the base.
+        OwnCommitNotRecorded,
+        /// The guard counts removals against the previous files together with the new ones.
+        GuardCountsNewFiles,
+        /// Held removals are judged anew.
+        HeldRemovalsForgotten,
+        /// A merged pull request isn't recorded as the base of Git's content.
+        ReviewUndone,
+        /// Pull requests that were merged without a change of the folder are never checked.
+        QuietMergeMissed,
+        /// A tombstone in the repository counts as a task file.
+        TombstoneCountsAsTask,
+        /// The base is moved before Git's content is written to the store.
+        BaseBeforeWrite,
+        /// A push is started without recording it.
+        PushIntentNotRecorded,
+        /// An inbound write is started without recording it.
+        InboundWriteNotRecorded,
+        /// A hint is removed without comparing its version.
+        HintDeletedUnconditionally,
+        /// A file that was never in Git is removed.
+        LocalOnlyFileRemoved,
+    }
 }
 
 /// The snapshot as the rules about reading trees let it be read; another one only where such a rule is broken.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::extract::Asked;
 use super::header_names::{JSON, SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION};
 use super::negotiate::waits_for_git;
-use crate::codex::{Read, Requests, TaskChanged, Version};
+use crate::codex::{ChangeOutcome, Read, Requests, Version};
 use crate::task::{FileName, GitSha};
 
 /// A client may store the response, and must revalidate it before each use (RFC 9111, 5.2.2.4).
@@ -132,15 +132,16 @@ impl GitFields {
 }
 
 /// 200 for a change of a task, with the headers of a write and the new `ETag`.
-pub(super) fn write_response(
+pub(super) fn write_response<T>(
     asked: &Asked,
-    task: &TaskChanged,
+    done: &ChangeOutcome<T>,
+    etag: GitSha,
     document: &impl Serialize,
 ) -> Response {
     let mut response = json(StatusCode::OK, document);
     let headers = response.headers_mut();
-    insert_write_headers(headers, asked, task.version, task.requests);
-    insert_etag(headers, task.etag);
+    insert_write_headers(headers, asked, done.version, done.requests);
+    insert_etag(headers, etag);
     response
 }
 

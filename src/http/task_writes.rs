@@ -22,7 +22,7 @@ use super::openapi::parameters::{
     TaskWord, WaitParams,
 };
 use super::response::{GitFields, insert_etag, insert_write_headers, json, write_response};
-use crate::codex::{self, KeyHashes};
+use crate::codex::{self, CompletionResult, KeyHashes};
 use crate::task::{Datum, Edit, GitSha, Kategorie, NewTask, Slot, Status, TaskId};
 
 /// The maximum length of an `Idempotency-Key`.
@@ -269,15 +269,15 @@ async fn update(mut asked: Asked) -> Answer {
     let updated = writer
         .update(&asked.reader, &task, fields, if_match)
         .await?;
-    let git = GitFields::after(&asked, &updated.name, updated.etag, updated.written).await;
+    let git = GitFields::after(&asked, &updated.name, updated.value, updated.written).await;
     let document = Updated {
         ok: Always,
         id: updated.name.id(),
-        etag: updated.etag,
+        etag: updated.value,
         version: updated.version.0,
         git,
     };
-    Ok(write_response(&asked, &updated, &document))
+    Ok(write_response(&asked, &updated, updated.value, &document))
 }
 
 fn fields(mut members: Members) -> Answer<Edit> {
@@ -345,19 +345,19 @@ async fn complete(mut asked: Asked) -> Answer {
     let slot = members.slot()?;
     members.reject_unknown()?;
     let writer = asked.app.codex.writer();
-    let completed = writer.complete(&asked.reader, &task, slot).await?;
-    let task = completed.task;
-    let git = GitFields::after(&asked, &task.name, task.etag, task.written).await;
+    let task = writer.complete(&asked.reader, &task, slot).await?;
+    let CompletionResult { etag, at, already } = task.value;
+    let git = GitFields::after(&asked, &task.name, etag, task.written).await;
     let document = Completed {
         ok: Always,
         id: task.name.id(),
-        completed_at: completed.at,
-        already_completed: completed.already,
-        etag: task.etag,
+        completed_at: at,
+        already_completed: already,
+        etag,
         version: task.version.0,
         git,
     };
-    Ok(write_response(&asked, &task, &document))
+    Ok(write_response(&asked, &task, etag, &document))
 }
 
 #[derive(Serialize, ToSchema)]

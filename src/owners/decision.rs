@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::error::OwnerError;
-use super::file::{AccountIdentity, OwnerFile};
+use super::file::{AccountIdentity, OwnerError, OwnerFile};
 use crate::revalidated::Freshness;
 use crate::store::BlobUpdate;
 use crate::user::UserId;

@@ -1,12 +1,11 @@
 //! `owner.json`: the account that owns a user name, and the session generation that is valid
-//! (src/owners/README.md).
+//! (src/owners/README.md). And why a claim fails.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::error::OwnerError;
-use crate::store::{BlobFormat, BlobKey, BlobStore, BlobStoreExt};
+use crate::store::{BlobFormat, BlobKey, BlobStore, BlobStoreExt, StoreError};
 
 /// Permanent identity of an account, independent of its login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,11 +127,40 @@ impl OwnerFile {
     }
 }
 
-/// Reads the file; `None` if there is none.
 pub(super) async fn read(
     store: &dyn BlobStore,
     key: &BlobKey,
 ) -> Result<Option<OwnerFile>, OwnerError> {
     let blob = store.read(key).await?;
     blob.map(|it| OwnerFile::parse(&it.bytes)).transpose()
+}
+
+/// Why a claim to a user name is denied, or can't be checked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OwnerError {
+    /// The name belongs to another account.
+    #[error("the name belongs to another account")]
+    Reassigned,
+    /// The user has signed out since the session began.
+    #[error("the session was ended")]
+    SessionEnded,
+    /// A newer version of the service wrote `owner.json`.
+    #[error("owner.json has a newer format")]
+    NewerFormat,
+    /// `owner.json` can't be parsed.
+    #[error("owner.json can't be read")]
+    Unreadable,
+    /// The store failed, or didn't answer within 10 s.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Each of five compare-and-swaps was lost to another writer.
+    #[error("others kept changing owner.json")]
+    Contended,
+}
+
+impl OwnerError {
+    /// Whether the store is unavailable, so that a cached answer may be used instead.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Contended)
+    }
 }

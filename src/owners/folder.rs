@@ -1,10 +1,12 @@
-//! Finding a user's folder: GitHub logins are case-insensitive, folder names are case-sensitive.
+//! The owner records in the store: finding or writing a user's, and ending sessions in it. GitHub logins are
+//! case-insensitive, folder names are case-sensitive.
 
 use std::collections::BTreeSet;
 
-use super::error::OwnerError;
-use super::file::{self, AccountIdentity, OwnerFile};
-use crate::store::{BlobKey, BlobStore, Prefix, StoreError};
+use super::decision::{LoginClaim, session_end};
+use super::file::{self, AccountIdentity, OwnerError, OwnerFile};
+use crate::now::Now;
+use crate::store::{Blob, BlobKey, BlobStore, BlobStoreExt, Prefix, PutIf, StoreError};
 use crate::user::UserId;
 
 /// Result of looking for the folder of a login.
@@ -17,9 +19,6 @@ pub enum OwnerFolder {
 }
 
 /// All users' folders as they are spelled, in byte order. Two or three storage requests for every 5,000 users.
-///
-/// # Errors
-/// As the store's.
 pub async fn folders(store: &dyn BlobStore) -> Result<BTreeSet<UserId>, StoreError> {
     let mut found = BTreeSet::new();
     for prefix in [Prefix::all_raw(), Prefix::all_state()] {
@@ -30,9 +29,6 @@ pub async fn folders(store: &dyn BlobStore) -> Result<BTreeSet<UserId>, StoreErr
 }
 
 /// The folders whose names are `login` in any letter case. Costs what [`folders`] costs.
-///
-/// # Errors
-/// As the store's.
 pub async fn spellings(store: &dyn BlobStore, login: &UserId) -> Result<Vec<UserId>, StoreError> {
     let login = login.folded();
     let folders = folders(store).await?.into_iter();
@@ -40,10 +36,7 @@ pub async fn spellings(store: &dyn BlobStore, login: &UserId) -> Result<Vec<User
 }
 
 /// Finds the folder of an account for which the one spelled as its login has no matching owner record.
-///
-/// # Errors
-/// The store's, or [`OwnerError`] of the owner record that would have been chosen.
-pub(super) async fn find_folder(
+async fn find_folder(
     store: &dyn BlobStore,
     login: &UserId,
     identity: &AccountIdentity,
@@ -87,4 +80,79 @@ pub fn choose_folder(
         }),
         None => Ok(OwnerFolder::Free(login.clone())),
     }
+}
+
+/// Attempts of the compare-and-swap of `owner.json`.
+const ATTEMPTS: u32 = 5;
+
+/// Finds the user's folder and owner record, writing the record if there is none. `folder` is the folder found the last
+/// time, if it isn't spelled as the login is.
+pub(super) async fn find_or_record(
+    store: &dyn BlobStore,
+    claim: &LoginClaim,
+    folder: Option<UserId>,
+    now: Now,
+) -> Result<(UserId, OwnerFile), OwnerError> {
+    let LoginClaim {
+        login, identity, ..
+    } = claim;
+    let mut owned_by_other = None;
+    for user in folder.iter().chain([login]) {
+        match file::read(store, &BlobKey::owner(user)).await? {
+            Some(file) if file.identity == *identity => return Ok((user.clone(), file)),
+            Some(file) => owned_by_other = Some((user.clone(), file)),
+            None => {}
+        }
+    }
+    // Logins of other providers are case-sensitive.
+    let found = match (identity, owned_by_other) {
+        (AccountIdentity::GitHub { .. }, _) => find_folder(store, login, identity).await?,
+        (AccountIdentity::Other { .. }, Some((user, file))) => OwnerFolder::Recorded(user, file),
+        (AccountIdentity::Other { .. }, None) => OwnerFolder::Free(login.clone()),
+    };
+    match found {
+        OwnerFolder::Recorded(user, file) => Ok((user, file)),
+        // The session belongs to an owner record that has been removed since.
+        OwnerFolder::Free(_) if claim.session.is_some() => Err(OwnerError::SessionEnded),
+        OwnerFolder::Free(user) => record_owner(store, user, identity, now).await,
+    }
+}
+
+/// Writes the owner record of a folder, or reads it if there is one by now.
+async fn record_owner(
+    store: &dyn BlobStore,
+    user: UserId,
+    identity: &AccountIdentity,
+    now: Now,
+) -> Result<(UserId, OwnerFile), OwnerError> {
+    let key = BlobKey::owner(&user);
+    let new = OwnerFile::new(identity.clone(), now.utc);
+    let written = store.write(&key, new.to_bytes(), PutIf::Absent).await?;
+    if written.is_some() {
+        return Ok((user, new));
+    }
+    // Another instance was faster, or this PUT succeeded and its answer was lost.
+    let file = file::read(store, &key).await?;
+    Ok((user, file.ok_or(OwnerError::Unreadable)?))
+}
+
+/// Ends the account's sessions in each folder for the login that it owns. Returns those folders with their new session
+/// generation.
+pub(super) async fn end_sessions(
+    store: &dyn BlobStore,
+    claim: &LoginClaim,
+) -> Result<Vec<(UserId, u64)>, OwnerError> {
+    let mut ended = vec![];
+    for user in spellings(store, &claim.login).await? {
+        let key = BlobKey::owner(&user);
+        let end = |blob: Option<Blob>| {
+            let file = blob.map(|it| OwnerFile::parse(&it.bytes)).transpose()?;
+            Ok::<_, OwnerError>(session_end(file, claim))
+        };
+        let generation = store.update(&key, ATTEMPTS, end).await?;
+        if let Some(generation) = generation.ok_or(OwnerError::Contended)? {
+            ended.push((user, generation));
+        }
+    }
+    Ok(ended)
 }

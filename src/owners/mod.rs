@@ -4,10 +4,8 @@
 #![doc = include_str!("README.md")]
 
 pub mod decision;
-mod error;
 mod file;
 pub mod folder;
-mod record;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +20,7 @@ use crate::store::{BlobStore, StoreError};
 use crate::user::UserId;
 
 pub use decision::{ConfirmedOwner, LoginClaim};
-pub use error::OwnerError;
-pub use file::{AccountIdentity, OwnerFile};
+pub use file::{AccountIdentity, OwnerError, OwnerFile};
 pub use folder::{folders, spellings};
 
 use decision::{OwnerAnswer, OwnerState};
@@ -108,7 +105,7 @@ impl Owners {
         within_deadline(async {
             // A refresh begun before must not overwrite what is recorded below.
             let _guard = self.login(&claim.login).hold().await;
-            for (user, generation) in record::end_sessions(&*self.store, claim).await? {
+            for (user, generation) in folder::end_sessions(&*self.store, claim).await? {
                 for login in [&claim.login, &user]
                     .iter()
                     .filter_map(|it| self.logins.get(*it))
@@ -142,7 +139,7 @@ impl Owners {
         let name = &claim.login;
         let login = self.login(name);
         let folder = login.state().folder().filter(|it| *it != name).cloned();
-        let found = record::find_or_record(&*self.store, claim, folder, now);
+        let found = folder::find_or_record(&*self.store, claim, folder, now);
         let found = within_deadline(found).await;
         let now = now.later();
         let answer = found.map(|(folder, file)| OwnerAnswer::new(folder, file, now.mono));

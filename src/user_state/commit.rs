@@ -2,16 +2,15 @@
 //! in the meantime are queued, and the next swap carries all of them (src/user_state/README.md, "Group commit").
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::document::{NewerFormat, State, StatePresence, StoredState};
-use super::error::{CommitError, ReadError};
-use super::known::KnownStates;
+use super::document::{CommitError, NewerFormat, ReadError, State, StatePresence, StoredState};
 use super::mutation::Mutation;
-use super::state_store::StateStore;
+use super::state_store::{KnownStates, StateStore};
 use super::transition::{CommandResult, StateCommand};
 use crate::context::in_request_context;
 use crate::now::Now;
@@ -26,7 +25,7 @@ const MAX_SWAP_ATTEMPTS: u32 = 50;
 /// The commit queues of all users with writes in progress. A cheap handle.
 #[derive(Clone)]
 pub struct CommitQueues {
-    users: PerUser<QueueCell>,
+    users: PerUser<Mutex<QueueState>>,
     documents: StateStore,
     known: Arc<dyn KnownStates>,
     rules: Rules<Mutation>,
@@ -35,26 +34,19 @@ pub struct CommitQueues {
 /// Handle of a user's commit queue in this process.
 #[derive(Clone)]
 pub struct CommitQueue {
-    cell: PerUserHandle<QueueCell>,
-    documents: StateStore,
-    known: Arc<dyn KnownStates>,
-    rules: Rules<Mutation>,
+    cell: PerUserHandle<Mutex<QueueState>>,
+    queues: CommitQueues,
 }
-
-#[derive(Default)]
-struct QueueCell(Mutex<QueueState>);
 
 #[derive(Default)]
 struct QueueState {
     queued: Vec<QueuedCommand>,
     swap_in_flight: bool,
-    /// The newest state document that this queue has seen.
     latest: Option<Arc<StoredState>>,
     /// An operation is writing the older service's `nextId.txt`.
     legacy_write_in_flight: bool,
 }
 
-/// A command in the queue.
 struct QueuedCommand {
     command: StateCommand,
     now: Now,
@@ -76,12 +68,8 @@ pub struct CommittedCommand {
     pub is_last_removal: bool,
 }
 
-/// Result of one swap; `results` in the order of its commands.
-struct SwapResult {
-    results: Vec<CommandResult>,
-    stored: Arc<StoredState>,
-    sent: Instant,
-}
+/// Result of one swap: those of its commands in their order, the document, and when it was requested or sent.
+type SwapResult = (Vec<CommandResult>, Arc<StoredState>, Instant);
 
 /// What a swap does after its commands were applied to the newest known document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,9 +121,7 @@ impl CommitQueues {
     pub fn open(&self, user: &UserId) -> CommitQueue {
         CommitQueue {
             cell: self.users.open(user),
-            documents: self.documents.clone(),
-            known: Arc::clone(&self.known),
-            rules: self.rules,
+            queues: self.clone(),
         }
     }
 
@@ -154,12 +140,6 @@ impl CommitQueues {
     }
 }
 
-impl QueueCell {
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl CommitQueue {
     /// Whose queue it is.
     pub fn user(&self) -> &UserId {
@@ -173,7 +153,7 @@ impl CommitQueue {
 
     /// The newest state document that this process knows. Sends no request.
     pub fn newest(&self) -> Option<Arc<StoredState>> {
-        match (self.latest(), self.known.newest(self.user())) {
+        match (self.latest(), self.queues.known.newest(self.user())) {
             (Some(latest), Some(other)) if other.is_newer_than(&latest) => Some(other),
             (latest, other) => latest.or(other),
         }
@@ -234,29 +214,26 @@ impl CommitQueue {
         };
         loop {
             let batch = self.take_queued();
-            let Some(newest) = batch
-                .iter()
-                .map(|it| it.now)
-                .max_by_key(|now| now.later().mono)
-            else {
+            let times = batch.iter().map(|it| it.now);
+            let Some(newest) = times.max_by_key(|now| now.later().mono) else {
                 guard.done = true;
                 return;
             };
             let commands: Vec<StateCommand> = batch.iter().map(|it| it.command.clone()).collect();
             let mut requests = Requests::default();
             match self.swap(&commands, &newest, &mut requests).await {
-                Ok(swapped) => {
-                    self.known.attach(self.user(), &swapped.stored);
+                Ok((results, stored, sent)) => {
+                    self.queues.known.attach(self.user(), &stored);
                     let removes =
                         |it: &StateCommand| matches!(it, StateCommand::RemoveIntent { .. });
                     let last = commands.iter().rposition(removes);
-                    let committed = batch.into_iter().zip(swapped.results).enumerate();
+                    let committed = batch.into_iter().zip(results).enumerate();
                     for (at, (queued, result)) in committed {
                         // The submitter may have been dropped; there is nothing to notify then.
                         let _ = queued.done.send(Ok(CommittedCommand {
                             result,
-                            stored: Arc::clone(&swapped.stored),
-                            sent: swapped.sent,
+                            stored: Arc::clone(&stored),
+                            sent,
                             requests: mem::take(&mut requests),
                             is_last_removal: Some(at) == last,
                         }));
@@ -287,57 +264,45 @@ impl CommitQueue {
         now: &Now,
         requests: &mut Requests,
     ) -> Result<SwapResult, CommitError> {
-        let mut base = self.newest();
-        // A moment before `base` was requested, if this swap has read it.
-        let mut read_at: Option<Instant> = None;
+        // With a moment before it was requested, if this swap has read it.
+        let mut base = self.newest().map(|stored| (stored, None));
         for _ in 0..MAX_SWAP_ATTEMPTS {
             let sent = now.later().mono;
-            let known = base.clone().zip(self.documents.clock().at(sent));
-            let Some((before, at)) = known else {
-                base = Some(self.load(None, now, requests).await?);
-                read_at = Some(sent);
+            let known = base.take().zip(self.queues.documents.clock.at(sent));
+            let Some(((before, read_at), at)) = known else {
+                base = Some((self.load(None, now, requests).await?, Some(sent)));
                 continue;
             };
             let mut next = before.state.clone();
             let results = commands.iter().map(|it| next.apply(it, at)).collect();
-            if self.rules.breaks(Mutation::NoMark) {
+            if self.queues.rules.breaks(Mutation::NoMark) {
                 next.pending.clear();
             }
             let (stored, sent) = match decide_swap(&before.state, &next, read_at) {
                 SwapStep::Refuse => return Err(ReadError::NewerFormat(NewerFormat).into()),
                 SwapStep::Done(read_at) => (before, read_at),
                 SwapStep::Confirm => {
-                    base = Some(self.load(Some(before), now, requests).await?);
-                    read_at = Some(sent);
+                    base = Some((self.load(Some(before), now, requests).await?, Some(sent)));
                     continue;
                 }
                 SwapStep::Write => {
                     let condition = PutIf::Same(before.etag.clone());
-                    let (user, documents) = (self.user(), &self.documents);
+                    let (user, documents) = (self.user(), &self.queues.documents);
                     let written = documents.write(user, next.clone(), condition, now, requests);
-                    let stored = match written.await? {
-                        Some(stored) => {
-                            self.cell.lock().latest = Some(Arc::clone(&stored));
-                            stored
+                    if let Some(stored) = written.await? {
+                        self.cell.lock().latest = Some(Arc::clone(&stored));
+                        (stored, sent)
+                    } else {
+                        let stored = self.load(None, now, requests).await?;
+                        if !has_landed(&before.state, &next, &stored.state) {
+                            base = Some((stored, Some(sent)));
+                            continue;
                         }
-                        None => {
-                            let stored = self.load(None, now, requests).await?;
-                            if !has_landed(&before.state, &next, &stored.state) {
-                                base = Some(stored);
-                                read_at = Some(sent);
-                                continue;
-                            }
-                            stored
-                        }
-                    };
-                    (stored, sent)
+                        (stored, sent)
+                    }
                 }
             };
-            return Ok(SwapResult {
-                results,
-                stored,
-                sent,
-            });
+            return Ok((results, stored, sent));
         }
         Err(ReadError::Contended.into())
     }
@@ -349,11 +314,10 @@ impl CommitQueue {
         now: &Now,
         requests: &mut Requests,
     ) -> Result<Arc<StoredState>, CommitError> {
-        let condition = known
-            .as_ref()
-            .map_or(GetIf::Any, |it| GetIf::Changed(it.etag.clone()));
-        let user = self.user();
-        let response = self.documents.read(user, condition, now, requests).await?;
+        let etag = known.as_ref().map(|it| it.etag.clone());
+        let condition = etag.map_or(GetIf::Any, GetIf::Changed);
+        let (user, documents) = (self.user(), &self.queues.documents);
+        let response = documents.read(user, condition, now, requests).await?;
         let present = match (response.found, known) {
             (None, Some(known)) => known,
             (Some(StatePresence::Present(present)), _) => present,
@@ -366,7 +330,7 @@ impl CommitQueue {
 
 /// If the swap task panics or is dropped, fails the queued commands and lets the next one begin a new swap.
 struct SwapGuard<'a> {
-    queue: &'a QueueCell,
+    queue: &'a Mutex<QueueState>,
     /// The task ended regularly, and another may have begun since.
     done: bool,
 }

@@ -1,21 +1,32 @@
-//! PURE. The per-user state document, on which all instances agree (src/user_state/README.md, "The state document").
+//! PURE. The per-user state document, on which all instances agree (src/user_state/README.md, "The state document"), and
+//! why it can't be read or changed.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use derive_more::Display;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::store::BlobFormat;
-use crate::store::{ETag, WriteId, WriteIds};
+use crate::store::{BlobFormat, ETag, StoreError, WriteId, WriteIds};
 use crate::task::GitSha;
 
 /// Version of a user's data. Grows by one with each change; a new document starts at the storage clock in milliseconds.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Debug,
+    Display,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
 )]
 #[serde(transparent)]
 pub struct Version(pub u64);
@@ -24,12 +35,6 @@ impl Version {
     /// The next version.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
@@ -214,6 +219,16 @@ pub enum StatePresence {
     Present(Arc<StoredState>),
 }
 
+impl StatePresence {
+    /// The document, if there is a usable one.
+    pub fn stored(&self) -> Option<&Arc<StoredState>> {
+        match self {
+            Self::Present(stored) => Some(stored),
+            Self::Missing | Self::Damaged(_) => None,
+        }
+    }
+}
+
 /// The state document as it was read or written, with its ETag.
 #[derive(Debug, Clone)]
 pub struct StoredState {
@@ -315,5 +330,50 @@ impl State {
             next_id: self.next_id.max(next_id),
             ..self.clone()
         }
+    }
+}
+
+/// Why a user's data, or a document about it, can't be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The deadline of a whole read passed, or, where a stale snapshot may be served, a shorter one of the store's first
+    /// answer.
+    #[error("the storage took too long")]
+    TimedOut,
+    /// Concurrent writers won every compare-and-swap.
+    #[error("other writers kept changing the user's data")]
+    Contended,
+    /// A newer version of the service wrote a blob that this one can't read, or must not write.
+    #[error(transparent)]
+    NewerFormat(#[from] NewerFormat),
+    /// The background task panicked or returned an impossible result: a defect.
+    #[error("the background task ended without a result")]
+    Broken,
+}
+
+/// Why a command wasn't applied to the state document.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// The document can't be read or written.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The user has no state document, or a damaged one: a read creates it.
+    #[error("the user has no state")]
+    NoState,
+}
+
+impl From<StoreError> for CommitError {
+    fn from(error: StoreError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+impl ReadError {
+    /// Whether the store was unreachable, so a snapshot may be served stale.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::TimedOut)
     }
 }

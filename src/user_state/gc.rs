@@ -7,8 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::document::{StatePresence, StoredState};
-use super::error::CommitError;
+use super::document::{CommitError, StatePresence, StoredState};
 use super::states::UserStates;
 use super::transition::StateCommand;
 use crate::now::Now;
@@ -23,7 +22,6 @@ use crate::user::UserId;
 /// be under way any more.
 const TOMBSTONE_MIN_AGE: TimeDelta = TimeDelta::hours(1);
 
-/// How many tombstones are checked and deleted concurrently.
 const CONCURRENT_CHECKS: usize = 8;
 
 /// What was found of a user, and counts of what was cleaned up.
@@ -69,7 +67,7 @@ impl UserStates {
             // Which files are pending is unknown.
             StatePresence::Present(_) | StatePresence::Damaged(_) => None,
         };
-        let store = self.limited.store();
+        let store = &self.limited.store;
         let listing = store.list(&Prefix::raw(user)).await?;
         collected.has_files = !listing.value.blobs.is_empty();
         if let Some(protected) = protected {

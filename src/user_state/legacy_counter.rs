@@ -18,20 +18,14 @@ const AHEAD: u32 = 100;
 const ATTEMPTS: u32 = 3;
 
 /// Reads the counter, one request: `None` if there is none, number 0 if the blob holds no number.
-///
-/// # Errors
-/// The store's.
 pub async fn read_legacy_counter(
     documents: &StateStore,
     user: &UserId,
     requests: &mut Requests,
 ) -> Result<Option<LegacyNextId>, StoreError> {
     requests.reads += 1;
-    let Some(blob) = documents
-        .store()
-        .read(&BlobKey::legacy_next_id(user))
-        .await?
-    else {
+    let key = BlobKey::legacy_next_id(user);
+    let Some(blob) = documents.store.read(&key).await? else {
         return Ok(None);
     };
     let text = std::str::from_utf8(&blob.bytes).unwrap_or("").trim();
@@ -48,17 +42,13 @@ pub async fn read_legacy_counter(
 
 /// Raises the counter, if it exists, to at least the next number of the newest state document that `queue` knows.
 /// Returns it if the state document has to be updated.
-///
-/// # Errors
-/// The store's.
 pub async fn raise_legacy_counter(
     documents: &StateStore,
     queue: &CommitQueue,
     now: &Now,
 ) -> Result<Option<LegacyNextId>, StoreError> {
-    let recorded = queue
-        .newest()
-        .and_then(|it| it.state.legacy_next_id.clone());
+    let recorded = queue.newest();
+    let recorded = recorded.and_then(|it| it.state.legacy_next_id.clone());
     let Some(mut legacy) = recorded.clone() else {
         return Ok(None);
     };
@@ -74,11 +64,10 @@ pub async fn raise_legacy_counter(
             bytes: number.to_string().into(),
             ..Put::default()
         };
-        let put = documents
-            .store()
-            .put(&key, put, PutIf::Same(legacy.etag.clone()));
+        let condition = PutIf::Same(legacy.etag.clone());
+        let put = documents.store.put(&key, put, condition);
         let StoreResponse { value, date } = put.await?;
-        documents.clock().observe(date, now.later().mono);
+        documents.clock.observe(date, now.later().mono);
         legacy = match value {
             PutOutcome::Done(etag) => LegacyNextId {
                 number,

@@ -12,8 +12,7 @@ use chrono::{DateTime, Utc};
 use futures::future::{join_all, try_join_all};
 
 use super::commit::CommitQueues;
-use super::document::{PendingFile, PendingOp, StoredState};
-use super::error::CommitError;
+use super::document::{CommitError, PendingFile, PendingOp, StoredState};
 use super::mutation::Mutation;
 use super::resolution::{FileResolution, ObservedFile, ResolutionStep, decide_resolution};
 use super::transition::StateCommand;
@@ -22,21 +21,19 @@ use crate::rules::Rules;
 use crate::store::{BlobKey, BlobStore, GetIf, PutOutcome, Requests, StoreError};
 use crate::user::UserId;
 
-/// Attempts to resolve one file that others keep changing.
 const ATTEMPTS: u32 = 5;
 
 /// Recovers write intents. A cheap handle.
 #[derive(Clone)]
 pub struct Recovery {
-    store: Arc<dyn BlobStore>,
-    commits: CommitQueues,
-    /// Age at which an intent is overdue.
-    expiry: Duration,
-    rules: Rules<Mutation>,
+    pub(super) store: Arc<dyn BlobStore>,
+    pub(super) commits: CommitQueues,
+    pub(super) expiry: Duration,
+    pub(super) rules: Rules<Mutation>,
 }
 
 /// The outcome of a recovery.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Recovered {
     /// The newest state document; `None` if no intent could be removed now.
     pub stored: Option<Arc<StoredState>>,
@@ -45,20 +42,6 @@ pub struct Recovered {
 }
 
 impl Recovery {
-    pub(super) fn new(
-        store: Arc<dyn BlobStore>,
-        commits: CommitQueues,
-        expiry: Duration,
-        rules: Rules<Mutation>,
-    ) -> Self {
-        Self {
-            store,
-            commits,
-            expiry,
-            rules,
-        }
-    }
-
     /// Whether an intent is overdue at the storage time `date`.
     pub fn is_overdue(&self, intent: &PendingOp, date: DateTime<Utc>) -> bool {
         intent.is_overdue(date, self.expiry)
@@ -73,10 +56,7 @@ impl Recovery {
         date: DateTime<Utc>,
         now: &Now,
     ) -> Recovered {
-        let mut recovered = Recovered {
-            stored: None,
-            requests: Requests::default(),
-        };
+        let mut recovered = Recovered::default();
         if stored.state.is_read_only() {
             return recovered;
         }

@@ -1,13 +1,13 @@
-//! Reads and writes of the state document.
+//! Reads and writes of the state document, the storage clock that their responses show, and where this process keeps
+//! documents while no write is in progress.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
-use super::clock::StorageClock;
-use super::document::{State, StatePresence, StoredState};
-use super::error::ReadError;
+use super::document::{ReadError, State, StatePresence, StoredState};
 use crate::now::Now;
 use crate::store::deadline::DeadlineStore;
 use crate::store::{
@@ -27,8 +27,10 @@ pub struct StateResponse {
 /// The state documents in the store, and the storage clock that its responses show. A cheap handle.
 #[derive(Clone)]
 pub struct StateStore {
-    store: Arc<dyn BlobStore>,
-    clock: Arc<StorageClock>,
+    /// The store that has them.
+    pub store: Arc<dyn BlobStore>,
+    /// The storage clock.
+    pub clock: Arc<StorageClock>,
 }
 
 impl StateStore {
@@ -46,16 +48,6 @@ impl StateStore {
             store: DeadlineStore::wrap(&self.store, limit),
             clock: Arc::clone(&self.clock),
         }
-    }
-
-    /// The store that has them.
-    pub fn store(&self) -> &Arc<dyn BlobStore> {
-        &self.store
-    }
-
-    /// The storage clock.
-    pub fn clock(&self) -> &StorageClock {
-        &self.clock
     }
 
     /// Reads a user's document, one request.
@@ -117,4 +109,41 @@ impl StateStore {
             PutOutcome::Refused => None,
         })
     }
+}
+
+/// The storage clock: the last response's `Date` plus the monotonic time since. Wall clocks of two instances are never
+/// compared.
+#[derive(Debug, Default)]
+pub struct StorageClock {
+    last: Mutex<Option<(DateTime<Utc>, Instant)>>,
+}
+
+/// `Date` has whole seconds. An estimate is up to a second late rather than early, so that a write intent dated by it
+/// never looks overdue too soon when compared with a response's own `Date`.
+const WHOLE_SECOND: TimeDelta = TimeDelta::seconds(1);
+
+impl StorageClock {
+    /// Records the `Date` of a response that arrived at `moment`. A response that arrived before the one recorded last is
+    /// ignored; the `Date` itself may go back.
+    pub fn observe(&self, date: DateTime<Utc>, moment: Instant) {
+        let mut last = self.last.lock();
+        if last.is_none_or(|(_, then)| then <= moment) {
+            *last = Some((date, moment));
+        }
+    }
+
+    /// The storage time at `moment`; `None` before the first response.
+    pub fn at(&self, moment: Instant) -> Option<DateTime<Utc>> {
+        let last = *self.last.lock();
+        last.map(|(date, then)| date + moment.saturating_duration_since(then) + WHOLE_SECOND)
+    }
+}
+
+/// The state documents that are kept with the snapshots in memory, in a room above.
+pub trait KnownStates: Send + Sync {
+    /// The newest document known of the user.
+    fn newest(&self, user: &UserId) -> Option<Arc<StoredState>>;
+
+    /// Keeps a document that was just written or read, if it is newer, so that the next swap starts from it.
+    fn attach(&self, user: &UserId, stored: &Arc<StoredState>);
 }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::CommitQueues;
-use super::known::KnownStates;
 use super::mutation::Mutation;
 use super::recovery::Recovery;
-use super::state_store::StateStore;
+use super::state_store::{KnownStates, StateStore};
 use crate::rules::Rules;
 use crate::store::BlobStore;
 use crate::store::deadline::CALL_DEADLINE;
@@ -36,9 +35,13 @@ impl UserStates {
         let documents = StateStore::new(store);
         let limited = documents.with_deadline(CALL_DEADLINE);
         let commits = CommitQueues::new(limited.clone(), known, rules);
-        let store = Arc::clone(limited.store());
         Self {
-            recovery: Recovery::new(store, commits.clone(), expiry, rules),
+            recovery: Recovery {
+                store: Arc::clone(&limited.store),
+                commits: commits.clone(),
+                expiry,
+                rules,
+            },
             documents,
             limited,
             commits,

@@ -141,20 +141,12 @@ pub enum CommandResult {
     Exhausted,
 }
 
-/// Why a new task has no number.
-enum NumberError {
-    /// The counter is used up, and there is no complete index.
-    NeedsIndex,
-    /// No number is free.
-    Exhausted,
-}
-
 impl State {
     /// Applies `command` at the storage time `at`.
     pub fn apply(&mut self, command: &StateCommand, at: DateTime<Utc>) -> CommandResult {
         match command {
-            StateCommand::Create(intent) => self.create(intent, at),
-            StateCommand::RecordIntent(intent) => self.record_files(intent, at),
+            StateCommand::Create(intent) => return self.create(intent, at),
+            StateCommand::RecordIntent(intent) => return self.record_files(intent, at),
             StateCommand::RemoveIntent {
                 op,
                 no_effect,
@@ -169,7 +161,6 @@ impl State {
                 if let Some(legacy) = legacy {
                     self.legacy_next_id = Some(legacy.clone());
                 }
-                CommandResult::Done
             }
             StateCommand::RemoveRecovered {
                 op,
@@ -182,23 +173,19 @@ impl State {
                         self.remove_record_of(op);
                     }
                 }
-                CommandResult::Done
             }
             StateCommand::SetDenied { op } => {
                 if let Some(intent) = self.pending.get_mut(op) {
                     intent.denied = true;
                 }
-                CommandResult::Done
             }
-            StateCommand::ExpireRecords => {
-                self.expire_records(at);
-                CommandResult::Done
-            }
+            StateCommand::ExpireRecords => self.expire_records(at),
             StateCommand::VersionForeignFiles { floor, min_next_id } => {
                 *self = self.after_foreign_write(*floor, *min_next_id);
-                CommandResult::Recorded(self.version)
+                return CommandResult::Recorded(self.version);
             }
         }
+        CommandResult::Done
     }
 
     fn create(&mut self, intent: &CreateIntent, at: DateTime<Utc>) -> CommandResult {
@@ -206,10 +193,8 @@ impl State {
             self.expire_records(at);
         }
         self.next_id = self.next_id.max(intent.min_next_id);
-        let known = intent
-            .key
-            .as_ref()
-            .and_then(|key| Some((key, self.idempotency.get(&key.key)?)));
+        let key = intent.key.as_ref();
+        let known = key.and_then(|key| Some((key, self.idempotency.get(&key.key)?)));
         // The record of this request's previous attempt, if its intent is still pending. If the intent is gone,
         // another request with the key has completed the create, even if an editor has saved over the file since.
         let is_own = |record: &IdempotencyRecord| {
@@ -227,10 +212,11 @@ impl State {
         if self.is_blocked(&[], intent.replaces.as_deref()) {
             return CommandResult::Blocked;
         }
-        let number = match self.free_number(intent.index.as_ref()) {
-            Ok(number) => number,
-            Err(NumberError::NeedsIndex) => return CommandResult::NeedsNumbers,
-            Err(NumberError::Exhausted) => return CommandResult::Exhausted,
+        let Some(number) = self.free_number(intent.index.as_ref()) else {
+            return CommandResult::NeedsNumbers;
+        };
+        let Some(number) = number else {
+            return CommandResult::Exhausted;
         };
         let name = FileName::numbered(number, &intent.slug);
         let version = self.insert_intent(
@@ -259,13 +245,10 @@ impl State {
         if self.is_blocked(&intent.files, intent.replaces.as_deref()) {
             return CommandResult::Blocked;
         }
-        let files = intent
-            .files
-            .iter()
-            .map(|(name, write_id, kind)| pending_file(name, *write_id, *kind));
-        let files = files.collect();
-        for (name, ..) in &intent.files {
+        let mut files = Vec::with_capacity(intent.files.len());
+        for (name, write_id, kind) in &intent.files {
             self.reserve_number(name.id());
+            files.push(pending_file(name, *write_id, *kind));
         }
         let version = self.insert_intent(&intent.op, intent.replaces.as_deref(), files, at);
         for (name, sha, fields) in &intent.merged {
@@ -290,21 +273,14 @@ impl State {
         files: &[(FileName, WriteId, ChangeKind)],
         replaces: Option<&str>,
     ) -> bool {
-        let denied = self.pending.iter().filter(|(op, intent)| {
-            intent.denied && replaces.is_none_or(|replaced| replaced != op.as_str())
-        });
-        let names = |intent: &PendingOp| {
+        let denied = self.pending.iter();
+        let denied = denied.filter(|(op, it)| it.denied && replaces != Some(op.as_str()));
+        let denied: Vec<&PendingOp> = denied.map(|(_, intent)| intent).collect();
+        let names = |intent: &&PendingOp| {
             let mut pending = intent.files.iter();
             pending.any(|it| files.iter().any(|(name, ..)| name.as_str() == it.name))
         };
-        let mut count = 0;
-        for (_, intent) in denied {
-            count += 1;
-            if count >= MAX_DENIED_INTENTS || names(intent) {
-                return true;
-            }
-        }
-        false
+        denied.len() >= MAX_DENIED_INTENTS || denied.iter().any(names)
     }
 
     fn insert_intent(
@@ -330,35 +306,24 @@ impl State {
     }
 
     /// The counter's next number. Past 9999 the lowest number that neither a file nor an intent has, which needs an
-    /// index that lacks only changes that are still pending.
-    fn free_number(&mut self, index: Option<&NumbersInUse>) -> Result<TaskId, NumberError> {
+    /// index that lacks only changes that are still pending: `None` without one, `Some(None)` if no number is free.
+    fn free_number(&mut self, index: Option<&NumbersInUse>) -> Option<Option<TaskId>> {
         let counter = u16::try_from(self.next_id).ok().and_then(TaskId::new);
         if let Some(number) = counter {
             self.reserve_number(number);
-            return Ok(number);
+            return Some(Some(number));
         }
-        let index = index
-            .filter(|index| self.covers(index))
-            .ok_or(NumberError::NeedsIndex)?;
-        let pending: Vec<TaskId> = self
-            .pending
-            .values()
-            .flat_map(|op| &op.files)
-            .filter_map(|file| file.name.parse::<FileName>().ok())
-            .map(|name| name.id())
-            .collect();
-        index
-            .used
-            .lowest_free(&pending)
-            .ok_or(NumberError::Exhausted)
+        let index = index.filter(|index| self.covers(index))?;
+        let files = self.pending.values().flat_map(|op| &op.files);
+        let names = files.filter_map(|file| file.name.parse::<FileName>().ok());
+        let pending: Vec<TaskId> = names.map(|name| name.id()).collect();
+        Some(index.used.lowest_free(&pending))
     }
 
     /// Whether every change that the index may lack is still pending.
     fn covers(&self, index: &NumbersInUse) -> bool {
-        let since = self
-            .pending
-            .values()
-            .filter(|op| op.version > index.version);
+        let pending = self.pending.values();
+        let since = pending.filter(|op| op.version > index.version);
         index.version <= self.version
             && since.count() as u64 == self.version.0 - index.version.0
             && index.pending.iter().all(|op| self.pending.contains_key(op))
@@ -384,10 +349,8 @@ impl State {
 
     /// Number of idempotency records that have expired at the storage time `at`.
     pub fn count_expired(&self, at: DateTime<Utc>) -> usize {
-        let records = self.idempotency.values();
-        records
-            .filter(|it| is_expired(it, &self.pending, at))
-            .count()
+        let expired = |it: &&IdempotencyRecord| is_expired(it, &self.pending, at);
+        self.idempotency.values().filter(expired).count()
     }
 
     fn expire_records(&mut self, at: DateTime<Utc>) {
@@ -402,10 +365,8 @@ impl State {
         if over == 0 {
             return;
         }
-        let finished = self
-            .idempotency
-            .iter()
-            .filter(|(_, it)| !self.pending.contains_key(&it.op));
+        let records = self.idempotency.iter();
+        let finished = records.filter(|(_, it)| !self.pending.contains_key(&it.op));
         let mut oldest: Vec<_> = finished
             .map(|(key, it)| (it.at, it.version, key.clone()))
             .collect();

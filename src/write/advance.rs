@@ -2,11 +2,12 @@
 //! (src/user_state/README.md, "The own snapshot").
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
+use crate::cache::Changed;
 use crate::rules::Rules;
 use crate::store::ETag;
 use crate::task::{FileName, FileRecord, Parsed, TaskTable};
@@ -40,19 +41,6 @@ pub struct AcknowledgedFile {
     pub new: Option<FileRecord>,
 }
 
-/// What operations change in the snapshot.
-#[derive(Debug, Clone)]
-pub struct Advance {
-    /// The version of the last of them.
-    pub version: Version,
-    /// The changed files; a removed one is a tombstone.
-    pub files: Vec<FileRecord>,
-    /// Just before the last one's compare-and-swap was sent.
-    pub sent: Instant,
-    /// When the last one was acknowledged.
-    pub acknowledged: DateTime<Utc>,
-}
-
 /// Takes the operations out of `ops` by which a snapshot of `table` at the version `at` can advance: if it is `exact`,
 /// those that follow without a gap, and that found each file as it is in the table with the changes before theirs. `None`
 /// if there is none. Operations at or below `at` are dropped.
@@ -62,7 +50,7 @@ pub fn advance(
     mut at: Version,
     exact: bool,
     rules: Rules<Mutation>,
-) -> Option<Advance> {
+) -> Option<Changed> {
     ops.retain(|version, _| *version > at);
     if !exact {
         return None;
@@ -74,11 +62,8 @@ pub fn advance(
             break;
         }
         let (version, op) = next.remove_entry();
-        if !op
-            .files
-            .iter()
-            .all(|file| is_based_on(table, &changed, file))
-        {
+        let mut files = op.files.iter();
+        if !files.all(|file| is_based_on(table, &changed, file)) {
             break;
         }
         at = version;
@@ -87,7 +72,7 @@ pub fn advance(
         changed.extend(written.map(|file| (file.name.clone(), file)));
     }
     let (sent, acknowledged) = last?;
-    Some(Advance {
+    Some(Changed {
         version: at,
         files: changed.into_values().collect(),
         sent,

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::advance::AcknowledgedFile;
 use super::create::{create_condition, replaced_ids};
-use super::operation::{WriteIntent, WriteOp};
+use super::operation::{FileWrite, WriteIntent, WriteOp};
 use super::outcome::WriteOutcome;
 use super::request::{BatchItem, BatchResult, FileOp, FileOutcome, WriteError};
-use crate::store::{Put, PutIf, WriteId};
+use crate::store::{Put, PutIf, StoreError, WriteId};
 use crate::task::{FileName, GitSha, TaskTable, git_sha};
+use crate::user_state::ReadError;
 
 /// Maximum number of files of a batch.
 pub const MAX_BATCH: usize = 50;
@@ -18,7 +18,6 @@ pub const MAX_BATCH: usize = 50;
 /// A batch begins no further file after this time.
 const BATCH_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Writes up to [`MAX_BATCH`] files.
 pub(super) async fn write_batch(
     mut op: WriteOp,
     items: Vec<BatchItem>,
@@ -39,35 +38,28 @@ pub(super) async fn write_batch(
             break;
         }
         let item = &batch[at];
-        match write_item(op, &intent, item, table, ids[at]).await {
-            WriteOutcome::Landed(written) => {
+        let outcome = write_item(op, &intent, item, table, ids[at]).await;
+        let old = item.operation.old_etag();
+        match op.settle(&intent, outcome, &item.name, old).await {
+            Ok(FileWrite::Landed(file)) => {
                 outcomes[at] = FileOutcome::Done;
-                let file = written.map(|written| AcknowledgedFile {
-                    name: item.name.clone(),
-                    old: item.operation.old_etag(),
-                    new: Some(written.record(&item.name)),
-                });
                 acknowledged = acknowledged.zip(file).map(|(mut all, file)| {
                     all.push(file);
                     all
                 });
             }
-            WriteOutcome::Conflict => {
+            Ok(FileWrite::Conflict) => {
                 outcomes[at] = FileOutcome::Conflict;
                 acknowledged = None;
             }
-            // Acknowledge what was written before. The intent stays for recovery: an earlier attempt of the denied
-            // write may still be on its way.
-            WriteOutcome::Denied(_) if outcomes.contains(&FileOutcome::Done) => {
-                op.set_denied(&intent).await;
+            // Acknowledge what was written before. The intent stays for recovery.
+            Err(WriteError::Read(ReadError::Store(StoreError::Denied { .. })))
+                if outcomes.contains(&FileOutcome::Done) =>
+            {
                 let version = op.acknowledge(&intent, None).await?;
                 return Ok(BatchResult { version, outcomes });
             }
-            WriteOutcome::Denied(error) => {
-                op.set_denied(&intent).await;
-                return Err(error.into());
-            }
-            WriteOutcome::Unknown => return Err(WriteError::OutcomeUnknown(intent.version)),
+            Err(error) => return Err(error),
         }
     }
     let version = op.acknowledge(&intent, acknowledged).await?;
@@ -75,19 +67,15 @@ pub(super) async fn write_batch(
     Ok(BatchResult { version, outcomes })
 }
 
-/// Records the intent to write a batch under these write ids.
 async fn record_batch(
     op: &mut WriteOp,
     batch: &[BatchItem],
     ids: &[WriteId],
 ) -> Result<WriteIntent, WriteError> {
-    let files = batch
-        .iter()
-        .zip(ids)
-        .map(|(item, id)| (item.name.clone(), *id, item.operation.kind()));
-    let merged = batch.iter().filter_map(merged_file);
-    op.record_intent(files.collect(), merged.collect(), None)
-        .await
+    let files = batch.iter().zip(ids);
+    let files = files.map(|(item, id)| (item.name.clone(), *id, item.operation.kind()));
+    let merged = batch.iter().filter_map(merged_file).collect();
+    op.record_intent(files.collect(), merged, None).await
 }
 
 /// The order in which a batch is written: deletions last, so that a renamed file is always found.
@@ -98,7 +86,12 @@ fn order(batch: &[BatchItem]) -> impl Iterator<Item = usize> {
 }
 
 fn is_batch_over(op: &WriteOp, intent: &WriteIntent) -> bool {
-    let passed = op.now.later().mono.saturating_duration_since(intent.sent);
+    let passed = op
+        .context
+        .now
+        .later()
+        .mono
+        .saturating_duration_since(intent.sent);
     passed >= BATCH_DEADLINE || op.is_near_expiry(intent)
 }
 

@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use super::advance::AcknowledgedFile;
-use super::operation::{WriteIntent, WriteOp};
-use super::outcome::WriteOutcome;
-use super::request::{CreatedTask, NewTaskFile, WriteError};
+use super::operation::{FileWrite, WriteIntent, WriteOp};
+use super::request::{CreatedTask, NewTaskFile, WriteContext, WriteError};
 use crate::cache::Snapshot;
 use crate::store::{ETag, Put, PutIf, WriteId, WriteIds};
-use crate::task::{FileName, TaskTable, UsedIds};
+use crate::task::{FileName, TaskTable, UsedIds, git_sha};
 use crate::user_state::{
     CommandResult, CommittedCommand, CreateIntent, IdempotencyRecord, NumbersInUse, PendingOp,
     ReadError, StateCommand, StoredState, TOMBSTONE_WRITE_ID, Version,
@@ -19,23 +17,15 @@ use crate::user_state::{
 /// intent.
 const ATTEMPTS: u32 = 8;
 
-/// What earlier attempts of a create leave to the next one.
-#[derive(Default)]
-struct CreateProgress {
+struct Create {
+    op: WriteOp,
+    file: NewTaskFile,
     /// The previous attempt's intent, whose PUT was refused.
     previous: Option<WriteIntent>,
     /// A snapshot just read, in case memory doesn't keep it.
     read: Option<Arc<Snapshot>>,
     /// The numbers in use, if the counter is used up.
     numbers: Option<NumbersInUse>,
-}
-
-/// Result of a new file's PUT.
-enum NewFilePut {
-    /// The file was created; with the files by which this instance's snapshot can advance.
-    Landed(Option<Vec<AcknowledgedFile>>),
-    /// Another file has the name.
-    NameTaken,
 }
 
 /// What came of recording a create.
@@ -48,257 +38,242 @@ enum RecordedCreate {
     NotYet,
 }
 
-/// Creates a task file.
-pub(super) async fn create(mut op: WriteOp, file: NewTaskFile) -> Result<CreatedTask, WriteError> {
-    let op = &mut op;
-    let mut progress = CreateProgress {
-        numbers: known_numbers(op),
-        ..CreateProgress::default()
+pub(super) async fn create(op: WriteOp, file: NewTaskFile) -> Result<CreatedTask, WriteError> {
+    let create = Create {
+        numbers: known_numbers(&op),
+        op,
+        file,
+        previous: None,
+        read: None,
     };
-    for _ in 0..ATTEMPTS {
-        let write_id = op.write_id();
-        let known = progress.read.take().or_else(|| op.known());
-        let known = known.as_deref();
-        let recorded = record_create(op, write_id, &file, known, &mut progress).await?;
-        let (intent, name, stored) = match recorded {
-            RecordedCreate::Recorded(intent, name, stored) => (intent, name, stored),
-            RecordedCreate::Answered(created) => return Ok(created),
-            RecordedCreate::NotYet => continue,
-        };
-        match put_new(op, &intent, &name, &file, write_id, known).await? {
-            NewFilePut::Landed(files) => {
-                let version = op.acknowledge(&intent, files).await?;
-                op.finish(intent);
-                return Ok(CreatedTask {
-                    version,
-                    known: version,
-                    name,
-                    reused: false,
-                    requests: op.requests(),
-                });
-            }
-            NewFilePut::NameTaken => {
-                progress.previous = match file.key.is_some() && op.is_near_expiry(&intent) {
-                    false => Some(intent),
-                    // Another request with the same key may be writing under this intent.
-                    true => recover_own(op, intent, &stored).await?,
-                };
-            }
-        }
-    }
-    let version = progress.previous.as_ref().map(|intent| intent.version);
-    op.discard(progress.previous);
-    Err(version.map_or(ReadError::Contended.into(), WriteError::Conflict))
+    create.run().await
 }
 
-/// Assigns a number and records the intent, in place of the previous attempt's; or finds out why that can't be done.
-async fn record_create(
-    op: &mut WriteOp,
-    write_id: WriteId,
-    file: &NewTaskFile,
-    known: Option<&Snapshot>,
-    progress: &mut CreateProgress,
-) -> Result<RecordedCreate, WriteError> {
-    let op_id = op.op_id();
-    let committed = submit_create(op, &op_id, write_id, file, known, progress).await?;
-    let stored = committed.stored;
-    match committed.result {
-        CommandResult::CreatedTask(version, name) => {
-            let intent = WriteIntent {
-                op: op_id,
-                version,
-                sent: committed.sent,
+impl Create {
+    async fn run(mut self) -> Result<CreatedTask, WriteError> {
+        for _ in 0..ATTEMPTS {
+            let write_id = self.op.write_id();
+            let known = self.read.take().or_else(|| self.op.known());
+            let known = known.as_deref();
+            let (intent, name, stored) = match self.record(write_id, known).await? {
+                RecordedCreate::Recorded(intent, name, stored) => (intent, name, stored),
+                RecordedCreate::Answered(created) => return Ok(created),
+                RecordedCreate::NotYet => continue,
             };
-            Ok(RecordedCreate::Recorded(intent, name, stored))
+            match self.put_new(&intent, &name, write_id, known).await? {
+                FileWrite::Landed(file) => {
+                    let files = file.map(|file| vec![file]);
+                    let version = self.op.acknowledge(&intent, files).await?;
+                    self.op.finish(intent);
+                    return Ok(self.created(version, version, name, false));
+                }
+                FileWrite::Conflict => {
+                    let has_key = self.file.key.is_some();
+                    self.previous = match has_key && self.op.is_near_expiry(&intent) {
+                        false => Some(intent),
+                        // Another request with the same key may be writing under this intent.
+                        true => self.recover_own(intent, &stored).await?,
+                    };
+                }
+            }
         }
-        CommandResult::Duplicate(record, pending) => {
-            op.discard(progress.previous.take());
-            let answered = answer_duplicate(op, record, pending, file, &stored).await?;
-            Ok(answered.map_or(RecordedCreate::NotYet, RecordedCreate::Answered))
-        }
-        CommandResult::KeyReused => {
-            op.discard(progress.previous.take());
-            Err(WriteError::KeyReused(stored.state.version))
-        }
-        CommandResult::Exhausted => {
-            op.discard(progress.previous.take());
-            Err(WriteError::IdsExhausted(stored.state.version))
-        }
-        CommandResult::NeedsNumbers => {
-            // The request's own intent would keep the snapshot from ever being exact.
-            op.discard_now(progress.previous.take()).await?;
-            let snapshot = op.read_strong().await?;
-            progress.numbers = Some(numbers_in_use(&snapshot));
-            progress.read = Some(snapshot);
-            Ok(RecordedCreate::NotYet)
-        }
-        // Results of other commands, or of a create that `submit_unblocked` has dealt with.
-        CommandResult::Recorded(_) | CommandResult::Blocked | CommandResult::Done => {
-            Err(ReadError::Broken.into())
+        let version = self.previous.as_ref().map(|intent| intent.version);
+        self.op.discard(self.previous);
+        Err(version.map_or(ReadError::Contended.into(), WriteError::Conflict))
+    }
+
+    fn created(
+        &self,
+        version: Version,
+        known: Version,
+        name: FileName,
+        reused: bool,
+    ) -> CreatedTask {
+        CreatedTask {
+            version,
+            known,
+            name,
+            etag: git_sha(&self.file.bytes),
+            reused,
+            requests: self.op.files.requests,
         }
     }
-}
 
-/// Submits the create, in place of the previous attempt's intent.
-async fn submit_create(
-    op: &mut WriteOp,
-    op_id: &str,
-    write_id: WriteId,
-    file: &NewTaskFile,
-    known: Option<&Snapshot>,
-    progress: &mut CreateProgress,
-) -> Result<CommittedCommand, WriteError> {
-    let intent = CreateIntent {
-        op: op_id.to_owned(),
-        write_id,
-        slug: file.slug.clone(),
-        key: file.key.clone(),
-        min_next_id: known.map_or(0, |snapshot| snapshot.table().min_next_id()),
-        index: progress.numbers.take(),
-        replaces: progress.previous.as_ref().map(|intent| intent.op.clone()),
-    };
-    let committed = op.submit_unblocked(StateCommand::Create(intent)).await;
-    match &committed {
-        Ok(committed) if matches!(committed.result, CommandResult::CreatedTask(..)) => {
-            progress.previous = None;
-        }
-        Ok(_) => {}
-        Err(_) => op.discard(progress.previous.take()),
-    }
-    committed
-}
-
-/// Puts the new file, once. `known` is a snapshot from before the intent.
-async fn put_new(
-    op: &mut WriteOp,
-    intent: &WriteIntent,
-    name: &FileName,
-    file: &NewTaskFile,
-    write_id: WriteId,
-    known: Option<&Snapshot>,
-) -> Result<NewFilePut, WriteError> {
-    let condition = create_condition(name, known.map(|snapshot| &**snapshot.table()));
-    let put = Put {
-        bytes: file.bytes.clone(),
-        writes: replaced_ids(&condition).with_newest(write_id),
-    };
-    match op.put(intent, name, put, condition, write_id, true).await {
-        WriteOutcome::Landed(written) => Ok(NewFilePut::Landed(written.map(|written| {
-            let (name, old) = (name.clone(), None);
-            let new = Some(written.record(&name));
-            vec![AcknowledgedFile { name, old, new }]
-        }))),
-        WriteOutcome::Conflict => Ok(NewFilePut::NameTaken),
-        WriteOutcome::Denied(error) => {
-            op.set_denied(intent).await;
-            Err(error.into())
-        }
-        WriteOutcome::Unknown => Err(WriteError::OutcomeUnknown(intent.version)),
-    }
-}
-
-/// Recovers this operation's own intent, which is near its expiry. `Ok(None)` if the create was defeated, so that it can
-/// be tried anew.
-///
-/// # Errors
-/// [`WriteError::OutcomeUnknown`] if recovery failed or its result is ambiguous.
-async fn recover_own(
-    op: &mut WriteOp,
-    intent: WriteIntent,
-    stored: &Arc<StoredState>,
-) -> Result<Option<WriteIntent>, WriteError> {
-    let unknown = WriteError::OutcomeUnknown(intent.version);
-    let Some(pending) = stored.state.pending.get(&intent.op) else {
-        return Err(unknown);
-    };
-    let recovery = &op.parts.states.recovery;
-    let recovery = recovery.recover(&op.user, &intent.op, pending, &op.now);
-    let recovered = recovery.await;
-    op.files.requests += recovered.requests;
-    // The record stays if another request's PUT may have landed and an editor saved over it.
-    let is_defeated = |stored: &Arc<StoredState>| {
-        let mut records = stored.state.idempotency.values();
-        records.all(|it| it.op != intent.op)
-    };
-    let defeated = recovered.stored.filter(is_defeated);
-    defeated.map(|_| None).ok_or(unknown)
-}
-
-/// Answers with the create of an earlier request with the same key, completing it if it is pending. `Ok(None)` if that
-/// create was defeated, so that this request may create the task itself.
-async fn answer_duplicate(
-    op: &mut WriteOp,
-    earlier: IdempotencyRecord,
-    pending: Option<PendingOp>,
-    file: &NewTaskFile,
-    stored: &Arc<StoredState>,
-) -> Result<Option<CreatedTask>, WriteError> {
-    let Ok(name) = earlier.file.parse::<FileName>() else {
-        return Err(ReadError::Broken.into());
-    };
-    let mut known = earlier.version.max(stored.state.version);
-    if let Some(pending) = pending {
-        match complete_pending(op, &earlier, &pending, &name, file, stored).await? {
-            Some(version) => known = known.max(version),
-            None => return Ok(None),
+    /// Assigns a number and records the intent, in place of the previous attempt's; or finds out why that can't be done.
+    async fn record(
+        &mut self,
+        write_id: WriteId,
+        known: Option<&Snapshot>,
+    ) -> Result<RecordedCreate, WriteError> {
+        let op_id = self.op.write_id().to_string();
+        let committed = self.submit(&op_id, write_id, known).await?;
+        let stored = committed.stored;
+        match committed.result {
+            CommandResult::CreatedTask(version, name) => {
+                let intent = WriteIntent {
+                    op: op_id,
+                    version,
+                    sent: committed.sent,
+                };
+                Ok(RecordedCreate::Recorded(intent, name, stored))
+            }
+            CommandResult::Duplicate(record, pending) => {
+                self.op.discard(self.previous.take());
+                let answered = self.answer_duplicate(record, pending, &stored).await?;
+                Ok(answered.map_or(RecordedCreate::NotYet, RecordedCreate::Answered))
+            }
+            CommandResult::KeyReused => {
+                self.op.discard(self.previous.take());
+                Err(WriteError::KeyReused(stored.state.version))
+            }
+            CommandResult::Exhausted => {
+                self.op.discard(self.previous.take());
+                Err(WriteError::IdsExhausted(stored.state.version))
+            }
+            CommandResult::NeedsNumbers => {
+                // The request's own intent would keep the snapshot from ever being exact.
+                self.op.discard_now(self.previous.take()).await?;
+                let snapshot = self.op.read_strong().await?;
+                self.numbers = Some(numbers_in_use(&snapshot));
+                self.read = Some(snapshot);
+                Ok(RecordedCreate::NotYet)
+            }
+            // Results of other commands, or of a create that `submit_unblocked` has dealt with.
+            CommandResult::Recorded(_) | CommandResult::Blocked | CommandResult::Done => {
+                Err(ReadError::Broken.into())
+            }
         }
     }
-    let cache = &op.parts.cache;
-    cache.raise_acknowledged(&op.user, earlier.version);
-    Ok(Some(CreatedTask {
-        version: earlier.version,
-        known,
-        name,
-        reused: true,
-        requests: op.requests(),
-    }))
-}
 
-/// Sends the same PUT as the earlier request, with its write id, or recovers its intent if that is overdue. Returns the
-/// version for the answer if the file was created, `None` if not.
-async fn complete_pending(
-    op: &mut WriteOp,
-    earlier: &IdempotencyRecord,
-    pending: &PendingOp,
-    name: &FileName,
-    file: &NewTaskFile,
-    stored: &Arc<StoredState>,
-) -> Result<Option<Version>, WriteError> {
-    let instant = op.now.later().mono;
-    let states = &op.parts.states;
-    let date = states.documents.clock().at(instant).unwrap_or(pending.at);
-    if states.recovery.is_overdue(pending, date) {
-        let recovery = states
-            .recovery
-            .recover_overdue(&op.user, stored, date, &op.now);
-        let recovered = recovery.await;
-        if recovered.stored.is_some() {
-            op.files.requests += recovered.requests;
+    async fn submit(
+        &mut self,
+        op_id: &str,
+        write_id: WriteId,
+        known: Option<&Snapshot>,
+    ) -> Result<CommittedCommand, WriteError> {
+        let intent = CreateIntent {
+            op: op_id.to_owned(),
+            write_id,
+            slug: self.file.slug.clone(),
+            key: self.file.key.clone(),
+            min_next_id: known.map_or(0, |snapshot| snapshot.table().min_next_id()),
+            index: self.numbers.take(),
+            replaces: self.previous.as_ref().map(|intent| intent.op.clone()),
+        };
+        let command = StateCommand::Create(intent);
+        let committed = self.op.submit_unblocked(command).await;
+        match &committed {
+            Ok(committed) if matches!(committed.result, CommandResult::CreatedTask(..)) => {
+                self.previous = None;
+            }
+            Ok(_) => {}
+            Err(_) => self.op.discard(self.previous.take()),
         }
-        return Ok(None);
+        committed
     }
-    let write_id = pending
-        .files
-        .first()
-        .and_then(|it| it.write_id.parse::<WriteId>().ok());
-    let Some(write_id) = write_id else {
-        return Err(ReadError::Broken.into());
-    };
-    // Recorded by another operation, so its age is known only by the storage clock.
-    let age = (date - pending.at).to_std().unwrap_or_default();
-    let intent = WriteIntent {
-        op: earlier.op.clone(),
-        version: earlier.version,
-        sent: instant.checked_sub(age).unwrap_or(instant),
-    };
-    // No snapshot: whatever is there by now isn't from before the intent.
-    match put_new(op, &intent, name, file, write_id, None).await? {
-        NewFilePut::Landed(_) => {
-            let version = op.acknowledge(&intent, None).await?;
-            op.finish(intent);
-            Ok(Some(version))
+
+    /// Puts the new file, once. `known` is a snapshot from before the intent.
+    async fn put_new(
+        &mut self,
+        intent: &WriteIntent,
+        name: &FileName,
+        write_id: WriteId,
+        known: Option<&Snapshot>,
+    ) -> Result<FileWrite, WriteError> {
+        let condition = create_condition(name, known.map(|snapshot| &**snapshot.table()));
+        let put = Put {
+            bytes: self.file.bytes.clone(),
+            writes: replaced_ids(&condition).with_newest(write_id),
+        };
+        let put = self.op.put(intent, name, put, condition, write_id, true);
+        let outcome = put.await;
+        self.op.settle(intent, outcome, name, None).await
+    }
+
+    /// Recovers this operation's own intent, which is near its expiry. `Ok(None)` if the create was defeated, so that it
+    /// can be tried anew; the outcome is unknown if recovery failed or its result is ambiguous.
+    async fn recover_own(
+        &mut self,
+        intent: WriteIntent,
+        stored: &Arc<StoredState>,
+    ) -> Result<Option<WriteIntent>, WriteError> {
+        let unknown = WriteError::OutcomeUnknown(intent.version);
+        let Some(pending) = stored.state.pending.get(&intent.op) else {
+            return Err(unknown);
+        };
+        let WriteContext { user, now, .. } = &self.op.context;
+        let recovery = &self.op.writer.states.recovery;
+        let recovered = recovery.recover(user, &intent.op, pending, now).await;
+        self.op.files.requests += recovered.requests;
+        // The record stays if another request's PUT may have landed and an editor saved over it.
+        let is_defeated = |stored: &Arc<StoredState>| {
+            let mut records = stored.state.idempotency.values();
+            records.all(|it| it.op != intent.op)
+        };
+        let defeated = recovered.stored.filter(is_defeated);
+        defeated.map(|_| None).ok_or(unknown)
+    }
+
+    /// Answers with the create of an earlier request with the same key, completing it if it is pending. `Ok(None)` if
+    /// that create was defeated, so that this request may create the task itself.
+    async fn answer_duplicate(
+        &mut self,
+        earlier: IdempotencyRecord,
+        pending: Option<PendingOp>,
+        stored: &Arc<StoredState>,
+    ) -> Result<Option<CreatedTask>, WriteError> {
+        let Ok(name) = earlier.file.parse::<FileName>() else {
+            return Err(ReadError::Broken.into());
+        };
+        let mut known = earlier.version.max(stored.state.version);
+        if let Some(pending) = pending {
+            let completed = self.complete_pending(&earlier, &pending, &name, stored);
+            match completed.await? {
+                Some(version) => known = known.max(version),
+                None => return Ok(None),
+            }
         }
-        NewFilePut::NameTaken => Ok(None),
+        let cache = &self.op.writer.cache;
+        cache.raise_acknowledged(&self.op.context.user, earlier.version);
+        Ok(Some(self.created(earlier.version, known, name, true)))
+    }
+
+    /// Sends the same PUT as the earlier request, with its write id, or recovers its intent if that is overdue. Returns
+    /// the version for the answer if the file was created, `None` if not.
+    async fn complete_pending(
+        &mut self,
+        earlier: &IdempotencyRecord,
+        pending: &PendingOp,
+        name: &FileName,
+        stored: &Arc<StoredState>,
+    ) -> Result<Option<Version>, WriteError> {
+        let instant = self.op.context.now.later().mono;
+        let states = &self.op.writer.states;
+        let date = states.documents.clock.at(instant).unwrap_or(pending.at);
+        if states.recovery.is_overdue(pending, date) {
+            self.op.recover_overdue(stored, date).await;
+            return Ok(None);
+        }
+        let file = pending.files.first();
+        let Some(write_id) = file.and_then(|it| it.write_id.parse().ok()) else {
+            return Err(ReadError::Broken.into());
+        };
+        // Recorded by another operation, so its age is known only by the storage clock.
+        let age = (date - pending.at).to_std().unwrap_or_default();
+        let intent = WriteIntent {
+            op: earlier.op.clone(),
+            version: earlier.version,
+            sent: instant.checked_sub(age).unwrap_or(instant),
+        };
+        // No snapshot: whatever is there by now isn't from before the intent.
+        match self.put_new(&intent, name, write_id, None).await? {
+            FileWrite::Landed(_) => {
+                let version = self.op.acknowledge(&intent, None).await?;
+                self.op.finish(intent);
+                Ok(Some(version))
+            }
+            FileWrite::Conflict => Ok(None),
+        }
     }
 }
 

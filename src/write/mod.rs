@@ -6,69 +6,48 @@
 
 mod advance;
 mod batch;
-#[cfg(feature = "mutations")]
-mod broken;
 mod change;
 mod create;
 mod operation;
 mod outcome;
-mod parts;
 mod request;
 mod task_files;
 
-use std::sync::Arc;
-
-use crate::cache::Cache;
 use crate::context::in_request_context;
-use crate::store::{BlobUpdate, WriteId};
+use crate::store::BlobUpdate;
 use crate::task::FileName;
-use crate::user_state::{ReadError, UserStates};
+use crate::user_state::ReadError;
 
-pub use advance::{AcknowledgedFile, AcknowledgedOp, AcknowledgedOps, Advance, advance};
+pub use advance::{AcknowledgedFile, AcknowledgedOp, AcknowledgedOps, advance};
 pub use batch::MAX_BATCH;
 pub use change::is_from_before;
 pub use create::create_condition;
+pub use operation::Writer;
 pub use outcome::{Doubt, Readback, WriteOutcome, WrittenFile, decide_delete, decide_put};
 pub use request::{
     BatchItem, BatchResult, ChangeError, ChangeOutcome, CreatedTask, FileOp, FileOutcome,
     NewTaskFile, WriteContext, WriteError,
 };
 
+use change::FileChange;
 use operation::WriteOp;
-use parts::WriterParts;
-
-/// Writes task files. A cheap handle. Every write runs to its end even if the caller drops the future.
-#[derive(Clone)]
-pub struct Writer {
-    parts: Arc<WriterParts>,
-}
 
 impl Writer {
-    /// A writer of the files that `cache` reads, under the protocol of `states`.
-    pub fn new(states: UserStates, cache: Cache) -> Self {
-        Self {
-            parts: Arc::new(WriterParts::new(states, cache)),
-        }
-    }
-
     /// Creates a task file.
     ///
     /// # Errors
-    /// See [`WriteError`]; [`WriteError::OutcomeUnknown`] if the file may have been or may still be created.
+    /// [`WriteError::OutcomeUnknown`] if the file may have been or may still be created, or another [`WriteError`].
     pub async fn create(
         &self,
         context: WriteContext,
         file: NewTaskFile,
     ) -> Result<CreatedTask, WriteError> {
-        let op = WriteOp::new(&self.parts, context);
+        let op = WriteOp::new(self, context);
         let created = tokio::spawn(in_request_context(create::create(op, file)));
         created.await.unwrap_or(Err(ReadError::Broken.into()))
     }
 
     /// Changes one file as `decide` decides, up to three times from its current content if others change it in between.
-    ///
-    /// # Errors
-    /// See [`ChangeError`].
     pub async fn change<T, E, D>(
         &self,
         context: WriteContext,
@@ -80,12 +59,10 @@ impl Writer {
         E: Send + 'static,
         D: Fn(&[u8]) -> Result<BlobUpdate<T>, E> + Send + Sync + 'static,
     {
-        let op = WriteOp::new(&self.parts, context);
-        let changed = tokio::spawn(in_request_context(async move {
-            change::change(op, &name, &decide).await
-        }));
-        let broken = || Err(ChangeError::Write(ReadError::Broken.into()));
-        changed.await.unwrap_or_else(|_| broken())
+        let op = WriteOp::new(self, context);
+        let change = async move { FileChange { op, name }.run(&decide).await };
+        let changed = tokio::spawn(in_request_context(change)).await;
+        changed.unwrap_or(Err(ChangeError::Write(ReadError::Broken.into())))
     }
 
     /// Writes up to [`MAX_BATCH`] files under one version. Creates and replacements come before deletions, so that a
@@ -98,23 +75,18 @@ impl Writer {
         context: WriteContext,
         items: Vec<BatchItem>,
     ) -> Result<BatchResult, WriteError> {
-        let op = WriteOp::new(&self.parts, context);
+        let op = WriteOp::new(self, context);
         let done = tokio::spawn(in_request_context(batch::write_batch(op, items)));
         done.await.unwrap_or(Err(ReadError::Broken.into()))
     }
 
-    /// A new write id.
-    pub fn write_id(&self) -> WriteId {
-        self.parts.write_id()
-    }
-
     /// Number of users with a write in progress.
     pub fn active_users(&self) -> usize {
-        self.parts.states.commits.active_users()
+        self.states.commits.active_users()
     }
 
     /// Waits for the background work of acknowledged writes, so that a process that shuts down leaves no write intent.
     pub async fn finish(&self) {
-        self.parts.states.commits.wait_idle().await;
+        self.states.commits.wait_idle().await;
     }
 }

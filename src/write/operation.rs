@@ -1,32 +1,107 @@
-//! One write operation: its write intent, recorded before its files are written and removed after the answer
-//! (src/user_state/README.md, "A write").
+//! The writer, and one write operation: its write intent, recorded before its files are written and removed after the
+//! answer (src/user_state/README.md, "A write").
 
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use chrono::{DateTime, Utc};
 
 use super::advance::{AcknowledgedFile, AcknowledgedOp, Advances, advance};
 use super::outcome::WriteOutcome;
-use super::parts::WriterParts;
 use super::request::{WriteContext, WriteError};
 use super::task_files::TaskFiles;
-use crate::cache::{Changed, Consistency, ReadRequest, Snapshot};
+use crate::cache::{Cache, Consistency, ReadRequest, Snapshot};
 use crate::context::in_request_context;
 use crate::now::Now;
-use crate::per_user::PerUserHandle;
+use crate::per_user::{PerUser, PerUserHandle};
+use crate::rules::Rules;
+use crate::store::deadline::DeadlineStore;
 use crate::store::{
-    BlobKey, BlobStoreExt, GetIf, Prefix, Put, PutIf, Requests, StoreError, WriteId,
+    BlobStore, BlobStoreExt, ETag, GetIf, Prefix, Put, PutIf, Requests, StoreError, WriteId,
 };
 use crate::task::{FileName, GitSha};
-use crate::user::UserId;
 use crate::user_state::{
-    ChangeKind, CommandResult, CommitError, CommitQueue, CommittedCommand, FilesIntent, ReadError,
-    StateCommand, StatePresence, Version, raise_legacy_counter,
+    ChangeKind, CommandResult, CommitError, CommitQueue, CommittedCommand, FilesIntent, Mutation,
+    ReadError, StateCommand, StatePresence, StoredState, UserStates, Version, raise_legacy_counter,
 };
 
 /// Attempts of an operation whose file others keep changing, before it fails with a conflict.
 pub(super) const ATTEMPTS: u32 = 3;
+
+/// How long a write waits for its work queue entry.
+const HINT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Writes task files. A cheap handle. Every write runs to its end even if the caller drops the future.
+#[derive(Clone)]
+pub struct Writer {
+    pub(super) states: UserStates,
+    pub(super) cache: Arc<Cache>,
+    advances: PerUser<Advances>,
+    /// The store for work queue entries, with a short deadline.
+    hints: Arc<dyn BlobStore>,
+}
+
+impl Writer {
+    /// A writer of the files that `cache` reads, under the protocol of `states`.
+    pub fn new(states: UserStates, cache: Arc<Cache>) -> Self {
+        Self {
+            hints: DeadlineStore::wrap(&states.documents.store, HINT_TIMEOUT),
+            advances: PerUser::default(),
+            states,
+            cache,
+        }
+    }
+
+    /// A new write id.
+    pub fn write_id(&self) -> WriteId {
+        WriteId((self.cache.settings.ids)())
+    }
+
+    pub(super) fn rules(&self) -> Rules<Mutation> {
+        self.cache.settings.rules
+    }
+
+    /// Removes an intent. If nothing is pending then and this instance's snapshot is exact, writes the artifact, once for
+    /// all operations that share the swap.
+    async fn remove_intent(
+        &self,
+        queue: &CommitQueue,
+        intent: WriteIntent,
+        no_effect: bool,
+        now: &Now,
+    ) {
+        let user = queue.user();
+        let mut legacy = None;
+        if queue.claim_legacy_write() {
+            let raised = raise_legacy_counter(&self.states.limited, queue, now).await;
+            legacy = raised.unwrap_or_else(|error| {
+                tracing::warn!(%user, %error, "the older service's nextId.txt can't be written");
+                None
+            });
+            queue.release_legacy_write();
+        }
+        let command = StateCommand::RemoveIntent {
+            op: intent.op,
+            no_effect,
+            legacy,
+        };
+        match queue.submit(command, now).await {
+            Ok(committed) => {
+                let state = &committed.stored.state;
+                let snapshot = self.cache.known(user).filter(|snapshot| {
+                    let known = &snapshot.bounds;
+                    committed.is_last_removal && known.exact && state.is_quiescent_at(known.hi)
+                });
+                if let Some(snapshot) = snapshot {
+                    self.cache.write_artifact(&snapshot).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%user, %error, "a write intent is left to recovery; until then reads cost a listing");
+            }
+        }
+    }
+}
 
 /// Handle of an intent that this operation has recorded.
 #[derive(Debug, Clone)]
@@ -37,80 +112,54 @@ pub(super) struct WriteIntent {
     pub sent: Instant,
 }
 
-/// Why an intent is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IntentEnd {
-    /// The operation is complete.
-    Done,
-    /// The operation has written nothing and won't; its idempotency record goes, too.
-    NoEffect,
+/// What came of the write of a file, if that is known and the store hasn't denied it.
+pub(super) enum FileWrite {
+    /// It landed; with what lets this instance's snapshot advance, unless another write has followed.
+    Landed(Option<AcknowledgedFile>),
+    /// The condition failed: the write hasn't landed and won't.
+    Conflict,
 }
 
-/// One write operation in progress.
 pub(super) struct WriteOp {
-    pub parts: Arc<WriterParts>,
-    pub user: UserId,
-    pub now: Now,
+    pub writer: Writer,
+    /// Its hint is taken out when it is put.
+    pub context: WriteContext,
     /// The task files, and all storage requests of the operation.
     pub files: TaskFiles,
     pub queue: CommitQueue,
     advances: PerUserHandle<Advances>,
-    /// See [`WriteContext::hint`]; `None` once it was put.
-    hint: Option<(BlobKey, Bytes)>,
-    reason: &'static str,
 }
 
 impl WriteOp {
-    pub(super) fn new(parts: &Arc<WriterParts>, context: WriteContext) -> Self {
-        let WriteContext {
-            user,
-            now,
-            reason,
-            hint,
-        } = context;
-        let states = &parts.states;
+    pub(super) fn new(writer: &Writer, context: WriteContext) -> Self {
         Self {
-            queue: states.commits.open(&user),
-            advances: parts.advances.open(&user),
+            queue: writer.states.commits.open(&context.user),
+            advances: writer.advances.open(&context.user),
             files: TaskFiles {
-                documents: states.limited.clone(),
-                user: user.clone(),
-                now,
+                documents: writer.states.limited.clone(),
+                user: context.user.clone(),
+                now: context.now,
                 requests: Requests::default(),
-                rules: parts.rules(),
+                rules: writer.rules(),
             },
-            parts: Arc::clone(parts),
-            user,
-            now,
-            hint,
-            reason,
+            writer: writer.clone(),
+            context,
         }
-    }
-
-    /// Storage requests sent so far.
-    pub(super) fn requests(&self) -> Requests {
-        self.files.requests
     }
 
     /// This instance's snapshot, of any age.
     pub(super) fn known(&self) -> Option<Arc<Snapshot>> {
-        self.parts.cache.known(&self.user)
+        self.writer.cache.known(&self.context.user)
     }
 
-    /// A new operation id.
-    pub(super) fn op_id(&self) -> String {
-        self.write_id().to_string()
-    }
-
-    /// A new write id.
     pub(super) fn write_id(&self) -> WriteId {
-        self.parts.write_id()
+        self.writer.write_id()
     }
 
     /// Applies a command to the state document, creating the document by a read if the user has none.
     async fn submit(&mut self, command: StateCommand) -> Result<CommittedCommand, WriteError> {
         for _ in 0..ATTEMPTS {
-            match self.queue.submit(command.clone(), &self.now).await {
+            match self.queue.submit(command.clone(), &self.context.now).await {
                 Err(CommitError::NoState) => self.read_strong().await?,
                 Ok(committed) => {
                     self.log_version(&command, &committed.result);
@@ -123,10 +172,8 @@ impl WriteOp {
         Err(ReadError::Contended.into())
     }
 
-    /// Applies a command that records an intent. If intents of denied writes block it, they are recovered first.
-    ///
-    /// # Errors
-    /// Those of [`Self::submit`], or [`StoreError::Denied`] while recovery is impossible.
+    /// Applies a command that records an intent. If intents of denied writes block it, they are recovered first;
+    /// [`StoreError::Denied`] while that is impossible.
     pub(super) async fn submit_unblocked(
         &mut self,
         command: StateCommand,
@@ -135,25 +182,36 @@ impl WriteOp {
         if committed.result != CommandResult::Blocked {
             return Ok(committed);
         }
-        let states = self.parts.states.clone();
-        if let Some(date) = states.documents.clock().at(self.now.later().mono) {
-            let recovery = states.recovery;
-            let recovery = recovery.recover_overdue(&self.user, &committed.stored, date, &self.now);
-            let recovered = recovery.await;
-            if recovered.stored.is_some() {
-                self.files.requests += recovered.requests;
-                let committed = self.submit(command).await?;
-                if committed.result != CommandResult::Blocked {
-                    return Ok(committed);
-                }
+        let clock = &self.writer.states.documents.clock;
+        if let Some(date) = clock.at(self.context.now.later().mono)
+            && self.recover_overdue(&committed.stored, date).await
+        {
+            let committed = self.submit(command).await?;
+            if committed.result != CommandResult::Blocked {
+                return Ok(committed);
             }
         }
         let denied = StoreError::Denied {
             operation: "put",
-            key: Prefix::raw(&self.user).as_str().to_owned(),
+            key: Prefix::raw(&self.context.user).as_str().to_owned(),
             reason: "an earlier write was denied and can't be recovered yet".to_owned(),
         };
         Err(denied.into())
+    }
+
+    /// Recovers the intents that are overdue at `date`; `false` if none was, or none could be recovered now.
+    pub(super) async fn recover_overdue(
+        &mut self,
+        stored: &StoredState,
+        date: DateTime<Utc>,
+    ) -> bool {
+        let (recovery, WriteContext { user, now, .. }) =
+            (&self.writer.states.recovery, &self.context);
+        let recovered = recovery.recover_overdue(user, stored, date, now).await;
+        if recovered.stored.is_some() {
+            self.files.requests += recovered.requests;
+        }
+        recovered.stored.is_some()
     }
 
     /// One line for each new version, so that an operator can trace what a reader saw to its writer.
@@ -168,19 +226,15 @@ impl WriteOp {
             }
             _ => return,
         };
-        let (user, version, reason) = (&self.user, version.0, self.reason);
+        let WriteContext { user, reason, .. } = &self.context;
+        let version = version.0;
         tracing::info!(%user, version, op, reason, tasks, "new version");
     }
 
-    /// Reads the user's snapshot at strong consistency.
     pub(super) async fn read_strong(&mut self) -> Result<Arc<Snapshot>, ReadError> {
-        let request = ReadRequest {
-            user: self.user.clone(),
-            seen: None,
-            consistency: Consistency::Strict,
-            now: self.now.later(),
-        };
-        let read = self.parts.cache.read(&request).await?;
+        let (user, now) = (self.context.user.clone(), self.context.now.later());
+        let request = ReadRequest::new(user, Consistency::Strict, now);
+        let read = self.writer.cache.read(&request).await?;
         self.files.requests += read.requests;
         Ok(read.entry)
     }
@@ -192,16 +246,15 @@ impl WriteOp {
         merged: Vec<(FileName, GitSha, Vec<String>)>,
         replaces: Option<&WriteIntent>,
     ) -> Result<WriteIntent, WriteError> {
-        let op = self.op_id();
+        let op = self.write_id().to_string();
         let intent = FilesIntent {
             op: op.clone(),
             files,
             merged,
             replaces: replaces.map(|intent| intent.op.clone()),
         };
-        let committed = self
-            .submit_unblocked(StateCommand::RecordIntent(intent))
-            .await?;
+        let command = StateCommand::RecordIntent(intent);
+        let committed = self.submit_unblocked(command).await?;
         match committed.result {
             CommandResult::Recorded(version) => Ok(WriteIntent {
                 op,
@@ -212,20 +265,16 @@ impl WriteOp {
         }
     }
 
-    /// The store denied the write under this intent. The intent stays and is flagged, so that until its recovery no
-    /// further one is recorded on its files.
-    pub(super) async fn set_denied(&mut self, intent: &WriteIntent) {
-        let op = intent.op.clone();
-        if let Err(error) = self.submit(StateCommand::SetDenied { op }).await {
-            tracing::warn!(user = %self.user, %error, "the intent of a denied write can't be flagged");
-        }
-    }
-
     /// Whether the intent is past 7/8 of its expiry, so that another instance may recover it soon or already does.
     /// Nothing may be written under it any more.
     pub(super) fn is_near_expiry(&self, intent: &WriteIntent) -> bool {
-        let expiry = self.parts.cache.settings().pending_expiry;
-        let passed = self.now.later().mono.saturating_duration_since(intent.sent);
+        let expiry = self.writer.cache.settings.pending_expiry;
+        let passed = self
+            .context
+            .now
+            .later()
+            .mono
+            .saturating_duration_since(intent.sent);
         passed >= expiry - expiry / 8
     }
 
@@ -248,15 +297,42 @@ impl WriteOp {
         tokio::join!(self.files.put(name, put, condition, id, creates), hint).0
     }
 
+    /// What came of a file's write under `intent`, by which the file with the ETag `old` was replaced. If the store denied
+    /// it, the intent stays and is flagged, so that until its recovery no further one is recorded on its files: an
+    /// earlier attempt of the write may still be on its way.
+    pub(super) async fn settle(
+        &mut self,
+        intent: &WriteIntent,
+        outcome: WriteOutcome,
+        name: &FileName,
+        old: Option<ETag>,
+    ) -> Result<FileWrite, WriteError> {
+        match outcome {
+            WriteOutcome::Landed(written) => Ok(FileWrite::Landed(written.map(|written| {
+                let (name, new) = (name.clone(), Some(written.record(name)));
+                AcknowledgedFile { name, old, new }
+            }))),
+            WriteOutcome::Conflict => Ok(FileWrite::Conflict),
+            WriteOutcome::Denied(error) => {
+                let op = intent.op.clone();
+                if let Err(error) = self.submit(StateCommand::SetDenied { op }).await {
+                    tracing::warn!(user = %self.context.user, %error, "the intent of a denied write can't be flagged");
+                }
+                Err(error.into())
+            }
+            WriteOutcome::Unknown => Err(WriteError::OutcomeUnknown(intent.version)),
+        }
+    }
+
     /// The future that puts the work queue entry; it does nothing the second time. Failure is only logged: without the
     /// entry its work is found later.
     pub(super) fn put_hint(&mut self) -> impl Future<Output = ()> + use<> {
-        let hint = self.hint.take();
+        let hint = self.context.hint.take();
         self.files.requests.writes += u32::from(hint.is_some());
-        let parts = Arc::clone(&self.parts);
+        let hints = Arc::clone(&self.writer.hints);
         async move {
             let Some((key, bytes)) = hint else { return };
-            if let Err(error) = parts.hints.write(&key, bytes, PutIf::Any).await {
+            if let Err(error) = hints.write(&key, bytes, PutIf::Any).await {
                 tracing::warn!(%error, "a work queue entry can't be written; its work will be found later");
             }
         }
@@ -264,10 +340,8 @@ impl WriteOp {
 
     /// Acknowledges the operation, whose files have been written: returns the version for the answer. If the intent is
     /// near its expiry, it may have been recovered, so the version of the state document counts if that is higher.
-    /// `files` lets this instance's snapshot advance; with `None` it stays where it is.
-    ///
-    /// # Errors
-    /// [`WriteError::OutcomeUnknown`] if the state document had to be read and couldn't be.
+    /// `files` lets this instance's snapshot advance; with `None` it stays where it is. The outcome is unknown if the
+    /// state document had to be read and couldn't be.
     pub(super) async fn acknowledge(
         &mut self,
         intent: &WriteIntent,
@@ -275,15 +349,21 @@ impl WriteOp {
     ) -> Result<Version, WriteError> {
         let mut version = intent.version;
         if self.is_near_expiry(intent) {
-            let documents = self.files.documents.clone();
-            let requests = &mut self.files.requests;
-            let seen = documents.read(&self.user, GetIf::Any, &self.now, requests);
-            version = match seen.await.map(|seen| seen.found) {
+            let WriteContext { user, now, .. } = &self.context;
+            let TaskFiles {
+                documents,
+                requests,
+                ..
+            } = &mut self.files;
+            let seen = documents.read(user, GetIf::Any, now, requests).await;
+            version = match seen.map(|seen| seen.found) {
                 Ok(Some(StatePresence::Present(seen))) => version.max(seen.state.version),
                 _ => return Err(WriteError::OutcomeUnknown(version)),
             };
         }
-        self.parts.cache.raise_acknowledged(&self.user, version);
+        self.writer
+            .cache
+            .raise_acknowledged(&self.context.user, version);
         if let Some(files) = files {
             self.advance_snapshot(intent, files);
         }
@@ -296,22 +376,16 @@ impl WriteOp {
         let op = AcknowledgedOp {
             files,
             sent: intent.sent,
-            acknowledged: self.now.later().utc,
+            acknowledged: self.context.now.later().utc,
         };
-        let mut ops = self.advances.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ops = self.advances.lock();
         ops.insert(intent.version, op);
         let Some(snapshot) = self.known() else { return };
         let (hi, exact) = (snapshot.bounds.hi, snapshot.bounds.exact);
-        let rules = self.parts.rules();
-        if let Some(advance) = advance(&mut ops, snapshot.table(), hi, exact, rules) {
-            let changed = Changed {
-                version: advance.version,
-                files: &advance.files,
-                sent: advance.sent,
-                placed: advance.acknowledged,
-                state: self.queue.latest(),
-            };
-            self.parts.cache.publish_change(&snapshot, changed);
+        let rules = self.writer.rules();
+        if let Some(change) = advance(&mut ops, snapshot.table(), hi, exact, rules) {
+            let state = self.queue.latest();
+            self.writer.cache.publish_change(&snapshot, &change, state);
         }
     }
 
@@ -319,14 +393,14 @@ impl WriteOp {
     /// which the operation only read.
     pub(super) fn cancel(&self, intent: &WriteIntent, files: Vec<AcknowledgedFile>) {
         self.advance_snapshot(intent, files);
-        self.remove_later(intent.clone(), IntentEnd::NoEffect);
+        self.remove_later(intent.clone(), true);
     }
 
     /// Removes, after the answer, an intent whose write was refused or whose file is gone. That is a change which this
     /// instance's snapshot doesn't know, so the snapshot doesn't advance.
     pub(super) fn discard(&self, intent: Option<WriteIntent>) {
         if let Some(intent) = intent {
-            self.remove_later(intent, IntentEnd::NoEffect);
+            self.remove_later(intent, true);
         }
     }
 
@@ -346,57 +420,17 @@ impl WriteOp {
 
     /// Removes, after the answer, the intent of an acknowledged operation.
     pub(super) fn finish(&self, intent: WriteIntent) {
-        self.remove_later(intent, IntentEnd::Done);
+        self.remove_later(intent, false);
     }
 
-    fn remove_later(&self, intent: WriteIntent, end: IntentEnd) {
-        let (parts, queue, now) = (Arc::clone(&self.parts), self.queue.clone(), self.now);
+    /// `no_effect`: the operation has written nothing and won't; its idempotency record goes, too.
+    fn remove_later(&self, intent: WriteIntent, no_effect: bool) {
+        let (writer, queue, now) = (self.writer.clone(), self.queue.clone(), self.context.now);
         // What other operations have acknowledged stays known until the last one ends.
         let advances = self.advances.clone();
         tokio::spawn(in_request_context(async move {
-            remove_intent(&parts, &queue, intent, end, &now).await;
+            writer.remove_intent(&queue, intent, no_effect, &now).await;
             drop(advances);
         }));
-    }
-}
-
-/// Removes an intent. If nothing is pending then and this instance's snapshot is exact, writes the artifact, once for
-/// all operations that share the swap.
-async fn remove_intent(
-    parts: &WriterParts,
-    queue: &CommitQueue,
-    intent: WriteIntent,
-    end: IntentEnd,
-    now: &Now,
-) {
-    let user = queue.user();
-    let mut legacy = None;
-    if queue.claim_legacy_write() {
-        let raised = raise_legacy_counter(&parts.states.limited, queue, now).await;
-        legacy = raised.unwrap_or_else(|error| {
-            tracing::warn!(%user, %error, "the older service's nextId.txt can't be written");
-            None
-        });
-        queue.release_legacy_write();
-    }
-    let command = StateCommand::RemoveIntent {
-        op: intent.op,
-        no_effect: end == IntentEnd::NoEffect,
-        legacy,
-    };
-    match queue.submit(command, now).await {
-        Ok(committed) => {
-            let state = &committed.stored.state;
-            let snapshot = parts.cache.known(user).filter(|snapshot| {
-                let known = &snapshot.bounds;
-                committed.is_last_removal && known.exact && state.is_quiescent_at(known.hi)
-            });
-            if let Some(snapshot) = snapshot {
-                parts.cache.write_artifact(&snapshot).await;
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%user, %error, "a write intent is left to recovery; until then reads cost a listing");
-        }
     }
 }

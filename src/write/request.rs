@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::now::Now;
 use crate::store::{BlobKey, BlobUpdate, ETag, Requests, StoreError, WriteId, WriteIds};
-use crate::task::FileName;
+use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 use crate::user_state::{ChangeKind, CommitError, KeyHashes, ReadError, Version};
 
@@ -42,6 +42,8 @@ pub struct CreatedTask {
     pub known: Version,
     /// Name of the task file.
     pub name: FileName,
+    /// The Git blob SHA-1 of the request's content.
+    pub etag: GitSha,
     /// An earlier request with the same key had created it.
     pub reused: bool,
     /// Storage requests sent before the answer.
@@ -54,6 +56,8 @@ pub(super) type ChangeFn<T, E> = dyn Fn(&[u8]) -> Result<BlobUpdate<T>, E> + Sen
 /// Result of [`Writer::change`](super::Writer::change).
 #[derive(Debug, Clone)]
 pub struct ChangeOutcome<T> {
+    /// Name of the file.
+    pub name: FileName,
     /// The version that contains the change.
     pub version: Version,
     /// The decision's value.
@@ -71,8 +75,6 @@ pub enum ChangeError<E> {
     Gone(Version),
     /// The caller's function rejected the file, as of this version.
     Refused(E, Version),
-    /// Others changed the file at each attempt; nothing was written.
-    Conflict(Version),
     /// The write failed.
     Write(WriteError),
 }
@@ -172,7 +174,6 @@ impl From<CommitError> for WriteError {
 }
 
 impl FileOp {
-    /// How the write intent names it.
     pub(super) fn kind(&self) -> ChangeKind {
         match self {
             Self::Create(_) => ChangeKind::Create,

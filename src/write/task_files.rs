@@ -25,13 +25,12 @@ pub(super) struct TaskFiles {
 }
 
 impl TaskFiles {
-    /// Reads a file; `None` if there is none.
     pub(super) async fn get(&mut self, name: &FileName) -> Result<Option<Blob>, StoreError> {
         self.requests.reads += 1;
         let key = BlobKey::task(&self.user, name);
-        let got = self.documents.store().get(&key, GetIf::Any);
+        let got = self.documents.store.get(&key, GetIf::Any);
         let StoreResponse { value, date } = got.await?;
-        let clock = self.documents.clock();
+        let clock = &self.documents.clock;
         clock.observe(date, self.now.later().mono);
         Ok(value.into_blob())
     }
@@ -48,7 +47,7 @@ impl TaskFiles {
         self.requests.writes += 1;
         let bytes = put.bytes.clone();
         let key = BlobKey::task(&self.user, name);
-        let doubt = match self.documents.store().put(&key, put, condition).await {
+        let doubt = match self.documents.store.put(&key, put, condition).await {
             Ok(StoreResponse {
                 value: PutOutcome::Done(etag),
                 ..
@@ -71,7 +70,7 @@ impl TaskFiles {
     ) -> WriteOutcome {
         self.requests.writes += 1;
         let key = BlobKey::task(&self.user, name);
-        let deleted = self.documents.store().delete(&key, etag).await;
+        let deleted = self.documents.store.delete(&key, etag).await;
         let doubt = match deleted.map(|response| response.value) {
             Ok(DeleteOutcome::Done | DeleteOutcome::Absent) => {
                 return WriteOutcome::Landed(Some(WrittenFile::deleted()));

@@ -499,6 +499,7 @@ async fn what_needs_no_write_is_confirmed_with_one_request() {
             .complete(&read_request, &first, None)
             .await
             .unwrap()
+            .value
             .already
     );
     assert_eq!(a.took(), "1 get state");

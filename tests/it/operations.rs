@@ -11,7 +11,7 @@ use codex_miroir::codex::edits::{
     CompletionResult, UpdateStep, completed, completion_slot, update_step, updated,
 };
 use codex_miroir::codex::filter::TaskFilter;
-use codex_miroir::codex::janitor::survey::rotate_start;
+use codex_miroir::codex::janitor::rotate_start;
 use codex_miroir::codex::locate::{Located, locate, unconfirmed_target};
 use codex_miroir::codex::{IfMatch, TaskError};
 use codex_miroir::store::BlobUpdate;

@@ -7,11 +7,11 @@ mod settling;
 use std::time::Duration;
 
 use codex_miroir::codex::{
-    BatchItem, Consistency, FileOp, FileOutcome, KeyHashes, Layer, Refusal, TaskChanged,
-    TaskCompleted, TaskCreated, TaskError, Version,
+    BatchItem, ChangeOutcome, CompletionResult, Consistency, CreatedTask, FileOp, FileOutcome,
+    KeyHashes, Layer, Refusal, TaskError, Version,
 };
 use codex_miroir::store::WriteId;
-use codex_miroir::task::{Edit, Kategorie, TaskRef};
+use codex_miroir::task::{Edit, GitSha, Kategorie, TaskRef};
 
 use crate::support::losing_store::Loss;
 use crate::support::scene::{Instance, RAW, STATE, Scene, new_task, settle, task, titles};
@@ -34,7 +34,7 @@ fn tags(tag: &str) -> Edit {
     }
 }
 
-async fn create(scene: &Scene, instance: &Instance, title: &str) -> Result<TaskCreated, Refusal> {
+async fn create(scene: &Scene, instance: &Instance, title: &str) -> Result<CreatedTask, Refusal> {
     create_with(scene, instance, title, None).await
 }
 
@@ -43,7 +43,7 @@ async fn create_with(
     instance: &Instance,
     title: &str,
     key: Option<KeyHashes>,
-) -> Result<TaskCreated, Refusal> {
+) -> Result<CreatedTask, Refusal> {
     let read_request = scene.read_request(Consistency::Bounded);
     let created = instance
         .codex
@@ -59,7 +59,7 @@ async fn update(
     instance: &Instance,
     task: &str,
     edit: Edit,
-) -> Result<TaskChanged, Refusal> {
+) -> Result<ChangeOutcome<GitSha>, Refusal> {
     let read_request = scene.read_request(Consistency::Bounded);
     let updated = instance
         .codex
@@ -74,7 +74,7 @@ async fn complete(
     scene: &Scene,
     instance: &Instance,
     task: &str,
-) -> Result<TaskCompleted, Refusal> {
+) -> Result<ChangeOutcome<CompletionResult>, Refusal> {
     let read_request = scene.read_request(Consistency::Bounded);
     let completed = instance
         .codex
@@ -105,13 +105,13 @@ async fn the_instance_that_wrote_shows_it_at_once_without_a_request() {
     );
     let done = complete(&scene, &a, "0001").await.unwrap();
     a.took();
-    let read = scene.read_having_seen(&a, done.task.version).await;
+    let read = scene.read_having_seen(&a, done.version).await;
     assert_eq!((read.layer, a.took().as_str()), (Layer::Memory, ""));
     assert_eq!(titles(&a.json(&read)), ["Aufgabe 0", "Aufgabe 2", "Neu"]);
     let rebuilt = scene.rebuild(&a).await;
     assert_eq!(a.json(&rebuilt)["timeline"], a.json(&read)["timeline"]);
     assert_eq!(
-        rebuilt.entry.bounds.hi, done.task.version,
+        rebuilt.entry.bounds.hi, done.version,
         "an own write is no foreign one"
     );
 }
@@ -125,7 +125,7 @@ async fn another_instance_shows_it_with_the_version_at_once_and_without_it_after
     }
     let done = complete(&scene, &a, "0000").await.unwrap();
     b.took();
-    let read = scene.read_having_seen(&b, done.task.version).await;
+    let read = scene.read_having_seen(&b, done.version).await;
     assert_eq!(titles(&b.json(&read)), ["Aufgabe 1"]);
     assert_eq!(b.took(), "1 get artifacts, 1 get state");
     assert_eq!(
@@ -287,7 +287,7 @@ async fn a_task_that_was_renamed_meanwhile_is_found_again() {
     scene.store.foreign_delete(&format!("{RAW}0000-Aufgabe.md"));
     scene.file("0000-Anders.md", &task("Anders"));
     let done = complete(&scene, &a, "0000").await.unwrap();
-    assert_eq!(done.task.name.as_str(), "0000-Anders.md");
+    assert_eq!(done.name.as_str(), "0000-Anders.md");
     scene.store.foreign_delete(&format!("{RAW}0000-Anders.md"));
     let gone = update(&scene, &a, "0000", tags("x")).await.unwrap_err();
     assert!(matches!(gone.error, TaskError::NotFound) && gone.version.is_some());
@@ -456,8 +456,8 @@ async fn what_a_write_happens_to_see_is_not_taken_for_its_own_version() {
     text.release();
     let late = late.await.unwrap().unwrap();
     settle().await;
-    assert!(late.already);
-    let read = scene.read_having_seen(&a, late.task.version).await;
+    assert!(late.value.already);
+    let read = scene.read_having_seen(&a, late.version).await;
     assert!(
         titles(&a.json(&read)).is_empty(),
         "it was told that the task is done"
@@ -744,7 +744,7 @@ async fn a_made_up_version_is_no_obstacle() {
         .complete(&read_request, &id("0000"), None)
         .await
         .unwrap();
-    assert!(done.task.version < Version(u64::MAX));
+    assert!(done.version < Version(u64::MAX));
 }
 
 #[tokio::test]

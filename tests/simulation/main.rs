@@ -23,7 +23,7 @@ const PROTOCOL: Search<Mutation, Tally> = Search {
     seeds: 20_000,
     short_seeds: 300,
     #[cfg(feature = "mutations")]
-    mutations: &Mutation::ALL,
+    mutations: Mutation::ALL,
     run,
 };
 

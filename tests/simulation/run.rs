@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use codex_miroir::cache::CacheSettings;
 use codex_miroir::codex::{
-    BatchItem, BatchResult, Codex, CodexSettings, Consistency, FileOp, FileOutcome, KeyHashes,
-    Layer, Read, ReadRequest, Refusal, TaskChanged, TaskCompleted, TaskCreated, TaskDetail,
+    BatchItem, BatchResult, ChangeOutcome, Codex, CodexSettings, CompletionResult, Consistency,
+    CreatedTask, FileOp, FileOutcome, KeyHashes, Layer, Read, ReadRequest, Refusal, TaskDetail,
     TaskError, Version,
 };
 use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
 use codex_miroir::store::{ETag, WriteIds};
-use codex_miroir::task::{Datum, Edit, FileName, Kategorie, NewTask, Slot, Status, Zeit};
+use codex_miroir::task::{Datum, Edit, FileName, GitSha, Kategorie, NewTask, Slot, Status, Zeit};
 use codex_miroir::user::UserId;
 use codex_miroir::user_state::{Mutation, State};
 use fastrand::Rng;
@@ -128,9 +128,9 @@ enum BatchOp {
 enum Response {
     Read(Result<Read, TaskError>),
     Task(Result<TaskDetail, Refusal>),
-    Created(Result<TaskCreated, Refusal>),
-    Changed(Result<TaskChanged, Refusal>),
-    Completed(Result<TaskCompleted, Refusal>),
+    Created(Result<CreatedTask, Refusal>),
+    Changed(Result<ChangeOutcome<GitSha>, Refusal>),
+    Completed(Result<ChangeOutcome<CompletionResult>, Refusal>),
     Batch(Result<BatchResult, Refusal>),
 }
 
@@ -834,16 +834,14 @@ impl Run {
                     &[(changed.name.clone(), token.clone())],
                 )
             }
-            Response::Completed(Ok(done)) if done.already => self.record_completion(&it, done),
+            Response::Completed(Ok(done)) if done.value.already => {
+                self.record_completion(&it, done)
+            }
             Response::Completed(Ok(done)) => {
                 let Request::Complete { token, .. } = &it.request else {
                     unreachable!()
                 };
-                self.acknowledge(
-                    &it,
-                    done.task.version,
-                    &[(done.task.name.clone(), token.clone())],
-                )
+                self.acknowledge(&it, done.version, &[(done.name.clone(), token.clone())])
             }
             Response::Batch(Ok(done)) => self.acknowledge_batch(&it, done),
             _ => {
@@ -984,14 +982,18 @@ impl Run {
     }
 
     /// The response says that the task was completed already; the client's floors rise to that completion.
-    fn record_completion(&mut self, it: &Finished, done: &TaskCompleted) -> Result<(), String> {
-        let name = done.task.name.as_str();
-        let day = done.at.map(|slot| slot.datum.to_string());
+    fn record_completion(
+        &mut self,
+        it: &Finished,
+        done: &ChangeOutcome<CompletionResult>,
+    ) -> Result<(), String> {
+        let name = done.name.as_str();
+        let day = done.value.at.map(|slot| slot.datum.to_string());
         let day = day.ok_or_else(|| format!("{name} was done without a day"))?;
         let position = position_of(&self.world(), name, &day)
             .ok_or_else(|| format!("{name} was never done on {day}"))?;
         let of = &mut self.clients[it.client];
-        of.seen = of.seen.max(it.seen).max(Some(done.task.version));
+        of.seen = of.seen.max(it.seen).max(Some(done.version));
         raise(&mut of.floors, name, position);
         Ok(())
     }
@@ -1319,7 +1321,7 @@ fn summary(answer: &Response) -> String {
         Response::Changed(Ok(it)) => format!("{} changed as {}", it.name, it.version),
         Response::Completed(Ok(it)) => format!(
             "{} done as {}, already: {}",
-            it.task.name, it.task.version, it.already
+            it.name, it.version, it.value.already
         ),
         Response::Batch(Ok(it)) => format!("{:?} as {}", it.outcomes, it.version),
         Response::Read(Err(error)) => format!("{error}"),

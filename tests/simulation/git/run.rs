@@ -1060,7 +1060,7 @@ async fn perform_request(
             .await
         {
             acknowledge(name, token);
-            push_state(changed.name, changed.etag, changed.written).await;
+            push_state(changed.name, changed.value, changed.written).await;
         }
     };
     match request {
@@ -1110,10 +1110,10 @@ async fn perform_request(
                 .complete(&read_request, &by_name, Some(slot))
                 .await
             {
-                if done.task.written {
+                if done.written {
                     acknowledge(name, day);
                 }
-                push_state(done.task.name, done.task.etag, done.task.written).await;
+                push_state(done.name, done.value.etag, done.written).await;
             }
         }
         Request::Read => {

@@ -14,29 +14,27 @@
 //! - for what is collected: a DELETE per blob (for a tombstone a GET before it), one swap of the state for all expired
 //!   idempotency records, and the cost of recovering write intents.
 
-mod report;
-pub mod survey;
-
+use std::collections::BTreeSet;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use derive_more::Display;
 use futures::stream::{self, StreamExt};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
 use crate::cache::Cache;
-use crate::git_sync::{GitSync, GitSyncError};
+use crate::git_sync::GitSync;
 use crate::now::Now;
 use crate::store::{
     BlobKey, BlobStore, Contents, DeleteOutcome, ETag, ListedBlob, Prefix, StoreError,
     StoreResponse,
 };
 use crate::user::UserId;
-use crate::user_state::{CommitError, ReadError, UserStates};
-
-pub use report::JanitorReport;
-use survey::{JanitorSurvey, UsersByPrefix, rotate_start};
+use crate::user_state::UserStates;
 
 /// A pass starts no further user after this time: the Functions host ends a call after five minutes.
 const PASS_BUDGET: Duration = Duration::from_secs(240);
@@ -44,10 +42,8 @@ const PASS_BUDGET: Duration = Duration::from_secs(240);
 /// Extra time for users in progress at the deadline.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Users processed concurrently.
 const CONCURRENT_USERS: usize = 4;
 
-/// Blobs of one user removed concurrently.
 const CONCURRENT_REMOVALS: usize = 8;
 
 /// After this many consecutive failures the store is assumed to be failing, and the pass ends.
@@ -64,58 +60,39 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 /// busy, and instances that start together spread their passes.
 const FIRST_DELAY: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(600));
 
-/// Why a pass, or one user's part of it, failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum JanitorError {
-    /// A storage request failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The user's state couldn't be read or changed.
-    #[error(transparent)]
-    State(#[from] CommitError),
-    /// Unpushed files couldn't be determined.
-    #[error(transparent)]
-    Git(#[from] GitSyncError),
-    /// The time limit was exceeded.
-    #[error("the time limit was exceeded")]
-    TooLong,
-}
+/// Why a pass, or one user's part of it, failed: for the log.
+pub type JanitorError = Box<dyn Error + Send + Sync>;
 
-impl From<ReadError> for JanitorError {
-    fn from(error: ReadError) -> Self {
-        Self::State(error.into())
-    }
+fn too_long(_: Elapsed) -> JanitorError {
+    "the time limit was exceeded".into()
 }
 
 /// Collects the garbage of all users.
 pub struct Janitor {
     pub(super) store: Arc<dyn BlobStore>,
     pub(super) states: UserStates,
-    pub(super) cache: Cache,
+    pub(super) cache: Arc<Cache>,
     /// In GitHub mode.
     pub(super) git: Option<Arc<GitSync>>,
 }
 
 impl Janitor {
-    /// Runs one pass over all users. What fails or exceeds the time is left to the next pass, which starts with another
-    /// user.
-    ///
-    /// # Errors
-    /// When the users can't be listed.
+    /// Runs one pass over all users; fails if they can't be listed. What fails or exceeds the time is left to the next
+    /// pass, which starts with another user.
     pub async fn run(&self, now: Now) -> Result<JanitorReport, JanitorError> {
         let deadline = now.started + PASS_BUDGET;
         let survey = JanitorSurvey::take(&*self.store, self.git.is_some());
         let survey = timeout_at(deadline, survey).await;
-        let survey = survey.map_err(|_| JanitorError::TooLong)??;
+        let survey = survey.map_err(too_long)??;
+        let users = rotate_start(survey.users(), now.utc);
         let pass = JanitorPass {
             janitor: self,
             now,
             deadline,
-            users_by_prefix: survey.users_by_prefix,
+            survey,
             failures: AtomicUsize::new(0),
         };
-        let mut report = pass.shared_leftovers(survey.leftovers).await;
-        let users = rotate_start(survey.users, now.utc);
+        let mut report = pass.shared_leftovers().await;
         let mut each = stream::iter(users)
             .map(|user| pass.clean_up_user_in_time(user))
             .buffer_unordered(CONCURRENT_USERS);
@@ -128,7 +105,7 @@ impl Janitor {
 
     /// Runs a pass every hour, as `janitor` does under the Functions host. Never returns.
     pub async fn run_in_background(self, clock: fn() -> Now) {
-        let spread = (self.cache.settings().ids)() % FIRST_DELAY.1.as_secs();
+        let spread = (self.cache.settings.ids)() % FIRST_DELAY.1.as_secs();
         let first = clock().started + FIRST_DELAY.0 + Duration::from_secs(spread);
         let mut ticks = interval_at(first, INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -141,28 +118,24 @@ impl Janitor {
     }
 }
 
-/// One pass over all users.
 struct JanitorPass<'a> {
     janitor: &'a Janitor,
     now: Now,
     /// No user is started after this.
     deadline: Instant,
-    users_by_prefix: UsersByPrefix,
+    survey: JanitorSurvey,
     /// Consecutive failures.
     failures: AtomicUsize,
 }
 
 impl JanitorPass<'_> {
     /// Removes blobs that the older service kept in one place for all users.
-    async fn shared_leftovers(
-        &self,
-        kept: Vec<(Prefix, StoreResponse<Contents>)>,
-    ) -> JanitorReport {
+    async fn shared_leftovers(&self) -> JanitorReport {
         let mut report = JanitorReport::default();
-        for (prefix, contents) in kept {
-            let removal = self.remove_leftovers(&prefix, &contents, &mut report);
+        for (prefix, contents) in &self.survey.leftovers {
+            let removal = self.remove_leftovers(prefix, contents, &mut report);
             let removed = timeout_at(self.deadline, removal).await;
-            if let Err(error) = removed.map_err(|_| JanitorError::TooLong).flatten() {
+            if let Err(error) = removed.map_err(too_long).flatten() {
                 tracing::warn!(%error, %prefix, "not all blobs of the older service could be removed");
             }
         }
@@ -206,7 +179,7 @@ impl JanitorPass<'_> {
         }
         let work = self.clean_up_user(&user, &mut report);
         let done = timeout_at(self.deadline + GRACE, work).await;
-        if let Err(error) = done.map_err(|_| JanitorError::TooLong).flatten() {
+        if let Err(error) = done.map_err(too_long).flatten() {
             tracing::warn!(%user, %error, "not all expired data of this user could be removed");
             self.failures.fetch_add(1, Ordering::Relaxed);
             report.failed = 1;
@@ -217,10 +190,7 @@ impl JanitorPass<'_> {
         report
     }
 
-    /// Collects all that expired of one user.
-    ///
-    /// # Errors
-    /// At the first failure; `report` counts what was done before it.
+    /// Collects all that expired of one user. Ends at the first failure; `report` counts what was done before it.
     async fn clean_up_user(
         &self,
         user: &UserId,
@@ -242,7 +212,7 @@ impl JanitorPass<'_> {
         self.clean_up_state(user, report).await?;
         if let Some(git) = &self.janitor.git
             && collected.has_files
-            && !self.users_by_prefix.queue.contains(user)
+            && !self.survey.queue.contains(user)
         {
             report.hints += usize::from(git.hint_at_unpushed(user, now).await?);
         }
@@ -255,7 +225,7 @@ impl JanitorPass<'_> {
         user: &UserId,
         report: &mut JanitorReport,
     ) -> Result<Option<ListedBlob>, JanitorError> {
-        if !self.users_by_prefix.artifacts.contains(user) {
+        if !self.survey.artifacts.contains(user) {
             return Ok(None);
         }
         let prefix = Prefix::artifacts(user);
@@ -272,7 +242,7 @@ impl JanitorPass<'_> {
         user: &UserId,
         report: &mut JanitorReport,
     ) -> Result<(), JanitorError> {
-        if !self.users_by_prefix.state.contains(user) {
+        if !self.survey.state.contains(user) {
             return Ok(());
         }
         let prefix = Prefix::state(user);
@@ -284,5 +254,116 @@ impl JanitorPass<'_> {
             self.remove_leftovers(&prefix, &records, report).await?;
         }
         Ok(())
+    }
+}
+
+/// Which users there are, and what they have, by a listing of the store. That saves requests for those who have nothing
+/// below a prefix; users who get something there during the pass are left to the next one.
+struct JanitorSurvey {
+    /// Users with blobs in `raw/`.
+    raw: BTreeSet<UserId>,
+    /// Users with blobs in `state/`.
+    state: BTreeSet<UserId>,
+    /// Users with blobs in `artifacts/`.
+    artifacts: BTreeSet<UserId>,
+    /// Users with a hint in `queue/`; only in GitHub mode.
+    queue: BTreeSet<UserId>,
+    /// Folders with blobs that the older service shared between all users.
+    leftovers: [(Prefix, StoreResponse<Contents>); 2],
+}
+
+impl JanitorSurvey {
+    /// Lists the store; in GitHub mode also the queue.
+    async fn take(store: &dyn BlobStore, lists_queue: bool) -> Result<Self, StoreError> {
+        let (raw, of_state, of_artifacts) = (
+            Prefix::all_raw(),
+            Prefix::all_state(),
+            Prefix::all_artifacts(),
+        );
+        let (raw, state, artifacts) = tokio::try_join!(
+            store.contents(&raw),
+            store.contents(&of_state),
+            store.contents(&of_artifacts),
+        )?;
+        let mut queue = BTreeSet::new();
+        if lists_queue {
+            let hints = store.list(&Prefix::queue()).await?.value.blobs;
+            queue.extend(hints.iter().filter_map(|it| UserId::parse(&it.name).ok()));
+        }
+        Ok(Self {
+            raw: users_in(&raw.value),
+            state: users_in(&state.value),
+            artifacts: users_in(&artifacts.value),
+            queue,
+            leftovers: [(of_state, state), (of_artifacts, artifacts)],
+        })
+    }
+
+    fn users(&self) -> Vec<UserId> {
+        let users: BTreeSet<&UserId> = [&self.raw, &self.state, &self.artifacts]
+            .into_iter()
+            .flatten()
+            .collect();
+        users.into_iter().cloned().collect()
+    }
+}
+
+fn users_in(contents: &Contents) -> BTreeSet<UserId> {
+    let folders = contents.folders.iter();
+    let users = folders.filter_map(|name| UserId::parse(name).ok());
+    users.collect()
+}
+
+/// Rotates the list to start with another user each hour. Golden-ratio steps visit all starting points evenly, whatever
+/// share of the users a pass completes, so no position has to be stored between passes.
+pub fn rotate_start(mut users: Vec<UserId>, utc: DateTime<Utc>) -> Vec<UserId> {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    let hour = utc.timestamp().div_euclid(3600) as u64;
+    let part = u128::from(hour.wrapping_mul(GOLDEN));
+    // Always less than `users.len()`.
+    let first = (part * users.len() as u128) >> 64;
+    users.rotate_left(first as usize);
+    users
+}
+
+/// Counts of what a pass did; its text is that of the log line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Display)]
+#[display(
+    "users {users}: expired records {records}, settled marks {intents}, settled files {tombstones}, \
+     artifacts of users gone {artifacts}, leftovers of the older service {leftovers}, hints {hints}; \
+     failed {failed}, left {left}"
+)]
+pub struct JanitorReport {
+    /// Users processed without failure.
+    pub users: usize,
+    /// Expired idempotency records that were removed.
+    pub records: usize,
+    /// Expired write intents that were recovered.
+    pub intents: usize,
+    /// Tombstones that were removed.
+    pub tombstones: usize,
+    /// Removed artifacts of deleted users: without a state and without a task file.
+    pub artifacts: usize,
+    /// Removed blobs of the older service.
+    pub leftovers: usize,
+    /// Users with unpushed files and without a hint, who got one.
+    pub hints: usize,
+    /// Users whose processing failed.
+    pub failed: usize,
+    /// Users left to the next pass.
+    pub left: usize,
+}
+
+impl std::ops::AddAssign for JanitorReport {
+    fn add_assign(&mut self, more: Self) {
+        self.users += more.users;
+        self.records += more.records;
+        self.intents += more.intents;
+        self.tombstones += more.tombstones;
+        self.artifacts += more.artifacts;
+        self.leftovers += more.leftovers;
+        self.hints += more.hints;
+        self.failed += more.failed;
+        self.left += more.left;
     }
 }
