@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::error::AdminError;
 use super::storage::{UserFolder, change, names, now, readable, write_all};
 use crate::codex::{Codex, Consistency, FileOp, ReadRequest, State, TaskError};
-use crate::git_sync::{Mirrored, SyncStateSummary, forget_mirrored, mirrored};
+use crate::git_sync::{Mirrored, UserSyncState, forget_mirrored, mirrored};
 use crate::now::Now;
 use crate::store::{
     Blob, BlobKey, BlobStore, BlobStoreExt, DeleteOutcome, ETag, ListedBlob, Prefix,
@@ -216,7 +216,7 @@ impl DeletionDriver<'_> {
             let Some(blob) = self.store.read(&key).await? else {
                 return Ok(());
             };
-            let note = SyncStateSummary::parse(&blob.bytes);
+            let note = UserSyncState::parse(&blob.bytes);
             let note = note.map_err(|_| AdminError::Newer("git.json"))?;
             // Before git.json goes: it is the only record of what Git holds.
             if note.is_some_and(|note| may_forget(&note)) {

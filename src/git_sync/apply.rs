@@ -1,23 +1,21 @@
 //! Applies what Git has to the store, through the cache's write protocol and in its batches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use tokio::time::Instant;
+use serde_json::Map;
 
-use super::engine::Engine;
-use super::error::GitSyncError;
+use super::engine::UserSync;
 use super::mutation::GitMutation;
-use super::pending::{InboundWrite, PendingPushes};
+use super::pending::InboundWrite;
 use super::plan::{LocalChange, LocalChangeKind, is_done_text};
-use super::report::UserReport;
+use super::report::{GitSyncError, SyncMode, UserReport};
 use super::sync_state::UserSyncState;
-use crate::github::{SkipCode, Skipped, merge};
+use crate::github::{SkipCode, merge, skipped};
 use crate::now::Now;
 use crate::store::WriteIds;
 use crate::task::{FileName, GitSha};
-use crate::user::UserId;
 use crate::write::{BatchItem, FileOp, FileOutcome, MAX_BATCH};
 
 /// After this many consecutive failed writes the store is assumed to be failing, not the files.
@@ -28,68 +26,69 @@ const CONCURRENT_FETCHES: usize = 16;
 
 /// A change to a file with everything that is needed to write it.
 struct PreparedWrite {
-    change: BatchItem,
-    base: Option<GitSha>,
+    planned: LocalChange,
+    item: BatchItem,
     /// What Git has, and whether as completed; `None` for a removal.
     theirs: Option<(GitSha, bool)>,
-    merged: bool,
     /// The merge result differs from what Git has.
     differs: bool,
 }
 
 impl PreparedWrite {
     /// Moves the base to what was written if it `landed`, unless another pass has moved it since, and ends the inbound
-    /// write. `pushing` are the unresolved pushes when Git's tree was read.
-    fn note(&self, landed: bool, pushing: &PendingPushes, sync_state: &mut UserSyncState) {
-        let name = &self.change.name;
-        if landed && sync_state.base(name) == self.base {
+    /// write.
+    fn note(&self, landed: bool, sync_state: &mut UserSyncState) {
+        let (planned, name) = (&self.planned, &self.planned.name);
+        if landed && sync_state.base(name) == planned.base {
             match self.theirs {
                 // The merge result goes to the pull request's branch, where the unresolved pushes stay valid.
                 Some((theirs, done)) if self.differs && sync_state.has_pull_branch(name) => {
                     sync_state.set_base(name, theirs, Some(done));
                 }
                 Some((theirs, done)) => {
-                    sync_state.set_base_after_write(name, theirs, done, pushing.of(name));
+                    sync_state.set_base_after_write(name, theirs, done, &planned.pushing);
                 }
                 None => sync_state.clear_base(name),
             }
         }
         let none = WriteIds::default();
-        let replaced = match &self.change.operation {
+        let replaced = match &self.item.operation {
             FileOp::Replace { writes, .. } if landed => writes,
             _ => &none,
         };
-        if let Some(write) = self.change.write {
+        if let Some(write) = self.item.write {
             sync_state.taking.end(name, write, replaced);
         }
     }
 }
 
-/// The changes of one round.
-pub(super) struct Import<'a> {
-    pub engine: &'a Engine,
-    pub user: &'a UserId,
+/// One pass over one user's files, which repeats rounds until one finds nothing to change.
+pub(super) struct ReconcilePass<'a> {
+    pub sync: UserSync<'a>,
     pub now: Now,
-    /// When to leave the rest to the timer.
-    pub deadline: Option<Instant>,
-    /// The unresolved pushes when Git's tree was read.
-    pub pushing: &'a PendingPushes,
-    pub report: &'a mut UserReport,
-    /// Files that were removed.
-    pub removed: &'a mut BTreeSet<FileName>,
+    pub mode: SyncMode,
+    pub report: UserReport,
+    /// The base before this pass, for the guard against mass deletion.
+    pub before: Option<BTreeMap<String, GitSha>>,
+    /// Removals that a user has confirmed.
+    pub confirmed: BTreeSet<FileName>,
+    /// Files that this pass has removed.
+    pub removed: BTreeSet<FileName>,
+    /// How often this pass has waited for the state of pull requests.
+    pub waits: u32,
 }
 
-impl Import<'_> {
+impl ReconcilePass<'_> {
     /// Applies the changes in batches, until the deadline.
-    pub(super) async fn run(mut self, changes: Vec<LocalChange>) -> Result<(), GitSyncError> {
+    pub(super) async fn import(&mut self, changes: Vec<LocalChange>) -> Result<(), GitSyncError> {
         if !changes.is_empty() {
             // Before the first change, so that after a crash the timer reconciles again.
             let now = self.now.later();
-            self.engine.hints.leave(self.user, now).await?;
+            self.sync.engine.hints.leave(self.sync.user, now).await?;
         }
         for batch in changes.chunks(MAX_BATCH) {
             let now = self.now.later().started;
-            if self.deadline.is_some_and(|deadline| deadline <= now) {
+            if self.mode.deadline.is_some_and(|deadline| deadline <= now) {
                 self.report.unfinished = true;
                 return Ok(());
             }
@@ -119,17 +118,16 @@ impl Import<'_> {
     /// Fetches everything that a change needs. `None` if the local file changed since the decision: the next round
     /// decides again.
     async fn prepare(&self, change: &LocalChange) -> Result<Option<PreparedWrite>, GitSyncError> {
-        let name = &change.name;
+        let (engine, name) = (self.sync.engine, &change.name);
         let ready = |operation, theirs| PreparedWrite {
-            change: BatchItem {
+            planned: change.clone(),
+            item: BatchItem {
                 name: name.clone(),
                 operation,
                 merged: vec![],
-                write: Some(self.engine.write_id()),
+                write: Some(engine.writer.write_id()),
             },
-            base: change.base,
             theirs,
-            merged: false,
             differs: false,
         };
         let (LocalChangeKind::Take(theirs) | LocalChangeKind::Merge(_, theirs)) = change.kind
@@ -137,12 +135,12 @@ impl Import<'_> {
             let removal = change.etag.clone().map(FileOp::Remove);
             return Ok(removal.map(|removal| ready(removal, None)));
         };
-        let text = self.engine.blob_in_git(theirs).await?;
+        let text = engine.blob_in_git(theirs).await?;
         let theirs = Some((theirs, is_done_text(name, &text)));
         let Some(etag) = &change.etag else {
             return Ok(Some(ready(FileOp::Create(text), theirs)));
         };
-        let Some(ours) = self.engine.file(self.user, name, etag).await? else {
+        let Some(ours) = self.sync.file(name, etag).await? else {
             return Ok(None);
         };
         let replace = |bytes: Bytes| FileOp::Replace {
@@ -155,18 +153,14 @@ impl Import<'_> {
         };
         let base = match base {
             // `None` if Git has lost the blob after a history rewrite: then the merge has no base.
-            Some(base) => self.engine.repository.blob(base).await?,
+            Some(base) => engine.repository().blob(base).await?,
             None => None,
         };
         let merged = merge(name, base.as_deref(), &ours.bytes, &text);
         let differs = merged.bytes != text;
         let mut ready = ready(replace(merged.bytes.into()), theirs);
-        ready.change.merged = merged.conflicts;
-        Ok(Some(PreparedWrite {
-            merged: true,
-            differs,
-            ..ready
-        }))
+        (ready.item.merged, ready.differs) = (merged.conflicts, differs);
+        Ok(Some(ready))
     }
 
     /// Writes a batch; if that fails, writes its files one by one.
@@ -177,7 +171,7 @@ impl Import<'_> {
         let mut failures = 0;
         for mut it in ready {
             // With a new write id: the batch's write may have landed and the file been removed again since.
-            it.change.write = Some(self.engine.write_id());
+            it.item.write = Some(self.sync.engine.writer.write_id());
             let it = std::slice::from_ref(&it);
             if !self.record_inbound(it).await? {
                 return Ok(());
@@ -185,7 +179,7 @@ impl Import<'_> {
             match self.write(it).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
-                    self.report_failure(&it[0].change.name, &error);
+                    self.report_failure(&it[0].planned.name, &error);
                     failures += 1;
                 }
             }
@@ -201,7 +195,7 @@ impl Import<'_> {
     /// the files that it removed must not be created again.
     async fn record_inbound(&self, ready: &[PreparedWrite]) -> Result<bool, GitSyncError> {
         let now = self.now.later().utc;
-        let (head, rules) = (self.report.commit, self.engine.rules);
+        let (head, engine) = (self.report.commit, self.sync.engine);
         let is_past =
             |sync_state: &UserSyncState| head.is_some() && !sync_state.is_newest(head, &[]);
         let note = |sync_state: &mut UserSyncState| {
@@ -209,19 +203,25 @@ impl Import<'_> {
                 return;
             }
             for it in ready {
-                let (Some((theirs, done)), Some(write)) = (it.theirs, it.change.write) else {
+                let (Some((theirs, done)), Some(write)) = (it.theirs, it.item.write) else {
                     continue;
                 };
-                if rules.breaks(GitMutation::BaseBeforeWrite) {
-                    sync_state.set_base(&it.change.name, theirs, Some(done));
+                if engine.breaks(GitMutation::BaseBeforeWrite) {
+                    sync_state.set_base(&it.planned.name, theirs, Some(done));
                 }
-                if !rules.breaks(GitMutation::InboundWriteNotRecorded) {
-                    let inbound = InboundWrite::new(theirs, it.base, write, now);
-                    sync_state.taking.begin(&it.change.name, inbound);
+                if !engine.breaks(GitMutation::InboundWriteNotRecorded) {
+                    let inbound = InboundWrite {
+                        sha: theirs,
+                        base: it.planned.base,
+                        write: write.to_string(),
+                        at: now,
+                        unknown: Map::new(),
+                    };
+                    sync_state.taking.begin(&it.planned.name, inbound);
                 }
             }
         };
-        let noted = self.engine.states.update(self.user, note).await?;
+        let noted = self.sync.update(note).await?;
         Ok(!is_past(&noted))
     }
 
@@ -229,9 +229,8 @@ impl Import<'_> {
     async fn write(&mut self, ready: &[PreparedWrite]) -> Result<(), GitSyncError> {
         let mut left: Vec<&PreparedWrite> = ready.iter().collect();
         while !left.is_empty() {
-            let changes = left.iter().map(|it| it.change.clone()).collect();
-            let now = self.now.later();
-            let done = self.engine.write(self.user, now, "sync", changes).await?;
+            let changes = left.iter().map(|it| it.item.clone()).collect();
+            let done = self.sync.write(self.now.later(), "sync", changes).await?;
             let mut untried = vec![];
             let mut tried = vec![];
             for (it, outcome) in left.into_iter().zip(&done.outcomes) {
@@ -242,10 +241,10 @@ impl Import<'_> {
             }
             let note = |sync_state: &mut UserSyncState| {
                 for (it, landed) in &tried {
-                    it.note(*landed, self.pushing, sync_state);
+                    it.note(*landed, sync_state);
                 }
             };
-            self.engine.states.update(self.user, note).await?;
+            self.sync.update(note).await?;
             for (it, _) in tried.iter().filter(|(_, landed)| *landed) {
                 self.count(it);
             }
@@ -258,25 +257,23 @@ impl Import<'_> {
     }
 
     fn count(&mut self, done: &PreparedWrite) {
-        match (done.theirs, done.merged) {
-            (None, _) => {
-                self.removed.insert(done.change.name.clone());
+        match done.planned.kind {
+            LocalChangeKind::Take(_) => self.report.changed += 1,
+            LocalChangeKind::Merge(..) => self.report.merged += 1,
+            LocalChangeKind::Remove => {
+                self.removed.insert(done.planned.name.clone());
                 self.report.deleted += 1;
             }
-            (Some(_), true) => self.report.merged += 1,
-            (Some(_), false) => self.report.changed += 1,
         }
     }
 
     /// Logs and reports a file that couldn't be applied; it is retried later.
     fn report_failure(&mut self, name: &FileName, error: &GitSyncError) {
-        let user = self.user;
+        let user = self.sync.user;
         tracing::warn!(%user, task = %name.id(), %error, "a file from Git couldn't be applied");
         self.report.unfinished = true;
-        self.report.skipped.push(Skipped {
-            file: self.engine.path(self.user, name),
-            code: SkipCode::Failed,
-            message: "It couldn't be fetched or written; it is tried again.".to_owned(),
-        });
+        let message = "It couldn't be fetched or written; it is tried again.".to_owned();
+        let failed = skipped(&self.sync.path(name), SkipCode::Failed, message);
+        self.report.skipped.push(failed);
     }
 }

@@ -2,15 +2,16 @@
 //! while a replica may be lagging.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache as Moka;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::error::{GitSyncError, replica_lag_error};
 use super::head_order::{BranchActivity, DeliveredMove, HeadFacts, HeadQuestion, HeadRelation};
 use super::mutation::{GitMutation, read_by};
+use super::report::{GitSyncError, replica_lag_error};
 use super::sync_state::UserSyncState;
 use crate::github::{Comparison, GitHubError, GitSnapshot, PullStatus, Push, Repository};
 use crate::now::Now;
@@ -29,15 +30,24 @@ const MAX_REPLICA_LAG: Duration = Duration::from_secs(600);
 /// Delivered moves that are kept, forced ones longer than others; the repository's activity has the older ones.
 const MAX_MOVES: usize = 64;
 
-/// Cached comparisons of two commits.
 const MAX_COMPARED: u64 = 10_000;
+
+/// Settings of the synchronisation with GitHub.
+#[derive(Clone)]
+pub struct GitSettings {
+    /// The mirrored repository and branch.
+    pub repository: Arc<dyn Repository>,
+    /// The folder that contains the users' folders, without leading and trailing slashes.
+    pub base_path: String,
+    /// The clock for background work.
+    pub clock: fn() -> Now,
+    /// The rules to keep: all, except in a simulation.
+    pub rules: Rules<GitMutation>,
+}
 
 /// The mirrored branch, as this instance knows it.
 pub(super) struct Branch {
-    repository: Arc<dyn Repository>,
-    base_path: String,
-    clock: fn() -> Now,
-    rules: Rules<GitMutation>,
+    pub settings: GitSettings,
     /// The last read tree and its commit; the ETag of it makes an unchanged read free.
     last: tokio::sync::Mutex<Option<Arc<GitSnapshot>>>,
     /// How the second commit compares to the first; this never changes. Never `Unknown`: a replica may learn the commit
@@ -48,7 +58,6 @@ pub(super) struct Branch {
     deliveries: Mutex<DeliveryLog>,
 }
 
-/// What is known from deliveries.
 #[derive(Default)]
 struct DeliveryLog {
     /// Moves of the branch, in the order of their delivery.
@@ -67,40 +76,10 @@ pub(super) enum MergeState {
     MergedSince,
 }
 
-impl DeliveryLog {
-    fn record(&mut self, push: &Push) {
-        // Only the last commit in a chain of deliveries has to be awaited.
-        if let Some(before) = push.before {
-            self.announced.remove(&before);
-        }
-        self.announced.extend(push.after);
-        if let (Some(before), Some(after)) = (push.before, push.after) {
-            self.moves.push_back(DeliveredMove {
-                before,
-                after,
-                forced: push.forced,
-                at: push.at,
-            });
-            if self.moves.len() > MAX_MOVES {
-                let oldest = self.moves.iter().position(|it| !it.forced);
-                self.moves.remove(oldest.unwrap_or(0));
-            }
-        }
-    }
-}
-
 impl Branch {
-    pub(super) fn new(
-        repository: Arc<dyn Repository>,
-        base_path: String,
-        clock: fn() -> Now,
-        rules: Rules<GitMutation>,
-    ) -> Self {
+    pub(super) fn new(settings: GitSettings) -> Self {
         Self {
-            repository,
-            base_path,
-            clock,
-            rules,
+            settings,
             last: tokio::sync::Mutex::default(),
             compared: Moka::new(MAX_COMPARED),
             missing_since: Moka::new(MAX_COMPARED),
@@ -108,12 +87,27 @@ impl Branch {
         }
     }
 
-    /// Records a delivery.
     pub(super) fn record_delivery(&self, push: &Push) {
-        self.deliveries().record(push);
+        let mut log = self.deliveries.lock();
+        // Only the last commit in a chain of deliveries has to be awaited.
+        if let Some(before) = push.before {
+            log.announced.remove(&before);
+        }
+        log.announced.extend(push.after);
+        if let (Some(before), Some(after)) = (push.before, push.after) {
+            log.moves.push_back(DeliveredMove {
+                before,
+                after,
+                forced: push.forced,
+                at: push.at,
+            });
+            if log.moves.len() > MAX_MOVES {
+                let oldest = log.moves.iter().position(|it| !it.forced);
+                log.moves.remove(oldest.unwrap_or(0));
+            }
+        }
     }
 
-    /// Records that `commit` was made on `parent`.
     pub(super) fn record_own_commit(&self, parent: Option<GitSha>, commit: GitSha) {
         if let Some(parent) = parent {
             self.compared.insert((parent, commit), Comparison::Ahead);
@@ -123,20 +117,17 @@ impl Branch {
     /// Reads the branch's head and tree after this call; the cached tree is returned if the head is unchanged.
     pub(super) async fn snapshot(&self) -> Result<Arc<GitSnapshot>, GitHubError> {
         let mut last = self.last.lock().await;
-        let repository = self.repository.as_ref();
-        let newer = GitSnapshot::read(repository, last.as_deref(), &self.base_path).await?;
+        let it = &self.settings;
+        let newer = GitSnapshot::read(&*it.repository, last.as_deref(), &it.base_path).await?;
         Ok(match newer {
-            Some(newer) => Arc::clone(last.insert(Arc::new(read_by(self.rules, newer)))),
+            Some(newer) => Arc::clone(last.insert(Arc::new(read_by(it.rules, newer)))),
             None => last.clone().unwrap_or_default(),
         })
     }
 
     /// Reads the repository, if its head is proven newer than `sync_state` or is the `confirmed` one. The read is
-    /// repeated while a replica may be lagging.
-    ///
-    /// # Errors
-    /// [`GitSyncError::HistoryRewritten`] when the head isn't proven newer; [`GitHubError::Unavailable`] when it is
-    /// known to be old.
+    /// repeated while a replica may be lagging. [`GitSyncError::HistoryRewritten`] when the head isn't proven newer;
+    /// [`GitHubError::Unavailable`] when it is known to be old.
     pub(super) async fn snapshot_after(
         &self,
         sync_state: &UserSyncState,
@@ -167,7 +158,7 @@ impl Branch {
 
     /// Reads the repository, repeatedly until it has the commits that deliveries announced, or the reads are used up.
     pub(super) async fn snapshot_announced(&self) -> Result<Arc<GitSnapshot>, GitSyncError> {
-        let announced = std::mem::take(&mut self.deliveries().announced);
+        let announced = std::mem::take(&mut self.deliveries.lock().announced);
         let mut reads = 1;
         loop {
             let snapshot = self.snapshot().await?;
@@ -183,6 +174,18 @@ impl Branch {
         }
     }
 
+    /// How `head` compares to `base`; fails while a replica doesn't know one of them.
+    pub(super) async fn compare(
+        &self,
+        base: GitSha,
+        head: GitSha,
+    ) -> Result<Comparison, GitHubError> {
+        match self.ask(|facts| facts.compare(base, head)).await? {
+            Comparison::Unknown => Err(replica_lag_error()),
+            known => Ok(known),
+        }
+    }
+
     /// Whether the pull request was merged, as of the branch's `head`.
     pub(super) async fn merge_state(
         &self,
@@ -192,20 +195,18 @@ impl Branch {
         let Some(commit) = pull.merged_by else {
             return Ok(MergeState::NotMerged);
         };
-        let is_lag_over = || self.is_lag_over(commit);
+        // Whether the branch has been without this reported merge commit for longer than any replica lags.
+        let is_lag_over = || {
+            let now = (self.settings.clock)().started;
+            let since = self.missing_since.get_with(commit, || now);
+            now.saturating_duration_since(since) >= MAX_REPLICA_LAG
+        };
         let reach = self.ask(|facts| facts.reach(commit, head, is_lag_over));
         Ok(match reach.await? {
             Some(true) => MergeState::Merged,
             Some(false) => MergeState::MergedSince,
             None => MergeState::NotMerged,
         })
-    }
-
-    /// Whether the branch has been without this reported merge commit for longer than any replica lags.
-    fn is_lag_over(&self, commit: GitSha) -> bool {
-        let now = (self.clock)().started;
-        let since = self.missing_since.get_with(commit, || now);
-        now.saturating_duration_since(since) >= MAX_REPLICA_LAG
     }
 
     /// Decides, with the facts that GitHub is asked for one after the other. Within one decision each pair of commits
@@ -223,18 +224,18 @@ impl Branch {
                     let answer = answers.get(&(base, head)).copied();
                     answer.or_else(|| self.compared.get(&(base, head)))
                 };
-                let deliveries: Vec<_> = self.deliveries().moves.iter().copied().collect();
+                let deliveries: Vec<_> = self.deliveries.lock().moves.iter().copied().collect();
                 decide(&HeadFacts {
                     compared: &compared,
                     deliveries: &deliveries,
                     activity: &activity,
-                    rules: self.rules,
+                    rules: self.settings.rules,
                 })
             };
             match decided {
                 Ok(decision) => return Ok(decision),
                 Err(HeadQuestion::Compare(base, head)) => {
-                    let comparison = self.repository.compare(base, head).await?;
+                    let comparison = self.settings.repository.compare(base, head).await?;
                     if comparison != Comparison::Unknown {
                         self.compared.insert((base, head), comparison);
                     }
@@ -246,7 +247,7 @@ impl Branch {
     }
 
     async fn activity(&self) -> Result<BranchActivity, GitHubError> {
-        match self.repository.moves().await {
+        match self.settings.repository.moves().await {
             Ok(moves) if moves.is_empty() => Ok(BranchActivity::Unavailable),
             Ok(moves) => Ok(BranchActivity::Listed(moves)),
             Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => {
@@ -254,11 +255,5 @@ impl Branch {
             }
             Err(error) => Err(error),
         }
-    }
-
-    fn deliveries(&self) -> MutexGuard<'_, DeliveryLog> {
-        self.deliveries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

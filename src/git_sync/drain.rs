@@ -4,21 +4,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::engine::Engine;
-use super::error::GitSyncError;
-use super::newcomers::has_case_conflict;
+use super::case_conflicts::has_case_conflict;
+use super::engine::UserSync;
 use super::next_step::DrainChoice;
 use super::push::push;
 use super::reconcile::reconcile;
 use super::repo_state::PassRecord;
-use super::report::SyncMode;
-use super::reviews::Reviews;
+use super::report::{GitSyncError, SyncMode};
+use super::reviews;
 use super::states::CAS_ATTEMPTS;
 use super::sync_state::UserSyncState;
 use crate::now::Now;
 use crate::store::{BlobKey, BlobStoreExt, Prefix};
 use crate::task::{GitSha, TOMBSTONE_FILE};
-use crate::user::UserId;
 use crate::user_state::State;
 
 /// Time for one user, so that a slow one doesn't starve the others.
@@ -31,17 +29,12 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 const MAX_PASSES: u32 = 4;
 
 /// Synchronises one user within the time for one. Whether nothing is left.
-pub(super) async fn drain_in_time(
-    engine: &Engine,
-    user: UserId,
-    deadline: Instant,
-    now: Now,
-) -> bool {
+pub(super) async fn drain_in_time(sync: UserSync<'_>, deadline: Instant, now: Now) -> bool {
     let now = now.later();
     let deadline = deadline.min(now.started + USER_BUDGET);
+    let user = sync.user;
     let drain = Drain {
-        engine,
-        user: &user,
+        sync,
         deadline,
         now,
     };
@@ -49,7 +42,7 @@ pub(super) async fn drain_in_time(
         Ok(Ok(done)) => done,
         Ok(Err(error)) => {
             tracing::warn!(%user, %error, "the user's files aren't fully synchronised with Git yet");
-            engine.record_error(&user, &error, now).await;
+            sync.record_error(&error, now).await;
             false
         }
         Err(_) => false,
@@ -59,8 +52,7 @@ pub(super) async fn drain_in_time(
 /// One user's synchronisation in both directions.
 #[derive(Clone, Copy)]
 struct Drain<'a> {
-    engine: &'a Engine,
-    user: &'a UserId,
+    sync: UserSync<'a>,
     deadline: Instant,
     now: Now,
 }
@@ -68,13 +60,13 @@ struct Drain<'a> {
 impl Drain<'_> {
     /// Repeats passes, and removes the hint after one that found nothing left. Whether it did.
     async fn run(self) -> Result<bool, GitSyncError> {
-        let Self { engine, user, .. } = self;
+        let UserSync { engine, user } = self.sync;
         for _ in 0..MAX_PASSES {
             let arrivals = engine.runs.arrivals();
             let since = self.now.later().started;
             let before = engine.states.repo().await?.0.imported_folder(user);
             let hint = engine.hints.get(user).await?;
-            if before.is_none() && has_case_conflict(engine, user).await? {
+            if before.is_none() && has_case_conflict(self.sync).await? {
                 return Ok(engine.hints.remove(user, hint).await?);
             }
             if self.is_removed_locally(before).await? {
@@ -98,32 +90,30 @@ impl Drain<'_> {
         arrivals: u64,
         since: Instant,
     ) -> Result<DrainChoice, GitSyncError> {
-        let Self { engine, user, .. } = self;
-        let pushed = push(engine, user, self.deadline, self.now.later()).await;
+        let sync = self.sync;
+        let pushed = push(sync, self.deadline, self.now.later()).await;
         let mode = SyncMode::automatic(self.deadline);
-        let report = reconcile(engine, user, self.now.later(), mode).await?;
+        let report = reconcile(sync, self.now.later(), mode).await?;
         // Git's changes are imported even if the push failed.
         pushed?;
         let choice = DrainChoice::after_pass(&report);
         if choice != DrainChoice::GoOn {
             return Ok(choice);
         }
-        let reviews = Reviews { engine, user };
-        match reviews.refresh(report.commit, since).await {
+        match reviews::refresh(sync, report.commit, since).await {
             Ok(outcome) => match DrainChoice::after_pulls(outcome) {
                 DrainChoice::GoOn => {}
                 choice => return Ok(choice),
             },
             Err(error) => {
-                tracing::debug!(%user, %error, "the state of pull requests can't be read");
+                tracing::debug!(user = %sync.user, %error, "the state of pull requests can't be read");
             }
         }
-        let clear = UserSyncState::clear_transient_error;
-        engine.states.update(user, clear).await?;
+        sync.update(UserSyncState::clear_transient_error).await?;
         // A folder that can't be read is neither imported nor removed: keep what is recorded.
         let folder = if report.closed { before } else { report.folder };
         let recorded = self.record(before, folder).await?;
-        let arrived = engine.runs.arrivals() != arrivals;
+        let arrived = sync.engine.runs.arrivals() != arrivals;
         Ok(DrainChoice::after_recording(recorded, arrived))
     }
 
@@ -135,13 +125,13 @@ impl Drain<'_> {
         before: Option<GitSha>,
         folder: Option<GitSha>,
     ) -> Result<bool, GitSyncError> {
-        let Self { engine, user, .. } = self;
+        let UserSync { engine, user } = self.sync;
         for _ in 0..CAS_ATTEMPTS {
             let (mut repo, etag) = engine.states.repo().await?;
             // Read after the repository state: a proposal that isn't in `git.json` yet is followed by a pass of its
             // own, which records it.
             let proposes = engine.pull_prefix().is_some();
-            let open = proposes && engine.states.of(user).await?.has_open_pulls();
+            let open = proposes && self.sync.state().await?.has_open_pulls();
             match repo.record_pass(user, before, folder, open) {
                 PassRecord::Superseded => return Ok(false),
                 PassRecord::Unchanged => return Ok(true),
@@ -165,19 +155,20 @@ impl Drain<'_> {
         let Some(folder) = imported else {
             return Ok(false);
         };
-        let sync_state = self.engine.states.of(self.user).await?;
+        let sync_state = self.sync.state().await?;
         if !sync_state.was_never_synced()
             || self.has_write_intent().await?
             || self.has_task_files().await?
         {
             return Ok(false);
         }
-        let snapshot = self.engine.branch.snapshot().await?;
-        Ok(snapshot.user(self.user).folder == Some(folder))
+        let snapshot = self.sync.engine.branch.snapshot().await?;
+        Ok(snapshot.user(self.sync.user).folder == Some(folder))
     }
 
     async fn has_write_intent(self) -> Result<bool, GitSyncError> {
-        let state = self.engine.store.read(&BlobKey::state(self.user)).await?;
+        let UserSync { engine, user } = self.sync;
+        let state = engine.store.read(&BlobKey::state(user)).await?;
         // A state that can't be read may have a write intent.
         Ok(state.is_some_and(|blob| {
             let state = State::parse(&blob.bytes).ok().flatten();
@@ -187,12 +178,13 @@ impl Drain<'_> {
 
     /// Whether the user has files other than tombstones.
     async fn has_task_files(self) -> Result<bool, GitSyncError> {
-        let store = &self.engine.store;
-        for file in store.list(&Prefix::raw(self.user)).await?.value.blobs {
+        let UserSync { engine, user } = self.sync;
+        let store = &engine.store;
+        for file in store.list(&Prefix::raw(user)).await?.value.blobs {
             if file.size != TOMBSTONE_FILE.len() as u64 {
                 return Ok(true);
             }
-            let Ok(key) = BlobKey::raw(self.user, &file.name) else {
+            let Ok(key) = BlobKey::raw(user, &file.name) else {
                 return Ok(true);
             };
             let blob = store.read(&key).await?;

@@ -7,29 +7,27 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
+use super::case_conflicts::{find_conflicts, users_to_notify};
 use super::drain::{GRACE, USER_BUDGET};
-use super::engine::Engine;
-use super::error::GitSyncError;
+use super::engine::GitSync;
 use super::mutation::GitMutation;
-use super::newcomers::{NewUsers, users_to_notify};
 use super::reconcile::reconcile;
 use super::repo_state::RepoSyncState;
-use super::report::{FetchReport, SyncMode, UserReport};
-use crate::github::{GitSnapshot, SkipCode, Skipped};
+use super::report::{FetchReport, GitSyncError, SyncMode, UserReport};
+use crate::github::{GitSnapshot, SkipCode, skipped};
 use crate::now::Now;
-use crate::store::Prefix;
+use crate::store::{Prefix, StoreError};
 use crate::user::UserId;
 
 /// Time for a delivery's work, since GitHub waits for ten seconds; the rest is left to the timer.
 pub(super) const DELIVERY_BUDGET: Duration = Duration::from_millis(6500);
 
-/// Users processed concurrently.
 pub(super) const CONCURRENT_USERS: usize = 4;
 
 /// One run for all users.
 #[derive(Clone, Copy)]
 pub(super) struct Fetch<'a> {
-    pub engine: &'a Engine,
+    pub engine: &'a GitSync,
     /// When to leave the rest to the timer.
     pub deadline: Instant,
     pub now: Now,
@@ -48,10 +46,11 @@ impl Fetch<'_> {
         }
         let now = self.now.later();
         let deadline = self.deadline.min(now.started + USER_BUDGET);
+        let engine = self.engine;
         let fetch = Self {
+            engine,
             deadline,
             now,
-            ..self
         };
         Ok(fetch.run().await?.users.len())
     }
@@ -68,7 +67,7 @@ impl Fetch<'_> {
             ..FetchReport::default()
         };
         if snapshot.commit() != repo.head {
-            if !self.engine.rules.breaks(GitMutation::QuietMergeMissed) {
+            if !self.engine.breaks(GitMutation::QuietMergeMissed) {
                 self.hint_at_open_pulls(&repo).await?;
             }
             repo.respelt.clear();
@@ -86,10 +85,9 @@ impl Fetch<'_> {
             }
             report.users.push((user, fetched));
         }
-        let unknown = unknown.into_iter();
-        report
-            .users
-            .extend(unknown.map(|user| (user, UserReport::unfinished())));
+        for user in unknown {
+            report.users.push((user, UserReport::unfinished()));
+        }
         // All remaining work is queued. If not, the timer reads this commit again.
         if all_queued {
             repo.head = snapshot.commit();
@@ -102,15 +100,11 @@ impl Fetch<'_> {
     }
 
     /// Queues the users with open pull requests: a merge may leave a user's folder unchanged.
-    async fn hint_at_open_pulls(self, repo: &RepoSyncState) -> Result<(), GitSyncError> {
-        let hints = stream::iter(repo.users_with_open_pulls()).map(async |user| {
-            self.engine.hint_and_enqueue(&user, self.now).await?;
-            Ok::<_, GitSyncError>(())
-        });
-        hints
-            .buffer_unordered(CONCURRENT_USERS)
-            .try_collect::<()>()
-            .await
+    async fn hint_at_open_pulls(self, repo: &RepoSyncState) -> Result<(), StoreError> {
+        let hints = stream::iter(repo.users_with_open_pulls())
+            .map(async |user| self.engine.of(&user).hint_and_enqueue(self.now).await);
+        let hints = hints.buffer_unordered(CONCURRENT_USERS);
+        hints.try_collect().await
     }
 
     /// The users whose folder in Git has changed since it was last imported, and those among them whose state couldn't
@@ -133,10 +127,8 @@ impl Fetch<'_> {
         let new = users
             .iter()
             .filter(|it| repo.imported_folder(it).is_none() || removed.contains(it));
-        let NewUsers {
-            case_conflicts,
-            unknown,
-        } = NewUsers::find(self.engine, new.cloned().collect()).await?;
+        let new = new.cloned().collect();
+        let (case_conflicts, unknown) = find_conflicts(self.engine, new).await?;
         users.retain(|user| {
             let is_case_conflict = case_conflicts.iter().any(|it| it.user == *user);
             let folder = repo.imported_folder(user).or(snapshot.user(user).folder);
@@ -166,7 +158,7 @@ impl Fetch<'_> {
                 continue;
             }
             // A `git.json` that can't be read is reported by the user's own pass.
-            let sync_state = self.engine.states.of(user).await;
+            let sync_state = self.engine.of(user).state().await;
             if sync_state.is_ok_and(|sync_state| sync_state.known_heads().is_empty()) {
                 removed.insert(user.clone());
             }
@@ -174,34 +166,27 @@ impl Fetch<'_> {
         removed
     }
 
-    /// Brings one user's files up to date, and leaves a hint for the remaining work.
-    ///
-    /// # Errors
-    /// When the hint can't be written.
+    /// Brings one user's files up to date, and leaves a hint for the remaining work. Fails when that can't be written.
     async fn fetch_user(self, user: UserId) -> Result<UserReport, GitSyncError> {
-        let Self { engine, now, .. } = self;
-        let user = &user;
-        let mode = SyncMode::automatic(self.deadline);
-        let run = reconcile(engine, user, now, mode);
+        let (sync, now) = (self.engine.of(&user), self.now);
+        let run = reconcile(sync, now, SyncMode::automatic(self.deadline));
         let report = match timeout_at(self.deadline + GRACE, run).await {
             Ok(Ok(report)) => report,
             Ok(Err(error)) => {
                 tracing::warn!(%user, %error, "the user's files can't be brought up to date with Git");
                 let mut report = UserReport::unfinished();
                 if let GitSyncError::HistoryRewritten { .. } = &error {
-                    engine.record_error(user, &error, now).await;
-                    report.skipped.push(Skipped {
-                        file: Prefix::raw(user).as_str().to_owned(),
-                        code: SkipCode::HistoryRewritten,
-                        message: error.user_message(),
-                    });
+                    sync.record_error(&error, now).await;
+                    let (folder, (_, message)) = (Prefix::raw(&user), error.shown());
+                    let code = SkipCode::HistoryRewritten;
+                    report.skipped.push(skipped(folder.as_str(), code, message));
                 }
                 report
             }
             Err(_) => UserReport::unfinished(),
         };
         if report.leaves_work() {
-            engine.hint_and_enqueue(user, now).await?;
+            sync.hint_and_enqueue(now).await?;
         }
         Ok(report)
     }

@@ -3,22 +3,18 @@
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::commits::PublishedCommit;
-use super::engine::Engine;
-use super::error::GitSyncError;
+use super::engine::UserSync;
 use super::mutation::GitMutation;
 use super::plan::{Unpushed, is_done_text};
+use super::report::GitSyncError;
 use super::sync_state::UserSyncState;
-use crate::github::{CommitOutcome, CommitSubject, GitHubError, SideState};
-use crate::rules::Rules;
+use crate::github::{CommitOutcome, CommitSubject, CreatedCommit, GitHubError, SideState};
 use crate::store::WriteIds;
 use crate::task::GitSha;
-use crate::user::UserId;
 
 /// The file bytes in memory after which a step takes no further files.
 const MAX_COMMIT_BYTES: usize = 16 << 20;
 
-/// Files read from the store concurrently.
 const CONCURRENT_READS: usize = 8;
 
 /// A file that is about to be committed.
@@ -45,7 +41,7 @@ pub(super) enum PushStep {
 
 /// The outcome of committing one file.
 pub(super) enum PushOutcome {
-    Done(PublishedCommit),
+    Done(CreatedCommit),
     /// Git no longer has what it replaces. It wasn't committed, and won't be.
     Stale,
     /// GitHub denied it. It wasn't committed, and won't be.
@@ -54,20 +50,13 @@ pub(super) enum PushOutcome {
     Unknown(GitSyncError),
 }
 
-/// A file that was sent, and the outcome.
-pub(super) type Sent<'a> = (&'a OutgoingFile, PushOutcome);
-
 impl PushOutcome {
     pub(super) fn of(sent: Result<CommitOutcome, GitHubError>) -> Self {
         match sent {
-            Ok(CommitOutcome::Done(commit)) => Self::Done(commit.into()),
+            Ok(CommitOutcome::Done(commit)) => Self::Done(commit),
             Ok(CommitOutcome::Stale) => Self::Stale,
             Err(error) => error.into(),
         }
-    }
-
-    pub(super) fn is_unknown(&self) -> bool {
-        matches!(self, Self::Unknown(_))
     }
 }
 
@@ -90,13 +79,13 @@ impl OutgoingFile {
     /// Records that it is committed: its content becomes the base.
     fn note_commit(
         &self,
-        published: &PublishedCommit,
-        rules: Rules<GitMutation>,
+        commit: &CreatedCommit,
+        unrecorded: bool,
         sync_state: &mut UserSyncState,
     ) {
         let (name, sha) = (&self.file.name, self.file.sha);
-        if !rules.breaks(GitMutation::OwnCommitNotRecorded) {
-            sync_state.record_own_commit(published.commit, published.parent);
+        if !unrecorded {
+            sync_state.record_own_commit(commit.sha, commit.parent);
         }
         let base = sync_state.base(name);
         if base == self.file.replaces {
@@ -109,166 +98,155 @@ impl OutgoingFile {
     }
 }
 
-/// What a user's files need on their way.
-#[derive(Clone, Copy)]
-pub(super) struct Outgoing<'a> {
-    pub engine: &'a Engine,
-    pub user: &'a UserId,
+/// Reads the files and records that they are about to be committed. `None` if none of them can be.
+pub(super) async fn begin(
+    sync: UserSync<'_>,
+    sync_state: &UserSyncState,
+    waiting: Vec<Unpushed>,
+) -> Result<Option<Vec<OutgoingFile>>, GitSyncError> {
+    let outgoing = read(sync, sync_state, waiting).await?;
+    record(sync, outgoing).await
 }
 
-impl Outgoing<'_> {
-    /// Reads the files and records that they are about to be committed. `None` if none of them can be.
-    pub(super) async fn begin(
-        self,
-        sync_state: &UserSyncState,
-        waiting: Vec<Unpushed>,
-    ) -> Result<Option<Vec<OutgoingFile>>, GitSyncError> {
-        let outgoing = self.read(sync_state, waiting).await?;
-        match outgoing.is_empty() {
-            true => Ok(None),
-            false => self.record(outgoing).await,
+/// Reads the files' texts; skips files that changed since the snapshot.
+pub(super) async fn read(
+    sync: UserSync<'_>,
+    sync_state: &UserSyncState,
+    waiting: Vec<Unpushed>,
+) -> Result<Vec<OutgoingFile>, GitSyncError> {
+    let texts = stream::iter(waiting).map(|file| async move {
+        let blob = sync.file(&file.name, &file.etag).await?;
+        // An inbound write just came from Git: reconciling resolves it, and pushing it back would be wrong.
+        let blob = blob.filter(|blob| !sync_state.is_inbound(&file.name, &blob.writes));
+        let Some(blob) = blob else { return Ok(None) };
+        let in_git = file.replaces.is_some();
+        let was_done = sync_state.done.contains(file.name.as_str());
+        Ok::<_, GitSyncError>(Some(OutgoingFile {
+            story: CommitSubject::of(&file.name, &blob.bytes, in_git, was_done),
+            done: is_done_text(&file.name, &blob.bytes),
+            open: vec![],
+            text: blob.bytes,
+            writes: blob.writes,
+            file,
+        }))
+    });
+    let (mut texts, mut outgoing, mut bytes) =
+        (texts.buffered(CONCURRENT_READS).boxed(), vec![], 0);
+    while let Some(text) = texts.try_next().await? {
+        let Some(it) = text else { continue };
+        bytes += it.text.len();
+        outgoing.push(it);
+        if bytes > MAX_COMMIT_BYTES {
+            break;
         }
     }
+    Ok(outgoing)
+}
 
-    /// Reads the files' texts; skips files that changed since the snapshot.
-    pub(super) async fn read(
-        self,
-        sync_state: &UserSyncState,
-        waiting: Vec<Unpushed>,
-    ) -> Result<Vec<OutgoingFile>, GitSyncError> {
-        let texts = stream::iter(waiting).map(|file| async move {
-            let blob = self.engine.file(self.user, &file.name, &file.etag).await?;
-            // An inbound write just came from Git: reconciling resolves it, and pushing it back would be wrong.
-            let blob = blob.filter(|blob| !sync_state.is_inbound(&file.name, &blob.writes));
-            let Some(blob) = blob else { return Ok(None) };
-            let in_git = file.replaces.is_some();
-            let was_done = sync_state.done.contains(file.name.as_str());
-            Ok::<_, GitSyncError>(Some(OutgoingFile {
-                story: CommitSubject::of(&file.name, &blob.bytes, in_git, was_done),
-                done: is_done_text(&file.name, &blob.bytes),
-                open: vec![],
-                text: blob.bytes,
-                writes: blob.writes,
-                file,
-            }))
-        });
-        let (mut texts, mut outgoing, mut bytes) =
-            (texts.buffered(CONCURRENT_READS).boxed(), vec![], 0);
-        while let Some(text) = texts.try_next().await? {
-            let Some(it) = text else { continue };
-            bytes += it.text.len();
-            outgoing.push(it);
-            if bytes > MAX_COMMIT_BYTES {
-                break;
+/// Records the contents that are about to be committed in the sync state, so that a later tree that shows one is
+/// recognised as an own push, even if the answer got lost. Drops files whose base moved, or that came from Git,
+/// since they were selected; `None` if none is left.
+pub(super) async fn record(
+    sync: UserSync<'_>,
+    mut outgoing: Vec<OutgoingFile>,
+) -> Result<Option<Vec<OutgoingFile>>, GitSyncError> {
+    if outgoing.is_empty() {
+        return Ok(None);
+    }
+    let retry_after = sync.engine.repository().wait();
+    if !retry_after.is_zero() {
+        return Err(GitHubError::Limited { retry_after }.into());
+    }
+    let unrecorded = sync.engine.breaks(GitMutation::PushIntentNotRecorded);
+    let record = |sync_state: &mut UserSyncState| {
+        for it in &outgoing {
+            if it.is_pushable(sync_state) && !unrecorded {
+                sync_state.pushing.begin(&it.file.name, it.file.sha);
             }
         }
-        Ok(outgoing)
+    };
+    let sync_state = sync.update(record).await?;
+    outgoing.retain(|it| it.is_pushable(&sync_state));
+    for it in &mut outgoing {
+        it.open = sync_state.pushing.of(&it.file.name).to_vec();
     }
+    Ok(Some(outgoing).filter(|it| !it.is_empty()))
+}
 
-    /// Records the contents that are about to be committed in the sync state, so that a later tree that shows one is
-    /// recognised as an own push, even if the answer got lost. Drops files whose base moved, or that came from Git,
-    /// since they were selected; `None` if none is left.
-    pub(super) async fn record(
-        self,
-        mut outgoing: Vec<OutgoingFile>,
-    ) -> Result<Option<Vec<OutgoingFile>>, GitSyncError> {
-        let retry_after = self.engine.repository.wait();
-        if !retry_after.is_zero() {
-            return Err(GitHubError::Limited { retry_after }.into());
+pub(super) async fn record_outcomes(
+    sync: UserSync<'_>,
+    sent: Vec<(&OutgoingFile, PushOutcome)>,
+) -> Result<PushStep, GitSyncError> {
+    let UserSync { engine, user } = sync;
+    for (it, outcome) in &sent {
+        if let PushOutcome::Done(commit) = outcome {
+            // Before the sync state, so that a waiting request that sees the new base also finds the commit.
+            sync.remember(&it.file, (commit.clone(), None));
+            engine.branch.record_own_commit(commit.parent, commit.sha);
         }
-        let unrecorded = self.engine.rules.breaks(GitMutation::PushIntentNotRecorded);
-        let record = |sync_state: &mut UserSyncState| {
-            for it in &outgoing {
-                if it.is_pushable(sync_state) && !unrecorded {
-                    sync_state.pushing.begin(&it.file.name, it.file.sha);
-                }
-            }
-        };
-        let sync_state = self.engine.states.update(self.user, record).await?;
-        outgoing.retain(|it| it.is_pushable(&sync_state));
-        for it in &mut outgoing {
-            it.open = sync_state.pushing.of(&it.file.name).to_vec();
-        }
-        Ok(Some(outgoing).filter(|it| !it.is_empty()))
     }
-
-    /// Records the outcomes in the sync state.
-    pub(super) async fn record_outcomes(
-        self,
-        sent: Vec<Sent<'_>>,
-    ) -> Result<PushStep, GitSyncError> {
-        let Self { engine, user } = self;
+    let unrecorded = engine.breaks(GitMutation::OwnCommitNotRecorded);
+    let note = |sync_state: &mut UserSyncState| {
         for (it, outcome) in &sent {
-            if let PushOutcome::Done(published) = outcome {
-                // Before the sync state, so that a waiting request that sees the new base also finds the commit.
-                let (name, sha) = (&it.file.name, it.file.sha);
-                engine.commits.remember(user, name, sha, published.clone());
-                let (parent, commit) = (published.parent, published.commit);
-                engine.branch.record_own_commit(parent, commit);
+            // A rejected content stays in `pushing`: another attempt may have committed it.
+            if let PushOutcome::Done(commit) = outcome {
+                it.note_commit(commit, unrecorded, sync_state);
             }
         }
-        let note = |sync_state: &mut UserSyncState| {
-            for (it, outcome) in &sent {
-                // A rejected content stays in `pushing`: another attempt may have committed it.
-                if let PushOutcome::Done(published) = outcome {
-                    it.note_commit(published, engine.rules, sync_state);
-                }
+    };
+    let sync_state = sync.update(note).await?;
+    end_superseded(sync, &sync_state, &sent).await?;
+    let mut step = PushStep::Continue;
+    let mut first_error = None;
+    for (it, outcome) in sent {
+        let task = it.file.name.id();
+        match outcome {
+            PushOutcome::Done(commit) => {
+                tracing::info!(%user, op = "push", %task, commit = %commit.sha, "committed");
             }
-        };
-        let sync_state = engine.states.update(user, note).await?;
-        self.end_superseded(&sync_state, &sent).await?;
-        let mut step = PushStep::Continue;
-        let mut first_error = None;
-        for (it, outcome) in sent {
-            let task = it.file.name.id();
-            match outcome {
-                PushOutcome::Done(published) => {
-                    tracing::info!(%user, op = "push", %task, commit = %published.commit, "committed");
-                }
-                PushOutcome::Stale => step = PushStep::Reconcile,
-                PushOutcome::Rejected(error) | PushOutcome::Unknown(error) => {
-                    first_error = first_error.or(Some(error));
-                }
+            PushOutcome::Stale => step = PushStep::Reconcile,
+            PushOutcome::Rejected(error) | PushOutcome::Unknown(error) => {
+                first_error = first_error.or(Some(error));
             }
         }
-        first_error.map_or(Ok(step), Err)
     }
+    first_error.map_or(Ok(step), Err)
+}
 
-    /// Removes from `pushing` the contents that were committed after the base had moved, once Git has replaced them: if
-    /// one shows up again later, it is an edit in Git and not an own push.
-    async fn end_superseded(
-        self,
-        sync_state: &UserSyncState,
-        sent: &[Sent<'_>],
-    ) -> Result<(), GitSyncError> {
-        let late = sent.iter().filter_map(|(it, outcome)| match outcome {
-            PushOutcome::Done(published) if sync_state.base(&it.file.name) != Some(it.file.sha) => {
-                Some((&it.file, published.commit))
-            }
-            _ => None,
-        });
-        let late: Vec<(&Unpushed, GitSha)> = late.collect();
-        if late.is_empty() {
-            return Ok(());
+/// Removes from `pushing` the contents that were committed after the base had moved, once Git has replaced them: if
+/// one shows up again later, it is an edit in Git and not an own push.
+async fn end_superseded(
+    sync: UserSync<'_>,
+    sync_state: &UserSyncState,
+    sent: &[(&OutgoingFile, PushOutcome)],
+) -> Result<(), GitSyncError> {
+    let late = sent.iter().filter_map(|(it, outcome)| match outcome {
+        PushOutcome::Done(commit) if sync_state.base(&it.file.name) != Some(it.file.sha) => {
+            Some((&it.file, commit.sha))
         }
-        let branch = &self.engine.branch;
-        let snapshot = branch.snapshot().await?;
-        let tree = self.engine.user_tree(&snapshot, self.user).await?;
-        let mut replaced = vec![];
-        for (file, commit) in late {
-            let now = tree.side(&file.name);
-            let is_other = now != SideState::Other && now != SideState::Content(file.sha);
-            // Otherwise the tree is from before the commit (a lagging replica), or the branch was reset.
-            let (commit, head) = (Some(commit), snapshot.commit());
-            if is_other && branch.ask(|facts| facts.follows(commit, head)).await? {
-                replaced.push(file);
-            }
-        }
-        let end = |sync_state: &mut UserSyncState| {
-            for file in &replaced {
-                sync_state.pushing.end(&file.name, file.sha);
-            }
-        };
-        self.engine.states.update(self.user, end).await.map(drop)
+        _ => None,
+    });
+    let late: Vec<(&Unpushed, GitSha)> = late.collect();
+    if late.is_empty() {
+        return Ok(());
     }
+    let branch = &sync.engine.branch;
+    let snapshot = branch.snapshot().await?;
+    let tree = sync.tree(&snapshot).await?;
+    let mut replaced = vec![];
+    for (file, commit) in late {
+        let now = tree.side(&file.name);
+        let is_other = now != SideState::Other && now != SideState::Content(file.sha);
+        // Otherwise the tree is from before the commit (a lagging replica), or the branch was reset.
+        let (commit, head) = (Some(commit), snapshot.commit());
+        if is_other && branch.ask(|facts| facts.follows(commit, head)).await? {
+            replaced.push(file);
+        }
+    }
+    let end = |sync_state: &mut UserSyncState| {
+        for file in &replaced {
+            sync_state.pushing.end(&file.name, file.sha);
+        }
+    };
+    sync.update(end).await.map(drop)
 }

@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 use crate::store::{WriteId, WriteIds};
 use crate::task::{FileName, GitSha};
 
-/// Operations that are kept for each file.
 const MAX_PENDING: usize = 8;
 
 /// Age at which an inbound write counts as no longer running: write intents and requests both end before.
@@ -19,7 +18,7 @@ const INBOUND_WRITE_MAX_AGE: TimeDelta = TimeDelta::minutes(5);
 /// Operations of unknown outcome, by file; the oldest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Pending<T>(BTreeMap<String, Vec<T>>);
+pub struct Pending<T>(BTreeMap<String, Vec<T>>);
 
 /// Contents whose push has an unknown outcome.
 pub(super) type PendingPushes = Pending<GitSha>;
@@ -29,45 +28,24 @@ pub(super) type InboundWrites = Pending<InboundWrite>;
 
 /// The write of a content of Git to the store, alone or merged with ours, whose outcome isn't recorded yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct InboundWrite {
+pub struct InboundWrite {
     /// The content that Git had.
-    pub sha: GitSha,
+    pub(super) sha: GitSha,
     /// The base at that time. If it has moved since, the written content was derived from another base.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    base: Option<GitSha>,
+    pub(super) base: Option<GitSha>,
     /// The id of the write. A file has come from it if its write ids contain this one.
-    write: String,
+    pub(super) write: String,
     /// When it was recorded.
-    at: DateTime<Utc>,
+    pub(super) at: DateTime<Utc>,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
-    unknown: Map<String, Value>,
+    pub(super) unknown: Map<String, Value>,
 }
 
 impl InboundWrite {
-    pub(super) fn new(
-        sha: GitSha,
-        base: Option<GitSha>,
-        write: WriteId,
-        at: DateTime<Utc>,
-    ) -> Self {
-        Self {
-            sha,
-            base,
-            write: write.to_string(),
-            at,
-            unknown: Map::new(),
-        }
-    }
-
-    /// Whether these write ids contain this write's.
     fn is_among(&self, writes: &WriteIds) -> bool {
         self.write.parse().is_ok_and(|id| writes.contains(id))
-    }
-
-    /// Whether it was derived from this base.
-    pub(super) fn is_based_on(&self, base: Option<GitSha>) -> bool {
-        self.base == base
     }
 }
 
@@ -84,7 +62,7 @@ impl<T> Pending<T> {
     }
 
     /// The files with such an operation.
-    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+    pub fn names(&self) -> impl Iterator<Item = &String> {
         self.0.keys()
     }
 
@@ -92,7 +70,8 @@ impl<T> Pending<T> {
         self.0.contains_key(name.as_str())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -128,12 +107,10 @@ impl PendingPushes {
         }
     }
 
-    /// Removes a push whose outcome is known.
     pub(super) fn end(&mut self, name: &FileName, sha: GitSha) {
         self.end_where(name, |it| *it == sha);
     }
 
-    /// Adds the pushes of `other`.
     pub(super) fn extend_from(&mut self, other: &Self) {
         for (name, contents) in &other.0 {
             let mine = self.0.entry(name.clone()).or_default();
@@ -171,7 +148,6 @@ impl InboundWrites {
         self.end_where(name, |it| it.write == write || it.is_among(replaced));
     }
 
-    /// Ends the writes that are contained in the file.
     pub(super) fn end_in(&mut self, name: &FileName, writes: &WriteIds) {
         self.end_where(name, |it| it.is_among(writes));
     }

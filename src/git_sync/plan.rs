@@ -1,11 +1,17 @@
-//! PURE. Plans the synchronisation of one user's files from their three-way comparison.
+//! PURE. Plans the synchronisation of one user's files from their three-way comparison, and judges planned removals:
+//! suspiciously many are held until a user confirms them (`src/git_sync/README.md`, "The guard against mass deletion").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::mutation::GitMutation;
 use super::sync_state::UserSyncState;
 use crate::github::{ReconcileAction, ReconcileInput, SideState, UserTree, decide, is_mirrored};
+use crate::rules::Rules;
 use crate::store::ETag;
 use crate::task::{ContentView, FileName, FileView, GitSha, Parsed, Status, TaskTable, parse};
+
+/// The guard applies above this number of files, if they are more than half of all.
+const MASS_REMOVAL_MIN: usize = 5;
 
 /// What one pass has to do.
 #[derive(Debug, Default)]
@@ -52,6 +58,8 @@ pub(super) struct LocalChange {
     pub base: Option<GitSha>,
     /// The version to replace, if the file exists.
     pub etag: Option<ETag>,
+    /// The unresolved pushes of the file.
+    pub pushing: Vec<GitSha>,
 }
 
 impl LocalChange {
@@ -89,7 +97,6 @@ pub(super) fn unmirrored(table: &TaskTable) -> Vec<FileName> {
 }
 
 impl Plan {
-    /// Plans from `git.json`, the store and Git's tree.
     pub(super) fn of(sync_state: &UserSyncState, table: &TaskTable, tree: &UserTree) -> Self {
         let mut plan = Self::default();
         let known = sync_state.files.keys().chain(sync_state.pushing.names());
@@ -124,6 +131,7 @@ impl Plan {
             kind,
             base: before,
             etag: etag.clone(),
+            pushing: sides.pushing.to_vec(),
         };
         let agreed = |held, done| AgreedBase {
             name: name.clone(),
@@ -206,10 +214,10 @@ impl Plan {
             kind: LocalChangeKind::Remove,
             base: None,
             etag: Some(it.etag),
+            pushing: vec![],
         }));
     }
 
-    /// Cancels the removals of these files.
     pub(super) fn cancel_removals(&mut self, is_named: impl Fn(&FileName) -> bool) {
         self.changes
             .retain(|it| !it.is_removal() || !is_named(&it.name));
@@ -246,6 +254,12 @@ pub(super) fn unpushed(sync_state: &UserSyncState, table: &TaskTable) -> Vec<Unp
     Plan::of(sync_state, table, &as_known).unpushed
 }
 
+/// The names of those files.
+pub fn unpushed_names(sync_state: &UserSyncState, table: &TaskTable) -> Vec<FileName> {
+    let unpushed = unpushed(sync_state, table).into_iter();
+    unpushed.map(|it| it.name).collect()
+}
+
 fn side(file: &FileView<'_>) -> SideState {
     match (file.is_tombstone(), file.sha) {
         (true, _) => SideState::Absent,
@@ -254,7 +268,6 @@ fn side(file: &FileView<'_>) -> SideState {
     }
 }
 
-/// Whether the file's task is done.
 fn is_done(file: &FileView<'_>) -> bool {
     matches!(file.content, ContentView::Task(task) if task.status == Status::Abgeschlossen)
 }
@@ -262,4 +275,97 @@ fn is_done(file: &FileView<'_>) -> bool {
 /// Whether the text parses as a completed task.
 pub(super) fn is_done_text(name: &FileName, text: &[u8]) -> bool {
     matches!(parse(name, text), Parsed::Task(task) if task.status == Status::Abgeschlossen)
+}
+
+/// What the guard judges by.
+pub struct GuardInput<'a> {
+    /// The planned removals, with the content that Git held.
+    pub removals: Vec<(FileName, Option<GitSha>)>,
+    /// What Git holds now.
+    pub tree: &'a UserTree,
+    /// What Git held before this sync.
+    pub before: &'a BTreeMap<String, GitSha>,
+    /// Files that this sync has removed already.
+    pub removed: &'a BTreeSet<FileName>,
+    /// Files that are held so far.
+    pub held: &'a BTreeSet<String>,
+    /// Those among them that were no longer in the store when it was listed.
+    pub held_and_gone: &'a BTreeSet<String>,
+    /// Removals that a user has confirmed in an earlier round.
+    pub confirmed: &'a BTreeSet<FileName>,
+    /// The number of removals that the user confirms.
+    pub confirmed_count: Option<usize>,
+    /// The rules to keep.
+    pub rules: Rules<GitMutation>,
+}
+
+/// The guard's verdict on the removals of one round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardVerdict {
+    /// Removals that need a confirmation.
+    pub unconfirmed: BTreeSet<FileName>,
+    /// Removals that a user has confirmed, in this round or before.
+    pub confirmed: BTreeSet<FileName>,
+    /// All files that are held from now on.
+    pub held: BTreeSet<FileName>,
+}
+
+impl GuardInput<'_> {
+    /// Judges the removals.
+    pub fn judge(&self) -> GuardVerdict {
+        let none = BTreeSet::new();
+        let held_before = match self.rules.breaks(GitMutation::HeldRemovalsForgotten) {
+            true => &none,
+            false => self.held,
+        };
+        let mut confirmed = self.confirmed.clone();
+        let mut unconfirmed = self.mass_removals(held_before);
+        unconfirmed.retain(|it| !confirmed.contains(it));
+        if self.confirmed_count == Some(unconfirmed.len()) && confirmed.is_empty() {
+            confirmed = std::mem::take(&mut unconfirmed);
+        }
+        // A file is held until Git has it again, even if Git has something else in its place or it was just edited.
+        let names = held_before.difference(self.held_and_gone);
+        let names = names.filter_map(|name| name.parse().ok());
+        let still_held = names.filter(|name| {
+            !matches!(self.tree.side(name), SideState::Content(_)) && !confirmed.contains(name)
+        });
+        let held = still_held.chain(unconfirmed.iter().cloned()).collect();
+        GuardVerdict {
+            unconfirmed,
+            confirmed,
+            held,
+        }
+    }
+
+    /// The removals that need a confirmation: all planned ones if they, with those of this sync before, are more than
+    /// [`MASS_REMOVAL_MIN`] and than half of what Git held; otherwise only those already held. A file that has another
+    /// name in Git now counts as renamed, not removed.
+    fn mass_removals(&self, held: &BTreeSet<String>) -> BTreeSet<FileName> {
+        let mut renamed: BTreeMap<GitSha, usize> = BTreeMap::new();
+        let mut held_in_git = self.before.len();
+        for name in self.tree.files.keys() {
+            let is_new = !self.before.contains_key(name.as_str());
+            let SideState::Content(sha) = self.tree.side(name) else {
+                continue;
+            };
+            match self.rules.breaks(GitMutation::GuardCountsNewFiles) {
+                true => held_in_git += usize::from(is_new),
+                false if is_new => *renamed.entry(sha).or_default() += 1,
+                false => {}
+            }
+        }
+        let is_gone = |(_, base): &&(FileName, Option<GitSha>)| {
+            let again = base.and_then(|sha| renamed.get_mut(&sha));
+            let again = again.filter(|left| **left > 0);
+            again.map(|left| *left -= 1).is_none()
+        };
+        let gone = self.removals.iter().filter(is_gone);
+        let mut gone: BTreeSet<FileName> = gone.map(|(name, _)| name.clone()).collect();
+        let all = gone.len() + self.removed.len();
+        if all <= MASS_REMOVAL_MIN || all * 2 <= held_in_git {
+            gone.retain(|it| held.contains(it.as_str()));
+        }
+        gone
+    }
 }

@@ -3,41 +3,30 @@
 
 use std::ops::ControlFlow;
 
+use serde_json::Map;
+
 use super::branch::MergeState;
-use super::commits::PublishedCommit;
-use super::error::{GitSyncError, replica_lag_error};
-use super::outgoing::{Outgoing, OutgoingFile, PushOutcome, PushStep};
+use super::engine::UserSync;
+use super::next_step::{BranchUse, branch_names, foreign_content};
+use super::outgoing::{self, OutgoingFile, PushOutcome, PushStep};
 use super::plan::Unpushed;
-use super::proposal_branch::{BranchUse, branch_names, foreign_content};
-use super::reviews::Reviews;
+use super::report::{GitSyncError, replica_lag_error};
+use super::reviews;
 use super::sync_state::{PullNote, UserSyncState};
-use crate::github::{Comparison, FileCommit, GitHubError, Pull, SideState, UserTree, merge};
+use crate::github::{
+    Comparison, CreatedCommit, FileCommit, GitHubError, Pull, SideState, UserTree, merge,
+};
 use crate::task::{FileName, GitSha};
 use crate::write::{BatchItem, FileOp, FileOutcome};
 
-/// The mirrored branch, as read before anything is proposed.
-#[derive(Clone, Copy)]
-struct MirroredBranch<'a> {
-    head: Option<GitSha>,
-    tree: &'a UserTree,
-}
-
 /// The outcome of proposing one change.
 enum Proposal {
-    Done(ProposedChange),
+    /// It is on the branch of an open pull request.
+    Done(PullNote, CreatedCommit),
     /// Git no longer has what the change replaces, or the local file was changed again.
     Stale,
-    Reviewed(Review),
-}
-
-/// A reviewer's change of the file on a request's branch.
-struct Review {
-    /// The content that was proposed: the merge base.
-    proposed: GitSha,
-    /// The reviewer's content.
-    on_branch: GitSha,
-    /// The branch's head with it.
-    commit: GitSha,
+    /// A reviewer changed the file on the recorded request's branch: to this content, in this commit.
+    Reviewed(GitSha, GitSha),
 }
 
 /// The branch that a change is committed to.
@@ -49,95 +38,86 @@ struct BranchTarget {
     pull: Option<Pull>,
 }
 
-/// A change that is on the branch of an open pull request.
-struct ProposedChange {
-    branch: String,
-    published: PublishedCommit,
-    pull: Pull,
+/// Proposes a user's changes, by this `git.json` and the mirrored branch as it was read before.
+#[derive(Clone, Copy)]
+struct Proposals<'a> {
+    sync: UserSync<'a>,
+    sync_state: &'a UserSyncState,
+    /// The prefix of the branches.
+    prefix: &'a str,
+    head: Option<GitSha>,
+    tree: &'a UserTree,
 }
 
-/// Proposes a user's changes, by this `git.json`.
-#[derive(Clone, Copy)]
-pub(super) struct Proposals<'a> {
-    pub out: Outgoing<'a>,
-    pub sync_state: &'a UserSyncState,
-    /// The prefix of the branches.
-    pub prefix: &'a str,
+/// Proposes each file on a branch and pull request of its own, or on the open one that the file has already.
+pub(super) async fn propose(
+    sync: UserSync<'_>,
+    sync_state: &UserSyncState,
+    prefix: &str,
+    waiting: Vec<Unpushed>,
+) -> Result<PushStep, GitSyncError> {
+    let snapshot = sync.engine.branch.snapshot_after(sync_state, None).await?;
+    let outgoing = outgoing::read(sync, sync_state, waiting).await?;
+    if outgoing.is_empty() {
+        return Ok(PushStep::Reconcile);
+    }
+    let proposals = Proposals {
+        sync,
+        sync_state,
+        prefix,
+        head: snapshot.commit(),
+        tree: &*sync.tree(&snapshot).await?,
+    };
+    let Some(outgoing) = outgoing::record(sync, outgoing).await? else {
+        return Ok(PushStep::Reconcile);
+    };
+    let mut sent = vec![];
+    for it in &outgoing {
+        let outcome = match proposals.propose_one(it).await {
+            Ok(Proposal::Done(note, commit)) => {
+                proposals.record_proposed(it, note, commit).await?;
+                continue;
+            }
+            Ok(Proposal::Reviewed(theirs, commit)) => {
+                match proposals.merge_review(it, theirs, commit).await {
+                    Ok(()) => continue,
+                    Err(error) => PushOutcome::Rejected(error),
+                }
+            }
+            Ok(Proposal::Stale) => PushOutcome::Stale,
+            // A lagging replica or unexpected answer concerns this request only: go on with the others.
+            Err(GitSyncError::GitHub(error))
+                if error != replica_lag_error()
+                    && !matches!(error, GitHubError::Unexpected { .. }) =>
+            {
+                error.into()
+            }
+            Err(error) => PushOutcome::Rejected(error),
+        };
+        let unknown = matches!(outcome, PushOutcome::Unknown(_));
+        sent.push((it, outcome));
+        if unknown {
+            break;
+        }
+    }
+    outgoing::record_outcomes(sync, sent).await
 }
 
 impl Proposals<'_> {
-    /// Proposes each file on a branch and pull request of its own, or on the open one that the file has already.
-    pub(super) async fn propose(self, waiting: Vec<Unpushed>) -> Result<PushStep, GitSyncError> {
-        let Outgoing { engine, user } = self.out;
-        let snapshot = engine.branch.snapshot_after(self.sync_state, None).await?;
-        let outgoing = self.out.read(self.sync_state, waiting).await?;
-        if outgoing.is_empty() {
-            return Ok(PushStep::Reconcile);
-        }
-        let tree = engine.user_tree(&snapshot, user).await?;
-        let mirrored = MirroredBranch {
-            head: snapshot.commit(),
-            tree: &tree,
-        };
-        let Some(outgoing) = self.out.record(outgoing).await? else {
-            return Ok(PushStep::Reconcile);
-        };
-        let mut sent = vec![];
-        for it in &outgoing {
-            let outcome = match self.propose_one(it, mirrored).await {
-                Ok(Proposal::Done(proposed)) => {
-                    self.record_proposed(it, proposed).await?;
-                    continue;
-                }
-                Ok(Proposal::Reviewed(review)) => match self.merge_review(it, review).await {
-                    Ok(()) => continue,
-                    Err(error) => PushOutcome::Rejected(error),
-                },
-                Ok(Proposal::Stale) => PushOutcome::Stale,
-                // A lagging replica or unexpected answer concerns this request only: go on with the others.
-                Err(GitSyncError::GitHub(error))
-                    if error != replica_lag_error()
-                        && !matches!(error, GitHubError::Unexpected { .. }) =>
-                {
-                    error.into()
-                }
-                Err(error) => PushOutcome::Rejected(error),
-            };
-            let unknown = outcome.is_unknown();
-            sent.push((it, outcome));
-            if unknown {
-                break;
-            }
-        }
-        self.out.record_outcomes(sent).await
-    }
-
     /// Commits a change to its branch and opens the pull request, where these aren't done yet.
-    async fn propose_one(
-        self,
-        it: &OutgoingFile,
-        mirrored: MirroredBranch<'_>,
-    ) -> Result<Proposal, GitSyncError> {
-        let target = match self.open_pull_target(it, mirrored.head).await? {
+    async fn propose_one(self, it: &OutgoingFile) -> Result<Proposal, GitSyncError> {
+        let target = match self.open_pull_target(it).await? {
             ControlFlow::Break(proposal) => return Ok(proposal),
             ControlFlow::Continue(Some(target)) => Some(target),
-            ControlFlow::Continue(None) => {
-                let theirs = mirrored.tree.side(&it.file.name);
-                let replaces = it.file.replaces;
-                let replaces = replaces.map_or(SideState::Absent, SideState::Content);
-                match mirrored.head.filter(|_| theirs == replaces) {
-                    Some(head) => self.new_branch_target(it, head).await?,
-                    None => None,
-                }
-            }
+            ControlFlow::Continue(None) => self.new_branch_target(it).await?,
         };
         let Some(target) = target else {
             return Ok(Proposal::Stale);
         };
-        let published = match target.on_branch == Some(it.file.sha) {
+        let committed = match target.on_branch == Some(it.file.sha) {
             true => None,
             false => match self.commit_to(&target, it).await? {
-                Some(published) => Some(published),
+                Some(commit) => Some(commit),
                 None => return Ok(Proposal::Stale),
             },
         };
@@ -146,20 +126,22 @@ impl Proposals<'_> {
             Some(pull) => pull,
             None => self.open_pull(&branch, &it.story.message()).await?,
         };
-        let published = match published {
-            Some(published) => published,
-            None => PublishedCommit {
-                commit: self.head_of(&branch).await?,
+        let commit = match committed {
+            Some(commit) => commit,
+            None => CreatedCommit {
+                sha: self.head_of(&branch).await?,
                 html_url: pull.html_url.clone(),
                 parent: None,
-                pull: None,
             },
         };
-        Ok(Proposal::Done(ProposedChange {
+        let note = PullNote {
             branch,
-            published,
+            sha: it.file.sha,
+            commit: Some(commit.sha),
             pull,
-        }))
+            unknown: Map::new(),
+        };
+        Ok(Proposal::Done(note, commit))
     }
 
     /// Commits the change to the branch. `None` if it is stale.
@@ -167,23 +149,23 @@ impl Proposals<'_> {
         self,
         target: &BranchTarget,
         it: &OutgoingFile,
-    ) -> Result<Option<PublishedCommit>, GitSyncError> {
-        let Outgoing { engine, user } = self.out;
+    ) -> Result<Option<CreatedCommit>, GitSyncError> {
+        let sync = self.sync;
         let (name, etag) = (&it.file.name, &it.file.etag);
-        if engine.file(user, name, etag).await?.is_none() {
+        if sync.file(name, etag).await?.is_none() {
             // The file was changed after it was read, and the branch may already have the newer content, pushed by
             // another instance. Only while the store still has this version is any own content on the branch older.
             return Ok(None);
         }
         let put = FileCommit {
-            path: &engine.path(user, name),
+            path: &sync.path(name),
             branch: Some(&target.branch),
             bytes: &it.text,
             replaces: target.on_branch,
             message: &it.story.message(),
         };
-        match PushOutcome::of(engine.repository.put_file(&put).await) {
-            PushOutcome::Done(published) => Ok(Some(published)),
+        match PushOutcome::of(sync.engine.repository().put_file(&put).await) {
+            PushOutcome::Done(commit) => Ok(Some(commit)),
             PushOutcome::Stale => Ok(None),
             PushOutcome::Rejected(error) | PushOutcome::Unknown(error) => Err(error),
         }
@@ -191,7 +173,7 @@ impl Proposals<'_> {
 
     /// Opens the branch's pull request, or finds the one that another instance opened first.
     async fn open_pull(self, branch: &str, title: &str) -> Result<Pull, GitSyncError> {
-        let repository = &self.out.engine.repository;
+        let repository = self.sync.engine.repository();
         if let Some(pull) = repository.open_pull(branch, title).await? {
             return Ok(pull);
         }
@@ -203,7 +185,7 @@ impl Proposals<'_> {
     /// The newest commit of a pull request's branch, which must exist.
     async fn head_of(self, branch: &str) -> Result<GitSha, GitHubError> {
         let (operation, status) = ("read a branch", 404);
-        let head = self.out.engine.repository.branch_head(branch).await?;
+        let head = self.sync.engine.repository().branch_head(branch).await?;
         head.ok_or(GitHubError::Denied { operation, status })
     }
 
@@ -212,20 +194,18 @@ impl Proposals<'_> {
     async fn open_pull_target(
         self,
         it: &OutgoingFile,
-        head: Option<GitSha>,
     ) -> Result<ControlFlow<Proposal, Option<BranchTarget>>, GitSyncError> {
-        let Outgoing { engine, user } = self.out;
+        let (sync, engine) = (self.sync, self.sync.engine);
         let name = &it.file.name;
         let Some(note) = self.sync_state.pulls.get(name.as_str()) else {
             return Ok(ControlFlow::Continue(None));
         };
-        let seen = engine.repository.pull(note.pull.number).await?;
-        match engine.branch.merge_state(&seen, head).await? {
+        let seen = engine.repository().pull(note.pull.number).await?;
+        match engine.branch.merge_state(&seen, self.head).await? {
             MergeState::NotMerged => {}
             MergeState::Merged => {
-                let reviews = Reviews { engine, user };
-                let merged = reviews.merged_pull(name, note, seen.head).await?;
-                reviews.record_merged(&[merged]).await?;
+                let merged = reviews::merged_pull(sync, name, note, seen.head).await?;
+                reviews::record_merged(sync, &[merged]).await?;
                 // Reconcile before proposing again.
                 return Ok(ControlFlow::Break(Proposal::Stale));
             }
@@ -236,28 +216,20 @@ impl Proposals<'_> {
         }
         // A head behind the own commit comes from a lagging replica; a diverged one was rewritten by a reviewer.
         let commit = self.head_of(&note.branch).await?;
-        if let Some(before) = note.commit {
-            match engine.branch.ask(|it| it.compare(before, commit)).await? {
-                Comparison::Identical | Comparison::Ahead | Comparison::Diverged => {}
-                Comparison::Behind | Comparison::Unknown => return Err(replica_lag_error().into()),
-            }
+        if let Some(before) = note.commit
+            && engine.branch.compare(before, commit).await? == Comparison::Behind
+        {
+            return Err(replica_lag_error().into());
         }
-        let at = commit.to_string();
-        let on_branch = engine.sha_in_git(user, name, &at).await?;
-        let proposed = note.sha;
-        if let Some(on_branch) = foreign_content(on_branch, [proposed, it.file.sha]) {
+        let on_branch = sync.sha_in_git(name, &commit.to_string()).await?;
+        if let Some(theirs) = foreign_content(on_branch, [note.sha, it.file.sha]) {
             // Unknown content isn't necessarily a reviewer's: it may be an own push whose answer was lost, or one by
             // another instance since `sync_state` was read. Re-read the sync state to tell them apart.
-            let newer = engine.states.of(user).await?;
+            let newer = sync.state().await?;
             let is_own =
-                newer.pushing.of(name).contains(&on_branch) || newer.is_proposed(name, on_branch);
+                newer.pushing.of(name).contains(&theirs) || newer.is_proposed(name, theirs);
             if !is_own {
-                let review = Review {
-                    proposed,
-                    on_branch,
-                    commit,
-                };
-                return Ok(ControlFlow::Break(Proposal::Reviewed(review)));
+                return Ok(ControlFlow::Break(Proposal::Reviewed(theirs, commit)));
             }
         }
         Ok(ControlFlow::Continue(Some(BranchTarget {
@@ -269,12 +241,21 @@ impl Proposals<'_> {
 
     /// Both the reviewer and the local user changed the file since it was proposed: merges both into the local file,
     /// with the proposed content as base. A later step proposes the result.
-    async fn merge_review(self, it: &OutgoingFile, review: Review) -> Result<(), GitSyncError> {
-        let Outgoing { engine, user } = self.out;
+    async fn merge_review(
+        self,
+        it: &OutgoingFile,
+        on_branch: GitSha,
+        commit: GitSha,
+    ) -> Result<(), GitSyncError> {
+        let (sync, engine) = (self.sync, self.sync.engine);
         let Unpushed { name, etag, .. } = &it.file;
-        let theirs = engine.blob_in_git(review.on_branch).await?;
-        let base = engine.repository.blob(review.proposed).await?;
-        let Some(ours) = engine.file(user, name, etag).await? else {
+        let note = self.sync_state.pulls.get(name.as_str());
+        let Some(proposed) = note.map(|note| note.sha) else {
+            return Ok(());
+        };
+        let theirs = engine.blob_in_git(on_branch).await?;
+        let base = engine.repository().blob(proposed).await?;
+        let Some(ours) = sync.file(name, etag).await? else {
             return Ok(());
         };
         let merged = merge(name, base.as_deref(), &ours.bytes, &theirs);
@@ -289,8 +270,7 @@ impl Proposals<'_> {
                 merged: merged.conflicts,
                 write: None,
             };
-            let now = (engine.clock)();
-            let done = engine.write(user, now, "review", vec![change]).await?;
+            let done = sync.write(engine.clock(), "review", vec![change]).await?;
             if done.outcomes != [FileOutcome::Done] {
                 return Ok(());
             }
@@ -299,31 +279,36 @@ impl Proposals<'_> {
         // more, which is harmless; the other order would overwrite the review.
         let note = |sync_state: &mut UserSyncState| {
             if let Some(note) = sync_state.pulls.get_mut(name.as_str())
-                && note.sha == review.proposed
+                && note.sha == proposed
             {
-                note.sha = review.on_branch;
-                note.commit = Some(review.commit);
+                note.sha = on_branch;
+                note.commit = Some(commit);
             }
         };
-        engine.states.update(user, note).await.map(drop)
+        sync.update(note).await.map(drop)
     }
 
     /// Creates a branch for a new request. An existing branch is reused only if the sync state names it as this file's
-    /// (left by an interrupted push) and the file on it is unchanged or an own content. `None` when another instance
-    /// has recorded a request, or another branch for one, since `sync_state` was read.
+    /// (left by an interrupted push) and the file on it is unchanged or an own content. `None` when Git no longer has
+    /// what the change replaces, or another instance has recorded a request, or another branch for one, since
+    /// `sync_state` was read.
     async fn new_branch_target(
         self,
         it: &OutgoingFile,
-        head: GitSha,
     ) -> Result<Option<BranchTarget>, GitSyncError> {
-        let Outgoing { engine, user } = self.out;
-        let (name, repository) = (&it.file.name, &engine.repository);
+        let sync = self.sync;
+        let (name, repository) = (&it.file.name, sync.engine.repository());
+        let replaces = it.file.replaces;
+        let replaces = replaces.map_or(SideState::Absent, SideState::Content);
+        let Some(head) = self.head.filter(|_| self.tree.side(name) == replaces) else {
+            return Ok(None);
+        };
         let mut recorded = self.sync_state.proposing.get(name.as_str()).cloned();
-        let first = it.story.branch(self.prefix, user);
+        let first = it.story.branch(self.prefix, sync.user);
         for branch in branch_names(&first, recorded.as_deref(), it.file.sha, head) {
             let exists = repository.branch_head(&branch).await?.is_some();
             // Read after the branch check: another instance may have created the branch for this file in between.
-            let newer = engine.states.of(user).await?;
+            let newer = sync.state().await?;
             if self.is_superseded(name, &newer, recorded.as_deref()) {
                 return Ok(None);
             }
@@ -340,7 +325,7 @@ impl Proposals<'_> {
             }
             // A branch that appeared since the check belongs to another instance that proposes the same change.
             let is_new = repository.create_branch(&branch, head).await?;
-            let on_branch = engine.sha_in_git(user, name, &branch).await?;
+            let on_branch = sync.sha_in_git(name, &branch).await?;
             let target = |pull| BranchTarget {
                 branch: branch.clone(),
                 on_branch,
@@ -349,7 +334,7 @@ impl Proposals<'_> {
             if is_new && branch_use == BranchUse::RecordAndCreate {
                 return Ok(Some(target(None)));
             }
-            let newer = engine.states.of(user).await?;
+            let newer = sync.state().await?;
             if self.is_superseded(name, &newer, recorded.as_deref()) {
                 return Ok(None);
             }
@@ -371,13 +356,12 @@ impl Proposals<'_> {
         branch: &str,
         head: GitSha,
     ) -> Result<bool, GitSyncError> {
-        let Outgoing { engine, user } = self.out;
         let note = |newer: &mut UserSyncState| {
             if !self.is_superseded(name, newer, before.as_deref()) {
                 newer.begin_proposing(name, branch, head);
             }
         };
-        let newer = engine.states.update(user, note).await?;
+        let newer = self.sync.update(note).await?;
         Ok(!self.is_superseded(name, &newer, Some(branch)))
     }
 
@@ -392,8 +376,8 @@ impl Proposals<'_> {
     /// The open request of an own branch. One that was merged after `head` was read is treated as replica lag: `head`
     /// lacks its contents.
     async fn open_pull_of(self, branch: &str, head: GitSha) -> Result<Option<Pull>, GitSyncError> {
-        let engine = self.out.engine;
-        let Some(seen) = engine.repository.find_pull(branch).await? else {
+        let engine = self.sync.engine;
+        let Some(seen) = engine.repository().find_pull(branch).await? else {
             return Ok(None);
         };
         match engine.branch.merge_state(&seen, Some(head)).await? {
@@ -405,24 +389,14 @@ impl Proposals<'_> {
     async fn record_proposed(
         self,
         it: &OutgoingFile,
-        proposed: ProposedChange,
+        note: PullNote,
+        commit: CreatedCommit,
     ) -> Result<(), GitSyncError> {
-        let Outgoing { engine, user } = self.out;
-        let ProposedChange {
-            branch,
-            published,
-            pull,
-        } = proposed;
-        let (name, sha) = (&it.file.name, it.file.sha);
-        tracing::info!(%user, op = "propose", task = %name.id(), pull = pull.number, "proposed");
+        let (sync, name) = (self.sync, &it.file.name);
+        tracing::info!(user = %sync.user, op = "propose", task = %name.id(), pull = note.pull.number, "proposed");
+        sync.remember(&it.file, (commit, Some(note.pull.clone())));
         // The content stays in `pushing`: if a tree shows it later, it came from this request.
-        let note = PullNote::new(branch, sha, published.commit, pull.clone());
-        let published = PublishedCommit {
-            pull: Some(pull),
-            ..published
-        };
-        engine.commits.remember(user, name, sha, published);
         let change = |sync_state: &mut UserSyncState| sync_state.propose(name, note.clone());
-        engine.states.update(user, change).await.map(drop)
+        sync.update(change).await.map(drop)
     }
 }

@@ -1,21 +1,18 @@
 //! Reconciles one user's files: compares `git.json`, the store and Git, and applies what Git has to the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::apply::Import;
-use super::engine::Engine;
-use super::error::GitSyncError;
-use super::guard::GuardInput;
+use super::apply::ReconcilePass;
+use super::engine::UserSync;
 use super::mutation::GitMutation;
 use super::pending::InboundWrites;
-use super::plan::Plan;
-use super::report::{SyncMode, UserReport};
-use super::reviews::Reviews;
-use super::round::{RoundFindings, error_to_show};
-use super::sync_state::UserSyncState;
+use super::plan::{AgreedBase, GuardInput, Plan};
+use super::report::{GitSyncError, SyncMode, UserReport};
+use super::reviews;
+use super::sync_state::{LastError, UserSyncState};
 use crate::cache::{Consistency, Snapshot};
-use crate::github::{GitSnapshot, SkipCode, Skipped, UserTree};
+use crate::github::{GitSnapshot, SkipCode, UserTree, skipped};
 use crate::now::Now;
 use crate::store::{ETag, Prefix};
 use crate::task::{FileName, GitSha, TaskTable};
@@ -26,14 +23,12 @@ const MAX_ROUNDS: u32 = 6;
 
 /// One synchronisation of one user's files.
 pub(super) async fn reconcile(
-    engine: &Engine,
-    user: &UserId,
+    sync: UserSync<'_>,
     now: Now,
     mode: SyncMode,
 ) -> Result<UserReport, GitSyncError> {
     let mut pass = ReconcilePass {
-        engine,
-        user,
+        sync,
         now,
         mode,
         report: UserReport::default(),
@@ -51,24 +46,6 @@ pub(super) async fn reconcile(
     Ok(pass.report)
 }
 
-/// One pass over one user's files, which repeats rounds until one finds nothing to change.
-struct ReconcilePass<'a> {
-    engine: &'a Engine,
-    user: &'a UserId,
-    now: Now,
-    mode: SyncMode,
-    report: UserReport,
-    /// The base before this pass, for the guard against mass deletion.
-    before: Option<BTreeMap<String, GitSha>>,
-    /// Removals that a user has confirmed.
-    confirmed: BTreeSet<FileName>,
-    /// Files that this pass has removed.
-    removed: BTreeSet<FileName>,
-    /// How often this pass has waited for the state of pull requests.
-    waits: u32,
-}
-
-/// What a round compares.
 struct RoundInput {
     /// `git.json` as it was before the other reads, with the inbound writes that are resolved by them, the head that a
     /// user has confirmed, and the pushes that were unresolved at any time until then.
@@ -89,19 +66,15 @@ struct RoundInput {
 impl ReconcilePass<'_> {
     /// Compares base, store and Git once and applies the difference. `true` if no further round is needed.
     async fn round(&mut self) -> Result<bool, GitSyncError> {
-        let read = self.read().await?;
+        let (sync, read) = (self.sync, self.read().await?);
         let (snapshot, newer) = (&read.snapshot, &read.newer);
         let head = snapshot.commit();
-        let tree = self.engine.user_tree(snapshot, self.user).await?;
-        let reviews = Reviews {
-            engine: self.engine,
-            user: self.user,
-        };
-        if reviews.resolve(newer, head, &tree, &mut self.waits).await? {
+        let tree = sync.tree(snapshot).await?;
+        if reviews::resolve(sync, newer, head, &tree, &mut self.waits).await? {
             return Ok(false);
         }
         let mut plan = Plan::of(&read.known, read.entry.table(), &tree);
-        if self.engine.rules.breaks(GitMutation::LocalOnlyFileRemoved) {
+        if sync.engine.breaks(GitMutation::LocalOnlyFileRemoved) {
             plan.remove_what_git_never_had();
         }
         if head.is_none() && !read.known.files.is_empty() {
@@ -115,35 +88,16 @@ impl ReconcilePass<'_> {
         let held = self.guard(&mut plan, &tree, &read)?;
         let last = plan.changes.is_empty() && !moved;
         self.report.clean = last && read.entry.bounds.exact;
-        let findings = RoundFindings {
-            mode: self.mode,
-            at: self.now.utc,
-            tree: &tree,
-            head,
-            passed: &read.passed,
-            abandoned: &read.abandoned,
-            agreed: &plan.agreed,
-            held_before: &newer.held,
-            held: held.as_ref(),
-            error: error_to_show(&self.report, |name| self.engine.path(self.user, name)),
+        let note = |sync_state: &mut UserSyncState| {
+            self.note(&read, &tree, &plan.agreed, held.as_ref(), sync_state);
         };
-        let note = |sync_state: &mut UserSyncState| findings.note(sync_state);
-        let noted = self.engine.states.update(self.user, note).await?;
+        let noted = sync.update(note).await?;
         if !noted.is_newest(head, &[]) && head.is_some() {
             return Ok(false);
         }
         let (changes, are_left) = plan.allowed_changes(&noted, &self.confirmed);
         self.report.unfinished |= are_left;
-        let import = Import {
-            engine: self.engine,
-            user: self.user,
-            now: self.now,
-            deadline: self.mode.deadline,
-            pushing: &read.known.pushing,
-            report: &mut self.report,
-            removed: &mut self.removed,
-        };
-        import.run(changes).await?;
+        self.import(changes).await?;
         Ok(last || self.report.unfinished)
     }
 
@@ -157,13 +111,68 @@ impl ReconcilePass<'_> {
         self.report.blocked = std::mem::take(&mut plan.blocked);
     }
 
+    /// Records what the round has found, unless another pass or push has recorded a newer commit since. `held` are the
+    /// files that are held now; `None` if removals weren't judged.
+    fn note(
+        &self,
+        read: &RoundInput,
+        tree: &UserTree,
+        agreed: &[AgreedBase],
+        held: Option<&BTreeSet<FileName>>,
+        sync_state: &mut UserSyncState,
+    ) {
+        let (head, at) = (self.report.commit, self.now.utc);
+        if !sync_state.is_newest(head, &read.passed) {
+            return;
+        }
+        for agreed in agreed {
+            agreed.note(sync_state);
+        }
+        sync_state.respelt = tree.respelt.iter().map(UserId::to_string).collect();
+        sync_state.renamed = !tree.respelt.is_empty() && tree.folder.is_none();
+        if sync_state.commit != head || self.mode.manual {
+            sync_state.synced_at = Some(at);
+        }
+        if let Some(head) = head {
+            sync_state.record_head(head, &read.abandoned);
+        }
+        if let Some(held) = held {
+            // Replace those held before this pass; files that another pass has held since stay.
+            let before = &read.newer.held;
+            sync_state.held.retain(|name| !before.contains(name));
+            sync_state.held.extend(held.iter().map(FileName::to_string));
+        }
+        let shown = sync_state.last_error.as_ref();
+        let is_over = self.mode.request.clean && shown.is_some_and(LastError::is_from_reconcile);
+        let error = self.error_to_show();
+        if error.is_some() || is_over {
+            sync_state.set_last_error(error, at);
+        }
+    }
+
+    fn error_to_show(&self) -> Option<(&'static str, String)> {
+        let skipped = |code, name| {
+            let found = self.report.skipped.iter().find(|it| it.code == code);
+            found.map(|it| (name, it.message.clone()))
+        };
+        let blocked = || {
+            let path = self.sync.path(self.report.blocked.first()?);
+            let message =
+                format!("In Git {path} isn't a plain file of at most 1 MiB: move it away there.");
+            Some(("not_a_file", message))
+        };
+        skipped(SkipCode::MassDelete, "mass_delete")
+            .or_else(|| skipped(SkipCode::OtherSpelling, "other_spelling"))
+            .or_else(blocked)
+    }
+
     /// Reads both sides. The order matters (`src/git_sync/README.md`, "Several instances and crashes").
     async fn read(&mut self) -> Result<RoundInput, GitSyncError> {
-        let Self { engine, user, .. } = *self;
-        let mut known = engine.states.of(user).await?;
+        let sync = self.sync;
+        let branch = &sync.engine.branch;
+        let mut known = sync.state().await?;
         self.before.get_or_insert_with(|| known.files.clone());
-        let now = self.now.later();
-        let entry = engine.read(user, now, Consistency::Rebuilt).await?;
+        let entry = sync.read(self.now.later(), Consistency::Rebuilt).await?;
         // Of what `git.json` had when it was read: a file held later may have been created after the listing.
         let is_gone = |name: &&String| {
             let file = entry.table().find(name);
@@ -176,9 +185,9 @@ impl ReconcilePass<'_> {
         }
         let passed = known.known_heads();
         let confirmed = self.mode.request.confirm_head;
-        let snapshot = engine.branch.snapshot_after(&known, confirmed).await?;
+        let snapshot = branch.snapshot_after(&known, confirmed).await?;
         let head = snapshot.commit();
-        let abandoned = engine.branch.ask(|facts| facts.abandoned_by(&passed, head));
+        let abandoned = branch.ask(|facts| facts.abandoned_by(&passed, head));
         let abandoned = abandoned.await?;
         if let Some(head) = confirmed.filter(|it| Some(*it) == head) {
             // Recorded at once, also when the pass then stops at another confirmation (`mass_delete`).
@@ -187,10 +196,10 @@ impl ReconcilePass<'_> {
                     sync_state.record_head(head, &abandoned);
                 }
             };
-            engine.states.update(user, confirm).await?;
+            sync.update(confirm).await?;
             confirm(&mut known);
         }
-        let newer = engine.states.of(user).await?;
+        let newer = sync.state().await?;
         known.pushing.extend_from(&newer.pushing);
         Ok(RoundInput {
             known,
@@ -212,20 +221,18 @@ impl ReconcilePass<'_> {
         table: &TaskTable,
     ) -> Result<UserSyncState, GitSyncError> {
         let mut came_from = vec![];
-        for name in known.taking.names() {
-            let Ok(name) = name.parse::<FileName>() else {
-                continue;
-            };
+        let names = known.taking.names();
+        for name in names.filter_map(|name| name.parse::<FileName>().ok()) {
             let file = table.find(name.as_str());
             let Some(file) = file.filter(|file| !file.is_tombstone()) else {
                 continue;
             };
             let etag = ETag::new(file.etag);
-            if let Some(blob) = self.engine.file(self.user, &name, &etag).await?
+            if let Some(blob) = self.sync.file(&name, &etag).await?
                 && let Some(write) = known.taking.newest_in(&name, &blob.writes)
             {
                 let base = known.base(&name);
-                let landed = write.is_based_on(base).then_some(write.sha);
+                let landed = (write.base == base).then_some(write.sha);
                 came_from.push((name, base, landed, blob.writes));
             }
         }
@@ -241,7 +248,7 @@ impl ReconcilePass<'_> {
             }
             newer.taking.drop_expired(now);
         };
-        self.engine.states.update(self.user, resolve).await?;
+        self.sync.update(resolve).await?;
         // Apply it to the old sync state, not the stored one: that may name contents in Git that came to the store
         // after the listing.
         resolve(&mut known);
@@ -271,7 +278,7 @@ impl ReconcilePass<'_> {
             held_and_gone: &read.held_and_gone,
             confirmed: &self.confirmed,
             confirmed_count: self.mode.request.confirm,
-            rules: self.engine.rules,
+            rules: self.sync.engine.branch.settings.rules,
         }
         .judge();
         self.confirmed = verdict.confirmed;
@@ -281,13 +288,12 @@ impl ReconcilePass<'_> {
         }
         if count > 0 {
             plan.cancel_removals(|name| verdict.unconfirmed.contains(name));
-            self.report.skipped.push(Skipped {
-                file: Prefix::raw(self.user).as_str().to_owned(),
-                code: SkipCode::MassDelete,
-                message: format!(
-                    "{count} files have gone from Git, which is more than half: POST /sync?clean=true&confirm={count} removes them here."
-                ),
-            });
+            let message = format!(
+                "{count} files have gone from Git, which is more than half: POST /sync?clean=true&confirm={count} removes them here."
+            );
+            let folder = Prefix::raw(self.sync.user);
+            let held = skipped(folder.as_str(), SkipCode::MassDelete, message);
+            self.report.skipped.push(held);
         }
         Ok(Some(verdict.held))
     }

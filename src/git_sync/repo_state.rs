@@ -46,7 +46,6 @@ pub(super) struct RepoSyncState {
     unknown: Map<String, Value>,
 }
 
-/// The outcome of recording a pass.
 pub(super) enum PassRecord {
     /// Another pass has recorded something else: one more pass is needed.
     Superseded,
@@ -60,14 +59,6 @@ pub(super) enum PassRecord {
 }
 
 impl RepoSyncState {
-    /// The state of a location of which nothing is known.
-    pub(super) fn new(place: &str) -> Self {
-        Self {
-            place: Some(place.to_owned()),
-            ..Self::default()
-        }
-    }
-
     /// The tree SHA of the user's folder that was imported.
     pub(super) fn imported_folder(&self, user: &UserId) -> Option<GitSha> {
         self.users.get(user.as_str()).copied()
@@ -156,7 +147,6 @@ impl RepoSyncState {
         had_record
     }
 
-    /// Whether the user has a record.
     pub(super) fn has_record(&self, user: &UserId) -> bool {
         self.imported_folder(user).is_some() || self.proposed.contains(user.as_str())
     }

@@ -1,10 +1,15 @@
-//! The options of a synchronisation and what it did.
+//! What a synchronisation is asked for, what it did, and why it failed.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::github::Skipped;
+use crate::github::{GitHubError, Skipped};
+use crate::store::StoreError;
 use crate::task::{FileName, GitSha};
 use crate::user::UserId;
+use crate::user_state::{NewerFormat, ReadError};
+use crate::write::WriteError;
 
 /// The options of `POST /sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,14 +86,10 @@ impl UserReport {
         }
     }
 
-    /// Whether files were changed here or are to be committed: then there is a hint in the queue.
-    pub fn has_changes(&self) -> bool {
-        self.unpushed + self.changed + self.deleted + self.merged > 0
-    }
-
     /// Whether a later pass has something to do.
     pub fn leaves_work(&self) -> bool {
-        self.has_changes() || !self.clean
+        let changes = self.unpushed + self.changed + self.deleted + self.merged;
+        changes > 0 || !self.clean
     }
 }
 
@@ -114,4 +115,102 @@ pub struct TickReport {
     pub drained: usize,
     /// Users who stay in the queue.
     pub left: usize,
+}
+
+/// Why a synchronisation failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GitSyncError {
+    /// GitHub mode is off.
+    #[error("GitHub mode is off")]
+    Off,
+    /// A request to GitHub failed.
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
+    /// A read of the store or a write to it failed.
+    #[error(transparent)]
+    Storage(#[from] WriteError),
+    /// The user exceeded the rate limit of this instance.
+    #[error("too many requests")]
+    TooMany {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// A newer version of the service wrote `git.json` or `.github.json`.
+    #[error("git.json has a newer format")]
+    NewerFormat,
+    /// Too many lost races with other writers.
+    #[error("others kept changing the same files")]
+    Contended,
+    /// So many removals need a confirmation; nothing was changed.
+    #[error("{0} files would be removed")]
+    MassDelete(usize),
+    /// The head of the branch isn't proven to come after the known one; nothing was changed.
+    #[error("the branch is at {head}, which isn't proven to come after {base}")]
+    HistoryRewritten {
+        /// The last known head.
+        base: GitSha,
+        /// The head that GitHub shows.
+        head: GitSha,
+    },
+}
+
+impl From<ReadError> for GitSyncError {
+    fn from(error: ReadError) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+impl From<StoreError> for GitSyncError {
+    fn from(error: StoreError) -> Self {
+        ReadError::from(error).into()
+    }
+}
+
+impl From<NewerFormat> for GitSyncError {
+    fn from(NewerFormat: NewerFormat) -> Self {
+        Self::NewerFormat
+    }
+}
+
+impl GitSyncError {
+    /// A stable code for the API, and the message for the user, without details that are only for the log.
+    pub(crate) fn shown(&self) -> (&'static str, String) {
+        let (code, message) = match self {
+            Self::Off => ("github_not_configured", "GitHub mode is off."),
+            Self::GitHub(GitHubError::Limited { .. }) => {
+                ("github_limited", "GitHub grants no more requests for now.")
+            }
+            Self::GitHub(GitHubError::Denied { .. }) => (
+                "github_denied",
+                "GitHub doesn't let the service at the repository: check its name, the branch, the rules and the credentials.",
+            ),
+            Self::GitHub(_) => ("github_unavailable", "GitHub can't be reached."),
+            Self::Storage(_) => ("storage_unavailable", "The storage can't be reached."),
+            Self::TooMany { .. } => ("too_many_requests", "There were too many requests."),
+            Self::NewerFormat => (
+                "newer_format",
+                "A newer version of the service wrote what Git is known to hold.",
+            ),
+            Self::Contended => ("conflict", "Others kept changing the same files."),
+            Self::MassDelete(_) => (
+                "mass_delete",
+                "So many files would be removed that it has to be confirmed.",
+            ),
+            Self::HistoryRewritten { base, head } => {
+                let message = format!(
+                    "GitHub shows the branch at {head}, which doesn't follow {base}: wait where GitHub only lags, and POST /sync?confirm_head={head} where the branch was rewritten on purpose."
+                );
+                return ("history_rewritten", message);
+            }
+        };
+        (code, message.to_owned())
+    }
+}
+
+/// The error for a read that is older than what is known.
+pub(super) fn replica_lag_error() -> GitHubError {
+    GitHubError::Unavailable {
+        operation: "read the branch",
+        reason: "it shows an older commit than the known one".to_owned(),
+    }
 }

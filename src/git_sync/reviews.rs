@@ -6,14 +6,13 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep};
 
 use super::branch::{HEAD_READ_INTERVAL, HEAD_READS, MergeState};
-use super::engine::Engine;
-use super::error::{GitSyncError, replica_lag_error};
+use super::engine::{GitSync, UserSync};
 use super::mutation::GitMutation;
 use super::next_step::PullsOutcome;
+use super::report::GitSyncError;
 use super::sync_state::{PullNote, UserSyncState};
 use crate::github::{Comparison, GitHubError, PullStatus, SideState, UserTree};
 use crate::task::{FileName, GitSha};
-use crate::user::UserId;
 
 /// A file's pull request that was merged.
 pub(super) struct MergedPull {
@@ -74,218 +73,191 @@ fn candidates<'a>(
     recorded.chain(unconfirmed).filter_map(has_moved).collect()
 }
 
-/// A user's pull requests.
-#[derive(Clone, Copy)]
-pub(super) struct Reviews<'a> {
-    pub engine: &'a Engine,
-    pub user: &'a UserId,
+/// Updates the recorded state of requests that are recorded as open, as of `since` or later. The change in a
+/// request that was closed without a merge stays local, and isn't proposed again before the next edit.
+pub(super) async fn refresh(
+    sync: UserSync<'_>,
+    head: Option<GitSha>,
+    since: Instant,
+) -> Result<PullsOutcome, GitSyncError> {
+    let sync_state = sync.state().await?;
+    if !sync_state.has_open_pulls() {
+        return Ok(PullsOutcome::Known);
+    }
+    let open = open_pulls(sync.engine, since).await?;
+    let has_ended = |note: &PullNote| note.pull.open && !open.contains(&note.pull.number);
+    let ended = sync_state.pulls.iter().filter(|(_, note)| has_ended(note));
+    let mut outcome = PullsOutcome::Known;
+    let mut merged = vec![];
+    for (key, note) in ended {
+        let seen = match sync.engine.repository().pull(note.pull.number).await {
+            Ok(seen) => seen,
+            Err(GitHubError::Denied { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if let Ok(name) = key.parse() {
+            match sync.engine.branch.merge_state(&seen, head).await? {
+                MergeState::NotMerged => {}
+                MergeState::Merged => {
+                    merged.push(merged_pull(sync, &name, note, seen.head).await?);
+                    continue;
+                }
+                MergeState::MergedSince => {
+                    outcome = PullsOutcome::MergedSince;
+                    continue;
+                }
+            }
+        }
+        if seen.pull != note.pull {
+            let change = |sync_state: &mut UserSyncState| {
+                if let Some(note) = sync_state.pulls.get_mut(key) {
+                    note.pull = seen.pull.clone();
+                }
+            };
+            sync.update(change).await?;
+        }
+    }
+    if merged.is_empty() {
+        return Ok(outcome);
+    }
+    record_merged(sync, &merged).await?;
+    Ok(PullsOutcome::Merged)
 }
 
-impl Reviews<'_> {
-    /// Updates the recorded state of requests that are recorded as open, as of `since` or later. The change in a
-    /// request that was closed without a merge stays local, and isn't proposed again before the next edit.
-    pub(super) async fn refresh(
-        self,
-        head: Option<GitSha>,
-        since: Instant,
-    ) -> Result<PullsOutcome, GitSyncError> {
-        let sync_state = self.engine.states.of(self.user).await?;
-        let recorded = sync_state.pulls.iter().filter(|(_, note)| note.pull.open);
-        let recorded: Vec<_> = recorded.collect();
-        if recorded.is_empty() {
-            return Ok(PullsOutcome::Known);
-        }
-        let open = self.open_pulls(since).await?;
-        let ended = recorded
-            .into_iter()
-            .filter(|(_, note)| !open.contains(&note.pull.number));
-        let mut outcome = PullsOutcome::Known;
-        let mut merged = vec![];
-        for (key, note) in ended {
-            let seen = match self.engine.repository.pull(note.pull.number).await {
+/// The open requests, listed at `since` or later; concurrent callers share one listing.
+async fn open_pulls(engine: &GitSync, since: Instant) -> Result<Arc<BTreeSet<u64>>, GitHubError> {
+    let mut last = engine.open_pulls.lock().await;
+    if let Some((at, numbers)) = &*last
+        && *at >= since
+    {
+        return Ok(Arc::clone(numbers));
+    }
+    let at = engine.clock().started;
+    let numbers = Arc::new(engine.repository().open_pulls().await?);
+    *last = Some((at, Arc::clone(&numbers)));
+    Ok(numbers)
+}
+
+/// Checks, for files whose content in Git changed, whether a merge of their pull request changed it. If so, records
+/// the proposed content as the base, so that a reviewer's changes to it win. `true` if there was such a merge.
+///
+/// GitHub may report a merge late: waits for requests that look open, a bounded number of times per pass, which
+/// `waits` counts.
+pub(super) async fn resolve(
+    sync: UserSync<'_>,
+    sync_state: &UserSyncState,
+    head: Option<GitSha>,
+    tree: &UserTree,
+    waits: &mut u32,
+) -> Result<bool, GitSyncError> {
+    let mut open = candidates(sync_state, tree);
+    let mut merged = vec![];
+    while !open.is_empty() {
+        let mut unmerged = vec![];
+        for (name, request) in open {
+            let seen = match look_up(sync.engine, &request).await {
                 Ok(seen) => seen,
-                Err(GitHubError::Denied { .. }) => continue,
+                Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
-            if let Ok(name) = key.parse() {
-                match self.engine.branch.merge_state(&seen, head).await? {
-                    MergeState::NotMerged => {}
-                    MergeState::Merged => {
-                        merged.push(self.merged_pull(&name, note, seen.head).await?);
-                        continue;
-                    }
-                    MergeState::MergedSince => {
-                        outcome = PullsOutcome::MergedSince;
-                        continue;
-                    }
-                }
-            }
-            if seen.pull != note.pull {
-                let change = |sync_state: &mut UserSyncState| {
-                    if let Some(note) = sync_state.pulls.get_mut(key) {
-                        note.pull = seen.pull.clone();
-                    }
-                };
-                self.engine.states.update(self.user, change).await?;
+            let Some(seen) = seen.filter(|it| it.merged_by.is_some() || !it.pull.open) else {
+                unmerged.push((name, request));
+                continue;
+            };
+            if let MergeState::Merged = sync.engine.branch.merge_state(&seen, head).await? {
+                merged.extend(merged_candidate(sync, &name, &request, seen.head).await?);
             }
         }
-        if merged.is_empty() {
-            return Ok(outcome);
+        if unmerged.is_empty() || *waits == HEAD_READS {
+            break;
         }
-        self.record_merged(&merged).await?;
-        Ok(PullsOutcome::Merged)
+        *waits += 1;
+        sleep(HEAD_READ_INTERVAL).await;
+        open = unmerged;
     }
-
-    /// The open requests, listed at `since` or later; concurrent callers share one listing.
-    async fn open_pulls(self, since: Instant) -> Result<Arc<BTreeSet<u64>>, GitHubError> {
-        let mut last = self.engine.open_pulls.lock().await;
-        if let Some((at, numbers)) = &*last
-            && *at >= since
-        {
-            return Ok(Arc::clone(numbers));
-        }
-        let at = (self.engine.clock)().started;
-        let numbers = Arc::new(self.engine.repository.open_pulls().await?);
-        *last = Some((at, Arc::clone(&numbers)));
-        Ok(numbers)
+    if merged.is_empty() {
+        return Ok(false);
     }
+    record_merged(sync, &merged).await?;
+    Ok(true)
+}
 
-    /// Checks, for files whose content in Git changed, whether a merge of their pull request changed it. If so, records
-    /// the proposed content as the base, so that a reviewer's changes to it win. `true` if there was such a merge.
-    ///
-    /// GitHub may report a merge late: waits for requests that look open, a bounded number of times per pass, which
-    /// `waits` counts.
-    pub(super) async fn resolve(
-        self,
-        sync_state: &UserSyncState,
-        head: Option<GitSha>,
-        tree: &UserTree,
-        waits: &mut u32,
-    ) -> Result<bool, GitSyncError> {
-        let mut open = candidates(sync_state, tree);
-        let mut merged = vec![];
-        while !open.is_empty() {
-            let mut unmerged = vec![];
-            for (name, request) in open {
-                let seen = match self.look_up(&request).await {
-                    Ok(seen) => seen,
-                    Err(GitHubError::Denied { .. } | GitHubError::Unexpected { .. }) => continue,
-                    Err(error) => return Err(error.into()),
-                };
-                let Some(seen) = seen.filter(|it| it.merged_by.is_some() || !it.pull.open) else {
-                    unmerged.push((name, request));
-                    continue;
-                };
-                if let MergeState::Merged = self.engine.branch.merge_state(&seen, head).await? {
-                    merged.extend(self.merged_candidate(&name, &request, seen.head).await?);
-                }
+async fn look_up(
+    engine: &GitSync,
+    request: &CandidatePull<'_>,
+) -> Result<Option<PullStatus>, GitHubError> {
+    let repository = engine.repository();
+    match request {
+        CandidatePull::Recorded(note) => repository.pull(note.pull.number).await.map(Some),
+        CandidatePull::Unconfirmed { branch, .. } => repository.find_pull(branch).await,
+    }
+}
+
+/// Records merged requests: what was merged becomes the base.
+pub(super) async fn record_merged(
+    sync: UserSync<'_>,
+    merged: &[MergedPull],
+) -> Result<(), GitSyncError> {
+    let undone = sync.engine.breaks(GitMutation::ReviewUndone);
+    let note = |sync_state: &mut UserSyncState| {
+        for it in merged {
+            match undone {
+                true => drop(sync_state.pulls.remove(it.name.as_str())),
+                false => sync_state.record_merged_pull(&it.name, it.proposed, it.had),
             }
-            if unmerged.is_empty() || *waits == HEAD_READS {
-                break;
-            }
-            *waits += 1;
-            sleep(HEAD_READ_INTERVAL).await;
-            open = unmerged;
         }
-        if merged.is_empty() {
-            return Ok(false);
+    };
+    sync.update(note).await.map(drop)
+}
+
+/// Describes a merged request whose branch was at `head` when it was merged. Commits added later weren't merged.
+pub(super) async fn merged_pull(
+    sync: UserSync<'_>,
+    name: &FileName,
+    note: &PullNote,
+    head: GitSha,
+) -> Result<MergedPull, GitSyncError> {
+    let branch = &sync.engine.branch;
+    let had = match note.commit {
+        Some(commit) if branch.compare(commit, head).await? == Comparison::Behind => {
+            sync.sha_in_git(name, &head.to_string()).await?
         }
-        self.record_merged(&merged).await?;
-        Ok(true)
-    }
+        _ => Some(note.sha),
+    };
+    Ok(MergedPull {
+        name: name.clone(),
+        proposed: note.sha,
+        had,
+    })
+}
 
-    async fn look_up(self, request: &CandidatePull<'_>) -> Result<Option<PullStatus>, GitHubError> {
-        let repository = &self.engine.repository;
-        match request {
-            CandidatePull::Recorded(note) => repository.pull(note.pull.number).await.map(Some),
-            CandidatePull::Unconfirmed { branch, .. } => repository.find_pull(branch).await,
+/// Describes the merged request; `None` if what it proposed can't be determined.
+async fn merged_candidate(
+    sync: UserSync<'_>,
+    name: &FileName,
+    request: &CandidatePull<'_>,
+    head: GitSha,
+) -> Result<Option<MergedPull>, GitSyncError> {
+    let (from, sent) = match request {
+        CandidatePull::Recorded(note) => {
+            return merged_pull(sync, name, note, head).await.map(Some);
         }
+        CandidatePull::Unconfirmed { from, sent, .. } => (*from, *sent),
+    };
+    // The branch must descend from `from`: an earlier request may have used the same branch name.
+    if sync.engine.branch.compare(from, head).await? != Comparison::Ahead {
+        return Ok(None);
     }
-
-    /// Records merged requests: what was merged becomes the base.
-    pub(super) async fn record_merged(self, merged: &[MergedPull]) -> Result<(), GitSyncError> {
-        let undone = self.engine.rules.breaks(GitMutation::ReviewUndone);
-        let note = |sync_state: &mut UserSyncState| {
-            for it in merged {
-                match undone {
-                    true => drop(sync_state.pulls.remove(it.name.as_str())),
-                    false => sync_state.record_merged_pull(&it.name, it.proposed, it.had),
-                }
-            }
-        };
-        self.engine.states.update(self.user, note).await.map(drop)
-    }
-
-    /// Describes a merged request whose branch was at `head` when it was merged. Commits added later weren't merged.
-    pub(super) async fn merged_pull(
-        self,
-        name: &FileName,
-        note: &PullNote,
-        head: GitSha,
-    ) -> Result<MergedPull, GitSyncError> {
-        let put_later = match note.commit {
-            Some(commit) => match self
-                .engine
-                .branch
-                .ask(|it| it.compare(commit, head))
-                .await?
-            {
-                Comparison::Identical | Comparison::Ahead | Comparison::Diverged => false,
-                Comparison::Behind => true,
-                Comparison::Unknown => return Err(replica_lag_error().into()),
-            },
-            None => false,
-        };
-        let had = match put_later {
-            true => self.content_at(name, head).await?,
-            false => Some(note.sha),
-        };
-        Ok(MergedPull {
-            name: name.clone(),
-            proposed: note.sha,
-            had,
-        })
-    }
-
-    /// Describes the merged request; `None` if what it proposed can't be determined.
-    async fn merged_candidate(
-        self,
-        name: &FileName,
-        request: &CandidatePull<'_>,
-        head: GitSha,
-    ) -> Result<Option<MergedPull>, GitSyncError> {
-        let (from, sent) = match request {
-            CandidatePull::Recorded(note) => {
-                return self.merged_pull(name, note, head).await.map(Some);
-            }
-            CandidatePull::Unconfirmed { from, sent, .. } => (*from, *sent),
-        };
-        // The branch must descend from `from`: an earlier request may have used the same branch name.
-        match self.engine.branch.ask(|it| it.compare(from, head)).await? {
-            Comparison::Ahead => {}
-            Comparison::Unknown => return Err(replica_lag_error().into()),
-            Comparison::Identical | Comparison::Behind | Comparison::Diverged => return Ok(None),
-        }
-        let had = self.content_at(name, head).await?;
-        let proposed = match (had.filter(|had| sent.contains(had)), sent) {
-            (Some(had), _) => had,
-            // A reviewer changed it, and only one content can have been proposed.
-            (None, [only]) => *only,
-            (None, _) => return Ok(None),
-        };
-        Ok(Some(MergedPull {
-            name: name.clone(),
-            proposed,
-            had: Some(proposed),
-        }))
-    }
-
-    async fn content_at(
-        self,
-        name: &FileName,
-        commit: GitSha,
-    ) -> Result<Option<GitSha>, GitHubError> {
-        let at = commit.to_string();
-        self.engine.sha_in_git(self.user, name, &at).await
-    }
+    let had = sync.sha_in_git(name, &head.to_string()).await?;
+    let proposed = match (had.filter(|had| sent.contains(had)), sent) {
+        (Some(had), _) => had,
+        // A reviewer changed it, and only one content can have been proposed.
+        (None, [only]) => *only,
+        (None, _) => return Ok(None),
+    };
+    Ok(Some(MergedPull {
+        name: name.clone(),
+        proposed,
+        had: Some(proposed),
+    }))
 }

@@ -1,19 +1,16 @@
-//! The two documents of the synchronisation in the store: each user's `git.json`, and `.github.json`.
+//! The two documents of the synchronisation in the store: each user's `git.json`, and `.github.json`. What operators do
+//! with the latter sends no request to GitHub, and works with GitHub mode off.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::error::GitSyncError;
 use super::repo_state::RepoSyncState;
-use super::sync_state::UserSyncState;
-use crate::store::{
-    Blob, BlobFormat, BlobKey, BlobStore, BlobStoreExt, BlobUpdate, ETag, PutIf, StoreError,
-};
+use super::report::GitSyncError;
+use super::sync_state::{UserSyncState, parse};
+use crate::store::{Blob, BlobKey, BlobStore, BlobStoreExt, BlobUpdate, ETag, PutIf, StoreError};
 use crate::user::UserId;
-use crate::user_state::NewerFormat;
 
 /// Attempts of a compare-and-swap that loses to other writers.
 pub(super) const CAS_ATTEMPTS: u32 = 20;
@@ -21,55 +18,20 @@ pub(super) const CAS_ATTEMPTS: u32 = 20;
 /// The documents about one location of the mirror. One that is missing, damaged or about another location counts as
 /// empty: then both sides are merged without a base, and nothing is lost.
 pub(super) struct SyncStates {
-    store: Arc<dyn BlobStore>,
+    pub store: Arc<dyn BlobStore>,
     /// The mirrored repository, branch and folder: `owner/name@branch:folder`.
     pub place: String,
     /// Whether changes go into pull requests.
-    proposes: bool,
+    pub proposes: bool,
 }
 
 impl SyncStates {
-    pub(super) fn new(store: Arc<dyn BlobStore>, place: String, proposes: bool) -> Self {
-        Self {
-            store,
-            place,
-            proposes,
-        }
-    }
-
-    /// The user's `git.json`.
-    pub(super) async fn of(&self, user: &UserId) -> Result<UserSyncState, GitSyncError> {
-        self.user_state(self.store.read(&BlobKey::git(user)).await?)
-    }
-
-    /// Updates the user's `git.json` by compare-and-swap. `change` is applied again to a newer state after a lost race,
-    /// so it has to check its preconditions itself.
-    ///
-    /// # Errors
-    /// [`GitSyncError::Contended`] after too many lost races.
-    pub(super) async fn update(
-        &self,
-        user: &UserId,
-        change: impl Fn(&mut UserSyncState) + Send + Sync,
-    ) -> Result<UserSyncState, GitSyncError> {
-        let decide = |blob| {
-            let before = self.user_state(blob)?;
-            let mut state = before.clone();
-            change(&mut state);
-            Ok::<_, GitSyncError>(match state == before {
-                true => BlobUpdate::Keep(state),
-                false => BlobUpdate::Write(to_bytes(&state), state),
-            })
-        };
-        let key = BlobKey::git(user);
-        let updated = self.store.update(&key, CAS_ATTEMPTS, decide).await?;
-        updated.ok_or(GitSyncError::Contended)
-    }
-
-    fn user_state(&self, blob: Option<Blob>) -> Result<UserSyncState, GitSyncError> {
+    /// A user's `git.json`, of this content.
+    pub(super) fn user_state(&self, blob: Option<Blob>) -> Result<UserSyncState, GitSyncError> {
         let state: Option<UserSyncState> = blob.map_or(Ok(None), |blob| parse(&blob.bytes))?;
         let state = state.filter(|it| it.place.as_ref() == Some(&self.place));
-        let mut state = state.unwrap_or_else(|| UserSyncState::new(&self.place));
+        let mut state = state.unwrap_or_default();
+        state.place = Some(self.place.clone());
         if !self.proposes {
             // Pull requests from before `CREATE_VIA_PR` was switched off must not block anything.
             state.forget_pulls();
@@ -83,7 +45,8 @@ impl SyncStates {
         let etag = blob.as_ref().map(|blob| blob.etag.clone());
         let state: Option<RepoSyncState> = blob.map_or(Ok(None), |blob| parse(&blob.bytes))?;
         let state = state.filter(|it| it.place.as_ref() == Some(&self.place));
-        let state = state.unwrap_or_else(|| RepoSyncState::new(&self.place));
+        let mut state = state.unwrap_or_default();
+        state.place = Some(self.place.clone());
         Ok((state, etag))
     }
 
@@ -94,25 +57,56 @@ impl SyncStates {
         etag: Option<ETag>,
     ) -> Result<bool, StoreError> {
         let condition = etag.map_or(PutIf::Absent, PutIf::Same);
-        let written = self
-            .store
-            .write(&BlobKey::github(), to_bytes(state), condition)
-            .await?;
+        let (key, text) = (BlobKey::github(), to_bytes(state));
+        let written = self.store.write(&key, text, condition).await?;
         Ok(written.is_some())
     }
 }
 
-/// Parses a state blob; `None` for a damaged one. A blob of a newer format is never treated as damaged.
+/// What `state/.github.json` has on a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mirrored {
+    /// No record.
+    No,
+    /// A record that a folder of the user was imported, or that there are open pull requests.
+    Yes,
+    /// Not known: the blob is damaged, or a newer version wrote it.
+    Unknown,
+}
+
+/// Whether `state/.github.json` has a record of the user.
+pub async fn mirrored(store: &dyn BlobStore, user: &UserId) -> Result<Mirrored, StoreError> {
+    let Some(blob) = store.read(&BlobKey::github()).await? else {
+        return Ok(Mirrored::No);
+    };
+    Ok(match parse::<RepoSyncState>(&blob.bytes) {
+        Ok(Some(state)) if state.has_record(user) => Mirrored::Yes,
+        Ok(Some(_)) => Mirrored::No,
+        Ok(None) | Err(_) => Mirrored::Unknown,
+    })
+}
+
+/// Removes the user's record from `state/.github.json`. [`Mirrored::No`] on success, [`Mirrored::Unknown`] if the blob
+/// can't be read, [`Mirrored::Yes`] after too many lost races.
 ///
-/// # Errors
-/// [`NewerFormat`] when only a newer version of the service may write it.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, NewerFormat> {
-    let read = serde_json::from_slice(bytes).ok();
-    let read_only = BlobFormat::of(bytes).is_some_and(BlobFormat::is_read_only);
-    if read_only || (read.is_none() && BlobFormat::is_from_newer(bytes)) {
-        return Err(NewerFormat);
-    }
-    Ok(read)
+/// While the repository still has the user's folder, the record keeps the service from importing it again with the next
+/// commit of any user.
+pub async fn forget_mirrored(store: &dyn BlobStore, user: &UserId) -> Result<Mirrored, StoreError> {
+    let forget = |blob: Option<Blob>| {
+        let Some(blob) = blob else {
+            return Ok::<_, StoreError>(BlobUpdate::Keep(Mirrored::No));
+        };
+        Ok(match parse::<RepoSyncState>(&blob.bytes) {
+            Ok(Some(mut state)) => match state.forget(user) {
+                true => BlobUpdate::Write(to_bytes(&state), Mirrored::No),
+                false => BlobUpdate::Keep(Mirrored::No),
+            },
+            Ok(None) | Err(_) => BlobUpdate::Keep(Mirrored::Unknown),
+        })
+    };
+    let key = BlobKey::github();
+    let left = store.update(&key, CAS_ATTEMPTS, forget).await?;
+    Ok(left.unwrap_or(Mirrored::Yes))
 }
 
 /// As stored.

@@ -3,70 +3,101 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::commits::PublishedCommit;
-use super::engine::Engine;
-use super::error::GitSyncError;
-use super::plan::{unmirrored, unpushed};
+use super::engine::{GitSync, PublishedCommit};
+use super::plan::{unmirrored, unpushed_names};
 use super::push::push;
+use super::report::GitSyncError;
 use super::sync_state::{LastError, PullNote};
 use crate::cache::ReadRequest;
 use crate::github::{
-    RateLimit, SkipCode, Skipped, is_mirrored, name_too_long_message, other_spelling,
+    RateLimit, SkipCode, Skipped, is_mirrored, name_too_long_message, other_spelling, skipped,
 };
-use crate::task::{FileName, GitSha};
+use crate::task::{FileName, GitSha, TaskId};
 use crate::user::UserId;
 use crate::user_state::Version;
 
 /// How long a write waits for its commit (`src/http/README.md`, "Waiting for Git").
 const COMMIT_WAIT: Duration = Duration::from_secs(10);
 
-/// The synchronisation status of a user's files.
-#[derive(Debug, Clone, PartialEq)]
+/// The synchronisation status of a user's files, as the API shows it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct GitStatus {
-    /// The head that was last read.
-    pub head: Option<GitSha>,
-    /// When it was read.
-    pub synced_at: Option<DateTime<Utc>>,
-    /// Files whose content Git doesn't hold.
-    pub unpushed: Vec<FileName>,
-    /// Pull requests whose changes aren't merged yet, by file.
-    pub pulls: Vec<(String, PullNote)>,
-    /// The last error, if no operation has succeeded since.
-    pub last_error: Option<LastError>,
-    /// Files and folders that aren't mirrored, and why.
-    pub problems: Vec<Skipped>,
-    /// The rate limit in GitHub's last answer to this instance.
-    pub rate_limit: Option<RateLimit>,
+    #[schema(required)]
+    head: Option<GitSha>,
+    #[schema(required)]
+    synced_at: Option<DateTime<Utc>>,
+    unpushed: Vec<UnpushedTask>,
+    /// Those whose changes aren't merged yet.
+    pub pull_requests: Vec<PullRequestEntry>,
+    #[schema(required)]
+    last_error: Option<LastError>,
+    #[schema(required)]
+    rate_limit: Option<RateLimit>,
+    problems: Vec<Skipped>,
     /// The version of the user's data to which this applies.
+    #[serde(skip)]
     pub version: Version,
 }
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = Unpushed)]
+struct UnpushedTask {
+    id: TaskId,
+    filename: String,
+}
+
+/// A file's pull request.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PullRequest)]
+pub struct PullRequestEntry {
+    /// The file.
+    pub filename: String,
+    /// The request.
+    #[serde(flatten)]
+    pub note: PullNote,
+}
+
 impl GitStatus {
-    /// Reads it.
-    pub(super) async fn read(engine: &Engine, request: &ReadRequest) -> Result<Self, GitSyncError> {
+    /// Reads it from the storage alone: GitHub isn't asked.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn read(git: &GitSync, request: &ReadRequest) -> Result<Self, GitSyncError> {
         let user = &request.user;
-        let sync_state = engine.states.of(user).await?;
-        let entry = engine.cache.read(request).await?.entry;
+        let sync = git.of(user);
+        let sync_state = sync.state().await?;
+        let entry = git.cache.read(request).await?.entry;
         let table = entry.table();
+        let unpushed = unpushed_names(&sync_state, table).into_iter();
+        let unpushed = unpushed.map(|name| UnpushedTask {
+            id: name.id(),
+            filename: name.to_string(),
+        });
+        let pulls = sync_state.pulls.into_iter();
+        let pulls = pulls.map(|(filename, note)| PullRequestEntry {
+            filename,
+            note: note.shown(),
+        });
         let respelt = sync_state.respelt.iter();
         let respelt = respelt.filter_map(|it| UserId::parse(it).ok());
-        let respelt = respelt.map(|it| other_spelling(&engine.base_path, user, &it));
-        let unmirrored = unmirrored(table).into_iter().map(|name| Skipped {
-            file: engine.path(user, &name),
-            code: SkipCode::BadFileName,
-            message: name_too_long_message(&name),
+        let base_path = &git.branch.settings.base_path;
+        let respelt = respelt.map(|it| other_spelling(base_path, user, &it));
+        let unmirrored = unmirrored(table).into_iter().map(|name| {
+            let message = name_too_long_message(&name);
+            skipped(&sync.path(&name), SkipCode::BadFileName, message)
         });
-        let problems = respelt.chain(unmirrored).collect();
-        let unpushed = unpushed(&sync_state, table).into_iter();
         Ok(Self {
             head: sync_state.commit,
             synced_at: sync_state.synced_at,
-            unpushed: unpushed.map(|it| it.name).collect(),
-            pulls: sync_state.pulls.into_iter().collect(),
-            last_error: sync_state.last_error,
-            problems,
-            rate_limit: engine.repository.rate_limit(),
+            unpushed: unpushed.collect(),
+            pull_requests: pulls.collect(),
+            last_error: sync_state.last_error.map(LastError::shown),
+            rate_limit: git.repository().rate_limit(),
+            problems: respelt.chain(unmirrored).collect(),
             version: entry.bounds.hi,
         })
     }
@@ -84,54 +115,50 @@ pub struct PushState {
 }
 
 impl PushState {
-    /// Queues the push of a file that was just written; with `wait`, waits up to ten seconds for its commit.
-    pub(super) async fn start(
-        engine: &Engine,
+    /// Whether Git holds the file's content `sha` after a request that has `written` it, or found it to be there
+    /// already. Queues its push; with `wait`, waits up to ten seconds for the commit of a written one.
+    pub async fn after(
+        git: &GitSync,
         request: &ReadRequest,
         name: &FileName,
         sha: GitSha,
+        written: bool,
         wait: bool,
     ) -> Self {
         if !is_mirrored(name) {
             return Self::default();
         }
-        let user = &request.user;
-        // Queued first: the caller may be dropped while it waits.
-        engine.enqueue(user);
-        if !wait {
-            return Self {
-                pending: true,
-                ..Self::default()
-            };
-        }
-        let deadline = request.now.started + COMMIT_WAIT;
-        let push = push(engine, user, deadline, request.now.later());
-        if let Ok(Err(error)) = tokio::time::timeout_at(deadline, push).await {
-            tracing::warn!(%user, %error, "a commit that a request waits for failed; it will be retried");
-        }
-        let Some(published) = engine.commits.of(user, name, sha) else {
+        let sync = git.of(&request.user);
+        if written {
+            // Queued first: the caller may be dropped while it waits.
+            sync.enqueue();
+            if !wait {
+                return Self {
+                    pending: true,
+                    ..Self::default()
+                };
+            }
+            let deadline = request.now.started + COMMIT_WAIT;
+            let push = push(sync, deadline, request.now.later());
+            if let Ok(Err(error)) = tokio::time::timeout_at(deadline, push).await {
+                tracing::warn!(user = %sync.user, %error, "a commit that a request waits for failed; it will be retried");
+            }
+            if let Some((commit, pull)) = sync.published(name, sha) {
+                return Self {
+                    pushed: pull.is_none(),
+                    pending: pull.is_some(),
+                    published: Some((commit, pull)),
+                };
+            }
             // Another instance may have committed it.
-            return Self::read(engine, request, name).await;
-        };
-        Self {
-            pushed: published.pull.is_none(),
-            pending: published.pull.is_some(),
-            published: Some(published),
         }
-    }
-
-    /// Whether Git holds the file's current content, for a file that wasn't just written.
-    pub(super) async fn read(engine: &Engine, request: &ReadRequest, name: &FileName) -> Self {
-        if !is_mirrored(name) {
-            return Self::default();
-        }
-        let sync_state = engine.states.of(&request.user).await;
+        let sync_state = sync.state().await;
         let held = sync_state.ok().and_then(|sync_state| sync_state.base(name));
-        let read = engine.cache.read(request).await.ok();
+        let read = git.cache.read(request).await.ok();
         let ours = read.and_then(|read| read.entry.table().find(name.as_str())?.sha);
         let pushed = held.is_some() && held == ours;
         if !pushed {
-            engine.enqueue(&request.user);
+            sync.enqueue();
         }
         Self {
             pushed,

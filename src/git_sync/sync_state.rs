@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
-use super::error::GitSyncError;
 use super::pending::{InboundWrites, Pending, PendingPushes};
+use super::report::GitSyncError;
 use crate::github::Pull;
 use crate::store::{BlobFormat, WriteIds};
 use crate::task::{FileName, GitSha};
+use crate::user_state::NewerFormat;
 
 /// Abandoned heads that are kept.
 const MAX_ABANDONED: usize = 4;
@@ -18,8 +21,8 @@ const MAX_ABANDONED: usize = 4;
 /// The last known state of Git for one user's files, and the operations of unknown outcome.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct UserSyncState {
-    pub format: BlobFormat,
+pub struct UserSyncState {
+    pub(super) format: BlobFormat,
     /// The repository, branch and base path that this describes. State of another location is discarded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<String>,
@@ -29,11 +32,11 @@ pub(super) struct UserSyncState {
     /// Other own commits since the last read of the branch. A head is newer than this state only if it comes after
     /// `commit` and after each of these.
     #[serde(rename = "also", skip_serializing_if = "Vec::is_empty", default)]
-    pub own_commits: Vec<GitSha>,
+    pub(super) own_commits: Vec<GitSha>,
     /// The latest heads that the branch was moved away from. A head in their history isn't newer, although it may come
     /// after the commit that the branch was moved to.
     #[serde(rename = "left", skip_serializing_if = "Vec::is_empty", default)]
-    pub abandoned: Vec<GitSha>,
+    pub(super) abandoned: Vec<GitSha>,
     /// When the branch was last read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub synced_at: Option<DateTime<Utc>>,
@@ -42,16 +45,16 @@ pub(super) struct UserSyncState {
     pub files: BTreeMap<String, GitSha>,
     /// The files among them whose task is done in Git.
     #[serde(default)]
-    pub done: BTreeSet<String>,
+    pub(super) done: BTreeSet<String>,
     /// Files that were removed from Git, and are kept here until a user confirms the removal.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
-    pub held: BTreeSet<String>,
+    pub(super) held: BTreeSet<String>,
     /// Folders of the same login in another letter case that Git has; nothing is imported from them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub respelt: Vec<String>,
+    pub(super) respelt: Vec<String>,
     /// Git has such folders and no longer the login's own one: that was renamed, and must not be recreated by a push.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub renamed: bool,
+    pub(super) renamed: bool,
     /// Contents whose commit was started, by file: they may be in Git.
     #[serde(default)]
     pub pushing: PendingPushes,
@@ -63,7 +66,7 @@ pub(super) struct UserSyncState {
     pub proposing: BTreeMap<String, String>,
     /// The commit from which that branch is created, by file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub proposing_from: BTreeMap<String, GitSha>,
+    pub(super) proposing_from: BTreeMap<String, GitSha>,
     /// Pull requests whose changes aren't merged yet, by file.
     #[serde(default)]
     pub pulls: BTreeMap<String, PullNote>,
@@ -76,7 +79,7 @@ pub(super) struct UserSyncState {
 }
 
 /// A pull request with a file's change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PullNote {
     /// Its branch.
@@ -85,29 +88,29 @@ pub struct PullNote {
     pub sha: GitSha,
     /// The branch's commit with it: what is shown of the branch without that is old.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(ignore)]
     pub commit: Option<GitSha>,
     /// The request, as it was last seen.
     #[serde(flatten)]
     pub pull: Pull,
     /// Members this version doesn't know; they survive a rewrite.
     #[serde(flatten)]
-    unknown: Map<String, Value>,
+    pub(super) unknown: Map<String, Value>,
 }
 
 impl PullNote {
-    pub(super) fn new(branch: String, sha: GitSha, commit: GitSha, pull: Pull) -> Self {
+    /// What the API shows of it.
+    pub(super) fn shown(self) -> Self {
         Self {
-            branch,
-            sha,
-            commit: Some(commit),
-            pull,
+            commit: None,
             unknown: Map::new(),
+            ..self
         }
     }
 }
 
 /// What went wrong last between Git and the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastError {
     /// A stable code.
     pub code: String,
@@ -121,22 +124,26 @@ pub struct LastError {
 }
 
 impl LastError {
+    /// What the API shows of it.
+    pub(super) fn shown(self) -> Self {
+        let unknown = Map::new();
+        Self { unknown, ..self }
+    }
+
     /// Whether this is a finding of a reconcile pass, and not a failed operation.
     pub(super) fn is_from_reconcile(&self) -> bool {
-        matches!(
-            self.code.as_str(),
-            "mass_delete" | "other_spelling" | "not_a_file"
-        )
+        let code = self.code.as_str();
+        matches!(code, "mass_delete" | "other_spelling" | "not_a_file")
     }
 }
 
 impl UserSyncState {
-    /// The state of a location of which nothing is known.
-    pub(super) fn new(place: &str) -> Self {
-        Self {
-            place: Some(place.to_owned()),
-            ..Self::default()
-        }
+    /// Parses a blob; `None` for a damaged one.
+    ///
+    /// # Errors
+    /// [`NewerFormat`] when only a newer version of the service may write it.
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, NewerFormat> {
+        parse(bytes)
     }
 
     /// The content that Git holds of a file.
@@ -146,11 +153,8 @@ impl UserSyncState {
 
     /// The known heads. A head is newer than this state only if it comes after each of them.
     pub(super) fn known_heads(&self) -> Vec<GitSha> {
-        self.commit
-            .iter()
-            .chain(&self.own_commits)
-            .copied()
-            .collect()
+        let known = self.commit.iter().chain(&self.own_commits);
+        known.copied().collect()
     }
 
     /// Whether a read of `head`, which comes after the heads in `passed`, is still the newest one. If not, another pass
@@ -171,7 +175,6 @@ impl UserSyncState {
         self.abandoned.drain(..excess);
     }
 
-    /// Records an own commit on `parent`.
     pub(super) fn record_own_commit(&mut self, commit: GitSha, parent: Option<GitSha>) {
         let is_parent = |it: &GitSha| Some(*it) == parent;
         if self.commit.as_ref().is_none_or(is_parent) {
@@ -292,7 +295,6 @@ impl UserSyncState {
         self.proposing_from.insert(name.to_string(), from);
     }
 
-    /// Forgets all requests.
     pub(super) fn forget_pulls(&mut self) {
         self.pulls.clear();
         self.proposing.clear();
@@ -326,7 +328,7 @@ impl UserSyncState {
     /// Records a failed operation, unless it is recorded already. A finding of a reconcile pass stays, except for a
     /// branch that was rewritten.
     pub(super) fn note_failure(&mut self, error: &GitSyncError, at: DateTime<Utc>) {
-        let (code, message) = (error.code(), error.user_message());
+        let (code, message) = error.shown();
         let rewritten = matches!(error, GitSyncError::HistoryRewritten { .. });
         let is_superseded = |it: &LastError| {
             (it.code != code || it.message != message) && (rewritten || !it.is_from_reconcile())
@@ -340,4 +342,14 @@ impl UserSyncState {
     pub(super) fn clear_transient_error(&mut self) {
         self.last_error = self.last_error.take().filter(LastError::is_from_reconcile);
     }
+}
+
+/// Parses a state blob; `None` for a damaged one. One of a newer format is never treated as damaged.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, NewerFormat> {
+    let read = serde_json::from_slice(bytes).ok();
+    let read_only = BlobFormat::of(bytes).is_some_and(BlobFormat::is_read_only);
+    if read_only || (read.is_none() && BlobFormat::is_from_newer(bytes)) {
+        return Err(NewerFormat);
+    }
+    Ok(read)
 }

@@ -29,6 +29,6 @@ pub use snapshot::GitSnapshot;
 pub use transport::{GitHubError, RateLimit, Transport};
 pub use tree::{
     EntryKind, MAX_NAME_BYTES, SkipCode, Skipped, TaskTree, TreeEntry, UserTree, is_mirrored,
-    name_too_long_message, other_spelling,
+    name_too_long_message, other_spelling, skipped,
 };
 pub use webhook::{BadPayload, BadSignature, Delivery, Push, PushPayload, parse, verify};

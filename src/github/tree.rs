@@ -290,7 +290,8 @@ pub fn other_spelling(base: &str, user: &UserId, respelt: &UserId) -> Skipped {
     skipped(folder, SkipCode::OtherSpelling, message)
 }
 
-fn skipped(file: impl Into<String>, code: SkipCode, message: impl Into<String>) -> Skipped {
+/// What is skipped, and why.
+pub fn skipped(file: impl Into<String>, code: SkipCode, message: impl Into<String>) -> Skipped {
     Skipped {
         file: file.into(),
         code,

@@ -273,7 +273,7 @@ impl From<GitSyncError> for ApiError {
             )
             .with(|it| it.count = Some(*count)),
             GitSyncError::HistoryRewritten { head, .. } => {
-                Self::new(Code::HistoryRewritten, trouble.user_message())
+                Self::new(Code::HistoryRewritten, trouble.shown().1)
                     .with(|it| it.head = Some(*head))
             }
         }

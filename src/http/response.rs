@@ -11,6 +11,7 @@ use super::extract::Asked;
 use super::header_names::{JSON, SERVER_TIMING, X_CODEX_CACHE, X_CODEX_VERSION};
 use super::negotiate::waits_for_git;
 use crate::codex::{ChangeOutcome, Read, Requests, Version};
+use crate::git_sync::PushState;
 use crate::task::{FileName, GitSha};
 
 /// A client may store the response, and must revalidate it before each use (RFC 9111, 5.2.2.4).
@@ -112,13 +113,10 @@ impl GitFields {
             let Ok(git) = git else {
                 return Self::default();
             };
-            let state = git
-                .push_state_after(request, name, sha, written, wait)
-                .await;
-            let (commit_sha, html_url, pull) = match state.published {
-                Some(it) => (Some(it.commit), Some(it.html_url), it.pull),
-                None => (None, None, None),
-            };
+            let state = PushState::after(git, request, name, sha, written, wait).await;
+            let (commit, pull) = state.published.unzip();
+            let (commit_sha, html_url) = commit.map(|it| (it.sha, it.html_url)).unzip();
+            let pull = pull.flatten();
             Self {
                 git_pushed: state.pushed,
                 git_pending: state.pending,

@@ -1,11 +1,9 @@
 //! `sync`: POST and GET `/sync` (`src/git_sync/README.md`, "Sync by hand").
 
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
 use http::header::ALLOW;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::always::Always;
@@ -17,8 +15,8 @@ use super::openapi::error_responses::refusals;
 use super::openapi::parameters::{ConsistencyParams, Flag};
 use super::query::{flag, invalid, parsed};
 use super::response::{insert_version, json};
-use crate::git_sync::{GitStatus, LastError, PullNote, SyncOutcome, SyncRequest};
-use crate::github::{Pull, RateLimit, Skipped};
+use crate::git_sync::{GitStatus, SyncOutcome, SyncRequest};
+use crate::github::Skipped;
 use crate::task::{GitSha, TaskId};
 
 /// The query of `POST /sync`.
@@ -55,70 +53,12 @@ struct SyncResponse<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 #[schema(as = SyncState)]
 struct SyncStateResponse {
     #[schema(inline)]
     ok: Always<true>,
-    #[schema(required)]
-    head: Option<GitSha>,
-    #[schema(required)]
-    synced_at: Option<DateTime<Utc>>,
-    unpushed: Vec<UnpushedTask>,
-    pull_requests: Vec<PullRequestEntry>,
-    #[schema(required)]
-    last_error: Option<LastErrorResponse>,
-    #[schema(required)]
-    rate_limit: Option<RateLimit>,
-    problems: Vec<Skipped>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Unpushed)]
-struct UnpushedTask {
-    id: TaskId,
-    filename: String,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = PullRequest)]
-struct PullRequestEntry {
-    filename: String,
     #[serde(flatten)]
-    note: PullNoteResponse,
-}
-
-/// A pull request with a file's change.
-#[derive(Serialize, ToSchema)]
-#[schema(as = PullNote)]
-struct PullNoteResponse {
-    /// Its branch.
-    branch: String,
-    /// The content that the branch has.
-    sha: GitSha,
-    /// The request, as it was last seen.
-    #[serde(flatten)]
-    pull: Pull,
-    /// Members this version doesn't know; they survive a rewrite.
-    // Always empty here; by the API document there may be more members.
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
-
-/// What went wrong last between Git and the store.
-#[derive(Serialize, ToSchema)]
-#[schema(as = LastError)]
-struct LastErrorResponse {
-    /// A stable code.
-    code: String,
-    /// A sentence.
-    message: String,
-    /// When it was first noticed.
-    at: DateTime<Utc>,
-    /// Members this version doesn't know; they survive a rewrite.
-    // Always empty here; by the API document there may be more members.
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
+    status: GitStatus,
 }
 
 /// The extent of a sync; both values are equivalent.
@@ -235,60 +175,12 @@ async fn state(asked: Asked) -> Result<Response, ApiError> {
         headers.insert(ALLOW, HeaderValue::from_static("POST"));
         return Ok(response);
     }
-    let status = asked.app.codex.git()?.status(&asked.reader).await?;
-    let version = status.version;
-    let mut response = json(StatusCode::OK, &SyncStateResponse::of(status));
-    let headers = response.headers_mut();
-    headers.insert(X_CODEX_VERSION, HeaderValue::from(version.0));
+    let status = GitStatus::read(asked.app.codex.git()?, &asked.reader).await?;
+    let version = HeaderValue::from(status.version.0);
+    let ok = Always;
+    let mut response = json(StatusCode::OK, &SyncStateResponse { ok, status });
+    response.headers_mut().insert(X_CODEX_VERSION, version);
     Ok(response)
-}
-
-impl SyncStateResponse {
-    fn of(status: GitStatus) -> Self {
-        let unpushed = status.unpushed.into_iter().map(|name| UnpushedTask {
-            id: name.id(),
-            filename: name.to_string(),
-        });
-        let pull_requests = status
-            .pulls
-            .into_iter()
-            .map(|(filename, note)| PullRequestEntry {
-                filename,
-                note: note.into(),
-            });
-        Self {
-            ok: Always,
-            head: status.head,
-            synced_at: status.synced_at,
-            unpushed: unpushed.collect(),
-            pull_requests: pull_requests.collect(),
-            last_error: status.last_error.map(LastErrorResponse::from),
-            rate_limit: status.rate_limit,
-            problems: status.problems,
-        }
-    }
-}
-
-impl From<PullNote> for PullNoteResponse {
-    fn from(note: PullNote) -> Self {
-        Self {
-            branch: note.branch,
-            sha: note.sha,
-            pull: note.pull,
-            unknown: Map::new(),
-        }
-    }
-}
-
-impl From<LastError> for LastErrorResponse {
-    fn from(error: LastError) -> Self {
-        Self {
-            code: error.code,
-            message: error.message,
-            at: error.at,
-            unknown: Map::new(),
-        }
-    }
 }
 
 impl SyncQuery {

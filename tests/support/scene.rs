@@ -294,7 +294,7 @@ impl Instance {
     }
 
     /// The synchronisation of a mirrored instance.
-    pub(crate) fn git(&self) -> &GitSync {
+    pub(crate) fn git(&self) -> &Arc<GitSync> {
         self.codex.git().unwrap()
     }
 

@@ -2,7 +2,7 @@
 
 use crate::admin::storage::names;
 use crate::codex::State;
-use crate::git_sync::{Mirrored, SyncStateSummary, mirrored};
+use crate::git_sync::{Mirrored, UserSyncState, mirrored};
 use crate::owners::{OwnerError, OwnerFile};
 use crate::store::{BlobKey, BlobStore, BlobStoreExt, Prefix, StoreError};
 use crate::user::UserId;
@@ -50,8 +50,11 @@ pub async fn holdings(store: &dyn BlobStore, user: &UserId) -> Result<Holdings, 
         ..Holdings::default()
     };
     if let Some(blob) = store.read(&BlobKey::git(user)).await? {
-        match SyncStateSummary::parse(&blob.bytes) {
-            Ok(Some(note)) => (found.in_git, found.place) = (note.files, note.place),
+        match UserSyncState::parse(&blob.bytes) {
+            Ok(Some(note)) => {
+                found.in_git = note.files.into_keys().collect();
+                found.place = note.place;
+            }
             Ok(None) => {}
             Err(_) => found.newer = Some("git.json"),
         }

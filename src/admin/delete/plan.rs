@@ -4,7 +4,7 @@ use super::holdings::Holdings;
 use crate::admin::error::AdminError;
 use crate::admin::storage::UserFolder;
 use crate::codex::{ChangeKind, State};
-use crate::git_sync::SyncStateSummary;
+use crate::git_sync::UserSyncState;
 use crate::store::BlobKey;
 use crate::user::UserId;
 
@@ -51,6 +51,6 @@ pub fn is_creating(state: &State) -> bool {
 
 /// Whether Git is known to hold none of the user's files, and no push is under way. While Git has the folder, the
 /// user's name in `state/.github.json` keeps the service from importing it again.
-pub fn may_forget(note: &SyncStateSummary) -> bool {
+pub fn may_forget(note: &UserSyncState) -> bool {
     note.place.is_some() && note.files.is_empty() && note.pushing.is_empty()
 }

@@ -13,7 +13,7 @@ use crate::admin::words::escaped;
 use crate::codex::{
     Artifact, ArtifactRejection, ChangeKind, NewerFormat, PendingFile, PendingOp, State,
 };
-use crate::git_sync::SyncStateSummary;
+use crate::git_sync::{UserSyncState, unpushed_names};
 use crate::owners::OwnerFile;
 use crate::store::{Blob, BlobKey, StoreError};
 use crate::task::{ContentView, FileName, FileView};
@@ -45,7 +45,7 @@ pub fn judge(seen: SeenUser, settings: &InspectSettings) -> InspectReport {
     });
     let git = found(seen.git, |blob| {
         let damaged = "It is ignored: the sync state counts as empty.";
-        parsed(SyncStateSummary::parse(&blob.bytes), damaged)
+        parsed(UserSyncState::parse(&blob.bytes), damaged)
     });
     let raw = seen.raw.as_ref();
     let pending = match (&state, seen.date) {
@@ -237,21 +237,21 @@ fn spellings(others: Vec<(UserId, Option<Blob>)>) -> Option<Value> {
 
 /// The files that Git lacks. With GitHub mode off, `git.json` is the only source; `None` without one.
 fn unpushed(
-    git: &Found<SyncStateSummary>,
+    git: &Found<UserSyncState>,
     raw: &SeenFiles,
     settings: &InspectSettings,
 ) -> Option<Vec<String>> {
-    let nothing = SyncStateSummary::empty();
+    let nothing = UserSyncState::default();
     let note = match (git, &settings.mirrored_in) {
         (Err(part), here) if here.is_none() || part["status"] == "unreadable" => return None,
         (Ok(note), here) if here.is_none() || note.place == *here => note,
         _ => &nothing,
     };
-    let unpushed = note.unpushed(&raw.table);
+    let unpushed = unpushed_names(note, &raw.table);
     Some(unpushed.iter().map(FileName::to_string).collect())
 }
 
-fn judge_git(note: &SyncStateSummary, settings: &InspectSettings) -> Value {
+fn judge_git(note: &UserSyncState, settings: &InspectSettings) -> Value {
     let pulls = note.pulls.iter();
     let pulls = pulls.map(|(name, note)| (name, &note.pull.html_url));
     let last_error = note.last_error.as_ref();
@@ -261,9 +261,9 @@ fn judge_git(note: &SyncStateSummary, settings: &InspectSettings) -> Value {
         "commit": note.commit,
         "syncedAt": note.synced_at,
         "files": note.files.len(),
-        "pushing": note.pushing,
-        "taking": note.taking,
-        "proposing": note.proposing,
+        "pushing": note.pushing.names().collect::<Vec<_>>(),
+        "taking": note.taking.names().collect::<Vec<_>>(),
+        "proposing": note.proposing.keys().collect::<Vec<_>>(),
         "pulls": pulls.collect::<Vec<_>>(),
         "lastError": last_error.map(|it| (&it.code, &it.message, it.at)),
     })

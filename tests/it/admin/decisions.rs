@@ -8,7 +8,7 @@ use codex_miroir::admin::inspect::seen::{SeenFiles, SeenUser};
 use codex_miroir::admin::rebind::decide;
 use codex_miroir::admin::{AdminError, Holdings, InspectSettings, UserFolder};
 use codex_miroir::codex::State;
-use codex_miroir::git_sync::SyncStateSummary;
+use codex_miroir::git_sync::UserSyncState;
 use codex_miroir::owners::AccountIdentity;
 use codex_miroir::store::{Blob, ETag, StoreError, WriteId, WriteIds};
 use codex_miroir::task::{FileRecord, TOMBSTONE_FILE, TaskTable};
@@ -174,7 +174,7 @@ fn git_is_forgotten_only_where_it_is_known_to_hold_nothing() {
             false,
         ),
     ] {
-        let note = SyncStateSummary::parse(git.to_string().as_bytes());
+        let note = UserSyncState::parse(git.to_string().as_bytes());
         assert_eq!(may_forget(&note.unwrap().unwrap()), may, "{git}");
     }
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use codex_miroir::git_sync::UserReport;
 use codex_miroir::git_sync::case_conflicts::{CaseConflict, case_conflicts};
-use codex_miroir::git_sync::guard::{GuardInput, GuardVerdict};
-use codex_miroir::git_sync::next_step::{DrainChoice, PullsOutcome, PushChoice, PushSituation};
-use codex_miroir::git_sync::proposal_branch::{BranchUse, branch_names, foreign_content};
+use codex_miroir::git_sync::next_step::{
+    BranchUse, DrainChoice, PullsOutcome, PushChoice, PushSituation, branch_names, foreign_content,
+};
+use codex_miroir::git_sync::plan::{GuardInput, GuardVerdict};
 use codex_miroir::github::{SideState, UserTree};
 use codex_miroir::rules::Rules;
 use codex_miroir::task::{FileName, GitSha, git_sha};

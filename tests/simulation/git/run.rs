@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use codex_miroir::codex::{Codex, CodexSettings, Consistency, ReadRequest};
 use codex_miroir::config::{Credentials, RepositoryConfig, Secret};
-use codex_miroir::git_sync::{GitMutation, GitSettings, GitSync, GitSyncError, SyncRequest};
+use codex_miroir::git_sync::{
+    GitMutation, GitSettings, GitStatus, GitSync, GitSyncError, PullRequestEntry, PushState,
+    SyncRequest,
+};
 use codex_miroir::github::{EntryKind, Push, is_mirrored};
 use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
@@ -854,19 +857,20 @@ impl Run {
     async fn difference(&mut self) -> Result<Option<String>, String> {
         let instance = self.pick_instance();
         let codex = self.instances[instance].0.clone();
-        let status = tokio::spawn(async move { git_of(&codex).status(&read_request()).await });
+        let status =
+            tokio::spawn(async move { GitStatus::read(&git_of(&codex), &read_request()).await });
         self.drain().await?;
         let pulls = match status.is_finished() {
             true => {
                 let status = status.await.unwrap();
-                status.map_err(|error| error.to_string())?.pulls
+                status.map_err(|error| error.to_string())?.pull_requests
             }
             false => return Ok(Some("the status isn't told".to_owned())),
         };
         let world = self.world();
         let is_proposed = |name: &FileName| {
-            let noted = pulls.iter().find(|(it, _)| it == name.as_str());
-            noted.is_some_and(|(_, note)| {
+            let noted = pulls.iter().find(|it| it.filename == name.as_str());
+            noted.is_some_and(|PullRequestEntry { note, .. }| {
                 let pull = &world.github.pulls[note.pull.number as usize];
                 // Without the activity API a merge that the branch was forced away from can't be detected.
                 let is_unknown = !world.github.has_activity_api && !note.pull.open;
@@ -1049,8 +1053,7 @@ async fn perform_request(
     let push_state = async |name: FileName, sha: GitSha, written: bool| {
         let git = git_of(&codex);
         let request = &read_request;
-        git.push_state_after(request, &name, sha, written, wait)
-            .await;
+        PushState::after(&git, request, &name, sha, written, wait).await;
     };
     let edit = |name: FileName, token: String, edit: Edit| async {
         let by_name = codex_miroir::task::TaskRef::File(name.clone());
