@@ -27,8 +27,8 @@ use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::store::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
-    PutIf, PutOutcome, StoreError, StoreResponse,
+    BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put, PutIf,
+    PutOutcome, StoreAnswer,
 };
 use codex_miroir::task::{Kategorie, NewTask, Status};
 use codex_miroir::user::UserId;
@@ -47,40 +47,27 @@ async fn delay() {
 
 #[async_trait]
 impl BlobStore for SlowStore {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         delay().await;
         self.0.get(key, condition).await
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
         delay().await;
         self.0.put(key, blob, condition).await
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
         delay().await;
         self.0.delete(key, if_match).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         delay().await;
         self.0.list(prefix).await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         delay().await;
         self.0.contents(prefix).await
     }

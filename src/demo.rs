@@ -77,7 +77,7 @@ pub async fn fill(
     let broken = format!("{:04}-Garage-aufräumen.md", files.len());
     files.push((broken, BROKEN.to_owned()));
     for (name, text) in &files {
-        let Ok(key) = BlobKey::raw(user, name) else {
+        let Some(key) = BlobKey::raw(user, name) else {
             continue;
         };
         let blob = Put {

@@ -13,7 +13,7 @@ use codex_miroir::codex::{Codex, CodexSettings};
 use codex_miroir::config::{Config, ConfigError, StorageChoice};
 use codex_miroir::now::Now;
 use codex_miroir::store::BlobStore;
-use codex_miroir::store::deadline::DeadlineStore;
+use codex_miroir::store::deadline::Deadline;
 use codex_miroir::store::directory::DirectoryStore;
 use codex_miroir::user::UserId;
 
@@ -96,7 +96,7 @@ fn open_to_read(config: &Config) -> Result<(Arc<dyn BlobStore>, String), Failure
         }
         _ => open_store(config)?,
     };
-    Ok((DeadlineStore::wrap(&store, CALL_LIMIT), described))
+    Ok((Deadline::wrap(&store, CALL_LIMIT), described))
 }
 
 pub(crate) async fn inspect(config: &Config, user: &str, json: bool) -> Result<(), Failure> {
@@ -176,7 +176,7 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
         ..wiring::settings(config, &wiring::transport(config)?)?
     };
     let codex = Codex::new(Arc::clone(&store), settings);
-    let store = DeadlineStore::wrap(&store, CALL_LIMIT);
+    let store = Deadline::wrap(&store, CALL_LIMIT);
     let before = admin::holdings(&*store, &user).await?;
     if before.is_empty() {
         println!("{described}: nothing is stored for {user}");
@@ -204,7 +204,7 @@ async fn delete(config: &Config, user: UserId, despite_git: bool) -> Result<(), 
 async fn rebind(config: &Config, user: &UserId, account: u64, create: bool) -> Result<(), Failure> {
     let owner_file_effect = admin::owner_file_effect(&config.auth)?;
     let (store, described) = open_store(config)?;
-    let store = DeadlineStore::wrap(&store, CALL_LIMIT);
+    let store = Deadline::wrap(&store, CALL_LIMIT);
     let rebound = admin::rebind(&*store, user, account, create).await?;
     println!("{described}: {user}: {rebound}\n{owner_file_effect}");
     Ok(())

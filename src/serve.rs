@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use codex_miroir::codex::Codex;
 use codex_miroir::config::{Config, StorageChoice};
-use codex_miroir::metrics::Metrics;
+use codex_miroir::metrics::{CallMetrics, Metrics};
 use codex_miroir::now::Now;
-use codex_miroir::store::metered::MeteredStore;
+use codex_miroir::store::WrappedStore;
 use codex_miroir::{http, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -39,10 +39,10 @@ pub(crate) async fn serve_on(listener: TcpListener, config: &Config) -> Result<(
         public_url: config.public_url.clone().on_port(address.port()),
         ..config.clone()
     };
-    let store = Arc::new(MeteredStore::new(store));
+    let store_calls = CallMetrics::default();
+    let store = Arc::new(WrappedStore::new(store, store_calls.clone()));
     let github = transport(config)?;
-    let metrics = Metrics::new(store.calls().clone(), github.calls().clone());
-    let metrics = Arc::new(metrics);
+    let metrics = Arc::new(Metrics::new(store_calls, github.calls().clone()));
     let codex = Codex::new(store, settings(config, &github)?);
     let authenticator = http::Authenticator::new(config, &github, codex.owners())?;
     let shutdown = shutdown_signal()?;

@@ -168,7 +168,7 @@ impl DeletionDriver<'_> {
         self.report.tombstones = 0;
         let mut files = vec![];
         for file in listed {
-            let Ok(key) = BlobKey::raw(self.user, &file.name) else {
+            let Some(key) = BlobKey::raw(self.user, &file.name) else {
                 self.report.note_invalid(file.name);
                 continue;
             };

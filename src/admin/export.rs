@@ -164,8 +164,8 @@ async fn fetch(
     let known = known.filter(|(before, _)| *before == listed.etag);
     let found = match (known, BlobKey::raw(user, &listed.name)) {
         (Some(known), _) => Some(Some(known.clone())),
-        (None, Err(_)) => None,
-        (None, Ok(key)) => {
+        (None, None) => None,
+        (None, Some(key)) => {
             let read = readable(store.read(&key).await)?;
             read.map(|blob| blob.map(|blob| (blob.etag, blob.bytes)))
         }

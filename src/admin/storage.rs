@@ -33,8 +33,7 @@ impl UserFolder {
     /// The key of a name that is listed there; `None` if no blob, or no record, can have it.
     pub fn key(self, user: &UserId, name: &str) -> Option<BlobKey> {
         match self {
-            Self::Artifacts => BlobKey::in_artifacts(user, name).ok(),
-            Self::State => BlobKey::in_state(user, name).ok(),
+            Self::Artifacts | Self::State => BlobKey::inside(&self.prefix(user), name),
             Self::Records => BlobKey::leftover(&self.prefix(user), name),
         }
     }

@@ -153,7 +153,7 @@ impl EditorWatch {
         file: &str,
         known: &TaskTable,
     ) -> Result<bool, StoreError> {
-        let Ok(key) = BlobKey::raw(user, file) else {
+        let Some(key) = BlobKey::raw(user, file) else {
             return Ok(false);
         };
         let known = known.find(file).map(|it| ETag::new(it.etag));

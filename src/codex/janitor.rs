@@ -30,8 +30,7 @@ use crate::cache::Cache;
 use crate::git_sync::GitSync;
 use crate::now::Now;
 use crate::store::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, ListedBlob, Prefix, StoreError,
-    StoreResponse,
+    BlobKey, BlobStore, DeleteOutcome, ETag, ListedBlob, Listing, Prefix, StoreError, StoreResponse,
 };
 use crate::user::UserId;
 use crate::user_state::UserStates;
@@ -146,7 +145,7 @@ impl JanitorPass<'_> {
     async fn remove_leftovers(
         &self,
         prefix: &Prefix,
-        contents: &StoreResponse<Contents>,
+        contents: &StoreResponse<Listing>,
         report: &mut JanitorReport,
     ) -> Result<(), JanitorError> {
         let unused = |blob: &&ListedBlob| blob.is_older_than(LEFTOVER_MIN_AGE, contents.date);
@@ -269,7 +268,7 @@ struct JanitorSurvey {
     /// Users with a hint in `queue/`; only in GitHub mode.
     queue: BTreeSet<UserId>,
     /// Folders with blobs that the older service shared between all users.
-    leftovers: [(Prefix, StoreResponse<Contents>); 2],
+    leftovers: [(Prefix, StoreResponse<Listing>); 2],
 }
 
 impl JanitorSurvey {
@@ -308,7 +307,7 @@ impl JanitorSurvey {
     }
 }
 
-fn users_in(contents: &Contents) -> BTreeSet<UserId> {
+fn users_in(contents: &Listing) -> BTreeSet<UserId> {
     let folders = contents.folders.iter();
     let users = folders.filter_map(|name| UserId::parse(name).ok());
     users.collect()

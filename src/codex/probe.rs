@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use crate::now::Now;
-use crate::store::deadline::DeadlineStore;
+use crate::store::deadline::Deadline;
 use crate::store::{BlobKey, BlobStore, GetIf, StoreError};
 
 /// How long a result is cached, so that frequent probes cost the store almost nothing.
@@ -25,7 +25,7 @@ pub(super) struct ReadinessProbe {
 impl ReadinessProbe {
     pub(super) fn new(store: &Arc<dyn BlobStore>) -> Self {
         Self {
-            store: DeadlineStore::wrap(store, TIMEOUT),
+            store: Deadline::wrap(store, TIMEOUT),
             last: Mutex::default(),
         }
     }

@@ -231,7 +231,7 @@ impl TaskReader {
     /// the version that the response names.
     async fn fetch(&self, entry: &Snapshot, row: usize) -> Result<FileText, ReadError> {
         let file = entry.table().file(row);
-        let Ok(key) = BlobKey::raw(&entry.user, file.name) else {
+        let Some(key) = BlobKey::raw(&entry.user, file.name) else {
             return Ok(FileText::Unreadable);
         };
         let condition = match self.rules.breaks(Mutation::BodyOfAnyVersion) {

@@ -184,7 +184,7 @@ impl Drain<'_> {
             if file.size != TOMBSTONE_FILE.len() as u64 {
                 return Ok(true);
             }
-            let Ok(key) = BlobKey::raw(user, &file.name) else {
+            let Some(key) = BlobKey::raw(user, &file.name) else {
                 return Ok(true);
             };
             let blob = store.read(&key).await?;

@@ -16,36 +16,26 @@ use super::key::{BlobKey, Prefix};
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
     /// Reads a whole blob.
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError>;
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome>;
 
     /// Writes a whole blob, atomically and durably: readers see either the old or the new bytes.
     /// [`PutOutcome::Refused`] may be the result of this call's own success, if its first response was lost and the
     /// request retried; a caller that must know looks for its [`WriteId`](super::ids::WriteId) in the blob.
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError>;
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome>;
 
     /// Deletes the blob if it still has this ETag.
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError>;
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome>;
 
     /// All blobs directly below `prefix`, without those in deeper folders, in no particular order.
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError>;
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing>;
 
     /// The blobs and folders directly below `prefix`, in no particular order. The cost doesn't depend on what is
     /// deeper. Only an account with a hierarchical namespace lists folders that contain no blob.
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError>;
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing>;
 }
+
+/// The result of a call of a [`BlobStore`].
+pub type StoreAnswer<T> = Result<StoreResponse<T>, StoreError>;
 
 /// A result with the store's time of the response (`Date`), the only clock that instances may compare.
 #[derive(Debug, Clone)]
@@ -133,26 +123,18 @@ pub enum DeleteOutcome {
     Absent,
 }
 
-/// A complete listing.
+/// A complete listing of the entries directly below a prefix.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     /// All blobs, in no particular order.
     pub blobs: Vec<ListedBlob>,
+    /// Only of [`BlobStore::contents`]: folder names relative to the prefix, without a slash, escaped as in
+    /// [`ListedBlob::name`].
+    pub folders: BTreeSet<String>,
     /// The names of entries that aren't files ([`StoreError::NotAFile`]), escaped as in [`ListedBlob::name`]. A folder
     /// that exists only as part of blob names may be left out.
     pub others: Vec<String>,
-    /// The number of storage requests (Azure returns 5,000 blobs per page).
-    pub requests: u32,
-}
-
-/// The entries directly below a prefix.
-#[derive(Debug, Clone, Default)]
-pub struct Contents {
-    /// Folder names relative to the prefix, without a slash, escaped as in [`ListedBlob::name`].
-    pub folders: BTreeSet<String>,
-    /// The blobs, as in [`Listing::blobs`].
-    pub blobs: Vec<ListedBlob>,
-    /// The number of storage requests.
+    /// The number of storage requests (Azure returns 5,000 entries per page).
     pub requests: u32,
 }
 
@@ -180,5 +162,21 @@ impl ListedBlob {
     pub fn age(&self, date: DateTime<Utc>) -> Duration {
         let age = self.modified.map(|modified| date - modified);
         age.and_then(|age| age.to_std().ok()).unwrap_or_default()
+    }
+}
+
+/// Storage requests that an operation sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// GET and LIST.
+    pub reads: u32,
+    /// PUT and DELETE.
+    pub writes: u32,
+}
+
+impl std::ops::AddAssign for Requests {
+    fn add_assign(&mut self, more: Self) {
+        self.reads += more.reads;
+        self.writes += more.writes;
     }
 }

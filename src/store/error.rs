@@ -39,8 +39,8 @@ pub enum StoreError {
         reason: String,
     },
     /// The entry isn't a file: a folder, a dangling or circular link, a socket; on Azure a folder of a hierarchical
-    /// namespace. The blob doesn't exist, but its name isn't free: [`PutIf::Absent`](super::PutIf::Absent), [`PutIf::Same`](super::PutIf::Same) and deletions are
-    /// refused until the entry is moved away.
+    /// namespace. The blob doesn't exist, but its name isn't free: conditional writes and deletions are refused until the
+    /// entry is moved away.
     #[error("{} is no file", redact_title(key))]
     NotAFile {
         /// The requested path.
@@ -54,4 +54,15 @@ pub enum StoreError {
         /// The cause, for the log.
         reason: String,
     },
+}
+
+impl StoreError {
+    /// [`Self::Unavailable`] for this operation on this path.
+    pub fn unavailable(operation: &'static str, path: &str, reason: impl ToString) -> Self {
+        Self::Unavailable {
+            operation,
+            key: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! Versions of blobs, and the writes that made them.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use derive_more::{Debug, Display};
 use serde::{Deserialize, Serialize};
 
 /// A version of a blob, without quotes: listings return ETags bare, headers quoted.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[debug("{_0}")]
 #[serde(from = "String", into = "String")]
 pub struct ETag(Arc<str>);
 
@@ -15,12 +16,8 @@ impl ETag {
     /// Parses an ETag with or without quotes.
     pub fn new(text: &str) -> Self {
         let text = text.trim();
-        Self(
-            text.strip_prefix('"')
-                .and_then(|t| t.strip_suffix('"'))
-                .unwrap_or(text)
-                .into(),
-        )
+        let bare = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+        Self(bare.unwrap_or(text).into())
     }
 
     /// The ETag without quotes.
@@ -46,21 +43,10 @@ impl From<ETag> for String {
     }
 }
 
-impl fmt::Debug for ETag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Identifies one PUT of a task file, so that it can be recognised after its response was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display)]
+#[display("{_0:016x}")]
 pub struct WriteId(pub u64);
-
-impl fmt::Display for WriteId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
 
 impl FromStr for WriteId {
     type Err = std::num::ParseIntError;
@@ -69,8 +55,10 @@ impl FromStr for WriteId {
     }
 }
 
-/// The write ids of a blob: that of its latest PUT and of up to fifteen before it, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The write ids of a blob: that of its latest PUT and of up to fifteen before it, newest first. Shown as stored in blob
+/// metadata and sidecars: separated by spaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Display)]
+#[display("{}", _0.iter().map(WriteId::to_string).collect::<Vec<_>>().join(" "))]
 pub struct WriteIds(Vec<WriteId>);
 
 impl WriteIds {
@@ -79,12 +67,8 @@ impl WriteIds {
 
     /// The ids for a PUT with `id` that replaces the blob carrying `self`.
     pub fn with_newest(&self, id: WriteId) -> Self {
-        Self(
-            std::iter::once(id)
-                .chain(self.0.iter().copied())
-                .take(Self::MAX)
-                .collect(),
-        )
+        let ids = std::iter::once(id).chain(self.0.iter().copied());
+        Self(ids.take(Self::MAX).collect())
     }
 
     /// Whether the blob's content is the result of this write or of a later one that replaced it.
@@ -101,29 +85,10 @@ impl WriteIds {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
 
-/// Separated by spaces, as stored in blob metadata and sidecars.
-impl fmt::Display for WriteIds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, id) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_str(" ")?;
-            }
-            write!(f, "{id}")?;
-        }
-        Ok(())
-    }
-}
-
-impl WriteIds {
-    /// Parses the [`fmt::Display`] form. Skips invalid ids; such a write just isn't recognised.
+    /// Parses the displayed form. Skips invalid ids; such a write just isn't recognised.
     pub fn parse(text: &str) -> Self {
-        Self(
-            text.split(' ')
-                .filter_map(|id| id.parse().ok())
-                .take(Self::MAX)
-                .collect(),
-        )
+        let ids = text.split(' ').filter_map(|id| id.parse().ok());
+        Self(ids.take(Self::MAX).collect())
     }
 }

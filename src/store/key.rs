@@ -1,150 +1,110 @@
 //! Names of blobs and folders in storage (src/store/README.md, "Blob layout").
 
-use std::fmt;
+use derive_more::Display;
 
 use crate::task::FileName;
 use crate::user::UserId;
 
-/// The path of a blob and its content type.
+/// The path of a blob, relative to the container or root folder.
 ///
 /// Invariants: relative, `/`-separated, no empty, `.` or `..` segment, no `\`, no control character. Safe to append to
 /// a container URL (percent-encoded) or to a folder path.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BlobKey {
-    pub(super) path: String,
-    pub(super) content_type: &'static str,
-}
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Display)]
+pub struct BlobKey(String);
 
 /// A folder prefix that ends in `/`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Display)]
 pub struct Prefix(String);
-
-/// Not a valid last segment of a blob path.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a blob name")]
-pub struct BadBlobName;
-
-const JSON: &str = "application/json; charset=utf-8";
-const MARKDOWN: &str = "text/markdown; charset=utf-8";
-pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 impl BlobKey {
     /// `raw/{user}/tasks/{name}`: a task file, the source of truth. A [`FileName`] is always a valid last segment.
     pub fn task(user: &UserId, name: &FileName) -> Self {
-        Self {
-            path: format!("{}{name}", Prefix::raw(user)),
-            content_type: MARKDOWN,
-        }
+        Self(format!("{}{name}", Prefix::raw(user)))
     }
 
     /// `raw/{user}/tasks/{name}`: any blob that a listing returns there.
-    pub fn raw(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
-        Self::inside(&Prefix::raw(user), name, MARKDOWN)
+    pub fn raw(user: &UserId, name: &str) -> Option<Self> {
+        Self::inside(&Prefix::raw(user), name)
     }
 
-    /// `state/{user}/{name}`: any blob that a listing returns there, including those of the older service.
-    pub fn in_state(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
-        Self::inside(&Prefix::state(user), name, TEXT)
-    }
-
-    /// `artifacts/{user}/{name}`: any blob that a listing returns there, including those of the older service.
-    pub fn in_artifacts(user: &UserId, name: &str) -> Result<Self, BadBlobName> {
-        Self::inside(&Prefix::artifacts(user), name, TEXT)
-    }
-
-    fn inside(
-        folder: &Prefix,
-        name: &str,
-        content_type: &'static str,
-    ) -> Result<Self, BadBlobName> {
+    /// Any blob that a listing returns in the folder; `None` if the name isn't a valid last segment.
+    pub fn inside(folder: &Prefix, name: &str) -> Option<Self> {
         let odd = |c: char| c == '/' || c == '\\' || c.is_control();
-        if name.is_empty() || name == "." || name == ".." || name.chars().any(odd) {
-            return Err(BadBlobName);
-        }
-        Ok(Self {
-            path: format!("{folder}{name}"),
-            content_type,
-        })
+        let valid = !matches!(name, "" | "." | "..") && !name.contains(odd);
+        valid.then(|| Self(format!("{folder}{name}")))
+    }
+
+    /// The key of `name` below `prefix`, if it is an unused blob of the older service, which recreates it when needed:
+    /// `timeline_*.json` in the artifacts, `cacheVersion.txt` and `lastHeadSha.txt` in the state, and a `.txt` per
+    /// `Idempotency-Key`. The older service first kept everything in shared folders, and some of it per user later.
+    pub fn leftover(prefix: &Prefix, name: &str) -> Option<Self> {
+        let is_timeline = name.starts_with("timeline_") && name.ends_with(".json");
+        let is_cache_marker = matches!(name, "cacheVersion.txt" | "lastHeadSha.txt");
+        // `nextId.txt` can't be recreated: a user may be called `idempotency`, whose counter is in the same folder.
+        let is_record = name.ends_with(".txt") && name != "nextId.txt";
+        let folders: Vec<&str> = prefix.0.trim_end_matches('/').split('/').collect();
+        let is_leftover = match folders[..] {
+            ["artifacts"] | ["artifacts", _] => is_timeline,
+            ["state", Prefix::IDEMPOTENCY] => is_cache_marker || is_record,
+            ["state"] | ["state", _] => is_cache_marker,
+            ["state", _, Prefix::IDEMPOTENCY] => is_record,
+            _ => false,
+        };
+        is_leftover.then(|| Self::inside(prefix, name))?
     }
 
     /// `artifacts/{user}/timeline.json`: the cached artifact; disposable.
     pub fn artifact(user: &UserId) -> Self {
-        Self {
-            path: format!("artifacts/{user}/timeline.json"),
-            content_type: JSON,
-        }
+        Self(format!("artifacts/{user}/timeline.json"))
     }
 
     /// `state/{user}/state.json`: the state document.
     pub fn state(user: &UserId) -> Self {
-        Self {
-            path: format!("state/{user}/state.json"),
-            content_type: JSON,
-        }
+        Self(format!("state/{user}/state.json"))
     }
 
     /// `state/{user}/owner.json`: the account that owns the user name.
     pub fn owner(user: &UserId) -> Self {
-        Self {
-            path: format!("state/{user}/owner.json"),
-            content_type: JSON,
-        }
+        Self(format!("state/{user}/owner.json"))
     }
 
     /// `state/{user}/nextId.txt`: the older service's counter, in decimal.
     pub fn legacy_next_id(user: &UserId) -> Self {
-        Self {
-            path: format!("state/{user}/nextId.txt"),
-            content_type: TEXT,
-        }
+        Self(format!("state/{user}/nextId.txt"))
     }
 
     /// `state/{user}/git.json`: the user's Git sync state.
     pub fn git(user: &UserId) -> Self {
-        Self {
-            path: format!("state/{user}/git.json"),
-            content_type: JSON,
-        }
+        Self(format!("state/{user}/git.json"))
     }
 
     /// `state/.github.json`: the sync state of the whole repository. Not a valid user name.
     pub fn github() -> Self {
-        Self {
-            path: "state/.github.json".to_owned(),
-            content_type: JSON,
-        }
+        Self("state/.github.json".to_owned())
     }
 
     /// `queue/{user}`: a hint that changes of this user still have to be synchronised with Git.
     pub fn hint(user: &UserId) -> Self {
-        Self {
-            path: format!("queue/{user}"),
-            content_type: TEXT,
-        }
+        Self(format!("queue/{user}"))
     }
 
     /// A blob that never exists; reading it shows whether the store responds.
     pub fn probe() -> Self {
-        Self {
-            path: "state/.probe".to_owned(),
-            content_type: TEXT,
-        }
+        Self("state/.probe".to_owned())
     }
 
     /// The path relative to the container or root folder.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.0
     }
 
     /// The MIME type, for stores that keep one.
     pub fn content_type(&self) -> &'static str {
-        self.content_type
-    }
-}
-
-impl fmt::Display for BlobKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.path)
+        match &*self.0 {
+            path if path.starts_with("raw/") => "text/markdown; charset=utf-8",
+            path if path.ends_with(".json") => "application/json; charset=utf-8",
+            _ => "text/plain; charset=utf-8",
+        }
     }
 }
 
@@ -195,11 +155,5 @@ impl Prefix {
     /// The path, ending in `/`.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

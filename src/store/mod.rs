@@ -11,17 +11,15 @@ mod error;
 mod ext;
 mod ids;
 mod key;
-mod legacy;
-pub mod metered;
-mod requests;
+mod wrapped;
 
 pub use blob_format::BlobFormat;
 pub use blob_store::{
-    Blob, BlobStore, Contents, DeleteOutcome, GetIf, GetOutcome, ListedBlob, Listing, Put, PutIf,
-    PutOutcome, StoreResponse,
+    Blob, BlobStore, DeleteOutcome, GetIf, GetOutcome, ListedBlob, Listing, Put, PutIf, PutOutcome,
+    Requests, StoreAnswer, StoreResponse,
 };
 pub use error::StoreError;
 pub use ext::{BlobStoreExt, BlobUpdate};
 pub use ids::{ETag, WriteId, WriteIds};
-pub use key::{BadBlobName, BlobKey, Prefix};
-pub use requests::Requests;
+pub use key::{BlobKey, Prefix};
+pub use wrapped::{AroundCall, WrappedStore};

@@ -140,7 +140,7 @@ async fn delete_if_tombstone(
     user: &UserId,
     file: ListedBlob,
 ) -> Result<bool, StoreError> {
-    let Ok(key) = BlobKey::raw(user, &file.name) else {
+    let Some(key) = BlobKey::raw(user, &file.name) else {
         return Ok(false);
     };
     match store.read_version(&key, &file.etag).await? {

@@ -136,7 +136,7 @@ impl Recovery {
         file: &PendingFile,
     ) -> Result<(FileResolution, Requests), StoreError> {
         let mut requests = Requests::default();
-        let Ok(key) = BlobKey::raw(user, &file.name) else {
+        let Some(key) = BlobKey::raw(user, &file.name) else {
             return Ok((FileResolution::Resolved, requests));
         };
         for _ in 0..ATTEMPTS {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::document::{ReadError, State, StatePresence, StoredState};
 use crate::now::Now;
-use crate::store::deadline::DeadlineStore;
+use crate::store::deadline::Deadline;
 use crate::store::{
     BlobKey, BlobStore, GetIf, GetOutcome, Put, PutIf, PutOutcome, Requests, StoreResponse,
 };
@@ -45,7 +45,7 @@ impl StateStore {
     /// The same documents and clock, with at most `limit` for each request.
     pub fn with_deadline(&self, limit: Duration) -> Self {
         Self {
-            store: DeadlineStore::wrap(&self.store, limit),
+            store: Deadline::wrap(&self.store, limit),
             clock: Arc::clone(&self.clock),
         }
     }

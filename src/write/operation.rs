@@ -15,7 +15,7 @@ use crate::context::in_request_context;
 use crate::now::Now;
 use crate::per_user::{PerUser, PerUserHandle};
 use crate::rules::Rules;
-use crate::store::deadline::DeadlineStore;
+use crate::store::deadline::Deadline;
 use crate::store::{
     BlobStore, BlobStoreExt, ETag, GetIf, Prefix, Put, PutIf, Requests, StoreError, WriteId,
 };
@@ -45,7 +45,7 @@ impl Writer {
     /// A writer of the files that `cache` reads, under the protocol of `states`.
     pub fn new(states: UserStates, cache: Arc<Cache>) -> Self {
         Self {
-            hints: DeadlineStore::wrap(&states.documents.store, HINT_TIMEOUT),
+            hints: Deadline::wrap(&states.documents.store, HINT_TIMEOUT),
             advances: PerUser::default(),
             states,
             cache,

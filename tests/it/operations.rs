@@ -432,7 +432,7 @@ proptest! {
             size: 0,
             modified: None,
         });
-        let listing = Listing { blobs: blobs.collect(), others: vec![], requests: 1 };
+        let listing = Listing { blobs: blobs.collect(), requests: 1, ..Listing::default() };
         let expected = ["0001-a.md", "0002-b.md", "0003-c.md"].into_iter().filter(|it| {
             before.contains(it) != now.contains(it) || now.contains(it) && edited.contains(it)
         });

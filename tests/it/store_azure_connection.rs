@@ -1,6 +1,6 @@
 //! Settings that name an Azure account (src/store/README.md, "Azure").
 
-use codex_miroir::config::{ManagedIdentityConfig, Secret};
+use codex_miroir::config::{ManagedIdentityConfig, Secret, is_container_name};
 use codex_miroir::net::TrustStore;
 use codex_miroir::store::azure::{AzureConnection, AzureStore, BadConnection, Credential};
 
@@ -13,15 +13,14 @@ fn parse(text: &str) -> Result<AzureConnection, BadConnection> {
 /// The connection as `credential account endpoint`.
 fn summary(text: &str) -> String {
     let connection = parse(text).unwrap();
-    let credential = match connection.credential() {
+    let credential = match &connection.credential {
         Credential::AccountKey(key) => format!("key:{}", key.secret()),
         Credential::Sas(query) => format!("sas:{}", query.secret()),
         Credential::ManagedIdentity(_) => "identity".to_owned(),
     };
     format!(
         "{credential} {} {}",
-        connection.account(),
-        connection.endpoint()
+        connection.account, connection.endpoint
     )
 }
 
@@ -103,7 +102,7 @@ fn development_storage_is_the_local_emulator() {
             connection.to_string(),
             "account devstoreaccount1 at 127.0.0.1:10000"
         );
-        assert_eq!(connection.endpoint().path(), "/devstoreaccount1");
+        assert_eq!(connection.endpoint.path(), "/devstoreaccount1");
     }
 }
 
@@ -219,10 +218,10 @@ fn a_managed_identity_needs_an_account_or_an_https_uri() {
     let uri = "https://codex.blob.core.usgovcloudapi.net/";
     let connection = AzureConnection::managed_identity(uri, identity()).unwrap();
     assert_eq!(
-        (connection.account(), connection.endpoint().as_str()),
+        (&*connection.account, connection.endpoint.as_str()),
         ("codex", uri)
     );
-    let Credential::ManagedIdentity(known) = connection.credential() else {
+    let Credential::ManagedIdentity(known) = &connection.credential else {
         panic!()
     };
     assert_eq!(known.client_id.as_deref(), Some("an-id"));
@@ -248,12 +247,7 @@ fn a_container_name_has_to_be_azures() {
         ("$web", false),
         (&"x".repeat(64), false),
     ] {
-        let connection = parse("UseDevelopmentStorage=true").unwrap();
-        assert_eq!(
-            AzureStore::new(connection, name, &TrustStore::default()).is_ok(),
-            good,
-            "{name}"
-        );
+        assert_eq!(is_container_name(name), good, "{name}");
     }
 }
 
@@ -266,10 +260,7 @@ fn the_start_line_and_debug_show_the_place_and_no_secret() {
     ];
     for text in secrets {
         let connection = parse(&text).unwrap();
-        let debug = format!(
-            "{connection:?} {connection:#?} {:?}",
-            connection.credential()
-        );
+        let debug = format!("{connection:?} {connection:#?} {:?}", connection.credential);
         let store = AzureStore::new(connection, "codex-cache", &TrustStore::default()).unwrap();
         let shown = format!("{debug} {store} {store:?}");
         assert!(!shown.contains("c2VjcmV0"), "{shown}");

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
-    PutIf, PutOutcome, StoreError, StoreResponse,
+    BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put, PutIf,
+    PutOutcome, StoreAnswer,
 };
 use serde_json::Value;
 
@@ -86,11 +86,7 @@ fn exit_with_loss(key: &BlobKey, lost: &str, blob: &Value) -> ! {
 
 #[async_trait]
 impl BlobStore for NewerStore {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         let mut answer = self.inner.get(key, condition).await?;
         if let GetOutcome::Blob(blob) = &mut answer.value {
             match self.to_this_version(key, &blob.bytes) {
@@ -101,30 +97,21 @@ impl BlobStore for NewerStore {
         Ok(answer)
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
         self.inner
             .put(key, self.to_newer_version(key, blob), condition)
             .await
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
         self.inner.delete(key, if_match).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.inner.list(prefix).await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.inner.contents(prefix).await
     }
 }

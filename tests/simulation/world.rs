@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use codex_miroir::store::{
-    Blob, BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob,
-    Listing, Prefix, Put, PutIf, PutOutcome, StoreError, StoreResponse, WriteIds,
+    Blob, BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob, Listing, Prefix,
+    Put, PutIf, PutOutcome, StoreAnswer, StoreError, StoreResponse, WriteIds,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -115,7 +115,6 @@ pub(crate) enum Reply {
     Put(StoreResponse<PutOutcome>),
     Delete(StoreResponse<DeleteOutcome>),
     List(StoreResponse<Listing>),
-    Contents(StoreResponse<Contents>),
 }
 
 impl Call {
@@ -271,20 +270,21 @@ impl World {
             Call::List(prefix) => {
                 let value = Listing {
                     blobs: self.directly_below(prefix),
-                    others: vec![],
                     requests: 1,
+                    ..Listing::default()
                 };
                 Reply::List(StoreResponse { value, date })
             }
             Call::Contents(prefix) => {
                 let below = self.blobs.keys().filter_map(|it| it.strip_prefix(prefix));
                 let folders = below.filter_map(|name| Some(name.split_once('/')?.0.to_owned()));
-                let value = Contents {
+                let value = Listing {
                     folders: folders.collect(),
                     blobs: self.directly_below(prefix),
                     requests: 1,
+                    ..Listing::default()
                 };
-                Reply::Contents(StoreResponse { value, date })
+                Reply::List(StoreResponse { value, date })
             }
         }
     }
@@ -520,11 +520,7 @@ macro_rules! reply {
 
 #[async_trait]
 impl BlobStore for SimStore {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         reply!(
             self.call(Call::Get(key.path().to_owned(), condition))
                 .await?,
@@ -532,12 +528,7 @@ impl BlobStore for SimStore {
         )
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
         reply!(
             self.call(Call::Put(key.path().to_owned(), blob, condition))
                 .await?,
@@ -545,11 +536,7 @@ impl BlobStore for SimStore {
         )
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
         reply!(
             self.call(Call::Delete(key.path().to_owned(), if_match.clone()))
                 .await?,
@@ -557,18 +544,18 @@ impl BlobStore for SimStore {
         )
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         reply!(
             self.call(Call::List(prefix.as_str().to_owned())).await?,
             List
         )
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         reply!(
             self.call(Call::Contents(prefix.as_str().to_owned()))
                 .await?,
-            Contents
+            List
         )
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
-    PutIf, PutOutcome, StoreError, StoreResponse,
+    BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put, PutIf,
+    PutOutcome, StoreAnswer,
 };
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -99,40 +99,27 @@ impl GateStore {
 
 #[async_trait]
 impl BlobStore for GateStore {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         self.pass("get", key.path()).await;
         self.inner.get(key, condition).await
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
         self.pass("put", key.path()).await;
         self.inner.put(key, blob, condition).await
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
         self.pass("delete", key.path()).await;
         self.inner.delete(key, if_match).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.pass("list", prefix.as_str()).await;
         self.inner.list(prefix).await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.pass("list", prefix.as_str()).await;
         self.inner.contents(prefix).await
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use codex_miroir::store::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
-    PutIf, PutOutcome, StoreError, StoreResponse,
+    BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put, PutIf,
+    PutOutcome, StoreAnswer, StoreResponse,
 };
 
 /// Any store, with its clock moved ahead. Clones share the offset.
@@ -40,10 +40,7 @@ impl LaterStore {
         *self.ahead.lock().unwrap() += by;
     }
 
-    async fn later<T>(
-        &self,
-        call: impl Future<Output = Result<StoreResponse<T>, StoreError>> + Send,
-    ) -> Result<StoreResponse<T>, StoreError> {
+    async fn later<T>(&self, call: impl Future<Output = StoreAnswer<T>> + Send) -> StoreAnswer<T> {
         if !self.pause.is_zero() {
             tokio::time::sleep(self.pause).await;
         }
@@ -55,36 +52,23 @@ impl LaterStore {
 
 #[async_trait]
 impl BlobStore for LaterStore {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         self.later(self.inner.get(key, condition)).await
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
         self.later(self.inner.put(key, blob, condition)).await
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
         self.later(self.inner.delete(key, if_match)).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.later(self.inner.list(prefix)).await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.later(self.inner.contents(prefix)).await
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
-    PutIf, PutOutcome, StoreError, StoreResponse,
+    BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put, PutIf,
+    PutOutcome, StoreAnswer, StoreError, StoreResponse,
 };
 
 /// The fate of one call.
@@ -92,9 +92,9 @@ impl LosingStore {
         operation: &'static str,
         path: &str,
         call: impl Fn() -> F + Send,
-    ) -> Result<StoreResponse<T>, StoreError>
+    ) -> StoreAnswer<T>
     where
-        F: Future<Output = Result<StoreResponse<T>, StoreError>> + Send,
+        F: Future<Output = StoreAnswer<T>> + Send,
         T: Send,
     {
         let reason = match self.plan(operation, path) {
@@ -120,21 +120,12 @@ impl LosingStore {
 
 #[async_trait]
 impl BlobStore for LosingStore {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         self.send("get", key.path(), || self.inner.get(key, condition.clone()))
             .await
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
         let refused = self.refused.lock().unwrap().clone();
         if refused.iter().any(|it| key.path().starts_with(it)) {
             return Err(StoreError::Denied {
@@ -149,16 +140,12 @@ impl BlobStore for LosingStore {
         .await
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
         self.send("delete", key.path(), || self.inner.delete(key, if_match))
             .await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         let mut answer = self
             .send("list", prefix.as_str(), || self.inner.list(prefix))
             .await?;
@@ -170,7 +157,7 @@ impl BlobStore for LosingStore {
         Ok(answer)
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.send("list", prefix.as_str(), || self.inner.contents(prefix))
             .await
     }

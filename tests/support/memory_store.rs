@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use codex_miroir::store::{
-    Blob, BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob,
-    Listing, Prefix, Put, PutIf, PutOutcome, StoreError, StoreResponse, WriteId, WriteIds,
+    Blob, BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, ListedBlob, Listing, Prefix,
+    Put, PutIf, PutOutcome, StoreAnswer, StoreError, StoreResponse, WriteId, WriteIds,
 };
 
 /// The number of blobs per page on Azure, which determines how many requests a listing costs.
@@ -93,10 +93,7 @@ impl MemoryStore {
         self.0.lock().unwrap()
     }
 
-    fn answer<T>(
-        &self,
-        act: impl FnOnce(&mut Container) -> T,
-    ) -> Result<StoreResponse<T>, StoreError> {
+    fn answer<T>(&self, act: impl FnOnce(&mut Container) -> T) -> StoreAnswer<T> {
         let mut container = self.container();
         let value = act(&mut container);
         Ok(StoreResponse {
@@ -179,17 +176,18 @@ impl Container {
             requests: pages(blobs.len() + others.len()),
             blobs,
             others,
+            ..Listing::default()
         }
     }
 
-    fn contents(&self, prefix: &str) -> Contents {
+    fn contents(&self, prefix: &str) -> Listing {
         let below = self.blobs.keys().filter_map(|it| it.strip_prefix(prefix));
         let folders = below.filter_map(|name| Some(name.split_once('/')?.0.to_owned()));
-        let (folders, blobs): (BTreeSet<_>, _) = (folders.collect(), self.list(prefix).blobs);
-        Contents {
-            requests: pages(folders.len() + blobs.len()),
+        let (folders, listing): (BTreeSet<_>, _) = (folders.collect(), self.list(prefix));
+        Listing {
+            requests: pages(folders.len() + listing.blobs.len()),
             folders,
-            blobs,
+            ..listing
         }
     }
 }
@@ -200,11 +198,7 @@ fn pages(entries: usize) -> u32 {
 
 #[async_trait]
 impl BlobStore for MemoryStore {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         if self.container().others.contains(key.path()) {
             let key = key.path().to_owned();
             return Err(StoreError::NotAFile { key });
@@ -212,28 +206,19 @@ impl BlobStore for MemoryStore {
         self.answer(|container| container.get(key.path(), &condition))
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
         self.answer(|container| container.put(key.path(), blob, &condition))
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
         self.answer(|container| container.delete(key.path(), if_match))
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.answer(|container| container.list(prefix.as_str()))
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.answer(|container| container.contents(prefix.as_str()))
     }
 }

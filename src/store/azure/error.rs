@@ -3,12 +3,14 @@
 use std::error::Error as _;
 
 use azure_core::error::{Error, ErrorKind};
+use azure_core::http::Etag;
 use azure_core::http::headers::{HeaderName, Headers};
 use chrono::{DateTime, Utc};
 
 use crate::net;
-use crate::store::blob_store::StoreResponse;
+use crate::store::blob_store::{StoreAnswer, StoreResponse};
 use crate::store::error::StoreError;
+use crate::store::ids::ETag;
 
 /// The meaning of an SDK error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(super) enum AzureErrorKind {
     NoBlob,
     NoContainer,
     ContainerExists,
+    /// The blob is in the archive tier: it is listed, but unreadable until it is rehydrated.
+    Archived,
     /// Anything else: no outcome.
     Other,
 }
@@ -46,6 +50,7 @@ impl AzureErrorKind {
             (409, "ContainerAlreadyExists") => Self::ContainerExists,
             (404, "BlobNotFound") => Self::NoBlob,
             (404, "ContainerNotFound") => Self::NoContainer,
+            (_, "BlobArchived" | "BlobBeingRehydrated") => Self::Archived,
             _ => Self::Other,
         }
     }
@@ -54,89 +59,75 @@ impl AzureErrorKind {
 /// The call in progress, for error messages.
 #[derive(Clone, Copy)]
 pub(super) struct CallContext<'a> {
-    pub(super) operation: &'static str,
-    pub(super) path: &'a str,
+    operation: &'static str,
+    path: &'a str,
 }
 
-impl CallContext<'_> {
-    /// A result with the response's `Date`. Fails if the response has none.
-    pub(super) fn response<T>(
-        self,
-        value: T,
-        headers: &Headers,
-    ) -> Result<StoreResponse<T>, StoreError> {
-        let date = headers
-            .get_optional_str(&HeaderName::from_static("date"))
-            .and_then(|text| DateTime::parse_from_rfc2822(text).ok());
-        match date {
-            Some(date) => Ok(StoreResponse {
-                value,
-                date: date.with_timezone(&Utc),
-            }),
-            None => Err(self.unavailable(
-                "the response has no Date header, so it isn't from storage".to_owned(),
-            )),
-        }
+impl<'a> CallContext<'a> {
+    pub(super) fn new(operation: &'static str, path: &'a str) -> Self {
+        Self { operation, path }
     }
 
-    /// A result whose response the SDK reported as an error.
-    pub(super) fn response_from_error<T>(
+    /// A result with the response's `Date`. Fails if the response has none.
+    pub(super) fn response<T>(self, value: T, headers: &Headers) -> StoreAnswer<T> {
+        let date = headers
+            .get_optional_str(&HeaderName::from_static("date"))
+            .and_then(|text| DateTime::parse_from_rfc2822(text).ok())
+            .ok_or_else(|| self.without("Date header"))?
+            .with_timezone(&Utc);
+        Ok(StoreResponse { value, date })
+    }
+
+    /// The ETag of a success response.
+    pub(super) fn etag(self, etag: Option<&Etag>) -> Result<ETag, StoreError> {
+        let etag = etag.ok_or_else(|| self.without("ETag"))?;
+        Ok(ETag::new(etag.as_ref()))
+    }
+
+    fn without(self, part: &str) -> StoreError {
+        let reason = format!("the response has no {part}, so it isn't from storage");
+        StoreError::unavailable(self.operation, self.path, reason)
+    }
+
+    /// What `outcome` makes of a response that the SDK reported as an error.
+    pub(super) fn outcome<T>(
         self,
-        value: T,
         error: &Error,
-    ) -> Result<StoreResponse<T>, StoreError> {
-        match error.kind() {
-            ErrorKind::HttpResponse {
-                raw_response: Some(response),
-                ..
-            } => self.response(value, response.headers()),
+        outcome: impl FnOnce(AzureErrorKind) -> Option<T>,
+    ) -> StoreAnswer<T> {
+        match (outcome(AzureErrorKind::of(error)), error.kind()) {
+            (
+                Some(value),
+                ErrorKind::HttpResponse {
+                    raw_response: Some(response),
+                    ..
+                },
+            ) => self.response(value, response.headers()),
             _ => Err(self.store_error(error)),
         }
     }
 
     /// Maps an error without an outcome to [`StoreError`].
     pub(super) fn store_error(self, error: &Error) -> StoreError {
-        let (operation, key) = (self.operation, self.path.to_owned());
-        if is_archived(error) {
-            return StoreError::Unreadable {
-                key,
-                reason: reason(error),
-            };
-        }
+        let (operation, key, reason) = (self.operation, self.path.to_owned(), reason(error));
         match error.http_status().map(u16::from) {
+            _ if AzureErrorKind::of(error) == AzureErrorKind::Archived => {
+                StoreError::Unreadable { key, reason }
+            }
             Some(401 | 403) => StoreError::Denied {
                 operation,
                 key,
-                reason: reason(error),
+                reason,
             },
-            _ => self.unavailable(reason(error)),
+            _ => StoreError::unavailable(operation, self.path, reason),
         }
     }
 
-    /// The error for a success response without an ETag.
-    pub(super) fn missing_etag(self) -> StoreError {
-        self.unavailable("the response has no ETag, so it isn't from storage".to_owned())
+    /// The entry isn't a file, but a folder of a hierarchical namespace.
+    pub(super) fn not_a_file(self) -> StoreError {
+        let key = self.path.to_owned();
+        StoreError::NotAFile { key }
     }
-
-    fn unavailable(self, reason: String) -> StoreError {
-        StoreError::Unavailable {
-            operation: self.operation,
-            key: self.path.to_owned(),
-            reason,
-        }
-    }
-}
-
-/// Whether the blob is in the archive tier: it is listed, but unreadable until it is rehydrated.
-fn is_archived(error: &Error) -> bool {
-    let ErrorKind::HttpResponse {
-        error_code: Some(code),
-        ..
-    } = error.kind()
-    else {
-        return false;
-    };
-    code == "BlobArchived" || code == "BlobBeingRehydrated"
 }
 
 /// The cause, without anything that may contain a secret: the body of an authentication error repeats the signed text,

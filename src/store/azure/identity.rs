@@ -241,7 +241,7 @@ impl TokenSource {
     async fn request_with_retries(&self) -> Result<AccessToken, TokenRequestError> {
         let began = Instant::now();
         let left = || TOTAL_TIMEOUT.saturating_sub(began.elapsed());
-        let mut error = TokenRequestError::permanent(format!("no answer within {TOTAL_TIMEOUT:?}"));
+        let mut error = TokenRequestError::new(format!("no answer within {TOTAL_TIMEOUT:?}"), None);
         let mut pauses = RETRY_DELAYS.into_iter();
         loop {
             match tokio::time::timeout(left(), self.request()).await {
@@ -268,25 +268,22 @@ impl TokenSource {
             ..Default::default()
         };
         let context = Context::new();
-        let answer = self.pipeline.send(&context, &mut request, Some(options));
-        let answer = answer
+        let sent = self.pipeline.send(&context, &mut request, Some(options));
+        let answer = sent
             .await
             .map_err(|error| TokenRequestError::from_transport(&error))?;
-        if answer.status() != StatusCode::Ok {
-            return Err(TokenRequestError::from_status(
-                answer.status(),
-                answer.headers(),
-            ));
+        let status = answer.status();
+        if status != StatusCode::Ok {
+            return Err(TokenRequestError::from_status(status, answer.headers()));
         }
         let answer: Option<IdentityTokenResponse> = from_json(answer.into_body()).ok();
         let token = answer.and_then(|it| {
-            Some(AccessToken::new(
-                it.access_token,
-                it.expires_on.into_date_time()?,
-            ))
+            let expires_on = it.expires_on.into_date_time()?;
+            Some(AccessToken::new(it.access_token, expires_on))
         });
         token.ok_or_else(|| {
-            TokenRequestError::permanent("its answer isn't a token and when it ends".to_owned())
+            let reason = "its answer isn't a token and when it ends";
+            TokenRequestError::new(reason.to_owned(), None)
         })
     }
 }
@@ -367,8 +364,7 @@ impl IdentityTokenState {
 }
 
 impl TokenRequestError {
-    fn permanent(reason: String) -> Self {
-        let retry_after = None;
+    fn new(reason: String, retry_after: Option<Duration>) -> Self {
         Self {
             reason,
             retry_after,
@@ -378,10 +374,7 @@ impl TokenRequestError {
     /// The request got no response.
     fn from_transport(error: &Error) -> Self {
         let passes = matches!(error.kind(), ErrorKind::Io | ErrorKind::Connection);
-        Self {
-            reason: reason(error),
-            retry_after: passes.then_some(Duration::ZERO),
-        }
+        Self::new(reason(error), passes.then_some(Duration::ZERO))
     }
 
     /// The response isn't 200.
@@ -394,23 +387,17 @@ impl TokenRequestError {
                     0 => answers,
                     seconds => format!("it is busy: {answers} and asks to wait {seconds} s"),
                 };
-                let retry_after = Some(wait);
-                Self {
-                    reason,
-                    retry_after,
-                }
+                Self::new(reason, Some(wait))
             }
             StatusCode::RequestTimeout
             | StatusCode::InternalServerError
             | StatusCode::BadGateway
-            | StatusCode::GatewayTimeout => Self {
-                reason: answers,
-                retry_after: Some(Duration::ZERO),
-            },
+            | StatusCode::GatewayTimeout => Self::new(answers, Some(Duration::ZERO)),
             StatusCode::BadRequest => {
-                Self::permanent(format!("{answers}: is the identity assigned to this app?"))
+                let reason = format!("{answers}: is the identity assigned to this app?");
+                Self::new(reason, None)
             }
-            _ => Self::permanent(answers),
+            _ => Self::new(answers, None),
         }
     }
 }

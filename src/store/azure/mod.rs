@@ -2,44 +2,38 @@
 
 mod connection;
 mod error;
-mod hierarchy;
 mod identity;
-mod listed;
+mod listing;
 mod shared_key;
 mod transport;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use azure_core::Error;
-use azure_core::http::Etag;
-use azure_core::http::headers::Headers;
+use azure_core::http::{Context, Etag};
 use azure_storage_blob::models::{
     BlobClientDeleteOptions, BlobClientDownloadOptions, BlobClientDownloadResult,
-    BlobClientUploadOptions, BlobClientUploadResult, BlobContainerClientListBlobsOptions, BlobItem,
-    ListBlobsIncludeItem,
+    BlobClientUploadOptions, BlobClientUploadResult,
 };
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
-use futures::TryStreamExt;
+use derive_more::{Debug, Display};
 use tokio::sync::OnceCell;
 
 pub use self::connection::{AzureConnection, BadConnection, Credential};
 use self::error::{AzureErrorKind, CallContext};
-use self::hierarchy::one_level;
 use self::identity::IdentityTokens;
-use self::listed::{is_folder, listed_blob};
+use self::listing::is_folder;
 use self::shared_key::SharedKey;
+use self::transport::OneLevel;
 use super::blob_store::{
-    Blob, BlobStore, Contents, DeleteOutcome, GetIf, GetOutcome, Listing, Put, PutIf, PutOutcome,
-    StoreResponse,
+    Blob, BlobStore, DeleteOutcome, GetIf, GetOutcome, Listing, Put, PutIf, PutOutcome, StoreAnswer,
 };
 use super::error::StoreError;
 use super::ids::{ETag, WriteIds};
 use super::key::{BlobKey, Prefix};
-use crate::config::is_container_name;
 use crate::net::TrustStore;
 
 /// The metadata key of a blob's [`WriteIds`].
@@ -53,9 +47,13 @@ const MAX_SINGLE_REQUEST: usize = 256 << 20;
 ///
 /// A missing container counts as empty; the first write creates it, without public access. Otherwise no request is
 /// spent on it.
+///
+/// Shown for the startup log, as in `account codex at codex.blob.core.windows.net, container codex-cache`.
+#[derive(Display, Debug)]
+#[display("{label}")]
+#[debug("AzureStore({label})")]
 pub struct AzureStore {
-    connection: AzureConnection,
-    container: String,
+    label: String,
     client: BlobContainerClient,
     created: OnceCell<()>,
 }
@@ -67,26 +65,11 @@ impl AzureStore {
         container: &str,
         trust: &TrustStore,
     ) -> Result<Self, BadConnection> {
-        if !is_container_name(container) {
-            return Err(BadConnection::Container(container.to_owned()));
-        }
-        let client = container_client(&connection, container, trust)?;
         Ok(Self {
-            connection,
-            container: container.to_owned(),
-            client,
+            label: format!("{connection}, container {container}"),
+            client: container_client(connection, container, trust)?,
             created: OnceCell::new(),
         })
-    }
-
-    /// The account.
-    pub fn connection(&self) -> &AzureConnection {
-        &self.connection
-    }
-
-    /// The container name.
-    pub fn container(&self) -> &str {
-        &self.container
     }
 
     /// Creates the container, once per process. If it is deleted later it isn't created again: restoring a deleted
@@ -124,32 +107,26 @@ impl AzureStore {
         let client = self.client.blob_client(key.path());
         client.upload(content, Some(options)).await
     }
-}
 
-/// For the startup log, as in `account codex at codex.blob.core.windows.net, container codex-cache`.
-impl fmt::Display for AzureStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, container {}", self.connection, self.container)
-    }
-}
-
-impl fmt::Debug for AzureStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AzureStore({self})")
+    async fn listing(&self, prefix: &Prefix, context: Context<'_>) -> StoreAnswer<Listing> {
+        let call = CallContext::new("list", prefix.as_str());
+        let mut listing = Listing::default();
+        match listing::add_pages(&self.client, prefix, context, &mut listing).await {
+            Ok(headers) => call.response(listing, &headers),
+            Err(error) => call.outcome(&error, |kind| {
+                (kind == AzureErrorKind::NoContainer).then(|| Listing {
+                    requests: listing.requests + 1,
+                    ..Listing::default()
+                })
+            }),
+        }
     }
 }
 
 #[async_trait]
 impl BlobStore for AzureStore {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
-        let call = CallContext {
-            operation: "get",
-            path: key.path(),
-        };
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
+        let call = CallContext::new("get", key.path());
         let mut options = BlobClientDownloadOptions {
             partition_size: NonZero::new(MAX_SINGLE_REQUEST),
             ..Default::default()
@@ -160,30 +137,19 @@ impl BlobStore for AzureStore {
             GetIf::Same(etag) => options.if_match = Some(sdk_etag(&etag)),
         }
         let client = self.client.blob_client(key.path());
-        let error = match client.download(Some(options)).await {
-            Ok(response) => return download_outcome(call, response).await,
-            Err(error) => error,
-        };
-        match AzureErrorKind::of(&error) {
-            AzureErrorKind::Unchanged => call.response_from_error(GetOutcome::Unchanged, &error),
-            AzureErrorKind::Refused => call.response_from_error(GetOutcome::Changed, &error),
-            AzureErrorKind::NoBlob | AzureErrorKind::NoContainer => {
-                call.response_from_error(GetOutcome::Absent, &error)
-            }
-            _ => Err(call.store_error(&error)),
+        match client.download(Some(options)).await {
+            Ok(response) => download_outcome(call, response).await,
+            Err(error) => call.outcome(&error, |kind| match kind {
+                AzureErrorKind::Unchanged => Some(GetOutcome::Unchanged),
+                AzureErrorKind::Refused => Some(GetOutcome::Changed),
+                AzureErrorKind::NoBlob | AzureErrorKind::NoContainer => Some(GetOutcome::Absent),
+                _ => None,
+            }),
         }
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
-        let call = CallContext {
-            operation: "put",
-            path: key.path(),
-        };
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
+        let call = CallContext::new("put", key.path());
         let mut sent = self.upload(key, &blob, &condition).await;
         let no_container = |e: &Error| AzureErrorKind::of(e) == AzureErrorKind::NoContainer;
         let update = matches!(condition, PutIf::Same(_));
@@ -191,116 +157,45 @@ impl BlobStore for AzureStore {
             self.create_container(call).await?;
             sent = self.upload(key, &blob, &condition).await;
         }
-        let error = match sent {
-            Ok(response) => return upload_outcome(call, &response),
-            Err(error) => error,
-        };
-        match AzureErrorKind::of(&error) {
-            AzureErrorKind::Refused => call.response_from_error(PutOutcome::Refused, &error),
-            AzureErrorKind::NoBlob | AzureErrorKind::NoContainer if update => {
-                call.response_from_error(PutOutcome::Refused, &error)
+        match sent {
+            Ok(response) => {
+                let written = PutOutcome::Done(call.etag(response.etag.as_ref())?);
+                call.response(written, response.raw_response.headers())
             }
-            _ => Err(call.store_error(&error)),
+            Err(error) => call.outcome(&error, |kind| match kind {
+                AzureErrorKind::Refused => Some(PutOutcome::Refused),
+                AzureErrorKind::NoBlob | AzureErrorKind::NoContainer if update => {
+                    Some(PutOutcome::Refused)
+                }
+                _ => None,
+            }),
         }
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
-        let call = CallContext {
-            operation: "delete",
-            path: key.path(),
-        };
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
+        let call = CallContext::new("delete", key.path());
         let options = BlobClientDeleteOptions {
             if_match: Some(sdk_etag(if_match)),
             ..Default::default()
         };
         let client = self.client.blob_client(key.path());
-        let error = match client.delete(Some(options)).await {
-            Ok(response) => return call.response(DeleteOutcome::Done, response.headers()),
-            Err(error) => error,
-        };
-        match AzureErrorKind::of(&error) {
-            AzureErrorKind::Refused => call.response_from_error(DeleteOutcome::Refused, &error),
-            AzureErrorKind::NoBlob | AzureErrorKind::NoContainer => {
-                call.response_from_error(DeleteOutcome::Absent, &error)
-            }
-            _ => Err(call.store_error(&error)),
+        match client.delete(Some(options)).await {
+            Ok(response) => call.response(DeleteOutcome::Done, response.headers()),
+            Err(error) => call.outcome(&error, |kind| match kind {
+                AzureErrorKind::Refused => Some(DeleteOutcome::Refused),
+                AzureErrorKind::NoBlob | AzureErrorKind::NoContainer => Some(DeleteOutcome::Absent),
+                _ => None,
+            }),
         }
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
-        let call = CallContext {
-            operation: "list",
-            path: prefix.as_str(),
-        };
-        let mut listing = Listing::default();
-        let error = match self.all_pages(prefix, &mut listing).await {
-            Ok(headers) => return call.response(listing, &headers),
-            Err(error) => error,
-        };
-        match AzureErrorKind::of(&error) {
-            AzureErrorKind::NoContainer => {
-                let empty = Listing {
-                    requests: listing.requests + 1,
-                    ..Listing::default()
-                };
-                call.response_from_error(empty, &error)
-            }
-            _ => Err(call.store_error(&error)),
-        }
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
+        self.listing(prefix, Context::new()).await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
-        let call = CallContext {
-            operation: "list",
-            path: prefix.as_str(),
-        };
-        let mut contents = Contents::default();
-        let error = match one_level(&self.client, prefix, &mut contents).await {
-            Ok(headers) => return call.response(contents, &headers),
-            Err(error) => error,
-        };
-        match AzureErrorKind::of(&error) {
-            AzureErrorKind::NoContainer => {
-                let empty = Contents {
-                    requests: contents.requests + 1,
-                    ..Contents::default()
-                };
-                call.response_from_error(empty, &error)
-            }
-            _ => Err(call.store_error(&error)),
-        }
-    }
-}
-
-impl AzureStore {
-    /// Adds the entries of every page to `listing` and returns the last page's headers.
-    ///
-    /// The SDK supports no delimiter, so blobs in deeper folders are listed too, and filtered out here.
-    async fn all_pages(&self, prefix: &Prefix, listing: &mut Listing) -> Result<Headers, Error> {
-        let options = BlobContainerClientListBlobsOptions {
-            prefix: Some(prefix.as_str().to_owned()),
-            include: Some(vec![ListBlobsIncludeItem::Metadata]),
-            ..Default::default()
-        };
-        let mut pages = self.client.list_blobs(Some(options))?.into_pages();
-        let mut headers = Headers::new();
-        while let Some(page) = pages.try_next().await? {
-            listing.requests += 1;
-            headers = page.headers().clone();
-            let items = page.into_model()?.blob_items;
-            for item in items {
-                if let Some(folder) = folder_name(prefix, &item) {
-                    listing.others.push(folder);
-                } else {
-                    listing.blobs.extend(listed_blob(prefix, item));
-                }
-            }
-        }
-        Ok(headers)
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
+        let context = Context::new().with_value(OneLevel);
+        self.listing(prefix, context).await
     }
 }
 
@@ -308,44 +203,20 @@ impl AzureStore {
 async fn download_outcome(
     call: CallContext<'_>,
     response: BlobClientDownloadResult,
-) -> Result<StoreResponse<GetOutcome>, StoreError> {
-    let Some(etag) = response.properties.etag else {
-        return Err(call.missing_etag());
-    };
+) -> StoreAnswer<GetOutcome> {
+    let etag = call.etag(response.properties.etag.as_ref())?;
     if is_folder(&response.properties.metadata) {
-        return Err(StoreError::NotAFile {
-            key: call.path.to_owned(),
-        });
+        return Err(call.not_a_file());
     }
     let ids = response.properties.metadata.get(WRITES_METADATA);
     let writes = ids.map(|ids| WriteIds::parse(ids)).unwrap_or_default();
     let bytes = response.body.collect().await;
     let blob = Blob {
         bytes: bytes.map_err(|error| call.store_error(&error))?,
-        etag: ETag::new(etag.as_ref()),
+        etag,
         writes,
     };
     call.response(GetOutcome::Blob(blob), &response.headers)
-}
-
-/// The outcome of an upload.
-fn upload_outcome(
-    call: CallContext<'_>,
-    response: &BlobClientUploadResult,
-) -> Result<StoreResponse<PutOutcome>, StoreError> {
-    let Some(etag) = &response.etag else {
-        return Err(call.missing_etag());
-    };
-    let written = PutOutcome::Done(ETag::new(etag.as_ref()));
-    call.response(written, response.raw_response.headers())
-}
-
-/// The name of the entry, if it is a folder directly below the prefix.
-fn folder_name(prefix: &Prefix, item: &BlobItem) -> Option<String> {
-    let name = item.name.as_ref()?.strip_prefix(prefix.as_str())?;
-    let values = item.metadata.as_ref()?.values.as_ref()?;
-    let direct = !name.is_empty() && !name.contains('/');
-    (direct && is_folder(values)).then(|| name.to_owned())
 }
 
 /// An upload replaces all metadata, so without ids none remains.
@@ -358,21 +229,21 @@ fn sdk_etag(etag: &ETag) -> Etag {
 }
 
 fn container_client(
-    connection: &AzureConnection,
+    connection: AzureConnection,
     container: &str,
     trust: &TrustStore,
 ) -> Result<BlobContainerClient, BadConnection> {
-    let mut url = connection.endpoint().clone();
+    let mut url = connection.endpoint;
     url.set_path(&format!("{}/{container}", url.path().trim_end_matches('/')));
     let mut client_options = transport::client_options(trust, &url)?;
-    match connection.credential() {
+    match connection.credential {
         Credential::AccountKey(key) => {
-            let signer = SharedKey::new(connection.account(), key.clone());
+            let signer = SharedKey::new(connection.account, key);
             client_options.per_try_policies.push(Arc::new(signer));
         }
         Credential::Sas(query) => url.set_query(Some(query.secret())),
         Credential::ManagedIdentity(identity) => {
-            let tokens = IdentityTokens::new(identity, trust)?;
+            let tokens = IdentityTokens::new(&identity, trust)?;
             client_options.per_try_policies.push(Arc::new(tokens));
         }
     }

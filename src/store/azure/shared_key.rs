@@ -40,11 +40,8 @@ pub(super) struct SharedKey {
 }
 
 impl SharedKey {
-    pub(super) fn new(account: &str, key: Secret) -> Self {
-        Self {
-            account: account.to_owned(),
-            key,
-        }
+    pub(super) fn new(account: String, key: Secret) -> Self {
+        Self { account, key }
     }
 
     fn text_to_sign(&self, request: &Request) -> String {

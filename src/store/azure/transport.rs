@@ -9,11 +9,10 @@ use azure_core::http::{
     ClientOptions, Context, ExponentialRetryOptions, Request, RetryOptions, Transport, Url,
 };
 use azure_core::time::Duration as SdkDuration;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::ClientBuilder;
 
 use super::connection::BadConnection;
-use super::hierarchy::Delimiter;
 use crate::net::TrustStore;
 
 /// The timeout of one try, from connecting to the last byte of the body.
@@ -33,7 +32,7 @@ pub(super) fn client_options(
         .timeout(TRY_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT);
     Ok(ClientOptions {
-        per_call_policies: vec![Arc::new(PlainPath), Arc::new(Delimiter)],
+        per_call_policies: vec![Arc::new(UrlForm)],
         retry: storage_retries(),
         ..options(client)?
     })
@@ -74,34 +73,26 @@ fn setup_error(error: impl ToString) -> BadConnection {
     BadConnection::Setup(error.to_string())
 }
 
-/// Characters that are valid in a URL path but that servers and proxies tend to rewrite, which breaks the signature.
-const REWRITTEN: &AsciiSet = &CONTROLS
-    .add(b'!')
-    .add(b'$')
-    .add(b'&')
-    .add(b'\'')
-    .add(b'(')
-    .add(b')')
-    .add(b'*')
-    .add(b'+')
-    .add(b',')
-    .add(b':')
-    .add(b';')
-    .add(b'=')
-    .add(b'@')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'|');
+/// All but unreserved characters, slashes and what is encoded already. The others may be valid in a URL path, but servers
+/// and proxies tend to rewrite them, which breaks the signature.
+const REWRITTEN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b'%');
 
-/// Sends blob names with unreserved characters, `%XX` and slashes only. The SDK also encodes slashes, and leaves the
-/// [`REWRITTEN`] characters unencoded.
+/// Marks a request whose listing is limited to one level.
+pub(super) struct OneLevel;
+
+/// Sends blob names without [`REWRITTEN`] characters, which the SDK leaves unencoded, while it encodes slashes. Adds the
+/// `delimiter` parameter to requests marked with [`OneLevel`].
 #[derive(Debug)]
-struct PlainPath;
+struct UrlForm;
 
 #[async_trait]
-impl Policy for PlainPath {
+impl Policy for UrlForm {
     async fn send(
         &self,
         context: &Context,
@@ -114,6 +105,9 @@ impl Policy for PlainPath {
             .to_string()
             .replace("%2F", "/");
         url.set_path(&path);
+        if context.value::<OneLevel>().is_some() {
+            url.query_pairs_mut().append_pair("delimiter", "/");
+        }
         next[0].send(context, request, &next[1..]).await
     }
 }

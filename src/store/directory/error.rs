@@ -9,9 +9,8 @@ pub(super) fn store_error(operation: &'static str, path: &str, error: &io::Error
     let (key, reason) = (path.to_owned(), error.to_string());
     match error.kind() {
         ErrorKind::IsADirectory => StoreError::NotAFile { key },
-        _ if operation == "get" && is_permission_denied(error) => {
-            StoreError::Unreadable { key, reason }
-        }
+        // The process lacks permission for the file itself.
+        ErrorKind::PermissionDenied if operation == "get" => StoreError::Unreadable { key, reason },
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
         | ErrorKind::StorageFull
@@ -22,29 +21,20 @@ pub(super) fn store_error(operation: &'static str, path: &str, error: &io::Error
             key,
             reason,
         },
-        _ => StoreError::Unavailable {
-            operation,
-            key,
-            reason,
-        },
+        _ => StoreError::unavailable(operation, path, reason),
     }
 }
 
 /// No file can exist under this name: it is missing, or the file system doesn't support the name.
 pub(super) fn is_not_found(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::NotFound | ErrorKind::InvalidFilename
-    )
-}
-
-/// The process lacks permission for the file itself.
-fn is_permission_denied(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::PermissionDenied
+    let kind = error.kind();
+    matches!(kind, ErrorKind::NotFound | ErrorKind::InvalidFilename)
 }
 
 /// A symbolic link loop, for which [`ErrorKind`] has no stable variant.
 pub(super) fn is_link_loop(error: &io::Error) -> bool {
+    // Linux's error number for too many levels of symbolic links.
+    const ELOOP: i32 = 40;
     cfg!(target_os = "linux") && error.raw_os_error() == Some(ELOOP)
 }
 
@@ -52,6 +42,3 @@ pub(super) fn is_link_loop(error: &io::Error) -> bool {
 pub(super) fn not_a_file() -> io::Error {
     io::Error::from(ErrorKind::IsADirectory)
 }
-
-/// Linux's error number for too many levels of symbolic links.
-const ELOOP: i32 = 40;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::version::FileVersion;
+use crate::store::ids::ETag;
 
 /// Prefix and suffix of temporary file names. They don't contain the target's name, which may already have the maximum
 /// length.
@@ -34,17 +35,17 @@ impl TempFile {
         Ok(temp)
     }
 
-    /// Sets the file's modification time, and the permissions of the file it replaces. Returns the resulting version.
+    /// Sets the file's modification time, and the permissions of the file it replaces. Returns the resulting ETag.
     pub(super) fn set_metadata(
         &self,
         modified: SystemTime,
         permissions: Option<Permissions>,
-    ) -> io::Result<FileVersion> {
+    ) -> io::Result<ETag> {
         if let Some(permissions) = permissions {
             self.file.set_permissions(permissions)?;
         }
         self.file.set_modified(modified)?;
-        FileVersion::of(&self.file.metadata()?)
+        Ok(FileVersion::of(&self.file.metadata()?)?.etag())
     }
 
     /// Flushes the content to disk.
@@ -62,20 +63,17 @@ impl TempFile {
     pub(super) fn create(self, target: &Path) -> io::Result<bool> {
         match fs::hard_link(&self.path, target) {
             Ok(()) => Ok(true),
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    ErrorKind::Unsupported | ErrorKind::PermissionDenied
-                ) =>
-            {
-                let free = target.symlink_metadata().is_err();
-                if free {
-                    self.replace(target)?;
+            Err(e) => match e.kind() {
+                ErrorKind::AlreadyExists => Ok(false),
+                ErrorKind::Unsupported | ErrorKind::PermissionDenied => {
+                    let free = target.symlink_metadata().is_err();
+                    if free {
+                        self.replace(target)?;
+                    }
+                    Ok(free)
                 }
-                Ok(free)
-            }
-            Err(e) => Err(e),
+                _ => Err(e),
+            },
         }
     }
 }
@@ -105,10 +103,9 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 /// Flushes a rename, link or deletion in the folder to disk.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     // On other systems a folder can't be opened as a file, and its metadata is journalled.
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
+    match cfg!(unix) {
+        true => File::open(folder)?.sync_all(),
+        false => Ok(()),
     }
 }
 

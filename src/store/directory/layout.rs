@@ -2,6 +2,9 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
 
 use super::files::make_folder;
 use crate::store::key::{BlobKey, Prefix};
@@ -12,24 +15,30 @@ const STORE_FOLDER: &str = ".codex-miroir";
 /// Its subfolder with the lock files.
 const LOCKS: &str = "locks";
 
-/// The paths of one store.
+/// The paths of one store, and its clock.
 #[derive(Debug)]
 pub(super) struct Layout {
     root: PathBuf,
+    /// Dates responses and the files written.
+    pub(super) clock: fn() -> DateTime<Utc>,
 }
 
 impl Layout {
     /// Creates the root and the private folder. The latter is never created again: if it is missing, another folder has
     /// taken the root's place, such as a bare mount point.
-    pub(super) fn open(root: &Path) -> io::Result<Self> {
+    pub(super) fn open(root: &Path, clock: fn() -> DateTime<Utc>) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
         make_folder(&root.join(STORE_FOLDER).join(LOCKS))?;
-        Ok(Self { root })
+        Ok(Self { root, clock })
     }
 
     /// Whether [`Self::open`] has been called on this root before.
     pub(super) fn is_initialized(root: &Path) -> bool {
         root.join(STORE_FOLDER).join(LOCKS).is_dir()
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        (self.clock)().into()
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -52,17 +61,14 @@ impl Layout {
     /// The lock file for the path's first two segments: one user's blobs of one kind.
     pub(super) fn lock(&self, key: &BlobKey) -> PathBuf {
         let segments: Vec<&str> = key.path().split('/').take(2).collect();
-        self.root
-            .join(STORE_FOLDER)
-            .join(LOCKS)
-            .join(segments.join("-"))
+        let locks = self.root.join(STORE_FOLDER).join(LOCKS);
+        locks.join(segments.join("-"))
     }
 
     /// The file with the blob's write ids; `None` for the kinds that have none.
     pub(super) fn sidecar(&self, key: &BlobKey) -> Option<PathBuf> {
-        key.path()
-            .starts_with("raw/")
-            .then(|| self.root.join(STORE_FOLDER).join("writes").join(key.path()))
+        let is_task = key.path().starts_with("raw/");
+        is_task.then(|| self.root.join(STORE_FOLDER).join("writes").join(key.path()))
     }
 
     /// Whether the blob must survive a power failure.
@@ -81,21 +87,13 @@ impl Layout {
             return Err(io::Error::new(ErrorKind::NotFound, reason));
         }
         let below_root = |p: &&Path| p.starts_with(&self.root) && *p != self.root;
-        match path
-            .ancestors()
-            .skip(1)
-            .take_while(below_root)
-            .find(|p| is_dangling(p))
-        {
-            Some(link) => Err(io::Error::new(
-                ErrorKind::NotFound,
-                format!("{} is a dangling link", link.display()),
-            )),
+        let mut above = path.ancestors().skip(1).take_while(below_root);
+        match above.find(|p| p.is_symlink() && !p.exists()) {
+            Some(link) => {
+                let reason = format!("{} is a dangling link", link.display());
+                Err(io::Error::new(ErrorKind::NotFound, reason))
+            }
             None => Ok(()),
         }
     }
-}
-
-fn is_dangling(path: &Path) -> bool {
-    path.is_symlink() && !path.exists()
 }

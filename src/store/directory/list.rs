@@ -7,59 +7,34 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::SystemTime;
 
-use chrono::{DateTime, Utc};
-
 use super::files::{is_temporary, remove_if_abandoned};
 use super::layout::Layout;
 use super::version::{FileVersion, is_non_file, racy_window};
-use crate::store::blob_store::{Contents, ListedBlob, Listing};
+use crate::store::blob_store::{ListedBlob, Listing};
 use crate::store::ids::ETag;
 use crate::store::key::Prefix;
 
-/// [`crate::store::blob_store::BlobStore::list`].
-pub(super) fn list(
-    layout: &Layout,
-    clock: fn() -> DateTime<Utc>,
-    prefix: &Prefix,
-) -> io::Result<Listing> {
+/// [`crate::store::blob_store::BlobStore::list`], or `contents` if `with_folders`.
+pub(super) fn list(layout: &Layout, prefix: &Prefix, with_folders: bool) -> io::Result<Listing> {
     let folder = layout.folder(prefix);
-    let names = names_if_present(layout, clock, &folder)?;
     let mut listing = Listing {
         requests: 1,
         ..Listing::default()
     };
-    for name in &names {
-        match listed_blob(&folder, name) {
-            Some(blob) => listing.blobs.push(blob),
-            None if is_non_file(&folder.join(name)) => listing.others.push(escaped_name(name)),
-            // Deleted since.
-            None => {}
+    for name in names_if_present(layout, &folder)? {
+        let path = folder.join(&name);
+        if with_folders && path.is_dir() {
+            // Deleting files leaves their folders behind.
+            if has_any_file(&path) {
+                listing.folders.insert(escaped_name(&name));
+            }
+        } else if let Some(blob) = listed_blob(&path, &name) {
+            listing.blobs.push(blob);
+        } else if is_non_file(&path) {
+            listing.others.push(escaped_name(&name));
         }
     }
     Ok(listing)
-}
-
-/// [`crate::store::blob_store::BlobStore::contents`].
-pub(super) fn contents(
-    layout: &Layout,
-    clock: fn() -> DateTime<Utc>,
-    prefix: &Prefix,
-) -> io::Result<Contents> {
-    let folder = layout.folder(prefix);
-    let names = names_if_present(layout, clock, &folder)?;
-    let (mut folders, others): (Vec<_>, Vec<_>) = names
-        .into_iter()
-        .partition(|name| folder.join(name).is_dir());
-    // Deleting files leaves their folders behind.
-    folders.retain(|name| has_any_file(&folder.join(name)));
-    Ok(Contents {
-        folders: folders.iter().map(|name| escaped_name(name)).collect(),
-        blobs: others
-            .iter()
-            .filter_map(|name| listed_blob(&folder, name))
-            .collect(),
-        requests: 1,
-    })
 }
 
 /// Whether the folder or a subfolder contains anything but folders. Counts unreadable entries as files, and doesn't
@@ -78,8 +53,8 @@ fn has_any_file(folder: &Path) -> bool {
 
 /// Includes links to files; excludes folders, sockets, dangling links and files deleted since. An inaccessible entry is
 /// included with an ETag that equals no other.
-fn listed_blob(folder: &Path, name: &OsStr) -> Option<ListedBlob> {
-    let (etag, size, modified) = match FileVersion::at(&folder.join(name)) {
+fn listed_blob(path: &Path, name: &OsStr) -> Option<ListedBlob> {
+    let (etag, size, modified) = match FileVersion::at(path) {
         Ok(version) => {
             let version = version?;
             (version.etag(), version.size, Some(version.modified.into()))
@@ -95,12 +70,8 @@ fn listed_blob(folder: &Path, name: &OsStr) -> Option<ListedBlob> {
 }
 
 /// The names in a folder; empty if the folder doesn't exist.
-fn names_if_present(
-    layout: &Layout,
-    clock: fn() -> DateTime<Utc>,
-    folder: &Path,
-) -> io::Result<HashSet<OsString>> {
-    match all_names(folder, clock) {
+fn names_if_present(layout: &Layout, folder: &Path) -> io::Result<HashSet<OsString>> {
+    match all_names(folder, layout.now()) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Checked for a name inside, so that the folder itself is checked, too.
             let absent = layout.check_absent(&folder.join("any"));
@@ -112,8 +83,7 @@ fn names_if_present(
 
 /// Every name in the folder. An enumeration may miss a name that is being renamed over, so a folder that is changing,
 /// or changed just before, is enumerated twice.
-fn all_names(folder: &Path, clock: fn() -> DateTime<Utc>) -> io::Result<HashSet<OsString>> {
-    let now = clock().into();
+fn all_names(folder: &Path, now: SystemTime) -> io::Result<HashSet<OsString>> {
     let before = fs::metadata(folder)?.modified()?;
     let mut names = HashSet::new();
     enumerate(folder, now, &mut names)?;

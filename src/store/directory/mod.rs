@@ -34,7 +34,7 @@ pub use self::watch::{ChangedPath, FolderWatcher};
 use self::error::store_error;
 use self::layout::Layout;
 use super::blob_store::{
-    BlobStore, Contents, DeleteOutcome, GetIf, GetOutcome, Listing, Put, PutIf, PutOutcome,
+    BlobStore, DeleteOutcome, GetIf, GetOutcome, Listing, Put, PutIf, PutOutcome, StoreAnswer,
     StoreResponse,
 };
 use super::error::StoreError;
@@ -46,7 +46,6 @@ use super::key::{BlobKey, Prefix};
 pub struct DirectoryStore {
     layout: Arc<Layout>,
     writer_locks: WriterLocks,
-    clock: fn() -> DateTime<Utc>,
 }
 
 /// In-process locks by lock file path. Keeps one small entry for each user who has written.
@@ -58,12 +57,11 @@ impl DirectoryStore {
     ///
     /// `clock` is the store's clock: it dates responses and the files written.
     pub fn open(root: &Path, clock: fn() -> DateTime<Utc>) -> Result<Self, StoreError> {
-        let layout =
-            Layout::open(root).map_err(|e| store_error("open", &root.display().to_string(), &e))?;
-        let (folders, now) = (layout.folders(), clock().into());
+        let store = Self::with_layout(root, Layout::open(root, clock))?;
+        let (folders, now) = (store.layout.folders(), store.layout.now());
         // In the background: it visits every file, and nothing depends on it.
         std::thread::spawn(move || folders.iter().for_each(|folder| files::sweep(folder, now)));
-        Ok(Self::with_layout(layout, clock))
+        Ok(store)
     }
 
     /// Opens the store at `root` for reading: creates nothing and deletes no temporary files.
@@ -71,7 +69,6 @@ impl DirectoryStore {
     /// # Errors
     /// If the store was never opened at this path before.
     pub fn open_to_read(root: &Path, clock: fn() -> DateTime<Utc>) -> Result<Self, StoreError> {
-        let shown = root.display().to_string();
         let missing = match (root.is_dir(), Layout::is_initialized(root)) {
             (true, true) => None,
             (true, false) => Some("the service has never used this folder; is its disk mounted?"),
@@ -79,19 +76,18 @@ impl DirectoryStore {
         };
         let layout = match missing {
             // Creates nothing, since everything exists.
-            None => Layout::open(root),
+            None => Layout::open(root, clock),
             Some(reason) => Err(io::Error::new(ErrorKind::NotFound, reason)),
         };
-        let layout = layout.map_err(|e| store_error("open", &shown, &e))?;
-        Ok(Self::with_layout(layout, clock))
+        Self::with_layout(root, layout)
     }
 
-    fn with_layout(layout: Layout, clock: fn() -> DateTime<Utc>) -> Self {
-        Self {
+    fn with_layout(root: &Path, layout: io::Result<Layout>) -> Result<Self, StoreError> {
+        let layout = layout.map_err(|e| store_error("open", &root.display().to_string(), &e))?;
+        Ok(Self {
             layout: Arc::new(layout),
             writer_locks: WriterLocks::default(),
-            clock,
-        }
+        })
     }
 
     /// The absolute path of the folder, for the startup log.
@@ -113,88 +109,57 @@ impl DirectoryStore {
     }
 
     /// Runs `work` on a blocking thread. It runs to its end even if the caller is cancelled.
-    async fn run<T, W>(
+    async fn run<T: Send + 'static>(
         &self,
         operation: &'static str,
         path: &str,
-        work: W,
-    ) -> Result<StoreResponse<T>, StoreError>
-    where
-        T: Send + 'static,
-        W: FnOnce(&Layout, fn() -> DateTime<Utc>) -> io::Result<T> + Send + 'static,
-    {
-        let (layout, clock) = (Arc::clone(&self.layout), self.clock);
-        let done = tokio::task::spawn_blocking(move || work(&layout, clock))
-            .await
-            .map_err(io::Error::other);
-        match done.flatten() {
-            Ok(value) => Ok(StoreResponse {
-                value,
-                date: clock(),
-            }),
-            Err(error) => Err(store_error(operation, path, &error)),
-        }
+        work: impl FnOnce(&Layout) -> io::Result<T> + Send + 'static,
+    ) -> StoreAnswer<T> {
+        let layout = Arc::clone(&self.layout);
+        let done = tokio::task::spawn_blocking(move || work(&layout)).await;
+        let done = done.map_err(io::Error::other).flatten();
+        let value = done.map_err(|error| store_error(operation, path, &error))?;
+        let date = (self.layout.clock)();
+        Ok(StoreResponse { value, date })
     }
 }
 
 #[async_trait]
 impl BlobStore for DirectoryStore {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         let asked = key.clone();
-        self.run("get", key.path(), move |layout, clock| {
-            read::get(layout, clock, &asked, &condition)
-        })
-        .await
+        let work = move |layout: &Layout| read::get(layout, &asked, &condition);
+        self.run("get", key.path(), work).await
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
         let (asked, writer_lock) = (key.clone(), self.writer_lock("put", key).await?);
-        let work = move |layout: &Layout, clock| {
+        let work = move |layout: &Layout| {
             let _until_done = writer_lock;
-            write::put(layout, clock, &asked, &blob, &condition)
+            write::put(layout, &asked, &blob, &condition)
         };
         self.run("put", key.path(), work).await
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
-        let (asked, etag, writer_lock) = (
-            key.clone(),
-            if_match.clone(),
-            self.writer_lock("delete", key).await?,
-        );
-        let work = move |layout: &Layout, clock| {
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
+        let writer_lock = self.writer_lock("delete", key).await?;
+        let (asked, etag) = (key.clone(), if_match.clone());
+        let work = move |layout: &Layout| {
             let _until_done = writer_lock;
-            write::delete(layout, clock, &asked, &etag)
+            write::delete(layout, &asked, &etag)
         };
         self.run("delete", key.path(), work).await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         let asked = prefix.clone();
-        self.run("list", prefix.as_str(), move |layout, clock| {
-            list::list(layout, clock, &asked)
-        })
-        .await
+        let work = move |layout: &Layout| list::list(layout, &asked, false);
+        self.run("list", prefix.as_str(), work).await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         let asked = prefix.clone();
-        self.run("list", prefix.as_str(), move |layout, clock| {
-            list::contents(layout, clock, &asked)
-        })
-        .await
+        let work = move |layout: &Layout| list::list(layout, &asked, true);
+        self.run("list", prefix.as_str(), work).await
     }
 }

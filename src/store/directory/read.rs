@@ -11,14 +11,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 
 use super::error::{is_not_found, not_a_file};
 use super::layout::Layout;
 use super::sidecar;
 use super::version::{FileVersion, is_non_file, racy_window};
 use crate::store::blob_store::{Blob, GetIf, GetOutcome};
-use crate::store::ids::{ETag, WriteIds};
+use crate::store::ids::ETag;
 use crate::store::key::BlobKey;
 
 /// The maximum number of attempts while a file keeps changing.
@@ -38,12 +37,7 @@ enum ReadAttempt {
 }
 
 /// [`crate::store::blob_store::BlobStore::get`].
-pub(super) fn get(
-    layout: &Layout,
-    clock: fn() -> DateTime<Utc>,
-    key: &BlobKey,
-    condition: &GetIf,
-) -> io::Result<GetOutcome> {
+pub(super) fn get(layout: &Layout, key: &BlobKey, condition: &GetIf) -> io::Result<GetOutcome> {
     let path = layout.blob(key);
     let mut last_racy = None;
     let mut waited = false;
@@ -52,7 +46,7 @@ pub(super) fn get(
             if is_non_file(&path) {
                 return Err(not_a_file());
             }
-            if let Some(pause) = absence_racy_window(layout, key, clock).filter(|_| !waited) {
+            if let Some(pause) = absence_racy_window(layout, key).filter(|_| !waited) {
                 waited = true;
                 sleep(pause);
                 continue;
@@ -62,7 +56,7 @@ pub(super) fn get(
         if let Some(outcome) = outcome_without_reading(condition, &version.etag()) {
             return Ok(outcome);
         }
-        match try_read(&path, version, layout.sidecar(key).as_deref(), clock)? {
+        match try_read(layout, key, version)? {
             ReadAttempt::Complete(blob) => return Ok(GetOutcome::Blob(blob)),
             ReadAttempt::Torn => sleep(SAVE_PAUSE),
             ReadAttempt::Racy(blob, pause) => {
@@ -79,20 +73,11 @@ pub(super) fn get(
 
 /// How long to wait before a missing file counts as absent, if its folder changed just now: some editors move the old
 /// file away before they write the new one.
-fn absence_racy_window(
-    layout: &Layout,
-    key: &BlobKey,
-    clock: fn() -> DateTime<Utc>,
-) -> Option<Duration> {
+fn absence_racy_window(layout: &Layout, key: &BlobKey) -> Option<Duration> {
     // Only task files have a sidecar, and only they are edited.
     layout.sidecar(key)?;
-    let changed = layout
-        .blob(key)
-        .parent()?
-        .metadata()
-        .and_then(|folder| folder.modified())
-        .ok()?;
-    racy_window(changed, clock().into())
+    let folder = layout.blob(key).parent()?.metadata().ok()?;
+    racy_window(folder.modified().ok()?, layout.now())
 }
 
 fn outcome_without_reading(condition: &GetIf, etag: &ETag) -> Option<GetOutcome> {
@@ -103,20 +88,19 @@ fn outcome_without_reading(condition: &GetIf, etag: &ETag) -> Option<GetOutcome>
     }
 }
 
-/// Reads the file if it is still `version`. `sidecar` is given for the kind of blob that editors may write, too.
-fn try_read(
-    path: &Path,
-    version: FileVersion,
-    sidecar: Option<&Path>,
-    clock: fn() -> DateTime<Utc>,
-) -> io::Result<ReadAttempt> {
-    let Some(bytes) = read_version(path, &version)? else {
+/// Reads the file if it is still `version`.
+fn try_read(layout: &Layout, key: &BlobKey, version: FileVersion) -> io::Result<ReadAttempt> {
+    let path = layout.blob(key);
+    let Some(bytes) = read_version(&path, &version)? else {
         return Ok(ReadAttempt::Torn);
     };
     let etag = version.etag();
-    let writes = sidecar.map_or(Ok(WriteIds::default()), |file| sidecar::read(file, &etag))?;
+    // The kind of blob that editors may write, too.
+    let sidecar = layout.sidecar(key);
+    let writes = sidecar.as_deref().map(|file| sidecar::read(file, &etag));
+    let writes = writes.transpose()?.unwrap_or_default();
     let foreign = sidecar.is_some() && writes.is_empty();
-    if foreign && FileVersion::at(path)? != Some(version) {
+    if foreign && FileVersion::at(&path)? != Some(version) {
         // Two writes may have followed, after which the sidecar no longer has a line for this version.
         return Ok(ReadAttempt::Torn);
     }
@@ -125,7 +109,7 @@ fn try_read(
         etag,
         writes,
     };
-    match version.racy_window(clock().into()) {
+    match racy_window(version.modified, layout.now()) {
         Some(pause) if foreign => Ok(ReadAttempt::Racy(blob, pause)),
         _ => Ok(ReadAttempt::Complete(blob)),
     }

@@ -20,10 +20,8 @@ pub(super) fn read(sidecar: &Path, etag: &ETag) -> io::Result<WriteIds> {
         Err(error) => return Err(error),
     };
     let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-    Ok(lines
-        .find(|(of, _)| *of == etag.as_str())
-        .map(|(_, ids)| WriteIds::parse(ids))
-        .unwrap_or_default())
+    let ids = lines.find(|(of, _)| *of == etag.as_str());
+    Ok(ids.map(|(_, ids)| WriteIds::parse(ids)).unwrap_or_default())
 }
 
 /// Writes the lines of `next` and, until that is in place, of `current`.
@@ -45,11 +43,6 @@ pub(super) fn prepare(
     temp.replace(sidecar)?;
     // Flushed before the task file is: otherwise a power failure could leave the file without its ids.
     sync_folder(folder)
-}
-
-/// Called after its task file was deleted. If this fails, the remaining lines match no later version.
-pub(super) fn remove(sidecar: &Path) {
-    let _ = fs::remove_file(sidecar);
 }
 
 fn line(etag: &ETag, writes: &WriteIds) -> String {

@@ -14,7 +14,7 @@ use crate::store::ids::ETag;
 /// Identifies a version of a file.
 ///
 /// A second save in place can get the same version as the first, if both fall into one tick of the kernel's clock; see
-/// [`FileVersion::racy_window`].
+/// [`racy_window`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileVersion {
     pub(super) modified: SystemTime,
@@ -23,7 +23,7 @@ pub(super) struct FileVersion {
 }
 
 /// Longer than a tick of any kernel's file clock (1 to 10 ms on Linux, 16 ms on Windows).
-pub(super) const CLOCK_TICK: Duration = Duration::from_millis(20);
+const CLOCK_TICK: Duration = Duration::from_millis(20);
 
 impl FileVersion {
     pub(super) fn of(metadata: &Metadata) -> io::Result<Self> {
@@ -57,11 +57,6 @@ impl FileVersion {
         });
         ETag::new(&parts.join("."))
     }
-
-    /// How long from `now` a further save could still get the same version; `None` if it can't any more.
-    pub(super) fn racy_window(&self, now: SystemTime) -> Option<Duration> {
-        racy_window(self.modified, now)
-    }
 }
 
 /// Whether `path` is something other than a file or a link to one. For use after [`FileVersion::at`] returned none.
@@ -70,7 +65,8 @@ pub(super) fn is_non_file(path: &Path) -> bool {
     found.is_ok_and(|found| !found.is_file()) && !path.is_file()
 }
 
-/// [`FileVersion::racy_window`] for a bare time, such as a folder's. Doesn't wait for a time far in the future.
+/// How long from `now` a further save could still get the same modification time; `None` if it can't any more. Doesn't
+/// wait for a time far in the future.
 pub(super) fn racy_window(modified: SystemTime, now: SystemTime) -> Option<Duration> {
     match now.duration_since(modified) {
         Ok(age) => CLOCK_TICK.checked_sub(age),

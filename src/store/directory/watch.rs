@@ -65,23 +65,23 @@ impl FolderWatcher {
     /// # Errors
     /// If the system refuses, for example because no watches are left (`fs.inotify.max_user_watches` on Linux).
     pub fn begin(root: &Path) -> Result<Self, StoreError> {
-        let prefix = Prefix::all_raw();
-        let failed = |error: notify::Error| {
-            let error = match error.kind {
-                notify::ErrorKind::Io(error) => error,
-                _ => io::Error::other(error),
-            };
-            store_error("watch", prefix.as_str(), &error)
-        };
+        let raw = Prefix::all_raw();
+        let begun = Self::watch(root, &raw).map_err(|error| match error.kind {
+            notify::ErrorKind::Io(error) => error,
+            _ => io::Error::other(error),
+        });
+        begun.map_err(|error| store_error("watch", raw.as_str(), &error))
+    }
+
+    fn watch(root: &Path, raw: &Prefix) -> notify::Result<Self> {
         // Creates nothing on a bare mount point.
-        let is_there = Layout::is_initialized(root)
-            .then_some(())
-            .ok_or(io::ErrorKind::NotFound);
-        is_there.map_err(|kind| store_error("watch", prefix.as_str(), &kind.into()))?;
-        let raw = root.join(prefix.as_str());
+        if !Layout::is_initialized(root) {
+            return Err(io::Error::from(io::ErrorKind::NotFound).into());
+        }
+        let raw = root.join(raw.as_str());
+        make_folder(&raw)?;
         // Events carry canonical paths, also for links and folders below links.
-        let raw = make_folder(&raw).and_then(|()| raw.canonicalize());
-        let raw = raw.map_err(|error| store_error("watch", prefix.as_str(), &error))?;
+        let raw = raw.canonicalize()?;
         let (sender, events) = unbounded_channel();
         let below = raw.clone();
         let handler = move |event: notify::Result<Event>| {
@@ -90,11 +90,8 @@ impl FolderWatcher {
                 let _ = sender.send(it);
             }
         };
-        let watcher = RecommendedWatcher::new(handler, Config::default());
-        let mut watcher = watcher.map_err(failed)?;
-        watcher
-            .watch(&raw, RecursiveMode::Recursive)
-            .map_err(failed)?;
+        let mut watcher = RecommendedWatcher::new(handler, Config::default())?;
+        watcher.watch(&raw, RecursiveMode::Recursive)?;
         Ok(Self {
             _watcher: watcher,
             events,
@@ -130,9 +127,7 @@ impl FolderWatcher {
         }
         Some(changed)
     }
-}
 
-impl FolderWatcher {
     /// Whether the path no longer leads to the watched folder.
     pub fn is_stale(&self) -> bool {
         self.is_gone || folder_id(&self.raw) != self.folder_id
@@ -154,25 +149,19 @@ fn folder_id(folder: &Path) -> Option<FolderId> {
 /// The changes below `raw` that an event reports.
 fn watch_events(raw: &Path, event: notify::Result<Event>) -> Vec<WatchEvent> {
     let event = match event {
-        Ok(event) => event,
+        Ok(event) if !event.need_rescan() => event,
+        Ok(_) => return vec![WatchEvent::Changed(ChangedPath::Unknown)],
         Err(error) => {
             tracing::warn!(%error, "the file watcher failed; changes by editors may have been missed");
             return vec![WatchEvent::Changed(ChangedPath::Unknown)];
         }
     };
-    if event.need_rescan() {
-        return vec![WatchEvent::Changed(ChangedPath::Unknown)];
-    }
     match event.kind {
         EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)) => vec![],
+        _ if event.paths.iter().any(|path| path == raw) => vec![WatchEvent::Gone],
         _ => {
-            if event.paths.iter().any(|path| path == raw) {
-                return vec![WatchEvent::Gone];
-            }
-            let changed = event
-                .paths
-                .iter()
-                .filter_map(|path| changed_path(raw, path));
+            let changed = event.paths.iter();
+            let changed = changed.filter_map(|path| changed_path(raw, path));
             changed.map(WatchEvent::Changed).collect()
         }
     }
@@ -181,15 +170,12 @@ fn watch_events(raw: &Path, event: notify::Result<Event>) -> Vec<WatchEvent> {
 fn changed_path(raw: &Path, path: &Path) -> Option<ChangedPath> {
     let mut parts = path.strip_prefix(raw).ok()?.iter();
     let user = UserId::parse(parts.next()?.to_str()?).ok()?;
-    let Some(folder) = parts.next() else {
-        return Some(ChangedPath::Folder(user));
-    };
-    if folder != "tasks" {
-        return None;
+    match (parts.next(), parts.next()) {
+        (Some(folder), _) if folder != "tasks" => None,
+        (Some(_), Some(file)) => {
+            let name = file.to_str().filter(|_| !is_temporary(file))?;
+            Some(ChangedPath::File(user, name.to_owned()))
+        }
+        _ => Some(ChangedPath::Folder(user)),
     }
-    let Some(file) = parts.next() else {
-        return Some(ChangedPath::Folder(user));
-    };
-    let name = file.to_str().filter(|_| !is_temporary(file))?;
-    Some(ChangedPath::File(user, name.to_owned()))
 }

@@ -4,8 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
-
 use super::error::not_a_file;
 use super::files::{TempFile, make_folder, sync_folder};
 use super::layout::Layout;
@@ -19,7 +17,6 @@ use crate::store::key::BlobKey;
 /// [`crate::store::blob_store::BlobStore::put`].
 pub(super) fn put(
     layout: &Layout,
-    clock: fn() -> DateTime<Utc>,
     key: &BlobKey,
     blob: &Put,
     condition: &PutIf,
@@ -39,12 +36,11 @@ pub(super) fn put(
     let folder = folder_of(&target)?;
     make_folder(folder)?;
     let temp = TempFile::write(folder, &blob.bytes)?;
-    let next = set_metadata(
-        &temp,
-        &target,
-        current.as_ref(),
-        lock.next_time(clock().into())?,
-    )?;
+    // Later than the current file's, so that the ETag is new.
+    let now = lock.next_time(layout.now())?;
+    let modified = current.map_or(now, |version| now.max(just_after(version.modified)));
+    let replaced = current.map(|_| fs::metadata(&target)).transpose()?;
+    let next = temp.set_metadata(modified, replaced.map(|it| it.permissions()))?;
     if Layout::is_durable(key) {
         temp.sync()?;
     }
@@ -62,12 +58,7 @@ pub(super) fn put(
 }
 
 /// [`crate::store::blob_store::BlobStore::delete`].
-pub(super) fn delete(
-    layout: &Layout,
-    clock: fn() -> DateTime<Utc>,
-    key: &BlobKey,
-    if_match: &ETag,
-) -> io::Result<DeleteOutcome> {
+pub(super) fn delete(layout: &Layout, key: &BlobKey, if_match: &ETag) -> io::Result<DeleteOutcome> {
     let lock = UserLock::take(&layout.lock(key))?;
     let path = layout.blob(key);
     let Some(current) = FileVersion::at(&path)? else {
@@ -80,10 +71,11 @@ pub(super) fn delete(
         return Ok(DeleteOutcome::Refused);
     }
     // Advances the lock's time, so that a later file of this name can't get the deleted version's ETag.
-    lock.next_time(clock().into())?;
+    lock.next_time(layout.now())?;
     fs::remove_file(&path)?;
     if let Some(sidecar) = layout.sidecar(key) {
-        sidecar::remove(&sidecar);
+        // If this fails, the remaining lines match no later version.
+        let _ = fs::remove_file(sidecar);
     }
     sync_folder(folder_of(&path)?)?;
     Ok(DeleteOutcome::Done)
@@ -91,16 +83,15 @@ pub(super) fn delete(
 
 /// The target of a link, which the new version replaces so that the link remains.
 fn resolve_links(path: PathBuf) -> PathBuf {
-    if path.is_symlink() {
-        path.canonicalize().unwrap_or(path)
-    } else {
-        path
+    match path.is_symlink() {
+        true => path.canonicalize().unwrap_or(path),
+        false => path,
     }
 }
 
 fn folder_of(path: &Path) -> io::Result<&Path> {
-    path.parent()
-        .ok_or_else(|| io::Error::other("a blob is in a folder"))
+    let folder = path.parent();
+    folder.ok_or_else(|| io::Error::other("a blob is in a folder"))
 }
 
 fn condition_holds(condition: &PutIf, current: Option<&FileVersion>) -> bool {
@@ -109,21 +100,6 @@ fn condition_holds(condition: &PutIf, current: Option<&FileVersion>) -> bool {
         PutIf::Absent => current.is_none(),
         PutIf::Same(etag) => current.is_some_and(|version| version.etag() == *etag),
     }
-}
-
-/// Sets a modification time later than the current file's, so that the ETag is new. Keeps the current permissions.
-fn set_metadata(
-    temp: &TempFile,
-    target: &Path,
-    current: Option<&FileVersion>,
-    now: std::time::SystemTime,
-) -> io::Result<ETag> {
-    let modified = current.map_or(now, |version| now.max(just_after(version.modified)));
-    let permissions = match current {
-        Some(_) => Some(fs::metadata(target)?.permissions()),
-        None => None,
-    };
-    Ok(temp.set_metadata(modified, permissions)?.etag())
 }
 
 /// Moves the file into place. Flushing took a while, during which an editor may have saved: its text must not be lost,

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use codex_miroir::store::{
-    BlobKey, BlobStore, Contents, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put,
-    PutIf, PutOutcome, StoreError, StoreResponse,
+    BlobKey, BlobStore, DeleteOutcome, ETag, GetIf, GetOutcome, Listing, Prefix, Put, PutIf,
+    PutOutcome, StoreAnswer, StoreError,
 };
 
 use crate::support::memory_store::MemoryStore;
@@ -41,8 +41,8 @@ impl Interrupted {
         &self,
         operation: &'static str,
         path: &str,
-        call: impl Future<Output = Result<StoreResponse<T>, StoreError>>,
-    ) -> Result<StoreResponse<T>, StoreError> {
+        call: impl Future<Output = StoreAnswer<T>>,
+    ) -> StoreAnswer<T> {
         let left = self.left.fetch_sub(1, Ordering::SeqCst);
         let gone = || StoreError::Unavailable {
             operation,
@@ -62,40 +62,27 @@ impl Interrupted {
 
 #[async_trait]
 impl BlobStore for Interrupted {
-    async fn get(
-        &self,
-        key: &BlobKey,
-        condition: GetIf,
-    ) -> Result<StoreResponse<GetOutcome>, StoreError> {
+    async fn get(&self, key: &BlobKey, condition: GetIf) -> StoreAnswer<GetOutcome> {
         self.send("get", key.path(), self.inner.get(key, condition))
             .await
     }
 
-    async fn put(
-        &self,
-        key: &BlobKey,
-        blob: Put,
-        condition: PutIf,
-    ) -> Result<StoreResponse<PutOutcome>, StoreError> {
+    async fn put(&self, key: &BlobKey, blob: Put, condition: PutIf) -> StoreAnswer<PutOutcome> {
         self.send("put", key.path(), self.inner.put(key, blob, condition))
             .await
     }
 
-    async fn delete(
-        &self,
-        key: &BlobKey,
-        if_match: &ETag,
-    ) -> Result<StoreResponse<DeleteOutcome>, StoreError> {
+    async fn delete(&self, key: &BlobKey, if_match: &ETag) -> StoreAnswer<DeleteOutcome> {
         self.send("delete", key.path(), self.inner.delete(key, if_match))
             .await
     }
 
-    async fn list(&self, prefix: &Prefix) -> Result<StoreResponse<Listing>, StoreError> {
+    async fn list(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.send("list", prefix.as_str(), self.inner.list(prefix))
             .await
     }
 
-    async fn contents(&self, prefix: &Prefix) -> Result<StoreResponse<Contents>, StoreError> {
+    async fn contents(&self, prefix: &Prefix) -> StoreAnswer<Listing> {
         self.send("list", prefix.as_str(), self.inner.contents(prefix))
             .await
     }

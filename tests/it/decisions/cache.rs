@@ -620,7 +620,7 @@ proptest! {
     ) {
         let (base, now) = (table(&before.join(" ")), table(&after.join(" ")));
         let blobs = now.iter().map(|it| listed(it.name, it.etag, 9)).collect();
-        let found = partition_listing(Listing { blobs, others: vec![], requests: 1 }, Some(&base));
+        let found = partition_listing(Listing { blobs, requests: 1, ..Listing::default() }, Some(&base));
         let mut names: Vec<&str> = found.known.iter().map(|it| it.name.as_str()).collect();
         names.extend(found.unknown.iter().map(FileName::as_str));
         names.sort_unstable();

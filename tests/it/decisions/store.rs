@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use codex_miroir::per_user::PerUser;
-use codex_miroir::store::deadline::{CALL_DEADLINE, DeadlineStore};
+use codex_miroir::store::deadline::{CALL_DEADLINE, Deadline};
 use codex_miroir::store::{
     Blob, BlobKey, BlobStore, BlobStoreExt, BlobUpdate, ETag, GetIf, Prefix, Put, PutIf, StoreError,
 };
@@ -109,7 +109,7 @@ async fn call(store: &dyn BlobStore, what: &str) -> Result<String, StoreError> {
 async fn a_call_without_an_answer_ends_at_its_deadline() {
     let gate = GateStore::new(Arc::new(MemoryStore::new(monday())));
     let inner: Arc<dyn BlobStore> = Arc::new(gate.clone());
-    let store = DeadlineStore::wrap(&inner, CALL_DEADLINE);
+    let store = Deadline::wrap(&inner, CALL_DEADLINE);
     for what in CALLS {
         let (named, path) = match what {
             "list" | "contents" => ("list", "state/anna/"),
@@ -133,7 +133,7 @@ async fn a_deadline_changes_no_answer_that_comes_in_time() {
     let plain = MemoryStore::new(monday());
     let memory = MemoryStore::new(monday());
     let inner: Arc<dyn BlobStore> = Arc::new(memory.clone());
-    let limited = DeadlineStore::wrap(&inner, CALL_DEADLINE);
+    let limited = Deadline::wrap(&inner, CALL_DEADLINE);
     for what in CALLS {
         assert_eq!(
             call(&*limited, what).await.unwrap(),
