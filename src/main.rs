@@ -1,7 +1,5 @@
 //! The command line: parses arguments and settings, and runs the command.
 
-#![expect(clippy::print_stdout, reason = "the commands' results")]
-
 mod operator;
 mod serve;
 mod wiring;
@@ -181,6 +179,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Serves a sample week from its own folder, ignoring any configured storage.
+#[expect(clippy::print_stdout, reason = "the command's result")]
 async fn serve_demo(mut config: Config, folder: Option<PathBuf>) -> Result<(), Failure> {
     let folder = folder.unwrap_or_else(|| {
         variable("CODEX_DATA_DIR").map_or_else(|| "./codex-demo".into(), PathBuf::from)
@@ -231,6 +230,7 @@ async fn fill_demo(folder: &Path, user: &UserId, config: &Config) -> Result<Stri
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the command's result")]
 async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<(), Failure> {
     if !folder.join("raw").is_dir() {
         return Err(format!(
@@ -260,6 +260,7 @@ async fn import(config: &Config, folder: &Path, user: Option<&str>) -> Result<()
 }
 
 /// Writes the app's folder. Reads no settings: the deployed app has its own.
+#[expect(clippy::print_stdout, reason = "the command's result")]
 fn package(request: PackageRequest) -> Result<(), Failure> {
     println!("{}", package::write(&request)?);
     Ok(())

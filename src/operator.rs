@@ -1,5 +1,7 @@
 //! The operator's commands: arguments and output.
 
+#![expect(clippy::print_stdout, reason = "the commands' results")]
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};

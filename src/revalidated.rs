@@ -1,6 +1,5 @@
 //! A remembered answer: looked at without waiting, renewed by one caller at a time.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -9,7 +8,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use crate::context::in_request_context;
 
 /// What a remembered answer is worth to a caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Freshness<T> {
     /// It is used as it is.
     Fresh(T),
@@ -33,6 +32,9 @@ impl<T> Freshness<T> {
     }
 }
 
+/// Held by a renewal to its end, so that no other one begins.
+pub type Flight = OwnedMutexGuard<()>;
+
 /// What is remembered, and the lock that a renewal holds (single flight).
 #[derive(Debug, Default)]
 pub struct Revalidated<S> {
@@ -47,13 +49,17 @@ impl<S> Revalidated<S> {
     }
 
     /// Waits for a renewal that is running, and keeps others from beginning while the guard lives.
-    pub async fn hold(&self) -> OwnedMutexGuard<()> {
+    pub async fn hold(&self) -> Flight {
         Arc::clone(&self.flight).lock_owned().await
     }
 
-    /// The remembered answer by `look`, or what `renew` returns, which also records it in the state. A renewal is a
-    /// task of its own: it ends even if its caller is gone, and serves the next one.
-    pub async fn get<T, F>(&self, look: impl Fn(&S) -> Freshness<T>, renew: impl FnOnce() -> F) -> T
+    /// The remembered answer by `look`, or what `renew` returns, which also records it in the state. A renewal that is
+    /// waited for ends with its caller, unless `renew` spawns it; another caller that waits then begins its own.
+    pub async fn get<T, F>(
+        &self,
+        look: impl Fn(&S) -> Freshness<T>,
+        renew: impl FnOnce(Flight) -> F,
+    ) -> T
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
@@ -70,7 +76,7 @@ impl<S> Revalidated<S> {
         &self,
         seen: Freshness<T>,
         look: impl Fn(&S) -> Freshness<T>,
-        renew: impl FnOnce() -> F,
+        renew: impl FnOnce(Flight) -> F,
     ) -> T
     where
         T: Send + 'static,
@@ -83,21 +89,13 @@ impl<S> Revalidated<S> {
         };
         // Another renewal may have ended since.
         let seen = look(&self.state());
-        if let Freshness::Fresh(answer) = seen {
-            return answer;
-        }
-        let renewal = renew();
-        let renewal = tokio::spawn(in_request_context(async move {
-            let answer = renewal.await;
-            drop(flight);
-            answer
-        }));
         match seen {
-            Freshness::Stale(answer) => answer,
-            // It is cancelled by nobody, so an error is a panic.
-            _ => renewal
-                .await
-                .unwrap_or_else(|error| resume_unwind(error.into_panic())),
+            Freshness::Fresh(answer) => answer,
+            Freshness::Stale(answer) => {
+                tokio::spawn(in_request_context(renew(flight)));
+                answer
+            }
+            Freshness::StaleForOthers(_) | Freshness::Expired => renew(flight).await,
         }
     }
 }

@@ -16,6 +16,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -82,7 +83,8 @@ impl Janitor {
         let deadline = now.started + PASS_BUDGET;
         let survey = JanitorSurvey::take(&*self.store, self.git.is_some());
         let survey = timeout_at(deadline, survey).await;
-        let survey = survey.map_err(too_long)??;
+        let mut survey = survey.map_err(too_long)??;
+        let leftovers = mem::take(&mut survey.leftovers);
         let users = rotate_start(survey.users(), now.utc);
         let pass = JanitorPass {
             janitor: self,
@@ -91,7 +93,7 @@ impl Janitor {
             survey,
             failures: AtomicUsize::new(0),
         };
-        let mut report = pass.shared_leftovers().await;
+        let mut report = pass.shared_leftovers(leftovers).await;
         let mut each = stream::iter(users)
             .map(|user| pass.clean_up_user_in_time(user))
             .buffer_unordered(CONCURRENT_USERS);
@@ -129,10 +131,13 @@ struct JanitorPass<'a> {
 
 impl JanitorPass<'_> {
     /// Removes blobs that the older service kept in one place for all users.
-    async fn shared_leftovers(&self) -> JanitorReport {
+    async fn shared_leftovers(
+        &self,
+        leftovers: Vec<(Prefix, StoreResponse<Listing>)>,
+    ) -> JanitorReport {
         let mut report = JanitorReport::default();
-        for (prefix, contents) in &self.survey.leftovers {
-            let removal = self.remove_leftovers(prefix, contents, &mut report);
+        for (prefix, contents) in leftovers {
+            let removal = self.remove_leftovers(&prefix, &contents, &mut report);
             let removed = timeout_at(self.deadline, removal).await;
             if let Err(error) = removed.map_err(too_long).flatten() {
                 tracing::warn!(%error, %prefix, "not all blobs of the older service could be removed");
@@ -257,7 +262,7 @@ impl JanitorPass<'_> {
 }
 
 /// Which users there are, and what they have, by a listing of the store. That saves requests for those who have nothing
-/// below a prefix; users who get something there during the pass are left to the next one.
+/// below a prefix of these; users who get something there during the pass are left to the next one.
 struct JanitorSurvey {
     /// Users with blobs in `raw/`.
     raw: BTreeSet<UserId>,
@@ -268,7 +273,7 @@ struct JanitorSurvey {
     /// Users with a hint in `queue/`; only in GitHub mode.
     queue: BTreeSet<UserId>,
     /// Folders with blobs that the older service shared between all users.
-    leftovers: [(Prefix, StoreResponse<Listing>); 2],
+    leftovers: Vec<(Prefix, StoreResponse<Listing>)>,
 }
 
 impl JanitorSurvey {
@@ -294,7 +299,7 @@ impl JanitorSurvey {
             state: users_in(&state.value),
             artifacts: users_in(&artifacts.value),
             queue,
-            leftovers: [(of_state, state), (of_artifacts, artifacts)],
+            leftovers: vec![(of_state, state), (of_artifacts, artifacts)],
         })
     }
 

@@ -273,7 +273,7 @@ impl ReconcilePass<'_> {
         tracing::warn!(%user, task = %name.id(), %error, "a file from Git couldn't be applied");
         self.report.unfinished = true;
         let message = "It couldn't be fetched or written; it is tried again.".to_owned();
-        let failed = skipped(&self.sync.path(name), SkipCode::Failed, message);
+        let failed = skipped(self.sync.path(name), SkipCode::Failed, message);
         self.report.skipped.push(failed);
     }
 }

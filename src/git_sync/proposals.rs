@@ -26,7 +26,7 @@ enum Proposal {
     /// Git no longer has what the change replaces, or the local file was changed again.
     Stale,
     /// A reviewer changed the file on the recorded request's branch: to this content, in this commit.
-    Reviewed(GitSha, GitSha),
+    Reviewed { theirs: GitSha, commit: GitSha },
 }
 
 /// The branch that a change is committed to.
@@ -78,7 +78,7 @@ pub(super) async fn propose(
                 proposals.record_proposed(it, note, commit).await?;
                 continue;
             }
-            Ok(Proposal::Reviewed(theirs, commit)) => {
+            Ok(Proposal::Reviewed { theirs, commit }) => {
                 match proposals.merge_review(it, theirs, commit).await {
                     Ok(()) => continue,
                     Err(error) => PushOutcome::Rejected(error),
@@ -229,7 +229,7 @@ impl Proposals<'_> {
             let is_own =
                 newer.pushing.of(name).contains(&theirs) || newer.is_proposed(name, theirs);
             if !is_own {
-                return Ok(ControlFlow::Break(Proposal::Reviewed(theirs, commit)));
+                return Ok(ControlFlow::Break(Proposal::Reviewed { theirs, commit }));
             }
         }
         Ok(ControlFlow::Continue(Some(BranchTarget {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::repo_state::RepoSyncState;
 use super::report::GitSyncError;
@@ -28,10 +29,7 @@ pub(super) struct SyncStates {
 impl SyncStates {
     /// A user's `git.json`, of this content.
     pub(super) fn user_state(&self, blob: Option<Blob>) -> Result<UserSyncState, GitSyncError> {
-        let state: Option<UserSyncState> = blob.map_or(Ok(None), |blob| parse(&blob.bytes))?;
-        let state = state.filter(|it| it.place.as_ref() == Some(&self.place));
-        let mut state = state.unwrap_or_default();
-        state.place = Some(self.place.clone());
+        let mut state = self.of_this_place(blob, |it: &mut UserSyncState| &mut it.place)?;
         if !self.proposes {
             // Pull requests from before `CREATE_VIA_PR` was switched off must not block anything.
             state.forget_pulls();
@@ -43,11 +41,25 @@ impl SyncStates {
     pub(super) async fn repo(&self) -> Result<(RepoSyncState, Option<ETag>), GitSyncError> {
         let blob = self.store.read(&BlobKey::github()).await?;
         let etag = blob.as_ref().map(|blob| blob.etag.clone());
-        let state: Option<RepoSyncState> = blob.map_or(Ok(None), |blob| parse(&blob.bytes))?;
-        let state = state.filter(|it| it.place.as_ref() == Some(&self.place));
+        Ok((
+            self.of_this_place(blob, |it: &mut RepoSyncState| &mut it.place)?,
+            etag,
+        ))
+    }
+
+    /// A document's content; an empty one if it is of another repository, branch or folder.
+    fn of_this_place<T: DeserializeOwned + Default>(
+        &self,
+        blob: Option<Blob>,
+        place: fn(&mut T) -> &mut Option<String>,
+    ) -> Result<T, GitSyncError> {
+        let state: Option<T> = blob.map_or(Ok(None), |blob| parse(&blob.bytes))?;
         let mut state = state.unwrap_or_default();
-        state.place = Some(self.place.clone());
-        Ok((state, etag))
+        if place(&mut state).as_ref() != Some(&self.place) {
+            state = T::default();
+        }
+        *place(&mut state) = Some(self.place.clone());
+        Ok(state)
     }
 
     /// Writes `.github.json` by compare-and-swap. `false` after a lost race.

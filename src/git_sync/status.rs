@@ -88,7 +88,7 @@ impl GitStatus {
         let respelt = respelt.map(|it| other_spelling(base_path, user, &it));
         let unmirrored = unmirrored(table).into_iter().map(|name| {
             let message = name_too_long_message(&name);
-            skipped(&sync.path(&name), SkipCode::BadFileName, message)
+            skipped(sync.path(&name), SkipCode::BadFileName, message)
         });
         Ok(Self {
             head: sync_state.commit,

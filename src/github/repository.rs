@@ -58,10 +58,10 @@ pub enum Comparison {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct BranchMove {
     /// The commit before; `None` when the branch was created.
-    #[serde(deserialize_with = "commit")]
+    #[serde(deserialize_with = "commit_or_none")]
     pub before: Option<GitSha>,
     /// The commit after; `None` when the branch was deleted.
-    #[serde(deserialize_with = "commit")]
+    #[serde(deserialize_with = "commit_or_none")]
     pub after: Option<GitSha>,
     /// Time of the update in whole seconds.
     #[serde(rename = "timestamp")]
@@ -226,6 +226,6 @@ pub(super) fn parse_commit(sha: &str) -> Option<GitSha> {
     sha.parse().ok().filter(|sha| *sha != GitSha([0; 20]))
 }
 
-fn commit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GitSha>, D::Error> {
+fn commit_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GitSha>, D::Error> {
     String::deserialize(deserializer).map(|sha| parse_commit(&sha))
 }

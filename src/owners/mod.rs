@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use tokio::sync::Mutex;
 
 use crate::now::Now;
 use crate::revalidated::Revalidated;
@@ -37,9 +39,10 @@ pub struct Owners {
     outage_ttl: Duration,
 }
 
-/// Size of a login without what its state points to, in bytes: the state and its key, its locks, and the cache's nodes
+/// Size of a login without what its state points to, in bytes: the state and its key, the lock, and the cache's nodes
 /// and the allocator's overhead, rounded up.
-const OVERHEAD: usize = size_of::<Revalidated<OwnerState>>() + 2 * size_of::<UserId>() + 256;
+const OVERHEAD: usize =
+    size_of::<Revalidated<OwnerState>>() + 2 * size_of::<UserId>() + size_of::<Mutex<()>>() + 256;
 
 impl Owners {
     /// The owners in `store`. Up to `max_bytes` of them are cached, for use during an outage until a stale week isn't
@@ -76,11 +79,16 @@ impl Owners {
         now: Now,
     ) -> Result<ConfirmedOwner, OwnerError> {
         let look = |state: &OwnerState| state.verdict(claim, now.mono, self.outage_ttl);
-        let renew = || {
-            let (owners, claim) = (self.clone(), claim.clone());
-            async move { owners.refresh(&claim, now).await }
+        let login = self.login(&claim.login);
+        let renew = |flight| {
+            let (owners, login, claim) = (self.clone(), Arc::clone(&login), claim.clone());
+            async move {
+                let owner = owners.refresh(&login, &claim, now).await;
+                drop(flight);
+                owner
+            }
         };
-        self.login(&claim.login).get(look, renew).await
+        login.get(look, renew).await
     }
 
     /// Like [`Self::confirm`], but always reads the store: for the start and the renewal of a session.
@@ -92,8 +100,9 @@ impl Owners {
         claim: &LoginClaim,
         now: Now,
     ) -> Result<ConfirmedOwner, OwnerError> {
-        let _guard = self.login(&claim.login).hold().await;
-        self.refresh(claim, now).await
+        let login = self.login(&claim.login);
+        let _flight = login.hold().await;
+        self.refresh(&login, claim, now).await
     }
 
     /// Ends all existing sessions of the account: on this instance at once, on others when their cached answer expires,
@@ -103,8 +112,9 @@ impl Owners {
     /// If the outcome is unknown: either no session has ended, or all have.
     pub async fn end_sessions(&self, claim: &LoginClaim) -> Result<(), OwnerError> {
         within_deadline(async {
+            let login = self.login(&claim.login);
             // A refresh begun before must not overwrite what is recorded below.
-            let _guard = self.login(&claim.login).hold().await;
+            let _flight = login.hold().await;
             for (user, generation) in folder::end_sessions(&*self.store, claim).await? {
                 for login in [&claim.login, &user]
                     .iter()
@@ -135,9 +145,13 @@ impl Owners {
     }
 
     /// Reads the owner record and caches the answer. During an outage the cached answer is used.
-    async fn refresh(&self, claim: &LoginClaim, now: Now) -> Result<ConfirmedOwner, OwnerError> {
+    async fn refresh(
+        &self,
+        login: &Arc<Revalidated<OwnerState>>,
+        claim: &LoginClaim,
+        now: Now,
+    ) -> Result<ConfirmedOwner, OwnerError> {
         let name = &claim.login;
-        let login = self.login(name);
         let folder = login.state().folder().filter(|it| *it != name).cloned();
         let found = folder::find_or_record(&*self.store, claim, folder, now);
         let found = within_deadline(found).await;
@@ -149,8 +163,13 @@ impl Owners {
             tracing::warn!(user = %name, "the login is claimed by an account that doesn't own its folder");
         }
         login.state().record(answer, now.mono);
-        // Again, because its size may have changed and its time to live begins anew.
-        self.logins.insert(name.clone(), Arc::clone(&login));
+        // Put again, because its size may have changed and its time to live begins anew; but not over a newer record, whose
+        // lock others may hold.
+        let entry = self.logins.entry_by_ref(name);
+        entry.and_compute_with(|present| match present {
+            Some(other) if !Arc::ptr_eq(other.value(), login) => Op::Nop,
+            _ => Op::Put(Arc::clone(login)),
+        });
         match verdict {
             Err(error) if error.is_outage() => {
                 let cached = login.state().verdict(claim, now.mono, self.outage_ttl);
@@ -167,11 +186,7 @@ impl Owners {
 async fn within_deadline<T>(
     work: impl Future<Output = Result<T, OwnerError>>,
 ) -> Result<T, OwnerError> {
-    let too_slow = || StoreError::Unavailable {
-        operation: "get",
-        key: "owner.json".to_owned(),
-        reason: "no answer in time".to_owned(),
-    };
+    let too_slow = || StoreError::unavailable("get", "owner.json", "no answer in time");
     let done = tokio::time::timeout(STORE_DEADLINE, work).await;
     done.unwrap_or_else(|_| Err(too_slow().into()))
 }

@@ -21,6 +21,7 @@ use crate::rules::Rules;
 use crate::store::{BlobKey, BlobStore, GetIf, PutOutcome, Requests, StoreError};
 use crate::user::UserId;
 
+/// Attempts to resolve one file that others keep changing.
 const ATTEMPTS: u32 = 5;
 
 /// Recovers write intents. A cheap handle.
@@ -28,6 +29,7 @@ const ATTEMPTS: u32 = 5;
 pub struct Recovery {
     pub(super) store: Arc<dyn BlobStore>,
     pub(super) commits: CommitQueues,
+    /// Age at which an intent is overdue.
     pub(super) expiry: Duration,
     pub(super) rules: Rules<Mutation>,
 }

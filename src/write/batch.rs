@@ -86,13 +86,7 @@ fn order(batch: &[BatchItem]) -> impl Iterator<Item = usize> {
 }
 
 fn is_batch_over(op: &WriteOp, intent: &WriteIntent) -> bool {
-    let passed = op
-        .context
-        .now
-        .later()
-        .mono
-        .saturating_duration_since(intent.sent);
-    passed >= BATCH_DEADLINE || op.is_near_expiry(intent)
+    op.age(intent) >= BATCH_DEADLINE || op.is_near_expiry(intent)
 }
 
 async fn write_item(

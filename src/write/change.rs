@@ -4,6 +4,8 @@
 use std::time::Instant;
 
 use super::advance::AcknowledgedFile;
+#[cfg(feature = "mutations")]
+use super::broken;
 use super::operation::{ATTEMPTS, FileWrite, WriteIntent, WriteOp};
 use super::request::{ChangeError, ChangeFn, ChangeOutcome, WriteError};
 use crate::store::{Blob, BlobUpdate, ETag, Put, PutIf, Requests, WriteId};
@@ -26,6 +28,10 @@ impl FileChange {
         mut self,
         decide: &ChangeFn<T, E>,
     ) -> Result<ChangeOutcome<T>, ChangeError<E>> {
+        #[cfg(feature = "mutations")]
+        if self.op.writer.rules().breaks(Mutation::MarkAfterWrite) {
+            return broken::write_before_intent(&mut self.op, &self.name, decide).await;
+        }
         let mut previous: Option<Attempt> = None;
         for _ in 0..ATTEMPTS {
             let (attempt, found) = self.record_and_get(previous.take()).await?;
@@ -75,13 +81,9 @@ impl FileChange {
         let FileWrite::Landed(file) = settled else {
             return Ok(None);
         };
-        let intent = match op.writer.rules().breaks(Mutation::MarkAfterWrite) {
-            true => self.record_update(*write_id, None).await?,
-            false => intent.clone(),
-        };
         let files = file.map(|file| vec![file]);
-        let version = self.op.acknowledge(&intent, files).await?;
-        self.op.finish(intent);
+        let version = op.acknowledge(intent, files).await?;
+        op.finish(intent.clone());
         Ok(Some(self.changed(version, value, true)))
     }
 
@@ -97,15 +99,6 @@ impl FileChange {
     ) -> Result<(Attempt, Option<Blob>), WriteError> {
         let rules = self.op.writer.rules();
         let write_id = self.op.write_id();
-        if rules.breaks(Mutation::MarkAfterWrite) {
-            let intent = WriteIntent {
-                op: write_id.to_string(),
-                version: Version::default(),
-                sent: self.op.context.now.later().mono,
-            };
-            let found = self.op.files.get(&self.name).await?;
-            return Ok((Attempt { intent, write_id }, found));
-        }
         let known = self.known_etag().filter(|_| previous.is_none());
         let (replaced, found) = match known {
             Some(known) => {

@@ -6,6 +6,8 @@
 
 mod advance;
 mod batch;
+#[cfg(feature = "mutations")]
+mod broken;
 mod change;
 mod create;
 mod operation;

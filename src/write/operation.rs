@@ -269,13 +269,12 @@ impl WriteOp {
     /// Nothing may be written under it any more.
     pub(super) fn is_near_expiry(&self, intent: &WriteIntent) -> bool {
         let expiry = self.writer.cache.settings.pending_expiry;
-        let passed = self
-            .context
-            .now
-            .later()
-            .mono
-            .saturating_duration_since(intent.sent);
-        passed >= expiry - expiry / 8
+        self.age(intent) >= expiry - expiry / 8
+    }
+
+    pub(super) fn age(&self, intent: &WriteIntent) -> Duration {
+        let now = self.context.now.later().mono;
+        now.saturating_duration_since(intent.sent)
     }
 
     /// Puts a file under `intent`, at most once; [`WriteOutcome::Conflict`] without a request if the intent is near its

@@ -88,10 +88,10 @@ fn merge_terminated(texts: &[String; 3], overlap: OverlapPolicy) -> Option<Merge
     let mut merged: Vec<usize> = vec![];
     let mut conflict = false;
     let mut done = 0;
-    while let Some((changed, sides)) = next_cluster(&mut our_hunks, &mut their_hunks) {
-        merged.extend(&base[done..changed.start]);
-        done = changed.end;
-        match sides {
+    while let Some(changed) = next_cluster(&mut our_hunks, &mut their_hunks) {
+        merged.extend(&base[done..changed.base.start]);
+        done = changed.base.end;
+        match (changed.ours, changed.theirs) {
             (Some(our), None) => merged.extend(&ours[our]),
             (None, Some(their)) => merged.extend(&theirs[their]),
             (Some(our), Some(their)) => {
@@ -176,7 +176,11 @@ fn common_ends(a: &[usize], b: &[usize]) -> usize {
 type Hunks = Peekable<std::vec::IntoIter<Hunk>>;
 
 /// Lines of the base, and the range of each side that replaces them; `None` for a side that changed nothing there.
-type Cluster = (Range<usize>, (Option<Range<usize>>, Option<Range<usize>>));
+struct Cluster {
+    base: Range<usize>,
+    ours: Option<Range<usize>>,
+    theirs: Option<Range<usize>>,
+}
 
 /// Joins the next hunks of both sides that overlap or touch.
 fn next_cluster(ours: &mut Hunks, theirs: &mut Hunks) -> Option<Cluster> {
@@ -188,7 +192,11 @@ fn next_cluster(ours: &mut Hunks, theirs: &mut Hunks) -> Option<Cluster> {
     // Outside its hunks a side has the base's lines.
     let expanded =
         |Hunk { base, side }: Hunk| side.start - (base.start - start)..side.end + (end - base.end);
-    Some((start..end, (our.map(expanded), their.map(expanded))))
+    Some(Cluster {
+        base: start..end,
+        ours: our.map(expanded),
+        theirs: their.map(expanded),
+    })
 }
 
 /// Joins the next hunk to `joined`, and the lines between them, if it starts no later than `end`; extends `end` to its

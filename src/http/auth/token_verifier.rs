@@ -155,10 +155,14 @@ impl TokenVerifier {
         let hash = sha256(token);
         let known = self.accepted.get(&hash);
         let cached = known.unwrap_or_else(|| self.others.get_with(hash, Arc::default));
-        let renew = || {
+        let renew = |flight| {
             let (verifier, cached) = (self.clone(), Arc::clone(&cached));
             let token = Secret::new(token.to_owned());
-            async move { verifier.refresh(hash, cached, &token, now).await }
+            async move {
+                let verdict = verifier.refresh(hash, cached, &token, now).await;
+                drop(flight);
+                verdict
+            }
         };
         cached.get(|state| state.verdict(now.mono), renew).await
     }

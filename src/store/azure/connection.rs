@@ -62,7 +62,7 @@ pub enum BadConnection {
 }
 
 impl BadConnection {
-    fn unless(fits: bool, part: &'static str, expected: &'static str) -> Result<(), Self> {
+    fn require(fits: bool, part: &'static str, expected: &'static str) -> Result<(), Self> {
         match fits {
             true => Ok(()),
             false => Err(Self::Invalid { part, expected }),
@@ -80,7 +80,7 @@ impl AzureConnection {
         if development.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             let proxy = "DevelopmentStorageProxyUri";
             let expected = "left out; an emulator elsewhere is named by BlobEndpoint";
-            BadConnection::unless(parts.get(proxy).is_none(), proxy, expected)?;
+            BadConnection::require(parts.get(proxy).is_none(), proxy, expected)?;
             return Self::parse(EMULATOR);
         }
         let endpoint = parts.endpoint()?;
@@ -94,7 +94,7 @@ impl AzureConnection {
         // An emulator's account names may break Azure's rules, but must not look like a part that holds a secret.
         let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_".contains(&c);
         let fits = named.is_none_or(|name| name.bytes().all(allowed));
-        BadConnection::unless(fits, "AccountName", "of A-Z, a-z, 0-9, '-' and '_'")?;
+        BadConnection::require(fits, "AccountName", "of A-Z, a-z, 0-9, '-' and '_'")?;
         refuse_container("BlobEndpoint", &endpoint, named)?;
         Ok(Self {
             account,
@@ -118,7 +118,7 @@ impl AzureConnection {
         };
         // A bearer token sent over http could be intercepted.
         let is_https = endpoint.scheme() == "https";
-        BadConnection::unless(is_https, "blobServiceUri", "an https URL")?;
+        BadConnection::require(is_https, "blobServiceUri", "an https URL")?;
         refuse_container("blobServiceUri", &endpoint, None)?;
         Ok(Self {
             account: account_of(&endpoint),
@@ -168,7 +168,7 @@ impl<'a> ConnectionParts<'a> {
         let in_a_host = |c: u8| c.is_ascii_alphanumeric() || b".-:".contains(&c);
         let fits = suffix.bytes().all(in_a_host);
         let expected = "a host's name, such as core.windows.net";
-        BadConnection::unless(fits, "EndpointSuffix", expected)?;
+        BadConnection::require(fits, "EndpointSuffix", expected)?;
         let url = format!("{protocol}://{name}.blob.{suffix}");
         endpoint("EndpointSuffix", &url)
     }
@@ -177,13 +177,13 @@ impl<'a> ConnectionParts<'a> {
         match (self.get("AccountKey"), self.get("SharedAccessSignature")) {
             (Some(key), _) => {
                 let is_key = STANDARD.decode(key).is_ok_and(|bytes| !bytes.is_empty());
-                BadConnection::unless(is_key, "AccountKey", "base64")?;
+                BadConnection::require(is_key, "AccountKey", "base64")?;
                 Ok(Credential::AccountKey(Secret::new(key.to_owned())))
             }
             (None, Some(sas)) => {
                 let sas = sas.trim_start_matches('?');
                 let signed = sas.split('&').any(|pair| pair.starts_with("sig="));
-                BadConnection::unless(signed, "SharedAccessSignature", "a query with 'sig='")?;
+                BadConnection::require(signed, "SharedAccessSignature", "a query with 'sig='")?;
                 Ok(Credential::Sas(Secret::new(sas.to_owned())))
             }
             (None, None) => Err(BadConnection::Missing(
@@ -214,14 +214,14 @@ fn refuse_container(
         None => is_emulator && !path.contains('/'),
     };
     let expected = "the account's URL; the container is named by AZURE_BLOB_CONTAINER alone";
-    BadConnection::unless(fits, part, expected)
+    BadConnection::require(fits, part, expected)
 }
 
 /// Azure's rule for account names.
 fn check_account(part: &'static str, name: &str) -> Result<(), BadConnection> {
     let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let fits = (3..=24).contains(&name.len()) && name.bytes().all(allowed);
-    BadConnection::unless(fits, part, "3 to 24 of a-z and 0-9")
+    BadConnection::require(fits, part, "3 to 24 of a-z and 0-9")
 }
 
 /// Parses an http or https URL without credentials, and removes trailing slashes, which would give `//container`.
@@ -234,7 +234,7 @@ fn endpoint(part: &'static str, text: &str) -> Result<Url, BadConnection> {
         && url.password().is_none()
         && url.domain().is_none_or(|host| host.bytes().all(allowed))
         && matches!(url.scheme(), "http" | "https");
-    BadConnection::unless(plain, part, expected)?;
+    BadConnection::require(plain, part, expected)?;
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     url.set_fragment(None);

@@ -207,9 +207,16 @@ impl TokenSource {
     async fn token(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
         let look =
             |state: &IdentityTokenState| state.freshness(OffsetDateTime::now_utc(), Instant::now());
-        let renew = || {
+        // Spawned, so that it completes even if this caller is cancelled: its result is logged, and serves the next
+        // caller.
+        let renew = |flight| {
             let this = Arc::clone(self);
-            async move { this.fetch().await }
+            let fetch = tokio::spawn(async move {
+                let answer = this.fetch().await;
+                drop(flight);
+                answer
+            });
+            async move { fetch.await.unwrap_or(Err(NoToken)) }
         };
         self.tokens.get(look, renew).await
     }

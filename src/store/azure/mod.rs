@@ -59,7 +59,8 @@ pub struct AzureStore {
 }
 
 impl AzureStore {
-    /// Builds the client; sends no request.
+    /// Builds the client; sends no request. `container` is a valid name, see
+    /// [`is_container_name`](crate::config::is_container_name).
     pub fn new(
         connection: AzureConnection,
         container: &str,

@@ -243,10 +243,10 @@ const ENGLISH = {
   reference: (id) => `Reference for the operator: ${id}`,
 };
 
-const shared = WORDS[document.documentElement.lang];
+const [shared, own] = document.documentElement.lang === "en" ? [WORDS.en, ENGLISH] : [WORDS.de, GERMAN];
 const words = {
   ...shared,
-  ...(document.documentElement.lang === "en" ? ENGLISH : GERMAN),
+  ...own,
   weekFrom: (day) => `${shared.weekFrom} ${day}`,
   asOf: (time, layer) => `${shared.asOf} ${time}, ${layer}`,
   today: (day) => `${shared.today}, ${day}`,
