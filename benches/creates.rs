@@ -67,7 +67,7 @@ fn per_create(processes: usize, creates: usize) -> f64 {
             .env("AZURE_BLOB_CONN", azurite().with_key(azurite().port()))
             .env("AZURE_BLOB_CONTAINER", &container)
             .env("PORT", "0");
-        Process::listening(&mut command)
+        Process::start(&mut command)
     };
     let services: Vec<Process> = (0..processes).map(start).collect();
     let addresses: Arc<[String]> = services.iter().map(|it| it.address.clone()).collect();

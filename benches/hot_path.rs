@@ -1,6 +1,7 @@
-//! `GET /codex` from memory, against a bare axum handler that returns the same bytes and headers: separate
-//! processes, TCP with keep-alive, 32 connections, alternating pairs of runs. Prints medians, and the median of
-//! the pairs' ratios.
+//! `GET /codex` from memory, against a bare axum handler that returns the same bytes and headers: with `CODEX_AUTH=dev`,
+//! with a session's cookie, with a bearer token, and behind the platform's sign-in. Separate processes, TCP with
+//! keep-alive, 32 connections, alternating pairs of runs by a client without a runtime. Prints medians, the median of
+//! the pairs' ratios, and, where Valgrind is installed, the instructions for a request.
 //!
 //! `cargo bench --bench hot_path -- [seconds per run, default 3] [pairs, default 7]`
 #![allow(
@@ -11,153 +12,216 @@
 )]
 
 #[path = "support/bare.rs"]
+#[allow(dead_code)]
 mod bare;
 #[path = "support/client.rs"]
 #[allow(dead_code)]
 mod client;
+#[path = "support/light_client.rs"]
+mod light_client;
+#[path = "support/people.rs"]
+#[allow(dead_code)]
+mod people;
 #[path = "support/process.rs"]
 #[allow(dead_code)]
 mod process;
 #[path = "support/samples.rs"]
 mod samples;
+#[path = "support/sign_in.rs"]
+mod sign_in;
 
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use bare::{answer, serve_bare, start_bare};
+use bare::{answer, bare_command, record, serve_bare};
 use client::Client;
+use light_client::Figures;
+use people::{person, principal};
 use process::{Process, median};
+use rustix::process::{Pid, Signal, kill_process};
 use samples::write_samples;
 
-const CONNECTIONS: usize = 32;
+/// Requests in the shorter and in the longer run under Valgrind; what the start costs falls out of the difference.
+const COUNTED: [u64; 2] = [500, 2_500];
+
+/// The service's name, where it has one.
+const HOST: &str = "codex.example";
 
 fn main() {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|it| !it.starts_with("--bench"))
         .collect();
-    if arguments.first().map(String::as_str) == Some("bare") {
-        return serve_bare(&arguments[1]);
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["bare", recorded] => return serve_bare(recorded),
+        ["client", address, seconds, request] => {
+            return light_client::client(address, seconds, request);
+        }
+        _ => {}
     }
-    let number = |at: usize, default: u64| {
-        arguments
-            .get(at)
-            .and_then(|it| it.parse().ok())
-            .unwrap_or(default)
-    };
-    for encoding in ["gzip", "identity"] {
-        compare(encoding, Duration::from_secs(number(0, 3)), number(1, 7));
+    let number = |at: usize, default| words.get(at).map_or(default, |it| it.parse().unwrap());
+    let (span, pairs) = (Duration::from_secs(number(0, 3)), number(1, 7));
+    let github = sign_in::start_github();
+    println!("GET /codex from memory, 200 tasks, 32 connections, {pairs} pairs of {span:?}");
+    for caller in [
+        Caller::Dev,
+        Caller::Session,
+        Caller::Token,
+        Caller::Platform,
+    ] {
+        compare(caller, "gzip", &github, span, pairs);
     }
+    compare(Caller::Dev, "identity", &github, span, pairs);
 }
 
-/// One run's figures.
-struct Figures {
-    per_second: f64,
-    p50: f64,
-    p99: f64,
+/// How a request says whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    Dev,
+    Session,
+    Token,
+    Platform,
 }
 
-fn compare(encoding: &str, span: Duration, pairs: u64) {
-    let folder = tempfile::tempdir().unwrap();
-    write_samples(folder.path(), "local", 200);
-    let service = Process::service(folder.path(), &[]);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let request = |address: &str| {
+impl Caller {
+    fn user(self) -> String {
+        match self {
+            Self::Dev => "local".to_owned(),
+            Self::Session | Self::Token => sign_in::LOGIN.to_owned(),
+            Self::Platform => person(0),
+        }
+    }
+
+    /// The service on the folder `data`.
+    fn service(self, data: &Path, github: &str) -> Command {
+        let mut command = match self {
+            Self::Platform => people::command(&[]),
+            Self::Dev | Self::Session | Self::Token => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
+                command.env_clear().env("PORT", "0");
+                command
+            }
+        };
+        if let Self::Session | Self::Token = self {
+            command
+                .env("GITHUB_API_URL", github)
+                .env("GITHUB_URL", github)
+                .env("CODEX_ALLOWED_LOGINS", sign_in::LOGIN)
+                .env("GITHUB_OAUTH_CLIENT_ID", "Iv1.bench")
+                .env("GITHUB_OAUTH_CLIENT_SECRET", "of-the-bench")
+                // So that a session holds in each process.
+                .env("CODEX_SESSION_KEY", "0123456789".repeat(4))
+                .env("CODEX_PUBLIC_URL", format!("https://{HOST}"));
+        }
+        command.env("CODEX_DATA_DIR", data);
+        command
+    }
+
+    /// The request, once the caller has signed in where that is needed.
+    async fn request(self, address: &str, encoding: &str) -> String {
+        let who = match self {
+            Self::Dev => String::new(),
+            Self::Session => format!("cookie: {}\r\n", sign_in::session(address, HOST).await),
+            Self::Token => format!("authorization: Bearer {}\r\n", sign_in::TOKEN),
+            Self::Platform => format!("x-ms-client-principal: {}\r\n", principal(0)),
+        };
+        let host = match self {
+            Self::Dev => "localhost",
+            Self::Session | Self::Token | Self::Platform => HOST,
+        };
         format!(
-            "GET /codex HTTP/1.1\r\nhost: {address}\r\naccept: application/json\r\naccept-encoding: {encoding}\r\n\
-             authorization: Bearer 0123456789-abcdefghijklmnopqrstuvwxyz-0123\r\nuser-agent: bench\r\n\r\n"
+            "GET /codex HTTP/1.1\r\nhost: {host}\r\naccept: application/json\r\naccept-encoding: {encoding}\r\n{who}\
+             user-agent: bench\r\n\r\n"
         )
-    };
-    let of_service = request(&service.address);
-    runtime.block_on(answer(&service.address, &of_service));
-    let (head, body) = runtime.block_on(answer(&service.address, &of_service));
+    }
+}
+
+fn compare(caller: Caller, encoding: &str, github: &str, span: Duration, pairs: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    write_samples(folder.path(), &caller.user(), 200);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let service = Process::start(&mut caller.service(folder.path(), github));
+    let request = runtime.block_on(caller.request(&service.address, encoding));
+    runtime.block_on(answer(&service.address, &request));
+    let (head, body) = runtime.block_on(answer(&service.address, &request));
     assert!(head.contains("x-codex-cache: memory"), "{head}");
 
-    let bare = start_bare(&folder.path().join("answer"), &head, &body);
-    let of_bare = request(&bare.address);
-    let (bare_head, bare_body) = runtime.block_on(answer(&bare.address, &of_bare));
+    let recorded = folder.path().join("answer");
+    record(&recorded, &head, &body);
+    let bare = Process::start(&mut bare_command(&recorded));
+    let (bare_head, bare_body) = runtime.block_on(answer(&bare.address, &request));
     assert_eq!(
         (names(&bare_head), bare_body.len()),
         (names(&head), body.len()),
         "the same headers and bytes"
     );
 
-    let run = |address: &str, request: &str| runtime.block_on(load(address, request, span));
-    run(&service.address, &of_service);
-    run(&bare.address, &of_bare);
-    let measured: Vec<(Figures, Figures)> = (0..pairs)
-        .map(|_| {
-            (
-                run(&service.address, &of_service),
-                run(&bare.address, &of_bare),
-            )
-        })
+    let run = |server: &Process| light_client::run(server, &request, span);
+    // The first pair warms up.
+    let measured: Vec<(Figures, Figures)> = (0..=pairs)
+        .map(|_| (run(&service), run(&bare)))
+        .skip(1)
         .collect();
-    println!(
-        "GET /codex from memory, {encoding}, {} bytes, {CONNECTIONS} connections, {pairs} pairs of {span:?}",
-        body.len()
-    );
-    print_row("req/s", &measured, |it| it.per_second);
+    drop((service, bare));
+    println!("{caller:?}, {encoding}, {} bytes", body.len());
+    print_row("requests/s", &measured, |it| it.per_second);
     print_row("p50 µs", &measured, |it| it.p50);
     print_row("p99 µs", &measured, |it| it.p99);
+    print_row("processor µs", &measured, |it| it.server_cpu);
+    print_row("client's µs", &measured, |it| it.client_cpu);
+    let counted = |server: Command| {
+        let of = |requests| runtime.block_on(instructions(&server, &request, requests));
+        (of(COUNTED[1]) - of(COUNTED[0])) / (COUNTED[1] - COUNTED[0]) as f64
+    };
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        return println!("  instructions  not counted: Valgrind isn't installed");
+    }
+    let service = counted(caller.service(folder.path(), github));
+    let bare = counted(bare_command(&recorded));
+    println!(
+        "  {:13} service {service:9.0}   bare {bare:9.0}   ratio {:.3}",
+        "instructions",
+        service / bare
+    );
+}
+
+/// The instructions that a server executes from its start to its end, with so many requests.
+async fn instructions(server: &Command, request: &str, requests: u64) -> f64 {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let settings = server.get_envs();
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(format!("--log-file={}", log.path().display()))
+        .arg(server.get_program())
+        .args(server.get_args())
+        .envs(settings.filter_map(|(name, value)| Some((name, value?))));
+    let mut process = Process::start(&mut command);
+    let mut client = Client::connect(&process.address).await;
+    for _ in 0..requests {
+        let (head, _) = client.send(request.as_bytes()).await;
+        assert!(head.starts_with(b"HTTP/1.1 200"), "another answer");
+    }
+    kill_process(Pid::from_child(&process.child), Signal::TERM).unwrap();
+    drop(client);
+    process.child.wait().unwrap();
+    let log = std::fs::read_to_string(log.path()).unwrap();
+    let collected = log.lines().find_map(|line| line.split_once("Collected : "));
+    collected.expect(&log).1.trim().parse().unwrap()
 }
 
 fn print_row(name: &str, measured: &[(Figures, Figures)], figure: fn(&Figures) -> f64) {
-    let of = |pick: fn(&(Figures, Figures)) -> &Figures| {
-        median(
-            &mut measured
-                .iter()
-                .map(|pair| figure(pick(pair)))
-                .collect::<Vec<_>>(),
-        )
+    let middle = |of: &dyn Fn(&(Figures, Figures)) -> f64| {
+        median(&mut measured.iter().map(of).collect::<Vec<_>>())
     };
-    let ratio = median(
-        &mut measured
-            .iter()
-            .map(|(service, bare)| figure(service) / figure(bare))
-            .collect::<Vec<_>>(),
-    );
     println!(
-        "  {name:7} service {:9.0}   bare {:9.0}   ratio {ratio:.3}",
-        of(|pair| &pair.0),
-        of(|pair| &pair.1)
+        "  {name:13} service {:9.1}   bare {:9.1}   ratio {:.3}",
+        middle(&|pair| figure(&pair.0)),
+        middle(&|pair| figure(&pair.1)),
+        middle(&|pair| figure(&pair.0) / figure(&pair.1)),
     );
-}
-
-/// Sends `request` on every connection in a closed loop, for `span`.
-async fn load(address: &str, request: &str, span: Duration) -> Figures {
-    let end = Instant::now() + span;
-    let clients = (0..CONNECTIONS).map(|_| client(address, request.as_bytes(), end));
-    let began = Instant::now();
-    let mut latencies: Vec<f64> = futures::future::join_all(clients)
-        .await
-        .into_iter()
-        .flatten()
-        .collect();
-    let elapsed = began.elapsed().as_secs_f64();
-    latencies.sort_by(f64::total_cmp);
-    let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize];
-    Figures {
-        per_second: latencies.len() as f64 / elapsed,
-        p50: at(0.50),
-        p99: at(0.99),
-    }
-}
-
-/// The latencies of one connection's requests, in µs.
-async fn client(address: &str, request: &[u8], end: Instant) -> Vec<f64> {
-    let mut client = Client::connect(address).await;
-    let mut latencies = Vec::with_capacity(1 << 16);
-    loop {
-        let sent = Instant::now();
-        if sent >= end {
-            return latencies;
-        }
-        client.send(request).await;
-        latencies.push(sent.elapsed().as_secs_f64() * 1e6);
-    }
 }
 
 fn names(head: &str) -> Vec<&str> {

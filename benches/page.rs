@@ -42,9 +42,7 @@ fn compare(pairs: usize) {
     let folder = tempfile::tempdir().unwrap();
     let demo = Process::service(&folder.path().join("demo"), &["demo"]);
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let bare = Process::start(command.args(["bare", &demo.address]), |line| {
-        Some(line.to_owned())
-    });
+    let bare = Process::start(command.args(["bare", &demo.address]));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/page.mjs");
     let measured = Command::new("node")
         .arg(script)

@@ -29,10 +29,14 @@ pub(crate) async fn answer(address: &str, request: &str) -> (String, Vec<u8>) {
 /// [`serve_bare`].
 pub(crate) fn start_bare(recorded: &Path, head: &str, body: &[u8]) -> Process {
     record(recorded, head, body);
+    Process::start(&mut bare_command(recorded))
+}
+
+/// The command that serves a recorded response.
+pub(crate) fn bare_command(recorded: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    Process::start(command.arg("bare").arg(recorded), |line| {
-        Some(line.to_owned())
-    })
+    command.arg("bare").arg(recorded);
+    command
 }
 
 /// The same for many people: the handler looks up each one's copy of the response by the platform's principal
@@ -42,7 +46,7 @@ pub(crate) fn start_bare_to(people: usize, recorded: &Path, head: &str, body: &[
     record(recorded, head, body);
     let mut command = Command::new(std::env::current_exe().unwrap());
     let command = command.arg("bare").arg(recorded).arg(people.to_string());
-    Process::start(command, |line| Some(line.to_owned()))
+    Process::start(command)
 }
 
 /// Serves the recorded bytes and headers until the process is killed.
@@ -82,7 +86,8 @@ fn respond(headers: HeaderMap, body: Bytes) -> Response {
     response
 }
 
-fn record(recorded: &Path, head: &str, body: &[u8]) {
+/// Records a response for [`serve_bare`].
+pub(crate) fn record(recorded: &Path, head: &str, body: &[u8]) {
     let mut bytes = format!("{head}\n\n").into_bytes();
     bytes.extend_from_slice(body);
     std::fs::write(recorded, bytes).unwrap();

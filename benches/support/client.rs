@@ -48,7 +48,7 @@ impl Client {
 }
 
 /// The ends of the head and of the whole response; `None` until the head is complete.
-fn head_and_whole(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn head_and_whole(bytes: &[u8]) -> Option<(usize, usize)> {
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&bytes[..head]).unwrap();
     let length = header(text, "content-length").map_or(0, |it| it.parse().unwrap());

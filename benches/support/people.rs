@@ -36,6 +36,11 @@ pub(crate) fn week_of(number: usize) -> String {
 
 /// Starts the service with sign-in open to everyone, and further settings.
 pub(crate) fn start(settings: &[(&str, &str)]) -> Process {
+    Process::start(&mut command(settings))
+}
+
+/// The command for it.
+pub(crate) fn command(settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_codex-miroir"));
     command
         .env_clear()
@@ -48,7 +53,7 @@ pub(crate) fn start(settings: &[(&str, &str)]) -> Process {
         .env("CODEX_WRITES_PER_MINUTE", "1000000")
         .env("RUST_LOG", "error,codex_miroir::serve=info")
         .envs(settings.iter().copied());
-    Process::listening(&mut command)
+    command
 }
 
 pub(crate) fn resident_mib(process: u32) -> f64 {

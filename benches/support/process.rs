@@ -12,8 +12,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` and waits for an output line in which `address_in` finds an address.
-    pub(crate) fn start(command: &mut Command, address_in: fn(&str) -> Option<String>) -> Self {
+    /// Starts a command of the service, or a bare server, and waits for the output line with its address.
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -35,15 +35,15 @@ impl Process {
             .env_clear()
             .env("CODEX_DATA_DIR", data)
             .env("PORT", "0");
-        Self::listening(&mut command)
+        Self::start(&mut command)
     }
+}
 
-    /// Starts a command of the service, and waits for the log line with its address.
-    pub(crate) fn listening(command: &mut Command) -> Self {
-        Self::start(command, |line| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            Some(line["address"].as_str()?.to_owned())
-        })
+/// The address in a line of the service's log, or in the one line that a bare server prints.
+fn address_in(line: &str) -> Option<String> {
+    match serde_json::from_str::<serde_json::Value>(line) {
+        Ok(line) => Some(line["address"].as_str()?.to_owned()),
+        Err(_) => line.starts_with("127.").then(|| line.to_owned()),
     }
 }
 
