@@ -1,5 +1,5 @@
 //! Listings. The SDK supports neither the `delimiter` parameter, which limits a listing to one level, nor the
-//! `BlobPrefix` elements of its response: the policy [`UrlForm`](super::transport::UrlForm) adds the parameter where
+//! `BlobPrefix` elements of its response: the transport adds the parameter where
 //! [`OneLevel`](super::transport::OneLevel) asks for it, and the elements are read here.
 
 use std::collections::HashMap;

@@ -1,5 +1,7 @@
 //! The decisions of the commands, without a store.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use codex_miroir::admin::delete::plan::{BlobRemoval, is_creating, may_forget, refuse, removal};
 use codex_miroir::admin::inspect::differences::{Author, DifferenceKind, differences};
@@ -272,6 +274,48 @@ proptest! {
                 prop_assert!(!name.contains('/'));
             }
         }
+    }
+
+    #[test]
+    fn a_deletion_never_removes_what_is_newer_nor_unasked_what_git_has(
+        newer in any::<bool>(),
+        in_git in 0..3_usize,
+        despite_git in any::<bool>(),
+    ) {
+        let held = Holdings {
+            newer: newer.then_some("git.json"),
+            in_git: (0..in_git).map(|it| it.to_string()).collect(),
+            ..Holdings::default()
+        };
+        prop_assert_eq!(refuse(&held, despite_git).is_ok(), !newer && (in_git == 0 || despite_git));
+    }
+
+    #[test]
+    fn one_pending_create_is_enough_to_wait(kinds in prop::collection::vec(select(vec!["create", "update", "delete"]), 0..5)) {
+        let files = kinds.iter().map(|kind| json!({"name": "0000.md", "writeId": "1", "kind": kind}));
+        let intents = files.enumerate().map(|(at, file)| {
+            (at.to_string(), json!({"version": 1, "at": MONDAY, "files": [file]}))
+        });
+        let pending: Value = intents.collect::<serde_json::Map<_, _>>().into();
+        let state = json!({"format": "1.0", "version": 1, "nextId": 1, "pending": pending});
+        let state = State::parse(state.to_string().as_bytes()).unwrap().unwrap();
+        prop_assert_eq!(is_creating(&state), kinds.contains(&"create"));
+    }
+
+    #[test]
+    fn git_is_not_forgotten_while_it_may_hold_a_file(
+        files in prop::collection::btree_set("[a-c]\\.md", 0..3),
+        pushing in prop::collection::btree_set("[a-c]\\.md", 0..3),
+    ) {
+        let sha = "1".repeat(40);
+        let of = |names: &BTreeSet<String>, value: Value| -> Value {
+            names.iter().map(|name| (name.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into()
+        };
+        let git = json!({
+            "format": "1.0", "place": PLACE, "files": of(&files, json!(sha)), "pushing": of(&pushing, json!([sha])),
+        });
+        let note = UserSyncState::parse(git.to_string().as_bytes()).unwrap().unwrap();
+        prop_assert_eq!(may_forget(&note), files.is_empty() && pushing.is_empty());
     }
 
     #[test]

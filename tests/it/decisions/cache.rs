@@ -639,3 +639,94 @@ proptest! {
         prop_assert_eq!(digest_of(&base).len(), 32);
     }
 }
+
+/// A document that this version may write, or none, in a word of [`presence`].
+fn writable_document() -> impl Strategy<Value = String> {
+    let document = (5..9_u64, prop::option::of(0..3_u64));
+    let present = document.prop_map(|(version, below)| match below {
+        Some(below) => format!("{version}+{}", version - below),
+        None => version.to_string(),
+    });
+    prop_oneof![
+        1 => select(vec!["none", "damaged"]).prop_map(str::to_owned),
+        3 => present,
+    ]
+}
+
+fn any_document() -> impl Strategy<Value = String> {
+    prop_oneof![1 => Just("newer".to_owned()), 9 => writable_document()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
+    #[test]
+    fn a_rebuild_determines_its_bounds_in_at_most_two_steps(
+        found in any_document(),
+        foreign in any::<bool>(),
+        floor in 0..12_u64,
+        min_next_id in 0..6_u32,
+    ) {
+        let facts = ListingFacts { foreign, floor: Version(floor), min_next_id };
+        let found = presence(&found);
+        let next = match (decide_bounds(&found, &facts, Rules::default()), &found) {
+            (BoundsStep::RereadState, StatePresence::Present(it)) => {
+                let is_newer = it.state.is_read_only();
+                prop_assert!(is_newer || !foreign && it.state.version >= facts.floor);
+                return Ok(());
+            }
+            (BoundsStep::CreateState(_), StatePresence::Missing | StatePresence::Damaged(_)) => {
+                new_state(monday(), &facts, None, Rules::default())
+            }
+            (_, StatePresence::Present(it)) => it.state.after_foreign_write(facts.floor, min_next_id),
+            (step, _) => return Err(TestCaseError::fail(format!("{step:?} of {found:?}"))),
+        };
+        prop_assert!(next.version > facts.floor && next.next_id >= min_next_id);
+        let facts = ListingFacts { foreign: false, ..facts };
+        let next = StatePresence::Present(stored(next));
+        prop_assert_eq!(decide_bounds(&next, &facts, Rules::default()), BoundsStep::RereadState);
+    }
+
+    #[test]
+    fn a_new_document_is_above_what_was_shown_and_numbers_anew(
+        floor in any::<u32>(),
+        min_next_id in 0..10_000_u32,
+        older in prop::option::of(0..10_000_u32),
+    ) {
+        let facts = ListingFacts { foreign: false, floor: Version(floor.into()), min_next_id };
+        let made = new_state(monday(), &facts, older.map(older_counter), Rules::default());
+        prop_assert!(made.version > facts.floor);
+        prop_assert_eq!(made.next_id, min_next_id.max(older.unwrap_or(0)));
+    }
+
+    #[test]
+    fn bounds_claim_no_more_than_both_readings_allow(first in any_document(), second in any_document()) {
+        let (before, last) = (presence(&first), presence(&second));
+        let version = |it: &StatePresence| match it {
+            StatePresence::Present(it) => Some(it.state.version),
+            StatePresence::Missing | StatePresence::Damaged(_) => None,
+        };
+        let inexact = inexact_bounds(&before, &last);
+        prop_assert!(!inexact.exact && inexact.lo <= inexact.hi);
+        prop_assert!(version(&before).is_none_or(|it| inexact.lo <= it));
+        let StatePresence::Present(before) = before else { return Ok(()) };
+        let Ok(found) = bounds_after_reread(&before, Some(presence(&second)), &settings()) else {
+            prop_assert!(version(&last).is_none());
+            return Ok(());
+        };
+        prop_assert!(found.lo <= found.hi && found.lo <= before.state.version);
+        prop_assert_eq!(Some(found.hi), version(&last));
+        if found.exact {
+            prop_assert!(first == second && before.state.pending.is_empty());
+        }
+    }
+
+    #[test]
+    fn only_listings_of_the_same_document_are_shared(first in writable_document(), second in writable_document()) {
+        let key = |word: &str| join_key(&presence(word), Rules::default());
+        if let Some(shared) = key(&first) {
+            prop_assert!(!first.contains('+'));
+            prop_assert_eq!(first == second, key(&second) == Some(shared));
+        }
+    }
+}

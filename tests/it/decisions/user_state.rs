@@ -16,7 +16,7 @@ use codex_miroir::user_state::{
     has_landed, may_be_old_tombstone, names_to_keep,
 };
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
+use proptest::sample::{Index, select, subsequence};
 
 use super::{
     BEGINNINGS, Event, OneFile, event, monday, name, newer_state, older_counter, record, rows,
@@ -602,5 +602,73 @@ fn an_old_tombstone_goes_unless_an_intent_names_it_or_numbers_are_used_again() {
             expected == "may go",
             "{file:?}"
         );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
+    #[test]
+    fn a_swap_answers_only_what_it_has_read_and_writes_only_what_it_may(
+        versions in (1..4_u64, 1..4_u64),
+        intents in (any::<bool>(), any::<bool>()),
+        newer in any::<bool>(),
+        has_read in any::<bool>(),
+    ) {
+        let document = |version, has_intent| state(version, if has_intent { &[1] } else { &[] });
+        let mut before = document(versions.0, intents.0);
+        before.format.major += u32::from(newer);
+        let mut next = document(versions.1, intents.1);
+        next.format.clone_from(&before.format);
+        let read_at = has_read.then(Instant::now);
+        match decide_swap(&before, &next, read_at) {
+            SwapStep::Refuse => prop_assert!(newer),
+            SwapStep::Write => prop_assert!(!newer && before != next),
+            SwapStep::Done(at) => prop_assert!(!newer && before == next && read_at == Some(at)),
+            SwapStep::Confirm => prop_assert!(!newer && before == next && !has_read),
+        }
+    }
+
+    #[test]
+    fn a_swap_is_taken_for_landed_if_and_only_if_it_was(
+        own in select(vec!["write b 6", "write b 6; write c 7"]),
+        later in subsequence(vec!["write d 8", "refuse b", "done a", "done c"], 0..=4),
+        others in subsequence(vec!["write e 6", "done a", "write f 7,8", "refuse e"], 0..=4),
+    ) {
+        let before = after(&state(7, &[]), "write a 5");
+        let next = after(&before, own);
+        let since = |document: &State, commands: &[&str]| {
+            commands.iter().fold(document.clone(), |document, command| after(&document, command))
+        };
+        prop_assert!(has_landed(&before, &next, &since(&next, &later)));
+        prop_assert!(!has_landed(&before, &next, &since(&before, &others)));
+    }
+
+    #[test]
+    fn an_intent_is_overdue_from_its_expiry_on(seconds in -100..200_i64, expiry in 0..100_u64) {
+        let date = monday() + TimeDelta::seconds(seconds);
+        let overdue = state(8, &[8]).pending["8"].is_overdue(date, Duration::from_secs(expiry));
+        prop_assert_eq!(overdue, seconds >= expiry.cast_signed());
+    }
+
+    #[test]
+    fn what_an_intent_names_is_no_old_tombstone(
+        numbers in prop::collection::btree_set(1..9_u16, 1..6),
+        listed in 1..9_u16,
+        size in 0..2 * TOMBSTONE_FILE.len() as u64,
+        age in prop::option::of(0..7_200_i64),
+    ) {
+        let words: Vec<String> = numbers.iter().map(|it| format!("write i{it} {it}")).collect();
+        let kept = names_to_keep(&stored(after(&state(7, &[]), &words.join("; ")))).unwrap();
+        let file = ListedBlob {
+            name: name(listed).to_string(),
+            etag: ETag::new("1"),
+            size,
+            modified: age.map(|age| monday() - TimeDelta::seconds(age)),
+        };
+        if may_be_old_tombstone(&file, &kept, monday()) {
+            prop_assert!(!numbers.contains(&listed));
+            prop_assert!(size == TOMBSTONE_FILE.len() as u64 && age > Some(3_600));
+        }
     }
 }

@@ -276,3 +276,44 @@ fn a_file_read_beside_its_intent_is_from_before_it_if_known_or_read_before_the_s
         );
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
+    #[test]
+    fn a_create_never_replaces_a_task(
+        words in prop::collection::btree_map(0..4_usize, select(vec!["1", "2", "-"]), 0..4),
+        number in 0..4_u16,
+    ) {
+        let files: Vec<String> = words.iter().map(|(at, etag)| format!("{}{etag}", ["a", "b", "c", "d"][*at])).collect();
+        let known = table(&files.join(" "));
+        match create_condition(&name(number), Some(&known)) {
+            PutIf::Same(etag) => {
+                prop_assert_eq!(etag.as_str(), "-");
+                prop_assert_eq!(words.get(&usize::from(number)), Some(&"-"));
+            }
+            PutIf::Absent => prop_assert_ne!(words.get(&usize::from(number)), Some(&"-")),
+            PutIf::Any => prop_assert!(false, "whatever is there"),
+        }
+    }
+
+    #[test]
+    fn what_is_from_before_an_intent_was_so_earlier_and_beside_a_later_one(
+        found in prop::option::of(select(vec!["1", "2"])),
+        read in 0..100_u64,
+        sent in 0..100_u64,
+        earlier in 0..100_u64,
+    ) {
+        let began = Instant::now();
+        let found = found.map(|etag| blob(etag, &[]));
+        let is_before = |read, sent| {
+            let at = |seconds| began + Duration::from_secs(seconds);
+            is_from_before(found.as_ref(), &ETag::new("1"), at(read), at(sent))
+        };
+        if is_before(read, sent) {
+            prop_assert!(is_before(read.saturating_sub(earlier), sent) && is_before(read, sent + earlier));
+        } else {
+            prop_assert!(read >= sent && found.is_none_or(|blob| blob.etag.as_str() != "1"));
+        }
+    }
+}

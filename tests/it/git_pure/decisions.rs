@@ -497,6 +497,19 @@ proptest! {
     }
 
     #[test]
+    fn a_hint_goes_only_after_a_pass_that_left_nothing(
+        clean in any::<bool>(),
+        unfinished in any::<bool>(),
+        closed in any::<bool>(),
+        left in prop::array::uniform4(0..2_usize),
+    ) {
+        let [unpushed, changed, deleted, merged] = left;
+        let report = UserReport { clean, unfinished, closed, unpushed, changed, deleted, merged, ..UserReport::default() };
+        let is_done = DrainChoice::after_pass(&report) == DrainChoice::GoOn;
+        prop_assert_eq!(is_done, clean && !unfinished && left == [0; 4]);
+    }
+
+    #[test]
     fn a_push_reconciles_at_most_once_for_the_same_reason(
         waiting in 0..30_usize,
         unresolved: bool,
