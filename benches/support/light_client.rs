@@ -1,4 +1,4 @@
-//! A client that isn't the bottleneck: a process of its own with one thread, `poll(2)` and no runtime. It parses the
+//! A client that takes little of the machine: a process of its own with one thread, `poll(2)` and no runtime. It parses the
 //! first response only: later ones have as long a body, and a head that is as long or longer, by the digits of the
 //! request's id.
 
@@ -7,13 +7,19 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::client::head_and_whole;
 use crate::people::cpu_seconds;
 use crate::process::Process;
 
 const CONNECTIONS: usize = 32;
+
+/// How long no connection may have an answer.
+const LONGEST_WAIT: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
 
 /// One run's figures, from the client and from the server's process.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +78,11 @@ pub(crate) fn client(address: &str, seconds: &str, request: &str) {
     while now - began < span {
         let streams = connections.iter().map(|it| &it.stream);
         let mut waited: Vec<PollFd> = streams.map(|it| PollFd::new(it, PollFlags::IN)).collect();
-        poll(&mut waited, None).unwrap();
+        let count = poll(&mut waited, Some(&LONGEST_WAIT)).unwrap();
+        assert!(
+            count > 0,
+            "no answer, or one that is shorter than the first"
+        );
         let ready: Vec<bool> = waited.iter().map(|it| !it.revents().is_empty()).collect();
         for (connection, _) in connections
             .iter_mut()
@@ -163,7 +173,9 @@ impl Lengths {
         let mut buffer = vec![0; 256 << 10];
         let mut filled = 0;
         loop {
-            filled += stream.read(&mut buffer[filled..]).unwrap();
+            let read = stream.read(&mut buffer[filled..]).unwrap();
+            assert!(read > 0, "the connection was closed");
+            filled += read;
             if let Some((head, whole)) = head_and_whole(&buffer[..filled])
                 && filled >= whole
             {

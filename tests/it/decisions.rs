@@ -79,7 +79,8 @@ fn state_of(word: &str) -> State {
 }
 
 fn stored(state: State) -> Arc<StoredState> {
-    let etag = format!("{}+{}", state.version, state.pending.len());
+    let newer = if state.is_read_only() { "newer " } else { "" };
+    let etag = format!("{newer}{}+{}", state.version, state.pending.len());
     let etag = ETag::new(&etag);
     Arc::new(StoredState { state, etag })
 }

@@ -45,8 +45,10 @@ const LONG_STOP_TIME: Duration = Duration::from_secs(30);
 /// The number of rounds from which a run counts as long.
 const LONG_RUN: usize = 20;
 
-/// Offsets from the right time to which the second process's clock may jump over a folder.
-const CLOCKS: [&str; 5] = ["+1h", "-20m", "+26h", "-3d", "+0"];
+/// Offsets from the right time to which the second process's clock may jump over a folder. Less than a day apart, since
+/// a key is remembered for a day by the storage's clock, which is each process's own here: for a process whose clock is
+/// a day ahead that day is over at once, and a repeated create is a new one.
+const CLOCKS: [&str; 5] = ["+1h", "-20m", "+11h", "-11h", "+0"];
 
 /// The storage that the processes share.
 enum Place {
