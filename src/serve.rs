@@ -1,8 +1,8 @@
 //! Serving: binds the port, opens the store, starts the background work, and shuts down gracefully on a signal.
 
+mod activity;
 mod client_connection;
 mod connections;
-mod idle_timer;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::activity::Activity;
+
 /// How long to keep reading and discarding after a replaced response. Closing a socket with unread data resets the
 /// connection, and the client may then lose the response.
 const LINGER: Duration = Duration::from_secs(1);
@@ -18,6 +20,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// A client's connection.
 pub(super) struct ClientConnection {
     stream: TcpStream,
+    activity: Activity,
     replacement: Option<ReplacementResponse>,
 }
 
@@ -30,9 +33,10 @@ struct ReplacementResponse {
 }
 
 impl ClientConnection {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: TcpStream, activity: Activity) -> Self {
         Self {
             stream,
+            activity,
             replacement: None,
         }
     }
@@ -64,6 +68,12 @@ impl ClientConnection {
                 linger: None,
             });
         }
+    }
+
+    /// Notes that so many bytes were sent.
+    fn note(&self, sent: usize) -> usize {
+        self.activity.sent();
+        sent
     }
 
     /// With a replacement: sends it, then returns once the length of hyper's response, to be reported as written.
@@ -112,7 +122,10 @@ impl AsyncWrite for ClientConnection {
         self.inspect(bytes);
         match ready!(self.poll_replaced(context))? {
             Some(replaced_len) => Poll::Ready(Ok(replaced_len)),
-            None => Pin::new(&mut self.stream).poll_write(context, bytes),
+            None => {
+                let sent = Pin::new(&mut self.stream).poll_write(context, bytes);
+                sent.map_ok(|sent| self.note(sent))
+            }
         }
     }
 
@@ -124,7 +137,10 @@ impl AsyncWrite for ClientConnection {
         self.inspect(parts.first().map_or(&[], |it| it));
         match ready!(self.poll_replaced(context))? {
             Some(replaced_len) => Poll::Ready(Ok(replaced_len)),
-            None => Pin::new(&mut self.stream).poll_write_vectored(context, parts),
+            None => {
+                let sent = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+                sent.map_ok(|sent| self.note(sent))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Accepts connections up to a limit, and closes idle ones.
 
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,8 +9,10 @@ use std::time::Duration;
 use axum::body::Body;
 use codex_miroir::config::Config;
 use codex_miroir::http::Routes;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
@@ -17,8 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::Service;
 
+use super::activity::Activity;
 use super::client_connection::ClientConnection;
-use super::idle_timer::IdleTimer;
 
 /// Size of a connection's read buffer: the limit of a request's line and headers together, twice that of Kestrel, the
 /// Functions host's server. It is also the maximum chunk size of a body.
@@ -47,10 +50,11 @@ pub(crate) async fn serve(
     let permits = Arc::new(Semaphore::new(max_connections));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
+    // `Activity` takes its place.
+    http.header_read_timeout(None).max_buf_size(READ_MAX_BYTES);
     // From the start of a connection, or its last response, to the end of the next request's headers. It must be longer
     // than clients keep pooled connections: .NET's client closes them after 60 s.
-    http.header_read_timeout(config.idle)
-        .max_buf_size(READ_MAX_BYTES);
+    let idle = config.idle;
     let mut shutdown = pin!(shutdown);
     let mut last_warning = None;
     loop {
@@ -64,19 +68,21 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let routes = routes.clone();
-                let http = http.timer(IdleTimer::new(config.idle));
+                let activity = Activity::default();
                 // Responses are written whole, so Nagle's algorithm would only delay them.
                 let _ = stream.set_nodelay(true);
                 let connection = http.serve_connection(
-                    TokioIo::new(ClientConnection::new(stream)),
-                    // No `poll_ready`: a router is always ready.
-                    service_fn(move |it| routes.clone().call(it.map(Body::new))),
+                    TokioIo::new(ClientConnection::new(stream, activity.clone())),
+                    handler(routes.clone(), activity.clone()),
                 );
                 let connection = graceful.watch(connection);
                 tokio::spawn(async move {
-                    // Errors of a connection are the client's and need no handling.
-                    let _ = connection.await;
+                    tokio::select! {
+                        biased;
+                        // Errors of a connection are the client's and need no handling.
+                        _ = connection => {}
+                        () = activity.silent_for(idle) => {}
+                    }
                     drop(permit);
                 });
             }
@@ -85,6 +91,24 @@ pub(crate) async fn serve(
     }
     drop(listener);
     let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+}
+
+/// Answers a connection's requests by `routes`, and says so to its `activity`.
+fn handler(
+    routes: Routes,
+    activity: Activity,
+) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> {
+    service_fn(move |request: Request<Incoming>| {
+        activity.begin();
+        // No `poll_ready`: a router is always ready.
+        let response = routes.clone().call(request.map(Body::new));
+        let activity = activity.clone();
+        async move {
+            let response = response.await;
+            activity.end();
+            response
+        }
+    })
 }
 
 /// Waits for the permit of one more connection. `last_warning` is when the log last said that the limit is reached.
