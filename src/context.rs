@@ -116,6 +116,11 @@ impl RequestContext {
         std::str::from_utf8(self.id.as_bytes()).unwrap_or_default()
     }
 
+    /// The request id as a header.
+    pub fn id_header(&self) -> Option<HeaderValue> {
+        HeaderValue::from_bytes(self.id.as_bytes()).ok()
+    }
+
     /// Method and path, formatted for the log.
     pub fn route(&self) -> impl fmt::Display {
         struct Route<'a>(&'a RequestContext);
@@ -172,6 +177,11 @@ pub fn set_user(user: &UserId) {
 /// The arrival time of the current request; `None` outside a request.
 pub fn arrived() -> Option<Now> {
     CURRENT.try_with(|request| request.arrived).ok()
+}
+
+/// The id of the current request as a header; `None` outside a request.
+pub fn request_id() -> Option<HeaderValue> {
+    CURRENT.try_with(|request| request.id_header()).ok()?
 }
 
 /// Calls `look` with the current request, if any.

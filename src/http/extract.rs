@@ -7,8 +7,9 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::header::{CACHE_CONTROL, COOKIE};
 use http::request::Parts;
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, HeaderValue, Method};
 
 use super::app::App;
 use super::auth::{Caller, SessionRenewal, VERSION};
@@ -31,27 +32,28 @@ pub(super) fn arrival_or_now(extensions: &Extensions) -> Now {
 }
 
 /// When the request arrived, as the request-id layer recorded it; outside of that layer [`arrival_or_now`].
-fn arrival(parts: &Parts) -> Now {
-    context::arrived().unwrap_or_else(|| arrival_or_now(&parts.extensions))
+pub(super) fn arrival(extensions: &Extensions) -> Now {
+    context::arrived().unwrap_or_else(|| arrival_or_now(extensions))
 }
 
 impl<S: Sync> FromRequestParts<S> for Now {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(arrival(parts))
+        Ok(arrival(&parts.extensions))
     }
 }
 
 /// The authenticated user. The errors are those of `error_responses::CALLER`.
-impl FromRequestParts<App> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
-        let caller = app.authenticator.caller(parts, arrival(parts)).await?;
-        context::set_user(&caller.user);
-        Ok(caller)
-    }
+pub(super) async fn caller(
+    app: &App,
+    method: &Method,
+    headers: &HeaderMap,
+    now: Now,
+) -> Answer<Caller> {
+    let caller = app.authenticator.caller(method, headers, now).await?;
+    context::set_user(&caller.user);
+    Ok(caller)
 }
 
 /// A request of an authenticated user.
@@ -64,7 +66,7 @@ pub(super) struct Asked {
 }
 
 /// An authenticated request that isn't answered yet. A handler that extracts it can't be reached without authentication;
-/// the errors are those of [`Caller`].
+/// the errors are those of [`caller`].
 pub(super) struct Admitted {
     asked: Asked,
     renewal: Option<Box<SessionRenewal>>,
@@ -74,11 +76,13 @@ impl FromRequest<App> for Admitted {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Answer<Self> {
-        let (mut head, body) = request.into_parts();
-        let Caller { user, renewal, .. } = Caller::from_request_parts(&mut head, app).await?;
+        let (head, body) = request.into_parts();
+        let now = arrival(&head.extensions);
+        let caller = caller(app, &head.method, &head.headers, now).await?;
+        let Caller { user, renewal, .. } = caller;
         let asked = Asked {
             app: app.clone(),
-            reader: read_request(user, &head.headers, arrival(&head)),
+            reader: read_request(user, &head.headers, now),
             head,
             body,
         };
@@ -88,15 +92,34 @@ impl FromRequest<App> for Admitted {
 
 /// Whose files a request with these headers is about, and how current they must be.
 pub(super) fn read_request(user: UserId, headers: &HeaderMap, now: Now) -> ReadRequest {
+    let (mut seen, mut consistency) = (None, Consistency::Bounded);
+    // One pass: a request has few headers, and each look-up of one hashes its name.
+    for (name, value) in headers {
+        if *name == X_CODEX_VERSION {
+            let version = negotiate::ascii(value).and_then(|it| it.trim().parse().ok());
+            seen = seen.max(version.map(Version));
+        } else if *name == COOKIE {
+            seen = seen.max(seen_by_cookie(value, &user));
+        } else if *name == CACHE_CONTROL && requires_strong(value) {
+            consistency = Consistency::Strict;
+        }
+    }
     ReadRequest {
-        seen: client_version(headers, &user),
+        seen,
         user,
-        consistency: match requires_strong(headers) {
-            true => Consistency::Strict,
-            false => Consistency::Bounded,
-        },
+        consistency,
         now,
     }
+}
+
+/// The highest version in the cookies of this line. Another user's cookie and values that aren't numbers are ignored.
+fn seen_by_cookie(cookies: &HeaderValue, user: &UserId) -> Option<Version> {
+    let versions = negotiate::cookies_in(cookies, VERSION).filter_map(|cookie| {
+        // Some clients quote a cookie's value (RFC 6265, 4.1.1).
+        let (owner, version) = cookie.trim_matches('"').split_once(':')?;
+        (owner == user.as_str()).then(|| version.parse().ok())?
+    });
+    versions.max().map(Version)
 }
 
 impl Admitted {
@@ -136,17 +159,4 @@ impl Asked {
 /// 400 `invalid_id`: the path segment is no possible task id or stem.
 pub(super) fn bad_id() -> ApiError {
     ApiError::from(Code::InvalidId).field("id")
-}
-
-/// The highest version that the client has seen: the maximum of header and cookie. Another user's cookie and values
-/// that aren't numbers are ignored.
-fn client_version(headers: &HeaderMap, user: &UserId) -> Option<Version> {
-    let by_header = negotiate::text(headers, X_CODEX_VERSION);
-    let by_header = by_header.and_then(|version| version.trim().parse().ok());
-    let by_cookie = negotiate::cookies(headers, VERSION).filter_map(|cookie| {
-        // Some clients quote a cookie's value (RFC 6265, 4.1.1).
-        let (owner, version) = cookie.trim_matches('"').split_once(':')?;
-        (owner == user.as_str()).then(|| version.parse().ok())?
-    });
-    by_header.into_iter().chain(by_cookie).max().map(Version)
 }

@@ -12,7 +12,8 @@ pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-tim
 pub(super) const X_CODEX_CACHE: HeaderName = HeaderName::from_static("x-codex-cache");
 /// The version of the user's data, in requests and responses.
 pub(super) const X_CODEX_VERSION: HeaderName = HeaderName::from_static("x-codex-version");
-/// The id of a request, in its response and in the log.
+/// The id of a request, in its response and in the log. The outermost service sets it, with [`NOSNIFF`], unless both come
+/// from the template of a read from memory; nothing else may set it.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Forbids content sniffing, with [`NOSNIFF`].
 pub(super) const X_CONTENT_TYPE_OPTIONS: HeaderName =

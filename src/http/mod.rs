@@ -38,7 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use openapi::serve::DocumentSource;
-use request_id::RequestIdService;
+use request_id::{Outermost, RequestIdService};
 use route_table::RouteTable;
 
 pub use app::App;
@@ -115,11 +115,14 @@ pub fn router(app: App) -> Routes {
         Some(cors) => routes.layer(cors.clone()),
         None => routes,
     };
-    RequestIdService {
+    let shared = Outermost {
         metrics: Arc::clone(&app.metrics),
-        routes: Arc::new(table),
+        routes: table,
         show_path,
         legacy_cookies: app.authenticator.legacy_cookies(),
+    };
+    RequestIdService {
+        shared: Arc::new(shared),
         inner: routes.with_state(app),
     }
 }

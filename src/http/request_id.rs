@@ -32,8 +32,13 @@ const SLOW: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct RequestIdService<S> {
     pub(super) inner: S,
+    pub(super) shared: Arc<Outermost>,
+}
+
+/// What the service needs besides the router. One allocation, because the service is cloned for every request.
+pub(super) struct Outermost {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) routes: Arc<RouteTable>,
+    pub(super) routes: RouteTable,
     pub(super) show_path: ShowPath,
     /// The cookies by which to expire the legacy service's, in every response to a request that has it; `None` if it isn't
     /// expired. A request without cookies costs one header lookup.
@@ -50,15 +55,21 @@ impl<S: Service<Request, Response = Response>> Service<Request> for RequestIdSer
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let request = self.routes.normalize(request);
+        let Outermost {
+            routes,
+            show_path,
+            legacy_cookies,
+            ..
+        } = &*self.shared;
+        let request = routes.normalize(request);
         let arrived = arrival_or_now(request.extensions());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let request_context = RequestContext::new(arrived, method, uri, headers, self.show_path);
-        let expire = |headers: &HeaderMap| self.legacy_cookies?.expire_legacy(headers);
+        let request_context = RequestContext::new(arrived, method, uri, headers, *show_path);
+        let expire = |headers: &HeaderMap| (*legacy_cookies)?.expire_legacy(headers);
         RequestIdFuture {
             expired_cookie: expire(headers),
             inner: CURRENT.scope(Arc::new(request_context), self.inner.call(request)),
-            metrics: Arc::clone(&self.metrics),
+            shared: Arc::clone(&self.shared),
         }
     }
 }
@@ -68,7 +79,7 @@ pin_project! {
     pub struct RequestIdFuture<F> {
         #[pin]
         inner: TaskLocalFuture<Arc<RequestContext>, F>,
-        metrics: Arc<Metrics>,
+        shared: Arc<Outermost>,
         expired_cookie: Option<HeaderValue>,
     }
 }
@@ -93,7 +104,8 @@ impl<F: Future<Output = Result<Response, E>>, E> Future for RequestIdFuture<F> {
         };
         let layer = response.headers().get(X_CODEX_CACHE);
         let layer = layer.and_then(|layer| layer.to_str().ok());
-        this.metrics
+        this.shared
+            .metrics
             .record_response(response.status().as_u16(), layer);
         Poll::Ready(Ok(match inner.take_value() {
             Some(request) => finish(response, &request),
@@ -107,10 +119,11 @@ fn finish(response: Response, request: &Arc<RequestContext>) -> Response {
     log_response(request, &response, request.arrived.elapsed());
     let mut response = render_error(response, request.id());
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(request.id()) {
-        headers.insert(X_REQUEST_ID, id);
+    // A read from memory comes with both.
+    if !headers.contains_key(X_REQUEST_ID) {
+        headers.extend(request.id_header().map(|id| (X_REQUEST_ID, id)));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     response
 }
 

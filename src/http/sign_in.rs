@@ -14,6 +14,7 @@ use super::auth::ReturnTo;
 use super::auth::callback::CallbackQuery;
 use super::error::{Answer, ApiError};
 use super::error_code::Code;
+use super::extract::caller;
 use super::openapi::error_responses::refusals;
 use super::openapi::parameters::{LocalPath, Way};
 use super::query::invalid;
@@ -175,9 +176,7 @@ refusals!(MeRefusals: CALLER);
     ),
 )]
 pub(super) async fn me(State(app): State<App>, now: Now, request: Request) -> Answer {
-    let (parts, _) = request.into_parts();
-    let authenticator = &app.authenticator;
-    let caller = authenticator.caller(&parts, now).await?;
+    let caller = caller(&app, request.method(), request.headers(), now).await?;
     let document = Me {
         ok: Always,
         login: caller.login(),

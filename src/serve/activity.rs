@@ -32,7 +32,7 @@ impl Activity {
         self.0.store(SENT, Ordering::Relaxed);
     }
 
-    /// Bytes were sent, which may happen while a handler still reads the request's body.
+    /// The system took bytes to send, which may happen while a handler still reads the request's body.
     pub(super) fn sent(&self) {
         if self.0.load(Ordering::Relaxed) == SILENT {
             self.0.store(SENT, Ordering::Relaxed);

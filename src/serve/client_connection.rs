@@ -62,6 +62,7 @@ impl ClientConnection {
         {
             let request_id = String::from_utf8_lossy(whole.request_id.as_bytes());
             tracing::debug!(%request_id, code = ?whole.code, "unreadable request");
+            self.activity.sent();
             self.replacement = Some(ReplacementResponse {
                 remaining: whole.bytes.into(),
                 replaced_len: Some(response.len()),

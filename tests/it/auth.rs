@@ -4,6 +4,7 @@ mod easyauth;
 mod owners;
 mod pages;
 mod processes;
+mod remembered;
 mod sessions;
 mod sign_in;
 mod sign_out;

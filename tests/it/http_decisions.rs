@@ -7,7 +7,9 @@ use codex_miroir::http::auth::callback::{
     CallbackQuery, CallbackStep, PendingSignIn, SignInCookie, decide,
 };
 use codex_miroir::http::negotiate::Representation::{Full, NotModified};
-use codex_miroir::http::negotiate::{Representation, accepted_encoding, if_match, wants_page};
+use codex_miroir::http::negotiate::{
+    Representation, accepted_encoding, cookies, if_match, wants_page,
+};
 use codex_miroir::http::route_table::RouteTable;
 use codex_miroir::now::Now;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -52,6 +54,9 @@ fn which_coding_a_client_accepts() {
     for (accepted, expected) in [
         (&[][..], Identity),
         (&["gzip"], Gzip),
+        (&["gzip, deflate, br, zstd"], Gzip),
+        (&["gzip;q=0, deflate"], Identity),
+        (&["gzipx"], Identity),
         (&["GZIP;q=0.1"], Gzip),
         (&["gzip;q=0"], Identity),
         (&["gzip; q=0.0, *"], Identity),
@@ -67,6 +72,25 @@ fn which_coding_a_client_accepts() {
             expected,
             "{accepted:?}"
         );
+    }
+}
+
+#[test]
+fn which_cookies_a_request_has() {
+    for (lines, expected) in [
+        (&[][..], vec![]),
+        (&["a=1"], vec!["1"]),
+        (&["b=1; a=2;a=3 ; aa=4"], vec!["2", "3"]),
+        (&["a=", "a=5"], vec!["", "5"]),
+        (&["A=1; a =2; xa=3; a"], vec![]),
+        (&["a=1=2;;"], vec!["1=2"]),
+        // Another program's cookie doesn't hide this one.
+        (&["x=ü; a=6; a=ü"], vec!["6"]),
+    ] {
+        let lines: Vec<_> = lines.iter().map(|it| ("cookie", *it)).collect();
+        let headers = headers(&lines);
+        let given: Vec<_> = cookies(&headers, "a").collect();
+        assert_eq!(given, expected, "{lines:?}");
     }
 }
 

@@ -905,6 +905,36 @@ fn a_connection_that_is_used_stays_and_a_silent_one_is_closed() {
     println!("closed {:?} later", asked.elapsed());
 }
 
+/// A handler that waits for a slow body is no silence, however long it takes; headers that stay incomplete are.
+#[test]
+fn a_slow_body_is_waited_for_and_unfinished_headers_are_not() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::start(
+        crate::support::process::codex_miroir()
+            .env("CODEX_DATA_DIR", data.path())
+            .env("CODEX_IDLE_SECONDS", "1"),
+    );
+    let mut stream = connect(&service);
+    let body = r#"{"title":"Langsam","kategorie":"arbeit"}"#;
+    let head = "POST /api/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n";
+    write!(stream, "{head}content-length: {}\r\n\r\n", body.len()).unwrap();
+    let mut buffer = [0; 4096];
+    let read = stream.read(&mut buffer).unwrap();
+    assert!(buffer[..read].starts_with(b"HTTP/1.1 100"));
+    for byte in body.bytes() {
+        // In total three idle timeouts.
+        thread::sleep(Duration::from_millis(80));
+        stream.write_all(&[byte]).unwrap();
+    }
+    let read = stream.read(&mut buffer).unwrap();
+    let answer = String::from_utf8_lossy(&buffer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-slow: ")
+        .unwrap();
+    assert_eq!(stream.read(&mut buffer).unwrap_or(0), 0, "closed");
+}
+
 /// Connections beyond the bound wait in the system's accept queue until another one closes.
 #[test]
 fn beyond_the_bound_connections_wait_and_the_log_says_so() {

@@ -1,9 +1,12 @@
 //! An authenticated caller.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use http::HeaderValue;
 use http::header::SET_COOKIE;
 
+use crate::github::Account;
 use crate::owners::{AccountIdentity, ConfirmedOwner, LoginClaim, Owners};
 use crate::user::UserId;
 
@@ -12,7 +15,7 @@ pub(in crate::http) struct Caller {
     /// The user whose files the request reads and writes.
     pub(in crate::http) user: UserId,
     /// What the caller has proved; `None` in `dev`.
-    claim: Option<LoginClaim>,
+    claim: Option<Arc<LoginClaim>>,
     /// Boxed: rare, and moved along with every request.
     pub(in crate::http) renewal: Option<Box<SessionRenewal>>,
 }
@@ -20,12 +23,12 @@ pub(in crate::http) struct Caller {
 /// A renewed session, for the response to the request that renewed it.
 pub(in crate::http) struct SessionRenewal {
     pub(super) cookie: HeaderValue,
-    pub(super) claim: LoginClaim,
+    pub(super) claim: Arc<LoginClaim>,
     pub(super) owners: Owners,
 }
 
 impl Caller {
-    pub(super) fn new(confirmed: ConfirmedOwner, claim: LoginClaim) -> Self {
+    pub(super) fn new(confirmed: ConfirmedOwner, claim: Arc<LoginClaim>) -> Self {
         Self {
             user: confirmed.user,
             claim: Some(claim),
@@ -43,7 +46,18 @@ impl Caller {
 
     /// The provider's name for the account: the GitHub login, or another provider's permanent id.
     pub(in crate::http) fn login(&self) -> &str {
-        self.claim.as_ref().map_or(self.user.as_str(), account_name)
+        let claim = self.claim.as_deref();
+        claim.map_or(self.user.as_str(), account_name)
+    }
+}
+
+/// What an account of GitHub claims; `session` is its session's generation, if that authenticated it.
+pub(super) fn github_claim(account: &Account, session: Option<u64>) -> LoginClaim {
+    let number = account.number;
+    LoginClaim {
+        login: account.login.clone(),
+        identity: AccountIdentity::GitHub { number },
+        session,
     }
 }
 

@@ -90,6 +90,14 @@ impl CookieNames {
     }
 }
 
+/// The values of the request's cookies with this name that are tried.
+pub(super) fn candidates<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> impl Iterator<Item = &'a str> {
+    negotiate::cookies(headers, name).take(MAX_CANDIDATES)
+}
+
 /// Encrypts and authenticates the values of cookies. The first key seals, all of them open, so that keys can be rotated.
 pub(super) struct CookieSealer {
     keys: Vec<Key>,
@@ -116,16 +124,13 @@ impl CookieSealer {
         self.names.set(name, jar.get(name)?.value(), max_age)
     }
 
-    /// The text of the first of the request's cookies that was sealed for this name, by any of the keys.
-    pub(super) fn open(&self, headers: &HeaderMap, name: &'static str) -> Option<String> {
+    /// The text that was sealed for the cookie `name`, by any of the keys.
+    pub(super) fn open(&self, name: &'static str, sealed: &str) -> Option<String> {
         let jar = CookieJar::new();
-        let mut sealed = negotiate::cookies(headers, name).take(MAX_CANDIDATES);
-        sealed.find_map(|sealed| {
-            let opened = self.keys.iter().find_map(|key| {
-                let cookie = Cookie::new(name, sealed.to_owned());
-                jar.private(key).decrypt(cookie)
-            });
-            Some(opened?.value().to_owned())
-        })
+        let opened = self.keys.iter().find_map(|key| {
+            let cookie = Cookie::new(name, sealed.to_owned());
+            jar.private(key).decrypt(cookie)
+        });
+        Some(opened?.value().to_owned())
     }
 }

@@ -1,6 +1,8 @@
 //! App Service Authentication: reads `X-MS-CLIENT-PRINCIPAL`, which the platform sets. It removes the header from
 //! requests that come from outside.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
@@ -8,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::caller::{Caller, account_name};
+use super::remembered::Remembered;
 use crate::config::Allowlist;
 use crate::http::error::Answer;
 use crate::http::error_code::Code;
@@ -33,17 +36,30 @@ pub(super) struct EasyAuthenticator {
     pub(super) provider: String,
     pub(super) allowed: Allowlist,
     pub(super) owners: Owners,
+    pub(super) principals: Remembered<LoginClaim>,
 }
 
 impl EasyAuthenticator {
     pub(super) async fn authenticate(&self, headers: &HeaderMap, now: Now) -> Answer<Caller> {
-        let claim = principal(headers, &self.provider).ok_or(Code::NotSignedIn)?;
+        let claim = self.claim(headers).ok_or(Code::NotSignedIn)?;
         let names = [account_name(&claim), claim.login.as_str()];
         if !names.iter().any(|name| self.allowed.allows(name)) {
             return Err(Code::LoginNotAllowed.into());
         }
         let confirmed = self.owners.confirm(&claim, now).await?;
         Ok(Caller::new(confirmed, claim))
+    }
+
+    /// The account in the header, which the platform has authenticated; `None` unless there is exactly one header,
+    /// well-formed and of this provider.
+    fn claim(&self, headers: &HeaderMap) -> Option<Arc<LoginClaim>> {
+        let mut values = headers.get_all(PRINCIPAL).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return None;
+        };
+        let principal = value.as_bytes();
+        self.principals
+            .get(principal, || parse(principal, &self.provider).map(Arc::new))
     }
 
     /// The platform's path for signing in by the provider.
@@ -78,14 +94,9 @@ impl ClientPrincipal {
     }
 }
 
-/// The account in the header, which the platform has authenticated; `None` unless there is exactly one header,
-/// well-formed and of this provider.
-fn principal(headers: &HeaderMap, provider: &str) -> Option<LoginClaim> {
-    let mut values = headers.get_all(PRINCIPAL).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let bytes = STANDARD.decode(value.as_bytes()).ok()?;
+/// The account in a principal of this provider; `None` if it is of another one or malformed.
+fn parse(principal: &[u8], provider: &str) -> Option<LoginClaim> {
+    let bytes = STANDARD.decode(principal).ok()?;
     let client: ClientPrincipal = serde_json::from_slice(&bytes).ok()?;
     if !client.auth_typ.eq_ignore_ascii_case(provider) {
         return None;

@@ -1,10 +1,13 @@
 //! Authentication by GitHub: by a bearer token, or by the session of a browser.
 
+use std::sync::Arc;
+
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 
-use super::caller::{Caller, SessionRenewal};
-use super::cookies::CookieSealer;
+use super::caller::{Caller, SessionRenewal, github_claim};
+use super::cookies::{CookieSealer, candidates};
+use super::remembered::Remembered;
 use super::session::Session;
 use super::sign_in::BrowserSignIn;
 use super::token_verifier::TokenVerifier;
@@ -12,8 +15,9 @@ use crate::config::Allowlist;
 use crate::github::Account;
 use crate::http::error::Answer;
 use crate::http::error_code::Code;
+use crate::http::negotiate::ascii;
 use crate::now::Now;
-use crate::owners::{AccountIdentity, LoginClaim, Owners};
+use crate::owners::{LoginClaim, Owners};
 
 /// In bytes; GitHub's longest tokens are well below.
 const MAX_TOKEN_BYTES: usize = 1024;
@@ -35,8 +39,15 @@ pub(super) struct GitHubAuthenticator {
     pub(super) owners: Owners,
     pub(super) tokens: TokenVerifier,
     pub(super) cookies: CookieSealer,
+    pub(super) sessions: Remembered<BrowserSession>,
     /// `None` without an OAuth app: browsers can't sign in.
     pub(super) sign_in: Option<BrowserSignIn>,
+}
+
+/// A session, and what it claims.
+pub(super) struct BrowserSession {
+    session: Session,
+    claim: Arc<LoginClaim>,
 }
 
 impl GitHubAuthenticator {
@@ -50,27 +61,33 @@ impl GitHubAuthenticator {
     }
 
     async fn authenticate_token(&self, token: &str, now: Now) -> Answer<Caller> {
-        let account = self.tokens.verify(token, now).await?;
-        let claim = self.allowed_claim(&account, None)?;
+        let claim = self.tokens.verify(token, now).await?;
+        self.check_allowed(&claim)?;
         let confirmed = self.owners.confirm(&claim, now).await?;
         Ok(Caller::new(confirmed, claim))
     }
 
     async fn authenticate_cookie(&self, headers: &HeaderMap, now: Now) -> Answer<Caller> {
-        let session = self.session(headers, now).ok_or(Code::NotSignedIn)?;
-        let claim = self.allowed_claim(&session.account, Some(session.generation))?;
-        let Some(renewed) = session.renew(now) else {
-            let confirmed = self.owners.confirm(&claim, now).await?;
-            return Ok(Caller::new(confirmed, claim));
-        };
+        let known = self.session(headers, now).ok_or(Code::NotSignedIn)?;
+        self.check_allowed(&known.claim)?;
+        if let Some(renewed) = known.session.renew(now) {
+            // Boxed, so that this rare case doesn't enlarge every request's future.
+            return Box::pin(self.renew(&known.claim, renewed, now)).await;
+        }
+        let confirmed = self.owners.confirm(&known.claim, now).await?;
+        Ok(Caller::new(confirmed, Arc::clone(&known.claim)))
+    }
+
+    /// Authenticates by a session that is due for its renewal.
+    async fn renew(&self, claim: &Arc<LoginClaim>, renewed: Session, now: Now) -> Answer<Caller> {
         // Another instance may just have ended the session, so don't rely on the cached generation for a renewal.
-        let confirmed = self.owners.reconfirm(&claim, now).await?;
-        let mut caller = Caller::new(confirmed, claim.clone());
+        let confirmed = self.owners.reconfirm(claim, now).await?;
+        let mut caller = Caller::new(confirmed, Arc::clone(claim));
         if let Some(cookie) = self.session_cookie(&renewed, now) {
             let owners = self.owners.clone();
             caller.renewal = Some(Box::new(SessionRenewal {
                 cookie,
-                claim,
+                claim: Arc::clone(claim),
                 owners,
             }));
         }
@@ -78,34 +95,38 @@ impl GitHubAuthenticator {
     }
 
     /// The browser's session, unless it has expired. Doesn't check whether it was ended by a sign-out.
-    fn session(&self, headers: &HeaderMap, now: Now) -> Option<Session> {
-        let opened = self.cookies.open(headers, self.cookies.names.session);
-        let session = opened.and_then(|text| Session::parse(&text));
-        session.filter(|it| it.is_valid(now))
+    fn session(&self, headers: &HeaderMap, now: Now) -> Option<Arc<BrowserSession>> {
+        let name = self.cookies.names.session;
+        let open = |sealed| {
+            let session = Session::parse(&self.cookies.open(name, sealed)?)?;
+            let claim = Arc::new(github_claim(&session.account, Some(session.generation)));
+            Some(Arc::new(BrowserSession { session, claim }))
+        };
+        let known = candidates(headers, name)
+            .find_map(|sealed| self.sessions.get(sealed.as_bytes(), || open(sealed)));
+        known.filter(|it| it.session.is_valid(now))
     }
 
     /// Ends the browser's session and all others of the same user.
     pub(super) async fn sign_out(&self, headers: &HeaderMap, now: Now) -> Answer<()> {
-        let Some(session) = self.session(headers, now) else {
+        let Some(known) = self.session(headers, now) else {
             return Ok(());
         };
-        let claim = claim(&session.account, Some(session.generation));
-        self.owners.end_sessions(&claim).await?;
-        tracing::info!(user = %claim.login, "signed out");
+        self.owners.end_sessions(&known.claim).await?;
+        tracing::info!(user = %known.claim.login, "signed out");
         Ok(())
     }
 
-    /// The claim to check against the login's owner record. Checked on every request, because the allowlist and the
-    /// owner may have changed since the token was verified or the session began.
-    fn allowed_claim(&self, account: &Account, session: Option<u64>) -> Result<LoginClaim, Code> {
-        let allowed = self.allowed.allows(account.login.as_str());
-        let claim = allowed.then(|| claim(account, session));
-        claim.ok_or(Code::LoginNotAllowed)
+    /// Checked on every request, because the allowlist may have changed since the session began.
+    fn check_allowed(&self, claim: &LoginClaim) -> Result<(), Code> {
+        let allowed = self.allowed.allows(claim.login.as_str());
+        allowed.then_some(()).ok_or(Code::LoginNotAllowed)
     }
 
     /// Starts a session after a completed sign-in. Returns its `Set-Cookie` value.
     pub(super) async fn begin_session(&self, account: Account, now: Now) -> Answer<HeaderValue> {
-        let claim = self.allowed_claim(&account, None)?;
+        let claim = github_claim(&account, None);
+        self.check_allowed(&claim)?;
         let confirmed = self.owners.reconfirm(&claim, now).await?;
         tracing::info!(user = %claim.login, "signed in");
         let session = Session::new(account, confirmed.session_generation, now);
@@ -118,15 +139,6 @@ impl GitHubAuthenticator {
         let name = self.cookies.names.session;
         self.cookies
             .set(name, session.to_text(), session.max_age(now))
-    }
-}
-
-fn claim(account: &Account, session: Option<u64>) -> LoginClaim {
-    let number = account.number;
-    LoginClaim {
-        login: account.login.clone(),
-        identity: AccountIdentity::GitHub { number },
-        session,
     }
 }
 
@@ -144,13 +156,13 @@ impl<'a> Bearer<'a> {
         if values.next().is_some() {
             return Self::Malformed;
         }
-        let text = value.to_str().ok();
+        let text = ascii(value);
         let token = text.and_then(|text| text[6..].strip_prefix(' '));
         let fits = |token: &&str| {
             (1..=MAX_TOKEN_BYTES).contains(&token.len())
                 && token.bytes().all(|b| b.is_ascii_graphic())
         };
-        let token = token.map(str::trim).filter(fits);
+        let token = token.map(str::trim_ascii).filter(fits);
         token.map_or(Self::Malformed, Self::Token)
     }
 }

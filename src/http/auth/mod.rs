@@ -10,6 +10,7 @@ mod cors;
 mod easyauth;
 mod github;
 mod origin;
+mod remembered;
 mod session;
 mod sign_in;
 mod token_verifier;
@@ -17,7 +18,6 @@ mod token_verifier;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use tower_http::cors::CorsLayer;
 
@@ -38,6 +38,7 @@ use callback::CallbackQuery;
 use cookies::CookieSealer;
 use easyauth::{EasyAuthenticator, PRINCIPAL};
 use github::{Bearer, GitHubAuthenticator};
+use remembered::Remembered;
 use sign_in::BrowserSignIn;
 use token_verifier::TokenVerifier;
 
@@ -96,6 +97,7 @@ impl Authenticator {
                 provider: provider.clone(),
                 allowed: allowed.clone(),
                 owners,
+                principals: Remembered::new(),
             }),
             Auth::GitHub {
                 allowed,
@@ -106,6 +108,7 @@ impl Authenticator {
                 owners,
                 tokens: TokenVerifier::new(Arc::clone(transport), oauth.clone()),
                 cookies: CookieSealer::new(session_keys, CookieNames::of(&config.public_url)),
+                sessions: Remembered::new(),
                 sign_in: match oauth {
                     Some(app) => Some(BrowserSignIn::new(app, config, transport)?),
                     None => None,
@@ -204,9 +207,13 @@ impl Authenticator {
     /// # Errors
     /// Those of [`Self::check_origin`]; if the caller isn't authenticated, isn't on the allowlist or isn't the login's
     /// owner; if GitHub or the storage can't be reached.
-    pub(super) async fn caller(&self, parts: &Parts, now: Now) -> Answer<Caller> {
-        let headers = &parts.headers;
-        let caller = match (self.check_origin(&parts.method, headers), &self.backend) {
+    pub(super) async fn caller(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        now: Now,
+    ) -> Answer<Caller> {
+        let caller = match (self.check_origin(method, headers), &self.backend) {
             (Err(code), _) => Err(code.into()),
             (_, AuthBackend::Dev { user }) => Ok(Caller::dev(user.clone())),
             (_, AuthBackend::GitHub(github)) => github.authenticate(headers, now).await,

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::callback::{
     CallbackQuery, CallbackStep, PendingSignIn, ReturnTo, SIGN_IN_TTL, SignInCookie, decide,
 };
-use super::cookies::CookieSealer;
+use super::cookies::{CookieSealer, candidates};
 use super::token_verifier::acquire;
 use crate::config::{Config, OAuthApp};
 use crate::github::{Account, CodeExchange, OAuth, Transport};
@@ -78,7 +78,7 @@ impl BrowserSignIn {
         now: Now,
     ) -> (Result<PendingSignIn, Code>, bool) {
         let name = cookies.names.sign_in;
-        let opened = cookies.open(headers, name);
+        let opened = candidates(headers, name).find_map(|it| cookies.open(name, it));
         let cookie = match opened.and_then(|text| PendingSignIn::parse(&text)) {
             Some(pending) => SignInCookie::Opened(pending),
             None => match negotiate::cookies(headers, name).next() {

@@ -1,4 +1,4 @@
-//! Verifies bearer tokens with GitHub and caches the outcome by the token's SHA-256: one lookup per token at a time.
+//! Verifies bearer tokens with GitHub and caches the outcome: one lookup per token at a time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use super::caller::github_claim;
+use super::remembered::Remembered;
 use crate::codex::MinuteWindow;
 use crate::config::{OAuthApp, Secret};
 use crate::github::{Account, GitHubError, Transport};
@@ -15,6 +17,7 @@ use crate::http::error::ApiError;
 use crate::http::error_code::Code;
 use crate::http::hash::sha256;
 use crate::now::Now;
+use crate::owners::LoginClaim;
 use crate::revalidated::{Freshness, Revalidated};
 
 /// How long an accepted token needs no new lookup.
@@ -52,7 +55,10 @@ const MAX_REJECTIONS_PER_MINUTE: u32 = 100;
 /// Verifies tokens, with a cache. A cheap handle.
 #[derive(Clone)]
 pub(super) struct TokenVerifier {
-    /// Tokens that GitHub has accepted and not rejected since.
+    /// Tokens that were accepted when they came, by their bytes: a request by one of them costs no SHA-256, which takes
+    /// longer than all else of its check.
+    known: Arc<Remembered<Revalidated<BearerTokenState>>>,
+    /// Tokens that GitHub has accepted and not rejected since, by their SHA-256.
     accepted: Cache<[u8; 32], Arc<Revalidated<BearerTokenState>>>,
     /// All other tokens. Kept apart, so that invented tokens don't evict accepted ones.
     others: Cache<[u8; 32], Arc<Revalidated<BearerTokenState>>>,
@@ -71,13 +77,13 @@ struct TokenLookup {
 /// The last outcomes of looking one token up.
 #[derive(Default)]
 struct BearerTokenState {
-    accepted: Option<(Arc<Account>, Instant)>,
+    accepted: Option<(Arc<LoginClaim>, Instant)>,
     rejected: Option<(Code, Instant)>,
     /// The last lookup failed; the next one is at this time at the earliest.
     failed: Option<(GitHubError, Instant)>,
 }
 
-type TokenVerdict = Result<Arc<Account>, ApiError>;
+type TokenVerdict = Result<Arc<LoginClaim>, ApiError>;
 
 /// The inner result is GitHub's verdict, the outer error a lookup without one.
 type TokenLookupOutcome = Result<Result<Account, Code>, GitHubError>;
@@ -106,7 +112,7 @@ impl BearerTokenState {
         }
     }
 
-    fn accepted_within(&self, ttl: Duration, now: Instant) -> Option<Arc<Account>> {
+    fn accepted_within(&self, ttl: Duration, now: Instant) -> Option<Arc<LoginClaim>> {
         let (account, at) = self.accepted.as_ref()?;
         let fresh = now.saturating_duration_since(*at) < ttl;
         fresh.then(|| Arc::clone(account))
@@ -117,7 +123,9 @@ impl BearerTokenState {
             Ok(verdict) => {
                 *self = Self::default();
                 match verdict {
-                    Ok(account) => self.accepted = Some((Arc::new(account), now)),
+                    Ok(account) => {
+                        self.accepted = Some((Arc::new(github_claim(&account, None)), now));
+                    }
                     Err(rejection) => self.rejected = Some((rejection, now)),
                 }
             }
@@ -138,6 +146,7 @@ impl TokenVerifier {
     /// `app` is the OAuth app whose tokens are accepted besides personal ones.
     pub(super) fn new(transport: Arc<Transport>, app: Option<OAuthApp>) -> Self {
         Self {
+            known: Arc::new(Remembered::new()),
             accepted: Cache::new(MAX_TOKENS),
             others: Cache::new(MAX_TOKENS),
             lookup: Arc::new(TokenLookup {
@@ -150,16 +159,16 @@ impl TokenVerifier {
         }
     }
 
-    /// The token's account, from the cache or by a lookup at GitHub, which concurrent requests share.
+    /// What the token claims, from the cache or by a lookup at GitHub, which concurrent requests share.
     pub(super) async fn verify(&self, token: &str, now: Now) -> TokenVerdict {
-        let hash = sha256(token);
-        let known = self.accepted.get(&hash);
-        let cached = known.unwrap_or_else(|| self.others.get_with(hash, Arc::default));
+        let accepted = || self.accepted.get(&sha256(token));
+        let known = self.known.get(token.as_bytes(), accepted);
+        let cached = known.unwrap_or_else(|| self.others.get_with(sha256(token), Arc::default));
         let renew = |flight| {
             let (verifier, cached) = (self.clone(), Arc::clone(&cached));
             let token = Secret::new(token.to_owned());
             async move {
-                let verdict = verifier.refresh(hash, cached, &token, now).await;
+                let verdict = verifier.refresh(cached, &token, now).await;
                 drop(flight);
                 verdict
             }
@@ -170,7 +179,6 @@ impl TokenVerifier {
     /// Looks the token up and records the outcome.
     async fn refresh(
         &self,
-        hash: [u8; 32],
         cached: Arc<Revalidated<BearerTokenState>>,
         token: &Secret,
         now: Now,
@@ -183,8 +191,8 @@ impl TokenVerifier {
             (state.verdict(now.mono).usable(), state.accepted.is_some())
         };
         match is_accepted {
-            true => self.accepted.insert(hash, cached),
-            false => self.accepted.invalidate(&hash),
+            true => self.accepted.insert(sha256(token.reveal()), cached),
+            false => self.accepted.invalidate(&sha256(token.reveal())),
         }
         verdict.unwrap_or_else(|| Err(Code::TokenInvalid.into()))
     }
