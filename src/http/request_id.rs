@@ -121,7 +121,9 @@ fn finish(response: Response, request: &Arc<RequestContext>) -> Response {
     let headers = response.headers_mut();
     // A read from memory comes with both.
     if !headers.contains_key(X_REQUEST_ID) {
-        headers.extend(request.id_header().map(|id| (X_REQUEST_ID, id)));
+        if let Some(id) = request.id_header() {
+            headers.insert(X_REQUEST_ID, id);
+        }
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     }
     response

@@ -880,15 +880,19 @@ fn guessing_tokens_is_bounded_and_locks_nobody_out() {
     assert_eq!(read(&known), 200, "who is known stays");
 }
 
+/// A service on a folder of its own, without sign-in.
+fn start_local(settings: &[(&str, &str)]) -> (tempfile::TempDir, Service) {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = crate::support::process::codex_miroir();
+    command.env("CODEX_DATA_DIR", data.path());
+    let service = Service::start(command.envs(settings.iter().copied()));
+    (data, service)
+}
+
 /// Each answer restarts a connection's idle timeout; a silent connection is closed when it expires.
 #[test]
 fn a_connection_that_is_used_stays_and_a_silent_one_is_closed() {
-    let data = tempfile::tempdir().unwrap();
-    let service = Service::start(
-        crate::support::process::codex_miroir()
-            .env("CODEX_DATA_DIR", data.path())
-            .env("CODEX_IDLE_SECONDS", "5"),
-    );
+    let (_data, service) = start_local(&[("CODEX_IDLE_SECONDS", "5")]);
     let mut stream = connect(&service);
     for _ in 0..3 {
         stream
@@ -908,12 +912,7 @@ fn a_connection_that_is_used_stays_and_a_silent_one_is_closed() {
 /// A handler that waits for a slow body is no silence, however long it takes; headers that stay incomplete are.
 #[test]
 fn a_slow_body_is_waited_for_and_unfinished_headers_are_not() {
-    let data = tempfile::tempdir().unwrap();
-    let service = Service::start(
-        crate::support::process::codex_miroir()
-            .env("CODEX_DATA_DIR", data.path())
-            .env("CODEX_IDLE_SECONDS", "1"),
-    );
+    let (_data, service) = start_local(&[("CODEX_IDLE_SECONDS", "1")]);
     let mut stream = connect(&service);
     let body = r#"{"title":"Langsam","kategorie":"arbeit"}"#;
     let head = "POST /api/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n";
@@ -935,15 +934,34 @@ fn a_slow_body_is_waited_for_and_unfinished_headers_are_not() {
     assert_eq!(stream.read(&mut buffer).unwrap_or(0), 0, "closed");
 }
 
+/// A client that takes nothing of its responses gives its connection up, so that the next one is served.
+#[test]
+fn a_client_that_stops_reading_keeps_no_connection() {
+    let settings = [("CODEX_IDLE_SECONDS", "1"), ("CODEX_MAX_CONNECTIONS", "1")];
+    let (_data, service) = start_local(&settings);
+    let mut stalled = connect(&service);
+    // Their answers are more than the system's buffers hold.
+    let asked = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(400);
+    stalled.write_all(asked.as_bytes()).unwrap();
+    let mut next = connect(&service);
+    next.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let answer = Answer::read(Asked::on(next, "GET", "/healthz"));
+    assert_eq!(answer.status, 200);
+    let mut taken = Vec::new();
+    // Its end may be a reset.
+    let _ = stalled.read_to_end(&mut taken);
+    let answers = taken
+        .windows(15)
+        .filter(|it| it == b"HTTP/1.1 200 OK")
+        .count();
+    assert!(answers < 400, "it was closed before the end");
+}
+
 /// Connections beyond the bound wait in the system's accept queue until another one closes.
 #[test]
 fn beyond_the_bound_connections_wait_and_the_log_says_so() {
-    let data = tempfile::tempdir().unwrap();
-    let service = Service::start(
-        crate::support::process::codex_miroir()
-            .env("CODEX_DATA_DIR", data.path())
-            .env("CODEX_MAX_CONNECTIONS", "2"),
-    );
+    let (_data, service) = start_local(&[("CODEX_MAX_CONNECTIONS", "2")]);
     let held = [connect(&service), connect(&service)];
     let waiting = connect(&service);
     let says = |text: &str| service.log().iter().any(|line| line.contains(text));

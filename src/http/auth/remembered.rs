@@ -1,4 +1,5 @@
-//! Good credentials by their bytes, so that a client's cookie or principal isn't decrypted or decoded for every request.
+//! Good credentials by their bytes, so that a cookie isn't decrypted, a principal not decoded and a token not hashed for
+//! every request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use foldhash::fast::RandomState;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-/// The size of the credentials that are kept, in bytes, all together.
+/// The size of all credentials of one kind that are kept, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// What a credential takes beside its bytes and those of what it proves, rounded up.

@@ -1,5 +1,6 @@
 //! Verifies bearer tokens with GitHub and caches the outcome: one lookup per token at a time.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,8 +56,7 @@ const MAX_REJECTIONS_PER_MINUTE: u32 = 100;
 /// Verifies tokens, with a cache. A cheap handle.
 #[derive(Clone)]
 pub(super) struct TokenVerifier {
-    /// Tokens that were accepted when they came, by their bytes: a request by one of them costs no SHA-256, which takes
-    /// longer than all else of its check.
+    /// Tokens that were accepted when they came, by their bytes: a request by one of them costs no SHA-256.
     known: Arc<Remembered<Revalidated<BearerTokenState>>>,
     /// Tokens that GitHub has accepted and not rejected since, by their SHA-256.
     accepted: Cache<[u8; 32], Arc<Revalidated<BearerTokenState>>>,
@@ -92,8 +92,8 @@ impl BearerTokenState {
     /// The cached verdict. With a stale account a request doesn't wait for another's lookup, and after a failed lookup
     /// not for its own either.
     fn verdict(&self, now: Instant) -> Freshness<TokenVerdict> {
-        if let Some(account) = self.accepted_within(ACCEPTED_TTL, now) {
-            return Freshness::Fresh(Ok(account));
+        if let Some(claim) = self.accepted_within(ACCEPTED_TTL, now) {
+            return Freshness::Fresh(Ok(claim));
         }
         if let Some((rejection, at)) = &self.rejected
             && now.saturating_duration_since(*at) < REJECTED_TTL
@@ -113,9 +113,9 @@ impl BearerTokenState {
     }
 
     fn accepted_within(&self, ttl: Duration, now: Instant) -> Option<Arc<LoginClaim>> {
-        let (account, at) = self.accepted.as_ref()?;
+        let (claim, at) = self.accepted.as_ref()?;
         let fresh = now.saturating_duration_since(*at) < ttl;
-        fresh.then(|| Arc::clone(account))
+        fresh.then(|| Arc::clone(claim))
     }
 
     fn record(&mut self, outcome: TokenLookupOutcome, now: Instant) {
@@ -161,9 +161,7 @@ impl TokenVerifier {
 
     /// What the token claims, from the cache or by a lookup at GitHub, which concurrent requests share.
     pub(super) async fn verify(&self, token: &str, now: Now) -> TokenVerdict {
-        let accepted = || self.accepted.get(&sha256(token));
-        let known = self.known.get(token.as_bytes(), accepted);
-        let cached = known.unwrap_or_else(|| self.others.get_with(sha256(token), Arc::default));
+        let cached = self.cached(token);
         let renew = |flight| {
             let (verifier, cached) = (self.clone(), Arc::clone(&cached));
             let token = Secret::new(token.to_owned());
@@ -174,6 +172,14 @@ impl TokenVerifier {
             }
         };
         cached.get(|state| state.verdict(now.mono), renew).await
+    }
+
+    /// What is known of the token; nothing yet, if it is new.
+    fn cached(&self, token: &str) -> Arc<Revalidated<BearerTokenState>> {
+        let hash = LazyCell::new(|| sha256(token));
+        let accepted = || self.accepted.get(&*hash);
+        let known = self.known.get(token.as_bytes(), accepted);
+        known.unwrap_or_else(|| self.others.get_with(*hash, Arc::default))
     }
 
     /// Looks the token up and records the outcome.
@@ -190,9 +196,10 @@ impl TokenVerifier {
             state.record(outcome, now.later().mono);
             (state.verdict(now.mono).usable(), state.accepted.is_some())
         };
+        let hash = sha256(token.reveal());
         match is_accepted {
-            true => self.accepted.insert(sha256(token.reveal()), cached),
-            false => self.accepted.invalidate(&sha256(token.reveal())),
+            true => self.accepted.insert(hash, cached),
+            false => self.accepted.invalidate(&hash),
         }
         verdict.unwrap_or_else(|| Err(Code::TokenInvalid.into()))
     }

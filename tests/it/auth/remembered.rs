@@ -20,8 +20,8 @@ fn neighbours(good: &str) -> Vec<String> {
     changed.chain(cut).chain([format!("{good}A")]).collect()
 }
 
-/// Asks with `good` until it is remembered, then with each neighbour: none may be taken for it. What a neighbour opens is
-/// what it opens at an instance that has never seen `good`.
+/// Asks with `good` until it is remembered, then with each neighbour: it is refused, as by an instance that has never seen
+/// `good`.
 async fn check_neighbours(
     town: &Town,
     settings: &[(&str, &str)],
@@ -49,6 +49,29 @@ async fn a_session_cookie_with_another_byte_is_another_cookie() {
         get("/auth/me").header("cookie", format!("{SESSION}={cookie}"))
     })
     .await;
+}
+
+#[tokio::test]
+async fn of_several_session_cookies_the_first_good_one_counts_remembered_or_not() {
+    let town = Town::new();
+    let service = town.service_with(&[("CODEX_ALLOWED_LOGINS", "anna, berta")]);
+    let anna = sign_in(&town, &service).await.header();
+    town.github.sign_in("berta");
+    let berta = sign_in(&town, &service).await.header();
+    let bad = format!("{SESSION}=made-up");
+    for _ in 0..2 {
+        for (cookies, login) in [
+            ([&bad, &anna, &berta], "anna"),
+            ([&berta, &bad, &anna], "berta"),
+            ([&anna, &berta, &bad], "anna"),
+        ] {
+            let line = cookies.map(String::as_str).join("; ");
+            let me = service
+                .send(&town, get("/auth/me").header("cookie", line))
+                .await;
+            assert_eq!(me.ok()["login"], login);
+        }
+    }
 }
 
 #[tokio::test]
