@@ -56,8 +56,8 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["bare", recorded] => return serve_bare(recorded),
-        ["client", address, seconds, request] => {
-            return light_client::client(address, seconds, request);
+        ["client", address, seconds, requests] => {
+            return light_client::client(address, seconds, requests);
         }
         _ => {}
     }
@@ -154,7 +154,9 @@ fn compare(caller: Caller, encoding: &str, github: &str, span: Duration, pairs: 
     let (bare_head, bare_body) = runtime.block_on(answer(&bare.address, &request));
     assert_eq!((lines(&bare_head), bare_body), (lines(&head), body.clone()));
 
-    let run = |server: &Process| light_client::run(server, &request, span);
+    let requests = folder.path().join("request");
+    std::fs::write(&requests, &request).unwrap();
+    let run = |server: &Process| light_client::run(server, &requests, span);
     // The first pair warms up; who begins alternates.
     let measured: Vec<(Figures, Figures)> = (0..=pairs)
         .map(|pair| match pair % 2 {

@@ -14,6 +14,9 @@
 mod bare;
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/light_client.rs"]
+#[allow(dead_code)]
+mod light_client;
 #[path = "support/people.rs"]
 mod people;
 #[path = "support/process.rs"]
@@ -27,11 +30,11 @@ use std::time::{Duration, Instant};
 
 use bare::{answer, serve_bare_to, start_bare_to};
 use client::{Client, header};
+use light_client::Figures;
 use people::{account, cpu_seconds, person, principal, resident_mib, start, week_of};
 use process::{Process, median};
 use samples::write_samples;
-
-const CONNECTIONS: usize = 32;
+use tempfile::NamedTempFile;
 
 /// Tasks of each person.
 const TASKS: usize = 20;
@@ -47,11 +50,16 @@ const LONG_TTLS: [(&str, &str); 3] = [
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [bare, recorded, people] = arguments.as_slice()
-        && bare == "bare"
-    {
-        let people = 0..people.parse().unwrap();
-        return serve_bare_to(people.map(principal), recorded);
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["bare", recorded, people] => {
+            let people = 0..people.parse().unwrap();
+            return serve_bare_to(people.map(principal), recorded);
+        }
+        ["client", address, seconds, requests] => {
+            return light_client::client(address, seconds, requests);
+        }
+        _ => {}
     }
     let arguments: Vec<u64> = arguments.iter().filter_map(|it| it.parse().ok()).collect();
     let number = |at: usize, default| arguments.get(at).copied().unwrap_or(default);
@@ -134,12 +142,13 @@ async fn visit(address: &str, people: usize, layer: &str) {
 struct Row {
     name: String,
     server: Process,
-    requests: Vec<String>,
+    /// As many for every row, so that picking one costs the client the same.
+    requests: NamedTempFile,
     figures: Vec<Figures>,
 }
 
 fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pairs: u64) {
-    let recorded = tempfile::NamedTempFile::new().unwrap();
+    let recorded = NamedTempFile::new().unwrap();
     let mut rows = Vec::new();
     for people in [1, 1_000, MANY] {
         let service = start_service(folder, &LONG_TTLS);
@@ -149,11 +158,13 @@ fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pair
         let (head, body) = runtime.block_on(answer(&service.address, &week_of(0)));
         let bare = start_bare_to(people, recorded.path(), &head, &body);
         for (name, server) in [("service", service), ("bare", bare)] {
+            let requests = NamedTempFile::new().unwrap();
+            let all: String = (0..MANY).map(|it| week_of(it % people)).collect();
+            std::fs::write(requests.path(), all).unwrap();
             rows.push(Row {
                 name: format!("{people:7} people, {name:7}"),
                 server,
-                // As many requests for every row, so that picking one costs the clients the same.
-                requests: (0..MANY).map(|it| week_of(it % people)).collect(),
+                requests,
                 figures: Vec::new(),
             });
         }
@@ -161,15 +172,12 @@ fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pair
     // The first round warms up.
     for _ in 0..=pairs {
         for row in &mut rows {
-            let before = cpu_seconds(row.server.child.id());
-            let mut figures = runtime.block_on(load(&row.server.address, &row.requests, span));
-            let cpu = cpu_seconds(row.server.child.id()) - before;
-            figures.cpu = cpu * 1e6 / (figures.per_second * span.as_secs_f64());
+            let figures = light_client::run(&row.server, row.requests.path(), span);
             row.figures.push(figures);
         }
     }
     println!(
-        "GET /codex from memory, {TASKS} tasks each, {CONNECTIONS} connections, {pairs} rounds of {span:?}; bare: an axum \
+        "GET /codex from memory, {TASKS} tasks each, 32 connections, {pairs} rounds of {span:?}; bare: an axum \
          handler that finds each one's answer in a HashMap"
     );
     for row in &rows {
@@ -191,52 +199,23 @@ fn cached(runtime: &tokio::runtime::Runtime, folder: &Path, span: Duration, pair
             ratio(one, |it| it.per_second),
             middle(|it| it.p99),
             ratio(one, |it| it.p99),
-            middle(|it| it.cpu),
-            ratio(one, |it| it.cpu),
+            middle(|it| it.server_cpu),
+            ratio(one, |it| it.server_cpu),
             resident_mib(row.server.child.id())
         );
     }
-    for (of, pair) in [1, 1_000, MANY].iter().zip(rows.chunks(2)) {
-        let ratios = pair[0].figures.iter().zip(&pair[1].figures).skip(1);
-        let mut ratios: Vec<f64> = ratios
-            .map(|(it, bare)| it.per_second / bare.per_second)
-            .collect();
+    for (people, pair) in [1, 1_000, MANY].iter().zip(rows.chunks(2)) {
+        let ratio = |of: fn(&Figures) -> f64| {
+            let rounds = pair[0].figures.iter().zip(&pair[1].figures).skip(1);
+            let ratios = rounds.map(|(service, bare)| of(service) / of(bare));
+            median(&mut ratios.collect::<Vec<_>>())
+        };
         println!(
-            "  {of:7} people: service to bare {:.3}",
-            median(&mut ratios)
+            "  {people:7} people, service to bare: {:.3} of the requests/s, {:.3} of the p99, {:.3} of the processor time",
+            ratio(|it| it.per_second),
+            ratio(|it| it.p99),
+            ratio(|it| it.server_cpu),
         );
-    }
-}
-
-struct Figures {
-    per_second: f64,
-    p99: f64,
-    /// The server's CPU time per request, in µs.
-    cpu: f64,
-}
-
-/// Sends random requests on every connection in a closed loop, for `span`.
-async fn load(address: &str, requests: &[String], span: Duration) -> Figures {
-    let clients = (0..CONNECTIONS).map(|seed| async move {
-        let mut random = fastrand::Rng::with_seed(seed as u64);
-        let mut connection = Client::connect(address).await;
-        let mut times = Vec::with_capacity(1 << 14);
-        let began = Instant::now();
-        while began.elapsed() < span {
-            let request = &requests[random.usize(0..requests.len())];
-            let sent = Instant::now();
-            connection.send(request.as_bytes()).await;
-            times.push(sent.elapsed().as_secs_f64() * 1e6);
-        }
-        times
-    });
-    let times = futures::future::join_all(clients).await;
-    let mut times: Vec<f64> = times.into_iter().flatten().collect();
-    times.sort_by(f64::total_cmp);
-    Figures {
-        per_second: times.len() as f64 / span.as_secs_f64(),
-        p99: times[(times.len() - 1) * 99 / 100],
-        cpu: 0.0,
     }
 }
 

@@ -1,10 +1,11 @@
 //! An HTTP client with one connection and one request at a time.
 
+use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The size limit of a response.
-const BUFFER: usize = 256 << 10;
+pub(crate) const BUFFER: usize = 256 << 10;
 
 /// A keep-alive connection.
 pub(crate) struct Client {
@@ -49,9 +50,14 @@ impl Client {
 
 /// The ends of the head and of the whole response; `None` until the head is complete.
 pub(crate) fn head_and_whole(bytes: &[u8]) -> Option<(usize, usize)> {
-    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let text = std::str::from_utf8(&bytes[..head]).unwrap();
-    let length = header(text, "content-length").map_or(0, |it| it.parse().unwrap());
+    let head = memmem::find(bytes, b"\r\n\r\n")?;
+    let name = b"\r\ncontent-length: ";
+    let length = memmem::find(&bytes[..head], name).map_or(0, |found| {
+        let digits = bytes[found + name.len()..].iter();
+        digits
+            .take_while(|it| it.is_ascii_digit())
+            .fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
+    });
     Some((head, head + 4 + length))
 }
 

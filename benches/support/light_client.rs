@@ -1,15 +1,14 @@
-//! A client that takes little of the machine: a process of its own with one thread, `poll(2)` and no runtime. It parses the
-//! first response only: later ones have as long a body, and a head that is as long or longer, by the digits of the
-//! request's id.
+//! A client that takes little of the machine: a process of its own with one thread, `poll(2)` and no runtime.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::client::head_and_whole;
+use crate::client::{BUFFER, head_and_whole};
 use crate::people::cpu_seconds;
 use crate::process::Process;
 
@@ -35,12 +34,15 @@ pub(crate) struct Figures {
     pub(crate) client_cpu: f64,
 }
 
-/// Runs the client as a process: `main` passes `client`, an address, seconds and a request on to [`client`].
-pub(crate) fn run(server: &Process, request: &str, span: Duration) -> Figures {
+/// Runs the client as a process: `main` passes `client`, an address, seconds and the path of a file with the requests,
+/// none of which has a body, on to [`client`].
+pub(crate) fn run(server: &Process, requests: &Path, span: Duration) -> Figures {
     let before = cpu_seconds(server.child.id());
     let mut command = Command::new(std::env::current_exe().unwrap());
     let seconds = span.as_secs_f64().to_string();
-    command.args(["client", &server.address, &seconds, request]);
+    command
+        .args(["client", &server.address, &seconds])
+        .arg(requests);
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
@@ -65,13 +67,20 @@ pub(crate) fn run(server: &Process, request: &str, span: Duration) -> Figures {
     }
 }
 
-/// Sends `request` on every connection in a closed loop, and prints the figures for [`run`].
-pub(crate) fn client(address: &str, seconds: &str, request: &str) {
+/// Sends random requests of the file on every connection in a closed loop, and prints the figures for [`run`].
+pub(crate) fn client(address: &str, seconds: &str, requests: &str) {
     let span = Duration::from_secs_f64(seconds.parse().unwrap());
-    let first = Lengths::of_first(&mut connect(address), request);
+    let requests = std::fs::read_to_string(requests).unwrap();
+    let requests: Vec<&[u8]> = requests
+        .split_inclusive("\r\n\r\n")
+        .map(str::as_bytes)
+        .collect();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut any = || requests[random.usize(0..requests.len())];
     let began = Instant::now();
+    let cpu_before = cpu_seconds(std::process::id());
     let mut connections: Vec<Connection> = (0..CONNECTIONS)
-        .map(|_| Connection::begin(address, request, &first))
+        .map(|_| Connection::begin(address, any()))
         .collect();
     let mut latencies: Vec<u32> = Vec::with_capacity(1 << 20);
     let mut now = began;
@@ -79,20 +88,17 @@ pub(crate) fn client(address: &str, seconds: &str, request: &str) {
         let streams = connections.iter().map(|it| &it.stream);
         let mut waited: Vec<PollFd> = streams.map(|it| PollFd::new(it, PollFlags::IN)).collect();
         let count = poll(&mut waited, Some(&LONGEST_WAIT)).unwrap();
-        assert!(
-            count > 0,
-            "no answer, or one that is shorter than the first"
-        );
+        assert!(count > 0, "no answer");
         let ready: Vec<bool> = waited.iter().map(|it| !it.revents().is_empty()).collect();
         for (connection, _) in connections
             .iter_mut()
             .zip(ready)
             .filter(|(_, ready)| *ready)
         {
-            if connection.has_read(&first) {
+            if connection.has_read() {
                 now = Instant::now();
                 latencies.push((now - connection.sent).as_micros() as u32);
-                connection.send(request, now);
+                connection.send(any(), now);
             }
         }
     }
@@ -104,7 +110,7 @@ pub(crate) fn client(address: &str, seconds: &str, request: &str) {
         (now - began).as_secs_f64(),
         at(0.50),
         at(0.99),
-        cpu_seconds(std::process::id())
+        cpu_seconds(std::process::id()) - cpu_before
     );
 }
 
@@ -114,76 +120,50 @@ struct Connection {
     sent: Instant,
     /// What has arrived of the response, at the begin of the buffer.
     filled: usize,
+    /// The length of the whole response, once its head has arrived.
+    whole: Option<usize>,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    fn begin(address: &str, request: &str, first: &Lengths) -> Self {
-        let stream = connect(address);
+    fn begin(address: &str, request: &[u8]) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
         stream.set_nonblocking(true).unwrap();
         let now = Instant::now();
         let mut connection = Self {
             stream,
             sent: now,
             filled: 0,
-            buffer: vec![0; first.head + first.body + 1024],
+            whole: None,
+            buffer: vec![0; BUFFER],
         };
         connection.send(request, now);
         connection
     }
 
-    fn send(&mut self, request: &str, now: Instant) {
-        self.stream.write_all(request.as_bytes()).unwrap();
-        (self.sent, self.filled) = (now, 0);
+    fn send(&mut self, request: &[u8], now: Instant) {
+        self.stream.write_all(request).unwrap();
+        (self.sent, self.filled, self.whole) = (now, 0, None);
     }
 
     /// Reads what is there; whether the response is complete.
-    fn has_read(&mut self, first: &Lengths) -> bool {
+    fn has_read(&mut self) -> bool {
         match self.stream.read(&mut self.buffer[self.filled..]) {
             Ok(0) => panic!("the connection was closed"),
             Ok(read) => self.filled += read,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => panic!("{error}"),
         }
-        if self.filled < first.head + first.body {
-            return false;
+        let arrived = &self.buffer[..self.filled];
+        if self.whole.is_none() {
+            self.whole = head_and_whole(arrived).map(|(_, whole)| whole);
         }
-        assert!(self.buffer.starts_with(b"HTTP/1.1 200"), "another answer");
-        let rest = &self.buffer[first.head - 4..self.filled];
-        let longer = rest.windows(4).position(|it| it == b"\r\n\r\n");
-        longer.is_some_and(|longer| self.filled >= first.head + longer + first.body)
-    }
-}
-
-fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
-}
-
-/// The lengths of a response's head, with its empty line, and of its body.
-struct Lengths {
-    head: usize,
-    body: usize,
-}
-
-impl Lengths {
-    fn of_first(stream: &mut TcpStream, request: &str) -> Self {
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut buffer = vec![0; 256 << 10];
-        let mut filled = 0;
-        loop {
-            let read = stream.read(&mut buffer[filled..]).unwrap();
-            assert!(read > 0, "the connection was closed");
-            filled += read;
-            if let Some((head, whole)) = head_and_whole(&buffer[..filled])
-                && filled >= whole
-            {
-                return Self {
-                    head: head + 4,
-                    body: whole - head - 4,
-                };
-            }
-        }
+        let complete = self.whole.is_some_and(|whole| self.filled >= whole);
+        assert!(
+            !complete || arrived.starts_with(b"HTTP/1.1 200"),
+            "another answer"
+        );
+        complete
     }
 }
