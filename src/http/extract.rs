@@ -116,7 +116,8 @@ pub(super) fn read_request(user: UserId, headers: &HeaderMap, now: Now) -> ReadR
 fn seen_by_cookie(cookies: &HeaderValue, user: &UserId) -> Option<Version> {
     let versions = negotiate::cookies_in(cookies, VERSION).filter_map(|cookie| {
         // Some clients quote a cookie's value (RFC 6265, 4.1.1).
-        let (owner, version) = cookie.trim_matches('"').split_once(':')?;
+        let cookie = str::from_utf8(cookie).ok()?.trim_matches('"');
+        let (owner, version) = cookie.split_once(':')?;
         (owner == user.as_str()).then(|| version.parse().ok())?
     });
     versions.max().map(Version)

@@ -51,23 +51,22 @@ fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers.get_all(name).into_iter().flat_map(members)
 }
 
-/// The values of all cookies with this name in one line of `Cookie`, but those that aren't visible ASCII. By bytes: a
-/// session's cookie is long, and each line is looked at for several names.
-pub fn cookies_in<'a>(line: &'a HeaderValue, name: &'a str) -> impl Iterator<Item = &'a str> {
+/// The values of all cookies with this name in one line of `Cookie`. By bytes: a session's cookie is long, and each line
+/// is looked at for several names.
+pub fn cookies_in<'a>(line: &'a HeaderValue, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let line = line.as_bytes();
     let ends = memchr::memchr_iter(b';', line).chain([line.len()]);
     let pairs = ends.scan(0, |start, end| {
         Some(&line[mem::replace(start, end + 1)..end])
     });
-    let values = pairs.filter_map(move |pair| {
+    pairs.filter_map(move |pair| {
         let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
         value.strip_prefix(b"=")
-    });
-    values.filter_map(|value| str::from_utf8(value).ok().filter(|it| it.is_ascii()))
+    })
 }
 
 /// The values of all cookies with this name: without the prefix `__Host-` a browser may send several.
-pub fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+pub fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let lines = headers.get_all(COOKIE).into_iter();
     lines.flat_map(move |line| cookies_in(line, name))
 }

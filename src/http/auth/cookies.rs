@@ -94,7 +94,7 @@ impl CookieNames {
 pub(super) fn candidates<'a>(
     headers: &'a HeaderMap,
     name: &'static str,
-) -> impl Iterator<Item = &'a str> {
+) -> impl Iterator<Item = &'a [u8]> {
     negotiate::cookies(headers, name).take(MAX_CANDIDATES)
 }
 
@@ -125,7 +125,8 @@ impl CookieSealer {
     }
 
     /// The text that was sealed for the cookie `name`, by any of the keys.
-    pub(super) fn open(&self, name: &'static str, sealed: &str) -> Option<String> {
+    pub(super) fn open(&self, name: &'static str, sealed: &[u8]) -> Option<String> {
+        let sealed = str::from_utf8(sealed).ok()?;
         let jar = CookieJar::new();
         let opened = self.keys.iter().find_map(|key| {
             let cookie = Cookie::new(name, sealed.to_owned());

@@ -102,8 +102,8 @@ impl GitHubAuthenticator {
             let claim = Arc::new(github_claim(&session.account, Some(session.generation)));
             Some(Arc::new(BrowserSession { session, claim }))
         };
-        let known = candidates(headers, name)
-            .find_map(|sealed| self.sessions.get(sealed.as_bytes(), || open(sealed)));
+        let known =
+            candidates(headers, name).find_map(|sealed| self.sessions.get(sealed, || open(sealed)));
         known.filter(|it| it.session.is_valid(now))
     }
 

@@ -69,6 +69,10 @@ pub(super) struct CalledBack {
     pub(super) expires_cookie: bool,
 }
 
+/// Which part of the memory layer's size the credentials of one kind may take beside it: with fewer remembered than weeks,
+/// most requests of many people would decode a credential anew.
+const CREDENTIALS_SHARE: u64 = 8;
+
 impl Authenticator {
     /// Mode `dev`: every request acts as `user`.
     pub fn dev(user: UserId) -> Self {
@@ -91,13 +95,14 @@ impl Authenticator {
         owners: &Owners,
     ) -> Result<Self, String> {
         let owners = owners.clone();
+        let for_credentials = config.memory_max_bytes / CREDENTIALS_SHARE;
         let backend = match &config.auth {
             Auth::Dev { user } => AuthBackend::Dev { user: user.clone() },
             Auth::EasyAuth { provider, allowed } => AuthBackend::EasyAuth(EasyAuthenticator {
                 provider: provider.clone(),
                 allowed: allowed.clone(),
                 owners,
-                principals: Remembered::new(),
+                principals: Remembered::new(for_credentials),
             }),
             Auth::GitHub {
                 allowed,
@@ -106,9 +111,9 @@ impl Authenticator {
             } => AuthBackend::GitHub(Box::new(GitHubAuthenticator {
                 allowed: allowed.clone(),
                 owners,
-                tokens: TokenVerifier::new(Arc::clone(transport), oauth.clone()),
+                tokens: TokenVerifier::new(Arc::clone(transport), oauth.clone(), for_credentials),
                 cookies: CookieSealer::new(session_keys, CookieNames::of(&config.public_url)),
-                sessions: Remembered::new(),
+                sessions: Remembered::new(for_credentials),
                 sign_in: match oauth {
                     Some(app) => Some(BrowserSignIn::new(app, config, transport)?),
                     None => None,

@@ -2,38 +2,34 @@
 //! every request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
-
-/// The size of all credentials of one kind that are kept, in bytes.
-const MAX_BYTES: u64 = 16 << 20;
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 /// What a credential takes beside its bytes and those of what it proves, rounded up.
 const OVERHEAD: usize = 512;
 
-/// How long one is used without being proved again.
-const TTL: Duration = Duration::from_secs(3600);
-
 /// What credentials prove, if that follows from their bytes alone and for good. What may change, such as whether a
-/// session has expired or was ended, is judged at each request.
-pub(super) struct Remembered<T>(Cache<Arc<[u8]>, Arc<T>, RandomState>);
+/// session has expired or was ended, is judged at each request. So none has a time to live, and a look-up reads no clock.
+pub(super) struct Remembered<T>(Cache<Box<[u8]>, Arc<T>, BySize, RandomState>);
 
-impl<T: Send + Sync + 'static> Remembered<T> {
-    pub(super) fn new() -> Self {
-        let weigh = |credential: &Arc<[u8]>, _: &Arc<T>| {
-            (2 * credential.len() + OVERHEAD)
-                .try_into()
-                .unwrap_or(u32::MAX)
-        };
-        let cache = Cache::builder()
-            .max_capacity(MAX_BYTES)
-            .weigher(weigh)
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(TTL);
-        Self(cache.build_with_hasher(RandomState::default()))
+#[derive(Clone)]
+struct BySize;
+
+impl<T> Weighter<Box<[u8]>, Arc<T>> for BySize {
+    fn weight(&self, credential: &Box<[u8]>, _: &Arc<T>) -> u64 {
+        (2 * credential.len() + OVERHEAD) as u64
+    }
+}
+
+impl<T> Remembered<T> {
+    /// Keeps up to `max_bytes` of credentials.
+    pub(super) fn new(max_bytes: u64) -> Self {
+        let estimated = max_bytes as usize / (2 * OVERHEAD);
+        let hasher = RandomState::default();
+        let lifecycle = DefaultLifecycle::default();
+        Self(Cache::with(estimated, max_bytes, BySize, hasher, lifecycle))
     }
 
     /// What exactly these bytes prove, else `prove`'s result. Only good credentials are kept: invented ones push out

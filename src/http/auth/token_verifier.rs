@@ -143,10 +143,10 @@ impl BearerTokenState {
 }
 
 impl TokenVerifier {
-    /// `app` is the OAuth app whose tokens are accepted besides personal ones.
-    pub(super) fn new(transport: Arc<Transport>, app: Option<OAuthApp>) -> Self {
+    /// `app` is the OAuth app whose tokens are accepted besides personal ones. Up to `max_bytes` of tokens are remembered.
+    pub(super) fn new(transport: Arc<Transport>, app: Option<OAuthApp>, max_bytes: u64) -> Self {
         Self {
-            known: Arc::new(Remembered::new()),
+            known: Arc::new(Remembered::new(max_bytes)),
             accepted: Cache::new(MAX_TOKENS),
             others: Cache::new(MAX_TOKENS),
             lookup: Arc::new(TokenLookup {
