@@ -1,6 +1,8 @@
-//! Time from process start to the first response, memory when idle, and memory per cached user.
+//! Time from process start to the first response, memory when idle, and memory per cached user; and memory and threads
+//! around a burst of one person's requests, on a folder and on Azurite.
 //!
-//! `cargo bench --bench footprint`
+//! `cargo bench --bench footprint`, or `cargo bench --bench footprint -- burst`, which needs Azurite where `tests/run`
+//! installs it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,8 +10,17 @@
     missing_docs
 )]
 
+#[path = "../tests/support/azurite.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod azurite;
+#[path = "support/client.rs"]
+#[allow(dead_code)]
+mod client;
 #[path = "support/operations.rs"]
 mod operations;
+#[path = "support/people.rs"]
+#[allow(dead_code)]
+mod people;
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/samples.rs"]
@@ -22,18 +33,29 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use azurite::azurite;
 use chrono::Utc;
+use client::Client;
 use codex_miroir::codex::{Codex, Consistency, Encoding, Layer, PageFormat, ReadRequest};
 use codex_miroir::now::Now;
 use codex_miroir::store::directory::DirectoryStore;
+use codex_miroir::store::{BlobKey, BlobStore, Put, PutIf};
 use codex_miroir::user::UserId;
+use futures::stream::{self, StreamExt};
 use operations::codex;
+use people::{person, principal, resident_mib};
 use process::{Process, median, resident_kib};
-use samples::write_samples;
+use samples::{sample_file, write_samples};
 
 const USERS: usize = 2_000;
 const TASKS: usize = 200;
 const STARTS: usize = 11;
+
+/// Task files of the person in a burst, how often all of them are changed and read again, and the creates.
+const BURST_FILES: usize = 500;
+const BURST_READS: usize = 5;
+const BURST_CREATES: usize = 200;
+const BURST_CLIENTS: usize = 32;
 
 fn main() {
     let arguments: Vec<String> = std::env::args()
@@ -44,6 +66,9 @@ fn main() {
         && role == "users"
     {
         return measure_cached_users(Path::new(folder), encodings);
+    }
+    if arguments == ["burst"] {
+        return bursts();
     }
     measure_ready();
     start_and_idle();
@@ -243,4 +268,97 @@ async fn read_week(codex: &Codex, user: &str, encodings: &str) {
         };
         codex.reader().page(&read.entry, PageFormat::Json, encoding);
     }
+}
+
+fn bursts() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::open(folder.path(), Utc::now).unwrap();
+    let data = folder.path().to_str().unwrap();
+    runtime.block_on(burst("folder", &store, &[("CODEX_DATA_DIR", data)]));
+    let container = azurite().container();
+    let connection = azurite().with_key(azurite().port());
+    let settings = [
+        ("AZURE_BLOB_CONN", &*connection),
+        ("AZURE_BLOB_CONTAINER", &*container),
+    ];
+    let store = azurite().store(&container);
+    runtime.block_on(burst("Azurite", &store, &settings));
+}
+
+/// One person's files are read, five times all of them anew, and many clients create tasks. Prints the service's memory
+/// and threads before, right after it and later.
+async fn burst(name: &str, store: &dyn BlobStore, settings: &[(&str, &str)]) {
+    write_all(store).await;
+    let service = people::start(settings);
+    let print = |when: &str| {
+        let id = service.child.id();
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        let (resident, threads) = (resident_mib(id), threads.count());
+        println!("burst, {name}, {when}: {resident:.1} MiB resident, {threads} threads");
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    print("idle");
+    let mut reader = Client::connect(&service.address).await;
+    send(&mut reader, "GET", "/codex", "").await;
+    let mut milliseconds = Vec::new();
+    for _ in 0..BURST_READS {
+        write_all(store).await;
+        let began = Instant::now();
+        send(&mut reader, "GET", "/codex?nocache=true", "").await;
+        milliseconds.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    let began = Instant::now();
+    let clients = (0..BURST_CLIENTS).map(|first| {
+        let address = &service.address;
+        async move {
+            let mut connection = Client::connect(address).await;
+            for number in (first..BURST_CREATES).step_by(BURST_CLIENTS) {
+                let body = format!(r#"{{"kategorie":"arbeit","title":"Neu {number}"}}"#);
+                send(&mut connection, "POST", "/api/tasks", &body).await;
+            }
+        }
+    });
+    futures::future::join_all(clients).await;
+    println!(
+        "burst, {name}: {BURST_FILES} files read in {:.0} ms, {BURST_CREATES} creates in {:.0} ms",
+        median(&mut milliseconds),
+        began.elapsed().as_secs_f64() * 1e3
+    );
+    print("right after it");
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    print("15 s later");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    print("45 s later");
+}
+
+/// Writes the first person's files anew, each as a new version.
+async fn write_all(store: &dyn BlobStore) {
+    let user = UserId::parse(&person(0)).unwrap();
+    stream::iter((0..BURST_FILES).map(sample_file))
+        .for_each_concurrent(16, |(name, text)| {
+            let key = BlobKey::raw(&user, &name).unwrap();
+            let put = Put {
+                bytes: text.into(),
+                ..Put::default()
+            };
+            async move { drop(store.put(&key, put, PutIf::Any).await.unwrap()) }
+        })
+        .await;
+}
+
+/// Sends a request of the first person, which must succeed.
+async fn send(connection: &mut Client, method: &str, path: &str, body: &str) {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: codex.example\r\nx-ms-client-principal: {}\r\n\
+         origin: https://codex.example\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        principal(0),
+        body.len()
+    );
+    let (head, answer) = connection.send(request.as_bytes()).await;
+    assert!(
+        head.starts_with(b"HTTP/1.1 20"),
+        "{}",
+        String::from_utf8_lossy(answer)
+    );
 }

@@ -52,12 +52,10 @@ impl Client {
 pub(crate) fn head_and_whole(bytes: &[u8]) -> Option<(usize, usize)> {
     let head = memmem::find(bytes, b"\r\n\r\n")?;
     let name = b"\r\ncontent-length: ";
-    let length = memmem::find(&bytes[..head], name).map_or(0, |found| {
-        let digits = bytes[found + name.len()..].iter();
-        digits
-            .take_while(|it| it.is_ascii_digit())
-            .fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
-    });
+    let found = memmem::find(&bytes[..head], name).expect("a response has its length");
+    let value = bytes[found + name.len()..].split(|it| *it == b'\r').next();
+    let length: usize = std::str::from_utf8(value?).unwrap().parse().unwrap();
+    assert!(head + 4 + length <= BUFFER, "a longer response");
     Some((head, head + 4 + length))
 }
 

@@ -84,7 +84,7 @@ fn which_cookies_a_request_has() {
         (&["a=", "a=5"], vec!["", "5"]),
         (&["A=1; a =2; xa=3; a"], vec![]),
         (&["a=1=2;;"], vec!["1=2"]),
-        // Another program's cookie doesn't hide this one.
+        // Another program's cookie of the same path may hold any bytes.
         (&["x=ü; a=6; a=ü"], vec!["6", "ü"]),
     ] {
         let lines: Vec<_> = lines.iter().map(|it| ("cookie", *it)).collect();

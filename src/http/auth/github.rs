@@ -15,7 +15,6 @@ use crate::config::Allowlist;
 use crate::github::Account;
 use crate::http::error::Answer;
 use crate::http::error_code::Code;
-use crate::http::negotiate::ascii;
 use crate::now::Now;
 use crate::owners::{LoginClaim, Owners};
 
@@ -156,13 +155,13 @@ impl<'a> Bearer<'a> {
         if values.next().is_some() {
             return Self::Malformed;
         }
-        let text = ascii(value);
-        let token = text.and_then(|text| text[6..].strip_prefix(' '));
-        let fits = |token: &&str| {
+        let token = bytes[6..].strip_prefix(b" ").map(<[u8]>::trim_ascii);
+        let fits = |token: &&[u8]| {
+            // Without an early end, so that many bytes are compared at once.
             (1..=MAX_TOKEN_BYTES).contains(&token.len())
-                && token.bytes().all(|b| b.is_ascii_graphic())
+                && token.iter().fold(true, |fit, b| fit & b.is_ascii_graphic())
         };
-        let token = token.map(str::trim_ascii).filter(fits);
+        let token = token.filter(fits).and_then(|it| str::from_utf8(it).ok());
         token.map_or(Self::Malformed, Self::Token)
     }
 }

@@ -69,8 +69,8 @@ pub(super) struct CalledBack {
     pub(super) expires_cookie: bool,
 }
 
-/// Which part of the memory layer's size the credentials of one kind may take beside it: with fewer remembered than weeks,
-/// most requests of many people would decode a credential anew.
+/// Which part of the memory layer's size the credentials of one kind may take beside it: where there is room for the weeks
+/// of many people, there is for their credentials.
 const CREDENTIALS_SHARE: u64 = 8;
 
 impl Authenticator {

@@ -7,11 +7,15 @@ use foldhash::fast::RandomState;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
-/// What a credential takes beside its bytes and those of what it proves, rounded up.
+/// What a credential takes beside its bytes, with what it proves, rounded up.
 const OVERHEAD: usize = 512;
 
-/// What credentials prove, if that follows from their bytes alone and for good. What may change, such as whether a
-/// session has expired or was ended, is judged at each request. So none has a time to live, and a look-up reads no clock.
+/// The cache's shards have room for at least 32 credentials of this size.
+const LONG: u64 = 4096;
+
+/// What credentials prove, if that follows from their bytes alone and for good, or else the record by which they are
+/// judged. What may change, such as whether a session has expired or was ended, is judged at each request. So none has a
+/// time to live, and a look-up reads no clock.
 pub(super) struct Remembered<T>(Cache<Box<[u8]>, Arc<T>, BySize, RandomState>);
 
 #[derive(Clone)]
@@ -19,21 +23,21 @@ struct BySize;
 
 impl<T> Weighter<Box<[u8]>, Arc<T>> for BySize {
     fn weight(&self, credential: &Box<[u8]>, _: &Arc<T>) -> u64 {
-        (2 * credential.len() + OVERHEAD) as u64
+        (credential.len() + OVERHEAD) as u64
     }
 }
 
 impl<T> Remembered<T> {
     /// Keeps up to `max_bytes` of credentials.
     pub(super) fn new(max_bytes: u64) -> Self {
-        let estimated = max_bytes as usize / (2 * OVERHEAD);
+        let estimated = (max_bytes / LONG) as usize;
         let hasher = RandomState::default();
         let lifecycle = DefaultLifecycle::default();
         Self(Cache::with(estimated, max_bytes, BySize, hasher, lifecycle))
     }
 
-    /// What exactly these bytes prove, else `prove`'s result. Only good credentials are kept: invented ones push out
-    /// nobody's.
+    /// What exactly these bytes prove, else `prove`'s result, which is kept if it proves anything: invented credentials
+    /// push out nobody's.
     pub(super) fn get(
         &self,
         credential: &[u8],

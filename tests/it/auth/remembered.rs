@@ -51,6 +51,18 @@ async fn a_session_cookie_with_another_byte_is_another_cookie() {
     .await;
 }
 
+/// Nothing is remembered then: each request proves its credential anew.
+#[tokio::test]
+async fn without_memory_a_session_is_judged_all_the_same() {
+    let town = Town::new();
+    let settings = [("CODEX_MEMORY_MAX_BYTES", "0")];
+    let good = sign_in(&town, &town.service_with(&settings)).await;
+    check_neighbours(&town, &settings, good.get(SESSION), |cookie| {
+        get("/auth/me").header("cookie", format!("{SESSION}={cookie}"))
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn of_several_session_cookies_the_first_good_one_counts_remembered_or_not() {
     let town = Town::new();
