@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use bare::{answer, serve_bare_to, start_bare_to};
 use client::{Client, header};
 use light_client::Figures;
-use people::{account, cpu_seconds, person, principal, resident_mib, start, week_of};
+use people::{account, person, principal, resident_mib, start, until_idle, week_of};
 use process::{Process, median};
 use samples::write_samples;
 use tempfile::NamedTempFile;
@@ -86,13 +86,8 @@ fn start_service(folder: &Path, settings: &[(&str, &str)]) -> Process {
     let mut all = vec![("CODEX_DATA_DIR", &*folder)];
     all.extend_from_slice(settings);
     let service = start(&all);
-    loop {
-        let before = cpu_seconds(service.child.id());
-        std::thread::sleep(Duration::from_secs(1));
-        if cpu_seconds(service.child.id()) - before < 0.05 {
-            return service;
-        }
-    }
+    until_idle(service.child.id());
+    service
 }
 
 /// Writes everyone's state, artifact and owner record: copies of what the service wrote for the first person, whose

@@ -1,6 +1,7 @@
 //! People with the platform's sign-in, a service that admits them, and its CPU and memory use.
 
 use std::process::Command;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -58,6 +59,17 @@ pub(crate) fn command(settings: &[(&str, &str)]) -> Command {
 
 pub(crate) fn resident_mib(process: u32) -> f64 {
     resident_kib(process) as f64 / 1024.0
+}
+
+/// Waits until a process has used little CPU time for a second.
+pub(crate) fn until_idle(process: u32) {
+    loop {
+        let before = cpu_seconds(process);
+        std::thread::sleep(Duration::from_secs(1));
+        if cpu_seconds(process) - before < 0.05 {
+            return;
+        }
+    }
 }
 
 /// The CPU time of a process, all threads together.
