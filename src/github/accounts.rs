@@ -9,7 +9,8 @@ use oauth2::{
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use super::transport::{GitHubError, Transport, TransportFault, encode_segment, read_bounded};
+use super::error::{GitHubError, TransportFault};
+use super::transport::{Transport, encode_segment, read_bounded};
 use crate::config::{OAuthApp, Secret};
 use crate::metrics::{CallMetrics, CallOutcome};
 use crate::user::UserId;

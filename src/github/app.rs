@@ -13,7 +13,8 @@ use rustls::sign::SigningKey;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::transport::{GitHubError, Transport};
+use super::error::GitHubError;
+use super::transport::Transport;
 use crate::config::{ConfigError, Secret};
 
 /// A token is replaced this long before it expires, so that none expires during a request.

@@ -23,13 +23,12 @@ use super::api_json::{
     PutFileResponse, RefResponse, ShaResponse, TreeEntryBody,
 };
 use super::app::InstallationTokenSource;
+use super::error::{CallError, GitHubError, unless};
 use super::repository::{
     BatchCommit, BatchCommitFile, BranchMove, CommitOutcome, Comparison, CreatedCommit, FileCommit,
     HeadCommit, HeadLookup, Pull, PullStatus, Repository, TreePage,
 };
-use super::transport::{
-    CallError, GitHubError, MaxBytes, RateLimit, Transport, encode_path, encode_segment, unless,
-};
+use super::transport::{MaxBytes, RateLimit, Transport, encode_path, encode_segment};
 use crate::config::{ConfigError, Credentials, GitHubConfig, RepositoryConfig, Secret};
 use crate::task::{GitSha, MAX_FILE_BYTES};
 

@@ -7,6 +7,7 @@ mod accounts;
 mod api_json;
 mod app;
 mod client;
+mod error;
 mod merge;
 mod message;
 mod reconcile;
@@ -18,6 +19,7 @@ mod webhook;
 
 pub use accounts::{Account, AuthorizationRequest, CodeExchange, OAuth};
 pub use client::GitHubRepository;
+pub use error::GitHubError;
 pub use merge::{MergeResult, merge};
 pub use message::{CommitSubject, TaskCommitKind, batch_commit_message};
 pub use reconcile::{ReconcileAction, ReconcileInput, SideState, decide};
@@ -26,7 +28,7 @@ pub use repository::{
     HeadCommit, HeadLookup, Pull, PullStatus, Repository, TreePage,
 };
 pub use snapshot::GitSnapshot;
-pub use transport::{GitHubError, RateLimit, Transport};
+pub use transport::{RateLimit, Transport};
 pub use tree::{
     EntryKind, MAX_NAME_BYTES, SkipCode, Skipped, TaskTree, TreeEntry, UserTree, is_mirrored,
     name_too_long_message, other_spelling, skipped,

@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::transport::{GitHubError, RateLimit};
+use super::error::GitHubError;
+use super::transport::RateLimit;
 use super::tree::TreeEntry;
 use crate::config::RepositoryConfig;
 use crate::task::GitSha;

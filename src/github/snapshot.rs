@@ -1,7 +1,7 @@
 //! The task files of the repository at one commit.
 
+use super::error::GitHubError;
 use super::repository::{HeadCommit, HeadLookup, Repository};
-use super::transport::GitHubError;
 use super::tree::{EntryKind, TaskTree, TreeEntry, UserTree};
 use crate::task::GitSha;
 use crate::user::UserId;
