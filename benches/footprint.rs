@@ -51,7 +51,7 @@ const USERS: usize = 2_000;
 const TASKS: usize = 200;
 const STARTS: usize = 11;
 
-/// Task files of the person in a burst, how often all of them are changed and read again, and the creates.
+/// Task files of the person in a burst, how often all of them are written anew and read again, and the creates.
 const BURST_FILES: usize = 500;
 const BURST_READS: usize = 5;
 const BURST_CREATES: usize = 200;

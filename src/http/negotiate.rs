@@ -51,8 +51,8 @@ fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers.get_all(name).into_iter().flat_map(members)
 }
 
-/// The values of all cookies with this name in one line of `Cookie`. By bytes: a session's cookie is long, and each line
-/// is looked at for several names.
+/// The values of all cookies with this name in one line of `Cookie`, but those that aren't ASCII. By bytes: a session's
+/// cookie is long, and each line is looked at for several names.
 pub fn cookies_in<'a>(line: &'a HeaderValue, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let line = line.as_bytes();
     let ends = memchr::memchr_iter(b';', line).chain([line.len()]);
@@ -61,7 +61,7 @@ pub fn cookies_in<'a>(line: &'a HeaderValue, name: &'a str) -> impl Iterator<Ite
     });
     pairs.filter_map(move |pair| {
         let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
-        value.strip_prefix(b"=")
+        value.strip_prefix(b"=").filter(|it| it.is_ascii())
     })
 }
 
