@@ -36,7 +36,8 @@ const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Upper bound of GitHub's `Retry-After`: after that time it is asked again in any case.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Capacity of each of the two caches by SHA-256, accepted tokens and all others; beyond it the least used entries are evicted.
+/// Capacity of each of the two caches by SHA-256, accepted tokens and all others; beyond it the least used entries are
+/// evicted.
 const MAX_TOKENS: u64 = 10_000;
 
 /// Concurrent lookups of tokens that GitHub hasn't accepted before: invented tokens must not use up the process's
