@@ -2,23 +2,46 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::task::{ContentView, FileName, Kategorie, Status, TaskTable, TaskView};
+use crate::task::{ContentView, Datum, FileName, Kategorie, Status, TaskTable, TaskView};
 
 /// Which tasks a listing contains. All conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskFilter {
-    /// Only tasks with this status; `None` for all.
-    pub status: Option<Status>,
+    /// Only tasks with one of these statuses; empty for all.
+    pub statuses: Vec<Status>,
     /// Only tasks of this category.
     pub kategorie: Option<Kategorie>,
     /// Only tasks with exactly this tag.
     pub tag: Option<String>,
     /// Only tasks with each of these words in number, title or a tag, ignoring letter case and Unicode normal form.
     pub text: Option<String>,
+    /// Only tasks that were done on one of these days.
+    pub done: DayRange,
+    /// Only tasks with a deadline on one of these days.
+    pub due: DayRange,
     /// Pagination cursor: only tasks after this file.
     pub after: Option<FileName>,
     /// The page size.
     pub limit: usize,
+}
+
+/// Days from one to another, both included; `None` is open on that side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DayRange {
+    /// The first day.
+    pub from: Option<Datum>,
+    /// The last day.
+    pub to: Option<Datum>,
+}
+
+impl DayRange {
+    /// Whether `day` is in the range. No day is in none that has an end.
+    fn contains(self, day: Option<Datum>) -> bool {
+        let meets = |end: Option<Datum>, fits: fn(&Datum, &Datum) -> bool| {
+            end.is_none_or(|end| day.is_some_and(|day| fits(&day, &end)))
+        };
+        meets(self.from, Datum::ge) && meets(self.to, Datum::le)
+    }
 }
 
 impl TaskFilter {
@@ -45,9 +68,13 @@ impl TaskFilter {
     /// All conditions but that of the text.
     fn matches(&self, task: &TaskView<'_>) -> bool {
         let has_tag = |tag: &String| task.tags.iter().any(|it| it == tag);
-        self.status.is_none_or(|status| status == task.status)
+        (self.statuses.is_empty() || self.statuses.contains(&task.status))
             && self.kategorie.is_none_or(|it| it == task.kategorie)
             && self.tag.as_ref().is_none_or(has_tag)
+            && self
+                .done
+                .contains(task.abgeschlossen_am.map(|slot| slot.datum))
+            && self.due.contains(task.deadline)
     }
 }
 

@@ -41,7 +41,7 @@ pub use crate::write::{
 };
 pub use edits::{CompletionResult, IfMatch};
 pub use error::{Limited, Refusal, TaskError};
-pub use filter::TaskFilter;
+pub use filter::{DayRange, TaskFilter};
 pub use janitor::{Janitor, JanitorError, JanitorReport};
 pub use limit::MinuteWindow;
 pub use reader::{TaskDetail, TaskList, TaskReader};

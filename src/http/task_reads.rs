@@ -16,7 +16,7 @@ use super::openapi::parameters::{AnyStatus, ConsistencyParams, IfNoneMatchParam,
 use super::query::{invalid, parsed};
 use super::response::{insert_etag, insert_read_headers, json, not_modified};
 use crate::codex::{TaskDetail, TaskFilter};
-use crate::task::{FileName, Kategorie, Problem, Status};
+use crate::task::{Datum, FileName, Kategorie, Problem, Status};
 use crate::view::{FileObject, TaskObject};
 
 /// The maximum and default number of tasks in a response.
@@ -34,8 +34,7 @@ struct Listed<'a> {
 
 refusals!(ListRefusals: CALLER, READ; InvalidQuery = parse_filter("limit=0").err());
 
-/// The tasks that match the query, in placement order: `status` (default `offen`, or `alle`), `kategorie`, `tag`, `q`,
-/// `limit`, `cursor`. Costs no storage request beyond the timeline's.
+/// The tasks that match the query, in placement order. Costs no storage request beyond the timeline's.
 ///
 /// Returns 200.
 #[utoipa::path(
@@ -43,10 +42,14 @@ refusals!(ListRefusals: CALLER, READ; InvalidQuery = parse_filter("limit=0").err
     path = "/api/tasks",
     tag = "tasks",
     params(
-        ("status" = inline(Option<AnyStatus>), Query, description = "Default `offen`."),
+        ("status" = inline(Option<Vec<AnyStatus>>), Query, description = "Only tasks with one of these; repeated, or separated by commas. Default `offen`."),
         ("kategorie" = Option<Kategorie>, Query, description = "Only tasks of this category."),
         ("tag" = Option<String>, Query, description = "Only tasks with exactly this tag."),
         ("q" = Option<String>, Query, description = "Only tasks that have each of these words in their number, title or a tag, in any letter case."),
+        ("done_from" = Option<Datum>, Query, description = "Only tasks done on this day or later; they have the status `abgeschlossen`, which isn't the default."),
+        ("done_to" = Option<Datum>, Query, description = "Only tasks done on this day or earlier."),
+        ("due_from" = Option<Datum>, Query, description = "Only tasks with a deadline on this day or later."),
+        ("due_to" = Option<Datum>, Query, description = "Only tasks with a deadline on this day or earlier."),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "The maximum number of tasks."),
         ("cursor" = Option<String>, Query, description = "The `nextCursor` of an earlier response: the list continues after it."),
         ConsistencyParams,
@@ -90,16 +93,20 @@ async fn list(asked: Asked) -> Answer {
 /// Unknown parameters are ignored: a Functions key comes as `code`.
 fn parse_filter(query: &str) -> Answer<TaskFilter> {
     let mut filter = TaskFilter {
-        status: Some(Status::Offen),
         limit: MAX_LIMIT,
         ..TaskFilter::default()
     };
+    let (mut statuses, mut is_any) = (vec![], false);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
-            "status" if value == "alle" => filter.status = None,
+            // A Functions host that doesn't proxy joins repeated parameters by commas.
             "status" => {
-                let allowed = "status must be offen, abgeschlossen, abgebrochen or alle.";
-                filter.status = Some(parsed("status", &value, allowed)?);
+                for word in value.split(',') {
+                    match word {
+                        "alle" => is_any = true,
+                        word => statuses.push(status(word)?),
+                    }
+                }
             }
             "kategorie" => {
                 let allowed = "kategorie must be arbeit or privat.";
@@ -107,6 +114,10 @@ fn parse_filter(query: &str) -> Answer<TaskFilter> {
             }
             "tag" => filter.tag = Some(value.into_owned()),
             "q" => filter.text = Some(value.into_owned()),
+            "done_from" => filter.done.from = Some(day("done_from", &value)?),
+            "done_to" => filter.done.to = Some(day("done_to", &value)?),
+            "due_from" => filter.due.from = Some(day("due_from", &value)?),
+            "due_to" => filter.due.to = Some(day("due_to", &value)?),
             "limit" => {
                 let limit = value.parse().ok().filter(|it| (1..=MAX_LIMIT).contains(it));
                 filter.limit = limit.ok_or_else(|| invalid("limit", "limit must be 1 to 500."))?;
@@ -119,7 +130,22 @@ fn parse_filter(query: &str) -> Answer<TaskFilter> {
             _ => {}
         }
     }
+    filter.statuses = match (is_any, statuses.is_empty()) {
+        (true, _) => vec![],
+        (false, true) => vec![Status::Offen],
+        (false, false) => statuses,
+    };
     Ok(filter)
+}
+
+fn status(word: &str) -> Answer<Status> {
+    let allowed = "status must be offen, abgeschlossen, abgebrochen or alle, or several of them.";
+    parsed("status", word, allowed)
+}
+
+fn day(name: &'static str, value: &str) -> Answer<Datum> {
+    let allowed = "This parameter must be a day that exists, dd.mm.yyyy, as in 24.12.2026.";
+    parsed(name, value, allowed)
 }
 
 /// The cursor after the file `last`. It holds the name rather than a position, so files created or removed between

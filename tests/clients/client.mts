@@ -93,7 +93,9 @@ same<true>(updated.ok, true);
 const put = await ok(client.PUT("/api/tasks/{id}", { params: { path }, body: { tags: ["geld", "amt"] } }));
 same<boolean>(put.version > updated.version, true);
 
-const listed = await ok(client.GET("/api/tasks", { params: { query: { kategorie: "arbeit", limit: 10 } } }));
+const due = { due_from: "24.12.2099", due_to: "24.12.2099" };
+const query = { status: ["offen" as const, "abgebrochen" as const], kategorie: "arbeit" as const, limit: 10, ...due };
+const listed = await ok(client.GET("/api/tasks", { params: { query } }));
 same<string | null>(listed.nextCursor, null);
 const [first] = listed.tasks;
 same<string[] | undefined>(first?.tags, ["geld", "amt"]);

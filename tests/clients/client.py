@@ -75,7 +75,11 @@ assert updated.ok is True
 put = a(models.Updated, put_task.sync(task.id, client=client, body=models.TaskChanges(tags=["geld", "amt"])))
 assert put.version > updated.version
 
-listed = a(models.Listed, list_tasks.sync(client=client, kategorie=models.Kategorie.ARBEIT, limit=10))
+statuses = [models.ListTasksStatusItem.OFFEN, models.ListTasksStatusItem.ABGEBROCHEN]
+due = {"due_from": "24.12.2099", "due_to": "24.12.2099"}
+listed = a(
+    models.Listed, list_tasks.sync(client=client, status=statuses, kategorie=models.Kategorie.ARBEIT, limit=10, **due)
+)
 assert listed.next_cursor is None
 assert listed.tasks[0].tags == ["geld", "amt"] and listed.tasks[0].fixed_slot is None
 

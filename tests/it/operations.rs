@@ -10,15 +10,15 @@ use codex_miroir::codex::editors::{changed_files, is_foreign};
 use codex_miroir::codex::edits::{
     CompletionResult, UpdateStep, completed, completion_slot, update_step, updated,
 };
-use codex_miroir::codex::filter::TaskFilter;
+use codex_miroir::codex::filter::{DayRange, TaskFilter};
 use codex_miroir::codex::janitor::rotate_start;
 use codex_miroir::codex::locate::{Located, locate, unconfirmed_target};
 use codex_miroir::codex::{IfMatch, TaskError};
 use codex_miroir::store::BlobUpdate;
 use codex_miroir::store::{Blob, ETag, GetOutcome, ListedBlob, Listing, WriteId, WriteIds};
 use codex_miroir::task::{
-    ContentView, Edit, FileName, FileRecord, Kategorie, Slot, Status, TOMBSTONE_FILE, TaskRef,
-    TaskTable, git_sha,
+    ContentView, Datum, Edit, FileName, FileRecord, Kategorie, Slot, Status, TOMBSTONE_FILE,
+    TaskRef, TaskTable, git_sha,
 };
 use codex_miroir::user::UserId;
 use proptest::prelude::*;
@@ -264,10 +264,17 @@ fn a_listing_has_what_meets_all_conditions() {
         (all.clone(), "0001 0002 0003"),
         (
             TaskFilter {
-                status: Some(Status::Offen),
+                statuses: vec![Status::Offen],
                 ..all.clone()
             },
             "0001 0003",
+        ),
+        (
+            TaskFilter {
+                statuses: vec![Status::Abgebrochen, Status::Abgeschlossen],
+                ..all.clone()
+            },
+            "0002",
         ),
         (
             TaskFilter {
@@ -301,6 +308,63 @@ fn a_listing_has_what_meets_all_conditions() {
     }
     let one = TaskFilter { limit: 1, ..all };
     assert_eq!(of(&one), ("0001".to_owned(), true));
+}
+
+#[test]
+fn a_listing_has_what_was_done_or_is_due_on_the_days() {
+    let done = |day: &str| {
+        let more = format!("abgeschlossen_am:\n  datum: {day}\n  zeit: abends\n");
+        text("Fertig", "abgeschlossen", &more)
+    };
+    let due = |day: &str| text("Frist", "offen", &format!("deadline: {day}\n"));
+    let texts = [
+        done("28.02.2026"),
+        done("01.03.2026"),
+        text("Fertig, wer weiß wann", "abgeschlossen", ""),
+        due("28.02.2026"),
+        due("01.03.2026"),
+        text("Ohne Frist", "offen", ""),
+    ];
+    let records = texts.iter().enumerate();
+    let records = records.map(|(at, text)| record(&format!("{at:04}-T.md"), text.as_bytes()));
+    let table = TaskTable::new(records.collect());
+    let day = |day: &str| (!day.is_empty()).then(|| day.parse().unwrap());
+    for (from, to, expected_done, expected_due) in [
+        ("", "", "012345", "012345"),
+        ("28.02.2026", "", "01", "34"),
+        ("01.03.2026", "", "1", "4"),
+        ("02.03.2026", "", "", ""),
+        ("", "01.03.2026", "01", "34"),
+        ("", "28.02.2026", "0", "3"),
+        ("", "27.02.2026", "", ""),
+        ("28.02.2026", "28.02.2026", "0", "3"),
+        // Later than the other, by the calendar and not by its text.
+        ("01.03.2026", "28.02.2026", "", ""),
+    ] {
+        let (from, to) = (day(from), day(to));
+        let [of_done, of_due] = [true, false].map(|is_done| {
+            let (days, other) = (DayRange { from, to }, DayRange::default());
+            let (done, due) = if is_done {
+                (days, other)
+            } else {
+                (other, days)
+            };
+            let limit = 10;
+            let filter = TaskFilter {
+                done,
+                due,
+                limit,
+                ..TaskFilter::default()
+            };
+            let rows = filter.page(&table).0.into_iter();
+            rows.map(|row| row.to_string()).collect::<String>()
+        });
+        assert_eq!(
+            (&*of_done, &*of_due),
+            (expected_done, expected_due),
+            "{from:?} {to:?}"
+        );
+    }
 }
 
 #[test]
@@ -411,6 +475,34 @@ proptest! {
         let tasks = (0..table.len())
             .filter(|row| matches!(table.file(*row).content, ContentView::Task(_)));
         prop_assert_eq!(seen, tasks.collect::<Vec<_>>());
+    }
+
+    /// Two ranges that meet have together what the range over both has, and nothing twice.
+    #[test]
+    fn ranges_of_days_that_meet_are_the_whole(
+        days in prop::collection::vec(prop::option::of(0..20_u8), 0..12),
+        mut ends in prop::array::uniform3(0..20_u8),
+    ) {
+        let date = |day: u8| -> Datum { format!("{:02}.03.2026", day + 1).parse().unwrap() };
+        let texts = days.iter().map(|day| match day {
+            Some(day) => text("T", "offen", &format!("deadline: {}\n", date(*day))),
+            None => text("T", "offen", ""),
+        });
+        let records = texts.enumerate();
+        let records = records.map(|(at, text)| record(&format!("{at:04}-T.md"), text.as_bytes()));
+        let table = TaskTable::new(records.collect());
+        let of = |from: u8, to: u8| {
+            let due = DayRange { from: Some(date(from)), to: Some(date(to)) };
+            TaskFilter { due, limit: 20, ..TaskFilter::default() }.page(&table).0
+        };
+        ends.sort();
+        let [first, middle, last] = ends;
+        let mut parts = of(first, middle);
+        parts.extend(of(middle + 1, last));
+        parts.sort();
+        prop_assert_eq!(parts, of(first, last));
+        let meant = (0..days.len()).filter(|at| days[*at].is_some_and(|day| (first..=last).contains(&day)));
+        prop_assert_eq!(of(first, last), meant.collect::<Vec<_>>());
     }
 
     /// What changed is what is new, differs or is gone.

@@ -295,6 +295,14 @@ async fn bad_input_is_refused_by_name_and_costs_no_storage_request() {
     }
     for query in [
         "status=fertig",
+        "status=",
+        "status=offen,",
+        "status=offen&status=fertig",
+        "status=alle,fertig",
+        "done_from=2026-01-01",
+        "done_to=31.02.2026",
+        "due_from=1.1.26",
+        "due_to=",
         "kategorie=x",
         "limit=0",
         "limit=501",
@@ -308,6 +316,8 @@ async fn bad_input_is_refused_by_name_and_costs_no_storage_request() {
             (400, &json!("invalid_query")),
             "{query}"
         );
+        let field = query.split('=').next();
+        assert_eq!(reply.json()["field"].as_str(), field, "{query}");
     }
     assert_eq!(a.took(), "");
 }
@@ -735,9 +745,13 @@ async fn the_list_filters_pages_and_costs_no_more_than_the_week() {
     scene.file("0005-Zahnarzt.md", "---\ntyp: task\nkategorie: privat\ntags: [Gesundheit, 'a b']\nfixedSlot: {datum: 31.02.2026}\n---\n");
     scene.file(
         "0006-Fertig.md",
-        "---\ntyp: task\nkategorie: privat\nstatus: abgeschlossen\n---\n",
+        "---\ntyp: task\nkategorie: privat\nstatus: abgeschlossen\nabgeschlossen_am: {datum: 24.12.2025, zeit: abends}\n---\n",
     );
     scene.file("0007-kaputt.md", "---\ntyp: task\n---\n");
+    scene.file(
+        "0008-Abgesagt.md",
+        "---\ntyp: task\nkategorie: privat\nstatus: abgebrochen\ndeadline: 24.12.2025\n---\n",
+    );
     let a = scene.instance();
     let list = async |query: &str| {
         let document = send(&a, get(&format!("/api/tasks{query}"))).await.ok();
@@ -758,9 +772,25 @@ async fn the_list_filters_pages_and_costs_no_more_than_the_week() {
     a.took();
     assert_eq!(
         list("?status=alle").await.0,
-        "0000 0001 0002 0003 0004 0005 0006"
+        "0000 0001 0002 0003 0004 0005 0006 0008"
     );
     assert_eq!(list("?status=abgeschlossen").await.0, "0006");
+    assert_eq!(
+        list("?status=abgeschlossen&status=abgebrochen").await.0,
+        "0006 0008"
+    );
+    assert_eq!(
+        list("?status=abgebrochen,abgeschlossen").await.0,
+        "0006 0008"
+    );
+    assert_eq!(
+        list("?status=abgebrochen&status=alle").await.0,
+        list("?status=alle").await.0
+    );
+    let of_the_day = "?status=alle&done_from=24.12.2025&done_to=24.12.2025".to_owned();
+    assert_eq!(list(&of_the_day).await.0, "0006");
+    assert_eq!(list(&of_the_day.replace("done", "due")).await.0, "0008");
+    assert_eq!(list("?done_from=24.12.2025").await.0, "", "open tasks only");
     assert_eq!(list("?kategorie=privat").await.0, "0005");
     assert_eq!(list("?tag=a+b").await.0, "0005");
     assert_eq!(list("?tag=gesundheit").await.0, "");
