@@ -220,6 +220,9 @@ struct TaskChanges {
     /// `abgeschlossen` records the completion time, as completing does; any other status removes it.
     #[schema(value_type = Status, required = false)]
     status: Option<Status>,
+    /// Replaces the text of the body's first heading, or becomes a heading above the body. The file keeps its name.
+    #[schema(value_type = Line, required = false)]
+    title: Option<Line>,
     /// Blank tags are dropped.
     #[schema(value_type = Vec<Line>, required = false)]
     tags: Option<Vec<Line>>,
@@ -289,6 +292,7 @@ fn fields(mut members: Members) -> Answer<Edit> {
         deadline: members.nullable("deadline")?,
         fixed_slot: members.nullable_slot("fixedSlot")?,
         abgeschlossen_am: None,
+        title: members.text("title")?,
         body: members.text("body")?,
     };
     members.reject_unknown()?;

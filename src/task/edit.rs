@@ -10,7 +10,7 @@ mod tags;
 use super::content::Parsed;
 use super::file_name::FileName;
 use super::parse::parse;
-use super::quote::{EditError, check_body, check_size, check_tags};
+use super::quote::{EditError, check_body, check_line, check_size, check_tags};
 use super::yaml::{MappingEntry, NodeKind};
 
 pub use changes::Edit;
@@ -26,7 +26,7 @@ pub fn edit(name: &FileName, text: &str, edit: &Edit) -> Result<String, EditErro
         Parsed::NotATask | Parsed::Tombstone => return Err(EditError::NotATask),
     };
     let file = File::read(text)?;
-    let changes = file.changes(&task, edit);
+    let changes = file.changes(name, &task, edit);
     if changes == Edit::default() {
         return Ok(text.to_owned());
     }
@@ -49,7 +49,13 @@ fn check_text(changes: &Edit, asked: &Edit) -> Result<(), EditError> {
     if let (Some(_), Some(tags)) = (&changes.tags, &asked.tags) {
         check_tags(tags)?;
     }
-    changes.body.as_deref().map_or(Ok(()), check_body)
+    if let (Some(_), Some(title)) = (&changes.title, &asked.title) {
+        check_line("title", title)?;
+    }
+    match (&changes.body, &asked.body) {
+        (Some(_), Some(body)) => check_body(body),
+        _ => Ok(()),
+    }
 }
 
 /// The text with these changes. `None` if its layout doesn't allow them.
@@ -95,7 +101,7 @@ fn is_lossless(name: &FileName, before: &File<'_>, edited: &str, changes: &Edit)
         return false;
     };
     let keys = changes.keys();
-    after.changes(&task, changes) == Edit::default()
+    after.changes(name, &task, changes) == Edit::default()
         && after.body() == changes.body.as_deref().unwrap_or(before.body())
         && others(before, &keys) == others(&after, &keys)
         && before.opening() == after.opening()

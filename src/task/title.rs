@@ -1,5 +1,7 @@
 //! A task's title, and the slug of a new file's name (`src/task/README.md`, "Front matter", "Names").
 
+use std::ops::Range;
+
 use pulldown_cmark::{Event, Parser, Tag};
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
@@ -22,33 +24,73 @@ fn title_from_file_name(name: &FileName) -> String {
 
 /// The first nonempty heading as written in the source, inline markup included, without a closing `#` sequence.
 pub(super) fn first_heading(body: &str) -> Option<String> {
+    find_heading(body).map(|(_, text)| text)
+}
+
+/// The first nonempty heading: its place, without blanks around it, and its text.
+fn find_heading(body: &str) -> Option<(Range<usize>, String)> {
     // Fast path: without one of these characters there is no heading.
     if !body.contains(['#', '=', '-']) {
         return None;
     }
     let events = Parser::new(body).into_offset_iter();
     let headings = events.filter(|(event, _)| matches!(event, Event::Start(Tag::Heading { .. })));
-    headings
-        .map(|(_, range)| heading_text(body.get(range).unwrap_or_default()))
-        .find(|text| !text.is_empty())
+    let mut headings = headings.map(|(_, range)| {
+        let source = body.get(range.clone()).unwrap_or_default();
+        let trimmed = source.trim_start_matches(is_blank);
+        let start = range.start + source.len() - trimmed.len();
+        let source = trimmed.trim_end_matches(is_blank);
+        let text = match atx_text(source) {
+            Some(text) => text.to_owned(),
+            None => setext_text(source),
+        };
+        (start..start + source.len(), text)
+    });
+    headings.find(|(_, text)| !text.is_empty())
 }
 
-fn heading_text(source: &str) -> String {
-    let source = source.trim_matches(is_blank);
+/// The text of a heading that starts with `#`; `None` if it is underlined instead.
+fn atx_text(source: &str) -> Option<&str> {
     let marked = source.trim_start_matches('#');
-    let marks = source.len() - marked.len();
-    if (1..=6).contains(&marks) && (marked.is_empty() || marked.starts_with(is_blank)) {
+    let is_marked = (1..=6).contains(&(source.len() - marked.len()))
+        && (marked.is_empty() || marked.starts_with(is_blank));
+    is_marked.then(|| {
         let text = marked.trim_matches(is_blank);
-        return strip_closing_hashes(text).unwrap_or(text).to_owned();
-    }
-    setext_text(source)
+        strip_closing_hashes(text).unwrap_or(text)
+    })
 }
 
-/// The heading line for `title`. If the title itself ends like a closing sequence, another one is appended so that the
-/// line parses back to the same title.
-pub(super) fn heading_line(title: &str) -> String {
+/// The body with `title` in place of the text of its first nonempty heading, or with a heading above it. An underlined
+/// heading gets `#` instead: its line can't start with what begins a list, a quote or the like.
+pub(super) fn with_title(body: &str, title: &str, newline: &str) -> String {
+    let Some((range, text)) = find_heading(body) else {
+        let gap = if body.is_empty() { "" } else { newline };
+        return format!("{}{newline}{gap}{body}", heading("#", title));
+    };
+    let (before, rest) = body.split_at(range.start);
+    let (source, after) = rest.split_at(range.len());
+    let changed = match atx_text(source) {
+        Some(_) => {
+            let marked = source.trim_start_matches('#');
+            let marks = source.len() - marked.trim_start_matches(is_blank).len();
+            let (marks, rest) = source.split_at(marks);
+            match rest.strip_prefix(text.as_str()) {
+                Some("") | None => heading(marks, title),
+                Some(closing) => format!("{marks}{title}{closing}"),
+            }
+        }
+        None if source.ends_with('-') => heading("##", title),
+        None => heading("#", title),
+    };
+    [before, &changed, after].concat()
+}
+
+/// The heading of `title` after `marks`. If the title itself ends like a closing sequence, another one is appended so
+/// that the line parses back to the same title.
+fn heading(marks: &str, title: &str) -> String {
+    let gap = if marks.ends_with('#') { " " } else { "" };
     let closing = strip_closing_hashes(title).map_or("", |_| " #");
-    format!("# {title}{closing}\n")
+    format!("{marks}{gap}{title}{closing}")
 }
 
 /// The text before a closing sequence of `#` that follows a blank; `None` if there is none (CommonMark 4.2).

@@ -2,7 +2,7 @@
 
 use super::date::{Datum, Slot};
 use super::quote::{EditError, check_body, check_line, check_size, check_tags, scalar};
-use super::title::{first_heading, heading_line, slug};
+use super::title::{first_heading, slug, with_title};
 use super::words::{Kategorie, Status};
 
 /// The content of a new task.
@@ -30,9 +30,9 @@ pub struct NewTask {
 pub fn new_file(task: &NewTask) -> Result<(String, String), EditError> {
     check_body(&task.body)?;
     check_tags(&task.tags)?;
-    let title = task.title.as_deref().unwrap_or_default();
-    check_line("title", title)?;
-    let title = Some(title.trim_matches(' ')).filter(|title| !title.is_empty());
+    let title = task.title.as_deref();
+    check_line("title", title.unwrap_or_default())?;
+    let title = title.and_then(trimmed_title);
     let named = title.or_else(|| task.body.lines().next());
     let (front, body) = (front_matter(task).join("\n"), body(title, &task.body));
     let text = format!("---\n{front}\n---\n\n{body}");
@@ -60,12 +60,14 @@ fn front_matter(task: &NewTask) -> Vec<String> {
 
 fn body(title: Option<&str>, body: &str) -> String {
     match title {
-        Some(title) if first_heading(body).is_none() => {
-            let gap = if body.is_empty() { "" } else { "\n" };
-            format!("{}{gap}{body}", heading_line(title))
-        }
+        Some(title) if first_heading(body).is_none() => with_title(body, title, "\n"),
         _ => body.to_owned(),
     }
+}
+
+/// The title without the blanks around it; a blank one is none.
+pub(super) fn trimmed_title(title: &str) -> Option<&str> {
+    Some(title.trim_matches(' ')).filter(|title| !title.is_empty())
 }
 
 pub(super) fn without_blank_tags(tags: &[String]) -> Vec<String> {

@@ -405,6 +405,86 @@ fn a_key_added_after_a_growing_list_stays_after_it() {
     );
 }
 
+fn title(title: &str) -> Edit {
+    Edit {
+        title: Some(title.into()),
+        ..Edit::default()
+    }
+}
+
+#[test]
+fn a_title_replaces_the_text_of_the_first_heading() {
+    for (before, after) in [
+        ("# Old", "# New"),
+        ("# Old\nText\n# Other\n", "# New\nText\n# Other\n"),
+        ("Text\n\n  ##\tOld \t\r\n", "Text\n\n  ##\tNew \t\r\n"),
+        ("### Old ## \n", "### New ## \n"),
+        ("# Old #", "# New #"),
+        ("#\n\n##  \n\n# Old\n", "#\n\n##  \n\n# New\n"),
+        ("> - # Old\n", "> - # New\n"),
+        ("```\n# no\n```\n# Old\n", "```\n# no\n```\n# New\n"),
+        ("\n\nOld\n===  \nText\n", "\n\n# New  \nText\n"),
+        ("Old\r\nand *more*\r\n--\r\nText", "## New\r\nText"),
+        ("> Old\n> more\n> ===\n> Text\n", "> # New\n> Text\n"),
+        ("- Old\n  ===\n", "- # New\n"),
+        // Without one it comes above the body, with the body's line endings.
+        ("Text", "# New\n\nText"),
+        ("Text\r\n", "# New\r\n\r\nText\r\n"),
+        ("#\nText\n", "# New\n\n#\nText\n"),
+        ("", "# New\n"),
+    ] {
+        let front = "---\ntyp: task # t\nkategorie: arbeit\n---\n\n";
+        let text = |body| format!("{front}{body}");
+        let edited = edit(&name(), &text(before), &title(" New "));
+        assert_eq!(edited.as_deref(), Ok(&*text(after)), "{before:?}");
+        let again = edit(&name(), &text(after), &title("New"));
+        assert_eq!(again.as_deref(), Ok(&*text(after)), "{before:?} again");
+    }
+}
+
+#[test]
+fn a_title_with_a_body_is_that_of_the_body() {
+    let text = |body: &str| format!("---\ntyp: task\nkategorie: arbeit\n---\n\n{body}");
+    for (asked, sent, after) in [
+        ("New", "Text", "# New\n\nText"),
+        ("New", "# Sent\nText", "# New\nText"),
+        ("Old", "Text", "# Old\n\nText"),
+        ("Sent", "# Sent #\n", "# Sent #\n"),
+        ("  ", "Text", "Text"),
+    ] {
+        let change = Edit {
+            body: Some(sent.into()),
+            ..title(asked)
+        };
+        let edited = edit(&name(), &text("# Old\n"), &change);
+        assert_eq!(edited, Ok(text(after)), "{asked} {sent}");
+    }
+}
+
+#[test]
+fn a_title_is_checked_as_that_of_a_new_task_and_the_body_that_is_there_is_not() {
+    let text = |body: &str| format!("---\ntyp: task\nkategorie: arbeit\n---\n\n{body}");
+    let (odd, plain) = (text("# Old\u{1}\n\u{2}\n"), text("Text"));
+    for bad in ["a\nb", "a\tb", "a\u{0}", "\u{FFFE}"] {
+        let refused = Err(EditError::BadText { field: "title" });
+        assert_eq!(edit(&name(), &plain, &title(bad)), refused, "{bad:?}");
+    }
+    assert_eq!(
+        edit(&name(), &odd, &title("New")),
+        Ok(text("# New\n\u{2}\n"))
+    );
+    // The title that the file has, from its name, and none at all.
+    for same in ["x", "", "  "] {
+        assert_eq!(edit(&name(), &plain, &title(same)), Ok(plain.clone()));
+    }
+    // Front matter in one line has no part in it.
+    let flow = "---\n{typ: task, kategorie: arbeit}\n---\n";
+    assert_eq!(
+        edit(&name(), flow, &title("New")),
+        Ok(format!("{flow}\n# New\n"))
+    );
+}
+
 #[test]
 fn a_new_body_is_stored_as_sent() {
     for (before, asked, after) in [

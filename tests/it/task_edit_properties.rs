@@ -113,8 +113,48 @@ fn edit_to(task: &Task) -> Edit {
             FixedSlot::Invalid(_) => None,
         },
         abgeschlossen_am: Some(task.abgeschlossen_am),
+        title: Some(task.title.clone()),
         body: None,
     }
+}
+
+/// A body with a heading: what is before the heading's text, the text, what is between it and the next line, what is
+/// after. Nothing before is a heading with text.
+fn body_with_heading() -> impl Strategy<Value = [String; 4]> {
+    let before = select(vec![
+        "",
+        "Text\n\n",
+        "\n\n",
+        "- a\n- b\n\n",
+        "```\n# no\n```\n",
+        "#\n\n",
+        "<!--\n# no\n-->\n\n",
+        "Äpfel\r\n\r\n",
+    ]);
+    let marks = select(vec![
+        "# ", "## ", "######\t", "   #  ", "> # ", "- ## ", "1. > # ",
+    ]);
+    let closing = select(vec!["", " #", "  ###  ", " \t"]);
+    let after = prop_oneof![
+        Just(String::new()),
+        any_text().prop_map(|text| format!("\n{text}")),
+        any_text().prop_map(|text| format!("\r\n\r\n# {text}")),
+    ];
+    let heading = (before, marks, any_title(), closing, after);
+    heading.prop_map(|(before, marks, title, closing, after)| {
+        let closing = match title.trim_end_matches('#') {
+            before if before == title => closing,
+            // What closes a heading is no part of the title.
+            _ => " #",
+        };
+        [format!("{before}{marks}"), title, closing.to_owned(), after]
+    })
+}
+
+/// A title that is stored as it is.
+fn any_title() -> impl Strategy<Value = String> {
+    let text = good_text().prop_map(|text| text.trim_matches(' ').to_owned());
+    text.prop_filter("a blank title is none", |text| !text.is_empty())
 }
 
 fn merged(first: Edit, second: Edit) -> Edit {
@@ -125,6 +165,7 @@ fn merged(first: Edit, second: Edit) -> Edit {
         deadline: first.deadline.or(second.deadline),
         fixed_slot: first.fixed_slot.or(second.fixed_slot),
         abgeschlossen_am: first.abgeschlossen_am.or(second.abgeschlossen_am),
+        title: first.title.or(second.title),
         body: first.body.or(second.body),
     }
 }
@@ -195,6 +236,50 @@ proptest! {
             prop_assert_eq!(&edited[..untouched + 3], &text[..untouched + 3]);
         } else {
             prop_assert_eq!(edited, Err(EditError::BadText { field: "body" }));
+        }
+    }
+
+    #[test]
+    fn a_title_changes_the_text_of_the_heading_and_no_other_byte(file in file(), body in body_with_heading(), asked in any_title()) {
+        let [before, old, closing, after] = &body;
+        let head = &file.text()[..file.text().len() - file.tail.len()];
+        let text = format!("{head}---\n\n{}", body.concat());
+        prop_assume!(task(&text).title == *old);
+        let titled = |text: &str, title: &str| edit(&name(), text, &Edit { title: Some(title.to_owned()), ..Edit::default() }).unwrap();
+        let edited = titled(&text, &asked);
+        prop_assert_eq!(&task(&edited).title, &asked);
+        let new = edited.strip_prefix(&format!("{head}---\n\n{before}")).and_then(|rest| rest.strip_suffix(&format!("{}{after}", closing.trim_start())));
+        let new = new.map(|new| new.trim_end_matches([' ', '\t', '#']));
+        prop_assert_eq!(new, Some(asked.trim_end_matches([' ', '\t', '#'])), "{}", edited);
+        let expected = Task { title: asked.clone(), ..task(&text) };
+        prop_assert_eq!(task(&edited), expected);
+        prop_assert_eq!(titled(&edited, &asked), edited.clone());
+        if !closing.trim().is_empty() || !asked.ends_with('#') {
+            prop_assert_eq!(titled(&edited, old), text);
+        }
+    }
+
+    #[test]
+    fn a_title_is_added_above_a_body_without_a_heading(file in file(), asked in any_title()) {
+        let text = file.text();
+        let edited = edit(&name(), &text, &Edit { title: Some(asked.clone()), ..Edit::default() }).unwrap();
+        let title = task(&edited).title;
+        prop_assert_eq!(title, asked);
+        let untouched = text.len() - file.tail.len();
+        prop_assert_eq!(&edited[..untouched], &text[..untouched]);
+    }
+
+    #[test]
+    fn every_title_of_an_edit_reads_back_or_is_refused(file in file(), title in prop_oneof![any_text(), good_text()]) {
+        let text = file.text();
+        let edited = edit(&name(), &text, &Edit { title: Some(title.clone()), ..Edit::default() });
+        let asked = title.trim_matches(' ');
+        if asked.is_empty() || asked == task(&text).title {
+            prop_assert_eq!(edited, Ok(text));
+        } else if fits_a_line(&title) {
+            prop_assert_eq!(task(&edited.unwrap()).title, asked);
+        } else {
+            prop_assert_eq!(edited, Err(EditError::BadText { field: "title" }));
         }
     }
 

@@ -266,7 +266,7 @@ async fn bad_input_is_refused_by_name_and_costs_no_storage_request() {
     {"kategorie":"arbeit","fixedSlot":{"datum":"01.01.2026","zeit":"morgens","ort":"hier"}} → unknown_field fixedSlot.ort: This field isn't known here: leave it out.
     "#);
     for (method, path, body) in [
-        ("PUT", "/api/tasks/0000", r#"{"title":"neu"}"#),
+        ("PUT", "/api/tasks/0000", r#"{"title":7}"#),
         ("PATCH", "/api/tasks/0000", r#"{"kategorie":null}"#),
         ("PATCH", "/api/tasks/0000", r#"{"status":null}"#),
         ("PATCH", "/api/tasks/0000", r#"{"tags":null}"#),

@@ -2,11 +2,13 @@
 
 use super::super::content::{FixedSlot, Task};
 use super::super::date::{Datum, Slot};
+use super::super::file_name::FileName;
 use super::super::front_matter::{self, FileParts};
 use super::super::quote::EditError;
 use super::super::text::{line_number, slice};
+use super::super::title::{title_of, with_title};
 use super::super::words::{Kategorie, Status};
-use super::super::write::without_blank_tags;
+use super::super::write::{trimmed_title, without_blank_tags};
 use super::super::yaml::Node;
 
 /// The fields to change. `None` leaves a field unchanged; `Some(None)` clears it.
@@ -24,7 +26,9 @@ pub struct Edit {
     pub fixed_slot: Option<Option<Slot>>,
     /// When it was done.
     pub abgeschlossen_am: Option<Option<Slot>>,
-    /// The complete new body, stored as is.
+    /// The new text of the body's first heading, or of a heading above it; a blank one changes nothing.
+    pub title: Option<String>,
+    /// The complete new body, stored as is but for the title.
     pub body: Option<String>,
 }
 
@@ -68,13 +72,19 @@ impl<'a> File<'a> {
         slice(self.text, &self.parts.body)
     }
 
-    /// The part of `edit` that differs from the current content.
-    pub(super) fn changes(&self, task: &Task, edit: &Edit) -> Edit {
+    /// The part of `edit` that differs from the current content of the file `name`. A changed title is in the body,
+    /// too.
+    pub(super) fn changes(&self, name: &FileName, task: &Task, edit: &Edit) -> Edit {
         let tags = edit.tags.as_deref().map(without_blank_tags);
         // An unparsable value counts as missing, but clearing it still removes it.
         let unread =
             task.abgeschlossen_am.is_none() && self.root.present("abgeschlossen_am").is_some();
         let done = edit.abgeschlossen_am;
+        let body = edit.body.as_deref().unwrap_or(self.body());
+        let title = edit.title.as_deref().and_then(trimmed_title);
+        let title = title.filter(|asked| *asked != title_of(name, body));
+        let titled = title.map(|title| with_title(body, title, self.newline_of(body)));
+        let body = titled.or_else(|| edit.body.clone());
         Edit {
             kategorie: edit.kategorie.filter(|asked| *asked != task.kategorie),
             status: edit.status.filter(|asked| *asked != task.status),
@@ -84,7 +94,17 @@ impl<'a> File<'a> {
                 .fixed_slot
                 .filter(|asked| asked.map_or(FixedSlot::None, FixedSlot::At) != task.fixed_slot),
             abgeschlossen_am: done.filter(|asked| unread || *asked != task.abgeschlossen_am),
-            body: edit.body.clone().filter(|asked| asked != self.body()),
+            title: title.map(str::to_owned),
+            body: body.filter(|asked| asked != self.body()),
+        }
+    }
+
+    /// The line ending of a body, or the front matter's if it has none.
+    fn newline_of(&self, body: &str) -> &'static str {
+        match body.split_once('\n') {
+            Some((line, _)) if line.ends_with('\r') => "\r\n",
+            Some(_) => "\n",
+            None => self.parts.newline,
         }
     }
 
