@@ -1,5 +1,6 @@
 //! Snapshots: one user's parsed files with their version bounds, and the responses rendered from them.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,7 @@ use crate::store::Prefix;
 use crate::task::{FileRecord, TaskId, TaskTable, UsedIds};
 use crate::timeline::{Timeline, place, slot_interval};
 use crate::user::UserId;
-use crate::user_state::{StoredState, Version};
+use crate::user_state::{RemovedFile, StoredState, Version};
 use crate::view::{self, Bodies, Language, MergedRow, Stamps, Week};
 
 /// The cache entry of one user: an immutable snapshot of the parsed files, with the responses rendered from them for
@@ -306,6 +307,13 @@ impl Snapshot {
                 (etag_of(hash, &tag), page(bodies, language))
             }
         }
+    }
+
+    /// Files that were removed through the service and may still be in Git, as of the newest state document known.
+    pub fn removed(&self) -> &BTreeMap<String, RemovedFile> {
+        static NONE: BTreeMap<String, RemovedFile> = BTreeMap::new();
+        let state = self.bounds.state.as_ref();
+        state.map_or(&NONE, |stored| &stored.state.removed)
     }
 
     /// The merged files that haven't changed since their merge.

@@ -58,6 +58,54 @@ pub fn update_step(
     }
 }
 
+/// What a deletion does next, by the snapshot in which its file was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteStep {
+    /// Look at a snapshot that is confirmed now: the client may know a newer content than this one.
+    ConfirmFirst,
+    /// Refuse: `If-Match` doesn't hold.
+    PreconditionFailed,
+    /// Delete exactly this version of the file.
+    Delete,
+}
+
+/// What a deletion does next. `etag` is the snapshot's hash of the file; without one (of a file that can't be read) no
+/// listed one can hold.
+pub fn delete_step(
+    etag: Option<GitSha>,
+    if_match: Option<&IfMatch>,
+    was_confirmed: bool,
+) -> DeleteStep {
+    let holds = match (if_match, etag) {
+        (None | Some(IfMatch::Any), _) => true,
+        (Some(it), Some(etag)) => it.holds(etag),
+        (Some(IfMatch::OneOf(_)), None) => false,
+    };
+    match (holds, was_confirmed) {
+        (true, _) => DeleteStep::Delete,
+        (false, false) => DeleteStep::ConfirmFirst,
+        (false, true) => DeleteStep::PreconditionFailed,
+    }
+}
+
+/// Whether the content `bytes`, which has taken the place of the one that was found, is deleted as well.
+///
+/// # Errors
+/// When `if_match` doesn't hold, or the file is no task's any more.
+pub fn deletable(
+    name: &FileName,
+    bytes: &[u8],
+    if_match: Option<&IfMatch>,
+) -> Result<(), TaskError> {
+    if if_match.is_some_and(|it| !it.holds(git_sha(bytes))) {
+        return Err(TaskError::PreconditionFailed);
+    }
+    match parse(name, bytes) {
+        Parsed::Task(_) | Parsed::Unreadable(_) => Ok(()),
+        Parsed::NotATask | Parsed::Tombstone => Err(TaskError::NotFound),
+    }
+}
+
 /// What an update writes in place of the content `bytes`, with the SHA-1 of the result. A completion that follows from
 /// it is as of `slot`.
 ///

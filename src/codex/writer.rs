@@ -1,4 +1,4 @@
-//! Creating, changing and completing tasks.
+//! Creating, changing, completing and deleting tasks.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use bytes::Bytes;
 use chrono_tz::Tz;
 
 use super::edits::{
-    CompletionResult, IfMatch, UpdateStep, completed, completion_slot, update_step, updated,
+    CompletionResult, DeleteStep, IfMatch, UpdateStep, completed, completion_slot, deletable,
+    delete_step, update_step, updated,
 };
 use super::error::{Refusal, TaskError};
 use super::limit::RateLimiter;
@@ -14,15 +15,15 @@ use super::locate::{Located, locate, unconfirmed_target};
 use crate::cache::{Cache, Consistency, Read, ReadRequest, Snapshot};
 use crate::git_sync::hint;
 use crate::now::Now;
-use crate::store::{BlobUpdate, Requests};
+use crate::store::{BlobUpdate, ETag, Requests};
 use crate::task::{
     ContentView, Edit, FileName, FileView, GitSha, NewTask, Slot, Status, TaskRef, new_file,
 };
 use crate::user::UserId;
 use crate::user_state::{KeyHashes, ReadError};
 use crate::write::{
-    BatchItem, BatchResult, ChangeError, ChangeOutcome, CreatedTask, NewTaskFile, WriteContext,
-    Writer,
+    BatchItem, BatchResult, ChangeError, ChangeOutcome, CreatedTask, NewTaskFile, TargetFile,
+    WriteContext, Writer,
 };
 
 /// The file that a write changes.
@@ -171,6 +172,60 @@ impl TaskWriter {
         self.change(request, task, target, "complete", decide).await
     }
 
+    /// Deletes a task, or a file that can't be read as one. After a concurrent change its newer content is deleted,
+    /// unless `if_match` excludes that.
+    ///
+    /// # Errors
+    /// When the write limit is used up, the task isn't there, `if_match` doesn't hold, or the write fails.
+    pub async fn delete(
+        &self,
+        request: &ReadRequest,
+        task: &TaskRef,
+        if_match: Option<IfMatch>,
+    ) -> Result<ChangeOutcome<()>, Refusal> {
+        self.writes.allow(request)?;
+        let mut target = self.deletion_target(request, task).await?;
+        let mut was_confirmed = false;
+        loop {
+            match delete_step(target.file().sha, if_match.as_ref(), was_confirmed) {
+                DeleteStep::Delete => break,
+                DeleteStep::ConfirmFirst => {
+                    target = self.existing(request, task, Consistency::Strict).await?;
+                    was_confirmed = true;
+                }
+                DeleteStep::PreconditionFailed => {
+                    let version = target.entry.bounds.hi;
+                    return Err(Refusal::at(TaskError::PreconditionFailed, version));
+                }
+            }
+        }
+        for last in [false, true] {
+            let file = target.file();
+            let version = TargetFile {
+                etag: ETag::new(file.etag),
+                sha: file.sha,
+            };
+            let (if_match, name) = (if_match.clone(), target.name.clone());
+            let decide = move |bytes: &[u8]| deletable(&name, bytes, if_match.as_ref());
+            let context = self.context(&request.user, request.now, "delete");
+            let deleted = self
+                .files
+                .remove(context, target.name, version, decide)
+                .await;
+            match deleted {
+                Ok(mut done) => {
+                    done.requests += target.requests;
+                    return Ok(done);
+                }
+                Err(ChangeError::Gone(_)) if !last => {
+                    target = self.existing(request, task, Consistency::Rebuilt).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TaskError::NotFound.into())
+    }
+
     /// Writes up to [`MAX_BATCH`](crate::write::MAX_BATCH) files under one version.
     /// [`FileOutcome`](crate::write::FileOutcome) is the outcome for each file.
     ///
@@ -223,7 +278,41 @@ impl TaskWriter {
         }
     }
 
-    /// Reads a confirmed snapshot. A forced rebuild counts against the user's rebuild limit.
+    /// The file that a deletion removes, from a snapshot as current as a read's: a later repetition finds none.
+    async fn deletion_target(
+        &self,
+        request: &ReadRequest,
+        task: &TaskRef,
+    ) -> Result<WriteTarget, Refusal> {
+        let found = self.existing(request, task, request.consistency).await;
+        match found {
+            // A refusal needs a confirmed snapshot.
+            Err(_) if request.consistency == Consistency::Bounded => {
+                self.existing(request, task, Consistency::Strict).await
+            }
+            found => found,
+        }
+    }
+
+    /// The task's file, or one that can't be read as a task, in a snapshot of this consistency.
+    async fn existing(
+        &self,
+        request: &ReadRequest,
+        task: &TaskRef,
+        consistency: Consistency,
+    ) -> Result<WriteTarget, Refusal> {
+        let read = self.confirmed_read(request, consistency).await?;
+        match locate(read.entry.table(), task) {
+            Located::Task(row) => WriteTarget::new(read.entry, row, read.requests),
+            // What has no version, such as a folder, can't be removed conditionally.
+            Located::Unreadable(row, _) if !read.entry.table().file(row).etag.is_empty() => {
+                WriteTarget::new(read.entry, row, read.requests)
+            }
+            other => Err(other.refusal(read.entry.bounds.hi)),
+        }
+    }
+
+    /// Reads a snapshot of this consistency. A forced rebuild counts against the user's rebuild limit.
     async fn confirmed_read(
         &self,
         request: &ReadRequest,

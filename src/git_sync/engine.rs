@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::branch::{Branch, GitSettings};
 use super::mutation::GitMutation;
-use super::plan::Unpushed;
+use super::plan::{RemovedFiles, Unpushed};
 use super::queue::{FetchRuns, Hints, Outbox, hint};
 use super::report::GitSyncError;
 use super::states::{CAS_ATTEMPTS, SyncStates, to_bytes};
@@ -42,7 +42,7 @@ pub struct GitSync {
     pub(super) runs: FetchRuns,
     pub(super) outbox: Outbox,
     /// The last committed content of each file and its commit, for writes that wait for it.
-    recent: Moka<(UserId, FileName), (GitSha, PublishedCommit)>,
+    recent: Moka<(UserId, FileName), (Option<GitSha>, PublishedCommit)>,
     /// Serialises this process's commits to a branch.
     pub(super) committing: Mutex<()>,
     /// The numbers of the open pull requests, as last listed, and when.
@@ -191,6 +191,11 @@ impl<'a> UserSync<'a> {
         Ok(self.engine.cache.read(&request).await?.entry)
     }
 
+    /// The files of `entry` that were removed through the service, and may still be in Git.
+    pub(super) fn removed(self, entry: &Snapshot) -> &RemovedFiles {
+        entry.removed()
+    }
+
     /// A task file, if the store still has this version; else `None`.
     pub(super) async fn file(
         self,
@@ -256,11 +261,11 @@ impl<'a> UserSync<'a> {
 
     pub(super) fn remember(self, file: &Unpushed, commit: PublishedCommit) {
         let key = (self.user.clone(), file.name.clone());
-        self.engine.recent.insert(key, (file.sha, commit));
+        self.engine.recent.insert(key, (file.sha(), commit));
     }
 
-    /// The commit of this content, if it is the last one of the file that this process made.
-    pub(super) fn published(self, name: &FileName, sha: GitSha) -> Option<PublishedCommit> {
+    /// The commit of this content, or of the removal, if it is the last one of the file that this process made.
+    pub(super) fn published(self, name: &FileName, sha: Option<GitSha>) -> Option<PublishedCommit> {
         let (last, commit) = self.engine.recent.get(&(self.user.clone(), name.clone()))?;
         (last == sha).then_some(commit)
     }

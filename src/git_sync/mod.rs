@@ -43,7 +43,7 @@ use crate::user_state::Version;
 pub use branch::GitSettings;
 pub use engine::{GitSync, PublishedCommit};
 pub use mutation::GitMutation;
-pub use plan::unpushed_names;
+pub use plan::{RemovedFiles, settled_removals, unpushed_names};
 pub use queue::hint;
 pub use report::{FetchReport, GitSyncError, SyncRequest, TickReport, UserReport};
 pub use states::{Mirrored, forget_mirrored, mirrored};
@@ -236,7 +236,8 @@ impl GitSync {
         let sync = self.of(user);
         let sync_state = sync.state().await?;
         let entry = sync.read(now.later(), Consistency::Bounded).await?;
-        if unpushed_names(&sync_state, entry.table()).is_empty() && !sync_state.has_open_pulls() {
+        let unpushed = unpushed_names(&sync_state, entry.table(), entry.removed());
+        if unpushed.is_empty() && !sync_state.has_open_pulls() {
             return Ok(false);
         }
         // An existing hint may be in process; that pass finds at least what this check found.

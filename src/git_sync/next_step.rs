@@ -5,7 +5,7 @@ use super::report::UserReport;
 use crate::task::GitSha;
 
 /// Up to this many files get a commit each; more share one.
-const MAX_SINGLE_COMMITS: usize = 10;
+pub(super) const MAX_SINGLE_COMMITS: usize = 10;
 
 /// The highest number suffix of a branch name, for names taken by branches that were never deleted. After that the
 /// suffix is the content's SHA, or where that was proposed before, the SHA of the commit the branch is made from.
@@ -60,10 +60,11 @@ impl PushSituation {
 /// The result of refreshing the recorded pull requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullsOutcome {
-    /// The state of each is known, and none was merged.
+    /// The state of each is known, and none has ended in a way that changes anything here.
     Known,
-    /// At least one was merged: Git's current contents have to be reconciled again.
-    Merged,
+    /// At least one was merged, or one that removes a file was closed: Git's current contents have to be reconciled
+    /// again.
+    Ended,
     /// At least one was merged after the branch was read.
     MergedSince,
 }
@@ -93,7 +94,7 @@ impl DrainChoice {
     pub fn after_pulls(outcome: PullsOutcome) -> Self {
         match outcome {
             PullsOutcome::Known => Self::GoOn,
-            PullsOutcome::Merged => Self::Again,
+            PullsOutcome::Ended => Self::Again,
             PullsOutcome::MergedSince => Self::Leave,
         }
     }

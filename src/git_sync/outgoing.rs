@@ -8,9 +8,11 @@ use super::mutation::GitMutation;
 use super::plan::{Unpushed, is_done_text};
 use super::report::GitSyncError;
 use super::sync_state::UserSyncState;
-use crate::github::{CommitOutcome, CommitSubject, CreatedCommit, GitHubError, SideState};
+use crate::github::{
+    CommitOutcome, CommitSubject, CreatedCommit, GitHubError, SideState, TaskCommitKind,
+};
 use crate::store::WriteIds;
-use crate::task::GitSha;
+use crate::task::{FileName, GitSha};
 
 /// The file bytes in memory after which a step takes no further files.
 const MAX_COMMIT_BYTES: usize = 16 << 20;
@@ -20,7 +22,8 @@ const CONCURRENT_READS: usize = 8;
 /// A file that is about to be committed.
 pub(super) struct OutgoingFile {
     pub file: Unpushed,
-    pub text: Bytes,
+    /// `None`: the file is removed.
+    pub text: Option<Bytes>,
     writes: WriteIds,
     pub story: CommitSubject,
     /// Its task is completed.
@@ -70,6 +73,20 @@ impl From<GitHubError> for PushOutcome {
 }
 
 impl OutgoingFile {
+    fn removal(file: Unpushed) -> Self {
+        Self {
+            text: None,
+            writes: WriteIds::default(),
+            story: CommitSubject {
+                id: file.name.id(),
+                kind: TaskCommitKind::Deleted,
+            },
+            done: false,
+            open: vec![],
+            file,
+        }
+    }
+
     /// Whether it may still be committed: its base hasn't moved, and it didn't come from Git.
     fn is_pushable(&self, sync_state: &UserSyncState) -> bool {
         let name = &self.file.name;
@@ -83,14 +100,17 @@ impl OutgoingFile {
         unrecorded: bool,
         sync_state: &mut UserSyncState,
     ) {
-        let (name, sha) = (&self.file.name, self.file.sha);
+        let (name, sha) = (&self.file.name, self.file.sha());
         if !unrecorded {
             sync_state.record_own_commit(commit.sha, commit.parent);
         }
         let base = sync_state.base(name);
         if base == self.file.replaces {
-            sync_state.set_base_after_write(name, sha, self.done, &self.open);
-        } else if base != Some(sha) {
+            match sha {
+                Some(sha) => sync_state.set_base_after_write(name, sha, self.done, &self.open),
+                None => sync_state.clear_base_after_commit(name, &self.open),
+            }
+        } else if let Some(sha) = sha.filter(|_| base != sha) {
             // Another writer moved the base, which removed this content from `pushing`. The commit landed all the
             // same, because Git had the replaced content again. Record it anew: a tree that shows it got it from here.
             sync_state.pushing.begin(name, sha);
@@ -115,7 +135,10 @@ pub(super) async fn read(
     waiting: Vec<Unpushed>,
 ) -> Result<Vec<OutgoingFile>, GitSyncError> {
     let texts = stream::iter(waiting).map(|file| async move {
-        let blob = sync.file(&file.name, &file.etag).await?;
+        let Some(content) = &file.content else {
+            return Ok(Some(OutgoingFile::removal(file)));
+        };
+        let blob = sync.file(&file.name, &content.etag).await?;
         // An inbound write just came from Git: reconciling resolves it, and pushing it back would be wrong.
         let blob = blob.filter(|blob| !sync_state.is_inbound(&file.name, &blob.writes));
         let Some(blob) = blob else { return Ok(None) };
@@ -125,7 +148,7 @@ pub(super) async fn read(
             story: CommitSubject::of(&file.name, &blob.bytes, in_git, was_done),
             done: is_done_text(&file.name, &blob.bytes),
             open: vec![],
-            text: blob.bytes,
+            text: Some(blob.bytes),
             writes: blob.writes,
             file,
         }))
@@ -134,7 +157,7 @@ pub(super) async fn read(
         (texts.buffered(CONCURRENT_READS).boxed(), vec![], 0);
     while let Some(text) = texts.try_next().await? {
         let Some(it) = text else { continue };
-        bytes += it.text.len();
+        bytes += it.text.as_ref().map_or(0, Bytes::len);
         outgoing.push(it);
         if bytes > MAX_COMMIT_BYTES {
             break;
@@ -160,8 +183,11 @@ pub(super) async fn record(
     let unrecorded = sync.engine.breaks(GitMutation::PushIntentNotRecorded);
     let record = |sync_state: &mut UserSyncState| {
         for it in &outgoing {
-            if it.is_pushable(sync_state) && !unrecorded {
-                sync_state.pushing.begin(&it.file.name, it.file.sha);
+            if let Some(sha) = it.file.sha()
+                && it.is_pushable(sync_state)
+                && !unrecorded
+            {
+                sync_state.pushing.begin(&it.file.name, sha);
             }
         }
     };
@@ -221,12 +247,12 @@ async fn end_superseded(
     sent: &[(&OutgoingFile, PushOutcome)],
 ) -> Result<(), GitSyncError> {
     let late = sent.iter().filter_map(|(it, outcome)| match outcome {
-        PushOutcome::Done(commit) if sync_state.base(&it.file.name) != Some(it.file.sha) => {
-            Some((&it.file, commit.sha))
+        PushOutcome::Done(commit) if sync_state.base(&it.file.name) != it.file.sha() => {
+            Some((&it.file.name, it.file.sha()?, commit.sha))
         }
         _ => None,
     });
-    let late: Vec<(&Unpushed, GitSha)> = late.collect();
+    let late: Vec<(&FileName, GitSha, GitSha)> = late.collect();
     if late.is_empty() {
         return Ok(());
     }
@@ -234,18 +260,18 @@ async fn end_superseded(
     let snapshot = branch.snapshot().await?;
     let tree = sync.tree(&snapshot).await?;
     let mut replaced = vec![];
-    for (file, commit) in late {
-        let now = tree.side(&file.name);
-        let is_other = now != SideState::Other && now != SideState::Content(file.sha);
+    for (name, sha, commit) in late {
+        let now = tree.side(name);
+        let is_other = now != SideState::Other && now != SideState::Content(sha);
         // Otherwise the tree is from before the commit (a lagging replica), or the branch was reset.
         let (commit, head) = (Some(commit), snapshot.commit());
         if is_other && branch.ask(|facts| facts.follows(commit, head)).await? {
-            replaced.push(file);
+            replaced.push((name, sha));
         }
     }
     let end = |sync_state: &mut UserSyncState| {
-        for file in &replaced {
-            sync_state.pushing.end(&file.name, file.sha);
+        for (name, sha) in &replaced {
+            sync_state.pushing.end(name, *sha);
         }
     };
     sync.update(end).await.map(drop)

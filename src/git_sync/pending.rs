@@ -135,6 +135,11 @@ impl InboundWrites {
         self.of(name).iter().rev().find(|it| it.is_among(writes))
     }
 
+    /// The newest write of this content to the file.
+    pub(super) fn newest_of(&self, name: &FileName, sha: GitSha) -> Option<&InboundWrite> {
+        self.of(name).iter().rev().find(|it| it.sha == sha)
+    }
+
     /// Whether a write of the file was recorded that isn't in the `earlier` state.
     pub(super) fn has_since(&self, earlier: &Self, name: &FileName) -> bool {
         let before = earlier.of(name);

@@ -3,12 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::mutation::GitMutation;
 use super::sync_state::UserSyncState;
 use crate::github::{ReconcileAction, ReconcileInput, SideState, UserTree, decide, is_mirrored};
 use crate::rules::Rules;
 use crate::store::ETag;
 use crate::task::{ContentView, FileName, FileView, GitSha, Parsed, Status, TaskTable, parse};
+use crate::user_state::{RemovedFile, Version};
+
+/// The age at which no push of a file goes on that had begun before the file was removed.
+const MAX_PUSH_AGE: TimeDelta = TimeDelta::minutes(5);
 
 /// The guard applies above this number of files, if they are more than half of all.
 const MASS_REMOVAL_MIN: usize = 5;
@@ -79,15 +85,40 @@ pub(super) enum LocalChangeKind {
     Remove,
 }
 
-/// A file whose content Git doesn't hold.
+/// A file whose content Git doesn't hold, or that it still holds after its removal here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unpushed {
     pub name: FileName,
-    pub sha: GitSha,
-    pub etag: ETag,
+    /// `None`: it was removed here.
+    pub content: Option<UnpushedContent>,
     /// The content that Git holds in its place.
     pub replaces: Option<GitSha>,
 }
+
+/// The content of an unpushed file, and the file's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct UnpushedContent {
+    pub sha: GitSha,
+    pub etag: ETag,
+}
+
+impl Unpushed {
+    fn new(name: FileName, content: Option<UnpushedContent>, replaces: Option<GitSha>) -> Self {
+        Self {
+            name,
+            content,
+            replaces,
+        }
+    }
+
+    /// The content that Git shall have; `None` for no file.
+    pub(super) fn sha(&self) -> Option<GitSha> {
+        self.content.as_ref().map(|it| it.sha)
+    }
+}
+
+/// Files that were removed through the service, by name.
+pub type RemovedFiles = BTreeMap<String, RemovedFile>;
 
 /// Files that aren't mirrored because of their names.
 pub(super) fn unmirrored(table: &TaskTable) -> Vec<FileName> {
@@ -97,7 +128,12 @@ pub(super) fn unmirrored(table: &TaskTable) -> Vec<FileName> {
 }
 
 impl Plan {
-    pub(super) fn of(sync_state: &UserSyncState, table: &TaskTable, tree: &UserTree) -> Self {
+    pub(super) fn of(
+        sync_state: &UserSyncState,
+        table: &TaskTable,
+        removed: &RemovedFiles,
+        tree: &UserTree,
+    ) -> Self {
         let mut plan = Self::default();
         let known = sync_state.files.keys().chain(sync_state.pushing.names());
         let ours = table.iter().filter_map(|file| file.name.parse().ok());
@@ -112,12 +148,15 @@ impl Plan {
                 pushing: sync_state.pushing.of(&name),
                 ours: file.as_ref().map_or(SideState::Absent, side),
                 theirs: tree.side(&name),
+                // A closed request brings the file back.
+                removed: removed.contains_key(name.as_str())
+                    && !sync_state.is_removal_rejected(&name),
             };
             plan.add(name, file.as_ref(), &sides);
         }
         plan.changes.sort_by_key(LocalChange::is_removal);
         plan.unpushed
-            .retain(|it| !sync_state.is_proposed(&it.name, it.sha));
+            .retain(|it| !sync_state.is_proposed(&it.name, it.sha()));
         plan
     }
 
@@ -165,13 +204,15 @@ impl Plan {
                     self.agreed.push(agreed(replaces, None));
                 }
                 if let (SideState::Content(sha), Some(etag)) = (sides.ours, etag) {
-                    self.unpushed.push(Unpushed {
-                        name,
-                        sha,
-                        etag,
-                        replaces,
-                    });
+                    let content = Some(UnpushedContent { sha, etag });
+                    self.unpushed.push(Unpushed::new(name, content, replaces));
                 }
+            }
+            ReconcileAction::UnpushedRemoval(held) => {
+                if before != Some(held) {
+                    self.agreed.push(agreed(Some(held), None));
+                }
+                self.unpushed.push(Unpushed::new(name, None, Some(held)));
             }
         }
     }
@@ -213,7 +254,7 @@ impl Plan {
             name: it.name,
             kind: LocalChangeKind::Remove,
             base: None,
-            etag: Some(it.etag),
+            etag: it.content.map(|it| it.etag),
             pushing: vec![],
         }));
     }
@@ -241,8 +282,46 @@ impl Plan {
     }
 }
 
+/// Which of the removals recorded in `removed` have had their effect, or lost to a later edit: the file is here again
+/// and in Git, or for long in neither. `lo`: every change up to it is in `table`.
+pub fn settled_removals(
+    sync_state: &UserSyncState,
+    table: &TaskTable,
+    lo: Version,
+    removed: &RemovedFiles,
+    tree: &UserTree,
+    now: DateTime<Utc>,
+) -> Vec<(FileName, Version)> {
+    let is_settled = |name: &FileName, removal: &RemovedFile| {
+        let file = table.find(name.as_str());
+        let is_here = file.is_some_and(|file| !file.is_tombstone());
+        match (is_here, tree.side(name)) {
+            _ if removal.version > lo => false,
+            (true, theirs) => matches!(theirs, SideState::Content(_)),
+            (false, SideState::Absent) => {
+                // A push that had read the file before it was removed may be under way.
+                let is_sent = !sync_state.pushing.of(name).is_empty();
+                let is_old = now - removal.at > MAX_PUSH_AGE;
+                is_old && !is_sent && sync_state.base(name).is_none()
+            }
+            (false, _) => false,
+        }
+    };
+    let names = removed
+        .iter()
+        .filter_map(|(name, it)| Some((name.parse().ok()?, it)));
+    let settled = names.filter(|(name, removal)| is_settled(name, removal));
+    settled
+        .map(|(name, it): (FileName, _)| (name, it.version))
+        .collect()
+}
+
 /// Files whose content Git doesn't hold according to `git.json`, without reading Git.
-pub(super) fn unpushed(sync_state: &UserSyncState, table: &TaskTable) -> Vec<Unpushed> {
+pub(super) fn unpushed(
+    sync_state: &UserSyncState,
+    table: &TaskTable,
+    removed: &RemovedFiles,
+) -> Vec<Unpushed> {
     let as_known = UserTree {
         files: sync_state
             .files
@@ -251,12 +330,16 @@ pub(super) fn unpushed(sync_state: &UserSyncState, table: &TaskTable) -> Vec<Unp
             .collect(),
         ..UserTree::default()
     };
-    Plan::of(sync_state, table, &as_known).unpushed
+    Plan::of(sync_state, table, removed, &as_known).unpushed
 }
 
 /// The names of those files.
-pub fn unpushed_names(sync_state: &UserSyncState, table: &TaskTable) -> Vec<FileName> {
-    let unpushed = unpushed(sync_state, table).into_iter();
+pub fn unpushed_names(
+    sync_state: &UserSyncState,
+    table: &TaskTable,
+    removed: &RemovedFiles,
+) -> Vec<FileName> {
+    let unpushed = unpushed(sync_state, table, removed).into_iter();
     unpushed.map(|it| it.name).collect()
 }
 

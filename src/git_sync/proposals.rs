@@ -9,7 +9,7 @@ use super::branch::MergeState;
 use super::engine::UserSync;
 use super::next_step::{BranchUse, branch_names, foreign_content};
 use super::outgoing::{self, OutgoingFile, PushOutcome, PushStep};
-use super::plan::Unpushed;
+use super::plan::{Unpushed, UnpushedContent};
 use super::report::{GitSyncError, replica_lag_error};
 use super::reviews;
 use super::sync_state::{PullNote, UserSyncState};
@@ -114,7 +114,7 @@ impl Proposals<'_> {
         let Some(target) = target else {
             return Ok(Proposal::Stale);
         };
-        let committed = match target.on_branch == Some(it.file.sha) {
+        let committed = match target.on_branch == it.file.sha() {
             true => None,
             false => match self.commit_to(&target, it).await? {
                 Some(commit) => Some(commit),
@@ -136,7 +136,7 @@ impl Proposals<'_> {
         };
         let note = PullNote {
             branch,
-            sha: it.file.sha,
+            sha: it.file.sha().unwrap_or(GitSha::NULL),
             commit: Some(commit.sha),
             pull,
             unknown: Map::new(),
@@ -151,8 +151,10 @@ impl Proposals<'_> {
         it: &OutgoingFile,
     ) -> Result<Option<CreatedCommit>, GitSyncError> {
         let sync = self.sync;
-        let (name, etag) = (&it.file.name, &it.file.etag);
-        if sync.file(name, etag).await?.is_none() {
+        let name = &it.file.name;
+        if let Some(content) = &it.file.content
+            && sync.file(name, &content.etag).await?.is_none()
+        {
             // The file was changed after it was read, and the branch may already have the newer content, pushed by
             // another instance. Only while the store still has this version is any own content on the branch older.
             return Ok(None);
@@ -160,11 +162,11 @@ impl Proposals<'_> {
         let put = FileCommit {
             path: &sync.path(name),
             branch: Some(&target.branch),
-            bytes: &it.text,
+            bytes: it.text.as_deref(),
             replaces: target.on_branch,
             message: &it.story.message(),
         };
-        match PushOutcome::of(sync.engine.repository().put_file(&put).await) {
+        match PushOutcome::of(sync.engine.repository().commit_file(&put).await) {
             PushOutcome::Done(commit) => Ok(Some(commit)),
             PushOutcome::Stale => Ok(None),
             PushOutcome::Rejected(error) | PushOutcome::Unknown(error) => Err(error),
@@ -222,12 +224,15 @@ impl Proposals<'_> {
             return Err(replica_lag_error().into());
         }
         let on_branch = sync.sha_in_git(name, &commit.to_string()).await?;
-        if let Some(theirs) = foreign_content(on_branch, [note.sha, it.file.sha]) {
+        // A removal is one of a reviewer's text, too: the branch's history keeps that.
+        if let Some(sha) = it.file.sha()
+            && let Some(theirs) = foreign_content(on_branch, [note.sha, sha])
+        {
             // Unknown content isn't necessarily a reviewer's: it may be an own push whose answer was lost, or one by
             // another instance since `sync_state` was read. Re-read the sync state to tell them apart.
             let newer = sync.state().await?;
             let is_own =
-                newer.pushing.of(name).contains(&theirs) || newer.is_proposed(name, theirs);
+                newer.pushing.of(name).contains(&theirs) || newer.is_proposed(name, Some(theirs));
             if !is_own {
                 return Ok(ControlFlow::Break(Proposal::Reviewed { theirs, commit }));
             }
@@ -248,7 +253,10 @@ impl Proposals<'_> {
         commit: GitSha,
     ) -> Result<(), GitSyncError> {
         let (sync, engine) = (self.sync, self.sync.engine);
-        let Unpushed { name, etag, .. } = &it.file;
+        let Unpushed { name, content, .. } = &it.file;
+        let Some(UnpushedContent { etag, .. }) = content else {
+            return Ok(());
+        };
         let note = self.sync_state.pulls.get(name.as_str());
         let Some(proposed) = note.map(|note| note.sha) else {
             return Ok(());
@@ -305,7 +313,8 @@ impl Proposals<'_> {
         };
         let mut recorded = self.sync_state.proposing.get(name.as_str()).cloned();
         let first = it.story.branch(self.prefix, sync.user);
-        for branch in branch_names(&first, recorded.as_deref(), it.file.sha, head) {
+        let content = it.file.sha().or(it.file.replaces).unwrap_or(head);
+        for branch in branch_names(&first, recorded.as_deref(), content, head) {
             let exists = repository.branch_head(&branch).await?.is_some();
             // Read after the branch check: another instance may have created the branch for this file in between.
             let newer = sync.state().await?;

@@ -4,7 +4,7 @@
 use tokio::time::Instant;
 
 use super::engine::UserSync;
-use super::next_step::{PushChoice, PushSituation};
+use super::next_step::{MAX_SINGLE_COMMITS, PushChoice, PushSituation};
 use super::outgoing::{self, OutgoingFile, PushOutcome, PushStep};
 use super::plan::{Plan, Unpushed, unpushed};
 use super::proposals::propose;
@@ -76,7 +76,7 @@ async fn step(
     };
     let sync_state = sync.state().await?;
     let entry = sync.read(now, Consistency::Strict).await?;
-    let mut waiting = unpushed(&sync_state, entry.table());
+    let mut waiting = unpushed(&sync_state, entry.table(), sync.removed(&entry));
     waiting.retain(|it| !blocked.contains(&it.name));
     let is_unresolved = |it: &Unpushed| !sync_state.pushing.of(&it.name).is_empty();
     let situation = PushSituation {
@@ -92,6 +92,12 @@ async fn step(
         (PushChoice::Propose, Some(prefix)) => propose(sync, &sync_state, prefix, waiting).await,
         // `Propose` is only chosen with a prefix.
         (PushChoice::CommitEach, _) | (PushChoice::Propose, None) => {
+            push_one_by_one(sync, &sync_state, waiting).await
+        }
+        (PushChoice::CommitTogether, _) if waiting.iter().any(|it| it.content.is_none()) => {
+            // A removal gets a commit of its own, also with many others.
+            waiting.retain(|it| it.content.is_none());
+            waiting.truncate(MAX_SINGLE_COMMITS);
             push_one_by_one(sync, &sync_state, waiting).await
         }
         (PushChoice::CommitTogether, _) => push_together(sync, blocked, &sync_state, &entry).await,
@@ -110,10 +116,11 @@ async fn push_together(
     let snapshot = engine.branch.snapshot_after(sync_state, None).await?;
     let newer = sync.state().await?;
     let tree = sync.tree(&snapshot).await?;
-    let mut plan = Plan::of(&newer, entry.table(), &tree);
+    let mut plan = Plan::of(&newer, entry.table(), sync.removed(entry), &tree);
     plan.retain_unmoved_bases(sync_state);
     let mut files = plan.unpushed;
     files.retain(|it| it.replaces == newer.base(&it.name) && !blocked.contains(&it.name));
+    files.retain(|it| it.content.is_some());
     let Some(parent) = snapshot.commit() else {
         // In an empty repository only the contents API can make the first commit.
         files.truncate(1);
@@ -124,10 +131,12 @@ async fn push_together(
         return Ok(PushStep::Reconcile);
     };
     let stories: Vec<CommitSubject> = outgoing.iter().map(|it| it.story.clone()).collect();
-    let files = outgoing.iter().map(|it| BatchCommitFile {
-        path: sync.path(&it.file.name),
-        bytes: it.text.clone(),
-        executable: tree.executable.contains(&it.file.name),
+    let files = outgoing.iter().filter_map(|it| {
+        Some(BatchCommitFile {
+            path: sync.path(&it.file.name),
+            bytes: it.text.clone()?,
+            executable: tree.executable.contains(&it.file.name),
+        })
     });
     let commit = BatchCommit {
         parent,
@@ -169,13 +178,13 @@ async fn commit_each(
         let put = FileCommit {
             path: &sync.path(&it.file.name),
             branch: None,
-            bytes: &it.text,
+            bytes: it.text.as_deref(),
             replaces: it.file.replaces,
             message: &it.story.message(),
         };
         let outcome = {
             let _one_writer = engine.committing.lock().await;
-            PushOutcome::of(engine.repository().put_file(&put).await)
+            PushOutcome::of(engine.repository().commit_file(&put).await)
         };
         let unknown = matches!(outcome, PushOutcome::Unknown(_));
         sent.push((it, outcome));

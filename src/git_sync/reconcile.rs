@@ -7,15 +7,15 @@ use super::apply::ReconcilePass;
 use super::engine::UserSync;
 use super::mutation::GitMutation;
 use super::pending::InboundWrites;
-use super::plan::{AgreedBase, GuardInput, Plan};
+use super::plan::{AgreedBase, GuardInput, Plan, settled_removals};
 use super::report::{GitSyncError, SyncMode, UserReport};
 use super::reviews;
 use super::sync_state::{LastError, UserSyncState};
 use crate::cache::{Consistency, Snapshot};
 use crate::github::{GitSnapshot, SkipCode, UserTree, skipped};
 use crate::now::Now;
-use crate::store::{ETag, Prefix};
-use crate::task::{FileName, GitSha, TaskTable};
+use crate::store::{ETag, Prefix, WriteIds};
+use crate::task::{FileName, GitSha};
 use crate::user::UserId;
 
 /// The most rounds of one pass, which repeats while files change concurrently.
@@ -73,7 +73,8 @@ impl ReconcilePass<'_> {
         if reviews::resolve(sync, newer, head, &tree, &mut self.waits).await? {
             return Ok(false);
         }
-        let mut plan = Plan::of(&read.known, read.entry.table(), &tree);
+        let removed = sync.removed(&read.entry);
+        let mut plan = Plan::of(&read.known, read.entry.table(), removed, &tree);
         if sync.engine.breaks(GitMutation::LocalOnlyFileRemoved) {
             plan.remove_what_git_never_had();
         }
@@ -95,10 +96,31 @@ impl ReconcilePass<'_> {
         if !noted.is_newest(head, &[]) && head.is_some() {
             return Ok(false);
         }
+        self.forget_removals(&read, &noted, &tree).await?;
         let (changes, are_left) = plan.allowed_changes(&noted, &self.confirmed);
         self.report.unfinished |= are_left;
         self.import(changes).await?;
         Ok(last || self.report.unfinished)
+    }
+
+    /// Forgets removals that have had their effect, so that they aren't taken for the cause of a later absence.
+    async fn forget_removals(
+        &self,
+        read: &RoundInput,
+        noted: &UserSyncState,
+        tree: &UserTree,
+    ) -> Result<(), GitSyncError> {
+        let (entry, now) = (&read.entry, self.now.later());
+        let UserSync { engine, user } = self.sync;
+        let Some(at) = engine.writer.storage_time(&now) else {
+            return Ok(());
+        };
+        let (removed, lo) = (entry.removed(), entry.bounds.lo);
+        let settled = settled_removals(noted, entry.table(), lo, removed, tree, at);
+        match settled.is_empty() {
+            true => Ok(()),
+            false => Ok(engine.writer.forget_removals(user, settled, &now).await?),
+        }
     }
 
     /// Records in the report what was read, and what of the plan isn't applied here.
@@ -181,7 +203,7 @@ impl ReconcilePass<'_> {
         let held_and_gone = known.held.iter().filter(is_gone).cloned().collect();
         let inbound_before = known.taking.clone();
         if !inbound_before.is_empty() {
-            known = self.resolve_inbound(known, entry.table()).await?;
+            known = self.resolve_inbound(known, &entry).await?;
         }
         let passed = known.known_heads();
         let confirmed = self.mode.request.confirm_head;
@@ -213,18 +235,28 @@ impl ReconcilePass<'_> {
         })
     }
 
-    /// Resolves inbound writes without a recorded outcome: if a local file carries the write id of one, that write
-    /// landed, and its content is what Git was known to hold. Expired ones are dropped.
+    /// Resolves inbound writes without a recorded outcome: if a local file carries the write id of one, or its content
+    /// was removed through the service, that write landed, and its content is what Git was known to hold. Expired ones
+    /// are dropped.
     async fn resolve_inbound(
         &self,
         mut known: UserSyncState,
-        table: &TaskTable,
+        entry: &Snapshot,
     ) -> Result<UserSyncState, GitSyncError> {
         let mut came_from = vec![];
         let names = known.taking.names();
         for name in names.filter_map(|name| name.parse::<FileName>().ok()) {
-            let file = table.find(name.as_str());
+            let file = entry.table().find(name.as_str());
             let Some(file) = file.filter(|file| !file.is_tombstone()) else {
+                let removed = self.sync.removed(entry).get(name.as_str());
+                if let Some(sha) = removed.and_then(|it| it.sha)
+                    && let Some(write) = known.taking.newest_of(&name, sha)
+                    && write.base == known.base(&name)
+                    && let Ok(id) = write.write.parse()
+                {
+                    let writes = WriteIds::default().with_newest(id);
+                    came_from.push((name, write.base, Some(sha), writes));
+                }
                 continue;
             };
             let etag = ETag::new(file.etag);

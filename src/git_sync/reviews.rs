@@ -41,6 +41,7 @@ impl CandidatePull<'_> {
     /// Whether it proposes what the file is in Git.
     fn proposes(&self, now: SideState) -> bool {
         match (self, now) {
+            (Self::Recorded(note), SideState::Absent) => note.sha == GitSha::NULL,
             (Self::Recorded(note), now) => now == SideState::Content(note.sha),
             (Self::Unconfirmed { sent, .. }, SideState::Content(sha)) => sent.contains(&sha),
             (Self::Unconfirmed { .. }, _) => false,
@@ -109,6 +110,10 @@ pub(super) async fn refresh(
             }
         }
         if seen.pull != note.pull {
+            if note.sha == GitSha::NULL && !seen.pull.open {
+                // Git's content comes back here.
+                outcome = PullsOutcome::Ended;
+            }
             let change = |sync_state: &mut UserSyncState| {
                 if let Some(note) = sync_state.pulls.get_mut(key) {
                     note.pull = seen.pull.clone();
@@ -121,7 +126,7 @@ pub(super) async fn refresh(
         return Ok(outcome);
     }
     record_merged(sync, &merged).await?;
-    Ok(PullsOutcome::Merged)
+    Ok(PullsOutcome::Ended)
 }
 
 /// The open requests, listed at `since` or later; concurrent callers share one listing.

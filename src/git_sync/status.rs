@@ -72,7 +72,7 @@ impl GitStatus {
         let sync_state = sync.state().await?;
         let entry = git.cache.read(request).await?.entry;
         let table = entry.table();
-        let unpushed = unpushed_names(&sync_state, table).into_iter();
+        let unpushed = unpushed_names(&sync_state, table, entry.removed()).into_iter();
         let unpushed = unpushed.map(|name| UnpushedTask {
             id: name.id(),
             filename: name.to_string(),
@@ -116,12 +116,13 @@ pub struct PushState {
 
 impl PushState {
     /// Whether Git holds the file's content `sha` after a request that has `written` it, or found it to be there
-    /// already. Queues its push; with `wait`, waits up to ten seconds for the commit of a written one.
+    /// already; without a `sha`, whether it lacks the file, after a request that has removed it. Queues its push; with
+    /// `wait`, waits up to ten seconds for the commit of a written one.
     pub async fn after(
         git: &GitSync,
         request: &ReadRequest,
         name: &FileName,
-        sha: GitSha,
+        sha: Option<GitSha>,
         written: bool,
         wait: bool,
     ) -> Self {
@@ -152,11 +153,18 @@ impl PushState {
             }
             // Another instance may have committed it.
         }
-        let sync_state = sync.state().await;
-        let held = sync_state.ok().and_then(|sync_state| sync_state.base(name));
-        let read = git.cache.read(request).await.ok();
-        let ours = read.and_then(|read| read.entry.table().find(name.as_str())?.sha);
-        let pushed = held.is_some() && held == ours;
+        let sync_state = sync.state().await.ok();
+        let pushed = match sha {
+            // A push whose outcome isn't known may still bring it there.
+            None => sync_state
+                .is_some_and(|it| it.base(name).is_none() && it.pushing.of(name).is_empty()),
+            Some(_) => {
+                let held = sync_state.and_then(|sync_state| sync_state.base(name));
+                let read = git.cache.read(request).await.ok();
+                let ours = read.and_then(|read| read.entry.table().find(name.as_str())?.sha);
+                held.is_some() && held == ours
+            }
+        };
         if !pushed {
             sync.enqueue();
         }

@@ -84,7 +84,7 @@ pub struct UserSyncState {
 pub struct PullNote {
     /// Its branch.
     pub branch: String,
-    /// The content that the branch has.
+    /// The content that the branch has; forty zeros where it removes the file.
     pub sha: GitSha,
     /// The branch's commit with it: what is shown of the branch without that is old.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -196,7 +196,15 @@ impl UserSyncState {
         // A request that isn't recorded: GitHub's answer to opening it was lost.
         let is_unconfirmed =
             self.proposing.contains_key(name.as_str()) && self.pushing.of(name).contains(&proposed);
-        if !self.is_proposed(name, proposed) && !is_unconfirmed {
+        if !self.is_proposed(name, Some(proposed)) && !is_unconfirmed {
+            return;
+        }
+        if proposed == GitSha::NULL {
+            // With the base gone, whatever Git has is a later change.
+            match had {
+                Some(GitSha::NULL) | None => self.clear_base(name),
+                Some(_) => drop(self.pulls.remove(name.as_str())),
+            }
             return;
         }
         if had != Some(proposed) {
@@ -218,10 +226,16 @@ impl UserSyncState {
         self.pulls.values().any(|note| note.pull.open)
     }
 
-    /// Whether the file's pull request has this content.
-    pub(super) fn is_proposed(&self, name: &FileName, sha: GitSha) -> bool {
+    /// Whether the file's pull request has this content; `None` for its removal.
+    pub(super) fn is_proposed(&self, name: &FileName, sha: Option<GitSha>) -> bool {
         let pull = self.pulls.get(name.as_str());
-        pull.is_some_and(|it| it.sha == sha)
+        pull.is_some_and(|it| it.sha == sha.unwrap_or(GitSha::NULL))
+    }
+
+    /// Whether the file's removal was proposed by a request that was closed.
+    pub(super) fn is_removal_rejected(&self, name: &FileName) -> bool {
+        let pull = self.pulls.get(name.as_str());
+        pull.is_some_and(|it| it.sha == GitSha::NULL && !it.pull.open)
     }
 
     /// Records that Git holds this content, and if known whether the task is done. Ends the pull request that brought
@@ -234,8 +248,11 @@ impl UserSyncState {
             Some(false) => drop(self.done.remove(key)),
             None => {}
         }
+        if self.is_removal_rejected(name) {
+            self.pulls.remove(key);
+        }
         // The proposed content is in Git, and so are all earlier commits of the request.
-        if self.is_proposed(name, sha) {
+        if self.is_proposed(name, Some(sha)) {
             self.pulls.remove(key);
             self.pushing.end_all(name);
         }
@@ -306,8 +323,20 @@ impl UserSyncState {
         self.proposing_from.remove(name);
     }
 
-    /// Records that Git doesn't hold the file.
+    /// Records that Git doesn't hold the file, by an answered commit; see [`Self::set_base_after_write`].
+    pub(super) fn clear_base_after_commit(&mut self, name: &FileName, pending: &[GitSha]) {
+        self.clear_base(name);
+        for it in pending {
+            self.pushing.end(name, *it);
+        }
+    }
+
+    /// Records that Git doesn't hold the file. Ends the pull request that removed it.
     pub(super) fn clear_base(&mut self, name: &FileName) {
+        if self.is_proposed(name, None) {
+            self.pulls.remove(name.as_str());
+            self.end_proposing(name.as_str());
+        }
         self.files.remove(name.as_str());
         self.done.remove(name.as_str());
     }

@@ -65,7 +65,9 @@ pub(super) struct TreeEntryBody<'a> {
 #[derive(Serialize)]
 pub(super) struct PutFileBody<'a> {
     pub(super) message: &'a str,
-    pub(super) content: String,
+    /// Missing in the body of a removal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sha: Option<GitSha>,
     pub(super) branch: &'a str,

@@ -282,28 +282,39 @@ impl Repository for GitHubRepository {
         Ok(unless(found, StatusCode::NOT_FOUND, "")?.map(|(_, bytes)| bytes))
     }
 
-    async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError> {
+    async fn commit_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError> {
+        let branch = file.branch.unwrap_or(&self.config.branch);
         // octocrab's typed call misspells `committer`, so that GitHub would take the token's owner.
         let body = PutFileBody {
             message: file.message,
-            content: STANDARD.encode(file.bytes),
+            content: file.bytes.map(|bytes| STANDARD.encode(bytes)),
             sha: file.replaces,
-            branch: file.branch.unwrap_or(&self.config.branch),
+            branch,
             committer: self.committer_identity(),
             author: self.committer_identity(),
         };
         let octocrab = self.octocrab().await?;
         let route = self.route(&format!("contents/{}", encode_path(file.path)));
-        let put = octocrab.put(route, Some(&body));
-        let response = self.call::<PutFileResponse>("commit a file", put).await;
+        let operation = "commit a file";
+        let response: Result<PutFileResponse, _> = match file.bytes {
+            Some(_) => self.call(operation, octocrab.put(route, Some(&body))).await,
+            None => {
+                self.call(operation, octocrab.delete(route, Some(&body)))
+                    .await
+            }
+        };
         let stale = response.as_ref().is_err_and(|error| {
             // Without `sha`, GitHub answers 422 for a file that exists.
             let exists = error.has_message(StatusCode::UNPROCESSABLE_ENTITY, "sha");
             // Repository rules refuse with 409, too, so the message decides.
             let moved = |part| error.has_message(StatusCode::CONFLICT, part);
-            file.replaces.is_none() && exists || moved("does not match") || moved("but expected")
+            let taken = file.replaces.is_none() && exists;
+            taken || moved("does not match") || moved("but expected")
         });
-        if stale {
+        // What is to be removed is gone; or the token may not write, from which GitHub hides that.
+        let is_missing = file.bytes.is_none()
+            && (response.as_ref()).is_err_and(|it| it.has_message(StatusCode::NOT_FOUND, ""));
+        if stale || is_missing && self.file_sha_at(branch, file.path).await? != file.replaces {
             return Ok(CommitOutcome::Stale);
         }
         let created = response?.commit;

@@ -12,6 +12,8 @@ pub enum TaskCommitKind {
     Updated,
     /// Marks the task done.
     Completed,
+    /// Removes it.
+    Deleted,
 }
 
 /// What a commit's subject line and a pull request's branch are made from.
@@ -45,17 +47,19 @@ impl CommitSubject {
             TaskCommitKind::Added(kategorie) => ("add", kategorie),
             TaskCommitKind::Updated => ("update", None),
             TaskCommitKind::Completed => ("complete", None),
+            TaskCommitKind::Deleted => ("delete", None),
         };
         let kategorie = kategorie.map(|it| format!(" ({it})")).unwrap_or_default();
         format!("[codex] {verb} task {}{kategorie}", self.id)
     }
 
-    /// The branch of the file's pull request: `<prefix>/<user>/<id>[-update|-complete]`.
+    /// The branch of the file's pull request: `<prefix>/<user>/<id>[-update|-complete|-delete]`.
     pub fn branch(&self, prefix: &str, user: &UserId) -> String {
         let suffix = match self.kind {
             TaskCommitKind::Added(_) => "",
             TaskCommitKind::Updated => "-update",
             TaskCommitKind::Completed => "-complete",
+            TaskCommitKind::Deleted => "-delete",
         };
         format!("{prefix}/{user}/{}{suffix}", self.id)
     }

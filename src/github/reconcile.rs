@@ -14,6 +14,8 @@ pub struct ReconcileInput<'a> {
     pub ours: SideState,
     /// Git's current state.
     pub theirs: SideState,
+    /// The file was removed through the service, and Git isn't known to lack it since.
+    pub removed: bool,
 }
 
 /// The state of a file on one side.
@@ -42,6 +44,8 @@ pub enum ReconcileAction {
     Remove,
     /// The store's content isn't in Git yet; holds the content it replaces there.
     Unpushed(Option<GitSha>),
+    /// The file was removed through the service, and Git still has this content.
+    UnpushedRemoval(GitSha),
     /// Both sides changed the file.
     Merge {
         /// The common base, if known.
@@ -62,7 +66,13 @@ pub fn decide(sides: &ReconcileInput<'_>) -> ReconcileAction {
             None => ReconcileAction::NoChange,
             Some(_) => ReconcileAction::ForgetBase,
         },
-        // The file was never here, or an editor removed it here. A removal outside the API isn't pushed: Git wins.
+        (Absent, Content(theirs))
+            if sides.removed && (sides.base == Some(theirs) || sides.pushing.contains(&theirs)) =>
+        {
+            ReconcileAction::UnpushedRemoval(theirs)
+        }
+        // The file was never here, or changed in Git after it was removed here, or an editor removed it here. A removal
+        // outside the API isn't pushed: Git wins.
         (Absent, Content(theirs)) => ReconcileAction::Take(theirs),
         (Content(ours), Absent) if sides.base == Some(ours) => ReconcileAction::Remove,
         (Content(_), Absent) => ReconcileAction::Unpushed(None),

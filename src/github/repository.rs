@@ -87,9 +87,9 @@ pub struct FileCommit<'a> {
     pub path: &'a str,
     /// The branch; `None` is the mirror branch.
     pub branch: Option<&'a str>,
-    /// The new content.
-    pub bytes: &'a [u8],
-    /// Blob id of the content it replaces (compare-and-swap); `None` for a new file.
+    /// The new content; `None` removes the file.
+    pub bytes: Option<&'a [u8]>,
+    /// Blob id of the content it replaces (compare-and-swap); `None` for a new file. A removal has one.
     pub replaces: Option<GitSha>,
     /// The commit message.
     pub message: &'a str,
@@ -194,8 +194,8 @@ pub trait Repository: Send + Sync {
     /// [`crate::task::MAX_FILE_BYTES`].
     async fn blob(&self, sha: GitSha) -> Result<Option<Bytes>, GitHubError>;
 
-    /// Commits one file. Its mode stays.
-    async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError>;
+    /// Commits one file, or its removal. Its mode stays.
+    async fn commit_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError>;
 
     /// Commits several files at once to the mirror branch: a tree, a commit, and a fast-forward of the branch.
     async fn commit(&self, commit: &BatchCommit<'_>) -> Result<CommitOutcome, GitHubError>;
@@ -224,7 +224,7 @@ pub trait Repository: Send + Sync {
 
 /// Parses a commit id. `None` for forty zeros, which GitHub sends where there is no commit, and for invalid ids.
 pub(super) fn parse_commit(sha: &str) -> Option<GitSha> {
-    sha.parse().ok().filter(|sha| *sha != GitSha([0; 20]))
+    sha.parse().ok().filter(|sha| *sha != GitSha::NULL)
 }
 
 fn commit_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GitSha>, D::Error> {

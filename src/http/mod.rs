@@ -70,7 +70,11 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(health::metrics)) // GET /metrics
         .routes(routes!(render_codex::render_codex)) // GET /codex
         .routes(routes!(task_reads::list_tasks, task_writes::create_task)) // GET, POST /api/tasks
-        .routes(routes!(task_reads::get_task, task_writes::update_task)) // GET, PUT, PATCH /api/tasks/{id}
+        .routes(routes!(
+            task_reads::get_task,
+            task_writes::update_task,
+            task_writes::delete_task
+        )) // GET, PUT, PATCH, DELETE /api/tasks/{id}
         .routes(routes!(task_writes::complete_task)) // POST /api/tasks/{id}/complete
         .routes(routes!(task_writes::preview)) // POST /api/preview
         .routes(routes!(sync::sync_state, sync::sync)) // GET, POST /sync

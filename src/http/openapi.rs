@@ -73,6 +73,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             &mut path.put,
             &mut path.post,
             &mut path.patch,
+            &mut path.delete,
         ];
         for operation in operations.into_iter().flatten() {
             normalize_operation(operation);

@@ -107,6 +107,23 @@ impl GitFields {
         sha: GitSha,
         written: bool,
     ) -> impl Future<Output = Self> + 'a {
+        Self::of(asked, name, Some(sha), written)
+    }
+
+    /// The same after a request that has removed this file.
+    pub(super) fn after_deletion<'a>(
+        asked: &'a Asked,
+        name: &'a FileName,
+    ) -> impl Future<Output = Self> + 'a {
+        Self::of(asked, name, None, true)
+    }
+
+    fn of<'a>(
+        asked: &'a Asked,
+        name: &'a FileName,
+        sha: Option<GitSha>,
+        written: bool,
+    ) -> impl Future<Output = Self> + 'a {
         let (git, request) = (asked.app.codex.git(), &asked.reader);
         let wait = waits_for_git(asked.headers(), asked.query());
         async move {

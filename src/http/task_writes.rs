@@ -1,5 +1,5 @@
 //! `createTask`: POST `/api/tasks`; `updateTask`: PUT and PATCH `/api/tasks/{id}`; `completeTask`: POST
-//! `/api/tasks/{id}/complete`; `preview`: POST `/api/preview`.
+//! `/api/tasks/{id}/complete`; `deleteTask`: DELETE `/api/tasks/{id}`; `preview`: POST `/api/preview`.
 
 use axum::response::Response;
 use http::header::LOCATION;
@@ -99,6 +99,7 @@ refusals!(CreateRefusals: CALLER, READ, BODY, WRITE;
             ("update" = (operation_id = "updateTask", parameters(("id" = "$response.body#/id")))),
             ("put" = (operation_id = "putTask", parameters(("id" = "$response.body#/id")))),
             ("complete" = (operation_id = "completeTask", parameters(("id" = "$response.body#/id")))),
+            ("delete" = (operation_id = "deleteTask", parameters(("id" = "$response.body#/id")))),
         ), example = json!({
             "ok": true, "id": "0042", "path": "codex-miroir/anna/tasks/0042-Steuer.md",
             "filename": "0042-Steuer.md", "version": 16, "gitPushed": false, "gitPending": true,
@@ -362,6 +363,59 @@ async fn complete(mut asked: Asked) -> Answer {
         git,
     };
     Ok(write_response(&asked, &task, etag, &document))
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Deleted {
+    #[schema(inline)]
+    ok: Always<true>,
+    id: TaskId,
+    version: u64,
+    #[serde(flatten)]
+    git: GitFields,
+}
+
+refusals!(DeleteRefusals: CALLER, READ, TASK;
+    TooManyRequests = error_responses::too_many_writes(), CrossOrigin, Conflict, OutcomeUnknown, TaskUnreadable,
+    PreconditionFailed);
+
+/// Deletes a task: its file is removed, and in Git by a commit or a pull request. A file that can't be parsed is
+/// removed, too. Its number isn't assigned again.
+///
+/// 200, and 404 from then on. An error means that nothing was removed, except for `outcome_unknown`.
+#[utoipa::path(
+    delete,
+    path = "/api/tasks/{id}",
+    tag = "tasks",
+    params(TaskIdParam, IfMatchParam, WaitParams, ConsistencyParams),
+    responses(
+        (status = 200, description = "Deleted.", body = Deleted, example = json!({
+            "ok": true, "id": "0042", "version": 19, "gitPushed": false, "gitPending": true,
+        })),
+        DeleteRefusals,
+    ),
+)]
+pub(super) async fn delete_task(admitted: Admitted) -> Response {
+    admitted.answer(delete).await
+}
+
+async fn delete(mut asked: Asked) -> Answer {
+    let task = asked.task().await?;
+    let if_match = if_match(asked.headers());
+    let writer = asked.app.codex.writer();
+    let deleted = writer.delete(&asked.reader, &task, if_match).await?;
+    let git = GitFields::after_deletion(&asked, &deleted.name).await;
+    let document = Deleted {
+        ok: Always,
+        id: deleted.name.id(),
+        version: deleted.version.0,
+        git,
+    };
+    let mut response = json(StatusCode::OK, &document);
+    let headers = response.headers_mut();
+    insert_write_headers(headers, &asked, deleted.version, deleted.requests);
+    Ok(response)
 }
 
 #[derive(Serialize, ToSchema)]

@@ -21,6 +21,11 @@ pub fn git_sha(bytes: &[u8]) -> GitSha {
 #[schema(value_type = String, pattern = "^[0-9a-f]{40}$")]
 pub struct GitSha(pub [u8; 20]);
 
+impl GitSha {
+    /// Git's null id, which names no object.
+    pub const NULL: Self = Self([0; 20]);
+}
+
 impl fmt::Display for GitSha {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

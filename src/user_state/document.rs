@@ -64,6 +64,9 @@ pub struct State {
     /// Files in whose Git merge the service's own value won in some field, by name, until their next change.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub merged: BTreeMap<String, MergedFile>,
+    /// Files that were removed through the service, by name, until Git lacks them, too.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub removed: BTreeMap<String, RemovedFile>,
     /// The files that one version was made for; says nothing about later versions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub files: Option<FilesDigest>,
@@ -94,6 +97,24 @@ pub struct MergedFile {
     pub fields: Vec<String>,
     /// Version of the operation that wrote the merge.
     pub version: Version,
+    /// Members that this version of the service doesn't know; kept when the document is rewritten.
+    #[serde(flatten)]
+    pub unknown: UnknownMembers,
+}
+
+/// A file that was, or is about to be, removed through the service, and may still be in Git.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedFile {
+    /// Version of the newest operation that removes it.
+    pub version: Version,
+    /// When that was recorded, by the storage clock.
+    pub at: DateTime<Utc>,
+    /// Git blob SHA of the removed content, if known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sha: Option<GitSha>,
+    /// Whether earlier removals of the file were recorded by then: they may have had an effect even if this one hasn't.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub repeated: bool,
     /// Members that this version of the service doesn't know; kept when the document is rewritten.
     #[serde(flatten)]
     pub unknown: UnknownMembers,
@@ -245,10 +266,11 @@ impl StoredState {
         progress(self) > progress(other)
     }
 
-    /// Approximate size in memory in bytes; only the idempotency records can be many.
+    /// Approximate size in memory in bytes; only the records can be many.
     pub fn weight(&self) -> usize {
         const RECORD: usize = size_of::<IdempotencyRecord>() + 4 * 64;
-        size_of::<Self>() + 128 + self.state.idempotency.len() * RECORD
+        let records = self.state.idempotency.len() + self.state.removed.len();
+        size_of::<Self>() + 128 + records * RECORD
     }
 }
 
@@ -269,6 +291,7 @@ impl State {
             idempotency: BTreeMap::new(),
             legacy_next_id: None,
             merged: BTreeMap::new(),
+            removed: BTreeMap::new(),
             files: None,
             unknown: UnknownMembers::new(),
         }

@@ -16,7 +16,8 @@ mod transition;
 pub use commit::{CommitQueue, CommitQueues, CommittedCommand, SwapStep, decide_swap, has_landed};
 pub use document::{
     ChangeKind, CommitError, FilesDigest, IdempotencyRecord, LegacyNextId, MergedFile, NewerFormat,
-    PendingFile, PendingOp, ReadError, State, StatePresence, StoredState, UnknownMembers, Version,
+    PendingFile, PendingOp, ReadError, RemovedFile, State, StatePresence, StoredState,
+    UnknownMembers, Version,
 };
 pub use gc::{GarbageCollected, may_be_old_tombstone, names_to_keep};
 pub use legacy_counter::{raise_legacy_counter, read_legacy_counter};

@@ -117,7 +117,7 @@ impl Recovery {
         }
         let no_effect = match resolution {
             FileResolution::Resolved => false,
-            FileResolution::NeverCreated => true,
+            FileResolution::NoEffect => true,
             FileResolution::Unresolved => return Ok(None),
         };
         let command = StateCommand::RemoveRecovered {

@@ -14,9 +14,9 @@ pub const TOMBSTONE_WRITE_ID: WriteId = WriteId(0);
 pub enum FileResolution {
     /// The write landed, or can't land any more.
     Resolved,
-    /// A create that hasn't landed and can't any more: some instance put a tombstone in its place, or the name is taken
-    /// by something that isn't a file.
-    NeverCreated,
+    /// A create or removal that hasn't landed and can't any more: some instance put a tombstone in the create's place, or
+    /// something that isn't a file has the name; the file that was to be removed is there, in a new version.
+    NoEffect,
     /// The file kept changing or can't be read; the intent stays for a later recovery.
     Unresolved,
 }
@@ -45,13 +45,13 @@ pub enum ResolutionStep {
 
 /// Decides what makes the pending write of `file` safe, given what is in its place.
 pub fn decide_resolution(file: &PendingFile, observed: ObservedFile) -> ResolutionStep {
-    use FileResolution::{NeverCreated, Resolved, Unresolved};
+    use FileResolution::{NoEffect, Resolved, Unresolved};
     match (file.kind, observed) {
         (_, ObservedFile::Unreadable) => ResolutionStep::Done(Unresolved),
         // Nothing can land: a create finds its name taken, and an `If-Match` finds its ETag gone for good. A person has
         // to move the thing away, which takes longer than a request lives. There is no file, so a repeated create
         // doesn't make a second one.
-        (ChangeKind::Create, ObservedFile::NotAFile) => ResolutionStep::Done(NeverCreated),
+        (ChangeKind::Create, ObservedFile::NotAFile) => ResolutionStep::Done(NoEffect),
         (ChangeKind::Update | ChangeKind::Delete, ObservedFile::NotAFile) => {
             ResolutionStep::Done(Resolved)
         }
@@ -62,27 +62,31 @@ pub fn decide_resolution(file: &PendingFile, observed: ObservedFile) -> Resoluti
             ResolutionStep::Done(Resolved)
         }
         (ChangeKind::Create, ObservedFile::Absent) => {
-            ResolutionStep::Put(tombstone(), PutIf::Absent, NeverCreated)
+            ResolutionStep::Put(tombstone(), PutIf::Absent, NoEffect)
         }
         // The create may be about to replace this very tombstone.
         (ChangeKind::Create, ObservedFile::Blob(blob)) if is_tombstone_blob(file, &blob) => {
-            ResolutionStep::Put(tombstone(), PutIf::Same(blob.etag), NeverCreated)
+            ResolutionStep::Put(tombstone(), PutIf::Same(blob.etag), NoEffect)
         }
         (ChangeKind::Create, ObservedFile::Blob(blob))
             if blob.writes.contains(TOMBSTONE_WRITE_ID) =>
         {
-            ResolutionStep::Done(NeverCreated)
+            ResolutionStep::Done(NoEffect)
         }
         // Unknowable: an editor may have saved over the created file. Keep the idempotency record, so that a repeated
         // request is answered with the file that is there and doesn't make a second one.
         (ChangeKind::Create, ObservedFile::Blob(_)) => ResolutionStep::Done(Resolved),
-        (ChangeKind::Update | ChangeKind::Delete, ObservedFile::Blob(blob)) => {
+        (kind @ (ChangeKind::Update | ChangeKind::Delete), ObservedFile::Blob(blob)) => {
             let Blob {
                 bytes,
                 etag,
                 writes,
             } = blob;
-            ResolutionStep::Put(Put { bytes, writes }, PutIf::Same(etag), Resolved)
+            let resolution = match kind {
+                ChangeKind::Delete => NoEffect,
+                _ => Resolved,
+            };
+            ResolutionStep::Put(Put { bytes, writes }, PutIf::Same(etag), resolution)
         }
     }
 }

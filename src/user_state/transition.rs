@@ -8,7 +8,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::document::{
-    ChangeKind, IdempotencyRecord, LegacyNextId, MergedFile, PendingFile, PendingOp, State, Version,
+    ChangeKind, IdempotencyRecord, LegacyNextId, MergedFile, PendingFile, PendingOp, RemovedFile,
+    State, Version,
 };
 use crate::store::WriteId;
 use crate::task::{FileName, GitSha, TaskId, UsedIds};
@@ -37,7 +38,7 @@ pub enum StateCommand {
     RemoveIntent {
         /// The operation's id.
         op: String,
-        /// Nothing was written: the operation's idempotency record goes, too.
+        /// Nothing was written: the operation's idempotency record and entries in [`State::removed`] go, too.
         no_effect: bool,
         /// `nextId.txt` as just written, if it was.
         legacy: Option<LegacyNextId>,
@@ -48,7 +49,8 @@ pub enum StateCommand {
         op: String,
         /// The intent that was recovered; a later one under the same id stays.
         intent: PendingOp,
-        /// Its create didn't happen and can't any more: the idempotency record goes, too.
+        /// Its create or removal didn't happen and can't any more: the idempotency record or the entry in
+        /// [`State::removed`] goes, too.
         no_effect: bool,
     },
     /// Sets [`PendingOp::denied`]: the store denied the write under this intent.
@@ -58,6 +60,8 @@ pub enum StateCommand {
     },
     /// Removes expired idempotency records.
     ExpireRecords,
+    /// Forgets files that were removed by an operation of this version, unless they are about to be removed again.
+    ForgetRemovals(Vec<(FileName, Version)>),
     /// Raises the version for files that were written by another program; intents stay.
     VersionForeignFiles {
         /// Highest version that may have been handed out before.
@@ -95,6 +99,8 @@ pub struct FilesIntent {
     pub files: Vec<(FileName, WriteId, ChangeKind)>,
     /// Results of Git merges among them: name, content hash, and the fields in which the service's value won.
     pub merged: Vec<(FileName, GitSha, Vec<String>)>,
+    /// Removals among them that are recorded in [`State::removed`]: name, and the hash of the removed content, if known.
+    pub removed: Vec<(FileName, Option<GitSha>)>,
     /// Operation id of the intent of the previous attempt, which is removed in the same swap.
     pub replaces: Option<String>,
 }
@@ -153,10 +159,13 @@ impl State {
                 legacy,
             } => {
                 let finished = self.pending.remove(op);
+                match (finished, no_effect) {
+                    (Some(finished), true) => self.undo_removals_of(&finished),
+                    (Some(finished), false) => self.remove_merged_before(&finished),
+                    (None, _) => {}
+                }
                 if *no_effect {
                     self.remove_record_of(op);
-                } else if let Some(finished) = finished {
-                    self.remove_merged_before(&finished);
                 }
                 if let Some(legacy) = legacy {
                     self.legacy_next_id = Some(legacy.clone());
@@ -170,6 +179,7 @@ impl State {
                 if self.pending.get(op).is_some_and(|it| it.is_same(intent)) {
                     self.pending.remove(op);
                     if *no_effect {
+                        self.undo_removals_of(intent);
                         self.remove_record_of(op);
                     }
                 }
@@ -180,6 +190,7 @@ impl State {
                 }
             }
             StateCommand::ExpireRecords => self.expire_records(at),
+            StateCommand::ForgetRemovals(removals) => self.forget_removals(removals),
             StateCommand::VersionForeignFiles { floor, min_next_id } => {
                 *self = self.after_foreign_write(*floor, *min_next_id);
                 return CommandResult::Recorded(self.version);
@@ -250,7 +261,10 @@ impl State {
             self.reserve_number(name.id());
             files.push(pending_file(name, *write_id, *kind));
         }
-        let version = self.insert_intent(&intent.op, intent.replaces.as_deref(), files, at);
+        let replaces = intent.replaces.as_deref();
+        let replaced = replaces.and_then(|op| self.pending.get(op));
+        let replaced = replaced.map(|it| it.version);
+        let version = self.insert_intent(&intent.op, replaces, files, at);
         for (name, sha, fields) in &intent.merged {
             let merged = MergedFile {
                 sha: *sha,
@@ -262,6 +276,17 @@ impl State {
             if self.merged.len() > MAX_MERGED {
                 self.merged.pop_first();
             }
+        }
+        for (name, sha) in &intent.removed {
+            let before = self.removed.get(name.as_str());
+            let removed = RemovedFile {
+                version,
+                at,
+                sha: *sha,
+                repeated: before.is_some_and(|it| it.repeated || Some(it.version) != replaced),
+                unknown: serde_json::Map::new(),
+            };
+            self.removed.insert(name.to_string(), removed);
         }
         CommandResult::Recorded(version)
     }
@@ -339,6 +364,28 @@ impl State {
             let before = |it: &MergedFile| it.version < op.version;
             if self.merged.get(&file.name).is_some_and(before) {
                 self.merged.remove(&file.name);
+            }
+        }
+    }
+
+    fn forget_removals(&mut self, removals: &[(FileName, Version)]) {
+        for (name, version) in removals {
+            let key = name.as_str();
+            let mut pending = self.pending.values().flat_map(|op| &op.files);
+            let goes_on = pending.any(|it| it.name == key && it.kind == ChangeKind::Delete);
+            let is_same = |it: &RemovedFile| it.version == *version;
+            if !goes_on && self.removed.get(key).is_some_and(is_same) {
+                self.removed.remove(key);
+            }
+        }
+    }
+
+    /// Forgets the removals of this operation, which it hasn't made.
+    fn undo_removals_of(&mut self, op: &PendingOp) {
+        for file in &op.files {
+            let is_own = |it: &RemovedFile| it.version == op.version && !it.repeated;
+            if self.removed.get(&file.name).is_some_and(is_own) {
+                self.removed.remove(&file.name);
             }
         }
     }

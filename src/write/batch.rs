@@ -29,7 +29,7 @@ pub(super) async fn write_batch(
     let known = op.known();
     let table = known.as_ref().map(|snapshot| &**snapshot.table());
     let intent = record_batch(op, batch, &ids).await?;
-    // A deletion doesn't put the work queue entry itself, so do it before the first request.
+    // A deletion in a batch doesn't put the work queue entry itself, so do it before the first request.
     op.put_hint().await;
     let mut outcomes = vec![FileOutcome::NotAttempted; items.len()];
     let mut acknowledged = Some(vec![]);

@@ -12,13 +12,18 @@ mod change;
 mod create;
 mod operation;
 mod outcome;
+mod remove;
 mod request;
 mod task_files;
 
+use chrono::{DateTime, Utc};
+
 use crate::context::in_request_context;
+use crate::now::Now;
 use crate::store::BlobUpdate;
 use crate::task::FileName;
-use crate::user_state::ReadError;
+use crate::user::UserId;
+use crate::user_state::{ReadError, StateCommand, Version};
 
 pub use advance::{AcknowledgedFile, AcknowledgedOp, AcknowledgedOps, advance};
 pub use batch::MAX_BATCH;
@@ -28,11 +33,12 @@ pub use operation::Writer;
 pub use outcome::{Doubt, Readback, WriteOutcome, WrittenFile, decide_delete, decide_put};
 pub use request::{
     BatchItem, BatchResult, ChangeError, ChangeOutcome, CreatedTask, FileOp, FileOutcome,
-    NewTaskFile, WriteContext, WriteError,
+    NewTaskFile, TargetFile, WriteContext, WriteError,
 };
 
 use change::FileChange;
 use operation::WriteOp;
+use remove::FileRemoval;
 
 impl Writer {
     /// Creates a task file.
@@ -65,6 +71,45 @@ impl Writer {
         let change = async move { FileChange { op, name }.run(&decide).await };
         let changed = tokio::spawn(in_request_context(change)).await;
         changed.unwrap_or(Err(ChangeError::Write(ReadError::Broken.into())))
+    }
+
+    /// Removes one file, a version that this instance's snapshot knows. If it has changed since, `decide` says whether
+    /// what is there now is removed.
+    pub async fn remove<E, D>(
+        &self,
+        context: WriteContext,
+        name: FileName,
+        target: TargetFile,
+        decide: D,
+    ) -> Result<ChangeOutcome<()>, ChangeError<E>>
+    where
+        E: Send + 'static,
+        D: Fn(&[u8]) -> Result<(), E> + Send + Sync + 'static,
+    {
+        let op = WriteOp::new(self, context);
+        let removal = async move { FileRemoval::new(op, name).run(target, &decide).await };
+        let removed = tokio::spawn(in_request_context(removal)).await;
+        removed.unwrap_or(Err(ChangeError::Write(ReadError::Broken.into())))
+    }
+
+    /// The storage clock's time at `now`; `None` before the first answer of the store.
+    pub fn storage_time(&self, now: &Now) -> Option<DateTime<Utc>> {
+        self.states.documents.clock.at(now.mono)
+    }
+
+    /// Forgets that these files were removed through the service, by operations of these versions.
+    ///
+    /// # Errors
+    /// When the state document can't be written.
+    pub async fn forget_removals(
+        &self,
+        user: &UserId,
+        removals: Vec<(FileName, Version)>,
+        now: &Now,
+    ) -> Result<(), WriteError> {
+        let command = StateCommand::ForgetRemovals(removals);
+        let committed = self.states.commits.open(user).submit(command, now).await;
+        Ok(committed.map(drop)?)
     }
 
     /// Writes up to [`MAX_BATCH`] files under one version. Creates and replacements come before deletions, so that a

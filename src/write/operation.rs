@@ -246,13 +246,18 @@ impl WriteOp {
         merged: Vec<(FileName, GitSha, Vec<String>)>,
         replaces: Option<&WriteIntent>,
     ) -> Result<WriteIntent, WriteError> {
-        let op = self.write_id().to_string();
-        let intent = FilesIntent {
-            op: op.clone(),
+        self.record(FilesIntent {
+            op: self.write_id().to_string(),
             files,
             merged,
+            removed: vec![],
             replaces: replaces.map(|intent| intent.op.clone()),
-        };
+        })
+        .await
+    }
+
+    pub(super) async fn record(&mut self, intent: FilesIntent) -> Result<WriteIntent, WriteError> {
+        let op = intent.op.clone();
         let command = StateCommand::RecordIntent(intent);
         let committed = self.submit_unblocked(command).await?;
         match committed.result {
@@ -294,6 +299,21 @@ impl WriteOp {
         }
         let hint = self.put_hint();
         tokio::join!(self.files.put(name, put, condition, id, creates), hint).0
+    }
+
+    /// Deletes a file under `intent`, at most once, as [`Self::put`] puts one.
+    pub(super) async fn delete(
+        &mut self,
+        intent: &WriteIntent,
+        name: &FileName,
+        etag: &ETag,
+        id: WriteId,
+    ) -> WriteOutcome {
+        if self.is_near_expiry(intent) {
+            return WriteOutcome::Conflict;
+        }
+        let hint = self.put_hint();
+        tokio::join!(self.files.delete(name, etag, id), hint).0
     }
 
     /// What came of a file's write under `intent`, by which the file with the ETag `old` was replaced. If the store denied

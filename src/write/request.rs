@@ -117,6 +117,15 @@ pub enum FileOp {
     Remove(ETag),
 }
 
+/// The version of a file that is to be removed.
+#[derive(Debug, Clone)]
+pub struct TargetFile {
+    /// Its ETag.
+    pub etag: ETag,
+    /// Its hash, if known.
+    pub sha: Option<GitSha>,
+}
+
 /// Result for one file of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileOutcome {

@@ -132,6 +132,12 @@ const byHand = await ok(client.POST("/api/tasks/{id}/complete", { params: { path
 same<boolean | undefined>(byHand.alreadyCompleted, true);
 same<Schemas["Completed"]["completedAt"]>(byHand.completedAt, undefined);
 
+const anyVersion = { "If-Match": "*" };
+const deleted = await ok(client.DELETE("/api/tasks/{id}", { params: { path, header: anyVersion } }));
+same<string>(deleted.id, created.id);
+const gone = await client.DELETE("/api/tasks/{id}", { params: { path } });
+same<string | undefined>(gone.error?.code, "task_not_found");
+
 // A refusal has its codes, and only those of its operation.
 const { error } = await client.GET("/api/tasks/{id}", { params: { path: { id: "9999" } } });
 if (error === undefined) fail("9999 isn't there");

@@ -13,7 +13,16 @@ from service import AuthenticatedClient, models
 from service.api.git import github_webhook, sync, sync_state
 from service.api.service import healthz, openapi_json, readyz, root
 from service.api.sign_in import logout, me
-from service.api.tasks import complete_task, create_task, get_task, list_tasks, preview, put_task, update_task
+from service.api.tasks import (
+    complete_task,
+    create_task,
+    delete_task,
+    get_task,
+    list_tasks,
+    preview,
+    put_task,
+    update_task,
+)
 from service.api.week import render_codex
 from service.types import UNSET
 
@@ -111,6 +120,11 @@ assert again.already_completed is True
 # The time is unknown: the member is missing, and never null.
 by_hand = a(models.Completed, complete_task.sync("0008", client=client))
 assert by_hand.already_completed is True and by_hand.completed_at is UNSET
+
+deleted = a(models.Deleted, delete_task.sync(task.id, client=client, if_match="*"))
+assert deleted.ok is True and deleted.id == task.id
+gone = a(models.DeleteTaskResponse404, delete_task.sync(task.id, client=client))
+assert gone.code is models.DeleteTaskResponse404Code.TASK_NOT_FOUND
 
 # A refusal's codes are those of its operation.
 missing = a(models.GetTaskResponse404, get_task.sync("9999", client=client))

@@ -360,6 +360,48 @@ async fn an_update_and_a_completion_cost_three_before_their_answer_and_two_after
     assert_eq!((before.as_str(), after.as_str()), budget);
 }
 
+#[tokio::test]
+async fn a_deletion_costs_two_before_its_answer_and_two_after() {
+    let scene = Scene::with_tasks(3);
+    let (a, github) = (scene.instance(), GitHub::start());
+    scene.read(&a).await;
+    a.took();
+    let read_request = scene.read_request(Consistency::Bounded);
+    let after_answer = "1 put artifacts, 1 put state";
+    let task = "0001".parse().unwrap();
+    let delete = a.codex.writer().delete(&read_request, &task, None);
+    let (deleted, before, after) = before_and_after(&a, delete).await;
+    assert_eq!(
+        (before.as_str(), after.as_str()),
+        ("1 delete raw, 1 put state", after_answer)
+    );
+    let requests = Requests {
+        reads: 0,
+        writes: 2,
+    };
+    assert_eq!(deleted.unwrap().requests, requests);
+    assert_eq!(scene.read(&a).await.layer, Layer::Memory);
+    assert_eq!(a.took(), "");
+    // A repetition is refused after one confirmation, as a task that never was.
+    let again = a.codex.writer().delete(&read_request, &task, None).await;
+    again.unwrap_err();
+    assert_eq!(a.took(), "1 get state");
+    // In GitHub mode the removal is in the same swap as the intent, and the hint goes beside the file.
+    let b = scene.instance_mirrored(&github);
+    scene.read(&b).await;
+    b.took();
+    let task = "0002".parse().unwrap();
+    let delete = b.codex.writer().delete(&read_request, &task, None);
+    let (deleted, before, after) = before_and_after(&b, delete).await;
+    assert_eq!(
+        (before.as_str(), after.as_str()),
+        ("1 delete raw, 1 put queue, 1 put state", after_answer)
+    );
+    assert_eq!(deleted.unwrap().requests.writes, 3);
+    assert!(scene.state().removed.contains_key("0002-Aufgabe.md"));
+    assert!(github.requests().is_empty());
+}
+
 /// Three requests in two round trips: the intent and the GET of the file concurrently, then the PUT of the file.
 #[tokio::test]
 async fn an_update_fetches_the_text_while_its_mark_is_set() {

@@ -95,6 +95,7 @@ fn every_function_is_an_anonymous_trigger_in_and_a_response_out() {
     authGithubCallback ["get"] "auth/github/callback"
     completeTask ["post"] "api/tasks/{id}/complete"
     createTask ["post"] "api/tasks"
+    deleteTask ["delete"] "api/tasks/{id}"
     getTask ["get"] "api/tasks/{id}"
     githubWebhook ["post"] "github/webhook"
     listTasks ["get"] "api/tasks"
@@ -189,6 +190,7 @@ fn every_documented_operation_is_a_functions() {
     authGithubCallback: GET /auth/github/callback
     completeTask: POST /api/tasks/{id}/complete
     createTask: POST /api/tasks
+    deleteTask: DELETE /api/tasks/{id}
     getTask: GET /api/tasks/{id}
     githubWebhook: POST /github/webhook
     listTasks: GET /api/tasks

@@ -4,15 +4,19 @@
 mod decisions;
 mod head_order;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use codex_miroir::config::Secret;
+use codex_miroir::git_sync::{RemovedFiles, UserSyncState, settled_removals};
 use codex_miroir::github::{
     CommitSubject, EntryKind, ReconcileAction, ReconcileInput, SideState, TaskTree, TreeEntry,
-    batch_commit_message, decide, parse, verify,
+    UserTree, batch_commit_message, decide, parse, verify,
 };
-use codex_miroir::task::{FileName, GitSha, git_sha};
+use codex_miroir::task::{FileName, FileRecord, GitSha, TaskTable, git_sha};
 use codex_miroir::user::UserId;
+use codex_miroir::user_state::{RemovedFile, Version};
 use insta::assert_snapshot;
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::support::cases;
 use crate::support::github::sign;
@@ -40,6 +44,7 @@ fn decided(sides: &str) -> ReconcileAction {
         pushing: &pushing,
         ours: side(letters[1]),
         theirs: side(letters[2]),
+        removed: false,
     })
 }
 
@@ -146,6 +151,122 @@ fn each_sentence_about_the_three_sides_holds() {
     }
 }
 
+/// What was removed through the service goes from Git while that has what was known of it; nothing else is removed
+/// there, and a later edit in Git comes here.
+#[test]
+fn a_removal_through_the_service_is_pushed_unless_git_has_changed_the_file() {
+    let (a, b) = (sha('a'), sha('b'));
+    for (base, pushing, ours, theirs, decision) in [
+        (
+            Some(a),
+            vec![],
+            '-',
+            'a',
+            ReconcileAction::UnpushedRemoval(a),
+        ),
+        (
+            Some(a),
+            vec![b],
+            '-',
+            'b',
+            ReconcileAction::UnpushedRemoval(b),
+        ),
+        (None, vec![b], '-', 'b', ReconcileAction::UnpushedRemoval(b)),
+        (Some(a), vec![], '-', 'b', ReconcileAction::Take(b)),
+        (None, vec![], '-', 'b', ReconcileAction::Take(b)),
+        (Some(a), vec![], '-', '-', ReconcileAction::ForgetBase),
+        (None, vec![], '-', '-', ReconcileAction::NoChange),
+        (Some(a), vec![], '-', '?', ReconcileAction::Skip),
+        // It is here again.
+        (Some(a), vec![], 'a', 'a', ReconcileAction::NoChange),
+        (
+            Some(a),
+            vec![],
+            'b',
+            'a',
+            ReconcileAction::Unpushed(Some(a)),
+        ),
+        (Some(a), vec![], 'a', '-', ReconcileAction::Remove),
+        (Some(a), vec![], 'b', '-', ReconcileAction::Unpushed(None)),
+    ] {
+        let sides = ReconcileInput {
+            base,
+            pushing: &pushing,
+            ours: side(ours),
+            theirs: side(theirs),
+            removed: true,
+        };
+        assert_eq!(decide(&sides), decision, "{sides:?}");
+    }
+}
+
+/// A removal is remembered until it has had its effect, or lost to an edit in Git.
+#[test]
+fn a_removal_is_forgotten_once_nothing_depends_on_it() {
+    let (name, at): (FileName, DateTime<Utc>) = (
+        "0042-Steuer.md".parse().unwrap(),
+        "2026-03-09T07:00:00Z".parse().unwrap(),
+    );
+    let version = Version(7);
+    let removed = RemovedFile {
+        version,
+        at,
+        sha: None,
+        repeated: false,
+        unknown: serde_json::Map::new(),
+    };
+    let removed = RemovedFiles::from([(name.to_string(), removed)]);
+    let text = task("Steuer");
+    let base = git_sha(text.as_bytes());
+    let with = |member: &str, value: serde_json::Value| {
+        let document = json!({"format": "1.0", member: {name.as_str(): value}});
+        let parsed = UserSyncState::parse(document.to_string().as_bytes());
+        parsed.unwrap().unwrap()
+    };
+    let nothing = UserSyncState::default();
+    let (known, sent) = (with("files", json!(base)), with("pushing", json!([base])));
+    let (here, gone) = (
+        TaskTable::new(vec![FileRecord::of(&name, "1", text.as_bytes())]),
+        TaskTable::new(vec![]),
+    );
+    let old = at + TimeDelta::minutes(6);
+    for (what, sync_state, table, lo, theirs, now, is_forgotten) in [
+        ("in neither for long", &nothing, &gone, 7, '-', old, true),
+        ("in neither, just now", &nothing, &gone, 7, '-', at, false),
+        ("a push is under way", &sent, &gone, 7, '-', old, false),
+        ("Git had it last", &known, &gone, 7, '-', old, false),
+        ("Git has it", &known, &gone, 7, 'a', old, false),
+        (
+            "something else is there",
+            &nothing,
+            &gone,
+            7,
+            '?',
+            old,
+            false,
+        ),
+        ("here and in Git again", &known, &here, 7, 'a', at, true),
+        ("only here again", &known, &here, 7, '-', old, false),
+        (
+            "listed before it was removed",
+            &known,
+            &here,
+            6,
+            'a',
+            old,
+            false,
+        ),
+    ] {
+        let mut tree = UserTree::default();
+        if theirs != '-' {
+            tree.files.insert(name.clone(), side(theirs));
+        }
+        let settled = settled_removals(sync_state, table, Version(lo), &removed, &tree, now);
+        let expected = is_forgotten.then(|| (name.clone(), version));
+        assert_eq!(settled, Vec::from_iter(expected), "{what}");
+    }
+}
+
 /// Reconciles one file, and applies the decision, including the push, to the three contents.
 fn reconcile_once(
     base: &mut Option<GitSha>,
@@ -157,6 +278,7 @@ fn reconcile_once(
         pushing: &[],
         ours: *ours,
         theirs: *theirs,
+        removed: false,
     };
     let decision = decide(&sides);
     match decision {
@@ -166,6 +288,7 @@ fn reconcile_once(
         ReconcileAction::Take(sha) => (*base, *ours) = (Some(sha), SideState::Content(sha)),
         ReconcileAction::Remove => (*base, *ours) = (None, SideState::Absent),
         ReconcileAction::Merge { theirs, .. } => (*base, *ours) = (Some(theirs), side('m')),
+        ReconcileAction::UnpushedRemoval(_) => (*base, *theirs) = (None, SideState::Absent),
         // As after the push.
         ReconcileAction::Unpushed(_) => {
             *theirs = *ours;

@@ -3,6 +3,7 @@
 mod guard;
 mod hostile;
 mod names;
+mod removals;
 mod spellings;
 
 use insta::assert_snapshot;

@@ -14,6 +14,7 @@ mod budgets;
 mod coherence;
 mod command_line;
 mod decisions;
+mod deletes;
 mod editors;
 mod functions_files;
 mod fuzz;

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Europe::Berlin;
 use codex_miroir::codex::editors::{changed_files, is_foreign};
 use codex_miroir::codex::edits::{
-    CompletionResult, UpdateStep, completed, completion_slot, update_step, updated,
+    CompletionResult, DeleteStep, UpdateStep, completed, completion_slot, deletable, delete_step,
+    update_step, updated,
 };
 use codex_miroir::codex::filter::{DayRange, TaskFilter};
 use codex_miroir::codex::janitor::rotate_start;
@@ -141,6 +142,51 @@ fn what_an_update_does_next() {
             (full, empty),
             "{etag:?} {if_match:?}"
         );
+    }
+}
+
+#[test]
+fn what_a_deletion_does_next() {
+    let (this, other) = (git_sha(b"this"), git_sha(b"other"));
+    let (holds, fails) = (IfMatch::OneOf(vec![this]), IfMatch::OneOf(vec![other]));
+    let (confirm, delete, failed) = (
+        DeleteStep::ConfirmFirst,
+        DeleteStep::Delete,
+        DeleteStep::PreconditionFailed,
+    );
+    for (etag, if_match, steps) in [
+        (Some(this), None, [delete; 2]),
+        (Some(this), Some(&IfMatch::Any), [delete; 2]),
+        (Some(this), Some(&holds), [delete; 2]),
+        (Some(this), Some(&fails), [confirm, failed]),
+        (None, None, [delete; 2]),
+        (None, Some(&IfMatch::Any), [delete; 2]),
+        // Unlike an update, it doesn't read the file first.
+        (None, Some(&holds), [confirm, failed]),
+    ] {
+        let step = [false, true].map(|was_confirmed| delete_step(etag, if_match, was_confirmed));
+        assert_eq!(step, steps, "{etag:?} {if_match:?}");
+    }
+}
+
+#[test]
+fn which_content_is_deleted_in_place_of_the_one_that_was_found() {
+    let open = text("T", "offen", "");
+    let (this, other) = (
+        IfMatch::OneOf(vec![git_sha(open.as_bytes())]),
+        IfMatch::OneOf(vec![git_sha(b"other")]),
+    );
+    let delete = |bytes: &[u8], if_match| deletable(&name(), bytes, if_match);
+    for if_match in [None, Some(&IfMatch::Any), Some(&this)] {
+        delete(open.as_bytes(), if_match).unwrap();
+    }
+    delete(b"\xff", None).unwrap();
+    delete(b"---\nkategorie: [\n---\n", None).unwrap();
+    let changed = delete(open.as_bytes(), Some(&other));
+    assert!(matches!(changed, Err(TaskError::PreconditionFailed)));
+    for gone in ["Notiz", TOMBSTONE_FILE] {
+        let gone = delete(gone.as_bytes(), None);
+        assert!(matches!(gone, Err(TaskError::NotFound)));
     }
 }
 

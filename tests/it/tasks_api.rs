@@ -427,7 +427,7 @@ async fn other_methods_are_refused_with_those_that_are_known() {
     let a = scene.instance();
     for (method, path, allowed) in [
         ("DELETE", "/api/tasks", "GET,HEAD,POST"),
-        ("POST", "/api/tasks/0000", "GET,HEAD,PATCH,PUT"),
+        ("POST", "/api/tasks/0000", "DELETE,GET,HEAD,PATCH,PUT"),
         ("GET", "/api/tasks/0000/complete", "POST"),
         ("GET", "/api/preview", "POST"),
     ] {

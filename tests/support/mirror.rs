@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::azurite::azurite;
 use super::github::{Change, GitHub, Replica, Setup};
-use super::process::{Answer, Service, begin, codex_miroir};
+use super::process::{Answer, Service, begin, codex_miroir, eventually};
 use super::scene::task;
 
 /// The key that signs the hook's deliveries.
@@ -248,6 +248,16 @@ impl Mirror {
     /// The same synchronously, for a test that polls it.
     pub(crate) fn book_now(&self) -> Value {
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.book()))
+    }
+
+    /// Waits until every process has removed the intents of anna's finished writes, as one that is killed can't.
+    pub(crate) fn until_nothing_is_pending(&self) {
+        let path = self.data().join("state/anna/state.json");
+        eventually("the intents are removed", || {
+            let state = std::fs::read(&path).unwrap();
+            let state: Value = serde_json::from_slice(&state).unwrap();
+            state["pending"] == json!({})
+        });
     }
 
     /// The folder of its store.

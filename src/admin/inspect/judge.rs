@@ -13,7 +13,7 @@ use crate::admin::words::escaped;
 use crate::codex::{
     Artifact, ArtifactRejection, ChangeKind, NewerFormat, PendingFile, PendingOp, State,
 };
-use crate::git_sync::{UserSyncState, unpushed_names};
+use crate::git_sync::{RemovedFiles, UserSyncState, unpushed_names};
 use crate::owners::OwnerFile;
 use crate::store::{Blob, BlobKey, StoreError};
 use crate::task::{ContentView, FileName, FileView};
@@ -54,7 +54,11 @@ pub fn judge(seen: SeenUser, settings: &InspectSettings) -> InspectReport {
     };
     let both = artifact.as_ref().ok().zip(raw.ok());
     let differences = both.map(|(artifact, raw)| differences(&artifact.table, raw));
-    let unpushed = raw.ok().and_then(|raw| unpushed(&git, raw, settings));
+    let removed = state.as_ref().ok().map(|it| it.removed.clone());
+    let removed = removed.unwrap_or_default();
+    let unpushed = raw
+        .ok()
+        .and_then(|raw| unpushed(&git, raw, &removed, settings));
     let leftovers = seen.paths.map(|paths| leftovers(paths, &seen.user));
     let artifact = artifact.map(|it| judge_artifact(&it, state.as_ref().ok(), seen.date, settings));
     InspectReport(vec![
@@ -239,6 +243,7 @@ fn spellings(others: Vec<(UserId, Option<Blob>)>) -> Option<Value> {
 fn unpushed(
     git: &Found<UserSyncState>,
     raw: &SeenFiles,
+    removed: &RemovedFiles,
     settings: &InspectSettings,
 ) -> Option<Vec<String>> {
     let nothing = UserSyncState::default();
@@ -247,7 +252,7 @@ fn unpushed(
         (Ok(note), here) if here.is_none() || note.place == *here => note,
         _ => &nothing,
     };
-    let unpushed = unpushed_names(note, &raw.table);
+    let unpushed = unpushed_names(note, &raw.table, removed);
     Some(unpushed.iter().map(FileName::to_string).collect())
 }
 

@@ -20,6 +20,7 @@ const FUNCTIONS: &[(&str, &str)] = templates![
     "authGithubCallback",
     "completeTask",
     "createTask",
+    "deleteTask",
     "getTask",
     "gitPush",
     "githubWebhook",

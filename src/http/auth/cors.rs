@@ -43,6 +43,7 @@ pub(super) fn layer(origins: &[String]) -> Result<Option<CorsLayer>, String> {
         Method::POST,
         Method::PUT,
         Method::PATCH,
+        Method::DELETE,
     ];
     let layer = CorsLayer::new()
         .allow_origin(origins.map_err(|it| it.to_string())?)

@@ -54,6 +54,7 @@ type ResponseHeaders = (
 
 const READ: &[DocumentedHeader] = &[CACHE, VERSION, LAYER, TIMING];
 const WRITE: &[DocumentedHeader] = &[CACHE, ETAG, VERSION, TIMING, COOKIE];
+const DELETE: &[DocumentedHeader] = &[CACHE, VERSION, TIMING, COOKIE];
 const WEEK: &[DocumentedHeader] = &[CACHE, VERSION, LAYER, TIMING, ETAG, VARY];
 const CREATE: &[DocumentedHeader] = &[CACHE, LOCATION, VERSION, TIMING, COOKIE];
 const REDIRECT: &[DocumentedHeader] = &[LOCATION, CACHE, REFERRER];
@@ -81,6 +82,7 @@ const SUCCESS_HEADERS: &[ResponseHeaders] = &[
     ("createTask", "201", WRITE, &[]),
     ("createTask", "201 200", CREATE, &[]),
     ("updateTask putTask completeTask", "200", WRITE, &[]),
+    ("deleteTask", "200", DELETE, &[]),
     ("sync", "200", &[CACHE, VERSION, COOKIE], &[]),
     ("syncState", "200", &[CACHE, VERSION], &[]),
     ("syncState", "405", &[ALLOW], &[]),

@@ -55,7 +55,7 @@ parameters! {
         parameter("Idempotency-Key", ParameterIn::Header, "Kept for 24 h: a repeated request with the same key and body creates nothing.")
             .schema(Some(text().pattern(Some("^[!-~]{1,255}$")))),
     ];
-    /// The precondition of an update.
+    /// The precondition of an update or a deletion.
     IfMatchParam = [
         parameter("If-Match", ParameterIn::Header, "The expected `ETag`, a list of them, or `*`: 412 when the task's `ETag` is a different one."),
     ];

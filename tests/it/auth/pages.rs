@@ -221,7 +221,7 @@ async fn an_allowed_page_reads_and_changes_by_a_token_and_never_by_a_cookie() {
     assert_snapshot!(shown(&asked), @r#"
     200
     access-control-allow-origin: https://app.example
-    access-control-allow-methods: GET,HEAD,POST,PUT,PATCH
+    access-control-allow-methods: GET,HEAD,POST,PUT,PATCH,DELETE
     access-control-allow-headers: authorization,content-type,cache-control,if-match,if-none-match,idempotency-key,prefer,x-codex-version
     access-control-max-age: 600
     "#);

@@ -24,8 +24,8 @@ use super::{
 };
 use crate::support::cases;
 
-/// A command in words, on this document: `create a key k body x above 40 for b`, `write a 5,6 merged`, `done a`,
-/// `undo a`, `recover a`, `recover-undone a`, `refuse a`, `expire`, `foreign 20 above 9`.
+/// A command in words, on this document: `create a key k body x above 40 for b`, `write a 5,6 merged`, `remove a 5 mirrored`, `done a`,
+/// `undo a`, `recover a`, `recover-undone a`, `refuse a`, `expire`, `forget 5 at 8`, `foreign 20 above 9`.
 fn command(text: &str, before: &State) -> StateCommand {
     let words: Vec<&str> = text.split_whitespace().collect();
     let found = |word| words.iter().position(|it| *it == word);
@@ -46,17 +46,23 @@ fn command(text: &str, before: &State) -> StateCommand {
             index: None,
             replaces,
         }),
-        "write" => {
+        "write" | "remove" => {
             let names = words[2].split(',').map(|it| name(it.parse().unwrap()));
             let files: Vec<_> = names
-                .map(|it| (it, WriteId(1), ChangeKind::Update))
+                .map(|it| match words[0] {
+                    "remove" => (it, WriteId(1), ChangeKind::Delete),
+                    _ => (it, WriteId(1), ChangeKind::Update),
+                })
                 .collect();
             let merged = files.iter().filter(|_| found("merged").is_some());
             let merged = merged.map(|(name, ..)| (name.clone(), git_sha(b"x"), vec![]));
+            let removed = files.iter().filter(|_| found("mirrored").is_some());
+            let removed = removed.map(|(name, ..)| (name.clone(), None));
             StateCommand::RecordIntent(FilesIntent {
                 op,
                 merged: merged.collect(),
-                files,
+                removed: removed.collect(),
+                files: files.clone(),
                 replaces,
             })
         }
@@ -82,6 +88,10 @@ fn command(text: &str, before: &State) -> StateCommand {
         }
         "refuse" => StateCommand::SetDenied { op },
         "expire" => StateCommand::ExpireRecords,
+        "forget" => {
+            let version = Version(number("at").unwrap_or_default().into());
+            StateCommand::ForgetRemovals(vec![(name(op.parse().unwrap()), version)])
+        }
         "foreign" => StateCommand::VersionForeignFiles {
             floor: Version(op.parse().unwrap()),
             min_next_id: number("above").unwrap_or(0),
@@ -110,7 +120,8 @@ fn said(result: CommandResult) -> String {
     }
 }
 
-/// `v8 n4 a@8! k>a ~0005`: version, counter, intents (refused ones with a mark), records, merged files.
+/// `v8 n4 a@8! k>a ~0005 -0006`: version, counter, intents (refused ones with a mark), records, merged files, removed
+/// ones.
 fn shown(state: &State) -> String {
     let mut words = vec![format!("v{} n{}", state.version, state.next_id)];
     for (op, intent) in &state.pending {
@@ -120,6 +131,7 @@ fn shown(state: &State) -> String {
     let records = state.idempotency.iter();
     words.extend(records.map(|(key, it)| format!("{key}>{}", it.op)));
     words.extend(state.merged.keys().map(|name| format!("~{}", &name[..4])));
+    words.extend(state.removed.keys().map(|name| format!("-{}", &name[..4])));
     let legacy = state.legacy_next_id.iter();
     words.extend(legacy.map(|it| format!("counter {}", it.number)));
     words.join(" ")
@@ -150,9 +162,21 @@ its own end leaves the note                  | write a 5 merged         | done a
 the end of a later change removes it         | write a 5 merged; done a; write b 5 | done b | Done | v9 n6
 a later change without effect doesn't        | write a 5 merged; done a; write b 5 | undo b | Done | v9 n6 ~0005
 nor the end of an earlier one                | write a 5; write b 5 merged | done a         | Done | v9 n6 b@9 ~0005
+a removal is remembered for Git              |                          | remove a 5 mirrored | 8 | v8 n6 a@8 -0005
+without Git it isn't                         |                          | remove a 5        | 8 | v8 n6 a@8
+it stays after its end                       | remove a 5 mirrored      | done a            | Done | v8 n6 -0005
+not when it had no effect                    | remove a 5 mirrored      | undo a            | Done | v8 n6
+nor had its second attempt                   | remove a 5 mirrored; remove b 5 mirrored for a | undo b | Done | v9 n6
+but that of an earlier one is                | remove a 5 mirrored; remove b 5 mirrored | undo b | Done | v9 n6 a@8 -0005
+and that of a later one                      | remove a 5 mirrored; remove b 5 mirrored | undo a | Done | v9 n6 b@9 -0005
+forgotten                                    | remove a 5 mirrored; done a | forget 5 at 8  | Done | v8 n6
+not while it goes on                         | remove a 5 mirrored      | forget 5 at 8     | Done | v8 n6 a@8 -0005
+nor a later one                              | remove a 5 mirrored; done a; remove b 5 mirrored; done b | forget 5 at 8 | Done | v9 n6 -0005
 recovered                                    | create a key k           | recover a         | Done | v8 n4 k>a
 recovered, refused meanwhile                 | create a key k; refuse a | recover a         | Done | v8 n4 k>a
 recovered, and never created                 | create a key k           | recover-undone a  | Done | v8 n4
+recovered, and never removed                 | remove a 5 mirrored      | recover-undone a  | Done | v8 n6
+recovered, and removed                       | remove a 5 mirrored      | recover a         | Done | v8 n6 -0005
 a later intent of that name stays            | create a key k           | recover-undone a other version | Done | v8 n4 a@8 k>a
 one with another write stays, too            | create a key k           | recover-undone a other file | Done | v8 n4 a@8 k>a
 recovered by two                             | create a key k; recover a | recover-undone a | Done | v8 n4 k>a
@@ -437,28 +461,28 @@ proptest! {
             }
         }
         if let Some(resolution) = resolved {
-            let never = resolution == FileResolution::NeverCreated;
-            prop_assert!(!never || write.kind == ChangeKind::Create && !file.has_late());
+            let never = resolution == FileResolution::NoEffect;
+            prop_assert!(!never || write.kind != ChangeKind::Update && !file.has_late());
             prop_assert!(!write.arrive(&mut file), "{resolution:?}");
         }
     }
 }
 
-/// Each with what is done for a create, and for an update or a deletion.
+/// Each with what is done for a create, an update and a deletion.
 const RESOLUTIONS: &str = "
-the write is in the file        | landed    | Resolved                           | Resolved
-nothing                         | absent    | tombstone if Absent, NeverCreated  | Resolved
-a tombstone                     | tombstone | tombstone if Same, NeverCreated | same if Same, Resolved
-a file that replaced one        | replaced  | NeverCreated                       | same if Same, Resolved
-another write of the service    | written   | Resolved                           | same if Same, Resolved
-a file from an editor           | edited    | Resolved                           | same if Same, Resolved
-a folder                        | folder    | NeverCreated                       | Resolved
-a file that can't be read       | closed    | Unresolved                         | Unresolved
+the write is in the file        | landed    | Resolved                      | Resolved               | Resolved
+nothing                         | absent    | tombstone if Absent, NoEffect | Resolved               | Resolved
+a tombstone                     | tombstone | tombstone if Same, NoEffect   | same if Same, Resolved | same if Same, NoEffect
+a file that replaced one        | replaced  | NoEffect                      | same if Same, Resolved | same if Same, NoEffect
+another write of the service    | written   | Resolved                      | same if Same, Resolved | same if Same, NoEffect
+a file from an editor           | edited    | Resolved                      | same if Same, Resolved | same if Same, NoEffect
+a folder                        | folder    | NoEffect                      | Resolved               | Resolved
+a file that can't be read       | closed    | Unresolved                    | Unresolved             | Unresolved
 ";
 
 #[test]
 fn recovery_does_about_a_file_what_its_row_says() {
-    for [why, found, create, other] in rows(RESOLUTIONS) {
+    for [why, found, create, update, delete] in rows(RESOLUTIONS) {
         let (mut file, write) = OneFile::begin(match found {
             "tombstone" | "replaced" => "create over a tombstone",
             _ => "update",
@@ -471,7 +495,7 @@ fn recovery_does_about_a_file_what_its_row_says() {
         }
         let seen = file.blob.unwrap();
         let kinds = [ChangeKind::Create, ChangeKind::Update, ChangeKind::Delete];
-        for (kind, expected) in kinds.into_iter().zip([create, other, other]) {
+        for (kind, expected) in kinds.into_iter().zip([create, update, delete]) {
             let observed = match found {
                 "absent" => ObservedFile::Absent,
                 "folder" => ObservedFile::NotAFile,
@@ -508,7 +532,7 @@ fn recovery_does_about_a_file_what_its_row_says() {
 
 #[test]
 fn an_operation_is_recovered_once_all_its_files_are() {
-    use FileResolution::{NeverCreated as N, Resolved as R, Unresolved as U};
+    use FileResolution::{NoEffect as N, Resolved as R, Unresolved as U};
     // The greatest of its files' resolutions is the operation's.
     assert_eq!([R, N, R].into_iter().max(), Some(N));
     assert_eq!([N, U, R].into_iter().max(), Some(U));

@@ -376,7 +376,7 @@ fn a_queued_user_is_done_when_each_part_left_nothing() {
         DrainChoice::GoOn
     );
     assert_eq!(
-        DrainChoice::after_pulls(PullsOutcome::Merged),
+        DrainChoice::after_pulls(PullsOutcome::Ended),
         DrainChoice::Again
     );
     assert_eq!(

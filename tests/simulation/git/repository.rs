@@ -34,7 +34,8 @@ pub(crate) enum GitCall {
     Put {
         path: String,
         branch: String,
-        bytes: Bytes,
+        /// `None` removes the file.
+        bytes: Option<Bytes>,
         replaces: Option<GitSha>,
     },
     Commit {
@@ -510,7 +511,7 @@ impl GitHub {
                 branch,
                 bytes,
                 replaces,
-            } => self.put(path, branch, bytes, *replaces),
+            } => self.put(path, branch, bytes.as_ref(), *replaces),
             GitCall::Commit { parent, files } => self.commit(*parent, files),
             GitCall::CreateBranch(branch, at) => {
                 let absent = self.head(branch).is_none();
@@ -569,7 +570,7 @@ impl GitHub {
         &mut self,
         path: &str,
         branch: &str,
-        bytes: &Bytes,
+        bytes: Option<&Bytes>,
         replaces: Option<GitSha>,
     ) -> GitReply {
         let Some(parent) = self.head(branch) else {
@@ -584,8 +585,13 @@ impl GitHub {
             return GitReply::Refused(422);
         }
         let kind = before.map_or(EntryKind::File, |it| it.kind);
-        let sha = self.blob(bytes.clone());
-        paths.insert(path.to_owned(), Node { kind, sha });
+        match bytes {
+            Some(bytes) => {
+                let sha = self.blob(bytes.clone());
+                paths.insert(path.to_owned(), Node { kind, sha });
+            }
+            None => drop(paths.remove(path)),
+        }
         let commit = self.create_commit(vec![parent], paths);
         self.own.insert(commit);
         self.own_files.push((path.to_owned(), parent, commit));
@@ -754,11 +760,11 @@ impl Repository for SimRepository {
         Ok(request!(self, "blob", GitCall::Blob(sha), Blob))
     }
 
-    async fn put_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError> {
+    async fn commit_file(&self, file: &FileCommit<'_>) -> Result<CommitOutcome, GitHubError> {
         let call = GitCall::Put {
             path: file.path.to_owned(),
             branch: file.branch.unwrap_or(MAIN).to_owned(),
-            bytes: file.bytes.to_vec().into(),
+            bytes: file.bytes.map(|bytes| bytes.to_vec().into()),
             replaces: file.replaces,
         };
         Ok(request!(self, "put", call, Commit))

@@ -1053,7 +1053,7 @@ async fn perform_request(
     let push_state = async |name: FileName, sha: GitSha, written: bool| {
         let git = git_of(&codex);
         let request = &read_request;
-        PushState::after(&git, request, &name, sha, written, wait).await;
+        PushState::after(&git, request, &name, Some(sha), written, wait).await;
     };
     let edit = |name: FileName, token: String, edit: Edit| async {
         let by_name = codex_miroir::task::TaskRef::File(name.clone());

@@ -232,6 +232,45 @@ impl World {
         ))
     }
 
+    /// `DELETE /repos/{owner}/{repo}/contents/{path}`.
+    pub(super) fn delete_contents(&mut self, call: &Call, path: &str, caller: &Caller) -> Answer {
+        let body = call.json()?;
+        let message = text(&body, "message")?;
+        let given = text(&body, "sha")?;
+        let branch = body["branch"].as_str().unwrap_or(&self.default_branch);
+        let branch = branch.to_owned();
+        let before = self.branch(&branch);
+        let before = before.ok_or_else(|| refuse(404, &format!("Branch {branch} not found")))?;
+        let tree = commit::tree_of(&mut self.git, &before);
+        let standing = tree
+            .as_deref()
+            .and_then(|tree| tree::find(&mut self.git, tree, path));
+        let standing = standing.ok_or_else(|| refuse(404, "Not Found"))?;
+        if given != standing.sha {
+            return Err(refuse(409, &format!("{path} does not match {given}")));
+        }
+        let edits = Edits::from([(path.as_bytes().to_vec(), None)]);
+        let tree = tree::edited(&mut self.git, tree.as_deref(), &edits);
+        let committer = self.person(&body["committer"]);
+        let author = self.person(&body["author"]).or_else(|| committer.clone());
+        let own = self.signature(caller);
+        let (author, committer) = (author.unwrap_or(own.clone()), committer.unwrap_or(own));
+        let sha = commit::write(
+            &mut self.git,
+            &tree,
+            &[before],
+            &author,
+            &committer,
+            &message,
+        );
+        let by = self.pusher(caller);
+        let moved = self.push(&format!("refs/heads/{branch}"), &sha, by);
+        moved.map_err(|complaint| refuse(409, &complaint))?;
+        let made = commit::read(&mut self.git, &sha).unwrap();
+        let answer = json!({"content": null, "commit": self.git_commit(&made)});
+        Ok(Reply::json(200, answer))
+    }
+
     /// Name, address and date from the request.
     pub(super) fn person(&self, given: &Value) -> Option<Signature> {
         let date = given["date"].as_str();

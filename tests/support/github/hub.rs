@@ -150,6 +150,9 @@ impl World {
     fn route_write(&mut self, call: &Call, below: &[&str], caller: &Caller) -> Answer {
         match (call.method.as_str(), below) {
             ("PUT", ["contents", path @ ..]) => self.put_contents(call, &path.join("/"), caller),
+            ("DELETE", ["contents", path @ ..]) => {
+                self.delete_contents(call, &path.join("/"), caller)
+            }
             ("POST", ["git", "blobs"]) => self.create_blob(call),
             ("POST", ["git", "trees"]) => self.create_tree(call),
             ("POST", ["git", "commits"]) => self.create_commit(call, caller),

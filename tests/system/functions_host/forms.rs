@@ -51,6 +51,7 @@ fn cases() -> Vec<Case> {
         ("renderCodex", "GET", "/codex", ""),
         ("renderCodex", "GET", "/codex?format=html&bodies=true", ""),
         ("completeTask", "POST", "/api/tasks/0000/complete", slot),
+        ("deleteTask", "DELETE", "/api/tasks/0000-Neu", ""),
         ("sync", "GET", "/sync", ""),
         ("sync", "POST", "/sync", ""),
         ("githubWebhook", "POST", "/github/webhook", ping),
@@ -226,6 +227,7 @@ fn every_function_answers_and_by_either_form_the_same() {
     GET /codex 200 | private, no-cache | application/json; charset=utf-8 | etag
     GET /codex?format=html&bodies=true 200 | private, no-cache | text/html; charset=utf-8 | etag
     POST /api/tasks/0000/complete 200 | private, no-cache | application/json; charset=utf-8 | etag | codex_version
+    DELETE /api/tasks/0000-Neu 200 | private, no-cache | application/json; charset=utf-8 | codex_version
     GET /sync 200 | private, no-cache | application/json; charset=utf-8
     POST /sync 200 | private, no-cache | application/json; charset=utf-8 | codex_version
     POST /github/webhook 200 | private, no-cache | application/json; charset=utf-8

@@ -34,6 +34,18 @@ const PUSH_WRITES: [(&str, &str, usize); 5] = [
     ("DELETE", "/queue/anna", 1),
 ];
 
+/// The writes of a deletion and its push, in order, and whether the task is gone if the process dies while that request
+/// isn't there yet, and after it was. The hint is put beside the file.
+const DELETION_WRITES: [((&str, &str, usize), [Option<bool>; 2]); 7] = [
+    (("PUT", "state.json", 1), [Some(false), Some(false)]),
+    (("DELETE", "/raw/", 1), [Some(false), Some(true)]),
+    (("PUT", "/queue/anna", 1), [None, None]),
+    (("PUT", "state.json", 2), [Some(true), Some(true)]),
+    (("PUT", "git.json", 1), [Some(true), Some(true)]),
+    (("PUT", ".github.json", 1), [Some(true), Some(true)]),
+    (("DELETE", "/queue/anna", 1), [Some(true), Some(true)]),
+];
+
 /// A mirror, a service behind a connection that can be cut, and a task that both sides have.
 async fn set_up() -> (Mirror, TcpProxy, Service) {
     let mirror = Mirror::over_azurite().with("CODEX_PENDING_EXPIRY_SECONDS", "1");
@@ -170,6 +182,34 @@ async fn what_was_being_pushed_when_the_process_died_is_no_conflict() {
             "{method} {path} {nth}, {cut:?}"
         );
         println!("pushing, killed at {method} {path} {nth}, {cut:?}: as it should be");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_being_deleted_when_the_process_died_is_on_both_sides_or_on_none() {
+    for ((method, path, nth), gone) in DELETION_WRITES {
+        for (cut, gone) in [Fault::Hang, Fault::HangAnswer].into_iter().zip(gone) {
+            let (mirror, proxy, service) = set_up().await;
+            create(&service, "Bleibt");
+            mirror.until_equal(&service).await;
+            mirror.taken_in(&service).await;
+            proxy.plan_at(method, path, nth, cut);
+            let answer = begin(&service.address, "DELETE", "/api/tasks/0000", "", "");
+            eventually("the request is cut", || proxy.hangs());
+            service.kill();
+            drop(answer);
+            let service = mirror.service();
+            let edit = r#"{"deadline": "31.12.2026"}"#;
+            service.send_json("PATCH", "/api/tasks/0001", edit).json();
+            tick_until_equal(&mirror, &service).await;
+            let files = mirror.in_git();
+            let what = format!("{method} {path} {nth}, {cut:?}");
+            assert!(files["0001-Bleibt.md"].contains("31.12.2026"), "{what}");
+            if let Some(gone) = gone {
+                assert_eq!(!files.contains_key("0000-Hier.md"), gone, "{what}");
+            }
+            println!("deleting, killed at {what}: as it should be");
+        }
     }
 }
 
