@@ -193,7 +193,11 @@ impl<'a> UserSync<'a> {
 
     /// The files of `entry` that were removed through the service, and may still be in Git.
     pub(super) fn removed(self, entry: &Snapshot) -> &RemovedFiles {
-        entry.removed()
+        static NONE: RemovedFiles = RemovedFiles::new();
+        match self.engine.breaks(GitMutation::ApiRemovalForgotten) {
+            true => &NONE,
+            false => entry.removed(),
+        }
     }
 
     /// A task file, if the store still has this version; else `None`.

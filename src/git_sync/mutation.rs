@@ -35,6 +35,8 @@ mutations! {
         InboundWriteNotRecorded,
         /// A hint is removed without comparing its version.
         HintDeletedUnconditionally,
+        /// That a file was removed through the service isn't known to the engine.
+        ApiRemovalForgotten,
         /// A file that was never in Git is removed.
         LocalOnlyFileRemoved,
     }

@@ -37,6 +37,8 @@ mutations! {
         SettleFirstFileOnly,
         /// A PUT may name a version that was read after its intent was recorded.
         ReadAfterMark,
+        /// A file is removed before the intent is recorded.
+        RemoveBeforeMark,
         /// A foreign file that is listed while something is pending gets no version of its own.
         ForeignUnderMark,
         /// A foreign file gets a version of its own only if the instance knows the files of the current version.

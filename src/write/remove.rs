@@ -5,7 +5,7 @@ use super::operation::{ATTEMPTS, FileWrite, WriteIntent, WriteOp};
 use super::request::{ChangeError, ChangeOutcome, TargetFile, WriteError};
 use crate::store::{ETag, WriteId};
 use crate::task::{FileName, GitSha, git_sha};
-use crate::user_state::{ChangeKind, FilesIntent, Version};
+use crate::user_state::{ChangeKind, FilesIntent, Mutation, Version};
 
 pub(super) struct FileRemoval {
     op: WriteOp,
@@ -37,6 +37,9 @@ impl FileRemoval {
                 target = self.read_again(intent, decide).await?;
             }
             let (write_id, etag) = (self.op.write_id(), &target.etag);
+            if self.op.writer.rules().breaks(Mutation::RemoveBeforeMark) {
+                self.op.files.delete(&self.name, etag, write_id).await;
+            }
             let intent = self.record(write_id, target.sha, previous.take()).await?;
             let deleted = self.op.delete(&intent, &self.name, etag, write_id).await;
             let old = Some(etag.clone());

@@ -189,6 +189,16 @@ pub(crate) fn removal_of(world: &World, file: &str, etag: &str) -> Option<usize>
     Some(after.position)
 }
 
+/// The position at which a file that was deleted by a request is absent: the one at which it was already when the store
+/// had this number of `writes`, else the first one after.
+pub(crate) fn absence_since(world: &World, file: &str, writes: u64) -> Option<usize> {
+    let history = world.history.get(file)?;
+    let before = history.iter().rfind(|it| it.order <= writes);
+    let after = history.iter().filter(|it| it.order > writes);
+    let mut found = before.into_iter().chain(after);
+    Some(found.find(|it| it.is_absent())?.position)
+}
+
 /// The first and last position at which a file had this body.
 pub(crate) fn positions_of_body(world: &World, file: &str, body: &str) -> Option<(usize, usize)> {
     let end = format!("---\n\n{body}");

@@ -34,6 +34,7 @@ fn no_promise_is_broken_in_any_order_of_things() {
             steps,
             reads,
             writes,
+            deletions,
             failures,
             crashes,
             lost,
@@ -45,6 +46,7 @@ fn no_promise_is_broken_in_any_order_of_things() {
         for happened in [
             reads,
             writes,
+            deletions,
             failures,
             crashes,
             lost,

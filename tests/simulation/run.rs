@@ -19,8 +19,8 @@ use codex_miroir::user_state::{Mutation, State};
 use fastrand::Rng;
 
 use crate::checker::{
-    Acknowledged, Floors, Shown, check_acknowledged, check_contents, check_floors, check_shown,
-    files_made_with, position_of, positions_of_body, raise, record_shown, removal_of,
+    Acknowledged, Floors, Shown, absence_since, check_acknowledged, check_contents, check_floors,
+    check_shown, files_made_with, position_of, positions_of_body, raise, record_shown, removal_of,
     reuses_shown_number, shown_of_editors, was_absent,
 };
 use crate::search::{Plan, RunReport};
@@ -32,6 +32,7 @@ pub(crate) struct Tally {
     pub(crate) steps: u64,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
+    pub(crate) deletions: u64,
     pub(crate) failures: u64,
     pub(crate) crashes: u64,
     pub(crate) lost: u64,
@@ -46,6 +47,7 @@ impl std::ops::AddAssign for Tally {
         self.steps += more.steps;
         self.reads += more.reads;
         self.writes += more.writes;
+        self.deletions += more.deletions;
         self.failures += more.failures;
         self.crashes += more.crashes;
         self.lost += more.lost;
@@ -111,9 +113,23 @@ impl Odds {
 enum Request {
     Read(Consistency),
     Task(FileName),
-    Create { token: String, keyed: bool },
-    Update { name: FileName, token: String },
-    Complete { name: FileName, token: String },
+    Create {
+        token: String,
+        keyed: bool,
+    },
+    Update {
+        name: FileName,
+        token: String,
+    },
+    Complete {
+        name: FileName,
+        token: String,
+    },
+    /// With the number of the store's writes before it.
+    Delete {
+        name: FileName,
+        writes: u64,
+    },
     Batch(Vec<(FileName, BatchOp)>),
 }
 
@@ -131,6 +147,7 @@ enum Response {
     Created(Result<CreatedTask, Refusal>),
     Changed(Result<ChangeOutcome<GitSha>, Refusal>),
     Completed(Result<ChangeOutcome<CompletionResult>, Refusal>),
+    Deleted(Result<ChangeOutcome<()>, Refusal>),
     Batch(Result<BatchResult, Refusal>),
 }
 
@@ -700,6 +717,10 @@ impl Run {
                 token: day_of(self.tokens),
             },
             3..=5 => self.random_batch(),
+            6 => Request::Delete {
+                name: self.any_file(),
+                writes: self.world().writes,
+            },
             _ => Request::Update {
                 name: self.any_file(),
                 token,
@@ -720,7 +741,7 @@ impl Run {
     /// A sync's batch: files that are created, replaced or removed.
     fn random_batch(&mut self) -> Request {
         let mut ops: Vec<(FileName, BatchOp)> = vec![];
-        for _ in 0..self.rng.usize(1..=3) {
+        for _ in 0..self.rng.usize(1..=4) {
             let name = match self.rng.u8(..4) {
                 0 => format!("{:04}-Datei.md", self.rng.usize(..5))
                     .parse()
@@ -843,6 +864,7 @@ impl Run {
                 };
                 self.acknowledge(&it, done.version, &[(done.name.clone(), token.clone())])
             }
+            Response::Deleted(Ok(deleted)) => self.acknowledge_deletion(&it, deleted),
             Response::Batch(Ok(done)) => self.acknowledge_batch(&it, done),
             _ => {
                 self.tally.failures += 1;
@@ -873,11 +895,12 @@ impl Run {
             Response::Task(Err(refusal))
             | Response::Created(Err(refusal))
             | Response::Changed(Err(refusal))
-            | Response::Completed(Err(refusal)) => refusal,
+            | Response::Completed(Err(refusal))
+            | Response::Deleted(Err(refusal)) => refusal,
             _ => return Ok(()),
         };
         let (name, token) = match &it.request {
-            Request::Task(name) => (Some(name), None),
+            Request::Task(name) | Request::Delete { name, .. } => (Some(name), None),
             Request::Update { name, token } | Request::Complete { name, token } => {
                 (Some(name), Some(token))
             }
@@ -995,6 +1018,22 @@ impl Run {
         let of = &mut self.clients[it.client];
         of.seen = of.seen.max(it.seen).max(Some(done.version));
         raise(&mut of.floors, name, position);
+        Ok(())
+    }
+
+    fn acknowledge_deletion(
+        &mut self,
+        it: &Finished,
+        deleted: &ChangeOutcome<()>,
+    ) -> Result<(), String> {
+        let Request::Delete { name, writes } = &it.request else {
+            unreachable!()
+        };
+        self.tally.writes += 1;
+        self.tally.deletions += 1;
+        let position = absence_since(&self.world(), name.as_str(), *writes);
+        let position = position.ok_or_else(|| format!("P7: {name} was never removed"))?;
+        self.acknowledge_at(it, deleted.version, name, position);
         Ok(())
     }
 
@@ -1247,6 +1286,10 @@ async fn perform_request(codex: &Codex, read_request: ReadRequest, request: &Req
                     .await,
             )
         }
+        Request::Delete { name, .. } => {
+            let writer = codex.writer();
+            Response::Deleted(writer.delete(&read_request, &by_stem(&name), None).await)
+        }
         Request::Batch(ops) => {
             let changes = ops.into_iter().map(|(name, operation)| BatchItem {
                 name,
@@ -1323,12 +1366,14 @@ fn summary(answer: &Response) -> String {
             "{} done as {}, already: {}",
             it.name, it.version, it.value.already
         ),
+        Response::Deleted(Ok(it)) => format!("{} deleted as {}", it.name, it.version),
         Response::Batch(Ok(it)) => format!("{:?} as {}", it.outcomes, it.version),
         Response::Read(Err(error)) => format!("{error}"),
         Response::Task(Err(error))
         | Response::Created(Err(error))
         | Response::Changed(Err(error))
         | Response::Completed(Err(error))
+        | Response::Deleted(Err(error))
         | Response::Batch(Err(error)) => format!("{:?}", error.error),
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::repository::{FOLDER, MAIN};
-use crate::world::{FileVersion, World};
+use crate::world::{FileVersion, RAW, World};
 
 /// The hint that Git lacks something.
 const HINT: &str = "queue/anna";
@@ -44,6 +44,10 @@ pub(crate) struct Checker {
     bases: BTreeMap<String, BTreeSet<GitSha>>,
     /// Files whose removal `git.json` holds: the number of the branch's moves by then, and the time.
     held: BTreeMap<String, (usize, Instant)>,
+    /// Files of which a client has requested the deletion.
+    deletions: BTreeSet<String>,
+    /// Files that were deleted while Git was known to have this text, with the number of the branch's moves by then.
+    deleted: BTreeMap<String, (String, usize)>,
     /// The ETag of the last `git.json` that was read.
     sync_state: Option<String>,
     /// The number of removals ever held.
@@ -169,6 +173,12 @@ impl Checker {
         let text = |commit| world.github.text(commit, path).unwrap_or_default();
         let (before, after) = (tokens(&text(parent)), tokens(&text(commit)));
         let name = path.strip_prefix(FOLDER).unwrap_or_default();
+        let on_main = world.github.moves(MAIN).iter();
+        let is_proposal = !on_main.map(|it| it.after).any(|it| it == Some(commit));
+        if is_proposal && is_removal(world, path, commit) && self.deletions.contains(name) {
+            // Of a reviewer's text, too.
+            return Ok(());
+        }
         for token in before.difference(&after) {
             let versions = world.history.get(name).into_iter().flatten();
             let here = versions.map(text_of_version);
@@ -200,6 +210,31 @@ impl Checker {
         let by_sync = self.seen.get(name).map_or(&[][..], Vec::as_slice);
         let since = &by_sync[last.map_or(0, |last| last + 1)..];
         since.iter().any(|by_sync| !by_sync)
+    }
+
+    /// From now on a removal of this file may be a client's.
+    pub(crate) fn request_deletion(&mut self, name: &FileName) {
+        self.deletions.insert(name.to_string());
+    }
+
+    /// The file was deleted: while Git has the text that it is known to have, and no other in between, that doesn't
+    /// come back.
+    pub(crate) fn acknowledge_deletion(&mut self, world: &World, name: &FileName) {
+        let blob = world.blobs.get(SYNC_STATE);
+        let sync_state = blob.map(|it| serde_json::from_slice::<Value>(&it.bytes).unwrap());
+        // An import that had begun before may still create the file.
+        let is_taken = |it: &Value| it["taking"][name.as_str()].is_array();
+        let sync_state = sync_state.filter(|it| !is_taken(it));
+        let base = sync_state.and_then(|it| Some(it["files"][name.as_str()].as_str()?.to_owned()));
+        let texts = texts(world, MAIN, name.as_str());
+        let is_gone = !world.blobs.contains_key(&format!("{RAW}{name}"));
+        if let Some(Some(text)) = texts.last()
+            && base == Some(git_sha(text.as_bytes()).to_string())
+            && is_gone
+        {
+            let deleted = (text.clone(), texts.len());
+            self.deleted.insert(name.to_string(), deleted);
+        }
     }
 
     /// Expects that the hint of an acknowledged change stays until Git has the change.
@@ -264,7 +299,18 @@ impl Checker {
             .filter(of_people)
             .any(|token| !self.known_tokens.contains(token));
         self.known_tokens.extend(now.iter().cloned());
-        let by_sync = after.by_service && !is_new;
+        let is_deletion = after.text.is_none() && self.deletions.contains(name);
+        let by_sync = after.by_service && !is_new && !is_deletion;
+        if let Some(text) = text_of_version(after)
+            && let Some((had, moves)) = self.deleted.remove(name)
+            && by_sync
+        {
+            let since = &texts(world, MAIN, name)[moves - 1..];
+            let is_same = text == had && since.iter().all(|it| it.as_ref() == Some(&had));
+            if is_same && !was_rejected(world, name) {
+                return Err(format!("{name} was deleted, and has come back from Git"));
+            }
+        }
         if !by_sync {
             self.mass_removals.clear();
             self.held.remove(name);
@@ -286,7 +332,10 @@ impl Checker {
         }
         match (had, text_of_version(after)) {
             (Some(had), None) => self.check_removal(world, name, had)?,
-            (None, Some(_)) => check_restored(world, name, &versions[..at])?,
+            (None, Some(_)) => {
+                let by_sync = self.seen.get(name).map_or(&[][..], Vec::as_slice);
+                check_restored(world, name, &versions[..at], by_sync)?;
+            }
             _ => {}
         }
         let now = text_of_version(after);
@@ -380,15 +429,42 @@ impl Checker {
     }
 }
 
+/// Whether a commit of the service's removes a file.
+fn is_removal(world: &World, path: &str, commit: GitSha) -> bool {
+    world.github.text(commit, path).is_none()
+}
+
+/// Whether a pull request that removes the file was closed without a merge.
+fn was_rejected(world: &World, name: &str) -> bool {
+    let (github, path) = (&world.github, format!("{FOLDER}{name}"));
+    let of_file = github.own_files.iter().filter(|(it, ..)| *it == path);
+    let removals = of_file.filter(|(.., commit)| is_removal(world, &path, *commit));
+    let removals: BTreeSet<GitSha> = removals.map(|(.., commit)| *commit).collect();
+    let closed = github.pulls.iter();
+    let mut closed = closed.filter(|it| !it.is_open() && it.merged().is_none());
+    closed.any(|pull| {
+        let moves = github.moves(&pull.branch).iter();
+        moves
+            .filter_map(|it| it.after)
+            .any(|it| removals.contains(&it))
+    })
+}
+
 /// A file that was removed because Git had lost it may return only if Git has it again.
-fn check_restored(world: &World, name: &str, before: &[FileVersion]) -> Result<(), String> {
+/// `by_sync` says of each version whether the sync wrote it.
+fn check_restored(
+    world: &World,
+    name: &str,
+    before: &[FileVersion],
+    by_sync: &[bool],
+) -> Result<(), String> {
     let Some(last) = before.iter().rposition(|it| text_of_version(it).is_some()) else {
         return Ok(());
     };
-    let gone_by_editor = before[last + 1..].iter().any(|it| !it.by_service);
+    let gone_otherwise = by_sync[last + 1..].contains(&false);
     let on_main = texts(world, MAIN, name);
     let same = |it: &Option<String>| it.as_deref() == text_of_version(&before[last]);
-    let (false, Some(had)) = (gone_by_editor, on_main.iter().position(same)) else {
+    let (false, Some(had)) = (gone_otherwise, on_main.iter().position(same)) else {
         return Ok(());
     };
     let gone = on_main[had..].iter().position(Option::is_none);

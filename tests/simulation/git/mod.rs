@@ -26,6 +26,7 @@ fn nothing_acknowledged_vanishes_between_the_store_and_git() {
         let Tally {
             steps,
             writes,
+            deletions,
             commits,
             pushes,
             forced,
@@ -39,7 +40,8 @@ fn nothing_acknowledged_vanishes_between_the_store_and_git() {
         } = tally;
         assert!(steps >= 1_000_000, "only {steps} steps");
         for happened in [
-            writes, commits, pushes, forced, deliveries, crashes, lost, behind, merged, held,
+            writes, deletions, commits, pushes, forced, deliveries, crashes, lost, behind, merged,
+            held,
         ] {
             assert!(happened > 300, "too little happens: {tally:?}");
         }

@@ -17,6 +17,7 @@ use codex_miroir::now::Now;
 use codex_miroir::rules::Rules;
 use codex_miroir::task::{Edit, FileName, GitSha, Slot, TOMBSTONE_FILE, Zeit, git_sha};
 use codex_miroir::user::UserId;
+use codex_miroir::user_state::State;
 use fastrand::Rng;
 use tokio::task::AbortHandle;
 
@@ -32,6 +33,8 @@ pub(crate) struct Tally {
     pub(crate) steps: u64,
     /// Acknowledged changes.
     pub(crate) writes: u64,
+    /// Acknowledged deletions among them.
+    pub(crate) deletions: u64,
     /// Commits by the service.
     pub(crate) commits: u64,
     /// Commits by people with a clone.
@@ -55,6 +58,7 @@ impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, more: Self) {
         self.steps += more.steps;
         self.writes += more.writes;
+        self.deletions += more.deletions;
         self.commits += more.commits;
         self.pushes += more.pushes;
         self.forced += more.forced;
@@ -136,13 +140,15 @@ enum Request {
     /// Removes the tags, and replaces the text.
     Untag(FileName, String),
     Complete(FileName, String),
+    Delete(FileName),
     Read,
     Sync,
 }
 
 struct Acknowledged {
     name: FileName,
-    token: String,
+    /// `None` for a deletion.
+    token: Option<String>,
     request_start: RequestStart,
 }
 
@@ -322,6 +328,11 @@ impl Run {
         } in acknowledged
         {
             self.tally.writes += 1;
+            let Some(token) = token else {
+                self.tally.deletions += 1;
+                self.checker.acknowledge_deletion(&world, &name);
+                continue;
+            };
             let versions = world.history.get(name.as_str()).into_iter().flatten();
             let mut texts = versions.filter_map(|it| it.text.as_deref());
             if !texts.any(|text| tokens(text).contains(&token)) {
@@ -475,8 +486,12 @@ impl Run {
             (7, Some(name)) => Request::Untag(name, token),
             (8, Some(name)) => Request::Complete(name, day_of(self.numbers)),
             (9, _) => Request::Sync,
+            (10, Some(name)) => Request::Delete(name),
             _ => Request::Read,
         };
+        if let Request::Delete(name) = &request {
+            self.checker.request_deletion(name);
+        }
         let wait = self.rng.u8(..3) == 0;
         self.trace(|| format!("i{instance} is asked for {request:?}, waiting: {wait}"));
         let (codex, acknowledged) = (
@@ -767,6 +782,7 @@ impl Run {
         }
         self.run_until_equal().await?;
         self.check_requests()?;
+        self.check_removals()?;
         match self.rng.u8(..4) {
             0 => self.check_idle().await,
             1 => self.mass_deletion().await,
@@ -945,6 +961,30 @@ impl Run {
         Ok(())
     }
 
+    /// The removal of a file that is on both sides again is forgotten: an editor's removal mustn't be taken for it.
+    fn check_removals(&mut self) -> Result<(), String> {
+        let world = self.world();
+        let state = world.blobs.get("state/anna/state.json");
+        let state = state.and_then(|it| State::parse(&it.bytes).unwrap());
+        let removed = state.map(|it| it.removed).unwrap_or_default();
+        let paths = world.github.now();
+        let is_queued = world.blobs.contains_key("queue/anna");
+        let kept = removed.keys().find(|name| {
+            let blob = world.blobs.get(&format!("{RAW}{name}"));
+            let node = paths.get(&format!("{FOLDER}{name}"));
+            !is_queued
+                && blob
+                    .zip(node)
+                    .is_some_and(|(blob, node)| git_sha(&blob.bytes) == node.sha)
+        });
+        match kept {
+            Some(name) => Err(format!(
+                "{name} is here and in Git, and still known as removed"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// When both sides are equal, no blobs are fetched.
     async fn check_idle(&mut self) -> Result<(), String> {
         // Instances that haven't reconciled yet do so now.
@@ -1042,7 +1082,7 @@ async fn perform_request(
     request_start: RequestStart,
 ) {
     let read_request = read_request();
-    let acknowledge = |name: FileName, token: String| {
+    let acknowledge = |name: FileName, token: Option<String>| {
         let acknowledged = &mut *acknowledged.lock().unwrap();
         acknowledged.push(Acknowledged {
             name,
@@ -1050,10 +1090,10 @@ async fn perform_request(
             request_start,
         });
     };
-    let push_state = async |name: FileName, sha: GitSha, written: bool| {
+    let push_state = async |name: FileName, sha: Option<GitSha>, written: bool| {
         let git = git_of(&codex);
         let request = &read_request;
-        PushState::after(&git, request, &name, Some(sha), written, wait).await;
+        PushState::after(&git, request, &name, sha, written, wait).await;
     };
     let edit = |name: FileName, token: String, edit: Edit| async {
         let by_name = codex_miroir::task::TaskRef::File(name.clone());
@@ -1062,8 +1102,8 @@ async fn perform_request(
             .update(&read_request, &by_name, edit, None)
             .await
         {
-            acknowledge(name, token);
-            push_state(changed.name, changed.value, changed.written).await;
+            acknowledge(name, Some(token));
+            push_state(changed.name, Some(changed.value), changed.written).await;
         }
     };
     match request {
@@ -1073,8 +1113,8 @@ async fn perform_request(
                 .create(&read_request, new_task(&token), None)
                 .await
             {
-                acknowledge(created.name.clone(), token);
-                push_state(created.name, created.etag, true).await;
+                acknowledge(created.name.clone(), Some(token));
+                push_state(created.name, Some(created.etag), true).await;
             }
         }
         Request::Update(name, token) => {
@@ -1114,9 +1154,17 @@ async fn perform_request(
                 .await
             {
                 if done.written {
-                    acknowledge(name, day);
+                    acknowledge(name, Some(day));
                 }
-                push_state(done.name, done.value.etag, done.written).await;
+                push_state(done.name, Some(done.value.etag), done.written).await;
+            }
+        }
+        Request::Delete(name) => {
+            let by_name = codex_miroir::task::TaskRef::File(name);
+            let writer = codex.writer();
+            if let Ok(deleted) = writer.delete(&read_request, &by_name, None).await {
+                acknowledge(deleted.name.clone(), None);
+                push_state(deleted.name, None, true).await;
             }
         }
         Request::Read => {
