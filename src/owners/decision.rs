@@ -194,14 +194,6 @@ impl OwnerState {
         true
     }
 
-    /// Size of what it points to, in bytes.
-    pub(super) fn weight(&self) -> usize {
-        match self.answer.as_ref().map(|it| &it.identity) {
-            Some(AccountIdentity::Other { provider, subject }) => provider.len() + subject.len(),
-            Some(AccountIdentity::GitHub { .. }) | None => 0,
-        }
-    }
-
     fn failed_within(&self, within: Duration, now: Instant) -> Option<&OwnerError> {
         let (error, at) = self.failed.as_deref()?;
         (age(*at, now) < within).then_some(error)

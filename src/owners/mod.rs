@@ -7,13 +7,13 @@ pub mod decision;
 mod file;
 pub mod folder;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use moka::ops::compute::Op;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::sync::Mutex;
 
 use crate::now::Now;
@@ -35,34 +35,37 @@ const STORE_DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Owners {
     store: Arc<dyn BlobStore>,
-    logins: Cache<UserId, Arc<Revalidated<OwnerState>>, RandomState>,
+    /// A login's state says itself how old it is, so none has a time to live, and a look-up reads no clock.
+    logins: Arc<Cache<UserId, Arc<Revalidated<OwnerState>>, BySize, RandomState>>,
     outage_ttl: Duration,
 }
 
-/// Size of a login without what its state points to, in bytes: the state and its key, the lock, and the cache's nodes
-/// and the allocator's overhead, rounded up.
-const OVERHEAD: usize =
-    size_of::<Revalidated<OwnerState>>() + 2 * size_of::<UserId>() + size_of::<Mutex<()>>() + 256;
+/// Approximate size of a login, in bytes: the state and its key, the lock, and the cache's slot, the text of the
+/// account's identity and the allocator's overhead, rounded up.
+const LOGIN: usize =
+    size_of::<Revalidated<OwnerState>>() + 2 * size_of::<UserId>() + size_of::<Mutex<()>>() + 384;
+
+/// The size is the same for each login, because the cache takes off at an eviction what it weighs then.
+#[derive(Clone)]
+struct BySize;
+
+impl Weighter<UserId, Arc<Revalidated<OwnerState>>> for BySize {
+    fn weight(&self, _: &UserId, _: &Arc<Revalidated<OwnerState>>) -> u64 {
+        LOGIN as u64
+    }
+}
 
 impl Owners {
     /// The owners in `store`. Up to `max_bytes` of them are cached, for use during an outage until a stale week isn't
     /// served any more either (`stale_if_error`).
     pub fn new(store: &Arc<dyn BlobStore>, stale_if_error: Duration, max_bytes: u64) -> Self {
         let outage_ttl = decision::outage_ttl(stale_if_error);
-        let weigh = |_: &UserId, login: &Arc<Revalidated<OwnerState>>| {
-            let weight = OVERHEAD + login.state().weight();
-            weight.try_into().unwrap_or(u32::MAX)
-        };
-        let logins = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(weigh)
-            // As for the snapshots: a newcomer is always admitted.
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(outage_ttl)
-            .build_with_hasher(RandomState::default());
+        let (estimated, hasher) = (max_bytes as usize / LOGIN, RandomState::default());
+        let lifecycle = DefaultLifecycle::default();
+        let logins = Cache::with(estimated, max_bytes, BySize, hasher, lifecycle);
         Self {
             store: Arc::clone(store),
-            logins,
+            logins: Arc::new(logins),
             outage_ttl,
         }
     }
@@ -134,14 +137,16 @@ impl Owners {
         login.is_some_and(|it| it.state().is_session_ended(claim))
     }
 
-    /// Size of the cache in bytes, after pending evictions and expiries.
+    /// Size of the cache in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        self.logins.run_pending_tasks();
-        self.logins.weighted_size()
+        self.logins.weight()
     }
 
     fn login(&self, login: &UserId) -> Arc<Revalidated<OwnerState>> {
-        self.logins.get_with_by_ref(login, Arc::default)
+        let Ok(login) = self
+            .logins
+            .get_or_insert_with(login, || Ok::<_, Infallible>(Arc::default()));
+        login
     }
 
     /// Reads the owner record and caches the answer. During an outage the cached answer is used.
@@ -163,13 +168,6 @@ impl Owners {
             tracing::warn!(user = %name, "the login is claimed by an account that doesn't own its folder");
         }
         login.state().record(answer, now.mono);
-        // Put again, because its size may have changed and its time to live begins anew; but not over a newer record, whose
-        // lock others may hold.
-        let entry = self.logins.entry_by_ref(name);
-        entry.and_compute_with(|present| match present {
-            Some(other) if !Arc::ptr_eq(other.value(), login) => Op::Nop,
-            _ => Op::Put(Arc::clone(login)),
-        });
         match verdict {
             Err(error) if error.is_outage() => {
                 let cached = login.state().verdict(claim, now.mono, self.outage_ttl);
