@@ -34,6 +34,16 @@ pub enum StorageChoice {
     },
 }
 
+impl StorageChoice {
+    /// What it is, as clients are told: `folder` or `azure`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Directory { .. } => "folder",
+            Self::ConnectionString { .. } | Self::ManagedIdentity { .. } => "azure",
+        }
+    }
+}
+
 /// A managed identity, and the endpoint that issues its tokens.
 #[derive(Debug, Clone)]
 pub struct ManagedIdentityConfig {

@@ -332,8 +332,8 @@ pub(super) async fn no_such_route(headers: HeaderMap) -> ApiError {
 }
 
 /// The fallback for methods that a route doesn't have; the router sets `Allow`.
-pub(super) async fn no_such_method() -> ApiError {
-    Code::MethodNotAllowed.into()
+pub(super) async fn no_such_method(headers: HeaderMap) -> ApiError {
+    ApiError::from(Code::MethodNotAllowed).into_page_for(&headers)
 }
 
 /// Replaces the empty response that [`IntoResponse`] made by the rendered error, and keeps the headers added since, but

@@ -39,7 +39,7 @@ static TEXTS: LazyLock<BTreeMap<Code, PageTexts>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("error_page.json")).expect("texts of error pages")
 });
 
-/// The HTML of an error page. Codes without texts of their own have those of [`Code::Internal`].
+/// The HTML of an error page. It names the code, by which the operator can look up more. Codes without texts of their own have those of [`Code::Internal`].
 pub(super) fn page(code: Code, language: Language) -> Vec<u8> {
     let texts = TEXTS.get(&code).unwrap_or(&TEXTS[&Code::Internal]);
     let ([happened, to_do], sign_in, home) = match language {
@@ -61,7 +61,7 @@ pub(super) fn page(code: Code, language: Language) -> Vec<u8> {
                     p { (to_do) }
                     @match texts.link {
                         PageLink::SignIn => {
-                            a class="first" href="/auth/github" { (sign_in) }
+                            a class="first" href="/login" { (sign_in) }
                             a href="/" { (home) }
                         }
                         PageLink::Home => { a class="first" href="/" { (home) } }

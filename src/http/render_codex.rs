@@ -43,13 +43,13 @@ struct CodexQuery {
     bodies: bool,
 }
 
-refusals!(Refusals: CALLER, READ; InvalidQuery = format("pdf", &HeaderMap::new()).err());
+refusals!(Refusals as page: CALLER, READ; InvalidQuery = format("pdf", &HeaderMap::new()).err());
 
 /// The user's week as JSON (default) or HTML.
 ///
 /// 200, or 304 when `If-None-Match` matches; `?nocache=true` lists the files again, `Cache-Control: no-cache` checks at
 /// least the user's state; `?format=html&bodies=true` includes the tasks' bodies. A browser without a session is
-/// redirected to the sign-in (302). During a storage outage the last known week is served if it is recent enough, else
+/// redirected to the sign-in (302), and gets a refusal as a page. During a storage outage the last known week is served if it is recent enough, else
 /// 503.
 #[utoipa::path(
     get,
@@ -100,6 +100,7 @@ pub(super) async fn render_codex(State(app): State<App>, request: Request) -> Re
         Ok(Caller { user, renewal, .. }) => {
             let read_request = read_request(user, headers, now);
             let answer = week(&app, read_request, request.uri().query(), headers).await;
+            let answer = answer.map_err(|error| error.into_page_for(headers));
             let mut response = answer.into_response();
             if let Some(renewal) = renewal {
                 renewal.add_to(&mut response);
@@ -108,7 +109,7 @@ pub(super) async fn render_codex(State(app): State<App>, request: Request) -> Re
         }
         Err(error) => match sign_in_url(&app, &request, &error) {
             Some(url) => redirect(&url),
-            None => error.into_response(),
+            None => error.into_page_for(request.headers()).into_response(),
         },
     }
 }

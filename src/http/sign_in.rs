@@ -16,7 +16,7 @@ use super::error::{Answer, ApiError};
 use super::error_code::Code;
 use super::extract::caller;
 use super::openapi::error_responses::refusals;
-use super::openapi::parameters::{LocalPath, Way};
+use super::openapi::parameters::{LocalPath, StorageKind, Way};
 use super::query::invalid;
 use super::response::{json, redirect};
 use crate::now::Now;
@@ -148,6 +148,8 @@ struct Me<'a> {
     #[schema(value_type = Way)]
     auth: &'static str,
     allowed: bool,
+    #[schema(value_type = StorageKind)]
+    storage: &'static str,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -161,7 +163,8 @@ struct LoggedOut {
 
 refusals!(MeRefusals: CALLER);
 
-/// The caller: `{ok, login, userId, auth, allowed}`; `auth` is `github`, `easyauth` or `dev`.
+/// The caller: `{ok, login, userId, auth, allowed, storage}`; `auth` is `github`, `easyauth` or `dev`, `storage` is
+/// `folder` or `azure`.
 ///
 /// Returns 200.
 #[utoipa::path(
@@ -171,6 +174,7 @@ refusals!(MeRefusals: CALLER);
     responses(
         (status = 200, description = "The caller.", body = Me, example = json!({
             "ok": true, "login": "anna", "userId": "anna", "auth": "github", "allowed": true,
+            "storage": "azure",
         })),
         MeRefusals,
     ),
@@ -183,6 +187,7 @@ pub(super) async fn me(State(app): State<App>, now: Now, request: Request) -> An
         user_id: caller.user.as_str(),
         auth: app.config.auth.as_str(),
         allowed: true,
+        storage: app.config.storage.kind(),
     };
     let mut response = no_store(json(StatusCode::OK, &document));
     if let Some(renewal) = caller.renewal {

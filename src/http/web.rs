@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::error::Answer;
+use super::error::{Answer, ApiError};
 use super::error_code::Code;
 use super::negotiate::accepted_language;
 use super::openapi::error_responses::refusals;
@@ -51,7 +51,7 @@ pub(super) fn page(request: &HeaderMap) -> Response {
     response
 }
 
-refusals!(AssetRefusals:; NotFound);
+refusals!(AssetRefusals as page:; NotFound);
 
 /// A file of the web app. Its name changes with its content, so it may be cached forever.
 ///
@@ -76,7 +76,7 @@ refusals!(AssetRefusals:; NotFound);
 pub(super) async fn web_asset(uri: Uri, headers: HeaderMap) -> Answer {
     match web::at(uri.path()) {
         Some(asset) => Ok(StaticResponse::from(asset).answer(&headers, IMMUTABLE)),
-        None => Err(Code::NotFound.into()),
+        None => Err(ApiError::from(Code::NotFound).into_page_for(&headers)),
     }
 }
 

@@ -71,10 +71,15 @@ const PAGE: &[DocumentedHeader] = &[
     PERMISSIONS,
 ];
 
+/// Of a refusal as a page.
+const REFUSED_PAGE: &[DocumentedHeader] = &[POLICY, REFERRER];
+
 /// The headers by operation and status; those of errors in general are in [`add_error_headers`].
 const SUCCESS_HEADERS: &[ResponseHeaders] = &[
     ("renderCodex", "200 304", WEEK, &[]),
     ("renderCodex", "200", &[], &[PACKED, POLICY]),
+    ("renderCodex", "400 401 403 429 503", &[], REFUSED_PAGE),
+    ("webAsset", "404", &[], REFUSED_PAGE),
     ("listTasks", "200", READ, &[]),
     ("getTask", "200", READ, &[ETAG]),
     ("getTask", "304", READ, &[]),
@@ -91,7 +96,7 @@ const SUCCESS_HEADERS: &[ResponseHeaders] = &[
     ("login renderCodex", "302", REDIRECT, &[]),
     ("authGithub authGithubCallback", "302", REDIRECT, &[]),
     ("authGithub authGithubCallback", "302", &[COOKIE], &[]),
-    ("authGithub login", "400 409", &[], &[POLICY, REFERRER]),
+    ("authGithub login", "400 409", &[], REFUSED_PAGE),
     (
         "authGithubCallback",
         "400 403 409 503",

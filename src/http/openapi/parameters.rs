@@ -98,6 +98,7 @@ schemas! {
     AnyStatus = one_of(&["offen", "abgeschlossen", "abgebrochen", "alle"]), "Default `offen`.";
     TaskWord = one_of(&["task"]), "The only value of `typ`.";
     Way = one_of(&["github", "easyauth", "dev"]), "How the caller is authenticated.";
+    StorageKind = one_of(&["folder", "azure"]), "Where the files are. A folder is watched: what an editor changes there is in a read two seconds later.";
     // As `query::flag` parses it.
     Flag = one_of(&["true", "1", "false", "0", ""]);
     // A path of this service.

@@ -50,7 +50,7 @@ async fn a_session_holds_who_and_when_and_no_token() {
         .await;
     assert_eq!(
         me.ok(),
-        json!({"ok": true, "login": "anna", "userId": "anna", "auth": "github", "allowed": true})
+        json!({"ok": true, "login": "anna", "userId": "anna", "auth": "github", "allowed": true, "storage": "folder"})
     );
     assert_eq!(service.by_cookie(&town, &jar.header()).await, "200");
     assert_eq!(

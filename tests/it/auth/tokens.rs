@@ -32,7 +32,7 @@ async fn a_personal_token_opens_its_owners_week_in_githubs_spelling() {
     let me = service.send(&town, bearer(get("/auth/me"), &token)).await;
     assert_eq!(
         me.ok(),
-        json!({"ok": true, "login": "Carla-X", "userId": "Carla-X", "auth": "github", "allowed": true})
+        json!({"ok": true, "login": "Carla-X", "userId": "Carla-X", "auth": "github", "allowed": true, "storage": "folder"})
     );
     assert_eq!(me.header("cache-control"), "no-store");
 }
