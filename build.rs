@@ -14,8 +14,23 @@ use sha2::{Digest, Sha256};
 const FOLDER: &str = "src/web";
 
 /// The script's parts in the order of concatenation: top-level code may only use the parts before its own.
-const PARTS: [&str; 11] = [
-    "words", "dom", "api", "week", "actions", "task", "form", "search", "sync", "account", "main",
+const PARTS: [&str; 16] = [
+    "words",
+    "dom",
+    "api",
+    "attention",
+    "diff",
+    "week",
+    "attention_view",
+    "settle",
+    "actions",
+    "task",
+    "form",
+    "conflict",
+    "search",
+    "sync",
+    "account",
+    "main",
 ];
 
 const HTML: &str = "text/html; charset=utf-8";

@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::attention::{Attention, attention_of};
 use super::week::{Stamps, Week};
 use super::words::{Language, WeekPageTexts};
 use crate::task::{Datum, TaskView};
@@ -75,12 +76,12 @@ impl WeekPage<'_> {
                     (self.weekday(day.datum)) ", " (day.datum)
                 }
                 // Passed slots are left out, so today's first one is the current one.
-                dl { @for (at, slot) in day.slots.iter().enumerate() { (self.slot(slot, is_today && at == 0)) } }
+                dl { @for (at, slot) in day.slots.iter().enumerate() { (self.slot(day.datum, slot, is_today && at == 0)) } }
             }
         }
     }
 
-    fn slot(&self, slot: &DaySlot, is_current: bool) -> Markup {
+    fn slot(&self, day: Datum, slot: &DaySlot, is_current: bool) -> Markup {
         let task = slot
             .task
             .and_then(|placed| Some((placed, self.week.task(placed.row)?)));
@@ -88,7 +89,7 @@ impl WeekPage<'_> {
             dt { (self.words.zeit[&slot.zeit]) @if is_current { " · " b { (self.words.up_now) } } }
             @match task {
                 Some((placed, task)) => dd class=(task.kategorie) {
-                    (self.in_slot(placed, task))
+                    (self.in_slot(day, placed, task))
                     @if let Some(body) = self.bodies.get(&placed.row) { div.body { (PreEscaped(body)) } }
                 },
                 None => dd.dim { (self.words.free) },
@@ -96,22 +97,32 @@ impl WeekPage<'_> {
         }
     }
 
-    fn in_slot(&self, placed: Placed, task: TaskView<'_>) -> Markup {
+    fn in_slot(&self, day: Datum, placed: Placed, task: TaskView<'_>) -> Markup {
         html! {
             span.name { (task.title.text()) }
             div.dim {
                 (task.id) " · " (self.words.kategorie[&task.kategorie])
                 @if placed.is_fixed { " · " (self.words.fixed) }
-                @if let Some(deadline) = task.deadline {
-                    " · "
-                    span.late[placed.deadline_missed] {
-                        (self.words.due) " " (deadline)
-                        @if placed.deadline_missed { " – " (self.words.missed) }
-                    }
-                }
+                (self.deadline(task.deadline, Ok(day)))
             }
             @if !task.tags.is_empty() {
                 div { @for tag in task.tags.iter() { span.tag { (tag) } } }
+            }
+        }
+    }
+
+    /// The deadline, and what is wrong about it.
+    fn deadline(&self, deadline: Option<Datum>, place: Result<Datum, Reason>) -> Markup {
+        let timeline = self.week.timeline;
+        let last = timeline.days.last().map_or(timeline.today, |day| day.datum);
+        let attention = attention_of(deadline, place, &(timeline.today..=last));
+        html! {
+            @if let Some(deadline) = deadline {
+                " · "
+                span class=[attention.map(Attention::as_str)] {
+                    (self.words.due) " " (deadline)
+                    @if let Some(attention) = attention { " – " (self.words.attention[attention.as_str()]) }
+                }
             }
         }
     }
@@ -135,7 +146,7 @@ impl WeekPage<'_> {
                     span.name { (task.title.text()) }
                     div.dim {
                         (task.id) " · " (self.words.kategorie[&task.kategorie])
-                        @if let Some(deadline) = task.deadline { " · " (self.words.due) " " (deadline) }
+                        (self.deadline(task.deadline, Err(unplaced.reason)))
                         " · " (self.reason(unplaced.reason))
                     }
                 }

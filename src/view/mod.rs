@@ -1,5 +1,6 @@
 //! PURE. Renders a timeline to JSON and HTML.
 
+mod attention;
 mod html;
 mod json;
 mod markdown;
@@ -7,6 +8,7 @@ mod task;
 mod week;
 mod words;
 
+pub use attention::{Attention, attention_of};
 pub use html::{Bodies, STYLESHEET, UNREADABLE_BODY, html};
 pub use json::{WeekDocument, json};
 pub use markdown::markdown_to_html;

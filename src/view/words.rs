@@ -32,7 +32,8 @@ pub(super) struct WeekPageTexts {
     pub(super) free: String,
     pub(super) fixed: String,
     pub(super) due: String,
-    pub(super) missed: String,
+    /// By the name of the attention that a task needs.
+    pub(super) attention: BTreeMap<String, String>,
     pub(super) unplaced: String,
     /// By the code in API responses. The one of a taken slot is followed by the file that has it.
     pub(super) reason: BTreeMap<String, String>,

@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod attention;
 mod auth;
 mod blobs;
 mod budgets;

@@ -73,6 +73,24 @@ fn over_azurite<const N: usize>() -> [Service; N] {
     })
 }
 
+/// Without a browser.
+#[test]
+fn the_scripts_decisions_hold_in_their_tables() {
+    play("decisions", &[]);
+}
+
+#[test]
+fn two_taps_on_one_spot_complete_one_task() {
+    let (demo, _folder) = demo();
+    play("taps", &[&demo.address]);
+}
+
+#[test]
+fn overdue_planned_late_and_placeless_are_three_things() {
+    let (demo, _folder) = demo();
+    play("attention", &[&demo.address]);
+}
+
 #[test]
 fn the_week_in_three_sizes_two_schemes_and_two_languages() {
     let (demo, _folder) = demo();

@@ -3,8 +3,11 @@ import assert from "node:assert/strict";
 import { dialogOf, dismissAll, make, openEdit, said, tap, task } from "./steps.mjs";
 import { api, isSound, picture, scenario, visit } from "./support.mjs";
 
+const LINES = Array.from({ length: 9 }, (_, at) => `Zeile ${at + 1}`).join("\n");
+
 await scenario("conflict", async ({ browser, urls: [url] }) => {
   const page = await visit(browser, url);
+  await differentFieldsAreNoConflict(page, url);
   await mineStaysWithTheirOtherFields(page, url);
   await theirsIsTaken(page, url);
   await editingGoesOn(page, url);
@@ -13,6 +16,7 @@ await scenario("conflict", async ({ browser, urls: [url] }) => {
     const other = await visit(browser, url, { size, colorScheme: "dark" });
     await bothAreShown(other, url, `Konflikt ${size}`);
     await isSound(other, `a conflict, ${size}`);
+    await picture(other, `conflict-${size}`);
     await other.context().close();
   }
 });
@@ -21,34 +25,64 @@ function change(url, stem, json) {
   return api(url, "PATCH", `/api/tasks/${encodeURIComponent(stem)}`, json);
 }
 
-/** The page changes deadline and text while another client changes deadline and tags. */
+/**
+ * The page changes deadline, category and text while another client changes deadline, tags and text. Only what both
+ * changed is shown, of the text only the lines.
+ */
 async function bothAreShown(page, url, title) {
   const stem = await makeIn(page, url, title);
   await openEdit(page, title);
   const dialog = dialogOf(page);
   await dialog.getByLabel("Frist").fill("2027-05-01");
-  await dialog.getByLabel("Text", { exact: true }).fill(`# ${title}\n\nmein Text`);
-  assert.equal((await change(url, stem, { deadline: "02.05.2027", tags: ["ihr"] })).status, 200);
+  await dialog.getByRole("radio", { name: "Arbeit" }).check();
+  await dialog.getByLabel("Text", { exact: true }).fill(`# ${title}\n\n${LINES}\nmein Text`);
+  const theirs = { deadline: "02.05.2027", tags: ["ihr"], body: `# ${title}\n\nihre Zeile\n${LINES}\nalt` };
+  assert.equal((await change(url, stem, theirs)).status, 200);
   await tap(page, "Speichern");
   await dialog.getByRole("heading", { name: "Inzwischen geändert" }).waitFor();
-  const row = (name) => dialog.getByRole("row").filter({ hasText: name });
-  assert.deepEqual(await row("Frist").getByRole("cell").allInnerTexts(), ["01.05.2027", "02.05.2027"]);
-  assert.deepEqual(await row("Tags").getByRole("cell").allInnerTexts(), ["mein", "ihr"]);
-  assert.deepEqual(await row("Text").getByRole("cell").allInnerTexts(), [
-    `# ${title}\n\nmein Text`,
-    `# ${title}\n\nalt`,
+  const part = (name) => dialog.getByRole("group", { name, exact: true });
+  const values = (name) => part(name).getByRole("definition").allInnerTexts();
+  assert.deepEqual(await values("Frist"), ["Samstag, 01.05.2027", "Sonntag, 02.05.2027"]);
+  for (const name of ["Tags", "Kategorie"]) assert.equal(await part(name).count(), 0, `only one side changed ${name}`);
+  const diff = await part("Text")
+    .locator("pre > *")
+    .evaluateAll((all) => all.map((it) => [it.localName, it.innerText.trim()]));
+  assert.deepEqual(diff, [
+    ["span", `# ${title}`],
+    ["span", ""],
+    ["del", "ihre Zeile"],
+    ["span", "Zeile 1"],
+    ["span", "Zeile 2"],
+    ["span", "… 5 gleiche Zeilen"],
+    ["span", "Zeile 8"],
+    ["span", "Zeile 9"],
+    ["del", "alt"],
+    ["ins", "mein Text"],
   ]);
   return stem;
 }
 
 async function makeIn(page, url, title) {
-  const stem = await make(url, title, { fixedSlot: null, tags: ["mein"], body: `# ${title}\n\nalt` });
+  const stem = await make(url, title, { fixedSlot: null, tags: ["mein"], body: `# ${title}\n\n${LINES}\nalt` });
   await page.goto(`${url}#/?q=${encodeURIComponent(title)}`);
   return stem;
 }
 
 function fields({ deadline, tags, body }) {
   return [deadline, tags.join(), body.split("\n").at(-1)];
+}
+
+/** Both changes stand, and nobody is asked. */
+async function differentFieldsAreNoConflict(page, url) {
+  const stem = await makeIn(page, url, "Jeder etwas");
+  await openEdit(page, "Jeder etwas");
+  await dialogOf(page).getByLabel("Frist").fill("2027-05-01");
+  assert.equal((await change(url, stem, { tags: ["ihr"] })).status, 200);
+  await tap(page, "Speichern");
+  await said(page, "„Jeder etwas“ ist gespeichert.");
+  assert.deepEqual(fields(await task(url, stem)), ["01.05.2027", "ihr", "alt"]);
+  await tap(page, "Schließen");
+  await dismissAll(page);
 }
 
 async function mineStaysWithTheirOtherFields(page, url) {
@@ -74,7 +108,10 @@ async function editingGoesOn(page, url) {
   const stem = await bothAreShown(page, url, "Weiter geht es");
   await tap(page, "Weiter bearbeiten");
   const dialog = dialogOf(page);
-  assert.equal(await dialog.getByLabel("Text", { exact: true }).inputValue(), "# Weiter geht es\n\nmein Text");
+  assert.equal(
+    await dialog.getByLabel("Text", { exact: true }).inputValue(),
+    `# Weiter geht es\n\n${LINES}\nmein Text`,
+  );
   await dialog.getByLabel("Frist").fill("2027-05-03");
   await tap(page, "Speichern");
   await said(page, "„Weiter geht es“ ist gespeichert.");
@@ -88,7 +125,7 @@ async function aSecondChangeMeanwhileIsAConflictAgain(page, url) {
   await change(url, stem, { deadline: "09.05.2027" });
   await tap(page, "Meine behalten");
   const dialog = dialogOf(page);
-  await dialog.getByRole("cell", { name: "09.05.2027" }).waitFor();
+  await dialog.getByRole("definition").getByText("Sonntag, 09.05.2027").waitFor();
   assert.equal((await task(url, stem)).deadline, "09.05.2027", "nothing was written over it");
   await tap(page, "Meine behalten");
   await said(page, "„Noch einmal“ ist gespeichert.");

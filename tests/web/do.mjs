@@ -1,6 +1,7 @@
 // Every action on a task, with the scenario's own tasks: it depends on no existing data.
 import assert from "node:assert/strict";
 import {
+  complete,
   dialogOf,
   dismissAll,
   freeSlots,
@@ -15,7 +16,7 @@ import {
   titled,
   warned,
 } from "./steps.mjs";
-import { api, eventually, isSound, picture, scenario, visit } from "./support.mjs";
+import { SIZES, api, eventually, isSound, picture, scenario, visit } from "./support.mjs";
 
 await scenario("do", async ({ browser, urls: [url] }) => {
   const page = await visitEmpty(browser, url);
@@ -29,6 +30,7 @@ await scenario("do", async ({ browser, urls: [url] }) => {
   await callingOffAndReopening(page, url);
   await searchingAndFiltering(page, url);
   await whatTheServiceRefusesIsSaidAtTheField(page, url);
+  for (const size of Object.keys(SIZES)) await messagesNeverCoverAFormsButtons(browser, url, size);
 });
 
 /** Opens the page after completing all tasks, so that the week has free slots. */
@@ -44,7 +46,7 @@ async function completingShowsAtOnceAndCanBeUndone(page, url) {
   const stem = await make(url, "Blumen gießen");
   await shows(page, "Blumen gießen");
   const held = await hold(page, "**/complete");
-  await tap(page, "Erledigen: Blumen gießen");
+  await complete(page, "Blumen gießen");
   const card = page.getByRole("article").filter({ hasText: "Blumen gießen" });
   await card.getByText("erledigt", { exact: true }).waitFor();
   assert.equal((await task(url, stem)).status, "offen", "the service hasn't heard of it yet");
@@ -88,7 +90,7 @@ async function aRefusedCompletionIsTakenBackAndSaid(page, url) {
   ];
   for (const [answer, words] of refusals) {
     await page.route("**/complete", (route) => (answer ? route.fulfill(answer) : route.abort()), { times: 1 });
-    await tap(page, "Erledigen: Fenster putzen");
+    await complete(page, "Fenster putzen");
     await warned(page, words);
     await page.locator("#alerts .toast").last().waitFor();
     assert.ok(await page.getByRole("button", { name: "Erledigen: Fenster putzen" }).isEnabled(), "it is open again");
@@ -220,6 +222,16 @@ async function callingOffAndReopening(page, url) {
   await dismissAll(page);
   await callOff();
   await page.getByRole("link", { name: "Ausflug", exact: true }).waitFor({ state: "detached" });
+  const mark = (title) =>
+    page
+      .getByRole("article")
+      .filter({ has: page.getByRole("link", { name: title, exact: true }) })
+      .locator(".check")
+      .evaluate((it) => [getComputedStyle(it).backgroundColor, getComputedStyle(it, "::after").transform]);
+  await page.getByLabel("Status").selectOption("alle");
+  const [calledOff, done] = [await mark("Ausflug"), await mark("Angebot für Stadtwerke fertigstellen")];
+  for (const at of [0, 1]) assert.notEqual(calledOff[at], done[at], "called off is no green tick");
+  await picture(page, "called-off");
   await page.getByLabel("Status").selectOption("abgesagt");
   await page.getByRole("link", { name: "Ausflug", exact: true }).click();
   await tap(page, "Wieder öffnen");
@@ -278,4 +290,28 @@ async function whatTheServiceRefusesIsSaidAtTheField(page) {
   await tap(page, "Speichern");
   await said(page, "„Glocke“ ist angelegt.");
   await eventually("the form is gone", async () => !(await dialogOf(page).isVisible()));
+}
+
+async function messagesNeverCoverAFormsButtons(browser, url, size) {
+  const page = await visit(browser, url, { size });
+  await page.route("**/api/preview", (route) => route.abort());
+  await openNew(page);
+  await dialogOf(page).getByLabel("Text", { exact: true }).fill("Zeile\n".repeat(40));
+  const preview = dialogOf(page).getByRole("button", { name: "Vorschau" });
+  for (let number = 1; number <= 3; number += 1) {
+    await preview.click();
+    await eventually("another message", async () => (await page.locator("#alerts .toast").count()) === number);
+  }
+  for (const button of await dialogOf(page).locator("form .buttons button").all()) {
+    await button.scrollIntoViewIfNeeded();
+    const isOnTop = await button.evaluate((it) => {
+      const { x, y, width, height } = it.getBoundingClientRect();
+      return [0.1, 0.5, 0.9].every((part) => it.contains(document.elementFromPoint(x + width * part, y + height / 2)));
+    });
+    assert.ok(isOnTop, `${size}: ${await button.innerText()} is covered`);
+  }
+  await isSound(page, `a form with messages, ${size}`);
+  await picture(page, `messages-${size}`);
+  await tap(page, "Verwerfen");
+  await page.context().close();
 }

@@ -1,6 +1,6 @@
 // Everything from files stays text, in every view. The files are in tests/system/web/hostile.rs.
 import assert from "node:assert/strict";
-import { readyToBeOffline, dialogOf, dismissAll, openEdit, said, tap } from "./steps.mjs";
+import { complete, readyToBeOffline, dialogOf, dismissAll, openEdit, said, tap } from "./steps.mjs";
 import { api, isSound, picture, scenario, visit } from "./support.mjs";
 
 // Elements that no view may contain, inside or outside of the rendered text.
@@ -90,7 +90,7 @@ async function theForm(page, url) {
 
 async function theMessages(page) {
   const title = "<img src=x onerror=globalThis.ran='name'>";
-  await tap(page, `Erledigen: ${title}`);
+  await complete(page, title);
   await said(page, `„${title}“ ist erledigt.`);
   await nothingRan(page, "a message");
   await tap(page, "Rückgängig");

@@ -1,7 +1,7 @@
 // Signing in and out: back to the same place, nothing left behind, and no user sees another's data.
 import assert from "node:assert/strict";
 import { readyToBeOffline, dialogOf, openNew, said, shows, tap } from "./steps.mjs";
-import { eventually, isSound, outside, person, scenario } from "./support.mjs";
+import { LOCALES, SIZES, eventually, isSound, outside, person, picture, scenario } from "./support.mjs";
 
 const SIGNED_OUT = "Du bist nicht angemeldet.";
 
@@ -15,16 +15,29 @@ await scenario("people", async ({ browser, urls: [url, byTokens] }) => {
   await whoMayNotEnterIsTold(page);
   await aSignInThatDoesntHelpIsSaid(browser, url);
   await whereOnlyTokensAreTakenThePageSaysSo(browser, byTokens);
+  await aRefusalIsAPage(browser, url, byTokens);
 });
 
 async function aSignInLeadsBackToTheTask(page, url) {
   await page.goto(`${url}#/task/0001-Annas-Geheimnis`);
+  await nothingButASignIn(page, "arriving");
+  await page.getByRole("link", { name: "Anmelden" }).click();
   const dialog = page.getByRole("dialog", { name: "Annas Geheimnis" });
   await dialog.getByText("0001-Annas-Geheimnis").waitFor();
   assert.equal(page.url(), `${url}#/task/0001-Annas-Geheimnis`);
   await tap(page, "Schließen");
   await page.getByText("anna", { exact: true }).waitFor();
   await isSound(page, "somebody is signed in");
+}
+
+/** Who isn't signed in is told what this is, and can do one thing. */
+async function nothingButASignIn(page, when) {
+  await page.getByText("Deine Woche aus einfachen Textdateien").waitFor();
+  await page.getByText(SIGNED_OUT).waitFor();
+  const actions = page.locator("a:visible, button:visible, input:visible, select:visible");
+  assert.deepEqual(await actions.allInnerTexts(), ["Anmelden"]);
+  await isSound(page, `signed out, ${when}`);
+  await picture(page, `signed-out-${when}`);
 }
 
 async function aSessionThatEndsKeepsTheDraft(page, context, url) {
@@ -52,7 +65,7 @@ async function signingOutLeavesNothing(page, context, url) {
     await tab.getByText(SIGNED_OUT).waitFor();
     assert.ok(!(await tab.locator("body").innerText()).includes("Annas Geheimnis"));
   }
-  await isSound(page, "nobody is signed in");
+  await nothingButASignIn(page, "leaving");
   await other.close();
   const workers = () => navigator.serviceWorker.getRegistrations().then((all) => all.length);
   await eventually("no worker is left", async () => (await page.evaluate(workers)) === 0);
@@ -91,17 +104,26 @@ async function whoMayNotEnterIsTold(page) {
   await page.getByText("Dieses Konto hat hier keinen Zutritt").waitFor();
 }
 
-/** The page redirects to the sign-in once, not in a loop. */
+/** Whose week this device has is redirected to the sign-in, once and not in a loop. */
 async function aSignInThatDoesntHelpIsSaid(browser, url) {
   await outside("anna is at GitHub");
-  const page = await (await person(browser)).newPage();
+  const context = await person(browser);
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.getByRole("link", { name: "Anmelden" }).click();
+  await shows(page, "Annas Geheimnis");
+  await readyToBeOffline(page, "anna");
+  await page.evaluate(() => sessionStorage.clear());
+  await context.clearCookies();
+  await page.reload();
+  await shows(page, "Annas Geheimnis");
   const refusal = {
     status: 401,
     contentType: "application/json; charset=utf-8",
     body: JSON.stringify({ ok: false, code: "not_signed_in", error: "…" }),
   };
   await page.route("**/codex", (route) => route.fulfill(refusal));
-  await page.goto(url);
+  await page.reload();
   await page.getByText("Die Anmeldung hat nicht geklappt. Versuche es noch einmal.").waitFor();
   await page.unroute("**/codex");
   await page.getByRole("link", { name: "Anmelden" }).click();
@@ -111,5 +133,32 @@ async function aSignInThatDoesntHelpIsSaid(browser, url) {
 async function whereOnlyTokensAreTakenThePageSaysSo(browser, url) {
   const page = await (await person(browser)).newPage();
   await page.goto(url);
+  await page.getByRole("link", { name: "Anmelden" }).click();
   await page.getByText("Über GitHubs Seiten meldet sich hier niemand an.").waitFor();
+}
+
+/** A refusal is a page in the reader's language that says what to do, and names no setting. */
+async function aRefusalIsAPage(browser, url, byTokens) {
+  const words = {
+    de: { gone: "Hier ist nichts.", out: "Du bist nicht angemeldet.", home: "Zur Startseite" },
+    en: { gone: "There is nothing here.", out: "You aren't signed in.", home: "To the start page" },
+  };
+  for (const lang of Object.keys(LOCALES))
+    for (const size of Object.keys(SIZES))
+      for (const colorScheme of ["light", "dark"]) {
+        const page = await (await person(browser, { lang, size, colorScheme })).newPage();
+        for (const [address, text] of [
+          [`${url}nirgendwo`, words[lang].gone],
+          [`${url}assets/gone.js`, words[lang].gone],
+          [`${byTokens}codex?format=html`, words[lang].out],
+        ]) {
+          await page.goto(address);
+          await page.getByRole("heading", { name: text }).waitFor();
+          await page.getByRole("link", { name: words[lang].home }).waitFor();
+          assert.doesNotMatch(await page.locator("body").innerText(), /[A-Z]+_[A-Z]+/);
+          await isSound(page, `${address}, ${lang} ${size} ${colorScheme}`);
+        }
+        if (lang === "de") await picture(page, `refused-page-${size}-${colorScheme}`);
+        await page.context().close();
+      }
 }

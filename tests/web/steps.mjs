@@ -31,6 +31,14 @@ export const titled = async (url, title) =>
     })
   ).json.tasks;
 export const tap = (page, name) => page.getByRole("button", { name, exact: true }).click();
+
+/** Completes a task by its check, which ignores taps for 700 ms after cards moved. */
+export async function complete(page, title) {
+  await page.getByRole("button", { name: `Erledigen: ${title}`, exact: true }).waitFor();
+  await new Promise((resume) => setTimeout(resume, 800));
+  await tap(page, `Erledigen: ${title}`);
+}
+
 export const dialogOf = (page) => page.getByRole("dialog");
 export const said = (page, text) => page.locator("#messages").getByText(text).waitFor();
 export const warned = (page, text) => page.locator("#alerts").getByText(text).waitFor();

@@ -1,6 +1,6 @@
 // Two browsers of one user, at one instance or at two: a change in one is visible in the other within 5 s.
 import assert from "node:assert/strict";
-import { make, shows, tap } from "./steps.mjs";
+import { complete, make, shows } from "./steps.mjs";
 import { scenario, visit } from "./support.mjs";
 
 const WITHIN = 5_000; // The limit, in ms.
@@ -13,7 +13,7 @@ await scenario("two", async ({ browser, urls: [here, there] }) => {
   await shows(mine, "Gemeinsame Aufgabe");
   await other.evaluate(() => (globalThis.mark = true));
 
-  const [done] = await Promise.all([mine.waitForResponse("**/complete"), tap(mine, "Erledigen: Gemeinsame Aufgabe")]);
+  const [done] = await Promise.all([mine.waitForResponse("**/complete"), complete(mine, "Gemeinsame Aufgabe")]);
   assert.equal(done.status(), 200);
   const completed = Date.now();
   await other.getByRole("link", { name: "Gemeinsame Aufgabe" }).waitFor({ state: "detached" });

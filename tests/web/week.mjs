@@ -12,7 +12,9 @@ const WORDS = {
     unreadable: "Nicht lesbar",
     line: "Zeile 5: Der Kopf ist kein gültiges YAML.",
     asOf: /^Stand \d\d\.\d\d\., \d\d:\d\d, aus dem Speicher$/,
-    missed: "Frist verpasst",
+    attention: "Braucht Aufmerksamkeit",
+    late: "erst danach geplant",
+    overdue: "überfällig",
     fixed: "fester Termin",
     taken: "Der Termin gehört schon 0003-Teamrunde.",
     full: "In dieser Woche ist nichts mehr frei.",
@@ -30,7 +32,9 @@ const WORDS = {
     unreadable: "Not readable",
     line: /^line 5: /,
     asOf: /^As of \d\d\/\d\d, \d\d:\d\d, from memory$/,
-    missed: "deadline missed",
+    attention: "Needs attention",
+    late: "planned after it",
+    overdue: "overdue",
     fixed: "fixed",
     taken: "Its slot is taken by 0003-Teamrunde.",
     full: "Nothing is free this week.",
@@ -80,7 +84,7 @@ async function showsAll(page, week, words) {
         [await slot.getAttribute("aria-current"), text.includes(words.now)],
         [current ? "time" : null, current],
       );
-      if (task) showsTask(text, task, words);
+      if (task) showsTask(text, task, { ...words, isOverdue: isoOf(task.deadline) < isoOf(week.weekStart) });
     }
   }
   const unplaced = page.getByRole("region", { name: words.unplaced });
@@ -93,18 +97,22 @@ async function showsAll(page, week, words) {
   await page.locator("#as-of", { hasText: words.asOf }).waitFor();
 }
 
+function isoOf(datum) {
+  return datum?.split(".").reverse().join("-");
+}
+
 function showsTask(text, task, words) {
   for (const part of [task.id, task.title, ...task.tags, task.deadline ?? ""])
     assert.ok(text.includes(part), `${part}: ${text}`);
   assert.deepEqual(
-    [text.includes(words.missed), text.includes(words.fixed)],
-    [task.deadlineMissed, task.isFixed],
+    [text.includes(words.overdue), text.includes(words.late), text.includes(words.fixed)],
+    [words.isOverdue, task.deadlineMissed && !words.isOverdue, task.isFixed],
     text,
   );
 }
 
 async function aTask(page, words, name) {
-  await page.getByRole("link", { name: words.task }).click();
+  await page.getByRole("link", { name: words.task, exact: true }).click();
   const dialog = page.getByRole("dialog", { name: words.task });
   await dialog.getByText("Anhang B ergänzen").waitFor();
   await isSound(page, `task, ${name}`);

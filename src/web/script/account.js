@@ -21,12 +21,18 @@ function signIn() {
   location.assign(signInUrl());
 }
 
-/** Resets the state after a 401 or a sign-out. The first load redirects to the sign-in, unless that just didn't work. */
-function showSignedOut() {
+/**
+ * Resets the state after a 401 or a sign-out. Whose week this device has kept is redirected to the sign-in when the page
+ * loads, unless that just didn't work; anybody else is told first what this is.
+ */
+async function showSignedOut() {
   const tried = Date.now() - tab.get(SIGN_IN_TRIED) < SIGN_IN_RETRY_WINDOW;
-  const arriving = !state.week && !state.signedOut;
+  const arriving = !state.week && !state.signedOut && (await cachedWeek().catch(() => null)) !== null;
   state.generation += 1;
   state.pending.clear();
+  dropHold();
+  // They name tasks.
+  for (const list of [messages, alerts]) list.replaceChildren();
   Object.assign(state, { week: null, etag: null, layer: null, found: null, me: null, signedOut: true });
   if (arriving && !tried) return signIn();
   state.tried = tried;
@@ -39,8 +45,16 @@ const signedOutView = () =>
     "div",
     { className: "empty" },
     el("h1", {}, "CodexMiroir"),
+    el("p", {}, words.whatThisIs),
     el("p", { role: "status" }, state.tried ? words.signInFailed : words.signedOut),
-    el("a", { className: "button main", href: signInUrl() }, words.signIn),
+    signInLink(),
+  );
+
+const signInLink = () =>
+  el(
+    "a",
+    { className: "button main", href: signInUrl(), onclick: () => tab.set(SIGN_IN_TRIED, Date.now()) },
+    words.signIn,
   );
 
 async function signOut() {
@@ -72,15 +86,27 @@ function renderFooter() {
   const account = document.querySelector("#account");
   const { me, week, layer } = state;
   // In dev mode there is only one user, and no sign-out.
-  const signedIn = me && me.auth !== "dev";
-  fill(
-    account,
-    signedIn && el("span", { title: words.signedInAs(me.login) }, me.login),
-    signedIn && el("button", { type: "button", onclick: signOut, "data-key": "sign out" }, words.signOut),
-  );
-  document.querySelector("#as-of").textContent =
-    week && !state.signedOut ? words.asOf(momentName(week.generatedAt), words.layer[layer] ?? layer) : "";
+  const login = me && me.auth !== "dev" ? me.login : "";
+  // Drawn only when it changes: a click on a button that is replaced meanwhile is lost.
+  if (account.dataset.login !== login) {
+    account.dataset.login = login;
+    fill(
+      account,
+      login && el("span", { title: words.signedInAs(login) }, login),
+      login && el("button", { type: "button", onclick: signOut, "data-key": "sign out" }, words.signOut),
+    );
+  }
+  const asOf = document.querySelector("#as-of");
+  asOf.hidden = !week || state.signedOut;
+  const text = week && words.asOf(momentName(week.generatedAt), words.layer[layer] ?? layer);
+  if (!asOf.hidden && asOf.textContent !== text) asOf.textContent = text;
 }
+
+document.querySelector("#as-of").addEventListener("click", async ({ currentTarget }) => {
+  currentTarget.ariaBusy = "true";
+  await refresh({ anew: true });
+  currentTarget.ariaBusy = "false";
+});
 
 // --- Offline cache: the last week of the last user ---
 
@@ -117,6 +143,7 @@ async function deleteCachedWeeks(which) {
 /** Removes all user data from this device. `Clear-Site-Data` alone isn't enough: not every browser supports it. */
 function clearLocalData() {
   state.generation += 1;
+  dropHold();
   form = null;
   Object.assign(server, { user: null, version: 0 });
   tab.forget();

@@ -5,11 +5,12 @@ const UNDO_FOR = 10_000; // How long (ms) a success message stays; longer while 
 const messages = document.querySelector("#messages");
 const alerts = document.querySelector("#alerts");
 
-/** Shows a success message, with an undo button if `undo` is given. */
+/** Shows a success message, with an undo button if `undo` is given. Returns how to close it and to add to its text. */
 function showMessage(text, undo) {
   let timer;
-  const toast = el("div", { className: "toast" }, el("p", {}, text));
-  const close = () => toast.remove();
+  const said = el("p", {}, text);
+  const toast = el("div", { className: "toast" }, said);
+  const close = () => closeToast(toast);
   const stopTimer = () => clearTimeout(timer);
   const startTimer = () => (timer = setTimeout(close, UNDO_FOR));
   if (undo)
@@ -31,13 +32,21 @@ function showMessage(text, undo) {
   for (const event of ["pointerleave", "focusout"]) toast.addEventListener(event, startTimer);
   startTimer();
   stack(messages, toast);
+  return { close, add: (...more) => said.append(" ", ...more) };
+}
+
+/** Removes a message: what was under the messages can be tapped now. A recent reflow of all covers more. */
+function closeToast(toast) {
+  if (performance.now() - moved.at >= GUARD)
+    noteReflow(document.querySelector("#notifications").getBoundingClientRect());
+  toast.remove();
 }
 
 /** Shows an error message, which stays until it is dismissed. */
 function showError(text) {
   const toast = el("div", { className: "toast bad" }, el("p", {}, text));
   toast.append(
-    el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: () => toast.remove() }),
+    el("button", { className: "close", type: "button", "aria-label": words.dismiss, onclick: () => closeToast(toast) }),
   );
   stack(alerts, toast);
 }
@@ -45,7 +54,7 @@ function showError(text) {
 /** Appends a message; keeps the newest three. */
 function stack(list, toast) {
   list.append(toast);
-  while (list.children.length > 3) list.firstChild.remove();
+  while (list.children.length > 3) closeToast(list.firstChild);
 }
 
 /** A modal dialog makes the rest of the page inert, so messages must be inside it to be visible and reachable. */
@@ -77,28 +86,31 @@ async function complete(stem, title) {
   if (!canWrite() || state.pending.has(stem)) return;
   await applyOptimistically(stem, "abgeschlossen", async () => {
     const { json } = await request("POST", `${pathOf(stem)}/complete`, { json: {} });
-    if (json.alreadyCompleted) showMessage(words.alreadyCompleted(title));
-    else showMessage(words.completed(title), () => setStatus(stem, title, "offen", json.etag));
-    return json;
+    const said = json.alreadyCompleted
+      ? showMessage(words.alreadyCompleted(title))
+      : showMessage(words.completed(title), () => setStatus(stem, title, "offen", json.etag));
+    return { ...json, said };
   });
 }
 
 function callOff(stem, title, etag) {
-  if (!canWrite()) return;
+  if (!canWrite() || state.pending.has(stem)) return;
   return applyOptimistically(stem, "abgebrochen", async () => {
     const { json } = await patch(stem, { status: "abgebrochen" }, etag);
-    showMessage(words.calledOff(title), () => setStatus(stem, title, "offen", json.etag));
-    return json;
+    const said = showMessage(words.calledOff(title), () => setStatus(stem, title, "offen", json.etag));
+    return { ...json, said };
   });
 }
 
-/** Optimistic update: shows a task with its new status while `change` is sent, and reverts if that fails. */
+/** Optimistic update: shows a task with its new status, in place, while `change` is sent; reverts if that fails. */
 async function applyOptimistically(stem, status, change) {
-  state.pending.set(stem, { status });
+  const sent = change();
+  const entry = { status, sent };
+  state.pending.set(stem, entry);
+  hold();
   render();
   try {
-    const { version } = await change();
-    state.pending.set(stem, { status, version });
+    entry.version = (await sent).version;
     await afterChange();
   } catch (error) {
     state.pending.delete(stem);
@@ -107,16 +119,63 @@ async function applyOptimistically(stem, status, change) {
   }
 }
 
+/** Undoes the optimistic update of a task, once it is confirmed. */
+async function undo(stem, title) {
+  const entry = state.pending.get(stem);
+  if (!entry || entry.undone) return;
+  entry.undone = true;
+  // A failure reverts the card and is reported there.
+  const done = await entry.sent.catch(() => null);
+  if (!done) return;
+  done.said.close();
+  await setStatus(stem, title, "offen", done.etag);
+}
+
 async function setStatus(stem, title, status, etag) {
   if (!canWrite()) return;
   try {
     await patch(stem, { status }, etag);
     state.pending.delete(stem);
-    showMessage(words.reopened(title));
+    render();
+    const said = showMessage(words.reopened(title));
     await afterChange();
+    sayPlace(said, stem);
   } catch (error) {
     handleError(error);
   }
+}
+
+// --- Where a task went ---
+
+/** Adds to a message where the week has the task now, as a link that scrolls to it. */
+function sayPlace(said, stem) {
+  const place = placesIn(state.week).get(stem);
+  if (!place) return;
+  const text = place.slot ? words.wentTo(slotShort(place.slot)) : words.noPlace(reasonOf(place));
+  const show = (event) => {
+    event.preventDefault();
+    goToCard(stem);
+  };
+  said.add(el("a", { href: "#/", onclick: show }, text));
+}
+
+/** Why a task has no place. */
+const reasonOf = ({ reason, takenBy }) =>
+  [words.reason[reason] ?? reason, takenBy && `${stemOf(takenBy)}.`].filter(Boolean).join(" ");
+
+/** Shows the week, scrolled to a task, whose title gets the focus. */
+function goToCard(stem) {
+  dropHold();
+  replaceRoute("#/");
+  const find = () => main.querySelector(`[data-stem="${CSS.escape(stem)}"]`);
+  state.showsAll ||= !find();
+  render();
+  const card = find();
+  if (!card) return;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  card.scrollIntoView({ block: "center", behavior: calm ? "auto" : "smooth" });
+  card.querySelector(".name a").focus({ preventScroll: true });
+  card.classList.add("here");
 }
 
 /** Updates a task with `If-Match`. */

@@ -77,7 +77,8 @@ async function request(method, path, { json, headers = {} } = {}) {
   try {
     response = await fetch(path, { method, headers: sent, body, signal, cache: "no-store", redirect: "manual" });
   } catch {
-    throw new ApiError(method === "GET" ? words.unreachable : words.unsure);
+    const changes = method !== "GET" && path !== "/api/preview";
+    throw new ApiError(changes ? words.unsure : words.unreachable);
   }
   // The hosting platform redirects to its own sign-in.
   if (response.type === "opaqueredirect") throw new ApiError(words.signedOut, { status: 401, code: "not_signed_in" });

@@ -306,28 +306,38 @@ async function saveNew(sent) {
   // The title is sent as the first heading: a heading in the body would replace it otherwise.
   if (task.body) task.body = `# ${fields.title}\n\n${task.body}`;
   const { json } = await request("POST", "/api/tasks", { json: task, headers: { "Idempotency-Key": key } });
-  finish(sent, words.created(json.id, fields.title));
+  finish(sent, words.created(json.id, fields.title), stemOf(json.filename));
 }
 
 async function saveEdit(sent) {
-  const { stem, base } = sent;
-  const changes = changesOf(sent);
-  if (Object.keys(changes).length === 0) return finish(sent, words.nothingChanged);
-  try {
-    await patch(stem, changes, base.etag);
-  } catch (error) {
-    if (error.code !== "precondition_failed" || !isOpen(sent)) throw error;
-    return showConflict();
+  const { stem } = sent;
+  for (;;) {
+    const changes = changesOf(sent);
+    if (Object.keys(changes).length === 0) return finish(sent, words.nothingChanged);
+    try {
+      await patch(stem, changes, sent.base.etag);
+      return finish(sent, words.saved(sent.base.title), stem);
+    } catch (error) {
+      if (error.code !== "precondition_failed" || !isOpen(sent)) throw error;
+    }
+    const { json: theirs } = await request("GET", pathOf(stem));
+    if (!isOpen(sent)) return;
+    if (theirs.problem) throw new ApiError(theirs.problem.message, { code: "task_unreadable" });
+    const both = changedByBoth(fieldsOf(sent.base), sent.fields, fieldsOf(theirs));
+    if (both.length) return showConflict(theirs, both);
+    // Each side changed something else: both changes stand.
+    rebase(theirs);
   }
-  finish(sent, words.saved(base.title));
 }
 
-function finish(sent, text) {
+/** Closes the form, says what was done, and where the task is now. */
+async function finish(sent, text, stem) {
   const wasOpen = isOpen(sent);
   discardForm(sent);
   if (wasOpen) back();
-  showMessage(text);
-  afterChange();
+  const said = showMessage(text);
+  await afterChange();
+  if (stem) sayPlace(said, stem);
 }
 
 /** Shows the error in the form and marks the invalid field. */
@@ -343,87 +353,4 @@ function showFormError(error) {
   input?.setAttribute("aria-invalid", "true");
   input?.setAttribute("aria-describedby", "form-error");
   input?.focus();
-}
-
-// --- Edit conflicts ---
-
-async function showConflict() {
-  const which = form;
-  const { json: theirs } = await request("GET", pathOf(which.stem));
-  if (which !== form) return;
-  if (theirs.problem) throw new ApiError(theirs.problem.message, { code: "task_unreadable" });
-  const mine = changesOf(form);
-  const names = {
-    kategorie: words.kategorieLabel,
-    deadline: words.deadline,
-    fixedSlot: words.fixed,
-    tags: words.tags,
-    body: words.text,
-  };
-  const [own, other] = [form.fields, fieldsOf(theirs)];
-  const differs = (name) => JSON.stringify(own[name]) !== JSON.stringify(other[name]);
-  const row = (name) =>
-    el(
-      "tr",
-      {},
-      el("th", { scope: "row" }, names[name]),
-      el("td", {}, valueView(name, own[name])),
-      el("td", {}, valueView(name, other[name])),
-    );
-  const choose = (label, act, main) => el("button", { type: "button", className: main && "main", onclick: act }, label);
-  const place = dialog.querySelector("#conflict");
-  // Only the conflict can be acted on now.
-  dialog.querySelector("form").hidden = true;
-  const heading = el("h3", { tabindex: "-1" }, words.conflict);
-  place.replaceChildren(
-    heading,
-    el("p", {}, words.conflictHint),
-    el(
-      "div",
-      { className: "scroll", tabindex: "0", role: "group", "aria-label": words.conflict },
-      el(
-        "table",
-        {},
-        el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            [words.field, words.mine, words.theirs].map((name) => el("th", { scope: "col" }, name)),
-          ),
-        ),
-        el("tbody", {}, Object.keys(names).filter(differs).map(row)),
-      ),
-    ),
-    el(
-      "p",
-      { className: "buttons" },
-      choose(words.keepMine, () => continueFrom(theirs, { ...other, ...pick(own, mine) }, true), true),
-      choose(words.takeTheirs, () => {
-        discardForm(form);
-        back();
-        afterChange();
-      }),
-      choose(words.keepEditing, () => continueFrom(theirs, { ...other, ...pick(own, mine) }, false)),
-    ),
-  );
-  heading.focus();
-}
-
-const pick = (object, names) => Object.fromEntries(Object.keys(names).map((name) => [name, object[name]]));
-
-/** Rebases the form on the current version, with the fields that were changed here. */
-function continueFrom(base, fields, save) {
-  Object.assign(form, { base, fields });
-  saveDraft();
-  showForm();
-  if (save) dialog.querySelector("form").requestSubmit();
-}
-
-function valueView(name, value) {
-  if (value === null || value === "" || value.length === 0) return words.none;
-  if (name === "body") return el("pre", {}, value);
-  if (name === "fixedSlot") return slotName(value);
-  return name === "tags" ? value.join(", ") : (words.kategorie[value] ?? value);
 }

@@ -21,6 +21,7 @@ function searchRoute() {
 
 /** Runs the search of the URL's parameters. */
 async function showSearch(parameters) {
+  const before = searchRoute();
   criteria = {
     ...NO_CRITERIA,
     ...Object.fromEntries(
@@ -33,6 +34,7 @@ async function showSearch(parameters) {
     const input = searchForm.elements[name];
     if (document.activeElement !== input) input.value = criteria[name];
   }
+  if (searchRoute() !== before) dropHold();
   if (searchRoute() === "#/") {
     latestId += 1;
     const wasFound = state.found;
@@ -61,6 +63,7 @@ async function searchPage(cursor) {
 }
 
 async function searchMore() {
+  release();
   const id = latestId;
   try {
     const { tasks, next } = await searchPage(state.found.next);
@@ -72,8 +75,7 @@ async function searchMore() {
   }
 }
 
-function foundView() {
-  const { tasks, next } = state.found;
+function foundView({ tasks, next }) {
   return el(
     "section",
     { className: "list found", "aria-labelledby": "found" },

@@ -7,11 +7,14 @@ async function openSync() {
     if (isAt("sync")) showSync(syncState(json), syncButton());
   } catch (error) {
     const open = isAt("sync");
-    if (error.code === "github_not_configured") return open && showSync(el("p", {}, words.syncOff));
+    if (error.code === "github_not_configured") return open && showSync(el("p", {}, syncOffText()));
     if (open) back();
     handleError(error);
   }
 }
+
+/** Without a sign-in the reader runs the service. */
+const syncOffText = () => [words.syncOff, state.me?.auth === "dev" && words.syncSettings].filter(Boolean).join(" ");
 
 function showSync(...content) {
   show(

@@ -18,6 +18,7 @@ function hide() {
   if (!dialog.open) return;
   moveMessages(document.body);
   dialog.close();
+  noteReflow();
   if (opener) document.querySelector(`[data-key="${CSS.escape(opener)}"]`)?.focus();
 }
 
@@ -81,7 +82,7 @@ function factsOf(task, stem) {
       task.abgeschlossen_am ? words.doneAt(slotName(task.abgeschlossen_am)) : words.status[task.status],
     ],
     [words.fixed, task.fixedSlot && slotName(task.fixedSlot)],
-    [words.deadline, task.deadline && dayName(task.deadline)],
+    [words.deadline, task.deadline && deadlineOf(task)],
     [words.tags, task.tags.length > 0 && task.tags.map((tag) => el("span", { className: "tag" }, tag))],
     [words.file, stem],
   ];
@@ -90,6 +91,11 @@ function factsOf(task, stem) {
     { className: "rows" },
     rows.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
+}
+
+function deadlineOf(task) {
+  const kind = kindOf(task);
+  return [dayName(task.deadline), " ", kind && el("span", { className: `warn ${kind}` }, words.attention[kind])];
 }
 
 function taskButtons(stem, { title, status, etag }) {

@@ -5,11 +5,12 @@ const state = {
   etag: null,
   layer: null, // The cache layer that served the week, or `offline` for the cached one.
   offlineReason: null, // Why the service couldn't be reached, as a text.
-  me: null, // {login, userId, auth}
+  me: null, // {login, userId, auth, storage}
   signedOut: false,
   showsAll: false, // Whether all unplaced tasks are shown, not only the first ones.
+  showsUrgent: false, // The same for those that need attention.
   found: null, // The search result: {tasks, next}
-  pending: new Map(), // Optimistic status changes by stem: {status, version}; the version once the write is confirmed.
+  pending: new Map(), // Optimistic status changes by stem: {status, sent, version}; the version once confirmed.
   generation: 0, // Incremented on sign-out: responses to earlier requests must not be shown to the next user.
 };
 
@@ -20,23 +21,29 @@ const isOffline = () => state.layer === "offline";
 const ACTIVE_FOR = 120_000; // The user counts as idle after this time (ms) without input.
 const POLL_ACTIVE = 3_000;
 const POLL_IDLE = 60_000;
+const POLL_FOLDER = 1_000; // The service watches a folder, so an editor's change is in its next read.
 
 let lastActive = Date.now();
+let lastStrict = 0;
 let retryNotBefore = 0; // Earliest time of the next request, from `Retry-After`.
 let timer;
 let inFlight = null;
 let rerun = false;
 
-/** Refreshes the week. Single flight, but a call during a read makes it run again: that read may predate a write. */
-function refresh({ strict = false } = {}) {
+/**
+ * Refreshes the week. Single flight, but a call during a read makes it run again: that read may predate a write. `anew`
+ * has the service list the files again.
+ */
+function refresh(how = {}) {
   if (inFlight) {
-    rerun = true;
+    rerun = { ...rerun, ...how };
     return inFlight;
   }
   inFlight = (async () => {
     do {
+      const { strict, anew } = rerun || how;
       rerun = false;
-      await readWeek(strict);
+      await readWeek(strict, anew);
     } while (rerun);
   })().finally(() => {
     inFlight = null;
@@ -45,14 +52,19 @@ function refresh({ strict = false } = {}) {
   return inFlight;
 }
 
-async function readWeek(strict) {
+async function readWeek(strict, anew) {
   const { generation } = state;
   const known = server.version;
   const headers = {};
-  if (strict) headers["Cache-Control"] = "no-cache";
-  if (state.etag) headers["If-None-Match"] = state.etag;
+  if (strict) {
+    headers["Cache-Control"] = "no-cache";
+    lastStrict = Date.now();
+  }
+  // Without a condition the answer always says of when it is.
+  if (state.etag && !anew) headers["If-None-Match"] = state.etag;
+  const path = anew ? "/codex?nocache=true" : "/codex";
   try {
-    const response = (preload && (await takePreload())) || (await request("GET", "/codex", { headers }));
+    const response = (preload && (await takePreload())) || (await request("GET", path, { headers }));
     if (generation !== state.generation) return;
     if (response.json) applyWeek(response.json, response.headers.get("etag"));
     const visibly = response.json || isOffline() || state.signedOut;
@@ -63,7 +75,7 @@ async function readWeek(strict) {
     if (state.found && server.version > known) await searchAgain();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (generation === state.generation) await handleReadError(error);
+    if (generation === state.generation) await handleReadError(error, anew);
   }
 }
 
@@ -71,14 +83,19 @@ function applyWeek(week, etag) {
   state.week = week;
   state.etag = etag;
   noteUser(week.userId, week.version);
-  for (const [stem, { version }] of state.pending) {
-    if (version && version <= week.version) state.pending.delete(stem);
-  }
+  if (!held) forgetConfirmed();
   afterPaint(() => cacheWeek(week));
 }
 
-/** After a failed read, the last known week stays visible, marked with its age. */
-async function handleReadError(error) {
+/** Forgets the optimistic changes that the week contains. */
+function forgetConfirmed() {
+  for (const [stem, { version }] of state.pending) {
+    if (version && version <= state.week?.version) state.pending.delete(stem);
+  }
+}
+
+/** After a failed read, the last known week stays visible, marked with its age. Who `asked` for it is told why. */
+async function handleReadError(error, asked) {
   if (error.status === 401) return showSignedOut();
   if (error.status === 403) {
     Object.assign(state, { week: null, etag: null });
@@ -93,7 +110,7 @@ async function handleReadError(error) {
     state.week = cached;
   }
   if (!state.week) return showFailure(error);
-  if (!unavailable) return;
+  if (!unavailable) return asked && showError(error.message);
   const offlineReason = error.code === "unreachable" ? words.offline : error.message;
   const changed = state.layer !== "offline" || offlineReason !== state.offlineReason;
   Object.assign(state, { layer: "offline", offlineReason });
@@ -106,6 +123,7 @@ function schedule() {
   if (document.hidden || state.signedOut) return;
   const active = Date.now() - lastActive < ACTIVE_FOR;
   let wait = active ? POLL_ACTIVE : POLL_IDLE;
+  if (state.me?.storage === "folder") wait = POLL_FOLDER;
   const slotPasses = state.week ? Date.parse(state.week.validUntil) - serverNow() : Infinity;
   const passing = slotPasses > 0 && slotPasses <= wait;
   if (passing) wait = slotPasses + 100;
@@ -113,7 +131,7 @@ function schedule() {
   timer = setTimeout(() => {
     // Marks the passed slot at once, even if the read fails.
     if (passing) render();
-    refresh({ strict: active && !passing });
+    refresh({ strict: active && !passing && Date.now() - lastStrict >= POLL_ACTIVE });
   }, wait);
 }
 
@@ -164,6 +182,14 @@ function hasPassed(datum, zeit, now) {
 const isoOf = (datum) => datum.split(".").reverse().join("-");
 const datumOf = (iso) => iso.split("-").reverse().join(".");
 const dayName = (datum) => `${words.days[new Date(`${isoOf(datum)}T12:00:00Z`).getUTCDay()]}, ${datum}`;
+/** The day as in "Mo 30. Nov", with the year if that isn't the week's. */
+function dayShort(datum) {
+  const date = new Date(`${isoOf(datum)}T12:00:00Z`);
+  const year = datum.slice(6);
+  const name = words.dayShort(words.days[date.getUTCDay()], date.getUTCDate(), words.months[date.getUTCMonth()]);
+  return year === state.week?.weekStart.slice(6) ? name : `${name} ${year}`;
+}
+const slotShort = ({ datum, zeit }) => `${dayShort(datum)}, ${words.zeit[zeit].toLowerCase()}`;
 const slotName = ({ datum, zeit }) => `${dayName(datum)}, ${words.zeit[zeit]}`;
 
 /** An instant as date and time in the week's time zone. */
@@ -182,11 +208,15 @@ function momentName(rfc3339) {
 const main = document.querySelector("main");
 
 function render() {
+  const { week, found } = shown();
+  const before = cardPlaces();
   document.body.dataset.layer = state.layer ?? "";
+  document.body.toggleAttribute("data-signed-out", state.signedOut);
   if (state.signedOut) fill(main, signedOutView());
-  else if (state.found) fill(main, offlineBanner(), foundView());
-  else if (state.week) fill(main, offlineBanner(), weekView(state.week));
+  else if (found) fill(main, offlineBanner(), foundView(found));
+  else if (week) fill(main, offlineBanner(), weekView(week));
   main.ariaBusy = "false";
+  settle(before);
   afterPaint(renderFooter);
 }
 
@@ -194,6 +224,7 @@ function weekView(week) {
   const now = localNow();
   return [
     el("h1", { className: "quiet" }, words.weekFrom(week.weekStart)),
+    attentionView(week),
     el(
       "section",
       { "aria-label": words.week, className: "week" },
@@ -248,18 +279,19 @@ function slotView(day, slot, isCurrent, isPast) {
 /** A task's card, in the week, the lists and the search result. */
 function card(task, ...more) {
   const stem = stemOf(task.file);
-  const status = state.pending.get(stem)?.status ?? task.status ?? "offen";
+  const pending = state.pending.get(stem);
+  const status = pending?.status ?? task.status ?? "offen";
   const open = status === "offen";
   return el(
     "article",
-    { className: `card ${task.kategorie} ${open ? "" : "gone"}` },
+    { className: `card ${task.kategorie} ${open ? "" : `gone ${status}`}`, "data-stem": stem },
     el("button", {
       className: "check",
       type: "button",
       "aria-label": words.completeTask(task.title),
       "data-key": `check ${stem}`,
       "aria-disabled": (!open || isOffline()) && "true",
-      onclick: () => open && complete(stem, task.title),
+      onclick: (event) => open && isMeant(event) && complete(stem, task.title),
     }),
     el(
       "div",
@@ -270,15 +302,9 @@ function card(task, ...more) {
         { className: "facts" },
         el("span", {}, task.id),
         el("span", { className: "kategorie" }, words.kategorie[task.kategorie]),
-        !open && el("span", {}, words.status[status]),
+        !open && !pending && el("span", {}, words.status[status]),
         (task.isFixed || task.fixedSlot) && el("span", { className: "fixed" }, words.fixed),
-        task.deadline &&
-          el(
-            "span",
-            { className: task.deadlineMissed ? "missed" : undefined },
-            words.due(task.deadline),
-            task.deadlineMissed && ` · ${words.missed}`,
-          ),
+        dueView(task),
         (task.tags ?? []).map((tag) =>
           el(
             "button",
@@ -295,6 +321,23 @@ function card(task, ...more) {
       ),
       more,
     ),
+    !open &&
+      pending &&
+      el(
+        "p",
+        { className: "undo" },
+        el("span", {}, words.status[status]),
+        el(
+          "button",
+          {
+            type: "button",
+            "aria-label": `${words.undo}: ${task.title}`,
+            "data-key": `undo ${stem}`,
+            onclick: () => undo(stem, task.title),
+          },
+          words.undo,
+        ),
+      ),
   );
 }
 
@@ -307,20 +350,7 @@ function unplacedView({ unplaced }) {
     state.showsAll = true;
     render();
   };
-  const item = (task) =>
-    el(
-      "li",
-      {},
-      card(
-        task,
-        el(
-          "p",
-          { className: "why" },
-          words.reason[task.reason] ?? task.reason,
-          task.takenBy && ` ${stemOf(task.takenBy)}.`,
-        ),
-      ),
-    );
+  const item = (task) => el("li", {}, card(task, el("p", { className: "why" }, reasonOf(task))));
   const rest =
     shown.length < unplaced.length &&
     el("button", { type: "button", "data-key": "all unplaced", onclick: showAll }, words.showAll(unplaced.length));
@@ -376,8 +406,10 @@ function offlineBanner() {
   );
 }
 
-/** Shows an error in place of the week. */
+/** Shows an error in place of the week. Who may not enter can only sign in as somebody else. */
 function showFailure(error) {
+  const refused = error.status === 403;
+  document.body.toggleAttribute("data-signed-out", refused);
   fill(
     main,
     el(
@@ -385,6 +417,7 @@ function showFailure(error) {
       { className: "empty" },
       el("h1", {}, "CodexMiroir"),
       el("p", { role: "alert" }, error.message),
+      refused && state.me?.auth !== "dev" && signInLink(),
       el("button", { type: "button", onclick: () => refresh() }, words.retry),
     ),
   );

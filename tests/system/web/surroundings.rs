@@ -1,7 +1,10 @@
 //! The page's surroundings: time passes, the connection is lost, there is no JavaScript.
 
+use std::fs;
+
 use super::{demo, play, play_with};
 use crate::support::process::{Service, codex_miroir, other_clock};
+use crate::support::scene::task;
 
 /// The demo whose clock starts at `moment`, Berlin time.
 fn demo_at(moment: &str) -> (Service, tempfile::TempDir) {
@@ -21,6 +24,32 @@ fn demo_at(moment: &str) -> (Service, tempfile::TempDir) {
 fn a_slot_that_passes_goes_while_the_page_is_open() {
     let (demo, _folder) = demo_at("2026-11-27 08:59:30");
     play("slot", &[&demo.address]);
+}
+
+#[test]
+fn what_an_editor_does_is_on_the_open_page_by_itself() {
+    let (demo, folder) = demo();
+    let tasks = folder.path().join("demo/raw/local/tasks");
+    let (made, renamed) = (
+        tasks.join("0900-Editor.md"),
+        tasks.join("0901-Umbenannt.md"),
+    );
+    play_with("editor", &[&demo.address], |what| {
+        let done = match what {
+            "a file is made" => fs::write(&made, task("Aus dem Editor")),
+            "it is saved in place" => fs::write(&made, task("Anders betitelt")),
+            "it is saved by a rename" => {
+                let draft = tasks.join(".0900-Editor.md.swp");
+                let written = fs::write(&draft, task("Noch einmal anders"));
+                written.and_then(|()| fs::rename(draft, &made))
+            }
+            "it gets another name" => fs::rename(&made, &renamed),
+            "it is removed" => fs::remove_file(&renamed),
+            other => panic!("nobody does {other}"),
+        };
+        done.unwrap();
+        String::new()
+    });
 }
 
 #[test]
