@@ -116,6 +116,11 @@ fn the_keyboard_is_enough_and_the_focus_is_never_lost() {
 }
 
 #[test]
+fn a_line_means_what_people_mean_by_it_and_loses_nothing_of_it() {
+    play("quick_add", &[]);
+}
+
+#[test]
 fn the_page_asks_with_what_it_knows_and_draws_only_what_is_new() {
     let (demo, _folder) = demo();
     play("refresh", &[&demo.address]);
