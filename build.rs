@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 const FOLDER: &str = "src/web";
 
 /// The script's parts in the order of concatenation: top-level code may only use the parts before its own.
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 18] = [
     "words",
     "dom",
     "api",
@@ -27,6 +27,8 @@ const PARTS: [&str; 16] = [
     "task",
     "form",
     "conflict",
+    "quick_add",
+    "quick_line",
     "search",
     "sync",
     "account",

@@ -121,6 +121,12 @@ fn a_line_means_what_people_mean_by_it_and_loses_nothing_of_it() {
 }
 
 #[test]
+fn one_line_makes_a_task_by_keyboard_by_touch_and_on_any_screen() {
+    let (demo, _folder) = demo();
+    play("quick", &[&demo.address]);
+}
+
+#[test]
 fn the_page_asks_with_what_it_knows_and_draws_only_what_is_new() {
     let (demo, _folder) = demo();
     play("refresh", &[&demo.address]);

@@ -15,6 +15,7 @@ await scenario("hostile", async ({ browser, urls: [url] }) => {
   await theUnreadableFile(page);
   await theSearch(page, url);
   await theForm(page, url);
+  await theLine(page);
   await theMessages(page);
   await theConflict(page, url);
   await theAddress(page, url);
@@ -86,6 +87,14 @@ async function theForm(page, url) {
   await nothingRan(page, "the preview");
   await tap(page, "Verwerfen");
   await page.goto(`${url}#/`);
+}
+
+async function theLine(page) {
+  const line = page.getByRole("textbox", { name: "Schnell anlegen" });
+  await line.fill("<img src=x onerror=globalThis.ran='line'> #<svg/onload=globalThis.ran=7>");
+  await page.getByRole("button", { name: "#<svg/onload=globalThis.ran=7>" }).waitFor();
+  await nothingRan(page, "quick add");
+  await line.fill("");
 }
 
 async function theMessages(page) {

@@ -145,6 +145,7 @@ function clearLocalData() {
   state.generation += 1;
   dropHold();
   form = null;
+  startLine();
   Object.assign(server, { user: null, version: 0 });
   tab.forget();
   const workers = navigator.serviceWorker?.getRegistrations() ?? Promise.resolve([]);

@@ -2,25 +2,26 @@
 
 /**
  * The open form: `stem` of the task to edit, or null for a new one; `base`, the task as read; `fields`, the form's
- * values; `key`, the `Idempotency-Key`. It survives a reload as a draft.
+ * values; `key`, the `Idempotency-Key`; `line`, the text of quick add that it came from. It survives a reload as a draft.
  */
 let form = null;
 
 const DRAFT = "codex-draft ";
-const draftName = (stem) => `${DRAFT}${server.user} ${stem ?? ""}`;
+const draftName = ({ stem, line }) => `${DRAFT}${server.user} ${stem ?? (line ? "+" : "")}`;
 
 function saveDraft() {
-  if (form?.touched) tab.set(draftName(form.stem), form);
+  if (form?.touched) tab.set(draftName(form), form);
 }
 
 /** Closes a form and removes its draft. */
 function discardForm(which) {
-  tab.forget(draftName(which.stem));
+  tab.forget(draftName(which));
   if (form === which) form = null;
+  if (which.line) finishLine(which.line);
 }
 
-function loadDraft(stem) {
-  const draft = tab.get(draftName(stem));
+function loadDraft(which) {
+  const draft = tab.get(draftName(which));
   return draft && { ...draft, restored: true, sending: false };
 }
 
@@ -28,7 +29,7 @@ const newKey = () =>
   [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, "0")).join("");
 
 function openNew(given) {
-  form = loadDraft(null) ?? {
+  form = (given.has("line") && lineForm()) || loadDraft({ stem: null }) || {
     stem: null,
     key: newKey(),
     fields: {
@@ -46,7 +47,7 @@ function openNew(given) {
 const slotFrom = (datum, zeit) => (/^\d{2}\.\d{2}\.\d{4}$/.test(datum ?? "") && zeit in ENDS ? { datum, zeit } : null);
 
 async function openEdit(stem) {
-  form = loadDraft(stem);
+  form = loadDraft({ stem });
   if (form) return showForm();
   showLoading(stem);
   try {

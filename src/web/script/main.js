@@ -64,6 +64,7 @@ for (const event of ["pointerdown", "keydown", "focus"])
   window.addEventListener(event, noteActivity, { passive: true });
 
 await refresh();
+restoreLine();
 route();
 // Optional: without the worker the page just doesn't open offline.
 async function register() {

@@ -160,6 +160,11 @@ function zone() {
  */
 function localNow() {
   if (serverNow() < Date.parse(state.week.validUntil)) return { date: isoOf(state.week.weekStart), hour: 0 };
+  return clock();
+}
+
+/** The same by the clock alone. */
+function clock() {
   const format = {
     timeZone: zone(),
     year: "numeric",

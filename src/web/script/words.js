@@ -80,6 +80,10 @@ const GERMAN = {
   saved: (title) => `„${title}“ ist gespeichert.`,
   nothingChanged: "Es war nichts geändert.",
 
+  removeChip: (text) => `${text}: doch ein Teil des Titels`,
+  obstacle: { passed: "schon vorbei", taken: "schon vergeben" },
+  titleMissing: "Es fehlt noch, was zu tun ist.",
+
   conflict: "Inzwischen geändert",
   conflictHint:
     "Jemand hat dasselbe geändert, während du die Aufgabe bearbeitet hast. Was nur eine Seite geändert hat, gilt in jedem Fall.",
@@ -236,6 +240,10 @@ const ENGLISH = {
   created: (id, title) => `${id} “${title}” is created.`,
   saved: (title) => `“${title}” is saved.`,
   nothingChanged: "Nothing was changed.",
+
+  removeChip: (text) => `${text}: part of the title after all`,
+  obstacle: { passed: "already over", taken: "already taken" },
+  titleMissing: "It doesn't say yet what is to be done.",
 
   conflict: "Changed meanwhile",
   conflictHint: "Somebody changed the same while you edited the task. What only one side changed stands in any case.",
