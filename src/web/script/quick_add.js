@@ -108,6 +108,8 @@ const SHORT_DAYS = {
   de: ["so|sun", "mo|mon", "di|tues?", "mi|wed", "do|thu|thurs?", "fr|fri", "sa|sat"],
   en: ["sun", "mon", "tues?", "wed", "thu|thurs?", "fri", "sat"],
 };
+// Of these the last word of a line may be an ordinary one: "Liste to do".
+const ORDINARY_WORDS = { de: "so|mo|di|do|sun", en: "sun" };
 const MONTHS = [
   "jan(?:uar|uary)?",
   "feb(?:ruar|ruary)?",
@@ -144,8 +146,8 @@ const NOUNS = GERMAN_NOUNS.map((it, index) => `${it}|${["morning", "noon|afterno
 /** After these words a day or slot is part of what they say: "für Freitag", "jeden Montag", "vom 3.12.". */
 const BEFORE_A_NAME = new Set(
   `ab an bei bis das dem der des die from für fuer for mit nach of oder or seit since to und and until vom von vor wie
-  with zu zum zur zwischen between as by before after every each last good ganzen guten jede jeden jeder jedes letzte
-  letzten letzter version kapitel chapter punkt teil part`.split(/\s+/),
+  with zu zum zur zwischen between as by before after every each last the good ganzen guten jede jeden jeder jedes
+  letzte letzten letzter version kapitel chapter punkt teil part`.split(/\s+/),
 );
 
 const anyOf = (sources) => sources.join("|");
@@ -166,7 +168,7 @@ function dateForms(language) {
   const [day, short, month] = [DAYS, SHORT_DAYS[language], MONTHS].map(anyOf);
   const both = DAYS.map((it, index) => `${it}|${SHORT_DAYS[language][index]}`);
   const anyDay = anyOf(both);
-  const on = "(?:(?:am|den|on)\\s+)";
+  const on = "(?:(?:am|den|on(?:\\s+the)?)\\s+)";
   const named = `(?:(?:${anyDay})\\.?,?\\s+(?:(?:den|the)\\s+)?)`;
   const next = `(?:n${AE}chste[nrs]?|next)`;
   const numbers = ([, date, month, year], now) => nextDay(Number(date), Number(month), year, now);
@@ -182,10 +184,12 @@ function dateForms(language) {
     [
       `${on}?${named}?(\\d{1,2})(?:\\.|st|nd|rd|th)?\\s+(?:of\\s+)?(${month})(?:\\.?,?\\s+(\\d{4}))?`,
       ([, date, word, year], now) => ofMonth(date, word, year, now),
+      { mayBeBare: true },
     ],
     [
       `${on}?${named}?(${month})\\.?\\s+(\\d{1,2})(?:st|nd|rd|th)?(?:,?\\s+(\\d{4}))?`,
       ([, word, date, year], now) => ofMonth(date, word, year, now),
+      { mayBeBare: true },
     ],
     ["heute|today", (_, now) => now],
     ["morgen|tomorrow", (_, now) => now + ONE_DAY],
@@ -201,6 +205,7 @@ function dateForms(language) {
     [`(?:kommende[nr]?|diese[nr]?|coming|this)\\s+(${anyDay})`, coming],
     [`${on}?(${day})`, coming, { weekly: true }],
     [`${on}(${short})`, coming, { weekly: true }],
+    [`(${ORDINARY_WORDS[language]})`, coming, { weekly: true, isWeak: true, onlyBeside: true }],
     [`(${short})`, coming, { weekly: true, isWeak: true }],
   ];
   return forms.map(([source, read, more]) => ({ regex: expression(source), read, ...more }));
@@ -210,13 +215,18 @@ const DATE_FORMS = { de: dateForms("de"), en: dateForms("en") };
 
 // --- Expressions ---
 
+/** A month and a number: "Mai 3" may be about three of something. */
+const BARE = /^(?:\d+\s+\p{L}+|\p{L}+\.?\s+\d+)[,;:.!]?$/u;
+
 /** The longest date at `start`. */
 function dateAt(text, start, { now, language }, ofDeadline = false) {
   let longest = null;
-  for (const { regex, read, weekly, isWeak, ...form } of DATE_FORMS[language]) {
+  for (const { regex, read, weekly, onlyBeside, ...form } of DATE_FORMS[language]) {
     const match = (ofDeadline || !form.ofDeadline) && matchAt(regex, text, start);
     const date = match ? read(match, now) : null;
-    if (date !== null && !(longest?.end >= regex.lastIndex)) longest = { end: regex.lastIndex, date, weekly, isWeak };
+    if (date === null || longest?.end >= regex.lastIndex) continue;
+    const isWeak = form.isWeak || (form.mayBeBare && BARE.test(match[0]));
+    longest = { end: regex.lastIndex, date, weekly, isWeak, onlyBeside };
   }
   return longest;
 }
@@ -261,14 +271,16 @@ function timeAt(text, start, { language }) {
   if (!match) return null;
   const [, at, hours, separator, minutes, uhr, pm, am] = match;
   const isTwelve = pm ?? am;
-  const isSure = Boolean(uhr ?? isTwelve) || separator === ":";
-  if (!isSure && (!at || separator)) return null;
+  const isClock = separator === ":";
+  // "2:30" may be how long something takes.
+  const isSure = Boolean(uhr ?? isTwelve) || (isClock && hours >= 6);
+  if (!isSure && !isClock && (!at || separator)) return null;
   // Nobody means the night by "um 5".
-  const isLate = pm || (!isSure && hours < 7);
+  const isLate = pm || (!isSure && !isClock && hours < 7);
   const hour = (isTwelve ? Number(hours) % 12 : Number(hours)) + (isLate ? 12 : 0);
   if (hour > 23 || Number(minutes ?? 0) > 59 || (isTwelve && !(hours >= 1 && hours <= 12))) return null;
   const zeit = ZEITEN[hour < 12 ? 0 : hour < 18 ? 1 : 2];
-  return { end: TIME[language].lastIndex, zeit, isWeak: !isSure, inTitle: true };
+  return { end: TIME[language].lastIndex, zeit, isWeak: !isSure, onlyBeside: isClock && !at, inTitle: true };
 }
 
 const DEADLINE = new RegExp(
@@ -286,10 +298,17 @@ function markedAt(text, start, previous, context) {
   const kategorie = matchAt(KATEGORIE, text, start);
   if (kategorie) return { end: KATEGORIE.lastIndex, field: "kategorie", kategorie: kategorie[1] ? "arbeit" : "privat" };
   const mark = matchAt(DEADLINE, text, start)?.[0];
-  // "Montag bis Freitag" is a span.
-  const isSpan = mark !== "!" && previous?.date !== undefined;
+  const isSpan = previous?.date !== undefined && /^bis\s+(?:zum\s+)?$/iu.test(mark);
   const deadline = mark && !isSpan && dateAt(text, start + mark.length, context, true);
   return deadline ? { end: deadline.end, field: "deadline", date: deadline.date } : null;
+}
+
+const TO = /\s*(?:[-–]|bis(?:\s+zum)?\s|to\s|until\s|till\s)\s*/iuy;
+
+/** The end of "Montag bis Freitag", whose first day ends at `end`; null if no other day follows. */
+function endOfSpan(text, end, context) {
+  const to = matchAt(TO, text, end);
+  return to && dateAt(text, TO.lastIndex, context, true)?.end;
 }
 
 /** The expression at `start`, or null. One that belongs to the word before it sets no field. */
@@ -298,6 +317,8 @@ function expressionAt(text, start, previous, context) {
   if (marked) return { start, ...marked };
   const when = slotAt(text, start, previous, context) ?? dateAt(text, start, context) ?? timeAt(text, start, context);
   if (!when) return null;
+  const end = when.date !== undefined && endOfSpan(text, when.end, context);
+  if (end) return { start, end, date: when.date, isOfName: true };
   const word = previous && !previous.field ? text.slice(previous.start, previous.end).toLowerCase() : "";
   const isPart = (previous?.isOfName || previous?.field === "deadline") && when.date === undefined;
   const isOfName = isPart || BEFORE_A_NAME.has(word.normalize("NFC"));
@@ -337,13 +358,15 @@ function readItems(text, context, kept) {
 // --- Meaning ---
 
 /**
- * Whether an expression means what it could. A weak one ("so", "do", "mo", "evening") only does beside a day, slot or
- * time, or at the end, after which nothing but expressions follows: "Mo anrufen" isn't about Monday.
+ * Whether an expression means what it could. A weak one ("fr", "evening", "Mai 3") only does beside a day, slot or time,
+ * or at the end, after which nothing but expressions follows: "Sa. anrufen" isn't about Saturday. The end isn't enough
+ * for those that are `onlyBeside` others ("so", "do", "2:30").
  */
 function isUnderstood(items, index) {
   if (!items[index].isWeak) return true;
   const isWhen = (it) => it?.field === "fixedSlot" && !it.isWeak;
   if (isWhen(items[index - 1]) || isWhen(items[index + 1])) return true;
+  if (items[index].onlyBeside) return false;
   const isWord = (it) => !it.field && !it.isKept;
   return items.slice(0, index).some(isWord) && !items.slice(index + 1).some(isWord);
 }
@@ -396,7 +419,7 @@ function obstacleOf(slot, today) {
   return hasPassedBy(...of) ? "passed" : isTaken(...of) ? "taken" : null;
 }
 
-/** "Pakete abholen, mo": a comma before what is taken out of the title goes with it. */
+/** "Pakete abholen, fr": a comma before what is taken out of the title goes with it. */
 function takeComma(text, item, items) {
   const previous = items[items.indexOf(item) - 1];
   if (!previous || item.inTitle) return;
