@@ -20,16 +20,16 @@ pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| page_policy(S
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum PageLink {
-    /// To a new sign-in.
+    /// To a new sign-in, and to the week.
     SignIn,
     /// To the week.
     Home,
 }
 
-/// The main link; what happened and what to do, by language.
+/// The main link, where one helps; what happened and what to do, by language.
 #[derive(Deserialize)]
 struct PageTexts {
-    link: PageLink,
+    link: Option<PageLink>,
     de: [String; 2],
     en: [String; 2],
 }
@@ -39,7 +39,8 @@ static TEXTS: LazyLock<BTreeMap<Code, PageTexts>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("error_page.json")).expect("texts of error pages")
 });
 
-/// The HTML of an error page. It names the code, by which the operator can look up more. Codes without texts of their own have those of [`Code::Internal`].
+/// The HTML of an error page. It names the code, by which the operator can look up more. Codes without texts of their
+/// own have those of [`Code::Internal`].
 pub(super) fn page(code: Code, language: Language) -> Vec<u8> {
     let texts = TEXTS.get(&code).unwrap_or(&TEXTS[&Code::Internal]);
     let ([happened, to_do], sign_in, home) = match language {
@@ -60,11 +61,12 @@ pub(super) fn page(code: Code, language: Language) -> Vec<u8> {
                     h1 { (happened) }
                     p { (to_do) }
                     @match texts.link {
-                        PageLink::SignIn => {
+                        Some(PageLink::SignIn) => {
                             a class="first" href="/login" { (sign_in) }
                             a href="/" { (home) }
                         }
-                        PageLink::Home => { a class="first" href="/" { (home) } }
+                        Some(PageLink::Home) => { a class="first" href="/" { (home) } }
+                        None => {}
                     }
                     small { (code.name()) }
                 }

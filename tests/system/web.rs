@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 use crate::support::azurite::azurite;
-use crate::support::process::{Service, codex_miroir};
+use crate::support::process::{Service, codex_miroir, other_clock};
 
 /// A browser uses all of the machine's cores.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -55,9 +55,24 @@ fn play(scenario: &str, addresses: &[&str]) {
 
 /// The demo, over a folder of its own.
 fn demo() -> (Service, TempDir) {
+    demo_by(codex_miroir())
+}
+
+/// The demo whose clock starts at `moment`, Berlin time.
+fn demo_at(moment: &str) -> (Service, TempDir) {
+    let mut command = codex_miroir();
+    command
+        .env("LD_PRELOAD", other_clock())
+        .env("FAKETIME", format!("@{moment}"))
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("TZ", "Europe/Berlin");
+    demo_by(command)
+}
+
+fn demo_by(mut command: Command) -> (Service, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("demo");
-    let demo = Service::start(codex_miroir().arg("demo").env("CODEX_DATA_DIR", data));
+    let demo = Service::start(command.arg("demo").env("CODEX_DATA_DIR", data));
     (demo, folder)
 }
 
@@ -87,7 +102,8 @@ fn two_taps_on_one_spot_complete_one_task() {
 
 #[test]
 fn overdue_planned_late_and_placeless_are_three_things() {
-    let (demo, _folder) = demo();
+    // A Monday: work that is due tomorrow has its place before.
+    let (demo, _folder) = demo_at("2026-11-30 08:00:00");
     play("attention", &[&demo.address]);
 }
 

@@ -170,6 +170,15 @@ async function whereItWent(page, url) {
     .click();
   await eventually("its title has the focus", async () => (await focused()) === "Nirgendwohin");
   await dismissAll(page);
+  // Its slot is after the week: that isn't no place.
+  await openNew(page);
+  await dialogOf(page).getByLabel("Titel").fill("Viel später");
+  await dialogOf(page).getByLabel("Fester Tag").fill("2030-12-24");
+  await dialogOf(page).getByLabel("Tageszeit").selectOption("abends");
+  await tap(page, "Speichern");
+  await page.locator("#messages").getByRole("link", { name: "→ Di 24. Dez 2030, abends", exact: true }).click();
+  await eventually("its title has the focus", async () => (await focused()) === "Viel später");
+  await dismissAll(page);
   // A change moves it; the link closes the task's view.
   await title.click();
   await dialogOf(page).getByRole("link", { name: "Bearbeiten" }).click();

@@ -8,6 +8,7 @@ const LINES = Array.from({ length: 9 }, (_, at) => `Zeile ${at + 1}`).join("\n")
 await scenario("conflict", async ({ browser, urls: [url] }) => {
   const page = await visit(browser, url);
   await differentFieldsAreNoConflict(page, url);
+  await whoIsAlwaysLaterIsToldSo(page, url);
   await mineStaysWithTheirOtherFields(page, url);
   await theirsIsTaken(page, url);
   await editingGoesOn(page, url);
@@ -81,6 +82,39 @@ async function differentFieldsAreNoConflict(page, url) {
   await tap(page, "Speichern");
   await said(page, "„Jeder etwas“ ist gespeichert.");
   assert.deepEqual(fields(await task(url, stem)), ["01.05.2027", "ihr", "alt"]);
+  await tap(page, "Schließen");
+  await dismissAll(page);
+}
+
+/** Saving is tried three times, each on top of a strong read, and the form stays as it is. */
+async function whoIsAlwaysLaterIsToldSo(page, url) {
+  const stem = await makeIn(page, url, "Immer zu spät");
+  await openEdit(page, "Immer zu spät");
+  const dialog = dialogOf(page);
+  await dialog.getByLabel("Frist").fill("2027-05-01");
+  await dialog.locator("textarea").evaluate((it) => (globalThis.mark = it));
+  const asked = [];
+  const note = (request) =>
+    request.url().includes("Immer") && asked.push(`${request.method()} ${request.headers()["cache-control"]}`);
+  page.on("request", note);
+  const refused = {
+    status: 412,
+    contentType: "application/json; charset=utf-8",
+    body: JSON.stringify({ ok: false, code: "precondition_failed", error: "…" }),
+  };
+  const address = `**/api/tasks/${encodeURIComponent(stem)}`;
+  await page.route(address, (route) =>
+    route.request().method() === "PATCH" ? route.fulfill(refused) : route.fallback(),
+  );
+  await tap(page, "Speichern");
+  await dialog.getByText("Die Aufgabe hat sich inzwischen geändert.").waitFor();
+  page.off("request", note);
+  await page.unroute(address);
+  const write = "PATCH undefined";
+  assert.deepEqual(asked, [write, "GET no-cache", write, "GET no-cache", write]);
+  assert.ok(await page.evaluate(() => globalThis.mark.isConnected), "the form wasn't drawn anew");
+  await tap(page, "Speichern");
+  await said(page, "„Immer zu spät“ ist gespeichert.");
   await tap(page, "Schließen");
   await dismissAll(page);
 }

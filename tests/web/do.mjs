@@ -16,11 +16,14 @@ import {
   titled,
   warned,
 } from "./steps.mjs";
-import { SIZES, api, eventually, isSound, picture, scenario, visit } from "./support.mjs";
+import { SIZES, api, eventually, isSound, person, picture, scenario, visit } from "./support.mjs";
 
 await scenario("do", async ({ browser, urls: [url] }) => {
   const page = await visitEmpty(browser, url);
   await completingShowsAtOnceAndCanBeUndone(page, url);
+  await anUndoThatFailedCanBeRepeated(page, url);
+  await whereverItIsUndoneItIsUndoneOnce(page, url);
+  await whatSomebodyElseCompletedIsntUndoneHere(page, url);
   await aRefusedCompletionIsTakenBackAndSaid(page, url);
   await aDoubleClickMakesOneTask(page, url);
   await aLostAnswerAndSavingAgainMakeOneTask(page, url);
@@ -28,7 +31,10 @@ await scenario("do", async ({ browser, urls: [url] }) => {
   await editingSendsOnlyWhatWasChanged(page, url);
   await windowsLineBreaksStay(page, url);
   await callingOffAndReopening(page, url);
+  await aPlaceIsSaidOnlyWhenItIsKnown(page, url);
   await searchingAndFiltering(page, url);
+  await whatIsntFoundCanBeCreated(page, url);
+  await aSearchIsntHeldByACompletedCard(browser, url);
   await whatTheServiceRefusesIsSaidAtTheField(page, url);
   for (const size of Object.keys(SIZES)) await messagesNeverCoverAFormsButtons(browser, url, size);
 });
@@ -60,6 +66,53 @@ async function completingShowsAtOnceAndCanBeUndone(page, url) {
   await shows(page, "Blumen gießen");
   const again = await task(url, stem);
   assert.deepEqual([again.status, again.abgeschlossen_am], ["offen", null]);
+  await dismissAll(page);
+}
+
+function undoAtCard(page, title) {
+  return page.getByRole("button", { name: `Rückgängig: ${title}`, exact: true });
+}
+
+async function anUndoThatFailedCanBeRepeated(page, url) {
+  const stem = await make(url, "Rasen mähen");
+  await shows(page, "Rasen mähen");
+  await complete(page, "Rasen mähen");
+  await said(page, "„Rasen mähen“ ist erledigt.");
+  await page.route("**/api/tasks/*", (route) => route.abort(), { times: 1 });
+  await tap(page, "Rückgängig");
+  await warned(page, "Der Dienst ist nicht erreichbar.");
+  await tap(page, "Rückgängig");
+  await said(page, "„Rasen mähen“ ist wieder offen.");
+  assert.equal((await task(url, stem)).status, "offen");
+  await dismissAll(page);
+}
+
+async function whereverItIsUndoneItIsUndoneOnce(page, url) {
+  const stem = await make(url, "Hecke schneiden");
+  await shows(page, "Hecke schneiden");
+  await complete(page, "Hecke schneiden");
+  await said(page, "„Hecke schneiden“ ist erledigt.");
+  const sent = [];
+  page.on("request", (request) => request.method() === "PATCH" && sent.push(request.url()));
+  const held = await hold(page, "**/api/tasks/*");
+  await undoAtCard(page, "Hecke schneiden").click();
+  await tap(page, "Rückgängig");
+  await held.release();
+  await said(page, "„Hecke schneiden“ ist wieder offen.");
+  assert.equal((await task(url, stem)).status, "offen");
+  assert.deepEqual([sent.length, await page.locator("#alerts .toast").count()], [1, 0]);
+  await dismissAll(page);
+}
+
+async function whatSomebodyElseCompletedIsntUndoneHere(page, url) {
+  const stem = await make(url, "Laub rechen");
+  await shows(page, "Laub rechen");
+  const held = await hold(page, "**/codex*");
+  await api(url, "POST", `/api/tasks/${encodeURIComponent(stem)}/complete`);
+  await complete(page, "Laub rechen");
+  await said(page, "„Laub rechen“ war schon erledigt.");
+  assert.equal(await undoAtCard(page, "Laub rechen").count(), 0);
+  await held.release();
   await dismissAll(page);
 }
 
@@ -240,6 +293,40 @@ async function callingOffAndReopening(page, url) {
   await page.getByRole("link", { name: "Zurück zur Woche" }).click();
   await shows(page, "Ausflug");
   await dismissAll(page);
+}
+
+/** While the week can't be read, the one from before doesn't say where a task went. */
+async function aPlaceIsSaidOnlyWhenItIsKnown(page, url) {
+  const { datum } = (await freeSlots(url)).find(({ zeit }) => zeit === "abends");
+  await make(url, "Umzug", { fixedSlot: { datum, zeit: "abends" } });
+  await shows(page, "Umzug");
+  await openEdit(page, "Umzug");
+  await dialogOf(page).getByLabel("Fester Tag").fill("2030-12-24");
+  await page.route("**/codex*", (route) => route.abort());
+  await tap(page, "Speichern");
+  await said(page, "„Umzug“ ist gespeichert.");
+  await page.getByText(/^Offline\./).waitFor();
+  assert.equal(await page.locator("#messages a").count(), 0);
+  await page.unroute("**/codex*");
+  await tap(page, "Schließen");
+  await page.getByText(/^Offline\./).waitFor({ state: "detached" });
+  await dismissAll(page);
+}
+
+/** With a clock that stands still, a completed card stays for ever; what is searched comes all the same. */
+async function aSearchIsntHeldByACompletedCard(browser, url) {
+  await make(url, "Suchwort eins", { tags: ["finde"] });
+  await make(url, "Suchwort zwei");
+  const page = await (await person(browser)).newPage();
+  await page.clock.install();
+  await page.goto(`${url}#/?q=Suchwort`);
+  await shows(page, "Suchwort zwei");
+  await page.clock.pauseAt(Date.now() + 60_000);
+  await tap(page, "Erledigen: Suchwort zwei");
+  await undoAtCard(page, "Suchwort zwei").waitFor();
+  await page.getByRole("button", { name: "Tag finde: alle Aufgaben damit" }).click();
+  await page.getByRole("region", { name: "Gefundene Aufgaben" }).getByText("1 Aufgabe", { exact: true }).waitFor();
+  await page.context().close();
 }
 
 async function searchingAndFiltering(page, url) {

@@ -1,6 +1,6 @@
 // Without a connection, or without the service: the last week stays and is marked as such, and nothing is sent later.
 import assert from "node:assert/strict";
-import { readyToBeOffline, task, titled, warned } from "./steps.mjs";
+import { dismissAll, readyToBeOffline, task, titled, warned } from "./steps.mjs";
 import { api, isSound, outside, picture, scenario, visit } from "./support.mjs";
 
 const STEM = "0014-Rechnungen-freigeben";
@@ -27,6 +27,9 @@ async function withoutAConnection(page, url) {
   await isReadable(page);
   await isSound(page, "the kept week");
   await picture(page, "offline");
+  await page.locator("#as-of").click();
+  await warned(page, "Der Dienst ist nicht erreichbar.");
+  await dismissAll(page);
   const sent = [];
   page.on("request", (request) => request.method() !== "GET" && sent.push(request.url()));
   const done = page.getByRole("button", { name: "Erledigen: Rechnungen freigeben" });

@@ -3,6 +3,11 @@ import assert from "node:assert/strict";
 import { readyToBeOffline, dialogOf, openNew, said, shows, tap } from "./steps.mjs";
 import { LOCALES, SIZES, eventually, isSound, outside, person, picture, scenario } from "./support.mjs";
 
+const NOBODY = {
+  status: 401,
+  contentType: "application/json; charset=utf-8",
+  body: JSON.stringify({ ok: false, code: "not_signed_in", error: "…" }),
+};
 const SIGNED_OUT = "Du bist nicht angemeldet.";
 
 await scenario("people", async ({ browser, urls: [url, byTokens] }) => {
@@ -10,10 +15,13 @@ await scenario("people", async ({ browser, urls: [url, byTokens] }) => {
   const page = await context.newPage();
   await aSignInLeadsBackToTheTask(page, url);
   await aSessionThatEndsKeepsTheDraft(page, context, url);
+  await aPlatformsRefusalKeepsTheDraft(page);
+  await somebodyElseSignsInInAnotherTab(page, context, url);
   await signingOutLeavesNothing(page, context, url);
   await theNextPersonSeesTheirOwn(page, context, url);
   await whoMayNotEnterIsTold(page);
   await aSignInThatDoesntHelpIsSaid(browser, url);
+  await andWhereNothingCanBeNoted(browser, url);
   await whereOnlyTokensAreTakenThePageSaysSo(browser, byTokens);
   await aRefusalIsAPage(browser, url, byTokens);
 });
@@ -53,6 +61,48 @@ async function aSessionThatEndsKeepsTheDraft(page, context, url) {
   await tap(page, "Speichern");
   await said(page, "„Mitten im Satz“ ist angelegt.");
   await shows(page, "Mitten im Satz");
+}
+
+/** A stopped app, or a proxy, says nothing about who may enter. */
+async function aPlatformsRefusalKeepsTheDraft(page) {
+  await openNew(page);
+  await dialogOf(page).getByLabel("Titel").fill("Gerade getippt");
+  await page.route("**/codex*", (route) => route.fulfill({ status: 403, contentType: "text/html", body: "Stopped" }));
+  await page.reload();
+  const title = dialogOf(page).getByLabel("Titel");
+  await title.waitFor();
+  assert.equal(await title.inputValue(), "Gerade getippt");
+  await page.unroute("**/codex*");
+  await tap(page, "Verwerfen");
+  await dialogOf(page).waitFor({ state: "hidden" });
+  await page.getByText("Der Dienst hat mit 403 geantwortet").waitFor({ state: "detached" });
+  await shows(page, "Annas Geheimnis");
+}
+
+/** What one user was typing stays theirs. */
+async function somebodyElseSignsInInAnotherTab(page, context, url) {
+  const line = page.getByRole("textbox", { name: "Schnell anlegen" });
+  await line.fill("Annas Zeile");
+  await openNew(page);
+  await dialogOf(page).getByLabel("Titel").fill("Annas Formular");
+  const other = await context.newPage();
+  for (const [name, title, left] of [
+    ["berta", "Bertas Sache", ""],
+    ["anna", "Annas Geheimnis", "Annas Zeile"],
+  ]) {
+    await outside(`${name} is at GitHub`);
+    await other.goto(`${url}auth/github`);
+    await shows(other, title);
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await page.getByText(title, { exact: true }).waitFor();
+    await dialogOf(page).waitFor({ state: "hidden" });
+    assert.equal(await line.inputValue(), left);
+  }
+  await other.close();
+  await openNew(page);
+  assert.equal(await dialogOf(page).getByLabel("Titel").inputValue(), "Annas Formular");
+  await tap(page, "Verwerfen");
+  await line.fill("");
 }
 
 async function signingOutLeavesNothing(page, context, url) {
@@ -117,17 +167,33 @@ async function aSignInThatDoesntHelpIsSaid(browser, url) {
   await context.clearCookies();
   await page.reload();
   await shows(page, "Annas Geheimnis");
-  const refusal = {
-    status: 401,
-    contentType: "application/json; charset=utf-8",
-    body: JSON.stringify({ ok: false, code: "not_signed_in", error: "…" }),
-  };
-  await page.route("**/codex", (route) => route.fulfill(refusal));
+  await page.route("**/codex", (route) => route.fulfill(NOBODY));
   await page.reload();
   await page.getByText("Die Anmeldung hat nicht geklappt. Versuche es noch einmal.").waitFor();
   await page.unroute("**/codex");
   await page.getByRole("link", { name: "Anmelden" }).click();
   await shows(page, "Annas Geheimnis");
+}
+
+/** The same where the browser denies the storage that would remember the attempt. */
+async function andWhereNothingCanBeNoted(browser, url) {
+  const context = await person(browser);
+  await context.addInitScript(() =>
+    Object.defineProperty(globalThis, "sessionStorage", {
+      get() {
+        throw new DOMException("denied", "SecurityError");
+      },
+    }),
+  );
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.getByRole("link", { name: "Anmelden" }).click();
+  await shows(page, "Annas Geheimnis");
+  await readyToBeOffline(page, "anna");
+  await page.route("**/codex", (route) => route.fulfill(NOBODY));
+  await page.reload();
+  await nothingButASignIn(page, "without-storage");
+  await context.close();
 }
 
 async function whereOnlyTokensAreTakenThePageSaysSo(browser, url) {

@@ -1,6 +1,6 @@
 // Quick add in the browser: chips while typing, creating, the whole form, errors; by keyboard, by touch, on any screen.
 import assert from "node:assert/strict";
-import { dialogOf, dismissAll, hold, said, tap, task, titled } from "./steps.mjs";
+import { dialogOf, dismissAll, hold, make, said, tap, task, titled } from "./steps.mjs";
 import { LOCALES, SIZES, api, eventually, isSound, picture, scenario, visit } from "./support.mjs";
 
 const WORDS = {
@@ -57,6 +57,9 @@ await scenario("quick", async ({ browser, urls: [url] }) => {
   await moreThanFitsStaysInside(page);
   await theKeyboardIsEnough(page, url);
   await theFormTakesOver(page, url);
+  await whatWasWrittenInTheFormComesAlong(page, url);
+  await andIsOfThatLineOnly(page, url);
+  await theMeaningFollowsTheWeek(page, url);
   await whatFailsIsSaidAndNothingTypedIsLost(page, url);
   await whatIsTypedMeanwhileIsTheNextTask(page, url);
   await theLineOutlivesTheForm(page, url);
@@ -261,6 +264,80 @@ async function theFormTakesOver(page, url) {
   assert.equal(await dialog.getByLabel("Titel").inputValue(), "Älterer Entwurf");
   await tap(page, "Verwerfen");
   await dialog.waitFor({ state: "hidden" });
+}
+
+async function bodyOf(url, title) {
+  const [{ filename }] = await titled(url, title);
+  return (await task(url, filename.replace(/\.md$/, ""))).body;
+}
+
+/** Opens the form of the line, writes a text there and leaves it. */
+async function writeInTheForm(page, text) {
+  await lineOf(page).press("Shift+Enter");
+  await dialogOf(page).getByLabel("Text", { exact: true }).fill(text);
+  await page.keyboard.press("Escape");
+  await dialogOf(page).waitFor({ state: "hidden" });
+}
+
+/** Enter sends what was written in the form, too, and the next line has nothing of it. */
+async function whatWasWrittenInTheFormComesAlong(page, url) {
+  const line = lineOf(page);
+  await line.fill("Aktenzeichen @privat");
+  await writeInTheForm(page, "Seite 3 prüfen.");
+  await line.press("Enter");
+  await said(page, "„Aktenzeichen“ ist angelegt.");
+  assert.match(await bodyOf(url, "Aktenzeichen"), /Seite 3 prüfen\./);
+  await line.fill("Anderes");
+  await line.press("Shift+Enter");
+  assert.equal(await dialogOf(page).getByLabel("Text", { exact: true }).inputValue(), "");
+  await tap(page, "Verwerfen");
+  await dialogOf(page).waitFor({ state: "hidden" });
+  await dismissAll(page);
+}
+
+/** What was written for one text isn't sent with another one unseen, and not with another line. */
+async function andIsOfThatLineOnly(page, url) {
+  const [line, dialog] = [lineOf(page), dialogOf(page)];
+  const text = dialog.getByLabel("Text", { exact: true });
+  await line.fill("Kündigung");
+  await writeInTheForm(page, "Frist beachten.");
+  await line.fill("Blumen @privat");
+  await line.press("Enter");
+  await dialog.getByText("Das ist dein Entwurf von vorhin.").waitFor();
+  assert.deepEqual(
+    [await dialog.getByLabel("Titel").inputValue(), await text.inputValue()],
+    ["Blumen", "Frist beachten."],
+  );
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+  await line.fill("");
+  await line.fill("Kerzen @privat");
+  await line.press("Enter");
+  await said(page, "„Kerzen“ ist angelegt.");
+  assert.doesNotMatch(await bodyOf(url, "Kerzen"), /Frist/);
+  assert.equal((await titled(url, "Blumen")).length, 0);
+  await line.press("Shift+Enter");
+  assert.equal(await text.inputValue(), "Frist beachten.", "it isn't lost either");
+  await tap(page, "Verwerfen");
+  await dialog.waitFor({ state: "hidden" });
+  await dismissAll(page);
+}
+
+/** What a line means can change while nobody types. */
+async function theMeaningFollowsTheWeek(page, url) {
+  const { json } = await api(url, "GET", "/codex");
+  const { datum } = json.timeline.slice(1).find(({ slots }) => slots.every((slot) => !slot.task?.isFixed));
+  const line = lineOf(page);
+  await line.fill(`Impfung ${datum}`);
+  const slot = async () => (await chipsOf(page))[1];
+  assert.equal(await slot(), "(morgens)");
+  await make(url, "Kam dazwischen", { fixedSlot: { datum, zeit: "morgens" } });
+  await eventually("the next slot", async () => (await slot()) === "(nachmittags)");
+  assert.ok(await line.evaluate((it) => it === document.activeElement));
+  await line.press("Enter");
+  await said(page, "„Impfung“ ist angelegt.");
+  assert.deepEqual((await titled(url, "Impfung"))[0].fixedSlot, { datum, zeit: "nachmittags" });
+  await dismissAll(page);
 }
 
 async function whatFailsIsSaidAndNothingTypedIsLost(page, url) {

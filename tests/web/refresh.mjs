@@ -1,7 +1,7 @@
 // How the page stays current: which requests it sends, and that it redraws only when there is something new.
 import assert from "node:assert/strict";
 import { complete, make, shows } from "./steps.mjs";
-import { eventually, scenario, visit } from "./support.mjs";
+import { eventually, person, scenario, visit } from "./support.mjs";
 
 await scenario("refresh", async ({ browser, urls: [url] }) => {
   const page = await visit(browser, url);
@@ -13,9 +13,29 @@ await scenario("refresh", async ({ browser, urls: [url] }) => {
   await becomingVisibleAsks(page, asked);
   assert.ok(await isSame(), "a 304 draws nothing");
   await aChangeElsewhereComes(page, url, asked);
+  assert.ok(await isSame(), "what isn't touched by a change isn't drawn anew");
   await aChangeHereIsFollowedByARead(page, asked);
-  assert.equal(await isSame(), false, "it was drawn anew, in the same page");
+  assert.ok(await isSame(), "nor by one here");
+  await aFailureIsDrawnOnce(browser, url);
 });
+
+/** Else a press on its button is lost, and screen readers say it again. */
+async function aFailureIsDrawnOnce(browser, url) {
+  const page = await (await person(browser)).newPage();
+  const away = {
+    status: 503,
+    contentType: "application/json; charset=utf-8",
+    body: JSON.stringify({ ok: false, code: "storage_unavailable", error: "…" }),
+  };
+  await page.route("**/codex", (route) => route.fulfill(away));
+  const asked = listen(page);
+  await page.goto(url);
+  await page.getByRole("button", { name: "Noch einmal versuchen" }).waitFor();
+  await page.evaluate(() => (globalThis.mark = document.querySelector("main button")));
+  for (let look = 0; look < 2; look += 1) await next(asked, "it looks again");
+  assert.ok(await page.evaluate(() => globalThis.mark.isConnected));
+  await page.context().close();
+}
 
 /** The requests for the week, with their answers, in order. */
 function listen(page) {

@@ -4,6 +4,7 @@ import { dismissAll, make, task } from "./steps.mjs";
 import { api, eventually, isSound, picture, scenario, visit } from "./support.mjs";
 
 const TRIES = 50;
+const MANY = 160;
 const GAPS = [150, 250, 400, 600]; // ms between the two taps.
 const BETWEEN = ["nothing", "a refresh", "a change elsewhere"];
 const CALM = 750; // Longer than taps are ignored after cards moved, in ms.
@@ -24,9 +25,11 @@ await scenario("taps", async ({ browser, urls: [url] }) => {
   for (let number = 0; number < TRIES; number += 1) await twoTaps(devices[number % 2], url, number);
   console.log(`${TRIES} times two taps on one spot: one request and one task each`);
   await threeInARow(devices[0]);
+  await aPressOutlivesARedraw(mouse, url);
   for (const device of devices) await aTapJustAfterAChangeDoesNothing(device, url);
   await twiceTheSpaceBar(mouse, url);
   await withoutMotion(browser, url);
+  await amongManyCards(devices[0], url);
 });
 
 function wait(ms) {
@@ -50,9 +53,13 @@ function completions(page) {
   return { asked, stop: () => page.off("request", note) };
 }
 
+/** Where the cards are on the page, however far it is scrolled. */
 function places(page) {
   return page.evaluate(() =>
-    [...document.querySelectorAll(".week .card .name a")].map((it) => [it.dataset.key, it.getBoundingClientRect().y]),
+    [...document.querySelectorAll(".week .card .name a")].map((it) => [
+      it.dataset.key,
+      it.getBoundingClientRect().y + scrollY,
+    ]),
   );
 }
 
@@ -156,6 +163,33 @@ async function threeInARow({ page, tap }) {
   assert.equal(new Set(asked).size, 3, `${asked}`);
 }
 
+/** Something else on the page is drawn anew between press and release. */
+async function aPressOutlivesARedraw(page, url) {
+  await calm(page);
+  const { asked, stop } = completions(page);
+  const last = page.locator(".week .card .name a", { hasText: /^Stapel \d+$/ }).last();
+  const other = (await last.getAttribute("data-key")).replace("task ", "");
+  const { stem, x, y } = await firstCheck(page);
+  await page.mouse.move(x, y);
+  await page.mouse.down();
+  const changed = await api(url, "PATCH", `/api/tasks/${encodeURIComponent(other)}`, { body: "# Neu\n" });
+  assert.equal(changed.status, 200);
+  await page.locator(`.week [data-key="task ${other}"]`, { hasText: "Neu" }).waitFor();
+  await page.mouse.up();
+  await closesUp(page, stem);
+  stop();
+  assert.equal(asked.length, 1, `${asked}`);
+}
+
+/** However many cards there are: what doesn't move can be tapped. */
+async function amongManyCards(device, url) {
+  for (let number = 0; number < MANY; number += 1)
+    await make(url, `Noch ${number}`, { fixedSlot: null, kategorie: "arbeit" });
+  await device.page.locator('[data-key="all unplaced"]').click();
+  await eventually("all are shown", async () => (await device.page.locator(".card").count()) > MANY);
+  await threeInARow(device);
+}
+
 /** Gives the first place of the week to another task, or takes it away: all cards move. */
 async function changeElsewhere(url) {
   const { json } = await api(url, "GET", "/api/tasks?q=Springer");
@@ -183,7 +217,7 @@ async function moves(page, url) {
       JSON.stringify(
         [...document.querySelectorAll(".week .card .name a")].map((it) => [
           it.dataset.key,
-          it.getBoundingClientRect().y,
+          it.getBoundingClientRect().y + scrollY,
         ]),
       ) !== then,
     before,

@@ -12,12 +12,26 @@ tabs.onmessage = ({ data }) => {
 const SIGN_IN_TRIED = "codex-sign-in-tried";
 const SIGN_IN_RETRY_WINDOW = 60_000; // A 401 so soon (ms) after a sign-in attempt means that the attempt didn't work.
 
+/** Returns whether it could be noted. */
+const noteTry = () => tab.set(SIGN_IN_TRIED, Date.now());
 const signInUrl = () => `/login?return_to=${encodeURIComponent(location.pathname + location.hash)}`;
+
+/** Somebody else has signed in, in another tab. What was being typed stays under the name of who typed it. */
+function leaveUser() {
+  saveDraft();
+  form = null;
+  state.generation += 1;
+  Object.assign(state, { found: null, me: null });
+  state.pending.clear();
+  dropHold();
+  clearMessages();
+  if (dialog.open) replaceRoute("#/");
+}
 
 /** Redirects to the sign-in, which returns to this URL. A form's draft survives. */
 function signIn() {
   saveDraft();
-  tab.set(SIGN_IN_TRIED, Date.now());
+  noteTry();
   location.assign(signInUrl());
 }
 
@@ -31,10 +45,10 @@ async function showSignedOut() {
   state.generation += 1;
   state.pending.clear();
   dropHold();
-  // They name tasks.
-  for (const list of [messages, alerts]) list.replaceChildren();
+  clearMessages();
   Object.assign(state, { week: null, etag: null, layer: null, found: null, me: null, signedOut: true });
-  if (arriving && !tried) return signIn();
+  // Where it can't be noted, each load would try again.
+  if (arriving && !tried && noteTry()) return signIn();
   state.tried = tried;
   hide();
   render();
@@ -53,7 +67,7 @@ const signedOutView = () =>
 const signInLink = () =>
   el(
     "a",
-    { className: "button main", href: signInUrl(), onclick: () => tab.set(SIGN_IN_TRIED, Date.now()) },
+    { className: "button main", href: signInUrl(), onclick: noteTry },
     words.signIn,
   );
 

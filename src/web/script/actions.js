@@ -19,10 +19,7 @@ function showMessage(text, undo) {
         "button",
         {
           type: "button",
-          onclick: () => {
-            close();
-            undo();
-          },
+          onclick: undo,
         },
         words.undo,
       ),
@@ -57,6 +54,11 @@ function stack(list, toast) {
   while (list.children.length > 3) closeToast(list.firstChild);
 }
 
+/** They name tasks. */
+function clearMessages() {
+  for (const list of [messages, alerts]) list.replaceChildren();
+}
+
 /** A modal dialog makes the rest of the page inert, so messages must be inside it to be visible and reachable. */
 function moveMessages(parent) {
   parent.append(document.querySelector("#notifications"));
@@ -84,33 +86,42 @@ async function afterChange() {
 
 async function complete(stem, title) {
   if (!canWrite() || state.pending.has(stem)) return;
-  await applyOptimistically(stem, "abgeschlossen", async () => {
+  await applyOptimistically(stem, title, "abgeschlossen", async (undo) => {
     const { json } = await request("POST", `${pathOf(stem)}/complete`, { json: {} });
     const said = json.alreadyCompleted
       ? showMessage(words.alreadyCompleted(title))
-      : showMessage(words.completed(title), () => setStatus(stem, title, "offen", json.etag));
+      : showMessage(words.completed(title), undo);
     return { ...json, said };
   });
 }
 
 function callOff(stem, title, etag) {
   if (!canWrite() || state.pending.has(stem)) return;
-  return applyOptimistically(stem, "abgebrochen", async () => {
+  return applyOptimistically(stem, title, "abgebrochen", async (undo) => {
     const { json } = await patch(stem, { status: "abgebrochen" }, etag);
-    const said = showMessage(words.calledOff(title), () => setStatus(stem, title, "offen", json.etag));
-    return { ...json, said };
+    return { ...json, said: showMessage(words.calledOff(title), undo) };
   });
 }
 
-/** Optimistic update: shows a task with its new status, in place, while `change` is sent; reverts if that fails. */
-async function applyOptimistically(stem, status, change) {
-  const sent = change();
-  const entry = { status, sent };
+/**
+ * Optimistic update: shows a task with its new status, in place, while `change` is sent; reverts if that fails. `change`
+ * gets how to undo it, for its message; the card offers the same.
+ */
+async function applyOptimistically(stem, title, status, change) {
+  const entry = { status };
+  entry.undo = undoOnce(stem, title, () => sent);
+  const sent = change(entry.undo);
   state.pending.set(stem, entry);
   hold();
   render();
   try {
-    entry.version = (await sent).version;
+    const { version, alreadyCompleted } = await sent;
+    entry.version = version;
+    if (alreadyCompleted) {
+      // What somebody else did isn't undone here.
+      entry.undo = null;
+      render();
+    }
     await afterChange();
   } catch (error) {
     state.pending.delete(stem);
@@ -119,39 +130,48 @@ async function applyOptimistically(stem, status, change) {
   }
 }
 
-/** Undoes the optimistic update of a task, once it is confirmed. */
-async function undo(stem, title) {
-  const entry = state.pending.get(stem);
-  if (!entry || entry.undone) return;
-  entry.undone = true;
-  // A failure reverts the card and is reported there.
-  const done = await entry.sent.catch(() => null);
-  if (!done) return;
-  done.said.close();
-  await setStatus(stem, title, "offen", done.etag);
+/** Undoes a change once it is confirmed, and once, wherever it is asked for; again only if that failed. */
+function undoOnce(stem, title, sent) {
+  let begun = false;
+  return async () => {
+    if (begun) return;
+    begun = true;
+    // A failure reverts the card and is reported there.
+    const done = await sent().catch(() => null);
+    if (done) begun = await setStatus(stem, title, "offen", done.etag, done.said);
+  };
 }
 
-async function setStatus(stem, title, status, etag) {
-  if (!canWrite()) return;
+/** Returns whether the task has the status now; then its message takes the place of `earlier`. */
+async function setStatus(stem, title, status, etag, earlier) {
+  if (!canWrite()) return false;
   try {
-    await patch(stem, { status }, etag);
+    const { json } = await patch(stem, { status }, etag);
     state.pending.delete(stem);
     render();
+    earlier?.close();
     const said = showMessage(words.reopened(title));
     await afterChange();
-    sayPlace(said, stem);
+    sayPlace(said, stem, json);
+    return true;
   } catch (error) {
     handleError(error);
+    return false;
   }
 }
 
 // --- Where a task went ---
 
-/** Adds to a message where the week has the task now, as a link that scrolls to it. */
-function sayPlace(said, stem) {
-  const place = placesIn(state.week).get(stem);
+/**
+ * Adds to a message where the week has the task now, as a link that scrolls to it: if the week has the change of this
+ * `version`. A slot after the week is known only from what was sent.
+ */
+function sayPlace(said, stem, { version, fixedSlot }) {
+  const place = state.week?.version >= version && placesIn(state.week).get(stem);
   if (!place) return;
-  const text = place.slot ? words.wentTo(slotShort(place.slot)) : words.noPlace(reasonOf(place));
+  const isLater = place.reason === "outside_horizon";
+  const slot = place.slot ?? (isLater && fixedSlot);
+  const text = slot ? words.wentTo(slotShort(slot)) : isLater ? reasonOf(place) : words.noPlace(reasonOf(place));
   const show = (event) => {
     event.preventDefault();
     goToCard(stem);

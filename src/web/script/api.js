@@ -21,11 +21,13 @@ const tab = {
       return null;
     }
   },
+  /** Returns whether it is kept: the quota may be exceeded, or access denied. */
   set(name, value) {
     try {
       sessionStorage.setItem(name, JSON.stringify(value));
+      return true;
     } catch {
-      // The quota is exceeded, or access is denied.
+      return false;
     }
   },
   forget(name) {

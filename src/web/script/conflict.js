@@ -39,16 +39,12 @@ function showConflict(theirs, both) {
   heading.focus();
 }
 
-/** Rebases the form on the current version, with the fields that were changed here, and shows it. */
-function rebase(base) {
+/** Shows the form on top of the current version, with the fields that were changed here. */
+function continueFrom(base, save) {
   const mine = Object.fromEntries(Object.keys(changesOf(form)).map((name) => [name, form.fields[name]]));
   Object.assign(form, { base, fields: { ...fieldsOf(base), ...mine } });
   saveDraft();
   showForm();
-}
-
-function continueFrom(base, save) {
-  rebase(base);
   if (save) dialog.querySelector("form").requestSubmit();
 }
 

@@ -18,10 +18,35 @@ const afterPaint = (work) => requestAnimationFrame(() => setTimeout(work));
 
 /** Replaces `parent`'s children. The focus moves to the new element with the same `data-key`, else to `parent`. */
 function fill(parent, ...children) {
+  keepingFocus(parent, () => parent.replaceChildren(...children.flat(Infinity).filter(Boolean)));
+}
+
+/**
+ * The same, but an element that stays as it was isn't replaced: a press on it would be lost. So the listeners of
+ * `children` may only know what their element's attributes and text say, and an element with elements in it has none.
+ */
+function redraw(parent, ...children) {
+  keepingFocus(parent, () => replaceDifferent(parent, children.flat(Infinity).filter(Boolean)));
+}
+
+function replaceDifferent(parent, nodes) {
+  const before = [...parent.childNodes];
+  for (const [at, node] of nodes.entries()) {
+    const was = before[at];
+    if (!was) parent.append(node);
+    else if (was.isEqualNode(node)) continue;
+    else if (was.firstElementChild && was.cloneNode().isEqualNode(node.cloneNode()))
+      replaceDifferent(was, [...node.childNodes]);
+    else was.replaceWith(node);
+  }
+  for (const was of before.slice(nodes.length)) was.remove();
+}
+
+function keepingFocus(parent, change) {
   const focused = parent.contains(document.activeElement) && document.activeElement;
   const key = focused && focused.dataset.key;
-  parent.replaceChildren(...children.flat(Infinity).filter(Boolean));
-  if (focused)
+  change();
+  if (focused && document.activeElement !== focused)
     ((key && parent.querySelector(`[data-key="${CSS.escape(key)}"]`)) || parent).focus({ preventScroll: true });
 }
 

@@ -13,10 +13,11 @@ function saveDraft() {
   if (form?.touched) tab.set(draftName(form), form);
 }
 
-/** Closes a form and removes its draft. */
+/** Closes a form and removes its draft: another form may have the draft's name by now. */
 function discardForm(which) {
-  tab.forget(draftName(which));
-  if (form === which) form = null;
+  const isSame = (it) => it && draftName(it) === draftName(which) && it.key === which.key;
+  if (isSame(loadDraft(which))) tab.forget(draftName(which));
+  if (isSame(form)) form = null;
   if (which.line) finishLine(which.line);
 }
 
@@ -307,38 +308,41 @@ async function saveNew(sent) {
   // The title is sent as the first heading: a heading in the body would replace it otherwise.
   if (task.body) task.body = `# ${fields.title}\n\n${task.body}`;
   const { json } = await request("POST", "/api/tasks", { json: task, headers: { "Idempotency-Key": key } });
-  finish(sent, words.created(json.id, fields.title), stemOf(json.filename));
+  finish(sent, words.created(json.id, fields.title), stemOf(json.filename), json);
 }
 
+const MOST_TRIES = 3; // Somebody else may change the task as often as it is tried to save it.
+
 async function saveEdit(sent) {
-  const { stem } = sent;
-  for (;;) {
-    const changes = changesOf(sent);
-    if (Object.keys(changes).length === 0) return finish(sent, words.nothingChanged);
+  const { stem, base } = sent;
+  const changes = changesOf(sent);
+  if (Object.keys(changes).length === 0) return finish(sent, words.nothingChanged);
+  let { etag } = base;
+  for (let tries = 1; ; tries += 1) {
     try {
-      await patch(stem, changes, sent.base.etag);
-      return finish(sent, words.saved(sent.base.title), stem);
+      const { json } = await patch(stem, changes, etag);
+      return finish(sent, words.saved(base.title), stem, json);
     } catch (error) {
-      if (error.code !== "precondition_failed" || !isOpen(sent)) throw error;
+      if (error.code !== "precondition_failed" || !isOpen(sent) || tries === MOST_TRIES) throw error;
     }
-    const { json: theirs } = await request("GET", pathOf(stem));
+    const { json: theirs } = await request("GET", pathOf(stem), { headers: { "Cache-Control": "no-cache" } });
     if (!isOpen(sent)) return;
     if (theirs.problem) throw new ApiError(theirs.problem.message, { code: "task_unreadable" });
-    const both = changedByBoth(fieldsOf(sent.base), sent.fields, fieldsOf(theirs));
+    const both = changedByBoth(fieldsOf(base), sent.fields, fieldsOf(theirs));
     if (both.length) return showConflict(theirs, both);
     // Each side changed something else: both changes stand.
-    rebase(theirs);
+    ({ etag } = theirs);
   }
 }
 
-/** Closes the form, says what was done, and where the task is now. */
-async function finish(sent, text, stem) {
+/** Closes the form, says what was done, and where the task is now, if it was `changed`. */
+async function finish(sent, text, stem, changed) {
   const wasOpen = isOpen(sent);
   discardForm(sent);
   if (wasOpen) back();
   const said = showMessage(text);
   await afterChange();
-  if (stem) sayPlace(said, stem);
+  if (changed) sayPlace(said, stem, { ...changed, fixedSlot: sent.fields.fixedSlot });
 }
 
 /** Shows the error in the form and marks the invalid field. */

@@ -29,10 +29,12 @@ function planningDay() {
   };
 }
 
+const meaningOf = ({ text, kept }) =>
+  text.trim() ? parseQuickAdd(text, planningDay(), document.documentElement.lang, kept) : NOTHING;
+
 /** The line's text is now `text`. It survives a reload. */
 function setLine(text, kept, key) {
-  const parsed = text.trim() ? parseQuickAdd(text, planningDay(), document.documentElement.lang, kept) : NOTHING;
-  line = { text, kept, key, parsed };
+  line = { text, kept, key, parsed: meaningOf({ text, kept }) };
   if (text) tab.set(lineName(), { text, kept, key });
   else tab.forget(lineName());
   drawChips();
@@ -42,6 +44,11 @@ function setLine(text, kept, key) {
 function startLine(text = "") {
   quickInput.value = text;
   setLine(text, [], newKey());
+}
+
+/** Time has passed, or the week has changed: "heute" may be another day, a free slot may be taken. */
+function readLineAgain() {
+  if (JSON.stringify(meaningOf(line)) !== JSON.stringify(line.parsed)) setLine(line.text, line.kept, line.key);
 }
 
 function onLineInput() {
@@ -130,18 +137,25 @@ const formOfLine = () => ({ stem: null, line: line.text, key: line.key, fields: 
 async function createFromLine(event) {
   event.preventDefault();
   if (sendingLine || !line.text.trim()) return;
+  readLineAgain();
+  const draft = draftOfLine();
+  // What was written in the form, for another text, isn't sent unseen.
+  if (draft && draft.line !== line.text) return openLineInForm();
   if (!line.parsed.title) return showLineError(words.titleMissing);
   if (isOffline()) return showLineError(words.offlineNow);
   showLineError();
   sendingLine = true;
   quick.ariaBusy = "true";
   try {
-    await saveNew(formOfLine());
+    await saveNew(draft ?? formOfLine());
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 401) return signIn();
     // Another text was created with this key. Now that this is said, the next attempt is a new task.
-    if (error.code === "idempotency_key_reused") setLine(line.text, line.kept, newKey());
+    if (error.code === "idempotency_key_reused") {
+      setLine(line.text, line.kept, newKey());
+      if (draft) tab.set(draftName(draft), { ...draft, key: line.key });
+    }
     showLineError(error.message);
   } finally {
     sendingLine = false;
@@ -167,12 +181,19 @@ function openLineInForm() {
   location.hash = "#/new?line";
 }
 
+/** What was written in the form of the line, which was left. */
+function draftOfLine() {
+  const draft = loadDraft({ stem: null, line: true });
+  return draft?.key === line.key ? draft : null;
+}
+
 /** The form of the line, as it was left, or as the line says with the text that was written there. */
 function lineForm() {
-  const draft = loadDraft({ stem: null, line: true });
-  if (line.parsed === NOTHING || draft?.line === line.text) return draft;
-  const of = formOfLine();
-  return { ...of, fields: { ...of.fields, body: draft?.fields.body ?? "" } };
+  if (line.parsed === NOTHING) return loadDraft({ stem: null, line: true });
+  readLineAgain();
+  const [draft, of] = [draftOfLine(), formOfLine()];
+  if (!draft || draft.line === line.text) return draft ?? of;
+  return { ...of, restored: true, touched: true, fields: { ...of.fields, body: draft.fields.body } };
 }
 
 // --- Focus ---
@@ -223,7 +244,8 @@ document.addEventListener("keydown", onPageKey);
 /** The line that was typed before the page was left, as by a sign-in. */
 function restoreLine() {
   const left = tab.get(lineName());
-  if (quickInput.value || !left) return onLineInput();
-  quickInput.value = left.text;
-  setLine(left.text, left.kept, left.key);
+  if (!anew && (quickInput.value || !left)) return onLineInput();
+  const { text, kept, key } = left ?? { text: "", kept: [], key: newKey() };
+  quickInput.value = text;
+  setLine(text, kept, key);
 }

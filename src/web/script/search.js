@@ -10,6 +10,7 @@ let typing;
 
 /** Changes the search criteria. They are in the URL, so that a search can be bookmarked and reloaded. */
 function search(change) {
+  dropHold();
   criteria = { ...criteria, ...change };
   replaceRoute(searchRoute());
 }

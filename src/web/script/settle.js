@@ -4,7 +4,7 @@
 const HOLD = 3_000; // How long (ms) a completed card stays in place.
 const GUARD = 700; // How long (ms) after cards moved a tap on a check does nothing: it was meant for another card.
 const MOTION = 250;
-const MOST_MOVING = 150; // More cards are neither measured nor animated.
+const MOST_MOVING = 150; // More cards aren't animated.
 
 let held = null; // What is shown while a completed card stays in place: {week, found} as of the tap.
 let holdTimer;
@@ -45,30 +45,30 @@ function isMeant({ detail, clientX: x, clientY: y }) {
   return area && (x < area.left || x > area.right || y < area.top || y > area.bottom);
 }
 
-const cardsInPlace = () => [...main.querySelectorAll(".card")].slice(0, MOST_MOVING);
+const cards = () => [...main.querySelectorAll(".card")];
 
 /** The places of the cards, by task. */
 function cardPlaces() {
-  return new Map(cardsInPlace().map((card) => [card.dataset.stem, card.getBoundingClientRect()]));
+  return new Map(cards().map((card) => [card.dataset.stem, card.getBoundingClientRect()]));
 }
 
 /** After a change of the page: lets cards glide from where they were, and notes whether any moved or is new. */
 function settle(before) {
   const motion = before.size > 0 && !matchMedia("(prefers-reduced-motion: reduce)").matches;
-  let anyMoved = main.querySelectorAll(".card").length > MOST_MOVING;
-  for (const card of cardsInPlace()) {
+  let moving = 0;
+  for (const card of cards()) {
     const from = before.get(card.dataset.stem);
     const to = card.getBoundingClientRect();
     const [x, y] = from ? [from.x - to.x, from.y - to.y] : [0, 0];
     if (from && !x && !y) continue;
-    anyMoved = true;
-    if (motion)
+    moving += 1;
+    if (motion && moving <= MOST_MOVING)
       card.animate(from ? { transform: [`translate(${x}px, ${y}px)`, "none"] } : { opacity: [0, 1] }, {
         duration: MOTION,
         easing: "ease-out",
       });
   }
-  if (anyMoved) noteReflow();
+  if (moving) noteReflow();
 }
 
 window.addEventListener("resize", () => noteReflow());

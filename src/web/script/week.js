@@ -10,7 +10,7 @@ const state = {
   showsAll: false, // Whether all unplaced tasks are shown, not only the first ones.
   showsUrgent: false, // The same for those that need attention.
   found: null, // The search result: {tasks, next}
-  pending: new Map(), // Optimistic status changes by stem: {status, sent, version}; the version once confirmed.
+  pending: new Map(), // Optimistic status changes by stem: {status, undo, version}; the version once confirmed.
   generation: 0, // Incremented on sign-out: responses to earlier requests must not be shown to the next user.
 };
 
@@ -80,9 +80,13 @@ async function readWeek(strict, anew) {
 }
 
 function applyWeek(week, etag) {
+  const isOther = server.user !== null && server.user !== week.userId;
+  if (isOther) leaveUser();
   state.week = week;
   state.etag = etag;
   noteUser(week.userId, week.version);
+  if (isOther) restoreLine(true);
+  else readLineAgain();
   if (!held) forgetConfirmed();
   afterPaint(() => cacheWeek(week));
 }
@@ -94,15 +98,20 @@ function forgetConfirmed() {
   }
 }
 
+/** Who is signed in but may not enter. */
+const REFUSED = new Set(["login_not_allowed", "login_reassigned"]);
+
 /** After a failed read, the last known week stays visible, marked with its age. Who `asked` for it is told why. */
 async function handleReadError(error, asked) {
   if (error.status === 401) return showSignedOut();
-  if (error.status === 403) {
+  if (REFUSED.has(error.code)) {
     Object.assign(state, { week: null, etag: null });
     await clearLocalData();
   }
   retryNotBefore = Date.now() + error.retryAfter * 1000;
-  const unavailable = error.code === "unreachable" || error.status >= 500;
+  // A 403 without a code is the platform's, which says nothing about who may enter.
+  const isPlatforms = error.status === 403 && error.code === "answered";
+  const unavailable = error.code === "unreachable" || error.status >= 500 || isPlatforms;
   if (unavailable && !state.week) {
     const { generation } = state;
     const cached = await cachedWeek();
@@ -115,6 +124,7 @@ async function handleReadError(error, asked) {
   const changed = state.layer !== "offline" || offlineReason !== state.offlineReason;
   Object.assign(state, { layer: "offline", offlineReason });
   if (changed) render();
+  if (asked) showError(error.message);
 }
 
 /** Schedules the next read: at the next slot boundary or poll interval. A hidden page doesn't poll. */
@@ -217,9 +227,9 @@ function render() {
   const before = cardPlaces();
   document.body.dataset.layer = state.layer ?? "";
   document.body.toggleAttribute("data-signed-out", state.signedOut);
-  if (state.signedOut) fill(main, signedOutView());
-  else if (found) fill(main, offlineBanner(), foundView(found));
-  else if (week) fill(main, offlineBanner(), weekView(week));
+  if (state.signedOut) redraw(main, signedOutView());
+  else if (found) redraw(main, offlineBanner(), foundView(found));
+  else if (week) redraw(main, offlineBanner(), weekView(week));
   main.ariaBusy = "false";
   settle(before);
   afterPaint(renderFooter);
@@ -307,7 +317,7 @@ function card(task, ...more) {
         { className: "facts" },
         el("span", {}, task.id),
         el("span", { className: "kategorie" }, words.kategorie[task.kategorie]),
-        !open && !pending && el("span", {}, words.status[status]),
+        !open && !pending?.undo && el("span", {}, words.status[status]),
         (task.isFixed || task.fixedSlot) && el("span", { className: "fixed" }, words.fixed),
         dueView(task),
         (task.tags ?? []).map((tag) =>
@@ -327,7 +337,7 @@ function card(task, ...more) {
       more,
     ),
     !open &&
-      pending &&
+      pending?.undo &&
       el(
         "p",
         { className: "undo" },
@@ -338,7 +348,7 @@ function card(task, ...more) {
             type: "button",
             "aria-label": `${words.undo}: ${task.title}`,
             "data-key": `undo ${stem}`,
-            onclick: () => undo(stem, task.title),
+            onclick: () => state.pending.get(stem)?.undo?.(),
           },
           words.undo,
         ),
@@ -413,9 +423,9 @@ function offlineBanner() {
 
 /** Shows an error in place of the week. Who may not enter can only sign in as somebody else. */
 function showFailure(error) {
-  const refused = error.status === 403;
+  const refused = REFUSED.has(error.code);
   document.body.toggleAttribute("data-signed-out", refused);
-  fill(
+  redraw(
     main,
     el(
       "div",

@@ -191,7 +191,7 @@ const ENGLISH = {
   layer: {
     memory: "from memory",
     artifact: "from storage",
-    rebuild: "read anew",
+    rebuild: "freshly read",
     stale: "the storage can't be reached just now",
     offline: "kept on this device",
   },

@@ -2,23 +2,8 @@
 
 use std::fs;
 
-use super::{demo, play, play_with};
-use crate::support::process::{Service, codex_miroir, other_clock};
+use super::{demo, demo_at, play, play_with};
 use crate::support::scene::task;
-
-/// The demo whose clock starts at `moment`, Berlin time.
-fn demo_at(moment: &str) -> (Service, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = codex_miroir();
-    command
-        .arg("demo")
-        .env("CODEX_DATA_DIR", folder.path().join("demo"))
-        .env("LD_PRELOAD", other_clock())
-        .env("FAKETIME", format!("@{moment}"))
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .env("TZ", "Europe/Berlin");
-    (Service::start(&mut command), folder)
-}
 
 #[test]
 fn a_slot_that_passes_goes_while_the_page_is_open() {
