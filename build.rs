@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 const FOLDER: &str = "src/web";
 
 /// The script's parts in the order of concatenation: top-level code may only use the parts before its own.
-const PARTS: [&str; 18] = [
+const PARTS: [&str; 19] = [
     "words",
     "dom",
     "api",
@@ -31,6 +31,7 @@ const PARTS: [&str; 18] = [
     "quick_line",
     "search",
     "sync",
+    "keys",
     "account",
     "main",
 ];

@@ -1,7 +1,7 @@
 // By keyboard alone: everything is reachable, the focus is visible, and it ends up in a sensible place.
 import assert from "node:assert/strict";
 import { dialogOf, said, titled } from "./steps.mjs";
-import { scenario, visit } from "./support.mjs";
+import { LOCALES, SIZES, eventually, isSound, picture, scenario, visit } from "./support.mjs";
 
 await scenario("keyboard", async ({ browser, urls: [url] }) => {
   const page = await visit(browser, url);
@@ -10,6 +10,9 @@ await scenario("keyboard", async ({ browser, urls: [url] }) => {
   await aDraftOutlivesTheForm(page);
   await editingAndComingBack(page, url);
   await searching(page);
+  await skipping(page);
+  await theKeys(page, url);
+  await theListOfKeys(browser, url);
 });
 
 function focused(page) {
@@ -40,7 +43,8 @@ async function completingAndUndoing(page, url) {
   await tabTo(page, "Erledigen: Rechnungen freigeben");
   await page.keyboard.press("Space");
   await said(page, "„Rechnungen freigeben“ ist erledigt.");
-  await page.getByRole("region", { name: "Woche" }).getByText("Rechnungen freigeben").waitFor({ state: "detached" });
+  // In the week or, later in a day, below it.
+  await page.getByRole("link", { name: "Rechnungen freigeben", exact: true }).waitFor({ state: "detached" });
   assert.equal((await focused(page)).tag, "main", "not lost with the task");
   await tabTo(page, "Rückgängig", "Shift+Tab");
   await page.keyboard.press("Enter");
@@ -120,4 +124,78 @@ async function searching(page) {
   await tabTo(page, "Zurück zur Woche");
   await page.keyboard.press("Enter");
   await page.getByRole("region", { name: "Woche" }).waitFor();
+}
+
+async function skipping(page) {
+  await page.reload();
+  await page.getByRole("article").first().waitFor();
+  await page.keyboard.press("Tab");
+  const at = await focused(page);
+  assert.deepEqual([at.name, at.seen], ["Zu den Aufgaben", true]);
+  await page.keyboard.press("Enter");
+  assert.equal((await focused(page)).tag, "main");
+  assert.doesNotMatch(page.url(), /main/);
+}
+
+/** One key each, from anywhere but a field. */
+async function theKeys(page, url) {
+  const titles = await page.locator(".card .name a").allInnerTexts();
+  const isAt = async (index, key) => assert.equal((await focused(page)).name, titles[index], key);
+  for (const [key, index] of [
+    ["j", 0],
+    ["j", 1],
+    ["ArrowDown", 2],
+    ["ArrowUp", 1],
+    ["k", 0],
+    ["k", 0],
+  ]) {
+    await page.keyboard.press(key);
+    await isAt(index, key);
+  }
+  await page.keyboard.press("e");
+  await dialogOf(page).getByLabel("Text", { exact: true }).waitFor();
+  await page.keyboard.press("Escape");
+  await dialogOf(page).waitFor({ state: "hidden" });
+  await isAt(0, "back where it was opened");
+  await page.keyboard.press("Control+x");
+  await page.keyboard.press("x");
+  await said(page, `„${titles[0]}“ ist erledigt.`);
+  assert.equal((await titled(url, titles[0]))[0].status, "abgeschlossen");
+  await page.getByRole("button", { name: `Rückgängig: ${titles[0]}`, exact: true }).click();
+  await said(page, `„${titles[0]}“ ist wieder offen.`);
+  await page.keyboard.press("/");
+  assert.equal((await focused(page)).name, "Aufgaben suchen");
+  await page.keyboard.type("jxe");
+  assert.equal(await page.getByRole("searchbox").inputValue(), "jxe", "in a field they are letters");
+  await page.getByRole("searchbox").fill("");
+  await page.getByRole("region", { name: "Woche", exact: true }).waitFor();
+  await tabTo(page, "Neue Aufgabe", "Shift+Tab");
+  await page.keyboard.press("Enter");
+  await dialogOf(page).waitFor();
+  await page.keyboard.type("Ohne Maus");
+  await dialogOf(page).getByLabel("Text", { exact: true }).focus();
+  await page.keyboard.type("Erste Zeile");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type("Zweite Zeile");
+  await page.keyboard.press("Control+Enter");
+  await said(page, "„Ohne Maus“ ist angelegt.");
+  await dialogOf(page).waitFor({ state: "hidden" });
+  assert.equal((await titled(url, "Ohne Maus")).length, 1);
+}
+
+async function theListOfKeys(browser, url) {
+  const names = { de: "Tasten", en: "Keys" };
+  for (const lang of Object.keys(LOCALES))
+    for (const size of Object.keys(SIZES)) {
+      const page = await visit(browser, url, { lang, size });
+      await page.keyboard.press("?");
+      const dialog = page.getByRole("dialog", { name: names[lang] });
+      await dialog.waitFor();
+      await isSound(page, `the list of keys, ${lang} ${size}`);
+      if (lang === "de") await picture(page, `keys-${size}`);
+      await page.keyboard.press("Escape");
+      await dialog.waitFor({ state: "hidden" });
+      await eventually("the address is that of the week", () => /\/(#\/)?$/.test(page.url()));
+      await page.context().close();
+    }
 }

@@ -93,7 +93,7 @@ function showForm() {
     form.restored && el("p", { className: "banner", role: "status" }, words.draft),
     el(
       "form",
-      { className: "task", onsubmit: submit, oninput: readForm },
+      { className: "task", onsubmit: submit, oninput: readForm, onkeydown: submitByKey },
       !stem &&
         field(
           "title",
@@ -279,6 +279,13 @@ async function previewBody() {
 }
 
 // --- Saving ---
+
+/** Also from the text, where Enter alone begins a line. */
+function submitByKey(event) {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.isComposing) return;
+  event.preventDefault();
+  event.currentTarget.requestSubmit();
+}
 
 async function submit(event) {
   event.preventDefault();

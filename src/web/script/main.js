@@ -52,6 +52,7 @@ function route() {
   if (view === "task" && stem) return openTask(stem);
   if (view === "edit" && stem) return openEdit(stem);
   if (view === "sync") return openSync();
+  if (view === "keys") return openKeys();
   hide();
   return showSearch(parameters);
 }

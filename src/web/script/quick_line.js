@@ -221,14 +221,6 @@ function onLineKey(event) {
   }
 }
 
-function onPageKey(event) {
-  const isPlain = !(event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat);
-  const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
-  if (event.key.toLowerCase() !== "n" || !isPlain || isTyping || dialog.open || state.signedOut) return;
-  event.preventDefault();
-  enterLine();
-}
-
 quick.addEventListener("submit", createFromLine);
 quick.addEventListener("keydown", onLineKey);
 quickInput.addEventListener("input", onLineInput);
@@ -239,10 +231,9 @@ quickInput.addEventListener("beforeinput", onBeforeInput);
 quick.querySelector("#quick-more").addEventListener("click", openLineInForm);
 quick.querySelector(".close").addEventListener("click", leaveLine);
 plus.addEventListener("click", enterLine);
-document.addEventListener("keydown", onPageKey);
 
-/** The line that was typed before the page was left, as by a sign-in. */
-function restoreLine() {
+/** The line that was typed before the page was left, as by a sign-in. What is typed already stands, unless `anew`. */
+function restoreLine(anew) {
   const left = tab.get(lineName());
   if (!anew && (quickInput.value || !left)) return onLineInput();
   const { text, kept, key } = left ?? { text: "", kept: [], key: newKey() };
