@@ -361,6 +361,22 @@ async function searchingAndFiltering(page, url) {
   await shows(page, "Geschenk kaufen");
 }
 
+async function whatIsntFoundCanBeCreated(page, url) {
+  const box = page.getByRole("searchbox", { name: "Aufgaben suchen" });
+  await box.fill("Fernrohr #7 & mehr");
+  await page.getByText("0 Aufgaben", { exact: true }).waitFor();
+  await isSound(page, "nothing found");
+  await page.getByRole("link", { name: "„Fernrohr #7 & mehr“ anlegen", exact: true }).click();
+  assert.equal(await dialogOf(page).getByLabel("Titel").inputValue(), "Fernrohr #7 & mehr");
+  await tap(page, "Speichern");
+  await said(page, "„Fernrohr #7 & mehr“ ist angelegt.");
+  assert.equal((await titled(url, "Fernrohr")).length, 1);
+  await page.getByText("1 Aufgabe", { exact: true }).waitFor();
+  await page.getByRole("link", { name: "Zurück zur Woche" }).click();
+  await page.locator(".week").waitFor();
+  await dismissAll(page);
+}
+
 async function whatTheServiceRefusesIsSaidAtTheField(page) {
   await openNew(page);
   const title = dialogOf(page).getByLabel("Titel");

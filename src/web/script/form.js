@@ -34,7 +34,7 @@ function openNew(given) {
     stem: null,
     key: newKey(),
     fields: {
-      title: "",
+      title: given.get("title") ?? "",
       kategorie: "arbeit",
       deadline: null,
       fixedSlot: slotFrom(given.get("datum"), given.get("zeit")),

@@ -82,6 +82,7 @@ function foundView({ tasks, next }) {
     { className: "list found", "aria-labelledby": "found" },
     el("h1", { id: "found" }, words.found),
     el("p", { role: "status" }, words.foundCount(tasks.length, next !== null)),
+    tasks.length === 0 && createFound(),
     criteria.tag &&
       el(
         "p",
@@ -111,6 +112,13 @@ function foundView({ tasks, next }) {
       el("a", { className: "button", href: "#/", "data-key": "week" }, words.clearSearch),
     ),
   );
+}
+
+/** Nothing was found: it can be created. */
+function createFound() {
+  const title = criteria.q.trim();
+  const place = { className: "button", href: `#/new?${new URLSearchParams({ title })}`, "data-key": "create found" };
+  return title && el("p", {}, el("a", place, words.createFound(title)));
 }
 
 searchForm.addEventListener("submit", (event) => event.preventDefault());

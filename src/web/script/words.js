@@ -68,6 +68,7 @@ const GERMAN = {
 
   found: "Gefundene Aufgaben",
   foundCount: (count, more) => (count === 1 && !more ? "1 Aufgabe" : `${count}${more ? "+" : ""} Aufgaben`),
+  createFound: (title) => `„${title}“ anlegen`,
   more: "Weitere zeigen",
   showAll: (count) => `Alle ${count} zeigen`,
   clearSearch: "Zurück zur Woche",
@@ -240,6 +241,7 @@ const ENGLISH = {
 
   found: "Tasks found",
   foundCount: (count, more) => (count === 1 && !more ? "1 task" : `${count}${more ? "+" : ""} tasks`),
+  createFound: (title) => `Create “${title}”`,
   more: "Show more",
   showAll: (count) => `Show all ${count}`,
   clearSearch: "Back to the week",
