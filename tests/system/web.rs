@@ -143,6 +143,13 @@ fn one_line_makes_a_task_by_keyboard_by_touch_and_on_any_screen() {
 }
 
 #[test]
+fn a_week_without_a_task_says_what_one_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::over(folder.path());
+    play("empty", &[&service.address]);
+}
+
+#[test]
 fn the_page_asks_with_what_it_knows_and_draws_only_what_is_new() {
     let (demo, _folder) = demo();
     play("refresh", &[&demo.address]);

@@ -240,6 +240,7 @@ function weekView(week) {
   return [
     el("h1", { className: "quiet" }, words.weekFrom(week.weekStart)),
     attentionView(week),
+    emptyView(week),
     el(
       "section",
       { "aria-label": words.week, className: "week" },
@@ -248,6 +249,24 @@ function weekView(week) {
     unplacedView(week),
     problemsView(week),
   ];
+}
+
+/** What a task is, and where it goes, to whom who has none. */
+function emptyView({ timeline, unplaced, problems }) {
+  if (unplaced.length || problems.length || timeline.some(({ slots }) => slots.some(({ task }) => task))) return null;
+  const { heading, task, rules, first } = words.empty;
+  return el(
+    "section",
+    { className: "list teaching", "aria-labelledby": "teaching" },
+    el("h2", { id: "teaching" }, heading),
+    el("p", {}, task),
+    el(
+      "ol",
+      {},
+      rules.map((rule) => el("li", {}, rule)),
+    ),
+    el("p", {}, el("button", { type: "button", className: "main", "data-key": "first", onclick: enterLine }, first)),
+  );
 }
 
 function dayView(day, now) {

@@ -66,6 +66,15 @@ const GERMAN = {
   },
   file: "Datei",
 
+  empty: {
+    heading: "Hier ist noch nichts zu tun",
+    task: "Eine Aufgabe ist eine Textdatei mit einem Titel. Du schreibst, was zu tun ist; wann, ergibt sich:",
+    rules: [
+      "Was einen festen Termin hat, steht genau dort.",
+      "Alles andere bekommt der Reihe nach den nächsten freien Platz, morgens oder nachmittags: Arbeit von Montag bis Freitag, Privates am Wochenende.",
+    ],
+    first: "Erste Aufgabe anlegen",
+  },
   found: "Gefundene Aufgaben",
   foundCount: (count, more) => (count === 1 && !more ? "1 Aufgabe" : `${count}${more ? "+" : ""} Aufgaben`),
   createFound: (title) => `„${title}“ anlegen`,
@@ -239,6 +248,15 @@ const ENGLISH = {
   },
   file: "File",
 
+  empty: {
+    heading: "There is nothing to do yet",
+    task: "A task is a text file with a title. You write what is to be done; when follows from that:",
+    rules: [
+      "What has a fixed slot is exactly there.",
+      "Everything else gets the next free place in turn, in the morning or afternoon: work from Monday to Friday, private matters at the weekend.",
+    ],
+    first: "Add the first task",
+  },
   found: "Tasks found",
   foundCount: (count, more) => (count === 1 && !more ? "1 task" : `${count}${more ? "+" : ""} tasks`),
   createFound: (title) => `Create “${title}”`,

@@ -1,0 +1,35 @@
+// A week without a task says what a task is and where it goes, and how to begin.
+import assert from "node:assert/strict";
+import { said } from "./steps.mjs";
+import { LOCALES, SIZES, isSound, person, picture, scenario } from "./support.mjs";
+
+const WORDS = {
+  de: { heading: "Hier ist noch nichts zu tun", first: "Erste Aufgabe anlegen", line: "Schnell anlegen" },
+  en: { heading: "There is nothing to do yet", first: "Add the first task", line: "Quick add" },
+};
+
+await scenario("empty", async ({ browser, urls: [url] }) => {
+  for (const lang of Object.keys(LOCALES))
+    for (const size of Object.keys(SIZES))
+      for (const colorScheme of ["light", "dark"]) {
+        const page = await (await person(browser, { lang, size, colorScheme })).newPage();
+        await page.goto(url);
+        const teaching = page.getByRole("region", { name: WORDS[lang].heading });
+        await teaching.waitFor();
+        assert.equal(await teaching.getByRole("listitem").count(), 2);
+        await isSound(page, `an empty week, ${lang} ${size} ${colorScheme}`);
+        if (lang === "de") await picture(page, `empty-${size}-${colorScheme}`);
+        await teaching.getByRole("button", { name: WORDS[lang].first }).click();
+        const line = page.getByRole("textbox", { name: WORDS[lang].line });
+        assert.ok(await line.evaluate((it) => it === document.activeElement), "the line has the focus");
+        await page.context().close();
+      }
+  const page = await (await person(browser)).newPage();
+  await page.goto(url);
+  await page.getByRole("button", { name: WORDS.de.first }).click();
+  await page.keyboard.type("Blumen gießen morgen @arbeit");
+  await page.keyboard.press("Enter");
+  await said(page, "„Blumen gießen“ ist angelegt.");
+  await page.getByRole("article").waitFor();
+  assert.equal(await page.locator(".teaching").count(), 0);
+});
