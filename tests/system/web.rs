@@ -143,6 +143,13 @@ fn one_line_makes_a_task_by_keyboard_by_touch_and_on_any_screen() {
 }
 
 #[test]
+fn on_small_screens_everything_is_in_reach() {
+    // A Monday morning: the day has a task.
+    let (demo, _folder) = demo_at("2026-11-30 08:00:00");
+    play("phone", &[&demo.address]);
+}
+
+#[test]
 fn a_week_without_a_task_says_what_one_is() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::over(folder.path());

@@ -326,17 +326,19 @@ async function andIsOfThatLineOnly(page, url) {
 /** What a line means can change while nobody types. */
 async function theMeaningFollowsTheWeek(page, url) {
   const { json } = await api(url, "GET", "/codex");
-  const { datum } = json.timeline.slice(1).find(({ slots }) => slots.every((slot) => !slot.task?.isFixed));
+  const free = ({ slots }) => slots.filter(({ task }) => !task?.isFixed).map(({ zeit }) => zeit);
+  const day = json.timeline.slice(1).find((it) => free(it).length > 1);
+  const [{ datum }, [first, second]] = [day, free(day)];
   const line = lineOf(page);
   await line.fill(`Impfung ${datum}`);
   const slot = async () => (await chipsOf(page))[1];
-  assert.equal(await slot(), "(morgens)");
-  await make(url, "Kam dazwischen", { fixedSlot: { datum, zeit: "morgens" } });
-  await eventually("the next slot", async () => (await slot()) === "(nachmittags)");
+  assert.equal(await slot(), `(${first})`);
+  await make(url, "Kam dazwischen", { fixedSlot: { datum, zeit: first } });
+  await eventually("the next slot", async () => (await slot()) === `(${second})`);
   assert.ok(await line.evaluate((it) => it === document.activeElement));
   await line.press("Enter");
   await said(page, "„Impfung“ ist angelegt.");
-  assert.deepEqual((await titled(url, "Impfung"))[0].fixedSlot, { datum, zeit: "nachmittags" });
+  assert.deepEqual((await titled(url, "Impfung"))[0].fixedSlot, { datum, zeit: second });
   await dismissAll(page);
 }
 

@@ -35,6 +35,8 @@ async function showSearch(parameters) {
     const input = searchForm.elements[name];
     if (document.activeElement !== input) input.value = criteria[name];
   }
+  // On a narrow screen the filters are behind a button, but not those that leave something out.
+  searchForm.toggleAttribute("data-filtered", Boolean(criteria.kategorie) || criteria.status !== NO_CRITERIA.status);
   if (searchRoute() !== before) dropHold();
   if (searchRoute() === "#/") {
     latestId += 1;
@@ -121,6 +123,9 @@ function createFound() {
   return title && el("p", {}, el("a", place, words.createFound(title)));
 }
 
+searchForm.querySelector("#filters").addEventListener("click", ({ currentTarget }) => {
+  currentTarget.ariaExpanded = String(currentTarget.ariaExpanded !== "true");
+});
 searchForm.addEventListener("submit", (event) => event.preventDefault());
 searchForm.addEventListener("input", (event) => {
   clearTimeout(typing);
