@@ -10,6 +10,7 @@ await scenario("keyboard", async ({ browser, urls: [url] }) => {
   await aDraftOutlivesTheForm(page);
   await editingAndComingBack(page, url);
   await searching(page);
+  await aLateSearchClosesNoForm(page);
   await skipping(page);
   await theKeys(page, url);
   await theListOfKeys(browser, url);
@@ -124,6 +125,23 @@ async function searching(page) {
   await tabTo(page, "Zurück zur Woche");
   await page.keyboard.press("Enter");
   await page.getByRole("region", { name: "Woche" }).waitFor();
+}
+
+/** What was typed is searched when the field is left, not over a form that was opened then. */
+async function aLateSearchClosesNoForm(page) {
+  await page.keyboard.press("/");
+  await page.keyboard.type("zahn");
+  await page.keyboard.press("Shift+Tab");
+  await page.keyboard.press("Enter");
+  await dialogOf(page).getByLabel("Titel").waitFor();
+  // Longer than a search waits for the next letter.
+  await new Promise((resume) => setTimeout(resume, 500));
+  assert.ok(await dialogOf(page).isVisible());
+  await page.keyboard.press("Escape");
+  await dialogOf(page).waitFor({ state: "hidden" });
+  await page.getByRole("region", { name: "Gefundene Aufgaben" }).getByText("Zahnarzt").waitFor();
+  await page.getByRole("searchbox").fill("");
+  await page.getByRole("region", { name: "Woche", exact: true }).waitFor();
 }
 
 async function skipping(page) {

@@ -6,13 +6,21 @@ const PAGE = "50";
 
 let criteria = { ...NO_CRITERIA };
 let latestId = 0;
-let typing;
+let typing = null; // The timer of a search for what was typed.
 
 /** Changes the search criteria. They are in the URL, so that a search can be bookmarked and reloaded. */
 function search(change) {
   dropHold();
   criteria = { ...criteria, ...change };
   replaceRoute(searchRoute());
+}
+
+/** Searches for what is in the fields, once for what was typed. */
+function searchTyped() {
+  if (!typing) return;
+  clearTimeout(typing);
+  typing = null;
+  search(Object.fromEntries(new FormData(searchForm)));
 }
 
 function searchRoute() {
@@ -129,6 +137,7 @@ searchForm.querySelector("#filters").addEventListener("click", ({ currentTarget 
 searchForm.addEventListener("submit", (event) => event.preventDefault());
 searchForm.addEventListener("input", (event) => {
   clearTimeout(typing);
-  const wait = event.target.name === "q" ? 200 : 0;
-  typing = setTimeout(() => search(Object.fromEntries(new FormData(searchForm))), wait);
+  typing = setTimeout(searchTyped, event.target.name === "q" ? 200 : 0);
 });
+// The field is left: what was typed is searched before anything else is opened, not after.
+searchForm.addEventListener("focusout", searchTyped);
