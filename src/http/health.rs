@@ -123,7 +123,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
     path = "/metrics",
     tag = "service",
     responses(
-        (status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text"),
+        (status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text", example = "codex_responses_total{class=\"2xx\"} 3\n"),
         MetricsRefusals,
     ),
     security(("metrics" = [])),

@@ -14,6 +14,7 @@ use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required, Schema, ServerBuilder,
 };
@@ -23,6 +24,25 @@ use super::error::ErrorDocument;
 use super::error_code::Code;
 
 const ABOUT: &str = "Plans a week from numbered markdown files. Success has `ok: true` (the week itself has no `ok`); an error has a stable `code`, and an `error` that says what to do. Every path with GET also has HEAD; other methods get 405 with `Allow`. Unknown query parameters are ignored.";
+
+/// The groups of operations, in the order of the page.
+const TAGS: [(&str, &str); 6] = [
+    ("week", "The planned week."),
+    (
+        "tasks",
+        "Reading and changing tasks. A change answers with the version that contains it; a read that sends that version as `x-codex-version` contains it, too.",
+    ),
+    ("git", "The mirror in a GitHub repository."),
+    (
+        "sign-in",
+        "Signing in and out, in a browser. Programs send a token instead.",
+    ),
+    ("service", "Health, metrics and this document."),
+    (
+        "app",
+        "The web app's own page and files. No other client needs them.",
+    ),
+];
 
 /// The document without paths.
 pub(super) fn base_document() -> OpenApi {
@@ -42,10 +62,13 @@ pub(super) fn base_document() -> OpenApi {
         .security_scheme("signature", api_key(ApiKey::Header, "X-Hub-Signature-256", "`sha256=` and the HMAC-SHA256 of the body by the webhook's secret, in hexadecimal."));
     let either = ["bearer", "session"].map(|name| SecurityRequirement::new(name, [""; 0]));
     let here = "The service that this document comes from.";
+    let tags =
+        TAGS.map(|(name, what)| TagBuilder::new().name(name).description(Some(what)).build());
     let here = ServerBuilder::new().url("/").description(Some(here));
     OpenApiBuilder::new()
         .info(about.build())
         .servers(Some([here.build()]))
+        .tags(Some(tags))
         .components(Some(components.build()))
         .security(Some(either))
         .build()

@@ -5,7 +5,7 @@ mod examples;
 use std::path::{Path, PathBuf};
 
 use codex_miroir::task::Datum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::contract::{DOCUMENT, operations};
 use crate::support::http::{get, send};
@@ -78,10 +78,39 @@ async fn the_page_shows_every_operation_and_every_type() {
     let page = send(&Scene::new().instance(), get("/docs")).await;
     let text = page.text();
     let ids = |id: &str| text.contains(&format!("id=\"{id}\""));
+    let groups: Vec<&Value> = DOCUMENT["tags"].as_array().unwrap().iter().collect();
     for operation in operations() {
         let id = operation["operationId"].as_str().unwrap();
-        assert!(ids(id), "{operation}");
+        assert!(
+            groups.iter().any(|it| it["name"] == operation["tags"][0]),
+            "{id}"
+        );
+        let section = text.split_once(&format!("<section id=\"{id}\">"));
+        let (_, section) = section.unwrap_or_else(|| panic!("{id}"));
+        let section = section.split("</section>").next().unwrap();
+        let command = section.split("<pre>").nth(1).unwrap();
+        assert!(command.starts_with("curl "), "{id}");
+        let answer = section.split("<pre>").nth(2).unwrap();
+        let answer = answer.split("</pre>").next().unwrap();
+        // A status line, and what is answered: a body, or where to go.
+        let (status, rest) = answer.split_once('\n').unwrap();
+        assert!(status.starts_with("HTTP/1.1 ") && status.len() > 12, "{id}");
+        let has_body = rest
+            .split_once("\n\n")
+            .is_some_and(|(_, body)| !body.is_empty());
+        assert!(has_body || rest.starts_with("location: "), "{id}: {answer}");
     }
+    let headings: Vec<usize> = groups
+        .iter()
+        .map(|it| {
+            text.find(&format!(
+                "<h2 id=\"group-{}\"",
+                it["name"].as_str().unwrap()
+            ))
+            .unwrap()
+        })
+        .collect();
+    assert!(headings.is_sorted(), "{headings:?}");
     for link in text.split("href=\"").skip(1) {
         let link = link.split('"').next().unwrap();
         let known = link.strip_prefix('#').map_or(link == "/openapi.json", ids);

@@ -1,6 +1,6 @@
 //! Response headers in the document: those of every response, and those by operation and status.
 
-use HeaderType::{Enum, Number, Text};
+use HeaderType::{Address, Enum, Number, Text};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
     Header, HeaderBuilder, ObjectBuilder, RefOr, Response, Type, extensions::Extensions,
@@ -11,6 +11,8 @@ struct DocumentedHeader(&'static str, HeaderType, &'static str);
 
 enum HeaderType {
     Text,
+    /// With an example.
+    Address(&'static str),
     Number,
     Enum(&'static [&'static str]),
 }
@@ -31,7 +33,9 @@ headers! {
     LAYER = "x-codex-cache", Enum(&["memory", "artifact", "rebuild", "stale"]), "The cache layer that served the response.";
     TIMING = "Server-Timing", Text, "The storage requests that the response needed.";
     COOKIE = "Set-Cookie", Text, "Cookies for browsers: the version, or the session.";
-    LOCATION = "Location", Text, "The target of the redirect, or the new task.";
+    LOCATION = "Location", Address("/"), "The target of the redirect.";
+    GITHUB = "Location", Address("https://github.com/login/oauth/authorize?client_id=Iv1.0123456789abcdef&state=QmFzZTY0"), "GitHub's page that asks for the permission.";
+    CREATED = "Location", Address("/api/tasks/0042"), "The new task.";
     REFERRER = "Referrer-Policy", Text, "Keeps the address out of `Referer`.";
     POLICY = "Content-Security-Policy", Text, "What the page may load.";
     OPENER = "Cross-Origin-Opener-Policy", Text, "Isolates the page from pages that open it.";
@@ -56,7 +60,7 @@ const READ: &[DocumentedHeader] = &[CACHE, VERSION, LAYER, TIMING];
 const WRITE: &[DocumentedHeader] = &[CACHE, ETAG, VERSION, TIMING, COOKIE];
 const DELETE: &[DocumentedHeader] = &[CACHE, VERSION, TIMING, COOKIE];
 const WEEK: &[DocumentedHeader] = &[CACHE, VERSION, LAYER, TIMING, ETAG, VARY];
-const CREATE: &[DocumentedHeader] = &[CACHE, LOCATION, VERSION, TIMING, COOKIE];
+const CREATE: &[DocumentedHeader] = &[CACHE, CREATED, VERSION, TIMING, COOKIE];
 const REDIRECT: &[DocumentedHeader] = &[LOCATION, CACHE, REFERRER];
 
 const STATIC: &[DocumentedHeader] = &[CACHE, ETAG, VARY];
@@ -94,7 +98,8 @@ const SUCCESS_HEADERS: &[ResponseHeaders] = &[
     ("preview metrics me", "200", &[CACHE], &[]),
     ("githubWebhook", "200 202", &[CACHE], &[]),
     ("login renderCodex", "302", REDIRECT, &[]),
-    ("authGithub authGithubCallback", "302", REDIRECT, &[]),
+    ("authGithub", "302", &[GITHUB, CACHE, REFERRER], &[]),
+    ("authGithubCallback", "302", REDIRECT, &[]),
     ("authGithub authGithubCallback", "302", &[COOKIE], &[]),
     ("authGithub login", "400 409", &[], REFUSED_PAGE),
     (
@@ -175,6 +180,7 @@ impl DocumentedHeader {
         let text = ObjectBuilder::new().schema_type(Type::String);
         let schema = match self.1 {
             Text => text,
+            Address(example) => text.examples([example]),
             Number => text.schema_type(Type::Integer).minimum(Some(0)),
             Enum(words) => text.enum_values(Some(words.iter().copied())),
         };

@@ -1,5 +1,6 @@
 //! The OpenAPI document as an HTML page, without scripts and external resources.
 
+use http::StatusCode;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::{Map, Value};
 
@@ -22,29 +23,36 @@ pub(super) fn html(document: &Value) -> String {
                 style { (PreEscaped(STYLESHEET)) }
             }
             body {
-                h1 { (text(&about["title"])) " " (text(&about["version"])) }
-                (prose(text(&about["description"])))
-                p { "As JSON: " a href="/openapi.json" { "/openapi.json" } }
-                (contents(document))
-                (security(document))
-                @for (path, method, operation) in operations(document) {
-                    (section(path, method, operation))
+                nav aria-label="Operations" { (contents(document)) }
+                main {
+                    h1 { (text(&about["title"])) " " (text(&about["version"])) }
+                    (prose(text(&about["description"])))
+                    p { "As JSON: " a href="/openapi.json" { "/openapi.json" } }
+                    (security(document))
+                    @for tag in items(&document["tags"]) { (group(document, tag)) }
+                    h2 id="types" { "Types" }
+                    @for (name, schema) in members(&document["components"]["schemas"]) { (schema_section(name, schema)) }
                 }
-                h2 { "Types" }
-                @for (name, schema) in members(&document["components"]["schemas"]) { (schema_section(name, schema)) }
             }
         }
     };
     page.into_string()
 }
 
-/// Every operation, as (path, method, operation).
-fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+/// The operations of a group, as (path, method, operation).
+fn operations<'a>(document: &'a Value, tag: &Value) -> Vec<(&'a str, &'a str, &'a Value)> {
     let of_path = |(path, item)| {
         let operations = members(item);
         operations.map(move |(method, operation)| (path, method, operation))
     };
-    members(&document["paths"]).flat_map(of_path).collect()
+    let all = members(&document["paths"]).flat_map(of_path);
+    let of_group = all.filter(|(.., operation)| operation["tags"][0] == tag["name"]);
+    of_group.collect()
+}
+
+/// The target of a link to a group.
+fn anchor(tag: &Value) -> String {
+    format!("group-{}", text(&tag["name"]).replace(' ', "-"))
 }
 
 fn members(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
@@ -60,19 +68,35 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// The index: each group with its operations.
 fn contents(document: &Value) -> Markup {
     html! {
-        nav { ul {
-            @for (path, method, operation) in operations(document) {
-                li { a href={ "#" (text(&operation["operationId"])) } { b { (method.to_uppercase()) } " " (path) } }
+        a href="#authentication" { b { "authentication" } }
+        @for tag in items(&document["tags"]) {
+            a href={ "#" (anchor(tag)) } { b { (text(&tag["name"])) } }
+            ul {
+                @for (path, method, operation) in operations(document, tag) {
+                    li { a href={ "#" (text(&operation["operationId"])) } {
+                        span.dim { (method.to_uppercase()) } " " (path)
+                    } }
+                }
             }
-        } }
+        }
+        a href="#types" { b { "types" } }
+    }
+}
+
+fn group(document: &Value, tag: &Value) -> Markup {
+    html! {
+        h2 id=(anchor(tag)) { (text(&tag["name"])) }
+        (prose(text(&tag["description"])))
+        @for (path, method, operation) in operations(document, tag) { (section(path, method, operation)) }
     }
 }
 
 fn security(document: &Value) -> Markup {
     html! {
-        h2 { "Authentication" }
+        h2 id="authentication" { "Authentication" }
         dl {
             @for (name, scheme) in members(&document["components"]["securitySchemes"]) {
                 dt { (name) } dd { (prose(text(&scheme["description"]))) }
@@ -84,15 +108,15 @@ fn security(document: &Value) -> Markup {
 fn section(path: &str, method: &str, operation: &Value) -> Markup {
     html! {
         section id=(text(&operation["operationId"])) {
-            h2 { b { (method.to_uppercase()) } " " (path) }
+            h3.operation { b { (method.to_uppercase()) } " " (path) }
             (prose(text(&operation["summary"])))
             (prose(text(&operation["description"])))
+            pre { (curl(path, method, operation)) }
+            (answer(operation))
             (parameters(items(&operation["parameters"])))
             (body(&operation["requestBody"]))
-            h3 { "Responses" }
+            h4 { "Responses" }
             dl { @for (status, it) in members(&operation["responses"]) { (response(status, it)) } }
-            h3 { "Example" }
-            pre { (curl(path, method, operation)) }
         }
     }
 }
@@ -100,7 +124,7 @@ fn section(path: &str, method: &str, operation: &Value) -> Markup {
 fn parameters(parameters: &[Value]) -> Markup {
     html! {
         @if !parameters.is_empty() {
-            h3 { "Parameters" }
+            h4 { "Parameters" }
             dl {
                 @for it in parameters {
                     dt {
@@ -117,7 +141,7 @@ fn parameters(parameters: &[Value]) -> Markup {
 fn body(body: &Value) -> Markup {
     html! {
         @for (media, content) in members(&body["content"]) {
-            h3 { "Body" }
+            h4 { "Body" }
             p { (type_summary(&content["schema"])) span.dim { ", " (media) } }
             (prose(text(&body["description"])))
         }
@@ -163,6 +187,33 @@ fn curl(path: &str, method: &str, operation: &Value) -> String {
     }
     words.push(format!("{ORIGIN}{}", path.replace("{id}", "0042")));
     words.join(" ")
+}
+
+/// What the command answers: status line, media type or target, and the first example of a body.
+fn answer(operation: &Value) -> Markup {
+    let (status, response) = members(&operation["responses"]).next().unwrap_or_default();
+    let reason = StatusCode::from_bytes(status.as_bytes());
+    let reason = reason.ok().and_then(|it| it.canonical_reason());
+    let with_example = |(_, content): &(_, &Value)| examples(content).next().is_some();
+    let mut contents = members(&response["content"]);
+    let content = members(&response["content"])
+        .find(with_example)
+        .or_else(|| contents.next());
+    html! {
+        pre {
+            "HTTP/1.1 " (status) " " (reason.unwrap_or_default()) "\n"
+            @if let Some((media, content)) = content {
+                "content-type: " (media) "\n"
+                @match examples(content).next() {
+                    Some(Value::String(body)) => { "\n" (body) }
+                    Some(body) => { "\n" (format!("{body:#}")) }
+                    None => {}
+                }
+            } @else if let Some(target) = response["headers"]["Location"]["schema"]["examples"][0].as_str() {
+                "location: " (target) "\n"
+            }
+        }
+    }
 }
 
 /// The command's arguments for authentication, if the operation needs one.

@@ -77,7 +77,7 @@ pub(in crate::http) async fn openapi_json(
     tag = "service",
     params(IfNoneMatchParam),
     responses(
-        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (status = 200, description = "The page.", body = String, content_type = "text/html", example = "<!DOCTYPE html>…"),
         (status = 304, description = "Not modified."),
     ),
     security(()),
