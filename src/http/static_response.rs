@@ -17,12 +17,12 @@ use super::negotiate::{Representation, accepted_encoding};
 use crate::codex::Encoding;
 use crate::web::Asset;
 
-/// A static body, plain and gzipped, with its content type and strong `ETag`.
+/// A static body, plain and where that helps gzipped, with its content type and strong `ETag`.
 pub(super) struct StaticResponse {
     kind: HeaderValue,
     etag: HeaderValue,
     plain: Bytes,
-    gzip: Bytes,
+    gzip: Option<Bytes>,
 }
 
 impl StaticResponse {
@@ -36,18 +36,22 @@ impl StaticResponse {
             kind,
             etag: etag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")),
             plain: bytes.into(),
-            gzip: gzip.finish().unwrap_or_default().into(),
+            gzip: gzip.finish().ok().map(Bytes::from),
         }
     }
 
     /// The response, or 304 when `If-None-Match` matches. `cache` is its `Cache-Control`.
     pub(super) fn answer(&self, request: &HeaderMap, cache: &'static str) -> Response {
         let etag = self.etag.to_str().unwrap_or_default();
-        let representation = Representation::of(request, etag, accepted_encoding(request));
-        let body = match representation {
-            Representation::NotModified => Bytes::new(),
-            Representation::Full(Encoding::Identity) => self.plain.clone(),
-            Representation::Full(Encoding::Gzip) => self.gzip.clone(),
+        let encoding = match self.gzip {
+            Some(_) => accepted_encoding(request),
+            None => Encoding::Identity,
+        };
+        let representation = Representation::of(request, etag, encoding);
+        let body = match (representation, &self.gzip) {
+            (Representation::NotModified, _) => Bytes::new(),
+            (Representation::Full(Encoding::Gzip), Some(gzip)) => gzip.clone(),
+            (Representation::Full(_), _) => self.plain.clone(),
         };
         let mut response = Response::new(Body::from(body));
         let headers = response.headers_mut();
@@ -72,7 +76,7 @@ impl From<&'static Asset> for StaticResponse {
             kind: HeaderValue::from_static(asset.kind),
             etag: HeaderValue::from_static(asset.etag),
             plain: Bytes::from_static(asset.plain),
-            gzip: Bytes::from_static(asset.gzip),
+            gzip: asset.gzip.map(Bytes::from_static),
         }
     }
 }

@@ -59,13 +59,14 @@ refusals!(AssetRefusals as page:; NotFound);
 #[utoipa::path(
     get,
     path = "/assets/{name}",
-    tag = "service",
+    tag = "app",
     params(("name" = String, Path, description = "The name as the page references it."), IfNoneMatchParam),
     responses(
         (status = 200, description = "The file.", content(
             (String = "text/javascript"),
             (String = "text/css"),
             (String = "image/svg+xml"),
+            (Vec<u8> = "image/png"),
             (Object = "application/manifest+json", example = json!({"name": "CodexMiroir", "start_url": "/"})),
         )),
         (status = 304, description = "Not modified."),
@@ -86,10 +87,10 @@ pub(super) async fn web_asset(uri: Uri, headers: HeaderMap) -> Answer {
 #[utoipa::path(
     get,
     path = "/sw.js",
-    tag = "service",
+    tag = "app",
     params(IfNoneMatchParam),
     responses(
-        (status = 200, description = "The script.", body = String, content_type = "text/javascript"),
+        (status = 200, description = "The script.", body = String, content_type = "text/javascript", example = "// Service worker…"),
         (status = 304, description = "Not modified."),
     ),
     security(()),

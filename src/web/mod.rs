@@ -13,8 +13,8 @@ pub struct Asset {
     pub etag: &'static str,
     /// The content.
     pub plain: &'static [u8],
-    /// The content compressed with gzip.
-    pub gzip: &'static [u8],
+    /// The content compressed with gzip; `None` for an image, which is compressed already.
+    pub gzip: Option<&'static [u8]>,
 }
 
 include!(concat!(env!("OUT_DIR"), "/web.rs"));
@@ -32,7 +32,9 @@ pub fn page(language: Language) -> &'static Asset {
 
 /// The asset at this path, of those with a content hash in their names.
 pub fn at(path: &str) -> Option<&'static Asset> {
-    [&STYLE, &SCRIPT, &ICON, &MANIFEST]
+    let icons = [&ICON, &TOUCH_ICON, &ICON_192, &ICON_512, &MASKABLE_512];
+    [&STYLE, &SCRIPT, &MANIFEST_DE, &MANIFEST_EN]
         .into_iter()
+        .chain(icons)
         .find(|it| it.path == path)
 }

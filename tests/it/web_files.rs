@@ -1,6 +1,9 @@
 //! The web app's page and assets, as they are served. `tests/system/web.rs` tests their behaviour.
 
+use std::collections::BTreeSet;
+
 use insta::assert_snapshot;
+use serde_json::json;
 
 use crate::support::http::{Reply, get, send};
 use crate::support::scene::{Instance, Scene};
@@ -104,7 +107,7 @@ async fn a_file_of_the_page_is_kept_for_ever_and_named_by_its_content() {
     let a = Scene::new().instance();
     let page = page(&a, "de").await.text();
     let assets = assets(&page);
-    assert_eq!(assets.len(), 4, "{assets:?}");
+    assert_eq!(assets.len(), 5, "{assets:?}");
     for path in assets {
         let file = send(&a, get(path)).await;
         assert_eq!(file.status, 200, "{path}");
@@ -113,8 +116,12 @@ async fn a_file_of_the_page_is_kept_for_ever_and_named_by_its_content() {
             "public, max-age=31536000, immutable"
         );
         let packed = send(&a, get(path).header("accept-encoding", "gzip")).await;
-        assert_eq!(packed.header("content-encoding"), "gzip");
-        assert!(packed.body.len() < file.body.len(), "{path}");
+        if path.ends_with(".png") {
+            assert_eq!(packed.body, file.body, "it is compressed already");
+        } else {
+            assert_eq!(packed.header("content-encoding"), "gzip");
+            assert!(packed.body.len() < file.body.len(), "{path}");
+        }
         let again = get(path).header("if-none-match", file.header("etag"));
         assert_eq!(send(&a, again).await.status, 304);
         let (stem, kind) = path.rsplit_once('.').unwrap();
@@ -153,13 +160,65 @@ async fn the_service_worker_keeps_exactly_what_the_page_names() {
     );
     assert_eq!(worker.header("cache-control"), "no-cache");
     let worker = worker.text();
-    let page = page(&a, "en").await.text();
+    let pages = [page(&a, "de").await.text(), page(&a, "en").await.text()];
     let list = worker.lines().next().unwrap();
-    let (mut kept, mut named) = (quoted(list, "\"/assets/"), Vec::new());
-    named.extend(assets(&page).iter().map(|it| &it["/assets/".len()..]));
-    kept.sort_unstable();
-    named.sort_unstable();
+    let kept: BTreeSet<&str> = quoted(list, "\"/assets/").into_iter().collect();
+    let named = pages.iter().flat_map(|page| assets(page));
+    let named: BTreeSet<&str> = named.map(|it| &it["/assets/".len()..]).collect();
     assert_eq!(kept, named);
+    assert_eq!(kept.len(), quoted(list, "\"/assets/").len());
+}
+
+/// A device installs the app by its manifest: with icons of these sizes, and a way to a new task in its menu.
+#[tokio::test]
+async fn each_manifest_names_icons_that_are_there_in_their_sizes() {
+    let a = Scene::new().instance();
+    for (language, new_task) in [("de", "Neue Aufgabe"), ("en", "New task")] {
+        let page = page(&a, language).await.text();
+        let path = quoted(&page, "<link rel=\"manifest\" href=\"")[0];
+        let manifest = send(&a, get(path)).await;
+        assert_eq!(manifest.header("content-type"), "application/manifest+json");
+        let manifest = manifest.json();
+        assert_eq!(
+            (&manifest["id"], &manifest["lang"]),
+            (&json!("/"), &json!(language))
+        );
+        assert_eq!(
+            manifest["shortcuts"],
+            json!([{"name": new_task, "url": "/#/new"}])
+        );
+        let mut purposes = vec![];
+        for icon in manifest["icons"].as_array().unwrap() {
+            let file = send(&a, get(icon["src"].as_str().unwrap())).await;
+            assert_eq!(file.header("content-type"), icon["type"], "{icon}");
+            if icon["type"] == "image/png" {
+                assert_eq!(icon["sizes"], size_of_png(&file.body), "{icon}");
+            }
+            purposes.push((
+                icon["sizes"].as_str().unwrap(),
+                icon["purpose"].as_str().unwrap(),
+            ));
+        }
+        purposes.sort_unstable();
+        assert_eq!(
+            purposes,
+            [
+                ("192x192", "any"),
+                ("512x512", "any"),
+                ("512x512", "maskable"),
+                ("any", "any")
+            ]
+        );
+        let touch = quoted(&page, "<link rel=\"apple-touch-icon\" href=\"")[0];
+        assert_eq!(size_of_png(&send(&a, get(touch)).await.body), "180x180");
+    }
+}
+
+/// Width and height as the file's header says.
+fn size_of_png(file: &[u8]) -> String {
+    assert_eq!(&file[..8], b"\x89PNG\r\n\x1a\n");
+    let number = |at: usize| u32::from_be_bytes(file[at..at + 4].try_into().unwrap());
+    format!("{}x{}", number(16), number(20))
 }
 
 #[tokio::test]
