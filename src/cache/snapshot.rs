@@ -292,19 +292,15 @@ impl Snapshot {
         let mut hash = Sha256::new_with_prefix(document.stable());
         for (row, body) in bodies.into_iter().flatten() {
             hash.update(row.to_le_bytes());
-            hash.update(body);
+            hash.update(body.as_deref().unwrap_or_default());
         }
-        let page =
-            |bodies: &Bodies, language| view::html(&week, &stamps, bodies, language).into_bytes();
+        let page = |language| view::html(&week, &stamps, bodies, language).into_bytes();
         match (format, bodies) {
             (PageFormat::Json, _) => (etag_of(hash, "j"), document.into_bytes()),
-            (PageFormat::Html(language), None) => {
-                let page = page(&Bodies::new(), language);
-                (etag_of(hash, language.tag()), page)
-            }
-            (PageFormat::Html(language), Some(bodies)) => {
+            (PageFormat::Html(language), None) => (etag_of(hash, language.tag()), page(language)),
+            (PageFormat::Html(language), Some(_)) => {
                 let tag = format!("b{}", language.tag());
-                (etag_of(hash, &tag), page(bodies, language))
+                (etag_of(hash, &tag), page(language))
             }
         }
     }

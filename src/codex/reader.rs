@@ -15,9 +15,9 @@ use crate::cache::{
 };
 use crate::rules::Rules;
 use crate::store::{BlobKey, BlobStore, ETag, GetIf, Requests, StoreError};
-use crate::task::{FileName, Problem, TaskRef, body_of};
+use crate::task::{FileName, Problem, TaskRef, body_of, without_title};
 use crate::user_state::{Mutation, ReadError};
-use crate::view::{Bodies, Language, UNREADABLE_BODY};
+use crate::view::{Bodies, Language};
 
 /// One page of a task listing.
 #[derive(Debug, Clone)]
@@ -219,10 +219,13 @@ impl TaskReader {
         &self,
         entry: &Snapshot,
         row: usize,
-    ) -> Result<Option<(usize, String)>, ReadError> {
+    ) -> Result<Option<(usize, Option<String>)>, ReadError> {
         Ok(match self.fetch(entry, row).await? {
-            FileText::Text(text) => Some((row, render(body_of(&text)).await)),
-            FileText::Unreadable => Some((row, UNREADABLE_BODY.to_owned())),
+            FileText::Text(text) => {
+                let html = render(without_title(body_of(&text))).await;
+                Some((row, Some(html)))
+            }
+            FileText::Unreadable => Some((row, None)),
             FileText::Changed => None,
         })
     }

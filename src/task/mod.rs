@@ -30,6 +30,6 @@ pub use sha::{BadGitSha, GitSha, git_sha};
 pub use table::{
     ContentView, FileRecord, FileView, FixedSlotView, Tags, TaskTable, TaskView, Title, UsedIds,
 };
-pub use title::{slug, title_of};
+pub use title::{slug, title_of, without_title};
 pub use words::{Kategorie, Status, UnknownWord, Zeit};
 pub use write::{NewTask, new_file};

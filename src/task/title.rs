@@ -27,6 +27,13 @@ pub(super) fn first_heading(body: &str) -> Option<String> {
     find_heading(body).map(|(_, text)| text)
 }
 
+/// The body without the heading that it begins with, if that is the title.
+pub fn without_title(body: &str) -> &str {
+    let heading = find_heading(body).map(|(range, _)| range);
+    let heading = heading.filter(|it| body.get(..it.start).is_some_and(|it| it.trim().is_empty()));
+    heading.and_then(|it| body.get(it.end..)).unwrap_or(body)
+}
+
 /// The first nonempty heading: its place, without blanks around it, and its text.
 fn find_heading(body: &str) -> Option<(Range<usize>, String)> {
     // Fast path: without one of these characters there is no heading.

@@ -15,26 +15,34 @@ use crate::timeline::{Day, DaySlot, Placed, Reason, Unplaced};
 /// The page's inline style sheet. Public so that the response's `Content-Security-Policy` can allow exactly it.
 pub const STYLESHEET: &str = include_str!("week.css");
 
-/// Rendered and sanitized bodies by row, of the tasks whose bodies are shown.
-pub type Bodies = BTreeMap<usize, String>;
-
-/// Shown in place of a body that the service has no permission to read.
-pub const UNREADABLE_BODY: &str = "<p><em>Der Text ist nicht lesbar.</em></p>";
+/// Rendered and sanitized bodies by row, of the tasks whose bodies are shown; `None` for one that the service has no
+/// permission to read.
+pub type Bodies = BTreeMap<usize, Option<String>>;
 
 /// A week and the texts of its page.
 struct WeekPage<'a> {
     week: &'a Week<'a>,
-    bodies: &'a Bodies,
+    /// With bodies the page is a list by day, else a table of seven days.
+    bodies: Option<&'a Bodies>,
     words: &'static WeekPageTexts,
 }
 
-/// Renders the page.
-pub fn html(week: &Week<'_>, stamps: &Stamps, bodies: &Bodies, language: Language) -> String {
+/// Renders the page, with `bodies` as a list by day.
+pub fn html(
+    week: &Week<'_>,
+    stamps: &Stamps,
+    bodies: Option<&Bodies>,
+    language: Language,
+) -> String {
     let words = language.texts();
     let page = WeekPage {
         week,
         bodies,
         words,
+    };
+    let (kind, other, other_address) = match bodies {
+        None => ("week", &words.with_bodies, "/codex?format=html&bodies=true"),
+        Some(_) => ("week by-day", &words.without_bodies, "/codex?format=html"),
     };
     let title = format!("{} {}", words.week_from, week.timeline.today);
     let markup = html! {
@@ -52,11 +60,12 @@ pub fn html(week: &Week<'_>, stamps: &Stamps, bodies: &Bodies, language: Languag
                     p.dim {
                         (week.user) " · " (words.as_of) " " (local_time(stamps.generated_at, week.zone))
                         ", " (words.valid_until) " " (local_time(week.timeline.valid_until, week.zone))
-                        " (" (week.zone.name()) ") · " a href="/" { (words.app) }
+                        " (" (week.zone.name()) ")"
+                        span.links { " · " a href=(other_address) { (other) } " · " a href="/" { (words.app) } }
                     }
                 }
                 main {
-                    div.week { @for day in &week.timeline.days { (page.day(day)) } }
+                    div class=(kind) { @for day in &week.timeline.days { (page.day(day)) } }
                     (page.unplaced_list())
                     (page.problem_list())
                 }
@@ -86,13 +95,26 @@ impl WeekPage<'_> {
             .task
             .and_then(|placed| Some((placed, self.week.task(placed.row)?)));
         html! {
-            dt { (self.words.zeit[&slot.zeit]) @if is_current { " · " b { (self.words.up_now) } } }
+            dt class=[task.is_none().then_some("free")] {
+                (self.words.zeit[&slot.zeit])
+                @if is_current { " · " b { (self.words.up_now) } }
+            }
             @match task {
                 Some((placed, task)) => dd class=(task.kategorie) {
                     (self.in_slot(day, placed, task))
-                    @if let Some(body) = self.bodies.get(&placed.row) { div.body { (PreEscaped(body)) } }
+                    (self.body(placed.row))
                 },
-                None => dd.dim { (self.words.free) },
+                None => dd.free.dim { (self.words.free) },
+            }
+        }
+    }
+
+    fn body(&self, row: usize) -> Markup {
+        html! {
+            @match self.bodies.and_then(|bodies| bodies.get(&row)) {
+                Some(Some(body)) if !body.is_empty() => div.body { (PreEscaped(body)) },
+                Some(None) => div.body { em { (self.words.unreadable_body) } },
+                _ => {}
             }
         }
     }

@@ -9,7 +9,7 @@ mod week;
 mod words;
 
 pub use attention::{Attention, attention_of};
-pub use html::{Bodies, STYLESHEET, UNREADABLE_BODY, html};
+pub use html::{Bodies, STYLESHEET, html};
 pub use json::{WeekDocument, json};
 pub use markdown::markdown_to_html;
 pub use task::{FileObject, TaskObject};

@@ -240,8 +240,17 @@ async fn bodies_are_rendered_and_harmless() {
     for harm in ["<script", "<img", "javascript:", "onclick"] {
         assert!(!text.contains(harm), "{harm} in {text}");
     }
+    assert_eq!(
+        text.matches("Titel").count(),
+        1,
+        "the title isn't said twice"
+    );
+    assert!(text.contains("<div class=\"week by-day\">"));
+    assert!(text.contains("<a href=\"/codex?format=html\">Ohne Texte</a>"));
     let without = send(&a, get("/codex?format=html")).await;
     assert_ne!(without.header("etag"), page.header("etag"));
+    let with = "<a href=\"/codex?format=html&amp;bodies=true\">Mit Texten</a>";
+    assert!(without.text().contains(with));
     let known = page.header("etag").to_owned();
     let unchanged = send(
         &a,

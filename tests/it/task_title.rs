@@ -1,6 +1,6 @@
 //! Titles, and the file names derived from them (`src/task/README.md`, "Names", "Front matter").
 
-use codex_miroir::task::{FileName, slug, title_of};
+use codex_miroir::task::{FileName, slug, title_of, without_title};
 use proptest::prelude::*;
 
 use crate::support::cases;
@@ -52,6 +52,24 @@ fn without_a_heading_the_title_comes_from_the_file_name() {
 }
 
 #[test]
+fn a_body_is_shown_without_the_heading_it_begins_with() {
+    for (body, rest) in [
+        ("# A\nb", "\nb"),
+        ("\n\n# A\n\nb\n", "\n\nb\n"),
+        ("A\n===\nb", "\nb"),
+        ("# A", ""),
+        // Here the heading isn't what the text begins with.
+        ("b\n# A\n", "b\n# A\n"),
+        ("- # A\n- b", "- # A\n- b"),
+        ("#\n# A\nb", "#\n# A\nb"),
+        ("b", "b"),
+        ("", ""),
+    ] {
+        assert_eq!(without_title(body), rest, "{body:?}");
+    }
+}
+
+#[test]
 fn a_slug_keeps_letters_marks_and_digits() {
     for (text, expected) in [
         ("# E-Mail & Co", "E-Mail-Co"),
@@ -77,6 +95,14 @@ fn a_slug_keeps_letters_marks_and_digits() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
+    #[test]
+    fn nothing_but_the_heading_is_left_out(body in "[#=\\-> a\n]{0,20}") {
+        let rest = without_title(&body);
+        prop_assert!(body.ends_with(rest));
+        let left_out = &body[..body.len() - rest.len()];
+        prop_assert!(left_out.is_empty() || title_of(&name(), left_out) == title_of(&name(), &body));
+    }
 
     #[test]
     fn a_slug_is_fit_for_a_file_name(text in ".{0,80}") {

@@ -12,8 +12,25 @@ await scenario("plain", async ({ browser, urls: [url] }) => {
   const tasks = week.timeline.flatMap(({ slots }) => slots.flatMap(({ task }) => task ?? []));
   for (const { title } of [...tasks, ...week.unplaced]) assert.ok(text.includes(title), title);
   assert.equal(sheets(await page.pdf({ format: "A4" })), 1, "one sheet");
+  const sheet = await sheetOf(page);
+  assert.ok(sheet.width > sheet.height, "landscape");
+  const days = await page.locator(".week > section").evaluateAll((all) => all.map((it) => it.getBoundingClientRect().top));
+  assert.equal(new Set(days).size, 1, "seven columns");
+  await page.emulateMedia({ media: null });
+  await page.getByRole("link", { name: "Mit Texten" }).click();
+  const list = await sheetOf(page);
+  assert.ok(list.width < list.height, "with texts a list on upright sheets");
   await inEverySizeSchemeAndLanguage(browser, url);
 });
+
+/** The size of the first sheet as the page wants it. The page stays as it is printed. */
+async function sheetOf(page) {
+  const pdf = await page.pdf({ preferCSSPageSize: true });
+  const [, width, height] = pdf.toString("latin1").match(/\/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]/).map(Number);
+  await page.setViewportSize({ width: Math.round(width * 4 / 3), height: Math.round(height * 4 / 3) });
+  await page.emulateMedia({ media: "print" });
+  return { width, height };
+}
 
 /** The number of pages of a PDF. */
 function sheets(pdf) {
