@@ -14,16 +14,20 @@ use sha2::{Digest, Sha256};
 const FOLDER: &str = "src/web";
 
 /// The script's parts in the order of concatenation: top-level code may only use the parts before its own.
-const PARTS: [&str; 19] = [
+const PARTS: &[&str] = &[
     "words",
     "dom",
     "api",
+    "calendar",
+    "checklist",
     "attention",
     "diff",
     "week",
     "attention_view",
     "settle",
     "actions",
+    "removal",
+    "weeks",
     "task",
     "form",
     "conflict",
@@ -122,10 +126,23 @@ fn manifest_of(language: &str, icons: &Value, new_task: &Value) -> Value {
     })
 }
 
+/// The script without indentation and without lines that are only a comment, which are a fifth of its compressed size.
+/// So no text in it may span lines whose beginnings matter.
 fn script(words: &str) -> io::Result<String> {
-    let parts = PARTS.map(|part| read_text(&format!("script/{part}.js")));
-    let parts = parts.into_iter().collect::<io::Result<String>>()?;
-    Ok(format!("const WORDS = {words};\n{parts}"))
+    let mut script = format!("const WORDS = {words};\n");
+    for part in PARTS {
+        let source = read_text(&format!("script/{part}.js"))?;
+        let mut is_comment = false;
+        for line in source.lines().map(str::trim) {
+            is_comment |= line.starts_with("/*");
+            if !is_comment && !line.starts_with("//") && !line.is_empty() {
+                script += line;
+                script.push('\n');
+            }
+            is_comment &= !line.ends_with("*/");
+        }
+    }
+    Ok(script)
 }
 
 /// The page with the texts in place of their names, as in `{status/offen}`.

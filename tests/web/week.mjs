@@ -18,7 +18,11 @@ const WORDS = {
     fixed: "fester Termin",
     taken: "Der Termin gehört schon 0003-Teamrunde.",
     full: "In dieser Woche ist nichts mehr frei.",
-    days: ["Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"],
+    days: ["So", "Mo", "Di", "Mi", "Do", "Fr", "Sa"],
+    months: ["Jan", "Feb", "Mär", "Apr", "Mai", "Jun", "Jul", "Aug", "Sep", "Okt", "Nov", "Dez"],
+    date: (day, number, month) => `${day} ${number}. ${month}`,
+    due: "bis ",
+    dueToday: "bis heute",
     slots: { morgens: "Morgens", nachmittags: "Nachmittags", abends: "Abends" },
     create: "Neue Aufgabe",
     search: "Aufgaben suchen",
@@ -38,7 +42,11 @@ const WORDS = {
     fixed: "fixed",
     taken: "Its slot is taken by 0003-Teamrunde.",
     full: "Nothing is free this week.",
-    days: ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"],
+    days: ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"],
+    months: ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+    date: (day, number, month) => `${day} ${number} ${month}`,
+    due: "due ",
+    dueToday: "due today",
     slots: { morgens: "Morning", nachmittags: "Afternoon", abends: "Evening" },
     create: "New task",
     search: "Search tasks",
@@ -70,7 +78,7 @@ async function showsAll(page, week, words) {
   for (const [at, day] of week.timeline.entries()) {
     const shown = days.nth(at);
     const isToday = day.datum === week.weekStart;
-    const heading = `${isToday ? words.today : ""}${words.days[day.dayOfWeek]}, ${day.datum}`;
+    const heading = `${isToday ? words.today : ""}${nameOf(day.datum, week.weekStart, words)}`;
     assert.equal(await shown.getByRole("heading").innerText(), heading);
     assert.equal(await shown.getAttribute("aria-current"), isToday ? "date" : null);
     const slots = shown.locator("li");
@@ -84,7 +92,7 @@ async function showsAll(page, week, words) {
         [await slot.getAttribute("aria-current"), text.includes(words.now)],
         [current ? "time" : null, current],
       );
-      if (task) showsTask(text, task, { ...words, isOverdue: isoOf(task.deadline) < isoOf(week.weekStart) });
+      if (task) showsTask(text, task, week.weekStart, words);
     }
   }
   const unplaced = page.getByRole("region", { name: words.unplaced });
@@ -101,12 +109,28 @@ function isoOf(datum) {
   return datum?.split(".").reverse().join("-");
 }
 
-function showsTask(text, task, words) {
-  for (const part of [task.id, task.title, ...task.tags, task.deadline ?? ""])
-    assert.ok(text.includes(part), `${part}: ${text}`);
+/** A day as in "Mo 30. Nov", with the year if it is another one. */
+function nameOf(datum, today, { days, months, date }) {
+  const [day, month, year] = datum.split(".").map(Number);
+  const name = date(days[new Date(Date.UTC(year, month - 1, day)).getUTCDay()], day, months[month - 1]);
+  return today.endsWith(year) ? name : `${name} ${year}`;
+}
+
+/** A deadline: in the next days the day's name is enough. */
+function dueOf(datum, today, words) {
+  const days = (Date.parse(isoOf(datum)) - Date.parse(isoOf(today))) / 86_400_000;
+  if (days === 0) return words.dueToday;
+  const name = nameOf(datum, today, words);
+  return words.due + (days > 0 && days < 7 ? name.split(" ")[0] : name);
+}
+
+function showsTask(text, task, today, words) {
+  const due = task.deadline ? dueOf(task.deadline, today, words) : "";
+  for (const part of [task.id, task.title, ...task.tags, due]) assert.ok(text.includes(part), `${part}: ${text}`);
+  const isOverdue = Boolean(task.deadline) && isoOf(task.deadline) < isoOf(today);
   assert.deepEqual(
     [text.includes(words.overdue), text.includes(words.late), text.includes(words.fixed)],
-    [words.isOverdue, task.deadlineMissed && !words.isOverdue, task.isFixed],
+    [isOverdue, task.deadlineMissed && !isOverdue, task.isFixed],
     text,
   );
 }

@@ -34,6 +34,7 @@ struct OpenApiDocument {
     openapi: String,
     info: Object,
     servers: Vec<Object>,
+    tags: Vec<Object>,
     paths: Object,
     components: Object,
     security: Vec<Object>,
@@ -50,7 +51,7 @@ struct OpenApiDocument {
     responses(
         (status = 200, description = "The document.", body = OpenApiDocument, content_type = "application/json", example = json!({
             "openapi": "3.1.0", "info": {"title": "CodexMiroir", "version": "0.1.0"}, "servers": [{"url": "/"}],
-            "paths": {}, "components": {}, "security": [],
+            "tags": [{"name": "week"}], "paths": {}, "components": {}, "security": [],
         })),
         (status = 304, description = "Not modified."),
     ),

@@ -19,9 +19,10 @@ const signInUrl = () => `/login?return_to=${encodeURIComponent(location.pathname
 /** Somebody else has signed in, in another tab. What was being typed stays under the name of who typed it. */
 function leaveUser() {
   saveDraft();
+  forgetRemovals();
   form = null;
   state.generation += 1;
-  Object.assign(state, { found: null, me: null });
+  Object.assign(state, { found: null, elsewhere: null, done: { count: 0 }, me: null });
   state.pending.clear();
   dropHold();
   clearMessages();
@@ -43,10 +44,12 @@ async function showSignedOut() {
   const tried = Date.now() - tab.get(SIGN_IN_TRIED) < SIGN_IN_RETRY_WINDOW;
   const arriving = !state.week && !state.signedOut && (await cachedWeek().catch(() => null)) !== null;
   state.generation += 1;
+  forgetRemovals();
   state.pending.clear();
   dropHold();
   clearMessages();
-  Object.assign(state, { week: null, etag: null, layer: null, found: null, me: null, signedOut: true });
+  const nothing = { week: null, etag: null, layer: null, found: null, elsewhere: null, done: { count: 0 }, me: null };
+  Object.assign(state, nothing, { signedOut: true });
   // Where it can't be noted, each load would try again.
   if (arriving && !tried && noteTry()) return signIn();
   state.tried = tried;
@@ -73,6 +76,7 @@ const signInLink = () =>
 
 async function signOut() {
   try {
+    await sendRemovals();
     const { json } = await request("POST", "/auth/logout");
     tabs.postMessage("signed-out");
     await clearLocalData();

@@ -82,6 +82,7 @@ async function afterChange() {
   tabs.postMessage("changed");
   await refresh();
   if (state.found) await searchAgain();
+  if (state.elsewhere) await readElsewhere();
 }
 
 async function complete(stem, title) {
@@ -157,6 +158,26 @@ async function setStatus(stem, title, status, etag, earlier) {
   } catch (error) {
     handleError(error);
     return false;
+  }
+}
+
+/** Opens a task again that is shown as done: it stays in place for a while. */
+async function reopen(stem, title, etag) {
+  if (!canWrite() || state.pending.has(stem)) return;
+  const entry = { status: "offen" };
+  state.pending.set(stem, entry);
+  hold();
+  render();
+  try {
+    const { json } = await patch(stem, { status: "offen" }, etag);
+    entry.version = json.version;
+    const said = showMessage(words.reopened(title));
+    await afterChange();
+    sayPlace(said, stem, json);
+  } catch (error) {
+    state.pending.delete(stem);
+    render();
+    handleError(error);
   }
 }
 

@@ -66,9 +66,9 @@ const WRITE_TIMEOUT = 230_000;
 
 /**
  * Sends a request. Returns `{headers, json}` for 2xx, `{headers}` for 304; throws `ApiError` otherwise.
- * Reads set `max-age=0`, because browsers add `no-cache` to conditional requests, which would request a strong read.
+ * With `keepalive` it is sent even if the page is left. Reads set `max-age=0`, because browsers add `no-cache` to conditional requests, which would request a strong read.
  */
-async function request(method, path, { json, headers = {} } = {}) {
+async function request(method, path, { json, headers = {}, keepalive = false } = {}) {
   const sent = { Accept: "application/json", ...headers };
   if (method === "GET") sent["Cache-Control"] ??= "max-age=0";
   if (server.version) sent["x-codex-version"] = String(server.version);
@@ -77,7 +77,8 @@ async function request(method, path, { json, headers = {} } = {}) {
   const signal = AbortSignal.timeout(method === "GET" ? READ_TIMEOUT : WRITE_TIMEOUT);
   let response;
   try {
-    response = await fetch(path, { method, headers: sent, body, signal, cache: "no-store", redirect: "manual" });
+    const how = { method, headers: sent, body, signal, keepalive, cache: "no-store", redirect: "manual" };
+    response = await fetch(path, how);
   } catch {
     const changes = method !== "GET" && path !== "/api/preview";
     throw new ApiError(changes ? words.unsure : words.unreachable);

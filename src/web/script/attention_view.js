@@ -83,7 +83,7 @@ function kindOf(task) {
 /** The deadline on a card, with what is wrong about it. */
 function dueView(task) {
   const kind = kindOf(task);
-  const due = task.deadline && words.due(task.deadline);
+  const due = task.deadline && words.due(dueName(task.deadline));
   return kind
     ? el("span", { className: `warn ${kind}` }, `${due} · ${words.attention[kind]}`)
     : due && el("span", {}, due);

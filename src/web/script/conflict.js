@@ -2,6 +2,7 @@
 
 function showConflict(theirs, both) {
   const names = {
+    title: words.title,
     kategorie: words.kategorieLabel,
     deadline: words.deadline,
     fixedSlot: words.fixed,
@@ -55,6 +56,7 @@ function bothView(name, mine, theirs) {
 
 function valueText(name, value) {
   if (value === null || value === "" || value.length === 0) return words.none;
+  if (name === "title") return value;
   if (name === "fixedSlot") return slotName(value);
   if (name === "deadline") return dayName(value);
   return name === "tags" ? value.join(", ") : words.kategorie[value];

@@ -35,7 +35,7 @@ function openNew(given) {
     key: newKey(),
     fields: {
       title: given.get("title") ?? "",
-      kategorie: "arbeit",
+      kategorie: isWeekend(given.get("datum")) ? "privat" : "arbeit",
       deadline: null,
       fixedSlot: slotFrom(given.get("datum"), given.get("zeit")),
       tags: [],
@@ -46,6 +46,8 @@ function openNew(given) {
 }
 
 const slotFrom = (datum, zeit) => (/^\d{2}\.\d{2}\.\d{4}$/.test(datum ?? "") && zeit in ENDS ? { datum, zeit } : null);
+
+const isWeekend = (datum) => [0, 6].includes(new Date(`${isoOf(datum ?? "")}T12:00:00Z`).getUTCDay());
 
 async function openEdit(stem) {
   form = loadDraft({ stem });
@@ -63,22 +65,30 @@ async function openEdit(stem) {
   }
 }
 
-/** The editable fields of a task. A `<textarea>` normalizes line endings to LF. */
-const fieldsOf = ({ kategorie, deadline, fixedSlot, tags, body }) => ({
-  kategorie,
-  deadline,
-  fixedSlot,
-  tags,
-  body: (body ?? "").replace(/\r\n?/g, "\n"),
-});
+/** A text in two parts: the heading that is the title, with the blank lines after it, and the rest. */
+function splitBody({ body, title }) {
+  // A `<textarea>` normalizes line endings to LF.
+  const text = (body ?? "").replace(/\r\n?/g, "\n");
+  const [head, heading] = /^\n* {0,3}#{1,6}[ \t]+([^\n]*?)(?:[ \t]+#+)?[ \t]*(?:\n+|$)/.exec(text) ?? ["", null];
+  return heading === title ? [head, text.slice(head.length)] : ["", text];
+}
 
-/** The fields that were changed, with the body's original line endings. */
+/** The editable fields of a task. The title isn't repeated in the text. */
+function fieldsOf(task) {
+  const { title, kategorie, deadline, fixedSlot, tags } = task;
+  return { title, kategorie, deadline, fixedSlot, tags, body: splitBody(task)[1] };
+}
+
+/** The fields that were changed, with the body's heading and original line endings. */
 function changesOf({ base, fields }) {
   const before = fieldsOf(base);
   const changes = Object.entries(fields).filter(
     ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]),
   );
   const json = Object.fromEntries(changes);
+  const [head] = splitBody(base);
+  // The service rewrites the heading, of this text, too.
+  if ("body" in json && head) json.body = `${head.trimEnd()}\n\n${json.body}`;
   if ("body" in json && base.body.includes("\r\n")) json.body = json.body.replaceAll("\n", "\r\n");
   return json;
 }
@@ -94,20 +104,19 @@ function showForm() {
     el(
       "form",
       { className: "task", onsubmit: submit, oninput: readForm, onkeydown: submitByKey },
-      !stem &&
-        field(
-          "title",
-          words.title,
-          el("input", {
-            name: "title",
-            value: fields.title,
-            required: true,
-            pattern: ".*\\S.*",
-            maxlength: "500",
-            autocomplete: "off",
-            "data-key": "title",
-          }),
-        ),
+      field(
+        "title",
+        words.title,
+        el("input", {
+          name: "title",
+          value: fields.title,
+          required: true,
+          pattern: ".*\\S.*",
+          maxlength: "500",
+          autocomplete: "off",
+          "data-key": "title",
+        }),
+      ),
       kategorieField(fields.kategorie),
       el(
         "div",
@@ -135,7 +144,7 @@ function showForm() {
       el(
         "p",
         { id: "body-hint", className: "quiet" },
-        [words.textHint, stem && words.titleHint].filter(Boolean).join(". "),
+        words.textHint,
       ),
       el("div", { id: "previewed", "aria-live": "polite" }),
       el("p", { id: "form-error", role: "alert" }),
@@ -159,7 +168,7 @@ function showForm() {
     ),
     el("div", { id: "conflict" }),
   );
-  dialog.querySelector("input").focus();
+  dialog.querySelector("[name=title]").focus();
 }
 
 const field = (name, label, input) =>
@@ -254,12 +263,12 @@ function readForm({ currentTarget }) {
   const date = (name) => (data.get(name) ? datumOf(data.get(name)) : null);
   const datum = date("datum");
   Object.assign(form.fields, {
+    title: data.get("title").trim(),
     kategorie: data.get("kategorie"),
     deadline: date("deadline"),
     fixedSlot: datum && { datum, zeit: data.get("zeit") },
     body: data.get("body").replace(/\r\n?/g, "\n"),
   });
-  if (data.has("title")) form.fields.title = data.get("title").trim();
   touched();
 }
 
@@ -328,7 +337,7 @@ async function saveEdit(sent) {
   for (let tries = 1; ; tries += 1) {
     try {
       const { json } = await patch(stem, changes, etag);
-      return finish(sent, words.saved(base.title), stem, json);
+      return finish(sent, words.saved(sent.fields.title), stem, json);
     } catch (error) {
       if (error.code !== "precondition_failed" || !isOpen(sent) || tries === MOST_TRIES) throw error;
     }

@@ -54,7 +54,6 @@ function openKeys() {
         ),
       ),
     ),
-    el("p", { className: "buttons" }, closeButton()),
   );
 }
 

@@ -6,6 +6,9 @@ history.replaceState({ depth }, "");
 
 let goingBack = false;
 
+/** The views that are the page itself; the others are in the dialog. */
+const PLACES = new Set(["", "done", "week"]);
+
 function onPopState() {
   goingBack = false;
   if (history.state?.depth === undefined) history.replaceState({ depth: depth + 1 }, "");
@@ -54,6 +57,7 @@ function route() {
   if (view === "sync") return openSync();
   if (view === "keys") return openKeys();
   hide();
+  if (view && PLACES.has(view)) return showElsewhere(view, stem);
   return showSearch(parameters);
 }
 

@@ -47,12 +47,24 @@ async function showSearch(parameters) {
   searchForm.toggleAttribute("data-filtered", Boolean(criteria.kategorie) || criteria.status !== NO_CRITERIA.status);
   if (searchRoute() !== before) dropHold();
   if (searchRoute() === "#/") {
-    latestId += 1;
-    const wasFound = state.found;
-    state.found = null;
-    return wasFound && render();
+    const wasElsewhere = leaveElsewhere();
+    return (leaveSearch() || wasElsewhere) && render();
   }
   await searchAgain();
+}
+
+/** Ends the search. Returns whether there was a result. */
+function leaveSearch() {
+  latestId += 1;
+  criteria = { ...NO_CRITERIA };
+  for (const name of ["q", "kategorie", "status"]) {
+    const input = searchForm.elements[name];
+    if (document.activeElement !== input) input.value = criteria[name];
+  }
+  searchForm.removeAttribute("data-filtered");
+  const wasFound = state.found !== null;
+  state.found = null;
+  return wasFound;
 }
 
 async function searchAgain() {
@@ -60,6 +72,7 @@ async function searchAgain() {
   try {
     const found = await searchPage();
     if (id !== latestId) return;
+    leaveElsewhere();
     state.found = found;
     render();
   } catch (error) {

@@ -6,7 +6,7 @@ const GUARD = 700; // How long (ms) after cards moved a tap on a check does noth
 const MOTION = 250;
 const MOST_MOVING = 150; // More cards aren't animated.
 
-let held = null; // What is shown while a completed card stays in place: {week, found} as of the tap.
+let held = null; // What is shown while a completed card stays in place: {week, found, elsewhere} as of the tap.
 let holdTimer;
 let moved = { at: -Infinity }; // When what is under a finger last changed, and where: a rectangle, or everywhere.
 
@@ -15,7 +15,7 @@ const shown = () => held ?? state;
 
 /** Keeps what is shown in place, whatever is read meanwhile. Another call prolongs it. */
 function hold() {
-  held ??= { week: state.week, found: state.found };
+  held ??= { week: state.week, found: state.found, elsewhere: state.elsewhere };
   clearTimeout(holdTimer);
   holdTimer = setTimeout(release, HOLD);
 }

@@ -21,7 +21,6 @@ function showSync(...content) {
     "sync-title",
     el("h2", { id: "sync-title" }, words.gitSync),
     content,
-    el("p", { className: "buttons" }, closeButton()),
   );
 }
 

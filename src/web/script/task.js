@@ -6,7 +6,7 @@ let opener; // `data-key` of the element that had the focus before.
 /** Shows `content` in the dialog; `label` is the id of its heading. */
 function show(label, ...content) {
   dialog.setAttribute("aria-labelledby", label);
-  fill(dialog.querySelector(".content"), content);
+  fill(dialog.querySelector(".content"), closeButton(), content);
   if (dialog.open) return;
   opener = document.activeElement?.dataset.key;
   dialog.showModal();
@@ -30,17 +30,23 @@ dialog.addEventListener("cancel", (event) => {
 dialog.addEventListener("close", () => {
   if (dialog.open) return;
   moveMessages(document.body);
-  if (currentRoute().view && !state.signedOut) back();
+  if (!PLACES.has(currentRoute().view) && !state.signedOut) back();
 });
 
-const closeButton = () => el("button", { type: "button", onclick: back, "data-key": "close" }, words.close);
+// A press beside the dialog closes it, too; not one that began in it, as when text is selected.
+dialog.addEventListener("pointerdown", (event) => {
+  if (event.target !== dialog) return;
+  dialog.addEventListener("click", (click) => click.target === dialog && back(), { once: true });
+});
+
+const closeButton = () =>
+  el("button", { type: "button", className: "close", "aria-label": words.close, onclick: back, "data-key": "close" });
 
 function showLoading(name) {
   show(
     "loading",
     el("h2", { id: "loading" }, name),
     el("p", { role: "status" }, "…"),
-    el("p", { className: "buttons" }, closeButton()),
   );
 }
 
@@ -60,30 +66,60 @@ function taskView(stem, task) {
   return [
     el("h2", { id: "task-title" }, task.title),
     factsOf(task, stem),
-    task.html ? bodyOf(task) : el("p", { className: "quiet" }, words.noText),
-    el("p", { className: "buttons" }, taskButtons(stem, task), closeButton()),
+    task.html ? bodyOf(stem, task) : el("p", { className: "quiet" }, words.noText),
+    el("p", { className: "buttons" }, taskButtons(stem, task)),
   ];
 }
 
-/** The body without the heading that is the title. */
-function bodyOf({ html, title }) {
-  const body = rendered(html);
+/** The body without the heading that is the title, and with boxes that can be ticked. */
+function bodyOf(stem, task) {
+  const body = rendered(task.html);
   const first = body.firstElementChild;
-  if (/^h\d$/.test(first?.localName) && first.textContent.trim() === title) first.remove();
+  if (/^h\d$/.test(first?.localName) && first.textContent.trim() === task.title) first.remove();
+  const boxes = [...body.querySelectorAll("input")];
+  for (const [at, box] of boxes.entries()) {
+    box.ariaLabel = box.closest("li")?.firstChild === box ? box.parentElement.innerText.trim() : box.ariaLabel;
+    if (withBox(task.body, at, boxes.length, box.checked) === null) continue;
+    box.disabled = false;
+    box.addEventListener("change", () => tick(stem, task, at, boxes));
+  }
   return body;
 }
 
+/** Ticks a box: an edit of its line. The other boxes wait for it. */
+async function tick(stem, task, at, boxes) {
+  const [box, isTicked] = [boxes[at], boxes[at].checked];
+  const undo = () => (box.checked = !isTicked);
+  if (!canWrite()) return undo();
+  const body = withBox(task.body, at, boxes.length, isTicked);
+  for (const it of boxes) it.disabled = true;
+  try {
+    const { json } = await patch(stem, { body }, task.etag);
+    Object.assign(task, { body, etag: json.etag });
+    await afterChange();
+  } catch (error) {
+    undo();
+    handleError(error);
+    // Somebody else has changed it: show what it is now.
+    if (error.code === "precondition_failed" && isAt("task", stem)) return openTask(stem);
+  } finally {
+    for (const it of boxes) it.disabled = false;
+    if (document.activeElement === document.body) box.focus();
+  }
+}
+
 function factsOf(task, stem) {
+  const isOpen = task.status === "offen";
   const rows = [
-    [words.number, task.id],
-    [words.kategorieLabel, words.kategorie[task.kategorie]],
+    [words.place, isOpen && placeOf(stem, task)],
+    [words.deadline, task.deadline && deadlineOf(task)],
     [
       words.statusLabel,
-      task.abgeschlossen_am ? words.doneAt(slotName(task.abgeschlossen_am)) : words.status[task.status],
+      !isOpen && (task.abgeschlossen_am ? words.doneAt(slotName(task.abgeschlossen_am)) : words.status[task.status]),
     ],
-    [words.fixed, task.fixedSlot && slotName(task.fixedSlot)],
-    [words.deadline, task.deadline && deadlineOf(task)],
+    [words.kategorieLabel, words.kategorie[task.kategorie]],
     [words.tags, task.tags.length > 0 && task.tags.map((tag) => el("span", { className: "tag" }, tag))],
+    [words.number, task.id],
     [words.file, stem],
   ];
   return el(
@@ -91,6 +127,15 @@ function factsOf(task, stem) {
     { className: "rows" },
     rows.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
+}
+
+/** Where a task is in the week, and why. */
+function placeOf(stem, { fixedSlot }) {
+  const place = shown().week && placesIn(shown().week).get(stem);
+  const slot = place?.slot ?? fixedSlot;
+  const why = fixedSlot ? words.fixed : words.nextFree;
+  if (!slot) return place && words.noPlace(reasonOf(place));
+  return [slotName(slot), " · ", place?.reason ? reasonOf(place) : why];
 }
 
 function deadlineOf(task) {
@@ -121,6 +166,7 @@ function taskButtons(stem, { title, status, etag }) {
       : button(words.reopen, () => setStatus(stem, title, "offen", etag)),
     el("a", { className: "button", href: routeTo("edit", stem), "data-key": "edit" }, words.edit),
     open && button(words.callOff, () => callOff(stem, title, etag)),
+    button(words.remove, () => removeTask(stem, title, etag)),
   ];
 }
 
@@ -134,6 +180,5 @@ function unreadableView(stem, { body, problem }) {
       words.problem[problem.code] ?? el("span", { lang: "en" }, problem.message),
     ),
     body !== null && el("pre", { tabindex: "0", "aria-label": words.file }, body),
-    el("p", { className: "buttons" }, closeButton()),
   ];
 }

@@ -10,6 +10,8 @@ const state = {
   showsAll: false, // Whether all unplaced tasks are shown, not only the first ones.
   showsUrgent: false, // The same for those that need attention.
   found: null, // The search result: {tasks, next}
+  elsewhere: null, // What is shown in place of the week, see weeks.js: {view, from, tasks, …}
+  done: { count: 0 }, // How many tasks are done today: {count, version, date}
   pending: new Map(), // Optimistic status changes by stem: {status, undo, version}; the version once confirmed.
   generation: 0, // Incremented on sign-out: responses to earlier requests must not be shown to the next user.
 };
@@ -73,6 +75,8 @@ async function readWeek(strict, anew) {
     else renderFooter();
     if (state.me?.userId !== state.week.userId) afterPaint(loadAccount);
     if (state.found && server.version > known) await searchAgain();
+    if (state.elsewhere && server.version > known) await readElsewhere();
+    afterPaint(countDone);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (generation === state.generation) await handleReadError(error, anew);
@@ -153,8 +157,6 @@ function noteActivity() {
 
 // --- Time, by the service's clock and time zone ---
 
-const ENDS = { morgens: 9, nachmittags: 14, abends: 19 }; // Local hour at which each slot ends.
-
 /** The week's time zone; the device's if the browser doesn't know that. */
 function zone() {
   try {
@@ -194,8 +196,6 @@ function hasPassed(datum, zeit, now) {
   return date < now.date || (date === now.date && now.hour >= ENDS[zeit]);
 }
 
-const isoOf = (datum) => datum.split(".").reverse().join("-");
-const datumOf = (iso) => iso.split("-").reverse().join(".");
 const dayName = (datum) => `${words.days[new Date(`${isoOf(datum)}T12:00:00Z`).getUTCDay()]}, ${datum}`;
 /** The day as in "Mo 30. Nov", with the year if that isn't the week's. */
 function dayShort(datum) {
@@ -203,6 +203,13 @@ function dayShort(datum) {
   const year = datum.slice(6);
   const name = words.dayShort(words.days[date.getUTCDay()], date.getUTCDate(), words.months[date.getUTCMonth()]);
   return year === state.week?.weekStart.slice(6) ? name : `${name} ${year}`;
+}
+/** A deadline: the day's name alone if that says which day it is, as in "Mi". */
+function dueName(datum) {
+  const [day, today] = [isoOf(datum), state.week && localNow().date];
+  const isNear = today && day > today && day <= dayAfter(today, 6);
+  if (day === today) return words.todayShort;
+  return isNear ? words.dayOnly(words.days[new Date(`${day}T12:00:00Z`).getUTCDay()]) : dayShort(datum);
 }
 const slotShort = ({ datum, zeit }) => `${dayShort(datum)}, ${words.zeit[zeit].toLowerCase()}`;
 const slotName = ({ datum, zeit }) => `${dayName(datum)}, ${words.zeit[zeit]}`;
@@ -223,12 +230,13 @@ function momentName(rfc3339) {
 const main = document.querySelector("main");
 
 function render() {
-  const { week, found } = shown();
+  const { week, found, elsewhere } = shown();
   const before = cardPlaces();
   document.body.dataset.layer = state.layer ?? "";
   document.body.toggleAttribute("data-signed-out", state.signedOut);
   if (state.signedOut) redraw(main, signedOutView());
   else if (found) redraw(main, offlineBanner(), foundView(found));
+  else if (week && elsewhere) redraw(main, offlineBanner(), elsewhereView(elsewhere));
   else if (week) redraw(main, offlineBanner(), weekView(week));
   main.ariaBusy = "false";
   settle(before);
@@ -237,14 +245,23 @@ function render() {
 
 function weekView(week) {
   const now = localNow();
+  // In the evening nothing is left of today.
+  const first = week.timeline.find(({ datum }) => isoOf(datum) >= now.date) ?? week.timeline[0];
+  const isOver = isoOf(first.datum) > now.date;
   return [
-    el("h1", { className: "quiet" }, words.weekFrom(week.weekStart)),
+    el(
+      "div",
+      { className: "week-head" },
+      el("h1", { className: "quiet" }, words.weekFrom(dayShort(week.weekStart))),
+      weekNav(isoOf(week.weekStart)),
+    ),
     attentionView(week),
     emptyView(week),
+    isOver && el("p", { className: "evening" }, words.evening, " ", progressView()),
     el(
       "section",
       { "aria-label": words.week, className: "week" },
-      week.timeline.map((day) => dayView(day, now)),
+      week.timeline.map((day) => dayView(day, now, day === first)),
     ),
     unplacedView(week),
     problemsView(week),
@@ -269,26 +286,49 @@ function emptyView({ timeline, unplaced, problems }) {
   );
 }
 
-function dayView(day, now) {
+/** What is done today, as a link to it. It is always there, so that what follows isn't drawn anew when it is known. */
+const progressView = () =>
+  el(
+    "span",
+    { className: "progress" },
+    state.done.count > 0 && el("a", { href: "#/done", "data-key": "done today" }, words.doneToday(state.done.count)),
+  );
+
+/** A day's card. The `first` one is what one works from. */
+function dayView(day, now, isFirst) {
   const isToday = isoOf(day.datum) === now.date;
-  const name = dayName(day.datum);
+  const isTomorrow = isoOf(day.datum) === dayAfter(now.date, 1);
+  const name = dayShort(day.datum);
+  const isBare = !day.slots.some(({ task }) => task);
   const current = isToday && day.slots.find((slot) => !hasPassed(day.datum, slot.zeit, now));
+  const next = current && day.slots.slice(day.slots.indexOf(current) + 1).find(({ task }) => task);
   const id = `day-${isoOf(day.datum)}`;
   return el(
     "section",
-    { className: "day", "aria-labelledby": id, "aria-current": isToday && "date" },
-    el("h2", { id }, isToday ? words.today(name) : name),
+    {
+      className: ["day", isFirst && "first", isBare && "bare"].filter(Boolean).join(" "),
+      "aria-labelledby": id,
+      "aria-current": isToday && "date",
+    },
+    el(
+      "h2",
+      { id, title: dayName(day.datum) },
+      isToday ? words.today(name) : isTomorrow && isFirst ? words.tomorrow(name) : name,
+    ),
+    isToday && progressView(),
     el(
       "ol",
       {},
-      day.slots.map((slot) => slotView(day, slot, slot === current, hasPassed(day.datum, slot.zeit, now))),
+      day.slots.map((slot) => {
+        const isPast = hasPassed(day.datum, slot.zeit, now);
+        return slotView(day, slot, slot === current, isPast, slot === next && words.next);
+      }),
     ),
   );
 }
 
-function slotView(day, slot, isCurrent, isPast) {
-  const word = isCurrent ? words.upNow : isPast && words.passed;
-  const name = slotName({ datum: day.datum, zeit: slot.zeit });
+function slotView(day, slot, isCurrent, isPast, next) {
+  const word = isCurrent ? words.upNow : isPast ? words.passed : next;
   return el(
     "li",
     { className: isPast ? "past" : undefined, "aria-current": isCurrent && "time" },
@@ -297,18 +337,22 @@ function slotView(day, slot, isCurrent, isPast) {
       ? card(slot.task)
       : isPast
         ? el("p", { className: "free" }, words.free)
-        : el(
-            "a",
-            {
-              className: "free",
-              href: `#/new?datum=${day.datum}&zeit=${slot.zeit}`,
-              "aria-label": words.newAt(dayName(day.datum), words.zeit[slot.zeit]),
-              "data-key": name,
-            },
-            words.free,
-          ),
+        : freeLink(day.datum, slot.zeit),
   );
 }
+
+/** A free slot: a link to a new task there. */
+const freeLink = (datum, zeit) =>
+  el(
+    "a",
+    {
+      className: "free",
+      href: `#/new?datum=${datum}&zeit=${zeit}`,
+      "aria-label": words.newAt(dayName(datum), words.zeit[zeit]),
+      "data-key": slotName({ datum, zeit }),
+    },
+    words.free,
+  );
 
 /** A task's card, in the week, the lists and the search result. */
 function card(task, ...more) {
@@ -334,10 +378,14 @@ function card(task, ...more) {
       el(
         "p",
         { className: "facts" },
-        el("span", {}, task.id),
-        el("span", { className: "kategorie" }, words.kategorie[task.kategorie]),
-        !open && !pending?.undo && el("span", {}, words.status[status]),
-        (task.isFixed || task.fixedSlot) && el("span", { className: "fixed" }, words.fixed),
+        el("span", { className: "number" }, task.id),
+        el(
+          "span",
+          { className: "kategorie", title: words.kategorie[task.kategorie] },
+          el("span", { className: "unseen" }, words.kategorie[task.kategorie]),
+        ),
+        !open && !pending?.undo && el("span", {}, words.status[status] ?? words.deleted),
+        (task.isFixed || task.fixedSlot) && el("span", { className: "fixed", title: words.fixed }, el("span", {}, words.fixed)),
         dueView(task),
         (task.tags ?? []).map((tag) =>
           el(
@@ -360,7 +408,7 @@ function card(task, ...more) {
       el(
         "p",
         { className: "undo" },
-        el("span", {}, words.status[status]),
+        el("span", {}, words.status[status] ?? words.deleted),
         el(
           "button",
           {

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use chrono::{NaiveDate, TimeDelta, Utc};
+use chrono_tz::Europe::Berlin;
+
 use super::{demo, demo_at, play, play_with};
 use crate::support::scene::task;
 
@@ -9,6 +12,37 @@ use crate::support::scene::task;
 fn a_slot_that_passes_goes_while_the_page_is_open() {
     let (demo, _folder) = demo_at("2026-11-27 08:59:30");
     play("slot", &[&demo.address]);
+}
+
+#[test]
+fn in_the_evening_tomorrow_is_what_one_works_from() {
+    let (demo, _folder) = demo_at("2026-11-30 20:00:00");
+    play("evening", &[&demo.address]);
+}
+
+#[test]
+fn what_a_planner_does_beside_the_week() {
+    let (demo, folder) = demo();
+    let tasks = folder.path().join("demo/raw/local/tasks");
+    let done = |title: &str, datum: NaiveDate| {
+        let datum = datum.format("%d.%m.%Y");
+        let front =
+            format!("status: abgeschlossen\nabgeschlossen_am:\n  datum: {datum}\n  zeit: abends");
+        format!("---\ntyp: task\nkategorie: privat\n{front}\n---\n# {title}\n")
+    };
+    let today = Utc::now().with_timezone(&Berlin).date_naive();
+    let long_ago = today - TimeDelta::days(300);
+    fs::write(tasks.join("0900-Alt.md"), done("Vor langer Zeit", long_ago)).unwrap();
+    play_with("plan", &[&demo.address], |what| {
+        assert_eq!(what, "done yesterday");
+        let yesterday = today - TimeDelta::days(1);
+        fs::write(
+            tasks.join("0901-Gestern.md"),
+            done("Gestern geschafft", yesterday),
+        )
+        .unwrap();
+        String::new()
+    });
 }
 
 #[test]
