@@ -49,8 +49,8 @@ refusals!(Refusals as page: CALLER, READ; InvalidQuery = format("pdf", &HeaderMa
 ///
 /// 200, or 304 when `If-None-Match` matches; `?nocache=true` lists the files again, `Cache-Control: no-cache` checks at
 /// least the user's state; `?format=html&bodies=true` includes the tasks' bodies. A browser without a session is
-/// redirected to the sign-in (302), and gets a refusal as a page. During a storage outage the last known week is served if it is recent enough, else
-/// 503.
+/// redirected to the sign-in (302), and gets a refusal as a page. During a storage outage the last known week is served
+/// if it is recent enough, else 503.
 #[utoipa::path(
     get,
     path = "/codex",
