@@ -36,7 +36,7 @@ const STORE_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Owners {
     store: Arc<dyn BlobStore>,
     /// A login's state says itself how old it is, so none has a time to live, and a look-up reads no clock.
-    logins: Arc<Cache<UserId, Arc<Revalidated<OwnerState>>, BySize, RandomState>>,
+    logins: Arc<Cache<UserId, Arc<Revalidated<OwnerState>>, LoginWeight, RandomState>>,
     outage_ttl: Duration,
 }
 
@@ -47,9 +47,9 @@ const LOGIN: usize =
 
 /// The size is the same for each login, because the cache takes off at an eviction what it weighs then.
 #[derive(Clone)]
-struct BySize;
+struct LoginWeight;
 
-impl Weighter<UserId, Arc<Revalidated<OwnerState>>> for BySize {
+impl Weighter<UserId, Arc<Revalidated<OwnerState>>> for LoginWeight {
     fn weight(&self, _: &UserId, _: &Arc<Revalidated<OwnerState>>) -> u64 {
         LOGIN as u64
     }
@@ -62,7 +62,7 @@ impl Owners {
         let outage_ttl = decision::outage_ttl(stale_if_error);
         let (estimated, hasher) = (max_bytes as usize / LOGIN, RandomState::default());
         let lifecycle = DefaultLifecycle::default();
-        let logins = Cache::with(estimated, max_bytes, BySize, hasher, lifecycle);
+        let logins = Cache::with(estimated, max_bytes, LoginWeight, hasher, lifecycle);
         Self {
             store: Arc::clone(store),
             logins: Arc::new(logins),
