@@ -124,6 +124,7 @@ async fn the_page_shows_every_operation_and_every_type() {
     );
     let create = "curl -X POST -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d '{&quot;deadline&quot;:&quot;24.12.2026&quot;,&quot;kategorie&quot;:&quot;arbeit&quot;,&quot;tags&quot;:[&quot;geld&quot;],&quot;title&quot;:&quot;Steuer&quot;}' http://localhost:7071/api/tasks";
     assert!(text.contains(create), "{text}");
+    assert!(text.contains("</pre><pre>HTTP/1.1 201 Created\n"), "{text}");
     let preview = "<summary>Example</summary><pre>{\n  &quot;html&quot;: &quot;&lt;p&gt;Belege";
     assert!(text.contains(preview), "{text}");
 }

@@ -189,9 +189,14 @@ fn curl(path: &str, method: &str, operation: &Value) -> String {
     words.join(" ")
 }
 
-/// What the command answers: status line, media type or target, and the first example of a body.
+/// What the command gets: status line, media type or target, and the first example of a body.
 fn answer(operation: &Value) -> Markup {
-    let (status, response) = members(&operation["responses"]).next().unwrap_or_default();
+    // Of a creation it is what is created, not what is there already.
+    let responses = &operation["responses"];
+    let created = members(responses).find(|(status, _)| *status == "201");
+    let (status, response) = created
+        .or_else(|| members(responses).next())
+        .unwrap_or_default();
     let reason = StatusCode::from_bytes(status.as_bytes());
     let reason = reason.ok().and_then(|it| it.canonical_reason());
     let with_example = |(_, content): &(_, &Value)| examples(content).next().is_some();
